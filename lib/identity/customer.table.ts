@@ -1,0 +1,22 @@
+/**
+ * `customers`: who can sign in. Written by registration; read by sign-in. Operators are customers with another role.
+ */
+import { mysqlEnum, mysqlTable, unique, varchar } from 'drizzle-orm/mysql-core'
+import { id, timeMs } from '../platform/columns.ts'
+
+export const roles = ['customer', 'operator'] as const
+export type Role = (typeof roles)[number]
+
+export const customers = mysqlTable(
+  'customers',
+  {
+    id: id('id').primaryKey(),
+    /** Lower case, so that one mailbox has one account. */
+    email: varchar('email', { length: 254 }).notNull(),
+    name: varchar('name', { length: 100 }).notNull(),
+    passwordHash: varchar('password_hash', { length: 255 }).notNull(),
+    role: mysqlEnum('role', roles).notNull(),
+    createdAtMs: timeMs('created_at_ms').notNull(),
+  },
+  (table) => [unique('customers_email').on(table.email)],
+)

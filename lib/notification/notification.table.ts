@@ -1,0 +1,27 @@
+/**
+ * `notifications`: what a customer was told. Written by the notify worker, read and marked by the customer.
+ *
+ * The unique key (subject, version, kind) is the inbox: an event that arrives twice is told once (invariant I5).
+ */
+import { index, int, json, mysqlTable, unique, varchar } from 'drizzle-orm/mysql-core'
+import { id, timeMs } from '../platform/columns.ts'
+
+export const notifications = mysqlTable(
+  'notifications',
+  {
+    id: id('id').primaryKey(),
+    customerId: id('customer_id').notNull(),
+    /** The reservation or purchase that it is about. */
+    subjectId: id('subject_id').notNull(),
+    /** The subject's version at that moment. */
+    version: int('version').notNull(),
+    kind: varchar('kind', { length: 48 }).notNull(),
+    facts: json('facts').$type<Record<string, unknown>>().notNull(),
+    createdAtMs: timeMs('created_at_ms').notNull(),
+    readAtMs: timeMs('read_at_ms'),
+  },
+  (table) => [
+    unique('notifications_once').on(table.subjectId, table.version, table.kind),
+    index('notifications_customer').on(table.customerId, table.id),
+  ],
+)

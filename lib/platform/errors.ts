@@ -1,0 +1,82 @@
+/**
+ * Every answer that is not a success, in one table.
+ *
+ * Each code answers two questions: which HTTP status does a client see, and is it worth trying the same thing again?
+ * A refusal (sold out, over the cap, bad input) is an outcome: verbs return it. Only faults throw.
+ */
+
+interface CodeMeaning {
+  status: number
+  /** Whether repeating the identical request can succeed without anybody changing anything else first. */
+  retry: boolean
+  /** What a person reads. It never changes for a code; the detail beside it does. */
+  title: string
+}
+
+export const codes = {
+  invalid_input: { status: 400, retry: false, title: 'The request is not valid' },
+  invalid_json: { status: 400, retry: false, title: 'The body is not valid JSON' },
+  idempotency_key_missing: { status: 400, retry: false, title: 'The Idempotency-Key header is missing or not valid' },
+  unauthenticated: { status: 401, retry: false, title: 'Sign in first' },
+  invalid_credentials: { status: 401, retry: false, title: 'E-mail or password is wrong' },
+  invalid_signature: { status: 401, retry: false, title: 'The signature is not valid' },
+  forbidden: { status: 403, retry: false, title: 'This account may not do that' },
+  not_found: { status: 404, retry: false, title: 'There is no such thing, or it is not yours' },
+  method_not_allowed: { status: 405, retry: false, title: 'This address does not take that method' },
+  idempotency_in_progress: { status: 409, retry: true, title: 'The first request with this key is still running' },
+  sale_not_open: { status: 409, retry: false, title: 'Reservations have not opened yet' },
+  sale_closed: { status: 409, retry: false, title: 'Reservations are closed' },
+  sale_paused: { status: 409, retry: true, title: 'The sale is paused' },
+  sale_cancelled: { status: 409, retry: false, title: 'The sale was cancelled' },
+  sold_out: { status: 409, retry: false, title: 'Everything is allocated and the waitlist is full' },
+  over_cap: { status: 409, retry: false, title: 'That is more than one customer may have in this sale' },
+  window_not_open: { status: 409, retry: false, title: 'The purchase window has not opened yet' },
+  window_closed: { status: 409, retry: false, title: 'The purchase window is closed' },
+  deadline_passed: { status: 409, retry: false, title: 'The time to buy these units is over' },
+  illegal_state: { status: 409, retry: false, title: 'Its state does not allow that' },
+  already_resolved: { status: 409, retry: false, title: 'That has already been decided' },
+  purchase_in_progress: { status: 409, retry: true, title: 'A purchase of this reservation is under way' },
+  email_taken: { status: 409, retry: false, title: 'There is an account with this e-mail address' },
+  conflict: { status: 409, retry: true, title: 'Somebody else changed it at the same time' },
+  payload_too_large: { status: 413, retry: false, title: 'The body is too large' },
+  unsupported_media_type: { status: 415, retry: false, title: 'The body must be JSON in UTF-8' },
+  idempotency_key_reused: { status: 422, retry: false, title: 'This key was used with another request' },
+  import_rejected: { status: 422, retry: false, title: 'Some rows of the file are not valid; nothing was imported' },
+  too_many_requests: { status: 429, retry: true, title: 'Too many requests' },
+  internal: { status: 500, retry: true, title: 'Something went wrong on our side' },
+  queue_unavailable: { status: 503, retry: true, title: 'The request could not be queued; please repeat it' },
+  store_unavailable: { status: 503, retry: true, title: 'The store cannot be reached for the moment' },
+} as const satisfies Record<string, CodeMeaning>
+
+export type Code = keyof typeof codes
+
+/** A refusal as a value: what a verb returns when the answer is a well-founded no. */
+export interface Refusal {
+  refused: Code
+  detail: string
+  /** Facts for programs, shown beside the code, such as the offending fields. */
+  facts?: Record<string, unknown>
+}
+
+/** Builds a refusal; the detail is one sentence that a customer could read. */
+export function refuse(code: Code, detail: string, facts?: Record<string, unknown>): Refusal {
+  return facts ? { refused: code, detail, facts } : { refused: code, detail }
+}
+
+/** True for a refusal, so that callers can narrow a verb's result. */
+export function isRefusal(value: unknown): value is Refusal {
+  return typeof value === 'object' && value !== null && 'refused' in value
+}
+
+/** A fault: something elsewhere failed, and the caller may try again after `retryAfterSeconds`. */
+export class Fault extends Error {
+  readonly code: Code
+  readonly retryAfterSeconds: number
+
+  constructor(code: Code, message: string, options: { cause?: unknown; retryAfterSeconds?: number } = {}) {
+    super(message, { cause: options.cause })
+    this.name = 'Fault'
+    this.code = code
+    this.retryAfterSeconds = options.retryAfterSeconds ?? 1
+  }
+}

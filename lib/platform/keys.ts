@@ -1,0 +1,31 @@
+/**
+ * Every Redis key, in one place. A sale's keys carry its tag in braces, so that in a cluster they share a slot and one
+ * script may touch them all.
+ */
+import type { SaleTag } from './id.ts'
+
+/** Set once per process from `HOLDFAST_REDIS_PREFIX`, so that several stacks or tests can share one Redis. */
+const prefix = process.env.HOLDFAST_REDIS_PREFIX ?? ''
+
+export const keys = {
+  /** Hash: the sale as the gate and the readers see it: terms, stock, epoch and version, counters of the gate. */
+  sale: (tag: SaleTag) => `${prefix}sale:{${tag}}`,
+  /** Hash: claims of some customers of a sale. Small enough per key to stay a listpack. */
+  claims: (tag: SaleTag, bucket: number) => `${prefix}claims:{${tag}}:${bucket.toString(36)}`,
+  /** String: the lock of a sale; held by a worker while it decides. */
+  lock: (tag: SaleTag) => `${prefix}lock:${tag}`,
+  /** String: the highest fence ever granted. */
+  fence: () => `${prefix}fence`,
+  /** Set: WebSocket connections of a customer. */
+  connectionsOf: (customerId: string) => `${prefix}ws:customer:${customerId}`,
+  /** Set: WebSocket connections that watch a sale. */
+  watchersOf: (saleId: string) => `${prefix}ws:sale:${saleId}`,
+  /** Hash: what a WebSocket connection belongs to and watches. */
+  connection: (connectionId: string) => `${prefix}ws:connection:${connectionId}`,
+  /** String: an Idempotency-Key whose first request is still running. */
+  running: (kind: string, id: string) => `${prefix}running:${kind}:${id}`,
+  /** String: a breaker's shared state. */
+  breaker: (name: string) => `${prefix}breaker:${name}`,
+  /** String: a token bucket of a caller. */
+  rate: (what: string, who: string) => `${prefix}rate:${what}:${who}`,
+} as const

@@ -1,0 +1,53 @@
+/**
+ * `purchases` and `purchase_items`: an order of one customer for one or many reservations, paid at once.
+ *
+ * The row is the intent: it is committed before the provider hears of it, and its id is the provider's idempotency key.
+ * Invariant I7: at most one capture per purchase; a timeout leaves it `unknown`, never failed.
+ * Written by `lib/purchase`; items never change.
+ */
+import { sql } from 'drizzle-orm'
+import { bigint, char, check, index, int, mysqlEnum, mysqlTable, primaryKey, varchar } from 'drizzle-orm/mysql-core'
+import { id, timeMs } from '../platform/columns.ts'
+import { purchaseStates } from './state.ts'
+
+export const purchases = mysqlTable(
+  'purchases',
+  {
+    id: id('id').primaryKey(),
+    customerId: id('customer_id').notNull(),
+    state: mysqlEnum('state', purchaseStates).notNull(),
+    amountMinor: bigint('amount_minor', { mode: 'number' }).notNull(),
+    currency: char('currency', { length: 3 }).notNull(),
+    /** What the provider charges; erased once the purchase is settled. */
+    paymentToken: varchar('payment_token', { length: 128 }),
+    /** SHA-256 of the request in hex, to tell a repeated request from another one under the same key. */
+    fingerprint: char('fingerprint', { length: 64 }).notNull(),
+    chargeId: varchar('charge_id', { length: 64 }),
+    reason: varchar('reason', { length: 64 }),
+    attempts: int('attempts').notNull(),
+    version: int('version').notNull(),
+    createdAtMs: timeMs('created_at_ms').notNull(),
+    updatedAtMs: timeMs('updated_at_ms').notNull(),
+  },
+  (table) => [
+    index('purchases_customer').on(table.customerId, table.createdAtMs),
+    index('purchases_open').on(table.state, table.updatedAtMs),
+    check('purchases_amount', sql`${table.amountMinor} >= 0`),
+  ],
+)
+
+export const purchaseItems = mysqlTable(
+  'purchase_items',
+  {
+    purchaseId: id('purchase_id').notNull(),
+    reservationId: id('reservation_id').notNull(),
+    saleId: id('sale_id').notNull(),
+    units: int('units').notNull(),
+    priceMinor: bigint('price_minor', { mode: 'number' }).notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.purchaseId, table.reservationId] }),
+    index('purchase_items_reservation').on(table.reservationId),
+    check('purchase_items_units', sql`${table.units} > 0`),
+  ],
+)

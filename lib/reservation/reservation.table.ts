@@ -1,0 +1,42 @@
+/**
+ * `reservations`: a customer's claim on a quantity in a sale.
+ *
+ * The primary key is derived from the request, so it is the inbox too: a message delivered twice finds its row
+ * (invariant I3). Ids of one sale share their first six bytes, so a sale's rows lie together and need no index.
+ * Written by `lib/reservation/store.ts` and the verbs of `lib/inventory`; every write raises `version`.
+ */
+import { sql } from 'drizzle-orm'
+import { bigint, check, index, int, mysqlEnum, mysqlTable, varchar } from 'drizzle-orm/mysql-core'
+import { id, timeMs } from '../platform/columns.ts'
+import { reservationStates } from './state.ts'
+
+export const reservations = mysqlTable(
+  'reservations',
+  {
+    id: id('id').primaryKey(),
+    saleId: id('sale_id').notNull(),
+    customerId: id('customer_id').notNull(),
+    /** Place in line: microseconds since the epoch at which the gate took the request, never two alike in a sale. */
+    ticket: bigint('ticket', { mode: 'number' }).notNull(),
+    quantity: int('quantity').notNull(),
+    /** The least the customer would take; equal to `quantity` for all-or-nothing. */
+    atLeast: int('at_least').notNull(),
+    state: mysqlEnum('state', reservationStates).notNull(),
+    /** Units set aside, bought, or once held; zero unless they were ever allocated. */
+    units: int('units').notNull(),
+    /** Code of the refusal, or why it was released; null for what went its normal way. */
+    reason: varchar('reason', { length: 32 }),
+    /** Until when units of an offer can be bought; null where the sale's purchase window says. */
+    deadlineMs: timeMs('deadline_ms'),
+    /** The purchase that is paying for it, or has. */
+    purchaseId: id('purchase_id'),
+    version: int('version').notNull(),
+    acceptedAtMs: timeMs('accepted_at_ms').notNull(),
+    decidedAtMs: timeMs('decided_at_ms').notNull(),
+  },
+  (table) => [
+    index('reservations_customer').on(table.customerId, table.ticket),
+    check('reservations_quantity', sql`${table.atLeast} >= 1 and ${table.quantity} >= ${table.atLeast}`),
+    check('reservations_units', sql`${table.units} >= 0 and ${table.units} <= ${table.quantity}`),
+  ],
+)

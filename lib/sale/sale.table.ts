@@ -1,0 +1,67 @@
+/**
+ * `sales`: one campaign for one product, and its stock.
+ *
+ * Invariant I1, as a constraint: available + allocated + sold = allotment, none of them negative, at every commit.
+ * Terms are written by operators; the four stock columns only by `lib/inventory/stock.ts`, which raises `version`.
+ */
+import { sql } from 'drizzle-orm'
+import { bigint, char, check, index, int, mysqlEnum, mysqlTable, varchar } from 'drizzle-orm/mysql-core'
+import { id, timeMs } from '../platform/columns.ts'
+
+export const allocationModes = ['fifo'] as const
+/** What an operator decided. Whether reservations are open is not stored: it follows from the clock and the times. */
+export const saleStatuses = ['active', 'paused', 'cancelled'] as const
+/** How far a sale's side effects have been carried out; what a customer may do never depends on it. */
+export const salePhases = ['scheduled', 'reserving', 'reserved', 'purchasing', 'closed'] as const
+
+export const sales = mysqlTable(
+  'sales',
+  {
+    id: id('id').primaryKey(),
+    productId: id('product_id').notNull(),
+    name: varchar('name', { length: 200 }).notNull(),
+    mode: mysqlEnum('mode', allocationModes).notNull(),
+    status: mysqlEnum('status', saleStatuses).notNull(),
+    phase: mysqlEnum('phase', salePhases).notNull(),
+    /** When the reminder before the close went out; null until then. */
+    remindedAtMs: timeMs('reminded_at_ms'),
+    priceMinor: bigint('price_minor', { mode: 'number' }).notNull(),
+    currency: char('currency', { length: 3 }).notNull(),
+    capPerCustomer: int('cap_per_customer').notNull(),
+    /** How many reservations may wait beyond the allotment. */
+    waitlistSize: int('waitlist_size').notNull(),
+    /** How long a waitlisted customer has to buy units that were released. */
+    offerLifeMs: timeMs('offer_life_ms').notNull(),
+    reserveOpensAtMs: timeMs('reserve_opens_at_ms').notNull(),
+    reserveClosesAtMs: timeMs('reserve_closes_at_ms').notNull(),
+    purchaseOpensAtMs: timeMs('purchase_opens_at_ms').notNull(),
+    purchaseClosesAtMs: timeMs('purchase_closes_at_ms').notNull(),
+    allotment: int('allotment').notNull(),
+    available: int('available').notNull(),
+    allocated: int('allocated').notNull(),
+    sold: int('sold').notNull(),
+    /** How many reservations wait. */
+    waitlisted: int('waitlisted').notNull(),
+    /** Rises when MySQL is restored from a backup, so that what the mirror kept from before cannot win. */
+    epoch: int('epoch').notNull(),
+    /** Rises with every write of stock or terms. */
+    version: bigint('version', { mode: 'number' }).notNull(),
+    /** The highest fence that has written stock. */
+    fence: bigint('fence', { mode: 'number' }).notNull(),
+    createdAtMs: timeMs('created_at_ms').notNull(),
+  },
+  (table) => [
+    index('sales_product').on(table.productId),
+    index('sales_phase').on(table.phase, table.purchaseClosesAtMs),
+    check('sales_stock_adds_up', sql`${table.available} + ${table.allocated} + ${table.sold} = ${table.allotment}`),
+    check(
+      'sales_stock_not_negative',
+      sql`${table.available} >= 0 and ${table.allocated} >= 0 and ${table.sold} >= 0 and ${table.waitlisted} >= 0`,
+    ),
+    check('sales_waitlist_bounded', sql`${table.waitlisted} <= ${table.waitlistSize}`),
+    check(
+      'sales_times_in_order',
+      sql`${table.reserveOpensAtMs} < ${table.reserveClosesAtMs} and ${table.purchaseOpensAtMs} < ${table.purchaseClosesAtMs} and ${table.reserveOpensAtMs} <= ${table.purchaseOpensAtMs}`,
+    ),
+  ],
+)
