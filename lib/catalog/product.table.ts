@@ -2,9 +2,9 @@
  * `products`: what can be sold. Written by operators and the CSV import; read by everyone. A sale copies the price when
  * it is created, so changing a product never changes what a customer was promised.
  */
-import { sql } from 'drizzle-orm'
-import { bigint, char, check, mysqlTable, text, unique, varchar } from 'drizzle-orm/mysql-core'
-import { id, timeMs } from '../platform/columns.ts'
+import { sql } from 'drizzle-orm';
+import { bigint, char, check, mysqlTable, text, unique, varchar } from 'drizzle-orm/mysql-core';
+import { id, timeMs } from '../platform/columns.ts';
 
 export const products = mysqlTable(
   'products',
@@ -20,4 +20,4 @@ export const products = mysqlTable(
     updatedAtMs: timeMs('updated_at_ms').notNull(),
   },
   (table) => [unique('products_sku').on(table.sku), check('products_price', sql`${table.priceMinor} >= 0`)],
-)
+);

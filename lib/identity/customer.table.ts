@@ -1,11 +1,11 @@
 /**
  * `customers`: who can sign in. Written by registration; read by sign-in. Operators are customers with another role.
  */
-import { mysqlEnum, mysqlTable, unique, varchar } from 'drizzle-orm/mysql-core'
-import { id, timeMs } from '../platform/columns.ts'
+import { mysqlEnum, mysqlTable, unique, varchar } from 'drizzle-orm/mysql-core';
+import { id, timeMs } from '../platform/columns.ts';
 
-export const roles = ['customer', 'operator'] as const
-export type Role = (typeof roles)[number]
+export const roles = ['customer', 'operator'] as const;
+export type Role = (typeof roles)[number];
 
 export const customers = mysqlTable(
   'customers',
@@ -19,4 +19,4 @@ export const customers = mysqlTable(
     createdAtMs: timeMs('created_at_ms').notNull(),
   },
   (table) => [unique('customers_email').on(table.email)],
-)
+);

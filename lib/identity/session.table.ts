@@ -3,8 +3,8 @@
  * kept until it expires, because seeing it again means that it was stolen, and then its whole family is revoked
  * (RFC 9700, section 4.14). Only a hash is stored.
  */
-import { binary, index, mysqlTable } from 'drizzle-orm/mysql-core'
-import { id, timeMs } from '../platform/columns.ts'
+import { binary, index, mysqlTable } from 'drizzle-orm/mysql-core';
+import { id, timeMs } from '../platform/columns.ts';
 
 export const refreshTokens = mysqlTable(
   'refresh_tokens',
@@ -19,4 +19,4 @@ export const refreshTokens = mysqlTable(
     revokedAtMs: timeMs('revoked_at_ms'),
   },
   (table) => [index('refresh_tokens_family').on(table.familyId), index('refresh_tokens_expiry').on(table.expiresAtMs)],
-)
+);

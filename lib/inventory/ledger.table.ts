@@ -7,11 +7,11 @@
  * ALLOCATE available → allocated; RELEASE allocated or sold → available; SELL allocated → sold; ADJUST changes the
  * allotment and available together, its units signed.
  */
-import { int, mysqlEnum, mysqlTable, primaryKey } from 'drizzle-orm/mysql-core'
-import { id, timeMs } from '../platform/columns.ts'
+import { int, mysqlEnum, mysqlTable, primaryKey } from 'drizzle-orm/mysql-core';
+import { id, timeMs } from '../platform/columns.ts';
 
-export const movementKinds = ['ALLOCATE', 'RELEASE', 'SELL', 'ADJUST'] as const
-export type MovementKind = (typeof movementKinds)[number]
+export const movementKinds = ['ALLOCATE', 'RELEASE', 'SELL', 'ADJUST'] as const;
+export type MovementKind = (typeof movementKinds)[number];
 
 export const ledger = mysqlTable(
   'ledger',
@@ -24,5 +24,4 @@ export const ledger = mysqlTable(
     atMs: timeMs('at_ms').notNull(),
   },
   (table) => [primaryKey({ columns: [table.subjectId, table.kind] })],
-)
-
+);

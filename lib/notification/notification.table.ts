@@ -3,8 +3,8 @@
  *
  * The unique key (subject, version, kind) is the inbox: an event that arrives twice is told once (invariant I5).
  */
-import { index, int, json, mysqlTable, unique, varchar } from 'drizzle-orm/mysql-core'
-import { id, timeMs } from '../platform/columns.ts'
+import { index, int, json, mysqlTable, unique, varchar } from 'drizzle-orm/mysql-core';
+import { id, timeMs } from '../platform/columns.ts';
 
 export const notifications = mysqlTable(
   'notifications',
@@ -24,4 +24,4 @@ export const notifications = mysqlTable(
     unique('notifications_once').on(table.subjectId, table.version, table.kind),
     index('notifications_customer').on(table.customerId, table.id),
   ],
-)
+);

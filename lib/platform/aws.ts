@@ -6,63 +6,63 @@
  * and otherwise travels with up to nine others in the next call. Where an environment serves one request at a time
  * nothing is ever delayed; where it serves many, the cost of a call is shared by ten.
  */
-import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge'
-import { SendMessageBatchCommand, SQSClient } from '@aws-sdk/client-sqs'
-import { breaker } from './breaker.ts'
-import { Fault } from './errors.ts'
-import { awsCallTimeoutMs } from './timings.ts'
+import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
+import { SendMessageBatchCommand, SQSClient } from '@aws-sdk/client-sqs';
+import { breaker } from './breaker.ts';
+import { Fault } from './errors.ts';
+import { awsCallTimeoutMs } from './timings.ts';
 
 /** SQS takes at most ten messages, and at most 1 MiB, in a batch. */
-const messagesPerBatch = 10
-const sendsInFlight = 4
+const messagesPerBatch = 10;
+const sendsInFlight = 4;
 /** PutEvents takes at most ten entries in a call. */
-const entriesPerCall = 10
+const entriesPerCall = 10;
 
-const sdkDefaults = { maxAttempts: 2, requestHandler: { requestTimeout: awsCallTimeoutMs, connectionTimeout: 1_000 } }
+const sdkDefaults = { maxAttempts: 2, requestHandler: { requestTimeout: awsCallTimeoutMs, connectionTimeout: 1_000 } };
 
 /** A message to a queue: any JSON, and how long SQS holds it back (0 to 900 seconds). */
 export interface OutgoingMessage {
-  body: unknown
-  delaySeconds?: number
+  body: unknown;
+  delaySeconds?: number;
 }
 
 export interface Queue {
-  readonly url: string
+  readonly url: string;
   /** Resolves once SQS has taken the message. Throws a `Fault` (`queue_unavailable`) if it has not, or may not have. */
-  send(message: OutgoingMessage): Promise<void>
+  send(message: OutgoingMessage): Promise<void>;
   /** Sends many; resolves once all are taken, throws if any was not. */
-  sendAll(messages: OutgoingMessage[]): Promise<void>
+  sendAll(messages: OutgoingMessage[]): Promise<void>;
 }
 
 /** The SDK's client for SQS, for those who need its other calls (dead letters, queue depth). */
 export function openSqs(): SQSClient {
-  return new SQSClient(sdkDefaults)
+  return new SQSClient(sdkDefaults);
 }
 
 /** A queue to send to. */
 export function openQueue(client: SQSClient, url: string): Queue {
-  const guard = breaker('sqs', { resetTimeoutMs: 1_000 })
-  type Waiting = OutgoingMessage & { resolve: () => void; reject: (error: unknown) => void }
-  let waiting: Waiting[] = []
-  let inFlight = 0
-  let scheduled = false
+  const guard = breaker('sqs', { resetTimeoutMs: 1_000 });
+  type Waiting = OutgoingMessage & { resolve: () => void; reject: (error: unknown) => void };
+  let waiting: Waiting[] = [];
+  let inFlight = 0;
+  let scheduled = false;
 
   function schedule(): void {
-    if (scheduled) return
-    scheduled = true
+    if (scheduled) return;
+    scheduled = true;
     // Everything that arrives in this turn of the event loop shares the next call.
     setImmediate(() => {
-      scheduled = false
+      scheduled = false;
       while (waiting.length > 0 && inFlight < sendsInFlight) {
-        const batch = waiting.slice(0, messagesPerBatch)
-        waiting = waiting.slice(messagesPerBatch)
-        inFlight++
+        const batch = waiting.slice(0, messagesPerBatch);
+        waiting = waiting.slice(messagesPerBatch);
+        inFlight++;
         void dispatch(batch).finally(() => {
-          inFlight--
-          if (waiting.length > 0) schedule()
-        })
+          inFlight--;
+          if (waiting.length > 0) schedule();
+        });
       }
-    })
+    });
   }
 
   async function dispatch(batch: Waiting[]): Promise<void> {
@@ -79,38 +79,38 @@ export function openQueue(client: SQSClient, url: string): Queue {
           }),
           { abortSignal: AbortSignal.timeout(awsCallTimeoutMs) },
         ),
-      )
-      const taken = new Set((answer.Successful ?? []).map((entry) => entry.Id))
+      );
+      const taken = new Set((answer.Successful ?? []).map((entry) => entry.Id));
       batch.forEach((message, index) => {
-        if (taken.has(String(index))) message.resolve()
-        else message.reject(new Fault('queue_unavailable', 'the queue did not take the message'))
-      })
+        if (taken.has(String(index))) message.resolve();
+        else message.reject(new Fault('queue_unavailable', 'the queue did not take the message'));
+      });
     } catch (cause) {
       for (const message of batch) {
-        message.reject(new Fault('queue_unavailable', 'the queue cannot be reached', { cause }))
+        message.reject(new Fault('queue_unavailable', 'the queue cannot be reached', { cause }));
       }
     }
   }
 
   const send = (message: OutgoingMessage) =>
     new Promise<void>((resolve, reject) => {
-      waiting.push({ ...message, resolve, reject })
-      schedule()
-    })
+      waiting.push({ ...message, resolve, reject });
+      schedule();
+    });
 
   return {
     url,
     send,
     sendAll: async (messages) => {
-      await Promise.all(messages.map(send))
+      await Promise.all(messages.map(send));
     },
-  }
+  };
 }
 
 /** An event on its way to the bus. */
 export interface OutgoingEvent {
-  detailType: string
-  detail: unknown
+  detailType: string;
+  detail: unknown;
 }
 
 export interface Bus {
@@ -118,13 +118,13 @@ export interface Bus {
    * Publishes events; the result says for each, in order, whether the bus took it. PutEvents fails entry by entry, so
    * a call that succeeded proves nothing about a single event. Never throws for a failed call: all its entries are false.
    */
-  publish(events: OutgoingEvent[]): Promise<boolean[]>
+  publish(events: OutgoingEvent[]): Promise<boolean[]>;
 }
 
 /** The bus, with Holdfast as the source of its events. */
 export function openBus(busName: string, source: string): Bus {
-  const client = new EventBridgeClient(sdkDefaults)
-  const guard = breaker('eventbridge', { resetTimeoutMs: 1_000 })
+  const client = new EventBridgeClient(sdkDefaults);
+  const guard = breaker('eventbridge', { resetTimeoutMs: 1_000 });
 
   async function put(entries: OutgoingEvent[]): Promise<boolean[]> {
     try {
@@ -140,23 +140,23 @@ export function openBus(busName: string, source: string): Bus {
           }),
           { abortSignal: AbortSignal.timeout(awsCallTimeoutMs) },
         ),
-      )
+      );
       return entries.map((_, index) => {
-        const result = answer.Entries?.[index]
-        return result !== undefined && !result.ErrorCode && result.EventId !== undefined
-      })
+        const result = answer.Entries?.[index];
+        return result !== undefined && !result.ErrorCode && result.EventId !== undefined;
+      });
     } catch {
-      return entries.map(() => false)
+      return entries.map(() => false);
     }
   }
 
   return {
     async publish(events) {
-      const calls: Promise<boolean[]>[] = []
+      const calls: Promise<boolean[]>[] = [];
       for (let start = 0; start < events.length; start += entriesPerCall) {
-        calls.push(put(events.slice(start, start + entriesPerCall)))
+        calls.push(put(events.slice(start, start + entriesPerCall)));
       }
-      return (await Promise.all(calls)).flat()
+      return (await Promise.all(calls)).flat();
     },
-  }
+  };
 }

@@ -3,12 +3,12 @@
  */
 
 /** Returns the time in milliseconds since the Unix epoch. */
-export type Clock = () => number
+export type Clock = () => number;
 
 /** The machine's clock. */
-export const systemClock: Clock = () => Date.now()
+export const systemClock: Clock = () => Date.now();
 
 /** Renders a stored time for people and programs: ISO 8601 in UTC, with milliseconds. */
 export function toIso(ms: number): string {
-  return new Date(ms).toISOString()
+  return new Date(ms).toISOString();
 }

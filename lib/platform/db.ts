@@ -5,31 +5,31 @@
  * in a WHERE. A statement never waits without a limit. When the result of a COMMIT is unknown the connection is
  * destroyed and the caller learns that it failed; redelivery then finds out from the rows themselves.
  */
-import { drizzle, type MySql2Database } from 'drizzle-orm/mysql2'
-import mysql, { type Pool, type PoolConnection, type ResultSetHeader, type RowDataPacket } from 'mysql2/promise'
-import { breaker } from './breaker.ts'
-import { Fault } from './errors.ts'
-import { mysqlConnectTimeoutMs, poolWaitTimeoutMs, rowLockWaitSeconds, statementTimeoutMs } from './timings.ts'
+import { drizzle, type MySql2Database } from 'drizzle-orm/mysql2';
+import mysql, { type Pool, type PoolConnection, type ResultSetHeader, type RowDataPacket } from 'mysql2/promise';
+import { breaker } from './breaker.ts';
+import { Fault } from './errors.ts';
+import { mysqlConnectTimeoutMs, poolWaitTimeoutMs, rowLockWaitSeconds, statementTimeoutMs } from './timings.ts';
 
 /** What the nouns need of a connection, inside a transaction or outside. Values are always bound, never spliced. */
 export interface Sql {
   /** Rows of a SELECT. Throws a mysql2 error, or a time-out after `statementTimeoutMs`. */
-  rows<R>(sql: string, values?: unknown[]): Promise<R[]>
+  rows<R>(sql: string, values?: unknown[]): Promise<R[]>;
   /** Runs a statement that changes rows; returns how many it changed. */
-  change(sql: string, values?: unknown[]): Promise<number>
+  change(sql: string, values?: unknown[]): Promise<number>;
   /** The same connection through Drizzle, for everything that is not on the hot path. */
-  orm: MySql2Database
+  orm: MySql2Database;
 }
 
 /** An open transaction. A type of its own, so that a verb that needs one cannot be called without. */
 export interface Tx extends Sql {
-  readonly inTransaction: true
+  readonly inTransaction: true;
 }
 
 export interface Db extends Sql {
   /** Runs `work` in one transaction and commits. A deadlock or lock wait is retried a few times with jitter. */
-  transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>
-  close(): Promise<void>
+  transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  close(): Promise<void>;
 }
 
 /**
@@ -40,26 +40,26 @@ const retryableErrors: ReadonlyMap<number, string> = new Map([
   [1205, 'ER_LOCK_WAIT_TIMEOUT: another transaction held the row for too long'],
   [1213, 'ER_LOCK_DEADLOCK: chosen as the victim of a deadlock'],
   [1020, 'ER_CHECKREAD: MariaDB saw the row change since the snapshot'],
-])
+]);
 
-const transactionAttempts = 4
-const retryBaseMs = 15
+const transactionAttempts = 4;
+const retryBaseMs = 15;
 
 /** True if the server itself rolled the transaction back and asks for it to be repeated. */
 export function isRetryable(error: unknown): boolean {
-  return retryableErrors.has(errorNumber(error))
+  return retryableErrors.has(errorNumber(error));
 }
 
 /** True if a row with this key is there already. */
 export function isDuplicateKey(error: unknown): boolean {
-  return errorNumber(error) === 1062
+  return errorNumber(error) === 1062;
 }
 
 function errorNumber(error: unknown): number {
-  const own = (error as { errno?: unknown } | null)?.errno
-  if (typeof own === 'number') return own
-  const cause = (error as { cause?: unknown } | null)?.cause
-  return cause === undefined ? 0 : errorNumber(cause)
+  const own = (error as { errno?: unknown } | null)?.errno;
+  if (typeof own === 'number') return own;
+  const cause = (error as { cause?: unknown } | null)?.cause;
+  return cause === undefined ? 0 : errorNumber(cause);
 }
 
 /** Opens a pool. Connections are made when first needed. */
@@ -72,13 +72,13 @@ export function openDb(url: string, options: { connections?: number } = {}): Db 
     enableKeepAlive: true,
     supportBigNumbers: true,
     timezone: 'Z',
-  })
+  });
   // Queued on the connection before anything else, so that no statement runs under other settings.
   pool.pool.on('connection', (connection) => {
-    connection.query(`SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED`)
-    connection.query(`SET SESSION innodb_lock_wait_timeout = ${rowLockWaitSeconds}`)
-  })
-  const guard = breaker('mysql', { isRefusal: (error) => errorNumber(error) > 0 && errorNumber(error) < 2000 })
+    connection.query(`SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED`);
+    connection.query(`SET SESSION innodb_lock_wait_timeout = ${rowLockWaitSeconds}`);
+  });
+  const guard = breaker('mysql', { isRefusal: (error) => errorNumber(error) > 0 && errorNumber(error) < 2000 });
 
   return {
     ...statements(pool),
@@ -87,66 +87,66 @@ export function openDb(url: string, options: { connections?: number } = {}): Db 
     async transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
       for (let attempt = 1; ; attempt++) {
         try {
-          return await guard.run(() => attemptTransaction(pool, work))
+          return await guard.run(() => attemptTransaction(pool, work));
         } catch (error) {
-          if (!isRetryable(error) || attempt === transactionAttempts) throw error
-          await new Promise((resolve) => setTimeout(resolve, retryBaseMs * attempt * (0.5 + Math.random())))
+          if (!isRetryable(error) || attempt === transactionAttempts) throw error;
+          await new Promise((resolve) => setTimeout(resolve, retryBaseMs * attempt * (0.5 + Math.random())));
         }
       }
     },
-  }
+  };
 }
 
 async function attemptTransaction<T>(pool: Pool, work: (tx: Tx) => Promise<T>): Promise<T> {
-  const connection = await acquire(pool)
-  let reusable = false
+  const connection = await acquire(pool);
+  let reusable = false;
   try {
-    await connection.query({ sql: 'START TRANSACTION', timeout: statementTimeoutMs })
-    const tx: Tx = { ...statements(connection), orm: drizzle({ client: connection }), inTransaction: true }
-    let result: T
+    await connection.query({ sql: 'START TRANSACTION', timeout: statementTimeoutMs });
+    const tx: Tx = { ...statements(connection), orm: drizzle({ client: connection }), inTransaction: true };
+    let result: T;
     try {
-      result = await work(tx)
+      result = await work(tx);
     } catch (error) {
-      await connection.query({ sql: 'ROLLBACK', timeout: statementTimeoutMs })
-      reusable = true
-      throw error
+      await connection.query({ sql: 'ROLLBACK', timeout: statementTimeoutMs });
+      reusable = true;
+      throw error;
     }
-    await connection.query({ sql: 'COMMIT', timeout: statementTimeoutMs })
-    reusable = true
-    return result
+    await connection.query({ sql: 'COMMIT', timeout: statementTimeoutMs });
+    reusable = true;
+    return result;
   } finally {
     // A connection in an unknown state is never given back: a late COMMIT or a half-read answer must not meet the next caller.
-    if (reusable) connection.release()
-    else connection.destroy()
+    if (reusable) connection.release();
+    else connection.destroy();
   }
 }
 
 /** A connection of the pool, or a fault after `poolWaitTimeoutMs`; one that arrives late goes back unused. */
 async function acquire(pool: Pool): Promise<PoolConnection> {
-  const pending = pool.getConnection()
-  let timer: NodeJS.Timeout | undefined
+  const pending = pool.getConnection();
+  let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
-      pending.then((connection) => connection.release()).catch(() => undefined)
-      reject(new Fault('store_unavailable', 'no database connection became free in time'))
-    }, poolWaitTimeoutMs)
-  })
+      pending.then((connection) => connection.release()).catch(() => undefined);
+      reject(new Fault('store_unavailable', 'no database connection became free in time'));
+    }, poolWaitTimeoutMs);
+  });
   try {
-    return await Promise.race([pending, late])
+    return await Promise.race([pending, late]);
   } finally {
-    clearTimeout(timer)
+    clearTimeout(timer);
   }
 }
 
 function statements(connection: Pool | PoolConnection): Pick<Sql, 'rows' | 'change'> {
   return {
     async rows<R>(sql: string, values?: unknown[]): Promise<R[]> {
-      const [rows] = await connection.query<RowDataPacket[]>({ sql, timeout: statementTimeoutMs, values })
-      return rows as R[]
+      const [rows] = await connection.query<RowDataPacket[]>({ sql, timeout: statementTimeoutMs, values });
+      return rows as R[];
     },
     async change(sql: string, values?: unknown[]): Promise<number> {
-      const [result] = await connection.query<ResultSetHeader>({ sql, timeout: statementTimeoutMs, values })
-      return result.affectedRows
+      const [result] = await connection.query<ResultSetHeader>({ sql, timeout: statementTimeoutMs, values });
+      return result.affectedRows;
     },
-  }
+  };
 }

@@ -4,84 +4,84 @@
  * Opening connects to nothing yet: each client connects when it is first used, so a function that never touches MySQL
  * never holds a connection.
  */
-import type { SQSClient } from '@aws-sdk/client-sqs'
-import { type Bus, openBus, openQueue, openSqs, type Queue } from './aws.ts'
-import { type Clock, systemClock } from './clock.ts'
-import { type Db, openDb } from './db.ts'
-import { locate, loadRegistry, type Registry } from './discovery.ts'
-import { openSaleLock, type SaleLock } from './lock.ts'
-import { openRedis, type RedisClient } from './redis.ts'
+import type { SQSClient } from '@aws-sdk/client-sqs';
+import { type Bus, openBus, openQueue, openSqs, type Queue } from './aws.ts';
+import { type Clock, systemClock } from './clock.ts';
+import { type Db, openDb } from './db.ts';
+import { loadRegistry, locate, type Registry } from './discovery.ts';
+import { openSaleLock, type SaleLock } from './lock.ts';
+import { openRedis, type RedisClient } from './redis.ts';
 
 /** The `source` of every event that Holdfast publishes. */
-export const eventSource = 'holdfast'
+export const eventSource = 'holdfast';
 
 export interface Deps {
-  readonly registry: Registry
-  readonly clock: Clock
-  readonly db: Db
-  readonly redis: RedisClient
-  readonly lock: SaleLock
-  readonly sqs: SQSClient
-  readonly bus: Bus
+  readonly registry: Registry;
+  readonly clock: Clock;
+  readonly db: Db;
+  readonly redis: RedisClient;
+  readonly lock: SaleLock;
+  readonly sqs: SQSClient;
+  readonly bus: Bus;
   /** The queue with this name in `serverless.yml`. */
-  queue(name: string): Queue
-  close(): Promise<void>
+  queue(name: string): Queue;
+  close(): Promise<void>;
 }
 
 /** Opens everything a registry names. Each client is made on first use. */
 export function openDeps(registry: Registry, overrides: Partial<Deps> = {}): Deps {
-  const queues = new Map<string, Queue>()
+  const queues = new Map<string, Queue>();
   const once = <T>(make: () => T) => {
-    let made: T | undefined
-    return { get: (): T => (made ??= make()), made: () => made }
-  }
-  const db = once(() => openDb(locate(registry, 'mysql/main')))
-  const redis = once(() => openRedis(locate(registry, 'redis/main')))
-  const lock = once(() => openSaleLock(redis.get()))
-  const sqs = once(openSqs)
-  const bus = once(() => openBus(locate(registry, 'bus/main'), eventSource))
+    let made: T | undefined;
+    return { get: (): T => (made ??= make()), made: () => made };
+  };
+  const db = once(() => openDb(locate(registry, 'mysql/main')));
+  const redis = once(() => openRedis(locate(registry, 'redis/main')));
+  const lock = once(() => openSaleLock(redis.get()));
+  const sqs = once(openSqs);
+  const bus = once(() => openBus(locate(registry, 'bus/main'), eventSource));
   const deps: Deps = {
     registry,
     clock: systemClock,
     get db() {
-      return db.get()
+      return db.get();
     },
     get redis() {
-      return redis.get()
+      return redis.get();
     },
     get lock() {
-      return lock.get()
+      return lock.get();
     },
     get sqs() {
-      return sqs.get()
+      return sqs.get();
     },
     get bus() {
-      return bus.get()
+      return bus.get();
     },
     queue(name) {
-      const known = queues.get(name) ?? openQueue(this.sqs, locate(registry, `queue/${name}`))
-      queues.set(name, known)
-      return known
+      const known = queues.get(name) ?? openQueue(this.sqs, locate(registry, `queue/${name}`));
+      queues.set(name, known);
+      return known;
     },
     async close() {
-      redis.made()?.disconnect()
-      sqs.made()?.destroy()
-      await db.made()?.close()
+      redis.made()?.disconnect();
+      sqs.made()?.destroy();
+      await db.made()?.close();
     },
-  }
-  for (const [name, value] of Object.entries(overrides)) Object.defineProperty(deps, name, { value })
-  return deps
+  };
+  for (const [name, value] of Object.entries(overrides)) Object.defineProperty(deps, name, { value });
+  return deps;
 }
 
-let shared: Promise<Deps> | undefined
+let shared: Promise<Deps> | undefined;
 
 /** The dependencies of this Lambda environment, opened at its first request. A failed opening is tried again. */
 export function sharedDeps(): Promise<Deps> {
   shared ??= loadRegistry()
     .then((registry) => openDeps(registry))
     .catch((error) => {
-      shared = undefined
-      throw error
-    })
-  return shared
+      shared = undefined;
+      throw error;
+    });
+  return shared;
 }

@@ -6,11 +6,11 @@
  */
 
 interface CodeMeaning {
-  status: number
+  status: number;
   /** Whether repeating the identical request can succeed without anybody changing anything else first. */
-  retry: boolean
+  retry: boolean;
   /** What a person reads. It never changes for a code; the detail beside it does. */
-  title: string
+  title: string;
 }
 
 export const codes = {
@@ -46,37 +46,37 @@ export const codes = {
   internal: { status: 500, retry: true, title: 'Something went wrong on our side' },
   queue_unavailable: { status: 503, retry: true, title: 'The request could not be queued; please repeat it' },
   store_unavailable: { status: 503, retry: true, title: 'The store cannot be reached for the moment' },
-} as const satisfies Record<string, CodeMeaning>
+} as const satisfies Record<string, CodeMeaning>;
 
-export type Code = keyof typeof codes
+export type Code = keyof typeof codes;
 
 /** A refusal as a value: what a verb returns when the answer is a well-founded no. */
 export interface Refusal {
-  refused: Code
-  detail: string
+  refused: Code;
+  detail: string;
   /** Facts for programs, shown beside the code, such as the offending fields. */
-  facts?: Record<string, unknown>
+  facts?: Record<string, unknown>;
 }
 
 /** Builds a refusal; the detail is one sentence that a customer could read. */
 export function refuse(code: Code, detail: string, facts?: Record<string, unknown>): Refusal {
-  return facts ? { refused: code, detail, facts } : { refused: code, detail }
+  return facts ? { refused: code, detail, facts } : { refused: code, detail };
 }
 
 /** True for a refusal, so that callers can narrow a verb's result. */
 export function isRefusal(value: unknown): value is Refusal {
-  return typeof value === 'object' && value !== null && 'refused' in value
+  return typeof value === 'object' && value !== null && 'refused' in value;
 }
 
 /** A fault: something elsewhere failed, and the caller may try again after `retryAfterSeconds`. */
 export class Fault extends Error {
-  readonly code: Code
-  readonly retryAfterSeconds: number
+  readonly code: Code;
+  readonly retryAfterSeconds: number;
 
   constructor(code: Code, message: string, options: { cause?: unknown; retryAfterSeconds?: number } = {}) {
-    super(message, { cause: options.cause })
-    this.name = 'Fault'
-    this.code = code
-    this.retryAfterSeconds = options.retryAfterSeconds ?? 1
+    super(message, { cause: options.cause });
+    this.name = 'Fault';
+    this.code = code;
+    this.retryAfterSeconds = options.retryAfterSeconds ?? 1;
   }
 }

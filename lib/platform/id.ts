@@ -5,17 +5,17 @@
  * client may ask for twice get a name derived from the request (UUID version 8), so that the second request finds the
  * first one without any look-up.
  */
-import { createHash, randomFillSync } from 'node:crypto'
+import { createHash, randomFillSync } from 'node:crypto';
 
 /** A sale's tag: the last 12 hex digits of its id. Redis keys of a sale carry it, and so does each reservation id. */
-export type SaleTag = string
+export type SaleTag = string;
 
 /** A fresh time-ordered id (UUID version 7): 48 bits of milliseconds, 74 random bits. */
 export function newId(nowMs: number = Date.now()): string {
-  const bytes = Buffer.allocUnsafe(16)
-  randomFillSync(bytes)
-  bytes.writeUIntBE(nowMs, 0, 6)
-  return format(bytes, 7)
+  const bytes = Buffer.allocUnsafe(16);
+  randomFillSync(bytes);
+  bytes.writeUIntBE(nowMs, 0, 6);
+  return format(bytes, 7);
 }
 
 /**
@@ -23,45 +23,45 @@ export function newId(nowMs: number = Date.now()): string {
  * Its first 12 digits are the sale's tag, so that a status URL leads to the sale's mirror and a sale's rows lie together.
  */
 export function reservationId(saleId: string, customerId: string, idempotencyKey: string): string {
-  const hash = createHash('sha256').update(`reservation\0${saleId}\0${customerId}\0${idempotencyKey}`).digest()
-  const bytes = Buffer.allocUnsafe(16)
-  bytes.write(saleTag(saleId), 0, 'hex')
-  hash.copy(bytes, 6, 0, 10)
-  return format(bytes, 8)
+  const hash = createHash('sha256').update(`reservation\0${saleId}\0${customerId}\0${idempotencyKey}`).digest();
+  const bytes = Buffer.allocUnsafe(16);
+  bytes.write(saleTag(saleId), 0, 'hex');
+  hash.copy(bytes, 6, 0, 10);
+  return format(bytes, 8);
 }
 
 /** The id of whatever else a client names by its Idempotency-Key, such as a purchase (UUID version 8). */
 export function derivedId(kind: string, customerId: string, idempotencyKey: string): string {
-  const hash = createHash('sha256').update(`${kind}\0${customerId}\0${idempotencyKey}`).digest()
-  return format(hash.subarray(0, 16), 8)
+  const hash = createHash('sha256').update(`${kind}\0${customerId}\0${idempotencyKey}`).digest();
+  return format(hash.subarray(0, 16), 8);
 }
 
 /** The tag of a sale, given the sale's id. */
 export function saleTag(saleId: string): SaleTag {
-  return saleId.slice(-12)
+  return saleId.slice(-12);
 }
 
 /** The tag of the sale that a reservation belongs to, given the reservation's id. */
 export function saleTagOf(reservationIdText: string): SaleTag {
-  return reservationIdText.slice(0, 8) + reservationIdText.slice(9, 13)
+  return reservationIdText.slice(0, 8) + reservationIdText.slice(9, 13);
 }
 
 /** UUID text to the 16 bytes stored in MySQL. */
 export function toBytes(id: string): Buffer {
-  return Buffer.from(id.replaceAll('-', ''), 'hex')
+  return Buffer.from(id.replaceAll('-', ''), 'hex');
 }
 
 /** The 16 bytes stored in MySQL to UUID text. */
 export function fromBytes(bytes: Buffer): string {
-  return dashed(bytes.toString('hex'))
+  return dashed(bytes.toString('hex'));
 }
 
 function format(bytes: Buffer, version: 7 | 8): string {
-  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | (version << 4)
-  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80
-  return dashed(bytes.toString('hex'))
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | (version << 4);
+  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
+  return dashed(bytes.toString('hex'));
 }
 
 function dashed(hex: string): string {
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20, 32)}`
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20, 32)}`;
 }

@@ -2,10 +2,10 @@
  * Every Redis key, in one place. A sale's keys carry its tag in braces, so that in a cluster they share a slot and one
  * script may touch them all.
  */
-import type { SaleTag } from './id.ts'
+import type { SaleTag } from './id.ts';
 
 /** Set once per process from `HOLDFAST_REDIS_PREFIX`, so that several stacks or tests can share one Redis. */
-const prefix = process.env.HOLDFAST_REDIS_PREFIX ?? ''
+const prefix = process.env.HOLDFAST_REDIS_PREFIX ?? '';
 
 export const keys = {
   /** Hash: the sale as the gate and the readers see it: terms, stock, epoch and version, counters of the gate. */
@@ -28,4 +28,4 @@ export const keys = {
   breaker: (name: string) => `${prefix}breaker:${name}`,
   /** String: a token bucket of a caller. */
   rate: (what: string, who: string) => `${prefix}rate:${what}:${who}`,
-} as const
+} as const;

@@ -4,10 +4,10 @@
  * Only the fields that a caller names are written, and the names of secrets are refused outright, so that neither a
  * token nor a password can reach a log by being part of some object (invariant I10).
  */
-import { AsyncLocalStorage } from 'node:async_hooks'
-import { pino } from 'pino'
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { pino } from 'pino';
 
-const secretFields = ['password', 'token', 'accessToken', 'refreshToken', 'paymentToken', 'authorization', 'apiKey']
+const secretFields = ['password', 'token', 'accessToken', 'refreshToken', 'paymentToken', 'authorization', 'apiKey'];
 
 const root = pino({
   level: process.env.HOLDFAST_LOG_LEVEL ?? 'info',
@@ -15,39 +15,48 @@ const root = pino({
   redact: { paths: secretFields.flatMap((field) => [field, `*.${field}`]), censor: '[secret]' },
   formatters: { level: (label) => ({ level: label }) },
   timestamp: pino.stdTimeFunctions.isoTime,
-})
+});
 
-const correlation = new AsyncLocalStorage<string>()
+const correlation = new AsyncLocalStorage<string>();
 
 /** Runs `work` with a correlation id that every log line inside it carries. */
 export function withCorrelation<T>(id: string, work: () => T): T {
-  return correlation.run(id, work)
+  return correlation.run(id, work);
 }
 
 /** The correlation id in force, if any, to be passed on in messages and events. */
 export function correlationId(): string | undefined {
-  return correlation.getStore()
+  return correlation.getStore();
 }
 
 /** What the log may carry about an error: its name, message, code and stack, never its parameters. */
 function describe(error: unknown): Record<string, unknown> {
-  if (!(error instanceof Error)) return { message: String(error) }
-  const code = (error as { code?: unknown }).code
+  if (!(error instanceof Error)) return { message: String(error) };
+  const code = (error as { code?: unknown }).code;
   // Drizzle prints every parameter of a failing query into its message, secrets included; its cause has the real one.
-  const cause = error.cause instanceof Error ? error.cause : undefined
-  const shown = error.message.startsWith('Failed query') ? (cause ?? new Error('failed query')) : error
-  return { name: error.name, message: shown.message, code: code ?? (cause as { code?: unknown })?.code, stack: shown.stack }
+  const cause = error.cause instanceof Error ? error.cause : undefined;
+  const shown = error.message.startsWith('Failed query') ? (cause ?? new Error('failed query')) : error;
+  return {
+    name: error.name,
+    message: shown.message,
+    code: code ?? (cause as { code?: unknown })?.code,
+    stack: shown.stack,
+  };
 }
 
-type Fields = Record<string, unknown> & { error?: unknown }
+type Fields = Record<string, unknown> & { error?: unknown };
 
 function write(level: 'debug' | 'info' | 'warn' | 'error', message: string, fields: Fields = {}): void {
-  const { error, ...rest } = fields
-  const id = correlation.getStore()
+  const { error, ...rest } = fields;
+  const id = correlation.getStore();
   root[level](
-    { ...(id === undefined ? {} : { correlationId: id }), ...rest, ...(error === undefined ? {} : { error: describe(error) }) },
+    {
+      ...(id === undefined ? {} : { correlationId: id }),
+      ...rest,
+      ...(error === undefined ? {} : { error: describe(error) }),
+    },
     message,
-  )
+  );
 }
 
 /** The log. Messages are constant sentences; what varies goes into named fields. */
@@ -56,4 +65,4 @@ export const log = {
   info: (message: string, fields?: Fields) => write('info', message, fields),
   warn: (message: string, fields?: Fields) => write('warn', message, fields),
   error: (message: string, fields?: Fields) => write('error', message, fields),
-}
+};

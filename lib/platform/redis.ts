@@ -2,12 +2,12 @@
  * Redis: the client and its scripts. Redis gives advice (who may try, what stock looked like a moment ago); nothing
  * here may block or fail a request for long, so every command has a limit and nothing is queued while disconnected.
  */
-import { readFileSync } from 'node:fs'
-import { Redis } from 'ioredis'
-import { breaker } from './breaker.ts'
-import { redisCommandTimeoutMs, redisConnectTimeoutMs } from './timings.ts'
+import { readFileSync } from 'node:fs';
+import { Redis } from 'ioredis';
+import { breaker } from './breaker.ts';
+import { redisCommandTimeoutMs, redisConnectTimeoutMs } from './timings.ts';
 
-export type RedisClient = Redis
+export type RedisClient = Redis;
 
 /** Opens a client. Commands fail after `redisCommandTimeoutMs`, or at once while there is no connection. */
 export function openRedis(url: string): RedisClient {
@@ -19,64 +19,65 @@ export function openRedis(url: string): RedisClient {
     enableReadyCheck: true,
     retryStrategy: (attempt) => Math.min(50 * attempt, 1_000),
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
-  })
+  });
   // A lost connection shows in the calls that fail for it; without a listener the event would end the process.
-  client.on('error', () => undefined)
-  return client
+  client.on('error', () => undefined);
+  return client;
 }
 
 /** Waits until the client is connected, for start-up and tests. Throws after `limitMs`. */
 export async function redisReady(client: RedisClient, limitMs = 5_000): Promise<void> {
-  if (client.status === 'ready') return
+  if (client.status === 'ready') return;
   await new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error('Redis did not become ready')), limitMs)
+    const timer = setTimeout(() => reject(new Error('Redis did not become ready')), limitMs);
     client.once('ready', () => {
-      clearTimeout(timer)
-      resolve()
-    })
-  })
+      clearTimeout(timer);
+      resolve();
+    });
+  });
 }
 
 /** The text of a Lua file beside the module that names it. */
 export function luaSource(file: string, moduleUrl: string): string {
-  return readFileSync(new URL(file, moduleUrl), 'utf8')
+  return readFileSync(new URL(file, moduleUrl), 'utf8');
 }
 
 /** A Lua script, run by its hash and sent whole only when the server does not know it. */
 export interface Script {
-  run(redis: RedisClient, keys: string[], args: (string | number)[]): Promise<unknown>
+  run(redis: RedisClient, keys: string[], args: (string | number)[]): Promise<unknown>;
   /** Runs the script once per call in a single round trip; each result stands in its place, errors included. */
-  runAll(redis: RedisClient, calls: { keys: string[]; args: (string | number)[] }[]): Promise<(unknown | Error)[]>
+  runAll(redis: RedisClient, calls: { keys: string[]; args: (string | number)[] }[]): Promise<(unknown | Error)[]>;
 }
 
 /** Prepares a script; the command's name shows in ioredis's errors and traces. */
 export function defineScript(name: string, lua: string): Script {
-  const known = new WeakSet<RedisClient>()
-  type Command = (...parts: (string | number)[]) => Promise<unknown>
+  const known = new WeakSet<RedisClient>();
+  type Command = (...parts: (string | number)[]) => Promise<unknown>;
   const defined = (redis: RedisClient): RedisClient => {
     if (!known.has(redis)) {
-      redis.defineCommand(name, { lua })
-      known.add(redis)
+      redis.defineCommand(name, { lua });
+      known.add(redis);
     }
-    return redis
-  }
+    return redis;
+  };
   return {
     run: (redis, keys, args) =>
-      (defined(redis) as unknown as Record<string, Command>)[name]?.(keys.length, ...keys, ...args) ?? Promise.resolve(),
+      (defined(redis) as unknown as Record<string, Command>)[name]?.(keys.length, ...keys, ...args) ??
+      Promise.resolve(),
     runAll: async (redis, calls) => {
-      if (calls.length === 0) return []
-      const pipeline = defined(redis).pipeline()
+      if (calls.length === 0) return [];
+      const pipeline = defined(redis).pipeline();
       for (const { keys, args } of calls) {
-        ;(pipeline as unknown as Record<string, Command>)[name]?.(keys.length, ...keys, ...args)
+        (pipeline as unknown as Record<string, Command>)[name]?.(keys.length, ...keys, ...args);
       }
-      const results = (await pipeline.exec()) ?? []
-      return results.map(([error, value]) => error ?? value)
+      const results = (await pipeline.exec()) ?? [];
+      return results.map(([error, value]) => error ?? value);
     },
-  }
+  };
 }
 
 /** The breaker of all Redis calls. A script's own error reply says nothing about the server's health. */
 export const redisBreaker = breaker('redis', {
   resetTimeoutMs: 1_000,
   isRefusal: (error) => (error as { name?: string }).name === 'ReplyError',
-})
+});

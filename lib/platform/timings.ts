@@ -7,35 +7,35 @@
  */
 
 /** How long a Redis command may take. The gate and the lock are advice, so waiting long for them is worse than going on. */
-export const redisCommandTimeoutMs = 200
+export const redisCommandTimeoutMs = 200;
 
 /** How long connecting to Redis may take. */
-export const redisConnectTimeoutMs = 1_000
+export const redisConnectTimeoutMs = 1_000;
 
 /** How long InnoDB waits for a row lock; rounded to seconds by the server. */
-export const rowLockWaitSeconds = 2
+export const rowLockWaitSeconds = 2;
 
 /** How long one SQL statement may take; above the row lock wait, so that the server's clearer error comes first. */
-export const statementTimeoutMs = 4_000
+export const statementTimeoutMs = 4_000;
 
 /** How long connecting to MySQL may take. */
-export const mysqlConnectTimeoutMs = 2_000
+export const mysqlConnectTimeoutMs = 2_000;
 
 /** How long a caller waits for a free connection of the pool. */
-export const poolWaitTimeoutMs = 4_000
+export const poolWaitTimeoutMs = 4_000;
 
 /** How long a call to SQS or EventBridge may take. */
-export const awsCallTimeoutMs = 3_000
+export const awsCallTimeoutMs = 3_000;
 
 /** How long a call to a payment provider may take before its outcome is unknown. */
-export const providerCallTimeoutMs = 3_000
+export const providerCallTimeoutMs = 3_000;
 
 /** How long a sale lock lives unless extended; above the statement timeout. */
-export const lockLifeMs = 6_000
+export const lockLifeMs = 6_000;
 
 /** Function time-outs, seconds, as `serverless.yml` declares them. */
-export const httpFunctionTimeoutSeconds = 15
-export const queueFunctionTimeoutSeconds = 10
+export const httpFunctionTimeoutSeconds = 15;
+export const queueFunctionTimeoutSeconds = 10;
 
 /** Queue visibility: at least six function time-outs plus the batching window, as AWS advises. */
-export const visibilityTimeoutSeconds = 65
+export const visibilityTimeoutSeconds = 65;

@@ -5,10 +5,10 @@
  * Invariant I7: at most one capture per purchase; a timeout leaves it `unknown`, never failed.
  * Written by `lib/purchase`; items never change.
  */
-import { sql } from 'drizzle-orm'
-import { bigint, char, check, index, int, mysqlEnum, mysqlTable, primaryKey, varchar } from 'drizzle-orm/mysql-core'
-import { id, timeMs } from '../platform/columns.ts'
-import { purchaseStates } from './state.ts'
+import { sql } from 'drizzle-orm';
+import { bigint, char, check, index, int, mysqlEnum, mysqlTable, primaryKey, varchar } from 'drizzle-orm/mysql-core';
+import { id, timeMs } from '../platform/columns.ts';
+import { purchaseStates } from './state.ts';
 
 export const purchases = mysqlTable(
   'purchases',
@@ -34,7 +34,7 @@ export const purchases = mysqlTable(
     index('purchases_open').on(table.state, table.updatedAtMs),
     check('purchases_amount', sql`${table.amountMinor} >= 0`),
   ],
-)
+);
 
 export const purchaseItems = mysqlTable(
   'purchase_items',
@@ -50,4 +50,4 @@ export const purchaseItems = mysqlTable(
     index('purchase_items_reservation').on(table.reservationId),
     check('purchase_items_units', sql`${table.units} > 0`),
   ],
-)
+);

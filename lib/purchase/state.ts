@@ -5,9 +5,9 @@
  * provider's webhook says what happened.
  */
 
-export const purchaseStates = ['requested', 'unknown', 'captured', 'declined', 'refunding', 'refunded'] as const
+export const purchaseStates = ['requested', 'unknown', 'captured', 'declined', 'refunding', 'refunded'] as const;
 
-export type PurchaseState = (typeof purchaseStates)[number]
+export type PurchaseState = (typeof purchaseStates)[number];
 
 const moves: Record<PurchaseState, readonly PurchaseState[]> = {
   requested: ['unknown', 'captured', 'declined', 'refunding'],
@@ -17,17 +17,17 @@ const moves: Record<PurchaseState, readonly PurchaseState[]> = {
   declined: ['refunding'],
   refunding: ['refunded'],
   refunded: [],
-}
+};
 
 /** True if a purchase may go from one state to the other. */
 export function mayMove(from: PurchaseState, to: PurchaseState): boolean {
-  return moves[from].includes(to)
+  return moves[from].includes(to);
 }
 
 /** The states from which a purchase may reach `to`, for the WHERE of the statement that moves it. */
 export function statesBefore(to: PurchaseState): PurchaseState[] {
-  return purchaseStates.filter((from) => mayMove(from, to))
+  return purchaseStates.filter((from) => mayMove(from, to));
 }
 
 /** The states in which the provider's answer is still awaited. */
-export const openStates: readonly PurchaseState[] = ['requested', 'unknown', 'refunding']
+export const openStates: readonly PurchaseState[] = ['requested', 'unknown', 'refunding'];

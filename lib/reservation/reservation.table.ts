@@ -5,10 +5,10 @@
  * (invariant I3). Ids of one sale share their first six bytes, so a sale's rows lie together and need no index.
  * Written by `lib/reservation/store.ts` and the verbs of `lib/inventory`; every write raises `version`.
  */
-import { sql } from 'drizzle-orm'
-import { bigint, check, index, int, mysqlEnum, mysqlTable, varchar } from 'drizzle-orm/mysql-core'
-import { id, timeMs } from '../platform/columns.ts'
-import { reservationStates } from './state.ts'
+import { sql } from 'drizzle-orm';
+import { bigint, check, index, int, mysqlEnum, mysqlTable, varchar } from 'drizzle-orm/mysql-core';
+import { id, timeMs } from '../platform/columns.ts';
+import { reservationStates } from './state.ts';
 
 export const reservations = mysqlTable(
   'reservations',
@@ -39,4 +39,4 @@ export const reservations = mysqlTable(
     check('reservations_quantity', sql`${table.atLeast} >= 1 and ${table.quantity} >= ${table.atLeast}`),
     check('reservations_units', sql`${table.units} >= 0 and ${table.units} <= ${table.quantity}`),
   ],
-)
+);

@@ -4,8 +4,8 @@
  * A row is inserted with the reservation's move to `waitlisted`, gets a deadline when units are offered, and goes when
  * the offer is bought, refused or expires, or the reservation leaves the line. Healthy sales leave none behind.
  */
-import { bigint, index, mysqlTable, primaryKey } from 'drizzle-orm/mysql-core'
-import { id, timeMs } from '../platform/columns.ts'
+import { bigint, index, mysqlTable, primaryKey } from 'drizzle-orm/mysql-core';
+import { id, timeMs } from '../platform/columns.ts';
 
 export const waitlist = mysqlTable(
   'waitlist',
@@ -20,4 +20,4 @@ export const waitlist = mysqlTable(
     primaryKey({ columns: [table.saleId, table.ticket, table.reservationId] }),
     index('waitlist_deadline').on(table.saleId, table.deadlineMs),
   ],
-)
+);

@@ -4,15 +4,15 @@
  * Invariant I1, as a constraint: available + allocated + sold = allotment, none of them negative, at every commit.
  * Terms are written by operators; the four stock columns only by `lib/inventory/stock.ts`, which raises `version`.
  */
-import { sql } from 'drizzle-orm'
-import { bigint, char, check, index, int, mysqlEnum, mysqlTable, varchar } from 'drizzle-orm/mysql-core'
-import { id, timeMs } from '../platform/columns.ts'
+import { sql } from 'drizzle-orm';
+import { bigint, char, check, index, int, mysqlEnum, mysqlTable, varchar } from 'drizzle-orm/mysql-core';
+import { id, timeMs } from '../platform/columns.ts';
 
-export const allocationModes = ['fifo'] as const
+export const allocationModes = ['fifo'] as const;
 /** What an operator decided. Whether reservations are open is not stored: it follows from the clock and the times. */
-export const saleStatuses = ['active', 'paused', 'cancelled'] as const
+export const saleStatuses = ['active', 'paused', 'cancelled'] as const;
 /** How far a sale's side effects have been carried out; what a customer may do never depends on it. */
-export const salePhases = ['scheduled', 'reserving', 'reserved', 'purchasing', 'closed'] as const
+export const salePhases = ['scheduled', 'reserving', 'reserved', 'purchasing', 'closed'] as const;
 
 export const sales = mysqlTable(
   'sales',
@@ -64,4 +64,4 @@ export const sales = mysqlTable(
       sql`${table.reserveOpensAtMs} < ${table.reserveClosesAtMs} and ${table.purchaseOpensAtMs} < ${table.purchaseClosesAtMs} and ${table.reserveOpensAtMs} <= ${table.purchaseOpensAtMs}`,
     ),
   ],
-)
+);

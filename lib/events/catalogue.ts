@@ -1,0 +1,147 @@
+/**
+ * Every event that Holdfast publishes: shape, version, who produces it and who consumes it.
+ *
+ * An event states what is already committed. Its name is its detail type on the bus; `test/contract/events.test.ts` holds
+ * the catalogue against the rules of `serverless.yml`. One event carries up to `changesPerEvent` changes, so that the
+ * number of events follows the number of batches and not of customers.
+ */
+import { z } from 'zod';
+import { purchaseStates } from '../purchase/state.ts';
+import { reservationStates } from '../reservation/state.ts';
+import { salePhases, saleStatuses } from '../sale/sale.table.ts';
+
+/** An entry of EventBridge holds 256 KiB; a change takes less than 400 bytes. */
+export const changesPerEvent = 500;
+
+/** One reservation's move. `version` rises with each, so a reader can tell the newer of two. */
+export const ReservationChange = z.object({
+  reservationId: z.string(),
+  saleId: z.string(),
+  customerId: z.string(),
+  from: z.enum(reservationStates),
+  to: z.enum(reservationStates),
+  /** Units set aside, bought or given back by this move. */
+  units: z.number().int(),
+  quantity: z.number().int(),
+  ticket: z.number().int(),
+  version: z.number().int(),
+  reason: z.string().optional(),
+  deadlineMs: z.number().int().optional(),
+});
+export type ReservationChange = z.infer<typeof ReservationChange>;
+
+/** The stock of a sale right after the commit that changed it; newer is a higher epoch, then a higher version. */
+export const StockLevel = z.object({
+  saleId: z.string(),
+  epoch: z.number().int(),
+  version: z.number().int(),
+  allotment: z.number().int(),
+  available: z.number().int(),
+  allocated: z.number().int(),
+  sold: z.number().int(),
+  waitlisted: z.number().int(),
+});
+export type StockLevel = z.infer<typeof StockLevel>;
+
+interface EventDefinition {
+  description: string;
+  version: number;
+  producers: string[];
+  /** Queues whose functions consume it. */
+  consumers: string[];
+  detail: z.ZodType;
+}
+
+/** What every event carries beside its own detail. */
+export const Envelope = z.object({
+  eventId: z.string(),
+  schemaVersion: z.number().int(),
+  occurredAtMs: z.number().int(),
+  correlationId: z.string().optional(),
+});
+
+export const catalogue = {
+  'reservations.changed': {
+    description: 'Reservations moved from one state to another; stock is as of the same commit.',
+    version: 1,
+    producers: ['lib/reservation', 'lib/inventory', 'lib/purchase'],
+    consumers: ['notifications', 'advance'],
+    detail: z.object({
+      changes: z.array(ReservationChange),
+      stocks: z.array(StockLevel),
+      /** Whether units became available, which the waitlist should hear of. */
+      released: z.boolean(),
+    }),
+  },
+  'reservations.reminded': {
+    description: 'Customers with units set aside are told that the purchase window opened, or closes soon.',
+    version: 1,
+    producers: ['lib/sale'],
+    consumers: ['notifications'],
+    detail: z.object({
+      saleId: z.string(),
+      reason: z.enum(['purchase-opened', 'closing-soon']),
+      recipients: z.array(
+        z.object({
+          reservationId: z.string(),
+          customerId: z.string(),
+          units: z.number().int(),
+          version: z.number().int(),
+          deadlineMs: z.number().int(),
+        }),
+      ),
+    }),
+  },
+  'purchase.changed': {
+    description: 'A purchase was captured, declined or refunded.',
+    version: 1,
+    producers: ['lib/purchase'],
+    consumers: ['notifications'],
+    detail: z.object({
+      purchaseId: z.string(),
+      customerId: z.string(),
+      state: z.enum(purchaseStates),
+      amountMinor: z.number().int(),
+      currency: z.string(),
+      reservationIds: z.array(z.string()),
+      version: z.number().int(),
+      reason: z.string().optional(),
+    }),
+  },
+  'sale.changed': {
+    description: 'A sale entered its next phase, or an operator changed its terms or status.',
+    version: 1,
+    producers: ['lib/sale'],
+    consumers: ['notifications'],
+    detail: z.object({
+      saleId: z.string(),
+      phase: z.enum(salePhases),
+      status: z.enum(saleStatuses),
+      stock: StockLevel,
+    }),
+  },
+} as const satisfies Record<string, EventDefinition>;
+
+export type EventName = keyof typeof catalogue;
+export type EventDetail<Name extends EventName> = z.infer<(typeof catalogue)[Name]['detail']>;
+
+/** What a consumer of the bus receives from its queue: EventBridge's frame around one of our events. */
+export const BusEvent = z.discriminatedUnion('detail-type', [
+  z.object({
+    'detail-type': z.literal('reservations.changed'),
+    detail: Envelope.extend(catalogue['reservations.changed'].detail.shape),
+  }),
+  z.object({
+    'detail-type': z.literal('reservations.reminded'),
+    detail: Envelope.extend(catalogue['reservations.reminded'].detail.shape),
+  }),
+  z.object({
+    'detail-type': z.literal('purchase.changed'),
+    detail: Envelope.extend(catalogue['purchase.changed'].detail.shape),
+  }),
+  z.object({
+    'detail-type': z.literal('sale.changed'),
+    detail: Envelope.extend(catalogue['sale.changed'].detail.shape),
+  }),
+]);
+export type BusEvent = z.infer<typeof BusEvent>;

@@ -1,0 +1,99 @@
+/**
+ * The outbox: events are committed with the fact they tell of, then published, then forgotten.
+ *
+ * `record` runs inside the fact's transaction, so an event exists if and only if its fact does. `publish` runs after the
+ * commit and deletes what the bus took; what it did not take, or what a crash left, the scheduled sweep publishes. An
+ * event may therefore arrive twice, and never not at all (invariants I2 and I5).
+ */
+import type { Bus } from '../platform/aws.ts';
+import type { Db, Sql, Tx } from '../platform/db.ts';
+import { fromBytes, newId, toBytes } from '../platform/id.ts';
+import { correlationId } from '../platform/log.ts';
+import { catalogue, type EventDetail, type EventName } from './catalogue.ts';
+
+/** An event that is committed and waits to be published. */
+export interface RecordedEvent {
+  readonly id: string;
+  readonly detailType: EventName;
+  readonly detail: Record<string, unknown>;
+}
+
+/** How old a row must be before the sweep takes it: younger ones are being published by those who wrote them. */
+const sweepAfterMs = 5_000;
+const rowsPerSweep = 100;
+
+/** Builds an event with its envelope. */
+export function newEvent<Name extends EventName>(name: Name, detail: EventDetail<Name>, nowMs: number): RecordedEvent {
+  const eventId = newId(nowMs);
+  return {
+    id: eventId,
+    detailType: name,
+    detail: {
+      eventId,
+      schemaVersion: catalogue[name].version,
+      occurredAtMs: nowMs,
+      correlationId: correlationId(),
+      ...detail,
+    },
+  };
+}
+
+/** Writes events into the outbox, in one statement, as part of the transaction that makes them true. */
+export async function recordEvents(tx: Tx, events: RecordedEvent[], nowMs: number): Promise<void> {
+  if (events.length === 0) return;
+  const rows = events.map((event) => [toBytes(event.id), event.detailType, JSON.stringify(event.detail), nowMs]);
+  await tx.change('INSERT INTO outbox (id, detail_type, detail, created_at_ms) VALUES ?', [rows]);
+}
+
+/**
+ * Publishes committed events and deletes the rows of those that the bus took. Never throws: what fails now, the sweep
+ * does later.
+ */
+export async function publishEvents(sql: Sql, bus: Bus, events: RecordedEvent[]): Promise<void> {
+  if (events.length === 0) return;
+  const taken = await bus.publish(events);
+  const published = events.filter((_, index) => taken[index]);
+  await forget(sql, published).catch(() => undefined);
+}
+
+/**
+ * The sweep: publishes what has waited for more than a few seconds, oldest first, until nothing is left or the deadline
+ * is near. Two sweeps at once skip each other's rows. Returns how many events the bus took.
+ */
+export async function sweepOutbox(db: Db, bus: Bus, nowMs: number, deadlineMs: number): Promise<number> {
+  let published = 0;
+  while (Date.now() < deadlineMs) {
+    const [found, taken] = await db.transaction(async (tx) => {
+      const rows = await tx.rows<{ id: Buffer; detail_type: EventName; detail: string }>(
+        'SELECT id, detail_type, detail FROM outbox WHERE created_at_ms <= ? ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED',
+        [nowMs - sweepAfterMs, rowsPerSweep],
+      );
+      const events = rows.map((row) => ({
+        id: fromBytes(row.id),
+        detailType: row.detail_type,
+        detail: JSON.parse(row.detail) as Record<string, unknown>,
+      }));
+      const accepted = await bus.publish(events);
+      const gone = events.filter((_, index) => accepted[index]);
+      await forget(tx, gone);
+      return [rows.length, gone.length] as const;
+    });
+    published += taken;
+    // Nothing left, or a bus that takes nothing: either way the next sweep is the place to go on.
+    if (found < rowsPerSweep || taken === 0) break;
+  }
+  return published;
+}
+
+/** How many events wait, and since when the oldest does; for the operator's page and the age alarm. */
+export async function outboxBacklog(sql: Sql): Promise<{ events: number; oldestAtMs: number | null }> {
+  const [row] = await sql.rows<{ events: number; oldest: number | null }>(
+    'SELECT COUNT(*) AS events, MIN(created_at_ms) AS oldest FROM outbox',
+  );
+  return { events: row?.events ?? 0, oldestAtMs: row?.oldest ?? null };
+}
+
+async function forget(sql: Sql, events: RecordedEvent[]): Promise<void> {
+  if (events.length === 0) return;
+  await sql.change('DELETE FROM outbox WHERE id IN (?)', [events.map((event) => toBytes(event.id))]);
+}

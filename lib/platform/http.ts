@@ -1,0 +1,241 @@
+/**
+ * The HTTP wrapper: turns an API Gateway event into checked input, and what a verb returns into a response.
+ *
+ * A handler names its route and one verb. Everything a stranger can get wrong is refused here with a 4xx and a code
+ * before the verb runs; whatever goes wrong on our side leaves as a 5xx that says nothing about the inside.
+ */
+import middy from '@middy/core';
+import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
+import type { z } from 'zod';
+import { type Deps, sharedDeps } from './deps.ts';
+import { locate } from './discovery.ts';
+import { type Code, codes, Fault, isRefusal, type Refusal, refuse } from './errors.ts';
+import { newId } from './id.ts';
+import { InvalidJson, parseJson } from './json.ts';
+import { log, withCorrelation } from './log.ts';
+import type { Route } from './route.ts';
+import { type Caller, openTokens, type Tokens } from './token.ts';
+
+/** The largest JSON body that is read. */
+export const maxJsonBytes = 16_384;
+
+/** What a handler is given: checked input, the caller and the dependencies. */
+export interface Call<Params, Query, Body> {
+  readonly deps: Deps;
+  /** Present unless the route is open to everyone. */
+  readonly caller: Caller;
+  readonly params: Params;
+  readonly query: Query;
+  readonly body: Body;
+  /** Present where the route asks for it, otherwise empty. */
+  readonly idempotencyKey: string;
+  /** For routes that check a signature: the body as sent, and the headers in lower case. */
+  readonly rawBody: string;
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  readonly sourceIp: string;
+  readonly correlationId: string;
+  readonly tokens: Tokens;
+}
+
+/** A success with headers of its own. A verb's plain value is answered with the route's status. */
+export class Reply<Body> {
+  readonly body: Body;
+  readonly headers: Record<string, string>;
+
+  constructor(body: Body, headers: Record<string, string>) {
+    this.body = body;
+    this.headers = headers;
+  }
+}
+
+type Run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType, R extends z.ZodType> = (
+  call: Call<z.output<P>, z.output<Q>, z.output<B>>,
+) => Promise<z.input<R> | Reply<z.input<R>> | Refusal>;
+
+export type HttpHandler = (
+  event: APIGatewayProxyEventV2,
+  context: Context,
+) => Promise<APIGatewayProxyStructuredResultV2>;
+
+/** Wraps a verb as the handler of a route. */
+export function httpHandler<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType, R extends z.ZodType>(
+  route: Route<P, Q, B, R>,
+  run: Run<P, Q, B, R>,
+): HttpHandler {
+  return middy<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2>().handler(async (event) => {
+    const correlationId = acceptableCorrelationId(event.headers['x-correlation-id']) ?? newId();
+    const response = await withCorrelation(correlationId, () => answer(route, run, event, correlationId));
+    response.headers = { ...commonHeaders, 'x-correlation-id': correlationId, ...response.headers };
+    return response;
+  }) as unknown as HttpHandler;
+}
+
+const commonHeaders = {
+  'cache-control': 'no-store',
+  'x-content-type-options': 'nosniff',
+  'referrer-policy': 'no-referrer',
+  'strict-transport-security': 'max-age=63072000; includeSubDomains',
+};
+
+async function answer<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType, R extends z.ZodType>(
+  route: Route<P, Q, B, R>,
+  run: Run<P, Q, B, R>,
+  event: APIGatewayProxyEventV2,
+  correlationId: string,
+): Promise<APIGatewayProxyStructuredResultV2> {
+  try {
+    const deps = await sharedDeps();
+    const call = await admit(route, event, deps, correlationId);
+    if (isRefusal(call)) return problem(call, event);
+    const result = await run(call);
+    if (isRefusal(result)) return problem(result, event);
+    const { body, headers } = result instanceof Reply ? result : { body: result, headers: {} };
+    return success(route, body, headers);
+  } catch (error) {
+    const fault = error instanceof Fault ? error : undefined;
+    log.error('request failed', { route: `${route.method} ${route.path}`, error });
+    const code: Code = fault?.code ?? (isStoreError(error) ? 'store_unavailable' : 'internal');
+    return problem(refuse(code, 'Nothing was lost: repeat the request.'), event, fault?.retryAfterSeconds ?? 1);
+  }
+}
+
+/** Checks everything about a request that does not need the verb. */
+async function admit<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType, R extends z.ZodType>(
+  route: Route<P, Q, B, R>,
+  event: APIGatewayProxyEventV2,
+  deps: Deps,
+  correlationId: string,
+): Promise<Call<z.output<P>, z.output<Q>, z.output<B>> | Refusal> {
+  const tokens = await sharedTokens(deps);
+  let caller: Caller | undefined;
+  if (route.auth !== 'none') {
+    caller = await tokens.verify(bearerToken(event.headers.authorization));
+    if (!caller) return refuse('unauthenticated', 'Send a valid access token as "Authorization: Bearer …".');
+    if (route.auth === 'operator' && caller.role !== 'operator')
+      return refuse('forbidden', 'Only operators may do that.');
+  }
+
+  const params = check(route.params, event.pathParameters ?? {}, 'path');
+  if (isRefusal(params)) return route.params ? refuse('not_found', 'There is no such address.') : params;
+  const query = check(route.query, event.queryStringParameters ?? {}, 'query');
+  if (isRefusal(query)) return query;
+
+  const rawBody = readBody(route, event);
+  if (isRefusal(rawBody)) return rawBody;
+  const body = route.body ? parseBody(route, route.body, rawBody) : undefined;
+  if (isRefusal(body)) return body;
+
+  let idempotencyKey = '';
+  if (route.idempotent) {
+    idempotencyKey = event.headers['idempotency-key'] ?? '';
+    // Printable ASCII, as an HTTP header field may carry it, and short enough to be stored.
+    if (!/^[\x21-\x7e]{1,255}$/.test(idempotencyKey)) {
+      return refuse('idempotency_key_missing', 'Send an Idempotency-Key of 1 to 255 printable ASCII characters.');
+    }
+  }
+
+  return {
+    deps,
+    caller: caller ?? { customerId: '', role: 'customer' },
+    params: params as z.output<P>,
+    query: query as z.output<Q>,
+    body: body as z.output<B>,
+    idempotencyKey,
+    rawBody,
+    headers: event.headers,
+    sourceIp: event.requestContext.http.sourceIp,
+    correlationId,
+    tokens,
+  };
+}
+
+function check(shape: z.ZodType | undefined, value: unknown, where: string): unknown | Refusal {
+  if (!shape) return undefined;
+  const result = shape.safeParse(value);
+  if (result.success) return result.data;
+  const fields = result.error.issues.map((issue) => ({ field: issue.path.join('.'), message: issue.message }));
+  const first = fields[0];
+  return refuse('invalid_input', `The ${where} is not valid: ${first?.field || where}: ${first?.message ?? ''}`, {
+    fields,
+  });
+}
+
+function readBody(route: Route, event: APIGatewayProxyEventV2): string | Refusal {
+  const text = event.body ?? '';
+  const body = event.isBase64Encoded ? Buffer.from(text, 'base64').toString('utf8') : text;
+  const limit = route.maxBodyBytes ?? maxJsonBytes;
+  if (Buffer.byteLength(body) > limit) return refuse('payload_too_large', `The body may have at most ${limit} bytes.`);
+  return body;
+}
+
+function parseBody(route: Route, shape: z.ZodType, rawBody: string): unknown | Refusal {
+  const wanted = route.bodyType ?? 'application/json';
+  if (rawBody === '') return refuse('invalid_json', 'The body is empty.');
+  if (wanted !== 'application/json') return check(shape, rawBody, 'body');
+  try {
+    return check(shape, parseJson(rawBody), 'body');
+  } catch (error) {
+    if (error instanceof InvalidJson) return refuse('invalid_json', `The body cannot be read: ${error.message}.`);
+    throw error;
+  }
+}
+
+function bearerToken(header: string | undefined): string {
+  return /^Bearer ([\w.-]+)$/.exec(header ?? '')?.[1] ?? '';
+}
+
+/** A correlation id from outside is used only if it can do no harm in a log. */
+function acceptableCorrelationId(value: string | undefined): string | undefined {
+  return value !== undefined && /^[\w-]{8,64}$/.test(value) ? value : undefined;
+}
+
+function isStoreError(error: unknown): boolean {
+  const code = String((error as { code?: unknown } | null)?.code ?? '');
+  return (
+    (error as Error | null)?.name === 'BreakerOpen' || /^(ECONN|ETIMEDOUT|EPIPE|PROTOCOL_|ER_CON_|ER_LOCK_)/.test(code)
+  );
+}
+
+function success(route: Route, body: unknown, headers: Record<string, string>): APIGatewayProxyStructuredResultV2 {
+  if (body === undefined) return { statusCode: route.status, headers };
+  const type = route.replyType ?? 'application/json';
+  return {
+    statusCode: route.status,
+    headers: { 'content-type': type, ...headers },
+    body: type === 'application/json' ? JSON.stringify(body) : String(body),
+  };
+}
+
+/** A refusal as problem details (RFC 9457), with the code that programs read. */
+function problem(
+  refusal: Refusal,
+  event: APIGatewayProxyEventV2,
+  retryAfterSeconds?: number,
+): APIGatewayProxyStructuredResultV2 {
+  const { status, title, retry } = codes[refusal.refused];
+  const waits = retryAfterSeconds ?? (retry ? 1 : undefined);
+  return {
+    statusCode: status,
+    headers: {
+      'content-type': 'application/problem+json',
+      ...(waits === undefined ? {} : { 'retry-after': String(waits) }),
+      ...(status === 401 ? { 'www-authenticate': 'Bearer' } : {}),
+    },
+    body: JSON.stringify({
+      type: `urn:holdfast:problem:${refusal.refused}`,
+      title,
+      status,
+      code: refusal.refused,
+      detail: refusal.detail,
+      instance: event.rawPath,
+      ...refusal.facts,
+    }),
+  };
+}
+
+let tokensOfProcess: Promise<Tokens> | undefined;
+
+function sharedTokens(deps: Deps): Promise<Tokens> {
+  tokensOfProcess ??= openTokens(locate(deps.registry, 'secret/token-signing-key'), deps.clock);
+  return tokensOfProcess;
+}

@@ -1,0 +1,75 @@
+/**
+ * Access tokens: signed with EdDSA or ES256, valid for ten minutes, pinned in every respect (RFC 8725): algorithm, issuer,
+ * audience, type and key id. A token says who somebody is and in which role; it grants nothing else.
+ */
+import { calculateJwkThumbprint, errors, importJWK, type JWK, jwtVerify, SignJWT } from 'jose';
+import type { Clock } from './clock.ts';
+
+const issuer = 'holdfast';
+const audience = 'holdfast-api';
+/** The `typ` header of access tokens (RFC 9068), so that no other token of ours can pass for one. */
+const tokenType = 'at+jwt';
+const allowedAlgorithms = ['EdDSA', 'ES256'];
+/** Clocks of two machines may differ by this much. */
+const clockToleranceSeconds = 5;
+
+/** How long an access token is valid. */
+export const accessTokenLifeSeconds = 600;
+
+/** Who is calling. */
+export interface Caller {
+  readonly customerId: string;
+  readonly role: 'customer' | 'operator';
+}
+
+export interface Tokens {
+  /** A signed access token for this caller. */
+  issue(caller: Caller): Promise<string>;
+  /** The caller, or undefined if the token is not one of ours, not for us, or out of date. */
+  verify(token: string): Promise<Caller | undefined>;
+}
+
+/** Opens the signer and verifier for a private key in JWK form; its algorithm is the key's own. */
+export async function openTokens(privateJwkText: string, clock: Clock): Promise<Tokens> {
+  const jwk = JSON.parse(privateJwkText) as JWK;
+  const algorithm = jwk.kty === 'OKP' ? 'EdDSA' : 'ES256';
+  const privateKey = await importJWK(jwk, algorithm);
+  const { d: _private, ...publicJwk } = jwk;
+  const publicKey = await importJWK(publicJwk, algorithm);
+  const keyId = await calculateJwkThumbprint(publicJwk);
+  return {
+    issue: (caller) => {
+      const nowSeconds = Math.floor(clock() / 1000);
+      return new SignJWT({ role: caller.role })
+        .setProtectedHeader({ alg: algorithm, typ: tokenType, kid: keyId })
+        .setSubject(caller.customerId)
+        .setIssuer(issuer)
+        .setAudience(audience)
+        .setIssuedAt(nowSeconds)
+        .setExpirationTime(nowSeconds + accessTokenLifeSeconds)
+        .sign(privateKey);
+    },
+    verify: async (token) => {
+      try {
+        const { payload, protectedHeader } = await jwtVerify(token, publicKey, {
+          issuer,
+          audience,
+          typ: tokenType,
+          algorithms: allowedAlgorithms.filter((name) => name === algorithm),
+          clockTolerance: clockToleranceSeconds,
+          currentDate: new Date(clock()),
+          requiredClaims: ['sub', 'iat', 'exp'],
+        });
+        const { sub, role, iat } = payload;
+        if (protectedHeader.kid !== keyId || sub === undefined) return undefined;
+        if (role !== 'customer' && role !== 'operator') return undefined;
+        // Issued in the future: jose checks nbf but not iat.
+        if ((iat ?? 0) > clock() / 1000 + clockToleranceSeconds) return undefined;
+        return { customerId: sub, role };
+      } catch (error) {
+        if (error instanceof errors.JOSEError) return undefined;
+        throw error;
+      }
+    },
+  };
+}
