@@ -19,6 +19,27 @@ export function newId(nowMs: number = Date.now()): string {
 }
 
 /**
+ * A fresh id for a sale. The last digit of its tag says over how many buckets (a power of two) the claims of its
+ * customers are spread in Redis, so that everyone who has the id, or a reservation's, can find a claim without asking.
+ */
+export function newSaleId(expectedReservations: number, nowMs: number = Date.now()): string {
+  const wanted = Math.ceil(Math.log2(Math.max(1, expectedReservations / claimsPerBucket)));
+  const exponent = Math.min(maxBucketExponent, Math.max(0, wanted));
+  return newId(nowMs).slice(0, -1) + exponent.toString(16);
+}
+
+/** Small enough for a bucket to stay a listpack, with room for a sale twice as popular as expected. */
+const claimsPerBucket = 24;
+const maxBucketExponent = 15;
+
+/** In which bucket of a sale the claims of a customer are. */
+export function claimBucket(tag: SaleTag, customerId: string): number {
+  const exponent = Number.parseInt(tag.slice(-1), 16);
+  // The end of a UUID is random in every version; its start would put customers of one minute together.
+  return Number.parseInt(customerId.slice(-6), 16) & ((1 << exponent) - 1);
+}
+
+/**
  * The id of a reservation, derived from who asks, where, and under which Idempotency-Key (UUID version 8).
  * Its first 12 digits are the sale's tag, so that a status URL leads to the sale's mirror and a sale's rows lie together.
  */

@@ -1,0 +1,110 @@
+/**
+ * The allocation decision: who gets what. Pure; it reads nothing and writes nothing.
+ *
+ * Requests are taken in ticket order. Each gets units if enough are available for its fill policy, a place on the
+ * waitlist if there is one, and a refusal with a reason otherwise. The sums it returns are exactly the stock moves that
+ * the decisions stand for, so whoever carries them out cannot disagree with them (invariants I1, I4 and I8).
+ */
+import type { SaleRow, StockMove } from '../inventory/stock.ts';
+import type { Code } from '../platform/errors.ts';
+import type { ReserveCommand } from './reservation.shapes.ts';
+
+/** A request as it was delivered: its place in line is known by now. */
+export interface Claim extends Omit<ReserveCommand, 'ticket' | 'correlationId'> {
+  readonly ticket: number;
+  /** When it was accepted: by the gate's clock, or by the queue's when the gate was away. */
+  readonly acceptedAtMs: number;
+  /** Whether the gate judged it; if not, everything is judged here. */
+  readonly gated: boolean;
+}
+
+export interface Decision {
+  readonly claim: Claim;
+  readonly state: 'allocated' | 'waitlisted' | 'rejected';
+  readonly units: number;
+  readonly reason: Code | null;
+}
+
+export interface Decisions {
+  readonly decisions: Decision[];
+  /** One move for each sale whose stock or waitlist changes. */
+  readonly moves: StockMove[];
+  /** True if none of the decisions would be another one had a little more or less been available. */
+  readonly independentOfStock: boolean;
+}
+
+/** The key under which a customer's units in a sale are counted. */
+export function holdingKey(saleId: string, customerId: string): string {
+  return `${saleId}${customerId}`;
+}
+
+/**
+ * Decides a batch of distinct claims on any mix of sales.
+ * `held` counts, by `holdingKey`, the units that each customer holds or waits for already.
+ */
+export function decide(
+  claims: readonly Claim[],
+  salesById: ReadonlyMap<string, SaleRow>,
+  held: ReadonlyMap<string, number>,
+  nowMs: number,
+): Decisions {
+  const holding = new Map<string, number>();
+  const stock = new Map<string, { available: number; waitlisted: number }>();
+  let independentOfStock = true;
+
+  const judge = (claim: Claim): Decision => {
+    const sale = salesById.get(claim.saleId);
+    const refusal = sale ? refusalByTerms(claim, sale, nowMs) : 'not_found';
+    if (!sale || refusal) return rejected(claim, refusal ?? 'not_found');
+
+    const key = holdingKey(claim.saleId, claim.customerId);
+    const before = holding.get(key) ?? held.get(key) ?? 0;
+    if (before + claim.quantity > sale.capPerCustomer) return rejected(claim, 'over_cap');
+
+    const left = stock.get(claim.saleId) ?? { available: sale.available, waitlisted: sale.waitlisted };
+    stock.set(claim.saleId, left);
+    const units = Math.min(claim.quantity, left.available);
+    if (units < claim.quantity) independentOfStock = false;
+    if (units >= claim.atLeast) {
+      left.available -= units;
+      holding.set(key, before + units);
+      return { claim, state: 'allocated', units, reason: null };
+    }
+    if (left.waitlisted < sale.waitlistSize) {
+      left.waitlisted += 1;
+      holding.set(key, before + claim.quantity);
+      return { claim, state: 'waitlisted', units: 0, reason: null };
+    }
+    return rejected(claim, 'sold_out');
+  };
+
+  const decisions = [...claims].sort(byTicket).map(judge);
+  const moves: StockMove[] = [];
+  for (const [saleId, left] of stock) {
+    const sale = salesById.get(saleId);
+    const taken = (sale?.available ?? 0) - left.available;
+    const waiting = left.waitlisted - (sale?.waitlisted ?? 0);
+    if (taken > 0 || waiting > 0) moves.push({ saleId, available: -taken, allocated: taken, waitlisted: waiting });
+  }
+  return { decisions, moves, independentOfStock };
+}
+
+/** Ticket order; two requests of one microsecond are told apart by their ids, so that every worker sorts alike. */
+export function byTicket(a: Claim, b: Claim): number {
+  return a.ticket - b.ticket || (a.reservationId < b.reservationId ? -1 : 1);
+}
+
+/** Why the sale's terms forbid a claim, if they do. The time that counts is when it was accepted (invariant I8). */
+function refusalByTerms(claim: Claim, sale: SaleRow, nowMs: number): Code | undefined {
+  if (sale.status === 'cancelled') return 'sale_cancelled';
+  // The gate refuses while a sale is paused, so what passed the gate was asked for before the pause.
+  if (sale.status === 'paused' && !claim.gated) return 'sale_paused';
+  if (claim.acceptedAtMs < sale.reserveOpensAtMs) return 'sale_not_open';
+  if (claim.acceptedAtMs >= sale.reserveClosesAtMs) return 'sale_closed';
+  if (nowMs >= sale.purchaseClosesAtMs) return 'window_closed';
+  return undefined;
+}
+
+function rejected(claim: Claim, reason: Code): Decision {
+  return { claim, state: 'rejected', units: 0, reason };
+}

@@ -1,0 +1,79 @@
+/**
+ * The shapes of a reservation on its way: what a client sends, what travels through the queue, what a client sees.
+ */
+import { z } from 'zod';
+import { reservationStates } from './state.ts';
+
+/** More than anyone may ask for in one reservation; the sale's cap per customer is usually far lower. */
+export const maxQuantity = 10_000;
+
+const Quantity = z.number().int().min(1).max(maxQuantity);
+
+/** How a reservation may be filled: with all it asks for, or with at least a minimum. */
+export const Fill = z.union([z.literal('all'), z.strictObject({ atLeast: Quantity })]);
+
+/** What a customer asks for. */
+export const ReservationRequest = z
+  .strictObject({ quantity: Quantity, fill: Fill.default('all') })
+  .refine((request) => request.fill === 'all' || request.fill.atLeast <= request.quantity, {
+    path: ['fill', 'atLeast'],
+    message: 'must not exceed quantity',
+  });
+export type ReservationRequest = z.output<typeof ReservationRequest>;
+
+/** The command in the queue `reservations`. */
+export const ReserveCommand = z.object({
+  reservationId: z.uuid(),
+  saleId: z.uuid(),
+  customerId: z.uuid(),
+  quantity: Quantity,
+  atLeast: Quantity,
+  /** Place in line, and when the gate took it; absent when the gate was away, and then SQS's own time counts. */
+  ticket: z.number().int().positive().optional(),
+  correlationId: z.string().optional(),
+});
+export type ReserveCommand = z.infer<typeof ReserveCommand>;
+
+/** The answer to an accepted request. */
+export const ReservationAccepted = z.object({
+  reservationId: z.uuid(),
+  saleId: z.uuid(),
+  state: z.enum(reservationStates),
+  /** Place in line; null while the gate is away and the place is not known yet. */
+  ticket: z.number().int().nullable(),
+  /** How many requests this sale had taken, this one included, when it was accepted. */
+  position: z.number().int().nullable(),
+  statusUrl: z.string(),
+});
+export type ReservationAccepted = z.infer<typeof ReservationAccepted>;
+
+/** A reservation as its owner sees it. */
+export const ReservationView = z.object({
+  reservationId: z.uuid(),
+  saleId: z.uuid(),
+  state: z.enum(reservationStates),
+  quantity: z.number().int(),
+  fill: Fill,
+  units: z.number().int(),
+  ticket: z.number().int().nullable(),
+  /** While waitlisted: how many stand before it, plus one. While requested: its place among all requests. */
+  position: z.number().int().nullable(),
+  reason: z.string().nullable(),
+  /** Until when allocated units can be bought. */
+  deadline: z.iso.datetime().nullable(),
+  purchaseId: z.uuid().nullable(),
+  version: z.number().int(),
+  acceptedAt: z.iso.datetime().nullable(),
+  decidedAt: z.iso.datetime().nullable(),
+});
+export type ReservationView = z.infer<typeof ReservationView>;
+
+/** The units a fill policy insists on. */
+export function leastOf(request: ReservationRequest): number {
+  return request.fill === 'all' ? request.quantity : request.fill.atLeast;
+}
+
+/** The fill policy that a stored minimum stands for. */
+export function fillOf(quantity: number, atLeast: number): z.infer<typeof Fill> {
+  return quantity === atLeast ? 'all' : { atLeast };
+}
