@@ -1,0 +1,133 @@
+/**
+ * The queue server: SQS on a port of 127.0.0.1, by fauxqs, keeping its messages in SQLite.
+ *
+ * Invariant: what was answered is written. All rows a request changes are committed together before its answer
+ * leaves, so a queue server that is killed loses no message it accepted and repeats no delete it confirmed.
+ * fauxqs as it comes commits (and syncs) every row by itself, listens on all interfaces and cannot persist a
+ * message that is made visible again; this host composes it from its parts to mend the three. Started by
+ * `startStack` as a process, and by tests in-process.
+ */
+import { parseArgs } from 'node:util';
+import { buildApp } from 'fauxqs';
+import { portFlag, runService } from './service/command.ts';
+
+/** The parts of fauxqs that its entry point does not name; the version is pinned by package-lock.json. */
+interface Parts {
+  SqsStore: new () => {
+    persistence?: Persistence;
+    region?: string;
+    host?: string;
+    allQueues(): Iterable<{ persistence?: Persistence }>;
+  };
+  SnsStore: new () => object;
+  S3Store: new () => object;
+  PersistenceManager: new (dataDir: string) => Persistence;
+}
+
+interface Persistence {
+  db: { exec(sql: string): void; prepare(sql: string): { run(...values: (string | number | null)[]): unknown } };
+  loadSqsAndSns(sqsStore: object, snsStore: object): void;
+  close(): void;
+  updateMessageReady(messageId: string): void;
+}
+
+async function loadParts(): Promise<Parts> {
+  const part = (file: string) => import(new URL(file, import.meta.resolve('fauxqs')).href);
+  const modules = await Promise.all(
+    ['sqs/sqsStore.js', 'sns/snsStore.js', 's3/s3Store.js', 'persistence.js'].map(part),
+  );
+  return Object.assign({}, ...modules);
+}
+
+/** The methods through which fauxqs writes what it was asked to change. */
+const WRITES = [
+  'insertQueue',
+  'deleteQueue',
+  'updateQueueAttributes',
+  'updateQueueSequenceCounter',
+  'insertMessage',
+  'deleteMessage',
+  'updateMessageInflight',
+  'updateMessageReady',
+  'deleteQueueMessages',
+] as const;
+
+function groupWrites(persistence: Persistence): void {
+  const { db } = persistence;
+  // With a write-ahead log this survives the death of the process; only a power failure could take the last moments.
+  db.exec('PRAGMA synchronous = NORMAL');
+  const ready = db.prepare(
+    'UPDATE sqs_messages SET receipt_handle = NULL, visibility_deadline = NULL WHERE message_id = ?',
+  );
+  persistence.updateMessageReady = (messageId) => void ready.run(messageId);
+
+  let open = false;
+  const commit = (): void => {
+    open = false;
+    db.exec('COMMIT');
+  };
+  const methods = persistence as unknown as Record<string, (...args: unknown[]) => unknown>;
+  for (const name of WRITES) {
+    const write = methods[name];
+    if (!write) throw new Error(`this fauxqs has no ${name}: local/queues.ts was written for another version`);
+    methods[name] = (...args) => {
+      if (!open) {
+        db.exec('BEGIN');
+        open = true;
+        // fauxqs changes everything a request asks for without waiting in between, and answers later, so the end
+        // of this turn comes after the request's last write and before its answer.
+        queueMicrotask(commit);
+      }
+      return write.apply(persistence, args);
+    };
+  }
+  const close = persistence.close.bind(persistence);
+  persistence.close = () => {
+    if (open) commit();
+    close();
+  };
+}
+
+export interface QueueServer {
+  url: string;
+  port: number;
+  stop(): Promise<void>;
+}
+
+/** Starts the queue server. Without `dataDir` messages live in memory only. */
+export async function startQueueServer(options: {
+  port?: number;
+  dataDir?: string;
+  region?: string;
+}): Promise<QueueServer> {
+  const { SqsStore, SnsStore, S3Store, PersistenceManager } = await loadParts();
+  const sqsStore = new SqsStore();
+  const snsStore = new SnsStore();
+  const persistence = options.dataDir ? new PersistenceManager(options.dataDir) : undefined;
+  if (persistence) {
+    persistence.loadSqsAndSns(sqsStore, snsStore);
+    groupWrites(persistence);
+    sqsStore.persistence = persistence;
+    for (const queue of sqsStore.allQueues()) queue.persistence = persistence;
+  }
+  const app = buildApp({
+    logger: false,
+    defaultRegion: options.region ?? 'us-east-1',
+    // The stores' classes are loaded by path, so their types are not the ones buildApp names.
+    stores: { sqsStore, snsStore, s3Store: new S3Store() } as unknown as NonNullable<
+      Parameters<typeof buildApp>[0]
+    >['stores'],
+  });
+  app.addHook('onClose', async () => persistence?.close());
+  const url = await app.listen({ port: options.port ?? 0, host: '127.0.0.1' });
+  return { url, port: Number(new URL(url).port), stop: () => app.close() };
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({
+    options: { port: { type: 'string' }, 'data-dir': { type: 'string' }, region: { type: 'string' } },
+  });
+  await runService('queues', () =>
+    startQueueServer({ port: portFlag(values.port), dataDir: values['data-dir'], region: values.region }),
+  );
+}

@@ -1,0 +1,228 @@
+/**
+ * Creates what serverless.yml declares (queues, dead letters, buses, rules, targets) on whichever endpoint there
+ * is: the embedded emulators or LocalStack.
+ *
+ * Invariants: doing it again changes nothing that is as declared and corrects what is not; whatever was declared
+ * by an earlier version on a bus of ours is taken away. Called by `startStack` and by `testBed`.
+ */
+import {
+  CreateEventBusCommand,
+  DeleteRuleCommand,
+  EventBridgeClient,
+  ListRulesCommand,
+  ListTargetsByRuleCommand,
+  PutRuleCommand,
+  PutTargetsCommand,
+  RemoveTargetsCommand,
+} from '@aws-sdk/client-eventbridge';
+import {
+  CreateQueueCommand,
+  DeleteQueueCommand,
+  GetQueueAttributesCommand,
+  SetQueueAttributesCommand,
+  SQSClient,
+} from '@aws-sdk/client-sqs';
+import { type Declared, type DeclaredQueue, type DeclaredRule, LOCAL_ACCOUNT } from './declared.ts';
+
+export interface AwsEndpoints {
+  sqs: string;
+  /** Absent: no bus and no rules are created. */
+  events?: string;
+  region: string;
+}
+
+/** Credentials that the emulators take; none of them looks at them. */
+export const LOCAL_CREDENTIALS = { accessKeyId: 'test', secretAccessKey: 'test' };
+
+/** The environment in which an AWS SDK client finds the local endpoints without being told. */
+export function awsEnvironment(endpoints: AwsEndpoints): Record<string, string> {
+  return {
+    AWS_REGION: endpoints.region,
+    AWS_DEFAULT_REGION: endpoints.region,
+    AWS_ACCESS_KEY_ID: LOCAL_CREDENTIALS.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: LOCAL_CREDENTIALS.secretAccessKey,
+    AWS_ENDPOINT_URL_SQS: endpoints.sqs,
+    ...(endpoints.events ? { AWS_ENDPOINT_URL_EVENTBRIDGE: endpoints.events } : {}),
+    // Neither a shared configuration file nor the instance metadata service has a say in a local stack.
+    AWS_EC2_METADATA_DISABLED: 'true',
+    AWS_CONFIG_FILE: '/dev/null',
+    AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
+  };
+}
+
+/** A client for the local SQS. */
+export function sqsClient(endpoints: AwsEndpoints): SQSClient {
+  return new SQSClient({ endpoint: endpoints.sqs, region: endpoints.region, credentials: LOCAL_CREDENTIALS });
+}
+
+/** A client for the local EventBridge. */
+export function eventsClient(endpoints: AwsEndpoints): EventBridgeClient {
+  return new EventBridgeClient({
+    endpoint: endpoints.events,
+    region: endpoints.region,
+    credentials: LOCAL_CREDENTIALS,
+  });
+}
+
+/** The address under which every emulator knows a queue, whatever host name it prefers to be called by. */
+export function queueUrl(endpoints: AwsEndpoints, name: string): string {
+  return `${endpoints.sqs.replace(/\/$/, '')}/${LOCAL_ACCOUNT}/${name}`;
+}
+
+/** Registry entries: `queue/<name>`, `dead/<name>` and `bus/main`. */
+export type ResourceNames = Record<string, string>;
+
+/** Creates or corrects everything declared. `prefix` sets a second set of resources apart from the first. */
+export async function createResources(
+  declared: Declared,
+  endpoints: AwsEndpoints,
+  options: { prefix?: string } = {},
+): Promise<ResourceNames> {
+  const named = (name: string) => (options.prefix ? `${options.prefix}-${name}` : name);
+  const sqs = sqsClient(endpoints);
+  try {
+    const arns = await createQueues(sqs, declared.queues, named);
+    const names: ResourceNames = {};
+    for (const queue of declared.queues) names[queue.registryName] = queueUrl(endpoints, named(queue.name));
+    const bus = declared.buses[0];
+    if (bus) names['bus/main'] = named(bus.name);
+    if (endpoints.events) {
+      const events = eventsClient(endpoints);
+      try {
+        await createRules(events, declared, arns, named);
+      } finally {
+        events.destroy();
+      }
+    }
+    return names;
+  } finally {
+    sqs.destroy();
+  }
+}
+
+/** Takes away a set of resources that was created with a prefix. */
+export async function deleteResources(
+  declared: Declared,
+  endpoints: AwsEndpoints,
+  options: { prefix: string },
+): Promise<void> {
+  const sqs = sqsClient(endpoints);
+  const events = endpoints.events ? eventsClient(endpoints) : undefined;
+  try {
+    if (events) {
+      for (const rule of declared.rules) {
+        const bus = declared.buses.find(({ logicalId }) => logicalId === rule.bus);
+        await dropRule(events, `${options.prefix}-${rule.name}`, bus ? `${options.prefix}-${bus.name}` : undefined);
+      }
+    }
+    await Promise.all(
+      declared.queues.map((queue) =>
+        sqs.send(new DeleteQueueCommand({ QueueUrl: queueUrl(endpoints, `${options.prefix}-${queue.name}`) })),
+      ),
+    );
+  } finally {
+    sqs.destroy();
+    events?.destroy();
+  }
+}
+
+type Named = (name: string) => string;
+
+async function createQueues(sqs: SQSClient, queues: DeclaredQueue[], named: Named): Promise<Map<string, string>> {
+  const arns = new Map<string, string>();
+  const create = async (queue: DeclaredQueue): Promise<void> => {
+    const attributes = { ...queue.attributes };
+    if (queue.redrive) {
+      attributes.RedrivePolicy = JSON.stringify({
+        deadLetterTargetArn: arns.get(queue.redrive.deadLetters),
+        maxReceiveCount: queue.redrive.maxReceiveCount,
+      });
+    }
+    // Created bare and then set, because creating a queue that exists with other attributes is refused.
+    const { QueueUrl } = await sqs.send(new CreateQueueCommand({ QueueName: named(queue.name) }));
+    if (Object.keys(attributes).length > 0) {
+      await sqs.send(new SetQueueAttributesCommand({ QueueUrl, Attributes: attributes }));
+    }
+    const answer = await sqs.send(new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['QueueArn'] }));
+    arns.set(queue.logicalId, answer.Attributes?.QueueArn ?? '');
+  };
+  // Dead letters first: the others point to them.
+  await Promise.all(queues.filter((queue) => !queue.redrive).map(create));
+  await Promise.all(queues.filter((queue) => queue.redrive).map(create));
+  return arns;
+}
+
+async function createRules(
+  events: EventBridgeClient,
+  declared: Declared,
+  arns: Map<string, string>,
+  named: Named,
+): Promise<void> {
+  const busName = (rule: DeclaredRule) => {
+    const bus = declared.buses.find(({ logicalId }) => logicalId === rule.bus);
+    return bus ? named(bus.name) : undefined;
+  };
+  for (const bus of declared.buses) {
+    await events.send(new CreateEventBusCommand({ Name: named(bus.name) })).catch((error: Error) => {
+      if (error.name !== 'ResourceAlreadyExistsException') throw error;
+    });
+    const wanted = new Set(declared.rules.filter((rule) => rule.bus === bus.logicalId).map((rule) => named(rule.name)));
+    const { Rules = [] } = await events.send(new ListRulesCommand({ EventBusName: named(bus.name) }));
+    for (const rule of Rules) {
+      if (rule.Name && !wanted.has(rule.Name)) await dropRule(events, rule.Name, named(bus.name));
+    }
+  }
+  await Promise.all(declared.rules.map((rule) => createRule(events, rule, busName(rule), arns, named)));
+}
+
+async function createRule(
+  events: EventBridgeClient,
+  rule: DeclaredRule,
+  bus: string | undefined,
+  arns: Map<string, string>,
+  named: Named,
+): Promise<void> {
+  const place = { ...(bus ? { EventBusName: bus } : {}) };
+  await events.send(
+    new PutRuleCommand({
+      Name: named(rule.name),
+      ...place,
+      State: rule.enabled ? 'ENABLED' : 'DISABLED',
+      ...(rule.pattern ? { EventPattern: JSON.stringify(rule.pattern) } : {}),
+      ...(rule.schedule ? { ScheduleExpression: rule.schedule } : {}),
+    }),
+  );
+  const answer = await events.send(
+    new PutTargetsCommand({
+      Rule: named(rule.name),
+      ...place,
+      Targets: rule.targets.map((target) => ({
+        Id: target.id,
+        Arn: arns.get(target.queue),
+        ...(target.deadLetters ? { DeadLetterConfig: { Arn: arns.get(target.deadLetters) } } : {}),
+        ...(target.retry
+          ? {
+              RetryPolicy: {
+                MaximumRetryAttempts: target.retry.maximumRetryAttempts,
+                MaximumEventAgeInSeconds: target.retry.maximumEventAgeSeconds,
+              },
+            }
+          : {}),
+        ...(target.input === undefined ? {} : { Input: target.input }),
+        ...(target.inputPath === undefined ? {} : { InputPath: target.inputPath }),
+        ...(target.inputTransformer ? { InputTransformer: target.inputTransformer } : {}),
+      })),
+    }),
+  );
+  const failed = answer.FailedEntries?.[0];
+  if (failed)
+    throw new Error(`target ${failed.TargetId} of rule ${rule.name}: ${failed.ErrorCode} ${failed.ErrorMessage}`);
+}
+
+async function dropRule(events: EventBridgeClient, name: string, bus: string | undefined): Promise<void> {
+  const place = { ...(bus ? { EventBusName: bus } : {}) };
+  const { Targets = [] } = await events.send(new ListTargetsByRuleCommand({ Rule: name, ...place }));
+  const ids = Targets.map(({ Id }) => Id).filter((id) => id !== undefined);
+  if (ids.length > 0) await events.send(new RemoveTargetsCommand({ Rule: name, ...place, Ids: ids }));
+  await events.send(new DeleteRuleCommand({ Name: name, ...place }));
+}
