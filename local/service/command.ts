@@ -1,0 +1,41 @@
+/**
+ * What every local service does as a process: start, print one JSON line when it can be used, stop on a signal.
+ *
+ * Invariant: the ready line is the only thing written to standard output; everything else goes to standard error.
+ * Called by local/events/main.ts and local/provider/main.ts.
+ */
+
+/** Runs a service until SIGINT or SIGTERM. A failure to start is one line on standard error and exit code 1. */
+export async function runService(
+  name: string,
+  start: () => Promise<{ url: string; stop(): Promise<void> }>,
+): Promise<void> {
+  try {
+    const service = await start();
+    let stopping = false;
+    const stop = () => {
+      if (stopping) return;
+      stopping = true;
+      service.stop().then(
+        () => process.exit(0),
+        (error: unknown) => {
+          process.stderr.write(`${name}: did not stop cleanly: ${String(error)}\n`);
+          process.exit(1);
+        },
+      );
+    };
+    process.on('SIGINT', stop);
+    process.on('SIGTERM', stop);
+    process.stdout.write(`${JSON.stringify({ ready: true, url: service.url })}\n`);
+  } catch (error) {
+    process.stderr.write(`${name}: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exit(1);
+  }
+}
+
+/** Reads a port flag; absent means any free port. Throws on anything that is not a port. */
+export function portFlag(value: string | undefined): number {
+  const port = Number(value ?? '0');
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new Error(`--port ${value} is not a port number.`);
+  return port;
+}
