@@ -1,0 +1,321 @@
+/**
+ * Brings accepted events to their queues: at least once, with back-off, and to the dead-letter queue when EventBridge
+ * would give up.
+ *
+ * Each queue has a lane: deliveries in order of their due time, a few batches in flight, ten messages to a batch.
+ * Batches fill by themselves: while the flights are taken, what arrives gathers behind them. A delivery leaves the
+ * store only after its queue has taken it, so a crash between the two sends it again and loses nothing.
+ *
+ * A failed attempt waits twice as long each time, with jitter, until the target's retry policy ends it; then it goes
+ * to the dead-letter queue with the attributes EventBridge sets, or is dropped with a line in the log if the target
+ * has none. When a queue that had failed takes a message again, what waits in its lane is tried at once rather than
+ * sitting out its back-off. Dead letters are retried until their queue takes them.
+ *
+ * Called by api.ts and scheduler.ts (deliver), server.ts (start, stop, wake after a change of faults).
+ */
+import type { Faults } from './faults.ts';
+import type { Outcome, OutgoingMessage, QueueSender } from './sender.ts';
+import type { Burial, Delivery, Store } from './store.ts';
+
+const BATCH_MESSAGES = 10;
+/** SQS refuses a batch beyond 256 KiB; some room is left for attributes. */
+const BATCH_BYTES = 250_000;
+const FLIGHTS_PER_LANE = 4;
+
+export interface BackOff {
+  firstMs: number;
+  longestMs: number;
+}
+
+export interface DeliveryCounts {
+  delivered: number;
+  retried: number;
+  deadLettered: number;
+  dropped: number;
+  /** Accepted and not yet taken by any queue. */
+  pending: number;
+}
+
+export interface DeliveryDeps {
+  store: Store;
+  sender: QueueSender;
+  faults: Faults;
+  backOff: BackOff;
+  now: () => number;
+  log: (message: string) => void;
+}
+
+interface Lane {
+  queueArn: string;
+  waiting: DueHeap;
+  /** Deliveries of a paused rule, put back when the pause ends. */
+  held: Delivery[];
+  flights: number;
+  failing: boolean;
+  timer?: NodeJS.Timeout;
+}
+
+export class Deliverer {
+  readonly counts: DeliveryCounts = { delivered: 0, retried: 0, deadLettered: 0, dropped: 0, pending: 0 };
+  private readonly lanes = new Map<string, Lane>();
+  private readonly inFlight = new Set<Promise<void>>();
+  private stopped = false;
+  private readonly deps: DeliveryDeps;
+
+  constructor(deps: DeliveryDeps) {
+    this.deps = deps;
+  }
+
+  /** Takes up what an earlier process left undelivered. */
+  start(): void {
+    this.deliver(this.deps.store.undelivered());
+  }
+
+  /** Hands over deliveries that are already in the store. */
+  deliver(deliveries: Delivery[]): void {
+    this.counts.pending += deliveries.length;
+    const touched = new Set(deliveries.map((delivery) => this.queue(delivery)));
+    for (const lane of touched) this.pump(lane);
+  }
+
+  /** Looks again at everything that waits, after the faults or the clock have changed. */
+  wake(): void {
+    for (const lane of this.lanes.values()) {
+      for (const delivery of lane.held.splice(0)) lane.waiting.push(delivery);
+      this.pump(lane);
+    }
+  }
+
+  /** Sends nothing more and waits for what is in flight. What is left stays in the store. */
+  async stop(): Promise<void> {
+    this.stopped = true;
+    for (const lane of this.lanes.values()) clearTimeout(lane.timer);
+    await Promise.all(this.inFlight);
+  }
+
+  private queue(delivery: Delivery): Lane {
+    const { route, burial } = delivery;
+    const queueArn = burial && route.deadLetterArn !== undefined ? route.deadLetterArn : route.targetArn;
+    let lane = this.lanes.get(queueArn);
+    if (!lane) {
+      lane = { queueArn, waiting: new DueHeap(), held: [], flights: 0, failing: false };
+      this.lanes.set(queueArn, lane);
+    }
+    lane.waiting.push(delivery);
+    return lane;
+  }
+
+  /** Starts as many flights as the lane allows and sets its timer for what is not due yet. */
+  private pump(lane: Lane): void {
+    if (this.stopped) return;
+    clearTimeout(lane.timer);
+    // A lane that fails probes with one batch at a time, so that a dead queue costs little.
+    const allowed = lane.failing ? 1 : FLIGHTS_PER_LANE;
+    while (lane.flights < allowed) {
+      const batch = this.takeBatch(lane);
+      if (batch.length === 0) break;
+      lane.flights += 1;
+      const flight = this.fly(lane, batch).finally(() => {
+        lane.flights -= 1;
+        this.inFlight.delete(flight);
+        this.pump(lane);
+      });
+      this.inFlight.add(flight);
+    }
+    const next = lane.waiting.peek();
+    if (next && lane.flights < allowed) {
+      const waitMs = Math.min(Math.max(next.dueMs - this.deps.now(), 1), 60_000);
+      lane.timer = setTimeout(() => this.pump(lane), waitMs);
+    }
+  }
+
+  private takeBatch(lane: Lane): Delivery[] {
+    const batch: Delivery[] = [];
+    let bytes = 0;
+    for (let next = lane.waiting.peek(); next; next = lane.waiting.peek()) {
+      if (next.dueMs > this.deps.now() || batch.length === BATCH_MESSAGES) break;
+      if (!next.burial && this.deps.faults.holds(next.route.ruleArn)) {
+        lane.held.push(next);
+        lane.waiting.pop();
+        continue;
+      }
+      bytes += Buffer.byteLength(next.body);
+      if (batch.length > 0 && bytes > BATCH_BYTES) break;
+      batch.push(next);
+      lane.waiting.pop();
+    }
+    return batch;
+  }
+
+  private async fly(lane: Lane, batch: Delivery[]): Promise<void> {
+    const outcomes = await this.attempt(lane.queueArn, batch);
+    const taken: Delivery[] = [];
+    const kept: Delivery[] = [];
+    for (const [index, delivery] of batch.entries()) {
+      const outcome = outcomes[index] ?? NO_OUTCOME;
+      if (outcome.sent) {
+        taken.push(delivery);
+        this.counts[delivery.burial ? 'deadLettered' : 'delivered'] += 1;
+      } else if (this.keep(delivery, outcome)) {
+        kept.push(delivery);
+      } else {
+        taken.push(delivery);
+        this.counts.dropped += 1;
+        this.deps.log(`dropped an event of ${delivery.route.ruleArn}: ${outcome.errorCode} ${outcome.errorMessage}`);
+      }
+    }
+    const recovered = lane.failing && outcomes.some((outcome) => outcome.sent);
+    lane.failing = outcomes.every((outcome) => !outcome.sent && outcome.retryable);
+    if (recovered) lane.waiting.makeRetriesDue(this.deps.now());
+    try {
+      await this.deps.store.commit({ removed: taken, updated: kept });
+    } catch (error) {
+      // The rows stay as they were: after a restart these deliveries may be sent again, none is lost.
+      this.deps.log(`could not record ${batch.length} deliveries: ${String(error)}`);
+    }
+    this.counts.pending -= taken.length;
+    for (const delivery of kept) {
+      const next = this.queue(delivery);
+      if (next !== lane) this.pump(next);
+    }
+  }
+
+  private async attempt(queueArn: string, batch: Delivery[]): Promise<Outcome[]> {
+    const failing = batch.map(() => this.deps.faults.failsDelivery());
+    const sending = batch.filter((_, index) => !failing[index]);
+    const sent = sending.length > 0 ? await this.deps.sender.send(queueArn, sending.map(messageOf)) : [];
+    let position = 0;
+    return failing.map((failed) => (failed ? INJECTED : (sent[position++] ?? NO_OUTCOME)));
+  }
+
+  /** Decides what follows a failed attempt: a later one, the dead-letter queue, or (false) nothing. */
+  private keep(delivery: Delivery, outcome: Outcome & { sent: false }): boolean {
+    const { route } = delivery;
+    const nowMs = this.deps.now();
+    if (delivery.burial) {
+      if (!outcome.retryable) return false;
+      delivery.failures += 1;
+      delivery.dueMs = nowMs + this.backOffMs(delivery.failures);
+      return true;
+    }
+    const ageEndsMs = delivery.acceptedMs + route.maxAgeMs;
+    let exhausted: Burial['exhausted'];
+    if (delivery.failures >= route.maxRetries) exhausted = 'MaximumRetryAttempts';
+    else if (nowMs >= ageEndsMs) exhausted = 'MaximumEventAgeInSeconds';
+    if (outcome.retryable && !exhausted) {
+      delivery.failures += 1;
+      this.counts.retried += 1;
+      // The last attempt is made when the event reaches its age, not a back-off later.
+      delivery.dueMs = Math.min(nowMs + this.backOffMs(delivery.failures), ageEndsMs);
+      return true;
+    }
+    if (route.deadLetterArn === undefined) return false;
+    delivery.burial = {
+      errorCode: outcome.errorCode,
+      errorMessage: outcome.errorMessage,
+      exhausted: outcome.retryable ? exhausted : undefined,
+      retryAttempts: delivery.failures,
+    };
+    delivery.failures = 0;
+    delivery.dueMs = nowMs;
+    return true;
+  }
+
+  private backOffMs(failures: number): number {
+    const { firstMs, longestMs } = this.deps.backOff;
+    const fullMs = Math.min(firstMs * 2 ** Math.min(failures - 1, 30), longestMs);
+    return Math.ceil(fullMs * (0.5 + Math.random() / 2));
+  }
+}
+
+const NO_OUTCOME: Outcome & { sent: false } = {
+  sent: false,
+  errorCode: 'UNKNOWN',
+  errorMessage: 'The queue gave no result for the message.',
+  retryable: true,
+};
+
+const INJECTED: Outcome = {
+  sent: false,
+  errorCode: 'INTERNAL_ERROR',
+  errorMessage: 'A failed delivery was asked for with /_faults.',
+  retryable: true,
+};
+
+/** The event as its target gets it, or with the reasons EventBridge adds when it is a dead letter. */
+function messageOf({ body, burial, route }: Delivery): OutgoingMessage {
+  if (!burial) return { body, messageGroupId: route.messageGroupId };
+  return {
+    body,
+    attributes: {
+      RULE_ARN: route.ruleArn,
+      TARGET_ARN: route.targetArn,
+      ERROR_CODE: burial.errorCode,
+      ERROR_MESSAGE: burial.errorMessage,
+      RETRY_ATTEMPTS: String(burial.retryAttempts),
+      ...(burial.exhausted ? { EXHAUSTED_RETRY_CONDITION: burial.exhausted } : {}),
+    },
+  };
+}
+
+/** A binary heap of deliveries, the earliest due first, ties in order of acceptance. */
+class DueHeap {
+  private items: Delivery[] = [];
+
+  peek(): Delivery | undefined {
+    return this.items[0];
+  }
+
+  push(delivery: Delivery): void {
+    let index = this.items.length;
+    this.items.push(delivery);
+    while (index > 0) {
+      const parent = (index - 1) >> 1;
+      if (!this.before(index, parent)) break;
+      this.swap(index, parent);
+      index = parent;
+    }
+  }
+
+  pop(): Delivery | undefined {
+    const top = this.items[0];
+    const last = this.items.pop();
+    if (last === undefined || top === undefined || this.items.length === 0) return top;
+    this.items[0] = last;
+    let index = 0;
+    for (;;) {
+      let least = index;
+      for (const child of [2 * index + 1, 2 * index + 2]) {
+        if (child < this.items.length && this.before(child, least)) least = child;
+      }
+      if (least === index) return top;
+      this.swap(index, least);
+      index = least;
+    }
+  }
+
+  /** Ends the back-off of everything that has failed before; first attempts keep their time. */
+  makeRetriesDue(nowMs: number): void {
+    const items = this.items;
+    this.items = [];
+    for (const delivery of items) {
+      if (delivery.failures > 0) delivery.dueMs = Math.min(delivery.dueMs, nowMs);
+      this.push(delivery);
+    }
+  }
+
+  private before(left: number, right: number): boolean {
+    const a = this.items[left];
+    const b = this.items[right];
+    if (!a || !b) return false;
+    return a.dueMs < b.dueMs || (a.dueMs === b.dueMs && a.seq < b.seq);
+  }
+
+  private swap(left: number, right: number): void {
+    const a = this.items[left];
+    const b = this.items[right];
+    if (!a || !b) return;
+    this.items[left] = b;
+    this.items[right] = a;
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * Fires scheduled rules when they are due.
+ *
+ * Invariant: each due time fires once, because the next time is stored with the firing's deliveries. Firings missed
+ * while the process was down collapse into one at start. Times are judged by the clock, not by the timer: after a
+ * suspended machine or a changed clock the next look sets things right, at most LONGEST_SLEEP_MS later.
+ * Called by server.ts.
+ */
+import { type AcceptDeps, acceptFiring } from './accept.ts';
+import type { RegisteredRule } from './registry.ts';
+
+const LONGEST_SLEEP_MS = 5_000;
+
+export class Scheduler {
+  private timer?: NodeJS.Timeout;
+  private stopped = false;
+  private readonly deps: AcceptDeps & { log: (message: string) => void };
+
+  constructor(deps: AcceptDeps & { log: (message: string) => void }) {
+    this.deps = deps;
+  }
+
+  /** Fires everything that is due and sleeps until the next time. Also to be called when the rules have changed. */
+  async tick(): Promise<void> {
+    clearTimeout(this.timer);
+    const due = this.deps.registry.scheduledRules().filter(({ rule }) => (rule.nextFireMs ?? 0) <= this.deps.now());
+    await Promise.all(due.map((registered) => this.fire(registered)));
+    this.sleep();
+  }
+
+  stop(): void {
+    this.stopped = true;
+    clearTimeout(this.timer);
+  }
+
+  private sleep(): void {
+    if (this.stopped) return;
+    clearTimeout(this.timer);
+    const times = this.deps.registry.scheduledRules().map(({ rule }) => rule.nextFireMs ?? 0);
+    if (times.length === 0) return;
+    const waitMs = Math.min(Math.max(Math.min(...times) - this.deps.now(), 1), LONGEST_SLEEP_MS);
+    this.timer = setTimeout(() => void this.tick(), waitMs);
+  }
+
+  private async fire(registered: RegisteredRule): Promise<void> {
+    const { rule, schedule } = registered;
+    const dueMs = rule.nextFireMs;
+    if (dueMs === undefined || !schedule) return;
+    // Moved on before the commit, so that a second look in the meantime does not fire it again.
+    rule.nextFireMs = schedule.next(dueMs, this.deps.now());
+    try {
+      await acceptFiring(this.deps, registered, dueMs, { ...rule });
+    } catch (error) {
+      rule.nextFireMs = dueMs;
+      this.deps.log(`rule ${rule.name} could not fire and will be tried again: ${String(error)}`);
+    }
+  }
+}
