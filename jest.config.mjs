@@ -1,0 +1,25 @@
+// Jest runs the TypeScript sources as the ES modules they are; @swc/jest only strips the types.
+// Started by test/run.ts, which brings up what the tests need and hands them the addresses.
+export default {
+  testEnvironment: 'node',
+  roots: ['<rootDir>'],
+  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/\\.'],
+  modulePathIgnorePatterns: ['<rootDir>/\\.'],
+  haste: { enableSymlinks: false },
+  testMatch: ['**/*.test.ts'],
+  extensionsToTreatAsEsm: ['.ts'],
+  transform: {
+    '^.+\\.ts$': [
+      '@swc/jest',
+      {
+        jsc: { parser: { syntax: 'typescript' }, target: 'es2024' },
+        module: { type: 'es6' },
+        sourceMaps: 'inline',
+      },
+    ],
+  },
+  maxWorkers: 2,
+  testTimeout: 30_000,
+  // Two processes live long in a big suite; a worker that has grown is replaced rather than swapped.
+  workerIdleMemoryLimit: '1GB',
+};

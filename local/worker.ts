@@ -1,0 +1,119 @@
+/**
+ * A worker process: loads queue functions and feeds each from its queue, as serverless.yml declares.
+ *
+ *   node local/worker.ts [--functions allocate,pay] [--share 0/2]
+ *
+ * Invariants: `maximumConcurrency` holds for the whole stack, so several workers divide it (`--share index/count`);
+ * SIGTERM lets what is in a function finish and loses nothing. It finds queues in HOLDFAST_REGISTRY and SQS in
+ * AWS_ENDPOINT_URL_SQS, prints one JSON line when it is ready, and one per failure. Started by `startStack`.
+ */
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+import { type DeclaredFunction, type DeclaredMapping, queueOf, readDeclared } from './declared.ts';
+import { type QueueFunction, type RunningMapping, startMapping } from './event-source-mapping.ts';
+import { projectRoot } from './folder.ts';
+import { openSqs } from './sqs.ts';
+
+/** How many batches at once a mapping without `maximumConcurrency` gets: what Lambda starts with. */
+const DEFAULT_CONCURRENCY = 5;
+
+const { values } = parseArgs({
+  options: { functions: { type: 'string' }, share: { type: 'string', default: '0/1' } },
+});
+
+function say(message: object): void {
+  process.stdout.write(`${JSON.stringify(message)}\n`);
+}
+
+function needed(name: string): string {
+  const value = process.env[name];
+  if (!value) throw new Error(`a worker needs ${name}; start it through the local stack`);
+  return value;
+}
+
+/** This worker's part of a mapping's concurrency; 0 when other workers have it all. */
+function shareOf(total: number): number {
+  const [index = 0, count = 1] = values.share.split('/').map(Number);
+  return Math.floor(total / count) + (index < total % count ? 1 : 0);
+}
+
+async function loadHandler(handler: string): Promise<QueueFunction> {
+  const dot = handler.lastIndexOf('.');
+  const file = resolve(projectRoot, `${handler.slice(0, dot)}.ts`);
+  const module = (await import(pathToFileURL(file).href)) as Record<string, unknown>;
+  const exported = module[handler.slice(dot + 1)];
+  if (typeof exported !== 'function') throw new Error(`${file} exports no function ${handler.slice(dot + 1)}`);
+  return exported as QueueFunction;
+}
+
+/** Functions that share a process share its environment, so two that disagree about a variable cannot run here. */
+function applyEnvironment(functions: DeclaredFunction[]): void {
+  const declared = new Map<string, string>();
+  for (const { key, environment } of functions) {
+    for (const [name, value] of Object.entries(environment)) {
+      const other = declared.get(name);
+      if (other !== undefined && other !== value) {
+        throw new Error(
+          `functions of one worker need different values of ${name} (${key}: ${value}, another: ${other})`,
+        );
+      }
+      declared.set(name, value);
+    }
+  }
+  // The stack's own variables (the registry, endpoints) stand above what is declared for an account.
+  for (const [name, value] of declared) process.env[name] ??= value;
+}
+
+async function feed(declaredFunction: DeclaredFunction, mapping: DeclaredMapping): Promise<RunningMapping | undefined> {
+  const concurrency = shareOf(mapping.maximumConcurrency ?? DEFAULT_CONCURRENCY);
+  if (concurrency === 0 || !mapping.enabled) return undefined;
+  const handler = await loadHandler(declaredFunction.handler);
+  const queue = queueOf(declared, mapping.queue);
+  const url = registry[queue.registryName];
+  if (!url) throw new Error(`the registry has no ${queue.registryName}`);
+  const sqs = openSqs(endpoint, url, declared.region);
+  return startMapping({
+    sqs,
+    queueArn: await sqs.arn(),
+    region: declared.region,
+    handler,
+    functionName: declaredFunction.name,
+    timeoutMs: declaredFunction.timeoutSeconds * 1000,
+    memoryMb: declaredFunction.memoryMb,
+    batchSize: mapping.batchSize,
+    batchingWindowMs: mapping.batchingWindowSeconds * 1000,
+    concurrency,
+    reportsBatchItemFailures: mapping.reportsBatchItemFailures,
+    report: (line) => say({ level: 'error', message: line }),
+  });
+}
+
+const endpoint = needed('AWS_ENDPOINT_URL_SQS');
+const registry = JSON.parse(readFileSync(needed('HOLDFAST_REGISTRY'), 'utf8')) as Record<string, string>;
+const declared = readDeclared();
+const wanted = values.functions?.split(',');
+const functions = declared.functions.filter(
+  ({ key, mappings }) => mappings.length > 0 && (wanted?.includes(key) ?? true),
+);
+const unknown = wanted?.filter((key) => !functions.some((candidate) => candidate.key === key)) ?? [];
+if (unknown.length > 0) throw new Error(`serverless.yml declares no queue function ${unknown.join(', ')}`);
+applyEnvironment(functions);
+
+const running = (
+  await Promise.all(functions.flatMap((one) => one.mappings.map((mapping) => feed(one, mapping))))
+).filter((mapping) => mapping !== undefined);
+say({ ready: true, pid: process.pid, functions: functions.map(({ key }) => key) });
+
+let stopping = false;
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  process.on(signal, () => {
+    if (stopping) return;
+    stopping = true;
+    void Promise.all(running.map((mapping) => mapping.drain())).then(() => {
+      say({ stopped: true, counts: running.map(({ counts }) => counts) });
+      process.exit(0);
+    });
+  });
+}
