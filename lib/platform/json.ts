@@ -1,6 +1,7 @@
 /**
  * Reading JSON from strangers: what JSON.parse lets pass and nobody means is refused. Two fields of one name, names that
- * reach into prototypes, and nesting without end each have been used to make two readers of one text disagree.
+ * reach into prototypes, nesting without end and numbers that overflow have each been used to make two readers of one
+ * text disagree.
  */
 
 /** How deep arrays and objects may nest. */
@@ -13,54 +14,74 @@ export class InvalidJson extends Error {}
 
 /** Parses JSON. Throws `InvalidJson` for broken, too deep or ambiguous text. */
 export function parseJson(text: string): unknown {
-  let value: unknown;
+  checkStructure(text);
   try {
-    checkStructure(text);
-    value = JSON.parse(text);
-  } catch (error) {
-    if (error instanceof InvalidJson) throw error;
+    return JSON.parse(text);
+  } catch {
     throw new InvalidJson('the text is not valid JSON');
   }
-  return value;
 }
 
+const quote = 0x22;
+const backslash = 0x5c;
+const colon = 0x3a;
+
 /**
- * Walks the text once, string by string and bracket by bracket, without building anything. Whether it is valid JSON at
- * all is left to JSON.parse; this looks only for depth and for names that are repeated or forbidden.
+ * Walks the text once, string by string and bracket by bracket, without building anything but the names of the objects
+ * that are open. Whether it is valid JSON at all is left to JSON.parse.
  */
 function checkStructure(text: string): void {
-  const names: (Set<string> | undefined)[] = [];
-  let position = 0;
-  while (position < text.length) {
-    const character = text[position];
-    if (character === '{' || character === '[') {
-      names.push(character === '{' ? new Set() : undefined);
-      if (names.length > maxJsonDepth) throw new InvalidJson(`nesting is deeper than ${maxJsonDepth}`);
-      position++;
-    } else if (character === '}' || character === ']') {
-      names.pop();
-      position++;
-    } else if (character === '"') {
-      const end = endOfString(text, position);
-      const object = names.at(-1);
-      if (object && /^\s*:/.test(text.slice(end, end + 16))) {
-        const name = JSON.parse(text.slice(position, end)) as string;
-        if (forbiddenNames.has(name)) throw new InvalidJson(`the name "${name}" is not allowed`);
-        if (object.has(name)) throw new InvalidJson(`the name "${name}" is given twice`);
-        object.add(name);
+  /** The names seen so far in each open object; for an open array, undefined. */
+  const open: (Set<string> | undefined)[] = [];
+  for (let position = 0; position < text.length; position++) {
+    switch (text.charCodeAt(position)) {
+      case 0x7b: // {
+        open.push(new Set());
+        break;
+      case 0x5b: // [
+        open.push(undefined);
+        break;
+      case 0x7d: // }
+      case 0x5d: // ]
+        open.pop();
+        break;
+      case quote: {
+        const end = endOfString(text, position);
+        const names = open.at(-1);
+        if (names && text.charCodeAt(skipBlanks(text, end)) === colon) addName(names, text.slice(position, end));
+        position = end - 1;
+        break;
       }
-      position = end;
-    } else {
-      position++;
     }
+    if (open.length > maxJsonDepth) throw new InvalidJson(`nesting is deeper than ${maxJsonDepth}`);
   }
+}
+
+function addName(names: Set<string>, quoted: string): void {
+  let name: string;
+  try {
+    name = quoted.includes('\\') ? (JSON.parse(quoted) as string) : quoted.slice(1, -1);
+  } catch {
+    throw new InvalidJson('the text is not valid JSON');
+  }
+  if (forbiddenNames.has(name)) throw new InvalidJson(`the name "${name}" is not allowed`);
+  if (names.has(name)) throw new InvalidJson('a name is given twice');
+  names.add(name);
 }
 
 /** The position after the closing quote of the string that opens at `start`. */
 function endOfString(text: string, start: number): number {
   for (let position = start + 1; position < text.length; position++) {
-    if (text[position] === '\\') position++;
-    else if (text[position] === '"') return position + 1;
+    const character = text.charCodeAt(position);
+    if (character === backslash) position++;
+    else if (character === quote) return position + 1;
   }
   throw new InvalidJson('a string does not end');
+}
+
+/** The position of the first character at or after `start` that is not one of JSON's four blanks. */
+function skipBlanks(text: string, start: number): number {
+  let position = start;
+  while (position < text.length && ' \n\r\t'.includes(text.charAt(position))) position++;
+  return position;
 }

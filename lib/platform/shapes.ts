@@ -1,0 +1,75 @@
+/**
+ * Shapes that every noun uses: ids, text, money, times.
+ *
+ * They refuse what no honest client sends and what makes two programs read one value differently: control characters
+ * (CR and LF in a log or a header, NUL in a file name), halves of a surrogate pair, invisible characters that change
+ * the direction of text, numbers beyond the exact range. Whatever passes here can be stored, logged and shown.
+ */
+import { z } from 'zod';
+
+/** An id in an address or a body: a UUID in lower case. Text that merely looks like one is no id. */
+export const Id = z
+  .string()
+  .regex(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/, 'must be an id')
+  .meta({ format: 'uuid' });
+
+/** Controls, line and paragraph separators, and the marks that reorder or hide the text around them. */
+const unsafe = /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffd]/u;
+
+const isSafe = (value: string) => value.isWellFormed() && !unsafe.test(value);
+
+/** One line of text: `min` to `max` characters, no blanks around it. Letters of every script are welcome. */
+export const line = (min: number, max: number) =>
+  z
+    .string()
+    .min(min)
+    .max(max)
+    .refine(isSafe, 'must be one line without control characters')
+    .refine((value) => value.trim() === value, 'must not begin or end with a blank');
+
+/** Text of several lines, at most `max` characters. */
+export const text = (max: number) =>
+  z
+    .string()
+    .max(max)
+    .refine((value) => isSafe(value.replace(/[\n\t]/g, ' ')), 'must not contain control characters');
+
+/** The currencies of ISO 4217 that this runtime knows. */
+const currencies = new Set(Intl.supportedValuesOf('currency'));
+
+export const Currency = z
+  .string()
+  .regex(/^[A-Z]{3}$/, 'must be three capital letters')
+  .refine((code) => currencies.has(code), 'must be a currency of ISO 4217');
+
+/** The highest price, in minor units: far above any price, far below where a sum of many would stop being exact. */
+export const maxAmountMinor = 100_000_000_000;
+
+/** An amount of money in minor units (cents). */
+export const Money = z
+  .strictObject({
+    amountMinor: z.int().min(1).max(maxAmountMinor).describe('In minor units, such as cents'),
+    currency: Currency.describe('ISO 4217'),
+  })
+  .meta({ id: 'Money' });
+export type Money = z.infer<typeof Money>;
+
+/** A point in time in an answer: ISO 8601, UTC. */
+export const Time = z.iso.datetime();
+
+/** The years within which a time given by a client must lie. */
+const earliestMs = Date.UTC(2000, 0, 1);
+const latestMs = Date.UTC(2100, 0, 1);
+
+/**
+ * A point in time in a request: ISO 8601 with a zone; milliseconds since the epoch in code.
+ * A leap second, an ISO week date and a local time without a zone name no one point in time, and are refused.
+ */
+export const TimeGiven = z.iso
+  .datetime({ offset: true, error: 'must be an ISO 8601 time with a zone, such as 2026-01-31T18:00:00Z' })
+  .max(35)
+  .refine((value) => {
+    const ms = Date.parse(value);
+    return ms >= earliestMs && ms < latestMs;
+  }, 'must lie between the years 2000 and 2100')
+  .transform((value) => Date.parse(value));
