@@ -1,0 +1,268 @@
+/**
+ * The provider's books: charges, refunds, and the webhooks that tell of them, in one SQLite file.
+ *
+ * Invariants: an idempotency key has at most one charge and a charge at most one refund, whichever instance was asked,
+ * because every instance opens the same file and each write is one immediate transaction; a charge never changes once
+ * written; the webhook of a fact is written in the fact's own transaction. WAL with synchronous=NORMAL: a killed
+ * process loses nothing it answered. Called by server.ts and webhooks.ts.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+
+export interface Charge {
+  id: string;
+  idempotencyKey: string;
+  reference: string;
+  amountMinor: number;
+  currency: string;
+  token: string;
+  status: 'captured' | 'declined';
+  declineCode?: string;
+  createdAt: string;
+}
+
+export interface Refund {
+  id: string;
+  chargeId: string;
+  amountMinor: number;
+  currency: string;
+  status: 'refunded';
+  createdAt: string;
+}
+
+export type NewCharge = Omit<Charge, 'id' | 'createdAt'> & {
+  /** Digest of the request body; a key may be used again only with the same one. */
+  fingerprint: string;
+};
+
+export interface Webhook {
+  id: string;
+  body: string;
+  attempts: number;
+  createdMs: number;
+}
+
+/** A fact, with the id of the webhook written beside it if the provider sends webhooks. */
+export type Recorded<T> = { outcome: 'new'; value: T; webhookId?: string } | { outcome: 'replayed'; value: T };
+
+const SCHEMA = `
+CREATE TABLE IF NOT EXISTS charges (
+  id TEXT PRIMARY KEY, idempotency_key TEXT NOT NULL UNIQUE, fingerprint TEXT NOT NULL, reference TEXT NOT NULL,
+  amount_minor INTEGER NOT NULL CHECK (amount_minor > 0), currency TEXT NOT NULL, token TEXT NOT NULL,
+  status TEXT NOT NULL CHECK (status IN ('captured', 'declined')), decline_code TEXT, created_ms INTEGER NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS charges_by_reference ON charges (reference);
+CREATE TABLE IF NOT EXISTS refunds (
+  id TEXT PRIMARY KEY, charge_id TEXT NOT NULL UNIQUE REFERENCES charges (id), amount_minor INTEGER NOT NULL,
+  currency TEXT NOT NULL, created_ms INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS attempts (idempotency_key TEXT PRIMARY KEY, attempts INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS webhooks (
+  id TEXT PRIMARY KEY, body TEXT NOT NULL, created_ms INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
+  due_ms INTEGER NOT NULL, leased_until_ms INTEGER NOT NULL DEFAULT 0, outcome TEXT) STRICT;
+CREATE INDEX IF NOT EXISTS webhooks_to_send ON webhooks (due_ms) WHERE outcome IS NULL;
+`;
+
+/** Long enough for another instance to finish its transaction, however slow the disk. */
+const BUSY_TIMEOUT_MS = 5_000;
+
+type Row = Record<string, unknown>;
+
+export class Ledger {
+  private readonly db: DatabaseSync;
+  private readonly now: () => number;
+  private readonly tellsWebhooks: boolean;
+
+  /** Opens the books in `dataDir` (in memory without one). `tellsWebhooks` says whether facts get a webhook. */
+  constructor(options: { dataDir?: string; tellsWebhooks: boolean; now: () => number }) {
+    if (options.dataDir !== undefined) mkdirSync(options.dataDir, { recursive: true });
+    const file = options.dataDir === undefined ? ':memory:' : join(options.dataDir, 'provider.sqlite');
+    this.db = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
+    this.db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;');
+    // One immediate transaction, because several instances may start on a new file at once.
+    this.db.exec(`BEGIN IMMEDIATE; ${SCHEMA} COMMIT;`);
+    this.now = options.now;
+    this.tellsWebhooks = options.tellsWebhooks;
+  }
+
+  /** Writes a charge, or finds the one its key already has. Undefined: the key belongs to a different request. */
+  charge(given: NewCharge): Recorded<Charge> | undefined {
+    return this.inTransaction(() => {
+      const existing = this.db.prepare('SELECT * FROM charges WHERE idempotency_key = ?').get(given.idempotencyKey);
+      if (existing) {
+        return existing.fingerprint === given.fingerprint
+          ? { outcome: 'replayed', value: chargeOf(existing) }
+          : undefined;
+      }
+      const id = newId('ch');
+      this.db
+        .prepare('INSERT INTO charges VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
+        .run(
+          id,
+          given.idempotencyKey,
+          given.fingerprint,
+          given.reference,
+          given.amountMinor,
+          given.currency,
+          given.token,
+          given.status,
+          given.declineCode ?? null,
+          this.now(),
+        );
+      const charge = chargeOf(this.db.prepare('SELECT * FROM charges WHERE id = ?').get(id) ?? {});
+      return { outcome: 'new', value: charge, webhookId: this.tell(`payment.${charge.status}`, charge) };
+    });
+  }
+
+  /** Refunds a captured charge in full, once. Undefined: there is no such charge, or it was declined. */
+  refund(chargeId: string): Recorded<Refund> | undefined {
+    return this.inTransaction(() => {
+      const charge = this.findCharge(chargeId);
+      if (charge?.status !== 'captured') return undefined;
+      const select = this.db.prepare('SELECT * FROM refunds WHERE charge_id = ?');
+      const existing = select.get(charge.id);
+      if (existing) return { outcome: 'replayed', value: refundOf(existing) };
+      this.db
+        .prepare('INSERT INTO refunds VALUES (?, ?, ?, ?, ?)')
+        .run(newId('re'), charge.id, charge.amountMinor, charge.currency, this.now());
+      const refund = refundOf(select.get(charge.id) ?? {});
+      return { outcome: 'new', value: refund, webhookId: this.tell('payment.refunded', charge, refund.id) };
+    });
+  }
+
+  /** The charge with this id or idempotency key. */
+  findCharge(idOrKey: string): Charge | undefined {
+    const row = this.db.prepare('SELECT * FROM charges WHERE id = ? OR idempotency_key = ?').get(idOrKey, idOrKey);
+    return row && chargeOf(row);
+  }
+
+  /** Whether a key is taken by a request with another body. */
+  conflicts(idempotencyKey: string, fingerprint: string): boolean {
+    const row = this.db.prepare('SELECT fingerprint FROM charges WHERE idempotency_key = ?').get(idempotencyKey);
+    return row !== undefined && row.fingerprint !== fingerprint;
+  }
+
+  chargesWithReference(reference: string): Charge[] {
+    return this.db
+      .prepare('SELECT * FROM charges WHERE reference = ? ORDER BY created_ms, id')
+      .all(reference)
+      .map(chargeOf);
+  }
+
+  /** Everything ever written, in order of time. */
+  all(): { charges: Charge[]; refunds: Refund[] } {
+    return {
+      charges: this.db.prepare('SELECT * FROM charges ORDER BY created_ms, id').all().map(chargeOf),
+      refunds: this.db.prepare('SELECT * FROM refunds ORDER BY created_ms, id').all().map(refundOf),
+    };
+  }
+
+  /** Counts one more attempt with a key, over all instances, and returns how many there have been. */
+  countAttempt(idempotencyKey: string): number {
+    const row = this.db
+      .prepare(
+        `INSERT INTO attempts VALUES (?, 1)
+         ON CONFLICT (idempotency_key) DO UPDATE SET attempts = attempts + 1 RETURNING attempts`,
+      )
+      .get(idempotencyKey);
+    return Number(row?.attempts);
+  }
+
+  /** Ids of webhooks that are due and that no instance is sending, the longest overdue first. */
+  dueWebhooks(limit: number): string[] {
+    const nowMs = this.now();
+    return this.db
+      .prepare(
+        `SELECT id FROM webhooks WHERE outcome IS NULL AND due_ms <= ? AND leased_until_ms <= ?
+         ORDER BY due_ms LIMIT ?`,
+      )
+      .all(nowMs, nowMs, limit)
+      .map((row) => String(row.id));
+  }
+
+  /** Takes a webhook for sending, unless it is done or another instance has it. Counts as an attempt. */
+  leaseWebhook(id: string, leaseMs: number): Webhook | undefined {
+    const nowMs = this.now();
+    const row = this.db
+      .prepare(
+        `UPDATE webhooks SET leased_until_ms = ?, attempts = attempts + 1
+         WHERE id = ? AND outcome IS NULL AND leased_until_ms <= ? RETURNING *`,
+      )
+      .get(nowMs + leaseMs, id, nowMs);
+    if (!row) return undefined;
+    return {
+      id,
+      body: String(row.body),
+      attempts: Number(row.attempts),
+      createdMs: Number(row.created_ms),
+    };
+  }
+
+  /** Ends a webhook's life: it was delivered, or is given up. */
+  finishWebhook(id: string, outcome: 'delivered' | 'abandoned'): void {
+    this.db.prepare('UPDATE webhooks SET outcome = ?, leased_until_ms = 0 WHERE id = ?').run(outcome, id);
+  }
+
+  /** Gives a webhook back, to be sent again at `dueMs`. */
+  postponeWebhook(id: string, dueMs: number): void {
+    this.db.prepare('UPDATE webhooks SET due_ms = ?, leased_until_ms = 0 WHERE id = ?').run(dueMs, id);
+  }
+
+  close(): void {
+    this.db.close();
+  }
+
+  private tell(type: string, charge: Charge, refundId?: string): string | undefined {
+    if (!this.tellsWebhooks) return undefined;
+    const nowMs = this.now();
+    const { id: chargeId, idempotencyKey, reference, amountMinor, currency, declineCode } = charge;
+    const status = refundId === undefined ? charge.status : 'refunded';
+    const data = { chargeId, idempotencyKey, reference, amountMinor, currency, status, declineCode, refundId };
+    const id = newId('msg');
+    this.db
+      .prepare('INSERT INTO webhooks (id, body, created_ms, due_ms) VALUES (?, ?, ?, ?)')
+      .run(id, JSON.stringify({ type, timestamp: new Date(nowMs).toISOString(), data }), nowMs, nowMs);
+    return id;
+  }
+
+  private inTransaction<T>(run: () => T): T {
+    this.db.exec('BEGIN IMMEDIATE');
+    try {
+      const result = run();
+      this.db.exec('COMMIT');
+      return result;
+    } catch (error) {
+      if (this.db.isTransaction) this.db.exec('ROLLBACK');
+      throw error;
+    }
+  }
+}
+
+function newId(prefix: string): string {
+  return `${prefix}_${randomBytes(16).toString('hex')}`;
+}
+
+function chargeOf(row: Row): Charge {
+  return {
+    id: String(row.id),
+    idempotencyKey: String(row.idempotency_key),
+    reference: String(row.reference),
+    amountMinor: Number(row.amount_minor),
+    currency: String(row.currency),
+    token: String(row.token),
+    status: row.status === 'captured' ? 'captured' : 'declined',
+    ...(row.decline_code === null ? {} : { declineCode: String(row.decline_code) }),
+    createdAt: new Date(Number(row.created_ms)).toISOString(),
+  };
+}
+
+function refundOf(row: Row): Refund {
+  return {
+    id: String(row.id),
+    chargeId: String(row.charge_id),
+    amountMinor: Number(row.amount_minor),
+    currency: String(row.currency),
+    status: 'refunded',
+    createdAt: new Date(Number(row.created_ms)).toISOString(),
+  };
+}

@@ -1,0 +1,266 @@
+/**
+ * The sandbox payment provider, over HTTP:
+ *
+ *   POST /v1/charges                {amountMinor, currency, token, reference}, with Idempotency-Key
+ *                                     201 {id, status: captured | declined, declineCode?, …}; tokens in tokens.ts
+ *   GET  /v1/charges/{key or id}      200 the charge, 404 if there is none
+ *   GET  /v1/charges?reference=R      200 {charges: […]}, 404 if there are none
+ *   POST /v1/charges/{id}/refunds     201 {id, chargeId, status: refunded, …}; in full, once; again answers the same
+ *   GET  /v1/ledger                   200 {charges: […], refunds: […]}, everything, for a verifier
+ *   GET  /health                      200 {status: ok}
+ *   GET | POST | DELETE /_faults      the faults of this instance (faults.ts)
+ *
+ * All of /v1 needs `Authorization: Bearer <api key>`. Errors are {error: {code, message}}. The same key with the same
+ * body answers the same, with `idempotent-replayed: true`; with another body it is 422.
+ *
+ * Invariants: what is answered is committed first; several instances on one data directory never charge a key twice.
+ * A 404 to a query means "not charged yet": a request still on its way may yet be made. Webhooks are in webhooks.ts.
+ * Started by main.ts, by the local stack and by tests.
+ */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ZodError, z } from 'zod';
+import { BodyTooLarge, readBody, sendJson, serveHttp } from '../service/http.ts';
+import { type FaultSettings, Faults } from './faults.ts';
+import { type Charge, Ledger } from './ledger.ts';
+import { verdictOn } from './tokens.ts';
+import { WebhookSender } from './webhooks.ts';
+
+export interface ProviderOptions {
+  /** 0, the default, takes any free port. */
+  port?: number;
+  apiKey: string;
+  /** Where the books are kept; instances that share it share everything. Absent means in memory. */
+  dataDir?: string;
+  /** Where webhooks go; absent means none are sent. */
+  webhookUrl?: string;
+  /** `whsec_` and base64; needed with webhookUrl. */
+  webhookSecret?: string;
+  faults?: Partial<FaultSettings>;
+  now?: () => number;
+  log?: (message: string) => void;
+}
+
+export interface Provider {
+  url: string;
+  port: number;
+  stop(): Promise<void>;
+}
+
+const BODY_LIMIT_BYTES = 16 * 1024;
+
+const ChargeRequest = z.strictObject({
+  amountMinor: z.number().int().positive().max(Number.MAX_SAFE_INTEGER),
+  currency: z.string().regex(/^[A-Z]{3}$/, 'must be a code of three capital letters'),
+  token: z.string().min(1).max(200),
+  reference: z.string().min(1).max(255),
+});
+const MAX_KEY_LENGTH = 255;
+
+/** An answer that is not a success. */
+class Refusal extends Error {
+  readonly status: number;
+  readonly code: string;
+
+  constructor(status: number, code: string, message: string) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+interface Context {
+  ledger: Ledger;
+  faults: Faults;
+  webhooks?: WebhookSender;
+  /** Ends every wait when the server stops. */
+  stopping: AbortSignal;
+}
+
+interface Answer {
+  status: number;
+  body: unknown;
+  replayed?: boolean;
+  /** Wait before the answer; the effect is already committed. */
+  afterMs?: number;
+  /** Cut the connection instead of answering. */
+  lost?: boolean;
+}
+
+/** Starts an instance; resolves when it can be used. Rejects if the port or the data directory cannot be had. */
+export async function startProvider(options: ProviderOptions): Promise<Provider> {
+  if (options.apiKey === '') throw new Error('The provider needs an API key.');
+  if (options.webhookUrl !== undefined && !options.webhookSecret) {
+    throw new Error('A webhook URL needs a webhook secret.');
+  }
+  const now = options.now ?? Date.now;
+  const log = options.log ?? ((message: string) => process.stderr.write(`provider: ${message}\n`));
+  const faults = new Faults(options.faults);
+  const ledger = new Ledger({ dataDir: options.dataDir, tellsWebhooks: options.webhookUrl !== undefined, now });
+  const { webhookUrl: url, webhookSecret: secret } = options;
+  const webhooks = url && secret ? new WebhookSender({ ledger, faults, url, secret, now, log }) : undefined;
+  const stopping = new AbortController();
+  const context: Context = { ledger, faults, webhooks, stopping: stopping.signal };
+  const expected = digest(`Bearer ${options.apiKey}`);
+  const running = new Set<Promise<void>>();
+
+  const http = await serveHttp((request, response) => {
+    const handling = handle(context, expected, request, response)
+      .catch((error: unknown) => {
+        if (!stopping.signal.aborted) log(String(error));
+        response.destroy();
+      })
+      .finally(() => running.delete(handling));
+    running.add(handling);
+  }, options.port ?? 0).catch((error: unknown) => {
+    ledger.close();
+    throw error;
+  });
+  webhooks?.start();
+
+  return {
+    url: http.url,
+    port: http.port,
+    async stop() {
+      stopping.abort();
+      await http.close();
+      await webhooks?.stop();
+      await Promise.all(running);
+      ledger.close();
+    },
+  };
+}
+
+async function handle(context: Context, expected: Buffer, request: IncomingMessage, response: ServerResponse) {
+  let answer: Answer;
+  try {
+    const body = await readBody(request, BODY_LIMIT_BYTES);
+    answer = await route(context, expected, request, body);
+  } catch (error) {
+    if (context.stopping.aborted) throw error;
+    answer = refusalOf(error);
+  }
+  if (answer.afterMs) await sleep(answer.afterMs, undefined, { signal: context.stopping });
+  if (answer.lost) {
+    response.destroy();
+    return;
+  }
+  if (answer.replayed) response.setHeader('idempotent-replayed', 'true');
+  sendJson(response, answer.status, answer.body);
+}
+
+async function route(context: Context, expected: Buffer, request: IncomingMessage, body: string): Promise<Answer> {
+  const { pathname, searchParams } = new URL(request.url ?? '/', 'http://provider');
+  const method = request.method ?? '';
+  if (pathname === '/health' && method === 'GET') return ok({ status: 'ok' });
+  if (pathname === '/_faults') return changeFaults(context.faults, method, body);
+  if (!pathname.startsWith('/v1/')) throw new Refusal(404, 'not_found', `There is nothing at ${pathname}.`);
+  if (context.faults.settings.down) throw new Refusal(503, 'unavailable', 'The provider is down.');
+  if (!timingSafeEqual(digest(request.headers.authorization ?? ''), expected)) {
+    throw new Refusal(401, 'unauthorized', 'The API key is missing or wrong.');
+  }
+  if (pathname === '/v1/ledger' && method === 'GET') return ok(context.ledger.all());
+  if (pathname === '/v1/charges' && method === 'POST') {
+    return charge(context, keyOf(request), body);
+  }
+  if (pathname === '/v1/charges' && method === 'GET') {
+    const charges = context.ledger.chargesWithReference(searchParams.get('reference') ?? '');
+    if (charges.length === 0) throw new Refusal(404, 'no_such_charge', 'No charge has this reference.');
+    return ok({ charges });
+  }
+  const named = /^\/v1\/charges\/([^/]+)$/.exec(pathname);
+  if (named && method === 'GET') {
+    const found = context.ledger.findCharge(decodeURIComponent(named[1] ?? ''));
+    if (!found) throw new Refusal(404, 'no_such_charge', 'No charge has this id or idempotency key.');
+    return ok(found);
+  }
+  const refunded = /^\/v1\/charges\/([^/]+)\/refunds$/.exec(pathname);
+  if (refunded && method === 'POST') return refund(context, decodeURIComponent(refunded[1] ?? ''));
+  throw new Refusal(404, 'not_found', `There is no ${method} ${pathname}.`);
+}
+
+async function charge(context: Context, idempotencyKey: string, body: string): Promise<Answer> {
+  const { ledger, faults } = context;
+  const request = ChargeRequest.parse(JSON.parse(body));
+  const fingerprint = digest(JSON.stringify(request)).toString('hex');
+  await beforeTheEffect(context);
+  const known = ledger.findCharge(idempotencyKey);
+  if (ledger.conflicts(idempotencyKey, fingerprint)) throw keyReused();
+  if (known) return created(known, true);
+  const verdict = verdictOn(request.token, () => ledger.countAttempt(idempotencyKey));
+  if (!verdict.charge) throw new Refusal(500, 'internal_error', 'Something went wrong; nothing was charged.');
+  const { status } = verdict;
+  const declineCode = status === 'declined' ? verdict.declineCode : undefined;
+  const recorded = ledger.charge({ ...request, idempotencyKey, fingerprint, status, declineCode });
+  if (!recorded) throw keyReused();
+  if (recorded.outcome === 'replayed') return created(recorded.value, true);
+  await announce(context, recorded.webhookId);
+  return {
+    ...created(recorded.value, false),
+    afterMs: verdict.answerAfterMs,
+    lost: faults.happens('lostAnswerRate'),
+  };
+}
+
+async function refund(context: Context, chargeId: string): Promise<Answer> {
+  await beforeTheEffect(context);
+  if (!context.ledger.findCharge(chargeId)) throw new Refusal(404, 'no_such_charge', 'No charge has this id.');
+  const recorded = context.ledger.refund(chargeId);
+  if (!recorded) throw new Refusal(409, 'not_captured', 'A declined charge cannot be refunded.');
+  if (recorded.outcome === 'replayed') return { status: 201, body: recorded.value, replayed: true };
+  await announce(context, recorded.webhookId);
+  return { status: 201, body: recorded.value, lost: context.faults.happens('lostAnswerRate') };
+}
+
+async function beforeTheEffect({ faults, stopping }: Context): Promise<void> {
+  if (faults.happens('failRate')) throw new Refusal(500, 'internal_error', 'A failure was asked for with /_faults.');
+  const { slowMs } = faults.settings;
+  if (slowMs > 0) await sleep(slowMs, undefined, { signal: stopping });
+}
+
+/** Sends the webhook of a new fact: before the answer if the faults say so, otherwise beside it. */
+async function announce({ webhooks, faults }: Context, webhookId: string | undefined): Promise<void> {
+  if (!webhooks || webhookId === undefined) return;
+  const announced = webhooks.announce(webhookId);
+  if (faults.settings.webhookFirst) await announced;
+}
+
+function created(charge: Charge, replayed: boolean): Answer {
+  return { status: 201, body: charge, replayed };
+}
+
+function ok(body: unknown): Answer {
+  return { status: 200, body };
+}
+
+function keyOf(request: IncomingMessage): string {
+  const key = request.headers['idempotency-key'];
+  if (typeof key === 'string' && key !== '' && key.length <= MAX_KEY_LENGTH) return key;
+  throw new Refusal(400, 'idempotency_key_needed', `Idempotency-Key must have 1 to ${MAX_KEY_LENGTH} characters.`);
+}
+
+function keyReused(): Refusal {
+  return new Refusal(422, 'idempotency_key_reused', 'This Idempotency-Key was used with another body.');
+}
+
+function changeFaults(faults: Faults, method: string, body: string): Answer {
+  if (method === 'POST') faults.set(JSON.parse(body));
+  else if (method === 'DELETE') faults.set({});
+  else if (method !== 'GET') throw new Refusal(405, 'method_not_allowed', `There is no ${method} /_faults.`);
+  return ok(faults.settings);
+}
+
+function refusalOf(error: unknown): Answer {
+  const refusal = (status: number, code: string, message: string) => ({ status, body: { error: { code, message } } });
+  if (error instanceof Refusal) return refusal(error.status, error.code, error.message);
+  if (error instanceof ZodError) return refusal(400, 'invalid_request', z.prettifyError(error));
+  if (error instanceof SyntaxError) return refusal(400, 'invalid_json', 'The body is not JSON.');
+  if (error instanceof URIError) return refusal(400, 'invalid_path', 'The path is not well encoded.');
+  if (error instanceof BodyTooLarge) return refusal(413, 'body_too_large', error.message);
+  return refusal(500, 'internal_error', String(error));
+}
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}

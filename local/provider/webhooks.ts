@@ -1,0 +1,142 @@
+/**
+ * Tells the shop what happened, as Standard Webhooks (github.com/standard-webhooks/standard-webhooks) has it: headers
+ * webhook-id (the same at every attempt), webhook-timestamp (of the attempt, in seconds) and webhook-signature
+ * (`v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`).
+ *
+ * Webhooks wait in the ledger, so they survive a kill. Any instance may send one; a lease keeps two from sending the
+ * same at once, and ends by itself if its holder dies. Anything but a 2xx is tried again with back-off for a day;
+ * 410 ends it, as the standard says. Delivery is at least once and in no order. Called by server.ts.
+ */
+import { createHmac } from 'node:crypto';
+import type { Faults } from './faults.ts';
+import type { Ledger, Webhook } from './ledger.ts';
+
+const ATTEMPT_TIMEOUT_MS = 5_000;
+/** Longer than two attempts, which webhookTwice makes under one lease. */
+const LEASE_MS = 3 * ATTEMPT_TIMEOUT_MS;
+const FIRST_BACK_OFF_MS = 250;
+const LONGEST_BACK_OFF_MS = 30_000;
+const GIVE_UP_AFTER_MS = 86_400_000;
+const LOOK_EVERY_MS = 200;
+const MAX_IN_FLIGHT = 20;
+
+/** The value of the webhook-signature header. The secret is `whsec_` and base64. */
+export function signWebhook(secret: string, id: string, timestampS: number, body: string): string {
+  const key = Buffer.from(secret.replace(/^whsec_/, ''), 'base64');
+  return `v1,${createHmac('sha256', key).update(`${id}.${timestampS}.${body}`).digest('base64')}`;
+}
+
+export interface WebhookDeps {
+  ledger: Ledger;
+  faults: Faults;
+  url: string;
+  secret: string;
+  now: () => number;
+  log: (message: string) => void;
+}
+
+export class WebhookSender {
+  private readonly inFlight = new Set<Promise<void>>();
+  private timer?: NodeJS.Timeout;
+  private readonly stopping = new AbortController();
+  private readonly deps: WebhookDeps;
+
+  constructor(deps: WebhookDeps) {
+    this.deps = deps;
+  }
+
+  /** Starts looking for webhooks that are due, also those left by instances that died. */
+  start(): void {
+    this.timer = setTimeout(() => {
+      this.sendDue();
+      this.start();
+    }, LOOK_EVERY_MS);
+  }
+
+  /**
+   * Deals with a webhook that has just been written: sends it now, or later, or never, as the faults say. Resolves
+   * when its first attempt is over, or at once if that is not now.
+   */
+  async announce(id: string): Promise<void> {
+    const { ledger, faults, now } = this.deps;
+    if (faults.happens('webhookLossRate')) {
+      ledger.finishWebhook(id, 'abandoned');
+    } else if (faults.settings.webhookDelayMs > 0) {
+      ledger.postponeWebhook(id, now() + faults.settings.webhookDelayMs);
+    } else if (this.inFlight.size < MAX_IN_FLIGHT || faults.settings.webhookFirst) {
+      await this.send(id);
+    }
+  }
+
+  /** Sends nothing more and cuts what is in flight; it will be sent again by whoever comes next. */
+  async stop(): Promise<void> {
+    clearTimeout(this.timer);
+    this.stopping.abort();
+    await Promise.all(this.inFlight);
+  }
+
+  private sendDue(): void {
+    const free = MAX_IN_FLIGHT - this.inFlight.size;
+    if (free <= 0) return;
+    try {
+      for (const id of this.deps.ledger.dueWebhooks(free)) void this.send(id);
+    } catch (error) {
+      this.deps.log(`could not look for webhooks: ${String(error)}`);
+    }
+  }
+
+  /** Never rejects: a webhook that could not be dealt with now is still in the ledger and will be found again. */
+  private send(id: string): Promise<void> {
+    const sending = this.leaseAndAttempt(id)
+      .catch((error: unknown) => this.deps.log(`webhook ${id}: ${String(error)}`))
+      .finally(() => this.inFlight.delete(sending));
+    this.inFlight.add(sending);
+    return sending;
+  }
+
+  private async leaseAndAttempt(id: string): Promise<void> {
+    if (this.stopping.signal.aborted) return;
+    const webhook = this.deps.ledger.leaseWebhook(id, LEASE_MS);
+    if (webhook) await this.attempt(webhook);
+  }
+
+  private async attempt(webhook: Webhook): Promise<void> {
+    const { ledger, faults, now, log } = this.deps;
+    const status = await this.post(webhook);
+    if (status >= 200 && status < 300) {
+      if (faults.settings.webhookTwice) await this.post(webhook);
+      ledger.finishWebhook(webhook.id, 'delivered');
+    } else if (status === 410 || now() - webhook.createdMs > GIVE_UP_AFTER_MS) {
+      ledger.finishWebhook(webhook.id, 'abandoned');
+      log(`webhook ${webhook.id} is given up: the last answer was ${status}`);
+    } else {
+      const backOffMs = Math.min(FIRST_BACK_OFF_MS * 2 ** Math.min(webhook.attempts - 1, 20), LONGEST_BACK_OFF_MS);
+      ledger.postponeWebhook(webhook.id, now() + backOffMs);
+    }
+  }
+
+  /** One request; the status of its answer, or 0 if there was none. */
+  private async post({ id, body }: Webhook): Promise<number> {
+    const timestampS = Math.floor(this.deps.now() / 1000);
+    try {
+      const response = await fetch(this.deps.url, {
+        method: 'POST',
+        headers: {
+          'content-type': 'application/json',
+          'webhook-id': id,
+          'webhook-timestamp': String(timestampS),
+          'webhook-signature': signWebhook(this.deps.secret, id, timestampS, body),
+        },
+        body,
+        redirect: 'error',
+        signal: AbortSignal.any([this.stopping.signal, AbortSignal.timeout(ATTEMPT_TIMEOUT_MS)]),
+      });
+      // The body is not needed, but must be read to free the connection.
+      await response.arrayBuffer();
+      return response.status;
+    } catch {
+      // Refused, cut or timed out: to the sender all are the same, it tries again.
+      return 0;
+    }
+  }
+}
