@@ -86,6 +86,8 @@ export interface Declared {
   service: string;
   stage: string;
   region: string;
+  /** What the gateway is told beyond its routes, as the provider section has it. */
+  gateway: { httpApi?: Record<string, unknown>; websocketsApiRouteSelectionExpression?: string };
   queues: DeclaredQueue[];
   buses: DeclaredBus[];
   rules: DeclaredRule[];
@@ -127,6 +129,7 @@ export function readDeclared(
     service,
     stage: template.stage,
     region: template.region,
+    gateway: readGateway(template),
     queues,
     buses,
     rules: readRules(template, resources, { service, queues, buses }),
@@ -339,6 +342,15 @@ function busOf(template: Template, value: unknown, buses: DeclaredBus[], place: 
   return bus.logicalId;
 }
 
+function readGateway(template: Template): Declared['gateway'] {
+  const httpApi = template.deep(template.at('provider.httpApi'), 'provider.httpApi');
+  const selection = template.at('provider.websocketsApiRouteSelectionExpression');
+  return {
+    ...(isMap(httpApi) ? { httpApi } : {}),
+    ...(typeof selection === 'string' ? { websocketsApiRouteSelectionExpression: selection } : {}),
+  };
+}
+
 function readFunctions(template: Template, service: string, queues: DeclaredQueue[]): DeclaredFunction[] {
   const provider = template.at('provider');
   const defaults = isMap(provider) ? provider : {};
@@ -401,7 +413,8 @@ function readEvent(
       read.routes.push(readRoute(value, place));
       return;
     case 'websocket':
-      read.websocketRoutes.push(typeof value === 'string' ? value : text(isMap(value) ? value.route : value, place));
+      if (isMap(value)) refuseUnknown(value, ['route'], place);
+      read.websocketRoutes.push(text(isMap(value) ? value.route : value, place));
       return;
     default:
       throw new NotEmulated(place, `events of type "${trigger}" are not emulated locally`);
@@ -414,6 +427,7 @@ function readRoute(value: unknown, place: string): DeclaredRoute {
     const [method, path] = value.trim().split(/\s+/);
     if (method && path) return { method: method.toUpperCase(), path };
   } else if (isMap(value)) {
+    refuseUnknown(value, ['method', 'path'], place);
     return { method: text(value.method, place).toUpperCase(), path: text(value.path, place) };
   }
   throw new NotEmulated(place, `expected a method and a path, found ${JSON.stringify(value)}`);

@@ -8,12 +8,10 @@
  * AWS_ENDPOINT_URL_SQS, prints one JSON line when it is ready, and one per failure. Started by `startStack`.
  */
 import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type DeclaredFunction, type DeclaredMapping, queueOf, readDeclared } from './declared.ts';
 import { type QueueFunction, type RunningMapping, startMapping } from './event-source-mapping.ts';
-import { projectRoot } from './folder.ts';
+import { applyEnvironment, handlerOf } from './functions.ts';
 import { openSqs } from './sqs.ts';
 
 /** How many batches at once a mapping without `maximumConcurrency` gets: what Lambda starts with. */
@@ -39,37 +37,12 @@ function shareOf(total: number): number {
   return Math.floor(total / count) + (index < total % count ? 1 : 0);
 }
 
-async function loadHandler(handler: string): Promise<QueueFunction> {
-  const dot = handler.lastIndexOf('.');
-  const file = resolve(projectRoot, `${handler.slice(0, dot)}.ts`);
-  const module = (await import(pathToFileURL(file).href)) as Record<string, unknown>;
-  const exported = module[handler.slice(dot + 1)];
-  if (typeof exported !== 'function') throw new Error(`${file} exports no function ${handler.slice(dot + 1)}`);
-  return exported as QueueFunction;
-}
-
-/** Functions that share a process share its environment, so two that disagree about a variable cannot run here. */
-function applyEnvironment(functions: DeclaredFunction[]): void {
-  const declared = new Map<string, string>();
-  for (const { key, environment } of functions) {
-    for (const [name, value] of Object.entries(environment)) {
-      const other = declared.get(name);
-      if (other !== undefined && other !== value) {
-        throw new Error(
-          `functions of one worker need different values of ${name} (${key}: ${value}, another: ${other})`,
-        );
-      }
-      declared.set(name, value);
-    }
-  }
-  // The stack's own variables (the registry, endpoints) stand above what is declared for an account.
-  for (const [name, value] of declared) process.env[name] ??= value;
-}
-
 async function feed(declaredFunction: DeclaredFunction, mapping: DeclaredMapping): Promise<RunningMapping | undefined> {
   const concurrency = shareOf(mapping.maximumConcurrency ?? DEFAULT_CONCURRENCY);
   if (concurrency === 0 || !mapping.enabled) return undefined;
-  const handler = await loadHandler(declaredFunction.handler);
+  const { url: module, name } = handlerOf(declaredFunction);
+  const handler = ((await import(module)) as Record<string, unknown>)[name];
+  if (typeof handler !== 'function') throw new Error(`${module} exports no function ${name}`);
   const queue = queueOf(declared, mapping.queue);
   const url = registry[queue.registryName];
   if (!url) throw new Error(`the registry has no ${queue.registryName}`);
@@ -78,7 +51,7 @@ async function feed(declaredFunction: DeclaredFunction, mapping: DeclaredMapping
     sqs,
     queueArn: await sqs.arn(),
     region: declared.region,
-    handler,
+    handler: handler as QueueFunction,
     functionName: declaredFunction.name,
     timeoutMs: declaredFunction.timeoutSeconds * 1000,
     memoryMb: declaredFunction.memoryMb,
