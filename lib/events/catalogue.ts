@@ -15,9 +15,9 @@ export const changesPerEvent = 500;
 
 /** One reservation's move. `version` rises with each, so a reader can tell the newer of two. */
 export const ReservationChange = z.object({
-  reservationId: z.string(),
-  saleId: z.string(),
-  customerId: z.string(),
+  reservationId: z.guid(),
+  saleId: z.guid(),
+  customerId: z.guid(),
   from: z.enum(reservationStates),
   to: z.enum(reservationStates),
   /** Units set aside, bought or given back by this move. */
@@ -32,7 +32,7 @@ export type ReservationChange = z.infer<typeof ReservationChange>;
 
 /** The stock of a sale right after the commit that changed it; newer is a higher epoch, then a higher version. */
 export const StockLevel = z.object({
-  saleId: z.string(),
+  saleId: z.guid(),
   epoch: z.number().int(),
   version: z.number().int(),
   allotment: z.number().int(),
@@ -79,12 +79,12 @@ export const catalogue = {
     producers: ['lib/sale'],
     consumers: ['notifications'],
     detail: z.object({
-      saleId: z.string(),
+      saleId: z.guid(),
       reason: z.enum(['purchase-opened', 'closing-soon']),
       recipients: z.array(
         z.object({
-          reservationId: z.string(),
-          customerId: z.string(),
+          reservationId: z.guid(),
+          customerId: z.guid(),
           units: z.number().int(),
           version: z.number().int(),
           deadlineMs: z.number().int(),
@@ -98,12 +98,12 @@ export const catalogue = {
     producers: ['lib/purchase'],
     consumers: ['notifications'],
     detail: z.object({
-      purchaseId: z.string(),
-      customerId: z.string(),
+      purchaseId: z.guid(),
+      customerId: z.guid(),
       state: z.enum(purchaseStates),
       amountMinor: z.number().int(),
       currency: z.string(),
-      reservationIds: z.array(z.string()),
+      reservationIds: z.array(z.guid()),
       version: z.number().int(),
       reason: z.string().optional(),
     }),
@@ -114,7 +114,7 @@ export const catalogue = {
     producers: ['lib/sale'],
     consumers: ['notifications'],
     detail: z.object({
-      saleId: z.string(),
+      saleId: z.guid(),
       phase: z.enum(salePhases),
       status: z.enum(saleStatuses),
       stock: StockLevel,

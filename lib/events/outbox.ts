@@ -20,7 +20,9 @@ export interface RecordedEvent {
 
 /** How old a row must be before the sweep takes it: younger ones are being published by those who wrote them. */
 const sweepAfterMs = 5_000;
-const rowsPerSweep = 100;
+const rowsPerSweep = 50;
+/** A bus that takes nothing of so many pages in a row is away; the next sweep is the place to go on. */
+const pagesRefusedBeforeGivingUp = 3;
 
 /** Builds an event with its envelope. */
 export function newEvent<Name extends EventName>(name: Name, detail: EventDetail<Name>, nowMs: number): RecordedEvent {
@@ -57,32 +59,45 @@ export async function publishEvents(sql: Sql, bus: Bus, events: RecordedEvent[])
 }
 
 /**
- * The sweep: publishes what has waited for more than a few seconds, oldest first, until nothing is left or the deadline
- * is near. Two sweeps at once skip each other's rows. Returns how many events the bus took.
+ * The sweep: publishes what has waited for more than a few seconds, oldest first, until all has been tried once or the
+ * deadline is near. Two sweeps at once skip each other's rows. An event that the bus refuses stays and holds up no
+ * other. Returns how many events the bus took.
  */
 export async function sweepOutbox(db: Db, bus: Bus, nowMs: number, deadlineMs: number): Promise<number> {
   let published = 0;
-  while (Date.now() < deadlineMs) {
-    const [found, taken] = await db.transaction(async (tx) => {
-      const rows = await tx.rows<{ id: Buffer; detail_type: EventName; detail: string }>(
-        'SELECT id, detail_type, detail FROM outbox WHERE created_at_ms <= ? ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED',
-        [nowMs - sweepAfterMs, rowsPerSweep],
-      );
-      const events = rows.map((row) => ({
-        id: fromBytes(row.id),
-        detailType: row.detail_type,
-        detail: JSON.parse(row.detail) as Record<string, unknown>,
-      }));
-      const accepted = await bus.publish(events);
-      const gone = events.filter((_, index) => accepted[index]);
-      await forget(tx, gone);
-      return [rows.length, gone.length] as const;
-    });
+  let refusedInARow = 0;
+  let after: Buffer = Buffer.alloc(16);
+  while (Date.now() < deadlineMs && refusedInARow < pagesRefusedBeforeGivingUp) {
+    const { last, found, taken } = await db.transaction((tx) => sweepPage(tx, bus, nowMs - sweepAfterMs, after));
     published += taken;
-    // Nothing left, or a bus that takes nothing: either way the next sweep is the place to go on.
-    if (found < rowsPerSweep || taken === 0) break;
+    refusedInARow = taken === 0 ? refusedInARow + 1 : 0;
+    if (!last || found < rowsPerSweep) break;
+    after = last;
   }
   return published;
+}
+
+/** Publishes one page of the rows after `after`, and deletes those that the bus took, in the same transaction. */
+async function sweepPage(
+  tx: Tx,
+  bus: Bus,
+  createdBeforeMs: number,
+  after: Buffer,
+): Promise<{ last: Buffer | undefined; found: number; taken: number }> {
+  const rows = await tx.rows<{ id: Buffer; detail_type: EventName; detail: string }>(
+    `SELECT id, detail_type, detail FROM outbox WHERE id > ? AND created_at_ms <= ?
+     ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED`,
+    [after, createdBeforeMs, rowsPerSweep],
+  );
+  const events = rows.map((row) => ({
+    id: fromBytes(row.id),
+    detailType: row.detail_type,
+    detail: JSON.parse(row.detail) as Record<string, unknown>,
+  }));
+  const accepted = await bus.publish(events);
+  const gone = events.filter((_, index) => accepted[index]);
+  await forget(tx, gone);
+  return { last: rows.at(-1)?.id, found: rows.length, taken: gone.length };
 }
 
 /** How many events wait, and since when the oldest does; for the operator's page and the age alarm. */

@@ -15,8 +15,9 @@ import { awsCallTimeoutMs } from './timings.ts';
 /** SQS takes at most ten messages, and at most 1 MiB, in a batch. */
 const messagesPerBatch = 10;
 const sendsInFlight = 4;
-/** PutEvents takes at most ten entries in a call. */
+/** PutEvents takes at most ten entries, and at most 256 KiB of them together, in a call. */
 const entriesPerCall = 10;
+const bytesPerCall = 256 * 1024;
 
 const sdkDefaults = { maxAttempts: 2, requestHandler: { requestTimeout: awsCallTimeoutMs, connectionTimeout: 1_000 } };
 
@@ -126,16 +127,16 @@ export function openBus(busName: string, source: string): Bus {
   const client = new EventBridgeClient(sdkDefaults);
   const guard = breaker('eventbridge', { resetTimeoutMs: 1_000 });
 
-  async function put(entries: OutgoingEvent[]): Promise<boolean[]> {
+  async function put(entries: Entry[]): Promise<boolean[]> {
     try {
       const answer = await guard.run(() =>
         client.send(
           new PutEventsCommand({
-            Entries: entries.map((event) => ({
+            Entries: entries.map(({ detailType, detail }) => ({
               EventBusName: busName,
               Source: source,
-              DetailType: event.detailType,
-              Detail: JSON.stringify(event.detail),
+              DetailType: detailType,
+              Detail: detail,
             })),
           }),
           { abortSignal: AbortSignal.timeout(awsCallTimeoutMs) },
@@ -152,11 +153,36 @@ export function openBus(busName: string, source: string): Bus {
 
   return {
     async publish(events) {
-      const calls: Promise<boolean[]>[] = [];
-      for (let start = 0; start < events.length; start += entriesPerCall) {
-        calls.push(put(events.slice(start, start + entriesPerCall)));
-      }
-      return (await Promise.all(calls)).flat();
+      const calls = groupEntries(
+        events.map(({ detailType, detail }) => {
+          const text = JSON.stringify(detail);
+          return { detailType, detail: text, bytes: Buffer.byteLength(text + detailType + source) };
+        }),
+      );
+      return (await Promise.all(calls.map(put))).flat();
     },
   };
+}
+
+interface Entry {
+  detailType: string;
+  detail: string;
+  bytes: number;
+}
+
+/** Divides entries, in order, into calls that the bus will take. An entry that is too large goes alone, and fails alone. */
+function groupEntries(entries: Entry[]): Entry[][] {
+  const calls: Entry[][] = [];
+  let bytes = 0;
+  for (const entry of entries) {
+    const call = calls.at(-1);
+    if (call && call.length < entriesPerCall && bytes + entry.bytes <= bytesPerCall) {
+      call.push(entry);
+      bytes += entry.bytes;
+    } else {
+      calls.push([entry]);
+      bytes = entry.bytes;
+    }
+  }
+  return calls;
 }

@@ -50,9 +50,32 @@ export function isRetryable(error: unknown): boolean {
   return retryableErrors.has(errorNumber(error));
 }
 
+/** Server errors that lie in the values of a statement, so that repeating it is hopeless. */
+const dataErrors: ReadonlyMap<number, string> = new Map([
+  [1048, 'ER_BAD_NULL_ERROR'],
+  [1264, 'ER_WARN_DATA_OUT_OF_RANGE'],
+  [1265, 'WARN_DATA_TRUNCATED'],
+  [1366, 'ER_TRUNCATED_WRONG_VALUE_FOR_FIELD'],
+  [1406, 'ER_DATA_TOO_LONG'],
+  [3140, 'ER_INVALID_JSON_TEXT'],
+  [3819, 'ER_CHECK_CONSTRAINT_VIOLATED'],
+  [4025, 'ER_CONSTRAINT_FAILED: the same in MariaDB'],
+]);
+
+/** True if the values themselves were refused: the statement would fail the same way however often it is sent. */
+export function isDataError(error: unknown): boolean {
+  return dataErrors.has(errorNumber(error));
+}
+
 /** True if a row with this key is there already. */
 export function isDuplicateKey(error: unknown): boolean {
   return errorNumber(error) === 1062;
+}
+
+/** True if the server answered, if only with an error; 2000 to 2999 are the client's own errors. */
+function isServersAnswer(error: unknown): boolean {
+  const number = errorNumber(error);
+  return number > 0 && (number < 2000 || number >= 3000);
 }
 
 function errorNumber(error: unknown): number {
@@ -78,7 +101,7 @@ export function openDb(url: string, options: { connections?: number } = {}): Db 
     connection.query(`SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED`);
     connection.query(`SET SESSION innodb_lock_wait_timeout = ${rowLockWaitSeconds}`);
   });
-  const guard = breaker('mysql', { isRefusal: (error) => errorNumber(error) > 0 && errorNumber(error) < 2000 });
+  const guard = breaker('mysql', { isRefusal: isServersAnswer });
 
   return {
     ...statements(pool),

@@ -10,6 +10,7 @@ import { type Clock, systemClock } from './clock.ts';
 import { type Db, openDb } from './db.ts';
 import { loadRegistry, locate, type Registry } from './discovery.ts';
 import { openSaleLock, type SaleLock } from './lock.ts';
+import { openPusher, type Pusher } from './push.ts';
 import { openRedis, type RedisClient } from './redis.ts';
 
 /** The `source` of every event that Holdfast publishes. */
@@ -23,6 +24,7 @@ export interface Deps {
   readonly lock: SaleLock;
   readonly sqs: SQSClient;
   readonly bus: Bus;
+  readonly push: Pusher;
   /** The queue with this name in `serverless.yml`. */
   queue(name: string): Queue;
   close(): Promise<void>;
@@ -40,6 +42,7 @@ export function openDeps(registry: Registry, overrides: Partial<Deps> = {}): Dep
   const lock = once(() => openSaleLock(redis.get()));
   const sqs = once(openSqs);
   const bus = once(() => openBus(locate(registry, 'bus/main'), eventSource));
+  const push = once(() => openPusher(registry['websocket/management']));
   const deps: Deps = {
     registry,
     clock: systemClock,
@@ -58,6 +61,9 @@ export function openDeps(registry: Registry, overrides: Partial<Deps> = {}): Dep
     get bus() {
       return bus.get();
     },
+    get push() {
+      return push.get();
+    },
     queue(name) {
       const known = queues.get(name) ?? openQueue(this.sqs, locate(registry, `queue/${name}`));
       queues.set(name, known);
@@ -66,6 +72,7 @@ export function openDeps(registry: Registry, overrides: Partial<Deps> = {}): Dep
     async close() {
       redis.made()?.disconnect();
       sqs.made()?.destroy();
+      push.made()?.close();
       await db.made()?.close();
     },
   };

@@ -18,6 +18,9 @@ import { type Caller, openTokens, type Tokens } from './token.ts';
 
 /** The largest JSON body that is read. */
 export const maxJsonBytes = 16_384;
+/** How many wrong fields an answer names, and how much of each message, so that an answer stays small. */
+const fieldsNamed = 20;
+const messageCharacters = 200;
 
 /** What a handler is given: checked input, the caller and the dependencies. */
 export interface Call<Params, Query, Body> {
@@ -116,11 +119,12 @@ async function admit<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodTy
   }
 
   const params = check(route.params, event.pathParameters ?? {}, 'path');
-  if (isRefusal(params)) return route.params ? refuse('not_found', 'There is no such address.') : params;
+  // An id that cannot exist and one that does not are the same to a caller.
+  if (isRefusal(params)) return refuse('not_found', 'There is nothing at this address.');
   const query = check(route.query, event.queryStringParameters ?? {}, 'query');
   if (isRefusal(query)) return query;
 
-  const rawBody = readBody(route, event);
+  const rawBody = route.body || route.raw ? readBody(route, event) : '';
   if (isRefusal(rawBody)) return rawBody;
   const body = route.body ? parseBody(route, route.body, rawBody) : undefined;
   if (isRefusal(body)) return body;
@@ -153,25 +157,63 @@ function check(shape: z.ZodType | undefined, value: unknown, where: string): unk
   if (!shape) return undefined;
   const result = shape.safeParse(value);
   if (result.success) return result.data;
-  const fields = result.error.issues.map((issue) => ({ field: issue.path.join('.'), message: issue.message }));
+  const fields = result.error.issues.slice(0, fieldsNamed).map((issue) => ({
+    field: issue.path.join('.').slice(0, messageCharacters),
+    message: issue.message.slice(0, messageCharacters),
+  }));
   const first = fields[0];
   return refuse('invalid_input', `The ${where} is not valid: ${first?.field || where}: ${first?.message ?? ''}`, {
     fields,
   });
 }
 
+/** The body as text, or why it cannot be read. Its size is judged before anything is decoded. */
 function readBody(route: Route, event: APIGatewayProxyEventV2): string | Refusal {
-  const text = event.body ?? '';
-  const body = event.isBase64Encoded ? Buffer.from(text, 'base64').toString('utf8') : text;
   const limit = route.maxBodyBytes ?? maxJsonBytes;
-  if (Buffer.byteLength(body) > limit) return refuse('payload_too_large', `The body may have at most ${limit} bytes.`);
+  const tooLarge = () => refuse('payload_too_large', `The body may have at most ${limit} bytes.`);
+  const sent = event.body ?? '';
+  if (sent.length > (event.isBase64Encoded ? Math.ceil(limit / 3) * 4 : limit)) return tooLarge();
+  const wanted = route.bodyType ?? 'application/json';
+  if (!isMediaType(event.headers['content-type'], wanted)) {
+    return refuse('unsupported_media_type', `Send the body as ${wanted} in UTF-8.`);
+  }
+  if ((event.headers['content-encoding'] ?? 'identity') !== 'identity') {
+    return refuse('unsupported_media_type', 'Send the body without a content encoding.');
+  }
+  const body = event.isBase64Encoded ? decodeUtf8(Buffer.from(sent, 'base64')) : sent;
+  // A gateway that hands on text has put U+FFFD in the place of every byte that is not UTF-8.
+  if (body === undefined || body.includes('\ufffd')) return refuse('invalid_input', 'The body is not valid UTF-8.');
+  if (Buffer.byteLength(body) > limit) return tooLarge();
   return body;
 }
 
+/** Whether a content type names this media type, in UTF-8 if it names a character set at all. */
+function isMediaType(contentType: string | undefined, wanted: string): boolean {
+  if (contentType === wanted) return true;
+  const [type, ...parameters] = (contentType ?? '').toLowerCase().split(';');
+  return (
+    type?.trim() === wanted &&
+    parameters.every((parameter) => {
+      const [name, value] = parameter.split('=').map((part) => part.trim());
+      return name !== 'charset' || /^"?utf-?8"?$/.test(value ?? '');
+    })
+  );
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+function decodeUtf8(bytes: Buffer): string | undefined {
+  try {
+    return utf8.decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
 function parseBody(route: Route, shape: z.ZodType, rawBody: string): unknown | Refusal {
-  const wanted = route.bodyType ?? 'application/json';
-  if (rawBody === '') return refuse('invalid_json', 'The body is empty.');
-  if (wanted !== 'application/json') return check(shape, rawBody, 'body');
+  const isJson = (route.bodyType ?? 'application/json') === 'application/json';
+  if (rawBody === '') return refuse(isJson ? 'invalid_json' : 'invalid_input', 'The body is empty.');
+  if (!isJson) return check(shape, rawBody, 'body');
   try {
     return check(shape, parseJson(rawBody), 'body');
   } catch (error) {
@@ -181,7 +223,7 @@ function parseBody(route: Route, shape: z.ZodType, rawBody: string): unknown | R
 }
 
 function bearerToken(header: string | undefined): string {
-  return /^Bearer ([\w.-]+)$/.exec(header ?? '')?.[1] ?? '';
+  return /^Bearer ([\w.-]{1,4096})$/.exec(header ?? '')?.[1] ?? '';
 }
 
 /** A correlation id from outside is used only if it can do no harm in a log. */
@@ -189,10 +231,16 @@ function acceptableCorrelationId(value: string | undefined): string | undefined 
   return value !== undefined && /^[\w-]{8,64}$/.test(value) ? value : undefined;
 }
 
+/** Whether MySQL or the way to it failed, as opposed to our own code; the reason may lie some causes down. */
 function isStoreError(error: unknown): boolean {
-  const code = String((error as { code?: unknown } | null)?.code ?? '');
+  if (!(error instanceof Error)) return false;
+  const code = String((error as { code?: unknown }).code ?? '');
   return (
-    (error as Error | null)?.name === 'BreakerOpen' || /^(ECONN|ETIMEDOUT|EPIPE|PROTOCOL_|ER_CON_|ER_LOCK_)/.test(code)
+    error.name === 'BreakerOpen' ||
+    /^(ECONN|ETIMEDOUT|EPIPE|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|PROTOCOL_|ER_CON_|ER_LOCK_|ER_SERVER_SHUTDOWN)/.test(
+      code,
+    ) ||
+    isStoreError(error.cause)
   );
 }
 
@@ -213,7 +261,8 @@ function problem(
   retryAfterSeconds?: number,
 ): APIGatewayProxyStructuredResultV2 {
   const { status, title, retry } = codes[refusal.refused];
-  const waits = retryAfterSeconds ?? (retry ? 1 : undefined);
+  const asked = refusal.facts?.retryAfterSeconds;
+  const waits = retryAfterSeconds ?? (typeof asked === 'number' ? asked : retry ? 1 : undefined);
   return {
     statusCode: status,
     headers: {
@@ -227,7 +276,7 @@ function problem(
       status,
       code: refusal.refused,
       detail: refusal.detail,
-      instance: event.rawPath,
+      instance: event.rawPath.slice(0, messageCharacters),
       ...refusal.facts,
     }),
   };
@@ -235,7 +284,8 @@ function problem(
 
 let tokensOfProcess: Promise<Tokens> | undefined;
 
-function sharedTokens(deps: Deps): Promise<Tokens> {
+/** The signer and verifier of this process, opened at its first use. */
+export function sharedTokens(deps: Deps): Promise<Tokens> {
   tokensOfProcess ??= openTokens(locate(deps.registry, 'secret/token-signing-key'), deps.clock);
   return tokensOfProcess;
 }

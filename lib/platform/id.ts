@@ -57,6 +57,17 @@ export function derivedId(kind: string, customerId: string, idempotencyKey: stri
   return format(hash.subarray(0, 16), 8);
 }
 
+/**
+ * The id of something that follows from an event (UUID version 7): the event's time and a digest of what it is. Whoever
+ * derives it again from the same event gets the same id, and ids still sort by time.
+ */
+export function consequentId(atMs: number, name: string): string {
+  const bytes = Buffer.allocUnsafe(16);
+  createHash('sha256').update(`consequence\0${name}`).digest().copy(bytes, 6, 0, 10);
+  bytes.writeUIntBE(atMs, 0, 6);
+  return format(bytes, 7);
+}
+
 /** The tag of a sale, given the sale's id. */
 export function saleTag(saleId: string): SaleTag {
   return saleId.slice(-12);

@@ -16,12 +16,14 @@ export const keys = {
   lock: (tag: SaleTag) => `${prefix}lock:${tag}`,
   /** String: the highest fence ever granted. */
   fence: () => `${prefix}fence`,
-  /** Set: WebSocket connections of a customer. */
+  /** Sorted set: WebSocket connections of a customer, by the time at which they end at the latest. */
   connectionsOf: (customerId: string) => `${prefix}ws:customer:${customerId}`,
-  /** Set: WebSocket connections that watch a sale. */
+  /** Sorted set: WebSocket connections that watch a sale, by the time at which they end at the latest. */
   watchersOf: (saleId: string) => `${prefix}ws:sale:${saleId}`,
-  /** Hash: what a WebSocket connection belongs to and watches. */
+  /** Hash: whose a WebSocket connection is (`customer`), and a field for each sale that it watches. */
   connection: (connectionId: string) => `${prefix}ws:connection:${connectionId}`,
+  /** Hash: the newest version pushed, by subject; of a customer's reservations and purchases, or of a sale's stock. */
+  pushed: (audienceId: string) => `${prefix}ws:pushed:${audienceId}`,
   /** String: an Idempotency-Key whose first request is still running. */
   running: (kind: string, id: string) => `${prefix}running:${kind}:${id}`,
   /** String: a breaker's shared state. */

@@ -1,0 +1,162 @@
+/**
+ * Who is connected, and what they watch: the registry of WebSocket connections, in Redis.
+ *
+ * Every entry ends by itself when the gateway would have ended the connection, so a disconnect that nobody hears of
+ * leaves nothing behind for long. When Redis has lost its memory, the client's next ping registers it again.
+ * Called by functions/websocket and by the notify verb.
+ */
+import { type Refusal, refuse } from '../platform/errors.ts';
+import { keys } from '../platform/keys.ts';
+import { type RedisClient, redisBreaker } from '../platform/redis.ts';
+
+/** API Gateway ends every connection after two hours. */
+export const connectionLifeMs = 2 * 60 * 60 * 1_000;
+/** How many connections of one customer are served: the latest. */
+export const connectionsPerCustomer = 8;
+/** How many sales one connection may watch. */
+export const salesPerConnection = 50;
+/** How many commands go to Redis in one round trip. */
+const commandsPerTrip = 500;
+
+/** An entry this young is not yet open for pushes, though it is there: being told that it is gone says nothing. */
+const openingMs = 5_000;
+
+type Command = [name: string, ...args: (string | number)[]];
+
+const ownerField = 'customer';
+const sinceField = 'since';
+const saleField = 'sale:';
+
+/** Enters a connection of a customer; doing it again renews the entry and forgets nothing. */
+export async function enterConnection(
+  redis: RedisClient,
+  nowMs: number,
+  connectionId: string,
+  customerId: string,
+): Promise<void> {
+  const endsAtMs = nowMs + connectionLifeMs;
+  await inOneTrip(redis, [
+    ['hset', keys.connection(connectionId), ownerField, customerId, sinceField, nowMs],
+    ['pexpire', keys.connection(connectionId), connectionLifeMs],
+    ['zremrangebyscore', keys.connectionsOf(customerId), '-inf', nowMs],
+    ['zadd', keys.connectionsOf(customerId), endsAtMs, connectionId],
+    ['zremrangebyrank', keys.connectionsOf(customerId), 0, -connectionsPerCustomer - 1],
+    ['pexpire', keys.connectionsOf(customerId), connectionLifeMs],
+  ]);
+}
+
+/** Whose connection it is; undefined for one that is not entered, or no longer. */
+export async function ownerOf(redis: RedisClient, connectionId: string): Promise<string | undefined> {
+  return (await redisBreaker.run(() => redis.hget(keys.connection(connectionId), ownerField))) ?? undefined;
+}
+
+/** From now on the connection hears of the sale's stock and phase. */
+export async function watchSale(
+  redis: RedisClient,
+  nowMs: number,
+  connectionId: string,
+  saleId: string,
+): Promise<undefined | Refusal> {
+  const known = await redisBreaker.run(() => redis.hkeys(keys.connection(connectionId)));
+  if (!known.includes(ownerField)) {
+    return refuse('unauthenticated', 'This connection is not registered; send {"action":"ping","token":…} first.');
+  }
+  const watched = known.filter((field) => field.startsWith(saleField));
+  if (watched.length >= salesPerConnection && !watched.includes(saleField + saleId)) {
+    return refuse('too_many_requests', `One connection may watch at most ${salesPerConnection} sales.`);
+  }
+  await inOneTrip(redis, [
+    ['hset', keys.connection(connectionId), saleField + saleId, 1],
+    ['pexpire', keys.connection(connectionId), connectionLifeMs],
+    ['zremrangebyscore', keys.watchersOf(saleId), '-inf', nowMs],
+    ['zadd', keys.watchersOf(saleId), nowMs + connectionLifeMs, connectionId],
+    ['pexpire', keys.watchersOf(saleId), connectionLifeMs],
+  ]);
+  return undefined;
+}
+
+/** The connection hears no more of the sale. */
+export async function unwatchSale(redis: RedisClient, connectionId: string, saleId: string): Promise<void> {
+  await inOneTrip(redis, [
+    ['hdel', keys.connection(connectionId), saleField + saleId],
+    ['zrem', keys.watchersOf(saleId), connectionId],
+  ]);
+}
+
+/** Removes a connection that has ended, with all that it watched. */
+export async function leaveConnection(redis: RedisClient, connectionId: string): Promise<void> {
+  await removeAll(redis, [connectionId], () => true);
+}
+
+/** Removes connections that the gateway calls gone, except those that are only just opening. */
+export async function removeGone(redis: RedisClient, nowMs: number, connectionIds: string[]): Promise<void> {
+  await removeAll(redis, connectionIds, (fields) => nowMs - Number(fields[sinceField] ?? 0) > openingMs);
+}
+
+async function removeAll(
+  redis: RedisClient,
+  connectionIds: string[],
+  isOver: (fields: Record<string, string>) => boolean,
+): Promise<void> {
+  const found = await inOneTrip(
+    redis,
+    connectionIds.map((connectionId): Command => ['hgetall', keys.connection(connectionId)]),
+  );
+  const commands = connectionIds.flatMap((connectionId, index): Command[] => {
+    const fields = found[index] as Record<string, string>;
+    if (!isOver(fields)) return [];
+    const watched = Object.keys(fields).filter((field) => field.startsWith(saleField));
+    return [
+      ['zrem', keys.connectionsOf(fields[ownerField] ?? ''), connectionId],
+      ...watched.map((field): Command => ['zrem', keys.watchersOf(field.slice(saleField.length)), connectionId]),
+      ['del', keys.connection(connectionId)],
+    ];
+  });
+  await inOneTrip(redis, commands);
+}
+
+/** The connections of each of these customers; those who have none are left out. */
+export function connectionsOfCustomers(
+  redis: RedisClient,
+  nowMs: number,
+  customerIds: string[],
+): Promise<Map<string, string[]>> {
+  return livingMembers(redis, nowMs, customerIds, keys.connectionsOf);
+}
+
+/** The connections that watch each of these sales; sales that nobody watches are left out. */
+export function watchersOfSales(redis: RedisClient, nowMs: number, saleIds: string[]): Promise<Map<string, string[]>> {
+  return livingMembers(redis, nowMs, saleIds, keys.watchersOf);
+}
+
+async function livingMembers(
+  redis: RedisClient,
+  nowMs: number,
+  ids: string[],
+  keyOf: (id: string) => string,
+): Promise<Map<string, string[]>> {
+  const members = await inOneTrip(
+    redis,
+    ids.map((id): Command => ['zrangebyscore', keyOf(id), `(${nowMs}`, '+inf']),
+  );
+  const found = new Map<string, string[]>();
+  ids.forEach((id, index) => {
+    const connectionIds = members[index] as string[];
+    if (connectionIds.length > 0) found.set(id, connectionIds);
+  });
+  return found;
+}
+
+/** Runs commands in as few round trips as the limit on a trip allows. Throws the first error among the answers. */
+async function inOneTrip(redis: RedisClient, commands: Command[]): Promise<unknown[]> {
+  const answers: unknown[] = [];
+  for (let start = 0; start < commands.length; start += commandsPerTrip) {
+    const trip = commands.slice(start, start + commandsPerTrip);
+    const results = (await redisBreaker.run(() => redis.pipeline(trip).exec())) ?? [];
+    for (const [error, answer] of results) {
+      if (error) throw error;
+      answers.push(answer);
+    }
+  }
+  return answers;
+}

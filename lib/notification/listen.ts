@@ -1,0 +1,50 @@
+/**
+ * What a connected client may ask for: to watch a sale, to stop, and to stay.
+ *
+ * A ping keeps the gateway from closing an idle connection. With an access token it enters the connection again, which
+ * a client does when the connection has just opened and whenever it has a fresh token; so a registry that was lost
+ * fills itself. Called by functions/websocket/message.ts.
+ */
+import type { Clock } from '../platform/clock.ts';
+import { type Refusal, refuse } from '../platform/errors.ts';
+import type { RedisClient } from '../platform/redis.ts';
+import type { Tokens } from '../platform/token.ts';
+import { enterConnection, ownerOf, unwatchSale, watchSale } from './connections.ts';
+import type { ClientMessage } from './notification.shapes.ts';
+
+/** Does what the message asks; the answer goes back to the connection. */
+export async function listen(
+  deps: { redis: RedisClient; clock: Clock },
+  tokens: Tokens,
+  connectionId: string,
+  message: ClientMessage,
+): Promise<object | Refusal> {
+  switch (message.action) {
+    case 'watch': {
+      const refusal = await watchSale(deps.redis, deps.clock(), connectionId, message.saleId);
+      return refusal ?? { type: 'watching', saleId: message.saleId };
+    }
+    case 'unwatch':
+      await unwatchSale(deps.redis, connectionId, message.saleId);
+      return { type: 'unwatched', saleId: message.saleId };
+    case 'ping':
+      return message.token === undefined ? { type: 'pong' } : enterAgain(deps, tokens, connectionId, message.token);
+  }
+}
+
+/** A connection stays with the customer who opened it, whatever token is sent later. */
+async function enterAgain(
+  deps: { redis: RedisClient; clock: Clock },
+  tokens: Tokens,
+  connectionId: string,
+  token: string,
+): Promise<object | Refusal> {
+  const caller = await tokens.verify(token);
+  if (!caller) return refuse('unauthenticated', 'The access token is not valid, or no longer.');
+  const owner = await ownerOf(deps.redis, connectionId);
+  if (owner !== undefined && owner !== caller.customerId) {
+    return refuse('forbidden', 'This connection was opened by somebody else; open another.');
+  }
+  await enterConnection(deps.redis, deps.clock(), connectionId, caller.customerId);
+  return { type: 'pong' };
+}

@@ -1,0 +1,96 @@
+/**
+ * What an event means to the customers it concerns: pure, so that the same event always gives the same notices.
+ *
+ * A notice is known by its subject, the subject's version and its kind. Its id follows from these and the event's time,
+ * so an event that is delivered again leads to the same rows.
+ */
+import type { BusEvent, ReservationChange } from '../events/catalogue.ts';
+import { toIso } from '../platform/clock.ts';
+import { consequentId } from '../platform/id.ts';
+
+export const noticeKinds = [
+  'reservation.allocated',
+  'reservation.waitlisted',
+  'reservation.rejected',
+  'reservation.offered',
+  'reservation.purchased',
+  'reservation.cancelled',
+  'reservation.expired',
+  'reservation.refunded',
+  'reminder.purchase-opened',
+  'reminder.closing-soon',
+  'purchase.captured',
+  'purchase.declined',
+  'purchase.refunded',
+] as const;
+
+export type NoticeKind = (typeof noticeKinds)[number];
+
+/** What a customer is told about one thing that happened to something of theirs. */
+export interface Notice {
+  readonly id: string;
+  readonly customerId: string;
+  /** The reservation or purchase that it is about. */
+  readonly subjectId: string;
+  readonly version: number;
+  readonly kind: NoticeKind;
+  readonly facts: Record<string, unknown>;
+  readonly createdAtMs: number;
+}
+
+/** The notices that follow from an event; none from one that concerns no customer. */
+export function noticesOf(event: BusEvent): Notice[] {
+  switch (event['detail-type']) {
+    case 'reservations.changed':
+      return event.detail.changes.flatMap((change) => {
+        const kind = kindOfChange(change);
+        return kind
+          ? [notice(kind, change.reservationId, change, factsOfChange(change), event.detail.occurredAtMs)]
+          : [];
+      });
+    case 'reservations.reminded': {
+      const { saleId, reason, recipients, occurredAtMs } = event.detail;
+      return recipients.map((one) => {
+        const facts = { saleId, units: one.units, deadline: toIso(one.deadlineMs) };
+        return notice(`reminder.${reason}`, one.reservationId, one, facts, occurredAtMs);
+      });
+    }
+    case 'purchase.changed': {
+      const { purchaseId, state, amountMinor, currency, reservationIds, reason, occurredAtMs } = event.detail;
+      if (state !== 'captured' && state !== 'declined' && state !== 'refunded') return [];
+      const facts = { amount: { amountMinor, currency }, reservationIds, ...(reason ? { reason } : {}) };
+      return [notice(`purchase.${state}`, purchaseId, event.detail, facts, occurredAtMs)];
+    }
+    case 'sale.changed':
+      return [];
+  }
+}
+
+function kindOfChange({ from, to }: ReservationChange): NoticeKind | undefined {
+  if (to === 'requested') return undefined;
+  if (to === 'allocated') return from === 'waitlisted' ? 'reservation.offered' : 'reservation.allocated';
+  return `reservation.${to}`;
+}
+
+function factsOfChange(change: ReservationChange): Record<string, unknown> {
+  const { saleId, units, quantity, ticket, reason, deadlineMs } = change;
+  return {
+    saleId,
+    units,
+    quantity,
+    ticket,
+    ...(reason ? { reason } : {}),
+    ...(deadlineMs === undefined ? {} : { deadline: toIso(deadlineMs) }),
+  };
+}
+
+function notice(
+  kind: NoticeKind,
+  subjectId: string,
+  { customerId, version }: { customerId: string; version: number },
+  facts: Record<string, unknown>,
+  createdAtMs: number,
+): Notice {
+  const id = consequentId(createdAtMs, `${subjectId}\0${version}\0${kind}`);
+  return { id, customerId, subjectId, version, kind, facts, createdAtMs };
+}

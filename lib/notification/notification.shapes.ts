@@ -1,0 +1,44 @@
+/**
+ * The shapes of notifications in the API, and of what a client may say over the WebSocket.
+ */
+import { z } from 'zod';
+import { PageQuery, pageOf } from '../platform/page.ts';
+import { Id, Time } from '../platform/shapes.ts';
+import { noticeKinds } from './notice.ts';
+
+export const Notification = z
+  .object({
+    notificationId: Id,
+    kind: z.enum(noticeKinds),
+    subjectId: Id.describe('The reservation or purchase that it is about'),
+    version: z.int().describe('The version of the subject; what has a lower one than something shown is out of date'),
+    facts: z.record(z.string(), z.unknown()).describe('What happened, for programs'),
+    text: z.string().describe('What happened, for people'),
+    createdAt: Time,
+    readAt: Time.nullable(),
+  })
+  .meta({ id: 'Notification' });
+export type Notification = z.infer<typeof Notification>;
+
+export const NotificationQuery = PageQuery.extend({
+  unread: z.enum(['true', 'false']).optional().describe('Only those that are unread, or only those that are read'),
+});
+
+export const NotificationPage = pageOf(Notification).extend({
+  unread: z.int().describe('How many are unread in all, on this page or not'),
+});
+
+export const ReadNotifications = z.strictObject({
+  notificationIds: z
+    .union([z.array(Id).min(1).max(100), z.literal('all')])
+    .describe('Which have been read, or "all" of them'),
+});
+
+export const ReadCount = z.object({ read: z.int().describe('How many were unread until now') });
+
+/** What a client may send over the WebSocket. */
+export const ClientMessage = z.discriminatedUnion('action', [
+  z.strictObject({ action: z.enum(['watch', 'unwatch']), saleId: Id }),
+  z.strictObject({ action: z.literal('ping'), token: z.string().max(4_000).optional() }),
+]);
+export type ClientMessage = z.infer<typeof ClientMessage>;

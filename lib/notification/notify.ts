@@ -1,0 +1,82 @@
+/**
+ * The notify verb: consumes events from the bus and tells the customers they concern.
+ *
+ * One statement stores the notices of a whole batch; its unique key (subject, version, kind) is the inbox, so an event
+ * delivered again is told once (invariant I5). Then whoever is connected hears of it; no failure of that can fail the
+ * batch, because the stored notice is the truth. Called by functions/queue/notify.ts.
+ */
+import type { BusEvent } from '../events/catalogue.ts';
+import type { Db } from '../platform/db.ts';
+import { isDataError } from '../platform/db.ts';
+import type { Deps } from '../platform/deps.ts';
+import { toBytes } from '../platform/id.ts';
+import { log } from '../platform/log.ts';
+import type { Delivered, MustRepeat } from '../platform/queue.ts';
+import { liveOf, pushLive } from './live.ts';
+import { type Notice, noticesOf } from './notice.ts';
+
+/** The longest that pushing may hold up a batch: pushes are worth little when they are late. */
+const pushLimitMs = 3_000;
+
+/** Stores and pushes what the events of a batch have to say. Returns the messages that could not be stored. */
+export async function notify(
+  deps: Pick<Deps, 'db' | 'redis' | 'push' | 'clock'>,
+  batch: Delivered<BusEvent>[],
+  deadlineMs: number,
+): Promise<MustRepeat> {
+  const rejected = await storeBatch(deps.db, batch);
+  const events = batch.filter(({ messageId }) => !rejected.has(messageId)).map(({ message }) => message);
+  try {
+    const limitMs = Math.min(pushLimitMs, deadlineMs - Date.now());
+    await pushLive(deps.redis, deps.push, liveOf(events), deps.clock(), limitMs);
+  } catch (error) {
+    log.warn('nothing was pushed; the notices are stored', { error });
+  }
+  return rejected;
+}
+
+/** Stores all notices in one statement. If one of them is impossible, each message stands for itself. */
+async function storeBatch(db: Db, batch: Delivered<BusEvent>[]): Promise<Set<string>> {
+  const rejected = new Set<string>();
+  try {
+    await storeNotices(
+      db,
+      batch.flatMap(({ message }) => noticesOf(message)),
+    );
+  } catch (error) {
+    if (!isDataError(error)) throw error;
+    for (const { messageId, message } of batch) {
+      await storeNotices(db, noticesOf(message)).catch((reason) => {
+        log.error('notices cannot be stored; their message will end in the dead letters', { messageId, error: reason });
+        rejected.add(messageId);
+      });
+    }
+  }
+  return rejected;
+}
+
+/** Stores notices, each once; one that is there already stays as it is. */
+export async function storeNotices(db: Db, notices: Notice[]): Promise<void> {
+  if (notices.length === 0) return;
+  // In the order of the unique key, so that two batches that overlap take their locks in the same order.
+  const rows = notices
+    .map((one) => ({ ...one, order: `${one.subjectId}:${one.version}:${one.kind}` }))
+    .sort((one, other) => (one.order < other.order ? -1 : 1))
+    .map((one) => [
+      toBytes(one.id),
+      toBytes(one.customerId),
+      toBytes(one.subjectId),
+      one.version,
+      one.kind,
+      JSON.stringify(one.facts),
+      one.createdAtMs,
+    ]);
+  // Not INSERT IGNORE, which would also swallow errors that have nothing to do with a duplicate.
+  await db.transaction((tx) =>
+    tx.change(
+      `INSERT INTO notifications (id, customer_id, subject_id, version, kind, facts, created_at_ms) VALUES ?
+       ON DUPLICATE KEY UPDATE version = notifications.version`,
+      [rows],
+    ),
+  );
+}

@@ -1,0 +1,54 @@
+/**
+ * What a notice says to a person: one sentence for each kind, made from the facts that the notice carries.
+ */
+import { codes } from '../platform/errors.ts';
+import type { NoticeKind } from './notice.ts';
+
+type Facts = Record<string, unknown>;
+
+const sentences: Record<NoticeKind, (facts: Facts) => string> = {
+  'reservation.allocated': (facts) =>
+    Number(facts.units) < Number(facts.quantity)
+      ? `${units(facts)} of the ${facts.quantity} you asked for are set aside for you.`
+      : `${units(facts)} ${Number(facts.units) === 1 ? 'is' : 'are'} set aside for you.`,
+  'reservation.waitlisted': () => 'Everything is allocated for now; you are on the waitlist.',
+  'reservation.rejected': (facts) => `Your reservation could not be accepted${because(facts)}.`,
+  'reservation.offered': (facts) => `${units(facts)} became free and are yours to buy${until(facts)}.`,
+  'reservation.purchased': (facts) =>
+    `${units(facts)} ${Number(facts.units) === 1 ? 'is' : 'are'} yours: the purchase went through.`,
+  'reservation.cancelled': (facts) => `Your reservation was cancelled${because(facts)}.`,
+  'reservation.expired': (facts) => `The time to buy is over; your reservation has expired${because(facts)}.`,
+  'reservation.refunded': (facts) => `The purchase of ${units(facts)} was refunded.`,
+  'reminder.purchase-opened': (facts) => `The purchase window is open: buy your ${units(facts)}${until(facts)}.`,
+  'reminder.closing-soon': (facts) => `The purchase window closes soon: buy your ${units(facts)}${until(facts)}.`,
+  'purchase.captured': (facts) => `Your payment${money(facts)} was taken. Thank you.`,
+  'purchase.declined': (facts) => `Your payment${money(facts)} was declined${because(facts)}. You can try again.`,
+  'purchase.refunded': (facts) => `Your payment${money(facts)} was given back.`,
+};
+
+/** The sentence of a notice. */
+export function sentenceFor(kind: NoticeKind, facts: Facts): string {
+  return sentences[kind](facts);
+}
+
+function units({ units }: Facts): string {
+  return Number(units) === 1 ? '1 unit' : `${Number(units)} units`;
+}
+
+/** A reason that is one of our codes is said in the code's words, any other as it came. */
+function because({ reason }: Facts): string {
+  if (typeof reason !== 'string' || reason === '') return '';
+  const title = Object.hasOwn(codes, reason) ? codes[reason as keyof typeof codes].title : undefined;
+  return `: ${title ? title.charAt(0).toLowerCase() + title.slice(1) : reason.replaceAll(/[_-]/g, ' ')}`;
+}
+
+function until({ deadline }: Facts): string {
+  return typeof deadline === 'string' ? ` until ${deadline.slice(0, 16).replace('T', ' ')} UTC` : '';
+}
+
+function money({ amount }: Facts): string {
+  const { amountMinor, currency } = (amount ?? {}) as { amountMinor?: number; currency?: string };
+  if (amountMinor === undefined || currency === undefined) return '';
+  const format = new Intl.NumberFormat('en', { style: 'currency', currency });
+  return ` of ${format.format(amountMinor / 10 ** (format.resolvedOptions().maximumFractionDigits ?? 2))}`;
+}
