@@ -1,0 +1,32 @@
+/** The routes of notifications: what a customer was told, and what of it was read. */
+import {
+  NotificationPage,
+  NotificationQuery,
+  ReadCount,
+  ReadNotifications,
+} from '../../lib/notification/notification.shapes.ts';
+import { defineRoute } from '../../lib/platform/route.ts';
+
+export const listNotificationsRoute = defineRoute({
+  method: 'GET',
+  path: '/notifications',
+  summary: 'What happened to your reservations and purchases, newest first',
+  tag: 'Notifications',
+  auth: 'customer',
+  query: NotificationQuery,
+  status: 200,
+  reply: NotificationPage,
+  refusals: ['invalid_input'],
+});
+
+export const readNotificationsRoute = defineRoute({
+  method: 'POST',
+  path: '/notifications/read',
+  summary: 'Mark notifications as read',
+  tag: 'Notifications',
+  auth: 'customer',
+  body: ReadNotifications,
+  status: 200,
+  reply: ReadCount,
+  refusals: ['invalid_input'],
+});
