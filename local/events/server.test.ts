@@ -402,6 +402,36 @@ describe('durability', () => {
     expect(await once(second.child, 'exit')).toEqual([0, null]);
   });
 
+  test('a process killed again and again under traffic loses no event it accepted', async () => {
+    const accepted = new Set<string>();
+    const lives = 4;
+    for (let life = 0; life < lives; life += 1) {
+      const { child, url } = await startProcess(sqs.address);
+      client.destroy();
+      client = clientOf(url);
+      if (life === 0) await route({ source: ['shop'] });
+      const exited = once(child, 'exit');
+      const enough = accepted.size + 200;
+      const callers = Array.from({ length: 4 }, async () => {
+        // The kill ends each caller: an unanswered call accepts nothing as far as the caller knows.
+        for (;;) {
+          const { Entries } = await client.send(new bridge.PutEventsCommand({ Entries: [order(1), order(2)] }));
+          for (const { EventId } of Entries ?? []) accepted.add(EventId ?? '');
+          if (accepted.size >= enough) child.kill('SIGKILL');
+        }
+      });
+      await Promise.allSettled(callers);
+      await exited;
+    }
+    await startProcess(sqs.address);
+    const lost = () => {
+      const arrived = new Set(messages('orders').map(({ body }) => JSON.parse(body).id));
+      return [...accepted].filter((id) => !arrived.has(id));
+    };
+    await waitFor('every accepted event', () => lost().length === 0, { timeoutMs: 15_000 });
+    expect(accepted.size).toBeGreaterThanOrEqual(lives * 200);
+  }, 30_000);
+
   test('a schedule that came due while the process was dead fires once after the restart', async () => {
     const server = (startMs: number) =>
       startEventsServer({ dataDir, sqsEndpoint: sqs.address, now: () => startMs, log: () => {} });
