@@ -1,0 +1,161 @@
+/**
+ * The mirror: the Redis copy of stock and reservation states, written through after each commit.
+ *
+ * Invariant I6: it equals MySQL at rest and its versions never fall. Every write compares (epoch, version) with what is
+ * there, so writers may come late, twice or out of order. It is never the truth: whoever finds it missing reads MySQL.
+ *
+ * Layout: one hash per sale with terms, stock and the gate's counters; claims in buckets of that sale, each a small hash
+ * holding, per reservation, a packed value and, per customer, the units claimed. Values are packed because a launch
+ * stores millions of them.
+ */
+import type { StockLevel } from '../events/catalogue.ts';
+import type { Sql } from '../platform/db.ts';
+import { claimBucket, type SaleTag, saleTag, saleTagOf } from '../platform/id.ts';
+import { keys } from '../platform/keys.ts';
+import { log } from '../platform/log.ts';
+import { defineScript, luaSource, type RedisClient, redisBreaker } from '../platform/redis.ts';
+import { loadTerms, type MirroredTerms } from '../sale/terms.ts';
+import type { ReservationState } from './state.ts';
+import type { ReservationRow } from './store.ts';
+
+/** The part of a reservation that the mirror keeps. */
+export type MirroredReservation = Pick<
+  ReservationRow,
+  'reservationId' | 'customerId' | 'saleId' | 'state' | 'units' | 'quantity' | 'atLeast' | 'ticket' | 'version'
+>;
+
+/** What the mirror says of a reservation; `position` is its place among all requests of the sale. */
+export interface MirroredStatus {
+  readonly state: ReservationState;
+  readonly version: number;
+  readonly units: number;
+  readonly quantity: number;
+  readonly atLeast: number;
+  readonly ticket: number;
+  readonly position: number | null;
+}
+
+const mirrorScript = defineScript('holdfastMirror', luaSource('./mirror.lua', import.meta.url));
+
+/** One letter for each state. A request admitted beyond the available units is `o`, for the gate's own counting. */
+const letters: Record<ReservationState, string> = {
+  requested: 'r',
+  allocated: 'a',
+  waitlisted: 'w',
+  rejected: 'x',
+  purchased: 'p',
+  cancelled: 'c',
+  expired: 'e',
+  refunded: 'f',
+};
+const statesByLetter = new Map<string, ReservationState>([
+  ...Object.entries(letters).map(([state, letter]) => [letter, state as ReservationState] as const),
+  ['o', 'requested'],
+]);
+
+/** A reservation's field in its bucket: 72 bits of its id, which within a bucket never meet another's. */
+export function reservationField(reservationId: string): string {
+  return Buffer.from(reservationId.replaceAll('-', '').slice(14), 'hex').toString('base64url').slice(0, 12);
+}
+
+/** A customer's field in a bucket; the sign keeps it apart from reservations. */
+export function customerField(customerId: string): string {
+  return `@${Buffer.from(customerId.replaceAll('-', '').slice(14), 'hex').toString('base64url').slice(0, 11)}`;
+}
+
+/** The bucket that holds a customer's claims in a sale. */
+export function claimsKey(tag: SaleTag, customerId: string): string {
+  return keys.claims(tag, claimBucket(tag, customerId));
+}
+
+/** Reads a packed value. */
+export function unpack(packed: string): MirroredStatus {
+  const [letter = '', version, units, quantity, atLeast, ticket, position] = packed.split(':');
+  return {
+    state: statesByLetter.get(letter) ?? 'requested',
+    version: Number(version),
+    units: Number(units),
+    quantity: Number(quantity),
+    atLeast: Number(atLeast),
+    ticket: Number(ticket),
+    position: position === '0' ? null : Number(position),
+  };
+}
+
+function pack(row: MirroredReservation): string {
+  return `${letters[row.state]}:${row.version}:${row.units}:${row.quantity}:${row.atLeast}:${row.ticket}:0`;
+}
+
+/**
+ * Copies committed stock and reservations, in one round trip however many sales. Returns the ids of sales that Redis does
+ * not know, whose terms the caller should load and mirror. Throws if Redis cannot be reached.
+ */
+export async function writeMirror(
+  redis: RedisClient,
+  stocks: StockLevel[],
+  reservations: MirroredReservation[],
+  terms: ReadonlyMap<string, MirroredTerms> = new Map(),
+): Promise<string[]> {
+  const bySale = Map.groupBy(reservations, (row) => row.saleId);
+  const calls = stocks.map((stock) => {
+    const tag = saleTag(stock.saleId);
+    const term = terms.get(stock.saleId);
+    const bucketKeys: string[] = [keys.sale(tag)];
+    const positions = new Map<number, number>();
+    const tuples: (string | number)[] = [];
+    for (const row of bySale.get(stock.saleId) ?? []) {
+      const bucket = claimBucket(tag, row.customerId);
+      let index = positions.get(bucket);
+      if (index === undefined) {
+        index = bucketKeys.push(keys.claims(tag, bucket));
+        positions.set(bucket, index);
+      }
+      tuples.push(index, reservationField(row.reservationId), customerField(row.customerId), pack(row));
+    }
+    const levels = [stock.epoch, stock.version, stock.allotment, stock.available, stock.allocated, stock.sold];
+    const terms_ = term
+      ? [term.json, term.reserveOpensAtMs, term.reserveClosesAtMs, term.status, term.capPerCustomer, term.waitlistSize]
+      : ['', '', '', '', '', ''];
+    return { keys: bucketKeys, args: [...levels, stock.waitlisted, ...terms_, ...tuples] };
+  });
+  const results = await redisBreaker.run(() => mirrorScript.runAll(redis, calls));
+  const failed = results.find((result) => result instanceof Error);
+  if (failed) throw failed;
+  return stocks.filter((_, index) => results[index] === 0).map((stock) => stock.saleId);
+}
+
+/**
+ * Refreshes the mirror after a commit. Never throws: a mirror that could not be written is repaired by the next write,
+ * the redelivery of the message, or the reconcile job.
+ */
+export async function refreshMirror(
+  deps: { redis: RedisClient; db: Sql },
+  stocks: StockLevel[],
+  reservations: MirroredReservation[],
+): Promise<void> {
+  try {
+    const unknown = await writeMirror(deps.redis, stocks, reservations);
+    if (unknown.length === 0) return;
+    const terms = await loadTerms(deps.db, unknown);
+    await writeMirror(
+      deps.redis,
+      stocks.filter((stock) => terms.has(stock.saleId)),
+      [],
+      terms,
+    );
+  } catch (error) {
+    log.warn('the mirror could not be written; it will be repaired', { error, sales: stocks.length });
+  }
+}
+
+/** What the mirror says of a reservation of this customer, or undefined if it is not there. */
+export async function readMirroredStatus(
+  redis: RedisClient,
+  reservationId: string,
+  customerId: string,
+): Promise<MirroredStatus | undefined> {
+  const packed = await redisBreaker.run(() =>
+    redis.hget(claimsKey(saleTagOf(reservationId), customerId), reservationField(reservationId)),
+  );
+  return packed === null ? undefined : unpack(packed);
+}

@@ -1,0 +1,159 @@
+/**
+ * The reservations of MySQL, as the allocate worker needs them: a fixed number of statements, however many messages and
+ * sales a batch holds.
+ */
+import type { StockLevel } from '../events/catalogue.ts';
+import { type RecordedEvent, recordEvents } from '../events/outbox.ts';
+import type { Movement, SaleRow, StockGuard, StockMove } from '../inventory/stock.ts';
+import { lockSales, moveStock, readSales, readStock, recordMovements } from '../inventory/stock.ts';
+import { type Db, isDuplicateKey, type Sql, type Tx } from '../platform/db.ts';
+import { fromBytes, toBytes } from '../platform/id.ts';
+import { type Decision, holdingKey } from './decide.ts';
+import { holdingStates, type ReservationState, waitingStates } from './state.ts';
+
+/** A reservation's row. */
+export interface ReservationRow {
+  readonly reservationId: string;
+  readonly saleId: string;
+  readonly customerId: string;
+  readonly ticket: number;
+  readonly quantity: number;
+  readonly atLeast: number;
+  readonly state: ReservationState;
+  readonly units: number;
+  readonly reason: string | null;
+  readonly deadlineMs: number | null;
+  readonly purchaseId: string | null;
+  readonly version: number;
+  readonly acceptedAtMs: number;
+  readonly decidedAtMs: number;
+}
+
+/** Thrown when a reservation of the batch was written by somebody else since it was looked for. */
+export class AlreadyDecided extends Error {
+  constructor(cause: unknown) {
+    super('a reservation of this batch was decided elsewhere', { cause });
+    this.name = 'AlreadyDecided';
+  }
+}
+
+/** What the allocate worker does inside one transaction. */
+export interface AllocationTx {
+  /** The sales of a batch; with `hold`, nobody else can change their stock before this transaction ends. */
+  sales(saleIds: string[], hold: boolean): Promise<Map<string, SaleRow>>;
+  /** Those of the reservations that are decided already. */
+  decided(reservationIds: string[]): Promise<Map<string, ReservationRow>>;
+  /** The units that customers hold or wait for in sales, by `holdingKey`. */
+  held(saleIds: string[], customerIds: string[]): Promise<Map<string, number>>;
+  /** Writes decisions, with their waitlist places. Throws `AlreadyDecided` if one of them exists. */
+  insert(decisions: Decision[], nowMs: number): Promise<void>;
+  recordMovements(movements: Movement[], nowMs: number): Promise<void>;
+  recordEvents(events: RecordedEvent[], nowMs: number): Promise<void>;
+  /** Throws `StockConflict` if a move does not fit. */
+  moveStock(moves: StockMove[], guard: StockGuard): Promise<StockLevel[]>;
+  stock(saleIds: string[]): Promise<Map<string, StockLevel>>;
+}
+
+export interface AllocationStore {
+  /** Runs `work` in one transaction; committed when it returns, undone when it throws. */
+  transaction<T>(work: (tx: AllocationTx) => Promise<T>): Promise<T>;
+}
+
+/** The store over MySQL. */
+export function allocationStore(db: Db): AllocationStore {
+  return { transaction: (work) => db.transaction((tx) => work(allocationTx(tx))) };
+}
+
+function allocationTx(tx: Tx): AllocationTx {
+  return {
+    sales: (saleIds, hold) => (hold ? lockSales(tx, saleIds) : readSales(tx, saleIds)),
+    decided: (reservationIds) => readReservations(tx, reservationIds),
+    held: (saleIds, customerIds) => readHeld(tx, saleIds, customerIds),
+    insert: (decisions, nowMs) => insertDecisions(tx, decisions, nowMs),
+    recordMovements: (movements, nowMs) => recordMovements(tx, movements, nowMs),
+    recordEvents: (events, nowMs) => recordEvents(tx, events, nowMs),
+    moveStock: (moves, guard) => moveStock(tx, moves, guard),
+    stock: (saleIds) => readStock(tx, saleIds),
+  };
+}
+
+export const reservationColumns = `id, sale_id AS saleId, customer_id AS customerId, ticket, quantity,
+  at_least AS atLeast, state, units, reason, deadline_ms AS deadlineMs, purchase_id AS purchaseId, version,
+  accepted_at_ms AS acceptedAtMs, decided_at_ms AS decidedAtMs`;
+
+/** A row as the driver gives it: ids are bytes. */
+export interface StoredReservation
+  extends Omit<ReservationRow, 'reservationId' | 'saleId' | 'customerId' | 'purchaseId'> {
+  readonly id: Buffer;
+  readonly saleId: Buffer;
+  readonly customerId: Buffer;
+  readonly purchaseId: Buffer | null;
+}
+
+/** Turns a stored row into the one that code works with. */
+export function toReservation({ id, saleId, customerId, purchaseId, ...row }: StoredReservation): ReservationRow {
+  return {
+    ...row,
+    reservationId: fromBytes(id),
+    saleId: fromBytes(saleId),
+    customerId: fromBytes(customerId),
+    purchaseId: purchaseId === null ? null : fromBytes(purchaseId),
+  };
+}
+
+/** Reads reservations by id. */
+export async function readReservations(sql: Sql, reservationIds: string[]): Promise<Map<string, ReservationRow>> {
+  if (reservationIds.length === 0) return new Map();
+  const rows = await sql.rows<StoredReservation>(`SELECT ${reservationColumns} FROM reservations WHERE id IN (?)`, [
+    reservationIds.map(toBytes),
+  ]);
+  return new Map(rows.map((row) => [fromBytes(row.id), toReservation(row)]));
+}
+
+/** What customers hold or wait for, summed per sale and customer. */
+export async function readHeld(sql: Sql, saleIds: string[], customerIds: string[]): Promise<Map<string, number>> {
+  if (customerIds.length === 0) return new Map();
+  const rows = await sql.rows<{ saleId: Buffer; customerId: Buffer; held: string }>(
+    `SELECT sale_id AS saleId, customer_id AS customerId, SUM(IF(state IN (?), units, quantity)) AS held
+     FROM reservations WHERE customer_id IN (?) AND sale_id IN (?) AND state IN (?)
+     GROUP BY sale_id, customer_id`,
+    [holdingStates, customerIds.map(toBytes), saleIds.map(toBytes), [...holdingStates, ...waitingStates]],
+  );
+  return new Map(rows.map((row) => [holdingKey(fromBytes(row.saleId), fromBytes(row.customerId)), Number(row.held)]));
+}
+
+async function insertDecisions(tx: Tx, decisions: Decision[], nowMs: number): Promise<void> {
+  if (decisions.length === 0) return;
+  const rows = decisions.map(({ claim, state, units, reason }) => [
+    toBytes(claim.reservationId),
+    toBytes(claim.saleId),
+    toBytes(claim.customerId),
+    claim.ticket,
+    claim.quantity,
+    claim.atLeast,
+    state,
+    units,
+    reason,
+    firstVersion,
+    claim.acceptedAtMs,
+    nowMs,
+  ]);
+  try {
+    await tx.change(
+      `INSERT INTO reservations (id, sale_id, customer_id, ticket, quantity, at_least, state, units, reason, version,
+         accepted_at_ms, decided_at_ms) VALUES ?`,
+      [rows],
+    );
+  } catch (error) {
+    if (isDuplicateKey(error)) throw new AlreadyDecided(error);
+    throw error;
+  }
+  const waiting = decisions.filter((decision) => decision.state === 'waitlisted');
+  if (waiting.length === 0) return;
+  await tx.change('INSERT INTO waitlist (sale_id, ticket, reservation_id) VALUES ?', [
+    waiting.map(({ claim }) => [toBytes(claim.saleId), claim.ticket, toBytes(claim.reservationId)]),
+  ]);
+}
+
+/** The version of a reservation that was just decided; each later move adds one. */
+export const firstVersion = 1;

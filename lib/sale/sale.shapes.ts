@@ -1,0 +1,88 @@
+/**
+ * The shapes of a sale: what an operator sends, and what everyone sees.
+ */
+import { z } from 'zod';
+import { salePhases, saleStatuses } from './sale.table.ts';
+
+/** The largest allotment; beyond it the counters of a row would not be safe from overflow when summed. */
+const maxUnits = 100_000_000;
+
+const Units = z.number().int().min(0).max(maxUnits);
+const Instant = z.iso.datetime({ offset: true });
+
+const terms = {
+  name: z.string().trim().min(1).max(200),
+  capPerCustomer: z.number().int().min(1).max(10_000),
+  waitlistSize: z.number().int().min(0).max(10_000_000),
+  /** How long a waitlisted customer has to buy units that were offered. */
+  offerLifeSeconds: z.number().int().min(5).max(604_800),
+  reserveOpensAt: Instant,
+  reserveClosesAt: Instant,
+  purchaseOpensAt: Instant,
+  purchaseClosesAt: Instant,
+};
+
+/** What an operator sends to create a sale. */
+export const CreateSale = z.strictObject({
+  productId: z.uuid(),
+  allotment: Units.min(1),
+  ...terms,
+  waitlistSize: terms.waitlistSize.default(0),
+  offerLifeSeconds: terms.offerLifeSeconds.default(3_600),
+});
+export type CreateSale = z.output<typeof CreateSale>;
+
+/** What an operator may change later; absent fields stay. */
+export const UpdateSale = z
+  .strictObject(terms)
+  .partial()
+  .refine((change) => Object.keys(change).length > 0, { message: 'name at least one field to change' });
+export type UpdateSale = z.output<typeof UpdateSale>;
+
+/** Stock added to a sale, or with a negative number taken back. */
+export const AdjustStock = z.strictObject({
+  units: z
+    .number()
+    .int()
+    .min(-maxUnits)
+    .max(maxUnits)
+    .refine((units) => units !== 0, { message: 'must not be zero' }),
+});
+export type AdjustStock = z.output<typeof AdjustStock>;
+
+/** Live stock. Newer is a higher epoch, then a higher version. */
+export const StockView = z.object({
+  allotment: z.number().int(),
+  available: z.number().int(),
+  allocated: z.number().int(),
+  sold: z.number().int(),
+  waitlisted: z.number().int(),
+  version: z.number().int(),
+  epoch: z.number().int(),
+});
+export type StockView = z.infer<typeof StockView>;
+
+/** A sale without its stock and phase: what changes only when an operator changes it. */
+export const SaleTermsView = z.object({
+  saleId: z.uuid(),
+  productId: z.uuid(),
+  name: z.string(),
+  status: z.enum(saleStatuses),
+  price: z.object({ amountMinor: z.number().int(), currency: z.string() }),
+  capPerCustomer: z.number().int(),
+  waitlistSize: z.number().int(),
+  offerLifeSeconds: z.number().int(),
+  reserveOpensAt: z.iso.datetime(),
+  reserveClosesAt: z.iso.datetime(),
+  purchaseOpensAt: z.iso.datetime(),
+  purchaseClosesAt: z.iso.datetime(),
+});
+export type SaleTermsView = z.infer<typeof SaleTermsView>;
+
+/** A sale as everyone sees it. */
+export const SaleView = SaleTermsView.extend({
+  /** By the clock at the moment of the answer. */
+  phase: z.enum(salePhases),
+  stock: StockView,
+});
+export type SaleView = z.infer<typeof SaleView>;
