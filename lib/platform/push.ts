@@ -4,11 +4,7 @@
  * A push is advice: what it says is stored elsewhere, and a client that missed it asks again. So sending never throws,
  * never takes longer than it was given, and whoever cannot be reached within that time is left out.
  */
-import {
-  ApiGatewayManagementApiClient,
-  GoneException,
-  PostToConnectionCommand,
-} from '@aws-sdk/client-apigatewaymanagementapi';
+import { ApiGatewayManagementApiClient, PostToConnectionCommand } from '@aws-sdk/client-apigatewaymanagementapi';
 import { breaker } from './breaker.ts';
 import { log } from './log.ts';
 
@@ -46,7 +42,7 @@ export function openPusher(endpoint: string | undefined): Pusher {
   const client = new ApiGatewayManagementApiClient({ endpoint, maxAttempts: 1 });
   const guard = breaker('websocket', {
     resetTimeoutMs: 1_000,
-    isRefusal: (error) => error instanceof GoneException,
+    isRefusal: isGone,
   });
 
   async function sendTo({ connectionId, messages }: Push, limit: AbortSignal): Promise<'reached' | 'gone' | 'missed'> {
@@ -58,7 +54,7 @@ export function openPusher(endpoint: string | undefined): Pusher {
       }
       return 'reached';
     } catch (error) {
-      if (error instanceof GoneException) return 'gone';
+      if (isGone(error)) return 'gone';
       log.debug('a connection was not reached', { connectionId, error });
       return 'missed';
     }
@@ -82,4 +78,9 @@ export function openPusher(endpoint: string | undefined): Pusher {
     },
     close: () => client.destroy(),
   };
+}
+
+/** True if the gateway answered that there is no such connection. The status says so even where a name is not given. */
+function isGone(error: unknown): boolean {
+  return (error as { $metadata?: { httpStatusCode?: number } } | null)?.$metadata?.httpStatusCode === 410;
 }

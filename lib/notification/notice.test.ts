@@ -1,0 +1,83 @@
+import type { BusEvent } from '../events/catalogue.ts';
+import { newEvent } from '../events/outbox.ts';
+import { newId } from '../platform/id.ts';
+import { noticesOf } from './notice.ts';
+
+const saleId = newId();
+const customerId = newId();
+const atMs = Date.UTC(2026, 0, 31, 18);
+
+function changed(from: 'requested' | 'waitlisted' | 'allocated' | 'purchased', to: string, version = 1): BusEvent {
+  const change = { reservationId: newId(), saleId, customerId, from, to, units: 2, quantity: 3, ticket: 7, version };
+  const detail = { changes: [change], stocks: [], released: false };
+  const event = newEvent('reservations.changed', detail as never, atMs);
+  return { 'detail-type': event.detailType, detail: event.detail } as BusEvent;
+}
+
+describe('notices', () => {
+  it.each([
+    ['requested', 'allocated', 'reservation.allocated'],
+    ['requested', 'waitlisted', 'reservation.waitlisted'],
+    ['requested', 'rejected', 'reservation.rejected'],
+    ['waitlisted', 'allocated', 'reservation.offered'],
+    ['waitlisted', 'expired', 'reservation.expired'],
+    ['allocated', 'purchased', 'reservation.purchased'],
+    ['allocated', 'cancelled', 'reservation.cancelled'],
+    ['allocated', 'expired', 'reservation.expired'],
+    ['purchased', 'refunded', 'reservation.refunded'],
+  ] as const)('a move from %s to %s is told as %s', (from, to, kind) => {
+    expect(noticesOf(changed(from, to)).map((notice) => notice.kind)).toEqual([kind]);
+  });
+
+  it('the same event gives the same ids however often it arrives, and another version another id', () => {
+    const event = changed('requested', 'allocated');
+    const first = noticesOf(event);
+    expect(noticesOf(structuredClone(event))).toEqual(first);
+    const later = structuredClone(event) as typeof event & { detail: { changes: { version: number }[] } };
+    for (const change of later.detail.changes) change.version = 2;
+    expect(noticesOf(later)[0]?.id).not.toBe(first[0]?.id);
+  });
+
+  it('ids sort by the time of the event', () => {
+    const [early] = noticesOf(changed('requested', 'allocated'));
+    expect(early?.createdAtMs).toBe(atMs);
+    expect((early?.id ?? '') < newId(atMs + 1)).toBe(true);
+  });
+
+  it('a reminder goes to each recipient, with the deadline', () => {
+    const recipients = [1, 2].map(() => ({
+      reservationId: newId(),
+      customerId,
+      units: 1,
+      version: 1,
+      deadlineMs: atMs,
+    }));
+    const event = newEvent('reservations.reminded', { saleId, reason: 'closing-soon', recipients }, atMs);
+    const notices = noticesOf({ 'detail-type': event.detailType, detail: event.detail } as BusEvent);
+    expect(notices.map(({ kind, facts }) => [kind, facts.deadline])).toEqual([
+      ['reminder.closing-soon', '2026-01-31T18:00:00.000Z'],
+      ['reminder.closing-soon', '2026-01-31T18:00:00.000Z'],
+    ]);
+  });
+
+  it.each([
+    ['captured', ['purchase.captured']],
+    ['declined', ['purchase.declined']],
+    ['refunded', ['purchase.refunded']],
+    ['unknown', []],
+    ['refunding', []],
+  ] as const)('a purchase that is %s is told as %j', (state, kinds) => {
+    const detail = {
+      purchaseId: newId(),
+      customerId,
+      state,
+      amountMinor: 1,
+      currency: 'EUR',
+      reservationIds: [],
+      version: 2,
+    };
+    const event = newEvent('purchase.changed', detail, atMs);
+    const notices = noticesOf({ 'detail-type': event.detailType, detail: event.detail } as BusEvent);
+    expect(notices.map((notice) => notice.kind)).toEqual(kinds);
+  });
+});
