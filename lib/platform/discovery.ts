@@ -18,6 +18,7 @@ export type LogicalName =
   | 'websocket/public'
   | 'websocket/management'
   | 'provider/payments'
+  | `limit/${string}`
   | 'secret/token-signing-key'
   | 'secret/payment-webhook'
   | 'secret/payment-api-key';

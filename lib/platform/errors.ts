@@ -37,6 +37,7 @@ export const codes = {
   already_resolved: { status: 409, retry: false, title: 'That has already been decided' },
   purchase_in_progress: { status: 409, retry: true, title: 'A purchase of this reservation is under way' },
   email_taken: { status: 409, retry: false, title: 'There is an account with this e-mail address' },
+  sku_taken: { status: 409, retry: false, title: 'There is a product with this SKU' },
   conflict: { status: 409, retry: true, title: 'Somebody else changed it at the same time' },
   payload_too_large: { status: 413, retry: false, title: 'The body is too large' },
   unsupported_media_type: { status: 415, retry: false, title: 'The body must be JSON in UTF-8' },
@@ -54,7 +55,10 @@ export type Code = keyof typeof codes;
 export interface Refusal {
   refused: Code;
   detail: string;
-  /** Facts for programs, shown beside the code, such as the offending fields. */
+  /**
+   * Facts for programs, shown beside the code, such as the offending fields. `retryAfterSeconds` becomes the
+   * Retry-After header as well.
+   */
   facts?: Record<string, unknown>;
 }
 

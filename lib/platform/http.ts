@@ -51,9 +51,12 @@ export class Reply<Body> {
   }
 }
 
+/** What a route answers; nothing, if it declares no reply. */
+type Answer<R extends z.ZodType> = [R] extends [z.ZodNever] ? undefined : z.input<R>;
+
 type Run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType, R extends z.ZodType> = (
   call: Call<z.output<P>, z.output<Q>, z.output<B>>,
-) => Promise<z.input<R> | Reply<z.input<R>> | Refusal>;
+) => Promise<Answer<R> | Reply<Answer<R>> | Refusal>;
 
 export type HttpHandler = (
   event: APIGatewayProxyEventV2,
@@ -233,16 +236,13 @@ function acceptableCorrelationId(value: string | undefined): string | undefined 
 
 /** Whether MySQL or the way to it failed, as opposed to our own code; the reason may lie some causes down. */
 function isStoreError(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  const code = String((error as { code?: unknown }).code ?? '');
-  return (
-    error.name === 'BreakerOpen' ||
-    /^(ECONN|ETIMEDOUT|EPIPE|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|PROTOCOL_|ER_CON_|ER_LOCK_|ER_SERVER_SHUTDOWN)/.test(
-      code,
-    ) ||
-    isStoreError(error.cause)
-  );
+  if (typeof error !== 'object' || error === null) return false;
+  const { name, code, cause } = error as { name?: unknown; code?: unknown; cause?: unknown };
+  return name === 'BreakerOpen' || unreachable.test(String(code ?? '')) || isStoreError(cause);
 }
+
+const unreachable =
+  /^(ECONN|ETIMEDOUT|EPIPE|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|PROTOCOL_|ER_CON_|ER_LOCK_|ER_SERVER_SHUTDOWN)/;
 
 function success(route: Route, body: unknown, headers: Record<string, string>): APIGatewayProxyStructuredResultV2 {
   if (body === undefined) return { statusCode: route.status, headers };

@@ -29,6 +29,9 @@ export interface Tokens {
   verify(token: string): Promise<Caller | undefined>;
 }
 
+/** How many verified tokens are remembered, so that a caller who asks often does not cost a signature each time. */
+const tokensRemembered = 10_000;
+
 /** Opens the signer and verifier for a private key in JWK form; its algorithm is the key's own. */
 export async function openTokens(privateJwkText: string, clock: Clock): Promise<Tokens> {
   const jwk = JSON.parse(privateJwkText) as JWK;
@@ -37,6 +40,9 @@ export async function openTokens(privateJwkText: string, clock: Clock): Promise<
   const { d: _private, ...publicJwk } = jwk;
   const publicKey = await importJWK(publicJwk, algorithm);
   const keyId = await calculateJwkThumbprint(publicJwk);
+  /** Tokens whose signature and claims were found good. Nothing about them can change but the time. */
+  const verified = new Map<string, { caller: Caller; notBefore: number; expiresAt: number }>();
+
   return {
     issue: (caller) => {
       const nowSeconds = Math.floor(clock() / 1000);
@@ -50,6 +56,9 @@ export async function openTokens(privateJwkText: string, clock: Clock): Promise<
         .sign(privateKey);
     },
     verify: async (token) => {
+      const nowSeconds = clock() / 1000;
+      const known = verified.get(token);
+      if (known && nowSeconds >= known.notBefore && nowSeconds < known.expiresAt) return known.caller;
       try {
         const { payload, protectedHeader } = await jwtVerify(token, publicKey, {
           issuer,
@@ -57,15 +66,19 @@ export async function openTokens(privateJwkText: string, clock: Clock): Promise<
           typ: tokenType,
           algorithms: allowedAlgorithms.filter((name) => name === algorithm),
           clockTolerance: clockToleranceSeconds,
-          currentDate: new Date(clock()),
+          currentDate: new Date(nowSeconds * 1000),
           requiredClaims: ['sub', 'iat', 'exp'],
+          // Whatever a token says of itself, none of ours lives longer.
+          maxTokenAge: accessTokenLifeSeconds,
         });
-        const { sub, role, iat } = payload;
+        const { sub, role, iat = 0, exp = 0 } = payload;
         if (protectedHeader.kid !== keyId || sub === undefined) return undefined;
         if (role !== 'customer' && role !== 'operator') return undefined;
-        // Issued in the future: jose checks nbf but not iat.
-        if ((iat ?? 0) > clock() / 1000 + clockToleranceSeconds) return undefined;
-        return { customerId: sub, role };
+        const caller: Caller = { customerId: sub, role };
+        // The oldest entry goes; a Map keeps the order of insertion.
+        if (verified.size >= tokensRemembered) verified.delete(verified.keys().next().value ?? '');
+        verified.set(token, { caller, notBefore: iat, expiresAt: Math.min(exp, iat + accessTokenLifeSeconds) });
+        return caller;
       } catch (error) {
         if (error instanceof errors.JOSEError) return undefined;
         throw error;

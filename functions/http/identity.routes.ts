@@ -1,0 +1,70 @@
+/** The routes of identity: registering, signing in and out, and who is signed in. */
+import {
+  Credentials,
+  Me,
+  RefreshToken,
+  Registered,
+  Registration,
+  Session,
+} from '../../lib/identity/identity.shapes.ts';
+import { defineRoute } from '../../lib/platform/route.ts';
+
+const tag = 'Identity';
+
+export const registerRoute = defineRoute({
+  method: 'POST',
+  path: '/auth/register',
+  summary: 'Open an account',
+  tag,
+  auth: 'none',
+  body: Registration,
+  status: 201,
+  reply: Registered,
+  refusals: ['email_taken', 'too_many_requests'],
+});
+
+export const loginRoute = defineRoute({
+  method: 'POST',
+  path: '/auth/login',
+  summary: 'Sign in with e-mail and password',
+  tag,
+  auth: 'none',
+  body: Credentials,
+  status: 200,
+  reply: Session,
+  refusals: ['invalid_credentials', 'too_many_requests'],
+});
+
+export const refreshRoute = defineRoute({
+  method: 'POST',
+  path: '/auth/refresh',
+  summary: 'Exchange a refresh token for the next session; a token that comes twice ends them all',
+  tag,
+  auth: 'none',
+  body: RefreshToken,
+  status: 200,
+  reply: Session,
+  refusals: ['unauthenticated'],
+});
+
+export const logoutRoute = defineRoute({
+  method: 'POST',
+  path: '/auth/logout',
+  summary: 'End the session of a refresh token',
+  tag,
+  auth: 'none',
+  body: RefreshToken,
+  status: 204,
+  refusals: [],
+});
+
+export const getMeRoute = defineRoute({
+  method: 'GET',
+  path: '/me',
+  summary: 'Who is signed in',
+  tag,
+  auth: 'customer',
+  status: 200,
+  reply: Me,
+  refusals: [],
+});

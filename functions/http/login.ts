@@ -1,0 +1,8 @@
+/** POST /auth/login: signs in with e-mail and password. */
+import { login } from '../../lib/identity/session.ts';
+import { httpHandler } from '../../lib/platform/http.ts';
+import { loginRoute } from './identity.routes.ts';
+
+export const handler = httpHandler(loginRoute, ({ deps, tokens, body, sourceIp }) =>
+  login(deps, tokens, body, sourceIp),
+);

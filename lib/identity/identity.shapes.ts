@@ -1,0 +1,47 @@
+/**
+ * The shapes of identity in the API: who registers, who signs in, and what they get.
+ */
+import { z } from 'zod';
+import { Id, line } from '../platform/shapes.ts';
+import { roles } from './customer.table.ts';
+
+/** A mailbox, in lower case: two spellings of one mailbox are one account. */
+export const Email = z.email().max(254).toLowerCase().describe('Compared without regard to case');
+
+/** At least ten characters of any kind; a limit on top, since hashing costs by the byte. */
+const Password = z
+  .string()
+  .min(10)
+  .max(128)
+  .refine((password) => password.isWellFormed() && !password.includes('\0'), 'must be text')
+  .refine((password) => Buffer.byteLength(password) <= 1_024, 'must have at most 1,024 bytes')
+  .meta({ format: 'password' });
+
+export const Registration = z
+  .strictObject({ email: Email, password: Password, name: line(1, 100) })
+  .meta({ id: 'Registration' });
+export type Registration = z.output<typeof Registration>;
+
+export const Registered = z.object({ customerId: Id });
+
+/** A password that could not have been registered is a wrong one, not a malformed one. */
+export const Credentials = z
+  .strictObject({ email: Email, password: z.string().min(1).max(1_024).meta({ format: 'password' }) })
+  .meta({ id: 'Credentials' });
+export type Credentials = z.output<typeof Credentials>;
+
+export const Session = z
+  .object({
+    accessToken: z.string().describe('Send it as "Authorization: Bearer …"'),
+    expiresInSeconds: z.int().describe('How long the access token is valid'),
+    refreshToken: z.string().describe('Good for one refresh; the answer has the next one'),
+  })
+  .meta({ id: 'Session' });
+export type Session = z.infer<typeof Session>;
+
+export const RefreshToken = z.strictObject({ refreshToken: z.string().min(1).max(256) });
+
+export const Me = z
+  .object({ customerId: Id, email: z.string(), name: z.string(), role: z.enum(roles) })
+  .meta({ id: 'Me' });
+export type Me = z.infer<typeof Me>;

@@ -1,0 +1,147 @@
+/**
+ * Sessions: signing in, staying signed in, signing out.
+ *
+ * A refresh token is good for one refresh, which hands out the next; all that descend from one sign-in are a family. A
+ * token that comes a second time has been copied, and nobody can tell which of the two is the thief, so the family ends
+ * there (RFC 9700, section 4.14). The row of the token is locked while it is judged: of two refreshes at once exactly
+ * one gets a successor, and the other ends the family.
+ *
+ * A family is revoked as soon as one of its rows is. So revoking is one write, and no successor that is being made at
+ * the same moment can slip through.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import type { Sql, Tx } from '../platform/db.ts';
+import type { Deps } from '../platform/deps.ts';
+import { type Refusal, refuse } from '../platform/errors.ts';
+import { fromBytes, newId, toBytes } from '../platform/id.ts';
+import { log } from '../platform/log.ts';
+import { verifyPassword } from '../platform/password.ts';
+import { accessTokenLifeSeconds, type Caller, type Tokens } from '../platform/token.ts';
+import type { Role } from './customer.table.ts';
+import type { Credentials, Me, Session } from './identity.shapes.ts';
+import { limitLogin } from './limits.ts';
+
+/** How long one sign-in lasts, however often it is refreshed. */
+const sessionLifeMs = 30 * 24 * 60 * 60 * 1_000;
+/** How many expired rows are deleted in one statement. */
+const rowsForgotten = 1_000;
+
+/**
+ * Signs in with e-mail and password. A wrong password and an unknown address are refused alike, after the same work.
+ */
+export async function login(
+  deps: Pick<Deps, 'db' | 'redis' | 'registry' | 'clock'>,
+  tokens: Tokens,
+  { email, password }: Credentials,
+  address: string,
+): Promise<Session | Refusal> {
+  const tooOften = await limitLogin(deps, address, email);
+  if (tooOften) return tooOften;
+  const [account] = await deps.db.rows<{ id: Buffer; password_hash: string; role: Role }>(
+    'SELECT id, password_hash, role FROM customers WHERE email = ?',
+    [email],
+  );
+  const matches = await verifyPassword(account?.password_hash, password);
+  if (!account || !matches) return refuse('invalid_credentials', 'Check the e-mail address and the password.');
+  const nowMs = deps.clock();
+  const caller: Caller = { customerId: fromBytes(account.id), role: account.role };
+  const family = { familyId: newId(nowMs), customerId: caller.customerId, expiresAtMs: nowMs + sessionLifeMs };
+  return session(tokens, caller, await issueRefreshToken(deps.db, family));
+}
+
+/**
+ * Exchanges a refresh token for the next session of its family. Refused if it is unknown, expired or revoked; if it was
+ * used before, its whole family ends.
+ */
+export async function refresh(
+  deps: Pick<Deps, 'db' | 'clock'>,
+  tokens: Tokens,
+  refreshToken: string,
+): Promise<Session | Refusal> {
+  const nowMs = deps.clock();
+  const next = await deps.db.transaction((tx) => rotate(tx, refreshToken, nowMs));
+  return next ? session(tokens, next.caller, next.refreshToken) : refuse('unauthenticated', 'Sign in again.');
+}
+
+/** Ends the session that a refresh token belongs to. A token that belongs to none changes nothing. */
+export async function logout(deps: Pick<Deps, 'db' | 'clock'>, refreshToken: string): Promise<undefined> {
+  await revoke(deps.db, hashOf(refreshToken), deps.clock());
+}
+
+/** Who is signed in. Refused if the account is gone. */
+export async function getMe(sql: Sql, customerId: string): Promise<Me | Refusal> {
+  const [row] = await sql.rows<Omit<Me, 'customerId'>>('SELECT email, name, role FROM customers WHERE id = ?', [
+    toBytes(customerId),
+  ]);
+  return row ? { customerId, ...row } : refuse('unauthenticated', 'This account is gone.');
+}
+
+/** Deletes rows of sessions that are over, a bounded number at a time; returns how many. Run by a schedule. */
+export function forgetExpiredSessions(sql: Sql, nowMs: number): Promise<number> {
+  return sql.change('DELETE FROM refresh_tokens WHERE expires_at_ms <= ? LIMIT ?', [nowMs, rowsForgotten]);
+}
+
+interface Family {
+  familyId: string;
+  customerId: string;
+  expiresAtMs: number;
+}
+
+/** Judges a refresh token under lock, marks it used and issues its successor; undefined if it is no longer good. */
+async function rotate(
+  tx: Tx,
+  refreshToken: string,
+  nowMs: number,
+): Promise<{ caller: Caller; refreshToken: string } | undefined> {
+  const tokenHash = hashOf(refreshToken);
+  const [row] = await tx.rows<{ family_id: Buffer; customer_id: Buffer; expires_at_ms: number; used_at_ms: number }>(
+    'SELECT family_id, customer_id, expires_at_ms, used_at_ms FROM refresh_tokens WHERE token_hash = ? FOR UPDATE',
+    [tokenHash],
+  );
+  if (!row || row.expires_at_ms <= nowMs) return undefined;
+  const family = { familyId: fromBytes(row.family_id), customerId: fromBytes(row.customer_id) };
+  if (row.used_at_ms !== null) {
+    log.warn('refresh token came a second time; its family is revoked', family);
+    await revoke(tx, tokenHash, nowMs);
+    return undefined;
+  }
+  const [account] = await tx.rows<{ role: Role; revoked: number }>(
+    `SELECT role, EXISTS (SELECT 1 FROM refresh_tokens WHERE family_id = ? AND revoked_at_ms IS NOT NULL) AS revoked
+       FROM customers WHERE id = ?`,
+    [row.family_id, row.customer_id],
+  );
+  if (!account || account.revoked) return undefined;
+  await tx.change('UPDATE refresh_tokens SET used_at_ms = ? WHERE token_hash = ? AND used_at_ms IS NULL', [
+    nowMs,
+    tokenHash,
+  ]);
+  return {
+    caller: { customerId: family.customerId, role: account.role },
+    refreshToken: await issueRefreshToken(tx, { ...family, expiresAtMs: row.expires_at_ms }),
+  };
+}
+
+/** Makes a refresh token of this family. Only its hash is stored: whoever reads the table can sign in as nobody. */
+async function issueRefreshToken(sql: Sql, { familyId, customerId, expiresAtMs }: Family): Promise<string> {
+  const refreshToken = randomBytes(32).toString('base64url');
+  await sql.change(
+    'INSERT INTO refresh_tokens (token_hash, family_id, customer_id, expires_at_ms) VALUES (?, ?, ?, ?)',
+    [hashOf(refreshToken), toBytes(familyId), toBytes(customerId), expiresAtMs],
+  );
+  return refreshToken;
+}
+
+async function revoke(sql: Sql, tokenHash: Buffer, nowMs: number): Promise<void> {
+  await sql.change('UPDATE refresh_tokens SET revoked_at_ms = ? WHERE token_hash = ? AND revoked_at_ms IS NULL', [
+    nowMs,
+    tokenHash,
+  ]);
+}
+
+async function session(tokens: Tokens, caller: Caller, refreshToken: string): Promise<Session> {
+  return { accessToken: await tokens.issue(caller), expiresInSeconds: accessTokenLifeSeconds, refreshToken };
+}
+
+function hashOf(refreshToken: string): Buffer {
+  return createHash('sha256').update(refreshToken).digest();
+}
