@@ -1,28 +1,39 @@
 /**
  * Free ports on the loopback interface.
  *
- * Invariant: a port is only ever asked for on 127.0.0.1, which is the only address anything local binds to. A
- * port given out here can still be lost to another program before it is bound, so whoever starts a server on
- * one must be able to ask again. Called by the supervisor and the database starters.
+ * Invariant: a port is only ever asked for on 127.0.0.1, which is the only address anything local binds to. Ports
+ * come from below the range that systems use for outgoing connections, so that a server which is killed finds its
+ * port free when it is started again. A port given out here can still be lost to another program before it is
+ * bound. Called by the supervisor and the database starters.
  */
+import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 
-function tryPort(port: number): Promise<number | undefined> {
+const LOWEST_PORT = 20_000;
+/** Linux begins outgoing connections at 32768, others at 49152. */
+const HIGHEST_PORT = 32_700;
+const MOST_TRIES = 500;
+
+/** Ports this process has given out: two parts of one stack never get the same. */
+const given = new Set<number>();
+
+function isFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();
-    server.once('error', () => resolve(undefined));
-    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => {
-      const address = server.address();
-      const bound = typeof address === 'object' && address ? address.port : undefined;
-      server.close(() => resolve(bound));
-    });
+    server.once('error', () => resolve(false));
+    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => resolve(true)));
   });
 }
 
 /** A port nobody listens on now: the preferred one when it is free, otherwise any. */
 export async function freePort(preferred?: number): Promise<number> {
-  const wanted = preferred ? await tryPort(preferred) : undefined;
-  const port = wanted ?? (await tryPort(0));
-  if (!port) throw new Error('no free port on 127.0.0.1');
-  return port;
+  let port = preferred;
+  for (let tries = 0; tries < MOST_TRIES; tries++) {
+    if (port && !given.has(port) && (await isFree(port))) {
+      given.add(port);
+      return port;
+    }
+    port = randomInt(LOWEST_PORT, HIGHEST_PORT);
+  }
+  throw new Error(`no free port between ${LOWEST_PORT} and ${HIGHEST_PORT} on 127.0.0.1`);
 }

@@ -1,0 +1,405 @@
+/**
+ * The local stack: everything Holdfast needs on one machine, started side by side and stopped together.
+ *
+ * Invariants: what `startStack` resolves with is ready (each part was seen answering); every address is in the
+ * registry file and in stack.json and nowhere else; `stop()` leaves no process behind, and neither does a crash of
+ * this process, because the supervisor's guard outlives it. Called by `npm start`, the demo, the tests, the load
+ * tests and the chaos driver, which say which parts they need.
+ */
+import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { createDatabase, type Databases, dropDatabase, flushRedis, inDatabase, startDatabases } from './databases.ts';
+import { type Declared, readDeclared } from './declared.ts';
+import { defaultFolder, type OwnedFolder, projectRoot, takeFolder, takeFolderOrNext } from './folder.ts';
+import { startLocalStack } from './localstack.ts';
+import { freePort } from './ports.ts';
+import { type ProcessSpec, type StackProcess, Supervisor } from './processes.ts';
+import { type AwsEndpoints, awsEnvironment, createResources, deleteResources } from './resources.ts';
+
+export type Aws = 'embedded' | 'localstack';
+
+export interface StackOptions {
+  /** The folder of this stack's data, logs and addresses. Default: `HOLDFAST_LOCAL`, or `.local`. */
+  dir?: string;
+  /** When another process owns the folder: refuse (the default), or use the next free one beside it. */
+  whenBusy?: 'refuse' | 'next';
+  /** Begin with empty databases and queues instead of what the last run left. */
+  fresh?: boolean;
+  /** What plays SQS and EventBridge. Default: `HOLDFAST_AWS`, or the embedded emulators. */
+  aws?: Aws;
+  /** Which parts to start. Databases always; the rest unless said otherwise. */
+  queues?: boolean;
+  events?: boolean;
+  /** Instances of the payment provider. Default 2. */
+  providers?: number;
+  http?: boolean;
+  /** Worker processes, among which the event source mappings' concurrency is divided. Default 1. */
+  workers?: number;
+  /** Ports to prefer; another is taken when one is busy. */
+  ports?: { api?: number; websocket?: number };
+  /** Further variables for the processes that run functions. */
+  env?: Record<string, string>;
+  /** Stop the stack and exit on SIGINT, SIGTERM, SIGHUP, and when the parent process ends. Default true. */
+  stopOnSignal?: boolean;
+  /** Told what happens, one line at a time. Default: standard error. */
+  report?: (line: string) => void;
+}
+
+/** Every address of a stack, as stack.json has them. */
+export interface Addresses {
+  api: string;
+  websocket: string;
+  docs: string;
+  mysql: string;
+  redis: string;
+  sqs: string;
+  events: string;
+  provider: string[];
+  registry: string;
+}
+
+export type Registry = Record<string, string>;
+
+export interface Stack {
+  dir: string;
+  addresses: Addresses;
+  registry: Registry;
+  registryFile: string;
+  /** What a process needs in its environment to be part of this stack. */
+  env: Record<string, string>;
+  endpoints: AwsEndpoints;
+  declared: Declared;
+  aws: Aws;
+  /** The stack's processes by name: mysql, redis, queues, events, provider-1 …, http, worker-1 …. */
+  processes: ReadonlyMap<string, StackProcess>;
+  /** The process with a name. Throws when the stack has none. */
+  process(name: string): StackProcess;
+  /** Adds something to stack.json, such as sample credentials. */
+  publish(more: Record<string, unknown>): void;
+  /** Stops everything. Safe to call more than once. */
+  stop(): Promise<void>;
+}
+
+const REGION = 'us-east-1';
+
+/** Ports the API prefers when nothing else is asked for are those of the last run. */
+interface LastRun {
+  ports?: Record<string, number>;
+}
+
+/** Starts a stack and waits until all of it serves. On failure everything already started is stopped again. */
+export async function startStack(options: StackOptions = {}): Promise<Stack> {
+  const dir = resolve(options.dir ?? defaultFolder());
+  const folder = options.whenBusy === 'next' ? takeFolderOrNext(dir) : takeFolder(dir);
+  const starting = new Starting(folder, options);
+  try {
+    return await starting.run();
+  } catch (error) {
+    await starting.stop();
+    throw error;
+  }
+}
+
+class Starting {
+  #folder: OwnedFolder;
+  #dir: string;
+  #options: StackOptions;
+  #aws: Aws;
+  #supervisor: Supervisor;
+  #declared: Declared;
+  #ports: Record<string, number> = {};
+  #lastRun: LastRun;
+  #published: Record<string, unknown> = {};
+  #atStop: (() => Promise<void>)[] = [];
+  #stopping: Promise<void> | undefined;
+
+  constructor(folder: OwnedFolder, options: StackOptions) {
+    this.#folder = folder;
+    this.#dir = folder.dir;
+    this.#options = options;
+    this.#aws = options.aws ?? awsFromEnvironment();
+    this.#supervisor = new Supervisor(folder.dir, options.report ?? ((line) => process.stderr.write(`${line}\n`)));
+    this.#declared = readDeclared();
+    this.#lastRun = readJson<LastRun>(join(folder.dir, 'ports.json')) ?? {};
+    if (options.stopOnSignal !== false) this.#stopOnSignal();
+  }
+
+  async run(): Promise<Stack> {
+    const { providers = 2, http = true, workers = 1, queues = true, events = queues } = this.#options;
+    rmSync(join(this.#dir, 'stack.json'), { force: true });
+    await this.#supervisor.endLeftovers();
+    if (this.#options.fresh) this.#dropFiles();
+
+    await this.#choosePorts([
+      'queues',
+      'events',
+      'api',
+      'websocket',
+      ...Array.from({ length: providers }, (_, index) => `provider-${index + 1}`),
+    ]);
+    const secrets = folderSecrets(this.#dir);
+    const address = (name: string) => `http://127.0.0.1:${this.#ports[name]}`;
+    const providerUrls = Array.from({ length: providers }, (_, index) => address(`provider-${index + 1}`));
+
+    const [databases, resources] = await Promise.all([
+      this.#startDatabases(),
+      queues ? this.#startAws(events) : undefined,
+      ...providerUrls.map((_, index) => this.#startProvider(`provider-${index + 1}`, secrets)),
+    ]);
+    const endpoints = resources?.endpoints ?? { sqs: '', events: '', region: REGION };
+
+    const registry: Registry = {
+      'mysql/main': databases.mysqlUrl,
+      'redis/main': databases.redisUrl,
+      ...resources?.names,
+      ...(http
+        ? {
+            'api/public': address('api'),
+            'websocket/public': `ws://127.0.0.1:${this.#ports.websocket}`,
+            'websocket/management': address('websocket'),
+          }
+        : {}),
+      ...(providers > 0 ? { 'provider/payments': providerUrls.join(',') } : {}),
+      ...secrets,
+      ...demoLimits,
+    };
+    const registryFile = join(this.#dir, 'registry.json');
+    writePrivate(registryFile, registry);
+    const env: Record<string, string> = {
+      HOLDFAST_REGISTRY: registryFile,
+      NODE_COMPILE_CACHE: join(this.#dir, 'compiled'),
+      ...(resources ? awsEnvironment(endpoints) : {}),
+      ...this.#options.env,
+    };
+
+    await Promise.all([
+      http ? this.#startHttp(env) : undefined,
+      ...Array.from({ length: workers }, (_, index) => this.#startWorker(index, workers, env)),
+    ]);
+
+    const addresses: Addresses = {
+      api: registry['api/public'] ?? '',
+      websocket: registry['websocket/public'] ?? '',
+      docs: http ? `${registry['api/public']}/docs` : '',
+      mysql: databases.mysqlUrl,
+      redis: databases.redisUrl,
+      sqs: endpoints.sqs,
+      events: endpoints.events ?? '',
+      provider: providerUrls,
+      registry: registryFile,
+    };
+    this.publish({ ...addresses, aws: this.#aws });
+    return {
+      dir: this.#dir,
+      addresses,
+      registry,
+      registryFile,
+      env,
+      endpoints,
+      declared: this.#declared,
+      aws: this.#aws,
+      processes: this.#supervisor.processes,
+      process: (name) => {
+        const known = this.#supervisor.processes.get(name);
+        if (!known) throw new Error(`this stack has no process "${name}"`);
+        return known;
+      },
+      publish: (more) => this.publish(more),
+      stop: () => this.stop(),
+    };
+  }
+
+  publish(more: Record<string, unknown>): void {
+    Object.assign(this.#published, more);
+    writePrivate(join(this.#dir, 'stack.json'), this.#published);
+  }
+
+  /** Stops in the order in which parts need each other: functions, then what feeds them, then the databases. */
+  stop(): Promise<void> {
+    this.#stopping ??= (async () => {
+      this.#supervisor.stopping = true;
+      const base = ['mysql', 'redis', 'queues', 'localstack'];
+      await this.#supervisor.stopSome((name) => !base.includes(name));
+      for (const undo of this.#atStop.reverse())
+        await undo().catch((error: Error) => this.#supervisor.report(error.message));
+      await this.#supervisor.stop();
+      rmSync(join(this.#dir, 'stack.json'), { force: true });
+      this.#folder.release();
+    })();
+    return this.#stopping;
+  }
+
+  async #startDatabases(): Promise<Databases> {
+    const databases = await startDatabases(this.#supervisor);
+    if (this.#options.fresh) {
+      if (databases.mysqlFrom === 'given') {
+        // A server that somebody handed to us may hold anything, so a fresh start gets a database of its own there.
+        databases.mysqlUrl = inDatabase(databases.mysqlUrl, `holdfast_${randomBytes(5).toString('hex')}`);
+        this.#atStop.push(() => dropDatabase(databases.mysqlUrl));
+      } else {
+        await dropDatabase(databases.mysqlUrl);
+        await flushRedis(databases.redisUrl);
+      }
+      await createDatabase(databases.mysqlUrl);
+    }
+    const { migrate } = await import('../lib/platform/migrate.ts');
+    await migrate(databases.mysqlUrl);
+    return databases;
+  }
+
+  async #startAws(withEvents: boolean): Promise<{ endpoints: AwsEndpoints; names: Registry }> {
+    if (this.#aws === 'localstack') {
+      const url = await startLocalStack(this.#supervisor);
+      const endpoints = { sqs: url, events: url, region: REGION };
+      // One LocalStack may serve many clones and runs; each has resources of its own, which it takes away again.
+      const prefix = `hf${createHash('sha256').update(this.#dir).digest('hex').slice(0, 8)}`;
+      await deleteResources(this.#declared, endpoints, { prefix }).catch(() => undefined);
+      const names = await createResources(this.#declared, endpoints, { prefix });
+      this.#atStop.push(() => deleteResources(this.#declared, endpoints, { prefix }));
+      return { endpoints, names };
+    }
+    const endpoints: AwsEndpoints = {
+      sqs: `http://127.0.0.1:${this.#ports.queues}`,
+      ...(withEvents ? { events: `http://127.0.0.1:${this.#ports.events}` } : {}),
+      region: REGION,
+    };
+    const queues = this.#startNode('queues', 'queues.ts', [
+      ...['--port', String(this.#ports.queues)],
+      ...['--data-dir', join(this.#dir, 'queues')],
+    ]);
+    const events = withEvents
+      ? this.#startNode(
+          'events',
+          'events/main.ts',
+          [
+            ...['--port', String(this.#ports.events)],
+            ...['--data-dir', join(this.#dir, 'events')],
+            ...['--sqs-endpoint', endpoints.sqs],
+          ],
+          awsEnvironment(endpoints),
+        )
+      : undefined;
+    await Promise.all([queues, events]);
+    return { endpoints, names: await createResources(this.#declared, endpoints) };
+  }
+
+  #startProvider(name: string, secrets: Registry): Promise<StackProcess> {
+    return this.#startNode(name, 'provider/main.ts', [
+      ...['--port', String(this.#ports[name])],
+      // Instances of one provider share what they know, as an outside service does.
+      ...['--data-dir', join(this.#dir, 'provider')],
+      ...['--api-key', secrets['secret/payment-api-key'] ?? ''],
+      ...['--webhook-url', `http://127.0.0.1:${this.#ports.api}/webhooks/payments`],
+      ...['--webhook-secret', secrets['secret/payment-webhook'] ?? ''],
+    ]);
+  }
+
+  #startHttp(env: Record<string, string>): Promise<StackProcess> {
+    const args = [
+      ...['--port', String(this.#ports.api)],
+      ...['--websocket-port', String(this.#ports.websocket)],
+      ...['--work-dir', join(this.#dir, 'http')],
+    ];
+    return this.#startNode('http', 'http.ts', args, env, { readyTimeoutMs: 60_000, graceMs: 3_000 });
+  }
+
+  #startWorker(index: number, count: number, env: Record<string, string>): Promise<StackProcess> {
+    return this.#startNode(`worker-${index + 1}`, 'worker.ts', ['--share', `${index}/${count}`], env, {
+      graceMs: 15_000,
+    });
+  }
+
+  /** Starts one of our own programs, which say on a line of their own that they are ready. */
+  #startNode(
+    name: string,
+    file: string,
+    args: string[],
+    env: Record<string, string> = {},
+    more: Partial<ProcessSpec> = {},
+  ): Promise<StackProcess> {
+    return this.#supervisor.start({
+      name,
+      command: process.execPath,
+      args: [join(import.meta.dirname, file), ...args],
+      cwd: projectRoot,
+      env: { ...process.env, ...env },
+      ready: (log) => /^\{"ready":true/m.test(log()),
+      restart: true,
+      ...more,
+    });
+  }
+
+  async #choosePorts(names: string[]): Promise<void> {
+    for (const name of names) {
+      const asked =
+        name === 'api' ? this.#options.ports?.api : name === 'websocket' ? this.#options.ports?.websocket : 0;
+      this.#ports[name] = await freePort(asked || this.#lastRun.ports?.[name]);
+    }
+    writeFileSync(join(this.#dir, 'ports.json'), JSON.stringify({ ports: this.#ports }));
+  }
+
+  #dropFiles(): void {
+    for (const part of ['queues', 'events', 'provider'])
+      rmSync(join(this.#dir, part), { recursive: true, force: true });
+  }
+
+  #stopOnSignal(): void {
+    let asked = false;
+    const stopAndExit = (signal: NodeJS.Signals, code: number): void => {
+      // Asked twice, this process leaves at once; the guard does the rest.
+      if (asked) process.exit(code);
+      asked = true;
+      this.#supervisor.report(`stopping (${signal})`);
+      void this.stop().finally(() => process.exit(code));
+    };
+    process.on('SIGINT', (signal) => stopAndExit(signal, 130));
+    process.on('SIGTERM', (signal) => stopAndExit(signal, 143));
+    process.on('SIGHUP', (signal) => stopAndExit(signal, 129));
+    // A parent that is killed cannot pass a signal on, but its children are given to another parent.
+    const parent = process.ppid;
+    setInterval(() => {
+      if (process.ppid !== parent && !asked) stopAndExit('SIGHUP', 129);
+    }, 500).unref();
+  }
+}
+
+/** What `HOLDFAST_AWS` asks for. */
+export function awsFromEnvironment(): Aws {
+  const asked = process.env.HOLDFAST_AWS ?? 'embedded';
+  if (asked === 'embedded' || asked === 'localstack') return asked;
+  throw new Error(`HOLDFAST_AWS is "${asked}"; it can be embedded or localstack.`);
+}
+
+/** Everyone who tries the stack shares this machine's address, so the limits by address must let a crowd through. */
+const demoLimits: Registry = {
+  'limit/register-address': '100000/1000000',
+  'limit/login-address': '100000/1000000',
+};
+
+/** Secrets made once for a folder, under their registry names. */
+function folderSecrets(dir: string): Registry {
+  const file = join(dir, 'secrets.json');
+  const known = readJson<Registry>(file);
+  if (known) return known;
+  const { privateKey } = generateKeyPairSync('ed25519');
+  const made: Registry = {
+    'secret/token-signing-key': JSON.stringify(privateKey.export({ format: 'jwk' })),
+    'secret/payment-webhook': `whsec_${randomBytes(24).toString('base64')}`,
+    'secret/payment-api-key': `sk_sandbox_${randomBytes(18).toString('base64url')}`,
+  };
+  writePrivate(file, made);
+  return made;
+}
+
+/** Writes so that a reader sees the old or the new content, and only this user sees either. */
+function writePrivate(file: string, content: object): void {
+  mkdirSync(resolve(file, '..'), { recursive: true });
+  const unfinished = `${file}.${process.pid}`;
+  writeFileSync(unfinished, `${JSON.stringify(content, null, 2)}\n`, { mode: 0o600 });
+  renameSync(unfinished, file);
+}
+
+function readJson<T>(file: string): T | undefined {
+  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as T) : undefined;
+}
