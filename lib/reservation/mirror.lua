@@ -5,7 +5,7 @@
 -- ARGV[5]    allocated    ARGV[6]  sold         ARGV[7]  waitlisted
 -- ARGV[8]    terms as JSON, or '' to leave them as they are
 -- ARGV[9]    opens        ARGV[10] closes       ARGV[11] status     ARGV[12] cap        ARGV[13] waitlist size
---            (read only when terms are given)
+-- ARGV[14]   the sale's id (ARGV[9..14] are read only when terms are given)
 -- then for each reservation: index into KEYS, its field, its customer's field, its packed value
 -- Returns    1 if the sale is known here afterwards, 0 if it is not and its terms should be sent
 
@@ -40,12 +40,12 @@ if newer and (known[1] or hasTerms) then
     'allocated', ARGV[5], 'sold', ARGV[6], 'waitlisted', ARGV[7])
   if hasTerms then
     redis.call('HSET', KEYS[1], 'terms', ARGV[8], 'opens', ARGV[9], 'closes', ARGV[10], 'status', ARGV[11],
-      'cap', ARGV[12], 'waitlistSize', ARGV[13])
+      'cap', ARGV[12], 'waitlistSize', ARGV[13], 'id', ARGV[14])
   end
 end
 
 local pendingUnits, pendingOver = 0, 0
-for index = 14, #ARGV, 4 do
+for index = 15, #ARGV, 4 do
   local bucket, field, customer, packed = KEYS[tonumber(ARGV[index])], ARGV[index + 1], ARGV[index + 2], ARGV[index + 3]
   local before = redis.call('HGET', bucket, field)
   local state, newVersion, units, quantity = unpackValue(packed)

@@ -113,10 +113,18 @@ export async function writeMirror(
       tuples.push(index, reservationField(row.reservationId), customerField(row.customerId), pack(row));
     }
     const levels = [stock.epoch, stock.version, stock.allotment, stock.available, stock.allocated, stock.sold];
-    const terms_ = term
-      ? [term.json, term.reserveOpensAtMs, term.reserveClosesAtMs, term.status, term.capPerCustomer, term.waitlistSize]
-      : ['', '', '', '', '', ''];
-    return { keys: bucketKeys, args: [...levels, stock.waitlisted, ...terms_, ...tuples] };
+    const conditions = term
+      ? [
+          term.json,
+          term.reserveOpensAtMs,
+          term.reserveClosesAtMs,
+          term.status,
+          term.capPerCustomer,
+          term.waitlistSize,
+          stock.saleId,
+        ]
+      : ['', '', '', '', '', '', ''];
+    return { keys: bucketKeys, args: [...levels, stock.waitlisted, ...conditions, ...tuples] };
   });
   const results = await redisBreaker.run(() => mirrorScript.runAll(redis, calls));
   const failed = results.find((result) => result instanceof Error);
@@ -148,14 +156,18 @@ export async function refreshMirror(
   }
 }
 
-/** What the mirror says of a reservation of this customer, or undefined if it is not there. */
+/** What the mirror says of a reservation of this customer, and of which sale it is; undefined if it is not there. */
 export async function readMirroredStatus(
   redis: RedisClient,
   reservationId: string,
   customerId: string,
-): Promise<MirroredStatus | undefined> {
-  const packed = await redisBreaker.run(() =>
-    redis.hget(claimsKey(saleTagOf(reservationId), customerId), reservationField(reservationId)),
+): Promise<(MirroredStatus & { saleId: string }) | undefined> {
+  const tag = saleTagOf(reservationId);
+  const [packed, saleId] = await redisBreaker.run(() =>
+    Promise.all([
+      redis.hget(claimsKey(tag, customerId), reservationField(reservationId)),
+      redis.hget(keys.sale(tag), 'id'),
+    ]),
   );
-  return packed === null ? undefined : unpack(packed);
+  return packed === null || saleId === null ? undefined : { ...unpack(packed), saleId };
 }

@@ -1,0 +1,12 @@
+/** POST /sales/{saleId}/reservations: from a click to a place in the queue. */
+import { isRefusal } from '../../lib/platform/errors.ts';
+import { httpHandler, Reply } from '../../lib/platform/http.ts';
+import { requestPorts } from '../../lib/reservation/ports.ts';
+import { requestReservation } from '../../lib/reservation/request.ts';
+import { createReservationRoute } from './reservation.routes.ts';
+
+export const handler = httpHandler(createReservationRoute, async ({ deps, caller, params, body, idempotencyKey }) => {
+  const ports = requestPorts(deps);
+  const accepted = await requestReservation(ports, params.saleId, caller.customerId, idempotencyKey, body);
+  return isRefusal(accepted) ? accepted : new Reply(accepted, { location: accepted.statusUrl });
+});

@@ -1,0 +1,69 @@
+/** The routes of reservations. */
+import { z } from 'zod';
+import { PageQuery, pageOf } from '../../lib/platform/page.ts';
+import { defineRoute } from '../../lib/platform/route.ts';
+import { ReservationAccepted, ReservationRequest, ReservationView } from '../../lib/reservation/reservation.shapes.ts';
+
+const ReservationPath = z.strictObject({ reservationId: z.uuid() });
+const tag = 'Reservations';
+
+export const createReservationRoute = defineRoute({
+  method: 'POST',
+  path: '/sales/{saleId}/reservations',
+  summary: 'Ask for units of a sale; the answer comes later, at the status URL and by notification',
+  tag,
+  auth: 'customer',
+  params: z.strictObject({ saleId: z.uuid() }),
+  body: ReservationRequest,
+  idempotent: true,
+  status: 202,
+  reply: ReservationAccepted,
+  refusals: [
+    'invalid_input',
+    'not_found',
+    'sale_not_open',
+    'sale_closed',
+    'sale_paused',
+    'sale_cancelled',
+    'over_cap',
+    'sold_out',
+    'idempotency_key_reused',
+    'queue_unavailable',
+  ],
+});
+
+export const listReservationsRoute = defineRoute({
+  method: 'GET',
+  path: '/reservations',
+  summary: 'Your reservations that have been decided, the latest first',
+  tag,
+  auth: 'customer',
+  query: PageQuery,
+  status: 200,
+  reply: pageOf(ReservationView),
+  refusals: ['invalid_input'],
+});
+
+export const getReservationRoute = defineRoute({
+  method: 'GET',
+  path: '/reservations/{reservationId}',
+  summary: 'Where one of your reservations stands',
+  tag,
+  auth: 'customer',
+  params: ReservationPath,
+  status: 200,
+  reply: ReservationView,
+  refusals: ['not_found'],
+});
+
+export const cancelReservationRoute = defineRoute({
+  method: 'DELETE',
+  path: '/reservations/{reservationId}',
+  summary: 'Give a reservation back; its units go to the waitlist',
+  tag,
+  auth: 'customer',
+  params: ReservationPath,
+  status: 200,
+  reply: ReservationView,
+  refusals: ['not_found', 'conflict', 'already_resolved', 'purchase_in_progress'],
+});

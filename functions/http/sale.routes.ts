@@ -1,0 +1,87 @@
+/** The routes of sales: what everyone sees, and how operators run them. */
+import { z } from 'zod';
+import { PageQuery, pageOf } from '../../lib/platform/page.ts';
+import { defineRoute } from '../../lib/platform/route.ts';
+import { AdjustStock, CreateSale, SaleView, UpdateSale } from '../../lib/sale/sale.shapes.ts';
+
+const SalePath = z.strictObject({ saleId: z.uuid() });
+const tag = 'Sales';
+
+export const listSalesRoute = defineRoute({
+  method: 'GET',
+  path: '/sales',
+  summary: 'All sales, newest first, with their stock',
+  tag,
+  auth: 'none',
+  query: PageQuery,
+  status: 200,
+  reply: pageOf(SaleView),
+  refusals: ['invalid_input'],
+});
+
+export const getSaleRoute = defineRoute({
+  method: 'GET',
+  path: '/sales/{saleId}',
+  summary: 'One sale with live stock, at most a quarter of a second old',
+  tag,
+  auth: 'none',
+  params: SalePath,
+  status: 200,
+  reply: SaleView,
+  refusals: ['not_found'],
+});
+
+export const createSaleRoute = defineRoute({
+  method: 'POST',
+  path: '/sales',
+  summary: 'Create a sale of a product',
+  tag,
+  auth: 'operator',
+  body: CreateSale,
+  status: 201,
+  reply: SaleView,
+  refusals: ['invalid_input', 'not_found'],
+});
+
+export const updateSaleRoute = defineRoute({
+  method: 'PATCH',
+  path: '/sales/{saleId}',
+  summary: 'Change the terms of a sale',
+  tag,
+  auth: 'operator',
+  params: SalePath,
+  body: UpdateSale,
+  status: 200,
+  reply: SaleView,
+  refusals: ['invalid_input', 'not_found', 'sale_cancelled', 'illegal_state'],
+});
+
+const changeStatus = (verb: 'pause' | 'resume' | 'cancel', summary: string) =>
+  defineRoute({
+    method: 'POST',
+    path: `/sales/{saleId}/${verb}`,
+    summary,
+    tag,
+    auth: 'operator',
+    params: SalePath,
+    status: 200,
+    reply: SaleView,
+    refusals: ['not_found', 'sale_cancelled'],
+  });
+
+export const pauseSaleRoute = changeStatus('pause', 'Pause a sale: nothing can be reserved or bought, nothing expires');
+export const resumeSaleRoute = changeStatus('resume', 'Resume a paused sale');
+export const cancelSaleRoute = changeStatus('cancel', 'Call a sale off for good');
+
+export const adjustStockRoute = defineRoute({
+  method: 'POST',
+  path: '/sales/{saleId}/stock',
+  summary: 'Add units to a sale, or take back available ones',
+  tag,
+  auth: 'operator',
+  params: SalePath,
+  body: AdjustStock,
+  status: 200,
+  reply: SaleView,
+  refusals: ['invalid_input', 'not_found', 'illegal_state'],
+});

@@ -1,0 +1,30 @@
+/** The ports of the reservation verbs, over the real MySQL, Redis, SQS and EventBridge. */
+import { publishEvents } from '../events/outbox.ts';
+import type { Deps } from '../platform/deps.ts';
+import { primeMirror } from '../sale/live.ts';
+import type { AllocationPorts } from './allocate.ts';
+import { askGate, returnClaim } from './gate.ts';
+import { refreshMirror } from './mirror.ts';
+import type { RequestPorts } from './request.ts';
+import { allocationStore } from './store.ts';
+
+/** What accepting a request needs. */
+export function requestPorts(deps: Deps): RequestPorts {
+  return {
+    gate: (applicant) => askGate(deps.redis, applicant),
+    returnClaim: (applicant) => returnClaim(deps.redis, applicant),
+    primeSale: async (saleId) => (await primeMirror(deps, saleId)) !== undefined,
+    enqueue: (command) => deps.queue('reservations').send({ body: command }),
+  };
+}
+
+/** What the allocate worker needs. */
+export function allocationPorts(deps: Deps): AllocationPorts {
+  return {
+    clock: deps.clock,
+    lock: deps.lock,
+    store: allocationStore(deps.db),
+    mirror: (stocks, reservations) => refreshMirror(deps, stocks, reservations),
+    publish: (events) => publishEvents(deps.db, deps.bus, events),
+  };
+}
