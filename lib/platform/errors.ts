@@ -42,6 +42,7 @@ export const codes = {
   payload_too_large: { status: 413, retry: false, title: 'The body is too large' },
   unsupported_media_type: { status: 415, retry: false, title: 'The body must be JSON in UTF-8' },
   idempotency_key_reused: { status: 422, retry: false, title: 'This key was used with another request' },
+  mixed_currencies: { status: 422, retry: false, title: 'One purchase can have one currency only' },
   import_rejected: { status: 422, retry: false, title: 'Some rows of the file are not valid; nothing was imported' },
   too_many_requests: { status: 429, retry: true, title: 'Too many requests' },
   internal: { status: 500, retry: true, title: 'Something went wrong on our side' },

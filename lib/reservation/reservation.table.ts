@@ -3,7 +3,8 @@
  *
  * The primary key is derived from the request, so it is the inbox too: a message delivered twice finds its row
  * (invariant I3). Ids of one sale share their first six bytes, so a sale's rows lie together and need no index.
- * Written by `lib/reservation/store.ts` and the verbs of `lib/inventory`; every write raises `version`.
+ * Written by `lib/reservation/store.ts` and the verbs of `lib/inventory` and `lib/purchase`; every move from one state to
+ * another raises `version`. Being bound to a purchase is no move: nobody is told of it.
  */
 import { sql } from 'drizzle-orm';
 import { bigint, check, index, int, mysqlEnum, mysqlTable, varchar } from 'drizzle-orm/mysql-core';

@@ -1,0 +1,85 @@
+/** The routes of purchases, and of the payment provider's webhook. */
+import { z } from 'zod';
+import { defineRoute } from '../../lib/platform/route.ts';
+import {
+  PurchaseAccepted,
+  PurchasePage,
+  PurchaseParams,
+  PurchaseQuery,
+  PurchaseRequest,
+  PurchaseView,
+} from '../../lib/purchase/purchase.shapes.ts';
+
+export const createPurchaseRoute = defineRoute({
+  method: 'POST',
+  path: '/purchases',
+  summary: 'Buy reservations whose units are set aside for you, many with one payment',
+  tag: 'Purchases',
+  auth: 'customer',
+  idempotent: true,
+  body: PurchaseRequest,
+  status: 202,
+  reply: PurchaseAccepted,
+  refusals: [
+    'not_found',
+    'idempotency_in_progress',
+    'idempotency_key_reused',
+    'purchase_in_progress',
+    'already_resolved',
+    'illegal_state',
+    'window_not_open',
+    'window_closed',
+    'deadline_passed',
+    'sale_paused',
+    'sale_cancelled',
+    'mixed_currencies',
+  ],
+});
+
+export const listPurchasesRoute = defineRoute({
+  method: 'GET',
+  path: '/purchases',
+  summary: 'Your purchases, newest first',
+  tag: 'Purchases',
+  auth: 'customer',
+  query: PurchaseQuery,
+  status: 200,
+  reply: PurchasePage,
+  refusals: ['invalid_input'],
+});
+
+export const getPurchaseRoute = defineRoute({
+  method: 'GET',
+  path: '/purchases/{purchaseId}',
+  summary: 'How far a purchase has come',
+  tag: 'Purchases',
+  auth: 'customer',
+  params: PurchaseParams,
+  status: 200,
+  reply: PurchaseView,
+  refusals: ['not_found'],
+});
+
+export const refundPurchaseRoute = defineRoute({
+  method: 'POST',
+  path: '/purchases/{purchaseId}/refund',
+  summary: 'Give a purchase back; its units return to the sale once the provider has refunded it',
+  tag: 'Purchases',
+  auth: 'operator',
+  params: PurchaseParams,
+  status: 202,
+  reply: PurchaseAccepted,
+  refusals: ['not_found', 'illegal_state'],
+});
+
+export const paymentWebhookRoute = defineRoute({
+  method: 'POST',
+  path: '/webhooks/payments',
+  summary: 'What the payment provider tells without being asked, signed as Standard Webhooks',
+  tag: 'Webhooks',
+  auth: 'none',
+  raw: true,
+  status: 200,
+  reply: z.object({ received: z.literal(true) }),
+  refusals: ['invalid_signature'],
+});

@@ -1,0 +1,186 @@
+/**
+ * Accepting a purchase: the intent is committed before anything is charged.
+ *
+ * Invariants. I8: the window is judged by the clock at the request against each sale's own times. I3: the purchase's id
+ * follows from customer and Idempotency-Key, so a repeated request finds the first one's row. I10: only the caller's own
+ * reservations are even looked at. A reservation is bound to one purchase at a time by a conditional UPDATE, which is
+ * also what expiry and cancellation compete with.
+ *
+ * A 202 means that MySQL has the purchase. The message that starts the payment is sent after the commit; if that fails,
+ * the answer is still 202, because the settle job sends again for every purchase left open.
+ */
+import { createHash } from 'node:crypto';
+import type { SaleRow } from '../inventory/stock.ts';
+import type { Clock } from '../platform/clock.ts';
+import { isRefusal, type Refusal, refuse } from '../platform/errors.ts';
+import { derivedId } from '../platform/id.ts';
+import type { ReservationRow } from '../reservation/store.ts';
+import { purchaseRefusal } from '../sale/phase.ts';
+import { type Enqueue, sendCommands } from './command.ts';
+import type { PurchaseAccepted, PurchaseRequest } from './purchase.shapes.ts';
+import { AlreadyRequested, type PurchaseItem, type PurchaseRow, type PurchaseStore, type PurchaseTx } from './store.ts';
+
+/** What accepting needs from outside. */
+export interface AcceptPorts {
+  readonly clock: Clock;
+  readonly store: Pick<PurchaseStore, 'transaction' | 'find'>;
+  /** Remembers that a purchase's first request is running. False if one is already; true also if memory is away. */
+  claim(purchaseId: string): Promise<boolean>;
+  /** Forgets it. Never throws. */
+  release(purchaseId: string): Promise<void>;
+  readonly enqueue: Enqueue;
+}
+
+/** What a purchase will consist of, and cost. */
+export interface Order {
+  readonly amountMinor: number;
+  readonly currency: string;
+  readonly items: Omit<PurchaseItem, 'purchaseId'>[];
+}
+
+/** Accepts a purchase, or says why not. Throws if the store is away; then nothing is left of it. */
+export async function requestPurchase(
+  ports: AcceptPorts,
+  customerId: string,
+  idempotencyKey: string,
+  request: PurchaseRequest,
+): Promise<PurchaseAccepted | Refusal> {
+  const purchaseId = derivedId('purchase', customerId, idempotencyKey);
+  const fingerprint = fingerprintOf(request);
+  if (!(await ports.claim(purchaseId))) {
+    // The claim may outlive its request, for instance if that was cut off right after its commit.
+    const done = await ports.store.find(purchaseId, customerId);
+    if (done) return answerFor(done, fingerprint);
+    return refuse('idempotency_in_progress', 'The first request with this Idempotency-Key is still running.');
+  }
+  try {
+    const purchase = await commit(ports, { purchaseId, customerId, fingerprint, ...request });
+    if (isRefusal(purchase)) return purchase;
+    if (purchase.state === 'requested') await sendCommands(ports.enqueue, [purchase]);
+    return answerFor(purchase, fingerprint);
+  } finally {
+    await ports.release(purchaseId);
+  }
+}
+
+interface Intent extends PurchaseRequest {
+  readonly purchaseId: string;
+  readonly customerId: string;
+  readonly fingerprint: string;
+}
+
+async function commit(ports: AcceptPorts, intent: Intent): Promise<PurchaseRow | Refusal> {
+  const nowMs = ports.clock();
+  try {
+    return await ports.store.transaction((tx) => accept(tx, intent, nowMs));
+  } catch (error) {
+    if (!(error instanceof AlreadyRequested)) throw error;
+    // A twin with other reservations came first while the claim could not be kept; now its row is there to be found.
+    return ports.store.transaction((tx) => accept(tx, intent, nowMs));
+  }
+}
+
+/** One transaction: finds the purchase if it exists already, and otherwise judges and writes it. */
+async function accept(tx: PurchaseTx, intent: Intent, nowMs: number): Promise<PurchaseRow | Refusal> {
+  const { purchaseId, customerId, fingerprint, paymentToken, reservationIds } = intent;
+  const reservations = await tx.reservations(reservationIds, customerId);
+  // Looked for only now: whoever waited for a twin to let go of the reservations must see what the twin wrote.
+  const [existing] = await tx.purchases([purchaseId], false);
+  if (existing) return existing;
+  const sales = await tx.sales([...new Set(reservations.map((row) => row.saleId))], false);
+  const order = judge(reservationIds, reservations, sales, nowMs);
+  if (isRefusal(order)) return order;
+  const purchase: PurchaseRow = {
+    purchaseId,
+    customerId,
+    state: 'requested',
+    amountMinor: order.amountMinor,
+    currency: order.currency,
+    paymentToken,
+    fingerprint,
+    chargeId: null,
+    reason: null,
+    attempts: 0,
+    version: 1,
+    createdAtMs: nowMs,
+    updatedAtMs: nowMs,
+  };
+  await tx.insert(
+    purchase,
+    order.items.map((item) => ({ purchaseId, ...item })),
+  );
+  return purchase;
+}
+
+/**
+ * Whether these reservations can be bought together now, and what that costs. Pure. `reservations` are those of the
+ * wanted ones that exist and belong to the caller; `sales` are theirs.
+ */
+export function judge(
+  wanted: readonly string[],
+  reservations: readonly ReservationRow[],
+  sales: ReadonlyMap<string, SaleRow>,
+  nowMs: number,
+): Order | Refusal {
+  const found = new Map(reservations.map((row) => [row.reservationId, row]));
+  const items: Order['items'] = [];
+  const currencies = new Set<string>();
+  for (const reservationId of wanted) {
+    const row = found.get(reservationId);
+    const sale = row && sales.get(row.saleId);
+    if (!row || !sale) return refuse('not_found', 'There is no such reservation of yours.', { reservationId });
+    const refusal = refusalFor(row) ?? purchaseRefusal(sale, row.deadlineMs, nowMs);
+    if (refusal) return { ...refusal, facts: { reservationId, ...refusal.facts } };
+    currencies.add(sale.currency);
+    items.push({ reservationId, saleId: row.saleId, units: row.units, priceMinor: sale.priceMinor });
+  }
+  const [currency = '', ...others] = currencies;
+  if (others.length > 0) {
+    return refuse('mixed_currencies', 'One payment has one currency: buy these in separate purchases.', {
+      currencies: [...currencies],
+    });
+  }
+  const amountMinor = items.reduce((sum, item) => sum + item.units * item.priceMinor, 0);
+  if (!Number.isSafeInteger(amountMinor)) {
+    return refuse('invalid_input', 'Together this costs more than one payment can carry; buy in several purchases.');
+  }
+  return { amountMinor, currency, items };
+}
+
+/** Why a reservation cannot be bought in the state it is in, whatever the time. */
+function refusalFor(row: ReservationRow): Refusal | undefined {
+  switch (row.state) {
+    case 'allocated':
+      return row.purchaseId === null
+        ? undefined
+        : refuse('purchase_in_progress', 'Another purchase is paying for this reservation.', {
+            purchaseId: row.purchaseId,
+          });
+    case 'purchased':
+      return refuse('already_resolved', 'This reservation has been bought already.');
+    case 'expired':
+      return refuse('deadline_passed', 'The time to buy these units is over.');
+    default:
+      return refuse('illegal_state', `A reservation that is ${row.state} cannot be bought.`, { state: row.state });
+  }
+}
+
+function answerFor(purchase: PurchaseRow, fingerprint: string): PurchaseAccepted | Refusal {
+  if (purchase.fingerprint !== fingerprint) {
+    return refuse('idempotency_key_reused', 'This Idempotency-Key was used for a different purchase.');
+  }
+  return {
+    purchaseId: purchase.purchaseId,
+    // The answer to a repeated request is the first one's; how far it has come is at the status URL.
+    state: 'requested',
+    amount: { amountMinor: purchase.amountMinor, currency: purchase.currency },
+    statusUrl: `/purchases/${purchase.purchaseId}`,
+  };
+}
+
+/** What tells one request from another. The order in which reservations are named makes no difference. */
+function fingerprintOf({ reservationIds, paymentToken }: PurchaseRequest): string {
+  return createHash('sha256')
+    .update(JSON.stringify([[...reservationIds].sort(), paymentToken]))
+    .digest('hex');
+}

@@ -1,0 +1,115 @@
+/**
+ * The pay worker: takes purchases from the queue, asks the provider, and settles what it says.
+ *
+ * Invariants. I7: the attempt is counted and committed before the provider hears of it, so whoever comes later asks
+ * first. I2: a purchase that is still open afterwards is parked: a command held back for a while is sent, and the message
+ * acknowledged, so that a provider that is down for hours fills no dead letters, refuses nobody and releases nothing.
+ *
+ * A command carries the number of attempts its sender saw. Only one with the right number is taken up, so that
+ * duplicates end here and each purchase has one chain of attempts. A message that SQS delivers again is taken up in any
+ * case: its first delivery may have died between the count and the answer.
+ */
+import type { Clock } from '../platform/clock.ts';
+import { log, withCorrelation } from '../platform/log.ts';
+import type { Delivered, MustRepeat } from '../platform/queue.ts';
+import { providerCallTimeoutMs } from '../platform/timings.ts';
+import { backOffSeconds, type Enqueue, sendCommands } from './command.ts';
+import { gather } from './gather.ts';
+import { askProvider, type PaymentProvider } from './provider.ts';
+import type { PayCommand } from './purchase.shapes.ts';
+import { type SettlePorts, settlePurchases } from './settle.ts';
+import { openStates } from './state.ts';
+import type { PurchaseRow } from './store.ts';
+
+/** What the pay worker needs from outside. */
+export interface PayPorts extends SettlePorts {
+  readonly clock: Clock;
+  readonly provider: PaymentProvider;
+  readonly enqueue: Enqueue;
+  /** A number from 0 up to 1, for jitter. */
+  random(): number;
+}
+
+/** How many calls of one batch are with the provider at once. */
+export const callsInFlight = 10;
+/** Time kept back after the last call, to settle what it said. */
+const settleReserveMs = 1_500;
+
+/**
+ * Makes one attempt for each purchase of a batch. Returns the messages whose outcome could not be committed.
+ * Throws if the attempts could not even be counted; then nobody was asked anything.
+ */
+export async function payPurchases(
+  ports: PayPorts,
+  batch: Delivered<PayCommand>[],
+  deadlineMs: number,
+): Promise<MustRepeat> {
+  const begun = await beginAttempts(ports, batch);
+  const hasTime = () => ports.clock() + providerCallTimeoutMs + settleReserveMs <= deadlineMs;
+  const settle = gather((answered: Parameters<typeof settlePurchases>[1]) => settlePurchases(ports, answered));
+  const repeat: string[] = [];
+
+  await inParallel(begun, callsInFlight, async ({ purchase, messageId, command }) => {
+    const { purchaseId } = purchase;
+    try {
+      const answer = await askProvider(ports.provider, purchase, ports.clock(), hasTime);
+      const settled = await settle({ purchaseId, answer, correlationId: command.correlationId });
+      const now = settled.get(purchaseId);
+      if (now && openStates.includes(now.state)) await park(ports, now, command);
+    } catch (error) {
+      log.error('the outcome of an attempt could not be committed', { error, purchaseId });
+      repeat.push(messageId);
+    }
+  });
+  return repeat;
+}
+
+interface Attempt {
+  readonly messageId: string;
+  readonly command: PayCommand;
+  /** As it was before this attempt was counted. */
+  readonly purchase: PurchaseRow;
+}
+
+/** Counts an attempt for each purchase that is open and whose command is up to date; the rest needs nothing. */
+async function beginAttempts(ports: PayPorts, batch: Delivered<PayCommand>[]): Promise<Attempt[]> {
+  const deliveries = Map.groupBy(batch, (delivered) => delivered.message.purchaseId);
+  return ports.store.transaction(async (tx) => {
+    const attempts = (await tx.purchases([...deliveries.keys()], true)).flatMap((purchase): Attempt[] => {
+      const due = deliveries.get(purchase.purchaseId)?.find((delivered) => isDue(purchase, delivered));
+      return due ? [{ purchase, messageId: due.messageId, command: due.message }] : [];
+    });
+    if (attempts.length > 0) {
+      await tx.countAttempt(
+        attempts.map((attempt) => attempt.purchase.purchaseId),
+        ports.clock(),
+      );
+    }
+    return attempts;
+  });
+}
+
+/** Whether a command calls for an attempt now. Pure. */
+export function isDue(
+  purchase: Pick<PurchaseRow, 'state' | 'attempts'>,
+  delivered: Pick<Delivered<PayCommand>, 'message' | 'deliveries'>,
+): boolean {
+  if (!openStates.includes(purchase.state)) return false;
+  const { attempt } = delivered.message;
+  return attempt === undefined || attempt === purchase.attempts || delivered.deliveries > 1;
+}
+
+async function park(ports: PayPorts, purchase: PurchaseRow, command: PayCommand): Promise<void> {
+  const send = () =>
+    sendCommands(ports.enqueue, [purchase], (attempts) => backOffSeconds(attempts, () => ports.random()));
+  await (command.correlationId === undefined ? send() : withCorrelation(command.correlationId, send));
+}
+
+/** Runs `work` for every item, at most `limit` at once. `work` must not throw. */
+async function inParallel<Item>(items: Item[], limit: number, work: (item: Item) => Promise<void>): Promise<void> {
+  const queue = items.values();
+  const lane = async () => {
+    for (const item of queue) await work(item);
+  };
+  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, lane));
+}

@@ -1,0 +1,49 @@
+/**
+ * The payment provider as purchases see it, and which question to put to it.
+ *
+ * Invariant I7: the purchase's id is the idempotency key of its only charge. The first attempt charges; every later one
+ * asks first what became of the earlier, and charges again, under the same key, only if the provider knows of none.
+ */
+import type { ChargeOrder, PaymentAnswer, RefundOrder } from '../platform/payments.ts';
+import type { PurchaseRow } from './store.ts';
+
+export type { PaymentAnswer } from '../platform/payments.ts';
+
+/** The port. `lib/platform/payments.ts` is the adapter over HTTP; nothing here throws, a failure is an answer too. */
+export interface PaymentProvider {
+  charge(order: ChargeOrder): Promise<PaymentAnswer>;
+  find(purchaseId: string): Promise<PaymentAnswer>;
+  refund(order: RefundOrder): Promise<PaymentAnswer>;
+}
+
+/**
+ * After how long a purchase is given up that the provider has failed each time and, when asked, knows nothing of. An
+ * outage is waited out; this bounds what no waiting will mend. Should it be captured after all, it is given back.
+ */
+export const giveUpAfterMs = 24 * 60 * 60_000;
+
+/**
+ * Asks the provider what an open purchase needs to know next. `purchase.attempts` is how many attempts came before this
+ * one. `hasTime` says whether another call would still end in time; if not, the answer is `unsent`. A failing provider is an answer.
+ */
+export async function askProvider(
+  provider: PaymentProvider,
+  purchase: PurchaseRow,
+  nowMs: number,
+  hasTime: () => boolean,
+): Promise<PaymentAnswer> {
+  const { purchaseId, amountMinor, currency, paymentToken, chargeId } = purchase;
+  const late: PaymentAnswer = { outcome: 'unsent', reason: 'no time was left in this batch' };
+  if (purchase.state === 'refunding') {
+    if (chargeId === null) throw new Error(`purchase ${purchaseId} is to be given back, but has no charge`);
+    return hasTime() ? provider.refund({ purchaseId, chargeId }) : late;
+  }
+  if (purchase.attempts > 0) {
+    if (!hasTime()) return late;
+    const found = await provider.find(purchaseId);
+    if (found.outcome !== 'absent') return found;
+    if (nowMs - purchase.createdAtMs > giveUpAfterMs) return { outcome: 'declined', reason: 'provider_unavailable' };
+  }
+  if (!hasTime()) return late;
+  return provider.charge({ purchaseId, amountMinor, currency, paymentToken: paymentToken ?? '' });
+}

@@ -1,0 +1,87 @@
+/**
+ * The shapes of a purchase on its way: what a client sends, what travels through the queue, what a client sees, and
+ * what the provider's webhook says.
+ */
+import { z } from 'zod';
+import { PageQuery, pageOf } from '../platform/page.ts';
+import { Id, Money, Time } from '../platform/shapes.ts';
+import { purchaseStates } from './state.ts';
+
+/** The most reservations that one payment can cover. */
+export const maxReservationsPerPurchase = 50;
+
+/** A sum of many prices; each is bounded, their sum is only kept exact. */
+const Amount = z.object({ amountMinor: z.int(), currency: z.string() });
+
+/** What a customer buys, and with what. */
+export const PurchaseRequest = z.strictObject({
+  reservationIds: z
+    .array(Id)
+    .min(1)
+    .max(maxReservationsPerPurchase)
+    .refine((ids) => new Set(ids).size === ids.length, { message: 'must not name a reservation twice' }),
+  /** Stands for the means of payment; the provider gave it to the customer. */
+  paymentToken: z.string().regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 printable ASCII characters'),
+});
+export type PurchaseRequest = z.output<typeof PurchaseRequest>;
+
+/** The answer to an accepted request. */
+export const PurchaseAccepted = z.object({
+  purchaseId: Id,
+  state: z.enum(purchaseStates),
+  amount: Amount,
+  statusUrl: z.string(),
+});
+export type PurchaseAccepted = z.infer<typeof PurchaseAccepted>;
+
+/** A purchase as its owner sees it. */
+export const PurchaseView = z.object({
+  purchaseId: Id,
+  state: z.enum(purchaseStates),
+  amount: Amount,
+  items: z.array(
+    z.object({
+      reservationId: Id,
+      saleId: Id,
+      units: z.int(),
+      /** Of one unit. */
+      price: Money,
+    }),
+  ),
+  /** Why it was declined, given back, or is not known yet; null otherwise. */
+  reason: z.string().nullable(),
+  createdAt: Time,
+  updatedAt: Time,
+});
+export type PurchaseView = z.infer<typeof PurchaseView>;
+
+/** A page of the caller's purchases, and how to ask for one. */
+export const PurchasePage = pageOf(PurchaseView);
+export const PurchaseQuery = PageQuery;
+
+/** The purchase that a path names. */
+export const PurchaseParams = z.strictObject({ purchaseId: Id });
+
+/** The command in the queue `purchases`: put to the provider what this purchase needs to know next. */
+export const PayCommand = z.object({
+  purchaseId: Id,
+  /**
+   * How many attempts the sender had seen. A message whose number is out of date is a duplicate of one that was taken
+   * up, and is dropped, so that however many messages there are, one chain of attempts goes on.
+   */
+  attempt: z.int().min(0).optional(),
+  correlationId: z.string().optional(),
+});
+export type PayCommand = z.infer<typeof PayCommand>;
+
+/** What the provider tells us without being asked. */
+export const PaymentWebhook = z.object({
+  type: z.enum(['payment.captured', 'payment.declined', 'payment.refunded']),
+  data: z.object({
+    chargeId: z.string().min(1).max(64),
+    /** The purchase's id. */
+    idempotencyKey: z.string(),
+    declineCode: z.string().max(64).nullish(),
+  }),
+});
+export type PaymentWebhook = z.infer<typeof PaymentWebhook>;

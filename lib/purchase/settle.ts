@@ -1,0 +1,266 @@
+/**
+ * Settling: what the provider said becomes what happened, whoever brought its answer, the pay worker or the webhook.
+ *
+ * Invariants. I7: a purchase is captured once, and a capture that can no longer be a purchase is given back. I1: units
+ * move from allocated to sold in the transaction that makes the reservation bought. An answer that is missing settles
+ * nothing: the purchase is unknown and its units stay set aside. Every answer may come twice, late, or before another:
+ * the rows are held while it is decided what it still means.
+ */
+import { changesPerEvent, type ReservationChange, type StockLevel } from '../events/catalogue.ts';
+import { newEvent, type RecordedEvent } from '../events/outbox.ts';
+import type { Movement, StockMove } from '../inventory/stock.ts';
+import type { Clock } from '../platform/clock.ts';
+import { log, withCorrelation } from '../platform/log.ts';
+import type { ReservationState } from '../reservation/state.ts';
+import type { ReservationRow } from '../reservation/store.ts';
+import type { PaymentAnswer } from './provider.ts';
+import type { PurchaseItem, PurchaseMove, PurchaseRow, PurchaseStore, PurchaseTx } from './store.ts';
+
+/** What settling needs from outside. */
+export interface SettlePorts {
+  readonly clock: Clock;
+  readonly store: PurchaseStore;
+  /** Copies committed stock and reservations into Redis; must not throw. */
+  mirror(stocks: StockLevel[], reservations: ReservationRow[]): Promise<void>;
+  /** Publishes committed events; must not throw. */
+  publish(events: RecordedEvent[]): Promise<void>;
+}
+
+/** What the provider said of one purchase. */
+export interface Answered {
+  readonly purchaseId: string;
+  readonly answer: PaymentAnswer;
+  readonly correlationId?: string | undefined;
+}
+
+/** What an answer means for a purchase as it is now. */
+export type Settlement =
+  | { readonly kind: 'capture'; readonly chargeId: string }
+  | { readonly kind: 'decline'; readonly reason: string }
+  /** Captured, but there is nothing to buy any more: the charge must be given back. */
+  | { readonly kind: 'give back'; readonly chargeId: string; readonly reason: string }
+  | { readonly kind: 'refund' }
+  /** Nobody knows yet: the units stay set aside. */
+  | { readonly kind: 'await' }
+  | { readonly kind: 'nothing' };
+
+/** Decides what an answer means. Pure. `reservations` are the rows of the purchase's items that still exist. */
+export function decideSettlement(
+  purchase: Pick<PurchaseRow, 'purchaseId' | 'state'>,
+  items: readonly PurchaseItem[],
+  reservations: ReadonlyMap<string, ReservationRow>,
+  answer: PaymentAnswer,
+): Settlement {
+  const awaited = purchase.state === 'requested' || purchase.state === 'unknown';
+  switch (answer.outcome) {
+    case 'captured': {
+      const { chargeId } = answer;
+      if (purchase.state === 'declined') return { kind: 'give back', chargeId, reason: 'captured_after_decline' };
+      if (!awaited) return { kind: 'nothing' };
+      const held = items.every(({ reservationId }) => {
+        const row = reservations.get(reservationId);
+        return row?.state === 'allocated' && row.purchaseId === purchase.purchaseId;
+      });
+      return held ? { kind: 'capture', chargeId } : { kind: 'give back', chargeId, reason: 'reservation_gone' };
+    }
+    case 'declined':
+      return awaited ? { kind: 'decline', reason: answer.reason } : { kind: 'nothing' };
+    case 'refunded': {
+      if (purchase.state === 'refunding') return { kind: 'refund' };
+      if (purchase.state === 'refunded') return { kind: 'nothing' };
+      // Given back at the provider without our asking: taken as an order to give it back.
+      return { kind: 'give back', chargeId: answer.chargeId, reason: 'refunded_by_provider' };
+    }
+    case 'unknown':
+      return purchase.state === 'requested' ? { kind: 'await' } : { kind: 'nothing' };
+    case 'absent':
+    case 'unsent':
+      return { kind: 'nothing' };
+  }
+}
+
+/** The answers that move units; the others concern the purchase alone. */
+function movesStock(answer: PaymentAnswer): boolean {
+  return answer.outcome === 'captured' || answer.outcome === 'refunded';
+}
+
+/** Everything that follows from a batch of answers. */
+interface Plan {
+  readonly moves: PurchaseMove[];
+  readonly bought: ReservationRow[];
+  readonly refunded: ReservationRow[];
+  readonly freed: ReservationRow[];
+}
+
+interface Committed {
+  /** The purchases as they are now, whether or not the answer moved them. */
+  readonly purchases: PurchaseRow[];
+  readonly stocks: StockLevel[];
+  readonly reservations: ReservationRow[];
+  readonly events: RecordedEvent[];
+}
+
+/**
+ * Settles purchases by what the provider said of them, in one transaction, then refreshes the mirror and publishes.
+ * Returns the purchases as they are afterwards; one that does not exist is left out. Throws if the store fails, and then
+ * nothing has happened.
+ */
+export async function settlePurchases(ports: SettlePorts, answered: Answered[]): Promise<Map<string, PurchaseRow>> {
+  const distinct = [...new Map(answered.map((one) => [one.purchaseId, one])).values()];
+  const committed = await ports.store.transaction((tx) => settle(tx, distinct, ports.clock()));
+  await Promise.all([
+    committed.stocks.length > 0 ? ports.mirror(committed.stocks, committed.reservations) : undefined,
+    ports.publish(committed.events),
+  ]);
+  return new Map(committed.purchases.map((purchase) => [purchase.purchaseId, purchase]));
+}
+
+async function settle(tx: PurchaseTx, answered: Answered[], nowMs: number): Promise<Committed> {
+  const answers = new Map(answered.map((one) => [one.purchaseId, one]));
+  const ids = [...answers.keys()];
+  const items = Map.groupBy(await tx.items(ids), (item) => item.purchaseId);
+  const touched = (which: (answer: PaymentAnswer) => boolean) =>
+    answered.flatMap((one) => (which(one.answer) ? (items.get(one.purchaseId) ?? []) : []));
+
+  await tx.sales([...new Set(touched(movesStock).map((item) => item.saleId))].sort(), true);
+  const purchases = await tx.purchases(ids, true);
+  const concerned = touched((answer) => movesStock(answer) || answer.outcome === 'declined');
+  const rows = await tx.reservations([...new Set(concerned.map((item) => item.reservationId))]);
+  const reservations = new Map(rows.map((row) => [row.reservationId, row]));
+
+  const plan = planFor(purchases, items, reservations, answers);
+  await tx.move(plan.moves, nowMs);
+  const movedIds = plan.moves.map((move) => move.from.purchaseId);
+  await tx.markPurchased(plan.bought, movedIds);
+  await tx.markRefunded(plan.refunded, movedIds);
+  await tx.unbind(plan.freed, movedIds);
+  await tx.recordMovements([...movements(plan.bought, 'SELL'), ...movements(plan.refunded, 'RELEASE')], nowMs);
+  // The hot rows last: their change is what other workers wait for.
+  const stocks = await tx.moveStock(stockMoves(plan));
+  const after = purchases.map((purchase) => afterMove(purchase, plan.moves, nowMs));
+  const events = eventsOf(plan, after, items, stocks, answers, nowMs);
+  await tx.recordEvents(events, nowMs);
+  const changed = [...movedTo('purchased', plan.bought), ...movedTo('refunded', plan.refunded)];
+  return { purchases: after, stocks, reservations: changed.map(({ to }) => to), events };
+}
+
+function planFor(
+  purchases: readonly PurchaseRow[],
+  items: ReadonlyMap<string, PurchaseItem[]>,
+  reservations: ReadonlyMap<string, ReservationRow>,
+  answers: ReadonlyMap<string, Answered>,
+): Plan {
+  const plan: Plan = { moves: [], bought: [], refunded: [], freed: [] };
+  for (const purchase of purchases) {
+    const answer = answers.get(purchase.purchaseId)?.answer;
+    if (!answer) continue;
+    const own = items.get(purchase.purchaseId) ?? [];
+    const settlement = decideSettlement(purchase, own, reservations, answer);
+    const rows = own.flatMap(({ reservationId }) => reservations.get(reservationId) ?? []);
+    const held = (state: ReservationState) =>
+      rows.filter((row) => row.state === state && row.purchaseId === purchase.purchaseId);
+    const { chargeId } = purchase;
+    switch (settlement.kind) {
+      case 'capture':
+        plan.moves.push({ from: purchase, to: 'captured', chargeId: settlement.chargeId, reason: null });
+        plan.bought.push(...held('allocated'));
+        break;
+      case 'decline':
+        plan.moves.push({ from: purchase, to: 'declined', chargeId, reason: settlement.reason });
+        plan.freed.push(...held('allocated'));
+        break;
+      case 'give back':
+        log.warn('a captured payment is given back', { purchaseId: purchase.purchaseId, reason: settlement.reason });
+        plan.moves.push({
+          from: purchase,
+          to: 'refunding',
+          chargeId: settlement.chargeId,
+          reason: settlement.reason,
+        });
+        plan.freed.push(...held('allocated'));
+        break;
+      case 'refund':
+        plan.moves.push({ from: purchase, to: 'refunded', chargeId, reason: purchase.reason });
+        plan.refunded.push(...held('purchased'));
+        break;
+      case 'await':
+        plan.moves.push({ from: purchase, to: 'unknown', chargeId, reason: 'awaiting_provider' });
+        break;
+      case 'nothing':
+        break;
+    }
+  }
+  return plan;
+}
+
+function afterMove(purchase: PurchaseRow, moves: readonly PurchaseMove[], nowMs: number): PurchaseRow {
+  const move = moves.find((one) => one.from.purchaseId === purchase.purchaseId);
+  if (!move) return purchase;
+  const { to: state, chargeId, reason } = move;
+  return { ...purchase, state, chargeId, reason, version: purchase.version + 1, updatedAtMs: nowMs };
+}
+
+function movements(rows: readonly ReservationRow[], kind: Movement['kind']): Movement[] {
+  return rows.map(({ reservationId, saleId, units }) => ({ subjectId: reservationId, kind, saleId, units }));
+}
+
+/** One move for each sale, however many of its reservations are among the rows. */
+function stockMoves(plan: Plan): StockMove[] {
+  const sum = (rows: readonly ReservationRow[] = []) => rows.reduce((total, row) => total + row.units, 0);
+  const bought = Map.groupBy(plan.bought, (row) => row.saleId);
+  const refunded = Map.groupBy(plan.refunded, (row) => row.saleId);
+  return [...new Set([...bought.keys(), ...refunded.keys()])].map((saleId) => {
+    const sold = sum(bought.get(saleId));
+    const returned = sum(refunded.get(saleId));
+    return { saleId, allocated: -sold, sold: sold - returned, available: returned };
+  });
+}
+
+/** The rows before and after a move. */
+function movedTo(state: ReservationState, rows: readonly ReservationRow[]) {
+  return rows.map((from) => ({ from, to: { ...from, state, version: from.version + 1 } }));
+}
+
+const toldStates = ['captured', 'declined', 'refunded'] as const;
+
+function eventsOf(
+  plan: Plan,
+  after: readonly PurchaseRow[],
+  items: ReadonlyMap<string, PurchaseItem[]>,
+  stocks: StockLevel[],
+  answers: ReadonlyMap<string, Answered>,
+  nowMs: number,
+): RecordedEvent[] {
+  const purchases = after
+    .filter((purchase) => plan.moves.some((move) => move.from.purchaseId === purchase.purchaseId))
+    .filter((purchase) => toldStates.some((state) => state === purchase.state))
+    .map((purchase) => purchaseEvent(purchase, items.get(purchase.purchaseId) ?? [], answers, nowMs));
+  const changes = [...movedTo('purchased', plan.bought), ...movedTo('refunded', plan.refunded)].map(
+    ({ from, to }): ReservationChange => {
+      const { reservationId, saleId, customerId, units, quantity, ticket, version } = to;
+      return { reservationId, saleId, customerId, from: from.state, to: to.state, units, quantity, ticket, version };
+    },
+  );
+  const released = plan.refunded.length > 0;
+  const reservations: RecordedEvent[] = [];
+  for (let start = 0; start < changes.length; start += changesPerEvent) {
+    const part = changes.slice(start, start + changesPerEvent);
+    reservations.push(newEvent('reservations.changed', { changes: part, stocks, released }, nowMs));
+  }
+  return [...purchases, ...reservations];
+}
+
+function purchaseEvent(
+  purchase: PurchaseRow,
+  items: readonly PurchaseItem[],
+  answers: ReadonlyMap<string, Answered>,
+  nowMs: number,
+): RecordedEvent {
+  const { purchaseId, customerId, state, amountMinor, currency, version, reason } = purchase;
+  const reservationIds = items.map((item) => item.reservationId);
+  const detail = { purchaseId, customerId, state, amountMinor, currency, reservationIds, version };
+  const make = () => newEvent('purchase.changed', reason === null ? detail : { ...detail, reason }, nowMs);
+  // Answers of many clicks are settled together; each event keeps the click that led to it.
+  const correlationId = answers.get(purchaseId)?.correlationId;
+  return correlationId === undefined ? make() : withCorrelation(correlationId, make);
+}

@@ -1,0 +1,72 @@
+/**
+ * The provider's webhook: the second way to learn an outcome, and often the first to arrive.
+ *
+ * It leads to the same settling as the pay worker's own question, so it may come before that, after it, twice or never.
+ * Who can forge the signature could claim payments; who replays a genuine message changes nothing.
+ */
+import { type Refusal, refuse } from '../platform/errors.ts';
+import { log } from '../platform/log.ts';
+import { Id } from '../platform/shapes.ts';
+import { isAuthentic, type SignedMessage } from '../platform/webhook.ts';
+import { type Enqueue, sendCommands } from './command.ts';
+import type { PaymentAnswer } from './provider.ts';
+import { PaymentWebhook } from './purchase.shapes.ts';
+import { type SettlePorts, settlePurchases } from './settle.ts';
+
+/** What the webhook needs from outside. */
+export interface WebhookPorts extends SettlePorts {
+  readonly webhookSecret: string;
+  readonly enqueue: Enqueue;
+}
+
+/**
+ * Settles what a webhook tells. Refuses one whose signature is missing, wrong or out of date. One that is genuine and
+ * means nothing to us is acknowledged, so that it does not come for ever. Throws if the store is away; it will be sent
+ * again.
+ */
+export async function receiveWebhook(
+  ports: WebhookPorts,
+  message: SignedMessage,
+): Promise<{ received: true } | Refusal> {
+  if (!isAuthentic(ports.webhookSecret, message, ports.clock())) {
+    return refuse('invalid_signature', 'The webhook is not signed by the payment provider, or not in time.');
+  }
+  const told = readWebhook(message.rawBody);
+  if (!told) {
+    log.warn('a webhook means nothing to us', { webhookId: message.headers['webhook-id'] });
+    return { received: true };
+  }
+  const settled = await settlePurchases(ports, [told]);
+  const purchase = settled.get(told.purchaseId);
+  if (!purchase) log.error('the provider tells of a purchase that does not exist', { purchaseId: told.purchaseId });
+  if (purchase?.state === 'refunding') await sendCommands(ports.enqueue, [purchase]);
+  return { received: true };
+}
+
+/** What a webhook says of which purchase, or undefined if it is of another kind. */
+function readWebhook(rawBody: string): { purchaseId: string; answer: PaymentAnswer } | undefined {
+  const result = PaymentWebhook.safeParse(parsed(rawBody));
+  const purchaseId = Id.safeParse(result.data?.data.idempotencyKey);
+  if (!result.success || !purchaseId.success) return undefined;
+  const { type, data } = result.data;
+  return { purchaseId: purchaseId.data, answer: answerOf(type, data) };
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function answerOf(type: PaymentWebhook['type'], data: PaymentWebhook['data']): PaymentAnswer {
+  switch (type) {
+    case 'payment.captured':
+      return { outcome: 'captured', chargeId: data.chargeId };
+    case 'payment.declined':
+      return { outcome: 'declined', reason: data.declineCode ?? 'declined' };
+    case 'payment.refunded':
+      return { outcome: 'refunded', chargeId: data.chargeId };
+  }
+}
