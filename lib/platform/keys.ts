@@ -28,6 +28,8 @@ export const keys = {
   running: (kind: string, id: string) => `${prefix}running:${kind}:${id}`,
   /** String: a breaker's shared state. */
   breaker: (name: string) => `${prefix}breaker:${name}`,
+  /** String: why a message failed for the last time. */
+  cause: (messageId: string) => `${prefix}cause:${messageId}`,
   /** String: a token bucket of a caller. */
   rate: (what: string, who: string) => `${prefix}rate:${what}:${who}`,
 } as const;

@@ -8,14 +8,16 @@
 import middy from '@middy/core';
 import type { Context, SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda';
 import type { z } from 'zod';
+import { type Cause, firstSentAttribute, noteCauses } from './deadletters.ts';
 import { type Deps, sharedDeps } from './deps.ts';
 import { log, withCorrelation } from './log.ts';
+import { deliveriesAtMost } from './timings.ts';
 
 /** A message that was delivered, with what SQS knows of it. */
 export interface Delivered<Message> {
   readonly messageId: string;
   readonly message: Message;
-  /** When SQS took the message, milliseconds since the epoch. */
+  /** When SQS first took the message, milliseconds since the epoch; a redrive does not change it. */
   readonly sentAtMs: number;
   /** How often it has been delivered, this time included. */
   readonly deliveries: number;
@@ -39,28 +41,52 @@ const marginMs = 1_000;
 export function queueHandler<Message>(consumer: QueueRun<Message>): QueueHandler {
   return middy<SQSEvent, SQSBatchResponse>().handler(async (event, context) => {
     const deps = await sharedDeps();
-    const failures = new Set<string>();
+    const failures = new Map<string, Cause>();
     const batch: Delivered<Message>[] = [];
     for (const record of event.Records) {
-      const parsed = read(record, consumer.message);
+      const { parsed, problem } = read(record, consumer.message);
       if (parsed) batch.push(parsed);
-      else failures.add(record.messageId);
+      else failures.set(record.messageId, { kind: 'unreadable', detail: problem });
     }
     const deadlineMs = Date.now() + context.getRemainingTimeInMillis() - marginMs;
     try {
       if (batch.length > 0) {
         const repeat = await withCorrelation(context.awsRequestId, () => consumer.run(deps, batch, deadlineMs));
-        for (const messageId of repeat) failures.add(messageId);
+        for (const messageId of repeat) failures.set(messageId, askedAgain);
       }
     } catch (error) {
       log.error('batch failed; every message will be delivered again', { error, messages: batch.length });
-      for (const { messageId } of batch) failures.add(messageId);
+      const cause: Cause = { kind: 'failed', detail: nameOf(error) };
+      for (const { messageId } of batch) failures.set(messageId, cause);
     }
-    return { batchItemFailures: [...failures].map((itemIdentifier) => ({ itemIdentifier })) };
+    const dead = event.Records.filter(
+      ({ messageId, attributes }) =>
+        failures.has(messageId) && Number(attributes.ApproximateReceiveCount) >= deliveriesAtMost,
+    );
+    if (dead.length > 0) {
+      await noteCauses(
+        deps.redis,
+        new Map(dead.map(({ messageId }) => [messageId, failures.get(messageId) ?? askedAgain])),
+      );
+    }
+    return { batchItemFailures: [...failures.keys()].map((itemIdentifier) => ({ itemIdentifier })) };
   }) as unknown as QueueHandler;
 }
 
-function read<Message>(record: SQSRecord, shape: z.ZodType<Message>): Delivered<Message> | undefined {
+const askedAgain: Cause = { kind: 'repeated', detail: 'The consumer could not do it yet, each time it tried.' };
+
+/** An error's name, code and the beginning of its message, without what Drizzle adds to it. */
+function nameOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'something that is not an error was thrown';
+  const { name, message, code, cause } = error as Error & { code?: unknown };
+  if (message.startsWith('Failed query')) return nameOf(cause);
+  return [name, code, message.slice(0, 300)].filter(Boolean).join(' ');
+}
+
+function read<Message>(
+  record: SQSRecord,
+  shape: z.ZodType<Message>,
+): { parsed: Delivered<Message>; problem?: undefined } | { parsed?: undefined; problem: string } {
   let body: unknown;
   try {
     body = JSON.parse(record.body);
@@ -69,16 +95,17 @@ function read<Message>(record: SQSRecord, shape: z.ZodType<Message>): Delivered<
   }
   const result = shape.safeParse(body);
   if (!result.success) {
-    log.warn('message cannot be read; it will end in the dead letters', {
-      messageId: record.messageId,
-      issues: result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`),
-    });
-    return undefined;
+    const issues = result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
+    log.warn('message cannot be read; it will end in the dead letters', { messageId: record.messageId, issues });
+    return { problem: issues.join('; ').slice(0, 500) };
   }
+  const sentAtMs = record.messageAttributes?.[firstSentAttribute]?.stringValue ?? record.attributes.SentTimestamp;
   return {
-    messageId: record.messageId,
-    message: result.data,
-    sentAtMs: Number(record.attributes.SentTimestamp),
-    deliveries: Number(record.attributes.ApproximateReceiveCount),
+    parsed: {
+      messageId: record.messageId,
+      message: result.data,
+      sentAtMs: Number(sentAtMs),
+      deliveries: Number(record.attributes.ApproximateReceiveCount),
+    },
   };
 }

@@ -39,3 +39,12 @@ export const queueFunctionTimeoutSeconds = 10;
 
 /** Queue visibility: at least six function time-outs plus the batching window, as AWS advises. */
 export const visibilityTimeoutSeconds = 65;
+
+/** How often a message is delivered before it becomes a dead letter. */
+export const deliveriesAtMost = 5;
+
+/** How long a message, and so a dead letter, is kept: fourteen days, the most that SQS offers. */
+export const deadLetterLifeSeconds = 1_209_600;
+
+/** How long a health check waits for each part; a part that takes longer is as good as away. */
+export const probeTimeoutMs = 1_000;

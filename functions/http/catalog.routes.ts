@@ -1,0 +1,78 @@
+/** The routes of the catalog: what can be sold, and how operators fill it. */
+import {
+  Imported,
+  ImportFile,
+  maxImportBytes,
+  NewProduct,
+  Product,
+  ProductChange,
+  ProductPage,
+  ProductPath,
+  ProductQuery,
+} from '../../lib/catalog/product.shapes.ts';
+import { defineRoute } from '../../lib/platform/route.ts';
+
+const tag = 'Catalog';
+
+export const listProductsRoute = defineRoute({
+  method: 'GET',
+  path: '/products',
+  summary: 'All products, the newest first',
+  tag,
+  auth: 'none',
+  query: ProductQuery,
+  status: 200,
+  reply: ProductPage,
+  refusals: [],
+});
+
+export const getProductRoute = defineRoute({
+  method: 'GET',
+  path: '/products/{productId}',
+  summary: 'One product',
+  tag,
+  auth: 'none',
+  params: ProductPath,
+  status: 200,
+  reply: Product,
+  refusals: ['not_found'],
+});
+
+export const createProductRoute = defineRoute({
+  method: 'POST',
+  path: '/products',
+  summary: 'Add a product',
+  tag,
+  auth: 'operator',
+  body: NewProduct,
+  status: 201,
+  reply: Product,
+  refusals: ['sku_taken'],
+});
+
+export const updateProductRoute = defineRoute({
+  method: 'PATCH',
+  path: '/products/{productId}',
+  summary: 'Change the given fields of a product; sales keep the price they were created with',
+  tag,
+  auth: 'operator',
+  params: ProductPath,
+  body: ProductChange,
+  status: 200,
+  reply: Product,
+  refusals: ['not_found'],
+});
+
+export const importProductsRoute = defineRoute({
+  method: 'POST',
+  path: '/products/import',
+  summary: 'Create and update products from a CSV file, all of it or nothing',
+  tag,
+  auth: 'operator',
+  body: ImportFile,
+  bodyType: 'text/csv',
+  maxBodyBytes: maxImportBytes,
+  status: 200,
+  reply: Imported,
+  refusals: ['import_rejected'],
+});

@@ -1,0 +1,8 @@
+/** PATCH /products/{productId}: changes the given fields of a product. */
+import { updateProduct } from '../../lib/catalog/product.ts';
+import { httpHandler } from '../../lib/platform/http.ts';
+import { updateProductRoute } from './catalog.routes.ts';
+
+export const handler = httpHandler(updateProductRoute, ({ deps, params, body }) =>
+  updateProduct(deps.db, params.productId, body, deps.clock()),
+);

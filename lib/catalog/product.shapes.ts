@@ -1,0 +1,75 @@
+/**
+ * The shapes of products in the API and in the file that imports them.
+ */
+import { z } from 'zod';
+import { PageQuery, pageOf } from '../platform/page.ts';
+import { Currency, Id, line, Money, maxAmountMinor, text } from '../platform/shapes.ts';
+
+/** Plain characters only: a SKU is typed, printed, scanned and pasted into spreadsheets. */
+const Sku = z
+  .string()
+  .max(64)
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'must be letters, digits, dots, dashes and underscores');
+const Name = line(1, 200);
+const Description = text(2_000);
+
+export const ProductPath = z.strictObject({ productId: Id });
+
+export const Product = z
+  .object({
+    productId: Id,
+    sku: z.string(),
+    name: z.string(),
+    description: z.string(),
+    price: z.object({ amountMinor: z.int(), currency: z.string() }),
+  })
+  .meta({ id: 'Product' });
+export type Product = z.infer<typeof Product>;
+
+export const ProductPage = pageOf(Product);
+export const ProductQuery = PageQuery;
+
+export const NewProduct = z
+  .strictObject({ sku: Sku, name: Name, description: Description, price: Money })
+  .meta({ id: 'NewProduct' });
+export type NewProduct = z.output<typeof NewProduct>;
+
+/** The SKU stays: it is what an import finds a product by. */
+export const ProductChange = z
+  .strictObject({ name: Name.optional(), description: Description.optional(), price: Money.optional() })
+  .refine((change) => Object.keys(change).length > 0, 'must change something')
+  .meta({ id: 'ProductChange' });
+export type ProductChange = z.output<typeof ProductChange>;
+
+/** The largest file that is imported, and the most products in it. */
+export const maxImportBytes = 1_048_576;
+export const maxImportRows = 5_000;
+
+export const ImportFile = z
+  .string()
+  .min(1)
+  .describe(`CSV in UTF-8, RFC 4180, with the header sku,name,description,price_minor,currency; ${maxImportRows} rows`);
+
+/** One row of the file, as text. */
+export const ImportRow = z.object({
+  sku: Sku,
+  name: Name,
+  description: Description,
+  price_minor: z
+    .string()
+    .regex(/^\d{1,12}$/, 'must be a whole number of minor units')
+    .transform(Number)
+    .pipe(z.int().min(1).max(maxAmountMinor)),
+  currency: Currency,
+});
+export type ImportRow = z.output<typeof ImportRow>;
+
+export const Imported = z.object({ created: z.int(), updated: z.int() });
+
+/** What is wrong with a row of the file. Rows count from 1, the header included, as a spreadsheet shows them. */
+export interface RowError {
+  row: number;
+  /** The column, or empty if it is the row as a whole. */
+  field: string;
+  message: string;
+}

@@ -1,0 +1,249 @@
+/**
+ * Dead letters: messages that SQS gave up on, why, and how to send them on their way again.
+ *
+ * A letter is never deleted before its message is back in its queue, so redriving may deliver twice and never loses;
+ * the consumers' inboxes make the second delivery harmless. SQS keeps no cause, so the consumer notes it in Redis when a
+ * message fails for the last time. A bus that could not deliver an event says why in the letter itself.
+ */
+import {
+  ChangeMessageVisibilityBatchCommand,
+  DeleteMessageBatchCommand,
+  GetQueueAttributesCommand,
+  type Message,
+  ReceiveMessageCommand,
+  SendMessageBatchCommand,
+  type SQSClient,
+} from '@aws-sdk/client-sqs';
+import { locate, type Registry } from './discovery.ts';
+import { keys } from './keys.ts';
+import { type RedisClient, redisBreaker } from './redis.ts';
+import { awsCallTimeoutMs, deadLetterLifeSeconds } from './timings.ts';
+
+/** Why a message became a dead letter. */
+export interface Cause {
+  /**
+   * `unreadable`: not in the shape its consumer expects; `failed`: the consumer threw; `repeated`: the consumer asked for
+   * it again each time; `undeliverable`: the bus could not put it into the queue; `unknown`: nobody could say, as when
+   * the consumer was killed.
+   */
+  kind: 'unreadable' | 'failed' | 'repeated' | 'undeliverable' | 'unknown';
+  detail: string;
+}
+
+export interface DeadLetter {
+  /** The queue that it was meant for. */
+  queue: string;
+  messageId: string;
+  sentAtMs: number;
+  /** How often it has been received, listings included. */
+  deliveries: number;
+  cause: Cause;
+  body: string;
+}
+
+/** What the verbs here need. */
+export interface DeadLetterPorts {
+  readonly sqs: SQSClient;
+  readonly redis: RedisClient;
+  readonly registry: Registry;
+}
+
+/** Carries the time at which a message was first sent across a redrive: it may be a customer's place in line. */
+export const firstSentAttribute = 'firstSentAtMs';
+
+const messagesPerCall = 10;
+/** How long letters are kept from other readers while they are looked at; they are given back as soon as that is done. */
+const listingSeconds = 10;
+const redrivingSeconds = 60;
+
+/** The queues that have dead letters, by their names in `serverless.yml`. */
+export function deadLetterQueues(registry: Registry): string[] {
+  return Object.keys(registry)
+    .filter((name) => name.startsWith('dead/'))
+    .map((name) => name.slice('dead/'.length))
+    .sort();
+}
+
+/** Roughly how many messages of a queue wait, and how many are being worked on. */
+export async function queueDepth(sqs: SQSClient, url: string): Promise<{ waiting: number; inFlight: number }> {
+  const { Attributes } = await sqs.send(
+    new GetQueueAttributesCommand({
+      QueueUrl: url,
+      AttributeNames: ['ApproximateNumberOfMessages', 'ApproximateNumberOfMessagesNotVisible'],
+    }),
+    { abortSignal: AbortSignal.timeout(awsCallTimeoutMs) },
+  );
+  return {
+    waiting: Number(Attributes?.ApproximateNumberOfMessages ?? 0),
+    inFlight: Number(Attributes?.ApproximateNumberOfMessagesNotVisible ?? 0),
+  };
+}
+
+/** Notes why messages failed for the last time, so that an operator can read it. Never throws: it is a note. */
+export async function noteCauses(redis: RedisClient, causes: ReadonlyMap<string, Cause>): Promise<void> {
+  if (causes.size === 0) return;
+  try {
+    await redisBreaker.run(() => {
+      const pipeline = redis.pipeline();
+      for (const [messageId, cause] of causes) {
+        pipeline.set(keys.cause(messageId), JSON.stringify(cause), 'EX', deadLetterLifeSeconds);
+      }
+      return pipeline.exec();
+    });
+  } catch {
+    // Without the note the letter's cause reads "unknown"; the log has it all the same.
+  }
+}
+
+/** Up to `limit` dead letters of a queue, with their causes, left where they are. */
+export async function listDeadLetters(ports: DeadLetterPorts, queue: string, limit: number): Promise<DeadLetter[]> {
+  const letters = new Map<string, Message>();
+  await eachBatch(ports, queue, listingSeconds, Number.POSITIVE_INFINITY, async (batch) => {
+    for (const message of batch) if (message.MessageId) letters.set(message.MessageId, message);
+    return { keep: batch, goOn: letters.size < limit };
+  });
+  const shown = [...letters.values()].slice(0, limit);
+  const causes = await readCauses(ports.redis, shown);
+  return shown.map((message, index) => ({
+    queue,
+    messageId: message.MessageId ?? '',
+    sentAtMs: Number(message.Attributes?.SentTimestamp ?? 0),
+    deliveries: Number(message.Attributes?.ApproximateReceiveCount ?? 0),
+    cause: causes[index] ?? unknownCause,
+    body: message.Body ?? '',
+  }));
+}
+
+/**
+ * Sends dead letters back to their queue: those named, or all that are there. Stops at the deadline; what is left can be
+ * redriven by the same call again. A letter that is not there (any more) is not an error. Returns the ids that were sent.
+ */
+export async function redriveDeadLetters(
+  ports: DeadLetterPorts,
+  queue: string,
+  which: ReadonlySet<string> | 'all',
+  deadlineMs: number,
+): Promise<string[]> {
+  const redriven = new Set<string>();
+  await eachBatch(ports, queue, redrivingSeconds, deadlineMs, async (batch) => {
+    const wanted = batch.filter(({ MessageId: id = '' }) => which === 'all' || which.has(id));
+    const sent = await sendBack(ports, queue, wanted);
+    for (const { MessageId: id } of sent) if (id) redriven.add(id);
+    return {
+      keep: batch.filter((message) => !sent.includes(message)),
+      goOn: which === 'all' || redriven.size < which.size,
+    };
+  });
+  return [...redriven];
+}
+
+/**
+ * Receives the letters of a queue batch by batch, each letter once, until there are no more, the deadline is reached or
+ * `visit` has seen enough; then makes those that were kept visible again.
+ */
+async function eachBatch(
+  { sqs, registry }: DeadLetterPorts,
+  queue: string,
+  visibilitySeconds: number,
+  deadlineMs: number,
+  visit: (batch: Message[]) => Promise<{ keep: Message[]; goOn: boolean }>,
+): Promise<void> {
+  const url = locate(registry, `dead/${queue}`);
+  const kept: Message[] = [];
+  let { waiting } = await queueDepth(sqs, url);
+  try {
+    for (let goOn = true; goOn && waiting > 0 && Date.now() < deadlineMs; ) {
+      const { Messages: batch = [] } = await sqs.send(
+        new ReceiveMessageCommand({
+          QueueUrl: url,
+          MaxNumberOfMessages: messagesPerCall,
+          VisibilityTimeout: visibilitySeconds,
+          // Long polling asks every server of the queue; a short poll may miss letters that are there.
+          WaitTimeSeconds: 1,
+          MessageSystemAttributeNames: ['SentTimestamp', 'ApproximateReceiveCount'],
+          MessageAttributeNames: ['All'],
+        }),
+        { abortSignal: AbortSignal.timeout(awsCallTimeoutMs) },
+      );
+      if (batch.length === 0) break;
+      waiting -= batch.length;
+      const visited = await visit(batch);
+      kept.push(...visited.keep);
+      goOn = visited.goOn;
+    }
+  } finally {
+    await giveBack(sqs, url, kept);
+  }
+}
+
+/** Makes letters visible again; those for which that fails become visible by themselves a little later. */
+async function giveBack(sqs: SQSClient, url: string, messages: Message[]): Promise<void> {
+  for (let start = 0; start < messages.length; start += messagesPerCall) {
+    const Entries = messages.slice(start, start + messagesPerCall).map((message, index) => ({
+      Id: String(index),
+      ReceiptHandle: message.ReceiptHandle,
+      VisibilityTimeout: 0,
+    }));
+    await sqs
+      .send(new ChangeMessageVisibilityBatchCommand({ QueueUrl: url, Entries }), {
+        abortSignal: AbortSignal.timeout(awsCallTimeoutMs),
+      })
+      .catch(() => undefined);
+  }
+}
+
+/** Sends messages to the queue they were meant for, then deletes those letters that the queue took; returns them. */
+async function sendBack({ sqs, registry }: DeadLetterPorts, queue: string, letters: Message[]): Promise<Message[]> {
+  if (letters.length === 0) return [];
+  const { Successful = [] } = await sqs.send(
+    new SendMessageBatchCommand({
+      QueueUrl: locate(registry, `queue/${queue}`),
+      Entries: letters.map((letter, index) => ({
+        Id: String(index),
+        MessageBody: letter.Body,
+        MessageAttributes: {
+          [firstSentAttribute]: letter.MessageAttributes?.[firstSentAttribute] ?? {
+            DataType: 'Number',
+            StringValue: letter.Attributes?.SentTimestamp,
+          },
+        },
+      })),
+    }),
+    { abortSignal: AbortSignal.timeout(awsCallTimeoutMs) },
+  );
+  const sent = Successful.map(({ Id }) => letters[Number(Id)]).filter((letter) => letter !== undefined);
+  if (sent.length === 0) return [];
+  await sqs.send(
+    new DeleteMessageBatchCommand({
+      QueueUrl: locate(registry, `dead/${queue}`),
+      Entries: sent.map((letter, index) => ({ Id: String(index), ReceiptHandle: letter.ReceiptHandle })),
+    }),
+    { abortSignal: AbortSignal.timeout(awsCallTimeoutMs) },
+  );
+  return sent;
+}
+
+const unknownCause: Cause = {
+  kind: 'unknown',
+  detail:
+    'No cause was noted: the function was killed or ran out of time, or Redis was away. Search the logs for the id.',
+};
+
+async function readCauses(redis: RedisClient, messages: Message[]): Promise<Cause[]> {
+  const noted =
+    messages.length === 0
+      ? []
+      : await redisBreaker
+          .run(() => redis.mget(messages.map(({ MessageId: id = '' }) => keys.cause(id))))
+          .catch(() => [] as null[]);
+  return messages.map(({ MessageAttributes: attributes }, index) => {
+    const code = attributes?.ERROR_CODE?.StringValue;
+    if (code) {
+      const rule = attributes?.RULE_ARN?.StringValue?.split('/').at(-1) ?? 'a rule';
+      const said = attributes?.ERROR_MESSAGE?.StringValue ?? '';
+      return { kind: 'undeliverable', detail: `${rule} could not deliver the event: ${code} ${said}`.trim() };
+    }
+    const note = noted[index];
+    return note ? (JSON.parse(note) as Cause) : unknownCause;
+  });
+}
