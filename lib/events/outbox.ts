@@ -108,7 +108,15 @@ export async function outboxBacklog(sql: Sql): Promise<{ events: number; oldestA
   return { events: row?.events ?? 0, oldestAtMs: row?.oldest ?? null };
 }
 
+/**
+ * Deletes rows one by one through their key. Given `id IN (…)`, the optimizer reads a small table from end to end, and
+ * a DELETE then waits for every row of it that somebody else is writing or sweeping; two of them wait for each other.
+ */
 async function forget(sql: Sql, events: RecordedEvent[]): Promise<void> {
   if (events.length === 0) return;
-  await sql.change('DELETE FROM outbox WHERE id IN (?)', [events.map((event) => toBytes(event.id))]);
+  const ids = events.map(() => 'SELECT ? AS id').join(' UNION ALL ');
+  await sql.change(
+    `DELETE outbox FROM (${ids}) AS gone STRAIGHT_JOIN outbox ON outbox.id = gone.id`,
+    events.map((event) => toBytes(event.id)),
+  );
 }

@@ -1,0 +1,261 @@
+/**
+ * The outbox against a real MySQL, a real EventBridge emulator of its own and real queues: an event reaches the queue if
+ * and only if its fact was committed, whatever the bus refuses and wherever a relay dies. Fault rows 29 to 31.
+ */
+import { spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { DeleteMessageBatchCommand, ReceiveMessageCommand } from '@aws-sdk/client-sqs';
+import { BusEvent } from '../../lib/events/catalogue.ts';
+import {
+  newEvent,
+  outboxBacklog,
+  publishEvents,
+  type RecordedEvent,
+  recordEvents,
+  sweepOutbox,
+} from '../../lib/events/outbox.ts';
+import { notify } from '../../lib/notification/notify.ts';
+import { type Deps, openDeps } from '../../lib/platform/deps.ts';
+import { newId } from '../../lib/platform/id.ts';
+import type { Delivered } from '../../lib/platform/queue.ts';
+import { redisReady } from '../../lib/platform/redis.ts';
+import { type EventsServer, startEventsServer } from '../../local/events/server.ts';
+import { createResources } from '../../local/resources.ts';
+import { createShown } from '../../web/shown.js';
+import { type TestBed, testBed } from '../support/stack.ts';
+
+let bed: TestBed;
+let events: EventsServer;
+let deps: Deps;
+let registryFile: string;
+
+beforeAll(async () => {
+  bed = await testBed({ rules: false });
+  // Its own bus, because its faults would be those of every test that shared it.
+  events = await startEventsServer({ sqsEndpoint: bed.endpoints.sqs, backOff: { firstMs: 20, longestMs: 100 } });
+  process.env.AWS_ENDPOINT_URL_EVENTBRIDGE = events.url;
+  const names = await createResources(bed.declared, { ...bed.endpoints, events: events.url }, { prefix: bed.id });
+  const registry = { ...bed.registry, ...names };
+  registryFile = `${bed.registryFile}.outbox.json`;
+  writeFileSync(registryFile, JSON.stringify(registry), { mode: 0o600 });
+  deps = openDeps(registry);
+  await redisReady(deps.redis);
+});
+
+afterAll(async () => {
+  await deps?.close();
+  await events?.stop();
+  await bed?.close();
+});
+
+beforeEach(async () => {
+  events.setFaults({});
+  await deps.db.change('DELETE FROM outbox');
+});
+
+const saleId = newId();
+
+function anEvent(version = 1): RecordedEvent {
+  return newEvent(
+    'reservations.changed',
+    {
+      changes: [
+        {
+          reservationId: newId(),
+          saleId,
+          customerId: newId(),
+          from: 'requested',
+          to: 'allocated',
+          units: 1,
+          quantity: 1,
+          ticket: 1,
+          version,
+        },
+      ],
+      stocks: [],
+      released: false,
+    },
+    Date.now(),
+  );
+}
+
+/** An event of about this size. */
+function bigEvent(bytes: number): RecordedEvent {
+  const event = anEvent();
+  return { ...event, detail: { ...event.detail, filling: 'x'.repeat(bytes) } };
+}
+
+async function recorded(list: RecordedEvent[]): Promise<RecordedEvent[]> {
+  await deps.db.transaction((tx) => recordEvents(tx, list, Date.now()));
+  return list;
+}
+
+const waiting = async () => (await outboxBacklog(deps.db)).events;
+
+/** Long enough after the commit for the sweep to take what is there. */
+const later = () => Date.now() + 60_000;
+const soon = () => Date.now() + 20_000;
+
+/** What reaches the queue of these events: waits for `count` of them, and a moment longer for any beyond. */
+async function arrivals(list: RecordedEvent[], count = list.length): Promise<Delivered<BusEvent>[]> {
+  const { url } = deps.queue('notifications');
+  const wanted = new Set(list.map(({ id }) => id));
+  const received: Delivered<BusEvent>[] = [];
+  const giveUpAtMs = Date.now() + 15_000;
+  let quietSinceMs = Date.now();
+  while (Date.now() < giveUpAtMs && (received.length < count || Date.now() - quietSinceMs < quietMs)) {
+    const { Messages = [] } = await deps.sqs.send(
+      new ReceiveMessageCommand({ QueueUrl: url, MaxNumberOfMessages: 10, WaitTimeSeconds: 1 }),
+    );
+    if (Messages.length === 0) continue;
+    quietSinceMs = Date.now();
+    for (const { Body = '', MessageId = '' } of Messages) {
+      const message = BusEvent.parse(JSON.parse(Body));
+      if (!wanted.has(message.detail.eventId)) continue;
+      received.push({ messageId: MessageId, message, sentAtMs: 0, deliveries: 1 });
+    }
+    const Entries = Messages.map(({ ReceiptHandle }, index) => ({ Id: String(index), ReceiptHandle }));
+    await deps.sqs.send(new DeleteMessageBatchCommand({ QueueUrl: url, Entries }));
+  }
+  return received;
+}
+
+const quietMs = 300;
+
+const idsOf = (received: Delivered<BusEvent>[]) => received.map(({ message }) => message.detail.eventId);
+
+function relay(...args: string[]): Promise<{ signal: NodeJS.Signals | null; published: number }> {
+  const script = fileURLToPath(new URL('../support/relay.ts', import.meta.url));
+  const env = { ...bed.env, AWS_ENDPOINT_URL_EVENTBRIDGE: events.url, HOLDFAST_REGISTRY: registryFile };
+  const child = spawn(process.execPath, [script, ...args], { env });
+  let output = '';
+  let errors = '';
+  child.stdout.on('data', (chunk) => {
+    output += chunk;
+  });
+  child.stderr.on('data', (chunk) => {
+    errors += chunk;
+  });
+  return new Promise((resolve, reject) => {
+    child.on('close', (code, signal) => {
+      if (code !== 0 && signal === null) reject(new Error(errors));
+      else resolve({ signal, published: Number(output) });
+    });
+  });
+}
+
+describe('the outbox', () => {
+  it('an event exists if and only if its fact was committed', async () => {
+    const rolledBack = deps.db.transaction(async (tx) => {
+      await recordEvents(tx, [anEvent()], Date.now());
+      throw new Error('the fact is not true after all');
+    });
+    await expect(rolledBack).rejects.toThrow('not true');
+    expect(await waiting()).toBe(0);
+    await recorded([anEvent()]);
+    expect(await waiting()).toBe(1);
+  });
+
+  it('what the bus took is forgotten, and arrives', async () => {
+    const list = await recorded(Array.from({ length: 25 }, () => anEvent()));
+    await publishEvents(deps.db, deps.bus, list);
+    expect(await waiting()).toBe(0);
+    const received = await arrivals(list);
+    expect(idsOf(received).sort()).toEqual(list.map(({ id }) => id).sort());
+  });
+
+  it('PutEvents that fails for some entries loses none of them: the sweep publishes the rest', async () => {
+    events.setFaults({ failEntries: 0.4, seed: 7 });
+    const list = await recorded(Array.from({ length: 60 }, () => anEvent()));
+    await publishEvents(deps.db, deps.bus, list);
+    const left = await waiting();
+    expect(left).toBeGreaterThan(5);
+    expect(left).toBeLessThan(55);
+    events.setFaults({});
+    expect(await sweepOutbox(deps.db, deps.bus, later(), soon())).toBe(left);
+    expect(await waiting()).toBe(0);
+    const received = await arrivals(list);
+    expect(new Set(idsOf(received))).toEqual(new Set(list.map(({ id }) => id)));
+    expect(received).toHaveLength(60);
+  });
+
+  it('the sweep leaves alone what is being published by those who wrote it', async () => {
+    await recorded([anEvent()]);
+    expect(await sweepOutbox(deps.db, deps.bus, Date.now(), soon())).toBe(0);
+    expect(await waiting()).toBe(1);
+  });
+
+  it('events that together exceed what one call may carry go in several', async () => {
+    const list = await recorded(Array.from({ length: 8 }, () => bigEvent(100_000)));
+    await publishEvents(deps.db, deps.bus, list);
+    expect(await waiting()).toBe(0);
+  });
+
+  it('an event that the bus will never take holds up no other', async () => {
+    await recorded([bigEvent(300_000)]);
+    const list = await recorded(Array.from({ length: 120 }, () => anEvent()));
+    expect(await sweepOutbox(deps.db, deps.bus, later(), soon())).toBe(120);
+    expect(await waiting()).toBe(1);
+    expect(new Set(idsOf(await arrivals(list)))).toEqual(new Set(list.map(({ id }) => id)));
+  });
+
+  it('a bus that takes nothing leaves everything where it is, and nobody throws', async () => {
+    events.setFaults({ failEntries: 1 });
+    const list = await recorded(Array.from({ length: 400 }, () => anEvent()));
+    await publishEvents(deps.db, deps.bus, list.slice(0, 10));
+    expect(await sweepOutbox(deps.db, deps.bus, later(), soon())).toBe(0);
+    expect(await waiting()).toBe(400);
+  });
+
+  it('forgetting what was published waits for nobody who is writing meanwhile', async () => {
+    const list = await recorded([anEvent(), anEvent(), anEvent()]);
+    await deps.db.transaction(async (tx) => {
+      await recordEvents(tx, [anEvent()], Date.now());
+      const startedAtMs = Date.now();
+      await publishEvents(deps.db, deps.bus, list);
+      expect(Date.now() - startedAtMs).toBeLessThan(1_000);
+      expect(await waiting()).toBe(0);
+    });
+    expect(await waiting()).toBe(1);
+  });
+
+  it('two relays at once publish each event once between them', async () => {
+    const list = await recorded(Array.from({ length: 400 }, () => anEvent()));
+    const relays = await Promise.all([relay(), relay()]);
+    expect(relays.reduce((sum, { published }) => sum + published, 0)).toBe(400);
+    expect(await waiting()).toBe(0);
+    const received = await arrivals(list);
+    expect(idsOf(received).sort()).toEqual(list.map(({ id }) => id).sort());
+  });
+
+  it('a relay that dies after publishing makes the events arrive twice, and customers see them once', async () => {
+    const list = await recorded(Array.from({ length: 20 }, () => anEvent()));
+    expect((await relay('--die-after-publish')).signal).toBe('SIGKILL');
+    expect(await waiting()).toBe(20);
+    expect((await relay()).published).toBe(20);
+    expect(await waiting()).toBe(0);
+    const received = await arrivals(list, 40);
+    expect(received).toHaveLength(40);
+
+    const pushed: object[] = [];
+    const push = { send: async () => ({ reached: 0, gone: [], missed: 0 }), close: () => undefined };
+    for (const delivery of received) {
+      expect([...(await notify({ ...openedOnce(), push }, [delivery], soon()))]).toEqual([]);
+    }
+    const [row] = await deps.db.rows<{ notices: number }>('SELECT COUNT(*) AS notices FROM notifications');
+    expect(row?.notices).toBe(list.length);
+
+    const shown = createShown();
+    for (const { message } of received) {
+      if (message['detail-type'] !== 'reservations.changed') continue;
+      for (const { reservationId, version } of message.detail.changes) {
+        const news = { type: 'reservation', kind: 'reservation.allocated', reservationId, version };
+        if (shown.admit(news)) pushed.push(news);
+      }
+    }
+    expect(pushed).toHaveLength(list.length);
+  });
+});
+
+const openedOnce = () => ({ db: deps.db, redis: deps.redis, clock: deps.clock });

@@ -1,0 +1,26 @@
+/**
+ * A relay as a process of its own, for tests that run two of them or kill one:
+ *
+ *   node test/support/relay.ts [--die-after-publish]
+ *
+ * Sweeps the outbox of the registry in its environment once and prints how many events the bus took. With
+ * --die-after-publish it kills itself, as kill -9 would, when the bus has taken the first page and before the rows are
+ * deleted: the moment at which an event is both published and still in the outbox.
+ */
+import { sweepOutbox } from '../../lib/events/outbox.ts';
+import type { Bus } from '../../lib/platform/aws.ts';
+import { openDeps } from '../../lib/platform/deps.ts';
+import { loadRegistry } from '../../lib/platform/discovery.ts';
+
+const deps = openDeps(await loadRegistry());
+const mortal: Bus = {
+  async publish(events) {
+    await deps.bus.publish(events);
+    process.kill(process.pid, 'SIGKILL');
+    return new Promise(() => undefined);
+  },
+};
+const bus = process.argv.includes('--die-after-publish') ? mortal : deps.bus;
+const published = await sweepOutbox(deps.db, bus, Date.now() + 60_000, Date.now() + 20_000);
+process.stdout.write(`${published}\n`);
+await deps.close();
