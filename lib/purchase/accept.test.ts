@@ -1,0 +1,132 @@
+import type { SaleRow } from '../inventory/stock.ts';
+import { newId } from '../platform/id.ts';
+import type { ReservationRow } from '../reservation/store.ts';
+import { judge } from './accept.ts';
+
+const opensAtMs = 1_000_000;
+const closesAtMs = 2_000_000;
+const now = 1_500_000;
+
+function sale(change: Partial<SaleRow> = {}): SaleRow {
+  return {
+    saleId: newId(),
+    epoch: 1,
+    version: 1,
+    allotment: 10,
+    available: 0,
+    allocated: 10,
+    sold: 0,
+    waitlisted: 0,
+    status: 'active',
+    phase: 'purchasing',
+    capPerCustomer: 10,
+    waitlistSize: 0,
+    offerLifeMs: 60_000,
+    reserveOpensAtMs: 1,
+    reserveClosesAtMs: 2,
+    purchaseOpensAtMs: opensAtMs,
+    purchaseClosesAtMs: closesAtMs,
+    remindedAtMs: null,
+    priceMinor: 1_250,
+    currency: 'EUR',
+    ...change,
+  };
+}
+
+function reservation(of: SaleRow, change: Partial<ReservationRow> = {}): ReservationRow {
+  return {
+    reservationId: newId(),
+    saleId: of.saleId,
+    customerId: newId(),
+    ticket: 1,
+    quantity: 2,
+    atLeast: 2,
+    state: 'allocated',
+    units: 2,
+    reason: null,
+    deadlineMs: null,
+    purchaseId: null,
+    version: 1,
+    acceptedAtMs: 1,
+    decidedAtMs: 1,
+    ...change,
+  };
+}
+
+const judged = (rows: ReservationRow[], sales: SaleRow[], nowMs = now) =>
+  judge(
+    rows.map((row) => row.reservationId),
+    rows,
+    new Map(sales.map((one) => [one.saleId, one])),
+    nowMs,
+  );
+
+describe('judging a purchase', () => {
+  it('sums units times price over sales of one currency, and keeps the order of the request', () => {
+    const [first, second] = [sale(), sale({ priceMinor: 300 })];
+    const rows = [reservation(first), reservation(second, { units: 5, quantity: 5 })];
+    expect(judged(rows, [first, second])).toMatchObject({
+      amountMinor: 2 * 1_250 + 5 * 300,
+      currency: 'EUR',
+      items: [{ reservationId: rows[0]?.reservationId, priceMinor: 1_250 }, { units: 5 }],
+    });
+  });
+
+  it('is exact to the millisecond at both ends of the window (I8)', () => {
+    const one = sale();
+    const rows = [reservation(one)];
+    expect(judged(rows, [one], opensAtMs - 1)).toMatchObject({ refused: 'window_not_open' });
+    expect(judged(rows, [one], opensAtMs)).toMatchObject({ amountMinor: 2_500 });
+    expect(judged(rows, [one], closesAtMs - 1)).toMatchObject({ amountMinor: 2_500 });
+    expect(judged(rows, [one], closesAtMs)).toMatchObject({ refused: 'window_closed' });
+  });
+
+  it('an offer ends at its own deadline', () => {
+    const one = sale();
+    const rows = [reservation(one, { deadlineMs: now })];
+    expect(judged(rows, [one], now - 1)).toMatchObject({ amountMinor: 2_500 });
+    expect(judged(rows, [one], now)).toMatchObject({ refused: 'deadline_passed' });
+  });
+
+  it.each([
+    [{ state: 'waitlisted', units: 0 }, 'illegal_state'],
+    [{ state: 'rejected', units: 0 }, 'illegal_state'],
+    [{ state: 'cancelled' }, 'illegal_state'],
+    [{ state: 'refunded' }, 'illegal_state'],
+    [{ state: 'purchased' }, 'already_resolved'],
+    [{ state: 'expired' }, 'deadline_passed'],
+    [{ state: 'allocated', purchaseId: newId() }, 'purchase_in_progress'],
+  ] as const)('refuses a reservation that is %j', (change, refused) => {
+    const one = sale();
+    const row = reservation(one, change);
+    expect(judged([row], [one])).toMatchObject({ refused, facts: { reservationId: row.reservationId } });
+  });
+
+  it.each([
+    ['paused', 'sale_paused'],
+    ['cancelled', 'sale_cancelled'],
+  ] as const)('refuses while the sale is %s', (status, refused) => {
+    const one = sale({ status });
+    expect(judged([reservation(one)], [one])).toMatchObject({ refused });
+  });
+
+  it('refuses two currencies in one payment', () => {
+    const [euro, dollar] = [sale(), sale({ currency: 'USD' })];
+    expect(judged([reservation(euro), reservation(dollar)], [euro, dollar])).toMatchObject({
+      refused: 'mixed_currencies',
+    });
+  });
+
+  it('one reservation that is not the caller’s refuses all of them, and says no more than that', () => {
+    const one = sale();
+    const mine = reservation(one);
+    const sales = new Map([[one.saleId, one]]);
+    expect(judge([mine.reservationId, newId()], [mine], sales, now)).toMatchObject({ refused: 'not_found' });
+  });
+
+  it('refuses a sum that would not be exact', () => {
+    const one = sale({ priceMinor: 100_000_000_000 });
+    const rows = Array.from({ length: 10 }, () => reservation(one, { units: 10_000, quantity: 10_000 }));
+    expect(judged(rows, [one])).toMatchObject({ refused: 'invalid_input' });
+  });
+});

@@ -1,0 +1,70 @@
+import { newId } from '../platform/id.ts';
+import { backOffSeconds, longestDelaySeconds } from './command.ts';
+import { gather } from './gather.ts';
+import { isDue } from './pay.ts';
+import { leftOpenAfterMs } from './resend.ts';
+
+const message = (attempt?: number) => ({ message: { purchaseId: newId(), attempt }, deliveries: 1 });
+
+describe('which commands are taken up', () => {
+  it('one chain of attempts goes on, however many commands there are', () => {
+    expect(isDue({ state: 'requested', attempts: 2 }, message(2))).toBe(true);
+    expect(isDue({ state: 'requested', attempts: 2 }, message(1))).toBe(false);
+    expect(isDue({ state: 'unknown', attempts: 2 }, message(3))).toBe(false);
+  });
+
+  it('a redelivery goes on where its first delivery died, and a command by hand always does', () => {
+    expect(isDue({ state: 'requested', attempts: 1 }, { ...message(0), deliveries: 2 })).toBe(true);
+    expect(isDue({ state: 'unknown', attempts: 7 }, message(undefined))).toBe(true);
+  });
+
+  it.each(['captured', 'declined', 'refunded'] as const)('a %s purchase needs nothing', (state) => {
+    expect(isDue({ state, attempts: 0 }, { ...message(0), deliveries: 3 })).toBe(false);
+  });
+});
+
+describe('parking', () => {
+  it('waits longer each time, with jitter, and never longer than its bound', () => {
+    expect([1, 2, 3, 4, 5].map((attempts) => backOffSeconds(attempts, () => 0.999))).toEqual([1, 2, 4, 8, 16]);
+    expect(backOffSeconds(5, () => 0)).toBe(8);
+    for (const attempts of [0, 1, 10, 1_000_000]) {
+      const seconds = backOffSeconds(attempts, Math.random);
+      expect(seconds).toBeGreaterThanOrEqual(1);
+      expect(seconds).toBeLessThanOrEqual(longestDelaySeconds);
+    }
+  });
+
+  it('the settle job leaves alone what is parked', () => {
+    expect(leftOpenAfterMs).toBeGreaterThan(longestDelaySeconds * 1_000);
+  });
+});
+
+describe('gathering', () => {
+  it('the first goes at once, and those that come meanwhile go together', async () => {
+    const runs: number[][] = [];
+    let open: () => void = () => undefined;
+    const gate = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    const add = gather(async (items: number[]) => {
+      runs.push(items);
+      await gate;
+      return items.length;
+    });
+    const first = add(1);
+    const others = [add(2), add(3)];
+    open();
+    expect(await Promise.all([first, ...others])).toEqual([1, 2, 2]);
+    expect(runs).toEqual([[1], [2, 3]]);
+    await expect(add(4)).resolves.toBe(1);
+  });
+
+  it('one that cannot be done does not hold up the others', async () => {
+    const add = gather(async (items: number[]) => {
+      if (items.includes(3)) throw new Error('not this one');
+      return 'done';
+    });
+    const outcomes = await Promise.allSettled([1, 2, 3, 4].map(add));
+    expect(outcomes.map((outcome) => outcome.status)).toEqual(['fulfilled', 'fulfilled', 'rejected', 'fulfilled']);
+  });
+});

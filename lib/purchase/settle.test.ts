@@ -1,0 +1,111 @@
+import { newId } from '../platform/id.ts';
+import type { PaymentAnswer } from '../platform/payments.ts';
+import type { ReservationRow } from '../reservation/store.ts';
+import { decideSettlement, type Settlement } from './settle.ts';
+import { mayMove, type PurchaseState, purchaseStates } from './state.ts';
+import type { PurchaseItem } from './store.ts';
+
+const purchaseId = newId();
+const saleId = newId();
+
+const items: PurchaseItem[] = [1, 2].map(() => ({
+  purchaseId,
+  reservationId: newId(),
+  saleId,
+  units: 1,
+  priceMinor: 100,
+}));
+
+function held(change: Partial<ReservationRow> = {}): Map<string, ReservationRow> {
+  const row = (item: PurchaseItem): ReservationRow => ({
+    reservationId: item.reservationId,
+    saleId,
+    customerId: newId(),
+    ticket: 1,
+    quantity: 1,
+    atLeast: 1,
+    state: 'allocated',
+    units: 1,
+    reason: null,
+    deadlineMs: null,
+    purchaseId,
+    version: 1,
+    acceptedAtMs: 1,
+    decidedAtMs: 1,
+  });
+  const rows = items.map(row);
+  const [first, ...others] = rows;
+  return new Map([...(first ? [{ ...first, ...change }] : []), ...others].map((one) => [one.reservationId, one]));
+}
+
+const decide = (state: PurchaseState, answer: PaymentAnswer, reservations = held()) =>
+  decideSettlement({ purchaseId, state }, items, reservations, answer);
+
+const captured: PaymentAnswer = { outcome: 'captured', chargeId: 'ch_1' };
+const declined: PaymentAnswer = { outcome: 'declined', reason: 'card_declined' };
+const refunded: PaymentAnswer = { outcome: 'refunded', chargeId: 'ch_1' };
+const unknown: PaymentAnswer = { outcome: 'unknown', reason: 'the provider did not answer in time' };
+const unsent: PaymentAnswer = { outcome: 'unsent', reason: 'breaker open' };
+const absent: PaymentAnswer = { outcome: 'absent' };
+
+describe('settling', () => {
+  it('a timeout never settles anything: the purchase is unknown and keeps its units', () => {
+    expect(decide('requested', unknown)).toEqual({ kind: 'await' });
+    expect(decide('unknown', unknown)).toEqual({ kind: 'nothing' });
+    expect(decide('requested', unsent)).toEqual({ kind: 'nothing' });
+    expect(decide('unknown', absent)).toEqual({ kind: 'nothing' });
+  });
+
+  it('a capture buys what the purchase still holds', () => {
+    expect(decide('requested', captured)).toEqual({ kind: 'capture', chargeId: 'ch_1' });
+    expect(decide('unknown', captured)).toEqual({ kind: 'capture', chargeId: 'ch_1' });
+  });
+
+  it.each([
+    ['has expired', { state: 'expired' as const }],
+    ['is held by another purchase', { purchaseId: newId() }],
+    ['was let go', { purchaseId: null }],
+  ])('a capture is given back whole when one of its reservations %s', (_, change) => {
+    expect(decide('unknown', captured, held(change))).toMatchObject({ kind: 'give back', reason: 'reservation_gone' });
+  });
+
+  it('a capture is given back when a reservation no longer exists', () => {
+    expect(decide('unknown', captured, new Map())).toMatchObject({ kind: 'give back' });
+  });
+
+  it('a capture after the decline is given back, even if the reservation is still there', () => {
+    expect(decide('declined', captured)).toMatchObject({ kind: 'give back', reason: 'captured_after_decline' });
+  });
+
+  it('an answer that comes twice does nothing the second time', () => {
+    expect(decide('captured', captured)).toEqual({ kind: 'nothing' });
+    expect(decide('declined', declined)).toEqual({ kind: 'nothing' });
+    expect(decide('refunded', refunded)).toEqual({ kind: 'nothing' });
+  });
+
+  it('an old answer does not undo a newer one', () => {
+    for (const state of ['captured', 'refunding', 'refunded'] as const) {
+      expect(decide(state, declined)).toEqual({ kind: 'nothing' });
+      expect(decide(state, captured)).toEqual({ kind: 'nothing' });
+      expect(decide(state, unknown)).toEqual({ kind: 'nothing' });
+    }
+  });
+
+  it('whatever state meets whatever answer, the move is legal', () => {
+    const target: Partial<Record<Settlement['kind'], PurchaseState>> = {
+      capture: 'captured',
+      decline: 'declined',
+      'give back': 'refunding',
+      refund: 'refunded',
+      await: 'unknown',
+    };
+    for (const state of purchaseStates) {
+      for (const answer of [captured, declined, refunded, unknown, unsent, absent]) {
+        for (const reservations of [held(), new Map()]) {
+          const to = target[decide(state, answer, reservations).kind];
+          if (to) expect([state, to, mayMove(state, to)]).toEqual([state, to, true]);
+        }
+      }
+    }
+  });
+});
