@@ -9,13 +9,14 @@
  * stores millions of them.
  */
 import type { StockLevel } from '../events/catalogue.ts';
+import type { Queue } from '../platform/aws.ts';
 import type { Sql } from '../platform/db.ts';
 import { claimBucket, type SaleTag, saleTag, saleTagOf } from '../platform/id.ts';
 import { keys } from '../platform/keys.ts';
 import { log } from '../platform/log.ts';
 import { defineScript, luaSource, type RedisClient, redisBreaker } from '../platform/redis.ts';
 import { loadTerms, type MirroredTerms } from '../sale/terms.ts';
-import type { ReservationState } from './state.ts';
+import { holdingStates, type ReservationState, waitingStates } from './state.ts';
 import type { ReservationRow } from './store.ts';
 
 /** The part of a reservation that the mirror keeps. */
@@ -66,6 +67,12 @@ export function customerField(customerId: string): string {
 /** The bucket that holds a customer's claims in a sale. */
 export function claimsKey(tag: SaleTag, customerId: string): string {
   return keys.claims(tag, claimBucket(tag, customerId));
+}
+
+/** The units that a reservation counts against its customer's cap; the Lua script has the same rule. */
+export function claimOf(row: Pick<MirroredReservation, 'state' | 'units' | 'quantity'>): number {
+  if (waitingStates.includes(row.state)) return row.quantity;
+  return holdingStates.includes(row.state) ? row.units : 0;
 }
 
 /** Reads a packed value. */
@@ -137,7 +144,7 @@ export async function writeMirror(
  * the redelivery of the message, or the reconcile job.
  */
 export async function refreshMirror(
-  deps: { redis: RedisClient; db: Sql },
+  deps: RebuildDeps & { db: Sql },
   stocks: StockLevel[],
   reservations: MirroredReservation[],
 ): Promise<void> {
@@ -151,8 +158,29 @@ export async function refreshMirror(
       [],
       terms,
     );
+    await requestRebuild(deps, [...terms.keys()]);
   } catch (error) {
     log.warn('the mirror could not be written; it will be repaired', { error, sales: stocks.length });
+  }
+}
+
+/** What asking for a rebuild needs. */
+export interface RebuildDeps {
+  readonly redis: RedisClient;
+  queue(name: string): Queue;
+}
+
+/** One request for a rebuild is enough for this long, however many notice the loss. */
+const rebuildOnceInMs = 5_000;
+
+/**
+ * Redis did not know these sales: it lost more than what was just written back, so the reconcile job is called at once
+ * instead of at its next turn.
+ */
+export async function requestRebuild(deps: RebuildDeps, saleIds: string[]): Promise<void> {
+  for (const saleId of saleIds) {
+    const first = await deps.redis.set(keys.running('rebuild', saleId), '1', 'PX', rebuildOnceInMs, 'NX');
+    if (first === 'OK') await deps.queue('reconcile').send({ body: { saleId } });
   }
 }
 

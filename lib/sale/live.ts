@@ -8,7 +8,7 @@ import { saleTag } from '../platform/id.ts';
 import { keys } from '../platform/keys.ts';
 import { log } from '../platform/log.ts';
 import { type RedisClient, redisBreaker } from '../platform/redis.ts';
-import { writeMirror } from '../reservation/mirror.ts';
+import { type RebuildDeps, requestRebuild, writeMirror } from '../reservation/mirror.ts';
 import type { SaleTermsView, SaleView } from './sale.shapes.ts';
 import { mirroredTerms, readSaleRecords, saleView, termsView } from './terms.ts';
 
@@ -16,6 +16,8 @@ import { mirroredTerms, readSaleRecords, saleView, termsView } from './terms.ts'
 export const liveForMs = 200;
 /** How many sales one process remembers; the oldest go first. */
 const rememberedSales = 10_000;
+
+type LiveDeps = RebuildDeps & { readonly db: Db };
 
 interface Remembered {
   readonly readAtMs: number;
@@ -38,17 +40,13 @@ interface Live {
 const remembered = new WeakMap<RedisClient, Map<string, Remembered>>();
 
 /** A sale with its live stock, at most `liveForMs` old while the mirror is warm; undefined if there is none. */
-export async function readLiveSale(
-  deps: { redis: RedisClient; db: Db },
-  saleId: string,
-  nowMs: number,
-): Promise<SaleView | undefined> {
+export async function readLiveSale(deps: LiveDeps, saleId: string, nowMs: number): Promise<SaleView | undefined> {
   const live = await remember(deps, saleId, nowMs);
   return live && saleView(live.terms, live.stock, nowMs);
 }
 
 /** Everyone who asks while one look-up is under way, or shortly after it, shares its answer. */
-function remember(deps: { redis: RedisClient; db: Db }, saleId: string, nowMs: number): Promise<Live | undefined> {
+function remember(deps: LiveDeps, saleId: string, nowMs: number): Promise<Live | undefined> {
   const memory = remembered.get(deps.redis) ?? new Map<string, Remembered>();
   remembered.set(deps.redis, memory);
   const known = memory.get(saleId);
@@ -62,7 +60,7 @@ function remember(deps: { redis: RedisClient; db: Db }, saleId: string, nowMs: n
   return sale;
 }
 
-async function look(deps: { redis: RedisClient; db: Db }, saleId: string): Promise<Live | undefined> {
+async function look(deps: LiveDeps, saleId: string): Promise<Live | undefined> {
   const mirrored = await readMirror(deps.redis, saleId);
   if (mirrored) return mirrored;
   return primeMirror(deps, saleId);
@@ -97,11 +95,12 @@ async function readMirror(redis: RedisClient, saleId: string): Promise<Live | un
 }
 
 /** Reads a sale from MySQL and puts it into the mirror, so that the gate and the next reader find it there. */
-export async function primeMirror(deps: { redis: RedisClient; db: Db }, saleId: string): Promise<Live | undefined> {
+export async function primeMirror(deps: LiveDeps, saleId: string): Promise<Live | undefined> {
   const record = (await readSaleRecords(deps.db, [saleId])).get(saleId);
   if (!record) return undefined;
   try {
     await writeMirror(deps.redis, [record], [], new Map([[saleId, mirroredTerms(record)]]));
+    await requestRebuild(deps, [saleId]);
   } catch (error) {
     log.warn('the sale could not be mirrored', { error, saleId });
   }
