@@ -14,6 +14,7 @@ export function openRedis(url: string): RedisClient {
   const client = new Redis(url, {
     commandTimeout: redisCommandTimeoutMs,
     connectTimeout: redisConnectTimeoutMs,
+    disconnectTimeout: redisCommandTimeoutMs,
     maxRetriesPerRequest: 1,
     enableOfflineQueue: false,
     enableReadyCheck: true,
@@ -29,11 +30,15 @@ export function openRedis(url: string): RedisClient {
 export async function redisReady(client: RedisClient, limitMs = 5_000): Promise<void> {
   if (client.status === 'ready') return;
   await new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error('Redis did not become ready')), limitMs);
-    client.once('ready', () => {
+    const ready = () => {
       clearTimeout(timer);
       resolve();
-    });
+    };
+    const timer = setTimeout(() => {
+      client.off('ready', ready);
+      reject(new Error('Redis did not become ready'));
+    }, limitMs);
+    client.once('ready', ready);
   });
 }
 
