@@ -32,7 +32,7 @@ export interface Parameter {
 
 export interface Response {
   description: string;
-  headers?: Record<string, { description: string; schema: Schema }>;
+  headers?: Record<string, { $ref: string }>;
   content?: Record<string, { schema: Schema }>;
 }
 
@@ -53,8 +53,11 @@ export interface OpenApiDocument {
   info: { title: string; version: string; description: string };
   tags: { name: string }[];
   paths: Record<string, Record<string, Operation>>;
-  components: { schemas: Record<string, Schema>; securitySchemes: Record<string, unknown> };
+  components: Record<'schemas' | 'headers' | 'securitySchemes', Record<string, Schema>>;
 }
+
+/** Rises when a client that was written for the version before might not understand an answer. */
+const apiVersion = '1.0.0';
 
 /** What every refusal looks like: problem details (RFC 9457) with a code. */
 const Problem = z
@@ -83,7 +86,7 @@ export function codesOf(route: Route): Code[] {
 }
 
 /** Makes the document. `named` are the routes by the name of their function. */
-export function openApiDocument(named: Record<string, Route>, version: string): OpenApiDocument {
+export function openApiDocument(named: Record<string, Route>): OpenApiDocument {
   const schemas: Record<string, Schema> = {};
   const shape = (type: z.ZodType, io: 'input' | 'output') => toSchema(type, io, schemas);
   const problem = shape(Problem, 'output');
@@ -97,7 +100,7 @@ export function openApiDocument(named: Record<string, Route>, version: string): 
     openapi: '3.1.0',
     info: {
       title: 'Holdfast',
-      version,
+      version: apiVersion,
       description:
         'Reserve a quantity of a scarce product, and buy what was allocated when the purchase window opens. Times are ' +
         'ISO 8601, amounts are in minor units, lists are paged by cursor, and every refusal is a problem document with a code.',
@@ -106,6 +109,10 @@ export function openApiDocument(named: Record<string, Route>, version: string): 
     paths,
     components: {
       schemas: Object.fromEntries(Object.entries(schemas).sort(([one], [other]) => one.localeCompare(other))),
+      headers: {
+        CorrelationId: { description: 'Names this call in every log it leaves', schema: { type: 'string' } },
+        RetryAfter: { description: 'Seconds to wait before trying again', schema: { type: 'integer' } },
+      },
       securitySchemes: {
         accessToken: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'From POST /auth/login' },
       },
@@ -152,7 +159,8 @@ function operation(name: string, route: Route, shape: Shape, problem: Schema): O
   };
 }
 
-const correlationHeader = { description: 'Names this call in every log it leaves', schema: { type: 'string' } };
+const correlationHeader = { $ref: '#/components/headers/CorrelationId' };
+const retryHeader = { $ref: '#/components/headers/RetryAfter' };
 
 const idempotencyKey: Parameter = {
   name: 'Idempotency-Key',
@@ -188,9 +196,7 @@ function refusalsOf(route: Route, problem: Schema): Record<string, Response> {
         description: ofStatus.map((code) => `\`${code}\`: ${codes[code].title}`).join('; '),
         headers: {
           'x-correlation-id': correlationHeader,
-          ...(ofStatus.some((code) => codes[code].retry)
-            ? { 'retry-after': { description: 'Seconds to wait before trying again', schema: { type: 'string' } } }
-            : {}),
+          ...(ofStatus.some((code) => codes[code].retry) ? { 'retry-after': retryHeader } : {}),
         },
         content: {
           'application/problem+json': {

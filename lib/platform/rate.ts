@@ -8,7 +8,8 @@
 import { createHash } from 'node:crypto';
 import type { Registry } from './discovery.ts';
 import { keys } from './keys.ts';
-import { defineScript, luaSource, type RedisClient, redisBreaker } from './redis.ts';
+import { defineScript, luaSource, type RedisClient, redisBreaker, redisReady } from './redis.ts';
+import { redisCommandTimeoutMs } from './timings.ts';
 
 const takeScript = defineScript('holdfastRate', luaSource('./rate.lua', import.meta.url));
 
@@ -48,6 +49,8 @@ export async function takeTokens(redis: RedisClient, buckets: Bucket[]): Promise
     args: [rate.burst, 60_000 / rate.perMinute],
   }));
   try {
+    // The first call of a cold start comes before the connection does.
+    await redisReady(redis, redisCommandTimeoutMs);
     const waits = await redisBreaker.run(() => takeScript.runAll(redis, calls));
     const longestMs = Math.max(0, ...waits.map((wait) => (typeof wait === 'number' ? wait : 0)));
     return longestMs > 0 ? Math.ceil(longestMs / 1_000) : undefined;

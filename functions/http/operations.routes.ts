@@ -1,0 +1,90 @@
+/** The routes of operations: health, the document of this API, dead letters, a sale from the inside, reconciling. */
+import { z } from 'zod';
+import { ReconcileReport, ReconcileRequest } from '../../lib/inventory/reconcile.ts';
+import { DeadLetterQuery, DeadLetters, Health, Redrive, Redriven } from '../../lib/operations/operations.shapes.ts';
+import { SaleOverview } from '../../lib/operations/overview.ts';
+import { defineRoute } from '../../lib/platform/route.ts';
+
+const tag = 'Operations';
+
+export const getHealthRoute = defineRoute({
+  method: 'GET',
+  path: '/health',
+  summary: 'Whether each part answers; 200 as long as reservations can be accepted',
+  tag,
+  auth: 'none',
+  status: 200,
+  reply: Health,
+  refusals: ['queue_unavailable'],
+});
+
+export const getOpenapiRoute = defineRoute({
+  method: 'GET',
+  path: '/openapi.json',
+  summary: 'This API as an OpenAPI 3.1 document',
+  tag,
+  auth: 'none',
+  status: 200,
+  reply: z.looseObject({ openapi: z.string() }),
+  refusals: [],
+});
+
+export const getDocsRoute = defineRoute({
+  method: 'GET',
+  path: '/docs',
+  summary: 'This API as a page to read',
+  tag,
+  auth: 'none',
+  status: 200,
+  reply: z.string(),
+  replyType: 'text/html; charset=utf-8',
+  refusals: [],
+});
+
+export const listDeadLettersRoute = defineRoute({
+  method: 'GET',
+  path: '/ops/dead-letters',
+  summary: 'Messages that queues gave up on, and why',
+  tag,
+  auth: 'operator',
+  query: DeadLetterQuery,
+  status: 200,
+  reply: DeadLetters,
+  refusals: ['not_found'],
+});
+
+export const redriveDeadLettersRoute = defineRoute({
+  method: 'POST',
+  path: '/ops/dead-letters/redrive',
+  summary: 'Send dead letters back to their queue, named ones or all; asking twice does what asking once does',
+  tag,
+  auth: 'operator',
+  body: Redrive,
+  status: 200,
+  reply: Redriven,
+  refusals: ['not_found'],
+});
+
+export const getSaleOperationsRoute = defineRoute({
+  method: 'GET',
+  path: '/ops/sales/{saleId}',
+  summary: 'A sale from the inside: counters, queues, breakers, drift',
+  tag,
+  auth: 'operator',
+  params: z.strictObject({ saleId: z.uuid() }),
+  status: 200,
+  reply: SaleOverview,
+  refusals: ['not_found'],
+});
+
+export const reconcileNowRoute = defineRoute({
+  method: 'POST',
+  path: '/ops/reconcile',
+  summary: 'Hold MySQL, ledger, mirror and gate against each other now, and repair the mirror',
+  tag,
+  auth: 'operator',
+  body: ReconcileRequest,
+  status: 200,
+  reply: ReconcileReport,
+  refusals: ['invalid_input'],
+});

@@ -1,0 +1,33 @@
+/**
+ * Every route of the API under the name of its function, from which the OpenAPI document is made. A route that is
+ * exported as `createSaleRoute` belongs to the function `create-sale`.
+ */
+import type { Route } from '../../lib/platform/route.ts';
+import * as catalog from './catalog.routes.ts';
+import * as identity from './identity.routes.ts';
+import * as notification from './notification.routes.ts';
+import * as operations from './operations.routes.ts';
+import * as purchase from './purchase.routes.ts';
+import * as reservation from './reservation.routes.ts';
+import * as sale from './sale.routes.ts';
+
+const nouns: Record<string, Route>[] = [identity, catalog, sale, reservation, purchase, notification, operations];
+
+const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'];
+
+export const routes: Record<string, Route> = Object.fromEntries(
+  nouns.flatMap((noun) =>
+    Object.entries(noun)
+      .sort(inReadingOrder)
+      .map(([name, route]) => [functionName(name), route]),
+  ),
+);
+
+/** By address, and what reads before what writes. */
+function inReadingOrder([, one]: [string, Route], [, other]: [string, Route]): number {
+  return one.path.localeCompare(other.path) || methods.indexOf(one.method) - methods.indexOf(other.method);
+}
+
+function functionName(exported: string): string {
+  return exported.replace(/Route$/, '').replace(/[A-Z]/g, (capital) => `-${capital.toLowerCase()}`);
+}

@@ -1,0 +1,61 @@
+/**
+ * Dead letters as an operator meets them: which queue gave up on what, why, and on their way again.
+ */
+import { toIso } from '../platform/clock.ts';
+import { deadLetterQueues, listDeadLetters, queueDepth, redriveDeadLetters } from '../platform/deadletters.ts';
+import type { Deps } from '../platform/deps.ts';
+import { locate } from '../platform/discovery.ts';
+import { type Refusal, refuse } from '../platform/errors.ts';
+import type { DeadLetterQuery, DeadLetters, Redrive } from './operations.shapes.ts';
+
+/** How much of a message is shown. */
+const bodyCharacters = 1_000;
+/** How long one redrive goes on; below the function's time-out, so that it can say how far it came. */
+const redriveMs = 10_000;
+
+type OperationsDeps = Pick<Deps, 'sqs' | 'redis' | 'registry'>;
+
+/** The dead letters of one queue or of all, with their causes, and how many each queue has. */
+export async function getDeadLetters(
+  deps: OperationsDeps,
+  { queue: only, limit }: DeadLetterQuery,
+): Promise<DeadLetters | Refusal> {
+  const queues = deadLetterQueues(deps.registry);
+  if (only !== undefined && !queues.includes(only)) return noSuchQueue(queues);
+  const [counts, letters] = await Promise.all([
+    Promise.all(queues.map(async (queue) => ({ queue, deadLetters: await count(deps, queue) }))),
+    Promise.all((only === undefined ? queues : [only]).map((queue) => listDeadLetters(deps, queue, limit))),
+  ]);
+  return {
+    queues: counts,
+    items: letters.flat().map(({ sentAtMs, body, ...letter }) => ({
+      ...letter,
+      sentAt: toIso(sentAtMs),
+      body: body.slice(0, bodyCharacters),
+    })),
+  };
+}
+
+/**
+ * Sends dead letters of a queue back to it: those named, or all. Letters that are not there (any more) are passed over,
+ * so asking twice does what asking once does.
+ */
+export async function redrive(
+  deps: OperationsDeps,
+  { queue, messageIds }: Redrive,
+): Promise<{ redriven: number; remaining: number } | Refusal> {
+  const queues = deadLetterQueues(deps.registry);
+  if (!queues.includes(queue)) return noSuchQueue(queues);
+  const which = messageIds === 'all' ? messageIds : new Set(messageIds);
+  const redriven = await redriveDeadLetters(deps, queue, which, Date.now() + redriveMs);
+  return { redriven: redriven.length, remaining: await count(deps, queue) };
+}
+
+async function count({ sqs, registry }: OperationsDeps, queue: string): Promise<number> {
+  const { waiting, inFlight } = await queueDepth(sqs, locate(registry, `dead/${queue}`));
+  return waiting + inFlight;
+}
+
+function noSuchQueue(queues: string[]): Refusal {
+  return refuse('not_found', `There is no such queue. There are: ${queues.join(', ')}.`);
+}

@@ -1,0 +1,86 @@
+/**
+ * Health: asks every part at once and says what still works.
+ *
+ * Reservations are accepted as long as their queue takes them, so that queue alone decides between 200 and 503; whatever
+ * else is away makes the answer "degraded" and is named. Names and states only: no address leaves this file.
+ */
+import type { Deps } from '../platform/deps.ts';
+import { locate, locateAll } from '../platform/discovery.ts';
+import { type Refusal, refuse } from '../platform/errors.ts';
+import { allBreakers, type Probe, probeBus, probeHttp, probeMysql, probeQueue, probeRedis } from '../platform/probe.ts';
+import type { Health, Part } from './operations.shapes.ts';
+
+/** Without this queue nothing can be accepted. */
+const requiredQueue = 'reservations';
+/** Answers within this time share one round of questions, so that a crowd of checks costs the parts nothing. */
+const rememberedMs = 1_000;
+
+type HealthDeps = Pick<Deps, 'db' | 'redis' | 'sqs' | 'registry' | 'clock'>;
+
+const recent = new WeakMap<HealthDeps, { atMs: number; health: Promise<Health> }>();
+
+/** What works. Refused with `queue_unavailable`, and the same facts, when reservations cannot be accepted. */
+export async function getHealth(deps: HealthDeps): Promise<Health | Refusal> {
+  let known = recent.get(deps);
+  if (!known || deps.clock() - known.atMs >= rememberedMs) {
+    known = { atMs: deps.clock(), health: examine(deps) };
+    recent.set(deps, known);
+  }
+  const health = await known.health;
+  const missing = health.parts.filter(({ ok, required }) => required && !ok);
+  return missing.length === 0
+    ? health
+    : refuse('queue_unavailable', `Reservations cannot be accepted: ${missing.map(({ name }) => name)}.`, {
+        parts: health.parts,
+        breakers: health.breakers,
+      });
+}
+
+async function examine(deps: HealthDeps): Promise<Health> {
+  const { registry } = deps;
+  const providers = registry['provider/payments'] ? locateAll(registry, 'provider/payments') : [];
+  const queues = Object.keys(registry).filter((name) => name.startsWith('queue/'));
+  const [parts, breakers] = await Promise.all([
+    Promise.all([
+      part('mysql', probeMysql(deps.db)),
+      part('redis', probeRedis(deps.redis)),
+      ...queues.sort().map((name) => queuePart(deps, name.slice('queue/'.length))),
+      ...(registry['bus/main'] ? [part('bus', probeBus(registry['bus/main']))] : []),
+      ...providers.map((address, index) => part(`provider/${index + 1}`, probeHttp(address))),
+    ]),
+    allBreakers(
+      deps.redis,
+      providers.map((address) => `payments:${new URL(address).host}`),
+      deps.clock(),
+    ).then((states) => named(states, providers)),
+  ]);
+  return { status: parts.every(({ ok }) => ok) ? 'ok' : 'degraded', parts, breakers };
+}
+
+async function part(name: string, probe: Promise<Probe>): Promise<Part> {
+  return { name, required: false, ...(await probe) };
+}
+
+async function queuePart({ sqs, registry }: HealthDeps, queue: string): Promise<Part> {
+  const [live, dead] = await Promise.all([
+    probeQueue(sqs, locate(registry, `queue/${queue}`)),
+    registry[`dead/${queue}`] ? probeQueue(sqs, locate(registry, `dead/${queue}`)) : undefined,
+  ]);
+  return {
+    name: `queue/${queue}`,
+    required: queue === requiredQueue,
+    ...live,
+    ...(dead?.waiting === undefined ? {} : { deadLetters: dead.waiting }),
+  };
+}
+
+/** Breakers of provider instances under their number instead of their address. */
+function named(states: Health['breakers'], providers: string[]): Health['breakers'] {
+  const numbers = new Map(providers.map((address, index) => [`payments:${new URL(address).host}`, index + 1]));
+  return Object.fromEntries(
+    Object.entries(states).map(([name, state]) => {
+      const number = numbers.get(name);
+      return [number === undefined ? name : `provider/${number}`, state];
+    }),
+  );
+}

@@ -1,0 +1,112 @@
+/**
+ * A sale from the inside, for the operator who watches a launch: what is committed, what the mirror and the gate say of
+ * it, what waits in the queues, and how the breakers stand.
+ */
+import { z } from 'zod';
+import { outboxBacklog } from '../events/outbox.ts';
+import { readStock } from '../inventory/stock.ts';
+import { firstIdOf, lastIdOf } from '../inventory/store.ts';
+import { breakerStates } from '../platform/breaker.ts';
+import { queueDepth } from '../platform/deadletters.ts';
+import type { Deps } from '../platform/deps.ts';
+import { locate } from '../platform/discovery.ts';
+import { type Refusal, refuse } from '../platform/errors.ts';
+import { saleTag, toBytes } from '../platform/id.ts';
+import { keys } from '../platform/keys.ts';
+import { readLag } from '../platform/lag.ts';
+import { reservationStates } from '../reservation/state.ts';
+import { StockView } from '../sale/sale.shapes.ts';
+
+const QueueState = z.object({
+  waiting: z.number().int(),
+  inFlight: z.number().int(),
+  delayed: z.number().int(),
+  deadLetters: z.number().int(),
+  /** How old the oldest message of the latest batch was when its worker got it; null if none came in the last minute. */
+  oldestMessageMs: z.number().int().nullable(),
+});
+
+export const SaleOverview = z.object({
+  saleId: z.uuid(),
+  /** Committed in MySQL. */
+  stock: StockView,
+  /** What readers and the gate see; null if the mirror does not know the sale or cannot be reached. */
+  mirror: StockView.nullable(),
+  /** How far the mirror is from MySQL; zero at rest. Null if there is no mirror. */
+  drift: z.object({ versions: z.number().int(), available: z.number().int() }).nullable(),
+  gate: z.object({ requests: z.number().int(), pendingUnits: z.number().int(), pendingBeyondStock: z.number().int() }),
+  reservations: z.record(z.enum(reservationStates), z.number().int()),
+  queues: z.record(z.string(), QueueState),
+  outbox: z.object({ events: z.number().int(), oldestMs: z.number().int() }),
+  breakers: z.record(z.string(), z.enum(['closed', 'open', 'half-open'])),
+});
+export type SaleOverview = z.infer<typeof SaleOverview>;
+
+const watchedQueues = ['reservations', 'purchases', 'notifications', 'advance'];
+const stockFields = ['allotment', 'available', 'allocated', 'sold', 'waitlisted', 'version', 'epoch'] as const;
+
+/** Everything an operator needs to see of one sale at once. */
+export async function overviewOf(deps: Deps, saleId: string): Promise<SaleOverview | Refusal> {
+  const stock = (await readStock(deps.db, [saleId])).get(saleId);
+  if (!stock) return refuse('not_found', 'There is no such sale.');
+  const [reservations, mirrored, backlog, queues] = await Promise.all([
+    countByState(deps, saleId),
+    readMirrorOf(deps, saleId),
+    outboxBacklog(deps.db),
+    Promise.all(watchedQueues.map(async (name) => [name, await stateOfQueue(deps, name)] as const)),
+  ]);
+  const { saleId: _, ...committed } = stock;
+  return {
+    saleId,
+    stock: committed,
+    mirror: mirrored?.stock ?? null,
+    drift: mirrored && {
+      versions: committed.version - mirrored.stock.version,
+      available: mirrored.stock.available - committed.available,
+    },
+    gate: mirrored?.gate ?? { requests: 0, pendingUnits: 0, pendingBeyondStock: 0 },
+    reservations,
+    queues: Object.fromEntries(queues),
+    outbox: {
+      events: backlog.events,
+      oldestMs: backlog.oldestAtMs === null ? 0 : Math.max(0, deps.clock() - backlog.oldestAtMs),
+    },
+    breakers: breakerStates(),
+  };
+}
+
+async function countByState(deps: Deps, saleId: string): Promise<SaleOverview['reservations']> {
+  const rows = await deps.db.rows<{ state: string; count: number }>(
+    'SELECT state, COUNT(*) AS count FROM reservations WHERE id > ? AND id <= ? AND sale_id = ? GROUP BY state',
+    [toBytes(firstIdOf(saleId)), lastIdOf(saleId), toBytes(saleId)],
+  );
+  const counts = new Map(rows.map((row) => [row.state, Number(row.count)]));
+  return Object.fromEntries(
+    reservationStates.map((state) => [state, counts.get(state) ?? 0]),
+  ) as SaleOverview['reservations'];
+}
+
+async function stateOfQueue(deps: Deps, name: string): Promise<z.infer<typeof QueueState>> {
+  const [depth, dead, oldestMessageMs] = await Promise.all([
+    queueDepth(deps.sqs, locate(deps.registry, `queue/${name}`)),
+    queueDepth(deps.sqs, locate(deps.registry, `dead/${name}`)),
+    readLag(deps.redis, name),
+  ]);
+  return { ...depth, deadLetters: dead.waiting, oldestMessageMs };
+}
+
+async function readMirrorOf(deps: Deps, saleId: string) {
+  const fields = [...stockFields, 'line', 'pendingUnits', 'pendingOver'] as const;
+  const values = await deps.redis.hmget(keys.sale(saleTag(saleId)), ...fields).catch(() => undefined);
+  if (!values || values[0] === null) return null;
+  const value = (name: (typeof fields)[number]) => Number(values[fields.indexOf(name)] ?? 0);
+  const stock = Object.fromEntries(stockFields.map((name) => [name, value(name)])) as StockView;
+  return {
+    stock,
+    gate: {
+      requests: value('line'),
+      pendingUnits: value('pendingUnits'),
+      pendingBeyondStock: value('pendingOver'),
+    },
+  };
+}
