@@ -24,7 +24,7 @@ import {
 } from '../reservation/store.ts';
 import { loadTerms } from '../sale/terms.ts';
 import { readStock } from './stock.ts';
-import { firstIdOf } from './store.ts';
+import { firstIdOf, lastIdOf } from './store.ts';
 
 const repairScript = defineScript('holdfastRepair', luaSource('./repair.lua', import.meta.url));
 const recountScript = defineScript('holdfastRecount', luaSource('./recount.lua', import.meta.url));
@@ -35,27 +35,37 @@ const rowsPerPage = 2_000;
 /** A request that has been undecided for longer than all its deliveries take is not in flight any more. */
 const undecidedForMs = 600_000;
 
-export type DriftKind = 'books' | 'ledger' | 'stock' | 'reservation' | 'claim' | 'gate' | 'undecided';
+const driftKinds = ['books', 'ledger', 'stock', 'reservation', 'claim', 'gate', 'undecided'] as const;
+type DriftKind = (typeof driftKinds)[number];
 
 /** One difference. */
-export interface Drift {
-  readonly saleId: string;
-  readonly kind: DriftKind;
+export const Drift = z.object({
+  saleId: z.uuid(),
+  kind: z.enum(driftKinds),
   /** What differs: a counter, a reservation, a field. */
-  readonly what: string;
-  readonly expected: string;
-  readonly found: string;
-  readonly likelyCause: string;
-  readonly repaired: boolean;
-}
+  what: z.string(),
+  expected: z.string(),
+  found: z.string(),
+  likelyCause: z.string(),
+  repaired: z.boolean(),
+});
+export type Drift = z.infer<typeof Drift>;
 
-export interface ReconcileReport {
-  readonly sales: number;
-  readonly reservations: number;
-  readonly drifts: Drift[];
+export const ReconcileReport = z.object({
+  sales: z.number().int(),
+  reservations: z.number().int(),
+  drifts: z.array(Drift),
   /** False if time ran out before every sale was looked at. */
-  readonly complete: boolean;
-}
+  complete: z.boolean(),
+});
+export type ReconcileReport = z.infer<typeof ReconcileReport>;
+
+/** What an operator may ask: one sale or all, and whether MySQL was just restored from a backup. */
+export const ReconcileRequest = z.strictObject({
+  saleId: z.uuid().optional(),
+  restored: z.boolean().default(false),
+});
+export type ReconcileRequest = z.output<typeof ReconcileRequest>;
 
 type ReconcileDeps = Pick<Deps, 'db' | 'redis' | 'clock'>;
 
@@ -76,6 +86,16 @@ export async function reconcileOnTrigger(
   const saleIds = named.has(undefined) ? [undefined] : [...named];
   for (const saleId of saleIds) await reconcile(deps, { saleId, deadlineMs });
   return [];
+}
+
+/** How long an operator's call may take; what is left then is said in the report. */
+const callLifeMs = 10_000;
+
+/** Reconciles for an operator; after a restore it raises every epoch first. */
+export async function reconcileNow(deps: ReconcileDeps, request: ReconcileRequest): Promise<ReconcileReport> {
+  const deadlineMs = Date.now() + callLifeMs;
+  if (request.restored) await raiseEpochs(deps);
+  return reconcile(deps, { saleId: request.saleId, deadlineMs });
 }
 
 /** Reconciles one sale, or all of them. Throws if MySQL or Redis cannot be reached. */
@@ -123,7 +143,7 @@ async function checkBooks(sql: Sql, saleId: string): Promise<Drift[]> {
     `(SELECT COALESCE(${what}, 0) FROM ${table} WHERE ${where})`;
   const range = `id > ? AND id <= ? AND sale_id = ?`;
   const first = toBytes(firstIdOf(saleId));
-  const last = Buffer.concat([first.subarray(0, 6), Buffer.alloc(10, 0xff)]);
+  const last = lastIdOf(saleId);
   const subjects = 'subject_id > ? AND subject_id <= ? AND sale_id = ?';
   const [row] = await sql.rows<Record<string, string | number>>(
     `SELECT allotment, available, allocated, sold, waitlisted,
@@ -374,7 +394,7 @@ async function readBuckets(redis: RedisClient, tag: string): Promise<Buckets> {
 
 async function* pagesOf(sql: Sql, saleId: string): AsyncGenerator<ReservationRow[]> {
   let afterId = toBytes(firstIdOf(saleId));
-  const last = Buffer.concat([afterId.subarray(0, 6), Buffer.alloc(10, 0xff)]);
+  const last = lastIdOf(saleId);
   for (;;) {
     const stored = await sql.rows<StoredReservation>(
       `SELECT ${reservationColumns} FROM reservations WHERE id > ? AND id <= ? AND sale_id = ? ORDER BY id LIMIT ?`,

@@ -88,7 +88,7 @@ export function inventoryTx(tx: Tx): InventoryTx {
 }
 
 /** The highest id a reservation of this sale can have: its tag, then nothing but ones. */
-function lastIdOf(saleId: string): Buffer {
+export function lastIdOf(saleId: string): Buffer {
   return Buffer.concat([toBytes(saleId).subarray(10), Buffer.alloc(10, 0xff)]);
 }
 

@@ -64,18 +64,30 @@ export function deadLetterQueues(registry: Registry): string[] {
     .sort();
 }
 
-/** Roughly how many messages of a queue wait, and how many are being worked on. */
-export async function queueDepth(sqs: SQSClient, url: string): Promise<{ waiting: number; inFlight: number }> {
+/** How many messages a queue holds, roughly: SQS itself only estimates. */
+export interface QueueDepth {
+  waiting: number;
+  inFlight: number;
+  delayed: number;
+}
+
+/** Roughly how many messages of a queue wait, are being worked on, and are held back. */
+export async function queueDepth(sqs: SQSClient, url: string): Promise<QueueDepth> {
   const { Attributes } = await sqs.send(
     new GetQueueAttributesCommand({
       QueueUrl: url,
-      AttributeNames: ['ApproximateNumberOfMessages', 'ApproximateNumberOfMessagesNotVisible'],
+      AttributeNames: [
+        'ApproximateNumberOfMessages',
+        'ApproximateNumberOfMessagesNotVisible',
+        'ApproximateNumberOfMessagesDelayed',
+      ],
     }),
     { abortSignal: AbortSignal.timeout(awsCallTimeoutMs) },
   );
   return {
     waiting: Number(Attributes?.ApproximateNumberOfMessages ?? 0),
     inFlight: Number(Attributes?.ApproximateNumberOfMessagesNotVisible ?? 0),
+    delayed: Number(Attributes?.ApproximateNumberOfMessagesDelayed ?? 0),
   };
 }
 

@@ -26,6 +26,8 @@ export const keys = {
   pushed: (audienceId: string) => `${prefix}ws:pushed:${audienceId}`,
   /** String: an Idempotency-Key whose first request is still running. */
   running: (kind: string, id: string) => `${prefix}running:${kind}:${id}`,
+  /** String: how old the oldest message of a queue's latest batch was. */
+  lag: (queue: string) => `${prefix}lag:${queue}`,
   /** String: a breaker's shared state. */
   breaker: (name: string) => `${prefix}breaker:${name}`,
   /** String: why a message failed for the last time. */

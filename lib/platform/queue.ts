@@ -10,6 +10,8 @@ import type { Context, SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda'
 import type { z } from 'zod';
 import { type Cause, firstSentAttribute, noteCauses } from './deadletters.ts';
 import { type Deps, sharedDeps } from './deps.ts';
+import type { Registry } from './discovery.ts';
+import { noteLag } from './lag.ts';
 import { log, withCorrelation } from './log.ts';
 import { deliveriesAtMost } from './timings.ts';
 
@@ -48,7 +50,10 @@ export function queueHandler<Message>(consumer: QueueRun<Message>): QueueHandler
       if (parsed) batch.push(parsed);
       else failures.set(record.messageId, { kind: 'unreadable', detail: problem });
     }
-    const deadlineMs = Date.now() + context.getRemainingTimeInMillis() - marginMs;
+    const nowMs = Date.now();
+    const deadlineMs = nowMs + context.getRemainingTimeInMillis() - marginMs;
+    const oldestMs = batch.reduce((oldest, { sentAtMs }) => Math.min(oldest, sentAtMs), nowMs);
+    const lagNoted = noteLag(deps.redis, queueNameOf(deps.registry, event.Records), nowMs - oldestMs);
     try {
       if (batch.length > 0) {
         const repeat = await withCorrelation(context.awsRequestId, () => consumer.run(deps, batch, deadlineMs));
@@ -69,8 +74,18 @@ export function queueHandler<Message>(consumer: QueueRun<Message>): QueueHandler
         new Map(dead.map(({ messageId }) => [messageId, failures.get(messageId) ?? askedAgain])),
       );
     }
+    await lagNoted;
     return { batchItemFailures: [...failures.keys()].map((itemIdentifier) => ({ itemIdentifier })) };
   }) as unknown as QueueHandler;
+}
+
+/** The logical name of the queue that a batch came from: its ARN and its URL end alike. */
+function queueNameOf(registry: Registry, records: SQSRecord[]): string {
+  const resource = records[0]?.eventSourceARN.split(':').at(-1) ?? '';
+  const known = Object.entries(registry).find(
+    ([name, url]) => name.startsWith('queue/') && url.endsWith(`/${resource}`),
+  );
+  return known ? known[0].slice('queue/'.length) : resource;
 }
 
 const askedAgain: Cause = { kind: 'repeated', detail: 'The consumer could not do it yet, each time it tried.' };
