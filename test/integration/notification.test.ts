@@ -118,11 +118,18 @@ function stock(saleId: string, version: number, epoch = 1): StockLevel {
 }
 
 let messages = 0;
+const eventSourceARN = 'arn:aws:sqs:us-east-1:000000000000:notifications';
 
 /** Delivers messages to the function; answers the ids of those that it wants again. */
 async function deliver(...bodies: string[]): Promise<string[]> {
   const attributes = { SentTimestamp: String(Date.now()), ApproximateReceiveCount: '1' };
-  const Records = bodies.map((body) => ({ messageId: `m${++messages}`, body, attributes }));
+  const Records = bodies.map((body) => ({
+    messageId: `m${++messages}`,
+    body,
+    attributes,
+    messageAttributes: {},
+    eventSourceARN,
+  }));
   const { batchItemFailures } = await notifyHandler({ Records } as unknown as SQSEvent, context);
   return batchItemFailures.map(
     ({ itemIdentifier }) => bodies[Records.findIndex((one) => one.messageId === itemIdentifier)] ?? '',
