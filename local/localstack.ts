@@ -1,0 +1,180 @@
+/**
+ * LocalStack, for running on it instead of the embedded emulators (`--aws localstack` or HOLDFAST_AWS=localstack).
+ *
+ * The first of these that there is: a LocalStack that listens on port 4566 already, used as it is; Docker; the
+ * community edition 4.14.0 from PyPI, installed once into the local folder and run as a process (host mode) with
+ * the two services used here. That version is the last that asks for no account token; in host mode it is the
+ * package `localstack-core[runtime]` and needs Python 3.12 or 3.13. It keeps messages in memory only.
+ *
+ * Invariant: nothing is sent anywhere: no telemetry, no downloads at start, no name server. Called by `startStack`.
+ */
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { compose, dockerRuns } from './docker.ts';
+import { defaultFolder, FolderBusy, type OwnedFolder, takeFolder } from './folder.ts';
+import { freePort } from './ports.ts';
+import type { Supervisor } from './processes.ts';
+import { waitFor } from './wait.ts';
+
+const run = promisify(execFile);
+
+const USUAL_PORT = 4566;
+const READY_TIMEOUT_MS = 120_000;
+const INSTALL_TIMEOUT_MS = 600_000;
+const PACKAGE = 'localstack-core[runtime]==4.14.0';
+const CONSTRAINTS = join(import.meta.dirname, 'localstack-constraints.txt');
+/** What 4.14.0 is written for, the one it is released with first. */
+const PYTHONS = ['3.13', '3.12'];
+
+/** Starts, or finds, LocalStack; resolves with its address once SQS and EventBridge are served. */
+export async function startLocalStack(supervisor: Supervisor): Promise<string> {
+  const usual = `http://127.0.0.1:${USUAL_PORT}`;
+  if (await serves(usual).catch(() => false)) {
+    supervisor.report(`using the LocalStack that listens on port ${USUAL_PORT}`);
+    return usual;
+  }
+  if (await dockerRuns()) {
+    const project = await compose(supervisor, ['localstack']);
+    const url = `http://127.0.0.1:${await project.port('localstack', USUAL_PORT)}`;
+    await waitFor('LocalStack in Docker', () => serves(url), { timeoutMs: READY_TIMEOUT_MS });
+    return url;
+  }
+  const python = await install(supervisor);
+  return startHere(supervisor, python);
+}
+
+/** True once a LocalStack (and not something else on its port) has both services to offer. */
+async function serves(url: string): Promise<boolean> {
+  const answer = await fetch(`${url}/_localstack/health`, { signal: AbortSignal.timeout(3_000) });
+  const { services } = (await answer.json()) as { services?: Record<string, string> };
+  const offered = (name: string) => ['available', 'running'].includes(services?.[name] ?? '');
+  return answer.ok && offered('sqs') && offered('events');
+}
+
+async function startHere(supervisor: Supervisor, python: string): Promise<string> {
+  const port = await freePort();
+  const home = join(supervisor.dir, 'localstack-data');
+  const url = `http://127.0.0.1:${port}`;
+  rmSync(home, { recursive: true, force: true });
+  mkdirSync(home, { recursive: true });
+  await supervisor.start({
+    name: 'localstack',
+    command: python,
+    args: ['-m', 'localstack.runtime.main'],
+    cwd: home,
+    env: {
+      ...process.env,
+      SERVICES: 'sqs,events',
+      STRICT_SERVICE_LOADING: '1',
+      GATEWAY_LISTEN: `127.0.0.1:${port}`,
+      LOCALSTACK_HOST: `127.0.0.1:${port}`,
+      SQS_ENDPOINT_STRATEGY: 'path',
+      FILESYSTEM_ROOT: home,
+      XDG_CACHE_HOME: join(home, 'cache'),
+      DISABLE_EVENTS: '1',
+      SKIP_SSL_CERT_DOWNLOAD: '1',
+      SKIP_INFRA_DOWNLOADS: '1',
+      DNS_ADDRESS: '0',
+      LS_LOG: 'warning',
+      PYTHONUNBUFFERED: '1',
+    },
+    ready: () => serves(url),
+    readyTimeoutMs: READY_TIMEOUT_MS,
+    graceMs: 5_000,
+  });
+  return url;
+}
+
+/** The Python that has LocalStack, after installing it if need be. Runs that come together install it once. */
+async function install(supervisor: Supervisor): Promise<string> {
+  const home = join(defaultFolder(), 'localstack');
+  const python = join(home, 'venv', 'bin', 'python');
+  const stamp = join(home, 'installed');
+  const wanted = createHash('sha256').update(PACKAGE).update(readFileSync(CONSTRAINTS)).digest('hex');
+  const installed = () => existsSync(python) && existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted;
+  if (installed()) return python;
+
+  const folder = await takeWhenFree(home);
+  try {
+    if (installed()) return python;
+    const base = await findPython();
+    supervisor.report('installing LocalStack 4.14.0 from PyPI (once; about a minute)');
+    rmSync(join(home, 'venv'), { recursive: true, force: true });
+    const options = { timeout: INSTALL_TIMEOUT_MS, maxBuffer: 16 * 1024 * 1024 };
+    await run(base, ['-m', 'venv', join(home, 'venv')], options);
+    const pip = [
+      '-m',
+      'pip',
+      '--disable-pip-version-check',
+      'install',
+      '--quiet',
+      '--constraint',
+      CONSTRAINTS,
+      PACKAGE,
+    ];
+    await run(python, pip, options);
+    writeFileSync(stamp, wanted);
+    return python;
+  } catch (error) {
+    if (error instanceof NoLocalStack) throw error;
+    const told = (error as { stderr?: string }).stderr?.trim().split('\n').at(-1) ?? (error as Error).message;
+    throw new NoLocalStack(`installing it from PyPI failed (${told})`);
+  } finally {
+    folder.release();
+  }
+}
+
+class NoLocalStack extends Error {
+  override name = 'NoLocalStack';
+  constructor(reason: string) {
+    super(
+      `LocalStack cannot run here: nothing listens on port ${USUAL_PORT}, Docker is not running, and ${reason}; ` +
+        'provide one of the three, or leave out --aws localstack to use the embedded emulators.',
+    );
+  }
+}
+
+async function takeWhenFree(dir: string): Promise<OwnedFolder> {
+  const taken = await waitFor(
+    'another run to finish installing LocalStack',
+    () => {
+      try {
+        return { folder: takeFolder(dir) };
+      } catch (error) {
+        return error instanceof FolderBusy ? undefined : { error };
+      }
+    },
+    { timeoutMs: INSTALL_TIMEOUT_MS, lookAgainMs: 500 },
+  );
+  if (!taken.folder) throw taken.error;
+  return taken.folder;
+}
+
+async function findPython(): Promise<string> {
+  const candidates = [...PYTHONS.map((version) => `python${version}`), 'python3', ...pyenvPythons()];
+  const tried = `import sys, venv, ensurepip; sys.exit(0 if '%d.%d' % sys.version_info[:2] in ${JSON.stringify(PYTHONS)} else 1)`;
+  for (const candidate of candidates) {
+    try {
+      await run(candidate, ['-c', tried], { timeout: 20_000 });
+      return candidate;
+    } catch {
+      // Not there, another version, or without venv: the next one may do.
+    }
+  }
+  throw new NoLocalStack(`there is no Python ${PYTHONS.join(' or ')} with venv to install it with`);
+}
+
+/** Versions that pyenv keeps and its own command hides while another one is chosen. */
+function pyenvPythons(): string[] {
+  const versions = join(process.env.PYENV_ROOT ?? join(homedir(), '.pyenv'), 'versions');
+  if (!existsSync(versions)) return [];
+  return PYTHONS.flatMap((version) =>
+    readdirSync(versions)
+      .filter((name) => name.startsWith(`${version}.`))
+      .map((name) => join(versions, name, 'bin', 'python3')),
+  );
+}
