@@ -38,6 +38,8 @@ export interface StackOptions {
   workers?: number;
   /** Ports to prefer; another is taken when one is busy. */
   ports?: { api?: number; websocket?: number };
+  /** Further entries of the registry, such as `limit/register-address` for many customers behind one address. */
+  registry?: Registry;
   /** Further variables for the processes that run functions. */
   env?: Record<string, string>;
   /** Stop the stack and exit on SIGINT, SIGTERM, SIGHUP, and when the parent process ends. Default true. */

@@ -1,0 +1,65 @@
+/**
+ * `npm start`: the whole of Holdfast on this machine, with sample data, until Ctrl-C.
+ *
+ *   npm start                       on the embedded emulators
+ *   npm start -- --aws localstack   on LocalStack
+ *   npm start -- --workers 2        with two worker processes
+ */
+import { parseArgs } from 'node:util';
+import { takeAwsArgument } from './arguments.ts';
+import { followLogs } from './logs.ts';
+import { addSampleData } from './sample.ts';
+import { type Stack, startStack } from './stack.ts';
+
+/** What a browser or a client is pointed at; taken when free, and something else when not. */
+const USUAL_PORTS = { api: 3000, websocket: 3001 };
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+/** Shows a password-bearing address without its password, which stack.json has. */
+function withoutPassword(url: string): string {
+  return url.replace(/\/\/([^:/@]*):[^@]*@/, '//$1:…@');
+}
+
+async function start(): Promise<Stack> {
+  const { aws, rest } = takeAwsArgument(process.argv.slice(2));
+  const { values } = parseArgs({ args: rest, options: { workers: { type: 'string', default: '1' } } });
+  const workers = Number(values.workers);
+  if (!Number.isInteger(workers) || workers < 1) throw new Error('--workers takes a whole number of at least 1.');
+  say('Starting Holdfast …');
+  return startStack({ aws, workers, ports: USUAL_PORTS, report: say });
+}
+
+let stack: Stack | undefined;
+try {
+  stack = await start();
+  const { addresses, dir } = stack;
+  const { operator, customers } = await addSampleData(stack);
+  stack.publish({ operator, customers });
+  const [customer] = customers;
+  say(`
+Holdfast is up.
+
+  API          ${addresses.api}
+  API, to read ${addresses.docs}
+  WebSocket    ${addresses.websocket}
+  MySQL        ${withoutPassword(addresses.mysql)}
+  Redis        ${withoutPassword(addresses.redis)}
+  SQS          ${addresses.sqs}
+  EventBridge  ${addresses.events}
+  Payments     ${addresses.provider.join(' ')}
+
+  Operator     ${operator.email}  ${operator.password}
+  Customer     ${customer?.email}  ${customer?.password}  (and ${customers.length - 1} more)
+
+  All of this is in ${dir}/stack.json, the whole logs are in ${dir}/logs. Ctrl-C stops everything.
+`);
+  followLogs(stack.processes, say);
+} catch (error) {
+  const message = error instanceof Error ? error.message : String(error);
+  process.stderr.write(`${message}\n`);
+  await stack?.stop();
+  process.exit(1);
+}
