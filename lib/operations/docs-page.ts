@@ -60,7 +60,7 @@ function renderOperation({ path, method, operation }: Call): string {
     if (Number(status) < 300) {
       parts.push(`<h4>Answer ${status}</h4>`, renderContent(response.content ?? {}));
     } else {
-      for (const refusal of response.description.split('; ')) {
+      for (const refusal of response.description.split(/; (?=`)/)) {
         const [, code = '', meaning = ''] = /^`(\w+)`: (.*)$/.exec(refusal) ?? [];
         refusals.push(row([status, `<code>${code}</code>`, html(meaning)]));
       }

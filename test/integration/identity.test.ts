@@ -1,0 +1,230 @@
+/** Registration, sessions and their limits, on a real MySQL and Redis. */
+import { seedOperator } from '../../lib/identity/register.ts';
+import { forgetExpiredSessions, login, refresh } from '../../lib/identity/session.ts';
+import { type Deps, openDeps } from '../../lib/platform/deps.ts';
+import { isRefusal } from '../../lib/platform/errors.ts';
+import { newId } from '../../lib/platform/id.ts';
+import { takeTokens } from '../../lib/platform/rate.ts';
+import { redisReady } from '../../lib/platform/redis.ts';
+import { openTokens } from '../../lib/platform/token.ts';
+import { type Api, openApi, password } from '../support/api.ts';
+import { type TestBed, testBed } from '../support/stack.ts';
+
+let bed: TestBed;
+let api: Api;
+let deps: Deps;
+
+beforeAll(async () => {
+  bed = await testBed({ queues: false });
+  api = openApi();
+  deps = await api.deps();
+  await redisReady(deps.redis);
+});
+
+afterAll(async () => {
+  await api?.close();
+  await bed?.close();
+});
+
+const anEmail = () => `${newId()}@example.com`;
+const registration = (email: string) => ({ email, password, name: 'Ada Lovelace' });
+
+describe('registering', () => {
+  test('opens an account that can sign in and see itself', async () => {
+    const email = anEmail();
+    const { status, body } = await api.call('POST /auth/register', { json: registration(email) });
+    expect(status).toBe(201);
+    const { body: session } = await api.call('POST /auth/login', { json: { email, password } });
+    const me = await api.call('GET /me', { token: session.accessToken });
+    expect(me.body).toEqual({ customerId: body.customerId, email, name: 'Ada Lovelace', role: 'customer' });
+  });
+
+  test('keeps one account per mailbox, however it is spelled and however many try at once', async () => {
+    const email = anEmail();
+    const spellings = [email, email.toUpperCase(), email, email.toUpperCase()];
+    const answers = await Promise.all(
+      spellings.map((spelling) => api.call('POST /auth/register', { json: registration(spelling) })),
+    );
+    expect(answers.map(({ status }) => status).sort()).toEqual([201, 409, 409, 409]);
+    expect(answers.find(({ status }) => status === 409)?.body.code).toBe('email_taken');
+    const [row] = await deps.db.rows<{ n: number }>('SELECT COUNT(*) AS n FROM customers WHERE email = ?', [email]);
+    expect(row?.n).toBe(1);
+  });
+
+  test('nobody becomes an operator by asking for it', async () => {
+    const { status, body } = await api.call('POST /auth/register', {
+      json: { ...registration(anEmail()), role: 'operator' },
+    });
+    expect([status, body.code]).toEqual([400, 'invalid_input']);
+  });
+
+  test('stores an Argon2id hash with the parameters that were decided, and nothing like the password', async () => {
+    const { customerId } = await api.customer();
+    const [row] = await deps.db.rows<{ hash: string }>(
+      'SELECT password_hash AS hash FROM customers WHERE id = UNHEX(?)',
+      [customerId.replaceAll('-', '')],
+    );
+    expect(row?.hash).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
+  });
+
+  test('an operator can be seeded twice, the second time with a new password', async () => {
+    const email = anEmail();
+    const first = await seedOperator(deps.db, { email, password: 'the first password' });
+    const second = await seedOperator(deps.db, { email, password });
+    expect(second).toBe(first);
+    const { body } = await api.call('POST /auth/login', { json: { email, password } });
+    expect((await api.call('GET /me', { token: body.accessToken })).body.role).toBe('operator');
+  });
+});
+
+describe('signing in', () => {
+  test('a wrong password and an unknown address have the same answer', async () => {
+    const { email } = await api.customer();
+    const wrong = await api.call('POST /auth/login', { json: { email, password: 'not the password' } });
+    const unknown = await api.call('POST /auth/login', { json: { email: anEmail(), password: 'not the password' } });
+    expect(wrong.status).toBe(401);
+    expect(unknown.status).toBe(401);
+    expect(wrong.body).toEqual(unknown.body);
+    const own = ({ 'x-correlation-id': _id, ...headers }: Record<string, string>) => headers;
+    expect(own(wrong.headers)).toEqual(own(unknown.headers));
+  });
+
+  test('and take the same time, since both pay for one hash', async () => {
+    const { email } = await api.customer();
+    const measure = async (address: string) => {
+      const startedAt = process.hrtime.bigint();
+      await api.call('POST /auth/login', { json: { email: address, password: 'not the password' }, ip: newIp() });
+      return Number(process.hrtime.bigint() - startedAt) / 1e6;
+    };
+    const times: { known: number[]; unknown: number[] } = { known: [], unknown: [] };
+    // In turns, so that whatever else this machine does falls on both alike; within the account's own limit.
+    for (let round = 0; round < 9; round++) {
+      times.known.push(await measure(email));
+      times.unknown.push(await measure(anEmail()));
+    }
+    const median = (values: number[]) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+    const ratio = median(times.known) / median(times.unknown);
+    expect(ratio).toBeGreaterThan(0.6);
+    expect(ratio).toBeLessThan(1.7);
+  });
+});
+
+describe('refreshing', () => {
+  test('hands out a new session, time after time', async () => {
+    let { refreshToken } = await api.customer();
+    const seen = new Set([refreshToken]);
+    for (let n = 0; n < 3; n++) {
+      const { status, body } = await api.call('POST /auth/refresh', { json: { refreshToken } });
+      expect(status).toBe(200);
+      expect((await api.call('GET /me', { token: body.accessToken })).status).toBe(200);
+      refreshToken = body.refreshToken;
+      expect(seen.has(refreshToken)).toBe(false);
+      seen.add(refreshToken);
+    }
+  });
+
+  test('a token that comes twice ends its whole family, and only that (RFC 9700)', async () => {
+    const { email, refreshToken: stolen } = await api.customer();
+    const other = (await api.call('POST /auth/login', { json: { email, password } })).body.refreshToken;
+    const { body: next } = await api.call('POST /auth/refresh', { json: { refreshToken: stolen } });
+    expect((await api.call('POST /auth/refresh', { json: { refreshToken: stolen } })).status).toBe(401);
+    const successor = await api.call('POST /auth/refresh', { json: { refreshToken: next.refreshToken } });
+    expect([successor.status, successor.body.code]).toEqual([401, 'unauthenticated']);
+    expect((await api.call('POST /auth/refresh', { json: { refreshToken: other } })).status).toBe(200);
+  });
+
+  test('of many refreshes at once exactly one succeeds, and no token of the family works afterwards', async () => {
+    for (let round = 0; round < 5; round++) {
+      const { refreshToken } = await api.customer();
+      const answers = await Promise.all(
+        Array.from({ length: 4 }, () => api.call('POST /auth/refresh', { json: { refreshToken } })),
+      );
+      expect(answers.map(({ status }) => status).sort()).toEqual([200, 401, 401, 401]);
+      const winner = answers.find(({ status }) => status === 200)?.body.refreshToken;
+      expect((await api.call('POST /auth/refresh', { json: { refreshToken: winner } })).status).toBe(401);
+    }
+  });
+
+  test('signing out ends the session, as often as one likes', async () => {
+    const { refreshToken } = await api.customer();
+    const { body: next } = await api.call('POST /auth/refresh', { json: { refreshToken } });
+    for (const token of [next.refreshToken, next.refreshToken, 'unheard of']) {
+      expect((await api.call('POST /auth/logout', { json: { refreshToken: token } })).status).toBe(204);
+    }
+    expect((await api.call('POST /auth/refresh', { json: { refreshToken: next.refreshToken } })).status).toBe(401);
+  });
+
+  test('ends thirty days after signing in, however often it was refreshed, and leaves no rows', async () => {
+    const { email } = await api.customer();
+    let nowMs = Date.now();
+    const later = openDeps(bed.registry, { clock: () => nowMs, db: deps.db, redis: deps.redis });
+    const tokens = await openTokens(bed.registry['secret/token-signing-key'] ?? '', later.clock);
+    const first = await login(later, tokens, { email, password }, newIp());
+    if (isRefusal(first)) throw new Error(first.detail);
+    nowMs += 29 * 86_400_000;
+    const second = await refresh(later, tokens, first.refreshToken);
+    if (isRefusal(second)) throw new Error(second.detail);
+    nowMs += 2 * 86_400_000;
+    expect(await refresh(later, tokens, second.refreshToken)).toMatchObject({ refused: 'unauthenticated' });
+    expect(await forgetExpiredSessions(deps.db, nowMs)).toBeGreaterThanOrEqual(2);
+    expect(await refresh(later, tokens, second.refreshToken)).toMatchObject({ refused: 'unauthenticated' });
+  });
+
+  test('a token in the table cannot be used: only its hash is there', async () => {
+    const { refreshToken } = await api.customer();
+    const rows = await deps.db.rows<{ hash: Buffer }>('SELECT token_hash AS hash FROM refresh_tokens');
+    for (const form of ['hex', 'base64url', 'latin1'] as const) {
+      expect(rows.some(({ hash }) => hash.toString(form) === refreshToken)).toBe(false);
+    }
+  });
+});
+
+describe('limits', () => {
+  test('an account that is guessed at from many addresses is slowed down, and says for how long', async () => {
+    const { email } = await api.customer();
+    const guess = () => api.call('POST /auth/login', { json: { email, password: 'not the password' }, ip: newIp() });
+    const answers = [];
+    for (let n = 0; n < 12; n++) answers.push(await guess());
+    const refused = answers.filter(({ status }) => status === 429);
+    expect(refused.length).toBeGreaterThanOrEqual(1);
+    expect(refused[0]?.body.code).toBe('too_many_requests');
+    expect(Number(refused[0]?.headers['retry-after'])).toBeGreaterThan(0);
+    // An address that has no account is slowed down alike.
+    const unknown = anEmail();
+    const others = [];
+    for (let n = 0; n < 12; n++) {
+      others.push(await api.call('POST /auth/login', { json: { email: unknown, password: 'x' }, ip: newIp() }));
+    }
+    expect(others.filter(({ status }) => status === 429).length).toBeGreaterThanOrEqual(1);
+  });
+
+  test('a bucket holds its burst, refuses without taking, and refills at its rate', async () => {
+    const rate = { burst: 3, perMinute: 600 };
+    const take = (who: string) => takeTokens(deps.redis, [{ what: 'test', who, rate }]);
+    expect(await Promise.all(Array.from({ length: 3 }, () => take('a')))).toEqual([undefined, undefined, undefined]);
+    expect(await take('a')).toBe(1);
+    expect(await take('b')).toBeUndefined();
+    let taken: number | undefined = 1;
+    const startedAt = Date.now();
+    while (taken !== undefined && Date.now() - startedAt < 5_000) taken = await take('a');
+    expect(taken).toBeUndefined();
+    expect(Date.now() - startedAt).toBeLessThan(1_000);
+  });
+
+  test('without Redis there is no limit, and little delay', async () => {
+    const away = openDeps({ ...bed.registry, 'redis/main': 'redis://127.0.0.1:1' });
+    const startedAt = Date.now();
+    const rate = { burst: 1, perMinute: 1 };
+    for (let n = 0; n < 3; n++) {
+      expect(await takeTokens(away.redis, [{ what: 'test', who: 'c', rate }])).toBeUndefined();
+    }
+    expect(Date.now() - startedAt).toBeLessThan(3_000);
+    await away.close();
+  });
+});
+
+let lastIp = 0;
+function newIp(): string {
+  lastIp++;
+  return `198.51.${lastIp >> 8}.${lastIp & 255}`;
+}

@@ -1,0 +1,198 @@
+/**
+ * The API inside the test's own process: finds the function of a call in `serverless.yml` as API Gateway does, hands it
+ * the event API Gateway would, and holds every answer against the OpenAPI document.
+ *
+ * Invariant: an answer that the document does not describe (a status, a code, a field too many or too few) fails the
+ * test that got it, whatever the test itself looks at.
+ */
+
+import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
+import type { APIGatewayProxyEventV2, Context } from 'aws-lambda';
+import { routes } from '../../functions/http/routes.ts';
+import { seedOperator } from '../../lib/identity/register.ts';
+import { type Deps, sharedDeps } from '../../lib/platform/deps.ts';
+import type { HttpHandler } from '../../lib/platform/http.ts';
+import { newId } from '../../lib/platform/id.ts';
+import { type OpenApiDocument, openApiDocument } from '../../lib/platform/openapi.ts';
+import { readDeclared } from '../../local/declared.ts';
+import { handlerOf } from '../../local/functions.ts';
+
+export interface Sent {
+  token?: string;
+  /** The Idempotency-Key. */
+  key?: string;
+  headers?: Record<string, string>;
+  /** Sent as JSON. */
+  json?: unknown;
+  /** Sent as it is, as JSON unless the headers say otherwise. */
+  text?: string;
+  /** Sent in base64, as API Gateway does with what is not text. */
+  bytes?: Uint8Array;
+  ip?: string;
+}
+
+export interface Answer {
+  status: number;
+  headers: Record<string, string>;
+  // What an answer holds is what the tests are about; the document checks its shape.
+  // biome-ignore lint/suspicious/noExplicitAny: see above
+  body: any;
+  text: string;
+}
+
+export interface Api {
+  readonly document: OpenApiDocument;
+  /** The dependencies that the functions of this process use. */
+  deps(): Promise<Deps>;
+  /** Calls `GET /sales?limit=5` and the like. An address of no function answers 404 as the gateway would. */
+  call(call: string, sent?: Sent): Promise<Answer>;
+  /** Signs a new customer up and in. */
+  customer(): Promise<{ customerId: string; email: string; token: string; refreshToken: string }>;
+  /** Signs an operator in. */
+  operator(): Promise<string>;
+  close(): Promise<void>;
+}
+
+export const password = 'correct horse battery';
+
+interface Served {
+  method: string;
+  path: string;
+  pattern: RegExp;
+  load(): Promise<HttpHandler>;
+}
+
+/** Opens the API on the bed that this process works on. */
+export function openApi(): Api {
+  const document = openApiDocument(routes);
+  const served = readServed();
+  const conforms = contract(document);
+
+  async function call(line: string, sent: Sent = {}): Promise<Answer> {
+    const [method = '', address = ''] = line.split(' ', 2);
+    const [path = '', query = ''] = address.split('?', 2);
+    for (const one of served) {
+      const found = one.method === method ? one.pattern.exec(path) : null;
+      if (!found) continue;
+      const handler = await one.load();
+      const result = await handler(toEvent(method, path, query, found.groups, sent), context());
+      const text = result.body ?? '';
+      const headers = (result.headers ?? {}) as Record<string, string>;
+      const isJson = /[/+]json/.test(headers['content-type'] ?? '');
+      const answer: Answer = { status: result.statusCode ?? 0, headers, text, body: isJson ? JSON.parse(text) : text };
+      conforms(one, answer);
+      return answer;
+    }
+    return { status: 404, headers: {}, body: { message: 'Not Found' }, text: '' };
+  }
+
+  async function signIn(email: string): Promise<Answer> {
+    return call('POST /auth/login', { json: { email, password } });
+  }
+
+  return {
+    document,
+    deps: sharedDeps,
+    call,
+    async customer() {
+      const email = `${newId()}@example.com`;
+      const { body } = await call('POST /auth/register', { json: { email, password, name: 'Ada' } });
+      const session = (await signIn(email)).body;
+      return { customerId: body.customerId, email, token: session.accessToken, refreshToken: session.refreshToken };
+    },
+    async operator() {
+      const email = `${newId()}@example.com`;
+      await seedOperator((await sharedDeps()).db, { email, password });
+      return (await signIn(email)).body.accessToken;
+    },
+    async close() {
+      await (await sharedDeps()).close();
+    },
+  };
+}
+
+/** The functions with their addresses; literal segments before parameters, as the gateway prefers them. */
+function readServed(): Served[] {
+  return readDeclared()
+    .functions.flatMap((declared) =>
+      declared.routes.map(({ method, path }) => {
+        const { url, name } = handlerOf(declared);
+        return {
+          method,
+          path,
+          pattern: new RegExp(`^${path.replaceAll('.', '\\.').replace(/\{(\w+)\}/g, '(?<$1>[^/]+)')}$`),
+          load: async () => (await import(url))[name] as HttpHandler,
+        };
+      }),
+    )
+    .sort((one, other) => Number(one.path.includes('{')) - Number(other.path.includes('{')));
+}
+
+function toEvent(
+  method: string,
+  path: string,
+  query: string,
+  groups: Record<string, string> | undefined,
+  { token, key, headers, json, text, bytes, ip }: Sent,
+): APIGatewayProxyEventV2 {
+  const body = bytes ? Buffer.from(bytes).toString('base64') : json === undefined ? text : JSON.stringify(json);
+  const params = Object.fromEntries(Object.entries(groups ?? {}).map(([name, value]) => [name, decode(value)]));
+  const search: Record<string, string> = {};
+  // The gateway joins what is given twice with a comma.
+  for (const [name, value] of new URLSearchParams(query)) {
+    search[name] = search[name] === undefined ? value : `${search[name]},${value}`;
+  }
+  return {
+    version: '2.0',
+    routeKey: `${method} ${path}`,
+    rawPath: path,
+    rawQueryString: query,
+    headers: {
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      ...(key === undefined ? {} : { 'idempotency-key': key }),
+      ...headers,
+    },
+    ...(groups ? { pathParameters: params } : {}),
+    ...(query ? { queryStringParameters: search } : {}),
+    ...(body === undefined ? {} : { body }),
+    isBase64Encoded: bytes !== undefined,
+    requestContext: { http: { method, path, sourceIp: ip ?? '127.0.0.1' } },
+  } as unknown as APIGatewayProxyEventV2;
+}
+
+function decode(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return segment;
+  }
+}
+
+function context(): Context {
+  return { awsRequestId: newId(), getRemainingTimeInMillis: () => 15_000 } as unknown as Context;
+}
+
+/** Checks answers against the document; throws for one that it does not describe. */
+function contract(document: OpenApiDocument): (route: { method: string; path: string }, answer: Answer) => void {
+  const ajv = new Ajv2020({ strict: false, validateFormats: false, allErrors: true });
+  ajv.addSchema(document, 'api');
+  const compiled = new Map<string, ValidateFunction>();
+  return ({ method, path }, { status, headers, body, text }) => {
+    const described = document.paths[path]?.[method.toLowerCase()]?.responses[status];
+    const what = `${method} ${path} → ${status}`;
+    if (!described) throw new Error(`${what} is not in the document: ${text}`);
+    const type = headers['content-type'];
+    if (!described.content) {
+      if (text !== '') throw new Error(`${what} should have no body: ${text}`);
+      return;
+    }
+    if (type === undefined || !described.content[type]) throw new Error(`${what} should not be of type ${type}`);
+    const pointer = ['paths', path, method.toLowerCase(), 'responses', String(status), 'content', type, 'schema'];
+    const ref = `api#/${pointer.map((part) => encodeURIComponent(part.replace(/~/g, '~0').replace(/\//g, '~1'))).join('/')}`;
+    const validate = compiled.get(ref) ?? ajv.compile({ $ref: ref });
+    compiled.set(ref, validate);
+    if (!validate(body))
+      throw new Error(`${what} is not as the document says: ${ajv.errorsText(validate.errors)}: ${text}`);
+  };
+}
