@@ -50,8 +50,8 @@ export interface Databases {
 
 /** Starts, or finds, both databases, and waits until they answer. */
 export async function startDatabases(supervisor: Supervisor): Promise<Databases> {
-  const givenMysql = process.env.MYSQL_URL;
-  const givenRedis = process.env.REDIS_URL;
+  const givenMysql = process.env.MYSQL_URL || undefined;
+  const givenRedis = process.env.REDIS_URL || undefined;
   const missing = [givenMysql ? undefined : 'mysql', givenRedis ? undefined : 'redis'].filter(
     (name) => name !== undefined,
   );

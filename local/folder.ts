@@ -10,7 +10,7 @@ import { join, resolve } from 'node:path';
 
 /** The folder used when none is asked for: `HOLDFAST_LOCAL`, or `.local` beside package.json. */
 export function defaultFolder(): string {
-  return resolve(process.env.HOLDFAST_LOCAL ?? join(projectRoot, '.local'));
+  return resolve(process.env.HOLDFAST_LOCAL || join(projectRoot, '.local'));
 }
 
 /** The root of the clone this file belongs to. */

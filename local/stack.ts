@@ -368,7 +368,7 @@ class Starting {
 
 /** What `HOLDFAST_AWS` asks for. */
 export function awsFromEnvironment(): Aws {
-  const asked = process.env.HOLDFAST_AWS ?? 'embedded';
+  const asked = process.env.HOLDFAST_AWS || 'embedded';
   if (asked === 'embedded' || asked === 'localstack') return asked;
   throw new Error(`HOLDFAST_AWS is "${asked}"; it can be embedded or localstack.`);
 }

@@ -33,6 +33,8 @@ async function start(): Promise<Stack> {
 }
 
 let stack: Stack | undefined;
+// Whoever read this output has gone (`npm start | head`), and with them the reason to run.
+process.stdout.on('error', () => void stack?.stop().finally(() => process.exit(0)));
 try {
   stack = await start();
   const { addresses, dir } = stack;
