@@ -1,0 +1,556 @@
+/**
+ * The operator console: sales with live counters, products, health, dead letters, refunds.
+ *
+ * Counters come live over the WebSocket; what lies behind them (queues, breakers, drift) is asked for while somebody
+ * looks at it. Every change an operator makes is one call of the public API.
+ */
+import { loadConfig, openApi } from './api.js';
+import { openLive } from './live.js';
+import { setUpSigning } from './sign.js';
+import {
+  act,
+  byId,
+  clock,
+  confirmed,
+  h,
+  money,
+  number,
+  phaseOf,
+  phaseText,
+  setText,
+  showProblem,
+  stockBar,
+  toast,
+  until,
+} from './ui.js';
+
+/** How often what is not pushed is asked for, while it is looked at. */
+const lookMs = 2_000;
+
+const config = await loadConfig();
+const api = openApi(config.api, signedIn);
+const signing = setUpSigning(api, { mayRegister: false });
+
+const sales = new Map();
+const picks = new Map();
+let products = [];
+let operator;
+let selected;
+let area = 'sales';
+
+const live = openLive({
+  url: config.websocket,
+  token: () => api.token(),
+  onMessage: hear,
+  onState: (state) => {
+    setText(byId('link'), { live: 'Live', away: 'Reconnecting', off: 'Not connected' }[state]);
+    byId('link').className = `badge ${state}`;
+  },
+  onBack: () => readSales().catch(showProblem),
+});
+
+/* Areas */
+
+const areas = ['sales', 'products', 'health', 'dead', 'refunds'];
+const look = { sales: lookAtSale, health: readHealth, dead: readDeadLetters };
+
+function show(name) {
+  area = name;
+  for (const one of areas) {
+    byId(one).hidden = one !== name;
+    byId(`tab-${one}`).setAttribute('aria-selected', String(one === name));
+    byId(`tab-${one}`).tabIndex = one === name ? 0 : -1;
+  }
+  look[name]?.().catch(showProblem);
+}
+
+for (const name of areas) {
+  byId(`tab-${name}`).addEventListener('click', () => show(name));
+  byId(`tab-${name}`).addEventListener('keydown', ({ key }) => {
+    const by = { ArrowRight: 1, ArrowLeft: -1 }[key];
+    if (!by) return;
+    const next = areas[(areas.indexOf(name) + by + areas.length) % areas.length];
+    show(next);
+    byId(`tab-${next}`).focus();
+  });
+}
+
+/* Sales */
+
+async function readSales() {
+  for (const sale of await api.all('/sales')) take(sale);
+  drawSales();
+}
+
+function take(sale) {
+  const known = sales.get(sale.saleId);
+  sales.set(sale.saleId, { ...sale, stock: known ? newer(known.stock, sale.stock) : sale.stock });
+  live.note(`stock:${sale.saleId}`, sale.stock.version, sale.stock.epoch);
+  live.watch(sale.saleId);
+}
+
+const newer = (one, other) =>
+  one.epoch > other.epoch || (one.epoch === other.epoch && one.version > other.version) ? one : other;
+
+function drawSales() {
+  const order = [...sales.values()].sort((a, b) => b.reserveOpensAt.localeCompare(a.reserveOpensAt));
+  for (const sale of order) {
+    if (!picks.has(sale.saleId)) picks.set(sale.saleId, pickOf(sale.saleId));
+    picks.get(sale.saleId).update();
+  }
+  const wanted = order.map(({ saleId }) => picks.get(saleId).element);
+  const box = byId('sale-list');
+  if (wanted.length === 0) box.replaceChildren(h('p', { class: 'empty' }, 'No sales yet. Create one above.'));
+  else if (box.children.length !== wanted.length || wanted.some((one, index) => box.children[index] !== one)) {
+    box.replaceChildren(...wanted);
+  }
+}
+
+function pickOf(saleId) {
+  const badge = h('span', { class: 'badge' });
+  const name = h('strong');
+  const left = h('span', { class: 'soft small number' });
+  const bar = h(
+    'div',
+    { class: 'bar' },
+    ...['sold', 'allocated', 'available'].map((part) => h('span', { class: `part ${part}` })),
+  );
+  const element = h(
+    'button',
+    { class: 'pick', type: 'button', onclick: () => select(saleId) },
+    h('div', { class: 'row apart' }, name, badge),
+    bar,
+    left,
+  );
+  function update() {
+    const sale = sales.get(saleId);
+    setText(name, sale.name);
+    setText(badge, phaseText(sale).label);
+    badge.className = `badge ${sale.status === 'active' ? phaseOf(sale).replace('closed', 'closed-phase') : sale.status}`;
+    for (const part of bar.children) {
+      part.style.width = `${(100 * sale.stock[part.classList[1]]) / Math.max(1, sale.stock.allotment)}%`;
+    }
+    setText(left, `${number(sale.stock.available)} of ${number(sale.stock.allotment)} available`);
+    element.setAttribute('aria-current', String(saleId === selected?.saleId));
+  }
+  return { element, update };
+}
+
+function select(saleId) {
+  selected = detailOf(saleId);
+  byId('sale-detail').replaceChildren(selected.element);
+  drawSales();
+  lookAtSale().catch(showProblem);
+}
+
+async function lookAtSale() {
+  if (selected) selected.inside(await api.get(`/ops/sales/${selected.saleId}`));
+}
+
+/** A sale in full: its stock, what can be done with it, and what goes on inside. */
+function detailOf(saleId) {
+  const bar = stockBar();
+  const times = h('dl', { class: 'facts' });
+  const inside = h('div', { class: 'list' });
+  const next = h('p', { class: 'note number' });
+  const units = h('input', { type: 'number', value: 10, 'aria-label': 'Units to add, or with a minus to take back' });
+
+  const command = (verb, label, question, kind = 'quiet') =>
+    h(
+      'button',
+      {
+        class: kind,
+        type: 'button',
+        onclick: async (event) => {
+          const button = event.currentTarget;
+          if (question && !(await confirmed(question, label))) return;
+          await act(button, async () => {
+            take(await api.post(`/sales/${saleId}/${verb}`));
+            toast(`${sales.get(saleId).name}: ${verb} done.`, 'good');
+            update();
+          });
+        },
+      },
+      label,
+    );
+  const pause = command('pause', 'Pause');
+  const resume = command('resume', 'Resume');
+  const cancel = command(
+    'cancel',
+    'Cancel sale',
+    'Cancel this sale for good? Everything reserved is released, and nothing can be reserved or bought any more.',
+    'danger',
+  );
+  const stock = h(
+    'form',
+    {
+      class: 'row',
+      onsubmit: (event) => {
+        event.preventDefault();
+        act(event.submitter, async () => {
+          take(await api.post(`/sales/${saleId}/stock`, { units: Number(units.value) }));
+          toast('Stock changed.', 'good');
+          update();
+        });
+      },
+    },
+    h('div', { class: 'short' }, units),
+    h('button', { class: 'quiet', type: 'submit' }, 'Add or take back units'),
+  );
+  const title = h('h2');
+  const element = h(
+    'div',
+    { class: 'card' },
+    h('div', { class: 'row apart' }, title, h('span', { class: 'mono soft' }, saleId)),
+    next,
+    bar.element,
+    times,
+    h('div', { class: 'row' }, pause, resume, cancel, h('span', { class: 'grow' }), stock),
+    inside,
+  );
+
+  function update() {
+    const sale = sales.get(saleId);
+    const { label, next: coming } = phaseText(sale);
+    setText(title, sale.name);
+    setText(next, coming ? `${label}. ${coming[0]} ${until(coming[1])}.` : `${label}.`);
+    bar.update(sale.stock);
+    pause.hidden = sale.status !== 'active';
+    resume.hidden = sale.status !== 'paused';
+    cancel.hidden = sale.status === 'cancelled';
+    stock.hidden = sale.status === 'cancelled';
+    const facts = [
+      ['Price', money(sale.price)],
+      ['Cap per customer', number(sale.capPerCustomer)],
+      ['Waitlist', `${number(sale.stock.waitlisted)} of ${number(sale.waitlistSize)}`],
+      ['Reservations', `${clock(sale.reserveOpensAt)} to ${clock(sale.reserveClosesAt)}`],
+      ['Purchase', `${clock(sale.purchaseOpensAt)} to ${clock(sale.purchaseClosesAt)}`],
+      ['Stock version', `${sale.stock.epoch}.${sale.stock.version}`],
+    ];
+    times.replaceChildren(...facts.map(([name, value]) => fact(name, value)));
+  }
+
+  update();
+  return {
+    saleId,
+    element,
+    update,
+    inside(overview) {
+      inside.replaceChildren(...insideOf(overview));
+    },
+  };
+}
+
+function insideOf({ reservations, queues, breakers, drift, gate, outbox, mirror }) {
+  const seconds = (ms) => (ms === null ? '–' : `${(ms / 1000).toFixed(1)} s`);
+  return [
+    h('h3', {}, 'Reservations'),
+    h('dl', { class: 'facts' }, ...Object.entries(reservations).map(([state, count]) => fact(state, number(count)))),
+    h('h3', {}, 'Mirror and gate'),
+    h(
+      'dl',
+      { class: 'facts' },
+      fact('Mirror', mirror ? `${mirror.epoch}.${mirror.version}` : 'absent', !mirror),
+      fact('Drift, versions', drift ? number(drift.versions) : '–', drift?.versions > 0),
+      fact('Drift, units', drift ? number(drift.available) : '–', drift?.available !== 0 && drift !== null),
+      fact('Requests at the gate', number(gate.requests)),
+      fact('Units being decided', number(gate.pendingUnits)),
+      fact('Outbox', outbox.events === 0 ? 'empty' : `${number(outbox.events)}, ${seconds(outbox.oldestMs)}`),
+    ),
+    h('h3', {}, 'Queues'),
+    table(
+      ['Queue', 'Waiting', 'In flight', 'Delayed', 'Oldest', 'Dead letters'],
+      Object.entries(queues).map(([name, queue]) => [
+        name,
+        number(queue.waiting),
+        number(queue.inFlight),
+        number(queue.delayed),
+        seconds(queue.oldestMessageMs),
+        number(queue.deadLetters),
+      ]),
+    ),
+    h('h3', {}, 'Breakers'),
+    h('dl', { class: 'facts' }, ...breakerFacts(breakers)),
+  ];
+}
+
+const breakerFacts = (breakers) =>
+  Object.entries(breakers).map(([name, state]) => fact(name, state, state !== 'closed'));
+
+function fact(name, value, warn = false) {
+  return h('div', { class: warn ? 'fact warn' : 'fact' }, h('dt', {}, name), h('dd', {}, value));
+}
+
+function table(heads, lines) {
+  const cell = (tag, index, ...content) =>
+    h(tag, { class: index > 0 && 'number', scope: tag === 'th' && 'col' }, ...content);
+  return h(
+    'div',
+    { class: 'table' },
+    h(
+      'table',
+      {},
+      h('thead', {}, h('tr', {}, ...heads.map((head, index) => cell('th', index, head)))),
+      h('tbody', {}, ...lines.map((line) => h('tr', {}, ...line.map((value, index) => cell('td', index, value))))),
+    ),
+  );
+}
+
+/** The value of a datetime-local field for a moment, in this machine's time zone. */
+function localTime(ms) {
+  const date = new Date(ms - new Date(ms).getTimezoneOffset() * 60_000);
+  return date.toISOString().slice(0, 19);
+}
+
+const timeFields = ['reserveOpensAt', 'reserveClosesAt', 'purchaseOpensAt', 'purchaseClosesAt'];
+
+for (const button of document.querySelectorAll('[data-minutes]')) {
+  button.addEventListener('click', () => {
+    const minutes = button.dataset.minutes.split(',').map(Number);
+    timeFields.forEach((name, index) => {
+      byId('sale-form').elements[name].value = localTime(Date.now() + minutes[index] * 60_000);
+    });
+  });
+}
+document.querySelector('[data-minutes]').click();
+
+byId('sale-form').addEventListener('submit', (event) => {
+  event.preventDefault();
+  const given = Object.fromEntries(new FormData(event.currentTarget));
+  const numbers = ['allotment', 'capPerCustomer', 'waitlistSize', 'offerLifeSeconds'];
+  const body = {
+    productId: given.productId,
+    name: given.name,
+    ...Object.fromEntries(numbers.map((name) => [name, Number(given[name])])),
+    ...Object.fromEntries(timeFields.map((name) => [name, new Date(given[name]).toISOString()])),
+  };
+  act(byId('sale-create'), async () => {
+    const sale = await api.post('/sales', body);
+    take(sale);
+    byId('new-sale').open = false;
+    toast(`${sale.name} was created.`, 'good');
+    select(sale.saleId);
+  });
+});
+
+/* Products */
+
+async function readProducts() {
+  products = await api.all('/products', 1_000);
+  byId('product-rows').replaceChildren(
+    ...products.map(({ sku, name, description, price }) =>
+      h(
+        'tr',
+        {},
+        h('td', { class: 'mono' }, sku),
+        h('td', {}, name),
+        h('td', { class: 'soft' }, description),
+        h('td', { class: 'number' }, money(price)),
+      ),
+    ),
+  );
+  byId('sale-form').elements.productId.replaceChildren(
+    ...products.map(({ productId, sku, name }) => h('option', { value: productId }, `${name} (${sku})`)),
+  );
+}
+
+byId('product-form').addEventListener('submit', (event) => {
+  event.preventDefault();
+  const form = event.currentTarget;
+  const { sku, name, description, amountMinor, currency } = Object.fromEntries(new FormData(form));
+  act(byId('product-create'), async () => {
+    await api.post('/products', { sku, name, description, price: { amountMinor: Number(amountMinor), currency } });
+    form.reset();
+    toast(`${name} was created.`, 'good');
+    await readProducts();
+  });
+});
+
+byId('import-form').addEventListener('submit', (event) => {
+  event.preventDefault();
+  const [file] = event.currentTarget.elements.file.files;
+  const result = byId('import-result');
+  act(byId('import-go'), async () => {
+    try {
+      const { created, updated } = await api.post('/products/import', await file.text(), { type: 'text/csv' });
+      result.replaceChildren(`${number(created)} created, ${number(updated)} updated.`);
+      await readProducts();
+    } catch (problem) {
+      const rows = problem.body?.rows;
+      if (!Array.isArray(rows)) throw problem;
+      const lines = rows.map(({ row, field, message }) => [`Row ${row}`, field, message]);
+      result.replaceChildren(
+        h('p', { class: 'badge bad' }, problem.message),
+        table(['Row', 'Field', 'Problem'], lines),
+      );
+    }
+  });
+});
+
+/* Health */
+
+async function readHealth() {
+  const health = await api.get('/health').catch((problem) => problem.body);
+  setText(byId('health-status'), health.status ?? 'down');
+  byId('health-status').className =
+    `badge ${health.status === 'ok' ? 'ok' : health.status === 'degraded' ? 'degraded' : 'bad'}`;
+  byId('breakers').replaceChildren(...breakerFacts(health.breakers ?? {}));
+  byId('parts').replaceChildren(
+    ...(health.parts ?? []).map(({ name, ok, latencyMs, problem, waiting, deadLetters }) =>
+      h(
+        'tr',
+        {},
+        h('td', {}, name),
+        h(
+          'td',
+          {},
+          h('span', { class: `badge ${ok ? 'ok' : 'bad'}` }, ok ? 'answers' : (problem ?? 'does not answer')),
+        ),
+        h('td', { class: 'number' }, `${number(latencyMs)} ms`),
+        h('td', { class: 'number' }, waiting === undefined ? '' : number(waiting)),
+        h('td', { class: 'number' }, deadLetters === undefined ? '' : number(deadLetters)),
+      ),
+    ),
+  );
+}
+
+byId('reconcile').addEventListener('click', (event) =>
+  act(event.currentTarget, async () => {
+    const report = await api.post('/ops/reconcile', {});
+    byId('reconciled').hidden = false;
+    byId('reconciled').textContent = JSON.stringify(report, null, 2);
+    toast(
+      report.drifts.length === 0 ? 'Everything agrees.' : `${report.drifts.length} differences were found.`,
+      report.drifts.length === 0 ? 'good' : 'bad',
+    );
+  }),
+);
+
+/* Dead letters */
+
+async function readDeadLetters() {
+  const { queues, items } = await api.get('/ops/dead-letters?limit=50');
+  byId('dead-queues').replaceChildren(
+    ...queues.map(({ queue, deadLetters }) =>
+      h(
+        'span',
+        { class: 'row' },
+        h('span', { class: `badge ${deadLetters > 0 ? 'bad' : 'ok'}` }, `${queue}: ${number(deadLetters)}`),
+        deadLetters > 0 &&
+          h(
+            'button',
+            { class: 'quiet slim', type: 'button', onclick: (event) => redrive(event, queue, 'all') },
+            'Send all back',
+          ),
+      ),
+    ),
+  );
+  byId('dead-rows').replaceChildren(
+    ...(items.length === 0
+      ? [h('tr', {}, h('td', { colspan: 5, class: 'soft' }, 'None. Every message was dealt with.'))]
+      : []),
+    ...items.map(({ queue, messageId, sentAt, cause, body }) =>
+      h(
+        'tr',
+        {},
+        h('td', {}, queue),
+        h('td', { class: 'small' }, clock(sentAt)),
+        h('td', {}, h('strong', {}, cause.kind), h('div', { class: 'soft small' }, cause.detail)),
+        h('td', { class: 'mono' }, body.slice(0, 300)),
+        h(
+          'td',
+          {},
+          h(
+            'button',
+            { class: 'quiet slim', type: 'button', onclick: (event) => redrive(event, queue, [messageId]) },
+            'Send back',
+          ),
+        ),
+      ),
+    ),
+  );
+}
+
+function redrive(event, queue, messageIds) {
+  act(event.currentTarget, async () => {
+    const { redriven, remaining } = await api.post('/ops/dead-letters/redrive', { queue, messageIds });
+    toast(`${number(redriven)} sent back to ${queue}; ${number(remaining)} remain.`, 'good');
+    await readDeadLetters();
+  });
+}
+
+byId('dead-refresh').addEventListener('click', (event) => act(event.currentTarget, readDeadLetters));
+
+/* Refunds */
+
+byId('refund-form').addEventListener('submit', async (event) => {
+  event.preventDefault();
+  const { purchaseId } = Object.fromEntries(new FormData(event.currentTarget));
+  if (!(await confirmed('Give the whole payment of this purchase back?', 'Refund'))) return;
+  act(byId('refund-go'), async () => {
+    const { state, amount } = await api.post(`/purchases/${purchaseId}/refund`);
+    byId('refund-result').replaceChildren(h('p', {}, `${money(amount)}: ${state}.`));
+  });
+});
+
+/* Live */
+
+function hear(message) {
+  if (message.type === 'stock') {
+    const { type: _, saleId, ...stock } = message;
+    const sale = sales.get(saleId);
+    if (!sale) return;
+    sales.set(saleId, { ...sale, stock: newer(stock, sale.stock) });
+    picks.get(saleId)?.update();
+    if (selected?.saleId === saleId) selected.update();
+  }
+  if (message.type === 'sale') {
+    api.get(`/sales/${message.saleId}`).then((sale) => {
+      take(sale);
+      drawSales();
+      selected?.update();
+    }, showProblem);
+  }
+}
+
+function signedIn(account) {
+  operator = account?.role === 'operator' ? account : undefined;
+  setText(byId('who'), account?.name ?? '');
+  setText(byId('sign'), account ? 'Sign out' : 'Sign in');
+  byId('sign').classList.toggle('quiet', Boolean(account));
+  byId('open').hidden = !operator;
+  byId('closed').hidden = Boolean(operator);
+  setText(
+    byId('closed'),
+    account
+      ? 'This account is a customer’s. Sign in as an operator.'
+      : 'Sign in as an operator to see what is going on.',
+  );
+  if (operator) {
+    live.open();
+    Promise.all([readSales(), readProducts()]).catch(showProblem);
+  } else {
+    live.close();
+  }
+}
+
+byId('sign').addEventListener('click', () =>
+  byId('sign').classList.contains('quiet') ? api.signOut() : signing.ask(),
+);
+byId('docs').hidden = !config.docs;
+if (config.docs) byId('docs').href = config.docs;
+
+setInterval(() => {
+  for (const pick of picks.values()) pick.update();
+  selected?.update();
+}, 1_000);
+
+setInterval(() => {
+  if (operator && document.visibilityState === 'visible') look[area]?.().catch(() => undefined);
+}, lookMs);
+
+setInterval(() => {
+  if (operator && document.visibilityState === 'visible') readSales().catch(() => undefined);
+}, 15_000);
+
+await api.resume().catch(showProblem);
