@@ -43,27 +43,13 @@ const marginMs = 1_000;
 export function queueHandler<Message>(consumer: QueueRun<Message>): QueueHandler {
   return middy<SQSEvent, SQSBatchResponse>().handler(async (event, context) => {
     const deps = await sharedDeps();
-    const failures = new Map<string, Cause>();
-    const batch: Delivered<Message>[] = [];
-    for (const record of event.Records) {
-      const { parsed, problem } = read(record, consumer.message);
-      if (parsed) batch.push(parsed);
-      else failures.set(record.messageId, { kind: 'unreadable', detail: problem });
-    }
     const nowMs = Date.now();
     const deadlineMs = nowMs + context.getRemainingTimeInMillis() - marginMs;
-    const oldestMs = batch.reduce((oldest, { sentAtMs }) => Math.min(oldest, sentAtMs), nowMs);
+    const oldestMs = event.Records.reduce((oldest, record) => Math.min(oldest, sentAtMsOf(record)), nowMs);
     const lagNoted = noteLag(deps.redis, queueNameOf(deps.registry, event.Records), nowMs - oldestMs);
-    try {
-      if (batch.length > 0) {
-        const repeat = await withCorrelation(context.awsRequestId, () => consumer.run(deps, batch, deadlineMs));
-        for (const messageId of repeat) failures.set(messageId, askedAgain);
-      }
-    } catch (error) {
-      log.error('batch failed; every message will be delivered again', { error, messages: batch.length });
-      const cause: Cause = { kind: 'failed', detail: nameOf(error) };
-      for (const { messageId } of batch) failures.set(messageId, cause);
-    }
+    const failures = await withCorrelation(context.awsRequestId, () =>
+      consumeBatch(consumer, deps, event.Records, deadlineMs),
+    );
     const dead = event.Records.filter(
       ({ messageId, attributes }) =>
         failures.has(messageId) && Number(attributes.ApproximateReceiveCount) >= deliveriesAtMost,
@@ -77,6 +63,35 @@ export function queueHandler<Message>(consumer: QueueRun<Message>): QueueHandler
     await lagNoted;
     return { batchItemFailures: [...failures.keys()].map((itemIdentifier) => ({ itemIdentifier })) };
   }) as unknown as QueueHandler;
+}
+
+/**
+ * Hands the messages that can be read to the verb. Returns those that must be delivered again, each with why; whatever
+ * is not among them is done. Never throws.
+ */
+export async function consumeBatch<Message>(
+  consumer: QueueRun<Message>,
+  deps: Deps,
+  records: SQSRecord[],
+  deadlineMs: number,
+): Promise<Map<string, Cause>> {
+  const failures = new Map<string, Cause>();
+  const batch: Delivered<Message>[] = [];
+  for (const record of records) {
+    const { parsed, problem } = read(record, consumer.message);
+    if (parsed) batch.push(parsed);
+    else failures.set(record.messageId, { kind: 'unreadable', detail: problem });
+  }
+  try {
+    if (batch.length > 0) {
+      for (const messageId of await consumer.run(deps, batch, deadlineMs)) failures.set(messageId, askedAgain);
+    }
+  } catch (error) {
+    log.error('batch failed; every message will be delivered again', { error, messages: batch.length });
+    const cause: Cause = { kind: 'failed', detail: nameOf(error) };
+    for (const { messageId } of batch) failures.set(messageId, cause);
+  }
+  return failures;
 }
 
 /** The logical name of the queue that a batch came from: its ARN and its URL end alike. */
@@ -114,13 +129,16 @@ function read<Message>(
     log.warn('message cannot be read; it will end in the dead letters', { messageId: record.messageId, issues });
     return { problem: issues.join('; ').slice(0, 500) };
   }
-  const sentAtMs = record.messageAttributes?.[firstSentAttribute]?.stringValue ?? record.attributes.SentTimestamp;
   return {
     parsed: {
       messageId: record.messageId,
       message: result.data,
-      sentAtMs: Number(sentAtMs),
+      sentAtMs: sentAtMsOf(record),
       deliveries: Number(record.attributes.ApproximateReceiveCount),
     },
   };
+}
+
+function sentAtMsOf(record: SQSRecord): number {
+  return Number(record.messageAttributes?.[firstSentAttribute]?.stringValue ?? record.attributes.SentTimestamp);
 }
