@@ -72,12 +72,6 @@ export function isDuplicateKey(error: unknown): boolean {
   return errorNumber(error) === 1062;
 }
 
-/** True if the server answered, if only with an error; 2000 to 2999 are the client's own errors. */
-function isServersAnswer(error: unknown): boolean {
-  const number = errorNumber(error);
-  return number > 0 && (number < 2000 || number >= 3000);
-}
-
 function errorNumber(error: unknown): number {
   const own = (error as { errno?: unknown } | null)?.errno;
   if (typeof own === 'number') return own;
@@ -101,10 +95,13 @@ export function openDb(url: string, options: { connections?: number } = {}): Db 
     connection.query(`SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED`);
     connection.query(`SET SESSION innodb_lock_wait_timeout = ${rowLockWaitSeconds}`);
   });
-  const guard = breaker('mysql', { isRefusal: isServersAnswer });
+  const guard = breaker('mysql', { isRefusal: (error) => !isConnectionLoss(error) });
 
   return {
-    ...statements(pool),
+    rows: (sql, values) =>
+      guard.run(() => withConnection(pool, (connection) => statements(connection).rows(sql, values))),
+    change: (sql, values) =>
+      guard.run(() => withConnection(pool, (connection) => statements(connection).change(sql, values))),
     orm: drizzle({ client: pool }),
     close: () => pool.end(),
     async transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
@@ -118,6 +115,30 @@ export function openDb(url: string, options: { connections?: number } = {}): Db 
       }
     },
   };
+}
+
+/** True if the server could not be reached or did not answer, as opposed to having answered with a no. */
+function isConnectionLoss(error: unknown): boolean {
+  if (error instanceof Fault) return error.code === 'store_unavailable';
+  const code = String((error as { code?: unknown } | null)?.code ?? '');
+  return /^(ECONN|ETIMEDOUT|EPIPE|EHOSTUNREACH|ENOTFOUND|PROTOCOL_)/.test(code) || serverIsAway.has(errorNumber(error));
+}
+
+/** Errors by which the server says that it takes no work at present: too many connections, shutting down, disk full. */
+const serverIsAway: ReadonlySet<number> = new Set([1021, 1040, 1053, 1077, 1114, 1203, 3]);
+
+/** Runs one statement outside a transaction. A connection whose statement did not end is never given back. */
+async function withConnection<T>(pool: Pool, run: (connection: PoolConnection) => Promise<T>): Promise<T> {
+  const connection = await acquire(pool);
+  try {
+    const result = await run(connection);
+    connection.release();
+    return result;
+  } catch (error) {
+    if (isConnectionLoss(error)) connection.destroy();
+    else connection.release();
+    throw error;
+  }
 }
 
 async function attemptTransaction<T>(pool: Pool, work: (tx: Tx) => Promise<T>): Promise<T> {
@@ -161,7 +182,7 @@ async function acquire(pool: Pool): Promise<PoolConnection> {
   }
 }
 
-function statements(connection: Pool | PoolConnection): Pick<Sql, 'rows' | 'change'> {
+function statements(connection: PoolConnection): Pick<Sql, 'rows' | 'change'> {
   return {
     async rows<R>(sql: string, values?: unknown[]): Promise<R[]> {
       const [rows] = await connection.query<RowDataPacket[]>({ sql, timeout: statementTimeoutMs, values });

@@ -84,7 +84,7 @@ export function decide(
     const sale = salesById.get(saleId);
     const taken = (sale?.available ?? 0) - left.available;
     const waiting = left.waitlisted - (sale?.waitlisted ?? 0);
-    if (taken > 0 || waiting > 0) moves.push({ saleId, available: -taken, allocated: taken, waitlisted: waiting });
+    if (taken > 0 || waiting > 0) moves.push({ saleId, available: 0 - taken, allocated: taken, waitlisted: waiting });
   }
   return { decisions, moves, independentOfStock };
 }

@@ -64,7 +64,8 @@ export function allocationStore(db: Db): AllocationStore {
   return { transaction: (work) => db.transaction((tx) => work(allocationTx(tx))) };
 }
 
-function allocationTx(tx: Tx): AllocationTx {
+/** The same verbs inside a transaction that somebody else has opened. */
+export function allocationTx(tx: Tx): AllocationTx {
   return {
     sales: (saleIds, hold) => (hold ? lockSales(tx, saleIds) : readSales(tx, saleIds)),
     decided: (reservationIds) => readReservations(tx, reservationIds),

@@ -1,0 +1,90 @@
+/** Sales and requests for tests, written straight into the database: the shortest way to a sale in a certain state. */
+import { type Deps, openDeps } from '../../lib/platform/deps.ts';
+import { newId, newSaleId, reservationId, toBytes } from '../../lib/platform/id.ts';
+import type { Delivered } from '../../lib/platform/queue.ts';
+import { redisReady } from '../../lib/platform/redis.ts';
+import type { ReserveCommand } from '../../lib/reservation/reservation.shapes.ts';
+import type { TestBed } from './stack.ts';
+
+const hourMs = 3_600_000;
+
+export interface SaleTerms {
+  allotment: number;
+  capPerCustomer: number;
+  waitlistSize: number;
+  reserveOpensAtMs: number;
+  reserveClosesAtMs: number;
+  purchaseOpensAtMs: number;
+  purchaseClosesAtMs: number;
+  offerLifeMs: number;
+}
+
+/** The dependencies of a bed, with Redis connected. */
+export async function openBed(bed: TestBed, overrides: Partial<Deps> = {}): Promise<Deps> {
+  const deps = openDeps(bed.registry, overrides);
+  await redisReady(deps.redis);
+  return deps;
+}
+
+/** A sale that takes reservations now and sells now, unless the terms say otherwise. Returns its id. */
+export async function givenSale(deps: Pick<Deps, 'db'>, terms: Partial<SaleTerms> = {}): Promise<string> {
+  const now = Date.now();
+  const allotment = terms.allotment ?? 100;
+  const saleId = newSaleId(allotment + (terms.waitlistSize ?? 0));
+  await deps.db.change('INSERT INTO sales SET ?', [
+    {
+      id: toBytes(saleId),
+      product_id: toBytes(newId()),
+      name: 'A sale',
+      mode: 'fifo',
+      status: 'active',
+      phase: 'scheduled',
+      price_minor: 1_000,
+      currency: 'EUR',
+      cap_per_customer: terms.capPerCustomer ?? 10,
+      waitlist_size: terms.waitlistSize ?? 0,
+      offer_life_ms: terms.offerLifeMs ?? 60_000,
+      reserve_opens_at_ms: terms.reserveOpensAtMs ?? now - hourMs,
+      reserve_closes_at_ms: terms.reserveClosesAtMs ?? now + hourMs,
+      purchase_opens_at_ms: terms.purchaseOpensAtMs ?? now - hourMs,
+      purchase_closes_at_ms: terms.purchaseClosesAtMs ?? now + hourMs,
+      allotment,
+      available: allotment,
+      allocated: 0,
+      sold: 0,
+      waitlisted: 0,
+      epoch: 1,
+      version: 1,
+      fence: 0,
+      created_at_ms: now,
+    },
+  ]);
+  return saleId;
+}
+
+/** A request as the queue delivers it. */
+export function delivered(
+  saleId: string,
+  change: Partial<ReserveCommand> & { key?: string } = {},
+): Delivered<ReserveCommand> {
+  const { key = 'key', ...command } = change;
+  const customerId = command.customerId ?? newId();
+  const quantity = command.quantity ?? 1;
+  return {
+    messageId: newId(),
+    sentAtMs: Date.now(),
+    deliveries: 1,
+    message: {
+      reservationId: reservationId(saleId, customerId, key),
+      saleId,
+      customerId,
+      quantity,
+      atLeast: quantity,
+      ticket: Date.now() * 1000 + Math.floor(Math.random() * 1000),
+      ...command,
+    },
+  };
+}
+
+/** A deadline far enough for any test. */
+export const soon = () => Date.now() + 20_000;
