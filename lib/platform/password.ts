@@ -14,8 +14,8 @@ const options = { algorithm: argon2id, memoryCost: 19_456, timeCost: 2, parallel
 
 /** How many hashes may run at once: 19 MiB and one thread each. */
 const hashesAtOnce = 2;
-/** How many may wait for that; at some 20 ms each they wait for five seconds at most. */
-const hashesWaiting = 500;
+/** How many may wait for that; at some 20 ms each they wait for two seconds or so. */
+const hashesWaiting = 200;
 
 /** A hash of the password to store, with its salt and parameters in it. Throws a `Fault` (`too_many_requests`) if too many wait. */
 export function hashPassword(password: string): Promise<string> {
@@ -40,7 +40,7 @@ function canonical(password: string): string {
   return password.normalize('NFC');
 }
 
-const busy = () => new Fault('too_many_requests', 'too many passwords wait to be hashed', { retryAfterSeconds: 5 });
+const busy = () => new Fault('too_many_requests', 'too many passwords wait to be hashed', { retryAfterSeconds: 2 });
 
 let running = 0;
 const waiting: (() => void)[] = [];

@@ -39,7 +39,7 @@ const currencies = new Set(Intl.supportedValuesOf('currency'));
 
 export const Currency = z
   .string()
-  .regex(/^[A-Z]{3}$/, 'must be three capital letters')
+  .regex(/^[A-Z]{3}$/, { error: 'must be three capital letters', abort: true })
   .refine((code) => currencies.has(code), 'must be a currency of ISO 4217');
 
 /** The highest price, in minor units: far above any price, far below where a sum of many would stop being exact. */
