@@ -8,11 +8,13 @@
 import { parseArgs } from 'node:util';
 import { takeAwsArgument } from './arguments.ts';
 import { followLogs } from './logs.ts';
+import { freePort } from './ports.ts';
 import { addSampleData } from './sample.ts';
 import { type Stack, startStack } from './stack.ts';
+import { sandboxPayments, startWeb } from './web.ts';
 
 /** What a browser or a client is pointed at; taken when free, and something else when not. */
-const USUAL_PORTS = { api: 3000, websocket: 3001 };
+const USUAL_PORTS = { api: 3000, websocket: 3001, web: 8080 };
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`);
@@ -39,11 +41,16 @@ try {
   stack = await start();
   const { addresses, dir } = stack;
   const { operator, customers } = await addSampleData(stack);
-  stack.publish({ operator, customers });
+  const { api, websocket, docs } = addresses;
+  const config = { api, websocket, docs, payments: sandboxPayments };
+  const web = await startWeb({ port: await freePort(USUAL_PORTS.web), config });
+  stack.publish({ web: web.url, operator, customers });
   const [customer] = customers;
   say(`
 Holdfast is up.
 
+  Shop         ${web.url}
+  Console      ${web.url}/console.html
   API          ${addresses.api}
   API, to read ${addresses.docs}
   WebSocket    ${addresses.websocket}
