@@ -75,7 +75,14 @@ interface Started {
 }
 
 async function startMissing(supervisor: Supervisor, missing: string[]): Promise<Started> {
-  if (await dockerRuns()) return { ...(await startInDocker(supervisor, missing)), from: 'docker' };
+  if (await dockerRuns()) {
+    try {
+      return { ...(await startInDocker(supervisor, missing)), from: 'docker' };
+    } catch (error) {
+      // An engine that cannot get the images is as good as none.
+      supervisor.report((error as Error).message);
+    }
+  }
   const programs = missing.map((name) => (name === 'mysql' ? 'mariadbd' : 'redis-server'));
   if (programs.some((program) => !findProgram(program))) await installPackages(supervisor, programs);
   const [mysqlUrl, redisUrl] = await Promise.all([

@@ -54,7 +54,7 @@ export async function compose(supervisor: Supervisor, services: string[]): Promi
   } catch (error) {
     const told = (error as { stderr?: string }).stderr?.trim().split('\n').at(-1);
     throw new Error(
-      `Docker could not start ${services.join(' and ')}: ${told ?? (error as Error).message}. Set HOLDFAST_DOCKER=off to do without it.`,
+      `Docker could not start ${services.join(' and ')}: ${told ?? (error as Error).message}. (HOLDFAST_DOCKER=off does without.)`,
     );
   }
   return {

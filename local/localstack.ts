@@ -38,10 +38,15 @@ export async function startLocalStack(supervisor: Supervisor): Promise<string> {
     return usual;
   }
   if (await dockerRuns()) {
-    const project = await compose(supervisor, ['localstack']);
-    const url = `http://127.0.0.1:${await project.port('localstack', USUAL_PORT)}`;
-    await waitFor('LocalStack in Docker', () => serves(url), { timeoutMs: READY_TIMEOUT_MS });
-    return url;
+    try {
+      const project = await compose(supervisor, ['localstack']);
+      const url = `http://127.0.0.1:${await project.port('localstack', USUAL_PORT)}`;
+      await waitFor('LocalStack in Docker', () => serves(url), { timeoutMs: READY_TIMEOUT_MS });
+      return url;
+    } catch (error) {
+      // An engine that cannot get the image is as good as none.
+      supervisor.report((error as Error).message);
+    }
   }
   const python = await install(supervisor);
   return startHere(supervisor, python);
@@ -132,7 +137,7 @@ class NoLocalStack extends Error {
   override name = 'NoLocalStack';
   constructor(reason: string) {
     super(
-      `LocalStack cannot run here: nothing listens on port ${USUAL_PORT}, Docker is not running, and ${reason}; ` +
+      `LocalStack cannot run here: nothing listens on port ${USUAL_PORT}, Docker does not run it, and ${reason}; ` +
         'provide one of the three, or leave out --aws localstack to use the embedded emulators.',
     );
   }
