@@ -129,7 +129,7 @@ async function admit<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodTy
 
   const rawBody = route.body || route.raw ? readBody(route, event) : '';
   if (isRefusal(rawBody)) return rawBody;
-  const body = route.body ? parseBody(route, route.body, rawBody) : undefined;
+  const body = route.body ? parseBody(route, route.body, rawBody) : absent;
   if (isRefusal(body)) return body;
 
   let idempotencyKey = '';
@@ -144,9 +144,9 @@ async function admit<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodTy
   return {
     deps,
     caller: caller ?? { customerId: '', role: 'customer' },
-    params: params as z.output<P>,
-    query: query as z.output<Q>,
-    body: body as z.output<B>,
+    params: params.value as z.output<P>,
+    query: query.value as z.output<Q>,
+    body: body.value as z.output<B>,
     idempotencyKey,
     rawBody,
     headers: event.headers,
@@ -156,10 +156,17 @@ async function admit<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodTy
   };
 }
 
-function check(shape: z.ZodType | undefined, value: unknown, where: string): unknown | Refusal {
-  if (!shape) return undefined;
+/** Checked input, wrapped so that nothing a client sends can be mistaken for a refusal. */
+interface Checked {
+  value: unknown;
+}
+
+const absent: Checked = { value: undefined };
+
+function check(shape: z.ZodType | undefined, value: unknown, where: string): Checked | Refusal {
+  if (!shape) return absent;
   const result = shape.safeParse(value);
-  if (result.success) return result.data;
+  if (result.success) return { value: result.data };
   const fields = result.error.issues.slice(0, fieldsNamed).map((issue) => ({
     field: issue.path.join('.').slice(0, messageCharacters),
     message: issue.message.slice(0, messageCharacters),
@@ -213,7 +220,7 @@ function decodeUtf8(bytes: Buffer): string | undefined {
   }
 }
 
-function parseBody(route: Route, shape: z.ZodType, rawBody: string): unknown | Refusal {
+function parseBody(route: Route, shape: z.ZodType, rawBody: string): Checked | Refusal {
   const isJson = (route.bodyType ?? 'application/json') === 'application/json';
   if (rawBody === '') return refuse(isJson ? 'invalid_json' : 'invalid_input', 'The body is empty.');
   if (!isJson) return check(shape, rawBody, 'body');
