@@ -1,0 +1,314 @@
+/**
+ * The ground on which contestants meet: private databases with durable settings, emptied before every run, and judged by
+ * SQL after it.
+ *
+ * Invariant: a figure is reported only for a run whose rows, stock and mirror agree to the unit, with one delivery in a
+ * hundred repeated. Called by the suites.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import type { RowDataPacket } from 'mysql2';
+import mysql, { type Pool } from 'mysql2/promise';
+import { newId, saleTag, toBytes } from '../lib/platform/id.ts';
+import { keys } from '../lib/platform/keys.ts';
+import { openRedis, redisReady } from '../lib/platform/redis.ts';
+import { writeMirror } from '../lib/reservation/mirror.ts';
+import { mirroredTerms, type SaleRecord } from '../lib/sale/terms.ts';
+import { type Stack, startStack } from '../local/stack.ts';
+import type { Contestant, Ground } from './contestant.ts';
+import type { Played } from './player.ts';
+import { plainStatusKey, plainStockKey } from './rivals/rows.ts';
+import { allotmentOf, capPerCustomer, type Plan } from './workload.ts';
+
+const hourMs = 3_600_000;
+const emptied = ['reservations', 'ledger', 'outbox', 'waitlist', 'sales', 'bench_units'];
+/** Rows in one statement while a run is prepared. */
+const seedRows = 1_000;
+
+/** Thrown when a run left something behind that must not be: the benchmark then fails, however fast it was. */
+export class NotExact extends Error {
+  override name = 'NotExact';
+}
+
+export interface BenchGround extends Ground {
+  readonly stack: Stack;
+  /** What a player needs in its environment. */
+  readonly env: Record<string, string>;
+  /** Empties everything and creates the plan's sales, with enough stock for all requests. */
+  prepare(plan: Plan, contestant: Pick<Contestant, 'mirror' | 'stock'>): Promise<void>;
+  /** Compares what was acknowledged with what is stored. Throws `NotExact`. */
+  verify(plan: Plan, contestant: Pick<Contestant, 'name' | 'mirror' | 'stock'>, played: Counts): Promise<void>;
+  /** Processor time of the database servers since their start, milliseconds. */
+  serverCpuMs(): { mysql: number; redis: number };
+  readonly pool: Pool;
+  readonly redis: Redis;
+  stop(): Promise<void>;
+}
+
+export type Counts = Pick<Played, 'reservations' | 'units'>;
+
+/** Starts the databases and the stub of the bus. */
+export async function startGround(options: { dir: string; queues?: boolean }): Promise<BenchGround> {
+  const stack = await startStack({
+    dir: options.dir,
+    whenBusy: 'next',
+    fresh: true,
+    aws: 'embedded',
+    queues: options.queues ?? false,
+    events: false,
+    http: false,
+    workers: 0,
+    providers: 0,
+  });
+  const { mysql: mysqlUrl, redis: redisUrl } = stack.addresses;
+  const pool = mysql.createPool({ uri: mysqlUrl, connectionLimit: 2, supportBigNumbers: true });
+  await pool.query(
+    `CREATE TABLE IF NOT EXISTS bench_units (sale_id BINARY(16) NOT NULL, taken TINYINT NOT NULL, unit INT NOT NULL,
+       reservation_id BINARY(16), PRIMARY KEY (sale_id, taken, unit))`,
+  );
+  const redis = new Redis(redisUrl);
+  const mirrorClient = openRedis(redisUrl);
+  await redisReady(mirrorClient);
+  const bus = await startBusStub();
+
+  const registryFile = join(stack.dir, 'bench-registry.json');
+  writeFileSync(
+    registryFile,
+    JSON.stringify({
+      'bus/main': 'bench',
+      'queue/reconcile': 'http://127.0.0.1:9/bench/reconcile',
+      ...stack.registry,
+    }),
+    { mode: 0o600 },
+  );
+  const env = {
+    AWS_REGION: 'us-east-1',
+    AWS_ACCESS_KEY_ID: 'bench',
+    AWS_SECRET_ACCESS_KEY: 'bench',
+    HOLDFAST_LOG_LEVEL: 'warn',
+    ...stack.env,
+    HOLDFAST_REGISTRY: registryFile,
+    AWS_ENDPOINT_URL_EVENTBRIDGE: bus.url,
+  };
+
+  return {
+    mysqlUrl,
+    redisUrl,
+    stack,
+    env,
+    pool,
+    redis,
+    async prepare(plan, contestant) {
+      for (const table of emptied) await pool.query(`TRUNCATE TABLE ${table}`);
+      await redis.flushdb();
+      const records = recordsOf(plan);
+      await insertSales(pool, records);
+      if (contestant.stock === 'unit-rows') await insertUnits(pool, plan);
+      if (contestant.mirror === 'plain') await seedPlainMirror(redis, records);
+      if (contestant.mirror === 'holdfast') {
+        for (let start = 0; start < records.length; start += seedRows / 5) {
+          const part = records.slice(start, start + seedRows / 5);
+          const terms = new Map(part.map((record) => [record.saleId, mirroredTerms(record)]));
+          await writeMirror(mirrorClient, part, [], terms);
+        }
+      }
+    },
+    verify: (plan, contestant, played) => verify(pool, redis, plan, contestant, played),
+    serverCpuMs: () => ({ mysql: cpuMsOf(stack, 'mysql'), redis: cpuMsOf(stack, 'redis') }),
+    async stop() {
+      redis.disconnect();
+      mirrorClient.disconnect();
+      await pool.end();
+      bus.close();
+      await stack.stop();
+    },
+  };
+}
+
+/** Answers PutEvents as EventBridge does when it takes every entry. */
+async function startBusStub(): Promise<{ url: string; close(): void }> {
+  const server = createServer((request, response) => {
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.on('end', () => {
+      const { Entries = [] } = JSON.parse(Buffer.concat(chunks).toString('utf8')) as { Entries?: unknown[] };
+      const body = JSON.stringify({ FailedEntryCount: 0, Entries: Entries.map(() => ({ EventId: 'bench' })) });
+      response.writeHead(200, { 'content-type': 'application/x-amz-json-1.1' });
+      response.end(body);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    close: () => {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
+
+function recordsOf(plan: Plan): SaleRecord[] {
+  const nowMs = Math.floor(plan.firstTicket / 1000);
+  const allotment = allotmentOf(plan);
+  return plan.saleIds.map((saleId, index) => ({
+    saleId,
+    productId: newId(nowMs),
+    name: `Sale ${index + 1}`,
+    status: 'active',
+    priceMinor: 4_900,
+    currency: 'EUR',
+    capPerCustomer,
+    waitlistSize: 1_000,
+    offerLifeMs: hourMs,
+    reserveOpensAtMs: nowMs - hourMs,
+    reserveClosesAtMs: nowMs + 24 * hourMs,
+    purchaseOpensAtMs: nowMs + 24 * hourMs,
+    purchaseClosesAtMs: nowMs + 48 * hourMs,
+    epoch: 1,
+    version: 1,
+    allotment,
+    available: allotment,
+    allocated: 0,
+    sold: 0,
+    waitlisted: 0,
+  }));
+}
+
+async function insertSales(pool: Pool, records: SaleRecord[]): Promise<void> {
+  for (let start = 0; start < records.length; start += seedRows) {
+    await pool.query(
+      `INSERT INTO sales (id, product_id, name, mode, status, phase, price_minor, currency, cap_per_customer,
+         waitlist_size, offer_life_ms, reserve_opens_at_ms, reserve_closes_at_ms, purchase_opens_at_ms,
+         purchase_closes_at_ms, allotment, available, allocated, sold, waitlisted, epoch, version, fence, created_at_ms)
+       VALUES ?`,
+      [
+        records
+          .slice(start, start + seedRows)
+          .map((record) => [
+            toBytes(record.saleId),
+            toBytes(record.productId),
+            record.name,
+            'fifo',
+            record.status,
+            'reserving',
+            record.priceMinor,
+            record.currency,
+            record.capPerCustomer,
+            record.waitlistSize,
+            record.offerLifeMs,
+            record.reserveOpensAtMs,
+            record.reserveClosesAtMs,
+            record.purchaseOpensAtMs,
+            record.purchaseClosesAtMs,
+            record.allotment,
+            record.available,
+            0,
+            0,
+            0,
+            record.epoch,
+            record.version,
+            0,
+            record.reserveOpensAtMs,
+          ]),
+      ],
+    );
+  }
+}
+
+async function seedPlainMirror(redis: Redis, records: SaleRecord[]): Promise<void> {
+  const pipeline = redis.pipeline();
+  for (const { saleId, available } of records) pipeline.hset(plainStockKey(saleId), 'available', available);
+  await pipeline.exec();
+}
+
+/** One row for each unit, in proportion to what the sales will be asked for. */
+async function insertUnits(pool: Pool, plan: Plan): Promise<void> {
+  const perSale = unitRowsPerSale(plan);
+  const rows: unknown[][] = [];
+  plan.saleIds.forEach((saleId, rank) => {
+    for (let unit = 0; unit < (perSale[rank] ?? 0); unit++) rows.push([toBytes(saleId), 0, unit, null]);
+  });
+  for (let start = 0; start < rows.length; start += 5 * seedRows) {
+    await pool.query('INSERT INTO bench_units (sale_id, taken, unit, reservation_id) VALUES ?', [
+      rows.slice(start, start + 5 * seedRows),
+    ]);
+  }
+}
+
+function unitRowsPerSale(plan: Plan): number[] {
+  const weights = plan.saleIds.map((_, rank) => (plan.scenario === 'zipf' ? 1 / (rank + 1) : 1));
+  const sum = weights.reduce((total, weight) => total + weight, 0);
+  // Chance gives some sales more than their share, small ones above all.
+  return weights.map((weight) => Math.ceil((weight / sum) * plan.count * 2.2) + 40);
+}
+
+async function verify(
+  pool: Pool,
+  redis: Redis,
+  plan: Plan,
+  contestant: Pick<Contestant, 'name' | 'mirror' | 'stock'>,
+  played: Counts,
+): Promise<void> {
+  const sums = async (sql: string): Promise<Record<string, number>> => {
+    const [rows] = await pool.query<RowDataPacket[]>(sql);
+    return Object.fromEntries(Object.entries(rows[0] ?? {}).map(([name, value]) => [name, Number(value)]));
+  };
+  const stored = await sums(
+    `SELECT COUNT(*) AS reservations, COALESCE(SUM(units), 0) AS units FROM reservations WHERE state = 'allocated'`,
+  );
+  const ledger = await sums(
+    `SELECT COUNT(*) AS movements, COALESCE(SUM(units), 0) AS units FROM ledger WHERE kind = 'ALLOCATE'`,
+  );
+  const expect = (what: string, found: number | undefined, wanted: number): void => {
+    if (found !== wanted) throw new NotExact(`${contestant.name}: ${what} is ${found}, not ${wanted}`);
+  };
+  // What was acknowledged is there, once; more may be there only if nobody was told of it.
+  expect('reservations stored', stored.reservations, played.reservations);
+  expect('units stored', stored.units, played.units);
+  expect('movements in the ledger', ledger.movements, stored.reservations ?? 0);
+  expect('units in the ledger', ledger.units, stored.units ?? 0);
+  const offered = allotmentOf(plan) * plan.saleIds.length;
+  if (contestant.stock === 'counters') {
+    const stock = await sums(
+      'SELECT SUM(available) AS available, SUM(allocated) AS allocated, MIN(available) AS least FROM sales',
+    );
+    expect('units taken from stock', offered - (stock.available ?? 0), played.units);
+    expect('units allocated', stock.allocated, played.units);
+    if ((stock.least ?? 0) < 0) throw new NotExact(`${contestant.name}: a sale was oversold`);
+  }
+  if (contestant.stock === 'unit-rows') {
+    const taken = await sums('SELECT COUNT(*) AS units FROM bench_units WHERE taken = 1');
+    expect('unit rows taken', taken.units, played.units);
+  }
+  if (contestant.mirror === 'none') return;
+  const pipeline = redis.pipeline();
+  for (const saleId of plan.saleIds) {
+    if (contestant.mirror === 'plain') pipeline.hget(plainStockKey(saleId), 'available');
+    else pipeline.hget(keys.sale(saleTag(saleId)), 'available');
+  }
+  const mirrored = ((await pipeline.exec()) ?? []).reduce((sum, [, value]) => sum + Number(value), 0);
+  expect('units missing from the mirror', offered - mirrored, played.units);
+  if (contestant.mirror === 'plain') {
+    const states = redis.pipeline();
+    for (const saleId of plan.saleIds) states.hlen(plainStatusKey(saleId));
+    const known = ((await states.exec()) ?? []).reduce((sum, [, value]) => sum + Number(value), 0);
+    expect('states in the mirror', known, played.reservations);
+  }
+}
+
+/** Processor time of a process, from the kernel; 0 where the system does not say. */
+function cpuMsOf(stack: Stack, name: string): number {
+  const pid = stack.processes.get(name)?.pid;
+  if (!pid) return 0;
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    // Clock ticks are hundredths of a second on every Linux that Node runs on.
+    return (Number(fields[11]) + Number(fields[12])) * 10;
+  } catch {
+    return 0;
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * `npm run bench`: rivals, ours and yardsticks, interleaved, on databases of its own.
+ *
+ *   npm run bench                    everything, at least five rounds; results and charts go to bench/results
+ *   npm run bench -- --quick         at most three minutes: fewer rounds, fewer rivals
+ *   npm run bench -- --only drain    one suite (several with commas)
+ *   npm run bench -- --profile DIR   leaves a CPU profile of each contestant there
+ *
+ * Invariant: a run that is not exact ends the benchmark with exit code 1, and what it measured is not reported. Writes
+ * `bench-report.json` into the local folder. Everything it starts listens on loopback and is stopped at the end.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpus, totalmem } from 'node:os';
+import { join, resolve } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { parseArgs } from 'node:util';
+import { defaultFolder } from '../local/folder.ts';
+import { Arena } from './arena.ts';
+import type { Measure, Series } from './figures.ts';
+import { NotExact, startGround } from './ground.ts';
+import { printMeasures } from './print.ts';
+import type { Suite, SuiteResult } from './suite.ts';
+import { drain } from './suites/drain.ts';
+
+const suites: readonly Suite[] = [drain];
+
+const { values } = parseArgs({
+  options: { quick: { type: 'boolean', default: false }, only: { type: 'string' }, profile: { type: 'string' } },
+});
+const wanted = values.only?.split(',');
+const chosen = suites.filter(({ name }) => wanted?.includes(name) ?? true);
+const unknown = wanted?.filter((name) => !suites.some((suite) => suite.name === name)) ?? [];
+if (unknown.length > 0) {
+  process.stderr.write(
+    `There is no suite ${unknown.join(', ')}; there are ${suites.map(({ name }) => name).join(', ')}.\n`,
+  );
+  process.exit(2);
+}
+
+const say = (line: string): void => void process.stderr.write(`${line}\n`);
+const startedMs = performance.now();
+const folder = defaultFolder();
+const ground = await startGround({ dir: join(folder, 'bench') });
+const arena = new Arena(ground, { profileFolder: values.profile && resolve(values.profile) });
+const results = new Map<string, SuiteResult>();
+let notExact: NotExact | undefined;
+try {
+  for (const suite of chosen) {
+    say(`${suite.title}:`);
+    results.set(suite.name, await suite.run({ ground, arena, quick: values.quick, report: say }));
+  }
+} catch (error) {
+  if (!(error instanceof NotExact)) throw error;
+  notExact = error;
+} finally {
+  await arena.close();
+  await ground.stop();
+}
+
+const measures: Measure[] = [...results.values()].flatMap((result) => result.measures);
+const all: Series[] = [...results.values()].flatMap((result) => result.series);
+const report = {
+  measures,
+  exact: notExact === undefined,
+  ...(notExact ? { inexact: notExact.message } : {}),
+  kind: values.quick ? 'quick' : 'full',
+  suites: chosen.map(({ name }) => name),
+  notes: [...results.values()].flatMap((result) => result.notes),
+  series: all,
+  details: Object.fromEntries([...results].map(([name, { details }]) => [name, details ?? {}])),
+  machine: { processors: cpus().length, model: cpus()[0]?.model ?? '', memoryGiB: Math.round(totalmem() / 2 ** 30) },
+  node: process.version,
+  tookSeconds: Math.round((performance.now() - startedMs) / 1000),
+  at: new Date().toISOString(),
+};
+mkdirSync(folder, { recursive: true });
+const file = join(folder, 'bench-report.json');
+writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`);
+printMeasures(report);
+say(`saved to ${file}`);
+if (notExact) say(`NOT EXACT: ${notExact.message}`);
+process.exit(notExact ? 1 : 0);

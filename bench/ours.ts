@@ -1,0 +1,92 @@
+/**
+ * Ours: the shipped handler of the queue `reservations`, as serverless.yml names it, handed events as SQS would hand them.
+ *
+ * Before a run every request passes the gate, as it does in production, so that the mirror holds its claim. The events
+ * are built beforehand; everything else, parsing and checking included, is measured. The bus is a stub that takes every
+ * event, so publishing and forgetting the outbox rows is measured too, which no rival does.
+ */
+import { randomUUID } from 'node:crypto';
+import type { Context, SQSEvent } from 'aws-lambda';
+import { handler } from '../functions/queue/allocate.ts';
+import { sharedDeps } from '../lib/platform/deps.ts';
+import { redisReady } from '../lib/platform/redis.ts';
+import { queueFunctionTimeoutSeconds } from '../lib/platform/timings.ts';
+import { askGate } from '../lib/reservation/gate.ts';
+import type { Contestant } from './contestant.ts';
+import { shippedBatchSize } from './settings.ts';
+import type { Request } from './workload.ts';
+
+/** How many requests are at the gate at once while a run is prepared; few enough for each to be answered in time. */
+const atTheGate = 200;
+
+export const ours: Contestant = {
+  name: 'ours',
+  title: 'Holdfast: one lock call, one transaction, a fixed number of statements',
+  mirror: 'holdfast',
+  stock: 'counters',
+  batch: shippedBatchSize,
+  workers: [1, 2, 4, 8, 16],
+  async open() {
+    const deps = await sharedDeps();
+    await redisReady(deps.redis);
+    return {
+      async reset(requests) {
+        for (let start = 0; start < requests.length; start += atTheGate) {
+          await Promise.all(
+            requests.slice(start, start + atTheGate).map(async (request) => {
+              const answer = await askGate(deps.redis, request);
+              const admitted = answer.kind === 'admitted' || answer.kind === 'repeat';
+              if (!admitted) throw new Error(`the gate did not admit a request of the workload: ${answer.kind}`);
+            }),
+          );
+        }
+      },
+      deliver: eventOf,
+      async handle(requests, delivery) {
+        const event = delivery as SQSEvent;
+        const { batchItemFailures } = await handler(event, context());
+        if (batchItemFailures.length === 0) return [];
+        const failed = new Set(batchItemFailures.map(({ itemIdentifier }) => itemIdentifier));
+        return requests.filter((_, index) => failed.has(event.Records[index]?.messageId ?? ''));
+      },
+      close: () => deps.close(),
+    };
+  },
+};
+
+/** The event in which Lambda would hand over these requests. */
+export function eventOf(requests: readonly Request[]): SQSEvent {
+  return {
+    Records: requests.map(({ repeated, ...command }) => ({
+      messageId: `${repeated ? 'again' : 'first'}-${command.reservationId}`,
+      receiptHandle: 'bench',
+      body: bodyOf(command),
+      attributes: {
+        ApproximateReceiveCount: repeated ? '2' : '1',
+        SentTimestamp: String(Math.floor(command.ticket / 1000)),
+        SenderId: 'bench',
+        ApproximateFirstReceiveTimestamp: String(Math.floor(command.ticket / 1000)),
+      },
+      messageAttributes: {},
+      md5OfBody: '',
+      eventSource: 'aws:sqs',
+      eventSourceARN: 'arn:aws:sqs:us-east-1:000000000000:reservations',
+      awsRegion: 'us-east-1',
+    })),
+  };
+}
+
+/** The command as the accept path puts it into the queue. */
+export function bodyOf(command: Omit<Request, 'repeated'>): string {
+  return JSON.stringify({ ...command, correlationId: command.reservationId });
+}
+
+function context(): Context {
+  const deadlineMs = Date.now() + queueFunctionTimeoutSeconds * 1000;
+  return {
+    awsRequestId: randomUUID(),
+    functionName: 'allocate',
+    getRemainingTimeInMillis: () => Math.max(0, deadlineMs - Date.now()),
+    // The handler reads nothing else of its context.
+  } as Context;
+}

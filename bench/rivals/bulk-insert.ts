@@ -1,0 +1,51 @@
+/**
+ * The yardstick of the database: the same rows (reservation, ledger, one event per batch), inserted in bulk and committed
+ * durably, with nothing else: no read, no decision, no stock, no lock, no mirror. The statements are written out
+ * beforehand, so this is what MariaDB itself can do.
+ */
+import mysql from 'mysql2/promise';
+import { acknowledged, type Contestant } from '../contestant.ts';
+import {
+  eventValues,
+  insertEvent,
+  insertLedger,
+  insertReservations,
+  inTransaction,
+  movementRow,
+  openPool,
+  reservationRow,
+} from './rows.ts';
+
+export const bulkInsert: Contestant = {
+  name: 'bulk-insert',
+  title: 'Yardstick: bare bulk insert of the same rows',
+  mirror: 'none',
+  stock: 'untouched',
+  batch: 500,
+  workers: [1, 2, 4],
+  async open({ mysqlUrl }) {
+    const pool = openPool(mysqlUrl, 4);
+    return {
+      deliver(requests) {
+        const distinct = [
+          ...new Map(
+            requests.filter(({ repeated }) => !repeated).map((request) => [request.reservationId, request]),
+          ).values(),
+        ];
+        const nowMs = Date.now();
+        return [
+          mysql.format(`${insertReservations} ?`, [distinct.map((request) => reservationRow(request, nowMs))]),
+          mysql.format(`${insertLedger} ?`, [distinct.map((request) => movementRow(request, nowMs))]),
+          mysql.format(insertEvent, eventValues(distinct, nowMs)),
+        ];
+      },
+      async handle(_, delivery) {
+        await inTransaction(pool, async (connection) => {
+          for (const statement of delivery as string[]) await connection.query(statement);
+        });
+        return acknowledged;
+      },
+      close: () => pool.end(),
+    };
+  },
+};

@@ -1,0 +1,16 @@
+/** What is measured is what is shipped: the settings of the allocate worker as serverless.yml declares them. */
+import { readDeclared } from '../local/declared.ts';
+
+const declared = readDeclared();
+const allocate = declared.functions.find(({ key }) => key === 'allocate');
+const mapping = allocate?.mappings[0];
+if (!allocate || !mapping) throw new Error('serverless.yml declares no queue for the function allocate');
+
+/** How many messages the worker gets at most. */
+export const shippedBatchSize = mapping.batchSize;
+
+/** How many batches are decided at once. */
+export const shippedWorkers = mapping.maximumConcurrency ?? 2;
+
+/** How long a batch is gathered at most, milliseconds. */
+export const shippedWindowMs = mapping.batchingWindowSeconds * 1000;

@@ -1,0 +1,86 @@
+/**
+ * A suite: some measures that belong together, and the rounds in which they are taken.
+ *
+ * Invariant: in each round every entry is run once, one after the other, between two readings of the yardsticks. What is
+ * compared was therefore measured under the same conditions or not at all.
+ */
+import type { Arena } from './arena.ts';
+import type { Measure, Series } from './figures.ts';
+import type { BenchGround } from './ground.ts';
+import { type Reading, readYardsticks, steady } from './yardsticks.ts';
+
+/** What a suite is given. */
+export interface Context {
+  readonly ground: BenchGround;
+  readonly arena: Arena;
+  /** Less time, fewer rounds, fewer rivals. */
+  readonly quick: boolean;
+  readonly report: (line: string) => void;
+}
+
+/** What a suite shows. */
+export interface SuiteResult {
+  readonly measures: Measure[];
+  readonly series: Series[];
+  /** Sentences that belong to the figures: what limits them, and what was different from a full run. */
+  readonly notes: string[];
+  /** Anything else worth keeping, such as the surface of the scaling chart. */
+  readonly details?: Record<string, unknown>;
+}
+
+export interface Suite {
+  readonly name: string;
+  readonly title: string;
+  run(context: Context): Promise<SuiteResult>;
+}
+
+/** Something that is run once in each round; it returns one figure. */
+export interface Entry {
+  readonly name: string;
+  run(round: number): Promise<number>;
+}
+
+export interface Rounds {
+  /** The figures of each entry, in the rounds that count. */
+  readonly values: ReadonlyMap<string, number[]>;
+  readonly readings: readonly Reading[];
+  readonly discarded: number;
+  /** True if the machine was never steady for long enough, so that unsteady rounds had to count. */
+  readonly unsteady: boolean;
+}
+
+/** Runs all entries in rounds until enough rounds count. Gives up on a steady machine after twice as many. */
+export async function inRounds(context: Context, wanted: number, entries: readonly Entry[]): Promise<Rounds> {
+  const readingMs = context.quick ? 60 : 250;
+  const rounds: { figures: Map<string, number>; steady: boolean; reading: Reading }[] = [];
+  const steadyOnes = () => rounds.filter((round) => round.steady);
+  while (steadyOnes().length < wanted && rounds.length < 2 * wanted && !(context.quick && rounds.length >= wanted)) {
+    const before = await readYardsticks(context.ground, readingMs);
+    const figures = new Map<string, number>();
+    // Every other round goes backwards, so that nobody always follows the same neighbour.
+    const order = rounds.length % 2 === 0 ? entries : [...entries].reverse();
+    for (const entry of order) figures.set(entry.name, await entry.run(rounds.length));
+    const after = await readYardsticks(context.ground, readingMs);
+    rounds.push({ figures, steady: steady(before, after), reading: before });
+    const line = entries.map(({ name }) => `${name} ${Math.round(figures.get(name) ?? 0).toLocaleString('en-US')}`);
+    context.report(
+      `  round ${rounds.length}${rounds.at(-1)?.steady ? '' : ' (the machine drifted)'}: ${line.join(', ')}`,
+    );
+  }
+  const enough = steadyOnes().length >= wanted;
+  const counted = enough ? steadyOnes() : rounds;
+  return {
+    values: new Map(entries.map(({ name }) => [name, counted.map(({ figures }) => figures.get(name) ?? Number.NaN)])),
+    readings: rounds.map(({ reading }) => reading),
+    discarded: rounds.length - counted.length,
+    unsteady: !enough,
+  };
+}
+
+/** What to say about rounds that were not as they should be. */
+export function notesOf(name: string, rounds: Rounds): string[] {
+  const notes: string[] = [];
+  if (rounds.discarded > 0) notes.push(`${name}: ${rounds.discarded} rounds were discarded, the machine had drifted.`);
+  if (rounds.unsteady) notes.push(`${name}: the machine was not steady for long enough; all rounds were counted.`);
+  return notes;
+}

@@ -1,0 +1,148 @@
+/**
+ * Drain: how many reservations a second are confirmed when the messages are there, without any queue or HTTP around it.
+ *
+ * Each rival works at its own best number of workers, which a short sweep finds; ours at what serverless.yml says.
+ */
+import type { Card, Run } from '../arena.ts';
+import type { ContestantName } from '../contestant.ts';
+import { compare, type Measure, type Series, series, shown } from '../figures.ts';
+import { shippedBatchSize, shippedWorkers } from '../settings.ts';
+import { type Context, type Entry, inRounds, notesOf, type Suite } from '../suite.ts';
+import { type Plan, planFor, type Scenario, scenarios } from '../workload.ts';
+
+/** The designs that handle one request at a time and promise what we promise. */
+const perRequest: readonly ContestantName[] = ['r0-setnx', 'r1-redlock', 'r2-for-update', 'r3-conditional'];
+
+/** Who takes part where; in a quick run only those who appear in a measure. */
+const line: Record<Scenario, { full: readonly ContestantName[]; quick: readonly ContestantName[] }> = {
+  hot: {
+    full: [...perRequest, 'r4-lua-write-behind', 'r5-skip-locked', 'r6-fifo', 'r7-group-commit', 'bulk-insert'],
+    quick: ['r0-setnx', 'r3-conditional', 'r7-group-commit', 'bulk-insert'],
+  },
+  hundred: { full: ['r7-group-commit'], quick: ['r7-group-commit'] },
+  zipf: {
+    full: [...perRequest, 'r4-lua-write-behind', 'r5-skip-locked', 'r6-fifo', 'r7-group-commit'],
+    quick: ['r0-setnx', 'r2-for-update', 'r3-conditional'],
+  },
+};
+
+/** Fast designs need more messages to be busy for as long as slow ones. */
+const fast: readonly ContestantName[] = ['ours', 'r4-lua-write-behind', 'r7-group-commit', 'bulk-insert'];
+
+export const drain: Suite = {
+  name: 'drain',
+  title: 'Drain at handler level',
+  async run(context) {
+    const { arena, quick } = context;
+    const limitMs = quick ? 1_000 : 2_500;
+    const plans = new Map<string, Plan>();
+    const planOf = (scenario: Scenario, name: ContestantName): Plan => {
+      const count = (fast.includes(name) ? 50_000 : 6_000) * (quick ? 1 : 2);
+      const key = `${scenario} ${count}`;
+      const plan = plans.get(key) ?? planFor(scenario, count, 1, Date.now());
+      plans.set(key, plan);
+      return plan;
+    };
+
+    const entries: Entry[] = [];
+    const about = new Map<string, { card: Card; settings: string; runs: Run[] }>();
+    for (const scenario of Object.keys(scenarios) as Scenario[]) {
+      for (const name of ['ours' as const, ...line[scenario][quick ? 'quick' : 'full']]) {
+        const card = await arena.card(name);
+        const plan = planOf(scenario, name);
+        const workers = name === 'ours' ? shippedWorkers : await bestWorkers(context, card, plan);
+        // Rivals are warm from their sweep; ours has none.
+        if (name === 'ours') await arena.run(name, { plan, workers, limitMs });
+        const runs: Run[] = [];
+        const settings = name === 'ours' ? `batches of ${shippedBatchSize}, ${workers} workers` : `${workers} workers`;
+        about.set(`${scenario} ${name}`, { card, settings, runs });
+        entries.push({
+          name: `${scenario} ${name}`,
+          run: async () => {
+            const run = await arena.run(name, { plan, workers, limitMs });
+            runs.push(run);
+            return run.perSecond;
+          },
+        });
+      }
+    }
+
+    const rounds = await inRounds(context, quick ? 3 : 5, entries);
+    const all = new Map<string, Series>();
+    for (const { name } of entries) {
+      const known = about.get(name);
+      const [scenario = ''] = name.split(' ');
+      all.set(
+        name,
+        series(name, rounds.values.get(name) ?? [], {
+          title: `${known?.card.title}, ${scenarios[scenario as Scenario].title}`,
+          unit: 'confirmed/s',
+          settings: known?.settings ?? '',
+        }),
+      );
+    }
+    const costs = Object.fromEntries([...about].map(([name, { runs }]) => [name, costOf(runs)]));
+    for (const [name, cost] of Object.entries(costs)) {
+      context.report(
+        `  ${name}: ${shown(all.get(name)?.median ?? 0)}/s; processor time for each, µs: ` +
+          `worker ${shown(cost.worker)}, MySQL ${shown(cost.mysql)}, Redis ${shown(cost.redis)}`,
+      );
+    }
+    return {
+      measures: measuresOf(all),
+      series: [...all.values()],
+      notes: notesOf('drain', rounds),
+      details: { processorUs: costs, yardsticks: rounds.readings },
+    };
+  },
+};
+
+/** A short sweep: the number of workers at which this rival confirms most. */
+async function bestWorkers(context: Context, card: Card, plan: Plan): Promise<number> {
+  const few = card.workers.filter((_, index) => index % 2 === 1);
+  const candidates = context.quick && few.length > 1 ? few : card.workers;
+  let best = { workers: candidates[0] ?? 1, perSecond: 0 };
+  for (const workers of candidates) {
+    const run = await context.arena.run(card.name, { plan, workers, limitMs: context.quick ? 350 : 1_000 });
+    if (run.perSecond > best.perSecond) best = { workers, perSecond: run.perSecond };
+  }
+  context.report(`  ${plan.scenario} ${card.name}: best with ${best.workers} of ${candidates.join(', ')} workers`);
+  return best.workers;
+}
+
+function costOf(runs: readonly Run[]): Run['cpuUs'] {
+  const mean = (pick: (run: Run) => number): number => runs.reduce((sum, run) => sum + pick(run), 0) / runs.length;
+  return {
+    worker: mean(({ cpuUs }) => cpuUs.worker),
+    mysql: mean(({ cpuUs }) => cpuUs.mysql),
+    redis: mean(({ cpuUs }) => cpuUs.redis),
+  };
+}
+
+function measuresOf(all: ReadonlyMap<string, Series>): Measure[] {
+  const of = (name: string): Series => {
+    const known = all.get(name);
+    if (!known) throw new Error(`"${name}" did not take part`);
+    return known;
+  };
+  const best = perRequest
+    .flatMap((name) => all.get(`zipf ${name}`) ?? [])
+    .reduce((a, b) => (a.median >= b.median ? a : b));
+  return [
+    compare(of('hot ours'), of('hot r0-setnx'), { name: 'drain-hot-vs-original', must: 50, aim: 70 }),
+    compare(of('hot ours'), of('hot r3-conditional'), { name: 'drain-hot-vs-conditional-update', must: 10, aim: 15 }),
+    compare(of('zipf ours'), best, {
+      name: 'drain-zipf-vs-best-per-request',
+      must: 8,
+      aim: 12,
+      note: `the best per-request rival was ${best.name.split(' ')[1]}`,
+    }),
+    compare(of('hot ours'), of('hot bulk-insert'), { name: 'drain-hot-vs-bulk-insert', must: 0.6, aim: 0.75 }),
+    compare(of('hot ours'), of('hot r7-group-commit'), { name: 'drain-hot-vs-group-commit', must: 1.3, aim: 2 }),
+    compare(of('hundred ours'), of('hundred r7-group-commit'), {
+      name: 'drain-100-sales-vs-group-commit',
+      must: 1.3,
+      aim: 2,
+    }),
+  ];
+}

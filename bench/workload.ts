@@ -1,0 +1,135 @@
+/**
+ * What is asked for: the same requests, in the same order, for every contestant of a scenario.
+ *
+ * Invariant: requests follow from their plan alone, so that main process and players agree on them without sending them
+ * to each other. One request in a hundred is delivered twice, as a standard queue may. Called by the players, which build
+ * deliveries, and by the ground, which creates the sales.
+ */
+import { newSaleId, reservationId } from '../lib/platform/id.ts';
+
+/** Which sales the requests are for. */
+export type Scenario = 'hot' | 'hundred' | 'zipf';
+
+/** How many sales each scenario has, and how the requests spread over them. */
+export const scenarios: Record<Scenario, { sales: number; zipf: boolean; title: string }> = {
+  hot: { sales: 1, zipf: false, title: 'one hot sale' },
+  hundred: { sales: 100, zipf: false, title: '100 sales' },
+  zipf: { sales: 1_000, zipf: true, title: '1,000 sales, Zipf 1.0' },
+};
+
+/** Everything that determines a run's requests. */
+export interface Plan {
+  readonly scenario: Scenario;
+  readonly saleIds: readonly string[];
+  /** How many distinct reservations. */
+  readonly count: number;
+  readonly seed: number;
+  /** The ticket of the first request, microseconds since the epoch. */
+  readonly firstTicket: number;
+}
+
+/** One request as the queue delivers it. */
+export interface Request {
+  readonly reservationId: string;
+  readonly saleId: string;
+  readonly customerId: string;
+  readonly quantity: number;
+  readonly atLeast: number;
+  readonly ticket: number;
+  /** True for the second delivery of a request that was delivered before. */
+  readonly repeated: boolean;
+}
+
+/** Every how many requests one earlier request is delivered again: 1 %. */
+const repeatEvery = 100;
+/** How far back the repeated one lies at most. */
+const repeatReach = 1_000;
+/** Each customer asks once, for one or two units, and may have this many. */
+export const capPerCustomer = 4;
+export const mostUnits = 2;
+
+/** A plan for a scenario, with fresh sales. */
+export function planFor(scenario: Scenario, count: number, seed: number, nowMs: number): Plan {
+  const { sales, zipf } = scenarios[scenario];
+  const weights = weightsOf(sales, zipf);
+  const saleIds = weights.map((weight) => newSaleId(Math.ceil(count * weight), nowMs));
+  return { scenario, saleIds, count, seed, firstTicket: nowMs * 1000 };
+}
+
+/** The plan's deliveries, repeats included. */
+export function requestsOf(plan: Plan): Request[] {
+  const random = randomFrom(plan.seed);
+  const pick = pickerOf(plan);
+  const requests: Request[] = [];
+  for (let index = 0; index < plan.count; index++) {
+    const saleId = pick(random());
+    const customerId = customerOf(random);
+    const quantity = 1 + Math.floor(random() * mostUnits);
+    requests.push({
+      reservationId: reservationId(saleId, customerId, 'bench'),
+      saleId,
+      customerId,
+      quantity,
+      atLeast: quantity,
+      ticket: plan.firstTicket + index,
+      repeated: false,
+    });
+    if (index % repeatEvery === repeatEvery - 1) {
+      const back = 1 + Math.floor(random() * Math.min(repeatReach, requests.length - 1));
+      const earlier = requests[requests.length - back];
+      if (earlier) requests.push({ ...earlier, repeated: true });
+    }
+  }
+  return requests;
+}
+
+/** Units that are enough for every request of the plan, whichever sale it is for. */
+export function allotmentOf(plan: Plan): number {
+  return plan.count * mostUnits + 1;
+}
+
+function weightsOf(sales: number, zipf: boolean): number[] {
+  const raw = Array.from({ length: sales }, (_, rank) => (zipf ? 1 / (rank + 1) : 1));
+  const sum = raw.reduce((total, weight) => total + weight, 0);
+  return raw.map((weight) => weight / sum);
+}
+
+function pickerOf(plan: Plan): (at: number) => string {
+  const cumulative: number[] = [];
+  let sum = 0;
+  for (const weight of weightsOf(plan.saleIds.length, scenarios[plan.scenario].zipf)) {
+    sum += weight;
+    cumulative.push(sum);
+  }
+  return (at) => {
+    let low = 0;
+    let high = cumulative.length - 1;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((cumulative[middle] ?? 1) > at) high = middle;
+      else low = middle + 1;
+    }
+    return plan.saleIds[low] ?? '';
+  };
+}
+
+/** Mulberry32: small, fast, and the same everywhere. */
+export function randomFrom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
+
+/** A customer's id: those who registered over the years lie anywhere in the index. */
+function customerOf(random: () => number): string {
+  const word = () =>
+    Math.floor(random() * 0x1_0000_0000)
+      .toString(16)
+      .padStart(8, '0');
+  const hex = word() + word() + word() + word();
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-7${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20)}`;
+}
