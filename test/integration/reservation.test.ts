@@ -1,0 +1,318 @@
+/** From a click to a committed decision, on real MySQL, Redis and SQS: accept, allocate, mirror, cancel, expire, offer. */
+import { ReceiveMessageCommand } from '@aws-sdk/client-sqs';
+import { inventoryPorts } from '../../lib/inventory/ports.ts';
+import { adjustStock, cancelReservation, expireSale } from '../../lib/inventory/release.ts';
+import type { Deps } from '../../lib/platform/deps.ts';
+import { newId, saleTag, toBytes } from '../../lib/platform/id.ts';
+import { keys } from '../../lib/platform/keys.ts';
+import { noLock } from '../../lib/platform/lock.ts';
+import { allocateBatch } from '../../lib/reservation/allocate.ts';
+import { readMirroredStatus } from '../../lib/reservation/mirror.ts';
+import { allocationPorts, requestPorts } from '../../lib/reservation/ports.ts';
+import { getReservation, listReservations } from '../../lib/reservation/read.ts';
+import { requestReservation } from '../../lib/reservation/request.ts';
+import { delivered, givenSale, openBed, soon } from '../support/sales.ts';
+import { type TestBed, testBed } from '../support/stack.ts';
+
+let bed: TestBed;
+let deps: Deps;
+
+beforeAll(async () => {
+  bed = await testBed();
+  deps = await openBed(bed);
+});
+
+afterAll(async () => {
+  await deps.close();
+  await bed.close();
+});
+
+const ask = (saleId: string, customerId: string, key = 'key', quantity = 1) =>
+  requestReservation(requestPorts(deps), saleId, customerId, key, { quantity, fill: 'all' });
+
+const allocate = (batch: ReturnType<typeof delivered>[], overrides = {}) =>
+  allocateBatch({ ...allocationPorts(deps), ...overrides }, batch, soon());
+
+async function stockOf(saleId: string) {
+  const [row] = await deps.db.rows<Record<string, number>>(
+    'SELECT allotment, available, allocated, sold, waitlisted, version FROM sales WHERE id = ?',
+    [toBytes(saleId)],
+  );
+  return row;
+}
+
+async function statesOf(saleId: string) {
+  const rows = await deps.db.rows<{ state: string; units: number; version: number }>(
+    'SELECT state, units, version FROM reservations WHERE sale_id = ? ORDER BY ticket',
+    [toBytes(saleId)],
+  );
+  return rows.map(({ state, units, version }) => `${state} ${units} v${version}`);
+}
+
+async function mirrorOf(saleId: string) {
+  const fields = ['allotment', 'available', 'allocated', 'sold', 'waitlisted', 'version'];
+  const values = await deps.redis.hmget(keys.sale(saleTag(saleId)), ...fields);
+  return Object.fromEntries(fields.map((field, index) => [field, Number(values[index])]));
+}
+
+/** Everything that is in the queue `reservations` now. */
+async function queued() {
+  const bodies: { reservationId: string }[] = [];
+  for (;;) {
+    const { Messages } = await deps.sqs.send(
+      new ReceiveMessageCommand({ QueueUrl: deps.queue('reservations').url, MaxNumberOfMessages: 10 }),
+    );
+    if (!Messages?.length) return bodies;
+    bodies.push(...Messages.map((message) => JSON.parse(message.Body ?? '{}')));
+  }
+}
+
+describe('accept', () => {
+  test('I2: an accepted request is in the queue, with its place in line', async () => {
+    const saleId = await givenSale(deps);
+    const accepted = await ask(saleId, newId());
+    expect(accepted).toMatchObject({ state: 'requested', position: 1 });
+    expect(await queued()).toContainEqual(expect.objectContaining({ saleId, quantity: 1, atLeast: 1 }));
+  });
+
+  test('I3: the same key gets the same answer, another body is refused, another customer is another reservation', async () => {
+    const saleId = await givenSale(deps);
+    const customerId = newId();
+    const first = await ask(saleId, customerId, 'k', 2);
+    expect(await ask(saleId, customerId, 'k', 2)).toEqual(first);
+    expect(await ask(saleId, customerId, 'k', 3)).toMatchObject({ refused: 'idempotency_key_reused' });
+    expect(await ask(saleId, newId(), 'k', 2)).toMatchObject({ position: 2 });
+  });
+
+  test('I4: over the cap is refused at once, also across parallel requests', async () => {
+    const saleId = await givenSale(deps, { capPerCustomer: 5 });
+    const customerId = newId();
+    const answers = await Promise.all([1, 2, 3, 4].map((n) => ask(saleId, customerId, `k${n}`, 2)));
+    expect(answers.filter((answer) => 'refused' in answer && answer.refused === 'over_cap')).toHaveLength(2);
+  });
+
+  test.each([
+    ['before the period', { reserveOpensAtMs: Date.now() + 50_000 }, 'sale_not_open'],
+    ['after the period', { reserveClosesAtMs: Date.now() - 1_000 }, 'sale_closed'],
+  ])('I8: a request %s is refused and claims nothing', async (_, terms, code) => {
+    const now = Date.now();
+    const saleId = await givenSale(deps, {
+      purchaseOpensAtMs: now + 60_000,
+      purchaseClosesAtMs: now + 90_000,
+      reserveClosesAtMs: now + 60_000,
+      ...terms,
+    });
+    expect(await ask(saleId, newId())).toMatchObject({ refused: code });
+    expect(await deps.redis.hget(keys.sale(saleTag(saleId)), 'line')).toBeNull();
+  });
+
+  test('sold out with a full waitlist is refused without touching the queue', async () => {
+    const saleId = await givenSale(deps, { allotment: 1, waitlistSize: 1 });
+    await ask(saleId, newId());
+    await ask(saleId, newId());
+    await queued();
+    expect(await ask(saleId, newId())).toMatchObject({ refused: 'sold_out' });
+    expect(await queued()).toEqual([]);
+  });
+
+  test('a send that fails gives the claim back', async () => {
+    const saleId = await givenSale(deps, { capPerCustomer: 1 });
+    const customerId = newId();
+    const ports = { ...requestPorts(deps), enqueue: () => Promise.reject(new Error('no queue')) };
+    await expect(requestReservation(ports, saleId, customerId, 'k', { quantity: 1, fill: 'all' })).rejects.toThrow();
+    expect(await ask(saleId, customerId, 'other')).toMatchObject({ state: 'requested' });
+  });
+
+  test('without the gate a request is accepted all the same, and judged by the worker', async () => {
+    const saleId = await givenSale(deps);
+    const ports = { ...requestPorts(deps), gate: () => Promise.reject(new Error('Redis is away')) };
+    const accepted = await requestReservation(ports, saleId, newId(), 'k', { quantity: 1, fill: 'all' });
+    expect(accepted).toMatchObject({ state: 'requested', ticket: null, position: null });
+  });
+
+  test('an unknown sale is not found', async () => {
+    expect(await ask(newId(), newId())).toMatchObject({ refused: 'not_found' });
+  });
+});
+
+describe.each([
+  ['with the lock', {}],
+  ['without the lock', { lock: noLock }],
+])('allocate %s', (_, overrides) => {
+  test('I1: a batch over several sales is decided at once, and stock adds up', async () => {
+    const [a, b] = [await givenSale(deps, { allotment: 3 }), await givenSale(deps, { allotment: 2, waitlistSize: 1 })];
+    const batch = [1, 2, 3, 4].flatMap((ticket) => [
+      delivered(a, { ticket: Date.now() * 1000 + ticket }),
+      delivered(b, { ticket: Date.now() * 1000 + ticket }),
+    ]);
+    expect([...(await allocate(batch, overrides))]).toEqual([]);
+    expect(await stockOf(a)).toMatchObject({ available: 0, allocated: 3, waitlisted: 0 });
+    expect(await stockOf(b)).toMatchObject({ available: 0, allocated: 2, waitlisted: 1 });
+    expect(await mirrorOf(a)).toEqual(await stockOf(a));
+    expect(await mirrorOf(b)).toEqual(await stockOf(b));
+  });
+
+  test('I3: delivered twice, in one batch or in two, it changes nothing the second time', async () => {
+    const saleId = await givenSale(deps);
+    const message = delivered(saleId, { quantity: 2 });
+    await allocate([message, { ...message, messageId: newId() }], overrides);
+    const after = await stockOf(saleId);
+    await allocate([message], overrides);
+    expect(await stockOf(saleId)).toEqual(after);
+    expect(after).toMatchObject({ allocated: 2 });
+  });
+
+  test('I6: a duplicate refreshes a mirror that the first delivery never reached', async () => {
+    const saleId = await givenSale(deps);
+    const message = delivered(saleId);
+    await allocate([message], { ...overrides, mirror: async () => undefined });
+    const { reservationId, customerId } = message.message;
+    expect(await readMirroredStatus(deps.redis, reservationId, customerId)).toBeUndefined();
+    await allocate([message], overrides);
+    expect(await readMirroredStatus(deps.redis, reservationId, customerId)).toMatchObject({
+      state: 'allocated',
+      units: 1,
+    });
+    expect(await mirrorOf(saleId)).toEqual(await stockOf(saleId));
+  });
+
+  test('I4: parallel batches of one customer stay within the cap', async () => {
+    const saleId = await givenSale(deps, { capPerCustomer: 5 });
+    const customerId = newId();
+    const batches = Array.from({ length: 8 }, (_, n) => [delivered(saleId, { customerId, key: `k${n}`, quantity: 2 })]);
+    await Promise.all(batches.map((batch) => allocate(batch, overrides)));
+    expect(await stockOf(saleId)).toMatchObject({ allocated: 4 });
+  });
+
+  test('the outbox is empty once the bus has taken the events', async () => {
+    const saleId = await givenSale(deps);
+    await allocate([delivered(saleId)], overrides);
+    expect(await deps.db.rows('SELECT id FROM outbox')).toEqual([]);
+  });
+});
+
+test('a worker with an old fence is undone and decides again from what is there now', async () => {
+  const saleId = await givenSale(deps, { allotment: 1 });
+  await deps.db.change('UPDATE sales SET fence = 9e15 WHERE id = ?', [toBytes(saleId)]);
+  const stale = { acquire: async () => ({ fence: 1, alive: () => true, release: async () => undefined }) };
+  await allocate([delivered(saleId), delivered(saleId)], { lock: stale });
+  expect(await statesOf(saleId)).toEqual(['allocated 1 v1', 'rejected 0 v1']);
+});
+
+test('a failed transaction leaves nothing behind and asks for every message again', async () => {
+  const saleId = await givenSale(deps);
+  const before = await stockOf(saleId);
+  const { store } = allocationPorts(deps);
+  const failing = {
+    transaction: <T>(work: Parameters<typeof store.transaction<T>>[0]) =>
+      store.transaction<T>(async (tx) =>
+        work({ ...tx, recordEvents: () => Promise.reject(new Error('the disk is full')) }),
+      ),
+  };
+  await expect(allocate([delivered(saleId)], { store: failing })).rejects.toThrow('the disk is full');
+  expect(await stockOf(saleId)).toEqual(before);
+  expect(await statesOf(saleId)).toEqual([]);
+});
+
+describe('release', () => {
+  test('cancelled units go to the waitlist in ticket order, with a deadline, in one commit', async () => {
+    const saleId = await givenSale(deps, { allotment: 2, waitlistSize: 5, offerLifeMs: 30_000 });
+    const base = Date.now() * 1000;
+    const batch = [0, 1, 2, 3].map((n) => delivered(saleId, { ticket: base + n, quantity: n < 2 ? 1 : 1 }));
+    await allocate(batch);
+    expect(await statesOf(saleId)).toEqual(['allocated 1 v1', 'allocated 1 v1', 'waitlisted 0 v1', 'waitlisted 0 v1']);
+    const { reservationId, customerId } = batch[0]?.message ?? { reservationId: '', customerId: '' };
+    expect(await cancelReservation(inventoryPorts(deps), saleId, reservationId, customerId)).toEqual({
+      cancelled: true,
+    });
+    expect(await statesOf(saleId)).toEqual(['cancelled 1 v2', 'allocated 1 v1', 'allocated 1 v2', 'waitlisted 0 v1']);
+    expect(await mirrorOf(saleId)).toEqual(await stockOf(saleId));
+    const offered = batch[2]?.message;
+    const view = await getReservation(deps, offered?.reservationId ?? '', offered?.customerId ?? '');
+    expect(Date.parse(String((view as { deadline: string }).deadline)) - Date.now()).toBeGreaterThan(20_000);
+  });
+
+  test('I10: only the owner cancels; cancelling twice is once', async () => {
+    const saleId = await givenSale(deps);
+    const message = delivered(saleId);
+    await allocate([message]);
+    const { reservationId, customerId } = message.message;
+    const ports = inventoryPorts(deps);
+    expect(await cancelReservation(ports, saleId, reservationId, newId())).toMatchObject({ refused: 'not_found' });
+    await cancelReservation(ports, saleId, reservationId, customerId);
+    expect(await cancelReservation(ports, saleId, reservationId, customerId)).toEqual({ cancelled: true });
+    expect(await stockOf(saleId)).toMatchObject({ available: 100, allocated: 0 });
+  });
+
+  test('an offer that is not bought goes to the next in line; after the window everything ends', async () => {
+    const saleId = await givenSale(deps, { allotment: 1, waitlistSize: 5, offerLifeMs: 1_000 });
+    const base = Date.now() * 1000;
+    const batch = [0, 1, 2].map((n) => delivered(saleId, { ticket: base + n }));
+    await allocate(batch);
+    const first = batch[0]?.message;
+    await cancelReservation(inventoryPorts(deps), saleId, first?.reservationId ?? '', first?.customerId ?? '');
+    const at = (offsetMs: number) => ({ ...inventoryPorts(deps), clock: () => Date.now() + offsetMs });
+    expect(await expireSale(at(0), saleId, Date.now() + 60_000)).toBe(0);
+    expect(await expireSale(at(5_000), saleId, Date.now() + 60_000)).toBe(1);
+    expect(await statesOf(saleId)).toEqual(['cancelled 1 v2', 'expired 1 v3', 'allocated 1 v2']);
+    expect(await expireSale(at(4_000_000), saleId, Date.now() + 5_000_000)).toBe(1);
+    expect(await stockOf(saleId)).toMatchObject({ available: 1, allocated: 0, waitlisted: 0 });
+    expect(await deps.db.rows('SELECT * FROM waitlist WHERE sale_id = ?', [toBytes(saleId)])).toEqual([]);
+  });
+
+  test('added stock is offered, and no more can be taken back than is available', async () => {
+    const saleId = await givenSale(deps, { allotment: 1, waitlistSize: 5 });
+    await allocate([delivered(saleId), delivered(saleId)]);
+    expect(await adjustStock(inventoryPorts(deps), saleId, 3)).toMatchObject({
+      allotment: 4,
+      available: 2,
+      allocated: 2,
+    });
+    expect(await adjustStock(inventoryPorts(deps), saleId, -3)).toMatchObject({ refused: 'illegal_state' });
+    expect(await adjustStock(inventoryPorts(deps), saleId, -2)).toMatchObject({ allotment: 2, available: 0 });
+  });
+
+  test('I3: the ledger holds each movement once, and its sums are the stock', async () => {
+    const [row] = await deps.db.rows<{ held: number; stock: number }>(
+      `SELECT (SELECT CAST(SUM(CASE kind WHEN 'ALLOCATE' THEN units WHEN 'RELEASE' THEN -units ELSE 0 END) AS SIGNED) FROM ledger) AS held,
+              (SELECT CAST(SUM(allocated + sold) AS SIGNED) FROM sales) AS stock`,
+    );
+    expect(row?.held).toBe(row?.stock);
+    expect(row?.held).toBeGreaterThan(0);
+  });
+});
+
+describe('read', () => {
+  test('a pending request is answered from the mirror, a decided one from MySQL, to its owner only', async () => {
+    const saleId = await givenSale(deps);
+    const customerId = newId();
+    const accepted = (await ask(saleId, customerId)) as { reservationId: string; ticket: number };
+    const { reservationId, ticket } = accepted;
+    expect(await getReservation(deps, reservationId, customerId)).toMatchObject({
+      state: 'requested',
+      saleId,
+      position: 1,
+    });
+    expect(await getReservation(deps, reservationId, newId())).toMatchObject({ refused: 'not_found' });
+    await allocate([delivered(saleId, { customerId, ticket })]);
+    expect(await getReservation(deps, reservationId, customerId)).toMatchObject({
+      state: 'allocated',
+      units: 1,
+      version: 1,
+    });
+  });
+
+  test('lists page through a customer’s own reservations, the latest first', async () => {
+    const saleId = await givenSale(deps);
+    const customerId = newId();
+    const base = Date.now() * 1000;
+    await allocate(
+      [1, 2, 3].map((n) => delivered(saleId, { customerId, key: `k${n}`, ticket: base + n })).concat(delivered(saleId)),
+    );
+    const first = await listReservations(deps.db, customerId, { limit: 2 });
+    if ('refused' in first) throw new Error(first.detail);
+    expect(first.items.map((item) => item.ticket)).toEqual([base + 3, base + 2]);
+    const second = await listReservations(deps.db, customerId, { limit: 2, cursor: first.nextCursor ?? '' });
+    expect(second).toMatchObject({ items: [{ ticket: base + 1 }], nextCursor: null });
+  });
+});
