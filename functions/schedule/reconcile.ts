@@ -1,8 +1,15 @@
-/** Every few minutes, and when Redis was found to have lost a sale: the mirror is held against MySQL and repaired. */
+/**
+ * Every few minutes, and when Redis was found to have lost a sale: the mirror is held against MySQL and repaired, and
+ * sessions that are over are forgotten.
+ */
+import { forgetExpiredSessions } from '../../lib/identity/session.ts';
 import { ReconcileTrigger, reconcileOnTrigger } from '../../lib/inventory/reconcile.ts';
 import { queueHandler } from '../../lib/platform/queue.ts';
 
 export const handler = queueHandler({
   message: ReconcileTrigger,
-  run: (deps, batch, deadlineMs) => reconcileOnTrigger(deps, batch, deadlineMs),
+  run: async (deps, batch, deadlineMs) => {
+    await forgetExpiredSessions(deps.db, deps.clock());
+    return reconcileOnTrigger(deps, batch, deadlineMs);
+  },
 });

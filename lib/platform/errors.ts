@@ -22,7 +22,6 @@ export const codes = {
   invalid_signature: { status: 401, retry: false, title: 'The signature is not valid' },
   forbidden: { status: 403, retry: false, title: 'This account may not do that' },
   not_found: { status: 404, retry: false, title: 'There is no such thing, or it is not yours' },
-  method_not_allowed: { status: 405, retry: false, title: 'This address does not take that method' },
   idempotency_in_progress: { status: 409, retry: true, title: 'The first request with this key is still running' },
   sale_not_open: { status: 409, retry: false, title: 'Reservations have not opened yet' },
   sale_closed: { status: 409, retry: false, title: 'Reservations are closed' },
