@@ -281,9 +281,10 @@ function fact(name, value, warn = false) {
   return h('div', { class: warn ? 'fact warn' : 'fact' }, h('dt', {}, name), h('dd', {}, value));
 }
 
-function table(heads, lines) {
+/** A table whose columns after the first are numbers, unless said otherwise. */
+function table(heads, lines, numeric = true) {
   const cell = (tag, index, ...content) =>
-    h(tag, { class: index > 0 && 'number', scope: tag === 'th' && 'col' }, ...content);
+    h(tag, { class: numeric && index > 0 && 'number', scope: tag === 'th' && 'col' }, ...content);
   return h(
     'div',
     { class: 'table' },
@@ -381,7 +382,7 @@ byId('import-form').addEventListener('submit', (event) => {
       const lines = rows.map(({ row, field, message }) => [`Row ${row}`, field, message]);
       result.replaceChildren(
         h('p', { class: 'badge bad' }, problem.message),
-        table(['Row', 'Field', 'Problem'], lines),
+        table(['Row', 'Field', 'Problem'], lines, false),
       );
     }
   });

@@ -23,18 +23,18 @@ export function setText(element, text) {
   if (element.textContent !== String(text)) element.textContent = String(text);
 }
 
-/** Shows a message for a while: `kind` is good, bad or plain. What is bad stays until it is dismissed. */
+/** Shows a message for a while, longer if it is bad: `kind` is good, bad or plain. */
 export function toast(text, kind = 'plain', title) {
   const close = h('button', { class: 'toast-close', 'aria-label': 'Dismiss', onclick: () => note.remove() }, '×');
   const note = h(
     'div',
     { class: `toast ${kind}`, role: kind === 'bad' ? 'alert' : 'status' },
-    h('div', {}, title && h('strong', {}, title), h('p', {}, text)),
+    h('div', {}, title && h('strong', {}, title), h('p', {}, inLocalTime(text))),
     close,
   );
   byId('toasts').append(note);
   while (byId('toasts').children.length > 4) byId('toasts').firstChild.remove();
-  if (kind !== 'bad') setTimeout(() => note.remove(), 6_000);
+  setTimeout(() => note.remove(), kind === 'bad' ? 15_000 : 6_000);
 }
 
 /** Shows why something was refused. */
@@ -80,6 +80,9 @@ export function clock(iso) {
   const today = time.toDateString() === new Date().toDateString();
   return time.toLocaleString(undefined, today ? { timeStyle: 'medium' } : { dateStyle: 'medium', timeStyle: 'short' });
 }
+
+/** Text in which times as programs write them are written as people do. */
+export const inLocalTime = (text) => text.replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, clock);
 
 /** How long it is until a point in time: 1 d 02:03:04. */
 export function until(iso) {

@@ -7,7 +7,8 @@
  */
 import { type Refusal, refuse } from '../platform/errors.ts';
 import { keys } from '../platform/keys.ts';
-import { type RedisClient, redisBreaker } from '../platform/redis.ts';
+import { type RedisClient, redisBreaker, redisReady } from '../platform/redis.ts';
+import { redisCommandTimeoutMs } from '../platform/timings.ts';
 
 /** API Gateway ends every connection after two hours. */
 export const connectionLifeMs = 2 * 60 * 60 * 1_000;
@@ -47,7 +48,8 @@ export async function enterConnection(
 
 /** Whose connection it is; undefined for one that is not entered, or no longer. */
 export async function ownerOf(redis: RedisClient, connectionId: string): Promise<string | undefined> {
-  return (await redisBreaker.run(() => redis.hget(keys.connection(connectionId), ownerField))) ?? undefined;
+  const [owner] = await inOneTrip(redis, [['hget', keys.connection(connectionId), ownerField]]);
+  return (owner as string | null) ?? undefined;
 }
 
 /** From now on the connection hears of the sale's stock and phase. */
@@ -57,7 +59,8 @@ export async function watchSale(
   connectionId: string,
   saleId: string,
 ): Promise<undefined | Refusal> {
-  const known = await redisBreaker.run(() => redis.hkeys(keys.connection(connectionId)));
+  const [fields] = await inOneTrip(redis, [['hkeys', keys.connection(connectionId)]]);
+  const known = fields as string[];
   if (!known.includes(ownerField)) {
     return refuse('unauthenticated', 'This connection is not registered; send {"action":"ping","token":…} first.');
   }
@@ -152,8 +155,12 @@ async function inOneTrip(redis: RedisClient, commands: Command[]): Promise<unkno
   const answers: unknown[] = [];
   for (let start = 0; start < commands.length; start += commandsPerTrip) {
     const trip = commands.slice(start, start + commandsPerTrip);
-    const results = (await redisBreaker.run(() => redis.pipeline(trip).exec())) ?? [];
-    for (const [error, answer] of results) {
+    const results = await redisBreaker.run(async () => {
+      // The first trip of a fresh environment comes before its connection is there.
+      await redisReady(redis, redisCommandTimeoutMs);
+      return redis.pipeline(trip).exec();
+    });
+    for (const [error, answer] of results ?? []) {
       if (error) throw error;
       answers.push(answer);
     }
