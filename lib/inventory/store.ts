@@ -132,9 +132,19 @@ export async function leaveWaitlist(
   rows: Pick<ReservationRow, 'saleId' | 'ticket' | 'reservationId'>[],
 ): Promise<void> {
   if (rows.length === 0) return;
-  await tx.change('DELETE FROM waitlist WHERE (sale_id, ticket, reservation_id) IN (?)', [
-    rows.map((row) => [toBytes(row.saleId), row.ticket, toBytes(row.reservationId)]),
-  ]);
+  const places = placesOf(rows);
+  await tx.change(`DELETE FROM waitlist WHERE ${places.where}`, places.values);
+}
+
+/**
+ * Names places on the waitlist one by one. `(a, b, c) IN (…)` with a single place makes MariaDB scan the table, and a
+ * scan waits for every row that somebody else holds: two sales that have nothing to do with each other would deadlock.
+ */
+function placesOf(rows: readonly Pick<ReservationRow, 'saleId' | 'ticket' | 'reservationId'>[]) {
+  return {
+    where: rows.map(() => '(sale_id = ? AND ticket = ? AND reservation_id = ?)').join(' OR '),
+    values: rows.flatMap((row) => [toBytes(row.saleId), row.ticket, toBytes(row.reservationId)]),
+  };
 }
 
 async function offer(tx: Tx, offers: Offer[]): Promise<void> {
@@ -153,8 +163,6 @@ async function offer(tx: Tx, offers: Offer[]): Promise<void> {
   );
   if (moved !== offers.length) throw new MovedElsewhere(offers.length, moved);
   const [first] = offers;
-  await tx.change('UPDATE waitlist SET deadline_ms = ? WHERE (sale_id, ticket, reservation_id) IN (?)', [
-    first?.deadlineMs,
-    offers.map(({ waiting }) => [toBytes(waiting.saleId), waiting.ticket, toBytes(waiting.reservationId)]),
-  ]);
+  const places = placesOf(offers.map(({ waiting }) => waiting));
+  await tx.change(`UPDATE waitlist SET deadline_ms = ? WHERE ${places.where}`, [first?.deadlineMs, ...places.values]);
 }
