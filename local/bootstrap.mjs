@@ -19,7 +19,7 @@ const NEEDED_NODE = 24;
 
 const ENTRIES = {
   start: 'local/start.ts',
-  demo: 'local/demo/main.ts',
+  demo: 'demo/main.ts',
   test: 'test/run.ts',
   bench: 'bench/main.ts',
   load: 'load/main.ts',
@@ -35,27 +35,36 @@ function fail(sentence) {
   process.exit(1);
 }
 
-/** What the dependencies were installed from; different content means that they are stale. */
-function lockDigest() {
-  return createHash('sha256')
-    .update(readFileSync(join(root, 'package-lock.json')))
-    .digest('hex');
+/** Whether every package of package-lock.json is installed in its version; those for other systems never are. */
+function isInstalled(lockFile) {
+  try {
+    const installed = JSON.parse(readFileSync(join(root, 'node_modules', '.package-lock.json'), 'utf8')).packages;
+    const wanted = Object.entries(JSON.parse(lockFile).packages).filter(([path]) => path !== '');
+    return wanted.every(([path, { version, optional }]) =>
+      installed[path] ? installed[path].version === version : optional === true,
+    );
+  } catch {
+    return false;
+  }
 }
 
 function installIfStale() {
+  const lockFile = readFileSync(join(root, 'package-lock.json'), 'utf8');
+  const digest = createHash('sha256').update(lockFile).digest('hex');
   const stamp = join(root, 'node_modules', '.holdfast-installed');
-  const digest = lockDigest();
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === digest) return;
-  process.stderr.write('installing dependencies (once; about a minute)\n');
-  const installed = spawnSync('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], {
-    cwd: root,
-    stdio: ['ignore', 'ignore', 'inherit'],
-    shell: process.platform === 'win32',
-    env: { ...process.env, PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD: '1', PUPPETEER_SKIP_DOWNLOAD: '1' },
-  });
-  if (installed.error?.code === 'ENOENT') fail('Holdfast needs npm, which comes with Node.js: https://nodejs.org');
-  if (installed.status !== 0) {
-    fail('npm ci failed (its message is above): check the connection to the npm registry and run the command again.');
+  if (!isInstalled(lockFile)) {
+    process.stderr.write('installing dependencies (once; about a minute)\n');
+    const installed = spawnSync('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], {
+      cwd: root,
+      stdio: ['ignore', 'ignore', 'inherit'],
+      shell: process.platform === 'win32',
+      env: { ...process.env, PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD: '1', PUPPETEER_SKIP_DOWNLOAD: '1' },
+    });
+    if (installed.error?.code === 'ENOENT') fail('Holdfast needs npm, which comes with Node.js: https://nodejs.org');
+    if (installed.status !== 0) {
+      fail('npm ci failed (its message is above): check the connection to the npm registry and run the command again.');
+    }
   }
   writeFileSync(stamp, digest);
 }
