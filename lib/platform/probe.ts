@@ -66,9 +66,12 @@ export async function allBreakers(
   nowMs: number,
 ): Promise<Record<string, BreakerState>> {
   const own = breakerStates();
-  const found = await limited(async () => (shared.length > 0 ? redis.mget(shared.map(keys.breaker)) : [])).catch(
-    () => [],
-  );
+  const ask = async () => {
+    if (shared.length === 0) return [];
+    await redisReady(redis, probeTimeoutMs);
+    return redis.mget(shared.map(keys.breaker));
+  };
+  const found = await limited(ask).catch(() => []);
   const together = shared.map((name, index): [string, BreakerState] => {
     const openUntilMs = Number(found[index] ?? 0);
     if (openUntilMs === 0) return [name, own[name] ?? 'closed'];
