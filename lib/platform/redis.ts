@@ -3,16 +3,29 @@
  * here may block or fail a request for long, so every command has a limit and nothing is queued while disconnected.
  */
 import { readFileSync } from 'node:fs';
-import { Redis } from 'ioredis';
+import { type Command, Redis } from 'ioredis';
 import { breaker } from './breaker.ts';
 import { redisCommandTimeoutMs, redisConnectTimeoutMs } from './timings.ts';
 
 export type RedisClient = Redis;
 
+/**
+ * Node runs timers before it reads sockets, so after a pause of the process a timer finds late every reply that has long
+ * been waiting in the socket, and a breaker would open for a Redis that is well. Here a command that is due gets its
+ * socket read once more before it fails.
+ */
+class PatientRedis extends Redis {
+  override sendCommand(command: Command, stream?: Parameters<Redis['sendCommand']>[1]): unknown {
+    const late = () => command.reject(new Error('Command timed out'));
+    // Rejecting what has been resolved does nothing.
+    setTimeout(() => setImmediate(late), redisCommandTimeoutMs).unref();
+    return super.sendCommand(command, stream);
+  }
+}
+
 /** Opens a client. Commands fail after `redisCommandTimeoutMs`, or at once while there is no connection. */
 export function openRedis(url: string): RedisClient {
-  const client = new Redis(url, {
-    commandTimeout: redisCommandTimeoutMs,
+  const client = new PatientRedis(url, {
     connectTimeout: redisConnectTimeoutMs,
     disconnectTimeout: redisCommandTimeoutMs,
     maxRetriesPerRequest: 1,
