@@ -4,6 +4,7 @@ import { ReconcileReport, ReconcileRequest } from '../../lib/inventory/reconcile
 import { DeadLetterQuery, DeadLetters, Health, Redrive, Redriven } from '../../lib/operations/operations.shapes.ts';
 import { SaleOverview } from '../../lib/operations/overview.ts';
 import { defineRoute } from '../../lib/platform/route.ts';
+import { Id } from '../../lib/platform/shapes.ts';
 
 const tag = 'Operations';
 
@@ -71,7 +72,7 @@ export const getSaleOperationsRoute = defineRoute({
   summary: 'A sale from the inside: counters, queues, breakers, drift',
   tag,
   auth: 'operator',
-  params: z.strictObject({ saleId: z.uuid() }),
+  params: z.strictObject({ saleId: Id }),
   status: 200,
   reply: SaleOverview,
   refusals: ['not_found'],

@@ -2,9 +2,10 @@
 import { z } from 'zod';
 import { PageQuery, pageOf } from '../../lib/platform/page.ts';
 import { defineRoute } from '../../lib/platform/route.ts';
+import { Id } from '../../lib/platform/shapes.ts';
 import { ReservationAccepted, ReservationRequest, ReservationView } from '../../lib/reservation/reservation.shapes.ts';
 
-const ReservationPath = z.strictObject({ reservationId: z.uuid() });
+const ReservationPath = z.strictObject({ reservationId: Id });
 const tag = 'Reservations';
 
 export const createReservationRoute = defineRoute({
@@ -13,7 +14,7 @@ export const createReservationRoute = defineRoute({
   summary: 'Ask for units of a sale; the answer comes later, at the status URL and by notification',
   tag,
   auth: 'customer',
-  params: z.strictObject({ saleId: z.uuid() }),
+  params: z.strictObject({ saleId: Id }),
   body: ReservationRequest,
   idempotent: true,
   status: 202,

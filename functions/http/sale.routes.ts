@@ -2,9 +2,10 @@
 import { z } from 'zod';
 import { PageQuery, pageOf } from '../../lib/platform/page.ts';
 import { defineRoute } from '../../lib/platform/route.ts';
+import { Id } from '../../lib/platform/shapes.ts';
 import { AdjustStock, CreateSale, SaleView, UpdateSale } from '../../lib/sale/sale.shapes.ts';
 
-const SalePath = z.strictObject({ saleId: z.uuid() });
+const SalePath = z.strictObject({ saleId: Id });
 const tag = 'Sales';
 
 export const listSalesRoute = defineRoute({

@@ -15,6 +15,7 @@ import { keys } from '../platform/keys.ts';
 import { log } from '../platform/log.ts';
 import type { Delivered, MustRepeat } from '../platform/queue.ts';
 import { defineScript, luaSource, type RedisClient } from '../platform/redis.ts';
+import { Id } from '../platform/shapes.ts';
 import { claimOf, customerField, reservationField, unpack, writeMirror } from '../reservation/mirror.ts';
 import {
   type ReservationRow,
@@ -62,7 +63,7 @@ export type ReconcileReport = z.infer<typeof ReconcileReport>;
 
 /** What an operator may ask: one sale or all, and whether MySQL was just restored from a backup. */
 export const ReconcileRequest = z.strictObject({
-  saleId: z.uuid().optional(),
+  saleId: Id.optional(),
   restored: z.boolean().default(false),
 });
 export type ReconcileRequest = z.output<typeof ReconcileRequest>;

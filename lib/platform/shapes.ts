@@ -62,14 +62,13 @@ const earliestMs = Date.UTC(2000, 0, 1);
 const latestMs = Date.UTC(2100, 0, 1);
 
 /**
- * A point in time in a request: ISO 8601 with a zone; milliseconds since the epoch in code.
- * A leap second, an ISO week date and a local time without a zone name no one point in time, and are refused.
+ * A point in time in a request: ISO 8601 with a zone, so that it names one moment whatever the place or the season.
+ * A leap second, an ISO week date and a local time without a zone do not, and are refused.
  */
-export const TimeGiven = z.iso
-  .datetime({ offset: true, error: 'must be an ISO 8601 time with a zone, such as 2026-01-31T18:00:00Z' })
+export const Instant = z.iso
+  .datetime({ offset: true, error: 'must be an ISO 8601 time with a zone, such as 2026-01-31T18:00:00Z', abort: true })
   .max(35)
   .refine((value) => {
     const ms = Date.parse(value);
     return ms >= earliestMs && ms < latestMs;
-  }, 'must lie between the years 2000 and 2100')
-  .transform((value) => Date.parse(value));
+  }, 'must lie between the years 2000 and 2100');

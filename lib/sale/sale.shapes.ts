@@ -2,16 +2,16 @@
  * The shapes of a sale: what an operator sends, and what everyone sees.
  */
 import { z } from 'zod';
+import { Id, Instant, line } from '../platform/shapes.ts';
 import { salePhases, saleStatuses } from './sale.table.ts';
 
 /** The largest allotment; beyond it the counters of a row would not be safe from overflow when summed. */
 const maxUnits = 100_000_000;
 
 const Units = z.number().int().min(0).max(maxUnits);
-const Instant = z.iso.datetime({ offset: true });
 
 const terms = {
-  name: z.string().trim().min(1).max(200),
+  name: line(1, 200),
   capPerCustomer: z.number().int().min(1).max(10_000),
   waitlistSize: z.number().int().min(0).max(10_000_000),
   /** How long a waitlisted customer has to buy units that were offered. */
@@ -24,7 +24,7 @@ const terms = {
 
 /** What an operator sends to create a sale. */
 export const CreateSale = z.strictObject({
-  productId: z.uuid(),
+  productId: Id,
   allotment: Units.min(1),
   ...terms,
   waitlistSize: terms.waitlistSize.default(0),
