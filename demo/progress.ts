@@ -1,0 +1,58 @@
+/**
+ * Progress on the screen: one line that is rewritten on a terminal, and now and then a line of its own elsewhere.
+ */
+
+const rewriteEveryMs = 200;
+const plainEveryMs = 5_000;
+
+export class Progress {
+  readonly #out: NodeJS.WriteStream;
+  readonly #startedAtMs = Date.now();
+  #present: () => string = () => '';
+  #timer: NodeJS.Timeout | undefined;
+  #shown = '';
+
+  constructor(out: NodeJS.WriteStream = process.stdout) {
+    this.#out = out;
+  }
+
+  /** Begins a stage: `present` says how far it is, whenever it is asked. */
+  stage(present: () => string): void {
+    this.#endStage();
+    this.#present = present;
+    this.#show();
+    this.#timer = setInterval(() => this.#show(), this.#out.isTTY ? rewriteEveryMs : plainEveryMs);
+    this.#timer.unref();
+  }
+
+  /** Says something that stays. */
+  say(line: string): void {
+    if (this.#out.isTTY) this.#out.write('\r\x1b[K');
+    this.#out.write(`${line}\n`);
+    this.#shown = '';
+  }
+
+  /** Leaves the last state of the stage standing. */
+  end(): void {
+    this.#endStage();
+  }
+
+  #endStage(): void {
+    if (!this.#timer) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    this.#show();
+    if (this.#out.isTTY) this.#out.write('\n');
+    this.#shown = '';
+  }
+
+  #show(): void {
+    const text = this.#present();
+    if (text === this.#shown) return;
+    this.#shown = text;
+    const seconds = ((Date.now() - this.#startedAtMs) / 1_000).toFixed(0).padStart(4);
+    const line = `${seconds} s  ${text}`;
+    if (!this.#out.isTTY) this.#out.write(`${line}\n`);
+    else this.#out.write(`\r\x1b[K${line.slice(0, Math.max(20, (this.#out.columns ?? 100) - 1))}`);
+  }
+}

@@ -1,0 +1,267 @@
+/**
+ * The demo itself: several sales at once, from sign-up to settled purchases, through the public API alone.
+ *
+ * Windows are opened and closed by the clock and the rules, never by this script; it only comes in time, too early or
+ * too late. Everything that clients do is in their log, which the verifier reads afterwards.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Account, type Api, type Operator, readSale } from '../load/client.ts';
+import { Listener } from '../load/listener.ts';
+import type { ClientLog } from '../load/log.ts';
+import { seededRandom } from '../local/service/random.ts';
+import type { DemoOptions } from './arguments.ts';
+import { sendGarbage } from './garbage.ts';
+import type { Plan, PlannedRequest } from './plan.ts';
+import type { Progress } from './progress.ts';
+import { type Counters, type OpenSale, Shopper } from './shopper.ts';
+
+export interface DemoWorld {
+  api: Api;
+  websocketUrl: string;
+  operator: Operator;
+  log: ClientLog;
+  progress: Progress;
+}
+
+export interface DemoOutcome {
+  /** Garbage that was not refused with a 4xx. */
+  swallowed: string[];
+}
+
+/** How many sign-ups are under way at once; the API hashes two passwords at a time. */
+const signUpsAtOnce = 12;
+const connectsAtOnce = 10;
+/** How many screens show the live stock of a sale. */
+const watchersPerSale = 5;
+/** From the creation of the sales to their opening: time for those who come too early. */
+const leadMs = 3_500;
+/** From the last request of the rush to the close, so that a slow machine is in time too. */
+const slackMs = 6_000;
+const pauseMs = 5_000;
+const purchaseWindowMs = 26_000;
+const offerLifeSeconds = 6;
+/** After the close: what the rules do then is seen by everybody. */
+const aftermathMs = 3_500;
+const addedUnits = 5;
+
+/** Plays the demo. Throws if something fails that nothing should make fail. */
+export async function playDemo(world: DemoWorld, plan: Plan, options: DemoOptions): Promise<DemoOutcome> {
+  const { operator, progress } = world;
+  const random = seededRandom(options.seed + 1);
+  const counters: Counters = {
+    ...{ sent: 0, accepted: 0, refused: 0, decided: 0 },
+    ...{ bought: 0, declined: 0, cancelled: 0, offersTaken: 0, offersLeft: 0 },
+  };
+  const sales: OpenSale[] = [];
+  const times = { purchaseOpensAtMs: Number.POSITIVE_INFINITY, purchaseClosesAtMs: Number.POSITIVE_INFINITY };
+
+  const imported = await operator.importProducts(readFileSync(join(import.meta.dirname, 'products.csv'), 'utf8'));
+  progress.say(`imported ${imported.created + imported.updated} products from demo/products.csv`);
+  const accounts = await signUp(world, options);
+  const shoppers = accounts.map((account, index) => {
+    const planned = plan.customers[index];
+    if (!planned) throw new Error('there are more accounts than customers');
+    return new Shopper(account, planned, { sales, counters, times, random });
+  });
+  const listeners = await connect(world, plan, shoppers);
+
+  const opensAtMs = Date.now() + leadMs;
+  const closesAtMs = opensAtMs + plan.rushMs + slackMs;
+  times.purchaseOpensAtMs = closesAtMs + pauseMs;
+  times.purchaseClosesAtMs = times.purchaseOpensAtMs + purchaseWindowMs;
+  await createSales(operator, plan, { opensAtMs, closesAtMs, ...times }, sales);
+  listeners.slice(0, watchersPerSale * sales.length).forEach((listener, index) => {
+    const sale = sales[index % sales.length];
+    if (sale) listener.watch(sale.saleId);
+  });
+
+  const reserving = () =>
+    `reserving · ${count(counters.sent)} sent · ${count(counters.accepted)} accepted · ` +
+    `${count(counters.refused)} refused · ${count(counters.decided)} known to be decided`;
+  progress.stage(reserving);
+  const swallowed: string[] = [];
+  const followUntilMs = times.purchaseClosesAtMs + aftermathMs;
+  const living = shoppers.map((shopper) => shopper.live(followUntilMs));
+  const watching = watchStock(world, sales, followUntilMs);
+  await Promise.all([
+    sendAll(plan.early, opensAtMs, shoppers),
+    sendAll(plan.rush, opensAtMs, shoppers),
+    sendRepeats(plan.rush, opensAtMs, shoppers),
+    sendAllGarbage(plan, opensAtMs, accounts, sales, swallowed),
+    sendAll(plan.late, closesAtMs, shoppers),
+  ]);
+
+  progress.stage(
+    () =>
+      `waiting for the purchase windows · ${count(counters.decided)} decided · ${count(counters.cancelled)} given back`,
+  );
+  await buyTooEarly(shoppers);
+  await until(times.purchaseOpensAtMs);
+  progress.stage(
+    () =>
+      `buying · ${count(counters.bought)} reservations bought · ${count(counters.declined)} payments declined · ` +
+      `offers from the waitlist: ${count(counters.offersTaken)} taken, ${count(counters.offersLeft)} left to expire`,
+  );
+  await until(times.purchaseOpensAtMs + purchaseWindowMs / 2);
+  await refundSome(operator, shoppers);
+  const lastSale = sales.at(-1);
+  if (lastSale) await operator.adjustStock(lastSale.saleId, addedUnits);
+  await until(times.purchaseClosesAtMs + 50);
+  await buyTooLate(shoppers);
+  await Promise.all([...living, watching]);
+
+  progress.stage(() => 'closing · everybody looks one last time');
+  await inBatches(shoppers, signUpsAtOnce, (shopper) => shopper.look());
+  await inBatches(accounts.slice(0, 100), signUpsAtOnce, (account) => account.notifications());
+  for (const listener of listeners) listener.close();
+  progress.end();
+  return { swallowed };
+}
+
+async function signUp({ api, progress }: DemoWorld, { customers, seed }: DemoOptions): Promise<Account[]> {
+  const accounts: Account[] = [];
+  progress.stage(() => `signing up · ${count(accounts.length)} of ${count(customers)} customers`);
+  const indexes = Array.from({ length: customers }, (_, index) => index);
+  await inBatches(indexes, signUpsAtOnce, async (index) => {
+    const email = `customer-${index}-${seed}@example.com`;
+    const who = { email, password: `correct horse ${index} staple`, name: `Customer ${index}` };
+    accounts.push(await Account.register(api, who));
+  });
+  return accounts;
+}
+
+async function connect(
+  { websocketUrl, log, progress }: DemoWorld,
+  plan: Plan,
+  shoppers: Shopper[],
+): Promise<Listener[]> {
+  const listeners: Listener[] = [];
+  const wanted = shoppers.filter((_, index) => plan.customers[index]?.listens);
+  progress.stage(() => `connecting · ${count(listeners.length)} of ${count(wanted.length)} WebSockets`);
+  await inBatches(wanted, connectsAtOnce, async (shopper) => {
+    listeners.push(await Listener.open(websocketUrl, shopper.account, log, (line) => shopper.hear(line)));
+  });
+  return listeners;
+}
+
+interface SaleTimes {
+  opensAtMs: number;
+  closesAtMs: number;
+  purchaseOpensAtMs: number;
+  purchaseClosesAtMs: number;
+}
+
+async function createSales(operator: Operator, plan: Plan, times: SaleTimes, sales: OpenSale[]): Promise<void> {
+  const products = (await operator.products()).sort((one, other) => (one.sku < other.sku ? -1 : 1));
+  for (const [index, planned] of plan.sales.entries()) {
+    const product = products[index % products.length];
+    if (!product) throw new Error('no products were imported');
+    const sale = await operator.createSale({
+      productId: product.productId,
+      name: `${product.name}, demo`,
+      allotment: planned.allotment,
+      capPerCustomer: planned.cap,
+      waitlistSize: planned.waitlistSize,
+      offerLifeSeconds,
+      reserveOpensAt: new Date(times.opensAtMs).toISOString(),
+      reserveClosesAt: new Date(times.closesAtMs).toISOString(),
+      purchaseOpensAt: new Date(times.purchaseOpensAtMs).toISOString(),
+      purchaseClosesAt: new Date(times.purchaseClosesAtMs).toISOString(),
+    });
+    sales.push({ saleId: sale.saleId, currency: sale.price.currency });
+  }
+}
+
+/** Sends each request when it is due, whether or not earlier ones have been answered. */
+async function sendAll(requests: PlannedRequest[], zeroMs: number, shoppers: Shopper[]): Promise<void> {
+  const sent: Promise<void>[] = [];
+  for (const request of [...requests].sort((one, other) => one.atMs - other.atMs)) {
+    const dueMs = zeroMs + request.atMs;
+    await until(dueMs);
+    const shopper = shoppers[request.customer];
+    if (shopper) sent.push(shopper.reserve(request, dueMs));
+  }
+  await Promise.all(sent);
+}
+
+/** Sends the second requests under the same keys. */
+async function sendRepeats(requests: PlannedRequest[], zeroMs: number, shoppers: Shopper[]): Promise<void> {
+  await Promise.all(
+    requests.map(async (request) => {
+      if (!request.repeat) return;
+      const dueMs = zeroMs + request.atMs + request.repeat.afterMs;
+      await until(dueMs);
+      const quantity = request.repeat.otherBody ? (request.quantity % 10) + 1 : request.quantity;
+      await shoppers[request.customer]?.reserve(request, dueMs, quantity);
+    }),
+  );
+}
+
+async function sendAllGarbage(
+  plan: Plan,
+  zeroMs: number,
+  accounts: Account[],
+  sales: OpenSale[],
+  swallowed: string[],
+): Promise<void> {
+  await Promise.all(
+    plan.garbage.map(async ({ kind, customer, sale, atMs }) => {
+      await until(zeroMs + atMs);
+      const account = accounts[customer];
+      const saleId = sales[sale]?.saleId;
+      if (!account || !saleId) return;
+      const { status, code } = await sendGarbage(account, saleId, kind);
+      if (status < 400 || status >= 500 || !code) swallowed.push(`${kind}: ${status} ${code ?? ''}`);
+    }),
+  );
+}
+
+/** Reads the live stock of every sale twice a second, as a shop's page would. */
+async function watchStock({ api }: DemoWorld, sales: OpenSale[], untilMs: number): Promise<void> {
+  while (Date.now() < untilMs) {
+    await Promise.all(sales.map((sale) => readSale(api, sale.saleId)));
+    await sleep(500);
+  }
+}
+
+/** Some want to buy before the window is open. */
+async function buyTooEarly(shoppers: Shopper[]): Promise<void> {
+  const eager = shoppers.filter((shopper) => shopper.idle.length > 0).slice(0, 20);
+  await Promise.all(
+    eager.map((shopper) => shopper.tryToBuy(shopper.idle.slice(0, 1), `early-${shopper.account.customerId}`)),
+  );
+}
+
+/** Some want to buy after the window has closed. */
+async function buyTooLate(shoppers: Shopper[]): Promise<void> {
+  const late = shoppers.filter((shopper) => shopper.idle.length > 0).slice(0, 20);
+  await Promise.all(
+    late.map((shopper) => shopper.tryToBuy(shopper.idle.slice(0, 1), `late-${shopper.account.customerId}`)),
+  );
+}
+
+/** The operator gives some purchases back; their units go to the waitlist. */
+async function refundSome(operator: Operator, shoppers: Shopper[]): Promise<void> {
+  const purchases = shoppers.flatMap((shopper) => shopper.captured).filter((_, index) => index % 50 === 0);
+  for (const purchaseId of purchases) await operator.refund(purchaseId);
+}
+
+async function inBatches<Item>(items: Item[], atOnce: number, work: (item: Item) => Promise<unknown>): Promise<void> {
+  const queue = items.values();
+  const lane = async () => {
+    for (const item of queue) await work(item);
+  };
+  await Promise.all(Array.from({ length: Math.min(atOnce, items.length) }, lane));
+}
+
+/** Resolves at a time; at once if it has passed. */
+async function until(timeMs: number): Promise<void> {
+  const leftMs = timeMs - Date.now();
+  if (leftMs > 0) await sleep(leftMs);
+}
+
+function count(value: number): string {
+  return new Intl.NumberFormat('en').format(value);
+}

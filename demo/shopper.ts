@@ -1,0 +1,233 @@
+/**
+ * One customer of the demo: asks, follows what becomes of it, and behaves as the script says.
+ *
+ * A shopper knows only what the API has answered or pushed. Whatever it does goes through `load/client.ts`, so it is in
+ * the clients' log.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Account, type Answer, isWorthRepeating, type ReservationView, retryAfterMs } from '../load/client.ts';
+import type { PushLine } from '../load/log.ts';
+import type { PlannedCustomer, PlannedRequest } from './plan.ts';
+
+/** A sale as shoppers see it. */
+export interface OpenSale {
+  saleId: string;
+  currency: string;
+}
+
+/** What has happened so far, for the progress line. */
+export interface Counters {
+  sent: number;
+  accepted: number;
+  refused: number;
+  decided: number;
+  bought: number;
+  declined: number;
+  cancelled: number;
+  offersTaken: number;
+  offersLeft: number;
+}
+
+export interface Times {
+  purchaseOpensAtMs: number;
+  purchaseClosesAtMs: number;
+}
+
+export interface Surroundings {
+  sales: OpenSale[];
+  counters: Counters;
+  times: Times;
+  /** Numbers in [0, 1) that depend on the seed. */
+  random: () => number;
+}
+
+const attempts = 6;
+const pollMs = 1_800;
+/** Who hears of everything by WebSocket looks only now and then. */
+const listeningPollMs = 4_000;
+const paymentPollMs = 700;
+const undecidedStates = new Set(['requested', 'unknown', 'refunding']);
+/** What a declined customer tries next. */
+const otherCard = 'tok_approve';
+const mostPerPurchase = 50;
+
+export class Shopper {
+  readonly account: Account;
+  readonly #plan: PlannedCustomer;
+  readonly #around: Surroundings;
+  /** Accepted and not known to be decided. */
+  readonly #pending = new Set<string>();
+  readonly #saleOf = new Map<string, string>();
+  readonly #waitlisted = new Set<string>();
+  /** Reservations that were offered units from the waitlist. */
+  readonly #offered = new Set<string>();
+  /** Reservations about which something was done already. */
+  readonly #handled = new Set<string>();
+  readonly #captured: string[] = [];
+  #wake: (() => void) | undefined;
+
+  constructor(account: Account, plan: PlannedCustomer, around: Surroundings) {
+    this.account = account;
+    this.#plan = plan;
+    this.#around = around;
+  }
+
+  /** Purchases of this customer that went through. */
+  get captured(): readonly string[] {
+    return this.#captured;
+  }
+
+  /** Reservations that nobody has done anything about, for trying what must be refused. */
+  get idle(): string[] {
+    return [...this.#saleOf.keys()].filter((id) => !this.#handled.has(id) && !this.#waitlisted.has(id));
+  }
+
+  /** Sends a request; repeats it under the same key while the answer says that this may help. */
+  async reserve(request: PlannedRequest, scheduledMs: number, quantity = request.quantity): Promise<void> {
+    const { counters, sales } = this.#around;
+    const saleId = sales[request.sale]?.saleId ?? '';
+    const atLeast = quantity === request.quantity ? request.atLeast : quantity;
+    counters.sent++;
+    for (let tries = 1; tries <= attempts; tries++) {
+      const due = tries === 1 ? { scheduledMs } : {};
+      const answer = await this.account.reserve(saleId, { quantity, atLeast, key: request.key, ...due });
+      if (answer.status === 202) {
+        const { reservationId } = answer.body;
+        if (this.#saleOf.has(reservationId)) return;
+        counters.accepted++;
+        this.#saleOf.set(reservationId, saleId);
+        this.#pending.add(reservationId);
+        if (this.#around.random() < 0.2) await this.account.reservation(reservationId);
+        return;
+      }
+      if (!isWorthRepeating(answer)) break;
+      await sleep(retryAfterMs(answer));
+    }
+    counters.refused++;
+  }
+
+  /** Takes up what was pushed. */
+  hear({ about, kind }: PushLine): void {
+    if (about === 'reservation' || kind === 'reminder.purchase-opened') this.#wake?.();
+  }
+
+  /** Follows its reservations until `untilMs`, and acts on what it learns. */
+  async live(untilMs: number): Promise<void> {
+    const pace = this.#plan.listens ? listeningPollMs : pollMs;
+    const { random, times } = this.#around;
+    await this.#pause(random() * pace, untilMs);
+    while (Date.now() < untilMs) {
+      const open = Date.now() >= times.purchaseOpensAtMs;
+      if (this.#pending.size > 0 || this.#waitlisted.size > 0 || (open && this.idle.length > 0)) await this.look();
+      await this.#pause(pace * (0.7 + 0.6 * random()), untilMs);
+    }
+  }
+
+  /** Looks at its reservations once and acts on them. */
+  async look(): Promise<void> {
+    const views = await this.account.reservations();
+    if (!views) return;
+    const allocated: ReservationView[] = [];
+    for (const view of views) {
+      if (this.#pending.delete(view.reservationId)) this.#around.counters.decided++;
+      if (view.state === 'waitlisted') this.#waitlisted.add(view.reservationId);
+      else if (this.#waitlisted.delete(view.reservationId) && view.state === 'allocated') {
+        this.#offered.add(view.reservationId);
+      }
+      if (view.state === 'allocated' && !this.#handled.has(view.reservationId)) allocated.push(view);
+    }
+    await this.#act(allocated);
+  }
+
+  /** Tries to buy whatever it has; used where a refusal is expected. */
+  tryToBuy(reservationIds: string[], key: string): Promise<Answer<unknown>> {
+    return this.account.buy(reservationIds, this.#plan.paymentToken, key);
+  }
+
+  async #act(allocated: ReservationView[]): Promise<void> {
+    const { behaviour, takesOffers } = this.#plan;
+    const { times, counters } = this.#around;
+    if (behaviour === 'cancels') {
+      for (const view of this.#take(allocated)) {
+        const answer = await this.account.cancel(view.reservationId);
+        if (answer.status === 200) counters.cancelled++;
+      }
+      return;
+    }
+    if (Date.now() < times.purchaseOpensAtMs || Date.now() >= times.purchaseClosesAtMs) return;
+    const isOffer = (view: ReservationView) => this.#offered.has(view.reservationId);
+    const offers = allocated.filter(isOffer);
+    if (takesOffers) counters.offersTaken += offers.length;
+    else counters.offersLeft += this.#take(offers).length;
+    const wanted = allocated.filter((view) => (isOffer(view) ? takesOffers : behaviour !== 'lets expire'));
+    const taken = this.#take(wanted);
+    const orders = behaviour === 'buys one by one' ? taken.map((view) => [view]) : this.#together(taken);
+    await Promise.all(orders.map((order) => this.#buy(order.map((view) => view.reservationId))));
+  }
+
+  /** Marks reservations as seen to, so that they are acted on once. */
+  #take(views: ReservationView[]): ReservationView[] {
+    for (const view of views) this.#handled.add(view.reservationId);
+    return views;
+  }
+
+  /** Orders of one currency each, as large as they may be. */
+  #together(views: ReservationView[]): ReservationView[][] {
+    const currencyOf = new Map(this.#around.sales.map((sale) => [sale.saleId, sale.currency]));
+    const orders: ReservationView[][] = [];
+    for (const group of Map.groupBy(views, (view) => currencyOf.get(view.saleId)).values()) {
+      for (let start = 0; start < group.length; start += mostPerPurchase) {
+        orders.push(group.slice(start, start + mostPerPurchase));
+      }
+    }
+    return orders;
+  }
+
+  async #buy(reservationIds: string[]): Promise<void> {
+    const { counters, random } = this.#around;
+    let token = this.#plan.paymentToken;
+    for (let card = 1; card <= 2; card++) {
+      const state = await this.#pay(reservationIds, token, `buy-${card}-${reservationIds[0]}`, random() < 0.1);
+      if (state === 'captured') {
+        counters.bought += reservationIds.length;
+        return;
+      }
+      if (state !== 'declined') return;
+      counters.declined++;
+      token = otherCard;
+    }
+  }
+
+  /** Orders, and follows the payment to its end. Resolves to the last state that was seen. */
+  async #pay(reservationIds: string[], token: string, key: string, twice: boolean): Promise<string> {
+    let purchaseId = '';
+    for (let tries = 1; tries <= attempts && purchaseId === ''; tries++) {
+      const [answer] = await Promise.all([
+        this.account.buy(reservationIds, token, key),
+        twice ? this.account.buy(reservationIds, token, key) : undefined,
+      ]);
+      if (answer.status === 202) purchaseId = answer.body.purchaseId;
+      else if (isWorthRepeating(answer) || answer.code === 'idempotency_in_progress') await sleep(retryAfterMs(answer));
+      else return answer.code ?? String(answer.status);
+    }
+    // A payment outlives the window: whoever ordered in time waits for the outcome.
+    const patienceEndsMs = Date.now() + 90_000;
+    let state = 'requested';
+    while (purchaseId !== '' && undecidedStates.has(state) && Date.now() < patienceEndsMs) {
+      await sleep(paymentPollMs * (0.7 + 0.6 * this.#around.random()));
+      const answer = await this.account.purchase(purchaseId);
+      if (answer.status === 200) state = answer.body.state;
+    }
+    if (state === 'captured') this.#captured.push(purchaseId);
+    return state;
+  }
+
+  /** Waits, but not beyond `untilMs`, and not longer than until something is pushed. */
+  async #pause(delayMs: number, untilMs: number): Promise<void> {
+    const abort = new AbortController();
+    this.#wake = () => abort.abort();
+    const waitMs = Math.max(0, Math.min(delayMs, untilMs - Date.now()));
+    await sleep(waitMs, undefined, { signal: abort.signal }).catch(() => undefined);
+    this.#wake = undefined;
+  }
+}

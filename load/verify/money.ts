@@ -1,0 +1,127 @@
+/**
+ * I7, money: at most one capture for each purchase, every capture is a purchase or was given back, and every unit that
+ * counts as bought was paid for at its sale's price.
+ *
+ * The provider's books are the truth about money; MySQL is held against them, from both sides.
+ */
+import type { ClientView } from './clients.ts';
+import type { Books, Charge } from './provider.ts';
+import type { ItemRow, PurchaseRow, ReservationRow, SaleRow } from './store.ts';
+import type { Tally } from './tally.ts';
+
+export class MoneyCheck {
+  readonly #purchases: Map<string, PurchaseRow>;
+  readonly #items: Map<string, ItemRow[]>;
+  readonly #sales: Map<string, SaleRow>;
+  /** For each bought or refunded reservation, the purchase that it names. */
+  readonly #bought = new Map<string, ReservationRow>();
+
+  constructor(purchases: Map<string, PurchaseRow>, items: Map<string, ItemRow[]>, sales: Map<string, SaleRow>) {
+    this.#purchases = purchases;
+    this.#items = items;
+    this.#sales = sales;
+  }
+
+  /** A reservation that counts as bought has a captured purchase which lists it. */
+  add(row: ReservationRow, tally: Tally): void {
+    if (row.state !== 'purchased' && row.state !== 'refunded') return;
+    this.#bought.set(row.id, row);
+    const purchase = this.#purchases.get(row.purchaseId ?? '');
+    const item = this.#items.get(row.purchaseId ?? '')?.find((one) => one.reservationId === row.id);
+    const fits = row.state === 'purchased' ? ['captured', 'refunding'] : ['refunded'];
+    tally.expect(
+      purchase !== undefined && fits.includes(purchase.state),
+      () => `reservation ${row.id} is ${row.state}, and its purchase is ${purchase?.state ?? 'missing'}`,
+    );
+    tally.expect(
+      item !== undefined && item.units === row.units,
+      () => `reservation ${row.id} was bought with ${row.units} units, and its purchase lists ${item?.units ?? 'none'}`,
+    );
+    tally.expect(purchase?.customerId === row.customerId, () => `reservation ${row.id} was bought by somebody else`);
+  }
+
+  /** Compares purchases with the provider's books and with what clients were told. */
+  finish(books: Books, clients: ClientView, tally: Tally): void {
+    const captures = Map.groupBy(
+      books.charges.filter((charge) => charge.status === 'captured'),
+      (charge) => charge.idempotencyKey,
+    );
+    const refunds = Map.groupBy(books.refunds, (refund) => refund.chargeId);
+    for (const [purchaseId, charges] of captures) {
+      tally.expect(charges.length === 1, () => `purchase ${purchaseId} was captured ${charges.length} times`);
+      for (const charge of charges) this.#judgeCapture(charge, (refunds.get(charge.id) ?? []).length, tally);
+    }
+    for (const [chargeId, given] of refunds) {
+      const charge = books.charges.find((one) => one.id === chargeId);
+      tally.expect(
+        given.length === 1 && given[0]?.amountMinor === charge?.amountMinor,
+        () => `charge ${chargeId} was given back ${given.length} times`,
+      );
+    }
+    for (const purchase of this.#purchases.values()) this.#judgePurchase(purchase, captures, clients, tally);
+  }
+
+  #judgeCapture(charge: Charge, refunds: number, tally: Tally): void {
+    const purchase = this.#purchases.get(charge.idempotencyKey);
+    const kept = purchase?.state === 'captured' && refunds === 0;
+    tally.expect(
+      kept || refunds > 0,
+      () =>
+        `charge ${charge.id} was captured for purchase ${charge.idempotencyKey}, which is ${purchase?.state ?? 'missing'}, and was not given back`,
+    );
+    tally.expect(
+      purchase?.amountMinor === charge.amountMinor && purchase.currency === charge.currency,
+      () =>
+        `charge ${charge.id} is ${charge.amountMinor} ${charge.currency}, its purchase ${purchase?.amountMinor} ${purchase?.currency}`,
+    );
+    tally.expect(
+      purchase?.state === 'declined' || purchase?.chargeId === charge.id,
+      () => `purchase ${charge.idempotencyKey} names charge ${purchase?.chargeId} instead of ${charge.id}`,
+    );
+    tally.expect(
+      refunds === 0 || purchase?.state !== 'captured',
+      () => `charge ${charge.id} was given back, and its purchase counts as captured`,
+    );
+  }
+
+  #judgePurchase(purchase: PurchaseRow, captures: Map<string, Charge[]>, clients: ClientView, tally: Tally): void {
+    const items = this.#items.get(purchase.id) ?? [];
+    const amount = items.reduce((sum, item) => sum + item.units * item.priceMinor, 0);
+    const currencies = items.map((item) => this.#sales.get(item.saleId)?.currency);
+    tally.expect(
+      items.length > 0 && amount === purchase.amountMinor && currencies.every((one) => one === purchase.currency),
+      () => `purchase ${purchase.id} is ${purchase.amountMinor} ${purchase.currency}, its items come to ${amount}`,
+    );
+    const paid = captures.has(purchase.id);
+    tally.expect(
+      paid || (purchase.state !== 'captured' && purchase.state !== 'refunded'),
+      () => `purchase ${purchase.id} is ${purchase.state}, and the provider captured nothing`,
+    );
+    for (const item of items) this.#judgeItem(purchase, item, tally);
+    const promise = clients.purchases.get(purchase.id);
+    if (!promise) return;
+    const listed = items.map((item) => item.reservationId).sort();
+    tally.expect(
+      promise.amountMinor === purchase.amountMinor &&
+        promise.currency === purchase.currency &&
+        promise.customerId === purchase.customerId &&
+        [...promise.reservationIds].sort().join() === listed.join(),
+      () => `purchase ${purchase.id} is not what its client ordered`,
+    );
+  }
+
+  #judgeItem(purchase: PurchaseRow, item: ItemRow, tally: Tally): void {
+    const price = this.#sales.get(item.saleId)?.priceMinor;
+    tally.expect(
+      price === item.priceMinor,
+      () => `purchase ${purchase.id} has a unit of sale ${item.saleId} at ${item.priceMinor} instead of ${price}`,
+    );
+    if (purchase.state !== 'captured') return;
+    const row = this.#bought.get(item.reservationId);
+    tally.expect(
+      row?.purchaseId === purchase.id && row.state === 'purchased',
+      () =>
+        `purchase ${purchase.id} was captured, and its reservation ${item.reservationId} is ${row?.state ?? 'not bought'}`,
+    );
+  }
+}

@@ -1,0 +1,254 @@
+/**
+ * The verifier's own reading of MySQL: its own statements on its own connection, sharing nothing with the workers.
+ *
+ * Everything is read in one snapshot, so that what is compared belongs to one moment; big tables are read in pages by
+ * key, so that memory does not follow their size.
+ */
+import mysql, { type Connection, type RowDataPacket } from 'mysql2/promise';
+
+export interface SaleRow {
+  id: string;
+  status: string;
+  cap: number;
+  waitlistSize: number;
+  priceMinor: number;
+  currency: string;
+  reserveOpensAtMs: number;
+  reserveClosesAtMs: number;
+  purchaseOpensAtMs: number;
+  purchaseClosesAtMs: number;
+  allotment: number;
+  available: number;
+  allocated: number;
+  sold: number;
+  waitlisted: number;
+  epoch: number;
+  version: number;
+}
+
+export interface ReservationRow {
+  id: string;
+  saleId: string;
+  customerId: string;
+  ticket: number;
+  quantity: number;
+  atLeast: number;
+  state: string;
+  units: number;
+  reason: string | null;
+  deadlineMs: number | null;
+  purchaseId: string | null;
+  version: number;
+  acceptedAtMs: number;
+  decidedAtMs: number;
+}
+
+export interface MovementRow {
+  subjectId: string;
+  kind: string;
+  saleId: string;
+  units: number;
+}
+
+export interface NoticeRow {
+  subjectId: string;
+  version: number;
+  kind: string;
+  customerId: string;
+}
+
+export interface PurchaseRow {
+  id: string;
+  customerId: string;
+  state: string;
+  amountMinor: number;
+  currency: string;
+  chargeId: string | null;
+  version: number;
+  createdAtMs: number;
+}
+
+export interface ItemRow {
+  purchaseId: string;
+  reservationId: string;
+  saleId: string;
+  units: number;
+  priceMinor: number;
+}
+
+const pageRows = 5_000;
+const zeros = '00000000000000000000000000000000';
+/** Reading a page of a big table may take long on a busy machine; never answering is a failure all the same. */
+const statementTimeoutMs = 60_000;
+
+/** An open connection of the verifier. */
+export class Store {
+  readonly #connection: Connection;
+
+  private constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  static async open(url: string): Promise<Store> {
+    const connection = await mysql.createConnection({ uri: url, connectTimeout: 10_000, supportBigNumbers: true });
+    await connection.query('SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ');
+    return new Store(connection);
+  }
+
+  /** From here on everything is read as it is then. */
+  async live(): Promise<void> {
+    await this.#connection.query('COMMIT');
+  }
+
+  /** From here on everything is read as of this moment. */
+  async snapshot(): Promise<void> {
+    await this.live();
+    await this.#connection.query('START TRANSACTION WITH CONSISTENT SNAPSHOT');
+  }
+
+  async close(): Promise<void> {
+    await this.#connection.end();
+  }
+
+  /** What changes whenever anything happens; the same twice means that nothing did. */
+  async pulse(): Promise<{ outbox: number; openPurchases: number; fingerprint: string }> {
+    const [row] = await this.#rows<Record<string, string | number | null>>(
+      `SELECT (SELECT COUNT(*) FROM outbox) AS outbox,
+         (SELECT COUNT(*) FROM purchases WHERE state IN ('requested', 'unknown', 'refunding')) AS openPurchases,
+         (SELECT CONCAT(COUNT(*), '/', COALESCE(SUM(version), 0)) FROM reservations) AS reservations,
+         (SELECT COUNT(*) FROM notifications) AS notifications,
+         (SELECT COALESCE(SUM(version), 0) FROM purchases) AS purchases,
+         (SELECT COALESCE(SUM(allocated + waitlisted), 0) FROM sales) AS held`,
+    );
+    if (!row) throw new Error('MySQL answered nothing');
+    const { outbox, openPurchases, ...rest } = row;
+    return { outbox: Number(outbox), openPurchases: Number(openPurchases), fingerprint: Object.values(rest).join(' ') };
+  }
+
+  /** How many reservations there are. */
+  async countReservations(): Promise<number> {
+    const [row] = await this.#rows<{ n: number }>('SELECT COUNT(*) AS n FROM reservations');
+    return Number(row?.n ?? 0);
+  }
+
+  /** Units and places that are still held in sales whose purchase window is over. */
+  async heldAfterClose(nowMs: number): Promise<number> {
+    const [row] = await this.#rows<{ n: number }>(
+      `SELECT COALESCE(SUM(allocated + waitlisted), 0) AS n FROM sales
+       WHERE purchase_closes_at_ms <= ? AND status <> 'paused'`,
+      [nowMs],
+    );
+    return Number(row?.n ?? 0);
+  }
+
+  async sales(): Promise<Map<string, SaleRow>> {
+    const rows = await this.#rows<SaleRow>(
+      `SELECT LOWER(HEX(id)) AS id, status, cap_per_customer AS cap, waitlist_size AS waitlistSize,
+         price_minor AS priceMinor, currency, reserve_opens_at_ms AS reserveOpensAtMs,
+         reserve_closes_at_ms AS reserveClosesAtMs, purchase_opens_at_ms AS purchaseOpensAtMs,
+         purchase_closes_at_ms AS purchaseClosesAtMs, allotment, available, allocated, sold, waitlisted, epoch, version
+       FROM sales`,
+    );
+    return new Map(rows.map((row) => [dashed(row.id), { ...row, id: dashed(row.id) }]));
+  }
+
+  /** All reservations in order of their ids, or those whose id begins with `idPrefix` (hex). */
+  async *reservations(idPrefix = ''): AsyncGenerator<ReservationRow> {
+    const last = Buffer.from(idPrefix.padEnd(32, 'f'), 'hex');
+    let after = Buffer.from(`${idPrefix}${zeros}`.slice(0, 32), 'hex');
+    for (;;) {
+      const rows = await this.#rows<ReservationRow>(
+        `SELECT LOWER(HEX(id)) AS id, LOWER(HEX(sale_id)) AS saleId, LOWER(HEX(customer_id)) AS customerId, ticket,
+           quantity, at_least AS atLeast, state, units, reason, deadline_ms AS deadlineMs,
+           LOWER(HEX(purchase_id)) AS purchaseId, version, accepted_at_ms AS acceptedAtMs, decided_at_ms AS decidedAtMs
+         FROM reservations WHERE id > ? AND id <= ? ORDER BY id LIMIT ${pageRows}`,
+        [after, last],
+      );
+      for (const row of rows) {
+        yield {
+          ...row,
+          id: dashed(row.id),
+          saleId: dashed(row.saleId),
+          customerId: dashed(row.customerId),
+          purchaseId: row.purchaseId === null ? null : dashed(row.purchaseId),
+        };
+      }
+      const end = rows.at(-1);
+      if (!end || rows.length < pageRows) return;
+      after = Buffer.from(end.id, 'hex');
+    }
+  }
+
+  /** All movements in order of their subjects. */
+  async *movements(): AsyncGenerator<MovementRow> {
+    const columns = 'LOWER(HEX(subject_id)) AS subjectId, kind, LOWER(HEX(sale_id)) AS saleId, units';
+    for await (const row of this.#bySubject<MovementRow>(`SELECT ${columns} FROM ledger`)) {
+      yield { ...row, saleId: dashed(row.saleId) };
+    }
+  }
+
+  /** All notices in order of their subjects and, within one, of versions. */
+  async *notices(): AsyncGenerator<NoticeRow> {
+    const columns = 'LOWER(HEX(subject_id)) AS subjectId, version, kind, LOWER(HEX(customer_id)) AS customerId';
+    const select = `SELECT ${columns} FROM notifications`;
+    for await (const row of this.#bySubject<NoticeRow>(select, ', version, kind')) {
+      yield { ...row, customerId: dashed(row.customerId) };
+    }
+  }
+
+  /** Reads a table whose key begins with the subject, in pages that end where a subject ends. */
+  async *#bySubject<Row extends { subjectId: string }>(select: string, then = ''): AsyncGenerator<Row> {
+    let after = zeros;
+    for (;;) {
+      const rows = await this.#rows<Row>(
+        `${select} WHERE subject_id > ? ORDER BY subject_id${then} LIMIT ${pageRows}`,
+        [Buffer.from(after, 'hex')],
+      );
+      const full = rows.length === pageRows;
+      const lastSubject = rows.at(-1)?.subjectId;
+      // The last subject of a full page may go on beyond it, so it is read again as a whole.
+      const whole = full ? rows.filter((row) => row.subjectId !== lastSubject) : rows;
+      for (const row of whole) yield { ...row, subjectId: dashed(row.subjectId) };
+      const end = whole.at(-1);
+      if (!end || !full) return;
+      after = end.subjectId;
+    }
+  }
+
+  async purchases(): Promise<Map<string, PurchaseRow>> {
+    const rows = await this.#rows<PurchaseRow>(
+      `SELECT LOWER(HEX(id)) AS id, LOWER(HEX(customer_id)) AS customerId, state, amount_minor AS amountMinor, currency,
+         charge_id AS chargeId, version, created_at_ms AS createdAtMs FROM purchases`,
+    );
+    return new Map(
+      rows.map((row) => [dashed(row.id), { ...row, id: dashed(row.id), customerId: dashed(row.customerId) }]),
+    );
+  }
+
+  /** The lines of all purchases, by purchase. */
+  async items(): Promise<Map<string, ItemRow[]>> {
+    const rows = await this.#rows<ItemRow>(
+      `SELECT LOWER(HEX(purchase_id)) AS purchaseId, LOWER(HEX(reservation_id)) AS reservationId,
+         LOWER(HEX(sale_id)) AS saleId, units, price_minor AS priceMinor FROM purchase_items`,
+    );
+    return Map.groupBy(
+      rows.map((row) => ({
+        ...row,
+        purchaseId: dashed(row.purchaseId),
+        reservationId: dashed(row.reservationId),
+        saleId: dashed(row.saleId),
+      })),
+      (row) => row.purchaseId,
+    );
+  }
+
+  async #rows<Row>(sql: string, values: unknown[] = []): Promise<Row[]> {
+    const [rows] = await this.#connection.query<RowDataPacket[]>({ sql, values, timeout: statementTimeoutMs });
+    return rows as Row[];
+  }
+}
+
+/** 32 hex digits as an id is written. */
+function dashed(hex: string): string {
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
