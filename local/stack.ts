@@ -342,7 +342,7 @@ class Starting {
   }
 
   #dropFiles(): void {
-    for (const part of ['queues', 'events', 'provider'])
+    for (const part of ['queues', 'events', 'provider', 'beds'])
       rmSync(join(this.#dir, part), { recursive: true, force: true });
   }
 

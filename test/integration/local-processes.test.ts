@@ -33,7 +33,9 @@ beforeEach(() => {
 });
 
 afterEach(async () => {
-  for (const child of started.splice(0)) child.kill('SIGTERM');
+  const children = started.splice(0);
+  for (const child of children) child.kill('SIGTERM');
+  await Promise.all(children.map(exit));
   await waitFor('the folder to be given back', () => !running(pidsSeen), { timeoutMs: 30_000 });
   rmSync(dir, { recursive: true, force: true });
 });
@@ -83,7 +85,8 @@ async function startSmall(): Promise<SmallStack> {
 }
 
 function exit(child: ChildProcess): Promise<number | null> {
-  return new Promise((resolve) => (child.exitCode === null ? child.once('exit', resolve) : resolve(child.exitCode)));
+  const ended = child.exitCode !== null || child.signalCode !== null;
+  return new Promise((resolve) => (ended ? resolve(child.exitCode) : child.once('exit', resolve)));
 }
 
 const allGone = (stack: SmallStack) =>
