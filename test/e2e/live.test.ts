@@ -1,0 +1,229 @@
+/**
+ * Live news from end to end: serverless-offline serves both APIs, workers run the queue functions, and a customer's
+ * WebSocket hears what the HTTP API set in motion, through the real queues and the bus.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { seedOperator } from '../../lib/identity/register.ts';
+import { openDb } from '../../lib/platform/db.ts';
+import { projectRoot } from '../../local/folder.ts';
+import { freePort } from '../../local/ports.ts';
+import { waitFor as waitWithin } from '../../local/wait.ts';
+import { createShown } from '../../web/shown.js';
+import { type TestBed, testBed, testStack } from '../support/stack.ts';
+
+const password = 'correct horse battery';
+const children: ChildProcess[] = [];
+let bed: TestBed;
+let api: string;
+let websocket: string;
+let operator: string;
+
+beforeAll(async () => {
+  bed = await testBed();
+  const [port, websocketPort] = [await freePort(), await freePort()];
+  api = `http://127.0.0.1:${port}`;
+  websocket = `ws://127.0.0.1:${websocketPort}`;
+  const known = JSON.parse(readFileSync(bed.registryFile, 'utf8'));
+  const added = {
+    'api/public': api,
+    'websocket/public': websocket,
+    'websocket/management': `http://127.0.0.1:${websocketPort}`,
+  };
+  writeFileSync(bed.registryFile, JSON.stringify({ ...known, ...added }));
+  const workDir = join(testStack().dir, `http-${bed.id}`);
+  await Promise.all([
+    started('http.ts', ['--port', String(port), '--websocket-port', String(websocketPort), '--work-dir', workDir]),
+    started('worker.ts', []),
+  ]);
+  const db = openDb(bed.mysqlUrl, { connections: 1 });
+  await seedOperator(db, { email: 'operator@example.com', password });
+  await db.close();
+  operator = await signIn('operator@example.com');
+}, 120_000);
+
+afterAll(async () => {
+  await Promise.all(
+    children.map(
+      (child) =>
+        new Promise((resolve) => {
+          child.once('exit', resolve);
+          child.kill('SIGTERM');
+        }),
+    ),
+  );
+  await bed?.close();
+}, 30_000);
+
+/** Starts one of the stack's programs on this bed; resolves when it says that it is ready. */
+function started(file: string, args: string[]): Promise<void> {
+  const child = spawn(process.execPath, [join(projectRoot, 'local', file), ...args], {
+    cwd: projectRoot,
+    env: bed.env,
+  });
+  children.push(child);
+  return new Promise((resolve, reject) => {
+    let output = '';
+    const read = (chunk: Buffer) => {
+      output += chunk;
+      if (output.includes('{"ready":true')) resolve();
+    };
+    child.stdout.on('data', read);
+    child.stderr.on('data', read);
+    child.once('exit', (code) => reject(new Error(`${file} ended with ${code}: ${output.slice(-2_000)}`)));
+  });
+}
+
+async function call<T>(method: string, path: string, token?: string, body?: object, key?: string): Promise<T> {
+  const response = await fetch(api + path, {
+    method,
+    headers: {
+      ...(token ? { authorization: `Bearer ${token}` } : {}),
+      ...(body ? { 'content-type': 'application/json' } : {}),
+      ...(key ? { 'idempotency-key': key } : {}),
+    },
+    ...(body ? { body: JSON.stringify(body) } : {}),
+  });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+  return JSON.parse(text) as T;
+}
+
+async function signIn(email: string): Promise<string> {
+  return (await call<{ accessToken: string }>('POST', '/auth/login', undefined, { email, password })).accessToken;
+}
+
+async function customer(name: string): Promise<string> {
+  const email = `${name}@example.com`;
+  await call('POST', '/auth/register', undefined, { email, password, name });
+  return signIn(email);
+}
+
+interface Sale {
+  saleId: string;
+  stock: { version: number };
+}
+
+async function openSale(allotment: number): Promise<Sale> {
+  const at = (ms: number) => new Date(Date.now() + ms).toISOString();
+  const product = {
+    sku: `P-${allotment}-${Date.now()}`,
+    name: 'A thing',
+    description: '',
+    price: { amountMinor: 500, currency: 'EUR' },
+  };
+  const { productId } = await call<{ productId: string }>('POST', '/products', operator, product);
+  return call('POST', '/sales', operator, {
+    productId,
+    name: 'A sale',
+    allotment,
+    capPerCustomer: 20,
+    waitlistSize: 10,
+    reserveOpensAt: at(-1_000),
+    reserveClosesAt: at(600_000),
+    purchaseOpensAt: at(600_000),
+    purchaseClosesAt: at(1_200_000),
+  });
+}
+
+interface News {
+  atMs: number;
+  message: {
+    type: string;
+    saleId?: string;
+    reservationId?: string;
+    version: number;
+    state?: string;
+    available?: number;
+  };
+}
+
+/** A WebSocket and all that it has heard. */
+async function listener(token: string): Promise<{ socket: WebSocket; heard: News[]; say(message: object): void }> {
+  const socket = new WebSocket(`${websocket}?token=${token}`);
+  const heard: News[] = [];
+  socket.addEventListener('message', ({ data }) => heard.push({ atMs: Date.now(), message: JSON.parse(String(data)) }));
+  await new Promise<void>((resolve, reject) => {
+    socket.addEventListener('open', () => resolve());
+    socket.addEventListener('error', () => reject(new Error('the connection was refused')));
+  });
+  return { socket, heard, say: (message) => socket.send(JSON.stringify(message)) };
+}
+
+const waitFor = (what: string, probe: () => boolean) => waitWithin(what, probe, { timeoutMs: 15_000 });
+
+const ofType = (heard: News[], type: string) => heard.filter(({ message }) => message.type === type);
+
+describe('live', () => {
+  it('nobody connects without a token', async () => {
+    await expect(listener('')).rejects.toThrow('refused');
+    await expect(listener('x.y.z')).rejects.toThrow('refused');
+  });
+
+  it('a customer hears of their own reservations within a second, and watchers of the stock', async () => {
+    const [ada, bob] = [await customer('ada'), await customer('bob')];
+    const { saleId } = await openSale(100);
+    const [adas, bobs] = [await listener(ada), await listener(bob)];
+    for (const { say } of [adas, bobs]) {
+      say({ action: 'ping' });
+      say({ action: 'watch', saleId });
+    }
+    await waitFor('the watch to be confirmed', () => ofType(bobs.heard, 'watching').length > 0);
+
+    const delaysMs: number[] = [];
+    for (let n = 0; n < 5; n++) {
+      const body = { quantity: 1, fill: 'all' };
+      const { reservationId } = await call<{ reservationId: string }>(
+        'POST',
+        `/sales/${saleId}/reservations`,
+        ada,
+        body,
+        `key-${n}`,
+      );
+      const isIt = ({ message }: News) => message.reservationId === reservationId;
+      await waitFor('the push', () => adas.heard.some(isIt));
+      const reservation = await call<{ decidedAt: string; state: string }>(
+        'GET',
+        `/reservations/${reservationId}`,
+        ada,
+      );
+      expect(adas.heard.find(isIt)?.message).toMatchObject({ type: 'reservation', state: reservation.state, saleId });
+      delaysMs.push((adas.heard.find(isIt)?.atMs ?? 0) - Date.parse(reservation.decidedAt));
+    }
+    delaysMs.sort((a, b) => a - b);
+    expect(delaysMs[Math.floor(delaysMs.length / 2)]).toBeLessThan(1_000);
+
+    await waitFor('the last stock', () => ofType(bobs.heard, 'stock').at(-1)?.message.available === 95);
+    expect(ofType(bobs.heard, 'reservation')).toEqual([]);
+    const page = createShown();
+    const shown = ofType(bobs.heard, 'stock').filter(({ message }) => page.admit(message));
+    const versions = shown.map(({ message }) => message.version);
+    expect(versions).toEqual(versions.toSorted((a, b) => a - b));
+
+    const { unread } = await call<{ unread: number }>('GET', '/notifications', ada);
+    expect(unread).toBe(5);
+    for (const { socket } of [adas, bobs]) socket.close();
+  });
+
+  it('an operator who pauses a sale is heard by those who watch it', async () => {
+    const { saleId } = await openSale(10);
+    const { heard, say, socket } = await listener(await customer('cyd'));
+    say({ action: 'watch', saleId });
+    await waitFor('the watch to be confirmed', () => ofType(heard, 'watching').length > 0);
+    await call('POST', `/sales/${saleId}/pause`, operator);
+    await waitFor('the news', () => ofType(heard, 'sale').length > 0);
+    expect(ofType(heard, 'sale')[0]?.message).toMatchObject({ saleId, status: 'paused' });
+    socket.close();
+  });
+
+  it('a message that makes no sense is answered with a problem, and the connection stays', async () => {
+    const { heard, say, socket } = await listener(await customer('dan'));
+    say({ action: 'watch', saleId: 'nothing' });
+    await waitFor('the problem', () => ofType(heard, 'problem').length > 0);
+    expect(ofType(heard, 'problem')[0]?.message).toMatchObject({ code: 'invalid_input' });
+    say({ action: 'ping' });
+    await waitFor('the answer', () => ofType(heard, 'pong').length > 0);
+    socket.close();
+  });
+});
