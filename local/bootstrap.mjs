@@ -14,8 +14,8 @@ import { constants } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** From this version on Node runs TypeScript and has everything the dependencies ask for. */
-const NEEDED_NODE = 24;
+/** From this version on Node runs TypeScript, hashes with Argon2 and has everything the dependencies ask for. */
+const NEEDED_NODE = '24.7';
 
 const ENTRIES = {
   start: 'local/start.ts',
@@ -71,7 +71,9 @@ function installIfStale() {
 
 /** This Node when it is new enough, otherwise the one among the dependencies. */
 function newEnoughNode() {
-  if (Number(process.versions.node.split('.')[0]) >= NEEDED_NODE) return process.execPath;
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  const [neededMajor, neededMinor] = NEEDED_NODE.split('.').map(Number);
+  if (major > neededMajor || (major === neededMajor && minor >= neededMinor)) return process.execPath;
   const installed = [
     join(root, 'node_modules', '.bin', 'node'),
     join(root, 'node_modules', `node-${process.platform}-${process.arch}`, 'bin', 'node'),

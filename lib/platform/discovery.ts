@@ -3,8 +3,12 @@
  * name, such as `queue/reservations`. Nothing else in the code knows an address or reads the environment for one.
  *
  * `HOLDFAST_REGISTRY` says where the names are kept: the path of a JSON file (the local stack writes one), or
- * `ssm:/prefix`, under which CloudFormation stores one parameter per name. A value `secretsmanager:<arn>` is fetched
- * from Secrets Manager. Names are read once per cold start.
+ * `ssm:/prefix`, under which CloudFormation stores one parameter per name. A value names a secret by
+ * `{secretsmanager:<arn>}`, or one field of a secret that holds JSON by `{secretsmanager:<arn>#field}`.
+ *
+ * `HOLDFAST_NAMES` lists the names that a function needs; its role may read those parameters and their secrets and no
+ * others. Asking by name also is what lets thousands of environments start at once: reading a whole path is limited to
+ * a hundred calls a second in an account, reading by name to thousands. Names are read once per cold start.
  */
 import { readFileSync } from 'node:fs';
 
@@ -19,6 +23,7 @@ export type LogicalName =
   | 'websocket/management'
   | 'provider/payments'
   | `limit/${string}`
+  | 'token/verification-key'
   | 'secret/token-signing-key'
   | 'secret/payment-webhook'
   | 'secret/payment-api-key';
@@ -35,12 +40,19 @@ export class NotRegistered extends Error {
 }
 
 /** Reads the registry that the environment names. Throws if it is not set or cannot be read. */
-export async function loadRegistry(source: string | undefined = process.env.HOLDFAST_REGISTRY): Promise<Registry> {
+export async function loadRegistry(
+  source: string | undefined = process.env.HOLDFAST_REGISTRY,
+  names: string | undefined = process.env.HOLDFAST_NAMES,
+): Promise<Registry> {
   if (!source) throw new NotRegistered('HOLDFAST_REGISTRY');
-  const raw: Registry = source.startsWith('ssm:')
-    ? await readParameters(source.slice('ssm:'.length))
-    : (JSON.parse(readFileSync(source, 'utf8')) as Registry);
-  return resolveSecrets(raw);
+  if (!source.startsWith('ssm:')) return JSON.parse(readFileSync(source, 'utf8')) as Registry;
+  const { readParameters, readSecrets } = await import('./parameters.ts');
+  const raw = await readParameters(
+    source.slice('ssm:'.length),
+    names?.split(/[\s,]+/).filter((name) => name !== ''),
+  );
+  const secrets = await readSecrets(Object.values(raw).flatMap(secretsIn));
+  return Object.fromEntries(Object.entries(raw).map(([name, value]) => [name, withSecrets(value, secrets)]));
 }
 
 /** The address registered under a logical name. Throws `NotRegistered` if there is none. */
@@ -58,32 +70,18 @@ export function locateAll(registry: Registry, name: LogicalName): string[] {
     .filter((address) => address !== '');
 }
 
-async function readParameters(prefix: string): Promise<Registry> {
-  const { SSMClient, paginateGetParametersByPath } = await import('@aws-sdk/client-ssm');
-  const names: Record<string, string> = {};
-  for await (const page of paginateGetParametersByPath(
-    { client: new SSMClient({}) },
-    { Path: prefix, Recursive: true },
-  )) {
-    for (const parameter of page.Parameters ?? []) {
-      if (parameter.Name) names[parameter.Name.slice(prefix.length + 1)] = parameter.Value ?? '';
-    }
-  }
-  return names;
+const secretReference = /\{secretsmanager:([^#}]+)(?:#([^}]+))?\}/g;
+
+/** The ARNs of the secrets that a value refers to. */
+function secretsIn(value: string): string[] {
+  return [...value.matchAll(secretReference)].flatMap(([, arn]) => arn ?? []);
 }
 
-const secretScheme = 'secretsmanager:';
-
-async function resolveSecrets(raw: Registry): Promise<Registry> {
-  const secrets = Object.entries(raw).filter(([, value]) => value.startsWith(secretScheme));
-  if (secrets.length === 0) return raw;
-  const { SecretsManagerClient, GetSecretValueCommand } = await import('@aws-sdk/client-secrets-manager');
-  const client = new SecretsManagerClient({});
-  const resolved = await Promise.all(
-    secrets.map(async ([name, value]) => {
-      const answer = await client.send(new GetSecretValueCommand({ SecretId: value.slice(secretScheme.length) }));
-      return [name, answer.SecretString ?? ''] as const;
-    }),
-  );
-  return { ...raw, ...Object.fromEntries(resolved) };
+/** The value with its secrets filled in; inside a URL a secret is escaped as a URL wants it. */
+function withSecrets(value: string, secrets: ReadonlyMap<string, string>): string {
+  return value.replace(secretReference, (reference, arn: string, field: string | undefined) => {
+    const secret = secrets.get(arn) ?? '';
+    const text = field === undefined ? secret : String((JSON.parse(secret) as Record<string, unknown>)[field] ?? '');
+    return reference === value ? text : encodeURIComponent(text);
+  });
 }

@@ -291,8 +291,12 @@ function problem(
 
 let tokensOfProcess: Promise<Tokens> | undefined;
 
-/** The signer and verifier of this process, opened at its first use. */
+/**
+ * The verifier of this process, opened at its first use, and the signer too where the signing key is registered: in an
+ * account only the functions that sign people in may read it.
+ */
 export function sharedTokens(deps: Deps): Promise<Tokens> {
-  tokensOfProcess ??= openTokens(locate(deps.registry, 'secret/token-signing-key'), deps.clock);
+  const signingKey = deps.registry['secret/token-signing-key'];
+  tokensOfProcess ??= openTokens(signingKey || locate(deps.registry, 'token/verification-key'), deps.clock);
   return tokensOfProcess;
 }

@@ -1,6 +1,13 @@
 import { hashPassword, verifyPassword } from './password.ts';
 
 describe('passwords', () => {
+  test('made by other Argon2 tools are read', async () => {
+    // Made with the reference library: the password "hällo" in composed form.
+    const foreign = '$argon2id$v=19$m=19456,t=2,p=1$sj/ieYHnaAgXHv4vzJEM8g$JA3CzyEUkQCx7xynNsS2xnrhzS2Oee26FrL9mTjM0kE';
+    expect(await verifyPassword(foreign, 'hällo')).toBe(true);
+    expect(await verifyPassword(foreign, 'hallo')).toBe(false);
+  });
+
   test('are recognised by their hash and by nothing else', async () => {
     const hash = await hashPassword('correct horse battery');
     expect(hash).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
@@ -23,9 +30,9 @@ describe('passwords', () => {
   });
 
   test('are turned away with a fault when too many wait, and nobody who waited is forgotten', async () => {
-    const results = await Promise.allSettled(Array.from({ length: 250 }, () => verifyPassword(undefined, 'x')));
+    const results = await Promise.allSettled(Array.from({ length: 150 }, () => verifyPassword(undefined, 'x')));
     const refused = results.filter(({ status }) => status === 'rejected') as PromiseRejectedResult[];
-    expect(results.length - refused.length).toBeGreaterThanOrEqual(200);
+    expect(results.length - refused.length).toBeGreaterThanOrEqual(100);
     expect(refused.length).toBeGreaterThan(0);
     expect(refused[0]?.reason).toMatchObject({ code: 'too_many_requests' });
     expect(await verifyPassword(undefined, 'x')).toBe(false);

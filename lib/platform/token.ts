@@ -32,19 +32,23 @@ export interface Tokens {
 /** How many verified tokens are remembered, so that a caller who asks often does not cost a signature each time. */
 const tokensRemembered = 10_000;
 
-/** Opens the signer and verifier for a private key in JWK form; its algorithm is the key's own. */
-export async function openTokens(privateJwkText: string, clock: Clock): Promise<Tokens> {
-  const jwk = JSON.parse(privateJwkText) as JWK;
+/**
+ * Opens the signer and verifier for a private key in JWK form; its algorithm is the key's own. Given only the public half
+ * it verifies as well, and issuing throws.
+ */
+export async function openTokens(jwkText: string, clock: Clock): Promise<Tokens> {
+  const jwk = JSON.parse(jwkText) as JWK;
   const algorithm = jwk.kty === 'OKP' ? 'EdDSA' : 'ES256';
-  const privateKey = await importJWK(jwk, algorithm);
-  const { d: _private, ...publicJwk } = jwk;
+  const { d: secret, ...publicJwk } = jwk;
+  const privateKey = secret === undefined ? undefined : await importJWK(jwk, algorithm);
   const publicKey = await importJWK(publicJwk, algorithm);
   const keyId = await calculateJwkThumbprint(publicJwk);
   /** Tokens whose signature and claims were found good. Nothing about them can change but the time. */
   const verified = new Map<string, { caller: Caller; notBefore: number; expiresAt: number }>();
 
   return {
-    issue: (caller) => {
+    issue: async (caller) => {
+      if (!privateKey) throw new Error('this function verifies tokens and has no key to sign them with');
       const nowSeconds = Math.floor(clock() / 1000);
       return new SignJWT({ role: caller.role })
         .setProtectedHeader({ alg: algorithm, typ: tokenType, kid: keyId })
