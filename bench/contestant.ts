@@ -4,6 +4,7 @@
  * A contestant lives in a player process of its own and is handed deliveries by lanes, its workers. It acknowledges a
  * delivery by returning, and asks for it again by returning requests. The main process judges by the rows it left.
  */
+import type { Context, SQSBatchResponse, SQSEvent } from 'aws-lambda';
 import type { Request } from './workload.ts';
 
 /** Where the databases are. */
@@ -15,8 +16,11 @@ export interface Ground {
 /** Where a contestant keeps the stock that must equal MySQL's at rest. */
 export type MirrorKind = 'holdfast' | 'plain' | 'none';
 
-/** What is counted as stock: the four columns of the sale, or rows that stand for one unit each. */
-export type StockKind = 'counters' | 'unit-rows' | 'untouched';
+/**
+ * What is counted as stock: the four columns of the sale, or rows that stand for one unit each. Yardsticks leave stock
+ * untouched, or store nothing at all.
+ */
+export type StockKind = 'counters' | 'unit-rows' | 'untouched' | 'nothing-stored';
 
 export interface Contestant {
   readonly name: ContestantName;
@@ -37,6 +41,8 @@ export interface Opened {
   deliver?(requests: readonly Request[]): unknown;
   /** Handles one delivery. Returns those of its requests that must be delivered again. */
   handle(requests: readonly Request[], delivery: unknown): Promise<readonly Request[]>;
+  /** Handles what a queue delivers; without it each message of a batch is handed to `handle` by itself. */
+  consume?(event: SQSEvent, context: Context): Promise<SQSBatchResponse | undefined>;
   /** Waits for whatever was acknowledged before it was written. Part of the measured time. */
   settle?(): Promise<void>;
   close(): Promise<void>;
@@ -52,7 +58,8 @@ export type ContestantName =
   | 'r5-skip-locked'
   | 'r6-fifo'
   | 'r7-group-commit'
-  | 'bulk-insert';
+  | 'bulk-insert'
+  | 'empty';
 
 /** Nothing to deliver again. */
 export const acknowledged: readonly Request[] = [];

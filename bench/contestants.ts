@@ -12,6 +12,7 @@ const loaders: Record<ContestantName, () => Promise<Contestant>> = {
   'r6-fifo': async () => (await import('./rivals/r6-fifo.ts')).fifo,
   'r7-group-commit': async () => (await import('./rivals/r7-group-commit.ts')).groupCommit,
   'bulk-insert': async () => (await import('./rivals/bulk-insert.ts')).bulkInsert,
+  empty: async () => (await import('./rivals/empty.ts')).empty,
 };
 
 /** Loads a contestant, and with it only what it needs. */

@@ -20,9 +20,13 @@ import type { Measure, Series } from './figures.ts';
 import { NotExact, startGround } from './ground.ts';
 import { printMeasures } from './print.ts';
 import type { Suite, SuiteResult } from './suite.ts';
+import { burst } from './suites/burst.ts';
 import { drain } from './suites/drain.ts';
+import { memory } from './suites/memory.ts';
+import { queue } from './suites/queue.ts';
+import { scaling } from './suites/scaling.ts';
 
-const suites: readonly Suite[] = [drain];
+const suites: readonly Suite[] = [drain, queue, burst, scaling, memory];
 
 const { values } = parseArgs({
   options: { quick: { type: 'boolean', default: false }, only: { type: 'string' }, profile: { type: 'string' } },

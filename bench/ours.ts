@@ -49,6 +49,7 @@ export const ours: Contestant = {
         const failed = new Set(batchItemFailures.map(({ itemIdentifier }) => itemIdentifier));
         return requests.filter((_, index) => failed.has(event.Records[index]?.messageId ?? ''));
       },
+      consume: (event, context) => handler(event, context),
       close: () => deps.close(),
     };
   },

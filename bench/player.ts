@@ -1,15 +1,20 @@
 /**
  * A player: the process in which one contestant works, so that none inherits another's memory or warm code.
  *
- *   forked by the main process, which sends one order at a time and gets one answer for each
+ *   forked by the main process, which orders a run, says when it starts, and gets one answer for each
  *
  * Invariant: only handling is measured. Deliveries are built, and the contestant is reset, before the clock starts; the
  * clock stops when the last delivery that was begun is acknowledged and settled.
  */
 import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Context, SQSBatchResponse, SQSEvent } from 'aws-lambda';
+import { queueFunctionTimeoutSeconds } from '../lib/platform/timings.ts';
+import { startMapping } from '../local/event-source-mapping.ts';
+import { openSqs } from '../local/sqs.ts';
 import type { ContestantName, Ground, Opened } from './contestant.ts';
 import { loadContestant } from './contestants.ts';
-import { type Plan, type Request, requestsOf } from './workload.ts';
+import { deliveriesOf, type Plan, type Request, requestsOf } from './workload.ts';
 
 /** What a player is asked to do. */
 export interface Order {
@@ -21,6 +26,18 @@ export interface Order {
   readonly limitMs: number;
   /** Requests come at this many per second instead of being there from the start. */
   readonly arrivalsPerSecond?: number;
+  /** Requests come from a queue that holds so many deliveries, by an event source mapping. */
+  readonly queue?: QueueSource;
+  /** Requests are made one batch at a time and forgotten, so that memory is the contestant's own. */
+  readonly streamed?: boolean;
+}
+
+export interface QueueSource {
+  readonly endpoint: string;
+  readonly url: string;
+  readonly region: string;
+  readonly windowMs: number;
+  readonly deliveries: number;
 }
 
 /** What it did. */
@@ -34,12 +51,17 @@ export interface Played {
   readonly cpuMs: number;
   /** From the intended arrival to the acknowledgement, milliseconds; only with arrivals. */
   readonly latenciesMs?: number[];
+  /** Resident memory in the course of a streamed run, bytes. */
+  readonly residentBytes?: number[];
 }
 
 interface Delivery {
   readonly requests: readonly Request[];
   readonly built: unknown;
 }
+
+/** How many looks at its memory a streamed run takes. */
+const memorySamples = 40;
 
 const [name, groundText] = process.argv.slice(2);
 const ground = JSON.parse(groundText ?? '{}') as Ground;
@@ -79,21 +101,26 @@ async function notReady(): Promise<never> {
 /** Does everything that is not measured, and returns what is. */
 async function makeReady(player: Opened, order: Order): Promise<() => Promise<Played>> {
   const batch = order.batch ?? contestant.batch;
-  const { requests, deliveries } = deliveriesOf(player, order.plan, batch);
+  const { arrivalsPerSecond, queue } = order;
+  if (order.streamed) {
+    await player.reset?.([]);
+    return () => stream(player, order, batch);
+  }
+  const { requests, deliveries } = built(player, order, batch);
   await player.reset?.(requests);
   globalThis.gc?.();
-  const { arrivalsPerSecond } = order;
-  if (arrivalsPerSecond === undefined) return () => drain(player, deliveries, order);
-  return () => arrive(player, requests, batch, order, arrivalsPerSecond);
+  if (queue) return () => consume(player, order, batch, queue);
+  if (arrivalsPerSecond !== undefined) return () => arrive(player, requests, batch, order, arrivalsPerSecond);
+  return () => drain(player, deliveries, order);
 }
 
-function deliveriesOf(player: Opened, plan: Plan, batch: number) {
-  const key = JSON.stringify([plan.scenario, plan.saleIds[0], plan.count, batch]);
+function built(player: Opened, { plan, queue }: Order, batch: number) {
+  const key = JSON.stringify([plan.scenario, plan.saleIds[0], plan.count, batch, queue !== undefined]);
   if (kept?.key !== key) {
     kept = undefined;
     const requests = requestsOf(plan);
     const deliveries: Delivery[] = [];
-    for (let start = 0; start < requests.length; start += batch) {
+    for (let start = 0; start < requests.length && !queue; start += batch) {
       const part = requests.slice(start, start + batch);
       deliveries.push({ requests: part, built: player.deliver?.(part) });
     }
@@ -124,7 +151,10 @@ async function drain(player: Opened, deliveries: Delivery[], order: Order): Prom
   return { ...tally.counts(), elapsedMs, cpuMs: cpuMsSince(cpu) };
 }
 
-/** Requests arrive by the clock; lanes take what is there, as much as a delivery holds. */
+/**
+ * Requests arrive by the clock; lanes take what is there, as much as a delivery holds. What is not decided when the time
+ * is up counts as decided then, which makes a slow contestant look better than it is.
+ */
 async function arrive(
   player: Opened,
   requests: Request[],
@@ -136,7 +166,7 @@ async function arrive(
   const latenciesMs: number[] = [];
   let begun = 0;
   let again: number[] = [];
-  const dueMs = (index: number) => (index / perSecond) * 1000;
+  const dueMs = (index: number): number => (index / perSecond) * 1000;
   const cpu = process.cpuUsage();
   const startedMs = performance.now();
   const lane = async (): Promise<void> => {
@@ -146,14 +176,13 @@ async function arrive(
       while (indexes.length < batch && begun < requests.length && dueMs(begun) <= nowMs) indexes.push(begun++);
       if (indexes.length === 0) {
         if (begun >= requests.length) return;
-        await new Promise((resolve) => setTimeout(resolve, 1));
+        await sleep(1);
         continue;
       }
       const part = indexes.flatMap((index) => requests[index] ?? []);
-      const repeat = await player.handle(part, player.deliver?.(part));
-      const failed = new Set(repeat);
+      const failed = new Set(await player.handle(part, player.deliver?.(part)));
       const doneMs = performance.now() - startedMs;
-      tally.acknowledge(part, repeat);
+      tally.acknowledge(part, [...failed]);
       indexes.forEach((index, position) => {
         const request = part[position];
         if (request && failed.has(request)) again.push(index);
@@ -165,7 +194,103 @@ async function arrive(
   await Promise.all(Array.from({ length: order.workers }, lane));
   await player.settle?.();
   const elapsedMs = performance.now() - startedMs;
+  for (let index = begun; index < requests.length; index++) latenciesMs.push(elapsedMs - dueMs(index));
+  for (const index of again) latenciesMs.push(elapsedMs - dueMs(index));
   return { ...tally.counts(), elapsedMs, cpuMs: cpuMsSince(cpu), latenciesMs };
+}
+
+/** Requests come from a queue, as they come to a worker: received, handled and deleted by an event source mapping. */
+async function consume(player: Opened, order: Order, batch: number, queue: QueueSource): Promise<Played> {
+  const tally = new Tally();
+  const sqs = openSqs(queue.endpoint, queue.url, queue.region);
+  const failures: string[] = [];
+  const one = async (event: SQSEvent): Promise<SQSBatchResponse> => {
+    const batchItemFailures: SQSBatchResponse['batchItemFailures'] = [];
+    for (const { body, messageId } of event.Records) {
+      const request = JSON.parse(body) as Request;
+      const repeat = await player.handle([request], undefined);
+      tally.acknowledge([request], repeat);
+      if (repeat.length > 0) batchItemFailures.push({ itemIdentifier: messageId });
+    }
+    return { batchItemFailures };
+  };
+  const handler = player.consume
+    ? (event: SQSEvent, context: Context) => player.consume?.(event, context)
+    : (event: SQSEvent) => one(event);
+  const cpu = process.cpuUsage();
+  const startedMs = performance.now();
+  const mapping = startMapping({
+    sqs,
+    queueArn: 'arn:aws:sqs:us-east-1:000000000000:reservations',
+    region: queue.region,
+    handler,
+    functionName: contestant.name,
+    timeoutMs: queueFunctionTimeoutSeconds * 1000,
+    memoryMb: 512,
+    batchSize: batch,
+    batchingWindowMs: queue.windowMs,
+    concurrency: order.workers,
+    reportsBatchItemFailures: true,
+    report: (text) => failures.push(text),
+  });
+  while (mapping.counts.deleted < queue.deliveries && performance.now() - startedMs < order.limitMs) await sleep(2);
+  const finished = mapping.counts.deleted >= queue.deliveries;
+  const finishedMs = performance.now() - startedMs;
+  await mapping.drain();
+  // What was in hand when the time was up is finished too, and counts with the time that took.
+  const elapsedMs = finished ? finishedMs : performance.now() - startedMs;
+  const cpuMs = cpuMsSince(cpu);
+  sqs.close();
+  if (failures[0] !== undefined) throw new Error(failures[0]);
+  if (!player.consume) return { ...tally.counts(), elapsedMs, cpuMs };
+  if (!finished) throw new Error(`${contestant.name} did not empty the queue in ${order.limitMs} ms`);
+  return { ...totalsOf(order.plan), redelivered: mapping.counts.failed, elapsedMs, cpuMs };
+}
+
+/** Requests are made as they are needed, and memory is looked at on the way. */
+async function stream(player: Opened, order: Order, batch: number): Promise<Played> {
+  const source = deliveriesOf(order.plan);
+  const residentBytes: number[] = [];
+  const sampleEvery = Math.ceil(order.plan.count / memorySamples);
+  let handled = 0;
+  let redelivered = 0;
+  const cpu = process.cpuUsage();
+  const startedMs = performance.now();
+  const lane = async (): Promise<void> => {
+    for (;;) {
+      let requests: readonly Request[] = take(source, batch);
+      if (requests.length === 0) return;
+      const before = handled;
+      handled += requests.length;
+      while (requests.length > 0) {
+        requests = await player.handle(requests, player.deliver?.(requests));
+        redelivered += requests.length;
+      }
+      if (Math.floor(handled / sampleEvery) > Math.floor(before / sampleEvery)) {
+        residentBytes.push(process.memoryUsage.rss());
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: order.workers }, lane));
+  const elapsedMs = performance.now() - startedMs;
+  return { ...totalsOf(order.plan), redelivered, elapsedMs, cpuMs: cpuMsSince(cpu), residentBytes };
+}
+
+function take(source: Generator<Request>, count: number): Request[] {
+  const taken: Request[] = [];
+  while (taken.length < count) {
+    const { value, done } = source.next();
+    if (done) break;
+    taken.push(value);
+  }
+  return taken;
+}
+
+/** What a plan adds up to when all of it was acknowledged. */
+function totalsOf(plan: Plan): { reservations: number; units: number } {
+  let units = 0;
+  for (const { quantity, repeated } of deliveriesOf(plan)) units += repeated ? 0 : quantity;
+  return { reservations: plan.count, units };
 }
 
 class Tally {

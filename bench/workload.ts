@@ -56,16 +56,17 @@ export function planFor(scenario: Scenario, count: number, seed: number, nowMs: 
   return { scenario, saleIds, count, seed, firstTicket: nowMs * 1000 };
 }
 
-/** The plan's deliveries, repeats included. */
-export function requestsOf(plan: Plan): Request[] {
+/** The plan's deliveries, repeats included, one after the other. */
+export function* deliveriesOf(plan: Plan): Generator<Request> {
   const random = randomFrom(plan.seed);
   const pick = pickerOf(plan);
-  const requests: Request[] = [];
+  /** The latest requests, of which one is repeated now and then. */
+  const latest: Request[] = [];
   for (let index = 0; index < plan.count; index++) {
     const saleId = pick(random());
     const customerId = customerOf(random);
     const quantity = 1 + Math.floor(random() * mostUnits);
-    requests.push({
+    const request: Request = {
       reservationId: reservationId(saleId, customerId, 'bench'),
       saleId,
       customerId,
@@ -73,13 +74,31 @@ export function requestsOf(plan: Plan): Request[] {
       atLeast: quantity,
       ticket: plan.firstTicket + index,
       repeated: false,
-    });
+    };
+    latest[index % repeatReach] = request;
+    yield request;
     if (index % repeatEvery === repeatEvery - 1) {
-      const back = 1 + Math.floor(random() * Math.min(repeatReach, requests.length - 1));
-      const earlier = requests[requests.length - back];
-      if (earlier) requests.push({ ...earlier, repeated: true });
+      const earlier = latest[Math.floor(random() * latest.length)];
+      if (earlier) yield { ...earlier, repeated: true };
     }
   }
+}
+
+/** The same as a list. */
+export function requestsOf(plan: Plan): Request[] {
+  return [...deliveriesOf(plan)];
+}
+
+/** How many deliveries a plan of so many requests has. */
+export function deliveryCount(requests: number): number {
+  return requests + Math.floor(requests / repeatEvery);
+}
+
+/** The most requests whose deliveries, repeats included, fill batches of this size without a rest; at least one batch. */
+export function requestsFillingBatches(atMost: number, batch: number): number {
+  const batches = Math.max(1, Math.floor(deliveryCount(atMost) / batch));
+  let requests = Math.ceil((batches * batch * repeatEvery) / (repeatEvery + 1));
+  while (deliveryCount(requests) > batches * batch) requests--;
   return requests;
 }
 

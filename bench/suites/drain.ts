@@ -7,7 +7,8 @@ import type { Card, Run } from '../arena.ts';
 import type { ContestantName } from '../contestant.ts';
 import { compare, type Measure, type Series, series, shown } from '../figures.ts';
 import { shippedBatchSize, shippedWorkers } from '../settings.ts';
-import { type Context, type Entry, inRounds, notesOf, type Suite } from '../suite.ts';
+import { type Entry, inRounds, notesOf, type Suite } from '../suite.ts';
+import { bestWorkers } from '../sweep.ts';
 import { type Plan, planFor, type Scenario, scenarios } from '../workload.ts';
 
 /** The designs that handle one request at a time and promise what we promise. */
@@ -96,19 +97,6 @@ export const drain: Suite = {
     };
   },
 };
-
-/** A short sweep: the number of workers at which this rival confirms most. */
-async function bestWorkers(context: Context, card: Card, plan: Plan): Promise<number> {
-  const few = card.workers.filter((_, index) => index % 2 === 1);
-  const candidates = context.quick && few.length > 1 ? few : card.workers;
-  let best = { workers: candidates[0] ?? 1, perSecond: 0 };
-  for (const workers of candidates) {
-    const run = await context.arena.run(card.name, { plan, workers, limitMs: context.quick ? 350 : 1_000 });
-    if (run.perSecond > best.perSecond) best = { workers, perSecond: run.perSecond };
-  }
-  context.report(`  ${plan.scenario} ${card.name}: best with ${best.workers} of ${candidates.join(', ')} workers`);
-  return best.workers;
-}
 
 function costOf(runs: readonly Run[]): Run['cpuUs'] {
   const mean = (pick: (run: Run) => number): number => runs.reduce((sum, run) => sum + pick(run), 0) / runs.length;

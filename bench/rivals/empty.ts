@@ -1,0 +1,17 @@
+/** The yardstick of the queue: a consumer that takes every message and does nothing with it. */
+import { acknowledged, type Contestant } from '../contestant.ts';
+import { shippedBatchSize, shippedWorkers } from '../settings.ts';
+
+export const empty: Contestant = {
+  name: 'empty',
+  title: 'Yardstick: an empty consumer of the same queue',
+  mirror: 'none',
+  stock: 'nothing-stored',
+  batch: shippedBatchSize,
+  workers: [shippedWorkers],
+  open: async () => ({
+    handle: async () => acknowledged,
+    consume: async () => undefined,
+    close: async () => undefined,
+  }),
+};

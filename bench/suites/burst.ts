@@ -1,0 +1,71 @@
+/**
+ * Burst: ten thousand requests for one sale within a second. How long until the last of them knows? Requests arrive by
+ * the clock, whether anybody is ready or not, and their time runs from when they should have arrived.
+ */
+import { compare, percentile, type Series, series } from '../figures.ts';
+import { shippedWorkers } from '../settings.ts';
+import { type Entry, inRounds, notesOf, type Suite } from '../suite.ts';
+import { bestWorkers } from '../sweep.ts';
+import { planFor } from '../workload.ts';
+
+const requests = 10_000;
+const arrivalsPerSecond = 10_000;
+
+export const burst: Suite = {
+  name: 'burst',
+  title: 'Burst of 10,000 on one sale',
+  async run(context) {
+    const { arena, quick } = context;
+    const limitMs = quick ? 12_000 : 90_000;
+    const plan = planFor('hot', requests, 4, Date.now());
+    const original = await arena.card('r0-setnx');
+    const workers = await bestWorkers(context, original, planFor('hot', 6_000, 1, Date.now()));
+    const latencies: Record<string, number[]> = {};
+    const entry = (name: 'ours' | 'r0-setnx', lanes: number): Entry => ({
+      name,
+      run: async () => {
+        const run = await arena.run(name, { plan, workers: lanes, limitMs, arrivalsPerSecond });
+        latencies[name] = run.latenciesMs ?? [];
+        return percentile(run.latenciesMs ?? [], 0.99);
+      },
+    });
+    const entries = [entry('ours', shippedWorkers), entry('r0-setnx', workers)];
+    await entries[0]?.run(0);
+    const rounds = await inRounds(context, quick ? 1 : 5, entries);
+    const of = (name: string, title: string): Series =>
+      series(`burst ${name}`, rounds.values.get(name) ?? [], { title, unit: 'ms (p99)' });
+    const ours = of('ours', 'Holdfast, accept to decision');
+    const against = of('r0-setnx', `${original.title}, accept to decision`);
+    const cutShort = against.values.some((value) => value > limitMs * 0.95);
+    return {
+      measures: [
+        compare(ours, against, {
+          name: 'burst-p99-vs-original',
+          must: 40,
+          aim: 60,
+          lessIsBetter: true,
+          ...(cutShort
+            ? {
+                note: `the original design was stopped after ${limitMs / 1000} s; what was left counts as decided then`,
+              }
+            : {}),
+        }),
+      ],
+      series: [ours, against],
+      notes: [
+        ...notesOf('burst', rounds),
+        ...(quick ? ['burst: one round only, and the original design is cut short, which favours it.'] : []),
+      ],
+      details: {
+        percentiles: Object.fromEntries(
+          Object.entries(latencies).map(([name, values]) => [
+            name,
+            Object.fromEntries(
+              [0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999].map((share) => [share, percentile(values, share)]),
+            ),
+          ]),
+        ),
+      },
+    };
+  },
+};

@@ -1,0 +1,87 @@
+/**
+ * Drain through SQS: the same, with receiving and deleting included, from the local queue server and by the local event
+ * source mapping. An empty consumer of the same queue says how much of the rest is the queue itself.
+ */
+import type { ContestantName } from '../contestant.ts';
+import { compare, type Series, series } from '../figures.ts';
+import { openFilledQueue } from '../queue-fill.ts';
+import { shippedBatchSize, shippedWindowMs, shippedWorkers } from '../settings.ts';
+import { type Entry, inRounds, notesOf, type Suite } from '../suite.ts';
+import { bestWorkers } from '../sweep.ts';
+import { deliveryCount, planFor, requestsFillingBatches, requestsOf } from '../workload.ts';
+
+/** What a batch without a batching window may hold, and so what a worker that handles single messages is given. */
+const smallBatch = 10;
+
+export const queue: Suite = {
+  name: 'queue',
+  title: 'Drain through SQS',
+  async run(context) {
+    const { ground, arena, quick } = context;
+    const endpoint = ground.stack.endpoints.sqs;
+    const region = ground.stack.endpoints.region;
+    const url = ground.stack.registry['queue/reservations'] ?? '';
+    const filled = openFilledQueue(endpoint, url, region);
+    const many = requestsFillingBatches(quick ? 5_000 : 20_000, shippedBatchSize);
+    const few = quick ? 1_000 : 4_000;
+    const limitMs = quick ? 1_500 : 4_000;
+
+    const original = await arena.card('r0-setnx');
+    const plans = { many: planFor('hot', many, 2, Date.now()), few: planFor('hot', few, 3, Date.now()) };
+    const workers = await bestWorkers(context, original, planFor('hot', 6_000, 1, Date.now()));
+
+    const entry = (name: ContestantName): Entry => {
+      const slow = name === 'r0-setnx';
+      const plan = slow ? plans.few : plans.many;
+      return {
+        name,
+        run: async () => {
+          await filled.empty();
+          await filled.fill(requestsOf(plan));
+          const run = await arena.run(name, {
+            plan,
+            workers: slow ? workers : shippedWorkers,
+            batch: slow ? smallBatch : shippedBatchSize,
+            limitMs: slow ? limitMs : 60_000,
+            queue: {
+              endpoint,
+              url,
+              region,
+              windowMs: slow ? 0 : shippedWindowMs,
+              deliveries: deliveryCount(plan.count),
+            },
+          });
+          return run.perSecond;
+        },
+      };
+    };
+    try {
+      const entries = [entry('ours'), entry('empty'), entry('r0-setnx')];
+      // Once for warm code; rivals had their sweep.
+      for (const { run } of entries) await run(0);
+      const rounds = await inRounds(context, quick ? 2 : 5, entries);
+      const about: Record<string, { title: string; settings: string }> = {
+        ours: { title: 'Holdfast', settings: `batches of ${shippedBatchSize}, ${shippedWorkers} workers` },
+        empty: { title: 'Empty consumer', settings: `batches of ${shippedBatchSize}, ${shippedWorkers} workers` },
+        'r0-setnx': { title: original.title, settings: `batches of ${smallBatch}, ${workers} workers` },
+      };
+      const of = (name: string): Series =>
+        series(`queue ${name}`, rounds.values.get(name) ?? [], {
+          unit: 'confirmed/s',
+          title: `${about[name]?.title}, through SQS`,
+          settings: about[name]?.settings ?? '',
+        });
+      return {
+        measures: [
+          compare(of('ours'), of('r0-setnx'), { name: 'queue-drain-vs-original', must: 25, aim: 40 }),
+          compare(of('ours'), of('empty'), { name: 'queue-drain-vs-empty-consumer', must: 0.8, aim: 0.9 }),
+        ],
+        series: [of('ours'), of('empty'), of('r0-setnx')],
+        notes: notesOf('queue', rounds),
+      };
+    } finally {
+      await filled.empty();
+      filled.close();
+    }
+  },
+};

@@ -1,0 +1,82 @@
+/**
+ * Scaling: workers × batch size on one hot sale. The surface shows where the knee is, and whether more workers than
+ * needed do harm.
+ */
+import { compare, median, type Series, series } from '../figures.ts';
+import { shippedBatchSize } from '../settings.ts';
+import { type Entry, inRounds, notesOf, type Suite } from '../suite.ts';
+import { planFor } from '../workload.ts';
+
+const workerCounts = [1, 2, 4, 8, 16];
+const batchSizes = { full: [1, 10, 50, 100, 250, 500, 1_000], quick: [10, 100] };
+
+/** One point of the surface. */
+export interface Point {
+  readonly workers: number;
+  readonly batch: number;
+  readonly perSecond: number;
+}
+
+export const scaling: Suite = {
+  name: 'scaling',
+  title: 'Workers × batch size',
+  async run(context) {
+    const { arena, quick } = context;
+    const limitMs = quick ? 600 : 1_500;
+    const large = planFor('hot', quick ? 30_000 : 80_000, 5, Date.now());
+    const small = planFor('hot', quick ? 5_000 : 15_000, 6, Date.now());
+    const planOf = (batch: number) => (batch <= 10 ? small : large);
+
+    const entries = workerCounts.map(
+      (workers): Entry => ({
+        name: String(workers),
+        run: async () => (await arena.run('ours', { plan: large, workers, limitMs })).perSecond,
+      }),
+    );
+    await entries[0]?.run(0);
+    const rounds = await inRounds(context, quick ? 2 : 5, entries);
+    const all = workerCounts.map(
+      (workers): Series =>
+        series(`scaling ${workers} workers`, rounds.values.get(String(workers)) ?? [], {
+          title: `${workers} workers`,
+          unit: 'confirmed/s',
+          settings: `batches of ${shippedBatchSize}`,
+        }),
+    );
+    const best = all.reduce((a, b) => (a.median >= b.median ? a : b));
+    const most = all.at(-1) ?? best;
+
+    const points: Point[] = all.map((one, index) => ({
+      workers: workerCounts[index] ?? 0,
+      batch: shippedBatchSize,
+      perSecond: one.median,
+    }));
+    for (const batch of quick ? batchSizes.quick : batchSizes.full) {
+      if (batch === shippedBatchSize) continue;
+      for (const workers of quick ? [1, 4] : workerCounts) {
+        const runs: number[] = [];
+        for (let run = 0; run < (quick ? 1 : 3); run++) {
+          runs.push((await arena.run('ours', { plan: planOf(batch), workers, batch, limitMs })).perSecond);
+        }
+        points.push({ workers, batch, perSecond: median(runs) });
+      }
+      const row = points.filter((point) => point.batch === batch);
+      context.report(
+        `  batches of ${batch}: ${row.map((point) => `${point.workers}: ${Math.round(point.perSecond).toLocaleString('en-US')}/s`).join(', ')}`,
+      );
+    }
+    return {
+      measures: [
+        compare(most, best, {
+          name: 'sixteen-workers-vs-best',
+          must: 0.9,
+          aim: 0.95,
+          note: `the best was ${best.title}`,
+        }),
+      ],
+      series: all,
+      notes: notesOf('scaling', rounds),
+      details: { surface: points },
+    };
+  },
+};
