@@ -15,13 +15,19 @@ import {
   recordEvents,
   sweepOutbox,
 } from '../../lib/events/outbox.ts';
+import { enterConnection } from '../../lib/notification/connections.ts';
 import { notify } from '../../lib/notification/notify.ts';
+import { redrive } from '../../lib/operations/dead-letters.ts';
+import { queueDepth } from '../../lib/platform/deadletters.ts';
 import { type Deps, openDeps } from '../../lib/platform/deps.ts';
-import { newId } from '../../lib/platform/id.ts';
+import { locate } from '../../lib/platform/discovery.ts';
+import { newId, toBytes } from '../../lib/platform/id.ts';
+import { openPusher, type Pusher } from '../../lib/platform/push.ts';
 import type { Delivered } from '../../lib/platform/queue.ts';
 import { redisReady } from '../../lib/platform/redis.ts';
 import { type EventsServer, startEventsServer } from '../../local/events/server.ts';
 import { createResources } from '../../local/resources.ts';
+import { waitFor as waitWithin } from '../../local/wait.ts';
 import { createShown } from '../../web/shown.js';
 import { type TestBed, testBed } from '../support/stack.ts';
 
@@ -56,15 +62,15 @@ beforeEach(async () => {
 
 const saleId = newId();
 
-function anEvent(version = 1): RecordedEvent {
+function anEvent(version = 1, reservationId = newId(), customerId = newId()): RecordedEvent {
   return newEvent(
     'reservations.changed',
     {
       changes: [
         {
-          reservationId: newId(),
+          reservationId,
           saleId,
-          customerId: newId(),
+          customerId,
           from: 'requested',
           to: 'allocated',
           units: 1,
@@ -90,6 +96,8 @@ async function recorded(list: RecordedEvent[]): Promise<RecordedEvent[]> {
   await deps.db.transaction((tx) => recordEvents(tx, list, Date.now()));
   return list;
 }
+
+const waitFor = (what: string, probe: () => Promise<boolean>) => waitWithin(what, probe, { timeoutMs: 15_000 });
 
 const waiting = async () => (await outboxBacklog(deps.db)).events;
 
@@ -241,7 +249,7 @@ describe('the outbox', () => {
     const pushed: object[] = [];
     const push = { send: async () => ({ reached: 0, gone: [], missed: 0 }), close: () => undefined };
     for (const delivery of received) {
-      expect([...(await notify({ ...openedOnce(), push }, [delivery], soon()))]).toEqual([]);
+      expect([...(await notify({ ...opened(), push }, [delivery], soon()))]).toEqual([]);
     }
     const [row] = await deps.db.rows<{ notices: number }>('SELECT COUNT(*) AS notices FROM notifications');
     expect(row?.notices).toBe(list.length);
@@ -258,4 +266,65 @@ describe('the outbox', () => {
   });
 });
 
-const openedOnce = () => ({ db: deps.db, redis: deps.redis, clock: deps.clock });
+describe('what customers see', () => {
+  it('I5: with a third of the events duplicated and all of them reordered, each is shown once and none after a newer', async () => {
+    const customerId = newId();
+    const ids = Array.from({ length: 25 }, () => newId());
+    const list = await recorded([1, 2, 3, 4].flatMap((version) => ids.map((id) => anEvent(version, id, customerId))));
+    events.setFaults({ duplicate: 0.3, jitterMs: 700, seed: 3 });
+    await publishEvents(deps.db, deps.bus, list);
+    const received = await arrivals(list, list.length + 10);
+    expect(new Set(idsOf(received))).toEqual(new Set(list.map(({ id }) => id)));
+    const arrived = received.flatMap(({ message }) =>
+      message['detail-type'] === 'reservations.changed' ? message.detail.changes : [],
+    );
+    const versionsOf = (id: string) => arrived.filter((one) => one.reservationId === id).map(({ version }) => version);
+    expect(received.length).toBeGreaterThan(list.length);
+    expect(ids.some((id) => versionsOf(id).some((version, n, all) => version < (all[n - 1] ?? 0)))).toBe(true);
+
+    await enterConnection(deps.redis, Date.now(), 'a-connection', customerId);
+    const pushed: Record<string, unknown>[] = [];
+    const push: Pusher = {
+      send: async (pushes) => {
+        for (const { messages } of pushes) pushed.push(...(messages as Record<string, unknown>[]));
+        return { reached: pushes.length, gone: [], missed: 0 };
+      },
+      close: () => undefined,
+    };
+    for (let start = 0; start < received.length; start += 10) {
+      expect([...(await notify({ ...opened(), push }, received.slice(start, start + 10), soon()))]).toEqual([]);
+    }
+    const rows = await deps.db.rows('SELECT id FROM notifications WHERE customer_id = ?', [toBytes(customerId)]);
+    expect(rows).toHaveLength(list.length);
+    const page = createShown();
+    const shown = pushed.filter((message) => page.admit(message));
+    // Without the page's rule something would have been shown twice.
+    expect(pushed.length).toBeGreaterThan(shown.length);
+    for (const id of ids) {
+      const versions = shown.filter((one) => one.reservationId === id).map((one) => Number(one.version));
+      expect(versions).toEqual([...new Set(versions)].sort());
+      expect(versions.at(-1)).toBe(4);
+    }
+  });
+
+  it('a consumer that is down until its messages are dead letters loses none: after a redrive each is told once', async () => {
+    const list = await recorded(Array.from({ length: 10 }, () => anEvent()));
+    await publishEvents(deps.db, deps.bus, list);
+    const { url } = deps.queue('notifications');
+    const dead = locate(deps.registry, 'dead/notifications');
+    await waitFor('the messages to be given up', async () => {
+      await deps.sqs.send(new ReceiveMessageCommand({ QueueUrl: url, MaxNumberOfMessages: 10, VisibilityTimeout: 0 }));
+      return (await queueDepth(deps.sqs, dead)).waiting >= list.length;
+    });
+    expect(await redrive(deps, { queue: 'notifications', messageIds: 'all' })).toEqual({ redriven: 10, remaining: 0 });
+    const received = await arrivals(list);
+    await notify({ ...opened(), push: openPusher(undefined) }, received, soon());
+    const subjects = list.flatMap(({ detail }) =>
+      (detail.changes as { reservationId: string }[]).map((one) => one.reservationId),
+    );
+    const rows = await deps.db.rows('SELECT id FROM notifications WHERE subject_id IN (?)', [subjects.map(toBytes)]);
+    expect(rows).toHaveLength(list.length);
+  });
+});
+
+const opened = () => ({ db: deps.db, redis: deps.redis, clock: deps.clock });
