@@ -99,8 +99,7 @@ const child = spawn(node, [join(root, entry), ...args], {
   env: { ...process.env, PATH: `${dirname(node)}:${process.env.PATH ?? ''}` },
 });
 const forward = (signal) => child.kill(signal);
-// Ctrl-C reaches the command by itself, from the terminal; this process only waits for it to finish.
-process.on('SIGINT', () => undefined);
+process.on('SIGINT', forward);
 process.on('SIGTERM', forward);
 process.on('SIGHUP', forward);
 // When whoever started this process is gone, nobody waits for the command any more.

@@ -85,7 +85,10 @@ export interface Stack {
 
 const REGION = 'us-east-1';
 
-/** Ports the API prefers when nothing else is asked for are those of the last run. */
+/** Two signals closer than this are one request to stop. */
+const SAME_SIGNAL_MS = 500;
+
+/** The ports of the last run, which are preferred when nothing else is asked for. */
 interface LastRun {
   ports?: Record<string, number>;
 }
@@ -347,11 +350,15 @@ class Starting {
   }
 
   #stopOnSignal(): void {
-    let asked = false;
+    let askedAt: number | undefined;
     const stopAndExit = (signal: NodeJS.Signals, code: number): void => {
-      // Asked twice, this process leaves at once; the guard does the rest.
-      if (asked) process.exit(code);
-      asked = true;
+      if (askedAt !== undefined) {
+        // One Ctrl-C arrives twice: from the terminal, and handed on by the process that started this one. Asked
+        // again later, this process leaves at once; the guard does the rest.
+        if (Date.now() - askedAt > SAME_SIGNAL_MS) process.exit(code);
+        return;
+      }
+      askedAt = Date.now();
       this.#supervisor.report(`stopping (${signal})`);
       void this.stop().finally(() => process.exit(code));
     };
@@ -361,7 +368,7 @@ class Starting {
     // A parent that is killed cannot pass a signal on, but its children are given to another parent.
     const parent = process.ppid;
     setInterval(() => {
-      if (process.ppid !== parent && !asked) stopAndExit('SIGHUP', 129);
+      if (process.ppid !== parent && askedAt === undefined) stopAndExit('SIGHUP', 129);
     }, 500).unref();
   }
 }
