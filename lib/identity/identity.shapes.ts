@@ -39,7 +39,7 @@ export const Session = z
   .meta({ id: 'Session' });
 export type Session = z.infer<typeof Session>;
 
-export const RefreshToken = z.strictObject({ refreshToken: z.string().min(1).max(256) });
+export const RefreshToken = z.strictObject({ refreshToken: z.string().min(1).max(2_048) });
 
 export const Me = z
   .object({ customerId: Id, email: z.string(), name: z.string(), role: z.enum(roles) })

@@ -56,8 +56,9 @@ export async function requestPurchase(
   try {
     const purchase = await commit(ports, { purchaseId, customerId, fingerprint, ...request });
     if (isRefusal(purchase)) return purchase;
-    if (purchase.state === 'requested') await sendCommands(ports.enqueue, [purchase]);
-    return answerFor(purchase, fingerprint);
+    const answer = answerFor(purchase, fingerprint);
+    if (!isRefusal(answer) && purchase.state === 'requested') await sendCommands(ports.enqueue, [purchase]);
+    return answer;
   } finally {
     await ports.release(purchaseId);
   }
