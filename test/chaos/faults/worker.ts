@@ -1,0 +1,360 @@
+/** Rows 1 to 4 and 25 to 28: what can happen to the process that runs a queue function. */
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { StackProcess } from '../../../local/processes.ts';
+import { waitFor } from '../../../local/wait.ts';
+import type { Fault, Run } from '../fault.ts';
+import { readLines } from '../runner.ts';
+import type { StepOrder } from '../steps.ts';
+import { visibilitySeconds } from '../world.ts';
+
+/** Every step of the allocate worker, in its order. */
+export const allocateSteps = [
+  'allocate.received',
+  'allocate.judge',
+  'allocate.acquire',
+  'allocate.begin',
+  'allocate.tx.sales',
+  'allocate.tx.decided',
+  'allocate.tx.insert',
+  'allocate.tx.recordMovements',
+  'allocate.tx.moveStock',
+  'allocate.tx.held',
+  'allocate.tx.recordEvents',
+  'allocate.commit',
+  'allocate.mirror',
+  'publish.publish',
+  'allocate.publish',
+  'allocate.release',
+  'allocate.answered',
+  'queue.deleted',
+];
+
+/** Every step of the pay worker. */
+export const paySteps = [
+  'pay.received',
+  'pay.begin',
+  'pay.tx.purchases',
+  'pay.tx.countAttempt',
+  'pay.commit',
+  'pay.charge',
+  'pay.tx.items',
+  'pay.tx.sales',
+  'pay.tx.reservations',
+  'pay.tx.move',
+  'pay.tx.markPurchased',
+  'pay.tx.recordMovements',
+  'pay.tx.moveStock',
+  'pay.tx.recordEvents',
+  'pay.mirror',
+  'pay.publish',
+  'pay.answered',
+];
+
+/** Resolves when a process has stopped itself. */
+export async function stoppedItself(one: StackProcess, timeoutMs = 20_000): Promise<void> {
+  await waitFor(
+    `${one.name} to stop`,
+    () => {
+      const stat = readFileSync(`/proc/${one.pid}/stat`, 'utf8');
+      return stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3) === 'T';
+    },
+    { timeoutMs },
+  );
+}
+
+/** Kills a worker at each of the steps in turn, while requests come in. Steps that are never reached are named. */
+async function dieAt(run: Run, steps: string[], functions: string | undefined, feed: () => Promise<void>): Promise<void> {
+  const { world } = run;
+  world.markSpecial();
+  await world.stopWorkers();
+  for (const at of steps) {
+    const orders = { steps: [{ at, act: 'die' }] as StepOrder[], edits: run.edits, trace: run.trace };
+    const worker = await world.startWorker('mortal', { ...(functions ? { functions } : {}), orders });
+    await feed();
+    await waitFor(`the worker to die at ${at}`, () => !worker.running, { timeoutMs: 15_000 }).catch(() => undefined);
+    run.expect(!worker.running, `no worker came to ${at}`);
+    if (!worker.running) {
+      world.kills++;
+      run.count('crash points');
+    }
+    await worker.stop();
+  }
+  await world.startWorkers(2, run.edits.length > 0 ? { edits: run.edits } : {});
+}
+
+const crashPoints: Fault = {
+  number: 1,
+  name: 'crash-points',
+  title: 'Worker dies at every step',
+  also: ['I6'],
+  async run(run) {
+    const { load } = run;
+    const sales = await load.sales(2, { allotment: 60 });
+    const feed = () => load.rush({ sales, requests: 4, lanes: 4 });
+    await dieAt(run, allocateSteps, undefined, feed);
+  },
+};
+
+const payCrashPoints: Fault = {
+  number: 1,
+  name: 'pay-crash-points',
+  title: 'Pay worker dies at every step',
+  also: ['I5', 'I6', 'I7'],
+  async run(run) {
+    const { load, world } = run;
+    const sale = await load.sale({ allotment: 400 });
+    await load.rush({ sales: [sale], requests: paySteps.length * 3, lanes: 10 });
+    await load.decided();
+    const line = [...load.promised];
+    await dieAt(run, paySteps, undefined, async () => {
+      for (const { account, reservationId } of line.splice(0, 2)) await load.buy(account, [reservationId], 'tok_approve');
+    });
+    run.count('purchases', (await world.rows('SELECT id FROM purchases')).length);
+  },
+};
+
+const randomDeaths: Fault = {
+  number: 2,
+  name: 'random-deaths',
+  title: 'Random worker deaths',
+  also: ['I5', 'I6'],
+  async run(run) {
+    const { world, load, random, scale } = run;
+    const sales = await load.sales(4, { allotment: 400 * scale });
+    let over = false;
+    const killer = (async () => {
+      while (!over) {
+        await sleep(120);
+        const victims = world.workers.filter((worker) => worker.running);
+        const victim = victims[Math.floor(random() * victims.length)];
+        if (!victim) continue;
+        if (random() < 0.4) {
+          await world.crash(victim);
+        } else {
+          world.pause(victim);
+          await sleep(60 + 240 * random());
+          world.continue(victim);
+        }
+      }
+    })();
+    await load.rush({ sales, requests: 500 * scale, lanes: 10, paceMs: 60 });
+    await load.act({ cancel: 0.2, buy: 0.2 });
+    over = true;
+    await killer;
+  },
+};
+
+const holderPauses: Fault = {
+  number: 3,
+  name: 'holder-pauses',
+  title: 'Holder pauses past the life of its lock',
+  also: ['I6'],
+  async run(run) {
+    const { world, load } = run;
+    const sale = await load.sale({ allotment: 40 });
+    world.markSpecial();
+    await world.stopWorkers();
+    // It stops after reading the stock it is about to move, while the lock's life runs out and others sell.
+    for (const at of ['allocate.acquire', 'allocate.tx.sales']) {
+      const orders = { steps: [{ at, act: 'stop' }] as StepOrder[], edits: run.edits, trace: run.trace };
+      const holder = await world.startWorker('holder', { functions: 'allocate', orders });
+      await load.rush({ sales: [sale], requests: 8, lanes: 8 });
+      await stoppedItself(holder);
+      world.pauses++;
+      const lock = Date.now();
+      const other = await world.startWorker('other', { ...(run.edits.length > 0 ? { orders: { edits: run.edits } } : {}) });
+      await waitFor('the lock to expire', async () => (await world.redis.keys('lock:*')).length === 0, { timeoutMs: 15_000 });
+      run.measure('lock outlived', Date.now() - lock);
+      await load.rush({ sales: [sale], requests: 20, lanes: 8 });
+      await load.decided();
+      holder.kill('SIGCONT');
+      run.count('stale holders');
+      await sleep(1_500);
+      await Promise.all([holder.stop(), other.stop()]);
+    }
+    await world.startWorkers(2, run.edits.length > 0 ? { edits: run.edits } : {});
+  },
+};
+
+const pausePastVisibility: Fault = {
+  number: 4,
+  name: 'pause-past-visibility',
+  title: 'Worker pauses past the visibility of its messages',
+  also: ['I5', 'I6'],
+  async run(run) {
+    const { world, load } = run;
+    const sale = await load.sale({ allotment: 60 });
+    world.markSpecial();
+    await world.stopWorkers();
+    for (const at of ['allocate.judge', 'allocate.commit']) {
+      const orders = { steps: [{ at, act: 'stop' }] as StepOrder[], edits: run.edits, trace: run.trace };
+      const sleeper = await world.startWorker('sleeper', { functions: 'allocate', orders });
+      await load.rush({ sales: [sale], requests: 12, lanes: 8 });
+      await stoppedItself(sleeper);
+      world.pauses++;
+      const pausedAtMs = Date.now();
+      const other = await world.startWorker('other', { orders: { edits: run.edits, trace: run.trace } });
+      await load.decided();
+      run.measure('redelivered after', Date.now() - pausedAtMs);
+      sleeper.kill('SIGCONT');
+      await sleep(1_000);
+      await Promise.all([sleeper.stop(), other.stop()]);
+    }
+    const consumed = readLines(run.trace).filter((line) => line.consumed === 'allocate');
+    const deliveries = consumed.reduce((sum, line) => sum + Number(line.records), 0);
+    run.count('deliveries', deliveries);
+    run.count('effects', (await world.rows('SELECT id FROM reservations')).length);
+    run.expect(deliveries > load.promised.length, 'nothing was delivered twice');
+    await world.startWorkers(2, run.edits.length > 0 ? { edits: run.edits } : {});
+  },
+};
+
+/** Requests for this many units are the ones at which the planted error throws. */
+const cursed = '"quantity":9';
+
+const oneThrows: Fault = {
+  number: 25,
+  name: 'one-of-ten-throws',
+  title: 'One message of ten throws',
+  also: ['I6'],
+  async run(run) {
+    const { world, load } = run;
+    const sale = await load.sale({ allotment: 100 });
+    world.markSpecial();
+    await world.stopWorkers();
+    for (let index = 0; index < 9; index++) await load.reserve(load.customer(), sale, { quantity: 1, atLeast: 1 });
+    await load.reserve(load.customer(), sale, { quantity: 9, atLeast: 9 });
+    const orders = {
+      steps: [{ at: 'allocate.judge', act: 'throw', where: cursed, times: 12 }] as StepOrder[],
+      edits: run.edits,
+      trace: run.trace,
+    };
+    await world.startWorker('worker-1', { orders });
+    const startedAtMs = Date.now();
+    await waitFor(
+      'the nine others',
+      async () => (await world.rows('SELECT id FROM reservations WHERE quantity <> 9')).length >= 9,
+      { timeoutMs: 20_000 },
+    ).catch(() => undefined);
+    run.measure('nine decided after', Date.now() - startedAtMs);
+    const decided = (await world.rows('SELECT id FROM reservations')).length;
+    run.expect(decided === 9, `${decided} of 9 were decided while the tenth threw`);
+    run.expect(Date.now() - startedAtMs < visibilitySeconds * 1_000, 'the nine had to wait for another delivery');
+    run.count('handler calls', readLines(run.trace).filter((line) => line.consumed === 'allocate').length);
+    await load.decided(45_000);
+  },
+};
+
+const poison: Fault = {
+  number: 26,
+  name: 'poison',
+  title: 'Poison messages',
+  also: ['I6'],
+  async run(run) {
+    const { world, load } = run;
+    const sale = await load.sale({ allotment: 300 });
+    const poisons = ['not json', '{}', '{"reservationId":7}', '[]', JSON.stringify({ saleId: sale, quantity: -1 })];
+    const sending = (async () => {
+      for (const body of poisons) {
+        await world.send('reservations', body);
+        await sleep(150);
+      }
+    })();
+    const startedAtMs = Date.now();
+    await load.rush({ sales: [sale], requests: 120, lanes: 10 });
+    await sending;
+    await load.decided();
+    run.measure('others decided after', Date.now() - startedAtMs);
+    await waitFor('the dead letters', async () => (await world.depth('reservations', true)) === poisons.length, {
+      timeoutMs: 60_000,
+    }).catch(() => undefined);
+    run.measure('dead letters after', Date.now() - startedAtMs);
+    const dead = await world.depth('reservations', true);
+    run.count('dead letters', dead);
+    run.expect(dead === poisons.length, `${dead} dead letters of ${poisons.length} poison messages`);
+    const listed = await world.operate<{ items: { cause: { kind: string } }[] }>('GET', '/ops/dead-letters?queue=reservations&limit=50');
+    const causes = listed.body.items.map(({ cause }) => cause.kind);
+    run.expect(causes.length === poisons.length && causes.every((kind) => kind === 'unreadable'), `causes: ${causes.join(', ')}`);
+    const redrive = () =>
+      world.operate<{ redriven: number }>('POST', '/ops/dead-letters/redrive', { queue: 'reservations', messageIds: 'all' });
+    const { body } = await redrive();
+    run.count('redriven', body.redriven);
+    run.expect(body.redriven === poisons.length, `${body.redriven} were redriven`);
+    await waitFor('the poison to die again', async () => (await world.depth('reservations', true)) === poisons.length, {
+      timeoutMs: 60_000,
+    }).catch(() => undefined);
+    // An operator has seen them; the verifier asks for empty dead letters.
+    await world.purge('dead', 'reservations');
+  },
+};
+
+const timeoutMidBatch: Fault = {
+  number: 27,
+  name: 'timeout-mid-batch',
+  title: 'Function killed by its time limit in the middle of a batch',
+  also: ['I6'],
+  async run(run) {
+    const { world, load } = run;
+    const sale = await load.sale({ allotment: 80 });
+    world.markSpecial();
+    await world.stopWorkers();
+    for (const at of ['allocate.tx.insert', 'allocate.tx.moveStock', 'allocate.mirror']) {
+      // The function hangs at the step; what Lambda does then is to end the process.
+      const orders = { steps: [{ at, act: 'wait', ms: 600_000 }] as StepOrder[], edits: run.edits, trace: run.trace };
+      const hanging = await world.startWorker('hanging', { functions: 'allocate', orders });
+      await load.rush({ sales: [sale], requests: 10, lanes: 10 });
+      await waitFor('the function to hang', () => readLines(run.trace).some((line) => line.step === at), { timeoutMs: 15_000 });
+      await sleep(300);
+      hanging.leaveWhenDead();
+      hanging.kill('SIGKILL');
+      world.kills++;
+      run.count('time-outs');
+      const killedAtMs = Date.now();
+      const other = await world.startWorker('other', run.edits.length > 0 ? { orders: { edits: run.edits } } : {});
+      await load.decided();
+      run.measure('death to redelivery', Date.now() - killedAtMs);
+      await Promise.all([hanging.stop(), other.stop()]);
+    }
+    run.expect(true, '');
+    await world.startWorkers(2, run.edits.length > 0 ? { edits: run.edits } : {});
+  },
+};
+
+const malformedAnswer: Fault = {
+  number: 28,
+  name: 'malformed-answer',
+  title: 'Malformed batchItemFailures',
+  also: ['I6'],
+  async run(run) {
+    const { world, load } = run;
+    const sale = await load.sale({ allotment: 80 });
+    world.markSpecial();
+    await world.stopWorkers();
+    await load.rush({ sales: [sale], requests: 15, lanes: 8 });
+    const orders = {
+      steps: [{ at: 'allocate.forge', act: 'throw', times: 1 }] as StepOrder[],
+      edits: run.edits,
+      trace: run.trace,
+    };
+    await world.startWorker('worker-1', { orders });
+    await load.decided();
+    await sleep(400);
+    const left = await world.depth('reservations');
+    run.count('left in the queue', left);
+    run.expect(left > 0, 'messages were deleted although the answer meant nothing');
+    await waitFor('redelivery', async () => (await world.depth('reservations')) === 0, { timeoutMs: 15_000 });
+  },
+};
+
+export const workerFaults = [
+  crashPoints,
+  payCrashPoints,
+  randomDeaths,
+  holderPauses,
+  pausePastVisibility,
+  oneThrows,
+  poison,
+  timeoutMidBatch,
+  malformedAnswer,
+];

@@ -1,0 +1,189 @@
+/**
+ * Runs a row of the matrix: clean start, load under the fault, healing, rest, and the verdict of the verifier.
+ *
+ * Invariant: a run counts as held only if the world came to rest, the verifier could check what the row is about, and
+ * neither an invariant nor one of the row's own expectations was broken. A control runs the same way with a fault planted
+ * in the code, and is caught if the run does not hold.
+ */
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type InvariantName, invariantNames } from '../../load/verify/tally.ts';
+import { type Verification, verify } from '../../load/verify.ts';
+import { seededRandom } from '../../local/service/random.ts';
+import type { Fault, Run } from './fault.ts';
+import { Load } from './load.ts';
+import type { Edit } from './steps.ts';
+import { visibilitySeconds, type World } from './world.ts';
+
+export interface RowResult {
+  number: number;
+  name: string;
+  title: string;
+  seed: number;
+  holds: boolean;
+  /** Why it was not run, if it was not. */
+  unavailable?: string;
+  requests: number;
+  kills: number;
+  pauses: number;
+  seconds: number;
+  counts: Record<string, number>;
+  measuredMs: Record<string, number>;
+  violations: Partial<Record<InvariantName | 'count' | 'rest', number>>;
+  checked: Partial<Record<InvariantName, number>>;
+  /** The first cases of what did not hold. */
+  examples: string[];
+  /** What steps did: how often each order was carried out. */
+  steps: Record<string, number>;
+}
+
+export interface RunOptions {
+  seed: number;
+  scale?: number;
+  edits?: Edit[];
+  /** Shorter for a control, which may never come to rest. */
+  restMs?: number;
+}
+
+/** A number for a row that depends on the seed alone. */
+const mixed = (seed: number, row: number) => (seed * 7919 + row * 104_729) >>> 0;
+
+export async function runRow(world: World, fault: Fault, options: RunOptions): Promise<RowResult> {
+  const { seed, scale = 1, edits = [] } = options;
+  const folder = join(world.stack.dir, 'runs', `${fault.number}-${fault.name}`);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  const logFile = join(folder, 'clients.jsonl');
+  const trace = join(folder, 'steps.jsonl');
+  const random = seededRandom(mixed(seed, fault.number));
+  const startedAtMs = Date.now();
+  const before = { kills: world.kills, pauses: world.pauses };
+  const result: RowResult = {
+    number: fault.number,
+    name: fault.name,
+    title: fault.title,
+    seed,
+    holds: false,
+    requests: 0,
+    kills: 0,
+    pauses: 0,
+    seconds: 0,
+    counts: {},
+    measuredMs: {},
+    violations: {},
+    checked: {},
+    examples: [],
+    steps: {},
+  };
+  const unavailable = fault.unavailable?.();
+  if (unavailable) return { ...result, holds: true, unavailable };
+  const violate = (what: InvariantName | 'count' | 'rest', example: string, by = 1) => {
+    result.violations[what] = (result.violations[what] ?? 0) + by;
+    if (result.examples.length < 12) result.examples.push(`${what}: ${example}`);
+  };
+
+  await world.begin(logFile);
+  const load = new Load(world, random);
+  const run: Run = {
+    world,
+    load,
+    random,
+    edits,
+    scale,
+    trace,
+    count: (name, by = 1) => {
+      result.counts[name] = (result.counts[name] ?? 0) + by;
+    },
+    measure: (name, ms) => {
+      result.measuredMs[name] = Math.max(result.measuredMs[name] ?? 0, Math.round(ms));
+    },
+    expect: (holds, otherwise) => {
+      if (!holds) violate('count', otherwise);
+    },
+  };
+  try {
+    await world.startWorkers(2, edits.length > 0 ? { edits } : {});
+    await fault.run(run);
+  } catch (error) {
+    violate('count', `the row could not be played: ${(error as Error).message}`);
+  }
+  await world.heal();
+  await bringToRest(world, load, options.restMs ?? 45_000);
+  if (fault.mendsMirror && edits.length === 0) await reconcile(world);
+  await load.look();
+  await world.endLog();
+
+  let verification: Verification | undefined;
+  try {
+    verification = await verify(world.target, { logs: [logFile], quietTimeoutMs: edits.length > 0 ? 5_000 : 20_000 });
+  } catch (error) {
+    violate('rest', `the stores could not be verified: ${(error as Error).message}`);
+  }
+  if (verification) {
+    if (!verification.quiet.reached) violate('rest', `still moving: ${verification.quiet.moving.join(', ')}`);
+    for (const name of invariantNames) {
+      const { checked, violations, examples } = verification.invariants[name];
+      result.checked[name] = checked;
+      if (violations > 0) violate(name, examples.slice(0, 2).join('; '), violations);
+    }
+    for (const name of ['I1', 'I2', 'I3', ...fault.also] as const) {
+      if (result.checked[name] === 0) violate(name, 'there was nothing to check, which proves nothing');
+    }
+  }
+  for (const line of readLines(trace)) {
+    if (typeof line.step === 'string') {
+      const name = `${line.act} at ${line.step}`;
+      result.steps[name] = (result.steps[name] ?? 0) + 1;
+    }
+  }
+  result.requests = load.sent;
+  result.kills = world.kills - before.kills;
+  result.pauses = world.pauses - before.pauses;
+  result.seconds = Math.round((Date.now() - startedAtMs) / 100) / 10;
+  result.holds = Object.keys(result.violations).length === 0;
+  return result;
+}
+
+/** The lines of a trace. */
+export function readLines(file: string): Record<string, unknown>[] {
+  try {
+    return readFileSync(file, 'utf8')
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+  } catch {
+    return [];
+  }
+}
+
+/** Does what the clock would do in minutes: fires the rules, until everything is decided and published. */
+async function bringToRest(world: World, load: Load, limitMs: number): Promise<void> {
+  const promised = new Set(load.promised.map(({ reservationId }) => reservationId)).size;
+  const startedAtMs = Date.now();
+  let firedAtMs = 0;
+  while (Date.now() - startedAtMs < limitMs) {
+    const [row] = await world.rows<{ decided: number; outbox: number; open: number }>(
+      `SELECT (SELECT COUNT(*) FROM reservations) AS decided, (SELECT COUNT(*) FROM outbox) AS outbox,
+         (SELECT COUNT(*) FROM purchases WHERE state IN ('requested', 'unknown', 'refunding')) AS open`,
+    );
+    const depths = await Promise.all(['reservations', 'purchases', 'notifications'].map((name) => world.depth(name)));
+    const left = depths.reduce((sum, depth) => sum + depth, 0);
+    if (row && row.decided >= promised && row.outbox === 0 && row.open === 0 && left === 0) return;
+    if (Date.now() - firedAtMs > 2_000) {
+      firedAtMs = Date.now();
+      if ((row?.outbox ?? 0) > 0) await world.send('relay', {});
+      if ((row?.open ?? 0) > 0) await world.send('settle', {});
+    }
+    await sleep(150);
+  }
+}
+
+/** The reconcile job, called by hand until it has nothing left to repair. */
+async function reconcile(world: World): Promise<void> {
+  for (let round = 1; round <= 4; round++) {
+    const { body } = await world.operate<{ drifts?: unknown[] }>('POST', '/ops/reconcile', {});
+    if (body?.drifts?.length === 0) return;
+    await sleep(visibilitySeconds * 25);
+  }
+}

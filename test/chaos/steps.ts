@@ -1,0 +1,203 @@
+/**
+ * Loaded before a function process (`node --import`): names every step that a function takes through its ports, and does
+ * at a named step what the chaos driver asks for: die as by kill -9, stop as by SIGSTOP, throw, or wait.
+ *
+ * Invariant: the shipped code knows nothing of it. The sources are changed while they are loaded: the functions that make
+ * ports are wrapped, and a control's planted faults are put in. A place that is not found ends the process, so that a
+ * control which has lost its place is noticed and not silently harmless.
+ *
+ * Steps are named after what has just been done, `<function>.<port>` or `<function>.tx.<verb>`; `<function>.begin` and
+ * `.commit` are a transaction's, `.received` and `.answered` an invocation's, `queue.deleted` an acknowledgement's.
+ * HOLDFAST_CHAOS is the JSON of `ChaosOrders`.
+ */
+import { appendFileSync } from 'node:fs';
+import { registerHooks } from 'node:module';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+/** What is to happen at a step. */
+export interface StepOrder {
+  at: string;
+  act: 'die' | 'stop' | 'throw' | 'wait';
+  /** For `wait`, how long. */
+  ms?: number;
+  /** How often the step passes unharmed before. */
+  skip?: number;
+  /** How often it happens. Default 1. */
+  times?: number;
+  /** Only where the arguments of the step's port contain this text as JSON. */
+  where?: string;
+}
+
+/** A text that a planted fault puts in the place of another. */
+export interface Edit {
+  /** Path from the project's root. */
+  file: string;
+  find: string;
+  replace: string;
+}
+
+export interface ChaosOrders {
+  steps?: StepOrder[];
+  edits?: Edit[];
+  /** Where each order that was carried out, and each invocation, is noted, one JSON line each. */
+  trace?: string;
+}
+
+const orders = JSON.parse(process.env.HOLDFAST_CHAOS ?? '{}') as ChaosOrders;
+const passed = new Map<StepOrder, number>();
+
+function note(fact: object): void {
+  if (orders.trace) appendFileSync(orders.trace, `${JSON.stringify({ atMs: Date.now(), pid: process.pid, ...fact })}\n`);
+}
+
+/** Thrown where an order says so; no code of Holdfast knows it. */
+class Thrown extends Error {
+  constructor(step: string) {
+    super(`thrown at ${step}, as the chaos driver asked`);
+    this.name = 'Thrown';
+  }
+}
+
+async function step(name: string, args: () => unknown = () => undefined): Promise<void> {
+  for (const order of orders.steps ?? []) {
+    if (order.at !== name) continue;
+    if (order.where !== undefined && !JSON.stringify(args() ?? null).includes(order.where)) continue;
+    const count = (passed.get(order) ?? 0) + 1;
+    passed.set(order, count);
+    const skip = order.skip ?? 0;
+    if (count <= skip || count > skip + (order.times ?? 1)) continue;
+    note({ step: name, act: order.act });
+    if (order.act === 'die') {
+      process.kill(process.pid, 'SIGKILL');
+      await new Promise(() => undefined);
+    }
+    if (order.act === 'stop') process.kill(process.pid, 'SIGSTOP');
+    if (order.act === 'throw') throw new Thrown(name);
+    if (order.act === 'wait') await sleep(order.ms ?? 0);
+  }
+}
+
+type Anything = Record<string, unknown>;
+type Verb = (...args: unknown[]) => unknown;
+
+/** The same object, each verb of which is followed by its step. */
+function stepped<T extends object>(prefix: string, target: T): T {
+  return new Proxy(target, {
+    get(object, property) {
+      const value = Reflect.get(object, property) as unknown;
+      const name = String(property);
+      if (name === 'store' || name === 'provider' || name === 'lock') return stepped(prefix, value as object);
+      if (typeof value !== 'function') return value;
+      const verb = value.bind(object) as Verb;
+      if (name === 'clock' || name === 'random') return verb;
+      if (name === 'transaction') return (work: Verb) => transaction(prefix, verb, work);
+      return async (...args: unknown[]) => {
+        const result = await verb(...args);
+        await step(`${prefix}.${name}`, () => args);
+        return name === 'acquire' ? stepped(prefix, result as object) : result;
+      };
+    },
+  });
+}
+
+async function transaction(prefix: string, run: Verb, work: Verb): Promise<unknown> {
+  const result = await run(async (tx: object) => {
+    await step(`${prefix}.begin`);
+    return work(stepped(`${prefix}.tx`, tx));
+  });
+  await step(`${prefix}.commit`);
+  return result;
+}
+
+/** How each wrapped function is wrapped, by file and name. */
+const wrappers: Record<string, Record<string, (real: Verb) => Verb>> = {
+  'lib/reservation/ports.ts': {
+    allocationPorts: (real) => (deps) => stepped('allocate', real(deps) as object),
+    requestPorts: (real) => (deps) => stepped('accept', real(deps) as object),
+  },
+  'lib/purchase/ports.ts': { purchasePorts: (real) => (deps) => stepped('pay', real(deps) as object) },
+  'lib/inventory/ports.ts': { inventoryPorts: (real) => (deps) => stepped('release', real(deps) as object) },
+  'lib/events/outbox.ts': {
+    publishEvents: (real) => (sql, bus, events) => real(sql, stepped('publish', bus as object), events),
+    sweepOutbox:
+      (real) =>
+      (db, bus, ...rest) =>
+        real(db, stepped('relay', bus as object), ...rest),
+  },
+  'lib/platform/queue.ts': {
+    queueHandler: (real) => (consumer) => {
+      const handler = real(consumer) as Verb;
+      return async (event: unknown, context: unknown) => {
+        const { functionName } = context as { functionName: string };
+        const name = functionName.split('-').at(-1) ?? '';
+        const { Records } = event as { Records: { messageId: string; body: string }[] };
+        note({ invoked: name, records: Records.length });
+        await step(`${name}.received`, () => Records.map(({ body }) => body));
+        const answer = await handler(event, context);
+        await step(`${name}.answered`);
+        return forge(name, answer);
+      };
+    },
+  },
+  'local/sqs.ts': {
+    openSqs: (real) => (endpoint, url, region) => {
+      const port = real(endpoint, url, region) as Anything & { delete: Verb };
+      return {
+        ...port,
+        delete: async (handles: unknown) => {
+          const left = await port.delete(handles);
+          await step('queue.deleted');
+          return left;
+        },
+      };
+    },
+  },
+  'lib/reservation/allocate.ts': {
+    allocateBatch:
+      (real) =>
+      async (ports, batch, deadlineMs) => {
+        note({ consumed: 'allocate', records: (batch as unknown[]).length });
+        await step('allocate.judge', () => (batch as { message: unknown }[]).map(({ message }) => message));
+        return real(ports, batch, deadlineMs);
+      },
+  },
+};
+
+/** An answer that Lambda cannot understand, where an order asks for one. */
+function forge(name: string, answer: unknown): unknown {
+  const order = orders.steps?.find(({ at }) => at === `${name}.forge`);
+  if (!order) return answer;
+  const count = (passed.get(order) ?? 0) + 1;
+  passed.set(order, count);
+  if (count > (order.times ?? 1)) return answer;
+  note({ step: `${name}.forge`, act: 'throw' });
+  return { batchItemFailures: [{ itemIdentifier: 'no message has this id' }] };
+}
+
+const root = new URL('../../', import.meta.url);
+Object.assign(globalThis, { holdfastWrap: (file: string, name: string, real: Verb) => wrappers[file]?.[name]?.(real) });
+
+registerHooks({
+  load(url, context, nextLoad) {
+    const loaded = nextLoad(url, context);
+    if (!url.startsWith(root.href)) return loaded;
+    const file = url.slice(root.href.length).split('?')[0] ?? '';
+    const edits = (orders.edits ?? []).filter((edit) => edit.file === file);
+    const wrapped = Object.keys(wrappers[file] ?? {});
+    if (edits.length === 0 && wrapped.length === 0) return loaded;
+    let source = String(loaded.source);
+    for (const { find, replace } of edits) {
+      if (!source.includes(find)) throw new Error(`${fileURLToPath(url)} has no "${find}" to plant a fault at`);
+      source = source.replace(find, () => replace);
+    }
+    for (const name of wrapped) {
+      const declaration = new RegExp(`export (async )?function ${name}\\b`);
+      if (!declaration.test(source)) throw new Error(`${fileURLToPath(url)} exports no function ${name}`);
+      source = source.replace(declaration, (_, async = '') => `${async}function ${name}Itself`);
+      source += `\nconst ${name}Wrapped: any = (globalThis as any).holdfastWrap(${JSON.stringify(file)}, ${JSON.stringify(name)}, ${name}Itself);`;
+      source += `\nexport { ${name}Wrapped as ${name} };\n`;
+    }
+    return { ...loaded, source };
+  },
+});

@@ -1,0 +1,401 @@
+/**
+ * The real stack with trouble in reach: every function process finds its dependencies behind a proxy, and every process
+ * can be killed, stopped and started by the driver.
+ *
+ * Invariants: a run begins with empty stores, queues and books, so what is found afterwards is its own doing; the client
+ * load and the verifier use the true addresses. Visibility is shorter than declared, so that redelivery takes seconds;
+ * what depends on the declared one is measured apart. Opened once by main.ts or the tests; rows get it through `Run`.
+ */
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { GetQueueAttributesCommand, PurgeQueueCommand, SendMessageCommand, SetQueueAttributesCommand, type SQSClient } from '@aws-sdk/client-sqs';
+import { Redis } from 'ioredis';
+import { createPool, type Pool } from 'mysql2/promise';
+import { seedOperator } from '../../lib/identity/register.ts';
+import { openDb } from '../../lib/platform/db.ts';
+import { Account, Api, Operator } from '../../load/client.ts';
+import { ClientLog, type LogLine } from '../../load/log.ts';
+import { type Target, targetOf } from '../../load/verify/target.ts';
+import { projectRoot } from '../../local/folder.ts';
+import { type StackProcess, Supervisor } from '../../local/processes.ts';
+import { awsEnvironment, sqsClient } from '../../local/resources.ts';
+import { type Registry, type Stack, startStack } from '../../local/stack.ts';
+import { waitFor } from '../../local/wait.ts';
+import { Proxy } from './proxy.ts';
+import type { ChaosOrders } from './steps.ts';
+
+export interface WorldOptions {
+  dir: string;
+  seed: number;
+  customers?: number;
+  report: (line: string) => void;
+}
+
+/** How long a message of this stack stays invisible, so that redelivery can be waited for. */
+export const visibilitySeconds = 4;
+
+export type ProxyName = 'mysql' | 'redis' | 'sqs' | 'events' | 'provider';
+
+/** Writes into whichever run's log is current. */
+class RunLog extends ClientLog {
+  current: ClientLog | undefined;
+  override write(line: LogLine): void {
+    if (this.current) this.current.write(line);
+    else super.write(line);
+  }
+}
+
+export class World {
+  readonly stack: Stack;
+  readonly target: Target;
+  readonly proxies: Record<ProxyName, Proxy>;
+  readonly pool: Pool;
+  readonly redis: Redis;
+  readonly sqs: SQSClient;
+  readonly report: (line: string) => void;
+  api!: Api;
+  accounts: Account[] = [];
+  operator!: Operator;
+  operatorAccount!: Account;
+  productId = '';
+  http!: StackProcess;
+  /** How many processes the driver has killed and stopped. */
+  kills = 0;
+  pauses = 0;
+  #supervisor: Supervisor;
+  #registryFile = '';
+  #env: Record<string, string> = {};
+  #log: RunLog;
+  #ports: Record<string, number>;
+  #workers = new Map<string, StackProcess>();
+  #stopped = new Set<StackProcess>();
+  #plain = true;
+
+  private constructor(stack: Stack, proxies: Record<ProxyName, Proxy>, options: WorldOptions) {
+    this.stack = stack;
+    this.target = targetOf(stack.dir);
+    this.proxies = proxies;
+    this.report = options.report;
+    this.pool = createPool({ uri: stack.addresses.mysql, connectionLimit: 3, enableKeepAlive: true });
+    this.redis = new Redis(stack.addresses.redis, { maxRetriesPerRequest: null });
+    this.redis.on('error', () => undefined);
+    this.sqs = sqsClient(stack.endpoints);
+    this.#supervisor = new Supervisor(join(stack.dir, 'functions'), () => undefined);
+    this.#log = new RunLog(join(stack.dir, 'sign-in.jsonl'));
+    this.#ports = (JSON.parse(readFileSync(join(stack.dir, 'ports.json'), 'utf8')) as { ports: Record<string, number> }).ports;
+  }
+
+  /** Starts everything and signs the customers in. */
+  static async open(options: WorldOptions): Promise<World> {
+    const stack = await startStack({
+      dir: options.dir,
+      fresh: true,
+      http: false,
+      workers: 0,
+      providers: 1,
+      report: options.report,
+    });
+    try {
+      const { mysql, redis, sqs, events, provider } = stack.addresses;
+      const portOf = (url: string) => Number(new URL(url).port);
+      const open = (url: string, index: number) => Proxy.open(portOf(url), options.seed * 10 + index);
+      const proxies = {
+        mysql: await open(mysql, 1),
+        redis: await open(redis, 2),
+        sqs: await open(sqs, 3),
+        events: await open(events, 4),
+        provider: await open(provider[0] ?? '', 5),
+      };
+      const world = new World(stack, proxies, options);
+      await world.#start(options);
+      return world;
+    } catch (error) {
+      await stack.stop();
+      throw error;
+    }
+  }
+
+  async #start(options: WorldOptions): Promise<void> {
+    const { registry, endpoints } = this.stack;
+    const through = (url: string, name: ProxyName) => {
+      const address = new URL(url);
+      address.hostname = '127.0.0.1';
+      address.port = String(this.proxies[name].port);
+      return address.toString().replace(/\/$/, '');
+    };
+    const api = `http://127.0.0.1:${this.#ports.api}`;
+    const proxied: Registry = {
+      ...registry,
+      'mysql/main': through(registry['mysql/main'] ?? '', 'mysql'),
+      'redis/main': through(registry['redis/main'] ?? '', 'redis'),
+      'provider/payments': through(registry['provider/payments'] ?? '', 'provider'),
+      'api/public': api,
+      'websocket/public': `ws://127.0.0.1:${this.#ports.websocket}`,
+      'websocket/management': `http://127.0.0.1:${this.#ports.websocket}`,
+    };
+    this.#registryFile = join(this.stack.dir, 'chaos-registry.json');
+    writeFileSync(this.#registryFile, JSON.stringify(proxied, null, 2), { mode: 0o600 });
+    this.#env = {
+      ...this.stack.env,
+      ...awsEnvironment({
+        sqs: through(endpoints.sqs, 'sqs'),
+        events: through(endpoints.events ?? '', 'events'),
+        region: endpoints.region,
+      }),
+      HOLDFAST_REGISTRY: this.#registryFile,
+      HOLDFAST_LOG_LEVEL: 'warn',
+    };
+    await this.#shortenVisibility();
+    await this.startHttp();
+    this.api = new Api({ url: api, log: this.#log, connections: 48 });
+    await this.#signIn(options.customers ?? 24);
+  }
+
+  async #shortenVisibility(): Promise<void> {
+    for (const QueueUrl of Object.values(this.target.queues)) {
+      await this.sqs.send(
+        new SetQueueAttributesCommand({ QueueUrl, Attributes: { VisibilityTimeout: String(visibilitySeconds) } }),
+      );
+    }
+  }
+
+  async #signIn(customers: number): Promise<void> {
+    const operator = { email: 'operator@chaos.example', password: 'a long operator password' };
+    const db = openDb(this.stack.addresses.mysql, { connections: 1 });
+    await seedOperator(db, operator).finally(() => db.close());
+    this.operatorAccount = await Account.login(this.api, operator);
+    this.operator = new Operator(this.operatorAccount);
+    await this.operator.importProducts('sku,name,description,price_minor,currency\nCHAOS,Thing,A thing,1250,EUR\n');
+    this.productId = (await this.operator.products())[0]?.productId ?? '';
+    const names = Array.from({ length: customers }, (_, index) => `customer-${index}`);
+    const register = async (name: string) =>
+      Account.register(this.api, { email: `${name}@chaos.example`, password: `${name} has a password`, name });
+    for (let start = 0; start < names.length; start += 4)
+      this.accounts.push(...(await Promise.all(names.slice(start, start + 4).map(register))));
+  }
+
+  /** Starts the HTTP host, or starts it again with other orders. */
+  async startHttp(orders: ChaosOrders = {}, env: Record<string, string> = {}): Promise<void> {
+    await this.http?.stop();
+    const args = [
+      ...['--port', String(this.#ports.api), '--websocket-port', String(this.#ports.websocket)],
+      ...['--work-dir', join(this.stack.dir, 'http')],
+    ];
+    this.http = await this.#startNode('http', 'local/http.ts', args, orders, env);
+  }
+
+  /** Starts a worker process under a name. `share` is its part of the concurrency, `functions` which functions it runs. */
+  async startWorker(
+    name: string,
+    options: { share?: string; functions?: string; orders?: ChaosOrders; env?: Record<string, string>; root?: string } = {},
+  ): Promise<StackProcess> {
+    const { share = '0/1', functions, orders = {}, env = {} } = options;
+    await this.#workers.get(name)?.stop();
+    const args = ['--share', share, ...(functions ? ['--functions', functions] : [])];
+    const worker = await this.#startNode(name, 'local/worker.ts', args, orders, env, options.root);
+    this.#workers.set(name, worker);
+    return worker;
+  }
+
+  /** Workers that share all functions. Those that run already with nothing special about them are left as they are. */
+  async startWorkers(count: number, orders: ChaosOrders = {}): Promise<StackProcess[]> {
+    const plain = Object.keys(orders).length === 0;
+    const running = [...this.#workers.values()].filter((worker) => worker.running);
+    if (plain && this.#plain && running.length === count && this.#workers.size === count) return running;
+    await this.stopWorkers();
+    this.#plain = plain;
+    return Promise.all(
+      Array.from({ length: count }, (_, index) =>
+        this.startWorker(`worker-${index + 1}`, { share: `${index}/${count}`, orders }),
+      ),
+    );
+  }
+
+  /** Workers that are not the plain ones must not be taken for them by the next run. */
+  markSpecial(): void {
+    this.#plain = false;
+  }
+
+  get workers(): StackProcess[] {
+    return [...this.#workers.values()];
+  }
+
+  async stopWorkers(): Promise<void> {
+    this.continueAll();
+    await Promise.all(this.workers.map((worker) => worker.stop()));
+    this.#workers.clear();
+  }
+
+  #startNode(
+    name: string,
+    file: string,
+    args: string[],
+    orders: ChaosOrders,
+    env: Record<string, string>,
+    root = projectRoot,
+  ): Promise<StackProcess> {
+    const preload = Object.keys(orders).length > 0 ? ['--import', join(projectRoot, 'test/chaos/steps.ts')] : [];
+    return this.#supervisor.start({
+      name,
+      command: process.execPath,
+      args: ['--disable-warning=ExperimentalWarning', ...preload, join(root, file), ...args],
+      cwd: root,
+      env: { ...process.env, ...this.#env, ...env, HOLDFAST_CHAOS: JSON.stringify(orders) },
+      ready: (log) => /^\{"ready":true/m.test(log()),
+      readyTimeoutMs: 60_000,
+      graceMs: 1_500,
+    });
+  }
+
+  /** Stops a process as by SIGSTOP. */
+  pause(one: StackProcess): void {
+    if (!one.running) return;
+    this.pauses++;
+    this.#stopped.add(one);
+    one.kill('SIGSTOP');
+  }
+
+  continue(one: StackProcess): void {
+    this.#stopped.delete(one);
+    if (one.running) one.kill('SIGCONT');
+  }
+
+  continueAll(): void {
+    for (const one of [...this.#stopped]) this.continue(one);
+    for (const one of this.workers) if (one.running) one.kill('SIGCONT');
+  }
+
+  /** Kills a process as by kill -9 and starts it again. */
+  async crash(one: StackProcess): Promise<void> {
+    this.kills++;
+    await one.crashAndStart();
+  }
+
+  /** A process of the stack: mysql, redis, queues, events, provider-1. */
+  part(name: string): StackProcess {
+    return this.stack.process(name);
+  }
+
+  /** Empties what the last run left, and begins a log. */
+  async begin(logFile: string): Promise<void> {
+    await this.heal();
+    if (!this.#plain) await this.stopWorkers();
+    await waitFor('the bus to be idle', () => this.#busIdle(), { timeoutMs: 20_000 }).catch(() => undefined);
+    for (const QueueUrl of [...Object.values(this.target.queues), ...Object.values(this.target.deadLetters)])
+      await this.sqs.send(new PurgeQueueCommand({ QueueUrl }));
+    for (const table of ['reservations', 'waitlist', 'ledger', 'outbox', 'notifications', 'purchase_items', 'purchases', 'sales'])
+      await this.pool.query(`DELETE FROM ${table}`);
+    await this.redis.flushall();
+    const books = await this.provider<{ charges: unknown[] }>('GET', '/v1/ledger');
+    if (books.charges.length > 0) {
+      const provider = this.part('provider-1');
+      await provider.stop();
+      rmSync(join(this.stack.dir, 'provider'), { recursive: true, force: true });
+      await provider.start();
+    }
+    mkdirSync(join(logFile, '..'), { recursive: true });
+    this.#log.current = new ClientLog(logFile);
+  }
+
+  /** Ends the log of a run. */
+  async endLog(): Promise<void> {
+    const log = this.#log.current;
+    this.#log.current = undefined;
+    await log?.close();
+  }
+
+  async #busIdle(): Promise<boolean> {
+    const answer = await fetch(`${this.stack.addresses.events}/_stats`);
+    return ((await answer.json()) as { pending: number }).pending === 0;
+  }
+
+  /** Ends all trouble: every proxy is straight, every fault off, every process alive. */
+  async heal(): Promise<void> {
+    for (const proxy of Object.values(this.proxies)) proxy.set();
+    this.continueAll();
+    for (const name of ['mysql', 'redis', 'queues', 'events', 'provider-1']) {
+      const part = this.part(name);
+      if (part.running) part.kill('SIGCONT');
+      await waitFor(`${name} to run`, async () => part.running || (await part.start(), true), { timeoutMs: 60_000 });
+    }
+    await this.faults('events');
+    await this.faults('provider');
+    for (const worker of this.workers) if (!worker.running) await worker.start();
+    if (!this.http.running) await this.http.start();
+    await waitFor('the stores to answer', () => this.#storesAnswer(), { timeoutMs: 60_000 });
+  }
+
+  async #storesAnswer(): Promise<boolean> {
+    await this.pool.query({ sql: 'SELECT 1', timeout: 2_000 });
+    return this.redis.status === 'ready' && (await this.redis.ping()) === 'PONG';
+  }
+
+  /** Sets the faults of the bus or the provider; none without settings. */
+  async faults(of: 'events' | 'provider', settings?: Record<string, unknown>): Promise<void> {
+    const url = of === 'events' ? this.stack.addresses.events : this.stack.addresses.provider[0];
+    const init = settings ? { method: 'POST', body: JSON.stringify(settings) } : { method: 'DELETE' };
+    const answer = await fetch(`${url}/_faults`, init);
+    if (!answer.ok) throw new Error(`${of} refused the faults: ${await answer.text()}`);
+  }
+
+  /** Fires a scheduled rule out of turn. */
+  async fire(rule: string): Promise<void> {
+    const name = this.stack.declared.rules.find((one) => one.name.endsWith(rule))?.name ?? rule;
+    await fetch(`${this.stack.addresses.events}/_fire`, { method: 'POST', body: JSON.stringify({ rule: name }) });
+  }
+
+  async provider<Body>(method: string, path: string): Promise<Body> {
+    const answer = await fetch(`${this.stack.addresses.provider[0]}${path}`, {
+      method,
+      headers: { authorization: `Bearer ${this.target.providerKey}` },
+    });
+    return (await answer.json()) as Body;
+  }
+
+  /** Sends a message past the API. */
+  async send(queue: string, body: unknown): Promise<void> {
+    const MessageBody = typeof body === 'string' ? body : JSON.stringify(body);
+    await this.sqs.send(new SendMessageCommand({ QueueUrl: this.target.queues[queue], MessageBody }));
+  }
+
+  /** Forgets what a queue, or its dead letters, hold. */
+  async purge(kind: 'queue' | 'dead', name: string): Promise<void> {
+    const QueueUrl = (kind === 'dead' ? this.target.deadLetters : this.target.queues)[name];
+    await this.sqs.send(new PurgeQueueCommand({ QueueUrl }));
+  }
+
+  /** How many messages a queue or its dead letters hold, in flight or not. */
+  async depth(queue: string, dead = false): Promise<number> {
+    const { Attributes = {} } = await this.sqs.send(
+      new GetQueueAttributesCommand({
+        QueueUrl: (dead ? this.target.deadLetters : this.target.queues)[queue],
+        AttributeNames: ['ApproximateNumberOfMessages', 'ApproximateNumberOfMessagesNotVisible'],
+      }),
+    );
+    return Number(Attributes.ApproximateNumberOfMessages) + Number(Attributes.ApproximateNumberOfMessagesNotVisible);
+  }
+
+  async rows<Row>(sql: string, values: unknown[] = []): Promise<Row[]> {
+    const [rows] = await this.pool.query(sql, values);
+    return rows as Row[];
+  }
+
+  /** An operator's call to the API. */
+  async operate<Body>(method: string, path: string, body?: unknown): Promise<{ status: number; body: Body }> {
+    const answer = await this.api.send<Body>('operator', { method, path, token: await this.operatorAccount.token(), body });
+    return { status: answer.status, body: answer.body };
+  }
+
+  async close(): Promise<void> {
+    this.continueAll();
+    this.api?.close();
+    await this.#supervisor.stop();
+    this.redis.disconnect();
+    await this.pool.end().catch(() => undefined);
+    this.sqs.destroy();
+    await Promise.all(Object.values(this.proxies).map((proxy) => proxy.close()));
+    await sleep(50);
+    await this.stack.stop();
+  }
+}
