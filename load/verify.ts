@@ -26,8 +26,10 @@ import { checkAcceptedInWindow, checkOrderedInWindow, WindowCheck } from './veri
 export interface VerifyOptions {
   /** The clients' logs. */
   logs: string[];
-  /** How long to wait for rest. Default: a minute. */
+  /** How long to wait for rest. Default: a minute and a half. */
   quietTimeoutMs?: number;
+  /** How long nothing may change before that counts as rest. Default: a second and a half. */
+  stillForMs?: number;
   /** Told what is going on, one line at a time. */
   report?: (line: string) => void;
 }
@@ -44,7 +46,9 @@ export interface Verification extends Figures {
   outcomes: Record<string, number>;
 }
 
-const defaultQuietTimeoutMs = 60_000;
+/** Longer than a message stays invisible after a worker died with it. */
+const defaultQuietTimeoutMs = 90_000;
+const defaultStillForMs = 1_500;
 
 /** Verifies a stack. Throws if something cannot be read at all: then nothing is proved. */
 export async function verify(target: Target, options: VerifyOptions): Promise<Verification> {
@@ -56,6 +60,7 @@ export async function verify(target: Target, options: VerifyOptions): Promise<Ve
   try {
     const quiet = await waitForQuiet(target, { store, queues }, clients, {
       timeoutMs: options.quietTimeoutMs ?? defaultQuietTimeoutMs,
+      stillForMs: options.stillForMs ?? defaultStillForMs,
       report,
     });
     const dead = await queues.depths(target.deadLetters);

@@ -4,9 +4,9 @@
  * What it knows of the layout it knows from the documents, not from the workers' code. The last 12 hex digits of a
  * sale's id are its tag; `sale:{tag}` is a hash with stock, terms and the gate's counters. The last digit of the tag says
  * as a power of two over how many buckets the claims are spread: `claims:{tag}:<bucket in base 36>`, chosen by the low
- * bits of the customer's id. A bucket is a hash: a field for each reservation (the last nine bytes of its id, base64url)
- * with state:version:units:quantity:atLeast:ticket:position, and for each customer `@` and eleven characters of the same
- * encoding with the units that count against the cap.
+ * bits of the customer's id. A bucket is a hash: a field for each reservation (the last 12 hex digits of its id)
+ * with state:version:units:quantity:atLeast:ticket:position, and for each customer `@` and the 12
+ * hex digits of its id before the last four, with the units that count against the cap.
  */
 import { Redis } from 'ioredis';
 import type { ReservationRow, SaleRow, Store } from './store.ts';

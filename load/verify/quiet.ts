@@ -18,17 +18,15 @@ export interface Quiet {
 }
 
 const lookAgainMs = 250;
-/** How long nothing may change before it counts as rest. */
-const stillForMs = 1_500;
 /** Rules and boundaries keep these busy for ever; what they hold back for later is no work left over. */
 const clockwork = new Set(['advance', 'relay', 'settle', 'reconcile']);
 
-/** Waits until everything is at rest, at most `timeoutMs`. */
+/** Waits until everything is at rest and has been for `stillForMs`, at most `timeoutMs`. */
 export async function waitForQuiet(
   target: Target,
   parts: { store: Store; queues: QueueReader },
   clients: ClientView,
-  options: { timeoutMs: number; report: (line: string) => void },
+  options: { timeoutMs: number; stillForMs: number; report: (line: string) => void },
 ): Promise<Quiet> {
   const startedAtMs = Date.now();
   let before = '';
@@ -40,7 +38,8 @@ export async function waitForQuiet(
     if (fingerprint !== before || moving.length > 0) unchangedSinceMs = nowMs;
     before = fingerprint;
     const waitedMs = nowMs - startedAtMs;
-    if (nowMs - unchangedSinceMs >= stillForMs) return { reached: true, waitedMs, moving };
+    if (moving.length === 0 && nowMs - unchangedSinceMs >= options.stillForMs)
+      return { reached: true, waitedMs, moving };
     if (waitedMs >= options.timeoutMs) return { reached: false, waitedMs, moving };
     if (nowMs - told >= 5_000 && moving.length > 0) {
       told = nowMs;

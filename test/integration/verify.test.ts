@@ -1,0 +1,268 @@
+/**
+ * The verifier: a world in order passes, and whatever is broken in it is reported under the invariant that it breaks.
+ */
+import { SendMessageCommand } from '@aws-sdk/client-sqs';
+import type { RequestLine } from '../../load/log.ts';
+import type { InvariantName } from '../../load/verify/tally.ts';
+import { type Verification, verify } from '../../load/verify.ts';
+import { sqsClient } from '../../local/resources.ts';
+import { type TestBed, testBed } from '../support/stack.ts';
+import {
+  closedSale,
+  customers,
+  mirrorPlace,
+  openSale,
+  openWorld,
+  purchases,
+  reservations,
+  type World,
+} from '../support/verified-world.ts';
+
+let bed: TestBed;
+let world: World;
+
+beforeAll(async () => {
+  bed = await testBed({ rules: false });
+  world = await openWorld(bed);
+});
+
+afterAll(async () => {
+  await world?.close();
+  await bed?.close();
+});
+
+beforeEach(() => world.reset());
+
+function look(): Promise<Verification> {
+  return verify(world.target, { logs: [world.writeLog()], quietTimeoutMs: 300, stillForMs: 0 });
+}
+
+const bytes = (id: string) => Buffer.from(id.replaceAll('-', ''), 'hex');
+const change = (sql: string, ...values: unknown[]) => world.sql.query(sql, values);
+
+test('a world in order passes, and every invariant was checked', async () => {
+  const result = await look();
+  expect(Object.values(result.invariants).flatMap((one) => one.examples)).toEqual([]);
+  expect(result.unchecked).toEqual([]);
+  expect(result.quiet.moving).toEqual([]);
+  expect(result.holds).toBe(true);
+  expect(result.counts).toMatchObject({ sales: 2, accepted: 8, repeats: 8, purchases: 3, captures: 2, refunds: 1 });
+  expect(result.latencyMs.accept).toMatchObject({ count: 8, p50: 11, max: 11 });
+  expect(result.latencyMs.acceptToDecision.p99).toBe(40);
+});
+
+test('a log without anything to check proves nothing', async () => {
+  world.log = [];
+  await change('DELETE FROM reservations');
+  await change('DELETE FROM ledger');
+  await change('DELETE FROM notifications');
+  await change('DELETE FROM purchases');
+  const result = await look();
+  expect(result.unchecked).toContain('I4');
+  expect(result.holds).toBe(false);
+});
+
+test('what does not come to rest is named', async () => {
+  await change("INSERT INTO outbox SET id = ?, detail_type = 'x', detail = '{}', created_at_ms = 1", bytes(openSale));
+  const result = await look();
+  expect(result.quiet).toMatchObject({ reached: false, moving: ['1 events in the outbox'] });
+  expect(result.holds).toBe(false);
+});
+
+const request = (more: Partial<RequestLine>): RequestLine => ({
+  ...{ type: 'request', op: 'reserve', scheduledMs: 0, sentMs: 0, answeredMs: 1, status: 202, saleId: openSale },
+  ...more,
+});
+
+/** Everything that is broken, by the invariant that it breaks. */
+const faults: Record<InvariantName, Record<string, () => unknown>> = {
+  I1: {
+    'a sale that counts another unit as allocated than its reservations do': () =>
+      change('UPDATE sales SET allocated = allocated + 1, available = available - 1 WHERE id = ?', bytes(openSale)),
+    'an allotment that the ledger does not know': () =>
+      change('UPDATE sales SET allotment = allotment + 1, available = available + 1 WHERE id = ?', bytes(openSale)),
+    'a unit that was sold twice, as a client was shown it': () => {
+      const stock = { saleId: openSale, epoch: 1, version: 9, allotment: 20, available: 16, allocated: 5, sold: 0 };
+      world.log.push(request({ op: 'sale', status: 200, stocks: [{ ...stock, waitlisted: 1 }] }));
+    },
+  },
+  I2: {
+    'a reservation that is gone': async () => {
+      await change('DELETE FROM reservations WHERE id = ?', bytes(reservations.rejected));
+      await change('DELETE FROM notifications WHERE subject_id = ?', bytes(reservations.rejected));
+    },
+    'a purchase that is gone': async () => {
+      world.log.push(request({ op: 'buy', purchaseId: '44444444-4444-8444-8444-444444444444', reservationIds: [] }));
+    },
+    'a reservation whose sale is over and that still waits': () =>
+      change("UPDATE reservations SET state = 'waitlisted' WHERE id = ?", bytes(reservations.expired)),
+    'an answer that was taken back': () => {
+      const seen = { reservationId: reservations.rejected, state: 'allocated', version: 1, units: 1 };
+      world.log.push(request({ op: 'reservation', status: 200, reservations: [seen] }));
+    },
+    'a reservation of another size than was asked for': () =>
+      change('UPDATE reservations SET quantity = quantity + 1 WHERE id = ?', bytes(reservations.waitlisted)),
+  },
+  I3: {
+    'a movement that was made without its state': () =>
+      change(
+        "INSERT INTO ledger SELECT subject_id, 'RELEASE', sale_id, units, at_ms FROM ledger WHERE subject_id = ?",
+        bytes(reservations.allocated),
+      ),
+    'a movement of other units': () =>
+      change('UPDATE ledger SET units = units + 1 WHERE subject_id = ?', bytes(reservations.cancelled)),
+    'a key that became two reservations': () => {
+      world.log.push({ ...world.accepted('allocated'), reservationId: reservations.offered });
+    },
+    'a reservation with two tickets': () => {
+      world.log.push({ ...world.accepted('allocated'), ticket: 5 });
+    },
+    'a ticket that is not the one that was given': () =>
+      change('UPDATE reservations SET ticket = ticket + 1 WHERE id = ?', bytes(reservations.purchased)),
+    'a key that was accepted for another request': () => {
+      world.log.push({ ...world.accepted('allocated'), quantity: 9 });
+    },
+    'a reservation that nobody asked for': () => {
+      world.log = world.log.filter(
+        (line) => !('reservationId' in line) || line.reservationId !== reservations.rejected,
+      );
+    },
+  },
+  I4: {
+    'more than the cap': () => change('UPDATE sales SET cap_per_customer = 6 WHERE id = ?', bytes(openSale)),
+  },
+  I5: {
+    'a transition that nobody was told of': () =>
+      change('DELETE FROM notifications WHERE subject_id = ? AND version = 1', bytes(reservations.cancelled)),
+    'a transition that was told twice, in different words': () =>
+      change(
+        `INSERT INTO notifications SELECT UNHEX(MD5(id)), customer_id, subject_id, version, 'reservation.expired', facts,
+           created_at_ms, read_at_ms FROM notifications WHERE subject_id = ? AND version = 2`,
+        bytes(reservations.cancelled),
+      ),
+    'a notice that went to somebody else': () =>
+      change(
+        'UPDATE notifications SET customer_id = ? WHERE subject_id = ?',
+        bytes(customers[3] ?? ''),
+        bytes(reservations.allocated),
+      ),
+    'a purchase that nobody was told of': () =>
+      change('DELETE FROM notifications WHERE subject_id = ?', bytes(purchases.captured)),
+    'a push that was shown after a newer one': () => {
+      const pushes = world.log.filter((line) => line.type === 'push');
+      const older = pushes.find((line) => line.subjectId === reservations.offered && line.version === 1);
+      if (older) world.log.push(older);
+    },
+    'a notice that a list showed twice': () => {
+      const notice = {
+        notificationId: 'n',
+        subjectId: reservations.allocated,
+        version: 1,
+        kind: 'reservation.allocated',
+      };
+      world.log.push(request({ op: 'notifications', status: 200, notices: [notice, notice] }));
+    },
+  },
+  I6: {
+    'stock that was falsified': () => world.redis.hset(`sale:{${openSale.slice(-12)}}`, 'available', 99),
+    'terms that are out of date': () => world.redis.hset(`sale:{${openSale.slice(-12)}}`, 'cap', 99),
+    'a reservation that the mirror has lost': () => world.redis.hdel(...mirrorPlace('purchased')),
+    'a reservation in an older state': async () => {
+      const [key, field] = mirrorPlace('purchased');
+      await world.redis.hset(key, field, String(await world.redis.hget(key, field)).replace('p:2', 'a:1'));
+    },
+    'a claim that stands for nothing': () =>
+      world.redis.hset(mirrorPlace('allocated')[0], 'AAAAAAAAAAAA', 'r:0:0:1:1:1:1'),
+    'a gate that waits for what will never come': () =>
+      world.redis.hset(`sale:{${openSale.slice(-12)}}`, 'pendingUnits', 3),
+    'a version that fell, as a client was shown it': () => {
+      const seen = { reservationId: reservations.cancelled, state: 'allocated', version: 1, units: 3 };
+      const late = Date.now() + 60_000;
+      world.log.push(request({ op: 'reservation', status: 200, sentMs: late, answeredMs: late, reservations: [seen] }));
+    },
+  },
+  I7: {
+    'a purchase that was charged twice': () => {
+      const [charge] = world.books.charges;
+      if (charge) world.books.charges.push({ ...charge, id: 'ch_again' });
+    },
+    'a charge that no purchase stands for': () => {
+      const charge = { id: 'ch_x', idempotencyKey: openSale, amountMinor: 1, currency: 'EUR', status: 'captured' };
+      world.books.charges.push(charge);
+    },
+    'a charge that was not given back': () => {
+      world.books.refunds = [];
+    },
+    'a charge of another amount': () => {
+      const [charge] = world.books.charges;
+      if (charge) charge.amountMinor += 1;
+    },
+    'a purchase that was never charged': () => {
+      world.books.charges.shift();
+    },
+    'a declined purchase that was charged': () => {
+      const charge = world.books.charges.at(-1);
+      if (charge) charge.status = 'captured';
+    },
+    'a bought reservation whose purchase was declined': () =>
+      change(
+        'UPDATE reservations SET purchase_id = ? WHERE id = ?',
+        bytes(purchases.declined),
+        bytes(reservations.purchased),
+      ),
+    'a unit at another price': () => change('UPDATE purchase_items SET price_minor = 999'),
+  },
+  I8: {
+    'a reservation that was accepted after the close': () =>
+      change(
+        'UPDATE reservations SET accepted_at_ms = ? WHERE id = ?',
+        world.times[closedSale]?.closes,
+        bytes(reservations.purchased),
+      ),
+    'a request that was sent after the close and accepted': () => {
+      const late = (world.times[closedSale]?.closes ?? 0) + 5;
+      for (const line of world.log) {
+        if (line.type === 'request' && line.reservationId === reservations.cancelled) line.sentMs = late;
+      }
+    },
+    'a request that was answered before the opening and accepted': () => {
+      world.accepted('allocated').answeredMs = (world.times[openSale]?.opens ?? 0) - 1;
+    },
+    'a request that was refused as too late within the window': () => {
+      const sentMs = (world.times[openSale]?.opens ?? 0) + 100;
+      world.log.push(request({ status: 409, code: 'sale_closed', key: 'k', sentMs, answeredMs: sentMs + 1 }));
+    },
+    'a purchase that was ordered before its window': () =>
+      change(
+        'UPDATE purchases SET created_at_ms = ? WHERE id = ?',
+        (world.times[closedSale]?.purchaseOpens ?? 0) - 1,
+        bytes(purchases.captured),
+      ),
+  },
+};
+
+describe.each(Object.entries(faults))('%s notices', (name, broken) => {
+  test.each(Object.entries(broken))('%s', async (_, breakIt) => {
+    await breakIt();
+    const result = await look();
+    expect(result.invariants[name as InvariantName].violations).toBeGreaterThan(0);
+    expect(result.invariants[name as InvariantName].examples[0]).toEqual(expect.any(String));
+    expect(result.holds).toBe(false);
+  });
+});
+
+test('I2 notices dead letters', async () => {
+  const sqs = sqsClient(bed.endpoints);
+  await sqs.send(new SendMessageCommand({ QueueUrl: world.target.deadLetters.reservations, MessageBody: 'poison' }));
+  sqs.destroy();
+  const result = await look();
+  expect(result.invariants.I2.examples).toEqual(['1 dead letters of reservations']);
+  expect(result.holds).toBe(false);
+});
+
+test('books that cannot be read are a failure and not a pass', async () => {
+  const broken = { ...world.target, providers: ['http://127.0.0.1:9'] };
+  await expect(verify(broken, { logs: [world.writeLog()], quietTimeoutMs: 300, stillForMs: 0 })).rejects.toThrow(
+    'cannot be read',
+  );
+});

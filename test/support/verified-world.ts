@@ -1,0 +1,410 @@
+/**
+ * A small world in which everything is as it should be, written by hand: two sales, eight reservations in all the states
+ * they can rest in, three purchases, the provider's books, the mirror and the clients' log. Tests of the verifier break
+ * one thing in it and see whether the verifier notices.
+ */
+import { rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { dirname, join } from 'node:path';
+import { Redis } from 'ioredis';
+import mysql, { type Connection } from 'mysql2/promise';
+import type { LogLine, PushLine, RequestLine } from '../../load/log.ts';
+import { namesUnder, type Target } from '../../load/verify/target.ts';
+import type { TestBed } from './stack.ts';
+
+const minuteMs = 60_000;
+const cap = 10;
+const priceMinor = 1_000;
+
+/** The sale that is still open, and the one that is over. */
+export const openSale = '01a20000-0000-7000-8000-aaaaaaaaaaa1';
+export const closedSale = '01a20000-0000-7000-8000-bbbbbbbbbbb0';
+export const customers = [1, 2, 3, 4].map((digit) => `01a20000-0000-7000-8000-00000000000${digit}`);
+const idOf = (sale: string, digit: string) =>
+  `${sale.slice(-12, -4)}-${sale.slice(-4)}-8${digit.repeat(3)}-8${digit.repeat(3)}-${digit.repeat(12)}`;
+
+/** Reservations by what became of them. */
+export const reservations = {
+  allocated: idOf(openSale, '1'),
+  waitlisted: idOf(openSale, '2'),
+  rejected: idOf(openSale, '3'),
+  offered: idOf(openSale, '4'),
+  purchased: idOf(closedSale, '5'),
+  refunded: idOf(closedSale, '6'),
+  cancelled: idOf(closedSale, '7'),
+  expired: idOf(closedSale, '8'),
+};
+export const purchases = {
+  captured: '11111111-1111-8111-8111-111111111111',
+  refunded: '22222222-2222-8222-8222-222222222222',
+  declined: '33333333-3333-8333-8333-333333333333',
+};
+
+type Name = keyof typeof reservations;
+
+interface Case {
+  sale: string;
+  customer: number;
+  quantity: number;
+  units: number;
+  state: string;
+  movements: string[];
+  notices: string[];
+  purchaseId?: string;
+  reason?: string;
+}
+
+const cases: Record<Name, Case> = {
+  allocated: { ...one(openSale, 0, 3, 3), state: 'allocated', movements: ['ALLOCATE'], notices: ['allocated'] },
+  waitlisted: { ...one(openSale, 1, 5, 0), state: 'waitlisted', movements: [], notices: ['waitlisted'] },
+  rejected: { ...one(openSale, 2, 9, 0), state: 'rejected', movements: [], notices: ['rejected'], reason: 'sold_out' },
+  offered: {
+    ...one(openSale, 1, 2, 2),
+    ...{ state: 'allocated', movements: ['ALLOCATE'], notices: ['waitlisted', 'offered'] },
+  },
+  purchased: {
+    ...one(closedSale, 0, 4, 4),
+    ...{ state: 'purchased', movements: ['ALLOCATE', 'SELL'], notices: ['allocated', 'purchased'] },
+    purchaseId: purchases.captured,
+  },
+  refunded: {
+    ...one(closedSale, 2, 2, 2),
+    ...{
+      state: 'refunded',
+      movements: ['ALLOCATE', 'SELL', 'RELEASE'],
+      notices: ['allocated', 'purchased', 'refunded'],
+    },
+    purchaseId: purchases.refunded,
+  },
+  cancelled: {
+    ...one(closedSale, 1, 3, 3),
+    ...{ state: 'cancelled', movements: ['ALLOCATE', 'RELEASE'], notices: ['allocated', 'cancelled'] },
+  },
+  expired: { ...one(closedSale, 3, 5, 0), state: 'expired', movements: [], notices: ['waitlisted', 'expired'] },
+};
+
+function one(sale: string, customer: number, quantity: number, units: number) {
+  return { sale, customer, quantity, units };
+}
+
+const letters: Record<string, string> = {
+  allocated: 'a',
+  waitlisted: 'w',
+  rejected: 'x',
+  purchased: 'p',
+  cancelled: 'c',
+  expired: 'e',
+  refunded: 'f',
+};
+
+export interface World {
+  sql: Connection;
+  redis: Redis;
+  /** The clients' log; written to a file when the world is verified. */
+  log: LogLine[];
+  books: { charges: Charge[]; refunds: Refund[] };
+  target: Target;
+  /** When the windows of a sale begin and end. */
+  times: Record<string, { opens: number; closes: number; purchaseOpens: number; purchaseCloses: number }>;
+  /** Writes the log and returns its file. */
+  writeLog(): string;
+  /** The answer of 202 to a reservation's request. */
+  accepted(name: Name): RequestLine;
+  /** Begins again with everything as it should be. */
+  reset(): Promise<void>;
+  close(): Promise<void>;
+}
+
+interface Charge {
+  id: string;
+  idempotencyKey: string;
+  amountMinor: number;
+  currency: string;
+  status: string;
+}
+
+interface Refund {
+  id: string;
+  chargeId: string;
+  amountMinor: number;
+  currency: string;
+}
+
+/** Opens the world on a bed. Call `reset` before each use. */
+export async function openWorld(bed: TestBed): Promise<World> {
+  const sql = await mysql.createConnection({ uri: bed.mysqlUrl });
+  const redis = new Redis(bed.redisUrl);
+  const file = join(dirname(bed.registryFile), `${bed.id}-clients.jsonl`);
+  const provider = createServer((_, response) => response.end(JSON.stringify(world.books)));
+  await new Promise<void>((resolve) => provider.listen(0, '127.0.0.1', resolve));
+  const world: World = {
+    sql,
+    redis,
+    log: [],
+    books: { charges: [], refunds: [] },
+    times: timesAt(Date.now()),
+    target: {
+      mysqlUrl: bed.mysqlUrl,
+      redisUrl: bed.redisUrl,
+      redisPrefix: '',
+      sqs: { endpoint: bed.endpoints.sqs, region: bed.endpoints.region },
+      queues: namesUnder(bed.registry, 'queue/'),
+      deadLetters: namesUnder(bed.registry, 'dead/'),
+      providers: [`http://127.0.0.1:${(provider.address() as AddressInfo).port}`],
+      providerKey: 'key',
+    },
+    writeLog() {
+      writeFileSync(file, world.log.map((line) => `${JSON.stringify(line)}\n`).join(''));
+      return file;
+    },
+    accepted(name) {
+      const line = world.log.find(
+        (l) => l.type === 'request' && l.op === 'reserve' && l.reservationId === reservations[name],
+      );
+      if (line?.type !== 'request') throw new Error(`nobody was promised ${name}`);
+      return line;
+    },
+    async reset() {
+      world.times = timesAt(Date.now());
+      await writeRows(sql, world.times);
+      await writeMirror(redis, world.times);
+      world.log = logOf(world.times);
+      world.books = books();
+    },
+    async close() {
+      await sql.end();
+      redis.disconnect();
+      await new Promise((resolve) => provider.close(resolve));
+      rmSync(file, { force: true });
+    },
+  };
+  return world;
+}
+
+function timesAt(nowMs: number): World['times'] {
+  const from = (opens: number, closes: number, purchaseOpens: number, purchaseCloses: number) => ({
+    opens: nowMs + opens * minuteMs,
+    closes: nowMs + closes * minuteMs,
+    purchaseOpens: nowMs + purchaseOpens * minuteMs,
+    purchaseCloses: nowMs + purchaseCloses * minuteMs,
+  });
+  return { [openSale]: from(-60, 60, -30, 90), [closedSale]: from(-120, -100, -90, -10) };
+}
+
+const bytes = (id: string) => Buffer.from(id.replaceAll('-', ''), 'hex');
+const names = Object.keys(cases) as Name[];
+
+/** The place in line of a reservation, in microseconds, and when it was accepted. */
+function acceptance(name: Name, times: World['times']): { ticket: number; acceptedAtMs: number } {
+  const acceptedAtMs = (times[cases[name].sale]?.opens ?? 0) + 1_000 + names.indexOf(name);
+  return { ticket: acceptedAtMs * 1_000 + 7, acceptedAtMs };
+}
+
+/** Stock as the cases add up to it. */
+function stockOf(sale: string) {
+  const of = (state: string) => names.filter((name) => cases[name].sale === sale && cases[name].state === state);
+  const sum = (state: string) => of(state).reduce((total, name) => total + cases[name].units, 0);
+  const [allotment, allocated, sold] = [20, sum('allocated'), sum('purchased')];
+  return { allotment, available: allotment - allocated - sold, allocated, sold, waitlisted: of('waitlisted').length };
+}
+
+async function writeRows(sql: Connection, times: World['times']): Promise<void> {
+  for (const table of [
+    'sales',
+    'reservations',
+    'waitlist',
+    'ledger',
+    'notifications',
+    'purchases',
+    'purchase_items',
+    'outbox',
+  ]) {
+    await sql.query(`DELETE FROM ${table}`);
+  }
+  for (const [sale, { opens, closes, purchaseOpens, purchaseCloses }] of Object.entries(times)) {
+    const row = {
+      ...{ id: bytes(sale), product_id: bytes(sale), name: 'A sale', mode: 'fifo', status: 'active' },
+      ...{ phase: sale === openSale ? 'purchasing' : 'closed', price_minor: priceMinor, currency: 'EUR' },
+      ...{ cap_per_customer: cap, waitlist_size: 50, offer_life_ms: 60_000, created_at_ms: opens - minuteMs },
+      ...{ reserve_opens_at_ms: opens, reserve_closes_at_ms: closes },
+      ...{ purchase_opens_at_ms: purchaseOpens, purchase_closes_at_ms: purchaseCloses },
+      ...{ epoch: 1, version: 9, fence: 0 },
+      ...stockOf(sale),
+    };
+    await sql.query('INSERT INTO sales SET ?', [row]);
+    const subject_id = bytes(idOf(sale, '9'));
+    await sql.query('INSERT INTO ledger SET ?', [
+      { subject_id, kind: 'ADJUST', sale_id: bytes(sale), units: 20, at_ms: opens },
+    ]);
+  }
+  for (const name of names) await writeCase(sql, name, times);
+  const settled = (times[closedSale]?.purchaseOpens ?? 0) + 5_000;
+  for (const [state, id] of Object.entries(purchases)) {
+    const name: Name = state === 'refunded' ? 'refunded' : 'purchased';
+    const { customer, units } = cases[name];
+    const amount = units * priceMinor;
+    await sql.query('INSERT INTO purchases SET ?', [
+      {
+        ...{
+          id: bytes(id),
+          customer_id: bytes(customers[customer] ?? ''),
+          state,
+          amount_minor: amount,
+          currency: 'EUR',
+        },
+        ...{ fingerprint: 'f'.repeat(64), charge_id: state === 'declined' ? null : `ch_${state}`, attempts: 1 },
+        ...{ version: state === 'refunded' ? 4 : 2, created_at_ms: settled, updated_at_ms: settled },
+      },
+    ]);
+    await sql.query('INSERT INTO purchase_items SET ?', [
+      {
+        ...{ purchase_id: bytes(id), reservation_id: bytes(reservations[name]), sale_id: bytes(closedSale) },
+        ...{ units, price_minor: priceMinor },
+      },
+    ]);
+    await notice(sql, id, 2, `purchase.${state === 'declined' ? 'declined' : 'captured'}`, customer);
+    if (state === 'refunded') await notice(sql, id, 4, 'purchase.refunded', customer);
+  }
+}
+
+async function writeCase(sql: Connection, name: Name, times: World['times']): Promise<void> {
+  const { sale, customer, quantity, units, state, movements, notices, purchaseId, reason = null } = cases[name];
+  const id = bytes(reservations[name]);
+  const { ticket, acceptedAtMs } = acceptance(name, times);
+  await sql.query('INSERT INTO reservations SET ?', [
+    {
+      ...{ id, sale_id: bytes(sale), customer_id: bytes(customers[customer] ?? ''), ticket, quantity },
+      ...{ at_least: 1, state, units, reason, purchase_id: purchaseId ? bytes(purchaseId) : null },
+      ...{ version: notices.length, accepted_at_ms: acceptedAtMs, decided_at_ms: acceptedAtMs + 40 },
+    },
+  ]);
+  for (const kind of movements) {
+    await sql.query('INSERT INTO ledger SET ?', [
+      { subject_id: id, kind, sale_id: bytes(sale), units, at_ms: acceptedAtMs },
+    ]);
+  }
+  for (const [index, kind] of notices.entries()) {
+    await notice(sql, reservations[name], index + 1, `reservation.${kind}`, customer);
+  }
+}
+
+let noticesWritten = 0;
+
+async function notice(
+  sql: Connection,
+  subject: string,
+  version: number,
+  kind: string,
+  customer: number,
+): Promise<void> {
+  const id = Buffer.alloc(16);
+  id.writeUInt32BE(++noticesWritten);
+  await sql.query('INSERT INTO notifications SET ?', [
+    {
+      ...{ id, subject_id: bytes(subject), version, kind, customer_id: bytes(customers[customer] ?? '') },
+      ...{ facts: '{}', created_at_ms: Date.now() },
+    },
+  ]);
+}
+
+/** The key and field under which the mirror has a reservation. */
+export function mirrorPlace(name: Name): [string, string] {
+  const { sale, customer } = cases[name];
+  return [claimsKey(sale, customer), bytes(reservations[name]).subarray(7).toString('base64url').slice(0, 12)];
+}
+
+function claimsKey(sale: string, customer: number): string {
+  // The tag of the open sale ends with 1, so it has two buckets; that of the other ends with 0.
+  const bucket = sale === openSale ? Number.parseInt((customers[customer] ?? '').slice(-6), 16) % 2 : 0;
+  return `claims:{${sale.slice(-12)}}:${bucket}`;
+}
+
+async function writeMirror(redis: Redis, times: World['times']): Promise<void> {
+  await redis.flushdb();
+  for (const [sale, { opens, closes }] of Object.entries(times)) {
+    const terms = { opens, closes, status: 'active', cap, waitlistSize: 50 };
+    await redis.hset(`sale:{${sale.slice(-12)}}`, { epoch: 1, version: 9, ...stockOf(sale), ...terms, line: 4 });
+  }
+  for (const name of names) {
+    const { sale, customer, quantity, units, state, notices } = cases[name];
+    const [key, field] = mirrorPlace(name);
+    const { ticket } = acceptance(name, times);
+    await redis.hset(key, field, `${letters[state]}:${notices.length}:${units}:${quantity}:1:${ticket}:3`);
+    const claimed = state === 'waitlisted' ? quantity : state === 'allocated' || state === 'purchased' ? units : 0;
+    const owner = bytes(customers[customer] ?? '')
+      .subarray(7)
+      .toString('base64url')
+      .slice(0, 11);
+    if (claimed > 0) await redis.hincrby(claimsKey(sale, customer), `@${owner}`, claimed);
+  }
+}
+
+function logOf(times: World['times']): LogLine[] {
+  const lines: LogLine[] = [];
+  const request = (op: RequestLine['op'], atMs: number, status: number, more: Partial<RequestLine>): void => {
+    lines.push({ type: 'request', op, scheduledMs: atMs - 2, sentMs: atMs - 1, answeredMs: atMs + 9, status, ...more });
+  };
+  let connection = 0;
+  for (const name of names) {
+    const { sale, customer, quantity, state, units, notices } = cases[name];
+    const { ticket, acceptedAtMs } = acceptance(name, times);
+    const customerId = customers[customer] ?? '';
+    const reservationId = reservations[name];
+    const asked = {
+      customerId,
+      saleId: sale,
+      key: `key-${name}`,
+      quantity,
+      atLeast: 1,
+      reservationId,
+      ticket,
+      position: 3,
+    };
+    request('reserve', acceptedAtMs, 202, asked);
+    request('reserve', acceptedAtMs + 20, 202, asked);
+    connection++;
+    for (const [index, kind] of notices.entries()) {
+      const told = kind === 'offered' ? 'allocated' : kind;
+      const push: PushLine = {
+        ...{ type: 'push', connection, customerId, receivedMs: acceptedAtMs + 100 + index, about: 'reservation' },
+        ...{ subjectId: reservationId, version: index + 1, state: told, kind: `reservation.${kind}`, shown: true },
+      };
+      lines.push(push);
+    }
+    request('reservations', Date.now(), 200, {
+      ...{ customerId, reservations: [{ reservationId, state, version: notices.length, units }] },
+    });
+  }
+  const closed = times[closedSale];
+  const [buyer] = customers;
+  const boughtAtMs = (closed?.purchaseOpens ?? 0) + 5_000;
+  const order = {
+    customerId: buyer,
+    reservationIds: [reservations.purchased],
+    amountMinor: 4 * priceMinor,
+    currency: 'EUR',
+  };
+  request('buy', boughtAtMs - 100, 202, { ...order, key: 'first card', purchaseId: purchases.declined });
+  request('buy', boughtAtMs, 202, { ...order, key: 'second card', purchaseId: purchases.captured });
+  const early = { saleId: openSale, customerId: buyer, key: 'early', quantity: 1, atLeast: 1, code: 'sale_not_open' };
+  request('reserve', (times[openSale]?.opens ?? 0) - 500, 409, early);
+  const late = { saleId: closedSale, customerId: buyer, key: 'late', quantity: 1, atLeast: 1, code: 'sale_closed' };
+  request('reserve', (closed?.closes ?? 0) + 500, 409, late);
+  request('sale', Date.now(), 200, { stocks: [{ saleId: openSale, epoch: 1, version: 9, ...stockOf(openSale) }] });
+  request('notifications', Date.now(), 200, {
+    notices: [{ notificationId: 'n', subjectId: reservations.allocated, version: 1, kind: 'reservation.allocated' }],
+  });
+  return lines;
+}
+
+function books(): World['books'] {
+  const charge = (name: keyof typeof purchases, units: number): Charge => ({
+    ...{ id: `ch_${name}`, idempotencyKey: purchases[name], amountMinor: units * priceMinor, currency: 'EUR' },
+    status: name === 'declined' ? 'declined' : 'captured',
+  });
+  return {
+    charges: [charge('captured', 4), charge('refunded', 2), charge('declined', 4)],
+    refunds: [{ id: 're_1', chargeId: 'ch_refunded', amountMinor: 2 * priceMinor, currency: 'EUR' }],
+  };
+}
