@@ -34,11 +34,9 @@ const graceMs = 120_000;
 export class Arena {
   readonly #ground: BenchGround;
   readonly #players = new Map<ContestantName, Promise<Player>>();
-  readonly #profileFolder: string | undefined;
 
-  constructor(ground: BenchGround, options: { profileFolder?: string | undefined } = {}) {
+  constructor(ground: BenchGround) {
     this.#ground = ground;
-    this.#profileFolder = options.profileFolder;
   }
 
   /** What a contestant says of itself. */
@@ -90,9 +88,9 @@ export class Arena {
   }
 
   async #start(name: ContestantName): Promise<Player> {
-    const { mysqlUrl, redisUrl, env } = this.#ground;
-    const profile = this.#profileFolder
-      ? ['--cpu-prof', `--cpu-prof-dir=${this.#profileFolder}`, `--cpu-prof-name=${name}.cpuprofile`]
+    const { mysqlUrl, redisUrl, env, profileFolder } = this.#ground;
+    const profile = profileFolder
+      ? ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`, `--cpu-prof-name=${name}.cpuprofile`]
       : [];
     const child = fork(
       fileURLToPath(new URL('./player.ts', import.meta.url)),

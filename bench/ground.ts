@@ -37,6 +37,8 @@ export interface BenchGround extends Ground {
   readonly stack: Stack;
   /** What a player needs in its environment. */
   readonly env: Record<string, string>;
+  /** Where every process leaves its CPU profile, if at all. */
+  readonly profileFolder: string | undefined;
   /** Empties everything and creates the plan's sales, with enough stock for all requests. */
   prepare(plan: Plan, contestant: Pick<Contestant, 'mirror' | 'stock'>): Promise<void>;
   /** Compares what was acknowledged with what is stored. Throws `NotExact`. */
@@ -51,7 +53,7 @@ export interface BenchGround extends Ground {
 export type Counts = Pick<Played, 'reservations' | 'units'>;
 
 /** Starts the databases, the queue server and the stub of the bus. */
-export async function startGround(options: { dir: string }): Promise<BenchGround> {
+export async function startGround(options: { dir: string; profileFolder?: string | undefined }): Promise<BenchGround> {
   const stack = await startStack({
     dir: options.dir,
     whenBusy: 'next',
@@ -76,7 +78,7 @@ export async function startGround(options: { dir: string }): Promise<BenchGround
   const registryFile = join(stack.dir, 'bench-registry.json');
   writeFileSync(registryFile, JSON.stringify(stack.registry), { mode: 0o600 });
   const env = {
-    HOLDFAST_LOG_LEVEL: 'warn',
+    HOLDFAST_LOG_LEVEL: 'error',
     ...stack.env,
     HOLDFAST_REGISTRY: registryFile,
     AWS_ENDPOINT_URL_EVENTBRIDGE: bus.url,
@@ -87,6 +89,7 @@ export async function startGround(options: { dir: string }): Promise<BenchGround
     redisUrl,
     stack,
     env,
+    profileFolder: options.profileFolder,
     pool,
     redis,
     async prepare(plan, contestant) {

@@ -18,15 +18,18 @@ import { defaultFolder } from '../local/folder.ts';
 import { Arena } from './arena.ts';
 import type { Measure, Series } from './figures.ts';
 import { NotExact, startGround } from './ground.ts';
+import { picturesOf } from './pictures.ts';
 import { printMeasures } from './print.ts';
 import type { Suite, SuiteResult } from './suite.ts';
+import { accept } from './suites/accept.ts';
 import { burst } from './suites/burst.ts';
 import { drain } from './suites/drain.ts';
 import { memory } from './suites/memory.ts';
 import { queue } from './suites/queue.ts';
+import { read } from './suites/read.ts';
 import { scaling } from './suites/scaling.ts';
 
-const suites: readonly Suite[] = [drain, queue, burst, scaling, memory];
+const suites: readonly Suite[] = [drain, queue, burst, scaling, accept, read, memory];
 
 const { values } = parseArgs({
   options: { quick: { type: 'boolean', default: false }, only: { type: 'string' }, profile: { type: 'string' } },
@@ -44,8 +47,11 @@ if (unknown.length > 0) {
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 const startedMs = performance.now();
 const folder = defaultFolder();
-const ground = await startGround({ dir: join(folder, 'bench') });
-const arena = new Arena(ground, { profileFolder: values.profile && resolve(values.profile) });
+const ground = await startGround({
+  dir: join(folder, 'bench'),
+  profileFolder: values.profile && resolve(values.profile),
+});
+const arena = new Arena(ground);
 const results = new Map<string, SuiteResult>();
 let notExact: NotExact | undefined;
 try {
@@ -80,7 +86,14 @@ const report = {
 mkdirSync(folder, { recursive: true });
 const file = join(folder, 'bench-report.json');
 writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`);
+const pictures = picturesOf(report);
+const isFull = !values.quick && wanted === undefined && report.exact;
+// A full run is kept with the code it was made with; anything less stays among the local files.
+const kept = isFull ? join(import.meta.dirname, 'results') : join(folder, 'bench-charts');
+mkdirSync(kept, { recursive: true });
+for (const [name, picture] of pictures) writeFileSync(join(kept, name), picture);
+if (isFull) writeFileSync(join(kept, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
 printMeasures(report);
-say(`saved to ${file}`);
+say(`saved to ${file}; charts in ${kept}`);
 if (notExact) say(`NOT EXACT: ${notExact.message}`);
 process.exit(notExact ? 1 : 0);

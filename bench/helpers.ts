@@ -1,0 +1,90 @@
+/**
+ * Processes beside the players: HTTP hosts and the one that shoots at them. Each is forked, says when it is ready, and
+ * ends when the connection to this process does.
+ */
+import { type ChildProcess, fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { BenchGround } from './ground.ts';
+import type { Hits, Volley } from './shooter.ts';
+
+const startLimitMs = 60_000;
+const volleyLimitMs = 300_000;
+
+/** A host and where it listens. */
+export interface Host {
+  readonly port: number;
+  stop(): Promise<void>;
+}
+
+function start(ground: BenchGround, file: string, args: string[]): ChildProcess {
+  const name = [file, ...args]
+    .join('-')
+    .replace(/[^a-z]+/g, '-')
+    .slice(0, 60);
+  const profile = ground.profileFolder
+    ? ['--cpu-prof', `--cpu-prof-dir=${ground.profileFolder}`, `--cpu-prof-name=${name}.cpuprofile`]
+    : [];
+  return fork(fileURLToPath(new URL(file, import.meta.url)), args, {
+    env: { ...process.env, ...ground.env },
+    execArgv: ['--disable-warning=ExperimentalWarning', ...profile],
+    // serverless-offline prints its routes; what it has to complain of comes on standard error.
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
+}
+
+/** The first message that has what is asked for. Throws when the process ends or says that it failed. */
+function message<T>(child: ChildProcess, field: string, limitMs: number): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const timer = setTimeout(() => end(new Error(`no "${field}" within ${limitMs} ms`)), limitMs);
+    const onMessage = (raw: unknown): void => {
+      const said = raw as Record<string, unknown>;
+      if (said.error !== undefined) end(new Error(String(said.error)));
+      else if (field in said) end(undefined, said[field] as T);
+    };
+    const onExit = (code: number | null): void => end(new Error(`it ended by itself (code ${code})`));
+    const end = (error?: Error, value?: T): void => {
+      clearTimeout(timer);
+      child.off('message', onMessage);
+      child.off('exit', onExit);
+      if (error) reject(error);
+      else resolve(value as T);
+    };
+    child.on('message', onMessage);
+    child.once('exit', onExit);
+  });
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  if (child.connected) child.disconnect();
+  const timer = setTimeout(() => child.kill('SIGKILL'), 3_000);
+  await ended;
+  clearTimeout(timer);
+}
+
+/** Starts a host of `bench/hosts`. */
+export async function startHost(ground: BenchGround, name: 'thin' | 'bare' | 'offline', args: string[]): Promise<Host> {
+  const child = start(ground, `./hosts/${name}.ts`, args);
+  const port = await message<number>(child, 'port', startLimitMs);
+  return { port, stop: () => stop(child) };
+}
+
+/** The process that shoots. */
+export interface Shooter {
+  shoot(volley: Volley): Promise<Hits>;
+  stop(): Promise<void>;
+}
+
+export async function startShooter(ground: BenchGround): Promise<Shooter> {
+  const child = start(ground, './shooter.ts', []);
+  await message(child, 'ready', startLimitMs);
+  return {
+    shoot: (volley) => {
+      const hits = message<Hits>(child, 'hits', volleyLimitMs);
+      child.send(volley);
+      return hits;
+    },
+    stop: () => stop(child),
+  };
+}

@@ -1,0 +1,177 @@
+/**
+ * Read: live stock of a sale over HTTP while the stock changes, beside a bare server that answers with the same bytes;
+ * and how old what readers see is.
+ *
+ * An answer is stale by the time that has passed since a newer version was committed. The writer notes when each version
+ * was committed, and mirrors it as a worker does.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { toBytes } from '../../lib/platform/id.ts';
+import { openRedis, redisReady } from '../../lib/platform/redis.ts';
+import { writeMirror } from '../../lib/reservation/mirror.ts';
+import { compare, percentile, rounded, type Series, series } from '../figures.ts';
+import type { BenchGround } from '../ground.ts';
+import { startHost, startShooter } from '../helpers.ts';
+import { type Entry, inRounds, notesOf, type Suite } from '../suite.ts';
+import { allotmentOf, planFor } from '../workload.ts';
+
+const connections = 64;
+/** Stock changes this often, about as often as batches of a busy sale commit. */
+const writeEveryMs = 25;
+/** One reader looks at versions this often, beside the load. */
+const lookEveryMs = 4;
+const mustStaleMs = 250;
+
+export const read: Suite = {
+  name: 'read',
+  title: 'Live stock',
+  async run(context) {
+    const { ground, quick } = context;
+    const plan = planFor('hot', 50_000, 1, Date.now());
+    const saleId = plan.saleIds[0] ?? '';
+    await ground.prepare(plan, { mirror: 'holdfast', stock: 'counters' });
+    const shooter = await startShooter(ground);
+    const thin = await startHost(ground, 'thin', ['coalesced']);
+    const url = `http://127.0.0.1:${thin.port}/sales/${saleId}`;
+    const bare = await startHost(ground, 'bare', [await (await fetch(url)).text()]);
+    const writer = await startWriter(ground, saleId, allotmentOf(plan));
+    const ages: number[] = [];
+    try {
+      const rates = new Map<string, number>();
+      const volley = async (name: string, port: number): Promise<number> => {
+        const amount = Math.ceil((rates.get(name) ?? 3_000) * (quick ? 1.5 : 6));
+        const hits = await shooter.shoot({
+          port,
+          connections,
+          amount,
+          method: 'GET',
+          path: `/sales/${saleId}`,
+          label: '',
+        });
+        const answered = hits.statuses['200'] ?? 0;
+        if (answered !== amount) throw new Error(`${name}: ${answered} of ${amount} reads were answered with 200`);
+        const perSecond = (answered / hits.elapsedMs) * 1000;
+        rates.set(name, perSecond);
+        return perSecond;
+      };
+      const entries: Entry[] = [
+        {
+          name: 'live',
+          run: async () => {
+            const watch = watchAges(url, writer);
+            const perSecond = await volley('live', thin.port);
+            ages.push(...(await watch.stop()));
+            return perSecond;
+          },
+        },
+        { name: 'bare', run: () => volley('bare', bare.port) },
+      ];
+      for (const { run } of entries) await run(0);
+      ages.length = 0;
+      const rounds = await inRounds(context, quick ? 2 : 5, entries);
+      const of = (name: string, title: string): Series =>
+        series(`read ${name}`, rounds.values.get(name) ?? [], {
+          title,
+          unit: 'reads/s',
+          settings: `${connections} connections`,
+        });
+      const live = of('live', 'GET /sales/{saleId}, thin host');
+      const against = of('bare', 'Bare node:http, same bytes');
+      const p99 = percentile(ages, 0.99);
+      return {
+        measures: [
+          compare(live, against, { name: 'read-live-stock-vs-bare-http', must: 0.8, aim: 0.9 }),
+          {
+            name: 'read-staleness-p99',
+            ours: rounded(p99),
+            against: mustStaleMs,
+            ratio: rounded(mustStaleMs / p99),
+            must: 1,
+            aim: 1,
+            holds: p99 <= mustStaleMs,
+            unit: 'ms',
+            range: [rounded(mustStaleMs / p99), rounded(mustStaleMs / p99)],
+            rounds: live.values.length,
+            note: `of ${ages.length} answers under load`,
+          },
+        ],
+        series: [live, against],
+        notes: notesOf('read', rounds),
+        details: {
+          staleMs: Object.fromEntries([0.5, 0.9, 0.99, 0.999].map((share) => [share, percentile(ages, share)])),
+        },
+      };
+    } finally {
+      await writer.stop();
+      await thin.stop();
+      await bare.stop();
+      await shooter.stop();
+    }
+  },
+};
+
+interface Writer {
+  /** How long a version had been outdated at a time, milliseconds; 0 if it was the newest. */
+  ageOf(version: number, atMs: number): number;
+  stop(): Promise<void>;
+}
+
+/** Changes the sale's stock again and again, and mirrors each change after its commit. */
+async function startWriter(ground: BenchGround, saleId: string, allotment: number): Promise<Writer> {
+  const redis = openRedis(ground.redisUrl);
+  await redisReady(redis);
+  const committedAtMs = new Map<number, number>();
+  let running = true;
+  const work = (async () => {
+    for (let version = 2; running; version++) {
+      const allocated = version % 1_000;
+      await ground.pool.query('UPDATE sales SET available = ?, allocated = ?, version = ? WHERE id = ?', [
+        allotment - allocated,
+        allocated,
+        version,
+        toBytes(saleId),
+      ]);
+      committedAtMs.set(version, Date.now());
+      const level = {
+        saleId,
+        epoch: 1,
+        version,
+        allotment,
+        available: allotment - allocated,
+        allocated,
+        sold: 0,
+        waitlisted: 0,
+      };
+      await writeMirror(redis, [level], []);
+      await sleep(writeEveryMs);
+    }
+  })();
+  return {
+    ageOf: (version, atMs) => Math.max(0, atMs - (committedAtMs.get(version + 1) ?? atMs)),
+    async stop() {
+      running = false;
+      await work;
+      redis.disconnect();
+    },
+  };
+}
+
+/** Looks at the sale while the load runs; the age counts at the moment the answer arrives. */
+function watchAges(url: string, writer: Writer): { stop(): Promise<number[]> } {
+  const ages: number[] = [];
+  let running = true;
+  const work = (async () => {
+    while (running) {
+      const answer = (await (await fetch(url)).json()) as { stock: { version: number } };
+      ages.push(writer.ageOf(answer.stock.version, Date.now()));
+      await sleep(lookEveryMs);
+    }
+  })();
+  return {
+    async stop() {
+      running = false;
+      await work;
+      return ages;
+    },
+  };
+}
