@@ -22,8 +22,8 @@ export interface StockMove {
 
 /** What else must hold for a move to be made, beyond no counter falling below zero. */
 export interface StockGuard {
-  /** The fence of the caller's lock; a row that saw a higher one refuses. Absent: the caller holds the row itself. */
-  readonly fence?: number | undefined;
+  /** The fences of the caller's locks, by sale; a row that saw a higher one refuses. Absent where the row itself is held. */
+  readonly fences?: ReadonlyMap<string, number>;
   /** The epoch the caller read; a restore in between refuses. */
   readonly epochs?: ReadonlyMap<string, number>;
 }
@@ -97,7 +97,8 @@ async function selectSales(sql: Sql, saleIds: string[], suffix: string): Promise
 export async function moveStock(tx: Tx, moves: StockMove[], guard: StockGuard = {}): Promise<StockLevel[]> {
   if (moves.length === 0) return [];
   const sorted = [...moves].sort((a, b) => (a.saleId < b.saleId ? -1 : 1));
-  const row = 'SELECT ? AS id, ? AS allotment, ? AS available, ? AS allocated, ? AS sold, ? AS waitlisted, ? AS epoch';
+  const row =
+    'SELECT ? AS id, ? AS allotment, ? AS available, ? AS allocated, ? AS sold, ? AS waitlisted, ? AS epoch, ? AS fence';
   const values = sorted.flatMap((move) => [
     toBytes(move.saleId),
     move.allotment ?? 0,
@@ -106,18 +107,18 @@ export async function moveStock(tx: Tx, moves: StockMove[], guard: StockGuard = 
     move.sold ?? 0,
     move.waitlisted ?? 0,
     guard.epochs?.get(move.saleId) ?? -1,
+    guard.fences?.get(move.saleId) ?? 0,
   ]);
-  const fence = guard.fence ?? 0;
   const made = await tx.change(
     `UPDATE sales s JOIN (${sorted.map(() => row).join(' UNION ALL ')}) m ON m.id = s.id
      SET s.allotment = s.allotment + m.allotment, s.available = s.available + m.available,
          s.allocated = s.allocated + m.allocated, s.sold = s.sold + m.sold,
          s.waitlisted = s.waitlisted + m.waitlisted,
-         s.version = s.version + 1, s.fence = GREATEST(s.fence, ?)
+         s.version = s.version + 1, s.fence = GREATEST(s.fence, m.fence)
      WHERE s.available + m.available >= 0 AND s.allocated + m.allocated >= 0 AND s.sold + m.sold >= 0
        AND s.waitlisted + m.waitlisted BETWEEN 0 AND s.waitlist_size
-       AND (? = 0 OR s.fence <= ?) AND (m.epoch = -1 OR s.epoch = m.epoch)`,
-    [...values, fence, fence, fence],
+       AND (m.fence = 0 OR s.fence <= m.fence) AND (m.epoch = -1 OR s.epoch = m.epoch)`,
+    values,
   );
   if (made !== sorted.length) throw new StockConflict(sorted.length, made);
   const levels = await readStock(

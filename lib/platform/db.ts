@@ -9,6 +9,7 @@ import { drizzle, type MySql2Database } from 'drizzle-orm/mysql2';
 import mysql, { type Pool, type PoolConnection, type ResultSetHeader, type RowDataPacket } from 'mysql2/promise';
 import { breaker } from './breaker.ts';
 import { Fault } from './errors.ts';
+import { sqlText } from './sql-text.ts';
 import { mysqlConnectTimeoutMs, poolWaitTimeoutMs, rowLockWaitSeconds, statementTimeoutMs } from './timings.ts';
 
 /** What the nouns need of a connection, inside a transaction or outside. Values are always bound, never spliced. */
@@ -185,11 +186,17 @@ async function acquire(pool: Pool): Promise<PoolConnection> {
 function statements(connection: PoolConnection): Pick<Sql, 'rows' | 'change'> {
   return {
     async rows<R>(sql: string, values?: unknown[]): Promise<R[]> {
-      const [rows] = await connection.query<RowDataPacket[]>({ sql, timeout: statementTimeoutMs, values });
+      const [rows] = await connection.query<RowDataPacket[]>({
+        sql: sqlText(sql, values),
+        timeout: statementTimeoutMs,
+      });
       return rows as R[];
     },
     async change(sql: string, values?: unknown[]): Promise<number> {
-      const [result] = await connection.query<ResultSetHeader>({ sql, timeout: statementTimeoutMs, values });
+      const [result] = await connection.query<ResultSetHeader>({
+        sql: sqlText(sql, values),
+        timeout: statementTimeoutMs,
+      });
       return result.affectedRows;
     },
   };

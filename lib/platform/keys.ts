@@ -12,6 +12,8 @@ export const keys = {
   sale: (tag: SaleTag) => `${prefix}sale:{${tag}}`,
   /** Hash: claims of some customers of a sale. Small enough per key to stay a listpack. */
   claims: (tag: SaleTag, bucket: number) => `${prefix}claims:{${tag}}:${bucket.toString(36)}`,
+  /** What the keys of all claims buckets of a sale begin with, for the script that writes many of them. */
+  claimsOf: (tag: SaleTag) => `${prefix}claims:{${tag}}:`,
   /** String: the lock of a sale; held by a worker while it decides. */
   lock: (tag: SaleTag) => `${prefix}lock:${tag}`,
   /** String: the highest fence ever granted. */

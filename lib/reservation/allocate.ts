@@ -15,8 +15,8 @@ import { changesPerEvent, type ReservationChange, type StockLevel } from '../eve
 import { newEvent, type RecordedEvent } from '../events/outbox.ts';
 import { type Movement, StockConflict } from '../inventory/stock.ts';
 import type { Clock } from '../platform/clock.ts';
-import { type SaleTag, saleTag } from '../platform/id.ts';
-import type { SaleLock } from '../platform/lock.ts';
+import { saleTag } from '../platform/id.ts';
+import type { Grant, SaleLock } from '../platform/lock.ts';
 import type { Delivered, MustRepeat } from '../platform/queue.ts';
 import { type Claim, type Decision, decide, holdingKey } from './decide.ts';
 import type { ReserveCommand } from './reservation.shapes.ts';
@@ -54,11 +54,15 @@ export async function allocateBatch(
   deadlineMs: number,
 ): Promise<MustRepeat> {
   const claims = distinctClaims(batch);
-  const tags = [...new Set(claims.map((claim): SaleTag => saleTag(claim.saleId)))];
+  const saleIds = [...new Set(claims.map((claim) => claim.saleId))];
   // Waiting happens before any connection is taken, and never so long that the work itself would run out of time.
-  const grant = await ports.lock.acquire(tags, Math.min(lockWaitMs, Math.max(0, deadlineMs - ports.clock())));
+  const grant = await ports.lock.acquire(
+    saleIds.map(saleTag),
+    Math.min(lockWaitMs, Math.max(0, deadlineMs - ports.clock())),
+  );
   try {
-    const outcome = await allocate(ports, claims, grant.fence);
+    const fences = new Map(saleIds.flatMap((saleId) => fenceOf(grant, saleId)));
+    const outcome = await allocate(ports, claims, fences);
     await Promise.all([ports.mirror(outcome.stocks, outcome.reservations), ports.publish(outcome.events)]);
   } finally {
     await grant.release();
@@ -66,22 +70,31 @@ export async function allocateBatch(
   return [];
 }
 
-async function allocate(ports: AllocationPorts, claims: Claim[], fence: number | undefined): Promise<Outcome> {
+function fenceOf(grant: Grant, saleId: string): [string, number][] {
+  const fence = grant.fences.get(saleTag(saleId));
+  return fence === undefined ? [] : [[saleId, fence]];
+}
+
+async function allocate(
+  ports: AllocationPorts,
+  claims: Claim[],
+  fences: ReadonlyMap<string, number>,
+): Promise<Outcome> {
   try {
-    return await ports.store.transaction((tx) => attempt(tx, claims, ports.clock(), { hold: false, fence }));
+    return await ports.store.transaction((tx) => attempt(tx, claims, ports.clock(), { hold: false, fences }));
   } catch (error) {
     const foreseen =
       error instanceof GuessWasWrong || error instanceof StockConflict || error instanceof AlreadyDecided;
     if (!foreseen) throw error;
-    // Holding the rows makes the fence pointless: what is read cannot be stale.
-    return ports.store.transaction((tx) => attempt(tx, claims, ports.clock(), { hold: true, fence: undefined }));
+    // Holding the rows makes the fences pointless: what is read cannot be stale.
+    return ports.store.transaction((tx) => attempt(tx, claims, ports.clock(), { hold: true, fences: new Map() }));
   }
 }
 
 interface Mode {
   /** Whether the sales are held from the start, or only while stock is moved. */
   readonly hold: boolean;
-  readonly fence: number | undefined;
+  readonly fences: ReadonlyMap<string, number>;
 }
 
 async function attempt(tx: AllocationTx, claims: Claim[], nowMs: number, mode: Mode): Promise<Outcome> {
@@ -99,7 +112,7 @@ async function attempt(tx: AllocationTx, claims: Claim[], nowMs: number, mode: M
   await tx.insert(decisions, nowMs);
   await tx.recordMovements(decisions.flatMap(movementOf), nowMs);
   const epochs = new Map([...sales.values()].map((sale) => [sale.saleId, sale.epoch]));
-  const moved = await tx.moveStock(moves, { fence: mode.fence, epochs });
+  const moved = await tx.moveStock(moves, { fences: mode.fences, epochs });
   if (!mode.hold) {
     const after = await tx.held(saleIds, customerIds);
     const overCap = fresh.some(({ saleId, customerId }) => {

@@ -1,22 +1,16 @@
 -- Copies what MySQL has committed about one sale, unless something newer is here already.
 -- KEYS[1]    the sale
--- KEYS[2..]  the claims buckets that the reservations below are in
+-- KEYS[2]    what the keys of the sale's claims buckets begin with; they share its slot
 -- ARGV[1]    epoch        ARGV[2]  version      ARGV[3]  allotment  ARGV[4]  available
 -- ARGV[5]    allocated    ARGV[6]  sold         ARGV[7]  waitlisted
 -- ARGV[8]    terms as JSON, or '' to leave them as they are
 -- ARGV[9]    opens        ARGV[10] closes       ARGV[11] status     ARGV[12] cap        ARGV[13] waitlist size
 -- ARGV[14]   the sale's id (ARGV[9..14] are read only when terms are given)
--- then for each reservation: index into KEYS, its field, its customer's field, its packed value
+-- ARGV[15]   a line for each reservation: bucket, its field, its customer's field, its packed value
 -- Returns    1 if the sale is known here afterwards, 0 if it is not and its terms should be sent
 
 -- Packed value: state:version:units:quantity:atLeast:ticket:position; state is one letter (see mirror.ts).
-local function unpackValue(packed)
-  local parts = {}
-  for part in string.gmatch(packed, '[^:]+') do
-    parts[#parts + 1] = part
-  end
-  return parts[1], tonumber(parts[2]), tonumber(parts[3]), tonumber(parts[4]), parts[7]
-end
+local packedPattern = '^(%a):(%d+):(%d+):(%d+):.*:(%d+)$'
 
 -- What a reservation counts against its customer's cap.
 local function claimOf(state, units, quantity)
@@ -45,32 +39,29 @@ if newer and (known[1] or hasTerms) then
 end
 
 local pendingUnits, pendingOver = 0, 0
-for index = 15, #ARGV, 4 do
-  local bucket, field, customer, packed = KEYS[tonumber(ARGV[index])], ARGV[index + 1], ARGV[index + 2], ARGV[index + 3]
-  local before = redis.call('HGET', bucket, field)
-  local state, newVersion, units, quantity = unpackValue(packed)
-  local claimedBefore, versionBefore, position = 0, -1, nil
+for bucket, field, customer, packed in string.gmatch(ARGV[15], '(%w+) (%S+) (%S+) (%S+)') do
+  local key = KEYS[2] .. bucket
+  local before = redis.call('HGET', key, field)
+  local state, newVersion, units, quantity = string.match(packed, packedPattern)
+  local claimedBefore, versionBefore = 0, -1
   if before then
-    local oldState, oldVersion, oldUnits, oldQuantity, oldPosition = unpackValue(before)
-    claimedBefore, versionBefore, position = claimOf(oldState, oldUnits, oldQuantity), oldVersion, oldPosition
-    if newVersion > versionBefore and oldState == 'r' then
-      pendingUnits = pendingUnits + oldQuantity
-    elseif newVersion > versionBefore and oldState == 'o' then
-      pendingOver = pendingOver + 1
+    local oldState, oldVersion, oldUnits, oldQuantity, position = string.match(before, packedPattern)
+    claimedBefore, versionBefore = claimOf(oldState, tonumber(oldUnits), tonumber(oldQuantity)), tonumber(oldVersion)
+    if tonumber(newVersion) > versionBefore then
+      if oldState == 'r' then
+        pendingUnits = pendingUnits + tonumber(oldQuantity)
+      elseif oldState == 'o' then
+        pendingOver = pendingOver + 1
+      end
+      -- The place among all requests is known only here; it must survive the decision.
+      packed = string.sub(packed, 1, -2) .. position
     end
   end
-  if newVersion > versionBefore then
-    -- The place among all requests is known only here; it must survive the decision.
-    if position then
-      packed = string.gsub(packed, ':[^:]*$', ':' .. position)
-    end
-    redis.call('HSET', bucket, field, packed)
-    local change = claimOf(state, units, quantity) - claimedBefore
-    if change ~= 0 then
-      local left = redis.call('HINCRBY', bucket, customer, change)
-      if left <= 0 then
-        redis.call('HDEL', bucket, customer)
-      end
+  if tonumber(newVersion) > versionBefore then
+    redis.call('HSET', key, field, packed)
+    local change = claimOf(state, tonumber(units), tonumber(quantity)) - claimedBefore
+    if change ~= 0 and redis.call('HINCRBY', key, customer, change) <= 0 then
+      redis.call('HDEL', key, customer)
     end
   end
 end

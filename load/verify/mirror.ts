@@ -167,7 +167,7 @@ function compareStock(tally: Tally, sale: SaleRow, mirrored: Record<string, stri
 }
 
 function compareReservation(tally: Tally, row: ReservationRow, claims: Map<string, string>): void {
-  const name = `${bucketOf(tagOf(row.saleId), row.customerId)}/${encoded(row.id, 12)}`;
+  const name = `${bucketOf(tagOf(row.saleId), row.customerId)}/${digits(row.id).slice(-12)}`;
   const packed = claims.get(name);
   claims.delete(name);
   const [letter = '', version, units, quantity, atLeast, ticket] = (packed ?? '').split(':');
@@ -186,7 +186,7 @@ function compareReservation(tally: Tally, row: ReservationRow, claims: Map<strin
 }
 
 function customerClaim(saleId: string, customerId: string): string {
-  return `${bucketOf(tagOf(saleId), customerId)}/@${encoded(customerId, 11)}`;
+  return `${bucketOf(tagOf(saleId), customerId)}/@${digits(customerId).slice(-16, -4)}`;
 }
 
 function tagOf(saleId: string): string {
@@ -201,6 +201,6 @@ function bucketOf(tag: string, customerId: string): number {
   return Number.parseInt(customerId.slice(-6), 16) % bucketsOf(tag);
 }
 
-function encoded(id: string, characters: number): string {
-  return Buffer.from(id.replaceAll('-', ''), 'hex').subarray(7).toString('base64url').slice(0, characters);
+function digits(id: string): string {
+  return id.replaceAll('-', '');
 }

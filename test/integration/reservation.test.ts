@@ -194,7 +194,7 @@ describe.each([
 test('a worker with an old fence is undone and decides again from what is there now', async () => {
   const saleId = await givenSale(deps, { allotment: 1 });
   await deps.db.change('UPDATE sales SET fence = 9e15 WHERE id = ?', [toBytes(saleId)]);
-  const stale = { acquire: async () => ({ fence: 1, alive: () => true, release: async () => undefined }) };
+  const stale = { acquire: async () => ({ fences: new Map([[saleTag(saleId), 1]]), release: async () => undefined }) };
   await allocate([delivered(saleId), delivered(saleId)], { lock: stale });
   expect(await statesOf(saleId)).toEqual(['allocated 1 v1', 'rejected 0 v1']);
 });

@@ -1,0 +1,45 @@
+/**
+ * SQL text from a statement and its values, as fast as the driver's own formatting is general.
+ *
+ * A batch carries some ten thousand values, and formatting them is the largest part of the worker's own work. Numbers,
+ * bytes and plain text are written here directly; everything else (dates, objects, text with a character that means
+ * something to SQL) goes through the driver's escaping. `sql-text.test.ts` holds both to the same result.
+ */
+import { escape as escapeByDriver, format as formatByDriver, type SqlValue } from 'mysql2';
+
+/** Inside single quotes only these mean something to MySQL or MariaDB, under any `sql_mode` that we set. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: NUL and Ctrl-Z are among what must be escaped.
+const specialCharacter = /['\\\0\n\r\x1a]/;
+
+/** The statement with each `?` replaced by its value. Throws if there are more placeholders than values. */
+export function sqlText(sql: string, values: readonly unknown[] = []): string {
+  if (values.some(isPlainObject)) return formatByDriver(sql, values as SqlValue[]);
+  const parts = sql.split('?');
+  if (parts.length - 1 !== values.length) throw new Error('a statement has as many placeholders as values');
+  let text = parts[0] ?? '';
+  for (let index = 0; index < values.length; index++) text += literal(values[index]) + (parts[index + 1] ?? '');
+  return text;
+}
+
+function literal(value: unknown): string {
+  if (typeof value === 'number') return Number.isFinite(value) ? String(value) : escapeByDriver(value);
+  if (typeof value === 'string') return specialCharacter.test(value) ? escapeByDriver(value) : `'${value}'`;
+  if (value === null || value === undefined) return 'NULL';
+  if (Buffer.isBuffer(value)) return `X'${value.toString('hex')}'`;
+  if (Array.isArray(value)) return list(value);
+  return escapeByDriver(value as SqlValue);
+}
+
+/** A list of values, or a list of rows, each in parentheses. */
+function list(values: readonly unknown[]): string {
+  let text = '';
+  for (const value of values) {
+    if (text !== '') text += ', ';
+    text += Array.isArray(value) ? `(${list(value)})` : literal(value);
+  }
+  return text;
+}
+
+function isPlainObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !Buffer.isBuffer(value);
+}
