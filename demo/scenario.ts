@@ -33,6 +33,11 @@ export interface DemoOutcome {
 /** How many sign-ups are under way at once; the API hashes two passwords at a time. */
 const signUpsAtOnce = 12;
 const connectsAtOnce = 10;
+const warmUpReads = 1_000;
+const warmUpAtOnce = 32;
+/** How many reservations, with everything that follows from them, cost as much as a read of the catalog. */
+const reservationsPerRead = 0.45;
+const mostStretch = 4;
 /** How many screens show the live stock of a sale. */
 const watchersPerSale = 5;
 /** From the creation of the sales to their opening: time for those who come too early. */
@@ -66,9 +71,10 @@ export async function playDemo(world: DemoWorld, plan: Plan, options: DemoOption
     return new Shopper(account, planned, { sales, counters, times, random });
   });
   const listeners = await connect(world, plan, shoppers);
+  const stretch = await warmUp(world, plan);
 
   const opensAtMs = Date.now() + leadMs;
-  const closesAtMs = opensAtMs + plan.rushMs + slackMs;
+  const closesAtMs = opensAtMs + plan.rushMs * stretch + slackMs;
   times.purchaseOpensAtMs = closesAtMs + pauseMs;
   times.purchaseClosesAtMs = times.purchaseOpensAtMs + purchaseWindowMs;
   await createSales(operator, plan, { opensAtMs, closesAtMs, ...times }, sales);
@@ -81,14 +87,15 @@ export async function playDemo(world: DemoWorld, plan: Plan, options: DemoOption
     `reserving · ${count(counters.sent)} sent · ${count(counters.accepted)} accepted · ` +
     `${count(counters.refused)} refused · ${count(counters.decided)} known to be decided`;
   progress.stage(reserving);
+  const rush = plan.rush.map((request) => ({ ...request, atMs: Math.round(request.atMs * stretch) }));
   const swallowed: string[] = [];
   const followUntilMs = times.purchaseClosesAtMs + aftermathMs;
   const living = shoppers.map((shopper) => shopper.live(followUntilMs));
   const watching = watchStock(world, sales, followUntilMs);
   await Promise.all([
     sendAll(plan.early, opensAtMs, shoppers),
-    sendAll(plan.rush, opensAtMs, shoppers),
-    sendRepeats(plan.rush, opensAtMs, shoppers),
+    sendAll(rush, opensAtMs, shoppers),
+    sendRepeats(rush, opensAtMs, shoppers),
     sendAllGarbage(plan, opensAtMs, accounts, sales, swallowed),
     sendAll(plan.late, closesAtMs, shoppers),
   ]);
@@ -144,6 +151,24 @@ async function connect(
     listeners.push(await Listener.open(websocketUrl, shopper.account, log, (line) => shopper.hear(line)));
   });
   return listeners;
+}
+
+/**
+ * Reads a page many times over, so that the API is warm, and sees how fast it answers. A machine that is slow or busy
+ * gets the same rush over a longer time: returns by how much.
+ */
+async function warmUp({ api, progress }: DemoWorld, plan: Plan): Promise<number> {
+  progress.stage(() => 'warming up');
+  const startedAtMs = Date.now();
+  const reads = Array.from({ length: warmUpReads }, (_, index) => index);
+  await inBatches(reads, warmUpAtOnce, () => api.send('products', { method: 'GET', path: '/products?limit=5' }));
+  const readsPerSecond = (warmUpReads / (Date.now() - startedAtMs)) * 1_000;
+  const rushPerSecond = (plan.rush.length / plan.rushMs) * 1_000;
+  const stretch = Math.min(mostStretch, Math.max(1, rushPerSecond / (readsPerSecond * reservationsPerRead)));
+  progress.say(
+    `the API answers ${count(Math.round(readsPerSecond))} reads a second here; the rush takes ${((plan.rushMs * stretch) / 1_000).toFixed(0)} s`,
+  );
+  return stretch;
 }
 
 interface SaleTimes {

@@ -23,6 +23,7 @@ export type Operation =
   | 'refund'
   | 'notifications'
   | 'sale'
+  | 'products'
   | 'operator'
   | 'garbage';
 

@@ -9,6 +9,8 @@ import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { Redis } from 'ioredis';
 import mysql, { type Connection } from 'mysql2/promise';
+import { saleTag } from '../../lib/platform/id.ts';
+import { claimsKey, customerField, reservationField } from '../../lib/reservation/mirror.ts';
 import type { LogLine, PushLine, RequestLine } from '../../load/log.ts';
 import { namesUnder, type Target } from '../../load/verify/target.ts';
 import type { TestBed } from './stack.ts';
@@ -20,7 +22,7 @@ const priceMinor = 1_000;
 /** The sale that is still open, and the one that is over. */
 export const openSale = '01a20000-0000-7000-8000-aaaaaaaaaaa1';
 export const closedSale = '01a20000-0000-7000-8000-bbbbbbbbbbb0';
-export const customers = [1, 2, 3, 4].map((digit) => `01a20000-0000-7000-8000-00000000000${digit}`);
+export const customers = [1, 2, 3, 4].map((digit) => `01a20000-0000-7000-8000-${String(digit).repeat(12)}`);
 const idOf = (sale: string, digit: string) =>
   `${sale.slice(-12, -4)}-${sale.slice(-4)}-8${digit.repeat(3)}-8${digit.repeat(3)}-${digit.repeat(12)}`;
 
@@ -308,16 +310,10 @@ async function notice(
   ]);
 }
 
-/** The key and field under which the mirror has a reservation. */
+/** The key and field under which the workers keep a reservation: their own naming, which the verifier must know too. */
 export function mirrorPlace(name: Name): [string, string] {
   const { sale, customer } = cases[name];
-  return [claimsKey(sale, customer), bytes(reservations[name]).subarray(7).toString('base64url').slice(0, 12)];
-}
-
-function claimsKey(sale: string, customer: number): string {
-  // The tag of the open sale ends with 1, so it has two buckets; that of the other ends with 0.
-  const bucket = sale === openSale ? Number.parseInt((customers[customer] ?? '').slice(-6), 16) % 2 : 0;
-  return `claims:{${sale.slice(-12)}}:${bucket}`;
+  return [claimsKey(saleTag(sale), customers[customer] ?? ''), reservationField(reservations[name])];
 }
 
 async function writeMirror(redis: Redis, times: World['times']): Promise<void> {
@@ -327,16 +323,12 @@ async function writeMirror(redis: Redis, times: World['times']): Promise<void> {
     await redis.hset(`sale:{${sale.slice(-12)}}`, { epoch: 1, version: 9, ...stockOf(sale), ...terms, line: 4 });
   }
   for (const name of names) {
-    const { sale, customer, quantity, units, state, notices } = cases[name];
+    const { customer, quantity, units, state, notices } = cases[name];
     const [key, field] = mirrorPlace(name);
     const { ticket } = acceptance(name, times);
     await redis.hset(key, field, `${letters[state]}:${notices.length}:${units}:${quantity}:1:${ticket}:3`);
     const claimed = state === 'waitlisted' ? quantity : state === 'allocated' || state === 'purchased' ? units : 0;
-    const owner = bytes(customers[customer] ?? '')
-      .subarray(7)
-      .toString('base64url')
-      .slice(0, 11);
-    if (claimed > 0) await redis.hincrby(claimsKey(sale, customer), `@${owner}`, claimed);
+    if (claimed > 0) await redis.hincrby(key, customerField(customers[customer] ?? ''), claimed);
   }
 }
 
