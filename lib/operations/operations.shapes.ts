@@ -48,7 +48,7 @@ export const DeadLetter = z
     sentAt: Time,
     deliveries: z.int().describe('How often it was received, listings included'),
     cause: z.object({
-      kind: z.enum(['unreadable', 'failed', 'repeated', 'undeliverable', 'unknown']),
+      kind: z.enum(['unreadable', 'failed', 'repeated', 'unavailable', 'undeliverable', 'unknown']),
       detail: z.string(),
     }),
     body: z.string().describe('The beginning of the message'),

@@ -6,8 +6,9 @@
  * destroyed and the caller learns that it failed; redelivery then finds out from the rows themselves.
  */
 import { drizzle, type MySql2Database } from 'drizzle-orm/mysql2';
+import { format, type SqlValue } from 'mysql2';
 import mysql, { type Pool, type PoolConnection, type ResultSetHeader, type RowDataPacket } from 'mysql2/promise';
-import { breaker } from './breaker.ts';
+import { BreakerOpen, breaker } from './breaker.ts';
 import { Fault } from './errors.ts';
 import { sqlText } from './sql-text.ts';
 import { mysqlConnectTimeoutMs, poolWaitTimeoutMs, rowLockWaitSeconds, statementTimeoutMs } from './timings.ts';
@@ -80,6 +81,16 @@ function errorNumber(error: unknown): number {
   return cause === undefined ? 0 : errorNumber(cause);
 }
 
+/**
+ * True if an error says that something Holdfast depends on is away or too busy, and nothing about the work that was tried:
+ * the same work may well succeed later.
+ */
+export function isOutage(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const own = error instanceof BreakerOpen || error instanceof Fault || isConnectionLoss(error) || isRetryable(error);
+  return own || isOutage(error.cause);
+}
+
 /** Opens a pool. Connections are made when first needed. */
 export function openDb(url: string, options: { connections?: number } = {}): Db {
   const pool = mysql.createPool({
@@ -90,6 +101,8 @@ export function openDb(url: string, options: { connections?: number } = {}): Db 
     enableKeepAlive: true,
     supportBigNumbers: true,
     timezone: 'Z',
+    // The driver would look for placeholders in text that has none left, at half the cost of a batch.
+    queryFormat: (sql: string, values: unknown) => (hasValues(values) ? format(sql, values) : sql),
   });
   // Queued on the connection before anything else, so that no statement runs under other settings.
   pool.pool.on('connection', (connection) => {
@@ -127,6 +140,10 @@ function isConnectionLoss(error: unknown): boolean {
 
 /** Errors by which the server says that it takes no work at present: too many connections, shutting down, disk full. */
 const serverIsAway: ReadonlySet<number> = new Set([1021, 1040, 1053, 1077, 1114, 1203, 3]);
+
+function hasValues(values: unknown): values is SqlValue[] {
+  return Array.isArray(values) && values.length > 0;
+}
 
 /** Runs one statement outside a transaction. A connection whose statement did not end is never given back. */
 async function withConnection<T>(pool: Pool, run: (connection: PoolConnection) => Promise<T>): Promise<T> {

@@ -1,9 +1,10 @@
 /**
- * Dead letters: messages that SQS gave up on, why, and how to send them on their way again.
+ * Dead letters: messages that were given up on, why, and how to send them on their way again.
  *
  * A letter is never deleted before its message is back in its queue, so redriving may deliver twice and never loses;
- * the consumers' inboxes make the second delivery harmless. SQS keeps no cause, so the consumer notes it in Redis when a
- * message fails for the last time. A bus that could not deliver an event says why in the letter itself.
+ * the consumers' inboxes make the second delivery harmless. A consumer that gives a message up writes the cause into the
+ * letter, and so does a bus that could not deliver an event. SQS keeps no cause, so what SQS may give up by itself is
+ * noted in Redis.
  */
 import {
   ChangeMessageVisibilityBatchCommand,
@@ -16,6 +17,7 @@ import {
 } from '@aws-sdk/client-sqs';
 import { locate, type Registry } from './discovery.ts';
 import { keys } from './keys.ts';
+import { log } from './log.ts';
 import { type RedisClient, redisBreaker } from './redis.ts';
 import { awsCallTimeoutMs, deadLetterLifeSeconds } from './timings.ts';
 
@@ -23,10 +25,10 @@ import { awsCallTimeoutMs, deadLetterLifeSeconds } from './timings.ts';
 export interface Cause {
   /**
    * `unreadable`: not in the shape its consumer expects; `failed`: the consumer threw; `repeated`: the consumer asked for
-   * it again each time; `undeliverable`: the bus could not put it into the queue; `unknown`: nobody could say, as when
+   * it again each time; `unavailable`: something that the consumer needs was away; `undeliverable`: the bus could not put it into the queue; `unknown`: nobody could say, as when
    * the consumer was killed.
    */
-  kind: 'unreadable' | 'failed' | 'repeated' | 'undeliverable' | 'unknown';
+  kind: 'unreadable' | 'failed' | 'repeated' | 'unavailable' | 'undeliverable' | 'unknown';
   detail: string;
 }
 
@@ -50,6 +52,9 @@ export interface DeadLetterPorts {
 
 /** Carries the time at which a message was first sent across a redrive: it may be a customer's place in line. */
 export const firstSentAttribute = 'firstSentAtMs';
+
+/** Carries why a consumer gave a message up. */
+const causeAttribute = 'cause';
 
 const messagesPerCall = 10;
 /** How long letters are kept from other readers while they are looked at; they are given back as soon as that is done. */
@@ -105,6 +110,77 @@ export async function noteCauses(redis: RedisClient, causes: ReadonlyMap<string,
   } catch {
     // Without the note the letter's cause reads "unknown"; the log has it all the same.
   }
+}
+
+/** A message as its consumer holds it. */
+export interface HeldMessage {
+  messageId: string;
+  receiptHandle: string;
+  body: string;
+  /** When SQS first took it. */
+  firstSentAtMs: number;
+}
+
+/**
+ * Puts messages among the dead letters of their queue, each with its cause. Returns the ids of those that are there now and
+ * may be acknowledged; the others will be delivered again. Never throws.
+ */
+export async function bury(
+  { sqs, registry }: Pick<DeadLetterPorts, 'sqs' | 'registry'>,
+  queue: string,
+  messages: readonly (HeldMessage & { cause: Cause })[],
+): Promise<Set<string>> {
+  const buried = new Set<string>();
+  const QueueUrl = registry[`dead/${queue}`];
+  if (!QueueUrl) return buried;
+  const text = (StringValue: string) => ({ DataType: 'String', StringValue });
+  for (const part of inCalls(messages)) {
+    const Entries = part.map(({ body, firstSentAtMs, cause }, index) => ({
+      Id: String(index),
+      MessageBody: body,
+      MessageAttributes: {
+        [firstSentAttribute]: { DataType: 'Number', StringValue: String(firstSentAtMs) },
+        [causeAttribute]: text(JSON.stringify(cause)),
+      },
+    }));
+    try {
+      const { Successful = [] } = await sqs.send(new SendMessageBatchCommand({ QueueUrl, Entries }), {
+        abortSignal: AbortSignal.timeout(awsCallTimeoutMs),
+      });
+      for (const { Id } of Successful) buried.add(part[Number(Id)]?.messageId ?? '');
+    } catch (error) {
+      log.warn('messages could not be put among the dead letters; they come again', { error, messages: part.length });
+    }
+  }
+  return buried;
+}
+
+/** Makes SQS deliver messages again after the given times instead of the queue's own. Never throws: it is a favour. */
+export async function deliverAgain(
+  { sqs, registry }: Pick<DeadLetterPorts, 'sqs' | 'registry'>,
+  queue: string,
+  messages: readonly { receiptHandle: string; afterSeconds: number }[],
+): Promise<void> {
+  const QueueUrl = registry[`queue/${queue}`];
+  if (!QueueUrl) return;
+  const calls = inCalls(messages).map((part) => {
+    const Entries = part.map(({ receiptHandle, afterSeconds }, index) => ({
+      Id: String(index),
+      ReceiptHandle: receiptHandle,
+      VisibilityTimeout: afterSeconds,
+    }));
+    return sqs.send(new ChangeMessageVisibilityBatchCommand({ QueueUrl, Entries }), {
+      abortSignal: AbortSignal.timeout(awsCallTimeoutMs),
+    });
+  });
+  await Promise.allSettled(calls);
+}
+
+function inCalls<T>(items: readonly T[]): T[][] {
+  const calls: T[][] = [];
+  for (let start = 0; start < items.length; start += messagesPerCall)
+    calls.push(items.slice(start, start + messagesPerCall));
+  return calls;
 }
 
 /** Up to `limit` dead letters of a queue, with their causes, left where they are. */
@@ -255,6 +331,8 @@ async function readCauses(redis: RedisClient, messages: Message[]): Promise<Caus
       const said = attributes?.ERROR_MESSAGE?.StringValue ?? '';
       return { kind: 'undeliverable', detail: `${rule} could not deliver the event: ${code} ${said}`.trim() };
     }
+    const written = attributes?.[causeAttribute]?.StringValue;
+    if (written) return JSON.parse(written) as Cause;
     const note = noted[index];
     return note ? (JSON.parse(note) as Cause) : unknownCause;
   });

@@ -1,19 +1,22 @@
 /**
  * The queue wrapper: hands a batch of checked messages to one verb and answers SQS by message id.
  *
- * A message that cannot be read is a failure of that message alone: it goes back, and after its last delivery to the
- * dead letters, where an operator sees it; the others flow on. The verb says which of its messages must come again. If
- * it throws, all must. What is not reported is acknowledged, so a verb reports a message as done only after its commit.
+ * A message fails alone. One that cannot be read goes to the dead letters at once, where an operator sees it; one that its
+ * consumer cannot stomach does so after a few deliveries, and the batch it came with is divided until the others are
+ * done. A message that fails because a store is away has done nothing wrong: it waits, a little longer each time, for as
+ * long as the store stays away. The verb says which of its messages must come again. If it throws, all must. What is not
+ * reported is acknowledged, so a verb reports a message as done only after its commit.
  */
 import middy from '@middy/core';
 import type { Context, SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda';
 import type { z } from 'zod';
-import { type Cause, firstSentAttribute, noteCauses } from './deadletters.ts';
+import { isOutage } from './db.ts';
+import { bury, type Cause, deliverAgain, firstSentAttribute, noteCauses } from './deadletters.ts';
 import { type Deps, sharedDeps } from './deps.ts';
 import type { Registry } from './discovery.ts';
 import { noteLag } from './lag.ts';
 import { log, withCorrelation } from './log.ts';
-import { deliveriesAtMost } from './timings.ts';
+import { deliveriesAtMost, longestBackOffSeconds } from './timings.ts';
 
 /** A message that was delivered, with what SQS knows of it. */
 export interface Delivered<Message> {
@@ -46,23 +49,57 @@ export function queueHandler<Message>(consumer: QueueRun<Message>): QueueHandler
     const nowMs = Date.now();
     const deadlineMs = nowMs + context.getRemainingTimeInMillis() - marginMs;
     const oldestMs = event.Records.reduce((oldest, record) => Math.min(oldest, sentAtMsOf(record)), nowMs);
-    const lagNoted = noteLag(deps.redis, queueNameOf(deps.registry, event.Records), nowMs - oldestMs);
+    const queue = queueNameOf(deps.registry, event.Records);
+    const lagNoted = noteLag(deps.redis, queue, nowMs - oldestMs);
     const failures = await withCorrelation(context.awsRequestId, () =>
       consumeBatch(consumer, deps, event.Records, deadlineMs),
     );
-    const dead = event.Records.filter(
-      ({ messageId, attributes }) =>
-        failures.has(messageId) && Number(attributes.ApproximateReceiveCount) >= deliveriesAtMost,
-    );
-    if (dead.length > 0) {
-      await noteCauses(
-        deps.redis,
-        new Map(dead.map(({ messageId }) => [messageId, failures.get(messageId) ?? askedAgain])),
-      );
-    }
+    if (failures.size > 0) await settleFailures(deps, queue, event.Records, failures);
     await lagNoted;
     return { batchItemFailures: [...failures.keys()].map((itemIdentifier) => ({ itemIdentifier })) };
   }) as unknown as QueueHandler;
+}
+
+/** Gives up the messages that are hopeless, which takes them out of `failures`, and says when the others come again. */
+async function settleFailures(
+  deps: Deps,
+  queue: string,
+  records: SQSRecord[],
+  failures: Map<string, Cause>,
+): Promise<void> {
+  const failed = records.flatMap((record) => {
+    const cause = failures.get(record.messageId);
+    const { messageId, receiptHandle, body } = record;
+    const deliveries = Number(record.attributes.ApproximateReceiveCount);
+    return cause ? [{ messageId, receiptHandle, body, deliveries, cause, firstSentAtMs: sentAtMsOf(record) }] : [];
+  });
+  const buried = await bury(
+    deps,
+    queue,
+    failed.filter(({ cause, deliveries }) => isHopeless(cause, deliveries)),
+  );
+  for (const messageId of buried) failures.delete(messageId);
+  const left = failed.filter(({ messageId }) => failures.has(messageId));
+  const late = left.filter(({ deliveries }) => deliveries >= deliveriesAtMost);
+  const waiting = left.filter(({ cause }) => cause.kind === 'unavailable' || cause.kind === 'repeated');
+  await Promise.all([
+    noteCauses(deps.redis, new Map(late.map(({ messageId, cause }) => [messageId, cause]))),
+    deliverAgain(
+      deps,
+      queue,
+      waiting.map(({ receiptHandle, deliveries }) => ({ receiptHandle, afterSeconds: backOff(deliveries) })),
+    ),
+  ]);
+}
+
+/** Whether another delivery would be of any use. */
+function isHopeless({ kind }: Cause, deliveries: number): boolean {
+  return kind === 'unreadable' || (kind === 'failed' && deliveries >= deliveriesAtMost);
+}
+
+/** How long a message waits that came too early, in whole seconds: one more each time, and up to a half less by chance. */
+function backOff(deliveries: number): number {
+  return Math.ceil(Math.min(deliveries, longestBackOffSeconds) * (0.5 + Math.random() / 2));
 }
 
 /**
@@ -82,16 +119,37 @@ export async function consumeBatch<Message>(
     if (parsed) batch.push(parsed);
     else failures.set(record.messageId, { kind: 'unreadable', detail: problem });
   }
-  try {
-    if (batch.length > 0) {
-      for (const messageId of await consumer.run(deps, batch, deadlineMs)) failures.set(messageId, askedAgain);
-    }
-  } catch (error) {
-    log.error('batch failed; every message will be delivered again', { error, messages: batch.length });
-    const cause: Cause = { kind: 'failed', detail: nameOf(error) };
-    for (const { messageId } of batch) failures.set(messageId, cause);
-  }
+  if (batch.length > 0) await consume(consumer, deps, batch, deadlineMs, failures);
   return failures;
+}
+
+/** Runs the verb; if it fails for another reason than an outage, divides the batch to find out whose fault it is. */
+async function consume<Message>(
+  consumer: QueueRun<Message>,
+  deps: Deps,
+  batch: Delivered<Message>[],
+  deadlineMs: number,
+  failures: Map<string, Cause>,
+): Promise<void> {
+  try {
+    for (const messageId of await consumer.run(deps, batch, deadlineMs)) failures.set(messageId, askedAgain);
+  } catch (error) {
+    const outage = isOutage(error);
+    const divide = !outage && batch.length > 1 && Date.now() < deadlineMs;
+    log.error(divide ? 'batch failed; it is divided' : 'batch failed; it will be delivered again', {
+      error,
+      messages: batch.length,
+    });
+    if (!divide) {
+      const cause: Cause = { kind: outage || batch.length > 1 ? 'unavailable' : 'failed', detail: nameOf(error) };
+      for (const { messageId } of batch) failures.set(messageId, cause);
+      return;
+    }
+    const middle = Math.ceil(batch.length / 2);
+    for (const half of [batch.slice(0, middle), batch.slice(middle)]) {
+      await consume(consumer, deps, half, deadlineMs, failures);
+    }
+  }
 }
 
 /** The logical name of the queue that a batch came from: its ARN and its URL end alike. */
@@ -126,7 +184,7 @@ function read<Message>(
   const result = shape.safeParse(body);
   if (!result.success) {
     const issues = result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
-    log.warn('message cannot be read; it will end in the dead letters', { messageId: record.messageId, issues });
+    log.warn('message cannot be read; it goes to the dead letters', { messageId: record.messageId, issues });
     return { problem: issues.join('; ').slice(0, 500) };
   }
   return {

@@ -40,8 +40,17 @@ export const queueFunctionTimeoutSeconds = 10;
 /** Queue visibility: at least six function time-outs plus the batching window, as AWS advises. */
 export const visibilityTimeoutSeconds = 65;
 
-/** How often a message is delivered before it becomes a dead letter. */
+/** How often a message may fail by its own fault before its consumer puts it among the dead letters. */
 export const deliveriesAtMost = 5;
+
+/**
+ * How often SQS delivers a message before it makes it a dead letter itself. Deliveries while the store is away count as
+ * well, and a message has done nothing wrong then: with the back-off below this is more than an hour of outage.
+ */
+export const receivesAtMost = 100;
+
+/** The longest that a message waits for its next delivery while the store is away; it waits a second longer each time. */
+export const longestBackOffSeconds = 60;
 
 /** How long a message, and so a dead letter, is kept: fourteen days, the most that SQS offers. */
 export const deadLetterLifeSeconds = 1_209_600;

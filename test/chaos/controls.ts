@@ -4,10 +4,11 @@
  * Invariant: each plants exactly one fault, by replacing a text of the shipped code while it is loaded; a control that is
  * not caught means that its row proves nothing.
  */
+
+import { matrix } from './matrix.ts';
 import type { RowResult } from './runner.ts';
 import { runRow } from './runner.ts';
 import type { Edit } from './steps.ts';
-import { matrix } from './matrix.ts';
 import type { World } from './world.ts';
 
 export interface Control {

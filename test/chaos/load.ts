@@ -5,7 +5,13 @@
  * without an answer stays unanswered in the log. Used by every row.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Account, type Answer, isWorthRepeating, type ReservationAccepted, retryAfterMs } from '../../load/client.ts';
+import {
+  type Account,
+  type Answer,
+  isWorthRepeating,
+  type ReservationAccepted,
+  retryAfterMs,
+} from '../../load/client.ts';
 import { waitFor } from '../../local/wait.ts';
 import type { World } from './world.ts';
 
@@ -165,11 +171,17 @@ export class Load {
   }
 
   /** Orders, repeating under the same key while that is worth it. Returns the purchase if it was accepted. */
-  async buy(account: Account, reservationIds: string[], paymentToken: string, key = this.newKey()): Promise<string | undefined> {
+  async buy(
+    account: Account,
+    reservationIds: string[],
+    paymentToken: string,
+    key = this.newKey(),
+  ): Promise<string | undefined> {
     for (let attempt = 1; attempt <= attempts; attempt++) {
       const answer = await account.buy(reservationIds, paymentToken, key).catch(() => undefined);
       if (answer?.status === 202) return answer.body.purchaseId;
-      if (answer && !isWorthRepeating(answer) && answer.code !== 'idempotency_in_progress' && answer.status < 500) return undefined;
+      if (answer && !isWorthRepeating(answer) && answer.code !== 'idempotency_in_progress' && answer.status < 500)
+        return undefined;
       await sleep(250 * (0.5 + this.#random()));
     }
     return undefined;

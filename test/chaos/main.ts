@@ -34,7 +34,8 @@ const say = (line: string) => void process.stderr.write(`${line}\n`);
 const seed = Number(values.seed);
 const wanted = values.fault;
 const rows = matrix.filter(({ name, number }) => !wanted || wanted.includes(name) || wanted.includes(String(number)));
-if (rows.length === 0) throw new Error(`no row is called ${wanted?.join(', ')}; there are ${matrix.map(({ name }) => name).join(', ')}`);
+if (rows.length === 0)
+  throw new Error(`no row is called ${wanted?.join(', ')}; there are ${matrix.map(({ name }) => name).join(', ')}`);
 const untilMs = values.minutes ? Date.now() + Number(values.minutes) * 60_000 : 0;
 
 const world = await World.open({ dir: join(defaultFolder(), 'chaos'), seed, report: (line) => say(`  ${line}`) });

@@ -40,7 +40,7 @@ export interface Trouble {
 }
 
 /** One proxy on 127.0.0.1. */
-export class Proxy {
+export class TroubledProxy {
   readonly port: number;
   /** How many connections were cut by a rule, a reset or a refusal. */
   cuts = 0;
@@ -60,13 +60,13 @@ export class Proxy {
   }
 
   /** Starts a proxy to a port of this machine. */
-  static async open(upstream: number, seed: number): Promise<Proxy> {
+  static async open(upstream: number, seed: number): Promise<TroubledProxy> {
     const server = createServer();
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       server.listen(0, '127.0.0.1', resolve);
     });
-    return new Proxy(server, upstream, seed);
+    return new TroubledProxy(server, upstream, seed);
   }
 
   /** Replaces all trouble. Connections that hang since it was half open are reset, as a router that comes back does. */
@@ -104,17 +104,19 @@ export class Proxy {
   #forward(pair: Pair, piece: Buffer): void {
     const { halfOpen, resetChance = 0 } = this.#trouble;
     if (halfOpen) return;
-    if (resetChance > 0 && this.#random() < resetChance) return this.#cut(pair);
     const rule = this.#ruleFor(piece);
-    if (rule === 'cut before') return this.#cut(pair);
+    if (rule === 'cut before' || (resetChance > 0 && this.#random() < resetChance)) {
+      this.#cut(pair);
+      return;
+    }
     if (rule === 'cut after') pair.loseReply = true;
     pair.towardsServer.push(piece, this.#delay());
   }
 
   #answer(pair: Pair, piece: Buffer): void {
     if (this.#trouble.halfOpen) return;
-    if (pair.loseReply) return this.#cut(pair);
-    pair.towardsClient.push(piece, this.#delay());
+    if (pair.loseReply) this.#cut(pair);
+    else pair.towardsClient.push(piece, this.#delay());
   }
 
   #ruleFor(piece: Buffer): RuleAction | undefined {

@@ -45,7 +45,10 @@ export function writeReport(file: string, seed: number, rows: RowResult[], contr
 
 /** Fault × invariant × count: how often each invariant was checked, or how often it did not hold. */
 export function printTable(rows: RowResult[], controls: ControlResult[]): string[] {
-  const lines = ['', `  ${'fault'.padEnd(62)} ${invariantNames.map((name) => name.padStart(7)).join('')}   own  requests`];
+  const lines = [
+    '',
+    `  ${'fault'.padEnd(62)} ${invariantNames.map((name) => name.padStart(7)).join('')}   own  requests`,
+  ];
   for (const [, runs] of Map.groupBy(rows, ({ name }) => name)) {
     const [first] = runs;
     if (!first) continue;
@@ -62,7 +65,9 @@ export function printTable(rows: RowResult[], controls: ControlResult[]): string
     });
     const own = runs.reduce((sum, run) => sum + (run.violations.count ?? 0) + (run.violations.rest ?? 0), 0);
     const requests = runs.reduce((sum, run) => sum + run.requests, 0);
-    lines.push(`  ${holds ? '✓' : '✗'} ${title} ${cells.join('')} ${(own > 0 ? `✗${own}` : '✓').padStart(5)} ${String(requests).padStart(9)}`);
+    lines.push(
+      `  ${holds ? '✓' : '✗'} ${title} ${cells.join('')} ${(own > 0 ? `✗${own}` : '✓').padStart(5)} ${String(requests).padStart(9)}`,
+    );
   }
   const sum = (of: (row: RowResult) => number) => rows.reduce((total, row) => total + of(row), 0);
   const violations = sum((row) => Object.values(row.violations).reduce((total, count) => total + count, 0));
@@ -74,7 +79,8 @@ export function printTable(rows: RowResult[], controls: ControlResult[]): string
   if (controls.length > 0) {
     const caught = controls.filter((one) => one.caught).length;
     lines.push(`  ${caught} of ${controls.length} planted faults caught`);
-    for (const one of controls) lines.push(`  ${one.caught ? '✓' : '✗'} ${one.name} (${one.row}): ${one.by.join(', ') || 'nothing noticed it'}`);
+    for (const one of controls)
+      lines.push(`  ${one.caught ? '✓' : '✗'} ${one.name} (${one.row}): ${one.by.join(', ') || 'nothing noticed it'}`);
   }
   return lines;
 }

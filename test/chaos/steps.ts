@@ -48,7 +48,8 @@ const orders = JSON.parse(process.env.HOLDFAST_CHAOS ?? '{}') as ChaosOrders;
 const passed = new Map<StepOrder, number>();
 
 function note(fact: object): void {
-  if (orders.trace) appendFileSync(orders.trace, `${JSON.stringify({ atMs: Date.now(), pid: process.pid, ...fact })}\n`);
+  if (orders.trace)
+    appendFileSync(orders.trace, `${JSON.stringify({ atMs: Date.now(), pid: process.pid, ...fact })}\n`);
 }
 
 /** Thrown where an order says so; no code of Holdfast knows it. */
@@ -154,13 +155,11 @@ const wrappers: Record<string, Record<string, (real: Verb) => Verb>> = {
     },
   },
   'lib/reservation/allocate.ts': {
-    allocateBatch:
-      (real) =>
-      async (ports, batch, deadlineMs) => {
-        note({ consumed: 'allocate', records: (batch as unknown[]).length });
-        await step('allocate.judge', () => (batch as { message: unknown }[]).map(({ message }) => message));
-        return real(ports, batch, deadlineMs);
-      },
+    allocateBatch: (real) => async (ports, batch, deadlineMs) => {
+      note({ consumed: 'allocate', records: (batch as unknown[]).length });
+      await step('allocate.judge', () => (batch as { message: unknown }[]).map(({ message }) => message));
+      return real(ports, batch, deadlineMs);
+    },
   },
 };
 

@@ -9,7 +9,13 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { GetQueueAttributesCommand, PurgeQueueCommand, SendMessageCommand, SetQueueAttributesCommand, type SQSClient } from '@aws-sdk/client-sqs';
+import {
+  GetQueueAttributesCommand,
+  PurgeQueueCommand,
+  SendMessageCommand,
+  SetQueueAttributesCommand,
+  type SQSClient,
+} from '@aws-sdk/client-sqs';
 import { Redis } from 'ioredis';
 import { createPool, type Pool } from 'mysql2/promise';
 import { seedOperator } from '../../lib/identity/register.ts';
@@ -22,7 +28,7 @@ import { type StackProcess, Supervisor } from '../../local/processes.ts';
 import { awsEnvironment, sqsClient } from '../../local/resources.ts';
 import { type Registry, type Stack, startStack } from '../../local/stack.ts';
 import { waitFor } from '../../local/wait.ts';
-import { Proxy } from './proxy.ts';
+import { TroubledProxy } from './proxy.ts';
 import type { ChaosOrders } from './steps.ts';
 
 export interface WorldOptions {
@@ -49,7 +55,7 @@ class RunLog extends ClientLog {
 export class World {
   readonly stack: Stack;
   readonly target: Target;
-  readonly proxies: Record<ProxyName, Proxy>;
+  readonly proxies: Record<ProxyName, TroubledProxy>;
   readonly pool: Pool;
   readonly redis: Redis;
   readonly sqs: SQSClient;
@@ -72,7 +78,7 @@ export class World {
   #stopped = new Set<StackProcess>();
   #plain = true;
 
-  private constructor(stack: Stack, proxies: Record<ProxyName, Proxy>, options: WorldOptions) {
+  private constructor(stack: Stack, proxies: Record<ProxyName, TroubledProxy>, options: WorldOptions) {
     this.stack = stack;
     this.target = targetOf(stack.dir);
     this.proxies = proxies;
@@ -83,7 +89,9 @@ export class World {
     this.sqs = sqsClient(stack.endpoints);
     this.#supervisor = new Supervisor(join(stack.dir, 'functions'), () => undefined);
     this.#log = new RunLog(join(stack.dir, 'sign-in.jsonl'));
-    this.#ports = (JSON.parse(readFileSync(join(stack.dir, 'ports.json'), 'utf8')) as { ports: Record<string, number> }).ports;
+    this.#ports = (
+      JSON.parse(readFileSync(join(stack.dir, 'ports.json'), 'utf8')) as { ports: Record<string, number> }
+    ).ports;
   }
 
   /** Starts everything and signs the customers in. */
@@ -99,7 +107,7 @@ export class World {
     try {
       const { mysql, redis, sqs, events, provider } = stack.addresses;
       const portOf = (url: string) => Number(new URL(url).port);
-      const open = (url: string, index: number) => Proxy.open(portOf(url), options.seed * 10 + index);
+      const open = (url: string, index: number) => TroubledProxy.open(portOf(url), options.seed * 10 + index);
       const proxies = {
         mysql: await open(mysql, 1),
         redis: await open(redis, 2),
@@ -125,8 +133,11 @@ export class World {
       return address.toString().replace(/\/$/, '');
     };
     const api = `http://127.0.0.1:${this.#ports.api}`;
+    const queues = Object.entries(registry).filter(([name]) => /^(queue|dead)\//.test(name));
     const proxied: Registry = {
       ...registry,
+      // The SDK goes where a queue's own address points, whatever the endpoint is.
+      ...Object.fromEntries(queues.map(([name, url]) => [name, through(url, 'sqs')])),
       'mysql/main': through(registry['mysql/main'] ?? '', 'mysql'),
       'redis/main': through(registry['redis/main'] ?? '', 'redis'),
       'provider/payments': through(registry['provider/payments'] ?? '', 'provider'),
@@ -188,7 +199,13 @@ export class World {
   /** Starts a worker process under a name. `share` is its part of the concurrency, `functions` which functions it runs. */
   async startWorker(
     name: string,
-    options: { share?: string; functions?: string; orders?: ChaosOrders; env?: Record<string, string>; root?: string } = {},
+    options: {
+      share?: string;
+      functions?: string;
+      orders?: ChaosOrders;
+      env?: Record<string, string>;
+      root?: string;
+    } = {},
   ): Promise<StackProcess> {
     const { share = '0/1', functions, orders = {}, env = {} } = options;
     await this.#workers.get(name)?.stop();
@@ -284,7 +301,16 @@ export class World {
     await waitFor('the bus to be idle', () => this.#busIdle(), { timeoutMs: 20_000 }).catch(() => undefined);
     for (const QueueUrl of [...Object.values(this.target.queues), ...Object.values(this.target.deadLetters)])
       await this.sqs.send(new PurgeQueueCommand({ QueueUrl }));
-    for (const table of ['reservations', 'waitlist', 'ledger', 'outbox', 'notifications', 'purchase_items', 'purchases', 'sales'])
+    for (const table of [
+      'reservations',
+      'waitlist',
+      'ledger',
+      'outbox',
+      'notifications',
+      'purchase_items',
+      'purchases',
+      'sales',
+    ])
       await this.pool.query(`DELETE FROM ${table}`);
     await this.redis.flushall();
     const books = await this.provider<{ charges: unknown[] }>('GET', '/v1/ledger');
@@ -317,7 +343,14 @@ export class World {
     for (const name of ['mysql', 'redis', 'queues', 'events', 'provider-1']) {
       const part = this.part(name);
       if (part.running) part.kill('SIGCONT');
-      await waitFor(`${name} to run`, async () => part.running || (await part.start(), true), { timeoutMs: 60_000 });
+      await waitFor(
+        `${name} to run`,
+        async () => {
+          if (!part.running) await part.start();
+          return true;
+        },
+        { timeoutMs: 60_000 },
+      );
     }
     await this.faults('events');
     await this.faults('provider');
@@ -383,7 +416,12 @@ export class World {
 
   /** An operator's call to the API. */
   async operate<Body>(method: string, path: string, body?: unknown): Promise<{ status: number; body: Body }> {
-    const answer = await this.api.send<Body>('operator', { method, path, token: await this.operatorAccount.token(), body });
+    const answer = await this.api.send<Body>('operator', {
+      method,
+      path,
+      token: await this.operatorAccount.token(),
+      body,
+    });
     return { status: answer.status, body: answer.body };
   }
 

@@ -64,7 +64,12 @@ export async function stoppedItself(one: StackProcess, timeoutMs = 20_000): Prom
 }
 
 /** Kills a worker at each of the steps in turn, while requests come in. Steps that are never reached are named. */
-async function dieAt(run: Run, steps: string[], functions: string | undefined, feed: () => Promise<void>): Promise<void> {
+async function dieAt(
+  run: Run,
+  steps: string[],
+  functions: string | undefined,
+  feed: () => Promise<void>,
+): Promise<void> {
   const { world } = run;
   world.markSpecial();
   await world.stopWorkers();
@@ -108,7 +113,8 @@ const payCrashPoints: Fault = {
     await load.decided();
     const line = [...load.promised];
     await dieAt(run, paySteps, undefined, async () => {
-      for (const { account, reservationId } of line.splice(0, 2)) await load.buy(account, [reservationId], 'tok_approve');
+      for (const { account, reservationId } of line.splice(0, 2))
+        await load.buy(account, [reservationId], 'tok_approve');
     });
     run.count('purchases', (await world.rows('SELECT id FROM purchases')).length);
   },
@@ -163,8 +169,12 @@ const holderPauses: Fault = {
       await stoppedItself(holder);
       world.pauses++;
       const lock = Date.now();
-      const other = await world.startWorker('other', { ...(run.edits.length > 0 ? { orders: { edits: run.edits } } : {}) });
-      await waitFor('the lock to expire', async () => (await world.redis.keys('lock:*')).length === 0, { timeoutMs: 15_000 });
+      const other = await world.startWorker('other', {
+        ...(run.edits.length > 0 ? { orders: { edits: run.edits } } : {}),
+      });
+      await waitFor('the lock to expire', async () => (await world.redis.keys('lock:*')).length === 0, {
+        timeoutMs: 15_000,
+      });
       run.measure('lock outlived', Date.now() - lock);
       await load.rush({ sales: [sale], requests: 20, lanes: 8 });
       await load.decided();
@@ -273,11 +283,20 @@ const poison: Fault = {
     const dead = await world.depth('reservations', true);
     run.count('dead letters', dead);
     run.expect(dead === poisons.length, `${dead} dead letters of ${poisons.length} poison messages`);
-    const listed = await world.operate<{ items: { cause: { kind: string } }[] }>('GET', '/ops/dead-letters?queue=reservations&limit=50');
+    const listed = await world.operate<{ items: { cause: { kind: string } }[] }>(
+      'GET',
+      '/ops/dead-letters?queue=reservations&limit=50',
+    );
     const causes = listed.body.items.map(({ cause }) => cause.kind);
-    run.expect(causes.length === poisons.length && causes.every((kind) => kind === 'unreadable'), `causes: ${causes.join(', ')}`);
+    run.expect(
+      causes.length === poisons.length && causes.every((kind) => kind === 'unreadable'),
+      `causes: ${causes.join(', ')}`,
+    );
     const redrive = () =>
-      world.operate<{ redriven: number }>('POST', '/ops/dead-letters/redrive', { queue: 'reservations', messageIds: 'all' });
+      world.operate<{ redriven: number }>('POST', '/ops/dead-letters/redrive', {
+        queue: 'reservations',
+        messageIds: 'all',
+      });
     const { body } = await redrive();
     run.count('redriven', body.redriven);
     run.expect(body.redriven === poisons.length, `${body.redriven} were redriven`);
@@ -304,7 +323,9 @@ const timeoutMidBatch: Fault = {
       const orders = { steps: [{ at, act: 'wait', ms: 600_000 }] as StepOrder[], edits: run.edits, trace: run.trace };
       const hanging = await world.startWorker('hanging', { functions: 'allocate', orders });
       await load.rush({ sales: [sale], requests: 10, lanes: 10 });
-      await waitFor('the function to hang', () => readLines(run.trace).some((line) => line.step === at), { timeoutMs: 15_000 });
+      await waitFor('the function to hang', () => readLines(run.trace).some((line) => line.step === at), {
+        timeoutMs: 15_000,
+      });
       await sleep(300);
       hanging.leaveWhenDead();
       hanging.kill('SIGKILL');
