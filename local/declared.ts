@@ -183,7 +183,6 @@ const REFUSED_TYPES = [
   'AWS::Scheduler::Schedule',
   'AWS::Pipes::Pipe',
   'AWS::Lambda::EventSourceMapping',
-  'AWS::SNS::Topic',
 ];
 
 function readResources(template: Template): Resource[] {
