@@ -52,7 +52,7 @@ export async function cancelReservation(
   const result = await ports.store.transaction(async (tx): Promise<Committed | Refusal> => {
     const nowMs = ports.clock();
     const sale = await tx.holdSale(saleId);
-    const row = await tx.reservation(reservationId);
+    const [row] = await tx.reservations([reservationId]);
     if (!sale || !row || row.customerId !== customerId) return refuse('not_found', 'You have no such reservation.');
     if (row.state === 'cancelled') return nothing;
     if (!mayMove(row.state, 'cancelled')) return refuse('already_resolved', `The reservation is ${row.state}.`);
@@ -124,8 +124,7 @@ export function adjustment(saleId: string, units: number, nowMs: number): Moveme
 async function overIn(tx: InventoryTx, saleId: string, afterId: string): Promise<ReservationRow[]> {
   const allocated = await tx.allocatedAfter(saleId, afterId, rowsPerTransaction);
   const waiting = await tx.waiting(saleId, rowsPerTransaction - allocated.length);
-  const rows = await Promise.all(waiting.map((one) => tx.reservation(one.reservationId)));
-  return [...allocated, ...rows.filter((row) => row !== undefined)];
+  return [...allocated, ...(await tx.reservations(waiting.map((one) => one.reservationId)))];
 }
 
 async function endAndOffer(

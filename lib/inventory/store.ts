@@ -20,8 +20,8 @@ import { lockSales, type Movement, moveStock, recordMovements, type SaleRow, typ
 export interface InventoryTx {
   /** The sale, held until the transaction ends. */
   holdSale(saleId: string): Promise<SaleRow | undefined>;
-  /** A reservation, held until the transaction ends. */
-  reservation(reservationId: string): Promise<ReservationRow | undefined>;
+  /** Reservations, held until the transaction ends, in order of their ids. */
+  reservations(reservationIds: string[]): Promise<ReservationRow[]>;
   /** Allocated reservations that no purchase is paying for, from the one after `afterId` on, in order of their ids. */
   allocatedAfter(saleId: string, afterId: string, limit: number): Promise<ReservationRow[]>;
   /** Allocated reservations whose offer ended by `nowMs` and that no purchase is paying for. */
@@ -62,7 +62,8 @@ export function inventoryTx(tx: Tx): InventoryTx {
     ).map(toReservation);
   return {
     holdSale: async (saleId) => (await lockSales(tx, [saleId])).get(saleId),
-    reservation: async (reservationId) => (await select('WHERE id = ?', [toBytes(reservationId)]))[0],
+    reservations: async (reservationIds) =>
+      reservationIds.length === 0 ? [] : select('WHERE id IN (?) ORDER BY id', [reservationIds.map(toBytes)]),
     allocatedAfter: (saleId, afterId, limit) =>
       select(
         `WHERE id > ? AND id <= ? AND sale_id = ? AND state = 'allocated' AND purchase_id IS NULL ORDER BY id LIMIT ?`,
