@@ -27,9 +27,12 @@ export class Progress {
 
   /** Says something that stays. */
   say(line: string): void {
-    if (this.#out.isTTY) this.#out.write('\r\x1b[K');
+    if (this.#out.isTTY) {
+      this.#out.write('\r\x1b[K');
+      // The stage's line was just wiped out, so it is drawn again even if nothing changes.
+      this.#shown = '';
+    }
     this.#out.write(`${line}\n`);
-    this.#shown = '';
   }
 
   /** Leaves the last state of the stage standing. */

@@ -42,11 +42,16 @@ const mostStretch = 4;
 const watchersPerSale = 5;
 /** From the creation of the sales to their opening: time for those who come too early. */
 const leadMs = 3_500;
-/** From the last request of the rush to the close, so that a slow machine is in time too. */
-const slackMs = 6_000;
+/** From the last request of the rush to the close, so that a slow machine is in time too: at least, and as a share. */
+const leastSlackMs = 6_000;
+const slackShare = 0.3;
 const pauseMs = 5_000;
-const purchaseWindowMs = 26_000;
-const offerLifeSeconds = 6;
+/** A crowd that looks every few seconds: how long each of it waits, so that together they do not drown the rush. */
+const pollMsPerCustomer = 8;
+const leastPollMs = 2_000;
+/** An offer lives long enough for everybody to see it, and the purchase window for a chain of offers. */
+const offerLifePerPoll = 1.5;
+const offersInARow = 4.5;
 /** After the close: what the rules do then is seen by everybody. */
 const aftermathMs = 3_500;
 const addedUnits = 5;
@@ -60,6 +65,7 @@ export async function playDemo(world: DemoWorld, plan: Plan, options: DemoOption
     ...{ bought: 0, declined: 0, cancelled: 0, offersTaken: 0, offersLeft: 0 },
   };
   const sales: OpenSale[] = [];
+  const pollMs = Math.max(leastPollMs, options.customers * pollMsPerCustomer);
   const times = { purchaseOpensAtMs: Number.POSITIVE_INFINITY, purchaseClosesAtMs: Number.POSITIVE_INFINITY };
 
   const imported = await operator.importProducts(readFileSync(join(import.meta.dirname, 'products.csv'), 'utf8'));
@@ -68,16 +74,19 @@ export async function playDemo(world: DemoWorld, plan: Plan, options: DemoOption
   const shoppers = accounts.map((account, index) => {
     const planned = plan.customers[index];
     if (!planned) throw new Error('there are more accounts than customers');
-    return new Shopper(account, planned, { sales, counters, times, random });
+    return new Shopper(account, planned, { sales, counters, times, random, pollMs });
   });
   const listeners = await connect(world, plan, shoppers);
   const stretch = await warmUp(world, plan);
 
   const opensAtMs = Date.now() + leadMs;
-  const closesAtMs = opensAtMs + plan.rushMs * stretch + slackMs;
+  const rushMs = plan.rushMs * stretch;
+  const closesAtMs = opensAtMs + rushMs + Math.max(leastSlackMs, rushMs * slackShare);
+  const offerLifeSeconds = Math.ceil((pollMs * offerLifePerPoll) / 1_000);
+  const purchaseWindowMs = offerLifeSeconds * offersInARow * 1_000;
   times.purchaseOpensAtMs = closesAtMs + pauseMs;
   times.purchaseClosesAtMs = times.purchaseOpensAtMs + purchaseWindowMs;
-  await createSales(operator, plan, { opensAtMs, closesAtMs, ...times }, sales);
+  await createSales(operator, plan, { opensAtMs, closesAtMs, ...times }, offerLifeSeconds, sales);
   listeners.slice(0, watchersPerSale * sales.length).forEach((listener, index) => {
     const sale = sales[index % sales.length];
     if (sale) listener.watch(sale.saleId);
@@ -178,7 +187,13 @@ interface SaleTimes {
   purchaseClosesAtMs: number;
 }
 
-async function createSales(operator: Operator, plan: Plan, times: SaleTimes, sales: OpenSale[]): Promise<void> {
+async function createSales(
+  operator: Operator,
+  plan: Plan,
+  times: SaleTimes,
+  offerLifeSeconds: number,
+  sales: OpenSale[],
+): Promise<void> {
   const products = (await operator.products()).sort((one, other) => (one.sku < other.sku ? -1 : 1));
   for (const [index, planned] of plan.sales.entries()) {
     const product = products[index % products.length];

@@ -37,14 +37,15 @@ export interface Surroundings {
   sales: OpenSale[];
   counters: Counters;
   times: Times;
+  /** How long a shopper waits from one look to the next. */
+  pollMs: number;
   /** Numbers in [0, 1) that depend on the seed. */
   random: () => number;
 }
 
 const attempts = 6;
-const pollMs = 1_800;
-/** Who hears of everything by WebSocket looks only now and then. */
-const listeningPollMs = 4_000;
+/** Who hears of everything by WebSocket looks this much more seldom. */
+const listeningPatience = 2;
 const paymentPollMs = 700;
 const undecidedStates = new Set(['requested', 'unknown', 'refunding']);
 /** What a declined customer tries next. */
@@ -113,8 +114,8 @@ export class Shopper {
 
   /** Follows its reservations until `untilMs`, and acts on what it learns. */
   async live(untilMs: number): Promise<void> {
-    const pace = this.#plan.listens ? listeningPollMs : pollMs;
-    const { random, times } = this.#around;
+    const { random, times, pollMs } = this.#around;
+    const pace = pollMs * (this.#plan.listens ? listeningPatience : 1);
     await this.#pause(random() * pace, untilMs);
     while (Date.now() < untilMs) {
       const open = Date.now() >= times.purchaseOpensAtMs;
