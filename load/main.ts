@@ -1,0 +1,139 @@
+/**
+ * `npm run load`: a load scenario against a stack of its own, verified at its end.
+ *
+ *   npm run load -- rush             also: browse, retry-storm, window-opens, mixed-day, all
+ *   npm run load -- rush --rate 2    twice as many arrivals; --time 0.5 for half as long
+ *   npm run load -- rush --no-ceilings   leaves out the search for the bottleneck
+ *
+ * Invariant: a run is only as good as what it left behind. It fails if an invariant is broken, an answer was lost or
+ * nothing was checked, however fast it was. Everything listens on loopback, arrivals and time are bounded, and all is
+ * stopped at the end. Leaves load-<scenario>.html and .json in the local folder.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { defaultFolder } from '../local/folder.ts';
+import { startStack } from '../local/stack.ts';
+import { type ArtilleryReport, runArtillery } from './artillery.ts';
+import { bottleneckOf, measureCeilings } from './ceilings.ts';
+import { prepareRun } from './plan.ts';
+import { type LoadResult, reportOf } from './report.ts';
+import { phasesOf, type Scenario, scenarios, usersOf } from './scenarios.ts';
+import { type Second, secondsOf } from './seconds.ts';
+import { linesOf } from './verify/print.ts';
+import { targetOf } from './verify/target.ts';
+import { type Verification, verify } from './verify.ts';
+
+/** No run creates more virtual users than this, whatever it is asked. */
+const mostUsers = 50_000;
+/** Beyond its phases artillery is given this long for users who are still waiting for their answers. */
+const tailMs = 90_000;
+
+const say = (line: string): void => void process.stderr.write(`${line}\n`);
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    rate: { type: 'string', default: '1' },
+    time: { type: 'string', default: '1' },
+    'no-ceilings': { type: 'boolean', default: false },
+  },
+});
+const [asked] = positionals;
+const chosen = asked === 'all' ? scenarios : scenarios.filter(({ name }) => name === asked);
+const scale = { rate: Number(values.rate), time: Number(values.time) };
+if (chosen.length === 0 || !(scale.rate > 0) || !(scale.time > 0)) {
+  say(
+    `Usage: npm run load -- ${scenarios.map(({ name }) => name).join('|')}|all [--rate N] [--time N] [--no-ceilings]`,
+  );
+  process.exit(2);
+}
+let failed = false;
+for (const scenario of chosen) failed = !(await runScenario(scenario)) || failed;
+process.exit(failed ? 1 : 0);
+
+async function runScenario(scenario: Scenario): Promise<boolean> {
+  const phases = phasesOf(scenario.name, scale);
+  const users = usersOf(phases);
+  if (users > mostUsers) throw new Error(`${users} virtual users are more than the ${mostUsers} that a run may create`);
+  say(`${scenario.title}: starting a stack`);
+  const folder = defaultFolder();
+  const stack = await startStack({ dir: join(folder, 'load'), whenBusy: 'next', fresh: true, providers: 1 });
+  try {
+    const { planFile, logs, saleIds } = await prepareRun(stack, scenario.sales, users);
+    const arrivalSeconds = phases.reduce((sum, { duration }) => sum + duration, 0);
+    say(`  ${users} virtual users at most, arriving over ${arrivalSeconds} s`);
+    const artillery = await runArtillery({
+      scenario: scenario.name,
+      target: stack.addresses.api,
+      outputFile: join(stack.dir, 'artillery.json'),
+      config: { phases },
+      env: { HOLDFAST_LOAD_PLAN: planFile },
+      limitMs: arrivalSeconds * 1_000 + tailMs,
+    });
+    const verification = await verify(targetOf(stack.dir), { logs, report: (line) => say(`  ${line}`) });
+    const seconds = await secondsOf(logs.at(-1) ?? '');
+    const faults = faultsOf(scenario, artillery, verification);
+    const ceilings = values['no-ceilings'] ? undefined : await measureCeilings(stack, saleIds[0] ?? '');
+    const result: LoadResult = {
+      scenario: scenario.name,
+      title: scenario.title,
+      holds: faults.length === 0,
+      faults,
+      artillery,
+      seconds,
+      verification,
+      ...(ceilings
+        ? { ceilings: Object.values(ceilings), bottleneck: bottleneckOf(ceilings, busiestSecond(seconds)) }
+        : {}),
+      at: new Date().toISOString(),
+    };
+    mkdirSync(folder, { recursive: true });
+    const html = join(folder, `load-${scenario.name}.html`);
+    writeFileSync(html, reportOf(result));
+    writeFileSync(join(folder, `load-${scenario.name}.json`), `${JSON.stringify(result, null, 2)}\n`);
+    for (const line of linesOf(verification)) process.stdout.write(`${line}\n`);
+    process.stdout.write(`\n${summaryOf(artillery, seconds)}\n${result.bottleneck ?? ''}\n`);
+    for (const fault of faults) process.stdout.write(`FAILED: ${fault}\n`);
+    process.stdout.write(`${scenario.name}: ${result.holds ? 'holds' : 'does not hold'}; report in ${html}\n`);
+    return result.holds;
+  } finally {
+    await stack.stop();
+  }
+}
+
+/** Everything that makes a run a failure. */
+function faultsOf(scenario: Scenario, artillery: ArtilleryReport, verification: Verification): string[] {
+  const { invariants, quiet } = verification;
+  const faults: string[] = [];
+  for (const [name, { violations }] of Object.entries(invariants)) {
+    if (violations > 0) faults.push(`${name} does not hold in ${violations} cases`);
+  }
+  for (const name of scenario.mustCheck) {
+    if (invariants[name].checked === 0) faults.push(`${name} was not checked, so this run proves nothing about it`);
+  }
+  if (!quiet.reached) faults.push(`not everything came to rest: ${quiet.moving.join(', ')}`);
+  const { counters } = artillery.aggregate;
+  if ((counters['http.responses'] ?? 0) === 0) faults.push('no request was answered');
+  const unanswered = Object.entries(verification.outcomes)
+    .filter(([outcome]) => /^\w+ 0/.test(outcome))
+    .reduce((sum, [, count]) => sum + count, 0);
+  if (unanswered > 0) faults.push(`${unanswered} requests were not answered`);
+  const broken = counters['vusers.failed'] ?? 0;
+  if (broken > unanswered) faults.push(`${broken} virtual users could not finish`);
+  return faults;
+}
+
+function busiestSecond(seconds: readonly Second[]): number {
+  return Math.max(...seconds.map(({ sent }) => sent));
+}
+
+function summaryOf(artillery: ArtilleryReport, seconds: readonly Second[]): string {
+  const { counters, summaries } = artillery.aggregate;
+  const latency = summaries['http.response_time'];
+  return (
+    `  artillery: ${counters['http.requests'] ?? 0} requests by ${counters['vusers.created'] ?? 0} users, ` +
+    `${busiestSecond(seconds)} in the busiest second; first byte p50 ${latency?.median ?? '-'} ms, ` +
+    `p95 ${latency?.p95 ?? '-'} ms, p99 ${latency?.p99 ?? '-'} ms`
+  );
+}

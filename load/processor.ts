@@ -1,0 +1,277 @@
+/**
+ * Artillery's hooks: who each virtual user is, what it asks for, and the clients' log.
+ *
+ * Invariant: every request of every virtual user is in the log with what was answered, or that nothing was, in the format
+ * that the verifier reads. A virtual user is one customer with one key, and no two are the same customer. Loaded by
+ * artillery through processor.mjs; the run's own facts are in the file that HOLDFAST_LOAD_PLAN names.
+ */
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { SeenReservation, SeenStock } from './log.ts';
+import { ClientLog, type Facts, type Operation } from './log.ts';
+import type { LoadPlan } from './plan.ts';
+
+/** The part of artillery's objects that is used here. */
+interface UserContext {
+  vars: Vars;
+}
+
+interface Outgoing {
+  name: Operation | 'sales';
+  method: string;
+  headers?: Record<string, string>;
+  json?: unknown;
+  sentMs?: number;
+  asked?: Wish;
+}
+
+interface Incoming {
+  statusCode: number;
+  body?: unknown;
+}
+
+type Next = (error?: Error) => void;
+
+interface Wish {
+  quantity: number;
+  atLeast: number;
+}
+
+interface Vars extends Wish {
+  customerId: string;
+  token: string;
+  saleId: string;
+  key: string;
+  reservationId?: string;
+  state?: string;
+  purchaseId?: string;
+  purchaseState?: string;
+  lastCode?: string;
+  /** How often this user has asked the same question. */
+  asked: number;
+}
+
+/** A user that has asked so often gives up: then the run is what is wrong, and the verifier will say so. */
+const mostQuestions = 60;
+/** One in four customers takes less than they ask for. */
+const flexibleShare = 0.25;
+
+const plan = JSON.parse(readFileSync(process.env.HOLDFAST_LOAD_PLAN ?? '', 'utf8')) as LoadPlan;
+const log = new ClientLog(plan.log);
+let entered = 0;
+
+/** Makes the next customer of this virtual user. */
+export function enter(context: UserContext, _events: unknown, next: Next): void {
+  const customer = plan.customers[entered++];
+  if (!customer) {
+    next(new Error(`this run has ${plan.customers.length} customers and needs more`));
+    return;
+  }
+  const quantity = 1 + Math.floor(Math.random() * plan.mostPerRequest);
+  Object.assign(context.vars, {
+    ...customer,
+    saleId: plan.saleIds[Math.floor(Math.random() ** 2 * plan.saleIds.length)],
+    key: randomUUID(),
+    quantity,
+    atLeast: Math.random() < flexibleShare ? 1 : quantity,
+    asked: 0,
+  } satisfies Partial<Vars>);
+  next();
+}
+
+/** Before each request: who asks, under which key, for what, and when. */
+export function stamp(request: Outgoing, context: UserContext, _events: unknown, next: Next): void {
+  const { token, key, quantity, atLeast, reservationId } = context.vars;
+  if (request.name !== 'sale' && request.name !== 'sales') {
+    request.headers = { ...request.headers, authorization: `Bearer ${token}` };
+  }
+  if (request.name === 'reserve') {
+    request.headers = { ...request.headers, 'idempotency-key': key };
+    request.json = { quantity, ...(atLeast === quantity ? {} : { fill: { atLeast } }) };
+    request.asked = { quantity, atLeast };
+  }
+  if (request.name === 'buy') {
+    request.headers = { ...request.headers, 'idempotency-key': `${key}-buy` };
+    request.json = { reservationIds: [reservationId], paymentToken: paymentTokenOf(key) };
+  }
+  request.sentMs = Date.now();
+  next();
+}
+
+/** After each answer: into the log, and what the user learned from it. */
+export function note(request: Outgoing, response: Incoming, context: UserContext, _events: unknown, next: Next): void {
+  const { vars } = context;
+  const status = response.statusCode;
+  const body = parse(response.body);
+  const code = status >= 400 ? String(body.code ?? '') : undefined;
+  vars.lastCode = code;
+  write(request, vars, status, code, status < 300 ? learn(request, vars, body) : {});
+  next();
+}
+
+/** When no answer came. */
+export function noteFailure(
+  error: Error & { code?: string },
+  request: Outgoing,
+  context: UserContext,
+  _events: unknown,
+  next: Next,
+): void {
+  // A hook that stops a user before it asks is no request.
+  if (request.sentMs !== undefined) write(request, context.vars, 0, error.code ?? error.message, {});
+  next();
+}
+
+/** Makes the next request of this user differ from the one before, under the same key. */
+export function wishForAnother(context: UserContext, _events: unknown, next: Next): void {
+  context.vars.quantity += 1;
+  context.vars.atLeast = context.vars.quantity;
+  next();
+}
+
+/** For `ifTrue`: whether this user holds a 202. */
+export function accepted(vars: Vars): boolean {
+  return vars.reservationId !== undefined;
+}
+
+/** For `ifTrue`: whether it was given units. */
+export function allocated(vars: Vars): boolean {
+  return vars.state === 'allocated';
+}
+
+/** For `ifTrue`: whether there is something to give back. */
+export function cancellable(vars: Vars): boolean {
+  return vars.state === 'allocated' || vars.state === 'waitlisted';
+}
+
+/** For `ifTrue`: whether a purchase was accepted. */
+export function buying(vars: Vars): boolean {
+  return vars.purchaseId !== undefined;
+}
+
+/** For `whileTrue`: the request was accepted and is not decided yet. */
+export function undecided({ vars }: UserContext, next: (goOn: boolean) => void): void {
+  next(vars.reservationId !== undefined && (vars.state ?? 'requested') === 'requested' && mayAskAgain(vars));
+}
+
+/** For `whileTrue`: the sale had not opened. */
+export function tooEarly({ vars }: UserContext, next: (goOn: boolean) => void): void {
+  next(vars.lastCode === 'sale_not_open' && mayAskAgain(vars));
+}
+
+/** For `ifTrue`: the same. */
+export function wasTooEarly(vars: Vars): boolean {
+  return vars.lastCode === 'sale_not_open';
+}
+
+/** For `whileTrue`: the payment is under way. */
+export function unpaid({ vars }: UserContext, next: (goOn: boolean) => void): void {
+  const state = vars.purchaseState ?? 'requested';
+  next(vars.purchaseId !== undefined && (state === 'requested' || state === 'unknown') && mayAskAgain(vars));
+}
+
+function mayAskAgain(vars: Vars): boolean {
+  vars.asked += 1;
+  return vars.asked < mostQuestions;
+}
+
+function write(request: Outgoing, vars: Vars, status: number, code: string | undefined, learned: Facts): void {
+  const answeredMs = Date.now();
+  const sentMs = request.sentMs ?? answeredMs;
+  const { customerId, saleId, key, reservationId, purchaseId } = vars;
+  const { name, asked } = request;
+  const facts: Record<string, Facts> = {
+    reserve: { key, saleId, ...asked },
+    buy: { key: `${key}-buy`, reservationIds: reservationId === undefined ? [] : [reservationId] },
+    reservation: { reservationId },
+    cancel: { reservationId },
+    purchase: { purchaseId },
+    sale: { saleId },
+  };
+  log.write({
+    type: 'request',
+    op: name === 'sales' ? 'sale' : name,
+    ...(name === 'sale' || name === 'sales' ? {} : { customerId }),
+    ...facts[name],
+    scheduledMs: sentMs,
+    sentMs,
+    answeredMs,
+    status,
+    ...(code === undefined ? {} : { code }),
+    ...learned,
+  });
+}
+
+/** Bodies as the API documents them, as far as they are read here. */
+interface Body {
+  code?: string;
+  reservationId?: string;
+  purchaseId?: string;
+  state?: string;
+  version?: number;
+  units?: number;
+  ticket?: number | null;
+  position?: number | null;
+  amount?: { amountMinor: number; currency: string };
+  saleId?: string;
+  stock?: Omit<SeenStock, 'saleId'>;
+  items?: unknown[];
+}
+
+function learn(request: Outgoing, vars: Vars, body: Body): Facts {
+  const { ticket, position, reservationId = '', purchaseId = '', state = '', amount } = body;
+  switch (request.name) {
+    case 'reserve':
+      vars.reservationId = reservationId;
+      return { reservationId, ticket, position };
+    case 'reservation':
+    case 'cancel':
+      vars.state = state;
+      return { reservations: [seenReservation(body)] };
+    case 'reservations':
+      return { reservations: (body.items as Body[]).map(seenReservation) };
+    case 'buy':
+      vars.purchaseId = purchaseId;
+      return { purchaseId, ...amount };
+    case 'purchase':
+      vars.purchaseState = state;
+      return {
+        purchases: [{ purchaseId, state, amountMinor: amount?.amountMinor ?? 0, currency: amount?.currency ?? '' }],
+      };
+    case 'sale':
+      return body.stock ? { stocks: [{ saleId: vars.saleId, ...body.stock }] } : {};
+    case 'sales':
+      return {
+        stocks: (body.items as Body[]).flatMap(({ saleId, stock }) => (saleId && stock ? [{ saleId, ...stock }] : [])),
+      };
+    case 'notifications':
+      return {
+        notices: (body.items as { notificationId: string; subjectId: string; version: number; kind: string }[]).map(
+          ({ notificationId, subjectId, version, kind }) => ({ notificationId, subjectId, version, kind }),
+        ),
+      };
+    default:
+      return {};
+  }
+}
+
+function seenReservation({ reservationId = '', state = '', version = 0, units = 0 }: Body): SeenReservation {
+  return { reservationId, state, version, units };
+}
+
+/** Most cards are good; some are declined, slow, or charged without an answer that arrives. */
+function paymentTokenOf(key: string): string {
+  const chance = Number.parseInt(key.slice(0, 4), 16) / 0x1_0000;
+  if (chance < 0.85) return 'tok_approve';
+  if (chance < 0.92) return 'tok_decline';
+  return chance < 0.97 ? 'tok_flaky_1' : 'tok_slow_500';
+}
+
+function parse(body: unknown): Body {
+  if (typeof body === 'object' && body !== null) return body as Body;
+  try {
+    return JSON.parse(String(body)) as Body;
+  } catch {
+    return {};
+  }
+}
