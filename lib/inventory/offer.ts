@@ -21,14 +21,21 @@ export interface Offer {
   readonly deadlineMs: number;
 }
 
+/** Until when an offer made now can be bought: its time starts when its units can be bought at all, and ends with the window. */
+export function offerDeadlineMs(
+  sale: Pick<SaleRow, 'purchaseOpensAtMs' | 'purchaseClosesAtMs' | 'offerLifeMs'>,
+  nowMs: number,
+): number {
+  return Math.min(Math.max(nowMs, sale.purchaseOpensAtMs) + sale.offerLifeMs, sale.purchaseClosesAtMs);
+}
+
 /**
  * Shares `available` units among those who wait, in ticket order. Someone whose minimum does not fit keeps the place and
  * does not keep others from units that they can use.
  */
 export function decideOffers(sale: SaleRow, available: number, waiting: readonly Waiting[], nowMs: number): Offer[] {
   if (sale.status !== 'active' || nowMs >= sale.purchaseClosesAtMs) return [];
-  // An offer's time starts when its units can be bought at all, and ends with the window at the latest.
-  const deadlineMs = Math.min(Math.max(nowMs, sale.purchaseOpensAtMs) + sale.offerLifeMs, sale.purchaseClosesAtMs);
+  const deadlineMs = offerDeadlineMs(sale, nowMs);
   const offers: Offer[] = [];
   let left = available;
   for (const one of [...waiting].sort((a, b) => a.ticket - b.ticket || (a.reservationId < b.reservationId ? -1 : 1))) {

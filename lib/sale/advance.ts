@@ -8,6 +8,7 @@
 import { z } from 'zod';
 import { catalogue, changesPerEvent, type EventDetail, type StockLevel } from '../events/catalogue.ts';
 import { newEvent, publishEvents, type RecordedEvent, recordEvents } from '../events/outbox.ts';
+import { offerDeadlineMs } from '../inventory/offer.ts';
 import { expireSale, type InventoryPorts } from '../inventory/release.ts';
 import { lockSales, type SaleRow } from '../inventory/stock.ts';
 import { firstIdOf } from '../inventory/store.ts';
@@ -17,8 +18,8 @@ import { fromBytes, toBytes } from '../platform/id.ts';
 import { log } from '../platform/log.ts';
 import type { Delivered, MustRepeat } from '../platform/queue.ts';
 import { writeMirror } from '../reservation/mirror.ts';
-import { AdvanceCommand, scheduleBoundaries } from './boundaries.ts';
-import { phaseAt, remindBeforeMs } from './phase.ts';
+import { AdvanceCommand, sendBoundaries } from './boundaries.ts';
+import { boundariesAfter, phaseAt, remindBeforeMs } from './phase.ts';
 import { saleChanged } from './sale.ts';
 
 type AdvanceDeps = Pick<Deps, 'db' | 'redis' | 'bus' | 'clock' | 'queue'>;
@@ -64,7 +65,9 @@ export async function advance(
       'saleId' in message ? [message.saleId] : 'detail' in message ? message.detail.stocks.map((s) => s.saleId) : [];
     const runs =
       saleIds.length > 0
-        ? await Promise.all(saleIds.map((id) => succeeds(id, () => advanceSale(deps, ports, id, deadlineMs))))
+        ? await Promise.all(
+            saleIds.map((id) => succeeds(id, () => advanceSale(deps, ports, id, deadlineMs, 'new offers'))),
+          )
         : [await succeeds('every sale', () => advanceAll(deps, ports, deadlineMs))];
     if (runs.includes(false)) mustRepeat.push(messageId);
   }
@@ -79,18 +82,23 @@ export async function advanceAll(deps: AdvanceDeps, ports: InventoryPorts, deadl
   const failed: unknown[] = [];
   for (const { id } of rows) {
     if (Date.now() >= deadlineMs) break;
-    await advanceSale(deps, ports, fromBytes(id), deadlineMs).catch((error) => failed.push(error));
+    await advanceSale(deps, ports, fromBytes(id), deadlineMs, 'everything').catch((error) => failed.push(error));
   }
   // What was not reached or failed is found again by the redelivered trigger, or by the next one.
   if (failed.length > 0) throw new Error(`${failed.length} sales could not be advanced`, { cause: failed[0] });
 }
 
-/** Advances one sale to where the clock says it is. */
+/**
+ * Advances one sale to where the clock says it is, and sends ahead what comes next. Only the minute's rule sends
+ * everything that is near; whoever was sent for a boundary or a release sends only the ends of offers made meanwhile.
+ * Were each such message to send all that follow it, their number would double from one boundary to the next.
+ */
 export async function advanceSale(
   deps: AdvanceDeps,
   ports: InventoryPorts,
   saleId: string,
   deadlineMs: number,
+  ahead: 'everything' | 'new offers',
 ): Promise<void> {
   const nowMs = deps.clock();
   const { sale, events, stock } = await deps.db.transaction((tx) => announcePhase(tx, saleId, nowMs));
@@ -100,8 +108,10 @@ export async function advanceSale(
   }
   await publishEvents(deps.db, deps.bus, events);
   await expireSale(ports, saleId, deadlineMs);
-  const extraMs = await nextOfferDeadlines(deps.db, saleId, nowMs);
-  await scheduleBoundaries(deps.queue('advance'), sale, deps.clock(), { horizonMs: boundaryHorizonMs, extraMs });
+  const fromMs = ahead === 'everything' ? nowMs + 1 : offerDeadlineMs(sale, nowMs);
+  const offersMs = await nextOfferDeadlines(deps.db, saleId, fromMs, nowMs + boundaryHorizonMs);
+  const dueMs = ahead === 'everything' ? [...boundariesAfter(sale, nowMs), ...offersMs] : offersMs;
+  await sendBoundaries(deps.queue('advance'), saleId, dueMs, deps.clock(), boundaryHorizonMs);
 }
 
 interface Announced {
@@ -165,12 +175,12 @@ async function* holders(tx: Tx, sale: SaleRow): AsyncGenerator<EventDetail<'rese
   }
 }
 
-/** When the next offers of a sale end. */
-async function nextOfferDeadlines(sql: Sql, saleId: string, nowMs: number): Promise<number[]> {
+/** When offers of a sale end, from one time to another, both included. */
+async function nextOfferDeadlines(sql: Sql, saleId: string, fromMs: number, toMs: number): Promise<number[]> {
   const rows = await sql.rows<{ deadlineMs: number }>(
-    `SELECT DISTINCT deadline_ms AS deadlineMs FROM waitlist WHERE sale_id = ? AND deadline_ms > ? AND deadline_ms <= ?
+    `SELECT DISTINCT deadline_ms AS deadlineMs FROM waitlist WHERE sale_id = ? AND deadline_ms >= ? AND deadline_ms <= ?
      ORDER BY deadline_ms LIMIT 100`,
-    [toBytes(saleId), nowMs, nowMs + boundaryHorizonMs],
+    [toBytes(saleId), fromMs, toMs],
   );
   return rows.map((row) => row.deadlineMs);
 }

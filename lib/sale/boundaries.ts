@@ -15,20 +15,21 @@ const longestDelayMs = 900_000;
 export const AdvanceCommand = z.object({ saleId: z.uuid() });
 export type AdvanceCommand = z.infer<typeof AdvanceCommand>;
 
-/**
- * Sends a delayed message for each boundary of a sale, and each of the `extra` times, that is due within `horizonMs`.
- * Throws if the queue cannot be reached.
- */
-export async function scheduleBoundaries(
+/** Sends a delayed message for each boundary of a sale that SQS can hold back so long. Throws if it cannot be reached. */
+export function scheduleBoundaries(queue: Queue, sale: SaleTimes & { saleId: string }, nowMs: number): Promise<void> {
+  return sendBoundaries(queue, sale.saleId, boundariesAfter(sale, nowMs), nowMs, longestDelayMs);
+}
+
+/** Sends a delayed message for each of these times that is still to come within `horizonMs`. Throws if it cannot. */
+export async function sendBoundaries(
   queue: Queue,
-  sale: SaleTimes & { saleId: string },
+  saleId: string,
+  dueMs: readonly number[],
   nowMs: number,
-  options: { horizonMs?: number; extraMs?: number[] } = {},
+  horizonMs: number,
 ): Promise<void> {
-  const horizonMs = Math.min(options.horizonMs ?? longestDelayMs, longestDelayMs);
-  const due = [...boundariesAfter(sale, nowMs), ...(options.extraMs ?? [])];
   // Rounded up to whole seconds, so that the message never comes before its time.
-  const delays = due.map((atMs) => Math.ceil((atMs - nowMs) / 1000)).filter((delay) => delay >= 0);
+  const delays = dueMs.map((atMs) => Math.ceil((atMs - nowMs) / 1000)).filter((delay) => delay >= 0);
   const wanted = [...new Set(delays)].filter((delay) => delay * 1000 <= horizonMs);
-  await queue.sendAll(wanted.map((delaySeconds) => ({ body: { saleId: sale.saleId }, delaySeconds })));
+  await queue.sendAll(wanted.map((delaySeconds) => ({ body: { saleId }, delaySeconds })));
 }
