@@ -4,6 +4,8 @@
 
 const rewriteEveryMs = 200;
 const plainEveryMs = 5_000;
+/** Where the terminal does not say how wide it is. */
+const defaultColumns = 100;
 
 export class Progress {
   readonly #out: NodeJS.WriteStream;
@@ -56,6 +58,6 @@ export class Progress {
     const seconds = ((Date.now() - this.#startedAtMs) / 1_000).toFixed(0).padStart(4);
     const line = `${seconds} s  ${text}`;
     if (!this.#out.isTTY) this.#out.write(`${line}\n`);
-    else this.#out.write(`\r\x1b[K${line.slice(0, Math.max(20, (this.#out.columns ?? 100) - 1))}`);
+    else this.#out.write(`\r\x1b[K${line.slice(0, (this.#out.columns || defaultColumns) - 1)}`);
   }
 }

@@ -50,6 +50,7 @@ const pauseMs = 5_000;
 const pollMsPerCustomer = 8;
 const leastPollMs = 2_000;
 /** An offer lives long enough for everybody to see it, and the purchase window for a chain of offers. */
+const leastOfferLifeSeconds = 6;
 const offerLifePerPoll = 1.5;
 const offersInARow = 4.5;
 /** After the close: what the rules do then is seen by everybody. */
@@ -82,7 +83,7 @@ export async function playDemo(world: DemoWorld, plan: Plan, options: DemoOption
   const opensAtMs = Date.now() + leadMs;
   const rushMs = plan.rushMs * stretch;
   const closesAtMs = opensAtMs + rushMs + Math.max(leastSlackMs, rushMs * slackShare);
-  const offerLifeSeconds = Math.ceil((pollMs * offerLifePerPoll) / 1_000);
+  const offerLifeSeconds = Math.max(leastOfferLifeSeconds, Math.ceil((pollMs * offerLifePerPoll) / 1_000));
   const purchaseWindowMs = offerLifeSeconds * offersInARow * 1_000;
   times.purchaseOpensAtMs = closesAtMs + pauseMs;
   times.purchaseClosesAtMs = times.purchaseOpensAtMs + purchaseWindowMs;
