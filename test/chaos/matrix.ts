@@ -1,5 +1,17 @@
 /** The whole fault matrix, in the order of its numbers. */
 import type { Fault } from './fault.ts';
+import { eventFaults } from './faults/events.ts';
+import { mysqlFaults } from './faults/mysql.ts';
+import { paymentFaults } from './faults/payment.ts';
+import { queueFaults } from './faults/queue.ts';
+import { redisFaults } from './faults/redis.ts';
 import { workerFaults } from './faults/worker.ts';
 
-export const matrix: Fault[] = [...workerFaults].sort((one, other) => one.number - other.number);
+export const matrix: Fault[] = [
+  ...workerFaults,
+  ...redisFaults,
+  ...mysqlFaults,
+  ...queueFaults,
+  ...eventFaults,
+  ...paymentFaults,
+].sort((one, other) => one.number - other.number);

@@ -14,6 +14,7 @@ import { appendFileSync } from 'node:fs';
 import { registerHooks } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { seededRandom } from '../../local/service/random.ts';
 
 /** What is to happen at a step. */
 export interface StepOrder {
@@ -40,12 +41,34 @@ export interface Edit {
 export interface ChaosOrders {
   steps?: StepOrder[];
   edits?: Edit[];
+  /** Chance that an acknowledgement does not reach the queue. */
+  loseAcks?: number;
+  /** Chance that the queue refuses an entry of a batch that is sent to it. */
+  refuseEntries?: number;
+  /** How wrong this process's clock is. */
+  clockShiftMs?: number;
+  seed?: number;
   /** Where each order that was carried out, and each invocation, is noted, one JSON line each. */
   trace?: string;
 }
 
 const orders = JSON.parse(process.env.HOLDFAST_CHAOS ?? '{}') as ChaosOrders;
 const passed = new Map<StepOrder, number>();
+const random = seededRandom(orders.seed ?? 1);
+if (orders.clockShiftMs) shiftClock(orders.clockShiftMs);
+
+function shiftClock(byMs: number): void {
+  const RealDate = Date;
+  class ShiftedDate extends RealDate {
+    constructor(...args: [] | ConstructorParameters<typeof Date>) {
+      super(...((args.length === 0 ? [RealDate.now() + byMs] : args) as [number]));
+    }
+    static override now(): number {
+      return RealDate.now() + byMs;
+    }
+  }
+  globalThis.Date = ShiftedDate as DateConstructor;
+}
 
 function note(fact: object): void {
   if (orders.trace)
@@ -146,12 +169,33 @@ const wrappers: Record<string, Record<string, (real: Verb) => Verb>> = {
       const port = real(endpoint, url, region) as Anything & { delete: Verb };
       return {
         ...port,
-        delete: async (handles: unknown) => {
-          const left = await port.delete(handles);
+        delete: async (handles: string[]) => {
+          const lost = handles.filter(() => orders.loseAcks !== undefined && random() < orders.loseAcks);
+          if (lost.length > 0) note({ step: 'queue.deleted', act: 'lose', records: lost.length });
+          const left = await port.delete(handles.filter((handle) => !lost.includes(handle)));
           await step('queue.deleted');
           return left;
         },
       };
+    },
+  },
+  'lib/platform/aws.ts': {
+    openSqs: (real) => () => {
+      const client = real() as { send: Verb };
+      if (orders.refuseEntries === undefined) return client;
+      const send = client.send.bind(client);
+      client.send = async (command, ...rest) => {
+        const { input } = command as { input: { Entries?: { Id: string; MessageBody?: string }[] } };
+        const entries = input.Entries;
+        if (!entries?.[0]?.MessageBody) return send(command, ...rest);
+        const refused = entries.filter(() => random() < (orders.refuseEntries ?? 0));
+        if (refused.length === 0) return send(command, ...rest);
+        note({ step: 'queue.sent', act: 'refuse', records: refused.length });
+        input.Entries = entries.filter((entry) => !refused.includes(entry));
+        const answer = input.Entries.length === 0 ? { Successful: [] } : ((await send(command, ...rest)) as object);
+        return { ...answer, Failed: refused.map(({ Id }) => ({ Id, Code: 'InternalError', SenderFault: false })) };
+      };
+      return client;
     },
   },
   'lib/reservation/allocate.ts': {

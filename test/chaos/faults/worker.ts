@@ -236,7 +236,7 @@ const oneThrows: Fault = {
     for (let index = 0; index < 9; index++) await load.reserve(load.customer(), sale, { quantity: 1, atLeast: 1 });
     await load.reserve(load.customer(), sale, { quantity: 9, atLeast: 9 });
     const orders = {
-      steps: [{ at: 'allocate.judge', act: 'throw', where: cursed, times: 12 }] as StepOrder[],
+      steps: [{ at: 'allocate.judge', act: 'throw', where: cursed, times: 6 }] as StepOrder[],
       edits: run.edits,
       trace: run.trace,
     };

@@ -1,0 +1,130 @@
+/** Rows 34 to 36: what can happen to a payment. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { waitFor } from '../../../local/wait.ts';
+import type { Fault, Run } from '../fault.ts';
+
+async function settled(run: Run, timeoutMs: number): Promise<void> {
+  await waitFor(
+    'every payment to be settled',
+    async () =>
+      (await run.world.rows("SELECT id FROM purchases WHERE state IN ('requested', 'unknown', 'refunding')")).length ===
+      0,
+    { timeoutMs, lookAgainMs: 200 },
+  );
+}
+
+const tokens = ['tok_approve', 'tok_slow', 'tok_charged_timeout', 'tok_flaky_2', 'tok_decline', 'tok_approve'];
+
+const provider: Fault = {
+  number: 34,
+  name: 'provider-misbehaves',
+  title: 'Provider slow, failing, charging without an answer; webhooks twice, first, lost',
+  also: ['I5', 'I6', 'I7'],
+  async run(run) {
+    const { world, load } = run;
+    const sales = await load.sales(2, { allotment: 120 });
+    await load.rush({ sales, requests: 70, lanes: 8 });
+    await load.decided();
+    const card = () => tokens[Math.floor(run.random() * tokens.length)] ?? 'tok_approve';
+    await world.faults('provider', {
+      seed: 3,
+      failRate: 0.15,
+      lostAnswerRate: 0.25,
+      webhookTwice: true,
+      webhookLossRate: 0.3,
+    });
+    await load.act({ buy: 0.5, paymentToken: card });
+    await world.faults('provider', { seed: 4, slowMs: 300, webhookFirst: true, lostAnswerRate: 0.2 });
+    await load.act({ buy: 0.7, paymentToken: card });
+    await sleep(1_000);
+    await world.faults('provider');
+    await settled(run, 60_000);
+    const books = await world.provider<{ charges: { status: string }[] }>('GET', '/v1/ledger');
+    run.count('captures', books.charges.filter(({ status }) => status === 'captured').length);
+    run.count('purchases', (await world.rows('SELECT id FROM purchases')).length);
+    run.expect(books.charges.length > 0, 'nobody paid');
+  },
+};
+
+const race: Fault = {
+  number: 35,
+  name: 'expiry-races-payment',
+  title: 'Expiry races payment',
+  also: ['I5', 'I6', 'I7', 'I8'],
+  async run(run) {
+    const { world, load } = run;
+    const closesInMs = 5_000;
+    const sale = await load.sale({
+      allotment: 60,
+      waitlistSize: 30,
+      reserveClosesInMs: 2_500,
+      purchaseClosesInMs: closesInMs,
+    });
+    const createdAtMs = Date.now();
+    await load.rush({ sales: [sale], requests: 50, lanes: 10 });
+    await load.decided();
+    await world.faults('provider', { seed: 5, slowMs: 700 });
+    // Orders arrive around the close, and so does the rule that expires what is not bought.
+    const orders = load.promised.map(async ({ account, reservationId }) => {
+      const at = createdAtMs + closesInMs - 900 + run.random() * 1_000;
+      await sleep(Math.max(0, at - Date.now()));
+      await load.buy(account, [reservationId], run.random() < 0.8 ? 'tok_approve' : 'tok_decline');
+    });
+    const firing = (async () => {
+      await sleep(Math.max(0, createdAtMs + closesInMs - Date.now()));
+      for (let times = 1; times <= 8; times++) {
+        await world.send('advance', { saleId: sale });
+        await sleep(250);
+      }
+    })();
+    await Promise.all([...orders, firing]);
+    await world.faults('provider');
+    await settled(run, 40_000);
+    await world.send('advance', { saleId: sale });
+    await waitFor(
+      'the rest to expire',
+      async () =>
+        (await world.rows("SELECT id FROM reservations WHERE state IN ('allocated', 'waitlisted')")).length === 0,
+      { timeoutMs: 20_000 },
+    );
+    const states = await world.rows<{ state: string; n: number }>(
+      'SELECT state, COUNT(*) AS n FROM reservations GROUP BY state',
+    );
+    for (const { state, n } of states) run.count(state, n);
+  },
+};
+
+const breakerOpen: Fault = {
+  number: 36,
+  name: 'breaker-open',
+  title: 'The provider is down and every breaker open',
+  also: ['I5', 'I7'],
+  async run(run) {
+    const { world, load } = run;
+    const sale = await load.sale({ allotment: 100 });
+    await load.rush({ sales: [sale], requests: 40, lanes: 8 });
+    await load.decided();
+    await world.faults('provider', { down: true });
+    await load.act({ buy: 0.8 });
+    await sleep(5_000);
+    const parked = await world.rows("SELECT id FROM purchases WHERE state IN ('requested', 'unknown')");
+    run.count('parked', parked.length);
+    run.expect(
+      parked.length === (await world.rows('SELECT id FROM purchases')).length,
+      'some were settled while it was down',
+    );
+    run.expect(parked.length > 0, 'nobody ordered');
+    await world.faults('provider');
+    const backAtMs = Date.now();
+    await settled(run, 70_000);
+    run.measure('drained after', Date.now() - backAtMs);
+    const captured = await world.rows("SELECT id FROM purchases WHERE state = 'captured'");
+    run.count('drained', captured.length);
+    run.expect(
+      captured.length === parked.length,
+      `${captured.length} of ${parked.length} parked payments were captured`,
+    );
+  },
+};
+
+export const paymentFaults = [provider, race, breakerOpen];

@@ -1,0 +1,299 @@
+/** Rows 5 to 12: what can happen to Redis, which only ever gives advice. */
+import { cpSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { waitFor } from '../../../local/wait.ts';
+import type { Fault, Run } from '../fault.ts';
+import type { StepOrder } from '../steps.ts';
+import type { World } from '../world.ts';
+import { stoppedItself } from './worker.ts';
+
+/** What issue and operations page promise: from a Redis that answers to a mirror that equals MySQL. */
+export const mirrorWithinMs = 2_000;
+
+/** True if the mirror shows a sale's stock and every decided reservation as MySQL has them. */
+async function mirrorEquals(world: World, saleId: string): Promise<boolean> {
+  const tag = saleId.slice(-12);
+  const [sale] = await world.rows<{ version: number; available: number; decided: number }>(
+    `SELECT version, available, (SELECT COUNT(*) FROM reservations WHERE sale_id = s.id) AS decided
+     FROM sales s WHERE id = UNHEX(?)`,
+    [saleId.replaceAll('-', '')],
+  );
+  const [version, available] = await world.redis.hmget(`sale:{${tag}}`, 'version', 'available');
+  if (!sale || Number(version) !== sale.version || Number(available) !== sale.available) return false;
+  let decided = 0;
+  for (const key of await world.redis.keys(`claims:{${tag}}:*`)) {
+    const fields = await world.redis.hgetall(key);
+    decided += Object.entries(fields).filter(
+      ([field, packed]) => !field.startsWith('@') && !/^[ro]/.test(packed),
+    ).length;
+  }
+  return decided >= sale.decided;
+}
+
+/** Requests trickle in, as they do during a sale, until `until` resolves. */
+async function trickle(run: Run, saleId: string, until: () => Promise<unknown>): Promise<void> {
+  let over = false;
+  const dripping = (async () => {
+    while (!over) {
+      await run.load.reserve(run.load.customer(), saleId, { quantity: 1, atLeast: 1 });
+      await sleep(120);
+    }
+  })();
+  try {
+    await until();
+  } finally {
+    over = true;
+    await dripping;
+  }
+}
+
+async function convergence(run: Run, saleId: string): Promise<void> {
+  const backAtMs = Date.now();
+  await trickle(run, saleId, () =>
+    waitFor('the mirror to equal MySQL', () => mirrorEquals(run.world, saleId), { timeoutMs: 20_000, lookAgainMs: 40 }),
+  );
+  const tookMs = Date.now() - backAtMs;
+  run.measure('Redis back to equal mirror', tookMs);
+  run.expect(tookMs <= mirrorWithinMs, `the mirror took ${tookMs} ms to equal MySQL`);
+}
+
+const dies: Fault = {
+  number: 5,
+  name: 'redis-dies',
+  title: 'Redis dies and comes back empty',
+  also: ['I4', 'I6'],
+  mendsMirror: true,
+  async run(run) {
+    const { world, load } = run;
+    const sale = await load.sale({ allotment: 500 });
+    await load.rush({ sales: [sale], requests: 120, lanes: 10 });
+    await load.decided();
+    const redis = world.part('redis');
+    const outage = (async () => {
+      redis.leaveWhenDead();
+      redis.kill('SIGKILL');
+      world.kills++;
+      await redis.ended();
+      await sleep(800);
+      rmSync(join(world.stack.dir, 'redis', 'appendonlydir'), { recursive: true, force: true });
+      await redis.start();
+    })();
+    await load.rush({ sales: [sale], requests: 120, lanes: 6, paceMs: 40 });
+    await outage;
+    await waitFor('the driver to be connected', () => world.redis.status === 'ready', { timeoutMs: 10_000 });
+    await convergence(run, sale);
+    await load.decided();
+  },
+};
+
+const stale: Fault = {
+  number: 6,
+  name: 'redis-stale',
+  title: 'Redis comes back with old data',
+  also: ['I4', 'I6'],
+  mendsMirror: true,
+  async run(run) {
+    const { world, load } = run;
+    const sale = await load.sale({ allotment: 300 });
+    await load.rush({ sales: [sale], requests: 60, lanes: 8 });
+    await load.decided();
+    const data = join(world.stack.dir, 'redis', 'appendonlydir');
+    const old = join(world.stack.dir, 'redis', 'old');
+    rmSync(old, { recursive: true, force: true });
+    await sleep(1_100);
+    cpSync(data, old, { recursive: true });
+    await load.rush({ sales: [sale], requests: 60, lanes: 8 });
+    await load.decided();
+    const redis = world.part('redis');
+    redis.leaveWhenDead();
+    redis.kill('SIGKILL');
+    world.kills++;
+    await redis.ended();
+    rmSync(data, { recursive: true, force: true });
+    cpSync(old, data, { recursive: true });
+    await redis.start();
+    await load.rush({ sales: [sale], requests: 60, lanes: 8 });
+    await load.decided();
+    const [known] = await world.redis.hmget(`sale:{${sale.slice(-12)}}`, 'version');
+    run.expect(known !== null, 'the old data was not there');
+  },
+};
+
+const flushall: Fault = {
+  number: 7,
+  name: 'flushall',
+  title: 'FLUSHALL in the middle of a sale',
+  also: ['I4', 'I6'],
+  mendsMirror: true,
+  async run(run) {
+    const { world, load } = run;
+    const sale = await load.sale({ allotment: 500 });
+    await load.rush({ sales: [sale], requests: 120, lanes: 10 });
+    for (let times = 1; times <= 2; times++) {
+      const rush = load.rush({ sales: [sale], requests: 80, lanes: 8, paceMs: 20 });
+      await sleep(200);
+      await world.redis.flushall();
+      run.count('flushes');
+      await rush;
+      await load.decided();
+    }
+    await world.redis.flushall();
+    await convergence(run, sale);
+    await load.decided();
+  },
+};
+
+const hangs: Fault = {
+  number: 8,
+  name: 'redis-hangs',
+  title: 'Redis hangs for ten seconds',
+  also: ['I6'],
+  mendsMirror: true,
+  async run(run) {
+    const { world, load } = run;
+    const sale = await load.sale({ allotment: 400 });
+    await load.rush({ sales: [sale], requests: 40, lanes: 8 });
+    const redis = world.part('redis');
+    world.pause(redis);
+    let slowestMs = 0;
+    const untilMs = Date.now() + 10_000;
+    let accepted = 0;
+    while (Date.now() < untilMs) {
+      const answer = await load.reserve(load.customer(), sale, { quantity: 1, atLeast: 1 });
+      if (answer?.status === 202) {
+        accepted++;
+        slowestMs = Math.max(slowestMs, answer.answeredMs - answer.sentMs);
+      }
+      await sleep(60);
+    }
+    await load.decided();
+    const decidedWhileHanging = (await world.rows('SELECT id FROM reservations')).length;
+    world.continue(redis);
+    run.measure('slowest acceptance', slowestMs);
+    run.count('accepted while it hung', accepted);
+    run.expect(slowestMs < 1_000, `an acceptance took ${slowestMs} ms`);
+    run.expect(accepted > 20, `only ${accepted} were accepted while Redis hung`);
+    run.expect(decidedWhileHanging >= accepted, 'decisions waited for Redis');
+  },
+};
+
+const slow: Fault = {
+  number: 9,
+  name: 'redis-slow',
+  title: 'Locks and gate answer after 800 ms',
+  also: ['I4', 'I6'],
+  mendsMirror: true,
+  async run(run) {
+    const { world, load } = run;
+    const sale = await load.sale({ allotment: 60 });
+    world.proxies.redis.set({ latencyMs: 800 });
+    await load.rush({ sales: [sale], requests: 80, lanes: 8 });
+    await load.decided();
+    world.proxies.redis.set({ latencyMs: 60, jitterMs: 120, resetChance: 0.01 });
+    await load.rush({ sales: [sale], requests: 60, lanes: 8 });
+    await load.decided();
+    run.count('connections cut', world.proxies.redis.cuts);
+  },
+};
+
+const full: Fault = {
+  number: 10,
+  name: 'redis-full',
+  title: 'Redis is full',
+  also: ['I4', 'I6'],
+  mendsMirror: true,
+  async run(run) {
+    const { world, load } = run;
+    const sale = await load.sale({ allotment: 200 });
+    await load.rush({ sales: [sale], requests: 30, lanes: 8 });
+    await world.redis.config('SET', 'maxmemory', '1mb');
+    try {
+      await load.rush({ sales: [sale], requests: 80, lanes: 8 });
+      await load.decided();
+    } finally {
+      await world.redis.config('SET', 'maxmemory', '0');
+    }
+    const without = [...load.promised].length;
+    run.count('accepted', without);
+  },
+};
+
+const falsified: Fault = {
+  number: 11,
+  name: 'mirror-falsified',
+  title: 'The mirror is falsified by hand',
+  also: ['I6'],
+  async run(run) {
+    const { world, load } = run;
+    const sale = await load.sale({ allotment: 120 });
+    await load.rush({ sales: [sale], requests: 60, lanes: 8 });
+    await load.decided();
+    const tag = sale.slice(-12);
+    await sleep(500);
+    await world.redis.hset(`sale:{${tag}}`, 'available', 99, 'pendingUnits', 17);
+    const [claims] = await world.redis.keys(`claims:{${tag}}:*`);
+    const [field] = Object.keys(await world.redis.hgetall(claims ?? '')).filter((one) => !one.startsWith('@'));
+    await world.redis.hdel(claims ?? '', field ?? '');
+    const startedAtMs = Date.now();
+    const { body } = await world.operate<{ drifts: { kind: string; repaired: boolean; likelyCause: string }[] }>(
+      'POST',
+      '/ops/reconcile',
+      { saleId: sale },
+    );
+    run.measure('repair', Date.now() - startedAtMs);
+    run.count('drifts', body.drifts.length);
+    const kinds = new Set(body.drifts.map(({ kind }) => kind));
+    run.expect(
+      kinds.has('stock') && kinds.has('reservation') && kinds.has('gate'),
+      `found only ${[...kinds].join(', ')}`,
+    );
+    run.expect(
+      body.drifts.every(({ repaired, likelyCause }) => repaired && likelyCause !== ''),
+      'not all was repaired',
+    );
+    await world.operate('POST', '/ops/reconcile', { saleId: sale });
+    run.expect(await mirrorEquals(world, sale), 'the mirror does not equal MySQL after the repair');
+  },
+};
+
+const staleWriter: Fault = {
+  number: 12,
+  name: 'stale-writer',
+  title: 'A late writer meets a newer mirror',
+  also: ['I6'],
+  async run(run) {
+    const { world, load } = run;
+    const sale = await load.sale({ allotment: 120 });
+    world.markSpecial();
+    await world.stopWorkers();
+    const edited = run.edits.length > 0 ? { orders: { edits: run.edits } } : {};
+    for (let times = 1; times <= 2; times++) {
+      // A has committed and stops before it writes the mirror; B commits more and writes; then A writes.
+      const orders = {
+        steps: [{ at: 'allocate.commit', act: 'stop' }] as StepOrder[],
+        edits: run.edits,
+        trace: run.trace,
+      };
+      const a = await world.startWorker('a', { functions: 'allocate', orders });
+      await load.rush({ sales: [sale], requests: 6, lanes: 6 });
+      await stoppedItself(a);
+      world.pauses++;
+      const decided = (await world.rows('SELECT id FROM reservations')).length;
+      const b = await world.startWorker('b', edited);
+      await load.rush({ sales: [sale], requests: 10, lanes: 6 });
+      await waitFor('B to decide', async () => (await world.rows('SELECT id FROM reservations')).length > decided, {
+        timeoutMs: 15_000,
+      });
+      await load.decided();
+      await load.act({ cancel: 0.6 });
+      a.kill('SIGCONT');
+      run.count('late writes');
+      await sleep(900);
+      await Promise.all([a.stop(), b.stop()]);
+    }
+    await world.startWorkers(2, run.edits.length > 0 ? { edits: run.edits } : {});
+  },
+};
+
+export const redisFaults = [dies, stale, flushall, hangs, slow, full, falsified, staleWriter];
