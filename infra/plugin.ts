@@ -56,7 +56,7 @@ export default class HoldfastPlugin {
       const grants = uses.map((word) => grantOf(word, landscape));
       const names = [...new Set(grants.flatMap((grant) => grant.names))].sort();
       declared.role = `${id}Role`;
-      declared.environment = { ...declared.environment, HOLDFAST_NAMES: names.join(' ') };
+      declared.environment = { ...declared.environment, HOLDFAST_NAMES: names.join(' '), HOLDFAST_METRICS: 'emf' };
       const vpc = placeOf(grants);
       if (vpc) declared.vpc = vpc;
       resources.Resources[declared.role] = roleOf(name, stage, `${id}LogGroup`, names, grants);

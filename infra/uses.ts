@@ -110,14 +110,18 @@ const withArgument: Record<string, (argument: string, landscape: Landscape) => G
       statements: [allow(['sqs:GetQueueAttributes'], arnOf(queue), arnOf(dead))],
     };
   },
-  /** Not written by hand: a function consumes the queues of its `sqs` events. */
+  /**
+   * Not written by hand: a function consumes the queues of its `sqs` events. It may say when a message comes again, and put
+   * one that is hopeless among the dead letters.
+   */
   consume: (name, landscape) => ({
-    names: [`queue/${name}`],
+    names: [`queue/${name}`, `dead/${name}`],
     statements: [
       allow(
-        ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes'],
+        ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes', 'sqs:ChangeMessageVisibility'],
         arnOf(queueOf(landscape, name).queue),
       ),
+      allow(['sqs:SendMessage'], arnOf(queueOf(landscape, name).dead)),
     ],
   }),
   /** A rate that an operator may have set; without a parameter the code's own holds. */

@@ -1,7 +1,8 @@
-/** Rule relay-outbox, every minute: publishes what a crash or a refusing bus left in the outbox. */
-import { sweepOutbox } from '../../lib/events/outbox.ts';
+/** Rule relay-outbox, every minute: publishes what a crash or a refusing bus left in the outbox, and says what is still left. */
+import { measureOutbox, sweepOutbox } from '../../lib/events/outbox.ts';
 import { scheduleHandler } from '../../lib/platform/schedule.ts';
 
 export const handler = scheduleHandler(async ({ db, bus, clock }, deadlineMs) => {
   await sweepOutbox(db, bus, clock(), deadlineMs);
+  await measureOutbox(db, clock());
 });

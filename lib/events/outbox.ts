@@ -9,6 +9,7 @@ import type { Bus } from '../platform/aws.ts';
 import type { Db, Sql, Tx } from '../platform/db.ts';
 import { fromBytes, newId, toBytes } from '../platform/id.ts';
 import { correlationId } from '../platform/log.ts';
+import { measure } from '../platform/metrics.ts';
 import { catalogue, type EventDetail, type EventName } from './catalogue.ts';
 
 /** An event that is committed and waits to be published. */
@@ -98,6 +99,12 @@ async function sweepPage(
   const gone = events.filter((_, index) => accepted[index]);
   await forget(tx, gone);
   return { last: rows.at(-1)?.id, found: rows.length, taken: gone.length };
+}
+
+/** Tells how many events wait and how old the oldest is, for the alarm on its age. */
+export async function measureOutbox(sql: Sql, nowMs: number): Promise<void> {
+  const { events, oldestAtMs } = await outboxBacklog(sql);
+  measure({ OutboxEvents: events, OutboxOldestMs: oldestAtMs === null ? 0 : Math.max(0, nowMs - oldestAtMs) });
 }
 
 /** How many events wait, and since when the oldest does; for the operator's page and the age alarm. */

@@ -13,6 +13,7 @@ import type { Deps } from '../platform/deps.ts';
 import { claimBucket, fromBytes, saleTag, toBytes } from '../platform/id.ts';
 import { keys } from '../platform/keys.ts';
 import { log } from '../platform/log.ts';
+import { measure } from '../platform/metrics.ts';
 import type { Delivered, MustRepeat } from '../platform/queue.ts';
 import { defineScript, luaSource, type RedisClient } from '../platform/redis.ts';
 import { Id } from '../platform/shapes.ts';
@@ -117,6 +118,7 @@ export async function reconcile(
     sales++;
   }
   for (const drift of drifts) log.warn('drift', { ...drift });
+  measure({ Reconciliations: 1, Drifts: drifts.length }, { facts: { sales, reservations } });
   return { sales, reservations, drifts, complete: sales === saleIds.length };
 }
 

@@ -7,6 +7,8 @@
  * each call brings its own deadline instead.
  */
 import CircuitBreaker from 'opossum';
+import { log } from './log.ts';
+import { measure } from './metrics.ts';
 
 export interface BreakerOptions {
   /** How long an open breaker fails fast before it lets one call through, milliseconds. */
@@ -49,6 +51,10 @@ export function breaker(name: string, options: BreakerOptions = {}): Breaker {
     rollingCountTimeout: 10_000,
     rollingPercentilesEnabled: false,
     ...(options.isRefusal ? { errorFilter: options.isRefusal } : {}),
+  });
+  circuit.on('open', () => {
+    log.warn('a breaker opened', { breaker: name });
+    measure({ BreakersOpened: 1 }, { facts: { breaker: name } });
   });
   const made: Breaker = {
     name,

@@ -13,6 +13,7 @@ import { type Code, codes, Fault, isRefusal, type Refusal, refuse } from './erro
 import { newId } from './id.ts';
 import { InvalidJson, parseJson } from './json.ts';
 import { log, withCorrelation } from './log.ts';
+import { measure } from './metrics.ts';
 import type { Route } from './route.ts';
 import { type Caller, openTokens, type Tokens } from './token.ts';
 
@@ -70,10 +71,25 @@ export function httpHandler<P extends z.ZodType, Q extends z.ZodType, B extends 
 ): HttpHandler {
   return middy<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2>().handler(async (event) => {
     const correlationId = acceptableCorrelationId(event.headers['x-correlation-id']) ?? newId();
-    const response = await withCorrelation(correlationId, () => answer(route, run, event, correlationId));
+    const response = await withCorrelation(correlationId, async () => {
+      const startedAt = performance.now();
+      const answered = await answer(route, run, event, correlationId);
+      measureRequest(route, answered.statusCode ?? 0, performance.now() - startedAt);
+      return answered;
+    });
     response.headers = { ...commonHeaders, 'x-correlation-id': correlationId, ...response.headers };
     return response;
   }) as unknown as HttpHandler;
+}
+
+function measureRequest(route: Route, status: number, durationMs: number): void {
+  const values = {
+    Requests: 1,
+    Refusals: status >= 400 && status < 500 ? 1 : 0,
+    RequestFaults: status >= 500 ? 1 : 0,
+    RequestMs: Math.round(durationMs),
+  };
+  measure(values, { facts: { route: `${route.method} ${route.path}`, status } });
 }
 
 const commonHeaders = {

@@ -16,6 +16,7 @@ import { type Deps, sharedDeps } from './deps.ts';
 import type { Registry } from './discovery.ts';
 import { noteLag } from './lag.ts';
 import { log, withCorrelation } from './log.ts';
+import { measure } from './metrics.ts';
 import { deliveriesAtMost, longestBackOffSeconds } from './timings.ts';
 
 /** A message that was delivered, with what SQS knows of it. */
@@ -54,8 +55,19 @@ export function queueHandler<Message>(consumer: QueueRun<Message>): QueueHandler
     const failures = await withCorrelation(context.awsRequestId, () =>
       consumeBatch(consumer, deps, event.Records, deadlineMs),
     );
-    if (failures.size > 0) await settleFailures(deps, queue, event.Records, failures);
+    const failed = failures.size;
+    if (failed > 0) await settleFailures(deps, queue, event.Records, failures);
     await lagNoted;
+    measure(
+      {
+        Messages: event.Records.length,
+        MessagesRepeated: failures.size,
+        MessagesBuried: failed - failures.size,
+        BatchMs: Date.now() - nowMs,
+        LagMs: Math.max(0, nowMs - oldestMs),
+      },
+      { queue, facts: { requestId: context.awsRequestId } },
+    );
     return { batchItemFailures: [...failures.keys()].map((itemIdentifier) => ({ itemIdentifier })) };
   }) as unknown as QueueHandler;
 }

@@ -1,0 +1,72 @@
+/**
+ * Metrics: one line of JSON per request or batch, in CloudWatch's embedded metric format, from which CloudWatch makes the
+ * numbers that alarms and the dashboard watch. Writing a line costs no call and cannot fail a request.
+ *
+ * Every name is in the catalogue below with its unit and meaning; the contract test holds the alarms and the dashboard
+ * against it. Whoever has a number to tell calls `measure`; only an account listens (`HOLDFAST_METRICS=emf`).
+ */
+import { correlationId } from './log.ts';
+
+type Unit = 'Count' | 'Milliseconds';
+
+/** What is measured. All have the dimension Stage; those of a queue have Queue as well. */
+export const metrics = {
+  Requests: { unit: 'Count', means: 'HTTP requests answered' },
+  Refusals: { unit: 'Count', means: 'of these, answered with a 4xx: the caller asked for what it cannot have' },
+  RequestFaults: { unit: 'Count', means: 'of these, answered with a 5xx: something of ours failed' },
+  RequestMs: { unit: 'Milliseconds', means: 'time from the event to the answer, within the function' },
+  Messages: { unit: 'Count', means: 'messages delivered to a worker' },
+  MessagesRepeated: { unit: 'Count', means: 'of these, to be delivered again' },
+  MessagesBuried: { unit: 'Count', means: 'of these, put among the dead letters' },
+  BatchMs: { unit: 'Milliseconds', means: 'time a batch took' },
+  LagMs: { unit: 'Milliseconds', means: 'age of the oldest message of a batch when the worker got it' },
+  BreakersOpened: { unit: 'Count', means: 'breakers that opened; the line names the breaker' },
+  Reconciliations: { unit: 'Count', means: 'runs of reconcile' },
+  Drifts: { unit: 'Count', means: 'differences that reconcile found between MySQL, ledger, mirror and gate' },
+  OutboxEvents: { unit: 'Count', means: 'committed events that wait to be published' },
+  OutboxOldestMs: { unit: 'Milliseconds', means: 'age of the oldest of them' },
+} as const satisfies Record<string, { unit: Unit; means: string }>;
+
+export type MetricName = keyof typeof metrics;
+
+/** Beside the numbers: the queue, which is a dimension, and facts that one can search for but not alarm on. */
+export interface Circumstances {
+  readonly queue?: string;
+  readonly facts?: Readonly<Record<string, string | number>>;
+}
+
+const namespace = 'Holdfast';
+const listens = process.env.HOLDFAST_METRICS === 'emf';
+const stage = process.env.HOLDFAST_STAGE ?? 'local';
+
+/** Tells numbers that belong together, as one line. Does nothing where nobody listens. */
+export function measure(values: Partial<Record<MetricName, number>>, circumstances: Circumstances = {}): void {
+  if (listens) process.stdout.write(`${JSON.stringify(embedded(values, circumstances, stage, Date.now()))}\n`);
+}
+
+/** The line itself, in the embedded metric format. */
+export function embedded(
+  values: Partial<Record<MetricName, number>>,
+  { queue, facts }: Circumstances,
+  stage: string,
+  nowMs: number,
+): Record<string, unknown> {
+  const id = correlationId();
+  return {
+    _aws: {
+      Timestamp: nowMs,
+      CloudWatchMetrics: [
+        {
+          Namespace: namespace,
+          Dimensions: [queue === undefined ? ['Stage'] : ['Stage', 'Queue']],
+          Metrics: Object.keys(values).map((name) => ({ Name: name, Unit: metrics[name as MetricName].unit })),
+        },
+      ],
+    },
+    Stage: stage,
+    ...(queue === undefined ? {} : { Queue: queue }),
+    ...(id === undefined ? {} : { correlationId: id }),
+    ...facts,
+    ...values,
+  };
+}
