@@ -1,5 +1,6 @@
 /**
- * One racing process: so many buyers of one unit each, every one in a batch of its own, all at once.
+ * One racing process: so many buyers of one unit each, every one in a batch of its own, as many batches at once as a
+ * process has connections.
  *
  *   racer.ts <sale id> <buyers> locked|unlocked|unguarded
  */
@@ -12,6 +13,8 @@ import { allocationPorts } from '../../lib/reservation/ports.ts';
 import { delivered, soon } from '../support/sales.ts';
 import { unguarded } from './unguarded.ts';
 
+const batchesAtOnce = 10;
+
 const [saleId = '', buyers = '0', mode] = process.argv.slice(2);
 const deps = openDeps(await loadRegistry(), {
   bus: { publish: async (events) => events.map(() => true) },
@@ -23,9 +26,18 @@ const ports = mode === 'unguarded' ? { ...shipped, store: unguarded(deps.db) } :
 
 process.send?.('ready');
 await new Promise((resolve) => process.once('message', resolve));
-const results = await Promise.allSettled(
-  Array.from({ length: Number(buyers) }, () => allocateBatch(ports, [delivered(saleId)], soon())),
+let left = Number(buyers);
+let decided = 0;
+let faults = 0;
+const one = () =>
+  allocateBatch(ports, [delivered(saleId)], soon()).then(
+    () => decided++,
+    () => faults++,
+  );
+await Promise.all(
+  Array.from({ length: batchesAtOnce }, async () => {
+    while (left-- > 0) await one();
+  }),
 );
-const decided = results.filter((result) => result.status === 'fulfilled').length;
-process.send?.({ decided, faults: results.length - decided });
+process.send?.({ decided, faults });
 await deps.close();
