@@ -36,7 +36,7 @@ const connectsAtOnce = 10;
 const warmUpReads = 1_000;
 const warmUpAtOnce = 32;
 /** How many reservations, with everything that follows from them, cost as much as a read of the catalog. */
-const reservationsPerRead = 0.45;
+const reservationsPerRead = 0.28;
 const mostStretch = 4;
 /** How many screens show the live stock of a sale. */
 const watchersPerSale = 5;
