@@ -4,7 +4,8 @@
  *
  * Sending coalesces without waiting: a message goes out at once while fewer than `sendsInFlight` calls are under way,
  * and otherwise travels with up to nine others in the next call. Where an environment serves one request at a time
- * nothing is ever delayed; where it serves many, the cost of a call is shared by ten.
+ * nothing is ever delayed; where it serves many, the cost of a call is shared by ten. When the queue takes less than is
+ * sent, whoever would have to wait long is turned away at once: work that is done late is done for nobody.
  */
 import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
 import { SendMessageBatchCommand, SQSClient } from '@aws-sdk/client-sqs';
@@ -15,6 +16,8 @@ import { awsCallTimeoutMs } from './timings.ts';
 /** SQS takes at most ten messages, and at most 1 MiB, in a batch. */
 const messagesPerBatch = 10;
 const sendsInFlight = 4;
+/** Once a message has waited this long to be sent, no further one is taken until it is gone. */
+const longestWaitMs = 1_000;
 /** PutEvents takes at most ten entries, and at most 256 KiB of them together, in a call. */
 const entriesPerCall = 10;
 const bytesPerCall = 256 * 1024;
@@ -29,9 +32,12 @@ export interface OutgoingMessage {
 
 export interface Queue {
   readonly url: string;
-  /** Resolves once SQS has taken the message. Throws a `Fault` (`queue_unavailable`) if it has not, or may not have. */
+  /**
+   * Resolves once SQS has taken the message. Throws a `Fault` (`queue_unavailable`) if it has not, or may not have; at
+   * once, if so many are waiting already that it would come too late.
+   */
   send(message: OutgoingMessage): Promise<void>;
-  /** Sends many; resolves once all are taken, throws if any was not. */
+  /** Sends many, however long that takes; resolves once all are taken, throws if any was not. */
   sendAll(messages: OutgoingMessage[]): Promise<void>;
 }
 
@@ -43,7 +49,7 @@ export function openSqs(): SQSClient {
 /** A queue to send to. */
 export function openQueue(client: SQSClient, url: string): Queue {
   const guard = breaker('sqs', { resetTimeoutMs: 1_000 });
-  type Waiting = OutgoingMessage & { resolve: () => void; reject: (error: unknown) => void };
+  type Waiting = OutgoingMessage & { sinceMs: number; resolve: () => void; reject: (error: unknown) => void };
   let waiting: Waiting[] = [];
   let inFlight = 0;
   let scheduled = false;
@@ -93,17 +99,23 @@ export function openQueue(client: SQSClient, url: string): Queue {
     }
   }
 
-  const send = (message: OutgoingMessage) =>
+  const enqueue = (message: OutgoingMessage) =>
     new Promise<void>((resolve, reject) => {
-      waiting.push({ ...message, resolve, reject });
+      waiting.push({ ...message, sinceMs: Date.now(), resolve, reject });
       schedule();
     });
 
   return {
     url,
-    send,
+    send: async (message) => {
+      const [first] = waiting;
+      if (first && Date.now() - first.sinceMs > longestWaitMs) {
+        throw new Fault('queue_unavailable', 'more is sent than the queue takes');
+      }
+      await enqueue(message);
+    },
     sendAll: async (messages) => {
-      await Promise.all(messages.map(send));
+      await Promise.all(messages.map(enqueue));
     },
   };
 }

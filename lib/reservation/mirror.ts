@@ -38,7 +38,10 @@ export interface MirroredStatus {
 
 const mirrorScript = defineScript('holdfastMirror', luaSource('./mirror.lua', import.meta.url));
 
-/** One letter for each state. A request admitted beyond the available units is `o`, for the gate's own counting. */
+/**
+ * One letter for each state. A request admitted beyond the available units is `o`, for the gate's own counting, and one
+ * that could not be queued is `u`: it claims nothing, and its ticket waits for the customer to try again.
+ */
 const letters: Record<ReservationState, string> = {
   requested: 'r',
   allocated: 'a',
@@ -192,5 +195,5 @@ export async function readMirroredStatus(
       redis.hget(keys.sale(tag), 'id'),
     ]),
   );
-  return packed === null || saleId === null ? undefined : { ...unpack(packed), saleId };
+  return packed === null || saleId === null || packed.startsWith('u') ? undefined : { ...unpack(packed), saleId };
 }

@@ -1,14 +1,15 @@
--- Takes back a claim whose request could not be queued, so that the customer can try again as if nothing had been.
+-- Takes back a claim whose request could not be queued, so that its units are free and the customer can try again. The
+-- ticket is kept, for the same request sent again: the queue may have taken it after all, and only its answer was lost.
 -- KEYS[1]  the sale
 -- KEYS[2]  the claims bucket of this customer
 -- ARGV[1]  the reservation's field      ARGV[2]  the customer's field
 -- Returns  1 if the claim was taken back, 0 if it is not there or has been decided in the meantime
 local packed = redis.call('HGET', KEYS[2], ARGV[1])
-local state, quantity = string.match(packed or '', '^([ro]):0:0:(%d+):')
+local state, rest, quantity = string.match(packed or '', '^([ro])(:0:0:(%d+):.*)$')
 if not state then
   return 0
 end
-redis.call('HDEL', KEYS[2], ARGV[1])
+redis.call('HSET', KEYS[2], ARGV[1], 'u' .. rest)
 if redis.call('HINCRBY', KEYS[2], ARGV[2], -quantity) <= 0 then
   redis.call('HDEL', KEYS[2], ARGV[2])
 end

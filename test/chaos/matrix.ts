@@ -1,6 +1,7 @@
 /** The whole fault matrix, in the order of its numbers. */
 import type { Fault } from './fault.ts';
 import { eventFaults } from './faults/events.ts';
+import { machineFaults } from './faults/machine.ts';
 import { mysqlFaults } from './faults/mysql.ts';
 import { paymentFaults } from './faults/payment.ts';
 import { queueFaults } from './faults/queue.ts';
@@ -14,4 +15,5 @@ export const matrix: Fault[] = [
   ...queueFaults,
   ...eventFaults,
   ...paymentFaults,
+  ...machineFaults,
 ].sort((one, other) => one.number - other.number);

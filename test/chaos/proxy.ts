@@ -36,8 +36,13 @@ export interface Trouble {
   refuse?: boolean;
   /** Chance that a connection is reset when a piece passes. */
   resetChance?: number;
+  /** Chance that a piece is lost once and arrives a retransmission later. */
+  lossChance?: number;
   rules?: Rule[];
 }
+
+/** How long TCP waits, at the least, before it sends again what was lost. */
+const retransmitMs = 200;
 
 /** One proxy on 127.0.0.1. */
 export class TroubledProxy {
@@ -131,8 +136,9 @@ export class TroubledProxy {
   }
 
   #delay(): number {
-    const { latencyMs = 0, jitterMs = 0 } = this.#trouble;
-    return latencyMs + (jitterMs > 0 ? this.#random() * jitterMs : 0);
+    const { latencyMs = 0, jitterMs = 0, lossChance = 0 } = this.#trouble;
+    const lostMs = lossChance > 0 && this.#random() < lossChance ? retransmitMs : 0;
+    return latencyMs + lostMs + (jitterMs > 0 ? this.#random() * jitterMs : 0);
   }
 
   #cut(pair: Pair): void {

@@ -1,0 +1,283 @@
+/** Rows 18, 20 and 37 to 39, and the outage of both stores: what can happen to machine, network, crowd and build. */
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, renameSync, rmSync, statfsSync, symlinkSync, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { waitFor } from '../../../local/wait.ts';
+import type { Fault } from '../fault.ts';
+import type { Edit } from '../steps.ts';
+
+const isRoot = process.getuid?.() === 0;
+
+/** Runs a program of the system, which must succeed. */
+function system(command: string, ...args: string[]): void {
+  const { status, stderr } = spawnSync(command, args, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`${command} ${args.join(' ')}: ${stderr}`);
+}
+
+const bothDown: Fault = {
+  number: 13,
+  name: 'both-stores-down',
+  title: 'MySQL and Redis both down: requests are still accepted',
+  also: ['I4', 'I5', 'I6'],
+  mendsMirror: true,
+  async run(run) {
+    const { world, load } = run;
+    const sale = await load.sale({ allotment: 300 });
+    await load.rush({ sales: [sale], requests: 20, lanes: 6 });
+    await load.decided();
+    const [mysql, redis] = [world.part('mysql'), world.part('redis')];
+    for (const part of [mysql, redis]) {
+      part.leaveWhenDead();
+      part.kill('SIGKILL');
+      world.kills++;
+      await part.ended();
+    }
+    const before = load.promised.length;
+    let refused = 0;
+    const untilMs = Date.now() + 8_000;
+    while (Date.now() < untilMs) {
+      const answer = await load.reserve(load.customer(), sale, { quantity: 1, atLeast: 1 }, undefined, 1);
+      if (answer?.status !== 202) refused++;
+      await sleep(40);
+    }
+    const accepted = load.promised.length - before;
+    run.count('accepted without stores', accepted);
+    run.expect(refused === 0, `${refused} were not answered 202`);
+    await Promise.all([mysql.start(), redis.start()]);
+    const backAtMs = Date.now();
+    await load.decided(60_000);
+    run.measure('all decided after', Date.now() - backAtMs);
+  },
+};
+
+const diskFull: Fault = {
+  number: 18,
+  name: 'disk-full',
+  title: 'The disk of MySQL is full',
+  also: ['I5', 'I6'],
+  unavailable: () => (isRoot && process.platform === 'linux' ? undefined : 'needs root, to mount a small disk'),
+  async run(run) {
+    const { world, load } = run;
+    const home = join(world.stack.dir, 'mysql');
+    const [data, kept, small] = [join(home, 'data'), join(home, 'kept'), join(home, 'small')];
+    const mysql = world.part('mysql');
+    const sale = await load.sale({ allotment: 400 });
+    await load.rush({ sales: [sale], requests: 20, lanes: 6 });
+    await load.decided();
+    await mysql.stop();
+    mkdirSync(small, { recursive: true });
+    system('mount', '-t', 'tmpfs', '-o', 'size=640m', 'tmpfs', small);
+    try {
+      cpSync(data, join(small, 'data'), { recursive: true });
+      renameSync(data, kept);
+      symlinkSync(join(small, 'data'), data);
+      await mysql.start();
+      const filler = join(small, 'filler');
+      const { bavail, bsize } = statfsSync(small);
+      spawnSync('fallocate', ['-l', String(bavail * bsize), filler]);
+      run.count('bytes left', Number(statfsSync(small).bavail) * bsize);
+      const rush = load.rush({ sales: [sale], requests: 260, lanes: 8, paceMs: 100 });
+      await sleep(6_000);
+      const [row] = await world.rows<{ n: number }>('SELECT COUNT(*) AS n FROM reservations').catch(() => [{ n: -1 }]);
+      run.count('decided on a full disk', row?.n ?? 0);
+      unlinkSync(filler);
+      await rush;
+      await waitFor(
+        'MySQL to run',
+        async () => {
+          if (!mysql.running) await mysql.start();
+          return true;
+        },
+        { timeoutMs: 60_000 },
+      );
+      await load.decided(60_000);
+    } finally {
+      await mysql.stop();
+      rmSync(data);
+      cpSync(join(small, 'data'), data, { recursive: true });
+      system('umount', small);
+      rmSync(kept, { recursive: true, force: true });
+      await mysql.start();
+    }
+  },
+};
+
+const clocks: Fault = {
+  number: 20,
+  name: 'clocks',
+  title: 'Clocks an hour fast and an hour slow',
+  also: ['I6', 'I8'],
+  async run(run) {
+    const { world, load } = run;
+    const sale = await load.sale({ allotment: 120, reserveClosesInMs: 30 * 60_000, purchaseClosesInMs: 4 * 3_600_000 });
+    world.markSpecial();
+    await world.stopWorkers();
+    const hourMs = 3_600_000;
+    await world.startWorker('fast', { share: '0/2', orders: { clockShiftMs: hourMs, edits: run.edits } });
+    await world.startWorker('slow', { share: '1/2', orders: { clockShiftMs: -hourMs, edits: run.edits } });
+    await load.rush({ sales: [sale], requests: 60, lanes: 8 });
+    await load.decided();
+    const rejected = await world.rows(
+      "SELECT id FROM reservations WHERE reason IN ('sale_closed', 'sale_not_open', 'window_closed')",
+    );
+    run.expect(rejected.length === 0, `${rejected.length} were turned away by a wrong clock`);
+    for (const clockShiftMs of [hourMs, -hourMs]) {
+      await world.startHttp({ clockShiftMs });
+      const answer = await load.reserve(load.customer(), sale, { quantity: 1, atLeast: 1 }, undefined, 1);
+      const status = answer?.status ?? 0;
+      run.count(`status at ${clockShiftMs > 0 ? '+1 h' : '-1 h'}`, status);
+      // A token of an hour ago is over; one of the future may be taken or not, but nothing breaks.
+      run.expect(
+        clockShiftMs > 0 ? status === 401 : status === 401 || status === 202,
+        `answered ${status} at ${clockShiftMs} ms`,
+      );
+    }
+    await world.startHttp();
+    await world.startWorkers(2);
+  },
+};
+
+const loss: Fault = {
+  number: 37,
+  name: 'packet-loss',
+  title: '5 % packet loss',
+  also: ['I5', 'I6'],
+  mendsMirror: true,
+  async run(run) {
+    const { world, load, scale } = run;
+    const sales = await load.sales(3, { allotment: 150 });
+    const names = ['mysql', 'redis', 'sqs', 'events', 'provider'] as const;
+    const nft = spawnSync('nft', ['--version']).status === 0 && isRoot;
+    const ports = names.map((name) => world.proxies[name].port).join(', ');
+    if (nft) {
+      system('nft', 'add', 'table', 'inet', 'holdfast_chaos');
+      system('nft', 'add', 'chain', 'inet', 'holdfast_chaos', 'input', '{ type filter hook input priority 0; }');
+      for (const way of ['dport', 'sport'])
+        system(
+          'nft',
+          'add',
+          'rule',
+          'inet',
+          'holdfast_chaos',
+          'input',
+          'tcp',
+          way,
+          `{ ${ports} }`,
+          'numgen',
+          'random',
+          'mod',
+          '100',
+          '<',
+          '5',
+          'drop',
+        );
+    } else {
+      // A lost packet comes again after the retransmission time-out; some connections never recover.
+      for (const name of names) world.proxies[name].set({ lossChance: 0.05, resetChance: 0.004 });
+    }
+    run.count('by nftables', nft ? 1 : 0);
+    try {
+      await load.rush({ sales, requests: 120 * scale, lanes: 8 });
+      await load.decided(90_000);
+      await load.act({ cancel: 0.2, buy: 0.2 });
+    } finally {
+      if (nft) system('nft', 'delete', 'table', 'inet', 'holdfast_chaos');
+    }
+  },
+};
+
+const overload: Fault = {
+  number: 38,
+  name: 'overload',
+  title: 'Ten times the capacity',
+  also: ['I4', 'I6'],
+  async run(run) {
+    const { world, load } = run;
+    const sale = await load.sale({ allotment: 100_000, cap: 100_000, waitlistSize: 0 });
+    // The queue is made the bottleneck, so that ten times of what it takes can be offered by one machine.
+    world.proxies.sqs.set({ latencyMs: 150 });
+    const offer = async (perSecond: number, ms: number) => {
+      const statuses = new Map<number, number>();
+      let hinted = 0;
+      let accepted = 0;
+      const startedAtMs = Date.now();
+      const endsAtMs = startedAtMs + ms;
+      const pending: Promise<unknown>[] = [];
+      for (let sent = 0; Date.now() < endsAtMs; ) {
+        const due = Math.floor(((Date.now() - startedAtMs) / 1_000) * perSecond);
+        for (; sent < due; sent++) {
+          const account = load.customer();
+          load.sent++;
+          pending.push(
+            account.reserve(sale, { quantity: 1, atLeast: 1, key: load.newKey() }).then((answer) => {
+              statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1);
+              if (answer.status === 202) {
+                load.promised.push({ account, saleId: sale, reservationId: answer.body.reservationId });
+                if (answer.answeredMs <= endsAtMs) accepted++;
+              }
+              if (answer.status >= 429 && answer.headers['retry-after']) hinted++;
+            }),
+          );
+        }
+        await sleep(5);
+      }
+      await Promise.all(pending);
+      return { statuses, hinted, goodput: (accepted * 1_000) / ms };
+    };
+    const calm = await offer(100, 3_000);
+    run.count('capacity per second', Math.round(calm.goodput));
+    const storm = await offer(1_200, 5_000);
+    run.count('goodput at ten times', Math.round(storm.goodput));
+    for (const [status, n] of storm.statuses) run.count(`answered ${status}`, n);
+    const others = [...storm.statuses.keys()].filter((status) => ![202, 429, 503].includes(status));
+    run.expect(others.length === 0, `answered ${others.join(', ')}`);
+    const refused = (storm.statuses.get(429) ?? 0) + (storm.statuses.get(503) ?? 0);
+    run.expect(
+      refused > 0 && storm.hinted === refused,
+      `${storm.hinted} of ${refused} refusals say when to come again`,
+    );
+    run.expect(storm.goodput >= 0.8 * calm.goodput, `goodput fell from ${calm.goodput} to ${storm.goodput}`);
+    const after = await offer(50, 1_500);
+    run.expect((after.statuses.get(202) ?? 0) > 0 && after.statuses.size === 1, 'recovery was not immediate');
+    world.proxies.sqs.set();
+    await load.decided(60_000);
+  },
+};
+
+/** What the next build says more than this one: fields that the other must pass over. */
+const nextBuild: Edit[] = [
+  {
+    file: 'lib/reservation/request.ts',
+    find: 'ticket, correlationId: correlationId() }',
+    replace: "ticket, correlationId: correlationId(), channel: 'shop' } as never",
+  },
+  { file: 'lib/events/outbox.ts', find: 'occurredAtMs: nowMs,', replace: "occurredAtMs: nowMs, build: 'next'," },
+];
+
+const twoBuilds: Fault = {
+  number: 39,
+  name: 'two-builds',
+  title: 'This build and the next one together',
+  also: ['I5', 'I6', 'I7'],
+  async run(run) {
+    const { world, load } = run;
+    const sales = await load.sales(2, { allotment: 100 });
+    world.markSpecial();
+    await world.stopWorkers();
+    await world.startWorker('this', {
+      share: '0/2',
+      ...(run.edits.length > 0 ? { orders: { edits: run.edits } } : {}),
+    });
+    await world.startWorker('next', { share: '1/2', orders: { edits: nextBuild } });
+    await load.rush({ sales, requests: 40, lanes: 8 });
+    await world.startHttp({ edits: nextBuild });
+    await load.rush({ sales, requests: 60, lanes: 8 });
+    await load.decided();
+    await load.act({ cancel: 0.2, buy: 0.4 });
+    await world.startHttp();
+    await world.startWorkers(2);
+  },
+};
+
+export const machineFaults = [bothDown, diskFull, clocks, loss, overload, twoBuilds];
