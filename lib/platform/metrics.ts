@@ -32,11 +32,12 @@ export type MetricName = keyof typeof metrics;
 /** Beside the numbers: the queue, which is a dimension, and facts that one can search for but not alarm on. */
 export interface Circumstances {
   readonly queue?: string;
-  readonly facts?: Readonly<Record<string, string | number>>;
+  readonly facts?: Readonly<Record<string, string | number | readonly string[]>>;
 }
 
 const namespace = 'Holdfast';
-const listens = process.env.HOLDFAST_METRICS === 'emf';
+/** Whether anybody does. Facts that cost something to gather need not be gathered otherwise. */
+export const listens = process.env.HOLDFAST_METRICS === 'emf';
 const stage = process.env.HOLDFAST_STAGE ?? 'local';
 
 /** Tells numbers that belong together, as one line. Does nothing where nobody listens. */

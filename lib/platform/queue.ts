@@ -16,7 +16,7 @@ import { type Deps, sharedDeps } from './deps.ts';
 import type { Registry } from './discovery.ts';
 import { noteLag } from './lag.ts';
 import { log, withCorrelation } from './log.ts';
-import { measure } from './metrics.ts';
+import { listens, measure } from './metrics.ts';
 import { deliveriesAtMost, longestBackOffSeconds } from './timings.ts';
 
 /** A message that was delivered, with what SQS knows of it. */
@@ -66,10 +66,18 @@ export function queueHandler<Message>(consumer: QueueRun<Message>): QueueHandler
         BatchMs: Date.now() - nowMs,
         LagMs: Math.max(0, nowMs - oldestMs),
       },
-      { queue, facts: { requestId: context.awsRequestId } },
+      { queue, facts: { requestId: context.awsRequestId, causes: listens ? causesOf(event.Records) : [] } },
     );
     return { batchItemFailures: [...failures.keys()].map((itemIdentifier) => ({ itemIdentifier })) };
   }) as unknown as QueueHandler;
+}
+
+/**
+ * The correlation ids that messages came with. A batch has an id of its own, which its logs and events carry; this is the
+ * link from a click to the batch that served it, and from there on to the batch that told its customer.
+ */
+function causesOf(records: SQSRecord[]): string[] {
+  return [...new Set(records.flatMap(({ body }) => /"correlationId":"([\w-]{8,64})"/.exec(body)?.[1] ?? []))];
 }
 
 /** Gives up the messages that are hopeless, which takes them out of `failures`, and says when the others come again. */
