@@ -4,11 +4,11 @@
  * Invariant: a run is prepared, played alone and verified before the next begins. Called by the suites.
  */
 import { type ChildProcess, fork } from 'node:child_process';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Contestant, ContestantName } from './contestant.ts';
 import type { BenchGround } from './ground.ts';
 import type { Order, Played } from './player.ts';
+import { shippedNodeOptions } from './settings.ts';
 
 /** What is known of a contestant outside its process. */
 export type Card = Omit<Contestant, 'open'>;
@@ -96,7 +96,7 @@ export class Arena {
       fileURLToPath(new URL('./player.ts', import.meta.url)),
       [name, JSON.stringify({ mysqlUrl, redisUrl })],
       {
-        env: { ...process.env, ...env, NODE_COMPILE_CACHE: join(this.#ground.stack.dir, 'compiled') },
+        env: { ...process.env, ...env, NODE_OPTIONS: shippedNodeOptions },
         execArgv: ['--expose-gc', '--disable-warning=ExperimentalWarning', ...profile],
         serialization: 'advanced',
       },
