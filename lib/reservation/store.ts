@@ -105,18 +105,23 @@ export function toReservation({ id, saleId, customerId, purchaseId, ...row }: St
 /** Reads reservations by id. */
 export async function readReservations(sql: Sql, reservationIds: string[]): Promise<Map<string, ReservationRow>> {
   if (reservationIds.length === 0) return new Map();
-  const rows = await sql.rows<StoredReservation>(`SELECT ${reservationColumns} FROM reservations WHERE id IN (?)`, [
-    reservationIds.map(toBytes),
-  ]);
+  const rows = await sql.rows<StoredReservation>(
+    `SELECT ${reservationColumns} FROM reservations FORCE INDEX (PRIMARY) WHERE id IN (?)`,
+    [reservationIds.map(toBytes)],
+  );
   return new Map(rows.map((row) => [fromBytes(row.id), toReservation(row)]));
 }
 
-/** What customers hold or wait for, summed per sale and customer. */
+/**
+ * What customers hold or wait for, summed per sale and customer. The index is named because the optimizer would rather
+ * read a table of a hundred thousand rows than look up five hundred customers, which costs ten times as much.
+ */
 export async function readHeld(sql: Sql, saleIds: string[], customerIds: string[]): Promise<Map<string, number>> {
   if (customerIds.length === 0) return new Map();
   const rows = await sql.rows<{ saleId: Buffer; customerId: Buffer; held: string }>(
     `SELECT sale_id AS saleId, customer_id AS customerId, SUM(IF(state IN (?), units, quantity)) AS held
-     FROM reservations WHERE customer_id IN (?) AND sale_id IN (?) AND state IN (?)
+     FROM reservations FORCE INDEX (reservations_customer)
+     WHERE customer_id IN (?) AND sale_id IN (?) AND state IN (?)
      GROUP BY sale_id, customer_id`,
     [holdingStates, customerIds.map(toBytes), saleIds.map(toBytes), [...holdingStates, ...waitingStates]],
   );
