@@ -42,6 +42,8 @@ export interface RunOptions {
   seed: number;
   scale?: number;
   edits?: Edit[];
+  /** Whether the edits are for the HTTP host too. */
+  http?: boolean;
   /** Shorter for a control, which may never come to rest. */
   restMs?: number;
 }
@@ -103,12 +105,14 @@ export async function runRow(world: World, fault: Fault, options: RunOptions): P
     },
   };
   try {
+    if (options.http) await world.startHttp({ edits });
     await world.startWorkers(2, edits.length > 0 ? { edits } : {});
     await fault.run(run);
   } catch (error) {
     violate('count', `the row could not be played: ${(error as Error).message}`);
   }
   await world.heal();
+  if (options.http) await world.startHttp();
   await bringToRest(world, load, options.restMs ?? 45_000);
   if (fault.mendsMirror && edits.length === 0) await reconcile(world);
   await load.look();

@@ -218,8 +218,17 @@ function forge(name: string, answer: unknown): unknown {
   return { batchItemFailures: [{ itemIdentifier: 'no message has this id' }] };
 }
 
+/** Puts one text in the place of another, which must be there. */
+function plant(source: string, find: string, replace: string): string {
+  if (!source.includes(find)) throw new Error(`there is no "${find}" to plant a fault at`);
+  return source.replace(find, () => replace);
+}
+
 const root = new URL('../../', import.meta.url);
-Object.assign(globalThis, { holdfastWrap: (file: string, name: string, real: Verb) => wrappers[file]?.[name]?.(real) });
+Object.assign(globalThis, {
+  plant,
+  holdfastWrap: (file: string, name: string, real: Verb) => wrappers[file]?.[name]?.(real),
+});
 
 registerHooks({
   load(url, context, nextLoad) {

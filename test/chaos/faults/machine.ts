@@ -194,7 +194,7 @@ const overload: Fault = {
   also: ['I4', 'I6'],
   async run(run) {
     const { world, load } = run;
-    const sale = await load.sale({ allotment: 100_000, cap: 100_000, waitlistSize: 0 });
+    const sale = await load.sale({ allotment: 100_000, cap: 10_000, waitlistSize: 0 });
     // The queue is made the bottleneck, so that ten times of what it takes can be offered by one machine.
     world.proxies.sqs.set({ latencyMs: 150 });
     const offer = async (perSecond: number, ms: number) => {

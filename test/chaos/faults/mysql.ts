@@ -78,14 +78,19 @@ const hangs: Fault = {
 const lostCommit: Fault = {
   number: 15,
   name: 'commit-reply-lost',
-  title: 'COMMIT arrives, its reply is lost',
+  title: 'COMMIT or its reply is lost',
   also: ['I5', 'I6'],
   async run(run) {
     const { world, load, scale } = run;
     const sales = await load.sales(3, { allotment: 200 });
     const before = world.proxies.mysql.cuts;
-    world.proxies.mysql.set({ rules: [{ match: 'COMMIT', action: 'cut after', chance: 0.4 }] });
-    await load.rush({ sales, requests: 160 * scale, lanes: 8, paceMs: 40 });
+    world.proxies.mysql.set({
+      rules: [
+        { match: 'COMMIT', action: 'cut after', chance: 0.3 },
+        { match: 'COMMIT', action: 'cut before', chance: 0.3 },
+      ],
+    });
+    await load.rush({ sales, requests: 160 * scale, lanes: 8, paceMs: 300 });
     await sleep(2_000);
     run.count('replies lost', world.proxies.mysql.cuts - before);
     world.proxies.mysql.set();

@@ -318,7 +318,7 @@ const timeoutMidBatch: Fault = {
     const sale = await load.sale({ allotment: 80 });
     world.markSpecial();
     await world.stopWorkers();
-    for (const at of ['allocate.tx.insert', 'allocate.tx.moveStock', 'allocate.mirror']) {
+    for (const at of ['allocate.tx.moveStock', 'allocate.commit', 'allocate.mirror']) {
       // The function hangs at the step; what Lambda does then is to end the process.
       const orders = { steps: [{ at, act: 'wait', ms: 600_000 }] as StepOrder[], edits: run.edits, trace: run.trace };
       const hanging = await world.startWorker('hanging', { functions: 'allocate', orders });
@@ -337,7 +337,6 @@ const timeoutMidBatch: Fault = {
       run.measure('death to redelivery', Date.now() - killedAtMs);
       await Promise.all([hanging.stop(), other.stop()]);
     }
-    run.expect(true, '');
     await world.startWorkers(2, run.edits.length > 0 ? { edits: run.edits } : {});
   },
 };
