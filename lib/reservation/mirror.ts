@@ -106,35 +106,42 @@ export async function writeMirror(
   reservations: MirroredReservation[],
   terms: ReadonlyMap<string, MirroredTerms> = new Map(),
 ): Promise<string[]> {
+  if (stocks.length === 0) return [];
   const bySale = Map.groupBy(reservations, (row) => row.saleId);
-  const calls = stocks.map((stock) => {
+  const scriptKeys: string[] = [];
+  const args: string[] = [];
+  for (const stock of stocks) {
     const tag = saleTag(stock.saleId);
-    const term = terms.get(stock.saleId);
     const { epoch, version, allotment, available, allocated, sold, waitlisted } = stock;
-    const levels = [epoch, version, allotment, available, allocated, sold, waitlisted];
-    const conditions = term
-      ? [
-          term.json,
-          term.reserveOpensAtMs,
-          term.reserveClosesAtMs,
-          term.status,
-          term.capPerCustomer,
-          term.waitlistSize,
-          stock.saleId,
-        ]
-      : ['', '', '', '', '', '', ''];
     // One argument for all reservations: building and parsing thousands of small ones costs more than the work itself.
     let lines = '';
     for (const row of bySale.get(stock.saleId) ?? []) {
       const bucket = claimBucket(tag, row.customerId).toString(36);
       lines += `${bucket} ${reservationField(row.reservationId)} ${customerField(row.customerId)} ${pack(row)}\n`;
     }
-    return { keys: [keys.sale(tag), keys.claimsOf(tag)], args: [...levels, ...conditions, lines] };
-  });
-  const results = await redisBreaker.run(() => mirrorScript.runAll(redis, calls));
-  const failed = results.find((result) => result instanceof Error);
-  if (failed) throw failed;
+    scriptKeys.push(keys.sale(tag), keys.claimsOf(tag));
+    args.push(
+      `${epoch} ${version} ${allotment} ${available} ${allocated} ${sold} ${waitlisted}`,
+      termsArgument(stock.saleId, terms.get(stock.saleId)),
+      lines,
+    );
+  }
+  const results = (await redisBreaker.run(() => mirrorScript.run(redis, scriptKeys, args))) as number[];
   return stocks.filter((_, index) => results[index] === 0).map((stock) => stock.saleId);
+}
+
+/** The terms for the script. Numbers travel as text: Redis's JSON would turn times into floating point. */
+function termsArgument(saleId: string, terms: MirroredTerms | undefined): string {
+  if (!terms) return '';
+  return JSON.stringify({
+    terms: terms.json,
+    opens: String(terms.reserveOpensAtMs),
+    closes: String(terms.reserveClosesAtMs),
+    status: terms.status,
+    cap: String(terms.capPerCustomer),
+    waitlistSize: String(terms.waitlistSize),
+    id: saleId,
+  });
 }
 
 /**
