@@ -1,0 +1,815 @@
+/**
+ * The invariants of the design, held against everything that is committed, mirrored, published and paid in a model.
+ *
+ * It believes nothing that the shipped code says of itself: it hears of committed rows, of Redis fields, of events and
+ * charges, keeps its own books of them, and knows by its own table which moves are legal. Safety is checked at each
+ * commit and each write, what must hold in the end by `atRest`. Called by `episode.ts` and `scenarios.ts`.
+ */
+
+import { claimBucket, fromBytes, saleTag } from '../../../lib/platform/id.ts';
+import { keys } from '../../../lib/platform/keys.ts';
+import { customerField, reservationField } from '../../../lib/reservation/mirror.ts';
+import { Digest } from '../world/choice.ts';
+import type { Row, RowChange, Table, Value } from '../world/mysql.ts';
+import type { World } from '../world/world.ts';
+
+/** Which moves a reservation may make, as the design says. */
+const reservationMoves: Record<string, string[]> = {
+  new: ['allocated', 'waitlisted', 'rejected'],
+  waitlisted: ['allocated', 'cancelled', 'expired'],
+  allocated: ['purchased', 'cancelled', 'expired'],
+  purchased: ['refunded'],
+};
+
+const purchaseMoves: Record<string, string[]> = {
+  new: ['requested'],
+  requested: ['unknown', 'captured', 'declined', 'refunding'],
+  unknown: ['captured', 'declined', 'refunding'],
+  captured: ['refunding'],
+  declined: ['refunding'],
+  refunding: ['refunded'],
+};
+
+const stateLetters: Record<string, string> = {
+  allocated: 'a',
+  waitlisted: 'w',
+  rejected: 'x',
+  purchased: 'p',
+  cancelled: 'c',
+  expired: 'e',
+  refunded: 'f',
+};
+
+/** The states of a purchase that its customer is told of. */
+const toldPurchaseStates = new Set(['captured', 'declined', 'refunded']);
+/** Reasons to decline that do not need the provider's word. */
+const ownDeclineReasons = new Set(['provider_unavailable']);
+
+interface Books {
+  readonly reservations: Map<string, Row>;
+  readonly waiting: Map<string, Row>;
+  readonly held: Map<string, number>;
+  allocated: number;
+  sold: number;
+  adjusted: number;
+  heldByLedger: number;
+  soldByLedger: number;
+  /** Stock as it was at each version. */
+  readonly versions: Map<string, string>;
+  mirroredAt: { epoch: number; version: number };
+}
+
+/** What a customer was told. */
+interface Told {
+  readonly saleId: string;
+  readonly firstAskedMs: number;
+  readonly tickets: Set<number>;
+  accepted: boolean;
+  lastToldMs: number;
+}
+
+const counters = ['allotment', 'available', 'allocated', 'sold', 'waitlisted'] as const;
+
+/** Reads columns of a table's rows by name. */
+class Columns {
+  readonly #table: Table;
+
+  constructor(table: Table) {
+    this.#table = table;
+  }
+
+  value(row: Row, column: string): Value {
+    return row[this.#table.column(column)] ?? null;
+  }
+
+  number(row: Row, column: string): number {
+    return Number(this.value(row, column));
+  }
+
+  text(row: Row, column: string): string {
+    return String(this.value(row, column));
+  }
+
+  /** An id as the API writes it. */
+  id(row: Row, column: string): string {
+    return fromBytes(Buffer.from(this.text(row, column), 'latin1'));
+  }
+}
+
+export class Checker {
+  readonly #world: World;
+  readonly #sales: Columns;
+  readonly #reservations: Columns;
+  readonly #ledger: Columns;
+  readonly #purchases: Columns;
+  readonly #items: Columns;
+  readonly #outbox: Columns;
+  readonly #notices: Columns;
+  readonly #waitlist: Columns;
+  #books = new Map<string, Books>();
+  #told = new Map<string, Told>();
+  #toldPurchases = new Set<string>();
+  #published = new Set<string>();
+  #dirty = new Set<string>();
+  /** The reservation behind a field of the mirror. */
+  #fields = new Map<string, Row>();
+  #saleIds = new Map<string, string>();
+  /** Moves that customers must be told of: subject, version and state. */
+  #moves = new Map<string, string>();
+  /** What Redis has lost since it began cannot be held against the mirror. */
+  redisWasLost = false;
+
+  constructor(world: World) {
+    this.#world = world;
+    const columns = (name: string) => new Columns(world.mysql.table(name));
+    this.#sales = columns('sales');
+    this.#reservations = columns('reservations');
+    this.#ledger = columns('ledger');
+    this.#purchases = columns('purchases');
+    this.#items = columns('purchase_items');
+    this.#outbox = columns('outbox');
+    this.#notices = columns('notifications');
+    this.#waitlist = columns('waitlist');
+    this.attach();
+  }
+
+  /** Forgets everything and takes what is committed now as the beginning. */
+  attach(): void {
+    this.#books = new Map();
+    this.#told = new Map();
+    this.#toldPurchases = new Set();
+    this.#published = new Set();
+    this.#dirty = new Set();
+    this.#fields = new Map();
+    this.#saleIds = new Map();
+    this.#moves = new Map();
+    this.redisWasLost = false;
+    const world = this.#world;
+    world.onRowChanges = (changes) => this.#committed(changes);
+    world.onPublished = (eventId) => this.#published.add(eventId);
+    world.redis.onHash = (key, field, before, after) => this.#mirrored(key, field, before, after);
+    for (const table of ['sales', 'ledger', 'reservations', 'waitlist']) {
+      const changes = [...world.mysql.table(table).rows()].map((after) => ({ table, before: undefined, after }));
+      for (const change of changes) this.#book(change);
+    }
+    for (const row of world.mysql.table('sales').rows()) this.#noteVersion(row);
+  }
+
+  /** A customer asks for a reservation. */
+  asked(reservationId: string, saleId: string): void {
+    if (this.#told.has(reservationId)) return;
+    const nowMs = this.#world.nowMs;
+    this.#told.set(reservationId, {
+      saleId,
+      firstAskedMs: nowMs,
+      tickets: new Set(),
+      accepted: false,
+      lastToldMs: nowMs,
+    });
+  }
+
+  /** A customer has been told 202. */
+  accepted(reservationId: string, ticket: number | null): void {
+    const told = this.#told.get(reservationId);
+    if (!told) throw new Error('accepted without being asked');
+    told.accepted = true;
+    told.lastToldMs = this.#world.nowMs;
+    if (ticket !== null) told.tickets.add(ticket);
+  }
+
+  /** Redis has lost its memory: what it shows next may be older than what it showed. */
+  lostRedis(): void {
+    this.redisWasLost = true;
+    for (const books of this.#books.values()) books.mirroredAt = { epoch: 0, version: 0 };
+  }
+
+  /** Checks what was written to the mirror since the last time. To be called after each step. */
+  afterStep(): void {
+    if (this.#dirty.size === 0) return;
+    for (const key of this.#dirty) this.#checkMirroredSale(key);
+    this.#dirty.clear();
+  }
+
+  /** What of these books makes a difference to later verdicts. */
+  digest(): number {
+    let sum = 0;
+    for (const [id, told] of this.#told) {
+      sum += new Digest()
+        .text(id)
+        .add(told.accepted)
+        .add([...told.tickets])
+        .value();
+    }
+    for (const id of this.#published) sum += new Digest().text(id).value();
+    for (const { mirroredAt } of this.#books.values()) sum += new Digest().number(mirroredAt.version).value();
+    return sum % Number.MAX_SAFE_INTEGER;
+  }
+
+  /** A customer has been told 202 for a purchase. */
+  purchaseAccepted(purchaseId: string): void {
+    this.#toldPurchases.add(purchaseId);
+  }
+
+  /** The ids of the reservations of a customer that could be bought, as the customer could read them. */
+  reservationsOf(customerId: string): string[] {
+    const c = this.#reservations;
+    const table = this.#world.mysql.table('reservations');
+    const customer = Buffer.from(customerId.replaceAll('-', ''), 'hex').toString('latin1');
+    return [...table.lookup(table.column('customer_id'), [customer])].flatMap(({ committed }) =>
+      committed && c.text(committed, 'state') === 'allocated' ? [c.id(committed, 'id')] : [],
+    );
+  }
+
+  /** How many reservations are in each state. */
+  outcomes(): Map<string, number> {
+    const outcomes = new Map<string, number>();
+    for (const { reservations } of this.#books.values()) {
+      for (const row of reservations.values()) {
+        const state = this.#reservations.text(row, 'state');
+        outcomes.set(state, (outcomes.get(state) ?? 0) + 1);
+      }
+    }
+    return outcomes;
+  }
+
+  /** Every committed purchase with its state. */
+  *purchases(): Generator<{ purchaseId: string; state: string }> {
+    for (const row of this.#world.mysql.table('purchases').rows()) {
+      yield { purchaseId: this.#purchases.id(row, 'id'), state: this.#purchases.text(row, 'state') };
+    }
+  }
+
+  #fail(invariant: string, detail: string): void {
+    this.#world.broken(invariant, detail);
+  }
+
+  #booksOf(saleId: string): Books {
+    const known = this.#books.get(saleId);
+    if (known) return known;
+    const made: Books = {
+      reservations: new Map(),
+      waiting: new Map(),
+      held: new Map(),
+      allocated: 0,
+      sold: 0,
+      adjusted: 0,
+      heldByLedger: 0,
+      soldByLedger: 0,
+      versions: new Map(),
+      mirroredAt: { epoch: 0, version: 0 },
+    };
+    this.#books.set(saleId, made);
+    this.#saleIds.set(keys.sale(saleTag(saleId)), saleId);
+    return made;
+  }
+
+  #saleRow(saleId: string): Row | undefined {
+    const key = Buffer.from(saleId.replaceAll('-', ''), 'hex').toString('latin1');
+    return this.#world.mysql.table('sales').stored.get(key)?.committed;
+  }
+
+  #committed(changes: RowChange[]): void {
+    const touched = new Set<string>();
+    for (const change of changes) {
+      const saleId = this.#book(change);
+      if (saleId !== undefined) touched.add(saleId);
+    }
+    for (const saleId of touched) this.#checkSale(saleId);
+    this.#checkOrder(changes);
+    this.#checkEvents(changes);
+    for (const change of changes) {
+      if (change.table === 'purchases') this.#checkPurchase(change);
+      if (change.table === 'purchase_items' && change.after) this.#checkItem(change.after);
+      if (change.table === 'notifications' && change.after) this.#checkNotice(change.after);
+    }
+  }
+
+  /** Enters a change into the books; says which sale it concerns. */
+  #book({ table, before, after }: RowChange): string | undefined {
+    switch (table) {
+      case 'sales': {
+        const saleId = this.#sales.id(after ?? before ?? [], 'id');
+        this.#booksOf(saleId);
+        if (after && before) this.#noteVersion(after);
+        return saleId;
+      }
+      case 'reservations':
+        return this.#bookReservation(before, after);
+      case 'ledger': {
+        if (before || !after) {
+          this.#fail('I3', 'a line of the ledger was changed');
+          return undefined;
+        }
+        const saleId = this.#ledger.id(after, 'sale_id');
+        const books = this.#booksOf(saleId);
+        const units = this.#ledger.number(after, 'units');
+        const kind = this.#ledger.text(after, 'kind');
+        if (kind === 'ADJUST') books.adjusted += units;
+        if (kind === 'ALLOCATE') books.heldByLedger += units;
+        if (kind === 'RELEASE') books.heldByLedger -= units;
+        if (kind === 'SELL') books.soldByLedger += units;
+        return saleId;
+      }
+      default:
+        return undefined;
+    }
+  }
+
+  #bookReservation(before: Row | undefined, after: Row | undefined): string | undefined {
+    const c = this.#reservations;
+    if (!after) {
+      this.#fail('I2', 'a reservation was deleted');
+      return undefined;
+    }
+    const id = c.id(after, 'id');
+    const saleId = c.id(after, 'sale_id');
+    const books = this.#booksOf(saleId);
+    const [from, to] = [before ? c.text(before, 'state') : 'new', c.text(after, 'state')];
+    const version = c.number(after, 'version');
+    if (from === to) {
+      if (before && c.number(before, 'version') !== version) this.#fail('I5', `${id} got a version without a move`);
+    } else {
+      if (!reservationMoves[from]?.includes(to)) this.#fail('I3', `reservation ${id} went from ${from} to ${to}`);
+      if (version !== (before ? c.number(before, 'version') + 1 : 1)) {
+        this.#fail('I5', `reservation ${id} went from ${from} to ${to} with version ${version}`);
+      }
+      this.#moves.set(`${id}.${version}`, to);
+      if (to === 'expired' || to === 'cancelled') this.#checkEnd(before ?? after, after, saleId);
+    }
+    if (before) this.#count(books, before, -1);
+    this.#count(books, after, 1);
+    books.reservations.set(id, after);
+    this.#fields.set(`${saleTag(saleId)}${reservationField(id)}`, after);
+    if (to === 'waitlisted') books.waiting.set(id, after);
+    else books.waiting.delete(id);
+    if (!before) this.#checkAcceptance(after, id, saleId);
+    return saleId;
+  }
+
+  #count(books: Books, row: Row, sign: 1 | -1): void {
+    const c = this.#reservations;
+    const state = c.text(row, 'state');
+    const units = c.number(row, 'units');
+    if (state === 'allocated') books.allocated += sign * units;
+    if (state === 'purchased') books.sold += sign * units;
+    const held =
+      state === 'allocated' || state === 'purchased' ? units : state === 'waitlisted' ? c.number(row, 'quantity') : 0;
+    if (held === 0) return;
+    const customer = c.text(row, 'customer_id');
+    books.held.set(customer, (books.held.get(customer) ?? 0) + sign * held);
+  }
+
+  /** I8: accepted within the window, refused for the time only outside of it; and at a time when it was asked for. */
+  #checkAcceptance(row: Row, id: string, saleId: string): void {
+    const c = this.#reservations;
+    const sale = this.#saleRow(saleId);
+    const atMs = c.number(row, 'accepted_at_ms');
+    if (sale) {
+      const inside =
+        atMs >= this.#sales.number(sale, 'reserve_opens_at_ms') &&
+        atMs < this.#sales.number(sale, 'reserve_closes_at_ms');
+      const reason = c.value(row, 'reason');
+      if (c.text(row, 'state') !== 'rejected' && !inside) this.#fail('I8', `${id} was accepted outside the window`);
+      if ((reason === 'sale_closed' || reason === 'sale_not_open') && inside) {
+        this.#fail('I8', `${id} was refused as ${reason}, though it was accepted within the window`);
+      }
+    }
+    const told = this.#told.get(id);
+    if (!told) this.#fail('I3', `reservation ${id} is nobody's`);
+    else if (atMs < told.firstAskedMs || atMs > this.#world.nowMs) {
+      this.#fail('I8', `${id} was accepted at another time than it was asked for`);
+    }
+  }
+
+  /** An end must have its reason: nothing ends that is being paid for, and nothing expires before its time. */
+  #checkEnd(before: Row, after: Row, saleId: string): void {
+    const c = this.#reservations;
+    const id = c.id(after, 'id');
+    if (c.value(before, 'purchase_id') !== null) this.#fail('I7', `${id} ended while a purchase was paying for it`);
+    if (c.text(after, 'state') !== 'expired') return;
+    const sale = this.#saleRow(saleId);
+    const closesMs = sale ? this.#sales.number(sale, 'purchase_closes_at_ms') : 0;
+    const deadlineMs = Math.min(closesMs, Number(c.value(before, 'deadline_ms') ?? closesMs));
+    if (this.#world.nowMs < deadlineMs) this.#fail('I8', `${id} expired before its deadline`);
+  }
+
+  #noteVersion(row: Row): void {
+    const saleId = this.#sales.id(row, 'id');
+    const key = `${this.#sales.number(row, 'epoch')}:${this.#sales.number(row, 'version')}`;
+    const stock = counters.map((name) => this.#sales.number(row, name)).join();
+    const { versions } = this.#booksOf(saleId);
+    const known = versions.get(key);
+    if (known !== undefined && known !== stock) this.#fail('I6', `stock of ${saleId} has two contents at ${key}`);
+    versions.set(key, stock);
+  }
+
+  /** I1 and I4, from the rows and from the ledger. */
+  #checkSale(saleId: string): void {
+    const sale = this.#saleRow(saleId);
+    const books = this.#booksOf(saleId);
+    if (!sale) return;
+    const c = this.#sales;
+    const [allotment = 0, available = 0, allocated = 0, sold = 0, waitlisted = 0] = counters.map((name) =>
+      c.number(sale, name),
+    );
+    const equal = (what: string, one: number, other: number) => {
+      if (one !== other) this.#fail('I1', `sale ${saleId}: ${what}: ${one} is not ${other}`);
+    };
+    if (available < 0 || allocated < 0 || sold < 0) this.#fail('I1', `sale ${saleId} has stock below zero`);
+    equal('available + allocated + sold = allotment', available + allocated + sold, allotment);
+    equal('units of allocated reservations = allocated', books.allocated, allocated);
+    equal('units of purchased reservations = sold', books.sold, sold);
+    equal('reservations that wait = waitlisted', books.waiting.size, waitlisted);
+    equal('ledger: adjustments = allotment', books.adjusted, allotment);
+    equal('ledger: allocated less released = held', books.heldByLedger, allocated + sold);
+    const cap = c.number(sale, 'cap_per_customer');
+    for (const [customer, held] of books.held) {
+      if (held > cap) {
+        this.#fail('I4', `a customer holds ${held} of sale ${saleId}, the cap is ${cap}`);
+        books.held.delete(customer);
+      }
+    }
+  }
+
+  /** Whoever is before another in line is served before, within a batch and from the waitlist. */
+  #checkOrder(changes: RowChange[]): void {
+    const c = this.#reservations;
+    const moved = changes.filter(({ table }) => table === 'reservations');
+    const made = moved.flatMap(({ before, after }) => (!before && after ? [after] : []));
+    for (const served of made) {
+      if (c.text(served, 'state') !== 'allocated') continue;
+      for (const other of made) {
+        const passed =
+          c.value(other, 'sale_id') === c.value(served, 'sale_id') &&
+          (c.text(other, 'state') === 'waitlisted' || c.value(other, 'reason') === 'sold_out') &&
+          c.number(other, 'ticket') < c.number(served, 'ticket') &&
+          c.number(other, 'at_least') <= c.number(served, 'units');
+        if (passed) this.#fail('order', `${c.id(served, 'id')} was served before ${c.id(other, 'id')}`);
+      }
+    }
+    for (const { before, after } of moved) {
+      if (!before || !after || c.text(before, 'state') !== 'waitlisted' || c.text(after, 'state') !== 'allocated')
+        continue;
+      if (c.value(after, 'deadline_ms') === null)
+        this.#fail('order', `${c.id(after, 'id')} has an offer without an end`);
+      for (const other of this.#booksOf(c.id(after, 'sale_id')).waiting.values()) {
+        if (
+          c.number(other, 'ticket') < c.number(after, 'ticket') &&
+          c.number(other, 'at_least') <= c.number(after, 'units')
+        ) {
+          this.#fail('order', `${c.id(after, 'id')} got an offer before ${c.id(other, 'id')}`);
+        }
+      }
+    }
+  }
+
+  /** I5: an event is committed with every move that it tells of, and none that has not happened; none goes untold. */
+  #checkEvents(changes: RowChange[]): void {
+    const told = new Map<string, string>();
+    for (const { table, before, after } of changes) {
+      if (table !== 'outbox') continue;
+      if (before && !after) {
+        const id = this.#outbox.id(before, 'id');
+        if (!this.#published.has(id)) this.#fail('I5', `event ${id} was forgotten before the bus had taken it`);
+      }
+      if (!after) continue;
+      const detail = JSON.parse(this.#outbox.text(after, 'detail')) as {
+        changes?: { reservationId: string; version: number; to: string }[];
+        purchaseId?: string;
+        version?: number;
+        state?: string;
+      };
+      for (const change of detail.changes ?? []) told.set(`${change.reservationId}.${change.version}`, change.to);
+      if (detail.purchaseId) told.set(`${detail.purchaseId}.${detail.version}`, detail.state ?? '');
+    }
+    for (const { table, before, after } of changes) {
+      if (!after) continue;
+      let key: string | undefined;
+      let state = '';
+      if (table === 'reservations') {
+        state = this.#reservations.text(after, 'state');
+        const moved = !before || this.#reservations.text(before, 'state') !== state;
+        if (moved) key = `${this.#reservations.id(after, 'id')}.${this.#reservations.number(after, 'version')}`;
+      } else if (table === 'purchases') {
+        state = this.#purchases.text(after, 'state');
+        const moved = !before || this.#purchases.text(before, 'state') !== state;
+        if (moved && toldPurchaseStates.has(state)) {
+          key = `${this.#purchases.id(after, 'id')}.${this.#purchases.number(after, 'version')}`;
+          this.#moves.set(key, state);
+        }
+      }
+      if (key === undefined) continue;
+      if (told.get(key) !== state) this.#fail('I5', `no event tells that ${key} is ${state}`);
+      told.delete(key);
+    }
+    for (const [key, state] of told) this.#fail('I5', `an event tells that ${key} is ${state}, which it is not`);
+  }
+
+  #checkPurchase({ before, after }: RowChange): void {
+    if (!after) {
+      this.#fail('I2', 'a purchase was deleted');
+      return;
+    }
+    const c = this.#purchases;
+    const id = c.id(after, 'id');
+    const [from, to] = [before ? c.text(before, 'state') : 'new', c.text(after, 'state')];
+    if (from === to) return;
+    if (!purchaseMoves[from]?.includes(to)) this.#fail('I7', `purchase ${id} went from ${from} to ${to}`);
+    const charge = this.#world.provider.charges.get(id);
+    if (to === 'captured') {
+      if (charge?.state !== 'captured' && charge?.state !== 'refunded')
+        this.#fail('I7', `purchase ${id} was never paid`);
+      for (const row of this.#itemsOf(c.text(after, 'id'))) {
+        const reservation = this.#world.mysql.table('reservations').stored.get(this.#items.text(row, 'reservation_id'));
+        const state = reservation?.committed && this.#reservations.text(reservation.committed, 'state');
+        if (state !== 'purchased') this.#fail('I7', `purchase ${id} is captured, but what it bought is ${state}`);
+      }
+    }
+    if (to === 'declined' && charge?.state !== 'declined' && !ownDeclineReasons.has(c.text(after, 'reason'))) {
+      this.#fail('I7', `purchase ${id} was given up without the provider's word`);
+    }
+    if (to === 'refunded' && charge?.state !== 'refunded') this.#fail('I7', `purchase ${id} was not given back`);
+  }
+
+  #itemsOf(purchaseId: string): Row[] {
+    const table = this.#world.mysql.table('purchase_items');
+    return [...table.lookup(table.column('purchase_id'), [purchaseId])].flatMap(({ committed }) =>
+      committed ? [committed] : [],
+    );
+  }
+
+  /** I8: bought only while the window is open, and before the offer ends. */
+  #checkItem(row: Row): void {
+    const reservation = this.#world.mysql.table('reservations').stored.get(this.#items.text(row, 'reservation_id'));
+    const purchase = this.#world.mysql.table('purchases').stored.get(this.#items.text(row, 'purchase_id'));
+    const sale = this.#saleRow(this.#items.id(row, 'sale_id'));
+    if (!reservation?.committed || !purchase?.committed || !sale) {
+      this.#fail('I7', 'a purchase of nothing');
+      return;
+    }
+    const id = this.#items.id(row, 'reservation_id');
+    const atMs = this.#purchases.number(purchase.committed, 'created_at_ms');
+    const deadline = this.#reservations.value(reservation.committed, 'deadline_ms');
+    const open =
+      atMs >= this.#sales.number(sale, 'purchase_opens_at_ms') &&
+      atMs < this.#sales.number(sale, 'purchase_closes_at_ms');
+    if (!open) this.#fail('I8', `a purchase of ${id} was accepted outside the window`);
+    if (deadline !== null && atMs >= Number(deadline))
+      this.#fail('I8', `a purchase of ${id} was accepted after its deadline`);
+    if (this.#reservations.value(reservation.committed, 'purchase_id') !== this.#items.value(row, 'purchase_id')) {
+      this.#fail('I7', `a purchase was accepted that does not hold ${id}`);
+    }
+    if (this.#reservations.text(reservation.committed, 'state') !== 'allocated') {
+      this.#fail('I7', `a purchase of ${id} was accepted, which is not to be had`);
+    }
+  }
+
+  /** I5: what a customer is shown has happened. */
+  #checkNotice(row: Row): void {
+    const kind = this.#notices.text(row, 'kind');
+    if (kind.startsWith('reminder.')) return;
+    const key = `${this.#notices.id(row, 'subject_id')}.${this.#notices.number(row, 'version')}`;
+    const state = this.#moves.get(key);
+    const shown = kind.split('.')[1] === 'offered' ? 'allocated' : kind.split('.')[1];
+    if (state !== shown) this.#fail('I5', `a notice says that ${key} is ${shown}, but it is ${state}`);
+  }
+
+  #mirrored(key: string, field: string, before: string | undefined, after: string | undefined): void {
+    if (this.#saleIds.has(key)) {
+      if (field === 'version' || field === 'available' || field === 'epoch') this.#dirty.add(key);
+      return;
+    }
+    if (field.startsWith('@') || after === undefined || !key.includes('claims:')) return;
+    const [letter = '', version = '0', units = '0'] = after.split(':');
+    const oldVersion = before === undefined ? -1 : Number(before.split(':')[1]);
+    if (Number(version) < oldVersion)
+      this.#fail('I6', `the mirror of ${field} fell from version ${oldVersion} to ${version}`);
+    if (letter === 'r' || letter === 'o' || letter === 'u') return;
+    const tag = key.slice(key.indexOf('{') + 1, key.indexOf('}'));
+    const row = this.#fields.get(`${tag}${field}`);
+    if (!row || Number(version) > this.#reservations.number(row, 'version')) {
+      this.#fail('I6', `the mirror shows ${after} for ${field}, which is not committed`);
+      return;
+    }
+    if (Number(version) < this.#reservations.number(row, 'version')) return;
+    const right = `${stateLetters[this.#reservations.text(row, 'state')]}:${this.#reservations.number(row, 'units')}`;
+    if (right !== `${letter}:${units}`) this.#fail('I6', `the mirror shows ${after} for ${field}, which is ${right}`);
+  }
+
+  /** I6: the mirror shows what was committed at that version, and no version falls. */
+  #checkMirroredSale(key: string): void {
+    const saleId = this.#saleIds.get(key);
+    const fields = this.#world.redis.hashAt(key);
+    if (saleId === undefined || fields?.get('version') === undefined) return;
+    const books = this.#booksOf(saleId);
+    const [epoch, version] = [Number(fields.get('epoch')), Number(fields.get('version'))];
+    const shown = counters.map((name) => fields.get(name)).join();
+    const right = books.versions.get(`${epoch}:${version}`);
+    if (shown !== right)
+      this.#fail('I6', `the mirror shows stock ${shown} at version ${version}, committed is ${right}`);
+    const { mirroredAt } = books;
+    if (epoch < mirroredAt.epoch || (epoch === mirroredAt.epoch && version < mirroredAt.version)) {
+      this.#fail('I6', `the mirror of sale ${saleId} fell from version ${mirroredAt.version} to ${version}`);
+    }
+    books.mirroredAt = { epoch, version };
+  }
+
+  /** What must hold once nothing is left to do. With `mirror`, Redis must show exactly what MySQL says. */
+  atRest(options: { mirror: boolean }): void {
+    this.#queuesAtRest();
+    this.#answersAtRest();
+    this.#waitlistAtRest();
+    this.#moneyAtRest();
+    this.#noticesAtRest();
+    if (options.mirror) this.#mirrorAtRest();
+  }
+
+  #queuesAtRest(): void {
+    const { mysql, queues } = this.#world;
+    for (const queue of queues.values()) {
+      if (!queue.empty)
+        this.#fail(
+          'I9',
+          `queue ${queue.name} is not empty: ${queue.visible.concat(queue.dead).map(({ body }) => body)}`,
+        );
+    }
+    const outbox = [...mysql.table('outbox').rows()].length;
+    if (outbox > 0) this.#fail('I9', `${outbox} events wait in the outbox`);
+    if (mysql.open > 0) this.#fail('I9', `${mysql.open} transactions are open`);
+  }
+
+  #answersAtRest(): void {
+    const c = this.#reservations;
+    for (const [id, told] of this.#told) {
+      const row = this.#booksOf(told.saleId).reservations.get(id);
+      if (!told.accepted) continue;
+      if (!row) {
+        this.#fail('I2', `reservation ${id} was accepted and never decided`);
+        continue;
+      }
+      if (told.tickets.size > 1) this.#unlessLost('I3', `reservation ${id} was told the tickets ${[...told.tickets]}`);
+      const [ticket] = told.tickets;
+      if (ticket !== undefined && ticket !== c.number(row, 'ticket')) {
+        this.#unlessLost('I3', `reservation ${id} was told ticket ${ticket} and has ${c.number(row, 'ticket')}`);
+      }
+    }
+    for (const row of this.#world.mysql.table('sales').rows()) {
+      const saleId = this.#sales.id(row, 'id');
+      const books = this.#booksOf(saleId);
+      const over = this.#world.nowMs >= this.#sales.number(row, 'purchase_closes_at_ms');
+      if (over && (books.allocated > 0 || books.waiting.size > 0)) {
+        this.#fail(
+          'I9',
+          `sale ${saleId} is over, but ${books.allocated} units and ${books.waiting.size} places are held`,
+        );
+      }
+      if (over || this.#sales.text(row, 'status') !== 'active') continue;
+      const available = this.#sales.number(row, 'available');
+      for (const waiting of books.waiting.values()) {
+        if (c.number(waiting, 'at_least') <= available) {
+          this.#fail('I9', `${c.id(waiting, 'id')} waits, though ${available} units are available`);
+        }
+      }
+    }
+  }
+
+  /** A ticket lives in Redis and in the message; if either was lost, a repeated request may have got another one. */
+  #unlessLost(invariant: string, detail: string): void {
+    if (this.redisWasLost || this.#world.excuses.size > 0) return;
+    this.#fail(invariant, detail);
+  }
+
+  #waitlistAtRest(): void {
+    const c = this.#reservations;
+    const expected = new Map<string, string>();
+    for (const { reservations } of this.#books.values()) {
+      for (const row of reservations.values()) {
+        const state = c.text(row, 'state');
+        const deadline = c.value(row, 'deadline_ms');
+        const offered = state === 'allocated' && deadline !== null;
+        if (state === 'waitlisted' || offered) expected.set(c.text(row, 'id'), offered ? String(deadline) : 'waits');
+      }
+    }
+    for (const row of this.#world.mysql.table('waitlist').rows()) {
+      const id = this.#waitlist.text(row, 'reservation_id');
+      const deadline = this.#waitlist.value(row, 'deadline_ms');
+      if (expected.get(id) !== (deadline === null ? 'waits' : String(deadline))) {
+        this.#fail('I9', `${this.#waitlist.id(row, 'reservation_id')} has a place on the waitlist that is not its own`);
+      }
+      expected.delete(id);
+    }
+    if (expected.size > 0) this.#fail('I9', `${expected.size} reservations wait without a place on the waitlist`);
+  }
+
+  #moneyAtRest(): void {
+    const { mysql, provider } = this.#world;
+    const states = new Map<string, string>();
+    for (const row of mysql.table('purchases').rows()) {
+      const id = this.#purchases.id(row, 'id');
+      const state = this.#purchases.text(row, 'state');
+      states.set(id, state);
+      if (state === 'requested' || state === 'unknown' || state === 'refunding')
+        this.#fail('I9', `purchase ${id} is still ${state}`);
+    }
+    for (const id of this.#toldPurchases) {
+      if (!states.has(id)) this.#fail('I2', `purchase ${id} was accepted and is nowhere`);
+    }
+    for (const { key, state } of provider.charges.values()) {
+      const purchase = states.get(key);
+      const right = state === 'captured' ? 'captured' : state === 'refunded' ? 'refunded' : 'declined';
+      if (purchase !== right)
+        this.#fail('I7', `the charge of purchase ${key} is ${state}, the purchase is ${purchase}`);
+    }
+    for (const [token, count] of provider.captures) {
+      if (count > 1) this.#fail('I7', `${token} was charged ${count} times for one purchase`);
+    }
+    const c = this.#reservations;
+    for (const { reservations } of this.#books.values()) {
+      for (const row of reservations.values()) {
+        if (c.text(row, 'state') === 'allocated' && c.value(row, 'purchase_id') !== null) {
+          this.#fail('I9', `${c.id(row, 'id')} is set aside for a purchase that is over`);
+        }
+      }
+    }
+  }
+
+  #noticesAtRest(): void {
+    if (!this.#world.queues.has('notifications')) return;
+    const shown = new Set<string>();
+    for (const row of this.#world.mysql.table('notifications').rows()) {
+      if (this.#notices.text(row, 'kind').startsWith('reminder.')) continue;
+      const key = `${this.#notices.id(row, 'subject_id')}.${this.#notices.number(row, 'version')}`;
+      if (shown.has(key)) this.#fail('I5', `${key} is shown twice`);
+      shown.add(key);
+    }
+    for (const [key, state] of this.#moves) {
+      if (!shown.has(key)) this.#fail('I5', `nobody was told that ${key} is ${state}`);
+    }
+  }
+
+  #mirrorAtRest(): void {
+    const c = this.#reservations;
+    const { redis, mysql } = this.#world;
+    for (const row of mysql.table('sales').rows()) {
+      const saleId = this.#sales.id(row, 'id');
+      const tag = saleTag(saleId);
+      const fields = redis.hashAt(keys.sale(tag));
+      // A sale that Redis has lost is loaded again when somebody asks for it.
+      if (!fields) continue;
+      for (const name of ['epoch', 'version', ...counters]) {
+        if (fields.get(name) !== String(this.#sales.number(row, name))) {
+          this.#fail(
+            'I6',
+            `the mirror of sale ${saleId} has ${name} ${fields.get(name)}, MySQL ${this.#sales.number(row, name)}`,
+          );
+        }
+      }
+      if (fields.get('status') !== this.#sales.text(row, 'status'))
+        this.#fail('I6', `the mirror of ${saleId} has another status`);
+      const books = this.#booksOf(saleId);
+      const claimed = new Map<string, number>();
+      for (const [id, reservation] of books.reservations) {
+        const customerId = c.id(reservation, 'customer_id');
+        const bucket = redis.hashAt(keys.claims(tag, claimBucket(tag, customerId)));
+        const packed = bucket?.get(reservationField(id))?.split(':');
+        const right = [
+          stateLetters[c.text(reservation, 'state')],
+          c.number(reservation, 'version'),
+          c.number(reservation, 'units'),
+        ];
+        if (packed?.slice(0, 3).join() !== right.join())
+          this.#fail('I6', `the mirror of ${id} is ${packed}, MySQL says ${right}`);
+        const held = books.held.get(c.text(reservation, 'customer_id')) ?? 0;
+        claimed.set(customerId, held);
+      }
+      const undecided = this.#checkGate(saleId, fields);
+      // A claim that was never queued and never returned is nobody's; reconcile reports it and cannot know more.
+      if (undecided > 0) continue;
+      for (const [customerId, held] of claimed) {
+        const bucket = redis.hashAt(keys.claims(tag, claimBucket(tag, customerId)));
+        const counted = Number(bucket?.get(customerField(customerId)) ?? 0);
+        if (counted !== held) this.#fail('I6', `the gate counts ${counted} units for a customer who holds ${held}`);
+      }
+    }
+  }
+
+  /** The gate counts what is undecided, and at rest that is only what was given up. Returns how many claims that are. */
+  #checkGate(saleId: string, fields: ReadonlyMap<string, string>): number {
+    const tag = saleTag(saleId);
+    let [units, over, claims] = [0, 0, 0];
+    for (let bucket = 0; bucket < 1 << Number.parseInt(tag.slice(-1), 16); bucket++) {
+      for (const [field, packed] of this.#world.redis.hashAt(keys.claims(tag, bucket)) ?? []) {
+        if (field.startsWith('@') || !/^[ro]/.test(packed)) continue;
+        claims++;
+        if (packed.startsWith('o')) over++;
+        else units += Number(packed.split(':')[3]);
+      }
+    }
+    if (claims > 0) this.#unlessLost('I6', `the gate waits for ${claims} requests of ${saleId} at rest`);
+    const counted = [Number(fields.get('pendingUnits') ?? 0), Number(fields.get('pendingOver') ?? 0)];
+    if (counted.join() !== [units, over].join()) {
+      this.#fail('I6', `the gate of ${saleId} counts ${counted} undecided at rest, there are ${units},${over}`);
+    }
+    return claims;
+  }
+}

@@ -1,0 +1,90 @@
+/**
+ * The functions of Holdfast as the model runs them: the shipped verb behind each queue, fed through the shipped answer to
+ * SQS, with the model's dependencies. The same wiring as in `functions/queue` and `functions/schedule`.
+ */
+import type { SQSRecord } from 'aws-lambda';
+import { z } from 'zod';
+import { BusEvent } from '../../lib/events/catalogue.ts';
+import { sweepOutbox } from '../../lib/events/outbox.ts';
+import { inventoryPorts } from '../../lib/inventory/ports.ts';
+import { ReconcileTrigger, reconcileOnTrigger } from '../../lib/inventory/reconcile.ts';
+import { notify } from '../../lib/notification/notify.ts';
+import { consumeBatch, type QueueRun } from '../../lib/platform/queue.ts';
+import { payPurchases } from '../../lib/purchase/pay.ts';
+import { purchasePorts } from '../../lib/purchase/ports.ts';
+import { PayCommand } from '../../lib/purchase/purchase.shapes.ts';
+import { resendOpenPurchases } from '../../lib/purchase/resend.ts';
+import { allocateBatch } from '../../lib/reservation/allocate.ts';
+import { allocationPorts } from '../../lib/reservation/ports.ts';
+import { ReserveCommand } from '../../lib/reservation/reservation.shapes.ts';
+import { AdvanceTrigger, advance } from '../../lib/sale/advance.ts';
+import { depsOf, providerOf } from './world/deps.ts';
+import { webhookSecret } from './world/provider.ts';
+import type { QueueOptions } from './world/queue.ts';
+import type { Process } from './world/world.ts';
+
+/** How long a function may run, less the wrapper's margin. */
+const functionLifeMs = 9_000;
+
+export type ConsumerName =
+  | 'reservations'
+  | 'purchases'
+  | 'notifications'
+  | 'advance'
+  | 'relay'
+  | 'settle'
+  | 'reconcile';
+
+/** The ports of the purchase verbs, over the model's provider. */
+export function modelPurchasePorts(process: Process): ReturnType<typeof purchasePorts> {
+  const deps = depsOf(process);
+  return Object.create(purchasePorts(deps), {
+    provider: { value: providerOf(process) },
+    webhookSecret: { value: webhookSecret },
+  });
+}
+
+type Consume = (process: Process, records: SQSRecord[]) => Promise<Iterable<string>>;
+
+function consumer<Message>(
+  message: z.ZodType<Message>,
+  run: (process: Process, ...args: Parameters<QueueRun<Message>['run']>) => ReturnType<QueueRun<Message>['run']>,
+): Consume {
+  return async (process, records) => {
+    const whole: QueueRun<Message> = { message, run: (...args) => run(process, ...args) };
+    const failures = await consumeBatch(whole, depsOf(process), records, process.world.nowMs + functionLifeMs);
+    return failures.keys();
+  };
+}
+
+const trigger = z.looseObject({});
+
+const consumers: Record<ConsumerName, Consume> = {
+  reservations: consumer(ReserveCommand, (_, deps, batch, deadlineMs) =>
+    allocateBatch(allocationPorts(deps), batch, deadlineMs),
+  ),
+  purchases: consumer(PayCommand, (process, _, batch, deadlineMs) =>
+    payPurchases(modelPurchasePorts(process), batch, deadlineMs),
+  ),
+  notifications: consumer(BusEvent, (_, deps, batch, deadlineMs) => notify(deps, batch, deadlineMs)),
+  advance: consumer(AdvanceTrigger, (_, deps, batch, deadlineMs) =>
+    advance(deps, inventoryPorts(deps), batch, deadlineMs),
+  ),
+  relay: consumer(trigger, async (_, { db, bus, clock }, __, deadlineMs) => {
+    await sweepOutbox(db, bus, clock(), deadlineMs);
+    return [];
+  }),
+  settle: consumer(trigger, async (process) => {
+    await resendOpenPurchases(modelPurchasePorts(process));
+    return [];
+  }),
+  reconcile: consumer(ReconcileTrigger, (_, deps, batch, deadlineMs) => reconcileOnTrigger(deps, batch, deadlineMs)),
+};
+
+/** A queue with its function. */
+export function queueOf(name: ConsumerName, options: { batch: number; workers: number }): QueueOptions {
+  return { name, ...options, consume: consumers[name] };
+}
+
+/** What a rule sends when its time has come. */
+export const tick = { 'detail-type': 'Scheduled Event' };

@@ -1,0 +1,458 @@
+/**
+ * A sale as it could go: hundreds of customers and operators, every service failing now and then, all by a seed.
+ *
+ * An episode has three parts. First everything happens at once and everything may go wrong. Then the faults stop, and
+ * whatever is left must be done in bounded time (invariant I9); what is at rest then is checked. At last the purchase
+ * window closes and it is checked again. The same plan and seed give the same episode, to the last id. Called by
+ * `run.ts` and `shrink.ts`.
+ */
+
+import { inventoryPorts } from '../../lib/inventory/ports.ts';
+import { adjustStock, cancelReservation } from '../../lib/inventory/release.ts';
+import { isRefusal } from '../../lib/platform/errors.ts';
+import { derivedId, reservationId } from '../../lib/platform/id.ts';
+import { requestPurchase } from '../../lib/purchase/accept.ts';
+import { refundPurchase } from '../../lib/purchase/refund.ts';
+import { receiveWebhook } from '../../lib/purchase/webhook.ts';
+import { requestPorts } from '../../lib/reservation/ports.ts';
+import { requestReservation } from '../../lib/reservation/request.ts';
+import { pauseSale, resumeSale } from '../../lib/sale/sale.ts';
+import { modelPurchasePorts, queueOf, tick } from './consumers.ts';
+import { beginMs, customerIdOf, type SaleSetting, Setting, saleIdOf } from './setting.ts';
+import { type Chooser, type Fault, Random } from './world/choice.ts';
+import { depsOf } from './world/deps.ts';
+import type { Process } from './world/world.ts';
+
+/** What an episode is made of, beside its seed. */
+export interface Plan {
+  readonly requests: number;
+  readonly customers: number;
+  readonly sales: number;
+  /** Units of each sale. */
+  readonly allotment: number;
+  readonly capPerCustomer: number;
+  readonly waitlistSize: number;
+  /** Messages that a function gets at most. */
+  readonly batch: number;
+  readonly workers: number;
+  /** How likely each fault is, for each call. */
+  readonly rates: Readonly<Partial<Record<Fault, number>>>;
+  readonly purchases: boolean;
+  readonly cancellations: boolean;
+  readonly operators: boolean;
+  /** How often Redis loses its memory, comes back with an old one, or MySQL restarts. */
+  readonly disasters: number;
+}
+
+export interface EpisodeResult {
+  readonly requests: number;
+  readonly steps: number;
+  readonly violation: { invariant: string; detail: string } | undefined;
+  readonly faults: ReadonlyMap<Fault, number>;
+  /** How many reservations ended in each state. */
+  readonly outcomes: ReadonlyMap<string, number>;
+}
+
+/** The plan that belongs to a seed. */
+export function planOf(seed: number, requests: number): Plan {
+  const random = new Random(seed ^ 0x5eed);
+  const intensity = random.of([0, 0.002, 0.01, 0.04]);
+  const kinds: Fault[] = ['fail', 'lost', 'late', 'part', 'twice', 'crash', 'grave', 'stall'];
+  const rates = Object.fromEntries(kinds.map((kind) => [kind, random.next() < 0.3 ? 0 : intensity * random.next()]));
+  const sales = random.of([1, 1, 1, 2, 3]);
+  return {
+    requests,
+    customers: Math.max(1, Math.ceil(requests * random.of([0.3, 0.7, 0.9]))),
+    sales,
+    allotment: Math.max(1, Math.ceil((requests / sales) * random.of([0.2, 0.6, 1.2, 2]))),
+    capPerCustomer: random.between(1, 6),
+    waitlistSize: random.of([0, 3, Math.ceil(requests / 8)]),
+    batch: random.of([1, 5, 10, 10]),
+    workers: random.between(1, 4),
+    rates,
+    purchases: random.next() < 0.35,
+    cancellations: random.next() < 0.5,
+    operators: random.next() < 0.3,
+    disasters: random.next() < 0.25 ? random.between(1, 3) : 0,
+  };
+}
+
+/** Chooses by a seed. */
+class SeededChooser implements Chooser {
+  readonly #random: Random;
+  readonly #rates: readonly (readonly [Fault, number])[];
+  /** Whether anything may go wrong. */
+  faulty = true;
+
+  constructor(seed: number, rates: Plan['rates']) {
+    this.#random = new Random(seed);
+    this.#rates = Object.entries(rates).filter(([, rate]) => rate > 0) as [Fault, number][];
+  }
+
+  pick(count: number): number {
+    return this.#random.below(count);
+  }
+
+  fault(possible: readonly Fault[]): Fault | undefined {
+    if (!this.faulty || this.#rates.length === 0) return undefined;
+    let drawn = this.#random.next();
+    for (const [kind, rate] of this.#rates) {
+      if (drawn < rate) return possible.includes(kind) ? kind : undefined;
+      drawn -= rate;
+    }
+    return undefined;
+  }
+
+  happens(chance: number): boolean {
+    return this.#random.next() < chance;
+  }
+}
+
+const queues = [
+  ['reservations', 10],
+  ['purchases', 10],
+  ['notifications', 10],
+  ['advance', 10],
+  ['relay', 1],
+  ['settle', 1],
+  ['reconcile', 1],
+] as const;
+
+/** Ticks of the rules while things happen, milliseconds; the real ones are slower, which changes nothing but the wait. */
+const tickEveryMs = 15_000;
+/** How long the rush lasts: from a little before the reservation period opens to a little after it closes. */
+const rushMs = 20_000;
+const purchaseOpensMs = 25_000;
+/** Purchases, cancellations and operators happen up to this time. */
+const activeMs = 90_000;
+const closesMs = 3_600_000;
+/** In how many rounds of ticks everything must be done once the faults have stopped. */
+const roundsAtMost = 12;
+/** More steps than any episode needs that comes to an end. */
+const stepsPerRequest = 4_000;
+
+const settings = new Map<string, Setting>();
+
+/** Runs an episode. `watch` receives a line for each thing that happens. */
+export function runEpisode(plan: Plan, seed: number, watch?: (line: string) => void): EpisodeResult {
+  return new Episode(plan, seed, watch).run();
+}
+
+class Episode {
+  readonly #plan: Plan;
+  readonly #setting: Setting;
+  readonly #random: Random;
+  readonly #chooser: SeededChooser;
+  readonly #sales: SaleSetting[];
+
+  constructor(plan: Plan, seed: number, watch?: (line: string) => void) {
+    this.#plan = plan;
+    this.#random = new Random(seed);
+    this.#chooser = new SeededChooser(seed ^ 0xc0de, plan.rates);
+    this.#sales = Array.from({ length: plan.sales }, (_, n) => this.#saleSetting(n));
+    const key = `${plan.batch}.${plan.workers}`;
+    const setting =
+      settings.get(key) ??
+      new Setting({
+        queues: queues.map(([name, batch]) =>
+          queueOf(name, { batch: Math.min(batch, plan.batch), workers: plan.workers }),
+        ),
+        digests: false,
+        frozen: false,
+      });
+    settings.set(key, setting);
+    this.#setting = setting;
+    setting.prepare(this.#sales, this.#random.next() < 0.8);
+    setting.begin(seed);
+    setting.world.trace = watch;
+    setting.world.chooser = this.#chooser;
+  }
+
+  #saleSetting(n: number): SaleSetting {
+    const { allotment, capPerCustomer, waitlistSize, requests } = this.#plan;
+    return {
+      saleId: saleIdOf(n + 1, Math.min(2, Math.floor(Math.log2(1 + requests / 64)))),
+      allotment,
+      capPerCustomer,
+      waitlistSize,
+      offerLifeMs: this.#random.of([3_000, 20_000, 600_000]),
+      reserveOpensAtMs: beginMs + 1_000,
+      reserveClosesAtMs: beginMs + rushMs,
+      purchaseOpensAtMs: beginMs + this.#random.of([5_000, purchaseOpensMs]),
+      purchaseClosesAtMs: beginMs + closesMs,
+    };
+  }
+
+  run(): EpisodeResult {
+    const { world, checker } = this.#setting;
+    this.#letCustomersCome();
+    this.#letRulesFire();
+    this.#letDisastersHappen();
+    this.#letWebhooksCome();
+    if (this.#plan.operators) this.#letOperatorsWork();
+    this.#runUntil(() => world.nowMs >= beginMs + activeMs);
+
+    this.#chooser.faulty = false;
+    this.#resumeSales();
+    this.#calm(['advance', 'relay', 'settle']);
+    world.trace?.('at rest, before reconciling');
+    if (!world.violation) checker.atRest({ mirror: world.excuses.size === 0 && !checker.redisWasLost });
+    this.#calm(['reconcile']);
+    this.#calm(['advance', 'relay', 'settle', 'reconcile']);
+    world.trace?.('at rest, reconciled');
+    if (!world.violation) checker.atRest({ mirror: true });
+
+    world.pass((beginMs + closesMs) * 1000 - world.nowUs);
+    this.#calm(['advance', 'relay', 'settle']);
+    this.#calm(['reconcile']);
+    world.trace?.('at rest, closed');
+    if (!world.violation) checker.atRest({ mirror: true });
+    return {
+      requests: this.#plan.requests,
+      steps: world.steps,
+      violation: world.violation,
+      faults: new Map(world.faults),
+      outcomes: checker.outcomes(),
+    };
+  }
+
+  /** Steps until `over`, or nothing is left to happen, or something is wrong. */
+  #runUntil(over: () => boolean): void {
+    const { world, checker } = this.#setting;
+    const stepsAtMost = 200_000 + this.#plan.requests * stepsPerRequest;
+    while (!world.violation && !over() && world.step()) {
+      checker.afterStep();
+      world.pass(this.#random.below(1_500));
+      if (world.steps > stepsAtMost) world.broken('I9', `no end after ${world.steps} steps`);
+    }
+  }
+
+  /** Without faults, lets everything come to an end, and the rules fire until there is nothing left for them to do. */
+  #calm(rules: readonly string[]): void {
+    const { world } = this.#setting;
+    for (let round = 0; round < roundsAtMost && !world.violation; round++) {
+      let redriven = 0;
+      for (const queue of world.queues.values()) redriven += queue.redrive();
+      for (const rule of rules) world.queue(rule).send(tick);
+      const outbox = world.mysql.table('outbox').stored.size;
+      this.#runUntil(() => false);
+      const open = [...this.#setting.checker.purchases()].some(({ state }) => openPurchases.has(state));
+      const dead = [...world.queues.values()].some((queue) => queue.dead.length > 0);
+      if (round > 0 && redriven === 0 && outbox === 0 && !open && !dead) return;
+      // Longer than an open purchase is left alone, and than a young event is.
+      world.pass(61_000_000);
+    }
+  }
+
+  #resumeSales(): void {
+    const { world } = this.#setting;
+    for (const { saleId } of this.#sales) {
+      this.#act(`resume ${saleId}`, (process) => resumeSale(depsOf(process), saleId));
+    }
+    this.#runUntil(() => !world.busy);
+  }
+
+  /** Somebody calls a verb; a failure is the caller's to bear. */
+  #act(name: string, verb: (process: Process) => Promise<unknown>): void {
+    this.#setting.world.start('http', name, async (process) => {
+      await verb(process).catch(() => undefined);
+    });
+  }
+
+  #at(ms: number, what: string, run: () => void): void {
+    this.#setting.world.after(ms * 1000, what, run);
+  }
+
+  #letCustomersCome(): void {
+    const { requests, customers } = this.#plan;
+    for (let n = 0; n < requests; n++) {
+      const customer = this.#random.below(customers);
+      const sale = this.#random.of(this.#sales);
+      // Most come in the first second; some too early, some too late.
+      const atMs = this.#random.next() < 0.7 ? 950 + this.#random.below(1_500) : this.#random.below(rushMs + 1_000);
+      const quantity = this.#random.between(1, Math.min(4, this.#plan.capPerCustomer + 1));
+      const atLeast = this.#random.next() < 0.5 ? quantity : this.#random.between(1, quantity);
+      // Some customers repeat an Idempotency-Key, by clicking twice or from another device.
+      const key = this.#random.next() < 0.1 ? `k${customer}` : `k${n}`;
+      const choices: ShopperChoices = {
+        clicksTwice: this.#random.next() < 0.08,
+        patience: this.#random.between(0, 3),
+        cancelsAfterMs: this.#plan.cancellations && this.#random.next() < 0.2 ? this.#random.below(60_000) : undefined,
+        buysAtMs:
+          this.#plan.purchases && this.#random.next() < 0.6 ? this.#random.between(4_000, activeMs - 5_000) : undefined,
+        card: this.#random.next() < 0.15 ? 'declined' : 'good',
+      };
+      const request = { quantity, fill: atLeast === quantity ? ('all' as const) : { atLeast } };
+      this.#at(atMs, `customer ${customer} comes`, () =>
+        this.#shop({ n, customerId: customerIdOf(customer), saleId: sale.saleId, key, request }, choices),
+      );
+    }
+  }
+
+  #shop(wish: Wish, choices: ShopperChoices): void {
+    const { world } = this.#setting;
+    const { n, customerId, saleId, key } = wish;
+    const id = reservationId(saleId, customerId, key);
+    world.start('client', `shopper ${n}`, async (client) => {
+      const click = (count: number) => this.#reserve(client, wish, id, count);
+      const first = choices.clicksTwice
+        ? Promise.all([click(0), click(1)]).then((both) => both.includes(true))
+        : click(0);
+      let accepted = await first;
+      for (let again = 0; again < choices.patience && !accepted; again++) {
+        await this.#wait(client, 300 * (again + 1));
+        accepted = await click(2 + again);
+      }
+      const { cancelsAfterMs, buysAtMs } = choices;
+      if (cancelsAfterMs !== undefined) {
+        await this.#wait(client, cancelsAfterMs);
+        await world.request(client, `cancel ${n}`, (process) =>
+          cancelReservation(inventoryPorts(depsOf(process)), saleId, id, customerId).catch(() => 'failed'),
+        );
+      }
+      if (buysAtMs !== undefined) {
+        await this.#wait(client, beginMs + buysAtMs - world.nowMs);
+        await this.#buy(client, wish, id, choices);
+      }
+    });
+  }
+
+  /** One click on "reserve"; true if the customer need not click again. */
+  async #reserve(client: Process, wish: Wish, id: string, count: number): Promise<boolean> {
+    const { world, checker } = this.#setting;
+    const { n, saleId, customerId, key, request } = wish;
+    checker.asked(id, saleId);
+    const heard = await world.request(client, `reserve ${n}.${count}`, (process) =>
+      requestReservation(requestPorts(depsOf(process)), saleId, customerId, key, request).catch(() => undefined),
+    );
+    const answer = heard?.answer;
+    if (!answer) return false;
+    if (!isRefusal(answer)) checker.accepted(id, answer.ticket);
+    return true;
+  }
+
+  /** Buys what the customer was allocated, sometimes together with everything else of theirs. */
+  async #buy(client: Process, wish: Wish, id: string, choices: ShopperChoices): Promise<void> {
+    const { world, checker } = this.#setting;
+    const { n, customerId } = wish;
+    const own = checker.reservationsOf(customerId).filter((one) => one === id || n % 2 === 0);
+    if (own.length === 0) return;
+    const key = `p${n}`;
+    const card = choices.card === 'good' ? `card ${n}` : choices.card;
+    for (let attempt = 0; attempt <= choices.patience; attempt++) {
+      const heard = await world.request(client, `buy ${n}.${attempt}`, (process) =>
+        requestPurchase(modelPurchasePorts(process), customerId, key, {
+          reservationIds: own,
+          paymentToken: card,
+        }).catch(() => undefined),
+      );
+      const answer = heard?.answer;
+      if (answer && !isRefusal(answer)) checker.purchaseAccepted(derivedId('purchase', customerId, key));
+      if (answer && !(isRefusal(answer) && answer.refused === 'idempotency_in_progress')) return;
+      await this.#wait(client, 400);
+    }
+  }
+
+  #wait(client: Process, ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#at(Math.max(0, ms), `${client.name} has waited`, resolve);
+    });
+  }
+
+  /** The rules fire: now and then late, twice or not at all. */
+  #letRulesFire(): void {
+    const { world } = this.#setting;
+    for (const rule of ['advance', 'relay', 'settle', 'reconcile']) {
+      for (let atMs = tickEveryMs; atMs < activeMs; atMs += tickEveryMs) {
+        const times = this.#random.of([0, 1, 1, 1, 2]);
+        for (let i = 0; i < times; i++) {
+          this.#at(atMs + this.#random.below(5_000), `rule ${rule} fires`, () => world.queue(rule).send(tick));
+        }
+      }
+    }
+  }
+
+  #letDisastersHappen(): void {
+    const { world, checker } = this.#setting;
+    for (let i = 0; i < this.#plan.disasters; i++) {
+      const atMs = 1_000 + this.#random.below(rushMs * 2);
+      const kind = this.#random.of(['flush', 'stale', 'restart'] as const);
+      if (kind === 'restart') this.#at(atMs, 'MySQL restarts', () => world.mysql.restart());
+      if (kind === 'flush') {
+        this.#at(atMs, 'Redis loses everything', () => {
+          world.redis.flush();
+          checker.lostRedis();
+        });
+      }
+      if (kind === 'stale') {
+        let old: ReturnType<typeof world.redis.snapshot> | undefined;
+        this.#at(atMs, 'Redis is saved', () => {
+          old = world.redis.snapshot();
+        });
+        this.#at(atMs + this.#random.below(5_000), 'Redis comes back as it was', () => {
+          if (old) world.redis.restore(old);
+          checker.lostRedis();
+        });
+      }
+    }
+  }
+
+  /** The provider tells what happened: late, twice, or never. */
+  #letWebhooksCome(): void {
+    const { world } = this.#setting;
+    world.provider.listener = (message, name) => {
+      const times = this.#random.of([0, 1, 1, 2]);
+      for (let i = 0; i < times; i++) {
+        this.#at(this.#random.below(4_000), name, () =>
+          this.#act(name, (process) => receiveWebhook(modelPurchasePorts(process), message)),
+        );
+      }
+    };
+  }
+
+  #letOperatorsWork(): void {
+    const { world, checker } = this.#setting;
+    const times = this.#random.between(1, 6);
+    for (let i = 0; i < times; i++) {
+      const { saleId } = this.#random.of(this.#sales);
+      const atMs = this.#random.below(activeMs - 20_000);
+      const units = this.#random.between(-3, 5);
+      this.#at(atMs, 'an operator adjusts stock', () =>
+        this.#act(`adjust ${i}`, (process) => adjustStock(inventoryPorts(depsOf(process)), saleId, units || 1)),
+      );
+      if (this.#random.next() < 0.4) {
+        this.#at(atMs, 'an operator pauses the sale', () => {
+          this.#act(`pause ${i}`, (process) => pauseSale(depsOf(process), saleId));
+        });
+        this.#at(atMs + 2_000, 'an operator resumes the sale', () => {
+          this.#act(`continue ${i}`, (process) => resumeSale(depsOf(process), saleId));
+        });
+      }
+      this.#at(atMs + 15_000, 'an operator refunds a purchase', () => {
+        const captured = [...checker.purchases()].filter(({ state }) => state === 'captured');
+        const one = captured[this.#random.below(Math.max(1, captured.length))];
+        if (one) this.#act(`refund ${i}`, (process) => refundPurchase(modelPurchasePorts(process), one.purchaseId));
+      });
+    }
+    world.trace?.('operators are at work');
+  }
+}
+
+const openPurchases = new Set(['requested', 'unknown', 'refunding']);
+
+interface Wish {
+  readonly n: number;
+  readonly customerId: string;
+  readonly saleId: string;
+  readonly key: string;
+  readonly request: { quantity: number; fill: 'all' | { atLeast: number } };
+}
+
+interface ShopperChoices {
+  readonly clicksTwice: boolean;
+  /** How often a click without an answer is repeated. */
+  readonly patience: number;
+  readonly cancelsAfterMs: number | undefined;
+  readonly buysAtMs: number | undefined;
+  readonly card: 'good' | 'declined';
+}

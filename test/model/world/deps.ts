@@ -1,0 +1,354 @@
+/**
+ * The dependencies of a process in the model: the same ports that `lib/platform` opens over the network, over the
+ * services of a `World`.
+ *
+ * Invariant: whatever leaves the process through them waits in the world until it is chosen. What they promise is what
+ * `lib/platform` promises: a transaction is committed when it returns and undone when it throws, an unknown COMMIT is an
+ * error, a call that cannot be made throws. Called by `episode.ts` and `scenarios.ts`.
+ */
+import type { Bus } from '../../../lib/platform/aws.ts';
+import { type Db, isRetryable, type Sql, type Tx } from '../../../lib/platform/db.ts';
+import type { Deps } from '../../../lib/platform/deps.ts';
+import { Fault as Unavailable } from '../../../lib/platform/errors.ts';
+import { keys } from '../../../lib/platform/keys.ts';
+import type { Grant, SaleLock } from '../../../lib/platform/lock.ts';
+import type { PaymentAnswer } from '../../../lib/platform/payments.ts';
+import { luaSource, type RedisClient } from '../../../lib/platform/redis.ts';
+import { lockLifeMs } from '../../../lib/platform/timings.ts';
+import type { PaymentProvider } from '../../../lib/purchase/provider.ts';
+import type { Fault } from './choice.ts';
+import { NotUnderstood } from './lua.ts';
+import { type Progress, SqlError } from './mysql.ts';
+import type { RedisReply } from './redis.ts';
+import { type Process, Waiting, type World } from './world.ts';
+
+/** How often a transaction is tried that the server has rolled back by itself, as in `lib/platform/db.ts`. */
+const transactionAttempts = 4;
+const fenceSource = luaSource('./fence.lua', new URL('../../../lib/platform/lock.ts', import.meta.url).href);
+
+/** What shipped code in this process gets. */
+export function depsOf(process: Process): Deps {
+  const { world } = process;
+  const redis = redisOf(process);
+  const deps = {
+    registry: {},
+    clock: () => world.nowMs,
+    db: dbOf(process),
+    redis,
+    lock: lockOf(process),
+    bus: busOf(process),
+    push: { send: async () => ({ gone: [] }), close: () => undefined },
+    queue: (name: string) => queueOf(process, name),
+    close: async () => undefined,
+  };
+  return deps as unknown as Deps;
+}
+
+/** The payment provider as this process sees it. */
+export function providerOf(process: Process): PaymentProvider {
+  const { provider } = process.world;
+  const call = (what: string, run: () => PaymentAnswer): Promise<PaymentAnswer> =>
+    process.ask<PaymentAnswer>({
+      to: 'provider',
+      what: `provider ${what}`,
+      faults: ['fail', 'part', 'lost', 'late'],
+      run,
+      // A call that was refused before anything was sent is known not to have happened; every other failure is not.
+      broken: (fault) =>
+        fault === 'fail' ? { outcome: 'unsent', reason: 'busy' } : { outcome: 'unknown', reason: 'no answer' },
+    });
+  return {
+    charge: (order) => call('charge', () => provider.charge(order)),
+    find: (purchaseId) => call('find', () => provider.find(purchaseId)),
+    refund: (order) => call('refund', () => provider.refund(order)),
+  };
+}
+
+const lostConnection = () => new SqlError(2013, 'Lost connection to MySQL server during query');
+
+function shortened(text: string): string {
+  return text
+    .replace(/\s+/g, ' ')
+    .replace(/SELECT (?!\?).{60,}? FROM/, 'SELECT … FROM')
+    .slice(0, 110);
+}
+
+function dbOf(process: Process): Db {
+  const { mysql } = process.world;
+
+  /** One statement; in no transaction it is one of its own. */
+  function statement(transaction: number | undefined, text: string, values: unknown[] = []) {
+    const progress: Progress = new Map();
+    const own = transaction ?? mysql.begin();
+    if (transaction === undefined) process.transactions.add(own);
+    const end = () => {
+      if (transaction === undefined) process.transactions.delete(own);
+    };
+    return process.ask<{ rows: Record<string, unknown>[]; changed: number }>({
+      to: 'mysql',
+      what: () => shortened(text),
+      faults: transaction === undefined ? ['fail', 'lost', 'late'] : ['fail'],
+      run: () => {
+        try {
+          const outcome = mysql.run(text, values, own, progress);
+          if (outcome.waitsFor !== undefined) return new Waiting(own, outcome.waitsFor);
+          if (transaction === undefined) mysql.commit(own);
+          end();
+          return outcome;
+        } catch (error) {
+          if (transaction === undefined) mysql.rollback(own);
+          end();
+          throw error;
+        }
+      },
+      broken: (fault) => {
+        // The connection is gone, and with it what it had not committed; a statement that is still to come commits.
+        if (fault !== 'late') mysql.rollback(own);
+        end();
+        throw lostConnection();
+      },
+    });
+  }
+
+  function sql(transaction?: number): Omit<Sql, 'orm'> {
+    return {
+      rows: async <R>(text: string, values?: unknown[]) => (await statement(transaction, text, values)).rows as R[],
+      change: async (text, values) => (await statement(transaction, text, values)).changed,
+    };
+  }
+
+  async function attempt<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    const transaction = mysql.begin();
+    process.transactions.add(transaction);
+    let result: T;
+    try {
+      result = await work({ ...sql(transaction), inTransaction: true } as Tx);
+    } catch (error) {
+      process.transactions.delete(transaction);
+      mysql.rollback(transaction);
+      throw error;
+    }
+    await process.ask<void>({
+      to: 'mysql',
+      what: 'COMMIT',
+      faults: ['fail', 'lost', 'late'],
+      run: () => {
+        process.transactions.delete(transaction);
+        if (!mysql.commit(transaction)) throw lostConnection();
+      },
+      broken: (fault: Fault) => {
+        process.transactions.delete(transaction);
+        if (fault === 'fail') mysql.rollback(transaction);
+        throw lostConnection();
+      },
+    });
+    return result;
+  }
+
+  const db = {
+    ...sql(),
+    async transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+      for (let count = 1; ; count++) {
+        try {
+          return await attempt(work);
+        } catch (error) {
+          if (!isRetryable(error) || count === transactionAttempts) throw error;
+        }
+      }
+    },
+    close: async () => undefined,
+  };
+  return db as unknown as Db;
+}
+
+function redisOf(process: Process): RedisClient {
+  return new RedisStandIn(process) as unknown as RedisClient;
+}
+
+type Argument = string | number;
+
+/** The scripts that anybody has defined, by name. */
+const scripts = new Map<string, string>();
+
+/** A client of Redis, as far as shipped code uses one. */
+class RedisStandIn {
+  readonly status = 'ready';
+  readonly #process: Process;
+
+  constructor(process: Process) {
+    this.#process = process;
+  }
+
+  defineCommand(name: string, { lua }: { lua: string }): void {
+    if (scripts.has(name)) return;
+    scripts.set(name, lua);
+    Object.defineProperty(RedisStandIn.prototype, name, {
+      value(this: RedisStandIn, ...parts: Argument[]) {
+        return this.ask(name, () => this.script(name, parts));
+      },
+    });
+    Object.defineProperty(RoundTrip.prototype, name, {
+      value(this: RoundTrip, ...parts: Argument[]) {
+        return this.add(name, (client) => client.script(name, parts));
+      },
+    });
+  }
+
+  pipeline(list: readonly (readonly [name: string, ...args: Argument[]])[] = []): RoundTrip {
+    const trip = new RoundTrip(this);
+    for (const [name, ...args] of list) trip.add(name, (client) => client.now(name, args));
+    return trip;
+  }
+
+  ask<T>(what: string, run: () => T): Promise<T> {
+    return this.#process.ask<T>({
+      to: 'redis',
+      what,
+      faults: ['fail', 'lost', 'late'],
+      run,
+      broken: () => {
+        throw new Error('Command timed out');
+      },
+    });
+  }
+
+  now(name: string, args: readonly Argument[]): RedisReply {
+    return this.#process.world.redis.command(name, args.map(String));
+  }
+
+  script(name: string, [count = 0, ...rest]: readonly Argument[]): RedisReply {
+    const names = rest.slice(0, Number(count)).map(String);
+    const args = rest.slice(Number(count)).map(String);
+    return this.#process.world.redis.script(scripts.get(name) ?? '', names, args);
+  }
+
+  async hgetall(key: string): Promise<Record<string, string>> {
+    const flat = (await this.ask('hgetall', () => this.now('hgetall', [key]))) as string[];
+    return Object.fromEntries(Array.from({ length: flat.length / 2 }, (_, i) => [flat[2 * i], flat[2 * i + 1]]));
+  }
+}
+
+for (const name of ['get', 'set', 'del', 'unlink', 'hget', 'hmget', 'hset', 'hkeys', 'exists']) {
+  Object.defineProperty(RedisStandIn.prototype, name, {
+    value(this: RedisStandIn, ...args: Argument[]) {
+      return this.ask(name, () => this.now(name, args));
+    },
+  });
+}
+
+/** Commands that go to Redis together. All are done as one: a server may let others in between, which no caller relies on. */
+class RoundTrip {
+  readonly #client: RedisStandIn;
+  readonly #calls: { readonly what: string; readonly run: (client: RedisStandIn) => RedisReply }[] = [];
+
+  constructor(client: RedisStandIn) {
+    this.#client = client;
+  }
+
+  add(what: string, run: (client: RedisStandIn) => RedisReply): this {
+    this.#calls.push({ what, run });
+    return this;
+  }
+
+  exec(): Promise<[Error | null, RedisReply][]> {
+    const first = this.#calls[0]?.what ?? 'nothing';
+    const what = this.#calls.length > 1 ? `${this.#calls.length} commands, ${first} first` : first;
+    return this.#client.ask(what, () =>
+      this.#calls.map(({ run }): [Error | null, RedisReply] => {
+        try {
+          return [null, run(this.#client)];
+        } catch (error) {
+          if (error instanceof NotUnderstood) throw error;
+          return [error as Error, null];
+        }
+      }),
+    );
+  }
+}
+
+function lockOf(process: Process): SaleLock {
+  const { redis } = process.world;
+  const ask = <T>(what: string, run: () => T, without: T): Promise<T> =>
+    process.ask<T>({ to: 'lock', what, faults: ['fail', 'lost'], run, broken: () => without });
+  return {
+    async acquire(tags) {
+      const names = [...tags].sort().map(keys.lock);
+      const owner = `${process.name}.${process.calls}`;
+      const lock = (): Grant['fences'] => {
+        if (redis.command('exists', names) !== 0) return new Map();
+        for (const name of names) redis.command('set', [name, owner, 'PX', String(lockLifeMs)]);
+        const fence = Number(redis.script(fenceSource, [keys.fence()], []));
+        return new Map(tags.map((tag) => [tag, fence]));
+      };
+      const fences = await ask('lock', lock, new Map());
+      const unlock = () => {
+        for (const name of names) if (redis.command('get', [name]) === owner) redis.command('del', [name]);
+      };
+      const release = async () => {
+        if (fences.size > 0) await ask('unlock', unlock, undefined);
+      };
+      return { fences, release };
+    },
+  };
+}
+
+/** Which queues an event goes to, as the rules of `serverless.yml` say. */
+function targetsOf(detailType: string, detail: unknown): string[] {
+  const released = detailType === 'reservations.changed' && (detail as { released?: boolean }).released === true;
+  return released ? ['notifications', 'advance'] : ['notifications'];
+}
+
+function busOf(process: Process): Bus {
+  const { world } = process;
+  const deliver = (event: { detailType: string; detail: unknown }) => {
+    world.onPublished((event.detail as { eventId: string }).eventId);
+    for (const target of targetsOf(event.detailType, event.detail)) {
+      world.queues.get(target)?.send({ 'detail-type': event.detailType, detail: event.detail });
+    }
+  };
+  return {
+    async publish(events) {
+      if (events.length === 0) return [];
+      return process.ask<boolean[]>({
+        to: 'bus',
+        what: () => `publish ${events.map(({ detailType }) => detailType).join(' ')}`,
+        faults: events.length > 1 ? ['fail', 'lost', 'late', 'part'] : ['fail', 'lost', 'late'],
+        run: () => {
+          for (const event of events) deliver(event);
+          return events.map(() => true);
+        },
+        broken: (fault) => {
+          if (fault !== 'part') return events.map(() => false);
+          return events.map((event, index) => {
+            if (index % 2 === 1) return false;
+            deliver(event);
+            return true;
+          });
+        },
+      });
+    },
+  };
+}
+
+function queueOf(process: Process, name: string): ReturnType<Deps['queue']> {
+  const { world } = process;
+  const send = ({ body, delaySeconds }: { body: unknown; delaySeconds?: number }): Promise<void> =>
+    process.ask<void>({
+      to: 'queue',
+      what: () => `send to ${name} ${JSON.stringify(body)}`,
+      faults: ['fail', 'lost', 'late'],
+      run: () => world.queues.get(name)?.send(body, delaySeconds),
+      broken: () => {
+        throw new Unavailable('queue_unavailable', 'the queue cannot be reached');
+      },
+    });
+  return {
+    url: name,
+    send,
+    sendAll: async (messages) => {
+      await Promise.all(messages.map(send));
+    },
+  };
+}
+
+export type { World };

@@ -1,0 +1,58 @@
+/**
+ * Takes chance and time out of this process: ids, jitter, the clock and timers come from the model that is running.
+ *
+ * Invariant: between two steps of a model nothing is left to run. V8's own checkpoint empties the microtask queue, so a
+ * step ends when every piece of shipped code waits for the model, and not a turn of the event loop later.
+ */
+import crypto from 'node:crypto';
+import { syncBuiltinESMExports } from 'node:module';
+import v8 from 'node:v8';
+import type { Random } from './choice.ts';
+
+/** What the shipped code gets instead of the machine's own. */
+export interface Surroundings {
+  /** Milliseconds since the epoch. */
+  nowMs(): number;
+  /** Numbers for ids and jitter. */
+  random(): Random;
+  /** Does something after a while. */
+  later(work: () => void, afterMs: number): void;
+}
+
+v8.setFlagsFromString('--allow-natives-syntax');
+const checkpoint = new Function('%PerformMicrotaskCheckpoint()') as () => void;
+
+let surroundings: Surroundings | undefined;
+
+/** Lets every promise that can go on do so. Must be called from outside of all promises. */
+export function settle(): void {
+  checkpoint();
+}
+
+/** From now on these are the surroundings of everything that runs. */
+export function surround(by: Surroundings): void {
+  surroundings = by;
+}
+
+/** Replaces the machine's clock, timers and chance, once per process. Until a model runs they are the machine's still. */
+export function removeChance(): void {
+  const { randomFillSync, randomBytes } = crypto;
+  const [now, random, timer] = [Date.now, Math.random, globalThis.setTimeout];
+  const fill = <Bytes extends Uint8Array>(bytes: Bytes): Bytes => {
+    if (!surroundings) return randomFillSync(bytes);
+    const own = surroundings.random();
+    for (let i = 0; i < bytes.length; i++) bytes[i] = own.below(256);
+    return bytes;
+  };
+  Object.assign(crypto, {
+    randomFillSync: fill,
+    randomBytes: (size: number) => (surroundings ? fill(Buffer.alloc(size)) : randomBytes(size)),
+  });
+  syncBuiltinESMExports();
+  Date.now = () => surroundings?.nowMs() ?? now();
+  Math.random = () => surroundings?.random().next() ?? random();
+  globalThis.setTimeout = ((work: () => void, afterMs = 0) =>
+    surroundings ? surroundings.later(work, afterMs) : timer(work, afterMs)) as typeof setTimeout;
+  // Code is shown where it failed only when somebody looks; making the text costs more than a step.
+  Error.stackTraceLimit = 0;
+}

@@ -1,0 +1,205 @@
+/**
+ * SQS in memory, with the event source mapping that feeds functions from it.
+ *
+ * What it keeps of the real ones: at least one delivery, in any order; a message that is being worked on is hidden and
+ * comes back if it is not deleted; after too many deliveries it is a dead letter; what a batch does not report is
+ * deleted. Called by `deps.ts` (sending) and `world.ts` (delivering).
+ */
+import type { SQSRecord } from 'aws-lambda';
+import { Digest } from './choice.ts';
+import type { Process, World } from './world.ts';
+
+export interface Message {
+  readonly id: string;
+  readonly body: string;
+  readonly sentAtMs: number;
+  deliveries: number;
+  deleted: boolean;
+}
+
+export interface QueueOptions {
+  readonly name: string;
+  /** How many messages a function gets at most. */
+  readonly batch: number;
+  /** How many batches are worked on at once. */
+  readonly workers: number;
+  /** Consumes a batch; returns the ids of the messages that must come again. */
+  consume(process: Process, records: SQSRecord[]): Promise<Iterable<string>>;
+}
+
+const deliveriesAtMost = 5;
+
+export class ModelQueue {
+  readonly options: QueueOptions;
+  visible: Message[] = [];
+  dead: Message[] = [];
+  /** Messages that somebody is working on, or died working on. */
+  hidden = new Set<Message>();
+  /** How long a message stays hidden, milliseconds. */
+  visibilityMs = 65_000;
+  #working = 0;
+  #sent = new Map<string, number>();
+  readonly #world: World;
+
+  constructor(world: World, options: QueueOptions) {
+    this.#world = world;
+    this.options = options;
+  }
+
+  reset(): void {
+    this.visible = [];
+    this.dead = [];
+    this.hidden.clear();
+    this.#working = 0;
+    this.#sent.clear();
+  }
+
+  get name(): string {
+    return this.options.name;
+  }
+
+  /** True if nothing is in it that has not been dealt with. */
+  get empty(): boolean {
+    return this.visible.length + this.dead.length + this.hidden.size === 0;
+  }
+
+  /** Takes a message. */
+  send(body: unknown, delaySeconds = 0): void {
+    const text = JSON.stringify(body);
+    // Where states are told apart a message is named after its content, so that the order of sending makes no difference.
+    const key = this.#world.digests ? new Digest().text(text).value().toString(36) : '';
+    const count = this.#sent.get(key) ?? 0;
+    this.#sent.set(key, count + 1);
+    const message: Message = {
+      id: `${this.name}-${key}${count}`,
+      body: text,
+      sentAtMs: this.#world.nowMs,
+      deliveries: 0,
+      deleted: false,
+    };
+    if (delaySeconds === 0) this.visible.push(message);
+    else {
+      this.#world.after(delaySeconds * 1_000_000, `${this.name}: a delayed message is due`, () =>
+        this.visible.push(message),
+      );
+    }
+  }
+
+  canDeliver(): boolean {
+    return this.visible.length > 0 && this.#working < this.options.workers;
+  }
+
+  /** Hands some messages to a function. */
+  deliver(): void {
+    const { chooser } = this.#world;
+    const start = this.visible.length === 1 ? 0 : chooser.pick(this.visible.length);
+    const most = Math.min(this.options.batch, this.visible.length);
+    const count = most === 1 || chooser.happens(0.6) ? most : most - chooser.pick(most);
+    const batch = Array.from({ length: count }, (_, i) => this.visible[(start + i) % this.visible.length]).filter(
+      (message) => message !== undefined,
+    );
+    const twice = chooser.fault(['twice']) === 'twice';
+    if (!twice) {
+      const taken = new Set(batch);
+      this.visible = this.visible.filter((message) => !taken.has(message));
+    }
+    this.#work(batch, twice);
+  }
+
+  #work(batch: Message[], twice: boolean): void {
+    const world = this.#world;
+    for (const message of batch) {
+      message.deliveries++;
+      this.hidden.add(message);
+    }
+    const records = batch.map((message) => recordOf(message, this.name));
+    const deliveries = batch.map((message) => message.deliveries);
+    let over = false;
+    const comeBack = () => {
+      batch.forEach((message, index) => {
+        // Only the latest delivery of a message hides it.
+        if (message.deleted || message.deliveries !== deliveries[index] || !this.hidden.delete(message)) return;
+        if (message.deliveries >= deliveriesAtMost) this.dead.push(message);
+        else if (!this.visible.includes(message)) this.visible.push(message);
+      });
+    };
+    this.#working++;
+    const free = () => {
+      if (!over) this.#working--;
+      over = true;
+    };
+    const name = `${this.name}:${batch.map(({ id, deliveries: n }) => `${id.slice(this.name.length + 1)}.${n}`).join('+')}`;
+    world.trace?.(
+      `              ${this.name} delivers ${batch.map(({ body }) => body).join(' ')}${twice ? ', and will again' : ''}`,
+    );
+    const process = world.start('worker', name, async (own) => {
+      const failed = new Set(await this.options.consume(own, records));
+      await own.ask<void>({
+        to: 'queue',
+        what: failed.size > 0 ? `answer: again ${failed.size} of ${batch.length}` : 'answer: done',
+        faults: ['fail'],
+        run: () => {
+          for (const message of batch) if (!failed.has(message.id)) this.#delete(message);
+        },
+        broken: () => undefined,
+      });
+      free();
+      comeBack();
+    });
+    process.onDeath = () => {
+      free();
+      if (world.options.frozen) comeBack();
+    };
+    if (!world.options.frozen) {
+      world.after(this.visibilityMs * 1000, `${this.name}: what was not deleted is visible again`, comeBack);
+    }
+  }
+
+  #delete(message: Message): void {
+    message.deleted = true;
+    this.hidden.delete(message);
+    this.visible = this.visible.filter((one) => one !== message);
+    this.dead = this.dead.filter((one) => one !== message);
+  }
+
+  /** Sends every dead letter on its way again. */
+  redrive(): number {
+    const letters = this.dead;
+    this.dead = [];
+    for (const letter of letters) {
+      letter.deliveries = 0;
+      this.visible.push(letter);
+    }
+    return letters.length;
+  }
+
+  digest(): number {
+    let sum = 0;
+    const mix = (where: string, message: Message) => {
+      sum += new Digest().text(where).text(message.id).number(message.deliveries).value();
+    };
+    for (const message of this.visible) mix('visible', message);
+    for (const message of this.hidden) mix('hidden', message);
+    for (const message of this.dead) mix('dead', message);
+    return (sum + this.#working) % Number.MAX_SAFE_INTEGER;
+  }
+}
+
+function recordOf(message: Message, queue: string): SQSRecord {
+  return {
+    messageId: message.id,
+    receiptHandle: `${message.id}#${message.deliveries}`,
+    body: message.body,
+    attributes: {
+      ApproximateReceiveCount: String(message.deliveries),
+      SentTimestamp: String(message.sentAtMs),
+      SenderId: 'model',
+      ApproximateFirstReceiveTimestamp: String(message.sentAtMs),
+    },
+    messageAttributes: {},
+    md5OfBody: '',
+    eventSource: 'aws:sqs',
+    eventSourceARN: `arn:aws:sqs:model:0:${queue}`,
+    awsRegion: 'model',
+  };
+}

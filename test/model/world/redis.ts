@@ -1,0 +1,237 @@
+/**
+ * Redis in memory: the commands that the shipped code and its scripts use, one at a time, as the real one does it.
+ *
+ * Invariant: every command does what Redis 7 does with it or throws; `redis.test.ts` holds it against a real server.
+ * A script runs as one step. Keys expire by the model's clock. Called by `deps.ts`, and by scripts through `lua.ts`.
+ */
+import { compileLua, LuaTable, type LuaValue, NotUnderstood } from './lua.ts';
+
+type Entry =
+  | { readonly kind: 'string'; value: string; expiresAtMs: number }
+  | { readonly kind: 'hash'; readonly fields: Map<string, string>; expiresAtMs: number }
+  | { readonly kind: 'sorted'; readonly scores: Map<string, number>; expiresAtMs: number };
+
+/** An answer: text, a number, nothing, or a list of answers. */
+export type RedisReply = string | number | null | RedisReply[];
+
+/** Hears of every field that a hash gets, before it is written. */
+export type HashListener = (key: string, field: string, before: string | undefined, after: string | undefined) => void;
+
+const never = Number.POSITIVE_INFINITY;
+
+export class RedisServer {
+  #entries = new Map<string, Entry>();
+  readonly #nowUs: () => number;
+  /** Told of every change of a hash. */
+  onHash: HashListener = () => undefined;
+
+  constructor(nowUs: () => number) {
+    this.#nowUs = nowUs;
+  }
+
+  /** Runs a command. Throws for one it does not know. */
+  command(name: string, args: readonly string[]): RedisReply {
+    const [key = '', ...rest] = args;
+    switch (name) {
+      case 'time': {
+        const nowUs = this.#nowUs();
+        return [String(Math.floor(nowUs / 1_000_000)), String(nowUs % 1_000_000)];
+      }
+      case 'get': {
+        const entry = this.#find(key);
+        if (!entry) return null;
+        if (entry.kind !== 'string') throw wrongType();
+        return entry.value;
+      }
+      case 'set':
+        return this.#set(key, rest);
+      case 'del':
+      case 'unlink':
+        return args.reduce((count, one) => count + (this.#delete(one) ? 1 : 0), 0);
+      case 'exists':
+        return args.reduce((count, one) => count + (this.#find(one) ? 1 : 0), 0);
+      case 'pexpire': {
+        const entry = this.#find(key);
+        if (!entry) return 0;
+        entry.expiresAtMs = this.#nowMs() + integer(rest[0]);
+        return 1;
+      }
+      case 'hget':
+        return this.#hash(key)?.get(rest[0] ?? '') ?? null;
+      case 'hmget': {
+        const fields = this.#hash(key);
+        return rest.map((field) => fields?.get(field) ?? null);
+      }
+      case 'hgetall':
+        return [...(this.#hash(key) ?? [])].flat();
+      case 'hkeys':
+        return [...(this.#hash(key)?.keys() ?? [])];
+      case 'hset': {
+        if (rest.length === 0 || rest.length % 2 !== 0) throw new Error('ERR wrong number of arguments for hset');
+        let added = 0;
+        for (let i = 0; i < rest.length; i += 2) added += this.#write(key, rest[i] ?? '', rest[i + 1] ?? '') ? 1 : 0;
+        return added;
+      }
+      case 'hdel': {
+        const fields = this.#hash(key);
+        let removed = 0;
+        for (const field of rest) {
+          const before = fields?.get(field);
+          if (before === undefined) continue;
+          this.onHash(key, field, before, undefined);
+          fields?.delete(field);
+          removed++;
+        }
+        if (fields?.size === 0) this.#entries.delete(key);
+        return removed;
+      }
+      case 'hincrby': {
+        const [field = '', by] = rest;
+        const sum = integer(this.#hash(key)?.get(field) ?? '0') + integer(by);
+        this.#write(key, field, String(sum));
+        return sum;
+      }
+      case 'zadd': {
+        const scores = this.#sorted(key, true);
+        const [score, member = ''] = rest;
+        if (rest.length !== 2) throw new Error('zadd of one member only');
+        const isNew = !scores?.has(member);
+        scores?.set(member, integer(score));
+        return isNew ? 1 : 0;
+      }
+      case 'zrangebyscore': {
+        const members = [...(this.#sorted(key, false) ?? [])].sort((a, b) => a[1] - b[1] || (a[0] < b[0] ? -1 : 1));
+        return members.filter(([, score]) => within(score, rest[0] ?? '', rest[1] ?? '')).map(([member]) => member);
+      }
+      default:
+        throw new NotUnderstood(`the model's Redis does not know ${name}`);
+    }
+  }
+
+  /** Runs a script as one step. */
+  script(source: string, keys: string[], args: string[]): RedisReply {
+    return compileLua(source)((name, values) => toLua(this.command(name, values)), keys, args) as RedisReply;
+  }
+
+  /** Everything is gone. */
+  flush(): void {
+    this.#entries = new Map();
+  }
+
+  /** A copy of everything, to come back to. */
+  snapshot(): ReadonlyMap<string, Entry> {
+    return copyOf(this.#entries);
+  }
+
+  restore(snapshot: ReadonlyMap<string, Entry>): void {
+    this.#entries = copyOf(snapshot);
+  }
+
+  /** A hash as it is, for whoever checks the mirror. */
+  hashAt(key: string): ReadonlyMap<string, string> | undefined {
+    return this.#hash(key);
+  }
+
+  /** Every key with its fields as text, in order: two servers with the same content say the same. */
+  *contents(): Generator<string> {
+    for (const key of [...this.#entries.keys()].sort()) {
+      const entry = this.#find(key);
+      if (!entry) continue;
+      if (entry.kind === 'string') yield `${key}=${entry.value}`;
+      else
+        for (const part of [...(entry.kind === 'hash' ? entry.fields : entry.scores)].sort(byName))
+          yield `${key}.${part}`;
+    }
+  }
+
+  #nowMs(): number {
+    return Math.floor(this.#nowUs() / 1000);
+  }
+
+  #find(key: string): Entry | undefined {
+    const entry = this.#entries.get(key);
+    if (entry && entry.expiresAtMs !== never && entry.expiresAtMs <= this.#nowMs()) {
+      this.#entries.delete(key);
+      return undefined;
+    }
+    return entry;
+  }
+
+  #delete(key: string): boolean {
+    return this.#find(key) !== undefined && this.#entries.delete(key);
+  }
+
+  #hash(key: string): Map<string, string> | undefined {
+    const entry = this.#find(key);
+    if (entry && entry.kind !== 'hash') throw wrongType();
+    return entry?.fields;
+  }
+
+  #sorted(key: string, make: boolean): Map<string, number> | undefined {
+    const entry = this.#find(key);
+    if (entry && entry.kind !== 'sorted') throw wrongType();
+    if (entry || !make) return entry?.scores;
+    const scores = new Map<string, number>();
+    this.#entries.set(key, { kind: 'sorted', scores, expiresAtMs: never });
+    return scores;
+  }
+
+  #write(key: string, field: string, value: string): boolean {
+    let fields = this.#hash(key);
+    if (!fields) {
+      fields = new Map();
+      this.#entries.set(key, { kind: 'hash', fields, expiresAtMs: never });
+    }
+    const before = fields.get(field);
+    this.onHash(key, field, before, value);
+    fields.set(field, value);
+    return before === undefined;
+  }
+
+  #set(key: string, [value = '', ...options]: string[]): string | null {
+    let expiresAtMs = never;
+    for (let i = 0; i < options.length; i++) {
+      const option = options[i]?.toUpperCase();
+      if (option === 'PX') expiresAtMs = this.#nowMs() + integer(options[++i]);
+      else if (option !== 'NX') throw new NotUnderstood(`SET does not know ${option}`);
+      else if (this.#find(key)) return null;
+    }
+    this.#entries.set(key, { kind: 'string', value, expiresAtMs });
+    return 'OK';
+  }
+}
+
+function wrongType(): Error {
+  return new Error('WRONGTYPE Operation against a key holding the wrong kind of value');
+}
+
+function integer(text: string | undefined): number {
+  if (text === undefined || !/^-?\d+$/.test(text)) throw new Error('ERR value is not an integer or out of range');
+  return Number(text);
+}
+
+function within(score: number, from: string, to: string): boolean {
+  const above = from.startsWith('(') ? score > Number(from.slice(1)) : from === '-inf' || score >= Number(from);
+  const below = to.startsWith('(') ? score < Number(to.slice(1)) : to === '+inf' || score <= Number(to);
+  return above && below;
+}
+
+function byName(a: [string, unknown], b: [string, unknown]): number {
+  return a[0] < b[0] ? -1 : 1;
+}
+
+function copyOf(entries: ReadonlyMap<string, Entry>): Map<string, Entry> {
+  const copy = new Map<string, Entry>();
+  for (const [key, entry] of entries) {
+    if (entry.kind === 'hash') copy.set(key, { ...entry, fields: new Map(entry.fields) });
+    else if (entry.kind === 'sorted') copy.set(key, { ...entry, scores: new Map(entry.scores) });
+    else copy.set(key, { ...entry });
+  }
+  return copy;
+}
+
+/** An answer as a script sees it: what is missing is false. */
+function toLua(reply: RedisReply): LuaValue {
+  if (reply === null) return false;
+  return Array.isArray(reply) ? new LuaTable(reply.map(toLua)) : reply;
+}

@@ -1,0 +1,605 @@
+/**
+ * The world that the shipped code lives in while it is modelled: processes, what they ask of the services around them,
+ * and a clock of its own.
+ *
+ * Invariant: nothing happens by itself. Every call that leaves a process waits here until it is chosen; then it is done,
+ * or fails, or is done without the caller learning of it, or the caller dies. Between two choices all processes stand
+ * still, so a world and the answers that its processes have had are its whole state. Called by `explore.ts` and
+ * `episode.ts`.
+ */
+
+import { rowLockWaitSeconds } from '../../../lib/platform/timings.ts';
+import { type Chooser, Digest, type Fault, Random } from './choice.ts';
+import { settle, surround } from './determinism.ts';
+import { NotUnderstood as NotUnderstoodLua } from './lua.ts';
+import { MysqlServer, type RowChange, SqlError } from './mysql.ts';
+import { PaymentService } from './provider.ts';
+import { ModelQueue, type QueueOptions } from './queue.ts';
+import { RedisServer } from './redis.ts';
+import { NotUnderstood as NotUnderstoodSql } from './sql.ts';
+
+/** A call that has to wait for another transaction. */
+export class Waiting {
+  readonly transaction: number;
+  readonly waits: number;
+
+  /** `waits` is the caller's transaction, `transaction` the other one. */
+  constructor(waits: number, transaction: number) {
+    this.waits = waits;
+    this.transaction = transaction;
+  }
+}
+
+/** A call that leaves a process. */
+export interface Call<T> {
+  readonly to: 'mysql' | 'redis' | 'queue' | 'bus' | 'provider' | 'lock' | 'clock' | 'client';
+  /** What is asked, for people. */
+  readonly what: string | (() => string);
+  /** What may go wrong with it, beyond the death of the caller. */
+  readonly faults: readonly Fault[];
+  /** Does it. */
+  run(): T | Waiting;
+  /** What the caller gets instead of the result after a fault; throws if that is an error. */
+  broken(fault: Fault): T;
+}
+
+interface Pending {
+  readonly process: Process;
+  readonly call: Call<unknown>;
+  readonly order: number;
+  /** The transaction that it waits for, while it does. */
+  waitsFor: number;
+  /** Whether its waiting will be ended. */
+  limited: boolean;
+  resolve(value: unknown): void;
+  reject(error: unknown): void;
+}
+
+/** Something that happens without anybody's asking: a message comes late, a stopped process goes on. */
+interface Event {
+  readonly what: string;
+  readonly atUs: number;
+  readonly order: number;
+  run(): void;
+}
+
+export type ProcessKind = 'worker' | 'http' | 'client';
+
+/** Shipped code that is running: one batch, one request, one customer. */
+export class Process {
+  readonly world: World;
+  readonly kind: ProcessKind;
+  readonly name: string;
+  readonly random: Random;
+  /** A digest of every answer it has had; with its name it says where the code stands. */
+  history: number;
+  alive = true;
+  calls = 0;
+  /** Open transactions, which end with the process. */
+  readonly transactions = new Set<number>();
+  onDeath: () => void = () => undefined;
+
+  constructor(world: World, kind: ProcessKind, name: string) {
+    this.world = world;
+    this.kind = kind;
+    this.name = name;
+    this.history = new Digest().text(name).value();
+    this.random = new Random(this.history);
+  }
+
+  /** Asks something of a service. Settles when the model chooses so, or never, if the process dies first. */
+  ask<T>(call: Call<T>): Promise<T> {
+    return this.world.ask(this, call);
+  }
+
+  /** Notes an answer that came from another process. */
+  heard(value: unknown): void {
+    if (this.world.digests) this.history = new Digest().number(this.history).add(value).value();
+  }
+}
+
+export interface WorldOptions {
+  readonly migrations: string;
+  readonly queues: readonly QueueOptions[];
+  /** Whether states are to be told apart. */
+  readonly digests: boolean;
+  /** Whether the clock stands still; then what takes time may happen at any moment. */
+  readonly frozen: boolean;
+}
+
+const faultsOfCaller: readonly Fault[] = ['crash', 'grave', 'stall'];
+const none: readonly Fault[] = [];
+
+export class World {
+  readonly options: WorldOptions;
+  readonly mysql: MysqlServer;
+  readonly redis: RedisServer;
+  readonly provider: PaymentService;
+  readonly queues = new Map<string, ModelQueue>();
+  readonly digests: boolean;
+  chooser: Chooser = { pick: () => 0, fault: () => undefined, happens: () => false };
+  nowUs = 0;
+  /** The first promise that was broken. */
+  violation: { invariant: string; detail: string } | undefined;
+  /** Receives a line for each thing that happens, if somebody wants to see. */
+  trace: ((line: string) => void) | undefined;
+  /** Steps since the beginning. */
+  steps = 0;
+  /** What has happened so far that could not be undone by redelivery alone. */
+  excuses = new Set<string>();
+  /** Counts of what went wrong, by kind. */
+  readonly faults = new Map<Fault, number>();
+  /** Things that a scenario lets happen at any moment, each once. */
+  actions: { readonly name: string; run(): void }[] = [];
+
+  #ready: Pending[] = [];
+  #blocked: Pending[] = [];
+  #late: Event[] = [];
+  #timers: Event[] = [];
+  #processes = new Set<Process>();
+  #names = new Map<string, number>();
+  #order = 0;
+  #current: Process | undefined;
+  #random = new Random(1);
+  onRowChanges: (changes: RowChange[]) => void = () => undefined;
+  /** Told of each event that the bus has taken. */
+  onPublished: (eventId: string) => void = () => undefined;
+
+  constructor(options: WorldOptions) {
+    this.options = options;
+    this.digests = options.digests;
+    this.mysql = new MysqlServer(options.migrations);
+    this.redis = new RedisServer(() => this.nowUs);
+    this.provider = new PaymentService(this);
+    this.mysql.onCommit = (changes) => this.onRowChanges(changes);
+    this.mysql.onEnd = (transaction) => this.#wake(transaction);
+    for (const queue of options.queues) this.queues.set(queue.name, new ModelQueue(this, queue));
+  }
+
+  get nowMs(): number {
+    return Math.floor(this.nowUs / 1000);
+  }
+
+  /** From now on this world is what the shipped code of this process sees. */
+  enter(): void {
+    surround({
+      nowMs: () => this.nowMs,
+      random: () => this.#current?.random ?? this.#random,
+      later: (work, afterMs) => this.#timer(work, afterMs),
+    });
+  }
+
+  /** Makes everything as it was when the world was new, the content of its services apart. */
+  reset(nowUs: number, seed: number): void {
+    this.nowUs = nowUs;
+    this.#ready = [];
+    this.#blocked = [];
+    this.#late = [];
+    this.#timers = [];
+    this.#processes.clear();
+    this.#names.clear();
+    this.#order = 0;
+    this.#current = undefined;
+    this.#random = new Random(seed);
+    this.violation = undefined;
+    this.steps = 0;
+    this.excuses = new Set();
+    this.actions = [];
+    this.faults.clear();
+    this.provider.reset();
+    for (const queue of this.queues.values()) queue.reset();
+  }
+
+  queue(name: string): ModelQueue {
+    const queue = this.queues.get(name);
+    if (!queue) throw new Error(`there is no queue ${name}`);
+    return queue;
+  }
+
+  /** Notes that an invariant does not hold. The first one counts. */
+  broken(invariant: string, detail: string): void {
+    this.violation ??= { invariant, detail };
+  }
+
+  /** Starts shipped code. Names are made distinct, in a way that does not depend on what else happens. */
+  start(kind: ProcessKind, name: string, work: (process: Process) => Promise<void>): Process {
+    const count = (this.#names.get(name) ?? 0) + 1;
+    this.#names.set(name, count);
+    const process = new Process(this, kind, count === 1 ? name : `${name}'${count}`);
+    this.#processes.add(process);
+    this.#run(process, () => {
+      work(process).then(
+        () => this.#processes.delete(process),
+        (error) => {
+          this.#processes.delete(process);
+          if (process.alive) this.broken('model', `${process.name} ended with ${String(error?.stack ?? error)}`);
+        },
+      );
+    });
+    return process;
+  }
+
+  /** Runs a request in a process of its own; undefined if no answer came. */
+  request<T>(
+    client: Process,
+    name: string,
+    work: (process: Process) => Promise<T>,
+  ): Promise<{ answer: T } | undefined> {
+    return new Promise((resolve) => {
+      const heard = (answer: { answer: T } | undefined) => {
+        client.heard(answer);
+        resolve(answer);
+      };
+      const process = this.start('http', name, async (own) => {
+        const answer = await work(own);
+        const arrived = await own.ask<boolean>({
+          to: 'client',
+          what: 'answer',
+          faults: ['fail'],
+          run: () => true,
+          broken: () => false,
+        });
+        heard(arrived ? { answer } : undefined);
+      });
+      process.onDeath = () => heard(undefined);
+    });
+  }
+
+  ask<T>(process: Process, call: Call<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      if (!process.alive) return;
+      const pending: Pending = {
+        process,
+        call,
+        order: process.calls++,
+        waitsFor: 0,
+        limited: false,
+        resolve: resolve as (value: unknown) => void,
+        reject,
+      };
+      this.#ready.push(pending);
+    });
+  }
+
+  /** Does something after a while; at any later moment if the clock stands still. */
+  after(us: number, what: string, run: () => void): void {
+    const event: Event = { what, atUs: this.nowUs + us, order: this.#order++, run };
+    if (this.options.frozen) this.#late.push(event);
+    else push(this.#timers, event);
+  }
+
+  /** Moves the clock on and lets happen what is due. */
+  pass(us: number): void {
+    this.nowUs += us;
+    this.#fire();
+  }
+
+  /** How many things could happen next. */
+  possibilities(): number {
+    let count = this.#ready.length + this.#late.length + this.actions.length;
+    for (const queue of this.queues.values()) if (queue.canDeliver()) count++;
+    return count;
+  }
+
+  /**
+   * Lets one thing happen. If there is none the clock moves to the next thing that is due. False if nothing will happen
+   * any more.
+   */
+  step(): boolean {
+    const count = this.possibilities();
+    if (count === 0) {
+      const [next] = this.#timers;
+      if (!next) return false;
+      this.nowUs = Math.max(this.nowUs, next.atUs);
+      this.#fire();
+      return true;
+    }
+    this.steps++;
+    let chosen = count === 1 ? 0 : this.chooser.pick(count);
+    if (chosen < this.#ready.length) {
+      this.#call(chosen);
+      return true;
+    }
+    chosen -= this.#ready.length;
+    for (const queue of this.queues.values()) {
+      if (queue.canDeliver() && chosen-- === 0) {
+        queue.deliver();
+        return true;
+      }
+    }
+    const [event] = this.#late.splice(chosen, 1);
+    if (event) {
+      this.trace?.(`              ${event.what}`);
+      event.run();
+      settle();
+      return true;
+    }
+    const [action] = this.actions.splice(chosen - this.#late.length, 1);
+    this.trace?.(`              ${action?.name}`);
+    action?.run();
+    settle();
+    return true;
+  }
+
+  /** Ends a process where it stands. Its transactions end with it, at once or when the server notices. */
+  kill(process: Process): void {
+    if (!process.alive) return;
+    process.alive = false;
+    this.#processes.delete(process);
+    const isOthers = (one: Pending) => one.process !== process;
+    this.#ready = this.#ready.filter(isOthers);
+    this.#blocked = this.#blocked.filter(isOthers);
+    for (const transaction of process.transactions) this.#abandon(transaction);
+    process.onDeath();
+  }
+
+  /** The connection of a transaction is gone; the server finds out sooner or later. */
+  #abandon(transaction: number): void {
+    if (this.options.frozen || this.chooser.happens(0.5)) this.mysql.rollback(transaction);
+    else
+      this.after(this.#random.below(2_000_000), 'a dead connection is noticed', () => this.mysql.rollback(transaction));
+  }
+
+  /** Every process of a kind that is running. */
+  running(kind: ProcessKind): Process[] {
+    return [...this.#processes].filter((process) => process.kind === kind);
+  }
+
+  /** True if a process waits for anything, or something is still to happen. */
+  get busy(): boolean {
+    return this.#ready.length + this.#blocked.length + this.#late.length > 0;
+  }
+
+  /** Nothing that is due later will happen. */
+  forgetTimers(): void {
+    this.#timers = [];
+  }
+
+  /** A digest of everything that can make a difference from here on. */
+  digest(more: number): number {
+    let sum = more;
+    const mix = (value: number) => {
+      sum = (sum + value) % Number.MAX_SAFE_INTEGER;
+    };
+    for (const [name, table] of this.mysql.tables) {
+      for (const row of table.rows()) mix(new Digest().text(name).add(row).value());
+    }
+    const redis = new Digest();
+    for (const part of this.redis.contents()) redis.text(part);
+    mix(redis.value());
+    for (const process of this.#processes) mix(new Digest().text(process.name).number(process.history).value());
+    for (const { process, order } of this.#ready) {
+      mix(new Digest().text(process.name).number(process.history).number(order).value());
+    }
+    for (const { process, order } of this.#blocked) {
+      mix(new Digest().text('blocked').text(process.name).number(process.history).number(order).value());
+    }
+    for (const { what } of this.#late) mix(new Digest().text(what).value());
+    for (const { name } of this.actions) mix(new Digest().text('action').text(name).value());
+    for (const queue of this.queues.values()) mix(queue.digest());
+    mix(this.provider.digest());
+    return sum;
+  }
+
+  #run(process: Process, work: () => void): void {
+    const before = this.#current;
+    this.#current = process;
+    work();
+    // What one process starts in another runs with the first, when that has come to a stop.
+    if (!before) settle();
+    this.#current = before;
+  }
+
+  #timer(work: () => void, afterMs: number): void {
+    const process = this.#current;
+    if (!process) throw new Error('a timer of nobody');
+    this.after(afterMs * 1000, `${process.name} has waited ${afterMs} ms`, () => {
+      if (process.alive) this.#run(process, work);
+    });
+  }
+
+  #call(index: number): void {
+    const pending = this.#ready[index];
+    if (!pending) throw new Error('there is no such call');
+    const { process, call } = pending;
+    const possible = process.kind === 'client' ? none : [...call.faults, ...faultsOfCaller];
+    const fault = possible.length > 0 ? this.chooser.fault(possible) : undefined;
+    this.#ready.splice(index, 1);
+    if (fault) this.faults.set(fault, (this.faults.get(fault) ?? 0) + 1);
+    switch (fault) {
+      case undefined:
+        this.#perform(pending);
+        return;
+      case 'crash':
+        this.trace?.(`${process.name}: ${nameOf(call)} ✗ dies before`);
+        this.#noteDeath(process);
+        this.kill(process);
+        settle();
+        return;
+      case 'grave':
+        this.trace?.(`${process.name}: ${nameOf(call)} ✗ dies, and it is still under way`);
+        this.#noteDeath(process);
+        this.#later(pending);
+        settle();
+        return;
+      case 'stall':
+        this.trace?.(`${process.name}: ${nameOf(call)} … takes its time`);
+        this.after(this.#random.below(100_000_000), `${process.name} goes on`, () => {
+          if (process.alive) this.#ready.push(pending);
+        });
+        return;
+      case 'late': {
+        this.trace?.(`${process.name}: ${nameOf(call)} ✗ no answer yet`);
+        this.#noteBroken(process, call, fault);
+        this.after(this.#random.below(3_000_000), `${process.name}: ${nameOf(call)}, late`, () => this.#attempt(call));
+        this.#answer(pending, () => call.broken('late'));
+        return;
+      }
+      case 'lost':
+        this.trace?.(`${process.name}: ${nameOf(call)} ✗ done, but the answer is lost`);
+        this.#noteBroken(process, call, fault);
+        this.#attempt(call);
+        this.#answer(pending, () => call.broken('lost'));
+        return;
+      default:
+        this.trace?.(`${process.name}: ${nameOf(call)} ✗ ${fault}s`);
+        this.#noteBroken(process, call, fault);
+        this.#answer(pending, () => call.broken(fault));
+    }
+  }
+
+  /** The caller dies, but what it asked for is on its way. */
+  #later(pending: Pending): void {
+    const { process, call } = pending;
+    const open = [...process.transactions];
+    process.transactions.clear();
+    this.kill(process);
+    this.after(this.#random.below(3_000_000), `${process.name}: ${nameOf(call)}, from beyond`, () => {
+      this.#attempt(call);
+      for (const transaction of open) this.mysql.rollback(transaction);
+    });
+  }
+
+  /** Does a call that nobody waits for. */
+  #attempt(call: Call<unknown>): void {
+    try {
+      call.run();
+    } catch {
+      // Nobody is there to hear of it.
+    }
+  }
+
+  #perform(pending: Pending): void {
+    const { process, call } = pending;
+    let result: unknown;
+    try {
+      result = call.run();
+    } catch (error) {
+      if (error instanceof NotUnderstoodLua || error instanceof NotUnderstoodSql) this.broken('model', String(error));
+      this.trace?.(`${process.name}: ${nameOf(call)} → ${String(error)}`);
+      this.#answer(pending, () => {
+        throw error;
+      });
+      return;
+    }
+    if (result instanceof Waiting) {
+      pending.waitsFor = result.transaction;
+      this.trace?.(`${process.name}: ${nameOf(call)} … waits`);
+      this.#blocked.push(pending);
+      if (!this.options.frozen) this.#limitWait(pending, result.waits);
+      return;
+    }
+    this.trace?.(`${process.name}: ${nameOf(call)}${shown(result)}`);
+    this.#answer(pending, () => result);
+  }
+
+  #answer(pending: Pending, result: () => unknown): void {
+    const { process, order } = pending;
+    let value: unknown;
+    try {
+      value = result();
+    } catch (error) {
+      if (this.digests) process.history = new Digest().number(process.history).number(order).add(error).value();
+      this.#run(process, () => pending.reject(error));
+      return;
+    }
+    if (this.digests) process.history = new Digest().number(process.history).number(order).add(value).value();
+    this.#run(process, () => pending.resolve(value));
+  }
+
+  /** A transaction has ended: who waited for a row may try again. */
+  #wake(transaction: number): void {
+    if (this.#blocked.length === 0) return;
+    const waits = (one: Pending) => one.waitsFor === transaction;
+    this.#ready.push(...this.#blocked.filter(waits));
+    this.#blocked = this.#blocked.filter((one) => !waits(one));
+  }
+
+  /** Nobody waits for a row for ever: the server gives up the statement, and the transaction is the caller's to undo. */
+  #limitWait(pending: Pending, waits: number): void {
+    if (pending.limited) return;
+    pending.limited = true;
+    this.after(rowLockWaitSeconds * 1_000_000, `${pending.process.name} has waited long enough for a row`, () => {
+      pending.limited = false;
+      const at = this.#blocked.indexOf(pending);
+      if (at < 0) return;
+      this.#blocked.splice(at, 1);
+      this.mysql.stopWaiting(waits);
+      this.#answer(pending, () => {
+        throw new SqlError(1205, 'Lock wait timeout exceeded; try restarting transaction');
+      });
+    });
+  }
+
+  /** Some writes are made once and not again by a redelivery; if one is lost, only reconciling brings the mirror back. */
+  #noteBroken(process: Process, call: Call<unknown>, fault: Fault): void {
+    if (call.to === 'redis' && fault === 'fail') this.excuses.add('a call to Redis failed');
+    if (call.to === 'queue' && process.kind === 'http') this.excuses.add('a request could not be queued');
+    if (call.to === 'mysql' && !isRepeated(process)) this.excuses.add('a commit was not seen');
+  }
+
+  #noteDeath(process: Process): void {
+    if (!isRepeated(process)) this.excuses.add(`${process.name} died`);
+  }
+
+  #fire(): void {
+    for (;;) {
+      const [next] = this.#timers;
+      if (!next || next.atUs > this.nowUs) return;
+      pop(this.#timers);
+      this.trace?.(`              ${next.what}`);
+      next.run();
+      settle();
+    }
+  }
+}
+
+/** True if whatever this process leaves undone is done by the next delivery of its messages. */
+function isRepeated(process: Process): boolean {
+  return process.name.startsWith('reservations:');
+}
+
+function nameOf({ what }: Call<unknown>): string {
+  return typeof what === 'string' ? what : what();
+}
+
+function shown(result: unknown): string {
+  const text = JSON.stringify(result, (_, value) =>
+    typeof value === 'object' && value?.type === 'Buffer' ? Buffer.from(value.data).toString('hex').slice(-4) : value,
+  );
+  return text === undefined || text === '[]' ? '' : ` → ${text.length > 160 ? `${text.slice(0, 160)}…` : text}`;
+}
+
+function before(a: Event, b: Event): boolean {
+  return a.atUs < b.atUs || (a.atUs === b.atUs && a.order < b.order);
+}
+
+/** Puts an event into a heap whose first one is the earliest. */
+function push(heap: Event[], event: Event): void {
+  let at = heap.length;
+  heap.push(event);
+  while (at > 0) {
+    const up = (at - 1) >> 1;
+    const parent = heap[up];
+    if (!parent || !before(event, parent)) break;
+    heap[at] = parent;
+    at = up;
+  }
+  heap[at] = event;
+}
+
+function pop(heap: Event[]): void {
+  const last = heap.pop();
+  if (!last || heap.length === 0) return;
+  let at = 0;
+  for (;;) {
+    const left = 2 * at + 1;
+    const [a, b] = [heap[left], heap[left + 1]];
+    if (!a) break;
+    const [least, child] = b && before(b, a) ? [b, left + 1] : [a, left];
+    if (!before(least, last)) break;
+    heap[at] = least;
+    at = child;
+  }
+  heap[at] = last;
+}
