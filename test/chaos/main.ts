@@ -6,6 +6,7 @@
  *   npm run chaos -- --seed S            the same choices as another run with this seed
  *   npm run chaos -- --minutes M         row after row, again and longer, until the time is up
  *   npm run chaos -- --controls          and then each row against code with a fault planted in it, which it must catch
+ *   npm run chaos -- --control NAME      only that planted fault (may be repeated)
  *
  * Writes `.local/chaos-report.json` and prints fault × invariant × count. The exit code is 0 only if every row held and
  * every planted fault was caught.
@@ -38,14 +39,19 @@ if (rows.length === 0)
   throw new Error(`no row is called ${wanted?.join(', ')}; there are ${matrix.map(({ name }) => name).join(', ')}`);
 const untilMs = values.minutes ? Date.now() + Number(values.minutes) * 60_000 : 0;
 
+const crowded = rows.find(({ name }) => name === 'random-deaths');
+const crowdedScale = 40;
+
 const world = await World.open({ dir: join(defaultFolder(), 'chaos'), seed, report: (line) => say(`  ${line}`) });
 const results: RowResult[] = [];
 const caught: ControlResult[] = [];
 try {
-  for (let round = 0; round === 0 || Date.now() < untilMs; round++) {
+  for (let round = 0; !values.control && (round === 0 || Date.now() < untilMs); round++) {
     for (const fault of rows) {
       if (round > 0 && Date.now() >= untilMs) break;
-      results.push(await play(fault, seed + round, round === 0 ? 1 : 4));
+      // A long run puts most of its requests under random deaths, and plays the other rows in between.
+      if (round > 0 && crowded) results.push(await play(crowded, seed + results.length, crowdedScale));
+      results.push(await play(fault, seed + round, 1));
     }
   }
   if (values.controls || values.control) {

@@ -96,6 +96,9 @@ export class World {
 
   /** Starts everything and signs the customers in. */
   static async open(options: WorldOptions): Promise<World> {
+    // Only servers of its own may be killed, stopped and filled up.
+    for (const name of ['MYSQL_URL', 'REDIS_URL', 'HOLDFAST_AWS']) delete process.env[name];
+    process.env.HOLDFAST_DOCKER = 'off';
     const stack = await startStack({
       dir: options.dir,
       fresh: true,
@@ -159,7 +162,7 @@ export class World {
     };
     await this.#shortenVisibility();
     await this.startHttp();
-    this.api = new Api({ url: api, log: this.#log, connections: 48 });
+    this.api = new Api({ url: api, log: this.#log, connections: 4_000 });
     await this.#signIn(options.customers ?? 24);
   }
 

@@ -62,7 +62,7 @@ const diskFull: Fault = {
     const home = join(world.stack.dir, 'mysql');
     const [data, kept, small] = [join(home, 'data'), join(home, 'kept'), join(home, 'small')];
     const mysql = world.part('mysql');
-    const sale = await load.sale({ allotment: 400 });
+    const sale = await load.sale({ allotment: 2_000, cap: 1_000 });
     await load.rush({ sales: [sale], requests: 20, lanes: 6 });
     await load.decided();
     await mysql.stop();
@@ -77,8 +77,11 @@ const diskFull: Fault = {
       const { bavail, bsize } = statfsSync(small);
       spawnSync('fallocate', ['-l', String(bavail * bsize), filler]);
       run.count('bytes left', Number(statfsSync(small).bavail) * bsize);
-      const rush = load.rush({ sales: [sale], requests: 260, lanes: 8, paceMs: 100 });
-      await sleep(6_000);
+      const rush = load.rush({ sales: [sale], requests: 1_600, lanes: 16 });
+      await waitFor('the disk to be full', () => /full|No space left|errno: 28/i.test(mysql.log()), {
+        timeoutMs: 15_000,
+      });
+      await sleep(2_500);
       const [row] = await world.rows<{ n: number }>('SELECT COUNT(*) AS n FROM reservations').catch(() => [{ n: -1 }]);
       run.count('decided on a full disk', row?.n ?? 0);
       unlinkSync(filler);
@@ -227,7 +230,7 @@ const overload: Fault = {
     };
     const calm = await offer(100, 3_000);
     run.count('capacity per second', Math.round(calm.goodput));
-    const storm = await offer(1_200, 5_000);
+    const storm = await offer(1_000, 4_000);
     run.count('goodput at ten times', Math.round(storm.goodput));
     for (const [status, n] of storm.statuses) run.count(`answered ${status}`, n);
     const others = [...storm.statuses.keys()].filter((status) => ![202, 429, 503].includes(status));

@@ -127,24 +127,34 @@ const randomDeaths: Fault = {
   also: ['I5', 'I6'],
   async run(run) {
     const { world, load, random, scale } = run;
-    const sales = await load.sales(4, { allotment: 400 * scale });
+    const sales = await load.sales(4, { allotment: 400 * scale, cap: 10_000 });
+    const workers = await world.startWorkers(scale > 1 ? 3 : 2, run.edits.length > 0 ? { edits: run.edits } : {});
+    const busy = new Set<StackProcess>();
+    const harm = async (victim: StackProcess) => {
+      busy.add(victim);
+      if (random() < 0.15) {
+        await world.crash(victim);
+      } else {
+        world.pause(victim);
+        await sleep(60 + 240 * random());
+        world.continue(victim);
+      }
+      busy.delete(victim);
+    };
     let over = false;
     const killer = (async () => {
+      const done: Promise<void>[] = [];
       while (!over) {
         await sleep(120);
-        const victims = world.workers.filter((worker) => worker.running);
+        const victims = workers.filter((worker) => worker.running && !busy.has(worker));
         const victim = victims[Math.floor(random() * victims.length)];
-        if (!victim) continue;
-        if (random() < 0.4) {
-          await world.crash(victim);
-        } else {
-          world.pause(victim);
-          await sleep(60 + 240 * random());
-          world.continue(victim);
-        }
+        if (victim) done.push(harm(victim));
       }
+      await Promise.all(done);
     })();
-    await load.rush({ sales, requests: 500 * scale, lanes: 10, paceMs: 60 });
+    // A long run is about many requests, a short one about requests that meet a death.
+    const pace = scale > 1 ? { lanes: 40 } : { lanes: 10, paceMs: 60 };
+    await load.rush({ sales, requests: 500 * scale, ...pace });
     await load.act({ cancel: 0.2, buy: 0.2 });
     over = true;
     await killer;
