@@ -5,7 +5,7 @@
  * Invariant: a figure is reported only for a run whose rows, stock and mirror agree to the unit, with one delivery in a
  * hundred repeated. Called by the suites.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -20,6 +20,7 @@ import { mirroredTerms, type SaleRecord } from '../lib/sale/terms.ts';
 import { type Stack, startStack } from '../local/stack.ts';
 import type { Contestant, Ground } from './contestant.ts';
 import type { Played } from './player.ts';
+import { cpuMsOf } from './processor-time.ts';
 import { plainStatusKey, plainStockKey } from './rivals/rows.ts';
 import { allotmentOf, capPerCustomer, type Plan } from './workload.ts';
 
@@ -108,7 +109,10 @@ export async function startGround(options: { dir: string; profileFolder?: string
       }
     },
     verify: (plan, contestant, played) => verify(pool, redis, plan, contestant, played),
-    serverCpuMs: () => ({ mysql: cpuMsOf(stack, 'mysql'), redis: cpuMsOf(stack, 'redis') }),
+    serverCpuMs: () => ({
+      mysql: cpuMsOf(stack.processes.get('mysql')?.pid),
+      redis: cpuMsOf(stack.processes.get('redis')?.pid),
+    }),
     async stop() {
       redis.disconnect();
       mirrorClient.disconnect();
@@ -288,19 +292,5 @@ async function verify(
     for (const saleId of plan.saleIds) states.hlen(plainStatusKey(saleId));
     const known = ((await states.exec()) ?? []).reduce((sum, [, value]) => sum + Number(value), 0);
     expect('states in the mirror', known, played.reservations);
-  }
-}
-
-/** Processor time of a process, from the kernel; 0 where the system does not say. */
-function cpuMsOf(stack: Stack, name: string): number {
-  const pid = stack.processes.get(name)?.pid;
-  if (!pid) return 0;
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    // Clock ticks are hundredths of a second on every Linux that Node runs on.
-    return (Number(fields[11]) + Number(fields[12])) * 10;
-  } catch {
-    return 0;
   }
 }

@@ -5,6 +5,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { BenchGround } from './ground.ts';
+import { cpuMsOf } from './processor-time.ts';
 import type { Hits, Volley } from './shooter.ts';
 
 const startLimitMs = 60_000;
@@ -13,19 +14,23 @@ const volleyLimitMs = 300_000;
 /** A host and where it listens. */
 export interface Host {
   readonly port: number;
+  /** Processor time since its start, milliseconds. */
+  cpuMs(): number;
   stop(): Promise<void>;
 }
 
-function start(ground: BenchGround, file: string, args: string[]): ChildProcess {
-  const name = [file, ...args]
-    .join('-')
-    .replace(/[^a-z]+/g, '-')
-    .slice(0, 60);
+/** Tells the profiles of several hosts of one kind apart. */
+let started = 0;
+
+function start(ground: BenchGround, file: string, args: string[], env: Record<string, string> = {}): ChildProcess {
+  started += 1;
+  const what = [file, ...args].join('-').replaceAll(/[^a-z]+/g, '-');
+  const name = `${started}${what.slice(0, 40)}`;
   const profile = ground.profileFolder
     ? ['--cpu-prof', `--cpu-prof-dir=${ground.profileFolder}`, `--cpu-prof-name=${name}.cpuprofile`]
     : [];
   return fork(fileURLToPath(new URL(file, import.meta.url)), args, {
-    env: { ...process.env, ...ground.env },
+    env: { ...process.env, ...ground.env, ...env },
     execArgv: ['--disable-warning=ExperimentalWarning', ...profile],
     // serverless-offline prints its routes; what it has to complain of comes on standard error.
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
@@ -64,10 +69,15 @@ async function stop(child: ChildProcess): Promise<void> {
 }
 
 /** Starts a host of `bench/hosts`. */
-export async function startHost(ground: BenchGround, name: 'thin' | 'bare' | 'offline', args: string[]): Promise<Host> {
-  const child = start(ground, `./hosts/${name}.ts`, args);
+export async function startHost(
+  ground: BenchGround,
+  name: 'thin' | 'bare' | 'offline' | 'sqs-stub',
+  args: string[],
+  env: Record<string, string> = {},
+): Promise<Host> {
+  const child = start(ground, `./hosts/${name}.ts`, args, env);
   const port = await message<number>(child, 'port', startLimitMs);
-  return { port, stop: () => stop(child) };
+  return { port, cpuMs: () => cpuMsOf(child.pid), stop: () => stop(child) };
 }
 
 /** The process that shoots. */

@@ -2,16 +2,19 @@
  * Accept: from a POST to a 202, on two hosts. The thin host shows what our code costs and what sending in batches gains;
  * serverless-offline, beside an empty function in it, shows how much of a local run is the emulator.
  *
+ * What is sent goes to a stub that takes messages as SQS does; the local queue server is measured beside it.
+ *
  * Exact means here: every 202 is one message in the queue. Requests that went on without the gate, because Redis did not
  * answer in time, are counted and reported: they are accepted as they should be, but not what is meant to be measured.
  */
 import { randomUUID } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { saleTag } from '../../lib/platform/id.ts';
 import { keys } from '../../lib/platform/keys.ts';
 import { openTokens } from '../../lib/platform/token.ts';
-import { compare, type Series, series } from '../figures.ts';
-import { NotExact } from '../ground.ts';
+import { compare, rounded, type Series, series } from '../figures.ts';
+import { type BenchGround, NotExact } from '../ground.ts';
 import { type Host, type Shooter, startHost, startShooter } from '../helpers.ts';
 import { openFilledQueue } from '../queue-fill.ts';
 import { type Context, type Entry, inRounds, notesOf, type Suite } from '../suite.ts';
@@ -20,6 +23,9 @@ import { type Plan, planFor } from '../workload.ts';
 const connections = 64;
 /** Customers who ask; fewer than the host remembers, as those who have browsed before a sale opens are known to it. */
 const customers = 4_000;
+/** So many until a host's code is compiled as well as it will be. */
+const warmUpRequests = 6_000;
+const acceptingHosts = ['coalesced', 'each', 'offline', 'local'] as const;
 
 export const accept: Suite = {
   name: 'accept',
@@ -29,11 +35,16 @@ export const accept: Suite = {
     const shooter = await startShooter(ground);
     const hosts = new Map<string, Host>();
     try {
-      hosts.set('coalesced', await startHost(ground, 'thin', ['coalesced']));
-      hosts.set('each', await startHost(ground, 'thin', ['each']));
-      hosts.set('offline', await startHost(ground, 'offline', [join(ground.stack.dir, 'offline')]));
+      const stub = await startHost(ground, 'sqs-stub', []);
+      hosts.set('stub', stub);
+      const toStub = queueAt(ground, stub.port);
+      hosts.set('coalesced', await startHost(ground, 'thin', ['coalesced'], toStub));
+      hosts.set('each', await startHost(ground, 'thin', ['each'], toStub));
+      hosts.set('offline', await startHost(ground, 'offline', [join(ground.stack.dir, 'offline')], toStub));
+      // Beside the measures: the same through the local queue server, which does on this machine what SQS does elsewhere.
+      hosts.set('local', await startHost(ground, 'thin', ['coalesced']));
       const volleys = await prepareVolleys(context, shooter, hosts);
-      const seconds = quick ? 1.5 : 6;
+      const seconds = quick ? 1.5 : 5;
       const entry = (name: string, host: string, path: 'sales' | 'empty'): Entry => ({
         name,
         run: () => volleys.shoot(host, path, seconds),
@@ -43,12 +54,19 @@ export const accept: Suite = {
         entry('each', 'each', 'sales'),
         entry('offline', 'offline', 'sales'),
         entry('empty', 'offline', 'empty'),
+        entry('local queue server', 'local', 'sales'),
       ];
       // A cold host that is met by 64 connections at once answers late; so it is in production, but not what is asked here.
-      for (const host of hosts.keys()) await volleys.warmUp(host);
+      for (const host of acceptingHosts) await volleys.warmUp(host);
       for (const { run } of entries) await run(0);
       volleys.withoutGate = 0;
       const rounds = await inRounds(context, quick ? 2 : 5, entries);
+      const processorUs = Object.fromEntries([...volleys.cpuUs].map(([target, us]) => [target, Math.round(us)]));
+      context.report(`  processor time of the host for each request, µs: ${JSON.stringify(processorUs)}`);
+      const messagesPerCall = Object.fromEntries(
+        [...volleys.messagesPerCall].map(([host, count]) => [host, rounded(count)]),
+      );
+      context.report(`  messages in each call to SQS: ${JSON.stringify(messagesPerCall)}`);
       const of = (name: string, title: string): Series =>
         series(`accept ${name}`, rounds.values.get(name) ?? [], {
           title,
@@ -64,7 +82,14 @@ export const accept: Suite = {
           compare(coalesced, each, { name: 'accept-thin-vs-send-per-request', must: 6, aim: 8 }),
           compare(offline, empty, { name: 'accept-offline-vs-empty-handler', must: 0.7, aim: 0.85 }),
         ],
-        series: [coalesced, each, offline, empty],
+        series: [
+          coalesced,
+          each,
+          offline,
+          empty,
+          of('local queue server', 'Thin host, shared sends, local queue server instead of the stub'),
+        ],
+        details: { processorUs, messagesPerCall },
         notes: [
           ...notesOf('accept', rounds),
           ...(volleys.withoutGate > 0
@@ -84,10 +109,14 @@ export const accept: Suite = {
 interface Volleys {
   /** Sends for about so many seconds, checks what became of it, and returns how many were accepted a second. */
   shoot(host: string, path: 'sales' | 'empty', seconds: number): Promise<number>;
-  /** Sends a little on one connection. */
+  /** Sends a little on one connection, then enough for the host to be warm. */
   warmUp(host: string): Promise<void>;
   /** Requests that were accepted without the gate. */
   withoutGate: number;
+  /** Processor time of the host for each request of its last volley, microseconds. */
+  readonly cpuUs: Map<string, number>;
+  /** Messages in each call to SQS, in the last volley of each host. */
+  readonly messagesPerCall: Map<string, number>;
 }
 
 async function prepareVolleys(
@@ -98,6 +127,8 @@ async function prepareVolleys(
   const { registry, endpoints } = ground.stack;
   const filled = openFilledQueue(endpoints.sqs, registry['queue/reservations'] ?? '', endpoints.region);
   const tokens = await tokensOf(registry['secret/token-signing-key'] ?? '');
+  const stubUrl = `http://127.0.0.1:${hosts.get('stub')?.port}/`;
+  const counted = async () => (await (await fetch(stubUrl)).json()) as { taken: number; calls: number };
   // The last rate of each target says how many requests fill the time.
   const rates = new Map<string, number>();
 
@@ -105,7 +136,9 @@ async function prepareVolleys(
     const plan: Plan = planFor('hot', Math.max(amount, 20_000), 1, Date.now());
     await ground.prepare(plan, { mirror: 'holdfast', stock: 'counters' });
     await filled.empty();
+    await fetch(stubUrl, { method: 'DELETE' });
     const saleId = plan.saleIds[0] ?? '';
+    const cpuBeforeMs = hosts.get(host)?.cpuMs() ?? 0;
     const hits = await shooter.shoot({
       port: hosts.get(host)?.port ?? 0,
       connections: lanes,
@@ -120,15 +153,20 @@ async function prepareVolleys(
       throw new Error(`${host}: ${amount} requests were answered with ${JSON.stringify(hits.statuses)}`);
     }
     if (path === 'sales') {
-      const messages = await filled.depth();
+      const { taken, calls } = await counted();
+      if (calls > 0) volleys.messagesPerCall.set(host, taken / calls);
+      const messages = host === 'local' ? await filled.depth() : taken;
       if (messages !== accepted) throw new NotExact(`${host}: ${accepted} were accepted, ${messages} are in the queue`);
       volleys.withoutGate += accepted - Number(await ground.redis.hget(keys.sale(saleTag(saleId)), 'line'));
     }
+    volleys.cpuUs.set(`${host} ${path}`, (((hosts.get(host)?.cpuMs() ?? 0) - cpuBeforeMs) * 1000) / accepted);
     return (accepted / hits.elapsedMs) * 1000;
   }
 
   const volleys: Volleys = {
     withoutGate: 0,
+    cpuUs: new Map(),
+    messagesPerCall: new Map(),
     async shoot(host, path, seconds) {
       const target = `${host} ${path}`;
       const amount = Math.ceil((rates.get(target) ?? 400) * seconds + connections);
@@ -138,9 +176,20 @@ async function prepareVolleys(
     },
     async warmUp(host) {
       await volley(host, 'sales', 100, 1);
+      // Every token is new to a host at first, and its code is cold.
+      await volley(host, 'sales', warmUpRequests, connections);
     },
   };
   return volleys;
+}
+
+/** The environment of a host whose queue is at another port. */
+function queueAt(ground: BenchGround, port: number): Record<string, string> {
+  const endpoint = `http://127.0.0.1:${port}`;
+  const registryFile = join(ground.stack.dir, 'stub-registry.json');
+  const registry = { ...ground.stack.registry, 'queue/reservations': `${endpoint}/000000000000/reservations` };
+  writeFileSync(registryFile, JSON.stringify(registry), { mode: 0o600 });
+  return { HOLDFAST_REGISTRY: registryFile, AWS_ENDPOINT_URL_SQS: endpoint };
 }
 
 async function tokensOf(signingKey: string): Promise<string[]> {

@@ -11,7 +11,7 @@ import { openRedis, redisReady } from '../../lib/platform/redis.ts';
 import { writeMirror } from '../../lib/reservation/mirror.ts';
 import { compare, percentile, rounded, type Series, series } from '../figures.ts';
 import type { BenchGround } from '../ground.ts';
-import { startHost, startShooter } from '../helpers.ts';
+import { type Host, startHost, startShooter } from '../helpers.ts';
 import { type Entry, inRounds, notesOf, type Suite } from '../suite.ts';
 import { allotmentOf, planFor } from '../workload.ts';
 
@@ -38,10 +38,12 @@ export const read: Suite = {
     const ages: number[] = [];
     try {
       const rates = new Map<string, number>();
-      const volley = async (name: string, port: number): Promise<number> => {
+      const processorUs: Record<string, number> = {};
+      const volley = async (name: string, host: Host): Promise<number> => {
+        const cpuBeforeMs = host.cpuMs();
         const amount = Math.ceil((rates.get(name) ?? 3_000) * (quick ? 1.5 : 6));
         const hits = await shooter.shoot({
-          port,
+          port: host.port,
           connections,
           amount,
           method: 'GET',
@@ -50,6 +52,7 @@ export const read: Suite = {
         });
         const answered = hits.statuses['200'] ?? 0;
         if (answered !== amount) throw new Error(`${name}: ${answered} of ${amount} reads were answered with 200`);
+        processorUs[name] = Math.round(((host.cpuMs() - cpuBeforeMs) * 1000) / answered);
         const perSecond = (answered / hits.elapsedMs) * 1000;
         rates.set(name, perSecond);
         return perSecond;
@@ -59,12 +62,12 @@ export const read: Suite = {
           name: 'live',
           run: async () => {
             const watch = watchAges(url, writer);
-            const perSecond = await volley('live', thin.port);
+            const perSecond = await volley('live', thin);
             ages.push(...(await watch.stop()));
             return perSecond;
           },
         },
-        { name: 'bare', run: () => volley('bare', bare.port) },
+        { name: 'bare', run: () => volley('bare', bare) },
       ];
       for (const { run } of entries) await run(0);
       ages.length = 0;
@@ -78,6 +81,7 @@ export const read: Suite = {
       const live = of('live', 'GET /sales/{saleId}, thin host');
       const against = of('bare', 'Bare node:http, same bytes');
       const p99 = percentile(ages, 0.99);
+      context.report(`  processor time of the host for each read, µs: ${JSON.stringify(processorUs)}`);
       return {
         measures: [
           compare(live, against, { name: 'read-live-stock-vs-bare-http', must: 0.8, aim: 0.9 }),
@@ -98,6 +102,7 @@ export const read: Suite = {
         series: [live, against],
         notes: notesOf('read', rounds),
         details: {
+          processorUs,
           staleMs: Object.fromEntries([0.5, 0.9, 0.99, 0.999].map((share) => [share, percentile(ages, share)])),
         },
       };
