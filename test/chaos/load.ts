@@ -55,10 +55,13 @@ export class Load {
   #world: World;
   #random: () => number;
   #key = 0;
+  readonly #patience: number;
 
-  constructor(world: World, random: () => number) {
+  /** `patience` shortens every waiting for decisions, for code that may never decide. */
+  constructor(world: World, random: () => number, patience = 1) {
     this.#world = world;
     this.#random = random;
+    this.#patience = patience;
   }
 
   /** Creates a sale that takes reservations now and sells now, unless the terms say otherwise. */
@@ -150,7 +153,7 @@ export class Load {
         const [row] = await this.#world.rows<{ decided: number }>('SELECT COUNT(*) AS decided FROM reservations');
         return (row?.decided ?? 0) >= ids.size;
       },
-      { timeoutMs, lookAgainMs: 100 },
+      { timeoutMs: timeoutMs * this.#patience, lookAgainMs: 100 },
     );
   }
 

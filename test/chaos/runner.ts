@@ -86,7 +86,7 @@ export async function runRow(world: World, fault: Fault, options: RunOptions): P
   };
 
   await world.begin(logFile);
-  const load = new Load(world, random);
+  const load = new Load(world, random, edits.length > 0 ? 0.4 : 1);
   const run: Run = {
     world,
     load,

@@ -282,6 +282,44 @@ describe('release', () => {
   });
 });
 
+describe('a request that could not be queued', () => {
+  const failing = () => ({ ...requestPorts(deps), enqueue: () => Promise.reject(new Error('no answer')) });
+  const attempt = (ports: ReturnType<typeof requestPorts>, saleId: string, customerId: string, quantity = 1) =>
+    requestReservation(ports, saleId, customerId, 'key', { quantity, fill: 'all' });
+
+  test('claims nothing, and keeps its place in line for the same request sent again', async () => {
+    const saleId = await givenSale(deps, { allotment: 2, capPerCustomer: 2 });
+    const [customerId, other] = [newId(), newId()];
+    await ask(saleId, other);
+    const tickets: (number | null)[] = [];
+    const noting = {
+      ...failing(),
+      gate: async (applicant: Parameters<ReturnType<typeof requestPorts>['gate']>[0]) => {
+        const answer = await requestPorts(deps).gate(applicant);
+        if (answer.kind === 'admitted') tickets.push(answer.ticket);
+        return answer;
+      },
+    };
+    await expect(attempt(noting, saleId, customerId)).rejects.toThrow('no answer');
+    // Nothing is held back for it: somebody else gets the last unit.
+    expect(await ask(saleId, newId(), 'other key')).toMatchObject({ state: 'requested' });
+    expect(await attempt(requestPorts(deps), saleId, customerId)).toMatchObject({ refused: 'sold_out' });
+    await adjustStock(inventoryPorts(deps), saleId, 5);
+    const accepted = await attempt(requestPorts(deps), saleId, customerId);
+    expect(accepted).toMatchObject({ ticket: tickets[0], position: 2 });
+  });
+
+  test('is another request if it asks for something else', async () => {
+    const saleId = await givenSale(deps, { capPerCustomer: 5 });
+    const customerId = newId();
+    await ask(saleId, newId());
+    await expect(attempt(failing(), saleId, customerId)).rejects.toThrow('no answer');
+    expect(await attempt(requestPorts(deps), saleId, customerId, 2)).toMatchObject({
+      refused: 'idempotency_key_reused',
+    });
+  });
+});
+
 describe('read', () => {
   test('a pending request is answered from the mirror, a decided one from MySQL, to its owner only', async () => {
     const saleId = await givenSale(deps);

@@ -287,7 +287,7 @@ const poison: Fault = {
     await load.decided();
     run.measure('others decided after', Date.now() - startedAtMs);
     await waitFor('the dead letters', async () => (await world.depth('reservations', true)) === poisons.length, {
-      timeoutMs: 60_000,
+      timeoutMs: 12_000,
     }).catch(() => undefined);
     run.measure('dead letters after', Date.now() - startedAtMs);
     const dead = await world.depth('reservations', true);
@@ -311,7 +311,7 @@ const poison: Fault = {
     run.count('redriven', body.redriven);
     run.expect(body.redriven === poisons.length, `${body.redriven} were redriven`);
     await waitFor('the poison to die again', async () => (await world.depth('reservations', true)) === poisons.length, {
-      timeoutMs: 60_000,
+      timeoutMs: 12_000,
     }).catch(() => undefined);
     // An operator has seen them; the verifier asks for empty dead letters.
     await world.purge('dead', 'reservations');
