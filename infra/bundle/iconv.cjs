@@ -1,15 +1,18 @@
 /**
- * Stands in for iconv-lite where mysql2 asks for it. Connections speak utf8mb4, which Node decodes itself, so only
- * an encoding that is not used here can arrive, and that is an error rather than a guess.
+ * Stands in for iconv-lite where mysql2 asks for it. Connections speak utf8mb4, which Node decodes itself. A server greets
+ * in utf8mb3 before that is agreed, which iconv-lite calls CESU-8 and which is UTF-8 for every character that a greeting
+ * or a server's message has. Any other encoding is an error rather than a guess.
  */
-function unsupported(encoding) {
+const { StringDecoder } = require('node:string_decoder');
+
+function nodeName(encoding) {
+  if (encoding === 'cesu8') return 'utf8';
   throw new Error(`the character set ${encoding} is not bundled; connections must use utf8mb4`);
 }
 
 module.exports = {
-  decode: (_bytes, encoding) => unsupported(encoding),
-  encode: (_text, encoding) => unsupported(encoding),
-  getDecoder: (encoding) => unsupported(encoding),
-  getEncoder: (encoding) => unsupported(encoding),
-  encodingExists: (encoding) => Buffer.isEncoding(encoding),
+  decode: (bytes, encoding) => bytes.toString(nodeName(encoding)),
+  encode: (text, encoding) => Buffer.from(text, nodeName(encoding)),
+  getDecoder: (encoding) => new StringDecoder(nodeName(encoding)),
+  getEncoder: (encoding) => ({ write: (text) => Buffer.from(text, nodeName(encoding)), end: () => undefined }),
 };

@@ -11,7 +11,8 @@ import { type Db, openDb } from './db.ts';
 import { loadRegistry, locate, type Registry } from './discovery.ts';
 import { openSaleLock, type SaleLock } from './lock.ts';
 import { openPusher, type Pusher } from './push.ts';
-import { openRedis, type RedisClient } from './redis.ts';
+import { openRedis, type RedisClient, redisReady } from './redis.ts';
+import { redisCommandTimeoutMs } from './timings.ts';
 
 /** The `source` of every event that Holdfast publishes. */
 export const eventSource = 'holdfast';
@@ -82,10 +83,19 @@ export function openDeps(registry: Registry, overrides: Partial<Deps> = {}): Dep
 
 let shared: Promise<Deps> | undefined;
 
-/** The dependencies of this Lambda environment, opened at its first request. A failed opening is tried again. */
+/**
+ * The dependencies of this Lambda environment, opened at its first request. A failed opening is tried again.
+ *
+ * A command that comes before the connection fails at once, so every fresh environment's first request would pass by the
+ * gate, and a launch starts thousands of them; a moment is waited for the connection, and no longer.
+ */
 export function sharedDeps(): Promise<Deps> {
   shared ??= loadRegistry()
-    .then((registry) => openDeps(registry))
+    .then(async (registry) => {
+      const deps = openDeps(registry);
+      if (registry['redis/main']) await redisReady(deps.redis, redisCommandTimeoutMs).catch(() => undefined);
+      return deps;
+    })
     .catch((error) => {
       shared = undefined;
       throw error;

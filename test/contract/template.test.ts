@@ -1,0 +1,289 @@
+/**
+ * What `npx serverless package` makes for an account is sound: the resources, who may do what, what wakes whom, and the
+ * bundles. The rules that the makers of cfn-lint know are run where it can be installed; ours are always run.
+ */
+import { metrics } from '../../lib/platform/metrics.ts';
+import { receivesAtMost } from '../../lib/platform/timings.ts';
+import { readDeclared } from '../../local/declared.ts';
+import { lintTemplate } from '../support/cfn-lint.ts';
+import { type Package, type Properties, packaged, packagedStage, packagingLimitMs } from '../support/package.ts';
+
+let made: Package;
+beforeAll(async () => {
+  made = await packaged();
+}, packagingLimitMs);
+
+const declared = readDeclared({ stage: packagedStage });
+const functionKeys = declared.functions.map(({ key }) => key);
+
+function ofType(type: string): [id: string, properties: Properties][] {
+  return Object.entries(made.resources)
+    .filter(([, resource]) => resource.Type === type)
+    .map(([id, { Properties }]) => [id, Properties]);
+}
+
+function properties(id: string): Properties {
+  const found = made.resources[id];
+  if (!found) throw new Error(`the template has no ${id}`);
+  return found.Properties;
+}
+
+const logicalIdIn = (value: Properties | undefined): string => value?.['Fn::GetAtt']?.[0] ?? value?.Ref ?? '';
+const functionNamed = (key: string) => {
+  const found = ofType('AWS::Lambda::Function').find(([, { FunctionName }]) => FunctionName === `holdfast-prod-${key}`);
+  if (!found) throw new Error(`the template has no function ${key}`);
+  return found[1];
+};
+
+interface Statement {
+  Sid?: string;
+  Effect: string;
+  Action: string | string[];
+  Resource: unknown;
+  Condition?: Properties;
+}
+const listed = <T>(value: T | T[]): T[] => (Array.isArray(value) ? value : [value]);
+const statementsOf = (role: Properties): Statement[] =>
+  listed<Properties>(role.Policies).flatMap((policy) => policy.PolicyDocument.Statement as Statement[]);
+const roleOf = (key: string) => properties(logicalIdIn(functionNamed(key).Role));
+
+describe('the template', () => {
+  test('passes cfn-lint', async () => {
+    expect(await lintTemplate(made.templateFile)).toEqual([]);
+  }, 180_000);
+
+  test('stays well below what CloudFormation takes', () => {
+    expect(Object.keys(made.resources).length).toBeLessThan(450);
+    expect(JSON.stringify({ Resources: made.resources }).length).toBeLessThan(800_000);
+  });
+
+  test('has one HTTP API and one WebSocket API, a function for each declared one, and nothing local', () => {
+    expect(
+      ofType('AWS::ApiGatewayV2::Api')
+        .map(([, { ProtocolType }]) => ProtocolType)
+        .sort(),
+    ).toEqual(['HTTP', 'WEBSOCKET']);
+    expect(ofType('AWS::Lambda::Function').map(([, { FunctionName }]) => FunctionName)).toEqual(
+      functionKeys.map((key) => `holdfast-prod-${key}`),
+    );
+    const text = JSON.stringify(made.resources);
+    expect(text).not.toMatch(/127\.0\.0\.1|localhost|000000000000|holdfast-local|AWS_ENDPOINT_URL|\.local\b/);
+  });
+
+  test('keeps what cannot be made again', () => {
+    expect(made.resources.Database).toMatchObject({
+      DeletionPolicy: 'Snapshot',
+      Properties: { MultiAZ: true, StorageEncrypted: true, PubliclyAccessible: false, DeletionProtection: true },
+    });
+    expect(properties('Database').BackupRetentionPeriod).toBeGreaterThanOrEqual(30);
+    expect(properties('Redis')).toMatchObject({
+      MultiAZEnabled: true,
+      AutomaticFailoverEnabled: true,
+      AtRestEncryptionEnabled: true,
+      TransitEncryptionEnabled: true,
+    });
+    expect(properties('Redis').NumNodeGroups).toBeUndefined();
+    expect(properties('Proxy').RequireTLS).toBe(true);
+  });
+});
+
+describe('every function', () => {
+  test.each(functionKeys)('%s runs as declared, traced, with logs that end', (key) => {
+    const found = functionNamed(key);
+    const { timeoutSeconds, memoryMb } = declared.functions.find((one) => one.key === key) ?? {};
+    expect(found).toMatchObject({
+      Runtime: 'nodejs24.x',
+      Architectures: ['arm64'],
+      Timeout: timeoutSeconds,
+      MemorySize: memoryMb,
+      TracingConfig: { Mode: 'Active' },
+      Environment: { Variables: { HOLDFAST_REGISTRY: 'ssm:/holdfast/prod', HOLDFAST_METRICS: 'emf' } },
+    });
+    const logs = ofType('AWS::Logs::LogGroup').find(
+      ([, group]) => group.LogGroupName === `/aws/lambda/${found.FunctionName}`,
+    );
+    expect(logs?.[1].RetentionInDays).toBeGreaterThan(0);
+  });
+
+  test('has a role of its own', () => {
+    const roles = functionKeys.map((key) => logicalIdIn(functionNamed(key).Role));
+    expect(new Set(roles).size).toBe(functionKeys.length);
+  });
+
+  test.each(functionKeys)('%s may do what it needs on exactly what it needs', (key) => {
+    for (const statement of statementsOf(roleOf(key))) {
+      for (const action of listed(statement.Action)) expect(action).not.toContain('*');
+      const wide = listed(statement.Resource).filter((one) => JSON.stringify(one).includes('*'));
+      for (const resource of wide) expect(excused(statement, resource)).toBe(true);
+    }
+  });
+
+  test.each(functionKeys)('%s may look up the names it is told of, which exist, and the secrets behind them', (key) => {
+    const names = String(functionNamed(key).Environment.Variables.HOLDFAST_NAMES).split(' ').filter(Boolean);
+    const statements = statementsOf(roleOf(key));
+    const granted = (action: string) =>
+      statements.filter(({ Action }) => listed(Action).includes(action)).flatMap(({ Resource }) => listed(Resource));
+    const parameter = /:parameter\/holdfast\/prod\/(.+)$/;
+    const readable = granted('ssm:GetParameters').map((one) => parameter.exec((one as Properties)['Fn::Sub'])?.[1]);
+    expect(readable).toEqual(names);
+    const secrets = names.flatMap((name) => {
+      const value = registered(name);
+      if (value === undefined) {
+        expect(name).toMatch(/^(token\/verification-key|limit\/[\w-]+)$/);
+        return [];
+      }
+      return [...JSON.stringify(value).matchAll(/\{secretsmanager:\$\{(\w+)\}/g)].map(([, secret]) => secret);
+    });
+    const readableSecrets = granted('secretsmanager:GetSecretValue').map((one) => logicalIdIn(one as Properties));
+    expect(new Set(readableSecrets)).toEqual(new Set(secrets));
+  });
+
+  test('that needs a store or the outside is in the network, and reaches no further than it must', () => {
+    for (const key of functionKeys) {
+      const { VpcConfig: place, Environment } = functionNamed(key);
+      const names = String(Environment.Variables.HOLDFAST_NAMES);
+      const outside = /websocket\/management|provider\/payments/.test(names);
+      const subnets = outside ? /^Egress/ : /^Private/;
+      if (!outside && !/mysql|redis/.test(names)) expect([key, place]).toEqual([key, undefined]);
+      else expect([key, place?.SubnetIds.every((one: Properties) => subnets.test(one.Ref))]).toEqual([key, true]);
+    }
+  });
+
+  test('that any customer can make ask MySQL leaves connections for the others', () => {
+    for (const key of ['login', 'register', 'create-purchase', 'list-reservations', 'list-sales', 'get-purchase']) {
+      expect([key, functionNamed(key).ReservedConcurrentExecutions]).toEqual([key, expect.any(Number)]);
+    }
+    // What must never be turned away has no limit but the account's.
+    expect(functionNamed('create-reservation').ReservedConcurrentExecutions).toBeUndefined();
+  });
+});
+
+/**
+ * The only statements that may name more than one thing. X-Ray knows no resources; Lambda makes network interfaces with
+ * the function's role before they have ids, and the code itself is denied it; a connection gets its id when it is made.
+ */
+function excused({ Sid, Effect, Action, Condition }: Statement, resource: unknown): boolean {
+  const actions = listed(Action);
+  if (Sid === 'Tracing') return actions.every((action) => /^xray:Put(TraceSegments|TelemetryRecords)$/.test(action));
+  if (Sid === 'NetworkInterfaces') return actions.every((action) => action.startsWith('ec2:'));
+  if (Sid === 'NotTheCodeItself') return Effect === 'Deny' && Condition?.ArnEquals !== undefined;
+  const connections = /:execute-api:.*:\$\{WebsocketsApi\}\/prod\/POST\/@connections\/\*$/;
+  return actions.join() === 'execute-api:ManageConnections' && connections.test((resource as Properties)['Fn::Sub']);
+}
+
+/** The value of a name of the registry, if this template gives it one. */
+function registered(name: string): unknown {
+  return ofType('AWS::SSM::Parameter').find(([, { Name }]) => Name === `/holdfast/prod/${name}`)?.[1].Value;
+}
+
+describe('every queue', () => {
+  const liveQueues = declared.queues.filter(({ redrive }) => redrive);
+
+  test.each(declared.queues.map(({ logicalId }) => logicalId))(
+    '%s is encrypted and keeps messages for 14 days',
+    (id) => {
+      expect(properties(id)).toMatchObject({ SqsManagedSseEnabled: true, MessageRetentionPeriod: 1_209_600 });
+    },
+  );
+
+  test.each(liveQueues.map(({ logicalId }) => logicalId))(
+    '%s has dead letters, alarms and a place in the registry',
+    (id) => {
+      const policy = properties(id).RedrivePolicy;
+      const dead = logicalIdIn(policy.deadLetterTargetArn);
+      expect(policy.maxReceiveCount).toBe(receivesAtMost);
+      expect(made.resources[dead]?.Type).toBe('AWS::SQS::Queue');
+      const watched = (metric: string, queue: string) =>
+        ofType('AWS::CloudWatch::Alarm').some(
+          ([, { MetricName, Dimensions }]) => MetricName === metric && logicalIdIn(Dimensions?.[0]?.Value) === queue,
+        );
+      expect(watched('ApproximateAgeOfOldestMessage', id)).toBe(true);
+      expect(watched('ApproximateNumberOfMessagesVisible', dead)).toBe(true);
+      const name = liveQueues.find(({ logicalId }) => logicalId === id)?.registryName ?? '';
+      expect(registered(name)).toEqual({ Ref: id });
+      expect(registered(name.replace('queue/', 'dead/'))).toEqual({ Ref: dead });
+    },
+  );
+
+  test('is invisible for longer than six runs of its function and the window, and is consumed as measured', () => {
+    const mappings = ofType('AWS::Lambda::EventSourceMapping');
+    expect(mappings).toHaveLength(liveQueues.length);
+    for (const [, mapping] of mappings) {
+      const queue = properties(logicalIdIn(mapping.EventSourceArn));
+      const consumer = properties(logicalIdIn(mapping.FunctionName));
+      const window = mapping.MaximumBatchingWindowInSeconds ?? 0;
+      expect(queue.VisibilityTimeout).toBeGreaterThanOrEqual(6 * consumer.Timeout + window);
+      expect(mapping.FunctionResponseTypes).toEqual(['ReportBatchItemFailures']);
+      expect(mapping.ScalingConfig?.MaximumConcurrency).toBeGreaterThanOrEqual(2);
+      expect(mapping.BatchSize).toBeGreaterThan(0);
+    }
+  });
+});
+
+describe('every rule', () => {
+  test.each(declared.rules.map(({ logicalId }) => logicalId))(
+    '%s retries, has dead letters, and may send to both',
+    (id) => {
+      const policies = ofType('AWS::SQS::QueuePolicy').map(([, policy]) => policy);
+      for (const target of properties(id).Targets) {
+        expect(target.RetryPolicy.MaximumRetryAttempts).toBeGreaterThan(0);
+        for (const queue of [logicalIdIn(target.Arn), logicalIdIn(target.DeadLetterConfig.Arn)]) {
+          const allowed = policies
+            .flatMap((policy) => policy.PolicyDocument.Statement as Statement[])
+            .filter(
+              ({ Resource, Condition }) =>
+                listed(Resource).some((one) => logicalIdIn(one as Properties) === queue) &&
+                listed(Condition?.ArnEquals['aws:SourceArn']).some((one) => logicalIdIn(one as Properties) === id),
+            );
+          expect([queue, allowed.length]).toEqual([queue, 1]);
+          expect(policies.some((policy) => policy.Queues.some((one: Properties) => one.Ref === queue))).toBe(true);
+        }
+      }
+    },
+  );
+});
+
+describe('every alarm', () => {
+  test('wakes somebody, and tells when it is over', () => {
+    const topics = ofType('AWS::SNS::Topic').map(([id]) => id);
+    expect(ofType('AWS::SNS::Subscription').map(([, { TopicArn }]) => TopicArn.Ref)).toEqual(topics);
+    for (const [id, { AlarmActions, OKActions, AlarmDescription }] of ofType('AWS::CloudWatch::Alarm')) {
+      expect([id, AlarmActions.map((one: Properties) => one.Ref)]).toEqual([id, topics]);
+      expect([id, OKActions.map((one: Properties) => one.Ref)]).toEqual([id, topics]);
+      expect(AlarmDescription).toMatch(/\w/);
+    }
+  });
+
+  test('that there should be is there', () => {
+    const names = ofType('AWS::CloudWatch::Alarm').map(([, { AlarmName }]) => String(AlarmName));
+    for (const about of ['http-5xx', 'drift', 'breaker-open', 'faults', 'throttles', 'outbox-age', 'allocate-errors']) {
+      expect(names).toContain(`holdfast-prod-${about}`);
+    }
+  });
+
+  test('and every chart of ours watches a metric that the code has', () => {
+    const ours = [...JSON.stringify(made.resources).matchAll(/"Namespace":"Holdfast","MetricName":"(\w+)"/g)];
+    const alarms = ofType('AWS::CloudWatch::Alarm').filter(([, { Namespace }]) => Namespace === 'Holdfast');
+    const charts: unknown[][] = JSON.parse(properties('Dashboard').DashboardBody['Fn::Sub']).widgets.flatMap(
+      (widget: Properties) => widget.properties.metrics,
+    );
+    const watched = [
+      ...ours.map(([, name]) => name),
+      ...alarms.map(([, { MetricName }]) => MetricName),
+      ...charts.filter(([namespace]) => namespace === 'Holdfast').map(([, name]) => name),
+    ];
+    expect(watched.length).toBeGreaterThan(15);
+    for (const name of watched) expect(Object.keys(metrics)).toContain(name);
+  });
+});
+
+describe('every bundle', () => {
+  const bytesAtMost = 1_000_000;
+
+  test.each(functionKeys)('%s is one file of less than 1 MB', (key) => {
+    const files = made.zips.get(key) ?? new Map<string, Buffer>();
+    const handler = String(functionNamed(key).Handler);
+    expect([...files.keys()]).toEqual([handler.replace(/\.handler$/, '.mjs')]);
+    for (const content of files.values()) expect(content.length).toBeLessThan(bytesAtMost);
+  });
+});

@@ -1,0 +1,136 @@
+/**
+ * The bundles that go to Lambda work: all load, and the way from a registration to an allocation runs through them on the
+ * real stack. A bundle leaves things out that its source has (see infra/bundle), so the source's own tests do not say it.
+ */
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import type { Deps } from '../../lib/platform/deps.ts';
+import { newId } from '../../lib/platform/id.ts';
+import { openTokens } from '../../lib/platform/token.ts';
+import { readDeclared } from '../../local/declared.ts';
+import { projectRoot } from '../../local/folder.ts';
+import type { Order } from '../support/bundle-runner.ts';
+import { type Package, packaged, packagingLimitMs } from '../support/package.ts';
+import { givenSale, openBed } from '../support/sales.ts';
+import { type TestBed, testBed } from '../support/stack.ts';
+
+let made: Package;
+let bed: TestBed;
+let deps: Deps;
+beforeAll(async () => {
+  [made, bed] = await Promise.all([packaged(), testBed()]);
+  deps = await openBed(bed);
+}, packagingLimitMs);
+afterAll(async () => {
+  await deps?.close();
+  await bed?.close();
+});
+
+function bundleOf(key: string): string {
+  const [path] = [...(made.zips.get(key)?.keys() ?? [])];
+  return join(made.unpacked, key, path ?? '');
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: the answers of different functions have different shapes.
+function run(orders: Order[], env: Record<string, string> = {}): Promise<any[]> {
+  return new Promise((resolve, reject) => {
+    const child = execFile(
+      process.execPath,
+      [join(projectRoot, 'test', 'support', 'bundle-runner.ts')],
+      { env: { ...bed.env, ...env }, timeout: 60_000, maxBuffer: 16 * 1024 * 1024 },
+      (error, stdout, stderr) => {
+        if (error) reject(new Error(`${error.message}\n${stderr}`));
+        else resolve(JSON.parse(stdout.trim().split('\n').at(-1) ?? ''));
+      },
+    );
+    child.stdin?.end(JSON.stringify(orders));
+  });
+}
+
+const request = (
+  method: string,
+  path: string,
+  options: { token?: string; json?: unknown; key?: string; params?: object } = {},
+) => ({
+  rawPath: path,
+  headers: {
+    ...(options.json === undefined ? {} : { 'content-type': 'application/json' }),
+    ...(options.token ? { authorization: `Bearer ${options.token}` } : {}),
+    ...(options.key ? { 'idempotency-key': options.key } : {}),
+  },
+  pathParameters: options.params,
+  body: options.json === undefined ? undefined : JSON.stringify(options.json),
+  isBase64Encoded: false,
+  requestContext: { http: { method, path, sourceIp: '203.0.113.7' } },
+});
+
+test('every bundle loads, also where there is nothing but itself', async () => {
+  const keys = readDeclared().functions.map(({ key }) => key);
+  expect(await run(keys.map((key) => ({ bundle: bundleOf(key) })))).toEqual(keys.map(() => 'function'));
+}, 60_000);
+
+test('a customer signs up, signs in, reserves, and is allocated', async () => {
+  const saleId = await givenSale(deps, { allotment: 5 });
+  const email = `${newId()}@example.com`;
+  const password = 'correct horse battery';
+  const [registered, signedIn] = await run([
+    {
+      bundle: bundleOf('register'),
+      event: request('POST', '/auth/register', { json: { email, password, name: 'Zoë' } }),
+    },
+    { bundle: bundleOf('login'), event: request('POST', '/auth/login', { json: { email, password } }) },
+  ]);
+  expect([registered.statusCode, signedIn.statusCode]).toEqual([201, 200]);
+  const token = JSON.parse(signedIn.body).accessToken as string;
+
+  const [accepted, me] = await run([
+    {
+      bundle: bundleOf('create-reservation'),
+      event: request('POST', `/sales/${saleId}/reservations`, {
+        token,
+        key: 'once',
+        params: { saleId },
+        json: { quantity: 2, fill: 'all' },
+      }),
+    },
+    { bundle: bundleOf('get-me'), event: request('GET', '/me', { token }) },
+  ]);
+  expect([accepted.statusCode, me.statusCode]).toEqual([202, 200]);
+  expect(JSON.parse(me.body)).toMatchObject({ name: 'Zoë' });
+  const { reservationId, ticket } = JSON.parse(accepted.body);
+
+  const { customerId } = JSON.parse(registered.body);
+  const body = JSON.stringify({ reservationId, saleId, customerId, quantity: 2, atLeast: 2, ticket });
+  const [allocated, read] = await run([
+    {
+      bundle: bundleOf('allocate'),
+      event: {
+        Records: [
+          {
+            messageId: newId(),
+            receiptHandle: 'none',
+            body,
+            eventSourceARN: `arn:aws:sqs:us-east-1:000000000000:${bed.id}-holdfast-local-reservations`,
+            attributes: { SentTimestamp: String(Date.now()), ApproximateReceiveCount: '1' },
+          },
+        ],
+      },
+    },
+    {
+      bundle: bundleOf('get-reservation'),
+      event: request('GET', `/reservations/${reservationId}`, { token, params: { reservationId } }),
+    },
+  ]);
+  expect(allocated).toEqual({ batchItemFailures: [] });
+  expect(JSON.parse(read.body)).toMatchObject({ state: 'allocated', units: 2 });
+}, 60_000);
+
+test('a function with only the public key verifies tokens, and one that signs needs the private key', async () => {
+  const signingKey = bed.registry['secret/token-signing-key'] ?? '';
+  const { d: _private, ...publicKey } = JSON.parse(signingKey);
+  const verifier = await openTokens(JSON.stringify(publicKey), deps.clock);
+  const signer = await openTokens(signingKey, deps.clock);
+  const caller = { customerId: newId(), role: 'customer' } as const;
+  expect(await verifier.verify(await signer.issue(caller))).toEqual(caller);
+  await expect(verifier.issue(caller)).rejects.toThrow('no key to sign');
+});

@@ -1,0 +1,63 @@
+/**
+ * cfn-lint, which knows what CloudFormation and the services behind it take. It comes from PyPI: one that is on the PATH is
+ * used as it is, otherwise it is installed into `.local/cfn-lint` once. Where neither is possible one line says so, and
+ * only our own checks hold the template.
+ */
+import { execFile } from 'node:child_process';
+import { existsSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { projectRoot } from '../../local/folder.ts';
+
+const run = promisify(execFile);
+const version = '1.58.0';
+const installLimitMs = 90_000;
+const lintLimitMs = 90_000;
+
+/** W3005: the framework names a function's role twice, as a reference and as a dependency. */
+const ignored = ['W3005'];
+
+interface Finding {
+  Rule: { Id: string };
+  Message: string;
+  Location: { Path: { 0?: unknown } | string[] };
+}
+
+/** What cfn-lint finds, as sentences; nothing if it cannot be had. */
+export async function lintTemplate(file: string): Promise<string[]> {
+  const command = await findOrInstall();
+  if (!command) return [];
+  // Findings end in an exit code; the findings themselves are on standard output either way.
+  const { stdout } = await run(command, ['--format', 'json', '--ignore-checks', ...ignored, '--', file], {
+    timeout: lintLimitMs,
+    maxBuffer: 64 * 1024 * 1024,
+  }).catch((error: { stdout?: string; message: string }) => {
+    if (error.stdout?.startsWith('[')) return { stdout: error.stdout };
+    throw new Error(`cfn-lint could not be run: ${error.message}`);
+  });
+  const findings = JSON.parse(stdout || '[]') as Finding[];
+  return findings.map(({ Rule, Message, Location }) => `${Rule.Id} ${JSON.stringify(Location.Path)}: ${Message}`);
+}
+
+async function findOrInstall(): Promise<string | undefined> {
+  const works = async (command: string) => {
+    const { stdout } = await run(command, ['--version']).catch(() => ({ stdout: '' }));
+    return stdout.includes('cfn-lint');
+  };
+  if (await works('cfn-lint')) return 'cfn-lint';
+  const folder = join(projectRoot, '.local', 'cfn-lint');
+  const command = join(folder, 'bin', 'cfn-lint');
+  if (existsSync(command) && (await works(command))) return command;
+  try {
+    rmSync(folder, { recursive: true, force: true });
+    await run('python3', ['-m', 'venv', folder], { timeout: installLimitMs });
+    await run(join(folder, 'bin', 'pip'), ['install', '--quiet', `cfn-lint==${version}`], { timeout: installLimitMs });
+    return command;
+  } catch {
+    rmSync(folder, { recursive: true, force: true });
+    process.stderr.write(
+      'cfn-lint is not here and could not be installed from PyPI; the template was held to our own checks only\n',
+    );
+    return undefined;
+  }
+}

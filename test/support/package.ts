@@ -1,0 +1,142 @@
+/**
+ * The package that `npx serverless package` makes, made once for each state of its inputs and kept in `.local/package`.
+ * Several test files look at it; whoever comes first makes it, and the others wait for it.
+ */
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { inflateRawSync } from 'node:zlib';
+import { projectRoot } from '../../local/folder.ts';
+import { waitFor } from '../../local/wait.ts';
+
+/** What decides about the result. */
+const inputs = ['functions', 'infra', 'lib', 'serverless.yml', 'package-lock.json'];
+/** The stage whose sizes and protections are for real customers. */
+export const packagedStage = 'prod';
+export const packagingLimitMs = 240_000;
+
+// biome-ignore lint/suspicious/noExplicitAny: a template is JSON of any shape; each test looks at the part it knows.
+export type Properties = Record<string, any>;
+export interface Resource {
+  Type: string;
+  Properties: Properties;
+  DeletionPolicy?: string;
+}
+
+export interface Package {
+  resources: Record<string, Resource>;
+  templateFile: string;
+  /** The files of each function's zip by their paths, by the function's name in serverless.yml. */
+  zips: ReadonlyMap<string, ReadonlyMap<string, Buffer>>;
+  /** Where the same files lie unpacked: `<folder>/<function>/functions/http/x.mjs`. */
+  unpacked: string;
+}
+
+/** Makes the package, or finds the one made before from the same inputs. */
+export async function packaged(): Promise<Package> {
+  const folder = join(projectRoot, '.local', 'package', digest());
+  const unpacked = join(folder, 'unpacked');
+  if (!existsSync(unpacked)) await makeOnce(folder);
+  const templateFile = join(folder, 'cloudformation-template-update-stack.json');
+  const zips = new Map(
+    readdirSync(folder)
+      .filter((name) => name.endsWith('.zip'))
+      .map((name) => [name.slice(0, -'.zip'.length), readZip(readFileSync(join(folder, name)))]),
+  );
+  const { Resources: resources } = JSON.parse(readFileSync(templateFile, 'utf8')) as {
+    Resources: Package['resources'];
+  };
+  return { resources, templateFile, zips, unpacked };
+}
+
+function digest(): string {
+  const hash = createHash('sha256').update(packagedStage);
+  const add = (path: string) => {
+    if (statSync(join(projectRoot, path)).isDirectory()) {
+      for (const name of readdirSync(join(projectRoot, path)).sort()) add(join(path, name));
+    } else if (!path.endsWith('.test.ts')) {
+      hash.update(path).update(readFileSync(join(projectRoot, path)));
+    }
+  };
+  inputs.forEach(add);
+  return hash.digest('hex').slice(0, 16);
+}
+
+/** Packages into a folder beside the final one and moves it there whole, one process at a time. */
+async function makeOnce(folder: string): Promise<void> {
+  const lock = `${folder}.lock`;
+  mkdirSync(dirname(folder), { recursive: true });
+  // A lock of a process that was killed is older than any packaging takes.
+  if (existsSync(lock) && Date.now() - statSync(lock).mtimeMs > packagingLimitMs) rmSync(lock);
+  try {
+    writeFileSync(lock, String(process.pid), { flag: 'wx' });
+  } catch {
+    await waitFor('the package that another test is making', async () => existsSync(join(folder, 'unpacked')), {
+      timeoutMs: packagingLimitMs,
+    });
+    return;
+  }
+  const draft = `${folder}.${process.pid}`;
+  try {
+    await promisify(execFile)(
+      process.execPath,
+      [
+        join(projectRoot, 'node_modules', 'serverless', 'bin', 'serverless.js'),
+        'package',
+        '--stage',
+        packagedStage,
+        '--package',
+        draft,
+      ],
+      // Whatever the test stack has put into the environment belongs to it; a package knows nothing of it.
+      { cwd: projectRoot, timeout: packagingLimitMs, env: { PATH: process.env.PATH, HOME: process.env.HOME } },
+    );
+    for (const name of readdirSync(draft).filter((one) => one.endsWith('.zip'))) {
+      for (const [path, content] of readZip(readFileSync(join(draft, name)))) {
+        const file = join(draft, 'unpacked', name.slice(0, -'.zip'.length), path);
+        mkdirSync(dirname(file), { recursive: true });
+        writeFileSync(file, content);
+      }
+    }
+    forgetOld(dirname(folder));
+    rmSync(folder, { recursive: true, force: true });
+    renameSync(draft, folder);
+  } finally {
+    rmSync(draft, { recursive: true, force: true });
+    rmSync(lock, { force: true });
+  }
+}
+
+const keptForMs = 86_400_000;
+
+/** Packages of other states of the inputs are of no use for long. */
+function forgetOld(cache: string): void {
+  for (const name of readdirSync(cache)) {
+    const old = join(cache, name);
+    if (Date.now() - statSync(old).mtimeMs > keptForMs) rmSync(old, { recursive: true, force: true });
+  }
+}
+
+const centralEntry = 0x02014b50;
+const centralEntryBytes = 46;
+const endOfCentralDirectory = Buffer.from([0x50, 0x4b, 0x05, 0x06]);
+const localHeaderBytes = 30;
+const stored = 0;
+
+/** The files in a zip, read through its central directory. */
+function readZip(zip: Buffer): Map<string, Buffer> {
+  const files = new Map<string, Buffer>();
+  let at = zip.readUInt32LE(zip.lastIndexOf(endOfCentralDirectory) + 16);
+  while (zip.readUInt32LE(at) === centralEntry) {
+    const [nameBytes, extraBytes, commentBytes] = [28, 30, 32].map((offset) => zip.readUInt16LE(at + offset));
+    const name = zip.toString('utf8', at + centralEntryBytes, at + centralEntryBytes + (nameBytes ?? 0));
+    const header = zip.readUInt32LE(at + 42);
+    const from = header + localHeaderBytes + zip.readUInt16LE(header + 26) + zip.readUInt16LE(header + 28);
+    const content = zip.subarray(from, from + zip.readUInt32LE(at + 20));
+    if (!name.endsWith('/')) files.set(name, zip.readUInt16LE(at + 10) === stored ? content : inflateRawSync(content));
+    at += centralEntryBytes + (nameBytes ?? 0) + (extraBytes ?? 0) + (commentBytes ?? 0);
+  }
+  return files;
+}
