@@ -10,7 +10,8 @@ import { matrix } from './matrix.ts';
 import { runRow } from './runner.ts';
 import { World } from './world.ts';
 
-const selection = ['redis-dies', 'mysql-dies', 'queue-dies', 'send-reply-lost', 'one-of-ten-throws', 'overload'];
+// Overload is not among them: it compares rates, and a test suite that shares its machine must not judge by speed.
+const selection = ['redis-dies', 'mysql-dies', 'queue-dies', 'send-reply-lost', 'one-of-ten-throws'];
 
 let world: World;
 let dir: string;
