@@ -57,7 +57,10 @@ let notExact: NotExact | undefined;
 try {
   for (const suite of chosen) {
     say(`${suite.title}:`);
-    results.set(suite.name, await suite.run({ ground, arena, quick: values.quick, report: say }));
+    const suiteStartedMs = performance.now();
+    const dueMs = suiteStartedMs + suite.quickSeconds * 1_000;
+    results.set(suite.name, await suite.run({ ground, arena, quick: values.quick, dueMs, report: say }));
+    say(`  took ${Math.round((performance.now() - suiteStartedMs) / 1_000)} s`);
   }
 } catch (error) {
   if (!(error instanceof NotExact)) throw error;

@@ -4,6 +4,7 @@
  * Invariant: in each round every entry is run once, one after the other, between two readings of the yardsticks. What is
  * compared was therefore measured under the same conditions or not at all.
  */
+import { performance } from 'node:perf_hooks';
 import type { Arena } from './arena.ts';
 import type { Measure, Series } from './figures.ts';
 import type { BenchGround } from './ground.ts';
@@ -15,6 +16,8 @@ export interface Context {
   readonly arena: Arena;
   /** Less time, fewer rounds, fewer rivals. */
   readonly quick: boolean;
+  /** When a quick run should be done with this suite, by `performance.now()`; a full run takes the time it needs. */
+  readonly dueMs: number;
   readonly report: (line: string) => void;
 }
 
@@ -31,6 +34,8 @@ export interface SuiteResult {
 export interface Suite {
   readonly name: string;
   readonly title: string;
+  /** Its share of the three minutes that a quick run has. */
+  readonly quickSeconds: number;
   run(context: Context): Promise<SuiteResult>;
 }
 
@@ -53,8 +58,15 @@ export interface Rounds {
 export async function inRounds(context: Context, wanted: number, entries: readonly Entry[]): Promise<Rounds> {
   const readingMs = context.quick ? 60 : 250;
   const rounds: { figures: Map<string, number>; steady: boolean; reading: Reading }[] = [];
+  const startedMs = performance.now();
   const steadyOnes = () => rounds.filter((round) => round.steady);
-  while (steadyOnes().length < wanted && rounds.length < 2 * wanted && !(context.quick && rounds.length >= wanted)) {
+  const isOver = (): boolean => {
+    if (!context.quick) return rounds.length >= 2 * wanted;
+    // The next round will take about as long as the rounds so far took each.
+    const eachMs = (performance.now() - startedMs) / Math.max(1, rounds.length);
+    return rounds.length >= wanted || (rounds.length > 0 && performance.now() + eachMs > context.dueMs);
+  };
+  while (steadyOnes().length < wanted && !isOver()) {
     const before = await readYardsticks(context.ground, readingMs);
     const figures = new Map<string, number>();
     // Every other round goes backwards, so that nobody always follows the same neighbour.

@@ -14,9 +14,10 @@ const arrivalsPerSecond = 10_000;
 export const burst: Suite = {
   name: 'burst',
   title: 'Burst of 10,000 on one sale',
+  quickSeconds: 14,
   async run(context) {
     const { arena, quick } = context;
-    const limitMs = quick ? 12_000 : 90_000;
+    const limitMs = quick ? 8_000 : 90_000;
     const plan = planFor('hot', requests, 4, Date.now());
     const original = await arena.card('r0-setnx');
     const workers = await bestWorkers(context, original, planFor('hot', 6_000, 1, Date.now()));

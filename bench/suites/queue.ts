@@ -16,6 +16,7 @@ const smallBatch = 10;
 export const queue: Suite = {
   name: 'queue',
   title: 'Drain through SQS',
+  quickSeconds: 22,
   async run(context) {
     const { ground, arena, quick } = context;
     const endpoint = ground.stack.endpoints.sqs;

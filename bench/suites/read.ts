@@ -25,6 +25,7 @@ const mustStaleMs = 250;
 export const read: Suite = {
   name: 'read',
   title: 'Live stock',
+  quickSeconds: 10,
   async run(context) {
     const { ground, quick } = context;
     const plan = planFor('hot', 50_000, 1, Date.now());
