@@ -94,19 +94,24 @@ const mysqlErrors = {
 };
 
 /**
- * The SDK keeps a class for every error of a service. We read an error's name and status, which its base class has too,
- * so the classes are not registered, and what nobody refers to is left out.
+ * The SDK describes every shape and every error of a service, and two habits keep esbuild from leaving out those that
+ * nobody refers to. Errors are entered into a registry; we read an error's name and status, which its base class has too,
+ * so they are not. And properties are named by constants, which could have side effects; they get their names.
  */
-const sdkErrors = {
-  name: 'sdk-errors',
+const sdkSchemas = {
+  name: 'sdk-schemas',
   setup(build) {
-    build.onLoad(
-      { filter: /[\\/]@aws-sdk[\\/]client-[^\\/]+[\\/]dist-es[\\/]schemas[\\/]schemas_0\.js$/ },
-      async ({ path }) => {
-        const source = await readFile(path, 'utf8');
-        return { contents: source.replace(/^n\d+_registry\.registerError\(.*\);$/gm, '') };
-      },
-    );
+    const schemas = /[\\/]@aws-sdk[\\/]client-[^\\/]+[\\/]dist-es[\\/]schemas[\\/]schemas_0\.js$/;
+    build.onLoad({ filter: schemas }, async ({ path }) => {
+      const source = await readFile(path, 'utf8');
+      const constants = new Map(
+        [...source.matchAll(/^const (_\w+) = ("[^"]*");$/gm)].map(([, name, text]) => [name, text]),
+      );
+      const contents = source
+        .replace(/^n\d+_registry\.registerError\(.*\);$/gm, '')
+        .replace(/\[(_\w+)\]:/g, (named, name) => (constants.has(name) ? `${constants.get(name)}:` : named));
+      return { contents };
+    });
   },
 };
 
@@ -124,7 +129,7 @@ const withoutMysql = (functions) => ({
 });
 
 /** The plugins, given the functions as serverless.yml declares them. */
-export const pluginsFor = (functions) => [sources, smaller, mysqlErrors, sdkErrors, withoutMysql(functions)];
+export const pluginsFor = (functions) => [sources, smaller, mysqlErrors, sdkSchemas, withoutMysql(functions)];
 
 /** serverless-esbuild calls this with the Serverless instance. */
 export default (serverless) => pluginsFor(Object.values(serverless.service.functions));

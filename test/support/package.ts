@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { inflateRawSync } from 'node:zlib';
+import { readZip, unpack } from '../../infra/zip.ts';
 import { projectRoot } from '../../local/folder.ts';
 import { waitFor } from '../../local/wait.ts';
 
@@ -43,7 +43,7 @@ export async function packaged(): Promise<Package> {
   const zips = new Map(
     readdirSync(folder)
       .filter((name) => name.endsWith('.zip'))
-      .map((name) => [name.slice(0, -'.zip'.length), readZip(readFileSync(join(folder, name)))]),
+      .map((name) => [name.slice(0, -'.zip'.length), readZip(join(folder, name))]),
   );
   const { Resources: resources } = JSON.parse(readFileSync(templateFile, 'utf8')) as {
     Resources: Package['resources'];
@@ -94,11 +94,7 @@ async function makeOnce(folder: string): Promise<void> {
       { cwd: projectRoot, timeout: packagingLimitMs, env: { PATH: process.env.PATH, HOME: process.env.HOME } },
     );
     for (const name of readdirSync(draft).filter((one) => one.endsWith('.zip'))) {
-      for (const [path, content] of readZip(readFileSync(join(draft, name)))) {
-        const file = join(draft, 'unpacked', name.slice(0, -'.zip'.length), path);
-        mkdirSync(dirname(file), { recursive: true });
-        writeFileSync(file, content);
-      }
+      unpack(join(draft, name), join(draft, 'unpacked', name.slice(0, -'.zip'.length)));
     }
     forgetOld(dirname(folder));
     rmSync(folder, { recursive: true, force: true });
@@ -117,26 +113,4 @@ function forgetOld(cache: string): void {
     const old = join(cache, name);
     if (Date.now() - statSync(old).mtimeMs > keptForMs) rmSync(old, { recursive: true, force: true });
   }
-}
-
-const centralEntry = 0x02014b50;
-const centralEntryBytes = 46;
-const endOfCentralDirectory = Buffer.from([0x50, 0x4b, 0x05, 0x06]);
-const localHeaderBytes = 30;
-const stored = 0;
-
-/** The files in a zip, read through its central directory. */
-function readZip(zip: Buffer): Map<string, Buffer> {
-  const files = new Map<string, Buffer>();
-  let at = zip.readUInt32LE(zip.lastIndexOf(endOfCentralDirectory) + 16);
-  while (zip.readUInt32LE(at) === centralEntry) {
-    const [nameBytes, extraBytes, commentBytes] = [28, 30, 32].map((offset) => zip.readUInt16LE(at + offset));
-    const name = zip.toString('utf8', at + centralEntryBytes, at + centralEntryBytes + (nameBytes ?? 0));
-    const header = zip.readUInt32LE(at + 42);
-    const from = header + localHeaderBytes + zip.readUInt16LE(header + 26) + zip.readUInt16LE(header + 28);
-    const content = zip.subarray(from, from + zip.readUInt32LE(at + 20));
-    if (!name.endsWith('/')) files.set(name, zip.readUInt16LE(at + 10) === stored ? content : inflateRawSync(content));
-    at += centralEntryBytes + (nameBytes ?? 0) + (extraBytes ?? 0) + (commentBytes ?? 0);
-  }
-  return files;
 }
