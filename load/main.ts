@@ -73,7 +73,7 @@ async function runScenario(scenario: Scenario): Promise<boolean> {
     });
     const verification = await verify(targetOf(stack.dir), { logs, report: (line) => say(`  ${line}`) });
     const seconds = await secondsOf(logs.at(-1) ?? '');
-    const faults = faultsOf(scenario, artillery, verification);
+    const faults = faultsOf(scenario, artillery, seconds, verification);
     const ceilings = values['no-ceilings'] ? undefined : await measureCeilings(stack, saleIds[0] ?? '');
     const result: LoadResult = {
       scenario: scenario.name,
@@ -103,7 +103,12 @@ async function runScenario(scenario: Scenario): Promise<boolean> {
 }
 
 /** Everything that makes a run a failure. */
-function faultsOf(scenario: Scenario, artillery: ArtilleryReport, verification: Verification): string[] {
+function faultsOf(
+  scenario: Scenario,
+  artillery: ArtilleryReport,
+  seconds: readonly Second[],
+  verification: Verification,
+): string[] {
   const { invariants, quiet } = verification;
   const faults: string[] = [];
   for (const [name, { violations }] of Object.entries(invariants)) {
@@ -115,6 +120,10 @@ function faultsOf(scenario: Scenario, artillery: ArtilleryReport, verification: 
   if (!quiet.reached) faults.push(`not everything came to rest: ${quiet.moving.join(', ')}`);
   const { counters } = artillery.aggregate;
   if ((counters['http.responses'] ?? 0) === 0) faults.push('no request was answered');
+  const logged = seconds.reduce((sum, { sent }) => sum + sent, 0);
+  if (logged !== counters['http.requests']) {
+    faults.push(`artillery sent ${counters['http.requests']} requests, but ${logged} are in the clients' log`);
+  }
   const unanswered = Object.entries(verification.outcomes)
     .filter(([outcome]) => /^\w+ 0/.test(outcome))
     .reduce((sum, [, count]) => sum + count, 0);

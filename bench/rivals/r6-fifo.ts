@@ -1,6 +1,6 @@
 /**
- * R6: our own engine behind a FIFO queue, whose message group is the sale: at most ten messages in a batch, all of one
- * sale, and never two batches of a sale at once.
+ * R6: our own engine behind a FIFO queue, whose message group is the sale: at most ten messages in a batch, of
+ * any sales, and never two batches with messages of one sale at once.
  */
 
 import { acknowledged, type Contestant } from '../contestant.ts';
@@ -20,22 +20,18 @@ export const fifo: Contestant = {
     return {
       reset: engine.reset,
       async handle(requests) {
-        const groups = Map.groupBy(requests, (request) => request.saleId);
-        await Promise.all(
-          [...groups].map(([saleId, group]) => {
-            const mine = (busy.get(saleId) ?? Promise.resolve()).then(() => handleGroup(group));
-            busy.set(saleId, mine);
-            return mine;
-          }),
-        );
+        const sales = [...new Set(requests.map((request) => request.saleId))];
+        const mine = Promise.all(sales.map((saleId) => busy.get(saleId))).then(() => handleBatch(requests));
+        for (const saleId of sales) busy.set(saleId, mine);
+        await mine;
         return acknowledged;
       },
       close: engine.close,
     };
 
-    async function handleGroup(group: Request[]): Promise<void> {
-      const repeat = await engine.handle(group, engine.deliver?.(group));
-      if (repeat.length > 0) await handleGroup([...repeat]);
+    async function handleBatch(batch: readonly Request[]): Promise<void> {
+      const repeat = await engine.handle(batch, engine.deliver?.(batch));
+      if (repeat.length > 0) await handleBatch(repeat);
     }
   },
 };

@@ -39,7 +39,7 @@ export const drain: Suite = {
     const limitMs = quick ? 1_000 : 2_500;
     const plans = new Map<string, Plan>();
     const planOf = (scenario: Scenario, name: ContestantName): Plan => {
-      const count = quick ? (fast.includes(name) ? 25_000 : 4_000) : fast.includes(name) ? 100_000 : 12_000;
+      const count = quick ? (fast.includes(name) ? 25_000 : 4_000) : fast.includes(name) ? 60_000 : 12_000;
       const key = `${scenario} ${count}`;
       const plan = plans.get(key) ?? planFor(scenario, count, 1, Date.now());
       plans.set(key, plan);

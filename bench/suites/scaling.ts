@@ -24,7 +24,7 @@ export const scaling: Suite = {
   async run(context) {
     const { arena, quick } = context;
     const limitMs = quick ? 600 : 1_500;
-    const large = planFor('hot', quick ? 15_000 : 80_000, 5, Date.now());
+    const large = planFor('hot', quick ? 15_000 : 40_000, 5, Date.now());
     const small = planFor('hot', 15_000, 6, Date.now());
     const planOf = (batch: number) => (batch <= 10 ? small : large);
 
@@ -57,7 +57,7 @@ export const scaling: Suite = {
       if (batch === shippedBatchSize) continue;
       for (const workers of workerCounts) {
         const runs: number[] = [];
-        for (let run = 0; run < 3; run++) {
+        for (let run = 0; run < 2; run++) {
           runs.push((await arena.run('ours', { plan: planOf(batch), workers, batch, limitMs })).perSecond);
         }
         points.push({ workers, batch, perSecond: median(runs) });
