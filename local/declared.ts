@@ -179,11 +179,7 @@ function of(resources: Resource[], type: string): [string, Properties][] {
 const CREATED_TYPES = ['AWS::SQS::Queue', 'AWS::Events::EventBus', 'AWS::Events::Rule'];
 
 /** Types that would do something at run time which nothing here would do. */
-const REFUSED_TYPES = [
-  'AWS::Scheduler::Schedule',
-  'AWS::Pipes::Pipe',
-  'AWS::Lambda::EventSourceMapping',
-];
+const REFUSED_TYPES = ['AWS::Scheduler::Schedule', 'AWS::Pipes::Pipe', 'AWS::Lambda::EventSourceMapping'];
 
 function readResources(template: Template): Resource[] {
   const declared = template.at('resources');
