@@ -189,18 +189,22 @@ export async function requestRebuild(deps: RebuildDeps, saleIds: string[]): Prom
   }
 }
 
-/** What the mirror says of a reservation of this customer, and of which sale it is; undefined if it is not there. */
+/**
+ * What the mirror says of a reservation of this customer, and of which sale it is; undefined if it is not there, or if
+ * this customer claims nothing in that sale: a bucket holds other customers' reservations too.
+ */
 export async function readMirroredStatus(
   redis: RedisClient,
   reservationId: string,
   customerId: string,
 ): Promise<(MirroredStatus & { saleId: string }) | undefined> {
   const tag = saleTagOf(reservationId);
-  const [packed, saleId] = await redisBreaker.run(() =>
+  const [[packed, claimed], saleId] = await redisBreaker.run(() =>
     Promise.all([
-      redis.hget(claimsKey(tag, customerId), reservationField(reservationId)),
+      redis.hmget(claimsKey(tag, customerId), reservationField(reservationId), customerField(customerId)),
       redis.hget(keys.sale(tag), 'id'),
     ]),
   );
-  return packed === null || saleId === null || packed.startsWith('u') ? undefined : { ...unpack(packed), saleId };
+  if (!packed || !claimed || saleId === null || packed.startsWith('u')) return undefined;
+  return { ...unpack(packed), saleId };
 }
