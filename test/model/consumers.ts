@@ -26,14 +26,17 @@ import type { Process } from './world/world.ts';
 /** How long a function may run, less the wrapper's margin. */
 const functionLifeMs = 9_000;
 
-export type ConsumerName =
-  | 'reservations'
-  | 'purchases'
-  | 'notifications'
-  | 'advance'
-  | 'relay'
-  | 'settle'
-  | 'reconcile';
+export const consumerNames = [
+  'reservations',
+  'purchases',
+  'notifications',
+  'advance',
+  'relay',
+  'settle',
+  'reconcile',
+] as const;
+
+export type ConsumerName = (typeof consumerNames)[number];
 
 /** The ports of the purchase verbs, over the model's provider. */
 export function modelPurchasePorts(process: Process): ReturnType<typeof purchasePorts> {

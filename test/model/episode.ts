@@ -193,10 +193,11 @@ class Episode {
     this.#runUntil(() => world.nowMs >= beginMs + activeMs);
 
     this.#chooser.faulty = false;
+    this.#runUntil(() => false);
     this.#resumeSales();
     this.#calm(['advance', 'relay', 'settle']);
     world.trace?.('at rest, before reconciling');
-    if (!world.violation) checker.atRest({ mirror: world.excuses.size === 0 && !checker.redisWasLost });
+    if (!world.violation) checker.atRest({ mirror: !world.excuses.has('mirror') && !checker.redisWasLost });
     this.#calm(['reconcile']);
     this.#calm(['advance', 'relay', 'settle', 'reconcile']);
     world.trace?.('at rest, reconciled');
@@ -245,11 +246,10 @@ class Episode {
   }
 
   #resumeSales(): void {
-    const { world } = this.#setting;
     for (const { saleId } of this.#sales) {
       this.#act(`resume ${saleId}`, (process) => resumeSale(depsOf(process), saleId));
     }
-    this.#runUntil(() => !world.busy);
+    this.#runUntil(() => false);
   }
 
   /** Somebody calls a verb; a failure is the caller's to bear. */

@@ -6,6 +6,7 @@ import { primeMirror } from '../../lib/sale/live.ts';
 import { Checker } from './check/checker.ts';
 import { depsOf } from './world/deps.ts';
 import type { Row } from './world/mysql.ts';
+import type { Charge } from './world/provider.ts';
 import type { QueueOptions } from './world/queue.ts';
 import { World } from './world/world.ts';
 
@@ -47,14 +48,15 @@ export class Setting {
   readonly checker: Checker;
   #mysql: ReadonlyMap<string, Row[]> = new Map();
   #redis: ReturnType<World['redis']['snapshot']> = new Map();
+  #charges: readonly Charge[] = [];
 
   constructor(options: { queues: readonly QueueOptions[]; digests: boolean; frozen: boolean }) {
     this.world = new World({ migrations, ...options });
     this.checker = new Checker(this.world);
   }
 
-  /** Puts these sales in; with `warm`, the mirror knows them. */
-  prepare(sales: readonly SaleSetting[], warm: boolean): void {
+  /** Puts these sales in; with `warm`, the mirror knows them. `before` is what has happened already. */
+  prepare(sales: readonly SaleSetting[], warm: boolean, before?: (setting: Setting) => void): void {
     const { world } = this;
     world.enter();
     world.reset(beginMs * 1000, 1);
@@ -102,6 +104,9 @@ export class Setting {
       });
       while (world.busy) world.step();
     }
+    before?.(this);
+    if (world.violation) throw new Error(`a setting cannot be made: ${world.violation.detail}`);
+    this.#charges = world.provider.snapshot();
     this.#mysql = world.mysql.snapshot();
     this.#redis = world.redis.snapshot();
   }
@@ -113,6 +118,7 @@ export class Setting {
     world.reset(beginMs * 1000, seed);
     world.mysql.restore(this.#mysql);
     world.redis.restore(this.#redis);
+    world.provider.restore(this.#charges);
     this.checker.attach();
   }
 }

@@ -62,6 +62,25 @@ export class Random {
 const firstPrime = 0x01000193;
 const secondPrime = 0x85ebca6b;
 
+const half = 2 ** 26;
+
+/** A digest of 52 bits of what is added to it, in any order. */
+export class Sum {
+  #high = 0;
+  #low = 0;
+
+  add(digest: number): this {
+    const high = Math.floor(digest / half);
+    this.#high = (this.#high + high) % half;
+    this.#low = (this.#low + (digest - high * half)) % half;
+    return this;
+  }
+
+  value(): number {
+    return this.#high * half + this.#low;
+  }
+}
+
 /** A digest of 52 bits of what is fed to it, in order. */
 export class Digest {
   #one = 0x811c9dc5;

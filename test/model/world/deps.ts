@@ -20,7 +20,7 @@ import type { Fault } from './choice.ts';
 import { NotUnderstood } from './lua.ts';
 import { type Progress, SqlError } from './mysql.ts';
 import type { RedisReply } from './redis.ts';
-import { type Process, Waiting, type World } from './world.ts';
+import { type Process, parts, Waiting, type World } from './world.ts';
 
 /** How often a transaction is tried that the server has rolled back by itself, as in `lib/platform/db.ts`. */
 const transactionAttempts = 4;
@@ -52,7 +52,10 @@ export function providerOf(process: Process): PaymentProvider {
       to: 'provider',
       what: `provider ${what}`,
       faults: ['fail', 'part', 'lost', 'late'],
-      run,
+      run: () => {
+        process.world.writes |= parts.provider;
+        return run();
+      },
       // A call that was refused before anything was sent is known not to have happened; every other failure is not.
       broken: (fault) =>
         fault === 'fail' ? { outcome: 'unsent', reason: 'busy' } : { outcome: 'unknown', reason: 'no answer' },
@@ -64,6 +67,7 @@ export function providerOf(process: Process): PaymentProvider {
   };
 }
 
+const lockWaitTimeout = 1205;
 const lostConnection = () => new SqlError(2013, 'Lost connection to MySQL server during query');
 
 function shortened(text: string): string {
@@ -71,6 +75,13 @@ function shortened(text: string): string {
     .replace(/\s+/g, ' ')
     .replace(/SELECT (?!\?).{60,}? FROM/, 'SELECT … FROM')
     .slice(0, 110);
+}
+
+/** Whether a statement locks nothing that anybody else could want: a read, or a row that only its writer can know. */
+function isPlainRead(text: string): boolean {
+  const head = text.trimStart();
+  if (head.startsWith('SELECT')) return !text.includes('FOR UPDATE');
+  return head.startsWith('INSERT INTO outbox') || head.startsWith('INSERT INTO ledger');
 }
 
 function dbOf(process: Process): Db {
@@ -84,12 +95,14 @@ function dbOf(process: Process): Db {
     const end = () => {
       if (transaction === undefined) process.transactions.delete(own);
     };
-    return process.ask<{ rows: Record<string, unknown>[]; changed: number }>({
+    const answer = process.ask<{ rows: Record<string, unknown>[]; changed: number }>({
       to: 'mysql',
       what: () => shortened(text),
       faults: transaction === undefined ? ['fail', 'lost', 'late'] : ['fail'],
       run: () => {
         try {
+          process.world.reads |= parts.rows;
+          if (!isPlainRead(text)) process.world.writes |= parts.locks;
           const outcome = mysql.run(text, values, own, progress);
           if (outcome.waitsFor !== undefined) return new Waiting(own, outcome.waitsFor);
           if (transaction === undefined) mysql.commit(own);
@@ -107,6 +120,13 @@ function dbOf(process: Process): Db {
         end();
         throw lostConnection();
       },
+    });
+    if (transaction !== undefined) return answer;
+    return answer.catch((error) => {
+      // Whoever waited too long for a row is told so in the middle of a transaction that nobody else would end.
+      if ((error as { errno?: number }).errno === lockWaitTimeout) mysql.rollback(own);
+      end();
+      throw error;
     });
   }
 
@@ -201,11 +221,15 @@ class RedisStandIn {
   }
 
   ask<T>(what: string, run: () => T): Promise<T> {
+    const { world } = this.#process;
     return this.#process.ask<T>({
       to: 'redis',
       what,
       faults: ['fail', 'lost', 'late'],
-      run,
+      run: () => {
+        world.writes |= parts.redis;
+        return run();
+      },
       broken: () => {
         throw new Error('Command timed out');
       },
@@ -269,7 +293,16 @@ class RoundTrip {
 function lockOf(process: Process): SaleLock {
   const { redis } = process.world;
   const ask = <T>(what: string, run: () => T, without: T): Promise<T> =>
-    process.ask<T>({ to: 'lock', what, faults: ['fail', 'lost'], run, broken: () => without });
+    process.ask<T>({
+      to: 'lock',
+      what,
+      faults: ['fail', 'lost'],
+      run: () => {
+        process.world.writes |= parts.redis;
+        return run();
+      },
+      broken: () => without,
+    });
   return {
     async acquire(tags) {
       const names = [...tags].sort().map(keys.lock);
@@ -314,8 +347,8 @@ function busOf(process: Process): Bus {
         what: () => `publish ${events.map(({ detailType }) => detailType).join(' ')}`,
         faults: events.length > 1 ? ['fail', 'lost', 'late', 'part'] : ['fail', 'lost', 'late'],
         run: () => {
-          for (const event of events) deliver(event);
-          return events.map(() => true);
+          if (!world.busIsAway) for (const event of events) deliver(event);
+          return events.map(() => !world.busIsAway);
         },
         broken: (fault) => {
           if (fault !== 'part') return events.map(() => false);

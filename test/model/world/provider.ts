@@ -7,7 +7,7 @@
 import { createHmac } from 'node:crypto';
 import type { PaymentAnswer } from '../../../lib/platform/payments.ts';
 import type { SignedMessage } from '../../../lib/platform/webhook.ts';
-import { Digest } from './choice.ts';
+import { Digest, Sum } from './choice.ts';
 import type { World } from './world.ts';
 
 export interface Charge {
@@ -36,6 +36,15 @@ export class PaymentService {
     this.charges.clear();
     this.captures.clear();
     this.listener = undefined;
+  }
+
+  /** Every charge as it is, to come back to. */
+  snapshot(): readonly Charge[] {
+    return [...this.charges.values()].map((charge) => ({ ...charge }));
+  }
+
+  restore(charges: readonly Charge[]): void {
+    for (const charge of charges) this.charges.set(charge.key, { ...charge });
   }
 
   charge(order: { purchaseId: string; amountMinor: number; paymentToken: string }): PaymentAnswer {
@@ -71,9 +80,9 @@ export class PaymentService {
   }
 
   digest(): number {
-    let sum = 0;
-    for (const { key, state } of this.charges.values()) sum += new Digest().text(key).text(state).value();
-    return sum % Number.MAX_SAFE_INTEGER;
+    const sum = new Sum();
+    for (const { key, state } of this.charges.values()) sum.add(new Digest().text(key).text(state).value());
+    return sum.value();
   }
 
   #tell(charge: Charge): void {

@@ -6,8 +6,8 @@
  * deleted. Called by `deps.ts` (sending) and `world.ts` (delivering).
  */
 import type { SQSRecord } from 'aws-lambda';
-import { Digest } from './choice.ts';
-import type { Process, World } from './world.ts';
+import { Digest, type Fault, Sum } from './choice.ts';
+import { type Process, parts, type World } from './world.ts';
 
 export interface Message {
   readonly id: string;
@@ -31,6 +31,8 @@ const deliveriesAtMost = 5;
 
 export class ModelQueue {
   readonly options: QueueOptions;
+  /** What is sent to a queue that is not open goes nowhere: a small case leaves out what it is not about. */
+  open = true;
   visible: Message[] = [];
   dead: Message[] = [];
   /** Messages that somebody is working on, or died working on. */
@@ -65,6 +67,7 @@ export class ModelQueue {
 
   /** Takes a message. */
   send(body: unknown, delaySeconds = 0): void {
+    if (!this.open) return;
     const text = JSON.stringify(body);
     // Where states are told apart a message is named after its content, so that the order of sending makes no difference.
     const key = this.#world.digests ? new Digest().text(text).value().toString(36) : '';
@@ -77,6 +80,7 @@ export class ModelQueue {
       deliveries: 0,
       deleted: false,
     };
+    this.#world.writes |= parts.queues;
     if (delaySeconds === 0) this.visible.push(message);
     else {
       this.#world.after(delaySeconds * 1_000_000, `${this.name}: a delayed message is due`, () =>
@@ -99,15 +103,34 @@ export class ModelQueue {
       (message) => message !== undefined,
     );
     const twice = chooser.fault(['twice']) === 'twice';
-    if (!twice) {
+    if (twice) this.#world.count('twice');
+    else {
       const taken = new Set(batch);
       this.visible = this.visible.filter((message) => !taken.has(message));
     }
     this.#work(batch, twice);
   }
 
+  /** Every way in which it could deliver next, with the choices that lead there. */
+  deliveries(allowed: (kinds: readonly Fault[]) => readonly Fault[]): { key: string; choices: number[] }[] {
+    const waiting = this.visible.length;
+    const most = Math.min(this.options.batch, waiting);
+    const kinds = allowed(['twice']);
+    const all: { key: string; choices: number[] }[] = [];
+    for (let start = 0; start < waiting; start++) {
+      for (let less = 0; less < most; less++) {
+        const ids = Array.from({ length: most - less }, (_, i) => this.visible[(start + i) % waiting]?.id);
+        const choices = [...(waiting > 1 ? [start] : []), ...(most > 1 ? [less] : [])];
+        all.push({ key: `>${ids.join()}`, choices: kinds.length > 0 ? [...choices, 0] : choices });
+        if (kinds.length > 0) all.push({ key: `>${ids.join()}twice`, choices: [...choices, 1] });
+      }
+    }
+    return all;
+  }
+
   #work(batch: Message[], twice: boolean): void {
     const world = this.#world;
+    world.writes |= parts.queues;
     for (const message of batch) {
       message.deliveries++;
       this.hidden.add(message);
@@ -125,6 +148,7 @@ export class ModelQueue {
     };
     this.#working++;
     const free = () => {
+      world.writes |= parts.queues;
       if (!over) this.#working--;
       over = true;
     };
@@ -156,6 +180,7 @@ export class ModelQueue {
   }
 
   #delete(message: Message): void {
+    this.#world.writes |= parts.queues;
     message.deleted = true;
     this.hidden.delete(message);
     this.visible = this.visible.filter((one) => one !== message);
@@ -174,14 +199,14 @@ export class ModelQueue {
   }
 
   digest(): number {
-    let sum = 0;
-    const mix = (where: string, message: Message) => {
-      sum += new Digest().text(where).text(message.id).number(message.deliveries).value();
+    const sum = new Sum().add(this.#working);
+    const mix = (where: string, messages: Iterable<Message>) => {
+      for (const { id, deliveries } of messages) sum.add(new Digest().text(where).text(id).number(deliveries).value());
     };
-    for (const message of this.visible) mix('visible', message);
-    for (const message of this.hidden) mix('hidden', message);
-    for (const message of this.dead) mix('dead', message);
-    return (sum + this.#working) % Number.MAX_SAFE_INTEGER;
+    mix('visible', this.visible);
+    mix('hidden', this.hidden);
+    mix('dead', this.dead);
+    return sum.value();
   }
 }
 

@@ -132,15 +132,16 @@ export class RedisServer {
     return this.#hash(key);
   }
 
-  /** Every key with its fields as text, in order: two servers with the same content say the same. */
+  /** Every key with each of its fields as text, in no order that means anything. */
   *contents(): Generator<string> {
-    for (const key of [...this.#entries.keys()].sort()) {
+    for (const key of this.#entries.keys()) {
       const entry = this.#find(key);
       if (!entry) continue;
       if (entry.kind === 'string') yield `${key}=${entry.value}`;
-      else
-        for (const part of [...(entry.kind === 'hash' ? entry.fields : entry.scores)].sort(byName))
-          yield `${key}.${part}`;
+      else {
+        const parts = entry.kind === 'hash' ? entry.fields : entry.scores;
+        for (const [field, value] of parts) yield `${key}.${field}=${value}`;
+      }
     }
   }
 
@@ -214,10 +215,6 @@ function within(score: number, from: string, to: string): boolean {
   const above = from.startsWith('(') ? score > Number(from.slice(1)) : from === '-inf' || score >= Number(from);
   const below = to.startsWith('(') ? score < Number(to.slice(1)) : to === '+inf' || score <= Number(to);
   return above && below;
-}
-
-function byName(a: [string, unknown], b: [string, unknown]): number {
-  return a[0] < b[0] ? -1 : 1;
 }
 
 function copyOf(entries: ReadonlyMap<string, Entry>): Map<string, Entry> {

@@ -9,10 +9,10 @@
  */
 
 import { rowLockWaitSeconds } from '../../../lib/platform/timings.ts';
-import { type Chooser, Digest, type Fault, Random } from './choice.ts';
+import { type Chooser, Digest, type Fault, Random, Sum } from './choice.ts';
 import { settle, surround } from './determinism.ts';
 import { NotUnderstood as NotUnderstoodLua } from './lua.ts';
-import { MysqlServer, type RowChange, SqlError } from './mysql.ts';
+import { MysqlServer, type Row, type RowChange, SqlError } from './mysql.ts';
 import { PaymentService } from './provider.ts';
 import { ModelQueue, type QueueOptions } from './queue.ts';
 import { RedisServer } from './redis.ts';
@@ -55,11 +55,25 @@ interface Pending {
   reject(error: unknown): void;
 }
 
+/** Parts of the world, for what a step has read and written. What does not meet in any of them could change places. */
+export const parts = { rows: 1, locks: 2, redis: 4, queues: 8, clients: 16, provider: 32, faults: 64 } as const;
+
+/** One thing that could happen next, and the choices that make it happen. */
+export interface Possibility {
+  /** The same for the same thing in another state of the world. */
+  readonly key: string;
+  /** Whose call it is; nobody's for what happens by itself. */
+  readonly process: string;
+  readonly choices: readonly number[];
+}
+
 /** Something that happens without anybody's asking: a message comes late, a stopped process goes on. */
 interface Event {
   readonly what: string;
   readonly atUs: number;
   readonly order: number;
+  /** Tells it from others of the same name, where states are told apart. */
+  readonly digest: number;
   run(): void;
 }
 
@@ -107,6 +121,12 @@ export interface WorldOptions {
   readonly frozen: boolean;
 }
 
+/**
+ * What may be left over by a failure that nothing repeats: a stale mirror; a ticket that the customer was told and the
+ * request did not carry; a claim at the gate whose request was never queued.
+ */
+export type Excuse = 'mirror' | 'ticket' | 'gate';
+
 const faultsOfCaller: readonly Fault[] = ['crash', 'grave', 'stall'];
 const none: readonly Fault[] = [];
 
@@ -125,13 +145,22 @@ export class World {
   trace: ((line: string) => void) | undefined;
   /** Steps since the beginning. */
   steps = 0;
-  /** What has happened so far that could not be undone by redelivery alone. */
-  excuses = new Set<string>();
+  /** While it is, the bus takes nothing. */
+  busIsAway = false;
+  /** The parts that the step under way has read and written. */
+  reads = 0;
+  writes = 0;
+  /** What need not be right at rest before reconciling, because what would have made it right has failed for good. */
+  excuses = new Set<Excuse>();
   /** Counts of what went wrong, by kind. */
   readonly faults = new Map<Fault, number>();
   /** Things that a scenario lets happen at any moment, each once. */
   actions: { readonly name: string; run(): void }[] = [];
 
+  /** True while a path is gone again that was gone and checked before. */
+  repeating = false;
+  #histories: number[] = [];
+  #answers = 0;
   #ready: Pending[] = [];
   #blocked: Pending[] = [];
   #late: Event[] = [];
@@ -151,8 +180,15 @@ export class World {
     this.mysql = new MysqlServer(options.migrations);
     this.redis = new RedisServer(() => this.nowUs);
     this.provider = new PaymentService(this);
-    this.mysql.onCommit = (changes) => this.onRowChanges(changes);
-    this.mysql.onEnd = (transaction) => this.#wake(transaction);
+    this.mysql.onCommit = (changes) => {
+      // Whatever is mirrored is held against what is committed, so the two must not change places.
+      this.writes |= parts.rows | parts.redis;
+      this.onRowChanges(changes);
+    };
+    this.mysql.onEnd = (transaction) => {
+      this.writes |= parts.locks;
+      this.#wake(transaction);
+    };
     for (const queue of options.queues) this.queues.set(queue.name, new ModelQueue(this, queue));
   }
 
@@ -179,15 +215,23 @@ export class World {
     this.#processes.clear();
     this.#names.clear();
     this.#order = 0;
+    this.#answers = 0;
+    this.repeating = false;
     this.#current = undefined;
     this.#random = new Random(seed);
     this.violation = undefined;
     this.steps = 0;
-    this.excuses = new Set();
+    this.excuses = new Set<Excuse>();
     this.actions = [];
     this.faults.clear();
     this.provider.reset();
     for (const queue of this.queues.values()) queue.reset();
+  }
+
+  /** Counts something that went wrong. */
+  count(fault: Fault): void {
+    this.writes |= parts.faults;
+    this.faults.set(fault, (this.faults.get(fault) ?? 0) + 1);
   }
 
   queue(name: string): ModelQueue {
@@ -227,6 +271,7 @@ export class World {
   ): Promise<{ answer: T } | undefined> {
     return new Promise((resolve) => {
       const heard = (answer: { answer: T } | undefined) => {
+        this.writes |= parts.clients;
         client.heard(answer);
         resolve(answer);
       };
@@ -262,8 +307,8 @@ export class World {
   }
 
   /** Does something after a while; at any later moment if the clock stands still. */
-  after(us: number, what: string, run: () => void): void {
-    const event: Event = { what, atUs: this.nowUs + us, order: this.#order++, run };
+  after(us: number, what: string, run: () => void, digest = 0): void {
+    const event: Event = { what, atUs: this.nowUs + us, order: this.#order++, digest, run };
     if (this.options.frozen) this.#late.push(event);
     else push(this.#timers, event);
   }
@@ -281,6 +326,42 @@ export class World {
     return count;
   }
 
+  /** Everything that could happen next, given the faults of a kind that are still allowed. */
+  possible(allowed: (kinds: readonly Fault[]) => readonly Fault[]): Possibility[] {
+    const all: Possibility[] = [];
+    const count = this.possibilities();
+    let index = 0;
+    const first = () => (count > 1 ? [index] : []);
+    const dying = new Set<Process>();
+    for (const { process, call, order } of this.#ready) {
+      const kinds = process.kind === 'client' ? none : allowed([...call.faults, ...faultsOfCaller]);
+      [undefined, ...kinds].forEach((kind, choice) => {
+        // However many calls of a process are under way, it dies once.
+        if (kind === 'crash' && dying.has(process)) return;
+        if (kind === 'crash') dying.add(process);
+        const choices = kinds.length > 0 ? [...first(), choice] : first();
+        all.push({ key: `${process.name}#${order}${kind ?? ''}`, process: process.name, choices });
+      });
+      index++;
+    }
+    for (const queue of this.queues.values()) {
+      if (!queue.canDeliver()) continue;
+      for (const { key, choices } of queue.deliveries(allowed)) {
+        all.push({ key, process: '', choices: [...first(), ...choices] });
+      }
+      index++;
+    }
+    for (const { what, digest } of this.#late) {
+      all.push({ key: `~${what}${digest}`, process: '', choices: first() });
+      index++;
+    }
+    for (const { name } of this.actions) {
+      all.push({ key: `!${name}`, process: '', choices: first() });
+      index++;
+    }
+    return all;
+  }
+
   /**
    * Lets one thing happen. If there is none the clock moves to the next thing that is due. False if nothing will happen
    * any more.
@@ -295,6 +376,8 @@ export class World {
       return true;
     }
     this.steps++;
+    this.reads = 0;
+    this.writes = 0;
     let chosen = count === 1 ? 0 : this.chooser.pick(count);
     if (chosen < this.#ready.length) {
       this.#call(chosen);
@@ -357,16 +440,10 @@ export class World {
 
   /** A digest of everything that can make a difference from here on. */
   digest(more: number): number {
-    let sum = more;
-    const mix = (value: number) => {
-      sum = (sum + value) % Number.MAX_SAFE_INTEGER;
-    };
-    for (const [name, table] of this.mysql.tables) {
-      for (const row of table.rows()) mix(new Digest().text(name).add(row).value());
-    }
-    const redis = new Digest();
-    for (const part of this.redis.contents()) redis.text(part);
-    mix(redis.value());
+    const sum = new Sum().add(more).add(this.nowUs);
+    const mix = (value: number) => sum.add(value);
+    for (const [name, table] of this.mysql.tables) for (const row of table.rows()) mix(rowDigest(name, row));
+    for (const part of this.redis.contents()) mix(new Digest().text(part).value());
     for (const process of this.#processes) mix(new Digest().text(process.name).number(process.history).value());
     for (const { process, order } of this.#ready) {
       mix(new Digest().text(process.name).number(process.history).number(order).value());
@@ -374,11 +451,12 @@ export class World {
     for (const { process, order } of this.#blocked) {
       mix(new Digest().text('blocked').text(process.name).number(process.history).number(order).value());
     }
-    for (const { what } of this.#late) mix(new Digest().text(what).value());
+    for (const { what, digest } of this.#late) mix(new Digest().text(what).number(digest).value());
     for (const { name } of this.actions) mix(new Digest().text('action').text(name).value());
     for (const queue of this.queues.values()) mix(queue.digest());
     mix(this.provider.digest());
-    return sum;
+    for (const excuse of this.excuses) mix(new Digest().text(excuse).value());
+    return sum.value();
   }
 
   #run(process: Process, work: () => void): void {
@@ -405,7 +483,7 @@ export class World {
     const possible = process.kind === 'client' ? none : [...call.faults, ...faultsOfCaller];
     const fault = possible.length > 0 ? this.chooser.fault(possible) : undefined;
     this.#ready.splice(index, 1);
-    if (fault) this.faults.set(fault, (this.faults.get(fault) ?? 0) + 1);
+    if (fault) this.count(fault);
     switch (fault) {
       case undefined:
         this.#perform(pending);
@@ -431,7 +509,9 @@ export class World {
       case 'late': {
         this.trace?.(`${process.name}: ${nameOf(call)} ✗ no answer yet`);
         this.#noteBroken(process, call, fault);
-        this.after(this.#random.below(3_000_000), `${process.name}: ${nameOf(call)}, late`, () => this.#attempt(call));
+        const digest = new Digest().number(process.history).number(pending.order).value();
+        const attempt = () => this.#attempt(call);
+        this.after(this.#random.below(3_000_000), `${process.name}: ${nameOf(call)}, late`, attempt, digest);
         this.#answer(pending, () => call.broken('late'));
         return;
       }
@@ -454,16 +534,20 @@ export class World {
     const open = [...process.transactions];
     process.transactions.clear();
     this.kill(process);
-    this.after(this.#random.below(3_000_000), `${process.name}: ${nameOf(call)}, from beyond`, () => {
+    const attempt = () => {
       this.#attempt(call);
       for (const transaction of open) this.mysql.rollback(transaction);
-    });
+    };
+    const digest = new Digest().number(process.history).number(pending.order).value();
+    this.after(this.#random.below(3_000_000), `${process.name}: ${nameOf(call)}, from beyond`, attempt, digest);
   }
 
   /** Does a call that nobody waits for. */
   #attempt(call: Call<unknown>): void {
     try {
-      call.run();
+      const result = call.run();
+      // The server sees that nobody is there any more before the row is free.
+      if (result instanceof Waiting) this.mysql.rollback(result.waits);
     } catch {
       // Nobody is there to hear of it.
     }
@@ -499,12 +583,24 @@ export class World {
     try {
       value = result();
     } catch (error) {
-      if (this.digests) process.history = new Digest().number(process.history).number(order).add(error).value();
+      this.#remember(process, order, error);
       this.#run(process, () => pending.reject(error));
       return;
     }
-    if (this.digests) process.history = new Digest().number(process.history).number(order).add(value).value();
+    this.#remember(process, order, value);
     this.#run(process, () => pending.resolve(value));
+  }
+
+  /** A process has had an answer. On a path that was gone before, so has it, and the digest is known. */
+  #remember(process: Process, order: number, value: unknown): void {
+    if (!this.digests) return;
+    const at = this.#answers++;
+    const known = this.repeating ? this.#histories[at] : undefined;
+    process.history = known ?? new Digest().number(process.history).number(order).add(value).value();
+    if (known === undefined) {
+      this.#histories.length = at;
+      this.#histories.push(process.history);
+    }
   }
 
   /** A transaction has ended: who waited for a row may try again. */
@@ -533,13 +629,15 @@ export class World {
 
   /** Some writes are made once and not again by a redelivery; if one is lost, only reconciling brings the mirror back. */
   #noteBroken(process: Process, call: Call<unknown>, fault: Fault): void {
-    if (call.to === 'redis' && fault === 'fail') this.excuses.add('a call to Redis failed');
-    if (call.to === 'queue' && process.kind === 'http') this.excuses.add('a request could not be queued');
-    if (call.to === 'mysql' && !isRepeated(process)) this.excuses.add('a commit was not seen');
+    if (call.to === 'redis' && process.kind === 'http') this.excuses.add('ticket');
+    if (call.to === 'redis' && fault === 'fail') this.excuses.add('mirror').add('gate');
+    if (call.to === 'queue' && process.kind === 'http') this.excuses.add('gate');
+    if (call.to === 'mysql' && !isRepeated(process)) this.excuses.add('mirror');
   }
 
   #noteDeath(process: Process): void {
-    if (!isRepeated(process)) this.excuses.add(`${process.name} died`);
+    if (!isRepeated(process)) this.excuses.add('mirror');
+    if (process.kind === 'http') this.excuses.add('ticket').add('gate');
   }
 
   #fire(): void {
@@ -552,6 +650,18 @@ export class World {
       settle();
     }
   }
+}
+
+const rowDigests = new WeakMap<Row, number>();
+
+/** Rows never change, so each is digested once. */
+function rowDigest(table: string, row: Row): number {
+  let digest = rowDigests.get(row);
+  if (digest === undefined) {
+    digest = new Digest().text(table).add(row).value();
+    rowDigests.set(row, digest);
+  }
+  return digest;
 }
 
 /** True if whatever this process leaves undone is done by the next delivery of its messages. */

@@ -1,0 +1,294 @@
+/**
+ * Explores every way in which a small case can go: each order of calls, each fault at each call, up to a number of faults.
+ *
+ * A run is a list of choices. The search goes back to the last point with a possibility left and runs again from the
+ * beginning. A state that was met before is not followed any further; two states are the same if services, queues and
+ * books have the same content and every process has had the same answers. And of two things that do not touch the same
+ * part of the world only one order is gone: the search remembers what it need not try again because it would only lead
+ * to where it has been (sleep sets, kept with each state). Every state that can be reached is reached all the same.
+ * Called by `run.ts`.
+ */
+import { consumerNames, queueOf, tick } from './consumers.ts';
+import { type SaleSetting, Setting } from './setting.ts';
+import type { Chooser, Fault } from './world/choice.ts';
+import type { QueueOptions } from './world/queue.ts';
+import type { Possibility } from './world/world.ts';
+
+/** A small case. */
+export interface Scenario {
+  readonly name: string;
+  /** What it is about, in a sentence. */
+  readonly about: string;
+  readonly queues: readonly QueueOptions[];
+  readonly sales: readonly SaleSetting[];
+  /** The most faults in one run. */
+  readonly faults: number;
+  /** The faults that may happen, and how often each at most. */
+  readonly kinds: Readonly<Partial<Record<Fault, number>>>;
+  /** The rules that fire when nothing is left to happen. */
+  readonly rules: readonly string[];
+  /** Whether the mirror must be right at rest without being reconciled, unless a failure excuses it. */
+  readonly mirror: boolean;
+  /** What has happened already when the case begins. */
+  readonly before?: (setting: Setting) => void;
+  /** Sets off what happens. */
+  begin(setting: Setting): void;
+}
+
+export interface Exploration {
+  readonly name: string;
+  readonly states: number;
+  readonly runs: number;
+  readonly deepest: number;
+  /** False if it was ended before everything was seen. */
+  readonly complete: boolean;
+  readonly violation: { invariant: string; detail: string; choices: (readonly number[])[] } | undefined;
+}
+
+const kindsInOrder: readonly Fault[] = ['fail', 'lost', 'late', 'part', 'twice', 'crash', 'grave', 'stall'];
+
+/** Follows given choices, then takes the first possibility at every point. Counts the faults that are left. */
+class Script implements Chooser {
+  #choices: readonly number[] = [];
+  #at = 0;
+  #left = new Map<Fault, number>();
+  #faultsLeft = 0;
+
+  begin(scenario: Scenario): void {
+    this.#choices = [];
+    this.#at = 0;
+    this.#faultsLeft = scenario.faults;
+    this.#left = new Map(Object.entries(scenario.kinds) as [Fault, number][]);
+  }
+
+  /** What comes next. */
+  follow(choices: readonly number[]): void {
+    this.#choices = choices;
+    this.#at = 0;
+  }
+
+  pick(count: number): number {
+    return count <= 1 ? 0 : Math.min(this.#choices[this.#at++] ?? 0, count - 1);
+  }
+
+  /** Those of these faults that may still happen, in a fixed order. */
+  readonly allowed = (possible: readonly Fault[]): readonly Fault[] => {
+    if (this.#faultsLeft === 0) return [];
+    return kindsInOrder.filter((kind) => possible.includes(kind) && (this.#left.get(kind) ?? 0) > 0);
+  };
+
+  fault(possible: readonly Fault[]): Fault | undefined {
+    const kinds = this.allowed(possible);
+    const kind = kinds[this.pick(kinds.length + 1) - 1];
+    if (!kind) return undefined;
+    this.#faultsLeft--;
+    this.#left.set(kind, (this.#left.get(kind) ?? 0) - 1);
+    return kind;
+  }
+
+  happens(): boolean {
+    return false;
+  }
+
+  /** What can still go wrong makes a difference to where a run can lead. */
+  digest(): number {
+    let sum = this.#faultsLeft;
+    for (const [kind, left] of this.#left) sum = sum * 7 + left * (1 + kindsInOrder.indexOf(kind));
+    return sum;
+  }
+}
+
+/** What a step has touched. */
+interface Footprint {
+  readonly process: string;
+  readonly reads: number;
+  readonly writes: number;
+}
+
+/** True if the two could change places without any difference. */
+function independent(one: Footprint, other: Footprint): boolean {
+  if (one.process === other.process) return false;
+  return (one.writes & (other.reads | other.writes)) === 0 && (one.reads & other.writes) === 0;
+}
+
+type Sleep = ReadonlyMap<string, Footprint>;
+
+/** A point of the path that is being gone. */
+interface Point {
+  /** What is tried here, one after the other. */
+  readonly possible: readonly Possibility[];
+  at: number;
+  /** What need not be tried from here on. Grows by what has been tried. */
+  readonly sleep: Map<string, Footprint>;
+  footprint: Footprint;
+}
+
+/** The plainest of everything, and nothing goes wrong. */
+const plain: Chooser = { pick: () => 0, fault: () => undefined, happens: () => false };
+
+const roundsAtMost = 6;
+const stepsAtMost = 5_000;
+
+/** Explores a case until all is seen, `limitMs` are over, or something is wrong. */
+export function explore(scenario: Scenario, limitMs: number): Exploration {
+  const setting = prepare(scenario);
+  const { world, checker } = setting;
+  const script = new Script();
+  /** What each state was left with that had not been tried there. */
+  const seen = new Map<number, readonly string[]>();
+  const path: Point[] = [];
+  const startedMs = performance.now();
+  let [runs, deepest] = [0, 0];
+  const result = (complete: boolean, violation?: Exploration['violation']): Exploration => ({
+    name: scenario.name,
+    states: seen.size,
+    runs,
+    deepest,
+    complete,
+    violation,
+  });
+
+  const step = (point: Point) => {
+    const chosen = point.possible[point.at];
+    if (!chosen) throw new Error('there is nothing to choose');
+    script.follow(chosen.choices);
+    world.step();
+    checker.afterStep();
+    point.footprint = { process: chosen.process, reads: world.reads, writes: world.writes };
+  };
+
+  /** What is to be tried at the state that was reached, or nothing if that is known already. */
+  const arrive = (sleep: Sleep): Point | undefined => {
+    const digest = world.digest(checker.digest() + script.digest());
+    const known = seen.get(digest);
+    const untried = known?.filter((key) => !sleep.has(key));
+    if (untried?.length === 0) return undefined;
+    const all = world.possible(script.allowed);
+    if (known === undefined) {
+      seen.set(
+        digest,
+        all.flatMap(({ key }) => (sleep.has(key) ? [key] : [])),
+      );
+      if (all.length === 0) finish(scenario, setting);
+    } else {
+      seen.set(
+        digest,
+        known.filter((key) => sleep.has(key)),
+      );
+    }
+    const possible = all.filter(({ key }) => (untried ? untried.includes(key) : !sleep.has(key)));
+    return possible.length > 0 ? { possible, at: 0, sleep: new Map(sleep), footprint: nothing } : undefined;
+  };
+
+  for (;;) {
+    runs++;
+    script.begin(scenario);
+    begin(scenario, setting, script);
+    path.forEach((point, index) => {
+      world.repeating = index < path.length - 1;
+      step(point);
+    });
+    world.repeating = false;
+    // From here on everything is new.
+    for (;;) {
+      if (world.violation) {
+        const choices = path.map(({ possible, at }) => possible[at]?.choices ?? []);
+        return result(false, { ...world.violation, choices });
+      }
+      const last = path.at(-1);
+      const sleep = new Map<string, Footprint>();
+      if (last) for (const [key, print] of last.sleep) if (independent(print, last.footprint)) sleep.set(key, print);
+      const next = arrive(sleep);
+      if (world.violation) continue;
+      if (!next) break;
+      path.push(next);
+      deepest = Math.max(deepest, path.length);
+      if (path.length > stepsAtMost) world.broken('I9', `no end after ${path.length} steps`);
+      else step(next);
+    }
+    if (performance.now() - startedMs > limitMs) return result(false);
+    if (!goBack(path)) return result(true);
+  }
+}
+
+const nothing: Footprint = { process: '', reads: 0, writes: 0 };
+
+/** Goes back to the last point with something left to try, and to what is next there. False if there is none. */
+function goBack(path: Point[]): boolean {
+  for (;;) {
+    const last = path.at(-1);
+    if (!last) return false;
+    const tried = last.possible[last.at];
+    if (tried) last.sleep.set(tried.key, last.footprint);
+    last.at++;
+    if (last.at < last.possible.length) return true;
+    path.pop();
+  }
+}
+
+/** Runs one way of a case again, then the plainest way on. Returns what was wrong with it, if anything was. */
+export function replay(
+  scenario: Scenario,
+  choices: readonly (readonly number[])[],
+  watch?: (line: string) => void,
+): { invariant: string; detail: string } | undefined {
+  const setting = prepare(scenario);
+  const { world } = setting;
+  const script = new Script();
+  script.begin(scenario);
+  begin(scenario, setting, script);
+  world.trace = watch;
+  for (let steps = 0; steps <= stepsAtMost && !world.violation && world.possibilities(); steps++) {
+    script.follow(choices[steps] ?? []);
+    world.step();
+    setting.checker.afterStep();
+  }
+  if (!world.violation) finish(scenario, setting);
+  return world.violation;
+}
+
+const prepared = new Map<Scenario, Setting>();
+
+function prepare(scenario: Scenario): Setting {
+  const known = prepared.get(scenario);
+  if (known) return known;
+  const own = new Map(scenario.queues.map((queue) => [queue.name, queue]));
+  const queues = consumerNames.map((name) => own.get(name) ?? queueOf(name, { batch: 10, workers: 1 }));
+  const setting = new Setting({ queues, digests: true, frozen: true });
+  setting.prepare(scenario.sales, true, scenario.before);
+  // The relay is always there, if only for what is left in the end.
+  for (const queue of setting.world.queues.values()) queue.open = own.has(queue.name) || queue.name === 'relay';
+  prepared.set(scenario, setting);
+  return setting;
+}
+
+function begin(scenario: Scenario, setting: Setting, script: Script): void {
+  setting.begin(1);
+  setting.world.trace = undefined;
+  setting.world.chooser = plain;
+  scenario.begin(setting);
+  setting.world.chooser = script;
+}
+
+/** Nothing is left to happen: lets the rules fire without faults until nothing is left for them either, and checks. */
+function finish(scenario: Scenario, setting: Setting): void {
+  const { world, checker } = setting;
+  world.chooser = plain;
+  world.trace?.('nothing is left to happen: the rules fire');
+  for (let round = 0; round < roundsAtMost; round++) {
+    let redriven = 0;
+    for (const queue of world.queues.values()) redriven += queue.redrive();
+    const quiet = redriven === 0 && round > 0 && world.mysql.table('outbox').stored.size === 0;
+    const open = [...checker.purchases()].some(({ state }) => /requested|unknown|refunding/.test(state));
+    if (quiet && !open) break;
+    world.pass(61_000_000);
+    for (const rule of scenario.rules) world.queue(rule).send(tick);
+    for (let steps = 0; world.possibilities() > 0 && !world.violation; steps++) {
+      world.step();
+      checker.afterStep();
+      if (steps > stepsAtMost) world.broken('I9', `no end after ${steps} more steps`);
+    }
+    if (world.violation) return;
+  }
+  checker.atRest({ mirror: scenario.mirror && !world.excuses.has('mirror') });
+}

@@ -1,0 +1,417 @@
+/**
+ * The small cases that are explored in every way they can go. Each is as small as the danger it is about allows: two or
+ * three workers, a few requests, a few faults.
+ */
+import { inventoryPorts } from '../../lib/inventory/ports.ts';
+import { adjustStock, cancelReservation } from '../../lib/inventory/release.ts';
+import { isRefusal } from '../../lib/platform/errors.ts';
+import { derivedId, reservationId } from '../../lib/platform/id.ts';
+import { requestPurchase } from '../../lib/purchase/accept.ts';
+import { refundPurchase } from '../../lib/purchase/refund.ts';
+import { receiveWebhook } from '../../lib/purchase/webhook.ts';
+import { requestPorts } from '../../lib/reservation/ports.ts';
+import { requestReservation } from '../../lib/reservation/request.ts';
+import { type ConsumerName, modelPurchasePorts, queueOf, tick } from './consumers.ts';
+import type { Scenario } from './explore.ts';
+import { beginMs, customerIdOf, type SaleSetting, type Setting, saleIdOf } from './setting.ts';
+import { depsOf } from './world/deps.ts';
+import type { Process } from './world/world.ts';
+
+const minuteMs = 60_000;
+
+function sale(n: number, terms: Partial<SaleSetting> = {}): SaleSetting {
+  return {
+    saleId: saleIdOf(n),
+    allotment: 1,
+    capPerCustomer: 2,
+    waitlistSize: 0,
+    offerLifeMs: minuteMs,
+    reserveOpensAtMs: beginMs - minuteMs,
+    reserveClosesAtMs: beginMs + 10 * minuteMs,
+    purchaseOpensAtMs: beginMs - minuteMs / 2,
+    purchaseClosesAtMs: beginMs + 600 * minuteMs,
+    ...terms,
+  };
+}
+
+interface Wish {
+  readonly customer: number;
+  readonly sale?: number;
+  readonly quantity?: number;
+  readonly key?: string;
+}
+
+function idOf({ customer, sale: n = 1, key = 'k' }: Wish): string {
+  return reservationId(saleIdOf(n), customerIdOf(customer), key);
+}
+
+/** Puts a request into the queue, as if it had been accepted a moment ago. */
+function queued(setting: Setting, wish: Wish, ticket: number | undefined): void {
+  const { customer, sale: n = 1, quantity = 1 } = wish;
+  const command = {
+    reservationId: idOf(wish),
+    saleId: saleIdOf(n),
+    customerId: customerIdOf(customer),
+    quantity,
+    atLeast: quantity,
+  };
+  setting.checker.asked(command.reservationId, command.saleId);
+  setting.checker.accepted(command.reservationId, ticket ?? null);
+  setting.world.queue('reservations').send({ ...command, ...(ticket === undefined ? {} : { ticket }) });
+}
+
+/** A customer who clicks, and clicks again with the same key while there is no answer. */
+function shops(setting: Setting, wish: Wish, clicks: number): void {
+  const { world, checker } = setting;
+  const { customer, sale: n = 1, quantity = 1, key = 'k' } = wish;
+  world.start('client', `customer ${customer}${key}`, async (client) => {
+    for (let click = 0; click < clicks; click++) {
+      checker.asked(idOf(wish), saleIdOf(n));
+      const heard = await world.request(client, `reserve ${customer}${key}.${click}`, (own) =>
+        requestReservation(requestPorts(depsOf(own)), saleIdOf(n), customerIdOf(customer), key, {
+          quantity,
+          fill: 'all',
+        }).catch(() => undefined),
+      );
+      if (!heard?.answer) continue;
+      if (!isRefusal(heard.answer)) checker.accepted(idOf(wish), heard.answer.ticket);
+      return;
+    }
+  });
+}
+
+function act(setting: Setting, name: string, verb: (process: Process) => Promise<unknown>): void {
+  setting.world.start('http', name, async (process) => {
+    await verb(process).catch(() => undefined);
+  });
+}
+
+function cancels(setting: Setting, wish: Wish): void {
+  const { customer, sale: n = 1 } = wish;
+  act(setting, `cancel ${customer}`, (process) =>
+    cancelReservation(inventoryPorts(depsOf(process)), saleIdOf(n), idOf(wish), customerIdOf(customer)),
+  );
+}
+
+/** A customer who buys one reservation, and asks again with the same key while there is no answer. */
+function buys(setting: Setting, wish: Wish, clicks = 1, card = `card ${wish.customer}`): void {
+  const { world, checker } = setting;
+  const { customer } = wish;
+  const customerId = customerIdOf(customer);
+  world.start('client', `buyer ${customer}`, async (client) => {
+    for (let click = 0; click < clicks; click++) {
+      const heard = await world.request(client, `buy ${customer}.${click}`, (own) =>
+        requestPurchase(modelPurchasePorts(own), customerId, 'p', {
+          reservationIds: [idOf(wish)],
+          paymentToken: card,
+        }).catch(() => undefined),
+      );
+      if (!heard?.answer) continue;
+      if (!isRefusal(heard.answer)) checker.purchaseAccepted(derivedId('purchase', customerId, 'p'));
+      return;
+    }
+  });
+}
+
+function adjusts(setting: Setting, units: number): void {
+  act(setting, `adjust ${units}`, (process) => adjustStock(inventoryPorts(depsOf(process)), saleIdOf(1), units));
+}
+
+function refunds(setting: Setting, { customer }: Wish): void {
+  const purchaseId = derivedId('purchase', customerIdOf(customer), 'p');
+  act(setting, `refund ${customer}`, (process) => refundPurchase(modelPurchasePorts(process), purchaseId));
+}
+
+/** Two decisions whose events the bus has not taken. */
+function lostToTheBus(setting: Setting): void {
+  const { world } = setting;
+  world.busIsAway = true;
+  settled(requests(wish(1)), requests(wish(2)))(setting);
+  world.busIsAway = false;
+  // Only what is older than a few seconds is swept.
+  world.pass(10_000_000);
+}
+
+/** Lets the provider's webhooks come, each `times` times, at any moment. */
+function webhooks(setting: Setting, times: number): void {
+  const { world } = setting;
+  world.provider.listener = (message, name) => {
+    for (let i = 0; i < times; i++) {
+      world.after(0, name, () => act(setting, name, (process) => receiveWebhook(modelPurchasePorts(process), message)));
+    }
+  };
+}
+
+/** What the plainest course of things comes to, before the case begins. */
+function settled(...things: ((setting: Setting) => void)[]): (setting: Setting) => void {
+  return (setting) => {
+    const { world } = setting;
+    for (const thing of things) {
+      thing(setting);
+      while (world.possibilities() > 0 && !world.violation) world.step();
+      setting.checker.afterStep();
+      world.pass(1_000);
+    }
+  };
+}
+
+/** At some moment the clock moves on. */
+function passes(setting: Setting, name: string, us: number): void {
+  const { world } = setting;
+  world.actions.push({ name, run: () => world.pass(us) });
+}
+
+/** At some moment a rule fires. */
+function fires(setting: Setting, rule: ConsumerName): void {
+  setting.world.queue(rule).send(tick);
+}
+
+const workers = (name: ConsumerName, batch = 1, count = 1) => queueOf(name, { batch, workers: count });
+const wish = (customer: number, more: Partial<Wish> = {}): Wish => ({ customer, ...more });
+const requests =
+  (...wishes: Wish[]) =>
+  (setting: Setting): void => {
+    wishes.forEach((one, index) => {
+      queued(setting, one, setting.world.nowUs + index);
+    });
+  };
+
+/** Customer 1 has the only unit, customer 2 waits for it. */
+const oneHoldsOneWaits = settled(requests(wish(1)), requests(wish(2)));
+const scarce = sale(1, { waitlistSize: 2 });
+
+export const scenarios: readonly Scenario[] = [
+  {
+    name: 'last-unit',
+    about: 'Two customers want the last unit; a message may be delivered twice, and a worker may die.',
+    queues: [workers('reservations', 1, 2)],
+    sales: [sale(1)],
+    faults: 2,
+    kinds: { crash: 1, twice: 1 },
+    rules: ['relay'],
+    mirror: true,
+    begin: requests(wish(1), wish(2)),
+  },
+  {
+    name: 'three-workers',
+    about: 'Three workers, three customers, two units.',
+    queues: [workers('reservations', 1, 3)],
+    sales: [sale(1, { allotment: 2 })],
+    faults: 0,
+    kinds: {},
+    rules: ['relay'],
+    mirror: true,
+    begin: requests(wish(1), wish(2), wish(3)),
+  },
+  {
+    name: 'unknown-commit',
+    about: 'Any call of two workers may fail, lose its answer, or be done late.',
+    queues: [workers('reservations', 1, 2)],
+    sales: [sale(1)],
+    faults: 1,
+    kinds: { fail: 1, lost: 1, late: 1, grave: 1 },
+    rules: ['relay'],
+    mirror: true,
+    begin: requests(wish(1), wish(2)),
+  },
+  {
+    name: 'cap',
+    about: 'One customer sends two requests of which the cap allows one; a worker may die.',
+    queues: [workers('reservations', 1, 2)],
+    sales: [sale(1, { allotment: 5, capPerCustomer: 1 })],
+    faults: 1,
+    kinds: { crash: 1, twice: 1 },
+    rules: ['relay'],
+    mirror: true,
+    begin: requests(wish(1, { key: 'a' }), wish(1, { key: 'b' })),
+  },
+  {
+    name: 'crossed-sales',
+    about: 'Two batches with requests for the same two sales, so that their transactions may wait for each other.',
+    queues: [workers('reservations', 2, 2)],
+    sales: [sale(1), sale(2)],
+    faults: 0,
+    kinds: {},
+    rules: ['relay'],
+    mirror: true,
+    begin: requests(wish(1), wish(1, { sale: 2 }), wish(2, { sale: 2 }), wish(2)),
+  },
+  {
+    name: 'cancel-and-offer',
+    about: 'Units come back while someone waits for them, someone else asks, and the rule fires.',
+    queues: [workers('reservations'), workers('advance')],
+    sales: [scarce],
+    faults: 1,
+    kinds: { crash: 1, lost: 1 },
+    rules: ['advance', 'relay'],
+    mirror: true,
+    before: oneHoldsOneWaits,
+    begin(setting) {
+      cancels(setting, wish(1));
+      requests(wish(3))(setting);
+      fires(setting, 'advance');
+    },
+  },
+  {
+    name: 'cancel-twice',
+    about: 'A customer cancels from two devices while an operator adds a unit.',
+    queues: [workers('advance')],
+    sales: [scarce],
+    faults: 1,
+    kinds: { crash: 1, late: 1 },
+    rules: ['advance', 'relay'],
+    mirror: true,
+    before: oneHoldsOneWaits,
+    begin(setting) {
+      cancels(setting, wish(1));
+      cancels(setting, wish(1));
+      adjusts(setting, 1);
+    },
+  },
+  {
+    name: 'expiry-and-purchase',
+    about: 'The window closes while a customer buys: expiry and the purchase compete for one row.',
+    queues: [workers('purchases'), workers('advance')],
+    sales: [scarce],
+    faults: 1,
+    kinds: { crash: 1, lost: 1 },
+    rules: ['advance', 'settle', 'relay'],
+    mirror: true,
+    before: settled(requests(wish(1))),
+    begin(setting) {
+      buys(setting, wish(1), 2);
+      passes(setting, 'the window closes', 600 * minuteMs * 1000);
+      fires(setting, 'advance');
+    },
+  },
+  {
+    name: 'offer-ends',
+    about: 'An offer ends while it is being bought, and the next in line waits for it.',
+    queues: [workers('purchases'), workers('advance')],
+    sales: [scarce],
+    faults: 1,
+    kinds: { crash: 1 },
+    rules: ['advance', 'settle', 'relay'],
+    mirror: true,
+    before: settled(requests(wish(1)), requests(wish(2)), requests(wish(3)), (setting) => cancels(setting, wish(1))),
+    begin(setting) {
+      buys(setting, wish(2));
+      passes(setting, 'the offer ends', 2 * minuteMs * 1000);
+      fires(setting, 'advance');
+    },
+  },
+  {
+    name: 'payment',
+    about: 'A payment whose answers are lost or late, and whose webhook comes twice.',
+    queues: [workers('purchases', 1, 2), workers('settle')],
+    sales: [sale(1)],
+    faults: 2,
+    kinds: { lost: 1, late: 1, crash: 1, part: 1 },
+    rules: ['settle', 'relay'],
+    mirror: true,
+    before: settled(requests(wish(1))),
+    begin(setting) {
+      webhooks(setting, 2);
+      buys(setting, wish(1));
+    },
+  },
+  {
+    name: 'declined',
+    about: 'A card is declined while the customer cancels and the payment is asked for twice.',
+    queues: [workers('purchases', 1, 2), workers('settle')],
+    sales: [sale(1)],
+    faults: 2,
+    kinds: { late: 1, crash: 1, twice: 1 },
+    rules: ['settle', 'relay'],
+    mirror: true,
+    before: settled(requests(wish(1))),
+    begin(setting) {
+      webhooks(setting, 1);
+      buys(setting, wish(1), 1, 'declined');
+      cancels(setting, wish(1));
+    },
+  },
+  {
+    name: 'refund',
+    about: 'A purchase is given back from two consoles at once, and its unit goes to who waits.',
+    queues: [workers('purchases'), workers('advance'), workers('settle')],
+    sales: [scarce],
+    faults: 1,
+    kinds: { crash: 1, lost: 1, late: 1 },
+    rules: ['settle', 'advance', 'relay'],
+    mirror: true,
+    before: settled(requests(wish(1)), requests(wish(2)), (setting) => buys(setting, wish(1))),
+    begin(setting) {
+      webhooks(setting, 1);
+      refunds(setting, wish(1));
+      refunds(setting, wish(1));
+    },
+  },
+  {
+    name: 'relays',
+    about:
+      'Two relays sweep the outbox while a worker publishes, and the bus takes a part, or nothing, or does not say.',
+    queues: [workers('reservations', 2), workers('relay', 1, 2), workers('notifications')],
+    sales: [sale(1)],
+    faults: 2,
+    kinds: { fail: 1, part: 1, lost: 1, crash: 1 },
+    rules: ['relay'],
+    mirror: true,
+    before: lostToTheBus,
+    begin(setting) {
+      fires(setting, 'relay');
+      fires(setting, 'relay');
+    },
+  },
+  {
+    name: 'accept',
+    about: 'A customer clicks twice with one key while the gate and the queue fail or answer late.',
+    queues: [workers('reservations')],
+    sales: [sale(1)],
+    faults: 2,
+    kinds: { fail: 1, lost: 1, late: 1, crash: 1 },
+    rules: ['relay'],
+    mirror: true,
+    begin(setting) {
+      shops(setting, wish(1), 2);
+    },
+  },
+  {
+    name: 'gate',
+    about: 'Three customers at the gate for one unit and one place in line, two of them one person.',
+    queues: [workers('reservations', 2, 2)],
+    sales: [sale(1, { waitlistSize: 1, capPerCustomer: 1 })],
+    faults: 0,
+    kinds: {},
+    rules: ['relay'],
+    mirror: true,
+    begin(setting) {
+      shops(setting, wish(1), 1);
+      shops(setting, wish(1, { key: 'l' }), 1);
+      shops(setting, wish(2), 1);
+    },
+  },
+  {
+    name: 'redis-lost',
+    about:
+      'Redis loses everything while one request is accepted and another is decided; reconciling repairs what shows.',
+    queues: [workers('reservations'), workers('reconcile')],
+    sales: [sale(1, { allotment: 2 })],
+    faults: 0,
+    kinds: {},
+    rules: ['reconcile', 'reconcile', 'relay'],
+    mirror: true,
+    before: settled(requests(wish(1))),
+    begin(setting) {
+      const { world, checker } = setting;
+      shops(setting, wish(2), 2);
+      world.actions.push({
+        name: 'Redis loses everything',
+        run: () => {
+          world.redis.flush();
+          checker.lostRedis();
+        },
+      });
+    },
+  },
+];
