@@ -126,7 +126,10 @@ async function attempt(tx: AllocationTx, claims: Claim[], nowMs: number, mode: M
   await tx.recordEvents(events, nowMs);
 
   const unmoved = saleIds.filter((saleId) => sales.has(saleId) && !moves.some((move) => move.saleId === saleId));
-  const stocks = [...moved, ...unmoved.flatMap((saleId) => sales.get(saleId) ?? [])];
+  // A first delivery may have committed between the look at the sales and the one at what is decided, and have died
+  // before the mirror: the stock that goes with what is decided must be read after it.
+  const levels = mode.hold || decided.size === 0 ? sales : await tx.stock(unmoved);
+  const stocks = [...moved, ...unmoved.flatMap((saleId) => levels.get(saleId) ?? [])];
   const rows = decisions.map((decision) => rowOf(decision, nowMs));
   return { stocks, reservations: [...decided.values(), ...rows], events };
 }
