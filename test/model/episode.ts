@@ -64,10 +64,10 @@ export function planOf(seed: number, requests: number): Plan {
     requests,
     customers: Math.max(1, Math.ceil(requests * random.of([0.3, 0.7, 0.9]))),
     sales,
-    allotment: Math.max(1, Math.ceil((requests / sales) * random.of([0.2, 0.6, 1.2, 2]))),
+    allotment: Math.max(1, Math.ceil((requests / sales) * random.of([0.05, 0.2, 0.5, 1.2]))),
     capPerCustomer: random.between(1, 6),
     waitlistSize: random.of([0, 3, Math.ceil(requests / 8)]),
-    batch: random.of([1, 5, 10, 10]),
+    batch: random.of([1, 5, 10, 10, 10, 10]),
     workers: random.between(1, 4),
     rates,
     purchases: random.next() < 0.35,
@@ -159,6 +159,7 @@ class Episode {
         ),
         digests: false,
         frozen: false,
+        locks: true,
       });
     settings.set(key, setting);
     this.#setting = setting;

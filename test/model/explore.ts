@@ -254,7 +254,7 @@ function prepare(scenario: Scenario): Setting {
   if (known) return known;
   const own = new Map(scenario.queues.map((queue) => [queue.name, queue]));
   const queues = consumerNames.map((name) => own.get(name) ?? queueOf(name, { batch: 10, workers: 1 }));
-  const setting = new Setting({ queues, digests: true, frozen: true });
+  const setting = new Setting({ queues, digests: true, frozen: true, locks: false });
   setting.prepare(scenario.sales, true, scenario.before);
   // The relay is always there, if only for what is left in the end.
   for (const queue of setting.world.queues.values()) queue.open = own.has(queue.name) || queue.name === 'relay';

@@ -41,8 +41,13 @@ interface Wish {
   readonly key?: string;
 }
 
+const ids = new Map<string, string>();
+
 function idOf({ customer, sale: n = 1, key = 'k' }: Wish): string {
-  return reservationId(saleIdOf(n), customerIdOf(customer), key);
+  const name = `${customer}.${n}.${key}`;
+  const known = ids.get(name) ?? reservationId(saleIdOf(n), customerIdOf(customer), key);
+  ids.set(name, known);
+  return known;
 }
 
 /** Puts a request into the queue, as if it had been accepted a moment ago. */

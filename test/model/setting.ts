@@ -7,8 +7,7 @@ import { Checker } from './check/checker.ts';
 import { depsOf } from './world/deps.ts';
 import type { Row } from './world/mysql.ts';
 import type { Charge } from './world/provider.ts';
-import type { QueueOptions } from './world/queue.ts';
-import { World } from './world/world.ts';
+import { World, type WorldOptions } from './world/world.ts';
 
 /** When every model begins: a whole second, far from any edge. */
 export const beginMs = 1_800_000_000_000;
@@ -50,7 +49,7 @@ export class Setting {
   #redis: ReturnType<World['redis']['snapshot']> = new Map();
   #charges: readonly Charge[] = [];
 
-  constructor(options: { queues: readonly QueueOptions[]; digests: boolean; frozen: boolean }) {
+  constructor(options: Omit<WorldOptions, 'migrations'>) {
     this.world = new World({ migrations, ...options });
     this.checker = new Checker(this.world);
   }

@@ -71,8 +71,18 @@ export class Sum {
 
   add(digest: number): this {
     const high = Math.floor(digest / half);
-    this.#high = (this.#high + high) % half;
-    this.#low = (this.#low + (digest - high * half)) % half;
+    const [highest, lowest] = [this.#high + high, this.#low + (digest - high * half)];
+    this.#high = highest < half ? highest : highest - half;
+    this.#low = lowest < half ? lowest : lowest - half;
+    return this;
+  }
+
+  /** Takes back what was added. */
+  remove(digest: number): this {
+    const high = Math.floor(digest / half);
+    const [highest, lowest] = [this.#high - high, this.#low - (digest - high * half)];
+    this.#high = highest < 0 ? highest + half : highest;
+    this.#low = lowest < 0 ? lowest + half : lowest;
     return this;
   }
 

@@ -11,7 +11,7 @@ import { type Db, isRetryable, type Sql, type Tx } from '../../../lib/platform/d
 import type { Deps } from '../../../lib/platform/deps.ts';
 import { Fault as Unavailable } from '../../../lib/platform/errors.ts';
 import { keys } from '../../../lib/platform/keys.ts';
-import type { Grant, SaleLock } from '../../../lib/platform/lock.ts';
+import { type Grant, noLock, type SaleLock } from '../../../lib/platform/lock.ts';
 import type { PaymentAnswer } from '../../../lib/platform/payments.ts';
 import { luaSource, type RedisClient } from '../../../lib/platform/redis.ts';
 import { lockLifeMs } from '../../../lib/platform/timings.ts';
@@ -35,7 +35,7 @@ export function depsOf(process: Process): Deps {
     clock: () => world.nowMs,
     db: dbOf(process),
     redis,
-    lock: lockOf(process),
+    lock: world.options.locks ? lockOf(process) : noLock,
     bus: busOf(process),
     push: { send: async () => ({ gone: [] }), close: () => undefined },
     queue: (name: string) => queueOf(process, name),

@@ -83,9 +83,11 @@ export class ModelQueue {
     this.#world.writes |= parts.queues;
     if (delaySeconds === 0) this.visible.push(message);
     else {
-      this.#world.after(delaySeconds * 1_000_000, `${this.name}: a delayed message is due`, () =>
-        this.visible.push(message),
-      );
+      const due = () => {
+        this.visible.push(message);
+      };
+      const digest = this.#world.digests ? new Digest().text(message.id).value() : 0;
+      this.#world.afterwards(delaySeconds * 1_000_000, `${this.name}: a delayed message is due`, due, digest);
     }
   }
 

@@ -4,6 +4,7 @@
  * Invariant: every command does what Redis 7 does with it or throws; `redis.test.ts` holds it against a real server.
  * A script runs as one step. Keys expire by the model's clock. Called by `deps.ts`, and by scripts through `lua.ts`.
  */
+import { Digest, Sum } from './choice.ts';
 import { compileLua, LuaTable, type LuaValue, NotUnderstood } from './lua.ts';
 
 type Entry =
@@ -22,11 +23,15 @@ const never = Number.POSITIVE_INFINITY;
 export class RedisServer {
   #entries = new Map<string, Entry>();
   readonly #nowUs: () => number;
+  readonly #digests: boolean;
+  #sum = new Sum();
   /** Told of every change of a hash. */
   onHash: HashListener = () => undefined;
 
-  constructor(nowUs: () => number) {
+  /** With `digests`, what is in it can be told from what was. */
+  constructor(nowUs: () => number, digests: boolean) {
     this.#nowUs = nowUs;
+    this.#digests = digests;
   }
 
   /** Runs a command. Throws for one it does not know. */
@@ -79,6 +84,7 @@ export class RedisServer {
           const before = fields?.get(field);
           if (before === undefined) continue;
           this.onHash(key, field, before, undefined);
+          this.#note(`${key}.${field}`, before, undefined);
           fields?.delete(field);
           removed++;
         }
@@ -96,6 +102,7 @@ export class RedisServer {
         const [score, member = ''] = rest;
         if (rest.length !== 2) throw new Error('zadd of one member only');
         const isNew = !scores?.has(member);
+        this.#note(`${key}.${member}`, isNew ? undefined : String(scores?.get(member)), String(score));
         scores?.set(member, integer(score));
         return isNew ? 1 : 0;
       }
@@ -116,6 +123,7 @@ export class RedisServer {
   /** Everything is gone. */
   flush(): void {
     this.#entries = new Map();
+    this.#sum = new Sum();
   }
 
   /** A copy of everything, to come back to. */
@@ -125,6 +133,8 @@ export class RedisServer {
 
   restore(snapshot: ReadonlyMap<string, Entry>): void {
     this.#entries = copyOf(snapshot);
+    this.#sum = new Sum();
+    for (const [key, entry] of this.#entries) this.#noteAll(key, entry, true);
   }
 
   /** A hash as it is, for whoever checks the mirror. */
@@ -132,16 +142,24 @@ export class RedisServer {
     return this.#hash(key);
   }
 
-  /** Every key with each of its fields as text, in no order that means anything. */
-  *contents(): Generator<string> {
-    for (const key of this.#entries.keys()) {
-      const entry = this.#find(key);
-      if (!entry) continue;
-      if (entry.kind === 'string') yield `${key}=${entry.value}`;
-      else {
-        const parts = entry.kind === 'hash' ? entry.fields : entry.scores;
-        for (const [field, value] of parts) yield `${key}.${field}=${value}`;
-      }
+  /** A digest of everything in it. */
+  digest(): number {
+    return this.#sum.value();
+  }
+
+  #note(part: string, before: string | undefined, after: string | undefined): void {
+    if (!this.#digests) return;
+    if (before !== undefined) this.#sum.remove(digestOf(part, before));
+    if (after !== undefined) this.#sum.add(digestOf(part, after));
+  }
+
+  #noteAll(key: string, entry: Entry, isThere: boolean): void {
+    if (!this.#digests) return;
+    const parts =
+      entry.kind === 'string' ? [['', entry.value] as const] : entry.kind === 'hash' ? entry.fields : entry.scores;
+    for (const [field, value] of parts) {
+      const text = String(value);
+      this.#note(`${key}.${field}`, isThere ? undefined : text, isThere ? text : undefined);
     }
   }
 
@@ -152,6 +170,7 @@ export class RedisServer {
   #find(key: string): Entry | undefined {
     const entry = this.#entries.get(key);
     if (entry && entry.expiresAtMs !== never && entry.expiresAtMs <= this.#nowMs()) {
+      this.#noteAll(key, entry, false);
       this.#entries.delete(key);
       return undefined;
     }
@@ -159,7 +178,9 @@ export class RedisServer {
   }
 
   #delete(key: string): boolean {
-    return this.#find(key) !== undefined && this.#entries.delete(key);
+    const entry = this.#find(key);
+    if (entry) this.#noteAll(key, entry, false);
+    return entry !== undefined && this.#entries.delete(key);
   }
 
   #hash(key: string): Map<string, string> | undefined {
@@ -185,6 +206,7 @@ export class RedisServer {
     }
     const before = fields.get(field);
     this.onHash(key, field, before, value);
+    this.#note(`${key}.${field}`, before, value);
     fields.set(field, value);
     return before === undefined;
   }
@@ -197,9 +219,29 @@ export class RedisServer {
       else if (option !== 'NX') throw new NotUnderstood(`SET does not know ${option}`);
       else if (this.#find(key)) return null;
     }
+    const before = this.#find(key);
+    if (before) this.#noteAll(key, before, false);
+    this.#note(`${key}.`, undefined, value);
     this.#entries.set(key, { kind: 'string', value, expiresAtMs });
     return 'OK';
   }
+}
+
+const digests = new Map<string, Map<string, number>>();
+
+/** The same few values come again and again, so each is digested once. */
+function digestOf(part: string, value: string): number {
+  let known = digests.get(part);
+  if (!known) {
+    known = new Map();
+    digests.set(part, known);
+  }
+  let digest = known.get(value);
+  if (digest === undefined) {
+    digest = new Digest().text(part).text(value).value();
+    known.set(value, digest);
+  }
+  return digest;
 }
 
 function wrongType(): Error {

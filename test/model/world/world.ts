@@ -51,6 +51,8 @@ interface Pending {
   waitsFor: number;
   /** Whether its waiting will be ended. */
   limited: boolean;
+  /** What has come of it, once it was done without being chosen; only the caller does not know yet. */
+  done: (() => unknown) | undefined;
   resolve(value: unknown): void;
   reject(error: unknown): void;
 }
@@ -119,6 +121,8 @@ export interface WorldOptions {
   readonly digests: boolean;
   /** Whether the clock stands still; then what takes time may happen at any moment. */
   readonly frozen: boolean;
+  /** Whether sales are locked while they are worked on. Nothing may depend on it. */
+  readonly locks: boolean;
 }
 
 /**
@@ -129,6 +133,13 @@ export type Excuse = 'mirror' | 'ticket' | 'gate';
 
 const faultsOfCaller: readonly Fault[] = ['crash', 'grave', 'stall'];
 const none: readonly Fault[] = [];
+const faultsOfAnswer: readonly Fault[] = ['lost', 'crash'];
+
+function faultsOf({ process, call, done }: Pending): readonly Fault[] {
+  if (process.kind === 'client') return none;
+  if (done) return call.faults.includes('lost') ? faultsOfAnswer : ['crash'];
+  return [...call.faults, ...faultsOfCaller];
+}
 
 export class World {
   readonly options: WorldOptions;
@@ -178,7 +189,7 @@ export class World {
     this.options = options;
     this.digests = options.digests;
     this.mysql = new MysqlServer(options.migrations);
-    this.redis = new RedisServer(() => this.nowUs);
+    this.redis = new RedisServer(() => this.nowUs, options.digests);
     this.provider = new PaymentService(this);
     this.mysql.onCommit = (changes) => {
       // Whatever is mirrored is held against what is committed, so the two must not change places.
@@ -299,6 +310,7 @@ export class World {
         order: process.calls++,
         waitsFor: 0,
         limited: false,
+        done: undefined,
         resolve: resolve as (value: unknown) => void,
         reject,
       };
@@ -311,6 +323,11 @@ export class World {
     const event: Event = { what, atUs: this.nowUs + us, order: this.#order++, digest, run };
     if (this.options.frozen) this.#late.push(event);
     else push(this.#timers, event);
+  }
+
+  /** Does something when the clock has moved on so far, and not before. */
+  afterwards(us: number, what: string, run: () => void, digest = 0): void {
+    push(this.#timers, { what, atUs: this.nowUs + us, order: this.#order++, digest, run });
   }
 
   /** Moves the clock on and lets happen what is due. */
@@ -333,8 +350,9 @@ export class World {
     let index = 0;
     const first = () => (count > 1 ? [index] : []);
     const dying = new Set<Process>();
-    for (const { process, call, order } of this.#ready) {
-      const kinds = process.kind === 'client' ? none : allowed([...call.faults, ...faultsOfCaller]);
+    for (const pending of this.#ready) {
+      const { process, order } = pending;
+      const kinds = allowed(faultsOf(pending));
       [undefined, ...kinds].forEach((kind, choice) => {
         // However many calls of a process are under way, it dies once.
         if (kind === 'crash' && dying.has(process)) return;
@@ -443,15 +461,17 @@ export class World {
     const sum = new Sum().add(more).add(this.nowUs);
     const mix = (value: number) => sum.add(value);
     for (const [name, table] of this.mysql.tables) for (const row of table.rows()) mix(rowDigest(name, row));
-    for (const part of this.redis.contents()) mix(new Digest().text(part).value());
+    mix(this.redis.digest());
     for (const process of this.#processes) mix(new Digest().text(process.name).number(process.history).value());
-    for (const { process, order } of this.#ready) {
-      mix(new Digest().text(process.name).number(process.history).number(order).value());
+    for (const { process, order, done } of this.#ready) {
+      const state = done ? 'done' : 'ready';
+      mix(new Digest().text(state).text(process.name).number(process.history).number(order).value());
     }
     for (const { process, order } of this.#blocked) {
       mix(new Digest().text('blocked').text(process.name).number(process.history).number(order).value());
     }
     for (const { what, digest } of this.#late) mix(new Digest().text(what).number(digest).value());
+    for (const { what, digest, atUs } of this.#timers) mix(new Digest().text(what).number(digest).number(atUs).value());
     for (const { name } of this.actions) mix(new Digest().text('action').text(name).value());
     for (const queue of this.queues.values()) mix(queue.digest());
     mix(this.provider.digest());
@@ -480,7 +500,7 @@ export class World {
     const pending = this.#ready[index];
     if (!pending) throw new Error('there is no such call');
     const { process, call } = pending;
-    const possible = process.kind === 'client' ? none : [...call.faults, ...faultsOfCaller];
+    const possible = faultsOf(pending);
     const fault = possible.length > 0 ? this.chooser.fault(possible) : undefined;
     this.#ready.splice(index, 1);
     if (fault) this.count(fault);
@@ -518,7 +538,7 @@ export class World {
       case 'lost':
         this.trace?.(`${process.name}: ${nameOf(call)} ✗ done, but the answer is lost`);
         this.#noteBroken(process, call, fault);
-        this.#attempt(call);
+        if (!pending.done) this.#attempt(call);
         this.#answer(pending, () => call.broken('lost'));
         return;
       default:
@@ -555,6 +575,11 @@ export class World {
 
   #perform(pending: Pending): void {
     const { process, call } = pending;
+    if (pending.done) {
+      this.trace?.(`${process.name}: ${nameOf(call)} … has its row`);
+      this.#answer(pending, pending.done);
+      return;
+    }
     let result: unknown;
     try {
       result = call.run();
@@ -603,12 +628,30 @@ export class World {
     }
   }
 
-  /** A transaction has ended: who waited for a row may try again. */
+  /** A transaction has ended: who waited for its rows goes on. */
   #wake(transaction: number): void {
     if (this.#blocked.length === 0) return;
-    const waits = (one: Pending) => one.waitsFor === transaction;
-    this.#ready.push(...this.#blocked.filter(waits));
-    this.#blocked = this.#blocked.filter((one) => !waits(one));
+    const waiting = this.#blocked.filter((one) => one.waitsFor === transaction);
+    this.#blocked = this.#blocked.filter((one) => one.waitsFor !== transaction);
+    for (const pending of waiting) this.#grant(pending);
+  }
+
+  /** First come, first served: whoever waited has its row before anybody can come in between, and hears of it later. */
+  #grant(pending: Pending): void {
+    try {
+      const result = pending.call.run();
+      if (result instanceof Waiting) {
+        pending.waitsFor = result.transaction;
+        this.#blocked.push(pending);
+        return;
+      }
+      pending.done = () => result;
+    } catch (error) {
+      pending.done = () => {
+        throw error;
+      };
+    }
+    this.#ready.push(pending);
   }
 
   /** Nobody waits for a row for ever: the server gives up the statement, and the transaction is the caller's to undo. */
