@@ -1,7 +1,7 @@
 /**
  * The way in: every npm script of Holdfast begins here, on whatever Node the machine has.
  *
- *   node local/bootstrap.mjs start|demo|test|bench|load|chaos|migrate [arguments]
+ *   node local/bootstrap.mjs start|demo|test|bench|load|chaos|model|migrate [arguments]
  *
  * Invariants: it needs nothing installed; what it installs comes from package-lock.json and runs no install
  * scripts; afterwards the command runs on Node 24 or later (this one, or the one among the dependencies), gets
@@ -24,6 +24,7 @@ const ENTRIES = {
   bench: 'bench/main.ts',
   load: 'load/main.ts',
   chaos: 'test/chaos/main.ts',
+  model: 'test/model/main.ts',
   migrate: 'local/migrate.ts',
 };
 

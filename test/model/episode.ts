@@ -18,31 +18,11 @@ import { requestPorts } from '../../lib/reservation/ports.ts';
 import { requestReservation } from '../../lib/reservation/request.ts';
 import { pauseSale, resumeSale } from '../../lib/sale/sale.ts';
 import { modelPurchasePorts, queueOf, tick } from './consumers.ts';
+import type { Plan } from './plan.ts';
 import { beginMs, customerIdOf, type SaleSetting, Setting, saleIdOf } from './setting.ts';
 import { type Chooser, type Fault, Random } from './world/choice.ts';
 import { depsOf } from './world/deps.ts';
 import type { Process } from './world/world.ts';
-
-/** What an episode is made of, beside its seed. */
-export interface Plan {
-  readonly requests: number;
-  readonly customers: number;
-  readonly sales: number;
-  /** Units of each sale. */
-  readonly allotment: number;
-  readonly capPerCustomer: number;
-  readonly waitlistSize: number;
-  /** Messages that a function gets at most. */
-  readonly batch: number;
-  readonly workers: number;
-  /** How likely each fault is, for each call. */
-  readonly rates: Readonly<Partial<Record<Fault, number>>>;
-  readonly purchases: boolean;
-  readonly cancellations: boolean;
-  readonly operators: boolean;
-  /** How often Redis loses its memory, comes back with an old one, or MySQL restarts. */
-  readonly disasters: number;
-}
 
 export interface EpisodeResult {
   readonly requests: number;
@@ -51,30 +31,6 @@ export interface EpisodeResult {
   readonly faults: ReadonlyMap<Fault, number>;
   /** How many reservations ended in each state. */
   readonly outcomes: ReadonlyMap<string, number>;
-}
-
-/** The plan that belongs to a seed. */
-export function planOf(seed: number, requests: number): Plan {
-  const random = new Random(seed ^ 0x5eed);
-  const intensity = random.of([0, 0.002, 0.01, 0.04]);
-  const kinds: Fault[] = ['fail', 'lost', 'late', 'part', 'twice', 'crash', 'grave', 'stall'];
-  const rates = Object.fromEntries(kinds.map((kind) => [kind, random.next() < 0.3 ? 0 : intensity * random.next()]));
-  const sales = random.of([1, 1, 1, 2, 3]);
-  return {
-    requests,
-    customers: Math.max(1, Math.ceil(requests * random.of([0.3, 0.7, 0.9]))),
-    sales,
-    allotment: Math.max(1, Math.ceil((requests / sales) * random.of([0.05, 0.2, 0.5, 1.2]))),
-    capPerCustomer: random.between(1, 6),
-    waitlistSize: random.of([0, 3, Math.ceil(requests / 8)]),
-    batch: random.of([1, 5, 10, 10, 10, 10]),
-    workers: random.between(1, 4),
-    rates,
-    purchases: random.next() < 0.35,
-    cancellations: random.next() < 0.5,
-    operators: random.next() < 0.3,
-    disasters: random.next() < 0.25 ? random.between(1, 3) : 0,
-  };
 }
 
 /** Chooses by a seed. */

@@ -256,8 +256,8 @@ function prepare(scenario: Scenario): Setting {
   const queues = consumerNames.map((name) => own.get(name) ?? queueOf(name, { batch: 10, workers: 1 }));
   const setting = new Setting({ queues, digests: true, frozen: true, locks: false });
   setting.prepare(scenario.sales, true, scenario.before);
-  // The relay is always there, if only for what is left in the end.
-  for (const queue of setting.world.queues.values()) queue.open = own.has(queue.name) || queue.name === 'relay';
+  const rules = new Set(scenario.rules);
+  for (const queue of setting.world.queues.values()) queue.open = own.has(queue.name) || rules.has(queue.name);
   prepared.set(scenario, setting);
   return setting;
 }

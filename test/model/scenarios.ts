@@ -242,9 +242,9 @@ export const scenarios: readonly Scenario[] = [
     begin: requests(wish(1), wish(1, { sale: 2 }), wish(2, { sale: 2 }), wish(2)),
   },
   {
-    name: 'cancel-and-offer',
-    about: 'Units come back while someone waits for them, someone else asks, and the rule fires.',
-    queues: [workers('reservations'), workers('advance')],
+    name: 'cancel-and-ask',
+    about: 'Units come back while someone waits for them and someone else asks; a process may die.',
+    queues: [workers('reservations')],
     sales: [scarce],
     faults: 1,
     kinds: { crash: 1, lost: 1 },
@@ -254,6 +254,20 @@ export const scenarios: readonly Scenario[] = [
     begin(setting) {
       cancels(setting, wish(1));
       requests(wish(3))(setting);
+    },
+  },
+  {
+    name: 'cancel-and-offer',
+    about: 'Units come back while someone waits for them and the rule fires; a process may die.',
+    queues: [workers('advance')],
+    sales: [scarce],
+    faults: 1,
+    kinds: { crash: 1, lost: 1 },
+    rules: ['advance', 'relay'],
+    mirror: true,
+    before: oneHoldsOneWaits,
+    begin(setting) {
+      cancels(setting, wish(1));
       fires(setting, 'advance');
     },
   },
@@ -279,12 +293,12 @@ export const scenarios: readonly Scenario[] = [
     queues: [workers('purchases'), workers('advance')],
     sales: [scarce],
     faults: 1,
-    kinds: { crash: 1, lost: 1 },
+    kinds: { crash: 1 },
     rules: ['advance', 'settle', 'relay'],
     mirror: true,
     before: settled(requests(wish(1))),
     begin(setting) {
-      buys(setting, wish(1), 2);
+      buys(setting, wish(1), 1);
       passes(setting, 'the window closes', 600 * minuteMs * 1000);
       fires(setting, 'advance');
     },

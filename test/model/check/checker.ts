@@ -743,8 +743,13 @@ export class Checker {
     const c = this.#reservations;
     for (const { reservations } of this.#books.values()) {
       for (const row of reservations.values()) {
-        if (c.text(row, 'state') === 'allocated' && c.value(row, 'purchase_id') !== null) {
+        const [state, purchase] = [c.text(row, 'state'), c.value(row, 'purchase_id')];
+        if (state === 'allocated' && purchase !== null) {
           this.#fail('I9', `${c.id(row, 'id')} is set aside for a purchase that is over`);
+        }
+        const bought = purchase === null ? undefined : states.get(c.id(row, 'purchase_id'));
+        if (state === 'purchased' && bought !== 'captured') {
+          this.#fail('I7', `${c.id(row, 'id')} is bought by a purchase that is ${bought}`);
         }
       }
     }

@@ -90,6 +90,8 @@ export class Process {
   /** A digest of every answer it has had; with its name it says where the code stands. */
   history: number;
   alive = true;
+  /** Whether Redis may have done something that this process does not know of. */
+  misledByRedis = false;
   calls = 0;
   /** Open transactions, which end with the process. */
   readonly transactions = new Set<number>();
@@ -672,9 +674,13 @@ export class World {
 
   /** Some writes are made once and not again by a redelivery; if one is lost, only reconciling brings the mirror back. */
   #noteBroken(process: Process, call: Call<unknown>, fault: Fault): void {
-    if (call.to === 'redis' && process.kind === 'http') this.excuses.add('ticket');
+    if (call.to === 'redis' && process.kind === 'http') {
+      this.excuses.add('ticket');
+      process.misledByRedis = true;
+    }
     if (call.to === 'redis' && fault === 'fail') this.excuses.add('mirror').add('gate');
-    if (call.to === 'queue' && process.kind === 'http') this.excuses.add('gate');
+    // A request that believes the gate away has no claim to return, even if the gate has recorded one.
+    if (call.to === 'queue' && process.misledByRedis) this.excuses.add('gate');
     if (call.to === 'mysql' && !isRepeated(process)) this.excuses.add('mirror');
   }
 

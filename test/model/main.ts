@@ -1,0 +1,240 @@
+/**
+ * `npm run model`: the shipped decisions against services in memory that fail in every way.
+ *
+ *   npm run model                              every small case, and a million requests at random
+ *   npm run model -- --requests N              as many requests at random as that
+ *   npm run model -- --seed S                  other random episodes
+ *   npm run model -- --quick                   about twenty seconds of both
+ *   npm run model -- --case NAME               one small case
+ *   npm run model -- --episode S --size N      one episode again, with the shortest story of how it fails
+ *   npm run model -- --controls                shipped code with one safeguard taken out, again and again
+ *   npm run model -- --control NAME            one of these
+ *
+ * Writes `.local/model-report.json`. The exit code is 0 only if no invariant was broken and every control was caught.
+ */
+import { type ChildProcess, fork } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { defaultFolder } from '../../local/folder.ts';
+import { controls } from './controls.ts';
+import type { CaseDone, Done, EpisodesDone, Failure, HuntDone, Job } from './jobs.ts';
+import { caseNames } from './names.ts';
+import { sizeOf } from './plan.ts';
+
+const { values } = parseArgs({
+  options: {
+    requests: { type: 'string', default: '1000000' },
+    seed: { type: 'string', default: '1' },
+    quick: { type: 'boolean', default: false },
+    case: { type: 'string' },
+    episode: { type: 'string' },
+    size: { type: 'string' },
+    controls: { type: 'boolean', default: false },
+    control: { type: 'string', multiple: true },
+  },
+});
+
+const startedMs = Date.now();
+const processes = 2;
+const seed = Number(values.seed);
+/** A small case is done long before this, unless something has grown that should not. */
+const caseLimitMs = 600_000;
+const quickCaseLimitMs = 700;
+const quickRequests = 12_000;
+const requestsPerJob = 15_000;
+const huntLimitMs = 60_000;
+
+const say = (line: string) => void process.stdout.write(`${line}\n`);
+
+/** Starts a process that works; with a control, on code with that fault in it. */
+async function open(control?: string): Promise<ChildProcess> {
+  const child = fork(fileURLToPath(new URL('./run.ts', import.meta.url)), {
+    env: { ...process.env, ...(control === undefined ? {} : { HOLDFAST_CONTROL: control }) },
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
+  await new Promise<void>((resolve, reject) => {
+    child.once('message', () => resolve());
+    child.once('exit', (code) => reject(new Error(`a model process ended with ${code} before it was ready`)));
+  });
+  return child;
+}
+
+function ask(child: ChildProcess, job: Job): Promise<Done> {
+  return new Promise((resolve, reject) => {
+    const ended = (code: number | null) => reject(new Error(`a model process ended with ${code}`));
+    child.once('exit', ended);
+    child.once('message', (done: Done) => {
+      child.off('exit', ended);
+      resolve(done);
+    });
+    child.send(job);
+  });
+}
+
+/** Gives the jobs to a few processes, in order; each answer goes to `done`, and nothing is started after `over`. */
+async function share(jobs: readonly Job[], done: (answer: Done) => void, over: () => boolean): Promise<void> {
+  const queue = jobs.values();
+  const lane = async () => {
+    const child = await open();
+    for (const job of queue) {
+      if (over()) break;
+      done(await ask(child, job));
+    }
+    child.disconnect();
+  };
+  await Promise.all(Array.from({ length: Math.min(processes, jobs.length) }, lane));
+}
+
+function* episodes(wanted: number): Generator<Job> {
+  let next = seed * 1_000_003;
+  for (let left = wanted; left > 0; ) {
+    const job: { seed: number; requests: number }[] = [];
+    for (let count = 0; count < requestsPerJob && left > 0; next++) {
+      const requests = Math.min(left, sizeOf(next));
+      job.push({ seed: next, requests });
+      count += requests;
+      left -= requests;
+    }
+    yield { kind: 'episodes', episodes: job };
+  }
+}
+
+/** The longest first where they are known, so that no process waits for another in the end. */
+function jobs(): Job[] {
+  if (values.episode !== undefined) {
+    const own = Number(values.episode);
+    return [{ kind: 'episodes', episodes: [{ seed: own, requests: Number(values.size ?? sizeOf(own)) }] }];
+  }
+  const limitMs = values.quick ? quickCaseLimitMs : caseLimitMs;
+  const names = values.case === undefined ? caseNames : [values.case];
+  const cases = names.map((name): Job => ({ kind: 'case', name, limitMs }));
+  if (values.case !== undefined) return cases;
+  return [...cases, ...episodes(values.quick ? quickRequests : Number(values.requests))];
+}
+
+interface Report {
+  seed: number;
+  seconds: number;
+  violations: number;
+  exhaustive: { states: number; complete: boolean; cases: Omit<CaseDone, 'kind'>[] };
+  random: Omit<EpisodesDone, 'kind' | 'failure'>;
+  failures: Failure[];
+  controls?: { planted: number; caught: number; each: ControlRow[] };
+}
+
+interface ControlRow {
+  name: string;
+  description: string;
+  caught: boolean;
+  invariant: string | undefined;
+  detail: string | undefined;
+  seconds: number;
+}
+
+const file = join(defaultFolder(), 'model-report.json');
+
+function tell(failure: Failure): void {
+  say('');
+  say(`  ${failure.invariant} is broken: ${failure.detail}`);
+  if (failure.plan) say(`  shortest story found with ${JSON.stringify(failure.plan)}`);
+  for (const line of failure.trace) say(`    ${line.slice(0, 200)}`);
+  say(`  again: npm run model -- ${failure.again}`);
+  say('');
+}
+
+async function check(): Promise<boolean> {
+  const cases: CaseDone[] = [];
+  const failures: Failure[] = [];
+  const random = { episodes: 0, requests: 0, steps: 0, faults: {}, outcomes: {} };
+  const add = (to: Record<string, number>, from: Readonly<Record<string, number>>) => {
+    for (const [name, count] of Object.entries(from)) to[name] = (to[name] ?? 0) + count;
+  };
+  let lastMs = 0;
+  const done = (answer: Done) => {
+    if (answer.kind === 'failed') throw new Error(answer.error);
+    if (answer.kind === 'hunt') return;
+    if (answer.failure) {
+      failures.push(answer.failure);
+      tell(answer.failure);
+    }
+    if (answer.kind === 'case') {
+      cases.push(answer);
+      const { name, states, complete, seconds } = answer;
+      const all = complete ? 'every way' : 'not every way';
+      say(`  ${name.padEnd(22)} ${String(states).padStart(9)} states, ${all}, ${seconds} s`);
+      return;
+    }
+    random.episodes += answer.episodes;
+    random.requests += answer.requests;
+    random.steps += answer.steps;
+    add(random.faults, answer.faults);
+    add(random.outcomes, answer.outcomes);
+    if (Date.now() - lastMs < 10_000) return;
+    lastMs = Date.now();
+    say(`  at random: ${random.requests} requests`);
+  };
+  await share(jobs(), done, () => failures.length > 2);
+
+  const states = cases.reduce((sum, one) => sum + one.states, 0);
+  const complete = cases.every((one) => one.complete);
+  const seconds = Math.round((Date.now() - startedMs) / 1000);
+  const report: Report = {
+    seed,
+    seconds,
+    violations: failures.length,
+    exhaustive: { states, complete, cases: cases.map(({ kind: _, ...one }) => one) },
+    random,
+    failures,
+  };
+  write(report);
+  const faults = Object.values(random.faults as Record<string, number>).reduce((sum, count) => sum + count, 0);
+  say(`${states} states in ${cases.length} cases${complete ? ', each in every way it can go' : ''}`);
+  say(`${random.requests} requests in ${random.episodes} random episodes, ${random.steps} steps, ${faults} faults`);
+  say(`${failures.length} violations, ${seconds} s`);
+  return failures.length === 0 && (values.quick || complete);
+}
+
+async function hunt(): Promise<boolean> {
+  const wanted = controls.filter(({ name }) => values.controls || values.control?.includes(name));
+  if (wanted.length === 0)
+    throw new Error(`there is no such control; there are ${controls.map(({ name }) => name).join(', ')}`);
+  const rows: ControlRow[] = [];
+  const queue = wanted.values();
+  const lane = async () => {
+    for (const { name, description, cases = [], caughtBy } of queue) {
+      const child = await open(name);
+      const answer = await ask(child, { kind: 'hunt', cases, seed, limitMs: huntLimitMs });
+      child.disconnect();
+      if (answer.kind === 'failed') throw new Error(`${name}: ${answer.error}`);
+      const { failure, seconds } = answer as HuntDone;
+      const caught = failure !== undefined && caughtBy.includes(failure.invariant);
+      rows.push({ name, description, caught, invariant: failure?.invariant, detail: failure?.detail, seconds });
+      say(
+        `  ${caught ? 'caught' : 'MISSED'}  ${name.padEnd(32)} ${failure ? `${failure.invariant}: ${failure.detail}` : ''}`,
+      );
+      if (failure && (values.control || !caught)) tell({ ...failure, again: `--control ${name}` });
+    }
+  };
+  await Promise.all(Array.from({ length: processes }, lane));
+  const caught = rows.filter((row) => row.caught).length;
+  write({ controls: { planted: rows.length, caught, each: rows } });
+  say(`${caught} of ${rows.length} planted faults caught, ${Math.round((Date.now() - startedMs) / 1000)} s`);
+  return caught === rows.length;
+}
+
+/** The report keeps what the other kind of run found. */
+function write(part: Partial<Report>): void {
+  let before: Partial<Report> = {};
+  try {
+    before = JSON.parse(readFileSync(file, 'utf8')) as Partial<Report>;
+  } catch {
+    before = {};
+  }
+  mkdirSync(defaultFolder(), { recursive: true });
+  writeFileSync(file, `${JSON.stringify({ ...before, ...part }, null, 2)}\n`);
+}
+
+const good = values.controls || values.control ? await hunt() : await check();
+process.exitCode = good ? 0 : 1;

@@ -1,0 +1,22 @@
+/** The small cases, by name, those that take longest first. `scenarios.ts` says what they are. */
+export const caseNames = [
+  'last-unit',
+  'crossed-sales',
+  'three-workers',
+  'declined',
+  'payment',
+  'refund',
+  'gate',
+  'expiry-and-purchase',
+  'offer-ends',
+  'cancel-and-ask',
+  'cancel-and-offer',
+  'unknown-commit',
+  'accept',
+  'cap',
+  'cancel-twice',
+  'relays',
+  'redis-lost',
+] as const;
+
+export type CaseName = (typeof caseNames)[number];
