@@ -2,6 +2,7 @@
  * `npm run demo`: a whole sale on real components, and the proof of what happened.
  *
  *   npm run demo [-- --customers N --reservations N --sales N --seed S]
+ *   npm run demo -- --aws localstack   the same on LocalStack instead of the embedded emulators
  *
  * Starts a stack of its own, plays the script through the public API, verifies the outcome from the clients' log, MySQL,
  * Redis and the payment provider's books, writes demo-report.json into the local folder and stops the stack. Exit code 0
@@ -17,8 +18,9 @@ import { ClientLog } from '../load/log.ts';
 import { linesOf } from '../load/verify/print.ts';
 import { targetOf } from '../load/verify/target.ts';
 import { type Verification, verify } from '../load/verify.ts';
+import { takeAwsArgument } from '../local/arguments.ts';
 import { defaultFolder } from '../local/folder.ts';
-import { type Stack, startStack } from '../local/stack.ts';
+import { type Aws, type Stack, startStack } from '../local/stack.ts';
 import { type DemoOptions, demoOptions } from './arguments.ts';
 import { planDemo } from './plan.ts';
 import { Progress } from './progress.ts';
@@ -27,7 +29,8 @@ import { type DemoOutcome, playDemo } from './scenario.ts';
 const reportFile = join(defaultFolder(), 'demo-report.json');
 
 try {
-  process.exitCode = (await demo(demoOptions(process.argv.slice(2)))) ? 0 : 1;
+  const { aws, rest } = takeAwsArgument(process.argv.slice(2));
+  process.exitCode = (await demo(demoOptions(rest), aws)) ? 0 : 1;
 } catch (error) {
   process.stderr.write(`the demo failed: ${error instanceof Error ? error.message : String(error)}\n`);
   if (process.env.DEBUG) process.stderr.write(`${error instanceof Error ? error.stack : ''}\n`);
@@ -35,11 +38,12 @@ try {
 }
 
 /** Runs the demo and says whether everything holds. */
-async function demo(options: DemoOptions): Promise<boolean> {
+async function demo(options: DemoOptions, aws: Aws): Promise<boolean> {
   const startedAtMs = Date.now();
   const progress = new Progress();
-  progress.say('Holdfast demo: starting databases, queues, bus, payment provider, API and workers');
-  const stack = await startStack({ dir: join(defaultFolder(), 'demo'), whenBusy: 'next', fresh: true });
+  const where = aws === 'localstack' ? ', on LocalStack' : '';
+  progress.say(`Holdfast demo${where}: starting databases, queues, bus, payment provider, API and workers`);
+  const stack = await startStack({ dir: join(defaultFolder(), 'demo'), whenBusy: 'next', fresh: true, aws });
   try {
     const { outcome, logFile } = await play(stack, options, progress);
     progress.say('verifying: clients’ log, MySQL, Redis and the provider’s books');
