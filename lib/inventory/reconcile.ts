@@ -8,6 +8,7 @@
  */
 import { z } from 'zod';
 import type { StockLevel } from '../events/catalogue.ts';
+import { toIso } from '../platform/clock.ts';
 import type { Sql } from '../platform/db.ts';
 import type { Deps } from '../platform/deps.ts';
 import { claimBucket, fromBytes, saleTag, toBytes } from '../platform/id.ts';
@@ -17,7 +18,7 @@ import { measure } from '../platform/metrics.ts';
 import type { Delivered, MustRepeat } from '../platform/queue.ts';
 import { defineScript, luaSource, type RedisClient } from '../platform/redis.ts';
 import { Id } from '../platform/shapes.ts';
-import { claimOf, customerField, reservationField, unpack, writeMirror } from '../reservation/mirror.ts';
+import { claimOf, customerField, idEndOf, reservationField, unpack, writeMirror } from '../reservation/mirror.ts';
 import {
   type ReservationRow,
   reservationColumns,
@@ -239,7 +240,7 @@ async function checkClaims(deps: ReconcileDeps, saleId: string): Promise<{ drift
     const behind: ReservationRow[] = [];
     for (const row of rows) {
       const bucket = buckets.get(claimBucket(tag, row.customerId)) ?? {};
-      const packed = bucket[reservationField(row.reservationId)];
+      const packed = bucket[reservationField(row.reservationId, row.customerId)];
       const seen = packed === undefined ? undefined : unpack(packed);
       if (seen && seen.version >= row.version) continue;
       behind.push(row);
@@ -250,7 +251,9 @@ async function checkClaims(deps: ReconcileDeps, saleId: string): Promise<{ drift
     await writeMirror(deps.redis, [stock], behind);
     drifts.push(
       ...behind.map((row): Drift => {
-        const packed = buckets.get(claimBucket(tag, row.customerId))?.[reservationField(row.reservationId)];
+        const packed = buckets.get(claimBucket(tag, row.customerId))?.[
+          reservationField(row.reservationId, row.customerId)
+        ];
         return {
           saleId,
           kind: 'reservation',
@@ -359,9 +362,9 @@ function undecidedTooLong(saleId: string, buckets: Buckets, nowMs: number): Drif
     drifts.push({
       saleId,
       kind: 'undecided',
-      what: field,
+      what: `the reservation whose id ends in ${idEndOf(field)}`,
       expected: 'a decision',
-      found: packed,
+      found: `requested at ${toIso(ticket / 1000)}`,
       likelyCause: 'its message is among the dead letters, or was never queued because the client gave up',
       repaired: false,
     });

@@ -16,8 +16,8 @@ end
 
 local packed = redis.call('HGET', KEYS[2], ARGV[1])
 -- A request that could not be queued comes again: it is judged again, and keeps the place in line that it was given.
-local state, wanted, least, ticketBefore, positionBefore = string.match(packed or '', '^(u):0:0:(%d+):(%d+):(%d+):(%d+)$')
-if packed and not (state and wanted == ARGV[3] and least == ARGV[4]) then
+local state, wanted, least, ticketBefore, positionBefore = string.match(packed or '', '^(u):0:0:(%d+):(%d*):(%x+):(%d+)$')
+if packed and not (state and wanted == ARGV[3] and (least == '' and wanted or least) == ARGV[4]) then
   return { 'repeat', packed }
 end
 
@@ -52,7 +52,7 @@ if beyond and tonumber(sale[7]) + tonumber(sale[9] or '0') >= tonumber(sale[5]) 
 end
 
 local last = tonumber(sale[10] or '0')
-local ticket = tonumber(ticketBefore) or (nowUs > last and nowUs or last + 1)
+local ticket = ticketBefore and tonumber(ticketBefore, 16) or (nowUs > last and nowUs or last + 1)
 local position = positionBefore or redis.call('HINCRBY', KEYS[1], 'line', 1)
 if ticket > last then
   redis.call('HSET', KEYS[1], 'ticket', string.format('%.0f', ticket))
@@ -60,5 +60,6 @@ end
 redis.call('HINCRBY', KEYS[1], beyond and 'pendingOver' or 'pendingUnits', beyond and 1 or quantity)
 redis.call('HINCRBY', KEYS[2], ARGV[2], quantity)
 redis.call('HSET', KEYS[2], ARGV[1], table.concat(
-  { beyond and 'o' or 'r', 0, 0, quantity, atLeast, string.format('%.0f', ticket), position }, ':'))
+  { beyond and 'o' or 'r', 0, 0, quantity, atLeast == quantity and '' or atLeast, string.format('%x', ticket), position },
+  ':'))
 return { 'admitted', string.format('%.0f', ticket), tonumber(position) }

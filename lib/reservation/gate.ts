@@ -54,5 +54,10 @@ export async function returnClaim(redis: RedisClient, applicant: Applicant): Pro
 function place(applicant: Applicant): [string, string, string, string] {
   const tag = saleTag(applicant.saleId);
   const { customerId, reservationId } = applicant;
-  return [keys.sale(tag), claimsKey(tag, customerId), reservationField(reservationId), customerField(customerId)];
+  return [
+    keys.sale(tag),
+    claimsKey(tag, customerId),
+    reservationField(reservationId, customerId),
+    customerField(customerId),
+  ];
 }

@@ -7,7 +7,8 @@
 -- ARGV[3n]    a line for each reservation: bucket, its field, its customer's field, its packed value
 -- Returns     for each sale 1 if it is known here afterwards, 0 if it is not and its terms should be sent
 
--- Packed value: state:version:units:quantity:atLeast:ticket:position; state is one letter (see mirror.ts).
+-- Packed value: state:version:units:quantity:atLeast:ticket:position. State is one letter, the ticket in hex, and atLeast
+-- left out if it is the quantity (see mirror.ts).
 local packedPattern = '^(%a):(%d+):(%d+):(%d+):.*:(%d+)$'
 
 -- What a reservation counts against its customer's cap.

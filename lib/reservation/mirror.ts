@@ -57,14 +57,27 @@ const statesByLetter = new Map<string, ReservationState>([
   ['o', 'requested'],
 ]);
 
-/** A reservation's field in its bucket: the last 48 bits of its id, which within a bucket never meet another's. */
-export function reservationField(reservationId: string): string {
-  return reservationId.slice(24);
+/**
+ * A reservation's field in its bucket: the last 48 bits of its id, which within a bucket never meet another's, and 24 of
+ * its owner's. Others may have claims in the same bucket; without the owner's id nobody can name the field (I10).
+ */
+export function reservationField(reservationId: string, customerId: string): string {
+  return short(reservationId.slice(24) + customerId.slice(24, 30));
+}
+
+/** The last 12 hex digits of the id of the reservation that has this field. */
+export function idEndOf(field: string): string {
+  return Buffer.from(field, 'base64url').toString('hex', 0, 6);
 }
 
 /** A customer's field in a bucket: bits of the id that do not choose the bucket; the sign keeps it apart. */
 export function customerField(customerId: string): string {
-  return `@${customerId.slice(19, 23)}${customerId.slice(24, 32)}`;
+  return `@${short(customerId.slice(19, 23) + customerId.slice(24, 32))}`;
+}
+
+/** Hex digits in two thirds of their length. */
+function short(hex: string): string {
+  return Buffer.from(hex, 'hex').toString('base64url');
 }
 
 /** The bucket that holds a customer's claims in a sale. */
@@ -78,22 +91,23 @@ export function claimOf(row: Pick<MirroredReservation, 'state' | 'units' | 'quan
   return holdingStates.includes(row.state) ? row.units : 0;
 }
 
-/** Reads a packed value. */
+/** Reads a packed value: the ticket is in hex, and the least that the customer takes is left out if it is all. */
 export function unpack(packed: string): MirroredStatus {
-  const [letter = '', version, units, quantity, atLeast, ticket, position] = packed.split(':');
+  const [letter = '', version, units, quantity, atLeast, ticket = '', position] = packed.split(':');
   return {
     state: statesByLetter.get(letter) ?? 'requested',
     version: Number(version),
     units: Number(units),
     quantity: Number(quantity),
-    atLeast: Number(atLeast),
-    ticket: Number(ticket),
+    atLeast: Number(atLeast || quantity),
+    ticket: Number.parseInt(ticket, 16),
     position: position === '0' ? null : Number(position),
   };
 }
 
 function pack(row: MirroredReservation): string {
-  return `${letters[row.state]}:${row.version}:${row.units}:${row.quantity}:${row.atLeast}:${row.ticket}:0`;
+  const atLeast = row.atLeast === row.quantity ? '' : row.atLeast;
+  return `${letters[row.state]}:${row.version}:${row.units}:${row.quantity}:${atLeast}:${row.ticket.toString(16)}:0`;
 }
 
 /**
@@ -117,7 +131,7 @@ export async function writeMirror(
     let lines = '';
     for (const row of bySale.get(stock.saleId) ?? []) {
       const bucket = claimBucket(tag, row.customerId).toString(36);
-      lines += `${bucket} ${reservationField(row.reservationId)} ${customerField(row.customerId)} ${pack(row)}\n`;
+      lines += `${bucket} ${reservationField(row.reservationId, row.customerId)} ${customerField(row.customerId)} ${pack(row)}\n`;
     }
     scriptKeys.push(keys.sale(tag), keys.claimsOf(tag));
     args.push(
@@ -189,22 +203,19 @@ export async function requestRebuild(deps: RebuildDeps, saleIds: string[]): Prom
   }
 }
 
-/**
- * What the mirror says of a reservation of this customer, and of which sale it is; undefined if it is not there, or if
- * this customer claims nothing in that sale: a bucket holds other customers' reservations too.
- */
+/** What the mirror says of a reservation of this customer, and of which sale it is; undefined if there is none. */
 export async function readMirroredStatus(
   redis: RedisClient,
   reservationId: string,
   customerId: string,
 ): Promise<(MirroredStatus & { saleId: string }) | undefined> {
   const tag = saleTagOf(reservationId);
-  const [[packed, claimed], saleId] = await redisBreaker.run(() =>
+  const [packed, saleId] = await redisBreaker.run(() =>
     Promise.all([
-      redis.hmget(claimsKey(tag, customerId), reservationField(reservationId), customerField(customerId)),
+      redis.hget(claimsKey(tag, customerId), reservationField(reservationId, customerId)),
       redis.hget(keys.sale(tag), 'id'),
     ]),
   );
-  if (!packed || !claimed || saleId === null || packed.startsWith('u')) return undefined;
+  if (!packed || saleId === null || packed.startsWith('u')) return undefined;
   return { ...unpack(packed), saleId };
 }

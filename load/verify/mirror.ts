@@ -4,9 +4,11 @@
  * What it knows of the layout it knows from the documents, not from the workers' code. The last 12 hex digits of a
  * sale's id are its tag; `sale:{tag}` is a hash with stock, terms and the gate's counters. The last digit of the tag says
  * as a power of two over how many buckets the claims are spread: `claims:{tag}:<bucket in base 36>`, chosen by the low
- * bits of the customer's id. A bucket is a hash: a field for each reservation (the last 12 hex digits of its id)
- * with state:version:units:quantity:atLeast:ticket:position, and for each customer `@` and the 12
- * hex digits of its id before the last four, with the units that count against the cap.
+ * bits of the customer's id. A bucket is a hash. It has a field for each reservation, named by the last 12 hex digits of
+ * its id and the first 6 of the last 12 of its customer's, with state:version:units:quantity:atLeast:ticket:position,
+ * where the ticket is in hex and atLeast is empty if it is the quantity; and a field for each customer, named by `@` and
+ * the 12 hex digits of its id before the last four, with the units that count against the cap. Digits in these names
+ * are written in base64url.
  */
 import { Redis } from 'ioredis';
 import type { ReservationRow, SaleRow, Store } from './store.ts';
@@ -168,7 +170,8 @@ function compareStock(tally: Tally, sale: SaleRow, mirrored: Record<string, stri
 }
 
 function compareReservation(tally: Tally, row: ReservationRow, claims: Map<string, string>): void {
-  const name = `${bucketOf(tagOf(row.saleId), row.customerId)}/${digits(row.id).slice(-12)}`;
+  const field = base64url(digits(row.id).slice(-12) + digits(row.customerId).slice(-12, -6));
+  const name = `${bucketOf(tagOf(row.saleId), row.customerId)}/${field}`;
   const packed = claims.get(name);
   claims.delete(name);
   const [letter = '', version, units, quantity, atLeast, ticket] = (packed ?? '').split(':');
@@ -177,8 +180,8 @@ function compareReservation(tally: Tally, row: ReservationRow, claims: Map<strin
     Number(version) === row.version &&
     Number(units) === row.units &&
     Number(quantity) === row.quantity &&
-    Number(atLeast) === row.atLeast &&
-    Number(ticket) === row.ticket;
+    Number(atLeast || quantity) === row.atLeast &&
+    Number(`0x${ticket}`) === row.ticket;
   tally.expect(
     same,
     () =>
@@ -187,7 +190,7 @@ function compareReservation(tally: Tally, row: ReservationRow, claims: Map<strin
 }
 
 function customerClaim(saleId: string, customerId: string): string {
-  return `${bucketOf(tagOf(saleId), customerId)}/@${digits(customerId).slice(-16, -4)}`;
+  return `${bucketOf(tagOf(saleId), customerId)}/@${base64url(digits(customerId).slice(-16, -4))}`;
 }
 
 function tagOf(saleId: string): string {
@@ -200,6 +203,10 @@ function bucketsOf(tag: string): number {
 
 function bucketOf(tag: string, customerId: string): number {
   return Number.parseInt(customerId.slice(-6), 16) % bucketsOf(tag);
+}
+
+function base64url(hex: string): string {
+  return Buffer.from(hex, 'hex').toString('base64url');
 }
 
 function digits(id: string): string {

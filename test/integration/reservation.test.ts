@@ -7,7 +7,7 @@ import { newId, saleTag, toBytes } from '../../lib/platform/id.ts';
 import { keys } from '../../lib/platform/keys.ts';
 import { noLock } from '../../lib/platform/lock.ts';
 import { allocateBatch } from '../../lib/reservation/allocate.ts';
-import { readMirroredStatus } from '../../lib/reservation/mirror.ts';
+import { claimsKey, readMirroredStatus } from '../../lib/reservation/mirror.ts';
 import { allocationPorts, requestPorts } from '../../lib/reservation/ports.ts';
 import { getReservation, listReservations } from '../../lib/reservation/read.ts';
 import { requestReservation } from '../../lib/reservation/request.ts';
@@ -39,6 +39,15 @@ async function stockOf(saleId: string) {
     [toBytes(saleId)],
   );
   return row;
+}
+
+/** Two customers whose claims in this sale lie together. */
+function twoOfOneBucket(saleId: string): [string, string] {
+  const first = newId();
+  for (;;) {
+    const second = newId();
+    if (claimsKey(saleTag(saleId), first) === claimsKey(saleTag(saleId), second)) return [first, second];
+  }
 }
 
 async function statesOf(saleId: string) {
@@ -82,6 +91,25 @@ describe('accept', () => {
     expect(await ask(saleId, customerId, 'k', 2)).toEqual(first);
     expect(await ask(saleId, customerId, 'k', 3)).toMatchObject({ refused: 'idempotency_key_reused' });
     expect(await ask(saleId, newId(), 'k', 2)).toMatchObject({ position: 2 });
+  });
+
+  test('I10: a pending reservation is not there for another customer, though they share sale and bucket', async () => {
+    const saleId = await givenSale(deps);
+    const [owner, other] = twoOfOneBucket(saleId);
+    const accepted = await ask(saleId, owner);
+    await ask(saleId, other);
+    const { reservationId } = accepted as { reservationId: string };
+    expect(await getReservation(deps, reservationId, owner)).toMatchObject({ reservationId, state: 'requested' });
+    expect(await getReservation(deps, reservationId, other)).toMatchObject({ refused: 'not_found' });
+    expect(await readMirroredStatus(deps.redis, reservationId, other)).toBeUndefined();
+  });
+
+  test('the same key gets the same place in line, whatever share of its wish it would take', async () => {
+    const saleId = await givenSale(deps);
+    const partly = { quantity: 3, fill: { atLeast: 2 } };
+    const customerId = newId();
+    const again = () => requestReservation(requestPorts(deps), saleId, customerId, 'k', partly);
+    expect(await again()).toEqual(await again());
   });
 
   test('I4: over the cap is refused at once, also across parallel requests', async () => {

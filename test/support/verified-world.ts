@@ -313,7 +313,8 @@ async function notice(
 /** The key and field under which the workers keep a reservation: their own naming, which the verifier must know too. */
 export function mirrorPlace(name: Name): [string, string] {
   const { sale, customer } = cases[name];
-  return [claimsKey(saleTag(sale), customers[customer] ?? ''), reservationField(reservations[name])];
+  const customerId = customers[customer] ?? '';
+  return [claimsKey(saleTag(sale), customerId), reservationField(reservations[name], customerId)];
 }
 
 async function writeMirror(redis: Redis, times: World['times']): Promise<void> {
@@ -326,7 +327,11 @@ async function writeMirror(redis: Redis, times: World['times']): Promise<void> {
     const { customer, quantity, units, state, notices } = cases[name];
     const [key, field] = mirrorPlace(name);
     const { ticket } = acceptance(name, times);
-    await redis.hset(key, field, `${letters[state]}:${notices.length}:${units}:${quantity}:1:${ticket}:3`);
+    await redis.hset(
+      key,
+      field,
+      `${letters[state]}:${notices.length}:${units}:${quantity}:${quantity === 1 ? '' : 1}:${ticket.toString(16)}:3`,
+    );
     const claimed = state === 'waitlisted' ? quantity : state === 'allocated' || state === 'purchased' ? units : 0;
     if (claimed > 0) await redis.hincrby(key, customerField(customers[customer] ?? ''), claimed);
   }

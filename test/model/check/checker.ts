@@ -357,7 +357,7 @@ export class Checker {
     if (before) this.#count(books, before, -1);
     this.#count(books, after, 1);
     books.reservations.set(id, after);
-    this.#fields.set(`${saleTag(saleId)}${reservationField(id)}`, after);
+    this.#fields.set(`${saleTag(saleId)}${reservationField(id, c.id(after, 'customer_id'))}`, after);
     if (to === 'waitlisted') books.waiting.set(id, after);
     else books.waiting.delete(id);
     if (!before && !this.#attaching) this.#checkAcceptance(after, id, saleId);
@@ -793,7 +793,7 @@ export class Checker {
       for (const [id, reservation] of books.reservations) {
         const customerId = c.id(reservation, 'customer_id');
         const bucket = redis.hashAt(keys.claims(tag, claimBucket(tag, customerId)));
-        const packed = bucket?.get(reservationField(id))?.split(':');
+        const packed = bucket?.get(reservationField(id, customerId))?.split(':');
         const right = [
           stateLetters[c.text(reservation, 'state')],
           c.number(reservation, 'version'),

@@ -124,7 +124,15 @@ const patterns = new Map<string, string>();
 function patternSource(pattern: string): string {
   const known = patterns.get(pattern);
   if (known !== undefined) return known;
-  const classes: Record<string, string> = { d: '\\d', a: 'A-Za-z', w: 'A-Za-z0-9', s: '\\s', S: '\\S', D: '\\D' };
+  const classes: Record<string, string> = {
+    d: '\\d',
+    a: 'A-Za-z',
+    w: 'A-Za-z0-9',
+    x: '0-9a-fA-F',
+    s: '\\s',
+    S: '\\S',
+    D: '\\D',
+  };
   let source = '';
   let inSet = false;
   for (let i = 0; i < pattern.length; i++) {
@@ -202,14 +210,18 @@ const library = {
   },
   table: (list: LuaValue[]) => new LuaTable(list),
   'cjson.decode': ([text]: LuaValue[]): LuaValue[] => [fromJson(JSON.parse(String(text)))],
-  tonumber: ([value]: LuaValue[]): LuaValue[] => [toNumber(value)],
+  tonumber: ([value, base]: LuaValue[]): LuaValue[] => {
+    if (base === undefined) return [toNumber(value)];
+    if (base !== 16 || typeof value !== 'string') throw new NotUnderstood('tonumber with a base other than 16 of text');
+    return [/^[0-9a-fA-F]+$/.test(value) ? Number.parseInt(value, 16) : undefined];
+  },
   tostring: ([value]: LuaValue[]): LuaValue[] => [
     typeof value === 'boolean' || value === undefined ? String(value ?? 'nil') : textOf(value),
   ],
   'string.format': ([format, value]: LuaValue[]): LuaValue[] => {
-    if (format !== '%.0f' || typeof value !== 'number')
-      throw new NotUnderstood('string.format other than %.0f of a number');
-    return [value.toFixed(0)];
+    if (typeof value === 'number' && format === '%.0f') return [value.toFixed(0)];
+    if (typeof value === 'number' && value >= 0 && format === '%x') return [Math.trunc(value).toString(16)];
+    throw new NotUnderstood('string.format other than %.0f or %x of a number');
   },
   'string.match': ([text, pattern]: LuaValue[]): LuaValue[] => {
     const found = expression(pattern, '').exec(String(text));
