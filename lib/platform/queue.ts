@@ -80,9 +80,12 @@ function causesOf(records: SQSRecord[]): string[] {
   return [...new Set(records.flatMap(({ body }) => /"correlationId":"([\w-]{8,64})"/.exec(body)?.[1] ?? []))];
 }
 
-/** Gives up the messages that are hopeless, which takes them out of `failures`, and says when the others come again. */
-async function settleFailures(
-  deps: Deps,
+/**
+ * Gives up the messages that are hopeless, which takes them out of `failures`, and says when the others come again. Never
+ * throws: what cannot be settled comes again.
+ */
+export async function settleFailures(
+  deps: Pick<Deps, 'sqs' | 'redis' | 'registry'>,
   queue: string,
   records: SQSRecord[],
   failures: Map<string, Cause>,

@@ -9,7 +9,7 @@ import { sweepOutbox } from '../../lib/events/outbox.ts';
 import { inventoryPorts } from '../../lib/inventory/ports.ts';
 import { ReconcileTrigger, reconcileOnTrigger } from '../../lib/inventory/reconcile.ts';
 import { notify } from '../../lib/notification/notify.ts';
-import { consumeBatch, type QueueRun } from '../../lib/platform/queue.ts';
+import { consumeBatch, type QueueRun, settleFailures } from '../../lib/platform/queue.ts';
 import { payPurchases } from '../../lib/purchase/pay.ts';
 import { purchasePorts } from '../../lib/purchase/ports.ts';
 import { PayCommand } from '../../lib/purchase/purchase.shapes.ts';
@@ -50,12 +50,15 @@ export function modelPurchasePorts(process: Process): ReturnType<typeof purchase
 type Consume = (process: Process, records: SQSRecord[]) => Promise<Iterable<string>>;
 
 function consumer<Message>(
+  name: ConsumerName,
   message: z.ZodType<Message>,
   run: (process: Process, ...args: Parameters<QueueRun<Message>['run']>) => ReturnType<QueueRun<Message>['run']>,
 ): Consume {
   return async (process, records) => {
     const whole: QueueRun<Message> = { message, run: (...args) => run(process, ...args) };
-    const failures = await consumeBatch(whole, depsOf(process), records, process.world.nowMs + functionLifeMs);
+    const deps = depsOf(process);
+    const failures = await consumeBatch(whole, deps, records, process.world.nowMs + functionLifeMs);
+    if (failures.size > 0) await settleFailures(deps, name, records, failures);
     return failures.keys();
   };
 }
@@ -63,25 +66,27 @@ function consumer<Message>(
 const trigger = z.looseObject({});
 
 const consumers: Record<ConsumerName, Consume> = {
-  reservations: consumer(ReserveCommand, (_, deps, batch, deadlineMs) =>
+  reservations: consumer('reservations', ReserveCommand, (_, deps, batch, deadlineMs) =>
     allocateBatch(allocationPorts(deps), batch, deadlineMs),
   ),
-  purchases: consumer(PayCommand, (process, _, batch, deadlineMs) =>
+  purchases: consumer('purchases', PayCommand, (process, _, batch, deadlineMs) =>
     payPurchases(modelPurchasePorts(process), batch, deadlineMs),
   ),
-  notifications: consumer(BusEvent, (_, deps, batch, deadlineMs) => notify(deps, batch, deadlineMs)),
-  advance: consumer(AdvanceTrigger, (_, deps, batch, deadlineMs) =>
+  notifications: consumer('notifications', BusEvent, (_, deps, batch, deadlineMs) => notify(deps, batch, deadlineMs)),
+  advance: consumer('advance', AdvanceTrigger, (_, deps, batch, deadlineMs) =>
     advance(deps, inventoryPorts(deps), batch, deadlineMs),
   ),
-  relay: consumer(trigger, async (_, { db, bus, clock }, __, deadlineMs) => {
+  relay: consumer('relay', trigger, async (_, { db, bus, clock }, __, deadlineMs) => {
     await sweepOutbox(db, bus, clock(), deadlineMs);
     return [];
   }),
-  settle: consumer(trigger, async (process) => {
+  settle: consumer('settle', trigger, async (process) => {
     await resendOpenPurchases(modelPurchasePorts(process));
     return [];
   }),
-  reconcile: consumer(ReconcileTrigger, (_, deps, batch, deadlineMs) => reconcileOnTrigger(deps, batch, deadlineMs)),
+  reconcile: consumer('reconcile', ReconcileTrigger, (_, deps, batch, deadlineMs) =>
+    reconcileOnTrigger(deps, batch, deadlineMs),
+  ),
 };
 
 /** A queue with its function. */

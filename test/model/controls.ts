@@ -13,6 +13,8 @@ export interface Control {
   readonly caughtBy: readonly string[];
   /** Where to look first: small cases by name. */
   readonly cases?: readonly string[];
+  /** How many requests the episodes have that come next; small ones fail soonest, if they can. */
+  readonly sizes?: readonly number[];
 }
 
 const allocate = 'lib/reservation/allocate.ts';
@@ -83,6 +85,33 @@ export const controls: readonly Control[] = [
     edits: [{ file: queue, find: 'for (const { messageId } of batch) failures.set(messageId, cause);', replace: '' }],
     caughtBy: ['I2', 'I9'],
     cases: ['unknown-commit'],
+  },
+  {
+    name: 'unreadable-acknowledged',
+    description: 'A message that cannot be read is acknowledged, and nobody ever sees it.',
+    edits: [
+      {
+        file: queue,
+        find: "else failures.set(record.messageId, { kind: 'unreadable', detail: problem });",
+        replace: '',
+      },
+    ],
+    caughtBy: ['I2'],
+    cases: ['poison'],
+  },
+  {
+    name: 'buried-without-a-letter',
+    description: 'A message that is given up is acknowledged although it could not be put among the dead letters.',
+    edits: [
+      {
+        file: queue,
+        find: 'for (const messageId of buried) failures.delete(messageId);',
+        replace:
+          "for (const { messageId, cause } of failed) if (cause.kind === 'unreadable') failures.delete(messageId);",
+      },
+    ],
+    caughtBy: ['I2'],
+    cases: ['poison'],
   },
   {
     name: 'cache-before-commit',
@@ -162,7 +191,7 @@ export const controls: readonly Control[] = [
       },
     ],
     caughtBy: ['I6'],
-    cases: ['accept'],
+    cases: ['accept-once'],
   },
   {
     name: 'send-failure-taken-as-success',
@@ -332,6 +361,7 @@ export const controls: readonly Control[] = [
       },
     ],
     caughtBy: ['I7', 'I9'],
+    cases: ['two-purchases'],
   },
   {
     name: 'timeout-taken-as-failure',
@@ -357,7 +387,7 @@ export const controls: readonly Control[] = [
       },
       { file: settle, find: "if (!awaited) return { kind: 'nothing' };", replace: '' },
     ],
-    caughtBy: ['I7', 'I9'],
+    caughtBy: ['I5', 'I7', 'I9'],
     cases: ['payment'],
   },
   {
@@ -460,6 +490,7 @@ export const controls: readonly Control[] = [
       },
     ],
     caughtBy: ['I9'],
+    sizes: [600],
   },
   {
     name: 'reconcile-repairs-nothing',

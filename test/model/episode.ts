@@ -145,6 +145,7 @@ class Episode {
     this.#letCustomersCome();
     this.#letRulesFire();
     this.#letDisastersHappen();
+    this.#letPoisonCome();
     this.#letWebhooksCome();
     if (this.#plan.operators) this.#letOperatorsWork();
     this.#runUntil(() => world.nowMs >= beginMs + activeMs);
@@ -351,6 +352,17 @@ class Episode {
           checker.lostRedis();
         });
       }
+    }
+  }
+
+  /** Messages that nobody can read come beside the others. */
+  #letPoisonCome(): void {
+    const { world } = this.#setting;
+    for (let i = 0; i < this.#plan.poison; i++) {
+      const queue = this.#random.of(['reservations', 'purchases', 'notifications', 'advance']);
+      this.#at(1_000 + this.#random.below(rushMs), `${queue} gets something unreadable`, () => {
+        world.queue(queue).sendPoison(`unreadable ${i}`);
+      });
     }
   }
 

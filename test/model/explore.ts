@@ -10,7 +10,7 @@
  */
 import { consumerNames, queueOf, tick } from './consumers.ts';
 import { type SaleSetting, Setting } from './setting.ts';
-import type { Chooser, Fault } from './world/choice.ts';
+import { type Chooser, type Fault, Random } from './world/choice.ts';
 import type { QueueOptions } from './world/queue.ts';
 import type { Possibility } from './world/world.ts';
 
@@ -209,6 +209,29 @@ export function explore(scenario: Scenario, limitMs: number): Exploration {
     if (performance.now() - startedMs > limitMs) return result(false);
     if (!goBack(path)) return result(true);
   }
+}
+
+/** Goes one way of a case by a seed: any order, any of its faults. For a first look, where there is no time for all ways. */
+export function wander(scenario: Scenario, seed: number): Exploration['violation'] {
+  const setting = prepare(scenario);
+  const { world, checker } = setting;
+  const random = new Random(seed);
+  const script = new Script();
+  const choices: (readonly number[])[] = [];
+  script.begin(scenario);
+  begin(scenario, setting, script);
+  while (!world.violation) {
+    const all = world.possible(script.allowed);
+    if (all.length === 0) break;
+    const chosen = random.of(all);
+    choices.push(chosen.choices);
+    script.follow(chosen.choices);
+    world.step();
+    checker.afterStep();
+    if (choices.length > stepsAtMost) world.broken('I9', `no end after ${choices.length} steps`);
+  }
+  if (!world.violation) finish(scenario, setting);
+  return world.violation && { ...world.violation, choices };
 }
 
 const nothing: Footprint = { process: '', reads: 0, writes: 0 };

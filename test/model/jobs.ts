@@ -7,7 +7,13 @@ export type Job =
   /** Runs the episodes of some seeds, each with as many requests as it says. */
   | { readonly kind: 'episodes'; readonly episodes: readonly { readonly seed: number; readonly requests: number }[] }
   /** Looks for any violation: in these cases, then in episodes from a seed on. For controls. */
-  | { readonly kind: 'hunt'; readonly cases: readonly string[]; readonly seed: number; readonly limitMs: number };
+  | {
+      readonly kind: 'hunt';
+      readonly cases: readonly string[];
+      readonly sizes: readonly number[];
+      readonly seed: number;
+      readonly limitMs: number;
+    };
 
 export interface Failure {
   readonly invariant: string;

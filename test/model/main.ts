@@ -45,6 +45,7 @@ const quickCaseLimitMs = 700;
 const quickRequests = 12_000;
 const requestsPerJob = 15_000;
 const huntLimitMs = 60_000;
+const huntSizes = [8, 25, 80];
 
 const say = (line: string) => void process.stdout.write(`${line}\n`);
 
@@ -203,9 +204,9 @@ async function hunt(): Promise<boolean> {
   const rows: ControlRow[] = [];
   const queue = wanted.values();
   const lane = async () => {
-    for (const { name, description, cases = [], caughtBy } of queue) {
+    for (const { name, description, cases = [], sizes = huntSizes, caughtBy } of queue) {
       const child = await open(name);
-      const answer = await ask(child, { kind: 'hunt', cases, seed, limitMs: huntLimitMs });
+      const answer = await ask(child, { kind: 'hunt', cases, sizes, seed, limitMs: huntLimitMs });
       child.disconnect();
       if (answer.kind === 'failed') throw new Error(`${name}: ${answer.error}`);
       const { failure, seconds } = answer as HuntDone;

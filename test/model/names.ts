@@ -17,6 +17,9 @@ export const caseNames = [
   'cancel-twice',
   'relays',
   'redis-lost',
+  'poison',
+  'accept-once',
+  'two-purchases',
 ] as const;
 
 export type CaseName = (typeof caseNames)[number];

@@ -20,6 +20,8 @@ export interface Plan {
   readonly operators: boolean;
   /** How often Redis loses its memory, comes back with an old one, or MySQL restarts. */
   readonly disasters: number;
+  /** How many messages come that nobody can read. */
+  readonly poison: number;
 }
 
 /** How many requests the episode of a seed has. Most are crowds; small ones are where many things meet at one row. */
@@ -48,5 +50,6 @@ export function planOf(seed: number, requests: number): Plan {
     cancellations: random.next() < 0.5,
     operators: random.next() < 0.3,
     disasters: random.next() < 0.25 ? random.between(1, 3) : 0,
+    poison: random.next() < 0.25 ? random.between(1, 3) : 0,
   };
 }

@@ -5,6 +5,7 @@
 import './hooks.ts';
 import { plant } from '../support/mutate.ts';
 import { controls } from './controls.ts';
+import type { Exploration, Scenario } from './explore.ts';
 import type { Done, Failure, Job } from './jobs.ts';
 import { planOf } from './plan.ts';
 
@@ -16,7 +17,7 @@ const requireLoaded = plant(control?.edits ?? []);
 const { removeChance } = await import('./world/determinism.ts');
 removeChance();
 const { runEpisode } = await import('./episode.ts');
-const { explore } = await import('./explore.ts');
+const { explore, wander } = await import('./explore.ts');
 const { scenarios } = await import('./scenarios.ts');
 const { shrinkCase, shrinkEpisode } = await import('./shrink.ts');
 requireLoaded();
@@ -26,8 +27,6 @@ const shrinkLimitMs = 20_000;
 const huntShrinkLimitMs = 2_500;
 const linesAtMost = 200;
 
-/** The sizes of episodes in a hunt: small ones fail soonest, if they can. */
-const huntSizes = [8, 25, 80];
 const huntCaseLimitMs = 8_000;
 
 function caseOf(name: string) {
@@ -41,12 +40,24 @@ function explored(name: string, limitMs: number): Extract<Done, { kind: 'case' }
   const startedMs = performance.now();
   const { states, runs, deepest, complete, violation } = explore(scenario, limitMs);
   const seconds = Math.round((performance.now() - startedMs) / 100) / 10;
-  let failure: Failure | undefined;
-  if (violation) {
-    const small = shrinkCase(scenario, violation.choices, violation);
-    failure = { ...small.violation, again: `--case ${name}`, trace: small.trace.slice(-linesAtMost) };
-  }
+  const failure = violation && smallest(scenario, violation);
   return { kind: 'case', name, about: scenario.about, states, runs, deepest, complete, seconds, failure };
+}
+
+function smallest(scenario: Scenario, violation: NonNullable<Exploration['violation']>): Failure {
+  const small = shrinkCase(scenario, violation.choices, violation);
+  return { ...small.violation, again: `--case ${scenario.name}`, trace: small.trace.slice(-linesAtMost) };
+}
+
+/** Goes ways of a case at random until one fails or the time is over. */
+function wandered(name: string, seed: number, limitMs: number): Failure | undefined {
+  const scenario = caseOf(name);
+  const untilMs = performance.now() + limitMs;
+  for (let n = 0; performance.now() < untilMs; n++) {
+    const violation = wander(scenario, seed + n);
+    if (violation) return smallest(scenario, violation);
+  }
+  return undefined;
 }
 
 function failureOf(seed: number, requests: number, limitMs: number): Failure | undefined {
@@ -84,11 +95,11 @@ function work(job: Job): Done {
       const startedMs = performance.now();
       const seconds = () => Math.round((performance.now() - startedMs) / 100) / 10;
       for (const name of job.cases) {
-        const { failure } = explored(name, huntCaseLimitMs);
+        const failure = wandered(name, job.seed, huntCaseLimitMs) ?? explored(name, huntCaseLimitMs).failure;
         if (failure) return { kind: 'hunt', seconds: seconds(), failure };
       }
       for (let n = 0; performance.now() - startedMs < job.limitMs; n++) {
-        const size = huntSizes[n % huntSizes.length] ?? 8;
+        const size = job.sizes[n % job.sizes.length] ?? 1;
         const failure = failureOf(job.seed + n, size, huntShrinkLimitMs);
         if (failure) return { kind: 'hunt', seconds: seconds(), failure };
       }

@@ -99,20 +99,20 @@ function cancels(setting: Setting, wish: Wish): void {
 }
 
 /** A customer who buys one reservation, and asks again with the same key while there is no answer. */
-function buys(setting: Setting, wish: Wish, clicks = 1, card = `card ${wish.customer}`): void {
+function buys(setting: Setting, wish: Wish, clicks = 1, card = `card ${wish.customer}`, key = 'p'): void {
   const { world, checker } = setting;
   const { customer } = wish;
   const customerId = customerIdOf(customer);
-  world.start('client', `buyer ${customer}`, async (client) => {
+  world.start('client', `buyer ${customer}${key}`, async (client) => {
     for (let click = 0; click < clicks; click++) {
-      const heard = await world.request(client, `buy ${customer}.${click}`, (own) =>
-        requestPurchase(modelPurchasePorts(own), customerId, 'p', {
+      const heard = await world.request(client, `buy ${customer}${key}.${click}`, (own) =>
+        requestPurchase(modelPurchasePorts(own), customerId, key, {
           reservationIds: [idOf(wish)],
           paymentToken: card,
         }).catch(() => undefined),
       );
       if (!heard?.answer) continue;
-      if (!isRefusal(heard.answer)) checker.purchaseAccepted(derivedId('purchase', customerId, 'p'));
+      if (!isRefusal(heard.answer)) checker.purchaseAccepted(derivedId('purchase', customerId, key));
       return;
     }
   });
@@ -218,6 +218,20 @@ export const scenarios: readonly Scenario[] = [
     rules: ['relay'],
     mirror: true,
     begin: requests(wish(1), wish(2)),
+  },
+  {
+    name: 'poison',
+    about: 'A message that nobody can read comes with one that can be; any call may fail, and a worker may die.',
+    queues: [workers('reservations', 2, 2)],
+    sales: [sale(1)],
+    faults: 1,
+    kinds: { fail: 1, lost: 1, late: 1, crash: 1, twice: 1 },
+    rules: ['relay'],
+    mirror: true,
+    begin(setting) {
+      requests(wish(1))(setting);
+      setting.world.queue('reservations').sendPoison('unreadable');
+    },
   },
   {
     name: 'cap',
@@ -393,6 +407,34 @@ export const scenarios: readonly Scenario[] = [
     mirror: true,
     begin(setting) {
       shops(setting, wish(1), 2);
+    },
+  },
+  {
+    name: 'accept-once',
+    about: 'A customer clicks once while the gate and the queue fail or answer late, and does not come back.',
+    queues: [workers('reservations')],
+    sales: [sale(1)],
+    faults: 2,
+    kinds: { fail: 2, lost: 1, late: 1, crash: 1 },
+    rules: ['relay'],
+    mirror: true,
+    begin(setting) {
+      shops(setting, wish(1), 1);
+    },
+  },
+  {
+    name: 'two-purchases',
+    about: 'Two purchases of one customer compete for one reservation, and both are charged if nobody looks.',
+    queues: [workers('purchases', 1, 2)],
+    sales: [sale(1)],
+    faults: 1,
+    kinds: { crash: 1, lost: 1 },
+    rules: ['settle', 'relay'],
+    mirror: true,
+    before: settled(requests(wish(1))),
+    begin(setting) {
+      buys(setting, wish(1));
+      buys(setting, wish(1), 1, 'other card', 'q');
     },
   },
   {

@@ -343,6 +343,9 @@ export class Checker {
     const books = this.#booksOf(saleId);
     const [from, to] = [before ? c.text(before, 'state') : 'new', c.text(after, 'state')];
     const version = c.number(after, 'version');
+    const [paidBy, nowPaidBy] = [before ? c.value(before, 'purchase_id') : null, c.value(after, 'purchase_id')];
+    if (paidBy !== null && nowPaidBy !== null && paidBy !== nowPaidBy)
+      this.#fail('I7', `${id} was taken from the purchase that pays for it`);
     if (from === to) {
       if (before && c.number(before, 'version') !== version) this.#fail('I5', `${id} got a version without a move`);
     } else {
@@ -647,8 +650,11 @@ export class Checker {
       if (!queue.empty)
         this.#fail(
           'I9',
-          `queue ${queue.name} is not empty: ${queue.visible.concat(queue.dead).map(({ body }) => body)}`,
+          `queue ${queue.name} is not empty: ${queue.visible.concat(queue.letters).map(({ body }) => body)}`,
         );
+      for (const text of queue.poison) {
+        if (!queue.dead.some(({ body }) => body === text)) this.#fail('I2', `"${text}" is not among the dead letters`);
+      }
     }
     const outbox = [...mysql.table('outbox').rows()].length;
     if (outbox > 0) this.#fail('I9', `${outbox} events wait in the outbox`);

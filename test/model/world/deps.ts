@@ -6,8 +6,10 @@
  * `lib/platform` promises: a transaction is committed when it returns and undone when it throws, an unknown COMMIT is an
  * error, a call that cannot be made throws. Called by `episode.ts` and `scenarios.ts`.
  */
+import { ChangeMessageVisibilityBatchCommand, SendMessageBatchCommand, type SQSClient } from '@aws-sdk/client-sqs';
 import type { Bus } from '../../../lib/platform/aws.ts';
 import { type Db, isRetryable, type Sql, type Tx } from '../../../lib/platform/db.ts';
+import { firstSentAttribute } from '../../../lib/platform/deadletters.ts';
 import type { Deps } from '../../../lib/platform/deps.ts';
 import { Fault as Unavailable } from '../../../lib/platform/errors.ts';
 import { keys } from '../../../lib/platform/keys.ts';
@@ -31,7 +33,8 @@ export function depsOf(process: Process): Deps {
   const { world } = process;
   const redis = redisOf(process);
   const deps = {
-    registry: {},
+    registry: registryOf(world),
+    sqs: sqsOf(process),
     clock: () => world.nowMs,
     db: dbOf(process),
     redis,
@@ -68,7 +71,13 @@ export function providerOf(process: Process): PaymentProvider {
 }
 
 const lockWaitTimeout = 1205;
-const lostConnection = () => new SqlError(2013, 'Lost connection to MySQL server during query');
+/** What the driver says when a connection ends in the middle of a statement. */
+const lostConnection = () =>
+  Object.assign(new Error('Connection lost: The server closed the connection.'), { code: 'PROTOCOL_CONNECTION_LOST' });
+/** An error of which nobody knows whether it will come again. */
+const strangeError = () => new SqlError(1105, 'Unknown error');
+/** How likely a statement fails by one rather than with its connection. */
+const strangeErrorChance = 0.3;
 
 function shortened(text: string): string {
   return text
@@ -118,7 +127,7 @@ function dbOf(process: Process): Db {
         // The connection is gone, and with it what it had not committed; a statement that is still to come commits.
         if (fault !== 'late') mysql.rollback(own);
         end();
-        throw lostConnection();
+        throw fault === 'fail' && process.world.chooser.happens(strangeErrorChance) ? strangeError() : lostConnection();
       },
     });
     if (transaction !== undefined) return answer;
@@ -384,4 +393,56 @@ function queueOf(process: Process, name: string): ReturnType<Deps['queue']> {
   };
 }
 
-export type { World };
+const registries = new WeakMap<World, Deps['registry']>();
+
+/** Where the queues and their dead letters are: a queue's own name is its address. */
+function registryOf(world: World): Deps['registry'] {
+  const known = registries.get(world);
+  if (known) return known;
+  const names = [...world.queues.keys()];
+  const made = Object.fromEntries(
+    names.flatMap((name) => [
+      [`queue/${name}`, name],
+      [`dead/${name}`, name],
+    ]),
+  );
+  registries.set(world, made);
+  return made;
+}
+
+/** What a consumer tells SQS of the messages that it holds. */
+function sqsOf(process: Process): SQSClient {
+  const { world } = process;
+  const ask = <T>(what: string, run: () => T): Promise<T> =>
+    process.ask<T>({
+      to: 'queue',
+      what,
+      faults: ['fail', 'lost', 'late'],
+      run,
+      broken: () => {
+        throw new Error('SQS did not answer');
+      },
+    });
+  const send = (command: unknown): Promise<unknown> => {
+    if (command instanceof SendMessageBatchCommand) {
+      const { QueueUrl = '', Entries = [] } = command.input;
+      return ask(`bury ${Entries.length} messages of ${QueueUrl}`, () => {
+        for (const { MessageBody = '', MessageAttributes } of Entries) {
+          const sentAtMs = Number(MessageAttributes?.[firstSentAttribute]?.StringValue ?? world.nowMs);
+          world.queues.get(QueueUrl)?.bury(MessageBody, sentAtMs);
+        }
+        return { Successful: Entries };
+      });
+    }
+    if (command instanceof ChangeMessageVisibilityBatchCommand) {
+      const { QueueUrl = '', Entries = [] } = command.input;
+      return ask(`hold back ${Entries.length} messages of ${QueueUrl}`, () => {
+        for (const { ReceiptHandle = '', VisibilityTimeout = 0 } of Entries) {
+          world.queues.get(QueueUrl)?.deliverAgain(ReceiptHandle, VisibilityTimeout);
+        }
+      });
+    }
+    throw new NotUnderstood(`SQS: ${String((command as object).constructor.name)}`);
+  };
+  return { send } as unknown as SQSClient;
+}

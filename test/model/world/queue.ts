@@ -2,10 +2,11 @@
  * SQS in memory, with the event source mapping that feeds functions from it.
  *
  * What it keeps of the real ones: at least one delivery, in any order; a message that is being worked on is hidden and
- * comes back if it is not deleted; after too many deliveries it is a dead letter; what a batch does not report is
- * deleted. Called by `deps.ts` (sending) and `world.ts` (delivering).
+ * comes back if it is not deleted, when its consumer said or when nobody did; after too many deliveries it is a dead
+ * letter; what a batch does not report is deleted. Called by `deps.ts` (sending) and `world.ts` (delivering).
  */
 import type { SQSRecord } from 'aws-lambda';
+import { receivesAtMost } from '../../../lib/platform/timings.ts';
 import { Digest, type Fault, Sum } from './choice.ts';
 import { type Process, parts, type World } from './world.ts';
 
@@ -15,6 +16,8 @@ export interface Message {
   readonly sentAtMs: number;
   deliveries: number;
   deleted: boolean;
+  /** The delivery that was told when the next one is due; 0 for none. */
+  delayed: number;
 }
 
 export interface QueueOptions {
@@ -27,8 +30,6 @@ export interface QueueOptions {
   consume(process: Process, records: SQSRecord[]): Promise<Iterable<string>>;
 }
 
-const deliveriesAtMost = 5;
-
 export class ModelQueue {
   readonly options: QueueOptions;
   /** What is sent to a queue that is not open goes nowhere: a small case leaves out what it is not about. */
@@ -37,6 +38,8 @@ export class ModelQueue {
   dead: Message[] = [];
   /** Messages that somebody is working on, or died working on. */
   hidden = new Set<Message>();
+  /** Messages that nobody can read, by their text. They end among the dead letters and nowhere else. */
+  readonly poison = new Set<string>();
   /** How long a message stays hidden, milliseconds. */
   visibilityMs = 65_000;
   #working = 0;
@@ -52,6 +55,7 @@ export class ModelQueue {
     this.visible = [];
     this.dead = [];
     this.hidden.clear();
+    this.poison.clear();
     this.#working = 0;
     this.#sent.clear();
   }
@@ -60,26 +64,60 @@ export class ModelQueue {
     return this.options.name;
   }
 
+  /** Dead letters that could be delivered again. */
+  get letters(): Message[] {
+    return this.dead.filter(({ body }) => !this.poison.has(body));
+  }
+
   /** True if nothing is in it that has not been dealt with. */
   get empty(): boolean {
-    return this.visible.length + this.dead.length + this.hidden.size === 0;
+    return this.visible.length + this.letters.length + this.hidden.size === 0;
+  }
+
+  #message(body: string, sentAtMs: number): Message {
+    // Where states are told apart a message is named after its content, so that the order of sending makes no difference.
+    const key = this.#world.digests ? new Digest().text(body).value().toString(36) : '';
+    const count = this.#sent.get(key) ?? 0;
+    this.#sent.set(key, count + 1);
+    return { id: `${this.name}-${key}${count}`, body, sentAtMs, deliveries: 0, deleted: false, delayed: 0 };
+  }
+
+  /** Takes a message that nobody can read. */
+  sendPoison(text: string): void {
+    this.poison.add(text);
+    this.visible.push(this.#message(text, this.#world.nowMs));
+  }
+
+  /** Takes a dead letter from a consumer. */
+  bury(body: string, sentAtMs: number): void {
+    this.#world.writes |= parts.queues;
+    this.dead.push(this.#message(body, sentAtMs));
+  }
+
+  /** Says when a message comes again that a consumer holds, by what it was handed out with. */
+  deliverAgain(receiptHandle: string, afterSeconds: number): void {
+    this.#world.writes |= parts.queues;
+    const message = [...this.hidden].find((one) => receiptOf(one) === receiptHandle);
+    // Where the clock stands still it comes again when its batch is over.
+    if (!message || this.#world.options.frozen) return;
+    const { deliveries } = message;
+    message.delayed = deliveries;
+    this.#world.after(afterSeconds * 1_000_000, `${this.name}: a message has waited ${afterSeconds} s`, () =>
+      this.#comeBack(message, deliveries),
+    );
+  }
+
+  #comeBack(message: Message, delivery: number): void {
+    // Only the latest delivery of a message hides it.
+    if (message.deleted || message.deliveries !== delivery || !this.hidden.delete(message)) return;
+    if (message.deliveries >= receivesAtMost) this.dead.push(message);
+    else if (!this.visible.includes(message)) this.visible.push(message);
   }
 
   /** Takes a message. */
   send(body: unknown, delaySeconds = 0): void {
     if (!this.open) return;
-    const text = JSON.stringify(body);
-    // Where states are told apart a message is named after its content, so that the order of sending makes no difference.
-    const key = this.#world.digests ? new Digest().text(text).value().toString(36) : '';
-    const count = this.#sent.get(key) ?? 0;
-    this.#sent.set(key, count + 1);
-    const message: Message = {
-      id: `${this.name}-${key}${count}`,
-      body: text,
-      sentAtMs: this.#world.nowMs,
-      deliveries: 0,
-      deleted: false,
-    };
+    const message = this.#message(JSON.stringify(body), this.#world.nowMs);
     this.#world.writes |= parts.queues;
     if (delaySeconds === 0) this.visible.push(message);
     else {
@@ -142,10 +180,7 @@ export class ModelQueue {
     let over = false;
     const comeBack = () => {
       batch.forEach((message, index) => {
-        // Only the latest delivery of a message hides it.
-        if (message.deleted || message.deliveries !== deliveries[index] || !this.hidden.delete(message)) return;
-        if (message.deliveries >= deliveriesAtMost) this.dead.push(message);
-        else if (!this.visible.includes(message)) this.visible.push(message);
+        this.#comeBack(message, deliveries[index] ?? 0);
       });
     };
     this.#working++;
@@ -170,7 +205,9 @@ export class ModelQueue {
         broken: () => undefined,
       });
       free();
-      comeBack();
+      batch.forEach((message, index) => {
+        if (message.delayed !== deliveries[index]) this.#comeBack(message, deliveries[index] ?? 0);
+      });
     });
     process.onDeath = () => {
       free();
@@ -191,8 +228,8 @@ export class ModelQueue {
 
   /** Sends every dead letter on its way again. */
   redrive(): number {
-    const letters = this.dead;
-    this.dead = [];
+    const { letters } = this;
+    this.dead = this.dead.filter((letter) => !letters.includes(letter));
     for (const letter of letters) {
       letter.deliveries = 0;
       this.visible.push(letter);
@@ -212,10 +249,14 @@ export class ModelQueue {
   }
 }
 
+function receiptOf(message: Message): string {
+  return `${message.id}#${message.deliveries}`;
+}
+
 function recordOf(message: Message, queue: string): SQSRecord {
   return {
     messageId: message.id,
-    receiptHandle: `${message.id}#${message.deliveries}`,
+    receiptHandle: receiptOf(message),
     body: message.body,
     attributes: {
       ApproximateReceiveCount: String(message.deliveries),

@@ -216,6 +216,7 @@ export class RedisServer {
     for (let i = 0; i < options.length; i++) {
       const option = options[i]?.toUpperCase();
       if (option === 'PX') expiresAtMs = this.#nowMs() + integer(options[++i]);
+      else if (option === 'EX') expiresAtMs = this.#nowMs() + 1000 * integer(options[++i]);
       else if (option !== 'NX') throw new NotUnderstood(`SET does not know ${option}`);
       else if (this.#find(key)) return null;
     }
