@@ -11,6 +11,7 @@ import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge
 import { SendMessageBatchCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { breaker } from './breaker.ts';
 import { Fault } from './errors.ts';
+import { sendBriefly } from './sqs-send.ts';
 import { awsCallTimeoutMs } from './timings.ts';
 
 /** SQS takes at most ten messages, and at most 1 MiB, in a batch. */
@@ -43,7 +44,7 @@ export interface Queue {
 
 /** The SDK's client for SQS, for those who need its other calls (dead letters, queue depth). */
 export function openSqs(): SQSClient {
-  return new SQSClient(sdkDefaults);
+  return sendBriefly(new SQSClient(sdkDefaults));
 }
 
 /** A queue to send to. */
