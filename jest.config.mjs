@@ -3,7 +3,12 @@
 export default {
   testEnvironment: 'node',
   roots: ['<rootDir>'],
-  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/\\.'],
+  testPathIgnorePatterns: [
+    '/node_modules/',
+    '<rootDir>/\\.',
+    // What only LocalStack can do is asked of it alone.
+    ...(process.env.HOLDFAST_TEST_AWS === 'localstack' ? [] : ['<rootDir>/test/localstack/']),
+  ],
   modulePathIgnorePatterns: ['<rootDir>/\\.'],
   haste: { enableSymlinks: false },
   testMatch: ['**/*.test.ts'],

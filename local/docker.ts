@@ -38,7 +38,11 @@ export interface ComposeProject {
 }
 
 /** Starts some services of the compose file and waits until their health checks pass. */
-export async function compose(supervisor: Supervisor, services: string[]): Promise<ComposeProject> {
+export async function compose(
+  supervisor: Supervisor,
+  services: string[],
+  withinMs: number = 600_000,
+): Promise<ComposeProject> {
   const name = `holdfast-${createHash('sha256').update(supervisor.dir).digest('hex').slice(0, 10)}`;
   const base = ['compose', '-p', name, '-f', join(projectRoot, 'docker-compose.localstack.yml')];
   // Port 0 lets the engine choose; by hand the file publishes the usual ports.
@@ -48,7 +52,7 @@ export async function compose(supervisor: Supervisor, services: string[]): Promi
   try {
     await run('docker', [...base, 'up', '--detach', '--wait', ...services], {
       env,
-      timeout: 600_000,
+      timeout: withinMs,
       maxBuffer: 16 * 1024 * 1024,
     });
   } catch (error) {

@@ -3,8 +3,9 @@
  *
  * The first of these that there is: a LocalStack that listens on port 4566 already, used as it is; Docker; the
  * community edition 4.14.0 from PyPI, installed once into the local folder and run as a process (host mode) with
- * the two services used here. That version is the last that asks for no account token; in host mode it is the
- * package `localstack-core[runtime]` and needs Python 3.12 or 3.13. It keeps messages in memory only.
+ * the services used here. That version is the last that asks for no account token; in host mode it is the
+ * package `localstack-core[runtime]` and needs Python 3.12 or 3.13. It keeps messages in memory only. Run here, it runs
+ * Lambda functions as processes of Node (local/localstack/); elsewhere it needs Docker for them.
  *
  * Invariant: nothing is sent anywhere: no telemetry, no downloads at start, no name server. Called by `startStack`.
  */
@@ -26,30 +27,48 @@ const USUAL_PORT = 4566;
 const READY_TIMEOUT_MS = 120_000;
 const INSTALL_TIMEOUT_MS = 600_000;
 const PACKAGE = 'localstack-core[runtime]==4.14.0';
+/** Our executor for its Lambda functions, as a Python module. */
+const EXECUTOR = join(import.meta.dirname, 'localstack');
+/** What the local stack uses comes first; the rest is for the packaged template, and is loaded when it is asked for. */
+const SERVICES = 'sqs,events,cloudformation,cloudwatch,ec2,iam,lambda,logs,s3,secretsmanager,ses,sns,ssm,sts';
 const CONSTRAINTS = join(import.meta.dirname, 'localstack-constraints.txt');
 /** What 4.14.0 is written for, the one it is released with first. */
 const PYTHONS = ['3.13', '3.12'];
 
-/** Starts, or finds, LocalStack; resolves with its address once SQS and EventBridge are served. */
-export async function startLocalStack(supervisor: Supervisor): Promise<string> {
+export interface LocalStack {
+  url: string;
+  /** It has our executor, so that functions run without Docker and reach what listens on this machine. */
+  runsFunctions: boolean;
+}
+
+/**
+ * Starts, or finds, LocalStack; resolves once SQS and EventBridge are served.
+ * @throws NoLocalStack when there is no way to one here, or none within the time given.
+ */
+export async function startLocalStack(
+  supervisor: Supervisor,
+  installWithinMs: number = INSTALL_TIMEOUT_MS,
+): Promise<LocalStack> {
   const usual = `http://127.0.0.1:${USUAL_PORT}`;
   if (await serves(usual).catch(() => false)) {
     supervisor.report(`using the LocalStack that listens on port ${USUAL_PORT}`);
-    return usual;
+    return { url: usual, runsFunctions: false };
   }
   if (await dockerRuns()) {
     try {
-      const project = await compose(supervisor, ['localstack']);
+      const project = await compose(supervisor, ['localstack'], installWithinMs);
       const url = `http://127.0.0.1:${await project.port('localstack', USUAL_PORT)}`;
       await waitFor('LocalStack in Docker', () => serves(url), { timeoutMs: READY_TIMEOUT_MS });
-      return url;
+      return { url, runsFunctions: false };
     } catch (error) {
       // An engine that cannot get the image is as good as none.
       supervisor.report((error as Error).message);
     }
   }
-  const python = await install(supervisor);
-  return startHere(supervisor, python);
+  const python = await install(supervisor, installWithinMs);
+  return startHere(supervisor, python).catch((error: Error) => {
+    throw new NoLocalStack(`it did not start: ${error.message}`);
+  });
 }
 
 /** True once a LocalStack (and not something else on its port) has both services to offer. */
@@ -60,7 +79,7 @@ async function serves(url: string): Promise<boolean> {
   return answer.ok && offered('sqs') && offered('events');
 }
 
-async function startHere(supervisor: Supervisor, python: string): Promise<string> {
+async function startHere(supervisor: Supervisor, python: string): Promise<LocalStack> {
   const port = await freePort();
   const home = join(supervisor.dir, 'localstack-data');
   const url = `http://127.0.0.1:${port}`;
@@ -73,7 +92,7 @@ async function startHere(supervisor: Supervisor, python: string): Promise<string
     cwd: home,
     env: {
       ...process.env,
-      SERVICES: 'sqs,events',
+      SERVICES,
       STRICT_SERVICE_LOADING: '1',
       GATEWAY_LISTEN: `127.0.0.1:${port}`,
       LOCALSTACK_HOST: `127.0.0.1:${port}`,
@@ -84,6 +103,11 @@ async function startHere(supervisor: Supervisor, python: string): Promise<string
       SKIP_SSL_CERT_DOWNLOAD: '1',
       SKIP_INFRA_DOWNLOADS: '1',
       DNS_ADDRESS: '0',
+      PYTHONPATH: EXECUTOR,
+      LAMBDA_RUNTIME_EXECUTOR: 'node',
+      HOLDFAST_NODE: process.execPath,
+      // As much as the packaged template reserves, and what an account leaves unreserved.
+      LAMBDA_LIMITS_CONCURRENT_EXECUTIONS: '10000',
       LS_LOG: 'warning',
       PYTHONUNBUFFERED: '1',
     },
@@ -91,11 +115,11 @@ async function startHere(supervisor: Supervisor, python: string): Promise<string
     readyTimeoutMs: READY_TIMEOUT_MS,
     graceMs: 5_000,
   });
-  return url;
+  return { url, runsFunctions: true };
 }
 
 /** The Python that has LocalStack, after installing it if need be. Runs that come together install it once. */
-async function install(supervisor: Supervisor): Promise<string> {
+async function install(supervisor: Supervisor, withinMs: number): Promise<string> {
   const home = join(defaultFolder(), 'localstack');
   const python = join(home, 'venv', 'bin', 'python');
   const stamp = join(home, 'installed');
@@ -103,13 +127,13 @@ async function install(supervisor: Supervisor): Promise<string> {
   const installed = () => existsSync(python) && existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted;
   if (installed()) return python;
 
-  const folder = await takeWhenFree(home);
+  const folder = await takeWhenFree(home, withinMs);
   try {
     if (installed()) return python;
     const base = await findPython();
     supervisor.report('installing LocalStack 4.14.0 from PyPI (once; about a minute)');
     rmSync(join(home, 'venv'), { recursive: true, force: true });
-    const options = { timeout: INSTALL_TIMEOUT_MS, maxBuffer: 16 * 1024 * 1024 };
+    const options = { timeout: withinMs, maxBuffer: 16 * 1024 * 1024 };
     await run(base, ['-m', 'venv', join(home, 'venv')], options);
     const pip = [
       '-m',
@@ -117,6 +141,8 @@ async function install(supervisor: Supervisor): Promise<string> {
       '--disable-pip-version-check',
       'install',
       '--quiet',
+      // Where PyPI cannot be reached that is soon known.
+      ...['--retries', '2', '--timeout', '15'],
       '--constraint',
       CONSTRAINTS,
       PACKAGE,
@@ -133,17 +159,21 @@ async function install(supervisor: Supervisor): Promise<string> {
   }
 }
 
-class NoLocalStack extends Error {
+/** Thrown when LocalStack cannot be had here; the message says what to do. */
+export class NoLocalStack extends Error {
   override name = 'NoLocalStack';
-  constructor(reason: string) {
+  readonly reason: string;
+  constructor(why: string) {
+    const reason = `nothing listens on port ${USUAL_PORT}, Docker does not run it, and ${why}`;
     super(
-      `LocalStack cannot run here: nothing listens on port ${USUAL_PORT}, Docker does not run it, and ${reason}; ` +
-        'provide one of the three, or leave out --aws localstack to use the embedded emulators.',
+      `LocalStack cannot run here: ${reason}; provide one of the three, or leave out --aws localstack to use the ` +
+        'embedded emulators.',
     );
+    this.reason = reason;
   }
 }
 
-async function takeWhenFree(dir: string): Promise<OwnedFolder> {
+async function takeWhenFree(dir: string, withinMs: number): Promise<OwnedFolder> {
   const taken = await waitFor(
     'another run to finish installing LocalStack',
     () => {
@@ -153,7 +183,7 @@ async function takeWhenFree(dir: string): Promise<OwnedFolder> {
         return error instanceof FolderBusy ? undefined : { error };
       }
     },
-    { timeoutMs: INSTALL_TIMEOUT_MS, lookAgainMs: 500 },
+    { timeoutMs: withinMs, lookAgainMs: 500 },
   );
   if (!taken.folder) throw taken.error;
   return taken.folder;

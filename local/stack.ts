@@ -28,6 +28,8 @@ export interface StackOptions {
   fresh?: boolean;
   /** What plays SQS and EventBridge. Default: `HOLDFAST_AWS`, or the embedded emulators. */
   aws?: Aws;
+  /** How long LocalStack may take to be downloaded or installed, when there is none yet. Default: ten minutes. */
+  localStackWithinMs?: number;
   /** Which parts to start. Databases always; the rest unless said otherwise. */
   queues?: boolean;
   events?: boolean;
@@ -118,6 +120,7 @@ class Starting {
   #published: Record<string, unknown> = {};
   #atStop: (() => Promise<void>)[] = [];
   #stopping: Promise<void> | undefined;
+  #forgetSignals: () => void = () => undefined;
 
   constructor(folder: OwnedFolder, options: StackOptions) {
     this.#folder = folder;
@@ -231,6 +234,7 @@ class Starting {
       await this.#supervisor.stop();
       rmSync(join(this.#dir, 'stack.json'), { force: true });
       this.#folder.release();
+      this.#forgetSignals();
     })();
     return this.#stopping;
   }
@@ -255,7 +259,8 @@ class Starting {
 
   async #startAws(withEvents: boolean): Promise<{ endpoints: AwsEndpoints; names: Registry }> {
     if (this.#aws === 'localstack') {
-      const url = await startLocalStack(this.#supervisor);
+      const { url, runsFunctions } = await startLocalStack(this.#supervisor, this.#options.localStackWithinMs);
+      this.#published.localStackRunsFunctions = runsFunctions;
       const endpoints = { sqs: url, events: url, region: REGION };
       // One LocalStack may serve many clones and runs; each has resources of its own, which it takes away again.
       const prefix = `hf${createHash('sha256').update(this.#dir).digest('hex').slice(0, 8)}`;
@@ -362,14 +367,21 @@ class Starting {
       this.#supervisor.report(`stopping (${signal})`);
       void this.stop().finally(() => process.exit(code));
     };
-    process.on('SIGINT', (signal) => stopAndExit(signal, 130));
-    process.on('SIGTERM', (signal) => stopAndExit(signal, 143));
-    process.on('SIGHUP', (signal) => stopAndExit(signal, 129));
+    const exitCodes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 };
+    const heard = (signal: NodeJS.Signals) => stopAndExit(signal, exitCodes[signal as keyof typeof exitCodes]);
+    const signals = Object.keys(exitCodes) as NodeJS.Signals[];
+    for (const signal of signals) process.on(signal, heard);
     // A parent that is killed cannot pass a signal on, but its children are given to another parent.
     const parent = process.ppid;
-    setInterval(() => {
-      if (process.ppid !== parent && askedAt === undefined) stopAndExit('SIGHUP', 129);
+    const watch = setInterval(() => {
+      if (process.ppid !== parent && askedAt === undefined) heard('SIGHUP');
     }, 500).unref();
+    this.#forgetSignals = () => {
+      // A stop that was asked for still listens: asked again, it leaves at once.
+      if (askedAt !== undefined) return;
+      clearInterval(watch);
+      for (const signal of signals) process.off(signal, heard);
+    };
   }
 }
 

@@ -1,77 +1,143 @@
 /**
- * `npm test`: brings up databases, queues and the bus once, runs Jest against them, and takes everything down.
+ * `npm test`: brings up databases, queues and the bus, runs Jest against them, and takes everything down.
  *
- *   npm test                       everything
- *   npm test -- test/race          what matches; Jest's own arguments are passed on
- *   npm test -- --aws localstack   the same on LocalStack instead of the embedded emulators
+ *   npm test                       everything on the embedded emulators; then, on LocalStack, what uses queues or the bus
+ *   npm test -- test/race          what matches, on the embedded emulators; Jest's own arguments are passed on
+ *   npm test -- --aws localstack   everything on LocalStack (or --aws embedded, or HOLDFAST_AWS)
  *
- * Invariant: the last line is `N passed, N failed`, and the exit code is 0 only when tests ran and none failed.
+ * Invariants: the last line is `N passed, N failed`, and the exit code is 0 only when tests ran and none failed. The part
+ * on LocalStack that nobody asked for by name is left out where LocalStack cannot be had, and a sentence says so.
  */
 import { spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { takeAwsArgument } from '../local/arguments.ts';
 import { defaultFolder, projectRoot } from '../local/folder.ts';
-import { startStack } from '../local/stack.ts';
+import { NoLocalStack } from '../local/localstack.ts';
+import { type Aws, startStack } from '../local/stack.ts';
+
+interface Counts {
+  passed: number;
+  failed: number;
+}
 
 interface JestResults {
   numPassedTests: number;
   numFailedTests: number;
-  numFailedTestSuites: number;
   numRuntimeErrorTestSuites: number;
 }
 
-const { aws, rest } = takeAwsArgument(process.argv.slice(2));
-const stack = await startStack({
-  dir: join(defaultFolder(), 'test'),
-  whenBusy: 'next',
-  fresh: true,
-  aws,
-  http: false,
-  workers: 0,
-  providers: 1,
-});
-const resultsFile = join(stack.dir, 'jest.json');
-rmSync(resultsFile, { force: true });
-mkdirSync(stack.dir, { recursive: true });
+/** Nobody waits longer for a LocalStack that was not asked for: to be found, installed, or downloaded. */
+const unaskedInstallMs = 240_000;
+/** On a machine that needed longer than this for the first part, there is no second. */
+const firstPartAtMostMs = 600_000;
 
-const jest = spawn(
-  process.execPath,
-  [
-    '--experimental-vm-modules',
-    '--disable-warning=ExperimentalWarning',
-    join(projectRoot, 'node_modules', 'jest', 'bin', 'jest.js'),
-    '--config',
-    join(projectRoot, 'jest.config.mjs'),
-    '--json',
-    `--outputFile=${resultsFile}`,
-    ...rest,
-  ],
-  {
-    cwd: projectRoot,
-    // With --json Jest prints the results there too; people read its report, which goes to standard error.
-    stdio: ['inherit', 'ignore', 'inherit'],
-    env: {
-      ...process.env,
-      ...stack.env,
-      HOLDFAST_TEST_STACK: join(stack.dir, 'stack.json'),
-      NODE_OPTIONS: [process.env.NODE_OPTIONS, '--disable-warning=ExperimentalWarning'].filter(Boolean).join(' '),
+/** Tests that kill servers would learn nothing from one that keeps its messages in memory only. */
+const ownEmulators =
+  'On LocalStack, tests that kill servers (test/chaos, test/integration/local-processes) start embedded ones of their own.';
+
+const startedAtMs = Date.now();
+const counts: Counts = { passed: 0, failed: 0 };
+const { aws, asked, rest } = takeAwsArgument(process.argv.slice(2));
+try {
+  if (aws === 'localstack') say(ownEmulators);
+  add(await testOn(aws, rest));
+  if (!asked && rest.length === 0) await testOnLocalStackToo();
+} catch (error) {
+  say(error instanceof Error ? error.message : String(error));
+  counts.failed++;
+}
+process.stdout.write(`${counts.passed} passed, ${counts.failed} failed\n`);
+process.exit(counts.failed === 0 && counts.passed > 0 ? 0 : 1);
+
+/** Runs Jest on a stack of its own. */
+async function testOn(which: Aws, jestArguments: string[], installWithinMs?: number): Promise<Counts> {
+  const stack = await startStack({
+    dir: join(defaultFolder(), 'test'),
+    whenBusy: 'next',
+    fresh: true,
+    aws: which,
+    localStackWithinMs: installWithinMs,
+    http: false,
+    workers: 0,
+    providers: 1,
+  });
+  const resultsFile = join(stack.dir, 'jest.json');
+  rmSync(resultsFile, { force: true });
+  const jest = spawn(
+    process.execPath,
+    [
+      '--experimental-vm-modules',
+      '--disable-warning=ExperimentalWarning',
+      join(projectRoot, 'node_modules', 'jest', 'bin', 'jest.js'),
+      '--config',
+      join(projectRoot, 'jest.config.mjs'),
+      '--json',
+      `--outputFile=${resultsFile}`,
+      ...jestArguments,
+    ],
+    {
+      cwd: projectRoot,
+      // With --json Jest prints the results there too; people read its report, which goes to standard error.
+      stdio: ['inherit', 'ignore', 'inherit'],
+      env: {
+        ...process.env,
+        ...stack.env,
+        HOLDFAST_TEST_STACK: join(stack.dir, 'stack.json'),
+        HOLDFAST_TEST_AWS: which,
+        NODE_OPTIONS: [process.env.NODE_OPTIONS, '--disable-warning=ExperimentalWarning'].filter(Boolean).join(' '),
+      },
     },
-  },
-);
-const code = await new Promise<number>((resolve) => jest.on('exit', (status) => resolve(status ?? 1)));
-await stack.stop();
+  );
+  const code = await new Promise<number>((resolve) => jest.on('exit', (status) => resolve(status ?? 1)));
+  await stack.stop();
+  const results = readResults(resultsFile);
+  // A file that cannot be loaded has no tests of its own to count, and is a failure nevertheless; so is a Jest that
+  // failed and cannot say by what.
+  const failed = results ? results.numFailedTests + results.numRuntimeErrorTestSuites : 1;
+  return { passed: results?.numPassedTests ?? 0, failed: Math.max(failed, code === 0 ? 0 : 1) };
+}
 
-const results = readResults();
-const passed = results?.numPassedTests ?? 0;
-// A file that cannot be loaded has no tests of its own to count, and is a failure nevertheless.
-const failed = results ? results.numFailedTests + results.numRuntimeErrorTestSuites : 1;
-process.stdout.write(`${passed} passed, ${failed} failed\n`);
-process.exit(code === 0 && failed === 0 && passed > 0 ? 0 : 1);
-
-function readResults(): JestResults | undefined {
+/** The second part of a whole run. Without a LocalStack it is left out, and that is no failure. */
+async function testOnLocalStackToo(): Promise<void> {
+  const tookMs = Date.now() - startedAtMs;
+  if (tookMs > firstPartAtMostMs) {
+    say(`Not tested on LocalStack: the rest took ${Math.round(tookMs / 60_000)} minutes already.`);
+    return;
+  }
+  say('The tests of queues and the bus once more, on LocalStack:');
   try {
-    return JSON.parse(readFileSync(resultsFile, 'utf8')) as JestResults;
+    add(await testOn('localstack', ['--runTestsByPath', ...testsOfQueues()], unaskedInstallMs));
+  } catch (error) {
+    if (!(error instanceof NoLocalStack)) throw error;
+    say(`Not tested on LocalStack: ${error.reason}.`);
+  }
+}
+
+/** The files whose tests lie on a bed with queues, and those that only LocalStack can run. */
+function testsOfQueues(): string[] {
+  const files = ['integration', 'e2e', 'localstack'].flatMap((folder) =>
+    readdirSync(join(import.meta.dirname, folder))
+      .filter((name) => name.endsWith('.test.ts'))
+      .map((name) => join(import.meta.dirname, folder, name)),
+  );
+  return files.filter(
+    (file) => file.includes('localstack/') || /\btestBed\((?!\{ queues: false)/.test(readFileSync(file, 'utf8')),
+  );
+}
+
+function add({ passed, failed }: Counts): void {
+  counts.passed += passed;
+  counts.failed += failed;
+}
+
+function say(line: string): void {
+  process.stderr.write(`\n${line}\n`);
+}
+
+function readResults(file: string): JestResults | undefined {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as JestResults;
   } catch {
     return undefined;
   }

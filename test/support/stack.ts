@@ -18,6 +18,8 @@ import type { Addresses, Aws, Registry } from '../../local/stack.ts';
 /** The running stack, as stack.json describes it. */
 export interface TestStack extends Addresses {
   aws: Aws;
+  /** LocalStack was started here, with an executor for functions that needs no Docker. */
+  localStackRunsFunctions?: boolean;
   dir: string;
 }
 
