@@ -25,6 +25,7 @@ interface Serverless {
     service: string;
     functions: Record<string, FunctionDeclaration>;
     resources: { Resources: Resources };
+    provider: { compiledCloudFormationTemplate: { Resources: Resources } };
   };
   getProvider(name: 'aws'): { getStage(): string; naming: { getNormalizedFunctionName(key: string): string } };
   configSchemaHandler: { defineFunctionProperties(provider: string, schema: object): void };
@@ -39,7 +40,12 @@ export default class HoldfastPlugin {
     serverless.configSchemaHandler.defineFunctionProperties('aws', {
       properties: { uses: { type: 'array', items: { type: 'string' } } },
     });
-    this.hooks = { 'before:package:initialize': () => this.#complete() };
+    this.hooks = {
+      'before:package:initialize': () => this.#complete(),
+      'before:package:finalize': () => {
+        limitToWebsocketsApi(serverless.service.provider.compiledCloudFormationTemplate.Resources);
+      },
+    };
   }
 
   #complete(): void {
@@ -79,6 +85,14 @@ export default class HoldfastPlugin {
         DashboardBody: { 'Fn::Sub': dashboardBody(service, stage, [...landscape.queues.keys()], workers) },
       },
     };
+  }
+}
+
+/** The framework lets any API invoke a WebSocket function; ours are invoked by our own. */
+function limitToWebsocketsApi(resources: Resources): void {
+  for (const { Type, Properties } of Object.values(resources)) {
+    if (Type !== 'AWS::Lambda::Permission') continue;
+    Properties.SourceArn ??= inAccount(`arn:execute-api:\${AWS::Region}:\${AWS::AccountId}:\${WebsocketsApi}/*`);
   }
 }
 

@@ -138,6 +138,15 @@ describe('every function', () => {
     expect(new Set(readableSecrets)).toEqual(new Set(secrets));
   });
 
+  test('is invoked by our own APIs alone', () => {
+    const permissions = ofType('AWS::Lambda::Permission');
+    expect(permissions.length).toBeGreaterThan(30);
+    for (const [id, { Action, SourceArn }] of permissions) {
+      expect([id, Action]).toEqual([id, 'lambda:InvokeFunction']);
+      expect([id, JSON.stringify(SourceArn ?? '')]).toEqual([id, expect.stringMatching(/HttpApi|WebsocketsApi/)]);
+    }
+  });
+
   test('that needs a store or the outside is in the network, and reaches no further than it must', () => {
     for (const key of functionKeys) {
       const { VpcConfig: place, Environment } = functionNamed(key);
@@ -176,6 +185,9 @@ function registered(name: string): unknown {
   return ofType('AWS::SSM::Parameter').find(([, { Name }]) => Name === `/holdfast/prod/${name}`)?.[1].Value;
 }
 
+/** What it takes to consume a queue, besides knowing how full it is. */
+const readingActions = ['sqs:ChangeMessageVisibility', 'sqs:DeleteMessage', 'sqs:ReceiveMessage'];
+
 describe('every queue', () => {
   const liveQueues = declared.queues.filter(({ redrive }) => redrive);
 
@@ -204,6 +216,29 @@ describe('every queue', () => {
       expect(registered(name.replace('queue/', 'dead/'))).toEqual({ Ref: dead });
     },
   );
+
+  test('is read by its own worker alone, which may also put off a message and put it among the dead letters', () => {
+    for (const [, mapping] of ofType('AWS::Lambda::EventSourceMapping')) {
+      const queue = logicalIdIn(mapping.EventSourceArn);
+      const dead = logicalIdIn(properties(queue).RedrivePolicy.deadLetterTargetArn);
+      const worker = logicalIdIn(mapping.FunctionName);
+      for (const key of functionKeys) {
+        const { FunctionName, Role } = functionNamed(key);
+        const own = FunctionName === properties(worker).FunctionName;
+        const granted = (id: string) =>
+          statementsOf(properties(logicalIdIn(Role)))
+            .filter(({ Resource }) => listed(Resource).some((one) => logicalIdIn(one as Properties) === id))
+            .flatMap(({ Action }) => listed(Action));
+        const reads = granted(queue).filter(
+          (action) => !['sqs:SendMessage', 'sqs:GetQueueAttributes'].includes(action),
+        );
+        expect([key, queue, reads.sort()]).toEqual([key, queue, own ? readingActions : []]);
+        if (!own) continue;
+        expect(granted(queue)).toContain('sqs:GetQueueAttributes');
+        expect([key, granted(dead)]).toEqual([key, ['sqs:SendMessage']]);
+      }
+    }
+  });
 
   test('is invisible for longer than six runs of its function and the window, and is consumed as measured', () => {
     const mappings = ofType('AWS::Lambda::EventSourceMapping');
