@@ -85,7 +85,7 @@ const closesMs = 3_600_000;
 /** In how many rounds of ticks everything must be done once the faults have stopped. */
 const roundsAtMost = 12;
 /** More steps than any episode needs that comes to an end. */
-const stepsPerRequest = 4_000;
+const stepsPerRequest = 100;
 
 const settings = new Map<string, Setting>();
 
@@ -178,7 +178,7 @@ class Episode {
   /** Steps until `over`, or nothing is left to happen, or something is wrong. */
   #runUntil(over: () => boolean): void {
     const { world, checker } = this.#setting;
-    const stepsAtMost = 200_000 + this.#plan.requests * stepsPerRequest;
+    const stepsAtMost = 50_000 + this.#plan.requests * stepsPerRequest;
     while (!world.violation && !over() && world.step()) {
       checker.afterStep();
       world.pass(this.#random.below(1_500));

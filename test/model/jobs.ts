@@ -4,6 +4,8 @@ import type { Plan } from './plan.ts';
 export type Job =
   /** Explores a small case. */
   | { readonly kind: 'case'; readonly name: string; readonly limitMs: number }
+  /** Goes some ways of a small case, each by a seed. */
+  | { readonly kind: 'ways'; readonly name: string; readonly seed: number; readonly ways: number }
   /** Runs the episodes of some seeds, each with as many requests as it says. */
   | { readonly kind: 'episodes'; readonly episodes: readonly { readonly seed: number; readonly requests: number }[] }
   /** Looks for any violation: in these cases, then in episodes from a seed on. For controls. */
@@ -36,6 +38,13 @@ export interface CaseDone {
   readonly failure: Failure | undefined;
 }
 
+export interface WaysDone {
+  readonly kind: 'ways';
+  readonly name: string;
+  readonly ways: number;
+  readonly failure: Failure | undefined;
+}
+
 export interface EpisodesDone {
   readonly kind: 'episodes';
   readonly episodes: number;
@@ -52,4 +61,4 @@ export interface HuntDone {
   readonly failure: Failure | undefined;
 }
 
-export type Done = CaseDone | EpisodesDone | HuntDone | { readonly kind: 'failed'; readonly error: string };
+export type Done = CaseDone | WaysDone | EpisodesDone | HuntDone | { readonly kind: 'failed'; readonly error: string };

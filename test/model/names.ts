@@ -1,25 +1,32 @@
 /** The small cases, by name, those that take longest first. `scenarios.ts` says what they are. */
 export const caseNames = [
+  'poison',
+  'cap',
+  'expiry-and-death',
   'last-unit',
   'crossed-sales',
   'three-workers',
-  'declined',
-  'payment',
-  'refund',
+  'refund-unsure',
   'gate',
-  'expiry-and-purchase',
-  'offer-ends',
-  'cancel-and-ask',
-  'cancel-and-offer',
+  'declined',
   'unknown-commit',
+  'offer-ends',
+  'expiry-and-purchase',
   'accept',
-  'cap',
-  'cancel-twice',
-  'relays',
-  'redis-lost',
-  'poison',
-  'accept-once',
   'two-purchases',
+  'payment',
+  'cancel-twice',
+  'payment-twice',
+  'webhook-twice',
+  'cancel-and-offer',
+  'cancel-and-ask',
+  'refund',
+  'accept-once',
+  'redis-lost',
+  'relays',
 ] as const;
 
 export type CaseName = (typeof caseNames)[number];
+
+/** The small cases that are seen whole within a second or a few; `--quick` explores these, and goes ways of the others. */
+export const quickCases: readonly CaseName[] = ['refund', 'accept-once', 'redis-lost', 'relays'];

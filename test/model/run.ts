@@ -28,6 +28,8 @@ const huntShrinkLimitMs = 2_500;
 const linesAtMost = 200;
 
 const huntCaseLimitMs = 8_000;
+/** No number of ways takes so long that is asked for. */
+const waysLimitMs = 600_000;
 
 function caseOf(name: string) {
   const found = scenarios.find((one) => one.name === name);
@@ -49,11 +51,11 @@ function smallest(scenario: Scenario, violation: NonNullable<Exploration['violat
   return { ...small.violation, again: `--case ${scenario.name}`, trace: small.trace.slice(-linesAtMost) };
 }
 
-/** Goes ways of a case at random until one fails or the time is over. */
-function wandered(name: string, seed: number, limitMs: number): Failure | undefined {
+/** Goes ways of a case until one fails, or there were so many, or the time is over. */
+function wandered(name: string, seed: number, ways: number, limitMs: number): Failure | undefined {
   const scenario = caseOf(name);
   const untilMs = performance.now() + limitMs;
-  for (let n = 0; performance.now() < untilMs; n++) {
+  for (let n = 0; n < ways && performance.now() < untilMs; n++) {
     const violation = wander(scenario, seed + n);
     if (violation) return smallest(scenario, violation);
   }
@@ -73,6 +75,10 @@ function work(job: Job): Done {
   switch (job.kind) {
     case 'case':
       return explored(job.name, job.limitMs);
+    case 'ways': {
+      const { name, ways } = job;
+      return { kind: 'ways', name, ways, failure: wandered(name, job.seed, ways, waysLimitMs) };
+    }
     case 'episodes': {
       const faults: Record<string, number> = {};
       const outcomes: Record<string, number> = {};
@@ -95,7 +101,9 @@ function work(job: Job): Done {
       const startedMs = performance.now();
       const seconds = () => Math.round((performance.now() - startedMs) / 100) / 10;
       for (const name of job.cases) {
-        const failure = wandered(name, job.seed, huntCaseLimitMs) ?? explored(name, huntCaseLimitMs).failure;
+        const failure =
+          wandered(name, job.seed, Number.POSITIVE_INFINITY, huntCaseLimitMs) ??
+          explored(name, huntCaseLimitMs).failure;
         if (failure) return { kind: 'hunt', seconds: seconds(), failure };
       }
       for (let n = 0; performance.now() - startedMs < job.limitMs; n++) {
