@@ -79,13 +79,12 @@ export function openQueue(client: SQSClient, url: string): Queue {
         client.send(
           new SendMessageBatchCommand({
             QueueUrl: url,
-            Entries: batch.map((message, index) => ({
+            Entries: batch.map(({ body, delaySeconds }, index) => ({
               Id: String(index),
-              MessageBody: JSON.stringify(message.body),
-              ...(message.delaySeconds ? { DelaySeconds: message.delaySeconds } : {}),
+              MessageBody: JSON.stringify(body),
+              ...(delaySeconds ? { DelaySeconds: delaySeconds } : {}),
             })),
           }),
-          { abortSignal: AbortSignal.timeout(awsCallTimeoutMs) },
         ),
       );
       const taken = new Set((answer.Successful ?? []).map((entry) => entry.Id));

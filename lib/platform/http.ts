@@ -4,13 +4,13 @@
  * A handler names its route and one verb. Everything a stranger can get wrong is refused here with a 4xx and a code
  * before the verb runs; whatever goes wrong on our side leaves as a 5xx that says nothing about the inside.
  */
+import { randomUUID } from 'node:crypto';
 import middy from '@middy/core';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import type { z } from 'zod';
 import { type Deps, sharedDeps } from './deps.ts';
 import { locate } from './discovery.ts';
 import { type Code, codes, Fault, isRefusal, type Refusal, refuse } from './errors.ts';
-import { newId } from './id.ts';
 import { InvalidJson, parseJson } from './json.ts';
 import { log, withCorrelation } from './log.ts';
 import { measure } from './metrics.ts';
@@ -70,7 +70,7 @@ export function httpHandler<P extends z.ZodType, Q extends z.ZodType, B extends 
   run: Run<P, Q, B, R>,
 ): HttpHandler {
   return middy<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2>().handler(async (event) => {
-    const correlationId = acceptableCorrelationId(event.headers['x-correlation-id']) ?? newId();
+    const correlationId = acceptableCorrelationId(event.headers['x-correlation-id']) ?? randomUUID();
     const response = await withCorrelation(correlationId, async () => {
       const startedAt = performance.now();
       const answered = await answer(route, run, event, correlationId);

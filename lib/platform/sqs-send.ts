@@ -6,7 +6,7 @@
  * plain success (an error of any kind, an answer that cannot be read) is sent once more by the SDK, which knows what to
  * repeat and what to throw. A message may be sent twice by that, as by any repetition after a lost answer.
  */
-import { createHmac, hash } from 'node:crypto';
+import { createHmac, createSecretKey, hash, type KeyObject } from 'node:crypto';
 import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http';
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
 import {
@@ -27,42 +27,53 @@ export interface Credentials {
 const contentType = 'application/x-amz-json-1.0';
 const target = 'AmazonSQS.SendMessageBatch';
 
-/** Makes a client send its batches in the short way. Everything else, and what fails, goes the SDK's. */
+/**
+ * Makes a client send its batches in the short way. Everything else, and what fails, goes the SDK's. A batch without an
+ * abort signal of its own is given up after `awsCallTimeoutMs`, both ways together.
+ */
 export function sendBriefly(client: SQSClient): SQSClient {
-  const agents = { 'http:': new HttpAgent({ keepAlive: true }), 'https:': new HttpsAgent({ keepAlive: true }) };
+  const agents = { http: new HttpAgent({ keepAlive: true }), https: new HttpsAgent({ keepAlive: true }) };
   const viaSdk = client.send.bind(client) as (command: unknown, options?: SendOptions) => Promise<unknown>;
   const destroy = client.destroy.bind(client);
   const sign = signer('sqs');
 
   async function brief(
     input: SendMessageBatchCommandInput,
-    signal: AbortSignal,
+    dueMs: number,
+    signal: AbortSignal | undefined,
   ): Promise<SendMessageBatchCommandOutput> {
     const { config } = client;
-    const url = new URL(input.QueueUrl ?? '');
+    const { protocol, hostname, port, host } = new URL(input.QueueUrl ?? '');
     const payload = JSON.stringify(input);
     const headers = sign(await config.credentials(), await config.region(), {
-      host: url.host,
+      host,
       payload,
       atMs: Date.now() + config.systemClockOffset,
     });
-    const secure = url.protocol === 'https:';
-    const options = { agent: agents[secure ? 'https:' : 'http:'], method: 'POST', headers, signal };
-    const text = await new Promise<string>((resolve, reject) => {
-      const sent = (secure ? requestHttps : requestHttp)(url.origin, options, (response) => {
-        read(response).then(resolve, reject);
+    const [request, agent] = protocol === 'https:' ? [requestHttps, agents.https] : [requestHttp, agents.http];
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      const text = await new Promise<string>((resolve, reject) => {
+        const sent = request({ hostname, port, agent, method: 'POST', headers, signal }, (response) => {
+          read(response).then(resolve, reject);
+        });
+        timer = setTimeout(() => sent.destroy(new Error('SQS did not answer in time')), dueMs - Date.now());
+        sent.on('error', reject);
+        sent.end(payload);
       });
-      sent.on('error', reject);
-      sent.end(payload);
-    });
-    return JSON.parse(text) as SendMessageBatchCommandOutput;
+      return JSON.parse(text) as SendMessageBatchCommandOutput;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   async function send(command: unknown, options?: SendOptions): Promise<unknown> {
     if (!(command instanceof SendMessageBatchCommand) || !isPlain(command.input)) return viaSdk(command, options);
-    const signal = options?.abortSignal ?? AbortSignal.timeout(awsCallTimeoutMs);
-    const answer = await brief(command.input, signal).catch(() => undefined);
-    return Array.isArray(answer?.Successful) ? answer : viaSdk(command, options);
+    const dueMs = Date.now() + awsCallTimeoutMs;
+    const answer = await brief(command.input, dueMs, options?.abortSignal).catch(() => undefined);
+    if (Array.isArray(answer?.Successful)) return answer;
+    const abortSignal = options?.abortSignal ?? AbortSignal.timeout(Math.max(0, dueMs - Date.now()));
+    return viaSdk(command, { ...options, abortSignal });
   }
 
   return Object.assign(client, {
@@ -110,7 +121,8 @@ export interface Signed {
  * or with the credentials, and is kept until then.
  */
 export function signer(service: string) {
-  let kept: { of: string; key: Buffer } | undefined;
+  // Made into a key object once: turning bytes into a key takes several times as long as signing with it.
+  let kept: { of: string; key: KeyObject } | undefined;
   const mac = (key: string | Buffer, text: string): Buffer => createHmac('sha256', key).update(text).digest();
 
   return (
@@ -123,7 +135,8 @@ export function signer(service: string) {
     const scope = `${time.slice(0, 8)}/${region}/${service}/aws4_request`;
     const of = `${secretAccessKey}/${scope}`;
     if (kept?.of !== of) {
-      kept = { of, key: scope.split('/').reduce<string | Buffer>(mac, `AWS4${secretAccessKey}`) as Buffer };
+      const bytes = scope.split('/').reduce<string | Buffer>(mac, `AWS4${secretAccessKey}`) as Buffer;
+      kept = { of, key: createSecretKey(bytes) };
     }
     const token = sessionToken === undefined ? '' : `x-amz-security-token:${sessionToken}\n`;
     const names = `content-type;host;x-amz-date;${token === '' ? '' : 'x-amz-security-token;'}x-amz-target`;

@@ -1,5 +1,6 @@
 /**
- * The gate: one Redis script that says who may try, and gives everyone who may a ticket.
+ * The gate: one Redis script that says who may try, and gives everyone who may a ticket. Requests that an environment
+ * serves at the same time are asked for together, in one round trip.
  *
  * It is advice that saves work: what it refuses never reaches the queue, and what it admits is judged again by the
  * worker. When Redis is away the gate stands open.
@@ -7,6 +8,7 @@
 import { saleTag } from '../platform/id.ts';
 import { keys } from '../platform/keys.ts';
 import { defineScript, luaSource, type RedisClient, redisBreaker } from '../platform/redis.ts';
+import { together } from '../platform/together.ts';
 import { claimsKey, customerField, type MirroredStatus, reservationField, unpack } from './mirror.ts';
 
 const gateScript = defineScript('holdfastGate', luaSource('./gate.lua', import.meta.url));
@@ -32,13 +34,60 @@ export type GateAnswer =
   /** The mirror does not know the sale. */
   | { readonly kind: 'unknown' };
 
+/** How many applicants one call of the script judges at most; each takes Redis some microseconds, and others wait. */
+const applicantsPerCall = 100;
+
+type Ask = (applicant: Applicant) => Promise<GateAnswer>;
+const askers = new WeakMap<RedisClient, Ask>();
+
 /** Asks the gate. Throws if Redis cannot be reached; the caller then goes on without a ticket. */
-export async function askGate(redis: RedisClient, applicant: Applicant): Promise<GateAnswer> {
-  const [saleKey, bucketKey, reservation, customer] = place(applicant);
-  const answer = (await redisBreaker.run(() =>
-    gateScript.run(redis, [saleKey, bucketKey], [reservation, customer, applicant.quantity, applicant.atLeast]),
-  )) as [string, string, number];
-  const [kind, fact, position] = answer;
+export function askGate(redis: RedisClient, applicant: Applicant): Promise<GateAnswer> {
+  const known = askers.get(redis);
+  if (known) return known(applicant);
+  const ask = together<Applicant, GateAnswer>(applicantsPerCall, (applicants) => judge(redis, applicants));
+  askers.set(redis, ask);
+  return ask(applicant);
+}
+
+/** One run of the script for each sale, all in one round trip. The answers stand in the order of the applicants. */
+async function judge(redis: RedisClient, applicants: Applicant[]): Promise<(GateAnswer | Error)[]> {
+  const bySale = new Map<string, number[]>();
+  applicants.forEach(({ saleId }, index) => {
+    const sale = bySale.get(saleId);
+    if (sale) sale.push(index);
+    else bySale.set(saleId, [index]);
+  });
+  const sales = [...bySale.values()];
+  const calls = sales.map((indexes) => callFor(indexes.map((index) => applicants[index] as Applicant)));
+  const [only] = calls;
+  const results = await redisBreaker.run(async () =>
+    only && calls.length === 1 ? [await gateScript.run(redis, only.keys, only.args)] : gateScript.runAll(redis, calls),
+  );
+  const answers: (GateAnswer | Error)[] = new Array(applicants.length);
+  sales.forEach((indexes, sale) => {
+    const result = results[sale] as Error | ScriptAnswer[];
+    indexes.forEach((index, n) => {
+      answers[index] = result instanceof Error ? result : read(result[n] as ScriptAnswer);
+    });
+  });
+  return answers;
+}
+
+function callFor(applicants: Applicant[]): { keys: string[]; args: (string | number)[] } {
+  const keysOfCall: string[] = [];
+  const args: (string | number)[] = [];
+  for (const applicant of applicants) {
+    const [saleKey, bucketKey, reservation, customer] = place(applicant);
+    if (keysOfCall.length === 0) keysOfCall.push(saleKey);
+    keysOfCall.push(bucketKey);
+    args.push(reservation, customer, applicant.quantity, applicant.atLeast);
+  }
+  return { keys: keysOfCall, args };
+}
+
+type ScriptAnswer = [kind: string, fact: string, position: number];
+
+function read([kind, fact, position]: ScriptAnswer): GateAnswer {
   if (kind === 'admitted') return { kind, ticket: Number(fact), position };
   if (kind === 'repeat') return { kind, status: unpack(fact) };
   if (kind === 'unknown') return { kind };

@@ -1,0 +1,115 @@
+/** The gate: applicants who come together are judged as if each had come alone. */
+import type { Deps } from '../../lib/platform/deps.ts';
+import { newId, saleTag } from '../../lib/platform/id.ts';
+import { keys } from '../../lib/platform/keys.ts';
+import { type Applicant, askGate, type GateAnswer, returnClaim } from '../../lib/reservation/gate.ts';
+import { claimsKey } from '../../lib/reservation/mirror.ts';
+import { primeMirror } from '../../lib/sale/live.ts';
+import { givenSale, openBed } from '../support/sales.ts';
+import { type TestBed, testBed } from '../support/stack.ts';
+
+let bed: TestBed;
+let deps: Deps;
+
+beforeAll(async () => {
+  bed = await testBed();
+  deps = await openBed(bed);
+});
+
+afterAll(async () => {
+  await deps.close();
+  await bed.close();
+});
+
+async function openSale(terms: Parameters<typeof givenSale>[1]): Promise<string> {
+  const saleId = await givenSale(deps, terms);
+  await primeMirror(deps, saleId);
+  return saleId;
+}
+
+/** Some who want one unit, some who want many, some who come twice, and some who want something else the second time. */
+function crowd(): Omit<Applicant, 'saleId'>[] {
+  const customers = Array.from({ length: 8 }, () => newId());
+  const applicants = Array.from({ length: 40 }, (_, n) => {
+    const quantity = 1 + ((n * 7) % 4);
+    const atLeast = n % 3 === 0 ? 1 : quantity;
+    return { reservationId: newId(), customerId: customers[(n * 5) % 8] ?? '', quantity, atLeast };
+  });
+  const again = applicants.filter((_, n) => n % 6 === 0);
+  const otherwise = applicants.filter((_, n) => n % 10 === 0).map((one) => ({ ...one, quantity: one.quantity + 1 }));
+  return [...applicants.slice(0, 20), ...again, ...applicants.slice(20), ...otherwise];
+}
+
+/** What an answer says, without the time of the ticket. */
+const withoutTime = (answer: GateAnswer) => {
+  if (answer.kind === 'admitted') return { ...answer, ticket: 0 };
+  return answer.kind === 'repeat' ? { ...answer, status: { ...answer.status, ticket: 0 } } : answer;
+};
+
+/** What the gate remembers of a sale, without the times of tickets. */
+async function memoryOf(saleId: string, customers: string[]) {
+  const tag = saleTag(saleId);
+  const counters = await deps.redis.hmget(keys.sale(tag), 'pendingUnits', 'pendingOver', 'line');
+  const buckets = [...new Set(customers.map((customer) => claimsKey(tag, customer)))];
+  const claims = await Promise.all(buckets.map((bucket) => deps.redis.hgetall(bucket)));
+  const fields = claims.flatMap((fields) => Object.entries(fields)).sort(([a], [b]) => (a < b ? -1 : 1));
+  return { counters, claims: fields.map(([field, value]) => [field, value.replace(/:[0-9a-f]{10,}:/, ':ticket:')]) };
+}
+
+/** A sale that opens so much later. */
+const later = (ms: number) => ({
+  reserveOpensAtMs: Date.now() + ms,
+  reserveClosesAtMs: Date.now() + 2 * ms,
+  purchaseOpensAtMs: Date.now() + 2 * ms,
+  purchaseClosesAtMs: Date.now() + 3 * ms,
+});
+
+test.each([
+  ['for everyone', { allotment: 1_000, capPerCustomer: 100 }],
+  ['until a cap is reached', { allotment: 1_000, capPerCustomer: 5 }],
+  ['until stock and waitlist are', { allotment: 20, waitlistSize: 5, capPerCustomer: 100 }],
+  ['before the window', later(3_600_000)],
+])('together or alone comes to the same: %s', async (_what, terms) => {
+  const [alone, together, beside] = await Promise.all([openSale(terms), openSale(terms), openSale(terms)]);
+  const applicants = crowd();
+  const answersAlone: GateAnswer[] = [];
+  for (const one of applicants) answersAlone.push(await askGate(deps.redis, { ...one, saleId: alone }));
+  // Two sales at once: each has a run of its own within the round trip.
+  const answers = await Promise.all(
+    applicants.flatMap((one) => [together, beside].map((saleId) => askGate(deps.redis, { ...one, saleId }))),
+  );
+  const expected = answersAlone.map(withoutTime);
+  expect(answers.filter((_, n) => n % 2 === 0).map(withoutTime)).toEqual(expected);
+  expect(answers.filter((_, n) => n % 2 === 1).map(withoutTime)).toEqual(expected);
+
+  const customers = applicants.map(({ customerId }) => customerId);
+  expect(await memoryOf(together, customers)).toEqual(await memoryOf(alone, customers));
+  const tickets = answers.flatMap((answer, n) => (n % 2 === 0 && answer.kind === 'admitted' ? [answer.ticket] : []));
+  expect(new Set(tickets).size).toBe(tickets.length);
+});
+
+test('a request that could not be queued keeps its place when it comes again among others', async () => {
+  const saleId = await openSale({ allotment: 10, capPerCustomer: 3 });
+  const [first, second, third] = [1, 2, 3].map((quantity) => ({
+    reservationId: newId(),
+    customerId: newId(),
+    saleId,
+    quantity,
+    atLeast: 1,
+  })) as [Applicant, Applicant, Applicant];
+  const before = await Promise.all([askGate(deps.redis, first), askGate(deps.redis, second)]);
+  await returnClaim(deps.redis, second);
+  const after = await Promise.all([askGate(deps.redis, third), askGate(deps.redis, second)]);
+  expect(before.map((answer) => answer.kind === 'admitted' && answer.position)).toEqual([1, 2]);
+  expect(after[0]).toMatchObject({ kind: 'admitted', position: 3 });
+  expect(after[1]).toEqual(before[1]);
+});
+
+test('a sale that is not in the mirror is unknown, whoever asks beside it', async () => {
+  const known = await openSale({ allotment: 10 });
+  const unknown = await givenSale(deps);
+  const one = () => ({ reservationId: newId(), customerId: newId(), quantity: 1, atLeast: 1 });
+  const sales = [known, unknown, unknown, known];
+  const answers = await Promise.all(sales.map((saleId) => askGate(deps.redis, { ...one(), saleId })));
+  expect(answers.map(({ kind }) => kind)).toEqual(['admitted', 'unknown', 'unknown', 'admitted']);
+});
