@@ -6,8 +6,8 @@ export default {
   testPathIgnorePatterns: [
     '/node_modules/',
     '<rootDir>/\\.',
-    // What only LocalStack can do is asked of it alone.
-    ...(process.env.HOLDFAST_TEST_AWS === 'localstack' ? [] : ['<rootDir>/test/localstack/']),
+    // There must be a LocalStack to deploy to.
+    ...(process.env.HOLDFAST_TEST_DEPLOYMENT === 'yes' ? [] : ['<rootDir>/test/localstack/']),
   ],
   modulePathIgnorePatterns: ['<rootDir>/\\.'],
   haste: { enableSymlinks: false },

@@ -30,7 +30,7 @@ const PACKAGE = 'localstack-core[runtime]==4.14.0';
 /** Our executor for its Lambda functions, as a Python module. */
 const EXECUTOR = join(import.meta.dirname, 'localstack');
 /** What the local stack uses comes first; the rest is for the packaged template, and is loaded when it is asked for. */
-const SERVICES = 'sqs,events,cloudformation,cloudwatch,ec2,iam,lambda,logs,s3,secretsmanager,ses,sns,ssm,sts';
+export const SERVICES = 'sqs,events,cloudformation,cloudwatch,ec2,iam,lambda,logs,s3,secretsmanager,ses,sns,ssm,sts';
 const CONSTRAINTS = join(import.meta.dirname, 'localstack-constraints.txt');
 /** What 4.14.0 is written for, the one it is released with first. */
 const PYTHONS = ['3.13', '3.12'];
@@ -39,6 +39,8 @@ export interface LocalStack {
   url: string;
   /** It has our executor, so that functions run without Docker and reach what listens on this machine. */
   runsFunctions: boolean;
+  /** It offers what the packaged template needs, besides what the local stack does. */
+  deploys: boolean;
 }
 
 /**
@@ -52,14 +54,14 @@ export async function startLocalStack(
   const usual = `http://127.0.0.1:${USUAL_PORT}`;
   if (await serves(usual).catch(() => false)) {
     supervisor.report(`using the LocalStack that listens on port ${USUAL_PORT}`);
-    return { url: usual, runsFunctions: false };
+    return { url: usual, runsFunctions: false, deploys: await offers(usual, SERVICES) };
   }
   if (await dockerRuns()) {
     try {
       const project = await compose(supervisor, ['localstack'], installWithinMs);
       const url = `http://127.0.0.1:${await project.port('localstack', USUAL_PORT)}`;
       await waitFor('LocalStack in Docker', () => serves(url), { timeoutMs: READY_TIMEOUT_MS });
-      return { url, runsFunctions: false };
+      return { url, runsFunctions: false, deploys: true };
     } catch (error) {
       // An engine that cannot get the image is as good as none.
       supervisor.report((error as Error).message);
@@ -71,12 +73,13 @@ export async function startLocalStack(
   });
 }
 
-/** True once a LocalStack (and not something else on its port) has both services to offer. */
-async function serves(url: string): Promise<boolean> {
+/** True once a LocalStack (and not something else on its port) has what the local stack uses. */
+const serves = (url: string): Promise<boolean> => offers(url, 'sqs,events');
+
+async function offers(url: string, names: string): Promise<boolean> {
   const answer = await fetch(`${url}/_localstack/health`, { signal: AbortSignal.timeout(3_000) });
   const { services } = (await answer.json()) as { services?: Record<string, string> };
-  const offered = (name: string) => ['available', 'running'].includes(services?.[name] ?? '');
-  return answer.ok && offered('sqs') && offered('events');
+  return answer.ok && names.split(',').every((name) => ['available', 'running'].includes(services?.[name] ?? ''));
 }
 
 async function startHere(supervisor: Supervisor, python: string): Promise<LocalStack> {
@@ -115,7 +118,7 @@ async function startHere(supervisor: Supervisor, python: string): Promise<LocalS
     readyTimeoutMs: READY_TIMEOUT_MS,
     graceMs: 5_000,
   });
-  return { url, runsFunctions: true };
+  return { url, runsFunctions: true, deploys: true };
 }
 
 /** The Python that has LocalStack, after installing it if need be. Runs that come together install it once. */
@@ -142,7 +145,7 @@ async function install(supervisor: Supervisor, withinMs: number): Promise<string
       'install',
       '--quiet',
       // Where PyPI cannot be reached that is soon known.
-      ...['--retries', '2', '--timeout', '15'],
+      ...['--retries', '2'],
       '--constraint',
       CONSTRAINTS,
       PACKAGE,
@@ -152,11 +155,22 @@ async function install(supervisor: Supervisor, withinMs: number): Promise<string
     return python;
   } catch (error) {
     if (error instanceof NoLocalStack) throw error;
-    const told = (error as { stderr?: string }).stderr?.trim().split('\n').at(-1) ?? (error as Error).message;
-    throw new NoLocalStack(`installing it from PyPI failed (${told})`);
+    throw new NoLocalStack(`installing it from PyPI failed (${reasonOf(error as Failed, withinMs)})`);
   } finally {
     folder.release();
   }
+}
+
+interface Failed extends Error {
+  stderr?: string;
+  killed?: boolean;
+}
+
+/** In one sentence, why pip failed: what it says first is the cause, and what it says last is where to read about it. */
+function reasonOf({ stderr, killed, message }: Failed, withinMs: number): string {
+  if (killed) return `it took more than ${Math.round(withinMs / 1000)} seconds`;
+  const lines = stderr?.trim().split('\n') ?? [];
+  return (lines.find((line) => line.startsWith('ERROR: ')) ?? (lines.at(-1) || message)).replace(/^ERROR: /, '');
 }
 
 /** Thrown when LocalStack cannot be had here; the message says what to do. */

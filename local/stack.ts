@@ -12,7 +12,7 @@ import { join, resolve } from 'node:path';
 import { createDatabase, type Databases, dropDatabase, flushRedis, inDatabase, startDatabases } from './databases.ts';
 import { type Declared, readDeclared } from './declared.ts';
 import { defaultFolder, type OwnedFolder, projectRoot, takeFolder, takeFolderOrNext } from './folder.ts';
-import { startLocalStack } from './localstack.ts';
+import { type LocalStack, startLocalStack } from './localstack.ts';
 import { freePort } from './ports.ts';
 import { type ProcessSpec, type StackProcess, Supervisor } from './processes.ts';
 import { type AwsEndpoints, awsEnvironment, createResources, deleteResources } from './resources.ts';
@@ -75,6 +75,8 @@ export interface Stack {
   endpoints: AwsEndpoints;
   declared: Declared;
   aws: Aws;
+  /** Present when that is what plays SQS and EventBridge. */
+  localStack?: LocalStack;
   /** The stack's processes by name: mysql, redis, queues, events, provider-1 …, http, worker-1 …. */
   processes: ReadonlyMap<string, StackProcess>;
   /** The process with a name. Throws when the stack has none. */
@@ -115,6 +117,7 @@ class Starting {
   #aws: Aws;
   #supervisor: Supervisor;
   #declared: Declared;
+  #localStack: LocalStack | undefined;
   #ports: Record<string, number> = {};
   #lastRun: LastRun;
   #published: Record<string, unknown> = {};
@@ -197,7 +200,7 @@ class Starting {
       provider: providerUrls,
       registry: registryFile,
     };
-    this.publish({ ...addresses, aws: this.#aws });
+    this.publish({ ...addresses, aws: this.#aws, localStack: this.#localStack });
     return {
       dir: this.#dir,
       addresses,
@@ -207,6 +210,7 @@ class Starting {
       endpoints,
       declared: this.#declared,
       aws: this.#aws,
+      localStack: this.#localStack,
       processes: this.#supervisor.processes,
       process: (name) => {
         const known = this.#supervisor.processes.get(name);
@@ -259,8 +263,8 @@ class Starting {
 
   async #startAws(withEvents: boolean): Promise<{ endpoints: AwsEndpoints; names: Registry }> {
     if (this.#aws === 'localstack') {
-      const { url, runsFunctions } = await startLocalStack(this.#supervisor, this.#options.localStackWithinMs);
-      this.#published.localStackRunsFunctions = runsFunctions;
+      this.#localStack = await startLocalStack(this.#supervisor, this.#options.localStackWithinMs);
+      const { url } = this.#localStack;
       const endpoints = { sqs: url, events: url, region: REGION };
       // One LocalStack may serve many clones and runs; each has resources of its own, which it takes away again.
       const prefix = `hf${createHash('sha256').update(this.#dir).digest('hex').slice(0, 8)}`;

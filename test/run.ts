@@ -62,6 +62,12 @@ async function testOn(which: Aws, jestArguments: string[], installWithinMs?: num
     workers: 0,
     providers: 1,
   });
+  if (stack.localStack?.deploys === false) {
+    say('This LocalStack does not offer what the packaged template needs, so that is not deployed to it.');
+  }
+  if (stack.localStack?.deploys && !stack.localStack.runsFunctions) {
+    say('Functions are left out of the deployment: this LocalStack was not started here and would need Docker for them.');
+  }
   const resultsFile = join(stack.dir, 'jest.json');
   rmSync(resultsFile, { force: true });
   const jest = spawn(
@@ -84,7 +90,7 @@ async function testOn(which: Aws, jestArguments: string[], installWithinMs?: num
         ...process.env,
         ...stack.env,
         HOLDFAST_TEST_STACK: join(stack.dir, 'stack.json'),
-        HOLDFAST_TEST_AWS: which,
+        HOLDFAST_TEST_DEPLOYMENT: stack.localStack?.deploys ? 'yes' : 'no',
         NODE_OPTIONS: [process.env.NODE_OPTIONS, '--disable-warning=ExperimentalWarning'].filter(Boolean).join(' '),
       },
     },
@@ -116,14 +122,12 @@ async function testOnLocalStackToo(): Promise<void> {
 
 /** The files whose tests lie on a bed with queues, and those that only LocalStack can run. */
 function testsOfQueues(): string[] {
-  const files = ['integration', 'e2e', 'localstack'].flatMap((folder) =>
+  const filesIn = (folder: string) =>
     readdirSync(join(import.meta.dirname, folder))
       .filter((name) => name.endsWith('.test.ts'))
-      .map((name) => join(import.meta.dirname, folder, name)),
-  );
-  return files.filter(
-    (file) => file.includes('localstack/') || /\btestBed\((?!\{ queues: false)/.test(readFileSync(file, 'utf8')),
-  );
+      .map((name) => join(import.meta.dirname, folder, name));
+  const hasQueues = (file: string) => /\btestBed\((?!\{ queues: false)/.test(readFileSync(file, 'utf8'));
+  return [...['integration', 'e2e'].flatMap(filesIn).filter(hasQueues), ...filesIn('localstack')];
 }
 
 function add({ passed, failed }: Counts): void {

@@ -25,7 +25,8 @@ import { type Package, packaged, packagedStage, packagingLimitMs } from '../supp
 import { givenSale, openBed } from '../support/sales.ts';
 import { type TestBed, testBed, testStack } from '../support/stack.ts';
 
-const { sqs: endpoint, localStackRunsFunctions: functions = false, provider } = testStack();
+const { sqs: endpoint, localStack, provider } = testStack();
+const functions = localStack?.runsFunctions === true;
 const stepLimitMs = 240_000;
 jest.setTimeout(120_000);
 

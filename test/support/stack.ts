@@ -12,14 +12,14 @@ import { Redis } from 'ioredis';
 import { migrate } from '../../lib/platform/migrate.ts';
 import { createDatabase, dropDatabase, inDatabase } from '../../local/databases.ts';
 import { type Declared, readDeclared } from '../../local/declared.ts';
+import type { LocalStack } from '../../local/localstack.ts';
 import { type AwsEndpoints, createResources, deleteResources } from '../../local/resources.ts';
 import type { Addresses, Aws, Registry } from '../../local/stack.ts';
 
 /** The running stack, as stack.json describes it. */
 export interface TestStack extends Addresses {
   aws: Aws;
-  /** LocalStack was started here, with an executor for functions that needs no Docker. */
-  localStackRunsFunctions?: boolean;
+  localStack?: LocalStack;
   dir: string;
 }
 
