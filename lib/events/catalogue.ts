@@ -2,33 +2,13 @@
  * Every event that Holdfast publishes: shape, version, who produces it and who consumes it.
  *
  * An event states what is already committed. Its name is its detail type on the bus; `test/contract/events.test.ts` holds
- * the catalogue against the rules of `serverless.yml`. One event carries up to `changesPerEvent` changes, so that the
- * number of events follows the number of batches and not of customers.
+ * the catalogue against the rules of `serverless.yml`. One event carries up to `changesPerEvent` changes (outbox.ts), so
+ * that the number of events follows the number of batches and not of customers.
  */
 import { z } from 'zod';
 import { purchaseStates } from '../purchase/state.ts';
-import { reservationStates } from '../reservation/state.ts';
 import { salePhases, saleStatuses } from '../sale/sale.table.ts';
-
-/** An entry of EventBridge holds 256 KiB; a change takes less than 400 bytes. */
-export const changesPerEvent = 500;
-
-/** One reservation's move. `version` rises with each, so a reader can tell the newer of two. */
-export const ReservationChange = z.object({
-  reservationId: z.guid(),
-  saleId: z.guid(),
-  customerId: z.guid(),
-  from: z.enum(reservationStates),
-  to: z.enum(reservationStates),
-  /** Units set aside, bought or given back by this move. */
-  units: z.number().int(),
-  quantity: z.number().int(),
-  ticket: z.number().int(),
-  version: z.number().int(),
-  reason: z.string().optional(),
-  deadlineMs: z.number().int().optional(),
-});
-export type ReservationChange = z.infer<typeof ReservationChange>;
+import { ChangeGroups } from './changes.ts';
 
 /** The stock of a sale right after the commit that changed it; newer is a higher epoch, then a higher version. */
 export const StockLevel = z.object({
@@ -67,7 +47,7 @@ export const catalogue = {
     producers: ['lib/reservation', 'lib/inventory', 'lib/purchase'],
     consumers: ['notifications', 'advance'],
     detail: z.object({
-      changes: z.array(ReservationChange),
+      changes: ChangeGroups,
       stocks: z.array(StockLevel),
       /** Whether units became available, which the waitlist should hear of. */
       released: z.boolean(),
@@ -123,7 +103,8 @@ export const catalogue = {
 } as const satisfies Record<string, EventDefinition>;
 
 export type EventName = keyof typeof catalogue;
-export type EventDetail<Name extends EventName> = z.infer<(typeof catalogue)[Name]['detail']>;
+/** An event's detail as its producer gives it. */
+export type EventDetail<Name extends EventName> = z.input<(typeof catalogue)[Name]['detail']>;
 
 /** What a consumer of the bus receives from its queue: EventBridge's frame around one of our events. */
 export const BusEvent = z.discriminatedUnion('detail-type', [

@@ -10,14 +10,19 @@ import type { Db, Sql, Tx } from '../platform/db.ts';
 import { fromBytes, newId, toBytes } from '../platform/id.ts';
 import { correlationId } from '../platform/log.ts';
 import { measure } from '../platform/metrics.ts';
-import { catalogue, type EventDetail, type EventName } from './catalogue.ts';
+import { catalogue, type EventDetail, type EventName, type StockLevel } from './catalogue.ts';
+import { groupChanges, type ReservationChange } from './changes.ts';
 
 /** An event that is committed and waits to be published. */
 export interface RecordedEvent {
   readonly id: string;
   readonly detailType: EventName;
-  readonly detail: Record<string, unknown>;
+  /** The event's JSON, envelope included: written once, for the table and for the bus. */
+  readonly detail: string;
 }
+
+/** An entry of EventBridge holds 256 KiB; a change takes less than 150 bytes. */
+export const changesPerEvent = 500;
 
 /** How old a row must be before the sweep takes it: younger ones are being published by those who wrote them. */
 const sweepAfterMs = 5_000;
@@ -31,20 +36,39 @@ export function newEvent<Name extends EventName>(name: Name, detail: EventDetail
   return {
     id: eventId,
     detailType: name,
-    detail: {
+    detail: JSON.stringify({
       eventId,
       schemaVersion: catalogue[name].version,
       occurredAtMs: nowMs,
       correlationId: correlationId(),
       ...detail,
-    },
+    }),
   };
+}
+
+/**
+ * The events of changes that one transaction makes, with the stock right after it. Stock alone is told too, since those
+ * who watch a sale want to see it; where nothing moved there is no event.
+ */
+export function changeEvents(
+  changes: readonly ReservationChange[],
+  stocks: StockLevel[],
+  released: boolean,
+  nowMs: number,
+): RecordedEvent[] {
+  if (changes.length === 0 && stocks.length === 0) return [];
+  const events: RecordedEvent[] = [];
+  for (let start = 0; start === 0 || start < changes.length; start += changesPerEvent) {
+    const part = groupChanges(changes.slice(start, start + changesPerEvent));
+    events.push(newEvent('reservations.changed', { changes: part, stocks, released }, nowMs));
+  }
+  return events;
 }
 
 /** Writes events into the outbox, in one statement, as part of the transaction that makes them true. */
 export async function recordEvents(tx: Tx, events: RecordedEvent[], nowMs: number): Promise<void> {
   if (events.length === 0) return;
-  const rows = events.map((event) => [toBytes(event.id), event.detailType, JSON.stringify(event.detail), nowMs]);
+  const rows = events.map((event) => [toBytes(event.id), event.detailType, event.detail, nowMs]);
   await tx.change('INSERT INTO outbox (id, detail_type, detail, created_at_ms) VALUES ?', [rows]);
 }
 
@@ -90,11 +114,7 @@ async function sweepPage(
      ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED`,
     [after, createdBeforeMs, rowsPerSweep],
   );
-  const events = rows.map((row) => ({
-    id: fromBytes(row.id),
-    detailType: row.detail_type,
-    detail: JSON.parse(row.detail) as Record<string, unknown>,
-  }));
+  const events = rows.map((row) => ({ id: fromBytes(row.id), detailType: row.detail_type, detail: row.detail }));
   const accepted = await bus.publish(events);
   const gone = events.filter((_, index) => accepted[index]);
   await forget(tx, gone);

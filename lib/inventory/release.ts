@@ -6,8 +6,9 @@
  * ledger, and moves stock by exactly their sum. A reservation that a purchase is paying for is left alone: capture and
  * expiry compete on its row, and whoever comes second finds that it has moved.
  */
-import { changesPerEvent, type ReservationChange, type StockLevel } from '../events/catalogue.ts';
-import { newEvent, type RecordedEvent } from '../events/outbox.ts';
+import type { StockLevel } from '../events/catalogue.ts';
+import type { ReservationChange } from '../events/changes.ts';
+import { changeEvents, type RecordedEvent } from '../events/outbox.ts';
 import type { Clock } from '../platform/clock.ts';
 import { type Refusal, refuse } from '../platform/errors.ts';
 import { newId, saleTag } from '../platform/id.ts';
@@ -188,9 +189,7 @@ async function offerAndMove(
   const changes = [...ended.map(endedChange), ...offers.map(offeredChange)];
   // More may be waiting than one transaction offers to; whoever hears that units were released goes on.
   const released = stock.available > 0 && stock.waitlisted > 0 && offers.length > 0;
-  const events = chunk(changes).map((part) =>
-    newEvent('reservations.changed', { changes: part, stocks: [stock], released }, nowMs),
-  );
+  const events = changeEvents(changes, [stock], released, nowMs);
   await tx.recordEvents(events, nowMs);
   return { stocks: [stock], reservations: [...ended, ...offers.map(offeredRow)], events };
 }
@@ -214,12 +213,4 @@ function offeredChange({ waiting, units, deadlineMs }: Offer): ReservationChange
 
 function offeredRow({ waiting, units }: Offer): MirroredReservation {
   return { ...waiting, state: 'allocated', units, version: waiting.version + 1 };
-}
-
-function chunk<T>(items: T[]): T[][] {
-  // A change of stock alone is an event too: watchers want to see it.
-  const parts: T[][] = items.length === 0 ? [[]] : [];
-  for (let start = 0; start < items.length; start += changesPerEvent)
-    parts.push(items.slice(start, start + changesPerEvent));
-  return parts;
 }

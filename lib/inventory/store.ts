@@ -5,7 +5,7 @@
 import type { StockLevel } from '../events/catalogue.ts';
 import { type RecordedEvent, recordEvents } from '../events/outbox.ts';
 import type { Db, Tx } from '../platform/db.ts';
-import { fromBytes, toBytes } from '../platform/id.ts';
+import { fromBytes, tagBytes, toBytes } from '../platform/id.ts';
 import { statesBefore } from '../reservation/state.ts';
 import {
   type ReservationRow,
@@ -90,12 +90,12 @@ export function inventoryTx(tx: Tx): InventoryTx {
 
 /** The highest id a reservation of this sale can have: its tag, then nothing but ones. */
 export function lastIdOf(saleId: string): Buffer {
-  return Buffer.concat([toBytes(saleId).subarray(10), Buffer.alloc(10, 0xff)]);
+  return Buffer.concat([toBytes(saleId).subarray(-tagBytes), Buffer.alloc(16 - tagBytes, 0xff)]);
 }
 
 /** The id before the first one a reservation of this sale can have. */
 export function firstIdOf(saleId: string): string {
-  return fromBytes(Buffer.concat([toBytes(saleId).subarray(10), Buffer.alloc(10)]));
+  return fromBytes(Buffer.concat([toBytes(saleId).subarray(-tagBytes), Buffer.alloc(16 - tagBytes)]));
 }
 
 async function readWaiting(tx: Tx, saleId: string, limit: number): Promise<Waiting[]> {

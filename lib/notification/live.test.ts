@@ -1,4 +1,5 @@
-import type { BusEvent, EventDetail, EventName, StockLevel } from '../events/catalogue.ts';
+import { BusEvent, type EventDetail, type EventName, type StockLevel } from '../events/catalogue.ts';
+import { groupChanges } from '../events/changes.ts';
 import { newEvent } from '../events/outbox.ts';
 import { newId } from '../platform/id.ts';
 import { liveOf } from './live.ts';
@@ -7,7 +8,7 @@ const saleId = newId();
 
 function busEvent<Name extends EventName>(name: Name, detail: EventDetail<Name>): BusEvent {
   const event = newEvent(name, detail, Date.UTC(2026, 0, 1));
-  return { 'detail-type': event.detailType, detail: event.detail } as BusEvent;
+  return BusEvent.parse({ 'detail-type': event.detailType, detail: JSON.parse(event.detail) });
 }
 
 function stock(epoch: number, version: number): StockLevel {
@@ -43,7 +44,9 @@ describe('live pushes', () => {
     const customerId = newId();
     const move = (from: 'waitlisted' | 'allocated', to: 'allocated' | 'purchased', version: number) =>
       busEvent('reservations.changed', {
-        changes: [{ reservationId, saleId, customerId, from, to, units: 2, quantity: 2, ticket: 1, version }],
+        changes: groupChanges([
+          { reservationId, saleId, customerId, from, to, units: 2, quantity: 2, ticket: 1, version },
+        ]),
         stocks: [],
         released: false,
       });

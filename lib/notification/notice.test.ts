@@ -1,5 +1,6 @@
-import type { BusEvent } from '../events/catalogue.ts';
-import { newEvent } from '../events/outbox.ts';
+import { BusEvent } from '../events/catalogue.ts';
+import { groupChanges, type ReservationChange } from '../events/changes.ts';
+import { newEvent, type RecordedEvent } from '../events/outbox.ts';
 import { newId } from '../platform/id.ts';
 import { noticesOf } from './notice.ts';
 
@@ -7,11 +8,13 @@ const saleId = newId();
 const customerId = newId();
 const atMs = Date.UTC(2026, 0, 31, 18);
 
-function changed(from: 'requested' | 'waitlisted' | 'allocated' | 'purchased', to: string, version = 1): BusEvent {
+const arrived = ({ detailType, detail }: RecordedEvent) =>
+  BusEvent.parse({ 'detail-type': detailType, detail: JSON.parse(detail) });
+
+function changed(from: ReservationChange['from'], to: ReservationChange['to'], version = 1): BusEvent {
   const change = { reservationId: newId(), saleId, customerId, from, to, units: 2, quantity: 3, ticket: 7, version };
-  const detail = { changes: [change], stocks: [], released: false };
-  const event = newEvent('reservations.changed', detail as never, atMs);
-  return { 'detail-type': event.detailType, detail: event.detail } as BusEvent;
+  const detail = { changes: groupChanges([change]), stocks: [], released: false };
+  return arrived(newEvent('reservations.changed', detail, atMs));
 }
 
 describe('notices', () => {
@@ -53,7 +56,7 @@ describe('notices', () => {
       deadlineMs: atMs,
     }));
     const event = newEvent('reservations.reminded', { saleId, reason: 'closing-soon', recipients }, atMs);
-    const notices = noticesOf({ 'detail-type': event.detailType, detail: event.detail } as BusEvent);
+    const notices = noticesOf(arrived(event));
     expect(notices.map(({ kind, facts }) => [kind, facts.deadline])).toEqual([
       ['reminder.closing-soon', '2026-01-31T18:00:00.000Z'],
       ['reminder.closing-soon', '2026-01-31T18:00:00.000Z'],
@@ -77,7 +80,7 @@ describe('notices', () => {
       version: 2,
     };
     const event = newEvent('purchase.changed', detail, atMs);
-    const notices = noticesOf({ 'detail-type': event.detailType, detail: event.detail } as BusEvent);
+    const notices = noticesOf(arrived(event));
     expect(notices.map((notice) => notice.kind)).toEqual(kinds);
   });
 });

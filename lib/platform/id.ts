@@ -10,6 +10,9 @@ import { createHash, randomFillSync } from 'node:crypto';
 /** A sale's tag: the last 12 hex digits of its id. Redis keys of a sale carry it, and so does each reservation id. */
 export type SaleTag = string;
 
+/** How many bytes of an id a tag is: the last of its sale's, the first of its reservations'. */
+export const tagBytes = 6;
+
 /** A fresh time-ordered id (UUID version 7): 48 bits of milliseconds, 74 random bits. */
 export function newId(nowMs: number = Date.now()): string {
   const bytes = Buffer.allocUnsafe(16);

@@ -40,10 +40,13 @@ const noGrant: Grant = { fences: new Map(), release: async () => undefined };
 /** Locking switched off, for tests that show that stock does not depend on it. */
 export const noLock: SaleLock = { acquire: async () => noGrant };
 
-/** A lock of this environment on some sales, and how many of its batches are using it. */
+/** A lock of this environment on some sales, which its batches share. */
 interface Lease {
-  readonly lock: Redlock.Lock;
-  readonly fence: number;
+  /** Settles once the lock is granted, or has been waited for long enough; never rejects. */
+  readonly granted: Promise<{ lock: Redlock.Lock; fence: number } | undefined>;
+  /** Until when further batches may join; as long as it is being waited for, they may. */
+  joinableUntilMs: number;
+  /** How many batches work under it, or wait for it. */
   users: number;
 }
 
@@ -53,54 +56,57 @@ export function openSaleLock(redis: RedisClient): SaleLock {
   const client = redis as unknown as Redlock.CompatibleRedisClient;
   const leases = new Map<SaleTag, Lease>();
 
-  const shareable = (tag: SaleTag): Lease | undefined => {
-    const lease = leases.get(tag);
-    return lease && lease.lock.expiration - Date.now() > sharedUntilMs ? lease : undefined;
-  };
-
-  async function lease(tags: SaleTag[], waitMs: number): Promise<Lease | undefined> {
+  async function lockAll(tags: SaleTag[], waitMs: number): Promise<{ lock: Redlock.Lock; fence: number } | undefined> {
     const retryCount = Math.max(0, Math.floor(waitMs / retryDelayMs));
     const redlock = new Redlock([client], { retryCount, retryDelay: retryDelayMs, retryJitter: retryDelayMs });
     try {
       const lock = await redisBreaker.run(() => redlock.lock(tags.map(keys.lock), lockLifeMs));
-      const fence = Number(await fenceScript.run(redis, [keys.fence()], []));
-      const granted: Lease = { lock, fence, users: 0 };
-      for (const tag of tags) leases.set(tag, granted);
-      return granted;
+      return { lock, fence: Number(await fenceScript.run(redis, [keys.fence()], [])) };
     } catch {
       return undefined;
     }
   }
 
-  async function giveBack(one: Lease): Promise<void> {
-    one.users--;
-    if (one.users > 0) return;
-    for (const [tag, current] of leases) if (current === one) leases.delete(tag);
-    await one.lock.unlock().catch(() => undefined);
+  function open(tags: SaleTag[], waitMs: number): Lease {
+    const lease: Lease = { granted: lockAll(tags, waitMs), joinableUntilMs: Number.POSITIVE_INFINITY, users: 0 };
+    void lease.granted.then((grant) => {
+      lease.joinableUntilMs = grant ? grant.lock.expiration - sharedUntilMs : 0;
+    });
+    for (const tag of tags) leases.set(tag, lease);
+    return lease;
+  }
+
+  async function leave(lease: Lease): Promise<void> {
+    lease.users--;
+    if (lease.users > 0) return;
+    for (const [tag, current] of leases) if (current === lease) leases.delete(tag);
+    await (await lease.granted)?.lock.unlock().catch(() => undefined);
   }
 
   return {
     async acquire(tags, waitMs) {
-      const used = new Set<Lease>();
-      const fences = new Map<SaleTag, number>();
-      const use = (tag: SaleTag, one: Lease): void => {
-        fences.set(tag, one.fence);
-        if (used.has(one)) return;
-        used.add(one);
-        one.users++;
-      };
-      const missing: SaleTag[] = [];
-      for (const tag of [...tags].sort()) {
-        const own = shareable(tag);
-        if (own) use(tag, own);
-        else missing.push(tag);
+      const joined = new Map<SaleTag, Lease>();
+      for (const tag of tags) {
+        const lease = leases.get(tag);
+        if (lease && lease.joinableUntilMs > Date.now()) joined.set(tag, lease);
       }
-      const fresh = missing.length > 0 ? await lease(missing, waitMs) : undefined;
-      if (fresh) for (const tag of missing) use(tag, fresh);
+      const missing = tags.filter((tag) => !joined.has(tag)).sort();
+      if (missing.length > 0) {
+        const lease = open(missing, waitMs);
+        for (const tag of missing) joined.set(tag, lease);
+      }
+      const used = new Set(joined.values());
+      // Counted before anything is waited for, so that nobody else gives a lease back that this batch has joined.
+      for (const lease of used) lease.users++;
+      const fences = new Map<SaleTag, number>();
+      for (const [tag, lease] of joined) {
+        const grant = await lease.granted;
+        if (grant) fences.set(tag, grant.fence);
+      }
       return {
         fences,
         release: async () => {
-          await Promise.all([...used].map(giveBack));
+          await Promise.all([...used].map(leave));
         },
       };
     },

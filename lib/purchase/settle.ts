@@ -6,8 +6,9 @@
  * nothing: the purchase is unknown and its units stay set aside. Every answer may come twice, late, or before another:
  * the rows are held while it is decided what it still means.
  */
-import { changesPerEvent, type ReservationChange, type StockLevel } from '../events/catalogue.ts';
-import { newEvent, type RecordedEvent } from '../events/outbox.ts';
+import type { StockLevel } from '../events/catalogue.ts';
+import type { ReservationChange } from '../events/changes.ts';
+import { changeEvents, newEvent, type RecordedEvent } from '../events/outbox.ts';
 import type { Movement, StockMove } from '../inventory/stock.ts';
 import type { Clock } from '../platform/clock.ts';
 import { log, withCorrelation } from '../platform/log.ts';
@@ -242,12 +243,7 @@ function eventsOf(
     },
   );
   const released = plan.refunded.length > 0;
-  const reservations: RecordedEvent[] = [];
-  for (let start = 0; start < changes.length; start += changesPerEvent) {
-    const part = changes.slice(start, start + changesPerEvent);
-    reservations.push(newEvent('reservations.changed', { changes: part, stocks, released }, nowMs));
-  }
-  return [...purchases, ...reservations];
+  return [...purchases, ...changeEvents(changes, stocks, released, nowMs)];
 }
 
 function purchaseEvent(

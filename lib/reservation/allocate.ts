@@ -11,15 +11,17 @@
  * stock does not obviously suffice, the attempt is undone and the second one holds the sales from the start, so that it
  * must succeed. Both run the same code.
  */
-import { changesPerEvent, type ReservationChange, type StockLevel } from '../events/catalogue.ts';
-import { newEvent, type RecordedEvent } from '../events/outbox.ts';
-import { type Movement, StockConflict } from '../inventory/stock.ts';
+import type { StockLevel } from '../events/catalogue.ts';
+import type { ReservationChange } from '../events/changes.ts';
+import { changeEvents, type RecordedEvent } from '../events/outbox.ts';
+import { type Movement, type SaleRow, StockConflict } from '../inventory/stock.ts';
 import type { Clock } from '../platform/clock.ts';
 import { saleTag } from '../platform/id.ts';
 import type { Grant, SaleLock } from '../platform/lock.ts';
 import type { Delivered, MustRepeat } from '../platform/queue.ts';
 import { type Claim, type Decision, decide, holdingKey } from './decide.ts';
 import type { ReserveCommand } from './reservation.shapes.ts';
+import type { Seen } from './seen.ts';
 import { type AllocationStore, type AllocationTx, AlreadyDecided, firstVersion, type ReservationRow } from './store.ts';
 
 /** What the worker needs from outside. */
@@ -27,6 +29,8 @@ export interface AllocationPorts {
   readonly clock: Clock;
   readonly lock: SaleLock;
   readonly store: AllocationStore;
+  /** What this environment decides, and has decided lately. */
+  readonly seen: Seen;
   /** Copies committed stock and reservations into Redis; must not throw. */
   mirror(stocks: StockLevel[], reservations: ReservationRow[]): Promise<void>;
   /** Publishes committed events; must not throw. */
@@ -46,7 +50,7 @@ interface Outcome {
 }
 
 /**
- * Decides every message of a batch. Returns none to repeat: either all are committed, or it throws and all come again.
+ * Decides every message of a batch. What is not to be repeated is committed; if it throws, all come again.
  */
 export async function allocateBatch(
   ports: AllocationPorts,
@@ -54,6 +58,29 @@ export async function allocateBatch(
   deadlineMs: number,
 ): Promise<MustRepeat> {
   const claims = distinctClaims(batch);
+  const elsewhere = claims.flatMap(({ reservationId }) => {
+    const work = ports.seen.underWay(reservationId);
+    return work ? [{ reservationId, work }] : [];
+  });
+  const left = new Set(elsewhere.map(({ reservationId }) => reservationId));
+  const own = claims.filter(({ reservationId }) => !left.has(reservationId));
+  const again = new Set(batch.filter(({ deliveries }) => deliveries > 1).map(({ message }) => message.reservationId));
+  if (own.length > 0) {
+    const ids = own.map(({ reservationId }) => reservationId);
+    await ports.seen.during(ids, () => decideAndTell(ports, own, again, deadlineMs));
+  }
+  // A batch that decides some of the same reservations has mirrored them too when it is done.
+  const ends = await Promise.allSettled(elsewhere.map(({ work }) => work));
+  const failed = new Set(elsewhere.filter((_, n) => ends[n]?.status === 'rejected').map((one) => one.reservationId));
+  return batch.filter(({ message }) => failed.has(message.reservationId)).map(({ messageId }) => messageId);
+}
+
+async function decideAndTell(
+  ports: AllocationPorts,
+  claims: Claim[],
+  deliveredBefore: ReadonlySet<string>,
+  deadlineMs: number,
+): Promise<void> {
   const saleIds = [...new Set(claims.map((claim) => claim.saleId))];
   // Waiting happens before any connection is taken, and never so long that the work itself would run out of time.
   const grant = await ports.lock.acquire(
@@ -62,12 +89,11 @@ export async function allocateBatch(
   );
   try {
     const fences = new Map(saleIds.flatMap((saleId) => fenceOf(grant, saleId)));
-    const outcome = await allocate(ports, claims, fences);
+    const outcome = await allocate(ports, claims, deliveredBefore, fences);
     await Promise.all([ports.mirror(outcome.stocks, outcome.reservations), ports.publish(outcome.events)]);
   } finally {
     await grant.release();
   }
-  return [];
 }
 
 function fenceOf(grant: Grant, saleId: string): [string, number][] {
@@ -78,29 +104,35 @@ function fenceOf(grant: Grant, saleId: string): [string, number][] {
 async function allocate(
   ports: AllocationPorts,
   claims: Claim[],
+  deliveredBefore: ReadonlySet<string>,
   fences: ReadonlyMap<string, number>,
 ): Promise<Outcome> {
+  const { seen, clock, store } = ports;
+  const mayBeDecided = ({ reservationId }: Claim) => deliveredBefore.has(reservationId) || seen.has(reservationId);
   try {
-    return await ports.store.transaction((tx) => attempt(tx, claims, ports.clock(), { hold: false, fences }));
+    const mode: Mode = { hold: false, mayBeDecided, fences };
+    return await store.transaction((tx) => attempt(tx, claims, clock(), mode));
   } catch (error) {
-    const foreseen =
-      error instanceof GuessWasWrong || error instanceof StockConflict || error instanceof AlreadyDecided;
-    if (!foreseen) throw error;
+    if (error instanceof AlreadyDecided) seen.surprised();
+    else if (!(error instanceof GuessWasWrong || error instanceof StockConflict)) throw error;
     // Holding the rows makes the fences pointless: what is read cannot be stale.
-    return ports.store.transaction((tx) => attempt(tx, claims, ports.clock(), { hold: true, fences: new Map() }));
+    const mode: Mode = { hold: true, mayBeDecided: () => true, fences: new Map() };
+    return store.transaction((tx) => attempt(tx, claims, clock(), mode));
   }
 }
 
 interface Mode {
   /** Whether the sales are held from the start, or only while stock is moved. */
   readonly hold: boolean;
+  /** Which claims are looked up before they are decided; if it misses one, the insert is refused. */
+  mayBeDecided(claim: Claim): boolean;
   readonly fences: ReadonlyMap<string, number>;
 }
 
 async function attempt(tx: AllocationTx, claims: Claim[], nowMs: number, mode: Mode): Promise<Outcome> {
   const saleIds = [...new Set(claims.map((claim) => claim.saleId))].sort();
   const sales = await tx.sales(saleIds, mode.hold);
-  const decided = await tx.decided(claims.map((claim) => claim.reservationId));
+  const decided = await tx.decided(claims.filter(mode.mayBeDecided).map((claim) => claim.reservationId));
   const fresh = claims.filter((claim) => !decided.has(claim.reservationId));
   const customerIds = [...new Set(fresh.map((claim) => claim.customerId))];
 
@@ -108,21 +140,13 @@ async function attempt(tx: AllocationTx, claims: Claim[], nowMs: number, mode: M
   const { decisions, moves, independentOfStock } = decide(fresh, sales, held, nowMs);
   if (!mode.hold && !independentOfStock) throw new GuessWasWrong();
 
-  const events = changeEvents(decisions, nowMs);
   await tx.insert(decisions, nowMs);
   await tx.recordMovements(decisions.flatMap(movementOf), nowMs);
   const epochs = new Map([...sales.values()].map((sale) => [sale.saleId, sale.epoch]));
   const moved = await tx.moveStock(moves, { fences: mode.fences, epochs });
-  if (!mode.hold) {
-    const after = await tx.held(saleIds, customerIds);
-    const overCap = fresh.some(({ saleId, customerId }) => {
-      const cap = sales.get(saleId)?.capPerCustomer;
-      return cap !== undefined && (after.get(holdingKey(saleId, customerId)) ?? 0) > cap;
-    });
-    if (overCap) throw new GuessWasWrong();
-  }
+  if (!mode.hold && (await isAnyOverCap(tx, fresh, sales))) throw new GuessWasWrong();
   // Stock travels with the changes, so that a reader of the event has both as of this commit.
-  for (const event of events) event.detail.stocks = moved;
+  const events = changeEvents(decisions.map(changeOf), moved, false, nowMs);
   await tx.recordEvents(events, nowMs);
 
   const unmoved = saleIds.filter((saleId) => sales.has(saleId) && !moves.some((move) => move.saleId === saleId));
@@ -132,6 +156,26 @@ async function attempt(tx: AllocationTx, claims: Claim[], nowMs: number, mode: M
   const stocks = [...moved, ...unmoved.flatMap((saleId) => levels.get(saleId) ?? [])];
   const rows = decisions.map((decision) => rowOf(decision, nowMs));
   return { stocks, reservations: [...decided.values(), ...rows], events };
+}
+
+/**
+ * Whether what was just written brings a customer over a cap. A claim alone is within the cap, as are those of a batch
+ * together (decide.ts), so only customers with several reservations are summed up. The sales are held by now: whoever
+ * else decides for the same customer and sale has committed, or comes later and sees these rows.
+ */
+async function isAnyOverCap(
+  tx: AllocationTx,
+  claims: readonly Claim[],
+  sales: ReadonlyMap<string, SaleRow>,
+): Promise<boolean> {
+  const customerIds = [...new Set(claims.map((claim) => claim.customerId))];
+  const several = await tx.withSeveral([...sales.keys()], customerIds);
+  if (several.length === 0) return false;
+  const held = await tx.held([...sales.keys()], several);
+  return claims.some(({ saleId, customerId }) => {
+    const cap = sales.get(saleId)?.capPerCustomer;
+    return cap !== undefined && (held.get(holdingKey(saleId, customerId)) ?? 0) > cap;
+  });
 }
 
 /** One claim for each reservation, however often a batch holds it. */
@@ -155,15 +199,6 @@ function distinctClaims(batch: Delivered<ReserveCommand>[]): Claim[] {
 function movementOf({ claim, state, units }: Decision): Movement[] {
   if (state !== 'allocated') return [];
   return [{ subjectId: claim.reservationId, kind: 'ALLOCATE', saleId: claim.saleId, units }];
-}
-
-function changeEvents(decisions: Decision[], nowMs: number): RecordedEvent[] {
-  const events: RecordedEvent[] = [];
-  for (let start = 0; start < decisions.length; start += changesPerEvent) {
-    const changes = decisions.slice(start, start + changesPerEvent).map(changeOf);
-    events.push(newEvent('reservations.changed', { changes, stocks: [], released: false }, nowMs));
-  }
-  return events;
 }
 
 function changeOf({ claim, state, units, reason }: Decision): ReservationChange {

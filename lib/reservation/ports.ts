@@ -6,6 +6,7 @@ import type { AllocationPorts } from './allocate.ts';
 import { askGate, returnClaim } from './gate.ts';
 import { refreshMirror } from './mirror.ts';
 import type { RequestPorts } from './request.ts';
+import { openSeen, type Seen } from './seen.ts';
 import { allocationStore } from './store.ts';
 
 /** What accepting a request needs. */
@@ -18,12 +19,22 @@ export function requestPorts(deps: Deps): RequestPorts {
   };
 }
 
+/** Each environment has its own memory of what it decided, for as long as it lives. */
+const seenBy = new WeakMap<Deps, Seen>();
+
+function seenOf(deps: Deps): Seen {
+  const seen = seenBy.get(deps) ?? openSeen(deps.clock);
+  seenBy.set(deps, seen);
+  return seen;
+}
+
 /** What the allocate worker needs. */
 export function allocationPorts(deps: Deps): AllocationPorts {
   return {
     clock: deps.clock,
     lock: deps.lock,
     store: allocationStore(deps.db),
+    seen: seenOf(deps),
     mirror: (stocks, reservations) => refreshMirror(deps, stocks, reservations),
     publish: (events) => publishEvents(deps.db, deps.bus, events),
   };

@@ -7,7 +7,7 @@ import { type RecordedEvent, recordEvents } from '../events/outbox.ts';
 import type { Movement, SaleRow, StockGuard, StockMove } from '../inventory/stock.ts';
 import { lockSales, moveStock, readSales, readStock, recordMovements } from '../inventory/stock.ts';
 import { type Db, isDuplicateKey, type Sql, type Tx } from '../platform/db.ts';
-import { fromBytes, toBytes } from '../platform/id.ts';
+import { fromBytes, tagBytes, toBytes } from '../platform/id.ts';
 import { type Decision, holdingKey } from './decide.ts';
 import { holdingStates, type ReservationState, waitingStates } from './state.ts';
 
@@ -45,6 +45,8 @@ export interface AllocationTx {
   decided(reservationIds: string[]): Promise<Map<string, ReservationRow>>;
   /** The units that customers hold or wait for in sales, by `holdingKey`. */
   held(saleIds: string[], customerIds: string[]): Promise<Map<string, number>>;
+  /** Those of the customers who have more than one reservation in these sales, in whatever state. */
+  withSeveral(saleIds: string[], customerIds: string[]): Promise<string[]>;
   /** Writes decisions, with their waitlist places. Throws `AlreadyDecided` if one of them exists. */
   insert(decisions: Decision[], nowMs: number): Promise<void>;
   recordMovements(movements: Movement[], nowMs: number): Promise<void>;
@@ -70,6 +72,7 @@ export function allocationTx(tx: Tx): AllocationTx {
     sales: (saleIds, hold) => (hold ? lockSales(tx, saleIds) : readSales(tx, saleIds)),
     decided: (reservationIds) => readReservations(tx, reservationIds),
     held: (saleIds, customerIds) => readHeld(tx, saleIds, customerIds),
+    withSeveral: (saleIds, customerIds) => readWithSeveral(tx, saleIds, customerIds),
     insert: (decisions, nowMs) => insertDecisions(tx, decisions, nowMs),
     recordMovements: (movements, nowMs) => recordMovements(tx, movements, nowMs),
     recordEvents: (events, nowMs) => recordEvents(tx, events, nowMs),
@@ -126,6 +129,20 @@ export async function readHeld(sql: Sql, saleIds: string[], customerIds: string[
     [holdingStates, customerIds.map(toBytes), saleIds.map(toBytes), [...holdingStates, ...waitingStates]],
   );
   return new Map(rows.map((row) => [holdingKey(fromBytes(row.saleId), fromBytes(row.customerId)), Number(row.held)]));
+}
+
+/**
+ * Who has several reservations in these sales. The index alone answers that, at half the cost of the rows: an entry ends
+ * with the reservation's id, which begins with its sale's tag.
+ */
+async function readWithSeveral(tx: Tx, saleIds: string[], customerIds: string[]): Promise<string[]> {
+  if (customerIds.length === 0 || saleIds.length === 0) return [];
+  const rows = await tx.rows<{ customerId: Buffer }>(
+    `SELECT customer_id AS customerId FROM reservations FORCE INDEX (reservations_customer)
+     WHERE customer_id IN (?) AND LEFT(id, ?) IN (?) GROUP BY customer_id HAVING COUNT(*) > 1`,
+    [customerIds.map(toBytes), tagBytes, saleIds.map((saleId) => toBytes(saleId).subarray(-tagBytes))],
+  );
+  return rows.map((row) => fromBytes(row.customerId));
 }
 
 async function insertDecisions(tx: Tx, decisions: Decision[], nowMs: number): Promise<void> {

@@ -6,8 +6,8 @@
  * by a conditional write before it is carried out, and events are committed with that write.
  */
 import { z } from 'zod';
-import { catalogue, changesPerEvent, type EventDetail, type StockLevel } from '../events/catalogue.ts';
-import { newEvent, publishEvents, type RecordedEvent, recordEvents } from '../events/outbox.ts';
+import { catalogue, type EventDetail, type StockLevel } from '../events/catalogue.ts';
+import { changesPerEvent, newEvent, publishEvents, type RecordedEvent, recordEvents } from '../events/outbox.ts';
 import { offerDeadlineMs } from '../inventory/offer.ts';
 import { expireSale, type InventoryPorts } from '../inventory/release.ts';
 import { lockSales, type SaleRow } from '../inventory/stock.ts';

@@ -13,7 +13,8 @@ import { handler as notifyHandler } from '../../functions/queue/notify.ts';
 import { handler as connectHandler } from '../../functions/websocket/connect.ts';
 import { handler as disconnectHandler } from '../../functions/websocket/disconnect.ts';
 import { handler as messageHandler } from '../../functions/websocket/message.ts';
-import type { EventDetail, EventName, StockLevel } from '../../lib/events/catalogue.ts';
+import { BusEvent, type EventDetail, type EventName, type StockLevel } from '../../lib/events/catalogue.ts';
+import { groupChanges } from '../../lib/events/changes.ts';
 import { newEvent } from '../../lib/events/outbox.ts';
 import { connectionsOfCustomers, connectionsPerCustomer, watchersOfSales } from '../../lib/notification/connections.ts';
 import { notify } from '../../lib/notification/notify.ts';
@@ -75,7 +76,7 @@ const context = { awsRequestId: 'test', getRemainingTimeInMillis: () => 10_000 }
 /** The bodies of queue messages as EventBridge writes them. */
 function bodyOf<Name extends EventName>(name: Name, detail: EventDetail<Name>, atMs = Date.now()): string {
   const event = newEvent(name, detail, atMs);
-  return JSON.stringify({ source: 'holdfast', 'detail-type': event.detailType, detail: event.detail });
+  return JSON.stringify({ source: 'holdfast', 'detail-type': event.detailType, detail: JSON.parse(event.detail) });
 }
 
 interface Move {
@@ -102,7 +103,7 @@ function change({ customerId, reservationId, saleId, from, to, version }: Move) 
 }
 
 const changed = (moves: Move[], stocks: StockLevel[] = [], atMs?: number) =>
-  bodyOf('reservations.changed', { changes: moves.map(change), stocks, released: false }, atMs);
+  bodyOf('reservations.changed', { changes: groupChanges(moves.map(change)), stocks, released: false }, atMs);
 
 function stock(saleId: string, version: number, epoch = 1): StockLevel {
   return {
@@ -480,7 +481,7 @@ describe('live', () => {
 describe('when pushing fails', () => {
   const delivery = (customerId: string) => ({
     messageId: 'm',
-    message: { ...JSON.parse(changed([{ customerId }])) },
+    message: BusEvent.parse(JSON.parse(changed([{ customerId }]))),
     sentAtMs: 0,
     deliveries: 1,
   });

@@ -7,6 +7,7 @@ import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { DeleteMessageBatchCommand, ReceiveMessageCommand } from '@aws-sdk/client-sqs';
 import { BusEvent } from '../../lib/events/catalogue.ts';
+import { expandChanges, groupChanges } from '../../lib/events/changes.ts';
 import {
   newEvent,
   outboxBacklog,
@@ -66,7 +67,7 @@ function anEvent(version = 1, reservationId = newId(), customerId = newId()): Re
   return newEvent(
     'reservations.changed',
     {
-      changes: [
+      changes: groupChanges([
         {
           reservationId,
           saleId,
@@ -78,7 +79,7 @@ function anEvent(version = 1, reservationId = newId(), customerId = newId()): Re
           ticket: 1,
           version,
         },
-      ],
+      ]),
       stocks: [],
       released: false,
     },
@@ -89,7 +90,7 @@ function anEvent(version = 1, reservationId = newId(), customerId = newId()): Re
 /** An event of about this size. */
 function bigEvent(bytes: number): RecordedEvent {
   const event = anEvent();
-  return { ...event, detail: { ...event.detail, filling: 'x'.repeat(bytes) } };
+  return { ...event, detail: JSON.stringify({ ...JSON.parse(event.detail), filling: 'x'.repeat(bytes) }) };
 }
 
 async function recorded(list: RecordedEvent[]): Promise<RecordedEvent[]> {
@@ -320,7 +321,7 @@ describe('what customers see', () => {
     const received = await arrivals(list);
     await notify({ ...opened(), push: openPusher(undefined) }, received, soon());
     const subjects = list.flatMap(({ detail }) =>
-      (detail.changes as { reservationId: string }[]).map((one) => one.reservationId),
+      expandChanges(JSON.parse(detail).changes).map((one) => one.reservationId),
     );
     const rows = await deps.db.rows('SELECT id FROM notifications WHERE subject_id IN (?)', [subjects.map(toBytes)]);
     expect(rows).toHaveLength(list.length);

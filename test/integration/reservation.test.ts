@@ -5,12 +5,13 @@ import { adjustStock, cancelReservation, expireSale } from '../../lib/inventory/
 import type { Deps } from '../../lib/platform/deps.ts';
 import { newId, saleTag, toBytes } from '../../lib/platform/id.ts';
 import { keys } from '../../lib/platform/keys.ts';
-import { noLock } from '../../lib/platform/lock.ts';
+import { noLock, openSaleLock } from '../../lib/platform/lock.ts';
 import { allocateBatch } from '../../lib/reservation/allocate.ts';
 import { claimsKey, readMirroredStatus } from '../../lib/reservation/mirror.ts';
 import { allocationPorts, requestPorts } from '../../lib/reservation/ports.ts';
 import { getReservation, listReservations } from '../../lib/reservation/read.ts';
 import { requestReservation } from '../../lib/reservation/request.ts';
+import { openSeen } from '../../lib/reservation/seen.ts';
 import { delivered, givenSale, openBed, soon } from '../support/sales.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 
@@ -190,6 +191,44 @@ describe.each([
     expect(after).toMatchObject({ allocated: 2 });
   });
 
+  test('I3: delivered to two batches at once, it is decided by one and done with both', async () => {
+    const saleId = await givenSale(deps);
+    const message = delivered(saleId, { quantity: 2 });
+    const repeated = { ...message, messageId: newId() };
+    const batches = [
+      [delivered(saleId), message],
+      [repeated, delivered(saleId)],
+    ];
+    const repeats = await Promise.all(batches.map((batch) => allocate(batch, overrides)));
+    expect(repeats.map((ids) => [...ids])).toEqual([[], []]);
+    expect(await stockOf(saleId)).toMatchObject({ allocated: 4 });
+    expect(await mirrorOf(saleId)).toEqual(await stockOf(saleId));
+  });
+
+  test('I3: decided by another environment, it is refused by its key and looked up', async () => {
+    const saleId = await givenSale(deps);
+    const message = delivered(saleId, { quantity: 2 });
+    await allocate([message], { ...overrides, seen: openSeen(Date.now) });
+    await allocate([message, delivered(saleId)], { ...overrides, seen: openSeen(Date.now) });
+    expect(await stockOf(saleId)).toMatchObject({ allocated: 3 });
+    expect(await mirrorOf(saleId)).toEqual(await stockOf(saleId));
+  });
+
+  test('I2: a message that was left to another batch comes again if that batch fails', async () => {
+    const saleId = await givenSale(deps);
+    const message = delivered(saleId);
+    const repeated = { ...message, messageId: newId() };
+    const other = delivered(saleId);
+    const failing = { transaction: () => Promise.reject(new Error('no')) };
+    const [first, second] = await Promise.allSettled([
+      allocate([message], { ...overrides, store: failing }),
+      allocate([repeated, other], overrides),
+    ]);
+    expect(first.status).toBe('rejected');
+    expect(second).toEqual({ status: 'fulfilled', value: [repeated.messageId] });
+    expect(await stockOf(saleId)).toMatchObject({ allocated: 1 });
+  });
+
   test('I6: a duplicate refreshes a mirror that the first delivery never reached', async () => {
     const saleId = await givenSale(deps);
     const message = delivered(saleId);
@@ -225,6 +264,21 @@ test('a worker with an old fence is undone and decides again from what is there 
   const stale = { acquire: async () => ({ fences: new Map([[saleTag(saleId), 1]]), release: async () => undefined }) };
   await allocate([delivered(saleId), delivered(saleId)], { lock: stale });
   expect(await statesOf(saleId)).toEqual(['allocated 1 v1', 'rejected 0 v1']);
+});
+
+test('batches of one environment share a lock from the moment it is asked for; another environment waits', async () => {
+  const tag = saleTag(newId());
+  const own = openSaleLock(deps.redis);
+  const [first, second] = await Promise.all([own.acquire([tag], 1_000), own.acquire([tag], 0)]);
+  expect(first.fences.get(tag)).toBeGreaterThan(0);
+  expect(second.fences).toEqual(first.fences);
+  const other = openSaleLock(deps.redis);
+  await first.release();
+  expect((await other.acquire([tag], 0)).fences.size).toBe(0);
+  await second.release();
+  const later = await other.acquire([tag], 0);
+  expect(later.fences.get(tag)).toBeGreaterThan(first.fences.get(tag) ?? 0);
+  await later.release();
 });
 
 test('a failed transaction leaves nothing behind and asks for every message again', async () => {

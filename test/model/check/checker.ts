@@ -6,6 +6,7 @@
  * commit and each write, what must hold in the end by `atRest`. Called by `episode.ts` and `scenarios.ts`.
  */
 
+import { type ChangeGroup, expandChanges } from '../../../lib/events/changes.ts';
 import { claimBucket, fromBytes, saleTag } from '../../../lib/platform/id.ts';
 import { keys } from '../../../lib/platform/keys.ts';
 import { customerField, reservationField } from '../../../lib/reservation/mirror.ts';
@@ -495,12 +496,13 @@ export class Checker {
       }
       if (!after) continue;
       const detail = JSON.parse(this.#outbox.text(after, 'detail')) as {
-        changes?: { reservationId: string; version: number; to: string }[];
+        changes?: ChangeGroup[];
         purchaseId?: string;
         version?: number;
         state?: string;
       };
-      for (const change of detail.changes ?? []) told.set(`${change.reservationId}.${change.version}`, change.to);
+      for (const change of expandChanges(detail.changes ?? []))
+        told.set(`${change.reservationId}.${change.version}`, change.to);
       if (detail.purchaseId) told.set(`${detail.purchaseId}.${detail.version}`, detail.state ?? '');
     }
     for (const { table, before, after } of changes) {
