@@ -1,23 +1,28 @@
 /**
  * `npm run chaos`: the fault matrix on the real stack.
  *
- *   npm run chaos                        every row once
+ *   npm run chaos                        the whole: every row, and crowds in between until there were 100,000 requests and
+ *                                        500 kills and pauses; less than half an hour
+ *   npm run chaos -- --quick             every row once, as short as it goes: about ten minutes
  *   npm run chaos -- --fault NAME        one row, by name or number (may be repeated)
- *   npm run chaos -- --seed S            the same choices as another run with this seed
- *   npm run chaos -- --minutes M         row after row, again and longer, until the time is up
- *   npm run chaos -- --controls          and then each row against code with a fault planted in it, which it must catch
- *   npm run chaos -- --control NAME      only that planted fault (may be repeated)
+ *   npm run chaos -- --minutes M         rows and crowds, again and again, until the time is up
+ *   npm run chaos -- --controls          each row against code with a safeguard taken out, which it must notice
+ *   npm run chaos -- --control NAME      only that safeguard (may be repeated)
+ *   npm run chaos -- --placebo           the controls' rows as short as for controls, with nothing taken out: all must hold
+ *   npm run chaos -- --seed S            other choices; the same choices as another run with this seed
+ *   npm run chaos -- --keep              also keeps the figures in docs/results, and shows them in README.md and docs/faults.md
  *
- * Writes `.local/chaos-report.json` and prints fault × invariant × count. The exit code is 0 only if every row held and
- * every planted fault was caught.
+ * `--whole`, `--quick` and `--fault` go together with `--controls`. Writes `.local/chaos-report.json` and prints fault ×
+ * invariant × count. The exit code is 0 only if every row held, the whole was reached, and every control was caught.
  */
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { defaultFolder } from '../../local/folder.ts';
 import { type ControlResult, controls, runControl } from './controls.ts';
 import type { Fault } from './fault.ts';
+import { keep } from './kept.ts';
 import { matrix } from './matrix.ts';
-import { printTable, writeReport } from './report.ts';
+import { printTable, sumUp, writeReport } from './report.ts';
 import { type RowResult, runRow } from './runner.ts';
 import { World } from './world.ts';
 
@@ -28,8 +33,21 @@ const { values } = parseArgs({
     fault: { type: 'string', multiple: true },
     control: { type: 'string', multiple: true },
     controls: { type: 'boolean', default: false },
+    placebo: { type: 'boolean', default: false },
+    quick: { type: 'boolean', default: false },
+    whole: { type: 'boolean', default: false },
+    keep: { type: 'boolean', default: false },
   },
 });
+
+/** What a whole run must come to. */
+const wholeRequests = 100_000;
+const wholeHarm = 500;
+/** How many times its shortest a crowd is in a long run: 20,000 requests. */
+const crowdScale = 40;
+/** A long run has a crowd after so many other rows. */
+const rowsPerCrowd = 9;
+const crowdsAtMost = 12;
 
 const say = (line: string) => void process.stderr.write(`${line}\n`);
 const seed = Number(values.seed);
@@ -37,46 +55,88 @@ const wanted = values.fault;
 const rows = matrix.filter(({ name, number }) => !wanted || wanted.includes(name) || wanted.includes(String(number)));
 if (rows.length === 0)
   throw new Error(`no row is called ${wanted?.join(', ')}; there are ${matrix.map(({ name }) => name).join(', ')}`);
-const untilMs = values.minutes ? Date.now() + Number(values.minutes) * 60_000 : 0;
+const planted = controls.filter(
+  ({ name, row }) =>
+    (values.control ? values.control.includes(name) : values.controls || values.placebo) &&
+    rows.some((one) => one.name === row),
+);
+if (values.control && planted.length < values.control.length)
+  throw new Error(`no control is called ${values.control.join(' or ')}; there are ${controls.map(({ name }) => name)}`);
+const crowd = matrix.find(({ name }) => name === 'crowd');
 
-const crowded = rows.find(({ name }) => name === 'random-deaths');
-const crowdedScale = 40;
+const selected = wanted !== undefined || values.quick;
+const only = (values.controls || values.placebo || values.control !== undefined) && !selected && !values.whole;
+const whole = values.whole || (!only && !selected && !values.minutes);
 
 const world = await World.open({ dir: join(defaultFolder(), 'chaos'), seed, report: (line) => say(`  ${line}`) });
 const results: RowResult[] = [];
 const caught: ControlResult[] = [];
 try {
-  for (let round = 0; !values.control && (round === 0 || Date.now() < untilMs); round++) {
-    for (const fault of rows) {
-      if (round > 0 && Date.now() >= untilMs) break;
-      // A long run puts most of its requests under random deaths, and plays the other rows in between.
-      if (round > 0 && crowded) results.push(await play(crowded, seed + results.length, crowdedScale));
-      results.push(await play(fault, seed + round, 1));
-    }
-  }
-  if (values.controls || values.control) {
-    for (const control of controls) {
-      if (values.control && !values.control.includes(control.name)) continue;
-      if (!rows.some(({ name }) => name === control.row)) continue;
-      const result = await runControl(world, control, seed);
-      caught.push(result);
-      say(`${result.caught ? '✓ caught  ' : '✗ MISSED  '} ${control.name} by ${control.row}: ${result.by.join(', ')}`);
-    }
-  }
+  if (values.minutes) await playFor(Number(values.minutes));
+  else if (whole) await playWhole();
+  else if (!only) for (const fault of rows) await play(fault, seed, 1);
+  for (const control of planted) await playControl(control);
 } finally {
-  const file = join(defaultFolder(), 'chaos-report.json');
-  writeReport(file, seed, results, caught);
-  process.stdout.write(`${printTable(results, caught).join('\n')}\n`);
+  const report = sumUp(seed, matrix, results, caught);
+  writeReport(join(defaultFolder(), 'chaos-report.json'), report, results, caught);
+  process.stdout.write(`${printTable(report).join('\n')}\n`);
   await world.close();
 }
-const held = results.every(({ holds }) => holds) && caught.every((one) => one.caught);
-process.exit(held ? 0 : 1);
 
-async function play(fault: Fault, rowSeed: number, scale: number): Promise<RowResult> {
+const held = results.every(({ holds }) => holds);
+const enough = !whole || isEnough();
+if (!enough)
+  say(`a whole run has at least ${wholeRequests} requests and ${wholeHarm} kills and pauses; this one has not`);
+const noticed = caught.every((one) => one.unavailable !== undefined || one.caught !== values.placebo);
+if (values.keep && held && enough && noticed && !wanted && !values.control && !values.placebo)
+  keep(sumUp(seed, matrix, results, caught));
+process.exit(held && enough && noticed ? 0 : 1);
+
+/** Every row once, crowds in between, and more crowds if these were not enough. */
+async function playWhole(): Promise<void> {
+  let crowds = 0;
+  const another = async () => {
+    if (crowd) await play(crowd, seed + crowds++, crowdScale);
+  };
+  const others = rows.filter((fault) => fault !== crowd);
+  for (const [index, fault] of others.entries()) {
+    await play(fault, seed, 1);
+    if (index % rowsPerCrowd === rowsPerCrowd - 1) await another();
+  }
+  while (!isEnough() && crowds < crowdsAtMost) await another();
+}
+
+/** Rows in turn, each followed by a crowd. */
+async function playFor(minutes: number): Promise<void> {
+  const untilMs = Date.now() + minutes * 60_000;
+  for (let turn = 0; turn === 0 || Date.now() < untilMs; turn++) {
+    const fault = rows[turn % rows.length];
+    if (fault) await play(fault, seed + Math.floor(turn / rows.length), 1);
+    if (crowd && Date.now() < untilMs) await play(crowd, seed + turn, crowdScale);
+  }
+}
+
+function isEnough(): boolean {
+  const sum = (of: (row: RowResult) => number) => results.reduce((total, row) => total + of(row), 0);
+  return sum((row) => row.requests) >= wholeRequests && sum((row) => row.kills + row.pauses) >= wholeHarm;
+}
+
+async function play(fault: Fault, rowSeed: number, scale: number): Promise<void> {
   const result = await runRow(world, fault, { seed: rowSeed, scale });
+  results.push(result);
   const counts = Object.entries({ ...result.counts, ...result.measuredMs }).map(([name, value]) => `${name} ${value}`);
   const mark = result.unavailable ? `– ${result.unavailable}` : result.holds ? '✓' : '✗';
   say(`${mark} ${fault.number} ${fault.title} (${result.requests} requests, ${result.seconds} s) ${counts.join(', ')}`);
   for (const example of result.holds ? [] : result.examples) say(`    ${example}`);
-  return result;
+}
+
+async function playControl(control: (typeof controls)[number]): Promise<void> {
+  const result = await runControl(world, control, seed, { planted: !values.placebo });
+  caught.push(result);
+  const by = Object.entries(result.violations).map(([kind, count]) => `${kind} ${count}`);
+  const mark = result.caught ? '✓ noticed  ' : '✗ UNNOTICED';
+  say(
+    `${result.unavailable ? '–' : mark} ${control.name} by ${control.row}: ${result.lost ?? by.join(', ')} (${result.seconds} s)`,
+  );
+  for (const example of values.placebo && result.caught ? result.examples : []) say(`    ${example}`);
 }

@@ -5,15 +5,16 @@
  * neither an invariant nor one of the row's own expectations was broken. A control runs the same way with a fault planted
  * in the code, and is caught if the run does not hold.
  */
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type InvariantName, invariantNames } from '../../load/verify/tally.ts';
 import { type Verification, verify } from '../../load/verify.ts';
 import { seededRandom } from '../../local/service/random.ts';
+import type { Edit } from '../support/mutate.ts';
 import type { Fault, Run } from './fault.ts';
 import { Load } from './load.ts';
-import type { Edit } from './steps.ts';
+import { countRequests, readLines } from './trace.ts';
 import { visibilitySeconds, type World } from './world.ts';
 
 export interface RowResult {
@@ -24,6 +25,7 @@ export interface RowResult {
   holds: boolean;
   /** Why it was not run, if it was not. */
   unavailable?: string;
+  /** Requests to reserve, cancel or buy that were answered, by the clients' own log. */
   requests: number;
   kills: number;
   pauses: number;
@@ -112,10 +114,13 @@ export async function runRow(world: World, fault: Fault, options: RunOptions): P
     violate('count', `the row could not be played: ${(error as Error).message}`);
   }
   await world.heal();
-  if (options.http) await world.startHttp();
   await bringToRest(world, load, options.restMs ?? 45_000);
-  if (fault.mendsMirror && edits.length === 0) await reconcile(world);
-  await load.look();
+  try {
+    if (fault.mendsMirror) await reconcile(world);
+    await load.look();
+  } catch (error) {
+    violate('rest', `nothing could be looked at afterwards: ${(error as Error).message}`);
+  }
   await world.endLog();
 
   let verification: Verification | undefined;
@@ -141,24 +146,13 @@ export async function runRow(world: World, fault: Fault, options: RunOptions): P
       result.steps[name] = (result.steps[name] ?? 0) + 1;
     }
   }
-  result.requests = load.sent;
+  if (options.http) await world.startHttp();
+  result.requests = await countRequests(logFile);
   result.kills = world.kills - before.kills;
   result.pauses = world.pauses - before.pauses;
   result.seconds = Math.round((Date.now() - startedAtMs) / 100) / 10;
   result.holds = Object.keys(result.violations).length === 0;
   return result;
-}
-
-/** The lines of a trace. */
-export function readLines(file: string): Record<string, unknown>[] {
-  try {
-    return readFileSync(file, 'utf8')
-      .split('\n')
-      .filter((line) => line !== '')
-      .map((line) => JSON.parse(line) as Record<string, unknown>);
-  } catch {
-    return [];
-  }
 }
 
 /** Does what the clock would do in minutes: fires the rules, until everything is decided and published. */

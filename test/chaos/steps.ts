@@ -15,6 +15,7 @@ import { registerHooks } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { seededRandom } from '../../local/service/random.ts';
+import { type Edit, plant } from '../support/mutate.ts';
 
 /** What is to happen at a step. */
 export interface StepOrder {
@@ -28,14 +29,6 @@ export interface StepOrder {
   times?: number;
   /** Only where the arguments of the step's port contain this text as JSON. */
   where?: string;
-}
-
-/** A text that a planted fault puts in the place of another. */
-export interface Edit {
-  /** Path from the project's root. */
-  file: string;
-  find: string;
-  replace: string;
 }
 
 export interface ChaosOrders {
@@ -218,31 +211,22 @@ function forge(name: string, answer: unknown): unknown {
   return { batchItemFailures: [{ itemIdentifier: 'no message has this id' }] };
 }
 
-/** Puts one text in the place of another, which must be there. */
-function plant(source: string, find: string, replace: string): string {
-  if (!source.includes(find)) throw new Error(`there is no "${find}" to plant a fault at`);
-  return source.replace(find, () => replace);
-}
-
 const root = new URL('../../', import.meta.url);
 Object.assign(globalThis, {
-  plant,
   holdfastWrap: (file: string, name: string, real: Verb) => wrappers[file]?.[name]?.(real),
 });
+
+// Before the hook below, which then wraps what has the faults in it.
+if (orders.edits && orders.edits.length > 0) plant(orders.edits);
 
 registerHooks({
   load(url, context, nextLoad) {
     const loaded = nextLoad(url, context);
     if (!url.startsWith(root.href)) return loaded;
     const file = url.slice(root.href.length).split('?')[0] ?? '';
-    const edits = (orders.edits ?? []).filter((edit) => edit.file === file);
     const wrapped = Object.keys(wrappers[file] ?? {});
-    if (edits.length === 0 && wrapped.length === 0) return loaded;
+    if (wrapped.length === 0) return loaded;
     let source = String(loaded.source);
-    for (const { find, replace } of edits) {
-      if (!source.includes(find)) throw new Error(`${fileURLToPath(url)} has no "${find}" to plant a fault at`);
-      source = source.replace(find, () => replace);
-    }
     for (const name of wrapped) {
       const declaration = new RegExp(`export (async )?function ${name}\\b`);
       if (!declaration.test(source)) throw new Error(`${fileURLToPath(url)} exports no function ${name}`);

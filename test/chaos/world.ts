@@ -52,6 +52,17 @@ class RunLog extends ClientLog {
   }
 }
 
+/** True if the system says that a process is stopped; where the system does not say, it is believed. */
+export function standsStill(one: StackProcess): boolean {
+  if (process.platform !== 'linux') return one.running;
+  try {
+    const stat = readFileSync(`/proc/${one.pid}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3) === 'T';
+  } catch {
+    return false;
+  }
+}
+
 export class World {
   readonly stack: Stack;
   readonly target: Target;
@@ -167,11 +178,15 @@ export class World {
   }
 
   async #shortenVisibility(): Promise<void> {
-    for (const QueueUrl of Object.values(this.target.queues)) {
-      await this.sqs.send(
-        new SetQueueAttributesCommand({ QueueUrl, Attributes: { VisibilityTimeout: String(visibilitySeconds) } }),
-      );
-    }
+    for (const name of Object.keys(this.target.queues)) await this.setVisibility(name, visibilitySeconds);
+  }
+
+  /** How long a message that a queue delivers from now on stays invisible. */
+  async setVisibility(queue: string, seconds: number): Promise<void> {
+    const QueueUrl = this.target.queues[queue];
+    await this.sqs.send(
+      new SetQueueAttributesCommand({ QueueUrl, Attributes: { VisibilityTimeout: String(seconds) } }),
+    );
   }
 
   async #signIn(customers: number): Promise<void> {
@@ -271,13 +286,13 @@ export class World {
   /** Stops a process as by SIGSTOP. */
   pause(one: StackProcess): void {
     if (!one.running) return;
-    this.pauses++;
     this.#stopped.add(one);
     one.kill('SIGSTOP');
   }
 
+  /** Lets a process go on. Its pause counts if it really stood still. */
   continue(one: StackProcess): void {
-    this.#stopped.delete(one);
+    if (this.#stopped.delete(one) && standsStill(one)) this.pauses++;
     if (one.running) one.kill('SIGCONT');
   }
 
@@ -288,7 +303,7 @@ export class World {
 
   /** Kills a process as by kill -9 and starts it again. */
   async crash(one: StackProcess): Promise<void> {
-    this.kills++;
+    if (one.running) this.kills++;
     await one.crashAndStart();
   }
 

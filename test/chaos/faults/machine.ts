@@ -4,8 +4,8 @@ import { cpSync, mkdirSync, renameSync, rmSync, statfsSync, symlinkSync, unlinkS
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { waitFor } from '../../../local/wait.ts';
+import type { Edit } from '../../support/mutate.ts';
 import type { Fault } from '../fault.ts';
-import type { Edit } from '../steps.ts';
 
 const isRoot = process.getuid?.() === 0;
 

@@ -11,6 +11,12 @@ export const commitWithinMs = 5_000;
 const count = async (run: Run) =>
   (await run.world.rows<{ n: number }>('SELECT COUNT(*) AS n FROM reservations'))[0]?.n ?? 0;
 
+/** How often a transaction of this server has waited for a row. */
+async function lockWaits({ world }: Run): Promise<number> {
+  const [row] = await world.rows<{ Value: string }>("SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_waits'");
+  return Number(row?.Value ?? 0);
+}
+
 /** Measures from now to the next commit, while requests come in. */
 async function untilCommit(run: Run): Promise<void> {
   const before = await count(run);
@@ -64,8 +70,16 @@ const hangs: Fault = {
     const mysql = world.part('mysql');
     world.pause(mysql);
     const rush = load.rush({ sales: [sale], requests: 120, lanes: 6, paceMs: 600 });
-    await sleep(15_000);
+    const untilMs = Date.now() + 15_000;
+    let slowestMs = 0;
+    while (Date.now() < untilMs) {
+      const answer = await load.reserve(load.customer(), sale, { quantity: 1, atLeast: 1 }, undefined, 1);
+      if (answer) slowestMs = Math.max(slowestMs, answer.answeredMs - answer.sentMs);
+      await sleep(200);
+    }
     world.continue(mysql);
+    run.measure('slowest acceptance', slowestMs);
+    run.expect(slowestMs < 2_000, `an acceptance took ${slowestMs} ms`);
     await untilCommit(run);
     await rush;
     await load.decided();
@@ -109,9 +123,10 @@ const rival: Fault = {
     const { world, load } = run;
     const sales = await load.sales(3, { allotment: 200 });
     const session = await createConnection({ uri: world.stack.addresses.mysql });
+    const before = await lockWaits(run);
     let over = false;
     const rivalry = (async () => {
-      while (!over) {
+      for (let turn = 0; !over; turn++) {
         await session.query('START TRANSACTION');
         try {
           // Backwards, so that it meets workers, who go forwards.
@@ -119,7 +134,8 @@ const rival: Fault = {
             await session.query('SELECT id FROM sales WHERE id = UNHEX(?) FOR UPDATE', [saleId.replaceAll('-', '')]);
             await sleep(120);
           }
-          await sleep(run.random() < 0.3 ? 2_600 : 200);
+          // Every third time it holds them for longer than anybody waits.
+          await sleep(turn % 3 === 0 ? 4_500 : 200);
         } catch {
           run.count('the rival lost');
         }
@@ -133,6 +149,9 @@ const rival: Fault = {
     over = true;
     await rivalry;
     await session.end();
+    const waits = (await lockWaits(run)) - before;
+    run.count('lock waits', waits);
+    run.expect(waits > 0, 'nobody waited for the rival');
   },
 };
 

@@ -1,7 +1,7 @@
 /** Rows 21 to 24: what can happen to the queue and to what travels through it. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Fault } from '../fault.ts';
-import { readLines } from '../runner.ts';
+import { readLines } from '../trace.ts';
 import { visibilitySeconds } from '../world.ts';
 
 const duplicates: Fault = {

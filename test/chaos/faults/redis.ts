@@ -215,8 +215,9 @@ const full: Fault = {
     } finally {
       await world.redis.config('SET', 'maxmemory', '0');
     }
-    const without = [...load.promised].length;
-    run.count('accepted', without);
+    run.count('accepted', load.promised.length);
+    const refused = [...load.outcomes.keys()].filter((outcome) => !/^(202|409|422)/.test(outcome));
+    run.expect(refused.length === 0, `answered ${refused.join(', ')} while Redis was full`);
   },
 };
 

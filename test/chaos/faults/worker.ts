@@ -1,12 +1,11 @@
 /** Rows 1 to 4 and 25 to 28: what can happen to the process that runs a queue function. */
-import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { StackProcess } from '../../../local/processes.ts';
 import { waitFor } from '../../../local/wait.ts';
 import type { Fault, Run } from '../fault.ts';
-import { readLines } from '../runner.ts';
 import type { StepOrder } from '../steps.ts';
-import { visibilitySeconds } from '../world.ts';
+import { readLines } from '../trace.ts';
+import { standsStill, visibilitySeconds } from '../world.ts';
 
 /** Every step of the allocate worker, in its order. */
 export const allocateSteps = [
@@ -19,6 +18,7 @@ export const allocateSteps = [
   'allocate.tx.insert',
   'allocate.tx.recordMovements',
   'allocate.tx.moveStock',
+  'allocate.tx.withSeveral',
   'allocate.tx.held',
   'allocate.tx.recordEvents',
   'allocate.commit',
@@ -51,16 +51,12 @@ export const paySteps = [
   'pay.answered',
 ];
 
+/** An id without its dashes, for UNHEX. */
+const hex = (id: string) => id.replaceAll('-', '');
+
 /** Resolves when a process has stopped itself. */
 export async function stoppedItself(one: StackProcess, timeoutMs = 20_000): Promise<void> {
-  await waitFor(
-    `${one.name} to stop`,
-    () => {
-      const stat = readFileSync(`/proc/${one.pid}/stat`, 'utf8');
-      return stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3) === 'T';
-    },
-    { timeoutMs },
-  );
+  await waitFor(`${one.name} to stop`, () => standsStill(one), { timeoutMs });
 }
 
 /** Kills a worker at each of the steps in turn, while requests come in. Steps that are never reached are named. */
@@ -126,9 +122,9 @@ const randomDeaths: Fault = {
   title: 'Random worker deaths',
   also: ['I5', 'I6'],
   async run(run) {
-    const { world, load, random, scale } = run;
-    const sales = await load.sales(4, { allotment: 400 * scale, cap: 10_000 });
-    const workers = await world.startWorkers(scale > 1 ? 3 : 2, run.edits.length > 0 ? { edits: run.edits } : {});
+    const { world, load, random } = run;
+    const sales = await load.sales(4, { allotment: 400, cap: 10_000 });
+    const workers = await world.startWorkers(2, run.edits.length > 0 ? { edits: run.edits } : {});
     const busy = new Set<StackProcess>();
     const harm = async (victim: StackProcess) => {
       busy.add(victim);
@@ -152,12 +148,79 @@ const randomDeaths: Fault = {
       }
       await Promise.all(done);
     })();
-    // A long run is about many requests, a short one about requests that meet a death.
-    const pace = scale > 1 ? { lanes: 40 } : { lanes: 10, paceMs: 60 };
-    await load.rush({ sales, requests: 500 * scale, ...pace });
+    await load.rush({ sales, requests: 500, lanes: 10, paceMs: 60 });
     await load.act({ cancel: 0.2, buy: 0.2 });
     over = true;
     await killer;
+  },
+};
+
+/** Who is stopped in a crowd, one of these at random: mostly workers, now and then what they all depend on. */
+const stoppedInACrowd = [...Array<string>(16).fill('worker'), 'queues', 'redis', 'mysql', 'http'];
+/** Who is killed in a crowd, in turn. Each restart costs seconds of a core, so there are fewer of these. */
+const killedInACrowd = ['mysql', 'worker', 'redis', 'worker', 'queues', 'worker', 'events', 'worker', 'http', 'worker'];
+const stopEveryMs = 250;
+const killEveryMs = 2_000;
+const requestsOfACrowd = 500;
+
+const crowd: Fault = {
+  number: 2,
+  name: 'crowd',
+  title: 'A crowd, while every kind of process dies and stops at random',
+  also: ['I4', 'I5', 'I6', 'I7'],
+  mendsMirror: true,
+  async run(run) {
+    const { world, load, random, scale } = run;
+    const large = await load.sales(4, { allotment: 500 * scale, cap: 10_000 });
+    const small = await load.sale({ allotment: 60 * scale, cap: 4 * scale, waitlistSize: 10 * scale });
+    const workers = await world.startWorkers(scale > 1 ? 3 : 2, run.edits.length > 0 ? { edits: run.edits } : {});
+    const busy = new Set<StackProcess>();
+    const harm = async (kind: string, how: (victim: StackProcess) => Promise<unknown>): Promise<void> => {
+      const worker = workers[Math.floor(random() * workers.length)];
+      const victim = kind === 'worker' ? worker : kind === 'http' ? world.http : world.part(kind);
+      if (!victim?.running || busy.has(victim)) return;
+      busy.add(victim);
+      try {
+        await how(victim);
+      } catch (error) {
+        run.expect(false, `${victim.name} could not be harmed: ${(error as Error).message}`);
+      } finally {
+        busy.delete(victim);
+      }
+    };
+    let over = false;
+    const stopping = (async () => {
+      const stopped: Promise<void>[] = [];
+      while (!over) {
+        await sleep(stopEveryMs * (0.5 + random()));
+        const kind = stoppedInACrowd[Math.floor(random() * stoppedInACrowd.length)] ?? 'worker';
+        stopped.push(
+          harm(kind, async (victim) => {
+            world.pause(victim);
+            await sleep(60 + 240 * random());
+            world.continue(victim);
+          }),
+        );
+      }
+      await Promise.all(stopped);
+    })();
+    const killing = (async () => {
+      for (let turn = 0; !over; turn++) {
+        await sleep(killEveryMs * (0.5 + random()));
+        const kind = killedInACrowd[turn % killedInACrowd.length] ?? 'worker';
+        await harm(kind, async (victim) => {
+          await world.crash(victim);
+          run.count(`${kind} killed`);
+        });
+      }
+    })();
+    // The short one takes long enough to meet a death of each kind.
+    const pace = scale > 1 ? { lanes: 48, paceMs: 60 } : { lanes: 8, paceMs: 240 };
+    await load.rush({ sales: [...large, ...large, small], requests: requestsOfACrowd * scale, ...pace });
+    await load.act({ cancel: 0.1, buy: 0.05 });
+    over = true;
+    await Promise.all([stopping, killing]);
+    await load.decided(60_000 + 1_500 * scale);
   },
 };
 
@@ -168,30 +231,40 @@ const holderPauses: Fault = {
   also: ['I6'],
   async run(run) {
     const { world, load } = run;
-    const sale = await load.sale({ allotment: 40 });
+    const edited = run.edits.length > 0 ? { orders: { edits: run.edits } } : {};
     world.markSpecial();
     await world.stopWorkers();
-    // It stops after reading the stock it is about to move, while the lock's life runs out and others sell.
-    for (const at of ['allocate.acquire', 'allocate.tx.sales']) {
-      const orders = { steps: [{ at, act: 'stop' }] as StepOrder[], edits: run.edits, trace: run.trace };
-      const holder = await world.startWorker('holder', { functions: 'allocate', orders });
-      await load.rush({ sales: [sale], requests: 8, lanes: 8 });
-      await stoppedItself(holder);
-      world.pauses++;
-      const lock = Date.now();
-      const other = await world.startWorker('other', {
-        ...(run.edits.length > 0 ? { orders: { edits: run.edits } } : {}),
-      });
-      await waitFor('the lock to expire', async () => (await world.redis.keys('lock:*')).length === 0, {
-        timeoutMs: 15_000,
-      });
-      run.measure('lock outlived', Date.now() - lock);
-      await load.rush({ sales: [sale], requests: 20, lanes: 8 });
-      await load.decided();
-      holder.kill('SIGCONT');
-      run.count('stale holders');
-      await sleep(1_500);
-      await Promise.all([holder.stop(), other.stop()]);
+    // What the holder has received must stay its own until it goes on.
+    await world.setVisibility('reservations', 60);
+    try {
+      // It stops after reading the stock it is about to move, while the lock's life runs out and others sell everything.
+      for (const at of ['allocate.acquire', 'allocate.tx.sales']) {
+        const sale = await load.sale({ allotment: 30 });
+        const orders = { steps: [{ at, act: 'stop' }] as StepOrder[], edits: run.edits, trace: run.trace };
+        const holder = await world.startWorker('holder', { functions: 'allocate', orders });
+        await load.rush({ sales: [sale], requests: 8, lanes: 8 });
+        await stoppedItself(holder);
+        world.pauses++;
+        const stoppedAtMs = Date.now();
+        const other = await world.startWorker('other', edited);
+        await waitFor('the lock to expire', async () => (await world.redis.keys('lock:*')).length === 0, {
+          timeoutMs: 15_000,
+        });
+        run.measure('lock outlived', Date.now() - stoppedAtMs);
+        await load.rush({ sales: [sale], requests: 24, lanes: 8 });
+        await waitFor(
+          'everything to be sold',
+          async () =>
+            (await world.rows('SELECT id FROM sales WHERE id = UNHEX(?) AND available = 0', [hex(sale)])).length === 1,
+          { timeoutMs: 15_000 },
+        );
+        holder.kill('SIGCONT');
+        run.count('stale holders');
+        await load.decided();
+        await Promise.all([holder.stop(), other.stop()]);
+      }
+    } finally {
+      await world.setVisibility('reservations', visibilitySeconds);
     }
     await world.startWorkers(2, run.edits.length > 0 ? { edits: run.edits } : {});
   },
@@ -229,6 +302,9 @@ const pausePastVisibility: Fault = {
     await world.startWorkers(2, run.edits.length > 0 ? { edits: run.edits } : {});
   },
 };
+
+/** What the issue promises: from a worker's death to the next delivery of what it held. */
+export const redeliveryWithinMs = (visibilitySeconds + 1) * 1_000;
 
 /** Requests for this many units are the ones at which the planted error throws. */
 const cursed = '"quantity":9';
@@ -342,9 +418,12 @@ const timeoutMidBatch: Fault = {
       world.kills++;
       run.count('time-outs');
       const killedAtMs = Date.now();
-      const other = await world.startWorker('other', run.edits.length > 0 ? { orders: { edits: run.edits } } : {});
+      const other = await world.startWorker('other', { orders: { edits: run.edits, trace: run.trace } });
       await load.decided();
-      run.measure('death to redelivery', Date.now() - killedAtMs);
+      const again = readLines(run.trace).find(({ consumed, atMs }) => consumed && Number(atMs) > killedAtMs);
+      const tookMs = Number(again?.atMs ?? Date.now()) - killedAtMs;
+      run.measure('death to redelivery', tookMs);
+      run.expect(tookMs <= redeliveryWithinMs, `what a dead worker held came again after ${tookMs} ms`);
       await Promise.all([hanging.stop(), other.stop()]);
     }
     await world.startWorkers(2, run.edits.length > 0 ? { edits: run.edits } : {});
@@ -381,6 +460,7 @@ export const workerFaults = [
   crashPoints,
   payCrashPoints,
   randomDeaths,
+  crowd,
   holderPauses,
   pausePastVisibility,
   oneThrows,

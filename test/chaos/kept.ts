@@ -1,0 +1,185 @@
+/**
+ * The figures of the last whole run, kept in docs/results/chaos.json, and the pages made of them: docs/faults.md, and a
+ * part of README.md. Written by `npm run chaos -- --keep`; kept.test.ts holds the pages to the figures.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { invariantNames, meanings } from '../../load/verify/tally.ts';
+import { projectRoot } from '../../local/folder.ts';
+import { controls } from './controls.ts';
+import { matrix } from './matrix.ts';
+import { cellsOf, type FaultSummary, type Report, sumOf } from './report.ts';
+
+export const keptFile = 'docs/results/chaos.json';
+export const page = 'docs/faults.md';
+const readme = 'README.md';
+const [begin, end] = ['<!-- faults: made by npm run chaos -- --keep -->', '<!-- faults: end -->'];
+
+/** The figures that were kept. */
+export function readKept(): Report {
+  return JSON.parse(readFileSync(join(projectRoot, keptFile), 'utf8')) as Report;
+}
+
+/** Keeps the figures of a run over every row or every control, each for its part, and writes the pages. */
+export function keep(report: Report): void {
+  const before = tryReadKept();
+  const all = merge(before, report);
+  mkdirSync(dirname(join(projectRoot, keptFile)), { recursive: true });
+  writeFileSync(join(projectRoot, keptFile), `${JSON.stringify(all, null, 1)}\n`);
+  writeFileSync(join(projectRoot, page), pageOf(all));
+  writeFileSync(join(projectRoot, readme), readmeWith(all));
+}
+
+function tryReadKept(): Report | undefined {
+  try {
+    return readKept();
+  } catch {
+    return undefined;
+  }
+}
+
+/** A run of controls alone leaves the rows' figures as they are, and the other way round. */
+function merge(before: Report | undefined, now: Report): Report {
+  if (!before) return now;
+  const [rows, planted] = [now.runs > 0 ? now : before, now.controls.planted > 0 ? now : before];
+  const faults = matrix.flatMap(({ name }): FaultSummary[] => {
+    const row = rows.faults.find((one) => one.name === name);
+    const own = planted.faults.find((one) => one.name === name)?.controls ?? [];
+    return row ? [{ ...row, controls: own }] : [];
+  });
+  return { ...rows, controls: planted.controls, faults };
+}
+
+const whole = (value: number) => value.toLocaleString('en-US');
+const seconds = (ms: number) => `${(ms / 1_000).toFixed(2)} s`;
+
+/** A Markdown table with its columns padded; numbers to the right. */
+function table(heads: string[], rows: string[][], numbersFrom = heads.length): string {
+  const widths = heads.map((head, column) => Math.max(3, head.length, ...rows.map((row) => row[column]?.length ?? 0)));
+  const line = (cells: string[]) =>
+    `| ${cells.map((cell, column) => (column >= numbersFrom ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0))).join(' | ')} |`;
+  const rule = widths.map((width, column) => (column >= numbersFrom ? `${'-'.repeat(width - 1)}:` : '-'.repeat(width)));
+  return [line(heads), line(rule), ...rows.map(line)].join('\n');
+}
+
+function recoveryTable(report: Report): string {
+  return table(
+    ['Recovery', 'Longest', 'May take'],
+    report.recovery.map(({ what, longestMs, mayMs }) => [what, seconds(longestMs), seconds(mayMs)]),
+    1,
+  );
+}
+
+/** What was measured under ten times the load, if it was. */
+function overloadOf(report: Report): { calm: number; storm: number } | undefined {
+  const counts = report.faults.find(({ name }) => name === 'overload')?.counts;
+  const [calm, storm] = [counts?.['capacity per second'], counts?.['goodput at ten times']];
+  return calm !== undefined && storm !== undefined ? { calm, storm } : undefined;
+}
+
+/** The page docs/faults.md. */
+export function pageOf(report: Report): string {
+  const { planted, caught } = report.controls;
+  const numbers = new Set(report.faults.map(({ number }) => number)).size;
+  const overload = overloadOf(report);
+  const faults = report.faults.map((one) => [
+    String(one.number),
+    one.unavailable === undefined ? one.title : `${one.title} (not run: ${one.unavailable})`,
+    String(one.runs),
+    whole(one.requests),
+    whole(one.kills),
+    whole(one.pauses),
+    ...cellsOf(one).map((cell) => (/^\d+$/.test(cell) ? whole(Number(cell)) : cell)),
+    `${one.controls.filter((control) => control.caught).length} of ${one.controls.length}`,
+  ]);
+  const noticed = report.faults.flatMap(({ number, controls: own }) =>
+    own.map(({ name, violations }) => [
+      `\`${name}\``,
+      String(number),
+      Object.entries(violations)
+        .map(([kind, count]) => `${kind} ${whole(count ?? 0)}`)
+        .join(', '),
+    ]),
+  );
+  return `# Faults
+
+What \`npm run chaos\` found on ${report.at.slice(0, 10)}, seed ${report.seed}, on two cores shared with other work. The driver is
+[test/chaos](../test/chaos): it kills, stops, cuts, floods and falsifies the parts of a real stack while customers reserve,
+cancel and buy; afterwards the [verifier](../load/verify.ts) holds what the clients noted against MySQL, Redis, the queues
+and the provider's books. The figures are in [chaos.json](results/chaos.json); this page is made of them by
+\`npm run chaos -- --keep\`, and [a test](../test/chaos/kept.test.ts) holds it to them.
+
+- ${numbers} faults, ${report.runs} runs, ${Math.round(report.seconds / 60)} minutes, ${whole(report.requests)} requests to reserve, cancel or buy that were answered.
+- ${whole(report.kills)} processes killed, ${whole(report.pauses)} stopped.
+- ${whole(report.violations)} violations.
+- ${caught} of ${planted} planted faults noticed.
+${overload ? `- Goodput at ten times the capacity: ${overload.storm} of ${overload.calm} requests a second, ${Math.round((100 * overload.storm) / overload.calm)} %.\n` : ''}
+${recoveryTable(report)}
+
+The stack under test makes messages visible again after 4 s instead of the declared 65 s, so that redelivery can be waited
+for.
+
+## Every fault
+
+A number under an invariant says how often it was checked; ✗ how often it did not hold, · that the row has nothing of the
+kind. “Own” is what the row expects besides, and that everything came to rest (I9). ${invariantNames.map((name) => `${name}: ${meanings[name]}`).join('; ')}.
+
+${table(['#', 'Fault', 'Runs', 'Requests', 'Kills', 'Pauses', ...invariantNames, 'Own', 'Controls'], faults, 2)}
+
+## Every control
+
+A control is the same run on code with one safeguard taken out ([controls.ts](../test/chaos/controls.ts)); the row must
+fail. \`npm run chaos -- --placebo\` plays these runs with nothing taken out: then all must hold.
+
+${table(['Safeguard taken out', 'Row', 'Noticed by'], noticed)}
+`;
+}
+
+/** README.md with its part about faults as the figures say. */
+export function readmeWith(report: Report): string {
+  const text = readFileSync(join(projectRoot, readme), 'utf8');
+  const [before, rest] = text.split(begin);
+  const [, after] = (rest ?? '').split(end);
+  if (before === undefined || after === undefined)
+    throw new Error(`${readme} has no place between ${begin} and ${end}`);
+  const { planted, caught } = report.controls;
+  const numbers = new Set(report.faults.map(({ number }) => number)).size;
+  const overload = overloadOf(report);
+  const rows = [
+    [`${numbers} faults, ${whole(report.requests)} requests`, `${whole(report.violations)} violations of I1–I9`],
+    ['Processes killed and stopped under load', `${whole(report.kills)} and ${whole(report.pauses)}`],
+    ['Safeguards taken out, and noticed', `${planted}, ${caught}`],
+    ...report.recovery.map(({ what, longestMs, mayMs }) => [
+      what,
+      `${seconds(longestMs)} at most, may take ${seconds(mayMs)}`,
+    ]),
+    ...(overload
+      ? [['Goodput at ten times the capacity', `${Math.round((100 * overload.storm) / overload.calm)} % of its peak`]]
+      : []),
+  ];
+  return `${before}${begin}\n\n${table(['Under faults (`npm run chaos`)', 'Measured'], rows)}\n\n${end}${after}`;
+}
+
+/** What is missing for the kept figures to show what is promised; empty if nothing is. */
+export function shortcomingsOf(report: Report): string[] {
+  const missing: string[] = [];
+  const expect = (holds: boolean, otherwise: string) => {
+    if (!holds) missing.push(otherwise);
+  };
+  expect(report.violations === 0, `${report.violations} violations`);
+  expect(report.requests >= 100_000, `${report.requests} requests`);
+  expect(report.kills + report.pauses >= 500, `${report.kills} kills and ${report.pauses} pauses`);
+  for (const { name } of matrix) {
+    const row = report.faults.find((one) => one.name === name);
+    expect(row !== undefined && row.runs > 0, `${name} was not played`);
+    expect(row !== undefined && sumOf(row.violations) === 0, `${name} did not hold`);
+  }
+  for (const { name, row } of controls) {
+    const found = report.faults.find((one) => one.name === row)?.controls.find((one) => one.name === name);
+    const unavailable = report.faults.find((one) => one.name === row)?.unavailable !== undefined;
+    expect(unavailable || found?.caught === true, `${name} was not noticed`);
+  }
+  expect(report.recovery.length === 3, 'a recovery was not measured');
+  for (const { what, longestMs, mayMs } of report.recovery) expect(longestMs <= mayMs, `${what}: ${longestMs} ms`);
+  return missing;
+}
