@@ -1,0 +1,78 @@
+/**
+ * docs/operations.md says what is there: what of the template LocalStack is asked for and what not, what to do about each
+ * alarm, and sums that add up.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { deployablePart } from '../../local/deployment.ts';
+import { projectRoot } from '../../local/folder.ts';
+import { type Package, packaged, packagingLimitMs } from '../support/package.ts';
+
+let made: Package;
+beforeAll(async () => {
+  made = await packaged();
+}, packagingLimitMs);
+
+const text = readFileSync(join(projectRoot, 'docs', 'operations.md'), 'utf8');
+
+/** What stands under a heading, up to the next one. */
+function under(heading: string): string {
+  const found = new RegExp(`^#+ ${heading}\\n([\\s\\S]*?)(?=^#+ |(?![\\s\\S]))`, 'm').exec(text);
+  if (!found?.[1]) throw new Error(`operations.md has no "${heading}"`);
+  return found[1];
+}
+
+const rowsOf = (section: string) =>
+  section
+    .split('\n')
+    .filter((line) => line.startsWith('|'))
+    .map((line) => line.split('|').slice(1, -1));
+const typesIn = (part: string) => [...new Set([...part.matchAll(/`(AWS::\w+::\w+)`/g)].map(([, type]) => type))].sort();
+const sorted = (types: Iterable<string>) => [...new Set(types)].sort();
+
+test('lists what of the template is deployed to LocalStack and what is not', () => {
+  const section = under('The packaged template on LocalStack');
+  const { template, left } = deployablePart({ Resources: made.resources }, { functions: true });
+  const listed = /^Deployed: ([\s\S]*?)\.\n/m.exec(section)?.[1] ?? '';
+  expect(typesIn(listed)).toEqual(sorted(Object.values(template.Resources).map(({ Type }) => Type)));
+  const missing = rowsOf(section).map(([types = '']) => types);
+  expect(typesIn(missing.join())).toEqual(sorted(left.values()));
+});
+
+test('says what to do about each alarm, and about no other', () => {
+  const described = rowsOf(under('Runbook')).flatMap(([names = '']) =>
+    [...names.matchAll(/`([^`]+)`/g)].map(([, n]) => n),
+  );
+  const alarms = Object.values(made.resources)
+    .filter(({ Type }) => Type === 'AWS::CloudWatch::Alarm')
+    .map(({ Properties }) => String(Properties.AlarmName).replace('holdfast-prod-', ''))
+    .map((name) =>
+      name.replace(/^\w+-(dead-letters|oldest-message)$/, '<queue>-$1').replace(/^\w+-errors$/, '<worker>-errors'),
+    );
+  expect(sorted(described.filter((name) => name !== undefined))).toEqual(sorted(alarms));
+});
+
+test('adds up what a month costs', () => {
+  const rows = rowsOf(under('Three launches'));
+  const first = rows.findIndex(([name = '']) => name.includes('A month'));
+  const parts = rows.slice(first + 2).map((row) => row.slice(1).map(dollars));
+  const together = parts.pop() ?? [];
+  const promised = rows
+    .find(([name = '']) => name.includes('Per month, standing'))
+    ?.slice(1)
+    .map(dollars);
+  expect(together).toEqual(promised);
+  for (const [column, sum] of together.entries()) {
+    const added = parts.reduce((total, row) => total + (row[column] ?? 0), 0);
+    // Sums are rounded to two or three figures.
+    expect(Math.abs(added - sum) / sum).toBeLessThan(0.01);
+  }
+});
+
+/** What the amounts in a cell come to. */
+function dollars(cell: string): number {
+  return [...cell.matchAll(/\$([\d,]+)/g)].reduce(
+    (sum, [, amount = '']) => sum + Number(amount.replaceAll(',', '')),
+    0,
+  );
+}
