@@ -110,7 +110,8 @@ export async function moveStock(tx: Tx, moves: StockMove[], guard: StockGuard = 
     guard.fences?.get(move.saleId) ?? 0,
   ]);
   const made = await tx.change(
-    `UPDATE sales s JOIN (${sorted.map(() => row).join(' UNION ALL ')}) m ON m.id = s.id
+    // The moves first, each with its row by key: an optimizer that began with a small table would hold all of its rows.
+    `UPDATE (${sorted.map(() => row).join(' UNION ALL ')}) m STRAIGHT_JOIN sales s ON s.id = m.id
      SET s.allotment = s.allotment + m.allotment, s.available = s.available + m.available,
          s.allocated = s.allocated + m.allocated, s.sold = s.sold + m.sold,
          s.waitlisted = s.waitlisted + m.waitlisted,

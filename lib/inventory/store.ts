@@ -157,7 +157,7 @@ async function offer(tx: Tx, offers: Offer[]): Promise<void> {
     deadlineMs,
   ]);
   const moved = await tx.change(
-    `UPDATE reservations r JOIN (${offers.map(() => row).join(' UNION ALL ')}) o ON o.id = r.id
+    `UPDATE (${offers.map(() => row).join(' UNION ALL ')}) o STRAIGHT_JOIN reservations r ON r.id = o.id
      SET r.state = 'allocated', r.units = o.units, r.deadline_ms = o.deadline_ms, r.version = r.version + 1
      WHERE r.state = 'waitlisted'`,
     values,

@@ -276,7 +276,7 @@ async function move(tx: Tx, moves: PurchaseMove[], nowMs: number): Promise<void>
     to === 'unknown' ? 1 : 0,
   ]);
   const moved = await tx.change(
-    `UPDATE purchases p JOIN (${moves.map(() => row).join(' UNION ALL ')}) m ON m.id = p.id
+    `UPDATE (${moves.map(() => row).join(' UNION ALL ')}) m STRAIGHT_JOIN purchases p ON p.id = m.id
      SET p.state = m.state_after, p.charge_id = m.charge_id, p.reason = m.reason, p.version = p.version + 1,
          p.payment_token = IF(m.keeps_token = 1, p.payment_token, NULL), p.updated_at_ms = ?
      WHERE p.state = m.state_before`,

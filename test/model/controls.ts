@@ -119,9 +119,9 @@ export const controls: readonly Control[] = [
     edits: [
       {
         file: allocate,
-        find: 'attempt(tx, claims, ports.clock(), { hold: false, fences })',
+        find: 'return await store.transaction((tx) => attempt(tx, claims, clock(), mode));',
         replace:
-          'attempt(tx, claims, ports.clock(), { hold: false, fences }).then(async (early) => { await ports.mirror(early.stocks, early.reservations); return early; })',
+          'return await store.transaction((tx) => attempt(tx, claims, clock(), mode).then(async (early) => { await ports.mirror(early.stocks, early.reservations); return early; }));',
       },
     ],
     caughtBy: ['I6'],
@@ -222,7 +222,13 @@ export const controls: readonly Control[] = [
   {
     name: 'cap-not-checked-again',
     description: 'A cap that was met by a request decided at the same time is not noticed.',
-    edits: [{ file: allocate, find: 'if (overCap) throw new GuessWasWrong();', replace: '' }],
+    edits: [
+      {
+        file: allocate,
+        find: 'if (!mode.hold && (await isAnyOverCap(tx, fresh, sales))) throw new GuessWasWrong();',
+        replace: '',
+      },
+    ],
     caughtBy: ['I4'],
     cases: ['cap'],
   },

@@ -22,7 +22,7 @@ import type { Plan } from './plan.ts';
 import { beginMs, customerIdOf, type SaleSetting, Setting, saleIdOf } from './setting.ts';
 import { type Chooser, type Fault, Random } from './world/choice.ts';
 import { depsOf } from './world/deps.ts';
-import type { Process } from './world/world.ts';
+import type { Process, World } from './world/world.ts';
 
 export interface EpisodeResult {
   readonly requests: number;
@@ -89,9 +89,16 @@ const stepsPerRequest = 100;
 
 const settings = new Map<string, Setting>();
 
-/** Runs an episode. `watch` receives a line for each thing that happens. */
-export function runEpisode(plan: Plan, seed: number, watch?: (line: string) => void): EpisodeResult {
-  return new Episode(plan, seed, watch).run();
+/** Runs an episode. `watch` receives a line for each thing that happens, `ready` the world before anything does. */
+export function runEpisode(
+  plan: Plan,
+  seed: number,
+  watch?: (line: string) => void,
+  ready?: (world: World) => void,
+): EpisodeResult {
+  const episode = new Episode(plan, seed, watch);
+  ready?.(episode.world);
+  return episode.run();
 }
 
 class Episode {
@@ -123,6 +130,10 @@ class Episode {
     setting.begin(seed);
     setting.world.trace = watch;
     setting.world.chooser = this.#chooser;
+  }
+
+  get world(): World {
+    return this.#setting.world;
   }
 
   #saleSetting(n: number): SaleSetting {

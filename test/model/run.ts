@@ -128,4 +128,6 @@ process.on('message', (job: Job) => {
     process.send?.(done);
   });
 });
+// Whoever asks is gone.
+process.on('disconnect', () => process.exit());
 process.send?.('ready');

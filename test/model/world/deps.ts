@@ -7,7 +7,7 @@
  * error, a call that cannot be made throws. Called by `episode.ts` and `scenarios.ts`.
  */
 import { ChangeMessageVisibilityBatchCommand, SendMessageBatchCommand, type SQSClient } from '@aws-sdk/client-sqs';
-import type { Bus } from '../../../lib/platform/aws.ts';
+import type { Bus, OutgoingEvent } from '../../../lib/platform/aws.ts';
 import { type Db, isRetryable, type Sql, type Tx } from '../../../lib/platform/db.ts';
 import { firstSentAttribute } from '../../../lib/platform/deadletters.ts';
 import type { Deps } from '../../../lib/platform/deps.ts';
@@ -335,17 +335,18 @@ function lockOf(process: Process): SaleLock {
 }
 
 /** Which queues an event goes to, as the rules of `serverless.yml` say. */
-function targetsOf(detailType: string, detail: unknown): string[] {
-  const released = detailType === 'reservations.changed' && (detail as { released?: boolean }).released === true;
+function targetsOf(detailType: string, detail: { released?: boolean }): string[] {
+  const released = detailType === 'reservations.changed' && detail.released === true;
   return released ? ['notifications', 'advance'] : ['notifications'];
 }
 
 function busOf(process: Process): Bus {
   const { world } = process;
-  const deliver = (event: { detailType: string; detail: unknown }) => {
-    world.onPublished((event.detail as { eventId: string }).eventId);
-    for (const target of targetsOf(event.detailType, event.detail)) {
-      world.queues.get(target)?.send({ 'detail-type': event.detailType, detail: event.detail });
+  const deliver = ({ detailType, detail: text }: OutgoingEvent) => {
+    const detail = JSON.parse(text) as { eventId: string; released?: boolean };
+    world.onPublished(detail.eventId);
+    for (const target of targetsOf(detailType, detail)) {
+      world.queues.get(target)?.send({ 'detail-type': detailType, detail });
     }
   };
   return {

@@ -2,7 +2,7 @@
  * Runs the shipped Lua scripts in this process: compiles the part of Lua 5.1 that they use into JavaScript.
  *
  * Invariant: a script either means here what it means in Redis, or does not compile. Whatever this compiler has not been
- * taught is an error, never a guess; `lua.test.ts` holds every shipped script against a real Redis, call by call.
+ * taught is an error, never a guess; `likeness.test.ts` holds the shipped scripts against a real Redis, call by call.
  * Called by `redis.ts`.
  */
 

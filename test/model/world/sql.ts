@@ -34,6 +34,7 @@ export interface Select {
   readonly from: readonly Source[];
   readonly where: Expr | undefined;
   readonly groupBy: readonly Expr[];
+  readonly having: Expr | undefined;
   readonly orderBy: readonly { readonly by: Expr; readonly descending: boolean }[];
   readonly limit: Expr | undefined;
   readonly lock: 'none' | 'wait' | 'skip';
@@ -135,7 +136,7 @@ function tokenize(text: string): Token[] {
 
 /** Words that end an expression or a source, so that they are no alias. */
 const reserved = new Set(
-  `AND AS ASC BETWEEN BY CASE DESC DISTINCT ELSE END FOR FORCE FROM GROUP IN INNER INTO IS JOIN LEFT LIMIT NOT NULL ON OR ORDER
+  `AND AS ASC BETWEEN BY CASE DESC DISTINCT ELSE END FOR FORCE FROM GROUP HAVING IN INNER INTO IS JOIN LEFT LIMIT NOT NULL ON OR ORDER
    SELECT SET SKIP STRAIGHT_JOIN THEN UNION UPDATE VALUES WHEN WHERE`.split(/\s+/),
 );
 
@@ -220,6 +221,7 @@ class SqlParser {
       do groupBy.push(this.#expression());
       while (this.#accept(','));
     }
+    const having = this.#accept('HAVING') ? this.#expression() : undefined;
     const orderBy: { by: Expr; descending: boolean }[] = [];
     if (this.#accept('ORDER', 'BY')) {
       do {
@@ -231,7 +233,7 @@ class SqlParser {
     const limit = this.#accept('LIMIT') ? this.#expression() : undefined;
     const locks = this.#accept('FOR', 'UPDATE');
     const lock = locks ? (this.#accept('SKIP', 'LOCKED') ? 'skip' : 'wait') : 'none';
-    return { is: 'select', distinct, items, from, where, groupBy, orderBy, limit, lock };
+    return { is: 'select', distinct, items, from, where, groupBy, having, orderBy, limit, lock };
   }
 
   #items(): { name: string; value: Expr }[] {
@@ -309,7 +311,10 @@ class SqlParser {
     this.#expect('SET');
     const set = this.#assignments();
     const where = this.#accept('WHERE') ? this.#expression() : undefined;
-    return { is: 'update', target: from[0]?.alias ?? '', from, set, where };
+    // Of several sources one is a table, and that is what changes.
+    const tables = from.filter((source) => source.table !== undefined);
+    if (tables.length !== 1) throw new NotUnderstood(`SQL: which table changes in ${this.#text}`);
+    return { is: 'update', target: tables[0]?.alias ?? '', from, set, where };
   }
 
   #delete(): Statement {
@@ -418,7 +423,8 @@ class SqlParser {
     const token = this.#next();
     if (token.kind === 'number') return { is: 'value', value: Number(token.text) };
     if (token.kind === 'string') return { is: 'value', value: token.text };
-    if (token.kind !== 'word' || reserved.has(token.keyword)) throw this.#unexpected(token);
+    const isFunction = token.keyword === 'LEFT' && this.#is('(');
+    if (token.kind !== 'word' || (reserved.has(token.keyword) && !isFunction)) throw this.#unexpected(token);
     if (this.#accept('(')) {
       const args: Expr[] = [];
       if (this.#accept('*')) args.push({ is: 'value', value: 1 });

@@ -158,6 +158,8 @@ export class World {
   trace: ((line: string) => void) | undefined;
   /** Steps since the beginning. */
   steps = 0;
+  /** While it is, nobody comes between the statements of a transaction. */
+  serial = false;
   /** While it is, the bus takes nothing. */
   busIsAway = false;
   /** The parts that the step under way has read and written. */
@@ -233,6 +235,7 @@ export class World {
     this.#current = undefined;
     this.#random = new Random(seed);
     this.violation = undefined;
+    this.serial = false;
     this.steps = 0;
     this.excuses = new Set<Excuse>();
     this.actions = [];
@@ -398,7 +401,8 @@ export class World {
     this.steps++;
     this.reads = 0;
     this.writes = 0;
-    let chosen = count === 1 ? 0 : this.chooser.pick(count);
+    let chosen = this.serial ? this.#ready.findIndex(({ process }) => process.transactions.size > 0) : -1;
+    if (chosen < 0) chosen = count === 1 ? 0 : this.chooser.pick(count);
     if (chosen < this.#ready.length) {
       this.#call(chosen);
       return true;
