@@ -4,7 +4,8 @@
  *
  * It is aware of what is in flight. A commit reaches the mirror a moment later, so a difference counts only if it is still
  * the same at a second look; requests that are queued are claims that MySQL does not know yet; and the gate's counters are
- * recounted only while a sale is quiet. Every repair is a compare-and-set against what was seen (invariant I6).
+ * recounted only while a sale is quiet. Every repair is a compare-and-set against what was seen (invariant I6). A claim
+ * that nobody is going to decide is taken back, so that it does not keep others out for ever.
  */
 import { z } from 'zod';
 import type { StockLevel } from '../events/catalogue.ts';
@@ -13,12 +14,22 @@ import type { Sql } from '../platform/db.ts';
 import type { Deps } from '../platform/deps.ts';
 import { claimBucket, fromBytes, saleTag, toBytes } from '../platform/id.ts';
 import { keys } from '../platform/keys.ts';
+import { readLag } from '../platform/lag.ts';
 import { log } from '../platform/log.ts';
 import { measure } from '../platform/metrics.ts';
 import type { Delivered, MustRepeat } from '../platform/queue.ts';
 import { defineScript, luaSource, type RedisClient } from '../platform/redis.ts';
 import { Id } from '../platform/shapes.ts';
-import { claimOf, customerField, idEndOf, reservationField, unpack, writeMirror } from '../reservation/mirror.ts';
+import { returnForgottenClaim } from '../reservation/gate.ts';
+import {
+  claimOf,
+  customerField,
+  idEndOf,
+  ownerOf,
+  reservationField,
+  unpack,
+  writeMirror,
+} from '../reservation/mirror.ts';
 import {
   type ReservationRow,
   reservationColumns,
@@ -35,7 +46,7 @@ const recountScript = defineScript('holdfastRecount', luaSource('./recount.lua',
 /** How long a commit may take to reach the mirror before the difference counts. */
 const inFlightMs = 300;
 const rowsPerPage = 2_000;
-/** A request that has been undecided for longer than all its deliveries take is not in flight any more. */
+/** A request that has been undecided for so much longer than its queue is behind is not in flight any more. */
 const undecidedForMs = 600_000;
 
 const driftKinds = ['books', 'ledger', 'stock', 'reservation', 'claim', 'gate', 'undecided'] as const;
@@ -267,7 +278,7 @@ async function checkClaims(deps: ReconcileDeps, saleId: string): Promise<{ drift
       }),
     );
   }
-  drifts.push(...undecidedTooLong(saleId, buckets, deps.clock()));
+  drifts.push(...(await returnForgotten(deps, saleId, buckets)));
 
   // Counting takes a while; only if nothing at all happened meanwhile is the count of one moment.
   const [after, bucketsAfter] = [await deps.redis.hmget(saleKey, ...gateFields), await readBuckets(deps.redis, tag)];
@@ -353,21 +364,31 @@ async function recountClaims(deps: ReconcileDeps, saleId: string, buckets: Bucke
   return drifts;
 }
 
-function undecidedTooLong(saleId: string, buckets: Buckets, nowMs: number): Drift[] {
+/**
+ * Takes back claims that are undecided and not in flight any more. Their messages may be among the dead letters, to be
+ * redriven some day, or were never sent: by a function that died between gate and queue, for a client who gave up.
+ */
+async function returnForgotten(deps: ReconcileDeps, saleId: string, buckets: Buckets): Promise<Drift[]> {
+  const tag = saleTag(saleId);
+  const behindMs = (await readLag(deps.redis, 'reservations')) ?? 0;
   const drifts: Drift[] = [];
-  for (const [field, packed] of fieldsOf(buckets)) {
-    if (field.startsWith('@') || !/^[ro]/.test(packed)) continue;
-    const { ticket } = unpack(packed);
-    if (nowMs - ticket / 1000 < undecidedForMs) continue;
-    drifts.push({
-      saleId,
-      kind: 'undecided',
-      what: `the reservation whose id ends in ${idEndOf(field)}`,
-      expected: 'a decision',
-      found: `requested at ${toIso(ticket / 1000)}`,
-      likelyCause: 'its message is among the dead letters, or was never queued because the client gave up',
-      repaired: false,
-    });
+  for (const [bucket, fields] of buckets) {
+    for (const [field, packed] of Object.entries(fields)) {
+      if (field.startsWith('@') || !/^[ro]/.test(packed)) continue;
+      const requestedAtMs = unpack(packed).ticket / 1000;
+      if (deps.clock() - requestedAtMs < undecidedForMs + behindMs) continue;
+      const owner = ownerOf(field, Object.keys(fields));
+      const place = { saleKey: keys.sale(tag), bucketKey: keys.claims(tag, bucket) };
+      drifts.push({
+        saleId,
+        kind: 'undecided',
+        what: `the reservation whose id ends in ${idEndOf(field)}`,
+        expected: 'a decision',
+        found: `requested at ${toIso(requestedAtMs)}`,
+        likelyCause: 'its message is among the dead letters, or was never queued because the client gave up',
+        repaired: owner !== undefined && (await returnForgottenClaim(deps.redis, place, field, owner)),
+      });
+    }
   }
   return drifts;
 }

@@ -100,6 +100,21 @@ export async function returnClaim(redis: RedisClient, applicant: Applicant): Pro
   await redisBreaker.run(() => unclaimScript.run(redis, [saleKey, bucketKey], [reservation, customer]));
 }
 
+/**
+ * Takes back the claim of a request whose message is not on its way, found in a bucket by its field and its owner's.
+ * Returns false if it has been decided, or taken back, in the meantime. Should the message come after all, it is decided
+ * like any other.
+ */
+export async function returnForgottenClaim(
+  redis: RedisClient,
+  bucket: { saleKey: string; bucketKey: string },
+  reservation: string,
+  customer: string,
+): Promise<boolean> {
+  const { saleKey, bucketKey } = bucket;
+  return (await redisBreaker.run(() => unclaimScript.run(redis, [saleKey, bucketKey], [reservation, customer]))) === 1;
+}
+
 function place(applicant: Applicant): [string, string, string, string] {
   const tag = saleTag(applicant.saleId);
   const { customerId, reservationId } = applicant;

@@ -67,7 +67,19 @@ export function reservationField(reservationId: string, customerId: string): str
 
 /** The last 12 hex digits of the id of the reservation that has this field. */
 export function idEndOf(field: string): string {
-  return Buffer.from(field, 'base64url').toString('hex', 0, 6);
+  return bytesOf(field).toString('hex', 0, 6);
+}
+
+/**
+ * The customer's field that belongs to a reservation's, among the fields of their bucket: both have bits of the same id.
+ * Undefined if there is none, or by a rare chance two.
+ */
+export function ownerOf(field: string, bucket: Iterable<string>): string | undefined {
+  const owner = bytesOf(field).subarray(6);
+  const fitting = [...bucket].filter(
+    (one) => one.startsWith('@') && bytesOf(one.slice(1)).subarray(2, 5).equals(owner),
+  );
+  return fitting.length === 1 ? fitting[0] : undefined;
 }
 
 /** A customer's field in a bucket: bits of the id that do not choose the bucket; the sign keeps it apart. */
@@ -78,6 +90,10 @@ export function customerField(customerId: string): string {
 /** Hex digits in two thirds of their length. */
 function short(hex: string): string {
   return Buffer.from(hex, 'hex').toString('base64url');
+}
+
+function bytesOf(shortened: string): Buffer {
+  return Buffer.from(shortened, 'base64url');
 }
 
 /** The bucket that holds a customer's claims in a sale. */

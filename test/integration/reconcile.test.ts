@@ -86,6 +86,31 @@ test('the gate’s counters and a customer’s claim are recounted', async () =>
   expect(await deps.redis.hget(keys.sale(tag), 'pendingUnits')).toBe('2');
 });
 
+test('a claim that nobody is going to decide is taken back, and its message is still good', async () => {
+  const { saleId, customerId, waiting } = await givenTraffic();
+  const gate = () => deps.redis.hget(keys.sale(saleTag(saleId)), 'pendingUnits');
+  const later = (ms: number) =>
+    reconcile({ ...deps, clock: () => Date.now() + ms }, { saleId, deadlineMs: soon() }).then(({ drifts }) => drifts);
+  expect(await later(590_000)).toEqual([]);
+  expect(await gate()).toBe('2');
+  const { reservationId, ticket } = waiting as { reservationId: string; ticket: number };
+  expect(await later(610_000)).toMatchObject([
+    { kind: 'undecided', what: `the reservation whose id ends in ${reservationId.slice(-12)}`, repaired: true },
+  ]);
+  expect(await gate()).toBe('0');
+  expect(await deps.redis.hget(claimsKey(saleTag(saleId), customerId), customerField(customerId))).toBeNull();
+  expect(await later(610_000)).toEqual([]);
+
+  await allocateBatch(
+    allocationPorts(deps),
+    [delivered(saleId, { customerId, key: 'k', quantity: 2, ticket })],
+    soon(),
+  );
+  expect(await readMirroredStatus(deps.redis, reservationId, customerId)).toMatchObject({ state: 'allocated', ticket });
+  expect(await deps.redis.hget(claimsKey(saleTag(saleId), customerId), customerField(customerId))).toBe('2');
+  expect(await kinds(saleId)).toEqual([]);
+});
+
 test('books that do not add up are reported and left alone', async () => {
   const { saleId } = await givenTraffic();
   await deps.db.change(`UPDATE reservations SET units = 2 WHERE sale_id = ? AND units = 3`, [toBytes(saleId)]);
