@@ -157,7 +157,8 @@ export function readmeWith(report: Report): string {
       ? [['Goodput at ten times the capacity', `${Math.round((100 * overload.storm) / overload.calm)} % of its peak`]]
       : []),
   ];
-  return `${before}${begin}\n\n${table(['Under faults (`npm run chaos`)', 'Measured'], rows)}\n\n${end}${after}`;
+  const link = `Fault by fault, with its control: [${page}](${page}).`;
+  return `${before}${begin}\n\n${table(['Under faults (`npm run chaos`)', 'Measured'], rows)}\n\n${link}\n\n${end}${after}`;
 }
 
 /** What is missing for the kept figures to show what is promised; empty if nothing is. */

@@ -71,6 +71,7 @@ const whole = values.whole || (!only && !selected && !values.minutes);
 const world = await World.open({ dir: join(defaultFolder(), 'chaos'), seed, report: (line) => say(`  ${line}`) });
 const results: RowResult[] = [];
 const caught: ControlResult[] = [];
+const placebos: ControlResult[] = [];
 try {
   if (values.minutes) await playFor(Number(values.minutes));
   else if (whole) await playWhole();
@@ -87,7 +88,8 @@ const held = results.every(({ holds }) => holds);
 const enough = !whole || isEnough();
 if (!enough)
   say(`a whole run has at least ${wholeRequests} requests and ${wholeHarm} kills and pauses; this one has not`);
-const noticed = caught.every((one) => one.unavailable !== undefined || one.caught !== values.placebo);
+const noticed =
+  caught.every((one) => one.unavailable !== undefined || one.caught) && !placebos.some((one) => one.caught);
 if (values.keep && held && enough && noticed && !wanted && !values.control && !values.placebo)
   keep(sumUp(seed, matrix, results, caught));
 process.exit(held && enough && noticed ? 0 : 1);
@@ -132,11 +134,10 @@ async function play(fault: Fault, rowSeed: number, scale: number): Promise<void>
 
 async function playControl(control: (typeof controls)[number]): Promise<void> {
   const result = await runControl(world, control, seed, { planted: !values.placebo });
-  caught.push(result);
+  (values.placebo ? placebos : caught).push(result);
   const by = Object.entries(result.violations).map(([kind, count]) => `${kind} ${count}`);
-  const mark = result.caught ? '✓ noticed  ' : '✗ UNNOTICED';
-  say(
-    `${result.unavailable ? '–' : mark} ${control.name} by ${control.row}: ${result.lost ?? by.join(', ')} (${result.seconds} s)`,
-  );
+  const [good, bad] = values.placebo ? ['✓ holds', '✗ fails without a reason:'] : ['✓ noticed', '✗ UNNOTICED'];
+  const mark = result.unavailable ? '–' : result.caught === values.placebo ? bad : good;
+  say(`${mark} ${control.name} by ${control.row}: ${result.lost ?? by.join(', ')} (${result.seconds} s)`);
   for (const example of values.placebo && result.caught ? result.examples : []) say(`    ${example}`);
 }
