@@ -66,7 +66,9 @@ async function testOn(which: Aws, jestArguments: string[], installWithinMs?: num
     say('This LocalStack does not offer what the packaged template needs, so that is not deployed to it.');
   }
   if (stack.localStack?.deploys && !stack.localStack.runsFunctions) {
-    say('Functions are left out of the deployment: this LocalStack was not started here and would need Docker for them.');
+    say(
+      'Functions are left out of the deployment: this LocalStack was not started here and would need Docker for them.',
+    );
   }
   const resultsFile = join(stack.dir, 'jest.json');
   rmSync(resultsFile, { force: true });

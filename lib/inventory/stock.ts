@@ -7,7 +7,7 @@
  */
 import type { StockLevel } from '../events/catalogue.ts';
 import type { Sql, Tx } from '../platform/db.ts';
-import { fromBytes, toBytes } from '../platform/id.ts';
+import { fromBytes, toBytes, toLiteral } from '../platform/id.ts';
 import type { MovementKind } from './ledger.table.ts';
 
 /** How a sale's counters change, each by a signed number of units (`waitlisted`: of reservations). */
@@ -148,9 +148,9 @@ export async function readStock(sql: Sql, saleIds: string[]): Promise<Map<string
 export async function recordMovements(tx: Tx, movements: Movement[], nowMs: number): Promise<void> {
   if (movements.length === 0) return;
   const rows = movements.map((movement) => [
-    toBytes(movement.subjectId),
+    toLiteral(movement.subjectId),
     movement.kind,
-    toBytes(movement.saleId),
+    toLiteral(movement.saleId),
     movement.units,
     nowMs,
   ]);

@@ -5,7 +5,8 @@
  * client may ask for twice get a name derived from the request (UUID version 8), so that the second request finds the
  * first one without any look-up.
  */
-import { createHash, randomFillSync } from 'node:crypto';
+import { hash, randomFillSync } from 'node:crypto';
+import { HexLiteral } from './sql-text.ts';
 
 /** A sale's tag: the last 12 hex digits of its id. Redis keys of a sale carry it, and so does each reservation id. */
 export type SaleTag = string;
@@ -47,17 +48,17 @@ export function claimBucket(tag: SaleTag, customerId: string): number {
  * Its first 12 digits are the sale's tag, so that a status URL leads to the sale's mirror and a sale's rows lie together.
  */
 export function reservationId(saleId: string, customerId: string, idempotencyKey: string): string {
-  const hash = createHash('sha256').update(`reservation\0${saleId}\0${customerId}\0${idempotencyKey}`).digest();
+  const digest = hash('sha256', `reservation\0${saleId}\0${customerId}\0${idempotencyKey}`, 'buffer');
   const bytes = Buffer.allocUnsafe(16);
   bytes.write(saleTag(saleId), 0, 'hex');
-  hash.copy(bytes, 6, 0, 10);
+  digest.copy(bytes, 6, 0, 10);
   return format(bytes, 8);
 }
 
 /** The id of whatever else a client names by its Idempotency-Key, such as a purchase (UUID version 8). */
 export function derivedId(kind: string, customerId: string, idempotencyKey: string): string {
-  const hash = createHash('sha256').update(`${kind}\0${customerId}\0${idempotencyKey}`).digest();
-  return format(hash.subarray(0, 16), 8);
+  const digest = hash('sha256', `${kind}\0${customerId}\0${idempotencyKey}`, 'buffer');
+  return format(digest.subarray(0, 16), 8);
 }
 
 /**
@@ -66,7 +67,7 @@ export function derivedId(kind: string, customerId: string, idempotencyKey: stri
  */
 export function consequentId(atMs: number, name: string): string {
   const bytes = Buffer.allocUnsafe(16);
-  createHash('sha256').update(`consequence\0${name}`).digest().copy(bytes, 6, 0, 10);
+  hash('sha256', `consequence\0${name}`, 'buffer').copy(bytes, 6, 0, 10);
   bytes.writeUIntBE(atMs, 0, 6);
   return format(bytes, 7);
 }
@@ -84,6 +85,11 @@ export function saleTagOf(reservationIdText: string): SaleTag {
 /** UUID text to the 16 bytes stored in MySQL. */
 export function toBytes(id: string): Buffer {
   return Buffer.from(id.replaceAll('-', ''), 'hex');
+}
+
+/** UUID text as a value of a statement: what `toBytes` gives, for statements that carry thousands. */
+export function toLiteral(id: string): HexLiteral {
+  return new HexLiteral(id.replaceAll('-', ''));
 }
 
 /** The 16 bytes stored in MySQL to UUID text. */

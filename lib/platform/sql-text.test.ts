@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { format } from 'mysql2';
-import { sqlText } from './sql-text.ts';
+import { HexLiteral, sqlText } from './sql-text.ts';
 
 const scalar = fc.oneof(
   fc.integer(),
@@ -41,4 +41,10 @@ test('columns and their values are left to the driver', () => {
 test('a missing or superfluous value is an error, never a silent hole', () => {
   expect(() => sqlText('SELECT ?, ?', [1])).toThrow('placeholders');
   expect(() => sqlText('SELECT ?', [1, 2])).toThrow('placeholders');
+});
+
+test('bytes known by their digits are written as bytes', () => {
+  expect(sqlText('x IN (?)', [[new HexLiteral('00ff'), Buffer.from([0, 255])]])).toBe(`x IN (X'00ff', X'00ff')`);
+  expect(sqlText('SELECT ?', [new HexLiteral('AB')])).toBe(`SELECT X'AB'`);
+  for (const digits of ["' OR 1", '0', 'xy', '00 ']) expect(() => new HexLiteral(digits)).toThrow();
 });

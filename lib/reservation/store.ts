@@ -7,7 +7,7 @@ import { type RecordedEvent, recordEvents } from '../events/outbox.ts';
 import type { Movement, SaleRow, StockGuard, StockMove } from '../inventory/stock.ts';
 import { lockSales, moveStock, readSales, readStock, recordMovements } from '../inventory/stock.ts';
 import { type Db, isDuplicateKey, type Sql, type Tx } from '../platform/db.ts';
-import { fromBytes, tagBytes, toBytes } from '../platform/id.ts';
+import { fromBytes, tagBytes, toBytes, toLiteral } from '../platform/id.ts';
 import { type Decision, holdingKey } from './decide.ts';
 import { holdingStates, type ReservationState, waitingStates } from './state.ts';
 
@@ -140,7 +140,7 @@ async function readWithSeveral(tx: Tx, saleIds: string[], customerIds: string[])
   const rows = await tx.rows<{ customerId: Buffer }>(
     `SELECT customer_id AS customerId FROM reservations FORCE INDEX (reservations_customer)
      WHERE customer_id IN (?) AND LEFT(id, ?) IN (?) GROUP BY customer_id HAVING COUNT(*) > 1`,
-    [customerIds.map(toBytes), tagBytes, saleIds.map((saleId) => toBytes(saleId).subarray(-tagBytes))],
+    [customerIds.map(toLiteral), tagBytes, saleIds.map((saleId) => toBytes(saleId).subarray(-tagBytes))],
   );
   return rows.map((row) => fromBytes(row.customerId));
 }
@@ -148,9 +148,9 @@ async function readWithSeveral(tx: Tx, saleIds: string[], customerIds: string[])
 async function insertDecisions(tx: Tx, decisions: Decision[], nowMs: number): Promise<void> {
   if (decisions.length === 0) return;
   const rows = decisions.map(({ claim, state, units, reason }) => [
-    toBytes(claim.reservationId),
-    toBytes(claim.saleId),
-    toBytes(claim.customerId),
+    toLiteral(claim.reservationId),
+    toLiteral(claim.saleId),
+    toLiteral(claim.customerId),
     claim.ticket,
     claim.quantity,
     claim.atLeast,
@@ -174,7 +174,7 @@ async function insertDecisions(tx: Tx, decisions: Decision[], nowMs: number): Pr
   const waiting = decisions.filter((decision) => decision.state === 'waitlisted');
   if (waiting.length === 0) return;
   await tx.change('INSERT INTO waitlist (sale_id, ticket, reservation_id) VALUES ?', [
-    waiting.map(({ claim }) => [toBytes(claim.saleId), claim.ticket, toBytes(claim.reservationId)]),
+    waiting.map(({ claim }) => [toLiteral(claim.saleId), claim.ticket, toLiteral(claim.reservationId)]),
   ]);
 }
 
