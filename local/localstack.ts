@@ -109,6 +109,7 @@ async function startHere(supervisor: Supervisor, python: string): Promise<LocalS
       PYTHONPATH: EXECUTOR,
       LAMBDA_RUNTIME_EXECUTOR: 'node',
       HOLDFAST_NODE: process.execPath,
+      LAMBDA_EVENT_SOURCE_MAPPING_MAX_BACKOFF_ON_EMPTY_POLL_SEC: '1',
       // As much as the packaged template reserves, and what an account leaves unreserved.
       LAMBDA_LIMITS_CONCURRENT_EXECUTIONS: '10000',
       LS_LOG: 'warning',

@@ -13,6 +13,7 @@ import json
 import os
 import subprocess
 import threading
+from collections import deque
 from pathlib import Path
 
 from localstack import config
@@ -21,6 +22,7 @@ from localstack.services.lambda_.invocation.plugins import RuntimeExecutorPlugin
 from localstack.services.lambda_.invocation.runtime_executor import LambdaRuntimeException, RuntimeExecutor
 
 RUNTIME = Path(__file__).with_name("runtime.mjs")
+MARK = "@answer "
 GRACE_SECONDS = 3
 
 
@@ -31,7 +33,7 @@ class NodeExecutor(RuntimeExecutor):
         super().__init__(id, function_version)
         self.process: subprocess.Popen | None = None
         self.turn = threading.Lock()
-        self.log_lines: list[str] = []
+        self.log_lines: deque[str] = deque(maxlen=200)
 
     def start(self, env_vars: dict[str, str]) -> None:
         code = self.function_version.config.code.get_unzipped_code_location()
@@ -43,10 +45,9 @@ class NodeExecutor(RuntimeExecutor):
             env=env | {"LAMBDA_TASK_ROOT": str(code)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
         )
-        threading.Thread(target=self._keep_log, daemon=True).start()
         if self._read().get("ready") is not True:
             raise LambdaRuntimeException(self.get_logs())
 
@@ -91,7 +92,7 @@ class NodeExecutor(RuntimeExecutor):
         )
 
     def get_logs(self) -> str:
-        return "".join(self.log_lines[-100:])
+        return "".join(self.log_lines)
 
     def get_address(self) -> str:
         return "127.0.0.1"
@@ -112,12 +113,12 @@ class NodeExecutor(RuntimeExecutor):
         """Nothing was prepared but the code, which LocalStack takes away itself."""
 
     def _read(self) -> dict:
-        line = self.process.stdout.readline()
-        return json.loads(line) if line else {}
-
-    def _keep_log(self) -> None:
-        for line in self.process.stderr:
+        """The next answer, or nothing when the process has ended; what it says beside answers is its log."""
+        for line in self.process.stdout:
+            if line.startswith(MARK):
+                return json.loads(line[len(MARK) :])
             self.log_lines.append(line)
+        return {}
 
 
 class NodeExecutorPlugin(RuntimeExecutorPlugin):

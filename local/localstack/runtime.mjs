@@ -2,16 +2,15 @@
  * What Lambda's runtime is to a function, in a process of this machine: loads the handler that `_HANDLER` names, reads one
  * event a line, and writes one answer a line. Started by holdfast_functions.py, which LocalStack loads.
  *
- * Invariant: standard output carries answers and nothing else; what the function prints goes to standard error. Plain
+ * Invariant: an answer is a line that begins with the mark; everything else on standard output is the function's log. Plain
  * JavaScript, because it runs beside bundles and not beside this project's packages.
  */
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
 
-const answers = process.stdout.write.bind(process.stdout);
-process.stdout.write = process.stderr.write.bind(process.stderr);
-const say = (answer) => answers(`${JSON.stringify(answer)}\n`);
+const mark = '@answer ';
+const say = (answer) => process.stdout.write(`\n${mark}${JSON.stringify(answer)}\n`);
 
 const [path = '', name = ''] = (process.env._HANDLER ?? '').split(/\.(?=[^.]*$)/);
 const { [name]: handler } = await import(pathToFileURL(join(process.env.LAMBDA_TASK_ROOT ?? '', `${path}.mjs`)).href);
