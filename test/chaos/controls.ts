@@ -382,9 +382,9 @@ export const controls: Control[] = [
     http: true,
     edits: [
       {
-        file: 'lib/platform/redis.ts',
-        find: 'setTimeout(() => setImmediate(late), redisCommandTimeoutMs).unref();',
-        replace: 'setTimeout(() => setImmediate(late), 60 * redisCommandTimeoutMs).unref();',
+        file: 'lib/platform/timings.ts',
+        find: 'export const redisCommandTimeoutMs = 200;',
+        replace: 'export const redisCommandTimeoutMs = 12_000;',
       },
     ],
   },

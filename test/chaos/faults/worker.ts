@@ -74,7 +74,7 @@ async function dieAt(
     const worker = await world.startWorker('mortal', { ...(functions ? { functions } : {}), orders });
     await feed();
     await waitFor(`the worker to die at ${at}`, () => !worker.running, { timeoutMs: 15_000 }).catch(() => undefined);
-    run.expect(!worker.running, `no worker came to ${at}`);
+    run.expect(!worker.running, `no worker came to ${at}; it said ${worker.log().slice(-600)}`);
     if (!worker.running) {
       world.kills++;
       run.count('crash points');
