@@ -125,7 +125,7 @@ export async function runRow(world: World, fault: Fault, options: RunOptions): P
 
   let verification: Verification | undefined;
   try {
-    verification = await verify(world.target, { logs: [logFile], quietTimeoutMs: edits.length > 0 ? 5_000 : 20_000 });
+    verification = await verify(world.target, { logs: [logFile], quietTimeoutMs: edits.length > 0 ? 5_000 : 60_000 });
   } catch (error) {
     violate('rest', `the stores could not be verified: ${(error as Error).message}`);
   }

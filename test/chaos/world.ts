@@ -316,7 +316,7 @@ export class World {
   async begin(logFile: string): Promise<void> {
     await this.heal();
     if (!this.#plain) await this.stopWorkers();
-    await waitFor('the bus to be idle', () => this.#busIdle(), { timeoutMs: 20_000 }).catch(() => undefined);
+    await waitFor('the bus to be idle', () => this.#busIdle(), { timeoutMs: 60_000 }).catch(() => undefined);
     for (const QueueUrl of [...Object.values(this.target.queues), ...Object.values(this.target.deadLetters)])
       await this.sqs.send(new PurgeQueueCommand({ QueueUrl }));
     for (const table of [

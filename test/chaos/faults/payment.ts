@@ -85,7 +85,7 @@ const race: Fault = {
       'the rest to expire',
       async () =>
         (await world.rows("SELECT id FROM reservations WHERE state IN ('allocated', 'waitlisted')")).length === 0,
-      { timeoutMs: 20_000 },
+      { timeoutMs: 60_000 },
     );
     const states = await world.rows<{ state: string; n: number }>(
       'SELECT state, COUNT(*) AS n FROM reservations GROUP BY state',

@@ -55,7 +55,7 @@ export const paySteps = [
 const hex = (id: string) => id.replaceAll('-', '');
 
 /** Resolves when a process has stopped itself. */
-export async function stoppedItself(one: StackProcess, timeoutMs = 20_000): Promise<void> {
+export async function stoppedItself(one: StackProcess, timeoutMs = 60_000): Promise<void> {
   await waitFor(`${one.name} to stop`, () => standsStill(one), { timeoutMs });
 }
 
@@ -73,7 +73,7 @@ async function dieAt(
     const orders = { steps: [{ at, act: 'die' }] as StepOrder[], edits: run.edits, trace: run.trace };
     const worker = await world.startWorker('mortal', { ...(functions ? { functions } : {}), orders });
     await feed();
-    await waitFor(`the worker to die at ${at}`, () => !worker.running, { timeoutMs: 15_000 }).catch(() => undefined);
+    await waitFor(`the worker to die at ${at}`, () => !worker.running, { timeoutMs: 60_000 }).catch(() => undefined);
     run.expect(!worker.running, `no worker came to ${at}; it said ${worker.log().slice(-600)}`);
     if (!worker.running) {
       world.kills++;
@@ -248,7 +248,7 @@ const holderPauses: Fault = {
         const stoppedAtMs = Date.now();
         const other = await world.startWorker('other', edited);
         await waitFor('the lock to expire', async () => (await world.redis.keys('lock:*')).length === 0, {
-          timeoutMs: 15_000,
+          timeoutMs: 60_000,
         });
         run.measure('lock outlived', Date.now() - stoppedAtMs);
         await load.rush({ sales: [sale], requests: 24, lanes: 8 });
@@ -256,7 +256,7 @@ const holderPauses: Fault = {
           'everything to be sold',
           async () =>
             (await world.rows('SELECT id FROM sales WHERE id = UNHEX(?) AND available = 0', [hex(sale)])).length === 1,
-          { timeoutMs: 15_000 },
+          { timeoutMs: 60_000 },
         );
         holder.kill('SIGCONT');
         run.count('stale holders');
@@ -331,7 +331,7 @@ const oneThrows: Fault = {
     await waitFor(
       'the nine others',
       async () => (await world.rows('SELECT id FROM reservations WHERE quantity <> 9')).length >= 9,
-      { timeoutMs: 20_000 },
+      { timeoutMs: 60_000 },
     ).catch(() => undefined);
     run.measure('nine decided after', Date.now() - startedAtMs);
     const decided = (await world.rows('SELECT id FROM reservations')).length;
@@ -410,7 +410,7 @@ const timeoutMidBatch: Fault = {
       const hanging = await world.startWorker('hanging', { functions: 'allocate', orders });
       await load.rush({ sales: [sale], requests: 10, lanes: 10 });
       await waitFor('the function to hang', () => readLines(run.trace).some((line) => line.step === at), {
-        timeoutMs: 15_000,
+        timeoutMs: 60_000,
       });
       await sleep(300);
       hanging.leaveWhenDead();
@@ -452,7 +452,7 @@ const malformedAnswer: Fault = {
     const left = await world.depth('reservations');
     run.count('left in the queue', left);
     run.expect(left > 0, 'messages were deleted although the answer meant nothing');
-    await waitFor('redelivery', async () => (await world.depth('reservations')) === 0, { timeoutMs: 15_000 });
+    await waitFor('redelivery', async () => (await world.depth('reservations')) === 0, { timeoutMs: 60_000 });
   },
 };
 
