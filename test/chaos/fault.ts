@@ -16,6 +16,8 @@ export interface Run {
   readonly edits: Edit[];
   /** How much longer than its shortest the row should run. */
   readonly scale: number;
+  /** How long something may take that must happen; less for code with a fault in it, where it may never. */
+  readonly patienceMs: number;
   /** Where the steps note what they did. */
   readonly trace: string;
   /** Counts something that the row's line of the report shows. */

@@ -95,6 +95,7 @@ export async function runRow(world: World, fault: Fault, options: RunOptions): P
     random,
     edits,
     scale,
+    patienceMs: edits.length > 0 ? 15_000 : 60_000,
     trace,
     count: (name, by = 1) => {
       result.counts[name] = (result.counts[name] ?? 0) + by;

@@ -53,7 +53,7 @@ const relayDies: Fault = {
         orders: dying('publish.publish'),
       });
       await load.rush({ sales: [sale], requests: 10, lanes: 6 });
-      await waitFor('the publisher to die', () => !publisher.running, { timeoutMs: 60_000 });
+      await waitFor('the publisher to die', () => !publisher.running, { timeoutMs: run.patienceMs });
       world.kills++;
     }
     run.count('left in the outbox', await outbox(run));
@@ -61,7 +61,7 @@ const relayDies: Fault = {
     await sleep(sweepAfterMs);
     const relay = await world.startWorker('relay', { functions: 'relay', orders: dying('relay.publish') });
     await world.send('relay', {});
-    await waitFor('the relay to die', () => !relay.running, { timeoutMs: 60_000 });
+    await waitFor('the relay to die', () => !relay.running, { timeoutMs: run.patienceMs });
     world.kills++;
     await world.startWorkers(2, run.edits.length > 0 ? { edits: run.edits } : {});
     await load.decided();
@@ -89,7 +89,7 @@ const twoRelays: Fault = {
     await sleep(sweepAfterMs);
     // Two workers run the relay; each gets triggers, and sweeps while the other does.
     await Promise.all(Array.from({ length: 6 }, () => world.send('relay', {})));
-    await waitFor('the outbox to empty', async () => (await outbox(run)) === 0, { timeoutMs: 60_000 });
+    await waitFor('the outbox to empty', async () => (await outbox(run)) === 0, { timeoutMs: run.patienceMs });
   },
 };
 
@@ -114,7 +114,7 @@ const consumerDown: Fault = {
     run.expect((await world.depth('notifications')) > 0, 'nothing waited for the notifier');
     await world.startWorker('notifier', { functions: 'notify', ...orders });
     await waitFor('the notifier to catch up', async () => (await world.depth('notifications')) === 0, {
-      timeoutMs: 60_000,
+      timeoutMs: run.patienceMs,
     });
   },
 };
@@ -160,7 +160,7 @@ const rules: Fault = {
     await load.act({ buy: 0.5, cancel: 0.2 });
     await world.fire('advance-sales');
     await world.fire('advance-sales');
-    await waitFor('the windows to close', () => Date.now() - startedAtMs > 8_500, { timeoutMs: 60_000 });
+    await waitFor('the windows to close', () => Date.now() - startedAtMs > 8_500, { timeoutMs: run.patienceMs });
     const ordered = (await world.rows('SELECT id FROM purchases')).length;
     run.count('ordered in the window', ordered);
     run.expect(ordered > 0, 'nobody could buy');
@@ -176,7 +176,7 @@ const rules: Fault = {
             "SELECT id FROM reservations WHERE state IN ('allocated', 'waitlisted') AND purchase_id IS NULL",
           )
         ).length === 0,
-      { timeoutMs: 60_000 },
+      { timeoutMs: run.patienceMs },
     );
   },
 };

@@ -80,7 +80,7 @@ const diskFull: Fault = {
       run.count('bytes left', Number(statfsSync(small).bavail) * bsize);
       const rush = load.rush({ sales: [sale], requests: 1_600, lanes: 16 });
       await waitFor('the disk to be full', () => /full|No space left|errno: 28/i.test(mysql.log()), {
-        timeoutMs: 60_000,
+        timeoutMs: run.patienceMs,
       });
       await sleep(2_500);
       const [row] = await world.rows<{ n: number }>('SELECT COUNT(*) AS n FROM reservations').catch(() => [{ n: -1 }]);
@@ -93,7 +93,7 @@ const diskFull: Fault = {
           if (!mysql.running) await mysql.start();
           return true;
         },
-        { timeoutMs: 60_000 },
+        { timeoutMs: run.patienceMs },
       );
       await load.decided(60_000);
     } finally {

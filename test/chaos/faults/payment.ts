@@ -38,7 +38,7 @@ const provider: Fault = {
     await load.act({ buy: 0.7, paymentToken: card });
     await sleep(1_000);
     await world.faults('provider');
-    await settled(run, 60_000);
+    await settled(run, run.patienceMs);
     const books = await world.provider<{ charges: { status: string }[] }>('GET', '/v1/ledger');
     run.count('captures', books.charges.filter(({ status }) => status === 'captured').length);
     run.count('purchases', (await world.rows('SELECT id FROM purchases')).length);
@@ -85,7 +85,7 @@ const race: Fault = {
       'the rest to expire',
       async () =>
         (await world.rows("SELECT id FROM reservations WHERE state IN ('allocated', 'waitlisted')")).length === 0,
-      { timeoutMs: 60_000 },
+      { timeoutMs: run.patienceMs },
     );
     const states = await world.rows<{ state: string; n: number }>(
       'SELECT state, COUNT(*) AS n FROM reservations GROUP BY state',

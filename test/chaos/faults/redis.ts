@@ -51,7 +51,10 @@ async function trickle(run: Run, saleId: string, until: () => Promise<unknown>):
 async function convergence(run: Run, saleId: string): Promise<void> {
   const backAtMs = Date.now();
   await trickle(run, saleId, () =>
-    waitFor('the mirror to equal MySQL', () => mirrorEquals(run.world, saleId), { timeoutMs: 60_000, lookAgainMs: 40 }),
+    waitFor('the mirror to equal MySQL', () => mirrorEquals(run.world, saleId), {
+      timeoutMs: run.patienceMs,
+      lookAgainMs: 40,
+    }),
   );
   const tookMs = Date.now() - backAtMs;
   run.measure('Redis back to equal mirror', tookMs);
@@ -81,7 +84,7 @@ const dies: Fault = {
     })();
     await load.rush({ sales: [sale], requests: 120, lanes: 6, paceMs: 40 });
     await outage;
-    await waitFor('the driver to be connected', () => world.redis.status === 'ready', { timeoutMs: 60_000 });
+    await waitFor('the driver to be connected', () => world.redis.status === 'ready', { timeoutMs: run.patienceMs });
     await convergence(run, sale);
     await load.decided();
   },
@@ -285,7 +288,7 @@ const staleWriter: Fault = {
       const b = await world.startWorker('b', edited);
       await load.rush({ sales: [sale], requests: 10, lanes: 6 });
       await waitFor('B to decide', async () => (await world.rows('SELECT id FROM reservations')).length > decided, {
-        timeoutMs: 60_000,
+        timeoutMs: run.patienceMs,
       });
       await load.decided();
       await load.act({ cancel: 0.6 });

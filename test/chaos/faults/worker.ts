@@ -75,7 +75,9 @@ async function dieAt(
     // Which way a request goes is a race: a webhook may be faster than the worker. Another request goes its own way.
     for (let feeds = 0; worker.running && feeds < 4; feeds++) {
       await feed();
-      await waitFor(`the worker to die at ${at}`, () => !worker.running, { timeoutMs: 15_000 }).catch(() => undefined);
+      await waitFor(`the worker to die at ${at}`, () => !worker.running, { timeoutMs: run.patienceMs / 4 }).catch(
+        () => undefined,
+      );
     }
     run.expect(!worker.running, `no worker came to ${at}; it said ${worker.log().slice(-600)}`);
     if (!worker.running) {
@@ -251,7 +253,7 @@ const holderPauses: Fault = {
         const stoppedAtMs = Date.now();
         const other = await world.startWorker('other', edited);
         await waitFor('the lock to expire', async () => (await world.redis.keys('lock:*')).length === 0, {
-          timeoutMs: 60_000,
+          timeoutMs: run.patienceMs,
         });
         run.measure('lock outlived', Date.now() - stoppedAtMs);
         await load.rush({ sales: [sale], requests: 24, lanes: 8 });
@@ -259,7 +261,7 @@ const holderPauses: Fault = {
           'everything to be sold',
           async () =>
             (await world.rows('SELECT id FROM sales WHERE id = UNHEX(?) AND available = 0', [hex(sale)])).length === 1,
-          { timeoutMs: 60_000 },
+          { timeoutMs: run.patienceMs },
         );
         holder.kill('SIGCONT');
         run.count('stale holders');
@@ -334,7 +336,7 @@ const oneThrows: Fault = {
     await waitFor(
       'the nine others',
       async () => (await world.rows('SELECT id FROM reservations WHERE quantity <> 9')).length >= 9,
-      { timeoutMs: 60_000 },
+      { timeoutMs: run.patienceMs },
     ).catch(() => undefined);
     run.measure('nine decided after', Date.now() - startedAtMs);
     const decided = (await world.rows('SELECT id FROM reservations')).length;
@@ -413,7 +415,7 @@ const timeoutMidBatch: Fault = {
       const hanging = await world.startWorker('hanging', { functions: 'allocate', orders });
       await load.rush({ sales: [sale], requests: 10, lanes: 10 });
       await waitFor('the function to hang', () => readLines(run.trace).some((line) => line.step === at), {
-        timeoutMs: 60_000,
+        timeoutMs: run.patienceMs,
       });
       await sleep(300);
       hanging.leaveWhenDead();
@@ -455,7 +457,7 @@ const malformedAnswer: Fault = {
     const left = await world.depth('reservations');
     run.count('left in the queue', left);
     run.expect(left > 0, 'messages were deleted although the answer meant nothing');
-    await waitFor('redelivery', async () => (await world.depth('reservations')) === 0, { timeoutMs: 60_000 });
+    await waitFor('redelivery', async () => (await world.depth('reservations')) === 0, { timeoutMs: run.patienceMs });
   },
 };
 
