@@ -69,6 +69,21 @@ test('adds up what a month costs', () => {
   }
 });
 
+test('plans with the batches and the concurrency that are declared', () => {
+  const mappings = new Map(
+    Object.values(made.resources)
+      .filter(({ Type }) => Type === 'AWS::Lambda::EventSourceMapping')
+      .map(({ Properties }) => [String(Properties.FunctionName['Fn::GetAtt'][0]), Properties]),
+  );
+  const planned = (worker: string) =>
+    rowsOf(under('Three launches')).find(([name = '']) => name.includes(`\`${worker}\``));
+  const { BatchSize, ScalingConfig } = mappings.get('AllocateLambdaFunction') ?? {};
+  const [name = '', least = ''] = planned('allocate') ?? [];
+  expect(name).toContain(`batch ${new Intl.NumberFormat('en').format(BatchSize)}`);
+  expect(Number(least)).toBe(ScalingConfig.MaximumConcurrency);
+  expect(Number(planned('pay')?.[1])).toBe(mappings.get('PayLambdaFunction')?.ScalingConfig.MaximumConcurrency);
+});
+
 /** What the amounts in a cell come to. */
 function dollars(cell: string): number {
   return [...cell.matchAll(/\$([\d,]+)/g)].reduce(
