@@ -9,12 +9,13 @@ import { sweepOutbox } from '../../lib/events/outbox.ts';
 import { inventoryPorts } from '../../lib/inventory/ports.ts';
 import { ReconcileTrigger, reconcileOnTrigger } from '../../lib/inventory/reconcile.ts';
 import { notify } from '../../lib/notification/notify.ts';
+import type { Deps } from '../../lib/platform/deps.ts';
 import { consumeBatch, type QueueRun, settleFailures } from '../../lib/platform/queue.ts';
 import { payPurchases } from '../../lib/purchase/pay.ts';
 import { purchasePorts } from '../../lib/purchase/ports.ts';
 import { PayCommand } from '../../lib/purchase/purchase.shapes.ts';
 import { resendOpenPurchases } from '../../lib/purchase/resend.ts';
-import { allocateBatch } from '../../lib/reservation/allocate.ts';
+import { type AllocationPorts, allocateBatch } from '../../lib/reservation/allocate.ts';
 import { allocationPorts } from '../../lib/reservation/ports.ts';
 import { ReserveCommand } from '../../lib/reservation/reservation.shapes.ts';
 import { AdvanceTrigger, advance } from '../../lib/sale/advance.ts';
@@ -47,6 +48,12 @@ export function modelPurchasePorts(process: Process): ReturnType<typeof purchase
   });
 }
 
+/** The ports of the allocate worker, with the memory of its environment if it has one. */
+function modelAllocationPorts(process: Process, deps: Deps): AllocationPorts {
+  const ports = allocationPorts(deps);
+  return process.environment ? { ...ports, seen: process.environment.seenBy(process) } : ports;
+}
+
 type Consume = (process: Process, records: SQSRecord[]) => Promise<Iterable<string>>;
 
 function consumer<Message>(
@@ -66,8 +73,8 @@ function consumer<Message>(
 const trigger = z.looseObject({});
 
 const consumers: Record<ConsumerName, Consume> = {
-  reservations: consumer('reservations', ReserveCommand, (_, deps, batch, deadlineMs) =>
-    allocateBatch(allocationPorts(deps), batch, deadlineMs),
+  reservations: consumer('reservations', ReserveCommand, (process, deps, batch, deadlineMs) =>
+    allocateBatch(modelAllocationPorts(process, deps), batch, deadlineMs),
   ),
   purchases: consumer('purchases', PayCommand, (process, _, batch, deadlineMs) =>
     payPurchases(modelPurchasePorts(process), batch, deadlineMs),
@@ -90,7 +97,7 @@ const consumers: Record<ConsumerName, Consume> = {
 };
 
 /** A queue with its function. */
-export function queueOf(name: ConsumerName, options: { batch: number; workers: number }): QueueOptions {
+export function queueOf(name: ConsumerName, options: Omit<QueueOptions, 'name' | 'consume'>): QueueOptions {
   return { name, ...options, consume: consumers[name] };
 }
 

@@ -67,6 +67,30 @@ export const controls: readonly Control[] = [
     cases: ['last-unit'],
   },
   {
+    name: 'repeats-left-and-forgotten',
+    description: 'A request that another batch decides is acknowledged although that batch failed.',
+    edits: [{ file: allocate, find: "ends[n]?.status === 'rejected'", replace: 'ends[n] === undefined' }],
+    caughtBy: ['I2', 'I6', 'I9'],
+    cases: ['one-environment'],
+  },
+  {
+    name: 'repeats-never-looked-up',
+    description: 'Nobody looks up what is decided already, not even after being refused for it.',
+    edits: [
+      { file: allocate, find: 'mayBeDecided: () => true', replace: 'mayBeDecided: () => false' },
+      { file: allocate, find: 'deliveredBefore.has(reservationId) || seen.has(reservationId)', replace: 'false' },
+    ],
+    caughtBy: ['I9'],
+    cases: ['last-unit'],
+  },
+  {
+    name: 'several-not-counted',
+    description: 'The cap is checked again only for customers with more than two reservations.',
+    edits: [{ file: 'lib/reservation/store.ts', find: 'HAVING COUNT(*) > 1', replace: 'HAVING COUNT(*) > 2' }],
+    caughtBy: ['I4'],
+    cases: ['cap'],
+  },
+  {
     name: 'acknowledge-before-commit',
     description: 'A batch is acknowledged while it is still being decided.',
     edits: [
@@ -510,5 +534,17 @@ export const controls: readonly Control[] = [
     ],
     caughtBy: ['I6'],
     cases: ['redis-lost'],
+  },
+  {
+    name: 'forgotten-claims-kept',
+    description: 'Reconcile reports claims that nobody is going to decide, and leaves them at the gate for ever.',
+    edits: [
+      {
+        file: 'lib/inventory/reconcile.ts',
+        find: '(await returnForgottenClaim(deps.redis, place, field, owner))',
+        replace: 'place === undefined',
+      },
+    ],
+    caughtBy: ['I9'],
   },
 ];

@@ -113,12 +113,16 @@ class Episode {
     this.#random = new Random(seed);
     this.#chooser = new SeededChooser(seed ^ 0xc0de, plan.rates);
     this.#sales = Array.from({ length: plan.sales }, (_, n) => this.#saleSetting(n));
-    const key = `${plan.batch}.${plan.workers}`;
+    const key = `${plan.batch}.${plan.workers}.${plan.environments}`;
     const setting =
       settings.get(key) ??
       new Setting({
         queues: queues.map(([name, batch]) =>
-          queueOf(name, { batch: Math.min(batch, plan.batch), workers: plan.workers }),
+          queueOf(name, {
+            batch: Math.min(batch, plan.batch),
+            workers: plan.workers,
+            environments: plan.environments,
+          }),
         ),
         digests: false,
         frozen: false,
@@ -176,7 +180,7 @@ class Episode {
     this.#calm(['advance', 'relay', 'settle']);
     this.#calm(['reconcile']);
     world.trace?.('at rest, closed');
-    if (!world.violation) checker.atRest({ mirror: true });
+    if (!world.violation) checker.atRest({ mirror: true, late: true });
     return {
       requests: this.#plan.requests,
       steps: world.steps,

@@ -22,6 +22,7 @@ export const caseNames = [
   'cancel-and-ask',
   'refund',
   'accept-once',
+  'one-environment',
   'redis-lost',
   'relays',
 ] as const;
@@ -29,4 +30,4 @@ export const caseNames = [
 export type CaseName = (typeof caseNames)[number];
 
 /** The small cases that are seen whole within a second or a few; `--quick` explores these, and goes ways of the others. */
-export const quickCases: readonly CaseName[] = ['refund', 'accept-once', 'redis-lost', 'relays'];
+export const quickCases: readonly CaseName[] = ['accept-once', 'one-environment', 'redis-lost', 'relays'];

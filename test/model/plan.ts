@@ -13,6 +13,8 @@ export interface Plan {
   /** Messages that a function gets at most. */
   readonly batch: number;
   readonly workers: number;
+  /** In how many environments the workers of a queue run; with 0, each batch has one of its own. */
+  readonly environments: number;
   /** How likely each fault is, for each call. */
   readonly rates: Readonly<Partial<Record<Fault, number>>>;
   readonly purchases: boolean;
@@ -51,5 +53,6 @@ export function planOf(seed: number, requests: number): Plan {
     operators: random.next() < 0.3,
     disasters: random.next() < 0.25 ? random.between(1, 3) : 0,
     poison: random.next() < 0.25 ? random.between(1, 3) : 0,
+    environments: random.of([0, 1, 2, 4]),
   };
 }

@@ -213,6 +213,17 @@ export const scenarios: readonly Scenario[] = [
     begin: requests(wish(1), wish(2)),
   },
   {
+    name: 'one-environment',
+    about: 'One environment works on two deliveries of one message at once; any call of it may fail.',
+    queues: [queueOf('reservations', { batch: 1, workers: 2, environments: 1 })],
+    sales: [sale(1)],
+    faults: 2,
+    kinds: { twice: 1, fail: 1, lost: 1, late: 1, crash: 1 },
+    rules: ['relay'],
+    mirror: true,
+    begin: requests(wish(1)),
+  },
+  {
     name: 'three-workers',
     about: 'Three workers, three customers, two units.',
     queues: [workers('reservations', 1, 3)],

@@ -69,6 +69,7 @@ function* simpler(plan: Plan): Generator<Plan> {
     if (plan[field] > 2) yield { ...plan, [field]: 2 };
   }
   if (plan.disasters > 0) yield { ...plan, disasters: 0 };
+  if (plan.environments > 0) yield { ...plan, environments: 0 };
   if (plan.poison > 0) yield { ...plan, poison: 0 };
   if (plan.waitlistSize > 0) yield { ...plan, waitlistSize: 0 };
   for (const [kind, rate] of Object.entries(plan.rates)) {

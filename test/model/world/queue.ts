@@ -8,6 +8,7 @@
 import type { SQSRecord } from 'aws-lambda';
 import { receivesAtMost } from '../../../lib/platform/timings.ts';
 import { Digest, type Fault, Sum } from './choice.ts';
+import { Environment } from './environment.ts';
 import { type Process, parts, type World } from './world.ts';
 
 export interface Message {
@@ -26,6 +27,8 @@ export interface QueueOptions {
   readonly batch: number;
   /** How many batches are worked on at once. */
   readonly workers: number;
+  /** In how many environments they run; each batch has one of its own, and new, if it is not said. */
+  readonly environments?: number;
   /** Consumes a batch; returns the ids of the messages that must come again. */
   consume(process: Process, records: SQSRecord[]): Promise<Iterable<string>>;
 }
@@ -42,6 +45,7 @@ export class ModelQueue {
   readonly poison = new Set<string>();
   /** How long a message stays hidden, milliseconds. */
   visibilityMs = 65_000;
+  readonly environments: readonly Environment[];
   #working = 0;
   #sent = new Map<string, number>();
   readonly #world: World;
@@ -49,6 +53,7 @@ export class ModelQueue {
   constructor(world: World, options: QueueOptions) {
     this.#world = world;
     this.options = options;
+    this.environments = Array.from({ length: options.environments ?? 0 }, () => new Environment(world));
   }
 
   reset(): void {
@@ -56,6 +61,7 @@ export class ModelQueue {
     this.dead = [];
     this.hidden.clear();
     this.poison.clear();
+    for (const environment of this.environments) environment.begin();
     this.#working = 0;
     this.#sent.clear();
   }
@@ -193,7 +199,9 @@ export class ModelQueue {
     world.trace?.(
       `              ${this.name} delivers ${batch.map(({ body }) => body).join(' ')}${twice ? ', and will again' : ''}`,
     );
+    const environment = this.#leastBusy();
     const process = world.start('worker', name, async (own) => {
+      environment?.enter(own);
       const failed = new Set(await this.options.consume(own, records));
       await own.ask<void>({
         to: 'queue',
@@ -204,6 +212,7 @@ export class ModelQueue {
         },
         broken: () => undefined,
       });
+      environment?.leave(own);
       free();
       batch.forEach((message, index) => {
         if (message.delayed !== deliveries[index]) this.#comeBack(message, deliveries[index] ?? 0);
@@ -216,6 +225,11 @@ export class ModelQueue {
     if (!world.options.frozen) {
       world.after(this.visibilityMs * 1000, `${this.name}: what was not deleted is visible again`, comeBack);
     }
+  }
+
+  /** Where the next batch runs, if environments are kept. */
+  #leastBusy(): Environment | undefined {
+    return this.environments.toSorted((a, b) => a.busy - b.busy)[0];
   }
 
   #delete(message: Message): void {

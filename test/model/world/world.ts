@@ -11,6 +11,7 @@
 import { rowLockWaitSeconds } from '../../../lib/platform/timings.ts';
 import { type Chooser, Digest, type Fault, Random, Sum } from './choice.ts';
 import { settle, surround } from './determinism.ts';
+import type { Environment } from './environment.ts';
 import { NotUnderstood as NotUnderstoodLua } from './lua.ts';
 import { MysqlServer, type Row, type RowChange, SqlError } from './mysql.ts';
 import { PaymentService } from './provider.ts';
@@ -58,7 +59,16 @@ interface Pending {
 }
 
 /** Parts of the world, for what a step has read and written. What does not meet in any of them could change places. */
-export const parts = { rows: 1, locks: 2, redis: 4, queues: 8, clients: 16, provider: 32, faults: 64 } as const;
+export const parts = {
+  rows: 1,
+  locks: 2,
+  redis: 4,
+  queues: 8,
+  clients: 16,
+  provider: 32,
+  faults: 64,
+  memories: 128,
+} as const;
 
 /** One thing that could happen next, and the choices that make it happen. */
 export interface Possibility {
@@ -96,6 +106,8 @@ export class Process {
   /** Open transactions, which end with the process. */
   readonly transactions = new Set<number>();
   onDeath: () => void = () => undefined;
+  /** Where it runs, if others run there too, or after it. */
+  environment: Environment | undefined;
 
   constructor(world: World, kind: ProcessKind, name: string) {
     this.world = world;
@@ -428,9 +440,10 @@ export class World {
     return true;
   }
 
-  /** Ends a process where it stands. Its transactions end with it, at once or when the server notices. */
+  /** Ends a process where it stands, and its environment. Transactions end too, at once or when the server notices. */
   kill(process: Process): void {
     if (!process.alive) return;
+    process.environment?.end(process);
     process.alive = false;
     this.#processes.delete(process);
     const isOthers = (one: Pending) => one.process !== process;
@@ -479,7 +492,10 @@ export class World {
     for (const { what, digest } of this.#late) mix(new Digest().text(what).number(digest).value());
     for (const { what, digest, atUs } of this.#timers) mix(new Digest().text(what).number(digest).number(atUs).value());
     for (const { name } of this.actions) mix(new Digest().text('action').text(name).value());
-    for (const queue of this.queues.values()) mix(queue.digest());
+    for (const queue of this.queues.values()) {
+      mix(queue.digest());
+      for (const environment of queue.environments) mix(environment.digest());
+    }
     mix(this.provider.digest());
     for (const excuse of this.excuses) mix(new Digest().text(excuse).value());
     return sum.value();
@@ -506,6 +522,8 @@ export class World {
     const pending = this.#ready[index];
     if (!pending) throw new Error('there is no such call');
     const { process, call } = pending;
+    // Who shares an environment may be ended by any step of another.
+    if (process.environment) this.reads |= parts.memories;
     const possible = faultsOf(pending);
     const fault = possible.length > 0 ? this.chooser.fault(possible) : undefined;
     this.#ready.splice(index, 1);
