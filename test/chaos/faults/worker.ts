@@ -326,6 +326,8 @@ const oneThrows: Fault = {
     await world.stopWorkers();
     for (let index = 0; index < 9; index++) await load.reserve(load.customer(), sale, { quantity: 1, atLeast: 1 });
     await load.reserve(load.customer(), sale, { quantity: 9, atLeast: 9 });
+    const answers = [...load.outcomes].map(([answer, count]) => `${count} × ${answer}`).join(', ');
+    run.expect(load.promised.length === 10, `not all ten requests were accepted: ${answers}`);
     const orders = {
       steps: [{ at: 'allocate.judge', act: 'throw', where: cursed, times: 6 }] as StepOrder[],
       edits: run.edits,
