@@ -82,6 +82,11 @@ interface Page<Item> {
   nextCursor: string | null;
 }
 
+interface Credentials {
+  readonly email: string;
+  readonly password: string;
+}
+
 interface Session {
   accessToken: string;
   expiresInSeconds: number;
@@ -218,13 +223,15 @@ export function retryAfterMs({ headers }: Pick<Answer<unknown>, 'headers'>): num
 export class Account {
   readonly api: Api;
   readonly customerId: string;
+  readonly #credentials: Credentials;
   #session: Session;
   #expiresAtMs: number;
   #refreshing: Promise<void> | undefined;
 
-  private constructor(api: Api, customerId: string, session: Session) {
+  private constructor(api: Api, credentials: Credentials, session: Session) {
     this.api = api;
-    this.customerId = customerId;
+    this.customerId = subjectOf(session.accessToken);
+    this.#credentials = credentials;
     this.#session = session;
     this.#expiresAtMs = Date.now() + session.expiresInSeconds * 1_000;
   }
@@ -238,12 +245,12 @@ export class Account {
   }
 
   /** Signs in. Throws if that is refused for good. */
-  static async login(api: Api, { email, password }: { email: string; password: string }): Promise<Account> {
+  static async login(api: Api, { email, password }: Credentials): Promise<Account> {
     const body = { email, password };
     const { body: session } = await insist('login', () =>
       api.send<Session>('login', { method: 'POST', path: '/auth/login', body }),
     );
-    return new Account(api, subjectOf(session.accessToken), session);
+    return new Account(api, body, session);
   }
 
   /** An access token that is good for a while yet. */
@@ -353,9 +360,13 @@ export class Account {
     );
   }
 
+  /** Renews the session. If it has ended, as after a renewal whose answer was lost, signs in again. */
   async #refresh(): Promise<void> {
     const body = { refreshToken: this.#session.refreshToken };
-    const answer = await this.api.send<Session>('refresh', { method: 'POST', path: '/auth/refresh', body });
+    let answer = await this.api.send<Session>('refresh', { method: 'POST', path: '/auth/refresh', body });
+    if (answer.status === 401) {
+      answer = await this.api.send<Session>('login', { method: 'POST', path: '/auth/login', body: this.#credentials });
+    }
     if (answer.status !== 200) throw new Error(`the session could not be renewed: ${answer.status} ${answer.code}`);
     this.#session = answer.body;
     this.#expiresAtMs = Date.now() + answer.body.expiresInSeconds * 1_000;
