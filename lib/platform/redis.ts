@@ -10,16 +10,34 @@ import { redisCommandTimeoutMs, redisConnectTimeoutMs } from './timings.ts';
 export type RedisClient = Redis;
 
 /**
- * Node runs timers before it reads sockets, so after a pause of the process a timer finds late every reply that has long
- * been waiting in the socket, and a breaker would open for a Redis that is well. Here a command that is due gets its
- * socket read once more before it fails.
+ * How a limit on time is divided. A process that stands still, as one does while it loads and compiles its code, finds all
+ * its timers due at once, before it has read what has long been in its sockets, and a breaker would open for a Redis that
+ * is well. So a limit is over when so many parts of it were noticed one by one, each with a look at the sockets between:
+ * what cannot be heard does not count as silence.
  */
+const partsOfLimit = 4;
+
+/** Fails the commands that get no answer in time. One timer watches all of them, and only while there are any. */
 class PatientRedis extends Redis {
+  #underWay: { readonly command: Command; readonly dueAt: number }[] = [];
+  #part = 0;
+  #watch: NodeJS.Timeout | undefined;
+
   override sendCommand(command: Command, stream?: Parameters<Redis['sendCommand']>[1]): unknown {
-    const late = () => command.reject(new Error('Command timed out'));
-    // Rejecting what has been resolved does nothing.
-    setTimeout(() => setImmediate(late), redisCommandTimeoutMs).unref();
+    // The part that is running now was begun by others.
+    this.#underWay.push({ command, dueAt: this.#part + partsOfLimit + 1 });
+    this.#watch ??= setInterval(() => setImmediate(() => this.#look()), redisCommandTimeoutMs / partsOfLimit).unref();
     return super.sendCommand(command, stream);
+  }
+
+  #look(): void {
+    this.#part++;
+    const open = this.#underWay.filter(({ command }) => !command.isResolved);
+    this.#underWay = open.filter(({ dueAt }) => dueAt > this.#part);
+    for (const { command, dueAt } of open) if (dueAt <= this.#part) command.reject(new Error('Command timed out'));
+    if (this.#underWay.length > 0) return;
+    clearInterval(this.#watch);
+    this.#watch = undefined;
   }
 }
 
@@ -39,18 +57,22 @@ export function openRedis(url: string): RedisClient {
   return client;
 }
 
-/** Waits until the client is connected, for start-up and tests. Throws after `limitMs`. */
+/** Waits until the client is connected, for start-up and tests. Throws after `limitMs` of hearing nothing. */
 export async function redisReady(client: RedisClient, limitMs = 5_000): Promise<void> {
   if (client.status === 'ready') return;
   await new Promise<void>((resolve, reject) => {
-    const ready = () => {
-      clearTimeout(timer);
-      resolve();
-    };
-    const timer = setTimeout(() => {
+    let left = partsOfLimit;
+    const look = () => {
+      if (--left > 0) return;
+      clearInterval(watch);
       client.off('ready', ready);
       reject(new Error('Redis did not become ready'));
-    }, limitMs);
+    };
+    const ready = () => {
+      clearInterval(watch);
+      resolve();
+    };
+    const watch = setInterval(() => setImmediate(look), limitMs / partsOfLimit);
     client.once('ready', ready);
   });
 }
