@@ -20,40 +20,48 @@ await redisReady(deps.redis);
 if (process.argv[2] === 'each') sendEachByItself(deps);
 
 const server = createServer((request, response) => {
-  serve(request, response).catch((error: Error) => {
-    response.writeHead(500).end(error.message);
-  });
+  const served = request.method === 'POST' ? accept(request) : look(request);
+  served.then(
+    (result) => answer(response, result),
+    (error: Error) => response.writeHead(500).end(error.message),
+  );
 });
 server.keepAliveTimeout = 60_000;
 server.listen(0, '127.0.0.1', () => process.send?.({ port: (server.address() as AddressInfo).port }));
 process.on('disconnect', () => process.exit(0));
 
-async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const [, , saleId = '', more] = (request.url ?? '').split('/');
-  if (request.method === 'POST' && more === 'reservations') {
-    const body = await read(request);
-    const event = eventFor(request, 'POST /sales/{saleId}/reservations', { saleId }, body);
-    return answer(response, await createReservation(event, context));
-  }
-  return answer(response, await getSale(eventFor(request, 'GET /sales/{saleId}', { saleId }, undefined), context));
+async function accept(request: IncomingMessage): Promise<APIGatewayProxyStructuredResultV2> {
+  const body = await read(request);
+  return createReservation(
+    eventFor(request, 'POST /sales/{saleId}/reservations', { saleId: saleIdOf(request) }, body),
+    context,
+  );
+}
+
+function look(request: IncomingMessage): Promise<APIGatewayProxyStructuredResultV2> {
+  return getSale(eventFor(request, 'GET /sales/{saleId}', { saleId: saleIdOf(request) }, undefined), context);
+}
+
+/** The second part of the path; the first is always `sales`. */
+function saleIdOf({ url = '' }: IncomingMessage): string {
+  const start = '/sales/'.length;
+  const end = url.indexOf('/', start);
+  return url.slice(start, end < 0 ? undefined : end);
 }
 
 function read(request: IncomingMessage): Promise<string> {
   return new Promise((resolve, reject) => {
-    let text = '';
-    request.setEncoding('utf8');
-    request.on('data', (chunk: string) => {
-      text += chunk;
-    });
-    request.on('end', () => resolve(text));
+    const parts: Buffer[] = [];
+    request.on('data', (part: Buffer) => parts.push(part));
+    request.on('end', () => resolve((parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts)).toString()));
     request.on('error', reject);
   });
 }
 
 function answer(response: ServerResponse, result: APIGatewayProxyStructuredResultV2): void {
-  const body = result.body ?? '';
-  response.writeHead(result.statusCode ?? 200, {
-    ...(result.headers as Record<string, string>),
+  const { statusCode = 200, headers, body = '' } = result;
+  response.writeHead(statusCode, {
+    ...(headers as Record<string, string>),
     'content-length': Buffer.byteLength(body),
   });
   response.end(body);

@@ -17,7 +17,7 @@ import { log } from '../platform/log.ts';
 import { type Page, type PageQuery, readCursor, toPage } from '../platform/page.ts';
 import { writeMirror } from '../reservation/mirror.ts';
 import { scheduleBoundaries } from './boundaries.ts';
-import { readLiveSale } from './live.ts';
+import { liveSaleAtHand, readLiveSale } from './live.ts';
 import { phaseAt } from './phase.ts';
 import type { CreateSale, SaleView, UpdateSale } from './sale.shapes.ts';
 import { mirroredTerms, readSaleRecords, type SaleRecord, saleView, selectSaleRecords, termsView } from './terms.ts';
@@ -132,6 +132,11 @@ export async function cancelSale(deps: SaleDeps, saleId: string): Promise<SaleVi
 /** A sale with live stock, for everyone. */
 export async function getSale(deps: SaleDeps, saleId: string): Promise<SaleView | Refusal> {
   return (await readLiveSale(deps, saleId, deps.clock())) ?? refuse('not_found', 'There is no such sale.');
+}
+
+/** The same as JSON, if it was read a moment ago. */
+export function saleAtHand(deps: SaleDeps, saleId: string): string | undefined {
+  return liveSaleAtHand(deps, saleId, deps.clock());
 }
 
 /** A sale with its stock as committed, for an operator who has just changed it. */

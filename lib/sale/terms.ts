@@ -5,7 +5,7 @@ import type { StockLevel } from '../events/catalogue.ts';
 import { toIso } from '../platform/clock.ts';
 import type { Sql } from '../platform/db.ts';
 import { fromBytes, toBytes } from '../platform/id.ts';
-import { phaseAt } from './phase.ts';
+import { phaseAt, type SaleTimes } from './phase.ts';
 import type { SaleTermsView, SaleView } from './sale.shapes.ts';
 
 /** A sale's row in full, with its id as text. */
@@ -86,17 +86,19 @@ export function termsView(record: SaleRecord): SaleTermsView {
   };
 }
 
+/** The times of a sale. */
+export function timesOf(terms: SaleTermsView): SaleTimes {
+  return {
+    reserveOpensAtMs: Date.parse(terms.reserveOpensAt),
+    reserveClosesAtMs: Date.parse(terms.reserveClosesAt),
+    purchaseOpensAtMs: Date.parse(terms.purchaseOpensAt),
+    purchaseClosesAtMs: Date.parse(terms.purchaseClosesAt),
+  };
+}
+
 /** Terms and stock together, with the phase that the clock says. */
 export function saleView(terms: SaleTermsView, stock: Omit<StockLevel, 'saleId'>, nowMs: number): SaleView {
-  const phase = phaseAt(
-    {
-      reserveOpensAtMs: Date.parse(terms.reserveOpensAt),
-      reserveClosesAtMs: Date.parse(terms.reserveClosesAt),
-      purchaseOpensAtMs: Date.parse(terms.purchaseOpensAt),
-      purchaseClosesAtMs: Date.parse(terms.purchaseClosesAt),
-    },
-    nowMs,
-  );
+  const phase = phaseAt(timesOf(terms), nowMs);
   const { allotment, available, allocated, sold, waitlisted, version, epoch } = stock;
   return { ...terms, phase, stock: { allotment, available, allocated, sold, waitlisted, version, epoch } };
 }
