@@ -44,7 +44,7 @@ const caseLimitMs = 600_000;
 const quickRequests = 12_000;
 const quickWays = 60;
 const requestsPerJob = 15_000;
-const huntLimitMs = 60_000;
+const huntLimitMs = 180_000;
 const huntSizes = [8, 25, 80];
 
 const say = (line: string) => void process.stdout.write(`${line}\n`);

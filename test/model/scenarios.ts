@@ -384,7 +384,7 @@ export const scenarios: readonly Scenario[] = [
     queues: [workers('purchases'), workers('settle')],
     sales: [sale(1)],
     faults: 1,
-    kinds: { lost: 1, late: 1, crash: 1, part: 1 },
+    kinds: { lost: 1, late: 1, crash: 1, part: 1, grave: 1 },
     rules: ['settle', 'relay'],
     mirror: true,
     before: settled(requests(wish(1))),
