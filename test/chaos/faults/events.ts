@@ -18,7 +18,8 @@ const partialPut: Fault = {
     const { world, load } = run;
     const sales = await load.sales(3, { allotment: 100 });
     await world.faults('events', { seed: 11, failEntries: 0.5 });
-    await load.rush({ sales, requests: 100, lanes: 8, paceMs: 60 });
+    // A batch publishes one event, so it takes some time for enough of them.
+    await load.rush({ sales, requests: 120, lanes: 6, paceMs: 400 });
     await load.decided();
     await load.act({ cancel: 0.4 });
     const left = await outbox(run);

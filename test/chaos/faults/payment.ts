@@ -31,7 +31,7 @@ const provider: Fault = {
       failRate: 0.15,
       lostAnswerRate: 0.25,
       webhookTwice: true,
-      webhookLossRate: 0.3,
+      webhookLossRate: 0.8,
     });
     await load.act({ buy: 0.5, paymentToken: card });
     await world.faults('provider', { seed: 4, slowMs: 300, webhookFirst: true, lostAnswerRate: 0.2 });
