@@ -403,7 +403,7 @@ export const controls: readonly Control[] = [
         replace: "return awaited ? { kind: 'decline', reason: 'no answer' } : { kind: 'nothing' };",
       },
     ],
-    caughtBy: ['I7'],
+    caughtBy: ['I7', 'I9'],
     cases: ['payment'],
   },
   {

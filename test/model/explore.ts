@@ -127,6 +127,8 @@ interface Point {
 const plain: Chooser = { pick: () => 0, fault: () => undefined, happens: () => false };
 
 const roundsAtMost = 6;
+/** How likely something goes wrong next where a way is gone at random; a case has some dozens of steps. */
+const faultChance = 0.06;
 const stepsAtMost = 5_000;
 
 /** Explores a case until all is seen, `limitMs` are over, or something is wrong. */
@@ -223,7 +225,10 @@ export function wander(scenario: Scenario, seed: number): Exploration['violation
   while (!world.violation) {
     const all = world.possible(script.allowed);
     if (all.length === 0) break;
-    const chosen = random.of(all);
+    // Most of the possibilities are faults; if each counted alike, all would happen at the beginning.
+    const right = all.filter(({ faulty }) => !faulty);
+    const wrong = all.filter(({ faulty }) => faulty);
+    const chosen = random.of(right.length === 0 || (wrong.length > 0 && random.next() < faultChance) ? wrong : right);
     choices.push(chosen.choices);
     script.follow(chosen.choices);
     world.step();

@@ -158,17 +158,19 @@ export class ModelQueue {
   }
 
   /** Every way in which it could deliver next, with the choices that lead there. */
-  deliveries(allowed: (kinds: readonly Fault[]) => readonly Fault[]): { key: string; choices: number[] }[] {
+  deliveries(
+    allowed: (kinds: readonly Fault[]) => readonly Fault[],
+  ): { key: string; choices: number[]; faulty: boolean }[] {
     const waiting = this.visible.length;
     const most = Math.min(this.options.batch, waiting);
     const kinds = allowed(['twice']);
-    const all: { key: string; choices: number[] }[] = [];
+    const all: { key: string; choices: number[]; faulty: boolean }[] = [];
     for (let start = 0; start < waiting; start++) {
       for (let less = 0; less < most; less++) {
         const ids = Array.from({ length: most - less }, (_, i) => this.visible[(start + i) % waiting]?.id);
         const choices = [...(waiting > 1 ? [start] : []), ...(most > 1 ? [less] : [])];
-        all.push({ key: `>${ids.join()}`, choices: kinds.length > 0 ? [...choices, 0] : choices });
-        if (kinds.length > 0) all.push({ key: `>${ids.join()}twice`, choices: [...choices, 1] });
+        all.push({ key: `>${ids.join()}`, choices: kinds.length > 0 ? [...choices, 0] : choices, faulty: false });
+        if (kinds.length > 0) all.push({ key: `>${ids.join()}twice`, choices: [...choices, 1], faulty: true });
       }
     }
     return all;

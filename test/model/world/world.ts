@@ -77,6 +77,8 @@ export interface Possibility {
   /** Whose call it is; nobody's for what happens by itself. */
   readonly process: string;
   readonly choices: readonly number[];
+  /** Whether something goes wrong with it. */
+  readonly faulty: boolean;
 }
 
 /** Something that happens without anybody's asking: a message comes late, a stopped process goes on. */
@@ -375,23 +377,24 @@ export class World {
         if (kind === 'crash' && dying.has(process)) return;
         if (kind === 'crash') dying.add(process);
         const choices = kinds.length > 0 ? [...first(), choice] : first();
-        all.push({ key: `${process.name}#${order}${kind ?? ''}`, process: process.name, choices });
+        const key = `${process.name}#${order}${kind ?? ''}`;
+        all.push({ key, process: process.name, choices, faulty: kind !== undefined });
       });
       index++;
     }
     for (const queue of this.queues.values()) {
       if (!queue.canDeliver()) continue;
-      for (const { key, choices } of queue.deliveries(allowed)) {
-        all.push({ key, process: '', choices: [...first(), ...choices] });
+      for (const { key, choices, faulty } of queue.deliveries(allowed)) {
+        all.push({ key, process: '', choices: [...first(), ...choices], faulty });
       }
       index++;
     }
     for (const { what, digest } of this.#late) {
-      all.push({ key: `~${what}${digest}`, process: '', choices: first() });
+      all.push({ key: `~${what}${digest}`, process: '', choices: first(), faulty: false });
       index++;
     }
     for (const { name } of this.actions) {
-      all.push({ key: `!${name}`, process: '', choices: first() });
+      all.push({ key: `!${name}`, process: '', choices: first(), faulty: false });
       index++;
     }
     return all;
