@@ -280,8 +280,9 @@ function tokenize(source: string): Token[] {
     else if (symbol !== undefined) tokens.push({ kind: 'symbol', text: symbol });
     else if (single !== undefined || double !== undefined) {
       const text = single ?? double ?? '';
-      if (text.includes('\\')) throw new Error('escapes in strings are not known');
-      tokens.push({ kind: 'string', text });
+      const unescaped = text.replaceAll('\\n', '\n');
+      if (unescaped.includes('\\')) throw new Error(`an escape that is not known in '${text}'`);
+      tokens.push({ kind: 'string', text: unescaped });
     }
   }
   tokens.push({ kind: 'end', text: 'end of file' });
