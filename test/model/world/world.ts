@@ -463,19 +463,9 @@ export class World {
       this.after(this.#random.below(2_000_000), 'a dead connection is noticed', () => this.mysql.rollback(transaction));
   }
 
-  /** Every process of a kind that is running. */
-  running(kind: ProcessKind): Process[] {
-    return [...this.#processes].filter((process) => process.kind === kind);
-  }
-
   /** True if a process waits for anything, or something is still to happen. */
   get busy(): boolean {
     return this.#ready.length + this.#blocked.length + this.#late.length > 0;
-  }
-
-  /** Nothing that is due later will happen. */
-  forgetTimers(): void {
-    this.#timers = [];
   }
 
   /** A digest of everything that can make a difference from here on. */
