@@ -2,10 +2,11 @@
  * SQS and EventBridge through the AWS SDK. The endpoint is the environment's (`AWS_ENDPOINT_URL_SQS`,
  * `AWS_ENDPOINT_URL_EVENTBRIDGE`), so there is no local branch anywhere.
  *
- * Sending coalesces without waiting: a message goes out at once while fewer than `sendsInFlight` calls are under way,
- * and otherwise travels with up to nine others in the next call. Where an environment serves one request at a time
- * nothing is ever delayed; where it serves many, the cost of a call is shared by ten. When the queue takes less than is
- * sent, whoever would have to wait long is turned away at once: work that is done late is done for nobody.
+ * Sending coalesces: a message goes out at once while fewer than `partSendsInFlight` calls are under way, and otherwise
+ * travels with up to nine others in the next call, as soon as ten are together or a call has come back. Where an
+ * environment serves one request at a time nothing is ever delayed; where it serves many, the cost of a call is shared by
+ * ten. When the queue takes less than is sent, whoever would have to wait long is turned away at once: work that is done
+ * late is done for nobody.
  */
 import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
 import { SendMessageBatchCommand, SQSClient } from '@aws-sdk/client-sqs';
@@ -17,6 +18,8 @@ import { awsCallTimeoutMs } from './timings.ts';
 /** SQS takes at most ten messages, and at most 1 MiB, in a batch. */
 const messagesPerBatch = 10;
 const sendsInFlight = 4;
+/** While so many calls are under way, fewer than ten messages wait for more to come. */
+const partSendsInFlight = 2;
 /** Once a message has waited this long to be sent, no further one is taken until it is gone. */
 const longestWaitMs = 1_000;
 /** PutEvents takes at most ten entries, and at most 256 KiB of them together, in a call. */
@@ -61,7 +64,7 @@ export function openQueue(client: SQSClient, url: string): Queue {
     // Everything that arrives in this turn of the event loop shares the next call.
     setImmediate(() => {
       scheduled = false;
-      while (waiting.length > 0 && inFlight < sendsInFlight) {
+      while (waiting.length > 0 && inFlight < (waiting.length < messagesPerBatch ? partSendsInFlight : sendsInFlight)) {
         const batch = waiting.slice(0, messagesPerBatch);
         waiting = waiting.slice(messagesPerBatch);
         inFlight++;

@@ -7,14 +7,13 @@
  * repeat and what to throw. A message may be sent twice by that, as by any repetition after a lost answer.
  */
 import { createHmac, createSecretKey, hash, type KeyObject } from 'node:crypto';
-import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http';
-import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
 import {
   SendMessageBatchCommand,
   type SendMessageBatchCommandInput,
   type SendMessageBatchCommandOutput,
   type SQSClient,
 } from '@aws-sdk/client-sqs';
+import { openLines } from './http-line.ts';
 import { awsCallTimeoutMs } from './timings.ts';
 
 /** What a signature needs of whoever signs. */
@@ -32,7 +31,7 @@ const target = 'AmazonSQS.SendMessageBatch';
  * abort signal of its own is given up after `awsCallTimeoutMs`, both ways together.
  */
 export function sendBriefly(client: SQSClient): SQSClient {
-  const agents = { http: new HttpAgent({ keepAlive: true }), https: new HttpsAgent({ keepAlive: true }) };
+  const lines = openLines();
   const viaSdk = client.send.bind(client) as (command: unknown, options?: SendOptions) => Promise<unknown>;
   const destroy = client.destroy.bind(client);
   const sign = signer('sqs');
@@ -43,28 +42,13 @@ export function sendBriefly(client: SQSClient): SQSClient {
     signal: AbortSignal | undefined,
   ): Promise<SendMessageBatchCommandOutput> {
     const { config } = client;
-    const { protocol, hostname, port, host } = new URL(input.QueueUrl ?? '');
+    const url = new URL(input.QueueUrl ?? '');
     const payload = JSON.stringify(input);
-    const headers = sign(await config.credentials(), await config.region(), {
-      host,
-      payload,
-      atMs: Date.now() + config.systemClockOffset,
-    });
-    const [request, agent] = protocol === 'https:' ? [requestHttps, agents.https] : [requestHttp, agents.http];
-    let timer: NodeJS.Timeout | undefined;
-    try {
-      const text = await new Promise<string>((resolve, reject) => {
-        const sent = request({ hostname, port, agent, method: 'POST', headers, signal }, (response) => {
-          read(response).then(resolve, reject);
-        });
-        timer = setTimeout(() => sent.destroy(new Error('SQS did not answer in time')), dueMs - Date.now());
-        sent.on('error', reject);
-        sent.end(payload);
-      });
-      return JSON.parse(text) as SendMessageBatchCommandOutput;
-    } finally {
-      clearTimeout(timer);
-    }
+    const atMs = Date.now() + config.systemClockOffset;
+    const head = sign(await config.credentials(), await config.region(), { host: url.host, payload, atMs });
+    const { status, body } = await lines.call(url, head + payload, dueMs, signal);
+    if (status !== 200) throw new Error(`SQS answered ${status}`);
+    return JSON.parse(body) as SendMessageBatchCommandOutput;
   }
 
   async function send(command: unknown, options?: SendOptions): Promise<unknown> {
@@ -79,7 +63,7 @@ export function sendBriefly(client: SQSClient): SQSClient {
   return Object.assign(client, {
     send,
     destroy() {
-      for (const agent of Object.values(agents)) agent.destroy();
+      lines.close();
       destroy();
     },
   });
@@ -94,21 +78,6 @@ function isPlain({ Entries = [] }: SendMessageBatchCommandInput): boolean {
   return Entries.every((entry) => !entry.MessageAttributes && !entry.MessageSystemAttributes);
 }
 
-function read(response: IncomingMessage): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let text = '';
-    response.setEncoding('utf8');
-    response.on('data', (part: string) => {
-      text += part;
-    });
-    response.on('end', () => {
-      if (response.statusCode === 200) resolve(text);
-      else reject(new Error(`SQS answered ${response.statusCode}`));
-    });
-    response.on('error', reject);
-  });
-}
-
 /** What is signed: a POST of JSON to the root of a host. */
 export interface Signed {
   readonly host: string;
@@ -117,19 +86,15 @@ export interface Signed {
 }
 
 /**
- * Signs calls of one service with Signature Version 4 and returns the headers to send. The signing key changes once a day
- * or with the credentials, and is kept until then.
+ * Signs calls of one service with Signature Version 4; returns the head of the request to send. The signing key changes
+ * once a day or with the credentials, and is kept until then.
  */
 export function signer(service: string) {
   // Made into a key object once: turning bytes into a key takes several times as long as signing with it.
   let kept: { of: string; key: KeyObject } | undefined;
   const mac = (key: string | Buffer, text: string): Buffer => createHmac('sha256', key).update(text).digest();
 
-  return (
-    credentials: Credentials,
-    region: string,
-    { host, payload, atMs }: Signed,
-  ): Record<string, string | number> => {
+  return (credentials: Credentials, region: string, { host, payload, atMs }: Signed): string => {
     const { accessKeyId, secretAccessKey, sessionToken } = credentials;
     const time = new Date(atMs).toISOString().replaceAll(/[-:]|\.\d+/g, '');
     const scope = `${time.slice(0, 8)}/${region}/${service}/aws4_request`;
@@ -138,20 +103,25 @@ export function signer(service: string) {
       const bytes = scope.split('/').reduce<string | Buffer>(mac, `AWS4${secretAccessKey}`) as Buffer;
       kept = { of, key: createSecretKey(bytes) };
     }
-    const token = sessionToken === undefined ? '' : `x-amz-security-token:${sessionToken}\n`;
-    const names = `content-type;host;x-amz-date;${token === '' ? '' : 'x-amz-security-token;'}x-amz-target`;
-    const canonical = `POST\n/\n\ncontent-type:${contentType}\nhost:${host}\nx-amz-date:${time}\n${token}x-amz-target:${target}\n\n${names}\n${hash('sha256', payload)}`;
-    const signature = createHmac('sha256', kept.key)
-      .update(`AWS4-HMAC-SHA256\n${time}\n${scope}\n${hash('sha256', canonical)}`)
-      .digest('hex');
-    return {
-      host,
-      'content-type': contentType,
-      'content-length': Buffer.byteLength(payload),
-      'x-amz-date': time,
-      'x-amz-target': target,
-      ...(sessionToken === undefined ? {} : { 'x-amz-security-token': sessionToken }),
-      authorization: `AWS4-HMAC-SHA256 Credential=${accessKeyId}/${scope}, SignedHeaders=${names}, Signature=${signature}`,
-    };
+    const token = sessionToken === undefined ? [] : [`x-amz-security-token:${sessionToken}`];
+    const names = `content-type;host;x-amz-date;${token.length > 0 ? 'x-amz-security-token;' : ''}x-amz-target`;
+    // In the order of their names, as they are signed.
+    const fields = [
+      `content-type:${contentType}`,
+      `host:${host}`,
+      `x-amz-date:${time}`,
+      ...token,
+      `x-amz-target:${target}`,
+    ];
+    const canonical = ['POST', '/', '', ...fields, '', names, hash('sha256', payload)].join('\n');
+    const signed = ['AWS4-HMAC-SHA256', time, scope, hash('sha256', canonical)].join('\n');
+    const signature = createHmac('sha256', kept.key).update(signed).digest('hex');
+    return [
+      'POST / HTTP/1.1',
+      ...fields,
+      `content-length:${Buffer.byteLength(payload)}`,
+      `authorization:AWS4-HMAC-SHA256 Credential=${accessKeyId}/${scope}, SignedHeaders=${names}, Signature=${signature}`,
+      '\r\n',
+    ].join('\r\n');
   };
 }
