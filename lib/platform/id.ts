@@ -19,7 +19,7 @@ export function newId(nowMs: number = Date.now()): string {
   const bytes = Buffer.allocUnsafe(16);
   randomFillSync(bytes);
   bytes.writeUIntBE(nowMs, 0, 6);
-  return format(bytes, 7);
+  return timeOrdered(bytes);
 }
 
 /**
@@ -48,17 +48,12 @@ export function claimBucket(tag: SaleTag, customerId: string): number {
  * Its first 12 digits are the sale's tag, so that a status URL leads to the sale's mirror and a sale's rows lie together.
  */
 export function reservationId(saleId: string, customerId: string, idempotencyKey: string): string {
-  const digest = hash('sha256', `reservation\0${saleId}\0${customerId}\0${idempotencyKey}`, 'buffer');
-  const bytes = Buffer.allocUnsafe(16);
-  bytes.write(saleTag(saleId), 0, 'hex');
-  digest.copy(bytes, 6, 0, 10);
-  return format(bytes, 8);
+  return nameBased(saleTag(saleId) + hash('sha256', `reservation\0${saleId}\0${customerId}\0${idempotencyKey}`));
 }
 
 /** The id of whatever else a client names by its Idempotency-Key, such as a purchase (UUID version 8). */
 export function derivedId(kind: string, customerId: string, idempotencyKey: string): string {
-  const digest = hash('sha256', `${kind}\0${customerId}\0${idempotencyKey}`, 'buffer');
-  return format(digest.subarray(0, 16), 8);
+  return nameBased(hash('sha256', `${kind}\0${customerId}\0${idempotencyKey}`));
 }
 
 /**
@@ -69,7 +64,7 @@ export function consequentId(atMs: number, name: string): string {
   const bytes = Buffer.allocUnsafe(16);
   hash('sha256', `consequence\0${name}`, 'buffer').copy(bytes, 6, 0, 10);
   bytes.writeUIntBE(atMs, 0, 6);
-  return format(bytes, 7);
+  return timeOrdered(bytes);
 }
 
 /** The tag of a sale, given the sale's id. */
@@ -97,10 +92,17 @@ export function fromBytes(bytes: Buffer): string {
   return dashed(bytes.toString('hex'));
 }
 
-function format(bytes: Buffer, version: 7 | 8): string {
-  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | (version << 4);
+/** The UUID (version 7) of 16 bytes. */
+function timeOrdered(bytes: Buffer): string {
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x70;
   bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
   return dashed(bytes.toString('hex'));
+}
+
+/** The UUID (version 8) that begins with these hex digits. */
+function nameBased(hex: string): string {
+  const variant = '89ab'.charAt(Number.parseInt(hex.charAt(16), 16) & 3);
+  return dashed(`${hex.slice(0, 12)}8${hex.slice(13, 16)}${variant}${hex.slice(17, 32)}`);
 }
 
 function dashed(hex: string): string {

@@ -12,7 +12,9 @@ function slowServer() {
         fail: reject,
       });
     });
-  const turn = () => new Promise((resolve) => setImmediate(resolve));
+  const turn = async () => {
+    for (let n = 0; n < 2; n++) await new Promise((resolve) => setImmediate(resolve));
+  };
   return {
     asked,
     ask,

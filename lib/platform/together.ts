@@ -25,7 +25,9 @@ export function together<Item, Answer>(
 
   async function askAll(): Promise<void> {
     underWay = true;
-    while (waiting.length > 0) {
+    for (let alone = true; waiting.length > 0; alone = false) {
+      // Whoever comes in this turn of the event loop comes along.
+      if (!alone) await new Promise((resolve) => setImmediate(resolve));
       const group = waiting.length > atMost ? waiting.slice(0, atMost) : waiting;
       waiting = waiting.slice(group.length);
       try {

@@ -1,15 +1,14 @@
 -- The gate: says who may try. Advice only; MySQL decides who got it. Judges applicants of one sale, one after the other,
 -- exactly as if each had come alone.
--- KEYS[1]     the sale
--- KEYS[n+1]   the claims bucket of the n-th applicant
--- ARGV[4n-3]  the field of its reservation      ARGV[4n-2]  the field of its customer
--- ARGV[4n-1]  quantity                          ARGV[4n]    the least the customer takes
--- Returns for each applicant
---          {'unknown'}                            the sale is not here; load it and ask again
---          {'repeat', packed}                     this reservation is here already
---          {'admitted', ticket, position}         go on to the queue; the claim is recorded
---          {refusal, fact}                        sale_not_open, sale_closed, sale_paused, sale_cancelled,
---                                                 over_cap or sold_out
+-- KEYS[1]  the sale
+-- KEYS[2]  what the keys of the sale's claims buckets begin with; they share its slot
+-- ARGV[1]  a line for each applicant: bucket, its reservation's field, its customer's field, quantity, and the least that
+--          the customer takes
+-- Returns a line for each applicant
+--          unknown                        the sale is not here; load it and ask again
+--          repeat packed                  this reservation is here already
+--          admitted ticket position       go on to the queue; the claim is recorded
+--          refusal fact                   sale_not_open, sale_closed, sale_paused, sale_cancelled, over_cap or sold_out
 local sale = redis.call('HMGET', KEYS[1], 'opens', 'closes', 'status', 'cap', 'waitlistSize', 'available', 'waitlisted',
   'pendingUnits', 'pendingOver', 'ticket', 'line')
 local known = sale[1]
@@ -37,7 +36,7 @@ end
 
 local function judge(bucket, field, customer, quantityText, leastText)
   if not known then
-    return { 'unknown' }
+    return 'unknown'
   end
   local packed = redis.call('HGET', bucket, field)
   local ticketBefore, positionBefore
@@ -45,21 +44,21 @@ local function judge(bucket, field, customer, quantityText, leastText)
     -- A request that could not be queued comes again: it is judged again, and keeps the place in line that it was given.
     local wanted, least, ticket, position = string.match(packed, '^u:0:0:(%d+):(%d*):(%x+):(%d+)$')
     if not wanted or wanted ~= quantityText or (least == '' and wanted or least) ~= leastText then
-      return { 'repeat', packed }
+      return 'repeat ' .. packed
     end
     ticketBefore, positionBefore = tonumber(ticket, 16), position
   end
   if shut then
-    return { shut, since }
+    return shut .. ' ' .. since
   end
   local quantity, atLeast = tonumber(quantityText), tonumber(leastText)
   local held = tonumber(redis.call('HGET', bucket, customer) or '0')
   if held + quantity > cap then
-    return { 'over_cap', tostring(held) }
+    return 'over_cap ' .. held
   end
   local beyond = free < atLeast
   if beyond and places <= 0 then
-    return { 'sold_out', '' }
+    return 'sold_out '
   end
 
   local ticket = ticketBefore or (nowUs > last and nowUs or last + 1)
@@ -78,15 +77,15 @@ local function judge(bucket, field, customer, quantityText, leastText)
   end
   redis.call('HSET', bucket, customer, held + quantity, field, table.concat({ beyond and 'o' or 'r', 0, 0, quantity,
     atLeast == quantity and '' or atLeast, string.format('%x', ticket), position }, ':'))
-  return { 'admitted', string.format('%.0f', ticket), tonumber(position) }
+  return 'admitted ' .. string.format('%.0f', ticket) .. ' ' .. position
 end
 
 local answers = {}
-for n = 1, #KEYS - 1 do
-  answers[n] = judge(KEYS[n + 1], ARGV[4 * n - 3], ARGV[4 * n - 2], ARGV[4 * n - 1], ARGV[4 * n])
+for bucket, field, customer, quantity, least in string.gmatch(ARGV[1], '(%w+) (%S+) (%S+) (%d+) (%d+)') do
+  answers[#answers + 1] = judge(KEYS[2] .. bucket, field, customer, quantity, least)
 end
 if last > lastBefore then redis.call('HSET', KEYS[1], 'ticket', string.format('%.0f', last)) end
 if line > lineBefore then redis.call('HINCRBY', KEYS[1], 'line', line - lineBefore) end
 if units > 0 then redis.call('HINCRBY', KEYS[1], 'pendingUnits', units) end
 if over > 0 then redis.call('HINCRBY', KEYS[1], 'pendingOver', over) end
-return answers
+return table.concat(answers, '\n')

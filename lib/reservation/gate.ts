@@ -5,7 +5,7 @@
  * It is advice that saves work: what it refuses never reaches the queue, and what it admits is judged again by the
  * worker. When Redis is away the gate stands open.
  */
-import { saleTag } from '../platform/id.ts';
+import { claimBucket, saleTag } from '../platform/id.ts';
 import { keys } from '../platform/keys.ts';
 import { defineScript, luaSource, type RedisClient, redisBreaker } from '../platform/redis.ts';
 import { together } from '../platform/together.ts';
@@ -51,44 +51,38 @@ export function askGate(redis: RedisClient, applicant: Applicant): Promise<GateA
 
 /** One run of the script for each sale, all in one round trip. The answers stand in the order of the applicants. */
 async function judge(redis: RedisClient, applicants: Applicant[]): Promise<(GateAnswer | Error)[]> {
-  const bySale = new Map<string, number[]>();
-  applicants.forEach(({ saleId }, index) => {
-    const sale = bySale.get(saleId);
-    if (sale) sale.push(index);
-    else bySale.set(saleId, [index]);
+  const bySale = new Map<string, { keys: string[]; lines: string; places: number[] }>();
+  applicants.forEach(({ saleId, reservationId, customerId, quantity, atLeast }, place) => {
+    const tag = saleTag(saleId);
+    const sale = bySale.get(saleId) ?? { keys: [keys.sale(tag), keys.claimsOf(tag)], lines: '', places: [] };
+    if (sale.places.length === 0) bySale.set(saleId, sale);
+    sale.places.push(place);
+    const bucket = claimBucket(tag, customerId).toString(36);
+    // One argument for all of them, and one answer: building and parsing many small ones costs more than the judging.
+    sale.lines += `${bucket} ${reservationField(reservationId, customerId)} ${customerField(customerId)} ${quantity} ${atLeast}\n`;
   });
   const sales = [...bySale.values()];
-  const calls = sales.map((indexes) => callFor(indexes.map((index) => applicants[index] as Applicant)));
+  const calls = sales.map((sale) => ({ keys: sale.keys, args: [sale.lines] }));
   const [only] = calls;
   const results = await redisBreaker.run(async () =>
     only && calls.length === 1 ? [await gateScript.run(redis, only.keys, only.args)] : gateScript.runAll(redis, calls),
   );
-  const answers: (GateAnswer | Error)[] = new Array(applicants.length);
-  sales.forEach((indexes, sale) => {
-    const result = results[sale] as Error | ScriptAnswer[];
-    indexes.forEach((index, n) => {
-      answers[index] = result instanceof Error ? result : read(result[n] as ScriptAnswer);
+  const answers = new Array<GateAnswer | Error>(applicants.length);
+  sales.forEach(({ places }, index) => {
+    const result = results[index];
+    const lines = typeof result === 'string' ? result.split('\n') : [];
+    places.forEach((place, n) => {
+      const line = lines[n];
+      if (line !== undefined) answers[place] = read(line);
+      else answers[place] = result instanceof Error ? result : new Error('the gate gave no answer');
     });
   });
   return answers;
 }
 
-function callFor(applicants: Applicant[]): { keys: string[]; args: (string | number)[] } {
-  const keysOfCall: string[] = [];
-  const args: (string | number)[] = [];
-  for (const applicant of applicants) {
-    const [saleKey, bucketKey, reservation, customer] = place(applicant);
-    if (keysOfCall.length === 0) keysOfCall.push(saleKey);
-    keysOfCall.push(bucketKey);
-    args.push(reservation, customer, applicant.quantity, applicant.atLeast);
-  }
-  return { keys: keysOfCall, args };
-}
-
-type ScriptAnswer = [kind: string, fact: string, position: number];
-
-function read([kind, fact, position]: ScriptAnswer): GateAnswer {
-  if (kind === 'admitted') return { kind, ticket: Number(fact), position };
+function read(line: string): GateAnswer {
+  const [kind = '', fact = '', position] = line.split(' ');
+  if (kind === 'admitted') return { kind, ticket: Number(fact), position: Number(position) };
   if (kind === 'repeat') return { kind, status: unpack(fact) };
   if (kind === 'unknown') return { kind };
   return { kind: 'refused', code: kind as GateRefusal, fact };
@@ -96,8 +90,10 @@ function read([kind, fact, position]: ScriptAnswer): GateAnswer {
 
 /** Takes back the claim of a request that could not be queued. Harmless if it has been decided after all. */
 export async function returnClaim(redis: RedisClient, applicant: Applicant): Promise<void> {
-  const [saleKey, bucketKey, reservation, customer] = place(applicant);
-  await redisBreaker.run(() => unclaimScript.run(redis, [saleKey, bucketKey], [reservation, customer]));
+  const { saleId, customerId, reservationId } = applicant;
+  const tag = saleTag(saleId);
+  const fields = [reservationField(reservationId, customerId), customerField(customerId)];
+  await redisBreaker.run(() => unclaimScript.run(redis, [keys.sale(tag), claimsKey(tag, customerId)], fields));
 }
 
 /**
@@ -113,15 +109,4 @@ export async function returnForgottenClaim(
 ): Promise<boolean> {
   const { saleKey, bucketKey } = bucket;
   return (await redisBreaker.run(() => unclaimScript.run(redis, [saleKey, bucketKey], [reservation, customer]))) === 1;
-}
-
-function place(applicant: Applicant): [string, string, string, string] {
-  const tag = saleTag(applicant.saleId);
-  const { customerId, reservationId } = applicant;
-  return [
-    keys.sale(tag),
-    claimsKey(tag, customerId),
-    reservationField(reservationId, customerId),
-    customerField(customerId),
-  ];
 }
