@@ -177,13 +177,12 @@ const loss: Fault = {
       system('nft', 'add', 'table', 'inet', lossTable);
       system('nft', `add chain inet ${lossTable} input { type filter hook input priority 0; }`);
       for (const way of ['dport', 'sport']) system('nft', `add rule inet ${lossTable} input ${rule(way)}`);
-    } else {
-      // A lost packet comes again after the retransmission time-out; some connections never recover.
-      for (const name of names) world.proxies[name].set({ lossChance: 0.05, resetChance: 0.004 });
     }
+    // Without nftables, what comes late stands for what is lost and sent again. Some connections never recover.
+    for (const name of names) world.proxies[name].set({ lossChance: nft ? 0 : 0.05, resetChance: 0.01 });
     run.count('by nftables', nft ? 1 : 0);
     try {
-      await load.rush({ sales, requests: 120 * scale, lanes: 8 });
+      await load.rush({ sales, requests: 200 * scale, lanes: 8, paceMs: 300 });
       await load.decided(90_000);
       await load.act({ cancel: 0.2, buy: 0.2 });
     } finally {
