@@ -8,13 +8,13 @@ import mysql, { type Pool, type PoolConnection } from 'mysql2/promise';
 import { newId, toBytes } from '../../lib/platform/id.ts';
 import type { Request } from '../workload.ts';
 
-export const insertReservations = `INSERT INTO reservations (id, sale_id, customer_id, ticket, quantity, at_least,
+export const insertReservations = `INSERT INTO reservations (id, sale_id, customer_id, nth, ticket, quantity, at_least,
   state, units, reason, version, accepted_at_ms, decided_at_ms) VALUES`;
 export const insertLedger = 'INSERT INTO ledger (subject_id, kind, sale_id, units, at_ms) VALUES';
 export const insertOutbox = 'INSERT INTO outbox (id, detail_type, detail, created_at_ms) VALUES';
 
 /** The same three statements for one row. */
-export const insertReservation = `${insertReservations} (?, ?, ?, ?, ?, ?, 'allocated', ?, NULL, 1, ?, ?)`;
+export const insertReservation = `${insertReservations} (?, ?, ?, 0, ?, ?, ?, 'allocated', ?, NULL, 1, ?, ?)`;
 export const insertMovement = `${insertLedger} (?, 'ALLOCATE', ?, ?, ?)`;
 export const insertEvent = `${insertOutbox} (?, 'reservations.changed', ?, ?)`;
 
@@ -32,7 +32,7 @@ export function reservationRow(request: Request, nowMs: number): Value[] {
   const { quantity, ticket } = request;
   const ids = [toBytes(request.reservationId), toBytes(request.saleId), toBytes(request.customerId)];
   const acceptedAtMs = Math.floor(ticket / 1000);
-  return [...ids, ticket, quantity, request.atLeast, 'allocated', quantity, null, 1, acceptedAtMs, nowMs];
+  return [...ids, 0, ticket, quantity, request.atLeast, 'allocated', quantity, null, 1, acceptedAtMs, nowMs];
 }
 
 /** The values of `insertMovement`. */

@@ -21,8 +21,8 @@ export interface ReservationChange {
   readonly quantity: number;
   readonly ticket: number;
   readonly version: number;
-  readonly reason?: string;
-  readonly deadlineMs?: number;
+  readonly reason?: string | undefined;
+  readonly deadlineMs?: number | undefined;
 }
 
 const ChangeGroup = z.object({
@@ -51,17 +51,21 @@ export const ChangeGroups = z.array(ChangeGroup).transform(expandChanges);
 /** Groups changes for the wire, in the order in which each kind first appears. */
 export function groupChanges(changes: readonly ReservationChange[]): ChangeGroup[] {
   const groups = new Map<string, ChangeGroup>();
-  for (const { saleId, from, to, reason, deadlineMs, ...change } of changes) {
+  for (const change of changes) {
+    const { saleId, from, to, reason, deadlineMs } = change;
     const key = `${saleId} ${from} ${to} ${reason} ${deadlineMs}`;
-    const group = groups.get(key) ?? {
-      saleId,
-      from,
-      to,
-      ...(reason === undefined ? {} : { reason }),
-      ...(deadlineMs === undefined ? {} : { deadlineMs }),
-      moves: [],
-    };
-    groups.set(key, group);
+    let group = groups.get(key);
+    if (!group) {
+      group = {
+        saleId,
+        from,
+        to,
+        ...(reason === undefined ? {} : { reason }),
+        ...(deadlineMs === undefined ? {} : { deadlineMs }),
+        moves: [],
+      };
+      groups.set(key, group);
+    }
     const { reservationId, customerId, units, quantity, ticket, version } = change;
     group.moves.push([reservationId, customerId, units, quantity, ticket, version]);
   }

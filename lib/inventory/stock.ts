@@ -7,7 +7,7 @@
  */
 import type { StockLevel } from '../events/catalogue.ts';
 import type { Sql, Tx } from '../platform/db.ts';
-import { fromBytes, toBytes, toLiteral } from '../platform/id.ts';
+import { fromBytes, repeatedLiterals, toBytes, toLiteral } from '../platform/id.ts';
 import type { MovementKind } from './ledger.table.ts';
 
 /** How a sale's counters change, each by a signed number of units (`waitlisted`: of reservations). */
@@ -147,10 +147,11 @@ export async function readStock(sql: Sql, saleIds: string[]): Promise<Map<string
 /** Appends movements to the ledger in one statement. A movement that is there already is an error: it happened once. */
 export async function recordMovements(tx: Tx, movements: Movement[], nowMs: number): Promise<void> {
   if (movements.length === 0) return;
+  const saleLiteral = repeatedLiterals();
   const rows = movements.map((movement) => [
     toLiteral(movement.subjectId),
     movement.kind,
-    toLiteral(movement.saleId),
+    saleLiteral(movement.saleId),
     movement.units,
     nowMs,
   ]);

@@ -95,6 +95,7 @@ CREATE TABLE `reservations` (
 	`id` binary(16) NOT NULL,
 	`sale_id` binary(16) NOT NULL,
 	`customer_id` binary(16) NOT NULL,
+	`nth` int NOT NULL,
 	`ticket` bigint NOT NULL,
 	`quantity` int NOT NULL,
 	`at_least` int NOT NULL,
@@ -107,6 +108,7 @@ CREATE TABLE `reservations` (
 	`accepted_at_ms` bigint NOT NULL,
 	`decided_at_ms` bigint NOT NULL,
 	CONSTRAINT `reservations_id` PRIMARY KEY(`id`),
+	CONSTRAINT `reservations_nth` UNIQUE(`customer_id`,`sale_id`,`nth`),
 	CONSTRAINT `reservations_quantity` CHECK(`reservations`.`at_least` >= 1 and `reservations`.`quantity` >= `reservations`.`at_least`),
 	CONSTRAINT `reservations_units` CHECK(`reservations`.`units` >= 0 and `reservations`.`units` <= `reservations`.`quantity`)
 );
@@ -158,7 +160,6 @@ CREATE INDEX `notifications_customer` ON `notifications` (`customer_id`,`id`);--
 CREATE INDEX `purchase_items_reservation` ON `purchase_items` (`reservation_id`);--> statement-breakpoint
 CREATE INDEX `purchases_customer` ON `purchases` (`customer_id`,`created_at_ms`);--> statement-breakpoint
 CREATE INDEX `purchases_open` ON `purchases` (`state`,`updated_at_ms`);--> statement-breakpoint
-CREATE INDEX `reservations_customer` ON `reservations` (`customer_id`,`ticket`);--> statement-breakpoint
 CREATE INDEX `waitlist_deadline` ON `waitlist` (`sale_id`,`deadline_ms`);--> statement-breakpoint
 CREATE INDEX `sales_product` ON `sales` (`product_id`);--> statement-breakpoint
 CREATE INDEX `sales_phase` ON `sales` (`phase`,`purchase_closes_at_ms`);

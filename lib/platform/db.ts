@@ -69,9 +69,10 @@ export function isDataError(error: unknown): boolean {
   return dataErrors.has(errorNumber(error));
 }
 
-/** True if a row with this key is there already. */
-export function isDuplicateKey(error: unknown): boolean {
-  return errorNumber(error) === 1062;
+/** True if a row with this key is there already; with `key`, only if it is the key of this name that says so. */
+export function isDuplicateKey(error: unknown, key?: string): boolean {
+  // MySQL writes the table in front of the key's name, MariaDB does not.
+  return errorNumber(error) === 1062 && (key === undefined || String((error as Error).message).endsWith(`${key}'`));
 }
 
 function errorNumber(error: unknown): number {

@@ -6,7 +6,7 @@
  * first one without any look-up.
  */
 import { hash, randomFillSync } from 'node:crypto';
-import { HexLiteral } from './sql-text.ts';
+import { UuidLiteral } from './sql-text.ts';
 
 /** A sale's tag: the last 12 hex digits of its id. Redis keys of a sale carry it, and so does each reservation id. */
 export type SaleTag = string;
@@ -83,8 +83,18 @@ export function toBytes(id: string): Buffer {
 }
 
 /** UUID text as a value of a statement: what `toBytes` gives, for statements that carry thousands. */
-export function toLiteral(id: string): HexLiteral {
-  return new HexLiteral(id.replaceAll('-', ''));
+export function toLiteral(id: string): UuidLiteral {
+  return new UuidLiteral(id);
+}
+
+/** `toLiteral` for ids that a statement has again and again, such as its sales: each is made once. */
+export function repeatedLiterals(): (id: string) => UuidLiteral {
+  const made = new Map<string, UuidLiteral>();
+  return (id) => {
+    const literal = made.get(id) ?? toLiteral(id);
+    made.set(id, literal);
+    return literal;
+  };
 }
 
 /** The 16 bytes stored in MySQL to UUID text. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { format } from 'mysql2';
-import { HexLiteral, sqlText } from './sql-text.ts';
+import { sqlText, UuidLiteral } from './sql-text.ts';
 
 const scalar = fc.oneof(
   fc.integer(),
@@ -43,8 +43,13 @@ test('a missing or superfluous value is an error, never a silent hole', () => {
   expect(() => sqlText('SELECT ?', [1, 2])).toThrow('placeholders');
 });
 
-test('bytes known by their digits are written as bytes', () => {
-  expect(sqlText('x IN (?)', [[new HexLiteral('00ff'), Buffer.from([0, 255])]])).toBe(`x IN (X'00ff', X'00ff')`);
-  expect(sqlText('SELECT ?', [new HexLiteral('AB')])).toBe(`SELECT X'AB'`);
-  for (const digits of ["' OR 1", '0', 'xy', '00 ']) expect(() => new HexLiteral(digits)).toThrow();
+test('an id is written as its bytes, and nothing but an id', () => {
+  const id = '0190A0b0-0000-7000-8000-00000000000f';
+  const bytes = Buffer.from(id.replaceAll('-', ''), 'hex');
+  expect(sqlText('SELECT ?', [new UuidLiteral(id.toLowerCase())])).toBe(sqlText('SELECT ?', [bytes]));
+  expect(sqlText('x IN (?)', [[new UuidLiteral(id), bytes]]).toLowerCase()).toBe(
+    sqlText('x IN (?)', [[bytes, bytes]]).toLowerCase(),
+  );
+  const others = ["' OR 1", '', '00ff', `${id} `, `${id}\n`, `x${id.slice(1)}`, id.replace('-', "'")];
+  for (const other of others) expect(() => new UuidLiteral(other)).toThrow('UUID');
 });

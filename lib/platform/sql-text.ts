@@ -7,16 +7,20 @@
  */
 import { escape as escapeByDriver, format as formatByDriver, type SqlValue } from 'mysql2';
 
-/** Bytes for a statement, known by their hex digits: to make bytes of an id's text only to write digits again is waste. */
-export class HexLiteral {
+/**
+ * The bytes of an id for a statement, from the id's text: to make bytes of it only to write digits again is waste. Throws
+ * on any other text, since what it holds is written without quotes or escapes.
+ */
+export class UuidLiteral {
   readonly digits: string;
 
-  constructor(digits: string) {
-    if (!hexDigits.test(digits)) throw new Error('a hex literal consists of pairs of hex digits');
-    this.digits = digits;
+  constructor(uuid: string) {
+    if (!uuidText.test(uuid)) throw new Error('a UUID literal is made of the text of a UUID');
+    // Four cuts cost a third of looking for the dashes.
+    this.digits = uuid.slice(0, 8) + uuid.slice(9, 13) + uuid.slice(14, 18) + uuid.slice(19, 23) + uuid.slice(24);
   }
 }
-const hexDigits = /^(?:[0-9a-f]{2})*$/i;
+const uuidText = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 /** Inside single quotes only these mean something to MySQL or MariaDB, under any `sql_mode` that we set. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: NUL and Ctrl-Z are among what must be escaped.
@@ -36,7 +40,7 @@ function literal(value: unknown): string {
   if (typeof value === 'number') return Number.isFinite(value) ? String(value) : escapeByDriver(value);
   if (typeof value === 'string') return specialCharacter.test(value) ? escapeByDriver(value) : `'${value}'`;
   if (value === null || value === undefined) return 'NULL';
-  if (value instanceof HexLiteral) return `X'${value.digits}'`;
+  if (value instanceof UuidLiteral) return `X'${value.digits}'`;
   if (Buffer.isBuffer(value)) return `X'${value.toString('hex')}'`;
   if (Array.isArray(value)) return list(value);
   return escapeByDriver(value as SqlValue);
@@ -54,5 +58,5 @@ function list(values: readonly unknown[]): string {
 
 function isPlainObject(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false;
-  return !(Array.isArray(value) || Buffer.isBuffer(value) || value instanceof HexLiteral);
+  return !(Array.isArray(value) || Buffer.isBuffer(value) || value instanceof UuidLiteral);
 }

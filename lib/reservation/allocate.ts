@@ -4,22 +4,23 @@
  *
  * Invariants. I1: stock is written by one guarded statement, so this is exact without the lock. I3: a request that was
  * delivered before changes nothing, yet refreshes the mirror, since the first delivery may have died before it could.
- * I4: caps are summed from rows while the sale cannot change. I2: a message is acknowledged only after its commit.
+ * I4: caps are summed from rows, and each row's number is part of a key, so that whoever did not see a customer's other
+ * reservations collides with them. I2: a message is acknowledged only after its commit.
  *
- * The first attempt does not hold the sales while it writes: it inserts, then moves stock under the guard, then checks
- * caps, and the row of a hot sale is held only for the last moments (the hot row last). If anything does not fit, or the
- * stock does not obviously suffice, the attempt is undone and the second one holds the sales from the start, so that it
- * must succeed. Both run the same code.
+ * The first attempt does not hold the sales while it writes: it inserts, then moves stock under the guard, so that the row
+ * of a hot sale is held only for the last moments (the hot row last). If anything does not fit, or the stock does not
+ * obviously suffice, the attempt is undone and the second one holds the sales from the start, so that it must succeed.
+ * Both run the same code.
  */
 import type { StockLevel } from '../events/catalogue.ts';
 import type { ReservationChange } from '../events/changes.ts';
 import { changeEvents, type RecordedEvent } from '../events/outbox.ts';
-import { type Movement, type SaleRow, StockConflict } from '../inventory/stock.ts';
+import { type Movement, StockConflict } from '../inventory/stock.ts';
 import type { Clock } from '../platform/clock.ts';
 import { saleTag } from '../platform/id.ts';
 import type { Grant, SaleLock } from '../platform/lock.ts';
 import type { Delivered, MustRepeat } from '../platform/queue.ts';
-import { type Claim, type Decision, decide, holdingKey } from './decide.ts';
+import { type Claim, type Decision, decide } from './decide.ts';
 import type { ReserveCommand } from './reservation.shapes.ts';
 import type { Seen } from './seen.ts';
 import { type AllocationStore, type AllocationTx, AlreadyDecided, firstVersion, type ReservationRow } from './store.ts';
@@ -65,10 +66,7 @@ export async function allocateBatch(
   const left = new Set(elsewhere.map(({ reservationId }) => reservationId));
   const own = claims.filter(({ reservationId }) => !left.has(reservationId));
   const again = new Set(batch.filter(({ deliveries }) => deliveries > 1).map(({ message }) => message.reservationId));
-  if (own.length > 0) {
-    const ids = own.map(({ reservationId }) => reservationId);
-    await ports.seen.during(ids, () => decideAndTell(ports, own, again, deadlineMs));
-  }
+  if (own.length > 0) await ports.seen.during(own, () => decideAndTell(ports, own, again, deadlineMs));
   // A batch that decides some of the same reservations has mirrored them too when it is done.
   const ends = await Promise.allSettled(elsewhere.map(({ work }) => work));
   const failed = new Set(elsewhere.filter((_, n) => ends[n]?.status === 'rejected').map((one) => one.reservationId));
@@ -108,15 +106,19 @@ async function allocate(
   fences: ReadonlyMap<string, number>,
 ): Promise<Outcome> {
   const { seen, clock, store } = ports;
-  const mayBeDecided = ({ reservationId }: Claim) => deliveredBefore.has(reservationId) || seen.has(reservationId);
   try {
-    const mode: Mode = { hold: false, mayBeDecided, fences };
+    const mode: Mode = {
+      hold: false,
+      mayBeDecided: (claim) => deliveredBefore.has(claim.reservationId) || seen.reservation(claim.reservationId),
+      mayHaveOthers: (claim) => seen.customer(claim.customerId),
+      fences,
+    };
     return await store.transaction((tx) => attempt(tx, claims, clock(), mode));
   } catch (error) {
-    if (error instanceof AlreadyDecided) seen.surprised();
+    if (error instanceof AlreadyDecided) seen.surprised(error.what);
     else if (!(error instanceof GuessWasWrong || error instanceof StockConflict)) throw error;
     // Holding the rows makes the fences pointless: what is read cannot be stale.
-    const mode: Mode = { hold: true, mayBeDecided: () => true, fences: new Map() };
+    const mode: Mode = { hold: true, mayBeDecided: () => true, mayHaveOthers: () => true, fences: new Map() };
     return store.transaction((tx) => attempt(tx, claims, clock(), mode));
   }
 }
@@ -126,6 +128,8 @@ interface Mode {
   readonly hold: boolean;
   /** Which claims are looked up before they are decided; if it misses one, the insert is refused. */
   mayBeDecided(claim: Claim): boolean;
+  /** Whose other reservations are looked up; if it misses one, the insert is refused. */
+  mayHaveOthers(claim: Claim): boolean;
   readonly fences: ReadonlyMap<string, number>;
 }
 
@@ -134,9 +138,9 @@ async function attempt(tx: AllocationTx, claims: Claim[], nowMs: number, mode: M
   const sales = await tx.sales(saleIds, mode.hold);
   const decided = await tx.decided(claims.filter(mode.mayBeDecided).map((claim) => claim.reservationId));
   const fresh = claims.filter((claim) => !decided.has(claim.reservationId));
-  const customerIds = [...new Set(fresh.map((claim) => claim.customerId))];
+  const customerIds = [...new Set(fresh.filter(mode.mayHaveOthers).map((claim) => claim.customerId))];
 
-  const held = mode.hold ? await tx.held(saleIds, customerIds) : new Map<string, number>();
+  const held = await tx.held(saleIds, customerIds);
   const { decisions, moves, independentOfStock } = decide(fresh, sales, held, nowMs);
   if (!mode.hold && !independentOfStock) throw new GuessWasWrong();
 
@@ -144,7 +148,6 @@ async function attempt(tx: AllocationTx, claims: Claim[], nowMs: number, mode: M
   await tx.recordMovements(decisions.flatMap(movementOf), nowMs);
   const epochs = new Map([...sales.values()].map((sale) => [sale.saleId, sale.epoch]));
   const moved = await tx.moveStock(moves, { fences: mode.fences, epochs });
-  if (!mode.hold && (await isAnyOverCap(tx, fresh, sales))) throw new GuessWasWrong();
   // Stock travels with the changes, so that a reader of the event has both as of this commit.
   const events = changeEvents(decisions.map(changeOf), moved, false, nowMs);
   await tx.recordEvents(events, nowMs);
@@ -158,36 +161,20 @@ async function attempt(tx: AllocationTx, claims: Claim[], nowMs: number, mode: M
   return { stocks, reservations: [...decided.values(), ...rows], events };
 }
 
-/**
- * Whether what was just written brings a customer over a cap. A claim alone is within the cap, as are those of a batch
- * together (decide.ts), so only customers with several reservations are summed up. The sales are held by now: whoever
- * else decides for the same customer and sale has committed, or comes later and sees these rows.
- */
-async function isAnyOverCap(
-  tx: AllocationTx,
-  claims: readonly Claim[],
-  sales: ReadonlyMap<string, SaleRow>,
-): Promise<boolean> {
-  const customerIds = [...new Set(claims.map((claim) => claim.customerId))];
-  const several = await tx.withSeveral([...sales.keys()], customerIds);
-  if (several.length === 0) return false;
-  const held = await tx.held([...sales.keys()], several);
-  return claims.some(({ saleId, customerId }) => {
-    const cap = sales.get(saleId)?.capPerCustomer;
-    return cap !== undefined && (held.get(holdingKey(saleId, customerId)) ?? 0) > cap;
-  });
-}
-
 /** One claim for each reservation, however often a batch holds it. */
 function distinctClaims(batch: Delivered<ReserveCommand>[]): Claim[] {
   const claims = new Map<string, Claim>();
   for (const { message, sentAtMs } of batch) {
-    const { ticket, correlationId: _, ...request } = message;
-    const known = claims.get(message.reservationId);
+    const { reservationId, saleId, customerId, quantity, atLeast, ticket } = message;
+    const known = claims.get(reservationId);
     // A repeat that passed the gate knows the place in line; one that was sent while the gate was away does not.
     if (known && (known.gated || ticket === undefined)) continue;
-    claims.set(message.reservationId, {
-      ...request,
+    claims.set(reservationId, {
+      reservationId,
+      saleId,
+      customerId,
+      quantity,
+      atLeast,
       ticket: ticket ?? sentAtMs * 1000,
       acceptedAtMs: ticket === undefined ? sentAtMs : Math.floor(ticket / 1000),
       gated: ticket !== undefined,
@@ -212,20 +199,26 @@ function changeOf({ claim, state, units, reason }: Decision): ReservationChange 
     quantity: claim.quantity,
     ticket: claim.ticket,
     version: firstVersion,
-    ...(reason === null ? {} : { reason }),
+    reason: reason ?? undefined,
   };
 }
 
 function rowOf({ claim, state, units, reason }: Decision, nowMs: number): ReservationRow {
-  const { gated: _, ...request } = claim;
+  const { reservationId, saleId, customerId, ticket, quantity, atLeast, acceptedAtMs } = claim;
   return {
-    ...request,
+    reservationId,
+    saleId,
+    customerId,
+    ticket,
+    quantity,
+    atLeast,
     state,
     units,
     reason,
     deadlineMs: null,
     purchaseId: null,
     version: firstVersion,
+    acceptedAtMs,
     decidedAtMs: nowMs,
   };
 }

@@ -23,6 +23,16 @@ export interface Decision {
   readonly state: 'allocated' | 'waitlisted' | 'rejected';
   readonly units: number;
   readonly reason: Code | null;
+  /** How many reservations of the customer in this sale come before it. */
+  readonly nth: number;
+}
+
+/** What a customer has in a sale. */
+export interface Holding {
+  /** Units that count against the cap: held, or waited for. */
+  readonly units: number;
+  /** Reservations in whatever state. */
+  readonly reservations: number;
 }
 
 export interface Decisions {
@@ -33,33 +43,40 @@ export interface Decisions {
   readonly independentOfStock: boolean;
 }
 
-/** The key under which a customer's units in a sale are counted. */
+const nothing: Holding = { units: 0, reservations: 0 };
+
+/** The key under which what a customer has in a sale is counted. */
 export function holdingKey(saleId: string, customerId: string): string {
   return `${saleId}${customerId}`;
 }
 
 /**
  * Decides a batch of distinct claims on any mix of sales.
- * `held` counts, by `holdingKey`, the units that each customer holds or waits for already.
+ * `held` says, by `holdingKey`, what each customer has already; who is missing there has nothing.
  */
 export function decide(
   claims: readonly Claim[],
   salesById: ReadonlyMap<string, SaleRow>,
-  held: ReadonlyMap<string, number>,
+  held: ReadonlyMap<string, Holding>,
   nowMs: number,
 ): Decisions {
-  const holding = new Map<string, number>();
+  const holding = new Map<string, Holding>();
   const stock = new Map<string, { available: number; waitlisted: number }>();
   let independentOfStock = true;
 
   const judge = (claim: Claim): Decision => {
+    const key = holdingKey(claim.saleId, claim.customerId);
+    const before = holding.get(key) ?? held.get(key) ?? nothing;
+    const nth = before.reservations;
+    const decided = (state: Decision['state'], units: number, counted: number, reason: Code | null): Decision => {
+      holding.set(key, { units: before.units + counted, reservations: nth + 1 });
+      return { claim, state, units, reason, nth };
+    };
+
     const sale = salesById.get(claim.saleId);
     const refusal = sale ? refusalByTerms(claim, sale, nowMs) : 'not_found';
-    if (!sale || refusal) return rejected(claim, refusal ?? 'not_found');
-
-    const key = holdingKey(claim.saleId, claim.customerId);
-    const before = holding.get(key) ?? held.get(key) ?? 0;
-    if (before + claim.quantity > sale.capPerCustomer) return rejected(claim, 'over_cap');
+    if (!sale || refusal) return decided('rejected', 0, 0, refusal ?? 'not_found');
+    if (before.units + claim.quantity > sale.capPerCustomer) return decided('rejected', 0, 0, 'over_cap');
 
     const left = stock.get(claim.saleId) ?? { available: sale.available, waitlisted: sale.waitlisted };
     stock.set(claim.saleId, left);
@@ -67,15 +84,13 @@ export function decide(
     if (units < claim.quantity) independentOfStock = false;
     if (units >= claim.atLeast) {
       left.available -= units;
-      holding.set(key, before + units);
-      return { claim, state: 'allocated', units, reason: null };
+      return decided('allocated', units, units, null);
     }
     if (left.waitlisted < sale.waitlistSize) {
       left.waitlisted += 1;
-      holding.set(key, before + claim.quantity);
-      return { claim, state: 'waitlisted', units: 0, reason: null };
+      return decided('waitlisted', 0, claim.quantity, null);
     }
-    return rejected(claim, 'sold_out');
+    return decided('rejected', 0, 0, 'sold_out');
   };
 
   const decisions = [...claims].sort(byTicket).map(judge);
@@ -103,8 +118,4 @@ function refusalByTerms(claim: Claim, sale: SaleRow, nowMs: number): Code | unde
   if (claim.acceptedAtMs >= sale.reserveClosesAtMs) return 'sale_closed';
   if (nowMs >= sale.purchaseClosesAtMs) return 'window_closed';
   return undefined;
-}
-
-function rejected(claim: Claim, reason: Code): Decision {
-  return { claim, state: 'rejected', units: 0, reason };
 }

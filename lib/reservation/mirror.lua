@@ -4,7 +4,8 @@
 -- KEYS[2n]    what the keys of the sale's claims buckets begin with; they share its slot
 -- ARGV[3n-2]  epoch, version, allotment, available, allocated, sold and waitlisted, with spaces between
 -- ARGV[3n-1]  '' to leave the terms as they are, or JSON: {terms, opens, closes, status, cap, waitlistSize, id}
--- ARGV[3n]    a line for each reservation: bucket, its field, its customer's field, its packed value
+-- ARGV[3n]    a line for each reservation: bucket, its field, its customer's field, its version, the units that it counts
+--             against its customer's cap, and its packed value, which ends before its position
 -- Returns     for each sale 1 if it is known here afterwards, 0 if it is not and its terms should be sent
 
 -- Packed value: state:version:units:quantity:atLeast:ticket:position. State is one letter, the ticket in hex, and atLeast
@@ -22,23 +23,23 @@ local function claimOf(state, units, quantity)
 end
 
 -- Writes one reservation unless a newer one is here; returns what that takes from the gate's two counters.
-local function writeReservation(key, field, customer, packed)
+local function writeReservation(key, field, customer, version, claim, packed)
   local before = redis.call('HGET', key, field)
-  local state, version, units, quantity = string.match(packed, packedPattern)
+  -- The place among all requests is known only here; it must survive the decision.
+  local position = '0'
   local claimedBefore, undecidedUnits, undecidedOver = 0, 0, 0
   if before then
-    local oldState, oldVersion, oldUnits, oldQuantity, position = string.match(before, packedPattern)
+    local oldState, oldVersion, oldUnits, oldQuantity, oldPosition = string.match(before, packedPattern)
     if tonumber(version) <= tonumber(oldVersion) then
       return 0, 0
     end
     claimedBefore = claimOf(oldState, tonumber(oldUnits), tonumber(oldQuantity))
     undecidedUnits = oldState == 'r' and tonumber(oldQuantity) or 0
     undecidedOver = oldState == 'o' and 1 or 0
-    -- The place among all requests is known only here; it must survive the decision.
-    packed = string.sub(packed, 1, -2) .. position
+    position = oldPosition
   end
-  redis.call('HSET', key, field, packed)
-  local change = claimOf(state, tonumber(units), tonumber(quantity)) - claimedBefore
+  redis.call('HSET', key, field, packed .. position)
+  local change = tonumber(claim) - claimedBefore
   if change ~= 0 and redis.call('HINCRBY', key, customer, change) <= 0 then
     redis.call('HDEL', key, customer)
   end
@@ -64,8 +65,8 @@ local function writeSale(saleKey, bucketPrefix, levels, terms, lines)
   end
 
   local pendingUnits, pendingOver = 0, 0
-  for bucket, field, customer, packed in string.gmatch(lines, '(%w+) (%S+) (%S+) (%S+)') do
-    local units, over = writeReservation(bucketPrefix .. bucket, field, customer, packed)
+  for bucket, field, customer, version, claim, packed in string.gmatch(lines, '(%w+) (%S+) (%S+) (%d+) (%d+) (%S+)') do
+    local units, over = writeReservation(bucketPrefix .. bucket, field, customer, version, claim, packed)
     pendingUnits, pendingOver = pendingUnits + units, pendingOver + over
   end
   if known[1] then

@@ -62,7 +62,11 @@ const statesByLetter = new Map<string, ReservationState>([
  * its owner's. Others may have claims in the same bucket; without the owner's id nobody can name the field (I10).
  */
 export function reservationField(reservationId: string, customerId: string): string {
-  return short(reservationId.slice(24) + customerId.slice(24, 30));
+  return short(reservationDigits(reservationId, customerId));
+}
+
+function reservationDigits(reservationId: string, customerId: string): string {
+  return reservationId.slice(24) + customerId.slice(24, 30);
 }
 
 /** The last 12 hex digits of the id of the reservation that has this field. */
@@ -84,7 +88,21 @@ export function ownerOf(field: string, bucket: Iterable<string>): string | undef
 
 /** A customer's field in a bucket: bits of the id that do not choose the bucket; the sign keeps it apart. */
 export function customerField(customerId: string): string {
-  return `@${short(customerId.slice(19, 23) + customerId.slice(24, 32))}`;
+  return `@${short(customerDigits(customerId))}`;
+}
+
+function customerDigits(customerId: string): string {
+  return customerId.slice(19, 23) + customerId.slice(24, 32);
+}
+
+/** The fields of many reservations and of their customers, in turn. Shortened together, which costs a fifth. */
+function fieldsOf(rows: readonly MirroredReservation[]): (index: number) => string {
+  let digits = '';
+  for (const { reservationId, customerId } of rows) {
+    digits += reservationDigits(reservationId, customerId) + customerDigits(customerId);
+  }
+  const all = short(digits);
+  return (index) => `${all.slice(20 * index, 20 * index + 12)} @${all.slice(20 * index + 12, 20 * index + 20)}`;
 }
 
 /** Hex digits in two thirds of their length. */
@@ -121,9 +139,10 @@ export function unpack(packed: string): MirroredStatus {
   };
 }
 
+/** The packed value, up to the position, which Redis alone knows. */
 function pack(row: MirroredReservation): string {
   const atLeast = row.atLeast === row.quantity ? '' : row.atLeast;
-  return `${letters[row.state]}:${row.version}:${row.units}:${row.quantity}:${atLeast}:${row.ticket.toString(16)}:0`;
+  return `${letters[row.state]}:${row.version}:${row.units}:${row.quantity}:${atLeast}:${row.ticket.toString(16)}:`;
 }
 
 /**
@@ -144,11 +163,13 @@ export async function writeMirror(
     const tag = saleTag(stock.saleId);
     const { epoch, version, allotment, available, allocated, sold, waitlisted } = stock;
     // One argument for all reservations: building and parsing thousands of small ones costs more than the work itself.
+    const rows = bySale.get(stock.saleId) ?? [];
+    const fields = fieldsOf(rows);
     let lines = '';
-    for (const row of bySale.get(stock.saleId) ?? []) {
+    rows.forEach((row, index) => {
       const bucket = claimBucket(tag, row.customerId).toString(36);
-      lines += `${bucket} ${reservationField(row.reservationId, row.customerId)} ${customerField(row.customerId)} ${pack(row)}\n`;
-    }
+      lines += `${bucket} ${fields(index)} ${row.version} ${claimOf(row)} ${pack(row)}\n`;
+    });
     scriptKeys.push(keys.sale(tag), keys.claimsOf(tag));
     args.push(
       `${epoch} ${version} ${allotment} ${available} ${allocated} ${sold} ${waitlisted}`,

@@ -3,11 +3,13 @@
  *
  * The primary key is derived from the request, so it is the inbox too: a message delivered twice finds its row
  * (invariant I3). Ids of one sale share their first six bytes, so a sale's rows lie together and need no index.
+ * A customer's reservations in a sale are numbered without gaps, and the number is part of a key: two workers who decide
+ * for one customer at once, each without knowing of the other, collide there instead of passing the cap (invariant I4).
  * Written by `lib/reservation/store.ts` and the verbs of `lib/inventory` and `lib/purchase`; every move from one state to
  * another raises `version`. Being bound to a purchase is no move: nobody is told of it.
  */
 import { sql } from 'drizzle-orm';
-import { bigint, check, index, int, mysqlEnum, mysqlTable, varchar } from 'drizzle-orm/mysql-core';
+import { bigint, check, int, mysqlEnum, mysqlTable, unique, varchar } from 'drizzle-orm/mysql-core';
 import { id, timeMs } from '../platform/columns.ts';
 import { reservationStates } from './state.ts';
 
@@ -17,6 +19,8 @@ export const reservations = mysqlTable(
     id: id('id').primaryKey(),
     saleId: id('sale_id').notNull(),
     customerId: id('customer_id').notNull(),
+    /** How many reservations the customer had in this sale before this one, in whatever state they are. */
+    nth: int('nth').notNull(),
     /** Place in line: microseconds since the epoch at which the gate took the request, never two alike in a sale. */
     ticket: bigint('ticket', { mode: 'number' }).notNull(),
     quantity: int('quantity').notNull(),
@@ -36,7 +40,7 @@ export const reservations = mysqlTable(
     decidedAtMs: timeMs('decided_at_ms').notNull(),
   },
   (table) => [
-    index('reservations_customer').on(table.customerId, table.ticket),
+    unique('reservations_nth').on(table.customerId, table.saleId, table.nth),
     check('reservations_quantity', sql`${table.atLeast} >= 1 and ${table.quantity} >= ${table.atLeast}`),
     check('reservations_units', sql`${table.units} >= 0 and ${table.units} <= ${table.quantity}`),
   ],

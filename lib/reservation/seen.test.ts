@@ -5,44 +5,83 @@ const clockAt = (nowMs: number) => {
   return clock;
 };
 
+/** A claim that is named like its customer, unless that is somebody else. */
+const claim = (reservationId: string, customerId = `customer of ${reservationId}`) => ({ reservationId, customerId });
+
+/** Work that ends when it is told to. */
+function openWork() {
+  let end = (): void => undefined;
+  const ended = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  return { end, run: () => ended };
+}
+
 describe('what an environment knows of the reservations it decides', () => {
   it('names the work that decides a reservation until that ends', async () => {
     const seen = openSeen(clockAt(0));
-    let end = (): void => undefined;
-    const work = seen.during(['a', 'b'], () => new Promise<void>((resolve) => (end = resolve)));
+    const { end, run } = openWork();
+    const work = seen.during([claim('a'), claim('b')], run);
     expect(seen.underWay('a')).toBeDefined();
     expect(seen.underWay('c')).toBeUndefined();
-    expect(seen.has('a')).toBe(false);
+    expect(seen.reservation('a')).toBe(false);
     end();
     await work;
     expect(seen.underWay('a')).toBeUndefined();
-    expect([seen.has('a'), seen.has('b'), seen.has('c')]).toEqual([true, true, false]);
+    expect(['a', 'b', 'c'].map(seen.reservation)).toEqual([true, true, false]);
   });
 
   it('has work that failed looked up the next time, and tells who waits for it', async () => {
     const seen = openSeen(clockAt(0));
-    const failed = seen.during(['a'], () => Promise.reject(new Error('no')));
+    const failed = seen.during([claim('a')], () => Promise.reject(new Error('no')));
     await expect(seen.underWay('a')).rejects.toThrow('no');
     await expect(failed).rejects.toThrow('no');
-    expect(seen.has('a')).toBe(true);
+    expect([seen.reservation('a'), seen.customer('customer of a')]).toEqual([true, true]);
     expect(seen.underWay('a')).toBeUndefined();
   });
 
-  it('has everything looked up for a while after a surprise', () => {
+  it('lets work for a customer wait for what is under way for the same one, and then knows of that', async () => {
+    const seen = openSeen(clockAt(0));
+    const order: string[] = [];
+    const [first, second] = [openWork(), openWork()];
+    const note = (name: string) => async () => {
+      order.push(`${name} ${seen.customer('c')}`);
+    };
+    const works = [
+      seen.during([claim('a', 'c')], first.run),
+      seen.during([claim('b', 'c')], async () => {
+        await note('second')();
+        await second.run();
+      }),
+      seen.during([claim('d', 'c')], note('third')),
+      seen.during([claim('e', 'other')], note('of somebody else')),
+    ];
+    first.end();
+    await works[0];
+    await works[3];
+    expect(order).toEqual(['of somebody else false', 'second true']);
+    second.end();
+    await Promise.all(works);
+    expect(order.at(-1)).toBe('third true');
+  });
+
+  it('has everything of a kind looked up for a while after a surprise', () => {
     const clock = clockAt(1_000);
     const seen = openSeen(clock);
-    seen.surprised();
-    expect(seen.has('never heard of')).toBe(true);
+    seen.surprised('customer');
+    expect([seen.customer('never heard of'), seen.reservation('never heard of')]).toEqual([true, false]);
+    seen.surprised('reservation');
+    expect(seen.reservation('never heard of')).toBe(true);
     clock.nowMs += 30_000;
-    expect(seen.has('never heard of')).toBe(false);
+    expect([seen.customer('never heard of'), seen.reservation('never heard of')]).toEqual([false, false]);
   });
 
   it('forgets in the end, so that its memory is bounded', async () => {
     const seen = openSeen(clockAt(0));
-    const ids = (from: number) => Array.from({ length: 20_000 }, (_, n) => String(from + n));
-    for (const from of [0, 20_000]) await seen.during(ids(from), async () => undefined);
-    expect(seen.has('30000')).toBe(true);
-    await seen.during(ids(40_000), async () => undefined);
-    expect([seen.has('0'), seen.has('30000'), seen.has('50000')]).toEqual([false, false, true]);
+    const claims = (from: number) => Array.from({ length: 20_000 }, (_, n) => claim(String(from + n)));
+    for (const from of [0, 20_000]) await seen.during(claims(from), async () => undefined);
+    expect(seen.reservation('30000')).toBe(true);
+    await seen.during(claims(40_000), async () => undefined);
+    expect(['0', '30000', '50000'].map(seen.reservation)).toEqual([false, false, true]);
   });
 });

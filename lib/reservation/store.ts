@@ -7,8 +7,8 @@ import { type RecordedEvent, recordEvents } from '../events/outbox.ts';
 import type { Movement, SaleRow, StockGuard, StockMove } from '../inventory/stock.ts';
 import { lockSales, moveStock, readSales, readStock, recordMovements } from '../inventory/stock.ts';
 import { type Db, isDuplicateKey, type Sql, type Tx } from '../platform/db.ts';
-import { fromBytes, tagBytes, toBytes, toLiteral } from '../platform/id.ts';
-import { type Decision, holdingKey } from './decide.ts';
+import { fromBytes, repeatedLiterals, toBytes, toLiteral } from '../platform/id.ts';
+import { type Decision, type Holding, holdingKey } from './decide.ts';
 import { holdingStates, type ReservationState, waitingStates } from './state.ts';
 
 /** A reservation's row. */
@@ -29,11 +29,15 @@ export interface ReservationRow {
   readonly decidedAtMs: number;
 }
 
-/** Thrown when a reservation of the batch was written by somebody else since it was looked for. */
+/** Thrown when somebody else has written what was not looked for, or since it was. */
 export class AlreadyDecided extends Error {
-  constructor(cause: unknown) {
-    super('a reservation of this batch was decided elsewhere', { cause });
+  /** What there was: a reservation of the batch, or another reservation of one of its customers. */
+  readonly what: 'reservation' | 'customer';
+
+  constructor(what: 'reservation' | 'customer', cause: unknown) {
+    super(`for a ${what} of this batch something was decided elsewhere`, { cause });
     this.name = 'AlreadyDecided';
+    this.what = what;
   }
 }
 
@@ -43,11 +47,9 @@ export interface AllocationTx {
   sales(saleIds: string[], hold: boolean): Promise<Map<string, SaleRow>>;
   /** Those of the reservations that are decided already. */
   decided(reservationIds: string[]): Promise<Map<string, ReservationRow>>;
-  /** The units that customers hold or wait for in sales, by `holdingKey`. */
-  held(saleIds: string[], customerIds: string[]): Promise<Map<string, number>>;
-  /** Those of the customers who have more than one reservation in these sales, in whatever state. */
-  withSeveral(saleIds: string[], customerIds: string[]): Promise<string[]>;
-  /** Writes decisions, with their waitlist places. Throws `AlreadyDecided` if one of them exists. */
+  /** What customers have in sales, by `holdingKey`; those who have nothing there are left out. */
+  held(saleIds: string[], customerIds: string[]): Promise<Map<string, Holding>>;
+  /** Writes decisions, with their waitlist places. Throws `AlreadyDecided` if one of them, or its number, is taken. */
   insert(decisions: Decision[], nowMs: number): Promise<void>;
   recordMovements(movements: Movement[], nowMs: number): Promise<void>;
   recordEvents(events: RecordedEvent[], nowMs: number): Promise<void>;
@@ -72,7 +74,6 @@ export function allocationTx(tx: Tx): AllocationTx {
     sales: (saleIds, hold) => (hold ? lockSales(tx, saleIds) : readSales(tx, saleIds)),
     decided: (reservationIds) => readReservations(tx, reservationIds),
     held: (saleIds, customerIds) => readHeld(tx, saleIds, customerIds),
-    withSeveral: (saleIds, customerIds) => readWithSeveral(tx, saleIds, customerIds),
     insert: (decisions, nowMs) => insertDecisions(tx, decisions, nowMs),
     recordMovements: (movements, nowMs) => recordMovements(tx, movements, nowMs),
     recordEvents: (events, nowMs) => recordEvents(tx, events, nowMs),
@@ -116,41 +117,35 @@ export async function readReservations(sql: Sql, reservationIds: string[]): Prom
 }
 
 /**
- * What customers hold or wait for, summed per sale and customer. The index is named because the optimizer would rather
- * read a table of a hundred thousand rows than look up five hundred customers, which costs ten times as much.
+ * What customers have, per sale. The index is named because the optimizer would rather read a table of a hundred thousand
+ * rows than look up five hundred customers, which costs ten times as much.
  */
-export async function readHeld(sql: Sql, saleIds: string[], customerIds: string[]): Promise<Map<string, number>> {
-  if (customerIds.length === 0) return new Map();
-  const rows = await sql.rows<{ saleId: Buffer; customerId: Buffer; held: string }>(
-    `SELECT sale_id AS saleId, customer_id AS customerId, SUM(IF(state IN (?), units, quantity)) AS held
-     FROM reservations FORCE INDEX (reservations_customer)
-     WHERE customer_id IN (?) AND sale_id IN (?) AND state IN (?)
+async function readHeld(tx: Tx, saleIds: string[], customerIds: string[]): Promise<Map<string, Holding>> {
+  if (customerIds.length === 0 || saleIds.length === 0) return new Map();
+  const rows = await tx.rows<{ saleId: Buffer; customerId: Buffer; units: string; reservations: number }>(
+    `SELECT sale_id AS saleId, customer_id AS customerId, COUNT(*) AS reservations,
+       SUM(IF(state IN (?), units, IF(state IN (?), quantity, 0))) AS units
+     FROM reservations FORCE INDEX (reservations_nth)
+     WHERE customer_id IN (?) AND sale_id IN (?)
      GROUP BY sale_id, customer_id`,
-    [holdingStates, customerIds.map(toBytes), saleIds.map(toBytes), [...holdingStates, ...waitingStates]],
+    [holdingStates, waitingStates, customerIds.map(toLiteral), saleIds.map(toLiteral)],
   );
-  return new Map(rows.map((row) => [holdingKey(fromBytes(row.saleId), fromBytes(row.customerId)), Number(row.held)]));
-}
-
-/**
- * Who has several reservations in these sales. The index alone answers that, at half the cost of the rows: an entry ends
- * with the reservation's id, which begins with its sale's tag.
- */
-async function readWithSeveral(tx: Tx, saleIds: string[], customerIds: string[]): Promise<string[]> {
-  if (customerIds.length === 0 || saleIds.length === 0) return [];
-  const rows = await tx.rows<{ customerId: Buffer }>(
-    `SELECT customer_id AS customerId FROM reservations FORCE INDEX (reservations_customer)
-     WHERE customer_id IN (?) AND LEFT(id, ?) IN (?) GROUP BY customer_id HAVING COUNT(*) > 1`,
-    [customerIds.map(toLiteral), tagBytes, saleIds.map((saleId) => toBytes(saleId).subarray(-tagBytes))],
+  return new Map(
+    rows.map(({ saleId, customerId, units, reservations }) => [
+      holdingKey(fromBytes(saleId), fromBytes(customerId)),
+      { units: Number(units), reservations: Number(reservations) },
+    ]),
   );
-  return rows.map((row) => fromBytes(row.customerId));
 }
 
 async function insertDecisions(tx: Tx, decisions: Decision[], nowMs: number): Promise<void> {
   if (decisions.length === 0) return;
-  const rows = decisions.map(({ claim, state, units, reason }) => [
+  const saleLiteral = repeatedLiterals();
+  const rows = decisions.map(({ claim, nth, state, units, reason }) => [
     toLiteral(claim.reservationId),
-    toLiteral(claim.saleId),
+    saleLiteral(claim.saleId),
     toLiteral(claim.customerId),
+    nth,
     claim.ticket,
     claim.quantity,
     claim.atLeast,
@@ -163,18 +158,19 @@ async function insertDecisions(tx: Tx, decisions: Decision[], nowMs: number): Pr
   ]);
   try {
     await tx.change(
-      `INSERT INTO reservations (id, sale_id, customer_id, ticket, quantity, at_least, state, units, reason, version,
-         accepted_at_ms, decided_at_ms) VALUES ?`,
+      `INSERT INTO reservations (id, sale_id, customer_id, nth, ticket, quantity, at_least, state, units, reason,
+         version, accepted_at_ms, decided_at_ms) VALUES ?`,
       [rows],
     );
   } catch (error) {
-    if (isDuplicateKey(error)) throw new AlreadyDecided(error);
+    if (isDuplicateKey(error, 'reservations_nth')) throw new AlreadyDecided('customer', error);
+    if (isDuplicateKey(error)) throw new AlreadyDecided('reservation', error);
     throw error;
   }
   const waiting = decisions.filter((decision) => decision.state === 'waitlisted');
   if (waiting.length === 0) return;
   await tx.change('INSERT INTO waitlist (sale_id, ticket, reservation_id) VALUES ?', [
-    waiting.map(({ claim }) => [toLiteral(claim.saleId), claim.ticket, toLiteral(claim.reservationId)]),
+    waiting.map(({ claim }) => [saleLiteral(claim.saleId), claim.ticket, toLiteral(claim.reservationId)]),
   ]);
 }
 

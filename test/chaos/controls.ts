@@ -101,9 +101,9 @@ export const controls: Control[] = [
     row: 'redis-slow',
     edits: [
       {
-        file: allocate,
-        find: 'if (!mode.hold && (await isAnyOverCap(tx, fresh, sales))) throw new GuessWasWrong();',
-        replace: '',
+        file: 'lib/reservation/decide.ts',
+        find: 'if (before.units + claim.quantity > sale.capPerCustomer)',
+        replace: 'if (before.units < 0)',
       },
     ],
   },

@@ -8,6 +8,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { leftOpenAfterMs } from '../../lib/purchase/resend.ts';
 import { type InvariantName, invariantNames } from '../../load/verify/tally.ts';
 import { type Verification, verify } from '../../load/verify.ts';
 import { seededRandom } from '../../local/service/random.ts';
@@ -50,6 +51,8 @@ export interface RunOptions {
   restMs?: number;
 }
 
+/** Long enough for a purchase whose message was lost to count as left open, and to be paid after all. */
+const restMs = leftOpenAfterMs + 30_000;
 /** A number for a row that depends on the seed alone. */
 const mixed = (seed: number, row: number) => (seed * 7919 + row * 104_729) >>> 0;
 
@@ -115,7 +118,7 @@ export async function runRow(world: World, fault: Fault, options: RunOptions): P
     violate('count', `the row could not be played: ${(error as Error).message}`);
   }
   await world.heal();
-  await bringToRest(world, load, options.restMs ?? 45_000);
+  await bringToRest(world, load, options.restMs ?? restMs);
   try {
     if (fault.mendsMirror) await reconcile(world);
     await load.look();

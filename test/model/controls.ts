@@ -59,7 +59,7 @@ export const controls: readonly Control[] = [
     edits: [
       {
         file: 'lib/reservation/store.ts',
-        find: 'if (isDuplicateKey(error)) throw new AlreadyDecided(error);',
+        find: "if (isDuplicateKey(error)) throw new AlreadyDecided('reservation', error);",
         replace: 'if (isDuplicateKey(error)) return;',
       },
     ],
@@ -239,18 +239,24 @@ export const controls: readonly Control[] = [
   {
     name: 'cap-ignored',
     description: 'The cap per customer is not looked at when a request is decided.',
-    edits: [{ file: decide, find: 'if (before + claim.quantity > sale.capPerCustomer)', replace: 'if (before < 0)' }],
+    edits: [
+      {
+        file: decide,
+        find: 'if (before.units + claim.quantity > sale.capPerCustomer)',
+        replace: 'if (before.units < 0)',
+      },
+    ],
     caughtBy: ['I4'],
     cases: ['cap'],
   },
   {
-    name: 'cap-not-checked-again',
-    description: 'A cap that was met by a request decided at the same time is not noticed.',
+    name: 'reservations-not-numbered',
+    description: 'Requests of one customer that are decided at the same time do not collide.',
     edits: [
       {
-        file: allocate,
-        find: 'if (!mode.hold && (await isAnyOverCap(tx, fresh, sales))) throw new GuessWasWrong();',
-        replace: '',
+        file: 'lib/reservation/store.ts',
+        find: '    nth,\n    claim.ticket,',
+        replace: '    claim.ticket % 1_000_003,\n    claim.ticket,',
       },
     ],
     caughtBy: ['I4'],

@@ -1,4 +1,4 @@
-import { HexLiteral } from '../../lib/platform/sql-text.ts';
+import { UuidLiteral } from '../../lib/platform/sql-text.ts';
 
 /** What `record.ts` writes down of an episode, a line each, for `likeness.test.ts` to ask of real servers. Bytes are `{ hex }`. */
 export type Recorded =
@@ -33,7 +33,7 @@ export type Recorded =
 /** A value as it is written down. */
 export function written(value: unknown): unknown {
   if (Buffer.isBuffer(value)) return { hex: value.toString('hex') };
-  if (value instanceof HexLiteral) return { hex: value.digits };
+  if (value instanceof UuidLiteral) return { hex: value.digits };
   if (Array.isArray(value)) return value.map(written);
   if (typeof value === 'object' && value !== null) {
     return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, written(one)]));

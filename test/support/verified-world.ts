@@ -270,13 +270,16 @@ async function writeRows(sql: Connection, times: World['times']): Promise<void> 
   }
 }
 
+let reservationsWritten = 0;
+
 async function writeCase(sql: Connection, name: Name, times: World['times']): Promise<void> {
   const { sale, customer, quantity, units, state, movements, notices, purchaseId, reason = null } = cases[name];
   const id = bytes(reservations[name]);
   const { ticket, acceptedAtMs } = acceptance(name, times);
   await sql.query('INSERT INTO reservations SET ?', [
     {
-      ...{ id, sale_id: bytes(sale), customer_id: bytes(customers[customer] ?? ''), ticket, quantity },
+      ...{ id, sale_id: bytes(sale), customer_id: bytes(customers[customer] ?? ''), nth: reservationsWritten++ },
+      ...{ ticket, quantity },
       ...{ at_least: 1, state, units, reason, purchase_id: purchaseId ? bytes(purchaseId) : null },
       ...{ version: notices.length, accepted_at_ms: acceptedAtMs, decided_at_ms: acceptedAtMs + 40 },
     },

@@ -18,7 +18,6 @@ export const allocateSteps = [
   'allocate.tx.insert',
   'allocate.tx.recordMovements',
   'allocate.tx.moveStock',
-  'allocate.tx.withSeveral',
   'allocate.tx.held',
   'allocate.tx.recordEvents',
   'allocate.commit',

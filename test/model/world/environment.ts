@@ -70,7 +70,8 @@ export class Environment {
       this.#known.add(what);
     };
     return {
-      has: (reservationId) => looked(seen.has(reservationId)),
+      reservation: (reservationId) => looked(seen.reservation(reservationId)),
+      customer: (customerId) => looked(seen.customer(customerId)),
       underWay(reservationId) {
         const work = looked(seen.underWay(reservationId));
         if (!work) return undefined;
@@ -80,17 +81,23 @@ export class Environment {
         told.catch(() => undefined);
         return told;
       },
-      async during(reservationIds, work) {
+      async during(claims, work) {
         world.writes |= parts.memories;
         try {
-          return await seen.during(reservationIds, work);
+          return await seen.during(claims, () => {
+            process.heard('its customers are free');
+            return work();
+          });
         } finally {
-          for (const reservationId of reservationIds) learned(reservationId);
+          for (const { reservationId, customerId } of claims) {
+            learned(reservationId);
+            learned(customerId);
+          }
         }
       },
-      surprised() {
-        seen.surprised();
-        learned('a surprise');
+      surprised(what) {
+        seen.surprised(what);
+        learned(`a surprise about a ${what}`);
       },
     };
   }

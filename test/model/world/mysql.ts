@@ -9,7 +9,7 @@
  * `likeness.test.ts` holds it against a real server, statement by statement. It leaves out gap locks, of which READ
  * COMMITTED knows few, and locks no row that a statement looked at and did not want. Called by `deps.ts`.
  */
-import { HexLiteral } from '../../../lib/platform/sql-text.ts';
+import { UuidLiteral } from '../../../lib/platform/sql-text.ts';
 import {
   type Assignment,
   type Expr,
@@ -235,8 +235,12 @@ export class Table {
   readonly columnIndex: ReadonlyMap<string, number>;
   readonly stored = new Map<string, Stored>();
   readonly #keyColumns: readonly number[];
-  /** For each unique key beside the primary one, its columns and the rows by key. */
-  readonly #uniques: { readonly columns: readonly number[]; readonly rows: Map<string, Stored> }[];
+  /** For each unique key beside the primary one, its name, its columns, and the rows by key. */
+  readonly #uniques: {
+    readonly name: string;
+    readonly columns: readonly number[];
+    readonly rows: Map<string, Stored>;
+  }[];
   /** For the first column of each index, the rows by value. */
   readonly #indexes = new Map<number, Map<Value, Set<Stored>>>();
   readonly #checks: { readonly name: string; readonly holds: Compiled }[];
@@ -246,11 +250,13 @@ export class Table {
     this.definition = definition;
     this.columnIndex = new Map(definition.columns.map((column, index) => [column.name, index]));
     this.#keyColumns = definition.primaryKey.map((column) => this.column(column));
-    this.#uniques = definition.uniqueKeys.map((key) => ({
-      columns: key.map((one) => this.column(one)),
+    this.#uniques = definition.uniqueKeys.map(({ name, columns }) => ({
+      name,
+      columns: columns.map((one) => this.column(one)),
       rows: new Map(),
     }));
-    for (const [first = ''] of [definition.primaryKey, ...definition.uniqueKeys, ...definition.indexes]) {
+    const uniqueColumns = definition.uniqueKeys.map(({ columns }) => columns);
+    for (const [first = ''] of [definition.primaryKey, ...uniqueColumns, ...definition.indexes]) {
       this.#indexes.set(this.column(first), new Map());
     }
     const scope: Scope = [{ alias: this.name, columns: this.columnIndex, binary: new Set() }];
@@ -283,13 +289,13 @@ export class Table {
     return keyText(row, this.#keyColumns);
   }
 
-  /** The rows that have one of the unique keys of this row. */
-  *rivals(row: Row): Generator<Stored> {
+  /** The rows that have one of the unique keys of this row, each with the name of the first such key. */
+  *rivals(row: Row): Generator<{ readonly rival: Stored; readonly key: string }> {
     const same = this.stored.get(this.keyOf(row));
-    if (same) yield same;
-    for (const { columns, rows } of this.#uniques) {
+    if (same) yield { rival: same, key: 'PRIMARY' };
+    for (const { name, columns, rows } of this.#uniques) {
       const rival = rows.get(keyText(row, columns));
-      if (rival && rival !== same) yield rival;
+      if (rival && rival !== same) yield { rival, key: name };
     }
   }
 
@@ -389,7 +395,7 @@ function toParameter(value: unknown): Parameter {
   if (typeof value === 'string' || typeof value === 'number') return value;
   if (typeof value === 'boolean') return value ? 1 : 0;
   if (Buffer.isBuffer(value)) return value.toString('latin1');
-  if (value instanceof HexLiteral) return Buffer.from(value.digits, 'hex').toString('latin1');
+  if (value instanceof UuidLiteral) return Buffer.from(value.digits, 'hex').toString('latin1');
   if (Array.isArray(value)) return value.map(toParameter);
   if (typeof value === 'object') {
     return Object.fromEntries(Object.entries(value).map(([column, one]) => [column, toParameter(one)]));
@@ -956,15 +962,16 @@ function planInsert(statement: Extract<Statement, { is: 'insert' }>, server: Mys
         const known = table.stored.get(table.keyOf(row));
         changed++;
         if (known && done.has(known)) continue;
-        const rival = [...table.rivals(row)].find((one) =>
-          one.owner !== transaction
-            ? one.owner !== 0 || one.committed
-            : one.pending !== null && visible(one, transaction),
-        );
+        const { rival, key } =
+          [...table.rivals(row)].find(({ rival: one }) =>
+            one.owner !== transaction
+              ? one.owner !== 0 || one.committed
+              : one.pending !== null && visible(one, transaction),
+          ) ?? {};
         if (rival && rival.owner !== 0 && rival.owner !== transaction) return { waitsFor: rival.owner };
         try {
           table.check(row);
-          if (rival && !updates) throw new SqlError(1062, `Duplicate entry for a key of '${table.name}'`);
+          if (rival && !updates) throw new SqlError(1062, `Duplicate entry for key '${key}'`);
         } catch (error) {
           undo(done);
           throw error;

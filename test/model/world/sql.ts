@@ -83,7 +83,7 @@ export interface TableDefinition {
   readonly name: string;
   readonly columns: readonly Column[];
   readonly primaryKey: readonly string[];
-  readonly uniqueKeys: readonly (readonly string[])[];
+  readonly uniqueKeys: readonly { readonly name: string; readonly columns: readonly string[] }[];
   readonly indexes: (readonly string[])[];
   readonly checks: readonly { readonly name: string; readonly condition: Expr }[];
 }
@@ -173,7 +173,7 @@ class SqlParser {
     this.#expect('TABLE');
     const name = this.#word();
     const columns: Column[] = [];
-    const uniqueKeys: string[][] = [];
+    const uniqueKeys: { name: string; columns: string[] }[] = [];
     const checks: { name: string; condition: Expr }[] = [];
     let primaryKey: string[] = [];
     this.#expect('(');
@@ -184,7 +184,7 @@ class SqlParser {
       }
       const constraint = this.#word();
       if (this.#accept('PRIMARY', 'KEY')) primaryKey = this.#names();
-      else if (this.#accept('UNIQUE')) uniqueKeys.push(this.#names());
+      else if (this.#accept('UNIQUE')) uniqueKeys.push({ name: constraint, columns: this.#names() });
       else {
         this.#expect('CHECK', '(');
         checks.push({ name: constraint, condition: this.#expression() });
