@@ -4,5 +4,5 @@ import { listReservations } from '../../lib/reservation/read.ts';
 import { listReservationsRoute } from './reservation.routes.ts';
 
 export const handler = httpHandler(listReservationsRoute, ({ deps, caller, query }) =>
-  listReservations(deps.db, caller.customerId, query),
+  listReservations(deps, caller.customerId, query),
 );

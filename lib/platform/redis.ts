@@ -41,6 +41,12 @@ class PatientRedis extends Redis {
   }
 }
 
+/** When each client last lost its connection, or failed to get one. */
+const lostAtMs = new WeakMap<RedisClient, number>();
+
+/** When this client was last without a connection, milliseconds since the epoch; 0 if it has never been. */
+export const redisLostAtMs = (redis: RedisClient): number => lostAtMs.get(redis) ?? 0;
+
 /** Opens a client. Commands fail after `redisCommandTimeoutMs`, or at once while there is no connection. */
 export function openRedis(url: string): RedisClient {
   const client = new PatientRedis(url, {
@@ -54,6 +60,7 @@ export function openRedis(url: string): RedisClient {
   });
   // A lost connection shows in the calls that fail for it; without a listener the event would end the process.
   client.on('error', () => undefined);
+  client.on('close', () => lostAtMs.set(client, Date.now()));
   return client;
 }
 

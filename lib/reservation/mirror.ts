@@ -10,12 +10,14 @@
  */
 import type { StockLevel } from '../events/catalogue.ts';
 import type { Queue } from '../platform/aws.ts';
+import type { Clock } from '../platform/clock.ts';
 import type { Sql } from '../platform/db.ts';
 import { claimBucket, type SaleTag, saleTag, saleTagOf } from '../platform/id.ts';
 import { keys } from '../platform/keys.ts';
 import { log } from '../platform/log.ts';
 import { defineScript, luaSource, type RedisClient, redisBreaker } from '../platform/redis.ts';
 import { loadTerms, type MirroredTerms } from '../sale/terms.ts';
+import { doubtMirror } from './doubt.ts';
 import { holdingStates, type ReservationState, waitingStates } from './state.ts';
 import type { ReservationRow } from './store.ts';
 
@@ -200,7 +202,7 @@ function termsArgument(saleId: string, terms: MirroredTerms | undefined): string
  * the redelivery of the message, or the reconcile job.
  */
 export async function refreshMirror(
-  deps: RebuildDeps & { db: Sql },
+  deps: RebuildDeps & { db: Sql; clock: Clock },
   stocks: StockLevel[],
   reservations: MirroredReservation[],
 ): Promise<void> {
@@ -216,6 +218,7 @@ export async function refreshMirror(
     );
     await requestRebuild(deps, [...terms.keys()]);
   } catch (error) {
+    doubtMirror(deps.redis, deps.clock());
     log.warn('the mirror could not be written; it will be repaired', { error, sales: stocks.length });
   }
 }
@@ -255,4 +258,22 @@ export async function readMirroredStatus(
   );
   if (!packed || saleId === null || packed.startsWith('u')) return undefined;
   return { ...unpack(packed), saleId };
+}
+
+/** Those of the decided reservations that the mirror still calls requested. Throws if Redis cannot be reached. */
+export async function readUndecidedInMirror<Row extends MirroredReservation>(
+  redis: RedisClient,
+  decided: Row[],
+): Promise<Row[]> {
+  const byKey = Map.groupBy(decided, (row) => claimsKey(saleTag(row.saleId), row.customerId));
+  const behind = await redisBreaker.run(() =>
+    Promise.all(
+      [...byKey].map(async ([key, rows]) => {
+        const fields = rows.map((row) => reservationField(row.reservationId, row.customerId));
+        const packed = await redis.hmget(key, ...fields);
+        return rows.filter((_, index) => packed[index] && unpack(packed[index]).state === 'requested');
+      }),
+    ),
+  );
+  return behind.flat();
 }

@@ -7,11 +7,13 @@ import { newId, saleTag, toBytes } from '../../lib/platform/id.ts';
 import { keys } from '../../lib/platform/keys.ts';
 import { noLock, openSaleLock } from '../../lib/platform/lock.ts';
 import { allocateBatch } from '../../lib/reservation/allocate.ts';
+import { doubtForMs } from '../../lib/reservation/doubt.ts';
 import { claimsKey, readMirroredStatus } from '../../lib/reservation/mirror.ts';
 import { allocationPorts, requestPorts } from '../../lib/reservation/ports.ts';
-import { getReservation, listReservations } from '../../lib/reservation/read.ts';
+import { getReservation, listReservations, type ReadDeps } from '../../lib/reservation/read.ts';
 import { requestReservation } from '../../lib/reservation/request.ts';
 import { openSeen } from '../../lib/reservation/seen.ts';
+import { openApi } from '../support/api.ts';
 import { delivered, givenSale, openBed, soon } from '../support/sales.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 
@@ -429,10 +431,118 @@ describe('read', () => {
     await allocate(
       [1, 2, 3].map((n) => delivered(saleId, { customerId, key: `k${n}`, ticket: base + n })).concat(delivered(saleId)),
     );
-    const first = await listReservations(deps.db, customerId, { limit: 2 });
+    const first = await listReservations(deps, customerId, { limit: 2 });
     if ('refused' in first) throw new Error(first.detail);
     expect(first.items.map((item) => item.ticket)).toEqual([base + 3, base + 2]);
-    const second = await listReservations(deps.db, customerId, { limit: 2, cursor: first.nextCursor ?? '' });
+    const second = await listReservations(deps, customerId, { limit: 2, cursor: first.nextCursor ?? '' });
     expect(second).toMatchObject({ items: [{ ticket: base + 1 }], nextCursor: null });
+  });
+});
+
+describe('I6: a mirror that missed a decision', () => {
+  /** A decided reservation that the mirror still calls requested, as after a worker that died between commit and mirror. */
+  async function missed(customerId = newId()): Promise<{ reservationId: string; customerId: string; saleId: string }> {
+    const saleId = await givenSale(deps);
+    const { reservationId, ticket } = (await ask(saleId, customerId)) as { reservationId: string; ticket: number };
+    await allocate([delivered(saleId, { customerId, ticket })], { mirror: async () => undefined });
+    expect(await readMirroredStatus(deps.redis, reservationId, customerId)).toMatchObject({ state: 'requested' });
+    return { reservationId, customerId, saleId };
+  }
+
+  /** Another process, which knows nothing of this one. */
+  async function elsewhere(work: (other: Deps) => Promise<void>): Promise<void> {
+    const other = await openBed(bed);
+    try {
+      await work(other);
+    } finally {
+      await other.close();
+    }
+  }
+
+  /** While this runs, Redis answers nothing but errors to so many commands of this client. */
+  async function withoutRedis<T>(
+    { redis }: Deps,
+    work: () => Promise<T>,
+    commands = Number.POSITIVE_INFINITY,
+  ): Promise<T> {
+    let left = commands;
+    const { sendCommand } = redis;
+    redis.sendCommand = (...args) =>
+      left-- > 0 ? Promise.reject(new Error('Command timed out')) : sendCommand.apply(redis, args);
+    try {
+      return await work();
+    } finally {
+      Reflect.deleteProperty(redis, 'sendCommand');
+    }
+  }
+
+  test('is mended by a list before the list is shown, so that no process tells less', async () => {
+    const { reservationId, customerId, saleId } = await missed();
+    expect(await listReservations(deps, customerId, { limit: 20 })).toMatchObject({ items: [{ version: 1 }] });
+    await elsewhere(async (other) => {
+      expect(await getReservation(other, reservationId, customerId)).toMatchObject({ state: 'allocated', version: 1 });
+    });
+    expect(await mirrorOf(saleId)).toEqual(await stockOf(saleId));
+    expect(await deps.redis.hget(keys.sale(saleTag(saleId)), 'pendingUnits')).toBe('0');
+  });
+
+  test('is not believed after a read without it, and mended by the next', () =>
+    elsewhere(async (other) => {
+      const { reservationId, customerId } = await missed();
+      const read = () => getReservation(other, reservationId, customerId);
+      expect(await withoutRedis(other, read)).toMatchObject({ version: 1 });
+      expect(await read()).toMatchObject({ version: 1 });
+      expect(await getReservation(deps, reservationId, customerId)).toMatchObject({ version: 1 });
+    }));
+
+  test('is not believed by the process that could not write it', () =>
+    elsewhere(async (other) => {
+      const saleId = await givenSale(deps);
+      const customerId = newId();
+      const { reservationId, ticket } = (await ask(saleId, customerId)) as { reservationId: string; ticket: number };
+      const ports = { ...allocationPorts(other), lock: noLock };
+      await withoutRedis(other, () => allocateBatch(ports, [delivered(saleId, { customerId, ticket })], soon()));
+      expect(await getReservation(other, reservationId, customerId)).toMatchObject({ version: 1 });
+    }));
+
+  test('is not believed after the connection was lost, though nobody asked meanwhile', () =>
+    elsewhere(async (other) => {
+      const { reservationId, customerId } = await missed();
+      await deps.redis.client('KILL', 'ID', await other.redis.client('ID'));
+      await new Promise((resolve) => other.redis.once('ready', resolve));
+      expect(await getReservation(other, reservationId, customerId)).toMatchObject({ version: 1 });
+    }));
+
+  test('is asked again as long as MySQL knows no more, and by itself once the doubt is over', () =>
+    elsewhere(async (other) => {
+      const saleId = await givenSale(deps);
+      const customerId = newId();
+      const { reservationId } = (await ask(saleId, customerId)) as { reservationId: string };
+      const read = (overrides: Partial<ReadDeps> = {}) => {
+        const { db, redis, clock } = other;
+        const queue = (name: string) => other.queue(name);
+        return getReservation({ db, redis, clock, queue, ...overrides }, reservationId, customerId);
+      };
+      await withoutRedis(other, read);
+      expect(await read()).toMatchObject({ state: 'requested', position: 1 });
+      const db = Object.create(other.db, { rows: { value: () => Promise.reject(new Error('MySQL was asked')) } });
+      await expect(read({ db })).rejects.toThrow('MySQL was asked');
+      expect(await read({ db, clock: () => Date.now() + doubtForMs })).toMatchObject({ state: 'requested' });
+    }));
+
+  test('neither keeps a customer from cancelling nor shows in the answer', async () => {
+    const api = openApi();
+    try {
+      const { customerId, token } = await api.customer();
+      const first = await missed(customerId);
+      const cancel = (reservationId: string) => api.call(`DELETE /reservations/${reservationId}`, { token });
+      const done = { status: 200, body: { state: 'cancelled', version: 2 } };
+      expect(await cancel(first.reservationId)).toMatchObject(done);
+      // Redis is away for the first look, a look is two commands, and for the refresh; then it is back.
+      const second = await missed(customerId);
+      expect(await withoutRedis(await api.deps(), () => cancel(second.reservationId), 3)).toMatchObject(done);
+    } finally {
+      await api.close();
+    }
   });
 });
