@@ -23,8 +23,8 @@ const RECORD_OVERHEAD_BYTES = 600;
 
 /** One long poll. Short, because it is also how long a drain may have to wait. */
 const POLL_SECONDS = 1;
-/** How many receives one gathering has under way when the queue is full. */
-const MOST_RECEIVES = 8;
+/** How many receives are under way at once when the queue is full. */
+const MOST_RECEIVES = 16;
 /** Pause between two looks at a queue that gave less than was asked for. */
 const TRICKLE_PAUSE_MS = 20;
 /** Pauses after a queue that could not be reached. */
@@ -66,74 +66,114 @@ export interface RunningMapping {
 export function startMapping(options: MappingOptions): RunningMapping {
   const counts: MappingCounts = { invocations: 0, received: 0, deleted: 0, failed: 0 };
   let stopping = false;
-  /** Messages that were received but did not fit the batch being gathered. */
-  let carried: ReceivedMessage[] = [];
+  /** Messages that were received and are in no batch yet, in the order in which they came, and their size in a batch. */
+  const waiting: ReceivedMessage[] = [];
+  let waitingBytes = 0;
+  /** Receives that are under way, and how many messages they may bring. */
+  const polls = new Set<Promise<void>>();
+  let awaited = 0;
+  /** How many receives at once the queue is worth: one more when it gave all that was asked for, one fewer when not. */
+  let worth = 1;
+  /** Why the latest receive failed, until one succeeds. */
+  let outage: unknown;
   /** The end of the gathering now under way: lanes take turns, so that batches fill one after the other. */
   let turn: Promise<unknown> = Promise.resolve();
 
   function gatherInTurn(): Promise<ReceivedMessage[]> {
-    const mine = turn.then(() => (stopping ? [] : gather()));
+    const mine = turn.then(gather);
     turn = mine.catch(() => undefined);
     return mine;
   }
 
+  /** The next batch; none if it stopped before there was one. Throws if the queue cannot be reached and nothing waits. */
   async function gather(): Promise<ReceivedMessage[]> {
-    const batch: ReceivedMessage[] = [];
-    let bytes = 0;
-    const take = (messages: ReceivedMessage[]): void => {
-      for (const message of messages) {
-        const size = Buffer.byteLength(message.Body) + RECORD_OVERHEAD_BYTES;
-        const fits = batch.length < options.batchSize && (batch.length === 0 || bytes + size <= LARGEST_PAYLOAD_BYTES);
-        if (fits && carried.length === 0) {
-          batch.push(message);
-          bytes += size;
-        } else {
-          carried.push(message);
-        }
+    let window: Promise<void> | undefined;
+    let windowOver = options.batchingWindowMs === 0;
+    while (!stopping) {
+      if (waiting.length > 0) {
+        if (windowOver || isComplete()) return cut();
+        window ??= sleep(options.batchingWindowMs, undefined, { ref: false }).then(() => {
+          windowOver = true;
+        });
       }
-    };
-    const before = carried;
-    carried = [];
-    take(before);
-    if (batch.length === 0) {
-      const first = await options.sqs.receive(Math.min(SQS_BATCH, options.batchSize), POLL_SECONDS);
-      counts.received += first.length;
-      take(first);
-      if (batch.length === 0) return batch;
-    }
-
-    const windowEnds = Date.now() + options.batchingWindowMs;
-    let receives = batch.length >= SQS_BATCH ? 2 : 1;
-    while (!stopping && batch.length < options.batchSize && carried.length === 0 && Date.now() < windowEnds) {
-      const missing = options.batchSize - batch.length;
-      const asked = Array.from({ length: Math.min(receives, Math.ceil(missing / SQS_BATCH)) }, (_, index) =>
-        Math.min(SQS_BATCH, missing - index * SQS_BATCH),
-      );
-      const settled = await Promise.allSettled(asked.map((max) => options.sqs.receive(max, 0)));
-      const arrived = settled.flatMap((result) => (result.status === 'fulfilled' ? result.value : []));
-      counts.received += arrived.length;
-      take(arrived);
-      const wanted = asked.reduce((sum, max) => sum + max, 0);
-      if (arrived.length === wanted) {
-        receives = Math.min(MOST_RECEIVES, receives * 2);
-      } else {
-        receives = Math.max(1, Math.ceil(arrived.length / SQS_BATCH));
-        const restMs = windowEnds - Date.now();
-        if (arrived.length < wanted / 2 && restMs > 0) await sleep(Math.min(TRICKLE_PAUSE_MS, restMs));
+      startPolls();
+      await Promise.race(window ? [...polls, window] : polls);
+      if (outage !== undefined && waiting.length === 0) {
+        const reason = outage;
+        outage = undefined;
+        throw reason;
       }
     }
-    return batch;
+    return [];
   }
 
-  async function process(batch: ReceivedMessage[]): Promise<void> {
+  function isComplete(): boolean {
+    return waiting.length >= options.batchSize || waitingBytes > LARGEST_PAYLOAD_BYTES;
+  }
+
+  /** The longest batch that the oldest waiting messages make. */
+  function cut(): ReceivedMessage[] {
+    let length = 0;
+    let bytes = 0;
+    for (const message of waiting) {
+      const size = sizeOf(message);
+      if (length === options.batchSize || (length > 0 && bytes + size > LARGEST_PAYLOAD_BYTES)) break;
+      length++;
+      bytes += size;
+    }
+    waitingBytes -= bytes;
+    return waiting.splice(0, length);
+  }
+
+  /** Starts as many receives as the queue is worth and the batch has room for. */
+  function startPolls(): void {
+    for (;;) {
+      const room = options.batchSize - waiting.length - awaited;
+      if (room <= 0 || polls.size >= worth) return;
+      // One that has nothing to wait with waits in the queue; whoever completes a batch asks for what is there.
+      const waitSeconds = waiting.length === 0 && polls.size === 0 ? POLL_SECONDS : 0;
+      const poll: Promise<void> = receive(Math.min(SQS_BATCH, room), waitSeconds).finally(() => polls.delete(poll));
+      polls.add(poll);
+    }
+  }
+
+  /** One receive, and the pause after it if there was little to be had. Never throws. */
+  async function receive(max: number, waitSeconds: number): Promise<void> {
+    awaited += max;
+    let messages: ReceivedMessage[] = [];
+    try {
+      messages = await options.sqs.receive(max, waitSeconds);
+      outage = undefined;
+    } catch (error) {
+      outage = error;
+    }
+    awaited -= max;
+    counts.received += messages.length;
+    for (const message of messages) {
+      waiting.push(message);
+      waitingBytes += sizeOf(message);
+    }
+    if (messages.length === max) {
+      worth = Math.min(MOST_RECEIVES, worth + 1);
+    } else {
+      worth = Math.max(1, worth - 1);
+      if (messages.length < max / 2 && waitSeconds === 0) await sleep(TRICKLE_PAUSE_MS);
+    }
+  }
+
+  /** Has the function take a batch. Returns what it took. */
+  async function process(batch: ReceivedMessage[]): Promise<string[]> {
     counts.invocations++;
     const failed = await failuresOf(batch);
     counts.failed += failed.size;
-    const done = batch.filter(({ MessageId }) => !failed.has(MessageId)).map(({ ReceiptHandle }) => ReceiptHandle);
-    let left = await options.sqs.delete(done);
+    return batch.filter(({ MessageId }) => !failed.has(MessageId)).map(({ ReceiptHandle }) => ReceiptHandle);
+  }
+
+  async function remove(handles: string[]): Promise<void> {
+    let left = await options.sqs.delete(handles);
     // A delete that was not confirmed costs a duplicate delivery, so it is worth one more try.
     if (left.length > 0) left = await options.sqs.delete(left);
-    counts.deleted += done.length - left.length;
+    counts.deleted += handles.length - left.length;
     if (left.length > 0)
       options.report(`${options.functionName}: ${left.length} messages done but not deleted; they will come again`);
   }
@@ -179,6 +219,7 @@ export function startMapping(options: MappingOptions): RunningMapping {
 
   async function lane(): Promise<void> {
     let pauseMs = OUTAGE_FIRST_PAUSE_MS;
+    let removing: Promise<void> | undefined;
     while (!stopping) {
       let batch: ReceivedMessage[];
       try {
@@ -193,9 +234,12 @@ export function startMapping(options: MappingOptions): RunningMapping {
         continue;
       }
       if (batch.length === 0) continue;
-      if (stopping) carried.push(...batch);
-      else await process(batch);
+      const done = await process(batch);
+      // The function is free as soon as it has answered: it need not wait for the deletes, but only for one batch's.
+      await removing;
+      removing = remove(done);
     }
+    await removing;
   }
 
   const lanes = Array.from({ length: options.concurrency }, lane);
@@ -204,11 +248,15 @@ export function startMapping(options: MappingOptions): RunningMapping {
     async drain() {
       stopping = true;
       await Promise.all(lanes);
-      const handles = carried.map(({ ReceiptHandle }) => ReceiptHandle);
-      carried = [];
-      await options.sqs.release(handles).catch(() => undefined);
+      await Promise.all(polls);
+      await options.sqs.release(waiting.splice(0).map(({ ReceiptHandle }) => ReceiptHandle)).catch(() => undefined);
     },
   };
+}
+
+/** What a message takes of a payload. */
+function sizeOf({ Body }: ReceivedMessage): number {
+  return Buffer.byteLength(Body) + RECORD_OVERHEAD_BYTES;
 }
 
 /**

@@ -5,7 +5,7 @@
  * itself: a call costs a fifth of the SDK's processor time, and the time saved goes to the functions. Endpoints
  * are local and plain HTTP; the signature only names the region, as every emulator reads it and none checks it.
  */
-import { Agent, request } from 'node:http';
+import { openLines } from '../lib/platform/http-line.ts';
 
 export interface ReceivedMessage {
   MessageId: string;
@@ -34,7 +34,7 @@ const DELETES_AT_ONCE = 6;
 export interface SqsPort {
   /** Up to `max` messages (at most 10), waiting up to `waitSeconds` for the first. */
   receive(max: number, waitSeconds: number): Promise<ReceivedMessage[]>;
-  /** Deletes messages; returns the receipt handles that SQS did not confirm. */
+  /** Deletes messages; returns the receipt handles that SQS did not confirm. Never throws. */
   delete(receiptHandles: string[]): Promise<string[]>;
   /** Makes messages visible again at once. */
   release(receiptHandles: string[]): Promise<void>;
@@ -44,52 +44,22 @@ export interface SqsPort {
 
 /** A port to one queue. */
 export function openSqs(endpoint: string, queueUrl: string, region: string): SqsPort {
-  const { hostname, port } = new URL(endpoint);
-  const agent = new Agent({ keepAlive: true, maxSockets: 32 });
-  const authorization =
-    `AWS4-HMAC-SHA256 Credential=test/20240101/${region}/sqs/aws4_request, ` +
-    `SignedHeaders=host, Signature=${'0'.repeat(64)}`;
+  const url = new URL(endpoint);
+  const lines = openLines();
+  const head = [
+    'POST / HTTP/1.1',
+    `host: ${url.host}`,
+    'content-type: application/x-amz-json-1.0',
+    `authorization: AWS4-HMAC-SHA256 Credential=test/20240101/${region}/sqs/aws4_request, SignedHeaders=host, Signature=${'0'.repeat(64)}`,
+  ].join('\r\n');
 
-  function call<T>(action: string, input: object, timeoutMs = ANSWER_TIMEOUT_MS): Promise<T> {
-    const payload = JSON.stringify(input);
-    return new Promise<T>((resolve, reject) => {
-      const sent = request(
-        {
-          hostname,
-          port,
-          agent,
-          method: 'POST',
-          path: '/',
-          timeout: timeoutMs,
-          headers: {
-            'content-type': 'application/x-amz-json-1.0',
-            'content-length': Buffer.byteLength(payload),
-            'x-amz-target': `AmazonSQS.${action}`,
-            authorization,
-          },
-        },
-        (response) => {
-          const chunks: Buffer[] = [];
-          response.on('data', (chunk: Buffer) => chunks.push(chunk));
-          response.on('error', reject);
-          response.on('end', () => {
-            const answer = Buffer.concat(chunks).toString('utf8');
-            if (response.statusCode === 200) {
-              try {
-                resolve((answer ? JSON.parse(answer) : {}) as T);
-              } catch (error) {
-                reject(error);
-              }
-            } else {
-              reject(new Error(`SQS ${action}: ${response.statusCode} ${answer.slice(0, 300)}`));
-            }
-          });
-        },
-      );
-      sent.on('timeout', () => sent.destroy(new Error(`SQS ${action}: no answer in ${timeoutMs} ms`)));
-      sent.on('error', reject);
-      sent.end(payload);
-    });
+  async function call<T>(action: string, input: object, timeoutMs = ANSWER_TIMEOUT_MS): Promise<T> {
+    const payload = JSON.stringify({ QueueUrl: queueUrl, ...input });
+    const length = Buffer.byteLength(payload);
+    const request = `${head}\r\nx-amz-target: AmazonSQS.${action}\r\ncontent-length: ${length}\r\n\r\n${payload}`;
+    const { status, body } = await lines.call(url, request, Date.now() + timeoutMs);
+    if (status !== 200) throw new Error(`SQS ${action}: ${status} ${body.slice(0, 300)}`);
+    return (body === '' ? {} : JSON.parse(body)) as T;
   }
 
   async function inBatches(handles: string[], send: (batch: string[]) => Promise<string[]>): Promise<string[]> {
@@ -118,7 +88,6 @@ export function openSqs(endpoint: string, queueUrl: string, region: string): Sqs
       const answer = await call<{ Messages?: ReceivedMessage[] }>(
         'ReceiveMessage',
         {
-          QueueUrl: queueUrl,
           MaxNumberOfMessages: max,
           WaitTimeSeconds: waitSeconds,
           AttributeNames: ['All'],
@@ -132,7 +101,7 @@ export function openSqs(endpoint: string, queueUrl: string, region: string): Sqs
       inBatches(handles, async (batch) => {
         const Entries = batch.map((ReceiptHandle, index) => ({ Id: String(index), ReceiptHandle }));
         try {
-          return unconfirmed(batch, await call<BatchAnswer>('DeleteMessageBatch', { QueueUrl: queueUrl, Entries }));
+          return unconfirmed(batch, await call<BatchAnswer>('DeleteMessageBatch', { Entries }));
         } catch {
           return batch;
         }
@@ -144,17 +113,16 @@ export function openSqs(endpoint: string, queueUrl: string, region: string): Sqs
           ReceiptHandle,
           VisibilityTimeout: 0,
         }));
-        await call('ChangeMessageVisibilityBatch', { QueueUrl: queueUrl, Entries });
+        await call('ChangeMessageVisibilityBatch', { Entries });
         return [];
       });
     },
     async arn() {
       const answer = await call<{ Attributes?: { QueueArn?: string } }>('GetQueueAttributes', {
-        QueueUrl: queueUrl,
         AttributeNames: ['QueueArn'],
       });
       return answer.Attributes?.QueueArn ?? '';
     },
-    close: () => agent.destroy(),
+    close: () => lines.close(),
   };
 }
