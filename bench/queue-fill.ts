@@ -1,9 +1,9 @@
 /**
- * Puts messages into a queue before a run, and empties it after one. Speaks the AWS JSON protocol itself, since filling
- * is not measured and the SDK would take several times as long.
+ * Puts messages into a queue before a run, and empties it after one. Not by the SDK, which would take several times as
+ * long for what is not measured.
  */
-import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { openSqsCalls } from '../local/sqs.ts';
 import { bodyOf } from './ours.ts';
 import type { Request } from './workload.ts';
 
@@ -20,42 +20,7 @@ export interface FilledQueue {
 }
 
 export function openFilledQueue(endpoint: string, url: string, region: string): FilledQueue {
-  const { hostname, port } = new URL(endpoint);
-  const agent = new Agent({ keepAlive: true, maxSockets: callsAtOnce });
-  const authorization = `AWS4-HMAC-SHA256 Credential=bench/20240101/${region}/sqs/aws4_request, SignedHeaders=host, Signature=${'0'.repeat(64)}`;
-
-  function call<T>(action: string, input: object): Promise<T> {
-    const payload = JSON.stringify({ QueueUrl: url, ...input });
-    return new Promise<T>((resolve, reject) => {
-      const sent = request(
-        {
-          hostname,
-          port,
-          agent,
-          method: 'POST',
-          headers: {
-            'content-type': 'application/x-amz-json-1.0',
-            'content-length': Buffer.byteLength(payload),
-            'x-amz-target': `AmazonSQS.${action}`,
-            authorization,
-          },
-        },
-        (response) => {
-          const chunks: Buffer[] = [];
-          response.on('data', (chunk: Buffer) => chunks.push(chunk));
-          response.on('error', reject);
-          response.on('end', () => {
-            const text = Buffer.concat(chunks).toString('utf8');
-            if (response.statusCode === 200) resolve((text === '' ? {} : JSON.parse(text)) as T);
-            else reject(new Error(`SQS ${action}: ${response.statusCode} ${text.slice(0, 200)}`));
-          });
-        },
-      );
-      sent.on('error', reject);
-      sent.end(payload);
-    });
-  }
-
+  const { call, close } = openSqsCalls(endpoint, url, region);
   return {
     async fill(requests) {
       const batches: Request[][] = [];
@@ -84,6 +49,6 @@ export function openFilledQueue(endpoint: string, url: string, region: string): 
       await call('PurgeQueue', {});
       while ((await this.depth()) > 0) await sleep(20);
     },
-    close: () => agent.destroy(),
+    close,
   };
 }

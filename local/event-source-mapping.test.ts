@@ -327,39 +327,114 @@ describe('a drain', () => {
   });
 });
 
-describe('an outage of the queue', () => {
-  test('is reported once and survived', async () => {
-    const failing = { calls: 0 };
-    const sqs: SqsPort = {
-      receive: async () => {
-        if (++failing.calls <= 3) throw new Error('refused');
-        return failing.calls === 4
-          ? [{ MessageId: 'a', ReceiptHandle: 'r', Body: 'x', MD5OfBody: '' }]
-          : new Promise((resolve) => setTimeout(() => resolve([]), 50));
-      },
+/** A mapping with a queue that does what the test says. */
+function feedFrom(port: Partial<SqsPort>, handler: MappingOptions['handler'], options: Partial<MappingOptions> = {}) {
+  const reports: string[] = [];
+  const mapping = startMapping({
+    sqs: {
+      receive: () => later([]),
       delete: async () => [],
       release: async () => undefined,
       arn: async () => 'arn',
       close: () => undefined,
+      ...port,
+    },
+    queueArn: 'arn',
+    region: 'us-east-1',
+    handler,
+    functionName: 'f',
+    timeoutMs: 1_000,
+    memoryMb: 128,
+    batchSize: 10,
+    batchingWindowMs: 0,
+    concurrency: 1,
+    reportsBatchItemFailures: true,
+    report: (line) => reports.push(line),
+    ...options,
+  });
+  return { mapping, reports };
+}
+
+const later = <T>(value: T): Promise<T> => new Promise((resolve) => setTimeout(() => resolve(value), 50));
+const message = (id: number | string) => ({ MessageId: `${id}`, ReceiptHandle: `${id}`, Body: 'x', MD5OfBody: '' });
+
+describe('a full queue', () => {
+  test('has several receives under way, for no more than a batch holds', async () => {
+    let given = 0;
+    let underWay = 0;
+    let most = 0;
+    const sizes: number[] = [];
+    const receive = async (max: number) => {
+      most = Math.max(most, ++underWay);
+      await new Promise((resolve) => setTimeout(resolve, 2));
+      underWay--;
+      return Array.from({ length: Math.min(max, 1_500 - given) }, () => message(given++));
     };
+    const { mapping } = feedFrom({ receive }, (event) => void sizes.push(event.Records.length), {
+      batchSize: 500,
+      batchingWindowMs: 1_000,
+    });
+    await waitFor('all messages', () => mapping.counts.deleted === 1_500, { timeoutMs: 5_000 });
+    await mapping.drain();
+    expect(sizes).toEqual([500, 500, 500]);
+    expect(most).toBe(16);
+  });
+
+  test('goes on while deletes are under way, those of one batch for each place', async () => {
+    let given = 0;
+    let calls = 0;
+    const deletes: (() => void)[] = [];
+    const { mapping } = feedFrom(
+      {
+        receive: (max) =>
+          given < 40 ? Promise.resolve(Array.from({ length: max }, () => message(given++))) : later([]),
+        delete: () => new Promise((resolve) => deletes.push(() => resolve([]))),
+      },
+      () => void calls++,
+    );
+    await waitFor('a second batch', () => calls === 2, { timeoutMs: 5_000 });
+    await later(undefined);
+    expect([calls, deletes.length]).toEqual([2, 1]);
+    deletes[0]?.();
+    await waitFor('a third batch', () => calls === 3, { timeoutMs: 5_000 });
+    const drained = mapping.drain();
+    for (let n = 1; n < 3; n++) {
+      await waitFor('its deletes', () => deletes.length > n, { timeoutMs: 5_000 });
+      deletes[n]?.();
+    }
+    await drained;
+    expect(mapping.counts.deleted).toBe(30);
+  });
+});
+
+describe('an outage of the queue', () => {
+  test('is reported once and survived', async () => {
+    let calls = 0;
     const seen: string[] = [];
-    const reports: string[] = [];
-    const mapping = startMapping({
-      sqs,
-      queueArn: 'arn',
-      region: 'us-east-1',
-      handler: (event) => void seen.push(...event.Records.map(({ body }) => body)),
-      functionName: 'f',
-      timeoutMs: 1_000,
-      memoryMb: 128,
-      batchSize: 10,
-      batchingWindowMs: 0,
-      concurrency: 1,
-      reportsBatchItemFailures: true,
-      report: (line) => reports.push(line),
+    const receive = async () => {
+      if (++calls <= 3) throw new Error('refused');
+      return calls === 4 ? [message('a')] : later([]);
+    };
+    const { mapping, reports } = feedFrom({ receive }, (event) => {
+      seen.push(...event.Records.map(({ messageId }) => messageId));
     });
     await waitFor('the message', () => seen.length === 1, { timeoutMs: 5_000 });
     await mapping.drain();
     expect(reports).toEqual(['f: the queue cannot be reached: refused']);
+  });
+
+  test('that comes while a batch is gathered does not take it from the function', async () => {
+    let calls = 0;
+    const sizes: number[] = [];
+    const receive = async () => {
+      if (++calls === 1) return [message('a')];
+      throw new Error('refused');
+    };
+    const { mapping } = feedFrom({ receive }, (event) => void sizes.push(event.Records.length), {
+      batchingWindowMs: 100,
+    });
+    await waitFor('the message', () => sizes.length === 1, { timeoutMs: 5_000 });
+    await mapping.drain();
+    expect(sizes).toEqual([1]);
   });
 });

@@ -42,8 +42,15 @@ export interface SqsPort {
   close(): void;
 }
 
-/** A port to one queue. */
-export function openSqs(endpoint: string, queueUrl: string, region: string): SqsPort {
+/** Calls about one queue in the AWS JSON protocol. */
+export interface SqsCalls {
+  /** Throws for every answer that is not a success. */
+  call<T>(action: string, input: object, timeoutMs?: number): Promise<T>;
+  close(): void;
+}
+
+/** Speaks of one queue to its server. */
+export function openSqsCalls(endpoint: string, queueUrl: string, region: string): SqsCalls {
   const url = new URL(endpoint);
   const lines = openLines();
   const head = [
@@ -52,15 +59,22 @@ export function openSqs(endpoint: string, queueUrl: string, region: string): Sqs
     'content-type: application/x-amz-json-1.0',
     `authorization: AWS4-HMAC-SHA256 Credential=test/20240101/${region}/sqs/aws4_request, SignedHeaders=host, Signature=${'0'.repeat(64)}`,
   ].join('\r\n');
+  return {
+    async call<T>(action: string, input: object, timeoutMs = ANSWER_TIMEOUT_MS): Promise<T> {
+      const payload = JSON.stringify({ QueueUrl: queueUrl, ...input });
+      const length = Buffer.byteLength(payload);
+      const request = `${head}\r\nx-amz-target: AmazonSQS.${action}\r\ncontent-length: ${length}\r\n\r\n${payload}`;
+      const { status, body } = await lines.call(url, request, Date.now() + timeoutMs);
+      if (status !== 200) throw new Error(`SQS ${action}: ${status} ${body.slice(0, 300)}`);
+      return (body === '' ? {} : JSON.parse(body)) as T;
+    },
+    close: () => lines.close(),
+  };
+}
 
-  async function call<T>(action: string, input: object, timeoutMs = ANSWER_TIMEOUT_MS): Promise<T> {
-    const payload = JSON.stringify({ QueueUrl: queueUrl, ...input });
-    const length = Buffer.byteLength(payload);
-    const request = `${head}\r\nx-amz-target: AmazonSQS.${action}\r\ncontent-length: ${length}\r\n\r\n${payload}`;
-    const { status, body } = await lines.call(url, request, Date.now() + timeoutMs);
-    if (status !== 200) throw new Error(`SQS ${action}: ${status} ${body.slice(0, 300)}`);
-    return (body === '' ? {} : JSON.parse(body)) as T;
-  }
+/** A port to one queue. */
+export function openSqs(endpoint: string, queueUrl: string, region: string): SqsPort {
+  const { call, close } = openSqsCalls(endpoint, queueUrl, region);
 
   async function inBatches(handles: string[], send: (batch: string[]) => Promise<string[]>): Promise<string[]> {
     const batches: string[][] = [];
@@ -123,6 +137,6 @@ export function openSqs(endpoint: string, queueUrl: string, region: string): Sqs
       });
       return answer.Attributes?.QueueArn ?? '';
     },
-    close: () => lines.close(),
+    close,
   };
 }

@@ -23,7 +23,8 @@ export const queue: Suite = {
     const region = ground.stack.endpoints.region;
     const url = ground.stack.registry['queue/reservations'] ?? '';
     const filled = openFilledQueue(endpoint, url, region);
-    const many = requestsFillingBatches(quick ? 5_000 : 20_000, shippedBatchSize);
+    // Enough batches for a steady state: the first waits to be gathered and the last to be decided, with nothing beside it.
+    const many = requestsFillingBatches(quick ? 10_000 : 40_000, shippedBatchSize);
     const few = quick ? 1_000 : 4_000;
     const limitMs = quick ? 1_500 : 4_000;
 
