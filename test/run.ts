@@ -97,7 +97,11 @@ async function testOn(which: Aws, jestArguments: string[], installWithinMs?: num
       },
     },
   );
+  // A run that is told to stop takes its stack away; tests that went on would only fail for that, one after the other.
+  const stopJest = () => jest.kill();
+  process.once('exit', stopJest);
   const code = await new Promise<number>((resolve) => jest.on('exit', (status) => resolve(status ?? 1)));
+  process.off('exit', stopJest);
   await stack.stop();
   const results = readResults(resultsFile);
   // A file that cannot be loaded has no tests of its own to count, and is a failure nevertheless; so is a Jest that
