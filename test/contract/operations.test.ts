@@ -84,6 +84,16 @@ test('plans with the batches and the concurrency that are declared', () => {
   expect(Number(planned('pay')?.[1])).toBe(mappings.get('PayLambdaFunction')?.ScalingConfig.MaximumConcurrency);
 });
 
+test('says how many concurrent executions the account needs', () => {
+  const reserved = Object.values(made.resources)
+    .map(({ Properties }) => Number(Properties.ReservedConcurrentExecutions ?? 0))
+    .reduce((sum, each) => sum + each, 0);
+  const told = (executions: number) => new Intl.NumberFormat('en').format(executions);
+  expect(under('Deploy')).toContain(`\`prod\` reserves ${told(reserved)} concurrent executions`);
+  // Lambda refuses to reserve the last hundred.
+  expect(under('Deploy')).toContain(`the account needs ${told(reserved + 100)} before`);
+});
+
 /** What the amounts in a cell come to. */
 function dollars(cell: string): number {
   return [...cell.matchAll(/\$([\d,]+)/g)].reduce(
