@@ -15,6 +15,8 @@ import { type TestBed, testBed, testStack } from '../support/stack.ts';
 
 const password = 'correct horse battery';
 const children: ChildProcess[] = [];
+/** Everything that the functions wrote, as the log groups of an account would have it. */
+let logged = '';
 let bed: TestBed;
 let api: string;
 let websocket: string;
@@ -60,13 +62,14 @@ afterAll(async () => {
 function started(file: string, args: string[]): Promise<void> {
   const child = spawn(process.execPath, [join(projectRoot, 'local', file), ...args], {
     cwd: projectRoot,
-    env: bed.env,
+    env: { ...bed.env, HOLDFAST_METRICS: 'emf' },
   });
   children.push(child);
   return new Promise((resolve, reject) => {
     let output = '';
     const read = (chunk: Buffer) => {
       output += chunk;
+      logged += chunk;
       if (output.includes('{"ready":true')) resolve();
     };
     child.stdout.on('data', read);
@@ -163,6 +166,12 @@ async function watch({ heard, say }: Awaited<ReturnType<typeof listener>>, saleI
   );
 }
 
+/** The lines of metrics among what the functions wrote; the last piece may be the beginning of one. */
+function lines(): { correlationId?: string; Queue?: string; requestId?: string; causes?: string[] }[] {
+  const whole = logged.split('\n').slice(0, -1);
+  return whole.flatMap((line) => (line.startsWith('{"_aws"') ? [JSON.parse(line)] : []));
+}
+
 const ofType = (heard: News[], type: string) => heard.filter(({ message }) => message.type === type);
 
 describe('live', () => {
@@ -214,6 +223,34 @@ describe('live', () => {
     const { unread } = await call<{ unread: number }>('GET', '/notifications', ada);
     expect(unread).toBe(5);
     for (const { socket } of [adas, bobs]) socket.close();
+  });
+
+  it('the id of a click leads through the logs to the batch that decided it, and to the one that told of it', async () => {
+    const eve = await customer('eve');
+    const { saleId } = await openSale(10);
+    const { heard, socket } = await listener(eve);
+    const response = await fetch(`${api}/sales/${saleId}/reservations`, {
+      method: 'POST',
+      headers: {
+        authorization: `Bearer ${eve}`,
+        'content-type': 'application/json',
+        'idempotency-key': 'click',
+        'x-correlation-id': `click-${saleId}`,
+      },
+      body: JSON.stringify({ quantity: 1, fill: 'all' }),
+    });
+    expect([response.status, response.headers.get('x-correlation-id')]).toEqual([202, `click-${saleId}`]);
+    await waitFor('the push', () => ofType(heard, 'reservation').length > 0);
+
+    const batchOf = (queue: string, cause: string | undefined) =>
+      lines().find(({ Queue, causes }) => Queue?.endsWith(queue) && cause !== undefined && causes?.includes(cause));
+    const deciding = () => batchOf('reservations', `click-${saleId}`);
+    const telling = () => batchOf('notifications', deciding()?.requestId);
+    // A batch writes its line when it is over, which is after the push.
+    await waitFor('the lines', () => telling() !== undefined);
+    expect(lines()).toContainEqual(expect.objectContaining({ Requests: 1, correlationId: `click-${saleId}` }));
+    expect(deciding()).toMatchObject({ requestId: expect.stringMatching(/^[\w-]{36}$/), Messages: 1 });
+    socket.close();
   });
 
   it('an operator who pauses a sale is heard by those who watch it', async () => {
