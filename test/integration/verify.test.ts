@@ -136,7 +136,7 @@ const faults: Record<InvariantName, Record<string, () => unknown>> = {
       change('DELETE FROM notifications WHERE subject_id = ? AND version = 1', bytes(reservations.cancelled)),
     'a transition that was told twice, in different words': () =>
       change(
-        `INSERT INTO notifications SELECT UNHEX(MD5(id)), customer_id, subject_id, version, 'reservation.expired', facts,
+        `INSERT INTO notifications SELECT UNHEX(REVERSE(HEX(id))), customer_id, subject_id, version, 'reservation.expired', facts,
            created_at_ms, read_at_ms FROM notifications WHERE subject_id = ? AND version = 2`,
         bytes(reservations.cancelled),
       ),
