@@ -86,6 +86,7 @@ test('plans with the batches and the concurrency that are declared', () => {
 
 test('says how many concurrent executions the account needs', () => {
   const reserved = Object.values(made.resources)
+    .filter(({ Type }) => Type === 'AWS::Lambda::Function')
     .map(({ Properties }) => Number(Properties.ReservedConcurrentExecutions ?? 0))
     .reduce((sum, each) => sum + each, 0);
   const told = (executions: number) => new Intl.NumberFormat('en').format(executions);

@@ -77,7 +77,8 @@ test('queues are as declared, with the dead letters they are declared with', asy
     registrySource,
     declared.queues.map(({ registryName }) => registryName).join(' '),
   );
-  const sqs = new SQSClient({});
+  // In a container LocalStack names queues by a host and a port that only the container knows.
+  const sqs = new SQSClient({ useQueueUrlAsEndpoint: false });
   for (const { registryName, attributes, redrive, name } of declared.queues) {
     const { Attributes = {} } = await sqs.send(
       new GetQueueAttributesCommand({ QueueUrl: registry[registryName], AttributeNames: ['All'] }),
