@@ -3,7 +3,7 @@
  *
  *   forked with "coalesced", as it is shipped, or "each", where every request sends its own message to SQS
  */
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { SendMessageCommand } from '@aws-sdk/client-sqs';
 import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
@@ -59,11 +59,11 @@ function read(request: IncomingMessage): Promise<string> {
 }
 
 function answer(response: ServerResponse, result: APIGatewayProxyStructuredResultV2): void {
-  const { statusCode = 200, headers, body = '' } = result;
-  response.writeHead(statusCode, {
-    ...(headers as Record<string, string>),
-    'content-length': Buffer.byteLength(body),
-  });
+  const { statusCode = 200, body = '' } = result;
+  // The answer was made for this request alone, so its headers need not be copied.
+  const headers = result.headers as OutgoingHttpHeaders;
+  headers['content-length'] = Buffer.byteLength(body);
+  response.writeHead(statusCode, headers);
   response.end(body);
 }
 

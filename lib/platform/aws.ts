@@ -53,7 +53,7 @@ export function openSqs(): SQSClient {
 /** A queue to send to. */
 export function openQueue(client: SQSClient, url: string): Queue {
   const guard = breaker('sqs', { resetTimeoutMs: 1_000 });
-  type Waiting = OutgoingMessage & { sinceMs: number; resolve: () => void; reject: (error: unknown) => void };
+  type Waiting = { message: OutgoingMessage; sinceMs: number; resolve: () => void; reject: (error: unknown) => void };
   let waiting: Waiting[] = [];
   let inFlight = 0;
   let scheduled = false;
@@ -82,7 +82,7 @@ export function openQueue(client: SQSClient, url: string): Queue {
         client.send(
           new SendMessageBatchCommand({
             QueueUrl: url,
-            Entries: batch.map(({ body, delaySeconds }, index) => ({
+            Entries: batch.map(({ message: { body, delaySeconds } }, index) => ({
               Id: String(index),
               MessageBody: JSON.stringify(body),
               ...(delaySeconds ? { DelaySeconds: delaySeconds } : {}),
@@ -91,31 +91,31 @@ export function openQueue(client: SQSClient, url: string): Queue {
         ),
       );
       const taken = new Set((answer.Successful ?? []).map((entry) => entry.Id));
-      batch.forEach((message, index) => {
-        if (taken.has(String(index))) message.resolve();
-        else message.reject(new Fault('queue_unavailable', 'the queue did not take the message'));
+      batch.forEach(({ resolve, reject }, index) => {
+        if (taken.has(String(index))) resolve();
+        else reject(new Fault('queue_unavailable', 'the queue did not take the message'));
       });
     } catch (cause) {
-      for (const message of batch) {
-        message.reject(new Fault('queue_unavailable', 'the queue cannot be reached', { cause }));
+      for (const { reject } of batch) {
+        reject(new Fault('queue_unavailable', 'the queue cannot be reached', { cause }));
       }
     }
   }
 
   const enqueue = (message: OutgoingMessage) =>
     new Promise<void>((resolve, reject) => {
-      waiting.push({ ...message, sinceMs: Date.now(), resolve, reject });
+      waiting.push({ message, sinceMs: Date.now(), resolve, reject });
       schedule();
     });
 
   return {
     url,
-    send: async (message) => {
+    send: (message) => {
       const [first] = waiting;
       if (first && Date.now() - first.sinceMs > longestWaitMs) {
-        throw new Fault('queue_unavailable', 'more is sent than the queue takes');
+        return Promise.reject(new Fault('queue_unavailable', 'more is sent than the queue takes'));
       }
-      await enqueue(message);
+      return enqueue(message);
     },
     sendAll: async (messages) => {
       await Promise.all(messages.map(enqueue));
