@@ -10,6 +10,7 @@ import {
   type Answer,
   isWorthRepeating,
   type ReservationAccepted,
+  type ReservationView,
   retryAfterMs,
 } from '../../load/client.ts';
 import { waitFor } from '../../local/wait.ts';
@@ -162,8 +163,7 @@ export class Load {
     const { cancel = 0, buy = 0, paymentToken = () => 'tok_approve' } = chances;
     await Promise.all(
       this.#world.accounts.map(async (account) => {
-        const views = (await account.reservations().catch(() => undefined)) ?? [];
-        for (const view of views) {
+        for (const view of await this.#listed(account)) {
           if (view.state !== 'allocated' || view.purchaseId !== null) continue;
           const dice = this.#random();
           if (dice < cancel) await account.cancel(view.reservationId).catch(() => undefined);
@@ -171,6 +171,16 @@ export class Load {
         }
       }),
     );
+  }
+
+  /** What a customer has. One whose list broke off asks again, as people do; otherwise a host that dies would end the row. */
+  async #listed(account: Account): Promise<ReservationView[]> {
+    for (let attempt = 1; attempt <= attempts; attempt++) {
+      const views = await account.reservations().catch(() => undefined);
+      if (views) return views;
+      await sleep(250 * (0.5 + this.#random()));
+    }
+    return [];
   }
 
   /** Orders, repeating under the same key while that is worth it. Returns the purchase if it was accepted. */
