@@ -262,8 +262,8 @@ export const controls: Control[] = [
     edits: [
       {
         file: aws,
-        find: "else message.reject(new Fault('queue_unavailable', 'the queue did not take the message'));",
-        replace: 'else message.resolve();',
+        find: "else reject(new Fault('queue_unavailable', 'the queue did not take the message'));",
+        replace: 'else resolve();',
       },
     ],
   },
