@@ -50,11 +50,15 @@ export const ChangeGroups = z.array(ChangeGroup).transform(expandChanges);
 
 /** Groups changes for the wire, in the order in which each kind first appears. */
 export function groupChanges(changes: readonly ReservationChange[]): ChangeGroup[] {
-  const groups = new Map<string, ChangeGroup>();
+  const groups: ChangeGroup[] = [];
+  const bySale = new Map<string, ChangeGroup[]>();
   for (const change of changes) {
     const { saleId, from, to, reason, deadlineMs } = change;
-    const key = `${saleId} ${from} ${to} ${reason} ${deadlineMs}`;
-    let group = groups.get(key);
+    const ofSale = bySale.get(saleId) ?? [];
+    // A sale has few kinds of moves: looking through them costs less than making a key of all they have in common.
+    let group = ofSale.find(
+      (one) => one.to === to && one.from === from && one.reason === reason && one.deadlineMs === deadlineMs,
+    );
     if (!group) {
       group = {
         saleId,
@@ -64,12 +68,14 @@ export function groupChanges(changes: readonly ReservationChange[]): ChangeGroup
         ...(deadlineMs === undefined ? {} : { deadlineMs }),
         moves: [],
       };
-      groups.set(key, group);
+      groups.push(group);
+      ofSale.push(group);
+      bySale.set(saleId, ofSale);
     }
     const { reservationId, customerId, units, quantity, ticket, version } = change;
     group.moves.push([reservationId, customerId, units, quantity, ticket, version]);
   }
-  return [...groups.values()];
+  return groups;
 }
 
 /** The changes of groups, one by one. */

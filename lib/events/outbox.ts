@@ -47,8 +47,9 @@ export function newEvent<Name extends EventName>(name: Name, detail: EventDetail
 }
 
 /**
- * The events of changes that one transaction makes, with the stock right after it. Stock alone is told too, since those
- * who watch a sale want to see it; where nothing moved there is no event.
+ * The events of changes that one transaction makes, with the stock right after it: each sale's once, so that a batch of
+ * many sales fits into an entry. Stock alone is told too, since those who watch a sale want to see it; where nothing moved
+ * there is no event.
  */
 export function changeEvents(
   changes: readonly ReservationChange[],
@@ -58,9 +59,17 @@ export function changeEvents(
 ): RecordedEvent[] {
   if (changes.length === 0 && stocks.length === 0) return [];
   const events: RecordedEvent[] = [];
+  const untold = new Map(stocks.map((stock) => [stock.saleId, stock]));
+  const take = (saleId: string): StockLevel[] => {
+    const stock = untold.get(saleId);
+    untold.delete(saleId);
+    return stock ? [stock] : [];
+  };
   for (let start = 0; start === 0 || start < changes.length; start += changesPerEvent) {
     const part = groupChanges(changes.slice(start, start + changesPerEvent));
-    events.push(newEvent('reservations.changed', { changes: part, stocks, released }, nowMs));
+    const isLast = start + changesPerEvent >= changes.length;
+    const told = isLast ? [...untold.values()] : part.flatMap(({ saleId }) => take(saleId));
+    events.push(newEvent('reservations.changed', { changes: part, stocks: told, released }, nowMs));
   }
   return events;
 }

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import type { SaleRow } from '../inventory/stock.ts';
 import { newId } from '../platform/id.ts';
-import { type Claim, decide, type Holding, holdingKey } from './decide.ts';
+import { type Claim, decide, type Holdings } from './decide.ts';
 
 const saleId = newId();
 const openAtMs = 1_000;
@@ -47,7 +47,7 @@ function claim(change: Partial<Claim> = {}): Claim {
   };
 }
 
-const outcome = (claims: Claim[], row = sale(), held = new Map<string, Holding>(), nowMs = 1_500) => {
+const outcome = (claims: Claim[], row = sale(), held: Holdings = new Map(), nowMs = 1_500) => {
   const { decisions, ...rest } = decide(claims, new Map([[row.saleId, row]]), held, nowMs);
   return { ...rest, decisions: decisions.map(({ state, units, reason }) => [state, units, reason]) };
 };
@@ -77,7 +77,7 @@ test('a partial fill takes what is left if it reaches its minimum, all-or-nothin
 test('I4: the cap counts what is held before, within the batch, and on the waitlist', () => {
   const customerId = newId();
   const claims = [1, 2, 3].map((ticket) => claim({ customerId, ticket, quantity: 3 }));
-  const held = new Map([[holdingKey(saleId, customerId), { units: 4, reservations: 2 }]]);
+  const held = new Map([[saleId, new Map([[customerId, { units: 4, reservations: 2 }]])]]);
   expect(outcome(claims, sale(), held).decisions).toEqual([
     ['allocated', 3, null],
     ['allocated', 3, null],

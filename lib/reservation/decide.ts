@@ -43,51 +43,59 @@ export interface Decisions {
   readonly independentOfStock: boolean;
 }
 
-const nothing: Holding = { units: 0, reservations: 0 };
+/** What customers have, by sale and then by customer; who is missing there has nothing. */
+export type Holdings = ReadonlyMap<string, ReadonlyMap<string, Holding>>;
 
-/** The key under which what a customer has in a sale is counted. */
-export function holdingKey(saleId: string, customerId: string): string {
-  return `${saleId}${customerId}`;
+/** A sale while a batch is decided: what is left of it, and what each customer has by now. */
+interface Book {
+  readonly sale: SaleRow | undefined;
+  available: number;
+  waitlisted: number;
+  readonly holdings: Map<string, Holding>;
 }
 
-/**
- * Decides a batch of distinct claims on any mix of sales.
- * `held` says, by `holdingKey`, what each customer has already; who is missing there has nothing.
- */
+const nothing: Holding = { units: 0, reservations: 0 };
+
+/** Decides a batch of distinct claims on any mix of sales. `held` says what their customers have already. */
 export function decide(
   claims: readonly Claim[],
   salesById: ReadonlyMap<string, SaleRow>,
-  held: ReadonlyMap<string, Holding>,
+  held: Holdings,
   nowMs: number,
 ): Decisions {
-  const holding = new Map<string, Holding>();
-  const stock = new Map<string, { available: number; waitlisted: number }>();
+  const books = new Map<string, Book>();
   let independentOfStock = true;
 
+  const openBook = (saleId: string): Book => {
+    const sale = salesById.get(saleId);
+    const { available = 0, waitlisted = 0 } = sale ?? {};
+    const book: Book = { sale, available, waitlisted, holdings: new Map(held.get(saleId)) };
+    books.set(saleId, book);
+    return book;
+  };
+
   const judge = (claim: Claim): Decision => {
-    const key = holdingKey(claim.saleId, claim.customerId);
-    const before = holding.get(key) ?? held.get(key) ?? nothing;
+    const book = books.get(claim.saleId) ?? openBook(claim.saleId);
+    const { sale, holdings } = book;
+    const before = holdings.get(claim.customerId) ?? nothing;
     const nth = before.reservations;
     const decided = (state: Decision['state'], units: number, counted: number, reason: Code | null): Decision => {
-      holding.set(key, { units: before.units + counted, reservations: nth + 1 });
+      holdings.set(claim.customerId, { units: before.units + counted, reservations: nth + 1 });
       return { claim, state, units, reason, nth };
     };
 
-    const sale = salesById.get(claim.saleId);
     const refusal = sale ? refusalByTerms(claim, sale, nowMs) : 'not_found';
     if (!sale || refusal) return decided('rejected', 0, 0, refusal ?? 'not_found');
     if (before.units + claim.quantity > sale.capPerCustomer) return decided('rejected', 0, 0, 'over_cap');
 
-    const left = stock.get(claim.saleId) ?? { available: sale.available, waitlisted: sale.waitlisted };
-    stock.set(claim.saleId, left);
-    const units = Math.min(claim.quantity, left.available);
+    const units = Math.min(claim.quantity, book.available);
     if (units < claim.quantity) independentOfStock = false;
     if (units >= claim.atLeast) {
-      left.available -= units;
+      book.available -= units;
       return decided('allocated', units, units, null);
     }
-    if (left.waitlisted < sale.waitlistSize) {
-      left.waitlisted += 1;
+    if (book.waitlisted < sale.waitlistSize) {
+      book.waitlisted += 1;
       return decided('waitlisted', 0, claim.quantity, null);
     }
     return decided('rejected', 0, 0, 'sold_out');
@@ -95,10 +103,9 @@ export function decide(
 
   const decisions = [...claims].sort(byTicket).map(judge);
   const moves: StockMove[] = [];
-  for (const [saleId, left] of stock) {
-    const sale = salesById.get(saleId);
-    const taken = (sale?.available ?? 0) - left.available;
-    const waiting = left.waitlisted - (sale?.waitlisted ?? 0);
+  for (const [saleId, { sale, available, waitlisted }] of books) {
+    const taken = (sale?.available ?? 0) - available;
+    const waiting = waitlisted - (sale?.waitlisted ?? 0);
     if (taken > 0 || waiting > 0) moves.push({ saleId, available: 0 - taken, allocated: taken, waitlisted: waiting });
   }
   return { decisions, moves, independentOfStock };

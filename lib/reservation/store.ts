@@ -8,7 +8,7 @@ import type { Movement, SaleRow, StockGuard, StockMove } from '../inventory/stoc
 import { lockSales, moveStock, readSales, readStock, recordMovements } from '../inventory/stock.ts';
 import { type Db, isDuplicateKey, type Sql, type Tx } from '../platform/db.ts';
 import { fromBytes, repeatedLiterals, toBytes, toLiteral } from '../platform/id.ts';
-import { type Decision, type Holding, holdingKey } from './decide.ts';
+import type { Decision, Holding, Holdings } from './decide.ts';
 import { holdingStates, type ReservationState, waitingStates } from './state.ts';
 
 /** A reservation's row. */
@@ -47,8 +47,8 @@ export interface AllocationTx {
   sales(saleIds: string[], hold: boolean): Promise<Map<string, SaleRow>>;
   /** Those of the reservations that are decided already. */
   decided(reservationIds: string[]): Promise<Map<string, ReservationRow>>;
-  /** What customers have in sales, by `holdingKey`; those who have nothing there are left out. */
-  held(saleIds: string[], customerIds: string[]): Promise<Map<string, Holding>>;
+  /** What customers have in sales; those who have nothing there are left out. */
+  held(saleIds: string[], customerIds: string[]): Promise<Holdings>;
   /** Writes decisions, with their waitlist places. Throws `AlreadyDecided` if one of them, or its number, is taken. */
   insert(decisions: Decision[], nowMs: number): Promise<void>;
   recordMovements(movements: Movement[], nowMs: number): Promise<void>;
@@ -120,7 +120,7 @@ export async function readReservations(sql: Sql, reservationIds: string[]): Prom
  * What customers have, per sale. The index is named because the optimizer would rather read a table of a hundred thousand
  * rows than look up five hundred customers, which costs ten times as much.
  */
-async function readHeld(tx: Tx, saleIds: string[], customerIds: string[]): Promise<Map<string, Holding>> {
+async function readHeld(tx: Tx, saleIds: string[], customerIds: string[]): Promise<Holdings> {
   if (customerIds.length === 0 || saleIds.length === 0) return new Map();
   const rows = await tx.rows<{ saleId: Buffer; customerId: Buffer; units: string; reservations: number }>(
     `SELECT sale_id AS saleId, customer_id AS customerId, COUNT(*) AS reservations,
@@ -130,12 +130,13 @@ async function readHeld(tx: Tx, saleIds: string[], customerIds: string[]): Promi
      GROUP BY sale_id, customer_id`,
     [holdingStates, waitingStates, customerIds.map(toLiteral), saleIds.map(toLiteral)],
   );
-  return new Map(
-    rows.map(({ saleId, customerId, units, reservations }) => [
-      holdingKey(fromBytes(saleId), fromBytes(customerId)),
-      { units: Number(units), reservations: Number(reservations) },
-    ]),
-  );
+  const held = new Map<string, Map<string, Holding>>();
+  for (const { saleId, customerId, units, reservations } of rows) {
+    const ofSale = held.get(fromBytes(saleId)) ?? new Map<string, Holding>();
+    held.set(fromBytes(saleId), ofSale);
+    ofSale.set(fromBytes(customerId), { units: Number(units), reservations: Number(reservations) });
+  }
+  return held;
 }
 
 async function insertDecisions(tx: Tx, decisions: Decision[], nowMs: number): Promise<void> {
