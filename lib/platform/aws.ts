@@ -11,8 +11,8 @@
 import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
 import { SendMessageBatchCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { breaker } from './breaker.ts';
+import { publishBriefly, sendBriefly } from './brief.ts';
 import { Fault } from './errors.ts';
-import { sendBriefly } from './sqs-send.ts';
 import { awsCallTimeoutMs } from './timings.ts';
 
 /** SQS takes at most ten messages, and at most 1 MiB, in a batch. */
@@ -140,7 +140,7 @@ export interface Bus {
 
 /** The bus, with Holdfast as the source of its events. */
 export function openBus(busName: string, source: string): Bus {
-  const client = new EventBridgeClient(sdkDefaults);
+  const client = publishBriefly(new EventBridgeClient(sdkDefaults));
   const guard = breaker('eventbridge', { resetTimeoutMs: 1_000 });
 
   async function put(entries: Entry[]): Promise<boolean[]> {
@@ -155,7 +155,6 @@ export function openBus(busName: string, source: string): Bus {
               Detail: detail,
             })),
           }),
-          { abortSignal: AbortSignal.timeout(awsCallTimeoutMs) },
         ),
       );
       return entries.map((_, index) => {

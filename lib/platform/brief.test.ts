@@ -1,9 +1,10 @@
-/** The short way to SQS: signed as the SDK signs, and the SDK's own way whenever something is wrong. */
+/** The short way to SQS and EventBridge: signed as the SDK signs, and the SDK's own way whenever something is wrong. */
 import { createHash, createHmac } from 'node:crypto';
 import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
 import { SendMessageBatchCommand, SQSClient } from '@aws-sdk/client-sqs';
-import { sendBriefly } from './sqs-send.ts';
+import { publishBriefly, sendBriefly } from './brief.ts';
 
 interface Received {
   headers: IncomingHttpHeaders;
@@ -16,7 +17,7 @@ let url: string;
 let received: Received[];
 /** How each request is answered, in order; those that come later are taken. */
 let answers: ((response: ServerResponse) => void)[];
-const opened: SQSClient[] = [];
+const opened: { destroy(): void }[] = [];
 
 beforeEach(async () => {
   received = [];
@@ -51,30 +52,57 @@ const take = (body: string) => (response: ServerResponse) => {
   response.writeHead(200, { 'content-type': 'application/x-amz-json-1.0' }).end(JSON.stringify({ Successful }));
 };
 
-function open(sessionToken?: string): SQSClient {
+function settings(sessionToken?: string) {
   const credentials = { accessKeyId: 'AKIDEXAMPLE', secretAccessKey, ...(sessionToken ? { sessionToken } : {}) };
-  const client = new SQSClient({ endpoint: new URL(url).origin, region: 'eu-central-1', credentials, maxAttempts: 1 });
+  return { endpoint: new URL(url).origin, region: 'eu-central-1', credentials, maxAttempts: 1 };
+}
+
+function open(sessionToken?: string): SQSClient {
+  const client = new SQSClient(settings(sessionToken));
   opened.push(client);
   return client;
 }
+
+function openEvents(sessionToken?: string): EventBridgeClient {
+  const client = publishBriefly(new EventBridgeClient(settings(sessionToken)));
+  opened.push(client);
+  return client;
+}
+
+const events = (Time?: Date) =>
+  new PutEventsCommand({
+    Entries: [
+      { EventBusName: 'bus', Source: 'test', DetailType: 'x', Detail: '{"what":"ü \\" 😀"}', ...(Time && { Time }) },
+    ],
+  });
+
+/** Answers as EventBridge does when it takes every event. */
+const takeEvents = (response: ServerResponse) =>
+  void response
+    .writeHead(200, { 'content-type': 'application/x-amz-json-1.1' })
+    .end(JSON.stringify({ FailedEntryCount: 0, Entries: [{ EventId: 'id-0' }] }));
 
 const batch = (Entries = [{ Id: '0', MessageBody: '{"what":"ü \\" 😀"}' }]) =>
   new SendMessageBatchCommand({ QueueUrl: url, Entries });
 
 /** Whether the request is signed as the service would check it: knowing only the request and the secret. */
-function isWellSigned({ headers, body }: Received): boolean {
-  const [, day = '', region = '', names = '', signature] =
-    /Credential=AKIDEXAMPLE\/(\d{8})\/([\w-]+)\/sqs\/aws4_request, SignedHeaders=([\w;-]+), Signature=(\w{64})$/.exec(
+function isWellSigned({ headers, body }: Received, service = 'sqs'): boolean {
+  const [, day = '', region = '', signedFor = '', names = '', signature] =
+    /Credential=AKIDEXAMPLE\/(\d{8})\/([\w-]+)\/(\w+)\/aws4_request, SignedHeaders=([\w;-]+), Signature=(\w{64})$/.exec(
       headers.authorization ?? '',
     ) ?? [];
   const sha = (text: string) => createHash('sha256').update(text).digest('hex');
   const lines = names.split(';').map((name) => `${name}:${headers[name]}\n`);
   const canonical = ['POST', '/', '', lines.join(''), names, sha(body)].join('\n');
-  const scope = `${day}/${region}/sqs/aws4_request`;
+  const scope = `${day}/${region}/${service}/aws4_request`;
   let key: string | Buffer = `AWS4${secretAccessKey}`;
   for (const part of scope.split('/')) key = createHmac('sha256', key).update(part).digest();
   const text = ['AWS4-HMAC-SHA256', headers['x-amz-date'], scope, sha(canonical)].join('\n');
-  return region === 'eu-central-1' && signature === createHmac('sha256', key).update(text).digest('hex');
+  return (
+    region === 'eu-central-1' &&
+    signedFor === service &&
+    signature === createHmac('sha256', key).update(text).digest('hex')
+  );
 }
 
 const bySdk = ({ headers }: Received) => /aws-sdk-js/.test(String(headers['user-agent']));
@@ -84,7 +112,7 @@ test.each([['a key'], ['a key and a session token']])('with %s both ways are sig
   const short = await sendBriefly(open(token)).send(batch());
   const long = await open(token).send(batch());
   expect(received.map(bySdk)).toEqual([false, true]);
-  expect(received.map(isWellSigned)).toEqual([true, true]);
+  expect(received.map((one) => isWellSigned(one))).toEqual([true, true]);
   expect(received[0]?.headers['x-amz-security-token']).toBe(token);
   expect(received[0]?.headers['x-amz-date']).toMatch(/^\d{8}T\d{6}Z$/);
   expect(short.Successful).toEqual(long.Successful);
@@ -141,4 +169,57 @@ test('what JSON alone cannot say is left to the SDK', async () => {
   const entry = { Id: '0', MessageBody: 'x', MessageAttributes: { bytes } };
   await sendBriefly(open()).send(batch([entry]));
   expect(received.map(bySdk)).toEqual([true]);
+});
+
+describe('events', () => {
+  test.each([['a key'], ['a key and a session token']])(
+    'with %s go the short way once the SDK has shown where',
+    async (what) => {
+      const token = what === 'a key' ? undefined : 'token/of+the=session';
+      answers = [takeEvents, takeEvents];
+      const client = openEvents(token);
+      const first = await client.send(events());
+      const second = await client.send(events());
+      expect(received.map(bySdk)).toEqual([true, false]);
+      expect(received.map((one) => isWellSigned(one, 'events'))).toEqual([true, true]);
+      expect(received.map(({ headers }) => headers['x-amz-target'])).toEqual([
+        'AWSEvents.PutEvents',
+        'AWSEvents.PutEvents',
+      ]);
+      expect(received.map(({ headers }) => headers['content-type'])).toEqual([
+        'application/x-amz-json-1.1',
+        'application/x-amz-json-1.1',
+      ]);
+      expect(received[1]?.headers['x-amz-security-token']).toBe(token);
+      expect(JSON.parse(received[1]?.body ?? '')).toEqual(JSON.parse(received[0]?.body ?? ''));
+      expect(second.Entries).toEqual(first.Entries);
+    },
+  );
+
+  test('that were refused are said to be', async () => {
+    const Entries = [{ ErrorCode: 'ThrottlingException', ErrorMessage: 'slow down' }];
+    answers = [takeEvents, (response) => response.end(JSON.stringify({ FailedEntryCount: 1, Entries }))];
+    const client = openEvents();
+    await client.send(events());
+    expect(await client.send(events())).toMatchObject({ FailedEntryCount: 1, Entries });
+    expect(received).toHaveLength(2);
+  });
+
+  test('are sent once more by the SDK after an error, and fail as the SDK says', async () => {
+    const refuse = (response: ServerResponse) => response.writeHead(400).end('{"__type":"ResourceNotFoundException"}');
+    answers = [takeEvents, refuse, takeEvents, refuse, refuse];
+    const client = openEvents();
+    await client.send(events());
+    expect(await client.send(events())).toMatchObject({ Entries: [{ EventId: 'id-0' }] });
+    await expect(client.send(events())).rejects.toMatchObject({ name: 'ResourceNotFoundException' });
+    expect(received.map(bySdk)).toEqual([true, false, true, false, true]);
+  });
+
+  test('with a time of their own are left to the SDK', async () => {
+    answers = [takeEvents, takeEvents];
+    const client = openEvents();
+    await client.send(events());
+    await client.send(events(new Date(0)));
+    expect(received.map(bySdk)).toEqual([true, true]);
+  });
 });
