@@ -1,3 +1,4 @@
+import { derivedId } from '../platform/id.ts';
 import { openSeen } from './seen.ts';
 
 const clockAt = (nowMs: number) => {
@@ -5,8 +6,21 @@ const clockAt = (nowMs: number) => {
   return clock;
 };
 
-/** A claim that is named like its customer, unless that is somebody else. */
-const claim = (reservationId: string, customerId = `customer of ${reservationId}`) => ({ reservationId, customerId });
+/** The id that a name stands for. */
+const idOf = (name: string) => derivedId('test', '', name);
+const [a, b, c, d, e, other] = ['a', 'b', 'c', 'd', 'e', 'other'].map(idOf) as [
+  string,
+  string,
+  string,
+  string,
+  string,
+  string,
+];
+
+const claim = (reservationId: string, customerId = idOf(`customer of ${reservationId}`)) => ({
+  reservationId,
+  customerId,
+});
 
 /** Work that ends when it is told to. */
 function openWork() {
@@ -21,23 +35,23 @@ describe('what an environment knows of the reservations it decides', () => {
   it('names the work that decides a reservation until that ends', async () => {
     const seen = openSeen(clockAt(0));
     const { end, run } = openWork();
-    const work = seen.during([claim('a'), claim('b')], run);
-    expect(seen.underWay('a')).toBeDefined();
-    expect(seen.underWay('c')).toBeUndefined();
-    expect(seen.reservation('a')).toBe(false);
+    const work = seen.during([claim(a), claim(b)], run);
+    expect(seen.underWay(a)).toBeDefined();
+    expect(seen.underWay(c)).toBeUndefined();
+    expect(seen.reservation(a)).toBe(false);
     end();
     await work;
-    expect(seen.underWay('a')).toBeUndefined();
-    expect(['a', 'b', 'c'].map(seen.reservation)).toEqual([true, true, false]);
+    expect(seen.underWay(a)).toBeUndefined();
+    expect([a, b, c].map(seen.reservation)).toEqual([true, true, false]);
   });
 
   it('has work that failed looked up the next time, and tells who waits for it', async () => {
     const seen = openSeen(clockAt(0));
-    const failed = seen.during([claim('a')], () => Promise.reject(new Error('no')));
-    await expect(seen.underWay('a')).rejects.toThrow('no');
+    const failed = seen.during([claim(a)], () => Promise.reject(new Error('no')));
+    await expect(seen.underWay(a)).rejects.toThrow('no');
     await expect(failed).rejects.toThrow('no');
-    expect([seen.reservation('a'), seen.customer('customer of a')]).toEqual([true, true]);
-    expect(seen.underWay('a')).toBeUndefined();
+    expect([seen.reservation(a), seen.customer(idOf(`customer of ${a}`))]).toEqual([true, true]);
+    expect(seen.underWay(a)).toBeUndefined();
   });
 
   it('lets work for a customer wait for what is under way for the same one, and then knows of that', async () => {
@@ -45,16 +59,16 @@ describe('what an environment knows of the reservations it decides', () => {
     const order: string[] = [];
     const [first, second] = [openWork(), openWork()];
     const note = (name: string) => async () => {
-      order.push(`${name} ${seen.customer('c')}`);
+      order.push(`${name} ${seen.customer(c)}`);
     };
     const works = [
-      seen.during([claim('a', 'c')], first.run),
-      seen.during([claim('b', 'c')], async () => {
+      seen.during([claim(a, c)], first.run),
+      seen.during([claim(b, c)], async () => {
         await note('second')();
         await second.run();
       }),
-      seen.during([claim('d', 'c')], note('third')),
-      seen.during([claim('e', 'other')], note('of somebody else')),
+      seen.during([claim(d, c)], note('third')),
+      seen.during([claim(e, other)], note('of somebody else')),
     ];
     first.end();
     await works[0];
@@ -69,19 +83,21 @@ describe('what an environment knows of the reservations it decides', () => {
     const clock = clockAt(1_000);
     const seen = openSeen(clock);
     seen.surprised('customer');
-    expect([seen.customer('never heard of'), seen.reservation('never heard of')]).toEqual([true, false]);
+    expect([seen.customer(idOf('never heard of')), seen.reservation(idOf('never heard of'))]).toEqual([true, false]);
     seen.surprised('reservation');
-    expect(seen.reservation('never heard of')).toBe(true);
+    expect(seen.reservation(idOf('never heard of'))).toBe(true);
     clock.nowMs += 30_000;
-    expect([seen.customer('never heard of'), seen.reservation('never heard of')]).toEqual([false, false]);
+    expect([seen.customer(idOf('never heard of')), seen.reservation(idOf('never heard of'))]).toEqual([false, false]);
   });
 
-  it('forgets in the end, so that its memory is bounded', async () => {
+  it('knows nearly all of the latest, and forgets in the end, so that its memory is bounded', async () => {
     const seen = openSeen(clockAt(0));
-    const claims = (from: number) => Array.from({ length: 20_000 }, (_, n) => claim(String(from + n)));
-    for (const from of [0, 20_000]) await seen.during(claims(from), async () => undefined);
-    expect(seen.reservation('30000')).toBe(true);
-    await seen.during(claims(40_000), async () => undefined);
-    expect(['0', '30000', '50000'].map(seen.reservation)).toEqual([false, false, true]);
+    const ids = Array.from({ length: 250_000 }, (_, n) => idOf(String(n)));
+    await seen.during(
+      ids.map((id) => claim(id, id)),
+      async () => undefined,
+    );
+    expect(ids.slice(-20_000).filter(seen.reservation).length).toBeGreaterThan(19_990);
+    expect(ids.slice(0, 20_000).filter(seen.customer).length).toBeLessThan(1_000);
   });
 });

@@ -13,8 +13,13 @@
 import type { Clock } from '../platform/clock.ts';
 import type { AlreadyDecided } from './store.ts';
 
-/** How many ids of a kind are remembered at least, once there have been so many; they take about 100 bytes each. */
-const remembered = 20_000;
+/**
+ * Ids are remembered in rows of a table by their last digits, which are random in all of them, a row's latest ones each.
+ * Of the latest 20,000 of a kind that forgets less than one in ten thousand, and takes half a megabyte; a set of as many
+ * strings would be several, which the garbage collector moves about.
+ */
+const rows = 1 << 14;
+const idsInRow = 8;
 /** How long everything of a kind is looked up after a surprise. */
 const waryForMs = 30_000;
 
@@ -80,21 +85,39 @@ interface Memory {
   distrust(): void;
 }
 
-/** The latest ids: two generations, of which the older one is forgotten when the younger one is full. */
+/** The latest ids. May take one for another once in hundreds of millions, which costs a look-up. */
 function openMemory(clock: Clock): Memory {
-  let recent = new Set<string>();
-  let older = new Set<string>();
+  const table = new Uint32Array(rows * idsInRow);
+  /** In each row, the place of the id that has been there longest. */
+  const oldest = new Uint8Array(rows);
   let waryUntilMs = 0;
   return {
-    has: (id) => recent.has(id) || older.has(id) || clock() < waryUntilMs,
+    has(id) {
+      const number = numberOf(id);
+      const start = (number % rows) * idsInRow;
+      const mark = markOf(number);
+      for (let place = start; place < start + idsInRow; place++) if (table[place] === mark) return true;
+      return clock() < waryUntilMs;
+    },
     remember(id) {
-      recent.add(id);
-      if (recent.size < remembered) return;
-      older = recent;
-      recent = new Set();
+      const number = numberOf(id);
+      const row = number % rows;
+      const place = oldest[row] ?? 0;
+      table[row * idsInRow + place] = markOf(number);
+      oldest[row] = (place + 1) % idsInRow;
     },
     distrust: () => {
       waryUntilMs = clock() + waryForMs;
     },
   };
+}
+
+/** The last 48 bits of an id. */
+function numberOf(id: string): number {
+  return Number.parseInt(id.slice(-12), 16);
+}
+
+/** What stands for an id in its row; zero stands for none. */
+function markOf(number: number): number {
+  return Math.floor(number / rows) >>> 0 || 1;
 }
