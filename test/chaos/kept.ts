@@ -20,7 +20,7 @@ export function readKept(): Report {
   return JSON.parse(readFileSync(join(projectRoot, keptFile), 'utf8')) as Report;
 }
 
-/** Keeps the figures of a run over every row or every control, each for its part, and writes the pages. */
+/** Keeps the figures of a whole run, or of controls, each for its part, and writes the pages. */
 export function keep(report: Report): void {
   const before = tryReadKept();
   const all = merge(before, report);
@@ -38,16 +38,22 @@ function tryReadKept(): Report | undefined {
   }
 }
 
-/** A run of controls alone leaves the rows' figures as they are, and the other way round. */
+/** A run without rows leaves their figures as they are, and those of every control that it did not play. */
 function merge(before: Report | undefined, now: Report): Report {
   if (!before) return now;
-  const [rows, planted] = [now.runs > 0 ? now : before, now.controls.planted > 0 ? now : before];
+  const rows = now.runs > 0 ? now : before;
+  const shown = [now, before].flatMap((report) => report.faults.flatMap((one) => one.controls));
+  const known = controls.flatMap(({ name }) => shown.find((one) => one.name === name) ?? []);
   const faults = matrix.flatMap(({ name }): FaultSummary[] => {
     const row = rows.faults.find((one) => one.name === name);
-    const own = planted.faults.find((one) => one.name === name)?.controls ?? [];
-    return row ? [{ ...row, controls: own }] : [];
+    return row ? [{ ...row, controls: known.filter((one) => one.row === name) }] : [];
   });
-  return { ...rows, controls: planted.controls, faults };
+  const totals = {
+    planted: known.length,
+    caught: known.filter(({ caught }) => caught).length,
+    seconds: Math.round(known.reduce((sum, { seconds }) => sum + seconds, 0)),
+  };
+  return { ...rows, controls: totals, faults };
 }
 
 const whole = (value: number) => value.toLocaleString('en-US');

@@ -291,7 +291,8 @@ const staleWriter: Fault = {
         timeoutMs: run.patienceMs,
       });
       await load.decided();
-      await load.act({ cancel: 0.6 });
+      // All of them, since A may have no more than one: whatever it writes is behind.
+      await load.act({ cancel: 1 });
       a.kill('SIGCONT');
       run.count('late writes');
       await sleep(900);
