@@ -37,6 +37,8 @@ export interface Rush {
   paceMs?: number;
   /** Called after each request. */
   during?: (sent: number) => void;
+  /** Who asks; everybody, if nobody is named. */
+  among?: readonly Account[];
 }
 
 /** A reservation that a client was promised. */
@@ -87,15 +89,14 @@ export class Load {
     return Promise.all(Array.from({ length: count }, () => this.sale(terms)));
   }
 
-  customer(): Account {
-    const { accounts } = this.#world;
+  customer(accounts: readonly Account[] = this.#world.accounts): Account {
     const account = accounts[Math.floor(this.#random() * accounts.length)];
     if (!account) throw new Error('nobody is signed in');
     return account;
   }
 
   /** Sends requests from several lanes until all are answered for good. */
-  async rush({ sales, requests, lanes = 12, paceMs = 0, during }: Rush): Promise<void> {
+  async rush({ sales, requests, lanes = 12, paceMs = 0, during, among }: Rush): Promise<void> {
     let left = requests;
     const lane = async () => {
       while (left > 0) {
@@ -105,7 +106,7 @@ export class Load {
         const wish = { quantity, atLeast: this.#random() < 0.5 ? 1 : quantity };
         // Some click twice at once, under the same key.
         const twice = this.#random() < 0.05;
-        const account = this.customer();
+        const account = this.customer(among);
         const key = this.newKey();
         await Promise.all([
           this.reserve(account, saleId, wish, key),
@@ -155,6 +156,13 @@ export class Load {
         return (row?.decided ?? 0) >= ids.size;
       },
       { timeoutMs: timeoutMs * this.#patience, lookAgainMs: 100 },
+    );
+  }
+
+  /** Whoever was promised something looks how it stands, once. */
+  async look(): Promise<void> {
+    await Promise.all(
+      this.promised.map(({ account, reservationId }) => account.reservation(reservationId).catch(() => undefined)),
     );
   }
 

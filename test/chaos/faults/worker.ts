@@ -246,7 +246,9 @@ const holderPauses: Fault = {
         const sale = await load.sale({ allotment: 30 });
         const orders = { steps: [{ at, act: 'stop' }] as StepOrder[], edits: run.edits, trace: run.trace };
         const holder = await world.startWorker('holder', { functions: 'allocate', orders });
-        await load.rush({ sales: [sale], requests: 8, lanes: 8 });
+        // Others buy what the holder has read: its customers' own would run into the numbers of their reservations first.
+        const half = world.accounts.length / 2;
+        await load.rush({ sales: [sale], requests: 8, lanes: 8, among: world.accounts.slice(0, half) });
         await stoppedItself(holder);
         world.pauses++;
         const stoppedAtMs = Date.now();
@@ -255,7 +257,7 @@ const holderPauses: Fault = {
           timeoutMs: run.patienceMs,
         });
         run.measure('lock outlived', Date.now() - stoppedAtMs);
-        await load.rush({ sales: [sale], requests: 24, lanes: 8 });
+        await load.rush({ sales: [sale], requests: 24, lanes: 8, among: world.accounts.slice(half) });
         await waitFor(
           'everything to be sold',
           async () =>
