@@ -159,8 +159,8 @@ export class Load {
     );
   }
 
-  /** Whoever was promised something looks how it stands, once. */
-  async look(): Promise<void> {
+  /** Whoever was promised something asks how it stands, once. */
+  async ask(): Promise<void> {
     await Promise.all(
       this.promised.map(({ account, reservationId }) => account.reservation(reservationId).catch(() => undefined)),
     );

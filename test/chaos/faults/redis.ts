@@ -296,9 +296,9 @@ const staleWriter: Fault = {
       a.kill('SIGCONT');
       run.count('late writes');
       // Reconcile would mend what was written over, and soon; customers must never see it.
-      for (let looks = 1; looks <= 9; looks++) {
+      for (let asked = 1; asked <= 9; asked++) {
         await sleep(100);
-        await load.look();
+        await load.ask();
       }
       await Promise.all([a.stop(), b.stop()]);
     }
