@@ -11,6 +11,8 @@
 -- Packed value: state:version:units:quantity:atLeast:ticket:position. State is one letter, the ticket in hex, and atLeast
 -- left out if it is the quantity (see mirror.ts).
 local packedPattern = '^(%a):(%d+):(%d+):(%d+):.*:(%d+)$'
+-- The quantity and the position of a request that was admitted within the available units; its version is 0.
+local undecidedPattern = '^r:0:0:(%d+):.*:(%d+)$'
 
 -- What a reservation counts against its customer's cap.
 local function claimOf(state, units, quantity)
@@ -19,7 +21,7 @@ local function claimOf(state, units, quantity)
   elseif state == 'a' or state == 'p' then
     return units
   end
-  return 0
+  return '0'
 end
 
 -- Writes one reservation unless a newer one is here; returns what that takes from the gate's two counters.
@@ -27,20 +29,25 @@ local function writeReservation(key, field, customer, version, claim, packed)
   local before = redis.call('HGET', key, field)
   -- The place among all requests is known only here; it must survive the decision.
   local position = '0'
-  local claimedBefore, undecidedUnits, undecidedOver = 0, 0, 0
+  local claimedBefore, undecidedUnits, undecidedOver = '0', 0, 0
   if before then
-    local oldState, oldVersion, oldUnits, oldQuantity, oldPosition = string.match(before, packedPattern)
-    if tonumber(version) <= tonumber(oldVersion) then
-      return 0, 0
+    -- Most are decided for the first time, with units for all they asked for: nothing else need be read.
+    local asked, place = string.match(before, undecidedPattern)
+    if asked then
+      claimedBefore, position = asked, place
+      undecidedUnits = tonumber(asked)
+    else
+      local oldState, oldVersion, oldUnits, oldQuantity, oldPosition = string.match(before, packedPattern)
+      if tonumber(version) <= tonumber(oldVersion) then
+        return 0, 0
+      end
+      claimedBefore = claimOf(oldState, oldUnits, oldQuantity)
+      undecidedOver = oldState == 'o' and 1 or 0
+      position = oldPosition
     end
-    claimedBefore = claimOf(oldState, tonumber(oldUnits), tonumber(oldQuantity))
-    undecidedUnits = oldState == 'r' and tonumber(oldQuantity) or 0
-    undecidedOver = oldState == 'o' and 1 or 0
-    position = oldPosition
   end
   redis.call('HSET', key, field, packed .. position)
-  local change = tonumber(claim) - claimedBefore
-  if change ~= 0 and redis.call('HINCRBY', key, customer, change) <= 0 then
+  if claim ~= claimedBefore and redis.call('HINCRBY', key, customer, claim - claimedBefore) <= 0 then
     redis.call('HDEL', key, customer)
   end
   return undecidedUnits, undecidedOver
