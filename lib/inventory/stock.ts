@@ -146,7 +146,11 @@ export async function readStock(sql: Sql, saleIds: string[]): Promise<Map<string
 
 /** Appends movements to the ledger in one statement. A movement that is there already is an error: it happened once. */
 export async function recordMovements(tx: Tx, movements: Movement[], nowMs: number): Promise<void> {
-  if (movements.length === 0) return;
+  if (movements.length > 0) await insertMovements(tx, movements, nowMs);
+}
+
+/** Not async, so that its rows live no longer than it takes to write them out. */
+function insertMovements(tx: Tx, movements: Movement[], nowMs: number): Promise<number> {
   const saleLiteral = repeatedLiterals();
   const rows = movements.map((movement) => [
     toLiteral(movement.subjectId),
@@ -155,5 +159,5 @@ export async function recordMovements(tx: Tx, movements: Movement[], nowMs: numb
     movement.units,
     nowMs,
   ]);
-  await tx.change('INSERT INTO ledger (subject_id, kind, sale_id, units, at_ms) VALUES ?', [rows]);
+  return tx.change('INSERT INTO ledger (subject_id, kind, sale_id, units, at_ms) VALUES ?', [rows]);
 }

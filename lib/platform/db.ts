@@ -201,21 +201,17 @@ async function acquire(pool: Pool): Promise<PoolConnection> {
   }
 }
 
+/**
+ * Values are let go as soon as they are written out. What an async function was given lives until it ends, and a batch has
+ * thousands of values, which the garbage collector would carry about while the server works.
+ */
 function statements(connection: PoolConnection): Pick<Sql, 'rows' | 'change'> {
+  const query = async <Result extends RowDataPacket[] | ResultSetHeader>(sql: string): Promise<Result> => {
+    const [result] = await connection.query<Result>({ sql, timeout: statementTimeoutMs });
+    return result;
+  };
   return {
-    async rows<R>(sql: string, values?: unknown[]): Promise<R[]> {
-      const [rows] = await connection.query<RowDataPacket[]>({
-        sql: sqlText(sql, values),
-        timeout: statementTimeoutMs,
-      });
-      return rows as R[];
-    },
-    async change(sql: string, values?: unknown[]): Promise<number> {
-      const [result] = await connection.query<ResultSetHeader>({
-        sql: sqlText(sql, values),
-        timeout: statementTimeoutMs,
-      });
-      return result.affectedRows;
-    },
+    rows: <R>(sql: string, values?: unknown[]) => query<RowDataPacket[]>(sqlText(sql, values)) as Promise<R[]>,
+    change: (sql, values) => query<ResultSetHeader>(sqlText(sql, values)).then(({ affectedRows }) => affectedRows),
   };
 }

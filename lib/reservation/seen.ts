@@ -19,7 +19,9 @@ import type { AlreadyDecided } from './store.ts';
  * strings would be several, which the garbage collector moves about.
  */
 const rows = 1 << 14;
+const rowsInPage = 64;
 const idsInRow = 8;
+const rowLength = 1 + idsInRow;
 /** How long everything of a kind is looked up after a surprise. */
 const waryForMs = 30_000;
 
@@ -87,24 +89,31 @@ interface Memory {
 
 /** The latest ids. May take one for another once in hundreds of millions, which costs a look-up. */
 function openMemory(clock: Clock): Memory {
-  const table = new Uint32Array(rows * idsInRow);
-  /** In each row, the place of the id that has been there longest. */
-  const oldest = new Uint8Array(rows);
+  // Rows lie together in pages, which are made when first written to. A row begins with the place that is next.
+  const pages: (Uint32Array | undefined)[] = new Array(rows / rowsInPage);
   let waryUntilMs = 0;
   return {
     has(id) {
       const number = numberOf(id);
-      const start = (number % rows) * idsInRow;
-      const mark = markOf(number);
-      for (let place = start; place < start + idsInRow; place++) if (table[place] === mark) return true;
+      const row = number % rows;
+      const page = pages[Math.floor(row / rowsInPage)];
+      if (page) {
+        const mark = markOf(number);
+        const start = (row % rowsInPage) * rowLength + 1;
+        for (let place = start; place < start + idsInRow; place++) if (page[place] === mark) return true;
+      }
       return clock() < waryUntilMs;
     },
     remember(id) {
       const number = numberOf(id);
       const row = number % rows;
-      const place = oldest[row] ?? 0;
-      table[row * idsInRow + place] = markOf(number);
-      oldest[row] = (place + 1) % idsInRow;
+      const at = Math.floor(row / rowsInPage);
+      const page = pages[at] ?? new Uint32Array(rowsInPage * rowLength);
+      pages[at] = page;
+      const start = (row % rowsInPage) * rowLength;
+      const next = page[start] ?? 0;
+      page[start + 1 + next] = markOf(number);
+      page[start] = (next + 1) % idsInRow;
     },
     distrust: () => {
       waryUntilMs = clock() + waryForMs;

@@ -141,6 +141,22 @@ async function readHeld(tx: Tx, saleIds: string[], customerIds: string[]): Promi
 
 async function insertDecisions(tx: Tx, decisions: Decision[], nowMs: number): Promise<void> {
   if (decisions.length === 0) return;
+  try {
+    await insertReservations(tx, decisions, nowMs);
+  } catch (error) {
+    if (isDuplicateKey(error, 'reservations_nth')) throw new AlreadyDecided('customer', error);
+    if (isDuplicateKey(error)) throw new AlreadyDecided('reservation', error);
+    throw error;
+  }
+  const waiting = decisions.filter((decision) => decision.state === 'waitlisted');
+  if (waiting.length === 0) return;
+  await tx.change('INSERT INTO waitlist (sale_id, ticket, reservation_id) VALUES ?', [
+    waiting.map(({ claim }) => [toLiteral(claim.saleId), claim.ticket, toLiteral(claim.reservationId)]),
+  ]);
+}
+
+/** Not async, so that its rows live no longer than it takes to write them out. */
+function insertReservations(tx: Tx, decisions: Decision[], nowMs: number): Promise<number> {
   const saleLiteral = repeatedLiterals();
   const rows = decisions.map(({ claim, nth, state, units, reason }) => [
     toLiteral(claim.reservationId),
@@ -157,22 +173,11 @@ async function insertDecisions(tx: Tx, decisions: Decision[], nowMs: number): Pr
     claim.acceptedAtMs,
     nowMs,
   ]);
-  try {
-    await tx.change(
-      `INSERT INTO reservations (id, sale_id, customer_id, nth, ticket, quantity, at_least, state, units, reason,
-         version, accepted_at_ms, decided_at_ms) VALUES ?`,
-      [rows],
-    );
-  } catch (error) {
-    if (isDuplicateKey(error, 'reservations_nth')) throw new AlreadyDecided('customer', error);
-    if (isDuplicateKey(error)) throw new AlreadyDecided('reservation', error);
-    throw error;
-  }
-  const waiting = decisions.filter((decision) => decision.state === 'waitlisted');
-  if (waiting.length === 0) return;
-  await tx.change('INSERT INTO waitlist (sale_id, ticket, reservation_id) VALUES ?', [
-    waiting.map(({ claim }) => [saleLiteral(claim.saleId), claim.ticket, toLiteral(claim.reservationId)]),
-  ]);
+  return tx.change(
+    `INSERT INTO reservations (id, sale_id, customer_id, nth, ticket, quantity, at_least, state, units, reason,
+       version, accepted_at_ms, decided_at_ms) VALUES ?`,
+    [rows],
+  );
 }
 
 /** The version of a reservation that was just decided; each later move adds one. */
