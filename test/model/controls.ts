@@ -78,16 +78,23 @@ export const controls: readonly Control[] = [
     description: 'Nobody looks up what is decided already, not even after being refused for it.',
     edits: [
       { file: allocate, find: 'mayBeDecided: () => true', replace: 'mayBeDecided: () => false' },
-      { file: allocate, find: 'deliveredBefore.has(reservationId) || seen.has(reservationId)', replace: 'false' },
+      {
+        file: allocate,
+        find: 'deliveredBefore.has(claim.reservationId) || seen.reservation(claim.reservationId)',
+        replace: 'false',
+      },
     ],
     caughtBy: ['I9'],
     cases: ['last-unit'],
   },
   {
-    name: 'several-not-counted',
-    description: 'The cap is checked again only for customers with more than two reservations.',
-    edits: [{ file: 'lib/reservation/store.ts', find: 'HAVING COUNT(*) > 1', replace: 'HAVING COUNT(*) > 2' }],
-    caughtBy: ['I4'],
+    name: 'others-never-looked-up',
+    description: 'Nobody looks up what else a customer has in a sale, not even after being refused for it.',
+    edits: [
+      { file: allocate, find: 'mayHaveOthers: () => true', replace: 'mayHaveOthers: () => false' },
+      { file: allocate, find: 'seen.customer(claim.customerId)', replace: 'false' },
+    ],
+    caughtBy: ['I9'],
     cases: ['cap'],
   },
   {
