@@ -135,7 +135,8 @@ ${table(['#', 'Fault', 'Runs', 'Requests', 'Kills', 'Pauses', ...invariantNames,
 ## Every control
 
 A control is the same run on code with one safeguard taken out ([controls.ts](../test/chaos/controls.ts)); the row must
-fail. \`npm run chaos -- --placebo\` plays these runs with nothing taken out: then all must hold.
+fail. What is shown of each is its latest run, which may be another than the rows'. \`npm run chaos -- --placebo\` plays these
+runs with nothing taken out: then all must hold.
 
 ${table(['Safeguard taken out', 'Row', 'Noticed by'], noticed)}
 `;
