@@ -1,11 +1,12 @@
 /**
  * The queue server: SQS on a port of 127.0.0.1, by fauxqs, keeping its messages in SQLite.
  *
- * Invariant: what was answered is written. All rows a request changes are committed together before its answer
- * leaves, so a queue server that is killed loses no message it accepted and repeats no delete it confirmed.
- * fauxqs as it comes commits (and syncs) every row by itself, listens on all interfaces, cannot persist a
- * message that is made visible again, and looks at every message in flight before each receive; this host
- * composes it from its parts to mend the four. Started by `startStack` as a process, and by tests in-process.
+ * Invariant: what was answered is written. All rows that the requests of one moment change are committed together
+ * before their answers leave, so a queue server that is killed loses no message it accepted and repeats no delete it
+ * confirmed. fauxqs as it comes commits (and syncs) every row by itself, listens on all interfaces, cannot persist a
+ * message that is made visible again, looks at every message in flight before each receive, and moves all that wait
+ * for each that it takes; this host composes it from its parts to mend the five. Started by `startStack` as a
+ * process, and by tests in-process.
  */
 import { parseArgs } from 'node:util';
 import { buildApp } from 'fauxqs';
@@ -19,10 +20,23 @@ interface Parts {
     host?: string;
     allQueues(): Iterable<{ persistence?: Persistence }>;
   };
-  SqsQueue: { prototype: { processTimers(this: object): void } };
+  SqsQueue: { prototype: StandardQueue };
   SnsStore: new () => object;
   S3Store: new () => object;
   PersistenceManager: new (dataDir: string) => Persistence;
+}
+
+interface StandardQueue {
+  messages: Waiting;
+  processTimers(): void;
+  dequeue(...args: unknown[]): unknown;
+}
+
+/** What fauxqs does with the messages that wait. */
+interface Waiting extends Iterable<unknown> {
+  readonly length: number;
+  push(message: unknown): void;
+  shift(): unknown;
 }
 
 interface Persistence {
@@ -39,6 +53,7 @@ async function loadParts(): Promise<Parts> {
   );
   const parts: Parts = Object.assign({}, ...modules);
   lookLessOften(parts.SqsQueue);
+  takeFromTheFront(parts.SqsQueue);
   return parts;
 }
 
@@ -58,7 +73,8 @@ const WRITES = [
   'deleteQueueMessages',
 ] as const;
 
-function groupWrites(persistence: Persistence): void {
+/** Commits together what is written in one turn of the event loop. Returns what an answer must wait for. */
+function groupWrites(persistence: Persistence): (answer: (error?: Error) => void) => void {
   const { db } = persistence;
   // With a write-ahead log this survives the death of the process; only a power failure could take the last moments.
   db.exec('PRAGMA synchronous = NORMAL');
@@ -68,9 +84,19 @@ function groupWrites(persistence: Persistence): void {
   persistence.updateMessageReady = (messageId) => void ready.run(messageId);
 
   let open = false;
+  let answers: ((error?: Error) => void)[] = [];
   const commit = (): void => {
+    if (!open) return;
     open = false;
-    db.exec('COMMIT');
+    const waiting = answers;
+    answers = [];
+    let failed: Error | undefined;
+    try {
+      db.exec('COMMIT');
+    } catch (error) {
+      failed = error as Error;
+    }
+    for (const answer of waiting) answer(failed);
   };
   const methods = persistence as unknown as Record<string, (...args: unknown[]) => unknown>;
   for (const name of WRITES) {
@@ -80,17 +106,20 @@ function groupWrites(persistence: Persistence): void {
       if (!open) {
         db.exec('BEGIN');
         open = true;
-        // fauxqs changes everything a request asks for without waiting in between, and answers later, so the end
-        // of this turn comes after the request's last write and before its answer.
-        queueMicrotask(commit);
+        // By then every request that has come in by now has been carried out.
+        setImmediate(commit);
       }
       return write.apply(persistence, args);
     };
   }
   const close = persistence.close.bind(persistence);
   persistence.close = () => {
-    if (open) commit();
+    commit();
     close();
+  };
+  return (answer) => {
+    if (open) answers.push(answer);
+    else answer();
   };
 }
 
@@ -112,6 +141,47 @@ function lookLessOften({ prototype }: Parts['SqsQueue']): void {
   };
 }
 
+/** Takes messages from the front of a line that may be long, without moving the others. */
+function takeFromTheFront({ prototype }: Parts['SqsQueue']): void {
+  const { dequeue } = prototype;
+  prototype.dequeue = function (...args) {
+    if (!(this.messages instanceof Line)) this.messages = new Line(this.messages);
+    return dequeue.apply(this, args);
+  };
+}
+
+class Line implements Waiting {
+  #messages: unknown[];
+  #taken = 0;
+
+  constructor(messages: Iterable<unknown>) {
+    this.#messages = [...messages];
+  }
+
+  get length(): number {
+    return this.#messages.length - this.#taken;
+  }
+
+  push(message: unknown): void {
+    this.#messages.push(message);
+  }
+
+  shift(): unknown {
+    if (this.length === 0) return undefined;
+    const first = this.#messages[this.#taken];
+    this.#messages[this.#taken++] = undefined;
+    if (2 * this.#taken > this.#messages.length) {
+      this.#messages = [...this];
+      this.#taken = 0;
+    }
+    return first;
+  }
+
+  *[Symbol.iterator](): Generator<unknown> {
+    for (let index = this.#taken; index < this.#messages.length; index++) yield this.#messages[index];
+  }
+}
+
 export interface QueueServer {
   url: string;
   port: number;
@@ -128,10 +198,11 @@ export async function startQueueServer(options: {
   const { SqsStore, SnsStore, S3Store, PersistenceManager } = await loaded;
   const sqsStore = new SqsStore();
   const snsStore = new SnsStore();
+  let afterCommit: ReturnType<typeof groupWrites> = (answer) => answer();
   const persistence = options.dataDir ? new PersistenceManager(options.dataDir) : undefined;
   if (persistence) {
     persistence.loadSqsAndSns(sqsStore, snsStore);
-    groupWrites(persistence);
+    afterCommit = groupWrites(persistence);
     sqsStore.persistence = persistence;
     for (const queue of sqsStore.allQueues()) queue.persistence = persistence;
   }
@@ -142,6 +213,9 @@ export async function startQueueServer(options: {
     stores: { sqsStore, snsStore, s3Store: new S3Store() } as unknown as NonNullable<
       Parameters<typeof buildApp>[0]
     >['stores'],
+  });
+  app.addHook('onSend', (_request, _reply, payload, done) => {
+    afterCommit((error?: Error) => done(error as unknown as null, payload));
   });
   app.addHook('onClose', async () => persistence?.close());
   const url = await app.listen({ port: options.port ?? 0, host: '127.0.0.1' });
