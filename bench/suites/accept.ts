@@ -18,7 +18,7 @@ import { type BenchGround, NotExact } from '../ground.ts';
 import { type Host, type Shooter, startHost, startShooter } from '../helpers.ts';
 import { openFilledQueue } from '../queue-fill.ts';
 import { type Context, type Entry, inRounds, notesOf, type Suite } from '../suite.ts';
-import { type Plan, planFor } from '../workload.ts';
+import { capPerCustomer, type Plan, planFor } from '../workload.ts';
 
 /** How many requests are under way at once at serverless-offline, where more are only later. */
 const connections = 64;
@@ -117,7 +117,7 @@ export const accept: Suite = {
 };
 
 interface Volleys {
-  /** Sends for about so many seconds, checks what became of it, and returns how many were accepted a second. */
+  /** Sends for about so many seconds, or all that customers may have, checks what became of it, and returns how many were accepted a second. */
   shoot(host: string, path: 'sales' | 'empty', seconds: number): Promise<number>;
   /** Sends a little on one connection, then enough for the host to be warm. */
   warmUp(host: string): Promise<void>;
@@ -184,7 +184,9 @@ async function prepareVolleys(
     async shoot(host, path, seconds) {
       const target = `${host} ${path}`;
       const lanes = volleys.connectionsOf(host);
-      const amount = Math.ceil((rates.get(target) ?? 400) * seconds + lanes);
+      const wanted = Math.min((rates.get(target) ?? 400) * seconds + lanes, customers * capPerCustomer);
+      // As many for each connection, so that no customer is asked to take more than the others.
+      const amount = lanes * Math.floor(wanted / lanes);
       const perSecond = await volley(host, path, amount, lanes);
       rates.set(target, perSecond);
       return perSecond;
