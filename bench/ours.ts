@@ -71,7 +71,7 @@ class NotAdmitted extends Error {}
 /** The event in which Lambda would hand over these requests. */
 export function eventOf(requests: readonly Request[]): SQSEvent {
   return {
-    Records: requests.map(({ repeated, ...command }) => ({
+    Records: requests.map(({ repeated, number: _, ...command }) => ({
       messageId: `${repeated ? 'again' : 'first'}-${command.reservationId}`,
       receiptHandle: 'bench',
       body: bodyOf(command),
@@ -91,7 +91,7 @@ export function eventOf(requests: readonly Request[]): SQSEvent {
 }
 
 /** The command as the accept path puts it into the queue. */
-export function bodyOf(command: Omit<Request, 'repeated'>): string {
+export function bodyOf(command: Omit<Request, 'repeated' | 'number'>): string {
   return JSON.stringify({ ...command, correlationId: command.reservationId });
 }
 

@@ -131,7 +131,7 @@ function built(player: Opened, { plan, queue }: Order, batch: number) {
 
 /** Everything is there from the start; lanes take what comes next. */
 async function drain(player: Opened, deliveries: Delivery[], order: Order): Promise<Played> {
-  const tally = new Tally();
+  const tally = new Tally(order.plan);
   const again: Delivery[] = [];
   let next = 0;
   const cpu = process.cpuUsage();
@@ -162,7 +162,7 @@ async function arrive(
   order: Order,
   perSecond: number,
 ): Promise<Played> {
-  const tally = new Tally();
+  const tally = new Tally(order.plan);
   const latenciesMs: number[] = [];
   let begun = 0;
   let again: number[] = [];
@@ -201,7 +201,7 @@ async function arrive(
 
 /** Requests come from a queue, as they come to a worker: received, handled and deleted by an event source mapping. */
 async function consume(player: Opened, order: Order, batch: number, queue: QueueSource): Promise<Played> {
-  const tally = new Tally();
+  const tally = new Tally(order.plan);
   const sqs = openSqs(queue.endpoint, queue.url, queue.region);
   const failures: string[] = [];
   const one = async (event: SQSEvent): Promise<SQSBatchResponse> => {
@@ -293,21 +293,30 @@ function totalsOf(plan: Plan): { reservations: number; units: number } {
   return { reservations: plan.count, units };
 }
 
+/** Counts what was acknowledged, each reservation once. Takes as little time as it can, since it is part of every run. */
 class Tally {
-  readonly #units = new Map<string, number>();
+  readonly #acknowledged: Uint8Array;
+  #reservations = 0;
+  #units = 0;
   #redelivered = 0;
 
+  constructor({ count }: Plan) {
+    this.#acknowledged = new Uint8Array(count);
+  }
+
   acknowledge(requests: readonly Request[], repeat: readonly Request[]): void {
-    const failed = new Set(repeat);
-    this.#redelivered += failed.size;
+    this.#redelivered += repeat.length;
+    const failed = repeat.length === 0 ? undefined : new Set(repeat);
     for (const request of requests) {
-      if (!failed.has(request)) this.#units.set(request.reservationId, request.quantity);
+      if (failed?.has(request) || this.#acknowledged[request.number] === 1) continue;
+      this.#acknowledged[request.number] = 1;
+      this.#reservations++;
+      this.#units += request.quantity;
     }
   }
 
   counts(): { reservations: number; units: number; redelivered: number } {
-    const units = [...this.#units.values()].reduce((sum, one) => sum + one, 0);
-    return { reservations: this.#units.size, units, redelivered: this.#redelivered };
+    return { reservations: this.#reservations, units: this.#units, redelivered: this.#redelivered };
   }
 }
 

@@ -30,6 +30,8 @@ export interface Plan {
 
 /** One request as the queue delivers it. */
 export interface Request {
+  /** Its place among the plan's requests, from zero; a repeated delivery has that of the first. */
+  readonly number: number;
   readonly reservationId: string;
   readonly saleId: string;
   readonly customerId: string;
@@ -67,6 +69,7 @@ export function* deliveriesOf(plan: Plan): Generator<Request> {
     const customerId = customerOf(random);
     const quantity = 1 + Math.floor(random() * mostUnits);
     const request: Request = {
+      number: index,
       reservationId: reservationId(saleId, customerId, 'bench'),
       saleId,
       customerId,

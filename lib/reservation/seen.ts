@@ -57,7 +57,11 @@ export function openSeen(clock: Clock): Seen {
     customer: known.customer.has,
     underWay: (reservationId) => current.get(reservationId),
     async during(claims, work) {
-      const earlier = new Set(claims.flatMap(({ customerId }) => current.get(customerId) ?? []));
+      const earlier = new Set<Promise<unknown>>();
+      for (const { customerId } of claims) {
+        const work = current.get(customerId);
+        if (work) earlier.add(work);
+      }
       // All that is waited for began before this did, so nobody waits in a circle.
       const result = earlier.size === 0 ? work() : Promise.allSettled(earlier).then(work);
       for (const { reservationId, customerId } of claims) {
