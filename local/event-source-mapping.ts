@@ -24,7 +24,7 @@ const RECORD_OVERHEAD_BYTES = 600;
 /** One long poll. Short, because it is also how long a drain may have to wait. */
 const POLL_SECONDS = 1;
 /** How many receives are under way at once when the queue is full. */
-const MOST_RECEIVES = 16;
+const MOST_RECEIVES = 32;
 /** Pause between two looks at a queue that gave less than was asked for. */
 const TRICKLE_PAUSE_MS = 20;
 /** Pauses after a queue that could not be reached. */

@@ -29,7 +29,7 @@ export const SQS_BATCH = 10;
 const ANSWER_TIMEOUT_MS = 10_000;
 
 /** How many deletes are under way at once for one batch. */
-const DELETES_AT_ONCE = 6;
+const DELETES_AT_ONCE = 16;
 
 export interface SqsPort {
   /** Up to `max` messages (at most 10), waiting up to `waitSeconds` for the first. */
