@@ -377,7 +377,7 @@ describe('a full queue', () => {
     await waitFor('all messages', () => mapping.counts.deleted === 1_500, { timeoutMs: 5_000 });
     await mapping.drain();
     expect(sizes).toEqual([500, 500, 500]);
-    expect(most).toBe(16);
+    expect(most).toBe(32);
   });
 
   test('goes on while deletes are under way, those of one batch for each place', async () => {
