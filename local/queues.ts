@@ -215,6 +215,7 @@ export async function startQueueServer(options: {
     >['stores'],
   });
   app.addHook('onSend', (_request, _reply, payload, done) => {
+    // Fastify takes an error here; its types name only the case without.
     afterCommit((error?: Error) => done(error as unknown as null, payload));
   });
   app.addHook('onClose', async () => persistence?.close());

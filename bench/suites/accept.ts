@@ -118,7 +118,10 @@ export const accept: Suite = {
 };
 
 interface Volleys {
-  /** Sends for about so many seconds, or all that customers may have, checks what became of it, and returns how many were accepted a second. */
+  /**
+   * Sends for about so many seconds, or all that customers may have, checks what became of it, and returns how many were
+   * accepted a second.
+   */
   shoot(host: string, path: 'sales' | 'empty', seconds: number): Promise<number>;
   /** Sends a little on one connection, then enough for the host to be warm. */
   warmUp(host: string): Promise<void>;

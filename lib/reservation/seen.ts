@@ -59,8 +59,8 @@ export function openSeen(clock: Clock): Seen {
     async during(claims, work) {
       const earlier = new Set<Promise<unknown>>();
       for (const { customerId } of claims) {
-        const work = current.get(customerId);
-        if (work) earlier.add(work);
+        const other = current.get(customerId);
+        if (other) earlier.add(other);
       }
       // All that is waited for began before this did, so nobody waits in a circle.
       const result = earlier.size === 0 ? work() : Promise.allSettled(earlier).then(work);
