@@ -68,20 +68,20 @@ const ground = JSON.parse(groundText ?? '{}') as Ground;
 const contestant = await loadContestant(name as ContestantName);
 const opened = await contestant.open(ground);
 
-/** The deliveries of the last plan, which the next round will want again. */
-let kept: { key: string; requests: Request[]; deliveries: Delivery[] } | undefined;
-
 /** A run that has been made ready and waits for the word to start. */
 let ready: (() => Promise<Played>) | undefined;
 
 process.on('message', (message: { order?: Order; start?: boolean }) => {
   const { order } = message;
+  const start = ready;
+  // The requests of a run that is over are nobody's any more.
+  ready = undefined;
   const work = order
-    ? makeReady(opened, order).then((start) => {
-        ready = start;
+    ? makeReady(opened, order).then((next) => {
+        ready = next;
         return { madeReady: true };
       })
-    : (ready ?? notReady)().then((played) => ({ played }));
+    : (start ?? notReady)().then((played) => ({ played }));
   work.then(
     (answer) => process.send?.(answer),
     (error: unknown) =>
@@ -106,7 +106,8 @@ async function makeReady(player: Opened, order: Order): Promise<() => Promise<Pl
     await player.reset?.([]);
     return () => stream(player, order, batch);
   }
-  const { requests, deliveries } = built(player, order, batch);
+  const requests = requestsOf(order.plan);
+  const deliveries = queue || arrivalsPerSecond !== undefined ? [] : deliveriesFor(player, requests, batch);
   await player.reset?.(requests);
   globalThis.gc?.();
   if (queue) return () => consume(player, order, batch, queue);
@@ -114,19 +115,13 @@ async function makeReady(player: Opened, order: Order): Promise<() => Promise<Pl
   return () => drain(player, deliveries, order);
 }
 
-function built(player: Opened, { plan, queue }: Order, batch: number) {
-  const key = JSON.stringify([plan.scenario, plan.saleIds[0], plan.count, batch, queue !== undefined]);
-  if (kept?.key !== key) {
-    kept = undefined;
-    const requests = requestsOf(plan);
-    const deliveries: Delivery[] = [];
-    for (let start = 0; start < requests.length && !queue; start += batch) {
-      const part = requests.slice(start, start + batch);
-      deliveries.push({ requests: part, built: player.deliver?.(part) });
-    }
-    kept = { key, requests, deliveries };
+function deliveriesFor(player: Opened, requests: readonly Request[], batch: number): Delivery[] {
+  const deliveries: Delivery[] = [];
+  for (let start = 0; start < requests.length; start += batch) {
+    const part = requests.slice(start, start + batch);
+    deliveries.push({ requests: part, built: player.deliver?.(part) });
   }
-  return kept;
+  return deliveries;
 }
 
 /** Everything is there from the start; lanes take what comes next. */

@@ -4,12 +4,18 @@ import { deliveryCount, planFor, requestsFillingBatches, requestsOf } from './wo
 const nowMs = 1_800_000_000_000;
 
 test('the same plan makes the same deliveries', () => {
-  const plan = planFor('zipf', 2_000, 7, nowMs);
+  const plan = planFor('zipf', 2_000, nowMs, 7);
   expect(requestsOf(plan)).toEqual(requestsOf(plan));
 });
 
+test('another plan has other sales and other customers', () => {
+  const [one, other] = [planFor('hot', 1_000), planFor('hot', 1_000)].map(requestsOf);
+  const seen = new Set(one?.flatMap(({ saleId, customerId }) => [saleId, customerId]));
+  expect(other?.filter(({ saleId, customerId }) => seen.has(saleId) || seen.has(customerId))).toEqual([]);
+});
+
 test('one delivery in a hundred repeats an earlier one, which is the same but for that', () => {
-  const requests = requestsOf(planFor('hot', 5_000, 1, nowMs));
+  const requests = requestsOf(planFor('hot', 5_000, nowMs, 1));
   const first = new Map<string, object>();
   let repeats = 0;
   for (const { repeated, ...request } of requests) {
@@ -27,7 +33,7 @@ test('one delivery in a hundred repeats an earlier one, which is the same but fo
 });
 
 test('Zipf gives the first of a thousand sales about a seventh of all requests', () => {
-  const plan = planFor('zipf', 20_000, 3, nowMs);
+  const plan = planFor('zipf', 20_000, nowMs, 3);
   const requests = requestsOf(plan);
   const first = requests.filter(({ saleId }) => saleId === plan.saleIds[0]).length / requests.length;
   expect(first).toBeGreaterThan(0.12);

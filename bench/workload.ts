@@ -1,10 +1,12 @@
 /**
- * What is asked for: the same requests, in the same order, for every contestant of a scenario.
+ * What is asked for: as many requests of the same kind for every contestant of a scenario.
  *
- * Invariant: requests follow from their plan alone, so that main process and players agree on them without sending them
- * to each other. One request in a hundred is delivered twice, as a standard queue may. Called by the players, which build
- * deliveries, and by the ground, which creates the sales.
+ * Invariants: requests follow from their plan alone, so that main process and players agree on them without sending them
+ * to each other. Every run has a plan of its own, with sales and customers that nobody has seen, as a launch has. One
+ * request in a hundred is delivered twice, as a standard queue may. Called by the players, which build deliveries, and by
+ * the ground, which creates the sales.
  */
+import { randomInt } from 'node:crypto';
 import { newSaleId, reservationId } from '../lib/platform/id.ts';
 
 /** Which sales the requests are for. */
@@ -50,8 +52,16 @@ const repeatReach = 1_000;
 export const capPerCustomer = 4;
 export const mostUnits = 2;
 
-/** A plan for a scenario, with fresh sales. */
-export function planFor(scenario: Scenario, count: number, seed: number, nowMs: number): Plan {
+/** Seeds are 32 bits. */
+const seeds = 2 ** 32;
+
+/** A plan for one run of a scenario, with fresh sales and customers. */
+export function planFor(
+  scenario: Scenario,
+  count: number,
+  nowMs: number = Date.now(),
+  seed: number = randomInt(seeds),
+): Plan {
   const { sales, zipf } = scenarios[scenario];
   const weights = weightsOf(sales, zipf);
   const saleIds = weights.map((weight) => newSaleId(Math.ceil(count * weight), nowMs));

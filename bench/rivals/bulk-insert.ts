@@ -3,6 +3,7 @@
  * durably, with nothing else: no read, no decision, no stock, no lock, no mirror. The statements are written out
  * beforehand, so this is what MariaDB itself can do.
  */
+import type { SqlValue } from 'mysql2';
 import mysql from 'mysql2/promise';
 import { acknowledged, type Contestant } from '../contestant.ts';
 import {
@@ -34,9 +35,9 @@ export const bulkInsert: Contestant = {
         ];
         const nowMs = Date.now();
         return [
-          mysql.format(`${insertReservations} ?`, [distinct.map((request) => reservationRow(request, nowMs))]),
-          mysql.format(`${insertLedger} ?`, [distinct.map((request) => movementRow(request, nowMs))]),
-          mysql.format(insertEvent, eventValues(distinct, nowMs)),
+          written(`${insertReservations} ?`, [distinct.map((request) => reservationRow(request, nowMs))]),
+          written(`${insertLedger} ?`, [distinct.map((request) => movementRow(request, nowMs))]),
+          written(insertEvent, eventValues(distinct, nowMs)),
         ];
       },
       async handle(_, delivery) {
@@ -49,3 +50,8 @@ export const bulkInsert: Contestant = {
     };
   },
 };
+
+/** A statement as one piece of text: put together piece by piece, it would be joined only when it is sent. */
+function written(sql: string, values: unknown[]): string {
+  return Buffer.from(mysql.format(sql, values as SqlValue[])).toString();
+}

@@ -151,7 +151,7 @@ async function prepareVolleys(
   const best = new Map<string, number>();
 
   async function volley(host: string, path: 'sales' | 'empty', amount: number, lanes: number): Promise<number> {
-    const plan: Plan = planFor('hot', Math.max(amount, 20_000), 1, Date.now());
+    const plan: Plan = planFor('hot', Math.max(amount, 20_000));
     await ground.prepare(plan, { mirror: 'holdfast', stock: 'counters' });
     await filled.empty();
     await fetch(stubUrl, { method: 'DELETE' });

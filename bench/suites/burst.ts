@@ -18,13 +18,13 @@ export const burst: Suite = {
   async run(context) {
     const { arena, quick } = context;
     const limitMs = quick ? 8_000 : 90_000;
-    const plan = planFor('hot', requests, 4, Date.now());
     const original = await arena.card('r0-setnx');
-    const workers = await bestWorkers(context, original, planFor('hot', 6_000, 1, Date.now()));
+    const workers = await bestWorkers(context, original, 'hot', 6_000);
     const latencies: Record<string, number[]> = {};
     const entry = (name: 'ours' | 'r0-setnx', lanes: number): Entry => ({
       name,
       run: async () => {
+        const plan = planFor('hot', requests);
         const run = await arena.run(name, { plan, workers: lanes, limitMs, arrivalsPerSecond });
         latencies[name] = run.latenciesMs ?? [];
         return percentile(run.latenciesMs ?? [], 0.99);

@@ -9,7 +9,7 @@ import { compare, type Measure, type Series, series, shown } from '../figures.ts
 import { shippedBatchSize, shippedWorkers } from '../settings.ts';
 import { type Entry, inRounds, notesOf, type Suite } from '../suite.ts';
 import { bestWorkers } from '../sweep.ts';
-import { type Plan, planFor, type Scenario, scenarios } from '../workload.ts';
+import { planFor, type Scenario, scenarios } from '../workload.ts';
 
 /** The designs that handle one request at a time and promise what we promise. */
 const perRequest: readonly ContestantName[] = ['r0-setnx', 'r1-redlock', 'r2-for-update', 'r3-conditional'];
@@ -37,13 +37,9 @@ export const drain: Suite = {
   async run(context) {
     const { arena, quick } = context;
     const limitMs = quick ? 1_000 : 2_500;
-    const plans = new Map<string, Plan>();
-    const planOf = (scenario: Scenario, name: ContestantName): Plan => {
-      const count = quick ? (fast.includes(name) ? 25_000 : 4_000) : fast.includes(name) ? 60_000 : 12_000;
-      const key = `${scenario} ${count}`;
-      const plan = plans.get(key) ?? planFor(scenario, count, 1, Date.now());
-      plans.set(key, plan);
-      return plan;
+    const countFor = (name: ContestantName): number => {
+      if (fast.includes(name)) return quick ? 25_000 : 60_000;
+      return quick ? 4_000 : 12_000;
     };
 
     const entries: Entry[] = [];
@@ -51,17 +47,17 @@ export const drain: Suite = {
     for (const scenario of Object.keys(scenarios) as Scenario[]) {
       for (const name of ['ours' as const, ...line[scenario][quick ? 'quick' : 'full']]) {
         const card = await arena.card(name);
-        const plan = planOf(scenario, name);
-        const workers = name === 'ours' ? shippedWorkers : await bestWorkers(context, card, plan);
+        const count = countFor(name);
+        const workers = name === 'ours' ? shippedWorkers : await bestWorkers(context, card, scenario, count);
         // Rivals are warm from their sweep; ours has none.
-        if (name === 'ours') await arena.run(name, { plan, workers, limitMs: 2 * limitMs });
+        if (name === 'ours') await arena.run(name, { plan: planFor(scenario, count), workers, limitMs: 2 * limitMs });
         const runs: Run[] = [];
         const settings = name === 'ours' ? `batches of ${shippedBatchSize}, ${workers} workers` : `${workers} workers`;
         about.set(`${scenario} ${name}`, { card, settings, runs });
         entries.push({
           name: `${scenario} ${name}`,
           run: async () => {
-            const run = await arena.run(name, { plan, workers, limitMs });
+            const run = await arena.run(name, { plan: planFor(scenario, count), workers, limitMs });
             runs.push(run);
             return run.perSecond;
           },

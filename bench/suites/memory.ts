@@ -48,7 +48,7 @@ export const memory: Suite = {
 /** The growth of Redis per 100,000 reservations, accepted and then decided; the larger of the two. */
 async function redisMemory({ ground, arena, quick, report }: Context, kind: Scenario): Promise<Series> {
   const count = quick ? per / 4 : per;
-  const plan = planFor(kind, count, 8, Date.now());
+  const plan = planFor(kind, count);
   const used = async (): Promise<number> => Number(/used_memory:(\d+)/.exec(await ground.redis.info('memory'))?.[1]);
   await ground.prepare(plan, { mirror: 'holdfast', stock: 'counters' });
   const before = await used();
@@ -78,7 +78,7 @@ async function residentMemory({ arena, quick, report }: Context): Promise<{ meas
   await arena.dismiss('ours');
   const count = quick ? 60_000 : 1_000_000;
   const run = await arena.run('ours', {
-    plan: planFor('hundred', count, 9, Date.now()),
+    plan: planFor('hundred', count),
     workers: shippedWorkers,
     limitMs: 600_000,
     streamed: true,

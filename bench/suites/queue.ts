@@ -29,15 +29,14 @@ export const queue: Suite = {
     const limitMs = quick ? 1_500 : 4_000;
 
     const original = await arena.card('r0-setnx');
-    const plans = { many: planFor('hot', many, 2, Date.now()), few: planFor('hot', few, 3, Date.now()) };
-    const workers = await bestWorkers(context, original, planFor('hot', 6_000, 1, Date.now()));
+    const workers = await bestWorkers(context, original, 'hot', 6_000);
 
     const entry = (name: ContestantName): Entry => {
       const slow = name === 'r0-setnx';
-      const plan = slow ? plans.few : plans.many;
       return {
         name,
         run: async () => {
+          const plan = planFor('hot', slow ? few : many);
           await filled.empty();
           await filled.fill(requestsOf(plan));
           const run = await arena.run(name, {

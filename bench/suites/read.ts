@@ -28,7 +28,7 @@ export const read: Suite = {
   quickSeconds: 10,
   async run(context) {
     const { ground, quick } = context;
-    const plan = planFor('hot', 50_000, 1, Date.now());
+    const plan = planFor('hot', 50_000);
     const saleId = plan.saleIds[0] ?? '';
     await ground.prepare(plan, { mirror: 'holdfast', stock: 'counters' });
     const shooter = await startShooter(ground);

@@ -24,14 +24,13 @@ export const scaling: Suite = {
   async run(context) {
     const { arena, quick } = context;
     const limitMs = quick ? 600 : 1_500;
-    const large = planFor('hot', quick ? 15_000 : 40_000, 5, Date.now());
-    const small = planFor('hot', 15_000, 6, Date.now());
-    const planOf = (batch: number) => (batch <= 10 ? small : large);
+    const few = 15_000;
+    const many = quick ? few : 40_000;
 
     const entries = workerCounts.map(
       (workers): Entry => ({
         name: String(workers),
-        run: async () => (await arena.run('ours', { plan: large, workers, limitMs })).perSecond,
+        run: async () => (await arena.run('ours', { plan: planFor('hot', many), workers, limitMs })).perSecond,
       }),
     );
     await entries[0]?.run(0);
@@ -58,7 +57,8 @@ export const scaling: Suite = {
       for (const workers of workerCounts) {
         const runs: number[] = [];
         for (let run = 0; run < 2; run++) {
-          runs.push((await arena.run('ours', { plan: planOf(batch), workers, batch, limitMs })).perSecond);
+          const plan = planFor('hot', batch <= 10 ? few : many);
+          runs.push((await arena.run('ours', { plan, workers, batch, limitMs })).perSecond);
         }
         points.push({ workers, batch, perSecond: median(runs) });
       }
