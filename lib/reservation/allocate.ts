@@ -22,7 +22,7 @@ import type { Grant, SaleLock } from '../platform/lock.ts';
 import type { Delivered, MustRepeat } from '../platform/queue.ts';
 import { type Claim, type Decision, decide } from './decide.ts';
 import type { ReserveCommand } from './reservation.shapes.ts';
-import type { Seen } from './seen.ts';
+import type { Seen, Share } from './seen.ts';
 import { type AllocationStore, type AllocationTx, AlreadyDecided, firstVersion, type ReservationRow } from './store.ts';
 
 /** What the worker needs from outside. */
@@ -58,28 +58,22 @@ export async function allocateBatch(
   batch: Delivered<ReserveCommand>[],
   deadlineMs: number,
 ): Promise<MustRepeat> {
-  const claims = distinctClaims(batch);
-  const elsewhere = claims.flatMap(({ reservationId }) => {
-    const work = ports.seen.underWay(reservationId);
-    return work ? [{ reservationId, work }] : [];
-  });
-  const left = new Set(elsewhere.map(({ reservationId }) => reservationId));
-  const own = claims.filter(({ reservationId }) => !left.has(reservationId));
+  const share = ports.seen.share(distinctClaims(batch));
   const again = new Set(batch.filter(({ deliveries }) => deliveries > 1).map(({ message }) => message.reservationId));
-  if (own.length > 0) await ports.seen.during(own, () => decideAndTell(ports, own, again, deadlineMs));
+  if (share.own.length > 0) await ports.seen.during(share, () => decideAndTell(ports, share, again, deadlineMs));
   // A batch that decides some of the same reservations has mirrored them too when it is done.
-  const ends = await Promise.allSettled(elsewhere.map(({ work }) => work));
-  const failed = new Set(elsewhere.filter((_, n) => ends[n]?.status === 'rejected').map((one) => one.reservationId));
+  const failed = new Set<string>();
+  for (const [reservationId, work] of share.elsewhere) await work.catch(() => failed.add(reservationId));
   return batch.filter(({ message }) => failed.has(message.reservationId)).map(({ messageId }) => messageId);
 }
 
 async function decideAndTell(
   ports: AllocationPorts,
-  claims: Claim[],
+  share: Share<Claim>,
   deliveredBefore: ReadonlySet<string>,
   deadlineMs: number,
 ): Promise<void> {
-  const saleIds = [...new Set(claims.map((claim) => claim.saleId))];
+  const saleIds = [...new Set(share.own.map((claim) => claim.saleId))];
   // Waiting happens before any connection is taken, and never so long that the work itself would run out of time.
   const grant = await ports.lock.acquire(
     saleIds.map(saleTag),
@@ -87,7 +81,7 @@ async function decideAndTell(
   );
   try {
     const fences = new Map(saleIds.flatMap((saleId) => fenceOf(grant, saleId)));
-    const outcome = await allocate(ports, claims, deliveredBefore, fences);
+    const outcome = await allocate(ports, share, deliveredBefore, fences);
     await Promise.all([ports.mirror(outcome.stocks, outcome.reservations), ports.publish(outcome.events)]);
   } finally {
     await grant.release();
@@ -100,25 +94,20 @@ function fenceOf(grant: Grant, saleId: string): [string, number][] {
 }
 
 async function allocate(
-  ports: AllocationPorts,
-  claims: Claim[],
+  { seen, clock, store }: AllocationPorts,
+  { own: claims, mayBeDecided, mayHaveOthers }: Share<Claim>,
   deliveredBefore: ReadonlySet<string>,
   fences: ReadonlyMap<string, number>,
 ): Promise<Outcome> {
-  const { seen, clock, store } = ports;
   try {
-    const mode: Mode = {
-      hold: false,
-      mayBeDecided: (claim) => deliveredBefore.has(claim.reservationId) || seen.reservation(claim.reservationId),
-      mayHaveOthers: (claim) => seen.customer(claim.customerId),
-      fences,
-    };
+    const repeats = claims.filter((claim) => deliveredBefore.has(claim.reservationId));
+    const mode: Mode = { hold: false, mayBeDecided: [...mayBeDecided, ...repeats], mayHaveOthers, fences };
     return await store.transaction((tx) => attempt(tx, claims, clock(), mode));
   } catch (error) {
     if (error instanceof AlreadyDecided) seen.surprised(error.what);
     else if (!(error instanceof GuessWasWrong || error instanceof StockConflict)) throw error;
     // Holding the rows makes the fences pointless: what is read cannot be stale.
-    const mode: Mode = { hold: true, mayBeDecided: () => true, mayHaveOthers: () => true, fences: new Map() };
+    const mode: Mode = { hold: true, mayBeDecided: claims, mayHaveOthers: claims, fences: new Map() };
     return store.transaction((tx) => attempt(tx, claims, clock(), mode));
   }
 }
@@ -126,19 +115,20 @@ async function allocate(
 interface Mode {
   /** Whether the sales are held from the start, or only while stock is moved. */
   readonly hold: boolean;
-  /** Which claims are looked up before they are decided; if it misses one, the insert is refused. */
-  mayBeDecided(claim: Claim): boolean;
-  /** Whose other reservations are looked up; if it misses one, the insert is refused. */
-  mayHaveOthers(claim: Claim): boolean;
+  /** Which claims are looked up before they are decided; if one is missing, the insert is refused. */
+  readonly mayBeDecided: readonly Claim[];
+  /** Whose other reservations are looked up; if one is missing, the insert is refused. */
+  readonly mayHaveOthers: readonly Claim[];
   readonly fences: ReadonlyMap<string, number>;
 }
 
-async function attempt(tx: AllocationTx, claims: Claim[], nowMs: number, mode: Mode): Promise<Outcome> {
+async function attempt(tx: AllocationTx, claims: readonly Claim[], nowMs: number, mode: Mode): Promise<Outcome> {
   const saleIds = [...new Set(claims.map((claim) => claim.saleId))].sort();
   const sales = await tx.sales(saleIds, mode.hold);
-  const decided = await tx.decided(claims.filter(mode.mayBeDecided).map((claim) => claim.reservationId));
+  const decided = await tx.decided([...new Set(mode.mayBeDecided.map((claim) => claim.reservationId))]);
   const fresh = claims.filter((claim) => !decided.has(claim.reservationId));
-  const customerIds = [...new Set(fresh.filter(mode.mayHaveOthers).map((claim) => claim.customerId))];
+  const others = mode.mayHaveOthers.filter((claim) => !decided.has(claim.reservationId));
+  const customerIds = [...new Set(others.map((claim) => claim.customerId))];
 
   const held = await tx.held(saleIds, customerIds);
   const { decisions, moves, independentOfStock } = decide(fresh, sales, held, nowMs);

@@ -1,5 +1,5 @@
 import { derivedId } from '../platform/id.ts';
-import { openSeen } from './seen.ts';
+import { type Named, openSeen, type Seen, type Share } from './seen.ts';
 
 const clockAt = (nowMs: number) => {
   const clock = Object.assign(() => clock.nowMs, { nowMs });
@@ -31,73 +31,88 @@ function openWork() {
   return { end, run: () => ended };
 }
 
+/** Begins a batch of these claims. */
+const begin = <T>(seen: Seen, claims: Named[], work: () => Promise<T>) => seen.during(seen.share(claims), work);
+
 describe('what an environment knows of the reservations it decides', () => {
-  it('names the work that decides a reservation until that ends', async () => {
+  it('leaves a reservation to the work that decides it, until that ends', async () => {
     const seen = openSeen(clockAt(0));
     const { end, run } = openWork();
-    const work = seen.during([claim(a), claim(b)], run);
-    expect(seen.underWay(a)).toBeDefined();
-    expect(seen.underWay(c)).toBeUndefined();
-    expect(seen.reservation(a)).toBe(false);
+    const [first, second] = [claim(a), claim(b)];
+    const work = begin(seen, [first, second], run);
+    const meanwhile = seen.share([first, claim(c)]);
+    expect(meanwhile.own.map(({ reservationId }) => reservationId)).toEqual([c]);
+    expect([...meanwhile.elsewhere.keys()]).toEqual([a]);
+    expect(meanwhile.mayBeDecided).toEqual([]);
     end();
     await work;
-    expect(seen.underWay(a)).toBeUndefined();
-    expect([a, b, c].map(seen.reservation)).toEqual([true, true, false]);
+    await meanwhile.elsewhere.get(a);
+    const afterwards = seen.share([first, second, claim(d)]);
+    expect(afterwards.elsewhere.size).toBe(0);
+    expect(afterwards.own).toHaveLength(3);
+    expect(afterwards.mayBeDecided).toEqual([first, second]);
+    expect(afterwards.mayHaveOthers).toEqual([first, second]);
   });
 
   it('has work that failed looked up the next time, and tells who waits for it', async () => {
     const seen = openSeen(clockAt(0));
-    const failed = seen.during([claim(a)], () => Promise.reject(new Error('no')));
-    await expect(seen.underWay(a)).rejects.toThrow('no');
+    const failed = begin(seen, [claim(a)], () => Promise.reject(new Error('no')));
+    await expect(seen.share([claim(a)]).elsewhere.get(a)).rejects.toThrow('no');
     await expect(failed).rejects.toThrow('no');
-    expect([seen.reservation(a), seen.customer(idOf(`customer of ${a}`))]).toEqual([true, true]);
-    expect(seen.underWay(a)).toBeUndefined();
+    const { own, mayBeDecided, mayHaveOthers } = seen.share([claim(a)]);
+    expect([own, mayBeDecided, mayHaveOthers]).toEqual([[claim(a)], [claim(a)], [claim(a)]]);
   });
 
-  it('lets work for a customer wait for what is under way for the same one, and then knows of that', async () => {
+  it('lets work for a customer wait for what is under way for the same one, and knows that there may be others', async () => {
     const seen = openSeen(clockAt(0));
     const order: string[] = [];
     const [first, second] = [openWork(), openWork()];
+    const shares = [claim(a, c), claim(b, c), claim(d, c), claim(e, other)].map((one) => seen.share([one]));
     const note = (name: string) => async () => {
-      order.push(`${name} ${seen.customer(c)}`);
+      order.push(name);
     };
+    const [one, two, three, four] = shares as [Share<Named>, Share<Named>, Share<Named>, Share<Named>];
+    expect(shares.map(({ mayHaveOthers }) => mayHaveOthers.length)).toEqual([0, 1, 1, 0]);
     const works = [
-      seen.during([claim(a, c)], first.run),
-      seen.during([claim(b, c)], async () => {
+      seen.during(one, first.run),
+      seen.during(two, async () => {
         await note('second')();
         await second.run();
       }),
-      seen.during([claim(d, c)], note('third')),
-      seen.during([claim(e, other)], note('of somebody else')),
+      seen.during(three, note('third')),
+      seen.during(four, note('of somebody else')),
     ];
     first.end();
     await works[0];
     await works[3];
-    expect(order).toEqual(['of somebody else false', 'second true']);
+    expect(order).toEqual(['of somebody else', 'second']);
     second.end();
     await Promise.all(works);
-    expect(order.at(-1)).toBe('third true');
+    expect(order.at(-1)).toBe('third');
   });
 
   it('has everything of a kind looked up for a while after a surprise', () => {
     const clock = clockAt(1_000);
     const seen = openSeen(clock);
+    const strangers = Array.from({ length: 4 }, (_, n) => claim(idOf(`never heard of ${n}`)));
+    const asked = (n: number) => {
+      const { mayHaveOthers, mayBeDecided } = seen.share(strangers.slice(n, n + 1));
+      return [mayHaveOthers.length, mayBeDecided.length];
+    };
+    expect(asked(0)).toEqual([0, 0]);
     seen.surprised('customer');
-    expect([seen.customer(idOf('never heard of')), seen.reservation(idOf('never heard of'))]).toEqual([true, false]);
+    expect(asked(1)).toEqual([1, 0]);
     seen.surprised('reservation');
-    expect(seen.reservation(idOf('never heard of'))).toBe(true);
+    expect(asked(2)).toEqual([1, 1]);
     clock.nowMs += 30_000;
-    expect([seen.customer(idOf('never heard of')), seen.reservation(idOf('never heard of'))]).toEqual([false, false]);
+    expect(asked(3)).toEqual([0, 0]);
   });
 
-  it('knows nearly all of the latest, and forgets in the end, so that its memory is bounded', async () => {
+  it('knows nearly all of the latest, and forgets in the end, so that its memory is bounded', () => {
     const seen = openSeen(clockAt(0));
-    const ids = Array.from({ length: 250_000 }, (_, n) => idOf(String(n)));
-    await seen.during(
-      ids.map((id) => claim(id, id)),
-      async () => undefined,
-    );
-    expect(ids.slice(-20_000).filter(seen.reservation).length).toBeGreaterThan(19_990);
-    expect(ids.slice(0, 20_000).filter(seen.customer).length).toBeLessThan(1_000);
+    const claims = Array.from({ length: 250_000 }, (_, n) => claim(idOf(String(n)), idOf(`customer ${n}`)));
+    seen.share(claims);
+    expect(seen.share(claims.slice(-20_000)).mayBeDecided.length).toBeGreaterThan(19_990);
+    expect(seen.share(claims.slice(0, 20_000)).mayHaveOthers.length).toBeLessThan(1_000);
   });
 });

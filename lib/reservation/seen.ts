@@ -26,67 +26,103 @@ const rowLength = 1 + idsInRow;
 const waryForMs = 30_000;
 
 /** What is remembered of a claim. */
-interface Named {
+export interface Named {
   readonly reservationId: string;
   readonly customerId: string;
 }
 
+/** A batch's claims, by what this environment knows of them. */
+export interface Share<Claim> {
+  /** Those that no other batch here is deciding. */
+  readonly own: readonly Claim[];
+  /** The work that is deciding each of the others now, by reservation; it rejects if that fails. */
+  readonly elsewhere: ReadonlyMap<string, Promise<unknown>>;
+  /** Those of its own that may have been decided before. */
+  readonly mayBeDecided: readonly Claim[];
+  /** Those of its own whose customers may have other reservations. */
+  readonly mayHaveOthers: readonly Claim[];
+}
+
 export interface Seen {
-  /** Whether this reservation may have been decided before, as far as this environment knows. */
-  reservation(reservationId: string): boolean;
-  /** Whether this customer may have other reservations, as far as this environment knows. */
-  customer(customerId: string): boolean;
-  /** The work that is deciding this reservation now, if there is any; it rejects if that fails. */
-  underWay(reservationId: string): Promise<unknown> | undefined;
+  /** Sorts the claims of a batch that begins. Their reservations and customers are known from now on. */
+  share<Claim extends Named>(claims: readonly Claim[]): Share<Claim>;
   /**
-   * Runs the work that decides these claims, after what is under way for their customers. They count as under way until
-   * it ends. Rejects as the work does.
+   * Runs the work that decides a batch's own claims, after what is under way for their customers. They count as under way
+   * until it ends. Rejects as the work does.
    */
-  during<T>(claims: readonly Named[], work: () => Promise<T>): Promise<T>;
+  during<T>(share: Share<Named>, work: () => Promise<T>): Promise<T>;
   /** Something was decided elsewhere without anything here having known. */
   surprised(what: AlreadyDecided['what']): void;
 }
 
+/** A batch at work. Who is in it is only looked up of ids that are known, so the sets are made when first asked for. */
+interface Running {
+  readonly work: Promise<unknown>;
+  reservations(): ReadonlySet<string>;
+  customers(): ReadonlySet<string>;
+}
+
 /** A memory that begins empty. */
 export function openSeen(clock: Clock): Seen {
-  const current = new Map<string, Promise<unknown>>();
+  const running = new Set<Running>();
   const known = { reservation: openMemory(clock), customer: openMemory(clock) };
 
+  const underWay = (reservationId: string): Promise<unknown> | undefined => {
+    for (const { reservations, work } of running) if (reservations().has(reservationId)) return work;
+    return undefined;
+  };
+
   return {
-    reservation: known.reservation.has,
-    customer: known.customer.has,
-    underWay: (reservationId) => current.get(reservationId),
-    async during(claims, work) {
-      const earlier = new Set<Promise<unknown>>();
-      for (const { customerId } of claims) {
-        const other = current.get(customerId);
-        if (other) earlier.add(other);
+    share<Claim extends Named>(claims: readonly Claim[]) {
+      const [own, mayBeDecided, mayHaveOthers]: [Claim[], Claim[], Claim[]] = [[], [], []];
+      const elsewhere = new Map<string, Promise<unknown>>();
+      for (const claim of claims) {
+        if (known.reservation.meet(claim.reservationId)) {
+          const work = underWay(claim.reservationId);
+          if (work) {
+            elsewhere.set(claim.reservationId, work);
+            continue;
+          }
+          mayBeDecided.push(claim);
+        }
+        own.push(claim);
+        if (known.customer.meet(claim.customerId)) mayHaveOthers.push(claim);
       }
+      return { own, elsewhere, mayBeDecided, mayHaveOthers };
+    },
+    async during({ own, mayHaveOthers }, work) {
+      const earlier = [...running].filter(
+        ({ customers }) => mayHaveOthers.length > 0 && mayHaveOthers.some((claim) => customers().has(claim.customerId)),
+      );
       // All that is waited for began before this did, so nobody waits in a circle.
-      const result = earlier.size === 0 ? work() : Promise.allSettled(earlier).then(work);
-      for (const { reservationId, customerId } of claims) {
-        current.set(reservationId, result).set(customerId, result);
-      }
+      const result = earlier.length === 0 ? work() : Promise.allSettled(earlier.map((one) => one.work)).then(work);
+      const batch: Running = {
+        work: result,
+        reservations: once(() => new Set(own.map((claim) => claim.reservationId))),
+        customers: once(() => new Set(own.map((claim) => claim.customerId))),
+      };
+      running.add(batch);
       try {
         return await result;
       } finally {
-        for (const { reservationId, customerId } of claims) {
-          // After a failure nobody knows what was committed, so that must be looked up too.
-          known.reservation.remember(reservationId);
-          known.customer.remember(customerId);
-          current.delete(reservationId);
-          // By now a later batch may be at work for the same customer.
-          if (current.get(customerId) === result) current.delete(customerId);
-        }
+        running.delete(batch);
       }
     },
     surprised: (what) => known[what].distrust(),
   };
 }
 
+function once<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
+
 interface Memory {
-  has(id: string): boolean;
-  remember(id: string): void;
+  /** Whether this id may have been met before. From now on it has been. */
+  meet(id: string): boolean;
   /** For a while everything counts as known. */
   distrust(): void;
 }
@@ -97,27 +133,19 @@ function openMemory(clock: Clock): Memory {
   const pages: (Uint32Array | undefined)[] = new Array(rows / rowsInPage);
   let waryUntilMs = 0;
   return {
-    has(id) {
-      const number = numberOf(id);
-      const row = number % rows;
-      const page = pages[Math.floor(row / rowsInPage)];
-      if (page) {
-        const mark = markOf(number);
-        const start = (row % rowsInPage) * rowLength + 1;
-        for (let place = start; place < start + idsInRow; place++) if (page[place] === mark) return true;
-      }
-      return clock() < waryUntilMs;
-    },
-    remember(id) {
-      const number = numberOf(id);
-      const row = number % rows;
+    meet(id) {
+      const row = hexAt(id, 24, 28) % rows;
       const at = Math.floor(row / rowsInPage);
       const page = pages[at] ?? new Uint32Array(rowsInPage * rowLength);
       pages[at] = page;
       const start = (row % rowsInPage) * rowLength;
+      // Zero stands for no id.
+      const mark = hexAt(id, 28, 36) || 1;
+      for (let place = start + 1; place < start + rowLength; place++) if (page[place] === mark) return true;
       const next = page[start] ?? 0;
-      page[start + 1 + next] = markOf(number);
+      page[start + 1 + next] = mark;
       page[start] = (next + 1) % idsInRow;
+      return waryUntilMs > 0 && clock() < waryUntilMs;
     },
     distrust: () => {
       waryUntilMs = clock() + waryForMs;
@@ -125,12 +153,13 @@ function openMemory(clock: Clock): Memory {
   };
 }
 
-/** The last 48 bits of an id. */
-function numberOf(id: string): number {
-  return Number.parseInt(id.slice(-12), 16);
-}
-
-/** What stands for an id in its row; zero stands for none. */
-function markOf(number: number): number {
-  return Math.floor(number / rows) >>> 0 || 1;
+/** The number that up to eight hex digits of an id stand for. Cutting them out and parsing them takes five times as long. */
+function hexAt(id: string, from: number, to: number): number {
+  let number = 0;
+  for (let index = from; index < to; index++) {
+    const code = id.charCodeAt(index);
+    // The code of a letter ends in its place in the alphabet, that of a digit in the digit.
+    number = (number << 4) | ((code & 0xf) + (code > 0x39 ? 9 : 0));
+  }
+  return number >>> 0;
 }

@@ -298,6 +298,20 @@ test('a failed transaction leaves nothing behind and asks for every message agai
   expect(await statesOf(saleId)).toEqual([]);
 });
 
+test('a statement that fails says where in the code it was asked for', async () => {
+  const saleId = await givenSale(deps);
+  const { store } = allocationPorts(deps);
+  const failing = store.transaction(async (tx) => tx.recordMovements([movement(saleId), movement(saleId)], Date.now()));
+  const error: Error = await failing.then(
+    () => new Error('it did not fail'),
+    (thrown) => thrown,
+  );
+  expect(error.message).toContain('Duplicate entry');
+  expect(error.stack).toContain('recordMovements');
+});
+
+const movement = (saleId: string) => ({ subjectId: saleId, kind: 'ADJUST' as const, saleId, units: 1 });
+
 describe('release', () => {
   test('cancelled units go to the waitlist in ticket order, with a deadline, in one commit', async () => {
     const saleId = await givenSale(deps, { allotment: 2, waitlistSize: 5, offerLifeMs: 30_000 });

@@ -69,7 +69,7 @@ export const controls: readonly Control[] = [
   {
     name: 'repeats-left-and-forgotten',
     description: 'A request that another batch decides is acknowledged although that batch failed.',
-    edits: [{ file: allocate, find: "ends[n]?.status === 'rejected'", replace: 'ends[n] === undefined' }],
+    edits: [{ file: allocate, find: 'failed.add(reservationId)', replace: 'undefined' }],
     caughtBy: ['I2', 'I6', 'I9'],
     cases: ['one-environment'],
   },
@@ -77,12 +77,8 @@ export const controls: readonly Control[] = [
     name: 'repeats-never-looked-up',
     description: 'Nobody looks up what is decided already, not even after being refused for it.',
     edits: [
-      { file: allocate, find: 'mayBeDecided: () => true', replace: 'mayBeDecided: () => false' },
-      {
-        file: allocate,
-        find: 'deliveredBefore.has(claim.reservationId) || seen.reservation(claim.reservationId)',
-        replace: 'false',
-      },
+      { file: allocate, find: 'mayBeDecided: claims', replace: 'mayBeDecided: []' },
+      { file: allocate, find: 'mayBeDecided: [...mayBeDecided, ...repeats]', replace: 'mayBeDecided: []' },
     ],
     caughtBy: ['I9'],
     cases: ['last-unit'],
@@ -91,8 +87,8 @@ export const controls: readonly Control[] = [
     name: 'others-never-looked-up',
     description: 'Nobody looks up what else a customer has in a sale, not even after being refused for it.',
     edits: [
-      { file: allocate, find: 'mayHaveOthers: () => true', replace: 'mayHaveOthers: () => false' },
-      { file: allocate, find: 'seen.customer(claim.customerId)', replace: 'false' },
+      { file: allocate, find: 'mayHaveOthers: claims', replace: 'mayHaveOthers: []' },
+      { file: allocate, find: 'mayHaveOthers, fences };', replace: 'mayHaveOthers: [], fences };' },
     ],
     caughtBy: ['I9'],
     cases: ['cap'],

@@ -61,39 +61,37 @@ export class Environment {
   seenBy(process: Process): Seen {
     const seen = this.#seen;
     const world = this.#world;
-    const looked = <T>(answer: T): T => {
-      world.reads |= parts.memories;
-      return answer;
+    const told = (reservationId: string, work: Promise<unknown>) => {
+      process.heard(`${reservationId} is under way`);
+      const end = work.finally(() => process.heard(`${reservationId} is over`));
+      // Who asks may fail before it comes to wait.
+      end.catch(() => undefined);
+      return end;
     };
     const learned = (what: string) => {
       world.writes |= parts.memories;
       this.#known.add(what);
     };
     return {
-      reservation: (reservationId) => looked(seen.reservation(reservationId)),
-      customer: (customerId) => looked(seen.customer(customerId)),
-      underWay(reservationId) {
-        const work = looked(seen.underWay(reservationId));
-        if (!work) return undefined;
-        process.heard(`${reservationId} is under way`);
-        const told = work.finally(() => process.heard(`${reservationId} is over`));
-        // Who asks may fail before it comes to wait.
-        told.catch(() => undefined);
-        return told;
-      },
-      async during(claims, work) {
-        world.writes |= parts.memories;
-        try {
-          return await seen.during(claims, () => {
-            process.heard('its customers are free');
-            return work();
-          });
-        } finally {
-          for (const { reservationId, customerId } of claims) {
-            learned(reservationId);
-            learned(customerId);
-          }
+      share(claims) {
+        world.reads |= parts.memories;
+        const { elsewhere, ...share } = seen.share(claims);
+        for (const { reservationId, customerId } of share.own) {
+          learned(reservationId);
+          learned(customerId);
         }
+        return { ...share, elsewhere: new Map([...elsewhere].map(([id, work]) => [id, told(id, work)])) };
+      },
+      during(share, work) {
+        const noted = (): void => {
+          world.writes |= parts.memories;
+        };
+        noted();
+        const free = () => {
+          process.heard('its customers are free');
+          return work();
+        };
+        return seen.during(share, free).finally(noted);
       },
       surprised(what) {
         seen.surprised(what);
