@@ -23,7 +23,7 @@ import { capPerCustomer, type Plan, planFor } from '../workload.ts';
 /** How many requests are under way at once at serverless-offline, where more are only later. */
 const connections = 64;
 /** How many may be at the thin hosts; each is measured at its own best number. */
-const connectionsTried = { quick: [64, 256], full: [16, 64, 256] };
+const connectionsTried = { quick: [64, 256], full: [16, 64, 128, 256] };
 const secondsTried = 0.5;
 const timesTried = 3;
 /** Customers who ask; fewer than the host remembers, as those who have browsed before a sale opens are known to it. */

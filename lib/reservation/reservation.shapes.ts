@@ -2,6 +2,7 @@
  * The shapes of a reservation on its way: what a client sends, what travels through the queue, what a client sees.
  */
 import { z } from 'zod';
+import { isUuid } from '../platform/uuid.ts';
 import { reservationStates } from './state.ts';
 
 /** More than anyone may ask for in one reservation; the sale's cap per customer is usually far lower. */
@@ -22,17 +23,42 @@ export const ReservationRequest = z
 export type ReservationRequest = z.output<typeof ReservationRequest>;
 
 /** The command in the queue `reservations`. */
-export const ReserveCommand = z.object({
-  reservationId: z.uuid(),
-  saleId: z.uuid(),
-  customerId: z.uuid(),
-  quantity: Quantity,
-  atLeast: Quantity,
+export interface ReserveCommand {
+  readonly reservationId: string;
+  readonly saleId: string;
+  readonly customerId: string;
+  readonly quantity: number;
+  readonly atLeast: number;
   /** Place in line, and when the gate took it; absent when the gate was away, and then SQS's own time counts. */
-  ticket: z.number().int().positive().optional(),
-  correlationId: z.string().optional(),
+  readonly ticket?: number | undefined;
+  readonly correlationId?: string | undefined;
+}
+
+const isQuantity = (value: unknown): boolean =>
+  Number.isInteger(value) && Number(value) >= 1 && Number(value) <= maxQuantity;
+
+/** What the fields of a command must be; others than these may come from a newer build. */
+const commandFields: [keyof ReserveCommand, (value: unknown) => boolean][] = [
+  ['reservationId', isUuid],
+  ['saleId', isUuid],
+  ['customerId', isUuid],
+  ['quantity', isQuantity],
+  ['atLeast', isQuantity],
+  ['ticket', (value) => value === undefined || (Number.isSafeInteger(value) && Number(value) > 0)],
+  ['correlationId', (value) => value === undefined || typeof value === 'string'],
+];
+
+/** The first field that is not as it must be, if there is any. */
+function wrongField(command: Record<string, unknown>): string | undefined {
+  return commandFields.find(([field, isRight]) => !isRight(command[field]))?.[0];
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
+
+/** Checked by hand: as a shape of seven fields it took a tenth of the worker's time. */
+export const ReserveCommand = z.custom<ReserveCommand>((value) => isObject(value) && wrongField(value) === undefined, {
+  error: ({ input }) => (isObject(input) ? `${wrongField(input)} is missing or wrong` : 'not a command'),
 });
-export type ReserveCommand = z.infer<typeof ReserveCommand>;
 
 /** The answer to an accepted request. */
 export const ReservationAccepted = z.object({

@@ -484,8 +484,9 @@ export const controls: Control[] = [
     edits: [
       {
         file: 'lib/reservation/reservation.shapes.ts',
-        find: 'export const ReserveCommand = z.object({',
-        replace: 'export const ReserveCommand = z.strictObject({',
+        find: 'isObject(value) && wrongField(value) === undefined',
+        replace:
+          'isObject(value) && wrongField(value) === undefined && Object.keys(value).length <= commandFields.length',
       },
     ],
   },
