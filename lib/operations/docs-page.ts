@@ -27,7 +27,7 @@ export function docsPage(document: OpenApiDocument): string {
   );
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${html(title)} API</title><style>${style}</style></head>
+<meta name="referrer" content="no-referrer"><title>${html(title)} API</title><style>${style}</style></head>
 <body><nav><h1>${html(title)}</h1><p>API ${html(version)} · <a href="openapi.json">openapi.json</a></p>${menu.join('')}
 <h3><a href="#shapes">Shapes</a></h3></nav>
 <main><p class="lead">${html(description)}</p>${sections.join('')}

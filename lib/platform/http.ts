@@ -127,7 +127,6 @@ function commonHeaders(correlationId: string): Record<string, string> {
   return {
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
-    'referrer-policy': 'no-referrer',
     'strict-transport-security': 'max-age=63072000; includeSubDomains',
     'x-correlation-id': correlationId,
   };

@@ -50,6 +50,6 @@ test('an id is written as its bytes, and nothing but an id', () => {
   expect(sqlText('x IN (?)', [[new UuidLiteral(id), bytes]]).toLowerCase()).toBe(
     sqlText('x IN (?)', [[bytes, bytes]]).toLowerCase(),
   );
-  const others = ["' OR 1", '', '00ff', `${id} `, `${id}\n`, `x${id.slice(1)}`, id.replace('-', "'")];
+  const others = ["' OR 1", '', '00ff', `${id} `, `${id}\n`, id.replace('-', "'"), `${id.slice(0, 35)}'`];
   for (const other of others) expect(() => new UuidLiteral(other)).toThrow('UUID');
 });

@@ -1,4 +1,4 @@
-/** Whether a text is a UUID: asked of a thousand messages at once, and of every id that is written into a statement. */
+/** Whether a text is a UUID, asked of the messages of a batch, a thousand at once. */
 
 /** For each character of ASCII 0 if it is a hex digit, else 1. */
 const notHex = new Uint8Array(128).fill(1);
