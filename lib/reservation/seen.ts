@@ -20,7 +20,7 @@ import type { AlreadyDecided } from './store.ts';
  */
 const rows = 1 << 14;
 const rowsInPage = 64;
-const idsInRow = 8;
+const idsInRow = 7;
 const rowLength = 1 + idsInRow;
 /** How long everything of a kind is looked up after a surprise. */
 const waryForMs = 30_000;
