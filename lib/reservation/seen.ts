@@ -91,8 +91,8 @@ export function openSeen(clock: Clock): Seen {
       return { own, elsewhere, mayBeDecided, mayHaveOthers };
     },
     async during({ own, mayHaveOthers }, work) {
-      const earlier = [...running].filter(
-        ({ customers }) => mayHaveOthers.length > 0 && mayHaveOthers.some((claim) => customers().has(claim.customerId)),
+      const earlier = [...running].filter(({ customers }) =>
+        mayHaveOthers.some((claim) => customers().has(claim.customerId)),
       );
       // All that is waited for began before this did, so nobody waits in a circle.
       const result = earlier.length === 0 ? work() : Promise.allSettled(earlier.map((one) => one.work)).then(work);
