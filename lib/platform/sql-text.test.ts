@@ -51,5 +51,6 @@ test('an id is written as its bytes, and nothing but an id', () => {
     sqlText('x IN (?)', [[bytes, bytes]]).toLowerCase(),
   );
   const others = ["' OR 1", '', '00ff', `${id} `, `${id}\n`, id.replace('-', "'"), `${id.slice(0, 35)}'`];
+  for (const at of [8, 13, 18, 23]) others.push(`${id.slice(0, at)}0${id.slice(at + 1)}`);
   for (const other of others) expect(() => new UuidLiteral(other)).toThrow('UUID');
 });

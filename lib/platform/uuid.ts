@@ -5,21 +5,27 @@ const notHex = new Uint8Array(128).fill(1);
 for (const digit of '0123456789abcdefABCDEF') notHex[digit.charCodeAt(0)] = 0;
 const dash = 0x2d;
 
-/** True for the canonical text of a UUID, of any version and in either case, and for nothing else. */
-export function isUuid(text: unknown): text is string {
-  if (typeof text !== 'string' || text.length !== 36) return false;
-  const noDash =
+/** Whether a text is as long as a UUID and has dashes where a UUID has them, whatever lies between. */
+export function isDashedLikeUuid(text: string): boolean {
+  if (text.length !== 36) return false;
+  const wrong =
     (text.charCodeAt(8) ^ dash) |
     (text.charCodeAt(13) ^ dash) |
     (text.charCodeAt(18) ^ dash) |
     (text.charCodeAt(23) ^ dash);
+  return wrong === 0;
+}
+
+/** True for the canonical text of a UUID, of any version and in either case, and for nothing else. */
+export function isUuid(text: unknown): text is string {
+  if (typeof text !== 'string' || !isDashedLikeUuid(text)) return false;
   const wrong =
     wrongDigits(text, 0, 8) |
     wrongDigits(text, 9, 13) |
     wrongDigits(text, 14, 18) |
     wrongDigits(text, 19, 23) |
     wrongDigits(text, 24, 36);
-  return (noDash | wrong) === 0;
+  return wrong === 0;
 }
 
 /**
