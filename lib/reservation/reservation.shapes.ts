@@ -34,26 +34,23 @@ export interface ReserveCommand {
   readonly correlationId?: string | undefined;
 }
 
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
+
 const isQuantity = (value: unknown): boolean =>
   Number.isInteger(value) && Number(value) >= 1 && Number(value) <= maxQuantity;
 
-/** What the fields of a command must be; others than these may come from a newer build. */
-const commandFields: [keyof ReserveCommand, (value: unknown) => boolean][] = [
-  ['reservationId', isUuid],
-  ['saleId', isUuid],
-  ['customerId', isUuid],
-  ['quantity', isQuantity],
-  ['atLeast', isQuantity],
-  ['ticket', (value) => value === undefined || (Number.isSafeInteger(value) && Number(value) > 0)],
-  ['correlationId', (value) => value === undefined || typeof value === 'string'],
-];
-
-/** The first field that is not as it must be, if there is any. */
-function wrongField(command: Record<string, unknown>): string | undefined {
-  return commandFields.find(([field, isRight]) => !isRight(command[field]))?.[0];
+/** The first field that is not as it must be, if there is any; others than these may come from a newer build. */
+function wrongField(command: Record<string, unknown>): keyof ReserveCommand | undefined {
+  const { reservationId, saleId, customerId, quantity, atLeast, ticket, correlationId } = command;
+  if (!isUuid(reservationId)) return 'reservationId';
+  if (!isUuid(saleId)) return 'saleId';
+  if (!isUuid(customerId)) return 'customerId';
+  if (!isQuantity(quantity)) return 'quantity';
+  if (!isQuantity(atLeast)) return 'atLeast';
+  if (ticket !== undefined && !(Number.isSafeInteger(ticket) && Number(ticket) > 0)) return 'ticket';
+  if (correlationId !== undefined && typeof correlationId !== 'string') return 'correlationId';
+  return undefined;
 }
-
-const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
 
 /** Checked by hand: as a shape of seven fields it took a tenth of the worker's time. */
 export const ReserveCommand = z.custom<ReserveCommand>((value) => isObject(value) && wrongField(value) === undefined, {
