@@ -106,10 +106,11 @@ async function makeReady(player: Opened, order: Order): Promise<() => Promise<Pl
     await player.reset?.([]);
     return () => stream(player, order, batch);
   }
-  const requests = requestsOf(order.plan);
-  const deliveries = queue || arrivalsPerSecond !== undefined ? [] : deliveriesFor(player, requests, batch);
-  await player.reset?.(requests);
+  // The last run's leftovers are taken away first; from then on the collector does as it would in production.
   globalThis.gc?.();
+  const requests = requestsOf(order.plan);
+  await player.reset?.(requests);
+  const deliveries = queue || arrivalsPerSecond !== undefined ? [] : deliveriesFor(player, requests, batch);
   if (queue) return () => consume(player, order, batch, queue);
   if (arrivalsPerSecond !== undefined) return () => arrive(player, requests, batch, order, arrivalsPerSecond);
   return () => drain(player, deliveries, order);

@@ -23,7 +23,7 @@ import type { Delivered, MustRepeat } from '../platform/queue.ts';
 import { type Claim, type Decision, decide } from './decide.ts';
 import type { ReserveCommand } from './reservation.shapes.ts';
 import type { Seen, Share } from './seen.ts';
-import { type AllocationStore, type AllocationTx, AlreadyDecided, firstVersion, type ReservationRow } from './store.ts';
+import { type AllocationStore, type AllocationTx, AlreadyDecided, type ReservationRow } from './store.ts';
 
 /** What the worker needs from outside. */
 export interface AllocationPorts {
@@ -134,8 +134,8 @@ async function attempt(tx: AllocationTx, claims: readonly Claim[], nowMs: number
   const { decisions, moves, independentOfStock } = decide(fresh, sales, held, nowMs);
   if (!mode.hold && !independentOfStock) throw new GuessWasWrong();
 
-  await tx.insert(decisions, nowMs);
-  await tx.recordMovements(decisions.flatMap(movementOf), nowMs);
+  await tx.insert(decisions);
+  await tx.recordMovements(decisions.filter(isAllocated).map(movementOf), nowMs);
   const epochs = new Map([...sales.values()].map((sale) => [sale.saleId, sale.epoch]));
   const moved = await tx.moveStock(moves, { fences: mode.fences, epochs });
   // Stock travels with the changes, so that a reader of the event has both as of this commit.
@@ -147,8 +147,7 @@ async function attempt(tx: AllocationTx, claims: readonly Claim[], nowMs: number
   // before the mirror: the stock that goes with what is decided must be read after it.
   const levels = mode.hold || decided.size === 0 ? sales : await tx.stock(unmoved);
   const stocks = [...moved, ...unmoved.flatMap((saleId) => levels.get(saleId) ?? [])];
-  const rows = decisions.map((decision) => rowOf(decision, nowMs));
-  return { stocks, reservations: [...decided.values(), ...rows], events };
+  return { stocks, reservations: [...decided.values(), ...decisions], events };
 }
 
 /** One claim for each reservation, however often a batch holds it. */
@@ -173,42 +172,26 @@ function distinctClaims(batch: Delivered<ReserveCommand>[]): Claim[] {
   return [...claims.values()];
 }
 
-function movementOf({ claim, state, units }: Decision): Movement[] {
-  if (state !== 'allocated') return [];
-  return [{ subjectId: claim.reservationId, kind: 'ALLOCATE', saleId: claim.saleId, units }];
+function isAllocated({ state }: Decision): boolean {
+  return state === 'allocated';
 }
 
-function changeOf({ claim, state, units, reason }: Decision): ReservationChange {
-  return {
-    reservationId: claim.reservationId,
-    saleId: claim.saleId,
-    customerId: claim.customerId,
-    from: 'requested',
-    to: state,
-    units,
-    quantity: claim.quantity,
-    ticket: claim.ticket,
-    version: firstVersion,
-    reason: reason ?? undefined,
-  };
+function movementOf({ reservationId, saleId, units }: Decision): Movement {
+  return { subjectId: reservationId, kind: 'ALLOCATE', saleId, units };
 }
 
-function rowOf({ claim, state, units, reason }: Decision, nowMs: number): ReservationRow {
-  const { reservationId, saleId, customerId, ticket, quantity, atLeast, acceptedAtMs } = claim;
+function changeOf(decision: Decision): ReservationChange {
+  const { reservationId, saleId, customerId, state, units, quantity, ticket, version, reason } = decision;
   return {
     reservationId,
     saleId,
     customerId,
-    ticket,
-    quantity,
-    atLeast,
-    state,
+    from: 'requested',
+    to: state,
     units,
-    reason,
-    deadlineMs: null,
-    purchaseId: null,
-    version: firstVersion,
-    acceptedAtMs,
-    decidedAtMs: nowMs,
+    quantity,
+    ticket,
+    version,
+    reason: reason ?? undefined,
   };
 }

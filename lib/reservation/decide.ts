@@ -8,6 +8,7 @@
 import type { SaleRow, StockMove } from '../inventory/stock.ts';
 import type { Code } from '../platform/errors.ts';
 import type { ReserveCommand } from './reservation.shapes.ts';
+import type { ReservationRow } from './store.ts';
 
 /** A request as it was delivered: its place in line is known by now. */
 export interface Claim extends Omit<ReserveCommand, 'ticket' | 'correlationId'> {
@@ -18,14 +19,16 @@ export interface Claim extends Omit<ReserveCommand, 'ticket' | 'correlationId'> 
   readonly gated: boolean;
 }
 
-export interface Decision {
-  readonly claim: Claim;
+/** A claim as it was decided: the row with which its reservation begins. */
+export interface Decision extends ReservationRow {
   readonly state: 'allocated' | 'waitlisted' | 'rejected';
-  readonly units: number;
   readonly reason: Code | null;
   /** How many reservations of the customer in this sale come before it. */
   readonly nth: number;
 }
+
+/** The version of a reservation that was just decided; each later move adds one. */
+const firstVersion = 1;
 
 /** What a customer has in a sale. */
 export interface Holding {
@@ -81,7 +84,24 @@ export function decide(
     const nth = before.reservations;
     const decided = (state: Decision['state'], units: number, counted: number, reason: Code | null): Decision => {
       holdings.set(claim.customerId, { units: before.units + counted, reservations: nth + 1 });
-      return { claim, state, units, reason, nth };
+      const { reservationId, saleId, customerId, ticket, quantity, atLeast, acceptedAtMs } = claim;
+      return {
+        reservationId,
+        saleId,
+        customerId,
+        ticket,
+        quantity,
+        atLeast,
+        state,
+        units,
+        reason,
+        deadlineMs: null,
+        purchaseId: null,
+        version: firstVersion,
+        acceptedAtMs,
+        decidedAtMs: nowMs,
+        nth,
+      };
     };
 
     const refusal = sale ? refusalByTerms(claim, sale, nowMs) : 'not_found';

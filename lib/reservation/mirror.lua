@@ -4,8 +4,8 @@
 -- KEYS[2n]    what the keys of the sale's claims buckets begin with; they share its slot
 -- ARGV[3n-2]  epoch, version, allotment, available, allocated, sold and waitlisted, with spaces between
 -- ARGV[3n-1]  '' to leave the terms as they are, or JSON: {terms, opens, closes, status, cap, waitlistSize, id}
--- ARGV[3n]    a line for each reservation: bucket, its field, its customer's field, its version, the units that it counts
---             against its customer's cap, and its packed value, which ends before its position
+-- ARGV[3n]    six texts for each reservation, each ended by a zero byte: bucket, its field, its customer's field, its
+--             version, the units that it counts against its customer's cap, and its packed value up to its position
 -- Returns     for each sale 1 if it is known here afterwards, 0 if it is not and its terms should be sent
 
 -- Packed value: state:version:units:quantity:atLeast:ticket:position. State is one letter, the ticket in hex, and atLeast
@@ -53,7 +53,7 @@ local function writeReservation(key, field, customer, version, claim, packed)
   return undecidedUnits, undecidedOver
 end
 
-local function writeSale(saleKey, bucketPrefix, levels, terms, lines)
+local function writeSale(saleKey, bucketPrefix, levels, terms, reservations)
   local known = redis.call('HMGET', saleKey, 'epoch', 'version')
   local epoch, version, allotment, available, allocated, sold, waitlisted =
     string.match(levels, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
@@ -72,7 +72,11 @@ local function writeSale(saleKey, bucketPrefix, levels, terms, lines)
   end
 
   local pendingUnits, pendingOver = 0, 0
-  for bucket, field, customer, version, claim, packed in string.gmatch(lines, '(%w+) (%S+) (%S+) (%d+) (%d+) (%S+)') do
+  local at = 1
+  while at <= #reservations do
+    local bucket, field, customer, version, claim, packed
+    -- Unlike a pattern, this looks at each byte once.
+    bucket, field, customer, version, claim, packed, at = struct.unpack('ssssss', reservations, at)
     local units, over = writeReservation(bucketPrefix .. bucket, field, customer, version, claim, packed)
     pendingUnits, pendingOver = pendingUnits + units, pendingOver + over
   end

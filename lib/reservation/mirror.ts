@@ -97,14 +97,14 @@ function customerDigits(customerId: string): string {
   return customerId.slice(19, 23) + customerId.slice(24, 32);
 }
 
-/** The fields of many reservations and of their customers, in turn. Shortened together, which costs a fifth. */
+/** For each reservation its field and its customer's, as the script is given them. Shortened together, at a fifth of the cost. */
 function fieldsOf(rows: readonly MirroredReservation[]): (index: number) => string {
   let digits = '';
   for (const { reservationId, customerId } of rows) {
     digits += reservationDigits(reservationId, customerId) + customerDigits(customerId);
   }
   const all = short(digits);
-  return (index) => `${all.slice(20 * index, 20 * index + 12)} @${all.slice(20 * index + 12, 20 * index + 20)}`;
+  return (index) => `${all.slice(20 * index, 20 * index + 12)}\0@${all.slice(20 * index + 12, 20 * index + 20)}`;
 }
 
 /** Hex digits in two thirds of their length. */
@@ -142,9 +142,21 @@ export function unpack(packed: string): MirroredStatus {
 }
 
 /** The packed value, up to the position, which Redis alone knows. */
-function pack(row: MirroredReservation): string {
+export function pack(row: MirroredReservation): string {
   const atLeast = row.atLeast === row.quantity ? '' : row.atLeast;
-  return `${letters[row.state]}:${row.version}:${row.units}:${row.quantity}:${atLeast}:${row.ticket.toString(16)}:`;
+  return `${letters[row.state]}:${row.version}:${row.units}:${row.quantity}:${atLeast}:${inHex(row.ticket)}:`;
+}
+
+/** The low 24 bits of a ticket are written from two halves of a table. */
+const lowBits = 2 ** 24;
+const threeDigits = Array.from({ length: 2 ** 12 }, (_, number) => number.toString(16).padStart(3, '0'));
+
+/** `toString(16)` divides a number of this size by 16 for each digit, in floating point: six times as long. */
+function inHex(ticket: number): string {
+  if (ticket < lowBits) return ticket.toString(16);
+  const high = Math.floor(ticket / lowBits);
+  const low = ticket - high * lowBits;
+  return `${high.toString(16)}${threeDigits[low >> 12]}${threeDigits[low & 0xfff]}`;
 }
 
 /**
@@ -167,16 +179,16 @@ export async function writeMirror(
     // One argument for all reservations: building and parsing thousands of small ones costs more than the work itself.
     const rows = bySale.get(stock.saleId) ?? [];
     const fields = fieldsOf(rows);
-    let lines = '';
+    let texts = '';
     rows.forEach((row, index) => {
       const bucket = claimBucket(tag, row.customerId).toString(36);
-      lines += `${bucket} ${fields(index)} ${row.version} ${claimOf(row)} ${pack(row)}\n`;
+      texts += `${bucket}\0${fields(index)}\0${row.version}\0${claimOf(row)}\0${pack(row)}\0`;
     });
     scriptKeys.push(keys.sale(tag), keys.claimsOf(tag));
     args.push(
       `${epoch} ${version} ${allotment} ${available} ${allocated} ${sold} ${waitlisted}`,
       termsArgument(stock.saleId, terms.get(stock.saleId)),
-      lines,
+      texts,
     );
   }
   const results = (await redisBreaker.run(() => mirrorScript.run(redis, scriptKeys, args))) as number[];

@@ -50,7 +50,7 @@ export interface AllocationTx {
   /** What customers have in sales; those who have nothing there are left out. */
   held(saleIds: string[], customerIds: string[]): Promise<Holdings>;
   /** Writes decisions, with their waitlist places. Throws `AlreadyDecided` if one of them, or its number, is taken. */
-  insert(decisions: Decision[], nowMs: number): Promise<void>;
+  insert(decisions: Decision[]): Promise<void>;
   recordMovements(movements: Movement[], nowMs: number): Promise<void>;
   recordEvents(events: RecordedEvent[], nowMs: number): Promise<void>;
   /** Throws `StockConflict` if a move does not fit. */
@@ -74,7 +74,7 @@ export function allocationTx(tx: Tx): AllocationTx {
     sales: (saleIds, hold) => (hold ? lockSales(tx, saleIds) : readSales(tx, saleIds)),
     decided: (reservationIds) => readReservations(tx, reservationIds),
     held: (saleIds, customerIds) => readHeld(tx, saleIds, customerIds),
-    insert: (decisions, nowMs) => insertDecisions(tx, decisions, nowMs),
+    insert: (decisions) => insertDecisions(tx, decisions),
     recordMovements: (movements, nowMs) => recordMovements(tx, movements, nowMs),
     recordEvents: (events, nowMs) => recordEvents(tx, events, nowMs),
     moveStock: (moves, guard) => moveStock(tx, moves, guard),
@@ -139,10 +139,10 @@ async function readHeld(tx: Tx, saleIds: string[], customerIds: string[]): Promi
   return held;
 }
 
-async function insertDecisions(tx: Tx, decisions: Decision[], nowMs: number): Promise<void> {
+async function insertDecisions(tx: Tx, decisions: Decision[]): Promise<void> {
   if (decisions.length === 0) return;
   try {
-    await insertReservations(tx, decisions, nowMs);
+    await insertReservations(tx, decisions);
   } catch (error) {
     if (isDuplicateKey(error, 'reservations_nth')) throw new AlreadyDecided('customer', error);
     if (isDuplicateKey(error)) throw new AlreadyDecided('reservation', error);
@@ -151,27 +151,27 @@ async function insertDecisions(tx: Tx, decisions: Decision[], nowMs: number): Pr
   const waiting = decisions.filter((decision) => decision.state === 'waitlisted');
   if (waiting.length === 0) return;
   await tx.change('INSERT INTO waitlist (sale_id, ticket, reservation_id) VALUES ?', [
-    waiting.map(({ claim }) => [toLiteral(claim.saleId), claim.ticket, toLiteral(claim.reservationId)]),
+    waiting.map(({ saleId, ticket, reservationId }) => [toLiteral(saleId), ticket, toLiteral(reservationId)]),
   ]);
 }
 
 /** Not async, so that its rows live no longer than it takes to write them out. */
-function insertReservations(tx: Tx, decisions: Decision[], nowMs: number): Promise<number> {
+function insertReservations(tx: Tx, decisions: Decision[]): Promise<number> {
   const saleLiteral = repeatedLiterals();
-  const rows = decisions.map(({ claim, nth, state, units, reason }) => [
-    toLiteral(claim.reservationId),
-    saleLiteral(claim.saleId),
-    toLiteral(claim.customerId),
-    nth,
-    claim.ticket,
-    claim.quantity,
-    claim.atLeast,
-    state,
-    units,
-    reason,
-    firstVersion,
-    claim.acceptedAtMs,
-    nowMs,
+  const rows = decisions.map((decision) => [
+    toLiteral(decision.reservationId),
+    saleLiteral(decision.saleId),
+    toLiteral(decision.customerId),
+    decision.nth,
+    decision.ticket,
+    decision.quantity,
+    decision.atLeast,
+    decision.state,
+    decision.units,
+    decision.reason,
+    decision.version,
+    decision.acceptedAtMs,
+    decision.decidedAtMs,
   ]);
   return tx.change(
     `INSERT INTO reservations (id, sale_id, customer_id, nth, ticket, quantity, at_least, state, units, reason,
@@ -179,6 +179,3 @@ function insertReservations(tx: Tx, decisions: Decision[], nowMs: number): Promi
     [rows],
   );
 }
-
-/** The version of a reservation that was just decided; each later move adds one. */
-export const firstVersion = 1;
