@@ -123,8 +123,8 @@ export const controls: Control[] = [
     edits: [
       {
         file: allocate,
-        find: 'return { stocks, reservations: [...decided.values(), ...rows], events };',
-        replace: 'return { stocks: moved, reservations: rows, events };',
+        find: 'return { stocks, reservations: [...decided.values(), ...decisions], events };',
+        replace: 'return { stocks: moved, reservations: decisions, events };',
       },
     ],
   },

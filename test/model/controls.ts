@@ -258,8 +258,8 @@ export const controls: readonly Control[] = [
     edits: [
       {
         file: 'lib/reservation/store.ts',
-        find: '    nth,\n    claim.ticket,',
-        replace: '    claim.ticket % 1_000_003,\n    claim.ticket,',
+        find: '    decision.nth,\n',
+        replace: '    decision.ticket % 1_000_003,\n',
       },
     ],
     caughtBy: ['I4'],

@@ -251,6 +251,16 @@ const library = {
     [...String(text).matchAll(expression(pattern, 'g'))].map((found) =>
       found.length > 1 ? found.slice(1) : [found[0]],
     ),
+  /** Reads texts that end with a zero byte each, and says where the next one begins. */
+  'struct.unpack': ([format, text, from]: LuaValue[]): LuaValue[] => {
+    if (typeof format !== 'string' || !/^s+$/.test(format))
+      throw new NotUnderstood('struct.unpack of other than texts');
+    if (typeof text !== 'string' || typeof from !== 'number') throw new NotUnderstood('struct.unpack without a place');
+    const texts = text.slice(from - 1).split('\0', format.length + 1);
+    if (texts.length <= format.length) throw new Error('unfinished string in data');
+    const read = texts.slice(0, format.length);
+    return [...read, read.reduce((at, one) => at + one.length + 1, from)];
+  },
   'table.concat': ([table, separator]: LuaValue[]): LuaValue[] => {
     if (!(table instanceof LuaTable)) throw new Error('table.concat wants a list');
     return [table.list.map(textOf).join(String(separator ?? ''))];
@@ -315,6 +325,7 @@ const builtins = new Set([
   'string.match',
   'string.gsub',
   'string.sub',
+  'struct.unpack',
   'math.floor',
   'math.min',
   'math.max',
@@ -407,6 +418,7 @@ class Parser {
     if (this.#accept('local')) return this.#accept('function') ? this.#localFunction() : this.#local();
     if (this.#accept('if')) return this.#conditional();
     if (this.#accept('for')) return this.#loop();
+    if (this.#accept('while')) return `while (L.truthy(${this.#expression().single})) {${this.#loopBody()}`;
     if (this.#accept('return')) {
       const values = ['end', 'else', 'elseif', 'end of file'].some((end) => this.#is(end)) ? [] : this.#list();
       return `return ${listOf(values)};`;
