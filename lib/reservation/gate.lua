@@ -2,8 +2,8 @@
 -- exactly as if each had come alone.
 -- KEYS[1]  the sale
 -- KEYS[2]  what the keys of the sale's claims buckets begin with; they share its slot
--- ARGV[1]  a line for each applicant: bucket, its reservation's field, its customer's field, quantity, and the least that
---          the customer takes
+-- ARGV[1]  five texts for each applicant, each ended by a zero byte: bucket, its reservation's field, its customer's field,
+--          quantity, and the least that the customer takes
 -- Returns a line for each applicant
 --          unknown                        the sale is not here; load it and ask again
 --          repeat packed                  this reservation is here already
@@ -68,20 +68,24 @@ local function judge(bucket, field, customer, quantityText, leastText)
   local position = positionBefore
   if not position then
     line = line + 1
-    position = line
+    position = string.format('%d', line)
   end
   if beyond then
     places, over = places - 1, over + 1
   else
     free, units = free - quantity, units + quantity
   end
-  redis.call('HSET', bucket, customer, held + quantity, field, table.concat({ beyond and 'o' or 'r', 0, 0, quantity,
-    atLeast == quantity and '' or atLeast, string.format('%x', ticket), position }, ':'))
+  -- Numbers are written as whole ones here: left to Redis and Lua, each is printed as a fraction might be, at a multiple.
+  redis.call('HSET', bucket, customer, string.format('%d', held + quantity), field, (beyond and 'o' or 'r') .. ':0:0:' ..
+    quantityText .. ':' .. (atLeast == quantity and '' or leastText) .. ':' .. string.format('%x', ticket) .. ':' .. position)
   return 'admitted ' .. string.format('%.0f', ticket) .. ' ' .. position
 end
 
 local answers = {}
-for bucket, field, customer, quantity, least in string.gmatch(ARGV[1], '(%w+) (%S+) (%S+) (%d+) (%d+)') do
+local at = 1
+while at <= #ARGV[1] do
+  local bucket, field, customer, quantity, least
+  bucket, field, customer, quantity, least, at = struct.unpack('sssss', ARGV[1], at)
   answers[#answers + 1] = judge(KEYS[2] .. bucket, field, customer, quantity, least)
 end
 if last > lastBefore then redis.call('HSET', KEYS[1], 'ticket', string.format('%.0f', last)) end

@@ -51,18 +51,19 @@ export function askGate(redis: RedisClient, applicant: Applicant): Promise<GateA
 
 /** One run of the script for each sale, all in one round trip. The answers stand in the order of the applicants. */
 async function judge(redis: RedisClient, applicants: Applicant[]): Promise<(GateAnswer | Error)[]> {
-  const bySale = new Map<string, { keys: string[]; lines: string; places: number[] }>();
+  const bySale = new Map<string, { keys: string[]; texts: string; places: number[] }>();
   applicants.forEach(({ saleId, reservationId, customerId, quantity, atLeast }, place) => {
     const tag = saleTag(saleId);
-    const sale = bySale.get(saleId) ?? { keys: [keys.sale(tag), keys.claimsOf(tag)], lines: '', places: [] };
+    const sale = bySale.get(saleId) ?? { keys: [keys.sale(tag), keys.claimsOf(tag)], texts: '', places: [] };
     if (sale.places.length === 0) bySale.set(saleId, sale);
     sale.places.push(place);
     const bucket = claimBucket(tag, customerId).toString(36);
     // One argument for all of them, and one answer: building and parsing many small ones costs more than the judging.
-    sale.lines += `${bucket} ${reservationField(reservationId, customerId)} ${customerField(customerId)} ${quantity} ${atLeast}\n`;
+    const fields = `${reservationField(reservationId, customerId)}\0${customerField(customerId)}`;
+    sale.texts += `${bucket}\0${fields}\0${quantity}\0${atLeast}\0`;
   });
   const sales = [...bySale.values()];
-  const calls = sales.map((sale) => ({ keys: sale.keys, args: [sale.lines] }));
+  const calls = sales.map((sale) => ({ keys: sale.keys, args: [sale.texts] }));
   const [only] = calls;
   const results = await redisBreaker.run(async () =>
     only && calls.length === 1 ? [await gateScript.run(redis, only.keys, only.args)] : gateScript.runAll(redis, calls),

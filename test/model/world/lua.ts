@@ -219,9 +219,9 @@ const library = {
     typeof value === 'boolean' || value === undefined ? String(value ?? 'nil') : textOf(value),
   ],
   'string.format': ([format, value]: LuaValue[]): LuaValue[] => {
-    if (typeof value === 'number' && format === '%.0f') return [value.toFixed(0)];
+    if (typeof value === 'number' && (format === '%.0f' || format === '%d')) return [value.toFixed(0)];
     if (typeof value === 'number' && value >= 0 && format === '%x') return [Math.trunc(value).toString(16)];
-    throw new NotUnderstood('string.format other than %.0f or %x of a number');
+    throw new NotUnderstood('string.format other than %.0f, %d or %x of a number');
   },
   'string.match': ([text, pattern]: LuaValue[]): LuaValue[] => {
     const found = expression(pattern, '').exec(String(text));
@@ -246,11 +246,6 @@ const library = {
     });
     return [replaced, count];
   },
-  /** The loop over matches is compiled to a loop over this. */
-  'string.gmatch': ([text, pattern]: LuaValue[]): LuaValue[][] =>
-    [...String(text).matchAll(expression(pattern, 'g'))].map((found) =>
-      found.length > 1 ? found.slice(1) : [found[0]],
-    ),
   /** Reads texts that end with a zero byte each, and says where the next one begins. */
   'struct.unpack': ([format, text, from]: LuaValue[]): LuaValue[] => {
     if (typeof format !== 'string' || !/^s+$/.test(format))
@@ -471,19 +466,6 @@ class Parser {
 
   #loop(): string {
     const name = this.#name();
-    const names = [name];
-    while (this.#accept(',')) names.push(this.#name());
-    if (this.#accept('in')) {
-      for (const part of ['string', '.', 'gmatch', '(']) this.#expect(part);
-      const list = this.#list();
-      this.#expect(')');
-      return this.#scoped(() => {
-        const declared = names.map((one) => this.#declare(one)).join(', ');
-        const head = `for (let [${declared}] of L['string.gmatch'](${listOf(list)})) {`;
-        return head + this.#loopBody();
-      });
-    }
-    if (names.length > 1) throw new Error('a loop over several names that is not over matches');
     this.#expect('=');
     const start = this.#expression().single;
     this.#expect(',');
