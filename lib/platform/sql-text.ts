@@ -12,7 +12,7 @@ import { isDashedLikeUuid } from './uuid.ts';
  * The bytes of an id for a statement, from the id's text: to make bytes of it only to write digits again is waste. Throws
  * on a text without the dashes of a UUID or with a quote, the one character that ends `X'…'`. Whatever else is no hex
  * digit makes the server refuse the statement as a whole (sql_lex.cc of MySQL and MariaDB, "illegal hex constant"), so
- * that looking at each would only find out sooner, at a tenth of the time of a batch.
+ * that looking at each would only find out sooner.
  */
 export class UuidLiteral {
   readonly digits: string;

@@ -75,7 +75,7 @@ local function judge(bucket, field, customer, quantityText, leastText)
   else
     free, units = free - quantity, units + quantity
   end
-  -- Numbers are written as whole ones here: left to Redis and Lua, each is printed as a fraction might be, at a multiple.
+  -- Numbers are written as whole ones here: Redis and Lua would print them as fractions, which takes several times as long.
   redis.call('HSET', bucket, customer, string.format('%d', held + quantity), field, (beyond and 'o' or 'r') .. ':0:0:' ..
     quantityText .. ':' .. (atLeast == quantity and '' or leastText) .. ':' .. string.format('%x', ticket) .. ':' .. position)
   return 'admitted ' .. string.format('%.0f', ticket) .. ' ' .. position

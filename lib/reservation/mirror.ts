@@ -97,7 +97,7 @@ function customerDigits(customerId: string): string {
   return customerId.slice(19, 23) + customerId.slice(24, 32);
 }
 
-/** For each reservation its field and its customer's, as the script is given them. Shortened together, at a fifth of the cost. */
+/** For each reservation its field and its customer's, for the script. Shortened together, at a fifth of the time. */
 function fieldsOf(rows: readonly MirroredReservation[]): (index: number) => string {
   let digits = '';
   for (const { reservationId, customerId } of rows) {
