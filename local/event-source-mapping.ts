@@ -67,7 +67,7 @@ export function startMapping(options: MappingOptions): RunningMapping {
   const counts: MappingCounts = { invocations: 0, received: 0, deleted: 0, failed: 0 };
   let stopping = false;
   /** Messages that were received and are in no batch yet, in the order in which they came, and their size in a batch. */
-  const waiting: ReceivedMessage[] = [];
+  const waiting: SQSRecord[] = [];
   let waitingBytes = 0;
   /** Receives that are under way, and how many messages they may bring. */
   const polls = new Set<Promise<void>>();
@@ -76,28 +76,37 @@ export function startMapping(options: MappingOptions): RunningMapping {
   let worth = 1;
   /** Why the latest receive failed, until one succeeds. */
   let outage: unknown;
+  /** Wakes the gathering now under way: a receive has ended, or its window has. */
+  let wake: () => void = () => undefined;
   /** The end of the gathering now under way: lanes take turns, so that batches fill one after the other. */
   let turn: Promise<unknown> = Promise.resolve();
 
-  function gatherInTurn(): Promise<ReceivedMessage[]> {
+  function gatherInTurn(): Promise<SQSRecord[]> {
     const mine = turn.then(gather);
     turn = mine.catch(() => undefined);
     return mine;
   }
 
   /** The next batch; none if it stopped before there was one. Throws if the queue cannot be reached and nothing waits. */
-  async function gather(): Promise<ReceivedMessage[]> {
-    let window: Promise<void> | undefined;
+  async function gather(): Promise<SQSRecord[]> {
+    let window: NodeJS.Timeout | undefined;
     let windowOver = options.batchingWindowMs === 0;
     while (!stopping) {
       if (waiting.length > 0) {
-        if (windowOver || isComplete()) return cut();
-        window ??= sleep(options.batchingWindowMs, undefined, { ref: false }).then(() => {
+        if (windowOver || isComplete()) {
+          clearTimeout(window);
+          return cut();
+        }
+        window ??= setTimeout(() => {
           windowOver = true;
-        });
+          wake();
+        }, options.batchingWindowMs).unref();
       }
       startPolls();
-      await Promise.race(window ? [...polls, window] : polls);
+      // Not a race of all receives: each that ended would leave something behind at every other.
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
       if (outage !== undefined && waiting.length === 0) {
         const reason = outage;
         outage = undefined;
@@ -112,11 +121,11 @@ export function startMapping(options: MappingOptions): RunningMapping {
   }
 
   /** The longest batch that the oldest waiting messages make. */
-  function cut(): ReceivedMessage[] {
+  function cut(): SQSRecord[] {
     let length = 0;
     let bytes = 0;
-    for (const message of waiting) {
-      const size = sizeOf(message);
+    for (const record of waiting) {
+      const size = sizeOf(record);
       if (length === options.batchSize || (length > 0 && bytes + size > LARGEST_PAYLOAD_BYTES)) break;
       length++;
       bytes += size;
@@ -132,7 +141,10 @@ export function startMapping(options: MappingOptions): RunningMapping {
       if (room <= 0 || polls.size >= worth) return;
       // One that has nothing to wait with waits in the queue; whoever completes a batch asks for what is there.
       const waitSeconds = waiting.length === 0 && polls.size === 0 ? POLL_SECONDS : 0;
-      const poll: Promise<void> = receive(Math.min(SQS_BATCH, room), waitSeconds).finally(() => polls.delete(poll));
+      const poll: Promise<void> = receive(Math.min(SQS_BATCH, room), waitSeconds).then(() => {
+        polls.delete(poll);
+        wake();
+      });
       polls.add(poll);
     }
   }
@@ -150,8 +162,9 @@ export function startMapping(options: MappingOptions): RunningMapping {
     awaited -= max;
     counts.received += messages.length;
     for (const message of messages) {
-      waiting.push(message);
-      waitingBytes += sizeOf(message);
+      const record = toRecord(message, options);
+      waiting.push(record);
+      waitingBytes += sizeOf(record);
     }
     if (messages.length === max) {
       worth = Math.min(MOST_RECEIVES, worth + 1);
@@ -162,11 +175,11 @@ export function startMapping(options: MappingOptions): RunningMapping {
   }
 
   /** Has the function take a batch. Returns what it took. */
-  async function process(batch: ReceivedMessage[]): Promise<string[]> {
+  async function process(batch: SQSRecord[]): Promise<string[]> {
     counts.invocations++;
     const failed = await failuresOf(batch);
     counts.failed += failed.size;
-    return batch.filter(({ MessageId }) => !failed.has(MessageId)).map(({ ReceiptHandle }) => ReceiptHandle);
+    return batch.filter(({ messageId }) => !failed.has(messageId)).map(({ receiptHandle }) => receiptHandle);
   }
 
   async function remove(handles: string[]): Promise<void> {
@@ -179,8 +192,8 @@ export function startMapping(options: MappingOptions): RunningMapping {
   }
 
   /** The ids of the messages that stay in the queue. */
-  async function failuresOf(batch: ReceivedMessage[]): Promise<Set<string>> {
-    const all = new Set(batch.map(({ MessageId }) => MessageId));
+  async function failuresOf(batch: SQSRecord[]): Promise<Set<string>> {
+    const all = new Set(batch.map(({ messageId }) => messageId));
     let answer: unknown;
     try {
       answer = await invoke(batch);
@@ -200,8 +213,8 @@ export function startMapping(options: MappingOptions): RunningMapping {
     return failed;
   }
 
-  async function invoke(batch: ReceivedMessage[]): Promise<unknown> {
-    const event: SQSEvent = { Records: batch.map((message) => toRecord(message, options)) };
+  async function invoke(batch: SQSRecord[]): Promise<unknown> {
+    const event: SQSEvent = { Records: [...batch] };
     const deadline = Date.now() + options.timeoutMs;
     let timer: NodeJS.Timeout | undefined;
     const timeout = new Promise<never>((_, reject) => {
@@ -221,7 +234,7 @@ export function startMapping(options: MappingOptions): RunningMapping {
     let pauseMs = OUTAGE_FIRST_PAUSE_MS;
     let removing: Promise<void> | undefined;
     while (!stopping) {
-      let batch: ReceivedMessage[];
+      let batch: SQSRecord[];
       try {
         batch = await gatherInTurn();
         pauseMs = OUTAGE_FIRST_PAUSE_MS;
@@ -249,14 +262,14 @@ export function startMapping(options: MappingOptions): RunningMapping {
       stopping = true;
       await Promise.all(lanes);
       await Promise.all(polls);
-      await options.sqs.release(waiting.splice(0).map(({ ReceiptHandle }) => ReceiptHandle)).catch(() => undefined);
+      await options.sqs.release(waiting.splice(0).map(({ receiptHandle }) => receiptHandle)).catch(() => undefined);
     },
   };
 }
 
 /** What a message takes of a payload. */
-function sizeOf({ Body }: ReceivedMessage): number {
-  return Buffer.byteLength(Body) + RECORD_OVERHEAD_BYTES;
+function sizeOf({ body }: SQSRecord): number {
+  return Buffer.byteLength(body) + RECORD_OVERHEAD_BYTES;
 }
 
 /**

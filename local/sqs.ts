@@ -92,8 +92,9 @@ export function openSqs(endpoint: string, queueUrl: string, region: string): Sqs
     Successful?: { Id: string }[];
   }
 
-  const unconfirmed = (batch: string[], answer: BatchAnswer): string[] => {
-    const confirmed = new Set(answer.Successful?.map(({ Id }) => Id));
+  const unconfirmed = (batch: string[], { Successful = [] }: BatchAnswer): string[] => {
+    const confirmed = new Set(Successful.map(({ Id }) => Id));
+    if (confirmed.size === batch.length) return [];
     return batch.filter((_, index) => !confirmed.has(String(index)));
   };
 

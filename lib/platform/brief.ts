@@ -111,10 +111,11 @@ function shorten<Client extends SQSClient | EventBridgeClient>(
 
   async function brief(url: URL, input: unknown, dueMs: number, signal: AbortSignal | undefined): Promise<unknown> {
     const { config } = client;
-    const payload = JSON.stringify(input);
+    // Made into bytes once: it is measured, digested and sent.
+    const payload = Buffer.from(JSON.stringify(input));
     const atMs = Date.now() + config.systemClockOffset;
     const head = sign(await config.credentials(), await config.region(), { host: url.host, payload, atMs });
-    const { status, body } = await lines.call(url, head + payload, dueMs, signal);
+    const { status, body } = await lines.call(url, Buffer.concat([Buffer.from(head), payload]), dueMs, signal);
     const answer = JSON.parse(body) as Record<string, unknown> | null;
     if (status !== 200 || !answer || !isAnswer(answer)) throw new Error(`${operation.target} was answered ${status}`);
     return answer;
@@ -141,7 +142,7 @@ function shorten<Client extends SQSClient | EventBridgeClient>(
 /** What is signed: a POST of JSON to the root of a host. */
 export interface Signed {
   readonly host: string;
-  readonly payload: string;
+  readonly payload: Buffer;
   readonly atMs: number;
 }
 
@@ -179,7 +180,7 @@ export function signer({ service, contentType, target }: Operation) {
     return [
       'POST / HTTP/1.1',
       ...fields,
-      `content-length:${Buffer.byteLength(payload)}`,
+      `content-length:${payload.length}`,
       `authorization:AWS4-HMAC-SHA256 Credential=${accessKeyId}/${scope}, SignedHeaders=${names}, Signature=${signature}`,
       '\r\n',
     ].join('\r\n');

@@ -5,7 +5,7 @@
  *
  * Invariant: an answer is handed on whole or not at all. A connection whose state is in any doubt is closed, not kept.
  */
-import { connect, isIP, type Socket } from 'node:net';
+import { connect, isIP, type Socket, type SocketConstructorOpts } from 'node:net';
 import { type ConnectionOptions, connect as connectSecurely } from 'node:tls';
 
 export interface Answer {
@@ -18,7 +18,7 @@ export interface Lines {
    * Sends a whole request, head and body, to a host. Throws if no whole answer has come before `dueMs` (by the machine's
    * clock) or the signal; the request may have been carried out all the same.
    */
-  call(url: URL, request: string, dueMs: number, signal?: AbortSignal): Promise<Answer>;
+  call(url: URL, request: string | Buffer, dueMs: number, signal?: AbortSignal): Promise<Answer>;
   /** Closes what is kept; calls that are under way go on to their end. */
   close(): void;
 }
@@ -28,28 +28,35 @@ export function openLines(secure: ConnectionOptions = {}): Lines {
   const free = new Map<string, Line[]>();
   let closed = false;
 
-  function take({ protocol, hostname, port, origin }: URL): Line {
-    const kept = free.get(origin) ?? [];
-    free.set(origin, kept);
-    for (let line = kept.pop(); line; line = kept.pop()) if (line.isOpen()) return line;
+  function open({ protocol, hostname, port }: URL): Line {
     // Brackets around an IPv6 address belong to the URL, not to the address.
     const host = hostname.replace(/^\[|\]$/g, '');
-    if (protocol !== 'https:') return new Line(connect({ host, port: Number(port || 80) }));
-    return new Line(
-      connectSecurely({ host, port: Number(port || 443), servername: isIP(host) ? '' : host, ...secure }),
+    const servername = isIP(host) ? '' : host;
+    return new Line((reading) =>
+      protocol === 'https:'
+        ? connectSecurely({ host, port: Number(port || 443), servername, ...secure, ...reading })
+        : connect({ host, port: Number(port || 80), ...reading }),
     );
+  }
+
+  /** The connections to a place that carry no call. */
+  function freeTo(origin: string): Line[] {
+    const kept = free.get(origin) ?? [];
+    free.set(origin, kept);
+    return kept;
   }
 
   return {
     async call(url, request, dueMs, signal) {
       signal?.throwIfAborted();
-      const line = take(url);
+      const kept = freeTo(url.origin);
+      const line = takeOpen(kept) ?? open(url);
       const timer = setTimeout(() => line.end(new Error('no answer in time')), dueMs - Date.now());
       const abort = () => line.end(new Error('given up'));
       signal?.addEventListener('abort', abort);
       try {
         const answer = await line.call(request);
-        if (line.isOpen() && !closed) free.get(url.origin)?.push(line);
+        if (line.isOpen() && !closed) kept.push(line);
         else line.end();
         return answer;
       } finally {
@@ -65,26 +72,43 @@ export function openLines(secure: ConnectionOptions = {}): Lines {
   };
 }
 
+/** Takes the latest that is still open out of those that are kept. */
+function takeOpen(kept: Line[]): Line | undefined {
+  for (let line = kept.pop(); line; line = kept.pop()) if (line.isOpen()) return line;
+  return undefined;
+}
+
+/** Where every connection's bytes arrive. They are read, or copied, before the next ones can come. */
+const inbox = Buffer.allocUnsafeSlow(2 ** 16);
+const nothing = Buffer.alloc(0);
+
+/** Spares a connection the stream that each piece would otherwise go through, and memory of its own for each. */
+type Reading = Pick<SocketConstructorOpts, 'onread'>;
+
 /** One connection, which carries one call at a time. */
 class Line {
   readonly #socket: Socket;
-  /** What has come of the answer so far, a character for each byte. */
-  #text = '';
+  /** What has come of the answer so far. */
+  #bytes: Buffer = nothing;
   #waiting: { resolve(answer: Answer): void; reject(error: Error): void } | undefined;
 
-  constructor(socket: Socket) {
-    this.#socket = socket.setNoDelay(true).setEncoding('latin1');
-    socket.on('data', (part: string) => this.#hear(part));
-    socket.on('end', () => this.#read(true));
-    socket.on('error', (error) => this.end(error));
-    socket.on('close', () => this.end());
+  constructor(open: (reading: Reading) => Socket) {
+    const callback = (length: number): boolean => {
+      this.#hear(inbox.subarray(0, length));
+      return true;
+    };
+    this.#socket = open({ onread: { buffer: inbox, callback } });
+    this.#socket.setNoDelay(true);
+    this.#socket.on('end', () => this.#read(this.#bytes, true));
+    this.#socket.on('error', (error) => this.end(error));
+    this.#socket.on('close', () => this.end());
   }
 
   isOpen(): boolean {
     return !this.#socket.destroyed && this.#socket.writable && this.#socket.readable;
   }
 
-  call(request: string): Promise<Answer> {
+  call(request: string | Buffer): Promise<Answer> {
     return new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject };
       this.#socket.ref();
@@ -99,18 +123,18 @@ class Line {
     this.#waiting = undefined;
   }
 
-  #hear(part: string): void {
-    this.#text = this.#text === '' ? part : this.#text + part;
+  #hear(part: Buffer): void {
     // Nobody has asked: what comes now cannot be an answer.
-    if (this.#waiting) this.#read(false);
-    else this.end();
+    if (!this.#waiting) this.end();
+    else this.#read(this.#bytes === nothing ? part : Buffer.concat([this.#bytes, part]), false);
   }
 
-  #read(ended: boolean): void {
+  #read(bytes: Buffer, ended: boolean): void {
     try {
-      const answer = parse(this.#text, ended);
+      const answer = parse(bytes, ended);
       if (answer) this.#answer(answer);
       else if (ended) this.end();
+      else this.#bytes = bytes.buffer === inbox.buffer ? Buffer.from(bytes) : bytes;
     } catch (error) {
       this.end(error as Error);
     }
@@ -119,7 +143,7 @@ class Line {
   #answer({ kept, status, body }: Parsed): void {
     const waiting = this.#waiting;
     this.#waiting = undefined;
-    this.#text = '';
+    this.#bytes = nothing;
     if (kept) this.#socket.unref();
     else this.#socket.destroy();
     waiting?.resolve({ status, body });
@@ -131,21 +155,21 @@ interface Parsed extends Answer {
   readonly kept: boolean;
 }
 
-/** The answer that a text begins with, undefined while it is not whole. Throws for what is not an answer. */
-function parse(text: string, ended: boolean): Parsed | undefined {
-  const start = text.indexOf('\r\n\r\n') + 4;
+/** The answer that some bytes begin with, undefined while it is not whole. Throws for what is not an answer. */
+function parse(bytes: Buffer, ended: boolean): Parsed | undefined {
+  const start = bytes.indexOf('\r\n\r\n') + 4;
   if (start < 4) return undefined;
-  const head = text.slice(0, start);
+  const head = bytes.toString('latin1', 0, start);
   const status = Number(/^HTTP\/1\.1 ([2-5]\d\d)\b/.exec(head)?.[1] ?? Number.NaN);
   if (Number.isNaN(status)) throw new Error('the answer is not HTTP');
   const chunked = /\r\ntransfer-encoding: *chunked\r\n/i.test(head);
   const length = chunked ? undefined : /\r\ncontent-length: *(\d+)\r\n/i.exec(head)?.[1];
   const found = chunked
-    ? joined(text, start)
-    : upTo(text, start, length === undefined ? undefined : Number(length), ended);
+    ? joined(bytes, start)
+    : upTo(bytes, start, length === undefined ? undefined : Number(length), ended);
   if (!found) return undefined;
-  const kept = found.end === text.length && !ended && !/\r\nconnection: *close\r\n/i.test(head);
-  return { status, body: Buffer.from(found.body, 'latin1').toString('utf8'), kept };
+  const kept = found.end === bytes.length && !ended && !/\r\nconnection: *close\r\n/i.test(head);
+  return { status, body: found.body, kept };
 }
 
 interface Found {
@@ -154,29 +178,29 @@ interface Found {
 }
 
 /** A body of this length, or, if nothing says how long it is, all there is once the connection has ended. */
-function upTo(text: string, start: number, length: number | undefined, ended: boolean): Found | undefined {
-  if (length === undefined) return ended ? { body: text.slice(start), end: text.length } : undefined;
-  const end = start + length;
-  return text.length < end ? undefined : { body: text.slice(start, end), end };
+function upTo(bytes: Buffer, start: number, length: number | undefined, ended: boolean): Found | undefined {
+  if (length === undefined && !ended) return undefined;
+  const end = length === undefined ? bytes.length : start + length;
+  return bytes.length < end ? undefined : { body: bytes.toString('utf8', start, end), end };
 }
 
 /** A body that came in chunks, each with its length in hex before it. */
-function joined(text: string, start: number): Found | undefined {
-  let body = '';
+function joined(bytes: Buffer, start: number): Found | undefined {
+  const parts: Buffer[] = [];
   for (let at = start; ; ) {
-    const line = text.indexOf('\r\n', at);
+    const line = bytes.indexOf('\r\n', at);
     if (line < 0) return undefined;
-    const size = /^[\da-f]+/i.exec(text.slice(at, line))?.[0];
+    const size = /^[\da-f]+/i.exec(bytes.toString('latin1', at, line))?.[0];
     if (size === undefined) throw new Error('a chunk has no length');
     const from = line + 2;
     const to = from + Number.parseInt(size, 16);
     if (to === from) {
       // After the last chunk come fields that nobody needs, if any, and an empty line.
-      const end = text.startsWith('\r\n', from) ? from : text.indexOf('\r\n\r\n', from) + 2;
-      return end < from || text.length < end + 2 ? undefined : { body, end: end + 2 };
+      const end = bytes.indexOf('\r\n\r\n', line) + 4;
+      return end < 4 ? undefined : { body: Buffer.concat(parts).toString(), end };
     }
-    if (text.length < to + 2) return undefined;
-    body += text.slice(from, to);
+    if (bytes.length < to + 2) return undefined;
+    parts.push(bytes.subarray(from, to));
     at = to + 2;
   }
 }
