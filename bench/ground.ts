@@ -72,6 +72,8 @@ export async function startGround(options: { dir: string; profileFolder?: string
        reservation_id BINARY(16), PRIMARY KEY (sale_id, taken, unit))`,
   );
   const redis = new Redis(redisUrl);
+  // As infra/data.yml has it: nothing in Redis is the only copy, so no log of its writes is kept. A given one stays as it is.
+  if (!process.env.REDIS_URL) await redis.config('SET', 'appendonly', 'no');
   const mirrorClient = openRedis(redisUrl);
   await redisReady(mirrorClient);
   const bus = await startBusStub();
