@@ -23,9 +23,11 @@ export const scaling: Suite = {
   quickSeconds: 16,
   async run(context) {
     const { arena, quick } = context;
-    const limitMs = quick ? 600 : 1_500;
+    const limitMs = quick ? 600 : 2_500;
     const few = 15_000;
-    const many = quick ? few : 40_000;
+    const some = 40_000;
+    // Enough for sixteen workers to have several batches each.
+    const many = quick ? some : 100_000;
 
     const entries = workerCounts.map(
       (workers): Entry => ({
@@ -57,7 +59,7 @@ export const scaling: Suite = {
       for (const workers of workerCounts) {
         const runs: number[] = [];
         for (let run = 0; run < 2; run++) {
-          const plan = planFor('hot', batch <= 10 ? few : many);
+          const plan = planFor('hot', batch <= 10 ? few : some);
           runs.push((await arena.run('ours', { plan, workers, batch, limitMs })).perSecond);
         }
         points.push({ workers, batch, perSecond: median(runs) });
