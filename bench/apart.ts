@@ -1,25 +1,23 @@
-/** Gives a server that stands for a service elsewhere a processor of its own. */
+/** Gives what stands for services elsewhere a processor of its own. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
 /**
- * Keeps a process on the first processor that this one may use, and the others, this one included, off it; what they start
- * from then on stays where they are. Returns what ends that, or undefined where it cannot be: it takes two processors,
- * Linux, and `taskset` of util-linux.
+ * Keeps some processes on the first processor that this one may use, and others off it. Returns what ends that, or
+ * undefined where it cannot be: it takes two processors, Linux, and `taskset` of util-linux.
  */
 export function keepApart(
-  server: number | undefined,
+  some: readonly (number | undefined)[],
   others: readonly (number | undefined)[],
 ): (() => void) | undefined {
   const [first, ...rest] = allowedProcessors();
-  if (server === undefined || first === undefined || rest.length === 0) return undefined;
-  const theirs = [process.pid, ...others].filter((pid) => pid !== undefined);
+  if (first === undefined || rest.length === 0) return undefined;
   const release = (): void => {
-    for (const pid of [server, ...theirs]) keepOn(pid, [first, ...rest]);
+    for (const pid of [...some, ...others]) keepOn(pid, [first, ...rest]);
   };
   try {
-    keepOn(server, [first]);
-    for (const pid of theirs) keepOn(pid, rest);
+    for (const pid of some) keepOn(pid, [first]);
+    for (const pid of others) keepOn(pid, rest);
     return release;
   } catch {
     return undefined;
@@ -39,9 +37,9 @@ function allowedProcessors(): number[] {
   }
 }
 
-/** Keeps all threads of a process on some processors. Throws where that is not possible. */
-function keepOn(pid: number, processors: readonly number[]): void {
-  execFileSync('taskset', ['--all-tasks', '--pid', '--cpu-list', processors.join(','), String(pid)], {
-    stdio: 'ignore',
-  });
+/** Keeps all threads of a process, if it is one of this machine, on some processors. Throws where that is not possible. */
+function keepOn(pid: number | undefined, processors: readonly number[]): void {
+  if (pid === undefined) return;
+  const list = processors.join(',');
+  execFileSync('taskset', ['--all-tasks', '--pid', '--cpu-list', list, String(pid)], { stdio: 'ignore' });
 }

@@ -44,6 +44,11 @@ export class Arena {
     return (await this.#player(name)).card;
   }
 
+  /** The process in which a contestant works. */
+  async pidOf(name: ContestantName): Promise<number | undefined> {
+    return (await this.#player(name)).child.pid;
+  }
+
   /** Plays one run and verifies it. Throws `NotExact` if anything was lost, doubled or oversold. */
   async run(name: ContestantName, order: Order): Promise<Run> {
     const { card, makeReady, start } = await this.#player(name);
