@@ -1,7 +1,7 @@
 /**
  * Calls over connections that are kept: as much of HTTP/1.1 as it takes to ask a service the same thing again and again.
  * Node's own client can do everything, and takes more than twice the processor time for such a call. Called by
- * `brief.ts`.
+ * `brief.ts`, and by the local event source mapping's `sqs.ts`.
  *
  * Invariant: an answer is handed on whole or not at all. A connection whose state is in any doubt is closed, not kept.
  */
