@@ -1,27 +1,24 @@
 /** Gives what stands for services elsewhere a processor of its own. */
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
 /**
  * Keeps some processes on the first processor that this one may use, and others off it. Returns what ends that, or
- * undefined where it cannot be: it takes two processors, Linux, and `taskset` of util-linux.
+ * undefined where it cannot be, and then nothing has changed: it takes two processors, Linux, and `taskset` of util-linux.
  */
 export function keepApart(
   some: readonly (number | undefined)[],
   others: readonly (number | undefined)[],
 ): (() => void) | undefined {
-  const [first, ...rest] = allowedProcessors();
+  const allowed = allowedProcessors();
+  const [first, ...rest] = allowed;
   if (first === undefined || rest.length === 0) return undefined;
   const release = (): void => {
-    for (const pid of [...some, ...others]) keepOn(pid, [first, ...rest]);
+    keepOn([...some, ...others], allowed);
   };
-  try {
-    for (const pid of some) keepOn(pid, [first]);
-    for (const pid of others) keepOn(pid, rest);
-    return release;
-  } catch {
-    return undefined;
-  }
+  if (keepOn(some, [first]) && keepOn(others, rest)) return release;
+  release();
+  return undefined;
 }
 
 /** The processors that this process may use; none where the system does not say. */
@@ -37,9 +34,11 @@ function allowedProcessors(): number[] {
   }
 }
 
-/** Keeps all threads of a process, if it is one of this machine, on some processors. Throws where that is not possible. */
-function keepOn(pid: number | undefined, processors: readonly number[]): void {
-  if (pid === undefined) return;
-  const list = processors.join(',');
-  execFileSync('taskset', ['--all-tasks', '--pid', '--cpu-list', list, String(pid)], { stdio: 'ignore' });
+/** Keeps all threads of those that are processes of this machine on some processors; false where one could not be. */
+function keepOn(pids: readonly (number | undefined)[], processors: readonly number[]): boolean {
+  const here = pids.filter((pid) => pid !== undefined);
+  const kept = here.map((pid) =>
+    spawnSync('taskset', ['--all-tasks', '--pid', '--cpu-list', processors.join(','), String(pid)]),
+  );
+  return kept.every(({ status }) => status === 0);
 }
