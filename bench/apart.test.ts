@@ -44,7 +44,7 @@ describe('keepApart', () => {
 
   it('leaves everything where it was if one of them cannot be kept', () => {
     const [some] = children.map(({ pid }) => pid);
-    const noProcess = -1;
+    const noProcess = Number.NaN;
     expect(keepApart([some], [noProcess])).toBeUndefined();
     if (some !== undefined && process.platform === 'linux') expect(processorsOf(some)).toEqual(processorsOf());
   });
