@@ -142,7 +142,7 @@ describe('a batch', () => {
   test('stays under 6 MB', async () => {
     const url = await newQueue();
     const large = 'x'.repeat(900_000);
-    for (let n = 0; n < 8; n++) await client.send(new SendMessageCommand({ QueueUrl: url, MessageBody: large }));
+    for (let n = 0; n < 14; n++) await client.send(new SendMessageCommand({ QueueUrl: url, MessageBody: large }));
     const sizes: number[] = [];
     await feed(url, (event) => void sizes.push(event.Records.length), {
       batchSize: 100,
@@ -150,7 +150,7 @@ describe('a batch', () => {
       concurrency: 1,
     });
     await waitFor('the queue to be empty', () => empty(url), { timeoutMs: 10_000 });
-    expect(sizes).toEqual([6, 2]);
+    expect(sizes).toEqual([6, 6, 2]);
   });
 
   test('has the records and the context of Lambda', async () => {
@@ -405,6 +405,24 @@ describe('a full queue', () => {
     await drained;
     expect(mapping.counts.deleted).toBe(30);
   });
+});
+
+test('a window ends while a receive is under way', async () => {
+  let calls = 0;
+  let answer: (messages: []) => void = () => undefined;
+  const hanging = new Promise<[]>((resolve) => {
+    answer = resolve;
+  });
+  const sizes: number[] = [];
+  const { mapping } = feedFrom(
+    { receive: async () => (++calls === 1 ? [message('a')] : hanging) },
+    (event) => void sizes.push(event.Records.length),
+    { batchingWindowMs: 100 },
+  );
+  await waitFor('the message', () => sizes.length === 1, { timeoutMs: 5_000 });
+  expect(calls).toBeGreaterThan(1);
+  answer([]);
+  await mapping.drain();
 });
 
 describe('an outage of the queue', () => {

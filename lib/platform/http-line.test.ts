@@ -17,7 +17,10 @@ const listening = async (one: Server, scheme = 'http') => {
   await new Promise<void>((resolve) => one.listen(0, '127.0.0.1', resolve));
   return new URL(`${scheme}://127.0.0.1:${(one.address() as AddressInfo).port}/000000000000/things`);
 };
-const turn = () => new Promise((resolve) => setImmediate(resolve));
+/** Long enough for the other side to read what was sent before: a second immediate comes after a look at the sockets. */
+const turn = async () => {
+  for (let n = 0; n < 2; n++) await new Promise((resolve) => setImmediate(resolve));
+};
 
 function serve(socket: Socket): void {
   const number = sockets.push(socket) - 1;
