@@ -98,3 +98,22 @@ test('requests that come together are committed together, and answered after tha
   expect(order.at(-1)).toBe('answer');
   expect((await receiveAll()).length).toBe(2 * messages);
 });
+
+test('what could not be committed is refused, and what comes after it is kept', async () => {
+  const { exec } = DatabaseSync.prototype;
+  let full = true;
+  DatabaseSync.prototype.exec = function (sql) {
+    if (full && sql === 'COMMIT') throw new Error('database or disk is full');
+    exec.call(this, sql);
+  };
+  try {
+    await expect(send('refused')).rejects.toThrow();
+    full = false;
+    await send('kept');
+  } finally {
+    DatabaseSync.prototype.exec = exec;
+  }
+  await close();
+  await open();
+  expect((await receiveAll()).map(({ Body }) => Body)).toEqual(['kept']);
+});

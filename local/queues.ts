@@ -40,7 +40,11 @@ interface Waiting extends Iterable<unknown> {
 }
 
 interface Persistence {
-  db: { exec(sql: string): void; prepare(sql: string): { run(...values: (string | number | null)[]): unknown } };
+  db: {
+    readonly isTransaction: boolean;
+    exec(sql: string): void;
+    prepare(sql: string): { run(...values: (string | number | null)[]): unknown };
+  };
   loadSqsAndSns(sqsStore: object, snsStore: object): void;
   close(): void;
   updateMessageReady(messageId: string): void;
@@ -95,6 +99,8 @@ function groupWrites(persistence: Persistence): (answer: (error?: Error) => void
       db.exec('COMMIT');
     } catch (error) {
       failed = error as Error;
+      // SQLite keeps some transactions open whose COMMIT failed, and would refuse the next.
+      if (db.isTransaction) db.exec('ROLLBACK');
     }
     for (const answer of waiting) answer(failed);
   };

@@ -104,6 +104,10 @@ describe('the page that shows it', () => {
     expect(page).not.toMatch(/<script|<link|<img|@import|url\(|\bon\w+="|https?:\/\//i);
   });
 
+  test('tells no other site where its reader was', () => {
+    expect(page).toContain('<meta name="referrer" content="no-referrer">');
+  });
+
   test('has no link that leads nowhere', () => {
     for (const [, id] of page.matchAll(/href="#([^"]+)"/g)) expect(page).toContain(`id="${id}"`);
   });
