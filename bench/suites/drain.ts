@@ -38,7 +38,7 @@ export const drain: Suite = {
     const { arena, quick } = context;
     const limitMs = quick ? 1_000 : 2_500;
     const countFor = (name: ContestantName): number => {
-      if (fast.includes(name)) return quick ? 25_000 : 100_000;
+      if (fast.includes(name)) return quick ? 50_000 : 100_000;
       return quick ? 4_000 : 12_000;
     };
 
