@@ -146,9 +146,14 @@ export const controls: readonly Control[] = [
     edits: [
       {
         file: allocate,
+        find: '{ seen, clock, store }: AllocationPorts',
+        replace: '{ seen, clock, store, mirror }: AllocationPorts',
+      },
+      {
+        file: allocate,
         find: 'return await store.transaction((tx) => attempt(tx, claims, clock(), mode));',
         replace:
-          'return await store.transaction((tx) => attempt(tx, claims, clock(), mode).then(async (early) => { await ports.mirror(early.stocks, early.reservations); return early; }));',
+          'return await store.transaction((tx) => attempt(tx, claims, clock(), mode).then(async (early) => { await mirror(early.stocks, early.reservations); return early; }));',
       },
     ],
     caughtBy: ['I6'],
