@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { projectRoot } from '../../local/folder.ts';
+import { typeErrors } from '../support/planted.ts';
 import { controls, placebo } from './controls.ts';
 import { matrix } from './matrix.ts';
 
@@ -10,6 +11,10 @@ test.each(controls.map((control) => [control.name, control] as const))('%s can b
     expect(readFileSync(join(projectRoot, file), 'utf8').split(find).length - 1).toBe(1);
   }
 });
+
+test('what is planted still fits together', () => {
+  expect(typeErrors('chaos', controls)).toBe('');
+}, 60_000);
 
 test('every row has a control, every control a row, and no two a name', () => {
   const rows = matrix.map(({ name }) => name);

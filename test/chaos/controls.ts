@@ -77,7 +77,7 @@ const sendFailureIsSuccess: Edit = {
 const nothingRebuilt: Edit = {
   file: mirror,
   find: "if (first === 'OK') await deps.queue('reconcile').send({ body: { saleId } });",
-  replace: "if (first === 'never') await deps.queue('reconcile').send({ body: { saleId } });",
+  replace: "if ((first as string) === 'never') await deps.queue('reconcile').send({ body: { saleId } });",
 };
 const newKeyForEachCharge: Edit = {
   file: payments,
@@ -134,9 +134,14 @@ export const controls: Control[] = [
     edits: [
       {
         file: allocate,
+        find: '{ seen, clock, store }: AllocationPorts',
+        replace: '{ seen, clock, store, mirror }: AllocationPorts',
+      },
+      {
+        file: allocate,
         find: 'return await store.transaction((tx) => attempt(tx, claims, clock(), mode));',
         replace:
-          'return await store.transaction((tx) => attempt(tx, claims, clock(), mode).then(async (early) => { await ports.mirror(early.stocks.map((stock) => ({ ...stock, version: stock.version + 1 })), early.reservations); return early; }));',
+          'return await store.transaction((tx) => attempt(tx, claims, clock(), mode).then(async (early) => { await mirror(early.stocks.map((stock) => ({ ...stock, version: stock.version + 1 })), early.reservations); return early; }));',
       },
     ],
   },
@@ -485,8 +490,7 @@ export const controls: Control[] = [
       {
         file: 'lib/reservation/reservation.shapes.ts',
         find: 'isObject(value) && wrongField(value) === undefined',
-        replace:
-          'isObject(value) && wrongField(value) === undefined && Object.keys(value).length <= commandFields.length',
+        replace: 'isObject(value) && wrongField(value) === undefined && Object.keys(value).length <= 7',
       },
     ],
   },

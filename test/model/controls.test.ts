@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { projectRoot } from '../../local/folder.ts';
+import { typeErrors } from '../support/planted.ts';
 import { controls } from './controls.ts';
 
 test.each(controls.map((control) => [control.name, control] as const))('%s can be planted', (_, { edits }) => {
@@ -9,6 +10,10 @@ test.each(controls.map((control) => [control.name, control] as const))('%s can b
     expect(readFileSync(join(projectRoot, file), 'utf8').split(find).length - 1).toBe(1);
   }
 });
+
+test('what is planted still fits together', () => {
+  expect(typeErrors('model', controls)).toBe('');
+}, 60_000);
 
 test('no two have a name', () => {
   expect(new Set(controls.map(({ name }) => name)).size).toBe(controls.length);
