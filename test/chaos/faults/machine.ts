@@ -181,7 +181,7 @@ const loss: Fault = {
       for (const way of ['dport', 'sport']) system('nft', `add rule inet ${lossTable} input ${rule(way)}`);
     }
     // Without nftables, what comes late stands for what is lost and sent again. Some connections never recover.
-    for (const name of names) world.proxies[name].set({ lossChance: nft ? 0 : 0.05, resetChance: 0.01 });
+    for (const name of names) world.proxies[name].set({ lossChance: nft ? 0 : 0.05, resetChance: 0.02 });
     run.count('by nftables', nft ? 1 : 0);
     try {
       await load.rush({ sales, requests: 200 * scale, lanes: 8, paceMs: 300 });

@@ -128,6 +128,8 @@ const randomDeaths: Fault = {
   async run(run) {
     const { world, load, random } = run;
     const sales = await load.sales(4, { allotment: 400, cap: 10_000 });
+    // A batch takes a third of a second instead of a few milliseconds, so that deaths come in the middle of one.
+    world.proxies.mysql.set({ latencyMs: 20 });
     const workers = await world.startWorkers(2, run.edits.length > 0 ? { edits: run.edits } : {});
     const busy = new Set<StackProcess>();
     const harm = async (victim: StackProcess) => {
