@@ -1,3 +1,4 @@
+/** Processes kept apart, by what the kernel says of them, and left alone where that cannot be. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -44,8 +45,8 @@ describe('keepApart', () => {
 
   it('leaves everything where it was if one of them cannot be kept', () => {
     const [some] = children.map(({ pid }) => pid);
-    const noProcess = Number.NaN;
-    expect(keepApart([some], [noProcess])).toBeUndefined();
+    const refused = Number.NaN;
+    expect(keepApart([some], [refused])).toBeUndefined();
     if (some !== undefined && process.platform === 'linux') expect(processorsOf(some)).toEqual(processorsOf());
   });
 });

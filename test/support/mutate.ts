@@ -3,7 +3,7 @@
  * are.
  *
  * Invariant: a fault is planted exactly where it is meant to be. A text that is not found once, and once only, is an
- * error, so that a control does not silently become the shipped code when that changes. Called by the model.
+ * error, so that a control does not silently become the shipped code when that changes. Called by the model and by chaos.
  */
 import fs from 'node:fs';
 import { registerHooks, syncBuiltinESMExports } from 'node:module';
