@@ -7,11 +7,11 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Context, SQSEvent } from 'aws-lambda';
-import { handler } from '../functions/queue/allocate.ts';
-import { sharedDeps } from '../lib/platform/deps.ts';
-import { type RedisClient, redisReady } from '../lib/platform/redis.ts';
-import { queueFunctionTimeoutSeconds } from '../lib/platform/timings.ts';
-import { askGate } from '../lib/reservation/gate.ts';
+import { handler } from '#functions/queue/allocate.ts';
+import { askGate } from '#mirror/gate.ts';
+import { sharedDeps } from '#platform/environment/deps.ts';
+import { queueFunctionTimeoutSeconds } from '#platform/kernel/time-limits.ts';
+import { type RedisClient, redisReady } from '#platform/redis/redis.ts';
 import type { Contestant } from './contestant.ts';
 import { shippedBatchSize } from './settings.ts';
 import type { Request } from './workload.ts';

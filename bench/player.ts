@@ -9,9 +9,9 @@
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Context, SQSBatchResponse, SQSEvent } from 'aws-lambda';
-import { queueFunctionTimeoutSeconds } from '../lib/platform/timings.ts';
-import { startMapping } from '../local/event-source-mapping.ts';
-import { openSqs } from '../local/sqs.ts';
+import { startMapping } from '#local/event-source-mapping.ts';
+import { openSqs } from '#local/sqs.ts';
+import { queueFunctionTimeoutSeconds } from '#platform/kernel/time-limits.ts';
 import type { ContestantName, Ground, Opened } from './contestant.ts';
 import { loadContestant } from './contestants.ts';
 import { deliveriesOf, type Plan, type Request, requestsOf } from './workload.ts';

@@ -3,7 +3,7 @@
  * long for what is not measured.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openSqsCalls } from '../local/sqs.ts';
+import { openSqsCalls } from '#local/sqs.ts';
 import { bodyOf } from './ours.ts';
 import type { Request } from './workload.ts';
 

@@ -1,5 +1,5 @@
 /** What is measured is what is shipped: the settings of the allocate worker as serverless.yml declares them. */
-import { readDeclared } from '../local/declared.ts';
+import { readDeclared } from '#local/declared.ts';
 
 const declared = readDeclared();
 const allocate = declared.functions.find(({ key }) => key === 'allocate');

@@ -7,7 +7,7 @@
  * the ground, which creates the sales.
  */
 import { randomInt } from 'node:crypto';
-import { newSaleId, reservationId } from '../lib/platform/id.ts';
+import { newSaleId, reservationId } from '#platform/kernel/ids.ts';
 
 /** Which sales the requests are for. */
 export type Scenario = 'hot' | 'hundred' | 'zipf';

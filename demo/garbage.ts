@@ -2,7 +2,7 @@
  * Requests that must be refused whatever the time and the stock: each with a 4xx, and without leaving anything behind.
  */
 import { randomUUID } from 'node:crypto';
-import type { Account, Answer, Sending } from '../load/client.ts';
+import type { Account, Answer, Sending } from '#load/client.ts';
 import type { GarbageKind } from './plan.ts';
 
 /** Sends one piece of garbage as this customer. */

@@ -5,7 +5,7 @@
  * sale, one request in ten is repeated under its key, and there are requests over the cap, before the opening, after the
  * close, and garbage.
  */
-import { seededRandom } from '../local/service/random.ts';
+import { seededRandom } from '#local/service/random.ts';
 import type { DemoOptions } from './arguments.ts';
 
 /** What a sale offers; its times are fixed when it starts. */

@@ -7,10 +7,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Account, type Api, type Operator, readSale } from '../load/client.ts';
-import { Listener } from '../load/listener.ts';
-import type { ClientLog } from '../load/log.ts';
-import { seededRandom } from '../local/service/random.ts';
+import { Account, type Api, type Operator, readSale } from '#load/client.ts';
+import { Listener } from '#load/listener.ts';
+import type { ClientLog } from '#load/log.ts';
+import { seededRandom } from '#local/service/random.ts';
 import type { DemoOptions } from './arguments.ts';
 import { sendGarbage } from './garbage.ts';
 import type { Plan, PlannedRequest } from './plan.ts';

@@ -5,8 +5,8 @@
  * the clients' log.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Account, type Answer, isWorthRepeating, type ReservationView, retryAfterMs } from '../load/client.ts';
-import type { PushLine } from '../load/log.ts';
+import { type Account, type Answer, isWorthRepeating, type ReservationView, retryAfterMs } from '#load/client.ts';
+import type { PushLine } from '#load/log.ts';
 import type { PlannedCustomer, PlannedRequest } from './plan.ts';
 
 /** A sale as shoppers see it. */

@@ -8,11 +8,11 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { seedOperator } from '../lib/identity/register.ts';
-import { openDb } from '../lib/platform/db.ts';
-import { newId, toBytes } from '../lib/platform/id.ts';
-import { openTokens } from '../lib/platform/token.ts';
-import type { Stack } from '../local/stack.ts';
+import { seedOperator } from '#identity/register.ts';
+import type { Stack } from '#local/stack.ts';
+import { newId, toBytes } from '#platform/kernel/ids.ts';
+import { openDb } from '#platform/mysql/mysql.ts';
+import { openTokens } from '#platform/security/access-token.ts';
 import { Account, Api, Operator } from './client.ts';
 import { ClientLog } from './log.ts';
 

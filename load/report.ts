@@ -2,7 +2,7 @@
  * The report of a load run as one HTML file: the verdict first, then what was sent and answered over time, then who was
  * the bottleneck. It refers to nothing outside itself.
  */
-import { lineChart } from '../bench/charts.ts';
+import { lineChart } from '#bench/charts.ts';
 import type { ArtilleryReport } from './artillery.ts';
 import type { Ceiling } from './ceilings.ts';
 import type { Second } from './seconds.ts';

@@ -1,7 +1,7 @@
 /**
  * `npm run migrate`: brings the database that MYSQL_URL names up to date, and nothing else.
  */
-import { migrate } from '../lib/platform/migrate.ts';
+import { migrate } from '#platform/mysql/migrate.ts';
 
 const url = process.env.MYSQL_URL;
 if (!url) {

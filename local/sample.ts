@@ -7,8 +7,8 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { seedOperator } from '../lib/identity/register.ts';
-import { openDb } from '../lib/platform/db.ts';
+import { seedOperator } from '#identity/register.ts';
+import { openDb } from '#platform/mysql/mysql.ts';
 import type { Stack } from './stack.ts';
 
 const CUSTOMERS = ['ada', 'grace', 'alan'];

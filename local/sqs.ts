@@ -5,7 +5,7 @@
  * itself: a call costs a fifth of the SDK's processor time, and the time saved goes to the functions. Endpoints
  * are local and plain HTTP; the signature only names the region, as every emulator reads it and none checks it.
  */
-import { openLines } from '../lib/platform/http-line.ts';
+import { openLines } from '#platform/aws/http-line.ts';
 
 export interface ReceivedMessage {
   MessageId: string;

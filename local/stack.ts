@@ -256,7 +256,7 @@ class Starting {
       }
       await createDatabase(databases.mysqlUrl);
     }
-    const { migrate } = await import('../lib/platform/migrate.ts');
+    const { migrate } = await import('#platform/mysql/migrate.ts');
     await migrate(databases.mysqlUrl);
     return databases;
   }

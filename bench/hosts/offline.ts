@@ -6,8 +6,8 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { freePort } from '../../local/ports.ts';
-import { waitFor } from '../../local/wait.ts';
+import { freePort } from '#local/ports.ts';
+import { waitFor } from '#local/wait.ts';
 
 const root = resolve(import.meta.dirname, '..', '..');
 const workDir = process.argv[2] ?? join(root, '.local', 'bench', 'offline');

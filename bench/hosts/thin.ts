@@ -7,12 +7,12 @@ import { createServer, type IncomingMessage, type OutgoingHttpHeaders, type Serv
 import type { AddressInfo } from 'node:net';
 import { SendMessageCommand } from '@aws-sdk/client-sqs';
 import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
-import { handler as createReservation } from '../../functions/http/create-reservation.ts';
-import { handler as getSale } from '../../functions/http/get-sale.ts';
-import type { Queue } from '../../lib/platform/aws.ts';
-import { type Deps, sharedDeps } from '../../lib/platform/deps.ts';
-import { locate } from '../../lib/platform/discovery.ts';
-import { redisReady } from '../../lib/platform/redis.ts';
+import { handler as createReservation } from '#functions/http/create-reservation.ts';
+import { handler as getSale } from '#functions/http/get-sale.ts';
+import type { Queue } from '#platform/aws/aws.ts';
+import { type Deps, sharedDeps } from '#platform/environment/deps.ts';
+import { locate } from '#platform/environment/discovery.ts';
+import { redisReady } from '#platform/redis/redis.ts';
 import { context, eventFor } from './event.ts';
 
 const deps = await sharedDeps();

@@ -3,7 +3,7 @@
  * acknowledges before anything is durable, so a crash loses what was acknowledged: it is fast because it promises less.
  */
 import { Redis } from 'ioredis';
-import { toBytes } from '../../lib/platform/id.ts';
+import { toBytes } from '#platform/kernel/ids.ts';
 import { acknowledged, type Contestant } from '../contestant.ts';
 import type { Request } from '../workload.ts';
 import {

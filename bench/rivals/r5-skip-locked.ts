@@ -4,7 +4,7 @@
  */
 import { Redis } from 'ioredis';
 import type { RowDataPacket } from 'mysql2';
-import { toBytes } from '../../lib/platform/id.ts';
+import { toBytes } from '#platform/kernel/ids.ts';
 import { acknowledged, type Contestant } from '../contestant.ts';
 import { inTransaction, isConflict, mirrorPlainly, openPool, writeRows } from './rows.ts';
 

@@ -6,7 +6,7 @@
  * and a group that meets one is sorted out by a read. A process that is killed forgets who was waiting.
  */
 import type { RowDataPacket } from 'mysql2';
-import { toBytes } from '../../lib/platform/id.ts';
+import { toBytes } from '#platform/kernel/ids.ts';
 import { acknowledged, type Contestant } from '../contestant.ts';
 import type { Request } from '../workload.ts';
 import {

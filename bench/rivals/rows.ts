@@ -5,7 +5,7 @@
 import type { Redis } from 'ioredis';
 import type { ResultSetHeader, RowDataPacket } from 'mysql2';
 import mysql, { type Pool, type PoolConnection } from 'mysql2/promise';
-import { newId, toBytes } from '../../lib/platform/id.ts';
+import { newId, toBytes } from '#platform/kernel/ids.ts';
 import type { Request } from '../workload.ts';
 
 export const insertReservations = `INSERT INTO reservations (id, sale_id, customer_id, nth, ticket, quantity, at_least,

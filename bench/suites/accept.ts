@@ -10,9 +10,9 @@
 import { randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { saleTag } from '../../lib/platform/id.ts';
-import { keys } from '../../lib/platform/keys.ts';
-import { openTokens } from '../../lib/platform/token.ts';
+import { saleTag } from '#platform/kernel/ids.ts';
+import { keys } from '#platform/redis/keys.ts';
+import { openTokens } from '#platform/security/access-token.ts';
 import { compare, percentile, rounded, type Series, series } from '../figures.ts';
 import { type BenchGround, NotExact } from '../ground.ts';
 import { type Host, type Shooter, startHost, startShooter } from '../helpers.ts';

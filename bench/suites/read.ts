@@ -6,9 +6,9 @@
  * was committed, and mirrors it as a worker does.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { toBytes } from '../../lib/platform/id.ts';
-import { openRedis, redisReady } from '../../lib/platform/redis.ts';
-import { writeMirror } from '../../lib/reservation/mirror.ts';
+import { writeMirror } from '#mirror/mirror.ts';
+import { toBytes } from '#platform/kernel/ids.ts';
+import { openRedis, redisReady } from '#platform/redis/redis.ts';
 import { compare, percentile, rounded, type Series, series } from '../figures.ts';
 import type { BenchGround } from '../ground.ts';
 import { type Host, startHost, startShooter } from '../helpers.ts';

@@ -1,9 +1,10 @@
 /** POST /sales/{saleId}/stock: units added, or taken back. */
-import { inventoryPorts } from '../../lib/inventory/ports.ts';
-import { adjustStock } from '../../lib/inventory/release.ts';
-import { isRefusal } from '../../lib/platform/errors.ts';
-import { httpHandler } from '../../lib/platform/http.ts';
-import { viewSale } from '../../lib/sale/sale.ts';
+
+import { viewSale } from '#launch/sale.ts';
+import { httpHandler } from '#platform/handlers/http.ts';
+import { isRefusal } from '#platform/kernel/errors.ts';
+import { inventoryPorts } from '#reservation/release.ports.ts';
+import { adjustStock } from '#reservation/release.ts';
 import { adjustStockRoute } from './sale.routes.ts';
 
 export const handler = httpHandler(adjustStockRoute, async ({ deps, params, body }) => {

@@ -1,9 +1,10 @@
 /** DELETE /reservations/{reservationId}: units go back to the waitlist. */
-import { inventoryPorts } from '../../lib/inventory/ports.ts';
-import { cancelReservation } from '../../lib/inventory/release.ts';
-import { isRefusal, refuse } from '../../lib/platform/errors.ts';
-import { httpHandler } from '../../lib/platform/http.ts';
-import { getDecidedReservation, getReservation } from '../../lib/reservation/read.ts';
+
+import { httpHandler } from '#platform/handlers/http.ts';
+import { isRefusal, refuse } from '#platform/kernel/errors.ts';
+import { getDecidedReservation, getReservation } from '#reservation/read.ts';
+import { inventoryPorts } from '#reservation/release.ports.ts';
+import { cancelReservation } from '#reservation/release.ts';
 import { cancelReservationRoute } from './reservation.routes.ts';
 
 export const handler = httpHandler(cancelReservationRoute, async ({ deps, caller, params }) => {

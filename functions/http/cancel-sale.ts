@@ -1,6 +1,7 @@
 /** POST /sales/{saleId}/cancel. */
-import { httpHandler } from '../../lib/platform/http.ts';
-import { cancelSale } from '../../lib/sale/sale.ts';
+
+import { cancelSale } from '#launch/sale.ts';
+import { httpHandler } from '#platform/handlers/http.ts';
 import { cancelSaleRoute } from './sale.routes.ts';
 
 export const handler = httpHandler(cancelSaleRoute, ({ deps, params }) => cancelSale(deps, params.saleId));

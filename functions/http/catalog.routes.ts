@@ -9,8 +9,8 @@ import {
   ProductPage,
   ProductPath,
   ProductQuery,
-} from '../../lib/catalog/product.shapes.ts';
-import { defineRoute } from '../../lib/platform/route.ts';
+} from '#catalog/product.shapes.ts';
+import { defineRoute } from '#platform/handlers/route.ts';
 
 const tag = 'Catalog';
 

@@ -1,9 +1,9 @@
 /** POST /purchases: commits the intent to buy and queues its payment. */
 
-import { isRefusal } from '../../lib/platform/errors.ts';
-import { httpHandler, Reply } from '../../lib/platform/http.ts';
-import { requestPurchase } from '../../lib/purchase/accept.ts';
-import { purchasePorts } from '../../lib/purchase/ports.ts';
+import { httpHandler, Reply } from '#platform/handlers/http.ts';
+import { isRefusal } from '#platform/kernel/errors.ts';
+import { requestPurchase } from '#purchase/accept.ts';
+import { purchasePorts } from '#purchase/ports.ts';
 import { createPurchaseRoute } from './purchase.routes.ts';
 
 export const handler = httpHandler(createPurchaseRoute, async ({ deps, caller, idempotencyKey, body }) => {

@@ -1,8 +1,9 @@
 /** POST /sales/{saleId}/reservations: from a click to a place in the queue. */
-import { isRefusal } from '../../lib/platform/errors.ts';
-import { httpHandler, Reply } from '../../lib/platform/http.ts';
-import { requestPorts } from '../../lib/reservation/ports.ts';
-import { requestReservation } from '../../lib/reservation/request.ts';
+
+import { httpHandler, Reply } from '#platform/handlers/http.ts';
+import { isRefusal } from '#platform/kernel/errors.ts';
+import { requestPorts } from '#reservation/ports.ts';
+import { requestReservation } from '#reservation/request.ts';
 import { createReservationRoute } from './reservation.routes.ts';
 
 export const handler = httpHandler(createReservationRoute, async ({ deps, caller, params, body, idempotencyKey }) => {

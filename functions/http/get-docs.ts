@@ -1,7 +1,7 @@
 /** GET /docs: this API as a page to read. */
-import { docsPage } from '../../lib/operations/docs-page.ts';
-import { httpHandler, Reply } from '../../lib/platform/http.ts';
-import { openApiDocument } from '../../lib/platform/openapi.ts';
+import { docsPage } from '#operations/docs-page.ts';
+import { httpHandler, Reply } from '#platform/handlers/http.ts';
+import { openApiDocument } from '#platform/handlers/openapi.ts';
 import { getDocsRoute } from './operations.routes.ts';
 import { routes } from './routes.ts';
 

@@ -1,6 +1,6 @@
 /** GET /me: who is signed in. */
-import { getMe } from '../../lib/identity/session.ts';
-import { httpHandler } from '../../lib/platform/http.ts';
+import { getMe } from '#identity/session.ts';
+import { httpHandler } from '#platform/handlers/http.ts';
 import { getMeRoute } from './identity.routes.ts';
 
 export const handler = httpHandler(getMeRoute, ({ deps, caller }) => getMe(deps.db, caller.customerId));

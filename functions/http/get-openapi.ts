@@ -1,6 +1,6 @@
 /** GET /openapi.json: this API as an OpenAPI document. */
-import { httpHandler, Reply } from '../../lib/platform/http.ts';
-import { openApiDocument } from '../../lib/platform/openapi.ts';
+import { httpHandler, Reply } from '#platform/handlers/http.ts';
+import { openApiDocument } from '#platform/handlers/openapi.ts';
 import { getOpenapiRoute } from './operations.routes.ts';
 import { routes } from './routes.ts';
 

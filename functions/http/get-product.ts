@@ -1,6 +1,6 @@
 /** GET /products/{productId}: one product. */
-import { getProduct } from '../../lib/catalog/product.ts';
-import { httpHandler } from '../../lib/platform/http.ts';
+import { getProduct } from '#catalog/product.ts';
+import { httpHandler } from '#platform/handlers/http.ts';
 import { getProductRoute } from './catalog.routes.ts';
 
 export const handler = httpHandler(getProductRoute, ({ deps, params }) => getProduct(deps.db, params.productId));

@@ -1,6 +1,6 @@
 /** GET /purchases/{purchaseId}: how far a purchase has come. */
-import { httpHandler } from '../../lib/platform/http.ts';
-import { getPurchase } from '../../lib/purchase/read.ts';
+import { httpHandler } from '#platform/handlers/http.ts';
+import { getPurchase } from '#purchase/read.ts';
 import { getPurchaseRoute } from './purchase.routes.ts';
 
 export const handler = httpHandler(getPurchaseRoute, ({ deps, caller, params }) =>

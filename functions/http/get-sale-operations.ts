@@ -1,6 +1,6 @@
 /** GET /ops/sales/{saleId}: a sale from the inside. */
-import { overviewOf } from '../../lib/operations/overview.ts';
-import { httpHandler } from '../../lib/platform/http.ts';
+import { overviewOf } from '#operations/overview.ts';
+import { httpHandler } from '#platform/handlers/http.ts';
 import { getSaleOperationsRoute } from './operations.routes.ts';
 
 export const handler = httpHandler(getSaleOperationsRoute, ({ deps, params }) => overviewOf(deps, params.saleId));

@@ -1,6 +1,7 @@
 /** GET /sales/{saleId}: one sale with live stock. */
-import { httpHandler } from '../../lib/platform/http.ts';
-import { getSale, saleAtHand } from '../../lib/sale/sale.ts';
+
+import { getSale, saleAtHand } from '#launch/sale.ts';
+import { httpHandler } from '#platform/handlers/http.ts';
 import { getSaleRoute } from './sale.routes.ts';
 
 export const handler = httpHandler(

@@ -1,13 +1,6 @@
 /** The routes of identity: registering, signing in and out, and who is signed in. */
-import {
-  Credentials,
-  Me,
-  RefreshToken,
-  Registered,
-  Registration,
-  Session,
-} from '../../lib/identity/identity.shapes.ts';
-import { defineRoute } from '../../lib/platform/route.ts';
+import { Credentials, Me, RefreshToken, Registered, Registration, Session } from '#identity/identity.shapes.ts';
+import { defineRoute } from '#platform/handlers/route.ts';
 
 const tag = 'Identity';
 

@@ -1,6 +1,6 @@
 /** POST /products/import: creates and updates products from a CSV file. */
-import { importProducts } from '../../lib/catalog/import.ts';
-import { httpHandler } from '../../lib/platform/http.ts';
+import { importProducts } from '#catalog/import.ts';
+import { httpHandler } from '#platform/handlers/http.ts';
 import { importProductsRoute } from './catalog.routes.ts';
 
 export const handler = httpHandler(importProductsRoute, ({ deps, body }) =>

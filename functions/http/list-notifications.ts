@@ -1,6 +1,6 @@
 /** GET /notifications: what the caller was told, newest first, and how much of it is unread. */
-import { listNotifications } from '../../lib/notification/list.ts';
-import { httpHandler } from '../../lib/platform/http.ts';
+import { listNotifications } from '#notification/list.ts';
+import { httpHandler } from '#platform/handlers/http.ts';
 import { listNotificationsRoute } from './notification.routes.ts';
 
 export const handler = httpHandler(listNotificationsRoute, ({ deps, caller, query }) =>

@@ -1,6 +1,7 @@
 /** GET /sales: all sales, newest first. */
-import { httpHandler } from '../../lib/platform/http.ts';
-import { listSales } from '../../lib/sale/sale.ts';
+
+import { listSales } from '#launch/sale.ts';
+import { httpHandler } from '#platform/handlers/http.ts';
 import { listSalesRoute } from './sale.routes.ts';
 
 export const handler = httpHandler(listSalesRoute, ({ deps, query }) => listSales(deps, query));

@@ -1,6 +1,6 @@
 /** POST /auth/login: signs in with e-mail and password. */
-import { login } from '../../lib/identity/session.ts';
-import { httpHandler } from '../../lib/platform/http.ts';
+import { login } from '#identity/session.ts';
+import { httpHandler } from '#platform/handlers/http.ts';
 import { loginRoute } from './identity.routes.ts';
 
 export const handler = httpHandler(loginRoute, ({ deps, tokens, body, sourceIp }) =>

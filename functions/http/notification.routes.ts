@@ -4,8 +4,8 @@ import {
   NotificationQuery,
   ReadCount,
   ReadNotifications,
-} from '../../lib/notification/notification.shapes.ts';
-import { defineRoute } from '../../lib/platform/route.ts';
+} from '#notification/notification.shapes.ts';
+import { defineRoute } from '#platform/handlers/route.ts';
 
 export const listNotificationsRoute = defineRoute({
   method: 'GET',

@@ -1,10 +1,10 @@
 /** The routes of operations: health, the document of this API, dead letters, a sale from the inside, reconciling. */
 import { z } from 'zod';
-import { ReconcileReport, ReconcileRequest } from '../../lib/inventory/reconcile.ts';
-import { DeadLetterQuery, DeadLetters, Health, Redrive, Redriven } from '../../lib/operations/operations.shapes.ts';
-import { SaleOverview } from '../../lib/operations/overview.ts';
-import { defineRoute } from '../../lib/platform/route.ts';
-import { Id } from '../../lib/platform/shapes.ts';
+import { DeadLetterQuery, DeadLetters, Health, Redrive, Redriven } from '#operations/operations.shapes.ts';
+import { SaleOverview } from '#operations/overview.ts';
+import { defineRoute } from '#platform/handlers/route.ts';
+import { Id } from '#platform/kernel/shapes.ts';
+import { ReconcileReport, ReconcileRequest } from '#reconcile/reconcile.ts';
 
 const tag = 'Operations';
 

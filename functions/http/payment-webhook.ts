@@ -1,7 +1,7 @@
 /** POST /webhooks/payments: settles a purchase by what the payment provider tells. */
-import { httpHandler } from '../../lib/platform/http.ts';
-import { purchasePorts } from '../../lib/purchase/ports.ts';
-import { receiveWebhook } from '../../lib/purchase/webhook.ts';
+import { httpHandler } from '#platform/handlers/http.ts';
+import { purchasePorts } from '#purchase/ports.ts';
+import { receiveWebhook } from '#purchase/webhook.ts';
 import { paymentWebhookRoute } from './purchase.routes.ts';
 
 export const handler = httpHandler(paymentWebhookRoute, ({ deps, headers, rawBody }) =>

@@ -1,6 +1,6 @@
 /** The routes of purchases, and of the payment provider's webhook. */
 import { z } from 'zod';
-import { defineRoute } from '../../lib/platform/route.ts';
+import { defineRoute } from '#platform/handlers/route.ts';
 import {
   PurchaseAccepted,
   PurchasePage,
@@ -8,7 +8,7 @@ import {
   PurchaseQuery,
   PurchaseRequest,
   PurchaseView,
-} from '../../lib/purchase/purchase.shapes.ts';
+} from '#purchase/purchase.shapes.ts';
 
 export const createPurchaseRoute = defineRoute({
   method: 'POST',

@@ -1,6 +1,6 @@
 /** POST /auth/refresh: exchanges a refresh token for the next session of its family. */
-import { refresh } from '../../lib/identity/session.ts';
-import { httpHandler } from '../../lib/platform/http.ts';
+import { refresh } from '#identity/session.ts';
+import { httpHandler } from '#platform/handlers/http.ts';
 import { refreshRoute } from './identity.routes.ts';
 
 export const handler = httpHandler(refreshRoute, ({ deps, tokens, body }) => refresh(deps, tokens, body.refreshToken));

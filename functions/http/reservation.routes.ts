@@ -1,9 +1,9 @@
 /** The routes of reservations. */
 import { z } from 'zod';
-import { PageQuery, pageOf } from '../../lib/platform/page.ts';
-import { defineRoute } from '../../lib/platform/route.ts';
-import { Id } from '../../lib/platform/shapes.ts';
-import { ReservationAccepted, ReservationRequest, ReservationView } from '../../lib/reservation/reservation.shapes.ts';
+import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
+import { defineRoute } from '#platform/handlers/route.ts';
+import { Id } from '#platform/kernel/shapes.ts';
+import { ReservationAccepted, ReservationRequest, ReservationView } from '#reservation/reservation.shapes.ts';
 
 const ReservationPath = z.strictObject({ reservationId: Id });
 const tag = 'Reservations';

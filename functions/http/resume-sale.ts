@@ -1,6 +1,7 @@
 /** POST /sales/{saleId}/resume. */
-import { httpHandler } from '../../lib/platform/http.ts';
-import { resumeSale } from '../../lib/sale/sale.ts';
+
+import { resumeSale } from '#launch/sale.ts';
+import { httpHandler } from '#platform/handlers/http.ts';
 import { resumeSaleRoute } from './sale.routes.ts';
 
 export const handler = httpHandler(resumeSaleRoute, ({ deps, params }) => resumeSale(deps, params.saleId));

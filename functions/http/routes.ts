@@ -2,7 +2,7 @@
  * Every route of the API under the name of its function, from which the OpenAPI document is made. A route that is
  * exported as `createSaleRoute` belongs to the function `create-sale`.
  */
-import type { Route } from '../../lib/platform/route.ts';
+import type { Route } from '#platform/handlers/route.ts';
 import * as catalog from './catalog.routes.ts';
 import * as identity from './identity.routes.ts';
 import * as notification from './notification.routes.ts';

@@ -1,9 +1,9 @@
 /** The routes of sales: what everyone sees, and how operators run them. */
 import { z } from 'zod';
-import { PageQuery, pageOf } from '../../lib/platform/page.ts';
-import { defineRoute } from '../../lib/platform/route.ts';
-import { Id } from '../../lib/platform/shapes.ts';
-import { AdjustStock, CreateSale, SaleView, UpdateSale } from '../../lib/sale/sale.shapes.ts';
+import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
+import { defineRoute } from '#platform/handlers/route.ts';
+import { Id } from '#platform/kernel/shapes.ts';
+import { AdjustStock, CreateSale, SaleView, UpdateSale } from '#sale/sale.shapes.ts';
 
 const SalePath = z.strictObject({ saleId: Id });
 const tag = 'Sales';

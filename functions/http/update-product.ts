@@ -1,6 +1,6 @@
 /** PATCH /products/{productId}: changes the given fields of a product. */
-import { updateProduct } from '../../lib/catalog/product.ts';
-import { httpHandler } from '../../lib/platform/http.ts';
+import { updateProduct } from '#catalog/product.ts';
+import { httpHandler } from '#platform/handlers/http.ts';
 import { updateProductRoute } from './catalog.routes.ts';
 
 export const handler = httpHandler(updateProductRoute, ({ deps, params, body }) =>

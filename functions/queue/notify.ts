@@ -1,6 +1,6 @@
 /** Queue notifications → MySQL and WebSocket: tells customers what happened, a batch of events at a time. */
-import { BusEvent } from '../../lib/events/catalogue.ts';
-import { notify } from '../../lib/notification/notify.ts';
-import { queueHandler } from '../../lib/platform/queue.ts';
+import { BusEvent } from '#events/catalogue.ts';
+import { notify } from '#notification/notify.ts';
+import { queueHandler } from '#platform/handlers/queue.ts';
 
 export const handler = queueHandler({ message: BusEvent, run: notify });

@@ -1,7 +1,8 @@
 /** Every minute, at boundaries, and when units were released: the side effects of time. */
-import { inventoryPorts } from '../../lib/inventory/ports.ts';
-import { queueHandler } from '../../lib/platform/queue.ts';
-import { AdvanceTrigger, advance } from '../../lib/sale/advance.ts';
+
+import { AdvanceTrigger, advance } from '#launch/advance.ts';
+import { queueHandler } from '#platform/handlers/queue.ts';
+import { inventoryPorts } from '#reservation/release.ports.ts';
 
 export const handler = queueHandler({
   message: AdvanceTrigger,

@@ -2,9 +2,9 @@
  * Every few minutes, and when Redis was found to have lost a sale: the mirror is held against MySQL and repaired, and
  * sessions that are over are forgotten.
  */
-import { forgetExpiredSessions } from '../../lib/identity/session.ts';
-import { ReconcileTrigger, reconcileOnTrigger } from '../../lib/inventory/reconcile.ts';
-import { queueHandler } from '../../lib/platform/queue.ts';
+import { forgetExpiredSessions } from '#identity/session.ts';
+import { queueHandler } from '#platform/handlers/queue.ts';
+import { ReconcileTrigger, reconcileOnTrigger } from '#reconcile/reconcile.ts';
 
 export const handler = queueHandler({
   message: ReconcileTrigger,

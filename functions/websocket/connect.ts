@@ -1,6 +1,6 @@
 /** $connect: enters the connection of a customer, who then hears of everything that concerns them. */
-import { enterConnection } from '../../lib/notification/connections.ts';
-import { connectHandler } from '../../lib/platform/websocket.ts';
+import { enterConnection } from '#notification/connections.ts';
+import { connectHandler } from '#platform/handlers/websocket.ts';
 
 export const handler = connectHandler(async ({ deps, connectionId, caller }) => {
   await enterConnection(deps.redis, deps.clock(), connectionId, caller.customerId);

@@ -1,7 +1,7 @@
 /** $default: what a connected client asks for: watch or unwatch a sale, or ping. */
-import { listen } from '../../lib/notification/listen.ts';
-import { ClientMessage } from '../../lib/notification/notification.shapes.ts';
-import { messageHandler } from '../../lib/platform/websocket.ts';
+import { listen } from '#notification/listen.ts';
+import { ClientMessage } from '#notification/notification.shapes.ts';
+import { messageHandler } from '#platform/handlers/websocket.ts';
 
 export const handler = messageHandler(ClientMessage, ({ deps, connectionId, message, tokens }) =>
   listen(deps, tokens, connectionId, message),

@@ -32,7 +32,7 @@ const sources = {
       const call = /luaSource\('([^']+\.lua)', import\.meta\.url\)/g;
       const files = [...source.matchAll(call)].map(([, file]) => resolve(dirname(path), file));
       const texts = new Map(await Promise.all(files.map(async (file) => [file, await readFile(file, 'utf8')])));
-      const laterImport = /const (\{[^}]+\}) = await import\('(\.\/[^']+)'\);/g;
+      const laterImport = /const (\{[^}]+\}) = await import\('([.#][^']+)'\);/g;
       const atOnce = [...source.matchAll(laterImport)].map(([, names, from]) => `import ${names} from '${from}';`);
       const contents = source
         .replace(laterImport, '')

@@ -5,9 +5,9 @@
  * file can be mended in one go. Products are found by their SKU: the same file imported twice leaves the same products.
  */
 import { CsvError, type Info, parse } from 'csv-parse/sync';
-import type { Db, Tx } from '../platform/db.ts';
-import { type Refusal, refuse } from '../platform/errors.ts';
-import { newId, toBytes } from '../platform/id.ts';
+import { type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { newId, toBytes } from '#platform/kernel/ids.ts';
+import type { Db, Tx } from '#platform/mysql/mysql.ts';
 import { ImportRow, maxImportRows, type RowError } from './product.shapes.ts';
 
 const columns = Object.keys(ImportRow.shape);

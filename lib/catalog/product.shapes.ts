@@ -2,8 +2,8 @@
  * The shapes of products in the API and in the file that imports them.
  */
 import { z } from 'zod';
-import { PageQuery, pageOf } from '../platform/page.ts';
-import { Currency, Id, line, Money, maxAmountMinor, text } from '../platform/shapes.ts';
+import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
+import { Currency, Id, line, Money, maxAmountMinor, text } from '#platform/kernel/shapes.ts';
 
 /** Plain characters only: a SKU is typed, printed, scanned and pasted into spreadsheets. */
 const Sku = z

@@ -4,7 +4,7 @@
  */
 import { sql } from 'drizzle-orm';
 import { bigint, char, check, mysqlTable, text, unique, varchar } from 'drizzle-orm/mysql-core';
-import { id, timeMs } from '../platform/columns.ts';
+import { id, timeMs } from '#platform/mysql/columns.ts';
 
 export const products = mysqlTable(
   'products',

@@ -4,11 +4,11 @@
  * A sale copies the price of its product when it is created, so nothing here can change what a customer was promised.
  */
 import { z } from 'zod';
-import { isDuplicateKey, type Sql } from '../platform/db.ts';
-import { isRefusal, type Refusal, refuse } from '../platform/errors.ts';
-import { fromBytes, newId, toBytes } from '../platform/id.ts';
-import { type Page, type PageQuery, readCursor, toPage } from '../platform/page.ts';
-import { Id } from '../platform/shapes.ts';
+import { type Page, type PageQuery, readCursor, toPage } from '#platform/handlers/pagination.ts';
+import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { fromBytes, newId, toBytes } from '#platform/kernel/ids.ts';
+import { Id } from '#platform/kernel/shapes.ts';
+import { isDuplicateKey, type Sql } from '#platform/mysql/mysql.ts';
 import type { NewProduct, Product, ProductChange } from './product.shapes.ts';
 
 interface Row {

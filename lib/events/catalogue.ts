@@ -6,8 +6,8 @@
  * that the number of events follows the number of batches and not of customers.
  */
 import { z } from 'zod';
-import { purchaseStates } from '../purchase/state.ts';
-import { salePhases, saleStatuses } from '../sale/sale.table.ts';
+import { salePhases, saleStatuses } from '#sale/sale.table.ts';
+import { purchaseStates } from '#state/purchase-state.ts';
 import { ChangeGroups } from './changes.ts';
 
 /** The stock of a sale right after the commit that changed it; newer is a higher epoch, then a higher version. */
@@ -44,7 +44,7 @@ export const catalogue = {
   'reservations.changed': {
     description: 'Reservations moved from one state to another; stock is as of the same commit.',
     version: 1,
-    producers: ['lib/reservation', 'lib/inventory', 'lib/purchase'],
+    producers: ['lib/reservation', 'lib/purchase'],
     consumers: ['notifications', 'advance'],
     detail: z.object({
       changes: ChangeGroups,
@@ -56,7 +56,7 @@ export const catalogue = {
   'reservations.reminded': {
     description: 'Customers with units set aside are told that the purchase window opened, or closes soon.',
     version: 1,
-    producers: ['lib/sale'],
+    producers: ['lib/launch'],
     consumers: ['notifications'],
     detail: z.object({
       saleId: z.guid(),
@@ -91,7 +91,7 @@ export const catalogue = {
   'sale.changed': {
     description: 'A sale entered its next phase, or an operator changed its terms or status.',
     version: 1,
-    producers: ['lib/sale'],
+    producers: ['lib/launch'],
     consumers: ['notifications'],
     detail: z.object({
       saleId: z.guid(),

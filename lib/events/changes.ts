@@ -7,7 +7,7 @@
  * the shape `ChangeGroups` expands what it has checked.
  */
 import { z } from 'zod';
-import { reservationStates } from '../reservation/state.ts';
+import { reservationStates } from '#state/reservation-state.ts';
 
 /** One reservation's move. `version` rises with each, so a reader can tell the newer of two. */
 export interface ReservationChange {

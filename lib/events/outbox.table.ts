@@ -5,7 +5,7 @@
  * steady state is an empty table. The key is time-ordered, so the sweep reads the oldest first.
  */
 import { mediumtext, mysqlTable, varchar } from 'drizzle-orm/mysql-core';
-import { id, timeMs } from '../platform/columns.ts';
+import { id, timeMs } from '#platform/mysql/columns.ts';
 
 export const outbox = mysqlTable('outbox', {
   id: id('id').primaryKey(),

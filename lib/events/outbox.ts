@@ -5,11 +5,11 @@
  * commit and deletes what the bus took; what it did not take, or what a crash left, the scheduled sweep publishes. An
  * event may therefore arrive twice, and never not at all (invariants I2 and I5).
  */
-import type { Bus } from '../platform/aws.ts';
-import type { Db, Sql, Tx } from '../platform/db.ts';
-import { fromBytes, newId, toBytes } from '../platform/id.ts';
-import { correlationId } from '../platform/log.ts';
-import { measure } from '../platform/metrics.ts';
+import type { Bus } from '#platform/aws/aws.ts';
+import { fromBytes, newId, toBytes } from '#platform/kernel/ids.ts';
+import { correlationId } from '#platform/kernel/log.ts';
+import { measure } from '#platform/kernel/metrics.ts';
+import type { Db, Sql, Tx } from '#platform/mysql/mysql.ts';
 import { catalogue, type EventDetail, type EventName, type StockLevel } from './catalogue.ts';
 import { groupChanges, type ReservationChange } from './changes.ts';
 

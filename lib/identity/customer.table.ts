@@ -2,7 +2,7 @@
  * `customers`: who can sign in. Written by registration; read by sign-in. Operators are customers with another role.
  */
 import { mysqlEnum, mysqlTable, unique, varchar } from 'drizzle-orm/mysql-core';
-import { id, timeMs } from '../platform/columns.ts';
+import { id, timeMs } from '#platform/mysql/columns.ts';
 
 export const roles = ['customer', 'operator'] as const;
 export type Role = (typeof roles)[number];

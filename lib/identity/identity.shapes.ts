@@ -2,7 +2,7 @@
  * The shapes of identity in the API: who registers, who signs in, and what they get.
  */
 import { z } from 'zod';
-import { Id, line } from '../platform/shapes.ts';
+import { Id, line } from '#platform/kernel/shapes.ts';
 import { roles } from './customer.table.ts';
 
 /** A mailbox, in lower case: two spellings of one mailbox are one account. */

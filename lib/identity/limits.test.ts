@@ -1,4 +1,4 @@
-import { rateOf } from '../platform/rate.ts';
+import { rateOf } from '#platform/redis/rate-limit.ts';
 import { networkOf } from './limits.ts';
 
 describe('limits', () => {

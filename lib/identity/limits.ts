@@ -5,9 +5,9 @@
  * account, against guessing from many. A stack sets its own values under `limit/<name>`; a load test from one machine
  * needs larger ones.
  */
-import type { Deps } from '../platform/deps.ts';
-import { type Refusal, refuse } from '../platform/errors.ts';
-import { type Rate, rateOf, takeTokens } from '../platform/rate.ts';
+import type { Deps } from '#platform/environment/deps.ts';
+import { type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { type Rate, rateOf, takeTokens } from '#platform/redis/rate-limit.ts';
 
 /** The strict rates, for when the stack sets none. Many customers may share the address of one mobile network. */
 const strict = {

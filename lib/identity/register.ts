@@ -2,11 +2,12 @@
  * Registration. The e-mail address is the account's only other name, and unique by the table's own constraint, so two
  * registrations at once cannot both succeed.
  */
-import { type Db, isDuplicateKey, type Sql } from '../platform/db.ts';
-import type { Deps } from '../platform/deps.ts';
-import { isRefusal, type Refusal, refuse } from '../platform/errors.ts';
-import { fromBytes, newId, toBytes } from '../platform/id.ts';
-import { hashPassword } from '../platform/password.ts';
+
+import type { Deps } from '#platform/environment/deps.ts';
+import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { fromBytes, newId, toBytes } from '#platform/kernel/ids.ts';
+import { type Db, isDuplicateKey, type Sql } from '#platform/mysql/mysql.ts';
+import { hashPassword } from '#platform/security/password.ts';
 import type { Role } from './customer.table.ts';
 import type { Registration } from './identity.shapes.ts';
 import { limitRegistration } from './limits.ts';

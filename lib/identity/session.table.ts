@@ -4,7 +4,7 @@
  * (RFC 9700, section 4.14). Only a hash is stored.
  */
 import { binary, index, mysqlTable } from 'drizzle-orm/mysql-core';
-import { id, timeMs } from '../platform/columns.ts';
+import { id, timeMs } from '#platform/mysql/columns.ts';
 
 export const refreshTokens = mysqlTable(
   'refresh_tokens',

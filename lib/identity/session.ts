@@ -10,13 +10,13 @@
  * the same moment can slip through.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import type { Sql, Tx } from '../platform/db.ts';
-import type { Deps } from '../platform/deps.ts';
-import { type Refusal, refuse } from '../platform/errors.ts';
-import { fromBytes, newId, toBytes } from '../platform/id.ts';
-import { log } from '../platform/log.ts';
-import { verifyPassword } from '../platform/password.ts';
-import { accessTokenLifeSeconds, type Caller, type Tokens } from '../platform/token.ts';
+import type { Deps } from '#platform/environment/deps.ts';
+import { type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { fromBytes, newId, toBytes } from '#platform/kernel/ids.ts';
+import { log } from '#platform/kernel/log.ts';
+import type { Sql, Tx } from '#platform/mysql/mysql.ts';
+import { accessTokenLifeSeconds, type Caller, type Tokens } from '#platform/security/access-token.ts';
+import { verifyPassword } from '#platform/security/password.ts';
 import type { Role } from './customer.table.ts';
 import type { Credentials, Me, Session } from './identity.shapes.ts';
 import { limitLogin } from './limits.ts';

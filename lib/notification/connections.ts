@@ -5,10 +5,10 @@
  * leaves nothing behind for long. When Redis has lost its memory, the client's next ping registers it again.
  * Called by functions/websocket and by the notify verb.
  */
-import { type Refusal, refuse } from '../platform/errors.ts';
-import { keys } from '../platform/keys.ts';
-import { type RedisClient, redisBreaker, redisReady } from '../platform/redis.ts';
-import { redisCommandTimeoutMs } from '../platform/timings.ts';
+import { type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { redisCommandTimeoutMs } from '#platform/kernel/time-limits.ts';
+import { keys } from '#platform/redis/keys.ts';
+import { type RedisClient, redisBreaker, redisReady } from '#platform/redis/redis.ts';
 
 /** API Gateway ends every connection after two hours. */
 export const connectionLifeMs = 2 * 60 * 60 * 1_000;

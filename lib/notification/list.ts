@@ -2,12 +2,12 @@
  * Reading notifications, newest first, and marking them read. The owner is in every WHERE (invariant I10).
  */
 import { z } from 'zod';
-import { toIso } from '../platform/clock.ts';
-import type { Sql } from '../platform/db.ts';
-import { isRefusal, type Refusal } from '../platform/errors.ts';
-import { fromBytes, toBytes } from '../platform/id.ts';
-import { type Page, readCursor, toPage } from '../platform/page.ts';
-import { Id } from '../platform/shapes.ts';
+import { type Page, readCursor, toPage } from '#platform/handlers/pagination.ts';
+import { toIso } from '#platform/kernel/clock.ts';
+import { isRefusal, type Refusal } from '#platform/kernel/errors.ts';
+import { fromBytes, toBytes } from '#platform/kernel/ids.ts';
+import { Id } from '#platform/kernel/shapes.ts';
+import type { Sql } from '#platform/mysql/mysql.ts';
 import type { NoticeKind } from './notice.ts';
 import type { Notification } from './notification.shapes.ts';
 import { sentenceFor } from './sentence.ts';

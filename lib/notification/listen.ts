@@ -5,10 +5,10 @@
  * a client does when the connection has just opened and whenever it has a fresh token; so a registry that was lost
  * fills itself. Called by functions/websocket/message.ts.
  */
-import type { Clock } from '../platform/clock.ts';
-import { type Refusal, refuse } from '../platform/errors.ts';
-import type { RedisClient } from '../platform/redis.ts';
-import type { Tokens } from '../platform/token.ts';
+import type { Clock } from '#platform/kernel/clock.ts';
+import { type Refusal, refuse } from '#platform/kernel/errors.ts';
+import type { RedisClient } from '#platform/redis/redis.ts';
+import type { Tokens } from '#platform/security/access-token.ts';
 import { enterConnection, ownerOf, unwatchSale, watchSale } from './connections.ts';
 import type { ClientMessage } from './notification.shapes.ts';
 

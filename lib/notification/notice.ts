@@ -4,10 +4,10 @@
  * A notice is known by its subject, the subject's version and its kind. Its id follows from these and the event's time,
  * so an event that is delivered again leads to the same rows.
  */
-import type { BusEvent } from '../events/catalogue.ts';
-import type { ReservationChange } from '../events/changes.ts';
-import { toIso } from '../platform/clock.ts';
-import { consequentId } from '../platform/id.ts';
+import type { BusEvent } from '#events/catalogue.ts';
+import type { ReservationChange } from '#events/changes.ts';
+import { toIso } from '#platform/kernel/clock.ts';
+import { consequentId } from '#platform/kernel/ids.ts';
 
 export const noticeKinds = [
   'reservation.allocated',

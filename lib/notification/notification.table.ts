@@ -4,7 +4,7 @@
  * The unique key (subject, version, kind) is the inbox: an event that arrives twice is told once (invariant I5).
  */
 import { index, int, json, mysqlTable, unique, varchar } from 'drizzle-orm/mysql-core';
-import { id, timeMs } from '../platform/columns.ts';
+import { id, timeMs } from '#platform/mysql/columns.ts';
 
 export const notifications = mysqlTable(
   'notifications',

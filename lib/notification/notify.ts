@@ -5,15 +5,15 @@
  * delivered again is told once (invariant I5). Then whoever is connected hears of it; no failure of that can fail the
  * batch, because the stored notice is the truth. Called by functions/queue/notify.ts.
  */
-import type { BusEvent } from '../events/catalogue.ts';
-import type { Db } from '../platform/db.ts';
-import { isDataError } from '../platform/db.ts';
-import type { Deps } from '../platform/deps.ts';
-import { toBytes } from '../platform/id.ts';
-import { log } from '../platform/log.ts';
-import type { Delivered, MustRepeat } from '../platform/queue.ts';
-import { liveOf, pushLive } from './live.ts';
+import type { BusEvent } from '#events/catalogue.ts';
+import type { Deps } from '#platform/environment/deps.ts';
+import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
+import { toBytes } from '#platform/kernel/ids.ts';
+import { log } from '#platform/kernel/log.ts';
+import type { Db } from '#platform/mysql/mysql.ts';
+import { isDataError } from '#platform/mysql/mysql.ts';
 import { type Notice, noticesOf } from './notice.ts';
+import { liveOf, pushLive } from './push-changes.ts';
 
 /** The longest that pushing may hold up a batch: pushes are worth little when they are late. */
 const pushLimitMs = 3_000;

@@ -1,7 +1,7 @@
 /**
  * What a notice says to a person: one sentence for each kind, made from the facts that the notice carries.
  */
-import { codes } from '../platform/errors.ts';
+import { codes } from '#platform/kernel/errors.ts';
 import type { NoticeKind } from './notice.ts';
 
 type Facts = Record<string, unknown>;

@@ -1,11 +1,12 @@
 /**
  * Dead letters as an operator meets them: which queue gave up on what, why, and on their way again.
  */
-import { toIso } from '../platform/clock.ts';
-import { deadLetterQueues, listDeadLetters, queueDepth, redriveDeadLetters } from '../platform/deadletters.ts';
-import type { Deps } from '../platform/deps.ts';
-import { locate } from '../platform/discovery.ts';
-import { type Refusal, refuse } from '../platform/errors.ts';
+
+import { deadLetterQueues, listDeadLetters, queueDepth, redriveDeadLetters } from '#platform/aws/dead-letter-queue.ts';
+import type { Deps } from '#platform/environment/deps.ts';
+import { locate } from '#platform/environment/discovery.ts';
+import { toIso } from '#platform/kernel/clock.ts';
+import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { DeadLetterQuery, DeadLetters, Redrive } from './operations.shapes.ts';
 
 /** How much of a message is shown. */

@@ -2,7 +2,7 @@
  * The page at `/docs`: the OpenAPI document as people read it, in one HTML file without scripts or anything from
  * elsewhere, so that it works offline and under the strictest content security policy.
  */
-import type { OpenApiDocument, Operation, Schema } from '../platform/openapi.ts';
+import type { OpenApiDocument, Operation, Schema } from '#platform/handlers/openapi.ts';
 
 /** Renders the whole document. */
 export function docsPage(document: OpenApiDocument): string {

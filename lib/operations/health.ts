@@ -4,10 +4,18 @@
  * Reservations are accepted as long as their queue takes them, so that queue alone decides between 200 and 503; whatever
  * else is away makes the answer "degraded" and is named. Names and states only: no address leaves this file.
  */
-import type { Deps } from '../platform/deps.ts';
-import { locate, locateAll } from '../platform/discovery.ts';
-import { type Refusal, refuse } from '../platform/errors.ts';
-import { allBreakers, type Probe, probeBus, probeHttp, probeMysql, probeQueue, probeRedis } from '../platform/probe.ts';
+import type { Deps } from '#platform/environment/deps.ts';
+import { locate, locateAll } from '#platform/environment/discovery.ts';
+import {
+  allBreakers,
+  type Probe,
+  probeBus,
+  probeHttp,
+  probeMysql,
+  probeQueue,
+  probeRedis,
+} from '#platform/environment/health-probes.ts';
+import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { Health, Part } from './operations.shapes.ts';
 
 /** Without this queue nothing can be accepted. */

@@ -2,7 +2,7 @@
  * The shapes of operations in the API: health, and dead letters.
  */
 import { z } from 'zod';
-import { Time } from '../platform/shapes.ts';
+import { Time } from '#platform/kernel/shapes.ts';
 
 /** One part and whether it answers. */
 export const Part = z

@@ -3,19 +3,19 @@
  * it, what waits in the queues, and how the breakers stand.
  */
 import { z } from 'zod';
-import { outboxBacklog } from '../events/outbox.ts';
-import { readStock } from '../inventory/stock.ts';
-import { firstIdOf, lastIdOf } from '../inventory/store.ts';
-import { breakerStates } from '../platform/breaker.ts';
-import { queueDepth } from '../platform/deadletters.ts';
-import type { Deps } from '../platform/deps.ts';
-import { locate } from '../platform/discovery.ts';
-import { type Refusal, refuse } from '../platform/errors.ts';
-import { saleTag, toBytes } from '../platform/id.ts';
-import { keys } from '../platform/keys.ts';
-import { readLag } from '../platform/lag.ts';
-import { reservationStates } from '../reservation/state.ts';
-import { StockView } from '../sale/sale.shapes.ts';
+import { outboxBacklog } from '#events/outbox.ts';
+import { queueDepth } from '#platform/aws/dead-letter-queue.ts';
+import type { Deps } from '#platform/environment/deps.ts';
+import { locate } from '#platform/environment/discovery.ts';
+import { type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { saleTag, toBytes } from '#platform/kernel/ids.ts';
+import { keys } from '#platform/redis/keys.ts';
+import { readLag } from '#platform/redis/queue-lag.ts';
+import { breakerStates } from '#platform/resilience/circuit-breaker.ts';
+import { firstIdOf, lastIdOf } from '#reservation/release.store.ts';
+import { StockView } from '#sale/sale.shapes.ts';
+import { readStock } from '#sale/stock.ts';
+import { reservationStates } from '#state/reservation-state.ts';
 
 const QueueState = z.object({
   waiting: z.number().int(),

@@ -1,6 +1,6 @@
-import type { SaleRow } from '../inventory/stock.ts';
-import { newId } from '../platform/id.ts';
-import type { ReservationRow } from '../reservation/store.ts';
+import { newId } from '#platform/kernel/ids.ts';
+import type { ReservationRow } from '#reservation/store.ts';
+import type { SaleRow } from '#sale/stock.ts';
 import { judge } from './accept.ts';
 
 const opensAtMs = 1_000_000;

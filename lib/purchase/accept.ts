@@ -10,13 +10,13 @@
  * the answer is still 202, because the settle job sends again for every purchase left open.
  */
 import { createHash } from 'node:crypto';
-import type { SaleRow } from '../inventory/stock.ts';
-import type { Clock } from '../platform/clock.ts';
-import { isRefusal, type Refusal, refuse } from '../platform/errors.ts';
-import { derivedId } from '../platform/id.ts';
-import type { ReservationRow } from '../reservation/store.ts';
-import { purchaseRefusal } from '../sale/phase.ts';
-import { type Enqueue, sendCommands } from './command.ts';
+import type { Clock } from '#platform/kernel/clock.ts';
+import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { derivedId } from '#platform/kernel/ids.ts';
+import type { ReservationRow } from '#reservation/store.ts';
+import { purchaseRefusal } from '#sale/phase.ts';
+import type { SaleRow } from '#sale/stock.ts';
+import { type Enqueue, sendCommands } from './pay-queue.ts';
 import type { PurchaseAccepted, PurchaseRequest } from './purchase.shapes.ts';
 import { AlreadyRequested, type PurchaseItem, type PurchaseRow, type PurchaseStore, type PurchaseTx } from './store.ts';
 

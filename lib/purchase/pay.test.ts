@@ -1,8 +1,8 @@
-import { newId } from '../platform/id.ts';
-import { backOffSeconds, longestDelaySeconds } from './command.ts';
-import { gather } from './gather.ts';
+import { newId } from '#platform/kernel/ids.ts';
+import { gather } from './group-commit.ts';
 import { isDue } from './pay.ts';
-import { leftOpenAfterMs } from './resend.ts';
+import { backOffSeconds, longestDelaySeconds } from './pay-queue.ts';
+import { leftOpenAfterMs } from './resend-open.ts';
 
 const message = (attempt?: number) => ({ message: { purchaseId: newId(), attempt }, deliveries: 1 });
 

@@ -9,16 +9,17 @@
  * duplicates end here and each purchase has one chain of attempts. A message that SQS delivers again is taken up in any
  * case: its first delivery may have died between the count and the answer.
  */
-import type { Clock } from '../platform/clock.ts';
-import { log, withCorrelation } from '../platform/log.ts';
-import type { Delivered, MustRepeat } from '../platform/queue.ts';
-import { providerCallTimeoutMs } from '../platform/timings.ts';
-import { backOffSeconds, type Enqueue, sendCommands } from './command.ts';
-import { gather } from './gather.ts';
+
+import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
+import type { Clock } from '#platform/kernel/clock.ts';
+import { log, withCorrelation } from '#platform/kernel/log.ts';
+import { providerCallTimeoutMs } from '#platform/kernel/time-limits.ts';
+import { openStates } from '#state/purchase-state.ts';
+import { gather } from './group-commit.ts';
+import { backOffSeconds, type Enqueue, sendCommands } from './pay-queue.ts';
 import { askProvider, type PaymentProvider } from './provider.ts';
 import type { PayCommand } from './purchase.shapes.ts';
 import { type SettlePorts, settlePurchases } from './settle.ts';
-import { openStates } from './state.ts';
 import type { PurchaseRow } from './store.ts';
 
 /** What the pay worker needs from outside. */

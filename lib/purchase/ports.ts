@@ -2,18 +2,18 @@
  * Purchases on real components: the ports of every verb of this noun, made from the dependencies of the process.
  * Called by the functions; tests and the model bring ports of their own.
  */
-import { publishEvents } from '../events/outbox.ts';
-import type { Deps } from '../platform/deps.ts';
-import { locate, locateAll } from '../platform/discovery.ts';
-import { keys } from '../platform/keys.ts';
-import { openPayments, type Payments } from '../platform/payments.ts';
-import { redisBreaker } from '../platform/redis.ts';
-import { httpFunctionTimeoutSeconds } from '../platform/timings.ts';
-import { refreshMirror } from '../reservation/mirror.ts';
+import { publishEvents } from '#events/outbox.ts';
+import { refreshMirror } from '#mirror/mirror.ts';
+import type { Deps } from '#platform/environment/deps.ts';
+import { locate, locateAll } from '#platform/environment/discovery.ts';
+import { httpFunctionTimeoutSeconds } from '#platform/kernel/time-limits.ts';
+import { keys } from '#platform/redis/keys.ts';
+import { redisBreaker } from '#platform/redis/redis.ts';
 import type { AcceptPorts } from './accept.ts';
 import type { PayPorts } from './pay.ts';
+import { openPayments, type Payments } from './payment-gateway.ts';
 import type { RefundPorts } from './refund.ts';
-import type { ResendPorts } from './resend.ts';
+import type { ResendPorts } from './resend-open.ts';
 import { purchaseStore } from './store.ts';
 import type { WebhookPorts } from './webhook.ts';
 

@@ -1,4 +1,4 @@
-import { newId } from '../platform/id.ts';
+import { newId } from '#platform/kernel/ids.ts';
 import { askProvider, giveUpAfterMs, type PaymentAnswer, type PaymentProvider } from './provider.ts';
 import type { PurchaseRow } from './store.ts';
 

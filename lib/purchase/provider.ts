@@ -4,12 +4,12 @@
  * Invariant I7: the purchase's id is the idempotency key of its only charge. The first attempt charges; every later one
  * asks first what became of the earlier, and charges again, under the same key, only if the provider knows of none.
  */
-import type { ChargeOrder, PaymentAnswer, RefundOrder } from '../platform/payments.ts';
+import type { ChargeOrder, PaymentAnswer, RefundOrder } from './payment-gateway.ts';
 import type { PurchaseRow } from './store.ts';
 
-export type { PaymentAnswer } from '../platform/payments.ts';
+export type { PaymentAnswer } from './payment-gateway.ts';
 
-/** The port. `lib/platform/payments.ts` is the adapter over HTTP; nothing here throws, a failure is an answer too. */
+/** The port. `lib/purchase/payment-gateway.ts` is the adapter over HTTP; nothing here throws, a failure is an answer too. */
 export interface PaymentProvider {
   charge(order: ChargeOrder): Promise<PaymentAnswer>;
   find(purchaseId: string): Promise<PaymentAnswer>;

@@ -3,9 +3,9 @@
  * what the provider's webhook says.
  */
 import { z } from 'zod';
-import { PageQuery, pageOf } from '../platform/page.ts';
-import { Id, Money, Time } from '../platform/shapes.ts';
-import { purchaseStates } from './state.ts';
+import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
+import { Id, Money, Time } from '#platform/kernel/shapes.ts';
+import { purchaseStates } from '#state/purchase-state.ts';
 
 /** The most reservations that one payment can cover. */
 export const maxReservationsPerPurchase = 50;

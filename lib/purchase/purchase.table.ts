@@ -7,8 +7,8 @@
  */
 import { sql } from 'drizzle-orm';
 import { bigint, char, check, index, int, mysqlEnum, mysqlTable, primaryKey, varchar } from 'drizzle-orm/mysql-core';
-import { id, timeMs } from '../platform/columns.ts';
-import { purchaseStates } from './state.ts';
+import { id, timeMs } from '#platform/mysql/columns.ts';
+import { purchaseStates } from '#state/purchase-state.ts';
 
 export const purchases = mysqlTable(
   'purchases',

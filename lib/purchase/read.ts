@@ -2,13 +2,13 @@
  * Reading purchases: the owner is in every WHERE (invariant I10). Only an operator reads without one.
  */
 import { z } from 'zod';
-import { toIso } from '../platform/clock.ts';
-import type { Sql } from '../platform/db.ts';
-import { isRefusal, type Refusal, refuse } from '../platform/errors.ts';
-import { toBytes } from '../platform/id.ts';
-import { type Page, type PageQuery, readCursor, toPage } from '../platform/page.ts';
-import { Id } from '../platform/shapes.ts';
-import type { Caller } from '../platform/token.ts';
+import { type Page, type PageQuery, readCursor, toPage } from '#platform/handlers/pagination.ts';
+import { toIso } from '#platform/kernel/clock.ts';
+import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { toBytes } from '#platform/kernel/ids.ts';
+import { Id } from '#platform/kernel/shapes.ts';
+import type { Sql } from '#platform/mysql/mysql.ts';
+import type { Caller } from '#platform/security/access-token.ts';
 import type { PurchaseView } from './purchase.shapes.ts';
 import { ownedBy, type PurchaseItem, type PurchaseRow, readItems, readPurchases } from './store.ts';
 

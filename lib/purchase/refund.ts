@@ -2,9 +2,9 @@
  * Giving a captured purchase back, on an operator's order. The order is committed first; the pay worker then asks the
  * provider until it is done, and only then do the units return to the sale.
  */
-import type { Clock } from '../platform/clock.ts';
-import { isRefusal, type Refusal, refuse } from '../platform/errors.ts';
-import { type Enqueue, sendCommands } from './command.ts';
+import type { Clock } from '#platform/kernel/clock.ts';
+import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { type Enqueue, sendCommands } from './pay-queue.ts';
 import type { PurchaseAccepted } from './purchase.shapes.ts';
 import type { PurchaseRow, PurchaseStore } from './store.ts';
 

@@ -1,8 +1,8 @@
-import { newId } from '../platform/id.ts';
-import type { PaymentAnswer } from '../platform/payments.ts';
-import type { ReservationRow } from '../reservation/store.ts';
+import { newId } from '#platform/kernel/ids.ts';
+import type { ReservationRow } from '#reservation/store.ts';
+import { mayMove, type PurchaseState, purchaseStates } from '#state/purchase-state.ts';
+import type { PaymentAnswer } from './payment-gateway.ts';
 import { decideSettlement, type Settlement } from './settle.ts';
-import { mayMove, type PurchaseState, purchaseStates } from './state.ts';
 import type { PurchaseItem } from './store.ts';
 
 const purchaseId = newId();

@@ -6,14 +6,14 @@
  * nothing: the purchase is unknown and its units stay set aside. Every answer may come twice, late, or before another:
  * the rows are held while it is decided what it still means.
  */
-import type { StockLevel } from '../events/catalogue.ts';
-import type { ReservationChange } from '../events/changes.ts';
-import { changeEvents, newEvent, type RecordedEvent } from '../events/outbox.ts';
-import type { Movement, StockMove } from '../inventory/stock.ts';
-import type { Clock } from '../platform/clock.ts';
-import { log, withCorrelation } from '../platform/log.ts';
-import type { ReservationState } from '../reservation/state.ts';
-import type { ReservationRow } from '../reservation/store.ts';
+import type { StockLevel } from '#events/catalogue.ts';
+import type { ReservationChange } from '#events/changes.ts';
+import { changeEvents, newEvent, type RecordedEvent } from '#events/outbox.ts';
+import type { Clock } from '#platform/kernel/clock.ts';
+import { log, withCorrelation } from '#platform/kernel/log.ts';
+import type { ReservationRow } from '#reservation/store.ts';
+import type { Movement, StockMove } from '#sale/stock.ts';
+import type { ReservationState } from '#state/reservation-state.ts';
 import type { PaymentAnswer } from './provider.ts';
 import type { PurchaseItem, PurchaseMove, PurchaseRow, PurchaseStore, PurchaseTx } from './store.ts';
 

@@ -5,8 +5,12 @@
  * then reservations. Every statement that moves a row repeats in its WHERE the state it moves from, and the caller is
  * told if not all of them moved.
  */
-import type { StockLevel } from '../events/catalogue.ts';
-import { type RecordedEvent, recordEvents } from '../events/outbox.ts';
+import type { StockLevel } from '#events/catalogue.ts';
+import { type RecordedEvent, recordEvents } from '#events/outbox.ts';
+import { fromBytes, toBytes } from '#platform/kernel/ids.ts';
+import { type Db, isDuplicateKey, type Sql, type Tx } from '#platform/mysql/mysql.ts';
+import { leaveWaitlist } from '#reservation/release.store.ts';
+import { type ReservationRow, reservationColumns, type StoredReservation, toReservation } from '#reservation/store.ts';
 import {
   lockSales,
   type Movement,
@@ -15,17 +19,8 @@ import {
   recordMovements,
   type SaleRow,
   type StockMove,
-} from '../inventory/stock.ts';
-import { leaveWaitlist } from '../inventory/store.ts';
-import { type Db, isDuplicateKey, type Sql, type Tx } from '../platform/db.ts';
-import { fromBytes, toBytes } from '../platform/id.ts';
-import {
-  type ReservationRow,
-  reservationColumns,
-  type StoredReservation,
-  toReservation,
-} from '../reservation/store.ts';
-import { openStates, type PurchaseState } from './state.ts';
+} from '#sale/stock.ts';
+import { openStates, type PurchaseState } from '#state/purchase-state.ts';
 
 /** A purchase's row. */
 export interface PurchaseRow {

@@ -4,11 +4,11 @@
  * It leads to the same settling as the pay worker's own question, so it may come before that, after it, twice or never.
  * Who can forge the signature could claim payments; who replays a genuine message changes nothing.
  */
-import { type Refusal, refuse } from '../platform/errors.ts';
-import { log } from '../platform/log.ts';
-import { Id } from '../platform/shapes.ts';
-import { isAuthentic, type SignedMessage } from '../platform/webhook.ts';
-import { type Enqueue, sendCommands } from './command.ts';
+import { type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { log } from '#platform/kernel/log.ts';
+import { Id } from '#platform/kernel/shapes.ts';
+import { isAuthentic, type SignedMessage } from '#platform/security/webhook-signature.ts';
+import { type Enqueue, sendCommands } from './pay-queue.ts';
 import type { PaymentAnswer } from './provider.ts';
 import { PaymentWebhook } from './purchase.shapes.ts';
 import { type SettlePorts, settlePurchases } from './settle.ts';

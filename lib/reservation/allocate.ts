@@ -12,17 +12,17 @@
  * obviously suffice, the attempt is undone and the second one holds the sales from the start, so that it must succeed.
  * Both run the same code.
  */
-import type { StockLevel } from '../events/catalogue.ts';
-import type { ReservationChange } from '../events/changes.ts';
-import { changeEvents, type RecordedEvent } from '../events/outbox.ts';
-import { type Movement, StockConflict } from '../inventory/stock.ts';
-import type { Clock } from '../platform/clock.ts';
-import { saleTag } from '../platform/id.ts';
-import type { Grant, SaleLock } from '../platform/lock.ts';
-import type { Delivered, MustRepeat } from '../platform/queue.ts';
+import type { StockLevel } from '#events/catalogue.ts';
+import type { ReservationChange } from '#events/changes.ts';
+import { changeEvents, type RecordedEvent } from '#events/outbox.ts';
+import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
+import type { Clock } from '#platform/kernel/clock.ts';
+import { saleTag } from '#platform/kernel/ids.ts';
+import type { Grant, SaleLock } from '#platform/redis/sale-lock.ts';
+import { type Movement, StockConflict } from '#sale/stock.ts';
 import { type Claim, type Decision, decide } from './decide.ts';
+import type { Seen, Share } from './recently-decided.ts';
 import type { ReserveCommand } from './reservation.shapes.ts';
-import type { Seen, Share } from './seen.ts';
 import { type AllocationStore, type AllocationTx, AlreadyDecided, type ReservationRow } from './store.ts';
 
 /** What the worker needs from outside. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import type { SaleRow } from '../inventory/stock.ts';
-import { newId } from '../platform/id.ts';
+import { newId } from '#platform/kernel/ids.ts';
+import type { SaleRow } from '#sale/stock.ts';
 import { type Claim, decide, type Holdings } from './decide.ts';
 
 const saleId = newId();

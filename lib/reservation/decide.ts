@@ -5,8 +5,9 @@
  * waitlist if there is one, and a refusal with a reason otherwise. The sums it returns are exactly the stock moves that
  * the decisions stand for, so whoever carries them out cannot disagree with them (invariants I1, I4 and I8).
  */
-import type { SaleRow, StockMove } from '../inventory/stock.ts';
-import type { Code } from '../platform/errors.ts';
+
+import type { Code } from '#platform/kernel/errors.ts';
+import type { SaleRow, StockMove } from '#sale/stock.ts';
 import type { ReserveCommand } from './reservation.shapes.ts';
 import type { ReservationRow } from './store.ts';
 

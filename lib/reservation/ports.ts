@@ -1,12 +1,12 @@
 /** The ports of the reservation verbs, over the real MySQL, Redis, SQS and EventBridge. */
-import { publishEvents } from '../events/outbox.ts';
-import type { Deps } from '../platform/deps.ts';
-import { primeMirror } from '../sale/live.ts';
+import { publishEvents } from '#events/outbox.ts';
+import { askGate, returnClaim } from '#mirror/gate.ts';
+import { primeMirror } from '#mirror/live-sale.ts';
+import { refreshMirror } from '#mirror/mirror.ts';
+import type { Deps } from '#platform/environment/deps.ts';
 import type { AllocationPorts } from './allocate.ts';
-import { askGate, returnClaim } from './gate.ts';
-import { refreshMirror } from './mirror.ts';
+import { openSeen, type Seen } from './recently-decided.ts';
 import type { RequestPorts } from './request.ts';
-import { openSeen, type Seen } from './seen.ts';
 import { allocationStore } from './store.ts';
 
 /** What accepting a request needs. */

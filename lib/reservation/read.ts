@@ -9,21 +9,21 @@
  * not believed alone.
  */
 import { z } from 'zod';
-import { readStock } from '../inventory/stock.ts';
-import { type Clock, toIso } from '../platform/clock.ts';
-import type { Sql } from '../platform/db.ts';
-import { type Refusal, refuse } from '../platform/errors.ts';
-import { fromBytes, toBytes } from '../platform/id.ts';
-import { log } from '../platform/log.ts';
-import { type Page, type PageQuery, readCursor, toPage } from '../platform/page.ts';
-import { doubtForMs, doubtMirror, isMirrorDoubted } from './doubt.ts';
 import {
   type MirroredStatus,
   type RebuildDeps,
   readMirroredStatus,
   readUndecidedInMirror,
   refreshMirror,
-} from './mirror.ts';
+} from '#mirror/mirror.ts';
+import { doubtForMs, doubtMirror, isMirrorDoubted } from '#mirror/mirror-trust.ts';
+import { type Page, type PageQuery, readCursor, toPage } from '#platform/handlers/pagination.ts';
+import { type Clock, toIso } from '#platform/kernel/clock.ts';
+import { type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { fromBytes, toBytes } from '#platform/kernel/ids.ts';
+import { log } from '#platform/kernel/log.ts';
+import type { Sql } from '#platform/mysql/mysql.ts';
+import { readStock } from '#sale/stock.ts';
 import { fillOf, type ReservationView } from './reservation.shapes.ts';
 import { type ReservationRow, type StoredReservation, toReservation } from './store.ts';
 

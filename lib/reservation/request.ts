@@ -5,11 +5,12 @@
  * on without a ticket and the worker judges it by the time SQS took it. The reservation's id follows from sale, customer
  * and Idempotency-Key, so a repeated request is the same request, even if the first answer never arrived (invariant I3).
  */
-import { toIso } from '../platform/clock.ts';
-import { codes, type Refusal, refuse } from '../platform/errors.ts';
-import { reservationId as deriveReservationId } from '../platform/id.ts';
-import { correlationId, log } from '../platform/log.ts';
-import type { Applicant, GateAnswer, GateRefusal } from './gate.ts';
+
+import type { Applicant, GateAnswer, GateRefusal } from '#mirror/gate.ts';
+import { toIso } from '#platform/kernel/clock.ts';
+import { codes, type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { reservationId as deriveReservationId } from '#platform/kernel/ids.ts';
+import { correlationId, log } from '#platform/kernel/log.ts';
 import {
   leastOf,
   type ReservationAccepted,

@@ -1,4 +1,4 @@
-import { newId } from '../platform/id.ts';
+import { newId } from '#platform/kernel/ids.ts';
 import { maxQuantity, ReserveCommand } from './reservation.shapes.ts';
 
 const command = {

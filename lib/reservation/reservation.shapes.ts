@@ -2,8 +2,8 @@
  * The shapes of a reservation on its way: what a client sends, what travels through the queue, what a client sees.
  */
 import { z } from 'zod';
-import { isUuid } from '../platform/uuid.ts';
-import { reservationStates } from './state.ts';
+import { isUuid } from '#platform/kernel/uuid.ts';
+import { reservationStates } from '#state/reservation-state.ts';
 
 /** More than anyone may ask for in one reservation; the sale's cap per customer is usually far lower. */
 export const maxQuantity = 10_000;

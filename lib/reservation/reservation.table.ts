@@ -10,8 +10,8 @@
  */
 import { sql } from 'drizzle-orm';
 import { bigint, check, int, mysqlEnum, mysqlTable, unique, varchar } from 'drizzle-orm/mysql-core';
-import { id, timeMs } from '../platform/columns.ts';
-import { reservationStates } from './state.ts';
+import { id, timeMs } from '#platform/mysql/columns.ts';
+import { reservationStates } from '#state/reservation-state.ts';
 
 export const reservations = mysqlTable(
   'reservations',

@@ -2,14 +2,14 @@
  * The reservations of MySQL, as the allocate worker needs them: a fixed number of statements, however many messages and
  * sales a batch holds.
  */
-import type { StockLevel } from '../events/catalogue.ts';
-import { type RecordedEvent, recordEvents } from '../events/outbox.ts';
-import type { Movement, SaleRow, StockGuard, StockMove } from '../inventory/stock.ts';
-import { lockSales, moveStock, readSales, readStock, recordMovements } from '../inventory/stock.ts';
-import { type Db, isDuplicateKey, type Sql, type Tx } from '../platform/db.ts';
-import { fromBytes, repeatedLiterals, toBytes, toLiteral } from '../platform/id.ts';
+import type { StockLevel } from '#events/catalogue.ts';
+import { type RecordedEvent, recordEvents } from '#events/outbox.ts';
+import { fromBytes, repeatedLiterals, toBytes, toLiteral } from '#platform/kernel/ids.ts';
+import { type Db, isDuplicateKey, type Sql, type Tx } from '#platform/mysql/mysql.ts';
+import type { Movement, SaleRow, StockGuard, StockMove } from '#sale/stock.ts';
+import { lockSales, moveStock, readSales, readStock, recordMovements } from '#sale/stock.ts';
+import { holdingStates, type ReservationState, waitingStates } from '#state/reservation-state.ts';
 import type { Decision, Holding, Holdings } from './decide.ts';
-import { holdingStates, type ReservationState, waitingStates } from './state.ts';
 
 /** A reservation's row. */
 export interface ReservationRow {

@@ -5,7 +5,7 @@
  * the offer is bought, refused or expires, or the reservation leaves the line. Healthy sales leave none behind.
  */
 import { bigint, index, mysqlTable, primaryKey } from 'drizzle-orm/mysql-core';
-import { id, timeMs } from '../platform/columns.ts';
+import { id, timeMs } from '#platform/mysql/columns.ts';
 
 export const waitlist = mysqlTable(
   'waitlist',

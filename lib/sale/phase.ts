@@ -3,8 +3,8 @@
  * own times at each request, never by something that a trigger has set.
  */
 
-import { toIso } from '../platform/clock.ts';
-import { type Refusal, refuse } from '../platform/errors.ts';
+import { toIso } from '#platform/kernel/clock.ts';
+import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { salePhases } from './sale.table.ts';
 
 export type SalePhase = (typeof salePhases)[number];

@@ -2,7 +2,7 @@
  * The shapes of a sale: what an operator sends, and what everyone sees.
  */
 import { z } from 'zod';
-import { Id, Instant, line } from '../platform/shapes.ts';
+import { Id, Instant, line } from '#platform/kernel/shapes.ts';
 import { salePhases, saleStatuses } from './sale.table.ts';
 
 /** The largest allotment; beyond it the counters of a row would not be safe from overflow when summed. */

@@ -2,11 +2,11 @@
  * `sales`: one campaign for one product, and its stock.
  *
  * Invariant I1, as a constraint: available + allocated + sold = allotment, none of them negative, at every commit.
- * Terms are written by operators; the four stock columns only by `lib/inventory/stock.ts`, which raises `version`.
+ * Terms are written by operators; the four stock columns only by `lib/sale/stock.ts`, which raises `version`.
  */
 import { sql } from 'drizzle-orm';
 import { bigint, char, check, index, int, mysqlEnum, mysqlTable, varchar } from 'drizzle-orm/mysql-core';
-import { id, timeMs } from '../platform/columns.ts';
+import { id, timeMs } from '#platform/mysql/columns.ts';
 
 export const allocationModes = ['fifo'] as const;
 /** What an operator decided. Whether reservations are open is not stored: it follows from the clock and the times. */

@@ -1,10 +1,10 @@
 /**
  * The terms of a sale as they are kept in the mirror: what the gate judges by, and what readers see beside live stock.
  */
-import type { StockLevel } from '../events/catalogue.ts';
-import { toIso } from '../platform/clock.ts';
-import type { Sql } from '../platform/db.ts';
-import { fromBytes, toBytes } from '../platform/id.ts';
+import type { StockLevel } from '#events/catalogue.ts';
+import { toIso } from '#platform/kernel/clock.ts';
+import { fromBytes, toBytes } from '#platform/kernel/ids.ts';
+import type { Sql } from '#platform/mysql/mysql.ts';
 import { phaseAt, type SaleTimes } from './phase.ts';
 import type { SaleTermsView, SaleView } from './sale.shapes.ts';
 

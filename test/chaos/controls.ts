@@ -4,7 +4,7 @@
  * Invariant: a fault is planted by replacing texts of the shipped code while it is loaded, and each text must be there; a
  * control that is not caught means that its row proves nothing. Each row has at least one (controls.test.ts).
  */
-import type { InvariantName } from '../../load/verify/tally.ts';
+import type { InvariantName } from '#load/verify/tally.ts';
 import type { Edit } from '../support/mutate.ts';
 import { matrix } from './matrix.ts';
 import { runRow } from './runner.ts';
@@ -37,15 +37,15 @@ export interface ControlResult {
 }
 
 const allocate = 'lib/reservation/allocate.ts';
-const aws = 'lib/platform/aws.ts';
-const db = 'lib/platform/db.ts';
-const mirror = 'lib/reservation/mirror.ts';
-const mirrorLua = 'lib/reservation/mirror.lua';
+const aws = 'lib/platform/aws/aws.ts';
+const db = 'lib/platform/mysql/mysql.ts';
+const mirror = 'lib/mirror/mirror.ts';
+const mirrorLua = 'lib/mirror/mirror.lua';
 const outbox = 'lib/events/outbox.ts';
-const payments = 'lib/platform/payments.ts';
-const queue = 'lib/platform/queue.ts';
+const payments = 'lib/purchase/payment-gateway.ts';
+const queue = 'lib/platform/handlers/queue.ts';
 const request = 'lib/reservation/request.ts';
-const stock = 'lib/inventory/stock.ts';
+const stock = 'lib/sale/stock.ts';
 const store = 'lib/reservation/store.ts';
 
 /** Faults that more than one row must notice. */
@@ -248,7 +248,7 @@ export const controls: Control[] = [
     http: true,
     edits: [
       {
-        file: 'lib/inventory/reconcile.ts',
+        file: 'lib/reconcile/reconcile.ts',
         find: 'drifts.push(...(await recountGate(deps.redis, saleId, after, bucketsAfter)));',
         replace: '',
       },
@@ -278,7 +278,7 @@ export const controls: Control[] = [
     http: true,
     edits: [
       {
-        file: 'lib/reservation/unclaim.lua',
+        file: 'lib/mirror/return-claim.lua',
         find: "redis.call('HSET', KEYS[2], ARGV[1], 'u' .. rest)",
         replace: "redis.call('HDEL', KEYS[2], ARGV[1])",
       },
@@ -375,7 +375,7 @@ export const controls: Control[] = [
     http: true,
     edits: [
       {
-        file: 'lib/inventory/reconcile.ts',
+        file: 'lib/reconcile/reconcile.ts',
         find: 'if (seen && seen.version >= row.version) continue;',
         replace: 'continue;',
       },
@@ -387,7 +387,7 @@ export const controls: Control[] = [
     http: true,
     edits: [
       {
-        file: 'lib/platform/timings.ts',
+        file: 'lib/platform/kernel/time-limits.ts',
         find: 'export const redisCommandTimeoutMs = 200;',
         replace: 'export const redisCommandTimeoutMs = 12_000;',
       },
@@ -466,12 +466,12 @@ export const controls: Control[] = [
     row: 'expiry-races-payment',
     edits: [
       {
-        file: 'lib/inventory/store.ts',
+        file: 'lib/reservation/release.store.ts',
         find: "AND state = 'allocated' AND purchase_id IS NULL ORDER BY id LIMIT ?`,\n        [toBytes(afterId)",
         replace: "AND state = 'allocated' ORDER BY id LIMIT ?`,\n        [toBytes(afterId)",
       },
       {
-        file: 'lib/inventory/store.ts',
+        file: 'lib/reservation/release.store.ts',
         find: 'AND state IN (?) AND purchase_id IS NULL`',
         replace: 'AND state IN (?)`',
       },

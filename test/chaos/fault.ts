@@ -1,7 +1,7 @@
 /**
  * What a row of the fault matrix is, and what it is given to run with.
  */
-import type { InvariantName } from '../../load/verify/tally.ts';
+import type { InvariantName } from '#load/verify/tally.ts';
 import type { Edit } from '../support/mutate.ts';
 import type { Load } from './load.ts';
 import type { World } from './world.ts';

@@ -4,8 +4,8 @@
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { invariantNames, meanings } from '../../load/verify/tally.ts';
-import { projectRoot } from '../../local/folder.ts';
+import { invariantNames, meanings } from '#load/verify/tally.ts';
+import { projectRoot } from '#local/folder.ts';
 import { controls } from './controls.ts';
 import { matrix } from './matrix.ts';
 import { cellsOf, type FaultSummary, type Report, sumOf } from './report.ts';

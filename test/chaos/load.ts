@@ -12,8 +12,8 @@ import {
   type ReservationAccepted,
   type ReservationView,
   retryAfterMs,
-} from '../../load/client.ts';
-import { waitFor } from '../../local/wait.ts';
+} from '#load/client.ts';
+import { waitFor } from '#local/wait.ts';
 import type { World } from './world.ts';
 
 export interface Terms {

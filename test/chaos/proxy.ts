@@ -6,7 +6,7 @@
  * driver, one in front of each dependency.
  */
 import { type AddressInfo, createServer, type Server, Socket } from 'node:net';
-import { seededRandom } from '../../local/service/random.ts';
+import { seededRandom } from '#local/service/random.ts';
 
 /** What a rule does to the connection on which its text passes. */
 export type RuleAction =

@@ -1,7 +1,7 @@
 /** The report of a chaos run: fault × invariant × count, recovery times, controls; for programs and for people. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { type InvariantName, invariantNames } from '../../load/verify/tally.ts';
+import { type InvariantName, invariantNames } from '#load/verify/tally.ts';
 import type { ControlResult } from './controls.ts';
 import type { Fault } from './fault.ts';
 import { commitWithinMs } from './faults/mysql.ts';

@@ -8,10 +8,10 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { leftOpenAfterMs } from '../../lib/purchase/resend.ts';
-import { type InvariantName, invariantNames } from '../../load/verify/tally.ts';
-import { type Verification, verify } from '../../load/verify.ts';
-import { seededRandom } from '../../local/service/random.ts';
+import { type InvariantName, invariantNames } from '#load/verify/tally.ts';
+import { type Verification, verify } from '#load/verify.ts';
+import { seededRandom } from '#local/service/random.ts';
+import { leftOpenAfterMs } from '#purchase/resend-open.ts';
 import type { Edit } from '../support/mutate.ts';
 import type { Fault, Run } from './fault.ts';
 import { Load } from './load.ts';

@@ -14,7 +14,7 @@ import { appendFileSync } from 'node:fs';
 import { registerHooks } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { seededRandom } from '../../local/service/random.ts';
+import { seededRandom } from '#local/service/random.ts';
 import { type Edit, plant } from '../support/mutate.ts';
 
 /** What is to happen at a step. */
@@ -134,7 +134,7 @@ const wrappers: Record<string, Record<string, (real: Verb) => Verb>> = {
     requestPorts: (real) => (deps) => stepped('accept', real(deps) as object),
   },
   'lib/purchase/ports.ts': { purchasePorts: (real) => (deps) => stepped('pay', real(deps) as object) },
-  'lib/inventory/ports.ts': { inventoryPorts: (real) => (deps) => stepped('release', real(deps) as object) },
+  'lib/reservation/release.ports.ts': { inventoryPorts: (real) => (deps) => stepped('release', real(deps) as object) },
   'lib/events/outbox.ts': {
     publishEvents: (real) => (sql, bus, events) => real(sql, stepped('publish', bus as object), events),
     sweepOutbox:
@@ -142,7 +142,7 @@ const wrappers: Record<string, Record<string, (real: Verb) => Verb>> = {
       (db, bus, ...rest) =>
         real(db, stepped('relay', bus as object), ...rest),
   },
-  'lib/platform/queue.ts': {
+  'lib/platform/handlers/queue.ts': {
     queueHandler: (real) => (consumer) => {
       const handler = real(consumer) as Verb;
       return async (event: unknown, context: unknown) => {
@@ -172,7 +172,7 @@ const wrappers: Record<string, Record<string, (real: Verb) => Verb>> = {
       };
     },
   },
-  'lib/platform/aws.ts': {
+  'lib/platform/aws/aws.ts': {
     openSqs: (real) => () => {
       const client = real() as { send: Verb };
       if (orders.refuseEntries === undefined) return client;

@@ -1,7 +1,7 @@
 /** What the driver reads back: the lines that steps noted, and the requests in the clients' own log. */
 import { createReadStream, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import type { LogLine, Operation } from '../../load/log.ts';
+import type { LogLine, Operation } from '#load/log.ts';
 
 /** The lines of a trace; none if nothing was noted. */
 export function readLines(file: string): Record<string, unknown>[] {

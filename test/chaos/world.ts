@@ -18,16 +18,16 @@ import {
 } from '@aws-sdk/client-sqs';
 import { Redis } from 'ioredis';
 import { createPool, type Pool } from 'mysql2/promise';
-import { seedOperator } from '../../lib/identity/register.ts';
-import { openDb } from '../../lib/platform/db.ts';
-import { Account, Api, Operator } from '../../load/client.ts';
-import { ClientLog, type LogLine } from '../../load/log.ts';
-import { type Target, targetOf } from '../../load/verify/target.ts';
-import { projectRoot } from '../../local/folder.ts';
-import { type StackProcess, Supervisor } from '../../local/processes.ts';
-import { awsEnvironment, sqsClient } from '../../local/resources.ts';
-import { type Registry, type Stack, startStack } from '../../local/stack.ts';
-import { waitFor } from '../../local/wait.ts';
+import { seedOperator } from '#identity/register.ts';
+import { Account, Api, Operator } from '#load/client.ts';
+import { ClientLog, type LogLine } from '#load/log.ts';
+import { type Target, targetOf } from '#load/verify/target.ts';
+import { projectRoot } from '#local/folder.ts';
+import { type StackProcess, Supervisor } from '#local/processes.ts';
+import { awsEnvironment, sqsClient } from '#local/resources.ts';
+import { type Registry, type Stack, startStack } from '#local/stack.ts';
+import { waitFor } from '#local/wait.ts';
+import { openDb } from '#platform/mysql/mysql.ts';
 import { TroubledProxy } from './proxy.ts';
 import type { ChaosOrders } from './steps.ts';
 

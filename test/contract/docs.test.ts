@@ -4,10 +4,10 @@
  */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
-import { catalogue } from '../../lib/events/catalogue.ts';
-import { keys } from '../../lib/platform/keys.ts';
-import { readDeclared } from '../../local/declared.ts';
-import { projectRoot } from '../../local/folder.ts';
+import { catalogue } from '#events/catalogue.ts';
+import { readDeclared } from '#local/declared.ts';
+import { projectRoot } from '#local/folder.ts';
+import { keys } from '#platform/redis/keys.ts';
 
 interface Link {
   text: string;

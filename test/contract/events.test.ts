@@ -1,7 +1,7 @@
 /** The event catalogue and the rules of `serverless.yml` agree on who hears what. */
-import { BusEvent, catalogue, type EventName } from '../../lib/events/catalogue.ts';
-import { eventSource } from '../../lib/platform/deps.ts';
-import { queueOf, readDeclared } from '../../local/declared.ts';
+import { BusEvent, catalogue, type EventName } from '#events/catalogue.ts';
+import { queueOf, readDeclared } from '#local/declared.ts';
+import { eventSource } from '#platform/environment/deps.ts';
 
 const declared = readDeclared();
 const names = Object.keys(catalogue) as EventName[];

@@ -4,7 +4,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
-import { projectRoot } from '../../local/folder.ts';
+import { projectRoot } from '#local/folder.ts';
 
 interface Source {
   path: string;
@@ -14,6 +14,19 @@ interface Source {
   packages: string[];
 }
 
+const { imports: subpaths } = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8')) as {
+  imports: Record<string, string>;
+};
+
+/** The file of the project that an import names, by its path from the root; undefined for a package. */
+function fileOf(from: string, target: string): string | undefined {
+  if (target.startsWith('.')) return relative(projectRoot, resolve(projectRoot, dirname(from), target));
+  // As Node does, the most specific pattern wins.
+  const patterns = Object.keys(subpaths).sort((one, other) => other.length - one.length);
+  const pattern = patterns.find((one) => target.startsWith(one.slice(0, -1)));
+  return pattern && relative('.', (subpaths[pattern] ?? '').replace('*', target.slice(pattern.length - 1)));
+}
+
 function sources(folder: string): Source[] {
   return readdirSync(join(projectRoot, folder), { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'))
@@ -21,12 +34,11 @@ function sources(folder: string): Source[] {
       const path = join(folder, name);
       const text = readFileSync(join(projectRoot, path), 'utf8');
       const imported = [...text.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*'([^'\s]+)'/g)].map((match) => match[1] ?? '');
-      const own = imported.filter((target) => target.startsWith('.'));
       return {
         path,
         text,
-        files: own.map((target) => relative(projectRoot, resolve(projectRoot, dirname(path), target))),
-        packages: imported.filter((target) => !target.startsWith('.') && !target.startsWith('node:')),
+        files: imported.flatMap((target) => fileOf(path, target) ?? []),
+        packages: imported.filter((target) => !/^([.#]|node:)/.test(target)),
       };
     });
 }

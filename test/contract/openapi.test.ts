@@ -1,11 +1,11 @@
 /** The OpenAPI document, `serverless.yml` and the handlers describe one and the same API. */
 import { Ajv2020 } from 'ajv/dist/2020.js';
-import { routes } from '../../functions/http/routes.ts';
-import { docsPage } from '../../lib/operations/docs-page.ts';
-import { codes } from '../../lib/platform/errors.ts';
-import { codesOf, type Operation, openApiDocument } from '../../lib/platform/openapi.ts';
-import { readDeclared } from '../../local/declared.ts';
-import { handlerOf } from '../../local/functions.ts';
+import { routes } from '#functions/http/routes.ts';
+import { readDeclared } from '#local/declared.ts';
+import { handlerOf } from '#local/functions.ts';
+import { docsPage } from '#operations/docs-page.ts';
+import { codesOf, type Operation, openApiDocument } from '#platform/handlers/openapi.ts';
+import { codes } from '#platform/kernel/errors.ts';
 
 const declared = readDeclared().functions.filter((one) => one.routes.length > 0);
 const document = openApiDocument(routes);

@@ -2,9 +2,10 @@
  * What `npx serverless package` makes for an account is sound: the resources, who may do what, what wakes whom, and the
  * bundles. The rules that the makers of cfn-lint know are run where it can be installed; ours are always run.
  */
-import { metrics } from '../../lib/platform/metrics.ts';
-import { receivesAtMost } from '../../lib/platform/timings.ts';
-import { readDeclared } from '../../local/declared.ts';
+
+import { readDeclared } from '#local/declared.ts';
+import { metrics } from '#platform/kernel/metrics.ts';
+import { receivesAtMost } from '#platform/kernel/time-limits.ts';
 import { lintTemplate } from '../support/cfn-lint.ts';
 import { type Package, type Properties, packaged, packagedStage, packagingLimitMs } from '../support/package.ts';
 

@@ -1,6 +1,7 @@
 /** The limits on time are in their order, and `serverless.yml` says what the code says. */
-import * as timings from '../../lib/platform/timings.ts';
-import { queueOf, readDeclared } from '../../local/declared.ts';
+
+import { queueOf, readDeclared } from '#local/declared.ts';
+import * as timings from '#platform/kernel/time-limits.ts';
 
 const declared = readDeclared();
 const queues = declared.queues.filter(({ registryName }) => registryName.startsWith('queue/'));

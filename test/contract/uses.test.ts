@@ -9,9 +9,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { parse } from 'yaml';
-import { readDeclared } from '../../local/declared.ts';
-import { projectRoot } from '../../local/folder.ts';
-import { handlerOf } from '../../local/functions.ts';
+import { readDeclared } from '#local/declared.ts';
+import { projectRoot } from '#local/folder.ts';
+import { handlerOf } from '#local/functions.ts';
 
 const { functions } = readDeclared();
 // Only the lists are wanted; CloudFormation's tags are of no interest here.
@@ -23,7 +23,8 @@ const { functions: written } = parse(readFileSync(join(projectRoot, 'serverless.
 type Reached = ReadonlyMap<string, string>;
 
 /** These open the parts for whoever wants them, so that they speak of everything proves nothing. */
-const openers = /^lib\/platform\/(aws|db|deps|http|lock|push|queue|redis|websocket)\.ts$/;
+const openers =
+  /^lib\/platform\/(aws|environment|handlers|mysql|redis)\/(aws|deps|http|mysql|queue|redis|sale-lock|websocket|websocket-push)\.ts$/;
 /** Shapes speak of parts by their names. */
 const shapes = /\.shapes\.ts$/;
 
@@ -36,11 +37,11 @@ const evidence: [word: string, shown: (reached: Reached) => boolean][] = [
   ['mysql', anywhere(/\bdb\b/)],
   ['redis', anywhere(/\bredis\b/)],
   ['bus', (reached) => anywhere(/\bbus\b(?!")/)(reached) && !within('lib/operations/health.ts', /examine/)(reached)],
-  ['bus:probe', within('lib/platform/probe.ts', /DescribeEventBusCommand/)],
+  ['bus:probe', within('lib/platform/environment/health-probes.ts', /DescribeEventBusCommand/)],
   [
     'websocket',
     (reached) =>
-      anywhere(/\bdeps\d*\.push\b/)(reached) || within('lib/platform/websocket.ts', /\bdeps\.push\b/)(reached),
+      anywhere(/\bdeps\d*\.push\b/)(reached) || within('lib/platform/handlers/websocket.ts', /\bdeps\.push\b/)(reached),
   ],
   ['payments', anywhere(/"secret\/payment-api-key"/)],
   ['payments:probe', within('lib/operations/health.ts', /"provider\/payments"/)],
@@ -50,8 +51,8 @@ const evidence: [word: string, shown: (reached: Reached) => boolean][] = [
     'tokens:verify',
     (reached) =>
       !anywhere(/\.issue\(/)(reached) &&
-      (within('lib/platform/websocket.ts', /\bsharedTokens\(/)(reached) ||
-        within('lib/platform/http.ts', /function httpHandler/)(reached)),
+      (within('lib/platform/handlers/websocket.ts', /\bsharedTokens\(/)(reached) ||
+        within('lib/platform/handlers/http.ts', /function httpHandler/)(reached)),
   ],
   ['dead-letters:read', anywhere(/function getDeadLetters\b/)],
   ['dead-letters:redrive', anywhere(/function redrive\b/)],

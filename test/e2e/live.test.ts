@@ -5,12 +5,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { seedOperator } from '../../lib/identity/register.ts';
-import { openDb } from '../../lib/platform/db.ts';
-import { projectRoot } from '../../local/folder.ts';
-import { freePort } from '../../local/ports.ts';
-import { waitFor as waitWithin } from '../../local/wait.ts';
-import { createShown } from '../../web/shown.js';
+import { seedOperator } from '#identity/register.ts';
+import { projectRoot } from '#local/folder.ts';
+import { freePort } from '#local/ports.ts';
+import { waitFor as waitWithin } from '#local/wait.ts';
+import { openDb } from '#platform/mysql/mysql.ts';
+import { createShown } from '#web/shown.js';
 import { type TestBed, testBed, testStack } from '../support/stack.ts';
 
 const password = 'correct horse battery';

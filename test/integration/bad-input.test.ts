@@ -4,14 +4,14 @@
  */
 import { createHmac, generateKeyPairSync } from 'node:crypto';
 import { SignJWT } from 'jose';
-import { routes } from '../../functions/http/routes.ts';
-import { handler as allocate } from '../../functions/queue/allocate.ts';
-import { queueDepth } from '../../lib/platform/deadletters.ts';
-import type { Deps } from '../../lib/platform/deps.ts';
-import { codes } from '../../lib/platform/errors.ts';
-import { newId, toBytes } from '../../lib/platform/id.ts';
-import { redisReady } from '../../lib/platform/redis.ts';
-import { type Caller, openTokens } from '../../lib/platform/token.ts';
+import { routes } from '#functions/http/routes.ts';
+import { handler as allocate } from '#functions/queue/allocate.ts';
+import { queueDepth } from '#platform/aws/dead-letter-queue.ts';
+import type { Deps } from '#platform/environment/deps.ts';
+import { codes } from '#platform/kernel/errors.ts';
+import { newId, toBytes } from '#platform/kernel/ids.ts';
+import { redisReady } from '#platform/redis/redis.ts';
+import { type Caller, openTokens } from '#platform/security/access-token.ts';
 import { type Answer, type Api, openApi, password, type Sent } from '../support/api.ts';
 import { deliver } from '../support/deliver.ts';
 import { delivered, givenSale } from '../support/sales.ts';

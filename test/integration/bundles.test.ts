@@ -4,11 +4,11 @@
  */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
-import type { Deps } from '../../lib/platform/deps.ts';
-import { newId } from '../../lib/platform/id.ts';
-import { openTokens } from '../../lib/platform/token.ts';
-import { readDeclared } from '../../local/declared.ts';
-import { projectRoot } from '../../local/folder.ts';
+import { readDeclared } from '#local/declared.ts';
+import { projectRoot } from '#local/folder.ts';
+import type { Deps } from '#platform/environment/deps.ts';
+import { newId } from '#platform/kernel/ids.ts';
+import { openTokens } from '#platform/security/access-token.ts';
 import type { Order } from '../support/bundle-runner.ts';
 import { type Package, packaged, packagingLimitMs } from '../support/package.ts';
 import { givenSale, openBed } from '../support/sales.ts';

@@ -16,7 +16,7 @@ import {
   SetQueueAttributesCommand,
   SQSClient,
 } from '@aws-sdk/client-sqs';
-import { waitFor } from '../../local/wait.ts';
+import { waitFor } from '#local/wait.ts';
 import { type TestBed, testBed, testStack } from '../support/stack.ts';
 
 let bed: TestBed;

@@ -1,10 +1,11 @@
 /** The gate: applicants who come together are judged as if each had come alone. */
-import type { Deps } from '../../lib/platform/deps.ts';
-import { newId, saleTag } from '../../lib/platform/id.ts';
-import { keys } from '../../lib/platform/keys.ts';
-import { type Applicant, askGate, type GateAnswer, returnClaim } from '../../lib/reservation/gate.ts';
-import { claimsKey } from '../../lib/reservation/mirror.ts';
-import { primeMirror } from '../../lib/sale/live.ts';
+
+import { type Applicant, askGate, type GateAnswer, returnClaim } from '#mirror/gate.ts';
+import { primeMirror } from '#mirror/live-sale.ts';
+import { claimsKey } from '#mirror/mirror.ts';
+import type { Deps } from '#platform/environment/deps.ts';
+import { newId, saleTag } from '#platform/kernel/ids.ts';
+import { keys } from '#platform/redis/keys.ts';
 import { givenSale, openBed } from '../support/sales.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 

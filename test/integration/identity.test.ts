@@ -1,12 +1,12 @@
 /** Registration, sessions and their limits, on a real MySQL and Redis. */
-import { seedOperator } from '../../lib/identity/register.ts';
-import { forgetExpiredSessions, login, refresh } from '../../lib/identity/session.ts';
-import { type Deps, openDeps } from '../../lib/platform/deps.ts';
-import { isRefusal } from '../../lib/platform/errors.ts';
-import { newId } from '../../lib/platform/id.ts';
-import { takeTokens } from '../../lib/platform/rate.ts';
-import { redisReady } from '../../lib/platform/redis.ts';
-import { openTokens } from '../../lib/platform/token.ts';
+import { seedOperator } from '#identity/register.ts';
+import { forgetExpiredSessions, login, refresh } from '#identity/session.ts';
+import { type Deps, openDeps } from '#platform/environment/deps.ts';
+import { isRefusal } from '#platform/kernel/errors.ts';
+import { newId } from '#platform/kernel/ids.ts';
+import { takeTokens } from '#platform/redis/rate-limit.ts';
+import { redisReady } from '#platform/redis/redis.ts';
+import { openTokens } from '#platform/security/access-token.ts';
 import { type Api, openApi, password } from '../support/api.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 

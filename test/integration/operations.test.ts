@@ -1,16 +1,16 @@
 /** Health and dead letters, on real databases and queues. */
 import { createServer, type Socket } from 'node:net';
 import { ReceiveMessageCommand, SendMessageBatchCommand, SendMessageCommand } from '@aws-sdk/client-sqs';
-import { handler as allocate } from '../../functions/queue/allocate.ts';
-import { getHealth } from '../../lib/operations/health.ts';
-import type { Health } from '../../lib/operations/operations.shapes.ts';
-import { firstSentAttribute } from '../../lib/platform/deadletters.ts';
-import { type Deps, openDeps } from '../../lib/platform/deps.ts';
-import { isRefusal } from '../../lib/platform/errors.ts';
-import { newId } from '../../lib/platform/id.ts';
-import { keys } from '../../lib/platform/keys.ts';
-import { redisReady } from '../../lib/platform/redis.ts';
-import { deliveriesAtMost } from '../../lib/platform/timings.ts';
+import { handler as allocate } from '#functions/queue/allocate.ts';
+import { getHealth } from '#operations/health.ts';
+import type { Health } from '#operations/operations.shapes.ts';
+import { firstSentAttribute } from '#platform/aws/dead-letter-queue.ts';
+import { type Deps, openDeps } from '#platform/environment/deps.ts';
+import { isRefusal } from '#platform/kernel/errors.ts';
+import { newId } from '#platform/kernel/ids.ts';
+import { deliveriesAtMost } from '#platform/kernel/time-limits.ts';
+import { keys } from '#platform/redis/keys.ts';
+import { redisReady } from '#platform/redis/redis.ts';
 import { type Api, openApi } from '../support/api.ts';
 import { deliver } from '../support/deliver.ts';
 import { type TestBed, testBed } from '../support/stack.ts';

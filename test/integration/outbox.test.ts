@@ -6,8 +6,8 @@ import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { DeleteMessageBatchCommand, ReceiveMessageCommand } from '@aws-sdk/client-sqs';
-import { BusEvent } from '../../lib/events/catalogue.ts';
-import { expandChanges, groupChanges } from '../../lib/events/changes.ts';
+import { BusEvent } from '#events/catalogue.ts';
+import { expandChanges, groupChanges } from '#events/changes.ts';
 import {
   newEvent,
   outboxBacklog,
@@ -15,21 +15,21 @@ import {
   type RecordedEvent,
   recordEvents,
   sweepOutbox,
-} from '../../lib/events/outbox.ts';
-import { enterConnection } from '../../lib/notification/connections.ts';
-import { notify } from '../../lib/notification/notify.ts';
-import { redrive } from '../../lib/operations/dead-letters.ts';
-import { queueDepth } from '../../lib/platform/deadletters.ts';
-import { type Deps, openDeps } from '../../lib/platform/deps.ts';
-import { locate } from '../../lib/platform/discovery.ts';
-import { newId, toBytes } from '../../lib/platform/id.ts';
-import { openPusher, type Pusher } from '../../lib/platform/push.ts';
-import type { Delivered } from '../../lib/platform/queue.ts';
-import { redisReady } from '../../lib/platform/redis.ts';
-import { type EventsServer, startEventsServer } from '../../local/events/server.ts';
-import { createResources } from '../../local/resources.ts';
-import { waitFor as waitWithin } from '../../local/wait.ts';
-import { createShown } from '../../web/shown.js';
+} from '#events/outbox.ts';
+import { type EventsServer, startEventsServer } from '#local/events/server.ts';
+import { createResources } from '#local/resources.ts';
+import { waitFor as waitWithin } from '#local/wait.ts';
+import { enterConnection } from '#notification/connections.ts';
+import { notify } from '#notification/notify.ts';
+import { redrive } from '#operations/dead-letters.ts';
+import { queueDepth } from '#platform/aws/dead-letter-queue.ts';
+import { openPusher, type Pusher } from '#platform/aws/websocket-push.ts';
+import { type Deps, openDeps } from '#platform/environment/deps.ts';
+import { locate } from '#platform/environment/discovery.ts';
+import type { Delivered } from '#platform/handlers/queue.ts';
+import { newId, toBytes } from '#platform/kernel/ids.ts';
+import { redisReady } from '#platform/redis/redis.ts';
+import { createShown } from '#web/shown.js';
 import { type TestBed, testBed } from '../support/stack.ts';
 
 let bed: TestBed;

@@ -1,12 +1,13 @@
 /** Reconcile: every kind of drift is found, named with its cause and repaired, and nothing in flight is disturbed. */
-import { raiseEpochs, reconcile } from '../../lib/inventory/reconcile.ts';
-import type { Deps } from '../../lib/platform/deps.ts';
-import { newId, saleTag, toBytes } from '../../lib/platform/id.ts';
-import { keys } from '../../lib/platform/keys.ts';
-import { allocateBatch } from '../../lib/reservation/allocate.ts';
-import { claimsKey, customerField, readMirroredStatus } from '../../lib/reservation/mirror.ts';
-import { allocationPorts, requestPorts } from '../../lib/reservation/ports.ts';
-import { requestReservation } from '../../lib/reservation/request.ts';
+
+import { claimsKey, customerField, readMirroredStatus } from '#mirror/mirror.ts';
+import type { Deps } from '#platform/environment/deps.ts';
+import { newId, saleTag, toBytes } from '#platform/kernel/ids.ts';
+import { keys } from '#platform/redis/keys.ts';
+import { raiseEpochs, reconcile } from '#reconcile/reconcile.ts';
+import { allocateBatch } from '#reservation/allocate.ts';
+import { allocationPorts, requestPorts } from '#reservation/ports.ts';
+import { requestReservation } from '#reservation/request.ts';
 import { delivered, givenSale, openBed, soon } from '../support/sales.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 

@@ -2,10 +2,10 @@
  * The verifier: a world in order passes, and whatever is broken in it is reported under the invariant that it breaks.
  */
 import { SendMessageCommand } from '@aws-sdk/client-sqs';
-import type { RequestLine } from '../../load/log.ts';
-import type { InvariantName } from '../../load/verify/tally.ts';
-import { type Verification, verify } from '../../load/verify.ts';
-import { sqsClient } from '../../local/resources.ts';
+import type { RequestLine } from '#load/log.ts';
+import type { InvariantName } from '#load/verify/tally.ts';
+import { type Verification, verify } from '#load/verify.ts';
+import { sqsClient } from '#local/resources.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 import {
   closedSale,

@@ -19,12 +19,12 @@ export interface Control {
 
 const allocate = 'lib/reservation/allocate.ts';
 const decide = 'lib/reservation/decide.ts';
-const mirrorLua = 'lib/reservation/mirror.lua';
-const stock = 'lib/inventory/stock.ts';
-const inventoryStore = 'lib/inventory/store.ts';
-const release = 'lib/inventory/release.ts';
+const mirrorLua = 'lib/mirror/mirror.lua';
+const stock = 'lib/sale/stock.ts';
+const inventoryStore = 'lib/reservation/release.store.ts';
+const release = 'lib/reservation/release.ts';
 const outbox = 'lib/events/outbox.ts';
-const queue = 'lib/platform/queue.ts';
+const queue = 'lib/platform/handlers/queue.ts';
 const request = 'lib/reservation/request.ts';
 const settle = 'lib/purchase/settle.ts';
 const migration = 'lib/migrations/0000_first.sql';
@@ -318,7 +318,7 @@ export const controls: readonly Control[] = [
     description: 'Whoever joined the waitlist last is offered units first.',
     edits: [
       {
-        file: 'lib/inventory/offer.ts',
+        file: 'lib/reservation/offer.ts',
         find: '[...waiting].sort((a, b) => a.ticket - b.ticket',
         replace: '[...waiting].sort((a, b) => b.ticket - a.ticket',
       },
@@ -483,7 +483,7 @@ export const controls: readonly Control[] = [
     description: 'The settle job sends nothing for purchases whose message was lost.',
     edits: [
       {
-        file: 'lib/purchase/resend.ts',
+        file: 'lib/purchase/resend-open.ts',
         find: 'if (open.length === 0) return 0;',
         replace: 'if (open.length >= 0) return 0;',
       },
@@ -528,7 +528,7 @@ export const controls: readonly Control[] = [
     description: 'Each boundary message sends all that follow it.',
     edits: [
       {
-        file: 'lib/sale/advance.ts',
+        file: 'lib/launch/advance.ts',
         find: "advanceSale(deps, ports, id, deadlineMs, 'new offers')",
         replace: "advanceSale(deps, ports, id, deadlineMs, 'everything')",
       },
@@ -541,7 +541,7 @@ export const controls: readonly Control[] = [
     description: 'Reconcile reports reservations that the mirror has lost, and does not write them.',
     edits: [
       {
-        file: 'lib/inventory/reconcile.ts',
+        file: 'lib/reconcile/reconcile.ts',
         find: 'await writeMirror(deps.redis, [stock], behind);',
         replace: 'await writeMirror(deps.redis, [stock], []);',
       },
@@ -554,7 +554,7 @@ export const controls: readonly Control[] = [
     description: 'Reconcile reports claims that nobody is going to decide, and leaves them at the gate for ever.',
     edits: [
       {
-        file: 'lib/inventory/reconcile.ts',
+        file: 'lib/reconcile/reconcile.ts',
         find: '(await returnForgottenClaim(deps.redis, place, field, owner))',
         replace: 'place === undefined',
       },

@@ -7,16 +7,16 @@
  * `run.ts` and `shrink.ts`.
  */
 
-import { inventoryPorts } from '../../lib/inventory/ports.ts';
-import { adjustStock, cancelReservation } from '../../lib/inventory/release.ts';
-import { isRefusal } from '../../lib/platform/errors.ts';
-import { derivedId, reservationId } from '../../lib/platform/id.ts';
-import { requestPurchase } from '../../lib/purchase/accept.ts';
-import { refundPurchase } from '../../lib/purchase/refund.ts';
-import { receiveWebhook } from '../../lib/purchase/webhook.ts';
-import { requestPorts } from '../../lib/reservation/ports.ts';
-import { requestReservation } from '../../lib/reservation/request.ts';
-import { pauseSale, resumeSale } from '../../lib/sale/sale.ts';
+import { pauseSale, resumeSale } from '#launch/sale.ts';
+import { isRefusal } from '#platform/kernel/errors.ts';
+import { derivedId, reservationId } from '#platform/kernel/ids.ts';
+import { requestPurchase } from '#purchase/accept.ts';
+import { refundPurchase } from '#purchase/refund.ts';
+import { receiveWebhook } from '#purchase/webhook.ts';
+import { requestPorts } from '#reservation/ports.ts';
+import { inventoryPorts } from '#reservation/release.ports.ts';
+import { adjustStock, cancelReservation } from '#reservation/release.ts';
+import { requestReservation } from '#reservation/request.ts';
 import { modelPurchasePorts, queueOf, tick } from './consumers.ts';
 import type { Plan } from './plan.ts';
 import { beginMs, customerIdOf, type SaleSetting, Setting, saleIdOf } from './setting.ts';

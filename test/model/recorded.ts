@@ -1,4 +1,4 @@
-import { UuidLiteral } from '../../lib/platform/sql-text.ts';
+import { UuidLiteral } from '#platform/mysql/sql-text.ts';
 
 /** What `record.ts` writes down of an episode, a line each, for `likeness.test.ts` to ask of real servers. Bytes are `{ hex }`. */
 export type Recorded =

@@ -2,15 +2,16 @@
  * The small cases that are explored in every way they can go. Each is as small as the danger it is about allows: two or
  * three workers, a few requests, a few faults.
  */
-import { inventoryPorts } from '../../lib/inventory/ports.ts';
-import { adjustStock, cancelReservation } from '../../lib/inventory/release.ts';
-import { isRefusal } from '../../lib/platform/errors.ts';
-import { derivedId, reservationId } from '../../lib/platform/id.ts';
-import { requestPurchase } from '../../lib/purchase/accept.ts';
-import { refundPurchase } from '../../lib/purchase/refund.ts';
-import { receiveWebhook } from '../../lib/purchase/webhook.ts';
-import { requestPorts } from '../../lib/reservation/ports.ts';
-import { requestReservation } from '../../lib/reservation/request.ts';
+
+import { isRefusal } from '#platform/kernel/errors.ts';
+import { derivedId, reservationId } from '#platform/kernel/ids.ts';
+import { requestPurchase } from '#purchase/accept.ts';
+import { refundPurchase } from '#purchase/refund.ts';
+import { receiveWebhook } from '#purchase/webhook.ts';
+import { requestPorts } from '#reservation/ports.ts';
+import { inventoryPorts } from '#reservation/release.ports.ts';
+import { adjustStock, cancelReservation } from '#reservation/release.ts';
+import { requestReservation } from '#reservation/request.ts';
 import { type ConsumerName, modelPurchasePorts, queueOf, tick } from './consumers.ts';
 import type { Scenario } from './explore.ts';
 import { beginMs, customerIdOf, type SaleSetting, type Setting, saleIdOf } from './setting.ts';

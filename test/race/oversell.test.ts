@@ -4,8 +4,8 @@
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { Deps } from '../../lib/platform/deps.ts';
-import { toBytes } from '../../lib/platform/id.ts';
+import type { Deps } from '#platform/environment/deps.ts';
+import { toBytes } from '#platform/kernel/ids.ts';
 import { givenSale, openBed } from '../support/sales.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 

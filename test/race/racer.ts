@@ -4,12 +4,12 @@
  *
  *   racer.ts <sale id> <buyers> locked|unlocked|unguarded
  */
-import { openDeps } from '../../lib/platform/deps.ts';
-import { loadRegistry } from '../../lib/platform/discovery.ts';
-import { noLock } from '../../lib/platform/lock.ts';
-import { redisReady } from '../../lib/platform/redis.ts';
-import { allocateBatch } from '../../lib/reservation/allocate.ts';
-import { allocationPorts } from '../../lib/reservation/ports.ts';
+import { openDeps } from '#platform/environment/deps.ts';
+import { loadRegistry } from '#platform/environment/discovery.ts';
+import { redisReady } from '#platform/redis/redis.ts';
+import { noLock } from '#platform/redis/sale-lock.ts';
+import { allocateBatch } from '#reservation/allocate.ts';
+import { allocationPorts } from '#reservation/ports.ts';
 import { delivered, soon } from '../support/sales.ts';
 import { unguarded } from './unguarded.ts';
 

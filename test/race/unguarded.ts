@@ -2,9 +2,10 @@
  * The allocation store with its guard taken out, as a control: sales are never held, and stock is set to what was read
  * minus what was taken, as read-modify-write does.
  */
-import type { Db } from '../../lib/platform/db.ts';
-import { toBytes } from '../../lib/platform/id.ts';
-import { type AllocationStore, allocationTx } from '../../lib/reservation/store.ts';
+
+import { toBytes } from '#platform/kernel/ids.ts';
+import type { Db } from '#platform/mysql/mysql.ts';
+import { type AllocationStore, allocationTx } from '#reservation/store.ts';
 
 export function unguarded(db: Db): AllocationStore {
   return {

@@ -8,14 +8,14 @@
 
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import type { APIGatewayProxyEventV2, Context } from 'aws-lambda';
-import { routes } from '../../functions/http/routes.ts';
-import { seedOperator } from '../../lib/identity/register.ts';
-import { type Deps, sharedDeps } from '../../lib/platform/deps.ts';
-import type { HttpHandler } from '../../lib/platform/http.ts';
-import { newId } from '../../lib/platform/id.ts';
-import { type OpenApiDocument, openApiDocument } from '../../lib/platform/openapi.ts';
-import { readDeclared } from '../../local/declared.ts';
-import { handlerOf } from '../../local/functions.ts';
+import { routes } from '#functions/http/routes.ts';
+import { seedOperator } from '#identity/register.ts';
+import { readDeclared } from '#local/declared.ts';
+import { handlerOf } from '#local/functions.ts';
+import { type Deps, sharedDeps } from '#platform/environment/deps.ts';
+import type { HttpHandler } from '#platform/handlers/http.ts';
+import { type OpenApiDocument, openApiDocument } from '#platform/handlers/openapi.ts';
+import { newId } from '#platform/kernel/ids.ts';
 
 export interface Sent {
   token?: string;

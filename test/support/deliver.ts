@@ -1,6 +1,6 @@
 /** Calling a queue function as an event source mapping does, without the mapping in between. */
 import type { Context, SQSRecord } from 'aws-lambda';
-import type { QueueHandler } from '../../lib/platform/queue.ts';
+import type { QueueHandler } from '#platform/handlers/queue.ts';
 
 /** A message as a queue delivers it. */
 export interface Message {

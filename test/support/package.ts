@@ -7,9 +7,9 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { readZip, unpack } from '../../infra/zip.ts';
-import { projectRoot } from '../../local/folder.ts';
-import { waitFor } from '../../local/wait.ts';
+import { readZip, unpack } from '#infra/zip.ts';
+import { projectRoot } from '#local/folder.ts';
+import { waitFor } from '#local/wait.ts';
 
 /** What decides about the result. */
 const inputs = ['functions', 'infra', 'lib', 'serverless.yml', 'package-lock.json'];

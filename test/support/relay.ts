@@ -7,10 +7,10 @@
  * --die-after-publish it kills itself, as kill -9 would, when the bus has taken the first page and before the rows are
  * deleted: the moment at which an event is both published and still in the outbox.
  */
-import { sweepOutbox } from '../../lib/events/outbox.ts';
-import type { Bus } from '../../lib/platform/aws.ts';
-import { openDeps } from '../../lib/platform/deps.ts';
-import { loadRegistry } from '../../lib/platform/discovery.ts';
+import { sweepOutbox } from '#events/outbox.ts';
+import type { Bus } from '#platform/aws/aws.ts';
+import { openDeps } from '#platform/environment/deps.ts';
+import { loadRegistry } from '#platform/environment/discovery.ts';
 
 const deps = openDeps(await loadRegistry());
 const mortal: Bus = {

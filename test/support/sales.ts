@@ -1,9 +1,9 @@
 /** Sales and requests for tests, written straight into the database: the shortest way to a sale in a certain state. */
-import { type Deps, openDeps } from '../../lib/platform/deps.ts';
-import { newId, newSaleId, reservationId, toBytes } from '../../lib/platform/id.ts';
-import type { Delivered } from '../../lib/platform/queue.ts';
-import { redisReady } from '../../lib/platform/redis.ts';
-import type { ReserveCommand } from '../../lib/reservation/reservation.shapes.ts';
+import { type Deps, openDeps } from '#platform/environment/deps.ts';
+import type { Delivered } from '#platform/handlers/queue.ts';
+import { newId, newSaleId, reservationId, toBytes } from '#platform/kernel/ids.ts';
+import { redisReady } from '#platform/redis/redis.ts';
+import type { ReserveCommand } from '#reservation/reservation.shapes.ts';
 import type { TestBed } from './stack.ts';
 
 const hourMs = 3_600_000;

@@ -5,7 +5,7 @@
  *
  * Prints one JSON line with its addresses and process ids when it is ready, then waits.
  */
-import { startStack } from '../../local/stack.ts';
+import { startStack } from '#local/stack.ts';
 
 const [dir] = process.argv.slice(2);
 if (!dir) throw new Error('name a folder');

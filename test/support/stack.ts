@@ -9,12 +9,12 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Redis } from 'ioredis';
-import { migrate } from '../../lib/platform/migrate.ts';
-import { createDatabase, dropDatabase, inDatabase } from '../../local/databases.ts';
-import { type Declared, readDeclared } from '../../local/declared.ts';
-import type { LocalStack } from '../../local/localstack.ts';
-import { type AwsEndpoints, createResources, deleteResources } from '../../local/resources.ts';
-import type { Addresses, Aws, Registry } from '../../local/stack.ts';
+import { createDatabase, dropDatabase, inDatabase } from '#local/databases.ts';
+import { type Declared, readDeclared } from '#local/declared.ts';
+import type { LocalStack } from '#local/localstack.ts';
+import { type AwsEndpoints, createResources, deleteResources } from '#local/resources.ts';
+import type { Addresses, Aws, Registry } from '#local/stack.ts';
+import { migrate } from '#platform/mysql/migrate.ts';
 
 /** The running stack, as stack.json describes it. */
 export interface TestStack extends Addresses {
@@ -32,7 +32,7 @@ export function testStack(): TestStack {
 
 export interface TestBed {
   id: string;
-  /** As lib/platform/discovery.ts loads it, with this bed's database, Redis, queues and bus. */
+  /** As lib/platform/environment/discovery.ts loads it, with this bed's database, Redis, queues and bus. */
   registry: Registry;
   /** The same, as a file that `HOLDFAST_REGISTRY` may point to; in this process it already does. */
   registryFile: string;

@@ -9,10 +9,10 @@ import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { Redis } from 'ioredis';
 import mysql, { type Connection } from 'mysql2/promise';
-import { saleTag } from '../../lib/platform/id.ts';
-import { claimsKey, customerField, reservationField } from '../../lib/reservation/mirror.ts';
-import type { LogLine, PushLine, RequestLine } from '../../load/log.ts';
-import { namesUnder, type Target } from '../../load/verify/target.ts';
+import type { LogLine, PushLine, RequestLine } from '#load/log.ts';
+import { namesUnder, type Target } from '#load/verify/target.ts';
+import { claimsKey, customerField, reservationField } from '#mirror/mirror.ts';
+import { saleTag } from '#platform/kernel/ids.ts';
 import type { TestBed } from './stack.ts';
 
 const minuteMs = 60_000;

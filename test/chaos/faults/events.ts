@@ -1,6 +1,6 @@
 /** Rows 29 to 33: what can happen between a committed fact and those who should hear of it. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { waitFor } from '../../../local/wait.ts';
+import { waitFor } from '#local/wait.ts';
 import type { Fault, Run } from '../fault.ts';
 import type { StepOrder } from '../steps.ts';
 

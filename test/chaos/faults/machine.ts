@@ -3,8 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, renameSync, rmSync, statfsSync, symlinkSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { waitFor } from '../../../local/wait.ts';
-import type { Edit } from '../../support/mutate.ts';
+import { waitFor } from '#local/wait.ts';
+import type { Edit } from '#test/support/mutate.ts';
 import type { Fault } from '../fault.ts';
 import type { ChaosOrders } from '../steps.ts';
 

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createConnection } from 'mysql2/promise';
-import { waitFor } from '../../../local/wait.ts';
+import { waitFor } from '#local/wait.ts';
 import type { Fault, Run } from '../fault.ts';
 
 /** What the issue promises: from a MySQL that answers to the first commit. */

@@ -1,6 +1,6 @@
 /** Rows 34 to 36: what can happen to a payment. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { waitFor } from '../../../local/wait.ts';
+import { waitFor } from '#local/wait.ts';
 import type { Fault, Run } from '../fault.ts';
 
 async function settled(run: Run, timeoutMs: number): Promise<void> {

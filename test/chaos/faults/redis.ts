@@ -2,7 +2,7 @@
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { waitFor } from '../../../local/wait.ts';
+import { waitFor } from '#local/wait.ts';
 import type { Fault, Run } from '../fault.ts';
 import type { StepOrder } from '../steps.ts';
 import type { World } from '../world.ts';

@@ -6,10 +6,10 @@
  * commit and each write, what must hold in the end by `atRest`. Called by `episode.ts` and `scenarios.ts`.
  */
 
-import { type ChangeGroup, expandChanges } from '../../../lib/events/changes.ts';
-import { claimBucket, fromBytes, saleTag } from '../../../lib/platform/id.ts';
-import { keys } from '../../../lib/platform/keys.ts';
-import { customerField, reservationField } from '../../../lib/reservation/mirror.ts';
+import { type ChangeGroup, expandChanges } from '#events/changes.ts';
+import { customerField, reservationField } from '#mirror/mirror.ts';
+import { claimBucket, fromBytes, saleTag } from '#platform/kernel/ids.ts';
+import { keys } from '#platform/redis/keys.ts';
 import { Digest, Sum } from '../world/choice.ts';
 import type { Row, RowChange, Table, Value } from '../world/mysql.ts';
 import type { Excuse, World } from '../world/world.ts';

@@ -7,26 +7,29 @@
  * error, a call that cannot be made throws. Called by `episode.ts` and `scenarios.ts`.
  */
 import { ChangeMessageVisibilityBatchCommand, SendMessageBatchCommand, type SQSClient } from '@aws-sdk/client-sqs';
-import type { Bus, OutgoingEvent } from '../../../lib/platform/aws.ts';
-import { type Db, isRetryable, type Sql, type Tx } from '../../../lib/platform/db.ts';
-import { firstSentAttribute } from '../../../lib/platform/deadletters.ts';
-import type { Deps } from '../../../lib/platform/deps.ts';
-import { Fault as Unavailable } from '../../../lib/platform/errors.ts';
-import { keys } from '../../../lib/platform/keys.ts';
-import { type Grant, noLock, type SaleLock } from '../../../lib/platform/lock.ts';
-import type { PaymentAnswer } from '../../../lib/platform/payments.ts';
-import { luaSource, type RedisClient } from '../../../lib/platform/redis.ts';
-import { lockLifeMs } from '../../../lib/platform/timings.ts';
-import type { PaymentProvider } from '../../../lib/purchase/provider.ts';
+import type { Bus, OutgoingEvent } from '#platform/aws/aws.ts';
+import { firstSentAttribute } from '#platform/aws/dead-letter-queue.ts';
+import type { Deps } from '#platform/environment/deps.ts';
+import { Fault as Unavailable } from '#platform/kernel/errors.ts';
+import { lockLifeMs } from '#platform/kernel/time-limits.ts';
+import { type Db, isRetryable, type Sql, type Tx } from '#platform/mysql/mysql.ts';
+import { keys } from '#platform/redis/keys.ts';
+import { luaSource, type RedisClient } from '#platform/redis/redis.ts';
+import { type Grant, noLock, type SaleLock } from '#platform/redis/sale-lock.ts';
+import type { PaymentAnswer } from '#purchase/payment-gateway.ts';
+import type { PaymentProvider } from '#purchase/provider.ts';
 import type { Fault } from './choice.ts';
 import { NotUnderstood } from './lua.ts';
 import { type Progress, SqlError } from './mysql.ts';
 import type { RedisReply } from './redis.ts';
 import { type Process, parts, Waiting, type World } from './world.ts';
 
-/** How often a transaction is tried that the server has rolled back by itself, as in `lib/platform/db.ts`. */
+/** How often a transaction is tried that the server has rolled back by itself, as in `lib/platform/mysql/mysql.ts`. */
 const transactionAttempts = 4;
-const fenceSource = luaSource('./fence.lua', new URL('../../../lib/platform/lock.ts', import.meta.url).href);
+const fenceSource = luaSource(
+  './fencing-token.lua',
+  new URL('../../../lib/platform/redis/sale-lock.ts', import.meta.url).href,
+);
 
 /** What shipped code in this process gets. */
 export function depsOf(process: Process): Deps {

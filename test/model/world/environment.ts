@@ -5,7 +5,7 @@
  * Invariant: whatever dies in it takes everything in it along, memory included. What it remembers is part of the state of
  * a world, and whoever looks at it is told apart by what was seen. Called by `queue.ts` and `consumers.ts`.
  */
-import { openSeen, type Seen } from '../../../lib/reservation/seen.ts';
+import { openSeen, type Seen } from '#reservation/recently-decided.ts';
 import { Digest, Sum } from './choice.ts';
 import { type Process, parts, type World } from './world.ts';
 

@@ -9,7 +9,7 @@
  * `likeness.test.ts` holds it against a real server, statement by statement. It leaves out gap locks, of which READ
  * COMMITTED knows few, and locks no row that a statement looked at and did not want. Called by `deps.ts`.
  */
-import { UuidLiteral } from '../../../lib/platform/sql-text.ts';
+import { UuidLiteral } from '#platform/mysql/sql-text.ts';
 import {
   type Assignment,
   type Expr,

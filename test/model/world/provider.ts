@@ -5,8 +5,8 @@
  * said what was taken from whom (invariant I7). Called by `deps.ts`.
  */
 import { createHmac } from 'node:crypto';
-import type { PaymentAnswer } from '../../../lib/platform/payments.ts';
-import type { SignedMessage } from '../../../lib/platform/webhook.ts';
+import type { SignedMessage } from '#platform/security/webhook-signature.ts';
+import type { PaymentAnswer } from '#purchase/payment-gateway.ts';
 import { Digest, Sum } from './choice.ts';
 import type { World } from './world.ts';
 

@@ -6,7 +6,7 @@
  * letter; what a batch does not report is deleted. Called by `deps.ts` (sending) and `world.ts` (delivering).
  */
 import type { SQSRecord } from 'aws-lambda';
-import { receivesAtMost } from '../../../lib/platform/timings.ts';
+import { receivesAtMost } from '#platform/kernel/time-limits.ts';
 import { Digest, type Fault, Sum } from './choice.ts';
 import { Environment } from './environment.ts';
 import { type Process, parts, type World } from './world.ts';

@@ -8,7 +8,7 @@
  * `episode.ts`.
  */
 
-import { rowLockWaitSeconds } from '../../../lib/platform/timings.ts';
+import { rowLockWaitSeconds } from '#platform/kernel/time-limits.ts';
 import { type Chooser, Digest, type Fault, Random, Sum } from './choice.ts';
 import { settle, surround } from './determinism.ts';
 import type { Environment } from './environment.ts';

@@ -1,0 +1,148 @@
+/**
+ * Live pushes: each customer's own news to their connections, and the stock of a sale to those who watch it.
+ *
+ * A push may be lost or arrive twice, so each carries a version: a client shows what is newer and drops the rest, and
+ * nothing older than what was pushed before leaves here (invariant I5). The truth is in the tables; none of this may
+ * fail or hold up the batch it came with.
+ */
+import type { BusEvent, StockLevel } from '#events/catalogue.ts';
+import type { Pusher } from '#platform/aws/websocket-push.ts';
+import { keys } from '#platform/redis/keys.ts';
+import { defineScript, luaSource, type RedisClient, redisBreaker } from '#platform/redis/redis.ts';
+import { connectionLifeMs, connectionsOfCustomers, removeGone, watchersOfSales } from './connections.ts';
+import { noticesOf } from './notice.ts';
+import { sentenceFor } from './sentence.ts';
+
+const newestScript = defineScript('holdfastNewest', luaSource('./newest-version.lua', import.meta.url));
+
+/** A message for an audience: a customer, or the watchers of a sale. */
+export interface LiveMessage {
+  readonly audienceId: string;
+  /** What the version counts: a reservation, a purchase, or the stock or the phase of a sale. */
+  readonly subject: string;
+  readonly epoch: number;
+  readonly version: number;
+  readonly body: object;
+}
+
+/** What a batch of events has to say, in the order in which it should arrive. */
+export interface Live {
+  readonly forCustomers: LiveMessage[];
+  readonly forWatchers: LiveMessage[];
+}
+
+/** Gathers the messages of a batch. Of a sale's stock and phase only the newest remain, however many events told of them. */
+export function liveOf(events: BusEvent[]): Live {
+  const forCustomers: LiveMessage[] = [];
+  const newest = new Map<string, LiveMessage>();
+  const offer = (message: LiveMessage) => {
+    const key = `${message.audienceId}:${message.subject}`;
+    const known = newest.get(key);
+    if (!known || isNewer(message, known)) newest.set(key, message);
+  };
+  for (const event of events) {
+    forCustomers.push(...customerMessages(event));
+    if (event['detail-type'] === 'reservations.changed') {
+      for (const stock of event.detail.stocks) offer(stockMessage(stock));
+    }
+    if (event['detail-type'] === 'sale.changed') {
+      const { saleId, phase, status, stock } = event.detail;
+      const { epoch, version } = stock;
+      offer(watched(saleId, 'phase', stock, { type: 'sale', saleId, phase, status, epoch, version }));
+      offer(stockMessage(stock));
+    }
+  }
+  forCustomers.sort((one, other) => one.version - other.version);
+  return { forCustomers, forWatchers: [...newest.values()] };
+}
+
+/**
+ * Pushes what is not out of date to whoever is connected, customers first, within `limitMs`.
+ * Throws if Redis cannot say who that is.
+ */
+export async function pushLive(
+  redis: RedisClient,
+  pusher: Pusher,
+  live: Live,
+  nowMs: number,
+  limitMs: number,
+): Promise<void> {
+  const startedAtMs = Date.now();
+  const send = async (connections: Map<string, string[]>, messages: LiveMessage[]) => {
+    const bodies = await stillNew(
+      redis,
+      messages.filter(({ audienceId }) => connections.has(audienceId)),
+    );
+    const perConnection = new Map<string, object[]>();
+    for (const [audienceId, list] of bodies) {
+      for (const connectionId of connections.get(audienceId) ?? []) {
+        perConnection.set(connectionId, [...(perConnection.get(connectionId) ?? []), ...list]);
+      }
+    }
+    const pushes = [...perConnection].map(([connectionId, list]) => ({ connectionId, messages: list }));
+    const { gone } = await pusher.send(pushes, limitMs - (Date.now() - startedAtMs));
+    if (gone.length > 0) await removeGone(redis, nowMs, gone);
+  };
+  const customerIds = [...new Set(live.forCustomers.map(({ audienceId }) => audienceId))];
+  const saleIds = [...new Set(live.forWatchers.map(({ audienceId }) => audienceId))];
+  const [customers, watchers] = await Promise.all([
+    connectionsOfCustomers(redis, nowMs, customerIds),
+    watchersOfSales(redis, nowMs, saleIds),
+  ]);
+  await send(customers, live.forCustomers);
+  await send(shuffled(watchers), live.forWatchers);
+}
+
+/** By audience, the bodies of the messages than which nothing newer was pushed before; notes them as pushed. */
+async function stillNew(redis: RedisClient, messages: LiveMessage[]): Promise<Map<string, object[]>> {
+  const byAudience = Map.groupBy(messages, ({ audienceId }) => audienceId);
+  const calls = [...byAudience].map(([audienceId, list]) => ({
+    keys: [keys.pushed(audienceId)],
+    args: [connectionLifeMs, ...list.flatMap(({ subject, epoch, version }) => [subject, epoch, version])],
+  }));
+  const answers = await redisBreaker.run(() => newestScript.runAll(redis, calls));
+  const bodies = new Map<string, object[]>();
+  [...byAudience].forEach(([audienceId, list], index) => {
+    const answer = answers[index];
+    if (answer instanceof Error) throw answer;
+    const isNew = answer as number[];
+    bodies.set(
+      audienceId,
+      list.filter((_, position) => isNew[position] === 1).map(({ body }) => body),
+    );
+  });
+  return bodies;
+}
+
+function customerMessages(event: BusEvent): LiveMessage[] {
+  return noticesOf(event).map(({ id, customerId, subjectId, version, kind, facts }) => {
+    const [type = '', move] = kind.split('.');
+    const subject = type === 'purchase' ? { purchaseId: subjectId } : { reservationId: subjectId };
+    const state = type === 'reminder' ? {} : { state: move === 'offered' ? 'allocated' : move };
+    const text = sentenceFor(kind, facts);
+    const body = { type, kind, notificationId: id, ...subject, version, ...state, ...facts, text };
+    return { audienceId: customerId, subject: subjectId, epoch: 0, version, body };
+  });
+}
+
+function stockMessage(stock: StockLevel): LiveMessage {
+  return watched(stock.saleId, 'stock', stock, { type: 'stock', ...stock });
+}
+
+function watched(saleId: string, subject: string, { epoch, version }: StockLevel, body: object): LiveMessage {
+  return { audienceId: saleId, subject, epoch, version, body };
+}
+
+function isNewer(one: LiveMessage, other: LiveMessage): boolean {
+  return one.epoch > other.epoch || (one.epoch === other.epoch && one.version > other.version);
+}
+
+/** In another order each time, so that when the time is short it is not always the same watchers who wait. */
+function shuffled(watchers: Map<string, string[]>): Map<string, string[]> {
+  const order = (connectionIds: string[]) =>
+    connectionIds
+      .map((connectionId) => ({ connectionId, place: Math.random() }))
+      .sort((one, other) => one.place - other.place)
+      .map(({ connectionId }) => connectionId);
+  return new Map([...watchers].map(([saleId, connectionIds]) => [saleId, order(connectionIds)]));
+}

@@ -1,0 +1,339 @@
+/**
+ * Dead letters: messages that were given up on, why, and how to send them on their way again.
+ *
+ * A letter is never deleted before its message is back in its queue, so redriving may deliver twice and never loses;
+ * the consumers' inboxes make the second delivery harmless. A consumer that gives a message up writes the cause into the
+ * letter, and so does a bus that could not deliver an event. SQS keeps no cause, so what SQS may give up by itself is
+ * noted in Redis.
+ */
+import {
+  ChangeMessageVisibilityBatchCommand,
+  DeleteMessageBatchCommand,
+  GetQueueAttributesCommand,
+  type Message,
+  ReceiveMessageCommand,
+  SendMessageBatchCommand,
+  type SQSClient,
+} from '@aws-sdk/client-sqs';
+import { locate, type Registry } from '#platform/environment/discovery.ts';
+import { log } from '#platform/kernel/log.ts';
+import { awsCallTimeoutMs, deadLetterLifeSeconds } from '#platform/kernel/time-limits.ts';
+import { keys } from '#platform/redis/keys.ts';
+import { type RedisClient, redisBreaker } from '#platform/redis/redis.ts';
+
+/** Why a message became a dead letter. */
+export interface Cause {
+  /**
+   * `unreadable`: not in the shape its consumer expects; `failed`: the consumer threw; `repeated`: the consumer asked for
+   * it again each time; `unavailable`: something that the consumer needs was away; `undeliverable`: the bus could not put it into the queue; `unknown`: nobody could say, as when
+   * the consumer was killed.
+   */
+  kind: 'unreadable' | 'failed' | 'repeated' | 'unavailable' | 'undeliverable' | 'unknown';
+  detail: string;
+}
+
+export interface DeadLetter {
+  /** The queue that it was meant for. */
+  queue: string;
+  messageId: string;
+  sentAtMs: number;
+  /** How often it has been received, listings included. */
+  deliveries: number;
+  cause: Cause;
+  body: string;
+}
+
+/** What the verbs here need. */
+export interface DeadLetterPorts {
+  readonly sqs: SQSClient;
+  readonly redis: RedisClient;
+  readonly registry: Registry;
+}
+
+/** Carries the time at which a message was first sent across a redrive: it may be a customer's place in line. */
+export const firstSentAttribute = 'firstSentAtMs';
+
+/** Carries why a consumer gave a message up. */
+const causeAttribute = 'cause';
+
+const messagesPerCall = 10;
+/** How long letters are kept from other readers while they are looked at; they are given back as soon as that is done. */
+const listingSeconds = 10;
+const redrivingSeconds = 60;
+
+/** The queues that have dead letters, by their names in `serverless.yml`. */
+export function deadLetterQueues(registry: Registry): string[] {
+  return Object.keys(registry)
+    .filter((name) => name.startsWith('dead/'))
+    .map((name) => name.slice('dead/'.length))
+    .sort();
+}
+
+/** How many messages a queue holds, roughly: SQS itself only estimates. */
+export interface QueueDepth {
+  waiting: number;
+  inFlight: number;
+  delayed: number;
+}
+
+/** Roughly how many messages of a queue wait, are being worked on, and are held back. */
+export async function queueDepth(sqs: SQSClient, url: string): Promise<QueueDepth> {
+  const { Attributes } = await sqs.send(
+    new GetQueueAttributesCommand({
+      QueueUrl: url,
+      AttributeNames: [
+        'ApproximateNumberOfMessages',
+        'ApproximateNumberOfMessagesNotVisible',
+        'ApproximateNumberOfMessagesDelayed',
+      ],
+    }),
+    { abortSignal: AbortSignal.timeout(awsCallTimeoutMs) },
+  );
+  return {
+    waiting: Number(Attributes?.ApproximateNumberOfMessages ?? 0),
+    inFlight: Number(Attributes?.ApproximateNumberOfMessagesNotVisible ?? 0),
+    delayed: Number(Attributes?.ApproximateNumberOfMessagesDelayed ?? 0),
+  };
+}
+
+/** Notes why messages failed for the last time, so that an operator can read it. Never throws: it is a note. */
+export async function noteCauses(redis: RedisClient, causes: ReadonlyMap<string, Cause>): Promise<void> {
+  if (causes.size === 0) return;
+  try {
+    await redisBreaker.run(() => {
+      const pipeline = redis.pipeline();
+      for (const [messageId, cause] of causes) {
+        pipeline.set(keys.cause(messageId), JSON.stringify(cause), 'EX', deadLetterLifeSeconds);
+      }
+      return pipeline.exec();
+    });
+  } catch {
+    // Without the note the letter's cause reads "unknown"; the log has it all the same.
+  }
+}
+
+/** A message as its consumer holds it. */
+export interface HeldMessage {
+  messageId: string;
+  receiptHandle: string;
+  body: string;
+  /** When SQS first took it. */
+  firstSentAtMs: number;
+}
+
+/**
+ * Puts messages among the dead letters of their queue, each with its cause. Returns the ids of those that are there now and
+ * may be acknowledged; the others will be delivered again. Never throws.
+ */
+export async function bury(
+  { sqs, registry }: Pick<DeadLetterPorts, 'sqs' | 'registry'>,
+  queue: string,
+  messages: readonly (HeldMessage & { cause: Cause })[],
+): Promise<Set<string>> {
+  const buried = new Set<string>();
+  const QueueUrl = registry[`dead/${queue}`];
+  if (!QueueUrl) return buried;
+  const text = (StringValue: string) => ({ DataType: 'String', StringValue });
+  for (const part of inCalls(messages)) {
+    const Entries = part.map(({ body, firstSentAtMs, cause }, index) => ({
+      Id: String(index),
+      MessageBody: body,
+      MessageAttributes: {
+        [firstSentAttribute]: { DataType: 'Number', StringValue: String(firstSentAtMs) },
+        [causeAttribute]: text(JSON.stringify(cause)),
+      },
+    }));
+    try {
+      const { Successful = [] } = await sqs.send(new SendMessageBatchCommand({ QueueUrl, Entries }), {
+        abortSignal: AbortSignal.timeout(awsCallTimeoutMs),
+      });
+      for (const { Id } of Successful) buried.add(part[Number(Id)]?.messageId ?? '');
+    } catch (error) {
+      log.warn('messages could not be put among the dead letters; they come again', { error, messages: part.length });
+    }
+  }
+  return buried;
+}
+
+/** Makes SQS deliver messages again after the given times instead of the queue's own. Never throws: it is a favour. */
+export async function deliverAgain(
+  { sqs, registry }: Pick<DeadLetterPorts, 'sqs' | 'registry'>,
+  queue: string,
+  messages: readonly { receiptHandle: string; afterSeconds: number }[],
+): Promise<void> {
+  const QueueUrl = registry[`queue/${queue}`];
+  if (!QueueUrl) return;
+  const calls = inCalls(messages).map((part) => {
+    const Entries = part.map(({ receiptHandle, afterSeconds }, index) => ({
+      Id: String(index),
+      ReceiptHandle: receiptHandle,
+      VisibilityTimeout: afterSeconds,
+    }));
+    return sqs.send(new ChangeMessageVisibilityBatchCommand({ QueueUrl, Entries }), {
+      abortSignal: AbortSignal.timeout(awsCallTimeoutMs),
+    });
+  });
+  await Promise.allSettled(calls);
+}
+
+function inCalls<T>(items: readonly T[]): T[][] {
+  const calls: T[][] = [];
+  for (let start = 0; start < items.length; start += messagesPerCall)
+    calls.push(items.slice(start, start + messagesPerCall));
+  return calls;
+}
+
+/** Up to `limit` dead letters of a queue, with their causes, left where they are. */
+export async function listDeadLetters(ports: DeadLetterPorts, queue: string, limit: number): Promise<DeadLetter[]> {
+  const letters = new Map<string, Message>();
+  await eachBatch(ports, queue, listingSeconds, Number.POSITIVE_INFINITY, async (batch) => {
+    for (const message of batch) if (message.MessageId) letters.set(message.MessageId, message);
+    return { keep: batch, goOn: letters.size < limit };
+  });
+  const shown = [...letters.values()].slice(0, limit);
+  const causes = await readCauses(ports.redis, shown);
+  return shown.map((message, index) => ({
+    queue,
+    messageId: message.MessageId ?? '',
+    sentAtMs: Number(message.Attributes?.SentTimestamp ?? 0),
+    deliveries: Number(message.Attributes?.ApproximateReceiveCount ?? 0),
+    cause: causes[index] ?? unknownCause,
+    body: message.Body ?? '',
+  }));
+}
+
+/**
+ * Sends dead letters back to their queue: those named, or all that are there. Stops at the deadline; what is left can be
+ * redriven by the same call again. A letter that is not there (any more) is not an error. Returns the ids that were sent.
+ */
+export async function redriveDeadLetters(
+  ports: DeadLetterPorts,
+  queue: string,
+  which: ReadonlySet<string> | 'all',
+  deadlineMs: number,
+): Promise<string[]> {
+  const redriven = new Set<string>();
+  await eachBatch(ports, queue, redrivingSeconds, deadlineMs, async (batch) => {
+    const wanted = batch.filter(({ MessageId: id = '' }) => which === 'all' || which.has(id));
+    const sent = await sendBack(ports, queue, wanted);
+    for (const { MessageId: id } of sent) if (id) redriven.add(id);
+    return {
+      keep: batch.filter((message) => !sent.includes(message)),
+      goOn: which === 'all' || redriven.size < which.size,
+    };
+  });
+  return [...redriven];
+}
+
+/**
+ * Receives the letters of a queue batch by batch, each letter once, until there are no more, the deadline is reached or
+ * `visit` has seen enough; then makes those that were kept visible again.
+ */
+async function eachBatch(
+  { sqs, registry }: DeadLetterPorts,
+  queue: string,
+  visibilitySeconds: number,
+  deadlineMs: number,
+  visit: (batch: Message[]) => Promise<{ keep: Message[]; goOn: boolean }>,
+): Promise<void> {
+  const url = locate(registry, `dead/${queue}`);
+  const kept: Message[] = [];
+  let { waiting } = await queueDepth(sqs, url);
+  try {
+    for (let goOn = true; goOn && waiting > 0 && Date.now() < deadlineMs; ) {
+      const { Messages: batch = [] } = await sqs.send(
+        new ReceiveMessageCommand({
+          QueueUrl: url,
+          MaxNumberOfMessages: messagesPerCall,
+          VisibilityTimeout: visibilitySeconds,
+          // Long polling asks every server of the queue; a short poll may miss letters that are there.
+          WaitTimeSeconds: 1,
+          MessageSystemAttributeNames: ['SentTimestamp', 'ApproximateReceiveCount'],
+          MessageAttributeNames: ['All'],
+        }),
+        { abortSignal: AbortSignal.timeout(awsCallTimeoutMs) },
+      );
+      if (batch.length === 0) break;
+      waiting -= batch.length;
+      const visited = await visit(batch);
+      kept.push(...visited.keep);
+      goOn = visited.goOn;
+    }
+  } finally {
+    await giveBack(sqs, url, kept);
+  }
+}
+
+/** Makes letters visible again; those for which that fails become visible by themselves a little later. */
+async function giveBack(sqs: SQSClient, url: string, messages: Message[]): Promise<void> {
+  for (let start = 0; start < messages.length; start += messagesPerCall) {
+    const Entries = messages.slice(start, start + messagesPerCall).map((message, index) => ({
+      Id: String(index),
+      ReceiptHandle: message.ReceiptHandle,
+      VisibilityTimeout: 0,
+    }));
+    await sqs
+      .send(new ChangeMessageVisibilityBatchCommand({ QueueUrl: url, Entries }), {
+        abortSignal: AbortSignal.timeout(awsCallTimeoutMs),
+      })
+      .catch(() => undefined);
+  }
+}
+
+/** Sends messages to the queue they were meant for, then deletes those letters that the queue took; returns them. */
+async function sendBack({ sqs, registry }: DeadLetterPorts, queue: string, letters: Message[]): Promise<Message[]> {
+  if (letters.length === 0) return [];
+  const { Successful = [] } = await sqs.send(
+    new SendMessageBatchCommand({
+      QueueUrl: locate(registry, `queue/${queue}`),
+      Entries: letters.map((letter, index) => ({
+        Id: String(index),
+        MessageBody: letter.Body,
+        MessageAttributes: {
+          [firstSentAttribute]: letter.MessageAttributes?.[firstSentAttribute] ?? {
+            DataType: 'Number',
+            StringValue: letter.Attributes?.SentTimestamp,
+          },
+        },
+      })),
+    }),
+    { abortSignal: AbortSignal.timeout(awsCallTimeoutMs) },
+  );
+  const sent = Successful.map(({ Id }) => letters[Number(Id)]).filter((letter) => letter !== undefined);
+  if (sent.length === 0) return [];
+  await sqs.send(
+    new DeleteMessageBatchCommand({
+      QueueUrl: locate(registry, `dead/${queue}`),
+      Entries: sent.map((letter, index) => ({ Id: String(index), ReceiptHandle: letter.ReceiptHandle })),
+    }),
+    { abortSignal: AbortSignal.timeout(awsCallTimeoutMs) },
+  );
+  return sent;
+}
+
+const unknownCause: Cause = {
+  kind: 'unknown',
+  detail:
+    'No cause was noted: the function was killed or ran out of time, or Redis was away. Search the logs for the id.',
+};
+
+async function readCauses(redis: RedisClient, messages: Message[]): Promise<Cause[]> {
+  const noted =
+    messages.length === 0
+      ? []
+      : await redisBreaker
+          .run(() => redis.mget(messages.map(({ MessageId: id = '' }) => keys.cause(id))))
+          .catch(() => [] as null[]);
+  return messages.map(({ MessageAttributes: attributes }, index) => {
+    const code = attributes?.ERROR_CODE?.StringValue;
+    if (code) {
+      const rule = attributes?.RULE_ARN?.StringValue?.split('/').at(-1) ?? 'a rule';
+      const said = attributes?.ERROR_MESSAGE?.StringValue ?? '';
+      return { kind: 'undeliverable', detail: `${rule} could not deliver the event: ${code} ${said}`.trim() };
+    }
+    const written = attributes?.[causeAttribute]?.StringValue;
+    if (written) return JSON.parse(written) as Cause;
+    const note = noted[index];
+    return note ? (JSON.parse(note) as Cause) : unknownCause;
+  });
+}

@@ -1,0 +1,53 @@
+/**
+ * The registry of a real account: addresses in SSM Parameter Store, secrets in Secrets Manager. Called by discovery, once
+ * per cold start; a laptop never loads this module.
+ *
+ * A launch starts thousands of environments within seconds, so each makes as few calls as it can and, if told to slow
+ * down, comes again a little later rather than failing its first customer.
+ */
+import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { GetParametersCommand, type Parameter, paginateGetParametersByPath, SSMClient } from '@aws-sdk/client-ssm';
+import { awsCallTimeoutMs } from '#platform/kernel/time-limits.ts';
+
+/** GetParameters takes at most ten names. */
+const namesPerCall = 10;
+const attempts = 5;
+
+/**
+ * The parameters under a prefix with these names, or all of them. A name without a parameter is left out: what is optional
+ * (a limit of one's own) need not be there, and what is not optional is missed by whoever locates it.
+ */
+export async function readParameters(prefix: string, names?: string[]): Promise<Record<string, string>> {
+  const client = new SSMClient({ maxAttempts: attempts });
+  const found: Parameter[] = [];
+  if (names) {
+    const calls = Array.from({ length: Math.ceil(names.length / namesPerCall) }, (_, call) =>
+      names.slice(call * namesPerCall, (call + 1) * namesPerCall).map((name) => `${prefix}/${name}`),
+    );
+    const answers = await Promise.all(calls.map((Names) => client.send(new GetParametersCommand({ Names }), limit())));
+    found.push(...answers.flatMap(({ Parameters = [] }) => Parameters));
+  } else {
+    for await (const page of paginateGetParametersByPath({ client }, { Path: prefix, Recursive: true })) {
+      found.push(...(page.Parameters ?? []));
+    }
+  }
+  client.destroy();
+  return Object.fromEntries(found.map(({ Name = '', Value = '' }) => [Name.slice(prefix.length + 1), Value]));
+}
+
+/** The secrets with these ARNs, each fetched once however often it is named. */
+export async function readSecrets(arns: string[]): Promise<Map<string, string>> {
+  const wanted = [...new Set(arns)];
+  if (wanted.length === 0) return new Map();
+  const client = new SecretsManagerClient({ maxAttempts: attempts });
+  const values = await Promise.all(
+    wanted.map(async (SecretId): Promise<[string, string]> => {
+      const { SecretString = '' } = await client.send(new GetSecretValueCommand({ SecretId }), limit());
+      return [SecretId, SecretString];
+    }),
+  );
+  client.destroy();
+  return new Map(values);
+}
+
+const limit = () => ({ abortSignal: AbortSignal.timeout(awsCallTimeoutMs) });

@@ -1,0 +1,87 @@
+/**
+ * Service discovery: finds every other part (databases, queues, bus, APIs, payment providers, secrets) by its logical
+ * name, such as `queue/reservations`. Nothing else in the code knows an address or reads the environment for one.
+ *
+ * `HOLDFAST_REGISTRY` says where the names are kept: the path of a JSON file (the local stack writes one), or
+ * `ssm:/prefix`, under which CloudFormation stores one parameter per name. A value names a secret by
+ * `{secretsmanager:<arn>}`, or one field of a secret that holds JSON by `{secretsmanager:<arn>#field}`.
+ *
+ * `HOLDFAST_NAMES` lists the names that a function needs; its role may read those parameters and their secrets and no
+ * others. Asking by name also is what lets thousands of environments start at once: reading a whole path is limited to
+ * a hundred calls a second in an account, reading by name to thousands. Names are read once per cold start.
+ */
+import { readFileSync } from 'node:fs';
+
+export type LogicalName =
+  | 'mysql/main'
+  | 'redis/main'
+  | `queue/${string}`
+  | `dead/${string}`
+  | 'bus/main'
+  | 'api/public'
+  | 'websocket/public'
+  | 'websocket/management'
+  | 'provider/payments'
+  | `limit/${string}`
+  | 'token/verification-key'
+  | 'secret/token-signing-key'
+  | 'secret/payment-webhook'
+  | 'secret/payment-api-key';
+
+/** The names and what they stand for. */
+export type Registry = Readonly<Record<string, string>>;
+
+/** Thrown when a part is asked for that is not registered: a mistake of deployment, found at cold start. */
+export class NotRegistered extends Error {
+  constructor(name: string) {
+    super(`"${name}" is not registered; HOLDFAST_REGISTRY=${process.env.HOLDFAST_REGISTRY ?? '(unset)'}`);
+    this.name = 'NotRegistered';
+  }
+}
+
+/** Reads the registry that the environment names. Throws if it is not set or cannot be read. */
+export async function loadRegistry(
+  source: string | undefined = process.env.HOLDFAST_REGISTRY,
+  names: string | undefined = process.env.HOLDFAST_NAMES,
+): Promise<Registry> {
+  if (!source) throw new NotRegistered('HOLDFAST_REGISTRY');
+  if (!source.startsWith('ssm:')) return JSON.parse(readFileSync(source, 'utf8')) as Registry;
+  const { readParameters, readSecrets } = await import('#platform/aws/parameters.ts');
+  const raw = await readParameters(
+    source.slice('ssm:'.length),
+    names?.split(/[\s,]+/).filter((name) => name !== ''),
+  );
+  const secrets = await readSecrets(Object.values(raw).flatMap(secretsIn));
+  return Object.fromEntries(Object.entries(raw).map(([name, value]) => [name, withSecrets(value, secrets)]));
+}
+
+/** The address registered under a logical name. Throws `NotRegistered` if there is none. */
+export function locate(registry: Registry, name: LogicalName): string {
+  const value = registry[name];
+  if (value === undefined || value === '') throw new NotRegistered(name);
+  return value;
+}
+
+/** All addresses registered under a name that may have several instances, such as payment providers. */
+export function locateAll(registry: Registry, name: LogicalName): string[] {
+  return locate(registry, name)
+    .split(',')
+    .map((address) => address.trim())
+    .filter((address) => address !== '');
+}
+
+const secretReference = /\{secretsmanager:([^#}]+)(?:#([^}]+))?\}/g;
+
+/** The ARNs of the secrets that a value refers to. */
+function secretsIn(value: string): string[] {
+  return [...value.matchAll(secretReference)].flatMap(([, arn]) => arn ?? []);
+}
+
+/** The value with its secrets filled in; inside a URL a secret is escaped as a URL wants it. */
+function withSecrets(value: string, secrets: ReadonlyMap<string, string>): string {
+  return value.replace(secretReference, (reference, arn: string, field: string | undefined) => {
+    const secret = secrets.get(arn) ?? '';
+    const text = field === undefined ? secret : String((JSON.parse(secret) as Record<string, unknown>)[field] ?? '');
+    return reference === value ? text : encodeURIComponent(text);
+  });
+}

@@ -1,0 +1,106 @@
+/**
+ * Probes: the cheapest question that shows whether a part answers. Each has its own time limit, none throws, and none
+ * goes through a breaker: a probe is how one finds out that a part is back.
+ */
+import { DescribeEventBusCommand, EventBridgeClient } from '@aws-sdk/client-eventbridge';
+import type { SQSClient } from '@aws-sdk/client-sqs';
+import { queueDepth } from '#platform/aws/dead-letter-queue.ts';
+import { probeTimeoutMs } from '#platform/kernel/time-limits.ts';
+import type { Db } from '#platform/mysql/mysql.ts';
+import { keys } from '#platform/redis/keys.ts';
+import { type RedisClient, redisReady } from '#platform/redis/redis.ts';
+import { type BreakerState, breakerStates } from '#platform/resilience/circuit-breaker.ts';
+
+/** What a probe found. */
+export interface Probe {
+  ok: boolean;
+  latencyMs: number;
+  /** In one word or two, why not; never an address. */
+  problem?: string;
+}
+
+export const probeMysql = (db: Db) => timed(() => db.rows('SELECT 1'));
+
+export const probeRedis = (redis: RedisClient) =>
+  timed(async () => {
+    await redisReady(redis, probeTimeoutMs);
+    await redis.ping();
+  });
+
+/** Asks a queue how many messages wait in it. */
+export async function probeQueue(sqs: SQSClient, url: string): Promise<Probe & { waiting?: number }> {
+  let waiting: number | undefined;
+  const probe = await timed(async () => {
+    waiting = (await queueDepth(sqs, url)).waiting;
+  });
+  return { ...probe, ...(waiting === undefined ? {} : { waiting }) };
+}
+
+let busClient: EventBridgeClient | undefined;
+
+/** Asks the bus to describe itself. */
+export function probeBus(busName: string): Promise<Probe> {
+  busClient ??= new EventBridgeClient({ maxAttempts: 1 });
+  const client = busClient;
+  return timed(() =>
+    client.send(new DescribeEventBusCommand({ Name: busName }), { abortSignal: AbortSignal.timeout(probeTimeoutMs) }),
+  );
+}
+
+/** Asks one instance of an outside service for its own health. */
+export function probeHttp(baseUrl: string): Promise<Probe> {
+  return timed(async () => {
+    const response = await fetch(new URL('/health', baseUrl), { signal: AbortSignal.timeout(probeTimeoutMs) });
+    await response.body?.cancel();
+    if (!response.ok) throw Object.assign(new Error(), { code: `answered ${response.status}` });
+  });
+}
+
+/**
+ * The breakers of this process, and those that all processes share through Redis, which know more: a process that only
+ * answers health checks has called nobody else.
+ */
+export async function allBreakers(
+  redis: RedisClient,
+  shared: string[],
+  nowMs: number,
+): Promise<Record<string, BreakerState>> {
+  const own = breakerStates();
+  const ask = async () => {
+    if (shared.length === 0) return [];
+    await redisReady(redis, probeTimeoutMs);
+    return redis.mget(shared.map(keys.breaker));
+  };
+  const found = await limited(ask).catch(() => []);
+  const together = shared.map((name, index): [string, BreakerState] => {
+    const openUntilMs = Number(found[index] ?? 0);
+    if (openUntilMs === 0) return [name, own[name] ?? 'closed'];
+    return [name, openUntilMs > nowMs ? 'open' : 'half-open'];
+  });
+  return { ...own, ...Object.fromEntries(together) };
+}
+
+async function timed(ask: () => Promise<unknown>): Promise<Probe> {
+  const startedAt = performance.now();
+  const latencyMs = () => Math.round(performance.now() - startedAt);
+  try {
+    await limited(ask);
+    return { ok: true, latencyMs: latencyMs() };
+  } catch (error) {
+    const { code, name } = error as { code?: unknown; name?: unknown };
+    return { ok: false, latencyMs: latencyMs(), problem: String(code ?? name ?? 'failed') };
+  }
+}
+
+/** Gives up after `probeTimeoutMs`; what was asked may go on and is ignored. */
+async function limited<T>(ask: () => Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(Object.assign(new Error(), { code: 'no answer in time' })), probeTimeoutMs);
+  });
+  try {
+    return await Promise.race([ask(), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * Cursor pagination: every list answers a page, and a cursor that names the last row shown.
+ *
+ * A cursor is opaque: the position of the last row, with a checksum over it and the list's name. So a cursor that was
+ * altered, cut, or taken from another list is refused instead of quietly starting elsewhere. It is not a secret and
+ * grants nothing: whose rows are read is decided by the owner in the WHERE, never by the cursor.
+ */
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import { type Refusal, refuse } from '#platform/kernel/errors.ts';
+
+const defaultPageSize = 20;
+export const maxPageSize = 100;
+
+const Limit = z
+  .string()
+  .regex(/^[1-9]\d{0,2}$/, `must be a number from 1 to ${maxPageSize}`)
+  .transform(Number)
+  .pipe(z.int().min(1).max(maxPageSize))
+  .default(defaultPageSize);
+
+/** The query parameters of a list; extend it with a list's own filters. */
+export const PageQuery = z.strictObject({
+  limit: Limit.describe(`How many to show, 1 to ${maxPageSize}; ${defaultPageSize} unless given`),
+  cursor: z.string().max(512).optional().describe('The nextCursor of the page before'),
+});
+export type PageQuery = z.output<typeof PageQuery>;
+
+/** The shape of a page of these items. */
+export const pageOf = <Item extends z.ZodType>(item: Item) =>
+  z.object({
+    items: z.array(item),
+    nextCursor: z.string().nullable().describe('Where the next page begins; null on the last one'),
+  });
+
+export interface Page<Item> {
+  items: Item[];
+  nextCursor: string | null;
+}
+
+/** The position of the last row shown: the values of the columns that the list is ordered by. */
+export type Position = readonly (string | number)[];
+
+/**
+ * The position that a cursor of this list names, undefined if there is none yet, or a refusal if it is not one of ours.
+ * `shape` is the tuple of the position's values.
+ */
+export function readCursor<Shape extends z.ZodType<Position>>(
+  list: string,
+  cursor: string | undefined,
+  shape: Shape,
+): z.output<Shape> | undefined | Refusal {
+  if (cursor === undefined) return undefined;
+  const position = shape.safeParse(decode(list, cursor));
+  return position.success
+    ? position.data
+    : refuse('invalid_input', 'The cursor is not one that this list gave out.', {
+        fields: [{ field: 'cursor', message: 'must be the nextCursor of the page before' }],
+      });
+}
+
+/**
+ * Makes a page of rows that were read with `LIMIT limit + 1`: the extra row, if it came, says that there is more.
+ */
+export function toPage<Row, Item>(
+  list: string,
+  rows: Row[],
+  limit: number,
+  positionOf: (row: Row) => Position,
+  toItem: (row: Row) => Item,
+): Page<Item> {
+  const shown = rows.slice(0, limit);
+  const last = shown.at(-1);
+  const more = rows.length > limit && last !== undefined;
+  return { items: shown.map(toItem), nextCursor: more ? writeCursor(list, positionOf(last)) : null };
+}
+
+const checksumBytes = 8;
+
+function writeCursor(list: string, position: Position): string {
+  const payload = JSON.stringify(position);
+  return Buffer.concat([checksum(list, payload), Buffer.from(payload)]).toString('base64url');
+}
+
+/** What a cursor holds, or undefined if it is not exactly one that `writeCursor` wrote. */
+function decode(list: string, cursor: string): unknown {
+  const bytes = Buffer.from(cursor, 'base64url');
+  if (bytes.toString('base64url') !== cursor) return undefined;
+  const payload = bytes.subarray(checksumBytes).toString('utf8');
+  if (!checksum(list, payload).equals(bytes.subarray(0, checksumBytes))) return undefined;
+  try {
+    return JSON.parse(payload);
+  } catch {
+    return undefined;
+  }
+}
+
+function checksum(list: string, payload: string): Buffer {
+  return createHash('sha256').update(`${list}\0${payload}`).digest().subarray(0, checksumBytes);
+}

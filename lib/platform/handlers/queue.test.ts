@@ -1,0 +1,83 @@
+import type { SQSRecord } from 'aws-lambda';
+import { z } from 'zod';
+import type { Deps } from '#platform/environment/deps.ts';
+import { Fault } from '#platform/kernel/errors.ts';
+import { BreakerOpen } from '#platform/resilience/circuit-breaker.ts';
+import { consumeBatch } from './queue.ts';
+
+const deps = {} as Deps;
+const soon = () => Date.now() + 10_000;
+
+function records(...bodies: unknown[]): SQSRecord[] {
+  return bodies.map((body, index) => ({
+    messageId: `m${index}`,
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+    attributes: { SentTimestamp: '1', ApproximateReceiveCount: '1' },
+  })) as unknown as SQSRecord[];
+}
+
+/** A consumer of numbers that throws when its batch holds a cursed one; says which batches it was given. */
+function consumer(cursed: number[], error = () => new Error('cannot stomach it')) {
+  const batches: number[][] = [];
+  return {
+    batches,
+    message: z.object({ n: z.number() }),
+    run: async (_: Deps, batch: { message: { n: number } }[]) => {
+      const numbers = batch.map(({ message }) => message.n);
+      batches.push(numbers);
+      if (numbers.some((n) => cursed.includes(n))) throw error();
+      return [];
+    },
+  };
+}
+
+const numbered = (count: number) => records(...Array.from({ length: count }, (_, n) => ({ n })));
+
+test('a batch is handed over once', async () => {
+  const one = consumer([]);
+  expect([...(await consumeBatch(one, deps, numbered(10), soon()))]).toEqual([]);
+  expect(one.batches).toHaveLength(1);
+});
+
+test('one message of ten that throws is found, and the nine others are done', async () => {
+  const one = consumer([6]);
+  const failures = await consumeBatch(one, deps, numbered(10), soon());
+  expect([...failures.keys()]).toEqual(['m6']);
+  expect(failures.get('m6')?.kind).toBe('failed');
+  // Ten, five, five, three, two, and the halves of those: a few calls, not one for each message.
+  expect(one.batches.length).toBeLessThanOrEqual(9);
+});
+
+test('what cannot be read fails alone and is not handed over', async () => {
+  const one = consumer([]);
+  const failures = await consumeBatch(one, deps, records('not json', { n: 1 }, { n: 'one' }), soon());
+  expect([...failures].map(([id, { kind }]) => [id, kind])).toEqual([
+    ['m0', 'unreadable'],
+    ['m2', 'unreadable'],
+  ]);
+  expect(one.batches).toEqual([[1]]);
+});
+
+test.each([
+  ['an open breaker', () => new BreakerOpen('mysql', undefined)],
+  ['a store without a free connection', () => new Fault('store_unavailable', 'no connection')],
+  ['a refused connection', () => Object.assign(new Error('refused'), { code: 'ECONNREFUSED' })],
+  ['a deadlock, retried in vain', () => Object.assign(new Error('deadlock'), { errno: 1213 })],
+  [
+    'the same inside another error',
+    () => new Error('Failed query', { cause: Object.assign(new Error('lost'), { code: 'PROTOCOL_CONNECTION_LOST' }) }),
+  ],
+])('%s says nothing about the messages, which are not tried one by one', async (_, error) => {
+  const one = consumer([3], error);
+  const failures = await consumeBatch(one, deps, numbered(10), soon());
+  expect(failures.size).toBe(10);
+  expect(new Set([...failures.values()].map(({ kind }) => kind))).toEqual(new Set(['unavailable']));
+  expect(one.batches).toHaveLength(1);
+});
+
+test('a batch that fails when the time is up comes again as it is', async () => {
+  const one = consumer([3]);
+  const failures = await consumeBatch(one, deps, numbered(10), Date.now() - 1);
+  expect(failures.size).toBe(10);
+  expect(one.batches).toHaveLength(1);
+});

@@ -1,0 +1,48 @@
+/**
+ * A route: one line of the API, declared once. The wrapper validates by it, the OpenAPI document is made from it, and
+ * the contract test holds it against `serverless.yml`.
+ */
+import type { z } from 'zod';
+import type { Code } from '#platform/kernel/errors.ts';
+
+export interface Route<
+  Params extends z.ZodType = z.ZodType,
+  Query extends z.ZodType = z.ZodType,
+  Body extends z.ZodType = z.ZodType,
+  Reply extends z.ZodType = z.ZodType,
+> {
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
+  /** With parameters in braces, as API Gateway writes them. */
+  readonly path: string;
+  readonly summary: string;
+  readonly tag: string;
+  /** Who may call. `operator` implies a signed-in caller with that role. */
+  readonly auth: 'none' | 'customer' | 'operator';
+  readonly params?: Params;
+  readonly query?: Query;
+  readonly body?: Body;
+  /** The media type of the body; JSON unless said otherwise. A body of another type arrives as text. */
+  readonly bodyType?: 'application/json' | 'text/csv';
+  readonly maxBodyBytes?: number;
+  /** Whether the body's exact bytes and all headers are handed on, for signatures. */
+  readonly raw?: boolean;
+  /** Whether the call needs an Idempotency-Key. */
+  readonly idempotent?: boolean;
+  /** The status of success and the shape of its body. */
+  readonly status: number;
+  readonly reply?: Reply;
+  /** The media type of the reply; JSON unless said otherwise. */
+  readonly replyType?: string;
+  /** The refusals that this route can answer with, beyond those any route of its kind can. */
+  readonly refusals: readonly Code[];
+}
+
+/** Declares a route, keeping the types of its shapes. */
+export function defineRoute<
+  Params extends z.ZodType = z.ZodNever,
+  Query extends z.ZodType = z.ZodNever,
+  Body extends z.ZodType = z.ZodNever,
+  Reply extends z.ZodType = z.ZodNever,
+>(route: Route<Params, Query, Body, Reply>): Route<Params, Query, Body, Reply> {
+  return route;
+}

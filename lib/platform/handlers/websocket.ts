@@ -1,0 +1,121 @@
+/**
+ * The WebSocket wrapper: turns the gateway's three kinds of events into checked calls of a verb.
+ *
+ * A connection belongs to whoever's access token opened it; browsers cannot send headers with a WebSocket, so the token
+ * comes as `?token=`. Answers to messages are pushed, which needs nothing of the gateway but its management API.
+ * Whatever goes wrong inside says so with a code and nothing else.
+ */
+import middy from '@middy/core';
+import type { APIGatewayProxyResultV2, APIGatewayProxyWebsocketEventV2, Context } from 'aws-lambda';
+import type { z } from 'zod';
+import { type Deps, sharedDeps } from '#platform/environment/deps.ts';
+import { type Code, codes, isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { log, withCorrelation } from '#platform/kernel/log.ts';
+import type { Caller, Tokens } from '#platform/security/access-token.ts';
+import { sharedTokens } from './http.ts';
+import { InvalidJson, parseJson } from './json.ts';
+
+/** The largest message that is read. */
+export const maxMessageBytes = 4_096;
+/** How long the answer to a message may take to be pushed. */
+const answerLimitMs = 1_000;
+
+export interface Connection {
+  readonly deps: Deps;
+  readonly connectionId: string;
+}
+
+export type WebSocketHandler = (
+  event: APIGatewayProxyWebsocketEventV2,
+  context: Context,
+) => Promise<APIGatewayProxyResultV2>;
+
+type Answer = { statusCode: number; headers?: Record<string, string>; body?: string };
+
+/** Wraps a verb that runs when somebody connects. A refusal, a fault or a bad token turns the connection away. */
+export function connectHandler(
+  run: (connection: Connection & { caller: Caller }) => Promise<undefined | Refusal>,
+): WebSocketHandler {
+  return wrapped(async (event, deps) => {
+    const tokens = await sharedTokens(deps);
+    const caller = await tokens.verify(tokenOf(event));
+    if (!caller) return problem(refuse('unauthenticated', 'Connect with a valid access token as ?token=…'));
+    const refusal = await run({ deps, connectionId: event.requestContext.connectionId, caller });
+    return refusal ? problem(refusal) : { statusCode: 200 };
+  });
+}
+
+/** Wraps a verb that runs after a connection has ended. The gateway may fail to tell, so nothing may depend on it. */
+export function disconnectHandler(run: (connection: Connection) => Promise<void>): WebSocketHandler {
+  return wrapped(async (event, deps) => {
+    await run({ deps, connectionId: event.requestContext.connectionId });
+    return { statusCode: 200 };
+  });
+}
+
+/** Wraps a verb that answers messages. What it returns, or the problem with the message, is pushed back. */
+export function messageHandler<Message>(
+  shape: z.ZodType<Message>,
+  run: (connection: Connection & { message: Message; tokens: Tokens }) => Promise<object | Refusal>,
+): WebSocketHandler {
+  return wrapped(async (event, deps) => {
+    const { connectionId } = event.requestContext;
+    const message = read(event, shape);
+    const result = isRefusal(message)
+      ? message
+      : await run({ deps, connectionId, message: message as Message, tokens: await sharedTokens(deps) });
+    const answer = isRefusal(result) ? { type: 'problem', ...details(result) } : result;
+    await deps.push.send([{ connectionId, messages: [answer] }], answerLimitMs);
+    return { statusCode: isRefusal(result) ? codes[result.refused].status : 200 };
+  });
+}
+
+function wrapped(work: (event: APIGatewayProxyWebsocketEventV2, deps: Deps) => Promise<Answer>): WebSocketHandler {
+  return middy<APIGatewayProxyWebsocketEventV2, APIGatewayProxyResultV2>().handler((event) =>
+    withCorrelation(event.requestContext.requestId, async () => {
+      try {
+        return await work(event, await sharedDeps());
+      } catch (error) {
+        log.error('websocket event failed', { route: event.requestContext.routeKey, error });
+        return problem(refuse('store_unavailable', 'Connect again in a moment.'));
+      }
+    }),
+  ) as unknown as WebSocketHandler;
+}
+
+/** The type of the gateway's events does not know that a connect event has a query. */
+function tokenOf(event: APIGatewayProxyWebsocketEventV2): string {
+  const query = (event as { queryStringParameters?: Record<string, string | undefined> | null }).queryStringParameters;
+  return query?.token ?? '';
+}
+
+function read<Message>(event: APIGatewayProxyWebsocketEventV2, shape: z.ZodType<Message>): Message | Refusal {
+  const text = event.isBase64Encoded ? Buffer.from(event.body ?? '', 'base64').toString('utf8') : (event.body ?? '');
+  if (Buffer.byteLength(text) > maxMessageBytes) {
+    return refuse('payload_too_large', `A message may have at most ${maxMessageBytes} bytes.`);
+  }
+  try {
+    const result = shape.safeParse(parseJson(text));
+    if (result.success) return result.data;
+    const issue = result.error.issues[0];
+    return refuse(
+      'invalid_input',
+      `The message is not valid: ${issue?.path.join('.') || 'message'}: ${issue?.message}`,
+    );
+  } catch (error) {
+    if (error instanceof InvalidJson) return refuse('invalid_json', `The message cannot be read: ${error.message}.`);
+    throw error;
+  }
+}
+
+function details(refusal: Refusal): { code: Code; title: string; detail: string } {
+  return { code: refusal.refused, title: codes[refusal.refused].title, detail: refusal.detail };
+}
+
+function problem(refusal: Refusal): Answer {
+  return {
+    statusCode: codes[refusal.refused].status,
+    headers: { 'content-type': 'application/problem+json' },
+    body: JSON.stringify(details(refusal)),
+  };
+}

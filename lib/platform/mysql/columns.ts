@@ -1,0 +1,13 @@
+/** Column types that every table shares. */
+import { bigint, customType } from 'drizzle-orm/mysql-core';
+import { fromBytes, toBytes } from '#platform/kernel/ids.ts';
+
+/** A UUID: text in code, 16 bytes in MySQL. */
+export const id = customType<{ data: string; driverData: Buffer }>({
+  dataType: () => 'binary(16)',
+  toDriver: toBytes,
+  fromDriver: fromBytes,
+});
+
+/** A point in time, milliseconds since the Unix epoch: no time zone can get between code and store. */
+export const timeMs = (name: string) => bigint(name, { mode: 'number' });

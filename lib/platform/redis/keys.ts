@@ -1,0 +1,39 @@
+/**
+ * Every Redis key, in one place. A sale's keys carry its tag in braces, so that in a cluster they share a slot and one
+ * script may touch them all.
+ */
+import type { SaleTag } from '#platform/kernel/ids.ts';
+
+/** Set once per process from `HOLDFAST_REDIS_PREFIX`, so that several stacks or tests can share one Redis. */
+const prefix = process.env.HOLDFAST_REDIS_PREFIX ?? '';
+
+export const keys = {
+  /** Hash: the sale as the gate and the readers see it: terms, stock, epoch and version, counters of the gate. */
+  sale: (tag: SaleTag) => `${prefix}sale:{${tag}}`,
+  /** Hash: claims of some customers of a sale. Small enough per key to stay a listpack. */
+  claims: (tag: SaleTag, bucket: number) => `${prefix}claims:{${tag}}:${bucket.toString(36)}`,
+  /** What the keys of all claims buckets of a sale begin with, for the script that writes many of them. */
+  claimsOf: (tag: SaleTag) => `${prefix}claims:{${tag}}:`,
+  /** String: the lock of a sale; held by a worker while it decides. */
+  lock: (tag: SaleTag) => `${prefix}lock:${tag}`,
+  /** String: the highest fence ever granted. */
+  fence: () => `${prefix}fence`,
+  /** Sorted set: WebSocket connections of a customer, by the time at which they end at the latest. */
+  connectionsOf: (customerId: string) => `${prefix}ws:customer:${customerId}`,
+  /** Sorted set: WebSocket connections that watch a sale, by the time at which they end at the latest. */
+  watchersOf: (saleId: string) => `${prefix}ws:sale:${saleId}`,
+  /** Hash: whose a WebSocket connection is (`customer`), and a field for each sale that it watches. */
+  connection: (connectionId: string) => `${prefix}ws:connection:${connectionId}`,
+  /** Hash: the newest version pushed, by subject; of a customer's reservations and purchases, or of a sale's stock. */
+  pushed: (audienceId: string) => `${prefix}ws:pushed:${audienceId}`,
+  /** String: an Idempotency-Key whose first request is still running. */
+  running: (kind: string, id: string) => `${prefix}running:${kind}:${id}`,
+  /** String: how old the oldest message of a queue's latest batch was. */
+  lag: (queue: string) => `${prefix}lag:${queue}`,
+  /** String: a breaker's shared state. */
+  breaker: (name: string) => `${prefix}breaker:${name}`,
+  /** String: why a message failed for the last time. */
+  cause: (messageId: string) => `${prefix}cause:${messageId}`,
+  /** String: a token bucket of a caller. */
+  rate: (what: string, who: string) => `${prefix}rate:${what}:${who}`,
+} as const;

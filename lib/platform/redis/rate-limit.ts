@@ -1,0 +1,60 @@
+/**
+ * Rate limits: token buckets in Redis, shared by all environments of a function.
+ *
+ * A limit protects what lies behind it from a flood; it is advice like everything in Redis. When Redis is away the limit
+ * is not applied and the gateway's own throttling remains. How large a bucket is can be set for a stack under the
+ * logical name `limit/<name>`, as "<burst>/<per minute>"; the code names a strict value for when nothing is set.
+ */
+import { createHash } from 'node:crypto';
+import type { Registry } from '#platform/environment/discovery.ts';
+import { redisCommandTimeoutMs } from '#platform/kernel/time-limits.ts';
+import { keys } from './keys.ts';
+import { defineScript, luaSource, type RedisClient, redisBreaker, redisReady } from './redis.ts';
+
+const takeScript = defineScript('holdfastRate', luaSource('./rate-limit.lua', import.meta.url));
+
+/** How often something may be done. */
+export interface Rate {
+  /** How often in a moment, after a pause. */
+  readonly burst: number;
+  /** How often in the long run. */
+  readonly perMinute: number;
+}
+
+/** One limit, applied to one caller. */
+export interface Bucket {
+  /** What is limited; part of the key. */
+  readonly what: string;
+  /** Who is limited: an address, an account. Only a hash of it reaches Redis. */
+  readonly who: string;
+  readonly rate: Rate;
+}
+
+/** The rate that is set for this stack, or the strict one. Throws if what is set cannot be read. */
+export function rateOf(registry: Registry, name: string, strict: Rate): Rate {
+  const set = registry[`limit/${name}`];
+  if (set === undefined) return strict;
+  const [, burst, perMinute] = /^([1-9]\d{0,8})\/([1-9]\d{0,8})$/.exec(set) ?? [];
+  if (!burst || !perMinute) throw new Error(`limit/${name} must read "<burst>/<per minute>", such as "10/30"`);
+  return { burst: Number(burst), perMinute: Number(perMinute) };
+}
+
+/**
+ * Takes one token from each bucket. Resolves to the seconds to wait if any was empty, otherwise to undefined. Never
+ * throws: without Redis there is no limit.
+ */
+export async function takeTokens(redis: RedisClient, buckets: Bucket[]): Promise<number | undefined> {
+  const calls = buckets.map(({ what, who, rate }) => ({
+    keys: [keys.rate(what, createHash('sha256').update(who).digest('base64url').slice(0, 22))],
+    args: [rate.burst, 60_000 / rate.perMinute],
+  }));
+  try {
+    // The first call of a cold start comes before the connection does.
+    await redisReady(redis, redisCommandTimeoutMs);
+    const waits = await redisBreaker.run(() => takeScript.runAll(redis, calls));
+    const longestMs = Math.max(0, ...waits.map((wait) => (typeof wait === 'number' ? wait : 0)));
+    return longestMs > 0 ? Math.ceil(longestMs / 1_000) : undefined;
+  } catch {
+    return undefined;
+  }
+}

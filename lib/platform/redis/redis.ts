@@ -1,0 +1,130 @@
+/**
+ * Redis: the client and its scripts. Redis gives advice (who may try, what stock looked like a moment ago); nothing
+ * here may block or fail a request for long, so every command has a limit and nothing is queued while disconnected.
+ */
+import { readFileSync } from 'node:fs';
+import { type Command, Redis } from 'ioredis';
+import { redisCommandTimeoutMs, redisConnectTimeoutMs } from '#platform/kernel/time-limits.ts';
+import { breaker } from '#platform/resilience/circuit-breaker.ts';
+
+export type RedisClient = Redis;
+
+/**
+ * How a limit on time is divided. A process that stands still, as one does while it loads and compiles its code, finds all
+ * its timers due at once, before it has read what has long been in its sockets, and a breaker would open for a Redis that
+ * is well. So a limit is over when so many parts of it were noticed one by one, each with a look at the sockets between:
+ * what cannot be heard does not count as silence.
+ */
+const partsOfLimit = 4;
+
+/** Fails the commands that get no answer in time. One timer watches all of them, and only while there are any. */
+class PatientRedis extends Redis {
+  #underWay: { readonly command: Command; readonly dueAt: number }[] = [];
+  #part = 0;
+  #watch: NodeJS.Timeout | undefined;
+
+  override sendCommand(command: Command, stream?: Parameters<Redis['sendCommand']>[1]): unknown {
+    // The part that is running now was begun by others.
+    this.#underWay.push({ command, dueAt: this.#part + partsOfLimit + 1 });
+    this.#watch ??= setInterval(() => setImmediate(() => this.#look()), redisCommandTimeoutMs / partsOfLimit).unref();
+    return super.sendCommand(command, stream);
+  }
+
+  #look(): void {
+    this.#part++;
+    const open = this.#underWay.filter(({ command }) => !command.isResolved);
+    this.#underWay = open.filter(({ dueAt }) => dueAt > this.#part);
+    for (const { command, dueAt } of open) if (dueAt <= this.#part) command.reject(new Error('Command timed out'));
+    if (this.#underWay.length > 0) return;
+    clearInterval(this.#watch);
+    this.#watch = undefined;
+  }
+}
+
+/** When each client last lost its connection, or failed to get one. */
+const lostAtMs = new WeakMap<RedisClient, number>();
+
+/** When this client was last without a connection, milliseconds since the epoch; 0 if it has never been. */
+export const redisLostAtMs = (redis: RedisClient): number => lostAtMs.get(redis) ?? 0;
+
+/** Opens a client. Commands fail after `redisCommandTimeoutMs`, or at once while there is no connection. */
+export function openRedis(url: string): RedisClient {
+  const client = new PatientRedis(url, {
+    connectTimeout: redisConnectTimeoutMs,
+    disconnectTimeout: redisCommandTimeoutMs,
+    maxRetriesPerRequest: 1,
+    enableOfflineQueue: false,
+    enableReadyCheck: true,
+    retryStrategy: (attempt) => Math.min(50 * attempt, 1_000),
+    reconnectOnError: (error) => error.message.startsWith('READONLY'),
+  });
+  // A lost connection shows in the calls that fail for it; without a listener the event would end the process.
+  client.on('error', () => undefined);
+  client.on('close', () => lostAtMs.set(client, Date.now()));
+  return client;
+}
+
+/** Waits until the client is connected, for start-up and tests. Throws after `limitMs` of hearing nothing. */
+export async function redisReady(client: RedisClient, limitMs = 5_000): Promise<void> {
+  if (client.status === 'ready') return;
+  await new Promise<void>((resolve, reject) => {
+    let left = partsOfLimit;
+    const look = () => {
+      if (--left > 0) return;
+      clearInterval(watch);
+      client.off('ready', ready);
+      reject(new Error('Redis did not become ready'));
+    };
+    const ready = () => {
+      clearInterval(watch);
+      resolve();
+    };
+    const watch = setInterval(() => setImmediate(look), limitMs / partsOfLimit);
+    client.once('ready', ready);
+  });
+}
+
+/** The text of a Lua file beside the module that names it. */
+export function luaSource(file: string, moduleUrl: string): string {
+  return readFileSync(new URL(file, moduleUrl), 'utf8');
+}
+
+/** A Lua script, run by its hash and sent whole only when the server does not know it. */
+export interface Script {
+  run(redis: RedisClient, keys: string[], args: (string | number)[]): Promise<unknown>;
+  /** Runs the script once per call in a single round trip; each result stands in its place, errors included. */
+  runAll(redis: RedisClient, calls: { keys: string[]; args: (string | number)[] }[]): Promise<(unknown | Error)[]>;
+}
+
+/** Prepares a script; the command's name shows in ioredis's errors and traces. */
+export function defineScript(name: string, lua: string): Script {
+  const known = new WeakSet<RedisClient>();
+  type Command = (...parts: (string | number)[]) => Promise<unknown>;
+  const defined = (redis: RedisClient): RedisClient => {
+    if (!known.has(redis)) {
+      redis.defineCommand(name, { lua });
+      known.add(redis);
+    }
+    return redis;
+  };
+  return {
+    run: (redis, keys, args) =>
+      (defined(redis) as unknown as Record<string, Command>)[name]?.(keys.length, ...keys, ...args) ??
+      Promise.resolve(),
+    runAll: async (redis, calls) => {
+      if (calls.length === 0) return [];
+      const pipeline = defined(redis).pipeline();
+      for (const { keys, args } of calls) {
+        (pipeline as unknown as Record<string, Command>)[name]?.(keys.length, ...keys, ...args);
+      }
+      const results = (await pipeline.exec()) ?? [];
+      return results.map(([error, value]) => error ?? value);
+    },
+  };
+}
+
+/** The breaker of all Redis calls. A script's own error reply says nothing about the server's health. */
+export const redisBreaker = breaker('redis', {
+  resetTimeoutMs: 1_000,
+  isRefusal: (error) => (error as { name?: string }).name === 'ReplyError',
+});

@@ -1,0 +1,78 @@
+/**
+ * The circuit breaker that guards every call that can fail elsewhere.
+ *
+ * A breaker opens when at least half of at least ten calls within ten seconds have failed, fails fast for a while, and
+ * then lets one call through to see. It never has a fallback: what happens instead (skip the gate, park the purchase)
+ * is the caller's decision and visible there. opossum's own timeout is switched off, since it would not stop the action:
+ * each call brings its own deadline instead.
+ */
+import CircuitBreaker from 'opossum';
+import { log } from '#platform/kernel/log.ts';
+import { measure } from '#platform/kernel/metrics.ts';
+
+export interface BreakerOptions {
+  /** How long an open breaker fails fast before it lets one call through, milliseconds. */
+  resetTimeoutMs?: number;
+  /** The fewest calls in the window that can open it. */
+  volumeThreshold?: number;
+  /** Errors that say nothing about the health of the other side, such as a refusal; they do not count as failures. */
+  isRefusal?: (error: unknown) => boolean;
+}
+
+export type BreakerState = 'closed' | 'open' | 'half-open';
+
+export interface Breaker {
+  readonly name: string;
+  /** Runs `call` if the breaker allows it; throws `BreakerOpen` at once if it does not. */
+  run<T>(call: () => Promise<T>): Promise<T>;
+  state(): BreakerState;
+}
+
+/** Thrown instead of calling while a breaker is open. Nothing was sent. */
+export class BreakerOpen extends Error {
+  constructor(name: string, cause: unknown) {
+    super(`the breaker "${name}" is open`, { cause });
+    this.name = 'BreakerOpen';
+  }
+}
+
+const registered = new Map<string, Breaker>();
+
+/** The breaker of this name, one per process; the first caller's options hold. */
+export function breaker(name: string, options: BreakerOptions = {}): Breaker {
+  const existing = registered.get(name);
+  if (existing) return existing;
+  const circuit = new CircuitBreaker((call: () => Promise<unknown>) => call(), {
+    name,
+    timeout: false,
+    errorThresholdPercentage: 50,
+    volumeThreshold: options.volumeThreshold ?? 10,
+    resetTimeout: options.resetTimeoutMs ?? 2_000,
+    rollingCountTimeout: 10_000,
+    rollingPercentilesEnabled: false,
+    ...(options.isRefusal ? { errorFilter: options.isRefusal } : {}),
+  });
+  circuit.on('open', () => {
+    log.warn('a breaker opened', { breaker: name });
+    measure({ BreakersOpened: 1 }, { facts: { breaker: name } });
+  });
+  const made: Breaker = {
+    name,
+    state: () => (circuit.opened ? 'open' : circuit.halfOpen ? 'half-open' : 'closed'),
+    run: async <T>(call: () => Promise<T>): Promise<T> => {
+      try {
+        return (await circuit.fire(call)) as T;
+      } catch (error) {
+        if ((error as { code?: unknown }).code === 'EOPENBREAKER') throw new BreakerOpen(name, error);
+        throw error;
+      }
+    },
+  };
+  registered.set(name, made);
+  return made;
+}
+
+/** The state of every breaker of this process, for `GET /health` and the operator's page. */
+export function breakerStates(): Record<string, BreakerState> {
+  return Object.fromEntries([...registered.values()].map((one) => [one.name, one.state()]));
+}

@@ -1,0 +1,96 @@
+/**
+ * Access tokens: signed with EdDSA or ES256, valid for ten minutes, pinned in every respect (RFC 8725): algorithm, issuer,
+ * audience, type and key id. A token says who somebody is and in which role; it grants nothing else.
+ */
+import { calculateJwkThumbprint, errors, importJWK, type JWK, jwtVerify, SignJWT } from 'jose';
+import type { Clock } from '#platform/kernel/clock.ts';
+
+const issuer = 'holdfast';
+const audience = 'holdfast-api';
+/** The `typ` header of access tokens (RFC 9068), so that no other token of ours can pass for one. */
+const tokenType = 'at+jwt';
+const allowedAlgorithms = ['EdDSA', 'ES256'];
+/** Clocks of two machines may differ by this much. */
+const clockToleranceSeconds = 5;
+
+/** How long an access token is valid. */
+export const accessTokenLifeSeconds = 600;
+
+/** Who is calling. */
+export interface Caller {
+  readonly customerId: string;
+  readonly role: 'customer' | 'operator';
+}
+
+export interface Tokens {
+  /** A signed access token for this caller. */
+  issue(caller: Caller): Promise<string>;
+  /** The caller, or undefined if the token is not one of ours, not for us, or out of date. */
+  verify(token: string): Promise<Caller | undefined>;
+}
+
+/** More characters than any token of ours has. */
+const longestToken = 4_096;
+/** How many verified tokens are remembered, so that a caller who asks often does not cost a signature each time. */
+const tokensRemembered = 10_000;
+
+/**
+ * Opens the signer and verifier for a private key in JWK form; its algorithm is the key's own. Given only the public half
+ * it verifies as well, and issuing throws.
+ */
+export async function openTokens(jwkText: string, clock: Clock): Promise<Tokens> {
+  const jwk = JSON.parse(jwkText) as JWK;
+  const algorithm = jwk.kty === 'OKP' ? 'EdDSA' : 'ES256';
+  const { d: secret, ...publicJwk } = jwk;
+  const privateKey = secret === undefined ? undefined : await importJWK(jwk, algorithm);
+  const publicKey = await importJWK(publicJwk, algorithm);
+  const keyId = await calculateJwkThumbprint(publicJwk);
+  /** Tokens whose signature and claims were found good. Nothing about them can change but the time. */
+  const verified = new Map<string, { caller: Caller; notBefore: number; expiresAt: number }>();
+
+  return {
+    issue: async (caller) => {
+      if (!privateKey) throw new Error('this function verifies tokens and has no key to sign them with');
+      const nowSeconds = Math.floor(clock() / 1000);
+      return new SignJWT({ role: caller.role })
+        .setProtectedHeader({ alg: algorithm, typ: tokenType, kid: keyId })
+        .setSubject(caller.customerId)
+        .setIssuer(issuer)
+        .setAudience(audience)
+        .setIssuedAt(nowSeconds)
+        .setExpirationTime(nowSeconds + accessTokenLifeSeconds)
+        .sign(privateKey);
+    },
+    verify: async (token) => {
+      const nowSeconds = clock() / 1000;
+      const known = verified.get(token);
+      if (known && nowSeconds >= known.notBefore && nowSeconds < known.expiresAt) return known.caller;
+      // One spelling for one token: base64 can be padded and broken up, and jose would read that too.
+      if (token.length > longestToken || !/^[\w-]+\.[\w-]+\.[\w-]+$/.test(token)) return undefined;
+      try {
+        const { payload, protectedHeader } = await jwtVerify(token, publicKey, {
+          issuer,
+          audience,
+          typ: tokenType,
+          algorithms: allowedAlgorithms.filter((name) => name === algorithm),
+          clockTolerance: clockToleranceSeconds,
+          currentDate: new Date(nowSeconds * 1000),
+          requiredClaims: ['sub', 'iat', 'exp'],
+          // Whatever a token says of itself, none of ours lives longer.
+          maxTokenAge: accessTokenLifeSeconds,
+        });
+        const { sub, role, iat = 0, exp = 0 } = payload;
+        if (protectedHeader.kid !== keyId || sub === undefined) return undefined;
+        if (role !== 'customer' && role !== 'operator') return undefined;
+        const caller: Caller = { customerId: sub, role };
+        // The oldest entry goes; a Map keeps the order of insertion.
+        if (verified.size >= tokensRemembered) verified.delete(verified.keys().next().value ?? '');
+        verified.set(token, { caller, notBefore: iat, expiresAt: Math.min(exp, iat + accessTokenLifeSeconds) });
+        return caller;
+      } catch (error) {
+        if (error instanceof errors.JOSEError) return undefined;
+        throw error;
+      }
+    },
+  };
+}

@@ -1,0 +1,59 @@
+import { createHmac } from 'node:crypto';
+import { isAuthentic, webhookToleranceMs } from './webhook-signature.ts';
+
+const secret = `whsec_${Buffer.from('a shared secret of some length').toString('base64')}`;
+const nowMs = 1_700_000_000_000;
+const rawBody = '{"type":"payment.captured","data":{"chargeId":"ch_1"}}';
+
+/** Signs as the specification says, independently of the code under test. */
+function signed({ id = 'msg_1', atMs = nowMs, key = secret, body = rawBody } = {}) {
+  const timestamp = String(Math.floor(atMs / 1000));
+  const bytes = Buffer.from(key.slice('whsec_'.length), 'base64');
+  const signature = createHmac('sha256', bytes).update(`${id}.${timestamp}.${body}`).digest('base64');
+  return { 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': `v1,${signature}` };
+}
+
+const accepted = (headers: Record<string, string | undefined>, body = rawBody) =>
+  isAuthentic(secret, { headers, rawBody: body }, nowMs);
+
+describe('webhook signatures', () => {
+  it('a genuine one passes, also among others and while secrets are replaced', () => {
+    const headers = signed();
+    expect(accepted(headers)).toBe(true);
+    const several = { ...headers, 'webhook-signature': `v1,AAAA v1a,zzz ${headers['webhook-signature']}` };
+    expect(accepted(several)).toBe(true);
+    const old = `whsec_${Buffer.from('the one before').toString('base64')}`;
+    expect(isAuthentic(`${old} ${secret}`, { headers, rawBody }, nowMs)).toBe(true);
+  });
+
+  it.each(['webhook-id', 'webhook-timestamp', 'webhook-signature'])('without %s it is refused', (name) => {
+    expect(accepted({ ...signed(), [name]: undefined })).toBe(false);
+    expect(accepted({ ...signed(), [name]: '' })).toBe(false);
+  });
+
+  it('an altered body, id or time is refused', () => {
+    expect(accepted(signed(), `${rawBody} `)).toBe(false);
+    expect(accepted({ ...signed(), 'webhook-id': 'msg_2' })).toBe(false);
+    expect(accepted({ ...signed(), 'webhook-timestamp': String(nowMs / 1000 + 1) })).toBe(false);
+  });
+
+  it('a signature by somebody else, of another version, or of another form is refused', () => {
+    const stranger = `whsec_${Buffer.from('a guess').toString('base64')}`;
+    expect(accepted(signed({ key: stranger }))).toBe(false);
+    const bare = signed()['webhook-signature'].slice('v1,'.length);
+    for (const value of [bare, `v2,${bare}`, `v1,${bare.slice(4)}`, 'v1,', ' ', 'v1']) {
+      expect(accepted({ ...signed(), 'webhook-signature': value })).toBe(false);
+    }
+  });
+
+  it('older or newer than the tolerance is refused, within it accepted', () => {
+    for (const sign of [-1, 1]) {
+      expect(accepted(signed({ atMs: nowMs + sign * (webhookToleranceMs + 1_000) }))).toBe(false);
+      expect(accepted(signed({ atMs: nowMs + sign * (webhookToleranceMs - 1_000) }))).toBe(true);
+    }
+  });
+
+  it.each(['1e10', '-5', '1700000000.5', 'now', ' 1700000000', '99999999999999'])('the time %j is refused', (time) => {
+    expect(accepted({ ...signed(), 'webhook-timestamp': time })).toBe(false);
+  });
+});

@@ -1,0 +1,43 @@
+/**
+ * The queue `purchases`: who is asked about next, and when.
+ *
+ * A command is a hint, not the fact: the fact is an open row in MySQL. So a command that could not be sent costs time
+ * and nothing else, since the settle job sends again for every purchase left open, and one too many is dropped.
+ */
+import type { OutgoingMessage } from '#platform/aws/aws.ts';
+import { correlationId, log } from '#platform/kernel/log.ts';
+import type { PayCommand } from './purchase.shapes.ts';
+import type { PurchaseRow } from './store.ts';
+
+/** Sends to the queue; resolves once it has everything. */
+export type Enqueue = (messages: OutgoingMessage[]) => Promise<void>;
+
+/** The longest a purchase is parked between two attempts; below `leftOpenAfterMs`, so that the settle job can wait. */
+export const longestDelaySeconds = 45;
+
+/** Sends commands to attempt purchases, each held back as long as `delaySeconds` says. Never throws. */
+export async function sendCommands(
+  enqueue: Enqueue,
+  purchases: Pick<PurchaseRow, 'purchaseId' | 'attempts'>[],
+  delaySeconds: (attempts: number) => number = () => 0,
+): Promise<boolean> {
+  if (purchases.length === 0) return true;
+  const id = correlationId();
+  const messages = purchases.map(({ purchaseId, attempts }) => {
+    const command: PayCommand = { purchaseId, attempt: attempts, ...(id === undefined ? {} : { correlationId: id }) };
+    return { body: command, delaySeconds: delaySeconds(attempts) };
+  });
+  try {
+    await enqueue(messages);
+    return true;
+  } catch (error) {
+    log.warn('purchases could not be queued; the settle job will queue them', { error, purchases: purchases.length });
+    return false;
+  }
+}
+
+/** How long to wait after so many attempts: doubling from a second up to a bound, and up to a half less by chance. */
+export function backOffSeconds(attempts: number, random: () => number): number {
+  const ceiling = Math.min(longestDelaySeconds, 2 ** Math.min(Math.max(0, attempts - 1), 10));
+  return Math.ceil(ceiling * (0.5 + random() / 2));
+}

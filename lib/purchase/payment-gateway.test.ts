@@ -1,0 +1,206 @@
+import { createServer, type RequestListener, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { type Provider, startProvider } from '#local/provider/server.ts';
+import { systemClock } from '#platform/kernel/clock.ts';
+import { newId } from '#platform/kernel/ids.ts';
+import type { RedisClient } from '#platform/redis/redis.ts';
+import { type ChargeOrder, openPayments, type Payments } from './payment-gateway.ts';
+
+const apiKey = 'sk_test_payments';
+const callTimeoutMs = 250;
+const resetTimeoutMs = 300;
+
+/** Every test here also shows that payments do not need Redis. */
+const away = () => Promise.reject(new Error('Redis is away'));
+const redis = { get: away, set: away, del: away } as unknown as RedisClient;
+
+let provider: Provider;
+const servers: Server[] = [];
+
+beforeAll(async () => {
+  provider = await startProvider({ apiKey });
+});
+
+afterAll(async () => {
+  await provider.stop();
+});
+
+afterEach(() => {
+  for (const server of servers.splice(0)) {
+    server.closeAllConnections();
+    server.close();
+  }
+});
+
+function payments(...addresses: string[]): Payments {
+  return openPayments({ addresses, apiKey, redis, clock: systemClock, callTimeoutMs, resetTimeoutMs });
+}
+
+/** A provider of the worst sort: a server that answers as told. Counts its requests. */
+async function serve(answer: RequestListener): Promise<{ url: string; requests: () => number }> {
+  let requests = 0;
+  const server = createServer((request, response) => {
+    requests++;
+    request.resume();
+    answer(request, response);
+  });
+  servers.push(server);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, requests: () => requests };
+}
+
+/** An address at which nothing listens. */
+async function deadAddress(): Promise<string> {
+  const { url } = await serve(() => undefined);
+  const server = servers.pop();
+  await new Promise((resolve) => server?.close(resolve));
+  return url;
+}
+
+const order = (paymentToken: string): ChargeOrder => ({
+  purchaseId: newId(),
+  amountMinor: 1_250,
+  currency: 'EUR',
+  paymentToken,
+});
+
+describe('payments through the sandbox provider', () => {
+  it('an approved charge is captured, found again, and given back once', async () => {
+    const client = payments(provider.url);
+    const approved = order('tok_approve');
+    const charged = await client.charge(approved);
+    expect(charged).toEqual({ outcome: 'captured', chargeId: expect.stringMatching(/^ch_/) });
+    expect(await client.find(approved.purchaseId)).toEqual(charged);
+    const chargeId = charged.outcome === 'captured' ? charged.chargeId : '';
+    const refund = { purchaseId: approved.purchaseId, chargeId };
+    expect(await client.refund(refund)).toEqual({ outcome: 'refunded', chargeId });
+    expect(await client.refund(refund)).toEqual({ outcome: 'refunded', chargeId });
+  });
+
+  it('a declined charge says why', async () => {
+    expect(await payments(provider.url).charge(order('tok_decline_insufficient_funds'))).toEqual({
+      outcome: 'declined',
+      reason: 'insufficient_funds',
+    });
+  });
+
+  it('a charge sent twice is one charge', async () => {
+    const client = payments(provider.url);
+    const approved = order('tok_approve');
+    expect(await client.charge(approved)).toEqual(await client.charge(approved));
+  });
+
+  it('nobody has heard of a charge that was never made', async () => {
+    expect(await payments(provider.url).find(newId())).toEqual({ outcome: 'absent' });
+  });
+
+  it('charged, but no answer in time: unknown, and the question finds it', async () => {
+    const client = payments(provider.url);
+    const lost = order('tok_charged_timeout');
+    expect(await client.charge(lost)).toMatchObject({ outcome: 'unknown' });
+    expect(await client.find(lost.purchaseId)).toMatchObject({ outcome: 'captured' });
+  });
+
+  it('a 500 is unknown, never declined', async () => {
+    expect(await payments(provider.url).charge(order('tok_error'))).toMatchObject({ outcome: 'unknown' });
+  });
+
+  it('a wrong API key charges nobody and declines nobody', async () => {
+    const stranger = openPayments({ addresses: [provider.url], apiKey: 'wrong', redis, clock: systemClock });
+    expect(await stranger.charge(order('tok_approve'))).toMatchObject({ outcome: 'unknown' });
+  });
+});
+
+describe('payments through a provider that misbehaves', () => {
+  it.each([
+    ['a body that is not JSON', '<html>It works</html>', 201],
+    ['an empty body', '', 201],
+    ['a status that we do not know', '{"id":"ch_1","status":"pending"}', 201],
+    ['no id', '{"status":"captured"}', 201],
+    ['an id without end', `{"id":"${'x'.repeat(65)}","status":"captured"}`, 201],
+    ['a key conflict, which means that there is a charge', '{"error":{}}', 422],
+    ['a success without a charge', '{"id":"ch_1","status":"captured"}', 204],
+    ['a redirect', '', 302],
+  ])('%s is unknown', async (_, body, status) => {
+    const { url } = await serve((_request, response) => {
+      response.writeHead(status, { location: 'http://127.0.0.1:1/' });
+      response.end(status === 204 ? undefined : body);
+    });
+    expect(await payments(url).charge(order('tok_approve'))).toMatchObject({ outcome: 'unknown' });
+  });
+
+  it('a connection cut after the request is unknown, and no other instance is charged', async () => {
+    const cut = await serve((request) => request.socket.destroy());
+    const other = await serve((_request, response) => response.end());
+    expect(await payments(cut.url, other.url).charge(order('tok_approve'))).toMatchObject({ outcome: 'unknown' });
+    expect(other.requests()).toBe(0);
+  });
+
+  it('an answer that never ends is unknown within the time of a call', async () => {
+    const { url } = await serve((_request, response) => {
+      response.writeHead(201);
+      response.write('{"id":');
+    });
+    const startedMs = Date.now();
+    expect(await payments(url).charge(order('tok_approve'))).toMatchObject({ outcome: 'unknown' });
+    expect(Date.now() - startedMs).toBeLessThan(4 * callTimeoutMs);
+  });
+
+  it('an instance that is not there, or too busy, is passed over: nothing was done', async () => {
+    const busy = await serve((_request, response) => response.writeHead(429).end());
+    const client = payments(await deadAddress(), busy.url, provider.url);
+    for (let turn = 0; turn < 6; turn++) {
+      expect(await client.charge(order('tok_approve'))).toMatchObject({ outcome: 'captured' });
+    }
+  });
+
+  it('no instance at all: unsent', async () => {
+    expect(await payments(await deadAddress(), await deadAddress()).charge(order('tok_approve'))).toMatchObject({
+      outcome: 'unsent',
+    });
+  });
+
+  it('healthy instances share the calls', async () => {
+    const answer: RequestListener = (_request, response) =>
+      response.writeHead(201).end('{"id":"ch_1","status":"captured"}');
+    const [first, second] = [await serve(answer), await serve(answer)];
+    const client = payments(first.url, second.url);
+    for (let turn = 0; turn < 10; turn++) await client.charge(order('tok_approve'));
+    expect([first.requests(), second.requests()]).toEqual([5, 5]);
+  });
+
+  it('a failing instance is taken out by its breaker, its share goes to the other, and it comes back', async () => {
+    let broken = true;
+    const flaky = await serve((_request, response) =>
+      broken ? response.writeHead(500).end() : response.writeHead(201).end('{"id":"ch_2","status":"captured"}'),
+    );
+    const client = payments(flaky.url, provider.url);
+    const outcomes: string[] = [];
+    for (let turn = 0; turn < 40; turn++) outcomes.push((await client.charge(order('tok_approve'))).outcome);
+    const failures = flaky.requests();
+    expect(failures).toBeLessThan(15);
+    // Only those who met the failing instance do not know; everybody else is served, however slow this machine is.
+    expect(outcomes.filter((outcome) => outcome === 'unknown')).toHaveLength(failures);
+    expect(outcomes.filter((outcome) => outcome === 'captured')).toHaveLength(40 - failures);
+    expect(client.instances().map(({ state }) => state)).toEqual([expect.not.stringMatching('closed'), 'closed']);
+
+    broken = false;
+    const giveUpAtMs = Date.now() + 5_000;
+    while (client.instances()[0]?.state !== 'closed' && Date.now() < giveUpAtMs) {
+      await client.charge(order('tok_approve'));
+    }
+    expect(client.instances().map(({ state }) => state)).toEqual(['closed', 'closed']);
+    expect(flaky.requests()).toBeGreaterThan(failures);
+  });
+
+  it('open everywhere: nothing is sent, at once', async () => {
+    const down = await serve((_request, response) => response.writeHead(503).end());
+    const client = payments(down.url);
+    let last = await client.charge(order('tok_approve'));
+    for (let turn = 0; turn < 20 && last.outcome !== 'unsent'; turn++) last = await client.charge(order('tok_approve'));
+    expect(last).toMatchObject({ outcome: 'unsent', reason: expect.stringContaining('breaker') });
+    const before = down.requests();
+    expect(await client.find(newId())).toMatchObject({ outcome: 'unsent' });
+    expect(down.requests()).toBe(before);
+  });
+});

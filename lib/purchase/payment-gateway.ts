@@ -1,0 +1,214 @@
+/**
+ * The payment provider over HTTP: several instances of one service, balanced, each behind a breaker of its own.
+ *
+ * Invariant I7 depends on one distinction made here: whether a call certainly never arrived (`unsent`), or may have and
+ * only its answer is missing (`unknown`). Only the first may go to another instance at once; the second must be asked
+ * about. A timeout, a broken connection, a 5xx and an answer that makes no sense are all `unknown`.
+ *
+ * Every call brings its own deadline, since neither fetch nor a breaker would ever give up by itself.
+ */
+import { z } from 'zod';
+import type { Clock } from '#platform/kernel/clock.ts';
+import { providerCallTimeoutMs } from '#platform/kernel/time-limits.ts';
+import type { RedisClient } from '#platform/redis/redis.ts';
+import { sharedBreaker } from '#platform/redis/shared-circuit-breaker.ts';
+import { type Breaker, BreakerOpen, type BreakerState } from '#platform/resilience/circuit-breaker.ts';
+
+/** What the provider says of a payment, or that it says nothing. */
+export type PaymentAnswer =
+  | { readonly outcome: 'captured'; readonly chargeId: string }
+  | { readonly outcome: 'declined'; readonly reason: string }
+  | { readonly outcome: 'refunded'; readonly chargeId: string }
+  /** The provider has never heard of it. */
+  | { readonly outcome: 'absent' }
+  /** It may have been done: only a question, or the provider's webhook, will tell. */
+  | { readonly outcome: 'unknown'; readonly reason: string }
+  /** It has certainly not been done: no instance could be called, or the provider is too busy to try. */
+  | { readonly outcome: 'unsent'; readonly reason: string };
+
+/** A charge to be made. The purchase's id is the idempotency key: however often it is sent, one charge is made. */
+export interface ChargeOrder {
+  readonly purchaseId: string;
+  readonly amountMinor: number;
+  readonly currency: string;
+  readonly paymentToken: string;
+}
+
+/** A charge to be given back in full. */
+export interface RefundOrder {
+  readonly purchaseId: string;
+  readonly chargeId: string;
+}
+
+export interface Payments {
+  /** Charges once per purchase. Never throws. */
+  charge(order: ChargeOrder): Promise<PaymentAnswer>;
+  /** What became of the charge of a purchase; `absent` if there is none. Never throws. */
+  find(purchaseId: string): Promise<PaymentAnswer>;
+  /** Gives a charge back, once however often it is asked. Never throws. */
+  refund(order: RefundOrder): Promise<PaymentAnswer>;
+  /** Each instance with the state of its breaker, for the operator. */
+  instances(): { readonly address: string; readonly state: BreakerState }[];
+}
+
+export interface PaymentsOptions {
+  /** Base addresses of the instances. They share their charges and idempotency keys: they are one service. */
+  readonly addresses: readonly string[];
+  readonly apiKey: string;
+  readonly redis: RedisClient;
+  readonly clock: Clock;
+  readonly callTimeoutMs?: number;
+  /** How long an instance that failed is left alone. */
+  readonly resetTimeoutMs?: number;
+}
+
+/** What a charge looks like in the provider's answers. */
+const ChargeReply = z.object({
+  id: z.string().min(1).max(64),
+  status: z.enum(['captured', 'declined', 'refunded']),
+  declineCode: z.string().max(64).nullish(),
+});
+
+/** What a refund looks like in the provider's answers. */
+const RefundReply = z.object({ id: z.string().min(1).max(64), status: z.literal('refunded') });
+
+const defaultResetTimeoutMs = 5_000;
+
+/** Error codes of a connection that was never made, so that nothing was sent over it. */
+const neverConnected = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'UND_ERR_CONNECT_TIMEOUT',
+]);
+
+/** The provider answered that it cannot serve now, and did nothing. */
+class Busy extends Error {}
+/** No usable answer came: whether anything was done is not known. */
+class NoAnswer extends Error {}
+
+interface Instance {
+  readonly address: string;
+  readonly guard: Breaker;
+  inFlight: number;
+}
+
+interface HttpReply {
+  readonly status: number;
+  readonly body: unknown;
+}
+
+/** Opens the provider. Nothing is called yet. */
+export function openPayments(options: PaymentsOptions): Payments {
+  const { apiKey, callTimeoutMs = providerCallTimeoutMs, resetTimeoutMs = defaultResetTimeoutMs } = options;
+  const instances = options.addresses.map((address): Instance => {
+    const guard = sharedBreaker(options.redis, options.clock, `payments:${new URL(address).host}`, { resetTimeoutMs });
+    return { address: address.replace(/\/$/, ''), guard, inFlight: 0 };
+  });
+  let turn = 0;
+
+  /** The instances in the order in which to try them: the least busy first, and in turns among equals. */
+  function inOrder(): Instance[] {
+    const start = turn++ % instances.length;
+    return [...instances.slice(start), ...instances.slice(0, start)].sort((a, b) => a.inFlight - b.inFlight);
+  }
+
+  /** Calls one instance after the other until one takes the call; once something may have been done, no other. */
+  async function call(
+    method: 'GET' | 'POST',
+    path: string,
+    idempotencyKey: string | undefined,
+    body: unknown,
+    interpret: (reply: HttpReply) => PaymentAnswer,
+  ): Promise<PaymentAnswer> {
+    const headers = {
+      authorization: `Bearer ${apiKey}`,
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...(idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey }),
+    };
+    let reason = 'no instance of the payment provider is registered';
+    for (const instance of inOrder()) {
+      instance.inFlight++;
+      try {
+        return await instance.guard.run(async () => {
+          const signal = AbortSignal.timeout(callTimeoutMs);
+          return interpret(await exchange(instance.address + path, { method, headers, body, signal }));
+        });
+      } catch (error) {
+        reason = error instanceof Error ? error.message : String(error);
+        const nothingWasDone = error instanceof BreakerOpen || error instanceof Busy;
+        if (!nothingWasDone) return { outcome: 'unknown', reason };
+      } finally {
+        instance.inFlight--;
+      }
+    }
+    return { outcome: 'unsent', reason };
+  }
+
+  return {
+    charge: ({ purchaseId, amountMinor, currency, paymentToken }) =>
+      call(
+        'POST',
+        '/v1/charges',
+        purchaseId,
+        { amountMinor, currency, token: paymentToken, reference: purchaseId },
+        (reply) =>
+          // A request that the provider cannot read or will not charge will fare no better next time, and charged nobody.
+          // Not so 422: this key had another request, and what became of that must be asked.
+          reply.status === 400 || reply.status === 402
+            ? { outcome: 'declined', reason: 'refused_by_provider' }
+            : chargeAnswer(reply),
+      ),
+    find: (purchaseId) =>
+      call('GET', `/v1/charges/${encodeURIComponent(purchaseId)}`, undefined, undefined, (reply) =>
+        reply.status === 404 ? { outcome: 'absent' } : chargeAnswer(reply),
+      ),
+    refund: ({ purchaseId, chargeId }) =>
+      call('POST', `/v1/charges/${encodeURIComponent(chargeId)}/refunds`, `${purchaseId}:refund`, {}, (reply) => {
+        read(reply, RefundReply);
+        return { outcome: 'refunded', chargeId };
+      }),
+    instances: () => instances.map(({ address, guard }) => ({ address, state: guard.state() })),
+  };
+}
+
+function chargeAnswer(reply: HttpReply): PaymentAnswer {
+  const charge = read(reply, ChargeReply);
+  if (charge.status === 'declined') return { outcome: 'declined', reason: charge.declineCode ?? 'declined' };
+  return { outcome: charge.status, chargeId: charge.id };
+}
+
+/** The body of a success in the shape that we rely on; anything else is no answer. */
+function read<T>(reply: HttpReply, shape: z.ZodType<T>): T {
+  if (reply.status !== 200 && reply.status !== 201) throw new NoAnswer(`the provider answered ${reply.status}`);
+  const result = shape.safeParse(reply.body);
+  if (!result.success) throw new NoAnswer('the provider sent an answer that makes no sense');
+  return result.data;
+}
+
+/** One HTTP exchange. Throws `Busy` if certainly nothing was done, `NoAnswer` if that cannot be told. */
+async function exchange(
+  url: string,
+  request: { method: string; headers: Record<string, string>; body: unknown; signal: AbortSignal },
+): Promise<HttpReply> {
+  try {
+    const { body, ...rest } = request;
+    const response = await fetch(url, {
+      ...rest,
+      redirect: 'error',
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    // Read in any case, so that the connection can serve the next call.
+    const text = await response.text();
+    if (response.status === 429) throw new Busy('the provider is too busy');
+    return { status: response.status, body: text === '' ? undefined : JSON.parse(text) };
+  } catch (error) {
+    if (error instanceof Busy) throw error;
+    const code = (error as { cause?: { code?: unknown } }).cause?.code;
+    if (typeof code === 'string' && neverConnected.has(code)) throw new Busy(`no connection to the provider: ${code}`);
+    const why = request.signal.aborted ? 'the provider did not answer in time' : 'the connection to the provider broke';
+    throw new NoAnswer(why, { cause: error });
+  }
+}
