@@ -17,7 +17,7 @@ import { writeMirror } from '#mirror/mirror.ts';
 import { newId, saleTag, toBytes } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { openRedis, redisReady } from '#platform/redis/redis.ts';
-import { mirroredTerms, type SaleRecord } from '#sale/terms.ts';
+import type { SaleRow } from '#sale/sale.store.ts';
 import type { Contestant, Ground } from './contestant.ts';
 import type { Played } from './player.ts';
 import { cpuMsOf } from './processor-time.ts';
@@ -105,8 +105,7 @@ export async function startGround(options: { dir: string; profileFolder?: string
       if (contestant.mirror === 'holdfast') {
         for (let start = 0; start < records.length; start += seedRows / 5) {
           const part = records.slice(start, start + seedRows / 5);
-          const terms = new Map(part.map((record) => [record.saleId, mirroredTerms(record)]));
-          await writeMirror(mirrorClient, part, [], terms);
+          await writeMirror({ redis: mirrorClient }, part, [], part);
         }
       }
     },
@@ -148,7 +147,7 @@ async function startBusStub(): Promise<{ url: string; close(): void }> {
   };
 }
 
-function recordsOf(plan: Plan): SaleRecord[] {
+function recordsOf(plan: Plan): SaleRow[] {
   const nowMs = Math.floor(plan.firstTicket / 1000);
   const allotment = allotmentOf(plan);
   return plan.saleIds.map((saleId, index) => ({
@@ -156,6 +155,8 @@ function recordsOf(plan: Plan): SaleRecord[] {
     productId: newId(nowMs),
     name: `Sale ${index + 1}`,
     status: 'active',
+    phase: 'reserving',
+    remindedAtMs: null,
     priceMinor: 4_900,
     currency: 'EUR',
     capPerCustomer,
@@ -175,7 +176,7 @@ function recordsOf(plan: Plan): SaleRecord[] {
   }));
 }
 
-async function insertSales(pool: Pool, records: SaleRecord[]): Promise<void> {
+async function insertSales(pool: Pool, records: SaleRow[]): Promise<void> {
   for (let start = 0; start < records.length; start += seedRows) {
     await pool.query(
       `INSERT INTO sales (id, product_id, name, mode, status, phase, price_minor, currency, cap_per_customer,
@@ -216,7 +217,7 @@ async function insertSales(pool: Pool, records: SaleRecord[]): Promise<void> {
   }
 }
 
-async function seedPlainMirror(redis: Redis, records: SaleRecord[]): Promise<void> {
+async function seedPlainMirror(redis: Redis, records: SaleRow[]): Promise<void> {
   const pipeline = redis.pipeline();
   for (const { saleId, available } of records) pipeline.hset(plainStockKey(saleId), 'available', available);
   await pipeline.exec();

@@ -148,7 +148,7 @@ async function startWriter(ground: BenchGround, saleId: string, allotment: numbe
         sold: 0,
         waitlisted: 0,
       };
-      await writeMirror(redis, [level], []);
+      await writeMirror({ redis }, [level], []);
       await sleep(writeEveryMs);
     }
   })();
