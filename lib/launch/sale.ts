@@ -4,7 +4,7 @@
  * Every change raises the row's version and is mirrored after its commit, so that the gate judges by the new terms at
  * once and a late writer cannot bring the old ones back (invariant I6).
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { StockLevel } from '#events/catalogue.ts';
 import { newEvent, publishEvents, type RecordedEvent, recordEvents } from '#events/outbox.ts';
 import { liveSaleAtHand, readLiveSale } from '#mirror/live-sale.ts';

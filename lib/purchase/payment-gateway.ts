@@ -7,7 +7,7 @@
  *
  * Every call brings its own deadline, since neither fetch nor a breaker would ever give up by itself.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Clock } from '#platform/kernel/clock.ts';
 import { providerCallTimeoutMs } from '#platform/kernel/time-limits.ts';
 import type { RedisClient } from '#platform/redis/redis.ts';

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import type { APIGatewayProxyEventV2, Context } from 'aws-lambda';
-import { z } from 'zod';
+import * as z from 'zod';
 import { Fault, refuse } from '#platform/kernel/errors.ts';
 import { Id, line } from '#platform/kernel/shapes.ts';
 import { BreakerOpen } from '#platform/resilience/circuit-breaker.ts';

@@ -7,7 +7,7 @@
 import { randomUUID } from 'node:crypto';
 import middy from '@middy/core';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { type Deps, depsAtHand, sharedDeps } from '#platform/environment/deps.ts';
 import { locate } from '#platform/environment/discovery.ts';
 import { type Code, codes, Fault, isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';

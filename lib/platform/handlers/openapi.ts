@@ -6,7 +6,7 @@
  * `serverless.yml`, and the tests hold every response against the document.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Code, codes } from '#platform/kernel/errors.ts';
 import { maxJsonBytes } from './http.ts';
 import type { Route } from './route.ts';

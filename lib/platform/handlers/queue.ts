@@ -9,7 +9,7 @@
  */
 import middy from '@middy/core';
 import type { Context, SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { bury, type Cause, deliverAgain, firstSentAttribute, noteCauses } from '#platform/aws/dead-letter-queue.ts';
 import { type Deps, sharedDeps } from '#platform/environment/deps.ts';
 import type { Registry } from '#platform/environment/discovery.ts';

@@ -7,7 +7,7 @@
  */
 import middy from '@middy/core';
 import type { APIGatewayProxyResultV2, APIGatewayProxyWebsocketEventV2, Context } from 'aws-lambda';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { type Deps, sharedDeps } from '#platform/environment/deps.ts';
 import { type Code, codes, isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { log, withCorrelation } from '#platform/kernel/log.ts';
