@@ -7,7 +7,7 @@
 import * as z from 'zod';
 import type { StockLevel } from '#events/catalogue.ts';
 import { newEvent, publishEvents, type RecordedEvent, recordEvents } from '#events/outbox.ts';
-import { liveSaleAtHand, readLiveSale } from '#mirror/live-sale.ts';
+import { readLiveSale } from '#mirror/live-sale.ts';
 import { writeMirror } from '#mirror/mirror.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { type Page, type PageQuery, readCursor, toPage } from '#platform/handlers/pagination.ts';
@@ -139,11 +139,6 @@ export async function cancelSale(deps: SaleDeps, saleId: string): Promise<SaleVi
 /** A sale with live stock, for everyone. */
 export async function getSale(deps: SaleDeps, saleId: string): Promise<SaleView | Refusal> {
   return (await readLiveSale(deps, saleId, deps.clock())) ?? refuse('not_found', 'There is no such sale.');
-}
-
-/** The same as JSON, if it was read a moment ago. */
-export function saleAtHand(deps: SaleDeps, saleId: string): string | undefined {
-  return liveSaleAtHand(deps, saleId, deps.clock());
 }
 
 /** A sale with its stock as committed, for an operator who has just changed it. */

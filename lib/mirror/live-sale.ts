@@ -1,5 +1,5 @@
 /**
- * Live stock for readers: from this process's memory for a quarter of a second, then from the mirror, and only when the
+ * Live stock for readers: from this process's memory for 200 ms, then from the mirror, and only when the
  * mirror does not know the sale from MySQL, once however many ask.
  */
 
@@ -8,9 +8,8 @@ import { log } from '#platform/kernel/log.ts';
 import type { Db } from '#platform/mysql/mysql.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { type RedisClient, redisBreaker } from '#platform/redis/redis.ts';
-import { boundariesAfter } from '#sale/phase.ts';
 import type { SaleTermsView, SaleView } from '#sale/sale.shapes.ts';
-import { mirroredTerms, readSaleRecords, saleView, termsView, timesOf } from '#sale/terms.ts';
+import { mirroredTerms, readSaleRecords, saleView, termsView } from '#sale/terms.ts';
 import { type RebuildDeps, requestRebuild, writeMirror } from './mirror.ts';
 
 /** How old what a reader sees may be before the mirror is asked again. */
@@ -23,11 +22,6 @@ type LiveDeps = RebuildDeps & { readonly db: Db };
 interface Remembered {
   readonly readAtMs: number;
   readonly sale: Promise<Live | undefined>;
-  /** What the promise came to, as soon as it has. */
-  live: Live | undefined;
-  /** The view of it as JSON, and when another phase begins. */
-  text: string;
-  textUntilMs: number;
 }
 
 interface Live {
@@ -51,18 +45,6 @@ export async function readLiveSale(deps: LiveDeps, saleId: string, nowMs: number
   return live && saleView(live.terms, live.stock, nowMs);
 }
 
-/** The same as JSON without waiting, if it is remembered. */
-export function liveSaleAtHand(deps: Pick<LiveDeps, 'redis'>, saleId: string, nowMs: number): string | undefined {
-  const known = remembered.get(deps.redis)?.get(saleId);
-  if (!known?.live || nowMs - known.readAtMs >= liveForMs) return undefined;
-  if (nowMs >= known.textUntilMs) {
-    const { terms, stock } = known.live;
-    known.text = JSON.stringify(saleView(terms, stock, nowMs));
-    known.textUntilMs = boundariesAfter(timesOf(terms), nowMs)[0] ?? Number.POSITIVE_INFINITY;
-  }
-  return known.text;
-}
-
 /** Everyone who asks while one look-up is under way, or shortly after it, shares its answer. */
 function remember(deps: LiveDeps, saleId: string, nowMs: number): Promise<Live | undefined> {
   const memory = remembered.get(deps.redis) ?? new Map<string, Remembered>();
@@ -70,17 +52,11 @@ function remember(deps: LiveDeps, saleId: string, nowMs: number): Promise<Live |
   const known = memory.get(saleId);
   if (known && nowMs - known.readAtMs < liveForMs) return known.sale;
   const sale = look(deps, saleId);
-  const entry: Remembered = { readAtMs: nowMs, sale, live: undefined, text: '', textUntilMs: 0 };
   // Deleting first moves the sale to the end, so that the first key is always the one read longest ago.
   memory.delete(saleId);
-  memory.set(saleId, entry);
+  memory.set(saleId, { readAtMs: nowMs, sale });
   if (memory.size > rememberedSales) memory.delete(memory.keys().next().value ?? saleId);
-  sale.then(
-    (live) => {
-      entry.live = live;
-    },
-    () => memory.delete(saleId),
-  );
+  sale.catch(() => memory.delete(saleId));
   return sale;
 }
 

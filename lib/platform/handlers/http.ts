@@ -8,7 +8,7 @@ import { randomUUID } from 'node:crypto';
 import middy from '@middy/core';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
 import type * as z from 'zod';
-import { type Deps, depsAtHand, sharedDeps } from '#platform/environment/deps.ts';
+import { type Deps, sharedDeps } from '#platform/environment/deps.ts';
 import { locate } from '#platform/environment/discovery.ts';
 import { type Code, codes, Fault, isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { log, withCorrelation } from '#platform/kernel/log.ts';
@@ -64,22 +64,12 @@ export type HttpHandler = (
   context: Context,
 ) => Promise<APIGatewayProxyStructuredResultV2>;
 
-/**
- * The body of an answer that is at hand, as JSON; undefined if it has to be looked up. Is given the path's parameters as
- * they came, unchecked, and must not fail.
- */
-export type AtHand = (deps: Deps, params: Readonly<Record<string, string | undefined>>) => string | undefined;
-
-/**
- * Wraps a verb as the handler of a route. What everybody asks for again and again may be `atHand`: it is answered at once
- * and costs next to nothing, whatever else is under way. Only for routes that are open to everyone.
- */
+/** Wraps a verb as the handler of a route. */
 export function httpHandler<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType, R extends z.ZodType>(
   route: Route<P, Q, B, R>,
   run: Run<P, Q, B, R>,
-  atHand?: AtHand,
 ): HttpHandler {
-  const longWay = middy<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2>().handler(async (event) => {
+  return middy<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2>().handler(async (event) => {
     const correlationId = acceptableCorrelationId(event.headers['x-correlation-id']) ?? randomUUID();
     const response = await withCorrelation(correlationId, async () => {
       const startedAt = performance.now();
@@ -90,26 +80,6 @@ export function httpHandler<P extends z.ZodType, Q extends z.ZodType, B extends 
     response.headers = Object.assign(commonHeaders(correlationId), response.headers);
     return response;
   }) as unknown as HttpHandler;
-  if (!atHand || route.auth !== 'none') return longWay;
-  return (event, context) => {
-    const answered = answerAtHand(route, event, atHand);
-    return answered ? Promise.resolve(answered) : longWay(event, context);
-  };
-}
-
-function answerAtHand(
-  route: Route,
-  event: APIGatewayProxyEventV2,
-  atHand: AtHand,
-): APIGatewayProxyStructuredResultV2 | undefined {
-  const deps = depsAtHand();
-  const body = deps && event.pathParameters ? atHand(deps, event.pathParameters) : undefined;
-  if (body === undefined) return undefined;
-  const id = acceptableCorrelationId(event.headers['x-correlation-id']) ?? randomUUID();
-  if (listens) withCorrelation(id, () => measureRequest(route, route.status, 0));
-  const headers = commonHeaders(id);
-  headers['content-type'] = 'application/json';
-  return { statusCode: route.status, headers, body };
 }
 
 function measureRequest(route: Route, status: number, durationMs: number): void {
@@ -139,7 +109,7 @@ async function answer<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodT
   correlationId: string,
 ): Promise<APIGatewayProxyStructuredResultV2> {
   try {
-    const deps = depsAtHand() ?? (await sharedDeps());
+    const deps = await sharedDeps();
     const call = await admit(route, event, deps, correlationId);
     if (isRefusal(call)) return problem(call, event);
     const result = await run(call);
