@@ -8,7 +8,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import * as z from 'zod';
 import { type Code, codes } from '#platform/kernel/errors.ts';
-import { maxJsonBytes } from './http.ts';
+import { maxJsonBytes } from './body.ts';
 import type { Route } from './route.ts';
 
 /** A JSON Schema, as far as this document and the page that shows it look into one. */
