@@ -1,5 +1,5 @@
 /** The routes of operations: health, the document of this API, dead letters, a sale from the inside, reconciling. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { DeadLetterQuery, DeadLetters, Health, Redrive, Redriven } from '#operations/operations.shapes.ts';
 import { SaleOverview } from '#operations/overview.ts';
 import { defineRoute } from '#platform/handlers/route.ts';

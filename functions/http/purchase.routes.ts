@@ -1,5 +1,5 @@
 /** The routes of purchases, and of the payment provider's webhook. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { defineRoute } from '#platform/handlers/route.ts';
 import {
   PurchaseAccepted,

@@ -1,5 +1,5 @@
 /** The routes of reservations. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 import { Id } from '#platform/kernel/shapes.ts';

@@ -2,7 +2,7 @@
  * A sale from the inside, for the operator who watches a launch: what is committed, what the mirror and the gate say of
  * it, what waits in the queues, and how the breakers stand.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { readBacklog } from '#events/outbox.ts';
 import { stockFields, stockOfFields } from '#mirror/fields.ts';
 import { queueDepth } from '#platform/aws/dead-letter-queue.ts';

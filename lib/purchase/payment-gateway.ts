@@ -7,7 +7,7 @@
  *
  * Every call brings its own deadline, since neither fetch nor a breaker would ever give up by itself.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Needs } from '#platform/environment/deps.ts';
 import { locate, locateAll } from '#platform/kernel/registry.ts';
 import { providerCallTimeoutMs } from '#platform/kernel/time-limits.ts';

@@ -1,7 +1,7 @@
 /**
  * The shapes of a reservation on its way: what a client sends, what travels through the queue, what a client sees.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { isUuid } from '#platform/kernel/uuid.ts';
 import { reservationStates } from '#state/reservation-state.ts';
 

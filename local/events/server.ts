@@ -22,7 +22,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { ZodError, z } from 'zod';
+import * as z from 'zod';
 import { BodyTooLarge, readBody, sendJson, serveHttp } from '../service/http.ts';
 import { acceptFiring } from './accept.ts';
 import { type Input, type Operation, operations } from './api.ts';
@@ -202,8 +202,8 @@ async function answerAdmin(route: (body: string) => unknown, request: IncomingMe
   try {
     sendJson(response, 200, await route(await readBody(request, BODY_LIMIT_BYTES)));
   } catch (error) {
-    const clientError = error instanceof ZodError || error instanceof SyntaxError || error instanceof ApiError;
-    const message = error instanceof ZodError ? z.prettifyError(error) : String(error);
+    const clientError = error instanceof z.ZodError || error instanceof SyntaxError || error instanceof ApiError;
+    const message = error instanceof z.ZodError ? z.prettifyError(error) : String(error);
     sendJson(response, clientError ? 400 : 500, { error: message });
   }
 }

@@ -103,10 +103,6 @@ export function openDeps(registry: Registry, overrides: Partial<Deps> = {}): Dep
 }
 
 let shared: Promise<Deps> | undefined;
-let opened: Deps | undefined;
-
-/** The dependencies of this Lambda environment if its first request has opened them, without waiting. */
-export const depsAtHand = (): Deps | undefined => opened;
 
 /**
  * The dependencies of this Lambda environment, opened at its first request. A failed opening is tried again.
@@ -119,7 +115,6 @@ export function sharedDeps(): Promise<Deps> {
     .then(async (registry) => {
       const deps = openDeps(registry);
       if (registry['redis/main']) await redisReady(deps.redis, redisCommandTimeoutMs).catch(() => undefined);
-      opened = deps;
       return deps;
     })
     .catch((error) => {

@@ -6,9 +6,9 @@
  * `serverless.yml`, and the tests hold every response against the document.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Code, codes } from '#platform/kernel/errors.ts';
-import { maxJsonBytes } from './http.ts';
+import { maxJsonBytes } from './body.ts';
 import type { Route } from './route.ts';
 
 /** A JSON Schema, as far as this document and the page that shows it look into one. */

@@ -1,5 +1,5 @@
 import type { SQSRecord } from 'aws-lambda';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Deps } from '#platform/environment/deps.ts';
 import { Fault } from '#platform/kernel/errors.ts';
 import { BreakerOpen } from '#platform/resilience/circuit-breaker.ts';

@@ -2,7 +2,7 @@
  * A route: one line of the API, declared once. The wrapper validates by it, the OpenAPI document is made from it, and
  * the contract test holds it against `serverless.yml`.
  */
-import type { z } from 'zod';
+import type * as z from 'zod';
 import type { Code } from '#platform/kernel/errors.ts';
 
 export interface Route<
