@@ -5,7 +5,7 @@
  * every sale anyway, and what customers may do is judged by the clock.
  */
 import { z } from 'zod';
-import type { Queue } from '#platform/aws/aws.ts';
+import type { Queue } from '#platform/aws/sqs.ts';
 import { boundariesAfter, type SaleTimes } from '#sale/phase.ts';
 
 /** SQS holds a message back for at most this long. */

@@ -8,7 +8,7 @@
 import { claimBucket, saleTag } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { defineScript, luaSource, type RedisClient, redisBreaker } from '#platform/redis/redis.ts';
-import { together } from '#platform/resilience/batcher.ts';
+import { batched } from '#platform/resilience/batcher.ts';
 import { claimsKey, customerField, type MirroredStatus, reservationField, unpack } from './mirror.ts';
 
 const gateScript = defineScript('holdfastGate', luaSource('./gate.lua', import.meta.url));
@@ -44,13 +44,16 @@ const askers = new WeakMap<RedisClient, Ask>();
 export function askGate(redis: RedisClient, applicant: Applicant): Promise<GateAnswer> {
   const known = askers.get(redis);
   if (known) return known(applicant);
-  const ask = together<Applicant, GateAnswer>(applicantsPerCall, (applicants) => judge(redis, applicants));
+  const ask = batched<Applicant, GateAnswer>((applicants) => judge(redis, applicants), {
+    maxBatchSize: applicantsPerCall,
+    maxInFlight: 1,
+  });
   askers.set(redis, ask);
   return ask(applicant);
 }
 
 /** One run of the script for each sale, all in one round trip. The answers stand in the order of the applicants. */
-async function judge(redis: RedisClient, applicants: Applicant[]): Promise<(GateAnswer | Error)[]> {
+async function judge(redis: RedisClient, applicants: readonly Applicant[]): Promise<(GateAnswer | Error)[]> {
   const bySale = new Map<string, { keys: string[]; texts: string; places: number[] }>();
   applicants.forEach(({ saleId, reservationId, customerId, quantity, atLeast }, place) => {
     const tag = saleTag(saleId);

@@ -9,7 +9,7 @@
  * stores millions of them.
  */
 import type { StockLevel } from '#events/catalogue.ts';
-import type { Queue } from '#platform/aws/aws.ts';
+import type { Queue } from '#platform/aws/sqs.ts';
 import type { Clock } from '#platform/kernel/clock.ts';
 import { claimBucket, type SaleTag, saleTag, saleTagOf } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';

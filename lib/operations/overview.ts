@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { outboxBacklog } from '#events/outbox.ts';
-import { queueDepth } from '#platform/aws/dead-letter-queue.ts';
+import { queueDepth } from '#platform/aws/sqs.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { locate } from '#platform/environment/discovery.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';

@@ -4,7 +4,7 @@
  * A command is a hint, not the fact: the fact is an open row in MySQL. So a command that could not be sent costs time
  * and nothing else, since the settle job sends again for every purchase left open, and one too many is dropped.
  */
-import type { OutgoingMessage } from '#platform/aws/aws.ts';
+import type { OutgoingMessage } from '#platform/aws/sqs.ts';
 import { correlationId, log } from '#platform/kernel/log.ts';
 import type { PayCommand } from './purchase.shapes.ts';
 import type { PurchaseRow } from './store.ts';

@@ -10,16 +10,17 @@
  * case: its first delivery may have died between the count and the answer.
  */
 
+import pLimit from 'p-limit';
 import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
 import type { Clock } from '#platform/kernel/clock.ts';
 import { log, withCorrelation } from '#platform/kernel/log.ts';
 import { providerCallTimeoutMs } from '#platform/kernel/time-limits.ts';
+import { batched } from '#platform/resilience/batcher.ts';
 import { openStates } from '#state/purchase-state.ts';
-import { gather } from './group-commit.ts';
 import { backOffSeconds, type Enqueue, sendCommands } from './pay-queue.ts';
 import { askProvider, type PaymentProvider } from './provider.ts';
 import type { PayCommand } from './purchase.shapes.ts';
-import { type SettlePorts, settlePurchases } from './settle.ts';
+import { type Answered, type SettlePorts, settlePurchases } from './settle.ts';
 import type { PurchaseRow } from './store.ts';
 
 /** What the pay worker needs from outside. */
@@ -47,15 +48,17 @@ export async function payPurchases(
 ): Promise<MustRepeat> {
   const begun = await beginAttempts(ports, batch);
   const hasTime = () => ports.clock() + providerCallTimeoutMs + settleReserveMs <= deadlineMs;
-  const settle = gather((answered: Parameters<typeof settlePurchases>[1]) => settlePurchases(ports, answered));
+  const settle = batched((answered: readonly Answered[]) => settleEach(ports, answered), {
+    maxBatchSize: callsInFlight,
+    maxInFlight: 1,
+  });
   const repeat: string[] = [];
 
-  await inParallel(begun, callsInFlight, async ({ purchase, messageId, command }) => {
+  await pLimit(callsInFlight).map(begun, async ({ purchase, messageId, command }) => {
     const { purchaseId } = purchase;
     try {
       const answer = await askProvider(ports.provider, purchase, ports.clock(), hasTime);
-      const settled = await settle({ purchaseId, answer, correlationId: command.correlationId });
-      const now = settled.get(purchaseId);
+      const now = await settle({ purchaseId, answer, correlationId: command.correlationId });
       if (now && openStates.includes(now.state)) await park(ports, now, command);
     } catch (error) {
       log.error('the outcome of an attempt could not be committed', { error, purchaseId });
@@ -63,6 +66,26 @@ export async function payPurchases(
     }
   });
   return repeat;
+}
+
+/**
+ * Settles in one transaction what the provider has said meanwhile (group commit): one for each answer would be paid in
+ * full by every purchase, and waiting for the slowest would be paid in time. If that fails, each is settled alone, so that
+ * one that cannot be settled does not hold up the others.
+ */
+async function settleEach(
+  ports: PayPorts,
+  answered: readonly Answered[],
+): Promise<(PurchaseRow | undefined | Error)[]> {
+  try {
+    const settled = await settlePurchases(ports, answered);
+    return answered.map(({ purchaseId }) => settled.get(purchaseId));
+  } catch (error) {
+    if (answered.length === 1) throw error;
+    const alone: (PurchaseRow | undefined | Error)[] = [];
+    for (const one of answered) alone.push(...(await settleEach(ports, [one]).catch((reason: Error) => [reason])));
+    return alone;
+  }
 }
 
 interface Attempt {
@@ -104,13 +127,4 @@ async function park(ports: PayPorts, purchase: PurchaseRow, command: PayCommand)
   const send = () =>
     sendCommands(ports.enqueue, [purchase], (attempts) => backOffSeconds(attempts, () => ports.random()));
   await (command.correlationId === undefined ? send() : withCorrelation(command.correlationId, send));
-}
-
-/** Runs `work` for every item, at most `limit` at once. `work` must not throw. */
-async function inParallel<Item>(items: Item[], limit: number, work: (item: Item) => Promise<void>): Promise<void> {
-  const queue = items.values();
-  const lane = async () => {
-    for (const item of queue) await work(item);
-  };
-  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, lane));
 }

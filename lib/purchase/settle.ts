@@ -106,7 +106,10 @@ interface Committed {
  * Returns the purchases as they are afterwards; one that does not exist is left out. Throws if the store fails, and then
  * nothing has happened.
  */
-export async function settlePurchases(ports: SettlePorts, answered: Answered[]): Promise<Map<string, PurchaseRow>> {
+export async function settlePurchases(
+  ports: SettlePorts,
+  answered: readonly Answered[],
+): Promise<Map<string, PurchaseRow>> {
   const distinct = [...new Map(answered.map((one) => [one.purchaseId, one])).values()];
   const committed = await ports.store.transaction((tx) => settle(tx, distinct, ports.clock()));
   await Promise.all([

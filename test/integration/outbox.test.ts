@@ -22,7 +22,7 @@ import { waitFor as waitWithin } from '#local/wait.ts';
 import { enterConnection } from '#notification/connections.ts';
 import { notify } from '#notification/notify.ts';
 import { redrive } from '#operations/dead-letters.ts';
-import { queueDepth } from '#platform/aws/dead-letter-queue.ts';
+import { queueDepth } from '#platform/aws/sqs.ts';
 import { openPusher, type Pusher } from '#platform/aws/websocket-push.ts';
 import { type Deps, openDeps } from '#platform/environment/deps.ts';
 import { locate } from '#platform/environment/discovery.ts';

@@ -7,8 +7,8 @@
  * error, a call that cannot be made throws. Called by `episode.ts` and `scenarios.ts`.
  */
 import { ChangeMessageVisibilityBatchCommand, SendMessageBatchCommand, type SQSClient } from '@aws-sdk/client-sqs';
-import type { Bus, OutgoingEvent } from '#platform/aws/aws.ts';
 import { firstSentAttribute } from '#platform/aws/dead-letter-queue.ts';
+import type { Bus, OutgoingEvent } from '#platform/aws/eventbridge.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { Fault as Unavailable } from '#platform/kernel/errors.ts';
 import { lockLifeMs } from '#platform/kernel/time-limits.ts';
