@@ -5,7 +5,6 @@
  * otherwise it takes in what comes until its turn. So an item that is alone never waits for company, and where many come
  * at once (a batch of payments; a host that serves many requests) the cost of a round trip or a commit is shared.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import DataLoader from 'dataloader';
 import pLimit from 'p-limit';
 
@@ -35,8 +34,6 @@ export function batched<Item, Result>(
       maxBatchSize,
       batchScheduleFn: (dispatch) =>
         void limit(async () => {
-          // What is handed in during this turn of the event loop comes along.
-          await nextTurn();
           dispatch();
           await underWay.catch(() => undefined);
         }),
