@@ -89,7 +89,7 @@ async function decideAndTell(
 }
 
 function fenceOf(grant: Grant, saleId: string): [string, number][] {
-  const fence = grant.fences.get(saleTag(saleId));
+  const fence = grant.fencingTokens.get(saleTag(saleId));
   return fence === undefined ? [] : [[saleId, fence]];
 }
 
