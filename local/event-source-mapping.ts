@@ -13,8 +13,9 @@
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Message } from '@aws-sdk/client-sqs';
 import type { Context, SQSEvent, SQSMessageAttributes, SQSRecord } from 'aws-lambda';
-import { type ReceivedMessage, SQS_BATCH, type SqsPort } from './sqs.ts';
+import { SQS_BATCH, type SqsPort } from './sqs.ts';
 
 /** Lambda hands a function no more than this in one invocation. */
 const LARGEST_PAYLOAD_BYTES = 6 * 1024 * 1024;
@@ -152,7 +153,7 @@ export function startMapping(options: MappingOptions): RunningMapping {
   /** One receive, and the pause after it if there was little to be had. Never throws. */
   async function receive(max: number, waitSeconds: number): Promise<void> {
     awaited += max;
-    let messages: ReceivedMessage[] = [];
+    let messages: Message[] = [];
     try {
       messages = await options.sqs.receive(max, waitSeconds);
       outage = undefined;
@@ -292,12 +293,12 @@ export function readBatchItemFailures(answer: unknown, known: ReadonlySet<string
   return failed;
 }
 
-function toRecord(message: ReceivedMessage, { queueArn, region }: MappingOptions): SQSRecord {
+function toRecord(message: Message, { queueArn, region }: MappingOptions): SQSRecord {
   const attributes = message.Attributes ?? {};
   return {
-    messageId: message.MessageId,
-    receiptHandle: message.ReceiptHandle,
-    body: message.Body,
+    messageId: message.MessageId ?? '',
+    receiptHandle: message.ReceiptHandle ?? '',
+    body: message.Body ?? '',
     attributes: {
       ApproximateReceiveCount: attributes.ApproximateReceiveCount ?? '1',
       SentTimestamp: attributes.SentTimestamp ?? '0',
@@ -307,20 +308,20 @@ function toRecord(message: ReceivedMessage, { queueArn, region }: MappingOptions
       ...(attributes.DeadLetterQueueSourceArn ? { DeadLetterQueueSourceArn: attributes.DeadLetterQueueSourceArn } : {}),
     },
     messageAttributes: toAttributes(message),
-    md5OfBody: message.MD5OfBody,
+    md5OfBody: message.MD5OfBody ?? '',
     eventSource: 'aws:sqs',
     eventSourceARN: queueArn,
     awsRegion: region,
   };
 }
 
-function toAttributes(message: ReceivedMessage): SQSMessageAttributes {
+function toAttributes(message: Message): SQSMessageAttributes {
   const attributes: SQSMessageAttributes = {};
   for (const [name, value] of Object.entries(message.MessageAttributes ?? {})) {
     attributes[name] = {
       dataType: value.DataType as 'String',
       ...(value.StringValue === undefined ? {} : { stringValue: value.StringValue }),
-      ...(value.BinaryValue === undefined ? {} : { binaryValue: value.BinaryValue }),
+      ...(value.BinaryValue === undefined ? {} : { binaryValue: Buffer.from(value.BinaryValue).toString('base64') }),
       stringListValues: [],
       binaryListValues: [],
     };

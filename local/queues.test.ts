@@ -3,34 +3,40 @@ import { ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import {
+  ChangeMessageVisibilityCommand,
+  CreateQueueCommand,
+  DeleteMessageCommand,
+  type Message,
+  ReceiveMessageCommand,
+  SendMessageCommand,
+  type SQSClient,
+} from '@aws-sdk/client-sqs';
 import { type QueueServer, startQueueServer } from './queues.ts';
-import { openSqsCalls, type SqsCalls } from './sqs.ts';
-
-interface Received {
-  readonly Body: string;
-  readonly ReceiptHandle: string;
-}
+import { sqsClient } from './resources.ts';
 
 const region = 'us-east-1';
 const messages = 60;
 let dataDir: string;
 let server: QueueServer;
-let calls: SqsCalls;
+let client: SQSClient;
+let QueueUrl: string;
 
 async function open(): Promise<void> {
   server = await startQueueServer({ dataDir, region });
-  calls = openSqsCalls(server.url, `${server.url}/000000000000/line`, region);
+  client = sqsClient({ sqs: server.url, region }, { maxAttempts: 1 });
+  QueueUrl = `${server.url}/000000000000/line`;
 }
 
 async function close(): Promise<void> {
-  calls.close();
+  client.destroy();
   await server.stop();
 }
 
 beforeEach(async () => {
   dataDir = mkdtempSync(join(tmpdir(), 'holdfast-queues-'));
   await open();
-  await calls.call('CreateQueue', { QueueName: 'line' });
+  await client.send(new CreateQueueCommand({ QueueName: 'line' }));
 });
 
 afterEach(async () => {
@@ -38,14 +44,12 @@ afterEach(async () => {
   rmSync(dataDir, { recursive: true });
 });
 
-const send = (body: string) => calls.call('SendMessage', { MessageBody: body });
+const send = (body: string) => client.send(new SendMessageCommand({ QueueUrl, MessageBody: body }));
 
-async function receiveAll(): Promise<Received[]> {
-  const all: Received[] = [];
+async function receiveAll(): Promise<Message[]> {
+  const all: Message[] = [];
   for (;;) {
-    const { Messages = [] } = await calls.call<{ Messages?: Received[] }>('ReceiveMessage', {
-      MaxNumberOfMessages: 10,
-    });
+    const { Messages = [] } = await client.send(new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 10 }));
     if (Messages.length === 0) return all;
     all.push(...Messages);
   }
@@ -58,10 +62,8 @@ test('messages are taken from the front, and those that were deleted stay so whe
   expect(received.map(({ Body }) => Body)).toEqual(bodies);
   for (const { ReceiptHandle, Body } of received) {
     const kept = Number(Body) % 2 === 1;
-    await calls.call(kept ? 'ChangeMessageVisibility' : 'DeleteMessage', {
-      ReceiptHandle,
-      ...(kept ? { VisibilityTimeout: 0 } : {}),
-    });
+    if (kept) await client.send(new ChangeMessageVisibilityCommand({ QueueUrl, ReceiptHandle, VisibilityTimeout: 0 }));
+    else await client.send(new DeleteMessageCommand({ QueueUrl, ReceiptHandle }));
   }
   await close();
   await open();

@@ -5,7 +5,7 @@
 import * as z from 'zod';
 import { readBacklog } from '#events/outbox.ts';
 import { stockFields, stockOfFields } from '#mirror/fields.ts';
-import { queueDepth } from '#platform/aws/dead-letter-queue.ts';
+import { queueDepth } from '#platform/aws/sqs.ts';
 import type { Deps, Needs } from '#platform/environment/deps.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { saleTag } from '#platform/kernel/ids.ts';

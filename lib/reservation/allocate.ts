@@ -57,35 +57,35 @@ export async function allocateBatch(
   const waitMs = Math.min(lockWaitMs, Math.max(0, deadlineMs - deps.clock()));
   const grant = await deps.lock.acquire(saleIds.map(saleTag), waitMs);
   try {
-    await allocate(deps, claims, again, new Map(saleIds.flatMap((saleId) => fenceOf(grant, saleId))));
+    await allocate(deps, claims, again, new Map(saleIds.flatMap((saleId) => tokenOf(grant, saleId))));
   } finally {
     await grant.release();
   }
   return [];
 }
 
-function fenceOf(grant: Grant, saleId: string): [string, number][] {
-  const fence = grant.fences.get(saleTag(saleId));
-  return fence === undefined ? [] : [[saleId, fence]];
+function tokenOf(grant: Grant, saleId: string): [string, number][] {
+  const token = grant.fencingTokens.get(saleTag(saleId));
+  return token === undefined ? [] : [[saleId, token]];
 }
 
 async function allocate(
   deps: AllocateNeeds,
   claims: readonly Claim[],
   deliveredBefore: ReadonlySet<string>,
-  fences: ReadonlyMap<string, number>,
+  fencingTokens: ReadonlyMap<string, number>,
 ): Promise<void> {
   const memory = deps.once(recentlyDecided);
   const { mayBeDecided, mayHaveOthers } = memory.meet(claims);
   const repeats = claims.filter((claim) => deliveredBefore.has(claim.reservationId));
-  const guess: Mode = { hold: false, mayBeDecided: [...mayBeDecided, ...repeats], mayHaveOthers, fences };
+  const guess: Mode = { hold: false, mayBeDecided: [...mayBeDecided, ...repeats], mayHaveOthers, fencingTokens };
   try {
     await writeThrough(deps, (tx, nowMs) => attempt(tx, claims, nowMs, guess));
   } catch (error) {
     if (error instanceof AlreadyDecided) memory.surprised(error.what);
     else if (!(error instanceof GuessWasWrong || error instanceof StockConflict)) throw error;
-    // Holding the rows makes the fences pointless: what is read cannot be stale.
-    const mode: Mode = { hold: true, mayBeDecided: claims, mayHaveOthers: claims, fences: new Map() };
+    // Holding the rows makes the fencing tokens pointless: what is read cannot be stale.
+    const mode: Mode = { hold: true, mayBeDecided: claims, mayHaveOthers: claims, fencingTokens: new Map() };
     await writeThrough(deps, (tx, nowMs) => attempt(tx, claims, nowMs, mode));
   }
 }
@@ -97,7 +97,7 @@ interface Mode {
   readonly mayBeDecided: readonly Claim[];
   /** Whose other reservations are looked up; if one is missing, the insert is refused. */
   readonly mayHaveOthers: readonly Claim[];
-  readonly fences: ReadonlyMap<string, number>;
+  readonly fencingTokens: ReadonlyMap<string, number>;
 }
 
 async function attempt(tx: Tx, claims: readonly Claim[], nowMs: number, mode: Mode): Promise<Committed> {
@@ -115,7 +115,7 @@ async function attempt(tx: Tx, claims: readonly Claim[], nowMs: number, mode: Mo
   await insertDecided(tx, decisions);
   await recordMovements(tx, decisions.filter(isAllocated).map(movementOf), nowMs);
   const epochs = new Map([...sales.values()].map((sale) => [sale.saleId, sale.epoch]));
-  const moved = await moveStock(tx, moves, { fences: mode.fences, epochs });
+  const moved = await moveStock(tx, moves, { fencingTokens: mode.fencingTokens, epochs });
   // Stock travels with the changes, so that a reader of the event has both as of this commit.
   const events = changeEvents(decisions.map(changeOf), moved, false, nowMs);
   await recordEvents(tx, events, nowMs);

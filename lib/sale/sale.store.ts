@@ -26,8 +26,8 @@ export interface StockMove {
 
 /** What else must hold for a move to be made, beyond no counter falling below zero. */
 export interface StockGuard {
-  /** The fences of the caller's locks, by sale; a row that saw a higher one refuses. Absent where the row itself is held. */
-  readonly fences?: ReadonlyMap<string, number>;
+  /** The fencing tokens of the caller's locks, by sale; a row that saw a higher one refuses. Absent where the row itself is held. */
+  readonly fencingTokens?: ReadonlyMap<string, number>;
   /** The epoch the caller read; a restore in between refuses. */
   readonly epochs?: ReadonlyMap<string, number>;
 }
@@ -202,7 +202,7 @@ export async function moveStock(tx: Tx, moves: StockMove[], guard: StockGuard = 
     move.sold ?? 0,
     move.waitlisted ?? 0,
     guard.epochs?.get(move.saleId) ?? -1,
-    guard.fences?.get(move.saleId) ?? 0,
+    guard.fencingTokens?.get(move.saleId) ?? 0,
   ]);
   const made = await tx.change(
     // The moves first, each with its row by key: an optimizer that began with a small table would hold all of its rows.

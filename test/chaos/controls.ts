@@ -37,7 +37,7 @@ export interface ControlResult {
 }
 
 const allocate = 'lib/reservation/allocate.ts';
-const aws = 'lib/platform/aws/aws.ts';
+const bus = 'lib/platform/aws/eventbridge.ts';
 const db = 'lib/platform/mysql/mysql.ts';
 const mirror = 'lib/mirror/mirror.ts';
 const mirrorLua = 'lib/mirror/mirror.lua';
@@ -45,6 +45,7 @@ const outbox = 'lib/events/outbox.ts';
 const payments = 'lib/purchase/payment-gateway.ts';
 const queue = 'lib/platform/handlers/queue.ts';
 const request = 'lib/reservation/request.ts';
+const sqs = 'lib/platform/aws/sqs.ts';
 const stock = 'lib/sale/stock.ts';
 const store = 'lib/reservation/store.ts';
 
@@ -182,7 +183,7 @@ export const controls: Control[] = [
     row: 'put-partly-fails',
     edits: [
       {
-        file: aws,
+        file: bus,
         find: 'return result !== undefined && !result.ErrorCode && result.EventId !== undefined;',
         replace: 'return result !== null;',
       },
@@ -266,9 +267,9 @@ export const controls: Control[] = [
     http: true,
     edits: [
       {
-        file: aws,
-        find: "else reject(new Fault('queue_unavailable', 'the queue did not take the message'));",
-        replace: 'else resolve();',
+        file: sqs,
+        find: "taken.has(Id) ? undefined : new Fault('queue_unavailable', 'the queue did not take the message'),",
+        replace: 'taken.has(Id) ? undefined : undefined,',
       },
     ],
   },
@@ -317,7 +318,7 @@ export const controls: Control[] = [
     name: 'everybody-waits-for-the-queue',
     row: 'overload',
     http: true,
-    edits: [{ file: aws, find: 'const longestWaitMs = 1_000;', replace: 'const longestWaitMs = 1_000_000;' }],
+    edits: [{ file: sqs, find: 'const longestWaitMs = 1_000;', replace: 'const longestWaitMs = 1_000_000;' }],
   },
   {
     name: 'no-rebuild-when-redis-forgot',

@@ -172,7 +172,7 @@ const wrappers: Record<string, Record<string, (real: Verb) => Verb>> = {
       };
     },
   },
-  'lib/platform/aws/aws.ts': {
+  'lib/platform/aws/sqs.ts': {
     openSqs: (real) => () => {
       const client = real() as { send: Verb };
       if (orders.refuseEntries === undefined) return client;

@@ -5,7 +5,8 @@
  * never holds a connection.
  */
 import type { SQSClient } from '@aws-sdk/client-sqs';
-import { type Bus, openBus, openQueue, openSqs, type Queue } from '#platform/aws/aws.ts';
+import { type Bus, openBus } from '#platform/aws/eventbridge.ts';
+import { openQueue, openSqs, type Queue } from '#platform/aws/sqs.ts';
 import { openPusher, type Pusher } from '#platform/aws/websocket-push.ts';
 import { type Clock, systemClock } from '#platform/kernel/clock.ts';
 import { locate, type Registry } from '#platform/kernel/registry.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SQSClient } from '@aws-sdk/client-sqs';
-import { openQueue } from './aws.ts';
+import { openQueue } from './sqs.ts';
 
 /** An SQS that answers only when it is told to. */
 function slowSqs() {
