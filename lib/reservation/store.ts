@@ -4,7 +4,7 @@
  */
 import type { StockLevel } from '#events/catalogue.ts';
 import { type RecordedEvent, recordEvents } from '#events/outbox.ts';
-import { fromBytes, repeatedLiterals, toBytes, toLiteral } from '#platform/kernel/ids.ts';
+import { fromBytes, toBytes } from '#platform/kernel/ids.ts';
 import { type Db, isDuplicateKey, type Sql, type Tx } from '#platform/mysql/mysql.ts';
 import type { Movement, SaleRow, StockGuard, StockMove } from '#sale/stock.ts';
 import { lockSales, moveStock, readSales, readStock, recordMovements } from '#sale/stock.ts';
@@ -128,7 +128,7 @@ async function readHeld(tx: Tx, saleIds: string[], customerIds: string[]): Promi
      FROM reservations FORCE INDEX (reservations_nth)
      WHERE customer_id IN (?) AND sale_id IN (?)
      GROUP BY sale_id, customer_id`,
-    [holdingStates, waitingStates, customerIds.map(toLiteral), saleIds.map(toLiteral)],
+    [holdingStates, waitingStates, customerIds.map(toBytes), saleIds.map(toBytes)],
   );
   const held = new Map<string, Map<string, Holding>>();
   for (const { saleId, customerId, units, reservations } of rows) {
@@ -151,17 +151,16 @@ async function insertDecisions(tx: Tx, decisions: Decision[]): Promise<void> {
   const waiting = decisions.filter((decision) => decision.state === 'waitlisted');
   if (waiting.length === 0) return;
   await tx.change('INSERT INTO waitlist (sale_id, ticket, reservation_id) VALUES ?', [
-    waiting.map(({ saleId, ticket, reservationId }) => [toLiteral(saleId), ticket, toLiteral(reservationId)]),
+    waiting.map(({ saleId, ticket, reservationId }) => [toBytes(saleId), ticket, toBytes(reservationId)]),
   ]);
 }
 
 /** Not async, so that its rows live no longer than it takes to write them out. */
 function insertReservations(tx: Tx, decisions: Decision[]): Promise<number> {
-  const saleLiteral = repeatedLiterals();
   const rows = decisions.map((decision) => [
-    toLiteral(decision.reservationId),
-    saleLiteral(decision.saleId),
-    toLiteral(decision.customerId),
+    toBytes(decision.reservationId),
+    toBytes(decision.saleId),
+    toBytes(decision.customerId),
     decision.nth,
     decision.ticket,
     decision.quantity,

@@ -6,7 +6,7 @@
  * Callers are the allocate worker, cancellation, expiry, offers, purchases and the operator's adjustment.
  */
 import type { StockLevel } from '#events/catalogue.ts';
-import { fromBytes, repeatedLiterals, toBytes, toLiteral } from '#platform/kernel/ids.ts';
+import { fromBytes, toBytes } from '#platform/kernel/ids.ts';
 import type { Sql, Tx } from '#platform/mysql/mysql.ts';
 import type { MovementKind } from './ledger.table.ts';
 
@@ -151,11 +151,10 @@ export async function recordMovements(tx: Tx, movements: Movement[], nowMs: numb
 
 /** Not async, so that its rows live no longer than it takes to write them out. */
 function insertMovements(tx: Tx, movements: Movement[], nowMs: number): Promise<number> {
-  const saleLiteral = repeatedLiterals();
   const rows = movements.map((movement) => [
-    toLiteral(movement.subjectId),
+    toBytes(movement.subjectId),
     movement.kind,
-    saleLiteral(movement.saleId),
+    toBytes(movement.saleId),
     movement.units,
     nowMs,
   ]);

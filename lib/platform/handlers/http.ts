@@ -13,6 +13,7 @@ import { locate } from '#platform/environment/discovery.ts';
 import { type Code, codes, Fault, isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { log, withCorrelation } from '#platform/kernel/log.ts';
 import { listens, measure } from '#platform/kernel/metrics.ts';
+import { isOutage } from '#platform/resilience/outage.ts';
 import { type Caller, openTokens, type Tokens } from '#platform/security/access-token.ts';
 import { InvalidJson, parseJson } from './json.ts';
 import type { Route } from './route.ts';
@@ -149,7 +150,7 @@ async function answer<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodT
   } catch (error) {
     const fault = error instanceof Fault ? error : undefined;
     log.error('request failed', { route: `${route.method} ${route.path}`, error });
-    const code: Code = fault?.code ?? (isStoreError(error) ? 'store_unavailable' : 'internal');
+    const code: Code = fault?.code ?? (isOutage(error) ? 'store_unavailable' : 'internal');
     return problem(refuse(code, 'Nothing was lost: repeat the request.'), event, fault?.retryAfterSeconds ?? 1);
   }
 }
@@ -289,16 +290,6 @@ function bearerToken(header: string | undefined): string {
 function acceptableCorrelationId(value: string | undefined): string | undefined {
   return value !== undefined && /^[\w-]{8,64}$/.test(value) ? value : undefined;
 }
-
-/** Whether MySQL or the way to it failed, as opposed to our own code; the reason may lie some causes down. */
-function isStoreError(error: unknown): boolean {
-  if (typeof error !== 'object' || error === null) return false;
-  const { name, code, cause } = error as { name?: unknown; code?: unknown; cause?: unknown };
-  return name === 'BreakerOpen' || unreachable.test(String(code ?? '')) || isStoreError(cause);
-}
-
-const unreachable =
-  /^(ECONN|ETIMEDOUT|EPIPE|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|PROTOCOL_|ER_CON_|ER_LOCK_|ER_SERVER_SHUTDOWN)/;
 
 function success(route: Route, body: unknown, headers: Record<string, string>): APIGatewayProxyStructuredResultV2 {
   if (body === undefined) return { statusCode: route.status, headers };

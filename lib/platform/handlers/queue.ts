@@ -16,8 +16,8 @@ import type { Registry } from '#platform/environment/discovery.ts';
 import { log, withCorrelation } from '#platform/kernel/log.ts';
 import { listens, measure } from '#platform/kernel/metrics.ts';
 import { deliveriesAtMost, longestBackOffSeconds } from '#platform/kernel/time-limits.ts';
-import { isOutage } from '#platform/mysql/mysql.ts';
 import { noteLag } from '#platform/redis/queue-lag.ts';
+import { isOutage } from '#platform/resilience/outage.ts';
 
 /** A message that was delivered, with what SQS knows of it. */
 export interface Delivered<Message> {
