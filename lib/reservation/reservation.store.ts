@@ -7,7 +7,7 @@
  */
 import type { MirroredReservation } from '#mirror/claims.ts';
 import type { Code } from '#platform/kernel/errors.ts';
-import { fromBytes, repeatedLiterals, toBytes, toLiteral } from '#platform/kernel/ids.ts';
+import { fromBytes, toBytes } from '#platform/kernel/ids.ts';
 import { isDuplicateKey, type Sql, type Tx } from '#platform/mysql/mysql.ts';
 import { type ReservationState, reservationStates, statesBefore, statesCounting } from '#state/reservation-state.ts';
 import { idsOfSale } from './reservation-id.ts';
@@ -165,7 +165,7 @@ export async function readHoldings(sql: Sql, saleIds: string[], customerIds: str
      FROM reservations FORCE INDEX (reservations_nth)
      WHERE customer_id IN (?) AND sale_id IN (?)
      GROUP BY sale_id, customer_id`,
-    [statesCounting('units'), statesCounting('quantity'), customerIds.map(toLiteral), saleIds.map(toLiteral)],
+    [statesCounting('units'), statesCounting('quantity'), customerIds.map(toBytes), saleIds.map(toBytes)],
   );
   const holdings = new Map<string, Map<string, Holding>>();
   for (const { saleId, customerId, units, reservations } of rows) {
@@ -303,7 +303,11 @@ export async function readWaiting(tx: Tx, saleId: string, limit: number): Promis
 export async function insertDecided(tx: Tx, decisions: readonly DecidedReservation[]): Promise<void> {
   if (decisions.length === 0) return;
   try {
-    await insertReservations(tx, decisions);
+    await tx.change(
+      `INSERT INTO reservations (id, sale_id, customer_id, nth, ticket, quantity, at_least, state, units, reason,
+         version, accepted_at_ms, decided_at_ms) VALUES ?`,
+      [decisions.map(columnsOf)],
+    );
   } catch (error) {
     if (isDuplicateKey(error, 'reservations_nth')) throw new AlreadyDecided('customer', error);
     if (isDuplicateKey(error)) throw new AlreadyDecided('reservation', error);
@@ -312,17 +316,15 @@ export async function insertDecided(tx: Tx, decisions: readonly DecidedReservati
   const waiting = decisions.filter((decision) => decision.state === 'waitlisted');
   if (waiting.length === 0) return;
   await tx.change('INSERT INTO waitlist (sale_id, ticket, reservation_id) VALUES ?', [
-    waiting.map(({ saleId, ticket, reservationId }) => [toLiteral(saleId), ticket, toLiteral(reservationId)]),
+    waiting.map(({ saleId, ticket, reservationId }) => [toBytes(saleId), ticket, toBytes(reservationId)]),
   ]);
 }
 
-/** Not async, so that its rows live no longer than it takes to write them out. */
-function insertReservations(tx: Tx, decisions: readonly DecidedReservation[]): Promise<number> {
-  const saleLiteral = repeatedLiterals();
-  const rows = decisions.map((decision) => [
-    toLiteral(decision.reservationId),
-    saleLiteral(decision.saleId),
-    toLiteral(decision.customerId),
+function columnsOf(decision: DecidedReservation): unknown[] {
+  return [
+    toBytes(decision.reservationId),
+    toBytes(decision.saleId),
+    toBytes(decision.customerId),
     decision.nth,
     decision.ticket,
     decision.quantity,
@@ -333,12 +335,7 @@ function insertReservations(tx: Tx, decisions: readonly DecidedReservation[]): P
     decision.version,
     decision.acceptedAtMs,
     decision.decidedAtMs,
-  ]);
-  return tx.change(
-    `INSERT INTO reservations (id, sale_id, customer_id, nth, ticket, quantity, at_least, state, units, reason,
-       version, accepted_at_ms, decided_at_ms) VALUES ?`,
-    [rows],
-  );
+  ];
 }
 
 /** Ends reservations, which leave the waitlist. They must have been locked, and no purchase be paying for them. */

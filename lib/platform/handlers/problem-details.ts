@@ -1,6 +1,8 @@
 /** Answers that are not a success, as problem details (RFC 9457) with the code that programs read. */
+
 import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
 import { type Code, codes, Fault, type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { isOutage } from '#platform/resilience/outage.ts';
 
 /** How much of an address an answer repeats. */
 const instanceCharacters = 200;
@@ -43,18 +45,8 @@ export function problemOf(refusal: Refusal, path: string): APIGatewayProxyStruct
 /** The answer to a request that failed on our side. It says nothing about the inside. */
 export function problemOfFault(error: unknown, path: string): APIGatewayProxyStructuredResultV2 {
   const fault = error instanceof Fault ? error : undefined;
-  const code: Code = fault?.code ?? (isStoreError(error) ? 'store_unavailable' : 'internal');
+  const code: Code = fault?.code ?? (isOutage(error) ? 'store_unavailable' : 'internal');
   const problem = problemOf(refuse(code, 'Nothing was lost: repeat the request.'), path);
   problem.headers = { ...problem.headers, 'retry-after': String(fault?.retryAfterSeconds ?? 1) };
   return problem;
 }
-
-/** Whether MySQL or the way to it failed, as opposed to our own code; the reason may lie some causes down. */
-function isStoreError(error: unknown): boolean {
-  if (typeof error !== 'object' || error === null) return false;
-  const { name, code, cause } = error as { name?: unknown; code?: unknown; cause?: unknown };
-  return name === 'BreakerOpen' || unreachable.test(String(code ?? '')) || isStoreError(cause);
-}
-
-const unreachable =
-  /^(ECONN|ETIMEDOUT|EPIPE|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|PROTOCOL_|ER_CON_|ER_LOCK_|ER_SERVER_SHUTDOWN)/;

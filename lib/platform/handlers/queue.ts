@@ -16,8 +16,8 @@ import { log } from '#platform/kernel/log.ts';
 import { listens, measure } from '#platform/kernel/metrics.ts';
 import type { Registry } from '#platform/kernel/registry.ts';
 import { deliveriesAtMost, longestBackOffSeconds } from '#platform/kernel/time-limits.ts';
-import { isOutage } from '#platform/mysql/mysql.ts';
 import { noteLag } from '#platform/redis/queue-lag.ts';
+import { isOutage } from '#platform/resilience/outage.ts';
 import { correlated, type DepsContext, dependencies } from './dependencies.ts';
 
 /** A message that was delivered, with what SQS knows of it. */

@@ -166,7 +166,7 @@ function dbOf(process: Process): Db {
     });
   }
 
-  function sql(transaction?: number): Omit<Sql, 'orm'> {
+  function sql(transaction?: number): Sql {
     return {
       rows: async <R>(text: string, values?: unknown[]) => (await statement(transaction, text, values)).rows as R[],
       change: async (text, values) => (await statement(transaction, text, values)).changed,
