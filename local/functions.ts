@@ -6,8 +6,8 @@
  */
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import type { DeclaredFunction } from './declared.ts';
 import { projectRoot } from './folder.ts';
+import type { DeclaredFunction } from './serverless-config.ts';
 
 /** The module of a function, as the TypeScript file Node loads by itself, and the name of its export. */
 export function handlerOf({ handler }: DeclaredFunction): { url: string; path: string; name: string } {

@@ -13,9 +13,9 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type DeclaredFunction, readDeclared } from './declared.ts';
 import { projectRoot } from './folder.ts';
 import { applyEnvironment, handlerOf } from './functions.ts';
+import { type DeclaredFunction, readDeclared } from './serverless-config.ts';
 import { portFlag } from './service/command.ts';
 import { waitFor } from './wait.ts';
 
@@ -91,7 +91,7 @@ async function answers(port: number): Promise<boolean> {
   return true;
 }
 
-const declared = readDeclared();
+const declared = await readDeclared();
 const functions = declared.functions.filter(
   ({ routes, websocketRoutes }) => routes.length > 0 || websocketRoutes.length > 0,
 );

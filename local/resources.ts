@@ -22,7 +22,7 @@ import {
   SetQueueAttributesCommand,
   SQSClient,
 } from '@aws-sdk/client-sqs';
-import { type Declared, type DeclaredQueue, type DeclaredRule, LOCAL_ACCOUNT } from './declared.ts';
+import { type Declared, type DeclaredQueue, type DeclaredRule, LOCAL_ACCOUNT } from './serverless-config.ts';
 
 export interface AwsEndpoints {
   sqs: string;
@@ -208,9 +208,6 @@ async function createRule(
               },
             }
           : {}),
-        ...(target.input === undefined ? {} : { Input: target.input }),
-        ...(target.inputPath === undefined ? {} : { InputPath: target.inputPath }),
-        ...(target.inputTransformer ? { InputTransformer: target.inputTransformer } : {}),
       })),
     }),
   );

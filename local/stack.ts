@@ -10,12 +10,12 @@ import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { createDatabase, type Databases, dropDatabase, flushRedis, inDatabase, startDatabases } from './databases.ts';
-import { type Declared, readDeclared } from './declared.ts';
 import { defaultFolder, type OwnedFolder, projectRoot, takeFolder, takeFolderOrNext } from './folder.ts';
 import { type LocalStack, startLocalStack } from './localstack.ts';
 import { freePort } from './ports.ts';
 import { type ProcessSpec, type StackProcess, Supervisor } from './processes.ts';
 import { type AwsEndpoints, awsEnvironment, createResources, deleteResources } from './resources.ts';
+import { type Declared, readDeclared } from './serverless-config.ts';
 
 export type Aws = 'embedded' | 'localstack';
 
@@ -101,11 +101,13 @@ interface LastRun {
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const dir = resolve(options.dir ?? defaultFolder());
   const folder = options.whenBusy === 'next' ? takeFolderOrNext(dir) : takeFolder(dir);
-  const starting = new Starting(folder, options);
+  let starting: Starting | undefined;
   try {
+    starting = new Starting(folder, options, await readDeclared());
     return await starting.run();
   } catch (error) {
-    await starting.stop();
+    if (starting) await starting.stop();
+    else folder.release();
     throw error;
   }
 }
@@ -125,13 +127,13 @@ class Starting {
   #stopping: Promise<void> | undefined;
   #forgetSignals: () => void = () => undefined;
 
-  constructor(folder: OwnedFolder, options: StackOptions) {
+  constructor(folder: OwnedFolder, options: StackOptions, declared: Declared) {
     this.#folder = folder;
     this.#dir = folder.dir;
     this.#options = options;
     this.#aws = options.aws ?? awsFromEnvironment();
     this.#supervisor = new Supervisor(folder.dir, options.report ?? ((line) => process.stderr.write(`${line}\n`)));
-    this.#declared = readDeclared();
+    this.#declared = declared;
     this.#lastRun = readJson<LastRun>(join(folder.dir, 'ports.json')) ?? {};
     if (options.stopOnSignal !== false) this.#stopOnSignal();
   }

@@ -9,9 +9,9 @@
  */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { type DeclaredFunction, type DeclaredMapping, queueOf, readDeclared } from './declared.ts';
 import { type QueueFunction, type RunningMapping, startMapping } from './event-source-mapping.ts';
 import { applyEnvironment, handlerOf } from './functions.ts';
+import { type DeclaredFunction, type DeclaredMapping, queueOf, readDeclared } from './serverless-config.ts';
 import { openSqs } from './sqs.ts';
 
 /** How many batches at once a mapping without `maximumConcurrency` gets: what Lambda starts with. */
@@ -65,7 +65,7 @@ async function feed(declaredFunction: DeclaredFunction, mapping: DeclaredMapping
 
 const endpoint = needed('AWS_ENDPOINT_URL_SQS');
 const registry = JSON.parse(readFileSync(needed('HOLDFAST_REGISTRY'), 'utf8')) as Record<string, string>;
-const declared = readDeclared();
+const declared = await readDeclared();
 const wanted = values.functions?.split(',');
 const functions = declared.functions.filter(
   ({ key, mappings }) => mappings.length > 0 && (wanted?.includes(key) ?? true),
