@@ -109,7 +109,7 @@ function deliveriesOf(deps: AcceptDeps, { rule, targets }: RegisteredRule, text:
     return Array.from({ length: copies }, () => ({
       seq: deps.store.nextSeq(),
       route: routeOf(rule, target),
-      body: target.Input ?? text,
+      body: text,
       acceptedMs,
       failures: 0,
       dueMs: acceptedMs + deps.faults.delayMs(),
@@ -124,6 +124,5 @@ function routeOf(rule: Rule, target: Target) {
     deadLetterArn: target.DeadLetterConfig?.Arn,
     maxAgeMs: (target.RetryPolicy?.MaximumEventAgeInSeconds ?? DEFAULT_MAX_AGE_S) * 1000,
     maxRetries: target.RetryPolicy?.MaximumRetryAttempts ?? DEFAULT_MAX_RETRIES,
-    messageGroupId: target.SqsParameters?.MessageGroupId,
   };
 }

@@ -10,7 +10,6 @@ import { GetQueueUrlCommand, SendMessageBatchCommand, SQSClient } from '@aws-sdk
 export interface OutgoingMessage {
   body: string;
   attributes?: Record<string, string>;
-  messageGroupId?: string;
 }
 
 export type Outcome = { sent: true } | { sent: false; errorCode: string; errorMessage: string; retryable: boolean };
@@ -56,7 +55,6 @@ export function sqsSender(options: { endpoint?: string; region: string }): Queue
         Entries: messages.map((message, index) => ({
           Id: String(index),
           MessageBody: message.body,
-          MessageGroupId: message.messageGroupId,
           MessageAttributes: message.attributes && stringAttributes(message.attributes),
         })),
       });

@@ -17,7 +17,7 @@
  *   DELETE /_faults  ends all faults; what was held is delivered
  *   POST   /_fire    {"rule": name} fires a scheduled rule once more, out of turn
  *
- * Scheduled rules "late" are delayMs or pauseRules, "twice" is duplicate or /_fire, "never" is DisableRule.
+ * Scheduled rules "late" are delayMs or pauseRules, "twice" is duplicate or /_fire, "never" is PutRule with the state DISABLED.
  * Invariant: PutEvents answers after its events are in the store. Started by main.ts, by the local stack and by tests.
  */
 import { randomUUID } from 'node:crypto';
@@ -25,7 +25,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ZodError, z } from 'zod';
 import { BodyTooLarge, readBody, sendJson, serveHttp } from '../service/http.ts';
 import { acceptFiring } from './accept.ts';
-import { type Input, type Operation, operations } from './api.ts';
+import { type Operation, operations } from './api.ts';
 import { type BackOff, Deliverer } from './delivery.ts';
 import { ApiError, invalid } from './errors.ts';
 import { Faults } from './faults.ts';
@@ -133,7 +133,7 @@ export async function startEventsServer(options: EventsServerOptions = {}): Prom
     const all = operations(deps);
     return {
       ...all,
-      async PutEvents(input: Input) {
+      async PutEvents(input) {
         const answer = (await all.PutEvents?.(input)) as { FailedEntryCount: number; Entries: unknown[] };
         counts.refused += answer.FailedEntryCount;
         counts.accepted += answer.Entries.length - answer.FailedEntryCount;
@@ -176,26 +176,28 @@ async function answerAws(table: Record<string, Operation>, request: IncomingMess
   }
 }
 
-function parseInput(body: string): Input {
-  let input: unknown;
+function parseInput(body: string): unknown {
   try {
-    input = JSON.parse(body === '' ? '{}' : body);
+    return JSON.parse(body);
   } catch {
     throw new ApiError('SerializationException', 'The request body is not JSON.');
   }
-  if (typeof input !== 'object' || input === null || Array.isArray(input)) {
-    throw new ApiError('SerializationException', 'The request body is not a JSON object.');
-  }
-  return input as Input;
 }
 
 function awsError(error: unknown): { status: number; code: string; message: string } {
   if (error instanceof ApiError) return { status: 400, code: error.code, message: error.message };
+  if (error instanceof ZodError) return { status: 400, code: 'ValidationException', message: refusal(error) };
   if (error instanceof PatternError)
     return { status: 400, code: 'InvalidEventPatternException', message: error.message };
   if (error instanceof ScheduleError) return { status: 400, code: 'ValidationException', message: error.message };
   if (error instanceof BodyTooLarge) return { status: 413, code: 'ValidationException', message: error.message };
   return { status: 500, code: 'InternalException', message: String(error) };
+}
+
+/** Every parameter that the schemas of api.ts do not know is one that is not emulated. */
+function refusal(error: ZodError): string {
+  const unknown = error.issues.flatMap((issue) => (issue.code === 'unrecognized_keys' ? issue.keys : []));
+  return unknown.length > 0 ? `${unknown.join(', ')} is not emulated.` : z.prettifyError(error);
 }
 
 async function answerAdmin(route: (body: string) => unknown, request: IncomingMessage, response: ServerResponse) {
