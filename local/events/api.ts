@@ -184,7 +184,7 @@ function sizeBytes(entry: unknown): number {
   const { data } = z
     .object({ Source: z.string(), DetailType: z.string(), Detail: z.string(), Resources: z.array(z.string()) })
     .partial()
-    .extend({ Time: z.unknown() })
+    .extend({ Time: z.unknown().optional() })
     .safeParse(entry);
   if (!data) return 0;
   const texts = [data.Source, data.DetailType, data.Detail, ...(data.Resources ?? [])];
