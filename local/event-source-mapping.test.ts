@@ -15,7 +15,7 @@ import {
   readBatchItemFailures,
   startMapping,
 } from './event-source-mapping.ts';
-import { type QueueServer, startQueueServer } from './queues.ts';
+import { type QueueServer, startQueueServer } from './queue-server.ts';
 import { queueUrl, sqsClient } from './resources.ts';
 import { openSqs, type SqsPort } from './sqs.ts';
 import { waitFor } from './wait.ts';

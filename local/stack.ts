@@ -280,7 +280,7 @@ class Starting {
       ...(withEvents ? { events: `http://127.0.0.1:${this.#ports.events}` } : {}),
       region: REGION,
     };
-    const queues = this.#startNode('queues', 'queues.ts', [
+    const queues = this.#startNode('queues', 'queue-server.ts', [
       ...['--port', String(this.#ports.queues)],
       ...['--data-dir', join(this.#dir, 'queues')],
     ]);
