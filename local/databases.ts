@@ -19,8 +19,8 @@ import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
 import { createConnection } from 'mysql2/promise';
 import { compose, dockerRuns } from './docker.ts';
-import { freePort } from './ports.ts';
-import type { Supervisor } from './processes.ts';
+import { freePort } from './free-port.ts';
+import type { Supervisor } from './supervisor.ts';
 import { waitFor } from './wait.ts';
 
 const run = promisify(execFile);

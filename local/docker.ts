@@ -9,8 +9,8 @@ import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { projectRoot } from './folder.ts';
-import type { Supervisor } from './processes.ts';
+import { projectRoot } from './state-folder.ts';
+import type { Supervisor } from './supervisor.ts';
 
 const run = promisify(execFile);
 

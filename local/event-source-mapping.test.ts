@@ -9,6 +9,7 @@ import {
 } from '@aws-sdk/client-sqs';
 import { jest } from '@jest/globals';
 import type { Context, SQSEvent } from 'aws-lambda';
+import { queueUrl, sqsClient } from './aws-resources.ts';
 import {
   type MappingOptions,
   type RunningMapping,
@@ -16,7 +17,6 @@ import {
   startMapping,
 } from './event-source-mapping.ts';
 import { type QueueServer, startQueueServer } from './queue-server.ts';
-import { queueUrl, sqsClient } from './resources.ts';
 import { openSqs, type SqsPort } from './sqs.ts';
 import { waitFor } from './wait.ts';
 

@@ -13,10 +13,10 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { projectRoot } from './folder.ts';
-import { applyEnvironment, handlerOf } from './functions.ts';
+import { applyEnvironment, handlerOf } from './function-host.ts';
 import { type DeclaredFunction, readDeclared } from './serverless-config.ts';
 import { portFlag } from './service/command.ts';
+import { projectRoot } from './state-folder.ts';
 import { waitFor } from './wait.ts';
 
 const START_TIMEOUT_MS = 60_000;

@@ -16,9 +16,9 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { compose, dockerRuns } from './docker.ts';
-import { defaultFolder, FolderBusy, type OwnedFolder, takeFolder } from './folder.ts';
-import { freePort } from './ports.ts';
-import type { Supervisor } from './processes.ts';
+import { freePort } from './free-port.ts';
+import { defaultFolder, FolderBusy, type OwnedFolder, takeFolder } from './state-folder.ts';
+import type { Supervisor } from './supervisor.ts';
 import { waitFor } from './wait.ts';
 
 const run = promisify(execFile);

@@ -10,8 +10,8 @@ import {
   SendMessageCommand,
   type SQSClient,
 } from '@aws-sdk/client-sqs';
+import { queueUrl, sqsClient } from './aws-resources.ts';
 import { type QueueServer, startQueueServer } from './queue-server.ts';
-import { queueUrl, sqsClient } from './resources.ts';
 
 const region = 'us-east-1';
 let dataDir: string;

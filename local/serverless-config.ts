@@ -10,7 +10,7 @@
 import { createRequire } from 'node:module';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
-import { projectRoot } from './folder.ts';
+import { projectRoot } from './state-folder.ts';
 
 /** A queue, by its logical id in the template. */
 export interface DeclaredQueue {

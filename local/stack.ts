@@ -9,13 +9,13 @@
 import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { type AwsEndpoints, awsEnvironment, createResources, deleteResources } from './aws-resources.ts';
 import { createDatabase, type Databases, dropDatabase, flushRedis, inDatabase, startDatabases } from './databases.ts';
-import { defaultFolder, type OwnedFolder, projectRoot, takeFolder, takeFolderOrNext } from './folder.ts';
+import { freePort } from './free-port.ts';
 import { type LocalStack, startLocalStack } from './localstack.ts';
-import { freePort } from './ports.ts';
-import { type ProcessSpec, type StackProcess, Supervisor } from './processes.ts';
-import { type AwsEndpoints, awsEnvironment, createResources, deleteResources } from './resources.ts';
 import { type Declared, readDeclared } from './serverless-config.ts';
+import { defaultFolder, type OwnedFolder, projectRoot, takeFolder, takeFolderOrNext } from './state-folder.ts';
+import { type ProcessSpec, type StackProcess, Supervisor } from './supervisor.ts';
 
 export type Aws = 'embedded' | 'localstack';
 

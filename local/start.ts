@@ -7,9 +7,9 @@
  */
 import { parseArgs } from 'node:util';
 import { takeAwsArgument } from './arguments.ts';
-import { followLogs } from './logs.ts';
-import { freePort } from './ports.ts';
-import { addSampleData } from './sample.ts';
+import { followLogs } from './follow-logs.ts';
+import { freePort } from './free-port.ts';
+import { addSampleData } from './sample-data.ts';
 import { type Stack, startStack } from './stack.ts';
 import { sandboxPayments, startWeb } from './web.ts';
 

@@ -8,8 +8,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname, join, relative, sep } from 'node:path';
-import { projectRoot } from './folder.ts';
 import { serveHttp } from './service/http.ts';
+import { projectRoot } from './state-folder.ts';
 
 /** What the pages are told. */
 export interface WebConfig {

@@ -10,7 +10,7 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { type QueueFunction, type RunningMapping, startMapping } from './event-source-mapping.ts';
-import { applyEnvironment, handlerOf } from './functions.ts';
+import { applyEnvironment, handlerOf } from './function-host.ts';
 import { type DeclaredFunction, type DeclaredMapping, queueOf, readDeclared } from './serverless-config.ts';
 import { openSqs } from './sqs.ts';
 

@@ -5,8 +5,8 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { catalogue } from '#events/catalogue.ts';
-import { projectRoot } from '#local/folder.ts';
 import { readDeclared } from '#local/serverless-config.ts';
+import { projectRoot } from '#local/state-folder.ts';
 import { keys } from '#platform/redis/keys.ts';
 
 interface Link {

@@ -1,7 +1,7 @@
 /** The OpenAPI document, `serverless.yml` and the handlers describe one and the same API. */
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { routes } from '#functions/http/routes.ts';
-import { handlerOf } from '#local/functions.ts';
+import { handlerOf } from '#local/function-host.ts';
 import { readDeclared } from '#local/serverless-config.ts';
 import { docsPage } from '#operations/docs-page.ts';
 import { codesOf, type Operation, openApiDocument } from '#platform/handlers/openapi.ts';

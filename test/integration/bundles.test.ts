@@ -4,8 +4,8 @@
  */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
-import { projectRoot } from '#local/folder.ts';
 import { readDeclared } from '#local/serverless-config.ts';
+import { projectRoot } from '#local/state-folder.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { newId } from '#platform/kernel/ids.ts';
 import { openTokens } from '#platform/security/access-token.ts';

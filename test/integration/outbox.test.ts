@@ -16,8 +16,8 @@ import {
   recordEvents,
   sweepOutbox,
 } from '#events/outbox.ts';
+import { createResources } from '#local/aws-resources.ts';
 import { type EventsServer, startEventsServer } from '#local/events/server.ts';
-import { createResources } from '#local/resources.ts';
 import { waitFor as waitWithin } from '#local/wait.ts';
 import { enterConnection } from '#notification/connections.ts';
 import { notify } from '#notification/notify.ts';

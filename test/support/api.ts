@@ -10,7 +10,7 @@ import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import type { APIGatewayProxyEventV2, Context } from 'aws-lambda';
 import { routes } from '#functions/http/routes.ts';
 import { seedOperator } from '#identity/register.ts';
-import { handlerOf } from '#local/functions.ts';
+import { handlerOf } from '#local/function-host.ts';
 import { readDeclared } from '#local/serverless-config.ts';
 import { type Deps, sharedDeps } from '#platform/environment/deps.ts';
 import type { HttpHandler } from '#platform/handlers/http.ts';

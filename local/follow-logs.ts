@@ -5,7 +5,7 @@
  * terminal wants. Called by `npm start`.
  */
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
-import type { StackProcess } from './processes.ts';
+import type { StackProcess } from './supervisor.ts';
 
 const LOOK_EVERY_MS = 200;
 /** Databases and LocalStack talk about themselves; their files are there when something is wrong. */

@@ -6,8 +6,8 @@
  */
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { projectRoot } from './folder.ts';
 import type { DeclaredFunction } from './serverless-config.ts';
+import { projectRoot } from './state-folder.ts';
 
 /** The module of a function, as the TypeScript file Node loads by itself, and the name of its export. */
 export function handlerOf({ handler }: DeclaredFunction): { url: string; path: string; name: string } {

@@ -9,7 +9,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { processBirth, stillRunning } from './folder.ts';
+import { processBirth, stillRunning } from './state-folder.ts';
 import { waitFor } from './wait.ts';
 
 /** How much of a log is quoted when its process fails to start. */
@@ -296,7 +296,7 @@ export class Supervisor {
   }
 
   #startGuard(): ChildProcess {
-    const guard = spawn(process.execPath, [join(import.meta.dirname, 'guard.ts')], {
+    const guard = spawn(process.execPath, [join(import.meta.dirname, 'watchdog.ts')], {
       stdio: ['pipe', 'ignore', 'ignore'],
       detached: true,
     });
