@@ -18,7 +18,7 @@
  *   POST   /_fire    {"rule": name} fires a scheduled rule once more, out of turn
  *
  * Scheduled rules "late" are delayMs or pauseRules, "twice" is duplicate or /_fire, "never" is PutRule with the state DISABLED.
- * Invariant: PutEvents answers after its events are in the store. Started by main.ts, by the local stack and by tests.
+ * Invariant: PutEvents answers only after its events are in the store. Started by main.ts, by the local stack and by tests.
  */
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -43,13 +43,13 @@ export interface EventsServerOptions {
   dataDir?: string;
   region?: string;
   account?: string;
-  /** Where SQS is; absent means what the SDK finds in the environment (AWS_ENDPOINT_URL_SQS). */
+  /** Default: AWS_ENDPOINT_URL_SQS. */
   sqsEndpoint?: string;
   /** Waits between delivery attempts: the first, doubling up to the longest. */
   backOff?: BackOff;
   /** Clock in ms since epoch, for tests of schedules and event age. */
   now?: () => number;
-  /** Takes the place of SQS in tests. */
+  /** Replaces SQS in tests. */
   sender?: QueueSender;
   log?: (message: string) => void;
 }
@@ -59,7 +59,7 @@ export interface EventsServer {
   port: number;
   /** Sets the same faults as `POST /_faults`. */
   setFaults(faults: unknown): void;
-  /** Looks at schedules and waiting deliveries now, after a test has moved the clock. */
+  /** Checks schedules and waiting deliveries now, after a test has moved the clock. */
   tick(): Promise<void>;
   /** Stops serving, finishes what is in flight and closes the store. */
   stop(): Promise<void>;
@@ -73,7 +73,7 @@ const TARGET_PREFIX = 'AWSEvents.';
 
 const FireRequest = z.strictObject({ rule: z.string(), bus: z.string().default(DEFAULT_BUS) });
 
-/** Starts the server; resolves when it can be used. Rejects if the port or the data directory cannot be had. */
+/** Starts the server; resolves when it is ready. Rejects if the port or the data directory is not available. */
 export async function startEventsServer(options: EventsServerOptions = {}): Promise<EventsServer> {
   const region = options.region ?? 'us-east-1';
   const account = options.account ?? '000000000000';

@@ -1,11 +1,10 @@
 /**
- * What the events server remembers: buses, rules with their targets, and deliveries that were accepted and not yet
- * taken by a queue. One SQLite file, so that all of it survives kill -9 and a restart.
+ * The state of the local bus in one SQLite file: buses, rules with their targets, and deliveries that were accepted and
+ * not yet sent to their queue. It survives kill -9.
  *
- * Invariants: a promise from `commit` resolves only after the transaction that holds its work; deliveries that ask to
- * be committed in the same turn of the event loop share one transaction, which is what makes PutEvents fast. The file
- * is in WAL mode with synchronous=NORMAL: a killed process loses nothing, a power cut may lose the last moments.
- * Without a data directory the same tables live in memory. Called by api.ts, scheduler.ts and delivery.ts.
+ * Invariants: a promise from `commit` resolves only after its transaction; commits in one turn of the event loop share a
+ * transaction. The file is in WAL mode with synchronous=NORMAL: a killed process loses nothing, a power cut may lose the
+ * last moments. Without a data directory the tables are in memory. Called by api.ts, scheduler.ts and delivery.ts.
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -28,7 +27,7 @@ export interface Rule {
   nextFireMs?: number;
 }
 
-/** Where an event goes and how hard to try, as the target said when the event was accepted. */
+/** Where an event goes and its retry policy, as the target had them when the event was accepted. */
 export interface Route {
   ruleArn: string;
   targetArn: string;
@@ -51,7 +50,7 @@ export interface Delivery {
   route: Route;
   body: string;
   acceptedMs: number;
-  /** Failed attempts at the present destination. */
+  /** Failed attempts at the current destination. */
   failures: number;
   /** Not to be attempted before this time. */
   dueMs: number;
@@ -114,7 +113,7 @@ export class Store {
     return this.lastSeq;
   }
 
-  /** Writes the work durably, grouped with whatever else is asked for in this turn. Rejects if the disk refuses. */
+  /** Writes the work, in one transaction with all other work of this turn of the event loop. */
   commit(work: Work): Promise<void> {
     return new Promise((resolve, reject) => {
       this.waiting.push({ work, resolve, reject });
@@ -244,7 +243,7 @@ export class Store {
     });
   }
 
-  /** Writes what still waits and closes the file. */
+  /** Commits pending work and closes the file. */
   close(): void {
     this.flush();
     this.db.close();
