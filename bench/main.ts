@@ -14,7 +14,7 @@ import { cpus, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
-import { defaultFolder } from '#local/folder.ts';
+import { defaultFolder } from '#local/state-folder.ts';
 import { Arena } from './arena.ts';
 import type { Measure, Series } from './figures.ts';
 import { NotExact, startGround } from './ground.ts';

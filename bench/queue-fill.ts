@@ -4,7 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GetQueueAttributesCommand, PurgeQueueCommand, SendMessageBatchCommand } from '@aws-sdk/client-sqs';
 import pLimit from 'p-limit';
-import { sqsClient } from '#local/resources.ts';
+import { sqsClient } from '#local/aws-resources.ts';
 import { bodyOf } from './ours.ts';
 import type { Request } from './workload.ts';
 

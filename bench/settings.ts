@@ -1,7 +1,7 @@
 /** What is measured is what is shipped: the settings of the allocate worker as serverless.yml declares them. */
-import { readDeclared } from '#local/declared.ts';
+import { readDeclared } from '#local/serverless-config.ts';
 
-const declared = readDeclared();
+const declared = await readDeclared();
 const allocate = declared.functions.find(({ key }) => key === 'allocate');
 const mapping = allocate?.mappings[0];
 if (!allocate || !mapping) throw new Error('serverless.yml declares no queue for the function allocate');

@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { projectRoot } from '#local/folder.ts';
+import { projectRoot } from '#local/state-folder.ts';
 import { fileOf } from './scenarios.ts';
 
 /** A distribution as artillery sums it up, milliseconds. */

@@ -6,8 +6,8 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { join } from 'node:path';
 import autocannon from 'autocannon';
-import { projectRoot } from '#local/folder.ts';
 import type { Stack } from '#local/stack.ts';
+import { projectRoot } from '#local/state-folder.ts';
 import { runArtillery } from './artillery.ts';
 
 /** One ceiling, in requests a second. */

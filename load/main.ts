@@ -12,8 +12,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { defaultFolder } from '#local/folder.ts';
 import { startStack } from '#local/stack.ts';
+import { defaultFolder } from '#local/state-folder.ts';
 import { type ArtilleryReport, runArtillery } from './artillery.ts';
 import { bottleneckOf, measureCeilings } from './ceilings.ts';
 import { prepareRun } from './plan.ts';

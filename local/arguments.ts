@@ -1,5 +1,5 @@
 /**
- * What all commands understand on their command line.
+ * Command-line arguments that all commands share.
  */
 import { type Aws, awsFromEnvironment } from './stack.ts';
 

@@ -1,5 +1,5 @@
 /**
- * The way in: every npm script of Holdfast begins here, on whatever Node the machine has.
+ * The entry point: every npm script of Holdfast begins here, on any Node that the machine has.
  *
  *   node local/bootstrap.mjs start|demo|test|bench|load|chaos|model|migrate [arguments]
  *
@@ -102,7 +102,7 @@ const forward = (signal) => child.kill(signal);
 process.on('SIGINT', forward);
 process.on('SIGTERM', forward);
 process.on('SIGHUP', forward);
-// When whoever started this process is gone, nobody waits for the command any more.
+// When the parent process is gone, the command has no reader any more.
 const parent = process.ppid;
 setInterval(() => {
   if (process.ppid !== parent) child.kill('SIGTERM');

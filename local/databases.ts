@@ -1,14 +1,13 @@
 /**
- * MySQL and Redis for a local stack, from the first of these that there is:
- *   1. the servers `MYSQL_URL` and `REDIS_URL` name;
+ * MySQL and Redis for a local stack, from the first of these that is available:
+ *   1. the servers that `MYSQL_URL` and `REDIS_URL` name;
  *   2. a running Docker engine (docker-compose.localstack.yml);
  *   3. `mariadbd` and `redis-server` on this machine, as private instances of this stack;
  *   4. the same, after installing Debian's packages, when this process is root;
- *   otherwise one sentence that names the choices.
+ *   otherwise it fails with one sentence that names the choices.
  *
- * Invariants: a private instance binds to 127.0.0.1 only, asks for a password made for this folder, keeps its
- * data under the folder and loses nothing that was committed (every MySQL commit reaches the disk; Redis
- * appends and syncs every second). Called by `startStack`.
+ * Invariants: a private instance binds to 127.0.0.1 only, has a password of its folder, keeps its data there and loses
+ * no committed data (MySQL syncs every commit; Redis appends to its log and syncs it every second). Called by `startStack`.
  */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -19,8 +18,8 @@ import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
 import { createConnection } from 'mysql2/promise';
 import { compose, dockerRuns } from './docker.ts';
-import { freePort } from './ports.ts';
-import type { Supervisor } from './processes.ts';
+import { freePort } from './free-port.ts';
+import type { Supervisor } from './supervisor.ts';
 import { waitFor } from './wait.ts';
 
 const run = promisify(execFile);
@@ -86,7 +85,7 @@ async function startMissing(supervisor: Supervisor, missing: string[]): Promise<
     try {
       return { ...(await startInDocker(supervisor, missing)), from: 'docker' };
     } catch (error) {
-      // An engine that cannot get the images is as good as none.
+      // The engine cannot get the images: fall back to private servers.
       supervisor.report((error as Error).message);
     }
   }
@@ -99,7 +98,7 @@ async function startMissing(supervisor: Supervisor, missing: string[]): Promise<
   return { mysqlUrl, redisUrl, from: 'private' };
 }
 
-/** Where a program is, looking also where Debian puts servers. */
+/** The path of a program, also from folders where Debian puts servers. */
 function findProgram(name: string): string | undefined {
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin', '/opt/homebrew/bin'];
   for (const folder of folders) {
@@ -126,7 +125,7 @@ const CHOICES =
   'Holdfast needs MySQL and Redis: set MYSQL_URL and REDIS_URL, or start Docker, ' +
   'or install mariadb-server and redis-server (on Debian as root this is done for you), and run the command again.';
 
-/** Debian's own packages, without starting the services they bring. */
+/** Installs Debian's packages without starting their services. */
 async function installPackages(supervisor: Supervisor, programs: string[]): Promise<void> {
   const isRoot = process.getuid?.() === 0;
   if (!isRoot || !findProgram('apt-get')) throw new Error(CHOICES);
@@ -134,7 +133,7 @@ async function installPackages(supervisor: Supervisor, programs: string[]): Prom
     .filter((program) => !findProgram(program))
     .map((program) => (program === 'mariadbd' ? 'mariadb-server' : 'redis-server'));
   supervisor.report(`installing ${packages.join(' and ')} (Debian packages, services not started)`);
-  // The policy file is how Debian is told not to start a service it installs; ours goes away again.
+  // The policy file stops Debian from starting a service that it installs; it is removed afterwards.
   const policy = '/usr/sbin/policy-rc.d';
   const policyIsOurs = !existsSync(policy);
   if (policyIsOurs) writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
@@ -153,7 +152,7 @@ async function installPackages(supervisor: Supervisor, programs: string[]): Prom
   }
 }
 
-/** A secret kept in the folder, made on first use. */
+/** A secret of the folder, created on first use. */
 function folderSecret(file: string): string {
   if (!existsSync(file)) writeFileSync(file, randomBytes(18).toString('base64url'), { mode: 0o600 });
   return readFileSync(file, 'utf8');
@@ -183,7 +182,7 @@ async function startMariadb(supervisor: Supervisor): Promise<string> {
 
   return withSparePort(async (port) => {
     const url = `mysql://holdfast:${password}@127.0.0.1:${port}`;
-    // A socket path has a short limit, and nothing of ours uses the socket: deep folders get one elsewhere.
+    // Socket paths have a short limit, and nothing here uses the socket: in deep folders it lies elsewhere.
     const socketHere = join(home, 'mysql.sock');
     const socket =
       Buffer.byteLength(socketHere) <= SOCKET_PATH_BYTES
@@ -229,7 +228,7 @@ async function startMariadb(supervisor: Supervisor): Promise<string> {
 }
 
 async function createDataDirectory(data: string, user: string): Promise<void> {
-  // Only a finished directory gets the final name, so a start that was cut short leaves nothing half made.
+  // Renamed when complete, so that an interrupted start leaves no half-made directory.
   const unfinished = `${data}.new`;
   rmSync(unfinished, { recursive: true, force: true });
   rmSync(data, { recursive: true, force: true });
@@ -292,7 +291,7 @@ async function startRedis(supervisor: Supervisor): Promise<string> {
   });
 }
 
-/** Runs a starter on a free port, again on another if the port was taken in between. */
+/** Runs a starter on a free port, and on another if the port was taken in the meantime. */
 async function withSparePort<T>(start: (port: number) => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {

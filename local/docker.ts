@@ -1,16 +1,16 @@
 /**
- * The containers of docker-compose.localstack.yml, for machines where a Docker engine runs.
+ * Starts services of docker-compose.localstack.yml, on machines with a running Docker engine.
  *
- * Invariant: each stack folder has a compose project of its own, with ports the engine chooses, so that clones
- * and runs never share a container by accident; the project is stopped with the command that started it, by
- * the guard, and its volumes stay for the next start. Called by the database starters and LocalStack's.
+ * Invariant: each stack folder has a compose project of its own, on ports that the engine chooses, so that two clones or
+ * runs never share a container. The watchdog stops the project at the end; its volumes stay for the next start. Called by
+ * databases.ts and localstack.ts.
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { projectRoot } from './folder.ts';
-import type { Supervisor } from './processes.ts';
+import { projectRoot } from './state-folder.ts';
+import type { Supervisor } from './supervisor.ts';
 
 const run = promisify(execFile);
 
@@ -56,9 +56,9 @@ export async function compose(
       maxBuffer: 16 * 1024 * 1024,
     });
   } catch (error) {
-    const told = (error as { stderr?: string }).stderr?.trim().split('\n').at(-1);
+    const reason = (error as { stderr?: string }).stderr?.trim().split('\n').at(-1);
     throw new Error(
-      `Docker could not start ${services.join(' and ')}: ${told ?? (error as Error).message}. (HOLDFAST_DOCKER=off does without.)`,
+      `Docker could not start ${services.join(' and ')}: ${reason ?? (error as Error).message}. (HOLDFAST_DOCKER=off starts without Docker.)`,
     );
   }
   return {

@@ -9,14 +9,14 @@ import {
 } from '@aws-sdk/client-sqs';
 import { jest } from '@jest/globals';
 import type { Context, SQSEvent } from 'aws-lambda';
+import { queueUrl, sqsClient } from './aws-resources.ts';
 import {
   type MappingOptions,
   type RunningMapping,
   readBatchItemFailures,
   startMapping,
 } from './event-source-mapping.ts';
-import { type QueueServer, startQueueServer } from './queues.ts';
-import { queueUrl, sqsClient } from './resources.ts';
+import { type QueueServer, startQueueServer } from './queue-server.ts';
 import { openSqs, type SqsPort } from './sqs.ts';
 import { waitFor } from './wait.ts';
 
@@ -357,73 +357,6 @@ function feedFrom(port: Partial<SqsPort>, handler: MappingOptions['handler'], op
 
 const later = <T>(value: T): Promise<T> => new Promise((resolve) => setTimeout(() => resolve(value), 50));
 const message = (id: number | string) => ({ MessageId: `${id}`, ReceiptHandle: `${id}`, Body: 'x', MD5OfBody: '' });
-
-describe('a full queue', () => {
-  test('has several receives under way, for no more than a batch holds', async () => {
-    let given = 0;
-    let underWay = 0;
-    let most = 0;
-    const sizes: number[] = [];
-    const receive = async (max: number) => {
-      most = Math.max(most, ++underWay);
-      await new Promise((resolve) => setTimeout(resolve, 2));
-      underWay--;
-      return Array.from({ length: Math.min(max, 1_500 - given) }, () => message(given++));
-    };
-    const { mapping } = feedFrom({ receive }, (event) => void sizes.push(event.Records.length), {
-      batchSize: 500,
-      batchingWindowMs: 1_000,
-    });
-    await waitFor('all messages', () => mapping.counts.deleted === 1_500, { timeoutMs: 5_000 });
-    await mapping.drain();
-    expect(sizes).toEqual([500, 500, 500]);
-    expect(most).toBe(32);
-  });
-
-  test('goes on while deletes are under way, those of one batch for each place', async () => {
-    let given = 0;
-    let calls = 0;
-    const deletes: (() => void)[] = [];
-    const { mapping } = feedFrom(
-      {
-        receive: (max) =>
-          given < 40 ? Promise.resolve(Array.from({ length: max }, () => message(given++))) : later([]),
-        delete: () => new Promise((resolve) => deletes.push(() => resolve([]))),
-      },
-      () => void calls++,
-    );
-    await waitFor('a second batch', () => calls === 2, { timeoutMs: 5_000 });
-    await later(undefined);
-    expect([calls, deletes.length]).toEqual([2, 1]);
-    deletes[0]?.();
-    await waitFor('a third batch', () => calls === 3, { timeoutMs: 5_000 });
-    const drained = mapping.drain();
-    for (let n = 1; n < 3; n++) {
-      await waitFor('its deletes', () => deletes.length > n, { timeoutMs: 5_000 });
-      deletes[n]?.();
-    }
-    await drained;
-    expect(mapping.counts.deleted).toBe(30);
-  });
-});
-
-test('a window ends while a receive is under way', async () => {
-  let calls = 0;
-  let answer: (messages: []) => void = () => undefined;
-  const hanging = new Promise<[]>((resolve) => {
-    answer = resolve;
-  });
-  const sizes: number[] = [];
-  const { mapping } = feedFrom(
-    { receive: async () => (++calls === 1 ? [message('a')] : hanging) },
-    (event) => void sizes.push(event.Records.length),
-    { batchingWindowMs: 100 },
-  );
-  await waitFor('the message', () => sizes.length === 1, { timeoutMs: 5_000 });
-  expect(calls).toBeGreaterThan(1);
-  answer([]);
-  await mapping.drain();
-});
 
 describe('an outage of the queue', () => {
   test('is reported once and survived', async () => {

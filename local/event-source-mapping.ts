@@ -1,34 +1,33 @@
 /**
  * Feeds a queue to a function as Lambda's event source mapping does.
  *
- * As in Lambda: a batch is complete when it has `batchSize` messages, when the batching window that began with
- * its first message ends, or when it reaches 6 MB; at most `concurrency` batches are in the function at once;
- * what the function took is deleted, what it reports in `batchItemFailures` is not; an answer that cannot be
- * understood, an error and a timeout fail the whole batch; what failed comes back when its visibility timeout
- * ends, and goes to the dead letters when the queue's redrive policy says so.
+ * As in Lambda: a batch is complete when it has `batchSize` messages, when the batching window that began with its first
+ * message ends, or when it reaches 6 MB; at most `concurrency` invocations run at once; processed messages are deleted,
+ * those in `batchItemFailures` are not; an invalid answer, an error and a timeout fail the whole batch; failed messages
+ * are delivered again when their visibility timeout ends, and go to the dead-letter queue after `maxReceiveCount`
+ * deliveries.
  *
- * Not as in Lambda, and therefore said here: functions share this process, so a function that exceeds its timeout
- * fails its batch but is not killed, and the number of batches at once does not grow and shrink with the load.
+ * Unlike in Lambda: functions share this process, so a function that exceeds its timeout fails its batch but is not
+ * killed; the number of invocations does not scale with the load; and one poller fills one batch at a time.
  * Called by the worker process and by tests.
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Message } from '@aws-sdk/client-sqs';
 import type { Context, SQSEvent, SQSMessageAttributes, SQSRecord } from 'aws-lambda';
+import pLimit from 'p-limit';
 import { SQS_BATCH, type SqsPort } from './sqs.ts';
 
 /** Lambda hands a function no more than this in one invocation. */
 const LARGEST_PAYLOAD_BYTES = 6 * 1024 * 1024;
-/** What a record adds to its body: ids, attributes and punctuation. */
+/** What a record adds to its body: ids, attributes and JSON syntax. */
 const RECORD_OVERHEAD_BYTES = 600;
 
-/** One long poll. Short, because it is also how long a drain may have to wait. */
+/** One long poll. Short, because a drain may have to wait for it. */
 const POLL_SECONDS = 1;
-/** How many receives are under way at once when the queue is full. */
-const MOST_RECEIVES = 32;
-/** Pause between two looks at a queue that gave less than was asked for. */
-const TRICKLE_PAUSE_MS = 20;
-/** Pauses after a queue that could not be reached. */
+/** Pause between two receives when the first brought fewer messages than it could. */
+const SPARSE_QUEUE_PAUSE_MS = 20;
+/** Pauses while the queue cannot be reached. */
 const OUTAGE_FIRST_PAUSE_MS = 100;
 const OUTAGE_LONGEST_PAUSE_MS = 2_000;
 
@@ -46,7 +45,7 @@ export interface MappingOptions {
   batchingWindowMs: number;
   concurrency: number;
   reportsBatchItemFailures: boolean;
-  /** Told about everything that failed, in one line each. */
+  /** Called with one line for each failure. */
   report: (line: string) => void;
 }
 
@@ -59,7 +58,7 @@ export interface MappingCounts {
 
 export interface RunningMapping {
   readonly counts: MappingCounts;
-  /** Stops receiving, lets what is in the function finish, and gives back what never reached it. */
+  /** Stops receiving, waits for running invocations, and makes messages that reached none visible again. */
   drain(): Promise<void>;
 }
 
@@ -67,115 +66,48 @@ export interface RunningMapping {
 export function startMapping(options: MappingOptions): RunningMapping {
   const counts: MappingCounts = { invocations: 0, received: 0, deleted: 0, failed: 0 };
   let stopping = false;
-  /** Messages that were received and are in no batch yet, in the order in which they came, and their size in a batch. */
+  /** Received messages that no batch has yet, in order of arrival. */
   const waiting: SQSRecord[] = [];
-  let waitingBytes = 0;
-  /** Receives that are under way, and how many messages they may bring. */
-  const polls = new Set<Promise<void>>();
-  let awaited = 0;
-  /** How many receives at once the queue is worth: one more when it gave all that was asked for, one fewer when not. */
-  let worth = 1;
-  /** Why the latest receive failed, until one succeeds. */
-  let outage: unknown;
-  /** Wakes the gathering now under way: a receive has ended, or its window has. */
-  let wake: () => void = () => undefined;
-  /** The end of the gathering now under way: lanes take turns, so that batches fill one after the other. */
-  let turn: Promise<unknown> = Promise.resolve();
+  /** One batch is gathered at a time, so that batches fill one after the other. */
+  const gathering = pLimit(1);
 
-  function gatherInTurn(): Promise<SQSRecord[]> {
-    const mine = turn.then(gather);
-    turn = mine.catch(() => undefined);
-    return mine;
-  }
-
-  /** The next batch; none if it stopped before there was one. Throws if the queue cannot be reached and nothing waits. */
+  /** The next batch; empty when the mapping stops first. Throws if the queue cannot be reached and no message waits. */
   async function gather(): Promise<SQSRecord[]> {
-    let window: NodeJS.Timeout | undefined;
-    let windowOver = options.batchingWindowMs === 0;
-    while (!stopping) {
-      if (waiting.length > 0) {
-        if (windowOver || isComplete()) {
-          clearTimeout(window);
-          return cut();
-        }
-        window ??= setTimeout(() => {
-          windowOver = true;
-          wake();
-        }, options.batchingWindowMs).unref();
+    let windowEndsMs = Date.now() + options.batchingWindowMs;
+    while (!stopping && !isComplete()) {
+      if (waiting.length > 0 && Date.now() >= windowEndsMs) break;
+      const isFirst = waiting.length === 0;
+      const wanted = Math.min(SQS_BATCH, options.batchSize - waiting.length);
+      let messages: Message[];
+      try {
+        messages = await options.sqs.receive(wanted, isFirst ? POLL_SECONDS : 0);
+      } catch (error) {
+        if (isFirst) throw error;
+        break;
       }
-      startPolls();
-      // Not a race of all receives: each that ended would leave something behind at every other.
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-      });
-      if (outage !== undefined && waiting.length === 0) {
-        const reason = outage;
-        outage = undefined;
-        throw reason;
-      }
+      if (isFirst) windowEndsMs = Date.now() + options.batchingWindowMs;
+      counts.received += messages.length;
+      waiting.push(...messages.map((message) => toRecord(message, options)));
+      if (messages.length < wanted && !isFirst) await sleep(SPARSE_QUEUE_PAUSE_MS);
     }
-    return [];
+    return stopping ? [] : waiting.splice(0, fitting());
   }
 
   function isComplete(): boolean {
-    return waiting.length >= options.batchSize || waitingBytes > LARGEST_PAYLOAD_BYTES;
+    return waiting.length >= options.batchSize || fitting() < waiting.length;
   }
 
-  /** The longest batch that the oldest waiting messages make. */
-  function cut(): SQSRecord[] {
-    let length = 0;
+  /** How many of the oldest waiting messages fit into one invocation. */
+  function fitting(): number {
     let bytes = 0;
-    for (const record of waiting) {
-      const size = sizeOf(record);
-      if (length === options.batchSize || (length > 0 && bytes + size > LARGEST_PAYLOAD_BYTES)) break;
-      length++;
-      bytes += size;
-    }
-    waitingBytes -= bytes;
-    return waiting.splice(0, length);
+    const beyond = waiting.findIndex((record, index) => {
+      bytes += Buffer.byteLength(record.body) + RECORD_OVERHEAD_BYTES;
+      return index === options.batchSize || (index > 0 && bytes > LARGEST_PAYLOAD_BYTES);
+    });
+    return beyond === -1 ? waiting.length : beyond;
   }
 
-  /** Starts as many receives as the queue is worth and the batch has room for. */
-  function startPolls(): void {
-    for (;;) {
-      const room = options.batchSize - waiting.length - awaited;
-      if (room <= 0 || polls.size >= worth) return;
-      // One that has nothing to wait with waits in the queue; whoever completes a batch asks for what is there.
-      const waitSeconds = waiting.length === 0 && polls.size === 0 ? POLL_SECONDS : 0;
-      const poll: Promise<void> = receive(Math.min(SQS_BATCH, room), waitSeconds).then(() => {
-        polls.delete(poll);
-        wake();
-      });
-      polls.add(poll);
-    }
-  }
-
-  /** One receive, and the pause after it if there was little to be had. Never throws. */
-  async function receive(max: number, waitSeconds: number): Promise<void> {
-    awaited += max;
-    let messages: Message[] = [];
-    try {
-      messages = await options.sqs.receive(max, waitSeconds);
-      outage = undefined;
-    } catch (error) {
-      outage = error;
-    }
-    awaited -= max;
-    counts.received += messages.length;
-    for (const message of messages) {
-      const record = toRecord(message, options);
-      waiting.push(record);
-      waitingBytes += sizeOf(record);
-    }
-    if (messages.length === max) {
-      worth = Math.min(MOST_RECEIVES, worth + 1);
-    } else {
-      worth = Math.max(1, worth - 1);
-      if (messages.length < max / 2 && waitSeconds === 0) await sleep(TRICKLE_PAUSE_MS);
-    }
-  }
-
-  /** Has the function take a batch. Returns what it took. */
+  /** Invokes the function. Returns the receipt handles of the messages that it processed. */
   async function process(batch: SQSRecord[]): Promise<string[]> {
     counts.invocations++;
     const failed = await failuresOf(batch);
@@ -185,11 +117,13 @@ export function startMapping(options: MappingOptions): RunningMapping {
 
   async function remove(handles: string[]): Promise<void> {
     let left = await options.sqs.delete(handles);
-    // A delete that was not confirmed costs a duplicate delivery, so it is worth one more try.
+    // A delete that was not confirmed costs a duplicate delivery, so it is tried once more.
     if (left.length > 0) left = await options.sqs.delete(left);
     counts.deleted += handles.length - left.length;
     if (left.length > 0)
-      options.report(`${options.functionName}: ${left.length} messages done but not deleted; they will come again`);
+      options.report(
+        `${options.functionName}: ${left.length} processed messages were not deleted; they will be delivered again`,
+      );
   }
 
   /** The ids of the messages that stay in the queue. */
@@ -231,13 +165,13 @@ export function startMapping(options: MappingOptions): RunningMapping {
     }
   }
 
-  async function lane(): Promise<void> {
+  /** Invokes the function with one batch after the other. */
+  async function run(): Promise<void> {
     let pauseMs = OUTAGE_FIRST_PAUSE_MS;
-    let removing: Promise<void> | undefined;
     while (!stopping) {
       let batch: SQSRecord[];
       try {
-        batch = await gatherInTurn();
+        batch = await gathering(gather);
         pauseMs = OUTAGE_FIRST_PAUSE_MS;
       } catch (error) {
         if (pauseMs === OUTAGE_FIRST_PAUSE_MS) {
@@ -247,30 +181,19 @@ export function startMapping(options: MappingOptions): RunningMapping {
         pauseMs = Math.min(OUTAGE_LONGEST_PAUSE_MS, pauseMs * 2);
         continue;
       }
-      if (batch.length === 0) continue;
-      const done = await process(batch);
-      // The function is free as soon as it has answered: it need not wait for the deletes, but only for one batch's.
-      await removing;
-      removing = remove(done);
+      if (batch.length > 0) await remove(await process(batch));
     }
-    await removing;
   }
 
-  const lanes = Array.from({ length: options.concurrency }, lane);
+  const runs = Array.from({ length: options.concurrency }, run);
   return {
     counts,
     async drain() {
       stopping = true;
-      await Promise.all(lanes);
-      await Promise.all(polls);
+      await Promise.all(runs);
       await options.sqs.release(waiting.splice(0).map(({ receiptHandle }) => receiptHandle)).catch(() => undefined);
     },
   };
-}
-
-/** What a message takes of a payload. */
-function sizeOf({ body }: SQSRecord): number {
-  return Buffer.byteLength(body) + RECORD_OVERHEAD_BYTES;
 }
 
 /**
@@ -321,7 +244,7 @@ function toAttributes(message: Message): SQSMessageAttributes {
     attributes[name] = {
       dataType: value.DataType as 'String',
       ...(value.StringValue === undefined ? {} : { stringValue: value.StringValue }),
-      ...(value.BinaryValue === undefined ? {} : { binaryValue: Buffer.from(value.BinaryValue).toString('base64') }),
+      ...(value.BinaryValue === undefined ? {} : { binaryValue: value.BinaryValue }),
       stringListValues: [],
       binaryListValues: [],
     };
@@ -349,5 +272,5 @@ function contextFor(options: MappingOptions, deadline: number): Context {
 }
 
 function unsupported(): never {
-  throw new Error('callbacks of the old Node.js runtimes do not exist in nodejs24.x');
+  throw new Error('nodejs24.x has no callbacks');
 }

@@ -4,19 +4,18 @@
  *   node local/http.ts --port 3000 --websocket-port 3001 --work-dir .local/http
  *
  * All functions run in this process and share their modules, as requests of one warm environment would. The
- * TypeScript handlers are loaded by Node itself: serverless-offline is pointed at a folder of one-line modules that
- * re-export them, and neither bundles nor compiles anything. It is given only what is served here, so nothing that
- * belongs to an account is resolved, nothing asks for a login and nothing leaves the machine. Started by `startStack`;
- * prints one JSON line when both APIs answer.
+ * TypeScript handlers are loaded by Node itself: serverless-offline gets a folder of one-line modules that re-export them,
+ * and neither bundles nor compiles anything. Its configuration has only the functions and routes, so it resolves nothing
+ * that needs an account and asks for no login. Started by `startStack`; prints one JSON line when both APIs answer.
  */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type DeclaredFunction, readDeclared } from './declared.ts';
-import { projectRoot } from './folder.ts';
-import { applyEnvironment, handlerOf } from './functions.ts';
+import { applyEnvironment, handlerOf } from './function-host.ts';
+import { type DeclaredFunction, readDeclared } from './serverless-config.ts';
 import { portFlag } from './service/command.ts';
+import { projectRoot } from './state-folder.ts';
 import { waitFor } from './wait.ts';
 
 const START_TIMEOUT_MS = 60_000;
@@ -49,7 +48,7 @@ function writeHandlerModules(functions: DeclaredFunction[]): void {
     const file = join(workDir, `${path}.js`);
     mkdirSync(dirname(file), { recursive: true });
     writeFileSync(file, `export { ${name} } from ${JSON.stringify(url)};\n`);
-    // Looked up at every request by walking upwards, so it lies where the walk begins.
+    // Node looks for it from the module's folder upwards at every request, so it lies in the first place.
     writeFileSync(join(dirname(file), 'package.json'), '{"type":"module"}');
   }
 }
@@ -86,18 +85,18 @@ function configuration(functions: DeclaredFunction[]): object {
 }
 
 async function answers(port: number): Promise<boolean> {
-  // Any answer will do, 404 included: it shows that requests are taken.
+  // Any answer will do, also 404: it shows that the server accepts requests.
   await fetch(`http://127.0.0.1:${port}/`, { signal: AbortSignal.timeout(2_000) });
   return true;
 }
 
-const declared = readDeclared();
+const declared = await readDeclared();
 const functions = declared.functions.filter(
   ({ routes, websocketRoutes }) => routes.length > 0 || websocketRoutes.length > 0,
 );
 applyEnvironment(functions);
 writeHandlerModules(functions);
-// A function that cannot be loaded is found now and not at its first request.
+// A function that cannot be loaded fails now, not at its first request.
 await Promise.all(functions.map(async (one) => import(handlerOf(one).url)));
 
 process.env.SLS_LOG_LEVEL = 'error';
@@ -124,7 +123,7 @@ const serverless = new Serverless({
     noSponsor: true,
   },
 });
-// Half a second at every start, to check again what was just put together here from declarations already read.
+// Validating the configuration takes half a second, and it was made from checked declarations.
 serverless.configSchemaHandler.validateConfig = async () => undefined;
 await serverless.init();
 const running = serverless.run();

@@ -1,13 +1,13 @@
 /**
  * LocalStack, for running on it instead of the embedded emulators (`--aws localstack` or HOLDFAST_AWS=localstack).
  *
- * The first of these that there is: a LocalStack that listens on port 4566 already, used as it is; Docker; the
+ * The first of these that is available: a LocalStack that already listens on port 4566; Docker; the
  * community edition 4.14.0 from PyPI, installed once into the local folder and run as a process (host mode) with
  * the services used here. That version is the last that asks for no account token; in host mode it is the
  * package `localstack-core[runtime]` and needs Python 3.12 or 3.13. It keeps messages in memory only. Run here, it runs
  * Lambda functions as processes of Node (local/localstack/); elsewhere it needs Docker for them.
  *
- * Invariant: nothing is sent anywhere: no telemetry, no downloads at start, no name server. Called by `startStack`.
+ * Invariant: it sends nothing anywhere: no telemetry, no downloads at start, no name server. Called by `startStack`.
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -16,9 +16,9 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { compose, dockerRuns } from './docker.ts';
-import { defaultFolder, FolderBusy, type OwnedFolder, takeFolder } from './folder.ts';
-import { freePort } from './ports.ts';
-import type { Supervisor } from './processes.ts';
+import { freePort } from './free-port.ts';
+import { defaultFolder, FolderBusy, type OwnedFolder, takeFolder } from './state-folder.ts';
+import type { Supervisor } from './supervisor.ts';
 import { waitFor } from './wait.ts';
 
 const run = promisify(execFile);
@@ -27,12 +27,12 @@ const USUAL_PORT = 4566;
 const READY_TIMEOUT_MS = 120_000;
 const INSTALL_TIMEOUT_MS = 600_000;
 const PACKAGE = 'localstack-core[runtime]==4.14.0';
-/** Our executor for its Lambda functions, as a Python module. */
+/** The Python module that runs its Lambda functions. */
 const EXECUTOR = join(import.meta.dirname, 'localstack');
-/** What the local stack uses comes first; the rest is for the packaged template, and is loaded when it is asked for. */
+/** The local stack uses the first two; the packaged template needs the rest, which load on first use. */
 export const SERVICES = 'sqs,events,cloudformation,cloudwatch,ec2,iam,lambda,logs,s3,secretsmanager,ses,sns,ssm,sts';
 const CONSTRAINTS = join(import.meta.dirname, 'localstack-constraints.txt');
-/** What 4.14.0 is written for, the one it is released with first. */
+/** The versions that 4.14.0 supports, the one of its release first. */
 const PYTHONS = ['3.13', '3.12'];
 
 export interface LocalStack {
@@ -44,8 +44,8 @@ export interface LocalStack {
 }
 
 /**
- * Starts, or finds, LocalStack; resolves once SQS and EventBridge are served.
- * @throws NoLocalStack when there is no way to one here, or none within the time given.
+ * Starts or finds LocalStack; resolves when SQS and EventBridge are available.
+ * @throws NoLocalStack when none can be started here, or not in time.
  */
 export async function startLocalStack(
   supervisor: Supervisor,
@@ -63,7 +63,7 @@ export async function startLocalStack(
       await waitFor('LocalStack in Docker', () => serves(url), { timeoutMs: READY_TIMEOUT_MS });
       return { url, runsFunctions: false, deploys: true };
     } catch (error) {
-      // An engine that cannot get the image is as good as none.
+      // The engine cannot get the image: fall back to PyPI.
       supervisor.report((error as Error).message);
     }
   }
@@ -73,7 +73,7 @@ export async function startLocalStack(
   });
 }
 
-/** True once a LocalStack (and not something else on its port) has what the local stack uses. */
+/** True when a LocalStack (and no other program) on this port has the services that the local stack uses. */
 const serves = (url: string): Promise<boolean> => offers(url, 'sqs,events');
 
 async function offers(url: string, names: string): Promise<boolean> {
@@ -110,7 +110,7 @@ async function startHere(supervisor: Supervisor, python: string): Promise<LocalS
       LAMBDA_RUNTIME_EXECUTOR: 'node',
       HOLDFAST_NODE: process.execPath,
       LAMBDA_EVENT_SOURCE_MAPPING_MAX_BACKOFF_ON_EMPTY_POLL_SEC: '1',
-      // As much as the packaged template reserves, and what an account leaves unreserved.
+      // The reservations of the packaged template, and the unreserved minimum of an account.
       LAMBDA_LIMITS_CONCURRENT_EXECUTIONS: '10000',
       LS_LOG: 'warning',
       PYTHONUNBUFFERED: '1',
@@ -122,7 +122,7 @@ async function startHere(supervisor: Supervisor, python: string): Promise<LocalS
   return { url, runsFunctions: true, deploys: true };
 }
 
-/** The Python that has LocalStack, after installing it if need be. Runs that come together install it once. */
+/** The Python that has LocalStack; installs it if necessary. Concurrent runs install it once. */
 async function install(supervisor: Supervisor, withinMs: number): Promise<string> {
   const home = join(defaultFolder(), 'localstack');
   const python = join(home, 'venv', 'bin', 'python');
@@ -145,7 +145,7 @@ async function install(supervisor: Supervisor, withinMs: number): Promise<string
       '--disable-pip-version-check',
       'install',
       '--quiet',
-      // Where PyPI cannot be reached that is soon known.
+      // An unreachable PyPI should fail soon.
       ...['--retries', '2'],
       '--constraint',
       CONSTRAINTS,
@@ -167,14 +167,14 @@ interface Failed extends Error {
   killed?: boolean;
 }
 
-/** In one sentence, why pip failed: what it says first is the cause, and what it says last is where to read about it. */
+/** Why pip failed, in one sentence: its first error line is the cause. */
 function reasonOf({ stderr, killed, message }: Failed, withinMs: number): string {
   if (killed) return `it took more than ${Math.round(withinMs / 1000)} seconds`;
   const lines = stderr?.trim().split('\n') ?? [];
   return (lines.find((line) => line.startsWith('ERROR: ')) ?? (lines.at(-1) || message)).replace(/^ERROR: /, '');
 }
 
-/** Thrown when LocalStack cannot be had here; the message says what to do. */
+/** Thrown when LocalStack cannot run here; the message says what to do. */
 export class NoLocalStack extends Error {
   override name = 'NoLocalStack';
   readonly reason: string;
@@ -212,13 +212,13 @@ async function findPython(): Promise<string> {
       await run(candidate, ['-c', tried], { timeout: 20_000 });
       return candidate;
     } catch {
-      // Not there, another version, or without venv: the next one may do.
+      // Missing, another version, or without venv: try the next one.
     }
   }
   throw new NoLocalStack(`there is no Python ${PYTHONS.join(' or ')} with venv to install it with`);
 }
 
-/** Versions that pyenv keeps and its own command hides while another one is chosen. */
+/** Versions installed by pyenv, which its shim hides while another one is selected. */
 function pyenvPythons(): string[] {
   const versions = join(process.env.PYENV_ROOT ?? join(homedir(), '.pyenv'), 'versions');
   if (!existsSync(versions)) return [];

@@ -9,7 +9,7 @@ import {
   ReceiveMessageCommand,
 } from '@aws-sdk/client-sqs';
 import pLimit from 'p-limit';
-import { sqsClient } from './resources.ts';
+import { sqsClient } from './aws-resources.ts';
 
 /** SQS answers this many messages, and takes this many entries, in one call. */
 export const SQS_BATCH = 10;

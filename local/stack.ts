@@ -1,21 +1,21 @@
 /**
- * The local stack: everything Holdfast needs on one machine, started side by side and stopped together.
+ * The local stack: all of Holdfast's processes on one machine, started in parallel and stopped together.
  *
- * Invariants: what `startStack` resolves with is ready (each part was seen answering); every address is in the
- * registry file and in stack.json and nowhere else; `stop()` leaves no process behind, and neither does a crash of
- * this process, because the supervisor's guard outlives it. Called by `npm start`, the demo, the tests, the load
- * tests and the chaos driver, which say which parts they need.
+ * Invariants: every part of a stack that `startStack` returns has answered once; every address is in the registry file
+ * and in stack.json and nowhere else; neither `stop()` nor a crash of this process leaves a process behind, because the
+ * watchdog outlives it. Called by `npm start`, the demo, the tests, the load tests and the chaos driver, which choose the
+ * parts that they need.
  */
 import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { type AwsEndpoints, awsEnvironment, createResources, deleteResources } from './aws-resources.ts';
 import { createDatabase, type Databases, dropDatabase, flushRedis, inDatabase, startDatabases } from './databases.ts';
-import { type Declared, readDeclared } from './declared.ts';
-import { defaultFolder, type OwnedFolder, projectRoot, takeFolder, takeFolderOrNext } from './folder.ts';
+import { freePort } from './free-port.ts';
 import { type LocalStack, startLocalStack } from './localstack.ts';
-import { freePort } from './ports.ts';
-import { type ProcessSpec, type StackProcess, Supervisor } from './processes.ts';
-import { type AwsEndpoints, awsEnvironment, createResources, deleteResources } from './resources.ts';
+import { type Declared, readDeclared } from './serverless-config.ts';
+import { defaultFolder, type OwnedFolder, projectRoot, takeFolder, takeFolderOrNext } from './state-folder.ts';
+import { type ProcessSpec, type StackProcess, Supervisor } from './supervisor.ts';
 
 export type Aws = 'embedded' | 'localstack';
 
@@ -24,21 +24,21 @@ export interface StackOptions {
   dir?: string;
   /** When another process owns the folder: refuse (the default), or use the next free one beside it. */
   whenBusy?: 'refuse' | 'next';
-  /** Begin with empty databases and queues instead of what the last run left. */
+  /** Start with empty databases and queues instead of the data of the last run. */
   fresh?: boolean;
-  /** What plays SQS and EventBridge. Default: `HOLDFAST_AWS`, or the embedded emulators. */
+  /** What emulates SQS and EventBridge. Default: `HOLDFAST_AWS`, or the embedded emulators. */
   aws?: Aws;
   /** How long LocalStack may take to be downloaded or installed, when there is none yet. Default: ten minutes. */
   localStackWithinMs?: number;
-  /** Which parts to start. Databases always; the rest unless said otherwise. */
+  /** Which parts to start; the databases always start. Default: all. */
   queues?: boolean;
   events?: boolean;
   /** Instances of the payment provider. Default 2. */
   providers?: number;
   http?: boolean;
-  /** Worker processes, among which the event source mappings' concurrency is divided. Default 1. */
+  /** Worker processes, which divide the concurrency of the event source mappings. Default 1. */
   workers?: number;
-  /** Ports to prefer; another is taken when one is busy. */
+  /** Preferred ports; another is used when one is busy. */
   ports?: { api?: number; websocket?: number };
   /** Further entries of the registry, such as `limit/register-address` for many customers behind one address. */
   registry?: Registry;
@@ -46,7 +46,7 @@ export interface StackOptions {
   env?: Record<string, string>;
   /** Stop the stack and exit on SIGINT, SIGTERM, SIGHUP, and when the parent process ends. Default true. */
   stopOnSignal?: boolean;
-  /** Told what happens, one line at a time. Default: standard error. */
+  /** Gets progress, one line at a time. Default: standard error. */
   report?: (line: string) => void;
 }
 
@@ -70,12 +70,12 @@ export interface Stack {
   addresses: Addresses;
   registry: Registry;
   registryFile: string;
-  /** What a process needs in its environment to be part of this stack. */
+  /** The environment of a process that belongs to this stack. */
   env: Record<string, string>;
   endpoints: AwsEndpoints;
   declared: Declared;
   aws: Aws;
-  /** Present when that is what plays SQS and EventBridge. */
+  /** Set when LocalStack emulates SQS and EventBridge. */
   localStack?: LocalStack;
   /** The stack's processes by name: mysql, redis, queues, events, provider-1 …, http, worker-1 …. */
   processes: ReadonlyMap<string, StackProcess>;
@@ -89,23 +89,25 @@ export interface Stack {
 
 const REGION = 'us-east-1';
 
-/** Two signals closer than this are one request to stop. */
+/** Two signals within this time are one request to stop. */
 const SAME_SIGNAL_MS = 500;
 
-/** The ports of the last run, which are preferred when nothing else is asked for. */
+/** The ports of the last run, which are reused by default. */
 interface LastRun {
   ports?: Record<string, number>;
 }
 
-/** Starts a stack and waits until all of it serves. On failure everything already started is stopped again. */
+/** Starts a stack and waits until all of it is ready. On failure it stops what it has started. */
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const dir = resolve(options.dir ?? defaultFolder());
   const folder = options.whenBusy === 'next' ? takeFolderOrNext(dir) : takeFolder(dir);
-  const starting = new Starting(folder, options);
+  let starting: Starting | undefined;
   try {
+    starting = new Starting(folder, options, await readDeclared());
     return await starting.run();
   } catch (error) {
-    await starting.stop();
+    if (starting) await starting.stop();
+    else folder.release();
     throw error;
   }
 }
@@ -125,13 +127,13 @@ class Starting {
   #stopping: Promise<void> | undefined;
   #forgetSignals: () => void = () => undefined;
 
-  constructor(folder: OwnedFolder, options: StackOptions) {
+  constructor(folder: OwnedFolder, options: StackOptions, declared: Declared) {
     this.#folder = folder;
     this.#dir = folder.dir;
     this.#options = options;
     this.#aws = options.aws ?? awsFromEnvironment();
     this.#supervisor = new Supervisor(folder.dir, options.report ?? ((line) => process.stderr.write(`${line}\n`)));
-    this.#declared = readDeclared();
+    this.#declared = declared;
     this.#lastRun = readJson<LastRun>(join(folder.dir, 'ports.json')) ?? {};
     if (options.stopOnSignal !== false) this.#stopOnSignal();
   }
@@ -227,7 +229,7 @@ class Starting {
     writePrivate(join(this.#dir, 'stack.json'), this.#published);
   }
 
-  /** Stops in the order in which parts need each other: functions, then what feeds them, then the databases. */
+  /** Stops in order of dependency: functions and what feeds them, then the queues and databases. */
   stop(): Promise<void> {
     this.#stopping ??= (async () => {
       this.#supervisor.stopping = true;
@@ -247,7 +249,7 @@ class Starting {
     const databases = await startDatabases(this.#supervisor);
     if (this.#options.fresh) {
       if (databases.mysqlFrom === 'given') {
-        // A server that somebody handed to us may hold anything, so a fresh start gets a database of its own there.
+        // A given server may hold other data, so a fresh start gets a database of its own there.
         databases.mysqlUrl = inDatabase(databases.mysqlUrl, `holdfast_${randomBytes(5).toString('hex')}`);
         this.#atStop.push(() => dropDatabase(databases.mysqlUrl));
       } else {
@@ -266,7 +268,7 @@ class Starting {
       this.#localStack = await startLocalStack(this.#supervisor, this.#options.localStackWithinMs);
       const { url } = this.#localStack;
       const endpoints = { sqs: url, events: url, region: REGION };
-      // One LocalStack may serve many clones and runs; each has resources of its own, which it takes away again.
+      // One LocalStack may serve many clones and runs; each has resources of its own and deletes them at the end.
       const prefix = `hf${createHash('sha256').update(this.#dir).digest('hex').slice(0, 8)}`;
       await deleteResources(this.#declared, endpoints, { prefix }).catch(() => undefined);
       const names = await createResources(this.#declared, endpoints, { prefix });
@@ -278,7 +280,7 @@ class Starting {
       ...(withEvents ? { events: `http://127.0.0.1:${this.#ports.events}` } : {}),
       region: REGION,
     };
-    const queues = this.#startNode('queues', 'queues.ts', [
+    const queues = this.#startNode('queues', 'queue-server.ts', [
       ...['--port', String(this.#ports.queues)],
       ...['--data-dir', join(this.#dir, 'queues')],
     ]);
@@ -301,7 +303,7 @@ class Starting {
   #startProvider(name: string, secrets: Registry): Promise<StackProcess> {
     return this.#startNode(name, 'provider/main.ts', [
       ...['--port', String(this.#ports[name])],
-      // Instances of one provider share what they know, as an outside service does.
+      // All instances of the provider share one ledger, as an outside service does.
       ...['--data-dir', join(this.#dir, 'provider')],
       ...['--api-key', secrets['secret/payment-api-key'] ?? ''],
       ...['--webhook-url', `http://127.0.0.1:${this.#ports.api}/webhooks/payments`],
@@ -324,7 +326,7 @@ class Starting {
     });
   }
 
-  /** Starts one of our own programs, which say on a line of their own that they are ready. */
+  /** Starts one of our own programs, which print a JSON line when they are ready. */
   #startNode(
     name: string,
     file: string,
@@ -362,8 +364,8 @@ class Starting {
     let askedAt: number | undefined;
     const stopAndExit = (signal: NodeJS.Signals, code: number): void => {
       if (askedAt !== undefined) {
-        // One Ctrl-C arrives twice: from the terminal, and handed on by the process that started this one. Asked
-        // again later, this process leaves at once; the guard does the rest.
+        // One Ctrl-C arrives twice: from the terminal and from the parent process. A later signal exits at once, and
+        // the watchdog stops the rest.
         if (Date.now() - askedAt > SAME_SIGNAL_MS) process.exit(code);
         return;
       }
@@ -375,13 +377,13 @@ class Starting {
     const heard = (signal: NodeJS.Signals) => stopAndExit(signal, exitCodes[signal as keyof typeof exitCodes]);
     const signals = Object.keys(exitCodes) as NodeJS.Signals[];
     for (const signal of signals) process.on(signal, heard);
-    // A parent that is killed cannot pass a signal on, but its children are given to another parent.
+    // A killed parent cannot pass a signal on, but its children get another parent.
     const parent = process.ppid;
     const watch = setInterval(() => {
       if (process.ppid !== parent && askedAt === undefined) heard('SIGHUP');
     }, 500).unref();
     this.#forgetSignals = () => {
-      // A stop that was asked for still listens: asked again, it leaves at once.
+      // While it stops, a further signal must still exit at once.
       if (askedAt !== undefined) return;
       clearInterval(watch);
       for (const signal of signals) process.off(signal, heard);
@@ -389,20 +391,20 @@ class Starting {
   }
 }
 
-/** What `HOLDFAST_AWS` asks for. */
+/** The emulator that `HOLDFAST_AWS` names. */
 export function awsFromEnvironment(): Aws {
   const asked = process.env.HOLDFAST_AWS || 'embedded';
   if (asked === 'embedded' || asked === 'localstack') return asked;
   throw new Error(`HOLDFAST_AWS is "${asked}"; it can be embedded or localstack.`);
 }
 
-/** Everyone who tries the stack shares this machine's address, so the limits by address must let a crowd through. */
+/** All local clients share one address, so the limits by address must be high. */
 const demoLimits: Registry = {
   'limit/register-address': '100000/1000000',
   'limit/login-address': '100000/1000000',
 };
 
-/** Secrets made once for a folder, under their registry names. */
+/** The secrets of a folder, created once, by their registry names. */
 function folderSecrets(dir: string): Registry {
   const file = join(dir, 'secrets.json');
   const known = readJson<Registry>(file);
@@ -417,7 +419,7 @@ function folderSecrets(dir: string): Registry {
   return made;
 }
 
-/** Writes so that a reader sees the old or the new content, and only this user sees either. */
+/** Writes atomically, readable by this user only. */
 function writePrivate(file: string, content: object): void {
   mkdirSync(resolve(file, '..'), { recursive: true });
   const unfinished = `${file}.${process.pid}`;

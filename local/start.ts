@@ -1,5 +1,5 @@
 /**
- * `npm start`: the whole of Holdfast on this machine, with sample data, until Ctrl-C.
+ * `npm start`: runs all of Holdfast on this machine, with sample data, until Ctrl-C.
  *
  *   npm start                       on the embedded emulators
  *   npm start -- --aws localstack   on LocalStack
@@ -7,20 +7,20 @@
  */
 import { parseArgs } from 'node:util';
 import { takeAwsArgument } from './arguments.ts';
-import { followLogs } from './logs.ts';
-import { freePort } from './ports.ts';
-import { addSampleData } from './sample.ts';
+import { followLogs } from './follow-logs.ts';
+import { freePort } from './free-port.ts';
+import { addSampleData } from './sample-data.ts';
 import { type Stack, startStack } from './stack.ts';
 import { sandboxPayments, startWeb } from './web.ts';
 
-/** What a browser or a client is pointed at; taken when free, and something else when not. */
+/** The ports to use when they are free. */
 const USUAL_PORTS = { api: 3000, websocket: 3001, web: 8080 };
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-/** Shows a password-bearing address without its password, which stack.json has. */
+/** The address without its password, which stack.json has. */
 function withoutPassword(url: string): string {
   return url.replace(/\/\/([^:/@]*):[^@]*@/, '//$1:…@');
 }
@@ -35,7 +35,7 @@ async function start(): Promise<Stack> {
 }
 
 let stack: Stack | undefined;
-// Whoever read this output has gone (`npm start | head`), and with them the reason to run.
+// The reader of this output has gone (`npm start | head`): stop.
 process.stdout.on('error', () => void stack?.stop().finally(() => process.exit(0)));
 try {
   stack = await start();
@@ -52,7 +52,7 @@ Holdfast is up.
   Shop         ${web.url}
   Console      ${web.url}/console.html
   API          ${addresses.api}
-  API, to read ${addresses.docs}
+  API docs     ${addresses.docs}
   WebSocket    ${addresses.websocket}
   MySQL        ${withoutPassword(addresses.mysql)}
   Redis        ${withoutPassword(addresses.redis)}

@@ -1,17 +1,16 @@
 /**
- * Waiting, by condition and never by hope.
+ * Polls a condition until it holds.
  *
- * Every part of the local stack is declared ready by something observed (a query answered, a line written,
- * a port accepting); this is the one loop that watches for it. Called by the supervisor and by tests.
+ * Each part of the local stack counts as ready when something was observed (a query answered, a line written, a port that
+ * accepts), never after a fixed time. Called by the supervisor and by tests.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** How long between two looks at the same condition. */
-const LOOK_AGAIN_MS = 20;
+const POLL_INTERVAL_MS = 20;
 
 /**
- * Resolves with the first truthy value the probe returns. A probe that throws counts as "not yet"; the last
- * error becomes the cause when the time is up. `what` completes the sentence "waited N s for …".
+ * Resolves with the first truthy value that the probe returns. A probe that throws counts as "not yet"; on timeout its
+ * last error is the cause. `what` completes the sentence "waited N s for …".
  */
 export async function waitFor<T>(
   what: string,
@@ -32,6 +31,6 @@ export async function waitFor<T>(
     if (Date.now() >= deadline) {
       throw new Error(`waited ${(options.timeoutMs / 1000).toFixed(0)} s for ${what}`, { cause: lastError });
     }
-    await sleep(options.lookAgainMs ?? LOOK_AGAIN_MS);
+    await sleep(options.lookAgainMs ?? POLL_INTERVAL_MS);
   }
 }

@@ -1,29 +1,28 @@
 /**
- * The host of the shop page and the operator console: the files of `web/`, and where the APIs are.
+ * The web server of the shop page and the operator console: the files of `web/`, and `/config.json` with the addresses
+ * of the APIs, which the pages read.
  *
- * The pages are plain files and know no address; they read `/config.json`, which is all that differs between places
- * they are served from. Only files that were there at start are served, by their exact path, so no request can name
- * anything else. Started by the local stack.
+ * Invariant: it serves only the files that existed at start, by their exact path. Started by `npm start`.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname, join, relative, sep } from 'node:path';
-import { projectRoot } from './folder.ts';
 import { serveHttp } from './service/http.ts';
+import { projectRoot } from './state-folder.ts';
 
-/** What the pages are told. */
+/** The content of `/config.json`. */
 export interface WebConfig {
   /** Base address of the HTTP API. */
   api: string;
   /** Address of the WebSocket API. */
   websocket: string;
-  /** Where the API is described. */
+  /** Address of the API documentation. */
   docs?: string;
-  /** Means of payment that the sandbox provider understands, with what happens, to choose from. */
+  /** Payment tokens of the sandbox provider, each with its effect. */
   payments?: { token: string; label: string }[];
 }
 
-/** What the sandbox provider does for a choice of tokens. */
+/** A selection of the tokens in provider/tokens.ts. */
 export const sandboxPayments = [
   { token: 'tok_approve', label: 'A card that is accepted' },
   { token: 'tok_decline', label: 'A card that is declined' },
@@ -39,7 +38,7 @@ const contentTypes: Record<string, string> = {
   '.svg': 'image/svg+xml',
 };
 
-/** Starts the host on 127.0.0.1; rejects if the port is taken. */
+/** Starts the server on 127.0.0.1; rejects if the port is taken. */
 export async function startWeb(options: {
   port: number;
   config: WebConfig;

@@ -1,20 +1,20 @@
 /**
- * A worker process: loads queue functions and feeds each from its queue, as serverless.yml declares.
+ * A worker process: runs the queue functions of serverless.yml, each fed from its queue.
  *
  *   node local/worker.ts [--functions allocate,pay] [--share 0/2]
  *
  * Invariants: `maximumConcurrency` holds for the whole stack, so several workers divide it (`--share index/count`);
- * SIGTERM lets what is in a function finish and loses nothing. It finds queues in HOLDFAST_REGISTRY and SQS in
- * AWS_ENDPOINT_URL_SQS, prints one JSON line when it is ready, and one per failure. Started by `startStack`.
+ * on SIGTERM running invocations finish and no message is lost. It reads the queues from HOLDFAST_REGISTRY and the
+ * endpoint from AWS_ENDPOINT_URL_SQS, and prints one JSON line when it is ready and one per failure. Started by `startStack`.
  */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { type DeclaredFunction, type DeclaredMapping, queueOf, readDeclared } from './declared.ts';
 import { type QueueFunction, type RunningMapping, startMapping } from './event-source-mapping.ts';
-import { applyEnvironment, handlerOf } from './functions.ts';
+import { applyEnvironment, handlerOf } from './function-host.ts';
+import { type DeclaredFunction, type DeclaredMapping, queueOf, readDeclared } from './serverless-config.ts';
 import { openSqs } from './sqs.ts';
 
-/** How many batches at once a mapping without `maximumConcurrency` gets: what Lambda starts with. */
+/** The concurrency of a mapping without `maximumConcurrency`: what Lambda starts with. */
 const DEFAULT_CONCURRENCY = 5;
 
 const { values } = parseArgs({
@@ -31,7 +31,7 @@ function needed(name: string): string {
   return value;
 }
 
-/** This worker's part of a mapping's concurrency; 0 when other workers have it all. */
+/** This worker's share of a mapping's concurrency; 0 when other workers have all of it. */
 function shareOf(total: number): number {
   const [index = 0, count = 1] = values.share.split('/').map(Number);
   return Math.floor(total / count) + (index < total % count ? 1 : 0);
@@ -65,7 +65,7 @@ async function feed(declaredFunction: DeclaredFunction, mapping: DeclaredMapping
 
 const endpoint = needed('AWS_ENDPOINT_URL_SQS');
 const registry = JSON.parse(readFileSync(needed('HOLDFAST_REGISTRY'), 'utf8')) as Record<string, string>;
-const declared = readDeclared();
+const declared = await readDeclared();
 const wanted = values.functions?.split(',');
 const functions = declared.functions.filter(
   ({ key, mappings }) => mappings.length > 0 && (wanted?.includes(key) ?? true),

@@ -12,9 +12,9 @@ import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { takeAwsArgument } from '#local/arguments.ts';
-import { defaultFolder, projectRoot } from '#local/folder.ts';
 import { NoLocalStack } from '#local/localstack.ts';
 import { type Aws, startStack } from '#local/stack.ts';
+import { defaultFolder, projectRoot } from '#local/state-folder.ts';
 
 interface Counts {
   passed: number;

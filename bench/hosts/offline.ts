@@ -6,7 +6,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { freePort } from '#local/ports.ts';
+import { freePort } from '#local/free-port.ts';
 import { waitFor } from '#local/wait.ts';
 
 const root = resolve(import.meta.dirname, '..', '..');

@@ -1,9 +1,8 @@
 /**
- * From an event to its deliveries: which rules want it, what each of their targets gets, and the commit that makes it
- * accepted.
+ * Accepts events: finds the rules that select an event, creates a delivery for each of their targets, and commits them.
  *
- * Invariant: an event has an id the caller can rely on only once its deliveries are in the store; the deliverer is
- * told after that, never before. An event that no rule wants is accepted and forgotten, as in AWS.
+ * Invariant: an event is accepted, and its delivery begins, only after its deliveries are in the store. An event that no
+ * rule selects is accepted and dropped, as in AWS.
  * Called by api.ts (PutEvents) and scheduler.ts (firings).
  */
 import { randomUUID } from 'node:crypto';
@@ -32,15 +31,15 @@ export interface IncomingEvent {
   detailType: string;
   timeMs: number;
   resources: string[];
-  /** The detail as JSON text; it travels to the targets unchanged. */
+  /** The detail as JSON text; targets get it unchanged. */
   detailText: string;
 }
 
 interface Envelope {
   id: string;
-  /** The event as targets without an Input receive it. */
+  /** The event as targets receive it. */
   text: string;
-  /** The same, parsed, with an empty detail for patterns to look at once the detail is put in. */
+  /** The same as an object, for patterns. */
   event: Record<string, unknown>;
 }
 
@@ -64,7 +63,7 @@ export async function acceptEvents(
 
 /**
  * Fires a scheduled rule: its targets get a "Scheduled Event" of the time it was due. With `next`, the rule's new
- * firing time is stored in the same transaction, so that a firing happens once whatever happens to the process.
+ * firing time is stored in the same transaction, so that a crash neither loses nor repeats a firing.
  */
 export async function acceptFiring(
   deps: AcceptDeps,
@@ -109,7 +108,7 @@ function deliveriesOf(deps: AcceptDeps, { rule, targets }: RegisteredRule, text:
     return Array.from({ length: copies }, () => ({
       seq: deps.store.nextSeq(),
       route: routeOf(rule, target),
-      body: target.Input ?? text,
+      body: text,
       acceptedMs,
       failures: 0,
       dueMs: acceptedMs + deps.faults.delayMs(),
@@ -124,6 +123,5 @@ function routeOf(rule: Rule, target: Target) {
     deadLetterArn: target.DeadLetterConfig?.Arn,
     maxAgeMs: (target.RetryPolicy?.MaximumEventAgeInSeconds ?? DEFAULT_MAX_AGE_S) * 1000,
     maxRetries: target.RetryPolicy?.MaximumRetryAttempts ?? DEFAULT_MAX_RETRIES,
-    messageGroupId: target.SqsParameters?.MessageGroupId,
   };
 }

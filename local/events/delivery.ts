@@ -1,26 +1,27 @@
 /**
- * Brings accepted events to their queues: at least once, with back-off, and to the dead-letter queue when EventBridge
+ * Delivers accepted events to their queues: at least once, with back-off, and to the dead-letter queue when EventBridge
  * would give up.
  *
- * Each queue has a lane: deliveries in order of their due time, a few batches in flight, ten messages to a batch.
- * Batches fill by themselves: while the flights are taken, what arrives gathers behind them. A delivery leaves the
- * store only after its queue has taken it, so a crash between the two sends it again and loses nothing.
+ * Each queue has a lane: deliveries in order of their due time, a few batches in flight, ten messages to a batch. A
+ * delivery is removed from the store only after its queue has taken it, so a crash between the two sends it again and
+ * loses nothing.
  *
  * A failed attempt waits twice as long each time, with jitter, until the target's retry policy ends it; then it goes
  * to the dead-letter queue with the attributes EventBridge sets, or is dropped with a line in the log if the target
- * has none. When a queue that had failed takes a message again, what waits in its lane is tried at once rather than
- * sitting out its back-off. Dead letters are retried until their queue takes them.
+ * has none. When a queue that had failed takes a message again, everything in its lane is tried at once. Dead letters are
+ * retried until their queue takes them.
  *
  * Called by api.ts and scheduler.ts (deliver), server.ts (start, stop, wake after a change of faults).
  */
+import TinyQueue from 'tinyqueue';
 import type { Faults } from './faults.ts';
 import type { Outcome, OutgoingMessage, QueueSender } from './sender.ts';
-import type { Burial, Delivery, Store } from './store.ts';
+import type { DeadLetterReason, Delivery, Store } from './store.ts';
 
 const BATCH_MESSAGES = 10;
 /** SQS refuses a batch beyond 256 KiB; some room is left for attributes. */
 const BATCH_BYTES = 250_000;
-const FLIGHTS_PER_LANE = 4;
+const BATCHES_IN_FLIGHT = 4;
 
 export interface BackOff {
   firstMs: number;
@@ -47,10 +48,10 @@ export interface DeliveryDeps {
 
 interface Lane {
   queueArn: string;
-  waiting: DueHeap;
+  waiting: TinyQueue<Delivery>;
   /** Deliveries of a paused rule, put back when the pause ends. */
   held: Delivery[];
-  flights: number;
+  batchesInFlight: number;
   failing: boolean;
   timer?: NodeJS.Timeout;
 }
@@ -66,7 +67,7 @@ export class Deliverer {
     this.deps = deps;
   }
 
-  /** Takes up what an earlier process left undelivered. */
+  /** Loads what an earlier process left undelivered. */
   start(): void {
     this.deliver(this.deps.store.undelivered());
   }
@@ -75,14 +76,14 @@ export class Deliverer {
   deliver(deliveries: Delivery[]): void {
     this.counts.pending += deliveries.length;
     const touched = new Set(deliveries.map((delivery) => this.queue(delivery)));
-    for (const lane of touched) this.pump(lane);
+    for (const lane of touched) this.sendDue(lane);
   }
 
-  /** Looks again at everything that waits, after the faults or the clock have changed. */
+  /** Tries everything that waits, after the faults or the clock have changed. */
   wake(): void {
     for (const lane of this.lanes.values()) {
       for (const delivery of lane.held.splice(0)) lane.waiting.push(delivery);
-      this.pump(lane);
+      this.sendDue(lane);
     }
   }
 
@@ -94,38 +95,38 @@ export class Deliverer {
   }
 
   private queue(delivery: Delivery): Lane {
-    const { route, burial } = delivery;
-    const queueArn = burial && route.deadLetterArn !== undefined ? route.deadLetterArn : route.targetArn;
+    const { route, deadLetter } = delivery;
+    const queueArn = deadLetter && route.deadLetterArn !== undefined ? route.deadLetterArn : route.targetArn;
     let lane = this.lanes.get(queueArn);
     if (!lane) {
-      lane = { queueArn, waiting: new DueHeap(), held: [], flights: 0, failing: false };
+      lane = { queueArn, waiting: queueOf(), held: [], batchesInFlight: 0, failing: false };
       this.lanes.set(queueArn, lane);
     }
     lane.waiting.push(delivery);
     return lane;
   }
 
-  /** Starts as many flights as the lane allows and sets its timer for what is not due yet. */
-  private pump(lane: Lane): void {
+  /** Sends as many batches as the lane allows and sets its timer for the next delivery that is due. */
+  private sendDue(lane: Lane): void {
     if (this.stopped) return;
     clearTimeout(lane.timer);
     // A lane that fails probes with one batch at a time, so that a dead queue costs little.
-    const allowed = lane.failing ? 1 : FLIGHTS_PER_LANE;
-    while (lane.flights < allowed) {
+    const allowed = lane.failing ? 1 : BATCHES_IN_FLIGHT;
+    while (lane.batchesInFlight < allowed) {
       const batch = this.takeBatch(lane);
       if (batch.length === 0) break;
-      lane.flights += 1;
-      const flight = this.fly(lane, batch).finally(() => {
-        lane.flights -= 1;
-        this.inFlight.delete(flight);
-        this.pump(lane);
+      lane.batchesInFlight += 1;
+      const sending = this.sendBatch(lane, batch).finally(() => {
+        lane.batchesInFlight -= 1;
+        this.inFlight.delete(sending);
+        this.sendDue(lane);
       });
-      this.inFlight.add(flight);
+      this.inFlight.add(sending);
     }
     const next = lane.waiting.peek();
-    if (next && lane.flights < allowed) {
+    if (next && lane.batchesInFlight < allowed) {
       const waitMs = Math.min(Math.max(next.dueMs - this.deps.now(), 1), 60_000);
-      lane.timer = setTimeout(() => this.pump(lane), waitMs);
+      lane.timer = setTimeout(() => this.sendDue(lane), waitMs);
     }
   }
 
@@ -134,7 +135,7 @@ export class Deliverer {
     let bytes = 0;
     for (let next = lane.waiting.peek(); next; next = lane.waiting.peek()) {
       if (next.dueMs > this.deps.now() || batch.length === BATCH_MESSAGES) break;
-      if (!next.burial && this.deps.faults.holds(next.route.ruleArn)) {
+      if (!next.deadLetter && this.deps.faults.holds(next.route.ruleArn)) {
         lane.held.push(next);
         lane.waiting.pop();
         continue;
@@ -147,7 +148,7 @@ export class Deliverer {
     return batch;
   }
 
-  private async fly(lane: Lane, batch: Delivery[]): Promise<void> {
+  private async sendBatch(lane: Lane, batch: Delivery[]): Promise<void> {
     const outcomes = await this.attempt(lane.queueArn, batch);
     const taken: Delivery[] = [];
     const kept: Delivery[] = [];
@@ -155,7 +156,7 @@ export class Deliverer {
       const outcome = outcomes[index] ?? NO_OUTCOME;
       if (outcome.sent) {
         taken.push(delivery);
-        this.counts[delivery.burial ? 'deadLettered' : 'delivered'] += 1;
+        this.counts[delivery.deadLetter ? 'deadLettered' : 'delivered'] += 1;
       } else if (this.keep(delivery, outcome)) {
         kept.push(delivery);
       } else {
@@ -166,7 +167,7 @@ export class Deliverer {
     }
     const recovered = lane.failing && outcomes.some((outcome) => outcome.sent);
     lane.failing = outcomes.every((outcome) => !outcome.sent && outcome.retryable);
-    if (recovered) lane.waiting.makeRetriesDue(this.deps.now());
+    if (recovered) this.makeRetriesDue(lane);
     try {
       await this.deps.store.commit({ removed: taken, updated: kept });
     } catch (error) {
@@ -176,7 +177,7 @@ export class Deliverer {
     this.counts.pending -= taken.length;
     for (const delivery of kept) {
       const next = this.queue(delivery);
-      if (next !== lane) this.pump(next);
+      if (next !== lane) this.sendDue(next);
     }
   }
 
@@ -192,14 +193,14 @@ export class Deliverer {
   private keep(delivery: Delivery, outcome: Outcome & { sent: false }): boolean {
     const { route } = delivery;
     const nowMs = this.deps.now();
-    if (delivery.burial) {
+    if (delivery.deadLetter) {
       if (!outcome.retryable) return false;
       delivery.failures += 1;
       delivery.dueMs = nowMs + this.backOffMs(delivery.failures);
       return true;
     }
     const ageEndsMs = delivery.acceptedMs + route.maxAgeMs;
-    let exhausted: Burial['exhausted'];
+    let exhausted: DeadLetterReason['exhausted'];
     if (delivery.failures >= route.maxRetries) exhausted = 'MaximumRetryAttempts';
     else if (nowMs >= ageEndsMs) exhausted = 'MaximumEventAgeInSeconds';
     if (outcome.retryable && !exhausted) {
@@ -210,7 +211,7 @@ export class Deliverer {
       return true;
     }
     if (route.deadLetterArn === undefined) return false;
-    delivery.burial = {
+    delivery.deadLetter = {
       errorCode: outcome.errorCode,
       errorMessage: outcome.errorMessage,
       exhausted: outcome.retryable ? exhausted : undefined,
@@ -219,6 +220,16 @@ export class Deliverer {
     delivery.failures = 0;
     delivery.dueMs = nowMs;
     return true;
+  }
+
+  /** Ends the back-off of everything that has failed before; first attempts keep their time. */
+  private makeRetriesDue(lane: Lane): void {
+    const nowMs = this.deps.now();
+    const deliveries = lane.waiting.data;
+    for (const delivery of deliveries) {
+      if (delivery.failures > 0) delivery.dueMs = Math.min(delivery.dueMs, nowMs);
+    }
+    lane.waiting = queueOf(deliveries);
   }
 
   private backOffMs(failures: number): number {
@@ -243,79 +254,22 @@ const INJECTED: Outcome = {
 };
 
 /** The event as its target gets it, or with the reasons EventBridge adds when it is a dead letter. */
-function messageOf({ body, burial, route }: Delivery): OutgoingMessage {
-  if (!burial) return { body, messageGroupId: route.messageGroupId };
+function messageOf({ body, deadLetter, route }: Delivery): OutgoingMessage {
+  if (!deadLetter) return { body };
   return {
     body,
     attributes: {
       RULE_ARN: route.ruleArn,
       TARGET_ARN: route.targetArn,
-      ERROR_CODE: burial.errorCode,
-      ERROR_MESSAGE: burial.errorMessage,
-      RETRY_ATTEMPTS: String(burial.retryAttempts),
-      ...(burial.exhausted ? { EXHAUSTED_RETRY_CONDITION: burial.exhausted } : {}),
+      ERROR_CODE: deadLetter.errorCode,
+      ERROR_MESSAGE: deadLetter.errorMessage,
+      RETRY_ATTEMPTS: String(deadLetter.retryAttempts),
+      ...(deadLetter.exhausted ? { EXHAUSTED_RETRY_CONDITION: deadLetter.exhausted } : {}),
     },
   };
 }
 
-/** A binary heap of deliveries, the earliest due first, ties in order of acceptance. */
-class DueHeap {
-  private items: Delivery[] = [];
-
-  peek(): Delivery | undefined {
-    return this.items[0];
-  }
-
-  push(delivery: Delivery): void {
-    let index = this.items.length;
-    this.items.push(delivery);
-    while (index > 0) {
-      const parent = (index - 1) >> 1;
-      if (!this.before(index, parent)) break;
-      this.swap(index, parent);
-      index = parent;
-    }
-  }
-
-  pop(): Delivery | undefined {
-    const top = this.items[0];
-    const last = this.items.pop();
-    if (last === undefined || top === undefined || this.items.length === 0) return top;
-    this.items[0] = last;
-    let index = 0;
-    for (;;) {
-      let least = index;
-      for (const child of [2 * index + 1, 2 * index + 2]) {
-        if (child < this.items.length && this.before(child, least)) least = child;
-      }
-      if (least === index) return top;
-      this.swap(index, least);
-      index = least;
-    }
-  }
-
-  /** Ends the back-off of everything that has failed before; first attempts keep their time. */
-  makeRetriesDue(nowMs: number): void {
-    const items = this.items;
-    this.items = [];
-    for (const delivery of items) {
-      if (delivery.failures > 0) delivery.dueMs = Math.min(delivery.dueMs, nowMs);
-      this.push(delivery);
-    }
-  }
-
-  private before(left: number, right: number): boolean {
-    const a = this.items[left];
-    const b = this.items[right];
-    if (!a || !b) return false;
-    return a.dueMs < b.dueMs || (a.dueMs === b.dueMs && a.seq < b.seq);
-  }
-
-  private swap(left: number, right: number): void {
-    const a = this.items[left];
-    const b = this.items[right];
-    if (!a || !b) return;
-    this.items[left] = b;
-    this.items[right] = a;
-  }
+/** The earliest due first, ties in order of acceptance. */
+function queueOf(deliveries: Delivery[] = []): TinyQueue<Delivery> {
+  return new TinyQueue(deliveries, (a, b) => a.dueMs - b.dueMs || a.seq - b.seq);
 }

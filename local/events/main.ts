@@ -3,8 +3,8 @@
  *
  *   node local/events/main.ts [--port N] [--data-dir DIR] [--region R] [--account ID] [--sqs-endpoint URL]
  *
- * Prints {"ready":true,"url":...} when it can be used, logs to standard error, stops on SIGINT or SIGTERM. Without
- * --sqs-endpoint SQS is where AWS_ENDPOINT_URL_SQS says. Started by the local stack.
+ * Prints {"ready":true,"url":...} when it is ready, logs to standard error, stops on SIGINT or SIGTERM. Without
+ * --sqs-endpoint it uses AWS_ENDPOINT_URL_SQS. Started by the local stack.
  */
 import { parseArgs } from 'node:util';
 import { portFlag, runService } from '../service/command.ts';

@@ -1,8 +1,9 @@
 /**
- * The buses, rules and targets that exist now, ready to be asked: patterns compiled, schedules read, targets at hand.
+ * The buses, rules and targets that exist now, with compiled patterns and parsed schedules.
  *
- * Invariant: what is here is in the store, because every change is written first; a bus called "default" always
- * exists. Called by api.ts (changes, lists), accept.ts (which rules want an event) and scheduler.ts (what is due).
+ * Invariant: everything here is in the store, because every change is written there first; a bus called "default"
+ * always exists. Called by api.ts (changes, lists), accept.ts (which rules select an event) and scheduler.ts (what is
+ * due).
  */
 import type { Target } from '@aws-sdk/client-eventbridge';
 import { ApiError, invalid, notFound } from './errors.ts';
@@ -59,26 +60,14 @@ export class Registry {
     return bus;
   }
 
-  listBuses(): Bus[] {
-    return [...this.buses.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
-  }
-
-  createBus(name: string, description?: string): Bus {
+  createBus(name: string): Bus {
     if (this.buses.has(name)) {
       throw new ApiError('ResourceAlreadyExistsException', `Event bus ${name} already exists.`);
     }
-    const bus = { name, description, createdMs: this.deps.now() };
+    const bus = { name, createdMs: this.deps.now() };
     this.deps.store.putBus(bus);
     this.buses.set(name, bus);
     return bus;
-  }
-
-  /** Deletes a bus; one that does not exist is no error, as in AWS. */
-  deleteBus(name: string): void {
-    if (name === DEFAULT_BUS) throw invalid('Cannot delete event bus default.');
-    if (this.rulesOf(name).size > 0) throw invalid(`Event bus ${name} can't be deleted since it has rules.`);
-    this.deps.store.deleteBus(name);
-    this.buses.delete(name);
   }
 
   /** The rules of a bus in order of name. */
@@ -98,8 +87,8 @@ export class Registry {
   }
 
   /**
-   * Makes a rule or replaces all of an existing one but its targets. Putting a schedule that has not changed keeps its
-   * phase. Throws PatternError and ScheduleError.
+   * Creates a rule, or replaces an existing one and keeps its targets. A schedule that has not changed keeps its phase.
+   * Throws PatternError and ScheduleError.
    */
   putRule(given: Omit<Rule, 'arn' | 'nextFireMs'>): RegisteredRule {
     const existing = this.findRule(given.bus, given.name);

@@ -1,9 +1,9 @@
 /**
  * Fires scheduled rules when they are due.
  *
- * Invariant: each due time fires once, because the next time is stored with the firing's deliveries. Firings missed
- * while the process was down collapse into one at start. Times are judged by the clock, not by the timer: after a
- * suspended machine or a changed clock the next look sets things right, at most LONGEST_SLEEP_MS later.
+ * Invariant: each due time fires once, because the next time is stored in the transaction of the firing's deliveries.
+ * Firings that were missed while the process was down collapse into one at start. The clock decides, not the timer: after
+ * a suspended machine or a changed clock the next check, at most LONGEST_SLEEP_MS later, corrects the times.
  * Called by server.ts.
  */
 import { type AcceptDeps, acceptFiring } from './accept.ts';
@@ -46,7 +46,7 @@ export class Scheduler {
     const { rule, schedule } = registered;
     const dueMs = rule.nextFireMs;
     if (dueMs === undefined || !schedule) return;
-    // Moved on before the commit, so that a second look in the meantime does not fire it again.
+    // Advanced before the commit, so that a second check in the meantime does not fire it again.
     rule.nextFireMs = schedule.next(dueMs, this.deps.now());
     try {
       await acceptFiring(this.deps, registered, dueMs, { ...rule });

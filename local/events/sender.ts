@@ -1,16 +1,14 @@
 /**
- * Puts messages into SQS queues, ten at a time, and says of each message what became of it.
+ * Sends messages to SQS queues, ten at a time, and returns an outcome for each message.
  *
- * Invariant: never throws; every message gets an outcome, and an outcome says whether trying again can help. Error
- * codes are those EventBridge writes on dead letters. The endpoint is the environment's (AWS_ENDPOINT_URL_SQS) or the
- * one given. Called by delivery.ts.
+ * Invariant: never throws; an outcome says whether a retry can help. Error codes are those that EventBridge writes on dead
+ * letters. Called by delivery.ts.
  */
 import { GetQueueUrlCommand, SendMessageBatchCommand, SQSClient } from '@aws-sdk/client-sqs';
 
 export interface OutgoingMessage {
   body: string;
   attributes?: Record<string, string>;
-  messageGroupId?: string;
 }
 
 export type Outcome = { sent: true } | { sent: false; errorCode: string; errorMessage: string; retryable: boolean };
@@ -23,15 +21,15 @@ export interface QueueSender {
 
 const SEND_TIMEOUT_MS = 5_000;
 
-/** A sender on the real SDK client. Retries are delivery.ts's business, so the client itself makes none. */
+/** A sender on the real SDK client, without retries: delivery.ts retries. */
 export function sqsSender(options: { endpoint?: string; region: string }): QueueSender {
   const { AWS_ACCESS_KEY_ID: accessKeyId = 'local', AWS_SECRET_ACCESS_KEY: secretAccessKey = 'local' } = process.env;
   const client = new SQSClient({
     region: options.region,
-    // Emulators take any credentials; naming some keeps the SDK from searching the machine for real ones.
+    // Emulators accept any credentials; without these the SDK would look for real ones on the machine.
     credentials: { accessKeyId, secretAccessKey },
     maxAttempts: 1,
-    // Queue URLs may name a host that only the emulator that made them can resolve.
+    // Queue URLs may name a host that only the emulator can resolve.
     useQueueUrlAsEndpoint: false,
     ...(options.endpoint === undefined ? {} : { endpoint: options.endpoint }),
   });
@@ -56,7 +54,6 @@ export function sqsSender(options: { endpoint?: string; region: string }): Queue
         Entries: messages.map((message, index) => ({
           Id: String(index),
           MessageBody: message.body,
-          MessageGroupId: message.messageGroupId,
           MessageAttributes: message.attributes && stringAttributes(message.attributes),
         })),
       });
@@ -89,7 +86,7 @@ function stringAttributes(attributes: Record<string, string>) {
   );
 }
 
-/** Error names of SQS that no retry will cure, and what EventBridge calls them. */
+/** SQS errors that no retry can cure, and EventBridge's names for them. */
 const FINAL_ERRORS: [RegExp, string][] = [
   [/QueueDoesNotExist|NonExistentQueue/, 'NO_RESOURCE'],
   [/AccessDenied/, 'NO_PERMISSIONS'],

@@ -78,7 +78,7 @@ async function admin(path: string, body?: unknown, method = 'POST') {
 }
 
 describe('buses, rules and targets', () => {
-  test('a bus can be made, described, listed and deleted; the default bus is always there', async () => {
+  test('a bus can be created and described; the default bus is always there', async () => {
     const { EventBusArn } = await client.send(new bridge.CreateEventBusCommand({ Name: 'shop' }));
     expect(EventBusArn).toBe('arn:aws:events:us-east-1:000000000000:event-bus/shop');
     await expect(client.send(new bridge.CreateEventBusCommand({ Name: 'shop' }))).rejects.toBeInstanceOf(
@@ -88,39 +88,34 @@ describe('buses, rules and targets', () => {
       Name: 'shop',
       CreationTime: new Date(nowMs),
     });
-    await client.send(new bridge.PutRuleCommand({ Name: 'r', EventBusName: 'shop', EventPattern: '{"source":["a"]}' }));
-    await expect(client.send(new bridge.DeleteEventBusCommand({ Name: 'shop' }))).rejects.toThrow('has rules');
-    await client.send(new bridge.DeleteRuleCommand({ Name: 'r', EventBusName: 'shop' }));
-    await client.send(new bridge.DeleteEventBusCommand({ Name: 'shop' }));
-    const { EventBuses } = await client.send(new bridge.ListEventBusesCommand({}));
-    expect(EventBuses?.map(({ Name }) => Name)).toEqual(['default']);
-    await expect(client.send(new bridge.DescribeEventBusCommand({ Name: 'shop' }))).rejects.toBeInstanceOf(
+    expect(await client.send(new bridge.DescribeEventBusCommand({ Name: 'default' }))).toMatchObject({
+      Name: 'default',
+    });
+    await expect(client.send(new bridge.DescribeEventBusCommand({ Name: 'none' }))).rejects.toBeInstanceOf(
       bridge.ResourceNotFoundException,
     );
   });
 
-  test('a rule can be put, described, disabled, enabled, listed by page and deleted', async () => {
-    for (const name of ['a', 'b', 'c']) {
-      await client.send(new bridge.PutRuleCommand({ Name: name, ScheduleExpression: 'rate(5 minutes)' }));
+  test('a rule can be put, disabled, listed and deleted', async () => {
+    for (const [name, State] of [
+      ['a', 'DISABLED'],
+      ['b', 'ENABLED'],
+    ] as const) {
+      await client.send(new bridge.PutRuleCommand({ Name: name, State, ScheduleExpression: 'rate(5 minutes)' }));
     }
-    await client.send(new bridge.DisableRuleCommand({ Name: 'a' }));
-    expect(await client.send(new bridge.DescribeRuleCommand({ Name: 'a' }))).toMatchObject({
-      Arn: 'arn:aws:events:us-east-1:000000000000:rule/a',
-      State: 'DISABLED',
+    const rule = (name: string, State: string) => ({
+      Name: name,
+      Arn: `arn:aws:events:us-east-1:000000000000:rule/${name}`,
+      EventBusName: 'default',
       ScheduleExpression: 'rate(5 minutes)',
+      State,
     });
-    await client.send(new bridge.EnableRuleCommand({ Name: 'a' }));
-    const first = await client.send(new bridge.ListRulesCommand({ Limit: 2 }));
-    const second = await client.send(new bridge.ListRulesCommand({ Limit: 2, NextToken: first.NextToken }));
-    expect([first, second].map((page) => page.Rules?.map(({ Name, State }) => `${Name} ${State}`))).toEqual([
-      ['a ENABLED', 'b ENABLED'],
-      ['c ENABLED'],
+    expect((await client.send(new bridge.ListRulesCommand({}))).Rules).toEqual([
+      rule('a', 'DISABLED'),
+      rule('b', 'ENABLED'),
     ]);
-    expect(second.NextToken).toBeUndefined();
-    await client.send(new bridge.DeleteRuleCommand({ Name: 'c' }));
-    await expect(client.send(new bridge.DescribeRuleCommand({ Name: 'c' }))).rejects.toBeInstanceOf(
-      bridge.ResourceNotFoundException,
-    );
+    await client.send(new bridge.DeleteRuleCommand({ Name: 'a' }));
+    expect((await client.send(new bridge.ListRulesCommand({}))).Rules).toEqual([rule('b', 'ENABLED')]);
   });
 
   test('targets are put, listed as they were put, and removed; a rule with targets cannot be deleted', async () => {
@@ -129,16 +124,16 @@ describe('buses, rules and targets', () => {
     const { Targets } = await client.send(new bridge.ListTargetsByRuleCommand({ Rule: 'orders' }));
     expect(Targets).toEqual([{ Id: 'queue', Arn: `${ARN}:orders`, ...target }]);
     await expect(client.send(new bridge.DeleteRuleCommand({ Name: 'orders' }))).rejects.toThrow('has targets');
-    const removed = await client.send(new bridge.RemoveTargetsCommand({ Rule: 'orders', Ids: ['queue', 'other'] }));
-    expect(removed.FailedEntries).toMatchObject([{ TargetId: 'other', ErrorCode: 'ResourceNotFoundException' }]);
+    await client.send(new bridge.RemoveTargetsCommand({ Rule: 'orders', Ids: ['queue'] }));
     await client.send(new bridge.DeleteRuleCommand({ Name: 'orders' }));
+    expect((await client.send(new bridge.ListRulesCommand({}))).Rules).toEqual([]);
   });
 
   test.each<[string, bridge.Target]>([
     ['a Lambda function', { Id: 't', Arn: 'arn:aws:lambda:us-east-1:000000000000:function:f' }],
     ['an InputPath', { Id: 't', Arn: `${ARN}:orders`, InputPath: '$.detail' }],
-    ['a FIFO queue without a group', { Id: 't', Arn: `${ARN}:orders.fifo` }],
-    ['an input that is not JSON', { Id: 't', Arn: `${ARN}:orders`, Input: 'now' }],
+    ['a FIFO queue', { Id: 't', Arn: `${ARN}:orders.fifo` }],
+    ['a constant input', { Id: 't', Arn: `${ARN}:orders`, Input: '{}' }],
     ['a retry policy out of range', { Id: 't', Arn: `${ARN}:orders`, RetryPolicy: { MaximumRetryAttempts: 186 } }],
     ['dead letters outside SQS', { Id: 't', Arn: `${ARN}:orders`, DeadLetterConfig: { Arn: 'arn:aws:sns:x:1:t' } }],
   ])('a target that is %s is refused with a reason', async (_, target) => {
@@ -155,7 +150,9 @@ describe('buses, rules and targets', () => {
     const put = (input: Omit<bridge.PutRuleCommandInput, 'Name'>) =>
       client.send(new bridge.PutRuleCommand({ Name: 'r', ...input }));
     await expect(put({ EventPattern: '{"source":[]}' })).rejects.toBeInstanceOf(bridge.InvalidEventPatternException);
+    await expect(put({ EventPattern: '{"source":[{"prefix":"a"}]}' })).rejects.toThrow('not emulated locally');
     await expect(put({ ScheduleExpression: 'rate(1 minutes)' })).rejects.toThrow('rate(1 minute)');
+    await expect(put({ ScheduleExpression: 'cron(0 10 * * ? *)' })).rejects.toThrow('only rate(value unit)');
     await expect(put({ ScheduleExpression: 'rate(1 minute)', EventBusName: 'shop' })).rejects.toThrow('default');
     await expect(put({})).rejects.toThrow('must be specified');
     await expect(put({ EventPattern: '{"source":["a"]}', EventBusName: 'none' })).rejects.toBeInstanceOf(
@@ -168,29 +165,12 @@ describe('buses, rules and targets', () => {
       name: 'UnknownOperationException',
     });
   });
-
-  test('TestEventPattern answers as the bus would', async () => {
-    const Event = JSON.stringify({
-      id: '1',
-      account: '0',
-      source: 'shop',
-      time: '2026-03-01T12:00:00Z',
-      region: 'us-east-1',
-      resources: [],
-      'detail-type': 'order',
-      detail: { n: 3 },
-    });
-    const ask = async (n: number) =>
-      (await client.send(new bridge.TestEventPatternCommand({ Event, EventPattern: `{"detail":{"n":[${n}]}}` })))
-        .Result;
-    expect([await ask(3), await ask(4)]).toEqual([true, false]);
-  });
 });
 
 describe('events', () => {
   test('an event reaches the queues of the rules that want it, in the envelope EventBridge gives it', async () => {
-    await route({ source: ['shop'], detail: { n: [{ numeric: ['>', 1] }] } });
-    await route({ source: ['shop'] }, { Arn: `${ARN}:audit`, Input: '{"constant":true}' }, 'audit');
+    await route({ source: ['shop'], detail: { n: [2] } });
+    await route({ source: ['shop'] }, { Arn: `${ARN}:audit` }, 'audit');
     const { Entries, FailedEntryCount } = await client.send(
       new bridge.PutEventsCommand({
         Entries: [order(1), { ...order(2), Resources: ['r'], Time: new Date('2026-02-03T04:05:06.789Z') }],
@@ -209,7 +189,7 @@ describe('events', () => {
       resources: ['r'],
       detail: { n: 2 },
     });
-    expect((await arrivals('audit', 2)).map(({ body }) => body)).toEqual(['{"constant":true}', '{"constant":true}']);
+    expect((await arrivals('audit', 2)).map(({ body }) => JSON.parse(body).detail.n)).toEqual([1, 2]);
     expect(messages('orders')).toHaveLength(1);
   });
 
@@ -244,7 +224,7 @@ describe('events', () => {
 
   test('more than ten entries or 256 KB are refused as a whole', async () => {
     const entries = (count: number, entry = order(0)) => ({ Entries: Array.from({ length: count }, () => entry) });
-    await expect(client.send(new bridge.PutEventsCommand(entries(11)))).rejects.toThrow('less than or equal to 10');
+    await expect(client.send(new bridge.PutEventsCommand(entries(11)))).rejects.toThrow('Too big');
     const large = { ...order(0), Detail: JSON.stringify({ text: 'x'.repeat(60_000) }) };
     await expect(client.send(new bridge.PutEventsCommand(entries(5, large)))).rejects.toThrow('over the limit');
     expect((await client.send(new bridge.PutEventsCommand(entries(4, large)))).FailedEntryCount).toBe(0);
@@ -253,7 +233,9 @@ describe('events', () => {
   test('a disabled rule wants nothing', async () => {
     await route({ source: ['shop'] });
     await route({ source: ['shop'] }, { Arn: `${ARN}:audit` }, 'audit');
-    await client.send(new bridge.DisableRuleCommand({ Name: 'orders' }));
+    await client.send(
+      new bridge.PutRuleCommand({ Name: 'orders', State: 'DISABLED', EventPattern: '{"source":["shop"]}' }),
+    );
     await client.send(new bridge.PutEventsCommand({ Entries: [order(1)] }));
     await arrivals('audit', 1);
     expect(messages('orders')).toHaveLength(0);
@@ -278,10 +260,7 @@ describe('schedules', () => {
     await client.send(
       new bridge.PutTargetsCommand({
         Rule: 'tick',
-        Targets: [
-          { Id: 'event', Arn: `${ARN}:orders` },
-          { Id: 'constant', Arn: `${ARN}:audit`, Input: '{"job":"advance"}' },
-        ],
+        Targets: [{ Id: 'event', Arn: `${ARN}:orders` }],
       }),
     );
     await events.tick();
@@ -294,15 +273,16 @@ describe('schedules', () => {
     expect(fired).toHaveLength(2);
     expect(fired.map(({ time }) => time)).toEqual(['2026-03-01T12:01:00Z', '2026-03-01T12:02:00Z']);
     expect(fired[0]).toMatchObject({ source: 'aws.events', 'detail-type': 'Scheduled Event', detail: {} });
-    expect((await arrivals('audit', 2))[0]?.body).toBe('{"job":"advance"}');
   });
 
   test('missed firings collapse into one, a disabled rule never fires, and /_fire fires out of turn', async () => {
-    await client.send(new bridge.PutRuleCommand({ Name: 'tick', ScheduleExpression: 'cron(0/5 * * * ? *)' }));
+    await client.send(new bridge.PutRuleCommand({ Name: 'tick', ScheduleExpression: 'rate(5 minutes)' }));
     await client.send(new bridge.PutTargetsCommand({ Rule: 'tick', Targets: [{ Id: 'event', Arn: `${ARN}:orders` }] }));
     nowMs += 3_600_000;
     await events.tick();
-    await client.send(new bridge.DisableRuleCommand({ Name: 'tick' }));
+    await client.send(
+      new bridge.PutRuleCommand({ Name: 'tick', State: 'DISABLED', ScheduleExpression: 'rate(5 minutes)' }),
+    );
     nowMs += 3_600_000;
     await events.tick();
     expect((await admin('/_fire', { rule: 'tick' })).body).toEqual({ fired: 'tick' });

@@ -17,15 +17,15 @@
  *   DELETE /_faults  ends all faults; what was held is delivered
  *   POST   /_fire    {"rule": name} fires a scheduled rule once more, out of turn
  *
- * Scheduled rules "late" are delayMs or pauseRules, "twice" is duplicate or /_fire, "never" is DisableRule.
- * Invariant: PutEvents answers after its events are in the store. Started by main.ts, by the local stack and by tests.
+ * Scheduled rules "late" are delayMs or pauseRules, "twice" is duplicate or /_fire, "never" is PutRule with the state DISABLED.
+ * Invariant: PutEvents answers only after its events are in the store. Started by main.ts, by the local stack and by tests.
  */
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import * as z from 'zod';
 import { BodyTooLarge, readBody, sendJson, serveHttp } from '../service/http.ts';
 import { acceptFiring } from './accept.ts';
-import { type Input, type Operation, operations } from './api.ts';
+import { type Operation, operations } from './api.ts';
 import { type BackOff, Deliverer } from './delivery.ts';
 import { ApiError, invalid } from './errors.ts';
 import { Faults } from './faults.ts';
@@ -43,13 +43,13 @@ export interface EventsServerOptions {
   dataDir?: string;
   region?: string;
   account?: string;
-  /** Where SQS is; absent means what the SDK finds in the environment (AWS_ENDPOINT_URL_SQS). */
+  /** Default: AWS_ENDPOINT_URL_SQS. */
   sqsEndpoint?: string;
   /** Waits between delivery attempts: the first, doubling up to the longest. */
   backOff?: BackOff;
   /** Clock in ms since epoch, for tests of schedules and event age. */
   now?: () => number;
-  /** Takes the place of SQS in tests. */
+  /** Replaces SQS in tests. */
   sender?: QueueSender;
   log?: (message: string) => void;
 }
@@ -59,7 +59,7 @@ export interface EventsServer {
   port: number;
   /** Sets the same faults as `POST /_faults`. */
   setFaults(faults: unknown): void;
-  /** Looks at schedules and waiting deliveries now, after a test has moved the clock. */
+  /** Checks schedules and waiting deliveries now, after a test has moved the clock. */
   tick(): Promise<void>;
   /** Stops serving, finishes what is in flight and closes the store. */
   stop(): Promise<void>;
@@ -73,7 +73,7 @@ const TARGET_PREFIX = 'AWSEvents.';
 
 const FireRequest = z.strictObject({ rule: z.string(), bus: z.string().default(DEFAULT_BUS) });
 
-/** Starts the server; resolves when it can be used. Rejects if the port or the data directory cannot be had. */
+/** Starts the server; resolves when it is ready. Rejects if the port or the data directory is not available. */
 export async function startEventsServer(options: EventsServerOptions = {}): Promise<EventsServer> {
   const region = options.region ?? 'us-east-1';
   const account = options.account ?? '000000000000';
@@ -133,7 +133,7 @@ export async function startEventsServer(options: EventsServerOptions = {}): Prom
     const all = operations(deps);
     return {
       ...all,
-      async PutEvents(input: Input) {
+      async PutEvents(input) {
         const answer = (await all.PutEvents?.(input)) as { FailedEntryCount: number; Entries: unknown[] };
         counts.refused += answer.FailedEntryCount;
         counts.accepted += answer.Entries.length - answer.FailedEntryCount;
@@ -176,26 +176,28 @@ async function answerAws(table: Record<string, Operation>, request: IncomingMess
   }
 }
 
-function parseInput(body: string): Input {
-  let input: unknown;
+function parseInput(body: string): unknown {
   try {
-    input = JSON.parse(body === '' ? '{}' : body);
+    return JSON.parse(body);
   } catch {
     throw new ApiError('SerializationException', 'The request body is not JSON.');
   }
-  if (typeof input !== 'object' || input === null || Array.isArray(input)) {
-    throw new ApiError('SerializationException', 'The request body is not a JSON object.');
-  }
-  return input as Input;
 }
 
 function awsError(error: unknown): { status: number; code: string; message: string } {
   if (error instanceof ApiError) return { status: 400, code: error.code, message: error.message };
+  if (error instanceof z.ZodError) return { status: 400, code: 'ValidationException', message: refusal(error) };
   if (error instanceof PatternError)
     return { status: 400, code: 'InvalidEventPatternException', message: error.message };
   if (error instanceof ScheduleError) return { status: 400, code: 'ValidationException', message: error.message };
   if (error instanceof BodyTooLarge) return { status: 413, code: 'ValidationException', message: error.message };
   return { status: 500, code: 'InternalException', message: String(error) };
+}
+
+/** Every parameter that the schemas of api.ts do not know is one that is not emulated. */
+function refusal(error: z.ZodError): string {
+  const unknown = error.issues.flatMap((issue) => (issue.code === 'unrecognized_keys' ? issue.keys : []));
+  return unknown.length > 0 ? `${unknown.join(', ')} is not emulated.` : z.prettifyError(error);
 }
 
 async function answerAdmin(route: (body: string) => unknown, request: IncomingMessage, response: ServerResponse) {

@@ -1,11 +1,10 @@
 /**
- * What the events server remembers: buses, rules with their targets, and deliveries that were accepted and not yet
- * taken by a queue. One SQLite file, so that all of it survives kill -9 and a restart.
+ * The state of the local bus in one SQLite file: buses, rules with their targets, and deliveries that were accepted and
+ * not yet sent to their queue. It survives kill -9.
  *
- * Invariants: a promise from `commit` resolves only after the transaction that holds its work; deliveries that ask to
- * be committed in the same turn of the event loop share one transaction, which is what makes PutEvents fast. The file
- * is in WAL mode with synchronous=NORMAL: a killed process loses nothing, a power cut may lose the last moments.
- * Without a data directory the same tables live in memory. Called by api.ts, scheduler.ts and delivery.ts.
+ * Invariants: a promise from `commit` resolves only after its transaction; commits in one turn of the event loop share a
+ * transaction. The file is in WAL mode with synchronous=NORMAL: a killed process loses nothing, a power cut may lose the
+ * last moments. Without a data directory the tables are in memory. Called by api.ts, scheduler.ts and delivery.ts.
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,7 +13,6 @@ import type { Target } from '@aws-sdk/client-eventbridge';
 
 export interface Bus {
   name: string;
-  description?: string;
   createdMs: number;
 }
 
@@ -25,44 +23,41 @@ export interface Rule {
   pattern?: string;
   schedule?: string;
   enabled: boolean;
-  description?: string;
-  roleArn?: string;
-  /** When a scheduled rule fires next; absent for other rules and when no firing is left. */
+  /** When a scheduled rule fires next; absent for other rules and for disabled ones. */
   nextFireMs?: number;
 }
 
-/** Where an event goes and how hard to try, as the target said when the event was accepted. */
+/** Where an event goes and its retry policy, as the target had them when the event was accepted. */
 export interface Route {
   ruleArn: string;
   targetArn: string;
   deadLetterArn?: string;
   maxAgeMs: number;
   maxRetries: number;
-  messageGroupId?: string;
 }
 
-/** Why EventBridge gave a delivery up. */
-export interface Burial {
+/** Why a delivery failed for good: what EventBridge writes on the dead letter. */
+export interface DeadLetterReason {
   errorCode: string;
   errorMessage: string;
   exhausted?: 'MaximumRetryAttempts' | 'MaximumEventAgeInSeconds';
   retryAttempts: number;
 }
 
-/** One event on its way to one target; with a burial, on its way to that target's dead-letter queue. */
+/** One event on its way to one target; with a reason, on its way to that target's dead-letter queue. */
 export interface Delivery {
   seq: number;
   route: Route;
   body: string;
   acceptedMs: number;
-  /** Failed attempts at the present destination. */
+  /** Failed attempts at the current destination. */
   failures: number;
   /** Not to be attempted before this time. */
   dueMs: number;
-  burial?: Burial;
+  deadLetter?: DeadLetterReason;
 }
 
-/** Rows to write together. Updated deliveries have their progress and burial stored. */
+/** Rows to write together. Updated deliveries have their progress and dead-letter reason stored. */
 export interface Work {
   added?: Delivery[];
   updated?: Delivery[];
@@ -72,15 +67,15 @@ export interface Work {
 }
 
 const SCHEMA = `
-CREATE TABLE IF NOT EXISTS buses (name TEXT PRIMARY KEY, description TEXT, created_ms INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS buses (name TEXT PRIMARY KEY, created_ms INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS rules (
   bus TEXT NOT NULL, name TEXT NOT NULL, arn TEXT NOT NULL, pattern TEXT, schedule TEXT, enabled INTEGER NOT NULL,
-  description TEXT, role_arn TEXT, next_fire_ms INTEGER, PRIMARY KEY (bus, name)) STRICT;
+  next_fire_ms INTEGER, PRIMARY KEY (bus, name)) STRICT;
 CREATE TABLE IF NOT EXISTS targets (
   bus TEXT NOT NULL, rule TEXT NOT NULL, id TEXT NOT NULL, target TEXT NOT NULL, PRIMARY KEY (bus, rule, id)) STRICT;
 CREATE TABLE IF NOT EXISTS deliveries (
   seq INTEGER PRIMARY KEY, route TEXT NOT NULL, body TEXT NOT NULL, accepted_ms INTEGER NOT NULL,
-  failures INTEGER NOT NULL, due_ms INTEGER NOT NULL, burial TEXT) STRICT;
+  failures INTEGER NOT NULL, due_ms INTEGER NOT NULL, dead_letter TEXT) STRICT;
 `;
 
 interface Waiting {
@@ -100,12 +95,12 @@ export class Store {
   /** Opens the file in `dataDir`, making the directory if needed, or a private database in memory. */
   constructor(dataDir?: string) {
     if (dataDir !== undefined) mkdirSync(dataDir, { recursive: true });
-    this.db = new DatabaseSync(dataDir === undefined ? ':memory:' : join(dataDir, 'events.sqlite'));
+    this.db = new DatabaseSync(dataDir === undefined ? ':memory:' : join(dataDir, 'eventbridge.sqlite'));
     this.db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 2000;');
     this.db.exec(SCHEMA);
     this.statements = {
       add: this.db.prepare('INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?, ?)'),
-      update: this.db.prepare('UPDATE deliveries SET failures = ?, due_ms = ?, burial = ? WHERE seq = ?'),
+      update: this.db.prepare('UPDATE deliveries SET failures = ?, due_ms = ?, dead_letter = ? WHERE seq = ?'),
       remove: this.db.prepare('DELETE FROM deliveries WHERE seq = ?'),
       fire: this.db.prepare('UPDATE rules SET next_fire_ms = ? WHERE bus = ? AND name = ?'),
     };
@@ -118,7 +113,7 @@ export class Store {
     return this.lastSeq;
   }
 
-  /** Writes the work durably, grouped with whatever else is asked for in this turn. Rejects if the disk refuses. */
+  /** Writes the work, in one transaction with all other work of this turn of the event loop. */
   commit(work: Work): Promise<void> {
     return new Promise((resolve, reject) => {
       this.waiting.push({ work, resolve, reject });
@@ -144,11 +139,11 @@ export class Store {
   private write(work: Work): void {
     const { add, update, remove, fire } = this.statements;
     for (const d of work.added ?? []) {
-      const burial = d.burial ? JSON.stringify(d.burial) : null;
-      add.run(d.seq, JSON.stringify(d.route), d.body, d.acceptedMs, d.failures, d.dueMs, burial);
+      const deadLetter = d.deadLetter ? JSON.stringify(d.deadLetter) : null;
+      add.run(d.seq, JSON.stringify(d.route), d.body, d.acceptedMs, d.failures, d.dueMs, deadLetter);
     }
     for (const d of work.updated ?? []) {
-      update.run(d.failures, d.dueMs, d.burial ? JSON.stringify(d.burial) : null, d.seq);
+      update.run(d.failures, d.dueMs, d.deadLetter ? JSON.stringify(d.deadLetter) : null, d.seq);
     }
     for (const d of work.removed ?? []) remove.run(d.seq);
     if (work.fired) fire.run(work.fired.nextFireMs ?? null, work.fired.bus, work.fired.name);
@@ -178,7 +173,7 @@ export class Store {
         acceptedMs: Number(row.accepted_ms),
         failures: Number(row.failures),
         dueMs: Number(row.due_ms),
-        burial: row.burial === null ? undefined : (JSON.parse(String(row.burial)) as Burial),
+        deadLetter: row.dead_letter === null ? undefined : (JSON.parse(String(row.dead_letter)) as DeadLetterReason),
       }));
   }
 
@@ -186,21 +181,11 @@ export class Store {
     return this.db
       .prepare('SELECT * FROM buses ORDER BY name')
       .all()
-      .map((row: Row) => ({
-        name: String(row.name),
-        description: text(row.description),
-        createdMs: Number(row.created_ms),
-      }));
+      .map((row: Row) => ({ name: String(row.name), createdMs: Number(row.created_ms) }));
   }
 
   putBus(bus: Bus): void {
-    this.db
-      .prepare('INSERT OR REPLACE INTO buses VALUES (?, ?, ?)')
-      .run(bus.name, bus.description ?? null, bus.createdMs);
-  }
-
-  deleteBus(name: string): void {
-    this.db.prepare('DELETE FROM buses WHERE name = ?').run(name);
+    this.db.prepare('INSERT OR REPLACE INTO buses VALUES (?, ?)').run(bus.name, bus.createdMs);
   }
 
   rules(): Rule[] {
@@ -214,15 +199,13 @@ export class Store {
         pattern: text(row.pattern),
         schedule: text(row.schedule),
         enabled: row.enabled === 1,
-        description: text(row.description),
-        roleArn: text(row.role_arn),
         nextFireMs: row.next_fire_ms === null ? undefined : Number(row.next_fire_ms),
       }));
   }
 
   putRule(rule: Rule): void {
     this.db
-      .prepare('INSERT OR REPLACE INTO rules VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)')
+      .prepare('INSERT OR REPLACE INTO rules VALUES (?, ?, ?, ?, ?, ?, ?)')
       .run(
         rule.bus,
         rule.name,
@@ -230,8 +213,6 @@ export class Store {
         rule.pattern ?? null,
         rule.schedule ?? null,
         rule.enabled ? 1 : 0,
-        rule.description ?? null,
-        rule.roleArn ?? null,
         rule.nextFireMs ?? null,
       );
   }
@@ -262,7 +243,7 @@ export class Store {
     });
   }
 
-  /** Writes what still waits and closes the file. */
+  /** Commits pending work and closes the file. */
   close(): void {
     this.flush();
     this.db.close();

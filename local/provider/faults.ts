@@ -1,5 +1,5 @@
 /**
- * Faults the payment provider can be told to show, for chaos tests. Set with `POST /_faults` (see server.ts) on one
+ * Faults that the payment provider can inject, for chaos tests. Set with `POST /_faults` (see server.ts) on one
  * instance, held in memory only. Random choices come from a seed. Called by server.ts and webhooks.ts.
  */
 import * as z from 'zod';

@@ -1,5 +1,5 @@
 /**
- * The provider's books: charges, refunds, and the webhooks that tell of them, in one SQLite file.
+ * The provider's ledger: charges, refunds and their webhooks, in one SQLite file.
  *
  * Invariants: an idempotency key has at most one charge and a charge at most one refund, whichever instance was asked,
  * because every instance opens the same file and each write is one immediate transaction; a charge never changes once
@@ -63,7 +63,7 @@ CREATE TABLE IF NOT EXISTS webhooks (
 CREATE INDEX IF NOT EXISTS webhooks_to_send ON webhooks (due_ms) WHERE outcome IS NULL;
 `;
 
-/** Long enough for another instance to finish its transaction, however slow the disk. */
+/** Long enough for another instance to finish its transaction on a slow disk. */
 const BUSY_TIMEOUT_MS = 5_000;
 
 type Row = Record<string, unknown>;
@@ -73,7 +73,7 @@ export class Ledger {
   private readonly now: () => number;
   private readonly tellsWebhooks: boolean;
 
-  /** Opens the books in `dataDir` (in memory without one). `tellsWebhooks` says whether facts get a webhook. */
+  /** Opens the ledger in `dataDir` (in memory without one). `tellsWebhooks` says whether charges and refunds get a webhook. */
   constructor(options: { dataDir?: string; tellsWebhooks: boolean; now: () => number }) {
     if (options.dataDir !== undefined) mkdirSync(options.dataDir, { recursive: true });
     const file = options.dataDir === undefined ? ':memory:' : join(options.dataDir, 'provider.sqlite');
@@ -180,7 +180,7 @@ export class Ledger {
       .map((row) => String(row.id));
   }
 
-  /** Takes a webhook for sending, unless it is done or another instance has it. Counts as an attempt. */
+  /** Leases a webhook for sending, unless it is done or another instance has it. Counts as an attempt. */
   leaseWebhook(id: string, leaseMs: number): Webhook | undefined {
     const nowMs = this.now();
     const row = this.db
@@ -198,12 +198,12 @@ export class Ledger {
     };
   }
 
-  /** Ends a webhook's life: it was delivered, or is given up. */
+  /** Marks a webhook as delivered or given up. */
   finishWebhook(id: string, outcome: 'delivered' | 'abandoned'): void {
     this.db.prepare('UPDATE webhooks SET outcome = ?, leased_until_ms = 0 WHERE id = ?').run(outcome, id);
   }
 
-  /** Gives a webhook back, to be sent again at `dueMs`. */
+  /** Releases a webhook, to be sent again at `dueMs`. */
   postponeWebhook(id: string, dueMs: number): void {
     this.db.prepare('UPDATE webhooks SET due_ms = ?, leased_until_ms = 0 WHERE id = ?').run(dueMs, id);
   }

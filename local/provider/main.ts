@@ -4,7 +4,7 @@
  *   node local/provider/main.ts --api-key KEY [--port N] [--data-dir DIR]
  *     [--webhook-url URL --webhook-secret whsec_… [--webhook-twice] [--webhook-first]]
  *
- * Prints {"ready":true,"url":...} when it can be used, logs to standard error, stops on SIGINT or SIGTERM. Start it
+ * Prints {"ready":true,"url":...} when it is ready, logs to standard error, stops on SIGINT or SIGTERM. Start it
  * several times with the same --data-dir for several instances of one provider. Started by the local stack.
  */
 import { parseArgs } from 'node:util';

@@ -31,7 +31,7 @@ export interface ProviderOptions {
   /** 0, the default, takes any free port. */
   port?: number;
   apiKey: string;
-  /** Where the books are kept; instances that share it share everything. Absent means in memory. */
+  /** Where the ledger is; instances that share it share everything. Absent means in memory. */
   dataDir?: string;
   /** Where webhooks go; absent means none are sent. */
   webhookUrl?: string;
@@ -88,7 +88,7 @@ interface Answer {
   lost?: boolean;
 }
 
-/** Starts an instance; resolves when it can be used. Rejects if the port or the data directory cannot be had. */
+/** Starts an instance; resolves when it is ready. Rejects if the port or the data directory is not available. */
 export async function startProvider(options: ProviderOptions): Promise<Provider> {
   if (options.apiKey === '') throw new Error('The provider needs an API key.');
   if (options.webhookUrl !== undefined && !options.webhookSecret) {

@@ -1,5 +1,5 @@
 /**
- * What the sandbox does with a card, read from its token:
+ * What the sandbox does for a card token:
  *
  *   tok_approve          captured
  *   tok_decline          declined with card_declined; tok_decline_<code> names another decline code
@@ -18,7 +18,7 @@ export type Verdict =
 
 /** How long tok_slow waits before its answer. */
 export const SLOW_MS = 2_000;
-/** How long tok_charged_timeout keeps a caller waiting; longer than anybody should wait. */
+/** How long tok_charged_timeout keeps the request open: longer than any client waits. */
 export const UNANSWERED_MS = 120_000;
 
 /** The verdict on a new charge. `attempt` counts this key's attempts, this one included. */

@@ -1,5 +1,5 @@
 /**
- * Tells the shop what happened, as Standard Webhooks (github.com/standard-webhooks/standard-webhooks) has it: headers
+ * Sends webhooks to the shop by the Standard Webhooks specification (github.com/standard-webhooks/standard-webhooks): headers
  * webhook-id (the same at every attempt), webhook-timestamp (of the attempt, in seconds) and webhook-signature
  * (`v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`).
  *
@@ -48,8 +48,8 @@ export class WebhookSender {
   }
 
   /**
-   * Deals with a webhook that has just been written: sends it now, or later, or never, as the faults say. Resolves
-   * when its first attempt is over, or at once if that is not now.
+   * Sends a new webhook now, later or never, as the faults say. Resolves after the first attempt, or at once when there
+   * is none now.
    */
   async announce(id: string): Promise<void> {
     const { ledger, faults, now } = this.deps;
@@ -62,7 +62,7 @@ export class WebhookSender {
     }
   }
 
-  /** Sends nothing more and cuts what is in flight; it will be sent again by whoever comes next. */
+  /** Stops sending and cuts requests in flight; the next instance sends their webhooks again. */
   async stop(): Promise<void> {
     clearTimeout(this.timer);
     this.stopping.abort();
@@ -79,7 +79,7 @@ export class WebhookSender {
     }
   }
 
-  /** Never rejects: a webhook that could not be dealt with now is still in the ledger and will be found again. */
+  /** Never rejects: a webhook that failed now is still in the ledger and is tried again. */
   private send(id: string): Promise<void> {
     const sending = this.leaseAndAttempt(id)
       .catch((error: unknown) => this.deps.log(`webhook ${id}: ${String(error)}`))

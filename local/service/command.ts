@@ -1,8 +1,8 @@
 /**
- * What every local service does as a process: start, print one JSON line when it can be used, stop on a signal.
+ * Runs a local service as a process: start, print one JSON line when it is ready, stop on a signal.
  *
  * Invariant: the ready line is the only thing written to standard output; everything else goes to standard error.
- * Called by local/events/main.ts and local/provider/main.ts.
+ * Called by queue-server.ts, events/main.ts and provider/main.ts.
  */
 
 /** Runs a service until SIGINT or SIGTERM. A failure to start is one line on standard error and exit code 1. */
@@ -33,7 +33,7 @@ export async function runService(
   }
 }
 
-/** Reads a port flag; absent means any free port. Throws on anything that is not a port. */
+/** Reads a port flag; absent means any free port. Throws if it is not a port. */
 export function portFlag(value: string | undefined): number {
   const port = Number(value ?? '0');
   if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new Error(`--port ${value} is not a port number.`);

@@ -1,8 +1,8 @@
 /**
- * The little HTTP that the local services share: listen on loopback, read a bounded body, answer JSON, stop at once.
+ * HTTP helpers of the local services: listen on loopback, read a bounded body, answer JSON, stop at once.
  *
- * Invariant: a body larger than its limit is refused without being kept in memory. Called by the events server and
- * the payment provider.
+ * Invariant: a body larger than its limit is refused without being kept in memory. Called by the local bus, the payment
+ * provider and the web server.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';

@@ -1,7 +1,7 @@
 /** The kept figures show what is promised, and the pages say what the figures say. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { projectRoot } from '#local/folder.ts';
+import { projectRoot } from '#local/state-folder.ts';
 import { page, pageOf, readKept, readmeWith, shortcomingsOf } from './kept.ts';
 
 const read = (path: string) => readFileSync(join(projectRoot, path), 'utf8');

@@ -5,7 +5,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { invariantNames, meanings } from '#load/verify/tally.ts';
-import { projectRoot } from '#local/folder.ts';
+import { projectRoot } from '#local/state-folder.ts';
 import { controls } from './controls.ts';
 import { matrix } from './matrix.ts';
 import { cellsOf, type FaultSummary, type Report, sumOf } from './report.ts';

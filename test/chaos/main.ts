@@ -17,7 +17,7 @@
  */
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { defaultFolder } from '#local/folder.ts';
+import { defaultFolder } from '#local/state-folder.ts';
 import { type ControlResult, controls, runControl } from './controls.ts';
 import type { Fault } from './fault.ts';
 import { keep } from './kept.ts';

@@ -5,8 +5,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseDocument } from 'yaml';
-import { projectRoot } from '#local/folder.ts';
 import { SERVICES } from '#local/localstack.ts';
+import { projectRoot } from '#local/state-folder.ts';
 
 const read = (path: string) => readFileSync(join(projectRoot, path), 'utf8');
 

@@ -5,8 +5,8 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { catalogue } from '#events/catalogue.ts';
-import { readDeclared } from '#local/declared.ts';
-import { projectRoot } from '#local/folder.ts';
+import { readDeclared } from '#local/serverless-config.ts';
+import { projectRoot } from '#local/state-folder.ts';
 import { keys } from '#platform/redis/keys.ts';
 
 interface Link {
@@ -118,8 +118,8 @@ describe('docs/flow.md', () => {
     expect([...entities].sort()).toEqual([...wanted].sort());
   });
 
-  test('lists every queue, rule, event and Redis key', () => {
-    const { queues, rules } = readDeclared();
+  test('lists every queue, rule, event and Redis key', async () => {
+    const { queues, rules } = await readDeclared();
     const live = queues.map((queue) => queue.registryName).filter((name) => name.startsWith('queue/'));
     expect(live.length).toBeGreaterThan(0);
     expect(missing(live.map((name) => name.slice('queue/'.length)))).toEqual([]);

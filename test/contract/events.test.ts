@@ -1,9 +1,9 @@
 /** The event catalogue and the rules of `serverless.yml` agree on who hears what. */
 import { BusEvent, catalogue, type EventName } from '#events/catalogue.ts';
-import { queueOf, readDeclared } from '#local/declared.ts';
+import { queueOf, readDeclared } from '#local/serverless-config.ts';
 import { eventSource } from '#platform/environment/deps.ts';
 
-const declared = readDeclared();
+const declared = await readDeclared();
 const names = Object.keys(catalogue) as EventName[];
 const patterned = declared.rules.filter((rule) => rule.pattern);
 const typesOf = (pattern: Record<string, unknown> = {}) => (pattern['detail-type'] ?? []) as string[];

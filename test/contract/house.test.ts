@@ -4,7 +4,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
-import { projectRoot } from '#local/folder.ts';
+import { projectRoot } from '#local/state-folder.ts';
 
 interface Source {
   path: string;

@@ -1,13 +1,13 @@
 /** The OpenAPI document, `serverless.yml` and the handlers describe one and the same API. */
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { routes } from '#functions/http/routes.ts';
-import { readDeclared } from '#local/declared.ts';
-import { handlerOf } from '#local/functions.ts';
+import { handlerOf } from '#local/function-host.ts';
+import { readDeclared } from '#local/serverless-config.ts';
 import { docsPage } from '#operations/docs-page.ts';
 import { codesOf, type Operation, openApiDocument } from '#platform/handlers/openapi.ts';
 import { codes } from '#platform/kernel/errors.ts';
 
-const declared = readDeclared().functions.filter((one) => one.routes.length > 0);
+const declared = (await readDeclared()).functions.filter((one) => one.routes.length > 0);
 const document = openApiDocument(routes);
 
 const declaredLines = declared.flatMap(({ key, routes: lines }) =>

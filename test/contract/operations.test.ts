@@ -4,8 +4,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { deployablePart } from '#local/deployment.ts';
-import { projectRoot } from '#local/folder.ts';
+import { deployablePart } from '#local/deploy-to-localstack.ts';
+import { projectRoot } from '#local/state-folder.ts';
 import { type Package, packaged, packagingLimitMs } from '../support/package.ts';
 
 let made: Package;

@@ -7,7 +7,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import { globSync } from 'node:fs';
-import { projectRoot } from '#local/folder.ts';
+import { projectRoot } from '#local/state-folder.ts';
 
 const handlers = globSync('functions/**/*.ts', { cwd: projectRoot });
 

@@ -3,7 +3,7 @@
  * bundles. The rules that the makers of cfn-lint know are run where it can be installed; ours are always run.
  */
 
-import { readDeclared } from '#local/declared.ts';
+import { readDeclared } from '#local/serverless-config.ts';
 import { metrics } from '#platform/kernel/metrics.ts';
 import { receivesAtMost } from '#platform/kernel/time-limits.ts';
 import { lintTemplate } from '../support/cfn-lint.ts';
@@ -14,7 +14,7 @@ beforeAll(async () => {
   made = await packaged();
 }, packagingLimitMs);
 
-const declared = readDeclared({ stage: packagedStage });
+const declared = await readDeclared({ stage: packagedStage });
 const functionKeys = declared.functions.map(({ key }) => key);
 
 function ofType(type: string): [id: string, properties: Properties][] {

@@ -1,9 +1,9 @@
 /** The limits on time are in their order, and `serverless.yml` says what the code says. */
 
-import { queueOf, readDeclared } from '#local/declared.ts';
+import { queueOf, readDeclared } from '#local/serverless-config.ts';
 import * as timings from '#platform/kernel/time-limits.ts';
 
-const declared = readDeclared();
+const declared = await readDeclared();
 const queues = declared.queues.filter(({ registryName }) => registryName.startsWith('queue/'));
 const dead = declared.queues.filter(({ registryName }) => registryName.startsWith('dead/'));
 const mapped = declared.functions.flatMap((one) => one.mappings.map((mapping) => ({ ...one, mapping })));

@@ -9,11 +9,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { parse } from 'yaml';
-import { readDeclared } from '#local/declared.ts';
-import { projectRoot } from '#local/folder.ts';
-import { handlerOf } from '#local/functions.ts';
+import { handlerOf } from '#local/function-host.ts';
+import { readDeclared } from '#local/serverless-config.ts';
+import { projectRoot } from '#local/state-folder.ts';
 
-const { functions } = readDeclared();
+const { functions } = await readDeclared();
 // Only the lists are wanted; CloudFormation's tags are of no interest here.
 const { functions: written } = parse(readFileSync(join(projectRoot, 'serverless.yml'), 'utf8'), {
   logLevel: 'silent',

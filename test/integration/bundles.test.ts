@@ -4,8 +4,8 @@
  */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
-import { readDeclared } from '#local/declared.ts';
-import { projectRoot } from '#local/folder.ts';
+import { readDeclared } from '#local/serverless-config.ts';
+import { projectRoot } from '#local/state-folder.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { newId } from '#platform/kernel/ids.ts';
 import { openTokens } from '#platform/security/access-token.ts';
@@ -65,7 +65,7 @@ const request = (
 });
 
 test('every bundle loads, also where there is nothing but itself', async () => {
-  const keys = readDeclared().functions.map(({ key }) => key);
+  const keys = (await readDeclared()).functions.map(({ key }) => key);
   expect(await run(keys.map((key) => ({ bundle: bundleOf(key) })))).toEqual(keys.map(() => 'function'));
 }, 60_000);
 

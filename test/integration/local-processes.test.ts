@@ -10,9 +10,9 @@ import {
 } from '@aws-sdk/client-sqs';
 import { jest } from '@jest/globals';
 import { createConnection, type RowDataPacket } from 'mysql2/promise';
-import { processBirth, projectRoot } from '#local/folder.ts';
-import { LOCAL_CREDENTIALS } from '#local/resources.ts';
+import { LOCAL_CREDENTIALS } from '#local/aws-resources.ts';
 import type { Addresses, Registry } from '#local/stack.ts';
+import { processBirth, projectRoot } from '#local/state-folder.ts';
 import { waitFor } from '#local/wait.ts';
 import { testStack } from '../support/stack.ts';
 

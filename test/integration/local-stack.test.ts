@@ -1,7 +1,7 @@
 import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
 import { ReceiveMessageCommand, SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { createConnection, type RowDataPacket } from 'mysql2/promise';
-import { createResources } from '#local/resources.ts';
+import { createResources } from '#local/aws-resources.ts';
 import { waitFor } from '#local/wait.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 

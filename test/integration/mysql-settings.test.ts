@@ -10,7 +10,7 @@ import { createPool, type Pool, type RowDataPacket } from 'mysql2/promise';
 import { handler as allocate } from '#functions/queue/allocate.ts';
 import { handler as pay } from '#functions/queue/pay.ts';
 import { startOwnMysql } from '#local/databases.ts';
-import { Supervisor } from '#local/processes.ts';
+import { Supervisor } from '#local/supervisor.ts';
 import { waitFor } from '#local/wait.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import type { QueueHandler } from '#platform/handlers/queue.ts';

@@ -9,8 +9,8 @@ import { DeleteMessageBatchCommand, ReceiveMessageCommand } from '@aws-sdk/clien
 import { BusEvent } from '#events/catalogue.ts';
 import { expandChanges, groupChanges } from '#events/changes.ts';
 import { newEvent, publishEvents, type RecordedEvent, readBacklog, recordEvents, sweepOutbox } from '#events/outbox.ts';
+import { createResources } from '#local/aws-resources.ts';
 import { type EventsServer, startEventsServer } from '#local/events/server.ts';
-import { createResources } from '#local/resources.ts';
 import { waitFor as waitWithin } from '#local/wait.ts';
 import { enterConnection } from '#notification/connections.ts';
 import { notify } from '#notification/notify.ts';

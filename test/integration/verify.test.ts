@@ -5,7 +5,7 @@ import { SendMessageCommand } from '@aws-sdk/client-sqs';
 import type { RequestLine } from '#load/log.ts';
 import type { InvariantName } from '#load/verify/tally.ts';
 import { type Verification, verify } from '#load/verify.ts';
-import { sqsClient } from '#local/resources.ts';
+import { sqsClient } from '#local/aws-resources.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 import {
   closedSale,

@@ -14,10 +14,10 @@ import { GetQueueAttributesCommand, SendMessageCommand, SQSClient } from '@aws-s
 import { PutParameterCommand, SSMClient } from '@aws-sdk/client-ssm';
 import { jest } from '@jest/globals';
 import { seedOperator } from '#identity/register.ts';
-import { readDeclared } from '#local/declared.ts';
-import { type Deployed, deploy } from '#local/deployment.ts';
-import { projectRoot } from '#local/folder.ts';
-import { awsEnvironment } from '#local/resources.ts';
+import { awsEnvironment } from '#local/aws-resources.ts';
+import { type Deployed, deploy } from '#local/deploy-to-localstack.ts';
+import { readDeclared } from '#local/serverless-config.ts';
+import { projectRoot } from '#local/state-folder.ts';
 import { waitFor } from '#local/wait.ts';
 import { loadRegistry } from '#platform/environment/discovery.ts';
 import { newId } from '#platform/kernel/ids.ts';
@@ -59,7 +59,7 @@ function accountEnvironment(): Record<string, string> {
   };
 }
 
-const declared = readDeclared({ stage: packagedStage });
+const declared = await readDeclared({ stage: packagedStage });
 const registrySource = `ssm:/holdfast/${packagedStage}`;
 
 test('everything that LocalStack can make of the template is made, and nothing else is missing', () => {

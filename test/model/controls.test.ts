@@ -1,7 +1,7 @@
 /** The controls fit the code: each has its place to plant a fault at, and no two have a name. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { projectRoot } from '#local/folder.ts';
+import { projectRoot } from '#local/state-folder.ts';
 import { typeErrors } from '../support/planted.ts';
 import { controls } from './controls.ts';
 

@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { type Connection, createConnection, type ResultSetHeader } from 'mysql2/promise';
-import { projectRoot } from '#local/folder.ts';
+import { projectRoot } from '#local/state-folder.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 import { type Recorded, read, written } from './recorded.ts';
 

@@ -17,7 +17,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { defaultFolder } from '#local/folder.ts';
+import { defaultFolder } from '#local/state-folder.ts';
 import { controls } from './controls.ts';
 import type { CaseDone, Done, EpisodesDone, Failure, HuntDone, Job } from './jobs.ts';
 import { caseNames, quickCases } from './names.ts';

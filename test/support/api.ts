@@ -10,8 +10,8 @@ import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import type { APIGatewayProxyEventV2, Context } from 'aws-lambda';
 import { routes } from '#functions/http/routes.ts';
 import { seedOperator } from '#identity/register.ts';
-import { readDeclared } from '#local/declared.ts';
-import { handlerOf } from '#local/functions.ts';
+import { handlerOf } from '#local/function-host.ts';
+import { readDeclared } from '#local/serverless-config.ts';
 import { type Deps, sharedDeps } from '#platform/environment/deps.ts';
 import type { HttpHandler } from '#platform/handlers/http.ts';
 import { type OpenApiDocument, openApiDocument } from '#platform/handlers/openapi.ts';
@@ -111,10 +111,12 @@ export function openApi(): Api {
   };
 }
 
+const { functions } = await readDeclared();
+
 /** The functions with their addresses; literal segments before parameters, as the gateway prefers them. */
 function readServed(): Served[] {
-  return readDeclared()
-    .functions.flatMap((declared) =>
+  return functions
+    .flatMap((declared) =>
       declared.routes.map(({ method, path }) => {
         const { url, name } = handlerOf(declared);
         return {

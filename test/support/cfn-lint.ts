@@ -7,7 +7,7 @@ import { execFile } from 'node:child_process';
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { projectRoot } from '#local/folder.ts';
+import { projectRoot } from '#local/state-folder.ts';
 
 const run = promisify(execFile);
 const version = '1.58.0';

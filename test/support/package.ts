@@ -8,7 +8,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, s
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { readZip, unpack } from '#infra/zip.ts';
-import { projectRoot } from '#local/folder.ts';
+import { projectRoot } from '#local/state-folder.ts';
 import { waitFor } from '#local/wait.ts';
 
 /** What decides about the result. */

@@ -9,10 +9,10 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Redis } from 'ioredis';
+import { type AwsEndpoints, createResources, deleteResources } from '#local/aws-resources.ts';
 import { createDatabase, dropDatabase, inDatabase } from '#local/databases.ts';
-import { type Declared, readDeclared } from '#local/declared.ts';
 import type { LocalStack } from '#local/localstack.ts';
-import { type AwsEndpoints, createResources, deleteResources } from '#local/resources.ts';
+import { type Declared, readDeclared } from '#local/serverless-config.ts';
 import type { Addresses, Aws, Registry } from '#local/stack.ts';
 import { migrate } from '#platform/mysql/migrate.ts';
 
@@ -54,7 +54,7 @@ export async function testBed(options: { queues?: boolean; rules?: boolean; mysq
   const { queues = true, rules = queues } = options;
   const stack = testStack();
   const id = `t${randomBytes(5).toString('hex')}`;
-  const written = readDeclared();
+  const written = await readDeclared();
   // The clock is the tests' own: a schedule may fire at any moment, and its message is in nobody's script.
   const declared = {
     ...written,

@@ -1,6 +1,6 @@
 /** Rows 1 to 4 and 25 to 28: what can happen to the process that runs a queue function. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { StackProcess } from '#local/processes.ts';
+import type { StackProcess } from '#local/supervisor.ts';
 import { waitFor } from '#local/wait.ts';
 import type { Fault, Run } from '../fault.ts';
 import type { StepOrder } from '../steps.ts';

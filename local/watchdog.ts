@@ -1,10 +1,10 @@
 /**
- * The guard: a process whose only work is to outlive its parent by a moment.
+ * The watchdog: a process that outlives the supervisor and stops the processes that it leaves behind.
  *
- * The supervisor tells it, over a pipe, which process groups belong to the stack. When the pipe closes, for
- * whatever reason (a clean stop, a crash, kill -9), everything still on the list is asked to stop and, after a
- * grace period, killed. It has its own process group and ignores Ctrl-C, so it is never stopped by what stops
- * the parent. Started by `Supervisor`; it takes one JSON object per line:
+ * The supervisor sends it the process groups of the stack over a pipe. When the pipe closes (a clean stop, a crash,
+ * kill -9), every group still on the list gets SIGTERM and, after a grace period, SIGKILL. The watchdog has a process
+ * group of its own and ignores Ctrl-C, so nothing that stops the supervisor stops it. Started by `Supervisor`; it reads
+ * one JSON object per line:
  *   {"watch": pid, "graceMs": n} | {"forget": pid} | {"atEnd": {"command": string, "args": string[]}}
  */
 import { spawnSync } from 'node:child_process';

@@ -1,15 +1,15 @@
 /**
- * How a process of the local stack takes the place of Lambda for several functions at once.
+ * Runs several functions in one process, in place of Lambda.
  *
- * Invariant: functions that share a process share its environment and modules, so two functions that disagree about
- * a variable are refused instead of one of them being wrong. Called by the worker and the HTTP host.
+ * Invariant: functions in one process share its environment and modules, so two functions with different values of a
+ * variable are refused. Called by the worker and the HTTP host.
  */
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import type { DeclaredFunction } from './declared.ts';
-import { projectRoot } from './folder.ts';
+import type { DeclaredFunction } from './serverless-config.ts';
+import { projectRoot } from './state-folder.ts';
 
-/** The module of a function, as the TypeScript file Node loads by itself, and the name of its export. */
+/** The module of a function (the TypeScript file, which Node loads directly) and the name of its export. */
 export function handlerOf({ handler }: DeclaredFunction): { url: string; path: string; name: string } {
   const dot = handler.lastIndexOf('.');
   const path = handler.slice(0, dot);
@@ -17,8 +17,7 @@ export function handlerOf({ handler }: DeclaredFunction): { url: string; path: s
 }
 
 /**
- * Gives this process the variables the functions declare. What the stack itself has set (the registry, endpoints)
- * stands above what is declared for an account.
+ * Sets the variables that the functions declare. Those that the stack has set (the registry, endpoints) take precedence.
  */
 export function applyEnvironment(functions: DeclaredFunction[]): void {
   const declared = new Map<string, string>();

@@ -1,9 +1,8 @@
 /**
- * Creates what serverless.yml declares (queues, dead letters, buses, rules, targets) on whichever endpoint there
- * is: the embedded emulators or LocalStack.
+ * Creates the queues, buses, rules and targets of serverless.yml on the embedded emulators or LocalStack.
  *
- * Invariants: doing it again changes nothing that is as declared and corrects what is not; whatever was declared
- * by an earlier version on a bus of ours is taken away. Called by `startStack` and by `testBed`.
+ * Invariants: idempotent; resources that differ from their declaration are corrected, and rules on our buses that are no
+ * longer declared are deleted. Called by `startStack` and by `testBed`.
  */
 import {
   CreateEventBusCommand,
@@ -22,7 +21,7 @@ import {
   SetQueueAttributesCommand,
   SQSClient,
 } from '@aws-sdk/client-sqs';
-import { type Declared, type DeclaredQueue, type DeclaredRule, LOCAL_ACCOUNT } from './declared.ts';
+import { type Declared, type DeclaredQueue, type DeclaredRule, LOCAL_ACCOUNT } from './serverless-config.ts';
 
 export interface AwsEndpoints {
   sqs: string;
@@ -31,10 +30,10 @@ export interface AwsEndpoints {
   region: string;
 }
 
-/** Credentials that the emulators take; none of them looks at them. */
+/** The emulators accept any credentials. */
 export const LOCAL_CREDENTIALS = { accessKeyId: 'test', secretAccessKey: 'test' };
 
-/** The environment in which an AWS SDK client finds the local endpoints without being told. */
+/** Environment variables by which AWS SDK clients find the local endpoints. */
 export function awsEnvironment(endpoints: AwsEndpoints): Record<string, string> {
   return {
     AWS_REGION: endpoints.region,
@@ -43,7 +42,7 @@ export function awsEnvironment(endpoints: AwsEndpoints): Record<string, string> 
     AWS_SECRET_ACCESS_KEY: LOCAL_CREDENTIALS.secretAccessKey,
     AWS_ENDPOINT_URL_SQS: endpoints.sqs,
     ...(endpoints.events ? { AWS_ENDPOINT_URL_EVENTBRIDGE: endpoints.events } : {}),
-    // Neither a shared configuration file nor the instance metadata service has a say in a local stack.
+    // The machine's own AWS configuration must not affect a local stack.
     AWS_EC2_METADATA_DISABLED: 'true',
     AWS_CONFIG_FILE: '/dev/null',
     AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
@@ -65,7 +64,7 @@ export function eventsClient(endpoints: AwsEndpoints): EventBridgeClient {
   });
 }
 
-/** The address under which every emulator knows a queue, whatever host name it prefers to be called by. */
+/** The URL of a queue in the path style, which every emulator accepts. */
 export function queueUrl(endpoints: AwsEndpoints, name: string): string {
   return `${endpoints.sqs.replace(/\/$/, '')}/${LOCAL_ACCOUNT}/${name}`;
 }
@@ -101,7 +100,7 @@ export async function createResources(
   }
 }
 
-/** Takes away a set of resources that was created with a prefix. */
+/** Deletes resources that were created with a prefix. */
 export async function deleteResources(
   declared: Declared,
   endpoints: AwsEndpoints,
@@ -209,9 +208,6 @@ async function createRule(
               },
             }
           : {}),
-        ...(target.input === undefined ? {} : { Input: target.input }),
-        ...(target.inputPath === undefined ? {} : { InputPath: target.inputPath }),
-        ...(target.inputTransformer ? { InputTransformer: target.inputTransformer } : {}),
       })),
     }),
   );

@@ -1,14 +1,14 @@
 /**
- * The private folder of one running stack, and the lock that keeps it private.
+ * The folder of one running stack (data, logs, addresses), and the lock that keeps other stacks out of it.
  *
- * Invariant: at most one live process owns a folder. Ownership is a file naming the owner by process id and
- * start time, so a lock left by a crash (or by a process id that was given to somebody else) is taken over and
- * never believed. Called by `startStack`, before anything is started in the folder.
+ * Invariant: at most one live process owns a folder. The lock file names its owner by process id and start time, so a
+ * stale lock is recognised, also when its process id was reused, and is taken over. Called by `startStack`, before it
+ * starts anything in the folder.
  */
 import { closeSync, linkSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
-/** The folder used when none is asked for: `HOLDFAST_LOCAL`, or `.local` beside package.json. */
+/** The default folder: `HOLDFAST_LOCAL`, or `.local` beside package.json. */
 export function defaultFolder(): string {
   return resolve(process.env.HOLDFAST_LOCAL || join(projectRoot, '.local'));
 }
@@ -17,8 +17,8 @@ export function defaultFolder(): string {
 export const projectRoot = resolve(import.meta.dirname, '..');
 
 /**
- * What tells one process from a later one with the same id: the start time the kernel keeps. Undefined when
- * no such process exists; "unknown" where the system does not say (outside Linux).
+ * The start time of a process by the kernel, which differs for a later process with the same id. Undefined when no such
+ * process exists; "unknown" outside Linux.
  */
 export function processBirth(pid: number): string | undefined {
   try {
@@ -41,7 +41,7 @@ interface Owner {
   birth: string;
 }
 
-/** True while the process that wrote this record is the one now running under its id. */
+/** True while the process that wrote this record still runs. */
 export function stillRunning(owner: Owner): boolean {
   return processBirth(owner.pid) === owner.birth;
 }
@@ -56,17 +56,17 @@ function readOwner(file: string): Owner | undefined {
 
 export interface OwnedFolder {
   dir: string;
-  /** Gives the folder back. Safe to call more than once. */
+  /** Releases the lock. Safe to call more than once. */
   release: () => void;
 }
 
-/** Thrown when a folder belongs to another live stack; the message says what to do. */
+/** Thrown when another live stack owns the folder; the message says what to do. */
 export class FolderBusy extends Error {
   override name = 'FolderBusy';
 }
 
 /**
- * Takes the folder, creating it if need be.
+ * Locks the folder; creates it if it does not exist.
  * @throws FolderBusy when a live process owns it.
  */
 export function takeFolder(dir: string): OwnedFolder {
@@ -79,7 +79,7 @@ export function takeFolder(dir: string): OwnedFolder {
   try {
     for (;;) {
       try {
-        // A hard link appears complete or not at all, so nobody ever reads half a lock.
+        // A hard link appears complete or not at all, so a half-written lock is never read.
         linkSync(claim, lockFile);
         break;
       } catch (error) {
@@ -111,7 +111,7 @@ export function takeFolder(dir: string): OwnedFolder {
   };
 }
 
-/** Takes the folder, or the first free one of `dir-2`, `dir-3`, … so that two runs can go side by side. */
+/** Locks the folder, or the first free one of `dir-2`, `dir-3`, …, so that two runs can work in parallel. */
 export function takeFolderOrNext(dir: string): OwnedFolder {
   for (let n = 1; ; n++) {
     try {

@@ -1,13 +1,13 @@
 /**
- * What `serverless package` made for an account, deployed to LocalStack as far as its community edition goes.
+ * Deploys the output of `serverless package` to LocalStack, as far as its community edition supports the template.
  *
  *   npx serverless package --stage prod
- *   node local/deployment.ts [--package .serverless] [--endpoint http://127.0.0.1:4566] [--with-functions]
+ *   node local/deploy-to-localstack.ts [--package .serverless] [--endpoint http://127.0.0.1:4566] [--with-functions]
  *
- * Invariants: it goes the way the framework's own deployment goes (a stack with a bucket, the bundles into the bucket,
- * then the whole stack through CloudFormation), and deploys the template as it was packaged, except for `unknownTypes` and
- * what cannot be without them. Each deployment has an account of its own, so that two on one LocalStack never meet. Called
- * by the tests that hold docs/operations.md to it, and by hand.
+ * Invariants: it takes the steps of the framework's own deployment (a stack with a bucket, the bundles into the bucket,
+ * then the whole stack through CloudFormation), and deploys the packaged template except for `unknownTypes` and the
+ * resources that depend on them. Each deployment has an account of its own, so that two on one LocalStack do not conflict.
+ * Called by tests, and by hand.
  */
 import { randomInt } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -26,7 +26,7 @@ import {
 import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { waitFor } from './wait.ts';
 
-/** The types that LocalStack 4.14.0 cannot make without an account, and what goes untried with them. */
+/** The types that LocalStack 4.14.0 cannot create without an account token, and what stays untested without them. */
 export const unknownTypes: Readonly<Record<string, string>> = {
   'AWS::ApiGatewayV2::Api': 'the HTTP and the WebSocket API',
   'AWS::ApiGatewayV2::Deployment': 'the HTTP and the WebSocket API',
@@ -46,7 +46,7 @@ export const unknownTypes: Readonly<Record<string, string>> = {
   'AWS::RDS::DBSubnetGroup': 'MySQL and its proxy',
 };
 
-/** What needs a container for each function, unless LocalStack has our executor. */
+/** Types that need Docker, unless LocalStack has our executor. */
 export const functionTypes: Readonly<Record<string, string>> = {
   'AWS::Lambda::EventSourceMapping': 'functions',
   'AWS::Lambda::Function': 'functions',
@@ -73,12 +73,12 @@ export interface Part {
   left: Map<string, string>;
 }
 
-/** What stands where the name of something that is not deployed would. */
+/** Replaces references to resources that are not deployed. */
 const absent = 'not-deployed';
 
 /**
- * The part of a template that LocalStack can make. What it does not know is left out, and so is what refers to that within
- * the same service, where a reference is something to be looked up; elsewhere a reference is text and is replaced.
+ * The part of a template that LocalStack can create. Unknown types are left out, and so are resources of the same service
+ * that refer to them, because there the reference must exist; in other services a reference is text and is replaced.
  */
 export function deployablePart(template: Template, options: { functions: boolean }): Part {
   const unknown = options.functions ? unknownTypes : { ...unknownTypes, ...functionTypes };
@@ -136,7 +136,7 @@ function* referencesIn(value: Json): Generator<string> {
   for (const part of Object.values(value)) yield* referencesIn(part);
 }
 
-/** The value with references to what is left replaced by a text. */
+/** The value with references to omitted resources replaced by a text. */
 function replaceReferences(value: Json, left: ReadonlyMap<string, string>): Json {
   if (Array.isArray(value)) return value.map((part) => replaceReferences(part, left));
   if (typeof value !== 'object' || value === null) return value;
@@ -154,13 +154,13 @@ export interface Credentials {
 }
 
 export interface Deployed {
-  /** How many resources of each type the stack has, as CloudFormation says. */
+  /** How many resources of each type the stack has, according to CloudFormation. */
   made: Map<string, number>;
   /** How many of each type were left out. */
   left: Map<string, number>;
-  /** Of the account that it was deployed to. */
+  /** Credentials of the account that it was deployed to. */
   credentials: Credentials;
-  /** Takes it away. */
+  /** Deletes the stack. */
   remove(): Promise<void>;
 }
 
@@ -177,9 +177,9 @@ export interface DeployOptions {
 const REGION = 'us-east-1';
 const StackName = 'holdfast';
 
-/** Deploys a package to an account of its own. Throws what CloudFormation says when it fails. */
+/** Deploys a package to an account of its own. Throws CloudFormation's reason when it fails. */
 export async function deploy({ endpoint, packageDir, functions, timeoutMs }: DeployOptions): Promise<Deployed> {
-  // LocalStack takes a key of twelve digits for the account's number.
+  // LocalStack uses an access key of twelve digits as the account number.
   const credentials = { accessKeyId: String(randomInt(10 ** 11, 10 ** 12)), secretAccessKey: 'test' };
   const client = { endpoint, region: REGION, credentials };
   const cloudFormation = new CloudFormationClient(client);
@@ -225,7 +225,7 @@ async function stackNow(cloudFormation: CloudFormationClient): Promise<Stack | u
   }
 }
 
-/** Waits until a step has come to its end. Throws why it came to another. */
+/** Waits until a step has ended. Throws the reasons when it failed. */
 async function finished(
   cloudFormation: CloudFormationClient,
   wanted: 'CREATE_COMPLETE' | 'UPDATE_COMPLETE',
@@ -250,7 +250,7 @@ async function finished(
   return stack;
 }
 
-/** The types of what the stack has. */
+/** The types of the stack's resources. */
 async function madeBy(client: CloudFormationClient): Promise<string[]> {
   const made: string[] = [];
   for await (const { StackResourceSummaries = [] } of paginateListStackResources({ client }, { StackName })) {

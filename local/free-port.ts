@@ -1,20 +1,19 @@
 /**
  * Free ports on the loopback interface.
  *
- * Invariant: a port is only ever asked for on 127.0.0.1, which is the only address anything local binds to. Ports
- * come from below the range that systems use for outgoing connections, so that a server which is killed finds its
- * port free when it is started again. A port given out here can still be lost to another program before it is
- * bound. Called by the supervisor and the database starters.
+ * Ports come from below the range that systems use for outgoing connections, so that a server that is killed finds its
+ * port free when it restarts. Another program can still take a port between this check and its use. Called by
+ * `startStack` and the database starters.
  */
 import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 
 const LOWEST_PORT = 20_000;
-/** Linux begins outgoing connections at 32768, others at 49152. */
+/** Linux uses ports from 32768 for outgoing connections, other systems from 49152. */
 const HIGHEST_PORT = 32_700;
 const MOST_TRIES = 500;
 
-/** Ports this process has given out: two parts of one stack never get the same. */
+/** Ports that this process has returned: two parts of one stack never get the same. */
 const given = new Set<number>();
 
 function isFree(port: number): Promise<boolean> {
@@ -25,7 +24,7 @@ function isFree(port: number): Promise<boolean> {
   });
 }
 
-/** A port nobody listens on now: the preferred one when it is free, otherwise any. */
+/** A free port: the preferred one if possible, otherwise any. */
 export async function freePort(preferred?: number): Promise<number> {
   let port = preferred;
   for (let tries = 0; tries < MOST_TRIES; tries++) {

@@ -1,19 +1,17 @@
 /**
- * The logs of a running stack, made readable: one line per fact, with the time and the process it came from.
- *
- * Invariant: nothing is lost by looking; the files under `logs/` have everything, this shows what a person at the
- * terminal wants. Called by `npm start`.
+ * Prints the logs of a running stack in a readable form: one line per entry, with its time and process. The complete logs
+ * are the files under `logs/`. Called by `npm start`.
  */
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
-import type { StackProcess } from './processes.ts';
+import type { StackProcess } from './supervisor.ts';
 
-const LOOK_EVERY_MS = 200;
-/** Databases and LocalStack talk about themselves; their files are there when something is wrong. */
+const POLL_INTERVAL_MS = 200;
+/** Processes whose logs say nothing about Holdfast; their files help when something is wrong. */
 const QUIET = ['mysql', 'redis', 'localstack'];
-/** Fields that are shown in front or not at all. */
+/** Fields that the line has in front, or that it leaves out. */
 const SHOWN_APART = ['level', 'time', 'msg', 'message', 'pid', 'hostname', 'error', 'err'];
 
-/** Follows the processes' logs from now on; returns how to stop. */
+/** Follows the processes' logs from now on. Returns a function that stops it. */
 export function followLogs(processes: ReadonlyMap<string, StackProcess>, write: (line: string) => void): () => void {
   const read = new Map<string, { offset: number; rest: string }>();
   const look = (): void => {
@@ -33,7 +31,7 @@ export function followLogs(processes: ReadonlyMap<string, StackProcess>, write: 
     }
   };
   look();
-  const timer = setInterval(look, LOOK_EVERY_MS);
+  const timer = setInterval(look, POLL_INTERVAL_MS);
   return () => clearInterval(timer);
 }
 
@@ -56,7 +54,7 @@ function readFrom(file: string, start: number, end: number): string {
   }
 }
 
-/** One log line as a person reads it, or undefined when it has nothing to say. */
+/** One log entry in readable form, or undefined when there is nothing to show. */
 export function readable(name: string, line: string): string | undefined {
   if (line.trim() === '') return undefined;
   const prefix = (time: Date, level: string) =>

@@ -1,8 +1,7 @@
 /**
- * Sample data for a stack somebody wants to look at: an operator, customers, products, and sales in every phase.
+ * Sample data for `npm start`: an operator, customers, products, and sales in every phase.
  *
- * Invariants: everything but the operator goes through the public API, as any client's data would; doing it again
- * adds nothing while there is still a sale to take part in. Called by `npm start`.
+ * Everything but the operator is created through the public API. Idempotent: it adds nothing while a sale is still open.
  */
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -26,7 +25,7 @@ interface Account {
   password: string;
 }
 
-/** Who can sign in; kept in the folder, so that a second start has the same people. */
+/** The accounts and their passwords; kept in the folder, so that a second start has the same ones. */
 export interface SampleAccounts {
   operator: Account;
   customers: Account[];
@@ -38,7 +37,7 @@ interface Sale {
   status: string;
 }
 
-/** Makes sure there is something to look at, and says who can sign in. */
+/** Creates what is missing. Returns the accounts. */
 export async function addSampleData(stack: Stack): Promise<SampleAccounts> {
   const accounts = sampleAccounts(stack.dir);
   const db = openDb(stack.addresses.mysql, { connections: 1 });
@@ -103,7 +102,7 @@ function sampleAccounts(dir: string): SampleAccounts {
 interface CallOptions {
   token?: string;
   body?: object;
-  /** A body that is not JSON: the file of an import. */
+  /** A body of CSV, for an import. */
   text?: string;
   expect?: number[];
 }

@@ -1,18 +1,18 @@
 /**
  * The supervisor: starts, watches and stops the processes of a local stack.
  *
- * Invariants: whatever it starts is gone after `stop()`, and also after a crash or kill -9 of the supervisor
- * itself (the guard sees to that); whatever a crashed predecessor left running in the same folder is ended
- * before anything new starts; nothing started here sees the terminal's Ctrl-C directly, so the order of
- * stopping is always the supervisor's. Called by `startStack`, the database starters and LocalStack's.
+ * Invariants: no process that it started survives `stop()`, nor a crash or kill -9 of the supervisor itself (watchdog.ts
+ * stops them); processes that a crashed run left in the same folder are stopped before new ones start; no child gets the
+ * terminal's Ctrl-C directly, so the supervisor decides the order of stopping. Called by `startStack`, databases.ts and
+ * localstack.ts.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { processBirth, stillRunning } from './folder.ts';
+import { processBirth, stillRunning } from './state-folder.ts';
 import { waitFor } from './wait.ts';
 
-/** How much of a log is quoted when its process fails to start. */
+/** How many lines of the log an error quotes when its process fails to start. */
 const QUOTED_LINES = 12;
 
 export interface ProcessSpec {
@@ -21,12 +21,12 @@ export interface ProcessSpec {
   args: string[];
   cwd?: string;
   env?: NodeJS.ProcessEnv;
-  /** Resolves when the process serves; it is given the log written since this start, as a function. */
+  /** Resolves when the process is ready. Its argument returns the log written since this start. */
   ready?: (log: () => string) => Promise<unknown> | unknown;
   readyTimeoutMs?: number;
-  /** How long a polite stop may take before SIGKILL. */
+  /** How long SIGTERM may take before SIGKILL. */
   graceMs?: number;
-  /** Start it again when it ends by itself. */
+  /** Restart it when it ends by itself. */
   restart?: boolean;
 }
 
@@ -35,7 +35,7 @@ interface Exit {
   signal: NodeJS.Signals | null;
 }
 
-/** Ends a whole process group, or the process alone where it leads none. */
+/** Signals a process group, or the process alone when it does not lead one. */
 function signalTree(pid: number, signal: NodeJS.Signals): void {
   for (const target of [-pid, pid]) {
     try {
@@ -47,7 +47,7 @@ function signalTree(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-/** One process of the stack, which can be ended and started again under the same name. */
+/** One process of the stack, which can be stopped and started again under the same name. */
 export class StackProcess {
   readonly spec: ProcessSpec;
   readonly logFile: string;
@@ -79,7 +79,7 @@ export class StackProcess {
     return this.#child !== undefined && this.#exited === undefined;
   }
 
-  /** How often it was started, restarts included. */
+  /** How many times it was started, restarts included. */
   get starts(): number {
     return this.#starts;
   }
@@ -94,7 +94,7 @@ export class StackProcess {
   }
 
   /**
-   * Starts it and waits until it serves.
+   * Starts it and waits until it is ready.
    * @throws with the end of its log when it exits first or takes too long.
    */
   async start(): Promise<void> {
@@ -148,12 +148,12 @@ export class StackProcess {
     }
   }
 
-  /** Sends a signal to the process alone, and leaves what follows to whoever sent it. */
+  /** Sends a signal to the process alone; the caller handles the consequences. */
   kill(signal: NodeJS.Signals): void {
     if (this.pid) process.kill(this.pid, signal);
   }
 
-  /** Stops it politely, then firmly. It is not restarted. */
+  /** Stops it with SIGTERM, then SIGKILL. It is not restarted. */
   async stop(): Promise<void> {
     this.#wanted = false;
     const pid = this.pid;
@@ -163,11 +163,11 @@ export class StackProcess {
     const timer = setTimeout(() => signalTree(pid, 'SIGKILL'), this.spec.graceMs ?? 5_000);
     await this.#exit;
     clearTimeout(timer);
-    // What the process itself had started goes with it.
+    // Children of the process are killed with it.
     signalTree(pid, 'SIGKILL');
   }
 
-  /** Ends it at once (kill -9), as a crash would, and starts it again. */
+  /** Kills it (kill -9), as a crash would, and starts it again. */
   async crashAndStart(): Promise<void> {
     this.#wanted = false;
     const exit = this.#exit;
@@ -181,7 +181,7 @@ export class StackProcess {
     return (await this.#exit) ?? { code: null, signal: null };
   }
 
-  /** From now on it is left alone when it ends, until `start()`: for whoever wants to see it dead. */
+  /** Turns restarts off until `start()`, for tests that need the process to stay dead. */
   leaveWhenDead(): void {
     this.#wanted = false;
   }
@@ -190,9 +190,9 @@ export class StackProcess {
     if (child.pid) this.#supervisor.forget(child.pid);
     if (!this.#wanted || this.#child !== child || this.#supervisor.stopping) return;
     const how = exit.signal ?? `code ${exit.code}`;
-    this.#supervisor.report(`${this.name} ended by itself (${how})${this.spec.restart ? ', starting it again' : ''}`);
+    this.#supervisor.report(`${this.name} ended by itself (${how})${this.spec.restart ? ', restarting it' : ''}`);
     if (!this.spec.restart) return;
-    // A process that dies at once is given longer and longer pauses, so that a broken build does not spin.
+    // The pauses grow for a process that dies at once, so that a broken build does not spin.
     const livedMs = Date.now() - this.#lastStartMs;
     const pauseMs = livedMs > 10_000 ? 0 : Math.min(5_000, 100 * 2 ** Math.min(this.#starts, 6));
     setTimeout(() => {
@@ -213,7 +213,7 @@ export class Supervisor {
   readonly logsDir: string;
   readonly processes = new Map<string, StackProcess>();
   stopping = false;
-  #guard: ChildProcess | undefined;
+  #watchdog: ChildProcess | undefined;
   #alive = new Map<number, { name: string; pid: number; birth: string }>();
   #report: (line: string) => void;
 
@@ -224,7 +224,7 @@ export class Supervisor {
     mkdirSync(this.logsDir, { recursive: true });
   }
 
-  /** Ends what a crashed predecessor left running in this folder. Call once, before the first `start`. */
+  /** Stops processes that a crashed run left in this folder. Call once, before the first `start`. */
   async endLeftovers(): Promise<void> {
     const leftovers = this.#readAlive().filter(stillRunning);
     for (const { pid } of leftovers) {
@@ -240,7 +240,7 @@ export class Supervisor {
     }
   }
 
-  /** Starts a process under supervision and waits until it serves. */
+  /** Starts a process under supervision and waits until it is ready. */
   async start(spec: ProcessSpec): Promise<StackProcess> {
     const known = new StackProcess(this, spec);
     this.processes.set(spec.name, known);
@@ -248,31 +248,31 @@ export class Supervisor {
     return known;
   }
 
-  /** Runs a command after everything has stopped, even if this process dies before it can. */
+  /** Runs a command after everything has stopped, even if this process dies first. */
   atEnd(command: string, args: string[]): void {
     this.#tell({ atEnd: { command, args } });
   }
 
-  /** Stops the named processes side by side. */
+  /** Stops the matching processes in parallel. */
   async stopSome(matching: (name: string) => boolean): Promise<void> {
     await Promise.all([...this.processes.values()].filter(({ name }) => matching(name)).map((known) => known.stop()));
   }
 
-  /** Stops everything that is left, and the guard last. */
+  /** Stops the remaining processes, then the watchdog. */
   async stop(): Promise<void> {
     this.stopping = true;
     await this.stopSome(() => true);
-    const guard = this.#guard;
-    if (guard && guard.exitCode === null) {
+    const watchdog = this.#watchdog;
+    if (watchdog && watchdog.exitCode === null) {
       await new Promise<void>((resolve) => {
-        guard.once('exit', () => resolve());
-        guard.stdin?.end();
+        watchdog.once('exit', () => resolve());
+        watchdog.stdin?.end();
       });
     }
-    this.#guard = undefined;
+    this.#watchdog = undefined;
   }
 
-  /** Says something about a process to whoever watches the stack. */
+  /** Reports one line about a process. */
   report(line: string): void {
     this.#report(line);
   }
@@ -290,24 +290,24 @@ export class Supervisor {
   }
 
   #tell(message: object): void {
-    if (this.stopping && !this.#guard) return;
-    this.#guard ??= this.#startGuard();
-    this.#guard.stdin?.write(`${JSON.stringify(message)}\n`);
+    if (this.stopping && !this.#watchdog) return;
+    this.#watchdog ??= this.#startWatchdog();
+    this.#watchdog.stdin?.write(`${JSON.stringify(message)}\n`);
   }
 
-  #startGuard(): ChildProcess {
-    const guard = spawn(process.execPath, [join(import.meta.dirname, 'guard.ts')], {
+  #startWatchdog(): ChildProcess {
+    const watchdog = spawn(process.execPath, [join(import.meta.dirname, 'watchdog.ts')], {
       stdio: ['pipe', 'ignore', 'ignore'],
       detached: true,
     });
-    // A guard that is gone must not take the stack with it: it is started again at the next message.
-    guard.stdin.on('error', () => undefined);
-    guard.once('exit', () => {
-      if (this.#guard !== guard || this.stopping) return;
-      this.#guard = undefined;
+    // A dead watchdog must not stop the stack: the next message starts another.
+    watchdog.stdin.on('error', () => undefined);
+    watchdog.once('exit', () => {
+      if (this.#watchdog !== watchdog || this.stopping) return;
+      this.#watchdog = undefined;
       for (const { pid } of this.#alive.values()) this.#tell({ watch: pid });
     });
-    return guard;
+    return watchdog;
   }
 
   #readAlive(): { name: string; pid: number; birth: string }[] {
