@@ -11,7 +11,7 @@
 import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { takeAwsArgument } from '#local/arguments.ts';
+import { awsOf, ownArguments } from '#local/arguments.ts';
 import { defaultFolder, projectRoot } from '#local/folder.ts';
 import { NoLocalStack } from '#local/localstack.ts';
 import { type Aws, startStack } from '#local/stack.ts';
@@ -38,7 +38,8 @@ const ownEmulators =
 
 const startedAtMs = Date.now();
 const counts: Counts = { passed: 0, failed: 0 };
-const { aws, asked, rest } = takeAwsArgument(process.argv.slice(2));
+const { values, rest } = ownArguments('test');
+const { aws, asked } = awsOf(values.aws);
 try {
   if (aws === 'localstack') say(ownEmulators);
   add(await testOn(aws, rest));
@@ -51,7 +52,7 @@ process.stdout.write(`${counts.passed} passed, ${counts.failed} failed\n`);
 process.exit(counts.failed === 0 && counts.passed > 0 ? 0 : 1);
 
 /** Runs Jest on a stack of its own. */
-async function testOn(which: Aws, jestArguments: string[], installWithinMs?: number): Promise<Counts> {
+async function testOn(which: Aws, jestArguments: readonly string[], installWithinMs?: number): Promise<Counts> {
   const stack = await startStack({
     dir: join(defaultFolder(), 'test'),
     whenBusy: 'next',
