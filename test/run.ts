@@ -48,6 +48,7 @@ try {
   say(error instanceof Error ? error.message : String(error));
   counts.failed++;
 }
+if (rest.some((argument) => argument.startsWith('--coverage'))) say('Coverage: coverage/lcov-report/index.html');
 process.stdout.write(`${counts.passed} passed, ${counts.failed} failed\n`);
 process.exit(counts.failed === 0 && counts.passed > 0 ? 0 : 1);
 
@@ -87,8 +88,7 @@ async function testOn(which: Aws, jestArguments: readonly string[], installWithi
     ],
     {
       cwd: projectRoot,
-      // With --json Jest prints the results there too; people read its report, which goes to standard error.
-      stdio: ['inherit', 'ignore', 'inherit'],
+      stdio: 'inherit',
       env: {
         ...process.env,
         ...stack.env,
