@@ -244,7 +244,7 @@ function toAttributes(message: Message): SQSMessageAttributes {
     attributes[name] = {
       dataType: value.DataType as 'String',
       ...(value.StringValue === undefined ? {} : { stringValue: value.StringValue }),
-      ...(value.BinaryValue === undefined ? {} : { binaryValue: value.BinaryValue }),
+      ...(value.BinaryValue === undefined ? {} : { binaryValue: Buffer.from(value.BinaryValue).toString('base64') }),
       stringListValues: [],
       binaryListValues: [],
     };
