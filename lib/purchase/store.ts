@@ -219,6 +219,13 @@ async function holdReservations(tx: Tx, reservationIds: string[], customerId?: s
   return rows.map(toReservation);
 }
 
+/** What must hold of a reservation that is bound to a purchase, as SQL. */
+export const bindGuards = {
+  allocated: "state = 'allocated'",
+  /** One purchase at a time pays for it. */
+  free: 'purchase_id IS NULL',
+};
+
 async function insert(tx: Tx, purchase: PurchaseRow, items: PurchaseItem[]): Promise<void> {
   const purchaseId = toBytes(purchase.purchaseId);
   const customerId = toBytes(purchase.customerId);
@@ -253,7 +260,7 @@ async function insert(tx: Tx, purchase: PurchaseRow, items: PurchaseItem[]): Pro
   ]);
   const bound = await tx.change(
     `UPDATE reservations SET purchase_id = ?
-     WHERE id IN (?) AND customer_id = ? AND state = 'allocated' AND purchase_id IS NULL`,
+     WHERE id IN (?) AND customer_id = ? AND ${Object.values(bindGuards).join(' AND ')}`,
     [purchaseId, items.map((item) => toBytes(item.reservationId)), customerId],
   );
   if (bound !== items.length) throw new PurchaseConflict('reservations', items.length, bound);

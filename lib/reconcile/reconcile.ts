@@ -239,14 +239,12 @@ async function checkClaims(deps: ReconcileDeps, saleId: string): Promise<{ drift
     for (const row of rows) {
       const bucket = buckets.get(claimBucket(tag, row.customerId)) ?? {};
       const packed = bucket[reservationField(row.reservationId, row.customerId)];
-      const seen = packed === undefined ? undefined : unpack(packed);
-      if (seen && seen.version >= row.version) continue;
-      behind.push(row);
+      if (isBehind(packed, row)) behind.push(row);
     }
     if (behind.length === 0) continue;
     const stock = (await readStock(deps.db, [saleId])).get(saleId);
     if (!stock) continue;
-    await writeMirror(deps.redis, [stock], behind);
+    await repairReservations(deps.redis, stock, behind);
     drifts.push(
       ...behind.map((row): Drift => {
         const packed = buckets.get(claimBucket(tag, row.customerId))?.[
@@ -276,9 +274,20 @@ async function checkClaims(deps: ReconcileDeps, saleId: string): Promise<{ drift
   return { drifts, reservations };
 }
 
+/** Whether the mirror's value of a reservation is missing or older than the row. */
+export function isBehind(packed: string | undefined, row: ReservationRow): boolean {
+  return packed === undefined || unpack(packed).version < row.version;
+}
+
+/** Writes reservations that the mirror has lost, or knows only an older state of. */
+export async function repairReservations(redis: RedisClient, stock: StockLevel, rows: ReservationRow[]): Promise<void> {
+  await writeMirror(redis, [stock], rows);
+}
+
 type Buckets = Map<number, Record<string, string>>;
 
-async function recountGate(
+/** Sets the gate's counters of undecided requests to what the claims come to. Returns what was wrong. */
+export async function recountGate(
   redis: RedisClient,
   saleId: string,
   [, , seenUnits, seenOver]: (string | null)[],

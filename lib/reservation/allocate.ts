@@ -44,7 +44,8 @@ export const lockWaitMs = 400;
 /** Thrown inside an attempt whose guess turned out wrong; the transaction is undone and the sales are held next time. */
 class GuessWasWrong extends Error {}
 
-interface Outcome {
+/** What a batch has committed, to be copied into the mirror and published. */
+export interface Outcome {
   readonly stocks: StockLevel[];
   readonly reservations: ReservationRow[];
   readonly events: RecordedEvent[];
@@ -61,10 +62,18 @@ export async function allocateBatch(
   const share = ports.seen.share(distinctClaims(batch));
   const again = new Set(batch.filter(({ deliveries }) => deliveries > 1).map(({ message }) => message.reservationId));
   if (share.own.length > 0) await ports.seen.during(share, () => decideAndTell(ports, share, again, deadlineMs));
-  // A batch that decides some of the same reservations has mirrored them too when it is done.
-  const failed = new Set<string>();
-  for (const [reservationId, work] of share.elsewhere) await work.catch(() => failed.add(reservationId));
+  const failed = await failedElsewhere(share.elsewhere);
   return batch.filter(({ message }) => failed.has(message.reservationId)).map(({ messageId }) => messageId);
+}
+
+/**
+ * Waits for the batches that decide some of the same reservations, and returns the reservations whose batch failed. A
+ * batch has mirrored what it decided when it is done.
+ */
+export async function failedElsewhere(elsewhere: Share<Claim>['elsewhere']): Promise<Set<string>> {
+  const failed = new Set<string>();
+  for (const [reservationId, work] of elsewhere) await work.catch(() => failed.add(reservationId));
+  return failed;
 }
 
 async function decideAndTell(
@@ -112,7 +121,8 @@ async function allocate(
   }
 }
 
-interface Mode {
+/** How an attempt at a batch goes about it. */
+export interface Mode {
   /** Whether the sales are held from the start, or only while stock is moved. */
   readonly hold: boolean;
   /** Which claims are looked up before they are decided; if one is missing, the insert is refused. */
@@ -122,11 +132,12 @@ interface Mode {
   readonly fences: ReadonlyMap<string, number>;
 }
 
-async function attempt(tx: AllocationTx, claims: readonly Claim[], nowMs: number, mode: Mode): Promise<Outcome> {
+/** One attempt at a batch, inside a transaction. Throws if its guess was wrong; the transaction must be undone then. */
+export async function attempt(tx: AllocationTx, claims: readonly Claim[], nowMs: number, mode: Mode): Promise<Outcome> {
   const saleIds = [...new Set(claims.map((claim) => claim.saleId))].sort();
   const sales = await tx.sales(saleIds, mode.hold);
   const decided = await tx.decided([...new Set(mode.mayBeDecided.map((claim) => claim.reservationId))]);
-  const fresh = claims.filter((claim) => !decided.has(claim.reservationId));
+  const fresh = withoutDecided(claims, decided);
   const others = mode.mayHaveOthers.filter((claim) => !decided.has(claim.reservationId));
   const customerIds = [...new Set(others.map((claim) => claim.customerId))];
 
@@ -143,15 +154,39 @@ async function attempt(tx: AllocationTx, claims: readonly Claim[], nowMs: number
   await tx.recordEvents(events, nowMs);
 
   const unmoved = saleIds.filter((saleId) => sales.has(saleId) && !moves.some((move) => move.saleId === saleId));
-  // A first delivery may have committed between the look at the sales and the one at what is decided, and have died
-  // before the mirror: the stock that goes with what is decided must be read after it.
-  const levels = mode.hold || decided.size === 0 ? sales : await tx.stock(unmoved);
-  const stocks = [...moved, ...unmoved.flatMap((saleId) => levels.get(saleId) ?? [])];
-  return { stocks, reservations: [...decided.values(), ...decisions], events };
+  const mayBeStale = !mode.hold && decided.size > 0;
+  const levels = await unmovedStock(tx, unmoved, sales, mayBeStale);
+  return withRepeats({ stocks: moved, reservations: decisions, events }, [...decided.values()], levels);
+}
+
+/** The claims that no earlier delivery has decided (invariant I3). */
+export function withoutDecided(claims: readonly Claim[], decided: ReadonlyMap<string, ReservationRow>): Claim[] {
+  return claims.filter((claim) => !decided.has(claim.reservationId));
+}
+
+/**
+ * The stock of a batch's sales that it does not move. A first delivery may have committed between the look at the sales and
+ * the one at what is decided, and have died before the mirror: the stock that goes with what is decided must be read after
+ * it.
+ */
+export async function unmovedStock(
+  tx: AllocationTx,
+  saleIds: string[],
+  sales: ReadonlyMap<string, StockLevel>,
+  mayBeStale: boolean,
+): Promise<StockLevel[]> {
+  const levels = mayBeStale ? await tx.stock(saleIds) : sales;
+  return saleIds.flatMap((saleId) => levels.get(saleId) ?? []);
+}
+
+/** Adds what earlier deliveries decided, which goes into the mirror once more: they may have died before they did it. */
+export function withRepeats(changed: Outcome, decidedBefore: ReservationRow[], unmoved: StockLevel[]): Outcome {
+  const { stocks, reservations, events } = changed;
+  return { stocks: [...stocks, ...unmoved], reservations: [...decidedBefore, ...reservations], events };
 }
 
 /** One claim for each reservation, however often a batch holds it. */
-function distinctClaims(batch: Delivered<ReserveCommand>[]): Claim[] {
+export function distinctClaims(batch: Delivered<ReserveCommand>[]): Claim[] {
   const claims = new Map<string, Claim>();
   for (const { message, sentAtMs } of batch) {
     const { reservationId, saleId, customerId, quantity, atLeast, ticket } = message;

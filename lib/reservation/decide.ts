@@ -107,7 +107,7 @@ export function decide(
 
     const refusal = sale ? refusalByTerms(claim, sale, nowMs) : 'not_found';
     if (!sale || refusal) return decided('rejected', 0, 0, refusal ?? 'not_found');
-    if (before.units + claim.quantity > sale.capPerCustomer) return decided('rejected', 0, 0, 'over_cap');
+    if (isOverCap(before, claim, sale)) return decided('rejected', 0, 0, 'over_cap');
 
     const units = Math.min(claim.quantity, book.available);
     if (units < claim.quantity) independentOfStock = false;
@@ -137,8 +137,13 @@ export function byTicket(a: Claim, b: Claim): number {
   return a.ticket - b.ticket || (a.reservationId < b.reservationId ? -1 : 1);
 }
 
+/** Whether a claim would bring its customer beyond the sale's cap (invariant I4). */
+export function isOverCap(before: Holding, claim: Claim, sale: SaleRow): boolean {
+  return before.units + claim.quantity > sale.capPerCustomer;
+}
+
 /** Why the sale's terms forbid a claim, if they do. The time that counts is when it was accepted (invariant I8). */
-function refusalByTerms(claim: Claim, sale: SaleRow, nowMs: number): Code | undefined {
+export function refusalByTerms(claim: Claim, sale: SaleRow, nowMs: number): Code | undefined {
   if (sale.status === 'cancelled') return 'sale_cancelled';
   // The gate refuses while a sale is paused, so what passed the gate was asked for before the pause.
   if (sale.status === 'paused' && !claim.gated) return 'sale_paused';

@@ -44,6 +44,12 @@ export class MovedElsewhere extends Error {
   }
 }
 
+/** What must hold of a reservation that ends, as SQL, beside its state. */
+export const endGuards = {
+  /** No purchase is paying for it: capture and expiry compete on its row. */
+  notBeingPaid: 'purchase_id IS NULL',
+};
+
 /** The store over MySQL. */
 export function inventoryStore(db: Db): InventoryStore {
   return { transaction: (work) => db.transaction((tx) => work(inventoryTx(tx))) };
@@ -51,25 +57,18 @@ export function inventoryStore(db: Db): InventoryStore {
 
 /** The same verbs inside a transaction that somebody else has opened. */
 export function inventoryTx(tx: Tx): InventoryTx {
-  const select = async (where: string, values: unknown[]): Promise<ReservationRow[]> =>
-    (
-      await tx.rows<StoredReservation>(`SELECT ${reservationColumns} FROM reservations ${where} FOR UPDATE`, values)
-    ).map(toReservation);
   return {
     holdSale: async (saleId) => (await lockSales(tx, [saleId])).get(saleId),
     reservations: async (reservationIds) =>
-      reservationIds.length === 0 ? [] : select('WHERE id IN (?) ORDER BY id', [reservationIds.map(toBytes)]),
+      reservationIds.length === 0 ? [] : hold(tx, 'WHERE id IN (?) ORDER BY id', [reservationIds.map(toBytes)]),
     allocatedAfter: (saleId, afterId, limit) =>
-      select(
-        `WHERE id > ? AND id <= ? AND sale_id = ? AND state = 'allocated' AND purchase_id IS NULL ORDER BY id LIMIT ?`,
+      hold(
+        tx,
+        `WHERE id > ? AND id <= ? AND sale_id = ? AND state = 'allocated' AND ${endGuards.notBeingPaid}
+         ORDER BY id LIMIT ?`,
         [toBytes(afterId), lastIdOf(saleId), toBytes(saleId), limit],
       ),
-    offersEnded: (saleId, nowMs, limit) =>
-      select(
-        `WHERE id IN (SELECT reservation_id FROM waitlist WHERE sale_id = ? AND deadline_ms <= ?)
-           AND state = 'allocated' AND purchase_id IS NULL ORDER BY id LIMIT ?`,
-        [toBytes(saleId), nowMs, limit],
-      ),
+    offersEnded: (saleId, nowMs, limit) => holdEndedOffers(tx, saleId, nowMs, limit),
     waiting: (saleId, limit) => readWaiting(tx, saleId, limit),
     end: (rows, to, reason) => end(tx, rows, to, reason),
     offer: (offers) => offer(tx, offers),
@@ -81,6 +80,21 @@ export function inventoryTx(tx: Tx): InventoryTx {
       return level;
     },
   };
+}
+
+async function hold(tx: Tx, where: string, values: unknown[]): Promise<ReservationRow[]> {
+  const text = `SELECT ${reservationColumns} FROM reservations ${where} FOR UPDATE`;
+  return (await tx.rows<StoredReservation>(text, values)).map(toReservation);
+}
+
+/** Allocated reservations whose offer ended by `nowMs` and that no purchase is paying for, held. */
+export function holdEndedOffers(tx: Tx, saleId: string, nowMs: number, limit: number): Promise<ReservationRow[]> {
+  return hold(
+    tx,
+    `WHERE id IN (SELECT reservation_id FROM waitlist WHERE sale_id = ? AND deadline_ms <= ?)
+       AND state = 'allocated' AND ${endGuards.notBeingPaid} ORDER BY id LIMIT ?`,
+    [toBytes(saleId), nowMs, limit],
+  );
 }
 
 /** The highest id a reservation of this sale can have: its tag, then nothing but ones. */
@@ -115,7 +129,7 @@ async function end(tx: Tx, rows: ReservationRow[], to: 'cancelled' | 'expired', 
   const ids = rows.map((row) => toBytes(row.reservationId));
   const moved = await tx.change(
     `UPDATE reservations SET state = ?, reason = ?, version = version + 1
-     WHERE id IN (?) AND state IN (?) AND purchase_id IS NULL`,
+     WHERE id IN (?) AND state IN (?) AND ${endGuards.notBeingPaid}`,
     [to, reason, ids, statesBefore(to)],
   );
   if (moved !== rows.length) throw new MovedElsewhere(rows.length, moved);

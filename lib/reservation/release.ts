@@ -55,14 +55,21 @@ export async function cancelReservation(
     const sale = await tx.holdSale(saleId);
     const [row] = await tx.reservations([reservationId]);
     if (!sale || !row || row.customerId !== customerId) return refuse('not_found', 'You have no such reservation.');
-    if (row.state === 'cancelled') return nothing;
-    if (!mayMove(row.state, 'cancelled')) return refuse('already_resolved', `The reservation is ${row.state}.`);
-    if (row.purchaseId !== null) return refuse('purchase_in_progress', 'The reservation is being paid for.');
+    const verdict = judgeCancellation(row);
+    if (verdict !== 'cancel') return verdict === 'cancelled already' ? nothing : verdict;
     return endAndOffer(tx, sale, [row], 'cancelled', null, nowMs);
   });
   if ('refused' in result) return result;
   await tell(ports, result);
   return { cancelled: true };
+}
+
+/** Whether a reservation is to be cancelled, or why it cannot be. Pure. */
+export function judgeCancellation(row: ReservationRow): 'cancel' | 'cancelled already' | Refusal {
+  if (row.state === 'cancelled') return 'cancelled already';
+  if (!mayMove(row.state, 'cancelled')) return refuse('already_resolved', `The reservation is ${row.state}.`);
+  if (row.purchaseId !== null) return refuse('purchase_in_progress', 'The reservation is being paid for.');
+  return 'cancel';
 }
 
 /**

@@ -62,19 +62,24 @@ export async function requestReservation(
     if (status.state === 'requested') await send(ports, applicant, ticket);
     return accepted(applicant, ticket, position);
   }
+  await sendAdmitted(ports, applicant, answer.ticket);
+  return accepted(applicant, answer.ticket, answer.position);
+}
+
+/** Sends what the gate admitted. Throws if it could not be sent; then its claim at the gate has been taken back. */
+export async function sendAdmitted(ports: RequestPorts, applicant: Applicant, ticket: number): Promise<void> {
   try {
-    await send(ports, applicant, answer.ticket);
+    await send(ports, applicant, ticket);
   } catch (error) {
     await ports.returnClaim(applicant).catch((cause) => log.warn('a claim could not be returned', { error: cause }));
     throw error;
   }
-  return accepted(applicant, answer.ticket, answer.position);
 }
 
 type Verdict = Exclude<GateAnswer, { kind: 'unknown' }> | 'gate away' | 'no such sale';
 
 /** Asks the gate, teaching it the sale if it does not know it; whatever is away, the request goes on. */
-async function judge(ports: RequestPorts, applicant: Applicant): Promise<Verdict> {
+export async function judge(ports: RequestPorts, applicant: Applicant): Promise<Verdict> {
   try {
     const first = await ports.gate(applicant);
     if (first.kind !== 'unknown') return first;
@@ -93,7 +98,12 @@ async function enqueue(ports: RequestPorts, applicant: Applicant): Promise<Reser
 }
 
 function send(ports: RequestPorts, applicant: Applicant, ticket: number | undefined): Promise<void> {
-  return ports.enqueue({ ...applicant, ticket, correlationId: correlationId() });
+  return ports.enqueue(commandFor(applicant, ticket));
+}
+
+/** The message that asks the allocate worker for a decision. */
+export function commandFor(applicant: Applicant, ticket: number | undefined): ReserveCommand {
+  return { ...applicant, ticket, correlationId: correlationId() };
 }
 
 function accepted(applicant: Applicant, ticket: number | null, position: number | null): ReservationAccepted {

@@ -139,7 +139,8 @@ async function readHeld(tx: Tx, saleIds: string[], customerIds: string[]): Promi
   return held;
 }
 
-async function insertDecisions(tx: Tx, decisions: Decision[]): Promise<void> {
+/** Writes decisions, with their waitlist places. Throws `AlreadyDecided` if one of them, or its number, is taken. */
+export async function insertDecisions(tx: Tx, decisions: Decision[]): Promise<void> {
   if (decisions.length === 0) return;
   try {
     await insertReservations(tx, decisions);

@@ -2,20 +2,21 @@
  * Loaded before a function process (`node --import`): names every step that a function takes through its ports, and does
  * at a named step what the chaos driver asks for: die as by kill -9, stop as by SIGSTOP, throw, or wait.
  *
- * Invariant: the shipped code knows nothing of it. The sources are changed while they are loaded: the functions that make
- * ports are wrapped, and a control's planted faults are put in. A place that is not found ends the process, so that a
- * control which has lost its place is noticed and not silently harmless.
+ * Invariant: the shipped code knows nothing of it. While it is loaded, the functions that make ports are wrapped, and a
+ * control's faults are planted. A place that does not exist ends the process, and each that was reached is noted, so that
+ * a control which has lost its place is noticed and not silently harmless.
  *
  * Steps are named after what has just been done, `<function>.<port>` or `<function>.tx.<verb>`; `<function>.begin` and
  * `.commit` are a transaction's, `.received` and `.answered` an invocation's, `queue.deleted` an acknowledgement's.
  * HOLDFAST_CHAOS is the JSON of `ChaosOrders`.
  */
 import { appendFileSync } from 'node:fs';
-import { registerHooks } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
+import type { SQSClient } from '@aws-sdk/client-sqs';
+import type { SQSBatchResponse } from 'aws-lambda';
 import { seededRandom } from '#local/service/random.ts';
-import { type Edit, plant } from '../support/mutate.ts';
+import { inModule, type Planted, placesOf, plant } from '../support/plant.ts';
+import { faultsOf } from './controls.ts';
 
 /** What is to happen at a step. */
 export interface StepOrder {
@@ -33,7 +34,8 @@ export interface StepOrder {
 
 export interface ChaosOrders {
   steps?: StepOrder[];
-  edits?: Edit[];
+  /** Whose faults are planted: a control, or what `faultsOf` knows beside them. */
+  planted?: string;
   /** Chance that an acknowledgement does not reach the queue. */
   loseAcks?: number;
   /** Chance that the queue refuses an entry of a batch that is sent to it. */
@@ -95,7 +97,6 @@ async function step(name: string, args: () => unknown = () => undefined): Promis
   }
 }
 
-type Anything = Record<string, unknown>;
 type Verb = (...args: unknown[]) => unknown;
 
 /** The same object, each verb of which is followed by its step. */
@@ -127,28 +128,31 @@ async function transaction(prefix: string, run: Verb, work: Verb): Promise<unkno
   return result;
 }
 
-/** How each wrapped function is wrapped, by file and name. */
-const wrappers: Record<string, Record<string, (real: Verb) => Verb>> = {
-  'lib/reservation/ports.ts': {
-    allocationPorts: (real) => (deps) => stepped('allocate', real(deps) as object),
-    requestPorts: (real) => (deps) => stepped('accept', real(deps) as object),
-  },
-  'lib/purchase/ports.ts': { purchasePorts: (real) => (deps) => stepped('pay', real(deps) as object) },
-  'lib/reservation/release.ports.ts': { inventoryPorts: (real) => (deps) => stepped('release', real(deps) as object) },
-  'lib/events/outbox.ts': {
-    publishEvents: (real) => (sql, bus, events) => real(sql, stepped('publish', bus as object), events),
+/** The functions that are wrapped so that their steps have names. */
+const steps: readonly Planted[] = [
+  inModule(() => import('#reservation/ports.ts'), {
+    allocationPorts: (real) => (deps) => stepped('allocate', real(deps)),
+    requestPorts: (real) => (deps) => stepped('accept', real(deps)),
+  }),
+  inModule(() => import('#purchase/ports.ts'), {
+    purchasePorts: (real) => (deps) => stepped('pay', real(deps)),
+  }),
+  inModule(() => import('#reservation/release.ports.ts'), {
+    inventoryPorts: (real) => (deps) => stepped('release', real(deps)),
+  }),
+  inModule(() => import('#events/outbox.ts'), {
+    publishEvents: (real) => (sql, bus, events) => real(sql, stepped('publish', bus), events),
     sweepOutbox:
       (real) =>
       (db, bus, ...rest) =>
-        real(db, stepped('relay', bus as object), ...rest),
-  },
-  'lib/platform/handlers/queue.ts': {
+        real(db, stepped('relay', bus), ...rest),
+  }),
+  inModule(() => import('#platform/handlers/queue.ts'), {
     queueHandler: (real) => (consumer) => {
-      const handler = real(consumer) as Verb;
-      return async (event: unknown, context: unknown) => {
-        const { functionName } = context as { functionName: string };
-        const name = functionName.split('-').at(-1) ?? '';
-        const { Records } = event as { Records: { messageId: string; body: string }[] };
+      const handler = real(consumer);
+      return async (event, context) => {
+        const name = context.functionName.split('-').at(-1) ?? '';
+        const { Records } = event;
         note({ invoked: name, records: Records.length });
         await step(`${name}.received`, () => Records.map(({ body }) => body));
         const answer = await handler(event, context);
@@ -156,13 +160,13 @@ const wrappers: Record<string, Record<string, (real: Verb) => Verb>> = {
         return forge(name, answer);
       };
     },
-  },
-  'local/sqs.ts': {
+  }),
+  inModule(() => import('#local/sqs.ts'), {
     openSqs: (real) => (endpoint, url, region) => {
-      const port = real(endpoint, url, region) as Anything & { delete: Verb };
+      const port = real(endpoint, url, region);
       return {
         ...port,
-        delete: async (handles: string[]) => {
+        delete: async (handles) => {
           const lost = handles.filter(() => orders.loseAcks !== undefined && random() < orders.loseAcks);
           if (lost.length > 0) note({ step: 'queue.deleted', act: 'lose', records: lost.length });
           const left = await port.delete(handles.filter((handle) => !lost.includes(handle)));
@@ -171,37 +175,38 @@ const wrappers: Record<string, Record<string, (real: Verb) => Verb>> = {
         },
       };
     },
-  },
-  'lib/platform/aws/aws.ts': {
-    openSqs: (real) => () => {
-      const client = real() as { send: Verb };
-      if (orders.refuseEntries === undefined) return client;
-      const send = client.send.bind(client);
-      client.send = async (command, ...rest) => {
-        const { input } = command as { input: { Entries?: { Id: string; MessageBody?: string }[] } };
-        const entries = input.Entries;
-        if (!entries?.[0]?.MessageBody) return send(command, ...rest);
-        const refused = entries.filter(() => random() < (orders.refuseEntries ?? 0));
-        if (refused.length === 0) return send(command, ...rest);
-        note({ step: 'queue.sent', act: 'refuse', records: refused.length });
-        input.Entries = entries.filter((entry) => !refused.includes(entry));
-        const answer = input.Entries.length === 0 ? { Successful: [] } : ((await send(command, ...rest)) as object);
-        return { ...answer, Failed: refused.map(({ Id }) => ({ Id, Code: 'InternalError', SenderFault: false })) };
-      };
-      return client;
-    },
-  },
-  'lib/reservation/allocate.ts': {
+  }),
+  inModule(() => import('#platform/aws/aws.ts'), { openSqs: (real) => () => refusing(real()) }),
+  inModule(() => import('#reservation/allocate.ts'), {
     allocateBatch: (real) => async (ports, batch, deadlineMs) => {
-      note({ consumed: 'allocate', records: (batch as unknown[]).length });
-      await step('allocate.judge', () => (batch as { message: unknown }[]).map(({ message }) => message));
+      note({ consumed: 'allocate', records: batch.length });
+      await step('allocate.judge', () => batch.map(({ message }) => message));
       return real(ports, batch, deadlineMs);
     },
-  },
-};
+  }),
+];
+
+/** The client, refusing some entries of what it sends, where an order says so. */
+function refusing(client: SQSClient): SQSClient {
+  const { refuseEntries } = orders;
+  if (refuseEntries === undefined) return client;
+  const send = client.send.bind(client) as Verb;
+  const refuse: Verb = async (command, ...rest) => {
+    const { input } = command as { input: { Entries?: { Id: string; MessageBody?: string }[] } };
+    const entries = input.Entries;
+    if (!entries?.[0]?.MessageBody) return send(command, ...rest);
+    const refused = entries.filter(() => random() < refuseEntries);
+    if (refused.length === 0) return send(command, ...rest);
+    note({ step: 'queue.sent', act: 'refuse', records: refused.length });
+    input.Entries = entries.filter((entry) => !refused.includes(entry));
+    const answer = input.Entries.length === 0 ? { Successful: [] } : ((await send(command, ...rest)) as object);
+    return { ...answer, Failed: refused.map(({ Id }) => ({ Id, Code: 'InternalError', SenderFault: false })) };
+  };
+  return Object.assign(client, { send: refuse });
+}
 
 /** An answer that Lambda cannot understand, where an order asks for one. */
-function forge(name: string, answer: unknown): unknown {
+function forge(name: string, answer: SQSBatchResponse): SQSBatchResponse {
   const order = orders.steps?.find(({ at }) => at === `${name}.forge`);
   if (!order) return answer;
   const count = (passed.get(order) ?? 0) + 1;
@@ -211,29 +216,7 @@ function forge(name: string, answer: unknown): unknown {
   return { batchItemFailures: [{ itemIdentifier: 'no message has this id' }] };
 }
 
-const root = new URL('../../', import.meta.url);
-Object.assign(globalThis, {
-  holdfastWrap: (file: string, name: string, real: Verb) => wrappers[file]?.[name]?.(real),
-});
-
-// Before the hook below, which then wraps what has the faults in it.
-if (orders.edits && orders.edits.length > 0) plant(orders.edits);
-
-registerHooks({
-  load(url, context, nextLoad) {
-    const loaded = nextLoad(url, context);
-    if (!url.startsWith(root.href)) return loaded;
-    const file = url.slice(root.href.length).split('?')[0] ?? '';
-    const wrapped = Object.keys(wrappers[file] ?? {});
-    if (wrapped.length === 0) return loaded;
-    let source = String(loaded.source);
-    for (const name of wrapped) {
-      const declaration = new RegExp(`export (async )?function ${name}\\b`);
-      if (!declaration.test(source)) throw new Error(`${fileURLToPath(url)} exports no function ${name}`);
-      source = source.replace(declaration, (_, async = '') => `${async}function ${name}Itself`);
-      source += `\nconst ${name}Wrapped: any = (globalThis as any).holdfastWrap(${JSON.stringify(file)}, ${JSON.stringify(name)}, ${name}Itself);`;
-      source += `\nexport { ${name}Wrapped as ${name} };\n`;
-    }
-    return { ...loaded, source };
-  },
-});
+// The steps around the faults, so that a step is reached of what has a fault in it.
+const faults = orders.planted === undefined ? [] : faultsOf(orders.planted);
+note({ toPlant: await placesOf(faults) });
+await plant([...faults, ...steps], (place) => note({ planted: place }));

@@ -8,8 +8,8 @@
  * ten. When the queue takes less than is sent, whoever would have to wait long is turned away at once: work that is done
  * late is done for nobody.
  */
-import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
-import { SendMessageBatchCommand, SQSClient } from '@aws-sdk/client-sqs';
+import { EventBridgeClient, PutEventsCommand, type PutEventsResultEntry } from '@aws-sdk/client-eventbridge';
+import { SendMessageBatchCommand, type SendMessageBatchCommandOutput, SQSClient } from '@aws-sdk/client-sqs';
 import { Fault } from '#platform/kernel/errors.ts';
 import { awsCallTimeoutMs } from '#platform/kernel/time-limits.ts';
 import { breaker } from '#platform/resilience/circuit-breaker.ts';
@@ -90,7 +90,7 @@ export function openQueue(client: SQSClient, url: string): Queue {
           }),
         ),
       );
-      const taken = new Set((answer.Successful ?? []).map((entry) => entry.Id));
+      const taken = acceptedIds(answer);
       batch.forEach(({ resolve, reject }, index) => {
         if (taken.has(String(index))) resolve();
         else reject(new Fault('queue_unavailable', 'the queue did not take the message'));
@@ -112,7 +112,7 @@ export function openQueue(client: SQSClient, url: string): Queue {
     url,
     send: (message) => {
       const [first] = waiting;
-      if (first && Date.now() - first.sinceMs > longestWaitMs) {
+      if (first && isBacklogged(first.sinceMs)) {
         return Promise.reject(new Fault('queue_unavailable', 'more is sent than the queue takes'));
       }
       return enqueue(message);
@@ -121,6 +121,16 @@ export function openQueue(client: SQSClient, url: string): Queue {
       await Promise.all(messages.map(enqueue));
     },
   };
+}
+
+/** The ids of the entries that SQS has taken: SendMessageBatch fails entry by entry. */
+export function acceptedIds(answer: SendMessageBatchCommandOutput): Set<string | undefined> {
+  return new Set((answer.Successful ?? []).map((entry) => entry.Id));
+}
+
+/** Whether the queue takes less than is sent, by the message that has waited longest. */
+export function isBacklogged(waitingSinceMs: number): boolean {
+  return Date.now() - waitingSinceMs > longestWaitMs;
 }
 
 /** An event on its way to the bus. */
@@ -157,10 +167,7 @@ export function openBus(busName: string, source: string): Bus {
           }),
         ),
       );
-      return entries.map((_, index) => {
-        const result = answer.Entries?.[index];
-        return result !== undefined && !result.ErrorCode && result.EventId !== undefined;
-      });
+      return entries.map((_, index) => isPublished(answer.Entries?.[index]));
     } catch {
       return entries.map(() => false);
     }
@@ -178,6 +185,11 @@ export function openBus(busName: string, source: string): Bus {
       return (await Promise.all(calls.map(put))).flat();
     },
   };
+}
+
+/** Whether the bus has taken an event, by its entry in the answer of PutEvents. */
+export function isPublished(result: PutEventsResultEntry | undefined): boolean {
+  return result !== undefined && !result.ErrorCode && result.EventId !== undefined;
 }
 
 interface Entry {

@@ -167,11 +167,21 @@ async function withConnection<T>(pool: Pool, run: (connection: PoolConnection) =
   }
 }
 
+/** Begins a transaction. */
+export async function begin(connection: PoolConnection): Promise<void> {
+  await connection.query({ sql: 'START TRANSACTION', timeout: statementTimeoutMs });
+}
+
+/** Commits. If it throws, the transaction may have been committed or not. */
+export async function commit(connection: PoolConnection): Promise<void> {
+  await connection.query({ sql: 'COMMIT', timeout: statementTimeoutMs });
+}
+
 async function attemptTransaction<T>(pool: Pool, work: (tx: Tx) => Promise<T>): Promise<T> {
   const connection = await acquire(pool);
   let reusable = false;
   try {
-    await connection.query({ sql: 'START TRANSACTION', timeout: statementTimeoutMs });
+    await begin(connection);
     const tx: Tx = { ...statements(connection), orm: drizzle({ client: connection }), inTransaction: true };
     let result: T;
     try {
@@ -181,7 +191,7 @@ async function attemptTransaction<T>(pool: Pool, work: (tx: Tx) => Promise<T>): 
       reusable = true;
       throw error;
     }
-    await connection.query({ sql: 'COMMIT', timeout: statementTimeoutMs });
+    await commit(connection);
     reusable = true;
     return result;
   } finally {

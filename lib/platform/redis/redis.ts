@@ -17,6 +17,11 @@ export type RedisClient = Redis;
  */
 const partsOfLimit = 4;
 
+/** How long one part of a command's limit is. */
+export function partOfLimitMs(): number {
+  return redisCommandTimeoutMs / partsOfLimit;
+}
+
 /** Fails the commands that get no answer in time. One timer watches all of them, and only while there are any. */
 class PatientRedis extends Redis {
   #underWay: { readonly command: Command; readonly dueAt: number }[] = [];
@@ -26,7 +31,7 @@ class PatientRedis extends Redis {
   override sendCommand(command: Command, stream?: Parameters<Redis['sendCommand']>[1]): unknown {
     // The part that is running now was begun by others.
     this.#underWay.push({ command, dueAt: this.#part + partsOfLimit + 1 });
-    this.#watch ??= setInterval(() => setImmediate(() => this.#look()), redisCommandTimeoutMs / partsOfLimit).unref();
+    this.#watch ??= setInterval(() => setImmediate(() => this.#look()), partOfLimitMs()).unref();
     return super.sendCommand(command, stream);
   }
 
