@@ -21,6 +21,7 @@ import { saleTag } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import type { Grant } from '#platform/redis/sale-lock.ts';
 import { type Movement, recordMovements } from '#sale/ledger.store.ts';
+import type { StockLevel } from '#sale/sale.shapes.ts';
 import { lockSales, moveStock, readSales, readStock, StockConflict } from '#sale/sale.store.ts';
 import { type Claim, decide } from './decide.ts';
 import { recentlyDecided } from './recently-decided.ts';
@@ -29,6 +30,7 @@ import {
   AlreadyDecided,
   type DecidedReservation,
   insertDecided,
+  type ReservationRow,
   readHoldings,
   readReservations,
 } from './reservation.store.ts';
@@ -90,7 +92,8 @@ async function allocate(
   }
 }
 
-interface Mode {
+/** How an attempt at a batch goes about it. */
+export interface Mode {
   /** Whether the sales are held from the start, or only while stock is moved. */
   readonly hold: boolean;
   /** Which claims are looked up before they are decided; if one is missing, the insert is refused. */
@@ -100,11 +103,12 @@ interface Mode {
   readonly fencingTokens: ReadonlyMap<string, number>;
 }
 
-async function attempt(tx: Tx, claims: readonly Claim[], nowMs: number, mode: Mode): Promise<Committed> {
+/** One attempt at a batch, inside a transaction. Throws if its guess was wrong; the transaction must be undone then. */
+export async function attempt(tx: Tx, claims: readonly Claim[], nowMs: number, mode: Mode): Promise<Committed> {
   const saleIds = [...new Set(claims.map((claim) => claim.saleId))].sort();
   const sales = await (mode.hold ? lockSales(tx, saleIds) : readSales(tx, saleIds));
   const decided = await readReservations(tx, [...new Set(mode.mayBeDecided.map((claim) => claim.reservationId))]);
-  const fresh = claims.filter((claim) => !decided.has(claim.reservationId));
+  const fresh = withoutDecided(claims, decided);
   const others = mode.mayHaveOthers.filter((claim) => !decided.has(claim.reservationId));
   const customerIds = [...new Set(others.map((claim) => claim.customerId))];
 
@@ -121,15 +125,39 @@ async function attempt(tx: Tx, claims: readonly Claim[], nowMs: number, mode: Mo
   await recordEvents(tx, events, nowMs);
 
   const unmoved = saleIds.filter((saleId) => sales.has(saleId) && !moves.some((move) => move.saleId === saleId));
-  // A first delivery may have committed between the look at the sales and the one at what is decided, and have died
-  // before the mirror: the stock that goes with what is decided must be read after it.
-  const levels = mode.hold || decided.size === 0 ? sales : await readStock(tx, unmoved);
-  const stocks = [...moved, ...unmoved.flatMap((saleId) => levels.get(saleId) ?? [])];
-  return { stocks, reservations: [...decided.values(), ...decisions], events };
+  const mayBeStale = !mode.hold && decided.size > 0;
+  const levels = await unmovedStock(tx, unmoved, sales, mayBeStale);
+  return withRepeats({ stocks: moved, reservations: decisions, events }, [...decided.values()], levels);
+}
+
+/** The claims that no earlier delivery has decided (invariant I3). */
+export function withoutDecided(claims: readonly Claim[], decided: ReadonlyMap<string, ReservationRow>): Claim[] {
+  return claims.filter((claim) => !decided.has(claim.reservationId));
+}
+
+/**
+ * The stock of a batch's sales that it does not move. A first delivery may have committed between the look at the sales and
+ * the one at what is decided, and have died before the mirror: the stock that goes with what is decided must be read after
+ * it.
+ */
+export async function unmovedStock(
+  tx: Tx,
+  saleIds: string[],
+  sales: ReadonlyMap<string, StockLevel>,
+  mayBeStale: boolean,
+): Promise<StockLevel[]> {
+  const levels = mayBeStale ? await readStock(tx, saleIds) : sales;
+  return saleIds.flatMap((saleId) => levels.get(saleId) ?? []);
+}
+
+/** Adds what earlier deliveries decided, which goes into the mirror once more: they may have died before they did it. */
+export function withRepeats(changed: Committed, decidedBefore: ReservationRow[], unmoved: StockLevel[]): Committed {
+  const { stocks, reservations, events } = changed;
+  return { stocks: [...stocks, ...unmoved], reservations: [...decidedBefore, ...reservations], events };
 }
 
 /** One claim for each reservation, however often a batch holds it. */
-function distinctClaims(batch: readonly Delivered<ReserveCommand>[]): Claim[] {
+export function distinctClaims(batch: readonly Delivered<ReserveCommand>[]): Claim[] {
   const claims = new Map<string, Claim>();
   for (const { message, sentAtMs } of batch) {
     const { reservationId, saleId, customerId, quantity, atLeast, ticket } = message;

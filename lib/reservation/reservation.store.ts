@@ -76,6 +76,19 @@ const reservationColumns = `id, sale_id AS saleId, customer_id AS customerId, ti
   at_least AS atLeast, state, units, reason, deadline_ms AS deadlineMs, purchase_id AS purchaseId, version,
   accepted_at_ms AS acceptedAtMs, decided_at_ms AS decidedAtMs`;
 
+/** What must hold of a reservation that ends, as SQL, beside its state. */
+export const endGuards = {
+  /** No purchase is paying for it: capture and expiry compete on its row. */
+  notBeingPaid: 'purchase_id IS NULL',
+};
+
+/** What must hold of a reservation that is bound to a purchase, as SQL. */
+export const bindGuards = {
+  allocated: "state = 'allocated'",
+  /** One purchase at a time pays for it. */
+  free: 'purchase_id IS NULL',
+};
+
 /** A row as the driver gives it: ids are bytes. */
 interface StoredReservation extends Omit<ReservationRow, 'reservationId' | 'saleId' | 'customerId' | 'purchaseId'> {
   readonly id: Buffer;
@@ -256,7 +269,7 @@ export function lockUnpaid(
   const { after, last } = idsOfSale(saleId);
   return lock(
     tx,
-    `id > ? AND id <= ? AND sale_id = ? AND state = 'allocated' AND purchase_id IS NULL ORDER BY id LIMIT ?`,
+    `id > ? AND id <= ? AND sale_id = ? AND state = 'allocated' AND ${endGuards.notBeingPaid} ORDER BY id LIMIT ?`,
     [afterId === undefined ? after : toBytes(afterId), last, toBytes(saleId), limit],
   );
 }
@@ -266,7 +279,7 @@ export function lockEndedOffers(tx: Tx, saleId: string, nowMs: number, limit: nu
   return lock(
     tx,
     `id IN (SELECT reservation_id FROM waitlist WHERE sale_id = ? AND deadline_ms <= ?)
-       AND state = 'allocated' AND purchase_id IS NULL ORDER BY id LIMIT ?`,
+       AND state = 'allocated' AND ${endGuards.notBeingPaid} ORDER BY id LIMIT ?`,
     [toBytes(saleId), nowMs, limit],
   );
 }
@@ -349,7 +362,7 @@ export async function endReservations(
   const ids = rows.map((row) => toBytes(row.reservationId));
   const moved = await tx.change(
     `UPDATE reservations SET state = ?, reason = ?, version = version + 1
-     WHERE id IN (?) AND state IN (?) AND purchase_id IS NULL`,
+     WHERE id IN (?) AND state IN (?) AND ${endGuards.notBeingPaid}`,
     [to, reason, ids, statesBefore(to)],
   );
   if (moved !== rows.length) throw new MovedElsewhere(rows.length, moved);
@@ -386,7 +399,7 @@ export async function bindToPurchase(
 ): Promise<void> {
   const bound = await tx.change(
     `UPDATE reservations SET purchase_id = ?
-     WHERE id IN (?) AND customer_id = ? AND state = 'allocated' AND purchase_id IS NULL`,
+     WHERE id IN (?) AND customer_id = ? AND ${Object.values(bindGuards).join(' AND ')}`,
     [toBytes(purchaseId), reservationIds.map(toBytes), toBytes(customerId)],
   );
   if (bound !== reservationIds.length) throw new MovedElsewhere(reservationIds.length, bound);

@@ -185,6 +185,18 @@ export async function raiseEpochs(sql: Sql): Promise<void> {
   await sql.change('UPDATE sales SET epoch = epoch + 1, version = version + 1');
 }
 
+/** What must hold for a move `m` of the sale `s` to be made, as SQL (invariant I1). */
+export const moveGuards = {
+  available: 's.available + m.available >= 0',
+  allocated: 's.allocated + m.allocated >= 0',
+  sold: 's.sold + m.sold >= 0',
+  waitlisted: 's.waitlisted + m.waitlisted BETWEEN 0 AND s.waitlist_size',
+  /** No later holder of the lock has written; zero is a move without a lock. */
+  fencingToken: '(m.fence = 0 OR s.fence <= m.fence)',
+  /** MySQL has not been restored since the sale was read; minus one is a move that read none. */
+  epoch: '(m.epoch = -1 OR s.epoch = m.epoch)',
+};
+
 /**
  * Makes stock moves, all or none, in one statement however many sales there are. Returns the stock after them, in the
  * order of the moves. Throws `StockConflict` if any was refused.
@@ -211,9 +223,7 @@ export async function moveStock(tx: Tx, moves: StockMove[], guard: StockGuard = 
          s.allocated = s.allocated + m.allocated, s.sold = s.sold + m.sold,
          s.waitlisted = s.waitlisted + m.waitlisted,
          s.version = s.version + 1, s.fence = GREATEST(s.fence, m.fence)
-     WHERE s.available + m.available >= 0 AND s.allocated + m.allocated >= 0 AND s.sold + m.sold >= 0
-       AND s.waitlisted + m.waitlisted BETWEEN 0 AND s.waitlist_size
-       AND (m.fence = 0 OR s.fence <= m.fence) AND (m.epoch = -1 OR s.epoch = m.epoch)`,
+     WHERE ${Object.values(moveGuards).join(' AND ')}`,
     values,
   );
   if (made !== sorted.length) throw new StockConflict(sorted.length, made);

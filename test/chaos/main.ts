@@ -10,23 +10,36 @@
  *   npm run chaos -- --control NAME      only that safeguard (may be repeated)
  *   npm run chaos -- --placebo           the controls' rows as short as for controls, with nothing taken out: all must hold
  *   npm run chaos -- --seed S            other choices; the same choices as another run with this seed
- *   npm run chaos -- --keep              also keeps the figures in docs/results, and writes docs/faults.md and docs/measurements.md
+ *   npm run chaos -- --keep              also keeps the figures in docs/results, and shows them in README.md and docs/faults.md
  *
  * `--whole`, `--quick` and `--fault` go together with `--controls`. Writes `.local/chaos-report.json` and prints fault ×
  * invariant × count. The exit code is 0 only if every row held, the whole was reached, and every control was caught.
  */
 import { join } from 'node:path';
-import { ownArguments, refuse } from '#local/arguments.ts';
+import { parseArgs } from 'node:util';
 import { defaultFolder } from '#local/state-folder.ts';
-import { type ControlResult, controls, runControl } from './controls.ts';
+import { controls } from './controls.ts';
 import type { Fault } from './fault.ts';
 import { keep } from './kept.ts';
 import { matrix } from './matrix.ts';
 import { printTable, sumUp, writeReport } from './report.ts';
+import { type ControlResult, runControl } from './run-control.ts';
 import { type RowResult, runRow } from './runner.ts';
 import { World } from './world.ts';
 
-const { values } = ownArguments('chaos');
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string', default: '1' },
+    minutes: { type: 'string' },
+    fault: { type: 'string', multiple: true },
+    control: { type: 'string', multiple: true },
+    controls: { type: 'boolean', default: false },
+    placebo: { type: 'boolean', default: false },
+    quick: { type: 'boolean', default: false },
+    whole: { type: 'boolean', default: false },
+    keep: { type: 'boolean', default: false },
+  },
+});
 
 /** What a whole run must come to. */
 const wholeRequests = 100_000;
@@ -39,20 +52,17 @@ const crowdsAtMost = 12;
 
 const say = (line: string) => void process.stderr.write(`${line}\n`);
 const seed = Number(values.seed);
-const reportFile = join(defaultFolder(), 'chaos-report.json');
 const wanted = values.fault;
 const rows = matrix.filter(({ name, number }) => !wanted || wanted.includes(name) || wanted.includes(String(number)));
 if (rows.length === 0)
-  refuse(`No row is called ${wanted?.join(', ')}; there are ${matrix.map(({ name }) => name).join(', ')}.`);
+  throw new Error(`no row is called ${wanted?.join(', ')}; there are ${matrix.map(({ name }) => name).join(', ')}`);
 const planted = controls.filter(
   ({ name, row }) =>
     (values.control ? values.control.includes(name) : values.controls || values.placebo) &&
     rows.some((one) => one.name === row),
 );
 if (values.control && planted.length < values.control.length)
-  refuse(
-    `No control is called ${values.control.join(' or ')}; there are ${controls.map(({ name }) => name).join(', ')}.`,
-  );
+  throw new Error(`no control is called ${values.control.join(' or ')}; there are ${controls.map(({ name }) => name)}`);
 const crowd = matrix.find(({ name }) => name === 'crowd');
 
 const selected = wanted !== undefined || values.quick;
@@ -66,13 +76,12 @@ const placebos: ControlResult[] = [];
 try {
   if (values.minutes) await playFor(Number(values.minutes));
   else if (whole) await playWhole();
-  else if (!only) for (const [index, fault] of rows.entries()) await play(fault, seed, 1, nth(index, rows));
-  for (const [index, control] of planted.entries()) await playControl(control, nth(index, planted));
+  else if (!only) for (const fault of rows) await play(fault, seed, 1);
+  for (const control of planted) await playControl(control);
 } finally {
   const report = sumUp(seed, matrix, results, caught);
-  writeReport(reportFile, report, results, caught);
+  writeReport(join(defaultFolder(), 'chaos-report.json'), report, results, caught);
   process.stdout.write(`${printTable(report).join('\n')}\n`);
-  say(`report in ${reportFile}`);
   await world.close();
 }
 
@@ -94,7 +103,7 @@ async function playWhole(): Promise<void> {
   };
   const others = rows.filter((fault) => fault !== crowd);
   for (const [index, fault] of others.entries()) {
-    await play(fault, seed, 1, nth(index, others));
+    await play(fault, seed, 1);
     if (index % rowsPerCrowd === rowsPerCrowd - 1) await another();
   }
   while (!isEnough() && crowds < crowdsAtMost) await another();
@@ -115,28 +124,21 @@ function isEnough(): boolean {
   return sum((row) => row.requests) >= wholeRequests && sum((row) => row.kills + row.pauses) >= wholeHarm;
 }
 
-/** How far a list of runs is. */
-function nth(index: number, of: readonly unknown[]): string {
-  return `[${index + 1} of ${of.length}] `;
-}
-
-async function play(fault: Fault, rowSeed: number, scale: number, progress = ''): Promise<void> {
+async function play(fault: Fault, rowSeed: number, scale: number): Promise<void> {
   const result = await runRow(world, fault, { seed: rowSeed, scale });
   results.push(result);
   const counts = Object.entries({ ...result.counts, ...result.measuredMs }).map(([name, value]) => `${name} ${value}`);
   const mark = result.unavailable ? `– ${result.unavailable}` : result.holds ? '✓' : '✗';
-  say(
-    `${progress}${mark} ${fault.number} ${fault.title} (${result.requests} requests, ${result.seconds} s) ${counts.join(', ')}`,
-  );
+  say(`${mark} ${fault.number} ${fault.title} (${result.requests} requests, ${result.seconds} s) ${counts.join(', ')}`);
   for (const example of result.holds ? [] : result.examples) say(`    ${example}`);
 }
 
-async function playControl(control: (typeof controls)[number], progress: string): Promise<void> {
+async function playControl(control: (typeof controls)[number]): Promise<void> {
   const result = await runControl(world, control, seed, { planted: !values.placebo });
   (values.placebo ? placebos : caught).push(result);
   const by = Object.entries(result.violations).map(([kind, count]) => `${kind} ${count}`);
   const [good, bad] = values.placebo ? ['✓ holds', '✗ fails without a reason:'] : ['✓ noticed', '✗ UNNOTICED'];
   const mark = result.unavailable ? '–' : result.caught === values.placebo ? bad : good;
-  say(`${progress}${mark} ${control.name} by ${control.row}: ${result.lost ?? by.join(', ')} (${result.seconds} s)`);
+  say(`${mark} ${control.name} by ${control.row}: ${result.lost ?? by.join(', ')} (${result.seconds} s)`);
   for (const example of values.placebo && result.caught ? result.examples : []) say(`    ${example}`);
 }

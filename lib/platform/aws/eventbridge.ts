@@ -1,7 +1,7 @@
 /**
  * EventBridge: publishing events.
  */
-import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
+import { EventBridgeClient, PutEventsCommand, type PutEventsResultEntry } from '@aws-sdk/client-eventbridge';
 import { type Breakers, openBreakers } from '#platform/resilience/circuit-breaker.ts';
 import { callLimit, clientSettings } from './client-settings.ts';
 
@@ -44,10 +44,7 @@ export function openBus(busName: string, source: string, breakers: Breakers = op
           callLimit(),
         ),
       );
-      return entries.map((_, index) => {
-        const result = answer.Entries?.[index];
-        return result !== undefined && !result.ErrorCode && result.EventId !== undefined;
-      });
+      return entries.map((_, index) => isPublished(answer.Entries?.[index]));
     } catch {
       return entries.map(() => false);
     }
@@ -65,6 +62,11 @@ export function openBus(busName: string, source: string, breakers: Breakers = op
       return (await Promise.all(calls.map(put))).flat();
     },
   };
+}
+
+/** Whether the bus has taken an event, by its entry in the answer of PutEvents. */
+export function isPublished(result: PutEventsResultEntry | undefined): boolean {
+  return result !== undefined && !result.ErrorCode && result.EventId !== undefined;
 }
 
 interface Entry {

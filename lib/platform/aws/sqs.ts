@@ -9,6 +9,7 @@ import {
   ChangeMessageVisibilityBatchCommand,
   GetQueueAttributesCommand,
   SendMessageBatchCommand,
+  type SendMessageBatchCommandOutput,
   SQSClient,
 } from '@aws-sdk/client-sqs';
 import { Fault } from '#platform/kernel/errors.ts';
@@ -63,8 +64,7 @@ export function openQueue(client: SQSClient, url: string, breakers: Breakers = o
     let taken: Set<string | undefined>;
     try {
       const command = new SendMessageBatchCommand({ QueueUrl: url, Entries });
-      const { Successful = [] } = await guard.run(() => client.send(command, callLimit()));
-      taken = new Set(Successful.map(({ Id }) => Id));
+      taken = acceptedIds(await guard.run(() => client.send(command, callLimit())));
     } catch (cause) {
       throw new Fault('queue_unavailable', 'the queue cannot be reached', { cause });
     }
@@ -83,7 +83,7 @@ export function openQueue(client: SQSClient, url: string, breakers: Breakers = o
     url,
     send: async (message) => {
       const [oldest] = waitingSinceMs;
-      if (oldest !== undefined && performance.now() - oldest > longestWaitMs) {
+      if (oldest !== undefined && isBacklogged(oldest)) {
         throw new Fault('queue_unavailable', 'more is sent than the queue takes');
       }
       await enqueue(message);
@@ -92,6 +92,16 @@ export function openQueue(client: SQSClient, url: string, breakers: Breakers = o
       await Promise.all(messages.map(enqueue));
     },
   };
+}
+
+/** The ids of the entries that SQS has taken: SendMessageBatch fails entry by entry. */
+export function acceptedIds({ Successful = [] }: SendMessageBatchCommandOutput): Set<string | undefined> {
+  return new Set(Successful.map(({ Id }) => Id));
+}
+
+/** Whether the queue takes less than is sent, by since when the oldest message waits (`performance.now()`). */
+export function isBacklogged(waitingSinceMs: number): boolean {
+  return performance.now() - waitingSinceMs > longestWaitMs;
 }
 
 /** How many messages a queue holds, roughly: SQS itself only estimates. */

@@ -195,7 +195,7 @@ export async function consumeBatch<Message>(
 }
 
 /** Runs the verb; if it fails for another reason than an outage, divides the batch to find out whose fault it is. */
-async function consume<Message>(
+export async function consume<Message>(
   consumer: QueueRun<Message>,
   deps: Deps,
   batch: Delivered<Message>[],
@@ -206,7 +206,7 @@ async function consume<Message>(
     for (const messageId of await consumer.run(deps, batch, deadlineMs)) failures.set(messageId, askedAgain);
   } catch (error) {
     const outage = isOutage(error);
-    const divide = !outage && batch.length > 1 && Date.now() < deadlineMs;
+    const divide = !outage && mayDivide(batch.length, deadlineMs);
     log.error(divide ? 'batch failed; it is divided' : 'batch failed; it will be delivered again', {
       error,
       messages: batch.length,
@@ -221,6 +221,11 @@ async function consume<Message>(
       await consume(consumer, deps, half, deadlineMs, failures);
     }
   }
+}
+
+/** Whether a batch that failed can be divided, and there is time left to try its halves. */
+export function mayDivide(messages: number, deadlineMs: number): boolean {
+  return messages > 1 && Date.now() < deadlineMs;
 }
 
 /** The logical name of the queue that a batch came from: its ARN and its URL end alike. */

@@ -114,11 +114,21 @@ async function withConnection<T>(acquire: Acquire, run: (connection: PoolConnect
   }
 }
 
+/** Begins a transaction. */
+export async function begin(connection: PoolConnection): Promise<void> {
+  await connection.query({ sql: 'START TRANSACTION', timeout: statementTimeoutMs });
+}
+
+/** Commits. If it throws, the transaction may have been committed or not. */
+export async function commit(connection: PoolConnection): Promise<void> {
+  await connection.query({ sql: 'COMMIT', timeout: statementTimeoutMs });
+}
+
 async function attemptTransaction<T>(acquire: Acquire, work: (tx: Tx) => Promise<T>): Promise<T> {
   const connection = await acquire();
   let reusable = false;
   try {
-    await connection.query({ sql: 'START TRANSACTION', timeout: statementTimeoutMs });
+    await begin(connection);
     const tx: Tx = { ...statements(connection), inTransaction: true };
     let result: T;
     try {
@@ -128,7 +138,7 @@ async function attemptTransaction<T>(acquire: Acquire, work: (tx: Tx) => Promise
       reusable = !isSpent(error);
       throw error;
     }
-    await connection.query({ sql: 'COMMIT', timeout: statementTimeoutMs });
+    await commit(connection);
     reusable = true;
     return result;
   } finally {
