@@ -13,6 +13,7 @@ const configuration = {
   showDeveloperTools: 'never',
   documentDownloadType: 'json',
   defaultHttpClient: { targetKey: 'shell', clientKey: 'curl' },
+  authentication: { preferredSecurityScheme: 'accessToken' },
 };
 
 /** Holds the browser to it: scripts and calls are this origin's, and none is made of text. */
@@ -33,6 +34,7 @@ export const apiReferencePage = `<!doctype html>
     <meta charset="utf-8">
     <meta name="viewport" content="width=device-width, initial-scale=1">
     <meta name="referrer" content="no-referrer">
+    <link rel="icon" href="data:,">
     <title>Holdfast API</title>
   </head>
   <body>

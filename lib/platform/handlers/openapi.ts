@@ -79,6 +79,7 @@ export function openApiDocument(named: Record<string, Route>): OpenApiDocument {
           'Reserve a quantity of a scarce product, and buy what was allocated when the purchase window opens. Times are ' +
           'ISO 8601, amounts are in minor units, lists are paged by cursor, and every refusal is a problem document with a code.',
       },
+      servers: [{ url: '/', description: 'Where this document comes from' }],
       tags: [...new Set(Object.values(named).map(({ tag }) => tag))].map((name) => ({ name })),
       paths,
       components: {
