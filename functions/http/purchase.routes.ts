@@ -18,6 +18,7 @@ export const createPurchaseRoute = defineRoute({
   auth: 'customer',
   idempotent: true,
   body: PurchaseRequest,
+  example: { reservationIds: ['0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b'], paymentToken: 'tok_approve' },
   status: 202,
   reply: PurchaseAccepted,
   refusals: [

@@ -16,6 +16,7 @@ export const createReservationRoute = defineRoute({
   auth: 'customer',
   params: z.strictObject({ saleId: Id }),
   body: ReservationRequest,
+  example: { quantity: 2, fill: { atLeast: 1 } },
   idempotent: true,
   status: 202,
   reply: ReservationAccepted,

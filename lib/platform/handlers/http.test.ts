@@ -299,6 +299,19 @@ describe('answers', () => {
     expect(headers.location).toBe('/things/1');
   });
 
+  test('of bytes are sent in base64, as the gateway wants them', async () => {
+    const { method, path, summary, tag, status, refusals } = route;
+    const bytes = { method, path, summary, tag, status, refusals, auth: 'none', reply: z.instanceof(Buffer) } as const;
+    const serve = httpHandler({ ...bytes, replyType: 'image/png' }, async () => Buffer.from([0, 255]));
+    const event = { rawPath: '/', headers: {}, requestContext: { http: {} } } as unknown as APIGatewayProxyEventV2;
+    expect(await serve(event, {} as Context)).toMatchObject({
+      statusCode: 201,
+      headers: { 'content-type': 'image/png' },
+      body: 'AP8=',
+      isBase64Encoded: true,
+    });
+  });
+
   test('that are refusals say why, and when to come again', async () => {
     const soldOut = await answering(() => refuse('sold_out', 'Nothing is left.'));
     expect([soldOut.status, soldOut.body.code, soldOut.body.detail]).toEqual([409, 'sold_out', 'Nothing is left.']);

@@ -49,11 +49,9 @@ function success(route: Route, result: unknown): APIGatewayProxyStructuredResult
   const { body, headers } = result instanceof Reply ? result : { body: result, headers: {} };
   if (body === undefined) return { statusCode: route.status, headers };
   const type = route.replyType ?? 'application/json';
-  return {
-    statusCode: route.status,
-    headers: { 'content-type': type, ...headers },
-    body: type === 'application/json' ? JSON.stringify(body) : String(body),
-  };
+  const response = { statusCode: route.status, headers: { 'content-type': type, ...headers } };
+  if (Buffer.isBuffer(body)) return { ...response, body: body.toString('base64'), isBase64Encoded: true };
+  return { ...response, body: type === 'application/json' ? JSON.stringify(body) : String(body) };
 }
 
 /** Middleware: the headers of every response. One that a verb sets itself stands. */

@@ -21,6 +21,8 @@ export interface Route<
   readonly params?: Params;
   readonly query?: Query;
   readonly body?: Body;
+  /** A body as a client might send it, for the document and whoever tries the call from there. */
+  readonly example?: z.input<Body>;
   /** The media type of the body; JSON unless said otherwise. A body of another type arrives as text. */
   readonly bodyType?: 'application/json' | 'text/csv';
   readonly maxBodyBytes?: number;
