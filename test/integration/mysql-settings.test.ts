@@ -15,13 +15,17 @@ import { waitFor } from '#local/wait.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import type { QueueHandler } from '#platform/handlers/queue.ts';
 import { toIso } from '#platform/kernel/clock.ts';
-import { newId } from '#platform/kernel/ids.ts';
+import { newId, toBytes } from '#platform/kernel/ids.ts';
 import { locate } from '#platform/kernel/registry.ts';
+import { deliveriesAtMost } from '#platform/kernel/time-limits.ts';
+import { openDb } from '#platform/mysql/mysql.ts';
 import { redisReady } from '#platform/redis/redis.ts';
 import { openTokens, type Tokens } from '#platform/security/access-token.ts';
+import { TroubledProxy } from '../chaos/proxy.ts';
 import { type Answer, type Api, openApi, password } from '../support/api.ts';
 import { deliver } from '../support/deliver.ts';
 import { startProviders, type TestProviders } from '../support/provider.ts';
+import { delivered, givenSale } from '../support/sales.ts';
 import { type TestBed, testBed, testStack } from '../support/stack.ts';
 
 jest.setTimeout(60_000);
@@ -93,9 +97,15 @@ const sessions = async () =>
 /** Sets the server's `sql_mode` and ends the shop's sessions, so that all that follow begin with it. */
 async function setGlobalMode(mode: string): Promise<void> {
   await admin.query(`SET GLOBAL sql_mode = '${mode}'`);
-  for (const id of await sessions()) await admin.query(`KILL ${id}`).catch(() => undefined);
-  await waitFor('the sessions to end', async () => (await sessions()).length === 0, { timeoutMs: 5_000 });
+  await endSessions();
 }
+
+async function endSessions(): Promise<void> {
+  for (const id of await sessions()) await admin.query(`KILL ${id}`).catch(() => undefined);
+  await noSessions('the sessions to end');
+}
+
+const noSessions = (what: string) => waitFor(what, async () => (await sessions()).length === 0, { timeoutMs: 10_000 });
 
 /** Names that would leave their quotes, one for each way in which a server may read them. */
 const names = [
@@ -257,4 +267,71 @@ describe.each([
     );
     expect(stock).toEqual({ available: 3, allocated: 0, sold: 2 });
   });
+});
+
+describe('a server that takes no writes', () => {
+  const variable = async (): Promise<string> => {
+    const [row] = await asked<{ v: string }>('SELECT VERSION() AS v');
+    return row?.v.includes('MariaDB') ? 'tx_read_only' : 'transaction_read_only';
+  };
+
+  afterEach(async () => {
+    await admin.query('SET GLOBAL read_only = 0');
+    await admin.query(`SET GLOBAL ${await variable()} = 0`);
+    await endSessions();
+  });
+
+  const registering = () =>
+    api.call('POST /auth/register', {
+      json: { email: `${newId()}@example.com`, password, name: 'Ada' },
+      ip: newId(),
+    });
+
+  const commands = (saleId: string) =>
+    [1, 2, 3].map((quantity) => {
+      const { message, messageId } = delivered(saleId, { quantity, customerId: newId() });
+      return { messageId, body: JSON.stringify(message), deliveries: deliveriesAtMost };
+    });
+
+  test.each([
+    ['1290: the server is read-only, as a demoted primary is', async () => 'read_only', 1290],
+    ['1792: transactions are read-only', variable, 1792],
+  ])('%s: an outage for HTTP and for queues, and its connections are replaced', async (_, setting, errno) => {
+    const saleId = await givenSale(deps);
+    await admin.query(`SET GLOBAL ${await setting()} = 1`);
+    // A setting of transactions holds for sessions that begin after it.
+    await endSessions();
+    await expect(deps.db.change('UPDATE sales SET version = version')).rejects.toMatchObject({ errno });
+    await noSessions('the connection to be given up');
+
+    const refused = await registering();
+    expect([refused.status, refused.body.code]).toEqual([503, 'store_unavailable']);
+    expect(Number(refused.headers['retry-after'])).toBeGreaterThan(0);
+
+    // The last delivery before a message that has failed by its own fault becomes a dead letter.
+    const batch = commands(saleId);
+    expect(await deliver(allocate, batch)).toEqual(batch.map(({ messageId }) => messageId));
+    await noSessions('the connection to be given up');
+
+    await admin.query(`SET GLOBAL ${await setting()} = 0`);
+    expect((await registering()).status).toBe(201);
+    expect(await deliver(allocate, batch)).toEqual([]);
+    const [stock] = await deps.db.rows('SELECT available FROM sales WHERE id = ?', [toBytes(saleId)]);
+    expect(stock).toEqual({ available: 94 });
+  });
+});
+
+test('a connection that could not be given its settings is never used', async () => {
+  const url = new URL(bed.mysqlUrl);
+  const proxy = await TroubledProxy.open(Number(url.port), 1);
+  url.port = String(proxy.port);
+  const db = openDb(url.toString(), { connections: 1 });
+  try {
+    proxy.set({ rules: [{ match: 'sql_mode', action: 'cut before', times: 1 }] });
+    await expect(db.rows('SELECT 1 AS one')).rejects.toThrow();
+    expect(await db.rows('SELECT @@SESSION.time_zone AS zone')).toEqual([{ zone: '+00:00' }]);
+  } finally {
+    await db.close();
+    await proxy.close();
+  }
 });

@@ -324,8 +324,10 @@ describe('answers', () => {
     ['a mistake of ours', () => new TypeError('secret at /home/app/x.ts:1'), 500, 'internal'],
     ['a fault', () => new Fault('queue_unavailable', 'sqs.internal is away'), 503, 'queue_unavailable'],
     ['a database that is away', () => Object.assign(new Error(), { code: 'ECONNREFUSED' }), 503, 'store_unavailable'],
+    ['a full disk', () => Object.assign(new Error('secret'), { errno: 1021 }), 503, 'store_unavailable'],
+    ['a primary that was demoted', () => Object.assign(new Error(), { errno: 1836 }), 503, 'store_unavailable'],
     [
-      'a query of Drizzle that failed for it',
+      'an error that it caused',
       () => new Error('x', { cause: { code: 'PROTOCOL_CONNECTION_LOST' } }),
       503,
       'store_unavailable',
