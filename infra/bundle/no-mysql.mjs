@@ -1,4 +1,4 @@
-/** Stands in for mysql2 and Drizzle's driver in functions whose role lets them nowhere near MySQL. */
+/** Takes the place of mysql2 and Drizzle's driver in functions whose role does not reach MySQL; see without-mysql.mjs. */
 function notDeclared() {
   throw new Error('this function is not declared to use MySQL');
 }

@@ -11,8 +11,8 @@ import { defineScript, luaSource, type RedisClient, redisBreaker } from '#platfo
 import { together } from '#platform/resilience/batcher.ts';
 import { claimsKey, customerField, type MirroredStatus, reservationField, unpack } from './mirror.ts';
 
-const gateScript = defineScript('holdfastGate', luaSource('./gate.lua', import.meta.url));
-const unclaimScript = defineScript('holdfastUnclaim', luaSource('./return-claim.lua', import.meta.url));
+const gateScript = defineScript('holdfastGate', luaSource('lib/mirror/gate.lua'));
+const unclaimScript = defineScript('holdfastUnclaim', luaSource('lib/mirror/return-claim.lua'));
 
 /** A request at the gate. */
 export interface Applicant {

@@ -38,7 +38,7 @@ export interface MirroredStatus {
   readonly position: number | null;
 }
 
-const mirrorScript = defineScript('holdfastMirror', luaSource('./mirror.lua', import.meta.url));
+const mirrorScript = defineScript('holdfastMirror', luaSource('lib/mirror/mirror.lua'));
 
 /**
  * One letter for each state. A request admitted beyond the available units is `o`, for the gate's own counting, and one

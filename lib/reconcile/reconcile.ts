@@ -27,8 +27,8 @@ import { type ReservationRow, reservationColumns, type StoredReservation, toRese
 import { readStock } from '#sale/stock.ts';
 import { loadTerms } from '#sale/terms.ts';
 
-const repairScript = defineScript('holdfastRepair', luaSource('../mirror/repair.lua', import.meta.url));
-const recountScript = defineScript('holdfastRecount', luaSource('../mirror/recount.lua', import.meta.url));
+const repairScript = defineScript('holdfastRepair', luaSource('lib/mirror/repair.lua'));
+const recountScript = defineScript('holdfastRecount', luaSource('lib/mirror/recount.lua'));
 
 /** How long a commit may take to reach the mirror before the difference counts. */
 const inFlightMs = 300;

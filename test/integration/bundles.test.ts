@@ -1,6 +1,6 @@
 /**
  * The bundles that go to Lambda work: all load, and the way from a registration to an allocation runs through them on the
- * real stack. A bundle leaves things out that its source has (see infra/bundle), so the source's own tests do not say it.
+ * real stack. A bundle leaves things out that its source has (see infra/bundle/), so the tests of the source do not show it.
  */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
@@ -27,8 +27,8 @@ afterAll(async () => {
 });
 
 function bundleOf(key: string): string {
-  const [path] = [...(made.zips.get(key)?.keys() ?? [])];
-  return join(made.unpacked, key, path ?? '');
+  const handler = readDeclared().functions.find((one) => one.key === key)?.handler ?? '';
+  return join(made.unpacked.get(key) ?? '', handler.replace(/\.handler$/, '.mjs'));
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: the answers of different functions have different shapes.

@@ -15,7 +15,7 @@ import { lockLifeMs } from '#platform/kernel/time-limits.ts';
 import { keys } from './keys.ts';
 import { defineScript, luaSource, type RedisClient, redisBreaker } from './redis.ts';
 
-const fenceScript = defineScript('holdfastFence', luaSource('./fencing-token.lua', import.meta.url));
+const fenceScript = defineScript('holdfastFence', luaSource('lib/platform/redis/fencing-token.lua'));
 
 /** What a worker has while it decides. */
 export interface Grant {
