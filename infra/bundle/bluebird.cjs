@@ -1,7 +1,7 @@
-/** Stands in for Bluebird where redlock asks for it: the two things by which its promises differ from today's. */
-module.exports = class BluebirdLike extends Promise {
+/** Takes the place of Bluebird, which only redlock asks for: a Promise with the two methods that redlock calls besides. */
+module.exports = class Bluebird extends Promise {
   static map(items, work) {
-    return BluebirdLike.all(items.map((item) => work(item)));
+    return Bluebird.all(items.map((item) => work(item)));
   }
 
   nodeify(callback) {

@@ -1,7 +1,7 @@
 /**
- * Stands in for iconv-lite where mysql2 asks for it. Connections speak utf8mb4, which Node decodes itself. A server greets
- * in utf8mb3 before that is agreed, which iconv-lite calls CESU-8 and which is UTF-8 for every character that a greeting
- * or a server's message has. Any other encoding is an error rather than a guess.
+ * Takes the place of iconv-lite, which only mysql2 asks for. Connections speak utf8mb4, which Node decodes itself. A server
+ * greets in utf8mb3 before that is agreed; iconv-lite calls that CESU-8, and it equals UTF-8 for every character that a
+ * greeting or an error message has. Any other character set is an error rather than a guess.
  */
 const { StringDecoder } = require('node:string_decoder');
 

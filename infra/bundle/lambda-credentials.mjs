@@ -1,5 +1,5 @@
 /**
- * Stands in for the SDK's search for credentials. A Lambda environment has those of its role in its environment
- * variables, and whoever finds none there must not go on looking elsewhere.
+ * Takes the place of the AWS SDK's search for credentials. Lambda puts those of the function's role into the environment;
+ * a function that finds none there must not go on looking elsewhere.
  */
 export { fromEnv as defaultProvider } from '@aws-sdk/credential-provider-env';

@@ -13,8 +13,8 @@ import { defineScript, luaSource, type RedisClient } from '#platform/redis/redis
 import { batched } from '#platform/resilience/batcher.ts';
 import { claimsKey, customerField, type MirroredStatus, reservationField, unpack } from './claims.ts';
 
-const gateScript = defineScript('holdfastGate', luaSource('./gate.lua', import.meta.url));
-const unclaimScript = defineScript('holdfastUnclaim', luaSource('./return-claim.lua', import.meta.url));
+const gateScript = defineScript('holdfastGate', luaSource('lib/mirror/gate.lua'));
+const unclaimScript = defineScript('holdfastUnclaim', luaSource('lib/mirror/return-claim.lua'));
 
 /** A request at the gate. */
 export interface Applicant {

@@ -26,7 +26,7 @@ import {
 } from './claims.ts';
 import { mirrorTrust } from './mirror-trust.ts';
 
-const mirrorScript = defineScript('holdfastMirror', luaSource('./mirror.lua', import.meta.url));
+const mirrorScript = defineScript('holdfastMirror', luaSource('lib/mirror/mirror.lua'));
 
 /**
  * Copies committed stock and reservations, in one round trip however many sales. `terms` are the sales whose terms are to

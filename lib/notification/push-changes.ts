@@ -14,7 +14,7 @@ import { connectionLifeMs, connectionsOfCustomers, removeGone, watchersOfSales }
 import { noticesOf } from './notice.ts';
 import { sentenceFor } from './sentence.ts';
 
-const newestScript = defineScript('holdfastNewest', luaSource('./newest-version.lua', import.meta.url));
+const newestScript = defineScript('holdfastNewest', luaSource('lib/notification/newest-version.lua'));
 
 /** A message for an audience: a customer, or the watchers of a sale. */
 export interface LiveMessage {

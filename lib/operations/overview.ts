@@ -42,7 +42,8 @@ export const SaleOverview = z.object({
 });
 export type SaleOverview = z.infer<typeof SaleOverview>;
 
-const watchedQueues = ['reservations', 'purchases', 'notifications', 'advance'];
+/** The queues whose depth an overview shows. */
+export const watchedQueues = ['reservations', 'purchases', 'notifications', 'advance'];
 
 /** Everything an operator needs to see of one sale at once. */
 export async function overviewOf(deps: Deps, saleId: string): Promise<SaleOverview | Refusal> {

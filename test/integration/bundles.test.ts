@@ -1,6 +1,6 @@
 /**
  * The bundles that go to Lambda work: all load, and the way from a registration to an allocation runs through them on the
- * real stack. A bundle leaves things out that its source has (see infra/bundle), so the source's own tests do not say it.
+ * real stack. A bundle leaves things out that its source has (see infra/bundle/), so the tests of the source do not show it.
  */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
@@ -26,9 +26,11 @@ afterAll(async () => {
   await bed?.close();
 });
 
+const { functions } = await readDeclared();
+
 function bundleOf(key: string): string {
-  const [path] = [...(made.zips.get(key)?.keys() ?? [])];
-  return join(made.unpacked, key, path ?? '');
+  const handler = functions.find((one) => one.key === key)?.handler ?? '';
+  return join(made.unpacked.get(key) ?? '', handler.replace(/\.handler$/, '.mjs'));
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: the answers of different functions have different shapes.

@@ -3,8 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { createConnection, type RowDataPacket } from 'mysql2/promise';
 import { createDatabase, dropDatabase, inDatabase } from '#local/databases.ts';
-import { projectRoot } from '#local/folder.ts';
-import { freePort } from '#local/ports.ts';
+import { freePort } from '#local/free-port.ts';
+import { projectRoot } from '#local/state-folder.ts';
 import { newId } from '#platform/kernel/ids.ts';
 import { testStack } from '../support/stack.ts';
 

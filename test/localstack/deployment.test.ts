@@ -37,7 +37,7 @@ let deployed: Deployed;
 beforeAll(
   async () => {
     [made, bed] = await Promise.all([packaged(), testBed({ queues: false })]);
-    deployed = await deploy({ endpoint, packageDir: join(made.unpacked, '..'), functions, timeoutMs: stepLimitMs });
+    deployed = await deploy({ endpoint, packageDir: made.folder, functions, timeoutMs: stepLimitMs });
     Object.assign(process.env, accountEnvironment());
   },
   packagingLimitMs + 2 * stepLimitMs,

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { readZip, unpack } from '#infra/zip.ts';
+import { unpack } from '#infra/zip.ts';
 import { projectRoot } from '#local/state-folder.ts';
 import { waitFor } from '#local/wait.ts';
 
@@ -28,10 +28,10 @@ export interface Resource {
 export interface Package {
   resources: Record<string, Resource>;
   templateFile: string;
-  /** The files of each function's zip by their paths, by the function's name in serverless.yml. */
-  zips: ReadonlyMap<string, ReadonlyMap<string, Buffer>>;
-  /** Where the same files lie unpacked: `<folder>/<function>/functions/http/x.mjs`. */
-  unpacked: string;
+  /** Where each function's zip lies unpacked, by the function's name in serverless.yml. */
+  unpacked: ReadonlyMap<string, string>;
+  /** The folder with the template and the zips. */
+  folder: string;
 }
 
 /** Makes the package, or finds the one made before from the same inputs. */
@@ -40,15 +40,15 @@ export async function packaged(): Promise<Package> {
   const unpacked = join(folder, 'unpacked');
   if (!existsSync(unpacked)) await makeOnce(folder);
   const templateFile = join(folder, 'cloudformation-template-update-stack.json');
-  const zips = new Map(
-    readdirSync(folder)
-      .filter((name) => name.endsWith('.zip'))
-      .map((name) => [name.slice(0, -'.zip'.length), readZip(join(folder, name))]),
-  );
   const { Resources: resources } = JSON.parse(readFileSync(templateFile, 'utf8')) as {
     Resources: Package['resources'];
   };
-  return { resources, templateFile, zips, unpacked };
+  return {
+    resources,
+    templateFile,
+    unpacked: new Map(readdirSync(unpacked).map((key) => [key, join(unpacked, key)])),
+    folder,
+  };
 }
 
 function digest(): string {

@@ -37,7 +37,7 @@ const examples: Record<string, () => Promise<unknown>> = {
   async lua() {
     const notPlanted = await plant([inLua('lib/mirror/return-claim.lua', { keepTicket: 'return 42' })]);
     const { luaSource } = await import('#platform/redis/redis.ts');
-    const source = luaSource('../../lib/mirror/return-claim.lua', import.meta.url);
+    const source = luaSource('lib/mirror/return-claim.lua');
     say({ planted: source.includes('keepTicket(bucket, field, rest) return 42 end'), notPlanted: notPlanted() });
   },
   async renamed() {

@@ -10,7 +10,6 @@
  * when its module is loaded, and `plant` tells what was never loaded: a control must not silently become the shipped code.
  */
 import { registerHooks } from 'node:module';
-import { fileURLToPath } from 'node:url';
 import { replaceFunctions } from './lua-functions.ts';
 
 type AnyFunction = (...args: never[]) => unknown;
@@ -208,11 +207,10 @@ function registry(substitutions: Substitutions, reached: (place: string) => void
 /** All scripts are read by one function of the shipped code; the faults in them are planted there. */
 function scripts(faults: readonly PlantedInLua[], reached: (place: string) => void): PlantedInModule {
   const substitutes: Substitutes<typeof import('#platform/redis/redis.ts')> = {
-    luaSource: (real) => (file, moduleUrl) => {
-      const path = fileURLToPath(new URL(file, moduleUrl));
-      let source = real(file, moduleUrl);
+    luaSource: (real) => (path) => {
+      let source = real(path);
       for (const { script, bodies } of faults) {
-        if (fileURLToPath(new URL(script, root)) !== path) continue;
+        if (script !== path) continue;
         source = replaceFunctions(source, script, bodies);
         for (const name of Object.keys(bodies)) reached(`${script}: ${name}`);
       }

@@ -19,7 +19,7 @@ const { luaSource } = await import('#platform/redis/redis.ts');
 for (const fault of allFaults) {
   if (fault.kind !== 'lua') continue;
   try {
-    luaSource(new URL(`../../${fault.script}`, import.meta.url).href, import.meta.url);
+    luaSource(fault.script);
   } catch (error) {
     problems.push((error as Error).message);
   }

@@ -1,6 +1,6 @@
 /**
  * The registry of a real account: addresses in SSM Parameter Store, secrets in Secrets Manager. Called by discovery, once
- * per cold start; a laptop never loads this module.
+ * per cold start; a laptop never calls it.
  *
  * A launch starts thousands of environments within seconds, so each makes as few calls as it can and, if told to slow
  * down, comes again a little later rather than failing its first customer.

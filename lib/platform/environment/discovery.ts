@@ -11,6 +11,7 @@
  * a hundred calls a second in an account, reading by name to thousands. Names are read once per cold start.
  */
 import { readFileSync } from 'node:fs';
+import { readParameters, readSecrets } from '#platform/aws/parameters.ts';
 import { NotRegistered, type Registry } from '#platform/kernel/registry.ts';
 
 /** Reads the registry that the environment names. Throws if it is not set or cannot be read. */
@@ -20,7 +21,6 @@ export async function loadRegistry(
 ): Promise<Registry> {
   if (!source) throw new NotRegistered('HOLDFAST_REGISTRY');
   if (!source.startsWith('ssm:')) return JSON.parse(readFileSync(source, 'utf8')) as Registry;
-  const { readParameters, readSecrets } = await import('#platform/aws/parameters.ts');
   const raw = await readParameters(
     source.slice('ssm:'.length),
     names?.split(/[\s,]+/).filter((name) => name !== ''),

@@ -11,7 +11,7 @@ import { redisCommandTimeoutMs } from '#platform/kernel/time-limits.ts';
 import { keys } from './keys.ts';
 import { defineScript, luaSource, type RedisClient, redisReady } from './redis.ts';
 
-const takeScript = defineScript('holdfastRate', luaSource('./rate-limit.lua', import.meta.url));
+const takeScript = defineScript('holdfastRate', luaSource('lib/platform/redis/rate-limit.lua'));
 
 /** How often something may be done. */
 export interface Rate {

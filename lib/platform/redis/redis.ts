@@ -2,7 +2,8 @@
  * Redis: the client and its scripts. Redis gives advice (who may try, what stock looked like a moment ago); nothing
  * here may block or fail a request for long, so every command has a limit and nothing is queued while disconnected.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { type Command, Redis, type RedisOptions } from 'ioredis';
 import { redisCommandTimeoutMs, redisConnectTimeoutMs } from '#platform/kernel/time-limits.ts';
 import { type Breakers, openBreakers } from '#platform/resilience/circuit-breaker.ts';
@@ -103,9 +104,14 @@ export async function redisReady(client: RedisClient, limitMs = 5_000): Promise<
   });
 }
 
-/** The text of a Lua file beside the module that names it. */
-export function luaSource(file: string, moduleUrl: string): string {
-  return readFileSync(new URL(file, moduleUrl), 'utf8');
+/**
+ * The text of a Lua file, named by its path in the project, such as `lib/mirror/gate.lua`. A package has the same paths, so
+ * the folder that this module or the bundle is in, or one above it, has the file. Throws if none has.
+ */
+export function luaSource(path: string): string {
+  let folder = import.meta.dirname;
+  while (!existsSync(join(folder, path)) && dirname(folder) !== folder) folder = dirname(folder);
+  return readFileSync(join(folder, path), 'utf8');
 }
 
 /** A Lua script, run by its hash and sent whole only when the server does not know it. */

@@ -12,7 +12,7 @@ import { lockLifeMs } from '#platform/kernel/time-limits.ts';
 import { keys } from './keys.ts';
 import { defineScript, luaSource, type RedisClient } from './redis.ts';
 
-const fencingTokenScript = defineScript('holdfastFencingToken', luaSource('./fencing-token.lua', import.meta.url));
+const fencingTokenScript = defineScript('holdfastFencingToken', luaSource('lib/platform/redis/fencing-token.lua'));
 
 /** What a worker has while it decides. */
 export interface Grant {

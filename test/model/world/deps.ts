@@ -29,10 +29,7 @@ import { type Process, parts, Waiting, type World } from './world.ts';
 
 /** How often a transaction is tried that the server has rolled back by itself, as in `lib/platform/mysql/mysql.ts`. */
 const transactionAttempts = 4;
-const fencingTokenSource = luaSource(
-  './fencing-token.lua',
-  new URL('../../../lib/platform/redis/sale-lock.ts', import.meta.url).href,
-);
+const fencingTokenSource = luaSource('lib/platform/redis/fencing-token.lua');
 
 /** What shipped code in this process gets. */
 export function depsOf(process: Process): Deps {
