@@ -2,7 +2,7 @@
  * How long the first request of a fresh environment waits for code: each bundle is imported in a new process of Node, and
  * the time from the start of its import to its end is taken.
  *
- *   npx serverless package && node infra/cold-start.ts [--runs 5] [--package .serverless]
+ *   npm run package && node infra/cold-start.ts [--runs 5] [--package .serverless]
  *
  * What Lambda adds (the sandbox, the runtime, fetching the zip) and what the first request adds (the registry's names, the
  * first connection to MySQL and Redis) are not in it; docs/operations.md says what is known of those.

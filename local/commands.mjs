@@ -185,7 +185,7 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
       tools: [
         ['biome', 'check', '.'],
         ['tsc', '--project', '.'],
-        ['knip', '--no-progress'],
+        ['knip', '--no-progress', '--no-config-hints'],
       ],
       does: 'Checks format, style, types, and that no file, export or dependency is unused.',
       takes: 'about 20 seconds',

@@ -1,7 +1,7 @@
 /**
  * What `serverless package` made for an account, deployed to LocalStack as far as its community edition goes.
  *
- *   npx serverless package --stage prod
+ *   npm run package -- --stage prod
  *   node local/deployment.ts [--package .serverless] [--endpoint http://127.0.0.1:4566] [--with-functions]
  *
  * Invariants: it goes the way the framework's own deployment goes (a stack with a bucket, the bundles into the bucket,
