@@ -114,14 +114,14 @@ function run(program, args, { folder = root, shell = false } = {}) {
 }
 
 /** Runs the tools of a command, one after the other, and says how far it is and where the result lies. */
-async function runTools({ tools, result }, args) {
+async function runTools({ tools, result, done = result }, args) {
   for (const [index, [tool, ...own]] of tools.entries()) {
     const all = [...own, ...args];
     process.stderr.write(`${index + 1} of ${tools.length}: ${[tool, ...all].join(' ')}\n`);
     const code = await run(tool, all, { shell: process.platform === 'win32' });
     if (code !== 0) return code;
   }
-  process.stderr.write(`Done: ${result}.\n`);
+  process.stderr.write(`Done: ${done}.\n`);
   return 0;
 }
 

@@ -1,7 +1,7 @@
 /**
  * Deploys the output of `serverless package` to LocalStack, as far as its community edition supports the template.
  *
- *   npx serverless package --stage prod
+ *   npm run package -- --stage prod
  *   node local/deploy-to-localstack.ts [--package .serverless] [--endpoint http://127.0.0.1:4566] [--with-functions]
  *
  * Invariants: it takes the steps of the framework's own deployment (a stack with a bucket, the bundles into the bucket,

@@ -88,6 +88,14 @@ describe.each(documents)('%s', (document) => {
 });
 
 describe('README.md', () => {
+  test('has every command', () => {
+    const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+    const missing = Object.keys(scripts).filter(
+      (name) => !new RegExp(`\\bnpm (?:run )?${name}\\b`).test(read('README.md')),
+    );
+    expect(missing).toEqual([]);
+  });
+
   test('leads to every document of docs', () => {
     const targets = linksOf('README.md').map(({ path }) => relative(projectRoot, path));
     const wanted = documents.filter((document) => dirname(document) === 'docs');

@@ -108,7 +108,11 @@ function jobs(): Job[] {
     return [{ kind: 'episodes', episodes: [{ seed: own, requests: Number(values.size ?? sizeOf(own)) }] }];
   }
   const whole = (name: string): Job => ({ kind: 'case', name, limitMs: caseLimitMs });
-  if (values.case !== undefined) return [whole(values.case)];
+  const { case: asked } = values;
+  if (asked !== undefined) {
+    const found = caseNames.find((name) => name === asked);
+    return [whole(found ?? refuse(`There is no case ${asked}; there are ${caseNames.join(', ')}.`))];
+  }
   const some = (name: string): Job => ({ kind: 'ways', name, seed, ways: quickWays });
   const cases = caseNames.map((name) => (values.quick && !quickCases.includes(name) ? some(name) : whole(name)));
   return [...cases, ...episodes(values.quick ? quickRequests : Number(values.requests))];
@@ -168,7 +172,7 @@ async function check(): Promise<boolean> {
       failures.push(answer.failure);
       tell(answer.failure);
     }
-    const nth = answer.kind === 'episodes' ? '' : `[${++casesDone} of ${ofCases}]`.padEnd(10);
+    const nth = answer.kind === 'episodes' ? '' : `[${++casesDone} of ${ofCases}]`.padEnd(11);
     if (answer.kind === 'case') {
       cases.push(answer);
       const { name, states, complete, seconds } = answer;
@@ -227,7 +231,7 @@ async function hunt(): Promise<boolean> {
       const caught = failure !== undefined && caughtBy.includes(failure.invariant);
       rows.push({ name, description, caught, invariant: failure?.invariant, detail: failure?.detail, seconds });
       say(
-        `  ${`[${rows.length} of ${wanted.length}]`.padEnd(10)}${caught ? 'caught' : 'MISSED'}  ${name.padEnd(32)} ${failure ? `${failure.invariant}: ${failure.detail}` : ''}`,
+        `  ${`[${rows.length} of ${wanted.length}]`.padEnd(11)}${caught ? 'caught' : 'MISSED'}  ${name.padEnd(32)} ${failure ? `${failure.invariant}: ${failure.detail}` : ''}`,
       );
       if (failure && (values.control || !caught)) tell({ ...failure, again: `--control ${name}` });
     }
