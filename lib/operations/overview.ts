@@ -10,7 +10,7 @@ import { locate } from '#platform/environment/discovery.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { saleTag, toBytes } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
-import { readLag } from '#platform/redis/queue-lag.ts';
+import { readOldestMessageAge } from '#platform/redis/oldest-message-age.ts';
 import { breakerStates } from '#platform/resilience/circuit-breaker.ts';
 import { firstIdOf, lastIdOf } from '#reservation/release.store.ts';
 import { StockView } from '#sale/sale.shapes.ts';
@@ -90,7 +90,7 @@ async function stateOfQueue(deps: Deps, name: string): Promise<z.infer<typeof Qu
   const [depth, dead, oldestMessageMs] = await Promise.all([
     queueDepth(deps.sqs, locate(deps.registry, `queue/${name}`)),
     queueDepth(deps.sqs, locate(deps.registry, `dead/${name}`)),
-    readLag(deps.redis, name),
+    readOldestMessageAge(deps.redis, name),
   ]);
   return { ...depth, deadLetters: dead.waiting, oldestMessageMs };
 }

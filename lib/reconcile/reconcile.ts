@@ -20,7 +20,7 @@ import { measure } from '#platform/kernel/metrics.ts';
 import { Id } from '#platform/kernel/shapes.ts';
 import type { Sql } from '#platform/mysql/mysql.ts';
 import { keys } from '#platform/redis/keys.ts';
-import { readLag } from '#platform/redis/queue-lag.ts';
+import { readOldestMessageAge } from '#platform/redis/oldest-message-age.ts';
 import { defineScript, luaSource, type RedisClient } from '#platform/redis/redis.ts';
 import { firstIdOf, lastIdOf } from '#reservation/release.store.ts';
 import { type ReservationRow, reservationColumns, type StoredReservation, toReservation } from '#reservation/store.ts';
@@ -357,7 +357,7 @@ async function recountClaims(deps: ReconcileDeps, saleId: string, buckets: Bucke
  */
 async function returnForgotten(deps: ReconcileDeps, saleId: string, buckets: Buckets): Promise<Drift[]> {
   const tag = saleTag(saleId);
-  const behindMs = (await readLag(deps.redis, 'reservations')) ?? 0;
+  const behindMs = (await readOldestMessageAge(deps.redis, 'reservations')) ?? 0;
   const drifts: Drift[] = [];
   for (const [bucket, fields] of buckets) {
     for (const [field, packed] of Object.entries(fields)) {

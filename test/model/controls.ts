@@ -127,12 +127,12 @@ export const controls: readonly Control[] = [
     cases: ['poison'],
   },
   {
-    name: 'buried-without-a-letter',
+    name: 'given-up-without-a-dead-letter',
     description: 'A message that is given up is acknowledged although it could not be put among the dead letters.',
     edits: [
       {
         file: queue,
-        find: 'for (const messageId of buried) failures.delete(messageId);',
+        find: 'for (const messageId of deadLettered) failures.delete(messageId);',
         replace:
           "for (const { messageId, cause } of failed) if (cause.kind === 'unreadable') failures.delete(messageId);",
       },

@@ -10,14 +10,15 @@
 import middy from '@middy/core';
 import type { Context, SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda';
 import type { z } from 'zod';
-import { bury, type Cause, deliverAgain, firstSentAttribute, noteCauses } from '#platform/aws/dead-letter-queue.ts';
+import { type Cause, firstSentAttribute, noteCauses, sendToDeadLetterQueue } from '#platform/aws/dead-letter-queue.ts';
+import { changeVisibility } from '#platform/aws/sqs.ts';
 import { type Deps, sharedDeps } from '#platform/environment/deps.ts';
 import type { Registry } from '#platform/environment/discovery.ts';
 import { log, withCorrelation } from '#platform/kernel/log.ts';
 import { listens, measure } from '#platform/kernel/metrics.ts';
 import { deliveriesAtMost, longestBackOffSeconds } from '#platform/kernel/time-limits.ts';
 import { isOutage } from '#platform/mysql/mysql.ts';
-import { noteLag } from '#platform/redis/queue-lag.ts';
+import { noteOldestMessageAge } from '#platform/redis/oldest-message-age.ts';
 
 /** A message that was delivered, with what SQS knows of it. */
 export interface Delivered<Message> {
@@ -51,20 +52,20 @@ export function queueHandler<Message>(consumer: QueueRun<Message>): QueueHandler
     const deadlineMs = nowMs + context.getRemainingTimeInMillis() - marginMs;
     const oldestMs = event.Records.reduce((oldest, record) => Math.min(oldest, sentAtMsOf(record)), nowMs);
     const queue = queueNameOf(deps.registry, event.Records);
-    const lagNoted = noteLag(deps.redis, queue, nowMs - oldestMs);
+    const ageNoted = noteOldestMessageAge(deps.redis, queue, nowMs - oldestMs);
     const failures = await withCorrelation(context.awsRequestId, () =>
       consumeBatch(consumer, deps, event.Records, deadlineMs),
     );
     const failed = failures.size;
     if (failed > 0) await settleFailures(deps, queue, event.Records, failures);
-    await lagNoted;
+    await ageNoted;
     measure(
       {
         Messages: event.Records.length,
         MessagesRepeated: failures.size,
-        MessagesBuried: failed - failures.size,
+        MessagesDeadLettered: failed - failures.size,
         BatchMs: Date.now() - nowMs,
-        LagMs: Math.max(0, nowMs - oldestMs),
+        OldestMessageAgeMs: Math.max(0, nowMs - oldestMs),
       },
       { queue, facts: { requestId: context.awsRequestId, causes: listens ? causesOf(event.Records) : [] } },
     );
@@ -96,22 +97,24 @@ export async function settleFailures(
     const deliveries = Number(record.attributes.ApproximateReceiveCount);
     return cause ? [{ messageId, receiptHandle, body, deliveries, cause, firstSentAtMs: sentAtMsOf(record) }] : [];
   });
-  const buried = await bury(
+  const deadLettered = await sendToDeadLetterQueue(
     deps,
     queue,
     failed.filter(({ cause, deliveries }) => isHopeless(cause, deliveries)),
   );
-  for (const messageId of buried) failures.delete(messageId);
+  for (const messageId of deadLettered) failures.delete(messageId);
   const left = failed.filter(({ messageId }) => failures.has(messageId));
   const late = left.filter(({ deliveries }) => deliveries >= deliveriesAtMost);
+  const url = deps.registry[`queue/${queue}`];
   const waiting = left.filter(({ cause }) => cause.kind === 'unavailable' || cause.kind === 'repeated');
   await Promise.all([
     noteCauses(deps.redis, new Map(late.map(({ messageId, cause }) => [messageId, cause]))),
-    deliverAgain(
-      deps,
-      queue,
-      waiting.map(({ receiptHandle, deliveries }) => ({ receiptHandle, afterSeconds: backOff(deliveries) })),
-    ),
+    url &&
+      changeVisibility(
+        deps.sqs,
+        url,
+        waiting.map(({ receiptHandle, deliveries }) => ({ receiptHandle, visibilitySeconds: backOff(deliveries) })),
+      ),
   ]);
 }
 
