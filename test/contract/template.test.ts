@@ -5,7 +5,7 @@
 
 import { readDeclared } from '#local/declared.ts';
 import { metrics } from '#platform/kernel/metrics.ts';
-import { receivesAtMost } from '#platform/kernel/time-limits.ts';
+import { maxReceiveCount } from '#platform/kernel/time-limits.ts';
 import { lintTemplate } from '../support/cfn-lint.ts';
 import { type Package, type Properties, packaged, packagedStage, packagingLimitMs } from '../support/package.ts';
 
@@ -204,7 +204,7 @@ describe('every queue', () => {
     (id) => {
       const policy = properties(id).RedrivePolicy;
       const dead = logicalIdIn(policy.deadLetterTargetArn);
-      expect(policy.maxReceiveCount).toBe(receivesAtMost);
+      expect(policy.maxReceiveCount).toBe(maxReceiveCount);
       expect(made.resources[dead]?.Type).toBe('AWS::SQS::Queue');
       const watched = (metric: string, queue: string) =>
         ofType('AWS::CloudWatch::Alarm').some(
