@@ -64,7 +64,11 @@ export function dashboardBody(service: string, stage: string, queues: string[], 
       metrics: queues.map((queue) => ofQueue('MessagesRepeated', queue)),
       stat: 'Sum',
     },
-    { title: 'From sent to worked on, ms', metrics: queues.map((queue) => ofQueue('LagMs', queue)), stat: 'Maximum' },
+    {
+      title: 'From sent to worked on, ms',
+      metrics: queues.map((queue) => ofQueue('OldestMessageAgeMs', queue)),
+      stat: 'Maximum',
+    },
     {
       title: 'Waiting messages',
       metrics: queues.map((queue) => sqs('ApproximateNumberOfMessagesVisible', queue)),

@@ -11,7 +11,7 @@ import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { saleTag } from '#platform/kernel/ids.ts';
 import { locate } from '#platform/kernel/registry.ts';
 import { keys } from '#platform/redis/keys.ts';
-import { readLag } from '#platform/redis/queue-lag.ts';
+import { readOldestMessageAge } from '#platform/redis/oldest-message-age.ts';
 import { countByState } from '#reservation/reservation.store.ts';
 import { StockView } from '#sale/sale.shapes.ts';
 import { readStock } from '#sale/sale.store.ts';
@@ -79,7 +79,7 @@ async function stateOfQueue(deps: Deps, name: string): Promise<z.infer<typeof Qu
   const [depth, dead, oldestMessageMs] = await Promise.all([
     queueDepth(deps.sqs, locate(deps.registry, `queue/${name}`)),
     queueDepth(deps.sqs, locate(deps.registry, `dead/${name}`)),
-    readLag(deps.redis, name),
+    readOldestMessageAge(deps.redis, name),
   ]);
   return { ...depth, deadLetters: dead.waiting, oldestMessageMs };
 }

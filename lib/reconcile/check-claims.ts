@@ -12,7 +12,7 @@ import type { Needs } from '#platform/environment/deps.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { claimBucket, saleTag } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
-import { readLag } from '#platform/redis/queue-lag.ts';
+import { readOldestMessageAge } from '#platform/redis/oldest-message-age.ts';
 import type { RedisClient } from '#platform/redis/redis.ts';
 import { pagesOfSale, type ReservationRow } from '#reservation/reservation.store.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
@@ -177,7 +177,7 @@ async function recountClaims(deps: ReconcileNeeds, saleId: string, buckets: Buck
  */
 async function returnForgotten(deps: ReconcileNeeds, saleId: string, buckets: Buckets): Promise<Drift[]> {
   const tag = saleTag(saleId);
-  const behindMs = (await readLag(deps.redis, 'reservations')) ?? 0;
+  const behindMs = (await readOldestMessageAge(deps.redis, 'reservations')) ?? 0;
   const drifts: Drift[] = [];
   for (const [bucket, fields] of buckets) {
     for (const [field, packed] of Object.entries(fields)) {

@@ -7,7 +7,7 @@ import { join, relative } from 'node:path';
 import { readDeclared } from '#local/serverless-config.ts';
 import { projectRoot } from '#local/state-folder.ts';
 import { metrics } from '#platform/kernel/metrics.ts';
-import { receivesAtMost } from '#platform/kernel/time-limits.ts';
+import { maxReceiveCount } from '#platform/kernel/time-limits.ts';
 import { lintTemplate } from '../support/cfn-lint.ts';
 import { type Package, type Properties, packaged, packagedStage, packagingLimitMs } from '../support/package.ts';
 
@@ -206,7 +206,7 @@ describe('every queue', () => {
     (id) => {
       const policy = properties(id).RedrivePolicy;
       const dead = logicalIdIn(policy.deadLetterTargetArn);
-      expect(policy.maxReceiveCount).toBe(receivesAtMost);
+      expect(policy.maxReceiveCount).toBe(maxReceiveCount);
       expect(made.resources[dead]?.Type).toBe('AWS::SQS::Queue');
       const watched = (metric: string, queue: string) =>
         ofType('AWS::CloudWatch::Alarm').some(

@@ -52,9 +52,9 @@ describe('serverless.yml', () => {
     (_name, queue) => {
       expect(Number(queue.attributes.VisibilityTimeout)).toBe(timings.visibilityTimeoutSeconds);
       expect(Number(queue.attributes.MessageRetentionPeriod)).toBe(timings.deadLetterLifeSeconds);
-      expect(queue.redrive?.maxReceiveCount).toBe(timings.receivesAtMost);
+      expect(queue.redrive?.maxReceiveCount).toBe(timings.maxReceiveCount);
       // AWS advises five at least; a message that fails by its own fault is given up by its consumer long before.
-      expect(timings.receivesAtMost).toBeGreaterThan(timings.deliveriesAtMost);
+      expect(timings.maxReceiveCount).toBeGreaterThan(timings.deliveriesAtMost);
       expect(timings.deliveriesAtMost).toBeGreaterThanOrEqual(5);
       const letters = queueOf(declared, queue.redrive?.deadLetters ?? '');
       expect(letters.registryName).toBe(queue.registryName.replace('queue/', 'dead/'));

@@ -1,32 +1,36 @@
 /**
- * Dead letters: messages that were given up on, why, and how to send them on their way again.
+ * Dead-letter queues: putting messages there with the cause, listing them, and redriving them.
  *
- * A letter is never deleted before its message is back in its queue, so redriving may deliver twice and never loses;
- * the consumers' inboxes make the second delivery harmless. A consumer that gives a message up writes the cause into the
- * letter, and so does a bus that could not deliver an event. SQS keeps no cause, so what SQS may give up by itself is
- * noted in Redis.
+ * A message is never deleted from a dead-letter queue before it is back in its own, so redriving may deliver twice and
+ * never loses; the consumers' inboxes make the second delivery harmless. A consumer that gives a message up writes the
+ * cause into its attributes, and so does EventBridge when it could not deliver an event. SQS keeps no cause when it moves
+ * a message itself (at maxReceiveCount), so what it may move is noted in Redis.
+ *
+ * SQS's own redrive (StartMessageMoveTask) moves all of a queue, not single messages, and stamps them anew: a reservation
+ * that passed no gate would lose its place in line.
  */
 import {
-  ChangeMessageVisibilityBatchCommand,
   DeleteMessageBatchCommand,
-  GetQueueAttributesCommand,
   type Message,
+  type MessageAttributeValue,
   ReceiveMessageCommand,
   SendMessageBatchCommand,
   type SQSClient,
 } from '@aws-sdk/client-sqs';
 import { log } from '#platform/kernel/log.ts';
 import { locate, type Registry } from '#platform/kernel/registry.ts';
-import { awsCallTimeoutMs, deadLetterLifeSeconds } from '#platform/kernel/time-limits.ts';
+import { deadLetterLifeSeconds } from '#platform/kernel/time-limits.ts';
 import { keys } from '#platform/redis/keys.ts';
 import type { RedisClient } from '#platform/redis/redis.ts';
+import { callLimit } from './client-settings.ts';
+import { changeVisibility, inBatches, maxBatchSize, queueDepth } from './sqs.ts';
 
 /** Why a message became a dead letter. */
 export interface Cause {
   /**
    * `unreadable`: not in the shape its consumer expects; `failed`: the consumer threw; `repeated`: the consumer asked for
-   * it again each time; `unavailable`: something that the consumer needs was away; `undeliverable`: the bus could not put it into the queue; `unknown`: nobody could say, as when
-   * the consumer was killed.
+   * it again each time; `unavailable`: something that the consumer needs was unavailable; `undeliverable`: the bus could not put it into the queue;
+   * `unknown`: there is no cause, as when the consumer was killed.
    */
   kind: 'unreadable' | 'failed' | 'repeated' | 'unavailable' | 'undeliverable' | 'unknown';
   detail: string;
@@ -56,7 +60,6 @@ export const firstSentAttribute = 'firstSentAtMs';
 /** Carries why a consumer gave a message up. */
 const causeAttribute = 'cause';
 
-const messagesPerCall = 10;
 /** How long letters are kept from other readers while they are looked at; they are given back as soon as that is done. */
 const listingSeconds = 10;
 const redrivingSeconds = 60;
@@ -67,33 +70,6 @@ export function deadLetterQueues(registry: Registry): string[] {
     .filter((name) => name.startsWith('dead/'))
     .map((name) => name.slice('dead/'.length))
     .sort();
-}
-
-/** How many messages a queue holds, roughly: SQS itself only estimates. */
-export interface QueueDepth {
-  waiting: number;
-  inFlight: number;
-  delayed: number;
-}
-
-/** Roughly how many messages of a queue wait, are being worked on, and are held back. */
-export async function queueDepth(sqs: SQSClient, url: string): Promise<QueueDepth> {
-  const { Attributes } = await sqs.send(
-    new GetQueueAttributesCommand({
-      QueueUrl: url,
-      AttributeNames: [
-        'ApproximateNumberOfMessages',
-        'ApproximateNumberOfMessagesNotVisible',
-        'ApproximateNumberOfMessagesDelayed',
-      ],
-    }),
-    { abortSignal: AbortSignal.timeout(awsCallTimeoutMs) },
-  );
-  return {
-    waiting: Number(Attributes?.ApproximateNumberOfMessages ?? 0),
-    inFlight: Number(Attributes?.ApproximateNumberOfMessagesNotVisible ?? 0),
-    delayed: Number(Attributes?.ApproximateNumberOfMessagesDelayed ?? 0),
-  };
 }
 
 /** Notes why messages failed for the last time, so that an operator can read it. Never throws: it is a note. */
@@ -112,76 +88,47 @@ export async function noteCauses(redis: RedisClient, causes: ReadonlyMap<string,
   }
 }
 
-/** A message as its consumer holds it. */
-export interface HeldMessage {
-  messageId: string;
-  receiptHandle: string;
-  body: string;
+/** A message that its consumer gives up, and why. */
+export interface GivenUp {
+  readonly messageId: string;
+  readonly body: string;
   /** When SQS first took it. */
-  firstSentAtMs: number;
+  readonly firstSentAtMs: number;
+  readonly cause: Cause;
 }
 
 /**
- * Puts messages among the dead letters of their queue, each with its cause. Returns the ids of those that are there now and
- * may be acknowledged; the others will be delivered again. Never throws.
+ * Sends messages to the dead-letter queue of their queue, each with its cause. Returns the ids of those that are there now
+ * and may be acknowledged; the others will be delivered again. Never throws.
  */
-export async function bury(
+export async function sendToDeadLetterQueue(
   { sqs, registry }: Pick<DeadLetterPorts, 'sqs' | 'registry'>,
   queue: string,
-  messages: readonly (HeldMessage & { cause: Cause })[],
+  messages: readonly GivenUp[],
 ): Promise<Set<string>> {
-  const buried = new Set<string>();
+  const sent = new Set<string>();
   const QueueUrl = registry[`dead/${queue}`];
-  if (!QueueUrl) return buried;
-  const text = (StringValue: string) => ({ DataType: 'String', StringValue });
-  for (const part of inCalls(messages)) {
-    const Entries = part.map(({ body, firstSentAtMs, cause }, index) => ({
+  if (!QueueUrl) return sent;
+  for (const batch of inBatches(messages)) {
+    const Entries = batch.map(({ body, firstSentAtMs, cause }, index) => ({
       Id: String(index),
       MessageBody: body,
       MessageAttributes: {
-        [firstSentAttribute]: { DataType: 'Number', StringValue: String(firstSentAtMs) },
-        [causeAttribute]: text(JSON.stringify(cause)),
+        [firstSentAttribute]: numberAttribute(firstSentAtMs),
+        [causeAttribute]: { DataType: 'String', StringValue: JSON.stringify(cause) },
       },
     }));
     try {
-      const { Successful = [] } = await sqs.send(new SendMessageBatchCommand({ QueueUrl, Entries }), {
-        abortSignal: AbortSignal.timeout(awsCallTimeoutMs),
-      });
-      for (const { Id } of Successful) buried.add(part[Number(Id)]?.messageId ?? '');
+      const { Successful = [] } = await sqs.send(new SendMessageBatchCommand({ QueueUrl, Entries }), callLimit());
+      for (const { Id } of Successful) sent.add(batch[Number(Id)]?.messageId ?? '');
     } catch (error) {
-      log.warn('messages could not be put among the dead letters; they come again', { error, messages: part.length });
+      log.warn('messages did not reach the dead-letter queue; they come again', { error, messages: batch.length });
     }
   }
-  return buried;
+  return sent;
 }
 
-/** Makes SQS deliver messages again after the given times instead of the queue's own. Never throws: it is a favour. */
-export async function deliverAgain(
-  { sqs, registry }: Pick<DeadLetterPorts, 'sqs' | 'registry'>,
-  queue: string,
-  messages: readonly { receiptHandle: string; afterSeconds: number }[],
-): Promise<void> {
-  const QueueUrl = registry[`queue/${queue}`];
-  if (!QueueUrl) return;
-  const calls = inCalls(messages).map((part) => {
-    const Entries = part.map(({ receiptHandle, afterSeconds }, index) => ({
-      Id: String(index),
-      ReceiptHandle: receiptHandle,
-      VisibilityTimeout: afterSeconds,
-    }));
-    return sqs.send(new ChangeMessageVisibilityBatchCommand({ QueueUrl, Entries }), {
-      abortSignal: AbortSignal.timeout(awsCallTimeoutMs),
-    });
-  });
-  await Promise.allSettled(calls);
-}
-
-function inCalls<T>(items: readonly T[]): T[][] {
-  const calls: T[][] = [];
-  for (let start = 0; start < items.length; start += messagesPerCall)
-    calls.push(items.slice(start, start + messagesPerCall));
-  return calls;
-}
+const numberAttribute = (value: number): MessageAttributeValue => ({ DataType: 'Number', StringValue: String(value) });
 
 /** Up to `limit` dead letters of a queue, with their causes, left where they are. */
 export async function listDeadLetters(ports: DeadLetterPorts, queue: string, limit: number): Promise<DeadLetter[]> {
@@ -244,14 +191,14 @@ async function eachBatch(
       const { Messages: batch = [] } = await sqs.send(
         new ReceiveMessageCommand({
           QueueUrl: url,
-          MaxNumberOfMessages: messagesPerCall,
+          MaxNumberOfMessages: maxBatchSize,
           VisibilityTimeout: visibilitySeconds,
           // Long polling asks every server of the queue; a short poll may miss letters that are there.
           WaitTimeSeconds: 1,
           MessageSystemAttributeNames: ['SentTimestamp', 'ApproximateReceiveCount'],
           MessageAttributeNames: ['All'],
         }),
-        { abortSignal: AbortSignal.timeout(awsCallTimeoutMs) },
+        callLimit(),
       );
       if (batch.length === 0) break;
       waiting -= batch.length;
@@ -260,23 +207,11 @@ async function eachBatch(
       goOn = visited.goOn;
     }
   } finally {
-    await giveBack(sqs, url, kept);
-  }
-}
-
-/** Makes letters visible again; those for which that fails become visible by themselves a little later. */
-async function giveBack(sqs: SQSClient, url: string, messages: Message[]): Promise<void> {
-  for (let start = 0; start < messages.length; start += messagesPerCall) {
-    const Entries = messages.slice(start, start + messagesPerCall).map((message, index) => ({
-      Id: String(index),
-      ReceiptHandle: message.ReceiptHandle,
-      VisibilityTimeout: 0,
-    }));
-    await sqs
-      .send(new ChangeMessageVisibilityBatchCommand({ QueueUrl: url, Entries }), {
-        abortSignal: AbortSignal.timeout(awsCallTimeoutMs),
-      })
-      .catch(() => undefined);
+    await changeVisibility(
+      sqs,
+      url,
+      kept.map(({ ReceiptHandle }) => ({ receiptHandle: ReceiptHandle, visibilitySeconds: 0 })),
+    );
   }
 }
 
@@ -290,14 +225,12 @@ async function sendBack({ sqs, registry }: DeadLetterPorts, queue: string, lette
         Id: String(index),
         MessageBody: letter.Body,
         MessageAttributes: {
-          [firstSentAttribute]: letter.MessageAttributes?.[firstSentAttribute] ?? {
-            DataType: 'Number',
-            StringValue: letter.Attributes?.SentTimestamp,
-          },
+          [firstSentAttribute]:
+            letter.MessageAttributes?.[firstSentAttribute] ?? numberAttribute(Number(letter.Attributes?.SentTimestamp)),
         },
       })),
     }),
-    { abortSignal: AbortSignal.timeout(awsCallTimeoutMs) },
+    callLimit(),
   );
   const sent = Successful.map(({ Id }) => letters[Number(Id)]).filter((letter) => letter !== undefined);
   if (sent.length === 0) return [];
@@ -306,7 +239,7 @@ async function sendBack({ sqs, registry }: DeadLetterPorts, queue: string, lette
       QueueUrl: locate(registry, `dead/${queue}`),
       Entries: sent.map((letter, index) => ({ Id: String(index), ReceiptHandle: letter.ReceiptHandle })),
     }),
-    { abortSignal: AbortSignal.timeout(awsCallTimeoutMs) },
+    callLimit(),
   );
   return sent;
 }
@@ -314,7 +247,7 @@ async function sendBack({ sqs, registry }: DeadLetterPorts, queue: string, lette
 const unknownCause: Cause = {
   kind: 'unknown',
   detail:
-    'No cause was noted: the function was killed or ran out of time, or Redis was away. Search the logs for the id.',
+    'No cause was noted: the function was killed or ran out of time, or Redis was unavailable. Search the logs for the id.',
 };
 
 async function readCauses(redis: RedisClient, messages: Message[]): Promise<Cause[]> {

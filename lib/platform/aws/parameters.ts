@@ -7,7 +7,7 @@
  */
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { GetParametersCommand, type Parameter, paginateGetParametersByPath, SSMClient } from '@aws-sdk/client-ssm';
-import { awsCallTimeoutMs } from '#platform/kernel/time-limits.ts';
+import { callLimit } from './client-settings.ts';
 
 /** GetParameters takes at most ten names. */
 const namesPerCall = 10;
@@ -24,7 +24,9 @@ export async function readParameters(prefix: string, names?: string[]): Promise<
     const calls = Array.from({ length: Math.ceil(names.length / namesPerCall) }, (_, call) =>
       names.slice(call * namesPerCall, (call + 1) * namesPerCall).map((name) => `${prefix}/${name}`),
     );
-    const answers = await Promise.all(calls.map((Names) => client.send(new GetParametersCommand({ Names }), limit())));
+    const answers = await Promise.all(
+      calls.map((Names) => client.send(new GetParametersCommand({ Names }), callLimit())),
+    );
     found.push(...answers.flatMap(({ Parameters = [] }) => Parameters));
   } else {
     for await (const page of paginateGetParametersByPath({ client }, { Path: prefix, Recursive: true })) {
@@ -42,12 +44,10 @@ export async function readSecrets(arns: string[]): Promise<Map<string, string>> 
   const client = new SecretsManagerClient({ maxAttempts: attempts });
   const values = await Promise.all(
     wanted.map(async (SecretId): Promise<[string, string]> => {
-      const { SecretString = '' } = await client.send(new GetSecretValueCommand({ SecretId }), limit());
+      const { SecretString = '' } = await client.send(new GetSecretValueCommand({ SecretId }), callLimit());
       return [SecretId, SecretString];
     }),
   );
   client.destroy();
   return new Map(values);
 }
-
-const limit = () => ({ abortSignal: AbortSignal.timeout(awsCallTimeoutMs) });

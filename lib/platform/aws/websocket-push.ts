@@ -5,6 +5,7 @@
  * never takes longer than it was given, and whoever cannot be reached within that time is left out.
  */
 import { ApiGatewayManagementApiClient, PostToConnectionCommand } from '@aws-sdk/client-apigatewaymanagementapi';
+import pLimit from 'p-limit';
 import { log } from '#platform/kernel/log.ts';
 import { type Breakers, openBreakers } from '#platform/resilience/circuit-breaker.ts';
 
@@ -65,15 +66,12 @@ export function openPusher(endpoint: string | undefined, breakers: Breakers = op
       const limit = AbortSignal.timeout(Math.max(1, limitMs));
       const gone: string[] = [];
       let reached = 0;
-      let next = 0;
-      const serve = async () => {
-        for (let push = pushes[next++]; push && !limit.aborted; push = pushes[next++]) {
-          const outcome = await sendTo(push, limit);
-          if (outcome === 'gone') gone.push(push.connectionId);
-          if (outcome === 'reached') reached++;
-        }
-      };
-      await Promise.all(Array.from({ length: Math.min(connectionsAtOnce, pushes.length) }, serve));
+      await pLimit(connectionsAtOnce).map(pushes, async (push) => {
+        if (limit.aborted) return;
+        const outcome = await sendTo(push, limit);
+        if (outcome === 'gone') gone.push(push.connectionId);
+        if (outcome === 'reached') reached++;
+      });
       return { reached, gone, missed: pushes.length - reached - gone.length };
     },
     close: () => client.destroy(),

@@ -10,13 +10,14 @@
 import middy, { type MiddlewareObj } from '@middy/core';
 import type { Context, SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda';
 import type * as z from 'zod';
-import { bury, type Cause, deliverAgain, firstSentAttribute, noteCauses } from '#platform/aws/dead-letter-queue.ts';
-import type { Deps } from '#platform/environment/deps.ts';
+import { type Cause, firstSentAttribute, noteCauses, sendToDeadLetterQueue } from '#platform/aws/dead-letter-queue.ts';
+import { changeVisibility } from '#platform/aws/sqs.ts';
+import type { Deps, Needs } from '#platform/environment/deps.ts';
 import { log } from '#platform/kernel/log.ts';
 import { listens, measure } from '#platform/kernel/metrics.ts';
 import type { Registry } from '#platform/kernel/registry.ts';
 import { deliveriesAtMost, longestBackOffSeconds } from '#platform/kernel/time-limits.ts';
-import { noteLag } from '#platform/redis/queue-lag.ts';
+import { noteOldestMessageAge } from '#platform/redis/oldest-message-age.ts';
 import { isOutage } from '#platform/resilience/outage.ts';
 import { correlated, type DepsContext, dependencies } from './dependencies.ts';
 
@@ -60,7 +61,7 @@ export function queueHandler<Message>(consumer: QueueRun<Message>): QueueHandler
   const chain = middy<SQSEvent>()
     .use(dependencies<SQSEvent>())
     .use(batchContext())
-    .use(queueLag())
+    .use(oldestMessageAge())
     .use(partialBatchFailure())
     .handler((event, { deps, deadlineMs }) => consumeBatch(consumer, deps, event.Records, deadlineMs));
   return correlated((_event, { awsRequestId }) => awsRequestId, chain);
@@ -70,7 +71,7 @@ export function queueHandler<Message>(consumer: QueueRun<Message>): QueueHandler
 function batchContext(): MiddlewareObj<SQSEvent, unknown, Error, BatchContext> {
   return {
     before: ({ event, context }) => {
-      const nowMs = Date.now();
+      const nowMs = context.deps.clock();
       context.queue = queueNameOf(context.deps.registry, event.Records);
       context.startedAtMs = nowMs;
       context.deadlineMs = nowMs + context.getRemainingTimeInMillis() - marginMs;
@@ -80,10 +81,10 @@ function batchContext(): MiddlewareObj<SQSEvent, unknown, Error, BatchContext> {
 }
 
 /** Middleware: notes the lag of the queue while the batch is worked on. */
-function queueLag(): MiddlewareObj<SQSEvent, unknown, Error, BatchContext, { noted: Promise<void> }> {
+function oldestMessageAge(): MiddlewareObj<SQSEvent, unknown, Error, BatchContext, { noted: Promise<void> }> {
   return {
     before: ({ context: { deps, queue, startedAtMs, oldestMs }, internal }) => {
-      internal.noted = noteLag(deps.redis, queue, startedAtMs - oldestMs);
+      internal.noted = noteOldestMessageAge(deps.redis, queue, startedAtMs - oldestMs);
     },
     after: ({ internal }) => internal.noted,
   };
@@ -97,7 +98,7 @@ function partialBatchFailure(): MiddlewareObj<SQSEvent, Failures | SQSBatchRespo
       const failures = request.response as Failures;
       const failed = failures.size;
       if (failed > 0) await settleFailures(context.deps, context.queue, event.Records, failures);
-      measureBatch(event.Records, context, { again: failures.size, buried: failed - failures.size });
+      measureBatch(event.Records, context, { again: failures.size, deadLettered: failed - failures.size });
       request.response = { batchItemFailures: [...failures.keys()].map((itemIdentifier) => ({ itemIdentifier })) };
     },
   };
@@ -105,16 +106,16 @@ function partialBatchFailure(): MiddlewareObj<SQSEvent, Failures | SQSBatchRespo
 
 function measureBatch(
   records: SQSRecord[],
-  { queue, startedAtMs, oldestMs, awsRequestId }: BatchContext,
-  { again, buried }: { again: number; buried: number },
+  { deps, queue, startedAtMs, oldestMs, awsRequestId }: BatchContext,
+  { again, deadLettered }: { again: number; deadLettered: number },
 ): void {
   measure(
     {
       Messages: records.length,
       MessagesRepeated: again,
-      MessagesBuried: buried,
-      BatchMs: Date.now() - startedAtMs,
-      LagMs: Math.max(0, startedAtMs - oldestMs),
+      MessagesDeadLettered: deadLettered,
+      BatchMs: deps.clock() - startedAtMs,
+      OldestMessageAgeMs: Math.max(0, startedAtMs - oldestMs),
     },
     { queue, facts: { requestId: awsRequestId, causes: listens ? causesOf(records) : [] } },
   );
@@ -133,7 +134,7 @@ function causesOf(records: SQSRecord[]): string[] {
  * throws: what cannot be settled comes again.
  */
 export async function settleFailures(
-  deps: Pick<Deps, 'sqs' | 'redis' | 'registry'>,
+  deps: Needs<'sqs' | 'redis' | 'registry' | 'random'>,
   queue: string,
   records: SQSRecord[],
   failures: Failures,
@@ -144,22 +145,27 @@ export async function settleFailures(
     const deliveries = Number(record.attributes.ApproximateReceiveCount);
     return cause ? [{ messageId, receiptHandle, body, deliveries, cause, firstSentAtMs: sentAtMsOf(record) }] : [];
   });
-  const buried = await bury(
+  const deadLettered = await sendToDeadLetterQueue(
     deps,
     queue,
     failed.filter(({ cause, deliveries }) => isHopeless(cause, deliveries)),
   );
-  for (const messageId of buried) failures.delete(messageId);
+  for (const messageId of deadLettered) failures.delete(messageId);
   const left = failed.filter(({ messageId }) => failures.has(messageId));
   const late = left.filter(({ deliveries }) => deliveries >= deliveriesAtMost);
+  const url = deps.registry[`queue/${queue}`];
   const waiting = left.filter(({ cause }) => cause.kind === 'unavailable' || cause.kind === 'repeated');
   await Promise.all([
     noteCauses(deps.redis, new Map(late.map(({ messageId, cause }) => [messageId, cause]))),
-    deliverAgain(
-      deps,
-      queue,
-      waiting.map(({ receiptHandle, deliveries }) => ({ receiptHandle, afterSeconds: backOff(deliveries) })),
-    ),
+    url &&
+      changeVisibility(
+        deps.sqs,
+        url,
+        waiting.map(({ receiptHandle, deliveries }) => ({
+          receiptHandle,
+          visibilitySeconds: backOff(deliveries, deps.random),
+        })),
+      ),
   ]);
 }
 
@@ -169,8 +175,8 @@ function isHopeless({ kind }: Cause, deliveries: number): boolean {
 }
 
 /** How long a message waits that came too early, in whole seconds: one more each time, and up to a half less by chance. */
-function backOff(deliveries: number): number {
-  return Math.ceil(Math.min(deliveries, longestBackOffSeconds) * (0.5 + Math.random() / 2));
+function backOff(deliveries: number, random: () => number): number {
+  return Math.ceil(Math.min(deliveries, longestBackOffSeconds) * (0.5 + random() / 2));
 }
 
 /**
@@ -206,7 +212,7 @@ export async function consume<Message>(
     for (const messageId of await consumer.run(deps, batch, deadlineMs)) failures.set(messageId, askedAgain);
   } catch (error) {
     const outage = isOutage(error);
-    const divide = !outage && mayDivide(batch.length, deadlineMs);
+    const divide = !outage && mayDivide(batch.length, deps.clock(), deadlineMs);
     log.error(divide ? 'batch failed; it is divided' : 'batch failed; it will be delivered again', {
       error,
       messages: batch.length,
@@ -224,8 +230,8 @@ export async function consume<Message>(
 }
 
 /** Whether a batch that failed can be divided, and there is time left to try its halves. */
-export function mayDivide(messages: number, deadlineMs: number): boolean {
-  return messages > 1 && Date.now() < deadlineMs;
+export function mayDivide(messages: number, nowMs: number, deadlineMs: number): boolean {
+  return messages > 1 && nowMs < deadlineMs;
 }
 
 /** The logical name of the queue that a batch came from: its ARN and its URL end alike. */

@@ -47,7 +47,7 @@ export const deliveriesAtMost = 5;
  * How often SQS delivers a message before it makes it a dead letter itself. Deliveries while the store is away count as
  * well, and a message has done nothing wrong then: with the back-off below this is more than an hour of outage.
  */
-export const receivesAtMost = 100;
+export const maxReceiveCount = 100;
 
 /** The longest that a message waits for its next delivery while the store is away; it waits a second longer each time. */
 export const longestBackOffSeconds = 60;

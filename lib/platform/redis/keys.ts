@@ -29,7 +29,7 @@ export const keys = {
   /** String: an Idempotency-Key whose first request is still running. */
   running: (kind: string, id: string) => `${prefix}running:${kind}:${id}`,
   /** String: how old the oldest message of a queue's latest batch was. */
-  lag: (queue: string) => `${prefix}lag:${queue}`,
+  oldestMessageAge: (queue: string) => `${prefix}oldest-message-age:${queue}`,
   /** String: a breaker's shared state. */
   breaker: (name: string) => `${prefix}breaker:${name}`,
   /** String: why a message failed for the last time. */

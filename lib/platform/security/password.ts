@@ -7,6 +7,7 @@
  */
 import { argon2, randomBytes, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
+import pLimit from 'p-limit';
 import { Fault } from '#platform/kernel/errors.ts';
 
 const argon2id = promisify(argon2).bind(undefined, 'argon2id');
@@ -78,22 +79,9 @@ const unpadded = (bytes: Buffer) => bytes.toString('base64').replace(/=+$/, '');
 
 const busy = () => new Fault('too_many_requests', 'too many passwords wait to be hashed', { retryAfterSeconds: 2 });
 
-let running = 0;
-const waiting: (() => void)[] = [];
+const limit = pLimit(hashesAtOnce);
 
 async function limited<T>(work: () => Promise<T>): Promise<T> {
-  if (running >= hashesAtOnce) {
-    if (waiting.length >= hashesWaiting) throw busy();
-    // Whoever finishes hands its place on, so the count stays as it is.
-    await new Promise<void>((resolve) => waiting.push(resolve));
-  } else {
-    running++;
-  }
-  try {
-    return await work();
-  } finally {
-    const next = waiting.shift();
-    if (next) next();
-    else running--;
-  }
+  if (limit.pendingCount >= hashesWaiting) throw busy();
+  return limit(work);
 }

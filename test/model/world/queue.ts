@@ -6,7 +6,7 @@
  * letter; what a batch does not report is deleted. Called by `deps.ts` (sending) and `world.ts` (delivering).
  */
 import type { SQSRecord } from 'aws-lambda';
-import { receivesAtMost } from '#platform/kernel/time-limits.ts';
+import { maxReceiveCount } from '#platform/kernel/time-limits.ts';
 import { Digest, type Fault, Sum } from './choice.ts';
 import { Environment } from './environment.ts';
 import { type Process, parts, type World } from './world.ts';
@@ -116,7 +116,7 @@ export class ModelQueue {
   #comeBack(message: Message, delivery: number): void {
     // Only the latest delivery of a message hides it.
     if (message.deleted || message.deliveries !== delivery || !this.hidden.delete(message)) return;
-    if (message.deliveries >= receivesAtMost) this.dead.push(message);
+    if (message.deliveries >= maxReceiveCount) this.dead.push(message);
     else if (!this.visible.includes(message)) this.visible.push(message);
   }
 
