@@ -147,7 +147,7 @@ interface Media {
 
 describe('the page that shows it', () => {
   test('takes its script and the document from this API, and nothing from elsewhere', () => {
-    const addresses = [...apiReferencePage.matchAll(/(?:src|href|url)(?:="|&quot;:&quot;)(/[^"&]+)/g)].map(
+    const addresses = [...apiReferencePage.matchAll(/(?:src|href|url)(?:="|&quot;:&quot;)(\/[^"&]+)/g)].map(
       ([, address]) => address,
     );
     expect(addresses).toEqual(['/openapi.json', '/docs/scalar.js']);
