@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import pLimit from 'p-limit';
 import { Account, type Api, type Operator, readSale } from '#load/client.ts';
 import { Listener } from '#load/listener.ts';
 import type { ClientLog } from '#load/log.ts';
@@ -130,8 +131,8 @@ export async function playDemo(world: DemoWorld, plan: Plan, options: DemoOption
   await Promise.all([...living, watching]);
 
   progress.stage(() => 'closing · everybody looks one last time');
-  await inBatches(shoppers, signUpsAtOnce, (shopper) => shopper.look());
-  await inBatches(accounts.slice(0, 100), signUpsAtOnce, (account) => account.notifications());
+  await pLimit(signUpsAtOnce).map(shoppers, (shopper) => shopper.look());
+  await pLimit(signUpsAtOnce).map(accounts.slice(0, 100), (account) => account.notifications());
   for (const listener of listeners) listener.close();
   progress.end();
   return { swallowed };
@@ -141,7 +142,7 @@ async function signUp({ api, progress }: DemoWorld, { customers, seed }: DemoOpt
   const accounts: Account[] = [];
   progress.stage(() => `signing up · ${count(accounts.length)} of ${count(customers)} customers`);
   const indexes = Array.from({ length: customers }, (_, index) => index);
-  await inBatches(indexes, signUpsAtOnce, async (index) => {
+  await pLimit(signUpsAtOnce).map(indexes, async (index) => {
     const email = `customer-${index}-${seed}@example.com`;
     const who = { email, password: `correct horse ${index} staple`, name: `Customer ${index}` };
     accounts.push(await Account.register(api, who));
@@ -157,7 +158,7 @@ async function connect(
   const listeners: Listener[] = [];
   const wanted = shoppers.filter((_, index) => plan.customers[index]?.listens);
   progress.stage(() => `connecting · ${count(listeners.length)} of ${count(wanted.length)} WebSockets`);
-  await inBatches(wanted, connectsAtOnce, async (shopper) => {
+  await pLimit(connectsAtOnce).map(wanted, async (shopper) => {
     listeners.push(await Listener.open(websocketUrl, shopper.account, log, (line) => shopper.hear(line)));
   });
   return listeners;
@@ -171,7 +172,7 @@ async function warmUp({ api, progress }: DemoWorld, plan: Plan): Promise<number>
   progress.stage(() => 'warming up');
   const startedAtMs = Date.now();
   const reads = Array.from({ length: warmUpReads }, (_, index) => index);
-  await inBatches(reads, warmUpAtOnce, () => api.send('products', { method: 'GET', path: '/products?limit=5' }));
+  await pLimit(warmUpAtOnce).map(reads, () => api.send('products', { method: 'GET', path: '/products?limit=5' }));
   const readsPerSecond = (warmUpReads / (Date.now() - startedAtMs)) * 1_000;
   const rushPerSecond = (plan.rush.length / plan.rushMs) * 1_000;
   const stretch = Math.min(mostStretch, Math.max(1, rushPerSecond / (readsPerSecond * reservationsPerRead)));
@@ -287,14 +288,6 @@ async function buyTooLate(shoppers: Shopper[]): Promise<void> {
 async function refundSome(operator: Operator, shoppers: Shopper[]): Promise<void> {
   const purchases = shoppers.flatMap((shopper) => shopper.captured).filter((_, index) => index % 50 === 0);
   for (const purchaseId of purchases) await operator.refund(purchaseId);
-}
-
-async function inBatches<Item>(items: Item[], atOnce: number, work: (item: Item) => Promise<unknown>): Promise<void> {
-  const queue = items.values();
-  const lane = async () => {
-    for (const item of queue) await work(item);
-  };
-  await Promise.all(Array.from({ length: Math.min(atOnce, items.length) }, lane));
 }
 
 /** Resolves at a time; at once if it has passed. */
