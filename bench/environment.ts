@@ -17,7 +17,7 @@ import { writeMirror } from '#mirror/mirror.ts';
 import { newId, saleTag, toBytes } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { openRedis, redisReady } from '#platform/redis/redis.ts';
-import { mirroredTerms, type SaleRecord } from '#sale/terms.ts';
+import type { SaleRow } from '#sale/sale.store.ts';
 import type { Contender, DatabaseUrls } from './contender.ts';
 import { cpuMsOf } from './processor-time.ts';
 import { plainStatusKey, plainStockKey } from './rivals/rows.ts';
@@ -108,8 +108,7 @@ export async function startEnvironment(options: {
       if (contender.mirror === 'holdfast') {
         for (let start = 0; start < records.length; start += seedRows / 5) {
           const part = records.slice(start, start + seedRows / 5);
-          const terms = new Map(part.map((record) => [record.saleId, mirroredTerms(record)]));
-          await writeMirror(mirrorClient, part, [], terms);
+          await writeMirror({ redis: mirrorClient }, part, [], part);
         }
       }
     },
@@ -151,7 +150,7 @@ async function startBusStub(): Promise<{ url: string; close(): void }> {
   };
 }
 
-function recordsOf(plan: Plan): SaleRecord[] {
+function recordsOf(plan: Plan): SaleRow[] {
   const nowMs = Math.floor(plan.firstTicket / 1000);
   const allotment = allotmentOf(plan);
   return plan.saleIds.map((saleId, index) => ({
@@ -159,6 +158,8 @@ function recordsOf(plan: Plan): SaleRecord[] {
     productId: newId(nowMs),
     name: `Sale ${index + 1}`,
     status: 'active',
+    phase: 'reserving',
+    remindedAtMs: null,
     priceMinor: 4_900,
     currency: 'EUR',
     capPerCustomer,
@@ -178,7 +179,7 @@ function recordsOf(plan: Plan): SaleRecord[] {
   }));
 }
 
-async function insertSales(pool: Pool, records: SaleRecord[]): Promise<void> {
+async function insertSales(pool: Pool, records: SaleRow[]): Promise<void> {
   for (let start = 0; start < records.length; start += seedRows) {
     await pool.query(
       `INSERT INTO sales (id, product_id, name, mode, status, phase, price_minor, currency, cap_per_customer,
@@ -219,7 +220,7 @@ async function insertSales(pool: Pool, records: SaleRecord[]): Promise<void> {
   }
 }
 
-async function seedPlainMirror(redis: Redis, records: SaleRecord[]): Promise<void> {
+async function seedPlainMirror(redis: Redis, records: SaleRow[]): Promise<void> {
   const pipeline = redis.pipeline();
   for (const { saleId, available } of records) pipeline.hset(plainStockKey(saleId), 'available', available);
   await pipeline.exec();

@@ -9,9 +9,10 @@ import { randomUUID } from 'node:crypto';
 import type { Context, SQSEvent } from 'aws-lambda';
 import { handler } from '#functions/queue/allocate.ts';
 import { askGate } from '#mirror/gate.ts';
+import type { Needs } from '#platform/environment/deps.ts';
 import { sharedDeps } from '#platform/environment/deps.ts';
 import { queueFunctionTimeoutSeconds } from '#platform/kernel/time-limits.ts';
-import { type RedisClient, redisReady } from '#platform/redis/redis.ts';
+import { redisReady } from '#platform/redis/redis.ts';
 import type { Contender } from './contender.ts';
 import { shippedBatchSize } from './settings.ts';
 import type { Request } from './workload.ts';
@@ -33,7 +34,7 @@ export const ours: Contender = {
     return {
       async reset(requests) {
         for (let start = 0; start < requests.length; start += atTheGate) {
-          await Promise.all(requests.slice(start, start + atTheGate).map((request) => admit(deps.redis, request)));
+          await Promise.all(requests.slice(start, start + atTheGate).map((request) => admit(deps, request)));
         }
       },
       deliver: eventOf,
@@ -54,10 +55,10 @@ export const ours: Contender = {
  * Takes a request through the gate. On a busy machine the gate may answer too late, which in production lets a request
  * through without a ticket; here every request is to have its claim, so the gate is asked again. Nothing is timed yet.
  */
-async function admit(redis: RedisClient, request: Request): Promise<void> {
+async function admit(deps: Needs<'redis' | 'once'>, request: Request): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
-      const { kind } = await askGate(redis, request);
+      const { kind } = await askGate(deps, request);
       if (kind === 'admitted' || kind === 'repeat') return;
       throw new NotAdmitted(`the gate did not admit a request of the workload: ${kind}`);
     } catch (error) {

@@ -20,6 +20,7 @@ import { type Verification, verify } from '#load/verify.ts';
 import { takeAwsArgument } from '#local/arguments.ts';
 import { type Aws, type Stack, startStack } from '#local/stack.ts';
 import { defaultFolder } from '#local/state-folder.ts';
+import { systemClock } from '#platform/kernel/clock.ts';
 import { openDb } from '#platform/mysql/mysql.ts';
 import { type DemoOptions, demoOptions } from './arguments.ts';
 import { planDemo } from './plan.ts';
@@ -85,7 +86,7 @@ async function operatorOf(stack: Stack, api: Api): Promise<Account> {
   const credentials = { email: 'operator@example.com', password: randomBytes(18).toString('base64url') };
   const db = openDb(stack.addresses.mysql, { connections: 1 });
   try {
-    await seedOperator(db, credentials);
+    await seedOperator({ db, clock: systemClock }, credentials);
   } finally {
     await db.close();
   }

@@ -10,6 +10,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { seedOperator } from '#identity/register.ts';
 import type { Stack } from '#local/stack.ts';
+import { systemClock } from '#platform/kernel/clock.ts';
 import { newId, toBytes } from '#platform/kernel/ids.ts';
 import { openDb } from '#platform/mysql/mysql.ts';
 import { openTokens } from '#platform/security/access-token.ts';
@@ -118,7 +119,7 @@ async function signInOperator(stack: Stack, api: Api): Promise<Operator> {
   };
   const db = openDb(stack.addresses.mysql, { connections: 1 });
   try {
-    await seedOperator(db, credentials);
+    await seedOperator({ db, clock: systemClock }, credentials);
   } finally {
     await db.close();
   }

@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { seedOperator } from '#identity/register.ts';
+import { systemClock } from '#platform/kernel/clock.ts';
 import { openDb } from '#platform/mysql/mysql.ts';
 import type { Stack } from './stack.ts';
 
@@ -41,7 +42,7 @@ export async function addSampleData(stack: Stack): Promise<SampleAccounts> {
   const accounts = sampleAccounts(stack.dir);
   const db = openDb(stack.addresses.mysql, { connections: 1 });
   try {
-    await seedOperator(db, accounts.operator);
+    await seedOperator({ db, clock: systemClock }, accounts.operator);
   } finally {
     await db.close();
   }

@@ -11,7 +11,7 @@ import { handler as createReservation } from '#functions/http/create-reservation
 import { handler as getSale } from '#functions/http/get-sale.ts';
 import type { Queue } from '#platform/aws/aws.ts';
 import { type Deps, sharedDeps } from '#platform/environment/deps.ts';
-import { locate } from '#platform/environment/discovery.ts';
+import { locate } from '#platform/kernel/registry.ts';
 import { redisReady } from '#platform/redis/redis.ts';
 import { context, eventFor } from './event.ts';
 

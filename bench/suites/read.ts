@@ -148,7 +148,7 @@ async function startWriter(environment: BenchEnvironment, saleId: string, allotm
         sold: 0,
         waitlisted: 0,
       };
-      await writeMirror(redis, [level], []);
+      await writeMirror({ redis }, [level], []);
       await sleep(writeEveryMs);
     }
   })();

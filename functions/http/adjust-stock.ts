@@ -1,13 +1,8 @@
-/** POST /sales/{saleId}/stock: units added, or taken back. */
-
-import { viewSale } from '#launch/sale.ts';
+/** POST /sales/{saleId}/stock: adds units to a sale, or takes back available ones. */
+import { adjustStock } from '#launch/adjust-stock.ts';
 import { httpHandler } from '#platform/handlers/http.ts';
-import { isRefusal } from '#platform/kernel/errors.ts';
-import { inventoryPorts } from '#reservation/release.ports.ts';
-import { adjustStock } from '#reservation/release.ts';
 import { adjustStockRoute } from './sale.routes.ts';
 
-export const handler = httpHandler(adjustStockRoute, async ({ deps, params, body }) => {
-  const adjusted = await adjustStock(inventoryPorts(deps), params.saleId, body.units);
-  return isRefusal(adjusted) ? adjusted : viewSale(deps, params.saleId);
-});
+export const handler = httpHandler(adjustStockRoute, ({ deps, params, body }) =>
+  adjustStock(deps, params.saleId, body.units),
+);

@@ -1,6 +1,6 @@
 /** POST /sales/{saleId}/cancel. */
 
-import { cancelSale } from '#launch/sale.ts';
+import { cancelSale } from '#launch/change-sale.ts';
 import { httpHandler } from '#platform/handlers/http.ts';
 import { cancelSaleRoute } from './sale.routes.ts';
 

@@ -1,12 +1,10 @@
 /** POST /purchases: commits the intent to buy and queues its payment. */
-
 import { httpHandler, Reply } from '#platform/handlers/http.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
-import { requestPurchase } from '#purchase/accept.ts';
-import { purchasePorts } from '#purchase/ports.ts';
+import { requestPurchase } from '#purchase/request.ts';
 import { createPurchaseRoute } from './purchase.routes.ts';
 
 export const handler = httpHandler(createPurchaseRoute, async ({ deps, caller, idempotencyKey, body }) => {
-  const accepted = await requestPurchase(purchasePorts(deps), caller.customerId, idempotencyKey, body);
+  const accepted = await requestPurchase(deps, caller.customerId, idempotencyKey, body);
   return isRefusal(accepted) ? accepted : new Reply(accepted, { location: accepted.statusUrl });
 });

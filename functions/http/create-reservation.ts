@@ -1,13 +1,10 @@
 /** POST /sales/{saleId}/reservations: from a click to a place in the queue. */
-
 import { httpHandler, Reply } from '#platform/handlers/http.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
-import { requestPorts } from '#reservation/ports.ts';
 import { requestReservation } from '#reservation/request.ts';
 import { createReservationRoute } from './reservation.routes.ts';
 
 export const handler = httpHandler(createReservationRoute, async ({ deps, caller, params, body, idempotencyKey }) => {
-  const ports = requestPorts(deps);
-  const accepted = await requestReservation(ports, params.saleId, caller.customerId, idempotencyKey, body);
+  const accepted = await requestReservation(deps, caller.customerId, params.saleId, idempotencyKey, body);
   return isRefusal(accepted) ? accepted : new Reply(accepted, { location: accepted.statusUrl });
 });

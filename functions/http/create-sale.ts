@@ -1,6 +1,6 @@
 /** POST /sales: a new sale of a product. */
 
-import { createSale } from '#launch/sale.ts';
+import { createSale } from '#launch/create-sale.ts';
 import { httpHandler } from '#platform/handlers/http.ts';
 import { createSaleRoute } from './sale.routes.ts';
 

@@ -3,4 +3,4 @@ import { getMe } from '#identity/session.ts';
 import { httpHandler } from '#platform/handlers/http.ts';
 import { getMeRoute } from './identity.routes.ts';
 
-export const handler = httpHandler(getMeRoute, ({ deps, caller }) => getMe(deps.db, caller.customerId));
+export const handler = httpHandler(getMeRoute, ({ deps, caller }) => getMe(deps, caller.customerId));

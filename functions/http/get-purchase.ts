@@ -4,5 +4,5 @@ import { getPurchase } from '#purchase/read.ts';
 import { getPurchaseRoute } from './purchase.routes.ts';
 
 export const handler = httpHandler(getPurchaseRoute, ({ deps, caller, params }) =>
-  getPurchase(deps.db, caller, params.purchaseId),
+  getPurchase(deps, caller, params.purchaseId),
 );

@@ -4,5 +4,5 @@ import { getReservation } from '#reservation/read.ts';
 import { getReservationRoute } from './reservation.routes.ts';
 
 export const handler = httpHandler(getReservationRoute, ({ deps, caller, params }) =>
-  getReservation(deps, params.reservationId, caller.customerId),
+  getReservation(deps, caller.customerId, params.reservationId),
 );

@@ -1,11 +1,6 @@
 /** GET /sales/{saleId}: one sale with live stock. */
-
-import { getSale, saleAtHand } from '#launch/sale.ts';
+import { getSale } from '#launch/read-sale.ts';
 import { httpHandler } from '#platform/handlers/http.ts';
 import { getSaleRoute } from './sale.routes.ts';
 
-export const handler = httpHandler(
-  getSaleRoute,
-  ({ deps, params }) => getSale(deps, params.saleId),
-  (deps, params) => saleAtHand(deps, params.saleId ?? ''),
-);
+export const handler = httpHandler(getSaleRoute, ({ deps, params }) => getSale(deps, params.saleId));

@@ -3,6 +3,4 @@ import { importProducts } from '#catalog/import.ts';
 import { httpHandler } from '#platform/handlers/http.ts';
 import { importProductsRoute } from './catalog.routes.ts';
 
-export const handler = httpHandler(importProductsRoute, ({ deps, body }) =>
-  importProducts(deps.db, body, deps.clock()),
-);
+export const handler = httpHandler(importProductsRoute, ({ deps, body }) => importProducts(deps, body));

@@ -4,5 +4,5 @@ import { httpHandler } from '#platform/handlers/http.ts';
 import { listNotificationsRoute } from './notification.routes.ts';
 
 export const handler = httpHandler(listNotificationsRoute, ({ deps, caller, query }) =>
-  listNotifications(deps.db, caller.customerId, query),
+  listNotifications(deps, caller.customerId, query),
 );

@@ -3,4 +3,4 @@ import { listProducts } from '#catalog/product.ts';
 import { httpHandler } from '#platform/handlers/http.ts';
 import { listProductsRoute } from './catalog.routes.ts';
 
-export const handler = httpHandler(listProductsRoute, ({ deps, query }) => listProducts(deps.db, query));
+export const handler = httpHandler(listProductsRoute, ({ deps, query }) => listProducts(deps, query));

@@ -4,5 +4,5 @@ import { listPurchases } from '#purchase/read.ts';
 import { listPurchasesRoute } from './purchase.routes.ts';
 
 export const handler = httpHandler(listPurchasesRoute, ({ deps, caller, query }) =>
-  listPurchases(deps.db, caller.customerId, query),
+  listPurchases(deps, caller.customerId, query),
 );

@@ -1,6 +1,6 @@
 /** POST /sales/{saleId}/pause. */
 
-import { pauseSale } from '#launch/sale.ts';
+import { pauseSale } from '#launch/change-sale.ts';
 import { httpHandler } from '#platform/handlers/http.ts';
 import { pauseSaleRoute } from './sale.routes.ts';
 

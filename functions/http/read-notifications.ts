@@ -4,5 +4,5 @@ import { httpHandler } from '#platform/handlers/http.ts';
 import { readNotificationsRoute } from './notification.routes.ts';
 
 export const handler = httpHandler(readNotificationsRoute, ({ deps, caller, body }) =>
-  readNotifications(deps.db, caller.customerId, body.notificationIds, deps.clock()),
+  readNotifications(deps, caller.customerId, body.notificationIds),
 );

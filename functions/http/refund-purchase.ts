@@ -1,9 +1,6 @@
 /** POST /purchases/{purchaseId}/refund: an operator gives a purchase back. */
 import { httpHandler } from '#platform/handlers/http.ts';
-import { purchasePorts } from '#purchase/ports.ts';
 import { refundPurchase } from '#purchase/refund.ts';
 import { refundPurchaseRoute } from './purchase.routes.ts';
 
-export const handler = httpHandler(refundPurchaseRoute, ({ deps, params }) =>
-  refundPurchase(purchasePorts(deps), params.purchaseId),
-);
+export const handler = httpHandler(refundPurchaseRoute, ({ deps, params }) => refundPurchase(deps, params.purchaseId));

@@ -1,6 +1,6 @@
 /** POST /sales/{saleId}/resume. */
 
-import { resumeSale } from '#launch/sale.ts';
+import { resumeSale } from '#launch/change-sale.ts';
 import { httpHandler } from '#platform/handlers/http.ts';
 import { resumeSaleRoute } from './sale.routes.ts';
 

@@ -4,5 +4,5 @@ import { httpHandler } from '#platform/handlers/http.ts';
 import { updateProductRoute } from './catalog.routes.ts';
 
 export const handler = httpHandler(updateProductRoute, ({ deps, params, body }) =>
-  updateProduct(deps.db, params.productId, body, deps.clock()),
+  updateProduct(deps, params.productId, body),
 );

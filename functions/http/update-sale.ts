@@ -1,6 +1,6 @@
 /** PATCH /sales/{saleId}: new terms. */
 
-import { updateSale } from '#launch/sale.ts';
+import { updateSale } from '#launch/change-sale.ts';
 import { httpHandler } from '#platform/handlers/http.ts';
 import { updateSaleRoute } from './sale.routes.ts';
 

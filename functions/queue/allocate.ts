@@ -1,10 +1,6 @@
 /** Queue reservations → MySQL → mirror: one lock call and one transaction for a batch, any mix of sales and customers. */
 import { queueHandler } from '#platform/handlers/queue.ts';
 import { allocateBatch } from '#reservation/allocate.ts';
-import { allocationPorts } from '#reservation/ports.ts';
 import { ReserveCommand } from '#reservation/reservation.shapes.ts';
 
-export const handler = queueHandler({
-  message: ReserveCommand,
-  run: (deps, batch, deadlineMs) => allocateBatch(allocationPorts(deps), batch, deadlineMs),
-});
+export const handler = queueHandler({ message: ReserveCommand, run: allocateBatch });

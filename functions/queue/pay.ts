@@ -1,10 +1,6 @@
 /** Queue purchases → payment provider → MySQL: one attempt for each purchase, and what came of it. */
 import { queueHandler } from '#platform/handlers/queue.ts';
 import { payPurchases } from '#purchase/pay.ts';
-import { purchasePorts } from '#purchase/ports.ts';
 import { PayCommand } from '#purchase/purchase.shapes.ts';
 
-export const handler = queueHandler({
-  message: PayCommand,
-  run: (deps, batch, deadlineMs) => payPurchases(purchasePorts(deps), batch, deadlineMs),
-});
+export const handler = queueHandler({ message: PayCommand, run: payPurchases });

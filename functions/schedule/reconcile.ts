@@ -9,7 +9,7 @@ import { ReconcileTrigger, reconcileOnTrigger } from '#reconcile/reconcile.ts';
 export const handler = queueHandler({
   message: ReconcileTrigger,
   run: async (deps, batch, deadlineMs) => {
-    await forgetExpiredSessions(deps.db, deps.clock());
+    await forgetExpiredSessions(deps);
     return reconcileOnTrigger(deps, batch, deadlineMs);
   },
 });

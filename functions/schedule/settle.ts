@@ -1,8 +1,7 @@
 /** Rule settle-purchases, every minute: queues purchases whose outcome has been open for too long. */
 import { scheduleHandler } from '#platform/handlers/schedule.ts';
-import { purchasePorts } from '#purchase/ports.ts';
 import { resendOpenPurchases } from '#purchase/resend-open.ts';
 
 export const handler = scheduleHandler(async (deps) => {
-  await resendOpenPurchases(purchasePorts(deps));
+  await resendOpenPurchases(deps);
 });

@@ -3,6 +3,6 @@ import { enterConnection } from '#notification/connections.ts';
 import { connectHandler } from '#platform/handlers/websocket.ts';
 
 export const handler = connectHandler(async ({ deps, connectionId, caller }) => {
-  await enterConnection(deps.redis, deps.clock(), connectionId, caller.customerId);
+  await enterConnection(deps, caller.customerId, connectionId);
   return undefined;
 });

@@ -2,4 +2,4 @@
 import { leaveConnection } from '#notification/connections.ts';
 import { disconnectHandler } from '#platform/handlers/websocket.ts';
 
-export const handler = disconnectHandler(({ deps, connectionId }) => leaveConnection(deps.redis, connectionId));
+export const handler = disconnectHandler(({ deps, connectionId }) => leaveConnection(deps, connectionId));

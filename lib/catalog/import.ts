@@ -5,10 +5,10 @@
  * file can be mended in one go. Products are found by their SKU: the same file imported twice leaves the same products.
  */
 import { CsvError, type Info, parse } from 'csv-parse/sync';
+import type { Needs } from '#platform/environment/deps.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
-import { newId, toBytes } from '#platform/kernel/ids.ts';
-import type { Db, Tx } from '#platform/mysql/mysql.ts';
-import { ImportRow, maxImportRows, type RowError } from './product.shapes.ts';
+import { ImportRow, maxImportRows, type NewProduct, type RowError } from './product.shapes.ts';
+import { upsertProducts } from './product.store.ts';
 
 const columns = Object.keys(ImportRow.shape);
 /** How many mistakes are reported; whoever has more has another problem. */
@@ -20,9 +20,8 @@ const rowsPerStatement = 500;
  * if any row is not valid.
  */
 export async function importProducts(
-  db: Db,
+  { db, clock }: Needs<'db' | 'clock'>,
   csv: string,
-  nowMs: number,
 ): Promise<{ created: number; updated: number } | Refusal> {
   const { rows, mistakes } = readRows(csv);
   if (mistakes.length > 0) {
@@ -34,33 +33,14 @@ export async function importProducts(
   return db.transaction(async (tx) => {
     let updated = 0;
     for (let start = 0; start < rows.length; start += rowsPerStatement) {
-      updated += await upsert(tx, rows.slice(start, start + rowsPerStatement), nowMs);
+      updated += await upsertProducts(tx, rows.slice(start, start + rowsPerStatement).map(productOf), clock());
     }
     return { created: rows.length - updated, updated };
   });
 }
 
-/** Writes the rows and returns how many of their products were there before. */
-async function upsert(tx: Tx, rows: ImportRow[], nowMs: number): Promise<number> {
-  const known = await tx.rows('SELECT id FROM products WHERE sku IN (?) FOR UPDATE', [rows.map((row) => row.sku)]);
-  await tx.change(
-    `INSERT INTO products (id, sku, name, description, price_minor, currency, created_at_ms, updated_at_ms) VALUES ?
-       ON DUPLICATE KEY UPDATE name = VALUES(name), description = VALUES(description),
-         price_minor = VALUES(price_minor), currency = VALUES(currency), updated_at_ms = VALUES(updated_at_ms)`,
-    [
-      rows.map((row) => [
-        toBytes(newId(nowMs)),
-        row.sku,
-        row.name,
-        row.description,
-        row.price_minor,
-        row.currency,
-        nowMs,
-        nowMs,
-      ]),
-    ],
-  );
-  return known.length;
+function productOf({ sku, name, description, price_minor: amountMinor, currency }: ImportRow): NewProduct {
+  return { sku, name, description, price: { amountMinor, currency } };
 }
 
 /** Reads and checks the whole file. */

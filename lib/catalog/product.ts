@@ -4,79 +4,58 @@
  * A sale copies the price of its product when it is created, so nothing here can change what a customer was promised.
  */
 import { z } from 'zod';
+import type { Needs } from '#platform/environment/deps.ts';
 import { type Page, type PageQuery, readCursor, toPage } from '#platform/handlers/pagination.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
-import { fromBytes, newId, toBytes } from '#platform/kernel/ids.ts';
 import { Id } from '#platform/kernel/shapes.ts';
-import { isDuplicateKey, type Sql } from '#platform/mysql/mysql.ts';
+import { isDuplicateKey } from '#platform/mysql/mysql.ts';
 import type { NewProduct, Product, ProductChange } from './product.shapes.ts';
+import { changeProduct, findProduct, insertProduct, listNewestProducts } from './product.store.ts';
 
-interface Row {
-  id: Buffer;
-  sku: string;
-  name: string;
-  description: string;
-  price_minor: number;
-  currency: string;
-}
-
-const columns = 'id, sku, name, description, price_minor, currency';
 const list = 'products';
 const Position = z.tuple([Id]);
 
 /** A page of products, the newest first. */
-export async function listProducts(sql: Sql, { limit, cursor }: PageQuery): Promise<Page<Product> | Refusal> {
-  const after = readCursor(list, cursor, Position);
-  if (isRefusal(after)) return after;
-  const rows = await sql.rows<Row>(
-    `SELECT ${columns} FROM products ${after ? 'WHERE id < ?' : ''} ORDER BY id DESC LIMIT ?`,
-    after ? [toBytes(after[0]), limit + 1] : [limit + 1],
+export async function listProducts(
+  { db }: Needs<'db'>,
+  { limit, cursor }: PageQuery,
+): Promise<Page<Product> | Refusal> {
+  const before = readCursor(list, cursor, Position);
+  if (isRefusal(before)) return before;
+  const products = await listNewestProducts(db, before?.[0], limit + 1);
+  return toPage(
+    list,
+    products,
+    limit,
+    (product) => [product.productId],
+    (product) => product,
   );
-  return toPage(list, rows, limit, (row) => [fromBytes(row.id)], toProduct);
 }
 
 /** One product. */
-export async function getProduct(sql: Sql, productId: string): Promise<Product | Refusal> {
-  const [row] = await sql.rows<Row>(`SELECT ${columns} FROM products WHERE id = ?`, [toBytes(productId)]);
-  return row ? toProduct(row) : refuse('not_found', 'There is no such product.');
+export async function getProduct({ db }: Needs<'db'>, productId: string): Promise<Product | Refusal> {
+  return (await findProduct(db, productId)) ?? refuse('not_found', 'There is no such product.');
 }
 
 /** Creates a product. Refused if its SKU is taken. */
-export async function createProduct(sql: Sql, product: NewProduct, nowMs: number): Promise<Product | Refusal> {
-  const productId = newId(nowMs);
-  const { sku, name, description, price } = product;
+export async function createProduct(
+  { db, clock }: Needs<'db' | 'clock'>,
+  product: NewProduct,
+): Promise<Product | Refusal> {
   try {
-    await sql.change(`INSERT INTO products (${columns}, created_at_ms, updated_at_ms) VALUES (?)`, [
-      [toBytes(productId), sku, name, description, price.amountMinor, price.currency, nowMs, nowMs],
-    ]);
+    return { productId: await insertProduct(db, product, clock()), ...product };
   } catch (error) {
     if (isDuplicateKey(error)) return refuse('sku_taken', 'Change that product, or use another SKU.');
     throw error;
   }
-  return { productId, ...product };
 }
 
 /** Changes the given fields of a product and returns it as it is then. */
 export async function updateProduct(
-  sql: Sql,
+  deps: Needs<'db' | 'clock'>,
   productId: string,
-  { name, description, price }: ProductChange,
-  nowMs: number,
+  change: ProductChange,
 ): Promise<Product | Refusal> {
-  await sql.change(
-    `UPDATE products SET name = COALESCE(?, name), description = COALESCE(?, description),
-       price_minor = COALESCE(?, price_minor), currency = COALESCE(?, currency), updated_at_ms = ? WHERE id = ?`,
-    [name ?? null, description ?? null, price?.amountMinor ?? null, price?.currency ?? null, nowMs, toBytes(productId)],
-  );
-  return getProduct(sql, productId);
-}
-
-function toProduct(row: Row): Product {
-  return {
-    productId: fromBytes(row.id),
-    sku: row.sku,
-    name: row.name,
-    description: row.description,
-    price: { amountMinor: row.price_minor, currency: row.currency },
-  };
+  await changeProduct(deps.db, productId, change, deps.clock());
+  return getProduct(deps, productId);
 }

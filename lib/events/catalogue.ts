@@ -6,22 +6,10 @@
  * that the number of events follows the number of batches and not of customers.
  */
 import { z } from 'zod';
+import { StockLevel } from '#sale/sale.shapes.ts';
 import { salePhases, saleStatuses } from '#sale/sale.table.ts';
 import { purchaseStates } from '#state/purchase-state.ts';
 import { ChangeGroups } from './changes.ts';
-
-/** The stock of a sale right after the commit that changed it; newer is a higher epoch, then a higher version. */
-export const StockLevel = z.object({
-  saleId: z.guid(),
-  epoch: z.number().int(),
-  version: z.number().int(),
-  allotment: z.number().int(),
-  available: z.number().int(),
-  allocated: z.number().int(),
-  sold: z.number().int(),
-  waitlisted: z.number().int(),
-});
-export type StockLevel = z.infer<typeof StockLevel>;
 
 interface EventDefinition {
   description: string;

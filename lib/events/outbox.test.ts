@@ -1,7 +1,7 @@
 /** What a transaction tells: every change once, every sale's stock once, each event small enough for the bus. */
 
 import { newId } from '#platform/kernel/ids.ts';
-import type { StockLevel } from './catalogue.ts';
+import type { StockLevel } from '#sale/sale.shapes.ts';
 import type { ReservationChange } from './changes.ts';
 import { expandChanges } from './changes.ts';
 import { changeEvents, changesPerEvent } from './outbox.ts';

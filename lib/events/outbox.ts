@@ -6,11 +6,13 @@
  * event may therefore arrive twice, and never not at all (invariants I2 and I5).
  */
 import type { Bus } from '#platform/aws/aws.ts';
+import type { Needs } from '#platform/environment/deps.ts';
 import { fromBytes, newId, toBytes } from '#platform/kernel/ids.ts';
 import { correlationId } from '#platform/kernel/log.ts';
 import { measure } from '#platform/kernel/metrics.ts';
-import type { Db, Sql, Tx } from '#platform/mysql/mysql.ts';
-import { catalogue, type EventDetail, type EventName, type StockLevel } from './catalogue.ts';
+import type { Sql, Tx } from '#platform/mysql/mysql.ts';
+import type { StockLevel } from '#sale/sale.shapes.ts';
+import { catalogue, type EventDetail, type EventName } from './catalogue.ts';
 import { groupChanges, type ReservationChange } from './changes.ts';
 
 /** An event that is committed and waits to be published. */
@@ -53,7 +55,7 @@ export function newEvent<Name extends EventName>(name: Name, detail: EventDetail
  */
 export function changeEvents(
   changes: readonly ReservationChange[],
-  stocks: StockLevel[],
+  stocks: readonly StockLevel[],
   released: boolean,
   nowMs: number,
 ): RecordedEvent[] {
@@ -75,7 +77,7 @@ export function changeEvents(
 }
 
 /** Writes events into the outbox, in one statement, as part of the transaction that makes them true. */
-export async function recordEvents(tx: Tx, events: RecordedEvent[], nowMs: number): Promise<void> {
+export async function recordEvents(tx: Tx, events: readonly RecordedEvent[], nowMs: number): Promise<void> {
   if (events.length === 0) return;
   const rows = events.map((event) => [toBytes(event.id), event.detailType, event.detail, nowMs]);
   await tx.change('INSERT INTO outbox (id, detail_type, detail, created_at_ms) VALUES ?', [rows]);
@@ -85,11 +87,11 @@ export async function recordEvents(tx: Tx, events: RecordedEvent[], nowMs: numbe
  * Publishes committed events and deletes the rows of those that the bus took. Never throws: what fails now, the sweep
  * does later.
  */
-export async function publishEvents(sql: Sql, bus: Bus, events: RecordedEvent[]): Promise<void> {
+export async function publishEvents({ db, bus }: Needs<'db' | 'bus'>, events: readonly RecordedEvent[]): Promise<void> {
   if (events.length === 0) return;
-  const taken = await bus.publish(events);
+  const taken = await bus.publish([...events]);
   const published = events.filter((_, index) => taken[index]);
-  await forget(sql, published).catch(() => undefined);
+  await forget(db, published).catch(() => undefined);
 }
 
 /**
@@ -97,12 +99,14 @@ export async function publishEvents(sql: Sql, bus: Bus, events: RecordedEvent[])
  * deadline is near. Two sweeps at once skip each other's rows. An event that the bus refuses stays and holds up no
  * other. Returns how many events the bus took.
  */
-export async function sweepOutbox(db: Db, bus: Bus, nowMs: number, deadlineMs: number): Promise<number> {
+export async function sweepOutbox(deps: Needs<'db' | 'bus' | 'clock'>, deadlineMs: number): Promise<number> {
+  const { db, bus, clock } = deps;
+  const createdBeforeMs = clock() - sweepAfterMs;
   let published = 0;
   let refusedInARow = 0;
   let after: Buffer = Buffer.alloc(16);
-  while (Date.now() < deadlineMs && refusedInARow < pagesRefusedBeforeGivingUp) {
-    const { last, found, taken } = await db.transaction((tx) => sweepPage(tx, bus, nowMs - sweepAfterMs, after));
+  while (clock() < deadlineMs && refusedInARow < pagesRefusedBeforeGivingUp) {
+    const { last, found, taken } = await db.transaction((tx) => sweepPage(tx, bus, createdBeforeMs, after));
     published += taken;
     refusedInARow = taken === 0 ? refusedInARow + 1 : 0;
     if (!last || found < rowsPerSweep) break;
@@ -131,13 +135,14 @@ async function sweepPage(
 }
 
 /** Tells how many events wait and how old the oldest is, for the alarm on its age. */
-export async function measureOutbox(sql: Sql, nowMs: number): Promise<void> {
-  const { events, oldestAtMs } = await outboxBacklog(sql);
+export async function measureOutbox({ db, clock }: Needs<'db' | 'clock'>): Promise<void> {
+  const { events, oldestAtMs } = await readBacklog(db);
+  const nowMs = clock();
   measure({ OutboxEvents: events, OutboxOldestMs: oldestAtMs === null ? 0 : Math.max(0, nowMs - oldestAtMs) });
 }
 
 /** How many events wait, and since when the oldest does; for the operator's page and the age alarm. */
-export async function outboxBacklog(sql: Sql): Promise<{ events: number; oldestAtMs: number | null }> {
+export async function readBacklog(sql: Sql): Promise<{ events: number; oldestAtMs: number | null }> {
   const [row] = await sql.rows<{ events: number; oldest: number | null }>(
     'SELECT COUNT(*) AS events, MIN(created_at_ms) AS oldest FROM outbox',
   );

@@ -5,7 +5,7 @@
  * account, against guessing from many. A stack sets its own values under `limit/<name>`; a load test from one machine
  * needs larger ones.
  */
-import type { Deps } from '#platform/environment/deps.ts';
+import type { Needs } from '#platform/environment/deps.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { type Rate, rateOf, takeTokens } from '#platform/redis/rate-limit.ts';
 
@@ -17,17 +17,17 @@ const strict = {
 } as const satisfies Record<string, Rate>;
 
 /** Draws from the buckets of an attempt to register. */
-export function limitRegistration(deps: Pick<Deps, 'redis' | 'registry'>, address: string) {
+export function limitRegistration(deps: Needs<'redis' | 'registry'>, address: string) {
   return limit(deps, { 'register-address': networkOf(address) });
 }
 
 /** Draws from the buckets of an attempt to sign in, whether or not there is such an account. */
-export function limitLogin(deps: Pick<Deps, 'redis' | 'registry'>, address: string, email: string) {
+export function limitLogin(deps: Needs<'redis' | 'registry'>, address: string, email: string) {
   return limit(deps, { 'login-address': networkOf(address), 'login-account': email });
 }
 
 async function limit(
-  { redis, registry }: Pick<Deps, 'redis' | 'registry'>,
+  { redis, registry }: Needs<'redis' | 'registry'>,
   callers: Partial<Record<keyof typeof strict, string>>,
 ): Promise<Refusal | undefined> {
   const buckets = Object.entries(callers).map(([what, who]) => ({

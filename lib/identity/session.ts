@@ -10,13 +10,14 @@
  * the same moment can slip through.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import type { Deps } from '#platform/environment/deps.ts';
+import type { Needs } from '#platform/environment/deps.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { fromBytes, newId, toBytes } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
 import type { Sql, Tx } from '#platform/mysql/mysql.ts';
 import { accessTokenLifeSeconds, type Caller, type Tokens } from '#platform/security/access-token.ts';
 import { verifyPassword } from '#platform/security/password.ts';
+import { findAccount, findCustomer } from './customer.store.ts';
 import type { Role } from './customer.table.ts';
 import type { Credentials, Me, Session } from './identity.shapes.ts';
 import { limitLogin } from './limits.ts';
@@ -30,21 +31,18 @@ const rowsForgotten = 1_000;
  * Signs in with e-mail and password. A wrong password and an unknown address are refused alike, after the same work.
  */
 export async function login(
-  deps: Pick<Deps, 'db' | 'redis' | 'registry' | 'clock'>,
+  deps: Needs<'db' | 'redis' | 'registry' | 'clock'>,
   tokens: Tokens,
   { email, password }: Credentials,
   address: string,
 ): Promise<Session | Refusal> {
   const tooOften = await limitLogin(deps, address, email);
   if (tooOften) return tooOften;
-  const [account] = await deps.db.rows<{ id: Buffer; password_hash: string; role: Role }>(
-    'SELECT id, password_hash, role FROM customers WHERE email = ?',
-    [email],
-  );
-  const matches = await verifyPassword(account?.password_hash, password);
+  const account = await findAccount(deps.db, email);
+  const matches = await verifyPassword(account?.passwordHash, password);
   if (!account || !matches) return refuse('invalid_credentials', 'Check the e-mail address and the password.');
   const nowMs = deps.clock();
-  const caller: Caller = { customerId: fromBytes(account.id), role: account.role };
+  const caller: Caller = { customerId: account.customerId, role: account.role };
   const family = { familyId: newId(nowMs), customerId: caller.customerId, expiresAtMs: nowMs + sessionLifeMs };
   return session(tokens, caller, await issueRefreshToken(deps.db, family));
 }
@@ -54,7 +52,7 @@ export async function login(
  * used before, its whole family ends.
  */
 export async function refresh(
-  deps: Pick<Deps, 'db' | 'clock'>,
+  deps: Needs<'db' | 'clock'>,
   tokens: Tokens,
   refreshToken: string,
 ): Promise<Session | Refusal> {
@@ -64,21 +62,19 @@ export async function refresh(
 }
 
 /** Ends the session that a refresh token belongs to. A token that belongs to none changes nothing. */
-export async function logout(deps: Pick<Deps, 'db' | 'clock'>, refreshToken: string): Promise<undefined> {
+export async function logout(deps: Needs<'db' | 'clock'>, refreshToken: string): Promise<undefined> {
   await revoke(deps.db, hashOf(refreshToken), deps.clock());
 }
 
 /** Who is signed in. Refused if the account is gone. */
-export async function getMe(sql: Sql, customerId: string): Promise<Me | Refusal> {
-  const [row] = await sql.rows<Omit<Me, 'customerId'>>('SELECT email, name, role FROM customers WHERE id = ?', [
-    toBytes(customerId),
-  ]);
-  return row ? { customerId, ...row } : refuse('unauthenticated', 'This account is gone.');
+export async function getMe({ db }: Needs<'db'>, customerId: string): Promise<Me | Refusal> {
+  const customer = await findCustomer(db, customerId);
+  return customer ? { customerId, ...customer } : refuse('unauthenticated', 'This account is gone.');
 }
 
 /** Deletes rows of sessions that are over, a bounded number at a time; returns how many. Run by a schedule. */
-export function forgetExpiredSessions(sql: Sql, nowMs: number): Promise<number> {
-  return sql.change('DELETE FROM refresh_tokens WHERE expires_at_ms <= ? LIMIT ?', [nowMs, rowsForgotten]);
+export function forgetExpiredSessions({ db, clock }: Needs<'db' | 'clock'>): Promise<number> {
+  return db.change('DELETE FROM refresh_tokens WHERE expires_at_ms <= ? LIMIT ?', [clock(), rowsForgotten]);
 }
 
 interface Family {

@@ -6,23 +6,19 @@
  * by a conditional write before it is carried out, and events are committed with that write.
  */
 import { z } from 'zod';
-import { catalogue, type EventDetail, type StockLevel } from '#events/catalogue.ts';
-import { changesPerEvent, newEvent, publishEvents, type RecordedEvent, recordEvents } from '#events/outbox.ts';
-import { writeMirror } from '#mirror/mirror.ts';
-import type { Deps } from '#platform/environment/deps.ts';
+import { catalogue, type EventDetail } from '#events/catalogue.ts';
+import { changesPerEvent, newEvent, type RecordedEvent, recordEvents } from '#events/outbox.ts';
+import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
-import { fromBytes, toBytes } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
-import type { Sql, Tx } from '#platform/mysql/mysql.ts';
+import type { Tx } from '#platform/mysql/mysql.ts';
+import { expireSale } from '#reservation/expire.ts';
 import { offerDeadlineMs } from '#reservation/offer.ts';
-import { firstIdOf } from '#reservation/release.store.ts';
-import { expireSale, type InventoryPorts } from '#reservation/release.ts';
+import { pagesOfHolders, readOfferDeadlines } from '#reservation/reservation.store.ts';
 import { boundariesAfter, phaseAt, remindBeforeMs } from '#sale/phase.ts';
-import { lockSales, type SaleRow } from '#sale/stock.ts';
+import { enterPhase, listUnfinishedSaleIds, lockSales, type SaleRow } from '#sale/sale.store.ts';
 import { AdvanceCommand, sendBoundaries } from './boundaries.ts';
-import { saleChanged } from './sale.ts';
-
-type AdvanceDeps = Pick<Deps, 'db' | 'redis' | 'bus' | 'clock' | 'queue'>;
+import { saleChanged } from './sale-changed.ts';
 
 /** The rule fires once a minute; boundaries are sent ahead for a little longer, so that a late tick leaves no gap. */
 const boundaryHorizonMs = 150_000;
@@ -40,9 +36,8 @@ export type AdvanceTrigger = z.infer<typeof AdvanceTrigger>;
 
 /** Advances the sales that a batch of triggers speaks of, each once. Returns the messages whose sales failed. */
 export async function advance(
-  deps: AdvanceDeps,
-  ports: InventoryPorts,
-  batch: Delivered<AdvanceTrigger>[],
+  deps: WriteNeeds,
+  batch: readonly Delivered<AdvanceTrigger>[],
   deadlineMs: number,
 ): Promise<MustRepeat> {
   const done = new Map<string, Promise<boolean>>();
@@ -65,24 +60,19 @@ export async function advance(
       'saleId' in message ? [message.saleId] : 'detail' in message ? message.detail.stocks.map((s) => s.saleId) : [];
     const runs =
       saleIds.length > 0
-        ? await Promise.all(
-            saleIds.map((id) => succeeds(id, () => advanceSale(deps, ports, id, deadlineMs, 'new offers'))),
-          )
-        : [await succeeds('every sale', () => advanceAll(deps, ports, deadlineMs))];
+        ? await Promise.all(saleIds.map((id) => succeeds(id, () => advanceSale(deps, id, deadlineMs, 'new offers'))))
+        : [await succeeds('every sale', () => advanceAll(deps, deadlineMs))];
     if (runs.includes(false)) mustRepeat.push(messageId);
   }
   return mustRepeat;
 }
 
 /** Advances every sale in which something can still happen. One that fails does not keep the others waiting. */
-export async function advanceAll(deps: AdvanceDeps, ports: InventoryPorts, deadlineMs: number): Promise<void> {
-  const rows = await deps.db.rows<{ id: Buffer }>(
-    `SELECT id FROM sales WHERE phase <> 'closed' OR allocated > 0 OR waitlisted > 0 ORDER BY purchase_closes_at_ms`,
-  );
+export async function advanceAll(deps: WriteNeeds, deadlineMs: number): Promise<void> {
   const failed: unknown[] = [];
-  for (const { id } of rows) {
-    if (Date.now() >= deadlineMs) break;
-    await advanceSale(deps, ports, fromBytes(id), deadlineMs, 'everything').catch((error) => failed.push(error));
+  for (const saleId of await listUnfinishedSaleIds(deps.db)) {
+    if (deps.clock() >= deadlineMs) break;
+    await advanceSale(deps, saleId, deadlineMs, 'everything').catch((error) => failed.push(error));
   }
   // What was not reached or failed is found again by the redelivered trigger, or by the next one.
   if (failed.length > 0) throw new Error(`${failed.length} sales could not be advanced`, { cause: failed[0] });
@@ -94,93 +84,51 @@ export async function advanceAll(deps: AdvanceDeps, ports: InventoryPorts, deadl
  * Were each such message to send all that follow it, their number would double from one boundary to the next.
  */
 export async function advanceSale(
-  deps: AdvanceDeps,
-  ports: InventoryPorts,
+  deps: WriteNeeds,
   saleId: string,
   deadlineMs: number,
   ahead: 'everything' | 'new offers',
 ): Promise<void> {
   const nowMs = deps.clock();
-  const { sale, events, stock } = await deps.db.transaction((tx) => announcePhase(tx, saleId, nowMs));
+  const { sale } = await writeThrough(deps, (tx) => announcePhase(tx, saleId, nowMs));
   if (!sale) return;
-  if (stock) {
-    await writeMirror(deps.redis, [stock], []).catch((error) => log.warn('the mirror will be repaired', { error }));
-  }
-  await publishEvents(deps.db, deps.bus, events);
-  await expireSale(ports, saleId, deadlineMs);
+  await expireSale(deps, saleId, deadlineMs);
   const fromMs = ahead === 'everything' ? nowMs + 1 : offerDeadlineMs(sale, nowMs);
-  const offersMs = await nextOfferDeadlines(deps.db, saleId, fromMs, nowMs + boundaryHorizonMs);
+  const offersMs = await readOfferDeadlines(deps.db, saleId, fromMs, nowMs + boundaryHorizonMs);
   const dueMs = ahead === 'everything' ? [...boundariesAfter(sale, nowMs), ...offersMs] : offersMs;
-  await sendBoundaries(deps.queue('advance'), saleId, dueMs, deps.clock(), boundaryHorizonMs);
+  await sendBoundaries(deps, saleId, dueMs, boundaryHorizonMs);
 }
 
-interface Announced {
-  sale?: SaleRow;
-  events: RecordedEvent[];
-  /** The sale's stock, if its version rose. */
-  stock?: StockLevel;
+interface Announced extends Committed {
+  readonly sale?: SaleRow;
 }
 
 /** Moves the stored phase to what the clock says and records the events of that, once however many try. */
 async function announcePhase(tx: Tx, saleId: string, nowMs: number): Promise<Announced> {
   const sale = (await lockSales(tx, [saleId])).get(saleId);
-  if (!sale) return { events: [] };
+  if (!sale) return nothingChanged;
   const phase = phaseAt(sale, nowMs);
   const entered = phase !== sale.phase;
   const remindAtMs = sale.purchaseClosesAtMs - remindBeforeMs(sale);
   const remind =
     phase === 'purchasing' && sale.status === 'active' && sale.remindedAtMs === null && nowMs >= remindAtMs;
-  if (!entered && !remind) return { sale, events: [] };
+  if (!entered && !remind) return { ...nothingChanged, sale };
 
   const stock = { ...sale, version: sale.version + 1 };
-  await tx.change('UPDATE sales SET phase = ?, reminded_at_ms = ?, version = version + 1 WHERE id = ?', [
-    phase,
-    remind ? nowMs : sale.remindedAtMs,
-    toBytes(saleId),
-  ]);
+  await enterPhase(tx, saleId, { phase, remindedAtMs: remind ? nowMs : sale.remindedAtMs });
   const events: RecordedEvent[] = entered ? [saleChanged(stock, nowMs)] : [];
   const reasons: EventDetail<'reservations.reminded'>['reason'][] = [];
   if (entered && phase === 'purchasing' && sale.status === 'active') reasons.push('purchase-opened');
   if (remind) reasons.push('closing-soon');
   for (const reason of reasons) {
-    for await (const recipients of holders(tx, sale)) {
+    for await (const holders of pagesOfHolders(tx, saleId, changesPerEvent)) {
+      const recipients = holders.map(({ reservationId, customerId, units, version, deadlineMs }) => ({
+        ...{ reservationId, customerId, units, version },
+        deadlineMs: deadlineMs ?? sale.purchaseClosesAtMs,
+      }));
       events.push(newEvent('reservations.reminded', { saleId, reason, recipients }, nowMs));
     }
   }
   await recordEvents(tx, events, nowMs);
-  return { sale, events, stock };
-}
-
-/** Customers who have units set aside and have not bought them, a page at a time. */
-async function* holders(tx: Tx, sale: SaleRow): AsyncGenerator<EventDetail<'reservations.reminded'>['recipients']> {
-  type Row = { id: Buffer; customerId: Buffer; units: number; version: number; deadlineMs: number | null };
-  let afterId = toBytes(firstIdOf(sale.saleId));
-  for (;;) {
-    const rows = await tx.rows<Row>(
-      `SELECT id, customer_id AS customerId, units, version, deadline_ms AS deadlineMs FROM reservations
-       WHERE id > ? AND sale_id = ? AND state = 'allocated' AND purchase_id IS NULL ORDER BY id LIMIT ?`,
-      [afterId, toBytes(sale.saleId), changesPerEvent],
-    );
-    const last = rows.at(-1);
-    if (!last) return;
-    yield rows.map((row) => ({
-      reservationId: fromBytes(row.id),
-      customerId: fromBytes(row.customerId),
-      units: row.units,
-      version: row.version,
-      deadlineMs: row.deadlineMs ?? sale.purchaseClosesAtMs,
-    }));
-    if (rows.length < changesPerEvent) return;
-    afterId = last.id;
-  }
-}
-
-/** When offers of a sale end, from one time to another, both included. */
-async function nextOfferDeadlines(sql: Sql, saleId: string, fromMs: number, toMs: number): Promise<number[]> {
-  const rows = await sql.rows<{ deadlineMs: number }>(
-    `SELECT DISTINCT deadline_ms AS deadlineMs FROM waitlist WHERE sale_id = ? AND deadline_ms >= ? AND deadline_ms <= ?
-     ORDER BY deadline_ms LIMIT 100`,
-    [toBytes(saleId), fromMs, toMs],
-  );
-  return rows.map((row) => row.deadlineMs);
+  return { sale, stocks: [stock], reservations: [], events };
 }

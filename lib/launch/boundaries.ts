@@ -5,7 +5,8 @@
  * every sale anyway, and what customers may do is judged by the clock.
  */
 import { z } from 'zod';
-import type { Queue } from '#platform/aws/aws.ts';
+import type { Needs } from '#platform/environment/deps.ts';
+import { log } from '#platform/kernel/log.ts';
 import { boundariesAfter, type SaleTimes } from '#sale/phase.ts';
 
 /** SQS holds a message back for at most this long. */
@@ -15,21 +16,30 @@ const longestDelayMs = 900_000;
 export const AdvanceCommand = z.object({ saleId: z.uuid() });
 export type AdvanceCommand = z.infer<typeof AdvanceCommand>;
 
-/** Sends a delayed message for each boundary of a sale that SQS can hold back so long. Throws if it cannot be reached. */
-export function scheduleBoundaries(queue: Queue, sale: SaleTimes & { saleId: string }, nowMs: number): Promise<void> {
-  return sendBoundaries(queue, sale.saleId, boundariesAfter(sale, nowMs), nowMs, longestDelayMs);
+/**
+ * Sends a delayed message for each boundary of a sale that SQS can hold back so long. Never throws: the minute's rule
+ * looks at every sale anyway.
+ */
+export async function scheduleBoundaries(
+  deps: Needs<'queue' | 'clock'>,
+  sale: SaleTimes & { saleId: string },
+): Promise<void> {
+  const dueMs = boundariesAfter(sale, deps.clock());
+  await sendBoundaries(deps, sale.saleId, dueMs, longestDelayMs).catch((error) =>
+    log.warn('the next tick will catch up with a changed sale', { error, saleId: sale.saleId }),
+  );
 }
 
 /** Sends a delayed message for each of these times that is still to come within `horizonMs`. Throws if it cannot. */
 export async function sendBoundaries(
-  queue: Queue,
+  deps: Needs<'queue' | 'clock'>,
   saleId: string,
   dueMs: readonly number[],
-  nowMs: number,
   horizonMs: number,
 ): Promise<void> {
+  const nowMs = deps.clock();
   // Rounded up to whole seconds, so that the message never comes before its time.
   const delays = dueMs.map((atMs) => Math.ceil((atMs - nowMs) / 1000)).filter((delay) => delay >= 0);
   const wanted = [...new Set(delays)].filter((delay) => delay * 1000 <= horizonMs);
-  await queue.sendAll(wanted.map((delaySeconds) => ({ body: { saleId }, delaySeconds })));
+  await deps.queue('advance').sendAll(wanted.map((delaySeconds) => ({ body: { saleId }, delaySeconds })));
 }

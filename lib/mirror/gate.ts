@@ -5,11 +5,13 @@
  * It is advice that saves work: what it refuses never reaches the queue, and what it admits is judged again by the
  * worker. When Redis is away the gate stands open.
  */
+
+import type { Needs } from '#platform/environment/deps.ts';
 import { claimBucket, saleTag } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
-import { defineScript, luaSource, type RedisClient, redisBreaker } from '#platform/redis/redis.ts';
+import { defineScript, luaSource, type RedisClient } from '#platform/redis/redis.ts';
 import { together } from '#platform/resilience/batcher.ts';
-import { claimsKey, customerField, type MirroredStatus, reservationField, unpack } from './mirror.ts';
+import { claimsKey, customerField, type MirroredStatus, reservationField, unpack } from './claims.ts';
 
 const gateScript = defineScript('holdfastGate', luaSource('./gate.lua', import.meta.url));
 const unclaimScript = defineScript('holdfastUnclaim', luaSource('./return-claim.lua', import.meta.url));
@@ -37,16 +39,13 @@ export type GateAnswer =
 /** How many applicants one call of the script judges at most; each takes Redis some microseconds, and others wait. */
 const applicantsPerCall = 100;
 
-type Ask = (applicant: Applicant) => Promise<GateAnswer>;
-const askers = new WeakMap<RedisClient, Ask>();
+/** Asks for the applicants of one moment together. */
+const gateCalls = ({ redis }: Needs<'redis'>) =>
+  together<Applicant, GateAnswer>(applicantsPerCall, (applicants) => judge(redis, applicants));
 
 /** Asks the gate. Throws if Redis cannot be reached; the caller then goes on without a ticket. */
-export function askGate(redis: RedisClient, applicant: Applicant): Promise<GateAnswer> {
-  const known = askers.get(redis);
-  if (known) return known(applicant);
-  const ask = together<Applicant, GateAnswer>(applicantsPerCall, (applicants) => judge(redis, applicants));
-  askers.set(redis, ask);
-  return ask(applicant);
+export function askGate(deps: Needs<'redis' | 'once'>, applicant: Applicant): Promise<GateAnswer> {
+  return deps.once(gateCalls)(applicant);
 }
 
 /** One run of the script for each sale, all in one round trip. The answers stand in the order of the applicants. */
@@ -65,7 +64,7 @@ async function judge(redis: RedisClient, applicants: Applicant[]): Promise<(Gate
   const sales = [...bySale.values()];
   const calls = sales.map((sale) => ({ keys: sale.keys, args: [sale.texts] }));
   const [only] = calls;
-  const results = await redisBreaker.run(async () =>
+  const results = await redis.guarded(async () =>
     only && calls.length === 1 ? [await gateScript.run(redis, only.keys, only.args)] : gateScript.runAll(redis, calls),
   );
   const answers = new Array<GateAnswer | Error>(applicants.length);
@@ -90,11 +89,11 @@ function read(line: string): GateAnswer {
 }
 
 /** Takes back the claim of a request that could not be queued. Harmless if it has been decided after all. */
-export async function returnClaim(redis: RedisClient, applicant: Applicant): Promise<void> {
+export async function returnClaim({ redis }: Needs<'redis'>, applicant: Applicant): Promise<void> {
   const { saleId, customerId, reservationId } = applicant;
   const tag = saleTag(saleId);
   const fields = [reservationField(reservationId, customerId), customerField(customerId)];
-  await redisBreaker.run(() => unclaimScript.run(redis, [keys.sale(tag), claimsKey(tag, customerId)], fields));
+  await redis.guarded(() => unclaimScript.run(redis, [keys.sale(tag), claimsKey(tag, customerId)], fields));
 }
 
 /**
@@ -103,11 +102,11 @@ export async function returnClaim(redis: RedisClient, applicant: Applicant): Pro
  * like any other.
  */
 export async function returnForgottenClaim(
-  redis: RedisClient,
+  { redis }: Needs<'redis'>,
   bucket: { saleKey: string; bucketKey: string },
   reservation: string,
   customer: string,
 ): Promise<boolean> {
   const { saleKey, bucketKey } = bucket;
-  return (await redisBreaker.run(() => unclaimScript.run(redis, [saleKey, bucketKey], [reservation, customer]))) === 1;
+  return (await redis.guarded(() => unclaimScript.run(redis, [saleKey, bucketKey], [reservation, customer]))) === 1;
 }

@@ -1,8 +1,10 @@
 /** Live stock from memory: the same answer as the long way, for a moment, and never of a phase that is over. */
+import { openDeps } from '#platform/environment/deps.ts';
 import { toIso } from '#platform/kernel/clock.ts';
+import type { Db } from '#platform/mysql/mysql.ts';
 import type { RedisClient } from '#platform/redis/redis.ts';
 import type { SaleTermsView } from '#sale/sale.shapes.ts';
-import { liveForMs, liveSaleAtHand, readLiveSale } from './live-sale.ts';
+import { liveStalenessMs, readLiveSale } from './live-sale.ts';
 
 const saleId = '0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a50';
 const opensMs = Date.UTC(2026, 0, 1);
@@ -23,53 +25,70 @@ const terms: SaleTermsView = {
   purchaseClosesAt: toIso(opensMs + 3 * hourMs),
 };
 
-/** A mirror in which the stock changes each time it is read. */
-function mirror() {
-  let version = 0;
+/**
+ * An environment whose clock stands still, in front of a mirror that knows one sale, in which the stock changes each time
+ * it is read, and of a store that knows none.
+ */
+function environment() {
+  const counts = { mirror: 0, store: 0 };
+  const now = { ms: opensMs };
   const redis = {
-    hmget: async () => [JSON.stringify(terms), '100', String(100 - version), '0', '0', '0', String(++version), '1'],
-  };
-  return { redis: redis as unknown as RedisClient, reads: () => version };
+    guarded: <T>(commands: () => Promise<T>) => commands(),
+    hmget: async () => {
+      const version = ++counts.mirror;
+      return [JSON.stringify(terms), '1', String(version), '100', String(100 - version), String(version), '0', '0'];
+    },
+  } as unknown as RedisClient;
+  const db = {
+    rows: async () => {
+      counts.store++;
+      return [];
+    },
+  } as unknown as Db;
+  return { deps: openDeps({}, { redis, db, clock: () => now.ms }), counts, now };
 }
 
-const depsOf = (redis: RedisClient) => ({ redis }) as unknown as Parameters<typeof readLiveSale>[0];
-
-test('what was read a moment ago is at hand, and says the same', async () => {
-  const { redis, reads } = mirror();
-  const deps = depsOf(redis);
-  expect(liveSaleAtHand(deps, saleId, opensMs)).toBeUndefined();
-  const sale = await readLiveSale(deps, saleId, opensMs);
-  for (const laterMs of [0, 1, liveForMs - 1]) {
-    expect(JSON.parse(liveSaleAtHand(deps, saleId, opensMs + laterMs) ?? 'null')).toEqual(sale);
-    expect(await readLiveSale(deps, saleId, opensMs + laterMs)).toEqual(sale);
+test('what was read a moment ago is remembered, and says the same', async () => {
+  const { deps, counts, now } = environment();
+  const sale = await readLiveSale(deps, saleId);
+  expect(sale).toMatchObject({ saleId, stock: { version: 1, available: 99, allocated: 1 } });
+  for (const laterMs of [0, 1, liveStalenessMs]) {
+    now.ms = opensMs + laterMs;
+    expect(await readLiveSale(deps, saleId)).toEqual(sale);
   }
-  expect(reads()).toBe(1);
-  expect(liveSaleAtHand(deps, saleId, opensMs + liveForMs)).toBeUndefined();
-  expect(await readLiveSale(deps, saleId, opensMs + liveForMs)).toMatchObject({ stock: { version: 2 } });
-  expect(liveSaleAtHand(deps, saleId, opensMs + liveForMs)).toContain('"version":2');
+  expect(counts.mirror).toBe(1);
+  now.ms = opensMs + liveStalenessMs + 1;
+  expect(await readLiveSale(deps, saleId)).toMatchObject({ stock: { version: 2 } });
 });
 
 test('I8: the phase is that of the moment of the answer, to the millisecond', async () => {
-  const { redis, reads } = mirror();
-  const deps = depsOf(redis);
-  await readLiveSale(deps, saleId, opensMs - 100);
-  const phaseAt = (nowMs: number) => JSON.parse(liveSaleAtHand(deps, saleId, nowMs) ?? 'null').phase;
-  expect([-100, -1, 0, 99].map((ms) => phaseAt(opensMs + ms))).toEqual([
-    'scheduled',
-    'scheduled',
-    'reserving',
-    'reserving',
-  ]);
-  expect(reads()).toBe(1);
+  const { deps, counts, now } = environment();
+  const phases: (string | undefined)[] = [];
+  for (const ms of [-100, -1, 0, 99]) {
+    now.ms = opensMs + ms;
+    phases.push((await readLiveSale(deps, saleId))?.phase);
+  }
+  expect(phases).toEqual(['scheduled', 'scheduled', 'reserving', 'reserving']);
+  expect(counts.mirror).toBe(1);
 });
 
-test('a sale that does not exist, or is being looked up, is not at hand', async () => {
-  const { redis } = mirror();
-  const deps = depsOf(redis);
-  const other = saleId.replace(/0$/, '1');
-  const sale = readLiveSale(deps, saleId, opensMs);
-  expect(liveSaleAtHand(deps, saleId, opensMs)).toBeUndefined();
-  await sale;
-  expect(liveSaleAtHand(deps, other, opensMs)).toBeUndefined();
-  expect(liveSaleAtHand(deps, saleId.toUpperCase(), opensMs)).toBeUndefined();
+test('however many ask for a sale at once, it is looked up once', async () => {
+  const { deps, counts } = environment();
+  const sales = await Promise.all(Array.from({ length: 50 }, () => readLiveSale(deps, saleId)));
+  expect(new Set(sales.map((sale) => sale?.stock.version))).toEqual(new Set([1]));
+  expect(counts.mirror).toBe(1);
+});
+
+test('of a sale that does not exist there is nothing to see, though its tag is that of another', async () => {
+  const { deps, counts } = environment();
+  const other = `0190a1b2-c3d4-7e5f-8a9c${saleId.slice(-13)}`;
+  expect(await Promise.all([readLiveSale(deps, other), readLiveSale(deps, other)])).toEqual([undefined, undefined]);
+  expect(counts).toEqual({ mirror: 1, store: 1 });
+});
+
+test('one environment knows nothing of what another has read', async () => {
+  const [one, other] = [environment(), environment()];
+  await readLiveSale(one.deps, saleId);
+  await readLiveSale(other.deps, saleId);
+  expect([one.counts.mirror, other.counts.mirror]).toEqual([1, 1]);
 });

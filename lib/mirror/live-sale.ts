@@ -1,132 +1,57 @@
 /**
- * Live stock for readers: from this process's memory for a quarter of a second, then from the mirror, and only when the
+ * Live stock for readers: from this environment's memory for a fifth of a second, then from the mirror, and only when the
  * mirror does not know the sale from MySQL, once however many ask.
  */
-
+import { LRUCache } from 'lru-cache';
+import type { Needs } from '#platform/environment/deps.ts';
 import { saleTag } from '#platform/kernel/ids.ts';
-import { log } from '#platform/kernel/log.ts';
-import type { Db } from '#platform/mysql/mysql.ts';
 import { keys } from '#platform/redis/keys.ts';
-import { type RedisClient, redisBreaker } from '#platform/redis/redis.ts';
-import { boundariesAfter } from '#sale/phase.ts';
-import type { SaleTermsView, SaleView } from '#sale/sale.shapes.ts';
-import { mirroredTerms, readSaleRecords, saleView, termsView, timesOf } from '#sale/terms.ts';
-import { type RebuildDeps, requestRebuild, writeMirror } from './mirror.ts';
+import type { SaleTermsView, SaleView, StockView } from '#sale/sale.shapes.ts';
+import { saleView, termsView } from '#sale/terms.ts';
+import { stockFields, stockOfFields } from './fields.ts';
+import { type MirrorNeeds, primeMirror } from './mirror.ts';
 
 /** How old what a reader sees may be before the mirror is asked again. */
-export const liveForMs = 200;
-/** How many sales one process remembers; the oldest go first. */
+export const liveStalenessMs = 200;
+/** How many sales one environment remembers; those read longest ago go first. */
 const rememberedSales = 10_000;
 
-type LiveDeps = RebuildDeps & { readonly db: Db };
-
-interface Remembered {
-  readonly readAtMs: number;
-  readonly sale: Promise<Live | undefined>;
-  /** What the promise came to, as soon as it has. */
-  live: Live | undefined;
-  /** The view of it as JSON, and when another phase begins. */
-  text: string;
-  textUntilMs: number;
-}
-
-interface Live {
+interface LiveSale {
   readonly terms: SaleTermsView;
-  readonly stock: {
-    allotment: number;
-    available: number;
-    allocated: number;
-    sold: number;
-    waitlisted: number;
-    version: number;
-    epoch: number;
-  };
+  readonly stock: StockView;
 }
 
-const remembered = new WeakMap<RedisClient, Map<string, Remembered>>();
+/** What this environment has read lately; all who ask for a sale while it is read share the answer. */
+const liveSales = (deps: MirrorNeeds) =>
+  new LRUCache<string, { readonly sale: LiveSale | undefined }>({
+    max: rememberedSales,
+    ttl: liveStalenessMs,
+    perf: { now: deps.clock },
+    ttlResolution: 0,
+    fetchMethod: async (saleId) => ({ sale: (await readMirror(deps, saleId)) ?? (await readStore(deps, saleId)) }),
+  });
 
-/** A sale with its live stock, at most `liveForMs` old while the mirror is warm; undefined if there is none. */
-export async function readLiveSale(deps: LiveDeps, saleId: string, nowMs: number): Promise<SaleView | undefined> {
-  const live = await remember(deps, saleId, nowMs);
-  return live && saleView(live.terms, live.stock, nowMs);
+/** A sale with its live stock, at most `liveStalenessMs` old while the mirror is warm; undefined if there is none. */
+export async function readLiveSale(deps: MirrorNeeds, saleId: string): Promise<SaleView | undefined> {
+  const live = await deps.once(liveSales).forceFetch(saleId);
+  return live.sale && saleView(live.sale.terms, live.sale.stock, deps.clock());
 }
 
-/** The same as JSON without waiting, if it is remembered. */
-export function liveSaleAtHand(deps: Pick<LiveDeps, 'redis'>, saleId: string, nowMs: number): string | undefined {
-  const known = remembered.get(deps.redis)?.get(saleId);
-  if (!known?.live || nowMs - known.readAtMs >= liveForMs) return undefined;
-  if (nowMs >= known.textUntilMs) {
-    const { terms, stock } = known.live;
-    known.text = JSON.stringify(saleView(terms, stock, nowMs));
-    known.textUntilMs = boundariesAfter(timesOf(terms), nowMs)[0] ?? Number.POSITIVE_INFINITY;
-  }
-  return known.text;
-}
-
-/** Everyone who asks while one look-up is under way, or shortly after it, shares its answer. */
-function remember(deps: LiveDeps, saleId: string, nowMs: number): Promise<Live | undefined> {
-  const memory = remembered.get(deps.redis) ?? new Map<string, Remembered>();
-  remembered.set(deps.redis, memory);
-  const known = memory.get(saleId);
-  if (known && nowMs - known.readAtMs < liveForMs) return known.sale;
-  const sale = look(deps, saleId);
-  const entry: Remembered = { readAtMs: nowMs, sale, live: undefined, text: '', textUntilMs: 0 };
-  // Deleting first moves the sale to the end, so that the first key is always the one read longest ago.
-  memory.delete(saleId);
-  memory.set(saleId, entry);
-  if (memory.size > rememberedSales) memory.delete(memory.keys().next().value ?? saleId);
-  sale.then(
-    (live) => {
-      entry.live = live;
-    },
-    () => memory.delete(saleId),
-  );
-  return sale;
-}
-
-async function look(deps: LiveDeps, saleId: string): Promise<Live | undefined> {
-  const mirrored = await readMirror(deps.redis, saleId);
-  if (mirrored) return mirrored;
-  return primeMirror(deps, saleId);
-}
-
-async function readMirror(redis: RedisClient, saleId: string): Promise<Live | undefined> {
-  const fields = ['terms', 'allotment', 'available', 'allocated', 'sold', 'waitlisted', 'version', 'epoch'] as const;
+async function readMirror({ redis }: Needs<'redis'>, saleId: string): Promise<LiveSale | undefined> {
   let values: (string | null)[];
   try {
-    values = await redisBreaker.run(() => redis.hmget(keys.sale(saleTag(saleId)), ...fields));
+    values = await redis.guarded(() => redis.hmget(keys.sale(saleTag(saleId)), 'terms', ...stockFields));
   } catch {
     return undefined;
   }
-  const [terms, ...counters] = values;
+  const [terms, ...stock] = values;
   if (!terms) return undefined;
   const parsed = JSON.parse(terms) as SaleTermsView;
   // Another sale may share the tag by chance; then the mirror speaks of that one.
-  if (parsed.saleId !== saleId) return undefined;
-  const [allotment, available, allocated, sold, waitlisted, version, epoch] = counters.map(Number);
-  return {
-    terms: parsed,
-    stock: {
-      allotment: allotment ?? 0,
-      available: available ?? 0,
-      allocated: allocated ?? 0,
-      sold: sold ?? 0,
-      waitlisted: waitlisted ?? 0,
-      version: version ?? 0,
-      epoch: epoch ?? 0,
-    },
-  };
+  return parsed.saleId === saleId ? { terms: parsed, stock: stockOfFields(stock) } : undefined;
 }
 
-/** Reads a sale from MySQL and puts it into the mirror, so that the gate and the next reader find it there. */
-export async function primeMirror(deps: LiveDeps, saleId: string): Promise<Live | undefined> {
-  const record = (await readSaleRecords(deps.db, [saleId])).get(saleId);
-  if (!record) return undefined;
-  try {
-    await writeMirror(deps.redis, [record], [], new Map([[saleId, mirroredTerms(record)]]));
-    await requestRebuild(deps, [saleId]);
-  } catch (error) {
-    log.warn('the sale could not be mirrored', { error, saleId });
-  }
-  return { terms: termsView(record), stock: record };
+async function readStore(deps: MirrorNeeds, saleId: string): Promise<LiveSale | undefined> {
+  const sale = await primeMirror(deps, saleId);
+  return sale && { terms: termsView(sale), stock: sale };
 }

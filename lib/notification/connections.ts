@@ -5,10 +5,11 @@
  * leaves nothing behind for long. When Redis has lost its memory, the client's next ping registers it again.
  * Called by functions/websocket and by the notify verb.
  */
+import type { Needs } from '#platform/environment/deps.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { redisCommandTimeoutMs } from '#platform/kernel/time-limits.ts';
 import { keys } from '#platform/redis/keys.ts';
-import { type RedisClient, redisBreaker, redisReady } from '#platform/redis/redis.ts';
+import { redisReady } from '#platform/redis/redis.ts';
 
 /** API Gateway ends every connection after two hours. */
 export const connectionLifeMs = 2 * 60 * 60 * 1_000;
@@ -30,13 +31,13 @@ const saleField = 'sale:';
 
 /** Enters a connection of a customer; doing it again renews the entry and forgets nothing. */
 export async function enterConnection(
-  redis: RedisClient,
-  nowMs: number,
-  connectionId: string,
+  deps: Needs<'redis' | 'clock'>,
   customerId: string,
+  connectionId: string,
 ): Promise<void> {
+  const nowMs = deps.clock();
   const endsAtMs = nowMs + connectionLifeMs;
-  await inOneTrip(redis, [
+  await inOneTrip(deps, [
     ['hset', keys.connection(connectionId), ownerField, customerId, sinceField, nowMs],
     ['pexpire', keys.connection(connectionId), connectionLifeMs],
     ['zremrangebyscore', keys.connectionsOf(customerId), '-inf', nowMs],
@@ -47,19 +48,18 @@ export async function enterConnection(
 }
 
 /** Whose connection it is; undefined for one that is not entered, or no longer. */
-export async function ownerOf(redis: RedisClient, connectionId: string): Promise<string | undefined> {
-  const [owner] = await inOneTrip(redis, [['hget', keys.connection(connectionId), ownerField]]);
+export async function ownerOf(deps: Needs<'redis'>, connectionId: string): Promise<string | undefined> {
+  const [owner] = await inOneTrip(deps, [['hget', keys.connection(connectionId), ownerField]]);
   return (owner as string | null) ?? undefined;
 }
 
 /** From now on the connection hears of the sale's stock and phase. */
 export async function watchSale(
-  redis: RedisClient,
-  nowMs: number,
+  deps: Needs<'redis' | 'clock'>,
   connectionId: string,
   saleId: string,
 ): Promise<undefined | Refusal> {
-  const [fields] = await inOneTrip(redis, [['hkeys', keys.connection(connectionId)]]);
+  const [fields] = await inOneTrip(deps, [['hkeys', keys.connection(connectionId)]]);
   const known = fields as string[];
   if (!known.includes(ownerField)) {
     return refuse('unauthenticated', 'This connection is not registered; send {"action":"ping","token":…} first.');
@@ -68,7 +68,8 @@ export async function watchSale(
   if (watched.length >= salesPerConnection && !watched.includes(saleField + saleId)) {
     return refuse('too_many_requests', `One connection may watch at most ${salesPerConnection} sales.`);
   }
-  await inOneTrip(redis, [
+  const nowMs = deps.clock();
+  await inOneTrip(deps, [
     ['hset', keys.connection(connectionId), saleField + saleId, 1],
     ['pexpire', keys.connection(connectionId), connectionLifeMs],
     ['zremrangebyscore', keys.watchersOf(saleId), '-inf', nowMs],
@@ -79,30 +80,30 @@ export async function watchSale(
 }
 
 /** The connection hears no more of the sale. */
-export async function unwatchSale(redis: RedisClient, connectionId: string, saleId: string): Promise<void> {
-  await inOneTrip(redis, [
+export async function unwatchSale(deps: Needs<'redis'>, connectionId: string, saleId: string): Promise<void> {
+  await inOneTrip(deps, [
     ['hdel', keys.connection(connectionId), saleField + saleId],
     ['zrem', keys.watchersOf(saleId), connectionId],
   ]);
 }
 
 /** Removes a connection that has ended, with all that it watched. */
-export async function leaveConnection(redis: RedisClient, connectionId: string): Promise<void> {
-  await removeAll(redis, [connectionId], () => true);
+export async function leaveConnection(deps: Needs<'redis'>, connectionId: string): Promise<void> {
+  await removeAll(deps, [connectionId], () => true);
 }
 
 /** Removes connections that the gateway calls gone, except those that are only just opening. */
-export async function removeGone(redis: RedisClient, nowMs: number, connectionIds: string[]): Promise<void> {
-  await removeAll(redis, connectionIds, (fields) => nowMs - Number(fields[sinceField] ?? 0) > openingMs);
+export async function removeGone(deps: Needs<'redis' | 'clock'>, connectionIds: string[]): Promise<void> {
+  await removeAll(deps, connectionIds, (fields) => deps.clock() - Number(fields[sinceField] ?? 0) > openingMs);
 }
 
 async function removeAll(
-  redis: RedisClient,
+  deps: Needs<'redis'>,
   connectionIds: string[],
   isOver: (fields: Record<string, string>) => boolean,
 ): Promise<void> {
   const found = await inOneTrip(
-    redis,
+    deps,
     connectionIds.map((connectionId): Command => ['hgetall', keys.connection(connectionId)]),
   );
   const commands = connectionIds.flatMap((connectionId, index): Command[] => {
@@ -115,32 +116,30 @@ async function removeAll(
       ['del', keys.connection(connectionId)],
     ];
   });
-  await inOneTrip(redis, commands);
+  await inOneTrip(deps, commands);
 }
 
 /** The connections of each of these customers; those who have none are left out. */
 export function connectionsOfCustomers(
-  redis: RedisClient,
-  nowMs: number,
+  deps: Needs<'redis' | 'clock'>,
   customerIds: string[],
 ): Promise<Map<string, string[]>> {
-  return livingMembers(redis, nowMs, customerIds, keys.connectionsOf);
+  return livingMembers(deps, customerIds, keys.connectionsOf);
 }
 
 /** The connections that watch each of these sales; sales that nobody watches are left out. */
-export function watchersOfSales(redis: RedisClient, nowMs: number, saleIds: string[]): Promise<Map<string, string[]>> {
-  return livingMembers(redis, nowMs, saleIds, keys.watchersOf);
+export function watchersOfSales(deps: Needs<'redis' | 'clock'>, saleIds: string[]): Promise<Map<string, string[]>> {
+  return livingMembers(deps, saleIds, keys.watchersOf);
 }
 
 async function livingMembers(
-  redis: RedisClient,
-  nowMs: number,
+  deps: Needs<'redis' | 'clock'>,
   ids: string[],
   keyOf: (id: string) => string,
 ): Promise<Map<string, string[]>> {
   const members = await inOneTrip(
-    redis,
-    ids.map((id): Command => ['zrangebyscore', keyOf(id), `(${nowMs}`, '+inf']),
+    deps,
+    ids.map((id): Command => ['zrangebyscore', keyOf(id), `(${deps.clock()}`, '+inf']),
   );
   const found = new Map<string, string[]>();
   ids.forEach((id, index) => {
@@ -151,11 +150,11 @@ async function livingMembers(
 }
 
 /** Runs commands in as few round trips as the limit on a trip allows. Throws the first error among the answers. */
-async function inOneTrip(redis: RedisClient, commands: Command[]): Promise<unknown[]> {
+async function inOneTrip({ redis }: Needs<'redis'>, commands: Command[]): Promise<unknown[]> {
   const answers: unknown[] = [];
   for (let start = 0; start < commands.length; start += commandsPerTrip) {
     const trip = commands.slice(start, start + commandsPerTrip);
-    const results = await redisBreaker.run(async () => {
+    const results = await redis.guarded(async () => {
       // The first trip of a fresh environment comes before its connection is there.
       await redisReady(redis, redisCommandTimeoutMs);
       return redis.pipeline(trip).exec();

@@ -5,27 +5,26 @@
  * a client does when the connection has just opened and whenever it has a fresh token; so a registry that was lost
  * fills itself. Called by functions/websocket/message.ts.
  */
-import type { Clock } from '#platform/kernel/clock.ts';
+import type { Needs } from '#platform/environment/deps.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
-import type { RedisClient } from '#platform/redis/redis.ts';
 import type { Tokens } from '#platform/security/access-token.ts';
 import { enterConnection, ownerOf, unwatchSale, watchSale } from './connections.ts';
 import type { ClientMessage } from './notification.shapes.ts';
 
 /** Does what the message asks; the answer goes back to the connection. */
 export async function listen(
-  deps: { redis: RedisClient; clock: Clock },
+  deps: Needs<'redis' | 'clock'>,
   tokens: Tokens,
   connectionId: string,
   message: ClientMessage,
 ): Promise<object | Refusal> {
   switch (message.action) {
     case 'watch': {
-      const refusal = await watchSale(deps.redis, deps.clock(), connectionId, message.saleId);
+      const refusal = await watchSale(deps, connectionId, message.saleId);
       return refusal ?? { type: 'watching', saleId: message.saleId };
     }
     case 'unwatch':
-      await unwatchSale(deps.redis, connectionId, message.saleId);
+      await unwatchSale(deps, connectionId, message.saleId);
       return { type: 'unwatched', saleId: message.saleId };
     case 'ping':
       return message.token === undefined ? { type: 'pong' } : enterAgain(deps, tokens, connectionId, message.token);
@@ -34,17 +33,17 @@ export async function listen(
 
 /** A connection stays with the customer who opened it, whatever token is sent later. */
 async function enterAgain(
-  deps: { redis: RedisClient; clock: Clock },
+  deps: Needs<'redis' | 'clock'>,
   tokens: Tokens,
   connectionId: string,
   token: string,
 ): Promise<object | Refusal> {
   const caller = await tokens.verify(token);
   if (!caller) return refuse('unauthenticated', 'The access token is not valid, or no longer.');
-  const owner = await ownerOf(deps.redis, connectionId);
+  const owner = await ownerOf(deps, connectionId);
   if (owner !== undefined && owner !== caller.customerId) {
     return refuse('forbidden', 'This connection was opened by somebody else; open another.');
   }
-  await enterConnection(deps.redis, deps.clock(), connectionId, caller.customerId);
+  await enterConnection(deps, caller.customerId, connectionId);
   return { type: 'pong' };
 }

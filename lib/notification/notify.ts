@@ -6,13 +6,13 @@
  * batch, because the stored notice is the truth. Called by functions/queue/notify.ts.
  */
 import type { BusEvent } from '#events/catalogue.ts';
-import type { Deps } from '#platform/environment/deps.ts';
+import type { Needs } from '#platform/environment/deps.ts';
 import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
-import { toBytes } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
 import type { Db } from '#platform/mysql/mysql.ts';
 import { isDataError } from '#platform/mysql/mysql.ts';
-import { type Notice, noticesOf } from './notice.ts';
+import { noticesOf } from './notice.ts';
+import { storeNotices } from './notification.store.ts';
 import { liveOf, pushLive } from './push-changes.ts';
 
 /** The longest that pushing may hold up a batch: pushes are worth little when they are late. */
@@ -20,15 +20,15 @@ const pushLimitMs = 3_000;
 
 /** Stores and pushes what the events of a batch have to say. Returns the messages that could not be stored. */
 export async function notify(
-  deps: Pick<Deps, 'db' | 'redis' | 'push' | 'clock'>,
-  batch: Delivered<BusEvent>[],
+  deps: Needs<'db' | 'redis' | 'push' | 'clock' | 'random'>,
+  batch: readonly Delivered<BusEvent>[],
   deadlineMs: number,
 ): Promise<MustRepeat> {
   const rejected = await storeBatch(deps.db, batch);
   const events = batch.filter(({ messageId }) => !rejected.has(messageId)).map(({ message }) => message);
   try {
-    const limitMs = Math.min(pushLimitMs, deadlineMs - Date.now());
-    await pushLive(deps.redis, deps.push, liveOf(events), deps.clock(), limitMs);
+    const limitMs = Math.min(pushLimitMs, deadlineMs - deps.clock());
+    await pushLive(deps, liveOf(events), limitMs);
   } catch (error) {
     log.warn('nothing was pushed; the notices are stored', { error });
   }
@@ -36,7 +36,7 @@ export async function notify(
 }
 
 /** Stores all notices in one statement. If one of them is impossible, each message stands for itself. */
-async function storeBatch(db: Db, batch: Delivered<BusEvent>[]): Promise<Set<string>> {
+async function storeBatch(db: Db, batch: readonly Delivered<BusEvent>[]): Promise<Set<string>> {
   const rejected = new Set<string>();
   try {
     await storeNotices(
@@ -53,30 +53,4 @@ async function storeBatch(db: Db, batch: Delivered<BusEvent>[]): Promise<Set<str
     }
   }
   return rejected;
-}
-
-/** Stores notices, each once; one that is there already stays as it is. */
-export async function storeNotices(db: Db, notices: Notice[]): Promise<void> {
-  if (notices.length === 0) return;
-  // In the order of the unique key, so that two batches that overlap take their locks in the same order.
-  const rows = notices
-    .map((one) => ({ ...one, order: `${one.subjectId}:${one.version}:${one.kind}` }))
-    .sort((one, other) => (one.order < other.order ? -1 : 1))
-    .map((one) => [
-      toBytes(one.id),
-      toBytes(one.customerId),
-      toBytes(one.subjectId),
-      one.version,
-      one.kind,
-      JSON.stringify(one.facts),
-      one.createdAtMs,
-    ]);
-  // Not INSERT IGNORE, which would also swallow errors that have nothing to do with a duplicate.
-  await db.transaction((tx) =>
-    tx.change(
-      `INSERT INTO notifications (id, customer_id, subject_id, version, kind, facts, created_at_ms) VALUES ?
-       ON DUPLICATE KEY UPDATE version = notifications.version`,
-      [rows],
-    ),
-  );
 }

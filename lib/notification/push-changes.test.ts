@@ -1,7 +1,8 @@
-import { BusEvent, type EventDetail, type EventName, type StockLevel } from '#events/catalogue.ts';
+import { BusEvent, type EventDetail, type EventName } from '#events/catalogue.ts';
 import { groupChanges } from '#events/changes.ts';
 import { newEvent } from '#events/outbox.ts';
 import { newId } from '#platform/kernel/ids.ts';
+import type { StockLevel } from '#sale/sale.shapes.ts';
 import { liveOf } from './push-changes.ts';
 
 const saleId = newId();

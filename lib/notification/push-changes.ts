@@ -5,10 +5,11 @@
  * nothing older than what was pushed before leaves here (invariant I5). The truth is in the tables; none of this may
  * fail or hold up the batch it came with.
  */
-import type { BusEvent, StockLevel } from '#events/catalogue.ts';
-import type { Pusher } from '#platform/aws/websocket-push.ts';
+import type { BusEvent } from '#events/catalogue.ts';
+import type { Needs } from '#platform/environment/deps.ts';
 import { keys } from '#platform/redis/keys.ts';
-import { defineScript, luaSource, type RedisClient, redisBreaker } from '#platform/redis/redis.ts';
+import { defineScript, luaSource } from '#platform/redis/redis.ts';
+import type { StockLevel } from '#sale/sale.shapes.ts';
 import { connectionLifeMs, connectionsOfCustomers, removeGone, watchersOfSales } from './connections.ts';
 import { noticesOf } from './notice.ts';
 import { sentenceFor } from './sentence.ts';
@@ -61,16 +62,14 @@ export function liveOf(events: BusEvent[]): Live {
  * Throws if Redis cannot say who that is.
  */
 export async function pushLive(
-  redis: RedisClient,
-  pusher: Pusher,
+  deps: Needs<'redis' | 'push' | 'clock' | 'random'>,
   live: Live,
-  nowMs: number,
   limitMs: number,
 ): Promise<void> {
-  const startedAtMs = Date.now();
+  const untilMs = deps.clock() + limitMs;
   const send = async (connections: Map<string, string[]>, messages: LiveMessage[]) => {
     const bodies = await stillNew(
-      redis,
+      deps,
       messages.filter(({ audienceId }) => connections.has(audienceId)),
     );
     const perConnection = new Map<string, object[]>();
@@ -80,27 +79,27 @@ export async function pushLive(
       }
     }
     const pushes = [...perConnection].map(([connectionId, list]) => ({ connectionId, messages: list }));
-    const { gone } = await pusher.send(pushes, limitMs - (Date.now() - startedAtMs));
-    if (gone.length > 0) await removeGone(redis, nowMs, gone);
+    const { gone } = await deps.push.send(pushes, untilMs - deps.clock());
+    if (gone.length > 0) await removeGone(deps, gone);
   };
   const customerIds = [...new Set(live.forCustomers.map(({ audienceId }) => audienceId))];
   const saleIds = [...new Set(live.forWatchers.map(({ audienceId }) => audienceId))];
   const [customers, watchers] = await Promise.all([
-    connectionsOfCustomers(redis, nowMs, customerIds),
-    watchersOfSales(redis, nowMs, saleIds),
+    connectionsOfCustomers(deps, customerIds),
+    watchersOfSales(deps, saleIds),
   ]);
   await send(customers, live.forCustomers);
-  await send(shuffled(watchers), live.forWatchers);
+  await send(shuffled(deps, watchers), live.forWatchers);
 }
 
 /** By audience, the bodies of the messages than which nothing newer was pushed before; notes them as pushed. */
-async function stillNew(redis: RedisClient, messages: LiveMessage[]): Promise<Map<string, object[]>> {
+async function stillNew({ redis }: Needs<'redis'>, messages: LiveMessage[]): Promise<Map<string, object[]>> {
   const byAudience = Map.groupBy(messages, ({ audienceId }) => audienceId);
   const calls = [...byAudience].map(([audienceId, list]) => ({
     keys: [keys.pushed(audienceId)],
     args: [connectionLifeMs, ...list.flatMap(({ subject, epoch, version }) => [subject, epoch, version])],
   }));
-  const answers = await redisBreaker.run(() => newestScript.runAll(redis, calls));
+  const answers = await redis.guarded(() => newestScript.runAll(redis, calls));
   const bodies = new Map<string, object[]>();
   [...byAudience].forEach(([audienceId, list], index) => {
     const answer = answers[index];
@@ -138,10 +137,10 @@ function isNewer(one: LiveMessage, other: LiveMessage): boolean {
 }
 
 /** In another order each time, so that when the time is short it is not always the same watchers who wait. */
-function shuffled(watchers: Map<string, string[]>): Map<string, string[]> {
+function shuffled({ random }: Needs<'random'>, watchers: Map<string, string[]>): Map<string, string[]> {
   const order = (connectionIds: string[]) =>
     connectionIds
-      .map((connectionId) => ({ connectionId, place: Math.random() }))
+      .map((connectionId) => ({ connectionId, place: random() }))
       .sort((one, other) => one.place - other.place)
       .map(({ connectionId }) => connectionId);
   return new Map([...watchers].map(([saleId, connectionIds]) => [saleId, order(connectionIds)]));

@@ -3,10 +3,10 @@
  */
 
 import { deadLetterQueues, listDeadLetters, queueDepth, redriveDeadLetters } from '#platform/aws/dead-letter-queue.ts';
-import type { Deps } from '#platform/environment/deps.ts';
-import { locate } from '#platform/environment/discovery.ts';
+import type { Needs } from '#platform/environment/deps.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { locate } from '#platform/kernel/registry.ts';
 import type { DeadLetterQuery, DeadLetters, Redrive } from './operations.shapes.ts';
 
 /** How much of a message is shown. */
@@ -14,7 +14,7 @@ const bodyCharacters = 1_000;
 /** How long one redrive goes on; below the function's time-out, so that it can say how far it came. */
 const redriveMs = 10_000;
 
-type OperationsDeps = Pick<Deps, 'sqs' | 'redis' | 'registry'>;
+type OperationsDeps = Needs<'sqs' | 'redis' | 'registry' | 'clock'>;
 
 /** The dead letters of one queue or of all, with their causes, and how many each queue has. */
 export async function getDeadLetters(
@@ -48,7 +48,7 @@ export async function redrive(
   const queues = deadLetterQueues(deps.registry);
   if (!queues.includes(queue)) return noSuchQueue(queues);
   const which = messageIds === 'all' ? messageIds : new Set(messageIds);
-  const redriven = await redriveDeadLetters(deps, queue, which, Date.now() + redriveMs);
+  const redriven = await redriveDeadLetters(deps, queue, which, deps.clock() + redriveMs);
   return { redriven: redriven.length, remaining: await count(deps, queue) };
 }
 

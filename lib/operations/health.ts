@@ -4,8 +4,7 @@
  * Reservations are accepted as long as their queue takes them, so that queue alone decides between 200 and 503; whatever
  * else is away makes the answer "degraded" and is named. Names and states only: no address leaves this file.
  */
-import type { Deps } from '#platform/environment/deps.ts';
-import { locate, locateAll } from '#platform/environment/discovery.ts';
+import type { Needs } from '#platform/environment/deps.ts';
 import {
   allBreakers,
   type Probe,
@@ -16,6 +15,7 @@ import {
   probeRedis,
 } from '#platform/environment/health-probes.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { locate, locateAll } from '#platform/kernel/registry.ts';
 import type { Health, Part } from './operations.shapes.ts';
 
 /** Without this queue nothing can be accepted. */
@@ -23,18 +23,23 @@ const requiredQueue = 'reservations';
 /** Answers within this time share one round of questions, so that a crowd of checks costs the parts nothing. */
 const rememberedMs = 1_000;
 
-type HealthDeps = Pick<Deps, 'db' | 'redis' | 'sqs' | 'registry' | 'clock'>;
+type HealthDeps = Needs<'db' | 'redis' | 'sqs' | 'registry' | 'clock' | 'breakers' | 'once'>;
 
-const recent = new WeakMap<HealthDeps, { atMs: number; health: Promise<Health> }>();
+interface Examination {
+  readonly atMs: number;
+  readonly health: Promise<Health>;
+}
+
+/** The latest examination of this environment. */
+const latestExamination = (): { current: Examination | undefined } => ({ current: undefined });
 
 /** What works. Refused with `queue_unavailable`, and the same facts, when reservations cannot be accepted. */
 export async function getHealth(deps: HealthDeps): Promise<Health | Refusal> {
-  let known = recent.get(deps);
-  if (!known || deps.clock() - known.atMs >= rememberedMs) {
-    known = { atMs: deps.clock(), health: examine(deps) };
-    recent.set(deps, known);
+  const latest = deps.once(latestExamination);
+  if (!latest.current || deps.clock() - latest.current.atMs >= rememberedMs) {
+    latest.current = { atMs: deps.clock(), health: examine(deps) };
   }
-  const health = await known.health;
+  const health = await latest.current.health;
   const missing = health.parts.filter(({ ok, required }) => required && !ok);
   return missing.length === 0
     ? health
@@ -57,7 +62,7 @@ async function examine(deps: HealthDeps): Promise<Health> {
       ...providers.map((address, index) => part(`provider/${index + 1}`, probeHttp(address))),
     ]),
     allBreakers(
-      deps.redis,
+      deps,
       providers.map((address) => `payments:${new URL(address).host}`),
       deps.clock(),
     ).then((states) => named(states, providers)),

@@ -3,18 +3,18 @@
  * it, what waits in the queues, and how the breakers stand.
  */
 import { z } from 'zod';
-import { outboxBacklog } from '#events/outbox.ts';
+import { readBacklog } from '#events/outbox.ts';
+import { stockFields, stockOfFields } from '#mirror/fields.ts';
 import { queueDepth } from '#platform/aws/dead-letter-queue.ts';
-import type { Deps } from '#platform/environment/deps.ts';
-import { locate } from '#platform/environment/discovery.ts';
+import type { Deps, Needs } from '#platform/environment/deps.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
-import { saleTag, toBytes } from '#platform/kernel/ids.ts';
+import { saleTag } from '#platform/kernel/ids.ts';
+import { locate } from '#platform/kernel/registry.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { readLag } from '#platform/redis/queue-lag.ts';
-import { breakerStates } from '#platform/resilience/circuit-breaker.ts';
-import { firstIdOf, lastIdOf } from '#reservation/release.store.ts';
+import { countByState } from '#reservation/reservation.store.ts';
 import { StockView } from '#sale/sale.shapes.ts';
-import { readStock } from '#sale/stock.ts';
+import { readStock } from '#sale/sale.store.ts';
 import { reservationStates } from '#state/reservation-state.ts';
 
 const QueueState = z.object({
@@ -43,16 +43,15 @@ export const SaleOverview = z.object({
 export type SaleOverview = z.infer<typeof SaleOverview>;
 
 const watchedQueues = ['reservations', 'purchases', 'notifications', 'advance'];
-const stockFields = ['allotment', 'available', 'allocated', 'sold', 'waitlisted', 'version', 'epoch'] as const;
 
 /** Everything an operator needs to see of one sale at once. */
 export async function overviewOf(deps: Deps, saleId: string): Promise<SaleOverview | Refusal> {
   const stock = (await readStock(deps.db, [saleId])).get(saleId);
   if (!stock) return refuse('not_found', 'There is no such sale.');
   const [reservations, mirrored, backlog, queues] = await Promise.all([
-    countByState(deps, saleId),
+    countByState(deps.db, saleId),
     readMirrorOf(deps, saleId),
-    outboxBacklog(deps.db),
+    readBacklog(deps.db),
     Promise.all(watchedQueues.map(async (name) => [name, await stateOfQueue(deps, name)] as const)),
   ]);
   const { saleId: _, ...committed } = stock;
@@ -71,19 +70,8 @@ export async function overviewOf(deps: Deps, saleId: string): Promise<SaleOvervi
       events: backlog.events,
       oldestMs: backlog.oldestAtMs === null ? 0 : Math.max(0, deps.clock() - backlog.oldestAtMs),
     },
-    breakers: breakerStates(),
+    breakers: deps.breakers.states(),
   };
-}
-
-async function countByState(deps: Deps, saleId: string): Promise<SaleOverview['reservations']> {
-  const rows = await deps.db.rows<{ state: string; count: number }>(
-    'SELECT state, COUNT(*) AS count FROM reservations WHERE id > ? AND id <= ? AND sale_id = ? GROUP BY state',
-    [toBytes(firstIdOf(saleId)), lastIdOf(saleId), toBytes(saleId)],
-  );
-  const counts = new Map(rows.map((row) => [row.state, Number(row.count)]));
-  return Object.fromEntries(
-    reservationStates.map((state) => [state, counts.get(state) ?? 0]),
-  ) as SaleOverview['reservations'];
 }
 
 async function stateOfQueue(deps: Deps, name: string): Promise<z.infer<typeof QueueState>> {
@@ -95,18 +83,18 @@ async function stateOfQueue(deps: Deps, name: string): Promise<z.infer<typeof Qu
   return { ...depth, deadLetters: dead.waiting, oldestMessageMs };
 }
 
-async function readMirrorOf(deps: Deps, saleId: string) {
-  const fields = [...stockFields, 'line', 'pendingUnits', 'pendingOver'] as const;
-  const values = await deps.redis.hmget(keys.sale(saleTag(saleId)), ...fields).catch(() => undefined);
+async function readMirrorOf({ redis }: Needs<'redis'>, saleId: string) {
+  const tag = saleTag(saleId);
+  const counters = ['line', 'pendingUnits', 'pendingOver'] as const;
+  const values = await redis.hmget(keys.sale(tag), ...stockFields, ...counters).catch(() => undefined);
   if (!values || values[0] === null) return null;
-  const value = (name: (typeof fields)[number]) => Number(values[fields.indexOf(name)] ?? 0);
-  const stock = Object.fromEntries(stockFields.map((name) => [name, value(name)])) as StockView;
+  const [requests, pendingUnits, pendingBeyondStock] = values.slice(stockFields.length).map(Number);
   return {
-    stock,
+    stock: stockOfFields(values),
     gate: {
-      requests: value('line'),
-      pendingUnits: value('pendingUnits'),
-      pendingBeyondStock: value('pendingOver'),
+      requests: requests ?? 0,
+      pendingUnits: pendingUnits ?? 0,
+      pendingBeyondStock: pendingBeyondStock ?? 0,
     },
   };
 }

@@ -4,21 +4,18 @@
  * A command is a hint, not the fact: the fact is an open row in MySQL. So a command that could not be sent costs time
  * and nothing else, since the settle job sends again for every purchase left open, and one too many is dropped.
  */
-import type { OutgoingMessage } from '#platform/aws/aws.ts';
+import type { Needs } from '#platform/environment/deps.ts';
 import { correlationId, log } from '#platform/kernel/log.ts';
 import type { PayCommand } from './purchase.shapes.ts';
-import type { PurchaseRow } from './store.ts';
-
-/** Sends to the queue; resolves once it has everything. */
-export type Enqueue = (messages: OutgoingMessage[]) => Promise<void>;
+import type { PurchaseRow } from './purchase.store.ts';
 
 /** The longest a purchase is parked between two attempts; below `leftOpenAfterMs`, so that the settle job can wait. */
 export const longestDelaySeconds = 45;
 
 /** Sends commands to attempt purchases, each held back as long as `delaySeconds` says. Never throws. */
 export async function sendCommands(
-  enqueue: Enqueue,
-  purchases: Pick<PurchaseRow, 'purchaseId' | 'attempts'>[],
+  deps: Needs<'queue'>,
+  purchases: readonly Pick<PurchaseRow, 'purchaseId' | 'attempts'>[],
   delaySeconds: (attempts: number) => number = () => 0,
 ): Promise<boolean> {
   if (purchases.length === 0) return true;
@@ -28,7 +25,7 @@ export async function sendCommands(
     return { body: command, delaySeconds: delaySeconds(attempts) };
   });
   try {
-    await enqueue(messages);
+    await deps.queue('purchases').sendAll(messages);
     return true;
   } catch (error) {
     log.warn('purchases could not be queued; the settle job will queue them', { error, purchases: purchases.length });

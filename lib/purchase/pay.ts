@@ -10,26 +10,22 @@
  * case: its first delivery may have died between the count and the answer.
  */
 
+import type { WriteNeeds } from '#mirror/write-through.ts';
+import type { Needs } from '#platform/environment/deps.ts';
 import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
-import type { Clock } from '#platform/kernel/clock.ts';
 import { log, withCorrelation } from '#platform/kernel/log.ts';
 import { providerCallTimeoutMs } from '#platform/kernel/time-limits.ts';
 import { openStates } from '#state/purchase-state.ts';
 import { gather } from './group-commit.ts';
-import { backOffSeconds, type Enqueue, sendCommands } from './pay-queue.ts';
-import { askProvider, type PaymentProvider } from './provider.ts';
+import { backOffSeconds, sendCommands } from './pay-queue.ts';
+import { paymentGateway } from './payment-gateway.ts';
+import { askProvider } from './provider.ts';
 import type { PayCommand } from './purchase.shapes.ts';
-import { type SettlePorts, settlePurchases } from './settle.ts';
-import type { PurchaseRow } from './store.ts';
+import { countAttempt, lockPurchases, type PurchaseRow } from './purchase.store.ts';
+import { settlePurchases } from './settle.ts';
 
-/** What the pay worker needs from outside. */
-export interface PayPorts extends SettlePorts {
-  readonly clock: Clock;
-  readonly provider: PaymentProvider;
-  readonly enqueue: Enqueue;
-  /** A number from 0 up to 1, for jitter. */
-  random(): number;
-}
+/** What the pay worker needs. */
+export type PayNeeds = WriteNeeds & Needs<'registry' | 'breakers' | 'random'>;
 
 /** How many calls of one batch are with the provider at once. */
 export const callsInFlight = 10;
@@ -41,22 +37,23 @@ const settleReserveMs = 1_500;
  * Throws if the attempts could not even be counted; then nobody was asked anything.
  */
 export async function payPurchases(
-  ports: PayPorts,
-  batch: Delivered<PayCommand>[],
+  deps: PayNeeds,
+  batch: readonly Delivered<PayCommand>[],
   deadlineMs: number,
 ): Promise<MustRepeat> {
-  const begun = await beginAttempts(ports, batch);
-  const hasTime = () => ports.clock() + providerCallTimeoutMs + settleReserveMs <= deadlineMs;
-  const settle = gather((answered: Parameters<typeof settlePurchases>[1]) => settlePurchases(ports, answered));
+  const provider = deps.once(paymentGateway);
+  const begun = await beginAttempts(deps, batch);
+  const hasTime = () => deps.clock() + providerCallTimeoutMs + settleReserveMs <= deadlineMs;
+  const settle = gather((answered: Parameters<typeof settlePurchases>[1]) => settlePurchases(deps, answered));
   const repeat: string[] = [];
 
   await inParallel(begun, callsInFlight, async ({ purchase, messageId, command }) => {
     const { purchaseId } = purchase;
     try {
-      const answer = await askProvider(ports.provider, purchase, ports.clock(), hasTime);
+      const answer = await askProvider(provider, purchase, deps.clock(), hasTime);
       const settled = await settle({ purchaseId, answer, correlationId: command.correlationId });
       const now = settled.get(purchaseId);
-      if (now && openStates.includes(now.state)) await park(ports, now, command);
+      if (now && openStates.includes(now.state)) await park(deps, now, command);
     } catch (error) {
       log.error('the outcome of an attempt could not be committed', { error, purchaseId });
       repeat.push(messageId);
@@ -73,19 +70,18 @@ interface Attempt {
 }
 
 /** Counts an attempt for each purchase that is open and whose command is up to date; the rest needs nothing. */
-async function beginAttempts(ports: PayPorts, batch: Delivered<PayCommand>[]): Promise<Attempt[]> {
+async function beginAttempts(deps: PayNeeds, batch: readonly Delivered<PayCommand>[]): Promise<Attempt[]> {
   const deliveries = Map.groupBy(batch, (delivered) => delivered.message.purchaseId);
-  return ports.store.transaction(async (tx) => {
-    const attempts = (await tx.purchases([...deliveries.keys()], true)).flatMap((purchase): Attempt[] => {
+  return deps.db.transaction(async (tx) => {
+    const attempts = (await lockPurchases(tx, [...deliveries.keys()])).flatMap((purchase): Attempt[] => {
       const due = deliveries.get(purchase.purchaseId)?.find((delivered) => isDue(purchase, delivered));
       return due ? [{ purchase, messageId: due.messageId, command: due.message }] : [];
     });
-    if (attempts.length > 0) {
-      await tx.countAttempt(
-        attempts.map((attempt) => attempt.purchase.purchaseId),
-        ports.clock(),
-      );
-    }
+    await countAttempt(
+      tx,
+      attempts.map((attempt) => attempt.purchase.purchaseId),
+      deps.clock(),
+    );
     return attempts;
   });
 }
@@ -100,9 +96,8 @@ export function isDue(
   return attempt === undefined || attempt === purchase.attempts || delivered.deliveries > 1;
 }
 
-async function park(ports: PayPorts, purchase: PurchaseRow, command: PayCommand): Promise<void> {
-  const send = () =>
-    sendCommands(ports.enqueue, [purchase], (attempts) => backOffSeconds(attempts, () => ports.random()));
+async function park(deps: PayNeeds, purchase: PurchaseRow, command: PayCommand): Promise<void> {
+  const send = () => sendCommands(deps, [purchase], (attempts) => backOffSeconds(attempts, deps.random));
   await (command.correlationId === undefined ? send() : withCorrelation(command.correlationId, send));
 }
 

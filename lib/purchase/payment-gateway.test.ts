@@ -4,15 +4,17 @@ import { type Provider, startProvider } from '#local/provider/server.ts';
 import { systemClock } from '#platform/kernel/clock.ts';
 import { newId } from '#platform/kernel/ids.ts';
 import type { RedisClient } from '#platform/redis/redis.ts';
-import { type ChargeOrder, openPayments, type Payments } from './payment-gateway.ts';
+import { openBreakers } from '#platform/resilience/circuit-breaker.ts';
+import { openPaymentGateway, type PaymentGateway } from './payment-gateway.ts';
+import type { ChargeOrder } from './provider.ts';
 
 const apiKey = 'sk_test_payments';
 const callTimeoutMs = 250;
 const resetTimeoutMs = 300;
 
 /** Every test here also shows that payments do not need Redis. */
-const away = () => Promise.reject(new Error('Redis is away'));
-const redis = { get: away, set: away, del: away } as unknown as RedisClient;
+const redis = { guarded: () => Promise.reject(new Error('Redis is away')) } as unknown as RedisClient;
+const shared = () => ({ redis, clock: systemClock, breakers: openBreakers() });
 
 let provider: Provider;
 const servers: Server[] = [];
@@ -32,8 +34,8 @@ afterEach(() => {
   }
 });
 
-function payments(...addresses: string[]): Payments {
-  return openPayments({ addresses, apiKey, redis, clock: systemClock, callTimeoutMs, resetTimeoutMs });
+function payments(...addresses: string[]): PaymentGateway {
+  return openPaymentGateway({ addresses, apiKey, shared: shared(), callTimeoutMs, resetTimeoutMs });
 }
 
 /** A provider of the worst sort: a server that answers as told. Counts its requests. */
@@ -106,7 +108,7 @@ describe('payments through the sandbox provider', () => {
   });
 
   it('a wrong API key charges nobody and declines nobody', async () => {
-    const stranger = openPayments({ addresses: [provider.url], apiKey: 'wrong', redis, clock: systemClock });
+    const stranger = openPaymentGateway({ addresses: [provider.url], apiKey: 'wrong', shared: shared() });
     expect(await stranger.charge(order('tok_approve'))).toMatchObject({ outcome: 'unknown' });
   });
 });

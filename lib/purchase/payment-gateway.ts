@@ -8,55 +8,25 @@
  * Every call brings its own deadline, since neither fetch nor a breaker would ever give up by itself.
  */
 import { z } from 'zod';
-import type { Clock } from '#platform/kernel/clock.ts';
+import type { Needs } from '#platform/environment/deps.ts';
+import { locate, locateAll } from '#platform/kernel/registry.ts';
 import { providerCallTimeoutMs } from '#platform/kernel/time-limits.ts';
-import type { RedisClient } from '#platform/redis/redis.ts';
 import { sharedBreaker } from '#platform/redis/shared-circuit-breaker.ts';
 import { type Breaker, BreakerOpen, type BreakerState } from '#platform/resilience/circuit-breaker.ts';
+import type { PaymentAnswer, PaymentProvider } from './provider.ts';
 
-/** What the provider says of a payment, or that it says nothing. */
-export type PaymentAnswer =
-  | { readonly outcome: 'captured'; readonly chargeId: string }
-  | { readonly outcome: 'declined'; readonly reason: string }
-  | { readonly outcome: 'refunded'; readonly chargeId: string }
-  /** The provider has never heard of it. */
-  | { readonly outcome: 'absent' }
-  /** It may have been done: only a question, or the provider's webhook, will tell. */
-  | { readonly outcome: 'unknown'; readonly reason: string }
-  /** It has certainly not been done: no instance could be called, or the provider is too busy to try. */
-  | { readonly outcome: 'unsent'; readonly reason: string };
-
-/** A charge to be made. The purchase's id is the idempotency key: however often it is sent, one charge is made. */
-export interface ChargeOrder {
-  readonly purchaseId: string;
-  readonly amountMinor: number;
-  readonly currency: string;
-  readonly paymentToken: string;
-}
-
-/** A charge to be given back in full. */
-export interface RefundOrder {
-  readonly purchaseId: string;
-  readonly chargeId: string;
-}
-
-export interface Payments {
-  /** Charges once per purchase. Never throws. */
-  charge(order: ChargeOrder): Promise<PaymentAnswer>;
-  /** What became of the charge of a purchase; `absent` if there is none. Never throws. */
-  find(purchaseId: string): Promise<PaymentAnswer>;
-  /** Gives a charge back, once however often it is asked. Never throws. */
-  refund(order: RefundOrder): Promise<PaymentAnswer>;
+/** The provider over HTTP. */
+export interface PaymentGateway extends PaymentProvider {
   /** Each instance with the state of its breaker, for the operator. */
   instances(): { readonly address: string; readonly state: BreakerState }[];
 }
 
-export interface PaymentsOptions {
+export interface GatewayOptions {
   /** Base addresses of the instances. They share their charges and idempotency keys: they are one service. */
   readonly addresses: readonly string[];
   readonly apiKey: string;
-  readonly redis: RedisClient;
-  readonly clock: Clock;
+  /** Where breakers are kept and shared. */
+  readonly shared: Needs<'redis' | 'clock' | 'breakers'>;
   readonly callTimeoutMs?: number;
   /** How long an instance that failed is left alone. */
   readonly resetTimeoutMs?: number;
@@ -100,11 +70,20 @@ interface HttpReply {
   readonly body: unknown;
 }
 
+/** The payment provider of this environment; kept by `deps.once(paymentGateway)`. */
+export function paymentGateway(deps: Needs<'registry' | 'redis' | 'clock' | 'breakers'>): PaymentGateway {
+  return openPaymentGateway({
+    addresses: locateAll(deps.registry, 'provider/payments'),
+    apiKey: locate(deps.registry, 'secret/payment-api-key'),
+    shared: deps,
+  });
+}
+
 /** Opens the provider. Nothing is called yet. */
-export function openPayments(options: PaymentsOptions): Payments {
+export function openPaymentGateway(options: GatewayOptions): PaymentGateway {
   const { apiKey, callTimeoutMs = providerCallTimeoutMs, resetTimeoutMs = defaultResetTimeoutMs } = options;
   const instances = options.addresses.map((address): Instance => {
-    const guard = sharedBreaker(options.redis, options.clock, `payments:${new URL(address).host}`, { resetTimeoutMs });
+    const guard = sharedBreaker(options.shared, `payments:${new URL(address).host}`, { resetTimeoutMs });
     return { address: address.replace(/\/$/, ''), guard, inFlight: 0 };
   });
   let turn = 0;

@@ -1,6 +1,6 @@
 import { newId } from '#platform/kernel/ids.ts';
 import { askProvider, giveUpAfterMs, type PaymentAnswer, type PaymentProvider } from './provider.ts';
-import type { PurchaseRow } from './store.ts';
+import type { PurchaseRow } from './purchase.store.ts';
 
 const nowMs = 10_000_000_000;
 

@@ -4,15 +4,41 @@
  * Invariant I7: the purchase's id is the idempotency key of its only charge. The first attempt charges; every later one
  * asks first what became of the earlier, and charges again, under the same key, only if the provider knows of none.
  */
-import type { ChargeOrder, PaymentAnswer, RefundOrder } from './payment-gateway.ts';
-import type { PurchaseRow } from './store.ts';
+import type { PurchaseRow } from './purchase.store.ts';
 
-export type { PaymentAnswer } from './payment-gateway.ts';
+/** What the provider says of a payment, or that it says nothing. */
+export type PaymentAnswer =
+  | { readonly outcome: 'captured'; readonly chargeId: string }
+  | { readonly outcome: 'declined'; readonly reason: string }
+  | { readonly outcome: 'refunded'; readonly chargeId: string }
+  /** The provider has never heard of it. */
+  | { readonly outcome: 'absent' }
+  /** It may have been done: only a question, or the provider's webhook, will tell. */
+  | { readonly outcome: 'unknown'; readonly reason: string }
+  /** It has certainly not been done: no instance could be called, or the provider is too busy to try. */
+  | { readonly outcome: 'unsent'; readonly reason: string };
 
-/** The port. `lib/purchase/payment-gateway.ts` is the adapter over HTTP; nothing here throws, a failure is an answer too. */
+/** A charge to be made. The purchase's id is the idempotency key: however often it is sent, one charge is made. */
+export interface ChargeOrder {
+  readonly purchaseId: string;
+  readonly amountMinor: number;
+  readonly currency: string;
+  readonly paymentToken: string;
+}
+
+/** A charge to be given back in full. */
+export interface RefundOrder {
+  readonly purchaseId: string;
+  readonly chargeId: string;
+}
+
+/** The port; `payment-gateway.ts` is the adapter over HTTP. Nothing here throws: a failure is an answer too. */
 export interface PaymentProvider {
+  /** Charges once per purchase. */
   charge(order: ChargeOrder): Promise<PaymentAnswer>;
+  /** What became of the charge of a purchase; `absent` if there is none. */
   find(purchaseId: string): Promise<PaymentAnswer>;
+  /** Gives a charge back, once however often it is asked. */
   refund(order: RefundOrder): Promise<PaymentAnswer>;
 }
 

@@ -2,47 +2,42 @@
  * Reading purchases: the owner is in every WHERE (invariant I10). Only an operator reads without one.
  */
 import { z } from 'zod';
+import type { Needs } from '#platform/environment/deps.ts';
 import { type Page, type PageQuery, readCursor, toPage } from '#platform/handlers/pagination.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
-import { toBytes } from '#platform/kernel/ids.ts';
 import { Id } from '#platform/kernel/shapes.ts';
-import type { Sql } from '#platform/mysql/mysql.ts';
 import type { Caller } from '#platform/security/access-token.ts';
 import type { PurchaseView } from './purchase.shapes.ts';
-import { ownedBy, type PurchaseItem, type PurchaseRow, readItems, readPurchases } from './store.ts';
+import { findPurchase, listOwnPurchases, type PurchaseItem, type PurchaseRow, readItems } from './purchase.store.ts';
 
 const listName = 'purchases';
 /** When the last one shown was created, milliseconds, and its id. */
 const Position = z.tuple([z.int(), Id]);
 
 /** A purchase of the caller's own; for an operator, anybody's. */
-export async function getPurchase(sql: Sql, caller: Caller, purchaseId: string): Promise<PurchaseView | Refusal> {
+export async function getPurchase(
+  { db }: Needs<'db'>,
+  caller: Caller,
+  purchaseId: string,
+): Promise<PurchaseView | Refusal> {
   const owner = caller.role === 'operator' ? undefined : caller.customerId;
-  const [purchase] = await readPurchases(sql, ownedBy([purchaseId], owner));
+  const purchase = await findPurchase(db, purchaseId, owner);
   if (!purchase) return refuse('not_found', 'There is no such purchase of yours.');
-  return toView(purchase, await readItems(sql, [purchaseId]));
+  return toView(purchase, await readItems(db, [purchaseId]));
 }
 
 /** A page of the caller's own purchases, newest first. Refuses a cursor that is not its own. */
 export async function listPurchases(
-  sql: Sql,
+  { db }: Needs<'db'>,
   customerId: string,
   query: PageQuery,
 ): Promise<Page<PurchaseView> | Refusal> {
   const after = readCursor(listName, query.cursor, Position);
   if (isRefusal(after)) return after;
-  const [atMs, id] = after ?? [];
-  const older =
-    atMs === undefined || id === undefined
-      ? { where: '', values: [] }
-      : { where: 'AND (created_at_ms < ? OR (created_at_ms = ? AND id < ?))', values: [atMs, atMs, toBytes(id)] };
-  const rows = await readPurchases(sql, {
-    where: `customer_id = ? ${older.where} ORDER BY created_at_ms DESC, id DESC LIMIT ?`,
-    values: [toBytes(customerId), ...older.values, query.limit + 1],
-  });
+  const rows = await listOwnPurchases(db, customerId, after, query.limit + 1);
   const ids = rows.map((row) => row.purchaseId);
-  const items = Map.groupBy(await readItems(sql, ids), (item) => item.purchaseId);
+  const items = Map.groupBy(await readItems(db, ids), (item) => item.purchaseId);
   return toPage(
     listName,
     rows,

@@ -2,17 +2,10 @@
  * The settle job's verb: queues purchases whose outcome has been open for too long, whatever became of their messages.
  * It is why a lost message, a send that failed after the commit, or a dead worker costs a minute and nothing else.
  */
-import type { Clock } from '#platform/kernel/clock.ts';
+import type { Needs } from '#platform/environment/deps.ts';
 import { log } from '#platform/kernel/log.ts';
-import { type Enqueue, longestDelaySeconds, sendCommands } from './pay-queue.ts';
-import type { PurchaseStore } from './store.ts';
-
-/** What the settle job needs from outside. */
-export interface ResendPorts {
-  readonly clock: Clock;
-  readonly store: Pick<PurchaseStore, 'leftOpen'>;
-  readonly enqueue: Enqueue;
-}
+import { longestDelaySeconds, sendCommands } from './pay-queue.ts';
+import { listLeftOpen } from './purchase.store.ts';
 
 /** How long a purchase may be open and untouched; longer than it can be parked, so that parked ones are left alone. */
 export const leftOpenAfterMs = (longestDelaySeconds + 15) * 1_000;
@@ -22,10 +15,10 @@ const purchasesPerRun = 5_000;
  * Sends a command for each purchase left open, the oldest first. Each carries the attempts seen now, so that it is
  * dropped if the purchase's own message comes first. Returns how many were sent.
  */
-export async function resendOpenPurchases(ports: ResendPorts): Promise<number> {
-  const open = await ports.store.leftOpen(ports.clock() - leftOpenAfterMs, purchasesPerRun);
+export async function resendOpenPurchases(deps: Needs<'db' | 'clock' | 'queue'>): Promise<number> {
+  const open = await listLeftOpen(deps.db, deps.clock() - leftOpenAfterMs, purchasesPerRun);
   if (open.length === 0) return 0;
-  const sent = await sendCommands(ports.enqueue, open);
+  const sent = await sendCommands(deps, open);
   log.info('purchases were left open', { purchases: open.length, sent });
   return sent ? open.length : 0;
 }

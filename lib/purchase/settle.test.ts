@@ -1,9 +1,9 @@
 import { newId } from '#platform/kernel/ids.ts';
-import type { ReservationRow } from '#reservation/store.ts';
+import type { ReservationRow } from '#reservation/reservation.store.ts';
 import { mayMove, type PurchaseState, purchaseStates } from '#state/purchase-state.ts';
-import type { PaymentAnswer } from './payment-gateway.ts';
+import type { PaymentAnswer } from './provider.ts';
+import type { PurchaseItem } from './purchase.store.ts';
 import { decideSettlement, type Settlement } from './settle.ts';
-import type { PurchaseItem } from './store.ts';
 
 const purchaseId = newId();
 const saleId = newId();

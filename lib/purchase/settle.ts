@@ -6,26 +6,31 @@
  * nothing: the purchase is unknown and its units stay set aside. Every answer may come twice, late, or before another:
  * the rows are held while it is decided what it still means.
  */
-import type { StockLevel } from '#events/catalogue.ts';
 import type { ReservationChange } from '#events/changes.ts';
-import { changeEvents, newEvent, type RecordedEvent } from '#events/outbox.ts';
-import type { Clock } from '#platform/kernel/clock.ts';
+import { changeEvents, newEvent, type RecordedEvent, recordEvents } from '#events/outbox.ts';
+import { type Committed, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import { log, withCorrelation } from '#platform/kernel/log.ts';
-import type { ReservationRow } from '#reservation/store.ts';
-import type { Movement, StockMove } from '#sale/stock.ts';
+import type { Tx } from '#platform/mysql/mysql.ts';
+import {
+  lockReservations,
+  markPurchased,
+  markRefunded,
+  type ReservationRow,
+  unbindFromPurchases,
+} from '#reservation/reservation.store.ts';
+import { type Movement, recordMovements } from '#sale/ledger.store.ts';
+import type { StockLevel } from '#sale/sale.shapes.ts';
+import { lockSales, moveStock, type StockMove } from '#sale/sale.store.ts';
 import type { ReservationState } from '#state/reservation-state.ts';
 import type { PaymentAnswer } from './provider.ts';
-import type { PurchaseItem, PurchaseMove, PurchaseRow, PurchaseStore, PurchaseTx } from './store.ts';
-
-/** What settling needs from outside. */
-export interface SettlePorts {
-  readonly clock: Clock;
-  readonly store: PurchaseStore;
-  /** Copies committed stock and reservations into Redis; must not throw. */
-  mirror(stocks: StockLevel[], reservations: ReservationRow[]): Promise<void>;
-  /** Publishes committed events; must not throw. */
-  publish(events: RecordedEvent[]): Promise<void>;
-}
+import {
+  lockPurchases,
+  movePurchases,
+  type PurchaseItem,
+  type PurchaseMove,
+  type PurchaseRow,
+  readItems,
+} from './purchase.store.ts';
 
 /** What the provider said of one purchase. */
 export interface Answered {
@@ -93,12 +98,9 @@ interface Plan {
   readonly freed: ReservationRow[];
 }
 
-interface Committed {
+interface Settled extends Committed {
   /** The purchases as they are now, whether or not the answer moved them. */
-  readonly purchases: PurchaseRow[];
-  readonly stocks: StockLevel[];
-  readonly reservations: ReservationRow[];
-  readonly events: RecordedEvent[];
+  readonly purchases: readonly PurchaseRow[];
 }
 
 /**
@@ -106,41 +108,40 @@ interface Committed {
  * Returns the purchases as they are afterwards; one that does not exist is left out. Throws if the store fails, and then
  * nothing has happened.
  */
-export async function settlePurchases(ports: SettlePorts, answered: Answered[]): Promise<Map<string, PurchaseRow>> {
+export async function settlePurchases(
+  deps: WriteNeeds,
+  answered: readonly Answered[],
+): Promise<Map<string, PurchaseRow>> {
   const distinct = [...new Map(answered.map((one) => [one.purchaseId, one])).values()];
-  const committed = await ports.store.transaction((tx) => settle(tx, distinct, ports.clock()));
-  await Promise.all([
-    committed.stocks.length > 0 ? ports.mirror(committed.stocks, committed.reservations) : undefined,
-    ports.publish(committed.events),
-  ]);
-  return new Map(committed.purchases.map((purchase) => [purchase.purchaseId, purchase]));
+  const settled = await writeThrough(deps, (tx, nowMs) => settle(tx, distinct, nowMs));
+  return new Map(settled.purchases.map((purchase) => [purchase.purchaseId, purchase]));
 }
 
-async function settle(tx: PurchaseTx, answered: Answered[], nowMs: number): Promise<Committed> {
+async function settle(tx: Tx, answered: readonly Answered[], nowMs: number): Promise<Settled> {
   const answers = new Map(answered.map((one) => [one.purchaseId, one]));
   const ids = [...answers.keys()];
-  const items = Map.groupBy(await tx.items(ids), (item) => item.purchaseId);
+  const items = Map.groupBy(await readItems(tx, ids), (item) => item.purchaseId);
   const touched = (which: (answer: PaymentAnswer) => boolean) =>
     answered.flatMap((one) => (which(one.answer) ? (items.get(one.purchaseId) ?? []) : []));
 
-  await tx.sales([...new Set(touched(movesStock).map((item) => item.saleId))].sort(), true);
-  const purchases = await tx.purchases(ids, true);
+  await lockSales(tx, [...new Set(touched(movesStock).map((item) => item.saleId))].sort());
+  const purchases = await lockPurchases(tx, ids);
   const concerned = touched((answer) => movesStock(answer) || answer.outcome === 'declined');
-  const rows = await tx.reservations([...new Set(concerned.map((item) => item.reservationId))]);
+  const rows = await lockReservations(tx, [...new Set(concerned.map((item) => item.reservationId))]);
   const reservations = new Map(rows.map((row) => [row.reservationId, row]));
 
   const plan = planFor(purchases, items, reservations, answers);
-  await tx.move(plan.moves, nowMs);
+  await movePurchases(tx, plan.moves, nowMs);
   const movedIds = plan.moves.map((move) => move.from.purchaseId);
-  await tx.markPurchased(plan.bought, movedIds);
-  await tx.markRefunded(plan.refunded, movedIds);
-  await tx.unbind(plan.freed, movedIds);
-  await tx.recordMovements([...movements(plan.bought, 'SELL'), ...movements(plan.refunded, 'RELEASE')], nowMs);
+  await markPurchased(tx, plan.bought, movedIds);
+  await markRefunded(tx, plan.refunded, movedIds);
+  await unbindFromPurchases(tx, plan.freed, movedIds);
+  await recordMovements(tx, [...movements(plan.bought, 'SELL'), ...movements(plan.refunded, 'RELEASE')], nowMs);
   // The hot rows last: their change is what other workers wait for.
-  const stocks = await tx.moveStock(stockMoves(plan));
+  const stocks = await moveStock(tx, stockMoves(plan));
   const after = purchases.map((purchase) => afterMove(purchase, plan.moves, nowMs));
   const events = eventsOf(plan, after, items, stocks, answers, nowMs);
-  await tx.recordEvents(events, nowMs);
+  await recordEvents(tx, events, nowMs);
   const changed = [...movedTo('purchased', plan.bought), ...movedTo('refunded', plan.refunded)];
   return { purchases: after, stocks, reservations: changed.map(({ to }) => to), events };
 }

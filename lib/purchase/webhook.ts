@@ -4,20 +4,17 @@
  * It leads to the same settling as the pay worker's own question, so it may come before that, after it, twice or never.
  * Who can forge the signature could claim payments; who replays a genuine message changes nothing.
  */
+import type { WriteNeeds } from '#mirror/write-through.ts';
+import type { Needs } from '#platform/environment/deps.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { log } from '#platform/kernel/log.ts';
+import { locate } from '#platform/kernel/registry.ts';
 import { Id } from '#platform/kernel/shapes.ts';
 import { isAuthentic, type SignedMessage } from '#platform/security/webhook-signature.ts';
-import { type Enqueue, sendCommands } from './pay-queue.ts';
+import { sendCommands } from './pay-queue.ts';
 import type { PaymentAnswer } from './provider.ts';
 import { PaymentWebhook } from './purchase.shapes.ts';
-import { type SettlePorts, settlePurchases } from './settle.ts';
-
-/** What the webhook needs from outside. */
-export interface WebhookPorts extends SettlePorts {
-  readonly webhookSecret: string;
-  readonly enqueue: Enqueue;
-}
+import { settlePurchases } from './settle.ts';
 
 /**
  * Settles what a webhook tells. Refuses one whose signature is missing, wrong or out of date. One that is genuine and
@@ -25,10 +22,10 @@ export interface WebhookPorts extends SettlePorts {
  * again.
  */
 export async function receiveWebhook(
-  ports: WebhookPorts,
+  deps: WriteNeeds & Needs<'registry'>,
   message: SignedMessage,
 ): Promise<{ received: true } | Refusal> {
-  if (!isAuthentic(ports.webhookSecret, message, ports.clock())) {
+  if (!isAuthentic(locate(deps.registry, 'secret/payment-webhook'), message, deps.clock())) {
     return refuse('invalid_signature', 'The webhook is not signed by the payment provider, or not in time.');
   }
   const told = readWebhook(message.rawBody);
@@ -36,10 +33,10 @@ export async function receiveWebhook(
     log.warn('a webhook means nothing to us', { webhookId: message.headers['webhook-id'] });
     return { received: true };
   }
-  const settled = await settlePurchases(ports, [told]);
+  const settled = await settlePurchases(deps, [told]);
   const purchase = settled.get(told.purchaseId);
   if (!purchase) log.error('the provider tells of a purchase that does not exist', { purchaseId: told.purchaseId });
-  if (purchase?.state === 'refunding') await sendCommands(ports.enqueue, [purchase]);
+  if (purchase?.state === 'refunding') await sendCommands(deps, [purchase]);
   return { received: true };
 }
 

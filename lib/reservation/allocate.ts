@@ -4,39 +4,37 @@
  *
  * Invariants. I1: stock is written by one guarded statement, so this is exact without the lock. I3: a request that was
  * delivered before changes nothing, yet refreshes the mirror, since the first delivery may have died before it could.
- * I4: caps are summed from rows, and each row's number is part of a key, so that whoever did not see a customer's other
- * reservations collides with them. I2: a message is acknowledged only after its commit.
+ * I4: caps are summed from rows, and each row's number is part of a key, so that a worker that did not see a customer's
+ * other reservations collides with them. I2: a message is acknowledged only after its commit.
  *
  * The first attempt does not hold the sales while it writes: it inserts, then moves stock under the guard, so that the row
  * of a hot sale is held only for the last moments (the hot row last). If anything does not fit, or the stock does not
  * obviously suffice, the attempt is undone and the second one holds the sales from the start, so that it must succeed.
  * Both run the same code.
  */
-import type { StockLevel } from '#events/catalogue.ts';
 import type { ReservationChange } from '#events/changes.ts';
-import { changeEvents, type RecordedEvent } from '#events/outbox.ts';
+import { changeEvents, recordEvents } from '#events/outbox.ts';
+import { type Committed, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
+import type { Needs } from '#platform/environment/deps.ts';
 import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
-import type { Clock } from '#platform/kernel/clock.ts';
 import { saleTag } from '#platform/kernel/ids.ts';
-import type { Grant, SaleLock } from '#platform/redis/sale-lock.ts';
-import { type Movement, StockConflict } from '#sale/stock.ts';
-import { type Claim, type Decision, decide } from './decide.ts';
-import type { Seen, Share } from './recently-decided.ts';
+import type { Tx } from '#platform/mysql/mysql.ts';
+import type { Grant } from '#platform/redis/sale-lock.ts';
+import { type Movement, recordMovements } from '#sale/ledger.store.ts';
+import { lockSales, moveStock, readSales, readStock, StockConflict } from '#sale/sale.store.ts';
+import { type Claim, decide } from './decide.ts';
+import { recentlyDecided } from './recently-decided.ts';
 import type { ReserveCommand } from './reservation.shapes.ts';
-import { type AllocationStore, type AllocationTx, AlreadyDecided, type ReservationRow } from './store.ts';
+import {
+  AlreadyDecided,
+  type DecidedReservation,
+  insertDecided,
+  readHoldings,
+  readReservations,
+} from './reservation.store.ts';
 
-/** What the worker needs from outside. */
-export interface AllocationPorts {
-  readonly clock: Clock;
-  readonly lock: SaleLock;
-  readonly store: AllocationStore;
-  /** What this environment decides, and has decided lately. */
-  readonly seen: Seen;
-  /** Copies committed stock and reservations into Redis; must not throw. */
-  mirror(stocks: StockLevel[], reservations: ReservationRow[]): Promise<void>;
-  /** Publishes committed events; must not throw. */
-  publish(events: RecordedEvent[]): Promise<void>;
-}
+/** What the allocate worker needs. */
+export type AllocateNeeds = WriteNeeds & Needs<'lock'>;
 
 /** How long a worker waits for the locks of its sales before it goes on without them. */
 export const lockWaitMs = 400;
@@ -44,48 +42,26 @@ export const lockWaitMs = 400;
 /** Thrown inside an attempt whose guess turned out wrong; the transaction is undone and the sales are held next time. */
 class GuessWasWrong extends Error {}
 
-interface Outcome {
-  readonly stocks: StockLevel[];
-  readonly reservations: ReservationRow[];
-  readonly events: RecordedEvent[];
-}
-
 /**
- * Decides every message of a batch. What is not to be repeated is committed; if it throws, all come again.
+ * Decides every message of a batch. All of it is committed when this resolves; if it throws, all must be delivered again.
  */
 export async function allocateBatch(
-  ports: AllocationPorts,
-  batch: Delivered<ReserveCommand>[],
+  deps: AllocateNeeds,
+  batch: readonly Delivered<ReserveCommand>[],
   deadlineMs: number,
 ): Promise<MustRepeat> {
-  const share = ports.seen.share(distinctClaims(batch));
+  const claims = distinctClaims(batch);
   const again = new Set(batch.filter(({ deliveries }) => deliveries > 1).map(({ message }) => message.reservationId));
-  if (share.own.length > 0) await ports.seen.during(share, () => decideAndTell(ports, share, again, deadlineMs));
-  // A batch that decides some of the same reservations has mirrored them too when it is done.
-  const failed = new Set<string>();
-  for (const [reservationId, work] of share.elsewhere) await work.catch(() => failed.add(reservationId));
-  return batch.filter(({ message }) => failed.has(message.reservationId)).map(({ messageId }) => messageId);
-}
-
-async function decideAndTell(
-  ports: AllocationPorts,
-  share: Share<Claim>,
-  deliveredBefore: ReadonlySet<string>,
-  deadlineMs: number,
-): Promise<void> {
-  const saleIds = [...new Set(share.own.map((claim) => claim.saleId))];
+  const saleIds = [...new Set(claims.map((claim) => claim.saleId))];
   // Waiting happens before any connection is taken, and never so long that the work itself would run out of time.
-  const grant = await ports.lock.acquire(
-    saleIds.map(saleTag),
-    Math.min(lockWaitMs, Math.max(0, deadlineMs - ports.clock())),
-  );
+  const waitMs = Math.min(lockWaitMs, Math.max(0, deadlineMs - deps.clock()));
+  const grant = await deps.lock.acquire(saleIds.map(saleTag), waitMs);
   try {
-    const fences = new Map(saleIds.flatMap((saleId) => fenceOf(grant, saleId)));
-    const outcome = await allocate(ports, share, deliveredBefore, fences);
-    await Promise.all([ports.mirror(outcome.stocks, outcome.reservations), ports.publish(outcome.events)]);
+    await allocate(deps, claims, again, new Map(saleIds.flatMap((saleId) => fenceOf(grant, saleId))));
   } finally {
     await grant.release();
   }
+  return [];
 }
 
 function fenceOf(grant: Grant, saleId: string): [string, number][] {
@@ -94,21 +70,23 @@ function fenceOf(grant: Grant, saleId: string): [string, number][] {
 }
 
 async function allocate(
-  { seen, clock, store }: AllocationPorts,
-  { own: claims, mayBeDecided, mayHaveOthers }: Share<Claim>,
+  deps: AllocateNeeds,
+  claims: readonly Claim[],
   deliveredBefore: ReadonlySet<string>,
   fences: ReadonlyMap<string, number>,
-): Promise<Outcome> {
+): Promise<void> {
+  const memory = deps.once(recentlyDecided);
+  const { mayBeDecided, mayHaveOthers } = memory.meet(claims);
+  const repeats = claims.filter((claim) => deliveredBefore.has(claim.reservationId));
+  const guess: Mode = { hold: false, mayBeDecided: [...mayBeDecided, ...repeats], mayHaveOthers, fences };
   try {
-    const repeats = claims.filter((claim) => deliveredBefore.has(claim.reservationId));
-    const mode: Mode = { hold: false, mayBeDecided: [...mayBeDecided, ...repeats], mayHaveOthers, fences };
-    return await store.transaction((tx) => attempt(tx, claims, clock(), mode));
+    await writeThrough(deps, (tx, nowMs) => attempt(tx, claims, nowMs, guess));
   } catch (error) {
-    if (error instanceof AlreadyDecided) seen.surprised(error.what);
+    if (error instanceof AlreadyDecided) memory.surprised(error.what);
     else if (!(error instanceof GuessWasWrong || error instanceof StockConflict)) throw error;
     // Holding the rows makes the fences pointless: what is read cannot be stale.
     const mode: Mode = { hold: true, mayBeDecided: claims, mayHaveOthers: claims, fences: new Map() };
-    return store.transaction((tx) => attempt(tx, claims, clock(), mode));
+    await writeThrough(deps, (tx, nowMs) => attempt(tx, claims, nowMs, mode));
   }
 }
 
@@ -122,36 +100,36 @@ interface Mode {
   readonly fences: ReadonlyMap<string, number>;
 }
 
-async function attempt(tx: AllocationTx, claims: readonly Claim[], nowMs: number, mode: Mode): Promise<Outcome> {
+async function attempt(tx: Tx, claims: readonly Claim[], nowMs: number, mode: Mode): Promise<Committed> {
   const saleIds = [...new Set(claims.map((claim) => claim.saleId))].sort();
-  const sales = await tx.sales(saleIds, mode.hold);
-  const decided = await tx.decided([...new Set(mode.mayBeDecided.map((claim) => claim.reservationId))]);
+  const sales = await (mode.hold ? lockSales(tx, saleIds) : readSales(tx, saleIds));
+  const decided = await readReservations(tx, [...new Set(mode.mayBeDecided.map((claim) => claim.reservationId))]);
   const fresh = claims.filter((claim) => !decided.has(claim.reservationId));
   const others = mode.mayHaveOthers.filter((claim) => !decided.has(claim.reservationId));
   const customerIds = [...new Set(others.map((claim) => claim.customerId))];
 
-  const held = await tx.held(saleIds, customerIds);
-  const { decisions, moves, independentOfStock } = decide(fresh, sales, held, nowMs);
+  const holdings = await readHoldings(tx, saleIds, customerIds);
+  const { decisions, moves, independentOfStock } = decide(fresh, sales, holdings, nowMs);
   if (!mode.hold && !independentOfStock) throw new GuessWasWrong();
 
-  await tx.insert(decisions);
-  await tx.recordMovements(decisions.filter(isAllocated).map(movementOf), nowMs);
+  await insertDecided(tx, decisions);
+  await recordMovements(tx, decisions.filter(isAllocated).map(movementOf), nowMs);
   const epochs = new Map([...sales.values()].map((sale) => [sale.saleId, sale.epoch]));
-  const moved = await tx.moveStock(moves, { fences: mode.fences, epochs });
+  const moved = await moveStock(tx, moves, { fences: mode.fences, epochs });
   // Stock travels with the changes, so that a reader of the event has both as of this commit.
   const events = changeEvents(decisions.map(changeOf), moved, false, nowMs);
-  await tx.recordEvents(events, nowMs);
+  await recordEvents(tx, events, nowMs);
 
   const unmoved = saleIds.filter((saleId) => sales.has(saleId) && !moves.some((move) => move.saleId === saleId));
   // A first delivery may have committed between the look at the sales and the one at what is decided, and have died
   // before the mirror: the stock that goes with what is decided must be read after it.
-  const levels = mode.hold || decided.size === 0 ? sales : await tx.stock(unmoved);
+  const levels = mode.hold || decided.size === 0 ? sales : await readStock(tx, unmoved);
   const stocks = [...moved, ...unmoved.flatMap((saleId) => levels.get(saleId) ?? [])];
   return { stocks, reservations: [...decided.values(), ...decisions], events };
 }
 
 /** One claim for each reservation, however often a batch holds it. */
-function distinctClaims(batch: Delivered<ReserveCommand>[]): Claim[] {
+function distinctClaims(batch: readonly Delivered<ReserveCommand>[]): Claim[] {
   const claims = new Map<string, Claim>();
   for (const { message, sentAtMs } of batch) {
     const { reservationId, saleId, customerId, quantity, atLeast, ticket } = message;
@@ -172,15 +150,15 @@ function distinctClaims(batch: Delivered<ReserveCommand>[]): Claim[] {
   return [...claims.values()];
 }
 
-function isAllocated({ state }: Decision): boolean {
+function isAllocated({ state }: DecidedReservation): boolean {
   return state === 'allocated';
 }
 
-function movementOf({ reservationId, saleId, units }: Decision): Movement {
+function movementOf({ reservationId, saleId, units }: DecidedReservation): Movement {
   return { subjectId: reservationId, kind: 'ALLOCATE', saleId, units };
 }
 
-function changeOf(decision: Decision): ReservationChange {
+function changeOf(decision: DecidedReservation): ReservationChange {
   const { reservationId, saleId, customerId, state, units, quantity, ticket, version, reason } = decision;
   return {
     reservationId,

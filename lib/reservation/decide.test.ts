@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { newId } from '#platform/kernel/ids.ts';
-import type { SaleRow } from '#sale/stock.ts';
-import { type Claim, decide, type Holdings } from './decide.ts';
+import type { SaleRow } from '#sale/sale.store.ts';
+import { type Claim, decide } from './decide.ts';
+import type { Holdings } from './reservation.store.ts';
 
 const saleId = newId();
 const openAtMs = 1_000;
@@ -9,6 +10,8 @@ const openAtMs = 1_000;
 function sale(change: Partial<SaleRow> = {}): SaleRow {
   return {
     saleId,
+    productId: newId(),
+    name: 'A sale',
     epoch: 1,
     version: 1,
     allotment: 10,

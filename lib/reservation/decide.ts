@@ -7,9 +7,10 @@
  */
 
 import type { Code } from '#platform/kernel/errors.ts';
-import type { SaleRow, StockMove } from '#sale/stock.ts';
+import type { SaleRow, StockMove } from '#sale/sale.store.ts';
+import { unitsAgainstCap } from '#state/reservation-state.ts';
 import type { ReserveCommand } from './reservation.shapes.ts';
-import type { ReservationRow } from './store.ts';
+import type { DecidedReservation, Holding, Holdings } from './reservation.store.ts';
 
 /** A request as it was delivered: its place in line is known by now. */
 export interface Claim extends Omit<ReserveCommand, 'ticket' | 'correlationId'> {
@@ -20,35 +21,16 @@ export interface Claim extends Omit<ReserveCommand, 'ticket' | 'correlationId'> 
   readonly gated: boolean;
 }
 
-/** A claim as it was decided: the row with which its reservation begins. */
-export interface Decision extends ReservationRow {
-  readonly state: 'allocated' | 'waitlisted' | 'rejected';
-  readonly reason: Code | null;
-  /** How many reservations of the customer in this sale come before it. */
-  readonly nth: number;
-}
-
 /** The version of a reservation that was just decided; each later move adds one. */
 const firstVersion = 1;
 
-/** What a customer has in a sale. */
-export interface Holding {
-  /** Units that count against the cap: held, or waited for. */
-  readonly units: number;
-  /** Reservations in whatever state. */
-  readonly reservations: number;
-}
-
 export interface Decisions {
-  readonly decisions: Decision[];
+  readonly decisions: DecidedReservation[];
   /** One move for each sale whose stock or waitlist changes. */
   readonly moves: StockMove[];
   /** True if none of the decisions would be another one had a little more or less been available. */
   readonly independentOfStock: boolean;
 }
-
-/** What customers have, by sale and then by customer; who is missing there has nothing. */
-export type Holdings = ReadonlyMap<string, ReadonlyMap<string, Holding>>;
 
 /** A sale while a batch is decided: what is left of it, and what each customer has by now. */
 interface Book {
@@ -78,12 +60,13 @@ export function decide(
     return book;
   };
 
-  const judge = (claim: Claim): Decision => {
+  const judge = (claim: Claim): DecidedReservation => {
     const book = books.get(claim.saleId) ?? openBook(claim.saleId);
     const { sale, holdings } = book;
     const before = holdings.get(claim.customerId) ?? nothing;
     const nth = before.reservations;
-    const decided = (state: Decision['state'], units: number, counted: number, reason: Code | null): Decision => {
+    const decided = (state: DecidedReservation['state'], units: number, reason: Code | null): DecidedReservation => {
+      const counted = unitsAgainstCap({ state, units, quantity: claim.quantity });
       holdings.set(claim.customerId, { units: before.units + counted, reservations: nth + 1 });
       const { reservationId, saleId, customerId, ticket, quantity, atLeast, acceptedAtMs } = claim;
       return {
@@ -106,20 +89,20 @@ export function decide(
     };
 
     const refusal = sale ? refusalByTerms(claim, sale, nowMs) : 'not_found';
-    if (!sale || refusal) return decided('rejected', 0, 0, refusal ?? 'not_found');
-    if (before.units + claim.quantity > sale.capPerCustomer) return decided('rejected', 0, 0, 'over_cap');
+    if (!sale || refusal) return decided('rejected', 0, refusal ?? 'not_found');
+    if (isOverCap(claim, before, sale)) return decided('rejected', 0, 'over_cap');
 
     const units = Math.min(claim.quantity, book.available);
     if (units < claim.quantity) independentOfStock = false;
     if (units >= claim.atLeast) {
       book.available -= units;
-      return decided('allocated', units, units, null);
+      return decided('allocated', units, null);
     }
     if (book.waitlisted < sale.waitlistSize) {
       book.waitlisted += 1;
-      return decided('waitlisted', 0, claim.quantity, null);
+      return decided('waitlisted', 0, null);
     }
-    return decided('rejected', 0, 0, 'sold_out');
+    return decided('rejected', 0, 'sold_out');
   };
 
   const decisions = [...claims].sort(byTicket).map(judge);
@@ -130,6 +113,11 @@ export function decide(
     if (taken > 0 || waiting > 0) moves.push({ saleId, available: 0 - taken, allocated: taken, waitlisted: waiting });
   }
   return { decisions, moves, independentOfStock };
+}
+
+/** The cap (invariant I4): whether a claim would give its customer more than one may have of the sale. */
+export function isOverCap(claim: Claim, before: Holding, sale: Pick<SaleRow, 'capPerCustomer'>): boolean {
+  return before.units + claim.quantity > sale.capPerCustomer;
 }
 
 /** Ticket order; two requests of one microsecond are told apart by their ids, so that every worker sorts alike. */

@@ -1,6 +1,7 @@
 import { newId } from '#platform/kernel/ids.ts';
-import type { SaleRow } from '#sale/stock.ts';
-import { decideOffers, type Waiting } from './offer.ts';
+import type { SaleRow } from '#sale/sale.store.ts';
+import { decideOffers } from './offer.ts';
+import type { Waiting } from './reservation.store.ts';
 
 const saleId = newId();
 const sale = {

@@ -2,24 +2,8 @@
  * Offers: released units go to the waitlist in ticket order, in the same transaction that released them, so that nobody
  * can come in between. Pure; `release.ts` carries the decisions out.
  */
-import type { SaleRow } from '#sale/stock.ts';
-
-/** A reservation on the waitlist. */
-export interface Waiting {
-  readonly reservationId: string;
-  readonly customerId: string;
-  readonly saleId: string;
-  readonly ticket: number;
-  readonly quantity: number;
-  readonly atLeast: number;
-  readonly version: number;
-}
-
-export interface Offer {
-  readonly waiting: Waiting;
-  readonly units: number;
-  readonly deadlineMs: number;
-}
+import type { SaleRow } from '#sale/sale.store.ts';
+import type { Offer, Waiting } from './reservation.store.ts';
 
 /** Until when an offer made now can be bought: its time starts when its units can be bought at all, and ends with the window. */
 export function offerDeadlineMs(

@@ -6,7 +6,8 @@
  * and Idempotency-Key, so a repeated request is the same request, even if the first answer never arrived (invariant I3).
  */
 
-import type { Applicant, GateAnswer, GateRefusal } from '#mirror/gate.ts';
+import { type Applicant, askGate, type GateAnswer, type GateRefusal, returnClaim } from '#mirror/gate.ts';
+import { type MirrorNeeds, primeMirror } from '#mirror/mirror.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { codes, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { reservationId as deriveReservationId } from '#platform/kernel/ids.ts';
@@ -18,22 +19,11 @@ import {
   type ReserveCommand,
 } from './reservation.shapes.ts';
 
-/** What the accept path needs from outside. */
-export interface RequestPorts {
-  /** Asks the gate. Throws if it is away. */
-  gate(applicant: Applicant): Promise<GateAnswer>;
-  returnClaim(applicant: Applicant): Promise<void>;
-  /** Makes the gate know a sale. False if there is no such sale. Throws if the store is away. */
-  primeSale(saleId: string): Promise<boolean>;
-  /** Resolves once the queue has the command; throws if it may not. */
-  enqueue(command: ReserveCommand): Promise<void>;
-}
-
 /** Accepts a reservation request. Throws a `Fault` if it could not be queued; then nothing is left of it. */
 export async function requestReservation(
-  ports: RequestPorts,
-  saleId: string,
+  deps: MirrorNeeds,
   customerId: string,
+  saleId: string,
   idempotencyKey: string,
   request: ReservationRequest,
 ): Promise<ReservationAccepted | Refusal> {
@@ -44,10 +34,10 @@ export async function requestReservation(
     quantity: request.quantity,
     atLeast: leastOf(request),
   };
-  const answer = await judge(ports, applicant);
+  const answer = await judge(deps, applicant);
 
   if (answer === 'no such sale') return refuse('not_found', 'There is no such sale.');
-  if (answer === 'gate away') return enqueue(ports, applicant);
+  if (answer === 'gate away') return enqueue(deps, applicant);
   if (answer.kind === 'refused') return refuse(answer.code, explain(answer.code, answer.fact));
   if (answer.kind === 'repeat') {
     const { status } = answer;
@@ -59,13 +49,13 @@ export async function requestReservation(
     }
     const { ticket, position } = status;
     // Still undecided: the first send may have failed unseen, and sending again is harmless.
-    if (status.state === 'requested') await send(ports, applicant, ticket);
+    if (status.state === 'requested') await send(deps, applicant, ticket);
     return accepted(applicant, ticket, position);
   }
   try {
-    await send(ports, applicant, answer.ticket);
+    await send(deps, applicant, answer.ticket);
   } catch (error) {
-    await ports.returnClaim(applicant).catch((cause) => log.warn('a claim could not be returned', { error: cause }));
+    await returnClaim(deps, applicant).catch((cause) => log.warn('a claim could not be returned', { error: cause }));
     throw error;
   }
   return accepted(applicant, answer.ticket, answer.position);
@@ -74,12 +64,12 @@ export async function requestReservation(
 type Verdict = Exclude<GateAnswer, { kind: 'unknown' }> | 'gate away' | 'no such sale';
 
 /** Asks the gate, teaching it the sale if it does not know it; whatever is away, the request goes on. */
-async function judge(ports: RequestPorts, applicant: Applicant): Promise<Verdict> {
+async function judge(deps: MirrorNeeds, applicant: Applicant): Promise<Verdict> {
   try {
-    const first = await ports.gate(applicant);
+    const first = await askGate(deps, applicant);
     if (first.kind !== 'unknown') return first;
-    if (!(await ports.primeSale(applicant.saleId))) return 'no such sale';
-    const second = await ports.gate(applicant);
+    if (!(await primeMirror(deps, applicant.saleId))) return 'no such sale';
+    const second = await askGate(deps, applicant);
     return second.kind === 'unknown' ? 'gate away' : second;
   } catch (error) {
     log.warn('accepting without the gate', { error, saleId: applicant.saleId });
@@ -87,13 +77,14 @@ async function judge(ports: RequestPorts, applicant: Applicant): Promise<Verdict
   }
 }
 
-async function enqueue(ports: RequestPorts, applicant: Applicant): Promise<ReservationAccepted> {
-  await send(ports, applicant, undefined);
+async function enqueue(deps: MirrorNeeds, applicant: Applicant): Promise<ReservationAccepted> {
+  await send(deps, applicant, undefined);
   return accepted(applicant, null, null);
 }
 
-function send(ports: RequestPorts, applicant: Applicant, ticket: number | undefined): Promise<void> {
-  return ports.enqueue({ ...applicant, ticket, correlationId: correlationId() });
+function send(deps: MirrorNeeds, applicant: Applicant, ticket: number | undefined): Promise<void> {
+  const command: ReserveCommand = { ...applicant, ticket, correlationId: correlationId() };
+  return deps.queue('reservations').send({ body: command });
 }
 
 function accepted(applicant: Applicant, ticket: number | null, position: number | null): ReservationAccepted {

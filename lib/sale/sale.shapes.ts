@@ -50,16 +50,24 @@ export const AdjustStock = z.strictObject({
 });
 export type AdjustStock = z.output<typeof AdjustStock>;
 
-/** Live stock. Newer is a higher epoch, then a higher version. */
-export const StockView = z.object({
+/**
+ * The stock of a sale right after some commit. Newer is a higher epoch (it rises when MySQL is restored from a backup),
+ * then a higher version.
+ */
+export const StockLevel = z.object({
+  saleId: z.guid(),
+  epoch: z.number().int(),
+  version: z.number().int(),
   allotment: z.number().int(),
   available: z.number().int(),
   allocated: z.number().int(),
   sold: z.number().int(),
   waitlisted: z.number().int(),
-  version: z.number().int(),
-  epoch: z.number().int(),
 });
+export type StockLevel = z.infer<typeof StockLevel>;
+
+/** Live stock as part of a sale. */
+export const StockView = StockLevel.omit({ saleId: true });
 export type StockView = z.infer<typeof StockView>;
 
 /** A sale without its stock and phase: what changes only when an operator changes it. */

@@ -42,7 +42,28 @@ export function isFinal(state: ReservationState): boolean {
   return moves[state].length === 0;
 }
 
-/** The states whose units count against the customer's cap. */
-export const holdingStates: readonly ReservationState[] = ['allocated', 'purchased'];
-/** The states whose requested quantity counts against the customer's cap: a place in line is a claim too. */
-export const waitingStates: readonly ReservationState[] = ['requested', 'waitlisted'];
+/**
+ * What a reservation counts against its customer's cap, by its state: a place in line claims all that was asked for, an
+ * allocation the units that were set aside. The only place that says so: decisions, SQL and the mirror's script follow it.
+ */
+const countsAgainstCap: Record<ReservationState, 'quantity' | 'units' | 'nothing'> = {
+  requested: 'quantity',
+  waitlisted: 'quantity',
+  allocated: 'units',
+  purchased: 'units',
+  rejected: 'nothing',
+  cancelled: 'nothing',
+  expired: 'nothing',
+  refunded: 'nothing',
+};
+
+/** The units that a reservation counts against the cap. */
+export function unitsAgainstCap(row: { state: ReservationState; units: number; quantity: number }): number {
+  const counted = countsAgainstCap[row.state];
+  return counted === 'nothing' ? 0 : row[counted];
+}
+
+/** The states in which a reservation counts its quantity, or its units, against the cap. */
+export function statesCounting(what: 'quantity' | 'units'): ReservationState[] {
+  return reservationStates.filter((state) => countsAgainstCap[state] === what);
+}

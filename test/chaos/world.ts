@@ -27,6 +27,7 @@ import { type Registry, type Stack, startStack } from '#local/stack.ts';
 import { projectRoot } from '#local/state-folder.ts';
 import { type StackProcess, Supervisor } from '#local/supervisor.ts';
 import { waitFor } from '#local/wait.ts';
+import { systemClock } from '#platform/kernel/clock.ts';
 import { openDb } from '#platform/mysql/mysql.ts';
 import { TroubledProxy } from './proxy.ts';
 import type { ChaosOrders } from './steps.ts';
@@ -192,7 +193,7 @@ export class World {
   async #signIn(customers: number): Promise<void> {
     const operator = { email: 'operator@chaos.example', password: 'a long operator password' };
     const db = openDb(this.stack.addresses.mysql, { connections: 1 });
-    await seedOperator(db, operator).finally(() => db.close());
+    await seedOperator({ db, clock: systemClock }, operator).finally(() => db.close());
     this.operatorAccount = await Account.login(this.api, operator);
     this.operator = new Operator(this.operatorAccount);
     await this.operator.importProducts('sku,name,description,price_minor,currency\nCHAOS,Thing,A thing,1250,EUR\n');

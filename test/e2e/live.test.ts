@@ -9,6 +9,7 @@ import { seedOperator } from '#identity/register.ts';
 import { freePort } from '#local/free-port.ts';
 import { projectRoot } from '#local/state-folder.ts';
 import { waitFor as waitWithin } from '#local/wait.ts';
+import { systemClock } from '#platform/kernel/clock.ts';
 import { openDb } from '#platform/mysql/mysql.ts';
 import { createShown } from '#web/shown.js';
 import { type TestBed, testBed, testStack } from '../support/stack.ts';
@@ -40,7 +41,7 @@ beforeAll(async () => {
     started('worker.ts', []),
   ]);
   const db = openDb(bed.mysqlUrl, { connections: 1 });
-  await seedOperator(db, { email: 'operator@example.com', password });
+  await seedOperator({ db, clock: systemClock }, { email: 'operator@example.com', password });
   await db.close();
   operator = await signIn('operator@example.com');
 }, 120_000);

@@ -1,8 +1,8 @@
 /** The gate: applicants who come together are judged as if each had come alone. */
 
+import { claimsKey } from '#mirror/claims.ts';
 import { type Applicant, askGate, type GateAnswer, returnClaim } from '#mirror/gate.ts';
-import { primeMirror } from '#mirror/live-sale.ts';
-import { claimsKey } from '#mirror/mirror.ts';
+import { primeMirror } from '#mirror/mirror.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { newId, saleTag } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
@@ -74,10 +74,10 @@ test.each([
   const [alone, together, beside] = await Promise.all([openSale(terms), openSale(terms), openSale(terms)]);
   const applicants = crowd();
   const answersAlone: GateAnswer[] = [];
-  for (const one of applicants) answersAlone.push(await askGate(deps.redis, { ...one, saleId: alone }));
+  for (const one of applicants) answersAlone.push(await askGate(deps, { ...one, saleId: alone }));
   // Two sales at once: each has a run of its own within the round trip.
   const answers = await Promise.all(
-    applicants.flatMap((one) => [together, beside].map((saleId) => askGate(deps.redis, { ...one, saleId }))),
+    applicants.flatMap((one) => [together, beside].map((saleId) => askGate(deps, { ...one, saleId }))),
   );
   const expected = answersAlone.map(withoutTime);
   expect(answers.filter((_, n) => n % 2 === 0).map(withoutTime)).toEqual(expected);
@@ -98,9 +98,9 @@ test('a request that could not be queued keeps its place when it comes again amo
     quantity,
     atLeast: 1,
   })) as [Applicant, Applicant, Applicant];
-  const before = await Promise.all([askGate(deps.redis, first), askGate(deps.redis, second)]);
-  await returnClaim(deps.redis, second);
-  const after = await Promise.all([askGate(deps.redis, third), askGate(deps.redis, second)]);
+  const before = await Promise.all([askGate(deps, first), askGate(deps, second)]);
+  await returnClaim(deps, second);
+  const after = await Promise.all([askGate(deps, third), askGate(deps, second)]);
   expect(before.map((answer) => answer.kind === 'admitted' && answer.position)).toEqual([1, 2]);
   expect(after[0]).toMatchObject({ kind: 'admitted', position: 3 });
   expect(after[1]).toEqual(before[1]);
@@ -111,6 +111,6 @@ test('a sale that is not in the mirror is unknown, whoever asks beside it', asyn
   const unknown = await givenSale(deps);
   const one = () => ({ reservationId: newId(), customerId: newId(), quantity: 1, atLeast: 1 });
   const sales = [known, unknown, unknown, known];
-  const answers = await Promise.all(sales.map((saleId) => askGate(deps.redis, { ...one(), saleId })));
+  const answers = await Promise.all(sales.map((saleId) => askGate(deps, { ...one(), saleId })));
   expect(answers.map(({ kind }) => kind)).toEqual(['admitted', 'unknown', 'unknown', 'admitted']);
 });

@@ -7,7 +7,7 @@ import { writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { APIGatewayProxyEventV2, APIGatewayProxyWebsocketEventV2, Context, SQSEvent } from 'aws-lambda';
-import { BusEvent, type EventDetail, type EventName, type StockLevel } from '#events/catalogue.ts';
+import { BusEvent, type EventDetail, type EventName } from '#events/catalogue.ts';
 import { groupChanges } from '#events/changes.ts';
 import { newEvent } from '#events/outbox.ts';
 import { handler as listHandler } from '#functions/http/list-notifications.ts';
@@ -25,7 +25,9 @@ import { newId } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { openRedis, redisReady } from '#platform/redis/redis.ts';
 import type { Tokens } from '#platform/security/access-token.ts';
+import type { StockLevel } from '#sale/sale.shapes.ts';
 import { createShown } from '#web/shown.js';
+import { withDeps } from '../support/deps.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 
 let bed: TestBed;
@@ -383,13 +385,11 @@ describe('live', () => {
     await say(connection, { action: 'watch', saleId });
     gone.add(connection);
     await deliver(changed([{ customerId }]));
-    expect(await connectionsOfCustomers(deps.redis, Date.now(), [customerId])).toEqual(
-      new Map([[customerId, [connection]]]),
-    );
+    expect(await connectionsOfCustomers(deps, [customerId])).toEqual(new Map([[customerId, [connection]]]));
     await deps.redis.hset(keys.connection(connection), 'since', Date.now() - 60_000);
     await deliver(changed([{ customerId }]));
-    expect(await connectionsOfCustomers(deps.redis, Date.now(), [customerId])).toEqual(new Map());
-    expect(await watchersOfSales(deps.redis, Date.now(), [saleId])).toEqual(new Map());
+    expect(await connectionsOfCustomers(deps, [customerId])).toEqual(new Map());
+    expect(await watchersOfSales(deps, [saleId])).toEqual(new Map());
     expect(await deps.redis.exists(keys.connection(connection))).toBe(0);
   });
 
@@ -407,13 +407,13 @@ describe('live', () => {
     const customerId = newId();
     const all: string[] = [];
     for (let n = 0; n < connectionsPerCustomer + 2; n++) all.push(await connected(customerId));
-    const served = (await connectionsOfCustomers(deps.redis, Date.now(), [customerId])).get(customerId);
+    const served = (await connectionsOfCustomers(deps, [customerId])).get(customerId);
     expect(served).toHaveLength(connectionsPerCustomer);
     expect(served).toContain(all.at(-1));
     expect(await deps.redis.pttl(keys.connectionsOf(customerId))).toBeGreaterThan(0);
     expect(await deps.redis.pttl(keys.connection(all.at(-1) ?? ''))).toBeGreaterThan(0);
-    const later = Date.now() + 3 * 3_600_000;
-    expect(await connectionsOfCustomers(deps.redis, later, [customerId])).toEqual(new Map());
+    const later = withDeps(deps, { clock: () => Date.now() + 3 * 3_600_000 });
+    expect(await connectionsOfCustomers(later, [customerId])).toEqual(new Map());
   });
 
   it('when Redis has lost its memory, a ping with a token enters the connection again', async () => {
@@ -489,11 +489,7 @@ describe('when pushing fails', () => {
   it('without Redis the notices are stored and the batch is acknowledged', async () => {
     const customerId = newId();
     const nowhere = openRedis('redis://127.0.0.1:1');
-    const failed = await notify(
-      { db: deps.db, push: deps.push, clock: deps.clock, redis: nowhere },
-      [delivery(customerId)],
-      Date.now() + 5_000,
-    );
+    const failed = await notify(withDeps(deps, { redis: nowhere }), [delivery(customerId)], Date.now() + 5_000);
     nowhere.disconnect();
     expect([...failed]).toEqual([]);
     expect((await called(listHandler, customerId)).body.items).toHaveLength(1);
@@ -503,8 +499,8 @@ describe('when pushing fails', () => {
     const customerId = newId();
     await connected(customerId);
     const push: Pusher = { send: () => Promise.reject(new Error('no')), close: () => undefined };
-    const { db, redis, clock } = deps;
-    expect([...(await notify({ db, redis, clock, push }, [delivery(customerId)], Date.now() + 5_000))]).toEqual([]);
+    const failed = await notify(withDeps(deps, { push }), [delivery(customerId)], Date.now() + 5_000);
+    expect([...failed]).toEqual([]);
     expect((await called(listHandler, customerId)).body.items).toHaveLength(1);
   });
 });

@@ -8,14 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { DeleteMessageBatchCommand, ReceiveMessageCommand } from '@aws-sdk/client-sqs';
 import { BusEvent } from '#events/catalogue.ts';
 import { expandChanges, groupChanges } from '#events/changes.ts';
-import {
-  newEvent,
-  outboxBacklog,
-  publishEvents,
-  type RecordedEvent,
-  recordEvents,
-  sweepOutbox,
-} from '#events/outbox.ts';
+import { newEvent, publishEvents, type RecordedEvent, readBacklog, recordEvents, sweepOutbox } from '#events/outbox.ts';
 import { createResources } from '#local/aws-resources.ts';
 import { type EventsServer, startEventsServer } from '#local/events/server.ts';
 import { waitFor as waitWithin } from '#local/wait.ts';
@@ -25,11 +18,12 @@ import { redrive } from '#operations/dead-letters.ts';
 import { queueDepth } from '#platform/aws/dead-letter-queue.ts';
 import { openPusher, type Pusher } from '#platform/aws/websocket-push.ts';
 import { type Deps, openDeps } from '#platform/environment/deps.ts';
-import { locate } from '#platform/environment/discovery.ts';
 import type { Delivered } from '#platform/handlers/queue.ts';
 import { newId, toBytes } from '#platform/kernel/ids.ts';
+import { locate } from '#platform/kernel/registry.ts';
 import { redisReady } from '#platform/redis/redis.ts';
 import { createShown } from '#web/shown.js';
+import { withDeps } from '../support/deps.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 
 let bed: TestBed;
@@ -100,11 +94,15 @@ async function recorded(list: RecordedEvent[]): Promise<RecordedEvent[]> {
 
 const waitFor = (what: string, probe: () => Promise<boolean>) => waitWithin(what, probe, { timeoutMs: 15_000 });
 
-const waiting = async () => (await outboxBacklog(deps.db)).events;
+const waiting = async () => (await readBacklog(deps.db)).events;
 
-/** Long enough after the commit for the sweep to take what is there. */
-const later = () => Date.now() + 60_000;
 const soon = () => Date.now() + 20_000;
+
+/** A sweep that comes long enough after the commit to take what is there. */
+function sweepLater(): Promise<number> {
+  const clock = () => Date.now() + 60_000;
+  return sweepOutbox(withDeps(deps, { clock }), clock() + 20_000);
+}
 
 /** What reaches the queue of these events: waits for `count` of them, and a moment longer for any beyond. */
 async function arrivals(list: RecordedEvent[], count = list.length): Promise<Delivered<BusEvent>[]> {
@@ -168,7 +166,7 @@ describe('the outbox', () => {
 
   it('what the bus took is forgotten, and arrives', async () => {
     const list = await recorded(Array.from({ length: 25 }, () => anEvent()));
-    await publishEvents(deps.db, deps.bus, list);
+    await publishEvents(deps, list);
     expect(await waiting()).toBe(0);
     const received = await arrivals(list);
     expect(idsOf(received).sort()).toEqual(list.map(({ id }) => id).sort());
@@ -177,12 +175,12 @@ describe('the outbox', () => {
   it('PutEvents that fails for some entries loses none of them: the sweep publishes the rest', async () => {
     events.setFaults({ failEntries: 0.4, seed: 7 });
     const list = await recorded(Array.from({ length: 60 }, () => anEvent()));
-    await publishEvents(deps.db, deps.bus, list);
+    await publishEvents(deps, list);
     const left = await waiting();
     expect(left).toBeGreaterThan(5);
     expect(left).toBeLessThan(55);
     events.setFaults({});
-    expect(await sweepOutbox(deps.db, deps.bus, later(), soon())).toBe(left);
+    expect(await sweepLater()).toBe(left);
     expect(await waiting()).toBe(0);
     const received = await arrivals(list);
     expect(new Set(idsOf(received))).toEqual(new Set(list.map(({ id }) => id)));
@@ -191,20 +189,20 @@ describe('the outbox', () => {
 
   it('the sweep leaves alone what is being published by those who wrote it', async () => {
     await recorded([anEvent()]);
-    expect(await sweepOutbox(deps.db, deps.bus, Date.now(), soon())).toBe(0);
+    expect(await sweepOutbox(deps, soon())).toBe(0);
     expect(await waiting()).toBe(1);
   });
 
   it('events that together exceed what one call may carry go in several', async () => {
     const list = await recorded(Array.from({ length: 8 }, () => bigEvent(100_000)));
-    await publishEvents(deps.db, deps.bus, list);
+    await publishEvents(deps, list);
     expect(await waiting()).toBe(0);
   });
 
   it('an event that the bus will never take holds up no other', async () => {
     await recorded([bigEvent(300_000)]);
     const list = await recorded(Array.from({ length: 120 }, () => anEvent()));
-    expect(await sweepOutbox(deps.db, deps.bus, later(), soon())).toBe(120);
+    expect(await sweepLater()).toBe(120);
     expect(await waiting()).toBe(1);
     expect(new Set(idsOf(await arrivals(list)))).toEqual(new Set(list.map(({ id }) => id)));
   });
@@ -212,8 +210,8 @@ describe('the outbox', () => {
   it('a bus that takes nothing leaves everything where it is, and nobody throws', async () => {
     events.setFaults({ failEntries: 1 });
     const list = await recorded(Array.from({ length: 400 }, () => anEvent()));
-    await publishEvents(deps.db, deps.bus, list.slice(0, 10));
-    expect(await sweepOutbox(deps.db, deps.bus, later(), soon())).toBe(0);
+    await publishEvents(deps, list.slice(0, 10));
+    expect(await sweepLater()).toBe(0);
     expect(await waiting()).toBe(400);
   });
 
@@ -222,7 +220,7 @@ describe('the outbox', () => {
     await deps.db.transaction(async (tx) => {
       await recordEvents(tx, [anEvent()], Date.now());
       const startedAtMs = Date.now();
-      await publishEvents(deps.db, deps.bus, list);
+      await publishEvents(deps, list);
       expect(Date.now() - startedAtMs).toBeLessThan(1_000);
       expect(await waiting()).toBe(0);
     });
@@ -250,7 +248,7 @@ describe('the outbox', () => {
     const pushed: object[] = [];
     const push = { send: async () => ({ reached: 0, gone: [], missed: 0 }), close: () => undefined };
     for (const delivery of received) {
-      expect([...(await notify({ ...opened(), push }, [delivery], soon()))]).toEqual([]);
+      expect([...(await notify(withDeps(deps, { push }), [delivery], soon()))]).toEqual([]);
     }
     const [row] = await deps.db.rows<{ notices: number }>('SELECT COUNT(*) AS notices FROM notifications');
     expect(row?.notices).toBe(list.length);
@@ -273,7 +271,7 @@ describe('what customers see', () => {
     const ids = Array.from({ length: 25 }, () => newId());
     const list = await recorded([1, 2, 3, 4].flatMap((version) => ids.map((id) => anEvent(version, id, customerId))));
     events.setFaults({ duplicate: 0.3, jitterMs: 700, seed: 3 });
-    await publishEvents(deps.db, deps.bus, list);
+    await publishEvents(deps, list);
     const received = await arrivals(list, list.length + 10);
     expect(new Set(idsOf(received))).toEqual(new Set(list.map(({ id }) => id)));
     const arrived = received.flatMap(({ message }) =>
@@ -283,7 +281,7 @@ describe('what customers see', () => {
     expect(received.length).toBeGreaterThan(list.length);
     expect(ids.some((id) => versionsOf(id).some((version, n, all) => version < (all[n - 1] ?? 0)))).toBe(true);
 
-    await enterConnection(deps.redis, Date.now(), 'a-connection', customerId);
+    await enterConnection(deps, customerId, 'a-connection');
     const pushed: Record<string, unknown>[] = [];
     const push: Pusher = {
       send: async (pushes) => {
@@ -293,7 +291,7 @@ describe('what customers see', () => {
       close: () => undefined,
     };
     for (let start = 0; start < received.length; start += 10) {
-      expect([...(await notify({ ...opened(), push }, received.slice(start, start + 10), soon()))]).toEqual([]);
+      expect([...(await notify(withDeps(deps, { push }), received.slice(start, start + 10), soon()))]).toEqual([]);
     }
     const rows = await deps.db.rows('SELECT id FROM notifications WHERE customer_id = ?', [toBytes(customerId)]);
     expect(rows).toHaveLength(list.length);
@@ -310,7 +308,7 @@ describe('what customers see', () => {
 
   it('a consumer that is down until its messages are dead letters loses none: after a redrive each is told once', async () => {
     const list = await recorded(Array.from({ length: 10 }, () => anEvent()));
-    await publishEvents(deps.db, deps.bus, list);
+    await publishEvents(deps, list);
     const { url } = deps.queue('notifications');
     const dead = locate(deps.registry, 'dead/notifications');
     await waitFor('the messages to be given up', async () => {
@@ -319,7 +317,7 @@ describe('what customers see', () => {
     });
     expect(await redrive(deps, { queue: 'notifications', messageIds: 'all' })).toEqual({ redriven: 10, remaining: 0 });
     const received = await arrivals(list);
-    await notify({ ...opened(), push: openPusher(undefined) }, received, soon());
+    await notify(withDeps(deps, { push: openPusher(undefined) }), received, soon());
     const subjects = list.flatMap(({ detail }) =>
       expandChanges(JSON.parse(detail).changes).map((one) => one.reservationId),
     );
@@ -327,5 +325,3 @@ describe('what customers see', () => {
     expect(rows).toHaveLength(list.length);
   });
 });
-
-const opened = () => ({ db: deps.db, redis: deps.redis, clock: deps.clock });

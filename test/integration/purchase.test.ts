@@ -11,22 +11,20 @@ import { DeleteMessageCommand, GetQueueAttributesCommand, ReceiveMessageCommand 
 import { createProduct } from '#catalog/product.ts';
 import { handler as pay } from '#functions/queue/pay.ts';
 import { handler as settle } from '#functions/schedule/settle.ts';
-import { createSale } from '#launch/sale.ts';
+import { createSale } from '#launch/create-sale.ts';
 import { waitFor } from '#local/wait.ts';
 import { readMirroredStatus } from '#mirror/mirror.ts';
 import type { Deps } from '#platform/environment/deps.ts';
-import { locate } from '#platform/environment/discovery.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
 import { derivedId, reservationId as deriveReservationId, fromBytes, newId, toBytes } from '#platform/kernel/ids.ts';
+import { locate } from '#platform/kernel/registry.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { redisReady } from '#platform/redis/redis.ts';
 import { openTokens, type Tokens } from '#platform/security/access-token.ts';
-import { paymentsOf } from '#purchase/ports.ts';
+import { paymentGateway } from '#purchase/payment-gateway.ts';
 import { allocateBatch } from '#reservation/allocate.ts';
-import { allocationPorts } from '#reservation/ports.ts';
-import { inventoryPorts } from '#reservation/release.ports.ts';
-import { expireSale } from '#reservation/release.ts';
+import { expireSale } from '#reservation/expire.ts';
 import { type Answer, type Api, openApi } from '../support/api.ts';
 import { deliver } from '../support/deliver.ts';
 import { startProviders, type TestProviders } from '../support/provider.ts';
@@ -85,7 +83,7 @@ async function scene(options: { customers?: number; units?: number; allotment?: 
   const { customers: count = 1, units = 2, allotment = count * units, currency = 'EUR' } = options;
   const nowMs = Date.now();
   const price = { amountMinor: 1_250, currency };
-  const product = await createProduct(deps.db, { sku: newId(), name: 'A thing', description: '', price }, nowMs);
+  const product = await createProduct(deps, { sku: newId(), name: 'A thing', description: '', price });
   if (isRefusal(product)) throw new Error(product.detail);
   const sale = await createSale(deps, {
     productId: product.productId,
@@ -120,7 +118,7 @@ async function reserve(saleId: string, customers: Scene['customers'], units: num
     sentAtMs,
     deliveries: 1,
   }));
-  await allocateBatch(allocationPorts(deps), batch, Date.now() + 10_000);
+  await allocateBatch(deps, batch, Date.now() + 10_000);
 }
 
 function first(scene: Scene): Scene['customers'][number] {
@@ -298,7 +296,7 @@ describe('a purchase', () => {
       { ...other, saleId: there.saleId },
     ]) {
       expect(await reservation(reservationId)).toMatchObject({ state: 'purchased', version: 2, purchaseId });
-      expect(await readMirroredStatus(deps.redis, reservationId, buyer.customerId)).toMatchObject({
+      expect(await readMirroredStatus(deps, reservationId, buyer.customerId)).toMatchObject({
         state: 'purchased',
         version: 2,
       });
@@ -539,7 +537,7 @@ describe('a purchase is refused', () => {
       body: { code: 'illegal_state' },
     });
     await closeWindow(stage.saleId);
-    await expireSale(inventoryPorts(deps), stage.saleId, Date.now() + 10_000);
+    await expireSale(deps, stage.saleId, Date.now() + 10_000);
     expect(await buy(late.token, [late.reservationId], 'tok_approve')).toMatchObject({
       status: 409,
       body: { code: 'deadline_passed' },
@@ -583,7 +581,7 @@ describe('whatever the provider does (row 34, I7)', () => {
     await work([body.purchaseId], ['unknown']);
     expect(await look(token, body.purchaseId)).toMatchObject({ body: { reason: 'awaiting_provider' } });
     await closeWindow(stage.saleId);
-    expect(await expireSale(inventoryPorts(deps), stage.saleId, Date.now() + 10_000)).toBe(0);
+    expect(await expireSale(deps, stage.saleId, Date.now() + 10_000)).toBe(0);
     expect(await cancel(token, reservationId)).toMatchObject({ status: 409, body: { code: 'purchase_in_progress' } });
     expect(await reservation(reservationId)).toMatchObject({ state: 'allocated', purchaseId: body.purchaseId });
     await work([body.purchaseId], ['captured']);
@@ -757,7 +755,7 @@ describe('expiry races payment (row 35)', () => {
     let expired = 0;
     const expiring = (async () => {
       while (Date.now() < closesAtMs + 400) {
-        expired += await expireSale(inventoryPorts(deps), stage.saleId, Date.now() + 10_000);
+        expired += await expireSale(deps, stage.saleId, Date.now() + 10_000);
       }
     })();
     const answers = await Promise.all(
@@ -792,7 +790,7 @@ describe('expiry races payment (row 35)', () => {
       robbed,
       'allocated',
     ]);
-    await expireSale(inventoryPorts(deps), stage.saleId, Date.now() + 10_000);
+    await expireSale(deps, stage.saleId, Date.now() + 10_000);
     await paying;
     await work(ids, ['captured', 'refunded']);
     const winners = await Promise.all(
@@ -935,14 +933,15 @@ describe('a provider that is away (row 36)', () => {
       const rows = await deps.db.rows<{ attempts: number }>('SELECT attempts FROM purchases WHERE id IN (?)', [
         ids.map(toBytes),
       ]);
-      const open = paymentsOf(deps)
+      const open = deps
+        .once(paymentGateway)
         .instances()
         .every(({ state }) => state === 'open');
       return open && rows.every((row) => row.attempts >= 2);
     };
     await waitFor('every purchase to be tried twice, and every breaker to open', parked, { timeoutMs: 40_000 });
     await closeWindow(stage.saleId);
-    expect(await expireSale(inventoryPorts(deps), stage.saleId, Date.now() + 10_000)).toBe(0);
+    expect(await expireSale(deps, stage.saleId, Date.now() + 10_000)).toBe(0);
     for (const id of ids) expect(['requested', 'unknown']).toContain(await stateOf(id));
     for (const breaker of breakers()) expect(await deps.redis.exists(breaker)).toBe(1);
 

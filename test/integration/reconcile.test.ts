@@ -1,13 +1,15 @@
 /** Reconcile: every kind of drift is found, named with its cause and repaired, and nothing in flight is disturbed. */
 
-import { claimsKey, customerField, readMirroredStatus } from '#mirror/mirror.ts';
+import { claimsKey, customerField } from '#mirror/claims.ts';
+import { readMirroredStatus } from '#mirror/mirror.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { newId, saleTag, toBytes } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
-import { raiseEpochs, reconcile } from '#reconcile/reconcile.ts';
+import { reconcile } from '#reconcile/reconcile.ts';
 import { allocateBatch } from '#reservation/allocate.ts';
-import { allocationPorts, requestPorts } from '#reservation/ports.ts';
 import { requestReservation } from '#reservation/request.ts';
+import { raiseEpochs } from '#sale/sale.store.ts';
+import { withDeps } from '../support/deps.ts';
 import { delivered, givenSale, openBed, soon } from '../support/sales.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 
@@ -32,10 +34,9 @@ async function givenTraffic() {
     toBytes(saleId),
   ]);
   const decided = [delivered(saleId, { quantity: 3 }), delivered(saleId, { quantity: 4 })];
-  await allocateBatch(allocationPorts(deps), decided, soon());
+  await allocateBatch(deps, decided, soon());
   const customerId = newId();
-  const ports = { ...requestPorts(deps), enqueue: async () => undefined };
-  const waiting = await requestReservation(ports, saleId, customerId, 'k', { quantity: 2, fill: 'all' });
+  const waiting = await requestReservation(deps, customerId, saleId, 'k', { quantity: 2, fill: 'all' });
   return { saleId, decided: decided.map(({ message }) => message), customerId, waiting };
 }
 
@@ -68,7 +69,7 @@ test('Redis that lost everything is filled again while the sale goes on', async 
   expect(drifts.every((drift) => drift.repaired)).toBe(true);
   expect(drifts.map((drift) => drift.kind)).toContain('reservation');
   for (const { reservationId, customerId, quantity } of decided) {
-    expect(await readMirroredStatus(deps.redis, reservationId, customerId)).toMatchObject({ state: 'allocated' });
+    expect(await readMirroredStatus(deps, reservationId, customerId)).toMatchObject({ state: 'allocated' });
     expect(await deps.redis.hget(claimsKey(saleTag(saleId), customerId), customerField(customerId))).toBe(
       `${quantity}`,
     );
@@ -90,8 +91,10 @@ test('the gate’s counters and a customer’s claim are recounted', async () =>
 test('a claim that nobody is going to decide is taken back, and its message is still good', async () => {
   const { saleId, customerId, waiting } = await givenTraffic();
   const gate = () => deps.redis.hget(keys.sale(saleTag(saleId)), 'pendingUnits');
-  const later = (ms: number) =>
-    reconcile({ ...deps, clock: () => Date.now() + ms }, { saleId, deadlineMs: soon() }).then(({ drifts }) => drifts);
+  const later = async (ms: number) => {
+    const clock = () => Date.now() + ms;
+    return (await reconcile(withDeps(deps, { clock }), { saleId, deadlineMs: clock() + 20_000 })).drifts;
+  };
   expect(await later(590_000)).toEqual([]);
   expect(await gate()).toBe('2');
   const { reservationId, ticket } = waiting as { reservationId: string; ticket: number };
@@ -102,12 +105,8 @@ test('a claim that nobody is going to decide is taken back, and its message is s
   expect(await deps.redis.hget(claimsKey(saleTag(saleId), customerId), customerField(customerId))).toBeNull();
   expect(await later(610_000)).toEqual([]);
 
-  await allocateBatch(
-    allocationPorts(deps),
-    [delivered(saleId, { customerId, key: 'k', quantity: 2, ticket })],
-    soon(),
-  );
-  expect(await readMirroredStatus(deps.redis, reservationId, customerId)).toMatchObject({ state: 'allocated', ticket });
+  await allocateBatch(deps, [delivered(saleId, { customerId, key: 'k', quantity: 2, ticket })], soon());
+  expect(await readMirroredStatus(deps, reservationId, customerId)).toMatchObject({ state: 'allocated', ticket });
   expect(await deps.redis.hget(claimsKey(saleTag(saleId), customerId), customerField(customerId))).toBe('2');
   expect(await kinds(saleId)).toEqual([]);
 });
@@ -124,9 +123,9 @@ test('after a restore the epoch rises and what the mirror kept from before canno
   const { saleId } = await givenTraffic();
   const key = keys.sale(saleTag(saleId));
   await deps.redis.hset(key, 'version', 5_000, 'available', 1);
-  await raiseEpochs(deps);
+  await raiseEpochs(deps.db);
   await check(saleId);
   expect(await deps.redis.hmget(key, 'epoch', 'available')).toEqual(['2', '93']);
-  await allocateBatch(allocationPorts(deps), [delivered(saleId)], soon());
+  await allocateBatch(deps, [delivered(saleId)], soon());
   expect(await deps.redis.hmget(key, 'epoch', 'available')).toEqual(['2', '92']);
 });

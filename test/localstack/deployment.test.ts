@@ -211,7 +211,7 @@ if (functions) {
       sqs.destroy();
       const operator = { email: 'operator@example.com', password: 'correct horse battery' };
       const deps = await openBed(bed);
-      await seedOperator(deps.db, operator);
+      await seedOperator(deps, operator);
       await deps.close();
       const { accessToken: token } = (await call('login', { json: operator })).body;
       const [letter] = await waitFor(

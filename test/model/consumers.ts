@@ -8,19 +8,14 @@ import { BusEvent } from '#events/catalogue.ts';
 import { sweepOutbox } from '#events/outbox.ts';
 import { AdvanceTrigger, advance } from '#launch/advance.ts';
 import { notify } from '#notification/notify.ts';
-import type { Deps } from '#platform/environment/deps.ts';
 import { consumeBatch, type QueueRun, settleFailures } from '#platform/handlers/queue.ts';
 import { payPurchases } from '#purchase/pay.ts';
-import { purchasePorts } from '#purchase/ports.ts';
 import { PayCommand } from '#purchase/purchase.shapes.ts';
 import { resendOpenPurchases } from '#purchase/resend-open.ts';
 import { ReconcileTrigger, reconcileOnTrigger } from '#reconcile/reconcile.ts';
-import { type AllocationPorts, allocateBatch } from '#reservation/allocate.ts';
-import { allocationPorts } from '#reservation/ports.ts';
-import { inventoryPorts } from '#reservation/release.ports.ts';
+import { allocateBatch } from '#reservation/allocate.ts';
 import { ReserveCommand } from '#reservation/reservation.shapes.ts';
-import { depsOf, providerOf } from './world/deps.ts';
-import { webhookSecret } from './world/provider.ts';
+import { depsOf } from './world/deps.ts';
 import type { QueueOptions } from './world/queue.ts';
 import type { Process } from './world/world.ts';
 
@@ -39,32 +34,12 @@ export const consumerNames = [
 
 export type ConsumerName = (typeof consumerNames)[number];
 
-/** The ports of the purchase verbs, over the model's provider. */
-export function modelPurchasePorts(process: Process): ReturnType<typeof purchasePorts> {
-  const deps = depsOf(process);
-  return Object.create(purchasePorts(deps), {
-    provider: { value: providerOf(process) },
-    webhookSecret: { value: webhookSecret },
-  });
-}
-
-/** The ports of the allocate worker, with the memory of its environment if it has one. */
-function modelAllocationPorts(process: Process, deps: Deps): AllocationPorts {
-  const ports = allocationPorts(deps);
-  return process.environment ? { ...ports, seen: process.environment.seenBy(process) } : ports;
-}
-
 type Consume = (process: Process, records: SQSRecord[]) => Promise<Iterable<string>>;
 
-function consumer<Message>(
-  name: ConsumerName,
-  message: z.ZodType<Message>,
-  run: (process: Process, ...args: Parameters<QueueRun<Message>['run']>) => ReturnType<QueueRun<Message>['run']>,
-): Consume {
+function consumer<Message>(name: ConsumerName, message: z.ZodType<Message>, run: QueueRun<Message>['run']): Consume {
   return async (process, records) => {
-    const whole: QueueRun<Message> = { message, run: (...args) => run(process, ...args) };
     const deps = depsOf(process);
-    const failures = await consumeBatch(whole, deps, records, process.world.nowMs + functionLifeMs);
+    const failures = await consumeBatch({ message, run }, deps, records, process.world.nowMs + functionLifeMs);
     if (failures.size > 0) await settleFailures(deps, name, records, failures);
     return failures.keys();
   };
@@ -73,27 +48,19 @@ function consumer<Message>(
 const trigger = z.looseObject({});
 
 const consumers: Record<ConsumerName, Consume> = {
-  reservations: consumer('reservations', ReserveCommand, (process, deps, batch, deadlineMs) =>
-    allocateBatch(modelAllocationPorts(process, deps), batch, deadlineMs),
-  ),
-  purchases: consumer('purchases', PayCommand, (process, _, batch, deadlineMs) =>
-    payPurchases(modelPurchasePorts(process), batch, deadlineMs),
-  ),
-  notifications: consumer('notifications', BusEvent, (_, deps, batch, deadlineMs) => notify(deps, batch, deadlineMs)),
-  advance: consumer('advance', AdvanceTrigger, (_, deps, batch, deadlineMs) =>
-    advance(deps, inventoryPorts(deps), batch, deadlineMs),
-  ),
-  relay: consumer('relay', trigger, async (_, { db, bus, clock }, __, deadlineMs) => {
-    await sweepOutbox(db, bus, clock(), deadlineMs);
+  reservations: consumer('reservations', ReserveCommand, allocateBatch),
+  purchases: consumer('purchases', PayCommand, payPurchases),
+  notifications: consumer('notifications', BusEvent, notify),
+  advance: consumer('advance', AdvanceTrigger, advance),
+  relay: consumer('relay', trigger, async (deps, _, deadlineMs) => {
+    await sweepOutbox(deps, deadlineMs);
     return [];
   }),
-  settle: consumer('settle', trigger, async (process) => {
-    await resendOpenPurchases(modelPurchasePorts(process));
+  settle: consumer('settle', trigger, async (deps) => {
+    await resendOpenPurchases(deps);
     return [];
   }),
-  reconcile: consumer('reconcile', ReconcileTrigger, (_, deps, batch, deadlineMs) =>
-    reconcileOnTrigger(deps, batch, deadlineMs),
-  ),
+  reconcile: consumer('reconcile', ReconcileTrigger, reconcileOnTrigger),
 };
 
 /** A queue with its function. */

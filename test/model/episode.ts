@@ -7,17 +7,16 @@
  * `run.ts` and `shrink.ts`.
  */
 
-import { pauseSale, resumeSale } from '#launch/sale.ts';
+import { adjustStock } from '#launch/adjust-stock.ts';
+import { pauseSale, resumeSale } from '#launch/change-sale.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
 import { derivedId, reservationId } from '#platform/kernel/ids.ts';
-import { requestPurchase } from '#purchase/accept.ts';
 import { refundPurchase } from '#purchase/refund.ts';
+import { requestPurchase } from '#purchase/request.ts';
 import { receiveWebhook } from '#purchase/webhook.ts';
-import { requestPorts } from '#reservation/ports.ts';
-import { inventoryPorts } from '#reservation/release.ports.ts';
-import { adjustStock, cancelReservation } from '#reservation/release.ts';
+import { cancelDecided } from '#reservation/cancel.ts';
 import { requestReservation } from '#reservation/request.ts';
-import { modelPurchasePorts, queueOf, tick } from './consumers.ts';
+import { queueOf, tick } from './consumers.ts';
 import type { Plan } from './plan.ts';
 import { beginMs, customerIdOf, type SaleSetting, Setting, saleIdOf } from './setting.ts';
 import { type Chooser, type Fault, Random } from './world/choice.ts';
@@ -280,7 +279,7 @@ class Episode {
       if (cancelsAfterMs !== undefined) {
         await this.#wait(client, cancelsAfterMs);
         await world.request(client, `cancel ${n}`, (process) =>
-          cancelReservation(inventoryPorts(depsOf(process)), saleId, id, customerId).catch(() => 'failed'),
+          cancelDecided(depsOf(process), customerId, saleId, id).catch(() => 'failed'),
         );
       }
       if (buysAtMs !== undefined) {
@@ -296,7 +295,7 @@ class Episode {
     const { n, saleId, customerId, key, request } = wish;
     checker.asked(id, saleId);
     const heard = await world.request(client, `reserve ${n}.${count}`, (process) =>
-      requestReservation(requestPorts(depsOf(process)), saleId, customerId, key, request).catch(() => undefined),
+      requestReservation(depsOf(process), customerId, saleId, key, request).catch(() => undefined),
     );
     const answer = heard?.answer;
     if (!answer) return false;
@@ -314,7 +313,7 @@ class Episode {
     const card = choices.card === 'good' ? `card ${n}` : choices.card;
     for (let attempt = 0; attempt <= choices.patience; attempt++) {
       const heard = await world.request(client, `buy ${n}.${attempt}`, (process) =>
-        requestPurchase(modelPurchasePorts(process), customerId, key, {
+        requestPurchase(depsOf(process), customerId, key, {
           reservationIds: own,
           paymentToken: card,
         }).catch(() => undefined),
@@ -388,7 +387,7 @@ class Episode {
       const times = this.#random.of([0, 1, 1, 2]);
       for (let i = 0; i < times; i++) {
         this.#at(this.#random.below(4_000), name, () =>
-          this.#act(name, (process) => receiveWebhook(modelPurchasePorts(process), message)),
+          this.#act(name, (process) => receiveWebhook(depsOf(process), message)),
         );
       }
     };
@@ -402,7 +401,7 @@ class Episode {
       const atMs = this.#random.below(activeMs - 20_000);
       const units = this.#random.between(-3, 5);
       this.#at(atMs, 'an operator adjusts stock', () =>
-        this.#act(`adjust ${i}`, (process) => adjustStock(inventoryPorts(depsOf(process)), saleId, units || 1)),
+        this.#act(`adjust ${i}`, (process) => adjustStock(depsOf(process), saleId, units || 1)),
       );
       if (this.#random.next() < 0.4) {
         this.#at(atMs, 'an operator pauses the sale', () => {
@@ -415,7 +414,7 @@ class Episode {
       this.#at(atMs + 15_000, 'an operator refunds a purchase', () => {
         const captured = [...checker.purchases()].filter(({ state }) => state === 'captured');
         const one = captured[this.#random.below(Math.max(1, captured.length))];
-        if (one) this.#act(`refund ${i}`, (process) => refundPurchase(modelPurchasePorts(process), one.purchaseId));
+        if (one) this.#act(`refund ${i}`, (process) => refundPurchase(depsOf(process), one.purchaseId));
       });
     }
     world.trace?.('operators are at work');

@@ -3,16 +3,15 @@
  * three workers, a few requests, a few faults.
  */
 
+import { adjustStock } from '#launch/adjust-stock.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
 import { derivedId, reservationId } from '#platform/kernel/ids.ts';
-import { requestPurchase } from '#purchase/accept.ts';
 import { refundPurchase } from '#purchase/refund.ts';
+import { requestPurchase } from '#purchase/request.ts';
 import { receiveWebhook } from '#purchase/webhook.ts';
-import { requestPorts } from '#reservation/ports.ts';
-import { inventoryPorts } from '#reservation/release.ports.ts';
-import { adjustStock, cancelReservation } from '#reservation/release.ts';
+import { cancelDecided } from '#reservation/cancel.ts';
 import { requestReservation } from '#reservation/request.ts';
-import { type ConsumerName, modelPurchasePorts, queueOf, tick } from './consumers.ts';
+import { type ConsumerName, queueOf, tick } from './consumers.ts';
 import type { Scenario } from './explore.ts';
 import { beginMs, customerIdOf, type SaleSetting, type Setting, saleIdOf } from './setting.ts';
 import { depsOf } from './world/deps.ts';
@@ -74,7 +73,7 @@ function shops(setting: Setting, wish: Wish, clicks: number): void {
     for (let click = 0; click < clicks; click++) {
       checker.asked(idOf(wish), saleIdOf(n));
       const heard = await world.request(client, `reserve ${customer}${key}.${click}`, (own) =>
-        requestReservation(requestPorts(depsOf(own)), saleIdOf(n), customerIdOf(customer), key, {
+        requestReservation(depsOf(own), customerIdOf(customer), saleIdOf(n), key, {
           quantity,
           fill: 'all',
         }).catch(() => undefined),
@@ -95,7 +94,7 @@ function act(setting: Setting, name: string, verb: (process: Process) => Promise
 function cancels(setting: Setting, wish: Wish): void {
   const { customer, sale: n = 1 } = wish;
   act(setting, `cancel ${customer}`, (process) =>
-    cancelReservation(inventoryPorts(depsOf(process)), saleIdOf(n), idOf(wish), customerIdOf(customer)),
+    cancelDecided(depsOf(process), customerIdOf(customer), saleIdOf(n), idOf(wish)),
   );
 }
 
@@ -107,7 +106,7 @@ function buys(setting: Setting, wish: Wish, clicks = 1, card = `card ${wish.cust
   world.start('client', `buyer ${customer}${key}`, async (client) => {
     for (let click = 0; click < clicks; click++) {
       const heard = await world.request(client, `buy ${customer}${key}.${click}`, (own) =>
-        requestPurchase(modelPurchasePorts(own), customerId, key, {
+        requestPurchase(depsOf(own), customerId, key, {
           reservationIds: [idOf(wish)],
           paymentToken: card,
         }).catch(() => undefined),
@@ -120,7 +119,7 @@ function buys(setting: Setting, wish: Wish, clicks = 1, card = `card ${wish.cust
 }
 
 function adjusts(setting: Setting, units: number): void {
-  act(setting, `adjust ${units}`, (process) => adjustStock(inventoryPorts(depsOf(process)), saleIdOf(1), units));
+  act(setting, `adjust ${units}`, (process) => adjustStock(depsOf(process), saleIdOf(1), units));
 }
 
 function purchaseOf({ customer }: Wish): string {
@@ -128,7 +127,7 @@ function purchaseOf({ customer }: Wish): string {
 }
 
 function refunds(setting: Setting, wish: Wish): void {
-  act(setting, `refund ${wish.customer}`, (process) => refundPurchase(modelPurchasePorts(process), purchaseOf(wish)));
+  act(setting, `refund ${wish.customer}`, (process) => refundPurchase(depsOf(process), purchaseOf(wish)));
 }
 
 /** Two decisions whose events the bus has not taken. */
@@ -146,7 +145,7 @@ function webhooks(setting: Setting, times: number): void {
   const { world } = setting;
   world.provider.listener = (message, name) => {
     for (let i = 0; i < times; i++) {
-      world.after(0, name, () => act(setting, name, (process) => receiveWebhook(modelPurchasePorts(process), message)));
+      world.after(0, name, () => act(setting, name, (process) => receiveWebhook(depsOf(process), message)));
     }
   };
 }

@@ -2,7 +2,7 @@
  * Sales and people for models: what is in MySQL and Redis before anything happens.
  */
 import { readFileSync } from 'node:fs';
-import { primeMirror } from '#mirror/live-sale.ts';
+import { primeMirror } from '#mirror/mirror.ts';
 import { Checker } from './check/checker.ts';
 import { depsOf } from './world/deps.ts';
 import type { Row } from './world/mysql.ts';

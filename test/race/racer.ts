@@ -9,7 +9,7 @@ import { loadRegistry } from '#platform/environment/discovery.ts';
 import { redisReady } from '#platform/redis/redis.ts';
 import { noLock } from '#platform/redis/sale-lock.ts';
 import { allocateBatch } from '#reservation/allocate.ts';
-import { allocationPorts } from '#reservation/ports.ts';
+import { withDeps } from '../support/deps.ts';
 import { delivered, soon } from '../support/sales.ts';
 import { unguarded } from './unguarded.ts';
 
@@ -21,8 +21,7 @@ const deps = openDeps(await loadRegistry(), {
   ...(mode === 'locked' ? {} : { lock: noLock }),
 });
 await redisReady(deps.redis);
-const shipped = allocationPorts(deps);
-const ports = mode === 'unguarded' ? { ...shipped, store: unguarded(deps.db) } : shipped;
+const racing = mode === 'unguarded' ? withDeps(deps, { db: unguarded(deps.db) }) : deps;
 
 process.send?.('ready');
 await new Promise((resolve) => process.once('message', resolve));
@@ -30,7 +29,7 @@ let left = Number(buyers);
 let decided = 0;
 let faults = 0;
 const one = () =>
-  allocateBatch(ports, [delivered(saleId)], soon()).then(
+  allocateBatch(racing, [delivered(saleId)], soon()).then(
     () => decided++,
     () => faults++,
   );

@@ -1,37 +1,51 @@
 /**
- * The allocation store with its guard taken out, as a control: sales are never held, and stock is set to what was read
- * minus what was taken, as read-modify-write does.
+ * A database in which the guard of the stock is taken out, as a control: sales are never held, and stock is set to what
+ * was read plus what is moved, as read-modify-write does. Everything else is what the shipped code asks for.
  */
+import type { Db, Tx } from '#platform/mysql/mysql.ts';
 
-import { toBytes } from '#platform/kernel/ids.ts';
-import type { Db } from '#platform/mysql/mysql.ts';
-import { type AllocationStore, allocationTx } from '#reservation/store.ts';
+/** What was read of a sale. */
+interface Seen {
+  readonly id: Buffer;
+  readonly available: number;
+  readonly allocated: number;
+}
 
-export function unguarded(db: Db): AllocationStore {
+/** How many values the shipped statement has for each move, and where in them are what this control needs. */
+const valuesPerMove = 8;
+const place = { id: 0, available: 2, allocated: 3 };
+
+/** Such a database on these connections. */
+export function unguarded(db: Db): Db {
+  return { ...db, transaction: (work) => db.transaction((tx) => work(withoutGuard(tx))) };
+}
+
+function withoutGuard(tx: Tx): Tx {
+  const seen = new Map<string, Seen>();
+
+  async function setStock(values: unknown[]): Promise<number> {
+    let moved = 0;
+    for (let start = 0; start < values.length; start += valuesPerMove) {
+      const id = values[start + place.id] as Buffer;
+      const sale = seen.get(id.toString('hex'));
+      if (!sale) throw new Error('a sale was moved that had not been read');
+      moved += await tx.change('UPDATE sales SET available = ?, allocated = ?, version = version + 1 WHERE id = ?', [
+        sale.available + Number(values[start + place.available]),
+        sale.allocated + Number(values[start + place.allocated]),
+        id,
+      ]);
+    }
+    return moved;
+  }
+
   return {
-    transaction: (work) =>
-      db.transaction((tx) => {
-        const shipped = allocationTx(tx);
-        let seen: Awaited<ReturnType<typeof shipped.sales>> = new Map();
-        return work({
-          ...shipped,
-          sales: async (saleIds) => {
-            seen = await shipped.sales(saleIds, false);
-            return seen;
-          },
-          moveStock: async (moves) => {
-            for (const { saleId, available = 0, allocated = 0 } of moves) {
-              const sale = seen.get(saleId);
-              if (!sale) continue;
-              await tx.change('UPDATE sales SET available = ?, allocated = ?, version = version + 1 WHERE id = ?', [
-                sale.available + available,
-                sale.allocated + allocated,
-                toBytes(saleId),
-              ]);
-            }
-            return [...(await shipped.stock(moves.map((move) => move.saleId))).values()];
-          },
-        });
-      }),
+    ...tx,
+    async rows<R>(sql: string, values?: unknown[]): Promise<R[]> {
+      if (!/ FROM sales /.test(sql)) return tx.rows<R>(sql, values);
+      const sales = await tx.rows<R & Seen>(sql.replace('FOR UPDATE', ''), values);
+      for (const sale of sales) seen.set(sale.id.toString('hex'), sale);
+      return sales;
+    },
+    change: (sql, values = []) => (/JOIN sales /.test(sql) ? setStock(values) : tx.change(sql, values)),
   };
 }

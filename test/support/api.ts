@@ -102,7 +102,7 @@ export function openApi(): Api {
     },
     async operator() {
       const email = `${newId()}@example.com`;
-      await seedOperator((await sharedDeps()).db, { email, password });
+      await seedOperator(await sharedDeps(), { email, password });
       return (await signIn(email)).body.accessToken;
     },
     async close() {

@@ -11,7 +11,7 @@ import { Redis } from 'ioredis';
 import mysql, { type Connection } from 'mysql2/promise';
 import type { LogLine, PushLine, RequestLine } from '#load/log.ts';
 import { namesUnder, type Target } from '#load/verify/target.ts';
-import { claimsKey, customerField, reservationField } from '#mirror/mirror.ts';
+import { claimsKey, customerField, reservationField } from '#mirror/claims.ts';
 import { saleTag } from '#platform/kernel/ids.ts';
 import type { TestBed } from './stack.ts';
 

@@ -12,7 +12,7 @@ import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge
 import { SendMessageBatchCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { Fault } from '#platform/kernel/errors.ts';
 import { awsCallTimeoutMs } from '#platform/kernel/time-limits.ts';
-import { breaker } from '#platform/resilience/circuit-breaker.ts';
+import { type Breakers, openBreakers } from '#platform/resilience/circuit-breaker.ts';
 import { publishBriefly, sendBriefly } from './brief.ts';
 
 /** SQS takes at most ten messages, and at most 1 MiB, in a batch. */
@@ -51,8 +51,8 @@ export function openSqs(): SQSClient {
 }
 
 /** A queue to send to. */
-export function openQueue(client: SQSClient, url: string): Queue {
-  const guard = breaker('sqs', { resetTimeoutMs: 1_000 });
+export function openQueue(client: SQSClient, url: string, breakers: Breakers = openBreakers()): Queue {
+  const guard = breakers.get('sqs', { resetTimeoutMs: 1_000 });
   type Waiting = { message: OutgoingMessage; sinceMs: number; resolve: () => void; reject: (error: unknown) => void };
   let waiting: Waiting[] = [];
   let inFlight = 0;
@@ -139,9 +139,9 @@ export interface Bus {
 }
 
 /** The bus, with Holdfast as the source of its events. */
-export function openBus(busName: string, source: string): Bus {
+export function openBus(busName: string, source: string, breakers: Breakers = openBreakers()): Bus {
   const client = publishBriefly(new EventBridgeClient(sdkDefaults));
-  const guard = breaker('eventbridge', { resetTimeoutMs: 1_000 });
+  const guard = breakers.get('eventbridge', { resetTimeoutMs: 1_000 });
 
   async function put(entries: Entry[]): Promise<boolean[]> {
     try {

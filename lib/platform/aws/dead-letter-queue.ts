@@ -15,11 +15,11 @@ import {
   SendMessageBatchCommand,
   type SQSClient,
 } from '@aws-sdk/client-sqs';
-import { locate, type Registry } from '#platform/environment/discovery.ts';
 import { log } from '#platform/kernel/log.ts';
+import { locate, type Registry } from '#platform/kernel/registry.ts';
 import { awsCallTimeoutMs, deadLetterLifeSeconds } from '#platform/kernel/time-limits.ts';
 import { keys } from '#platform/redis/keys.ts';
-import { type RedisClient, redisBreaker } from '#platform/redis/redis.ts';
+import type { RedisClient } from '#platform/redis/redis.ts';
 
 /** Why a message became a dead letter. */
 export interface Cause {
@@ -100,7 +100,7 @@ export async function queueDepth(sqs: SQSClient, url: string): Promise<QueueDept
 export async function noteCauses(redis: RedisClient, causes: ReadonlyMap<string, Cause>): Promise<void> {
   if (causes.size === 0) return;
   try {
-    await redisBreaker.run(() => {
+    await redis.guarded(() => {
       const pipeline = redis.pipeline();
       for (const [messageId, cause] of causes) {
         pipeline.set(keys.cause(messageId), JSON.stringify(cause), 'EX', deadLetterLifeSeconds);
@@ -321,8 +321,8 @@ async function readCauses(redis: RedisClient, messages: Message[]): Promise<Caus
   const noted =
     messages.length === 0
       ? []
-      : await redisBreaker
-          .run(() => redis.mget(messages.map(({ MessageId: id = '' }) => keys.cause(id))))
+      : await redis
+          .guarded(() => redis.mget(messages.map(({ MessageId: id = '' }) => keys.cause(id))))
           .catch(() => [] as null[]);
   return messages.map(({ MessageAttributes: attributes }, index) => {
     const code = attributes?.ERROR_CODE?.StringValue;

@@ -6,7 +6,7 @@
  */
 import { ApiGatewayManagementApiClient, PostToConnectionCommand } from '@aws-sdk/client-apigatewaymanagementapi';
 import { log } from '#platform/kernel/log.ts';
-import { breaker } from '#platform/resilience/circuit-breaker.ts';
+import { type Breakers, openBreakers } from '#platform/resilience/circuit-breaker.ts';
 
 /** How long sending one message to one connection may take. */
 const callTimeoutMs = 1_000;
@@ -35,12 +35,12 @@ export interface Pusher {
 }
 
 /** Opens the pusher. A stack without a WebSocket API registers no address for it; then nobody is ever connected. */
-export function openPusher(endpoint: string | undefined): Pusher {
+export function openPusher(endpoint: string | undefined, breakers: Breakers = openBreakers()): Pusher {
   if (!endpoint) {
     return { send: async (pushes) => ({ reached: 0, gone: [], missed: pushes.length }), close: () => undefined };
   }
   const client = new ApiGatewayManagementApiClient({ endpoint, maxAttempts: 1 });
-  const guard = breaker('websocket', {
+  const guard = breakers.get('websocket', {
     resetTimeoutMs: 1_000,
     isRefusal: isGone,
   });

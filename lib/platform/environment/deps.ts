@@ -8,18 +8,26 @@ import type { SQSClient } from '@aws-sdk/client-sqs';
 import { type Bus, openBus, openQueue, openSqs, type Queue } from '#platform/aws/aws.ts';
 import { openPusher, type Pusher } from '#platform/aws/websocket-push.ts';
 import { type Clock, systemClock } from '#platform/kernel/clock.ts';
+import { locate, type Registry } from '#platform/kernel/registry.ts';
 import { redisCommandTimeoutMs } from '#platform/kernel/time-limits.ts';
 import { type Db, openDb } from '#platform/mysql/mysql.ts';
 import { openRedis, type RedisClient, redisReady } from '#platform/redis/redis.ts';
 import { openSaleLock, type SaleLock } from '#platform/redis/sale-lock.ts';
-import { loadRegistry, locate, type Registry } from './discovery.ts';
+import { type Breakers, openBreakers } from '#platform/resilience/circuit-breaker.ts';
+import { loadRegistry } from './discovery.ts';
 
 /** The `source` of every event that Holdfast publishes. */
 export const eventSource = 'holdfast';
 
+/** The part of the dependencies that a verb needs: `Needs<'db' | 'clock'>`. */
+export type Needs<Names extends keyof Deps> = Pick<Deps, Names>;
+
 export interface Deps {
   readonly registry: Registry;
   readonly clock: Clock;
+  /** A number from 0 up to 1, for jitter. */
+  random(): number;
+  readonly breakers: Breakers;
   readonly db: Db;
   readonly redis: RedisClient;
   readonly lock: SaleLock;
@@ -28,25 +36,34 @@ export interface Deps {
   readonly push: Pusher;
   /** The queue with this name in `serverless.yml`. */
   queue(name: string): Queue;
+  /**
+   * What `open` makes of these dependencies, made when first asked for and kept as long as they are: what an environment
+   * remembers, such as a cache.
+   */
+  once<T>(open: (deps: Deps) => T): T;
   close(): Promise<void>;
 }
 
 /** Opens everything a registry names. Each client is made on first use. */
 export function openDeps(registry: Registry, overrides: Partial<Deps> = {}): Deps {
   const queues = new Map<string, Queue>();
-  const once = <T>(make: () => T) => {
+  const kept = new Map<unknown, unknown>();
+  const breakers = openBreakers();
+  const lazy = <T>(make: () => T) => {
     let made: T | undefined;
     return { get: (): T => (made ??= make()), made: () => made };
   };
-  const db = once(() => openDb(locate(registry, 'mysql/main')));
-  const redis = once(() => openRedis(locate(registry, 'redis/main')));
-  const lock = once(() => openSaleLock(redis.get()));
-  const sqs = once(openSqs);
-  const bus = once(() => openBus(locate(registry, 'bus/main'), eventSource));
-  const push = once(() => openPusher(registry['websocket/management']));
+  const db = lazy(() => openDb(locate(registry, 'mysql/main'), { breakers }));
+  const redis = lazy(() => openRedis(locate(registry, 'redis/main'), breakers));
+  const lock = lazy(() => openSaleLock(redis.get()));
+  const sqs = lazy(openSqs);
+  const bus = lazy(() => openBus(locate(registry, 'bus/main'), eventSource, breakers));
+  const push = lazy(() => openPusher(registry['websocket/management'], breakers));
   const deps: Deps = {
     registry,
     clock: systemClock,
+    random: Math.random,
+    breakers,
     get db() {
       return db.get();
     },
@@ -66,9 +83,13 @@ export function openDeps(registry: Registry, overrides: Partial<Deps> = {}): Dep
       return push.get();
     },
     queue(name) {
-      const known = queues.get(name) ?? openQueue(this.sqs, locate(registry, `queue/${name}`));
+      const known = queues.get(name) ?? openQueue(this.sqs, locate(registry, `queue/${name}`), breakers);
       queues.set(name, known);
       return known;
+    },
+    once(open) {
+      if (!kept.has(open)) kept.set(open, open(this));
+      return kept.get(open) as ReturnType<typeof open>;
     },
     async close() {
       redis.made()?.disconnect();

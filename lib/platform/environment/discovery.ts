@@ -11,33 +11,7 @@
  * a hundred calls a second in an account, reading by name to thousands. Names are read once per cold start.
  */
 import { readFileSync } from 'node:fs';
-
-export type LogicalName =
-  | 'mysql/main'
-  | 'redis/main'
-  | `queue/${string}`
-  | `dead/${string}`
-  | 'bus/main'
-  | 'api/public'
-  | 'websocket/public'
-  | 'websocket/management'
-  | 'provider/payments'
-  | `limit/${string}`
-  | 'token/verification-key'
-  | 'secret/token-signing-key'
-  | 'secret/payment-webhook'
-  | 'secret/payment-api-key';
-
-/** The names and what they stand for. */
-export type Registry = Readonly<Record<string, string>>;
-
-/** Thrown when a part is asked for that is not registered: a mistake of deployment, found at cold start. */
-export class NotRegistered extends Error {
-  constructor(name: string) {
-    super(`"${name}" is not registered; HOLDFAST_REGISTRY=${process.env.HOLDFAST_REGISTRY ?? '(unset)'}`);
-    this.name = 'NotRegistered';
-  }
-}
+import { NotRegistered, type Registry } from '#platform/kernel/registry.ts';
 
 /** Reads the registry that the environment names. Throws if it is not set or cannot be read. */
 export async function loadRegistry(
@@ -53,21 +27,6 @@ export async function loadRegistry(
   );
   const secrets = await readSecrets(Object.values(raw).flatMap(secretsIn));
   return Object.fromEntries(Object.entries(raw).map(([name, value]) => [name, withSecrets(value, secrets)]));
-}
-
-/** The address registered under a logical name. Throws `NotRegistered` if there is none. */
-export function locate(registry: Registry, name: LogicalName): string {
-  const value = registry[name];
-  if (value === undefined || value === '') throw new NotRegistered(name);
-  return value;
-}
-
-/** All addresses registered under a name that may have several instances, such as payment providers. */
-export function locateAll(registry: Registry, name: LogicalName): string[] {
-  return locate(registry, name)
-    .split(',')
-    .map((address) => address.trim())
-    .filter((address) => address !== '');
 }
 
 const secretReference = /\{secretsmanager:([^#}]+)(?:#([^}]+))?\}/g;

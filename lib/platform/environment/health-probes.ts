@@ -9,7 +9,7 @@ import { probeTimeoutMs } from '#platform/kernel/time-limits.ts';
 import type { Db } from '#platform/mysql/mysql.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { type RedisClient, redisReady } from '#platform/redis/redis.ts';
-import { type BreakerState, breakerStates } from '#platform/resilience/circuit-breaker.ts';
+import type { BreakerState, Breakers } from '#platform/resilience/circuit-breaker.ts';
 
 /** What a probe found. */
 export interface Probe {
@@ -61,11 +61,11 @@ export function probeHttp(baseUrl: string): Promise<Probe> {
  * answers health checks has called nobody else.
  */
 export async function allBreakers(
-  redis: RedisClient,
+  { redis, breakers }: { redis: RedisClient; breakers: Breakers },
   shared: string[],
   nowMs: number,
 ): Promise<Record<string, BreakerState>> {
-  const own = breakerStates();
+  const own = breakers.states();
   const ask = async () => {
     if (shared.length === 0) return [];
     await redisReady(redis, probeTimeoutMs);

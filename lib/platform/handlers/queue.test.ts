@@ -22,7 +22,7 @@ function consumer(cursed: number[], error = () => new Error('cannot stomach it')
   return {
     batches,
     message: z.object({ n: z.number() }),
-    run: async (_: Deps, batch: { message: { n: number } }[]) => {
+    run: async (_: Deps, batch: readonly { message: { n: number } }[]) => {
       const numbers = batch.map(({ message }) => message.n);
       batches.push(numbers);
       if (numbers.some((n) => cursed.includes(n))) throw error();

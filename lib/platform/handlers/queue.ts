@@ -12,9 +12,9 @@ import type { Context, SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda'
 import type { z } from 'zod';
 import { bury, type Cause, deliverAgain, firstSentAttribute, noteCauses } from '#platform/aws/dead-letter-queue.ts';
 import { type Deps, sharedDeps } from '#platform/environment/deps.ts';
-import type { Registry } from '#platform/environment/discovery.ts';
 import { log, withCorrelation } from '#platform/kernel/log.ts';
 import { listens, measure } from '#platform/kernel/metrics.ts';
+import type { Registry } from '#platform/kernel/registry.ts';
 import { deliveriesAtMost, longestBackOffSeconds } from '#platform/kernel/time-limits.ts';
 import { isOutage } from '#platform/mysql/mysql.ts';
 import { noteLag } from '#platform/redis/queue-lag.ts';
@@ -35,7 +35,7 @@ export type MustRepeat = Iterable<string>;
 export interface QueueRun<Message> {
   /** The shape of a message. For an event from the bus, the shape of its detail. */
   readonly message: z.ZodType<Message>;
-  run(deps: Deps, batch: Delivered<Message>[], deadlineMs: number): Promise<MustRepeat>;
+  run(deps: Deps, batch: readonly Delivered<Message>[], deadlineMs: number): Promise<MustRepeat>;
 }
 
 export type QueueHandler = (event: SQSEvent, context: Context) => Promise<SQSBatchResponse>;

@@ -15,7 +15,7 @@ import {
   rowLockWaitSeconds,
   statementTimeoutMs,
 } from '#platform/kernel/time-limits.ts';
-import { BreakerOpen, breaker } from '#platform/resilience/circuit-breaker.ts';
+import { BreakerOpen, type Breakers, openBreakers } from '#platform/resilience/circuit-breaker.ts';
 import { sqlText } from './sql-text.ts';
 
 /** What the nouns need of a connection, inside a transaction or outside. Values are always bound, never spliced. */
@@ -98,7 +98,7 @@ export function isOutage(error: unknown): boolean {
 }
 
 /** Opens a pool. Connections are made when first needed. */
-export function openDb(url: string, options: { connections?: number } = {}): Db {
+export function openDb(url: string, options: { connections?: number; breakers?: Breakers } = {}): Db {
   const pool = mysql.createPool({
     uri: url,
     connectionLimit: options.connections ?? 10,
@@ -117,7 +117,7 @@ export function openDb(url: string, options: { connections?: number } = {}): Db 
     connection.query(`SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED`);
     connection.query(`SET SESSION innodb_lock_wait_timeout = ${rowLockWaitSeconds}`);
   });
-  const guard = breaker('mysql', { isRefusal: (error) => !isConnectionLoss(error) });
+  const guard = (options.breakers ?? openBreakers()).get('mysql', { isRefusal: (error) => !isConnectionLoss(error) });
 
   return {
     rows: (sql, values) =>

@@ -3,14 +3,14 @@
  * CloudWatch; this is what the operator's page can show anywhere.
  */
 import { keys } from './keys.ts';
-import { type RedisClient, redisBreaker } from './redis.ts';
+import type { RedisClient } from './redis.ts';
 
 /** After a minute without a batch the last one says nothing any more. */
 const lagLifeMs = 60_000;
 
 /** Notes the lag that a batch was received with. Never throws: it is only for looking at. */
 export async function noteLag(redis: RedisClient, queue: string, lagMs: number): Promise<void> {
-  await redisBreaker.run(() => redis.set(keys.lag(queue), Math.max(0, lagMs), 'PX', lagLifeMs)).catch(() => undefined);
+  await redis.guarded(() => redis.set(keys.lag(queue), Math.max(0, lagMs), 'PX', lagLifeMs)).catch(() => undefined);
 }
 
 /** The lag of the latest batch, milliseconds, or null if there was none within a minute or Redis is away. */

@@ -6,10 +6,10 @@
  * logical name `limit/<name>`, as "<burst>/<per minute>"; the code names a strict value for when nothing is set.
  */
 import { createHash } from 'node:crypto';
-import type { Registry } from '#platform/environment/discovery.ts';
+import type { Registry } from '#platform/kernel/registry.ts';
 import { redisCommandTimeoutMs } from '#platform/kernel/time-limits.ts';
 import { keys } from './keys.ts';
-import { defineScript, luaSource, type RedisClient, redisBreaker, redisReady } from './redis.ts';
+import { defineScript, luaSource, type RedisClient, redisReady } from './redis.ts';
 
 const takeScript = defineScript('holdfastRate', luaSource('./rate-limit.lua', import.meta.url));
 
@@ -51,7 +51,7 @@ export async function takeTokens(redis: RedisClient, buckets: Bucket[]): Promise
   try {
     // The first call of a cold start comes before the connection does.
     await redisReady(redis, redisCommandTimeoutMs);
-    const waits = await redisBreaker.run(() => takeScript.runAll(redis, calls));
+    const waits = await redis.guarded(() => takeScript.runAll(redis, calls));
     const longestMs = Math.max(0, ...waits.map((wait) => (typeof wait === 'number' ? wait : 0)));
     return longestMs > 0 ? Math.ceil(longestMs / 1_000) : undefined;
   } catch {

@@ -3,11 +3,9 @@
  * here may block or fail a request for long, so every command has a limit and nothing is queued while disconnected.
  */
 import { readFileSync } from 'node:fs';
-import { type Command, Redis } from 'ioredis';
+import { type Command, Redis, type RedisOptions } from 'ioredis';
 import { redisCommandTimeoutMs, redisConnectTimeoutMs } from '#platform/kernel/time-limits.ts';
-import { breaker } from '#platform/resilience/circuit-breaker.ts';
-
-export type RedisClient = Redis;
+import { type Breakers, openBreakers } from '#platform/resilience/circuit-breaker.ts';
 
 /**
  * How a limit on time is divided. A process that stands still, as one does while it loads and compiles its code, finds all
@@ -17,11 +15,36 @@ export type RedisClient = Redis;
  */
 const partsOfLimit = 4;
 
-/** Fails the commands that get no answer in time. One timer watches all of them, and only while there are any. */
-class PatientRedis extends Redis {
+/**
+ * A client that fails the commands that get no answer in time, with the breaker of its calls. One timer watches all
+ * commands, and only while there are any.
+ */
+export class RedisClient extends Redis {
+  /** When it was last without a connection, milliseconds since the epoch; 0 if it has never been. */
+  lostAtMs = 0;
+  readonly #breakers: Breakers;
   #underWay: { readonly command: Command; readonly dueAt: number }[] = [];
   #part = 0;
   #watch: NodeJS.Timeout | undefined;
+
+  constructor(url: string, options: RedisOptions, breakers: Breakers) {
+    super(url, options);
+    this.#breakers = breakers;
+    // A lost connection shows in the calls that fail for it; without a listener the event would end the process.
+    this.on('error', () => undefined);
+    this.on('close', () => {
+      this.lostAtMs = Date.now();
+    });
+  }
+
+  /** Runs commands behind the breaker of Redis. An error reply of a script says nothing about the server's health. */
+  guarded<T>(commands: () => Promise<T>): Promise<T> {
+    const breaker = this.#breakers.get('redis', {
+      resetTimeoutMs: 1_000,
+      isRefusal: (error) => (error as { name?: string }).name === 'ReplyError',
+    });
+    return breaker.run(commands);
+  }
 
   override sendCommand(command: Command, stream?: Parameters<Redis['sendCommand']>[1]): unknown {
     // The part that is running now was begun by others.
@@ -41,15 +64,9 @@ class PatientRedis extends Redis {
   }
 }
 
-/** When each client last lost its connection, or failed to get one. */
-const lostAtMs = new WeakMap<RedisClient, number>();
-
-/** When this client was last without a connection, milliseconds since the epoch; 0 if it has never been. */
-export const redisLostAtMs = (redis: RedisClient): number => lostAtMs.get(redis) ?? 0;
-
 /** Opens a client. Commands fail after `redisCommandTimeoutMs`, or at once while there is no connection. */
-export function openRedis(url: string): RedisClient {
-  const client = new PatientRedis(url, {
+export function openRedis(url: string, breakers: Breakers = openBreakers()): RedisClient {
+  const options: RedisOptions = {
     connectTimeout: redisConnectTimeoutMs,
     disconnectTimeout: redisCommandTimeoutMs,
     maxRetriesPerRequest: 1,
@@ -57,11 +74,8 @@ export function openRedis(url: string): RedisClient {
     enableReadyCheck: true,
     retryStrategy: (attempt) => Math.min(50 * attempt, 1_000),
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
-  });
-  // A lost connection shows in the calls that fail for it; without a listener the event would end the process.
-  client.on('error', () => undefined);
-  client.on('close', () => lostAtMs.set(client, Date.now()));
-  return client;
+  };
+  return new RedisClient(url, options, breakers);
 }
 
 /** Waits until the client is connected, for start-up and tests. Throws after `limitMs` of hearing nothing. */
@@ -98,13 +112,9 @@ export interface Script {
 
 /** Prepares a script; the command's name shows in ioredis's errors and traces. */
 export function defineScript(name: string, lua: string): Script {
-  const known = new WeakSet<RedisClient>();
   type Command = (...parts: (string | number)[]) => Promise<unknown>;
   const defined = (redis: RedisClient): RedisClient => {
-    if (!known.has(redis)) {
-      redis.defineCommand(name, { lua });
-      known.add(redis);
-    }
+    if (!(name in redis)) redis.defineCommand(name, { lua });
     return redis;
   };
   return {
@@ -122,9 +132,3 @@ export function defineScript(name: string, lua: string): Script {
     },
   };
 }
-
-/** The breaker of all Redis calls. A script's own error reply says nothing about the server's health. */
-export const redisBreaker = breaker('redis', {
-  resetTimeoutMs: 1_000,
-  isRefusal: (error) => (error as { name?: string }).name === 'ReplyError',
-});

@@ -13,7 +13,7 @@ import Redlock from 'redlock';
 import type { SaleTag } from '#platform/kernel/ids.ts';
 import { lockLifeMs } from '#platform/kernel/time-limits.ts';
 import { keys } from './keys.ts';
-import { defineScript, luaSource, type RedisClient, redisBreaker } from './redis.ts';
+import { defineScript, luaSource, type RedisClient } from './redis.ts';
 
 const fenceScript = defineScript('holdfastFence', luaSource('./fencing-token.lua', import.meta.url));
 
@@ -60,7 +60,7 @@ export function openSaleLock(redis: RedisClient): SaleLock {
     const retryCount = Math.max(0, Math.floor(waitMs / retryDelayMs));
     const redlock = new Redlock([client], { retryCount, retryDelay: retryDelayMs, retryJitter: retryDelayMs });
     try {
-      const lock = await redisBreaker.run(() => redlock.lock(tags.map(keys.lock), lockLifeMs));
+      const lock = await redis.guarded(() => redlock.lock(tags.map(keys.lock), lockLifeMs));
       return { lock, fence: Number(await fenceScript.run(redis, [keys.fence()], [])) };
     } catch {
       return undefined;

@@ -8,27 +8,25 @@
  */
 
 import type { Clock } from '#platform/kernel/clock.ts';
-import { type Breaker, BreakerOpen, type BreakerOptions, breaker } from '#platform/resilience/circuit-breaker.ts';
+import { type Breaker, BreakerOpen, type BreakerOptions, type Breakers } from '#platform/resilience/circuit-breaker.ts';
 import { keys } from './keys.ts';
-import { type RedisClient, redisBreaker } from './redis.ts';
+import type { RedisClient } from './redis.ts';
 
 /** How many reset periods an opening is remembered if nobody calls any more. */
 const rememberedResets = 6;
 
 /** The breaker of this name, shared by every process on this Redis. `resetTimeoutMs` is how long it fails fast. */
 export function sharedBreaker(
-  redis: RedisClient,
-  clock: Clock,
+  { redis, clock, breakers }: { redis: RedisClient; clock: Clock; breakers: Breakers },
   name: string,
   options: BreakerOptions & { resetTimeoutMs: number },
 ): Breaker {
-  const local = breaker(name, options);
+  const local = breakers.get(name, options);
   const key = keys.breaker(name);
   const { resetTimeoutMs } = options;
 
   /** Errors are ignored: news that cannot be read or written is no news. */
-  const ask = <T>(command: () => Promise<T>): Promise<T | undefined> =>
-    redisBreaker.run(command).catch(() => undefined);
+  const ask = <T>(command: () => Promise<T>): Promise<T | undefined> => redis.guarded(command).catch(() => undefined);
   const announce = () =>
     ask(() => redis.set(key, clock() + resetTimeoutMs, 'PX', Math.ceil(resetTimeoutMs * rememberedResets)));
 

@@ -36,12 +36,28 @@ export class BreakerOpen extends Error {
   }
 }
 
-const registered = new Map<string, Breaker>();
+/** The circuit breakers of one environment, by name. */
+export interface Breakers {
+  /** The breaker of this name; the first caller's options hold. */
+  get(name: string, options?: BreakerOptions): Breaker;
+  /** The state of each of them, for `GET /health` and the operator's page. */
+  states(): Record<string, BreakerState>;
+}
 
-/** The breaker of this name, one per process; the first caller's options hold. */
-export function breaker(name: string, options: BreakerOptions = {}): Breaker {
-  const existing = registered.get(name);
-  if (existing) return existing;
+/** A set of breakers without any yet. */
+export function openBreakers(): Breakers {
+  const opened = new Map<string, Breaker>();
+  return {
+    get(name, options = {}) {
+      const breaker = opened.get(name) ?? openBreaker(name, options);
+      opened.set(name, breaker);
+      return breaker;
+    },
+    states: () => Object.fromEntries([...opened.values()].map((one) => [one.name, one.state()])),
+  };
+}
+
+function openBreaker(name: string, options: BreakerOptions): Breaker {
   const circuit = new CircuitBreaker((call: () => Promise<unknown>) => call(), {
     name,
     timeout: false,
@@ -56,7 +72,7 @@ export function breaker(name: string, options: BreakerOptions = {}): Breaker {
     log.warn('a breaker opened', { breaker: name });
     measure({ BreakersOpened: 1 }, { facts: { breaker: name } });
   });
-  const made: Breaker = {
+  return {
     name,
     state: () => (circuit.opened ? 'open' : circuit.halfOpen ? 'half-open' : 'closed'),
     run: async <T>(call: () => Promise<T>): Promise<T> => {
@@ -68,11 +84,4 @@ export function breaker(name: string, options: BreakerOptions = {}): Breaker {
       }
     },
   };
-  registered.set(name, made);
-  return made;
-}
-
-/** The state of every breaker of this process, for `GET /health` and the operator's page. */
-export function breakerStates(): Record<string, BreakerState> {
-  return Object.fromEntries([...registered.values()].map((one) => [one.name, one.state()]));
 }

@@ -7,7 +7,7 @@
  */
 
 import { type ChangeGroup, expandChanges } from '#events/changes.ts';
-import { customerField, reservationField } from '#mirror/mirror.ts';
+import { customerField, reservationField } from '#mirror/claims.ts';
 import { claimBucket, fromBytes, saleTag } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { Digest, Sum } from '../world/choice.ts';

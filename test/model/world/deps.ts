@@ -16,11 +16,14 @@ import { type Db, isRetryable, type Sql, type Tx } from '#platform/mysql/mysql.t
 import { keys } from '#platform/redis/keys.ts';
 import { luaSource, type RedisClient } from '#platform/redis/redis.ts';
 import { type Grant, noLock, type SaleLock } from '#platform/redis/sale-lock.ts';
-import type { PaymentAnswer } from '#purchase/payment-gateway.ts';
-import type { PaymentProvider } from '#purchase/provider.ts';
+import { openBreakers } from '#platform/resilience/circuit-breaker.ts';
+import { paymentGateway } from '#purchase/payment-gateway.ts';
+import type { PaymentAnswer, PaymentProvider } from '#purchase/provider.ts';
+import { recentlyDecided } from '#reservation/recently-decided.ts';
 import type { Fault } from './choice.ts';
 import { NotUnderstood } from './lua.ts';
 import { type Progress, SqlError } from './mysql.ts';
+import { webhookSecret } from './provider.ts';
 import type { RedisReply } from './redis.ts';
 import { type Process, parts, Waiting, type World } from './world.ts';
 
@@ -39,6 +42,9 @@ export function depsOf(process: Process): Deps {
     registry: registryOf(world),
     sqs: sqsOf(process),
     clock: () => world.nowMs,
+    random: Math.random,
+    breakers: openBreakers(),
+    once: memoryOf(process),
     db: dbOf(process),
     redis,
     lock: world.options.locks ? lockOf(process) : noLock,
@@ -50,8 +56,26 @@ export function depsOf(process: Process): Deps {
   return deps as unknown as Deps;
 }
 
+const memories = new WeakMap<Process, Map<unknown, unknown>>();
+
+/** What the environment of a process remembers: its batches, if it has one that lives on; the rest dies with the process. */
+function memoryOf(process: Process): Deps['once'] {
+  const kept = memories.get(process) ?? new Map<unknown, unknown>();
+  memories.set(process, kept);
+  return function once<T>(this: Deps, open: (deps: Deps) => T): T {
+    if (!kept.has(open)) kept.set(open, opened(open, this));
+    return kept.get(open) as T;
+  };
+
+  function opened(open: unknown, deps: Deps): unknown {
+    if (open === paymentGateway) return providerOf(process);
+    if (open === recentlyDecided && process.environment) return process.environment.memory;
+    return (open as (deps: Deps) => unknown)(deps);
+  }
+}
+
 /** The payment provider as this process sees it. */
-export function providerOf(process: Process): PaymentProvider {
+function providerOf(process: Process): PaymentProvider {
   const { provider } = process.world;
   const call = (what: string, run: () => PaymentAnswer): Promise<PaymentAnswer> =>
     process.ask<PaymentAnswer>({
@@ -205,10 +229,15 @@ const scripts = new Map<string, string>();
 /** A client of Redis, as far as shipped code uses one. */
 class RedisStandIn {
   readonly status = 'ready';
+  readonly lostAtMs = 0;
   readonly #process: Process;
 
   constructor(process: Process) {
     this.#process = process;
+  }
+
+  guarded<T>(commands: () => Promise<T>): Promise<T> {
+    return commands();
   }
 
   defineCommand(name: string, { lua }: { lua: string }): void {
@@ -410,6 +439,7 @@ function registryOf(world: World): Deps['registry'] {
       [`dead/${name}`, name],
     ]),
   );
+  made['secret/payment-webhook'] = webhookSecret;
   registries.set(world, made);
   return made;
 }

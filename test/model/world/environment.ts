@@ -1,24 +1,24 @@
 /**
- * An environment of a function: what its batches share while it lives, one after the other or, where an environment takes
- * several at once, at the same time.
+ * An environment of a function: what its batches remember while it lives, one after the other or, where an environment
+ * takes several at once, at the same time.
  *
  * Invariant: whatever dies in it takes everything in it along, memory included. What it remembers is part of the state of
  * a world, and whoever looks at it is told apart by what was seen. Called by `queue.ts` and `consumers.ts`.
  */
-import { openSeen, type Seen } from '#reservation/recently-decided.ts';
+import { type RecentlyDecided, recentlyDecided } from '#reservation/recently-decided.ts';
 import { Digest, Sum } from './choice.ts';
 import { type Process, parts, type World } from './world.ts';
 
 export class Environment {
   readonly #world: World;
   readonly #processes = new Set<Process>();
-  #seen: Seen;
+  #memory: RecentlyDecided;
   /** What is in the memory, for telling states apart. */
   #known = new Set<string>();
 
   constructor(world: World) {
     this.#world = world;
-    this.#seen = openSeen(() => world.nowMs);
+    this.#memory = recentlyDecided({ clock: () => world.nowMs });
   }
 
   /** How many batches run in it. */
@@ -30,7 +30,7 @@ export class Environment {
   begin(): void {
     this.#processes.clear();
     this.#known = new Set();
-    this.#seen = openSeen(() => this.#world.nowMs);
+    this.#memory = recentlyDecided({ clock: () => this.#world.nowMs });
   }
 
   enter(process: Process): void {
@@ -57,44 +57,26 @@ export class Environment {
     return sum.value();
   }
 
-  /** What its batches know of the reservations that they decide, as a process in it asks. */
-  seenBy(process: Process): Seen {
-    const seen = this.#seen;
+  /** What its batches know of the reservations that they decide; noted as read and written. */
+  get memory(): RecentlyDecided {
+    const memory = this.#memory;
     const world = this.#world;
-    const told = (reservationId: string, work: Promise<unknown>) => {
-      process.heard(`${reservationId} is under way`);
-      const end = work.finally(() => process.heard(`${reservationId} is over`));
-      // Who asks may fail before it comes to wait.
-      end.catch(() => undefined);
-      return end;
-    };
     const learned = (what: string) => {
       world.writes |= parts.memories;
       this.#known.add(what);
     };
     return {
-      share(claims) {
+      meet: (claims) => {
         world.reads |= parts.memories;
-        const { elsewhere, ...share } = seen.share(claims);
-        for (const { reservationId, customerId } of share.own) {
+        const suspects = memory.meet(claims);
+        for (const { reservationId, customerId } of claims) {
           learned(reservationId);
           learned(customerId);
         }
-        return { ...share, elsewhere: new Map([...elsewhere].map(([id, work]) => [id, told(id, work)])) };
+        return suspects;
       },
-      during(share, work) {
-        const noted = (): void => {
-          world.writes |= parts.memories;
-        };
-        noted();
-        const free = () => {
-          process.heard('its customers are free');
-          return work();
-        };
-        return seen.during(share, free).finally(noted);
-      },
-      surprised(what) {
-        seen.surprised(what);
+      surprised: (what) => {
+        memory.surprised(what);
         learned(`a surprise about a ${what}`);
       },
     };

@@ -6,7 +6,7 @@
  */
 import { createHmac } from 'node:crypto';
 import type { SignedMessage } from '#platform/security/webhook-signature.ts';
-import type { PaymentAnswer } from '#purchase/payment-gateway.ts';
+import type { PaymentAnswer } from '#purchase/provider.ts';
 import { Digest, Sum } from './choice.ts';
 import type { World } from './world.ts';
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { reservationStates } from '#state/reservation-state.ts';
-import { type MirroredReservation, pack, unpack } from './mirror.ts';
+import { type MirroredReservation, pack, unpack } from './claims.ts';
 
 const anyRow = fc
   .record({

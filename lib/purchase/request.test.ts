@@ -1,7 +1,7 @@
 import { newId } from '#platform/kernel/ids.ts';
-import type { ReservationRow } from '#reservation/store.ts';
-import type { SaleRow } from '#sale/stock.ts';
-import { judge } from './accept.ts';
+import type { ReservationRow } from '#reservation/reservation.store.ts';
+import type { SaleRow } from '#sale/sale.store.ts';
+import { judge } from './request.ts';
 
 const opensAtMs = 1_000_000;
 const closesAtMs = 2_000_000;
@@ -10,6 +10,8 @@ const now = 1_500_000;
 function sale(change: Partial<SaleRow> = {}): SaleRow {
   return {
     saleId: newId(),
+    productId: newId(),
+    name: 'A sale',
     epoch: 1,
     version: 1,
     allotment: 10,

@@ -1,5 +1,5 @@
 /**
- * Accepting a purchase: the intent is committed before anything is charged.
+ * Requesting a purchase: the intent is committed before anything is charged.
  *
  * Invariants. I8: the window is judged by the clock at the request against each sale's own times. I3: the purchase's id
  * follows from customer and Idempotency-Key, so a repeated request finds the first one's row. I10: only the caller's own
@@ -10,26 +10,27 @@
  * the answer is still 202, because the settle job sends again for every purchase left open.
  */
 import { createHash } from 'node:crypto';
-import type { Clock } from '#platform/kernel/clock.ts';
+import type { Needs } from '#platform/environment/deps.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { derivedId } from '#platform/kernel/ids.ts';
-import type { ReservationRow } from '#reservation/store.ts';
+import { httpFunctionTimeoutSeconds } from '#platform/kernel/time-limits.ts';
+import type { Tx } from '#platform/mysql/mysql.ts';
+import { keys } from '#platform/redis/keys.ts';
+import { bindToPurchase, lockReservations, type ReservationRow } from '#reservation/reservation.store.ts';
 import { purchaseRefusal } from '#sale/phase.ts';
-import type { SaleRow } from '#sale/stock.ts';
-import { type Enqueue, sendCommands } from './pay-queue.ts';
+import { readSales, type SaleRow } from '#sale/sale.store.ts';
+import { sendCommands } from './pay-queue.ts';
 import type { PurchaseAccepted, PurchaseRequest } from './purchase.shapes.ts';
-import { AlreadyRequested, type PurchaseItem, type PurchaseRow, type PurchaseStore, type PurchaseTx } from './store.ts';
+import {
+  AlreadyRequested,
+  findPurchase,
+  insertPurchase,
+  type PurchaseItem,
+  type PurchaseRow,
+} from './purchase.store.ts';
 
-/** What accepting needs from outside. */
-export interface AcceptPorts {
-  readonly clock: Clock;
-  readonly store: Pick<PurchaseStore, 'transaction' | 'find'>;
-  /** Remembers that a purchase's first request is running. False if one is already; true also if memory is away. */
-  claim(purchaseId: string): Promise<boolean>;
-  /** Forgets it. Never throws. */
-  release(purchaseId: string): Promise<void>;
-  readonly enqueue: Enqueue;
-}
+/** What requesting a purchase needs. */
+export type PurchaseNeeds = Needs<'db' | 'redis' | 'clock' | 'queue'>;
 
 /** What a purchase will consist of, and cost. */
 export interface Order {
@@ -40,28 +41,43 @@ export interface Order {
 
 /** Accepts a purchase, or says why not. Throws if the store is away; then nothing is left of it. */
 export async function requestPurchase(
-  ports: AcceptPorts,
+  deps: PurchaseNeeds,
   customerId: string,
   idempotencyKey: string,
   request: PurchaseRequest,
 ): Promise<PurchaseAccepted | Refusal> {
   const purchaseId = derivedId('purchase', customerId, idempotencyKey);
   const fingerprint = fingerprintOf(request);
-  if (!(await ports.claim(purchaseId))) {
+  if (!(await claimRequest(deps, purchaseId))) {
     // The claim may outlive its request, for instance if that was cut off right after its commit.
-    const done = await ports.store.find(purchaseId, customerId);
+    const done = await findPurchase(deps.db, purchaseId, customerId);
     if (done) return answerFor(done, fingerprint);
     return refuse('idempotency_in_progress', 'The first request with this Idempotency-Key is still running.');
   }
   try {
-    const purchase = await commit(ports, { purchaseId, customerId, fingerprint, ...request });
+    const purchase = await commit(deps, { purchaseId, customerId, fingerprint, ...request });
     if (isRefusal(purchase)) return purchase;
     const answer = answerFor(purchase, fingerprint);
-    if (!isRefusal(answer) && purchase.state === 'requested') await sendCommands(ports.enqueue, [purchase]);
+    if (!isRefusal(answer) && purchase.state === 'requested') await sendCommands(deps, [purchase]);
     return answer;
   } finally {
-    await ports.release(purchaseId);
+    await releaseRequest(deps, purchaseId);
   }
+}
+
+/** A claim outlives no request: the function is over by then, and a dead one blocks its key no longer. */
+const claimLifeMs = httpFunctionTimeoutSeconds * 1_000;
+
+/** Remembers that a purchase's first request is running. False if one is already; true also if Redis is unavailable. */
+async function claimRequest({ redis }: PurchaseNeeds, purchaseId: string): Promise<boolean> {
+  const key = keys.running('purchase', purchaseId);
+  // Without Redis nothing is kept out here; the row's primary key keeps out the second writer.
+  return (await redis.guarded(() => redis.set(key, '1', 'PX', claimLifeMs, 'NX')).catch(() => 'OK')) === 'OK';
+}
+
+/** Forgets it. Never throws. */
+async function releaseRequest({ redis }: PurchaseNeeds, purchaseId: string): Promise<void> {
+  await redis.guarded(() => redis.del(keys.running('purchase', purchaseId))).catch(() => undefined);
 }
 
 interface Intent extends PurchaseRequest {
@@ -70,25 +86,25 @@ interface Intent extends PurchaseRequest {
   readonly fingerprint: string;
 }
 
-async function commit(ports: AcceptPorts, intent: Intent): Promise<PurchaseRow | Refusal> {
-  const nowMs = ports.clock();
+async function commit({ db, clock }: PurchaseNeeds, intent: Intent): Promise<PurchaseRow | Refusal> {
+  const nowMs = clock();
   try {
-    return await ports.store.transaction((tx) => accept(tx, intent, nowMs));
+    return await db.transaction((tx) => accept(tx, intent, nowMs));
   } catch (error) {
     if (!(error instanceof AlreadyRequested)) throw error;
     // A twin with other reservations came first while the claim could not be kept; now its row is there to be found.
-    return ports.store.transaction((tx) => accept(tx, intent, nowMs));
+    return db.transaction((tx) => accept(tx, intent, nowMs));
   }
 }
 
 /** One transaction: finds the purchase if it exists already, and otherwise judges and writes it. */
-async function accept(tx: PurchaseTx, intent: Intent, nowMs: number): Promise<PurchaseRow | Refusal> {
+async function accept(tx: Tx, intent: Intent, nowMs: number): Promise<PurchaseRow | Refusal> {
   const { purchaseId, customerId, fingerprint, paymentToken, reservationIds } = intent;
-  const reservations = await tx.reservations(reservationIds, customerId);
+  const reservations = await lockReservations(tx, reservationIds, customerId);
   // Looked for only now: whoever waited for a twin to let go of the reservations must see what the twin wrote.
-  const [existing] = await tx.purchases([purchaseId], false);
+  const existing = await findPurchase(tx, purchaseId, undefined);
   if (existing) return existing;
-  const sales = await tx.sales([...new Set(reservations.map((row) => row.saleId))], false);
+  const sales = await readSales(tx, [...new Set(reservations.map((row) => row.saleId))]);
   const order = judge(reservationIds, reservations, sales, nowMs);
   if (isRefusal(order)) return order;
   const purchase: PurchaseRow = {
@@ -106,9 +122,16 @@ async function accept(tx: PurchaseTx, intent: Intent, nowMs: number): Promise<Pu
     createdAtMs: nowMs,
     updatedAtMs: nowMs,
   };
-  await tx.insert(
+  await insertPurchase(
+    tx,
     purchase,
     order.items.map((item) => ({ purchaseId, ...item })),
+  );
+  await bindToPurchase(
+    tx,
+    purchaseId,
+    order.items.map((item) => item.reservationId),
+    customerId,
   );
   return purchase;
 }

@@ -1,6 +1,6 @@
 /**
- * The house: imports run functions → nouns → platform, only the platform knows clients and the environment, and a
- * handler is too small to hide anything.
+ * The house: rooms stand in one order and import only downward, each table has one writer, only the platform knows clients
+ * and the environment, and a handler is too small to hide anything.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
@@ -43,6 +43,35 @@ function sources(folder: string): Source[] {
     });
 }
 
+/**
+ * The rooms of `lib/` in their one order: each imports only rooms that stand before it. The platform comes first; then the
+ * nouns, from what everything needs to what needs everything.
+ */
+const rooms = [
+  'platform/kernel',
+  'platform/security',
+  'platform/resilience',
+  'platform/mysql',
+  'platform/redis',
+  'platform/aws',
+  'platform/environment',
+  'platform/handlers',
+  'identity',
+  'catalog',
+  'state',
+  'sale',
+  'events',
+  'mirror',
+  'reservation',
+  'purchase',
+  'launch',
+  'notification',
+  'reconcile',
+  'operations',
+];
+
+const roomOf = (path: string) => /^lib\/((?:platform\/)?[\w-]+)\//.exec(path)?.[1] ?? '';
+
 const lib = sources('lib');
 const functions = sources('functions');
 const platform = lib.filter(({ path }) => path.startsWith('lib/platform/'));
@@ -50,7 +79,7 @@ const nouns = lib.filter(({ path }) => !path.startsWith('lib/platform/'));
 const handlers = functions.filter(({ path }) => !/routes\.ts$/.test(path));
 
 /** Whatever opens a connection, keeps a secret or wraps a handler. */
-const clients = /^(@aws-sdk\/|@middy\/|mysql2|ioredis|redlock|opossum|pino|jose)/;
+const clients = /^(@aws-sdk\/|@smithy\/|@middy\/|mysql2|ioredis|redlock|opossum|pino|jose|standardwebhooks)/;
 
 /** What breaks a rule, one line for each file, so that a failure names the place. */
 const breaking = (files: Source[], offences: (source: Source) => string[]) =>
@@ -63,15 +92,33 @@ describe('imports run one way', () => {
     expect(handlers.length).toBeGreaterThan(40);
   });
 
-  test('the platform imports only the platform', () => {
-    expect(breaking(platform, ({ files }) => files.filter((file) => !file.startsWith('lib/platform/')))).toEqual([]);
+  test('every source of lib stands in a room of the order, and every room has sources', () => {
+    expect([...new Set(lib.map(({ path }) => roomOf(path)))].sort()).toEqual([...rooms].sort());
   });
 
-  test('nouns import nouns and the platform, never functions or what runs them locally', () => {
-    expect(breaking(nouns, ({ files }) => files.filter((file) => !file.startsWith('lib/')))).toEqual([]);
+  test('a room imports only rooms before it', () => {
+    const upward = ({ path, files }: Source) =>
+      files.filter((file) => rooms.indexOf(roomOf(file)) > rooms.indexOf(roomOf(path)));
+    expect(breaking(lib, upward)).toEqual([]);
   });
 
-  test('functions import nouns, the platform, and the routes beside them', () => {
+  test('no two files import each other, however far around', () => {
+    const imports = new Map(lib.map(({ path, files }) => [path, files]));
+    const reaches = (from: string, to: string, seen = new Set<string>()): boolean =>
+      (imports.get(from) ?? []).some((next) => {
+        if (next === to) return true;
+        if (seen.has(next)) return false;
+        seen.add(next);
+        return reaches(next, to, seen);
+      });
+    expect(lib.map(({ path }) => path).filter((path) => reaches(path, path))).toEqual([]);
+  });
+
+  test('lib imports nothing from functions or from what runs them locally', () => {
+    expect(breaking(lib, ({ files }) => files.filter((file) => !file.startsWith('lib/')))).toEqual([]);
+  });
+
+  test('functions import lib and the routes beside them', () => {
     const allowed = (file: string) => file.startsWith('lib/') || /^functions\/http\/(\w+\.)?routes\.ts$/.test(file);
     expect(breaking(functions, ({ files }) => files.filter((file) => !allowed(file)))).toEqual([]);
     expect(breaking(functions, ({ packages }) => packages.filter((name) => name !== 'zod'))).toEqual([]);
@@ -84,12 +131,53 @@ describe('imports run one way', () => {
   });
 
   test('only tables, and the platform below them, know Drizzle', () => {
-    const others = nouns.filter(({ path }) => !/\.(table|store)\.ts$/.test(path));
+    const others = nouns.filter(({ path }) => !path.endsWith('.table.ts'));
     expect(breaking(others, ({ packages }) => packages.filter((name) => name.startsWith('drizzle')))).toEqual([]);
   });
 
   test('only the platform reads the environment', () => {
     expect(breaking([...nouns, ...functions], ({ text }) => text.match(/process\.env/g) ?? [])).toEqual([]);
+  });
+
+  test('folders are left by subpath, never by ../..', () => {
+    const climbing = ({ text }: Source) => text.match(/from '(\.\.\/){2,}[^']*'/g) ?? [];
+    expect(breaking([...lib, ...functions], climbing)).toEqual([]);
+  });
+});
+
+describe('tables', () => {
+  const tables = lib
+    .filter(({ path }) => path.endsWith('.table.ts'))
+    .flatMap(({ path, text }) =>
+      [...text.matchAll(/mysqlTable\(\s*'(\w+)'/g)].map(([, name = '']) => ({ name, path })),
+    );
+  const writes = (table: string) =>
+    new RegExp(`\\b(INSERT (IGNORE )?INTO|UPDATE|DELETE FROM|REPLACE INTO|JOIN|DELETE) ${table}\\b`);
+  const isWrite = /\b(INSERT|UPDATE|DELETE|REPLACE)\b/;
+
+  /** The statements of a source: its texts in backticks or quotes. */
+  const statements = (text: string) => text.match(/`[^`]*`|'[^'\n]*'/g) ?? [];
+
+  test('there are tables', () => expect(tables.length).toBeGreaterThan(8));
+
+  test.each(tables)('$name is written by one file, in the room of its table', ({ name, path }) => {
+    const writers = lib.filter(({ text }) =>
+      statements(text).some((sql) => isWrite.test(sql.replace(/FOR UPDATE/g, '')) && writes(name).test(sql)),
+    );
+    expect(writers.map((writer) => writer.path)).toHaveLength(1);
+    expect(roomOf(writers[0]?.path ?? '')).toBe(roomOf(path));
+  });
+});
+
+describe('the clock and state', () => {
+  test('nouns take the time and chance from their dependencies', () => {
+    expect(breaking(nouns, ({ text }) => text.match(/\bDate\.now\(|\bMath\.random\(/g) ?? [])).toEqual([]);
+  });
+
+  test('no module keeps state in a map of its own', () => {
+    const state =
+      /^(?:export )?(?:const|let) \w+[^=\n]*= new (?:WeakMap|WeakSet|LRUCache|Map<[^(]*>\(\)|Set<[^(]*>\(\)|Map\(\)|Set\(\))/gm;
+    expect(breaking(lib, ({ text }) => text.match(state) ?? [])).toEqual([]);
   });
 });
 

@@ -1,0 +1,54 @@
+/**
+ * The store of customers: the only code that writes `customers`.
+ */
+import { fromBytes, newId, toBytes } from '#platform/kernel/ids.ts';
+import type { Sql } from '#platform/mysql/mysql.ts';
+import type { Role } from './customer.table.ts';
+
+/** An account as sign-in needs it. */
+export interface Account {
+  readonly customerId: string;
+  readonly passwordHash: string;
+  readonly role: Role;
+}
+
+/** Writes a new account and returns its id. Throws if the address has one. */
+export async function insertCustomer(
+  sql: Sql,
+  customer: { email: string; name: string; passwordHash: string; role: Role },
+  nowMs: number,
+): Promise<string> {
+  const customerId = newId(nowMs);
+  const { email, name, passwordHash, role } = customer;
+  await sql.change(
+    'INSERT INTO customers (id, email, name, password_hash, role, created_at_ms) VALUES (?, ?, ?, ?, ?, ?)',
+    [toBytes(customerId), email, name, passwordHash, role, nowMs],
+  );
+  return customerId;
+}
+
+/** The account of this address. */
+export async function findAccount(sql: Sql, email: string): Promise<Account | undefined> {
+  const [row] = await sql.rows<{ id: Buffer; passwordHash: string; role: Role }>(
+    'SELECT id, password_hash AS passwordHash, role FROM customers WHERE email = ?',
+    [email],
+  );
+  return row && { customerId: fromBytes(row.id), passwordHash: row.passwordHash, role: row.role };
+}
+
+/** What a customer is told of their own account. */
+export async function findCustomer(
+  sql: Sql,
+  customerId: string,
+): Promise<{ email: string; name: string; role: Role } | undefined> {
+  const [row] = await sql.rows<{ email: string; name: string; role: Role }>(
+    'SELECT email, name, role FROM customers WHERE id = ?',
+    [toBytes(customerId)],
+  );
+  return row;
+}
+
+/** Makes the account of this address an operator's with this password. */
+export async function promote(sql: Sql, email: string, passwordHash: string): Promise<void> {
+  await sql.change("UPDATE customers SET password_hash = ?, role = 'operator' WHERE email = ?", [passwordHash, email]);
+}

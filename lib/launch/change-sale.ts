@@ -1,0 +1,75 @@
+/**
+ * Changing a sale: new terms, a pause, and calling it off. The row is held while the change is decided.
+ */
+import { type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
+import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
+import type { SaleView, UpdateSale } from '#sale/sale.shapes.ts';
+import { changeTerms, lockSales, type SaleRow, type SaleTerms } from '#sale/sale.store.ts';
+import { viewOfRow } from '#sale/terms.ts';
+import { scheduleBoundaries } from './boundaries.ts';
+import { recordSale, type SaleCommitted } from './sale-changed.ts';
+import { readTimes, refuseDisorder } from './sale-times.ts';
+
+/** Changes a sale's terms. A sale that has closed or was cancelled stays as it was. */
+export async function updateSale(deps: WriteNeeds, saleId: string, change: UpdateSale): Promise<SaleView | Refusal> {
+  return changeSale(deps, saleId, (sale, nowMs) => {
+    if (sale.status === 'cancelled') return refuse('sale_cancelled', 'A cancelled sale cannot be changed.');
+    if (nowMs >= sale.purchaseClosesAtMs) return refuse('illegal_state', 'A closed sale cannot be changed.');
+    const times = { ...sale, ...readTimes(change) };
+    const disorder = refuseDisorder(times);
+    if (disorder) return disorder;
+    const waitlistSize = change.waitlistSize ?? sale.waitlistSize;
+    if (waitlistSize < sale.waitlisted) {
+      return refuse('illegal_state', `${sale.waitlisted} reservations are waiting; the waitlist cannot be smaller.`);
+    }
+    return {
+      ...times,
+      name: change.name ?? sale.name,
+      capPerCustomer: change.capPerCustomer ?? sale.capPerCustomer,
+      waitlistSize,
+      offerLifeMs: change.offerLifeSeconds === undefined ? sale.offerLifeMs : change.offerLifeSeconds * 1000,
+    };
+  });
+}
+
+/** Pauses a sale: nothing can be reserved or bought and nothing expires until it is resumed. Pausing twice is once. */
+export async function pauseSale(deps: WriteNeeds, saleId: string): Promise<SaleView | Refusal> {
+  return changeSale(deps, saleId, (sale) =>
+    sale.status === 'cancelled' ? refuse('sale_cancelled', 'A cancelled sale cannot be paused.') : { status: 'paused' },
+  );
+}
+
+/** Resumes a paused sale. */
+export async function resumeSale(deps: WriteNeeds, saleId: string): Promise<SaleView | Refusal> {
+  return changeSale(deps, saleId, (sale) =>
+    sale.status === 'cancelled'
+      ? refuse('sale_cancelled', 'A cancelled sale cannot be resumed.')
+      : { status: 'active' },
+  );
+}
+
+/** Calls a sale off for good; what customers hold or wait for is cancelled right after. Cancelling twice is once. */
+export async function cancelSale(deps: WriteNeeds, saleId: string): Promise<SaleView | Refusal> {
+  const cancelled = await changeSale(deps, saleId, () => ({ status: 'cancelled' }));
+  if (!isRefusal(cancelled)) await deps.queue('advance').send({ body: { saleId } });
+  return cancelled;
+}
+
+/** Changes a sale's row while holding it, then sends ahead what comes next. */
+async function changeSale(
+  deps: WriteNeeds,
+  saleId: string,
+  decideChange: (sale: SaleRow, nowMs: number) => Partial<SaleTerms> | Refusal,
+): Promise<SaleView | Refusal> {
+  const result = await writeThrough(deps, async (tx, nowMs): Promise<SaleCommitted | Refusal> => {
+    const sale = (await lockSales(tx, [saleId])).get(saleId);
+    if (!sale) return refuse('not_found', 'There is no such sale.');
+    const change = decideChange(sale, nowMs);
+    if (isRefusal(change)) return change;
+    await changeTerms(tx, saleId, { ...sale, ...change });
+    return recordSale(tx, saleId, nowMs);
+  });
+  if (isRefusal(result)) return result;
+  await scheduleBoundaries(deps, result.sale);
+  return viewOfRow(result.sale, deps.clock());
+}

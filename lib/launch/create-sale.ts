@@ -1,0 +1,40 @@
+/**
+ * Creating a sale: its row with the whole allotment available, the first line of its ledger and the event that tells of
+ * it, in one transaction. A sale copies the price of its product, so changing the product changes nobody's price.
+ */
+import { findProduct } from '#catalog/product.store.ts';
+import { type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
+import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { newSaleId } from '#platform/kernel/ids.ts';
+import { adjustment, recordMovements } from '#sale/ledger.store.ts';
+import type { CreateSale, SaleView } from '#sale/sale.shapes.ts';
+import { insertSale } from '#sale/sale.store.ts';
+import { viewOfRow } from '#sale/terms.ts';
+import { scheduleBoundaries } from './boundaries.ts';
+import { recordSale, type SaleCommitted } from './sale-changed.ts';
+import { readTimes, refuseDisorder } from './sale-times.ts';
+
+/** Creates a sale at the product's present price. Refuses an unknown product and times out of order. */
+export async function createSale(deps: WriteNeeds, request: CreateSale): Promise<SaleView | Refusal> {
+  const nowMs = deps.clock();
+  const times = readTimes(request);
+  const disorder = refuseDisorder(times);
+  if (disorder) return disorder;
+  if (times.reserveClosesAtMs <= nowMs) {
+    return refuse('invalid_input', 'The reservation period would be over before it began.');
+  }
+  const saleId = newSaleId(request.allotment + request.waitlistSize, nowMs);
+  const result = await writeThrough(deps, async (tx): Promise<SaleCommitted | Refusal> => {
+    const product = await findProduct(tx, request.productId);
+    if (!product) return refuse('not_found', 'There is no such product.');
+    const { productId, name, allotment, capPerCustomer, waitlistSize, offerLifeSeconds } = request;
+    const { amountMinor: priceMinor, currency } = product.price;
+    const terms = { name, capPerCustomer, waitlistSize, offerLifeMs: offerLifeSeconds * 1000, ...times };
+    await insertSale(tx, { saleId, productId, priceMinor, currency, allotment, ...terms }, nowMs);
+    await recordMovements(tx, [adjustment(saleId, request.allotment, nowMs)], nowMs);
+    return recordSale(tx, saleId, nowMs);
+  });
+  if (isRefusal(result)) return result;
+  await scheduleBoundaries(deps, result.sale);
+  return viewOfRow(result.sale, nowMs);
+}

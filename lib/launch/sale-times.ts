@@ -1,0 +1,33 @@
+/** The times of a sale as an operator gives them. */
+import { type Refusal, refuse } from '#platform/kernel/errors.ts';
+import type { SaleTimes } from '#sale/phase.ts';
+
+type Instants = Partial<Record<'reserveOpensAt' | 'reserveClosesAt' | 'purchaseOpensAt' | 'purchaseClosesAt', string>>;
+
+/** Milliseconds of the times that are given. */
+export function readTimes(request: Required<Instants>): SaleTimes;
+export function readTimes(request: Instants): Partial<SaleTimes>;
+export function readTimes(request: Instants): Partial<SaleTimes> {
+  const read = (name: keyof SaleTimes, text: string | undefined) =>
+    text === undefined ? {} : { [name]: Date.parse(text) };
+  return {
+    ...read('reserveOpensAtMs', request.reserveOpensAt),
+    ...read('reserveClosesAtMs', request.reserveClosesAt),
+    ...read('purchaseOpensAtMs', request.purchaseOpensAt),
+    ...read('purchaseClosesAtMs', request.purchaseClosesAt),
+  };
+}
+
+/** Refuses times that are not in order. */
+export function refuseDisorder(times: SaleTimes): Refusal | undefined {
+  if (times.reserveOpensAtMs >= times.reserveClosesAtMs) {
+    return refuse('invalid_input', 'reserveOpensAt must be before reserveClosesAt.');
+  }
+  if (times.purchaseOpensAtMs >= times.purchaseClosesAtMs) {
+    return refuse('invalid_input', 'purchaseOpensAt must be before purchaseClosesAt.');
+  }
+  if (times.reserveOpensAtMs > times.purchaseOpensAtMs) {
+    return refuse('invalid_input', 'reserveOpensAt must not be after purchaseOpensAt.');
+  }
+  return undefined;
+}

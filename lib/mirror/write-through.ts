@@ -1,0 +1,53 @@
+/**
+ * Write-through: what follows a commit. Every change of stock or of a reservation goes through here: one transaction in
+ * MySQL, then the mirror and the bus at the same time.
+ *
+ * Invariants I2 and I6: nothing is mirrored or published before its commit, and neither can fail what was committed. A
+ * mirror that was not written is repaired; an event that was not published is in the outbox.
+ */
+import { publishEvents, type RecordedEvent } from '#events/outbox.ts';
+import type { Needs } from '#platform/environment/deps.ts';
+import { isRefusal, type Refusal } from '#platform/kernel/errors.ts';
+import type { Tx } from '#platform/mysql/mysql.ts';
+import type { StockLevel } from '#sale/sale.shapes.ts';
+import type { SaleRow } from '#sale/sale.store.ts';
+import type { MirroredReservation } from './claims.ts';
+import { type MirrorNeeds, refreshMirror } from './mirror.ts';
+
+/** What a transaction has changed that others must learn of. */
+export interface Committed {
+  /** The stock of each sale as of this commit. */
+  readonly stocks: readonly StockLevel[];
+  readonly reservations: readonly MirroredReservation[];
+  /** Events that the transaction has recorded in the outbox. */
+  readonly events: readonly RecordedEvent[];
+  /** Sales whose terms have changed. */
+  readonly terms?: readonly SaleRow[];
+}
+
+/** A transaction that changed nothing. */
+export const nothingChanged: Committed = { stocks: [], reservations: [], events: [] };
+
+/** What writing through needs. */
+export type WriteNeeds = MirrorNeeds & Needs<'bus'>;
+
+/**
+ * Runs `work` in one transaction, then mirrors and publishes what it has changed. Resolves to what `work` returned; a
+ * refusal changes nothing. `nowMs` is the time at which this try of the transaction began. Throws if it was not committed,
+ * or may not have been.
+ */
+export async function writeThrough<T extends Committed | Refusal>(
+  deps: WriteNeeds,
+  work: (tx: Tx, nowMs: number) => Promise<T>,
+): Promise<T> {
+  const result = await deps.db.transaction((tx) => work(tx, deps.clock()));
+  if (!isRefusal(result)) await announce(deps, result);
+  return result;
+}
+
+async function announce(deps: WriteNeeds, { stocks, reservations, events, terms }: Committed): Promise<void> {
+  await Promise.all([
+    stocks.length > 0 ? refreshMirror(deps, stocks, reservations, terms) : undefined,
+    publishEvents(deps, events),
+  ]);
+}

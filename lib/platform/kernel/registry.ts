@@ -1,0 +1,46 @@
+/**
+ * The registry: every other part (databases, queues, bus, APIs, payment providers, secrets) by its logical name, such as
+ * `queue/reservations`. `environment/discovery.ts` says where it is read from.
+ */
+
+export type LogicalName =
+  | 'mysql/main'
+  | 'redis/main'
+  | `queue/${string}`
+  | `dead/${string}`
+  | 'bus/main'
+  | 'api/public'
+  | 'websocket/public'
+  | 'websocket/management'
+  | 'provider/payments'
+  | `limit/${string}`
+  | 'token/verification-key'
+  | 'secret/token-signing-key'
+  | 'secret/payment-webhook'
+  | 'secret/payment-api-key';
+
+/** The names and what they stand for. */
+export type Registry = Readonly<Record<string, string>>;
+
+/** Thrown when a part is asked for that is not registered: a mistake of deployment, found at cold start. */
+export class NotRegistered extends Error {
+  constructor(name: string) {
+    super(`"${name}" is not registered; HOLDFAST_REGISTRY=${process.env.HOLDFAST_REGISTRY ?? '(unset)'}`);
+    this.name = 'NotRegistered';
+  }
+}
+
+/** The address registered under a logical name. Throws `NotRegistered` if there is none. */
+export function locate(registry: Registry, name: LogicalName): string {
+  const value = registry[name];
+  if (value === undefined || value === '') throw new NotRegistered(name);
+  return value;
+}
+
+/** All addresses registered under a name that may have several instances, such as payment providers. */
+export function locateAll(registry: Registry, name: LogicalName): string[] {
+  return locate(registry, name)
+    .split(',')
+    .map((address) => address.trim())
+    .filter((address) => address !== '');
+}

@@ -1,0 +1,205 @@
+/**
+ * The store of purchases: the only code that writes `purchases` and `purchase_items`. It decides nothing.
+ *
+ * Every statement that moves a row repeats in its WHERE the state it moves from, and the caller is told if not all of them
+ * moved. Locks are taken in one order everywhere: sales by id, then purchases, then reservations.
+ */
+import { fromBytes, toBytes } from '#platform/kernel/ids.ts';
+import { isDuplicateKey, type Sql, type Tx } from '#platform/mysql/mysql.ts';
+import { openStates, type PurchaseState } from '#state/purchase-state.ts';
+
+/** A purchase's row. */
+export interface PurchaseRow {
+  readonly purchaseId: string;
+  readonly customerId: string;
+  readonly state: PurchaseState;
+  readonly amountMinor: number;
+  readonly currency: string;
+  /** What the provider charges; null once the outcome is known. */
+  readonly paymentToken: string | null;
+  readonly fingerprint: string;
+  readonly chargeId: string | null;
+  readonly reason: string | null;
+  /** How often the provider was to be asked about it. */
+  readonly attempts: number;
+  readonly version: number;
+  readonly createdAtMs: number;
+  readonly updatedAtMs: number;
+}
+
+/** One line of an order: a reservation at the price of its sale. */
+export interface PurchaseItem {
+  readonly purchaseId: string;
+  readonly reservationId: string;
+  readonly saleId: string;
+  readonly units: number;
+  /** Of one unit. */
+  readonly priceMinor: number;
+}
+
+/** How a purchase moves. The row must still be as `from` says. */
+export interface PurchaseMove {
+  readonly from: PurchaseRow;
+  readonly to: PurchaseState;
+  readonly chargeId: string | null;
+  readonly reason: string | null;
+}
+
+/** Thrown when fewer rows moved than were held: the transaction is undone. */
+export class PurchaseConflict extends Error {
+  constructor(what: string, wanted: number, moved: number) {
+    super(`${wanted - moved} of ${wanted} ${what} did not move`);
+    this.name = 'PurchaseConflict';
+  }
+}
+
+/** Thrown when a purchase of this id was written by somebody else in the meantime. */
+export class AlreadyRequested extends Error {
+  constructor(cause: unknown) {
+    super('this purchase was requested elsewhere', { cause });
+    this.name = 'AlreadyRequested';
+  }
+}
+
+const purchaseColumns = `id, customer_id AS customerId, state, amount_minor AS amountMinor, currency,
+  payment_token AS paymentToken, fingerprint, charge_id AS chargeId, reason, attempts, version,
+  created_at_ms AS createdAtMs, updated_at_ms AS updatedAtMs`;
+
+type StoredPurchase = Omit<PurchaseRow, 'purchaseId' | 'customerId'> & { id: Buffer; customerId: Buffer };
+
+/** A purchase; with an owner, only if it is this customer's. */
+export async function findPurchase(
+  sql: Sql,
+  purchaseId: string,
+  customerId: string | undefined,
+): Promise<PurchaseRow | undefined> {
+  const owner = customerId === undefined ? [] : [toBytes(customerId)];
+  const where = owner.length > 0 ? 'id = ? AND customer_id = ?' : 'id = ?';
+  return (await select(sql, where, [toBytes(purchaseId), ...owner]))[0];
+}
+
+/** Purchases of this customer, the newest first, from the one after `after` on. */
+export function listOwnPurchases(
+  sql: Sql,
+  customerId: string,
+  after: readonly [createdAtMs: number, purchaseId: string] | undefined,
+  limit: number,
+): Promise<PurchaseRow[]> {
+  const older = after ? 'AND (created_at_ms < ? OR (created_at_ms = ? AND id < ?))' : '';
+  return select(sql, `customer_id = ? ${older} ORDER BY created_at_ms DESC, id DESC LIMIT ?`, [
+    toBytes(customerId),
+    ...(after ? [after[0], after[0], toBytes(after[1])] : []),
+    limit,
+  ]);
+}
+
+/** Purchases whose outcome is awaited and that nothing has touched since `beforeMs`, the oldest first. */
+export function listLeftOpen(sql: Sql, beforeMs: number, limit: number): Promise<PurchaseRow[]> {
+  return select(sql, 'state IN (?) AND updated_at_ms <= ? ORDER BY updated_at_ms LIMIT ?', [
+    openStates,
+    beforeMs,
+    limit,
+  ]);
+}
+
+/** Purchases in the order of their ids, held until the transaction ends. */
+export function lockPurchases(tx: Tx, purchaseIds: readonly string[]): Promise<PurchaseRow[]> {
+  return select(tx, 'id IN (?) ORDER BY id FOR UPDATE', [purchaseIds.map(toBytes)]);
+}
+
+async function select(sql: Sql, where: string, values: unknown[]): Promise<PurchaseRow[]> {
+  const rows = await sql.rows<StoredPurchase>(`SELECT ${purchaseColumns} FROM purchases WHERE ${where}`, values);
+  return rows.map(({ id, customerId, ...row }) => ({
+    ...row,
+    purchaseId: fromBytes(id),
+    customerId: fromBytes(customerId),
+  }));
+}
+
+/** What purchases consist of. It never changes. */
+export async function readItems(sql: Sql, purchaseIds: readonly string[]): Promise<PurchaseItem[]> {
+  if (purchaseIds.length === 0) return [];
+  const rows = await sql.rows<{
+    purchaseId: Buffer;
+    reservationId: Buffer;
+    saleId: Buffer;
+    units: number;
+    priceMinor: number;
+  }>(
+    `SELECT purchase_id AS purchaseId, reservation_id AS reservationId, sale_id AS saleId, units,
+       price_minor AS priceMinor FROM purchase_items WHERE purchase_id IN (?)`,
+    [purchaseIds.map(toBytes)],
+  );
+  return rows.map(({ purchaseId, reservationId, saleId, ...row }) => ({
+    ...row,
+    purchaseId: fromBytes(purchaseId),
+    reservationId: fromBytes(reservationId),
+    saleId: fromBytes(saleId),
+  }));
+}
+
+/** Writes an order. Throws `AlreadyRequested` if there is one of this id. */
+export async function insertPurchase(tx: Tx, purchase: PurchaseRow, items: readonly PurchaseItem[]): Promise<void> {
+  const purchaseId = toBytes(purchase.purchaseId);
+  const customerId = toBytes(purchase.customerId);
+  try {
+    await tx.change(
+      `INSERT INTO purchases (id, customer_id, state, amount_minor, currency, payment_token, fingerprint, charge_id,
+         reason, attempts, version, created_at_ms, updated_at_ms) VALUES (?)`,
+      [
+        [
+          purchaseId,
+          customerId,
+          purchase.state,
+          purchase.amountMinor,
+          purchase.currency,
+          purchase.paymentToken,
+          purchase.fingerprint,
+          purchase.chargeId,
+          purchase.reason,
+          purchase.attempts,
+          purchase.version,
+          purchase.createdAtMs,
+          purchase.updatedAtMs,
+        ],
+      ],
+    );
+  } catch (error) {
+    if (isDuplicateKey(error)) throw new AlreadyRequested(error);
+    throw error;
+  }
+  await tx.change('INSERT INTO purchase_items (purchase_id, reservation_id, sale_id, units, price_minor) VALUES ?', [
+    items.map((item) => [purchaseId, toBytes(item.reservationId), toBytes(item.saleId), item.units, item.priceMinor]),
+  ]);
+}
+
+/** Counts one more attempt for each purchase. */
+export async function countAttempt(tx: Tx, purchaseIds: readonly string[], nowMs: number): Promise<void> {
+  if (purchaseIds.length === 0) return;
+  await tx.change('UPDATE purchases SET attempts = attempts + 1, updated_at_ms = ? WHERE id IN (?)', [
+    nowMs,
+    purchaseIds.map(toBytes),
+  ]);
+}
+
+/** Moves purchases from one state to another; the means of payment is erased once the outcome is known. */
+export async function movePurchases(tx: Tx, moves: readonly PurchaseMove[], nowMs: number): Promise<void> {
+  if (moves.length === 0) return;
+  const row = 'SELECT ? AS id, ? AS state_before, ? AS state_after, ? AS charge_id, ? AS reason, ? AS keeps_token';
+  const values = moves.flatMap(({ from, to, chargeId, reason }) => [
+    toBytes(from.purchaseId),
+    from.state,
+    to,
+    chargeId,
+    reason,
+    to === 'unknown' ? 1 : 0,
+  ]);
+  const moved = await tx.change(
+    `UPDATE (${moves.map(() => row).join(' UNION ALL ')}) m STRAIGHT_JOIN purchases p ON p.id = m.id
+     SET p.state = m.state_after, p.charge_id = m.charge_id, p.reason = m.reason, p.version = p.version + 1,
+         p.payment_token = IF(m.keeps_token = 1, p.payment_token, NULL), p.updated_at_ms = ?
+     WHERE p.state = m.state_before`,
+    [...values, nowMs],
+  );
+  if (moved !== moves.length) throw new PurchaseConflict('purchases', moves.length, moved);
+}

@@ -1,0 +1,214 @@
+/**
+ * The claims of the mirror against the reservations, and the gate's counters against the claims.
+ *
+ * Requests that are queued are claims that MySQL does not know yet, and the gate's counters are recounted only while a sale
+ * is quiet. A claim that nothing is going to decide is taken back, so that it does not keep others out for ever.
+ */
+import { customerField, idEndOf, ownerOf, reservationField, unpack } from '#mirror/claims.ts';
+import { returnForgottenClaim } from '#mirror/gate.ts';
+import { writeMirror } from '#mirror/mirror.ts';
+import { recountScript } from '#mirror/repair.ts';
+import type { Needs } from '#platform/environment/deps.ts';
+import { toIso } from '#platform/kernel/clock.ts';
+import { claimBucket, saleTag } from '#platform/kernel/ids.ts';
+import { keys } from '#platform/redis/keys.ts';
+import { readLag } from '#platform/redis/queue-lag.ts';
+import type { RedisClient } from '#platform/redis/redis.ts';
+import { pagesOfSale, type ReservationRow } from '#reservation/reservation.store.ts';
+import { readStock } from '#sale/sale.store.ts';
+import { unitsAgainstCap } from '#state/reservation-state.ts';
+import type { Drift } from './drift.ts';
+
+const rowsPerPage = 2_000;
+/** A request that has been undecided for so much longer than its queue is behind is not in flight any more. */
+const undecidedForMs = 600_000;
+
+/** What reconciling needs. */
+export type ReconcileNeeds = Needs<'db' | 'redis' | 'clock'>;
+
+/** The claims in the mirror against the reservations, and the gate's counters against the claims. */
+export async function checkClaims(
+  deps: ReconcileNeeds,
+  saleId: string,
+): Promise<{ drifts: Drift[]; reservations: number }> {
+  const tag = saleTag(saleId);
+  const saleKey = keys.sale(tag);
+  const counters = ['line', 'version', 'pendingUnits', 'pendingOver'] as const;
+  const before = await deps.redis.hmget(saleKey, ...counters);
+  const buckets = await readBuckets(deps.redis, tag);
+  const drifts: Drift[] = [];
+  let reservations = 0;
+
+  for await (const rows of pagesOfSale(deps.db, saleId, rowsPerPage)) {
+    reservations += rows.length;
+    const behind: ReservationRow[] = [];
+    for (const row of rows) {
+      const bucket = buckets.get(claimBucket(tag, row.customerId)) ?? {};
+      const packed = bucket[reservationField(row.reservationId, row.customerId)];
+      const seen = packed === undefined ? undefined : unpack(packed);
+      if (seen && seen.version >= row.version) continue;
+      behind.push(row);
+    }
+    if (behind.length === 0) continue;
+    const stock = (await readStock(deps.db, [saleId])).get(saleId);
+    if (!stock) continue;
+    await writeMirror(deps, [stock], behind);
+    drifts.push(
+      ...behind.map((row): Drift => {
+        const packed = buckets.get(claimBucket(tag, row.customerId))?.[
+          reservationField(row.reservationId, row.customerId)
+        ];
+        return {
+          saleId,
+          kind: 'reservation',
+          what: row.reservationId,
+          expected: `${row.state}, version ${row.version}`,
+          found: packed === undefined ? 'missing' : `${unpack(packed).state}, version ${unpack(packed).version}`,
+          likelyCause:
+            packed === undefined ? 'Redis lost the claim' : 'a worker died between its commit and the mirror',
+          repaired: true,
+        };
+      }),
+    );
+  }
+  drifts.push(...(await returnForgotten(deps, saleId, buckets)));
+
+  // Counting takes a while; only if nothing at all happened meanwhile is the count of one moment.
+  const [after, bucketsAfter] = [await deps.redis.hmget(saleKey, ...counters), await readBuckets(deps.redis, tag)];
+  if (before.slice(0, 2).join() === after.slice(0, 2).join()) {
+    drifts.push(...(await recountGate(deps.redis, saleId, after, bucketsAfter)));
+    drifts.push(...(await recountClaims(deps, saleId, bucketsAfter)));
+  }
+  return { drifts, reservations };
+}
+
+type Buckets = Map<number, Record<string, string>>;
+
+async function recountGate(
+  redis: RedisClient,
+  saleId: string,
+  [, , seenUnits, seenOver]: (string | null)[],
+  buckets: Buckets,
+): Promise<Drift[]> {
+  let units = 0;
+  let over = 0;
+  for (const [field, packed] of fieldsOf(buckets)) {
+    if (field.startsWith('@')) continue;
+    if (packed.startsWith('r')) units += unpack(packed).quantity;
+    if (packed.startsWith('o')) over += 1;
+  }
+  const drifts: Drift[] = [];
+  for (const [what, seen, right] of [
+    ['pendingUnits', seenUnits, units],
+    ['pendingOver', seenOver, over],
+  ] as const) {
+    if (Number(seen ?? 0) === right) continue;
+    const done = await recountScript.run(redis, [keys.sale(saleTag(saleId))], [what, seen ?? '', right]);
+    const likelyCause = 'a claim was lost or written twice while Redis was failing';
+    drifts.push({
+      saleId,
+      kind: 'gate',
+      what,
+      expected: `${right}`,
+      found: seen ?? '0',
+      likelyCause,
+      repaired: done === 1,
+    });
+  }
+  return drifts;
+}
+
+/** What each customer claims, where no request of the bucket is undecided: then MySQL knows all of it. */
+async function recountClaims(deps: ReconcileNeeds, saleId: string, buckets: Buckets): Promise<Drift[]> {
+  const tag = saleTag(saleId);
+  const settled = new Set([...buckets].filter(([, fields]) => !hasPending(fields)).map(([bucket]) => bucket));
+  const expected = new Map<string, { bucket: number; units: number }>();
+  for await (const rows of pagesOfSale(deps.db, saleId, rowsPerPage)) {
+    for (const row of rows) {
+      const bucket = claimBucket(tag, row.customerId);
+      if (!settled.has(bucket)) continue;
+      const field = customerField(row.customerId);
+      const known = expected.get(field) ?? { bucket, units: 0 };
+      known.units += unitsAgainstCap(row);
+      expected.set(field, known);
+    }
+  }
+  for (const bucket of settled) {
+    for (const field of Object.keys(buckets.get(bucket) ?? {})) {
+      if (field.startsWith('@') && !expected.has(field)) expected.set(field, { bucket, units: 0 });
+    }
+  }
+  const drifts: Drift[] = [];
+  for (const [field, { bucket, units }] of expected) {
+    const seen = buckets.get(bucket)?.[field];
+    if (Number(seen ?? 0) === units) continue;
+    const done = await recountScript.run(deps.redis, [keys.claims(tag, bucket)], [field, seen ?? '', units]);
+    const likelyCause = 'a claim was lost or written twice while Redis was failing';
+    drifts.push({
+      saleId,
+      kind: 'claim',
+      what: field,
+      expected: `${units}`,
+      found: seen ?? '0',
+      likelyCause,
+      repaired: done === 1,
+    });
+  }
+  return drifts;
+}
+
+/**
+ * Takes back claims that are undecided and not in flight any more. Their messages may be among the dead letters, to be
+ * redriven some day, or were never sent: by a function that died between gate and queue, for a client who gave up.
+ */
+async function returnForgotten(deps: ReconcileNeeds, saleId: string, buckets: Buckets): Promise<Drift[]> {
+  const tag = saleTag(saleId);
+  const behindMs = (await readLag(deps.redis, 'reservations')) ?? 0;
+  const drifts: Drift[] = [];
+  for (const [bucket, fields] of buckets) {
+    for (const [field, packed] of Object.entries(fields)) {
+      if (field.startsWith('@') || !/^[ro]/.test(packed)) continue;
+      const requestedAtMs = unpack(packed).ticket / 1000;
+      if (deps.clock() - requestedAtMs < undecidedForMs + behindMs) continue;
+      const owner = ownerOf(field, Object.keys(fields));
+      const place = { saleKey: keys.sale(tag), bucketKey: keys.claims(tag, bucket) };
+      drifts.push({
+        saleId,
+        kind: 'undecided',
+        what: `the reservation whose id ends in ${idEndOf(field)}`,
+        expected: 'a decision',
+        found: `requested at ${toIso(requestedAtMs)}`,
+        likelyCause: 'its message is among the dead letters, or was never queued because the client gave up',
+        repaired: owner !== undefined && (await returnForgottenClaim(deps, place, field, owner)),
+      });
+    }
+  }
+  return drifts;
+}
+
+function hasPending(fields: Record<string, string>): boolean {
+  return Object.entries(fields).some(([field, packed]) => !field.startsWith('@') && /^[ro]/.test(packed));
+}
+
+function* fieldsOf(buckets: Buckets): Generator<[string, string]> {
+  for (const fields of buckets.values()) yield* Object.entries(fields);
+}
+
+/** The numbers of the claims buckets of a sale. */
+export function bucketsOf(tag: string): number[] {
+  return Array.from({ length: 1 << Number.parseInt(tag.slice(-1), 16) }, (_, bucket) => bucket);
+}
+
+async function readBuckets(redis: RedisClient, tag: string): Promise<Buckets> {
+  const buckets: Buckets = new Map();
+  const all = bucketsOf(tag);
+  const perRoundTrip = 200;
+  for (let start = 0; start < all.length; start += perRoundTrip) {
+    const part = all.slice(start, start + perRoundTrip);
+    const results = await Promise.all(part.map((bucket) => redis.hgetall(keys.claims(tag, bucket))));
+    part.forEach((bucket, index) => {
+      buckets.set(bucket, results[index] ?? {});
+    });
+  }
+  return buckets;
+}

@@ -1,0 +1,18 @@
+/** Drift: a difference between MySQL, ledger, mirror and gate, and why it probably came to be. */
+import { z } from 'zod';
+
+const driftKinds = ['books', 'ledger', 'stock', 'reservation', 'claim', 'gate', 'undecided'] as const;
+export type DriftKind = (typeof driftKinds)[number];
+
+/** One difference. */
+export const Drift = z.object({
+  saleId: z.uuid(),
+  kind: z.enum(driftKinds),
+  /** What differs: a counter, a reservation, a field. */
+  what: z.string(),
+  expected: z.string(),
+  found: z.string(),
+  likelyCause: z.string(),
+  repaired: z.boolean(),
+});
+export type Drift = z.infer<typeof Drift>;

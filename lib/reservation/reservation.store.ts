@@ -1,0 +1,448 @@
+/**
+ * The store of reservations: the only code that writes `reservations` and `waitlist`.
+ *
+ * Every statement that moves a reservation repeats in its WHERE the states from which the move is legal, and the caller is
+ * told if fewer rows moved than were read, so a reservation moves once however many try (invariant I3). Locks are taken in
+ * one order everywhere, so that no two transactions wait for each other: sales by id, then purchases, then reservations.
+ */
+import type { MirroredReservation } from '#mirror/claims.ts';
+import type { Code } from '#platform/kernel/errors.ts';
+import { fromBytes, repeatedLiterals, toBytes, toLiteral } from '#platform/kernel/ids.ts';
+import { isDuplicateKey, type Sql, type Tx } from '#platform/mysql/mysql.ts';
+import { type ReservationState, reservationStates, statesBefore, statesCounting } from '#state/reservation-state.ts';
+import { idsOfSale } from './reservation-id.ts';
+
+/** A reservation's row. */
+export interface ReservationRow extends MirroredReservation {
+  /** Code of the refusal, or why it was released; null for what went its normal way. */
+  readonly reason: string | null;
+  /** Until when units of an offer can be bought; null where the sale's purchase window says. */
+  readonly deadlineMs: number | null;
+  /** The purchase that is paying for it, or has. */
+  readonly purchaseId: string | null;
+  readonly acceptedAtMs: number;
+  readonly decidedAtMs: number;
+}
+
+/** The row with which a reservation begins. */
+export interface DecidedReservation extends ReservationRow {
+  readonly state: 'allocated' | 'waitlisted' | 'rejected';
+  readonly reason: Code | null;
+  /** How many reservations of the customer in this sale come before it. */
+  readonly nth: number;
+}
+
+/** What a customer has in a sale. */
+export interface Holding {
+  /** Units that count against the cap: held, or waited for. */
+  readonly units: number;
+  /** Reservations in whatever state. */
+  readonly reservations: number;
+}
+
+/** What customers have, by sale and then by customer; who is missing there has nothing. */
+export type Holdings = ReadonlyMap<string, ReadonlyMap<string, Holding>>;
+
+/** A reservation on the waitlist. */
+export type Waiting = Omit<MirroredReservation, 'state' | 'units'>;
+
+/** Units that go to a reservation on the waitlist. */
+export interface Offer {
+  readonly waiting: Waiting;
+  readonly units: number;
+  readonly deadlineMs: number;
+}
+
+/** Thrown when a reservation of a batch, or another of one of its customers, was decided elsewhere in the meantime. */
+export class AlreadyDecided extends Error {
+  readonly what: 'reservation' | 'customer';
+
+  constructor(what: 'reservation' | 'customer', cause: unknown) {
+    super(`for a ${what} of this batch something was decided elsewhere`, { cause });
+    this.name = 'AlreadyDecided';
+    this.what = what;
+  }
+}
+
+/** Thrown when fewer rows moved than were read: the transaction is undone, and the next try reads again. */
+export class MovedElsewhere extends Error {
+  constructor(wanted: number, moved: number) {
+    super(`${wanted - moved} of ${wanted} reservations had moved already`);
+    this.name = 'MovedElsewhere';
+  }
+}
+
+const reservationColumns = `id, sale_id AS saleId, customer_id AS customerId, ticket, quantity,
+  at_least AS atLeast, state, units, reason, deadline_ms AS deadlineMs, purchase_id AS purchaseId, version,
+  accepted_at_ms AS acceptedAtMs, decided_at_ms AS decidedAtMs`;
+
+/** A row as the driver gives it: ids are bytes. */
+interface StoredReservation extends Omit<ReservationRow, 'reservationId' | 'saleId' | 'customerId' | 'purchaseId'> {
+  readonly id: Buffer;
+  readonly saleId: Buffer;
+  readonly customerId: Buffer;
+  readonly purchaseId: Buffer | null;
+}
+
+function toReservation({ id, saleId, customerId, purchaseId, ...row }: StoredReservation): ReservationRow {
+  return {
+    ...row,
+    reservationId: fromBytes(id),
+    saleId: fromBytes(saleId),
+    customerId: fromBytes(customerId),
+    purchaseId: purchaseId === null ? null : fromBytes(purchaseId),
+  };
+}
+
+// Reading
+
+/** Those of the reservations that are decided, by id. */
+export async function readReservations(sql: Sql, reservationIds: string[]): Promise<Map<string, ReservationRow>> {
+  if (reservationIds.length === 0) return new Map();
+  const rows = await sql.rows<StoredReservation>(
+    `SELECT ${reservationColumns} FROM reservations FORCE INDEX (PRIMARY) WHERE id IN (?)`,
+    [reservationIds.map(toBytes)],
+  );
+  return new Map(rows.map((row) => [fromBytes(row.id), toReservation(row)]));
+}
+
+/** A reservation with what its owner sees beside the row. */
+export interface OwnReservation extends ReservationRow {
+  /** While it waits, how many wait before it, plus one. */
+  readonly position: number | null;
+}
+
+const ownReservation = `SELECT r.id, r.sale_id AS saleId, r.customer_id AS customerId, r.ticket, r.quantity,
+  r.at_least AS atLeast, r.state, r.units, r.reason, COALESCE(r.deadline_ms, s.purchase_closes_at_ms) AS deadlineMs,
+  r.purchase_id AS purchaseId, r.version, r.accepted_at_ms AS acceptedAtMs, r.decided_at_ms AS decidedAtMs,
+  IF(r.state = 'waitlisted', (SELECT COUNT(*) FROM waitlist w
+    WHERE w.sale_id = r.sale_id AND w.deadline_ms IS NULL AND w.ticket < r.ticket) + 1, NULL) AS position
+  FROM reservations r LEFT JOIN sales s ON s.id = r.sale_id`;
+
+interface StoredOwn extends StoredReservation {
+  readonly position: number | null;
+}
+
+const toOwn = ({ position, ...row }: StoredOwn): OwnReservation => ({ ...toReservation(row), position });
+
+/** A reservation of this customer. Its deadline is the sale's own where it has none. */
+export async function readOwnReservation(
+  sql: Sql,
+  reservationId: string,
+  customerId: string,
+): Promise<OwnReservation | undefined> {
+  const [row] = await sql.rows<StoredOwn>(`${ownReservation} WHERE r.id = ? AND r.customer_id = ?`, [
+    toBytes(reservationId),
+    toBytes(customerId),
+  ]);
+  return row && toOwn(row);
+}
+
+/** Reservations of this customer, the latest place in line first, from the one after `after` on. */
+export async function listOwnReservations(
+  sql: Sql,
+  customerId: string,
+  after: readonly [ticket: number, reservationId: string] | undefined,
+  limit: number,
+): Promise<OwnReservation[]> {
+  const rows = await sql.rows<StoredOwn>(
+    `${ownReservation} WHERE r.customer_id = ? ${after ? 'AND (r.ticket, r.id) < (?, ?)' : ''}
+     ORDER BY r.ticket DESC, r.id DESC LIMIT ?`,
+    [toBytes(customerId), ...(after ? [after[0], toBytes(after[1])] : []), limit],
+  );
+  return rows.map(toOwn);
+}
+
+/**
+ * What customers have, per sale. The index is named because the optimizer would rather read a table of a hundred thousand
+ * rows than look up five hundred customers, which costs ten times as much.
+ */
+export async function readHoldings(sql: Sql, saleIds: string[], customerIds: string[]): Promise<Holdings> {
+  if (customerIds.length === 0 || saleIds.length === 0) return new Map();
+  const rows = await sql.rows<{ saleId: Buffer; customerId: Buffer; units: string; reservations: number }>(
+    `SELECT sale_id AS saleId, customer_id AS customerId, COUNT(*) AS reservations,
+       SUM(IF(state IN (?), units, IF(state IN (?), quantity, 0))) AS units
+     FROM reservations FORCE INDEX (reservations_nth)
+     WHERE customer_id IN (?) AND sale_id IN (?)
+     GROUP BY sale_id, customer_id`,
+    [statesCounting('units'), statesCounting('quantity'), customerIds.map(toLiteral), saleIds.map(toLiteral)],
+  );
+  const holdings = new Map<string, Map<string, Holding>>();
+  for (const { saleId, customerId, units, reservations } of rows) {
+    const ofSale = holdings.get(fromBytes(saleId)) ?? new Map<string, Holding>();
+    holdings.set(fromBytes(saleId), ofSale);
+    ofSale.set(fromBytes(customerId), { units: Number(units), reservations: Number(reservations) });
+  }
+  return holdings;
+}
+
+/** How many reservations of a sale are in each state. */
+export async function countByState(sql: Sql, saleId: string): Promise<Record<ReservationState, number>> {
+  const { after, last } = idsOfSale(saleId);
+  const rows = await sql.rows<{ state: ReservationState; count: number }>(
+    'SELECT state, COUNT(*) AS count FROM reservations WHERE id > ? AND id <= ? AND sale_id = ? GROUP BY state',
+    [after, last, toBytes(saleId)],
+  );
+  const counts = new Map(rows.map((row) => [row.state, Number(row.count)]));
+  return Object.fromEntries(reservationStates.map((state) => [state, counts.get(state) ?? 0])) as Record<
+    ReservationState,
+    number
+  >;
+}
+
+/** All reservations of a sale in the order of their ids, a page at a time. */
+export async function* pagesOfSale(sql: Sql, saleId: string, rowsPerPage: number): AsyncGenerator<ReservationRow[]> {
+  yield* pages(sql, saleId, rowsPerPage, '');
+}
+
+/** The reservations of a sale that are allocated and that no purchase is paying for, a page at a time. */
+export async function* pagesOfHolders(sql: Sql, saleId: string, rowsPerPage: number): AsyncGenerator<ReservationRow[]> {
+  yield* pages(sql, saleId, rowsPerPage, `AND state = 'allocated' AND purchase_id IS NULL`);
+}
+
+async function* pages(
+  sql: Sql,
+  saleId: string,
+  rowsPerPage: number,
+  condition: string,
+): AsyncGenerator<ReservationRow[]> {
+  const { after, last } = idsOfSale(saleId);
+  for (let from = after; ; ) {
+    const rows = await sql.rows<StoredReservation>(
+      `SELECT ${reservationColumns} FROM reservations WHERE id > ? AND id <= ? AND sale_id = ? ${condition}
+       ORDER BY id LIMIT ?`,
+      [from, last, toBytes(saleId), rowsPerPage],
+    );
+    if (rows.length > 0) yield rows.map(toReservation);
+    const end = rows.at(-1);
+    if (!end || rows.length < rowsPerPage) return;
+    from = end.id;
+  }
+}
+
+/** When offers of a sale end, from one time to another, both included; at most a hundred times. */
+export async function readOfferDeadlines(sql: Sql, saleId: string, fromMs: number, toMs: number): Promise<number[]> {
+  const rows = await sql.rows<{ deadlineMs: number }>(
+    `SELECT DISTINCT deadline_ms AS deadlineMs FROM waitlist WHERE sale_id = ? AND deadline_ms >= ? AND deadline_ms <= ?
+     ORDER BY deadline_ms LIMIT 100`,
+    [toBytes(saleId), fromMs, toMs],
+  );
+  return rows.map((row) => row.deadlineMs);
+}
+
+// Holding rows until the transaction ends
+
+/** Reservations in the order of their ids; with an owner, only those that are this customer's. */
+export async function lockReservations(
+  tx: Tx,
+  reservationIds: readonly string[],
+  customerId?: string,
+): Promise<ReservationRow[]> {
+  if (reservationIds.length === 0) return [];
+  const owner = customerId === undefined ? [] : [toBytes(customerId)];
+  return lock(tx, `id IN (?) ${owner.length > 0 ? 'AND customer_id = ?' : ''} ORDER BY id`, [
+    reservationIds.map(toBytes),
+    ...owner,
+  ]);
+}
+
+/** Allocated reservations that no purchase is paying for, from the one after `afterId` on, in the order of their ids. */
+export function lockUnpaid(
+  tx: Tx,
+  saleId: string,
+  afterId: string | undefined,
+  limit: number,
+): Promise<ReservationRow[]> {
+  const { after, last } = idsOfSale(saleId);
+  return lock(
+    tx,
+    `id > ? AND id <= ? AND sale_id = ? AND state = 'allocated' AND purchase_id IS NULL ORDER BY id LIMIT ?`,
+    [afterId === undefined ? after : toBytes(afterId), last, toBytes(saleId), limit],
+  );
+}
+
+/** Allocated reservations whose offer ended by `nowMs` and that no purchase is paying for. */
+export function lockEndedOffers(tx: Tx, saleId: string, nowMs: number, limit: number): Promise<ReservationRow[]> {
+  return lock(
+    tx,
+    `id IN (SELECT reservation_id FROM waitlist WHERE sale_id = ? AND deadline_ms <= ?)
+       AND state = 'allocated' AND purchase_id IS NULL ORDER BY id LIMIT ?`,
+    [toBytes(saleId), nowMs, limit],
+  );
+}
+
+async function lock(tx: Tx, where: string, values: unknown[]): Promise<ReservationRow[]> {
+  const rows = await tx.rows<StoredReservation>(
+    `SELECT ${reservationColumns} FROM reservations WHERE ${where} FOR UPDATE`,
+    values,
+  );
+  return rows.map(toReservation);
+}
+
+/** Who waits, in ticket order. The sale must be held. */
+export async function readWaiting(tx: Tx, saleId: string, limit: number): Promise<Waiting[]> {
+  const rows = await tx.rows<
+    Omit<Waiting, 'reservationId' | 'customerId' | 'saleId'> & { id: Buffer; customerId: Buffer }
+  >(
+    `SELECT r.id, r.customer_id AS customerId, r.ticket, r.quantity, r.at_least AS atLeast, r.version
+     FROM waitlist w JOIN reservations r ON r.id = w.reservation_id
+     WHERE w.sale_id = ? AND w.deadline_ms IS NULL AND r.state = 'waitlisted' ORDER BY w.ticket, w.reservation_id LIMIT ?`,
+    [toBytes(saleId), limit],
+  );
+  return rows.map(({ id, customerId, ...row }) => ({
+    ...row,
+    saleId,
+    reservationId: fromBytes(id),
+    customerId: fromBytes(customerId),
+  }));
+}
+
+// Writing
+
+/** Writes decisions, with their places on the waitlist. Throws `AlreadyDecided` if one of them, or its number, is taken. */
+export async function insertDecided(tx: Tx, decisions: readonly DecidedReservation[]): Promise<void> {
+  if (decisions.length === 0) return;
+  try {
+    await insertReservations(tx, decisions);
+  } catch (error) {
+    if (isDuplicateKey(error, 'reservations_nth')) throw new AlreadyDecided('customer', error);
+    if (isDuplicateKey(error)) throw new AlreadyDecided('reservation', error);
+    throw error;
+  }
+  const waiting = decisions.filter((decision) => decision.state === 'waitlisted');
+  if (waiting.length === 0) return;
+  await tx.change('INSERT INTO waitlist (sale_id, ticket, reservation_id) VALUES ?', [
+    waiting.map(({ saleId, ticket, reservationId }) => [toLiteral(saleId), ticket, toLiteral(reservationId)]),
+  ]);
+}
+
+/** Not async, so that its rows live no longer than it takes to write them out. */
+function insertReservations(tx: Tx, decisions: readonly DecidedReservation[]): Promise<number> {
+  const saleLiteral = repeatedLiterals();
+  const rows = decisions.map((decision) => [
+    toLiteral(decision.reservationId),
+    saleLiteral(decision.saleId),
+    toLiteral(decision.customerId),
+    decision.nth,
+    decision.ticket,
+    decision.quantity,
+    decision.atLeast,
+    decision.state,
+    decision.units,
+    decision.reason,
+    decision.version,
+    decision.acceptedAtMs,
+    decision.decidedAtMs,
+  ]);
+  return tx.change(
+    `INSERT INTO reservations (id, sale_id, customer_id, nth, ticket, quantity, at_least, state, units, reason,
+       version, accepted_at_ms, decided_at_ms) VALUES ?`,
+    [rows],
+  );
+}
+
+/** Ends reservations, which leave the waitlist. They must have been locked, and no purchase be paying for them. */
+export async function endReservations(
+  tx: Tx,
+  rows: readonly ReservationRow[],
+  to: 'cancelled' | 'expired',
+  reason: string | null,
+): Promise<void> {
+  if (rows.length === 0) return;
+  const ids = rows.map((row) => toBytes(row.reservationId));
+  const moved = await tx.change(
+    `UPDATE reservations SET state = ?, reason = ?, version = version + 1
+     WHERE id IN (?) AND state IN (?) AND purchase_id IS NULL`,
+    [to, reason, ids, statesBefore(to)],
+  );
+  if (moved !== rows.length) throw new MovedElsewhere(rows.length, moved);
+  await leaveWaitlist(tx, rows);
+}
+
+/** Turns places on the waitlist into allocations with a deadline. */
+export async function makeOffers(tx: Tx, offers: readonly Offer[]): Promise<void> {
+  if (offers.length === 0) return;
+  const row = 'SELECT ? AS id, ? AS units, ? AS deadline_ms';
+  const values = offers.flatMap(({ waiting, units, deadlineMs }) => [
+    toBytes(waiting.reservationId),
+    units,
+    deadlineMs,
+  ]);
+  const moved = await tx.change(
+    `UPDATE (${offers.map(() => row).join(' UNION ALL ')}) o STRAIGHT_JOIN reservations r ON r.id = o.id
+     SET r.state = 'allocated', r.units = o.units, r.deadline_ms = o.deadline_ms, r.version = r.version + 1
+     WHERE r.state = 'waitlisted'`,
+    values,
+  );
+  if (moved !== offers.length) throw new MovedElsewhere(offers.length, moved);
+  const [first] = offers;
+  const places = placesOf(offers.map(({ waiting }) => waiting));
+  await tx.change(`UPDATE waitlist SET deadline_ms = ? WHERE ${places.where}`, [first?.deadlineMs, ...places.values]);
+}
+
+/** Binds a customer's reservations to the purchase that pays for them. Throws unless all are allocated and free. */
+export async function bindToPurchase(
+  tx: Tx,
+  purchaseId: string,
+  reservationIds: readonly string[],
+  customerId: string,
+): Promise<void> {
+  const bound = await tx.change(
+    `UPDATE reservations SET purchase_id = ?
+     WHERE id IN (?) AND customer_id = ? AND state = 'allocated' AND purchase_id IS NULL`,
+    [toBytes(purchaseId), reservationIds.map(toBytes), toBytes(customerId)],
+  );
+  if (bound !== reservationIds.length) throw new MovedElsewhere(reservationIds.length, bound);
+}
+
+/** Frees allocated reservations of these purchases; they can be bought again until their deadline. */
+export function unbindFromPurchases(tx: Tx, rows: readonly ReservationRow[], purchaseIds: string[]): Promise<void> {
+  return moveOfPurchases(tx, 'purchase_id = NULL', 'allocated', rows, purchaseIds);
+}
+
+/** Allocated reservations of these purchases become bought, and leave the waitlist if they were offers. */
+export async function markPurchased(tx: Tx, rows: readonly ReservationRow[], purchaseIds: string[]): Promise<void> {
+  await moveOfPurchases(tx, `state = 'purchased', version = version + 1`, 'allocated', rows, purchaseIds);
+  await leaveWaitlist(
+    tx,
+    rows.filter((row) => row.deadlineMs !== null),
+  );
+}
+
+/** Bought reservations of these purchases become refunded. */
+export function markRefunded(tx: Tx, rows: readonly ReservationRow[], purchaseIds: string[]): Promise<void> {
+  return moveOfPurchases(tx, `state = 'refunded', version = version + 1`, 'purchased', rows, purchaseIds);
+}
+
+async function moveOfPurchases(
+  tx: Tx,
+  assignments: string,
+  from: 'allocated' | 'purchased',
+  rows: readonly ReservationRow[],
+  purchaseIds: string[],
+): Promise<void> {
+  if (rows.length === 0) return;
+  const moved = await tx.change(
+    `UPDATE reservations SET ${assignments} WHERE id IN (?) AND purchase_id IN (?) AND state = ?`,
+    [rows.map((row) => toBytes(row.reservationId)), purchaseIds.map(toBytes), from],
+  );
+  if (moved !== rows.length) throw new MovedElsewhere(rows.length, moved);
+}
+
+/** Takes reservations off the waitlist, whether they waited there or had an offer. */
+async function leaveWaitlist(tx: Tx, rows: readonly ReservationRow[]): Promise<void> {
+  if (rows.length === 0) return;
+  const places = placesOf(rows);
+  await tx.change(`DELETE FROM waitlist WHERE ${places.where}`, places.values);
+}
+
+/**
+ * Names places on the waitlist one by one. `(a, b, c) IN (…)` with a single place makes MariaDB scan the table, and a
+ * scan waits for every row that somebody else holds: two sales that have nothing to do with each other would deadlock.
+ */
+function placesOf(rows: readonly Pick<ReservationRow, 'saleId' | 'ticket' | 'reservationId'>[]) {
+  return {
+    where: rows.map(() => '(sale_id = ? AND ticket = ? AND reservation_id = ?)').join(' OR '),
+    values: rows.flatMap((row) => [toBytes(row.saleId), row.ticket, toBytes(row.reservationId)]),
+  };
+}

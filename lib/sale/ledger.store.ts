@@ -1,0 +1,41 @@
+/**
+ * The ledger's store: the only code that writes `ledger`. It only appends.
+ *
+ * Invariant I3: the key is (what moved, kind of movement), so a movement that happened once cannot be recorded twice.
+ */
+import { newId, repeatedLiterals, saleTag, toLiteral } from '#platform/kernel/ids.ts';
+import type { Tx } from '#platform/mysql/mysql.ts';
+import type { MovementKind } from './ledger.table.ts';
+
+/** One line of the ledger. */
+export interface Movement {
+  readonly subjectId: string;
+  readonly kind: MovementKind;
+  readonly saleId: string;
+  readonly units: number;
+}
+
+/** Appends movements to the ledger in one statement. A movement that is there already is an error: it happened once. */
+export async function recordMovements(tx: Tx, movements: Movement[], nowMs: number): Promise<void> {
+  if (movements.length > 0) await insertMovements(tx, movements, nowMs);
+}
+
+/** Not async, so that its rows live no longer than it takes to write them out. */
+function insertMovements(tx: Tx, movements: Movement[], nowMs: number): Promise<number> {
+  const saleLiteral = repeatedLiterals();
+  const rows = movements.map((movement) => [
+    toLiteral(movement.subjectId),
+    movement.kind,
+    saleLiteral(movement.saleId),
+    movement.units,
+    nowMs,
+  ]);
+  return tx.change('INSERT INTO ledger (subject_id, kind, sale_id, units, at_ms) VALUES ?', [rows]);
+}
+
+/** The movement that brings units into a sale or takes them out. Its id carries the sale's tag, as reservations' do. */
+export function adjustment(saleId: string, units: number, nowMs: number): Movement {
+  const tag = saleTag(saleId);
+  const subjectId = `${tag.slice(0, 8)}-${tag.slice(8)}-${newId(nowMs).slice(14)}`;
+  return { subjectId, kind: 'ADJUST', saleId, units };
+}

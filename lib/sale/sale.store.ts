@@ -1,0 +1,240 @@
+/**
+ * The store of sales: the only code that writes `sales`, its terms and its stock.
+ *
+ * Invariant I1 (no oversell): every change is one conditional UPDATE whose WHERE repeats what must hold afterwards, and
+ * the table's CHECK constraints say it once more. A move that does not fit changes nothing and throws `StockConflict`.
+ * Every write raises the row's version. Stock is moved by the allocate worker, cancellation, expiry, offers, purchases
+ * and the operator's adjustment; terms are changed by `lib/launch`.
+ */
+import { fromBytes, toBytes } from '#platform/kernel/ids.ts';
+import type { Sql, Tx } from '#platform/mysql/mysql.ts';
+import type { SalePhase, SaleTimes } from './phase.ts';
+import type { StockLevel } from './sale.shapes.ts';
+import type { saleStatuses } from './sale.table.ts';
+
+export type SaleStatus = (typeof saleStatuses)[number];
+
+/** How a sale's counters change, each by a signed number of units (`waitlisted`: of reservations). */
+export interface StockMove {
+  readonly saleId: string;
+  readonly available?: number;
+  readonly allocated?: number;
+  readonly sold?: number;
+  readonly allotment?: number;
+  readonly waitlisted?: number;
+}
+
+/** What else must hold for a move to be made, beyond no counter falling below zero. */
+export interface StockGuard {
+  /** The fences of the caller's locks, by sale; a row that saw a higher one refuses. Absent where the row itself is held. */
+  readonly fences?: ReadonlyMap<string, number>;
+  /** The epoch the caller read; a restore in between refuses. */
+  readonly epochs?: ReadonlyMap<string, number>;
+}
+
+/** Thrown when a move does not fit the stock as it is now, or came too late. The transaction must be rolled back. */
+export class StockConflict extends Error {
+  constructor(wanted: number, made: number) {
+    super(`${wanted - made} of ${wanted} stock moves were refused`);
+    this.name = 'StockConflict';
+  }
+}
+
+/** A sale's row. */
+export interface SaleRow extends StockLevel, SaleTimes {
+  readonly productId: string;
+  readonly name: string;
+  /** What an operator decided. */
+  readonly status: SaleStatus;
+  /** How far the side effects of time have been carried out; what a customer may do never depends on it. */
+  readonly phase: SalePhase;
+  readonly remindedAtMs: number | null;
+  readonly priceMinor: number;
+  readonly currency: string;
+  readonly capPerCustomer: number;
+  readonly waitlistSize: number;
+  readonly offerLifeMs: number;
+}
+
+/** What an operator may change of a sale. */
+export type SaleTerms = Pick<
+  SaleRow,
+  'name' | 'status' | 'capPerCustomer' | 'waitlistSize' | 'offerLifeMs' | keyof SaleTimes
+>;
+
+const stockColumns = 'id, epoch, version, allotment, available, allocated, sold, waitlisted';
+const saleColumns = `${stockColumns}, product_id AS productId, name, status, phase, reminded_at_ms AS remindedAtMs,
+  price_minor AS priceMinor, currency, cap_per_customer AS capPerCustomer, waitlist_size AS waitlistSize,
+  offer_life_ms AS offerLifeMs, reserve_opens_at_ms AS reserveOpensAtMs, reserve_closes_at_ms AS reserveClosesAtMs,
+  purchase_opens_at_ms AS purchaseOpensAtMs, purchase_closes_at_ms AS purchaseClosesAtMs`;
+
+/** Every new sale starts in this epoch; only a restore from a backup raises it. */
+const firstEpoch = 1;
+
+/** Reads sales without locking them: good for a guess that the guarded write will check. */
+export async function readSales(sql: Sql, saleIds: string[]): Promise<Map<string, SaleRow>> {
+  return selectSales(sql, saleIds, '');
+}
+
+/** Reads sales and holds their rows until the transaction ends, always in the order of their ids. */
+export async function lockSales(tx: Tx, saleIds: string[]): Promise<Map<string, SaleRow>> {
+  return selectSales(tx, saleIds, 'FOR UPDATE');
+}
+
+/** A page of sales, the newest first, from the one before `beforeId` on. */
+export function listSales(sql: Sql, beforeId: string | undefined, limit: number): Promise<SaleRow[]> {
+  const where = beforeId === undefined ? '' : 'WHERE id < ?';
+  const values = beforeId === undefined ? [] : [toBytes(beforeId)];
+  return select(sql, `${where} ORDER BY id DESC LIMIT ?`, [...values, limit]);
+}
+
+/** The ids of all sales, the newest first. */
+export async function listSaleIds(sql: Sql): Promise<string[]> {
+  const rows = await sql.rows<{ id: Buffer }>('SELECT id FROM sales ORDER BY id DESC');
+  return rows.map((row) => fromBytes(row.id));
+}
+
+/** The ids of the sales in which time can still change something, the one that closes first in front. */
+export async function listUnfinishedSaleIds(sql: Sql): Promise<string[]> {
+  const rows = await sql.rows<{ id: Buffer }>(
+    `SELECT id FROM sales WHERE phase <> 'closed' OR allocated > 0 OR waitlisted > 0 ORDER BY purchase_closes_at_ms`,
+  );
+  return rows.map((row) => fromBytes(row.id));
+}
+
+async function selectSales(sql: Sql, saleIds: string[], suffix: string): Promise<Map<string, SaleRow>> {
+  if (saleIds.length === 0) return new Map();
+  const rows = await select(sql, `WHERE id IN (?) ORDER BY id ${suffix}`, [saleIds.map(toBytes)]);
+  return new Map(rows.map((row) => [row.saleId, row]));
+}
+
+async function select(sql: Sql, clauses: string, values: unknown[]): Promise<SaleRow[]> {
+  const rows = await sql.rows<Omit<SaleRow, 'saleId' | 'productId'> & { id: Buffer; productId: Buffer }>(
+    `SELECT ${saleColumns} FROM sales ${clauses}`,
+    values,
+  );
+  return rows.map(({ id, productId, ...row }) => ({ ...row, saleId: fromBytes(id), productId: fromBytes(productId) }));
+}
+
+/** Writes a new sale with its whole allotment available. */
+export async function insertSale(
+  tx: Tx,
+  sale: Omit<SaleTerms, 'status'> & Pick<SaleRow, 'saleId' | 'productId' | 'priceMinor' | 'currency' | 'allotment'>,
+  nowMs: number,
+): Promise<void> {
+  const columns = {
+    id: toBytes(sale.saleId),
+    product_id: toBytes(sale.productId),
+    mode: 'fifo',
+    phase: 'scheduled',
+    price_minor: sale.priceMinor,
+    currency: sale.currency,
+    ...termColumns({ ...sale, status: 'active' }),
+    allotment: sale.allotment,
+    available: sale.allotment,
+    allocated: 0,
+    sold: 0,
+    waitlisted: 0,
+    epoch: firstEpoch,
+    version: 1,
+    fence: 0,
+    created_at_ms: nowMs,
+  };
+  await tx.change(`INSERT INTO sales (${Object.keys(columns).join(', ')}) VALUES (?)`, [Object.values(columns)]);
+}
+
+/** Writes the terms of a sale whose row is held, and raises its version. */
+export async function changeTerms(tx: Tx, saleId: string, terms: SaleTerms): Promise<void> {
+  const columns = termColumns(terms);
+  const assignments = Object.keys(columns).map((name) => `${name} = ?`);
+  await tx.change(`UPDATE sales SET version = version + 1, ${assignments.join(', ')} WHERE id = ?`, [
+    ...Object.values(columns),
+    toBytes(saleId),
+  ]);
+}
+
+function termColumns(terms: SaleTerms): Record<string, string | number> {
+  return {
+    name: terms.name,
+    status: terms.status,
+    cap_per_customer: terms.capPerCustomer,
+    waitlist_size: terms.waitlistSize,
+    offer_life_ms: terms.offerLifeMs,
+    reserve_opens_at_ms: terms.reserveOpensAtMs,
+    reserve_closes_at_ms: terms.reserveClosesAtMs,
+    purchase_opens_at_ms: terms.purchaseOpensAtMs,
+    purchase_closes_at_ms: terms.purchaseClosesAtMs,
+  };
+}
+
+/** Notes how far the side effects of time have come in a sale whose row is held, and raises its version. */
+export async function enterPhase(
+  tx: Tx,
+  saleId: string,
+  { phase, remindedAtMs }: Pick<SaleRow, 'phase' | 'remindedAtMs'>,
+): Promise<void> {
+  await tx.change('UPDATE sales SET phase = ?, reminded_at_ms = ?, version = version + 1 WHERE id = ?', [
+    phase,
+    remindedAtMs,
+    toBytes(saleId),
+  ]);
+}
+
+/** Raises the epoch of every sale, so that nothing that Redis kept from before a restore can win. */
+export async function raiseEpochs(sql: Sql): Promise<void> {
+  await sql.change('UPDATE sales SET epoch = epoch + 1, version = version + 1');
+}
+
+/**
+ * Makes stock moves, all or none, in one statement however many sales there are. Returns the stock after them, in the
+ * order of the moves. Throws `StockConflict` if any was refused.
+ */
+export async function moveStock(tx: Tx, moves: StockMove[], guard: StockGuard = {}): Promise<StockLevel[]> {
+  if (moves.length === 0) return [];
+  const sorted = [...moves].sort((a, b) => (a.saleId < b.saleId ? -1 : 1));
+  const row =
+    'SELECT ? AS id, ? AS allotment, ? AS available, ? AS allocated, ? AS sold, ? AS waitlisted, ? AS epoch, ? AS fence';
+  const values = sorted.flatMap((move) => [
+    toBytes(move.saleId),
+    move.allotment ?? 0,
+    move.available ?? 0,
+    move.allocated ?? 0,
+    move.sold ?? 0,
+    move.waitlisted ?? 0,
+    guard.epochs?.get(move.saleId) ?? -1,
+    guard.fences?.get(move.saleId) ?? 0,
+  ]);
+  const made = await tx.change(
+    // The moves first, each with its row by key: an optimizer that began with a small table would hold all of its rows.
+    `UPDATE (${sorted.map(() => row).join(' UNION ALL ')}) m STRAIGHT_JOIN sales s ON s.id = m.id
+     SET s.allotment = s.allotment + m.allotment, s.available = s.available + m.available,
+         s.allocated = s.allocated + m.allocated, s.sold = s.sold + m.sold,
+         s.waitlisted = s.waitlisted + m.waitlisted,
+         s.version = s.version + 1, s.fence = GREATEST(s.fence, m.fence)
+     WHERE s.available + m.available >= 0 AND s.allocated + m.allocated >= 0 AND s.sold + m.sold >= 0
+       AND s.waitlisted + m.waitlisted BETWEEN 0 AND s.waitlist_size
+       AND (m.fence = 0 OR s.fence <= m.fence) AND (m.epoch = -1 OR s.epoch = m.epoch)`,
+    values,
+  );
+  if (made !== sorted.length) throw new StockConflict(sorted.length, made);
+  const levels = await readStock(
+    tx,
+    sorted.map((move) => move.saleId),
+  );
+  return moves.flatMap((move) => levels.get(move.saleId) ?? []);
+}
+
+/** The stock of sales as this connection sees it. */
+export async function readStock(sql: Sql, saleIds: string[]): Promise<Map<string, StockLevel>> {
+  if (saleIds.length === 0) return new Map();
+  const rows = await sql.rows<Omit<StockLevel, 'saleId'> & { id: Buffer }>(
+    `SELECT ${stockColumns} FROM sales WHERE id IN (?)`,
+    [saleIds.map(toBytes)],
+  );
+  return new Map(
+    rows.map(({ id, ...level }) => {
+      const saleId = fromBytes(id);
+      return [saleId, { saleId, ...level }];
+    }),
+  );
+}
