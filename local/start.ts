@@ -14,7 +14,7 @@ import { type Stack, startStack } from './stack.ts';
 import { sandboxPayments, startWeb } from './web.ts';
 
 /** The ports to use when they are free. */
-const USUAL_PORTS = { api: 3000, websocket: 3001, web: 8080 };
+const usualPorts = { api: 3000, websocket: 3001, web: 8080 };
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`);
@@ -31,7 +31,7 @@ async function start(): Promise<Stack> {
   const workers = Number(values.workers);
   if (!Number.isInteger(workers) || workers < 1) throw new Error('--workers takes a whole number of at least 1.');
   say('Starting Holdfast …');
-  return startStack({ aws, workers, ports: USUAL_PORTS, report: say });
+  return startStack({ aws, workers, ports: usualPorts, report: say });
 }
 
 let stack: Stack | undefined;
@@ -43,7 +43,7 @@ try {
   const { operator, customers } = await addSampleData(stack);
   const { api, websocket, docs } = addresses;
   const config = { api, websocket, docs, payments: sandboxPayments };
-  const web = await startWeb({ port: await freePort(USUAL_PORTS.web), config });
+  const web = await startWeb({ port: await freePort(usualPorts.web), config });
   stack.publish({ web: web.url, operator, customers });
   const [customer] = customers;
   say(`
