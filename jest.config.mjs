@@ -23,6 +23,12 @@ export default {
       },
     ],
   },
+  reporters: ['default', '<rootDir>/test/support/progress.mjs'],
+  // `npm test -- --coverage`
+  coverageProvider: 'v8',
+  coverageDirectory: '<rootDir>/coverage',
+  coverageReporters: ['text-summary', 'lcov'],
+  collectCoverageFrom: ['{functions,lib,local,load,infra,demo,bench}/**/*.ts', '!**/*.test.ts'],
   maxWorkers: 2,
   testTimeout: 30_000,
   // Two processes live long in a big suite; a worker that has grown is replaced rather than swapped.

@@ -13,7 +13,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import { parseArgs } from 'node:util';
+import { ownArguments, refuse } from '#local/arguments.ts';
 import { defaultFolder } from '#local/state-folder.ts';
 import { NotExact, startEnvironment } from './environment.ts';
 import { printMeasures } from './print-report.ts';
@@ -31,17 +31,12 @@ import { scaling } from './suites/scaling.ts';
 
 const suites: readonly Suite[] = [drain, queue, burst, scaling, accept, read, memory];
 
-const { values } = parseArgs({
-  options: { quick: { type: 'boolean', default: false }, only: { type: 'string' }, profile: { type: 'string' } },
-});
+const { values } = ownArguments('bench');
 const wanted = values.only?.split(',');
 const chosen = suites.filter(({ name }) => wanted?.includes(name) ?? true);
 const unknown = wanted?.filter((name) => !suites.some((suite) => suite.name === name)) ?? [];
 if (unknown.length > 0) {
-  process.stderr.write(
-    `There is no suite ${unknown.join(', ')}; there are ${suites.map(({ name }) => name).join(', ')}.\n`,
-  );
-  process.exit(2);
+  refuse(`There is no suite ${unknown.join(', ')}; there are ${suites.map(({ name }) => name).join(', ')}.`);
 }
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
@@ -55,8 +50,8 @@ const runner = new Runner(environment);
 const results = new Map<string, SuiteResult>();
 let notExact: NotExact | undefined;
 try {
-  for (const suite of chosen) {
-    say(`${suite.title}:`);
+  for (const [index, suite] of chosen.entries()) {
+    say(`${suite.title} (suite ${index + 1} of ${chosen.length}):`);
     const suiteStartedMs = performance.now();
     const dueMs = suiteStartedMs + suite.quickSeconds * 1_000;
     results.set(suite.name, await suite.run({ environment, runner, quick: values.quick, dueMs, report: say }));

@@ -1,9 +1,10 @@
 /**
- * Puts messages into a queue before a run, and empties it after one. Not by the SDK, which would take several times as
- * long for what is not measured.
+ * Puts messages into a queue before a run, and empties it after one.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openSqsCalls } from '#local/sqs.ts';
+import { GetQueueAttributesCommand, PurgeQueueCommand, SendMessageBatchCommand } from '@aws-sdk/client-sqs';
+import pLimit from 'p-limit';
+import { sqsClient } from '#local/aws-resources.ts';
 import { bodyOf } from './ours.ts';
 import type { Request } from './workload.ts';
 
@@ -19,36 +20,35 @@ export interface FilledQueue {
   close(): void;
 }
 
-export function openFilledQueue(endpoint: string, url: string, region: string): FilledQueue {
-  const { call, close } = openSqsCalls(endpoint, url, region);
+export function openFilledQueue(endpoint: string, QueueUrl: string, region: string): FilledQueue {
+  const client = sqsClient({ sqs: endpoint, region });
   return {
     async fill(requests) {
       const batches: Request[][] = [];
       for (let start = 0; start < requests.length; start += entriesPerCall) {
         batches.push(requests.slice(start, start + entriesPerCall));
       }
-      const lane = async (): Promise<void> => {
-        for (let batch = batches.shift(); batch; batch = batches.shift()) {
-          const Entries = batch.map(({ repeated: _, ...command }, index) => ({
-            Id: String(index),
-            MessageBody: bodyOf(command),
-          }));
-          const { Failed = [] } = await call<{ Failed?: unknown[] }>('SendMessageBatch', { Entries });
-          if (Failed.length > 0) throw new Error(`the queue refused ${Failed.length} messages`);
-        }
-      };
-      await Promise.all(Array.from({ length: callsAtOnce }, lane));
+      await pLimit(callsAtOnce).map(batches, async (batch) => {
+        const Entries = batch.map(({ repeated: _, ...command }, index) => ({
+          Id: String(index),
+          MessageBody: bodyOf(command),
+        }));
+        const { Failed = [] } = await client.send(new SendMessageBatchCommand({ QueueUrl, Entries }));
+        if (Failed.length > 0) throw new Error(`the queue refused ${Failed.length} messages`);
+      });
     },
     async depth() {
-      const { Attributes = {} } = await call<{ Attributes?: Record<string, string> }>('GetQueueAttributes', {
+      const command = new GetQueueAttributesCommand({
+        QueueUrl,
         AttributeNames: ['ApproximateNumberOfMessages', 'ApproximateNumberOfMessagesNotVisible'],
       });
+      const { Attributes = {} } = await client.send(command);
       return Object.values(Attributes).reduce((sum, value) => sum + Number(value), 0);
     },
     async empty() {
-      await call('PurgeQueue', {});
+      await client.send(new PurgeQueueCommand({ QueueUrl }));
       while ((await this.depth()) > 0) await sleep(20);
     },
-    close,
+    close: () => client.destroy(),
   };
 }

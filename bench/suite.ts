@@ -76,7 +76,7 @@ export async function inRounds(context: Context, wanted: number, entries: readon
     rounds.push({ figures, steady: steady(before, after), reading: before });
     const line = entries.map(({ name }) => `${name} ${Math.round(figures.get(name) ?? 0).toLocaleString('en-US')}`);
     context.report(
-      `  round ${rounds.length}${rounds.at(-1)?.steady ? '' : ' (the machine drifted)'}: ${line.join(', ')}`,
+      `  round ${rounds.length} of ${wanted}${rounds.at(-1)?.steady ? '' : ' (the machine drifted)'}: ${line.join(', ')}`,
     );
   }
   const enough = steadyOnes().length >= wanted;

@@ -17,7 +17,7 @@ import { ClientLog } from '#load/log.ts';
 import { linesOf } from '#load/verify/print.ts';
 import { targetOf } from '#load/verify/target.ts';
 import { type Verification, verify } from '#load/verify.ts';
-import { takeAwsArgument } from '#local/arguments.ts';
+import { awsOf, ownArguments } from '#local/arguments.ts';
 import { type Aws, type Stack, startStack } from '#local/stack.ts';
 import { defaultFolder } from '#local/state-folder.ts';
 import { systemClock } from '#platform/kernel/clock.ts';
@@ -30,8 +30,8 @@ import { type DemoOutcome, playDemo } from './scenario.ts';
 const reportFile = join(defaultFolder(), 'demo-report.json');
 
 try {
-  const { aws, rest } = takeAwsArgument(process.argv.slice(2));
-  process.exitCode = (await demo(demoOptions(rest), aws)) ? 0 : 1;
+  const asked = ownArguments('demo');
+  process.exitCode = (await demo(demoOptions(asked), awsOf(asked.values.aws).aws)) ? 0 : 1;
 } catch (error) {
   process.stderr.write(`the demo failed: ${error instanceof Error ? error.message : String(error)}\n`);
   if (process.env.DEBUG) process.stderr.write(`${error instanceof Error ? error.stack : ''}\n`);

@@ -1,7 +1,8 @@
+import { readArguments } from '#local/arguments.ts';
 import { demoOptions } from './arguments.ts';
 import { garbageKinds, planDemo } from './plan.ts';
 
-const options = demoOptions([]);
+const options = demoOptions();
 
 describe('the script of the demo', () => {
   const plan = planDemo(options);
@@ -49,14 +50,15 @@ describe('the script of the demo', () => {
 
 describe('the command line of the demo', () => {
   test('reads what is given and refuses what makes no sense', () => {
-    expect(demoOptions(['--customers', '1000', '--reservations=9000', '--sales', '2', '--seed', '7'])).toEqual({
+    const asked = (...args: string[]) => demoOptions(readArguments('demo', args));
+    expect(asked('--customers', '1000', '--reservations=9000', '--sales', '2', '--seed', '7')).toEqual({
       customers: 1_000,
       reservations: 9_000,
       sales: 2,
       seed: 7,
     });
-    expect(() => demoOptions(['--customers', 'many'])).toThrow('--customers must be a whole number');
-    expect(() => demoOptions(['--sales', '0'])).toThrow('--sales must be a whole number');
-    expect(() => demoOptions(['--speed', '9'])).toThrow();
+    expect(() => asked('--customers', 'many')).toThrow('--customers must be a whole number');
+    expect(() => asked('--sales', '0')).toThrow('--sales must be a whole number');
+    expect(() => asked('--speed', '9')).toThrow('has no option --speed');
   });
 });

@@ -11,7 +11,7 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { ownArguments } from '#local/arguments.ts';
 import { startStack } from '#local/stack.ts';
 import { defaultFolder } from '#local/state-folder.ts';
 import { type ArtilleryReport, runArtillery } from './artillery.ts';
@@ -28,28 +28,19 @@ import { type Verification, verify } from './verify.ts';
 const mostUsers = 50_000;
 /** Beyond its phases artillery is given this long for users who are still waiting for their answers. */
 const tailMs = 90_000;
+const progressEveryMs = 10_000;
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    rate: { type: 'string', default: '1' },
-    time: { type: 'string', default: '1' },
-    'no-ceilings': { type: 'boolean', default: false },
-  },
-});
+const { values, positionals } = ownArguments('load');
 const [asked] = positionals;
 const chosen = asked === 'all' ? scenarios : scenarios.filter(({ name }) => name === asked);
 const scale = { rate: Number(values.rate), time: Number(values.time) };
-if (chosen.length === 0 || !(scale.rate > 0) || !(scale.time > 0)) {
-  say(
-    `Usage: npm run load -- ${scenarios.map(({ name }) => name).join('|')}|all [--rate N] [--time N] [--no-ceilings]`,
-  );
-  process.exit(2);
-}
 let failed = false;
-for (const scenario of chosen) failed = !(await runScenario(scenario)) || failed;
+for (const [index, scenario] of chosen.entries()) {
+  if (chosen.length > 1) say(`Scenario ${index + 1} of ${chosen.length}`);
+  failed = !(await runScenario(scenario)) || failed;
+}
 process.exit(failed ? 1 : 0);
 
 async function runScenario(scenario: Scenario): Promise<boolean> {
@@ -63,14 +54,16 @@ async function runScenario(scenario: Scenario): Promise<boolean> {
     const { planFile, logs, saleIds } = await prepareRun(stack, scenario.sales, users);
     const arrivalSeconds = phases.reduce((sum, { duration }) => sum + duration, 0);
     say(`  ${users} virtual users at most, arriving over ${arrivalSeconds} s`);
-    const artillery = await runArtillery({
-      scenario: scenario.name,
-      target: stack.addresses.api,
-      outputFile: join(stack.dir, 'artillery.json'),
-      config: { phases },
-      env: { HOLDFAST_LOAD_PLAN: planFile },
-      limitMs: arrivalSeconds * 1_000 + tailMs,
-    });
+    const artillery = await withProgress(arrivalSeconds, () =>
+      runArtillery({
+        scenario: scenario.name,
+        target: stack.addresses.api,
+        outputFile: join(stack.dir, 'artillery.json'),
+        config: { phases },
+        env: { HOLDFAST_LOAD_PLAN: planFile },
+        limitMs: arrivalSeconds * 1_000 + tailMs,
+      }),
+    );
     const verification = await verify(targetOf(stack.dir), { logs, report: (line) => say(`  ${line}`) });
     const seconds = await secondsOf(logs.at(-1) ?? '');
     const faults = faultsOf(scenario, artillery, seconds, verification);
@@ -99,6 +92,20 @@ async function runScenario(scenario: Scenario): Promise<boolean> {
     return result.holds;
   } finally {
     await stack.stop();
+  }
+}
+
+/** Says now and then how much of the arrivals is over while something runs. */
+async function withProgress<Result>(seconds: number, work: () => Promise<Result>): Promise<Result> {
+  const startedAtMs = Date.now();
+  const timer = setInterval(() => {
+    const passed = Math.round((Date.now() - startedAtMs) / 1_000);
+    say(passed < seconds ? `  ${passed} of ${seconds} s` : '  waiting for the last answers');
+  }, progressEveryMs);
+  try {
+    return await work();
+  } finally {
+    clearInterval(timer);
   }
 }
 

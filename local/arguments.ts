@@ -1,19 +1,61 @@
 /**
- * Command-line arguments that all commands share.
+ * What a command was asked on its command line. What can be asked is in the table of commands (commands.mjs).
  */
+import { type CommandName, type commands, helpOf, parseCommand, WrongArguments } from './commands.mjs';
 import { type Aws, awsFromEnvironment } from './stack.ts';
 
+type OptionsOf<Name extends CommandName> = (typeof commands)[Name] extends { options: infer Options }
+  ? Options
+  : Record<never, never>;
+
+/** The type of an option's value: what has neither a value nor a default can be undefined. */
+type ValueOf<Option> = Option extends { type: 'boolean' }
+  ? boolean
+  : Option extends { multiple: true }
+    ? string[] | undefined
+    : Option extends { default: string }
+      ? string
+      : string | undefined;
+
+export interface Arguments<Name extends CommandName> {
+  readonly values: { readonly [Flag in keyof OptionsOf<Name>]: ValueOf<OptionsOf<Name>[Flag]> };
+  readonly positionals: readonly string[];
+  /** What the command's tool understands besides, in the order in which it was typed. */
+  readonly rest: readonly string[];
+}
+
 /**
- * Takes `--aws embedded|localstack` out of the arguments; without it `HOLDFAST_AWS` decides. `asked` is false when neither
- * says anything.
- * @throws one sentence when it asks for something else.
+ * Reads the arguments of a command.
+ * @throws WrongArguments, with a sentence for the person who typed them.
  */
-export function takeAwsArgument(args: string[]): { aws: Aws; asked: boolean; rest: string[] } {
-  const rest = [...args];
-  const at = rest.findIndex((argument) => argument === '--aws' || argument.startsWith('--aws='));
-  if (at < 0) return { aws: awsFromEnvironment(), asked: Boolean(process.env.HOLDFAST_AWS), rest };
-  const [flag = ''] = rest.splice(at, 1);
-  const value = flag.includes('=') ? flag.slice(flag.indexOf('=') + 1) : rest.splice(at, 1)[0];
-  if (value !== 'embedded' && value !== 'localstack') throw new Error('--aws can be embedded or localstack.');
-  return { aws: value, asked: true, rest };
+export function readArguments<Name extends CommandName>(name: Name, args: readonly string[]): Arguments<Name> {
+  // The table that gave the type is the one that the values were read and checked by.
+  return parseCommand(name, [...args]) as Pick<Arguments<Name>, 'values' | 'positionals' | 'rest'>;
+}
+
+/** The arguments of this process. Answers `--help`, and what cannot be understood, and ends the process then. */
+export function ownArguments<Name extends CommandName>(name: Name): Arguments<Name> {
+  const args = process.argv.slice(2);
+  try {
+    if (parseCommand(name, args).help) {
+      process.stdout.write(helpOf(name));
+      process.exit(0);
+    }
+    return readArguments(name, args);
+  } catch (error) {
+    if (!(error instanceof WrongArguments)) throw error;
+    return refuse(error.message);
+  }
+}
+
+/** Ends this process, which was asked for something that there is not, with a sentence about it. */
+export function refuse(sentence: string): never {
+  process.stderr.write(`${sentence}\n`);
+  process.exit(1);
+}
+
+/** What `--aws` says, or HOLDFAST_AWS without it. `asked` is false when neither says anything. */
+export function awsOf(value: string | undefined): { aws: Aws; asked: boolean } {
+  if (value === 'embedded' || value === 'localstack') return { aws: value, asked: true };
+  return { aws: awsFromEnvironment(), asked: Boolean(process.env.HOLDFAST_AWS) };
 }

@@ -50,8 +50,9 @@ export function awsEnvironment(endpoints: AwsEndpoints): Record<string, string> 
 }
 
 /** A client for the local SQS. */
-export function sqsClient(endpoints: AwsEndpoints): SQSClient {
-  return new SQSClient({ endpoint: endpoints.sqs, region: endpoints.region, credentials: localCredentials });
+export function sqsClient(endpoints: AwsEndpoints, options: { maxAttempts?: number } = {}): SQSClient {
+  const { sqs, region } = endpoints;
+  return new SQSClient({ endpoint: sqs, region, credentials: localCredentials, md5: false, ...options });
 }
 
 /** A client for the local EventBridge. */

@@ -1,32 +1,23 @@
 /**
  * The entry point: every npm script of Holdfast begins here, on any Node that the machine has.
  *
- *   node local/bootstrap.mjs start|demo|test|bench|load|chaos|model|migrate [arguments]
+ *   node local/bootstrap.mjs <command> [arguments]     the commands are in commands.mjs
  *
- * Invariants: it needs nothing installed; what it installs comes from package-lock.json and runs no install
- * scripts; afterwards the command runs on Node 24 or later (this one, or the one among the dependencies), gets
- * every signal this process gets, and its exit code is the exit code. Plain JavaScript for Node 20.
+ * Invariants: it needs nothing installed; `--help` and arguments that are not understood are answered before anything
+ * is; what it installs comes from package-lock.json and runs no install scripts; afterwards the command runs on Node 24
+ * or later (this one, or the one among the dependencies), gets every signal this process gets, and its exit code is the
+ * exit code. Plain JavaScript for Node 20.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { delimiter, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { commands, helpOf, parseCommand, WrongArguments } from './commands.mjs';
 
 /** From this version on Node runs TypeScript, hashes with Argon2 and has everything the dependencies ask for. */
 const NEEDED_NODE = '24.7';
-
-const ENTRIES = {
-  start: 'local/start.ts',
-  demo: 'demo/main.ts',
-  test: 'test/run.ts',
-  bench: 'bench/main.ts',
-  load: 'load/main.ts',
-  chaos: 'test/chaos/main.ts',
-  model: 'test/model/main.ts',
-  migrate: 'local/migrate.ts',
-};
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 
@@ -87,25 +78,63 @@ function newEnoughNode() {
   return installed;
 }
 
-const [command, ...args] = process.argv.slice(2);
-const entry = ENTRIES[command];
-if (!entry) fail(`Commands: ${Object.keys(ENTRIES).join(', ')}.`);
-if (!existsSync(join(root, entry))) fail(`This clone has no ${entry}, which "${command}" runs.`);
-installIfStale();
+/** Answers `--help` and what is not understood, and ends this process then. */
+function answer(name, args) {
+  try {
+    if (name === undefined) fail(`Say which command: ${Object.keys(commands).join(', ')}.`);
+    if (!parseCommand(name, args).help) return;
+    process.stdout.write(helpOf(name));
+    process.exit(0);
+  } catch (error) {
+    if (error instanceof WrongArguments) fail(error.message);
+    throw error;
+  }
+}
 
+/** Runs a program in the root of the clone until it ends, and returns its exit code. */
+function run(program, args, { folder = root, shell = false } = {}) {
+  const path = [dirname(node), join(root, 'node_modules', '.bin'), process.env.PATH ?? ''].join(delimiter);
+  const child = spawn(program, args, { cwd: folder, stdio: 'inherit', shell, env: { ...process.env, PATH: path } });
+  const forward = (signal) => child.kill(signal);
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, forward);
+  // When the process that started this one is gone, nobody waits for the command any more.
+  const parent = process.ppid;
+  const watch = setInterval(() => {
+    if (process.ppid !== parent) child.kill('SIGTERM');
+  }, 500);
+  watch.unref();
+  return new Promise((resolved) => {
+    child.on('error', (error) => fail(`${program} could not be started: ${error.message}.`));
+    child.on('exit', (code, signal) => {
+      clearInterval(watch);
+      for (const one of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.off(one, forward);
+      resolved(signal ? 128 + (constants.signals[signal] ?? 0) : code);
+    });
+  });
+}
+
+/** Runs the tools of a command, one after the other, and says how far it is and where the result lies. */
+async function runTools({ tools, result }, args) {
+  for (const [index, [tool, ...own]] of tools.entries()) {
+    const all = [...own, ...args];
+    process.stderr.write(`${index + 1} of ${tools.length}: ${[tool, ...all].join(' ')}\n`);
+    const code = await run(tool, all, { shell: process.platform === 'win32' });
+    if (code !== 0) return code;
+  }
+  process.stderr.write(`Done: ${result}.\n`);
+  return 0;
+}
+
+const [name, ...args] = process.argv.slice(2);
+answer(name, args);
+const command = commands[name];
+if (command.entry && !existsSync(join(root, command.entry))) {
+  fail(`This clone has no ${command.entry}, which "${name}" runs.`);
+}
+installIfStale();
 const node = newEnoughNode();
-const child = spawn(node, [join(root, entry), ...args], {
-  stdio: 'inherit',
-  env: { ...process.env, PATH: `${dirname(node)}:${process.env.PATH ?? ''}` },
-});
-const forward = (signal) => child.kill(signal);
-process.on('SIGINT', forward);
-process.on('SIGTERM', forward);
-process.on('SIGHUP', forward);
-// When the parent process is gone, the command has no reader any more.
-const parent = process.ppid;
-setInterval(() => {
-  if (process.ppid !== parent) child.kill('SIGTERM');
-}, 500).unref();
-child.on('error', (error) => fail(`${node} could not be started: ${error.message}.`));
-child.on('exit', (code, signal) => process.exit(signal ? 128 + (constants.signals[signal] ?? 0) : code));
+process.exit(
+  command.tools
+    ? await runTools(command, args)
+    : await run(node, [join(root, command.entry), ...args], { folder: process.cwd() }),
+);

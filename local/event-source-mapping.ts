@@ -13,9 +13,10 @@
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Message } from '@aws-sdk/client-sqs';
 import type { Context, SQSEvent, SQSMessageAttributes, SQSRecord } from 'aws-lambda';
 import pLimit from 'p-limit';
-import { type ReceivedMessage, SQS_BATCH, type SqsPort } from './sqs.ts';
+import { SQS_BATCH, type SqsPort } from './sqs.ts';
 
 /** Lambda hands a function no more than this in one invocation. */
 const largestPayloadBytes = 6 * 1024 * 1024;
@@ -77,7 +78,7 @@ export function startMapping(options: MappingOptions): RunningMapping {
       if (waiting.length > 0 && Date.now() >= windowEndsMs) break;
       const isFirst = waiting.length === 0;
       const wanted = Math.min(SQS_BATCH, options.batchSize - waiting.length);
-      let messages: ReceivedMessage[];
+      let messages: Message[];
       try {
         messages = await options.sqs.receive(wanted, isFirst ? pollSeconds : 0);
       } catch (error) {
@@ -215,12 +216,12 @@ export function readBatchItemFailures(answer: unknown, known: ReadonlySet<string
   return failed;
 }
 
-function toRecord(message: ReceivedMessage, { queueArn, region }: MappingOptions): SQSRecord {
+function toRecord(message: Message, { queueArn, region }: MappingOptions): SQSRecord {
   const attributes = message.Attributes ?? {};
   return {
-    messageId: message.MessageId,
-    receiptHandle: message.ReceiptHandle,
-    body: message.Body,
+    messageId: message.MessageId ?? '',
+    receiptHandle: message.ReceiptHandle ?? '',
+    body: message.Body ?? '',
     attributes: {
       ApproximateReceiveCount: attributes.ApproximateReceiveCount ?? '1',
       SentTimestamp: attributes.SentTimestamp ?? '0',
@@ -230,20 +231,20 @@ function toRecord(message: ReceivedMessage, { queueArn, region }: MappingOptions
       ...(attributes.DeadLetterQueueSourceArn ? { DeadLetterQueueSourceArn: attributes.DeadLetterQueueSourceArn } : {}),
     },
     messageAttributes: toAttributes(message),
-    md5OfBody: message.MD5OfBody,
+    md5OfBody: message.MD5OfBody ?? '',
     eventSource: 'aws:sqs',
     eventSourceARN: queueArn,
     awsRegion: region,
   };
 }
 
-function toAttributes(message: ReceivedMessage): SQSMessageAttributes {
+function toAttributes(message: Message): SQSMessageAttributes {
   const attributes: SQSMessageAttributes = {};
   for (const [name, value] of Object.entries(message.MessageAttributes ?? {})) {
     attributes[name] = {
       dataType: value.DataType as 'String',
       ...(value.StringValue === undefined ? {} : { stringValue: value.StringValue }),
-      ...(value.BinaryValue === undefined ? {} : { binaryValue: value.BinaryValue }),
+      ...(value.BinaryValue === undefined ? {} : { binaryValue: Buffer.from(value.BinaryValue).toString('base64') }),
       stringListValues: [],
       binaryListValues: [],
     };

@@ -1,12 +1,50 @@
 /**
- * `npm run migrate`: brings the database that MYSQL_URL names up to date, and nothing else.
+ * `npm run migrate`: brings the database that MYSQL_URL names up to date, and nothing else. Whatever goes wrong is said in
+ * a sentence, with exit code 1.
  */
 import { migrate } from '#platform/mysql/migrate.ts';
+import { isConnectionLoss, mysqlErrorNumber } from '#platform/resilience/outage.ts';
 
-const url = process.env.MYSQL_URL;
-if (!url) {
-  process.stderr.write('Set MYSQL_URL to the database to migrate, such as mysql://user:password@host:3306/holdfast.\n');
-  process.exit(1);
+const example = 'mysql://user:password@host:3306/holdfast';
+
+const help = `Usage: MYSQL_URL=${example} npm run migrate
+
+Brings the tables of a database up to date: applies, in order and once each, the SQL files of lib/migrations that it
+does not have yet, and notes them in its table __drizzle_migrations. The database itself must exist.
+
+A database that is up to date takes a second. Running it again changes nothing; two at once wait for each other.
+For a server that asks for TLS add ?ssl=Amazon%20RDS to the URL.
+`;
+
+/** The error numbers of MySQL for an account or a database that it does not know. */
+const refusals: ReadonlySet<number> = new Set([1044, 1045, 1049, 1698]);
+
+if (process.argv.includes('--help') || process.argv.includes('-h')) {
+  process.stdout.write(help);
+} else {
+  process.exitCode = await run(process.env.MYSQL_URL ?? '');
 }
-await migrate(url);
-process.stdout.write('The database is up to date.\n');
+
+async function run(url: string): Promise<number> {
+  if (!URL.canParse(url)) {
+    process.stderr.write(`Set MYSQL_URL to the database to migrate, such as ${example}.\n`);
+    return 1;
+  }
+  try {
+    await migrate(url);
+    process.stdout.write('The database is up to date.\n');
+    return 0;
+  } catch (error) {
+    process.stderr.write(`${sentenceFor(error, new URL(url).host)}\n`);
+    return 1;
+  }
+}
+
+function sentenceFor(error: unknown, host: string): string {
+  const { message, code } = error as { message?: string; code?: string };
+  if (refusals.has(mysqlErrorNumber(error))) return `MySQL at ${host} refuses: ${message}. Nothing was changed.`;
+  if (isConnectionLoss(error))
+    return `MySQL at ${host} cannot be reached (${message || code}). Run it again when it can.`;
+  const { cause } = error as { cause?: { message?: string } };
+  return `The migration failed: ${[message, cause?.message].filter(Boolean).join(': ')}.`;
+}

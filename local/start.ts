@@ -5,8 +5,7 @@
  *   npm start -- --aws localstack   on LocalStack
  *   npm start -- --workers 2        with two worker processes
  */
-import { parseArgs } from 'node:util';
-import { takeAwsArgument } from './arguments.ts';
+import { awsOf, ownArguments } from './arguments.ts';
 import { followLogs } from './follow-logs.ts';
 import { freePort } from './free-port.ts';
 import { addSampleData } from './sample-data.ts';
@@ -26,12 +25,10 @@ function withoutPassword(url: string): string {
 }
 
 async function start(): Promise<Stack> {
-  const { aws, rest } = takeAwsArgument(process.argv.slice(2));
-  const { values } = parseArgs({ args: rest, options: { workers: { type: 'string', default: '1' } } });
-  const workers = Number(values.workers);
-  if (!Number.isInteger(workers) || workers < 1) throw new Error('--workers takes a whole number of at least 1.');
+  const { values } = ownArguments('start');
+  const { aws } = awsOf(values.aws);
   say('Starting Holdfast …');
-  return startStack({ aws, workers, ports: usualPorts, report: say });
+  return startStack({ aws, workers: Number(values.workers), ports: usualPorts, report: say });
 }
 
 let stack: Stack | undefined;

@@ -11,7 +11,7 @@
 import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { takeAwsArgument } from '#local/arguments.ts';
+import { awsOf, ownArguments } from '#local/arguments.ts';
 import { NoLocalStack } from '#local/localstack.ts';
 import { type Aws, startStack } from '#local/stack.ts';
 import { defaultFolder, projectRoot } from '#local/state-folder.ts';
@@ -38,7 +38,8 @@ const ownEmulators =
 
 const startedAtMs = Date.now();
 const counts: Counts = { passed: 0, failed: 0 };
-const { aws, asked, rest } = takeAwsArgument(process.argv.slice(2));
+const { values, rest } = ownArguments('test');
+const { aws, asked } = awsOf(values.aws);
 try {
   if (aws === 'localstack') say(ownEmulators);
   add(await testOn(aws, rest));
@@ -47,11 +48,12 @@ try {
   say(error instanceof Error ? error.message : String(error));
   counts.failed++;
 }
+if (rest.some((argument) => argument.startsWith('--coverage'))) say('Coverage: coverage/lcov-report/index.html');
 process.stdout.write(`${counts.passed} passed, ${counts.failed} failed\n`);
 process.exit(counts.failed === 0 && counts.passed > 0 ? 0 : 1);
 
 /** Runs Jest on a stack of its own. */
-async function testOn(which: Aws, jestArguments: string[], installWithinMs?: number): Promise<Counts> {
+async function testOn(which: Aws, jestArguments: readonly string[], installWithinMs?: number): Promise<Counts> {
   const stack = await startStack({
     dir: join(defaultFolder(), 'test'),
     whenBusy: 'next',
@@ -86,8 +88,7 @@ async function testOn(which: Aws, jestArguments: string[], installWithinMs?: num
     ],
     {
       cwd: projectRoot,
-      // With --json Jest prints the results there too; people read its report, which goes to standard error.
-      stdio: ['inherit', 'ignore', 'inherit'],
+      stdio: 'inherit',
       env: {
         ...process.env,
         ...stack.env,

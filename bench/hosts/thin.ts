@@ -9,7 +9,7 @@ import { SendMessageCommand } from '@aws-sdk/client-sqs';
 import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
 import { handler as createReservation } from '#functions/http/create-reservation.ts';
 import { handler as getSale } from '#functions/http/get-sale.ts';
-import type { Queue } from '#platform/aws/aws.ts';
+import type { Queue } from '#platform/aws/sqs.ts';
 import { type Deps, sharedDeps } from '#platform/environment/deps.ts';
 import { locate } from '#platform/kernel/registry.ts';
 import { redisReady } from '#platform/redis/redis.ts';

@@ -26,6 +26,7 @@ export const readNotificationsRoute = defineRoute({
   tag: 'Notifications',
   auth: 'customer',
   body: ReadNotifications,
+  example: { notificationIds: 'all' },
   status: 200,
   reply: ReadCount,
   refusals: ['invalid_input'],

@@ -1,5 +1,5 @@
 /** The routes of operations: health, the document of this API, dead letters, a sale from the inside, reconciling. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { DeadLetterQuery, DeadLetters, Health, Redrive, Redriven } from '#operations/operations.shapes.ts';
 import { SaleOverview } from '#operations/overview.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
@@ -33,12 +33,24 @@ export const getOpenapiRoute = defineRoute({
 export const getDocsRoute = defineRoute({
   method: 'GET',
   path: '/docs',
-  summary: 'This API as a page to read',
+  summary: 'This API as a page to read and to try',
   tag,
   auth: 'none',
   status: 200,
   reply: z.string(),
   replyType: 'text/html; charset=utf-8',
+  refusals: [],
+});
+
+export const getDocsScriptRoute = defineRoute({
+  method: 'GET',
+  path: '/docs/scalar.js',
+  summary: 'The script of that page, compressed with gzip',
+  tag,
+  auth: 'none',
+  status: 200,
+  reply: z.instanceof(Buffer).meta({ override: { type: 'string', format: 'binary' } }),
+  replyType: 'text/javascript; charset=utf-8',
   refusals: [],
 });
 
@@ -61,6 +73,7 @@ export const redriveDeadLettersRoute = defineRoute({
   tag,
   auth: 'operator',
   body: Redrive,
+  example: { queue: 'reservations', messageIds: 'all' },
   status: 200,
   reply: Redriven,
   refusals: ['not_found'],
@@ -85,6 +98,7 @@ export const reconcileNowRoute = defineRoute({
   tag,
   auth: 'operator',
   body: ReconcileRequest,
+  example: { saleId: '0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b' },
   status: 200,
   reply: ReconcileReport,
   refusals: ['invalid_input'],

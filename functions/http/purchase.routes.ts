@@ -1,5 +1,5 @@
 /** The routes of purchases, and of the payment provider's webhook. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { defineRoute } from '#platform/handlers/route.ts';
 import {
   PurchaseAccepted,
@@ -18,6 +18,7 @@ export const createPurchaseRoute = defineRoute({
   auth: 'customer',
   idempotent: true,
   body: PurchaseRequest,
+  example: { reservationIds: ['0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b'], paymentToken: 'tok_approve' },
   status: 202,
   reply: PurchaseAccepted,
   refusals: [

@@ -1,5 +1,5 @@
 /** The routes of reservations. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 import { Id } from '#platform/kernel/shapes.ts';
@@ -16,6 +16,7 @@ export const createReservationRoute = defineRoute({
   auth: 'customer',
   params: z.strictObject({ saleId: Id }),
   body: ReservationRequest,
+  example: { quantity: 2, fill: { atLeast: 1 } },
   idempotent: true,
   status: 202,
   reply: ReservationAccepted,

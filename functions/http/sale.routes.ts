@@ -1,5 +1,5 @@
 /** The routes of sales: what everyone sees, and how operators run them. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 import { Id } from '#platform/kernel/shapes.ts';
@@ -39,6 +39,18 @@ export const createSaleRoute = defineRoute({
   tag,
   auth: 'operator',
   body: CreateSale,
+  example: {
+    productId: '0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b',
+    name: 'Brass lamp, first run',
+    allotment: 500,
+    capPerCustomer: 2,
+    waitlistSize: 200,
+    offerLifeSeconds: 3_600,
+    reserveOpensAt: '2030-05-01T18:00:00Z',
+    reserveClosesAt: '2030-05-03T18:00:00Z',
+    purchaseOpensAt: '2030-05-04T18:00:00Z',
+    purchaseClosesAt: '2030-05-06T18:00:00Z',
+  },
   status: 201,
   reply: SaleView,
   refusals: ['invalid_input', 'not_found'],
@@ -52,6 +64,7 @@ export const updateSaleRoute = defineRoute({
   auth: 'operator',
   params: SalePath,
   body: UpdateSale,
+  example: { capPerCustomer: 4, reserveClosesAt: '2030-05-03T20:00:00Z' },
   status: 200,
   reply: SaleView,
   refusals: ['invalid_input', 'not_found', 'sale_cancelled', 'illegal_state'],
@@ -82,6 +95,7 @@ export const adjustStockRoute = defineRoute({
   auth: 'operator',
   params: SalePath,
   body: AdjustStock,
+  example: { units: 100 },
   status: 200,
   reply: SaleView,
   refusals: ['invalid_input', 'not_found', 'illegal_state'],

@@ -122,7 +122,7 @@ const withoutMysql = (functions) => ({
     const entries = [build.initialOptions.entryPoints].flat().map((entry) => resolve(entry));
     const own = functions.filter(({ handler }) => entries.includes(resolve(`${handler.replace(/\.\w+$/, '')}.ts`)));
     if (own.length === 0 || own.some(({ uses = [] }) => uses.includes('mysql'))) return;
-    build.onResolve({ filter: /^(mysql2|mysql2\/promise|drizzle-orm\/mysql2)$/ }, () => ({
+    build.onResolve({ filter: /^mysql2\/promise$/ }, () => ({
       path: join(here, 'no-mysql.mjs'),
     }));
   },

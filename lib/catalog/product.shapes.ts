@@ -1,7 +1,7 @@
 /**
  * The shapes of products in the API and in the file that imports them.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import { Currency, Id, line, Money, maxAmountMinor, text } from '#platform/kernel/shapes.ts';
 

@@ -3,7 +3,7 @@
  *
  * A sale copies the price of its product when it is created, so nothing here can change what a customer was promised.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Page, type PageQuery, readCursor, toPage } from '#platform/handlers/pagination.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';

@@ -5,7 +5,7 @@
  * the catalogue against the rules of `serverless.yml`. One event carries up to `changesPerEvent` changes (outbox.ts), so
  * that the number of events follows the number of batches and not of customers.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { StockLevel } from '#sale/sale.shapes.ts';
 import { salePhases, saleStatuses } from '#sale/sale.table.ts';
 import { purchaseStates } from '#state/purchase-state.ts';

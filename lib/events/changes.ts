@@ -6,7 +6,7 @@
  * EventBridge bills and limits by size. Producers call `groupChanges`; consumers read changes one by one again, because
  * the shape `ChangeGroups` expands what it has checked.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { reservationStates } from '#state/reservation-state.ts';
 
 /** One reservation's move. `version` rises with each, so a reader can tell the newer of two. */

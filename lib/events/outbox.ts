@@ -5,7 +5,7 @@
  * commit and deletes what the bus took; what it did not take, or what a crash left, the scheduled sweep publishes. An
  * event may therefore arrive twice, and never not at all (invariants I2 and I5).
  */
-import type { Bus } from '#platform/aws/aws.ts';
+import type { Bus } from '#platform/aws/eventbridge.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { fromBytes, newId, toBytes } from '#platform/kernel/ids.ts';
 import { correlationId } from '#platform/kernel/log.ts';

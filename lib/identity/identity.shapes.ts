@@ -1,7 +1,7 @@
 /**
  * The shapes of identity in the API: who registers, who signs in, and what they get.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { Id, line } from '#platform/kernel/shapes.ts';
 import { roles } from './customer.table.ts';
 

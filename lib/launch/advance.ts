@@ -5,7 +5,7 @@
  * Harmless early, late, twice, at once with itself, or never (invariant I8 does not depend on it): each effect is claimed
  * by a conditional write before it is carried out, and events are committed with that write.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { catalogue, type EventDetail } from '#events/catalogue.ts';
 import { changesPerEvent, newEvent, type RecordedEvent, recordEvents } from '#events/outbox.ts';
 import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';

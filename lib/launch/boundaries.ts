@@ -4,7 +4,7 @@
  * A boundary message says only which sale to look at. It may come early, late, twice or never: the minute's rule looks at
  * every sale anyway, and what customers may do is judged by the clock.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Needs } from '#platform/environment/deps.ts';
 import { log } from '#platform/kernel/log.ts';
 import { boundariesAfter, type SaleTimes } from '#sale/phase.ts';

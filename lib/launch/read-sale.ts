@@ -1,5 +1,5 @@
 /** Sales as everyone sees them, and as the operator sees them who has just changed one. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { readLiveSale } from '#mirror/live-sale.ts';
 import type { MirrorNeeds } from '#mirror/mirror.ts';
 import type { Needs } from '#platform/environment/deps.ts';

@@ -10,7 +10,7 @@ import type { Needs } from '#platform/environment/deps.ts';
 import { claimBucket, saleTag } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { defineScript, luaSource, type RedisClient } from '#platform/redis/redis.ts';
-import { together } from '#platform/resilience/batcher.ts';
+import { batched } from '#platform/resilience/batcher.ts';
 import { claimsKey, customerField, type MirroredStatus, reservationField, unpack } from './claims.ts';
 
 const gateScript = defineScript('holdfastGate', luaSource('./gate.lua', import.meta.url));
@@ -41,7 +41,10 @@ const applicantsPerCall = 100;
 
 /** Asks for the applicants of one moment together. */
 const gateCalls = ({ redis }: Needs<'redis'>) =>
-  together<Applicant, GateAnswer>(applicantsPerCall, (applicants) => judge(redis, applicants));
+  batched<Applicant, GateAnswer>((applicants) => judge(redis, applicants), {
+    maxBatchSize: applicantsPerCall,
+    maxInFlight: 1,
+  });
 
 /** Asks the gate. Throws if Redis cannot be reached; the caller then goes on without a ticket. */
 export function askGate(deps: Needs<'redis' | 'once'>, applicant: Applicant): Promise<GateAnswer> {
@@ -49,7 +52,7 @@ export function askGate(deps: Needs<'redis' | 'once'>, applicant: Applicant): Pr
 }
 
 /** One run of the script for each sale, all in one round trip. The answers stand in the order of the applicants. */
-async function judge(redis: RedisClient, applicants: Applicant[]): Promise<(GateAnswer | Error)[]> {
+async function judge(redis: RedisClient, applicants: readonly Applicant[]): Promise<(GateAnswer | Error)[]> {
   const bySale = new Map<string, { keys: string[]; texts: string; places: number[] }>();
   applicants.forEach(({ saleId, reservationId, customerId, quantity, atLeast }, place) => {
     const tag = saleTag(saleId);

@@ -24,6 +24,23 @@ local function claimOf(state, units, quantity)
   return '0'
 end
 
+-- Whether stock is no older than the stock that is here.
+local function isCurrent(epoch, version, knownEpoch, knownVersion)
+  return tonumber(epoch) > tonumber(knownEpoch)
+    or (epoch == knownEpoch and tonumber(version) >= tonumber(knownVersion))
+end
+
+-- Whether a version of a reservation adds nothing to the one that is here.
+local function isKnown(version, knownVersion)
+  return tonumber(version) <= tonumber(knownVersion)
+end
+
+-- Takes decided requests from the gate's two counters of undecided ones.
+local function countDecided(saleKey, units, over)
+  if units > 0 then redis.call('HINCRBY', saleKey, 'pendingUnits', -units) end
+  if over > 0 then redis.call('HINCRBY', saleKey, 'pendingOver', -over) end
+end
+
 -- Writes one reservation unless a newer one is here; returns what that takes from the gate's two counters.
 local function writeReservation(key, field, customer, version, claim, packed)
   local before = redis.call('HGET', key, field)
@@ -38,7 +55,7 @@ local function writeReservation(key, field, customer, version, claim, packed)
       undecidedUnits = tonumber(asked)
     else
       local oldState, oldVersion, oldUnits, oldQuantity, oldPosition = string.match(before, packedPattern)
-      if tonumber(version) <= tonumber(oldVersion) then
+      if isKnown(version, oldVersion) then
         return 0, 0
       end
       claimedBefore = claimOf(oldState, oldUnits, oldQuantity)
@@ -57,9 +74,7 @@ local function writeSale(saleKey, bucketPrefix, levels, terms, reservations)
   local known = redis.call('HMGET', saleKey, 'epoch', 'version')
   local epoch, version, allotment, available, allocated, sold, waitlisted =
     string.match(levels, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
-  local newer = not known[1]
-    or tonumber(epoch) > tonumber(known[1])
-    or (epoch == known[1] and tonumber(version) >= tonumber(known[2]))
+  local newer = not known[1] or isCurrent(epoch, version, known[1], known[2])
 
   if newer and (known[1] or terms ~= '') then
     redis.call('HSET', saleKey, 'epoch', epoch, 'version', version, 'allotment', allotment, 'available', available,
@@ -81,8 +96,7 @@ local function writeSale(saleKey, bucketPrefix, levels, terms, reservations)
     pendingUnits, pendingOver = pendingUnits + units, pendingOver + over
   end
   if known[1] then
-    if pendingUnits > 0 then redis.call('HINCRBY', saleKey, 'pendingUnits', -pendingUnits) end
-    if pendingOver > 0 then redis.call('HINCRBY', saleKey, 'pendingOver', -pendingOver) end
+    countDecided(saleKey, pendingUnits, pendingOver)
   end
   return (known[1] or terms ~= '') and 1 or 0
 end

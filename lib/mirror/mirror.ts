@@ -135,7 +135,7 @@ const rebuildOnceInMs = 5_000;
  * Redis did not know these sales: it lost more than what was just written back, so the reconcile job is called at once
  * instead of at its next turn.
  */
-async function requestRebuild(deps: Needs<'redis' | 'queue'>, saleIds: string[]): Promise<void> {
+export async function requestRebuild(deps: Needs<'redis' | 'queue'>, saleIds: string[]): Promise<void> {
   for (const saleId of saleIds) {
     const first = await deps.redis.set(keys.running('rebuild', saleId), '1', 'PX', rebuildOnceInMs, 'NX');
     if (first === 'OK') await deps.queue('reconcile').send({ body: { saleId } });

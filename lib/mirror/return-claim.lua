@@ -4,12 +4,18 @@
 -- KEYS[2]  the claims bucket of this customer
 -- ARGV[1]  the reservation's field      ARGV[2]  the customer's field
 -- Returns  1 if the claim was taken back, 0 if it is not there or has been decided in the meantime
+
+-- Keeps the ticket of a request that claims nothing any more.
+local function keepTicket(bucket, field, rest)
+  redis.call('HSET', bucket, field, 'u' .. rest)
+end
+
 local packed = redis.call('HGET', KEYS[2], ARGV[1])
 local state, rest, quantity = string.match(packed or '', '^([ro])(:0:0:(%d+):.*)$')
 if not state then
   return 0
 end
-redis.call('HSET', KEYS[2], ARGV[1], 'u' .. rest)
+keepTicket(KEYS[2], ARGV[1], rest)
 if redis.call('HINCRBY', KEYS[2], ARGV[2], -quantity) <= 0 then
   redis.call('HDEL', KEYS[2], ARGV[2])
 end

@@ -1,7 +1,7 @@
 /**
  * Reading notifications, newest first, and marking them read. The owner is in every WHERE (invariant I10).
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Page, readCursor, toPage } from '#platform/handlers/pagination.ts';
 import { toIso } from '#platform/kernel/clock.ts';

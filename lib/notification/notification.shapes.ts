@@ -1,7 +1,7 @@
 /**
  * The shapes of notifications in the API, and of what a client may say over the WebSocket.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import { Id, Time } from '#platform/kernel/shapes.ts';
 import { noticeKinds } from './notice.ts';

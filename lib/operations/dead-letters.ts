@@ -2,7 +2,8 @@
  * Dead letters as an operator meets them: which queue gave up on what, why, and on their way again.
  */
 
-import { deadLetterQueues, listDeadLetters, queueDepth, redriveDeadLetters } from '#platform/aws/dead-letter-queue.ts';
+import { deadLetterQueues, listDeadLetters, redriveDeadLetters } from '#platform/aws/dead-letter-queue.ts';
+import { queueDepth } from '#platform/aws/sqs.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';

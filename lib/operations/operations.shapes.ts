@@ -1,7 +1,7 @@
 /**
  * The shapes of operations in the API: health, and dead letters.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { Time } from '#platform/kernel/shapes.ts';
 
 /** One part and whether it answers. */

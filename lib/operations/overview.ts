@@ -2,10 +2,10 @@
  * A sale from the inside, for the operator who watches a launch: what is committed, what the mirror and the gate say of
  * it, what waits in the queues, and how the breakers stand.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { readBacklog } from '#events/outbox.ts';
 import { stockFields, stockOfFields } from '#mirror/fields.ts';
-import { queueDepth } from '#platform/aws/dead-letter-queue.ts';
+import { queueDepth } from '#platform/aws/sqs.ts';
 import type { Deps, Needs } from '#platform/environment/deps.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { saleTag } from '#platform/kernel/ids.ts';

@@ -1,5 +1,4 @@
 import { newId } from '#platform/kernel/ids.ts';
-import { gather } from './group-commit.ts';
 import { isDue } from './pay.ts';
 import { backOffSeconds, longestDelaySeconds } from './pay-queue.ts';
 import { leftOpenAfterMs } from './resend-open.ts';
@@ -36,35 +35,5 @@ describe('parking', () => {
 
   it('the settle job leaves alone what is parked', () => {
     expect(leftOpenAfterMs).toBeGreaterThan(longestDelaySeconds * 1_000);
-  });
-});
-
-describe('gathering', () => {
-  it('the first goes at once, and those that come meanwhile go together', async () => {
-    const runs: number[][] = [];
-    let open: () => void = () => undefined;
-    const gate = new Promise<void>((resolve) => {
-      open = resolve;
-    });
-    const add = gather(async (items: number[]) => {
-      runs.push(items);
-      await gate;
-      return items.length;
-    });
-    const first = add(1);
-    const others = [add(2), add(3)];
-    open();
-    expect(await Promise.all([first, ...others])).toEqual([1, 2, 2]);
-    expect(runs).toEqual([[1], [2, 3]]);
-    await expect(add(4)).resolves.toBe(1);
-  });
-
-  it('one that cannot be done does not hold up the others', async () => {
-    const add = gather(async (items: number[]) => {
-      if (items.includes(3)) throw new Error('not this one');
-      return 'done';
-    });
-    const outcomes = await Promise.allSettled([1, 2, 3, 4].map(add));
-    expect(outcomes.map((outcome) => outcome.status)).toEqual(['fulfilled', 'fulfilled', 'rejected', 'fulfilled']);
   });
 });

@@ -10,19 +10,20 @@
  * case: its first delivery may have died between the count and the answer.
  */
 
+import pLimit from 'p-limit';
 import type { WriteNeeds } from '#mirror/write-through.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
 import { log, withCorrelation } from '#platform/kernel/log.ts';
 import { providerCallTimeoutMs } from '#platform/kernel/time-limits.ts';
+import { batched } from '#platform/resilience/batcher.ts';
 import { openStates } from '#state/purchase-state.ts';
-import { gather } from './group-commit.ts';
 import { backOffSeconds, sendCommands } from './pay-queue.ts';
 import { paymentGateway } from './payment-gateway.ts';
 import { askProvider } from './provider.ts';
 import type { PayCommand } from './purchase.shapes.ts';
 import { countAttempt, lockPurchases, type PurchaseRow } from './purchase.store.ts';
-import { settlePurchases } from './settle.ts';
+import { type Answered, settlePurchases } from './settle.ts';
 
 /** What the pay worker needs. */
 export type PayNeeds = WriteNeeds & Needs<'registry' | 'breakers' | 'random'>;
@@ -44,15 +45,17 @@ export async function payPurchases(
   const provider = deps.once(paymentGateway);
   const begun = await beginAttempts(deps, batch);
   const hasTime = () => deps.clock() + providerCallTimeoutMs + settleReserveMs <= deadlineMs;
-  const settle = gather((answered: Parameters<typeof settlePurchases>[1]) => settlePurchases(deps, answered));
+  const settle = batched((answered: readonly Answered[]) => settleEach(deps, answered), {
+    maxBatchSize: callsInFlight,
+    maxInFlight: 1,
+  });
   const repeat: string[] = [];
 
-  await inParallel(begun, callsInFlight, async ({ purchase, messageId, command }) => {
+  await pLimit(callsInFlight).map(begun, async ({ purchase, messageId, command }) => {
     const { purchaseId } = purchase;
     try {
       const answer = await askProvider(provider, purchase, deps.clock(), hasTime);
-      const settled = await settle({ purchaseId, answer, correlationId: command.correlationId });
-      const now = settled.get(purchaseId);
+      const now = await settle({ purchaseId, answer, correlationId: command.correlationId });
       if (now && openStates.includes(now.state)) await park(deps, now, command);
     } catch (error) {
       log.error('the outcome of an attempt could not be committed', { error, purchaseId });
@@ -60,6 +63,23 @@ export async function payPurchases(
     }
   });
   return repeat;
+}
+
+/**
+ * Settles in one transaction what the provider has said meanwhile (group commit): one for each answer would be paid in
+ * full by every purchase, and waiting for the slowest would be paid in time. If that fails, each is settled alone, so that
+ * one that cannot be settled does not hold up the others.
+ */
+async function settleEach(deps: PayNeeds, answered: readonly Answered[]): Promise<(PurchaseRow | undefined | Error)[]> {
+  try {
+    const settled = await settlePurchases(deps, answered);
+    return answered.map(({ purchaseId }) => settled.get(purchaseId));
+  } catch (error) {
+    if (answered.length === 1) throw error;
+    const alone: (PurchaseRow | undefined | Error)[] = [];
+    for (const one of answered) alone.push(...(await settleEach(deps, [one]).catch((reason: Error) => [reason])));
+    return alone;
+  }
 }
 
 interface Attempt {
@@ -99,13 +119,4 @@ export function isDue(
 async function park(deps: PayNeeds, purchase: PurchaseRow, command: PayCommand): Promise<void> {
   const send = () => sendCommands(deps, [purchase], (attempts) => backOffSeconds(attempts, deps.random));
   await (command.correlationId === undefined ? send() : withCorrelation(command.correlationId, send));
-}
-
-/** Runs `work` for every item, at most `limit` at once. `work` must not throw. */
-async function inParallel<Item>(items: Item[], limit: number, work: (item: Item) => Promise<void>): Promise<void> {
-  const queue = items.values();
-  const lane = async () => {
-    for (const item of queue) await work(item);
-  };
-  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, lane));
 }

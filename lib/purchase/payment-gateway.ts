@@ -7,7 +7,7 @@
  *
  * Every call brings its own deadline, since neither fetch nor a breaker would ever give up by itself.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Needs } from '#platform/environment/deps.ts';
 import { locate, locateAll } from '#platform/kernel/registry.ts';
 import { providerCallTimeoutMs } from '#platform/kernel/time-limits.ts';
@@ -131,7 +131,7 @@ export function openPaymentGateway(options: GatewayOptions): PaymentGateway {
       call(
         'POST',
         '/v1/charges',
-        purchaseId,
+        chargeKey(purchaseId),
         { amountMinor, currency, token: paymentToken, reference: purchaseId },
         (reply) =>
           // A request that the provider cannot read or will not charge will fare no better next time, and charged nobody.
@@ -151,6 +151,11 @@ export function openPaymentGateway(options: GatewayOptions): PaymentGateway {
       }),
     instances: () => instances.map(({ address, guard }) => ({ address, state: guard.state() })),
   };
+}
+
+/** The idempotency key of a purchase's charge: always the same, so that the purchase is charged once (invariant I7). */
+export function chargeKey(purchaseId: string): string {
+  return purchaseId;
 }
 
 function chargeAnswer(reply: HttpReply): PaymentAnswer {

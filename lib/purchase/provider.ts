@@ -48,6 +48,11 @@ export interface PaymentProvider {
  */
 export const giveUpAfterMs = 24 * 60 * 60_000;
 
+/** Whether a purchase that the provider knows nothing of has waited long enough. */
+export function isGivenUp(purchase: Pick<PurchaseRow, 'createdAtMs'>, nowMs: number): boolean {
+  return nowMs - purchase.createdAtMs > giveUpAfterMs;
+}
+
 /**
  * Asks the provider what an open purchase needs to know next. `purchase.attempts` is how many attempts came before this
  * one. `hasTime` says whether another call would still end in time; if not, the answer is `unsent`. A failing provider is an answer.
@@ -68,7 +73,7 @@ export async function askProvider(
     if (!hasTime()) return late;
     const found = await provider.find(purchaseId);
     if (found.outcome !== 'absent') return found;
-    if (nowMs - purchase.createdAtMs > giveUpAfterMs) return { outcome: 'declined', reason: 'provider_unavailable' };
+    if (isGivenUp(purchase, nowMs)) return { outcome: 'declined', reason: 'provider_unavailable' };
   }
   if (!hasTime()) return late;
   return provider.charge({ purchaseId, amountMinor, currency, paymentToken: paymentToken ?? '' });

@@ -2,7 +2,7 @@
  * The shapes of a purchase on its way: what a client sends, what travels through the queue, what a client sees, and
  * what the provider's webhook says.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import { Id, Money, Time } from '#platform/kernel/shapes.ts';
 import { purchaseStates } from '#state/purchase-state.ts';

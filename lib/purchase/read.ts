@@ -1,7 +1,7 @@
 /**
  * Reading purchases: the owner is in every WHERE (invariant I10). Only an operator reads without one.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Page, type PageQuery, readCursor, toPage } from '#platform/handlers/pagination.ts';
 import { toIso } from '#platform/kernel/clock.ts';

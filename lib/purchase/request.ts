@@ -153,7 +153,7 @@ export function judge(
     const row = found.get(reservationId);
     const sale = row && sales.get(row.saleId);
     if (!row || !sale) return refuse('not_found', 'There is no such reservation of yours.', { reservationId });
-    const refusal = refusalFor(row) ?? purchaseRefusal(sale, row.deadlineMs, nowMs);
+    const refusal = refusalByState(row) ?? purchaseRefusal(sale, row.deadlineMs, nowMs);
     if (refusal) return { ...refusal, facts: { reservationId, ...refusal.facts } };
     currencies.add(sale.currency);
     items.push({ reservationId, saleId: row.saleId, units: row.units, priceMinor: sale.priceMinor });
@@ -172,7 +172,7 @@ export function judge(
 }
 
 /** Why a reservation cannot be bought in the state it is in, whatever the time. */
-function refusalFor(row: ReservationRow): Refusal | undefined {
+export function refusalByState(row: ReservationRow): Refusal | undefined {
   switch (row.state) {
     case 'allocated':
       return row.purchaseId === null

@@ -146,7 +146,8 @@ async function settle(tx: Tx, answered: readonly Answered[], nowMs: number): Pro
   return { purchases: after, stocks, reservations: changed.map(({ to }) => to), events };
 }
 
-function planFor(
+/** What a batch of answers means for the purchases and reservations that it concerns. Pure but for the log. */
+export function planFor(
   purchases: readonly PurchaseRow[],
   items: ReadonlyMap<string, PurchaseItem[]>,
   reservations: ReadonlyMap<string, ReservationRow>,

@@ -15,6 +15,7 @@ import { keys } from '#platform/redis/keys.ts';
 import { readLag } from '#platform/redis/queue-lag.ts';
 import type { RedisClient } from '#platform/redis/redis.ts';
 import { pagesOfSale, type ReservationRow } from '#reservation/reservation.store.ts';
+import type { StockLevel } from '#sale/sale.shapes.ts';
 import { readStock } from '#sale/sale.store.ts';
 import { unitsAgainstCap } from '#state/reservation-state.ts';
 import type { Drift } from './drift.ts';
@@ -45,14 +46,12 @@ export async function checkClaims(
     for (const row of rows) {
       const bucket = buckets.get(claimBucket(tag, row.customerId)) ?? {};
       const packed = bucket[reservationField(row.reservationId, row.customerId)];
-      const seen = packed === undefined ? undefined : unpack(packed);
-      if (seen && seen.version >= row.version) continue;
-      behind.push(row);
+      if (isBehind(packed, row)) behind.push(row);
     }
     if (behind.length === 0) continue;
     const stock = (await readStock(deps.db, [saleId])).get(saleId);
     if (!stock) continue;
-    await writeMirror(deps, [stock], behind);
+    await repairReservations(deps, stock, behind);
     drifts.push(
       ...behind.map((row): Drift => {
         const packed = buckets.get(claimBucket(tag, row.customerId))?.[
@@ -82,9 +81,24 @@ export async function checkClaims(
   return { drifts, reservations };
 }
 
+/** Whether the mirror's value of a reservation is missing or older than the row. */
+export function isBehind(packed: string | undefined, row: ReservationRow): boolean {
+  return packed === undefined || unpack(packed).version < row.version;
+}
+
+/** Writes reservations that the mirror has lost, or knows only an older state of. */
+export async function repairReservations(
+  deps: ReconcileNeeds,
+  stock: StockLevel,
+  rows: readonly ReservationRow[],
+): Promise<void> {
+  await writeMirror(deps, [stock], rows);
+}
+
 type Buckets = Map<number, Record<string, string>>;
 
-async function recountGate(
+/** Sets the gate's counters of undecided requests to what the claims come to. Returns what was wrong. */
+export async function recountGate(
   redis: RedisClient,
   saleId: string,
   [, , seenUnits, seenOver]: (string | null)[],

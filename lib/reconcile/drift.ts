@@ -1,5 +1,5 @@
 /** Drift: a difference between MySQL, ledger, mirror and gate, and why it probably came to be. */
-import { z } from 'zod';
+import * as z from 'zod';
 
 const driftKinds = ['books', 'ledger', 'stock', 'reservation', 'claim', 'gate', 'undecided'] as const;
 export type DriftKind = (typeof driftKinds)[number];

@@ -7,7 +7,7 @@
  * recounted only while a sale is quiet. Every repair is a compare-and-set against what was seen (invariant I6). A claim
  * that nobody is going to decide is taken back, so that it does not keep others out for ever.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
 import { saleTag } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';

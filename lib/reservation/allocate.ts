@@ -21,6 +21,7 @@ import { saleTag } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import type { Grant } from '#platform/redis/sale-lock.ts';
 import { type Movement, recordMovements } from '#sale/ledger.store.ts';
+import type { StockLevel } from '#sale/sale.shapes.ts';
 import { lockSales, moveStock, readSales, readStock, StockConflict } from '#sale/sale.store.ts';
 import { type Claim, decide } from './decide.ts';
 import { recentlyDecided } from './recently-decided.ts';
@@ -29,6 +30,7 @@ import {
   AlreadyDecided,
   type DecidedReservation,
   insertDecided,
+  type ReservationRow,
   readHoldings,
   readReservations,
 } from './reservation.store.ts';
@@ -57,54 +59,56 @@ export async function allocateBatch(
   const waitMs = Math.min(lockWaitMs, Math.max(0, deadlineMs - deps.clock()));
   const grant = await deps.lock.acquire(saleIds.map(saleTag), waitMs);
   try {
-    await allocate(deps, claims, again, new Map(saleIds.flatMap((saleId) => fenceOf(grant, saleId))));
+    await allocate(deps, claims, again, new Map(saleIds.flatMap((saleId) => tokenOf(grant, saleId))));
   } finally {
     await grant.release();
   }
   return [];
 }
 
-function fenceOf(grant: Grant, saleId: string): [string, number][] {
-  const fence = grant.fences.get(saleTag(saleId));
-  return fence === undefined ? [] : [[saleId, fence]];
+function tokenOf(grant: Grant, saleId: string): [string, number][] {
+  const token = grant.fencingTokens.get(saleTag(saleId));
+  return token === undefined ? [] : [[saleId, token]];
 }
 
 async function allocate(
   deps: AllocateNeeds,
   claims: readonly Claim[],
   deliveredBefore: ReadonlySet<string>,
-  fences: ReadonlyMap<string, number>,
+  fencingTokens: ReadonlyMap<string, number>,
 ): Promise<void> {
   const memory = deps.once(recentlyDecided);
   const { mayBeDecided, mayHaveOthers } = memory.meet(claims);
   const repeats = claims.filter((claim) => deliveredBefore.has(claim.reservationId));
-  const guess: Mode = { hold: false, mayBeDecided: [...mayBeDecided, ...repeats], mayHaveOthers, fences };
+  const guess: Mode = { hold: false, mayBeDecided: [...mayBeDecided, ...repeats], mayHaveOthers, fencingTokens };
   try {
     await writeThrough(deps, (tx, nowMs) => attempt(tx, claims, nowMs, guess));
   } catch (error) {
     if (error instanceof AlreadyDecided) memory.surprised(error.what);
     else if (!(error instanceof GuessWasWrong || error instanceof StockConflict)) throw error;
-    // Holding the rows makes the fences pointless: what is read cannot be stale.
-    const mode: Mode = { hold: true, mayBeDecided: claims, mayHaveOthers: claims, fences: new Map() };
+    // Holding the rows makes the fencing tokens pointless: what is read cannot be stale.
+    const mode: Mode = { hold: true, mayBeDecided: claims, mayHaveOthers: claims, fencingTokens: new Map() };
     await writeThrough(deps, (tx, nowMs) => attempt(tx, claims, nowMs, mode));
   }
 }
 
-interface Mode {
+/** How an attempt at a batch goes about it. */
+export interface Mode {
   /** Whether the sales are held from the start, or only while stock is moved. */
   readonly hold: boolean;
   /** Which claims are looked up before they are decided; if one is missing, the insert is refused. */
   readonly mayBeDecided: readonly Claim[];
   /** Whose other reservations are looked up; if one is missing, the insert is refused. */
   readonly mayHaveOthers: readonly Claim[];
-  readonly fences: ReadonlyMap<string, number>;
+  readonly fencingTokens: ReadonlyMap<string, number>;
 }
 
-async function attempt(tx: Tx, claims: readonly Claim[], nowMs: number, mode: Mode): Promise<Committed> {
+/** One attempt at a batch, inside a transaction. Throws if its guess was wrong; the transaction must be undone then. */
+export async function attempt(tx: Tx, claims: readonly Claim[], nowMs: number, mode: Mode): Promise<Committed> {
   const saleIds = [...new Set(claims.map((claim) => claim.saleId))].sort();
   const sales = await (mode.hold ? lockSales(tx, saleIds) : readSales(tx, saleIds));
   const decided = await readReservations(tx, [...new Set(mode.mayBeDecided.map((claim) => claim.reservationId))]);
-  const fresh = claims.filter((claim) => !decided.has(claim.reservationId));
+  const fresh = withoutDecided(claims, decided);
   const others = mode.mayHaveOthers.filter((claim) => !decided.has(claim.reservationId));
   const customerIds = [...new Set(others.map((claim) => claim.customerId))];
 
@@ -115,21 +119,45 @@ async function attempt(tx: Tx, claims: readonly Claim[], nowMs: number, mode: Mo
   await insertDecided(tx, decisions);
   await recordMovements(tx, decisions.filter(isAllocated).map(movementOf), nowMs);
   const epochs = new Map([...sales.values()].map((sale) => [sale.saleId, sale.epoch]));
-  const moved = await moveStock(tx, moves, { fences: mode.fences, epochs });
+  const moved = await moveStock(tx, moves, { fencingTokens: mode.fencingTokens, epochs });
   // Stock travels with the changes, so that a reader of the event has both as of this commit.
   const events = changeEvents(decisions.map(changeOf), moved, false, nowMs);
   await recordEvents(tx, events, nowMs);
 
   const unmoved = saleIds.filter((saleId) => sales.has(saleId) && !moves.some((move) => move.saleId === saleId));
-  // A first delivery may have committed between the look at the sales and the one at what is decided, and have died
-  // before the mirror: the stock that goes with what is decided must be read after it.
-  const levels = mode.hold || decided.size === 0 ? sales : await readStock(tx, unmoved);
-  const stocks = [...moved, ...unmoved.flatMap((saleId) => levels.get(saleId) ?? [])];
-  return { stocks, reservations: [...decided.values(), ...decisions], events };
+  const mayBeStale = !mode.hold && decided.size > 0;
+  const levels = await unmovedStock(tx, unmoved, sales, mayBeStale);
+  return withRepeats({ stocks: moved, reservations: decisions, events }, [...decided.values()], levels);
+}
+
+/** The claims that no earlier delivery has decided (invariant I3). */
+export function withoutDecided(claims: readonly Claim[], decided: ReadonlyMap<string, ReservationRow>): Claim[] {
+  return claims.filter((claim) => !decided.has(claim.reservationId));
+}
+
+/**
+ * The stock of a batch's sales that it does not move. A first delivery may have committed between the look at the sales and
+ * the one at what is decided, and have died before the mirror: the stock that goes with what is decided must be read after
+ * it.
+ */
+export async function unmovedStock(
+  tx: Tx,
+  saleIds: string[],
+  sales: ReadonlyMap<string, StockLevel>,
+  mayBeStale: boolean,
+): Promise<StockLevel[]> {
+  const levels = mayBeStale ? await readStock(tx, saleIds) : sales;
+  return saleIds.flatMap((saleId) => levels.get(saleId) ?? []);
+}
+
+/** Adds what earlier deliveries decided, which goes into the mirror once more: they may have died before they did it. */
+export function withRepeats(changed: Committed, decidedBefore: ReservationRow[], unmoved: StockLevel[]): Committed {
+  const { stocks, reservations, events } = changed;
+  return { stocks: [...stocks, ...unmoved], reservations: [...decidedBefore, ...reservations], events };
 }
 
 /** One claim for each reservation, however often a batch holds it. */
-function distinctClaims(batch: readonly Delivered<ReserveCommand>[]): Claim[] {
+export function distinctClaims(batch: readonly Delivered<ReserveCommand>[]): Claim[] {
   const claims = new Map<string, Claim>();
   for (const { message, sentAtMs } of batch) {
     const { reservationId, saleId, customerId, quantity, atLeast, ticket } = message;

@@ -8,7 +8,7 @@ import { mayMove } from '#state/reservation-state.ts';
 import { getDecidedReservation, getReservation } from './read.ts';
 import { endAndOffer } from './release.ts';
 import type { ReservationView } from './reservation.shapes.ts';
-import { lockReservations } from './reservation.store.ts';
+import { lockReservations, type ReservationRow } from './reservation.store.ts';
 
 /**
  * Cancels a reservation for its owner. Cancelling twice is once. Refuses with `not_found` for another customer's,
@@ -40,9 +40,16 @@ export function cancelDecided(
     const sale = (await lockSales(tx, [saleId])).get(saleId);
     const [row] = await lockReservations(tx, [reservationId], customerId);
     if (!sale || !row) return refuse('not_found', 'You have no such reservation.');
-    if (row.state === 'cancelled') return nothingChanged;
-    if (!mayMove(row.state, 'cancelled')) return refuse('already_resolved', `The reservation is ${row.state}.`);
-    if (row.purchaseId !== null) return refuse('purchase_in_progress', 'The reservation is being paid for.');
+    const verdict = judgeCancellation(row);
+    if (verdict !== 'cancel') return verdict === 'cancelled already' ? nothingChanged : verdict;
     return endAndOffer(tx, sale, [row], 'cancelled', null, nowMs);
   });
+}
+
+/** Whether a reservation is to be cancelled, or why it cannot be. Pure. */
+export function judgeCancellation(row: ReservationRow): 'cancel' | 'cancelled already' | Refusal {
+  if (row.state === 'cancelled') return 'cancelled already';
+  if (!mayMove(row.state, 'cancelled')) return refuse('already_resolved', `The reservation is ${row.state}.`);
+  if (row.purchaseId !== null) return refuse('purchase_in_progress', 'The reservation is being paid for.');
+  return 'cancel';
 }

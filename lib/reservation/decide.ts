@@ -90,7 +90,7 @@ export function decide(
 
     const refusal = sale ? refusalByTerms(claim, sale, nowMs) : 'not_found';
     if (!sale || refusal) return decided('rejected', 0, refusal ?? 'not_found');
-    if (isOverCap(claim, before, sale)) return decided('rejected', 0, 'over_cap');
+    if (isOverCap(before, claim, sale)) return decided('rejected', 0, 'over_cap');
 
     const units = Math.min(claim.quantity, book.available);
     if (units < claim.quantity) independentOfStock = false;
@@ -116,7 +116,7 @@ export function decide(
 }
 
 /** The cap (invariant I4): whether a claim would give its customer more than one may have of the sale. */
-export function isOverCap(claim: Claim, before: Holding, sale: Pick<SaleRow, 'capPerCustomer'>): boolean {
+export function isOverCap(before: Holding, claim: Claim, sale: Pick<SaleRow, 'capPerCustomer'>): boolean {
   return before.units + claim.quantity > sale.capPerCustomer;
 }
 
@@ -126,7 +126,7 @@ export function byTicket(a: Claim, b: Claim): number {
 }
 
 /** Why the sale's terms forbid a claim, if they do. The time that counts is when it was accepted (invariant I8). */
-function refusalByTerms(claim: Claim, sale: SaleRow, nowMs: number): Code | undefined {
+export function refusalByTerms(claim: Claim, sale: SaleRow, nowMs: number): Code | undefined {
   if (sale.status === 'cancelled') return 'sale_cancelled';
   // The gate refuses while a sale is paused, so what passed the gate was asked for before the pause.
   if (sale.status === 'paused' && !claim.gated) return 'sale_paused';

@@ -8,7 +8,7 @@
  * already shown, so what is shown from MySQL is brought to the mirror first, and after a failure of Redis the mirror is
  * not believed alone.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { MirroredStatus } from '#mirror/claims.ts';
 import { type MirrorNeeds, readMirroredStatus, readUndecidedInMirror, refreshMirror } from '#mirror/mirror.ts';
 import { distrustForMs, mirrorTrust } from '#mirror/mirror-trust.ts';

@@ -52,19 +52,24 @@ export async function requestReservation(
     if (status.state === 'requested') await send(deps, applicant, ticket);
     return accepted(applicant, ticket, position);
   }
+  await sendAdmitted(deps, applicant, answer.ticket);
+  return accepted(applicant, answer.ticket, answer.position);
+}
+
+/** Sends what the gate admitted. Throws if it could not be sent; then its claim at the gate has been taken back. */
+export async function sendAdmitted(deps: MirrorNeeds, applicant: Applicant, ticket: number): Promise<void> {
   try {
-    await send(deps, applicant, answer.ticket);
+    await send(deps, applicant, ticket);
   } catch (error) {
     await returnClaim(deps, applicant).catch((cause) => log.warn('a claim could not be returned', { error: cause }));
     throw error;
   }
-  return accepted(applicant, answer.ticket, answer.position);
 }
 
 type Verdict = Exclude<GateAnswer, { kind: 'unknown' }> | 'gate away' | 'no such sale';
 
 /** Asks the gate, teaching it the sale if it does not know it; whatever is away, the request goes on. */
-async function judge(deps: MirrorNeeds, applicant: Applicant): Promise<Verdict> {
+export async function judge(deps: MirrorNeeds, applicant: Applicant): Promise<Verdict> {
   try {
     const first = await askGate(deps, applicant);
     if (first.kind !== 'unknown') return first;
@@ -83,8 +88,12 @@ async function enqueue(deps: MirrorNeeds, applicant: Applicant): Promise<Reserva
 }
 
 function send(deps: MirrorNeeds, applicant: Applicant, ticket: number | undefined): Promise<void> {
-  const command: ReserveCommand = { ...applicant, ticket, correlationId: correlationId() };
-  return deps.queue('reservations').send({ body: command });
+  return deps.queue('reservations').send({ body: commandFor(applicant, ticket) });
+}
+
+/** The message that asks the allocate worker for a decision. */
+export function commandFor(applicant: Applicant, ticket: number | undefined): ReserveCommand {
+  return { ...applicant, ticket, correlationId: correlationId() };
 }
 
 function accepted(applicant: Applicant, ticket: number | null, position: number | null): ReservationAccepted {

@@ -1,7 +1,7 @@
 /**
  * The shapes of a reservation on its way: what a client sends, what travels through the queue, what a client sees.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { isUuid } from '#platform/kernel/uuid.ts';
 import { reservationStates } from '#state/reservation-state.ts';
 
@@ -40,7 +40,7 @@ const isQuantity = (value: unknown): boolean =>
   Number.isInteger(value) && Number(value) >= 1 && Number(value) <= maxQuantity;
 
 /** The first field that is not as it must be, if there is any; others than these may come from a newer build. */
-function wrongField(command: Record<string, unknown>): keyof ReserveCommand | undefined {
+export function wrongField(command: Record<string, unknown>): keyof ReserveCommand | undefined {
   const { reservationId, saleId, customerId, quantity, atLeast, ticket, correlationId } = command;
   if (!isUuid(reservationId)) return 'reservationId';
   if (!isUuid(saleId)) return 'saleId';

@@ -7,7 +7,7 @@
  */
 import type { MirroredReservation } from '#mirror/claims.ts';
 import type { Code } from '#platform/kernel/errors.ts';
-import { fromBytes, repeatedLiterals, toBytes, toLiteral } from '#platform/kernel/ids.ts';
+import { fromBytes, toBytes } from '#platform/kernel/ids.ts';
 import { isDuplicateKey, type Sql, type Tx } from '#platform/mysql/mysql.ts';
 import { type ReservationState, reservationStates, statesBefore, statesCounting } from '#state/reservation-state.ts';
 import { idsOfSale } from './reservation-id.ts';
@@ -75,6 +75,19 @@ export class MovedElsewhere extends Error {
 const reservationColumns = `id, sale_id AS saleId, customer_id AS customerId, ticket, quantity,
   at_least AS atLeast, state, units, reason, deadline_ms AS deadlineMs, purchase_id AS purchaseId, version,
   accepted_at_ms AS acceptedAtMs, decided_at_ms AS decidedAtMs`;
+
+/** What must hold of a reservation that ends, as SQL, beside its state. */
+export const endGuards = {
+  /** No purchase is paying for it: capture and expiry compete on its row. */
+  notBeingPaid: 'purchase_id IS NULL',
+};
+
+/** What must hold of a reservation that is bound to a purchase, as SQL. */
+export const bindGuards = {
+  allocated: "state = 'allocated'",
+  /** One purchase at a time pays for it. */
+  free: 'purchase_id IS NULL',
+};
 
 /** A row as the driver gives it: ids are bytes. */
 interface StoredReservation extends Omit<ReservationRow, 'reservationId' | 'saleId' | 'customerId' | 'purchaseId'> {
@@ -165,7 +178,7 @@ export async function readHoldings(sql: Sql, saleIds: string[], customerIds: str
      FROM reservations FORCE INDEX (reservations_nth)
      WHERE customer_id IN (?) AND sale_id IN (?)
      GROUP BY sale_id, customer_id`,
-    [statesCounting('units'), statesCounting('quantity'), customerIds.map(toLiteral), saleIds.map(toLiteral)],
+    [statesCounting('units'), statesCounting('quantity'), customerIds.map(toBytes), saleIds.map(toBytes)],
   );
   const holdings = new Map<string, Map<string, Holding>>();
   for (const { saleId, customerId, units, reservations } of rows) {
@@ -256,7 +269,7 @@ export function lockUnpaid(
   const { after, last } = idsOfSale(saleId);
   return lock(
     tx,
-    `id > ? AND id <= ? AND sale_id = ? AND state = 'allocated' AND purchase_id IS NULL ORDER BY id LIMIT ?`,
+    `id > ? AND id <= ? AND sale_id = ? AND state = 'allocated' AND ${endGuards.notBeingPaid} ORDER BY id LIMIT ?`,
     [afterId === undefined ? after : toBytes(afterId), last, toBytes(saleId), limit],
   );
 }
@@ -266,7 +279,7 @@ export function lockEndedOffers(tx: Tx, saleId: string, nowMs: number, limit: nu
   return lock(
     tx,
     `id IN (SELECT reservation_id FROM waitlist WHERE sale_id = ? AND deadline_ms <= ?)
-       AND state = 'allocated' AND purchase_id IS NULL ORDER BY id LIMIT ?`,
+       AND state = 'allocated' AND ${endGuards.notBeingPaid} ORDER BY id LIMIT ?`,
     [toBytes(saleId), nowMs, limit],
   );
 }
@@ -303,7 +316,11 @@ export async function readWaiting(tx: Tx, saleId: string, limit: number): Promis
 export async function insertDecided(tx: Tx, decisions: readonly DecidedReservation[]): Promise<void> {
   if (decisions.length === 0) return;
   try {
-    await insertReservations(tx, decisions);
+    await tx.change(
+      `INSERT INTO reservations (id, sale_id, customer_id, nth, ticket, quantity, at_least, state, units, reason,
+         version, accepted_at_ms, decided_at_ms) VALUES ?`,
+      [decisions.map(columnsOf)],
+    );
   } catch (error) {
     if (isDuplicateKey(error, 'reservations_nth')) throw new AlreadyDecided('customer', error);
     if (isDuplicateKey(error)) throw new AlreadyDecided('reservation', error);
@@ -312,17 +329,15 @@ export async function insertDecided(tx: Tx, decisions: readonly DecidedReservati
   const waiting = decisions.filter((decision) => decision.state === 'waitlisted');
   if (waiting.length === 0) return;
   await tx.change('INSERT INTO waitlist (sale_id, ticket, reservation_id) VALUES ?', [
-    waiting.map(({ saleId, ticket, reservationId }) => [toLiteral(saleId), ticket, toLiteral(reservationId)]),
+    waiting.map(({ saleId, ticket, reservationId }) => [toBytes(saleId), ticket, toBytes(reservationId)]),
   ]);
 }
 
-/** Not async, so that its rows live no longer than it takes to write them out. */
-function insertReservations(tx: Tx, decisions: readonly DecidedReservation[]): Promise<number> {
-  const saleLiteral = repeatedLiterals();
-  const rows = decisions.map((decision) => [
-    toLiteral(decision.reservationId),
-    saleLiteral(decision.saleId),
-    toLiteral(decision.customerId),
+function columnsOf(decision: DecidedReservation): unknown[] {
+  return [
+    toBytes(decision.reservationId),
+    toBytes(decision.saleId),
+    toBytes(decision.customerId),
     decision.nth,
     decision.ticket,
     decision.quantity,
@@ -333,12 +348,7 @@ function insertReservations(tx: Tx, decisions: readonly DecidedReservation[]): P
     decision.version,
     decision.acceptedAtMs,
     decision.decidedAtMs,
-  ]);
-  return tx.change(
-    `INSERT INTO reservations (id, sale_id, customer_id, nth, ticket, quantity, at_least, state, units, reason,
-       version, accepted_at_ms, decided_at_ms) VALUES ?`,
-    [rows],
-  );
+  ];
 }
 
 /** Ends reservations, which leave the waitlist. They must have been locked, and no purchase be paying for them. */
@@ -352,7 +362,7 @@ export async function endReservations(
   const ids = rows.map((row) => toBytes(row.reservationId));
   const moved = await tx.change(
     `UPDATE reservations SET state = ?, reason = ?, version = version + 1
-     WHERE id IN (?) AND state IN (?) AND purchase_id IS NULL`,
+     WHERE id IN (?) AND state IN (?) AND ${endGuards.notBeingPaid}`,
     [to, reason, ids, statesBefore(to)],
   );
   if (moved !== rows.length) throw new MovedElsewhere(rows.length, moved);
@@ -389,7 +399,7 @@ export async function bindToPurchase(
 ): Promise<void> {
   const bound = await tx.change(
     `UPDATE reservations SET purchase_id = ?
-     WHERE id IN (?) AND customer_id = ? AND state = 'allocated' AND purchase_id IS NULL`,
+     WHERE id IN (?) AND customer_id = ? AND ${Object.values(bindGuards).join(' AND ')}`,
     [toBytes(purchaseId), reservationIds.map(toBytes), toBytes(customerId)],
   );
   if (bound !== reservationIds.length) throw new MovedElsewhere(reservationIds.length, bound);

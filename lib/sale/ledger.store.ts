@@ -3,7 +3,7 @@
  *
  * Invariant I3: the key is (what moved, kind of movement), so a movement that happened once cannot be recorded twice.
  */
-import { newId, repeatedLiterals, saleTag, toLiteral } from '#platform/kernel/ids.ts';
+import { newId, saleTag, toBytes } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import type { MovementKind } from './ledger.table.ts';
 
@@ -16,21 +16,16 @@ export interface Movement {
 }
 
 /** Appends movements to the ledger in one statement. A movement that is there already is an error: it happened once. */
-export async function recordMovements(tx: Tx, movements: Movement[], nowMs: number): Promise<void> {
-  if (movements.length > 0) await insertMovements(tx, movements, nowMs);
-}
-
-/** Not async, so that its rows live no longer than it takes to write them out. */
-function insertMovements(tx: Tx, movements: Movement[], nowMs: number): Promise<number> {
-  const saleLiteral = repeatedLiterals();
-  const rows = movements.map((movement) => [
-    toLiteral(movement.subjectId),
-    movement.kind,
-    saleLiteral(movement.saleId),
-    movement.units,
+export async function recordMovements(tx: Tx, movements: readonly Movement[], nowMs: number): Promise<void> {
+  if (movements.length === 0) return;
+  const rows = movements.map(({ subjectId, kind, saleId, units }) => [
+    toBytes(subjectId),
+    kind,
+    toBytes(saleId),
+    units,
     nowMs,
   ]);
-  return tx.change('INSERT INTO ledger (subject_id, kind, sale_id, units, at_ms) VALUES ?', [rows]);
+  await tx.change('INSERT INTO ledger (subject_id, kind, sale_id, units, at_ms) VALUES ?', [rows]);
 }
 
 /** The movement that brings units into a sale or takes them out. Its id carries the sale's tag, as reservations' do. */

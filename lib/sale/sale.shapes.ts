@@ -1,7 +1,7 @@
 /**
  * The shapes of a sale: what an operator sends, and what everyone sees.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { Id, Instant, line } from '#platform/kernel/shapes.ts';
 import { salePhases, saleStatuses } from './sale.table.ts';
 

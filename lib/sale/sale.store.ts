@@ -26,8 +26,8 @@ export interface StockMove {
 
 /** What else must hold for a move to be made, beyond no counter falling below zero. */
 export interface StockGuard {
-  /** The fences of the caller's locks, by sale; a row that saw a higher one refuses. Absent where the row itself is held. */
-  readonly fences?: ReadonlyMap<string, number>;
+  /** The fencing tokens of the caller's locks, by sale; a row that saw a higher one refuses. Absent where the row itself is held. */
+  readonly fencingTokens?: ReadonlyMap<string, number>;
   /** The epoch the caller read; a restore in between refuses. */
   readonly epochs?: ReadonlyMap<string, number>;
 }
@@ -185,6 +185,18 @@ export async function raiseEpochs(sql: Sql): Promise<void> {
   await sql.change('UPDATE sales SET epoch = epoch + 1, version = version + 1');
 }
 
+/** What must hold for a move `m` of the sale `s` to be made, as SQL (invariant I1). */
+export const moveGuards = {
+  available: 's.available + m.available >= 0',
+  allocated: 's.allocated + m.allocated >= 0',
+  sold: 's.sold + m.sold >= 0',
+  waitlisted: 's.waitlisted + m.waitlisted BETWEEN 0 AND s.waitlist_size',
+  /** No later holder of the lock has written; zero is a move without a lock. */
+  fencingToken: '(m.fence = 0 OR s.fence <= m.fence)',
+  /** MySQL has not been restored since the sale was read; minus one is a move that read none. */
+  epoch: '(m.epoch = -1 OR s.epoch = m.epoch)',
+};
+
 /**
  * Makes stock moves, all or none, in one statement however many sales there are. Returns the stock after them, in the
  * order of the moves. Throws `StockConflict` if any was refused.
@@ -202,7 +214,7 @@ export async function moveStock(tx: Tx, moves: StockMove[], guard: StockGuard = 
     move.sold ?? 0,
     move.waitlisted ?? 0,
     guard.epochs?.get(move.saleId) ?? -1,
-    guard.fences?.get(move.saleId) ?? 0,
+    guard.fencingTokens?.get(move.saleId) ?? 0,
   ]);
   const made = await tx.change(
     // The moves first, each with its row by key: an optimizer that began with a small table would hold all of its rows.
@@ -211,9 +223,7 @@ export async function moveStock(tx: Tx, moves: StockMove[], guard: StockGuard = 
          s.allocated = s.allocated + m.allocated, s.sold = s.sold + m.sold,
          s.waitlisted = s.waitlisted + m.waitlisted,
          s.version = s.version + 1, s.fence = GREATEST(s.fence, m.fence)
-     WHERE s.available + m.available >= 0 AND s.allocated + m.allocated >= 0 AND s.sold + m.sold >= 0
-       AND s.waitlisted + m.waitlisted BETWEEN 0 AND s.waitlist_size
-       AND (m.fence = 0 OR s.fence <= m.fence) AND (m.epoch = -1 OR s.epoch = m.epoch)`,
+     WHERE ${Object.values(moveGuards).join(' AND ')}`,
     values,
   );
   if (made !== sorted.length) throw new StockConflict(sorted.length, made);

@@ -46,7 +46,7 @@ export const sales = mysqlTable(
     epoch: int('epoch').notNull(),
     /** Rises with every write of stock or terms. */
     version: bigint('version', { mode: 'number' }).notNull(),
-    /** The highest fence that has written stock. */
+    /** The highest fencing token that has written stock. */
     fence: bigint('fence', { mode: 'number' }).notNull(),
     createdAtMs: timeMs('created_at_ms').notNull(),
   },

@@ -3,7 +3,7 @@
  * memory only, so a restart ends them. Random choices come from a seed: the same seed and the same traffic give the
  * same faults. Called by api.ts (what is accepted), delivery.ts (what is sent) and server.ts (the endpoint).
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { seededRandom } from '../service/random.ts';
 
 const fraction = z.number().min(0).max(1);

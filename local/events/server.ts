@@ -22,7 +22,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { ZodError, z } from 'zod';
+import * as z from 'zod';
 import { BodyTooLarge, readBody, sendJson, serveHttp } from '../service/http.ts';
 import { acceptFiring } from './accept.ts';
 import { type Operation, operations } from './api.ts';
@@ -186,7 +186,7 @@ function parseInput(body: string): unknown {
 
 function awsError(error: unknown): { status: number; code: string; message: string } {
   if (error instanceof ApiError) return { status: 400, code: error.code, message: error.message };
-  if (error instanceof ZodError) return { status: 400, code: 'ValidationException', message: refusal(error) };
+  if (error instanceof z.ZodError) return { status: 400, code: 'ValidationException', message: refusal(error) };
   if (error instanceof PatternError)
     return { status: 400, code: 'InvalidEventPatternException', message: error.message };
   if (error instanceof ScheduleError) return { status: 400, code: 'ValidationException', message: error.message };
@@ -195,7 +195,7 @@ function awsError(error: unknown): { status: number; code: string; message: stri
 }
 
 /** Every parameter that the schemas of api.ts do not know is one that is not emulated. */
-function refusal(error: ZodError): string {
+function refusal(error: z.ZodError): string {
   const unknown = error.issues.flatMap((issue) => (issue.code === 'unrecognized_keys' ? issue.keys : []));
   return unknown.length > 0 ? `${unknown.join(', ')} is not emulated.` : z.prettifyError(error);
 }
@@ -204,8 +204,8 @@ async function answerAdmin(route: (body: string) => unknown, request: IncomingMe
   try {
     sendJson(response, 200, await route(await readBody(request, bodyLimitBytes)));
   } catch (error) {
-    const clientError = error instanceof ZodError || error instanceof SyntaxError || error instanceof ApiError;
-    const message = error instanceof ZodError ? z.prettifyError(error) : String(error);
+    const clientError = error instanceof z.ZodError || error instanceof SyntaxError || error instanceof ApiError;
+    const message = error instanceof z.ZodError ? z.prettifyError(error) : String(error);
     sendJson(response, clientError ? 400 : 500, { error: message });
   }
 }

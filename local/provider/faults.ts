@@ -2,7 +2,7 @@
  * Faults that the payment provider can inject, for chaos tests. Set with `POST /_faults` (see server.ts) on one
  * instance, held in memory only. Random choices come from a seed. Called by server.ts and webhooks.ts.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { seededRandom } from '../service/random.ts';
 
 const fraction = z.number().min(0).max(1);

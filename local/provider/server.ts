@@ -20,7 +20,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ZodError, z } from 'zod';
+import * as z from 'zod';
 import { BodyTooLarge, readBody, sendJson, serveHttp } from '../service/http.ts';
 import { type FaultSettings, Faults } from './faults.ts';
 import { type Charge, Ledger } from './ledger.ts';
@@ -254,7 +254,7 @@ function changeFaults(faults: Faults, method: string, body: string): Answer {
 function refusalOf(error: unknown): Answer {
   const refusal = (status: number, code: string, message: string) => ({ status, body: { error: { code, message } } });
   if (error instanceof Refusal) return refusal(error.status, error.code, error.message);
-  if (error instanceof ZodError) return refusal(400, 'invalid_request', z.prettifyError(error));
+  if (error instanceof z.ZodError) return refusal(400, 'invalid_request', z.prettifyError(error));
   if (error instanceof SyntaxError) return refusal(400, 'invalid_json', 'The body is not JSON.');
   if (error instanceof URIError) return refusal(400, 'invalid_path', 'The path is not well encoded.');
   if (error instanceof BodyTooLarge) return refusal(413, 'body_too_large', error.message);

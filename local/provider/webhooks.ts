@@ -7,7 +7,7 @@
  * same at once, and ends by itself if its holder dies. Anything but a 2xx is tried again with back-off for a day;
  * 410 ends it, as the standard says. Delivery is at least once and in no order. Called by server.ts.
  */
-import { createHmac } from 'node:crypto';
+import { Webhook as Signer } from 'standardwebhooks';
 import type { Faults } from './faults.ts';
 import type { Ledger, Webhook } from './ledger.ts';
 
@@ -19,12 +19,6 @@ const longestBackOffMs = 30_000;
 const giveUpAfterMs = 86_400_000;
 const lookEveryMs = 200;
 const maxInFlight = 20;
-
-/** The value of the webhook-signature header. The secret is `whsec_` and base64. */
-export function signWebhook(secret: string, id: string, timestampS: number, body: string): string {
-  const key = Buffer.from(secret.replace(/^whsec_/, ''), 'base64');
-  return `v1,${createHmac('sha256', key).update(`${id}.${timestampS}.${body}`).digest('base64')}`;
-}
 
 export interface WebhookDeps {
   ledger: Ledger;
@@ -117,15 +111,15 @@ export class WebhookSender {
 
   /** One request; the status of its answer, or 0 if there was none. */
   private async post({ id, body }: Webhook): Promise<number> {
-    const timestampS = Math.floor(this.deps.now() / 1000);
+    const sentAt = new Date(this.deps.now());
     try {
       const response = await fetch(this.deps.url, {
         method: 'POST',
         headers: {
           'content-type': 'application/json',
           'webhook-id': id,
-          'webhook-timestamp': String(timestampS),
-          'webhook-signature': signWebhook(this.deps.secret, id, timestampS, body),
+          'webhook-timestamp': String(Math.floor(sentAt.getTime() / 1000)),
+          'webhook-signature': new Signer(this.deps.secret).sign(id, sentAt, body),
         },
         body,
         redirect: 'error',

@@ -5,8 +5,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { controls, runControl } from './controls.ts';
+import { controls } from './controls.ts';
 import { matrix } from './matrix.ts';
+import { runControl } from './run-control.ts';
 import { runRow } from './runner.ts';
 import { World } from './world.ts';
 

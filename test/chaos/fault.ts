@@ -2,8 +2,8 @@
  * What a row of the fault matrix is, and what it is given to run with.
  */
 import type { InvariantName } from '#load/verify/tally.ts';
-import type { Edit } from '../support/mutate.ts';
 import type { Load } from './load.ts';
+import type { ChaosOrders } from './steps.ts';
 import type { World } from './world.ts';
 
 /** One run of one row. */
@@ -12,8 +12,8 @@ export interface Run {
   readonly load: Load;
   /** A number from 0 up to 1 that depends on the seed. */
   readonly random: () => number;
-  /** The planted fault's edits, for the processes that a row starts itself. */
-  readonly edits: Edit[];
+  /** What every process is told that a row starts itself: which fault is planted in it, if one is. */
+  readonly orders: ChaosOrders;
   /** How much longer than its shortest the row should run. */
   readonly scale: number;
   /** How long something may take that must happen; less for code with a fault in it, where it may never. */

@@ -1,6 +1,6 @@
 /**
  * The figures of the last whole run, kept in docs/results/chaos.json, and the pages made of them: docs/faults.md, and a
- * part of README.md. Written by `npm run chaos -- --keep`; kept.test.ts holds the pages to the figures.
+ * part of docs/measurements.md. Written by `npm run chaos -- --keep`; kept.test.ts compares the pages with the figures.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -12,7 +12,7 @@ import { cellsOf, type FaultSummary, type Report, sumOf } from './report.ts';
 
 export const keptFile = 'docs/results/chaos.json';
 export const page = 'docs/faults.md';
-const readme = 'README.md';
+export const summaryPage = 'docs/measurements.md';
 const [begin, end] = ['<!-- faults: made by npm run chaos -- --keep -->', '<!-- faults: end -->'];
 
 /** The figures that were kept. */
@@ -27,7 +27,7 @@ export function keep(report: Report): void {
   mkdirSync(dirname(join(projectRoot, keptFile)), { recursive: true });
   writeFileSync(join(projectRoot, keptFile), `${JSON.stringify(all, null, 1)}\n`);
   writeFileSync(join(projectRoot, page), pageOf(all));
-  writeFileSync(join(projectRoot, readme), readmeWith(all));
+  writeFileSync(join(projectRoot, summaryPage), summaryWith(all));
 }
 
 function tryReadKept(): Report | undefined {
@@ -111,9 +111,9 @@ export function pageOf(report: Report): string {
 
 What \`npm run chaos\` found on ${report.at.slice(0, 10)}, seed ${report.seed}, on two cores shared with other work. The driver is
 [test/chaos](../test/chaos): it kills, stops, cuts, floods and falsifies the parts of a real stack while customers reserve,
-cancel and buy; afterwards the [verifier](../load/verify.ts) holds what the clients noted against MySQL, Redis, the queues
-and the provider's books. The figures are in [chaos.json](results/chaos.json); this page is made of them by
-\`npm run chaos -- --keep\`, and [a test](../test/chaos/kept.test.ts) holds it to them.
+cancel and buy. Afterwards the [verifier](../load/verify.ts) compares the clients' log with MySQL, Redis, the queues and the
+provider's books. The figures are in [chaos.json](results/chaos.json). \`npm run chaos -- --keep\` makes this page of them, and
+[a test](../test/chaos/kept.test.ts) compares the two.
 
 - ${numbers} faults, ${report.runs} runs, ${Math.round(report.seconds / 60)} minutes, ${whole(report.requests)} requests to reserve, cancel or buy that were answered.
 - ${whole(report.kills)} processes killed, ${whole(report.pauses)} stopped.
@@ -122,33 +122,32 @@ and the provider's books. The figures are in [chaos.json](results/chaos.json); t
 ${overload ? `- Goodput at ten times the capacity: ${overload.storm} of ${overload.calm} requests a second, ${Math.round((100 * overload.storm) / overload.calm)} %.\n` : ''}
 ${recoveryTable(report)}
 
-The stack under test makes messages visible again after 4 s instead of the declared 65 s, so that redelivery can be waited
-for.
+The stack under test has a visibility timeout of 4 s instead of the declared 65 s, so that runs can wait for redelivery.
 
 ## Every fault
 
-A number under an invariant says how often it was checked; ✗ how often it did not hold, · that the row has nothing of the
-kind. “Own” is what the row expects besides, and that everything came to rest (I9). ${invariantNames.map((name) => `${name}: ${meanings[name]}`).join('; ')}.
+A number under an invariant says how often it was checked, ✗ how often it did not hold, and · that the row has nothing to check.
+“Own” is what else the row expects, and that everything came to rest (I9). ${invariantNames.map((name) => `${name}: ${meanings[name]}`).join('; ')}.
 
 ${table(['#', 'Fault', 'Runs', 'Requests', 'Kills', 'Pauses', ...invariantNames, 'Own', 'Controls'], faults, 2)}
 
 ## Every control
 
 A control is the same run on code with one safeguard taken out ([controls.ts](../test/chaos/controls.ts)); the row must
-fail. What is shown of each is its latest run, which may be another than the rows'. \`npm run chaos -- --placebo\` plays these
-runs with nothing taken out: then all must hold.
+fail. The table shows the latest run of each, which can be newer than the rows. \`npm run chaos -- --placebo\` plays these runs
+with nothing taken out: then all must hold.
 
 ${table(['Safeguard taken out', 'Row', 'Noticed by'], noticed)}
 `;
 }
 
-/** README.md with its part about faults as the figures say. */
-export function readmeWith(report: Report): string {
-  const text = readFileSync(join(projectRoot, readme), 'utf8');
+/** The page of all measurements, with its part about faults as the figures say. */
+export function summaryWith(report: Report): string {
+  const text = readFileSync(join(projectRoot, summaryPage), 'utf8');
   const [before, rest] = text.split(begin);
   const [, after] = (rest ?? '').split(end);
   if (before === undefined || after === undefined)
-    throw new Error(`${readme} has no place between ${begin} and ${end}`);
+    throw new Error(`${summaryPage} has no place between ${begin} and ${end}`);
   const { planted, caught } = report.controls;
   const numbers = new Set(report.faults.map(({ number }) => number)).size;
   const overload = overloadOf(report);
@@ -164,7 +163,7 @@ export function readmeWith(report: Report): string {
       ? [['Goodput at ten times the capacity', `${Math.round((100 * overload.storm) / overload.calm)} % of its peak`]]
       : []),
   ];
-  const link = `Fault by fault, with its control: [${page}](${page}).`;
+  const link = 'Fault by fault, with its control: [faults.md](faults.md).';
   return `${before}${begin}\n\n${table(['Under faults (`npm run chaos`)', 'Measured'], rows)}\n\n${link}\n\n${end}${after}`;
 }
 

@@ -18,11 +18,12 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { defaultFolder } from '#local/state-folder.ts';
-import { type ControlResult, controls, runControl } from './controls.ts';
+import { controls } from './controls.ts';
 import type { Fault } from './fault.ts';
 import { keep } from './kept.ts';
 import { matrix } from './matrix.ts';
 import { printTable, sumUp, writeReport } from './report.ts';
+import { type ControlResult, runControl } from './run-control.ts';
 import { type RowResult, runRow } from './runner.ts';
 import { World } from './world.ts';
 

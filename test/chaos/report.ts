@@ -2,11 +2,11 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type InvariantName, invariantNames } from '#load/verify/tally.ts';
-import type { ControlResult } from './controls.ts';
 import type { Fault } from './fault.ts';
 import { commitWithinMs } from './faults/mysql.ts';
 import { mirrorWithinMs } from './faults/redis.ts';
 import { redeliveryWithinMs } from './faults/worker.ts';
+import type { ControlResult } from './run-control.ts';
 import type { RowResult } from './runner.ts';
 
 /** A kind of violation: an invariant, a row's own expectation, or that the world did not come to rest. */

@@ -12,9 +12,9 @@ import { type InvariantName, invariantNames } from '#load/verify/tally.ts';
 import { type Verification, verify } from '#load/verify.ts';
 import { seededRandom } from '#local/service/random.ts';
 import { leftOpenAfterMs } from '#purchase/resend-open.ts';
-import type { Edit } from '../support/mutate.ts';
 import type { Fault, Run } from './fault.ts';
 import { Load } from './load.ts';
+import type { ChaosOrders } from './steps.ts';
 import { countRequests, readLines } from './trace.ts';
 import { visibilitySeconds, type World } from './world.ts';
 
@@ -39,13 +39,16 @@ export interface RowResult {
   examples: string[];
   /** What steps did: how often each order was carried out. */
   steps: Record<string, number>;
+  /** Places at which a fault was to be planted and which no process has loaded. */
+  unplanted: string[];
 }
 
 export interface RunOptions {
   seed: number;
   scale?: number;
-  edits?: Edit[];
-  /** Whether the edits are for the HTTP host too. */
+  /** The control whose faults are planted. */
+  planted?: string;
+  /** Whether they are for the HTTP host too. */
   http?: boolean;
   /** Shorter for a control, which may never come to rest. */
   restMs?: number;
@@ -57,12 +60,13 @@ const restMs = leftOpenAfterMs + 30_000;
 const mixed = (seed: number, row: number) => (seed * 7919 + row * 104_729) >>> 0;
 
 export async function runRow(world: World, fault: Fault, options: RunOptions): Promise<RowResult> {
-  const { seed, scale = 1, edits = [] } = options;
+  const { seed, scale = 1, planted } = options;
   const folder = join(world.stack.dir, 'runs', `${fault.number}-${fault.name}`);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   const logFile = join(folder, 'clients.jsonl');
   const trace = join(folder, 'steps.jsonl');
+  const orders: ChaosOrders = planted === undefined ? {} : { planted, trace };
   const random = seededRandom(mixed(seed, fault.number));
   const startedAtMs = Date.now();
   const before = { kills: world.kills, pauses: world.pauses };
@@ -82,6 +86,7 @@ export async function runRow(world: World, fault: Fault, options: RunOptions): P
     checked: {},
     examples: [],
     steps: {},
+    unplanted: [],
   };
   const unavailable = fault.unavailable?.();
   if (unavailable) return { ...result, holds: true, unavailable };
@@ -91,14 +96,14 @@ export async function runRow(world: World, fault: Fault, options: RunOptions): P
   };
 
   await world.begin(logFile);
-  const load = new Load(world, random, edits.length > 0 ? 0.4 : 1);
+  const load = new Load(world, random, planted !== undefined ? 0.4 : 1);
   const run: Run = {
     world,
     load,
     random,
-    edits,
+    orders,
     scale,
-    patienceMs: edits.length > 0 ? 15_000 : 60_000,
+    patienceMs: planted !== undefined ? 15_000 : 60_000,
     trace,
     count: (name, by = 1) => {
       result.counts[name] = (result.counts[name] ?? 0) + by;
@@ -111,8 +116,8 @@ export async function runRow(world: World, fault: Fault, options: RunOptions): P
     },
   };
   try {
-    if (options.http) await world.startHttp({ edits });
-    await world.startWorkers(2, edits.length > 0 ? { edits } : {});
+    if (options.http) await world.startHttp(orders);
+    await world.startWorkers(2, orders);
     await fault.run(run);
   } catch (error) {
     violate('count', `the row could not be played: ${(error as Error).message}`);
@@ -129,7 +134,10 @@ export async function runRow(world: World, fault: Fault, options: RunOptions): P
 
   let verification: Verification | undefined;
   try {
-    verification = await verify(world.target, { logs: [logFile], quietTimeoutMs: edits.length > 0 ? 5_000 : 60_000 });
+    verification = await verify(world.target, {
+      logs: [logFile],
+      quietTimeoutMs: planted !== undefined ? 5_000 : 60_000,
+    });
   } catch (error) {
     violate('rest', `the stores could not be verified: ${(error as Error).message}`);
   }
@@ -144,7 +152,12 @@ export async function runRow(world: World, fault: Fault, options: RunOptions): P
       if (result.checked[name] === 0) violate(name, 'there was nothing to check, which proves nothing');
     }
   }
-  for (const line of readLines(trace)) {
+  const noted = readLines(trace);
+  const reached = new Set(noted.map((line) => line.planted));
+  result.unplanted = [...new Set(noted.flatMap((line) => (line.toPlant as string[] | undefined) ?? []))].filter(
+    (place) => !reached.has(place),
+  );
+  for (const line of noted) {
     if (typeof line.step === 'string') {
       const name = `${line.act} at ${line.step}`;
       result.steps[name] = (result.steps[name] ?? 0) + 1;

@@ -1,21 +1,23 @@
 /**
- * Loaded before a function process (`node --import`): names every step that a function takes through its ports, and does
+ * Loaded before a function process (`node --import`): names every step that a function takes, and does
  * at a named step what the chaos driver asks for: die as by kill -9, stop as by SIGSTOP, throw, or wait.
  *
- * Invariant: the shipped code knows nothing of it. The sources are changed while they are loaded: the functions that make
- * ports are wrapped, and a control's planted faults are put in. A place that is not found ends the process, so that a
- * control which has lost its place is noticed and not silently harmless.
+ * Invariant: the shipped code knows nothing of it. While it is loaded, the functions that do a step are wrapped, and a
+ * control's faults are planted. A place that does not exist ends the process, and each that was reached is noted, so that
+ * a control which has lost its place is noticed and not silently harmless.
  *
- * Steps are named after what has just been done, `<function>.<port>` or `<function>.tx.<verb>`; `<function>.begin` and
- * `.commit` are a transaction's, `.received` and `.answered` an invocation's, `queue.deleted` an acknowledgement's.
+ * Steps are named after what has just been done, `<function>.<what it called>`; `<function>.begin` and `.commit` are
+ * a transaction's, `.received` and `.answered` an invocation's, `queue.deleted` an acknowledgement's.
  * HOLDFAST_CHAOS is the JSON of `ChaosOrders`.
  */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { appendFileSync } from 'node:fs';
-import { registerHooks } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
+import type { SQSClient } from '@aws-sdk/client-sqs';
+import type { SQSBatchResponse } from 'aws-lambda';
 import { seededRandom } from '#local/service/random.ts';
-import { type Edit, plant } from '../support/mutate.ts';
+import { inModule, type Planted, placesOf, plant } from '../support/plant.ts';
+import { faultsOf } from './controls.ts';
 
 /** What is to happen at a step. */
 export interface StepOrder {
@@ -27,13 +29,14 @@ export interface StepOrder {
   skip?: number;
   /** How often it happens. Default 1. */
   times?: number;
-  /** Only where the arguments of the step's port contain this text as JSON. */
+  /** Only where the arguments of the step contain this text as JSON. */
   where?: string;
 }
 
 export interface ChaosOrders {
   steps?: StepOrder[];
-  edits?: Edit[];
+  /** Whose faults are planted: a control, or what `faultsOf` knows beside them. */
+  planted?: string;
   /** Chance that an acknowledgement does not reach the queue. */
   loseAcks?: number;
   /** Chance that the queue refuses an entry of a batch that is sent to it. */
@@ -95,74 +98,129 @@ async function step(name: string, args: () => unknown = () => undefined): Promis
   }
 }
 
-type Anything = Record<string, unknown>;
 type Verb = (...args: unknown[]) => unknown;
+type AnyFunction = (...args: never[]) => unknown;
 
-/** The same object, each verb of which is followed by its step. */
-function stepped<T extends object>(prefix: string, target: T): T {
-  return new Proxy(target, {
-    get(object, property) {
-      const value = Reflect.get(object, property) as unknown;
-      const name = String(property);
-      if (name === 'store' || name === 'provider' || name === 'lock') return stepped(prefix, value as object);
-      if (typeof value !== 'function') return value;
-      const verb = value.bind(object) as Verb;
-      if (name === 'clock' || name === 'random') return verb;
-      if (name === 'transaction') return (work: Verb) => transaction(prefix, verb, work);
-      return async (...args: unknown[]) => {
-        const result = await verb(...args);
-        await step(`${prefix}.${name}`, () => args);
-        return name === 'acquire' ? stepped(prefix, result as object) : result;
-      };
-    },
-  });
+/** Which function is running; what is not called by one is the HTTP host's. */
+const running = new AsyncLocalStorage<string>();
+const stepOf = (name: string, args: () => unknown = () => undefined) =>
+  step(`${running.getStore() ?? 'http'}.${name}`, args);
+
+/** What stands in the place of a function: itself, followed by its step. */
+function followed<F extends AnyFunction>(name: string): (real: F) => F {
+  return (real) => {
+    const withStep: Verb = async (...args) => {
+      const result = await (real as unknown as Verb)(...args);
+      // The first argument is where it was done, not what.
+      await stepOf(name, () => args.slice(1));
+      return result;
+    };
+    return withStep as unknown as F;
+  };
 }
 
-async function transaction(prefix: string, run: Verb, work: Verb): Promise<unknown> {
-  const result = await run(async (tx: object) => {
-    await step(`${prefix}.begin`);
-    return work(stepped(`${prefix}.tx`, tx));
-  });
-  await step(`${prefix}.commit`);
-  return result;
-}
-
-/** How each wrapped function is wrapped, by file and name. */
-const wrappers: Record<string, Record<string, (real: Verb) => Verb>> = {
-  'lib/reservation/ports.ts': {
-    allocationPorts: (real) => (deps) => stepped('allocate', real(deps) as object),
-    requestPorts: (real) => (deps) => stepped('accept', real(deps) as object),
-  },
-  'lib/purchase/ports.ts': { purchasePorts: (real) => (deps) => stepped('pay', real(deps) as object) },
-  'lib/reservation/release.ports.ts': { inventoryPorts: (real) => (deps) => stepped('release', real(deps) as object) },
-  'lib/events/outbox.ts': {
-    publishEvents: (real) => (sql, bus, events) => real(sql, stepped('publish', bus as object), events),
-    sweepOutbox:
+/** The functions that are wrapped so that their steps have names. */
+const steps: readonly Planted[] = [
+  inModule(() => import('#platform/mysql/mysql.ts'), {
+    openDb:
       (real) =>
-      (db, bus, ...rest) =>
-        real(db, stepped('relay', bus as object), ...rest),
-  },
-  'lib/platform/handlers/queue.ts': {
+      (...args) => {
+        const db = real(...args);
+        return {
+          ...db,
+          transaction: async (work) => {
+            const result = await db.transaction(async (tx) => {
+              await stepOf('begin');
+              return work(tx);
+            });
+            await stepOf('commit');
+            return result;
+          },
+        };
+      },
+  }),
+  inModule(() => import('#platform/redis/sale-lock.ts'), {
+    openSaleLock:
+      (real) =>
+      (...args) => {
+        const lock = real(...args);
+        return {
+          acquire: async (...wanted) => {
+            const grant = await lock.acquire(...wanted);
+            await stepOf('acquire');
+            return {
+              ...grant,
+              release: async () => {
+                await grant.release();
+                await stepOf('release');
+              },
+            };
+          },
+        };
+      },
+  }),
+  inModule(() => import('#platform/aws/eventbridge.ts'), {
+    openBus:
+      (real) =>
+      (...args) => {
+        const bus = real(...args);
+        return { ...bus, publish: followed<typeof bus.publish>('putEvents')(bus.publish) };
+      },
+  }),
+  inModule(() => import('#purchase/payment-gateway.ts'), {
+    openPaymentGateway:
+      (real) =>
+      (...args) => {
+        const gateway = real(...args);
+        return { ...gateway, charge: followed<typeof gateway.charge>('charge')(gateway.charge) };
+      },
+  }),
+  inModule(() => import('#sale/sale.store.ts'), {
+    readSales: followed('readSales'),
+    lockSales: followed('lockSales'),
+    moveStock: followed('moveStock'),
+  }),
+  inModule(() => import('#sale/ledger.store.ts'), { recordMovements: followed('recordMovements') }),
+  inModule(() => import('#reservation/reservation.store.ts'), {
+    readReservations: followed('readReservations'),
+    readHoldings: followed('readHoldings'),
+    insertDecided: followed('insertDecided'),
+    lockReservations: followed('lockReservations'),
+    markPurchased: followed('markPurchased'),
+  }),
+  inModule(() => import('#purchase/purchase.store.ts'), {
+    lockPurchases: followed('lockPurchases'),
+    countAttempt: followed('countAttempt'),
+    readItems: followed('readItems'),
+    movePurchases: followed('movePurchases'),
+  }),
+  inModule(() => import('#events/outbox.ts'), {
+    recordEvents: followed('recordEvents'),
+    publishEvents: followed('publishEvents'),
+  }),
+  inModule(() => import('#mirror/mirror.ts'), { refreshMirror: followed('refreshMirror') }),
+  inModule(() => import('#platform/handlers/queue.ts'), {
     queueHandler: (real) => (consumer) => {
-      const handler = real(consumer) as Verb;
-      return async (event: unknown, context: unknown) => {
-        const { functionName } = context as { functionName: string };
-        const name = functionName.split('-').at(-1) ?? '';
-        const { Records } = event as { Records: { messageId: string; body: string }[] };
-        note({ invoked: name, records: Records.length });
-        await step(`${name}.received`, () => Records.map(({ body }) => body));
-        const answer = await handler(event, context);
-        await step(`${name}.answered`);
-        return forge(name, answer);
+      const handler = real(consumer);
+      return (event, context) => {
+        const name = context.functionName.split('-').at(-1) ?? '';
+        const { Records } = event;
+        return running.run(name, async () => {
+          note({ invoked: name, records: Records.length });
+          await stepOf('received', () => Records.map(({ body }) => body));
+          const answer = await handler(event, context);
+          await stepOf('answered');
+          return forge(name, answer);
+        });
       };
     },
-  },
-  'local/sqs.ts': {
+  }),
+  inModule(() => import('#local/sqs.ts'), {
     openSqs: (real) => (endpoint, url, region) => {
-      const port = real(endpoint, url, region) as Anything & { delete: Verb };
+      const port = real(endpoint, url, region);
       return {
         ...port,
-        delete: async (handles: string[]) => {
+        delete: async (handles) => {
           const lost = handles.filter(() => orders.loseAcks !== undefined && random() < orders.loseAcks);
           if (lost.length > 0) note({ step: 'queue.deleted', act: 'lose', records: lost.length });
           const left = await port.delete(handles.filter((handle) => !lost.includes(handle)));
@@ -171,37 +229,38 @@ const wrappers: Record<string, Record<string, (real: Verb) => Verb>> = {
         },
       };
     },
-  },
-  'lib/platform/aws/aws.ts': {
-    openSqs: (real) => () => {
-      const client = real() as { send: Verb };
-      if (orders.refuseEntries === undefined) return client;
-      const send = client.send.bind(client);
-      client.send = async (command, ...rest) => {
-        const { input } = command as { input: { Entries?: { Id: string; MessageBody?: string }[] } };
-        const entries = input.Entries;
-        if (!entries?.[0]?.MessageBody) return send(command, ...rest);
-        const refused = entries.filter(() => random() < (orders.refuseEntries ?? 0));
-        if (refused.length === 0) return send(command, ...rest);
-        note({ step: 'queue.sent', act: 'refuse', records: refused.length });
-        input.Entries = entries.filter((entry) => !refused.includes(entry));
-        const answer = input.Entries.length === 0 ? { Successful: [] } : ((await send(command, ...rest)) as object);
-        return { ...answer, Failed: refused.map(({ Id }) => ({ Id, Code: 'InternalError', SenderFault: false })) };
-      };
-      return client;
+  }),
+  inModule(() => import('#platform/aws/sqs.ts'), { openSqs: (real) => () => refusing(real()) }),
+  inModule(() => import('#reservation/allocate.ts'), {
+    allocateBatch: (real) => async (deps, batch, deadlineMs) => {
+      note({ consumed: 'allocate', records: batch.length });
+      await stepOf('judge', () => batch.map(({ message }) => message));
+      return real(deps, batch, deadlineMs);
     },
-  },
-  'lib/reservation/allocate.ts': {
-    allocateBatch: (real) => async (ports, batch, deadlineMs) => {
-      note({ consumed: 'allocate', records: (batch as unknown[]).length });
-      await step('allocate.judge', () => (batch as { message: unknown }[]).map(({ message }) => message));
-      return real(ports, batch, deadlineMs);
-    },
-  },
-};
+  }),
+];
+
+/** The client, refusing some entries of what it sends, where an order says so. */
+function refusing(client: SQSClient): SQSClient {
+  const { refuseEntries } = orders;
+  if (refuseEntries === undefined) return client;
+  const send = client.send.bind(client) as Verb;
+  const refuse: Verb = async (command, ...rest) => {
+    const { input } = command as { input: { Entries?: { Id: string; MessageBody?: string }[] } };
+    const entries = input.Entries;
+    if (!entries?.[0]?.MessageBody) return send(command, ...rest);
+    const refused = entries.filter(() => random() < refuseEntries);
+    if (refused.length === 0) return send(command, ...rest);
+    note({ step: 'queue.sent', act: 'refuse', records: refused.length });
+    input.Entries = entries.filter((entry) => !refused.includes(entry));
+    const answer = input.Entries.length === 0 ? { Successful: [] } : ((await send(command, ...rest)) as object);
+    return { ...answer, Failed: refused.map(({ Id }) => ({ Id, Code: 'InternalError', SenderFault: false })) };
+  };
+  return Object.assign(client, { send: refuse });
+}
 
 /** An answer that Lambda cannot understand, where an order asks for one. */
-function forge(name: string, answer: unknown): unknown {
+function forge(name: string, answer: SQSBatchResponse): SQSBatchResponse {
   const order = orders.steps?.find(({ at }) => at === `${name}.forge`);
   if (!order) return answer;
   const count = (passed.get(order) ?? 0) + 1;
@@ -211,29 +270,7 @@ function forge(name: string, answer: unknown): unknown {
   return { batchItemFailures: [{ itemIdentifier: 'no message has this id' }] };
 }
 
-const root = new URL('../../', import.meta.url);
-Object.assign(globalThis, {
-  holdfastWrap: (file: string, name: string, real: Verb) => wrappers[file]?.[name]?.(real),
-});
-
-// Before the hook below, which then wraps what has the faults in it.
-if (orders.edits && orders.edits.length > 0) plant(orders.edits);
-
-registerHooks({
-  load(url, context, nextLoad) {
-    const loaded = nextLoad(url, context);
-    if (!url.startsWith(root.href)) return loaded;
-    const file = url.slice(root.href.length).split('?')[0] ?? '';
-    const wrapped = Object.keys(wrappers[file] ?? {});
-    if (wrapped.length === 0) return loaded;
-    let source = String(loaded.source);
-    for (const name of wrapped) {
-      const declaration = new RegExp(`export (async )?function ${name}\\b`);
-      if (!declaration.test(source)) throw new Error(`${fileURLToPath(url)} exports no function ${name}`);
-      source = source.replace(declaration, (_, async = '') => `${async}function ${name}Itself`);
-      source += `\nconst ${name}Wrapped: any = (globalThis as any).holdfastWrap(${JSON.stringify(file)}, ${JSON.stringify(name)}, ${name}Itself);`;
-      source += `\nexport { ${name}Wrapped as ${name} };\n`;
-    }
-    return { ...loaded, source };
-  },
-});
+// The steps around the faults, so that a step is reached of what has a fault in it.
+const faults = orders.planted === undefined ? [] : faultsOf(orders.planted);
+note({ toPlant: await placesOf(faults) });
+await plant([...faults, ...steps], (place) => note({ planted: place }));

@@ -1,9 +1,9 @@
 /**
- * The documents keep their promises: links lead to files and headings that are there, tests are named by words that are
- * in them, commands exist, and what flow.md lists is all there is.
+ * The documents agree with the tree: links lead to files and headings that exist, commands exist, indexes are complete, and
+ * the lists of flow.md name what is declared. How anything is worded is not tested.
  */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import { catalogue } from '#events/catalogue.ts';
 import { readDeclared } from '#local/serverless-config.ts';
 import { projectRoot } from '#local/state-folder.ts';
@@ -17,12 +17,18 @@ interface Link {
 }
 
 const read = (path: string) => readFileSync(join(projectRoot, path), 'utf8');
-const documents = [
-  'README.md',
-  ...readdirSync(join(projectRoot, 'docs'))
-    .filter((name) => name.endsWith('.md'))
-    .map((name) => `docs/${name}`),
-];
+
+/** Every Markdown file of a folder and the folders in it; hidden ones and packages are not documents of ours. */
+function markdownIn(folder: string): string[] {
+  return readdirSync(join(projectRoot, folder), { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) return /^\.|^(node_modules|coverage)$/.test(entry.name) ? [] : markdownIn(path);
+    return entry.name.endsWith('.md') ? [path] : [];
+  });
+}
+
+const documents = markdownIn('.').sort();
+const decisions = 'docs/decisions';
 
 /** Links to other places of the project; what is shown as code is no link. */
 function linksOf(document: string): Link[] {
@@ -65,10 +71,11 @@ describe.each(documents)('%s', (document) => {
     expect(lost.map(({ text, path }) => `${text}: ${relative(projectRoot, path)}`)).toEqual([]);
   });
 
-  test('names tests by words that are in them', () => {
-    const quoted = links.filter(({ text, path }) => text.startsWith('“') && existsSync(path));
-    const lost = quoted.filter(({ text, path }) => !readFileSync(path, 'utf8').includes(text.slice(1, -1)));
-    expect(lost.map(({ text }) => text)).toEqual([]);
+  test('names a file by its own name', () => {
+    const misnamed = links.filter(
+      ({ text, path }) => /^[\w.-]+\.(ts|mjs|lua|yml|py)$/.test(text) && basename(path) !== text,
+    );
+    expect(misnamed.map(({ text, path }) => `${text}: ${relative(projectRoot, path)}`)).toEqual([]);
   });
 
   test('mentions only commands that there are', () => {
@@ -81,16 +88,72 @@ describe.each(documents)('%s', (document) => {
 });
 
 describe('README.md', () => {
-  test('names the two commands', () => {
-    expect(read('README.md')).toMatch(/^#+ `npm run demo`$/m);
-    expect(read('README.md')).toMatch(/^#+ `npm test`$/m);
-  });
-
-  test('leads to every other document', () => {
+  test('leads to every document of docs', () => {
     const targets = linksOf('README.md').map(({ path }) => relative(projectRoot, path));
-    expect(documents.filter((document) => document !== 'README.md' && !targets.includes(document))).toEqual([]);
+    const wanted = documents.filter((document) => dirname(document) === 'docs');
+    expect([...wanted, `${decisions}/README.md`].filter((document) => !targets.includes(document))).toEqual([]);
   });
 });
+
+describe(decisions, () => {
+  const files = readdirSync(join(projectRoot, decisions)).filter((name) => name !== 'README.md');
+
+  test('has one file for each decision, named by its date', () => {
+    expect(files.filter((name) => !/^\d{4}-\d{2}-\d{2}-[a-z0-9-]+\.md$/.test(name))).toEqual([]);
+    expect(files.filter((name) => !read(`${decisions}/${name}`).startsWith('# '))).toEqual([]);
+  });
+
+  test('has each file in its index once, under its title', () => {
+    const listed = [...read(`${decisions}/README.md`).matchAll(/^- .*$/gm)].map(([line]) => line);
+    // What is missing is shown as the line to add.
+    const wanted = files.map((name) => {
+      const [heading = ''] = read(`${decisions}/${name}`).split('\n');
+      return `- ${name.slice(0, 10)} · [${heading.slice(2)}](${name})`;
+    });
+    expect(wanted.filter((line) => listed.filter((one) => one.startsWith(line)).length !== 1)).toEqual([]);
+  });
+});
+
+describe('the README of a room', () => {
+  const rooms = [
+    ...['bench', 'demo', 'functions', 'infra', 'lib', 'load', 'local', 'test', 'web'],
+    ...foldersIn('lib').filter((folder) => folder !== 'lib/migrations'),
+    ...foldersIn('lib/platform'),
+  ];
+
+  test.each(rooms)('%s is a paragraph', (room) => {
+    const [heading, ...paragraphs] = read(`${room}/README.md`).trim().split('\n\n');
+    expect([heading, paragraphs.length]).toEqual([`# ${room}`, 1]);
+  });
+
+  test('is reached from the README of lib', () => {
+    const targets = ['lib/README.md', 'lib/platform/README.md'].flatMap(linksOf).map(({ path }) => dirname(path));
+    const wanted = rooms.filter((room) => room.startsWith('lib/'));
+    expect(wanted.filter((room) => !targets.includes(join(projectRoot, room)))).toEqual([]);
+  });
+});
+
+/** The rows of the first table under a heading, as cells, without its head. */
+function tableUnder(text: string, heading: string): string[][] {
+  const [, after = ''] = text.split(`\n## ${heading}\n`);
+  const [table = ''] = /^(?:\|.*\n)+/m.exec(after.split(/^## /m)[0] ?? '') ?? [];
+  const rows = table.trimEnd().split('\n').slice(2);
+  return rows.map((row) =>
+    row
+      .split('|')
+      .slice(1, -1)
+      .map((cell) => cell.trim()),
+  );
+}
+
+/** Whether a file declares a name: exported in TypeScript, or used as a key or a word elsewhere. */
+function declares(path: string, name: string): boolean {
+  const text = readFileSync(path, 'utf8');
+  const declared = path.endsWith('.ts')
+    ? new RegExp(`^export (?:async )?(?:function\\*?|const|class|interface|type) ${name}\\b`, 'm')
+    : new RegExp(`\\b${name}\\b`);
+  return declared.test(text);
+}
 
 describe('docs/flow.md', () => {
   const text = read('docs/flow.md');
@@ -101,6 +164,32 @@ describe('docs/flow.md', () => {
       .filter(({ path }) => existsSync(path) && statSync(path).isDirectory())
       .map(({ path }) => relative(projectRoot, path));
     expect([...foldersIn('functions'), ...foldersIn('lib')].filter((folder) => !targets.includes(folder))).toEqual([]);
+  });
+
+  const places = tableUnder(text, 'Where to find it').flatMap(([subject = '', ...cells]) => {
+    const found = cells.flatMap((cell) => [...cell.matchAll(/`(\w+)` in \[[^\]]*\]\(([^)]+)\)/g)]);
+    return found.map(([, name = '', target = '']) => ({ subject, name, path: join(projectRoot, 'docs', target) }));
+  });
+
+  test.each([
+    'the cap',
+    "an offer's deadline",
+    'the signature of a webhook',
+    'the retry of a parked purchase',
+    'accepting while Redis is unavailable',
+    'tries before a dead-letter queue',
+    'cancelling a reservation',
+    'the reminder that a window has opened',
+    'the id of a request from its key',
+    'the staleness of live stock',
+  ])('says where to find %s', (subject) => {
+    const found = places.filter((place) => place.subject === subject);
+    expect(found.length).toBeGreaterThan(0);
+    expect(found.filter(({ name, path }) => !existsSync(path) || !declares(path, name))).toEqual([]);
+  });
+
+  test('has nothing else in that list that does not exist', () => {
+    expect(places.filter(({ name, path }) => !existsSync(path) || !declares(path, name))).toEqual([]);
   });
 
   test('has every table among its entities, with every column', () => {

@@ -1,10 +1,12 @@
 /** The OpenAPI document, `serverless.yml` and the handlers describe one and the same API. */
+import { gunzipSync } from 'node:zlib';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { routes } from '#functions/http/routes.ts';
 import { handlerOf } from '#local/function-host.ts';
 import { readDeclared } from '#local/serverless-config.ts';
-import { docsPage } from '#operations/docs-page.ts';
-import { codesOf, type Operation, openApiDocument } from '#platform/handlers/openapi.ts';
+import { apiReferencePage, contentSecurityPolicy } from '#operations/api-reference.ts';
+import { apiReferenceScript } from '#operations/scalar-script.ts';
+import { codesOf, type OpenApiDocument, openApiDocument } from '#platform/handlers/openapi.ts';
 import { codes } from '#platform/kernel/errors.ts';
 
 const declared = (await readDeclared()).functions.filter((one) => one.routes.length > 0);
@@ -13,9 +15,17 @@ const document = openApiDocument(routes);
 const declaredLines = declared.flatMap(({ key, routes: lines }) =>
   lines.map(({ method, path }) => `${key}: ${method} ${path}`),
 );
-const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
-  Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),
+type Operation = NonNullable<NonNullable<OpenApiDocument['paths']>[string]['get']>;
+const operations = Object.entries(document.paths ?? {}).flatMap(([path, methods]) =>
+  Object.entries(methods as Record<string, Operation>).map(([method, operation]) => ({ path, method, operation })),
 );
+const components = document.components as Record<string, Record<string, unknown>>;
+/** What a reference leads to, or the thing itself if it is none. */
+function resolved(value: unknown): Record<string, unknown> {
+  const { $ref } = value as { $ref?: string };
+  const [, , part = '', name = ''] = $ref?.split('/') ?? [];
+  return ($ref === undefined ? value : components[part]?.[name]) as Record<string, unknown>;
+}
 
 describe('one API', () => {
   test('every route of serverless.yml is in routes.ts under its function’s name, and the other way round', () => {
@@ -45,44 +55,78 @@ describe('the document', () => {
     });
     expect(found.size).toBeGreaterThan(5);
     for (const ref of found) {
-      const [, , part = '', name = ''] = ref.split('/');
-      const components: Record<string, Record<string, unknown>> = document.components;
-      expect([ref, components[part]?.[name] !== undefined]).toEqual([ref, true]);
+      expect([ref, resolved({ $ref: ref }) !== undefined]).toEqual([ref, true]);
     }
   });
 
   test('has only schemas that a validator understands', () => {
     const ajv = new Ajv2020({ strict: false, validateFormats: false });
     ajv.addSchema(document, 'api');
-    for (const name of Object.keys(document.components.schemas)) {
+    for (const name of Object.keys(components.schemas ?? {})) {
       expect(() => ajv.compile({ $ref: `api#/components/schemas/${name}` })).not.toThrow();
     }
   });
 
-  const named = operations.map((one) => [one.operation.operationId, one] as const);
+  const named = operations.map((one) => [one.operation.operationId ?? '', one] as const);
 
   test.each(named)('%s says what it is, who may call it, and what it takes', (id, { path, operation }) => {
     const route = routes[id];
     if (!route) throw new Error('no such route');
-    expect(operation.summary.length).toBeGreaterThan(5);
-    expect(operation.security.length > 0).toBe(route.auth !== 'none');
+    expect(operation.summary?.length).toBeGreaterThan(5);
+    expect(operation.security).toEqual(route.auth === 'none' ? [] : [{ accessToken: [] }]);
+    expect(operation.description).toContain(
+      { none: 'everyone', customer: 'customers', operator: 'operators' }[route.auth],
+    );
     const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
-    const parameters = operation.parameters ?? [];
+    const parameters = (operation.parameters ?? []).map(resolved);
     expect(parameters.filter((one) => one.in === 'path').map(({ name }) => name)).toEqual(inPath);
-    expect(parameters.some(({ name }) => name === 'Idempotency-Key')).toBe(route.idempotent === true);
+    const key = parameters.find(({ name }) => name === 'Idempotency-Key');
+    expect(key && [key.in, key.required]).toEqual(route.idempotent ? ['header', true] : undefined);
     expect(operation.requestBody !== undefined).toBe(route.body !== undefined);
-    expect(operation.responses[route.status]?.content !== undefined).toBe(route.reply !== undefined);
+    expect(contentOf(operation.responses?.[`${route.status}`]) !== undefined).toBe(route.reply !== undefined);
+  });
+
+  test.each(named)('%s shows an example of its body that it would take', (id, { operation }) => {
+    const { body, bodyType = 'application/json', example } = routes[id] ?? {};
+    if (body) expect(body.safeParse(example).error).toBeUndefined();
+    const shown = contentOf(operation.requestBody)?.[bodyType]?.example;
+    expect(shown).toEqual(example);
+    expect(shown !== undefined).toBe(body !== undefined);
   });
 
   test.each(named)('%s names every refusal it can answer with', (id, { operation }) => {
     const route = routes[id];
     if (!route) throw new Error('no such route');
-    for (const code of codesOf(route)) {
-      expect(operation.responses[codes[code].status]?.description).toContain(`\`${code}\``);
+    for (const [status, response] of Object.entries(operation.responses ?? {})) {
+      if (Number(status) < 400) continue;
+      const ofStatus = codesOf(route).filter((code) => codes[code].status === Number(status));
+      const content = contentOf(response);
+      expect(Object.keys(content ?? {})).toEqual(['application/problem+json']);
+      const { schema, examples = {} } = content?.['application/problem+json'] ?? {};
+      expect(schema).toMatchObject({
+        allOf: [
+          { $ref: '#/components/schemas/Problem' },
+          { properties: { code: { enum: ofStatus }, status: { const: Number(status) } } },
+        ],
+      });
+      expect(Object.keys(examples)).toEqual(ofStatus);
+      for (const code of ofStatus) {
+        expect(resolved(response).description).toContain(`\`${code}\``);
+        expect(resolved(examples[code]).value).toMatchObject({ code, status: Number(status) });
+      }
     }
-    for (const [status, response] of Object.entries(operation.responses)) {
-      if (Number(status) >= 400) expect(Object.keys(response.content ?? {})).toEqual(['application/problem+json']);
-    }
+    const documented = codesOf(route).filter((code) => operation.responses?.[`${codes[code].status}`] !== undefined);
+    expect(documented).toEqual(codesOf(route));
+  });
+
+  test('names every code in the one schema of problems, and shows an example of each that fits it', () => {
+    const ajv = new Ajv2020({ strict: false, validateFormats: false });
+    ajv.addSchema(document, 'api');
+    const isProblem = ajv.compile({ $ref: 'api#/components/schemas/Problem' });
+    expect(components.schemas?.Problem).toMatchObject({ properties: { code: { enum: Object.keys(codes) } } });
+    expect(Object.keys(components.examples ?? {})).toEqual(Object.keys(codes));
+    for (const example of Object.values(components.examples ?? {}))
+      expect(isProblem(resolved(example).value)).toBe(true);
   });
 
   test('gives every error code a use, so that none is documented that nobody meets', () => {
@@ -91,24 +135,41 @@ describe('the document', () => {
   });
 });
 
-describe('the page that shows it', () => {
-  const page = docsPage(document);
+/** The media types of a body or a response. */
+function contentOf(described: unknown): Record<string, Media> | undefined {
+  return described === undefined ? undefined : (resolved(described).content as Record<string, Media> | undefined);
+}
+interface Media {
+  schema?: unknown;
+  example?: unknown;
+  examples?: Record<string, unknown>;
+}
 
-  test('shows every operation, every shape and every code', () => {
-    for (const { operation } of operations) expect(page).toContain(`id="${(operation as Operation).operationId}"`);
-    for (const name of Object.keys(document.components.schemas)) expect(page).toContain(`id="schema-${name}"`);
-    for (const code of new Set(Object.values(routes).flatMap(codesOf))) expect(page).toContain(`<code>${code}</code>`);
+describe('the page that shows it', () => {
+  test('takes its script and the document from this API, and nothing from elsewhere', () => {
+    const addresses = [...apiReferencePage.matchAll(/(?:src|href|url)(?:="|&quot;:&quot;)(\/[^"&]+)/g)].map(
+      ([, address]) => address,
+    );
+    expect(addresses).toEqual(['/openapi.json', '/docs/scalar.js']);
+    expect(Object.values(routes).map(({ path }) => path)).toEqual(expect.arrayContaining(addresses));
+    expect(apiReferencePage).not.toMatch(/https?:|\bon\w+="|<style/i);
   });
 
-  test('takes nothing from elsewhere and runs nothing', () => {
-    expect(page).not.toMatch(/<script|<link|<img|@import|url\(|\bon\w+="|https?:\/\//i);
+  test('lets no script run but that one, and lets it call nobody else', () => {
+    const policy = new Map(contentSecurityPolicy.split('; ').map((one) => one.split(/ (.*)/) as [string, string]));
+    expect(policy.get('default-src')).toBe("'none'");
+    expect(policy.get('script-src')).toBe("'self'");
+    expect(policy.get('connect-src')).toBe("'self'");
   });
 
   test('tells no other site where its reader was', () => {
-    expect(page).toContain('<meta name="referrer" content="no-referrer">');
+    expect(apiReferencePage).toContain('<meta name="referrer" content="no-referrer">');
   });
 
-  test('has no link that leads nowhere', () => {
-    for (const [, id] of page.matchAll(/href="#([^"]+)"/g)) expect(page).toContain(`id="${id}"`);
+  test('has a script that is the whole of Scalar and that Lambda can answer with', async () => {
+    const compressed = await apiReferenceScript();
+    expect(gunzipSync(compressed).toString()).toContain('createApiReference');
+    // In base64 it must stay below the 6 MB of a response.
+    expect(compressed.length).toBeLessThan(4_000_000);
   });
 });

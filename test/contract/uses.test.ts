@@ -24,7 +24,7 @@ type Reached = ReadonlyMap<string, string>;
 
 /** These open the parts for whoever wants them, so that they speak of everything proves nothing. */
 const openers =
-  /^lib\/platform\/(aws|environment|handlers|mysql|redis)\/(aws|deps|http|mysql|queue|redis|sale-lock|websocket|websocket-push)\.ts$/;
+  /^lib\/platform\/(aws|environment|handlers|mysql|redis)\/(authentication|aws|dependencies|deps|http|mysql|queue|redis|sale-lock|websocket|websocket-push)\.ts$/;
 /** Shapes speak of parts by their names. */
 const shapes = /\.shapes\.ts$/;
 

@@ -6,7 +6,7 @@ import { createHmac, generateKeyPairSync } from 'node:crypto';
 import { SignJWT } from 'jose';
 import { routes } from '#functions/http/routes.ts';
 import { handler as allocate } from '#functions/queue/allocate.ts';
-import { queueDepth } from '#platform/aws/dead-letter-queue.ts';
+import { queueDepth } from '#platform/aws/sqs.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { codes } from '#platform/kernel/errors.ts';
 import { newId, toBytes } from '#platform/kernel/ids.ts';

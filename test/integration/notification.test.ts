@@ -20,7 +20,7 @@ import { connectionsOfCustomers, connectionsPerCustomer, watchersOfSales } from 
 import { notify } from '#notification/notify.ts';
 import type { Pusher } from '#platform/aws/websocket-push.ts';
 import { type Deps, sharedDeps } from '#platform/environment/deps.ts';
-import { sharedTokens } from '#platform/handlers/http.ts';
+import { sharedTokens } from '#platform/handlers/authentication.ts';
 import { newId } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { openRedis, redisReady } from '#platform/redis/redis.ts';

@@ -1,5 +1,7 @@
 /** Health and dead letters, on real databases and queues. */
+
 import { createServer, type Socket } from 'node:net';
+import { gunzipSync } from 'node:zlib';
 import { ReceiveMessageCommand, SendMessageBatchCommand, SendMessageCommand } from '@aws-sdk/client-sqs';
 import { handler as allocate } from '#functions/queue/allocate.ts';
 import { getHealth } from '#operations/health.ts';
@@ -235,5 +237,8 @@ test('the document and the page are served', async () => {
   expect(document.body).toEqual(JSON.parse(JSON.stringify(api.document)));
   const page = await api.call('GET /docs');
   expect(page.headers['content-security-policy']).toContain("default-src 'none'");
-  expect(page.text).toContain('<h1>Holdfast</h1>');
+  expect(page.text).toContain('<title>Holdfast API</title>');
+  const script = await api.call('GET /docs/scalar.js');
+  expect(script.headers['content-encoding']).toBe('gzip');
+  expect(gunzipSync(Buffer.from(script.text, 'base64')).toString()).toContain('createApiReference');
 });

@@ -15,7 +15,7 @@ import { waitFor as waitWithin } from '#local/wait.ts';
 import { enterConnection } from '#notification/connections.ts';
 import { notify } from '#notification/notify.ts';
 import { redrive } from '#operations/dead-letters.ts';
-import { queueDepth } from '#platform/aws/dead-letter-queue.ts';
+import { queueDepth } from '#platform/aws/sqs.ts';
 import { openPusher, type Pusher } from '#platform/aws/websocket-push.ts';
 import { type Deps, openDeps } from '#platform/environment/deps.ts';
 import type { Delivered } from '#platform/handlers/queue.ts';

@@ -3,7 +3,7 @@
  * SQS, with the model's dependencies. The same wiring as in `functions/queue` and `functions/schedule`.
  */
 import type { SQSRecord } from 'aws-lambda';
-import { z } from 'zod';
+import * as z from 'zod';
 import { BusEvent } from '#events/catalogue.ts';
 import { sweepOutbox } from '#events/outbox.ts';
 import { AdvanceTrigger, advance } from '#launch/advance.ts';

@@ -1,14 +1,38 @@
 /**
  * The controls: shipped code with one safeguard taken out, which the model must notice. A model that does not notice
  * proves nothing about the safeguard.
+ *
+ * Nothing shipped is imported here, but as types: a fault must be planted before its module is loaded, and while the model
+ * runs nothing is awaited but what it has chosen.
  */
-import type { Edit } from '../support/mutate.ts';
+import type { AlreadyDecided } from '#reservation/reservation.store.ts';
+import {
+  acknowledgedOnArrival,
+  capIgnored,
+  duplicateOnlyAcknowledged,
+  eventsNotRecorded,
+  expiryIgnoresPurchase,
+  failuresAcknowledged,
+  mirroredBeforeCommit,
+  moveBeyondAvailable,
+  noInbox,
+  reservationsMirroredInAnyOrder,
+  sendFailureTakenAsSuccess,
+  stockMirroredInAnyOrder,
+  takenForGranted,
+  ticketGivenWhenDecided,
+  unreadableAcknowledged,
+  windowJudgedWhenDecided,
+} from '../support/faults.ts';
+import { inLua, inModule, type Planted } from '../support/plant.ts';
 
 export interface Control {
   readonly name: string;
   /** What is broken, in a sentence. */
   readonly description: string;
-  readonly edits: readonly Edit[];
+  readonly faults: readonly Planted[];
+  /** A CHECK constraint that would hide the fault, taken away with it. */
+  readonly without?: { readonly table: string; readonly constraint: string };
   /** The invariants that may notice. */
   readonly caughtBy: readonly string[];
   /** Where to look first: small cases by name. */
@@ -17,68 +41,43 @@ export interface Control {
   readonly sizes?: readonly number[];
 }
 
-const allocate = 'lib/reservation/allocate.ts';
-const decide = 'lib/reservation/decide.ts';
-const mirrorLua = 'lib/mirror/mirror.lua';
-const stock = 'lib/sale/stock.ts';
-const inventoryStore = 'lib/reservation/release.store.ts';
-const release = 'lib/reservation/release.ts';
-const outbox = 'lib/events/outbox.ts';
-const queue = 'lib/platform/handlers/queue.ts';
-const request = 'lib/reservation/request.ts';
-const settle = 'lib/purchase/settle.ts';
-const migration = 'lib/migrations/0000_first.sql';
-
 export const controls: readonly Control[] = [
   {
     name: 'no-guard-in-update',
     description: 'The stock update does not say that enough must be available, and neither does the table.',
-    edits: [
-      { file: stock, find: 's.available + m.available >= 0 AND', replace: '' },
-      { file: migration, find: 'CHECK(`sales`.`available` >= 0 and', replace: 'CHECK(1 = 1 and' },
-    ],
+    faults: [moveBeyondAvailable],
+    without: { table: 'sales', constraint: 'sales_stock_not_negative' },
     caughtBy: ['I1'],
     cases: ['last-unit'],
   },
   {
     name: 'no-inbox',
     description: 'A request that was decided before is decided again.',
-    edits: [
-      {
-        file: allocate,
-        find: 'const fresh = claims.filter((claim) => !decided.has(claim.reservationId));',
-        replace: 'const fresh = claims;',
-      },
-    ],
+    faults: [noInbox],
     caughtBy: ['I2', 'I3', 'I9'],
     cases: ['last-unit'],
   },
   {
     name: 'duplicate-key-ignored',
     description: 'A reservation that somebody else has written in the meantime is taken for written.',
-    edits: [
-      {
-        file: 'lib/reservation/store.ts',
-        find: "if (isDuplicateKey(error)) throw new AlreadyDecided('reservation', error);",
-        replace: 'if (isDuplicateKey(error)) return;',
-      },
+    faults: [
+      inModule(() => import('#reservation/reservation.store.ts'), {
+        insertDecided: (real) => (tx, decisions) =>
+          real(tx, decisions).catch((error: Partial<AlreadyDecided>) => {
+            if (error.what !== 'reservation') throw error;
+          }),
+      }),
     ],
     caughtBy: ['I1', 'I3', 'I5', 'I9'],
     cases: ['last-unit'],
   },
   {
-    name: 'repeats-left-and-forgotten',
-    description: 'A request that another batch decides is acknowledged although that batch failed.',
-    edits: [{ file: allocate, find: 'failed.add(reservationId)', replace: 'undefined' }],
-    caughtBy: ['I2', 'I6', 'I9'],
-    cases: ['one-environment'],
-  },
-  {
     name: 'repeats-never-looked-up',
     description: 'Nobody looks up what is decided already, not even after being refused for it.',
-    edits: [
-      { file: allocate, find: 'mayBeDecided: claims', replace: 'mayBeDecided: []' },
-      { file: allocate, find: 'mayBeDecided: [...mayBeDecided, ...repeats]', replace: 'mayBeDecided: []' },
+    faults: [
+      inModule(() => import('#reservation/allocate.ts'), {
+        attempt: (real) => (tx, claims, nowMs, mode) => real(tx, claims, nowMs, { ...mode, mayBeDecided: [] }),
+      }),
     ],
     caughtBy: ['I9'],
     cases: ['last-unit'],
@@ -86,9 +85,10 @@ export const controls: readonly Control[] = [
   {
     name: 'others-never-looked-up',
     description: 'Nobody looks up what else a customer has in a sale, not even after being refused for it.',
-    edits: [
-      { file: allocate, find: 'mayHaveOthers: claims', replace: 'mayHaveOthers: []' },
-      { file: allocate, find: 'mayHaveOthers, fences };', replace: 'mayHaveOthers: [], fences };' },
+    faults: [
+      inModule(() => import('#reservation/allocate.ts'), {
+        attempt: (real) => (tx, claims, nowMs, mode) => real(tx, claims, nowMs, { ...mode, mayHaveOthers: [] }),
+      }),
     ],
     caughtBy: ['I9'],
     cases: ['cap'],
@@ -96,46 +96,34 @@ export const controls: readonly Control[] = [
   {
     name: 'acknowledge-before-commit',
     description: 'A batch is acknowledged while it is still being decided.',
-    edits: [
-      {
-        file: queue,
-        find: 'for (const messageId of await consumer.run(deps, batch, deadlineMs)) failures.set(messageId, askedAgain);',
-        replace: 'void Promise.resolve(consumer.run(deps, batch, deadlineMs)).catch(() => undefined);',
-      },
-    ],
+    faults: [acknowledgedOnArrival],
     caughtBy: ['I2', 'I6', 'I9'],
     cases: ['unknown-commit'],
   },
   {
     name: 'failed-batch-acknowledged',
     description: 'A batch whose transaction failed is acknowledged.',
-    edits: [{ file: queue, find: 'for (const { messageId } of batch) failures.set(messageId, cause);', replace: '' }],
+    faults: [failuresAcknowledged],
     caughtBy: ['I2', 'I9'],
     cases: ['unknown-commit'],
   },
   {
     name: 'unreadable-acknowledged',
     description: 'A message that cannot be read is acknowledged, and nobody ever sees it.',
-    edits: [
-      {
-        file: queue,
-        find: "else failures.set(record.messageId, { kind: 'unreadable', detail: problem });",
-        replace: '',
-      },
-    ],
+    faults: [unreadableAcknowledged],
     caughtBy: ['I2'],
     cases: ['poison'],
   },
   {
     name: 'buried-without-a-letter',
     description: 'A message that is given up is acknowledged although it could not be put among the dead letters.',
-    edits: [
-      {
-        file: queue,
-        find: 'for (const messageId of buried) failures.delete(messageId);',
-        replace:
-          "for (const { messageId, cause } of failed) if (cause.kind === 'unreadable') failures.delete(messageId);",
-      },
+    faults: [
+      inModule(() => import('#platform/handlers/queue.ts'), {
+        settleFailures: (real) => async (deps, queue, records, failures) => {
+          await real(deps, queue, records, failures);
+          for (const [messageId, cause] of failures) if (cause.kind === 'unreadable') failures.delete(messageId);
+        },
+      }),
     ],
     caughtBy: ['I2'],
     cases: ['poison'],
@@ -143,44 +131,24 @@ export const controls: readonly Control[] = [
   {
     name: 'cache-before-commit',
     description: 'The mirror is written before the transaction commits.',
-    edits: [
-      {
-        file: allocate,
-        find: '{ seen, clock, store }: AllocationPorts',
-        replace: '{ seen, clock, store, mirror }: AllocationPorts',
-      },
-      {
-        file: allocate,
-        find: 'return await store.transaction((tx) => attempt(tx, claims, clock(), mode));',
-        replace:
-          'return await store.transaction((tx) => attempt(tx, claims, clock(), mode).then(async (early) => { await mirror(early.stocks, early.reservations); return early; }));',
-      },
-    ],
+    faults: [mirroredBeforeCommit],
     caughtBy: ['I6'],
     cases: ['last-unit'],
   },
   {
     name: 'duplicate-only-acknowledged',
     description: 'A duplicate is acknowledged without refreshing the mirror.',
-    edits: [
-      {
-        file: allocate,
-        find: 'return { stocks, reservations: [...decided.values(), ...decisions], events };',
-        replace: 'return { stocks: moved, reservations: decisions, events };',
-      },
-    ],
+    faults: [duplicateOnlyAcknowledged],
     caughtBy: ['I6'],
     cases: ['last-unit'],
   },
   {
     name: 'duplicate-with-stale-stock',
     description: 'A duplicate refreshes the mirror with stock that was read before the first delivery committed.',
-    edits: [
-      {
-        file: allocate,
-        find: 'const levels = mode.hold || decided.size === 0 ? sales : await tx.stock(unmoved);',
-        replace: 'const levels = sales;',
-      },
+    faults: [
+      inModule(() => import('#reservation/allocate.ts'), {
+        unmovedStock: (real) => (tx, saleIds, sales) => real(tx, saleIds, sales, false),
+      }),
     ],
     caughtBy: ['I6'],
     cases: ['accept'],
@@ -188,84 +156,62 @@ export const controls: readonly Control[] = [
   {
     name: 'mirror-without-compare-and-set',
     description: 'Whoever comes last writes the stock in the mirror, however old it is.',
-    edits: [{ file: mirrorLua, find: 'tonumber(version) >= tonumber(known[2])', replace: 'tonumber(version) >= 0' }],
+    faults: [stockMirroredInAnyOrder],
     caughtBy: ['I6'],
     cases: ['three-workers', 'cancel-twice'],
   },
   {
     name: 'claims-without-compare-and-set',
     description: 'Whoever comes last writes a reservation in the mirror, however old it is.',
-    edits: [{ file: mirrorLua, find: 'if tonumber(version) <= tonumber(oldVersion) then', replace: 'if false then' }],
+    faults: [reservationsMirroredInAnyOrder],
     caughtBy: ['I6'],
     cases: ['cancel-and-offer'],
   },
   {
     name: 'gate-never-counts-down',
     description: 'A decided request stays counted as undecided at the gate.',
-    edits: [
-      {
-        file: mirrorLua,
-        find: "if pendingUnits > 0 then redis.call('HINCRBY', saleKey, 'pendingUnits', -pendingUnits) end",
-        replace: '',
-      },
-    ],
+    faults: [inLua('lib/mirror/mirror.lua', { countDecided: '' })],
     caughtBy: ['I6'],
     cases: ['accept', 'gate'],
   },
   {
     name: 'claim-not-returned',
     description: 'A request that could not be queued keeps its claim at the gate.',
-    edits: [
-      {
-        file: request,
-        find: "await ports.returnClaim(applicant).catch((cause) => log.warn('a claim could not be returned', { error: cause }));",
-        replace: '',
-      },
-    ],
+    faults: [inModule(() => import('#mirror/gate.ts'), { returnClaim: () => async () => undefined })],
     caughtBy: ['I6'],
     cases: ['accept-once'],
   },
   {
     name: 'send-failure-taken-as-success',
     description: 'A request that could not be queued is answered with 202.',
-    edits: [
-      {
-        file: request,
-        find: "log.warn('a claim could not be returned', { error: cause }));\n    throw error;",
-        replace: "log.warn('a claim could not be returned', { error: cause }));",
-      },
-    ],
+    faults: [sendFailureTakenAsSuccess],
     caughtBy: ['I2'],
     cases: ['accept'],
   },
   {
     name: 'later-tickets-first',
     description: 'A batch is decided in the wrong order of tickets.',
-    edits: [{ file: decide, find: 'return a.ticket - b.ticket ||', replace: 'return b.ticket - a.ticket ||' }],
+    faults: [inModule(() => import('#reservation/decide.ts'), { byTicket: (real) => (a, b) => real(b, a) })],
     caughtBy: ['order'],
   },
   {
     name: 'cap-ignored',
     description: 'The cap per customer is not looked at when a request is decided.',
-    edits: [
-      {
-        file: decide,
-        find: 'if (before.units + claim.quantity > sale.capPerCustomer)',
-        replace: 'if (before.units < 0)',
-      },
-    ],
+    faults: [capIgnored],
     caughtBy: ['I4'],
     cases: ['cap'],
   },
   {
     name: 'reservations-not-numbered',
     description: 'Requests of one customer that are decided at the same time do not collide.',
-    edits: [
-      {
-        file: 'lib/reservation/store.ts',
-        find: '    decision.nth,\n',
-        replace: '    decision.ticket % 1_000_003,\n',
-      },
+    faults: [
+      inModule(() => import('#reservation/reservation.store.ts'), {
+        insertDecided: (real) => (tx, decisions) =>
+          real(
+            tx,
+            decisions.map((decision) => ({ ...decision, nth: decision.ticket % 1_000_003 })),
+          ),
+      }),
     ],
     caughtBy: ['I4'],
     cases: ['cap'],
@@ -273,67 +219,58 @@ export const controls: readonly Control[] = [
   {
     name: 'window-judged-when-decided',
     description: 'A request is refused for the time at which it is decided, not at which it was accepted.',
-    edits: [
-      {
-        file: decide,
-        find: 'if (claim.acceptedAtMs >= sale.reserveClosesAtMs)',
-        replace: 'if (nowMs >= sale.reserveClosesAtMs)',
-      },
-    ],
+    faults: [windowJudgedWhenDecided],
     caughtBy: ['I8'],
   },
   {
     name: 'window-not-judged',
     description: 'A request that was accepted after the close, while the gate was away, is served.',
-    edits: [{ file: decide, find: "return 'sale_closed';", replace: 'return undefined;' }],
+    faults: [
+      inModule(() => import('#reservation/decide.ts'), {
+        refusalByTerms:
+          (real) =>
+          (...args) => {
+            const refusal = real(...args);
+            return refusal === 'sale_closed' ? undefined : refusal;
+          },
+      }),
+    ],
     caughtBy: ['I8'],
   },
   {
     name: 'ticket-given-when-decided',
     description: 'The place in line is given when the message is worked on, so that a redelivery moves it back.',
-    edits: [
-      {
-        file: allocate,
-        find: 'ticket: ticket ?? sentAtMs * 1000,',
-        replace: 'ticket: Date.now() * 1000 + (sentAtMs % 2),',
-      },
-    ],
+    faults: [ticketGivenWhenDecided],
     caughtBy: ['I3', 'I6', 'order'],
   },
   {
     name: 'nothing-offered',
     description: 'Units that come back are offered to nobody.',
-    edits: [
-      {
-        file: release,
-        find: 'const offers = decideOffers(sale, sale.available, waiting, nowMs);',
-        replace: 'const offers = decideOffers(sale, 0, waiting, nowMs);',
-      },
-    ],
+    faults: [inModule(() => import('#reservation/offer.ts'), { decideOffers: () => () => [] })],
     caughtBy: ['I9'],
     cases: ['cancel-and-offer'],
   },
   {
     name: 'offers-out-of-order',
     description: 'Whoever joined the waitlist last is offered units first.',
-    edits: [
-      {
-        file: 'lib/reservation/offer.ts',
-        find: '[...waiting].sort((a, b) => a.ticket - b.ticket',
-        replace: '[...waiting].sort((a, b) => b.ticket - a.ticket',
-      },
+    faults: [
+      inModule(() => import('#reservation/offer.ts'), {
+        decideOffers: (real) => (sale, available, waiting, nowMs) => {
+          const turned = <One extends { ticket: number }>(one: One) => ({ ...one, ticket: -one.ticket });
+          const offers = real(sale, available, waiting.map(turned), nowMs);
+          return offers.map((offer) => ({ ...offer, waiting: turned(offer.waiting) }));
+        },
+      }),
     ],
     caughtBy: ['order'],
   },
   {
     name: 'offer-bought-after-its-end',
     description: 'An offer can be bought after its deadline.',
-    edits: [
-      {
-        file: 'lib/sale/phase.ts',
-        find: 'if (deadlineMs !== null && nowMs >= deadlineMs) {',
-        replace: 'if (deadlineMs !== null && nowMs < 0) {',
-      },
+    faults: [
+      inModule(() => import('#sale/phase.ts'), {
+        purchaseRefusal: (real) => (sale, _, nowMs) => real(sale, null, nowMs),
+      }),
     ],
     caughtBy: ['I8'],
     cases: ['offer-ends'],
@@ -341,12 +278,10 @@ export const controls: readonly Control[] = [
   {
     name: 'offer-ends-early',
     description: 'Offers are ended a minute before their deadline.',
-    edits: [
-      {
-        file: release,
-        find: 'await tx.offersEnded(saleId, nowMs, rowsPerTransaction)',
-        replace: 'await tx.offersEnded(saleId, nowMs + 60_000, rowsPerTransaction)',
-      },
+    faults: [
+      inModule(() => import('#reservation/reservation.store.ts'), {
+        lockEndedOffers: (real) => (tx, saleId, nowMs, limit) => real(tx, saleId, nowMs + 60_000, limit),
+      }),
     ],
     caughtBy: ['I8'],
     cases: ['offer-ends'],
@@ -354,12 +289,15 @@ export const controls: readonly Control[] = [
   {
     name: 'release-without-ledger',
     description: 'Units that come back are not written into the ledger.',
-    edits: [
-      {
-        file: release,
-        find: "kind: 'RELEASE', saleId: row.saleId, units: row.units }",
-        replace: "kind: 'RELEASE', saleId: row.saleId, units: 0 }",
-      },
+    faults: [
+      inModule(() => import('#sale/ledger.store.ts'), {
+        recordMovements: (real) => (tx, movements, nowMs) =>
+          real(
+            tx,
+            movements.map((movement) => (movement.kind === 'RELEASE' ? { ...movement, units: 0 } : movement)),
+            nowMs,
+          ),
+      }),
     ],
     caughtBy: ['I1'],
     cases: ['cancel-twice'],
@@ -367,14 +305,14 @@ export const controls: readonly Control[] = [
   {
     name: 'release-twice',
     description: 'Cancelling does not look whether the reservation has ended already.',
-    edits: [
-      { file: release, find: "if (row.state === 'cancelled') return nothing;", replace: '' },
-      { file: release, find: "if (!mayMove(row.state, 'cancelled'))", replace: "if (row.state === 'purchased')" },
-      {
-        file: inventoryStore,
-        find: 'WHERE id IN (?) AND state IN (?) AND purchase_id IS NULL`,\n    [to, reason, ids, statesBefore(to)],',
-        replace: 'WHERE id IN (?) AND purchase_id IS NULL`,\n    [to, reason, ids],',
-      },
+    faults: [
+      inModule(() => import('#reservation/cancel.ts'), {
+        judgeCancellation: (real) => (row) =>
+          row.state === 'purchased' || row.purchaseId !== null ? real(row) : 'cancel',
+      }),
+      inModule(() => import('#state/reservation-state.ts'), {
+        statesBefore: (real) => (to) => [...real(to), to],
+      }),
     ],
     caughtBy: ['I1', 'I3', 'I5'],
     cases: ['cancel-twice'],
@@ -382,27 +320,18 @@ export const controls: readonly Control[] = [
   {
     name: 'expiry-ignores-purchase',
     description: 'When the window closes, what is being paid for expires too.',
-    edits: [
-      {
-        file: inventoryStore,
-        find: "WHERE id > ? AND id <= ? AND sale_id = ? AND state = 'allocated' AND purchase_id IS NULL ORDER BY id LIMIT ?",
-        replace: "WHERE id > ? AND id <= ? AND sale_id = ? AND state = 'allocated' ORDER BY id LIMIT ?",
-      },
-      { file: inventoryStore, find: 'AND state IN (?) AND purchase_id IS NULL`', replace: 'AND state IN (?)`' },
-    ],
+    faults: [expiryIgnoresPurchase],
     caughtBy: ['I7'],
     cases: ['expiry-and-purchase'],
   },
   {
     name: 'bought-twice',
     description: 'A reservation that one purchase is paying for can be bought by another.',
-    edits: [
-      { file: 'lib/purchase/accept.ts', find: 'return row.purchaseId === null', replace: 'return row.units > 0' },
-      {
-        file: 'lib/purchase/store.ts',
-        find: "WHERE id IN (?) AND customer_id = ? AND state = 'allocated' AND purchase_id IS NULL`",
-        replace: "WHERE id IN (?) AND customer_id = ? AND state = 'allocated'`",
-      },
+    faults: [
+      inModule(() => import('#purchase/request.ts'), {
+        refusalByState: (real) => (row) => (row.state === 'allocated' ? undefined : real(row)),
+      }),
+      inModule(() => import('#reservation/reservation.store.ts'), { bindGuards: { free: '1 = 1' } }),
     ],
     caughtBy: ['I7', 'I9'],
     cases: ['two-purchases'],
@@ -410,12 +339,16 @@ export const controls: readonly Control[] = [
   {
     name: 'timeout-taken-as-failure',
     description: 'A payment that was not answered is taken for declined, and its units are given away.',
-    edits: [
-      {
-        file: settle,
-        find: "return purchase.state === 'requested' ? { kind: 'await' } : { kind: 'nothing' };",
-        replace: "return awaited ? { kind: 'decline', reason: 'no answer' } : { kind: 'nothing' };",
-      },
+    faults: [
+      inModule(() => import('#purchase/settle.ts'), {
+        decideSettlement: (real) => (purchase, items, reservations, answer) =>
+          real(
+            purchase,
+            items,
+            reservations,
+            answer.outcome === 'unknown' ? { outcome: 'declined', reason: 'no answer' } : answer,
+          ),
+      }),
     ],
     caughtBy: ['I7', 'I9'],
     cases: ['payment'],
@@ -423,13 +356,15 @@ export const controls: readonly Control[] = [
   {
     name: 'capture-unconditional',
     description: 'A capture is taken for a purchase even if what it was for is gone, or is another purchase’s.',
-    edits: [
-      {
-        file: settle,
-        find: "return row?.state === 'allocated' && row.purchaseId === purchase.purchaseId;",
-        replace: 'return row !== undefined;',
-      },
-      { file: settle, find: "if (!awaited) return { kind: 'nothing' };", replace: '' },
+    faults: [
+      inModule(() => import('#purchase/settle.ts'), {
+        decideSettlement: (real) => (purchase, items, reservations, answer) => {
+          const exist = items.every(({ reservationId }) => reservations.has(reservationId));
+          return answer.outcome === 'captured' && purchase.state !== 'declined' && exist
+            ? { kind: 'capture', chargeId: answer.chargeId }
+            : real(purchase, items, reservations, answer);
+        },
+      }),
     ],
     caughtBy: ['I5', 'I7', 'I9'],
     cases: ['payment'],
@@ -437,17 +372,14 @@ export const controls: readonly Control[] = [
   {
     name: 'late-capture-kept',
     description: 'A payment that is captured after it was given up is kept.',
-    edits: [
-      {
-        file: settle,
-        find: "if (purchase.state === 'declined') return { kind: 'give back', chargeId, reason: 'captured_after_decline' };",
-        replace: '',
-      },
-      {
-        file: 'lib/purchase/provider.ts',
-        find: 'export const giveUpAfterMs = 24 * 60 * 60_000;',
-        replace: 'export const giveUpAfterMs = -1;',
-      },
+    faults: [
+      inModule(() => import('#purchase/settle.ts'), {
+        decideSettlement: (real) => (purchase, items, reservations, answer) =>
+          answer.outcome === 'captured' && purchase.state === 'declined'
+            ? { kind: 'nothing' }
+            : real(purchase, items, reservations, answer),
+      }),
+      inModule(() => import('#purchase/provider.ts'), { isGivenUp: () => () => true }),
     ],
     caughtBy: ['I7'],
     cases: ['payment'],
@@ -455,18 +387,18 @@ export const controls: readonly Control[] = [
   {
     name: 'charged-under-a-new-key',
     description: 'A second attempt does not ask what became of the first, and charges under a key of its own.',
-    edits: [
-      {
-        file: 'lib/purchase/provider.ts',
-        find: 'if (purchase.attempts > 0) {',
-        replace: 'if (purchase.attempts > 100) {',
-      },
-      {
-        file: 'lib/purchase/provider.ts',
-        find: 'return provider.charge({ purchaseId, amountMinor,',
-        replace:
-          'return provider.charge({ purchaseId: purchaseId.slice(0, -1) + purchase.attempts.toString(16).slice(-1), amountMinor,',
-      },
+    faults: [
+      inModule(() => import('#purchase/provider.ts'), {
+        askProvider: (real) => (provider, purchase, nowMs, hasTime) => {
+          const digit = purchase.attempts.toString(16).slice(-1);
+          const keyed: typeof provider = {
+            find: (purchaseId) => provider.find(purchaseId),
+            refund: (order) => provider.refund(order),
+            charge: (order) => provider.charge({ ...order, purchaseId: order.purchaseId.slice(0, -1) + digit }),
+          };
+          return real(keyed, { ...purchase, attempts: 0 }, nowMs, hasTime);
+        },
+      }),
     ],
     caughtBy: ['I7', 'I9'],
     cases: ['payment'],
@@ -474,38 +406,36 @@ export const controls: readonly Control[] = [
   {
     name: 'refund-without-release',
     description: 'A purchase is given back, but its units stay sold.',
-    edits: [{ file: settle, find: "plan.refunded.push(...held('purchased'));", replace: '' }],
+    faults: [
+      inModule(() => import('#purchase/settle.ts'), {
+        planFor:
+          (real) =>
+          (...args) => ({ ...real(...args), refunded: [] }),
+      }),
+    ],
     caughtBy: ['I7'],
     cases: ['refund'],
   },
   {
     name: 'open-purchases-forgotten',
     description: 'The settle job sends nothing for purchases whose message was lost.',
-    edits: [
-      {
-        file: 'lib/purchase/resend-open.ts',
-        find: 'if (open.length === 0) return 0;',
-        replace: 'if (open.length >= 0) return 0;',
-      },
-    ],
+    faults: [inModule(() => import('#purchase/resend-open.ts'), { resendOpenPurchases: () => async () => 0 })],
     caughtBy: ['I9'],
     cases: ['payment'],
   },
   {
     name: 'events-not-recorded',
     description: 'A decision is committed without the events that tell of it.',
-    edits: [{ file: allocate, find: 'await tx.recordEvents(events, nowMs);', replace: '' }],
+    faults: [eventsNotRecorded],
     caughtBy: ['I5'],
   },
   {
     name: 'published-taken-for-granted',
     description: 'Whoever publishes after a commit forgets events that the bus has not taken.',
-    edits: [
-      {
-        file: outbox,
-        find: 'const published = events.filter((_, index) => taken[index]);',
-        replace: 'const published = events;',
-      },
+    faults: [
+      inModule(() => import('#events/outbox.ts'), {
+        publishEvents: (real) => (deps, events) => real({ db: deps.db, bus: takenForGranted(deps.bus) }, events),
+      }),
     ],
     caughtBy: ['I5'],
     cases: ['unknown-commit'],
@@ -513,12 +443,13 @@ export const controls: readonly Control[] = [
   {
     name: 'relay-forgets-refused',
     description: 'The relay forgets events that the bus has refused.',
-    edits: [
-      {
-        file: outbox,
-        find: 'const gone = events.filter((_, index) => accepted[index]);',
-        replace: 'const gone = events;',
-      },
+    faults: [
+      inModule(() => import('#events/outbox.ts'), {
+        sweepOutbox:
+          (real) =>
+          ({ db, bus, clock }, deadlineMs) =>
+            real({ db, clock, bus: takenForGranted(bus) }, deadlineMs),
+      }),
     ],
     caughtBy: ['I5'],
     cases: ['relays'],
@@ -526,12 +457,10 @@ export const controls: readonly Control[] = [
   {
     name: 'boundaries-multiply',
     description: 'Each boundary message sends all that follow it.',
-    edits: [
-      {
-        file: 'lib/launch/advance.ts',
-        find: "advanceSale(deps, ports, id, deadlineMs, 'new offers')",
-        replace: "advanceSale(deps, ports, id, deadlineMs, 'everything')",
-      },
+    faults: [
+      inModule(() => import('#launch/advance.ts'), {
+        advanceSale: (real) => (deps, saleId, deadlineMs) => real(deps, saleId, deadlineMs, 'everything'),
+      }),
     ],
     caughtBy: ['I9'],
     sizes: [600],
@@ -539,12 +468,10 @@ export const controls: readonly Control[] = [
   {
     name: 'reconcile-repairs-nothing',
     description: 'Reconcile reports reservations that the mirror has lost, and does not write them.',
-    edits: [
-      {
-        file: 'lib/reconcile/reconcile.ts',
-        find: 'await writeMirror(deps.redis, [stock], behind);',
-        replace: 'await writeMirror(deps.redis, [stock], []);',
-      },
+    faults: [
+      inModule(() => import('#reconcile/check-claims.ts'), {
+        repairReservations: (real) => (deps, stock) => real(deps, stock, []),
+      }),
     ],
     caughtBy: ['I6'],
     cases: ['redis-lost'],
@@ -552,13 +479,10 @@ export const controls: readonly Control[] = [
   {
     name: 'forgotten-claims-kept',
     description: 'Reconcile reports claims that nobody is going to decide, and leaves them at the gate for ever.',
-    edits: [
-      {
-        file: 'lib/reconcile/reconcile.ts',
-        find: '(await returnForgottenClaim(deps.redis, place, field, owner))',
-        replace: 'place === undefined',
-      },
-    ],
+    faults: [inModule(() => import('#mirror/gate.ts'), { returnForgottenClaim: () => async () => false })],
     caughtBy: ['I9'],
   },
 ];
+
+/** What the controls plant, all of it. */
+export const allFaults = controls.flatMap(({ faults }) => faults);

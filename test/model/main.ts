@@ -16,25 +16,14 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { ownArguments, refuse } from '#local/arguments.ts';
 import { defaultFolder } from '#local/state-folder.ts';
 import { controls } from './controls.ts';
 import type { CaseDone, Done, EpisodesDone, Failure, HuntDone, Job } from './jobs.ts';
 import { caseNames, quickCases } from './names.ts';
 import { sizeOf } from './plan.ts';
 
-const { values } = parseArgs({
-  options: {
-    requests: { type: 'string', default: '1000000' },
-    seed: { type: 'string', default: '1' },
-    quick: { type: 'boolean', default: false },
-    case: { type: 'string' },
-    episode: { type: 'string' },
-    size: { type: 'string' },
-    controls: { type: 'boolean', default: false },
-    control: { type: 'string', multiple: true },
-  },
-});
+const { values } = ownArguments('model');
 
 const startedMs = Date.now();
 const processes = 2;
@@ -125,6 +114,11 @@ function jobs(): Job[] {
   return [...cases, ...episodes(values.quick ? quickRequests : Number(values.requests))];
 }
 
+/** How many requests at random a job plays. */
+function requestsOf(job: Job): number {
+  return job.kind === 'episodes' ? job.episodes.reduce((sum, { requests }) => sum + requests, 0) : 0;
+}
+
 interface Report {
   seed: number;
   seconds: number;
@@ -163,6 +157,10 @@ async function check(): Promise<boolean> {
     for (const [name, count] of Object.entries(from)) to[name] = (to[name] ?? 0) + count;
   };
   let lastMs = 0;
+  const all = jobs();
+  const ofCases = all.filter(({ kind }) => kind !== 'episodes').length;
+  let casesDone = 0;
+  const wantedRequests = all.reduce((sum, job) => sum + requestsOf(job), 0);
   const done = (answer: Done) => {
     if (answer.kind === 'failed') throw new Error(answer.error);
     if (answer.kind === 'hunt') return;
@@ -170,15 +168,16 @@ async function check(): Promise<boolean> {
       failures.push(answer.failure);
       tell(answer.failure);
     }
+    const nth = answer.kind === 'episodes' ? '' : `[${++casesDone} of ${ofCases}]`.padEnd(10);
     if (answer.kind === 'case') {
       cases.push(answer);
       const { name, states, complete, seconds } = answer;
-      const all = complete ? 'every way' : 'not every way';
-      say(`  ${name.padEnd(22)} ${String(states).padStart(9)} states, ${all}, ${seconds} s`);
+      const ways = complete ? 'every way' : 'not every way';
+      say(`  ${nth}${name.padEnd(22)} ${String(states).padStart(9)} states, ${ways}, ${seconds} s`);
       return;
     }
     if (answer.kind === 'ways') {
-      say(`  ${answer.name.padEnd(22)} ${answer.ways} ways at random`);
+      say(`  ${nth}${answer.name.padEnd(22)} ${answer.ways} ways at random`);
       return;
     }
     random.episodes += answer.episodes;
@@ -188,9 +187,9 @@ async function check(): Promise<boolean> {
     add(random.outcomes, answer.outcomes);
     if (Date.now() - lastMs < 10_000) return;
     lastMs = Date.now();
-    say(`  at random: ${random.requests} requests`);
+    say(`  at random: ${random.requests} of ${wantedRequests} requests`);
   };
-  await share(jobs(), done, () => failures.length > 2);
+  await share(all, done, () => failures.length > 2);
 
   const states = cases.reduce((sum, one) => sum + one.states, 0);
   const complete = cases.every((one) => one.complete);
@@ -208,13 +207,14 @@ async function check(): Promise<boolean> {
   say(`${states} states in ${cases.length} cases${complete ? ', each in every way it can go' : ''}`);
   say(`${random.requests} requests in ${random.episodes} random episodes, ${random.steps} steps, ${faults} faults`);
   say(`${failures.length} violations, ${seconds} s`);
+  say(`report in ${file}`);
   return failures.length === 0 && complete;
 }
 
 async function hunt(): Promise<boolean> {
   const wanted = controls.filter(({ name }) => values.controls || values.control?.includes(name));
   if (wanted.length === 0)
-    throw new Error(`there is no such control; there are ${controls.map(({ name }) => name).join(', ')}`);
+    refuse(`There is no such control; there are ${controls.map(({ name }) => name).join(', ')}.`);
   const rows: ControlRow[] = [];
   const queue = wanted.values();
   const lane = async () => {
@@ -227,7 +227,7 @@ async function hunt(): Promise<boolean> {
       const caught = failure !== undefined && caughtBy.includes(failure.invariant);
       rows.push({ name, description, caught, invariant: failure?.invariant, detail: failure?.detail, seconds });
       say(
-        `  ${caught ? 'caught' : 'MISSED'}  ${name.padEnd(32)} ${failure ? `${failure.invariant}: ${failure.detail}` : ''}`,
+        `  ${`[${rows.length} of ${wanted.length}]`.padEnd(10)}${caught ? 'caught' : 'MISSED'}  ${name.padEnd(32)} ${failure ? `${failure.invariant}: ${failure.detail}` : ''}`,
       );
       if (failure && (values.control || !caught)) tell({ ...failure, again: `--control ${name}` });
     }
@@ -236,6 +236,7 @@ async function hunt(): Promise<boolean> {
   const caught = rows.filter((row) => row.caught).length;
   write({ controls: { planted: rows.length, caught, each: rows } });
   say(`${caught} of ${rows.length} planted faults caught, ${Math.round((Date.now() - startedMs) / 1000)} s`);
+  say(`report in ${file}`);
   return caught === rows.length;
 }
 

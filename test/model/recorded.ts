@@ -1,5 +1,3 @@
-import { UuidLiteral } from '#platform/mysql/sql-text.ts';
-
 /** What `record.ts` writes down of an episode, a line each, for `likeness.test.ts` to ask of real servers. Bytes are `{ hex }`. */
 export type Recorded =
   /** A row that was there from the beginning. */
@@ -33,7 +31,6 @@ export type Recorded =
 /** A value as it is written down. */
 export function written(value: unknown): unknown {
   if (Buffer.isBuffer(value)) return { hex: value.toString('hex') };
-  if (value instanceof UuidLiteral) return { hex: value.digits };
   if (Array.isArray(value)) return value.map(written);
   if (typeof value === 'object' && value !== null) {
     return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, written(one)]));

@@ -3,8 +3,8 @@
  * environment, one safeguard of the shipped code is taken out as it is loaded.
  */
 import './hooks.ts';
-import { plant } from '../support/mutate.ts';
-import { controls } from './controls.ts';
+import { inModule, type Planted, plant } from '../support/plant.ts';
+import { type Control, controls } from './controls.ts';
 import type { Exploration, Scenario } from './explore.ts';
 import type { Done, Failure, Job } from './jobs.ts';
 import { planOf } from './plan.ts';
@@ -12,7 +12,7 @@ import { planOf } from './plan.ts';
 const planted = process.env.HOLDFAST_CONTROL;
 const control = controls.find(({ name }) => name === planted);
 if (planted && !control) throw new Error(`there is no control ${planted}`);
-const requireLoaded = plant(control?.edits ?? []);
+const notPlanted = await plant(control ? [...control.faults, ...constraintDropped(control)] : []);
 
 const { removeChance } = await import('./world/determinism.ts');
 removeChance();
@@ -20,7 +20,8 @@ const { runEpisode } = await import('./episode.ts');
 const { explore, wander } = await import('./explore.ts');
 const { scenarios } = await import('./scenarios.ts');
 const { shrinkCase, shrinkEpisode } = await import('./shrink.ts');
-requireLoaded();
+const lost = notPlanted();
+if (lost.length > 0) throw new Error(`never loaded, so nothing is planted there: ${lost.join(', ')}`);
 
 const shrinkLimitMs = 20_000;
 /** A hunt wants a short story soon rather than the shortest late. */
@@ -30,6 +31,20 @@ const linesAtMost = 200;
 const huntCaseLimitMs = 8_000;
 /** No number of ways takes so long that is asked for. */
 const waysLimitMs = 600_000;
+
+/** Takes a constraint away from what the migrations make. */
+function constraintDropped({ without }: Control): Planted[] {
+  if (!without) return [];
+  const { table, constraint } = without;
+  return [
+    inModule(() => import('./world/sql.ts'), {
+      parseTables: (real) => (migrations) =>
+        real(migrations).map((one) =>
+          one.name === table ? { ...one, checks: one.checks.filter(({ name }) => name !== constraint) } : one,
+        ),
+    }),
+  ];
+}
 
 function caseOf(name: string) {
   const found = scenarios.find((one) => one.name === name);

@@ -175,13 +175,22 @@ function context(): Context {
   return { awsRequestId: newId(), getRemainingTimeInMillis: () => 15_000 } as unknown as Context;
 }
 
+/** What the document says of one answer; the document of this API holds its responses where they belong, not by reference. */
+function responseOf({ paths }: OpenApiDocument, path: string, method: string, status: number) {
+  const operation = (paths?.[path] as Record<string, Described> | undefined)?.[method.toLowerCase()];
+  return operation?.responses[status];
+}
+interface Described {
+  responses: Record<string, { content?: Record<string, unknown> }>;
+}
+
 /** Checks answers against the document; throws for one that it does not describe. */
 function contract(document: OpenApiDocument): (route: { method: string; path: string }, answer: Answer) => void {
   const ajv = new Ajv2020({ strict: false, validateFormats: false, allErrors: true });
   ajv.addSchema(document, 'api');
   const compiled = new Map<string, ValidateFunction>();
   return ({ method, path }, { status, headers, body, text }) => {
-    const described = document.paths[path]?.[method.toLowerCase()]?.responses[status];
+    const described = responseOf(document, path, method, status);
     const what = `${method} ${path} → ${status}`;
     if (!described) throw new Error(`${what} is not in the document: ${text}`);
     const type = headers['content-type'];

@@ -8,7 +8,7 @@
  * rows are deleted: the moment at which an event is both published and still in the outbox.
  */
 import { sweepOutbox } from '#events/outbox.ts';
-import type { Bus } from '#platform/aws/aws.ts';
+import type { Bus } from '#platform/aws/eventbridge.ts';
 import { openDeps } from '#platform/environment/deps.ts';
 import { loadRegistry } from '#platform/environment/discovery.ts';
 import { withDeps } from './deps.ts';

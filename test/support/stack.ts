@@ -48,9 +48,9 @@ export interface TestBed {
 
 /**
  * Makes a bed. With `queues: false` only the databases; with `rules: false` queues but no bus (rules of another
- * bed never reach this one either way). Schedules are there and off.
+ * bed never reach this one either way). Schedules are there and off. `mysql` names another server than the stack's.
  */
-export async function testBed(options: { queues?: boolean; rules?: boolean } = {}): Promise<TestBed> {
+export async function testBed(options: { queues?: boolean; rules?: boolean; mysql?: string } = {}): Promise<TestBed> {
   const { queues = true, rules = queues } = options;
   const stack = testStack();
   const id = `t${randomBytes(5).toString('hex')}`;
@@ -65,7 +65,7 @@ export async function testBed(options: { queues?: boolean; rules?: boolean } = {
     ...(rules ? { events: stack.events } : {}),
     region: declared.region,
   };
-  const mysqlUrl = inDatabase(stack.mysql, `holdfast_${id}`);
+  const mysqlUrl = inDatabase(options.mysql ?? stack.mysql, `holdfast_${id}`);
   const [redisUrl, names] = await Promise.all([
     ownRedis(stack.redis),
     queues ? createResources(declared, endpoints, { prefix: id }) : {},

@@ -5,7 +5,8 @@
  * never holds a connection.
  */
 import type { SQSClient } from '@aws-sdk/client-sqs';
-import { type Bus, openBus, openQueue, openSqs, type Queue } from '#platform/aws/aws.ts';
+import { type Bus, openBus } from '#platform/aws/eventbridge.ts';
+import { openQueue, openSqs, type Queue } from '#platform/aws/sqs.ts';
 import { openPusher, type Pusher } from '#platform/aws/websocket-push.ts';
 import { type Clock, systemClock } from '#platform/kernel/clock.ts';
 import { locate, type Registry } from '#platform/kernel/registry.ts';
@@ -103,10 +104,6 @@ export function openDeps(registry: Registry, overrides: Partial<Deps> = {}): Dep
 }
 
 let shared: Promise<Deps> | undefined;
-let opened: Deps | undefined;
-
-/** The dependencies of this Lambda environment if its first request has opened them, without waiting. */
-export const depsAtHand = (): Deps | undefined => opened;
 
 /**
  * The dependencies of this Lambda environment, opened at its first request. A failed opening is tried again.
@@ -119,7 +116,6 @@ export function sharedDeps(): Promise<Deps> {
     .then(async (registry) => {
       const deps = openDeps(registry);
       if (registry['redis/main']) await redisReady(deps.redis, redisCommandTimeoutMs).catch(() => undefined);
-      opened = deps;
       return deps;
     })
     .catch((error) => {

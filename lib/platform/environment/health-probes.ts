@@ -4,7 +4,7 @@
  */
 import { DescribeEventBusCommand, EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import type { SQSClient } from '@aws-sdk/client-sqs';
-import { queueDepth } from '#platform/aws/dead-letter-queue.ts';
+import { queueDepth } from '#platform/aws/sqs.ts';
 import { probeTimeoutMs } from '#platform/kernel/time-limits.ts';
 import type { Db } from '#platform/mysql/mysql.ts';
 import { keys } from '#platform/redis/keys.ts';

@@ -5,12 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import type { APIGatewayProxyEventV2, Context } from 'aws-lambda';
-import { z } from 'zod';
+import * as z from 'zod';
 import { Fault, refuse } from '#platform/kernel/errors.ts';
 import { Id, line } from '#platform/kernel/shapes.ts';
 import { BreakerOpen } from '#platform/resilience/circuit-breaker.ts';
 import { openTokens, type Tokens } from '#platform/security/access-token.ts';
-import { type Call, type HttpHandler, httpHandler, maxJsonBytes, Reply } from './http.ts';
+import { maxJsonBytes } from './body.ts';
+import { type Call, type HttpHandler, httpHandler, Reply } from './http.ts';
 import { defineRoute } from './route.ts';
 
 const id = '0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b';
@@ -130,50 +131,6 @@ describe('what is handed on', () => {
     // Fewer characters than allowed, but more bytes.
     const wide = JSON.stringify({ ...good, name: 'é'.repeat(10_000) });
     expect(await refusal({ body: wide })).toEqual([413, 'payload_too_large']);
-  });
-});
-
-describe('what is at hand', () => {
-  const open = defineRoute({
-    method: 'GET',
-    path: '/things/{thingId}',
-    summary: 'Test',
-    tag: 'Test',
-    auth: 'none',
-    params: z.strictObject({ thingId: Id }),
-    status: 200,
-    reply: z.object({ name: z.string() }),
-    refusals: [],
-  });
-  let atHand: string | undefined;
-  let runs = 0;
-  const run = async () => {
-    runs++;
-    return { name: 'Ada' };
-  };
-  const quick = httpHandler(open, run, (_, params) => (params.thingId === id ? atHand : undefined));
-
-  test('is answered as if it had been looked up', async () => {
-    atHand = undefined;
-    const lookedUp = await send({ headers: { 'x-correlation-id': 'click-12345678' } }, quick);
-    expect(runs).toBe(1);
-    atHand = '{"name":"Ada"}';
-    expect(await send({ headers: { 'x-correlation-id': 'click-12345678' } }, quick)).toEqual(lookedUp);
-    const { headers } = await send({ headers: { 'x-correlation-id': 'a\r\nb'.repeat(4) } }, quick);
-    expect(headers['x-correlation-id']).toMatch(/^[0-9a-f-]{36}$/);
-    expect(runs).toBe(1);
-  });
-
-  test('does not stand in for what is not, and an address that cannot exist is refused as ever', async () => {
-    const other = id.replace(/b$/, 'c');
-    expect((await send({ params: { thingId: other } }, quick)).body).toEqual({ name: 'Ada' });
-    expect(runs).toBe(2);
-    expect((await send({ params: { thingId: 'nonsense' } }, quick)).body.code).toBe('not_found');
-  });
-
-  test('is never given to anybody who would have to say who they are', async () => {
-    const closed = httpHandler({ ...open, auth: 'customer' }, run, () => '{"name":"secret"}');
-    expect((await send({ headers: { authorization: undefined } }, closed)).status).toBe(401);
   });
 });
 
@@ -342,6 +299,19 @@ describe('answers', () => {
     expect(headers.location).toBe('/things/1');
   });
 
+  test('of bytes are sent in base64, as the gateway wants them', async () => {
+    const { method, path, summary, tag, status, refusals } = route;
+    const bytes = { method, path, summary, tag, status, refusals, auth: 'none', reply: z.instanceof(Buffer) } as const;
+    const serve = httpHandler({ ...bytes, replyType: 'image/png' }, async () => Buffer.from([0, 255]));
+    const event = { rawPath: '/', headers: {}, requestContext: { http: {} } } as unknown as APIGatewayProxyEventV2;
+    expect(await serve(event, {} as Context)).toMatchObject({
+      statusCode: 201,
+      headers: { 'content-type': 'image/png' },
+      body: 'AP8=',
+      isBase64Encoded: true,
+    });
+  });
+
   test('that are refusals say why, and when to come again', async () => {
     const soldOut = await answering(() => refuse('sold_out', 'Nothing is left.'));
     expect([soldOut.status, soldOut.body.code, soldOut.body.detail]).toEqual([409, 'sold_out', 'Nothing is left.']);
@@ -354,8 +324,10 @@ describe('answers', () => {
     ['a mistake of ours', () => new TypeError('secret at /home/app/x.ts:1'), 500, 'internal'],
     ['a fault', () => new Fault('queue_unavailable', 'sqs.internal is away'), 503, 'queue_unavailable'],
     ['a database that is away', () => Object.assign(new Error(), { code: 'ECONNREFUSED' }), 503, 'store_unavailable'],
+    ['a full disk', () => Object.assign(new Error('secret'), { errno: 1021 }), 503, 'store_unavailable'],
+    ['a primary that was demoted', () => Object.assign(new Error(), { errno: 1836 }), 503, 'store_unavailable'],
     [
-      'a query of Drizzle that failed for it',
+      'an error that it caused',
       () => new Error('x', { cause: { code: 'PROTOCOL_CONNECTION_LOST' } }),
       503,
       'store_unavailable',

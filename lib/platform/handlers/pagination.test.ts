@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { isRefusal } from '#platform/kernel/errors.ts';
 import { PageQuery, readCursor, toPage } from './pagination.ts';
 

@@ -6,7 +6,7 @@
  * grants nothing: whose rows are read is decided by the owner in the WHERE, never by the cursor.
  */
 import { createHash } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 
 const defaultPageSize = 20;

@@ -1,5 +1,5 @@
 import type { SQSRecord } from 'aws-lambda';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Deps } from '#platform/environment/deps.ts';
 import { Fault } from '#platform/kernel/errors.ts';
 import { BreakerOpen } from '#platform/resilience/circuit-breaker.ts';
@@ -62,6 +62,9 @@ test.each([
   ['an open breaker', () => new BreakerOpen('mysql', undefined)],
   ['a store without a free connection', () => new Fault('store_unavailable', 'no connection')],
   ['a refused connection', () => Object.assign(new Error('refused'), { code: 'ECONNREFUSED' })],
+  ['a full disk', () => Object.assign(new Error('full'), { errno: 1021 })],
+  ['a server that only reads', () => Object.assign(new Error('read-only'), { errno: 1290 })],
+  ['a Redis that still loads', () => Object.assign(new Error('LOADING Redis is loading'), { name: 'ReplyError' })],
   ['a deadlock, retried in vain', () => Object.assign(new Error('deadlock'), { errno: 1213 })],
   [
     'the same inside another error',

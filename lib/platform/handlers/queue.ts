@@ -7,17 +7,18 @@
  * long as the store stays away. The verb says which of its messages must come again. If it throws, all must. What is not
  * reported is acknowledged, so a verb reports a message as done only after its commit.
  */
-import middy from '@middy/core';
+import middy, { type MiddlewareObj } from '@middy/core';
 import type { Context, SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { bury, type Cause, deliverAgain, firstSentAttribute, noteCauses } from '#platform/aws/dead-letter-queue.ts';
-import { type Deps, sharedDeps } from '#platform/environment/deps.ts';
-import { log, withCorrelation } from '#platform/kernel/log.ts';
+import type { Deps } from '#platform/environment/deps.ts';
+import { log } from '#platform/kernel/log.ts';
 import { listens, measure } from '#platform/kernel/metrics.ts';
 import type { Registry } from '#platform/kernel/registry.ts';
 import { deliveriesAtMost, longestBackOffSeconds } from '#platform/kernel/time-limits.ts';
-import { isOutage } from '#platform/mysql/mysql.ts';
 import { noteLag } from '#platform/redis/queue-lag.ts';
+import { isOutage } from '#platform/resilience/outage.ts';
+import { correlated, type DepsContext, dependencies } from './dependencies.ts';
 
 /** A message that was delivered, with what SQS knows of it. */
 export interface Delivered<Message> {
@@ -43,33 +44,80 @@ export type QueueHandler = (event: SQSEvent, context: Context) => Promise<SQSBat
 /** Time kept back from the function's own limit, so that a batch that is late still gets its answer out. */
 const marginMs = 1_000;
 
+/** What the middlewares know of a batch before it is handed over. */
+interface BatchContext extends DepsContext {
+  queue: string;
+  startedAtMs: number;
+  deadlineMs: number;
+  oldestMs: number;
+}
+
+/** Why each message that is not done must be delivered again, by its id: what a batch comes to. */
+type Failures = Map<string, Cause>;
+
 /** Wraps a verb as the consumer of a queue. */
 export function queueHandler<Message>(consumer: QueueRun<Message>): QueueHandler {
-  return middy<SQSEvent, SQSBatchResponse>().handler(async (event, context) => {
-    const deps = await sharedDeps();
-    const nowMs = Date.now();
-    const deadlineMs = nowMs + context.getRemainingTimeInMillis() - marginMs;
-    const oldestMs = event.Records.reduce((oldest, record) => Math.min(oldest, sentAtMsOf(record)), nowMs);
-    const queue = queueNameOf(deps.registry, event.Records);
-    const lagNoted = noteLag(deps.redis, queue, nowMs - oldestMs);
-    const failures = await withCorrelation(context.awsRequestId, () =>
-      consumeBatch(consumer, deps, event.Records, deadlineMs),
-    );
-    const failed = failures.size;
-    if (failed > 0) await settleFailures(deps, queue, event.Records, failures);
-    await lagNoted;
-    measure(
-      {
-        Messages: event.Records.length,
-        MessagesRepeated: failures.size,
-        MessagesBuried: failed - failures.size,
-        BatchMs: Date.now() - nowMs,
-        LagMs: Math.max(0, nowMs - oldestMs),
-      },
-      { queue, facts: { requestId: context.awsRequestId, causes: listens ? causesOf(event.Records) : [] } },
-    );
-    return { batchItemFailures: [...failures.keys()].map((itemIdentifier) => ({ itemIdentifier })) };
-  }) as unknown as QueueHandler;
+  const chain = middy<SQSEvent>()
+    .use(dependencies<SQSEvent>())
+    .use(batchContext())
+    .use(queueLag())
+    .use(partialBatchFailure())
+    .handler((event, { deps, deadlineMs }) => consumeBatch(consumer, deps, event.Records, deadlineMs));
+  return correlated((_event, { awsRequestId }) => awsRequestId, chain);
+}
+
+/** Middleware: which queue the batch is from, how long it may take, and how long its oldest message has waited. */
+function batchContext(): MiddlewareObj<SQSEvent, unknown, Error, BatchContext> {
+  return {
+    before: ({ event, context }) => {
+      const nowMs = Date.now();
+      context.queue = queueNameOf(context.deps.registry, event.Records);
+      context.startedAtMs = nowMs;
+      context.deadlineMs = nowMs + context.getRemainingTimeInMillis() - marginMs;
+      context.oldestMs = event.Records.reduce((oldest, record) => Math.min(oldest, sentAtMsOf(record)), nowMs);
+    },
+  };
+}
+
+/** Middleware: notes the lag of the queue while the batch is worked on. */
+function queueLag(): MiddlewareObj<SQSEvent, unknown, Error, BatchContext, { noted: Promise<void> }> {
+  return {
+    before: ({ context: { deps, queue, startedAtMs, oldestMs }, internal }) => {
+      internal.noted = noteLag(deps.redis, queue, startedAtMs - oldestMs);
+    },
+    after: ({ internal }) => internal.noted,
+  };
+}
+
+/** Middleware: gives up what is hopeless, and answers SQS with the ids of what must be delivered again. */
+function partialBatchFailure(): MiddlewareObj<SQSEvent, Failures | SQSBatchResponse, Error, BatchContext> {
+  return {
+    after: async (request) => {
+      const { event, context } = request;
+      const failures = request.response as Failures;
+      const failed = failures.size;
+      if (failed > 0) await settleFailures(context.deps, context.queue, event.Records, failures);
+      measureBatch(event.Records, context, { again: failures.size, buried: failed - failures.size });
+      request.response = { batchItemFailures: [...failures.keys()].map((itemIdentifier) => ({ itemIdentifier })) };
+    },
+  };
+}
+
+function measureBatch(
+  records: SQSRecord[],
+  { queue, startedAtMs, oldestMs, awsRequestId }: BatchContext,
+  { again, buried }: { again: number; buried: number },
+): void {
+  measure(
+    {
+      Messages: records.length,
+      MessagesRepeated: again,
+      MessagesBuried: buried,
+      BatchMs: Date.now() - startedAtMs,
+      LagMs: Math.max(0, startedAtMs - oldestMs),
+    },
+    { queue, facts: { requestId: awsRequestId, causes: listens ? causesOf(records) : [] } },
+  );
 }
 
 /**
@@ -88,7 +136,7 @@ export async function settleFailures(
   deps: Pick<Deps, 'sqs' | 'redis' | 'registry'>,
   queue: string,
   records: SQSRecord[],
-  failures: Map<string, Cause>,
+  failures: Failures,
 ): Promise<void> {
   const failed = records.flatMap((record) => {
     const cause = failures.get(record.messageId);
@@ -134,7 +182,7 @@ export async function consumeBatch<Message>(
   deps: Deps,
   records: SQSRecord[],
   deadlineMs: number,
-): Promise<Map<string, Cause>> {
+): Promise<Failures> {
   const failures = new Map<string, Cause>();
   const batch: Delivered<Message>[] = [];
   for (const record of records) {
@@ -147,18 +195,18 @@ export async function consumeBatch<Message>(
 }
 
 /** Runs the verb; if it fails for another reason than an outage, divides the batch to find out whose fault it is. */
-async function consume<Message>(
+export async function consume<Message>(
   consumer: QueueRun<Message>,
   deps: Deps,
   batch: Delivered<Message>[],
   deadlineMs: number,
-  failures: Map<string, Cause>,
+  failures: Failures,
 ): Promise<void> {
   try {
     for (const messageId of await consumer.run(deps, batch, deadlineMs)) failures.set(messageId, askedAgain);
   } catch (error) {
     const outage = isOutage(error);
-    const divide = !outage && batch.length > 1 && Date.now() < deadlineMs;
+    const divide = !outage && mayDivide(batch.length, deadlineMs);
     log.error(divide ? 'batch failed; it is divided' : 'batch failed; it will be delivered again', {
       error,
       messages: batch.length,
@@ -173,6 +221,11 @@ async function consume<Message>(
       await consume(consumer, deps, half, deadlineMs, failures);
     }
   }
+}
+
+/** Whether a batch that failed can be divided, and there is time left to try its halves. */
+export function mayDivide(messages: number, deadlineMs: number): boolean {
+  return messages > 1 && Date.now() < deadlineMs;
 }
 
 /** The logical name of the queue that a batch came from: its ARN and its URL end alike. */

@@ -2,7 +2,7 @@
  * A route: one line of the API, declared once. The wrapper validates by it, the OpenAPI document is made from it, and
  * the contract test holds it against `serverless.yml`.
  */
-import type { z } from 'zod';
+import type * as z from 'zod';
 import type { Code } from '#platform/kernel/errors.ts';
 
 export interface Route<
@@ -21,6 +21,8 @@ export interface Route<
   readonly params?: Params;
   readonly query?: Query;
   readonly body?: Body;
+  /** A body as a client might send it, for the document and whoever tries the call from there. */
+  readonly example?: z.input<Body>;
   /** The media type of the body; JSON unless said otherwise. A body of another type arrives as text. */
   readonly bodyType?: 'application/json' | 'text/csv';
   readonly maxBodyBytes?: number;

@@ -2,7 +2,7 @@
  * The schedule wrapper: runs a job when a rule fires. A rule targets a queue like every other, so a job that fails is
  * delivered again and one that keeps failing ends in the dead letters. Triggers that piled up are one trigger.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Deps } from '#platform/environment/deps.ts';
 import { type QueueHandler, queueHandler } from './queue.ts';
 

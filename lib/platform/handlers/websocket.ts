@@ -5,14 +5,15 @@
  * comes as `?token=`. Answers to messages are pushed, which needs nothing of the gateway but its management API.
  * Whatever goes wrong inside says so with a code and nothing else.
  */
-import middy from '@middy/core';
+import middy, { type MiddlewareObj } from '@middy/core';
 import type { APIGatewayProxyResultV2, APIGatewayProxyWebsocketEventV2, Context } from 'aws-lambda';
-import type { z } from 'zod';
-import { type Deps, sharedDeps } from '#platform/environment/deps.ts';
+import type * as z from 'zod';
+import type { Deps } from '#platform/environment/deps.ts';
 import { type Code, codes, isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
-import { log, withCorrelation } from '#platform/kernel/log.ts';
+import { log } from '#platform/kernel/log.ts';
 import type { Caller, Tokens } from '#platform/security/access-token.ts';
-import { sharedTokens } from './http.ts';
+import { sharedTokens } from './authentication.ts';
+import { correlated, dependencies } from './dependencies.ts';
 import { InvalidJson, parseJson } from './json.ts';
 
 /** The largest message that is read. */
@@ -36,7 +37,7 @@ type Answer = { statusCode: number; headers?: Record<string, string>; body?: str
 export function connectHandler(
   run: (connection: Connection & { caller: Caller }) => Promise<undefined | Refusal>,
 ): WebSocketHandler {
-  return wrapped(async (event, deps) => {
+  return webSocketHandler(async (event, deps) => {
     const tokens = await sharedTokens(deps);
     const caller = await tokens.verify(tokenOf(event));
     if (!caller) return problem(refuse('unauthenticated', 'Connect with a valid access token as ?token=…'));
@@ -47,7 +48,7 @@ export function connectHandler(
 
 /** Wraps a verb that runs after a connection has ended. The gateway may fail to tell, so nothing may depend on it. */
 export function disconnectHandler(run: (connection: Connection) => Promise<void>): WebSocketHandler {
-  return wrapped(async (event, deps) => {
+  return webSocketHandler(async (event, deps) => {
     await run({ deps, connectionId: event.requestContext.connectionId });
     return { statusCode: 200 };
   });
@@ -58,7 +59,7 @@ export function messageHandler<Message>(
   shape: z.ZodType<Message>,
   run: (connection: Connection & { message: Message; tokens: Tokens }) => Promise<object | Refusal>,
 ): WebSocketHandler {
-  return wrapped(async (event, deps) => {
+  return webSocketHandler(async (event, deps) => {
     const { connectionId } = event.requestContext;
     const message = read(event, shape);
     const result = isRefusal(message)
@@ -70,17 +71,25 @@ export function messageHandler<Message>(
   });
 }
 
-function wrapped(work: (event: APIGatewayProxyWebsocketEventV2, deps: Deps) => Promise<Answer>): WebSocketHandler {
-  return middy<APIGatewayProxyWebsocketEventV2, APIGatewayProxyResultV2>().handler((event) =>
-    withCorrelation(event.requestContext.requestId, async () => {
-      try {
-        return await work(event, await sharedDeps());
-      } catch (error) {
-        log.error('websocket event failed', { route: event.requestContext.routeKey, error });
-        return problem(refuse('store_unavailable', 'Connect again in a moment.'));
-      }
-    }),
-  ) as unknown as WebSocketHandler;
+function webSocketHandler(
+  work: (event: APIGatewayProxyWebsocketEventV2, deps: Deps) => Promise<Answer>,
+): WebSocketHandler {
+  const chain = middy<APIGatewayProxyWebsocketEventV2>()
+    .use(problemOnError())
+    .use(dependencies<APIGatewayProxyWebsocketEventV2>())
+    .handler((event, { deps }) => work(event, deps));
+  return correlated((event) => event.requestContext.requestId, chain);
+}
+
+/** Middleware: whatever fails inside is logged, and answered without a word about it. */
+function problemOnError(): MiddlewareObj<APIGatewayProxyWebsocketEventV2, Answer> {
+  return {
+    onError: (request) => {
+      const { event, error } = request;
+      log.error('websocket event failed', { route: event.requestContext.routeKey, error });
+      request.response = problem(refuse('store_unavailable', 'Connect again in a moment.'));
+    },
+  };
 }
 
 /** The type of the gateway's events does not know that a connect event has a query. */

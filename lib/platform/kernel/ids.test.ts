@@ -20,6 +20,13 @@ test('ids are UUIDs, and survive the way through MySQL', () => {
   }
 });
 
+test.each(['', 'x', '0190a0b0', `${newId()}0`, newId().replace(/.$/, "'"), newId().replace(/^./, 'é')])(
+  'bytes are made of a UUID and not of %j',
+  (text) => {
+    expect(() => toBytes(text)).toThrow('UUID');
+  },
+);
+
 test('new ids are ordered by time', () => {
   expect([newId(2_000), newId(1_000), newId(3_000)].sort().map((id) => Number.parseInt(id.slice(0, 8), 16))).toEqual(
     [1_000, 2_000, 3_000].map((ms) => Math.floor(ms / 65_536)),

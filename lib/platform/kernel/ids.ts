@@ -6,7 +6,6 @@
  * first one without any look-up.
  */
 import { hash, randomFillSync } from 'node:crypto';
-import { UuidLiteral } from '#platform/mysql/sql-text.ts';
 
 /** A sale's tag: the last 12 hex digits of its id. Redis keys of a sale carry it, and so does each reservation id. */
 export type SaleTag = string;
@@ -77,24 +76,13 @@ export function saleTagOf(reservationIdText: string): SaleTag {
   return reservationIdText.slice(0, 8) + reservationIdText.slice(9, 13);
 }
 
-/** UUID text to the 16 bytes stored in MySQL. */
+/** UUID text to the 16 bytes stored in MySQL. Throws on any other text. */
 export function toBytes(id: string): Buffer {
-  return Buffer.from(id.replaceAll('-', ''), 'hex');
-}
-
-/** UUID text as a value of a statement: what `toBytes` gives, for statements that carry thousands. */
-export function toLiteral(id: string): UuidLiteral {
-  return new UuidLiteral(id);
-}
-
-/** `toLiteral` for ids that a statement has again and again, such as its sales: each is made once. */
-export function repeatedLiterals(): (id: string) => UuidLiteral {
-  const made = new Map<string, UuidLiteral>();
-  return (id) => {
-    const literal = made.get(id) ?? toLiteral(id);
-    made.set(id, literal);
-    return literal;
-  };
+  // `Buffer.from` stops without a word at the first character that is no hex digit.
+  const digits = id.replaceAll('-', '');
+  const bytes = Buffer.from(digits, 'hex');
+  if (digits.length !== 32 || bytes.length !== 16) throw new Error('an id is the text of a UUID');
+  return bytes;
 }
 
 /** The 16 bytes stored in MySQL to UUID text. */

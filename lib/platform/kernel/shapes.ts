@@ -5,7 +5,7 @@
  * (CR and LF in a log or a header, NUL in a file name), halves of a surrogate pair, invisible characters that change
  * the direction of text, numbers beyond the exact range. Whatever passes here can be stored, logged and shown.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** An id in an address or a body: a UUID in lower case. Text that merely looks like one is no id. */
 export const Id = z

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { drizzle } from 'drizzle-orm/mysql2';
 import { migrate as applyMigrations } from 'drizzle-orm/mysql2/migrator';
 import mysql from 'mysql2/promise';
+import { prepareSession } from './session.ts';
 
 const migrationsFolder = fileURLToPath(new URL('../../migrations', import.meta.url));
 const lockWaitSeconds = 60;
@@ -16,6 +17,7 @@ const lockWaitSeconds = 60;
 export async function migrate(url: string, folder: string = migrationsFolder): Promise<void> {
   const connection = await mysql.createConnection({ uri: url });
   try {
+    await prepareSession(connection);
     const [rows] = await connection.query<mysql.RowDataPacket[]>(
       `SELECT GET_LOCK('holdfast_migrate', ${lockWaitSeconds}) AS granted`,
     );

@@ -16,8 +16,8 @@ export const keys = {
   claimsOf: (tag: SaleTag) => `${prefix}claims:{${tag}}:`,
   /** String: the lock of a sale; held by a worker while it decides. */
   lock: (tag: SaleTag) => `${prefix}lock:${tag}`,
-  /** String: the highest fence ever granted. */
-  fence: () => `${prefix}fence`,
+  /** String: the highest fencing token ever granted. */
+  fencingToken: () => `${prefix}fencing-token`,
   /** Sorted set: WebSocket connections of a customer, by the time at which they end at the latest. */
   connectionsOf: (customerId: string) => `${prefix}ws:customer:${customerId}`,
   /** Sorted set: WebSocket connections that watch a sale, by the time at which they end at the latest. */

@@ -15,6 +15,11 @@ import { type Breakers, openBreakers } from '#platform/resilience/circuit-breake
  */
 const partsOfLimit = 4;
 
+/** How long one part of a command's limit is. */
+export function partOfLimitMs(): number {
+  return redisCommandTimeoutMs / partsOfLimit;
+}
+
 /**
  * A client that fails the commands that get no answer in time, with the breaker of its calls. One timer watches all
  * commands, and only while there are any.
@@ -49,7 +54,7 @@ export class RedisClient extends Redis {
   override sendCommand(command: Command, stream?: Parameters<Redis['sendCommand']>[1]): unknown {
     // The part that is running now was begun by others.
     this.#underWay.push({ command, dueAt: this.#part + partsOfLimit + 1 });
-    this.#watch ??= setInterval(() => setImmediate(() => this.#look()), redisCommandTimeoutMs / partsOfLimit).unref();
+    this.#watch ??= setInterval(() => setImmediate(() => this.#look()), partOfLimitMs()).unref();
     return super.sendCommand(command, stream);
   }
 

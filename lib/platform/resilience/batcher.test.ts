@@ -1,68 +1,86 @@
-import { together } from './batcher.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { batched } from './batcher.ts';
 
 /** A server that answers only when it is told to, and remembers what it was asked. */
 function slowServer() {
   const asked: number[][] = [];
   const open: { answer(): void; fail(error: Error): void }[] = [];
-  const ask = (items: number[]) =>
+  const ask = (items: readonly number[]) =>
     new Promise<(number | Error)[]>((resolve, reject) => {
-      asked.push(items);
+      asked.push([...items]);
       open.push({
         answer: () => resolve(items.map((item) => (item < 0 ? new Error('odd') : 10 * item))),
         fail: reject,
       });
     });
-  const turn = async () => {
-    for (let n = 0; n < 2; n++) await new Promise((resolve) => setImmediate(resolve));
-  };
+  const settled = () => sleep(5);
   return {
     asked,
     ask,
+    settled,
     answer: async () => {
       open.shift()?.answer();
-      await turn();
+      await settled();
     },
     fail: async (error: Error) => {
       open.shift()?.fail(error);
-      await turn();
+      await settled();
     },
   };
 }
 
-test('one that comes alone is asked for at once, and those that come meanwhile together', async () => {
+test('an item that is alone goes at once, and those that come meanwhile share the next batches', async () => {
   const server = slowServer();
-  const ask = together(3, server.ask);
-  const answers = Promise.all([1, 2, 3, 4, 5].map(ask));
+  const ask = batched(server.ask, { maxBatchSize: 3, maxInFlight: 1 });
+  const first = ask(1);
+  await server.settled();
+  const others = Promise.all([2, 3, 4, 5].map(ask));
+  await server.settled();
   expect(server.asked).toEqual([[1]]);
   await server.answer();
   expect(server.asked).toEqual([[1], [2, 3, 4]]);
   await server.answer();
   await server.answer();
   expect(server.asked).toEqual([[1], [2, 3, 4], [5]]);
-  expect(await answers).toEqual([10, 20, 30, 40, 50]);
+  expect([await first, ...(await others)]).toEqual([10, 20, 30, 40, 50]);
   const next = ask(6);
+  await server.settled();
   expect(server.asked.at(-1)).toEqual([6]);
   await server.answer();
   expect(await next).toBe(60);
 });
 
+test('items of one turn of the event loop share a batch, and no more batches are under way than are allowed', async () => {
+  const server = slowServer();
+  const ask = batched(server.ask, { maxBatchSize: 2, maxInFlight: 2 });
+  const answers = Promise.all([1, 2, 3, 4, 5].map(ask));
+  await server.settled();
+  expect(server.asked).toEqual([
+    [1, 2],
+    [3, 4],
+  ]);
+  await server.answer();
+  expect(server.asked.at(-1)).toEqual([5]);
+  await server.answer();
+  await server.answer();
+  expect(await answers).toEqual([10, 20, 30, 40, 50]);
+});
+
 test('an error in the place of an answer is for one alone', async () => {
   const server = slowServer();
-  const ask = together(10, server.ask);
+  const ask = batched(server.ask, { maxBatchSize: 10, maxInFlight: 1 });
   const answers = Promise.allSettled([1, -2, 3].map(ask));
-  await server.answer();
+  await server.settled();
   await server.answer();
   expect((await answers).map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
 });
 
-test('a server that is lost is lost for everyone who waits, and asked again by the next', async () => {
+test('a batch that fails is lost for everyone in it, and the next one is tried', async () => {
   const server = slowServer();
-  const ask = together(10, server.ask);
+  const ask = batched(server.ask, { maxBatchSize: 2, maxInFlight: 1 });
   const answers = Promise.allSettled([1, 2, 3].map(ask));
+  await server.settled();
   await server.fail(new Error('gone'));
-  expect((await answers).map((one) => (one as PromiseRejectedResult).reason.message)).toEqual(['gone', 'gone', 'gone']);
-  expect(server.asked).toEqual([[1]]);
-  const next = ask(4);
   await server.answer();
-  expect(await next).toBe(40);
+  expect((await answers).map(({ status }) => status)).toEqual(['rejected', 'rejected', 'fulfilled']);
 });

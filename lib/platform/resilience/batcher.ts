@@ -1,54 +1,43 @@
 /**
- * Asking together: what is asked for while an answer is under way goes with the next question.
+ * Batching: items that are handed in one by one travel together.
  *
- * Where an environment serves one request at a time nothing ever waits; where it serves many, the cost of a round trip is
- * shared by as many as came meanwhile. Called by whoever asks the same of the same server for every request.
+ * DataLoader makes the batches, p-limit says how many are under way. A batch goes at once while fewer than that many are;
+ * otherwise it takes in what comes until its turn. So an item that is alone never waits for company, and where many come
+ * at once (a batch of payments; a host that serves many requests) the cost of a round trip or a commit is shared.
  */
+import DataLoader from 'dataloader';
+import pLimit from 'p-limit';
+
+export interface BatchLimits {
+  readonly maxBatchSize: number;
+  readonly maxInFlight: number;
+}
 
 /**
- * Returns a function that hands its item to `ask`, alone if nothing is under way, otherwise with up to `atMost` others
- * when the answer to those before has come. `ask` answers in the order of its items, with an error in the place of an
- * answer for an item that has none. If it throws, everyone who was waiting behind it gets the same error: whoever asks
- * together has lost the server together, and nobody waits for it twice.
+ * Returns a function that hands its item to `run` in a batch. `run` answers in the order of its items, with an error in the
+ * place of an answer for an item that has none; if it throws, every item of that batch gets the error.
  */
-export function together<Item, Answer>(
-  atMost: number,
-  ask: (items: Item[]) => Promise<(Answer | Error)[]>,
-): (item: Item) => Promise<Answer> {
-  interface Waiting {
-    readonly item: Item;
-    resolve(answer: Answer): void;
-    reject(error: unknown): void;
-  }
-  let waiting: Waiting[] = [];
-  let underWay = false;
-
-  async function askAll(): Promise<void> {
-    underWay = true;
-    for (let alone = true; waiting.length > 0; alone = false) {
-      // Whoever comes in this turn of the event loop comes along.
-      if (!alone) await new Promise((resolve) => setImmediate(resolve));
-      const group = waiting.length > atMost ? waiting.slice(0, atMost) : waiting;
-      waiting = waiting.slice(group.length);
-      try {
-        const answers = await ask(group.map(({ item }) => item));
-        group.forEach(({ resolve, reject }, index) => {
-          const answer = answers[index];
-          if (answer === undefined || answer instanceof Error) reject(answer ?? new Error('no answer'));
-          else resolve(answer);
-        });
-      } catch (error) {
-        const behind = waiting;
-        waiting = [];
-        for (const { reject } of [...group, ...behind]) reject(error);
-      }
-    }
-    underWay = false;
-  }
-
-  return (item) =>
-    new Promise((resolve, reject) => {
-      waiting.push({ item, resolve, reject });
-      if (!underWay) void askAll();
-    });
+export function batched<Item, Result>(
+  run: (items: readonly Item[]) => Promise<readonly (Result | Error)[]>,
+  { maxBatchSize, maxInFlight }: BatchLimits,
+): (item: Item) => Promise<Result> {
+  const limit = pLimit(maxInFlight);
+  let underWay: Promise<unknown> = Promise.resolve();
+  const loader = new DataLoader<Item, Result>(
+    (items) => {
+      const answers = run(items);
+      underWay = answers;
+      return answers;
+    },
+    {
+      cache: false,
+      maxBatchSize,
+      batchScheduleFn: (dispatch) =>
+        void limit(async () => {
+          dispatch();
+          await underWay.catch(() => undefined);
+        }),
+    },
+  );
+  return (item) => loader.load(item);
 }

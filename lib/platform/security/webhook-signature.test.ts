@@ -17,6 +17,16 @@ const accepted = (headers: Record<string, string | undefined>, body = rawBody) =
   isAuthentic(secret, { headers, rawBody: body }, nowMs);
 
 describe('webhook signatures', () => {
+  it('the example of the Standard Webhooks specification passes', () => {
+    const headers = {
+      'webhook-id': 'msg_p5jXN8AQM9LWM0D4loKWxJek',
+      'webhook-timestamp': '1614265330',
+      'webhook-signature': 'v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=',
+    };
+    const example = { headers, rawBody: '{"test": 2432232314}' };
+    expect(isAuthentic('whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw', example, 1_614_265_330_000)).toBe(true);
+  });
+
   it('a genuine one passes, also among others and while secrets are replaced', () => {
     const headers = signed();
     expect(accepted(headers)).toBe(true);

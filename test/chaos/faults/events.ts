@@ -47,11 +47,11 @@ const relayDies: Fault = {
     world.markSpecial();
     await world.stopWorkers();
     // First the publisher that runs right after the commit, then the sweep: both have published and not deleted.
-    const dying = (at: string) => ({ steps: [{ at, act: 'die' }] as StepOrder[], edits: run.edits, trace: run.trace });
+    const dying = (at: string) => ({ ...run.orders, steps: [{ at, act: 'die' }] as StepOrder[], trace: run.trace });
     for (let times = 1; times <= 2; times++) {
       const publisher = await world.startWorker('publisher', {
         functions: 'allocate',
-        orders: dying('publish.publish'),
+        orders: dying('allocate.putEvents'),
       });
       await load.rush({ sales: [sale], requests: 10, lanes: 6 });
       await waitFor('the publisher to die', () => !publisher.running, { timeoutMs: run.patienceMs });
@@ -60,11 +60,11 @@ const relayDies: Fault = {
     run.count('left in the outbox', await outbox(run));
     run.expect((await outbox(run)) > 0, 'nothing was left to sweep');
     await sleep(sweepAfterMs);
-    const relay = await world.startWorker('relay', { functions: 'relay', orders: dying('relay.publish') });
+    const relay = await world.startWorker('relay', { functions: 'relay', orders: dying('relay.putEvents') });
     await world.send('relay', {});
     await waitFor('the relay to die', () => !relay.running, { timeoutMs: run.patienceMs });
     world.kills++;
-    await world.startWorkers(2, run.edits.length > 0 ? { edits: run.edits } : {});
+    await world.startWorkers(2, run.orders);
     await load.decided();
     const [shown] = await world.rows<{ notices: number; moves: number }>(
       'SELECT (SELECT COUNT(*) FROM notifications) AS notices, (SELECT COUNT(*) FROM reservations) AS moves',
@@ -104,16 +104,15 @@ const consumerDown: Fault = {
     const sales = await load.sales(2, { allotment: 120 });
     world.markSpecial();
     await world.stopWorkers();
-    const orders = run.edits.length > 0 ? { orders: { edits: run.edits } } : {};
     const others = 'allocate,pay,advance,relay,settle,reconcile';
-    await world.startWorker('worker-1', { functions: others, ...orders });
+    await world.startWorker('worker-1', { functions: others, orders: run.orders });
     await load.rush({ sales, requests: 80, lanes: 8 });
     await load.decided();
     await load.act({ cancel: 0.3, buy: 0.3 });
     await sleep(scale > 1 ? 60_000 : 6_000);
     run.count('events waiting', await world.depth('notifications'));
     run.expect((await world.depth('notifications')) > 0, 'nothing waited for the notifier');
-    await world.startWorker('notifier', { functions: 'notify', ...orders });
+    await world.startWorker('notifier', { functions: 'notify', orders: run.orders });
     await waitFor('the notifier to catch up', async () => (await world.depth('notifications')) === 0, {
       timeoutMs: run.patienceMs,
     });
@@ -127,11 +126,13 @@ const rules: Fault = {
   also: ['I5', 'I8'],
   async run(run) {
     const { world, load } = run;
-    const edited = run.edits.length > 0 ? { orders: { edits: run.edits } } : {};
     world.markSpecial();
     await world.stopWorkers();
-    await world.startWorker('worker-1', { functions: 'allocate,pay,notify,relay,settle,reconcile', ...edited });
-    const advancer = await world.startWorker('advancer', { functions: 'advance', ...edited });
+    await world.startWorker('worker-1', {
+      functions: 'allocate,pay,notify,relay,settle,reconcile',
+      orders: run.orders,
+    });
+    const advancer = await world.startWorker('advancer', { functions: 'advance', orders: run.orders });
     await world.faults('events', { seed: 4, duplicate: 0.5, delayMs: 400, jitterMs: 900 });
     const short = {
       reserveOpensInMs: 1_200,
@@ -167,7 +168,7 @@ const rules: Fault = {
     run.expect(ordered > 0, 'nobody could buy');
     await load.act({ buy: 1 });
     await world.faults('events');
-    await world.startWorkers(2, run.edits.length > 0 ? { edits: run.edits } : {});
+    await world.startWorkers(2, run.orders);
     await Promise.all([1, 2, 3].map(() => world.fire('advance-sales')));
     await waitFor(
       'everything to expire',

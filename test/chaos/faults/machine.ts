@@ -4,7 +4,6 @@ import { cpSync, existsSync, mkdirSync, renameSync, rmSync, statfsSync, symlinkS
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { waitFor } from '#local/wait.ts';
-import type { Edit } from '#test/support/mutate.ts';
 import type { Fault } from '../fault.ts';
 import type { ChaosOrders } from '../steps.ts';
 
@@ -115,8 +114,7 @@ const faketime = ['x86_64-linux-gnu/', 'aarch64-linux-gnu/', '']
   .find((path) => existsSync(path));
 
 /** What a process is started with to have a wrong clock: by libfaketime, or without it by shifting JavaScript's. */
-function clockWrongBy(hours: number, edits: Edit[]): { orders: ChaosOrders; env: Record<string, string> } {
-  const orders = edits.length > 0 ? { edits } : {};
+function clockWrongBy(hours: number, orders: ChaosOrders): { orders: ChaosOrders; env: Record<string, string> } {
   if (faketime === undefined) return { orders: { ...orders, clockShiftMs: hours * 3_600_000 }, env: {} };
   const FAKETIME = `${hours > 0 ? '+' : '-'}${Math.abs(hours)}h`;
   return { orders, env: { LD_PRELOAD: faketime, FAKETIME, DONT_FAKE_MONOTONIC: '1' } };
@@ -133,8 +131,8 @@ const clocks: Fault = {
     world.markSpecial();
     await world.stopWorkers();
     run.count('by libfaketime', faketime === undefined ? 0 : 1);
-    await world.startWorker('fast', { share: '0/2', ...clockWrongBy(1, run.edits) });
-    await world.startWorker('slow', { share: '1/2', ...clockWrongBy(-1, run.edits) });
+    await world.startWorker('fast', { share: '0/2', ...clockWrongBy(1, run.orders) });
+    await world.startWorker('slow', { share: '1/2', ...clockWrongBy(-1, run.orders) });
     await load.rush({ sales: [sale], requests: 60, lanes: 8 });
     await load.decided();
     const rejected = await world.rows(
@@ -142,7 +140,7 @@ const clocks: Fault = {
     );
     run.expect(rejected.length === 0, `${rejected.length} were turned away by a wrong clock`);
     for (const hours of [1, -1]) {
-      const { orders, env } = clockWrongBy(hours, []);
+      const { orders, env } = clockWrongBy(hours, {});
       const account = load.customer();
       // One that need not be renewed by a host with a wrong clock.
       await account.token();
@@ -251,16 +249,6 @@ const overload: Fault = {
   },
 };
 
-/** What the next build says more than this one: fields that the other must pass over. */
-const nextBuild: Edit[] = [
-  {
-    file: 'lib/reservation/request.ts',
-    find: 'ticket, correlationId: correlationId() }',
-    replace: "ticket, correlationId: correlationId(), channel: 'shop' } as never",
-  },
-  { file: 'lib/events/outbox.ts', find: 'occurredAtMs: nowMs,', replace: "occurredAtMs: nowMs, build: 'next'," },
-];
-
 const twoBuilds: Fault = {
   number: 39,
   name: 'two-builds',
@@ -271,13 +259,10 @@ const twoBuilds: Fault = {
     const sales = await load.sales(2, { allotment: 100 });
     world.markSpecial();
     await world.stopWorkers();
-    await world.startWorker('this', {
-      share: '0/2',
-      ...(run.edits.length > 0 ? { orders: { edits: run.edits } } : {}),
-    });
-    await world.startWorker('next', { share: '1/2', orders: { edits: nextBuild } });
+    await world.startWorker('this', { share: '0/2', orders: run.orders });
+    await world.startWorker('next', { share: '1/2', orders: { planted: 'next-build' } });
     await load.rush({ sales, requests: 40, lanes: 8 });
-    await world.startHttp({ edits: nextBuild });
+    await world.startHttp({ planted: 'next-build' });
     await load.rush({ sales, requests: 60, lanes: 8 });
     await load.decided();
     await load.act({ cancel: 0.2, buy: 0.4 });

@@ -13,7 +13,7 @@ const duplicates: Fault = {
     const { world, load, scale } = run;
     const sales = await load.sales(3, { allotment: 120 * scale, waitlistSize: 60 });
     await world.faults('events', { seed: 7, duplicate: 0.3, jitterMs: 700 });
-    await world.startWorkers(2, { loseAcks: 0.3, edits: run.edits, trace: run.trace, seed: 3 });
+    await world.startWorkers(2, { ...run.orders, loseAcks: 0.3, trace: run.trace, seed: 3 });
     await load.rush({ sales, requests: 150 * scale, lanes: 10 });
     await load.decided();
     await load.act({ cancel: 0.3, buy: 0.4 });
@@ -24,7 +24,7 @@ const duplicates: Fault = {
       lost.reduce((sum, line) => sum + Number(line.records), 0),
     );
     run.expect(lost.length > 0, 'nothing was delivered twice');
-    await world.startWorkers(2, run.edits.length > 0 ? { edits: run.edits } : {});
+    await world.startWorkers(2, run.orders);
   },
 };
 
@@ -73,7 +73,7 @@ const partialSend: Fault = {
   async run(run) {
     const { world, load } = run;
     const sales = await load.sales(2, { allotment: 200 });
-    await world.startHttp({ refuseEntries: 0.3, edits: run.edits, trace: run.trace, seed: 5 });
+    await world.startHttp({ ...run.orders, refuseEntries: 0.3, trace: run.trace, seed: 5 });
     await load.rush({ sales, requests: 120, lanes: 24 });
     const refused = readLines(run.trace).filter((line) => line.act === 'refuse');
     run.count(

@@ -272,12 +272,11 @@ const staleWriter: Fault = {
     const sale = await load.sale({ allotment: 120 });
     world.markSpecial();
     await world.stopWorkers();
-    const edited = run.edits.length > 0 ? { orders: { edits: run.edits } } : {};
     for (let times = 1; times <= 2; times++) {
       // A has committed and stops before it writes the mirror; B commits more and writes; then A writes.
       const orders = {
+        ...run.orders,
         steps: [{ at: 'allocate.commit', act: 'stop' }] as StepOrder[],
-        edits: run.edits,
         trace: run.trace,
       };
       const a = await world.startWorker('a', { functions: 'allocate', orders });
@@ -285,7 +284,7 @@ const staleWriter: Fault = {
       await stoppedItself(a);
       world.pauses++;
       const decided = (await world.rows('SELECT id FROM reservations')).length;
-      const b = await world.startWorker('b', edited);
+      const b = await world.startWorker('b', { orders: run.orders });
       await load.rush({ sales: [sale], requests: 10, lanes: 6 });
       await waitFor('B to decide', async () => (await world.rows('SELECT id FROM reservations')).length > decided, {
         timeoutMs: run.patienceMs,
@@ -302,7 +301,7 @@ const staleWriter: Fault = {
       }
       await Promise.all([a.stop(), b.stop()]);
     }
-    await world.startWorkers(2, run.edits.length > 0 ? { edits: run.edits } : {});
+    await world.startWorkers(2, run.orders);
   },
 };
 

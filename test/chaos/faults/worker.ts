@@ -13,17 +13,17 @@ export const allocateSteps = [
   'allocate.judge',
   'allocate.acquire',
   'allocate.begin',
-  'allocate.tx.sales',
-  'allocate.tx.decided',
-  'allocate.tx.insert',
-  'allocate.tx.recordMovements',
-  'allocate.tx.moveStock',
-  'allocate.tx.held',
-  'allocate.tx.recordEvents',
+  'allocate.readSales',
+  'allocate.readReservations',
+  'allocate.readHoldings',
+  'allocate.insertDecided',
+  'allocate.recordMovements',
+  'allocate.moveStock',
+  'allocate.recordEvents',
   'allocate.commit',
-  'allocate.mirror',
-  'publish.publish',
-  'allocate.publish',
+  'allocate.refreshMirror',
+  'allocate.putEvents',
+  'allocate.publishEvents',
   'allocate.release',
   'allocate.answered',
   'queue.deleted',
@@ -33,20 +33,20 @@ export const allocateSteps = [
 export const paySteps = [
   'pay.received',
   'pay.begin',
-  'pay.tx.purchases',
-  'pay.tx.countAttempt',
+  'pay.lockPurchases',
+  'pay.countAttempt',
   'pay.commit',
   'pay.charge',
-  'pay.tx.items',
-  'pay.tx.sales',
-  'pay.tx.reservations',
-  'pay.tx.move',
-  'pay.tx.markPurchased',
-  'pay.tx.recordMovements',
-  'pay.tx.moveStock',
-  'pay.tx.recordEvents',
-  'pay.mirror',
-  'pay.publish',
+  'pay.readItems',
+  'pay.lockSales',
+  'pay.lockReservations',
+  'pay.movePurchases',
+  'pay.markPurchased',
+  'pay.recordMovements',
+  'pay.moveStock',
+  'pay.recordEvents',
+  'pay.refreshMirror',
+  'pay.publishEvents',
   'pay.answered',
 ];
 
@@ -69,7 +69,7 @@ async function dieAt(
   world.markSpecial();
   await world.stopWorkers();
   for (const at of steps) {
-    const orders = { steps: [{ at, act: 'die' }] as StepOrder[], edits: run.edits, trace: run.trace };
+    const orders = { ...run.orders, steps: [{ at, act: 'die' }] as StepOrder[], trace: run.trace };
     const worker = await world.startWorker('mortal', { ...(functions ? { functions } : {}), orders });
     // Which way a request goes is a race: a webhook may be faster than the worker. Another request goes its own way.
     for (let feeds = 0; worker.running && feeds < 4; feeds++) {
@@ -85,7 +85,7 @@ async function dieAt(
     }
     await worker.stop();
   }
-  await world.startWorkers(2, run.edits.length > 0 ? { edits: run.edits } : {});
+  await world.startWorkers(2, run.orders);
 }
 
 const crashPoints: Fault = {
@@ -130,7 +130,7 @@ const randomDeaths: Fault = {
     const sales = await load.sales(4, { allotment: 400, cap: 10_000 });
     // A batch takes a third of a second instead of a few milliseconds, so that deaths come in the middle of one.
     world.proxies.mysql.set({ latencyMs: 20 });
-    const workers = await world.startWorkers(2, run.edits.length > 0 ? { edits: run.edits } : {});
+    const workers = await world.startWorkers(2, run.orders);
     const busy = new Set<StackProcess>();
     const harm = async (victim: StackProcess) => {
       busy.add(victim);
@@ -179,7 +179,7 @@ const crowd: Fault = {
     const { world, load, random, scale } = run;
     const large = await load.sales(4, { allotment: 500 * scale, cap: 10_000 });
     const small = await load.sale({ allotment: 60 * scale, cap: 4 * scale, waitlistSize: 10 * scale });
-    const workers = await world.startWorkers(scale > 1 ? 3 : 2, run.edits.length > 0 ? { edits: run.edits } : {});
+    const workers = await world.startWorkers(scale > 1 ? 3 : 2, run.orders);
     const busy = new Set<StackProcess>();
     const harm = async (kind: string, how: (victim: StackProcess) => Promise<unknown>): Promise<void> => {
       const worker = workers[Math.floor(random() * workers.length)];
@@ -237,16 +237,15 @@ const holderPauses: Fault = {
   also: ['I6'],
   async run(run) {
     const { world, load } = run;
-    const edited = run.edits.length > 0 ? { orders: { edits: run.edits } } : {};
     world.markSpecial();
     await world.stopWorkers();
     // What the holder has received must stay its own until it goes on.
     await world.setVisibility('reservations', 60);
     try {
       // It stops after reading the stock it is about to move, while the lock's life runs out and others sell everything.
-      for (const at of ['allocate.acquire', 'allocate.tx.sales']) {
+      for (const at of ['allocate.acquire', 'allocate.readSales']) {
         const sale = await load.sale({ allotment: 30 });
-        const orders = { steps: [{ at, act: 'stop' }] as StepOrder[], edits: run.edits, trace: run.trace };
+        const orders = { ...run.orders, steps: [{ at, act: 'stop' }] as StepOrder[], trace: run.trace };
         const holder = await world.startWorker('holder', { functions: 'allocate', orders });
         // Others buy what the holder has read: its customers' own would run into the numbers of their reservations first.
         const half = world.accounts.length / 2;
@@ -254,7 +253,7 @@ const holderPauses: Fault = {
         await stoppedItself(holder);
         world.pauses++;
         const stoppedAtMs = Date.now();
-        const other = await world.startWorker('other', edited);
+        const other = await world.startWorker('other', { orders: run.orders });
         await waitFor('the lock to expire', async () => (await world.redis.keys('lock:*')).length === 0, {
           timeoutMs: run.patienceMs,
         });
@@ -274,7 +273,7 @@ const holderPauses: Fault = {
     } finally {
       await world.setVisibility('reservations', visibilitySeconds);
     }
-    await world.startWorkers(2, run.edits.length > 0 ? { edits: run.edits } : {});
+    await world.startWorkers(2, run.orders);
   },
 };
 
@@ -289,13 +288,13 @@ const pausePastVisibility: Fault = {
     world.markSpecial();
     await world.stopWorkers();
     for (const at of ['allocate.judge', 'allocate.commit']) {
-      const orders = { steps: [{ at, act: 'stop' }] as StepOrder[], edits: run.edits, trace: run.trace };
+      const orders = { ...run.orders, steps: [{ at, act: 'stop' }] as StepOrder[], trace: run.trace };
       const sleeper = await world.startWorker('sleeper', { functions: 'allocate', orders });
       await load.rush({ sales: [sale], requests: 12, lanes: 8 });
       await stoppedItself(sleeper);
       world.pauses++;
       const pausedAtMs = Date.now();
-      const other = await world.startWorker('other', { orders: { edits: run.edits, trace: run.trace } });
+      const other = await world.startWorker('other', { orders: { ...run.orders, trace: run.trace } });
       await load.decided();
       run.measure('redelivered after', Date.now() - pausedAtMs);
       sleeper.kill('SIGCONT');
@@ -307,7 +306,7 @@ const pausePastVisibility: Fault = {
     run.count('deliveries', deliveries);
     run.count('effects', (await world.rows('SELECT id FROM reservations')).length);
     run.expect(deliveries > load.promised.length, 'nothing was delivered twice');
-    await world.startWorkers(2, run.edits.length > 0 ? { edits: run.edits } : {});
+    await world.startWorkers(2, run.orders);
   },
 };
 
@@ -335,8 +334,8 @@ const oneThrows: Fault = {
     const answers = [...load.outcomes].map(([answer, count]) => `${count} × ${answer}`).join(', ');
     run.expect(load.promised.length === 10, `not all ten requests were accepted: ${answers}`);
     const orders = {
+      ...run.orders,
       steps: [{ at: 'allocate.judge', act: 'throw', where: cursed, times: 6 }] as StepOrder[],
-      edits: run.edits,
       trace: run.trace,
     };
     await world.startWorker('worker-1', { orders });
@@ -417,12 +416,12 @@ const timeoutMidBatch: Fault = {
     const sale = await load.sale({ allotment: 80 });
     world.markSpecial();
     await world.stopWorkers();
-    for (const at of ['allocate.tx.moveStock', 'allocate.commit', 'allocate.mirror']) {
+    for (const at of ['allocate.moveStock', 'allocate.commit', 'allocate.refreshMirror']) {
       // The function hangs at the step; what Lambda does then is to end the process.
-      const orders = { steps: [{ at, act: 'wait', ms: 600_000 }] as StepOrder[], edits: run.edits, trace: run.trace };
+      const orders = { ...run.orders, steps: [{ at, act: 'wait', ms: 600_000 }] as StepOrder[], trace: run.trace };
       // Another stands by, so that what is measured is the queue and not the start of a process. It must not take part
       // before: its last poll ends unheard while it stands still.
-      const other = await world.startWorker('other', { orders: { edits: run.edits, trace: run.trace } });
+      const other = await world.startWorker('other', { orders: { ...run.orders, trace: run.trace } });
       world.pause(other);
       await sleep(pollEndsWithinMs);
       const hanging = await world.startWorker('hanging', { functions: 'allocate', orders });
@@ -446,7 +445,7 @@ const timeoutMidBatch: Fault = {
       await load.decided();
       await Promise.all([hanging.stop(), other.stop()]);
     }
-    await world.startWorkers(2, run.edits.length > 0 ? { edits: run.edits } : {});
+    await world.startWorkers(2, run.orders);
   },
 };
 
@@ -462,8 +461,8 @@ const malformedAnswer: Fault = {
     await world.stopWorkers();
     await load.rush({ sales: [sale], requests: 15, lanes: 8 });
     const orders = {
+      ...run.orders,
       steps: [{ at: 'allocate.forge', act: 'throw', times: 1 }] as StepOrder[],
-      edits: run.edits,
       trace: run.trace,
     };
     await world.startWorker('worker-1', { orders });

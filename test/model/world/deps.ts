@@ -7,8 +7,8 @@
  * error, a call that cannot be made throws. Called by `episode.ts` and `scenarios.ts`.
  */
 import { ChangeMessageVisibilityBatchCommand, SendMessageBatchCommand, type SQSClient } from '@aws-sdk/client-sqs';
-import type { Bus, OutgoingEvent } from '#platform/aws/aws.ts';
 import { firstSentAttribute } from '#platform/aws/dead-letter-queue.ts';
+import type { Bus, OutgoingEvent } from '#platform/aws/eventbridge.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { Fault as Unavailable } from '#platform/kernel/errors.ts';
 import { lockLifeMs } from '#platform/kernel/time-limits.ts';
@@ -29,7 +29,7 @@ import { type Process, parts, Waiting, type World } from './world.ts';
 
 /** How often a transaction is tried that the server has rolled back by itself, as in `lib/platform/mysql/mysql.ts`. */
 const transactionAttempts = 4;
-const fenceSource = luaSource(
+const fencingTokenSource = luaSource(
   './fencing-token.lua',
   new URL('../../../lib/platform/redis/sale-lock.ts', import.meta.url).href,
 );
@@ -166,7 +166,7 @@ function dbOf(process: Process): Db {
     });
   }
 
-  function sql(transaction?: number): Omit<Sql, 'orm'> {
+  function sql(transaction?: number): Sql {
     return {
       rows: async <R>(text: string, values?: unknown[]) => (await statement(transaction, text, values)).rows as R[],
       change: async (text, values) => (await statement(transaction, text, values)).changed,
@@ -348,20 +348,20 @@ function lockOf(process: Process): SaleLock {
     async acquire(tags) {
       const names = [...tags].sort().map(keys.lock);
       const owner = `${process.name}.${process.calls}`;
-      const lock = (): Grant['fences'] => {
+      const lock = (): Grant['fencingTokens'] => {
         if (redis.command('exists', names) !== 0) return new Map();
         for (const name of names) redis.command('set', [name, owner, 'PX', String(lockLifeMs)]);
-        const fence = Number(redis.script(fenceSource, [keys.fence()], []));
-        return new Map(tags.map((tag) => [tag, fence]));
+        const token = Number(redis.script(fencingTokenSource, [keys.fencingToken()], []));
+        return new Map(tags.map((tag) => [tag, token]));
       };
-      const fences = await ask('lock', lock, new Map());
+      const fencingTokens = await ask('lock', lock, new Map());
       const unlock = () => {
         for (const name of names) if (redis.command('get', [name]) === owner) redis.command('del', [name]);
       };
       const release = async () => {
-        if (fences.size > 0) await ask('unlock', unlock, undefined);
+        if (fencingTokens.size > 0) await ask('unlock', unlock, undefined);
       };
-      return { fences, release };
+      return { fencingTokens, release };
     },
   };
 }

@@ -262,9 +262,11 @@ const library = {
   },
 };
 
-interface Token {
+export interface Token {
   readonly kind: 'name' | 'number' | 'string' | 'symbol' | 'end';
   readonly text: string;
+  /** Where it begins in the source. */
+  readonly at: number;
 }
 
 const keywords = new Set(
@@ -273,24 +275,26 @@ const keywords = new Set(
   ),
 );
 
-function tokenize(source: string): Token[] {
+/** Divides a script into its words and signs. Throws for a character that Lua does not know. */
+export function tokenize(source: string): Token[] {
   const tokens: Token[] = [];
   const pattern =
     /\s+|--[^\n]*|([A-Za-z_]\w*)|(\d+(?:\.\d+)?)|'((?:[^'\\\n]|\\.)*)'|"((?:[^"\\\n]|\\.)*)"|(\.\.\.|\.\.|==|~=|<=|>=|[-+*/%^#<>=(){}[\];:,.])|([\s\S])/g;
   for (const match of source.matchAll(pattern)) {
     const [, name, number, single, double, symbol, other] = match;
+    const at = match.index;
     if (other !== undefined) throw new Error(`unexpected character ${JSON.stringify(other)}`);
-    if (name !== undefined) tokens.push({ kind: 'name', text: name });
-    else if (number !== undefined) tokens.push({ kind: 'number', text: number });
-    else if (symbol !== undefined) tokens.push({ kind: 'symbol', text: symbol });
+    if (name !== undefined) tokens.push({ kind: 'name', text: name, at });
+    else if (number !== undefined) tokens.push({ kind: 'number', text: number, at });
+    else if (symbol !== undefined) tokens.push({ kind: 'symbol', text: symbol, at });
     else if (single !== undefined || double !== undefined) {
       const text = single ?? double ?? '';
       const unescaped = text.replaceAll('\\n', '\n');
       if (unescaped.includes('\\')) throw new Error(`an escape that is not known in '${text}'`);
-      tokens.push({ kind: 'string', text: unescaped });
+      tokens.push({ kind: 'string', text: unescaped, at });
     }
   }
-  tokens.push({ kind: 'end', text: 'end of file' });
+  tokens.push({ kind: 'end', text: 'end of file', at: source.length });
   return tokens;
 }
 
@@ -354,7 +358,7 @@ class Parser {
   }
 
   #peek(): Token {
-    return this.#tokens[this.#at] ?? { kind: 'end', text: 'end of file' };
+    return this.#tokens[this.#at] ?? { kind: 'end', text: 'end of file', at: Number.POSITIVE_INFINITY };
   }
 
   #next(): Token {

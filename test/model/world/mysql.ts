@@ -9,7 +9,6 @@
  * `likeness.test.ts` holds it against a real server, statement by statement. It leaves out gap locks, of which READ
  * COMMITTED knows few, and locks no row that a statement looked at and did not want. Called by `deps.ts`.
  */
-import { UuidLiteral } from '#platform/mysql/sql-text.ts';
 import {
   type Assignment,
   type Expr,
@@ -395,7 +394,6 @@ function toParameter(value: unknown): Parameter {
   if (typeof value === 'string' || typeof value === 'number') return value;
   if (typeof value === 'boolean') return value ? 1 : 0;
   if (Buffer.isBuffer(value)) return value.toString('latin1');
-  if (value instanceof UuidLiteral) return Buffer.from(value.digits, 'hex').toString('latin1');
   if (Array.isArray(value)) return value.map(toParameter);
   if (typeof value === 'object') {
     return Object.fromEntries(Object.entries(value).map(([column, one]) => [column, toParameter(one)]));

@@ -1,0 +1,45 @@
+/**
+ * The page at `/docs`: Scalar's API reference, which shows the OpenAPI document with examples and lets its reader try
+ * every call. Page, script and document come from this API itself; nothing is fetched from elsewhere.
+ */
+/** Scalar offers services of its makers, fonts from their servers and telemetry; all of it is off. */
+const configuration = {
+  url: '/openapi.json',
+  agent: { disabled: true },
+  mcp: { disabled: true },
+  telemetry: false,
+  withDefaultFonts: false,
+  hideClientButton: true,
+  showDeveloperTools: 'never',
+  documentDownloadType: 'json',
+  defaultHttpClient: { targetKey: 'shell', clientKey: 'curl' },
+  authentication: { preferredSecurityScheme: 'accessToken' },
+};
+
+/** Holds the browser to it: scripts and calls are this origin's, and none is made of text. */
+export const contentSecurityPolicy = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'unsafe-inline'",
+  "img-src 'self' data:",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ');
+
+export const apiReferencePage = `<!doctype html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8">
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <meta name="referrer" content="no-referrer">
+    <link rel="icon" href="data:,">
+    <title>Holdfast API</title>
+  </head>
+  <body>
+    <script id="api-reference" data-configuration="${JSON.stringify(configuration).replaceAll('"', '&quot;')}"></script>
+    <script src="/docs/scalar.js"></script>
+  </body>
+</html>
+`;

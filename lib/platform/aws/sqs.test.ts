@@ -1,0 +1,35 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { SQSClient } from '@aws-sdk/client-sqs';
+import { openQueue } from './sqs.ts';
+
+/** An SQS that answers only when it is told to. */
+function slowSqs() {
+  const answers: (() => void)[] = [];
+  const client = {
+    send: ({ input }: { input: { Entries: { Id: string }[] } }) =>
+      new Promise((resolve) => answers.push(() => resolve({ Successful: input.Entries }))),
+  };
+  const answerAll = async () => {
+    while (answers.length > 0) {
+      for (const answer of answers.splice(0)) answer();
+      await sleep(5);
+    }
+  };
+  return { client: client as unknown as SQSClient, answerAll };
+}
+
+test('when the queue takes less than is sent, one is turned away at once instead of waiting', async () => {
+  const { client, answerAll } = slowSqs();
+  const queue = openQueue(client, 'http://127.0.0.1/queue');
+  const first = Array.from({ length: 60 }, (_, n) => queue.send({ body: n }));
+  await sleep(1_050);
+  await expect(queue.send({ body: 'late' })).rejects.toMatchObject({ code: 'queue_unavailable', retryAfterSeconds: 1 });
+  // What must be sent however long it takes is still taken.
+  const patient = queue.sendAll([{ body: 'patient' }]);
+  await answerAll();
+  await Promise.all([...first, patient]);
+  const next = queue.send({ body: 'next' });
+  await sleep(10);
+  await answerAll();
+  await next;
+});

@@ -1,0 +1,159 @@
+/**
+ * SQS: sending to a queue, asking how full it is, and putting a message off.
+ *
+ * Where an environment serves one request at a time, each message is sent at once. Where it serves many, messages that
+ * come while `maxSendsInFlight` calls are under way share the next ones, ten to a call. When the queue takes less than is
+ * sent, whoever would have to wait long is turned away at once: work that is done late is done for nobody.
+ */
+import {
+  ChangeMessageVisibilityBatchCommand,
+  GetQueueAttributesCommand,
+  SendMessageBatchCommand,
+  type SendMessageBatchCommandOutput,
+  SQSClient,
+} from '@aws-sdk/client-sqs';
+import { Fault } from '#platform/kernel/errors.ts';
+import { batched } from '#platform/resilience/batcher.ts';
+import { type Breakers, openBreakers } from '#platform/resilience/circuit-breaker.ts';
+import { callLimit, clientSettings } from './client-settings.ts';
+
+/** SQS takes, and gives, at most ten messages in a call. */
+export const maxBatchSize = 10;
+const maxSendsInFlight = 4;
+/** Once a message has waited this long to be sent, no further one is taken until it is gone. */
+const longestWaitMs = 1_000;
+
+/** A message to a queue: any JSON, and how long SQS holds it back (0 to 900 seconds). */
+export interface OutgoingMessage {
+  body: unknown;
+  delaySeconds?: number;
+}
+
+export interface Queue {
+  readonly url: string;
+  /**
+   * Resolves once SQS has taken the message. Throws a `Fault` (`queue_unavailable`) if it has not, or may not have; at
+   * once, if so many are waiting already that it would come too late.
+   */
+  send(message: OutgoingMessage): Promise<void>;
+  /** Sends many, however long that takes; resolves once all are taken, throws if any was not. */
+  sendAll(messages: OutgoingMessage[]): Promise<void>;
+}
+
+/**
+ * The SDK's client for SQS. It does not compare MD5 digests of bodies, which would only find what TLS has let through, and
+ * cost a sixth of a call's processor time.
+ */
+export function openSqs(): SQSClient {
+  return new SQSClient({ ...clientSettings, md5: false });
+}
+
+/** A queue to send to. */
+export function openQueue(client: SQSClient, url: string, breakers: Breakers = openBreakers()): Queue {
+  const guard = breakers.get('sqs', { resetTimeoutMs: 1_000 });
+  /** Since when each message waits that is not on its way yet, oldest first. */
+  const waitingSinceMs: number[] = [];
+
+  async function sendBatch(messages: readonly OutgoingMessage[]): Promise<(undefined | Fault)[]> {
+    waitingSinceMs.splice(0, messages.length);
+    const Entries = messages.map(({ body, delaySeconds }, index) => ({
+      Id: String(index),
+      MessageBody: JSON.stringify(body),
+      ...(delaySeconds ? { DelaySeconds: delaySeconds } : {}),
+    }));
+    let taken: Set<string | undefined>;
+    try {
+      const command = new SendMessageBatchCommand({ QueueUrl: url, Entries });
+      taken = acceptedIds(await guard.run(() => client.send(command, callLimit())));
+    } catch (cause) {
+      throw new Fault('queue_unavailable', 'the queue cannot be reached', { cause });
+    }
+    return Entries.map(({ Id }) =>
+      taken.has(Id) ? undefined : new Fault('queue_unavailable', 'the queue did not take the message'),
+    );
+  }
+
+  const addToBatch = batched<OutgoingMessage, undefined>(sendBatch, { maxBatchSize, maxInFlight: maxSendsInFlight });
+  const enqueue = async (message: OutgoingMessage): Promise<void> => {
+    waitingSinceMs.push(performance.now());
+    await addToBatch(message);
+  };
+
+  return {
+    url,
+    send: async (message) => {
+      const [oldest] = waitingSinceMs;
+      if (oldest !== undefined && isBacklogged(oldest)) {
+        throw new Fault('queue_unavailable', 'more is sent than the queue takes');
+      }
+      await enqueue(message);
+    },
+    sendAll: async (messages) => {
+      await Promise.all(messages.map(enqueue));
+    },
+  };
+}
+
+/** The ids of the entries that SQS has taken: SendMessageBatch fails entry by entry. */
+export function acceptedIds({ Successful = [] }: SendMessageBatchCommandOutput): Set<string | undefined> {
+  return new Set(Successful.map(({ Id }) => Id));
+}
+
+/** Whether the queue takes less than is sent, by since when the oldest message waits (`performance.now()`). */
+export function isBacklogged(waitingSinceMs: number): boolean {
+  return performance.now() - waitingSinceMs > longestWaitMs;
+}
+
+/** How many messages a queue holds, roughly: SQS itself only estimates. */
+export interface QueueDepth {
+  waiting: number;
+  inFlight: number;
+  delayed: number;
+}
+
+/** Roughly how many messages of a queue wait, are being worked on, and are held back. */
+export async function queueDepth(sqs: SQSClient, url: string): Promise<QueueDepth> {
+  const { Attributes } = await sqs.send(
+    new GetQueueAttributesCommand({
+      QueueUrl: url,
+      AttributeNames: [
+        'ApproximateNumberOfMessages',
+        'ApproximateNumberOfMessagesNotVisible',
+        'ApproximateNumberOfMessagesDelayed',
+      ],
+    }),
+    callLimit(),
+  );
+  return {
+    waiting: Number(Attributes?.ApproximateNumberOfMessages ?? 0),
+    inFlight: Number(Attributes?.ApproximateNumberOfMessagesNotVisible ?? 0),
+    delayed: Number(Attributes?.ApproximateNumberOfMessagesDelayed ?? 0),
+  };
+}
+
+/**
+ * Sets how long received messages stay invisible from now on. Never throws: those for which it fails become visible when
+ * their present visibility timeout ends.
+ */
+export async function changeVisibility(
+  sqs: SQSClient,
+  url: string,
+  messages: readonly { receiptHandle: string | undefined; visibilitySeconds: number }[],
+): Promise<void> {
+  const calls = inBatches(messages).map((batch) => {
+    const Entries = batch.map(({ receiptHandle, visibilitySeconds }, index) => ({
+      Id: String(index),
+      ReceiptHandle: receiptHandle,
+      VisibilityTimeout: visibilitySeconds,
+    }));
+    return sqs.send(new ChangeMessageVisibilityBatchCommand({ QueueUrl: url, Entries }), callLimit());
+  });
+  await Promise.allSettled(calls);
+}
+
+/** Divides items, in order, into as many as SQS takes in a call. */
+export function inBatches<T>(items: readonly T[]): T[][] {
+  return Array.from({ length: Math.ceil(items.length / maxBatchSize) }, (_, index) =>
+    items.slice(index * maxBatchSize, (index + 1) * maxBatchSize),
+  );
+}

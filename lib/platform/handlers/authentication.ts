@@ -1,0 +1,51 @@
+/** Who calls: the access token of a request, checked against what its route asks for. */
+import type { MiddlewareObj } from '@middy/core';
+import type { APIGatewayProxyEventV2 } from 'aws-lambda';
+import type { Deps } from '#platform/environment/deps.ts';
+import { locate } from '#platform/kernel/registry.ts';
+import { type Caller, openTokens, type Tokens } from '#platform/security/access-token.ts';
+import type { DepsContext } from './dependencies.ts';
+import { Refused } from './problem-details.ts';
+import type { Route } from './route.ts';
+
+interface AuthenticatedContext extends DepsContext {
+  tokens: Tokens;
+  caller: Caller;
+}
+
+/** The caller of a route that is open to everyone. */
+const nobody: Caller = { customerId: '', role: 'customer' };
+
+/** Middleware: refuses who may not call the route, and puts the caller on the context. */
+export function authentication({
+  auth,
+}: Pick<Route, 'auth'>): MiddlewareObj<APIGatewayProxyEventV2, unknown, Error, AuthenticatedContext> {
+  return {
+    before: async ({ event, context }) => {
+      context.tokens = await sharedTokens(context.deps);
+      context.caller = auth === 'none' ? nobody : await signedIn(context.tokens, event.headers.authorization);
+      if (auth === 'operator' && context.caller.role !== 'operator') {
+        throw new Refused('forbidden', 'Only operators may do that.');
+      }
+    },
+  };
+}
+
+async function signedIn(tokens: Tokens, authorization: string | undefined): Promise<Caller> {
+  const token = authorization?.startsWith('Bearer ') ? authorization.slice('Bearer '.length) : '';
+  const caller = await tokens.verify(token);
+  if (!caller) throw new Refused('unauthenticated', 'Send a valid access token as "Authorization: Bearer …".');
+  return caller;
+}
+
+/**
+ * The verifier of this environment, and the signer too where the signing key is registered: in an account only the
+ * functions that sign people in may read it.
+ */
+export function sharedTokens(deps: Deps): Promise<Tokens> {
+  return deps.once(tokensOf);
+}
+
+function tokensOf({ registry, clock }: Deps): Promise<Tokens> {
+  return openTokens(registry['secret/token-signing-key'] || locate(registry, 'token/verification-key'), clock);
+}

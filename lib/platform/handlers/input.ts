@@ -1,0 +1,71 @@
+/**
+ * What a request brings: its path, query, body and idempotency key, checked by the shapes of its route before any verb
+ * sees them. The first thing that is wrong is the answer.
+ */
+import type { MiddlewareObj } from '@middy/core';
+import type { APIGatewayProxyEventV2, Context } from 'aws-lambda';
+import type * as z from 'zod';
+import { parseBody, readBody } from './body.ts';
+import { Refused } from './problem-details.ts';
+import type { Route } from './route.ts';
+
+/** How many wrong fields an answer names, and how much of each message, so that an answer stays small. */
+const fieldsNamed = 20;
+const messageCharacters = 200;
+
+export interface Input<Params, Query, Body> {
+  readonly params: Params;
+  readonly query: Query;
+  readonly body: Body;
+  /** The body as it was sent, for routes that check a signature; empty if the route takes none. */
+  readonly rawBody: string;
+  /** Present where the route asks for it, otherwise empty. */
+  readonly idempotencyKey: string;
+}
+
+interface InputContext<Params, Query, Body> extends Context {
+  input: Input<Params, Query, Body>;
+}
+
+/** Middleware: refuses what does not fit the route, and puts the rest, typed, on the context. */
+export function validation<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType>(
+  route: Route<P, Q, B>,
+): MiddlewareObj<APIGatewayProxyEventV2, unknown, Error, InputContext<z.output<P>, z.output<Q>, z.output<B>>> {
+  return {
+    before: ({ event, context }) => {
+      const params = pathParameters(route.params, event.pathParameters ?? {});
+      const query = check(route.query, event.queryStringParameters ?? {}, 'query');
+      const rawBody = route.body || route.raw ? readBody(route, event) : '';
+      const body = check(route.body, route.body ? parseBody(route, rawBody) : undefined, 'body');
+      const idempotencyKey = route.idempotent ? readIdempotencyKey(event.headers['idempotency-key']) : '';
+      context.input = { params, query, body, rawBody, idempotencyKey };
+    },
+  };
+}
+
+/** An id that cannot exist and one that does not are the same to a caller. */
+function pathParameters<Shape extends z.ZodType>(shape: Shape | undefined, given: object): z.output<Shape> {
+  const result = shape?.safeParse(given);
+  if (result && !result.success) throw new Refused('not_found', 'There is nothing at this address.');
+  return result?.data as z.output<Shape>;
+}
+
+function readIdempotencyKey(given = ''): string {
+  // Printable ASCII, as an HTTP header field may carry it, and short enough to be stored.
+  if (/^[\x21-\x7e]{1,255}$/.test(given)) return given;
+  throw new Refused('idempotency_key_missing', 'Send an Idempotency-Key of 1 to 255 printable ASCII characters.');
+}
+
+/** A value as its shape reads it; of a shape that a route does not declare, undefined. */
+function check<Shape extends z.ZodType>(shape: Shape | undefined, value: unknown, where: string): z.output<Shape> {
+  const result = shape?.safeParse(value);
+  if (!result || result.success) return result?.data as z.output<Shape>;
+  const fields = result.error.issues.slice(0, fieldsNamed).map((issue) => ({
+    field: issue.path.join('.').slice(0, messageCharacters),
+    message: issue.message.slice(0, messageCharacters),
+  }));
+  const first = fields[0];
+  throw new Refused('invalid_input', `The ${where} is not valid: ${first?.field || where}: ${first?.message ?? ''}`, {
+    fields,
+  });
+}

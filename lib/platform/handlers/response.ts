@@ -1,0 +1,92 @@
+/**
+ * What leaves: the verb's value, refusal or error as a response, the headers that every response carries, and what is
+ * measured about it. Each middleware here runs after a success and after an error alike.
+ */
+import type { MiddlewareObj } from '@middy/core';
+import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
+import { isRefusal } from '#platform/kernel/errors.ts';
+import { correlationId, log } from '#platform/kernel/log.ts';
+import { measure } from '#platform/kernel/metrics.ts';
+import { problemOf, problemOfFault, Refused } from './problem-details.ts';
+import type { Route } from './route.ts';
+
+/** A success with headers of its own. A verb's plain value is answered with the route's status. */
+export class Reply<Body> {
+  readonly body: Body;
+  readonly headers: Record<string, string>;
+
+  constructor(body: Body, headers: Record<string, string>) {
+    this.body = body;
+    this.headers = headers;
+  }
+}
+
+type ResponseMiddleware = MiddlewareObj<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2>;
+
+/** A middleware that does the same after a success and after an error. */
+const always = <Request>(run: (request: Request) => void) => ({ after: run, onError: run });
+
+/** Middleware: makes a response of what the verb returned, or of what was thrown on the way to it. */
+export function responseBody(route: Route): ResponseMiddleware {
+  return {
+    after: (request) => {
+      const result: unknown = request.response;
+      request.response = isRefusal(result) ? problemOf(result, request.event.rawPath) : success(route, result);
+    },
+    onError: (request) => {
+      const { error, event } = request;
+      if (error instanceof Refused) {
+        request.response = problemOf(error.refusal, event.rawPath);
+      } else {
+        log.error('request failed', { route: `${route.method} ${route.path}`, error });
+        request.response = problemOfFault(error, event.rawPath);
+      }
+    },
+  };
+}
+
+function success(route: Route, result: unknown): APIGatewayProxyStructuredResultV2 {
+  const { body, headers } = result instanceof Reply ? result : { body: result, headers: {} };
+  if (body === undefined) return { statusCode: route.status, headers };
+  const type = route.replyType ?? 'application/json';
+  const response = { statusCode: route.status, headers: { 'content-type': type, ...headers } };
+  if (Buffer.isBuffer(body)) return { ...response, body: body.toString('base64'), isBase64Encoded: true };
+  return { ...response, body: type === 'application/json' ? JSON.stringify(body) : String(body) };
+}
+
+/** Middleware: the headers of every response. One that a verb sets itself stands. */
+export function responseHeaders(): ResponseMiddleware {
+  return always(({ response }) => {
+    if (!response) return;
+    response.headers = {
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+      'strict-transport-security': 'max-age=63072000; includeSubDomains',
+      'x-correlation-id': correlationId() ?? '',
+      ...response.headers,
+    };
+  });
+}
+
+/** Middleware: one line of metrics for each request. */
+export function requestMetrics(
+  route: Route,
+): MiddlewareObj<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Error, Context, { startedAt: number }> {
+  return {
+    before: ({ internal }) => {
+      internal.startedAt = performance.now();
+    },
+    ...always(({ response, internal }) => {
+      const status = response?.statusCode ?? 0;
+      measure(
+        {
+          Requests: 1,
+          Refusals: status >= 400 && status < 500 ? 1 : 0,
+          RequestFaults: status >= 500 ? 1 : 0,
+          RequestMs: Math.round(performance.now() - internal.startedAt),
+        },
+        { facts: { route: `${route.method} ${route.path}`, status } },
+      );
+    }),
+  };
+}

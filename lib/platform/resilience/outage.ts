@@ -1,0 +1,125 @@
+/**
+ * The one answer to "is this an outage?", for HTTP and for queues: something that Holdfast depends on is away, full, busy
+ * or takes no writes, and the same work may well succeed later.
+ *
+ * An HTTP request that ends so is answered 503 with a Retry-After. A batch of messages that ends so is delivered again as
+ * it is: it is neither divided nor made a dead letter, since its messages have done nothing wrong.
+ */
+import { Fault } from '#platform/kernel/errors.ts';
+import { BreakerOpen } from './circuit-breaker.ts';
+
+/**
+ * What an error of MySQL says about the server.
+ * - `away`: it takes no work at present, or this connection is over. The connection is replaced.
+ * - `read-only`: it answers, and writes nothing. It may be a primary no more, so the connection is replaced.
+ * - `contended`: somebody else was in the way; the same transaction may be tried again at once, on the same connection.
+ */
+export type MysqlOutage = 'away' | 'read-only' | 'contended';
+
+interface Meaning {
+  readonly name: string;
+  readonly kind: MysqlOutage;
+  readonly meaning: string;
+}
+
+/** By error number, from the error references of MySQL 8.4 and MariaDB 10.11. */
+export const mysqlOutages: ReadonlyMap<number, Meaning> = new Map([
+  [3, { name: 'EE_WRITE', kind: 'away', meaning: 'a file could not be written, as on a full disk' }],
+  [1021, { name: 'ER_DISK_FULL', kind: 'away', meaning: 'the disk is full' }],
+  [1026, { name: 'ER_ERROR_ON_WRITE', kind: 'away', meaning: 'a file could not be written' }],
+  [1037, { name: 'ER_OUTOFMEMORY', kind: 'away', meaning: 'the server is out of memory' }],
+  [1041, { name: 'ER_OUT_OF_RESOURCES', kind: 'away', meaning: 'the server is out of memory' }],
+  [1114, { name: 'ER_RECORD_FILE_FULL', kind: 'away', meaning: 'a table, or the disk below it, is full' }],
+  [1040, { name: 'ER_CON_COUNT_ERROR', kind: 'away', meaning: 'the server has too many connections' }],
+  [1129, { name: 'ER_HOST_IS_BLOCKED', kind: 'away', meaning: 'too many connections from here have failed' }],
+  [1135, { name: 'ER_CANT_CREATE_THREAD', kind: 'away', meaning: 'the server cannot serve another connection' }],
+  [1203, { name: 'ER_TOO_MANY_USER_CONNECTIONS', kind: 'away', meaning: 'the account has too many connections' }],
+  [1226, { name: 'ER_USER_LIMIT_REACHED', kind: 'away', meaning: 'the account has used up a limit' }],
+  [1045, { name: 'ER_ACCESS_DENIED_ERROR', kind: 'away', meaning: 'the password is not, or no longer, the right one' }],
+  [1053, { name: 'ER_SERVER_SHUTDOWN', kind: 'away', meaning: 'the server shuts down' }],
+  [1077, { name: 'ER_NORMAL_SHUTDOWN', kind: 'away', meaning: 'the server shuts down' }],
+  [1079, { name: 'ER_SHUTDOWN_COMPLETE', kind: 'away', meaning: 'the server has shut down' }],
+  [1317, { name: 'ER_QUERY_INTERRUPTED', kind: 'away', meaning: 'the statement was killed, as at a shutdown' }],
+  [1927, { name: 'ER_CONNECTION_KILLED', kind: 'away', meaning: 'the connection was killed (MariaDB)' }],
+  [4031, { name: 'ER_CLIENT_INTERACTION_TIMEOUT', kind: 'away', meaning: 'the connection was idle too long (MySQL)' }],
+  [1290, { name: 'ER_OPTION_PREVENTS_STATEMENT', kind: 'read-only', meaning: 'the server runs with --read-only' }],
+  [1792, { name: 'ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION', kind: 'read-only', meaning: 'transactions only read' }],
+  [1836, { name: 'ER_READ_ONLY_MODE', kind: 'read-only', meaning: 'the server is in read-only mode' }],
+  [1874, { name: 'ER_INNODB_READ_ONLY', kind: 'read-only', meaning: 'InnoDB is in read-only mode' }],
+  [1020, { name: 'ER_CHECKREAD', kind: 'contended', meaning: 'the row has changed since the snapshot (MariaDB)' }],
+  [1205, { name: 'ER_LOCK_WAIT_TIMEOUT', kind: 'contended', meaning: 'another transaction held the row for too long' }],
+  [1213, { name: 'ER_LOCK_DEADLOCK', kind: 'contended', meaning: 'chosen as the victim of a deadlock' }],
+]);
+
+/** Codes of the network, from Node, and of a connection, from mysql2. */
+const connectionCodes: ReadonlySet<string> = new Set([
+  'ECONNABORTED',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EPIPE',
+  'ETIMEDOUT',
+  'HANDSHAKE_SSL_ERROR',
+  'PROTOCOL_CONNECTION_LOST',
+  // The statement got no answer within its own limit.
+  'PROTOCOL_SEQUENCE_TIMEOUT',
+]);
+
+/** The first words of Redis' error replies: https://redis.io/docs/latest/develop/reference/protocol-spec/#simple-errors */
+export const redisOutages: ReadonlyMap<string, string> = new Map([
+  ['BUSY', 'a script has been running for too long'],
+  ['CLUSTERDOWN', 'a part of the cluster is away'],
+  ['LOADING', 'the server reads its data from the disk'],
+  ['MASTERDOWN', 'a replica has lost its primary'],
+  ['MISCONF', 'the disk is full or fails, so nothing may be written'],
+  ['NOREPLICAS', 'too few replicas follow'],
+  ['OOM', 'the memory is full'],
+  ['READONLY', 'the server is a replica, such as a demoted primary'],
+  ['TRYAGAIN', 'keys are being moved between parts of the cluster'],
+]);
+
+/** What ioredis says of a command that got no answer; these errors have no code. */
+const redisSilence =
+  /^(Command timed out|Command aborted due to connection close|Connection is closed|Stream isn't writ|Reached the max retries)/;
+
+/** True if this says that something is away or too busy, and nothing about the work that was tried. Looks at causes too. */
+export function isOutage(error: unknown): boolean {
+  if (typeof error !== 'object' || error === null) return false;
+  return (
+    error instanceof BreakerOpen ||
+    error instanceof Fault ||
+    isConnectionLoss(error) ||
+    mysqlOutages.has(mysqlErrorNumber(error)) ||
+    isRedisOutage(error) ||
+    isOutage((error as { cause?: unknown }).cause)
+  );
+}
+
+/** True if a server could not be reached, did not answer, or takes no work, as opposed to having answered with a no. */
+export function isConnectionLoss(error: unknown): boolean {
+  if (error instanceof Fault) return error.code === 'store_unavailable';
+  const { code, fatal } = (error ?? {}) as { code?: unknown; fatal?: unknown };
+  // The driver calls an error fatal if its connection is of no more use.
+  return fatal === true || connectionCodes.has(String(code)) || mysqlOutage(error) === 'away';
+}
+
+/** What an error of MySQL says about the server; undefined if it is about the statement. */
+export function mysqlOutage(error: unknown): MysqlOutage | undefined {
+  return mysqlOutages.get(mysqlErrorNumber(error))?.kind;
+}
+
+/** The number of an error of MySQL, or of the error that caused it; 0 if there is none. */
+export function mysqlErrorNumber(error: unknown): number {
+  const { errno, cause } = (error ?? {}) as { errno?: unknown; cause?: unknown };
+  if (typeof errno === 'number') return errno;
+  return cause === undefined ? 0 : mysqlErrorNumber(cause);
+}
+
+function isRedisOutage(error: object): boolean {
+  const { name, message } = error as { name?: unknown; message?: unknown };
+  const text = String(message ?? '');
+  return name === 'ReplyError' ? redisOutages.has(text.split(' ', 1)[0] ?? '') : redisSilence.test(text);
+}

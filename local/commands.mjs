@@ -1,0 +1,336 @@
+// @ts-check
+/**
+ * The table of commands: what each npm script runs, what it understands, how long it takes and where its result lies.
+ *
+ * Invariants: `--help` and the reading of arguments come from this table alone, so they cannot disagree; an argument that
+ * is not understood is answered by one sentence. bootstrap.mjs reads it before anything is installed, so it is plain
+ * JavaScript for Node 20 and imports nothing but Node.
+ */
+import { parseArgs } from 'node:util';
+
+/**
+ * @typedef {object} Option
+ * @property {'string' | 'boolean'} type
+ * @property {string} does
+ * @property {string} [value] How the value is called in `--help`.
+ * @property {string} [default]
+ * @property {boolean} [multiple]
+ * @property {readonly string[]} [oneOf] The values that are understood.
+ * @property {readonly [number, number]} [whole] The least and the greatest whole number that is understood.
+ * @property {true} [positive] Any number above zero.
+ */
+
+/**
+ * @typedef {object} Command
+ * @property {string} does One sentence.
+ * @property {string} takes How long it takes.
+ * @property {string} result Where its result lies.
+ * @property {string} [entry] The file that Node runs, or
+ * @property {readonly (readonly string[])[]} [tools] the tools that run one after the other, with their arguments.
+ * @property {Readonly<Record<string, Option>>} [options]
+ * @property {{ value: string, does: string, oneOf?: readonly string[], required?: true }} [argument]
+ * @property {string} [passesOn] The tool that gets every argument that is not understood here.
+ */
+
+const aws = /** @type {const} */ ({
+  type: 'string',
+  value: 'PARTS',
+  oneOf: ['embedded', 'localstack'],
+  does: 'what stands in for SQS and EventBridge; HOLDFAST_AWS otherwise, and embedded without either',
+});
+const seed = /** @type {const} */ ({
+  type: 'string',
+  value: 'S',
+  default: '1',
+  whole: [0, 2 ** 31 - 1],
+  does: 'makes the same choices as another run with this seed',
+});
+
+export const commands = /** @satisfies {Record<string, Command>} */ (
+  /** @type {const} */ ({
+    start: {
+      entry: 'local/start.ts',
+      does: 'Starts the whole of Holdfast with sample data, and keeps it up until Ctrl-C.',
+      takes: 'about 20 seconds until it is up',
+      result: '.local/stack.json has every address and credential, .local/logs the logs of all parts',
+      options: {
+        aws,
+        workers: { type: 'string', value: 'N', default: '1', whole: [1, 64], does: 'worker processes' },
+      },
+    },
+    demo: {
+      entry: 'demo/main.ts',
+      does: 'Plays a complete sale on a stack of its own and verifies what happened.',
+      takes: 'about 80 seconds on two cores',
+      result: '.local/demo-report.json; the exit code is 0 only if every invariant was checked and holds',
+      options: {
+        customers: { type: 'string', value: 'N', default: '500', whole: [10, 20_000], does: 'customers' },
+        reservations: {
+          type: 'string',
+          value: 'N',
+          default: '5000',
+          whole: [50, 1_000_000],
+          does: 'requests in the rush',
+        },
+        sales: { type: 'string', value: 'N', default: '4', whole: [1, 12], does: 'sales that open together' },
+        seed,
+        aws,
+      },
+    },
+    test: {
+      entry: 'test/run.ts',
+      does: 'Runs the tests against databases, queues and a bus of its own.',
+      takes: 'about 7 minutes on two cores; some 20 seconds plus the tests for a part: npm test -- test/race',
+      result: 'the last line is "N passed, N failed"; with --coverage also coverage/lcov-report/index.html',
+      options: { aws },
+      passesOn: 'Jest',
+    },
+    bench: {
+      entry: 'bench/main.ts',
+      does: 'Measures rivals, Holdfast and yardsticks in interleaved rounds, each run verified from SQL.',
+      takes: 'about 25 minutes on two cores; at most 3 with --quick',
+      result: '.local/bench-report.json and .local/bench-charts; a full run keeps report and charts in bench/results',
+      options: {
+        quick: { type: 'boolean', does: 'fewer rounds and rivals' },
+        only: {
+          type: 'string',
+          value: 'SUITES',
+          does: 'some of drain, queue, burst, scaling, accept, read, memory, separated by commas',
+        },
+        profile: { type: 'string', value: 'FOLDER', does: 'leaves a CPU profile of each contestant in this folder' },
+      },
+    },
+    load: {
+      entry: 'load/main.ts',
+      does: 'Plays a load scenario with artillery on a stack of its own and verifies what happened.',
+      takes: 'about 3 minutes for each scenario',
+      result: '.local/load-<scenario>.html with charts, and the same figures in .local/load-<scenario>.json',
+      argument: {
+        value: 'SCENARIO',
+        does: 'the scenario to play',
+        oneOf: ['browse', 'rush', 'retry-storm', 'window-opens', 'mixed-day', 'all'],
+        required: true,
+      },
+      options: {
+        rate: { type: 'string', value: 'X', default: '1', positive: true, does: 'multiplies the arrivals' },
+        time: { type: 'string', value: 'X', default: '1', positive: true, does: 'multiplies the duration' },
+        'no-ceilings': { type: 'boolean', does: 'leaves out the search for the bottleneck' },
+      },
+    },
+    chaos: {
+      entry: 'test/chaos/main.ts',
+      does: 'Plays the fault matrix: parts of a real stack fail under load, and nothing may be lost.',
+      takes: 'about 20 minutes on two cores; 10 with --quick, under a minute for one --fault, 25 for --controls',
+      result: '.local/chaos-report.json; the exit code is 0 only if every row held and every control was noticed',
+      options: {
+        quick: { type: 'boolean', does: 'every row once, as short as it goes' },
+        whole: { type: 'boolean', does: 'every row, and crowds until 100,000 requests and 500 kills; the default' },
+        fault: { type: 'string', value: 'NAME', multiple: true, does: 'one row, by name or number; may be repeated' },
+        minutes: { type: 'string', value: 'M', positive: true, does: 'rows and crowds until the time is up' },
+        controls: { type: 'boolean', does: 'rows on code with one safeguard taken out, which they must notice' },
+        control: { type: 'string', value: 'NAME', multiple: true, does: 'one of these; may be repeated' },
+        placebo: { type: 'boolean', does: "the controls' rows with nothing taken out; all must hold" },
+        seed,
+        keep: { type: 'boolean', does: 'writes the figures into docs/results, and the pages made of them' },
+      },
+    },
+    model: {
+      entry: 'test/model/main.ts',
+      does: 'Runs the shipped decisions against services in memory that fail in every way.',
+      takes: 'about 10 minutes on two cores; 20 seconds with --quick',
+      result: '.local/model-report.json; the exit code is 0 only if no invariant broke and every control was caught',
+      options: {
+        quick: { type: 'boolean', does: 'some of the small cases, and fewer requests' },
+        requests: {
+          type: 'string',
+          value: 'N',
+          default: '1000000',
+          whole: [0, 1_000_000_000],
+          does: 'requests in random episodes',
+        },
+        seed,
+        case: { type: 'string', value: 'NAME', does: 'one small case, in every way it can go' },
+        episode: { type: 'string', value: 'S', whole: [0, Number.MAX_SAFE_INTEGER], does: 'one random episode again' },
+        size: { type: 'string', value: 'N', whole: [1, 1_000_000], does: 'with so many requests' },
+        controls: { type: 'boolean', does: 'code with one safeguard taken out, again and again; each must be caught' },
+        control: { type: 'string', value: 'NAME', multiple: true, does: 'one of these; may be repeated' },
+      },
+    },
+    migrate: {
+      entry: 'local/migrate.ts',
+      does: 'Applies the SQL files of lib/migrations to the database that MYSQL_URL names.',
+      takes: 'seconds on an empty database',
+      result: 'the database is at the newest migration; running it again changes nothing',
+    },
+    migration: {
+      tools: [['drizzle-kit', 'generate']],
+      does: 'Writes the next SQL file from what changed in the tables (lib/*/*.table.ts).',
+      takes: 'a second',
+      result: 'a new file in lib/migrations, or none if no table changed; read it before you commit it',
+      options: { name: { type: 'string', value: 'NAME', does: 'what the file is called after its number' } },
+    },
+    package: {
+      tools: [['serverless', 'package']],
+      does: 'Makes the CloudFormation template and the bundles for an account, without deploying anything.',
+      takes: 'about half a minute',
+      result: '.serverless/ has the template and a zip file for each function',
+      options: {
+        stage: { type: 'string', value: 'STAGE', default: 'dev', does: 'whose sizes and names it has, such as prod' },
+        region: { type: 'string', value: 'REGION', default: 'us-east-1', does: 'the region of the account' },
+        param: { type: 'string', value: 'NAME=VALUE', multiple: true, does: "replaces one of the stage's parameters" },
+      },
+    },
+    lint: {
+      tools: [
+        ['biome', 'check', '.'],
+        ['tsc', '--project', '.'],
+      ],
+      does: 'Checks format, style and types.',
+      takes: 'about 10 seconds',
+      result: 'findings on the screen; the exit code is 0 only if there is none',
+    },
+    format: {
+      tools: [['biome', 'check', '--write', '.']],
+      does: 'Formats every file and applies the safe fixes of the linter.',
+      takes: 'a second',
+      result: 'the files themselves',
+    },
+  })
+);
+
+/** @typedef {keyof typeof commands} CommandName */
+
+/** What somebody typed cannot be understood; the message is one sentence for them. */
+export class WrongArguments extends Error {}
+
+/** How a command is typed. */
+const typed = (/** @type {string} */ name) => (['start', 'test'].includes(name) ? `npm ${name}` : `npm run ${name}`);
+
+/** @param {string} name @returns {Command} */
+function commandOf(name) {
+  const command = /** @type {Record<string, Command>} */ (commands)[name];
+  if (!command || !Object.hasOwn(commands, name)) {
+    throw new WrongArguments(`There is no command "${name}"; there are ${Object.keys(commands).join(', ')}.`);
+  }
+  return command;
+}
+
+/** @param {Option} option */
+function allowed({ oneOf, whole, positive }) {
+  const number = (/** @type {number} */ value) => value.toLocaleString('en-US');
+  if (oneOf) return oneOf.join(' or ');
+  if (whole && whole[1] > 2 ** 30) return 'a whole number';
+  if (whole) return `a whole number from ${number(whole[0])} to ${number(whole[1])}`;
+  return positive ? 'a number above 0' : undefined;
+}
+
+/** What `--help` prints. @param {string} name */
+export function helpOf(name) {
+  const command = commandOf(name);
+  const { does, takes, result, argument, passesOn } = command;
+  const options = Object.entries(command.options ?? {});
+  const rows = options.map(([flag, option]) => {
+    const notes = [allowed(option), option.default === undefined ? undefined : `default ${option.default}`];
+    const noted = notes.filter((note) => note !== undefined).join('; ');
+    return [`--${flag}${option.value ? ` ${option.value}` : ''}`, `${option.does}${noted ? ` (${noted})` : ''}`];
+  });
+  if (argument) rows.unshift([argument.value, `${argument.does}: ${(argument.oneOf ?? []).join(', ')}`]);
+  const width = Math.max(0, ...rows.map(([left = '']) => left.length));
+  const usage = [
+    typed(name),
+    ...(rows.length > 0 || passesOn ? ['--'] : []),
+    ...(argument ? [argument.value] : []),
+    ...(options.length > 0 ? ['[options]'] : []),
+    ...(passesOn ? [`[arguments of ${passesOn}]`] : []),
+  ].join(' ');
+  return [
+    usage,
+    '',
+    does,
+    ...(rows.length > 0 ? ['', ...rows.map(([left = '', right]) => `  ${left.padEnd(width)}  ${right}`)] : []),
+    '',
+    `Takes   ${takes}.`,
+    `Result  ${result}.`,
+    '',
+    'The first command in a clone installs the dependencies, which takes about a minute more.',
+    '',
+  ].join('\n');
+}
+
+/** @param {string} name @param {string} flag @param {Option} option @param {unknown} value */
+function check(name, flag, option, value) {
+  const { oneOf, whole, positive } = option;
+  for (const text of [value].flat()) {
+    if (typeof text !== 'string') continue;
+    const number = text.trim() === '' ? Number.NaN : Number(text);
+    const understood = oneOf
+      ? oneOf.includes(text)
+      : whole
+        ? /^\d+$/.test(text) && number >= whole[0] && number <= whole[1]
+        : !positive || (number > 0 && Number.isFinite(number));
+    if (!understood) throw new WrongArguments(`--${flag} must be ${allowed(option)}; ${hint(name)}`);
+  }
+}
+
+const hint = (/** @type {string} */ name) => `see ${typed(name)} -- --help.`;
+
+/**
+ * Reads what stands behind a command. What its tool understands besides is in `rest`, in the order in which it was typed.
+ * @param {string} name
+ * @param {string[]} args
+ * @returns {{ help: boolean, values: Record<string, unknown>, positionals: string[], rest: string[] }}
+ * @throws {WrongArguments} when something is not understood.
+ */
+export function parseCommand(name, args) {
+  const command = commandOf(name);
+  const options = command.options ?? {};
+  const before = args.includes('--') ? args.slice(0, args.indexOf('--')) : args;
+  if (before.some((argument) => argument === '--help' || argument === '-h')) {
+    return { help: true, values: {}, positionals: [], rest: [] };
+  }
+  /** @type {Record<string, unknown>} */
+  const unset = {};
+  for (const [flag, { type }] of Object.entries(options)) if (type === 'boolean') unset[flag] = false;
+  const { values, positionals, tokens } = parseArgs({
+    args,
+    options,
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
+  /** @type {Set<number>} */
+  const understood = new Set();
+  for (const token of tokens) {
+    if (token.kind === 'positional' && !command.argument && !command.passesOn) {
+      throw new WrongArguments(`${typed(name)} takes no argument "${token.value}"; ${hint(name)}`);
+    }
+    if (token.kind !== 'option') continue;
+    const option = Object.hasOwn(options, token.name) ? options[token.name] : undefined;
+    if (!option) {
+      if (command.passesOn) continue;
+      throw new WrongArguments(`${typed(name)} has no option ${token.rawName}; ${hint(name)}`);
+    }
+    if (option.type === 'boolean' && token.value !== undefined) {
+      throw new WrongArguments(`--${token.name} takes no value; ${hint(name)}`);
+    }
+    const missing = !token.value || (!token.inlineValue && token.value.startsWith('-'));
+    if (option.type === 'string' && missing) {
+      throw new WrongArguments(`--${token.name} needs a value; ${hint(name)}`);
+    }
+    check(name, token.name, option, token.value);
+    understood.add(token.index);
+    if (option.type === 'string' && !token.inlineValue) understood.add(token.index + 1);
+  }
+  const rest = args.filter((_, index) => !understood.has(index));
+  const { argument } = command;
+  if (argument) {
+    const [given, more] = positionals;
+    if (more !== undefined) throw new WrongArguments(`${typed(name)} takes one ${argument.value}; ${hint(name)}`);
+    if (given === undefined ? argument.required : argument.oneOf && !argument.oneOf.includes(given)) {
+      throw new WrongArguments(
+        `${typed(name)} needs a ${argument.value}: ${(argument.oneOf ?? []).join(', ')}; ${hint(name)}`,
+      );
+    }
+  }
+  return { help: false, values: { ...unset, ...values }, positionals, rest };
+}
