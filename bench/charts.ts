@@ -2,7 +2,7 @@
  * Charts as SVG: bars on a logarithmic scale, lines, and nothing else. They are read on light and on dark pages, so
  * colours come from the page's scheme and every value is also written out.
  */
-import { type Series, shown } from './figures.ts';
+import { type Series, shown } from './statistics.ts';
 
 const width = 880;
 const font = 'font-family="system-ui, sans-serif"';

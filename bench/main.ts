@@ -4,7 +4,7 @@
  *   npm run bench                    everything, at least five rounds; results and charts go to bench/results
  *   npm run bench -- --quick         at most three minutes: fewer rounds, fewer rivals
  *   npm run bench -- --only drain    one suite (several with commas)
- *   npm run bench -- --profile DIR   leaves a CPU profile of each contestant there
+ *   npm run bench -- --profile DIR   leaves a CPU profile of each contender there
  *
  * Invariant: a run that is not exact ends the benchmark with exit code 1, and what it measured is not reported. Writes
  * `bench-report.json` into the local folder. Everything it starts listens on loopback and is stopped at the end.
@@ -15,11 +15,11 @@ import { join, resolve } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { ownArguments, refuse } from '#local/arguments.ts';
 import { defaultFolder } from '#local/state-folder.ts';
-import { Arena } from './arena.ts';
-import type { Measure, Series } from './figures.ts';
-import { NotExact, startGround } from './ground.ts';
-import { picturesOf } from './pictures.ts';
-import { printMeasures } from './print.ts';
+import { NotExact, startEnvironment } from './environment.ts';
+import { printMeasures } from './print-report.ts';
+import { chartsOf } from './report-charts.ts';
+import { Runner } from './runner.ts';
+import type { Measure, Series } from './statistics.ts';
 import type { Suite, SuiteResult } from './suite.ts';
 import { accept } from './suites/accept.ts';
 import { burst } from './suites/burst.ts';
@@ -42,11 +42,11 @@ if (unknown.length > 0) {
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 const startedMs = performance.now();
 const folder = defaultFolder();
-const ground = await startGround({
+const environment = await startEnvironment({
   dir: join(folder, 'bench'),
   profileFolder: values.profile && resolve(values.profile),
 });
-const arena = new Arena(ground);
+const runner = new Runner(environment);
 const results = new Map<string, SuiteResult>();
 let notExact: NotExact | undefined;
 try {
@@ -54,15 +54,15 @@ try {
     say(`${suite.title} (suite ${index + 1} of ${chosen.length}):`);
     const suiteStartedMs = performance.now();
     const dueMs = suiteStartedMs + suite.quickSeconds * 1_000;
-    results.set(suite.name, await suite.run({ ground, arena, quick: values.quick, dueMs, report: say }));
+    results.set(suite.name, await suite.run({ environment, runner, quick: values.quick, dueMs, report: say }));
     say(`  took ${Math.round((performance.now() - suiteStartedMs) / 1_000)} s`);
   }
 } catch (error) {
   if (!(error instanceof NotExact)) throw error;
   notExact = error;
 } finally {
-  await arena.close();
-  await ground.stop();
+  await runner.close();
+  await environment.stop();
 }
 
 const measures: Measure[] = [...results.values()].flatMap((result) => result.measures);
@@ -84,12 +84,12 @@ const report = {
 mkdirSync(folder, { recursive: true });
 const file = join(folder, 'bench-report.json');
 writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`);
-const pictures = picturesOf(report);
+const charts = chartsOf(report);
 const isFull = !values.quick && wanted === undefined && report.exact;
 // A full run is kept with the code it was made with; anything less stays among the local files.
 const kept = isFull ? join(import.meta.dirname, 'results') : join(folder, 'bench-charts');
 mkdirSync(kept, { recursive: true });
-for (const [name, picture] of pictures) writeFileSync(join(kept, name), picture);
+for (const [name, chart] of charts) writeFileSync(join(kept, name), chart);
 if (isFull) writeFileSync(join(kept, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
 printMeasures(report);
 say(`saved to ${file}; charts in ${kept}`);

@@ -13,7 +13,7 @@ import type { Needs } from '#platform/environment/deps.ts';
 import { sharedDeps } from '#platform/environment/deps.ts';
 import { queueFunctionTimeoutSeconds } from '#platform/kernel/time-limits.ts';
 import { redisReady } from '#platform/redis/redis.ts';
-import type { Contestant } from './contestant.ts';
+import type { Contender } from './contender.ts';
 import { shippedBatchSize } from './settings.ts';
 import type { Request } from './workload.ts';
 
@@ -21,7 +21,7 @@ import type { Request } from './workload.ts';
 const atTheGate = 200;
 const gateAttempts = 10;
 
-export const ours: Contestant = {
+export const ours: Contender = {
   name: 'ours',
   title: 'Holdfast: one lock call, one transaction, a fixed number of statements',
   mirror: 'holdfast',
@@ -53,7 +53,7 @@ export const ours: Contestant = {
 
 /**
  * Takes a request through the gate. On a busy machine the gate may answer too late, which in production lets a request
- * through without a ticket; here every request is to have its claim, so the question is put again. Nothing is timed yet.
+ * through without a ticket; here every request is to have its claim, so the gate is asked again. Nothing is timed yet.
  */
 async function admit(deps: Needs<'redis' | 'once'>, request: Request): Promise<void> {
   for (let attempt = 1; ; attempt++) {

@@ -15,5 +15,5 @@ export const shippedWorkers = mapping.maximumConcurrency ?? 2;
 /** How long a batch is gathered at most, milliseconds. */
 export const shippedWindowMs = mapping.batchingWindowSeconds * 1000;
 
-/** Node's options for the function, which every player is given, so that no design has more of the runtime than another. */
+/** Node's options of the function. Every worker process gets them, so that all contenders have the same runtime. */
 export const shippedNodeOptions = allocate.environment.NODE_OPTIONS ?? '';

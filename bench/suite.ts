@@ -1,19 +1,19 @@
 /**
- * A suite: some measures that belong together, and the rounds in which they are taken.
+ * A suite: measures that belong together, and the rounds in which they are taken.
  *
  * Invariant: in each round every entry is run once, one after the other, between two readings of the yardsticks. What is
  * compared was therefore measured under the same conditions or not at all.
  */
 import { performance } from 'node:perf_hooks';
-import type { Arena } from './arena.ts';
-import type { Measure, Series } from './figures.ts';
-import type { BenchGround } from './ground.ts';
+import type { BenchEnvironment } from './environment.ts';
+import type { Runner } from './runner.ts';
+import type { Measure, Series } from './statistics.ts';
 import { type Reading, readYardsticks, steady } from './yardsticks.ts';
 
 /** What a suite is given. */
 export interface Context {
-  readonly ground: BenchGround;
-  readonly arena: Arena;
+  readonly environment: BenchEnvironment;
+  readonly runner: Runner;
   /** Less time, fewer rounds, fewer rivals. */
   readonly quick: boolean;
   /** When a quick run should be done with this suite, by `performance.now()`; a full run takes the time it needs. */
@@ -67,12 +67,12 @@ export async function inRounds(context: Context, wanted: number, entries: readon
     return rounds.length >= wanted || (rounds.length > 0 && performance.now() + eachMs > context.dueMs);
   };
   while (steadyOnes().length < wanted && !isOver()) {
-    const before = await readYardsticks(context.ground, readingMs);
+    const before = await readYardsticks(context.environment, readingMs);
     const figures = new Map<string, number>();
-    // Every other round goes backwards, so that nobody always follows the same neighbour.
+    // Every other round goes backwards, so that no entry always follows the same neighbour.
     const order = rounds.length % 2 === 0 ? entries : [...entries].reverse();
     for (const entry of order) figures.set(entry.name, await entry.run(rounds.length));
-    const after = await readYardsticks(context.ground, readingMs);
+    const after = await readYardsticks(context.environment, readingMs);
     rounds.push({ figures, steady: steady(before, after), reading: before });
     const line = entries.map(({ name }) => `${name} ${Math.round(figures.get(name) ?? 0).toLocaleString('en-US')}`);
     context.report(

@@ -1,10 +1,10 @@
 /**
- * What is asked for: as many requests of the same kind for every contestant of a scenario.
+ * The workload: the same number and kind of requests for every contender of a scenario.
  *
- * Invariants: requests follow from their plan alone, so that main process and players agree on them without sending them
- * to each other. Every run has a plan of its own, with sales and customers that nobody has seen, as a launch has. One
- * request in a hundred is delivered twice, as a standard queue may. Called by the players, which build deliveries, and by
- * the ground, which creates the sales.
+ * Invariants: requests follow from their plan alone, so the main process and the worker processes need not send them to
+ * each other. Every run has a plan of its own, with new sales and customers, as a launch has. One request in a hundred is
+ * delivered twice, as in a standard queue. Called by worker processes, which build deliveries, and by environment.ts,
+ * which creates the sales.
  */
 import { randomInt } from 'node:crypto';
 import { newSaleId, reservationId } from '#platform/kernel/ids.ts';

@@ -1,5 +1,5 @@
 /**
- * Yardsticks: what the machine itself can do, measured beside everything else, since a figure of a shared machine says
+ * Yardsticks: the speed of the machine itself, measured beside everything else, because figures of a shared machine say
  * little alone. A round in which the machine changed its speed by more than a fifth is discarded.
  */
 import { closeSync, fdatasyncSync, openSync, rmSync, writeSync } from 'node:fs';
@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { Redis } from 'ioredis';
 import mysql from 'mysql2/promise';
-import type { BenchGround } from './ground.ts';
+import type { BenchEnvironment } from './environment.ts';
 
 /** How far two readings of one yardstick may be apart in a round that counts. */
 export const mostDrift = 0.2;
@@ -24,17 +24,17 @@ export interface Reading {
   readonly syncs: number;
 }
 
-const commitLanes = 8;
+const commitConnections = 8;
 const scriptsAtOnce = 64;
 const scriptText = `local left = redis.call('HINCRBY', KEYS[1], 'left', -1) return left`;
 
 /** Reads the yardsticks; takes four times `eachMs`. */
-export async function readYardsticks(ground: BenchGround, eachMs: number): Promise<Reading> {
+export async function readYardsticks(environment: BenchEnvironment, eachMs: number): Promise<Reading> {
   return {
     processor: spin(eachMs),
-    hotRowCommits: await commitHotRow(ground, eachMs),
-    redisScripts: await runScripts(ground, eachMs),
-    syncs: syncFile(join(ground.stack.dir, 'fsync-yardstick'), eachMs),
+    hotRowCommits: await commitHotRow(environment, eachMs),
+    redisScripts: await runScripts(environment, eachMs),
+    syncs: syncFile(join(environment.stack.dir, 'fsync-yardstick'), eachMs),
   };
 }
 
@@ -58,28 +58,28 @@ function spin(forMs: number): number {
   return (rounds + (state === 0 ? 1 : 0)) / ((performance.now() - start) / 1000);
 }
 
-async function commitHotRow(ground: BenchGround, forMs: number): Promise<number> {
-  const pool = mysql.createPool({ uri: ground.mysqlUrl, connectionLimit: commitLanes });
+async function commitHotRow(environment: BenchEnvironment, forMs: number): Promise<number> {
+  const pool = mysql.createPool({ uri: environment.mysqlUrl, connectionLimit: commitConnections });
   try {
     await pool.query('CREATE TABLE IF NOT EXISTS bench_hot (id INT PRIMARY KEY, left_units BIGINT NOT NULL)');
     await pool.query('REPLACE INTO bench_hot VALUES (1, 1000000000)');
     let commits = 0;
     const start = performance.now();
-    const lane = async (): Promise<void> => {
+    const commit = async (): Promise<void> => {
       while (performance.now() - start < forMs) {
         await pool.query('UPDATE bench_hot SET left_units = left_units - 1 WHERE id = 1 AND left_units >= 1');
         commits++;
       }
     };
-    await Promise.all(Array.from({ length: commitLanes }, lane));
+    await Promise.all(Array.from({ length: commitConnections }, commit));
     return commits / ((performance.now() - start) / 1000);
   } finally {
     await pool.end();
   }
 }
 
-async function runScripts(ground: BenchGround, forMs: number): Promise<number> {
-  const redis = new Redis(ground.redisUrl, { scripts: { countDown: { lua: scriptText, numberOfKeys: 1 } } });
+async function runScripts(environment: BenchEnvironment, forMs: number): Promise<number> {
+  const redis = new Redis(environment.redisUrl, { scripts: { countDown: { lua: scriptText, numberOfKeys: 1 } } });
   try {
     // Defined above; ioredis cannot know it in its types.
     const scripts = redis as unknown as { countDown(key: string): Promise<number> };

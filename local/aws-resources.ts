@@ -21,7 +21,7 @@ import {
   SetQueueAttributesCommand,
   SQSClient,
 } from '@aws-sdk/client-sqs';
-import { type Declared, type DeclaredQueue, type DeclaredRule, LOCAL_ACCOUNT } from './serverless-config.ts';
+import { type Declared, type DeclaredQueue, type DeclaredRule, localAccount } from './serverless-config.ts';
 
 export interface AwsEndpoints {
   sqs: string;
@@ -31,15 +31,15 @@ export interface AwsEndpoints {
 }
 
 /** The emulators accept any credentials. */
-export const LOCAL_CREDENTIALS = { accessKeyId: 'test', secretAccessKey: 'test' };
+export const localCredentials = { accessKeyId: 'test', secretAccessKey: 'test' };
 
 /** Environment variables by which AWS SDK clients find the local endpoints. */
 export function awsEnvironment(endpoints: AwsEndpoints): Record<string, string> {
   return {
     AWS_REGION: endpoints.region,
     AWS_DEFAULT_REGION: endpoints.region,
-    AWS_ACCESS_KEY_ID: LOCAL_CREDENTIALS.accessKeyId,
-    AWS_SECRET_ACCESS_KEY: LOCAL_CREDENTIALS.secretAccessKey,
+    AWS_ACCESS_KEY_ID: localCredentials.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: localCredentials.secretAccessKey,
     AWS_ENDPOINT_URL_SQS: endpoints.sqs,
     ...(endpoints.events ? { AWS_ENDPOINT_URL_EVENTBRIDGE: endpoints.events } : {}),
     // The machine's own AWS configuration must not affect a local stack.
@@ -52,7 +52,7 @@ export function awsEnvironment(endpoints: AwsEndpoints): Record<string, string> 
 /** A client for the local SQS. */
 export function sqsClient(endpoints: AwsEndpoints, options: { maxAttempts?: number } = {}): SQSClient {
   const { sqs, region } = endpoints;
-  return new SQSClient({ endpoint: sqs, region, credentials: LOCAL_CREDENTIALS, md5: false, ...options });
+  return new SQSClient({ endpoint: sqs, region, credentials: localCredentials, md5: false, ...options });
 }
 
 /** A client for the local EventBridge. */
@@ -60,13 +60,13 @@ export function eventsClient(endpoints: AwsEndpoints): EventBridgeClient {
   return new EventBridgeClient({
     endpoint: endpoints.events,
     region: endpoints.region,
-    credentials: LOCAL_CREDENTIALS,
+    credentials: localCredentials,
   });
 }
 
 /** The URL of a queue in the path style, which every emulator accepts. */
 export function queueUrl(endpoints: AwsEndpoints, name: string): string {
-  return `${endpoints.sqs.replace(/\/$/, '')}/${LOCAL_ACCOUNT}/${name}`;
+  return `${endpoints.sqs.replace(/\/$/, '')}/${localAccount}/${name}`;
 }
 
 /** Registry entries: `queue/<name>`, `dead/<name>` and `bus/main`. */

@@ -25,17 +25,17 @@ import { waitFor } from './wait.ts';
 const run = promisify(execFile);
 
 /** MySQL 8.4's default mode, so that MariaDB refuses what MySQL would refuse. */
-const SQL_MODE =
+const sqlMode =
   'ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION';
 
 /** Numbered databases of a private Redis: one for the stack, the others for test files. */
-const REDIS_DATABASES = 1024;
+const redisDatabases = 1024;
 
 /** A first start creates the data directory; a start after a crash replays the log. */
-const READY_TIMEOUT_MS = 90_000;
+const readyTimeoutMs = 90_000;
 
 /** Longest path of a Unix socket that every system takes. */
-const SOCKET_PATH_BYTES = 100;
+const socketPathBytes = 100;
 
 export type DatabaseSource = 'given' | 'docker' | 'private';
 
@@ -121,14 +121,14 @@ function needProgram(...names: string[]): string {
   throw new Error(`${names[0]} is not installed`);
 }
 
-const CHOICES =
+const choices =
   'Holdfast needs MySQL and Redis: set MYSQL_URL and REDIS_URL, or start Docker, ' +
   'or install mariadb-server and redis-server (on Debian as root this is done for you), and run the command again.';
 
 /** Installs Debian's packages without starting their services. */
 async function installPackages(supervisor: Supervisor, programs: string[]): Promise<void> {
   const isRoot = process.getuid?.() === 0;
-  if (!isRoot || !findProgram('apt-get')) throw new Error(CHOICES);
+  if (!isRoot || !findProgram('apt-get')) throw new Error(choices);
   const packages = programs
     .filter((program) => !findProgram(program))
     .map((program) => (program === 'mariadbd' ? 'mariadb-server' : 'redis-server'));
@@ -146,7 +146,7 @@ async function installPackages(supervisor: Supervisor, programs: string[]): Prom
     await apt('update').catch(() => undefined);
     await apt('install', '-y', '--no-install-recommends', ...packages);
   } catch (error) {
-    throw new Error(`${CHOICES} (installing ${packages.join(' and ')} failed)`, { cause: error });
+    throw new Error(`${choices} (installing ${packages.join(' and ')} failed)`, { cause: error });
   } finally {
     if (policyIsOurs) rmSync(policy, { force: true });
   }
@@ -185,7 +185,7 @@ async function startMariadb(supervisor: Supervisor): Promise<string> {
     // Socket paths have a short limit, and nothing here uses the socket: in deep folders it lies elsewhere.
     const socketHere = join(home, 'mysql.sock');
     const socket =
-      Buffer.byteLength(socketHere) <= SOCKET_PATH_BYTES
+      Buffer.byteLength(socketHere) <= socketPathBytes
         ? socketHere
         : join(tmpdir(), `holdfast-${process.pid}-${port}.sock`);
     await supervisor.start({
@@ -209,7 +209,7 @@ async function startMariadb(supervisor: Supervisor): Promise<string> {
         '--character-set-server=utf8mb4',
         '--collation-server=utf8mb4_bin',
         '--default-time-zone=+00:00',
-        `--sql-mode=${SQL_MODE}`,
+        `--sql-mode=${sqlMode}`,
         '--max-allowed-packet=64M',
         '--innodb-flush-log-at-trx-commit=1',
         '--innodb-buffer-pool-size=768M',
@@ -219,7 +219,7 @@ async function startMariadb(supervisor: Supervisor): Promise<string> {
         '--performance-schema=OFF',
       ],
       ready: () => mysqlAnswers(url),
-      readyTimeoutMs: READY_TIMEOUT_MS,
+      readyTimeoutMs,
       graceMs: 20_000,
       restart: true,
     });
@@ -264,7 +264,7 @@ async function startRedis(supervisor: Supervisor): Promise<string> {
         'protected-mode yes',
         `port ${port}`,
         `requirepass ${password}`,
-        `databases ${REDIS_DATABASES}`,
+        `databases ${redisDatabases}`,
         `dir "${home}"`,
         'daemonize no',
         'appendonly yes',
@@ -283,7 +283,7 @@ async function startRedis(supervisor: Supervisor): Promise<string> {
       command: needProgram('redis-server'),
       args: [config],
       ready: () => redisAnswers(url),
-      readyTimeoutMs: READY_TIMEOUT_MS,
+      readyTimeoutMs,
       graceMs: 10_000,
       restart: true,
     });
@@ -311,7 +311,7 @@ async function startInDocker(supervisor: Supervisor, missing: string[]): Promise
       : undefined,
     missing.includes('redis') ? project.port('redis', 6379).then((port) => `redis://127.0.0.1:${port}/0`) : undefined,
   ]);
-  const timeoutMs = READY_TIMEOUT_MS;
+  const timeoutMs = readyTimeoutMs;
   if (mysqlUrl) await waitFor('MySQL in Docker', () => mysqlAnswers(mysqlUrl), { timeoutMs });
   if (redisUrl) await waitFor('Redis in Docker', () => redisAnswers(redisUrl), { timeoutMs });
   return { mysqlUrl, redisUrl };

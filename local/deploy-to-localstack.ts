@@ -174,14 +174,14 @@ export interface DeployOptions {
   timeoutMs: number;
 }
 
-const REGION = 'us-east-1';
+const region = 'us-east-1';
 const StackName = 'holdfast';
 
 /** Deploys a package to an account of its own. Throws CloudFormation's reason when it fails. */
 export async function deploy({ endpoint, packageDir, functions, timeoutMs }: DeployOptions): Promise<Deployed> {
   // LocalStack uses an access key of twelve digits as the account number.
   const credentials = { accessKeyId: String(randomInt(10 ** 11, 10 ** 12)), secretAccessKey: 'test' };
-  const client = { endpoint, region: REGION, credentials };
+  const client = { endpoint, region, credentials };
   const cloudFormation = new CloudFormationClient(client);
   const s3 = new S3Client({ ...client, forcePathStyle: true });
   const read = (name: string) => JSON.parse(readFileSync(join(packageDir, name), 'utf8')) as Template;

@@ -195,7 +195,7 @@ describe('maximum concurrency', () => {
       url,
       async () => {
         most = Math.max(most, ++now);
-        await new Promise((resolve) => setTimeout(resolve, 60));
+        await new Promise((resolve) => setTimeout(resolve, 400));
         now--;
       },
       { concurrency: 3 },

@@ -19,17 +19,17 @@ import pLimit from 'p-limit';
 import { SQS_BATCH, type SqsPort } from './sqs.ts';
 
 /** Lambda hands a function no more than this in one invocation. */
-const LARGEST_PAYLOAD_BYTES = 6 * 1024 * 1024;
+const largestPayloadBytes = 6 * 1024 * 1024;
 /** What a record adds to its body: ids, attributes and JSON syntax. */
-const RECORD_OVERHEAD_BYTES = 600;
+const recordOverheadBytes = 600;
 
 /** One long poll. Short, because a drain may have to wait for it. */
-const POLL_SECONDS = 1;
+const pollSeconds = 1;
 /** Pause between two receives when the first brought fewer messages than it could. */
-const SPARSE_QUEUE_PAUSE_MS = 20;
+const sparseQueuePauseMs = 20;
 /** Pauses while the queue cannot be reached. */
-const OUTAGE_FIRST_PAUSE_MS = 100;
-const OUTAGE_LONGEST_PAUSE_MS = 2_000;
+const outageFirstPauseMs = 100;
+const outageLongestPauseMs = 2_000;
 
 export type QueueFunction = (event: SQSEvent, context: Context) => unknown;
 
@@ -80,7 +80,7 @@ export function startMapping(options: MappingOptions): RunningMapping {
       const wanted = Math.min(SQS_BATCH, options.batchSize - waiting.length);
       let messages: Message[];
       try {
-        messages = await options.sqs.receive(wanted, isFirst ? POLL_SECONDS : 0);
+        messages = await options.sqs.receive(wanted, isFirst ? pollSeconds : 0);
       } catch (error) {
         if (isFirst) throw error;
         break;
@@ -88,7 +88,7 @@ export function startMapping(options: MappingOptions): RunningMapping {
       if (isFirst) windowEndsMs = Date.now() + options.batchingWindowMs;
       counts.received += messages.length;
       waiting.push(...messages.map((message) => toRecord(message, options)));
-      if (messages.length < wanted && !isFirst) await sleep(SPARSE_QUEUE_PAUSE_MS);
+      if (messages.length < wanted && !isFirst) await sleep(sparseQueuePauseMs);
     }
     return stopping ? [] : waiting.splice(0, fitting());
   }
@@ -101,8 +101,8 @@ export function startMapping(options: MappingOptions): RunningMapping {
   function fitting(): number {
     let bytes = 0;
     const beyond = waiting.findIndex((record, index) => {
-      bytes += Buffer.byteLength(record.body) + RECORD_OVERHEAD_BYTES;
-      return index === options.batchSize || (index > 0 && bytes > LARGEST_PAYLOAD_BYTES);
+      bytes += Buffer.byteLength(record.body) + recordOverheadBytes;
+      return index === options.batchSize || (index > 0 && bytes > largestPayloadBytes);
     });
     return beyond === -1 ? waiting.length : beyond;
   }
@@ -167,18 +167,18 @@ export function startMapping(options: MappingOptions): RunningMapping {
 
   /** Invokes the function with one batch after the other. */
   async function run(): Promise<void> {
-    let pauseMs = OUTAGE_FIRST_PAUSE_MS;
+    let pauseMs = outageFirstPauseMs;
     while (!stopping) {
       let batch: SQSRecord[];
       try {
         batch = await gathering(gather);
-        pauseMs = OUTAGE_FIRST_PAUSE_MS;
+        pauseMs = outageFirstPauseMs;
       } catch (error) {
-        if (pauseMs === OUTAGE_FIRST_PAUSE_MS) {
+        if (pauseMs === outageFirstPauseMs) {
           options.report(`${options.functionName}: the queue cannot be reached: ${(error as Error).message}`);
         }
         await sleep(pauseMs);
-        pauseMs = Math.min(OUTAGE_LONGEST_PAUSE_MS, pauseMs * 2);
+        pauseMs = Math.min(outageLongestPauseMs, pauseMs * 2);
         continue;
       }
       if (batch.length > 0) await remove(await process(batch));

@@ -5,18 +5,18 @@
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import type { StackProcess } from './supervisor.ts';
 
-const POLL_INTERVAL_MS = 200;
+const pollIntervalMs = 200;
 /** Processes whose logs say nothing about Holdfast; their files help when something is wrong. */
-const QUIET = ['mysql', 'redis', 'localstack'];
+const quiet = ['mysql', 'redis', 'localstack'];
 /** Fields that the line has in front, or that it leaves out. */
-const SHOWN_APART = ['level', 'time', 'msg', 'message', 'pid', 'hostname', 'error', 'err'];
+const shownApart = ['level', 'time', 'msg', 'message', 'pid', 'hostname', 'error', 'err'];
 
 /** Follows the processes' logs from now on. Returns a function that stops it. */
 export function followLogs(processes: ReadonlyMap<string, StackProcess>, write: (line: string) => void): () => void {
   const read = new Map<string, { offset: number; rest: string }>();
   const look = (): void => {
     for (const { name, logFile } of processes.values()) {
-      if (QUIET.includes(name)) continue;
+      if (quiet.includes(name)) continue;
       const size = sizeOf(logFile);
       const known = read.get(name) ?? { offset: size, rest: '' };
       read.set(name, known);
@@ -31,7 +31,7 @@ export function followLogs(processes: ReadonlyMap<string, StackProcess>, write: 
     }
   };
   look();
-  const timer = setInterval(look, POLL_INTERVAL_MS);
+  const timer = setInterval(look, pollIntervalMs);
   return () => clearInterval(timer);
 }
 
@@ -69,7 +69,7 @@ export function readable(name: string, line: string): string | undefined {
   const time = new Date(typeof fact.time === 'string' || typeof fact.time === 'number' ? fact.time : Date.now());
   const error = (fact.error ?? fact.err) as { message?: string } | string | undefined;
   const fields = Object.entries(fact)
-    .filter(([key]) => !SHOWN_APART.includes(key))
+    .filter(([key]) => !shownApart.includes(key))
     .map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`);
   const parts = [
     String(fact.msg ?? fact.message ?? ''),

@@ -8,10 +8,10 @@
 import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 
-const LOWEST_PORT = 20_000;
+const lowestPort = 20_000;
 /** Linux uses ports from 32768 for outgoing connections, other systems from 49152. */
-const HIGHEST_PORT = 32_700;
-const MOST_TRIES = 500;
+const highestPort = 32_700;
+const mostTries = 500;
 
 /** Ports that this process has returned: two parts of one stack never get the same. */
 const given = new Set<number>();
@@ -27,12 +27,12 @@ function isFree(port: number): Promise<boolean> {
 /** A free port: the preferred one if possible, otherwise any. */
 export async function freePort(preferred?: number): Promise<number> {
   let port = preferred;
-  for (let tries = 0; tries < MOST_TRIES; tries++) {
+  for (let tries = 0; tries < mostTries; tries++) {
     if (port && !given.has(port) && (await isFree(port))) {
       given.add(port);
       return port;
     }
-    port = randomInt(LOWEST_PORT, HIGHEST_PORT);
+    port = randomInt(lowestPort, highestPort);
   }
-  throw new Error(`no free port between ${LOWEST_PORT} and ${HIGHEST_PORT} on 127.0.0.1`);
+  throw new Error(`no free port between ${lowestPort} and ${highestPort} on 127.0.0.1`);
 }

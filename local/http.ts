@@ -18,7 +18,7 @@ import { portFlag } from './service/command.ts';
 import { projectRoot } from './state-folder.ts';
 import { waitFor } from './wait.ts';
 
-const START_TIMEOUT_MS = 60_000;
+const startTimeoutMs = 60_000;
 
 /** The part of the Serverless Framework (osls) that is used here. */
 type Serverless = new (
@@ -128,11 +128,11 @@ serverless.configSchemaHandler.validateConfig = async () => undefined;
 await serverless.init();
 const running = serverless.run();
 await Promise.race([
-  waitFor('the HTTP API to answer', () => answers(httpPort), { timeoutMs: START_TIMEOUT_MS }),
+  waitFor('the HTTP API to answer', () => answers(httpPort), { timeoutMs: startTimeoutMs }),
   running,
 ]);
 if (functions.some(({ websocketRoutes }) => websocketRoutes.length > 0)) {
-  await waitFor('the WebSocket API to answer', () => answers(websocketPort), { timeoutMs: START_TIMEOUT_MS });
+  await waitFor('the WebSocket API to answer', () => answers(websocketPort), { timeoutMs: startTimeoutMs });
 }
 process.stdout.write(`${JSON.stringify({ ready: true, pid: process.pid, functions: functions.length })}\n`);
 await running;

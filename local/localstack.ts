@@ -23,17 +23,17 @@ import { waitFor } from './wait.ts';
 
 const run = promisify(execFile);
 
-const USUAL_PORT = 4566;
-const READY_TIMEOUT_MS = 120_000;
-const INSTALL_TIMEOUT_MS = 600_000;
-const PACKAGE = 'localstack-core[runtime]==4.14.0';
+const usualPort = 4566;
+const readyTimeoutMs = 120_000;
+const installTimeoutMs = 600_000;
+const packageSpec = 'localstack-core[runtime]==4.14.0';
 /** The Python module that runs its Lambda functions. */
-const EXECUTOR = join(import.meta.dirname, 'localstack');
+const executor = join(import.meta.dirname, 'localstack');
 /** The local stack uses the first two; the packaged template needs the rest, which load on first use. */
-export const SERVICES = 'sqs,events,cloudformation,cloudwatch,ec2,iam,lambda,logs,s3,secretsmanager,ses,sns,ssm,sts';
-const CONSTRAINTS = join(import.meta.dirname, 'localstack-constraints.txt');
+export const services = 'sqs,events,cloudformation,cloudwatch,ec2,iam,lambda,logs,s3,secretsmanager,ses,sns,ssm,sts';
+const constraints = join(import.meta.dirname, 'localstack-constraints.txt');
 /** The versions that 4.14.0 supports, the one of its release first. */
-const PYTHONS = ['3.13', '3.12'];
+const pythons = ['3.13', '3.12'];
 
 export interface LocalStack {
   url: string;
@@ -49,18 +49,18 @@ export interface LocalStack {
  */
 export async function startLocalStack(
   supervisor: Supervisor,
-  installWithinMs: number = INSTALL_TIMEOUT_MS,
+  installWithinMs: number = installTimeoutMs,
 ): Promise<LocalStack> {
-  const usual = `http://127.0.0.1:${USUAL_PORT}`;
+  const usual = `http://127.0.0.1:${usualPort}`;
   if (await serves(usual).catch(() => false)) {
-    supervisor.report(`using the LocalStack that listens on port ${USUAL_PORT}`);
-    return { url: usual, runsFunctions: false, deploys: await offers(usual, SERVICES) };
+    supervisor.report(`using the LocalStack that listens on port ${usualPort}`);
+    return { url: usual, runsFunctions: false, deploys: await offers(usual, services) };
   }
   if (await dockerRuns()) {
     try {
       const project = await compose(supervisor, ['localstack'], installWithinMs);
-      const url = `http://127.0.0.1:${await project.port('localstack', USUAL_PORT)}`;
-      await waitFor('LocalStack in Docker', () => serves(url), { timeoutMs: READY_TIMEOUT_MS });
+      const url = `http://127.0.0.1:${await project.port('localstack', usualPort)}`;
+      await waitFor('LocalStack in Docker', () => serves(url), { timeoutMs: readyTimeoutMs });
       return { url, runsFunctions: false, deploys: true };
     } catch (error) {
       // The engine cannot get the image: fall back to PyPI.
@@ -95,7 +95,7 @@ async function startHere(supervisor: Supervisor, python: string): Promise<LocalS
     cwd: home,
     env: {
       ...process.env,
-      SERVICES,
+      SERVICES: services,
       STRICT_SERVICE_LOADING: '1',
       GATEWAY_LISTEN: `127.0.0.1:${port}`,
       LOCALSTACK_HOST: `127.0.0.1:${port}`,
@@ -106,7 +106,7 @@ async function startHere(supervisor: Supervisor, python: string): Promise<LocalS
       SKIP_SSL_CERT_DOWNLOAD: '1',
       SKIP_INFRA_DOWNLOADS: '1',
       DNS_ADDRESS: '0',
-      PYTHONPATH: EXECUTOR,
+      PYTHONPATH: executor,
       LAMBDA_RUNTIME_EXECUTOR: 'node',
       HOLDFAST_NODE: process.execPath,
       LAMBDA_EVENT_SOURCE_MAPPING_MAX_BACKOFF_ON_EMPTY_POLL_SEC: '1',
@@ -116,7 +116,7 @@ async function startHere(supervisor: Supervisor, python: string): Promise<LocalS
       PYTHONUNBUFFERED: '1',
     },
     ready: () => serves(url),
-    readyTimeoutMs: READY_TIMEOUT_MS,
+    readyTimeoutMs,
     graceMs: 5_000,
   });
   return { url, runsFunctions: true, deploys: true };
@@ -127,7 +127,7 @@ async function install(supervisor: Supervisor, withinMs: number): Promise<string
   const home = join(defaultFolder(), 'localstack');
   const python = join(home, 'venv', 'bin', 'python');
   const stamp = join(home, 'installed');
-  const wanted = createHash('sha256').update(PACKAGE).update(readFileSync(CONSTRAINTS)).digest('hex');
+  const wanted = createHash('sha256').update(packageSpec).update(readFileSync(constraints)).digest('hex');
   const installed = () => existsSync(python) && existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted;
   if (installed()) return python;
 
@@ -148,8 +148,8 @@ async function install(supervisor: Supervisor, withinMs: number): Promise<string
       // An unreachable PyPI should fail soon.
       ...['--retries', '2'],
       '--constraint',
-      CONSTRAINTS,
-      PACKAGE,
+      constraints,
+      packageSpec,
     ];
     await run(python, pip, options);
     writeFileSync(stamp, wanted);
@@ -179,7 +179,7 @@ export class NoLocalStack extends Error {
   override name = 'NoLocalStack';
   readonly reason: string;
   constructor(why: string) {
-    const reason = `nothing listens on port ${USUAL_PORT}, Docker does not run it, and ${why}`;
+    const reason = `nothing listens on port ${usualPort}, Docker does not run it, and ${why}`;
     super(
       `LocalStack cannot run here: ${reason}; provide one of the three, or leave out --aws localstack to use the ` +
         'embedded emulators.',
@@ -205,8 +205,8 @@ async function takeWhenFree(dir: string, withinMs: number): Promise<OwnedFolder>
 }
 
 async function findPython(): Promise<string> {
-  const candidates = [...PYTHONS.map((version) => `python${version}`), 'python3', ...pyenvPythons()];
-  const tried = `import sys, venv, ensurepip; sys.exit(0 if '%d.%d' % sys.version_info[:2] in ${JSON.stringify(PYTHONS)} else 1)`;
+  const candidates = [...pythons.map((version) => `python${version}`), 'python3', ...pyenvPythons()];
+  const tried = `import sys, venv, ensurepip; sys.exit(0 if '%d.%d' % sys.version_info[:2] in ${JSON.stringify(pythons)} else 1)`;
   for (const candidate of candidates) {
     try {
       await run(candidate, ['-c', tried], { timeout: 20_000 });
@@ -215,14 +215,14 @@ async function findPython(): Promise<string> {
       // Missing, another version, or without venv: try the next one.
     }
   }
-  throw new NoLocalStack(`there is no Python ${PYTHONS.join(' or ')} with venv to install it with`);
+  throw new NoLocalStack(`there is no Python ${pythons.join(' or ')} with venv to install it with`);
 }
 
 /** Versions installed by pyenv, which its shim hides while another one is selected. */
 function pyenvPythons(): string[] {
   const versions = join(process.env.PYENV_ROOT ?? join(homedir(), '.pyenv'), 'versions');
   if (!existsSync(versions)) return [];
-  return PYTHONS.flatMap((version) =>
+  return pythons.flatMap((version) =>
     readdirSync(versions)
       .filter((name) => name.startsWith(`${version}.`))
       .map((name) => join(versions, name, 'bin', 'python3')),

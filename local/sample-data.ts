@@ -11,10 +11,10 @@ import { systemClock } from '#platform/kernel/clock.ts';
 import { openDb } from '#platform/mysql/mysql.ts';
 import type { Stack } from './stack.ts';
 
-const CUSTOMERS = ['ada', 'grace', 'alan'];
-const MINUTE_MS = 60_000;
+const customerNames = ['ada', 'grace', 'alan'];
+const minuteMs = 60_000;
 
-const PRODUCTS = `sku,name,description,price_minor,currency
+const productsCsv = `sku,name,description,price_minor,currency
 LAMP-01,Desk lamp,Brass arm and a linen shade; made in one batch a year,8900,EUR
 VINYL-07,First pressing,"Double LP, numbered sleeve",3450,EUR
 SEAT-A,"Balcony seat, opening night",One evening only,12000,EUR
@@ -54,14 +54,14 @@ export async function addSampleData(stack: Stack): Promise<SampleAccounts> {
   );
   const session = await call<{ accessToken: string }>(api, 'POST', '/auth/login', { body: accounts.operator });
   const token = session.accessToken;
-  await call(api, 'POST', '/products/import', { token, text: PRODUCTS });
+  await call(api, 'POST', '/products/import', { token, text: productsCsv });
 
   const { items: sales } = await call<{ items: Sale[] }>(api, 'GET', '/sales?limit=50', {});
   if (sales.some(({ phase, status }) => status === 'active' && phase !== 'closed')) return accounts;
   const { items: products } = await call<{ items: { productId: string; sku: string }[] }>(api, 'GET', '/products', {});
   const productOf = (sku: string) => products.find((product) => product.sku === sku)?.productId;
   const now = Date.now();
-  const at = (minutes: number) => new Date(now + minutes * MINUTE_MS).toISOString();
+  const at = (minutes: number) => new Date(now + minutes * minuteMs).toISOString();
   const common = { capPerCustomer: 4, waitlistSize: 200, offerLifeSeconds: 120 };
   const planned = [
     { sku: 'LAMP-01', name: 'Desk lamps, autumn batch', allotment: 100, times: [0, 30, 30, 90] },
@@ -94,7 +94,7 @@ function sampleAccounts(dir: string): SampleAccounts {
     email: `${name}@holdfast.example`,
     password: randomBytes(9).toString('base64url'),
   });
-  const made = { operator: account('operator'), customers: CUSTOMERS.map(account) };
+  const made = { operator: account('operator'), customers: customerNames.map(account) };
   writeFileSync(file, JSON.stringify(made, null, 2), { mode: 0o600 });
   return made;
 }

@@ -100,7 +100,7 @@ export class NotEmulated extends Error {
 }
 
 /** The account number of all local emulators. */
-export const LOCAL_ACCOUNT = '000000000000';
+export const localAccount = '000000000000';
 
 /** Reads serverless.yml, resolves its variables for a stage, and returns the parts that the local stack emulates. */
 export async function readDeclared(

@@ -87,10 +87,10 @@ export interface Stack {
   stop(): Promise<void>;
 }
 
-const REGION = 'us-east-1';
+const region = 'us-east-1';
 
 /** Two signals within this time are one request to stop. */
-const SAME_SIGNAL_MS = 500;
+const sameSignalMs = 500;
 
 /** The ports of the last run, which are reused by default. */
 interface LastRun {
@@ -160,7 +160,7 @@ class Starting {
       queues ? this.#startAws(events) : undefined,
       ...providerUrls.map((_, index) => this.#startProvider(`provider-${index + 1}`, secrets)),
     ]);
-    const endpoints = resources?.endpoints ?? { sqs: '', events: '', region: REGION };
+    const endpoints = resources?.endpoints ?? { sqs: '', events: '', region };
 
     const registry: Registry = {
       'mysql/main': databases.mysqlUrl,
@@ -267,7 +267,7 @@ class Starting {
     if (this.#aws === 'localstack') {
       this.#localStack = await startLocalStack(this.#supervisor, this.#options.localStackWithinMs);
       const { url } = this.#localStack;
-      const endpoints = { sqs: url, events: url, region: REGION };
+      const endpoints = { sqs: url, events: url, region };
       // One LocalStack may serve many clones and runs; each has resources of its own and deletes them at the end.
       const prefix = `hf${createHash('sha256').update(this.#dir).digest('hex').slice(0, 8)}`;
       await deleteResources(this.#declared, endpoints, { prefix }).catch(() => undefined);
@@ -278,7 +278,7 @@ class Starting {
     const endpoints: AwsEndpoints = {
       sqs: `http://127.0.0.1:${this.#ports.queues}`,
       ...(withEvents ? { events: `http://127.0.0.1:${this.#ports.events}` } : {}),
-      region: REGION,
+      region,
     };
     const queues = this.#startNode('queues', 'queue-server.ts', [
       ...['--port', String(this.#ports.queues)],
@@ -366,7 +366,7 @@ class Starting {
       if (askedAt !== undefined) {
         // One Ctrl-C arrives twice: from the terminal and from the parent process. A later signal exits at once, and
         // the watchdog stops the rest.
-        if (Date.now() - askedAt > SAME_SIGNAL_MS) process.exit(code);
+        if (Date.now() - askedAt > sameSignalMs) process.exit(code);
         return;
       }
       askedAt = Date.now();

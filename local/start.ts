@@ -13,7 +13,7 @@ import { type Stack, startStack } from './stack.ts';
 import { sandboxPayments, startWeb } from './web.ts';
 
 /** The ports to use when they are free. */
-const USUAL_PORTS = { api: 3000, websocket: 3001, web: 8080 };
+const usualPorts = { api: 3000, websocket: 3001, web: 8080 };
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`);
@@ -28,7 +28,7 @@ async function start(): Promise<Stack> {
   const { values } = ownArguments('start');
   const { aws } = awsOf(values.aws);
   say('Starting Holdfast …');
-  return startStack({ aws, workers: Number(values.workers), ports: USUAL_PORTS, report: say });
+  return startStack({ aws, workers: Number(values.workers), ports: usualPorts, report: say });
 }
 
 let stack: Stack | undefined;
@@ -40,7 +40,7 @@ try {
   const { operator, customers } = await addSampleData(stack);
   const { api, websocket, docs } = addresses;
   const config = { api, websocket, docs, payments: sandboxPayments };
-  const web = await startWeb({ port: await freePort(USUAL_PORTS.web), config });
+  const web = await startWeb({ port: await freePort(usualPorts.web), config });
   stack.publish({ web: web.url, operator, customers });
   const [customer] = customers;
   say(`

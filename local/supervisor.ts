@@ -13,7 +13,7 @@ import { processBirth, stillRunning } from './state-folder.ts';
 import { waitFor } from './wait.ts';
 
 /** How many lines of the log an error quotes when its process fails to start. */
-const QUOTED_LINES = 12;
+const quotedLines = 12;
 
 export interface ProcessSpec {
   name: string;
@@ -202,7 +202,7 @@ export class StackProcess {
   }
 
   #quote(): string {
-    const lines = this.log().trimEnd().split('\n').slice(-QUOTED_LINES);
+    const lines = this.log().trimEnd().split('\n').slice(-quotedLines);
     return lines[0] ? `. The end of ${this.logFile}:\n${lines.map((line) => `    ${line}`).join('\n')}` : '';
   }
 }

@@ -6,7 +6,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const POLL_INTERVAL_MS = 20;
+const pollIntervalMs = 20;
 
 /**
  * Resolves with the first truthy value that the probe returns. A probe that throws counts as "not yet"; on timeout its
@@ -31,6 +31,6 @@ export async function waitFor<T>(
     if (Date.now() >= deadline) {
       throw new Error(`waited ${(options.timeoutMs / 1000).toFixed(0)} s for ${what}`, { cause: lastError });
     }
-    await sleep(options.lookAgainMs ?? POLL_INTERVAL_MS);
+    await sleep(options.lookAgainMs ?? pollIntervalMs);
   }
 }

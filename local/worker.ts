@@ -15,7 +15,7 @@ import { type DeclaredFunction, type DeclaredMapping, queueOf, readDeclared } fr
 import { openSqs } from './sqs.ts';
 
 /** The concurrency of a mapping without `maximumConcurrency`: what Lambda starts with. */
-const DEFAULT_CONCURRENCY = 5;
+const defaultConcurrency = 5;
 
 const { values } = parseArgs({
   options: { functions: { type: 'string' }, share: { type: 'string', default: '0/1' } },
@@ -38,7 +38,7 @@ function shareOf(total: number): number {
 }
 
 async function feed(declaredFunction: DeclaredFunction, mapping: DeclaredMapping): Promise<RunningMapping | undefined> {
-  const concurrency = shareOf(mapping.maximumConcurrency ?? DEFAULT_CONCURRENCY);
+  const concurrency = shareOf(mapping.maximumConcurrency ?? defaultConcurrency);
   if (concurrency === 0 || !mapping.enabled) return undefined;
   const { url: module, name } = handlerOf(declaredFunction);
   const handler = ((await import(module)) as Record<string, unknown>)[name];

@@ -5,7 +5,7 @@
  */
 import type { SqlValue } from 'mysql2';
 import mysql from 'mysql2/promise';
-import { acknowledged, type Contestant } from '../contestant.ts';
+import { acknowledged, type Contender } from '../contender.ts';
 import {
   eventValues,
   insertEvent,
@@ -17,7 +17,7 @@ import {
   reservationRow,
 } from './rows.ts';
 
-export const bulkInsert: Contestant = {
+export const bulkInsert: Contender = {
   name: 'bulk-insert',
   title: 'Yardstick: bare bulk insert of the same rows',
   mirror: 'none',

@@ -1,8 +1,8 @@
 /** The yardstick of the queue: a consumer that takes every message and does nothing with it. */
-import { acknowledged, type Contestant } from '../contestant.ts';
+import { acknowledged, type Contender } from '../contender.ts';
 import { shippedBatchSize, shippedWorkers } from '../settings.ts';
 
-export const empty: Contestant = {
+export const empty: Contender = {
   name: 'empty',
   title: 'Yardstick: an empty consumer of the same queue',
   mirror: 'none',

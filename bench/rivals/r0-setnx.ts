@@ -6,7 +6,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { acknowledged, type Contestant } from '../contestant.ts';
+import { acknowledged, type Contender } from '../contender.ts';
 import { inTransaction, openPool, plainMirror, readAvailable, takeUnits, writeRows } from './rows.ts';
 
 const lockLifeMs = 5_000;
@@ -14,7 +14,7 @@ const retryDelayMs = 50;
 const attempts = 20;
 const unlock = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`;
 
-export const setnx: Contestant = {
+export const setnx: Contender = {
   name: 'r0-setnx',
   title: 'R0 original design: Redis lock per request',
   mirror: 'plain',

@@ -3,12 +3,12 @@
  */
 import { Redis } from 'ioredis';
 import Redlock from 'redlock';
-import { acknowledged, type Contestant } from '../contestant.ts';
+import { acknowledged, type Contender } from '../contender.ts';
 import { inTransaction, mirrorPlainly, openPool, readAvailable, takeUnits, writeRows } from './rows.ts';
 
 const lockLifeMs = 5_000;
 
-export const redlock: Contestant = {
+export const redlock: Contender = {
   name: 'r1-redlock',
   title: 'R1 redlock per request, its defaults',
   mirror: 'plain',

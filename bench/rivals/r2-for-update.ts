@@ -1,9 +1,9 @@
 /** R2: no lock but the row's own: SELECT … FOR UPDATE, then the rows, then the stock. */
 import { Redis } from 'ioredis';
-import { acknowledged, type Contestant } from '../contestant.ts';
+import { acknowledged, type Contender } from '../contender.ts';
 import { inTransaction, isConflict, mirrorPlainly, openPool, readAvailable, takeUnits, writeRows } from './rows.ts';
 
-export const forUpdate: Contestant = {
+export const forUpdate: Contender = {
   name: 'r2-for-update',
   title: 'R2 SELECT … FOR UPDATE per request',
   mirror: 'plain',

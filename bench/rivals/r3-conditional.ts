@@ -1,9 +1,9 @@
 /** R3, the best of the per-request designs on one sale: the rows first, then the conditional update, then COMMIT. */
 import { Redis } from 'ioredis';
-import { acknowledged, type Contestant } from '../contestant.ts';
+import { acknowledged, type Contender } from '../contender.ts';
 import { inTransaction, isConflict, mirrorPlainly, openPool, takeUnits, writeRows } from './rows.ts';
 
-export const conditional: Contestant = {
+export const conditional: Contender = {
   name: 'r3-conditional',
   title: 'R3 INSERT + conditional UPDATE per request',
   mirror: 'plain',

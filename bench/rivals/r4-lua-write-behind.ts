@@ -4,7 +4,7 @@
  */
 import { Redis } from 'ioredis';
 import { toBytes } from '#platform/kernel/ids.ts';
-import { acknowledged, type Contestant } from '../contestant.ts';
+import { acknowledged, type Contender } from '../contender.ts';
 import type { Request } from '../workload.ts';
 import {
   eventValues,
@@ -31,7 +31,7 @@ redis.call('HINCRBY', KEYS[1], 'available', -ARGV[2])
 redis.call('HSET', KEYS[2], ARGV[1], 'allocated:' .. ARGV[2])
 return 1`;
 
-export const luaWriteBehind: Contestant = {
+export const luaWriteBehind: Contender = {
   name: 'r4-lua-write-behind',
   title: 'R4 Lua pre-deduct, write behind (acknowledges before durability)',
   mirror: 'plain',

@@ -1,14 +1,14 @@
 /**
  * R5, Shopify's way: one row for each unit, taken with SKIP LOCKED, so that no two requests wait for the same row. Stock
- * is the number of rows that are still free, and nobody updates a counter.
+ * is the number of rows that are still free; there is no counter to update.
  */
 import { Redis } from 'ioredis';
 import type { RowDataPacket } from 'mysql2';
 import { toBytes } from '#platform/kernel/ids.ts';
-import { acknowledged, type Contestant } from '../contestant.ts';
+import { acknowledged, type Contender } from '../contender.ts';
 import { inTransaction, isConflict, mirrorPlainly, openPool, writeRows } from './rows.ts';
 
-export const skipLocked: Contestant = {
+export const skipLocked: Contender = {
   name: 'r5-skip-locked',
   title: 'R5 one row per unit, SKIP LOCKED',
   mirror: 'plain',

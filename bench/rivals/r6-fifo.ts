@@ -3,19 +3,19 @@
  * any sales, and never two batches with messages of one sale at once.
  */
 
-import { acknowledged, type Contestant } from '../contestant.ts';
+import { acknowledged, type Contender } from '../contender.ts';
 import { ours } from '../ours.ts';
 import type { Request } from '../workload.ts';
 
-export const fifo: Contestant = {
+export const fifo: Contender = {
   name: 'r6-fifo',
   title: 'R6 our engine behind a FIFO queue (10 messages, one batch of a sale at a time)',
   mirror: 'holdfast',
   stock: 'counters',
   batch: 10,
   workers: [1, 4, 16],
-  async open(ground) {
-    const engine = await ours.open(ground);
+  async open(urls) {
+    const engine = await ours.open(urls);
     const busy = new Map<string, Promise<unknown>>();
     return {
       reset: engine.reset,

@@ -7,7 +7,7 @@
  */
 import type { RowDataPacket } from 'mysql2';
 import { toBytes } from '#platform/kernel/ids.ts';
-import { acknowledged, type Contestant } from '../contestant.ts';
+import { acknowledged, type Contender } from '../contender.ts';
 import type { Request } from '../workload.ts';
 import {
   eventValues,
@@ -29,7 +29,7 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-export const groupCommit: Contestant = {
+export const groupCommit: Contender = {
   name: 'r7-group-commit',
   title: 'R7 group commit inside one process, no queue, no Redis',
   mirror: 'none',
@@ -121,7 +121,7 @@ export const groupCommit: Contestant = {
         if (!request) return acknowledged;
         await new Promise<void>((resolve, reject) => {
           waiting.push({ request, resolve, reject });
-          // Whoever asks in this turn of the event loop is part of the next group.
+          // Callers of this turn of the event loop are part of the next group.
           if (!committing) {
             committing = true;
             setImmediate(() => void commitGroups());

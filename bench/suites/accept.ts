@@ -13,10 +13,10 @@ import { join } from 'node:path';
 import { saleTag } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { openTokens } from '#platform/security/access-token.ts';
-import { compare, percentile, rounded, type Series, series } from '../figures.ts';
-import { type BenchGround, NotExact } from '../ground.ts';
-import { type Host, type Shooter, startHost, startShooter } from '../helpers.ts';
+import { type Host, type LoadGenerator, startHost, startLoadGenerator } from '../child-processes.ts';
+import { type BenchEnvironment, NotExact } from '../environment.ts';
 import { openFilledQueue } from '../queue-fill.ts';
+import { compare, percentile, rounded, type Series, series } from '../statistics.ts';
 import { type Context, type Entry, inRounds, notesOf, type Suite } from '../suite.ts';
 import { capPerCustomer, type Plan, planFor } from '../workload.ts';
 
@@ -37,23 +37,23 @@ export const accept: Suite = {
   title: 'Accept',
   quickSeconds: 30,
   async run(context) {
-    const { ground, quick } = context;
-    const shooter = await startShooter(ground);
+    const { environment, quick } = context;
+    const generator = await startLoadGenerator(environment);
     const hosts = new Map<string, Host>();
     try {
-      const stub = await startHost(ground, 'sqs-stub', []);
+      const stub = await startHost(environment, 'sqs-stub', []);
       hosts.set('stub', stub);
-      const toStub = queueAt(ground, stub.port);
-      hosts.set('coalesced', await startHost(ground, 'thin', ['coalesced'], toStub));
-      hosts.set('each', await startHost(ground, 'thin', ['each'], toStub));
-      hosts.set('offline', await startHost(ground, 'offline', [join(ground.stack.dir, 'offline')], toStub));
+      const toStub = queueAt(environment, stub.port);
+      hosts.set('coalesced', await startHost(environment, 'thin', ['coalesced'], toStub));
+      hosts.set('each', await startHost(environment, 'thin', ['each'], toStub));
+      hosts.set('offline', await startHost(environment, 'offline', [join(environment.stack.dir, 'offline')], toStub));
       // Beside the measures: the same through the local queue server, which does on this machine what SQS does elsewhere.
-      if (!quick) hosts.set('local', await startHost(ground, 'thin', ['coalesced']));
-      const volleys = await prepareVolleys(context, shooter, hosts);
+      if (!quick) hosts.set('local', await startHost(environment, 'thin', ['coalesced']));
+      const loads = await prepareLoads(context, generator, hosts);
       const seconds = quick ? 1 : 5;
       const entry = (name: string, host: string, path: 'sales' | 'empty'): Entry => ({
         name,
-        run: () => volleys.shoot(host, path, seconds),
+        run: () => loads.send(host, path, seconds),
       });
       const entries = [
         entry('coalesced', 'coalesced', 'sales'),
@@ -63,24 +63,24 @@ export const accept: Suite = {
         ...(quick ? [] : [entry('local queue server', 'local', 'sales')]),
       ];
       // A cold host that is met by 64 connections at once answers late; so it is in production, but not what is asked here.
-      for (const host of acceptingHosts) if (hosts.has(host)) await volleys.warmUp(host);
+      for (const host of acceptingHosts) if (hosts.has(host)) await loads.warmUp(host);
       for (const { run } of entries) await run(0);
       for (const host of ['coalesced', 'each', 'local']) {
-        if (hosts.has(host)) await volleys.settle(host, quick ? connectionsTried.quick : connectionsTried.full);
+        if (hosts.has(host)) await loads.settle(host, quick ? connectionsTried.quick : connectionsTried.full);
       }
-      volleys.withoutGate = 0;
+      loads.withoutGate = 0;
       const rounds = await inRounds(context, quick ? 2 : 5, entries);
-      const processorUs = Object.fromEntries([...volleys.cpuUs].map(([target, us]) => [target, Math.round(us)]));
+      const processorUs = Object.fromEntries([...loads.cpuUs].map(([target, us]) => [target, Math.round(us)]));
       context.report(`  processor time of the host for each request, µs: ${JSON.stringify(processorUs)}`);
       const messagesPerCall = Object.fromEntries(
-        [...volleys.messagesPerCall].map(([host, count]) => [host, rounded(count)]),
+        [...loads.messagesPerCall].map(([host, count]) => [host, rounded(count)]),
       );
       context.report(`  messages in each call to SQS: ${JSON.stringify(messagesPerCall)}`);
       const of = (name: string, title: string): Series =>
         series(`accept ${name}`, rounds.values.get(name) ?? [], {
           title,
           unit: '202/s',
-          settings: `${volleys.connectionsOf(name === 'local queue server' ? 'local' : name)} connections`,
+          settings: `${loads.connectionsOf(name === 'local queue server' ? 'local' : name)} connections`,
         });
       const coalesced = of('coalesced', 'Thin host, sends shared by up to ten requests');
       const each = of('each', 'Thin host, one SendMessage per request');
@@ -103,26 +103,24 @@ export const accept: Suite = {
         details: { processorUs, messagesPerCall },
         notes: [
           ...notesOf('accept', rounds),
-          ...(volleys.withoutGate > 0
-            ? [
-                `accept: ${volleys.withoutGate} requests went on without the gate, because Redis did not answer in time.`,
-              ]
+          ...(loads.withoutGate > 0
+            ? [`accept: ${loads.withoutGate} requests went on without the gate, because Redis did not answer in time.`]
             : []),
         ],
       };
     } finally {
       for (const host of hosts.values()) await host.stop();
-      await shooter.stop();
+      await generator.stop();
     }
   },
 };
 
-interface Volleys {
+interface Loads {
   /**
    * Sends for about so many seconds, or all that customers may have, checks what became of it, and returns how many were
    * accepted a second.
    */
-  shoot(host: string, path: 'sales' | 'empty', seconds: number): Promise<number>;
+  send(host: string, path: 'sales' | 'empty', seconds: number): Promise<number>;
   /** Sends a little on one connection, then enough for the host to be warm. */
   warmUp(host: string): Promise<void>;
   /** Finds out with how many connections a host accepts most, and keeps to that. */
@@ -130,18 +128,18 @@ interface Volleys {
   connectionsOf(host: string): number;
   /** Requests that were accepted without the gate. */
   withoutGate: number;
-  /** Processor time of the host for each request of its last volley, microseconds. */
+  /** Processor time of the host for each request of its last load, microseconds. */
   readonly cpuUs: Map<string, number>;
-  /** Messages in each call to SQS, in the last volley of each host. */
+  /** Messages in each call to SQS, in the last load of each host. */
   readonly messagesPerCall: Map<string, number>;
 }
 
-async function prepareVolleys(
-  { ground }: Context,
-  shooter: Shooter,
+async function prepareLoads(
+  { environment }: Context,
+  generator: LoadGenerator,
   hosts: ReadonlyMap<string, Host>,
-): Promise<Volleys> {
-  const { registry, endpoints } = ground.stack;
+): Promise<Loads> {
+  const { registry, endpoints } = environment.stack;
   const filled = openFilledQueue(endpoints.sqs, registry['queue/reservations'] ?? '', endpoints.region);
   const tokens = await tokensOf(registry['secret/token-signing-key'] ?? '');
   const stubUrl = `http://127.0.0.1:${hosts.get('stub')?.port}/`;
@@ -150,58 +148,58 @@ async function prepareVolleys(
   const rates = new Map<string, number>();
   const best = new Map<string, number>();
 
-  async function volley(host: string, path: 'sales' | 'empty', amount: number, lanes: number): Promise<number> {
+  async function load(host: string, path: 'sales' | 'empty', amount: number, connections: number): Promise<number> {
     const plan: Plan = planFor('hot', Math.max(amount, 20_000));
-    await ground.prepare(plan, { mirror: 'holdfast', stock: 'counters' });
+    await environment.prepare(plan, { mirror: 'holdfast', stock: 'counters' });
     await filled.empty();
     await fetch(stubUrl, { method: 'DELETE' });
     const saleId = plan.saleIds[0] ?? '';
     const cpuBeforeMs = hosts.get(host)?.cpuMs() ?? 0;
-    const hits = await shooter.shoot({
+    const result = await generator.send({
       port: hosts.get(host)?.port ?? 0,
-      connections: lanes,
+      connections: connections,
       amount,
       method: 'POST',
       path: `/${path}/${saleId}/reservations`,
       tokens,
       label: randomUUID(),
     });
-    const accepted = hits.statuses['202'] ?? 0;
+    const accepted = result.statuses['202'] ?? 0;
     if (accepted !== amount) {
-      throw new Error(`${host}: ${amount} requests were answered with ${JSON.stringify(hits.statuses)}`);
+      throw new Error(`${host}: ${amount} requests were answered with ${JSON.stringify(result.statuses)}`);
     }
     if (path === 'sales') {
       const { taken, calls } = await counted();
-      if (calls > 0) volleys.messagesPerCall.set(host, taken / calls);
+      if (calls > 0) loads.messagesPerCall.set(host, taken / calls);
       const messages = host === 'local' ? await filled.depth() : taken;
       if (messages !== accepted) throw new NotExact(`${host}: ${accepted} were accepted, ${messages} are in the queue`);
-      volleys.withoutGate += accepted - Number(await ground.redis.hget(keys.sale(saleTag(saleId)), 'line'));
+      loads.withoutGate += accepted - Number(await environment.redis.hget(keys.sale(saleTag(saleId)), 'line'));
     }
-    volleys.cpuUs.set(`${host} ${path}`, (((hosts.get(host)?.cpuMs() ?? 0) - cpuBeforeMs) * 1000) / accepted);
-    return (accepted / hits.elapsedMs) * 1000;
+    loads.cpuUs.set(`${host} ${path}`, (((hosts.get(host)?.cpuMs() ?? 0) - cpuBeforeMs) * 1000) / accepted);
+    return (accepted / result.elapsedMs) * 1000;
   }
 
-  const volleys: Volleys = {
+  const loads: Loads = {
     withoutGate: 0,
     cpuUs: new Map(),
     messagesPerCall: new Map(),
-    async shoot(host, path, seconds) {
+    async send(host, path, seconds) {
       const target = `${host} ${path}`;
-      const lanes = volleys.connectionsOf(host);
-      const wanted = Math.min((rates.get(target) ?? 400) * seconds + lanes, customers * capPerCustomer);
+      const connections = loads.connectionsOf(host);
+      const wanted = Math.min((rates.get(target) ?? 400) * seconds + connections, customers * capPerCustomer);
       // As many for each connection, so that no customer is asked to take more than the others.
-      const amount = lanes * Math.floor(wanted / lanes);
-      const perSecond = await volley(host, path, amount, lanes);
+      const amount = connections * Math.floor(wanted / connections);
+      const perSecond = await load(host, path, amount, connections);
       rates.set(target, perSecond);
       return perSecond;
     },
     async settle(host, tried) {
-      const found = new Map<number, number[]>(tried.map((lanes) => [lanes, []]));
+      const found = new Map<number, number[]>(tried.map((connections) => [connections, []]));
       // Each several times, in turn: a moment in which the machine is slow must not decide for all rounds.
       for (let time = 0; time < timesTried; time++) {
-        for (const [lanes, rates] of found) {
-          best.set(host, lanes);
-          rates.push(await volleys.shoot(host, 'sales', secondsTried));
+        for (const [connections, rates] of found) {
+          best.set(host, connections);
+          rates.push(await loads.send(host, 'sales', secondsTried));
         }
       }
       const [most] = [...found].sort(([, one], [, other]) => percentile(other, 0.5) - percentile(one, 0.5));
@@ -209,19 +207,19 @@ async function prepareVolleys(
     },
     connectionsOf: (host) => best.get(host) ?? connections,
     async warmUp(host) {
-      await volley(host, 'sales', 100, 1);
+      await load(host, 'sales', 100, 1);
       // Every token is new to a host at first, and its code is cold.
-      await volley(host, 'sales', warmUpRequests[host === 'offline' ? 'offline' : 'thin'], connections);
+      await load(host, 'sales', warmUpRequests[host === 'offline' ? 'offline' : 'thin'], connections);
     },
   };
-  return volleys;
+  return loads;
 }
 
 /** The environment of a host whose queue is at another port. */
-function queueAt(ground: BenchGround, port: number): Record<string, string> {
+function queueAt(environment: BenchEnvironment, port: number): Record<string, string> {
   const endpoint = `http://127.0.0.1:${port}`;
-  const registryFile = join(ground.stack.dir, 'stub-registry.json');
-  const registry = { ...ground.stack.registry, 'queue/reservations': `${endpoint}/000000000000/reservations` };
+  const registryFile = join(environment.stack.dir, 'stub-registry.json');
+  const registry = { ...environment.stack.registry, 'queue/reservations': `${endpoint}/000000000000/reservations` };
   writeFileSync(registryFile, JSON.stringify(registry), { mode: 0o600 });
   return { HOLDFAST_REGISTRY: registryFile, AWS_ENDPOINT_URL_SQS: endpoint };
 }

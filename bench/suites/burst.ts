@@ -1,11 +1,12 @@
 /**
  * Burst: ten thousand requests for one sale within a second. How long until the last of them knows? Requests arrive by
- * the clock, whether anybody is ready or not, and their time runs from when they should have arrived.
+ * the clock, whether a worker is ready or not, and their time runs from when they should have arrived.
  */
-import { compare, percentile, type Series, series } from '../figures.ts';
+
+import { bestWorkers } from '../best-workers.ts';
 import { shippedWorkers } from '../settings.ts';
+import { compare, percentile, type Series, series } from '../statistics.ts';
 import { type Entry, inRounds, notesOf, type Suite } from '../suite.ts';
-import { bestWorkers } from '../sweep.ts';
 import { planFor } from '../workload.ts';
 
 const requests = 10_000;
@@ -16,16 +17,16 @@ export const burst: Suite = {
   title: 'Burst of 10,000 on one sale',
   quickSeconds: 14,
   async run(context) {
-    const { arena, quick } = context;
+    const { runner, quick } = context;
     const limitMs = quick ? 8_000 : 90_000;
-    const original = await arena.card('r0-setnx');
+    const original = await runner.info('r0-setnx');
     const workers = await bestWorkers(context, original, 'hot', 6_000);
     const latencies: Record<string, number[]> = {};
-    const entry = (name: 'ours' | 'r0-setnx', lanes: number): Entry => ({
+    const entry = (name: 'ours' | 'r0-setnx', workers: number): Entry => ({
       name,
       run: async () => {
         const plan = planFor('hot', requests);
-        const run = await arena.run(name, { plan, workers: lanes, limitMs, arrivalsPerSecond });
+        const run = await runner.run(name, { plan, workers: workers, limitMs, arrivalsPerSecond });
         latencies[name] = run.latenciesMs ?? [];
         return percentile(run.latenciesMs ?? [], 0.99);
       },

@@ -3,19 +3,20 @@
  *
  * Each rival works at its own best number of workers, which a short sweep finds; ours at what serverless.yml says.
  */
-import type { Card, Run } from '../arena.ts';
-import type { ContestantName } from '../contestant.ts';
-import { compare, type Measure, type Series, series, shown } from '../figures.ts';
+
+import { bestWorkers } from '../best-workers.ts';
+import type { ContenderName } from '../contender.ts';
+import type { ContenderInfo, Run } from '../runner.ts';
 import { shippedBatchSize, shippedWorkers } from '../settings.ts';
+import { compare, type Measure, type Series, series, shown } from '../statistics.ts';
 import { type Entry, inRounds, notesOf, type Suite } from '../suite.ts';
-import { bestWorkers } from '../sweep.ts';
 import { planFor, type Scenario, scenarios } from '../workload.ts';
 
 /** The designs that handle one request at a time and promise what we promise. */
-const perRequest: readonly ContestantName[] = ['r0-setnx', 'r1-redlock', 'r2-for-update', 'r3-conditional'];
+const perRequest: readonly ContenderName[] = ['r0-setnx', 'r1-redlock', 'r2-for-update', 'r3-conditional'];
 
 /** Who takes part where; in a quick run only those who appear in a measure. */
-const line: Record<Scenario, { full: readonly ContestantName[]; quick: readonly ContestantName[] }> = {
+const line: Record<Scenario, { full: readonly ContenderName[]; quick: readonly ContenderName[] }> = {
   hot: {
     full: [...perRequest, 'r4-lua-write-behind', 'r5-skip-locked', 'r6-fifo', 'r7-group-commit', 'bulk-insert'],
     quick: ['r0-setnx', 'r3-conditional', 'r7-group-commit', 'bulk-insert'],
@@ -28,36 +29,36 @@ const line: Record<Scenario, { full: readonly ContestantName[]; quick: readonly 
 };
 
 /** Fast designs need more messages to be busy for as long as slow ones. */
-const fast: readonly ContestantName[] = ['ours', 'r4-lua-write-behind', 'r7-group-commit', 'bulk-insert'];
+const fast: readonly ContenderName[] = ['ours', 'r4-lua-write-behind', 'r7-group-commit', 'bulk-insert'];
 
 export const drain: Suite = {
   name: 'drain',
   title: 'Drain at handler level',
   quickSeconds: 60,
   async run(context) {
-    const { arena, quick } = context;
+    const { runner, quick } = context;
     const limitMs = quick ? 1_000 : 2_500;
-    const countFor = (name: ContestantName): number => {
+    const countFor = (name: ContenderName): number => {
       if (fast.includes(name)) return quick ? 50_000 : 100_000;
       return quick ? 4_000 : 12_000;
     };
 
     const entries: Entry[] = [];
-    const about = new Map<string, { card: Card; settings: string; runs: Run[] }>();
+    const about = new Map<string, { info: ContenderInfo; settings: string; runs: Run[] }>();
     for (const scenario of Object.keys(scenarios) as Scenario[]) {
       for (const name of ['ours' as const, ...line[scenario][quick ? 'quick' : 'full']]) {
-        const card = await arena.card(name);
+        const info = await runner.info(name);
         const count = countFor(name);
-        const workers = name === 'ours' ? shippedWorkers : await bestWorkers(context, card, scenario, count);
+        const workers = name === 'ours' ? shippedWorkers : await bestWorkers(context, info, scenario, count);
         // Rivals are warm from their sweep; ours has none.
-        if (name === 'ours') await arena.run(name, { plan: planFor(scenario, count), workers, limitMs: 2 * limitMs });
+        if (name === 'ours') await runner.run(name, { plan: planFor(scenario, count), workers, limitMs: 2 * limitMs });
         const runs: Run[] = [];
         const settings = name === 'ours' ? `batches of ${shippedBatchSize}, ${workers} workers` : `${workers} workers`;
-        about.set(`${scenario} ${name}`, { card, settings, runs });
+        about.set(`${scenario} ${name}`, { info, settings, runs });
         entries.push({
           name: `${scenario} ${name}`,
           run: async () => {
-            const run = await arena.run(name, { plan: planFor(scenario, count), workers, limitMs });
+            const run = await runner.run(name, { plan: planFor(scenario, count), workers, limitMs });
             runs.push(run);
             return run.perSecond;
           },
@@ -73,7 +74,7 @@ export const drain: Suite = {
       all.set(
         name,
         series(name, rounds.values.get(name) ?? [], {
-          title: `${known?.card.title}, ${scenarios[scenario as Scenario].title}`,
+          title: `${known?.info.title}, ${scenarios[scenario as Scenario].title}`,
           unit: 'confirmed/s',
           settings: known?.settings ?? '',
         }),

@@ -1,8 +1,9 @@
 /**
  * Memory: what 100,000 reservations take in Redis, and whether a worker that drains a million of them grows.
  */
-import { type Measure, median, rounded, type Series, series } from '../figures.ts';
+
 import { shippedWorkers } from '../settings.ts';
+import { type Measure, median, rounded, type Series, series } from '../statistics.ts';
 import type { Context, Suite } from '../suite.ts';
 import { planFor, type Scenario } from '../workload.ts';
 
@@ -46,11 +47,12 @@ export const memory: Suite = {
 };
 
 /** The growth of Redis per 100,000 reservations, accepted and then decided; the larger of the two. */
-async function redisMemory({ ground, arena, quick, report }: Context, kind: Scenario): Promise<Series> {
+async function redisMemory({ environment, runner, quick, report }: Context, kind: Scenario): Promise<Series> {
   const count = quick ? per / 4 : per;
   const plan = planFor(kind, count);
-  const used = async (): Promise<number> => Number(/used_memory:(\d+)/.exec(await ground.redis.info('memory'))?.[1]);
-  await ground.prepare(plan, { mirror: 'holdfast', stock: 'counters' });
+  const used = async (): Promise<number> =>
+    Number(/used_memory:(\d+)/.exec(await environment.redis.info('memory'))?.[1]);
+  await environment.prepare(plan, { mirror: 'holdfast', stock: 'counters' });
   const before = await used();
   const values: number[] = [];
   const states: Record<string, number> = {};
@@ -59,7 +61,7 @@ async function redisMemory({ ground, arena, quick, report }: Context, kind: Scen
     ['accepted', 0],
     ['decided', 120_000],
   ] as const) {
-    await arena.run('ours', { plan, workers: shippedWorkers, limitMs });
+    await runner.run('ours', { plan, workers: shippedWorkers, limitMs });
     states[state] = (((await used()) - before) / mib / count) * per;
     values.push(states[state]);
   }
@@ -73,11 +75,11 @@ async function redisMemory({ ground, arena, quick, report }: Context, kind: Scen
 }
 
 /** A worker's resident memory over a long drain: the last quarter beside the second. */
-async function residentMemory({ arena, quick, report }: Context): Promise<{ measure: Measure; series: Series }> {
+async function residentMemory({ runner, quick, report }: Context): Promise<{ measure: Measure; series: Series }> {
   // A process of its own, which has seen nothing else.
-  await arena.dismiss('ours');
+  await runner.stop('ours');
   const count = quick ? 60_000 : 1_000_000;
-  const run = await arena.run('ours', {
+  const run = await runner.run('ours', {
     plan: planFor('hundred', count),
     workers: shippedWorkers,
     limitMs: 600_000,

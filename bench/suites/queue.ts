@@ -7,12 +7,12 @@
  * waited for it, and stood there while another processor had nothing to do: 16 % of the time, by /proc/PID/schedstat.
  */
 import { keepApart } from '../apart.ts';
-import type { ContestantName } from '../contestant.ts';
-import { compare, type Series, series } from '../figures.ts';
+import { bestWorkers } from '../best-workers.ts';
+import type { ContenderName } from '../contender.ts';
 import { openFilledQueue } from '../queue-fill.ts';
 import { shippedBatchSize, shippedWindowMs, shippedWorkers } from '../settings.ts';
+import { compare, type Series, series } from '../statistics.ts';
 import { type Entry, inRounds, notesOf, type Suite } from '../suite.ts';
-import { bestWorkers } from '../sweep.ts';
 import { deliveryCount, planFor, requestsFillingBatches, requestsOf } from '../workload.ts';
 
 /** What a batch without a batching window may hold, and so what a worker that handles single messages is given. */
@@ -23,27 +23,27 @@ export const queue: Suite = {
   title: 'Drain through SQS',
   quickSeconds: 22,
   async run(context) {
-    const { ground, arena, quick } = context;
-    const endpoint = ground.stack.endpoints.sqs;
-    const region = ground.stack.endpoints.region;
-    const url = ground.stack.registry['queue/reservations'] ?? '';
+    const { environment, runner, quick } = context;
+    const endpoint = environment.stack.endpoints.sqs;
+    const region = environment.stack.endpoints.region;
+    const url = environment.stack.registry['queue/reservations'] ?? '';
     const filled = openFilledQueue(endpoint, url, region);
     // Enough batches for a steady state: the first waits to be gathered and the last to be decided, with nothing beside it.
     const many = requestsFillingBatches(quick ? 10_000 : 100_000, shippedBatchSize);
     const few = quick ? 1_000 : 4_000;
     const limitMs = quick ? 1_500 : 4_000;
 
-    const contestants: ContestantName[] = ['ours', 'empty', 'r0-setnx'];
-    const serverPid = (name: string): number | undefined => ground.stack.processes.get(name)?.pid;
+    const contenders: ContenderName[] = ['ours', 'empty', 'r0-setnx'];
+    const serverPid = (name: string): number | undefined => environment.stack.processes.get(name)?.pid;
     // This process answers for the bus.
     const elsewhere = [serverPid('queues'), process.pid];
-    const players = await Promise.all(contestants.map((name) => arena.pidOf(name)));
-    const together = keepApart(elsewhere, [serverPid('mysql'), serverPid('redis'), ...players]);
+    const processes = await Promise.all(contenders.map((name) => runner.pidOf(name)));
+    const together = keepApart(elsewhere, [serverPid('mysql'), serverPid('redis'), ...processes]);
 
-    const original = await arena.card('r0-setnx');
+    const original = await runner.info('r0-setnx');
     const workers = await bestWorkers(context, original, 'hot', 6_000);
 
-    const entry = (name: ContestantName): Entry => {
+    const entry = (name: ContenderName): Entry => {
       const slow = name === 'r0-setnx';
       return {
         name,
@@ -51,7 +51,7 @@ export const queue: Suite = {
           const plan = planFor('hot', slow ? few : many);
           await filled.empty();
           await filled.fill(requestsOf(plan));
-          const run = await arena.run(name, {
+          const run = await runner.run(name, {
             plan,
             workers: slow ? workers : shippedWorkers,
             batch: slow ? smallBatch : shippedBatchSize,
@@ -69,7 +69,7 @@ export const queue: Suite = {
       };
     };
     try {
-      const entries = contestants.map(entry);
+      const entries = contenders.map(entry);
       // Once for warm code; rivals had their sweep.
       for (const { run } of entries) await run(0);
       const rounds = await inRounds(context, quick ? 2 : 5, entries);

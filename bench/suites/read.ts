@@ -9,9 +9,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { writeMirror } from '#mirror/mirror.ts';
 import { toBytes } from '#platform/kernel/ids.ts';
 import { openRedis, redisReady } from '#platform/redis/redis.ts';
-import { compare, percentile, rounded, type Series, series } from '../figures.ts';
-import type { BenchGround } from '../ground.ts';
-import { type Host, startHost, startShooter } from '../helpers.ts';
+import { type Host, startHost, startLoadGenerator } from '../child-processes.ts';
+import type { BenchEnvironment } from '../environment.ts';
+import { compare, percentile, rounded, type Series, series } from '../statistics.ts';
 import { type Entry, inRounds, notesOf, type Suite } from '../suite.ts';
 import { allotmentOf, planFor } from '../workload.ts';
 
@@ -27,23 +27,23 @@ export const read: Suite = {
   title: 'Live stock',
   quickSeconds: 10,
   async run(context) {
-    const { ground, quick } = context;
+    const { environment, quick } = context;
     const plan = planFor('hot', 50_000);
     const saleId = plan.saleIds[0] ?? '';
-    await ground.prepare(plan, { mirror: 'holdfast', stock: 'counters' });
-    const shooter = await startShooter(ground);
-    const thin = await startHost(ground, 'thin', ['coalesced']);
+    await environment.prepare(plan, { mirror: 'holdfast', stock: 'counters' });
+    const generator = await startLoadGenerator(environment);
+    const thin = await startHost(environment, 'thin', ['coalesced']);
     const answer = await fetch(`http://127.0.0.1:${thin.port}/sales/${saleId}`);
-    const bare = await startHost(ground, 'bare', [await answer.text()]);
-    const writer = await startWriter(ground, saleId, allotmentOf(plan));
+    const bare = await startHost(environment, 'bare', [await answer.text()]);
+    const writer = await startWriter(environment, saleId, allotmentOf(plan));
     const ages: number[] = [];
     try {
       const rates = new Map<string, number>();
       const processorUs: Record<string, number> = {};
-      const volley = async (name: string, host: Host): Promise<number> => {
+      const load = async (name: string, host: Host): Promise<number> => {
         const cpuBeforeMs = host.cpuMs();
         const amount = Math.ceil((rates.get(name) ?? 3_000) * (quick ? 1.5 : 6));
-        const hits = await shooter.shoot({
+        const result = await generator.send({
           port: host.port,
           connections,
           amount,
@@ -51,17 +51,17 @@ export const read: Suite = {
           path: `/sales/${saleId}`,
           label: '',
         });
-        const answered = hits.statuses['200'] ?? 0;
+        const answered = result.statuses['200'] ?? 0;
         if (answered !== amount) throw new Error(`${name}: ${answered} of ${amount} reads were answered with 200`);
         processorUs[name] = Math.round(((host.cpuMs() - cpuBeforeMs) * 1000) / answered);
-        const perSecond = (answered / hits.elapsedMs) * 1000;
+        const perSecond = (answered / result.elapsedMs) * 1000;
         rates.set(name, perSecond);
         return perSecond;
       };
       // Both are looked at, so that what looking takes of the processors is taken from both.
       const watched = async (name: string, host: Host): Promise<number> => {
         const watch = watchAges(`http://127.0.0.1:${host.port}/sales/${saleId}`, writer);
-        const perSecond = await volley(name, host);
+        const perSecond = await load(name, host);
         const seen = await watch.stop();
         if (host === thin) ages.push(...seen);
         return perSecond;
@@ -111,7 +111,7 @@ export const read: Suite = {
       await writer.stop();
       await thin.stop();
       await bare.stop();
-      await shooter.stop();
+      await generator.stop();
     }
   },
 };
@@ -123,15 +123,15 @@ interface Writer {
 }
 
 /** Changes the sale's stock again and again, and mirrors each change after its commit. */
-async function startWriter(ground: BenchGround, saleId: string, allotment: number): Promise<Writer> {
-  const redis = openRedis(ground.redisUrl);
+async function startWriter(environment: BenchEnvironment, saleId: string, allotment: number): Promise<Writer> {
+  const redis = openRedis(environment.redisUrl);
   await redisReady(redis);
   const committedAtMs = new Map<number, number>();
   let running = true;
   const work = (async () => {
     for (let version = 2; running; version++) {
       const allocated = version % 1_000;
-      await ground.pool.query('UPDATE sales SET available = ?, allocated = ?, version = ? WHERE id = ?', [
+      await environment.pool.query('UPDATE sales SET available = ?, allocated = ?, version = ? WHERE id = ?', [
         allotment - allocated,
         allocated,
         version,

@@ -2,8 +2,9 @@
  * Scaling: workers × batch size on one hot sale. The surface shows where the knee is, and whether more workers than
  * needed do harm.
  */
-import { compare, median, type Series, series } from '../figures.ts';
+
 import { shippedBatchSize } from '../settings.ts';
+import { compare, median, type Series, series } from '../statistics.ts';
 import { type Entry, inRounds, notesOf, type Suite } from '../suite.ts';
 import { planFor } from '../workload.ts';
 
@@ -22,7 +23,7 @@ export const scaling: Suite = {
   title: 'Workers × batch size',
   quickSeconds: 16,
   async run(context) {
-    const { arena, quick } = context;
+    const { runner, quick } = context;
     const limitMs = quick ? 600 : 2_500;
     const few = 15_000;
     const some = 40_000;
@@ -32,7 +33,7 @@ export const scaling: Suite = {
     const entries = workerCounts.map(
       (workers): Entry => ({
         name: String(workers),
-        run: async () => (await arena.run('ours', { plan: planFor('hot', many), workers, limitMs })).perSecond,
+        run: async () => (await runner.run('ours', { plan: planFor('hot', many), workers, limitMs })).perSecond,
       }),
     );
     await entries[0]?.run(0);
@@ -60,7 +61,7 @@ export const scaling: Suite = {
         const runs: number[] = [];
         for (let run = 0; run < 2; run++) {
           const plan = planFor('hot', batch <= 10 ? few : some);
-          runs.push((await arena.run('ours', { plan, workers, batch, limitMs })).perSecond);
+          runs.push((await runner.run('ours', { plan, workers, batch, limitMs })).perSecond);
         }
         points.push({ workers, batch, perSecond: median(runs) });
       }

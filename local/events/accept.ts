@@ -13,8 +13,8 @@ import type { RegisteredRule, Registry } from './registry.ts';
 import type { Delivery, Rule, Store } from './store.ts';
 
 /** Retry policy of a target that sets none. */
-export const DEFAULT_MAX_AGE_S = 86_400;
-export const DEFAULT_MAX_RETRIES = 185;
+export const defaultMaxAgeS = 86_400;
+export const defaultMaxRetries = 185;
 
 export interface AcceptDeps {
   store: Store;
@@ -121,7 +121,7 @@ function routeOf(rule: Rule, target: Target) {
     ruleArn: rule.arn,
     targetArn: target.Arn ?? '',
     deadLetterArn: target.DeadLetterConfig?.Arn,
-    maxAgeMs: (target.RetryPolicy?.MaximumEventAgeInSeconds ?? DEFAULT_MAX_AGE_S) * 1000,
-    maxRetries: target.RetryPolicy?.MaximumRetryAttempts ?? DEFAULT_MAX_RETRIES,
+    maxAgeMs: (target.RetryPolicy?.MaximumEventAgeInSeconds ?? defaultMaxAgeS) * 1000,
+    maxRetries: target.RetryPolicy?.MaximumRetryAttempts ?? defaultMaxRetries,
   };
 }

@@ -9,13 +9,13 @@ import type { Target } from '@aws-sdk/client-eventbridge';
 import { z } from 'zod';
 import { type AcceptDeps, acceptEvents, type IncomingEvent } from './accept.ts';
 import { ApiError, invalid } from './errors.ts';
-import { DEFAULT_BUS, type RegisteredRule } from './registry.ts';
+import { defaultBus, type RegisteredRule } from './registry.ts';
 
 export type Operation = (input: unknown) => unknown;
 export type ApiDeps = AcceptDeps & { log: (message: string) => void };
 
-const MAX_REQUEST_BYTES = 262_144;
-const MAX_TARGETS_PER_RULE = 5;
+const maxRequestBytes = 262_144;
+const maxTargetsPerRule = 5;
 
 /** A bus is named by its name or its ARN. */
 const busName = z
@@ -27,7 +27,7 @@ const queueArn = z
   .string()
   .regex(/^arn:aws[\w-]*:sqs:[\w-]+:\d{12}:[\w-]{1,80}$/, 'only standard SQS queues are emulated');
 
-const onBus = { EventBusName: busName.default(DEFAULT_BUS) };
+const onBus = { EventBusName: busName.default(defaultBus) };
 const bus = z.strictObject({ Name: busName });
 const rule = z.strictObject({ Name: name, ...onBus });
 const ofRule = z.strictObject({ Rule: name, ...onBus });
@@ -80,7 +80,7 @@ export function operations(deps: ApiDeps): Record<string, Operation> {
       if (!EventPattern && !ScheduleExpression) {
         throw invalid('Parameter(s) EventPattern or ScheduleExpression must be specified.');
       }
-      if (ScheduleExpression && bus !== DEFAULT_BUS) {
+      if (ScheduleExpression && bus !== defaultBus) {
         throw invalid('ScheduleExpression is supported only on the default event bus.');
       }
       const registered = registry.putRule({
@@ -106,8 +106,8 @@ export function operations(deps: ApiDeps): Record<string, Operation> {
       const registered = find(parsed);
       const targets: Target[] = parsed.Targets;
       const ids = new Set([...registered.targets, ...targets].map(({ Id }) => Id));
-      if (ids.size > MAX_TARGETS_PER_RULE) {
-        const message = `A rule can have ${MAX_TARGETS_PER_RULE} targets; this would make ${ids.size}.`;
+      if (ids.size > maxTargetsPerRule) {
+        const message = `A rule can have ${maxTargetsPerRule} targets; this would make ${ids.size}.`;
         throw new ApiError('LimitExceededException', message);
       }
       registry.putTargets(registered, targets);
@@ -123,7 +123,7 @@ export function operations(deps: ApiDeps): Record<string, Operation> {
     },
     async PutEvents(input) {
       const { Entries } = putEvents.parse(input);
-      if (Entries.reduce((sum: number, entry) => sum + sizeBytes(entry), 0) > MAX_REQUEST_BYTES) {
+      if (Entries.reduce((sum: number, entry) => sum + sizeBytes(entry), 0) > maxRequestBytes) {
         throw invalid('Total size of the entries in the request is over the limit.');
       }
       const read = Entries.map((entry) => readEntry(deps, entry));

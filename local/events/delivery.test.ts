@@ -9,11 +9,11 @@ import { Faults } from './faults.ts';
 import type { Outcome, OutgoingMessage, QueueSender } from './sender.ts';
 import { type Delivery, type Route, Store } from './store.ts';
 
-const QUEUE = 'arn:aws:sqs:us-east-1:000000000000:orders';
-const DEAD = 'arn:aws:sqs:us-east-1:000000000000:orders-dead';
-const RULE = 'arn:aws:events:us-east-1:000000000000:rule/orders';
-const DOWN: Outcome = { sent: false, errorCode: 'CONNECTION_FAILURE', errorMessage: 'refused', retryable: true };
-const GONE: Outcome = { sent: false, errorCode: 'NO_RESOURCE', errorMessage: 'no such queue', retryable: false };
+const queue = 'arn:aws:sqs:us-east-1:000000000000:orders';
+const dead = 'arn:aws:sqs:us-east-1:000000000000:orders-dead';
+const rule = 'arn:aws:events:us-east-1:000000000000:rule/orders';
+const down: Outcome = { sent: false, errorCode: 'CONNECTION_FAILURE', errorMessage: 'refused', retryable: true };
+const gone: Outcome = { sent: false, errorCode: 'NO_RESOURCE', errorMessage: 'no such queue', retryable: false };
 
 let store: Store;
 let faults: Faults;
@@ -53,7 +53,7 @@ afterEach(async () => {
 async function accept(count: number, route: Partial<Route> = {}): Promise<Delivery[]> {
   const added = Array.from({ length: count }, (_, index) => ({
     seq: store.nextSeq(),
-    route: { ruleArn: RULE, targetArn: QUEUE, maxAgeMs: 86_400_000, maxRetries: 185, ...route },
+    route: { ruleArn: rule, targetArn: queue, maxAgeMs: 86_400_000, maxRetries: 185, ...route },
     body: `{"n":${index}}`,
     acceptedMs: nowMs,
     failures: 0,
@@ -93,7 +93,7 @@ test('many deliveries go out in batches of at most ten, each once, and leave the
 test('a batch stays below the size SQS takes', async () => {
   const added = Array.from({ length: 4 }, () => ({
     seq: store.nextSeq(),
-    route: { ruleArn: RULE, targetArn: QUEUE, maxAgeMs: 1, maxRetries: 0 },
+    route: { ruleArn: rule, targetArn: queue, maxAgeMs: 1, maxRetries: 0 },
     body: 'x'.repeat(100_000),
     acceptedMs: nowMs,
     failures: 0,
@@ -106,7 +106,7 @@ test('a batch stays below the size SQS takes', async () => {
 });
 
 test('only the message that failed is sent again', async () => {
-  answer = (_, messages) => messages.map((_message, index): Outcome => (index === 1 ? DOWN : { sent: true }));
+  answer = (_, messages) => messages.map((_message, index): Outcome => (index === 1 ? down : { sent: true }));
   await accept(3);
   await waitFor('the first batch', () => batches.length === 1, { timeoutMs: 5_000 });
   answer = allSent;
@@ -119,15 +119,15 @@ test('only the message that failed is sent again', async () => {
 });
 
 test('a delivery that used up its retries becomes a dead letter that says why', async () => {
-  answer = (queueArn, messages) => (queueArn === QUEUE ? messages.map(() => DOWN) : allSent(queueArn, messages));
-  await accept(1, { maxRetries: 2, deadLetterArn: DEAD });
+  answer = (queueArn, messages) => (queueArn === queue ? messages.map(() => down) : allSent(queueArn, messages));
+  await accept(1, { maxRetries: 2, deadLetterArn: dead });
   await runClockUntil(() => deliverer.counts.pending === 0);
-  expect(batches.map(({ queueArn }) => queueArn)).toEqual([QUEUE, QUEUE, QUEUE, DEAD]);
+  expect(batches.map(({ queueArn }) => queueArn)).toEqual([queue, queue, queue, dead]);
   expect(batches.at(-1)?.messages[0]).toEqual({
     body: '{"n":0}',
     attributes: {
-      RULE_ARN: RULE,
-      TARGET_ARN: QUEUE,
+      RULE_ARN: rule,
+      TARGET_ARN: queue,
       ERROR_CODE: 'CONNECTION_FAILURE',
       ERROR_MESSAGE: 'refused',
       RETRY_ATTEMPTS: '2',
@@ -138,22 +138,22 @@ test('a delivery that used up its retries becomes a dead letter that says why', 
 });
 
 test('a delivery that grew too old becomes a dead letter', async () => {
-  answer = (queueArn, messages) => (queueArn === QUEUE ? messages.map(() => DOWN) : allSent(queueArn, messages));
-  await accept(1, { maxAgeMs: 100, deadLetterArn: DEAD });
+  answer = (queueArn, messages) => (queueArn === queue ? messages.map(() => down) : allSent(queueArn, messages));
+  await accept(1, { maxAgeMs: 100, deadLetterArn: dead });
   await runClockUntil(() => deliverer.counts.pending === 0);
   expect(batches.at(-1)?.messages[0]?.attributes?.EXHAUSTED_RETRY_CONDITION).toBe('MaximumEventAgeInSeconds');
 });
 
 test('a queue that does not exist is not tried twice', async () => {
-  answer = (queueArn, messages) => (queueArn === QUEUE ? messages.map(() => GONE) : allSent(queueArn, messages));
-  await accept(1, { deadLetterArn: DEAD });
+  answer = (queueArn, messages) => (queueArn === queue ? messages.map(() => gone) : allSent(queueArn, messages));
+  await accept(1, { deadLetterArn: dead });
   await settled();
-  expect(batches.map(({ queueArn }) => queueArn)).toEqual([QUEUE, DEAD]);
+  expect(batches.map(({ queueArn }) => queueArn)).toEqual([queue, dead]);
   expect(batches[1]?.messages[0]?.attributes).not.toHaveProperty('EXHAUSTED_RETRY_CONDITION');
 });
 
 test('without a dead-letter queue what cannot be delivered is dropped, and the log says so', async () => {
-  answer = (_, messages) => messages.map(() => GONE);
+  answer = (_, messages) => messages.map(() => gone);
   await accept(1);
   await settled();
   expect(deliverer.counts.dropped).toBe(1);
@@ -162,8 +162,8 @@ test('without a dead-letter queue what cannot be delivered is dropped, and the l
 });
 
 test('dead letters wait for their queue however long it is down', async () => {
-  answer = (queueArn, messages) => messages.map(() => (queueArn === QUEUE ? GONE : DOWN));
-  await accept(1, { deadLetterArn: DEAD, maxRetries: 0, maxAgeMs: 60 });
+  answer = (queueArn, messages) => messages.map(() => (queueArn === queue ? gone : down));
+  await accept(1, { deadLetterArn: dead, maxRetries: 0, maxAgeMs: 60 });
   await runClockUntil(() => batches.length > 6);
   answer = allSent;
   await runClockUntil(() => deliverer.counts.pending === 0);
@@ -171,7 +171,7 @@ test('dead letters wait for their queue however long it is down', async () => {
 });
 
 test('what waits out a back-off is tried at once when the queue works again', async () => {
-  answer = (_, messages) => messages.map(() => DOWN);
+  answer = (_, messages) => messages.map(() => down);
   await accept(40);
   // The whole lane has failed at least once and now waits.
   await runClockUntil(() => deliverer.counts.retried >= 40);

@@ -18,10 +18,10 @@ import type { Faults } from './faults.ts';
 import type { Outcome, OutgoingMessage, QueueSender } from './sender.ts';
 import type { DeadLetterReason, Delivery, Store } from './store.ts';
 
-const BATCH_MESSAGES = 10;
+const batchMessages = 10;
 /** SQS refuses a batch beyond 256 KiB; some room is left for attributes. */
-const BATCH_BYTES = 250_000;
-const BATCHES_IN_FLIGHT = 4;
+const batchBytes = 250_000;
+const batchesInFlight = 4;
 
 export interface BackOff {
   firstMs: number;
@@ -111,7 +111,7 @@ export class Deliverer {
     if (this.stopped) return;
     clearTimeout(lane.timer);
     // A lane that fails probes with one batch at a time, so that a dead queue costs little.
-    const allowed = lane.failing ? 1 : BATCHES_IN_FLIGHT;
+    const allowed = lane.failing ? 1 : batchesInFlight;
     while (lane.batchesInFlight < allowed) {
       const batch = this.takeBatch(lane);
       if (batch.length === 0) break;
@@ -134,14 +134,14 @@ export class Deliverer {
     const batch: Delivery[] = [];
     let bytes = 0;
     for (let next = lane.waiting.peek(); next; next = lane.waiting.peek()) {
-      if (next.dueMs > this.deps.now() || batch.length === BATCH_MESSAGES) break;
+      if (next.dueMs > this.deps.now() || batch.length === batchMessages) break;
       if (!next.deadLetter && this.deps.faults.holds(next.route.ruleArn)) {
         lane.held.push(next);
         lane.waiting.pop();
         continue;
       }
       bytes += Buffer.byteLength(next.body);
-      if (batch.length > 0 && bytes > BATCH_BYTES) break;
+      if (batch.length > 0 && bytes > batchBytes) break;
       batch.push(next);
       lane.waiting.pop();
     }
@@ -153,7 +153,7 @@ export class Deliverer {
     const taken: Delivery[] = [];
     const kept: Delivery[] = [];
     for (const [index, delivery] of batch.entries()) {
-      const outcome = outcomes[index] ?? NO_OUTCOME;
+      const outcome = outcomes[index] ?? noOutcome;
       if (outcome.sent) {
         taken.push(delivery);
         this.counts[delivery.deadLetter ? 'deadLettered' : 'delivered'] += 1;
@@ -186,7 +186,7 @@ export class Deliverer {
     const sending = batch.filter((_, index) => !failing[index]);
     const sent = sending.length > 0 ? await this.deps.sender.send(queueArn, sending.map(messageOf)) : [];
     let position = 0;
-    return failing.map((failed) => (failed ? INJECTED : (sent[position++] ?? NO_OUTCOME)));
+    return failing.map((failed) => (failed ? injected : (sent[position++] ?? noOutcome)));
   }
 
   /** Decides what follows a failed attempt: a later one, the dead-letter queue, or (false) nothing. */
@@ -239,14 +239,14 @@ export class Deliverer {
   }
 }
 
-const NO_OUTCOME: Outcome & { sent: false } = {
+const noOutcome: Outcome & { sent: false } = {
   sent: false,
   errorCode: 'UNKNOWN',
   errorMessage: 'The queue gave no result for the message.',
   retryable: true,
 };
 
-const INJECTED: Outcome = {
+const injected: Outcome = {
   sent: false,
   errorCode: 'INTERNAL_ERROR',
   errorMessage: 'A failed delivery was asked for with /_faults.',

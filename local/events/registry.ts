@@ -11,7 +11,7 @@ import { compilePattern, type EventMatcher } from './pattern.ts';
 import { parseSchedule, type Schedule } from './schedule.ts';
 import type { Bus, Rule, Store } from './store.ts';
 
-export const DEFAULT_BUS = 'default';
+export const defaultBus = 'default';
 
 export interface RegisteredRule {
   rule: Rule;
@@ -39,7 +39,7 @@ export class Registry {
     this.deps = deps;
     const { store } = deps;
     for (const bus of store.buses()) this.buses.set(bus.name, bus);
-    if (!this.buses.has(DEFAULT_BUS)) this.createBus(DEFAULT_BUS);
+    if (!this.buses.has(defaultBus)) this.createBus(defaultBus);
     for (const rule of store.rules()) {
       this.rulesOf(rule.bus).set(rule.name, read(rule, store.targets(rule.bus, rule.name)));
     }
@@ -92,7 +92,7 @@ export class Registry {
    */
   putRule(given: Omit<Rule, 'arn' | 'nextFireMs'>): RegisteredRule {
     const existing = this.findRule(given.bus, given.name);
-    const path = given.bus === DEFAULT_BUS ? given.name : `${given.bus}/${given.name}`;
+    const path = given.bus === defaultBus ? given.name : `${given.bus}/${given.name}`;
     const arn = `arn:aws:events:${this.deps.region}:${this.deps.account}:rule/${path}`;
     const registered = read({ ...given, arn, nextFireMs: undefined }, existing?.targets ?? []);
     const { rule, schedule } = registered;

@@ -3,13 +3,13 @@
  *
  * Invariant: each due time fires once, because the next time is stored in the transaction of the firing's deliveries.
  * Firings that were missed while the process was down collapse into one at start. The clock decides, not the timer: after
- * a suspended machine or a changed clock the next check, at most LONGEST_SLEEP_MS later, corrects the times.
+ * a suspended machine or a changed clock the next check, at most longestSleepMs later, corrects the times.
  * Called by server.ts.
  */
 import { type AcceptDeps, acceptFiring } from './accept.ts';
 import type { RegisteredRule } from './registry.ts';
 
-const LONGEST_SLEEP_MS = 5_000;
+const longestSleepMs = 5_000;
 
 export class Scheduler {
   private timer?: NodeJS.Timeout;
@@ -38,7 +38,7 @@ export class Scheduler {
     clearTimeout(this.timer);
     const times = this.deps.registry.scheduledRules().map(({ rule }) => rule.nextFireMs ?? 0);
     if (times.length === 0) return;
-    const waitMs = Math.min(Math.max(Math.min(...times) - this.deps.now(), 1), LONGEST_SLEEP_MS);
+    const waitMs = Math.min(Math.max(Math.min(...times) - this.deps.now(), 1), longestSleepMs);
     this.timer = setTimeout(() => void this.tick(), waitMs);
   }
 

@@ -19,7 +19,7 @@ export interface QueueSender {
   close(): void;
 }
 
-const SEND_TIMEOUT_MS = 5_000;
+const sendTimeoutMs = 5_000;
 
 /** A sender on the real SDK client, without retries: delivery.ts retries. */
 export function sqsSender(options: { endpoint?: string; region: string }): QueueSender {
@@ -40,7 +40,7 @@ export function sqsSender(options: { endpoint?: string; region: string }): Queue
     if (known !== undefined) return known;
     const [, , , , account, name] = queueArn.split(':');
     const found = await client.send(new GetQueueUrlCommand({ QueueName: name, QueueOwnerAWSAccountId: account }), {
-      abortSignal: AbortSignal.timeout(SEND_TIMEOUT_MS),
+      abortSignal: AbortSignal.timeout(sendTimeoutMs),
     });
     const url = found.QueueUrl ?? '';
     urls.set(queueArn, url);
@@ -57,7 +57,7 @@ export function sqsSender(options: { endpoint?: string; region: string }): Queue
           MessageAttributes: message.attributes && stringAttributes(message.attributes),
         })),
       });
-      const answer = await client.send(command, { abortSignal: AbortSignal.timeout(SEND_TIMEOUT_MS) });
+      const answer = await client.send(command, { abortSignal: AbortSignal.timeout(sendTimeoutMs) });
       const sent = new Set(answer.Successful?.map((entry) => entry.Id));
       const failed = new Map(answer.Failed?.map((entry) => [entry.Id, entry]));
       return messages.map((_, index): Outcome => {
@@ -87,7 +87,7 @@ function stringAttributes(attributes: Record<string, string>) {
 }
 
 /** SQS errors that no retry can cure, and EventBridge's names for them. */
-const FINAL_ERRORS: [RegExp, string][] = [
+const finalErrors: [RegExp, string][] = [
   [/QueueDoesNotExist|NonExistentQueue/, 'NO_RESOURCE'],
   [/AccessDenied/, 'NO_PERMISSIONS'],
   [/InvalidParameter|InvalidMessageContents|BatchRequestTooLong|MissingParameter/, 'INVALID_PARAMETER'],
@@ -96,7 +96,7 @@ const FINAL_ERRORS: [RegExp, string][] = [
 function classify(error: unknown): Outcome & { sent: false } {
   const name = error instanceof Error ? error.name : 'Error';
   const errorMessage = (error instanceof Error && error.message) || name;
-  for (const [pattern, errorCode] of FINAL_ERRORS) {
+  for (const [pattern, errorCode] of finalErrors) {
     if (pattern.test(name)) return { sent: false, errorCode, errorMessage, retryable: false };
   }
   if (name === 'TimeoutError' || name === 'AbortError') {

@@ -14,8 +14,8 @@ import { type FauxqsServer, startFauxqs } from 'fauxqs';
 import { waitFor } from '../wait.ts';
 import { type EventsServer, startEventsServer } from './server.ts';
 
-const CREDENTIALS = { accessKeyId: 'local', secretAccessKey: 'local' };
-const ARN = 'arn:aws:sqs:us-east-1:000000000000';
+const credentials = { accessKeyId: 'local', secretAccessKey: 'local' };
+const arn = 'arn:aws:sqs:us-east-1:000000000000';
 
 let sqs: FauxqsServer;
 let events: EventsServer;
@@ -47,7 +47,7 @@ afterEach(async () => {
 });
 
 function clientOf(endpoint: string): bridge.EventBridgeClient {
-  return new bridge.EventBridgeClient({ endpoint, region: 'us-east-1', credentials: CREDENTIALS, maxAttempts: 1 });
+  return new bridge.EventBridgeClient({ endpoint, region: 'us-east-1', credentials, maxAttempts: 1 });
 }
 
 function messages(queue: string) {
@@ -63,7 +63,7 @@ function arrivals(queue: string, count: number) {
 async function route(pattern: unknown, target: Partial<bridge.Target> = {}, rule = 'orders') {
   await client.send(new bridge.PutRuleCommand({ Name: rule, EventPattern: JSON.stringify(pattern) }));
   await client.send(
-    new bridge.PutTargetsCommand({ Rule: rule, Targets: [{ Id: 'queue', Arn: `${ARN}:orders`, ...target }] }),
+    new bridge.PutTargetsCommand({ Rule: rule, Targets: [{ Id: 'queue', Arn: `${arn}:orders`, ...target }] }),
   );
 }
 
@@ -119,10 +119,10 @@ describe('buses, rules and targets', () => {
   });
 
   test('targets are put, listed as they were put, and removed; a rule with targets cannot be deleted', async () => {
-    const target = { RetryPolicy: { MaximumRetryAttempts: 3 }, DeadLetterConfig: { Arn: `${ARN}:dead` } };
+    const target = { RetryPolicy: { MaximumRetryAttempts: 3 }, DeadLetterConfig: { Arn: `${arn}:dead` } };
     await route({ source: ['shop'] }, target);
     const { Targets } = await client.send(new bridge.ListTargetsByRuleCommand({ Rule: 'orders' }));
-    expect(Targets).toEqual([{ Id: 'queue', Arn: `${ARN}:orders`, ...target }]);
+    expect(Targets).toEqual([{ Id: 'queue', Arn: `${arn}:orders`, ...target }]);
     await expect(client.send(new bridge.DeleteRuleCommand({ Name: 'orders' }))).rejects.toThrow('has targets');
     await client.send(new bridge.RemoveTargetsCommand({ Rule: 'orders', Ids: ['queue'] }));
     await client.send(new bridge.DeleteRuleCommand({ Name: 'orders' }));
@@ -131,11 +131,11 @@ describe('buses, rules and targets', () => {
 
   test.each<[string, bridge.Target]>([
     ['a Lambda function', { Id: 't', Arn: 'arn:aws:lambda:us-east-1:000000000000:function:f' }],
-    ['an InputPath', { Id: 't', Arn: `${ARN}:orders`, InputPath: '$.detail' }],
-    ['a FIFO queue', { Id: 't', Arn: `${ARN}:orders.fifo` }],
-    ['a constant input', { Id: 't', Arn: `${ARN}:orders`, Input: '{}' }],
-    ['a retry policy out of range', { Id: 't', Arn: `${ARN}:orders`, RetryPolicy: { MaximumRetryAttempts: 186 } }],
-    ['dead letters outside SQS', { Id: 't', Arn: `${ARN}:orders`, DeadLetterConfig: { Arn: 'arn:aws:sns:x:1:t' } }],
+    ['an InputPath', { Id: 't', Arn: `${arn}:orders`, InputPath: '$.detail' }],
+    ['a FIFO queue', { Id: 't', Arn: `${arn}:orders.fifo` }],
+    ['a constant input', { Id: 't', Arn: `${arn}:orders`, Input: '{}' }],
+    ['a retry policy out of range', { Id: 't', Arn: `${arn}:orders`, RetryPolicy: { MaximumRetryAttempts: 186 } }],
+    ['dead letters outside SQS', { Id: 't', Arn: `${arn}:orders`, DeadLetterConfig: { Arn: 'arn:aws:sns:x:1:t' } }],
   ])('a target that is %s is refused with a reason', async (_, target) => {
     await client.send(new bridge.PutRuleCommand({ Name: 'r', EventPattern: '{"source":["a"]}' }));
     await expect(client.send(new bridge.PutTargetsCommand({ Rule: 'r', Targets: [target] }))).rejects.toMatchObject({
@@ -170,7 +170,7 @@ describe('buses, rules and targets', () => {
 describe('events', () => {
   test('an event reaches the queues of the rules that want it, in the envelope EventBridge gives it', async () => {
     await route({ source: ['shop'], detail: { n: [2] } });
-    await route({ source: ['shop'] }, { Arn: `${ARN}:audit` }, 'audit');
+    await route({ source: ['shop'] }, { Arn: `${arn}:audit` }, 'audit');
     const { Entries, FailedEntryCount } = await client.send(
       new bridge.PutEventsCommand({
         Entries: [order(1), { ...order(2), Resources: ['r'], Time: new Date('2026-02-03T04:05:06.789Z') }],
@@ -232,7 +232,7 @@ describe('events', () => {
 
   test('a disabled rule wants nothing', async () => {
     await route({ source: ['shop'] });
-    await route({ source: ['shop'] }, { Arn: `${ARN}:audit` }, 'audit');
+    await route({ source: ['shop'] }, { Arn: `${arn}:audit` }, 'audit');
     await client.send(
       new bridge.PutRuleCommand({ Name: 'orders', State: 'DISABLED', EventPattern: '{"source":["shop"]}' }),
     );
@@ -242,14 +242,14 @@ describe('events', () => {
   });
 
   test('what a missing queue cannot take goes to the dead-letter queue with the reason', async () => {
-    await route({ source: ['shop'] }, { Arn: `${ARN}:missing`, DeadLetterConfig: { Arn: `${ARN}:dead` } });
+    await route({ source: ['shop'] }, { Arn: `${arn}:missing`, DeadLetterConfig: { Arn: `${arn}:dead` } });
     await client.send(new bridge.PutEventsCommand({ Entries: [order(1)] }));
     const [letter] = await arrivals('dead', 1);
     expect(JSON.parse(letter?.body ?? '').detail).toEqual({ n: 1 });
     expect(letter?.messageAttributes).toMatchObject({
       ERROR_CODE: { StringValue: 'NO_RESOURCE' },
       RULE_ARN: { StringValue: 'arn:aws:events:us-east-1:000000000000:rule/orders' },
-      TARGET_ARN: { StringValue: `${ARN}:missing` },
+      TARGET_ARN: { StringValue: `${arn}:missing` },
     });
   });
 });
@@ -260,7 +260,7 @@ describe('schedules', () => {
     await client.send(
       new bridge.PutTargetsCommand({
         Rule: 'tick',
-        Targets: [{ Id: 'event', Arn: `${ARN}:orders` }],
+        Targets: [{ Id: 'event', Arn: `${arn}:orders` }],
       }),
     );
     await events.tick();
@@ -277,7 +277,7 @@ describe('schedules', () => {
 
   test('missed firings collapse into one, a disabled rule never fires, and /_fire fires out of turn', async () => {
     await client.send(new bridge.PutRuleCommand({ Name: 'tick', ScheduleExpression: 'rate(5 minutes)' }));
-    await client.send(new bridge.PutTargetsCommand({ Rule: 'tick', Targets: [{ Id: 'event', Arn: `${ARN}:orders` }] }));
+    await client.send(new bridge.PutTargetsCommand({ Rule: 'tick', Targets: [{ Id: 'event', Arn: `${arn}:orders` }] }));
     nowMs += 3_600_000;
     await events.tick();
     await client.send(
@@ -419,7 +419,7 @@ describe('durability', () => {
     client.destroy();
     client = clientOf(before.url);
     await client.send(new bridge.PutRuleCommand({ Name: 'tick', ScheduleExpression: 'rate(1 minute)' }));
-    await client.send(new bridge.PutTargetsCommand({ Rule: 'tick', Targets: [{ Id: 'event', Arn: `${ARN}:orders` }] }));
+    await client.send(new bridge.PutTargetsCommand({ Rule: 'tick', Targets: [{ Id: 'event', Arn: `${arn}:orders` }] }));
     await before.stop();
     const after = await server(nowMs + 600_000);
     await arrivals('orders', 1);

@@ -30,7 +30,7 @@ import { type BackOff, Deliverer } from './delivery.ts';
 import { ApiError, invalid } from './errors.ts';
 import { Faults } from './faults.ts';
 import { PatternError } from './pattern.ts';
-import { DEFAULT_BUS, Registry } from './registry.ts';
+import { defaultBus, Registry } from './registry.ts';
 import { ScheduleError } from './schedule.ts';
 import { Scheduler } from './scheduler.ts';
 import { type QueueSender, sqsSender } from './sender.ts';
@@ -65,13 +65,13 @@ export interface EventsServer {
   stop(): Promise<void>;
 }
 
-const DEFAULT_BACK_OFF: BackOff = { firstMs: 100, longestMs: 30_000 };
+const defaultBackOff: BackOff = { firstMs: 100, longestMs: 30_000 };
 /** 256 KB of entries, written as JSON strings inside JSON. */
-const BODY_LIMIT_BYTES = 4 * 1024 * 1024;
-const AWS_JSON = 'application/x-amz-json-1.1';
-const TARGET_PREFIX = 'AWSEvents.';
+const bodyLimitBytes = 4 * 1024 * 1024;
+const awsJson = 'application/x-amz-json-1.1';
+const targetPrefix = 'AWSEvents.';
 
-const FireRequest = z.strictObject({ rule: z.string(), bus: z.string().default(DEFAULT_BUS) });
+const FireRequest = z.strictObject({ rule: z.string(), bus: z.string().default(defaultBus) });
 
 /** Starts the server; resolves when it is ready. Rejects if the port or the data directory is not available. */
 export async function startEventsServer(options: EventsServerOptions = {}): Promise<EventsServer> {
@@ -83,7 +83,7 @@ export async function startEventsServer(options: EventsServerOptions = {}): Prom
   const sender = options.sender ?? sqsSender({ endpoint: options.sqsEndpoint, region });
   const faults = new Faults();
   const registry = new Registry({ store, region, account, now });
-  const backOff = options.backOff ?? DEFAULT_BACK_OFF;
+  const backOff = options.backOff ?? defaultBackOff;
   const deliverer = new Deliverer({ store, sender, faults, backOff, now, log });
   const deps = { store, registry, deliverer, faults, region, account, now, log };
   const scheduler = new Scheduler(deps);
@@ -164,15 +164,15 @@ async function answerAws(table: Record<string, Operation>, request: IncomingMess
   response.setHeader('x-amzn-requestid', randomUUID());
   try {
     const target = String(request.headers['x-amz-target'] ?? '');
-    const body = await readBody(request, BODY_LIMIT_BYTES);
-    const name = target.startsWith(TARGET_PREFIX) ? target.slice(TARGET_PREFIX.length) : '';
+    const body = await readBody(request, bodyLimitBytes);
+    const name = target.startsWith(targetPrefix) ? target.slice(targetPrefix.length) : '';
     if (request.method !== 'POST' || !Object.hasOwn(table, name)) {
       throw new ApiError('UnknownOperationException', `The operation "${target}" is not emulated.`);
     }
-    sendJson(response, 200, await table[name]?.(parseInput(body)), AWS_JSON);
+    sendJson(response, 200, await table[name]?.(parseInput(body)), awsJson);
   } catch (error) {
     const { status, code, message } = awsError(error);
-    sendJson(response, status, { __type: code, message }, AWS_JSON);
+    sendJson(response, status, { __type: code, message }, awsJson);
   }
 }
 
@@ -202,7 +202,7 @@ function refusal(error: z.ZodError): string {
 
 async function answerAdmin(route: (body: string) => unknown, request: IncomingMessage, response: ServerResponse) {
   try {
-    sendJson(response, 200, await route(await readBody(request, BODY_LIMIT_BYTES)));
+    sendJson(response, 200, await route(await readBody(request, bodyLimitBytes)));
   } catch (error) {
     const clientError = error instanceof z.ZodError || error instanceof SyntaxError || error instanceof ApiError;
     const message = error instanceof z.ZodError ? z.prettifyError(error) : String(error);

@@ -66,7 +66,7 @@ export interface Work {
   fired?: Rule;
 }
 
-const SCHEMA = `
+const schema = `
 CREATE TABLE IF NOT EXISTS buses (name TEXT PRIMARY KEY, created_ms INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS rules (
   bus TEXT NOT NULL, name TEXT NOT NULL, arn TEXT NOT NULL, pattern TEXT, schedule TEXT, enabled INTEGER NOT NULL,
@@ -97,7 +97,7 @@ export class Store {
     if (dataDir !== undefined) mkdirSync(dataDir, { recursive: true });
     this.db = new DatabaseSync(dataDir === undefined ? ':memory:' : join(dataDir, 'eventbridge.sqlite'));
     this.db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 2000;');
-    this.db.exec(SCHEMA);
+    this.db.exec(schema);
     this.statements = {
       add: this.db.prepare('INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?, ?)'),
       update: this.db.prepare('UPDATE deliveries SET failures = ?, due_ms = ?, dead_letter = ? WHERE seq = ?'),

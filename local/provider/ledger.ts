@@ -47,7 +47,7 @@ export interface Webhook {
 /** A fact, with the id of the webhook written beside it if the provider sends webhooks. */
 export type Recorded<T> = { outcome: 'new'; value: T; webhookId?: string } | { outcome: 'replayed'; value: T };
 
-const SCHEMA = `
+const schema = `
 CREATE TABLE IF NOT EXISTS charges (
   id TEXT PRIMARY KEY, idempotency_key TEXT NOT NULL UNIQUE, fingerprint TEXT NOT NULL, reference TEXT NOT NULL,
   amount_minor INTEGER NOT NULL CHECK (amount_minor > 0), currency TEXT NOT NULL, token TEXT NOT NULL,
@@ -64,7 +64,7 @@ CREATE INDEX IF NOT EXISTS webhooks_to_send ON webhooks (due_ms) WHERE outcome I
 `;
 
 /** Long enough for another instance to finish its transaction on a slow disk. */
-const BUSY_TIMEOUT_MS = 5_000;
+const busyTimeoutMs = 5_000;
 
 type Row = Record<string, unknown>;
 
@@ -77,10 +77,10 @@ export class Ledger {
   constructor(options: { dataDir?: string; tellsWebhooks: boolean; now: () => number }) {
     if (options.dataDir !== undefined) mkdirSync(options.dataDir, { recursive: true });
     const file = options.dataDir === undefined ? ':memory:' : join(options.dataDir, 'provider.sqlite');
-    this.db = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
+    this.db = new DatabaseSync(file, { timeout: busyTimeoutMs });
     this.db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;');
     // One immediate transaction, because several instances may start on a new file at once.
-    this.db.exec(`BEGIN IMMEDIATE; ${SCHEMA} COMMIT;`);
+    this.db.exec(`BEGIN IMMEDIATE; ${schema} COMMIT;`);
     this.now = options.now;
     this.tellsWebhooks = options.tellsWebhooks;
   }

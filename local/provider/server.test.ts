@@ -15,9 +15,9 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { waitFor } from '../wait.ts';
 import { type Provider, type ProviderOptions, startProvider } from './server.ts';
 
-const API_KEY = 'key_test';
-const SECRET = `whsec_${Buffer.from('a secret of the tests').toString('base64')}`;
-const DEADLINE = { timeoutMs: 10_000 };
+const apiKey = 'key_test';
+const secret = `whsec_${Buffer.from('a secret of the tests').toString('base64')}`;
+const deadline = { timeoutMs: 10_000 };
 
 interface Received {
   headers: IncomingHttpHeaders;
@@ -60,7 +60,7 @@ afterEach(async () => {
 });
 
 function start(options: Partial<ProviderOptions> = {}): Promise<Provider> {
-  return startProvider({ apiKey: API_KEY, dataDir, webhookUrl, webhookSecret: SECRET, log: () => {}, ...options });
+  return startProvider({ apiKey: apiKey, dataDir, webhookUrl, webhookSecret: secret, log: () => {}, ...options });
 }
 
 interface Reply {
@@ -70,7 +70,7 @@ interface Reply {
 }
 
 async function call(path: string, init: RequestInit = {}, url = provider.url): Promise<Reply> {
-  const headers = { authorization: `Bearer ${API_KEY}`, ...init.headers };
+  const headers = { authorization: `Bearer ${apiKey}`, ...init.headers };
   const response = await fetch(`${url}${path}`, { ...init, headers });
   const replayed = response.headers.get('idempotent-replayed') === 'true';
   return { status: response.status, body: (await response.json()) as Reply['body'], replayed };
@@ -142,7 +142,7 @@ describe('charges', () => {
 
   test('a slow charge is answered after its delay and can be seen before', async () => {
     const slow = charge('k1', payment('tok_slow_400'));
-    const seen = await waitFor('the charge', async () => (await call('/v1/charges/k1')).status === 200, DEADLINE);
+    const seen = await waitFor('the charge', async () => (await call('/v1/charges/k1')).status === 200, deadline);
     expect(seen).toBe(true);
     expect((await slow).body.status).toBe('captured');
   });
@@ -179,7 +179,7 @@ describe('refunds', () => {
     expect(first).toMatchObject({ status: 201, body: { chargeId: body.id, status: 'refunded', amountMinor: 1250 } });
     expect((await refund(body.id)).body).toEqual(first.body);
     expect((await ledger()).refunds).toEqual([first.body]);
-    await waitFor('the webhooks', () => types().includes('payment.refunded'), DEADLINE);
+    await waitFor('the webhooks', () => types().includes('payment.refunded'), deadline);
     expect(types()).toHaveLength(2);
   });
 
@@ -193,9 +193,9 @@ describe('refunds', () => {
 describe('webhooks', () => {
   test('a webhook says what happened and is signed', async () => {
     const { body } = await charge('k1', payment('tok_approve'));
-    const [webhook] = await waitFor('the webhook', () => received.length > 0 && received, DEADLINE);
+    const [webhook] = await waitFor('the webhook', () => received.length > 0 && received, deadline);
     const { 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': signature } = webhook?.headers ?? {};
-    const key = Buffer.from(SECRET.slice('whsec_'.length), 'base64');
+    const key = Buffer.from(secret.slice('whsec_'.length), 'base64');
     const expected = createHmac('sha256', key).update(`${id}.${timestamp}.${webhook?.body}`).digest('base64');
     expect(signature).toBe(`v1,${expected}`);
     expect(Math.abs(Number(timestamp) - Date.now() / 1000)).toBeLessThan(10);
@@ -208,10 +208,10 @@ describe('webhooks', () => {
   test('a webhook that is not taken is sent again with the same id', async () => {
     receiverStatus = 500;
     await charge('k1', payment('tok_decline'));
-    await waitFor('two attempts', () => received.length >= 2, DEADLINE);
+    await waitFor('two attempts', () => received.length >= 2, deadline);
     receiverStatus = 204;
     const before = received.length;
-    await waitFor('an attempt that is taken', () => received.length > before, DEADLINE);
+    await waitFor('an attempt that is taken', () => received.length > before, deadline);
     expect(new Set(received.map(({ headers }) => headers['webhook-id'])).size).toBe(1);
     expect(new Set(types())).toEqual(new Set(['payment.declined']));
   });
@@ -228,7 +228,7 @@ describe('webhooks', () => {
     await charge('lost', payment('tok_approve'));
     await setFaults({ webhookDelayMs: 300 });
     await charge('late', payment('tok_decline'));
-    await waitFor('the late webhook', () => received.length > 0, DEADLINE);
+    await waitFor('the late webhook', () => received.length > 0, deadline);
     expect(types()).toEqual(['payment.declined']);
   });
 });
@@ -264,7 +264,7 @@ describe('faults', () => {
     await setFaults({ slowMs: 300 });
     await expect(charge('k1', payment('tok_approve'), { signal: AbortSignal.timeout(50) })).rejects.toThrow();
     expect((await call('/v1/charges/k1')).status).toBe(404);
-    await waitFor('the charge', async () => (await call('/v1/charges/k1')).status === 200, DEADLINE);
+    await waitFor('the charge', async () => (await call('/v1/charges/k1')).status === 200, deadline);
   });
 
   test('settings that are not understood are refused', async () => {
@@ -282,16 +282,7 @@ describe('several instances, killed', () => {
 
   async function startProcess() {
     const main = join(import.meta.dirname, 'main.ts');
-    const flags = [
-      '--api-key',
-      API_KEY,
-      '--data-dir',
-      dataDir,
-      '--webhook-url',
-      webhookUrl,
-      '--webhook-secret',
-      SECRET,
-    ];
+    const flags = ['--api-key', apiKey, '--data-dir', dataDir, '--webhook-url', webhookUrl, '--webhook-secret', secret];
     const child = spawn(process.execPath, [main, ...flags], { stdio: ['ignore', 'pipe', 'inherit'] });
     children.push(child);
     const [line] = await once(createInterface({ input: child.stdout }), 'line');
@@ -307,7 +298,7 @@ describe('several instances, killed', () => {
     const replies = await Promise.all(requests);
     expect(replies.map(({ status }) => status)).toEqual(Array(90).fill(201));
     expect((await ledger()).charges).toHaveLength(10);
-    await waitFor('the webhooks', () => received.length >= 10, DEADLINE);
+    await waitFor('the webhooks', () => received.length >= 10, deadline);
     expect(new Set(received.map(({ headers }) => headers['webhook-id'])).size).toBe(10);
   });
 
@@ -315,7 +306,7 @@ describe('several instances, killed', () => {
     const { child, url } = await startProcess();
     receiverStatus = 500;
     const { body } = await charge('k1', payment('tok_approve'), { url });
-    await waitFor('a first attempt', () => received.length > 0, DEADLINE);
+    await waitFor('a first attempt', () => received.length > 0, deadline);
     child.kill('SIGKILL');
     await once(child, 'exit');
     receiverStatus = 204;

@@ -48,7 +48,7 @@ export interface Provider {
   stop(): Promise<void>;
 }
 
-const BODY_LIMIT_BYTES = 16 * 1024;
+const bodyLimitBytes = 16 * 1024;
 
 const ChargeRequest = z.strictObject({
   amountMinor: z.number().int().positive().max(Number.MAX_SAFE_INTEGER),
@@ -56,7 +56,7 @@ const ChargeRequest = z.strictObject({
   token: z.string().min(1).max(200),
   reference: z.string().min(1).max(255),
 });
-const MAX_KEY_LENGTH = 255;
+const maxKeyLength = 255;
 
 /** An answer that is not a success. */
 class Refusal extends Error {
@@ -135,7 +135,7 @@ export async function startProvider(options: ProviderOptions): Promise<Provider>
 async function handle(context: Context, expected: Buffer, request: IncomingMessage, response: ServerResponse) {
   let answer: Answer;
   try {
-    const body = await readBody(request, BODY_LIMIT_BYTES);
+    const body = await readBody(request, bodyLimitBytes);
     answer = await route(context, expected, request, body);
   } catch (error) {
     if (context.stopping.aborted) throw error;
@@ -236,8 +236,8 @@ function ok(body: unknown): Answer {
 
 function keyOf(request: IncomingMessage): string {
   const key = request.headers['idempotency-key'];
-  if (typeof key === 'string' && key !== '' && key.length <= MAX_KEY_LENGTH) return key;
-  throw new Refusal(400, 'idempotency_key_needed', `Idempotency-Key must have 1 to ${MAX_KEY_LENGTH} characters.`);
+  if (typeof key === 'string' && key !== '' && key.length <= maxKeyLength) return key;
+  throw new Refusal(400, 'idempotency_key_needed', `Idempotency-Key must have 1 to ${maxKeyLength} characters.`);
 }
 
 function keyReused(): Refusal {

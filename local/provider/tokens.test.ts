@@ -1,6 +1,6 @@
 /** What each test card does. */
 import { expect, test } from '@jest/globals';
-import { SLOW_MS, UNANSWERED_MS, verdictOn } from './tokens.ts';
+import { slowMs, unansweredMs, verdictOn } from './tokens.ts';
 
 const captured = (answerAfterMs: number) => ({ charge: true, status: 'captured', answerAfterMs });
 const declined = (declineCode: string) => ({ charge: true, status: 'declined', declineCode, answerAfterMs: 0 });
@@ -9,10 +9,10 @@ test.each([
   ['tok_approve', captured(0)],
   ['tok_decline', declined('card_declined')],
   ['tok_decline_insufficient_funds', declined('insufficient_funds')],
-  ['tok_slow', captured(SLOW_MS)],
+  ['tok_slow', captured(slowMs)],
   ['tok_slow_50', captured(50)],
   ['tok_error', { charge: false }],
-  ['tok_charged_timeout', captured(UNANSWERED_MS)],
+  ['tok_charged_timeout', captured(unansweredMs)],
   ['tok_unheard_of', declined('unknown_token')],
   ['', declined('unknown_token')],
 ])('%s', (token, verdict) => {

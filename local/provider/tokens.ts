@@ -17,18 +17,18 @@ export type Verdict =
   | { charge: true; status: 'declined'; declineCode: string; answerAfterMs: number };
 
 /** How long tok_slow waits before its answer. */
-export const SLOW_MS = 2_000;
+export const slowMs = 2_000;
 /** How long tok_charged_timeout keeps the request open: longer than any client waits. */
-export const UNANSWERED_MS = 120_000;
+export const unansweredMs = 120_000;
 
 /** The verdict on a new charge. `attempt` counts this key's attempts, this one included. */
 export function verdictOn(token: string, attempt: () => number): Verdict {
   const captured = (answerAfterMs: number): Verdict => ({ charge: true, status: 'captured', answerAfterMs });
   if (token === 'tok_approve') return captured(0);
   if (token === 'tok_error') return { charge: false };
-  if (token === 'tok_charged_timeout') return captured(UNANSWERED_MS);
+  if (token === 'tok_charged_timeout') return captured(unansweredMs);
   const slow = /^tok_slow(?:_(\d{1,6}))?$/.exec(token);
-  if (slow) return captured(Number(slow[1] ?? SLOW_MS));
+  if (slow) return captured(Number(slow[1] ?? slowMs));
   const flaky = /^tok_flaky_(\d{1,3})$/.exec(token);
   if (flaky) return attempt() > Number(flaky[1]) ? captured(0) : { charge: false };
   const decline = /^tok_decline(?:_([a-z_]{1,60}))?$/.exec(token);

@@ -11,14 +11,14 @@ import { Webhook as Signer } from 'standardwebhooks';
 import type { Faults } from './faults.ts';
 import type { Ledger, Webhook } from './ledger.ts';
 
-const ATTEMPT_TIMEOUT_MS = 5_000;
+const attemptTimeoutMs = 5_000;
 /** Longer than two attempts, which webhookTwice makes under one lease. */
-const LEASE_MS = 3 * ATTEMPT_TIMEOUT_MS;
-const FIRST_BACK_OFF_MS = 250;
-const LONGEST_BACK_OFF_MS = 30_000;
-const GIVE_UP_AFTER_MS = 86_400_000;
-const LOOK_EVERY_MS = 200;
-const MAX_IN_FLIGHT = 20;
+const leaseMs = 3 * attemptTimeoutMs;
+const firstBackOffMs = 250;
+const longestBackOffMs = 30_000;
+const giveUpAfterMs = 86_400_000;
+const lookEveryMs = 200;
+const maxInFlight = 20;
 
 export interface WebhookDeps {
   ledger: Ledger;
@@ -44,7 +44,7 @@ export class WebhookSender {
     this.timer = setTimeout(() => {
       this.sendDue();
       this.start();
-    }, LOOK_EVERY_MS);
+    }, lookEveryMs);
   }
 
   /**
@@ -57,7 +57,7 @@ export class WebhookSender {
       ledger.finishWebhook(id, 'abandoned');
     } else if (faults.settings.webhookDelayMs > 0) {
       ledger.postponeWebhook(id, now() + faults.settings.webhookDelayMs);
-    } else if (this.inFlight.size < MAX_IN_FLIGHT || faults.settings.webhookFirst) {
+    } else if (this.inFlight.size < maxInFlight || faults.settings.webhookFirst) {
       await this.send(id);
     }
   }
@@ -70,7 +70,7 @@ export class WebhookSender {
   }
 
   private sendDue(): void {
-    const free = MAX_IN_FLIGHT - this.inFlight.size;
+    const free = maxInFlight - this.inFlight.size;
     if (free <= 0) return;
     try {
       for (const id of this.deps.ledger.dueWebhooks(free)) void this.send(id);
@@ -90,7 +90,7 @@ export class WebhookSender {
 
   private async leaseAndAttempt(id: string): Promise<void> {
     if (this.stopping.signal.aborted) return;
-    const webhook = this.deps.ledger.leaseWebhook(id, LEASE_MS);
+    const webhook = this.deps.ledger.leaseWebhook(id, leaseMs);
     if (webhook) await this.attempt(webhook);
   }
 
@@ -100,11 +100,11 @@ export class WebhookSender {
     if (status >= 200 && status < 300) {
       if (faults.settings.webhookTwice) await this.post(webhook);
       ledger.finishWebhook(webhook.id, 'delivered');
-    } else if (status === 410 || now() - webhook.createdMs > GIVE_UP_AFTER_MS) {
+    } else if (status === 410 || now() - webhook.createdMs > giveUpAfterMs) {
       ledger.finishWebhook(webhook.id, 'abandoned');
       log(`webhook ${webhook.id} is given up: the last answer was ${status}`);
     } else {
-      const backOffMs = Math.min(FIRST_BACK_OFF_MS * 2 ** Math.min(webhook.attempts - 1, 20), LONGEST_BACK_OFF_MS);
+      const backOffMs = Math.min(firstBackOffMs * 2 ** Math.min(webhook.attempts - 1, 20), longestBackOffMs);
       ledger.postponeWebhook(webhook.id, now() + backOffMs);
     }
   }
@@ -123,7 +123,7 @@ export class WebhookSender {
         },
         body,
         redirect: 'error',
-        signal: AbortSignal.any([this.stopping.signal, AbortSignal.timeout(ATTEMPT_TIMEOUT_MS)]),
+        signal: AbortSignal.any([this.stopping.signal, AbortSignal.timeout(attemptTimeoutMs)]),
       });
       // The body is not needed, but must be read to free the connection.
       await response.arrayBuffer();

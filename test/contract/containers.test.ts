@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseDocument } from 'yaml';
-import { SERVICES } from '#local/localstack.ts';
+import { services } from '#local/localstack.ts';
 import { projectRoot } from '#local/state-folder.ts';
 
 const read = (path: string) => readFileSync(join(projectRoot, path), 'utf8');
@@ -50,7 +50,7 @@ describe('docker-compose.localstack.yml', () => {
     const [, usual, inside] = new RegExp(`^127\\.0\\.0\\.1:\\$\\{${variable}:-(\\d+)\\}:(\\d+)$`).exec(port) ?? [];
     expect([name, usual]).toEqual([name, inside]);
     // The port that the code asks the engine about, and the variable with which it lets the engine choose.
-    expect(callers).toMatch(new RegExp(`port\\('${name}', (${inside}|USUAL_PORT)\\)`));
+    expect(callers).toMatch(new RegExp(`port\\('${name}', (${inside}|usualPort)\\)`));
     expect(callers).toContain(`${variable}: '0'`);
     const [kind, program = ''] = service.healthcheck.test;
     expect(kind).toBe('CMD');
@@ -71,11 +71,11 @@ describe('docker-compose.localstack.yml', () => {
       expect(callers).toContain(`'${option}'`);
     }
     expect(redis?.command?.join(' ')).toMatch(/^redis-server --appendonly yes .*--databases 1024$/);
-    expect(callers).toContain('REDIS_DATABASES = 1024');
+    expect(callers).toContain('redisDatabases = 1024');
   });
 
   test('offers of LocalStack what the code asks of it', () => {
-    expect(localstack?.environment).toMatchObject({ SERVICES, SQS_ENDPOINT_STRATEGY: 'path' });
+    expect(localstack?.environment).toMatchObject({ SERVICES: services, SQS_ENDPOINT_STRATEGY: 'path' });
   });
 });
 
@@ -119,7 +119,7 @@ describe('.github/workflows/ci.yml', () => {
     expect(database?.env.MARIADB_ROOT_PASSWORD).toBe(url.password);
     expect(database?.ports).toEqual([`${url.port}:3306`]);
     expect(localstack?.image).toBe('localstack/localstack:4.14.0');
-    expect(localstack?.env).toMatchObject({ SERVICES, SQS_ENDPOINT_STRATEGY: 'path' });
+    expect(localstack?.env).toMatchObject({ SERVICES: services, SQS_ENDPOINT_STRATEGY: 'path' });
     expect(localstack?.ports).toEqual(['4566:4566']);
     expect(localstack?.options).toContain('/_localstack/health');
   });

@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { projectRoot } from '#local/state-folder.ts';
-import type { Measure } from '../../bench/figures.ts';
+import type { Measure } from '../../bench/statistics.ts';
 import { readKept } from '../chaos/kept.ts';
 
 const read = (path: string) => readFileSync(join(projectRoot, path), 'utf8');

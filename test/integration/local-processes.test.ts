@@ -10,7 +10,7 @@ import {
 } from '@aws-sdk/client-sqs';
 import { jest } from '@jest/globals';
 import { createConnection, type RowDataPacket } from 'mysql2/promise';
-import { LOCAL_CREDENTIALS } from '#local/aws-resources.ts';
+import { localCredentials } from '#local/aws-resources.ts';
 import type { Addresses, Registry } from '#local/stack.ts';
 import { processBirth, projectRoot } from '#local/state-folder.ts';
 import { waitFor } from '#local/wait.ts';
@@ -103,7 +103,7 @@ async function query<T>(stack: SmallStack, sql: string): Promise<T[]> {
 }
 
 const sqsOf = (stack: SmallStack) =>
-  new SQSClient({ endpoint: stack.addresses.sqs, region: 'us-east-1', credentials: LOCAL_CREDENTIALS });
+  new SQSClient({ endpoint: stack.addresses.sqs, region: 'us-east-1', credentials: localCredentials });
 
 test('a stack that is killed leaves nothing behind, and the next start finds everything it had written', async () => {
   const first = await startSmall();

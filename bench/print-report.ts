@@ -1,5 +1,5 @@
 /** The report as a table on standard output. */
-import { type Measure, shown } from './figures.ts';
+import { type Measure, shown } from './statistics.ts';
 
 /** Prints the measures, then what is to be said about them. */
 export function printMeasures(report: {

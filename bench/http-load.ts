@@ -1,15 +1,14 @@
 /**
- * The load of the HTTP measures, in a process of its own: a fixed number of requests on a fixed number of connections,
- * closed loop, each connection waiting for its answer before it asks again. Every request is written out before the clock
- * starts, and an answer is read no further than to its end, so that the one who asks takes as little as possible of the
- * processors that it shares with who answers; autocannon took more for a read than a bare server did to answer it.
+ * The HTTP load generator, in a process of its own: a fixed number of requests on a fixed number of connections, closed
+ * loop. Requests are built before the clock starts, and answers are hardly parsed, so that the generator takes little of
+ * the processors that it shares with the server; autocannon took more for a read than a bare server did to answer it.
  */
 import { connect, type Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
-import { percentile } from './figures.ts';
+import { percentile } from './statistics.ts';
 
 /** What to send. */
-export interface Volley {
+export interface HttpLoad {
   readonly port: number;
   readonly connections: number;
   /** How many requests in all. */
@@ -19,12 +18,12 @@ export interface Volley {
   readonly path: string;
   /** Access tokens; given only for reservations. */
   readonly tokens?: readonly string[];
-  /** Makes Idempotency-Keys of this volley different from every other's. */
+  /** Makes Idempotency-Keys of this load different from every other's. */
   readonly label: string;
 }
 
 /** What came back. */
-export interface Hits {
+export interface LoadResult {
   readonly elapsedMs: number;
   /** Answers by status. */
   readonly statuses: Record<string, number>;
@@ -34,30 +33,30 @@ export interface Hits {
   readonly p99Ms: number;
 }
 
-process.on('message', (volley: Volley) => {
-  shoot(volley).then(
-    (hits) => process.send?.({ hits }),
+process.on('message', (load: HttpLoad) => {
+  send(load).then(
+    (result) => process.send?.({ result }),
     (error: Error) => process.send?.({ error: error.message }),
   );
 });
 process.on('disconnect', () => process.exit(0));
 process.send?.({ ready: true });
 
-/** A connection that has said nothing for so long will not say anything any more. */
+/** A connection that is silent for so long counts as dead. */
 const silenceMs = 30_000;
 
-async function shoot(volley: Volley): Promise<Hits> {
-  const { connections, amount } = volley;
-  const lanes = Array.from({ length: connections }, (_, lane) => {
-    const mine = Math.floor(amount / connections) + (lane < amount % connections ? 1 : 0);
-    return requestsOf(volley, lane, mine);
+async function send(load: HttpLoad): Promise<LoadResult> {
+  const { connections, amount } = load;
+  const perConnection = Array.from({ length: connections }, (_, connection) => {
+    const mine = Math.floor(amount / connections) + (connection < amount % connections ? 1 : 0);
+    return requestsOf(load, connection, mine);
   });
-  const sockets = await Promise.all(lanes.map(() => open(volley.port)));
+  const sockets = await Promise.all(perConnection.map(() => open(load.port)));
   const statuses = new Map<string, number>();
   const latencies: number[] = [];
   const startedMs = performance.now();
   const answered = await Promise.all(
-    sockets.map((socket, lane) => run(socket, lanes[lane] ?? [], statuses, latencies)),
+    sockets.map((socket, connection) => run(socket, perConnection[connection] ?? [], statuses, latencies)),
   );
   const elapsedMs = performance.now() - startedMs;
   return {
@@ -69,22 +68,22 @@ async function shoot(volley: Volley): Promise<Hits> {
   };
 }
 
-/** What one connection will send, in order. No two requests of a volley carry the same key. */
-function requestsOf({ port, method, path, tokens, label }: Volley, lane: number, count: number): Buffer[] {
+/** What one connection will send, in order. No two requests of a load carry the same key. */
+function requestsOf({ port, method, path, tokens, label }: HttpLoad, connection: number, count: number): Buffer[] {
   const head = `${method} ${path} HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\nconnection: keep-alive\r\n`;
   if (!tokens) return new Array<Buffer>(count).fill(Buffer.from(`${head}\r\n`));
   const body = '{"quantity":1}';
   return Array.from({ length: count }, (_, index) => {
-    const number = index * 1_000 + lane;
+    const number = index * 1_000 + connection;
     return Buffer.from(
       `${head}content-type: application/json\r\ncontent-length: ${body.length}\r\n` +
-        `authorization: Bearer ${tokens[(lane * count + index) % tokens.length]}\r\n` +
+        `authorization: Bearer ${tokens[(connection * count + index) % tokens.length]}\r\n` +
         `idempotency-key: ${label}-${number}\r\n\r\n${body}`,
     );
   });
 }
 
-/** A connection, and who hears what comes on it. */
+/** A connection and its listener. */
 interface Line {
   readonly socket: Socket;
   hear: (text: string) => void;

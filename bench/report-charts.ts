@@ -1,21 +1,21 @@
 /** Which charts a report is shown by, and of which figures. A suite that was not run has no chart. */
 import { barChart, barOf, type Line, lineChart } from './charts.ts';
-import type { Series } from './figures.ts';
 import { shippedBatchSize } from './settings.ts';
+import type { Series } from './statistics.ts';
 import type { Point } from './suites/scaling.ts';
 
 /** The charts by file name. */
-export function picturesOf(report: {
+export function chartsOf(report: {
   series: readonly Series[];
   details: Readonly<Record<string, Record<string, unknown>>>;
 }): Map<string, string> {
-  const pictures = new Map<string, string>();
+  const charts = new Map<string, string>();
   const bars = (file: string, title: string, prefix: string): void => {
     const found = report.series.filter(({ name }) => name.startsWith(prefix));
     const [first] = found;
     if (!first) return;
     const isOurs = (name: string) => / (ours|coalesced|offline|live)$/.test(name);
-    pictures.set(
+    charts.set(
       file,
       barChart({ title, unit: first.unit, bars: found.map((one) => barOf(one, labelOf(one), isOurs(one.name))) }),
     );
@@ -40,7 +40,7 @@ export function picturesOf(report: {
           .map(({ batch, perSecond }) => ({ x: batch, y: perSecond })),
       }),
     );
-    pictures.set(
+    charts.set(
       'scaling.svg',
       lineChart({
         title: 'Workers × batch size, one hot sale',
@@ -55,7 +55,7 @@ export function picturesOf(report: {
   }
   const resident = report.details.memory?.residentMib as number[] | undefined;
   if (resident && resident.length > 1) {
-    pictures.set(
+    charts.set(
       'worker-memory.svg',
       lineChart({
         title: 'Resident memory of a worker over a long drain',
@@ -71,7 +71,7 @@ export function picturesOf(report: {
       }),
     );
   }
-  return pictures;
+  return charts;
 }
 
 function labelOf({ title }: Series): string {

@@ -1,5 +1,5 @@
 /**
- * Figures: medians with ranges, and measures that hold or do not.
+ * Statistics: medians with ranges, and comparisons with their bounds.
  */
 
 /** What a series of rounds showed. */

@@ -1,15 +1,15 @@
 /**
- * Processes beside the players: HTTP hosts and the one that shoots at them. Each is forked, says when it is ready, and
- * ends when the connection to this process does.
+ * Child processes beside the contenders: HTTP hosts and the load generator. Each is forked, reports when it is ready, and
+ * ends when its connection to this process does.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { BenchGround } from './ground.ts';
+import type { BenchEnvironment } from './environment.ts';
+import type { HttpLoad, LoadResult } from './http-load.ts';
 import { cpuMsOf } from './processor-time.ts';
-import type { Hits, Volley } from './shooter.ts';
 
 const startLimitMs = 60_000;
-const volleyLimitMs = 300_000;
+const loadLimitMs = 300_000;
 
 /** A host and where it listens. */
 export interface Host {
@@ -22,17 +22,22 @@ export interface Host {
 /** Tells the profiles of several hosts of one kind apart. */
 let started = 0;
 
-function start(ground: BenchGround, file: string, args: string[], env: Record<string, string> = {}): ChildProcess {
+function start(
+  environment: BenchEnvironment,
+  file: string,
+  args: string[],
+  env: Record<string, string> = {},
+): ChildProcess {
   started += 1;
   const what = [file, ...args].join('-').replaceAll(/[^a-z]+/g, '-');
   const name = `${started}${what.slice(0, 40)}`;
-  const profile = ground.profileFolder
-    ? ['--cpu-prof', `--cpu-prof-dir=${ground.profileFolder}`, `--cpu-prof-name=${name}.cpuprofile`]
+  const profile = environment.profileFolder
+    ? ['--cpu-prof', `--cpu-prof-dir=${environment.profileFolder}`, `--cpu-prof-name=${name}.cpuprofile`]
     : [];
   return fork(fileURLToPath(new URL(file, import.meta.url)), args, {
-    env: { ...process.env, ...ground.env, ...env },
+    env: { ...process.env, ...environment.env, ...env },
     execArgv: ['--disable-warning=ExperimentalWarning', ...profile],
-    // serverless-offline prints its routes; what it has to complain of comes on standard error.
+    // serverless-offline prints its routes; its errors come on standard error.
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
 }
@@ -70,30 +75,30 @@ async function stop(child: ChildProcess): Promise<void> {
 
 /** Starts a host of `bench/hosts`. */
 export async function startHost(
-  ground: BenchGround,
+  environment: BenchEnvironment,
   name: 'thin' | 'bare' | 'offline' | 'sqs-stub',
   args: string[],
   env: Record<string, string> = {},
 ): Promise<Host> {
-  const child = start(ground, `./hosts/${name}.ts`, args, env);
+  const child = start(environment, `./hosts/${name}.ts`, args, env);
   const port = await message<number>(child, 'port', startLimitMs);
   return { port, cpuMs: () => cpuMsOf(child.pid), stop: () => stop(child) };
 }
 
-/** The process that shoots. */
-export interface Shooter {
-  shoot(volley: Volley): Promise<Hits>;
+/** The process that generates HTTP load. */
+export interface LoadGenerator {
+  send(load: HttpLoad): Promise<LoadResult>;
   stop(): Promise<void>;
 }
 
-export async function startShooter(ground: BenchGround): Promise<Shooter> {
-  const child = start(ground, './shooter.ts', []);
+export async function startLoadGenerator(environment: BenchEnvironment): Promise<LoadGenerator> {
+  const child = start(environment, './http-load.ts', []);
   await message(child, 'ready', startLimitMs);
   return {
-    shoot: (volley) => {
-      const hits = message<Hits>(child, 'hits', volleyLimitMs);
-      child.send(volley);
-      return hits;
+    send: (load) => {
+      const result = message<LoadResult>(child, 'result', loadLimitMs);
+      child.send(load);
+      return result;
     },
     stop: () => stop(child),
   };

@@ -1,9 +1,8 @@
 /**
- * A player: the process in which one contestant works, so that none inherits another's memory or warm code.
+ * The worker process of one contender, so that contenders share neither memory nor warm code. Forked by runner.ts, which
+ * sends it the options of a run and then the start, and gets one answer to each.
  *
- *   forked by the main process, which orders a run, says when it starts, and gets one answer for each
- *
- * Invariant: only handling is measured. Deliveries are built, and the contestant is reset, before the clock starts; the
+ * Invariant: only handling is measured. Deliveries are built, and the contender is reset, before the clock starts; the
  * clock stops when the last delivery that was begun is acknowledged and settled.
  */
 import { performance } from 'node:perf_hooks';
@@ -12,15 +11,15 @@ import type { Context, SQSBatchResponse, SQSEvent } from 'aws-lambda';
 import { startMapping } from '#local/event-source-mapping.ts';
 import { openSqs } from '#local/sqs.ts';
 import { queueFunctionTimeoutSeconds } from '#platform/kernel/time-limits.ts';
-import type { ContestantName, Ground, Opened } from './contestant.ts';
-import { loadContestant } from './contestants.ts';
+import type { ContenderName, DatabaseUrls, Opened } from './contender.ts';
+import { loadContender } from './contenders.ts';
 import { deliveriesOf, type Plan, type Request, requestsOf } from './workload.ts';
 
-/** What a player is asked to do. */
-export interface Order {
+/** The options of one run. */
+export interface RunOptions {
   readonly plan: Plan;
   readonly workers: number;
-  /** Messages in a delivery; the contestant's own if not given. */
+  /** Messages in a delivery; the contender's own if not given. */
   readonly batch?: number;
   /** No delivery begins later than this, milliseconds after the start. */
   readonly limitMs: number;
@@ -28,7 +27,7 @@ export interface Order {
   readonly arrivalsPerSecond?: number;
   /** Requests come from a queue that holds so many deliveries, by an event source mapping. */
   readonly queue?: QueueSource;
-  /** Requests are made one batch at a time and forgotten, so that memory is the contestant's own. */
+  /** Requests are made one batch at a time and forgotten, so that memory is the contender's own. */
   readonly streamed?: boolean;
 }
 
@@ -40,13 +39,13 @@ export interface QueueSource {
   readonly deliveries: number;
 }
 
-/** What it did. */
-export interface Played {
+/** The result of one run. */
+export interface RunResult {
   readonly elapsedMs: number;
   /** Distinct reservations acknowledged, and their units. */
   readonly reservations: number;
   readonly units: number;
-  /** Deliveries that had to come again. */
+  /** Requests that were delivered again. */
   readonly redelivered: number;
   readonly cpuMs: number;
   /** From the intended arrival to the acknowledgement, milliseconds; only with arrivals. */
@@ -63,25 +62,25 @@ interface Delivery {
 /** How many looks at its memory a streamed run takes. */
 const memorySamples = 40;
 
-const [name, groundText] = process.argv.slice(2);
-const ground = JSON.parse(groundText ?? '{}') as Ground;
-const contestant = await loadContestant(name as ContestantName);
-const opened = await contestant.open(ground);
+const [name, urlsText] = process.argv.slice(2);
+const urls = JSON.parse(urlsText ?? '{}') as DatabaseUrls;
+const contender = await loadContender(name as ContenderName);
+const opened = await contender.open(urls);
 
-/** A run that has been made ready and waits for the word to start. */
-let ready: (() => Promise<Played>) | undefined;
+/** A prepared run that waits for its start. */
+let ready: (() => Promise<RunResult>) | undefined;
 
-process.on('message', (message: { order?: Order; start?: boolean }) => {
-  const { order } = message;
+process.on('message', (message: { options?: RunOptions; start?: boolean }) => {
+  const { options } = message;
   const start = ready;
-  // The requests of a run that is over are nobody's any more.
+  // Lets the garbage collector have the requests of the last run.
   ready = undefined;
-  const work = order
-    ? makeReady(opened, order).then((next) => {
+  const work = options
+    ? makeReady(opened, options).then((next) => {
         ready = next;
         return { madeReady: true };
       })
-    : (start ?? notReady)().then((played) => ({ played }));
+    : (start ?? notReady)().then((result) => ({ result }));
   work.then(
     (answer) => process.send?.(answer),
     (error: unknown) =>
@@ -91,82 +90,82 @@ process.on('message', (message: { order?: Order; start?: boolean }) => {
 process.on('disconnect', () => {
   void opened.close().finally(() => process.exit(0));
 });
-const { title, mirror, stock, workers } = contestant;
-process.send?.({ ready: { name, title, mirror, stock, workers, batch: contestant.batch } });
+const { title, mirror, stock, workers } = contender;
+process.send?.({ ready: { name, title, mirror, stock, workers, batch: contender.batch } });
 
 async function notReady(): Promise<never> {
   throw new Error('a run was started that was not made ready');
 }
 
-/** Does everything that is not measured, and returns what is. */
-async function makeReady(player: Opened, order: Order): Promise<() => Promise<Played>> {
-  const batch = order.batch ?? contestant.batch;
-  const { arrivalsPerSecond, queue } = order;
-  if (order.streamed) {
-    await player.reset?.([]);
-    return () => stream(player, order, batch);
+/** Does what is not measured, and returns what is. */
+async function makeReady(opened: Opened, options: RunOptions): Promise<() => Promise<RunResult>> {
+  const batch = options.batch ?? contender.batch;
+  const { arrivalsPerSecond, queue } = options;
+  if (options.streamed) {
+    await opened.reset?.([]);
+    return () => stream(opened, options, batch);
   }
-  // The last run's leftovers are taken away first; from then on the collector does as it would in production.
+  // Collects the garbage of the last run; from here on the collector works as in production.
   globalThis.gc?.();
-  const requests = requestsOf(order.plan);
-  await player.reset?.(requests);
-  const deliveries = queue || arrivalsPerSecond !== undefined ? [] : deliveriesFor(player, requests, batch);
-  if (queue) return () => consume(player, order, batch, queue);
-  if (arrivalsPerSecond !== undefined) return () => arrive(player, requests, batch, order, arrivalsPerSecond);
-  return () => drain(player, deliveries, order);
+  const requests = requestsOf(options.plan);
+  await opened.reset?.(requests);
+  const deliveries = queue || arrivalsPerSecond !== undefined ? [] : deliveriesFor(opened, requests, batch);
+  if (queue) return () => consume(opened, options, batch, queue);
+  if (arrivalsPerSecond !== undefined) return () => arrive(opened, requests, batch, options, arrivalsPerSecond);
+  return () => drain(opened, deliveries, options);
 }
 
-function deliveriesFor(player: Opened, requests: readonly Request[], batch: number): Delivery[] {
+function deliveriesFor(opened: Opened, requests: readonly Request[], batch: number): Delivery[] {
   const deliveries: Delivery[] = [];
   for (let start = 0; start < requests.length; start += batch) {
     const part = requests.slice(start, start + batch);
-    deliveries.push({ requests: part, built: player.deliver?.(part) });
+    deliveries.push({ requests: part, built: opened.deliver?.(part) });
   }
   return deliveries;
 }
 
-/** Everything is there from the start; lanes take what comes next. */
-async function drain(player: Opened, deliveries: Delivery[], order: Order): Promise<Played> {
-  const tally = new Tally(order.plan);
+/** Everything is there from the start; workers take what comes next. */
+async function drain(opened: Opened, deliveries: Delivery[], options: RunOptions): Promise<RunResult> {
+  const tally = new Tally(options.plan);
   const again: Delivery[] = [];
   let next = 0;
   const cpu = process.cpuUsage();
   const startedMs = performance.now();
-  const lane = async (): Promise<void> => {
-    while (performance.now() - startedMs < order.limitMs) {
+  const worker = async (): Promise<void> => {
+    while (performance.now() - startedMs < options.limitMs) {
       const delivery = again.shift() ?? deliveries[next++];
       if (!delivery) return;
-      const repeat = await player.handle(delivery.requests, delivery.built);
+      const repeat = await opened.handle(delivery.requests, delivery.built);
       tally.acknowledge(delivery.requests, repeat);
-      if (repeat.length > 0) again.push({ requests: repeat, built: player.deliver?.(repeat) });
+      if (repeat.length > 0) again.push({ requests: repeat, built: opened.deliver?.(repeat) });
     }
   };
-  await Promise.all(Array.from({ length: order.workers }, lane));
-  await player.settle?.();
+  await Promise.all(Array.from({ length: options.workers }, worker));
+  await opened.settle?.();
   const elapsedMs = performance.now() - startedMs;
   return { ...tally.counts(), elapsedMs, cpuMs: cpuMsSince(cpu) };
 }
 
 /**
- * Requests arrive by the clock; lanes take what is there, as much as a delivery holds. What is not decided when the time
- * is up counts as decided then, which makes a slow contestant look better than it is.
+ * Requests arrive by the clock; workers take what is there, as much as a delivery holds. What is not decided when the time
+ * is up counts as decided then, which makes a slow contender look better than it is.
  */
 async function arrive(
-  player: Opened,
+  opened: Opened,
   requests: Request[],
   batch: number,
-  order: Order,
+  options: RunOptions,
   perSecond: number,
-): Promise<Played> {
-  const tally = new Tally(order.plan);
+): Promise<RunResult> {
+  const tally = new Tally(options.plan);
   const latenciesMs: number[] = [];
   let begun = 0;
   let again: number[] = [];
   const dueMs = (index: number): number => (index / perSecond) * 1000;
   const cpu = process.cpuUsage();
   const startedMs = performance.now();
-  const lane = async (): Promise<void> => {
-    while (performance.now() - startedMs < order.limitMs) {
+  const worker = async (): Promise<void> => {
+    while (performance.now() - startedMs < options.limitMs) {
       const nowMs = performance.now() - startedMs;
       const indexes = again.splice(0, batch);
       while (indexes.length < batch && begun < requests.length && dueMs(begun) <= nowMs) indexes.push(begun++);
@@ -176,7 +175,7 @@ async function arrive(
         continue;
       }
       const part = indexes.flatMap((index) => requests[index] ?? []);
-      const failed = new Set(await player.handle(part, player.deliver?.(part)));
+      const failed = new Set(await opened.handle(part, opened.deliver?.(part)));
       const doneMs = performance.now() - startedMs;
       tally.acknowledge(part, [...failed]);
       indexes.forEach((index, position) => {
@@ -187,8 +186,8 @@ async function arrive(
       again = again.sort((a, b) => a - b);
     }
   };
-  await Promise.all(Array.from({ length: order.workers }, lane));
-  await player.settle?.();
+  await Promise.all(Array.from({ length: options.workers }, worker));
+  await opened.settle?.();
   const elapsedMs = performance.now() - startedMs;
   for (let index = begun; index < requests.length; index++) latenciesMs.push(elapsedMs - dueMs(index));
   for (const index of again) latenciesMs.push(elapsedMs - dueMs(index));
@@ -196,22 +195,22 @@ async function arrive(
 }
 
 /** Requests come from a queue, as they come to a worker: received, handled and deleted by an event source mapping. */
-async function consume(player: Opened, order: Order, batch: number, queue: QueueSource): Promise<Played> {
-  const tally = new Tally(order.plan);
+async function consume(opened: Opened, options: RunOptions, batch: number, queue: QueueSource): Promise<RunResult> {
+  const tally = new Tally(options.plan);
   const sqs = openSqs(queue.endpoint, queue.url, queue.region);
   const failures: string[] = [];
   const one = async (event: SQSEvent): Promise<SQSBatchResponse> => {
     const batchItemFailures: SQSBatchResponse['batchItemFailures'] = [];
     for (const { body, messageId } of event.Records) {
       const request = JSON.parse(body) as Request;
-      const repeat = await player.handle([request], undefined);
+      const repeat = await opened.handle([request], undefined);
       tally.acknowledge([request], repeat);
       if (repeat.length > 0) batchItemFailures.push({ itemIdentifier: messageId });
     }
     return { batchItemFailures };
   };
-  const handler = player.consume
-    ? (event: SQSEvent, context: Context) => player.consume?.(event, context)
+  const handler = opened.consume
+    ? (event: SQSEvent, context: Context) => opened.consume?.(event, context)
     : (event: SQSEvent) => one(event);
   const cpu = process.cpuUsage();
   const startedMs = performance.now();
@@ -220,46 +219,46 @@ async function consume(player: Opened, order: Order, batch: number, queue: Queue
     queueArn: 'arn:aws:sqs:us-east-1:000000000000:reservations',
     region: queue.region,
     handler,
-    functionName: contestant.name,
+    functionName: contender.name,
     timeoutMs: queueFunctionTimeoutSeconds * 1000,
     memoryMb: 512,
     batchSize: batch,
     batchingWindowMs: queue.windowMs,
-    concurrency: order.workers,
+    concurrency: options.workers,
     reportsBatchItemFailures: true,
     report: (text) => failures.push(text),
   });
-  while (mapping.counts.deleted < queue.deliveries && performance.now() - startedMs < order.limitMs) await sleep(2);
+  while (mapping.counts.deleted < queue.deliveries && performance.now() - startedMs < options.limitMs) await sleep(2);
   const finished = mapping.counts.deleted >= queue.deliveries;
   const finishedMs = performance.now() - startedMs;
   await mapping.drain();
-  // What was in hand when the time was up is finished too, and counts with the time that took.
+  // Batches that were running when the time was up are finished and count with the time that they took.
   const elapsedMs = finished ? finishedMs : performance.now() - startedMs;
   const cpuMs = cpuMsSince(cpu);
   sqs.close();
   if (failures[0] !== undefined) throw new Error(failures[0]);
-  if (!player.consume) return { ...tally.counts(), elapsedMs, cpuMs };
-  if (!finished) throw new Error(`${contestant.name} did not empty the queue in ${order.limitMs} ms`);
-  return { ...totalsOf(order.plan), redelivered: mapping.counts.failed, elapsedMs, cpuMs };
+  if (!opened.consume) return { ...tally.counts(), elapsedMs, cpuMs };
+  if (!finished) throw new Error(`${contender.name} did not empty the queue in ${options.limitMs} ms`);
+  return { ...totalsOf(options.plan), redelivered: mapping.counts.failed, elapsedMs, cpuMs };
 }
 
 /** Requests are made as they are needed, and memory is looked at on the way. */
-async function stream(player: Opened, order: Order, batch: number): Promise<Played> {
-  const source = deliveriesOf(order.plan);
+async function stream(opened: Opened, options: RunOptions, batch: number): Promise<RunResult> {
+  const source = deliveriesOf(options.plan);
   const residentBytes: number[] = [];
-  const sampleEvery = Math.ceil(order.plan.count / memorySamples);
+  const sampleEvery = Math.ceil(options.plan.count / memorySamples);
   let handled = 0;
   let redelivered = 0;
   const cpu = process.cpuUsage();
   const startedMs = performance.now();
-  const lane = async (): Promise<void> => {
+  const worker = async (): Promise<void> => {
     for (;;) {
       let requests: readonly Request[] = take(source, batch);
       if (requests.length === 0) return;
       const before = handled;
       handled += requests.length;
       while (requests.length > 0) {
-        requests = await player.handle(requests, player.deliver?.(requests));
+        requests = await opened.handle(requests, opened.deliver?.(requests));
         redelivered += requests.length;
       }
       if (Math.floor(handled / sampleEvery) > Math.floor(before / sampleEvery)) {
@@ -267,9 +266,9 @@ async function stream(player: Opened, order: Order, batch: number): Promise<Play
       }
     }
   };
-  await Promise.all(Array.from({ length: order.workers }, lane));
+  await Promise.all(Array.from({ length: options.workers }, worker));
   const elapsedMs = performance.now() - startedMs;
-  return { ...totalsOf(order.plan), redelivered, elapsedMs, cpuMs: cpuMsSince(cpu), residentBytes };
+  return { ...totalsOf(options.plan), redelivered, elapsedMs, cpuMs: cpuMsSince(cpu), residentBytes };
 }
 
 function take(source: Generator<Request>, count: number): Request[] {

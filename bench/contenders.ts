@@ -1,7 +1,7 @@
-/** All who take part, by name. Loaded by the players; the main process asks only for what it shows. */
-import type { Contestant, ContestantName } from './contestant.ts';
+/** All contenders by name. Only worker processes load them. */
+import type { Contender, ContenderName } from './contender.ts';
 
-const loaders: Record<ContestantName, () => Promise<Contestant>> = {
+const loaders: Record<ContenderName, () => Promise<Contender>> = {
   ours: async () => (await import('./ours.ts')).ours,
   'r0-setnx': async () => (await import('./rivals/r0-setnx.ts')).setnx,
   'r1-redlock': async () => (await import('./rivals/r1-redlock.ts')).redlock,
@@ -15,7 +15,7 @@ const loaders: Record<ContestantName, () => Promise<Contestant>> = {
   empty: async () => (await import('./rivals/empty.ts')).empty,
 };
 
-/** Loads a contestant, and with it only what it needs. */
-export function loadContestant(name: ContestantName): Promise<Contestant> {
+/** Loads a contender, and with it only what it needs. */
+export function loadContender(name: ContenderName): Promise<Contender> {
   return loaders[name]();
 }

@@ -1,37 +1,37 @@
 /**
- * What a design must offer to take part, and what it is given.
+ * The interface of a contender: a design that is measured.
  *
- * A contestant lives in a player process of its own and is handed deliveries by lanes, its workers. It acknowledges a
- * delivery by returning, and asks for it again by returning requests. The main process judges by the rows it left.
+ * A contender has a worker process of its own, in which concurrent workers hand it deliveries. It acknowledges a delivery
+ * by returning; the requests that it returns are delivered again. The main process verifies the rows that it wrote.
  */
 import type { Context, SQSBatchResponse, SQSEvent } from 'aws-lambda';
 import type { Request } from './workload.ts';
 
-/** Where the databases are. */
-export interface Ground {
+/** Addresses of the databases. */
+export interface DatabaseUrls {
   readonly mysqlUrl: string;
   readonly redisUrl: string;
 }
 
-/** Where a contestant keeps the stock that must equal MySQL's at rest. */
+/** Where a contender keeps the stock that must equal MySQL's at rest. */
 export type MirrorKind = 'holdfast' | 'plain' | 'none';
 
 /**
  * What is counted as stock: the four columns of the sale, or rows that stand for one unit each. Yardsticks leave stock
- * untouched, or store nothing at all.
+ * untouched or store nothing.
  */
 export type StockKind = 'counters' | 'unit-rows' | 'untouched' | 'nothing-stored';
 
-export interface Contestant {
-  readonly name: ContestantName;
+export interface Contender {
+  readonly name: ContenderName;
   readonly title: string;
   readonly mirror: MirrorKind;
   readonly stock: StockKind;
   /** How many messages it takes at once. */
   readonly batch: number;
-  /** The numbers of workers that are tried to find its best. */
+  /** The numbers of workers to try for its best. */
   readonly workers: readonly number[];
-  open(ground: Ground): Promise<Opened>;
+  open(urls: DatabaseUrls): Promise<Opened>;
 }
 
 export interface Opened {
@@ -43,12 +43,12 @@ export interface Opened {
   handle(requests: readonly Request[], delivery: unknown): Promise<readonly Request[]>;
   /** Handles what a queue delivers; without it each message of a batch is handed to `handle` by itself. */
   consume?(event: SQSEvent, context: Context): Promise<SQSBatchResponse | undefined>;
-  /** Waits for whatever was acknowledged before it was written. Part of the measured time. */
+  /** Waits until everything acknowledged is written. Part of the measured time. */
   settle?(): Promise<void>;
   close(): Promise<void>;
 }
 
-export type ContestantName =
+export type ContenderName =
   | 'ours'
   | 'r0-setnx'
   | 'r1-redlock'

@@ -1,5 +1,5 @@
 /** Medians, percentiles and comparisons, on numbers that can be checked by hand. */
-import { compare, median, percentile, series } from './figures.ts';
+import { compare, median, percentile, series } from './statistics.ts';
 
 const of = (name: string, values: number[]) => series(name, values, { title: name, unit: 'per second' });
 

@@ -1,6 +1,6 @@
 /**
- * The ground on which contestants meet: private databases with durable settings, emptied before every run, and judged by
- * SQL after it.
+ * The environment of all runs: private databases with durable settings, emptied before every run and verified by SQL
+ * after it.
  *
  * Invariant: a figure is reported only for a run whose rows, stock and mirror agree to the unit, with one delivery in a
  * hundred repeated. Called by the suites.
@@ -18,10 +18,10 @@ import { newId, saleTag, toBytes } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { openRedis, redisReady } from '#platform/redis/redis.ts';
 import type { SaleRow } from '#sale/sale.store.ts';
-import type { Contestant, Ground } from './contestant.ts';
-import type { Played } from './player.ts';
+import type { Contender, DatabaseUrls } from './contender.ts';
 import { cpuMsOf } from './processor-time.ts';
 import { plainStatusKey, plainStockKey } from './rivals/rows.ts';
+import type { RunResult } from './worker-process.ts';
 import { allotmentOf, capPerCustomer, type Plan } from './workload.ts';
 
 const hourMs = 3_600_000;
@@ -34,16 +34,16 @@ export class NotExact extends Error {
   override name = 'NotExact';
 }
 
-export interface BenchGround extends Ground {
+export interface BenchEnvironment extends DatabaseUrls {
   readonly stack: Stack;
-  /** What a player needs in its environment. */
+  /** Environment variables of a worker process. */
   readonly env: Record<string, string>;
-  /** Where every process leaves its CPU profile, if at all. */
+  /** Where each process writes its CPU profile, if wanted. */
   readonly profileFolder: string | undefined;
   /** Empties everything and creates the plan's sales, with enough stock for all requests. */
-  prepare(plan: Plan, contestant: Pick<Contestant, 'mirror' | 'stock'>): Promise<void>;
+  prepare(plan: Plan, contender: Pick<Contender, 'mirror' | 'stock'>): Promise<void>;
   /** Compares what was acknowledged with what is stored. Throws `NotExact`. */
-  verify(plan: Plan, contestant: Pick<Contestant, 'name' | 'mirror' | 'stock'>, played: Counts): Promise<void>;
+  verify(plan: Plan, contender: Pick<Contender, 'name' | 'mirror' | 'stock'>, result: Counts): Promise<void>;
   /** Processor time of the database servers since their start, milliseconds. */
   serverCpuMs(): { mysql: number; redis: number };
   readonly pool: Pool;
@@ -51,10 +51,13 @@ export interface BenchGround extends Ground {
   stop(): Promise<void>;
 }
 
-export type Counts = Pick<Played, 'reservations' | 'units'>;
+export type Counts = Pick<RunResult, 'reservations' | 'units'>;
 
 /** Starts the databases, the queue server and the stub of the bus. */
-export async function startGround(options: { dir: string; profileFolder?: string | undefined }): Promise<BenchGround> {
+export async function startEnvironment(options: {
+  dir: string;
+  profileFolder?: string | undefined;
+}): Promise<BenchEnvironment> {
   const stack = await startStack({
     dir: options.dir,
     whenBusy: 'next',
@@ -72,7 +75,7 @@ export async function startGround(options: { dir: string; profileFolder?: string
        reservation_id BINARY(16), PRIMARY KEY (sale_id, taken, unit))`,
   );
   const redis = new Redis(redisUrl);
-  // As infra/data.yml has it: nothing in Redis is the only copy, so no log of its writes is kept. A given one stays as it is.
+  // As in infra/data.yml: Redis holds no data of its own, so it keeps no log. A given server keeps its settings.
   if (!process.env.REDIS_URL) await redis.config('SET', 'appendonly', 'no');
   const mirrorClient = openRedis(redisUrl);
   await redisReady(mirrorClient);
@@ -95,21 +98,21 @@ export async function startGround(options: { dir: string; profileFolder?: string
     profileFolder: options.profileFolder,
     pool,
     redis,
-    async prepare(plan, contestant) {
+    async prepare(plan, contender) {
       for (const table of emptied) await pool.query(`TRUNCATE TABLE ${table}`);
       await redis.flushdb();
       const records = recordsOf(plan);
       await insertSales(pool, records);
-      if (contestant.stock === 'unit-rows') await insertUnits(pool, plan);
-      if (contestant.mirror === 'plain') await seedPlainMirror(redis, records);
-      if (contestant.mirror === 'holdfast') {
+      if (contender.stock === 'unit-rows') await insertUnits(pool, plan);
+      if (contender.mirror === 'plain') await seedPlainMirror(redis, records);
+      if (contender.mirror === 'holdfast') {
         for (let start = 0; start < records.length; start += seedRows / 5) {
           const part = records.slice(start, start + seedRows / 5);
           await writeMirror({ redis: mirrorClient }, part, [], part);
         }
       }
     },
-    verify: (plan, contestant, played) => verify(pool, redis, plan, contestant, played),
+    verify: (plan, contender, result) => verify(pool, redis, plan, contender, result),
     serverCpuMs: () => ({
       mysql: cpuMsOf(stack.processes.get('mysql')?.pid),
       redis: cpuMsOf(stack.processes.get('redis')?.pid),
@@ -240,7 +243,7 @@ async function insertUnits(pool: Pool, plan: Plan): Promise<void> {
 function unitRowsPerSale(plan: Plan): number[] {
   const weights = plan.saleIds.map((_, rank) => (plan.scenario === 'zipf' ? 1 / (rank + 1) : 1));
   const sum = weights.reduce((total, weight) => total + weight, 0);
-  // Chance gives some sales more than their share, small ones above all.
+  // By chance some sales get more than their share, small ones above all.
   return weights.map((weight) => Math.ceil((weight / sum) * plan.count * 2.2) + 40);
 }
 
@@ -248,10 +251,10 @@ async function verify(
   pool: Pool,
   redis: Redis,
   plan: Plan,
-  contestant: Pick<Contestant, 'name' | 'mirror' | 'stock'>,
-  played: Counts,
+  contender: Pick<Contender, 'name' | 'mirror' | 'stock'>,
+  result: Counts,
 ): Promise<void> {
-  if (contestant.stock === 'nothing-stored') return;
+  if (contender.stock === 'nothing-stored') return;
   const sums = async (sql: string): Promise<Record<string, number>> => {
     const [rows] = await pool.query<RowDataPacket[]>(sql);
     return Object.fromEntries(Object.entries(rows[0] ?? {}).map(([name, value]) => [name, Number(value)]));
@@ -263,38 +266,38 @@ async function verify(
     `SELECT COUNT(*) AS movements, COALESCE(SUM(units), 0) AS units FROM ledger WHERE kind = 'ALLOCATE'`,
   );
   const expect = (what: string, found: number | undefined, wanted: number): void => {
-    if (found !== wanted) throw new NotExact(`${contestant.name}: ${what} is ${found}, not ${wanted}`);
+    if (found !== wanted) throw new NotExact(`${contender.name}: ${what} is ${found}, not ${wanted}`);
   };
-  // What was acknowledged is there, once; more may be there only if nobody was told of it.
-  expect('reservations stored', stored.reservations, played.reservations);
-  expect('units stored', stored.units, played.units);
+  // Every acknowledged reservation is stored once, and no other.
+  expect('reservations stored', stored.reservations, result.reservations);
+  expect('units stored', stored.units, result.units);
   expect('movements in the ledger', ledger.movements, stored.reservations ?? 0);
   expect('units in the ledger', ledger.units, stored.units ?? 0);
   const offered = allotmentOf(plan) * plan.saleIds.length;
-  if (contestant.stock === 'counters') {
+  if (contender.stock === 'counters') {
     const stock = await sums(
       'SELECT SUM(available) AS available, SUM(allocated) AS allocated, MIN(available) AS least FROM sales',
     );
-    expect('units taken from stock', offered - (stock.available ?? 0), played.units);
-    expect('units allocated', stock.allocated, played.units);
-    if ((stock.least ?? 0) < 0) throw new NotExact(`${contestant.name}: a sale was oversold`);
+    expect('units taken from stock', offered - (stock.available ?? 0), result.units);
+    expect('units allocated', stock.allocated, result.units);
+    if ((stock.least ?? 0) < 0) throw new NotExact(`${contender.name}: a sale was oversold`);
   }
-  if (contestant.stock === 'unit-rows') {
+  if (contender.stock === 'unit-rows') {
     const taken = await sums('SELECT COUNT(*) AS units FROM bench_units WHERE taken = 1');
-    expect('unit rows taken', taken.units, played.units);
+    expect('unit rows taken', taken.units, result.units);
   }
-  if (contestant.mirror === 'none') return;
+  if (contender.mirror === 'none') return;
   const pipeline = redis.pipeline();
   for (const saleId of plan.saleIds) {
-    if (contestant.mirror === 'plain') pipeline.hget(plainStockKey(saleId), 'available');
+    if (contender.mirror === 'plain') pipeline.hget(plainStockKey(saleId), 'available');
     else pipeline.hget(keys.sale(saleTag(saleId)), 'available');
   }
   const mirrored = ((await pipeline.exec()) ?? []).reduce((sum, [, value]) => sum + Number(value), 0);
-  expect('units missing from the mirror', offered - mirrored, played.units);
-  if (contestant.mirror === 'plain') {
+  expect('units missing from the mirror', offered - mirrored, result.units);
+  if (contender.mirror === 'plain') {
     const states = redis.pipeline();
     for (const saleId of plan.saleIds) states.hlen(plainStatusKey(saleId));
     const known = ((await states.exec()) ?? []).reduce((sum, [, value]) => sum + Number(value), 0);
-    expect('states in the mirror', known, played.reservations);
+    expect('states in the mirror', known, result.reservations);
   }
 }
