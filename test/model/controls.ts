@@ -307,11 +307,10 @@ export const controls: readonly Control[] = [
     description: 'Cancelling does not look whether the reservation has ended already.',
     faults: [
       inModule(() => import('#reservation/cancel.ts'), {
-        judgeCancellation: (real) => (row) =>
-          row.state === 'purchased' || row.purchaseId !== null ? real(row) : 'cancel',
+        judgeCancellation: (real) => (row) => (row.purchaseId === null ? 'cancel' : real(row)),
       }),
       inModule(() => import('#state/reservation-state.ts'), {
-        statesBefore: (real) => (to) => [...real(to), to],
+        mayMove: (real) => (from, to) => to === 'cancelled' || real(from, to),
       }),
     ],
     caughtBy: ['I1', 'I3', 'I5'],
