@@ -3,7 +3,7 @@
  *
  * Invariant I3: the key is (what moved, kind of movement), so a movement that happened once cannot be recorded twice.
  */
-import { newId, saleTag, toBytes } from '#platform/kernel/ids.ts';
+import { newId, type SaleId, saleTag, toBytes } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import type { MovementKind } from './ledger.table.ts';
 
@@ -11,7 +11,7 @@ import type { MovementKind } from './ledger.table.ts';
 export interface Movement {
   readonly subjectId: string;
   readonly kind: MovementKind;
-  readonly saleId: string;
+  readonly saleId: SaleId;
   readonly units: number;
 }
 
@@ -29,7 +29,7 @@ export async function recordMovements(tx: Tx, movements: readonly Movement[], no
 }
 
 /** The movement that brings units into a sale or takes them out. Its id carries the sale's tag, as reservations' do. */
-export function adjustment(saleId: string, units: number, nowMs: number): Movement {
+export function adjustment(saleId: SaleId, units: number, nowMs: number): Movement {
   const tag = saleTag(saleId);
   const subjectId = `${tag.slice(0, 8)}-${tag.slice(8)}-${newId(nowMs).slice(14)}`;
   return { subjectId, kind: 'ADJUST', saleId, units };
