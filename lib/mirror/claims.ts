@@ -4,8 +4,9 @@
  * Claims lie in buckets of their sale, each a small hash that holds, per reservation, a packed value and, per customer, the
  * units that count against the cap. Values are packed because a launch stores millions of them.
  */
-import { type CustomerId, claimBucket, type ReservationId, type SaleId, type SaleTag } from '#platform/kernel/ids.ts';
+import type { CustomerId, ReservationId, SaleId, SaleTag } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
+import { claimBucket } from '#sale/sale-id.ts';
 import type { ReservationState } from '#state/reservation-state.ts';
 
 /** The part of a reservation that the mirror keeps. */

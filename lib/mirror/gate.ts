@@ -7,10 +7,11 @@
  */
 
 import type { Needs } from '#platform/environment/deps.ts';
-import { type CustomerId, claimBucket, type ReservationId, type SaleId, saleTag } from '#platform/kernel/ids.ts';
+import type { CustomerId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { defineScript, luaSource, type RedisClient } from '#platform/redis/redis.ts';
 import { batched } from '#platform/resilience/batcher.ts';
+import { claimBucket, saleTag } from '#sale/sale-id.ts';
 import { claimsKey, customerField, type MirroredStatus, reservationField, unpack } from './claims.ts';
 
 const gateScript = defineScript('holdfastGate', luaSource('lib/mirror/gate.lua'));

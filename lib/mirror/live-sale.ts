@@ -4,9 +4,10 @@
  */
 import { LRUCache } from 'lru-cache';
 import type { Needs } from '#platform/environment/deps.ts';
-import { type SaleId, saleTag } from '#platform/kernel/ids.ts';
+import type { SaleId } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import type { SaleTermsView, SaleView, StockView } from '#sale/sale.shapes.ts';
+import { saleTag } from '#sale/sale-id.ts';
 import { saleView, termsView } from '#sale/terms.ts';
 import { stockFields, stockOfFields } from './fields.ts';
 import { type MirrorNeeds, primeMirror } from './mirror.ts';

@@ -7,19 +7,13 @@
  * Layout: one hash per sale (`fields.ts`), and claims in buckets of that sale (`claims.ts`).
  */
 import type { Needs } from '#platform/environment/deps.ts';
-import {
-  type CustomerId,
-  claimBucket,
-  type ReservationId,
-  type SaleId,
-  saleTag,
-  saleTagOf,
-} from '#platform/kernel/ids.ts';
+import type { CustomerId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { defineScript, luaSource } from '#platform/redis/redis.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
 import { readSales, type SaleRow } from '#sale/sale.store.ts';
+import { claimBucket, saleTag, saleTagOf } from '#sale/sale-id.ts';
 import { termsView } from '#sale/terms.ts';
 import { unitsAgainstCap } from '#state/reservation-state.ts';
 import {

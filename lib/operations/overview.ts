@@ -9,7 +9,7 @@ import { stockFields, stockOfFields } from '#mirror/fields.ts';
 import { queueDepth } from '#platform/aws/sqs.ts';
 import type { Deps, Needs } from '#platform/environment/deps.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
-import { type SaleId, saleTag } from '#platform/kernel/ids.ts';
+import type { SaleId } from '#platform/kernel/ids.ts';
 import { locate } from '#platform/kernel/registry.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
 import { keys } from '#platform/redis/keys.ts';
@@ -17,6 +17,7 @@ import { readOldestMessageAge } from '#platform/redis/oldest-message-age.ts';
 import { countByState } from '#reservation/reservation.store.ts';
 import { StockView } from '#sale/sale.shapes.ts';
 import { readStock } from '#sale/sale.store.ts';
+import { saleTag } from '#sale/sale-id.ts';
 import { reservationStates } from '#state/reservation-state.ts';
 
 const QueueState = z.object({

@@ -10,13 +10,14 @@ import { writeMirror } from '#mirror/mirror.ts';
 import { recountScript } from '#mirror/repair.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { toIso } from '#platform/kernel/clock.ts';
-import { claimBucket, type SaleId, type SaleTag, saleTag } from '#platform/kernel/ids.ts';
+import type { SaleId, SaleTag } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { readOldestMessageAge } from '#platform/redis/oldest-message-age.ts';
 import type { RedisClient } from '#platform/redis/redis.ts';
 import { pagesOfSale, type ReservationRow } from '#reservation/reservation.store.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
 import { readStock } from '#sale/sale.store.ts';
+import { bucketsOf, claimBucket, saleTag } from '#sale/sale-id.ts';
 import { unitsAgainstCap } from '#state/reservation-state.ts';
 import type { Drift } from './drift.ts';
 
@@ -206,11 +207,6 @@ function hasPending(fields: Record<string, string>): boolean {
 
 function* fieldsOf(buckets: Buckets): Generator<[string, string]> {
   for (const fields of buckets.values()) yield* Object.entries(fields);
-}
-
-/** The numbers of the claims buckets of a sale. */
-export function bucketsOf(tag: SaleTag): number[] {
-  return Array.from({ length: 1 << Number.parseInt(tag.slice(-1), 16) }, (_, bucket) => bucket);
 }
 
 async function readBuckets(redis: RedisClient, tag: SaleTag): Promise<Buckets> {

@@ -7,10 +7,11 @@ import { stockFields } from '#mirror/fields.ts';
 import { writeMirror } from '#mirror/mirror.ts';
 import { repairScript } from '#mirror/repair.ts';
 import type { Needs } from '#platform/environment/deps.ts';
-import { type SaleId, saleTag } from '#platform/kernel/ids.ts';
+import type { SaleId } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
 import { readSales, readStock } from '#sale/sale.store.ts';
+import { saleTag } from '#sale/sale-id.ts';
 import type { Drift } from './drift.ts';
 
 /** How long a commit may take to reach the mirror before the difference counts. */

@@ -9,14 +9,15 @@
  */
 import * as z from 'zod';
 import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
-import { type SaleId, saleTag } from '#platform/kernel/ids.ts';
+import type { SaleId } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
 import { measure } from '#platform/kernel/metrics.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { listSaleIds, raiseEpochs } from '#sale/sale.store.ts';
+import { bucketsOf, saleTag } from '#sale/sale-id.ts';
 import { checkBooks } from './check-books.ts';
-import { bucketsOf, checkClaims, type ReconcileNeeds } from './check-claims.ts';
+import { checkClaims, type ReconcileNeeds } from './check-claims.ts';
 import { checkStock } from './check-stock.ts';
 import { Drift } from './drift.ts';
 

@@ -3,9 +3,10 @@
  *
  * Invariant I3: the key is (what moved, kind of movement), so a movement that happened once cannot be recorded twice.
  */
-import { newId, type SaleId, saleTag, toBytes } from '#platform/kernel/ids.ts';
+import { newId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import type { MovementKind } from './ledger.table.ts';
+import { saleTag } from './sale-id.ts';
 
 /** One line of the ledger. */
 export interface Movement {

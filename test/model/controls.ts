@@ -5,6 +5,7 @@
  * Nothing shipped is imported here, but as types: a fault must be planted before its module is loaded, and while the model
  * runs nothing is awaited but what it has chosen.
  */
+
 import type { AlreadyDecided } from '#reservation/reservation.store.ts';
 import {
   acknowledgedOnArrival,
@@ -24,6 +25,7 @@ import {
   unreadableAcknowledged,
   windowJudgedWhenDecided,
 } from '../support/faults.ts';
+import { asId } from '../support/ids.ts';
 import { inLua, inModule, type Planted } from '../support/plant.ts';
 
 export interface Control {
@@ -393,7 +395,7 @@ export const controls: readonly Control[] = [
           const keyed: typeof provider = {
             find: (purchaseId) => provider.find(purchaseId),
             refund: (order) => provider.refund(order),
-            charge: (order) => provider.charge({ ...order, purchaseId: order.purchaseId.slice(0, -1) + digit }),
+            charge: (order) => provider.charge({ ...order, purchaseId: asId(order.purchaseId.slice(0, -1) + digit) }),
           };
           return real(keyed, { ...purchase, attempts: 0 }, nowMs, hasTime);
         },

@@ -4,12 +4,14 @@
  *
  *   racer.ts <sale id> <buyers> locked|unlocked|unguarded
  */
+
 import { openDeps } from '#platform/environment/deps.ts';
 import { loadRegistry } from '#platform/environment/discovery.ts';
 import { redisReady } from '#platform/redis/redis.ts';
 import { noLock } from '#platform/redis/sale-lock.ts';
 import { allocateBatch } from '#reservation/allocate.ts';
 import { withDeps } from '../support/deps.ts';
+import { asId } from '../support/ids.ts';
 import { delivered, soon } from '../support/sales.ts';
 import { unguarded } from './unguarded.ts';
 
@@ -29,7 +31,7 @@ let left = Number(buyers);
 let decided = 0;
 let faults = 0;
 const one = () =>
-  allocateBatch(racing, [delivered(saleId)], soon()).then(
+  allocateBatch(racing, [delivered(asId(saleId))], soon()).then(
     () => decided++,
     () => faults++,
   );

@@ -21,9 +21,6 @@ export type ProductId = Id<'product'>;
 /** A sale's tag: the last 12 hex digits of its id. Redis keys of a sale carry it, and so does each reservation id. */
 export type SaleTag = Id<'tag of a sale'>;
 
-/** How many bytes of an id a tag is: the last of its sale's, the first of its reservations'. */
-export const tagBytes = 6;
-
 /**
  * A fresh time-ordered id (UUID version 7): 48 bits of milliseconds, 74 random bits. Until it is given to something it is of
  * any kind.
@@ -35,36 +32,7 @@ export function newId<Kind extends string = never>(nowMs: number = Date.now()): 
   return timeOrdered(bytes);
 }
 
-/**
- * A fresh id for a sale. The last digit of its tag says over how many buckets (a power of two) the claims of its
- * customers are spread in Redis, so that everyone who has the id, or a reservation's, can find a claim without asking.
- */
-export function newSaleId(expectedReservations: number, nowMs: number = Date.now()): SaleId {
-  const wanted = Math.ceil(Math.log2(Math.max(1, expectedReservations / claimsPerBucket)));
-  const exponent = Math.min(maxBucketExponent, Math.max(0, wanted));
-  return (newId(nowMs).slice(0, -1) + exponent.toString(16)) as SaleId;
-}
-
-/** Small enough for a bucket to stay a listpack, with room for a sale twice as popular as expected. */
-const claimsPerBucket = 24;
-const maxBucketExponent = 15;
-
-/** In which bucket of a sale the claims of a customer are. */
-export function claimBucket(tag: SaleTag, customerId: CustomerId): number {
-  const exponent = Number.parseInt(tag.slice(-1), 16);
-  // The end of a UUID is random in every version; its start would put customers of one minute together.
-  return Number.parseInt(customerId.slice(-6), 16) & ((1 << exponent) - 1);
-}
-
-/**
- * The id of a reservation, derived from who asks, where, and under which Idempotency-Key (UUID version 8).
- * Its first 12 digits are the sale's tag, so that a status URL leads to the sale's mirror and a sale's rows lie together.
- */
-export function reservationId(saleId: SaleId, customerId: CustomerId, idempotencyKey: string): ReservationId {
-  return nameBased(saleTag(saleId) + hash('sha256', `reservation\0${saleId}\0${customerId}\0${idempotencyKey}`));
-}
-
-/** The id of whatever else a client names by its Idempotency-Key, such as a purchase (UUID version 8). */
+/** The id of what a client names by its Idempotency-Key, such as a purchase (UUID version 8). */
 export function derivedId<Kind extends string>(kind: Kind, customerId: CustomerId, idempotencyKey: string): Id<Kind> {
   return nameBased(hash('sha256', `${kind}\0${customerId}\0${idempotencyKey}`));
 }
@@ -78,16 +46,6 @@ export function consequentId(atMs: number, name: string): string {
   hash('sha256', `consequence\0${name}`, 'buffer').copy(bytes, 6, 0, 10);
   bytes.writeUIntBE(atMs, 0, 6);
   return timeOrdered(bytes);
-}
-
-/** The tag of a sale, given the sale's id. */
-export function saleTag(saleId: SaleId): SaleTag {
-  return saleId.slice(-12) as SaleTag;
-}
-
-/** The tag of the sale that a reservation belongs to, given the reservation's id. */
-export function saleTagOf(reservationId: ReservationId): SaleTag {
-  return (reservationId.slice(0, 8) + reservationId.slice(9, 13)) as SaleTag;
 }
 
 /** UUID text to the 16 bytes stored in MySQL. Throws on any other text. */
@@ -111,8 +69,8 @@ function timeOrdered(bytes: Buffer): Id<never> {
   return dashed(bytes.toString('hex'));
 }
 
-/** The UUID (version 8) that begins with these hex digits. */
-function nameBased(hex: string): Id<never> {
+/** The UUID (version 8) that begins with these hex digits, but for the two that say what it is. */
+export function nameBased(hex: string): Id<never> {
   const variant = '89ab'.charAt(Number.parseInt(hex.charAt(16), 16) & 3);
   return dashed(`${hex.slice(0, 12)}8${hex.slice(13, 16)}${variant}${hex.slice(17, 32)}`);
 }
