@@ -6,7 +6,6 @@
  * delivered twice, as in a standard queue. Called by worker processes, which build deliveries, and by environment.ts,
  * which creates the sales.
  */
-
 import { randomInt } from 'node:crypto';
 import { type CustomerId, fromBytes, type ReservationId, type SaleId } from '#platform/kernel/ids.ts';
 import { deriveReservationId } from '#reservation/reservation-id.ts';

@@ -7,7 +7,6 @@
  * Exact means here: every 202 is one message in the queue. Requests that went on without the gate, because Redis did not
  * answer in time, are counted and reported: they are accepted as they should be, but not what is meant to be measured.
  */
-
 import { randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,5 +1,4 @@
 /** Live stock from memory: the same answer as the long way, for a moment, and never of a phase that is over. */
-
 import { openDeps } from '#platform/environment/deps.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { newId } from '#platform/kernel/ids.ts';

@@ -14,7 +14,7 @@ const claimsPerBucket = 24;
 const maxBucketExponent = 15;
 
 /** A fresh id for a sale. The last digit of its tag is the binary logarithm of the number of its buckets. */
-export function newSaleId(expectedReservations: number, nowMs: number = Date.now()): SaleId {
+export function newSaleId(expectedReservations: number, nowMs: number): SaleId {
   const wanted = Math.ceil(Math.log2(Math.max(1, expectedReservations / claimsPerBucket)));
   const exponent = Math.min(maxBucketExponent, Math.max(0, wanted));
   return (newId(nowMs).slice(0, -1) + exponent.toString(16)) as SaleId;

@@ -5,7 +5,6 @@
  * After each test the books are compared: units with reservations, the ledger with stock, and the provider's charges with
  * purchases. Invariants I1, I3 and I7 must hold whatever the test did.
  */
-
 import { createHmac } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { DeleteMessageCommand, GetQueueAttributesCommand, ReceiveMessageCommand } from '@aws-sdk/client-sqs';

@@ -5,7 +5,6 @@
  * Nothing shipped is imported here, but as types: a fault must be planted before its module is loaded, and while the model
  * runs nothing is awaited but what it has chosen.
  */
-
 import type { AlreadyDecided } from '#reservation/reservation.store.ts';
 import {
   acknowledgedOnArrival,

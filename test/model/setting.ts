@@ -1,7 +1,6 @@
 /**
  * Sales and people for models: what is in MySQL and Redis before anything happens.
  */
-
 import { readFileSync } from 'node:fs';
 import { primeMirror } from '#mirror/mirror.ts';
 import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';

@@ -4,7 +4,6 @@
  *
  *   racer.ts <sale id> <buyers> locked|unlocked|unguarded
  */
-
 import { openDeps } from '#platform/environment/deps.ts';
 import { loadRegistry } from '#platform/environment/discovery.ts';
 import { redisReady } from '#platform/redis/redis.ts';

@@ -32,7 +32,7 @@ export async function openBed(bed: TestBed, overrides: Partial<Deps> = {}): Prom
 export async function givenSale(deps: Pick<Deps, 'db'>, terms: Partial<SaleTerms> = {}): Promise<SaleId> {
   const now = Date.now();
   const allotment = terms.allotment ?? 100;
-  const saleId = newSaleId(allotment + (terms.waitlistSize ?? 0));
+  const saleId = newSaleId(allotment + (terms.waitlistSize ?? 0), now);
   await deps.db.change('INSERT INTO sales SET ?', [
     {
       id: toBytes(saleId),

@@ -3,7 +3,6 @@
  * they can rest in, three purchases, the provider's books, the mirror and the clients' log. Tests of the verifier break
  * one thing in it and see whether the verifier notices.
  */
-
 import { rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';

@@ -1,5 +1,4 @@
 /** The HTTP wrapper without anything behind it: what it refuses, what it hands on, what it answers. */
-
 import { generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
