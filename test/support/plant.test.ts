@@ -30,7 +30,7 @@ test('functions of a script are replaced', () => {
 test('what does not exist, is not a function or is never loaded is an error', () => {
   expect(example('renamed')).toContain('lib/state/reservation-state.ts: mayMoveOn cannot be replaced');
   expect(example('constant')).toContain('lib/platform/kernel/time-limits.ts: lockLifeMs cannot be replaced');
-  expect(example('member')).toContain('lib/sale/stock.ts: moveGuards has no member unknown');
+  expect(example('member')).toContain('lib/sale/sale.store.ts: moveGuards has no member unknown');
   expect(example('script')).toContain('lib/mirror/mirror.lua declares no function isNewest at its top');
   expect(example('nowhere')).toContain('a fault names a module that cannot be resolved');
   expect(JSON.parse(example('unloaded'))).toEqual({ notPlanted: ['lib/state/reservation-state.ts: mayMove'] });
