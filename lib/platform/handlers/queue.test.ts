@@ -5,7 +5,7 @@ import { Fault } from '#platform/kernel/errors.ts';
 import { BreakerOpen } from '#platform/resilience/circuit-breaker.ts';
 import { consumeBatch } from './queue.ts';
 
-const deps = {} as Deps;
+const deps = { clock: Date.now } as unknown as Deps;
 const soon = () => Date.now() + 10_000;
 
 function records(...bodies: unknown[]): SQSRecord[] {

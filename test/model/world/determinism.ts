@@ -6,6 +6,7 @@
  */
 import crypto from 'node:crypto';
 import { syncBuiltinESMExports } from 'node:module';
+import timers from 'node:timers/promises';
 import v8 from 'node:v8';
 import type { Random } from './choice.ts';
 
@@ -37,7 +38,7 @@ export function surround(by: Surroundings): void {
 /** Replaces the machine's clock, timers and chance, once per process. Until a model runs they are the machine's still. */
 export function removeChance(): void {
   const { randomFillSync, randomBytes } = crypto;
-  const [now, random, timer] = [Date.now, Math.random, globalThis.setTimeout];
+  const [now, random, timer, sleep] = [Date.now, Math.random, globalThis.setTimeout, timers.setTimeout];
   const fill = <Bytes extends Uint8Array>(bytes: Bytes): Bytes => {
     if (!surroundings) return randomFillSync(bytes);
     const own = surroundings.random();
@@ -47,6 +48,10 @@ export function removeChance(): void {
   Object.assign(crypto, {
     randomFillSync: fill,
     randomBytes: (size: number) => (surroundings ? fill(Buffer.alloc(size)) : randomBytes(size)),
+  });
+  Object.assign(timers, {
+    setTimeout: (afterMs = 0) =>
+      surroundings ? new Promise<void>((resolve) => surroundings?.later(resolve, afterMs)) : sleep(afterMs),
   });
   syncBuiltinESMExports();
   Date.now = () => surroundings?.nowMs() ?? now();
