@@ -9,7 +9,7 @@
 -- Returns     for each sale 1 if it is known here afterwards, 0 if it is not and its terms should be sent
 
 -- Packed value: state:version:units:quantity:atLeast:ticket:position. State is one letter, the ticket in hex, and atLeast
--- left out if it is the quantity (see mirror.ts).
+-- left out if it is the quantity (see claims.ts).
 local packedPattern = '^(%a):(%d+):(%d+):(%d+):.*:(%d+)$'
 -- The quantity and the position of a request that was admitted within the available units; its version is 0.
 local undecidedPattern = '^r:0:0:(%d+):.*:(%d+)$'
