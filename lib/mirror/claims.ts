@@ -6,7 +6,7 @@
  */
 import { claimBucket, type SaleTag } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
-import type { ReservationState } from '#state/reservation-state.ts';
+import { countedAgainstCap, type ReservationState } from '#state/reservation-state.ts';
 
 /** The part of a reservation that the mirror keeps. */
 export interface MirroredReservation {
@@ -97,6 +97,13 @@ function bytesOf(shortened: string): Buffer {
 export function claimsKey(tag: SaleTag, customerId: string): string {
   return keys.claims(tag, claimBucket(tag, customerId));
 }
+
+/** For `mirror.lua`: what counts against the cap in each state, by its letter. A request beyond the stock counts too. */
+export const countedByLetter: Readonly<Record<string, string>> = Object.fromEntries(
+  [...statesByLetter]
+    .map(([letter, state]) => [letter, countedAgainstCap(state)] as const)
+    .filter(([, counted]) => counted !== 'nothing'),
+);
 
 /** Reads a packed value: the ticket is in hex, and the least that the customer takes is left out if it is all. */
 export function unpack(packed: string): MirroredStatus {

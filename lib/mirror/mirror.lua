@@ -6,6 +6,7 @@
 -- ARGV[3n-1]  '' to leave the terms as they are, or JSON: {terms, opens, closes, status, cap, waitlistSize, id}
 -- ARGV[3n]    six texts for each reservation, each ended by a zero byte: bucket, its field, its customer's field, its
 --             version, the units that it counts against its customer's cap, and its packed value up to its position
+-- ARGV[last]  JSON: for each letter of a state that counts against the cap 'quantity' or 'units', whichever of them counts
 -- Returns     for each sale 1 if it is known here afterwards, 0 if it is not and its terms should be sent
 
 -- Packed value: state:version:units:quantity:atLeast:ticket:position. State is one letter, the ticket in hex, and atLeast
@@ -14,11 +15,13 @@ local packedPattern = '^(%a):(%d+):(%d+):(%d+):.*:(%d+)$'
 -- The quantity and the position of a request that was admitted within the available units; its version is 0.
 local undecidedPattern = '^r:0:0:(%d+):.*:(%d+)$'
 
+local counted = cjson.decode(ARGV[#ARGV])
+
 -- What a reservation counts against its customer's cap.
 local function claimOf(state, units, quantity)
-  if state == 'r' or state == 'o' or state == 'w' then
+  if counted[state] == 'quantity' then
     return quantity
-  elseif state == 'a' or state == 'p' then
+  elseif counted[state] == 'units' then
     return units
   end
   return '0'

@@ -17,6 +17,7 @@ import { termsView } from '#sale/terms.ts';
 import { unitsAgainstCap } from '#state/reservation-state.ts';
 import {
   claimsKey,
+  countedByLetter,
   customerField,
   type MirroredReservation,
   type MirroredStatus,
@@ -62,6 +63,7 @@ export async function writeMirror(
       texts,
     );
   }
+  args.push(JSON.stringify(countedByLetter));
   const results = (await redis.guarded(() => mirrorScript.run(redis, scriptKeys, args))) as number[];
   return stocks.filter((_, index) => results[index] === 0).map((stock) => stock.saleId);
 }

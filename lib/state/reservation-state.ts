@@ -63,6 +63,11 @@ export function unitsAgainstCap(row: { state: ReservationState; units: number; q
   return counted === 'nothing' ? 0 : row[counted];
 }
 
+/** What a reservation in this state counts against the cap. */
+export function countedAgainstCap(state: ReservationState): 'quantity' | 'units' | 'nothing' {
+  return countsAgainstCap[state];
+}
+
 /** The states in which a reservation counts its quantity, or its units, against the cap. */
 export function statesCounting(what: 'quantity' | 'units'): ReservationState[] {
   return reservationStates.filter((state) => countsAgainstCap[state] === what);

@@ -48,7 +48,9 @@ export function openSaleLock(redis: RedisClient): SaleLock {
         await lock?.unlock().catch(() => undefined);
       };
       try {
-        lock = await redis.guarded(() => redlock.lock(tags.map(keys.lock), lockLifeMs));
+        // That somebody else holds it says nothing about Redis, and must not open its breaker.
+        lock = await redis.guarded(() => redlock.lock(tags.map(keys.lock), lockLifeMs).catch(unlessHeld));
+        if (!lock) return noGrant;
         const token = Number(await fencingTokenScript.run(redis, [keys.fencingToken()], []));
         return { fencingTokens: new Map(tags.map((tag) => [tag, token])), release };
       } catch {
@@ -58,4 +60,10 @@ export function openSaleLock(redis: RedisClient): SaleLock {
       }
     },
   };
+}
+
+/** What redlock throws when it could not get a lock in time: `undefined` is got instead. */
+function unlessHeld(error: unknown): undefined {
+  if (error instanceof Redlock.LockError) return undefined;
+  throw error;
 }
