@@ -7,7 +7,9 @@
  * which creates the sales.
  */
 import { randomInt } from 'node:crypto';
-import { newSaleId, reservationId } from '#platform/kernel/ids.ts';
+import { type CustomerId, fromBytes, type ReservationId, type SaleId } from '#platform/kernel/ids.ts';
+import { deriveReservationId } from '#reservation/reservation-id.ts';
+import { newSaleId } from '#sale/sale-id.ts';
 
 /** Which sales the requests are for. */
 export type Scenario = 'hot' | 'hundred' | 'zipf';
@@ -22,7 +24,7 @@ export const scenarios: Record<Scenario, { sales: number; zipf: boolean; title: 
 /** Everything that determines a run's requests. */
 export interface Plan {
   readonly scenario: Scenario;
-  readonly saleIds: readonly string[];
+  readonly saleIds: readonly SaleId[];
   /** How many distinct reservations. */
   readonly count: number;
   readonly seed: number;
@@ -34,9 +36,9 @@ export interface Plan {
 export interface Request {
   /** Its place among the plan's requests, from zero; a repeated delivery has that of the first. */
   readonly number: number;
-  readonly reservationId: string;
-  readonly saleId: string;
-  readonly customerId: string;
+  readonly reservationId: ReservationId;
+  readonly saleId: SaleId;
+  readonly customerId: CustomerId;
   readonly quantity: number;
   readonly atLeast: number;
   readonly ticket: number;
@@ -80,7 +82,7 @@ export function* deliveriesOf(plan: Plan): Generator<Request> {
     const quantity = 1 + Math.floor(random() * mostUnits);
     const request: Request = {
       number: index,
-      reservationId: reservationId(saleId, customerId, 'bench'),
+      reservationId: deriveReservationId(saleId, customerId, 'bench'),
       saleId,
       customerId,
       quantity,
@@ -126,7 +128,7 @@ function weightsOf(sales: number, zipf: boolean): number[] {
   return raw.map((weight) => weight / sum);
 }
 
-function pickerOf(plan: Plan): (at: number) => string {
+function pickerOf(plan: Plan): (at: number) => SaleId {
   const cumulative: number[] = [];
   let sum = 0;
   for (const weight of weightsOf(plan.saleIds.length, scenarios[plan.scenario].zipf)) {
@@ -141,7 +143,9 @@ function pickerOf(plan: Plan): (at: number) => string {
       if ((cumulative[middle] ?? 1) > at) high = middle;
       else low = middle + 1;
     }
-    return plan.saleIds[low] ?? '';
+    const saleId = plan.saleIds[low];
+    if (saleId === undefined) throw new Error('the plan has no sales');
+    return saleId;
   };
 }
 
@@ -157,11 +161,11 @@ export function randomFrom(seed: number): () => number {
 }
 
 /** A customer's id: those who registered over the years lie anywhere in the index. */
-function customerOf(random: () => number): string {
+function customerOf(random: () => number): CustomerId {
   const word = () =>
     Math.floor(random() * 0x1_0000_0000)
       .toString(16)
       .padStart(8, '0');
   const hex = word() + word() + word() + word();
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-7${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20)}`;
+  return fromBytes(Buffer.from(`${hex.slice(0, 12)}7${hex.slice(13, 16)}a${hex.slice(17)}`, 'hex'));
 }

@@ -10,9 +10,10 @@
 import { randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { saleTag } from '#platform/kernel/ids.ts';
+import { newId } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { openTokens } from '#platform/security/access-token.ts';
+import { saleTag } from '#sale/sale-id.ts';
 import { type Host, type LoadGenerator, startHost, startLoadGenerator } from '../child-processes.ts';
 import { type BenchEnvironment, NotExact } from '../environment.ts';
 import { openFilledQueue } from '../queue-fill.ts';
@@ -153,7 +154,8 @@ async function prepareLoads(
     await environment.prepare(plan, { mirror: 'holdfast', stock: 'counters' });
     await filled.empty();
     await fetch(stubUrl, { method: 'DELETE' });
-    const saleId = plan.saleIds[0] ?? '';
+    const [saleId] = plan.saleIds;
+    if (saleId === undefined) throw new Error('the plan has no sale');
     const cpuBeforeMs = hosts.get(host)?.cpuMs() ?? 0;
     const result = await generator.send({
       port: hosts.get(host)?.port ?? 0,
@@ -226,7 +228,5 @@ function queueAt(environment: BenchEnvironment, port: number): Record<string, st
 
 async function tokensOf(signingKey: string): Promise<string[]> {
   const tokens = await openTokens(signingKey, () => Date.now());
-  return Promise.all(
-    Array.from({ length: customers }, () => tokens.issue({ customerId: randomUUID(), role: 'customer' })),
-  );
+  return Promise.all(Array.from({ length: customers }, () => tokens.issue({ customerId: newId(), role: 'customer' })));
 }

@@ -7,7 +7,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { writeMirror } from '#mirror/mirror.ts';
-import { toBytes } from '#platform/kernel/ids.ts';
+import { type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { openRedis, redisReady } from '#platform/redis/redis.ts';
 import { type Host, startHost, startLoadGenerator } from '../child-processes.ts';
 import type { BenchEnvironment } from '../environment.ts';
@@ -29,7 +29,8 @@ export const read: Suite = {
   async run(context) {
     const { environment, quick } = context;
     const plan = planFor('hot', 50_000);
-    const saleId = plan.saleIds[0] ?? '';
+    const [saleId] = plan.saleIds;
+    if (saleId === undefined) throw new Error('the plan has no sale');
     await environment.prepare(plan, { mirror: 'holdfast', stock: 'counters' });
     const generator = await startLoadGenerator(environment);
     const thin = await startHost(environment, 'thin', ['coalesced']);
@@ -123,7 +124,7 @@ interface Writer {
 }
 
 /** Changes the sale's stock again and again, and mirrors each change after its commit. */
-async function startWriter(environment: BenchEnvironment, saleId: string, allotment: number): Promise<Writer> {
+async function startWriter(environment: BenchEnvironment, saleId: SaleId, allotment: number): Promise<Writer> {
   const redis = openRedis(environment.redisUrl);
   await redisReady(redis);
   const committedAtMs = new Map<number, number>();

@@ -1,9 +1,11 @@
 /** The routes of operations: health, the document of this API, dead letters, a sale from the inside, reconciling. */
+
 import * as z from 'zod';
 import { DeadLetterQuery, DeadLetters, Health, Redrive, Redriven } from '#operations/operations.shapes.ts';
 import { SaleOverview } from '#operations/overview.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
-import { Id } from '#platform/kernel/shapes.ts';
+import type { SaleId } from '#platform/kernel/ids.ts';
+import { idOf } from '#platform/kernel/shapes.ts';
 import { ReconcileReport, ReconcileRequest } from '#reconcile/reconcile.ts';
 
 const tag = 'Operations';
@@ -85,7 +87,7 @@ export const getSaleOperationsRoute = defineRoute({
   summary: 'A sale from the inside: counters, queues, breakers, drift',
   tag,
   auth: 'operator',
-  params: z.strictObject({ saleId: Id }),
+  params: z.strictObject({ saleId: idOf<SaleId>() }),
   status: 200,
   reply: SaleOverview,
   refusals: ['not_found'],

@@ -1,11 +1,13 @@
 /** The routes of reservations. */
+
 import * as z from 'zod';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
-import { Id } from '#platform/kernel/shapes.ts';
+import type { ReservationId, SaleId } from '#platform/kernel/ids.ts';
+import { idOf } from '#platform/kernel/shapes.ts';
 import { ReservationAccepted, ReservationRequest, ReservationView } from '#reservation/reservation.shapes.ts';
 
-const ReservationPath = z.strictObject({ reservationId: Id });
+const ReservationPath = z.strictObject({ reservationId: idOf<ReservationId>() });
 const tag = 'Reservations';
 
 export const createReservationRoute = defineRoute({
@@ -14,7 +16,7 @@ export const createReservationRoute = defineRoute({
   summary: 'Ask for units of a sale; the answer comes later, at the status URL and by notification',
   tag,
   auth: 'customer',
-  params: z.strictObject({ saleId: Id }),
+  params: z.strictObject({ saleId: idOf<SaleId>() }),
   body: ReservationRequest,
   example: { quantity: 2, fill: { atLeast: 1 } },
   idempotent: true,

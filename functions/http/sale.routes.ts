@@ -1,11 +1,13 @@
 /** The routes of sales: what everyone sees, and how operators run them. */
+
 import * as z from 'zod';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
-import { Id } from '#platform/kernel/shapes.ts';
+import type { SaleId } from '#platform/kernel/ids.ts';
+import { idOf } from '#platform/kernel/shapes.ts';
 import { AdjustStock, CreateSale, SaleView, UpdateSale } from '#sale/sale.shapes.ts';
 
-const SalePath = z.strictObject({ saleId: Id });
+const SalePath = z.strictObject({ saleId: idOf<SaleId>() });
 const tag = 'Sales';
 
 export const listSalesRoute = defineRoute({

@@ -1,9 +1,11 @@
 /**
  * The shapes of products in the API and in the file that imports them.
  */
+
 import * as z from 'zod';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
-import { Currency, Id, line, Money, maxAmountMinor, text } from '#platform/kernel/shapes.ts';
+import type { ProductId } from '#platform/kernel/ids.ts';
+import { Currency, idOf, line, Money, maxAmountMinor, text } from '#platform/kernel/shapes.ts';
 
 /** Plain characters only: a SKU is typed, printed, scanned and pasted into spreadsheets. */
 const Sku = z
@@ -13,11 +15,11 @@ const Sku = z
 const Name = line(1, 200);
 const Description = text(2_000);
 
-export const ProductPath = z.strictObject({ productId: Id });
+export const ProductPath = z.strictObject({ productId: idOf<ProductId>() });
 
 export const Product = z
   .object({
-    productId: Id,
+    productId: idOf<ProductId>(),
     sku: z.string(),
     name: z.string(),
     description: z.string(),

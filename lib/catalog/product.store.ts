@@ -1,7 +1,7 @@
 /**
  * The store of products: the only code that writes `products`.
  */
-import { fromBytes, newId, toBytes } from '#platform/kernel/ids.ts';
+import { fromBytes, newId, type ProductId, toBytes } from '#platform/kernel/ids.ts';
 import type { Sql, Tx } from '#platform/mysql/mysql.ts';
 import type { NewProduct, Product, ProductChange } from './product.shapes.ts';
 
@@ -26,14 +26,14 @@ export async function listNewestProducts(sql: Sql, beforeId: string | undefined,
 }
 
 /** The product with this id. */
-export async function findProduct(sql: Sql, productId: string): Promise<Product | undefined> {
+export async function findProduct(sql: Sql, productId: ProductId): Promise<Product | undefined> {
   const [row] = await sql.rows<Row>(`SELECT ${columns} FROM products WHERE id = ?`, [toBytes(productId)]);
   return row && toProduct(row);
 }
 
 /** Writes a new product and returns its id. Throws if its SKU is taken. */
-export async function insertProduct(sql: Sql, product: NewProduct, nowMs: number): Promise<string> {
-  const productId = newId(nowMs);
+export async function insertProduct(sql: Sql, product: NewProduct, nowMs: number): Promise<ProductId> {
+  const productId = newId<'product'>(nowMs);
   const { sku, name, description, price } = product;
   await sql.change(`INSERT INTO products (${columns}, created_at_ms, updated_at_ms) VALUES (?)`, [
     [toBytes(productId), sku, name, description, price.amountMinor, price.currency, nowMs, nowMs],
@@ -44,7 +44,7 @@ export async function insertProduct(sql: Sql, product: NewProduct, nowMs: number
 /** Writes the given fields of a product. */
 export async function changeProduct(
   sql: Sql,
-  productId: string,
+  productId: ProductId,
   { name, description, price }: ProductChange,
   nowMs: number,
 ): Promise<void> {

@@ -3,17 +3,19 @@
  *
  * A sale copies the price of its product when it is created, so nothing here can change what a customer was promised.
  */
+
 import * as z from 'zod';
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Page, type PageQuery, readCursor, toPage } from '#platform/handlers/pagination.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
-import { Id } from '#platform/kernel/shapes.ts';
+import type { ProductId } from '#platform/kernel/ids.ts';
+import { idOf } from '#platform/kernel/shapes.ts';
 import { isDuplicateKey } from '#platform/mysql/mysql.ts';
 import type { NewProduct, Product, ProductChange } from './product.shapes.ts';
 import { changeProduct, findProduct, insertProduct, listNewestProducts } from './product.store.ts';
 
 const list = 'products';
-const Position = z.tuple([Id]);
+const Position = z.tuple([idOf<ProductId>()]);
 
 /** A page of products, the newest first. */
 export async function listProducts(
@@ -33,7 +35,7 @@ export async function listProducts(
 }
 
 /** One product. */
-export async function getProduct({ db }: Needs<'db'>, productId: string): Promise<Product | Refusal> {
+export async function getProduct({ db }: Needs<'db'>, productId: ProductId): Promise<Product | Refusal> {
   return (await findProduct(db, productId)) ?? refuse('not_found', 'There is no such product.');
 }
 
@@ -53,7 +55,7 @@ export async function createProduct(
 /** Changes the given fields of a product and returns it as it is then. */
 export async function updateProduct(
   deps: Needs<'db' | 'clock'>,
-  productId: string,
+  productId: ProductId,
   change: ProductChange,
 ): Promise<Product | Refusal> {
   await changeProduct(deps.db, productId, change, deps.clock());

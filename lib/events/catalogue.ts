@@ -5,7 +5,10 @@
  * the catalogue against the rules of `serverless.yml`. One event carries up to `changesPerEvent` changes (outbox.ts), so
  * that the number of events follows the number of batches and not of customers.
  */
+
 import * as z from 'zod';
+import type { CustomerId, PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
+import { idOf } from '#platform/kernel/shapes.ts';
 import { StockLevel } from '#sale/sale.shapes.ts';
 import { salePhases, saleStatuses } from '#sale/sale.table.ts';
 import { purchaseStates } from '#state/purchase-state.ts';
@@ -47,12 +50,12 @@ export const catalogue = {
     producers: ['lib/launch'],
     consumers: ['notifications'],
     detail: z.object({
-      saleId: z.guid(),
+      saleId: idOf<SaleId>(),
       reason: z.enum(['purchase-opened', 'closing-soon']),
       recipients: z.array(
         z.object({
-          reservationId: z.guid(),
-          customerId: z.guid(),
+          reservationId: idOf<ReservationId>(),
+          customerId: idOf<CustomerId>(),
           units: z.number().int(),
           version: z.number().int(),
           deadlineMs: z.number().int(),
@@ -66,12 +69,12 @@ export const catalogue = {
     producers: ['lib/purchase'],
     consumers: ['notifications'],
     detail: z.object({
-      purchaseId: z.guid(),
-      customerId: z.guid(),
+      purchaseId: idOf<PurchaseId>(),
+      customerId: idOf<CustomerId>(),
       state: z.enum(purchaseStates),
       amountMinor: z.number().int(),
       currency: z.string(),
-      reservationIds: z.array(z.guid()),
+      reservationIds: z.array(idOf<ReservationId>()),
       version: z.number().int(),
       reason: z.string().optional(),
     }),
@@ -82,7 +85,7 @@ export const catalogue = {
     producers: ['lib/launch'],
     consumers: ['notifications'],
     detail: z.object({
-      saleId: z.guid(),
+      saleId: idOf<SaleId>(),
       phase: z.enum(salePhases),
       status: z.enum(saleStatuses),
       stock: StockLevel,

@@ -1,6 +1,7 @@
+import { asId } from '#test/support/ids.ts';
 import { ChangeGroups, groupChanges, type ReservationChange } from './changes.ts';
 
-const id = (digit: string) => `0190a0b0-0000-7000-8000-00000000000${digit}`;
+const id = (digit: string) => asId(`0190a0b0-0000-7000-8000-00000000000${digit}`);
 
 function change(digit: string, own: Partial<ReservationChange> = {}): ReservationChange {
   const moved = { from: 'requested', to: 'allocated', units: 2, quantity: 3, ticket: 7, version: 1 } as const;

@@ -6,14 +6,17 @@
  * EventBridge bills and limits by size. Producers call `groupChanges`; consumers read changes one by one again, because
  * the shape `ChangeGroups` expands what it has checked.
  */
+
 import * as z from 'zod';
+import type { CustomerId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
+import { idOf } from '#platform/kernel/shapes.ts';
 import { reservationStates } from '#state/reservation-state.ts';
 
 /** One reservation's move. `version` rises with each, so a reader can tell the newer of two. */
 export interface ReservationChange {
-  readonly reservationId: string;
-  readonly saleId: string;
-  readonly customerId: string;
+  readonly reservationId: ReservationId;
+  readonly saleId: SaleId;
+  readonly customerId: CustomerId;
   readonly from: (typeof reservationStates)[number];
   readonly to: (typeof reservationStates)[number];
   /** Units set aside, bought or given back by this move. */
@@ -26,7 +29,7 @@ export interface ReservationChange {
 }
 
 const ChangeGroup = z.object({
-  saleId: z.guid(),
+  saleId: idOf<SaleId>(),
   from: z.enum(reservationStates),
   to: z.enum(reservationStates),
   reason: z.string().optional(),
@@ -34,8 +37,8 @@ const ChangeGroup = z.object({
   /** Reservation, customer, units, quantity, ticket and version of each. */
   moves: z.array(
     z.tuple([
-      z.guid(),
-      z.guid(),
+      idOf<ReservationId>(),
+      idOf<CustomerId>(),
       z.number().int(),
       z.number().int(),
       z.number().int().describe('microseconds since the epoch'),

@@ -1,6 +1,6 @@
 /** What a transaction tells: every change once, every sale's stock once, each event small enough for the bus. */
 
-import { newId } from '#platform/kernel/ids.ts';
+import { newId, type SaleId } from '#platform/kernel/ids.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
 import type { ReservationChange } from './changes.ts';
 import { expandChanges } from './changes.ts';
@@ -8,12 +8,12 @@ import { changeEvents, changesPerEvent } from './outbox.ts';
 
 const largestEntryBytes = 256 * 1024;
 
-function stock(saleId: string): StockLevel {
+function stock(saleId: SaleId): StockLevel {
   const units = 2_000_000_000;
   return { saleId, epoch: 1, version: units, allotment: units, available: units, allocated: 0, sold: 0, waitlisted: 0 };
 }
 
-function change(saleId: string): ReservationChange {
+function change(saleId: SaleId): ReservationChange {
   const moved = { from: 'requested', to: 'rejected', units: 0, quantity: 1, version: 1, reason: 'sold_out' } as const;
   return { reservationId: newId(), saleId, customerId: newId(), ticket: 1_800_000_000_000_000, ...moved };
 }

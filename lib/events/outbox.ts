@@ -7,7 +7,7 @@
  */
 import type { Bus } from '#platform/aws/eventbridge.ts';
 import type { Needs } from '#platform/environment/deps.ts';
-import { fromBytes, newId, toBytes } from '#platform/kernel/ids.ts';
+import { fromBytes, newId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { correlationId } from '#platform/kernel/log.ts';
 import { measure } from '#platform/kernel/metrics.ts';
 import type { Sql, Tx } from '#platform/mysql/mysql.ts';
@@ -62,7 +62,7 @@ export function changeEvents(
   if (changes.length === 0 && stocks.length === 0) return [];
   const events: RecordedEvent[] = [];
   const untold = new Map(stocks.map((stock) => [stock.saleId, stock]));
-  const take = (saleId: string): StockLevel[] => {
+  const take = (saleId: SaleId): StockLevel[] => {
     const stock = untold.get(saleId);
     untold.delete(saleId);
     return stock ? [stock] : [];

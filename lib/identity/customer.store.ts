@@ -1,13 +1,13 @@
 /**
  * The store of customers: the only code that writes `customers`.
  */
-import { fromBytes, newId, toBytes } from '#platform/kernel/ids.ts';
+import { type CustomerId, fromBytes, newId, toBytes } from '#platform/kernel/ids.ts';
 import type { Sql } from '#platform/mysql/mysql.ts';
 import type { Role } from './customer.table.ts';
 
 /** An account as sign-in needs it. */
 export interface Account {
-  readonly customerId: string;
+  readonly customerId: CustomerId;
   readonly passwordHash: string;
   readonly role: Role;
 }
@@ -17,8 +17,8 @@ export async function insertCustomer(
   sql: Sql,
   customer: { email: string; name: string; passwordHash: string; role: Role },
   nowMs: number,
-): Promise<string> {
-  const customerId = newId(nowMs);
+): Promise<CustomerId> {
+  const customerId = newId<'customer'>(nowMs);
   const { email, name, passwordHash, role } = customer;
   await sql.change(
     'INSERT INTO customers (id, email, name, password_hash, role, created_at_ms) VALUES (?, ?, ?, ?, ?, ?)',
@@ -39,7 +39,7 @@ export async function findAccount(sql: Sql, email: string): Promise<Account | un
 /** What a customer is told of their own account. */
 export async function findCustomer(
   sql: Sql,
-  customerId: string,
+  customerId: CustomerId,
 ): Promise<{ email: string; name: string; role: Role } | undefined> {
   const [row] = await sql.rows<{ email: string; name: string; role: Role }>(
     'SELECT email, name, role FROM customers WHERE id = ?',

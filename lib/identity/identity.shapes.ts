@@ -1,8 +1,10 @@
 /**
  * The shapes of identity in the API: who registers, who signs in, and what they get.
  */
+
 import * as z from 'zod';
-import { Id, line } from '#platform/kernel/shapes.ts';
+import type { CustomerId } from '#platform/kernel/ids.ts';
+import { idOf, line } from '#platform/kernel/shapes.ts';
 import { roles } from './customer.table.ts';
 
 /** A mailbox, in lower case: two spellings of one mailbox are one account. */
@@ -22,7 +24,7 @@ export const Registration = z
   .meta({ id: 'Registration' });
 export type Registration = z.output<typeof Registration>;
 
-export const Registered = z.object({ customerId: Id });
+export const Registered = z.object({ customerId: idOf<CustomerId>() });
 
 /** A password that could not have been registered is a wrong one, not a malformed one. */
 export const Credentials = z
@@ -42,6 +44,6 @@ export type Session = z.infer<typeof Session>;
 export const RefreshToken = z.strictObject({ refreshToken: z.string().min(1).max(2_048) });
 
 export const Me = z
-  .object({ customerId: Id, email: z.string(), name: z.string(), role: z.enum(roles) })
+  .object({ customerId: idOf<CustomerId>(), email: z.string(), name: z.string(), role: z.enum(roles) })
   .meta({ id: 'Me' });
 export type Me = z.infer<typeof Me>;

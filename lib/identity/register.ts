@@ -5,6 +5,7 @@
 
 import type { Needs } from '#platform/environment/deps.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
+import type { CustomerId } from '#platform/kernel/ids.ts';
 import { isDuplicateKey } from '#platform/mysql/mysql.ts';
 import { hashPassword } from '#platform/security/password.ts';
 import { findAccount, insertCustomer, promote } from './customer.store.ts';
@@ -20,7 +21,7 @@ export async function register(
   deps: Needs<'db' | 'redis' | 'registry' | 'clock'>,
   registration: Registration,
   address: string,
-): Promise<{ customerId: string } | Refusal> {
+): Promise<{ customerId: CustomerId } | Refusal> {
   const tooOften = await limitRegistration(deps, address);
   if (tooOften) return tooOften;
   return createAccount(deps, registration, 'customer');
@@ -45,7 +46,7 @@ async function createAccount(
   { db, clock }: Needs<'db' | 'clock'>,
   { email, password, name }: Registration,
   role: Role,
-): Promise<{ customerId: string } | Refusal> {
+): Promise<{ customerId: CustomerId } | Refusal> {
   const passwordHash = await hashPassword(password);
   try {
     return { customerId: await insertCustomer(db, { email, name, passwordHash, role }, clock()) };

@@ -12,7 +12,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
-import { fromBytes, newId, toBytes } from '#platform/kernel/ids.ts';
+import { type CustomerId, fromBytes, newId, toBytes } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
 import type { Sql, Tx } from '#platform/mysql/mysql.ts';
 import { accessTokenLifeSeconds, type Caller, type Tokens } from '#platform/security/access-token.ts';
@@ -67,7 +67,7 @@ export async function logout(deps: Needs<'db' | 'clock'>, refreshToken: string):
 }
 
 /** Who is signed in. Refused if the account is gone. */
-export async function getMe({ db }: Needs<'db'>, customerId: string): Promise<Me | Refusal> {
+export async function getMe({ db }: Needs<'db'>, customerId: CustomerId): Promise<Me | Refusal> {
   const customer = await findCustomer(db, customerId);
   return customer ? { customerId, ...customer } : refuse('unauthenticated', 'This account is gone.');
 }
@@ -79,7 +79,7 @@ export function forgetExpiredSessions({ db, clock }: Needs<'db' | 'clock'>): Pro
 
 interface Family {
   familyId: string;
-  customerId: string;
+  customerId: CustomerId;
   expiresAtMs: number;
 }
 

@@ -2,8 +2,10 @@
  * Adjusting stock: an operator adds units to a sale, or takes back available ones. What is added goes to the waitlist in
  * the same transaction.
  */
+
 import { type Committed, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
+import type { SaleId } from '#platform/kernel/ids.ts';
 import { offerAndMove } from '#reservation/release.ts';
 import { adjustment, recordMovements } from '#sale/ledger.store.ts';
 import type { SaleView } from '#sale/sale.shapes.ts';
@@ -11,7 +13,7 @@ import { lockSales } from '#sale/sale.store.ts';
 import { viewSale } from './read-sale.ts';
 
 /** Adds units to a sale, or with a negative number takes them back. Refused if more are taken than are available. */
-export async function adjustStock(deps: WriteNeeds, saleId: string, units: number): Promise<SaleView | Refusal> {
+export async function adjustStock(deps: WriteNeeds, saleId: SaleId, units: number): Promise<SaleView | Refusal> {
   const adjusted = await writeThrough(deps, async (tx, nowMs): Promise<Committed | Refusal> => {
     const sale = (await lockSales(tx, [saleId])).get(saleId);
     if (!sale) return refuse('not_found', 'There is no such sale.');

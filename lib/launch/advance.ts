@@ -5,11 +5,13 @@
  * Harmless early, late, twice, at once with itself, or never (invariant I8 does not depend on it): each effect is claimed
  * by a conditional write before it is carried out, and events are committed with that write.
  */
+
 import * as z from 'zod';
 import { catalogue, type EventDetail } from '#events/catalogue.ts';
 import { changesPerEvent, newEvent, type RecordedEvent, recordEvents } from '#events/outbox.ts';
 import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
+import type { SaleId } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import { expireSale } from '#reservation/expire.ts';
@@ -85,7 +87,7 @@ export async function advanceAll(deps: WriteNeeds, deadlineMs: number): Promise<
  */
 export async function advanceSale(
   deps: WriteNeeds,
-  saleId: string,
+  saleId: SaleId,
   deadlineMs: number,
   ahead: 'everything' | 'new offers',
 ): Promise<void> {
@@ -104,7 +106,7 @@ interface Announced extends Committed {
 }
 
 /** Moves the stored phase to what the clock says and records the events of that, once however many try. */
-async function announcePhase(tx: Tx, saleId: string, nowMs: number): Promise<Announced> {
+async function announcePhase(tx: Tx, saleId: SaleId, nowMs: number): Promise<Announced> {
   const sale = (await lockSales(tx, [saleId])).get(saleId);
   if (!sale) return nothingChanged;
   const phase = phaseAt(sale, nowMs);

@@ -4,16 +4,19 @@
  * A boundary message says only which sale to look at. It may come early, late, twice or never: the minute's rule looks at
  * every sale anyway, and what customers may do is judged by the clock.
  */
+
 import * as z from 'zod';
 import type { Needs } from '#platform/environment/deps.ts';
+import type { SaleId } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
+import { idOf } from '#platform/kernel/shapes.ts';
 import { boundariesAfter, type SaleTimes } from '#sale/phase.ts';
 
 /** SQS holds a message back for at most this long. */
 const longestDelayMs = 900_000;
 
 /** The command in the queue `advance`: look at this sale now. */
-export const AdvanceCommand = z.object({ saleId: z.uuid() });
+export const AdvanceCommand = z.object({ saleId: idOf<SaleId>() });
 export type AdvanceCommand = z.infer<typeof AdvanceCommand>;
 
 /**
@@ -22,7 +25,7 @@ export type AdvanceCommand = z.infer<typeof AdvanceCommand>;
  */
 export async function scheduleBoundaries(
   deps: Needs<'queue' | 'clock'>,
-  sale: SaleTimes & { saleId: string },
+  sale: SaleTimes & { saleId: SaleId },
 ): Promise<void> {
   const dueMs = boundariesAfter(sale, deps.clock());
   await sendBoundaries(deps, sale.saleId, dueMs, longestDelayMs).catch((error) =>
@@ -33,7 +36,7 @@ export async function scheduleBoundaries(
 /** Sends a delayed message for each of these times that is still to come within `horizonMs`. Throws if it cannot. */
 export async function sendBoundaries(
   deps: Needs<'queue' | 'clock'>,
-  saleId: string,
+  saleId: SaleId,
   dueMs: readonly number[],
   horizonMs: number,
 ): Promise<void> {

@@ -1,8 +1,10 @@
 /**
  * Changing a sale: new terms, a pause, and calling it off. The row is held while the change is decided.
  */
+
 import { type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
+import type { SaleId } from '#platform/kernel/ids.ts';
 import type { SaleView, UpdateSale } from '#sale/sale.shapes.ts';
 import { changeTerms, lockSales, type SaleRow, type SaleTerms } from '#sale/sale.store.ts';
 import { viewOfRow } from '#sale/terms.ts';
@@ -11,7 +13,7 @@ import { recordSale, type SaleCommitted } from './sale-changed.ts';
 import { readTimes, refuseDisorder } from './sale-times.ts';
 
 /** Changes a sale's terms. A sale that has closed or was cancelled stays as it was. */
-export async function updateSale(deps: WriteNeeds, saleId: string, change: UpdateSale): Promise<SaleView | Refusal> {
+export async function updateSale(deps: WriteNeeds, saleId: SaleId, change: UpdateSale): Promise<SaleView | Refusal> {
   return changeSale(deps, saleId, (sale, nowMs) => {
     if (sale.status === 'cancelled') return refuse('sale_cancelled', 'A cancelled sale cannot be changed.');
     if (nowMs >= sale.purchaseClosesAtMs) return refuse('illegal_state', 'A closed sale cannot be changed.');
@@ -33,14 +35,14 @@ export async function updateSale(deps: WriteNeeds, saleId: string, change: Updat
 }
 
 /** Pauses a sale: nothing can be reserved or bought and nothing expires until it is resumed. Pausing twice is once. */
-export async function pauseSale(deps: WriteNeeds, saleId: string): Promise<SaleView | Refusal> {
+export async function pauseSale(deps: WriteNeeds, saleId: SaleId): Promise<SaleView | Refusal> {
   return changeSale(deps, saleId, (sale) =>
     sale.status === 'cancelled' ? refuse('sale_cancelled', 'A cancelled sale cannot be paused.') : { status: 'paused' },
   );
 }
 
 /** Resumes a paused sale. */
-export async function resumeSale(deps: WriteNeeds, saleId: string): Promise<SaleView | Refusal> {
+export async function resumeSale(deps: WriteNeeds, saleId: SaleId): Promise<SaleView | Refusal> {
   return changeSale(deps, saleId, (sale) =>
     sale.status === 'cancelled'
       ? refuse('sale_cancelled', 'A cancelled sale cannot be resumed.')
@@ -49,7 +51,7 @@ export async function resumeSale(deps: WriteNeeds, saleId: string): Promise<Sale
 }
 
 /** Calls a sale off for good; what customers hold or wait for is cancelled right after. Cancelling twice is once. */
-export async function cancelSale(deps: WriteNeeds, saleId: string): Promise<SaleView | Refusal> {
+export async function cancelSale(deps: WriteNeeds, saleId: SaleId): Promise<SaleView | Refusal> {
   const cancelled = await changeSale(deps, saleId, () => ({ status: 'cancelled' }));
   if (!isRefusal(cancelled)) await deps.queue('advance').send({ body: { saleId } });
   return cancelled;
@@ -58,7 +60,7 @@ export async function cancelSale(deps: WriteNeeds, saleId: string): Promise<Sale
 /** Changes a sale's row while holding it, then sends ahead what comes next. */
 async function changeSale(
   deps: WriteNeeds,
-  saleId: string,
+  saleId: SaleId,
   decideChange: (sale: SaleRow, nowMs: number) => Partial<SaleTerms> | Refusal,
 ): Promise<SaleView | Refusal> {
   const result = await writeThrough(deps, async (tx, nowMs): Promise<SaleCommitted | Refusal> => {

@@ -5,10 +5,10 @@
 import { findProduct } from '#catalog/product.store.ts';
 import { type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
-import { newSaleId } from '#platform/kernel/ids.ts';
 import { adjustment, recordMovements } from '#sale/ledger.store.ts';
 import type { CreateSale, SaleView } from '#sale/sale.shapes.ts';
 import { insertSale } from '#sale/sale.store.ts';
+import { newSaleId } from '#sale/sale-id.ts';
 import { viewOfRow } from '#sale/terms.ts';
 import { scheduleBoundaries } from './boundaries.ts';
 import { recordSale, type SaleCommitted } from './sale-changed.ts';

@@ -1,21 +1,24 @@
 /** Sales as everyone sees them, and as the operator sees them who has just changed one. */
+
 import * as z from 'zod';
 import { readLiveSale } from '#mirror/live-sale.ts';
 import type { MirrorNeeds } from '#mirror/mirror.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Page, type PageQuery, readCursor, toPage } from '#platform/handlers/pagination.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
+import type { SaleId } from '#platform/kernel/ids.ts';
+import { idOf } from '#platform/kernel/shapes.ts';
 import type { SaleView } from '#sale/sale.shapes.ts';
 import { listSales, readSales } from '#sale/sale.store.ts';
 import { viewOfRow } from '#sale/terms.ts';
 
 /** A sale with live stock, for everyone. */
-export async function getSale(deps: MirrorNeeds, saleId: string): Promise<SaleView | Refusal> {
+export async function getSale(deps: MirrorNeeds, saleId: SaleId): Promise<SaleView | Refusal> {
   return (await readLiveSale(deps, saleId)) ?? refuse('not_found', 'There is no such sale.');
 }
 
 /** A sale with its stock as committed, for an operator who has just changed it. */
-export async function viewSale({ db, clock }: Needs<'db' | 'clock'>, saleId: string): Promise<SaleView | Refusal> {
+export async function viewSale({ db, clock }: Needs<'db' | 'clock'>, saleId: SaleId): Promise<SaleView | Refusal> {
   const sale = (await readSales(db, [saleId])).get(saleId);
   return sale ? viewOfRow(sale, clock()) : refuse('not_found', 'There is no such sale.');
 }
@@ -25,7 +28,7 @@ export async function listSalePage(
   { db, clock }: Needs<'db' | 'clock'>,
   page: PageQuery,
 ): Promise<Page<SaleView> | Refusal> {
-  const before = readCursor('sales', page.cursor, z.tuple([z.uuid()]));
+  const before = readCursor('sales', page.cursor, z.tuple([idOf<SaleId>()]));
   if (isRefusal(before)) return before;
   const nowMs = clock();
   const sales = await listSales(db, before?.[0], page.limit + 1);

@@ -2,8 +2,10 @@
  * What follows every change of a sale's terms or phase: its event is committed with it, and after the commit the mirror
  * has the new terms, so that the gate judges by them at once and a late writer cannot bring the old ones back (I6).
  */
+
 import { newEvent, recordEvents } from '#events/outbox.ts';
 import type { Committed } from '#mirror/write-through.ts';
+import type { SaleId } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import { phaseAt } from '#sale/phase.ts';
 import { readSales, type SaleRow } from '#sale/sale.store.ts';
@@ -14,7 +16,7 @@ export interface SaleCommitted extends Committed {
 }
 
 /** Reads what this transaction has written of a sale, and records the event that tells of it. */
-export async function recordSale(tx: Tx, saleId: string, nowMs: number): Promise<SaleCommitted> {
+export async function recordSale(tx: Tx, saleId: SaleId, nowMs: number): Promise<SaleCommitted> {
   const sale = (await readSales(tx, [saleId])).get(saleId);
   if (!sale) throw new Error('a sale that was just written cannot be read');
   const event = saleChanged(sale, nowMs);

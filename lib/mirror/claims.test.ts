@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { newId } from '#platform/kernel/ids.ts';
 import { reservationStates } from '#state/reservation-state.ts';
 import { type MirroredReservation, pack, unpack } from './claims.ts';
 
@@ -16,9 +17,9 @@ const anyRow = fc
       ...row,
       quantity,
       atLeast: Math.max(1, quantity - less),
-      reservationId: '',
-      customerId: '',
-      saleId: '',
+      reservationId: newId(),
+      customerId: newId(),
+      saleId: newId(),
     }),
   );
 

@@ -4,15 +4,16 @@
  * Claims lie in buckets of their sale, each a small hash that holds, per reservation, a packed value and, per customer, the
  * units that count against the cap. Values are packed because a launch stores millions of them.
  */
-import { claimBucket, type SaleTag } from '#platform/kernel/ids.ts';
+import type { CustomerId, ReservationId, SaleId, SaleTag } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
+import { claimBucket } from '#sale/sale-id.ts';
 import { countedAgainstCap, type ReservationState } from '#state/reservation-state.ts';
 
 /** The part of a reservation that the mirror keeps. */
 export interface MirroredReservation {
-  readonly reservationId: string;
-  readonly saleId: string;
-  readonly customerId: string;
+  readonly reservationId: ReservationId;
+  readonly saleId: SaleId;
+  readonly customerId: CustomerId;
   readonly state: ReservationState;
   /** Units set aside, bought, or once held; zero unless they were ever allocated. */
   readonly units: number;
@@ -58,7 +59,7 @@ const statesByLetter = new Map<string, ReservationState>([
  * A reservation's field in its bucket: the last 48 bits of its id, which within a bucket never meet another's, and 24 of
  * its owner's. Others may have claims in the same bucket; without the owner's id nobody can name the field (I10).
  */
-export function reservationField(reservationId: string, customerId: string): string {
+export function reservationField(reservationId: ReservationId, customerId: CustomerId): string {
   return short(reservationId.slice(24) + customerId.slice(24, 30));
 }
 
@@ -80,7 +81,7 @@ export function ownerOf(field: string, bucket: Iterable<string>): string | undef
 }
 
 /** A customer's field in a bucket: bits of the id that do not choose the bucket; the sign keeps it apart. */
-export function customerField(customerId: string): string {
+export function customerField(customerId: CustomerId): string {
   return `@${short(customerId.slice(19, 23) + customerId.slice(24, 32))}`;
 }
 
@@ -94,7 +95,7 @@ function bytesOf(shortened: string): Buffer {
 }
 
 /** The bucket that holds a customer's claims in a sale. */
-export function claimsKey(tag: SaleTag, customerId: string): string {
+export function claimsKey(tag: SaleTag, customerId: CustomerId): string {
   return keys.claims(tag, claimBucket(tag, customerId));
 }
 

@@ -7,10 +7,11 @@
  */
 
 import type { Needs } from '#platform/environment/deps.ts';
-import { claimBucket, saleTag } from '#platform/kernel/ids.ts';
+import type { CustomerId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { defineScript, luaSource, type RedisClient } from '#platform/redis/redis.ts';
 import { batched } from '#platform/resilience/batcher.ts';
+import { claimBucket, saleTag } from '#sale/sale-id.ts';
 import { claimsKey, customerField, type MirroredStatus, reservationField, unpack } from './claims.ts';
 
 const gateScript = defineScript('holdfastGate', luaSource('lib/mirror/gate.lua'));
@@ -18,9 +19,9 @@ const unclaimScript = defineScript('holdfastUnclaim', luaSource('lib/mirror/retu
 
 /** A request at the gate. */
 export interface Applicant {
-  readonly reservationId: string;
-  readonly saleId: string;
-  readonly customerId: string;
+  readonly reservationId: ReservationId;
+  readonly saleId: SaleId;
+  readonly customerId: CustomerId;
   readonly quantity: number;
   readonly atLeast: number;
 }

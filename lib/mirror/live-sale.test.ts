@@ -1,18 +1,20 @@
 /** Live stock from memory: the same answer as the long way, for a moment, and never of a phase that is over. */
 import { openDeps } from '#platform/environment/deps.ts';
 import { toIso } from '#platform/kernel/clock.ts';
+import { newId } from '#platform/kernel/ids.ts';
 import type { Db } from '#platform/mysql/mysql.ts';
 import type { RedisClient } from '#platform/redis/redis.ts';
 import type { SaleTermsView } from '#sale/sale.shapes.ts';
+import { asId } from '#test/support/ids.ts';
 import { liveStalenessMs, readLiveSale } from './live-sale.ts';
 
-const saleId = '0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a50';
+const saleId = asId('0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a50');
 const opensMs = Date.UTC(2026, 0, 1);
 const hourMs = 3_600_000;
 
 const terms: SaleTermsView = {
   saleId,
-  productId: '0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a51',
+  productId: newId(),
   name: 'A sale',
   status: 'active',
   price: { amountMinor: 1_000, currency: 'EUR' },
@@ -81,7 +83,7 @@ test('however many ask for a sale at once, it is looked up once', async () => {
 
 test('of a sale that does not exist there is nothing to see, though its tag is that of another', async () => {
   const { deps, counts } = environment();
-  const other = `0190a1b2-c3d4-7e5f-8a9c${saleId.slice(-13)}`;
+  const other = asId(`0190a1b2-c3d4-7e5f-8a9c${saleId.slice(-13)}`);
   expect(await Promise.all([readLiveSale(deps, other), readLiveSale(deps, other)])).toEqual([undefined, undefined]);
   expect(counts).toEqual({ mirror: 1, store: 1 });
 });

@@ -4,9 +4,10 @@
  */
 import { LRUCache } from 'lru-cache';
 import type { Needs } from '#platform/environment/deps.ts';
-import { saleTag } from '#platform/kernel/ids.ts';
+import type { SaleId } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import type { SaleTermsView, SaleView, StockView } from '#sale/sale.shapes.ts';
+import { saleTag } from '#sale/sale-id.ts';
 import { saleView, termsView } from '#sale/terms.ts';
 import { stockFields, stockOfFields } from './fields.ts';
 import { type MirrorNeeds, primeMirror } from './mirror.ts';
@@ -23,7 +24,7 @@ interface LiveSale {
 
 /** What this environment has read lately; all who ask for a sale while it is read share the answer. */
 const liveSales = (deps: MirrorNeeds) =>
-  new LRUCache<string, { readonly sale: LiveSale | undefined }>({
+  new LRUCache<SaleId, { readonly sale: LiveSale | undefined }>({
     max: rememberedSales,
     ttl: liveStalenessMs,
     perf: { now: deps.clock },
@@ -32,12 +33,12 @@ const liveSales = (deps: MirrorNeeds) =>
   });
 
 /** A sale with its live stock, at most `liveStalenessMs` old while the mirror is warm; undefined if there is none. */
-export async function readLiveSale(deps: MirrorNeeds, saleId: string): Promise<SaleView | undefined> {
+export async function readLiveSale(deps: MirrorNeeds, saleId: SaleId): Promise<SaleView | undefined> {
   const live = await deps.once(liveSales).forceFetch(saleId);
   return live.sale && saleView(live.sale.terms, live.sale.stock, deps.clock());
 }
 
-async function readMirror({ redis }: Needs<'redis'>, saleId: string): Promise<LiveSale | undefined> {
+async function readMirror({ redis }: Needs<'redis'>, saleId: SaleId): Promise<LiveSale | undefined> {
   let values: (string | null)[];
   try {
     values = await redis.guarded(() => redis.hmget(keys.sale(saleTag(saleId)), 'terms', ...stockFields));
@@ -51,7 +52,7 @@ async function readMirror({ redis }: Needs<'redis'>, saleId: string): Promise<Li
   return parsed.saleId === saleId ? { terms: parsed, stock: stockOfFields(stock) } : undefined;
 }
 
-async function readStore(deps: MirrorNeeds, saleId: string): Promise<LiveSale | undefined> {
+async function readStore(deps: MirrorNeeds, saleId: SaleId): Promise<LiveSale | undefined> {
   const sale = await primeMirror(deps, saleId);
   return sale && { terms: termsView(sale), stock: sale };
 }

@@ -7,12 +7,13 @@
  * Layout: one hash per sale (`fields.ts`), and claims in buckets of that sale (`claims.ts`).
  */
 import type { Needs } from '#platform/environment/deps.ts';
-import { claimBucket, saleTag, saleTagOf } from '#platform/kernel/ids.ts';
+import type { CustomerId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { defineScript, luaSource } from '#platform/redis/redis.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
 import { readSales, type SaleRow } from '#sale/sale.store.ts';
+import { claimBucket, saleTag, saleTagOf } from '#sale/sale-id.ts';
 import { termsView } from '#sale/terms.ts';
 import { unitsAgainstCap } from '#state/reservation-state.ts';
 import {
@@ -39,7 +40,7 @@ export async function writeMirror(
   stocks: readonly StockLevel[],
   reservations: readonly MirroredReservation[],
   terms: readonly SaleRow[] = [],
-): Promise<string[]> {
+): Promise<SaleId[]> {
   if (stocks.length === 0) return [];
   const bySale = Map.groupBy(reservations, (row) => row.saleId);
   const termsOf = new Map(terms.map((sale) => [sale.saleId, sale]));
@@ -105,7 +106,7 @@ export async function refreshMirror(
 }
 
 /** Writes sales that Redis does not know, and asks for the claims that it has lost with them. */
-async function teachSales(deps: MirrorNeeds, saleIds: string[]): Promise<void> {
+async function teachSales(deps: MirrorNeeds, saleIds: SaleId[]): Promise<void> {
   const sales = [...(await readSales(deps.db, saleIds)).values()];
   await writeMirror(deps, sales, [], sales);
   await requestRebuild(
@@ -118,7 +119,7 @@ async function teachSales(deps: MirrorNeeds, saleIds: string[]): Promise<void> {
  * Reads a sale from MySQL and puts it into the mirror, so that the gate and the next reader find it there. Undefined if
  * there is no such sale. Throws if MySQL cannot be reached.
  */
-export async function primeMirror(deps: MirrorNeeds, saleId: string): Promise<SaleRow | undefined> {
+export async function primeMirror(deps: MirrorNeeds, saleId: SaleId): Promise<SaleRow | undefined> {
   const sale = (await readSales(deps.db, [saleId])).get(saleId);
   if (!sale) return undefined;
   try {
@@ -137,7 +138,7 @@ const rebuildOnceInMs = 5_000;
  * Redis did not know these sales: it lost more than what was just written back, so the reconcile job is called at once
  * instead of at its next turn.
  */
-export async function requestRebuild(deps: Needs<'redis' | 'queue'>, saleIds: string[]): Promise<void> {
+export async function requestRebuild(deps: Needs<'redis' | 'queue'>, saleIds: SaleId[]): Promise<void> {
   for (const saleId of saleIds) {
     const first = await deps.redis.set(keys.running('rebuild', saleId), '1', 'PX', rebuildOnceInMs, 'NX');
     if (first === 'OK') await deps.queue('reconcile').send({ body: { saleId } });
@@ -147,9 +148,9 @@ export async function requestRebuild(deps: Needs<'redis' | 'queue'>, saleIds: st
 /** What the mirror says of a reservation of this customer, and of which sale it is; undefined if there is none. */
 export async function readMirroredStatus(
   { redis }: Needs<'redis'>,
-  reservationId: string,
-  customerId: string,
-): Promise<(MirroredStatus & { saleId: string }) | undefined> {
+  reservationId: ReservationId,
+  customerId: CustomerId,
+): Promise<(MirroredStatus & { saleId: SaleId }) | undefined> {
   const tag = saleTagOf(reservationId);
   const [packed, saleId] = await redis.guarded(() =>
     Promise.all([
@@ -158,7 +159,8 @@ export async function readMirroredStatus(
     ]),
   );
   if (!packed || saleId === null || packed.startsWith('u')) return undefined;
-  return { ...unpack(packed), saleId };
+  // Only `mirror.lua` writes this field, and always the id of a sale.
+  return { ...unpack(packed), saleId: saleId as SaleId };
 }
 
 /** Those of the decided reservations that the mirror still calls requested. Throws if Redis cannot be reached. */

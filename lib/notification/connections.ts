@@ -5,8 +5,10 @@
  * leaves nothing behind for long. When Redis has lost its memory, the client's next ping registers it again.
  * Called by functions/websocket and by the notify verb.
  */
+
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
+import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
 import { redisCommandTimeoutMs } from '#platform/kernel/time-limits.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { redisReady } from '#platform/redis/redis.ts';
@@ -32,7 +34,7 @@ const saleField = 'sale:';
 /** Enters a connection of a customer; doing it again renews the entry and forgets nothing. */
 export async function enterConnection(
   deps: Needs<'redis' | 'clock'>,
-  customerId: string,
+  customerId: CustomerId,
   connectionId: string,
 ): Promise<void> {
   const nowMs = deps.clock();
@@ -57,7 +59,7 @@ export async function ownerOf(deps: Needs<'redis'>, connectionId: string): Promi
 export async function watchSale(
   deps: Needs<'redis' | 'clock'>,
   connectionId: string,
-  saleId: string,
+  saleId: SaleId,
 ): Promise<undefined | Refusal> {
   const [fields] = await inOneTrip(deps, [['hkeys', keys.connection(connectionId)]]);
   const known = fields as string[];
@@ -80,7 +82,7 @@ export async function watchSale(
 }
 
 /** The connection hears no more of the sale. */
-export async function unwatchSale(deps: Needs<'redis'>, connectionId: string, saleId: string): Promise<void> {
+export async function unwatchSale(deps: Needs<'redis'>, connectionId: string, saleId: SaleId): Promise<void> {
   await inOneTrip(deps, [
     ['hdel', keys.connection(connectionId), saleField + saleId],
     ['zrem', keys.watchersOf(saleId), connectionId],
@@ -111,8 +113,10 @@ async function removeAll(
     if (!isOver(fields)) return [];
     const watched = Object.keys(fields).filter((field) => field.startsWith(saleField));
     return [
-      ['zrem', keys.connectionsOf(fields[ownerField] ?? ''), connectionId],
-      ...watched.map((field): Command => ['zrem', keys.watchersOf(field.slice(saleField.length)), connectionId]),
+      ['zrem', keys.connectionsOf((fields[ownerField] ?? '') as CustomerId), connectionId],
+      ...watched.map(
+        (field): Command => ['zrem', keys.watchersOf(field.slice(saleField.length) as SaleId), connectionId],
+      ),
       ['del', keys.connection(connectionId)],
     ];
   });
@@ -122,20 +126,20 @@ async function removeAll(
 /** The connections of each of these customers; those who have none are left out. */
 export function connectionsOfCustomers(
   deps: Needs<'redis' | 'clock'>,
-  customerIds: string[],
+  customerIds: CustomerId[],
 ): Promise<Map<string, string[]>> {
   return livingMembers(deps, customerIds, keys.connectionsOf);
 }
 
 /** The connections that watch each of these sales; sales that nobody watches are left out. */
-export function watchersOfSales(deps: Needs<'redis' | 'clock'>, saleIds: string[]): Promise<Map<string, string[]>> {
+export function watchersOfSales(deps: Needs<'redis' | 'clock'>, saleIds: SaleId[]): Promise<Map<string, string[]>> {
   return livingMembers(deps, saleIds, keys.watchersOf);
 }
 
-async function livingMembers(
+async function livingMembers<Audience extends CustomerId | SaleId>(
   deps: Needs<'redis' | 'clock'>,
-  ids: string[],
-  keyOf: (id: string) => string,
+  ids: Audience[],
+  keyOf: (id: Audience) => string,
 ): Promise<Map<string, string[]>> {
   const members = await inOneTrip(
     deps,

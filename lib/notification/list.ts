@@ -1,11 +1,13 @@
 /**
  * Reading notifications, newest first, and marking them read. The owner is in every WHERE (invariant I10).
  */
+
 import * as z from 'zod';
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Page, readCursor, toPage } from '#platform/handlers/pagination.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { isRefusal, type Refusal } from '#platform/kernel/errors.ts';
+import type { CustomerId } from '#platform/kernel/ids.ts';
 import { Id } from '#platform/kernel/shapes.ts';
 import type { Notification } from './notification.shapes.ts';
 import { countUnread, listNewestNotices, markRead, type StoredNotice } from './notification.store.ts';
@@ -17,7 +19,7 @@ const Position = z.tuple([Id]);
 /** A page of the customer's notifications, and how many are unread in all. Refuses a cursor that is not its own. */
 export async function listNotifications(
   { db }: Needs<'db'>,
-  customerId: string,
+  customerId: CustomerId,
   query: { limit: number; cursor?: string | undefined; unread?: 'true' | 'false' | undefined },
 ): Promise<(Page<Notification> & { unread: number }) | Refusal> {
   const before = readCursor(listName, query.cursor, Position);
@@ -33,7 +35,7 @@ export async function listNotifications(
 /** Marks the customer's notifications as read; returns how many of them were unread. */
 export async function readNotifications(
   { db, clock }: Needs<'db' | 'clock'>,
-  customerId: string,
+  customerId: CustomerId,
   notificationIds: string[] | 'all',
 ): Promise<{ read: number }> {
   return { read: await markRead(db, customerId, notificationIds, clock()) };

@@ -7,7 +7,7 @@
 import type { BusEvent } from '#events/catalogue.ts';
 import type { ReservationChange } from '#events/changes.ts';
 import { toIso } from '#platform/kernel/clock.ts';
-import { consequentId } from '#platform/kernel/ids.ts';
+import { type CustomerId, consequentId } from '#platform/kernel/ids.ts';
 
 export const noticeKinds = [
   'reservation.allocated',
@@ -30,7 +30,7 @@ export type NoticeKind = (typeof noticeKinds)[number];
 /** What a customer is told about one thing that happened to something of theirs. */
 export interface Notice {
   readonly id: string;
-  readonly customerId: string;
+  readonly customerId: CustomerId;
   /** The reservation or purchase that it is about. */
   readonly subjectId: string;
   readonly version: number;
@@ -88,7 +88,7 @@ function factsOfChange(change: ReservationChange): Record<string, unknown> {
 function notice(
   kind: NoticeKind,
   subjectId: string,
-  { customerId, version }: { customerId: string; version: number },
+  { customerId, version }: { customerId: CustomerId; version: number },
   facts: Record<string, unknown>,
   createdAtMs: number,
 ): Notice {

@@ -1,9 +1,11 @@
 /**
  * The shapes of notifications in the API, and of what a client may say over the WebSocket.
  */
+
 import * as z from 'zod';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
-import { Id, Time } from '#platform/kernel/shapes.ts';
+import type { SaleId } from '#platform/kernel/ids.ts';
+import { Id, idOf, Time } from '#platform/kernel/shapes.ts';
 import { noticeKinds } from './notice.ts';
 
 export const Notification = z
@@ -38,7 +40,7 @@ export const ReadCount = z.object({ read: z.int().describe('How many were unread
 
 /** What a client may send over the WebSocket. */
 export const ClientMessage = z.discriminatedUnion('action', [
-  z.strictObject({ action: z.enum(['watch', 'unwatch']), saleId: Id }),
+  z.strictObject({ action: z.enum(['watch', 'unwatch']), saleId: idOf<SaleId>() }),
   z.strictObject({ action: z.literal('ping'), token: z.string().max(4_000).optional() }),
 ]);
 export type ClientMessage = z.infer<typeof ClientMessage>;

@@ -3,7 +3,7 @@
  *
  * Invariant I5: the unique key (subject, version, kind) is the inbox, so an event that is delivered again is told once.
  */
-import { fromBytes, toBytes } from '#platform/kernel/ids.ts';
+import { type CustomerId, fromBytes, toBytes } from '#platform/kernel/ids.ts';
 import type { Db, Sql } from '#platform/mysql/mysql.ts';
 import type { Notice, NoticeKind } from './notice.ts';
 
@@ -26,7 +26,7 @@ interface Row {
 /** Notifications of this customer, the newest first, from the one before `beforeId` on; with `unread`, only such. */
 export async function listNewestNotices(
   sql: Sql,
-  customerId: string,
+  customerId: CustomerId,
   { beforeId, unread }: { beforeId: string | undefined; unread: boolean | undefined },
   limit: number,
 ): Promise<StoredNotice[]> {
@@ -51,7 +51,7 @@ export async function listNewestNotices(
 }
 
 /** How many notifications of this customer are unread. */
-export async function countUnread(sql: Sql, customerId: string): Promise<number> {
+export async function countUnread(sql: Sql, customerId: CustomerId): Promise<number> {
   const [row] = await sql.rows<{ unread: number }>(
     'SELECT COUNT(*) AS unread FROM notifications WHERE customer_id = ? AND read_at_ms IS NULL',
     [toBytes(customerId)],
@@ -62,7 +62,7 @@ export async function countUnread(sql: Sql, customerId: string): Promise<number>
 /** Marks notifications of this customer as read, those named or all; returns how many of them were unread. */
 export function markRead(
   sql: Sql,
-  customerId: string,
+  customerId: CustomerId,
   notificationIds: readonly string[] | 'all',
   nowMs: number,
 ): Promise<number> {

@@ -5,8 +5,10 @@
  * nothing older than what was pushed before leaves here (invariant I5). The truth is in the tables; none of this may
  * fail or hold up the batch it came with.
  */
+
 import type { BusEvent } from '#events/catalogue.ts';
 import type { Needs } from '#platform/environment/deps.ts';
+import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { defineScript, luaSource } from '#platform/redis/redis.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
@@ -17,8 +19,8 @@ import { sentenceFor } from './sentence.ts';
 const newestScript = defineScript('holdfastNewest', luaSource('lib/notification/newest-version.lua'));
 
 /** A message for an audience: a customer, or the watchers of a sale. */
-export interface LiveMessage {
-  readonly audienceId: string;
+export interface LiveMessage<Audience extends CustomerId | SaleId = CustomerId | SaleId> {
+  readonly audienceId: Audience;
   /** What the version counts: a reservation, a purchase, or the stock or the phase of a sale. */
   readonly subject: string;
   readonly epoch: number;
@@ -28,15 +30,15 @@ export interface LiveMessage {
 
 /** What a batch of events has to say, in the order in which it should arrive. */
 export interface Live {
-  readonly forCustomers: LiveMessage[];
-  readonly forWatchers: LiveMessage[];
+  readonly forCustomers: LiveMessage<CustomerId>[];
+  readonly forWatchers: LiveMessage<SaleId>[];
 }
 
 /** Gathers the messages of a batch. Of a sale's stock and phase only the newest remain, however many events told of them. */
 export function liveOf(events: BusEvent[]): Live {
-  const forCustomers: LiveMessage[] = [];
-  const newest = new Map<string, LiveMessage>();
-  const offer = (message: LiveMessage) => {
+  const forCustomers: LiveMessage<CustomerId>[] = [];
+  const newest = new Map<string, LiveMessage<SaleId>>();
+  const offer = (message: LiveMessage<SaleId>) => {
     const key = `${message.audienceId}:${message.subject}`;
     const known = newest.get(key);
     if (!known || isNewer(message, known)) newest.set(key, message);
@@ -113,7 +115,7 @@ async function stillNew({ redis }: Needs<'redis'>, messages: LiveMessage[]): Pro
   return bodies;
 }
 
-function customerMessages(event: BusEvent): LiveMessage[] {
+function customerMessages(event: BusEvent): LiveMessage<CustomerId>[] {
   return noticesOf(event).map(({ id, customerId, subjectId, version, kind, facts }) => {
     const [type = '', move] = kind.split('.');
     const subject = type === 'purchase' ? { purchaseId: subjectId } : { reservationId: subjectId };
@@ -124,11 +126,11 @@ function customerMessages(event: BusEvent): LiveMessage[] {
   });
 }
 
-function stockMessage(stock: StockLevel): LiveMessage {
+function stockMessage(stock: StockLevel): LiveMessage<SaleId> {
   return watched(stock.saleId, 'stock', stock, { type: 'stock', ...stock });
 }
 
-function watched(saleId: string, subject: string, { epoch, version }: StockLevel, body: object): LiveMessage {
+function watched(saleId: SaleId, subject: string, { epoch, version }: StockLevel, body: object): LiveMessage<SaleId> {
   return { audienceId: saleId, subject, epoch, version, body };
 }
 

@@ -2,19 +2,22 @@
  * A sale from the inside, for the operator who watches a launch: what is committed, what the mirror and the gate say of
  * it, what waits in the queues, and how the breakers stand.
  */
+
 import * as z from 'zod';
 import { readBacklog } from '#events/outbox.ts';
 import { stockFields, stockOfFields } from '#mirror/fields.ts';
 import { queueDepth } from '#platform/aws/sqs.ts';
 import type { Deps, Needs } from '#platform/environment/deps.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
-import { saleTag } from '#platform/kernel/ids.ts';
+import type { SaleId } from '#platform/kernel/ids.ts';
 import { locate } from '#platform/kernel/registry.ts';
+import { idOf } from '#platform/kernel/shapes.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { readOldestMessageAge } from '#platform/redis/oldest-message-age.ts';
 import { countByState } from '#reservation/reservation.store.ts';
 import { StockView } from '#sale/sale.shapes.ts';
 import { readStock } from '#sale/sale.store.ts';
+import { saleTag } from '#sale/sale-id.ts';
 import { reservationStates } from '#state/reservation-state.ts';
 
 const QueueState = z.object({
@@ -27,7 +30,7 @@ const QueueState = z.object({
 });
 
 export const SaleOverview = z.object({
-  saleId: z.uuid(),
+  saleId: idOf<SaleId>(),
   /** Committed in MySQL. */
   stock: StockView,
   /** What readers and the gate see; null if the mirror does not know the sale or cannot be reached. */
@@ -46,7 +49,7 @@ export type SaleOverview = z.infer<typeof SaleOverview>;
 export const watchedQueues = ['reservations', 'purchases', 'notifications', 'advance'];
 
 /** Everything an operator needs to see of one sale at once. */
-export async function overviewOf(deps: Deps, saleId: string): Promise<SaleOverview | Refusal> {
+export async function overviewOf(deps: Deps, saleId: SaleId): Promise<SaleOverview | Refusal> {
   const stock = (await readStock(deps.db, [saleId])).get(saleId);
   if (!stock) return refuse('not_found', 'There is no such sale.');
   const [reservations, mirrored, backlog, queues] = await Promise.all([
@@ -84,7 +87,7 @@ async function stateOfQueue(deps: Deps, name: string): Promise<z.infer<typeof Qu
   return { ...depth, deadLetters: dead.waiting, oldestMessageMs };
 }
 
-async function readMirrorOf({ redis }: Needs<'redis'>, saleId: string) {
+async function readMirrorOf({ redis }: Needs<'redis'>, saleId: SaleId) {
   const tag = saleTag(saleId);
   const counters = ['line', 'pendingUnits', 'pendingOver'] as const;
   const values = await redis.hmget(keys.sale(tag), ...stockFields, ...counters).catch(() => undefined);

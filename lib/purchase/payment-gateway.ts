@@ -7,8 +7,10 @@
  *
  * Every call brings its own deadline, since neither fetch nor a breaker would ever give up by itself.
  */
+
 import * as z from 'zod';
 import type { Needs } from '#platform/environment/deps.ts';
+import type { PurchaseId } from '#platform/kernel/ids.ts';
 import { locate, locateAll } from '#platform/kernel/registry.ts';
 import { providerCallTimeoutMs } from '#platform/kernel/time-limits.ts';
 import { sharedBreaker } from '#platform/redis/shared-circuit-breaker.ts';
@@ -154,7 +156,7 @@ export function openPaymentGateway(options: GatewayOptions): PaymentGateway {
 }
 
 /** The idempotency key of a purchase's charge: always the same, so that the purchase is charged once (invariant I7). */
-export function chargeKey(purchaseId: string): string {
+export function chargeKey(purchaseId: PurchaseId): string {
   return purchaseId;
 }
 

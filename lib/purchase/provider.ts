@@ -4,6 +4,7 @@
  * Invariant I7: the purchase's id is the idempotency key of its only charge. The first attempt charges; every later one
  * asks first what became of the earlier, and charges again, under the same key, only if the provider knows of none.
  */
+import type { PurchaseId } from '#platform/kernel/ids.ts';
 import type { PurchaseRow } from './purchase.store.ts';
 
 /** What the provider says of a payment, or that it says nothing. */
@@ -20,7 +21,7 @@ export type PaymentAnswer =
 
 /** A charge to be made. The purchase's id is the idempotency key: however often it is sent, one charge is made. */
 export interface ChargeOrder {
-  readonly purchaseId: string;
+  readonly purchaseId: PurchaseId;
   readonly amountMinor: number;
   readonly currency: string;
   readonly paymentToken: string;
@@ -28,7 +29,7 @@ export interface ChargeOrder {
 
 /** A charge to be given back in full. */
 export interface RefundOrder {
-  readonly purchaseId: string;
+  readonly purchaseId: PurchaseId;
   readonly chargeId: string;
 }
 
@@ -37,7 +38,7 @@ export interface PaymentProvider {
   /** Charges once per purchase. */
   charge(order: ChargeOrder): Promise<PaymentAnswer>;
   /** What became of the charge of a purchase; `absent` if there is none. */
-  find(purchaseId: string): Promise<PaymentAnswer>;
+  find(purchaseId: PurchaseId): Promise<PaymentAnswer>;
   /** Gives a charge back, once however often it is asked. */
   refund(order: RefundOrder): Promise<PaymentAnswer>;
 }

@@ -2,9 +2,11 @@
  * The shapes of a purchase on its way: what a client sends, what travels through the queue, what a client sees, and
  * what the provider's webhook says.
  */
+
 import * as z from 'zod';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
-import { Id, Money, Time } from '#platform/kernel/shapes.ts';
+import type { PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
+import { idOf, Money, Time } from '#platform/kernel/shapes.ts';
 import { purchaseStates } from '#state/purchase-state.ts';
 
 /** The most reservations that one payment can cover. */
@@ -16,7 +18,7 @@ const Amount = z.object({ amountMinor: z.int(), currency: z.string() });
 /** What a customer buys, and with what. */
 export const PurchaseRequest = z.strictObject({
   reservationIds: z
-    .array(Id)
+    .array(idOf<ReservationId>())
     .min(1)
     .max(maxReservationsPerPurchase)
     .refine((ids) => new Set(ids).size === ids.length, { message: 'must not name a reservation twice' }),
@@ -27,7 +29,7 @@ export type PurchaseRequest = z.output<typeof PurchaseRequest>;
 
 /** The answer to an accepted request. */
 export const PurchaseAccepted = z.object({
-  purchaseId: Id,
+  purchaseId: idOf<PurchaseId>(),
   state: z.enum(purchaseStates),
   amount: Amount,
   statusUrl: z.string(),
@@ -36,13 +38,13 @@ export type PurchaseAccepted = z.infer<typeof PurchaseAccepted>;
 
 /** A purchase as its owner sees it. */
 export const PurchaseView = z.object({
-  purchaseId: Id,
+  purchaseId: idOf<PurchaseId>(),
   state: z.enum(purchaseStates),
   amount: Amount,
   items: z.array(
     z.object({
-      reservationId: Id,
-      saleId: Id,
+      reservationId: idOf<ReservationId>(),
+      saleId: idOf<SaleId>(),
       units: z.int(),
       /** Of one unit. */
       price: Money,
@@ -60,11 +62,11 @@ export const PurchasePage = pageOf(PurchaseView);
 export const PurchaseQuery = PageQuery;
 
 /** The purchase that a path names. */
-export const PurchaseParams = z.strictObject({ purchaseId: Id });
+export const PurchaseParams = z.strictObject({ purchaseId: idOf<PurchaseId>() });
 
 /** The command in the queue `purchases`: put to the provider what this purchase needs to know next. */
 export const PayCommand = z.object({
-  purchaseId: Id,
+  purchaseId: idOf<PurchaseId>(),
   /**
    * How many attempts the sender had seen. A message whose number is out of date is a duplicate of one that was taken
    * up, and is dropped, so that however many messages there are, one chain of attempts goes on.

@@ -4,14 +4,21 @@
  * Every statement that moves a row repeats in its WHERE the state it moves from, and the caller is told if not all of them
  * moved. Locks are taken in one order everywhere: sales by id, then purchases, then reservations.
  */
-import { fromBytes, toBytes } from '#platform/kernel/ids.ts';
+import {
+  type CustomerId,
+  fromBytes,
+  type PurchaseId,
+  type ReservationId,
+  type SaleId,
+  toBytes,
+} from '#platform/kernel/ids.ts';
 import { isDuplicateKey, type Sql, type Tx } from '#platform/mysql/mysql.ts';
 import { openStates, type PurchaseState } from '#state/purchase-state.ts';
 
 /** A purchase's row. */
 export interface PurchaseRow {
-  readonly purchaseId: string;
-  readonly customerId: string;
+  readonly purchaseId: PurchaseId;
+  readonly customerId: CustomerId;
   readonly state: PurchaseState;
   readonly amountMinor: number;
   readonly currency: string;
@@ -29,9 +36,9 @@ export interface PurchaseRow {
 
 /** One line of an order: a reservation at the price of its sale. */
 export interface PurchaseItem {
-  readonly purchaseId: string;
-  readonly reservationId: string;
-  readonly saleId: string;
+  readonly purchaseId: PurchaseId;
+  readonly reservationId: ReservationId;
+  readonly saleId: SaleId;
   readonly units: number;
   /** Of one unit. */
   readonly priceMinor: number;
@@ -70,8 +77,8 @@ type StoredPurchase = Omit<PurchaseRow, 'purchaseId' | 'customerId'> & { id: Buf
 /** A purchase; with an owner, only if it is this customer's. */
 export async function findPurchase(
   sql: Sql,
-  purchaseId: string,
-  customerId: string | undefined,
+  purchaseId: PurchaseId,
+  customerId: CustomerId | undefined,
 ): Promise<PurchaseRow | undefined> {
   const owner = customerId === undefined ? [] : [toBytes(customerId)];
   const where = owner.length > 0 ? 'id = ? AND customer_id = ?' : 'id = ?';
@@ -81,8 +88,8 @@ export async function findPurchase(
 /** Purchases of this customer, the newest first, from the one after `after` on. */
 export function listOwnPurchases(
   sql: Sql,
-  customerId: string,
-  after: readonly [createdAtMs: number, purchaseId: string] | undefined,
+  customerId: CustomerId,
+  after: readonly [createdAtMs: number, purchaseId: PurchaseId] | undefined,
   limit: number,
 ): Promise<PurchaseRow[]> {
   const older = after ? 'AND (created_at_ms < ? OR (created_at_ms = ? AND id < ?))' : '';
@@ -103,7 +110,7 @@ export function listLeftOpen(sql: Sql, beforeMs: number, limit: number): Promise
 }
 
 /** Purchases in the order of their ids, held until the transaction ends. */
-export function lockPurchases(tx: Tx, purchaseIds: readonly string[]): Promise<PurchaseRow[]> {
+export function lockPurchases(tx: Tx, purchaseIds: readonly PurchaseId[]): Promise<PurchaseRow[]> {
   return select(tx, 'id IN (?) ORDER BY id FOR UPDATE', [purchaseIds.map(toBytes)]);
 }
 
@@ -117,7 +124,7 @@ async function select(sql: Sql, where: string, values: unknown[]): Promise<Purch
 }
 
 /** What purchases consist of. It never changes. */
-export async function readItems(sql: Sql, purchaseIds: readonly string[]): Promise<PurchaseItem[]> {
+export async function readItems(sql: Sql, purchaseIds: readonly PurchaseId[]): Promise<PurchaseItem[]> {
   if (purchaseIds.length === 0) return [];
   const rows = await sql.rows<{
     purchaseId: Buffer;
@@ -174,7 +181,7 @@ export async function insertPurchase(tx: Tx, purchase: PurchaseRow, items: reado
 }
 
 /** Counts one more attempt for each purchase. */
-export async function countAttempt(tx: Tx, purchaseIds: readonly string[], nowMs: number): Promise<void> {
+export async function countAttempt(tx: Tx, purchaseIds: readonly PurchaseId[], nowMs: number): Promise<void> {
   if (purchaseIds.length === 0) return;
   await tx.change('UPDATE purchases SET attempts = attempts + 1, updated_at_ms = ? WHERE id IN (?)', [
     nowMs,

@@ -1,25 +1,27 @@
 /**
  * Reading purchases: the owner is in every WHERE (invariant I10). Only an operator reads without one.
  */
+
 import * as z from 'zod';
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Page, type PageQuery, readCursor, toPage } from '#platform/handlers/pagination.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
-import { Id } from '#platform/kernel/shapes.ts';
+import type { CustomerId, PurchaseId } from '#platform/kernel/ids.ts';
+import { idOf } from '#platform/kernel/shapes.ts';
 import type { Caller } from '#platform/security/access-token.ts';
 import type { PurchaseView } from './purchase.shapes.ts';
 import { findPurchase, listOwnPurchases, type PurchaseItem, type PurchaseRow, readItems } from './purchase.store.ts';
 
 const listName = 'purchases';
 /** When the last one shown was created, milliseconds, and its id. */
-const Position = z.tuple([z.int(), Id]);
+const Position = z.tuple([z.int(), idOf<PurchaseId>()]);
 
 /** A purchase of the caller's own; for an operator, anybody's. */
 export async function getPurchase(
   { db }: Needs<'db'>,
   caller: Caller,
-  purchaseId: string,
+  purchaseId: PurchaseId,
 ): Promise<PurchaseView | Refusal> {
   const owner = caller.role === 'operator' ? undefined : caller.customerId;
   const purchase = await findPurchase(db, purchaseId, owner);
@@ -30,7 +32,7 @@ export async function getPurchase(
 /** A page of the caller's own purchases, newest first. Refuses a cursor that is not its own. */
 export async function listPurchases(
   { db }: Needs<'db'>,
-  customerId: string,
+  customerId: CustomerId,
   query: PageQuery,
 ): Promise<Page<PurchaseView> | Refusal> {
   const after = readCursor(listName, query.cursor, Position);

@@ -2,8 +2,10 @@
  * Giving a captured purchase back, on an operator's order. The order is committed first; the pay worker then asks the
  * provider until it is done, and only then do the units return to the sale.
  */
+
 import type { Needs } from '#platform/environment/deps.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
+import type { PurchaseId } from '#platform/kernel/ids.ts';
 import { sendCommands } from './pay-queue.ts';
 import type { PurchaseAccepted } from './purchase.shapes.ts';
 import { lockPurchases, movePurchases, type PurchaseRow } from './purchase.store.ts';
@@ -11,7 +13,7 @@ import { lockPurchases, movePurchases, type PurchaseRow } from './purchase.store
 /** Orders a refund. Ordering it again answers the same. */
 export async function refundPurchase(
   deps: Needs<'db' | 'clock' | 'queue'>,
-  purchaseId: string,
+  purchaseId: PurchaseId,
 ): Promise<PurchaseAccepted | Refusal> {
   const purchase = await deps.db.transaction(async (tx): Promise<PurchaseRow | Refusal> => {
     const [current] = await lockPurchases(tx, [purchaseId]);

@@ -12,7 +12,7 @@
 import { createHash } from 'node:crypto';
 import type { Needs } from '#platform/environment/deps.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
-import { derivedId } from '#platform/kernel/ids.ts';
+import { type CustomerId, derivedId, type PurchaseId, type ReservationId } from '#platform/kernel/ids.ts';
 import { httpFunctionTimeoutSeconds } from '#platform/kernel/time-limits.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import { keys } from '#platform/redis/keys.ts';
@@ -42,7 +42,7 @@ export interface Order {
 /** Accepts a purchase, or says why not. Throws if the store is away; then nothing is left of it. */
 export async function requestPurchase(
   deps: PurchaseNeeds,
-  customerId: string,
+  customerId: CustomerId,
   idempotencyKey: string,
   request: PurchaseRequest,
 ): Promise<PurchaseAccepted | Refusal> {
@@ -69,20 +69,20 @@ export async function requestPurchase(
 const claimLifeMs = httpFunctionTimeoutSeconds * 1_000;
 
 /** Remembers that a purchase's first request is running. False if one is already; true also if Redis is unavailable. */
-async function claimRequest({ redis }: PurchaseNeeds, purchaseId: string): Promise<boolean> {
+async function claimRequest({ redis }: PurchaseNeeds, purchaseId: PurchaseId): Promise<boolean> {
   const key = keys.running('purchase', purchaseId);
   // Without Redis nothing is kept out here; the row's primary key keeps out the second writer.
   return (await redis.guarded(() => redis.set(key, '1', 'PX', claimLifeMs, 'NX')).catch(() => 'OK')) === 'OK';
 }
 
 /** Forgets it. Never throws. */
-async function releaseRequest({ redis }: PurchaseNeeds, purchaseId: string): Promise<void> {
+async function releaseRequest({ redis }: PurchaseNeeds, purchaseId: PurchaseId): Promise<void> {
   await redis.guarded(() => redis.del(keys.running('purchase', purchaseId))).catch(() => undefined);
 }
 
 interface Intent extends PurchaseRequest {
-  readonly purchaseId: string;
-  readonly customerId: string;
+  readonly purchaseId: PurchaseId;
+  readonly customerId: CustomerId;
   readonly fingerprint: string;
 }
 
@@ -141,7 +141,7 @@ async function accept(tx: Tx, intent: Intent, nowMs: number): Promise<PurchaseRo
  * wanted ones that exist and belong to the caller; `sales` are theirs.
  */
 export function judge(
-  wanted: readonly string[],
+  wanted: readonly ReservationId[],
   reservations: readonly ReservationRow[],
   sales: ReadonlyMap<string, SaleRow>,
   nowMs: number,

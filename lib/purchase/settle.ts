@@ -6,9 +6,11 @@
  * nothing: the purchase is unknown and its units stay set aside. Every answer may come twice, late, or before another:
  * the rows are held while it is decided what it still means.
  */
+
 import type { ReservationChange } from '#events/changes.ts';
 import { changeEvents, newEvent, type RecordedEvent, recordEvents } from '#events/outbox.ts';
 import { type Committed, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
+import type { PurchaseId } from '#platform/kernel/ids.ts';
 import { log, withCorrelation } from '#platform/kernel/log.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import {
@@ -34,7 +36,7 @@ import {
 
 /** What the provider said of one purchase. */
 export interface Answered {
-  readonly purchaseId: string;
+  readonly purchaseId: PurchaseId;
   readonly answer: PaymentAnswer;
   readonly correlationId?: string | undefined;
 }

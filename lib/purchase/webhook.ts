@@ -4,12 +4,14 @@
  * It leads to the same settling as the pay worker's own question, so it may come before that, after it, twice or never.
  * Who can forge the signature could claim payments; who replays a genuine message changes nothing.
  */
+
 import type { WriteNeeds } from '#mirror/write-through.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
+import type { PurchaseId } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
 import { locate } from '#platform/kernel/registry.ts';
-import { Id } from '#platform/kernel/shapes.ts';
+import { idOf } from '#platform/kernel/shapes.ts';
 import { isAuthentic, type SignedMessage } from '#platform/security/webhook-signature.ts';
 import { sendCommands } from './pay-queue.ts';
 import type { PaymentAnswer } from './provider.ts';
@@ -41,9 +43,9 @@ export async function receiveWebhook(
 }
 
 /** What a webhook says of which purchase, or undefined if it is of another kind. */
-function readWebhook(rawBody: string): { purchaseId: string; answer: PaymentAnswer } | undefined {
+function readWebhook(rawBody: string): { purchaseId: PurchaseId; answer: PaymentAnswer } | undefined {
   const result = PaymentWebhook.safeParse(parsed(rawBody));
-  const purchaseId = Id.safeParse(result.data?.data.idempotencyKey);
+  const purchaseId = idOf<PurchaseId>().safeParse(result.data?.data.idempotencyKey);
   if (!result.success || !purchaseId.success) return undefined;
   const { type, data } = result.data;
   return { purchaseId: purchaseId.data, answer: answerOf(type, data) };

@@ -2,12 +2,12 @@
  * The books: MySQL against itself. What differs here is never repaired; people must look.
  */
 import type { Needs } from '#platform/environment/deps.ts';
-import { toBytes } from '#platform/kernel/ids.ts';
+import { type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { idsOfSale } from '#reservation/reservation-id.ts';
 import type { Drift, DriftKind } from './drift.ts';
 
 /** MySQL against itself: stock, reservations, waitlist and ledger, in one statement and so of one moment. */
-export async function checkBooks({ db }: Needs<'db'>, saleId: string): Promise<Drift[]> {
+export async function checkBooks({ db }: Needs<'db'>, saleId: SaleId): Promise<Drift[]> {
   const id = toBytes(saleId);
   const of = (what: string, table: string, where: string) =>
     `(SELECT COALESCE(${what}, 0) FROM ${table} WHERE ${where})`;

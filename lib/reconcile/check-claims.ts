@@ -10,13 +10,14 @@ import { writeMirror } from '#mirror/mirror.ts';
 import { recountScript } from '#mirror/repair.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { toIso } from '#platform/kernel/clock.ts';
-import { claimBucket, saleTag } from '#platform/kernel/ids.ts';
+import type { SaleId, SaleTag } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { readOldestMessageAge } from '#platform/redis/oldest-message-age.ts';
 import type { RedisClient } from '#platform/redis/redis.ts';
 import { pagesOfSale, type ReservationRow } from '#reservation/reservation.store.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
 import { readStock } from '#sale/sale.store.ts';
+import { bucketsOf, claimBucket, saleTag } from '#sale/sale-id.ts';
 import { unitsAgainstCap } from '#state/reservation-state.ts';
 import type { Drift } from './drift.ts';
 
@@ -30,7 +31,7 @@ export type ReconcileNeeds = Needs<'db' | 'redis' | 'clock'>;
 /** The claims in the mirror against the reservations, and the gate's counters against the claims. */
 export async function checkClaims(
   deps: ReconcileNeeds,
-  saleId: string,
+  saleId: SaleId,
 ): Promise<{ drifts: Drift[]; reservations: number }> {
   const tag = saleTag(saleId);
   const saleKey = keys.sale(tag);
@@ -100,7 +101,7 @@ type Buckets = Map<number, Record<string, string>>;
 /** Sets the gate's counters of undecided requests to what the claims come to. Returns what was wrong. */
 export async function recountGate(
   redis: RedisClient,
-  saleId: string,
+  saleId: SaleId,
   [, , seenUnits, seenOver]: (string | null)[],
   buckets: Buckets,
 ): Promise<Drift[]> {
@@ -133,7 +134,7 @@ export async function recountGate(
 }
 
 /** What each customer claims, where no request of the bucket is undecided: then MySQL knows all of it. */
-async function recountClaims(deps: ReconcileNeeds, saleId: string, buckets: Buckets): Promise<Drift[]> {
+async function recountClaims(deps: ReconcileNeeds, saleId: SaleId, buckets: Buckets): Promise<Drift[]> {
   const tag = saleTag(saleId);
   const settled = new Set([...buckets].filter(([, fields]) => !hasPending(fields)).map(([bucket]) => bucket));
   const expected = new Map<string, { bucket: number; units: number }>();
@@ -175,7 +176,7 @@ async function recountClaims(deps: ReconcileNeeds, saleId: string, buckets: Buck
  * Takes back claims that are undecided and not in flight any more. Their messages may be among the dead letters, to be
  * redriven some day, or were never sent: by a function that died between gate and queue, for a client who gave up.
  */
-async function returnForgotten(deps: ReconcileNeeds, saleId: string, buckets: Buckets): Promise<Drift[]> {
+async function returnForgotten(deps: ReconcileNeeds, saleId: SaleId, buckets: Buckets): Promise<Drift[]> {
   const tag = saleTag(saleId);
   const behindMs = (await readOldestMessageAge(deps.redis, 'reservations')) ?? 0;
   const drifts: Drift[] = [];
@@ -208,12 +209,7 @@ function* fieldsOf(buckets: Buckets): Generator<[string, string]> {
   for (const fields of buckets.values()) yield* Object.entries(fields);
 }
 
-/** The numbers of the claims buckets of a sale. */
-export function bucketsOf(tag: string): number[] {
-  return Array.from({ length: 1 << Number.parseInt(tag.slice(-1), 16) }, (_, bucket) => bucket);
-}
-
-async function readBuckets(redis: RedisClient, tag: string): Promise<Buckets> {
+async function readBuckets(redis: RedisClient, tag: SaleTag): Promise<Buckets> {
   const buckets: Buckets = new Map();
   const all = bucketsOf(tag);
   const perRoundTrip = 200;

@@ -7,17 +7,18 @@ import { stockFields } from '#mirror/fields.ts';
 import { writeMirror } from '#mirror/mirror.ts';
 import { repairScript } from '#mirror/repair.ts';
 import type { Needs } from '#platform/environment/deps.ts';
-import { saleTag } from '#platform/kernel/ids.ts';
+import type { SaleId } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
 import { readSales, readStock } from '#sale/sale.store.ts';
+import { saleTag } from '#sale/sale-id.ts';
 import type { Drift } from './drift.ts';
 
 /** How long a commit may take to reach the mirror before the difference counts. */
 const inFlightMs = 300;
 
 /** The mirror's stock against the row. */
-export async function checkStock(deps: Needs<'db' | 'redis'>, saleId: string): Promise<Drift[]> {
+export async function checkStock(deps: Needs<'db' | 'redis'>, saleId: SaleId): Promise<Drift[]> {
   const differing = async () => {
     const row = (await readStock(deps.db, [saleId])).get(saleId);
     const mirrored = await deps.redis.hmget(keys.sale(saleTag(saleId)), ...stockFields);

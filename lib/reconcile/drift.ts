@@ -1,12 +1,15 @@
 /** Drift: a difference between MySQL, ledger, mirror and gate, and why it probably came to be. */
+
 import * as z from 'zod';
+import type { SaleId } from '#platform/kernel/ids.ts';
+import { idOf } from '#platform/kernel/shapes.ts';
 
 const driftKinds = ['books', 'ledger', 'stock', 'reservation', 'claim', 'gate', 'undecided'] as const;
 export type DriftKind = (typeof driftKinds)[number];
 
 /** One difference. */
 export const Drift = z.object({
-  saleId: z.uuid(),
+  saleId: idOf<SaleId>(),
   kind: z.enum(driftKinds),
   /** What differs: a counter, a reservation, a field. */
   what: z.string(),

@@ -9,14 +9,15 @@
  */
 import * as z from 'zod';
 import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
-import { saleTag } from '#platform/kernel/ids.ts';
+import type { SaleId } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
 import { measure } from '#platform/kernel/metrics.ts';
-import { Id } from '#platform/kernel/shapes.ts';
+import { idOf } from '#platform/kernel/shapes.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { listSaleIds, raiseEpochs } from '#sale/sale.store.ts';
+import { bucketsOf, saleTag } from '#sale/sale-id.ts';
 import { checkBooks } from './check-books.ts';
-import { bucketsOf, checkClaims, type ReconcileNeeds } from './check-claims.ts';
+import { checkClaims, type ReconcileNeeds } from './check-claims.ts';
 import { checkStock } from './check-stock.ts';
 import { Drift } from './drift.ts';
 
@@ -31,14 +32,14 @@ export type ReconcileReport = z.infer<typeof ReconcileReport>;
 
 /** What an operator may ask: one sale or all, and whether MySQL was just restored from a backup. */
 export const ReconcileRequest = z.strictObject({
-  saleId: Id.optional(),
+  saleId: idOf<SaleId>().optional(),
   restored: z.boolean().default(false),
 });
 export type ReconcileRequest = z.output<typeof ReconcileRequest>;
 
 /** What may fire: the rule, or the news that Redis does not know a sale any more. */
 export const ReconcileTrigger = z.union([
-  z.object({ saleId: z.uuid() }),
+  z.object({ saleId: idOf<SaleId>() }),
   z.object({ 'detail-type': z.literal('Scheduled Event') }),
 ]);
 export type ReconcileTrigger = z.infer<typeof ReconcileTrigger>;
@@ -68,7 +69,7 @@ export async function reconcileNow(deps: ReconcileNeeds, request: ReconcileReque
 /** Reconciles one sale, or all of them. Throws if MySQL or Redis cannot be reached. */
 export async function reconcile(
   deps: ReconcileNeeds,
-  options: { saleId?: string | undefined; deadlineMs: number },
+  options: { saleId?: SaleId | undefined; deadlineMs: number },
 ): Promise<ReconcileReport> {
   const saleIds = options.saleId ? [options.saleId] : await listSaleIds(deps.db);
   const drifts: Drift[] = [];

@@ -17,12 +17,13 @@ import { changeEvents, recordEvents } from '#events/outbox.ts';
 import { type Committed, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
-import { saleTag } from '#platform/kernel/ids.ts';
+import type { SaleId } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import type { Grant } from '#platform/redis/sale-lock.ts';
 import { type Movement, recordMovements } from '#sale/ledger.store.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
 import { lockSales, moveStock, readSales, readStock, StockConflict } from '#sale/sale.store.ts';
+import { saleTag } from '#sale/sale-id.ts';
 import { type Claim, decide } from './decide.ts';
 import { recentlyDecided } from './recently-decided.ts';
 import type { ReserveCommand } from './reservation.shapes.ts';
@@ -66,7 +67,7 @@ export async function allocateBatch(
   return [];
 }
 
-function tokenOf(grant: Grant, saleId: string): [string, number][] {
+function tokenOf(grant: Grant, saleId: SaleId): [string, number][] {
   const token = grant.fencingTokens.get(saleTag(saleId));
   return token === undefined ? [] : [[saleId, token]];
 }
@@ -142,7 +143,7 @@ export function withoutDecided(claims: readonly Claim[], decided: ReadonlyMap<st
  */
 export async function unmovedStock(
   tx: Tx,
-  saleIds: string[],
+  saleIds: SaleId[],
   sales: ReadonlyMap<string, StockLevel>,
   mayBeStale: boolean,
 ): Promise<StockLevel[]> {

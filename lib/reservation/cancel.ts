@@ -1,8 +1,10 @@
 /**
  * Cancelling: a customer gives a reservation back, and its units go to the waitlist in the same transaction.
  */
+
 import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
+import type { CustomerId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { lockSales } from '#sale/sale.store.ts';
 import { mayMove } from '#state/reservation-state.ts';
 import { getDecidedReservation, getReservation } from './read.ts';
@@ -17,8 +19,8 @@ import { lockReservations, type ReservationRow } from './reservation.store.ts';
  */
 export async function cancelReservation(
   deps: WriteNeeds,
-  customerId: string,
-  reservationId: string,
+  customerId: CustomerId,
+  reservationId: ReservationId,
 ): Promise<ReservationView | Refusal> {
   // A mirror that is behind must neither refuse what MySQL has decided, nor show a state from before.
   const decided = await getDecidedReservation(deps, customerId, reservationId);
@@ -32,9 +34,9 @@ export async function cancelReservation(
 /** The transaction: cancels a reservation that is decided, and offers its units. */
 export function cancelDecided(
   deps: WriteNeeds,
-  customerId: string,
-  saleId: string,
-  reservationId: string,
+  customerId: CustomerId,
+  saleId: SaleId,
+  reservationId: ReservationId,
 ): Promise<Committed | Refusal> {
   return writeThrough(deps, async (tx, nowMs): Promise<Committed | Refusal> => {
     const sale = (await lockSales(tx, [saleId])).get(saleId);

@@ -7,6 +7,7 @@
  */
 
 import type { Code } from '#platform/kernel/errors.ts';
+import type { SaleId } from '#platform/kernel/ids.ts';
 import type { SaleRow, StockMove } from '#sale/sale.store.ts';
 import { unitsAgainstCap } from '#state/reservation-state.ts';
 import type { ReserveCommand } from './reservation.shapes.ts';
@@ -49,10 +50,10 @@ export function decide(
   held: Holdings,
   nowMs: number,
 ): Decisions {
-  const books = new Map<string, Book>();
+  const books = new Map<SaleId, Book>();
   let independentOfStock = true;
 
-  const openBook = (saleId: string): Book => {
+  const openBook = (saleId: SaleId): Book => {
     const sale = salesById.get(saleId);
     const { available = 0, waitlisted = 0 } = sale ?? {};
     const book: Book = { sale, available, waitlisted, holdings: new Map(held.get(saleId)) };

@@ -2,7 +2,9 @@
  * Expiry: what is over in a sale ends, a bounded number of reservations a transaction, and what becomes free is offered to
  * the waitlist.
  */
+
 import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
+import type { SaleId } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import { lockSales, type SaleRow } from '#sale/sale.store.ts';
 import { endAndOffer, rowsPerTransaction } from './release.ts';
@@ -26,7 +28,7 @@ interface Step extends Committed {
  * cancelled sale everything. Offers what is left to the waitlist. Harmless at any time and any number of times; a
  * paused sale is left as it is. Goes on until `deadlineMs`; returns how many reservations ended.
  */
-export async function expireSale(deps: WriteNeeds, saleId: string, deadlineMs: number): Promise<number> {
+export async function expireSale(deps: WriteNeeds, saleId: SaleId, deadlineMs: number): Promise<number> {
   let ended = 0;
   let afterId: string | undefined;
   for (;;) {
@@ -38,7 +40,7 @@ export async function expireSale(deps: WriteNeeds, saleId: string, deadlineMs: n
   }
 }
 
-async function endSome(tx: Tx, saleId: string, afterId: string | undefined, nowMs: number): Promise<Step> {
+async function endSome(tx: Tx, saleId: SaleId, afterId: string | undefined, nowMs: number): Promise<Step> {
   const sale = (await lockSales(tx, [saleId])).get(saleId);
   if (!sale || sale.status === 'paused') return { ...nothingChanged, ended: 0, afterId: undefined };
   const cancelled = sale.status === 'cancelled';
@@ -64,7 +66,7 @@ function reasonOf(sale: SaleRow, whole: boolean): string {
 }
 
 /** Reservations of a sale that is over: those with units, in the order of their ids, then those that wait. */
-async function lockRemaining(tx: Tx, saleId: string, afterId: string | undefined): Promise<ReservationRow[]> {
+async function lockRemaining(tx: Tx, saleId: SaleId, afterId: string | undefined): Promise<ReservationRow[]> {
   const allocated = await lockUnpaid(tx, saleId, afterId, rowsPerTransaction);
   const waiting = await readWaiting(tx, saleId, rowsPerTransaction - allocated.length);
   const waitingRows = await lockReservations(

@@ -1,9 +1,9 @@
-import { newId } from '#platform/kernel/ids.ts';
+import { newId, type SaleId } from '#platform/kernel/ids.ts';
 import type { SaleRow } from '#sale/sale.store.ts';
 import { decideOffers } from './offer.ts';
 import type { Waiting } from './reservation.store.ts';
 
-const saleId = newId();
+const saleId: SaleId = newId();
 const sale = {
   saleId,
   status: 'active',

@@ -8,6 +8,7 @@
  * already shown, so what is shown from MySQL is brought to the mirror first, and after a failure of Redis the mirror is
  * not believed alone.
  */
+
 import * as z from 'zod';
 import type { MirroredStatus } from '#mirror/claims.ts';
 import { type MirrorNeeds, readMirroredStatus, readUndecidedInMirror, refreshMirror } from '#mirror/mirror.ts';
@@ -15,7 +16,9 @@ import { distrustForMs, mirrorTrust } from '#mirror/mirror-trust.ts';
 import { type Page, type PageQuery, readCursor, toPage } from '#platform/handlers/pagination.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
+import type { CustomerId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
+import { idOf } from '#platform/kernel/shapes.ts';
 import { readStock } from '#sale/sale.store.ts';
 import { fillOf, type ReservationView } from './reservation.shapes.ts';
 import {
@@ -28,8 +31,8 @@ import {
 /** One reservation of this customer; `not_found` for everybody else's. */
 export async function getReservation(
   deps: MirrorNeeds,
-  customerId: string,
-  reservationId: string,
+  customerId: CustomerId,
+  reservationId: ReservationId,
 ): Promise<ReservationView | Refusal> {
   const mirrored = await readMirroredStatus(deps, reservationId, customerId).catch((error) => {
     deps.once(mirrorTrust).failed();
@@ -47,8 +50,8 @@ export async function getReservation(
 /** The same of what MySQL has, whatever the mirror says: for those who change it, or have. */
 export async function getDecidedReservation(
   deps: MirrorNeeds,
-  customerId: string,
-  reservationId: string,
+  customerId: CustomerId,
+  reservationId: ReservationId,
 ): Promise<ReservationView | Refusal> {
   const row = await readOwnReservation(deps.db, reservationId, customerId);
   if (!row) return refuse('not_found', 'You have no such reservation.');
@@ -59,10 +62,10 @@ export async function getDecidedReservation(
 /** This customer's decided reservations, the latest place in line first. */
 export async function listReservations(
   deps: MirrorNeeds,
-  customerId: string,
+  customerId: CustomerId,
   page: PageQuery,
 ): Promise<Page<ReservationView> | Refusal> {
-  const after = readCursor('reservations', page.cursor, z.tuple([z.number().int(), z.uuid()]));
+  const after = readCursor('reservations', page.cursor, z.tuple([z.number().int(), idOf<ReservationId>()]));
   if (isRefusal(after)) return after;
   const rows = await listOwnReservations(deps.db, customerId, after, page.limit + 1);
   await bringToMirror(deps, rows.slice(0, page.limit));
@@ -114,7 +117,7 @@ function deadlineOf(row: ReservationRow): string | null {
   return row.state === 'allocated' && row.deadlineMs !== null ? toIso(row.deadlineMs) : null;
 }
 
-function pendingView(reservationId: string, status: MirroredStatus & { saleId: string }): ReservationView {
+function pendingView(reservationId: ReservationId, status: MirroredStatus & { saleId: SaleId }): ReservationView {
   return {
     reservationId,
     saleId: status.saleId,

@@ -1,4 +1,5 @@
-import { derivedId } from '#platform/kernel/ids.ts';
+import { type CustomerId, derivedId, newId, type ReservationId } from '#platform/kernel/ids.ts';
+import { asId } from '#test/support/ids.ts';
 import { recentlyDecided } from './recently-decided.ts';
 
 const clockAt = (nowMs: number) => {
@@ -6,11 +7,12 @@ const clockAt = (nowMs: number) => {
   return clock;
 };
 
+const someone = newId();
 /** The id that a name stands for. */
-const idOf = (name: string) => derivedId('test', '', name);
-const [a, b, c, d, e] = ['a', 'b', 'c', 'd', 'e'].map(idOf) as [string, string, string, string, string];
+const idOf = (name: string) => asId(derivedId('test', someone, name));
+const [a, b, c, d, e] = [idOf('a'), idOf('b'), idOf('c'), idOf('d'), idOf('e')];
 
-const claim = (reservationId: string, customerId = idOf(`customer of ${reservationId}`)) => ({
+const claim = (reservationId: ReservationId, customerId: CustomerId = idOf(`customer of ${reservationId}`)) => ({
   reservationId,
   customerId,
 });

@@ -7,8 +7,10 @@
  * with every row looked up. After such a surprise everything of its kind is looked up for a while, so that what other
  * environments decided costs one look-up more and not a second attempt each time.
  */
+
 import { LRUCache } from 'lru-cache';
 import type { Needs } from '#platform/environment/deps.ts';
+import type { CustomerId, ReservationId } from '#platform/kernel/ids.ts';
 import type { AlreadyDecided } from './reservation.store.ts';
 
 /** How many ids of a kind are remembered: some ten full batches. */
@@ -18,8 +20,8 @@ const waryForMs = 30_000;
 
 /** What is remembered of a claim. */
 interface Named {
-  readonly reservationId: string;
-  readonly customerId: string;
+  readonly reservationId: ReservationId;
+  readonly customerId: CustomerId;
 }
 
 /** Those claims of a batch that must be looked up. */

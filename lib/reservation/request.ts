@@ -10,7 +10,7 @@ import { type Applicant, askGate, type GateAnswer, type GateRefusal, returnClaim
 import { type MirrorNeeds, primeMirror } from '#mirror/mirror.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { codes, type Refusal, refuse } from '#platform/kernel/errors.ts';
-import { reservationId as deriveReservationId } from '#platform/kernel/ids.ts';
+import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
 import { correlationId, log } from '#platform/kernel/log.ts';
 import {
   leastOf,
@@ -18,12 +18,13 @@ import {
   type ReservationRequest,
   type ReserveCommand,
 } from './reservation.shapes.ts';
+import { deriveReservationId } from './reservation-id.ts';
 
 /** Accepts a reservation request. Throws a `Fault` if it could not be queued; then nothing is left of it. */
 export async function requestReservation(
   deps: MirrorNeeds,
-  customerId: string,
-  saleId: string,
+  customerId: CustomerId,
+  saleId: SaleId,
   idempotencyKey: string,
   request: ReservationRequest,
 ): Promise<ReservationAccepted | Refusal> {

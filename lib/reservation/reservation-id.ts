@@ -2,10 +2,20 @@
  * The ids of reservations. A reservation's id begins with its sale's tag, so a sale's rows lie together in the table and a
  * status URL leads to the sale's mirror.
  */
-import { tagBytes, toBytes } from '#platform/kernel/ids.ts';
+import { hash } from 'node:crypto';
+import { type CustomerId, nameBased, type ReservationId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
+import { saleTag, tagBytes } from '#sale/sale-id.ts';
+
+/**
+ * The id of a reservation, derived from who asks, where, and under which Idempotency-Key (UUID version 8), so that a second
+ * request finds the first one without any look-up.
+ */
+export function deriveReservationId(saleId: SaleId, customerId: CustomerId, idempotencyKey: string): ReservationId {
+  return nameBased(saleTag(saleId) + hash('sha256', `reservation\0${saleId}\0${customerId}\0${idempotencyKey}`));
+}
 
 /** The range of ids that reservations of a sale can have: after the one, up to the other. */
-export function idsOfSale(saleId: string): { after: Buffer; last: Buffer } {
+export function idsOfSale(saleId: SaleId): { after: Buffer; last: Buffer } {
   const tag = toBytes(saleId).subarray(-tagBytes);
   return {
     after: Buffer.concat([tag, Buffer.alloc(16 - tagBytes)]),

@@ -1,7 +1,10 @@
 /**
  * The shapes of a reservation on its way: what a client sends, what travels through the queue, what a client sees.
  */
+
 import * as z from 'zod';
+import type { CustomerId, PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
+import { idOf } from '#platform/kernel/shapes.ts';
 import { isUuid } from '#platform/kernel/uuid.ts';
 import { reservationStates } from '#state/reservation-state.ts';
 
@@ -24,9 +27,9 @@ export type ReservationRequest = z.output<typeof ReservationRequest>;
 
 /** The command in the queue `reservations`. */
 export interface ReserveCommand {
-  readonly reservationId: string;
-  readonly saleId: string;
-  readonly customerId: string;
+  readonly reservationId: ReservationId;
+  readonly saleId: SaleId;
+  readonly customerId: CustomerId;
   readonly quantity: number;
   readonly atLeast: number;
   /** Place in line, and when the gate took it; absent when the gate was away, and then SQS's own time counts. */
@@ -59,8 +62,8 @@ export const ReserveCommand = z.custom<ReserveCommand>((value) => isObject(value
 
 /** The answer to an accepted request. */
 export const ReservationAccepted = z.object({
-  reservationId: z.uuid(),
-  saleId: z.uuid(),
+  reservationId: idOf<ReservationId>(),
+  saleId: idOf<SaleId>(),
   state: z.enum(reservationStates),
   /** Place in line; null while the gate is away and the place is not known yet. */
   ticket: z.number().int().nullable(),
@@ -72,8 +75,8 @@ export type ReservationAccepted = z.infer<typeof ReservationAccepted>;
 
 /** A reservation as its owner sees it. */
 export const ReservationView = z.object({
-  reservationId: z.uuid(),
-  saleId: z.uuid(),
+  reservationId: idOf<ReservationId>(),
+  saleId: idOf<SaleId>(),
   state: z.enum(reservationStates),
   quantity: z.number().int(),
   fill: Fill,
@@ -84,7 +87,7 @@ export const ReservationView = z.object({
   reason: z.string().nullable(),
   /** Until when allocated units can be bought. */
   deadline: z.iso.datetime().nullable(),
-  purchaseId: z.uuid().nullable(),
+  purchaseId: idOf<PurchaseId>().nullable(),
   version: z.number().int(),
   acceptedAt: z.iso.datetime().nullable(),
   decidedAt: z.iso.datetime().nullable(),

@@ -7,7 +7,14 @@
  */
 import type { MirroredReservation } from '#mirror/claims.ts';
 import type { Code } from '#platform/kernel/errors.ts';
-import { fromBytes, toBytes } from '#platform/kernel/ids.ts';
+import {
+  type CustomerId,
+  fromBytes,
+  type PurchaseId,
+  type ReservationId,
+  type SaleId,
+  toBytes,
+} from '#platform/kernel/ids.ts';
 import { isDuplicateKey, type Sql, type Tx } from '#platform/mysql/mysql.ts';
 import { type ReservationState, reservationStates, statesBefore, statesCounting } from '#state/reservation-state.ts';
 import { idsOfSale } from './reservation-id.ts';
@@ -19,7 +26,7 @@ export interface ReservationRow extends MirroredReservation {
   /** Until when units of an offer can be bought; null where the sale's purchase window says. */
   readonly deadlineMs: number | null;
   /** The purchase that is paying for it, or has. */
-  readonly purchaseId: string | null;
+  readonly purchaseId: PurchaseId | null;
   readonly acceptedAtMs: number;
   readonly decidedAtMs: number;
 }
@@ -110,7 +117,10 @@ function toReservation({ id, saleId, customerId, purchaseId, ...row }: StoredRes
 // Reading
 
 /** Those of the reservations that are decided, by id. */
-export async function readReservations(sql: Sql, reservationIds: string[]): Promise<Map<string, ReservationRow>> {
+export async function readReservations(
+  sql: Sql,
+  reservationIds: ReservationId[],
+): Promise<Map<string, ReservationRow>> {
   if (reservationIds.length === 0) return new Map();
   const rows = await sql.rows<StoredReservation>(
     `SELECT ${reservationColumns} FROM reservations FORCE INDEX (PRIMARY) WHERE id IN (?)`,
@@ -141,8 +151,8 @@ const toOwn = ({ position, ...row }: StoredOwn): OwnReservation => ({ ...toReser
 /** A reservation of this customer. Its deadline is the sale's own where it has none. */
 export async function readOwnReservation(
   sql: Sql,
-  reservationId: string,
-  customerId: string,
+  reservationId: ReservationId,
+  customerId: CustomerId,
 ): Promise<OwnReservation | undefined> {
   const [row] = await sql.rows<StoredOwn>(`${ownReservation} WHERE r.id = ? AND r.customer_id = ?`, [
     toBytes(reservationId),
@@ -154,8 +164,8 @@ export async function readOwnReservation(
 /** Reservations of this customer, the latest place in line first, from the one after `after` on. */
 export async function listOwnReservations(
   sql: Sql,
-  customerId: string,
-  after: readonly [ticket: number, reservationId: string] | undefined,
+  customerId: CustomerId,
+  after: readonly [ticket: number, reservationId: ReservationId] | undefined,
   limit: number,
 ): Promise<OwnReservation[]> {
   const rows = await sql.rows<StoredOwn>(
@@ -170,7 +180,7 @@ export async function listOwnReservations(
  * What customers have, per sale. The index is named because the optimizer would rather read a table of a hundred thousand
  * rows than look up five hundred customers, which costs ten times as much.
  */
-export async function readHoldings(sql: Sql, saleIds: string[], customerIds: string[]): Promise<Holdings> {
+export async function readHoldings(sql: Sql, saleIds: SaleId[], customerIds: CustomerId[]): Promise<Holdings> {
   if (customerIds.length === 0 || saleIds.length === 0) return new Map();
   const rows = await sql.rows<{ saleId: Buffer; customerId: Buffer; units: string; reservations: number }>(
     `SELECT sale_id AS saleId, customer_id AS customerId, COUNT(*) AS reservations,
@@ -190,7 +200,7 @@ export async function readHoldings(sql: Sql, saleIds: string[], customerIds: str
 }
 
 /** How many reservations of a sale are in each state. */
-export async function countByState(sql: Sql, saleId: string): Promise<Record<ReservationState, number>> {
+export async function countByState(sql: Sql, saleId: SaleId): Promise<Record<ReservationState, number>> {
   const { after, last } = idsOfSale(saleId);
   const rows = await sql.rows<{ state: ReservationState; count: number }>(
     'SELECT state, COUNT(*) AS count FROM reservations WHERE id > ? AND id <= ? AND sale_id = ? GROUP BY state',
@@ -204,18 +214,18 @@ export async function countByState(sql: Sql, saleId: string): Promise<Record<Res
 }
 
 /** All reservations of a sale in the order of their ids, a page at a time. */
-export async function* pagesOfSale(sql: Sql, saleId: string, rowsPerPage: number): AsyncGenerator<ReservationRow[]> {
+export async function* pagesOfSale(sql: Sql, saleId: SaleId, rowsPerPage: number): AsyncGenerator<ReservationRow[]> {
   yield* pages(sql, saleId, rowsPerPage, '');
 }
 
 /** The reservations of a sale that are allocated and that no purchase is paying for, a page at a time. */
-export async function* pagesOfHolders(sql: Sql, saleId: string, rowsPerPage: number): AsyncGenerator<ReservationRow[]> {
+export async function* pagesOfHolders(sql: Sql, saleId: SaleId, rowsPerPage: number): AsyncGenerator<ReservationRow[]> {
   yield* pages(sql, saleId, rowsPerPage, `AND state = 'allocated' AND purchase_id IS NULL`);
 }
 
 async function* pages(
   sql: Sql,
-  saleId: string,
+  saleId: SaleId,
   rowsPerPage: number,
   condition: string,
 ): AsyncGenerator<ReservationRow[]> {
@@ -234,7 +244,7 @@ async function* pages(
 }
 
 /** When offers of a sale end, from one time to another, both included; at most a hundred times. */
-export async function readOfferDeadlines(sql: Sql, saleId: string, fromMs: number, toMs: number): Promise<number[]> {
+export async function readOfferDeadlines(sql: Sql, saleId: SaleId, fromMs: number, toMs: number): Promise<number[]> {
   const rows = await sql.rows<{ deadlineMs: number }>(
     `SELECT DISTINCT deadline_ms AS deadlineMs FROM waitlist WHERE sale_id = ? AND deadline_ms >= ? AND deadline_ms <= ?
      ORDER BY deadline_ms LIMIT 100`,
@@ -248,8 +258,8 @@ export async function readOfferDeadlines(sql: Sql, saleId: string, fromMs: numbe
 /** Reservations in the order of their ids; with an owner, only those that are this customer's. */
 export async function lockReservations(
   tx: Tx,
-  reservationIds: readonly string[],
-  customerId?: string,
+  reservationIds: readonly ReservationId[],
+  customerId?: CustomerId,
 ): Promise<ReservationRow[]> {
   if (reservationIds.length === 0) return [];
   const owner = customerId === undefined ? [] : [toBytes(customerId)];
@@ -262,7 +272,7 @@ export async function lockReservations(
 /** Allocated reservations that no purchase is paying for, from the one after `afterId` on, in the order of their ids. */
 export function lockUnpaid(
   tx: Tx,
-  saleId: string,
+  saleId: SaleId,
   afterId: string | undefined,
   limit: number,
 ): Promise<ReservationRow[]> {
@@ -275,7 +285,7 @@ export function lockUnpaid(
 }
 
 /** Allocated reservations whose offer ended by `nowMs` and that no purchase is paying for. */
-export function lockEndedOffers(tx: Tx, saleId: string, nowMs: number, limit: number): Promise<ReservationRow[]> {
+export function lockEndedOffers(tx: Tx, saleId: SaleId, nowMs: number, limit: number): Promise<ReservationRow[]> {
   return lock(
     tx,
     `id IN (SELECT reservation_id FROM waitlist WHERE sale_id = ? AND deadline_ms <= ?)
@@ -293,7 +303,7 @@ async function lock(tx: Tx, where: string, values: unknown[]): Promise<Reservati
 }
 
 /** Who waits, in ticket order. The sale must be held. */
-export async function readWaiting(tx: Tx, saleId: string, limit: number): Promise<Waiting[]> {
+export async function readWaiting(tx: Tx, saleId: SaleId, limit: number): Promise<Waiting[]> {
   const rows = await tx.rows<
     Omit<Waiting, 'reservationId' | 'customerId' | 'saleId'> & { id: Buffer; customerId: Buffer }
   >(
@@ -393,9 +403,9 @@ export async function makeOffers(tx: Tx, offers: readonly Offer[]): Promise<void
 /** Binds a customer's reservations to the purchase that pays for them. Throws unless all are allocated and free. */
 export async function bindToPurchase(
   tx: Tx,
-  purchaseId: string,
-  reservationIds: readonly string[],
-  customerId: string,
+  purchaseId: PurchaseId,
+  reservationIds: readonly ReservationId[],
+  customerId: CustomerId,
 ): Promise<void> {
   const bound = await tx.change(
     `UPDATE reservations SET purchase_id = ?
@@ -406,12 +416,12 @@ export async function bindToPurchase(
 }
 
 /** Frees allocated reservations of these purchases; they can be bought again until their deadline. */
-export function unbindFromPurchases(tx: Tx, rows: readonly ReservationRow[], purchaseIds: string[]): Promise<void> {
+export function unbindFromPurchases(tx: Tx, rows: readonly ReservationRow[], purchaseIds: PurchaseId[]): Promise<void> {
   return moveOfPurchases(tx, 'purchase_id = NULL', 'allocated', rows, purchaseIds);
 }
 
 /** Allocated reservations of these purchases become bought, and leave the waitlist if they were offers. */
-export async function markPurchased(tx: Tx, rows: readonly ReservationRow[], purchaseIds: string[]): Promise<void> {
+export async function markPurchased(tx: Tx, rows: readonly ReservationRow[], purchaseIds: PurchaseId[]): Promise<void> {
   await moveOfPurchases(tx, `state = 'purchased', version = version + 1`, 'allocated', rows, purchaseIds);
   await leaveWaitlist(
     tx,
@@ -420,7 +430,7 @@ export async function markPurchased(tx: Tx, rows: readonly ReservationRow[], pur
 }
 
 /** Bought reservations of these purchases become refunded. */
-export function markRefunded(tx: Tx, rows: readonly ReservationRow[], purchaseIds: string[]): Promise<void> {
+export function markRefunded(tx: Tx, rows: readonly ReservationRow[], purchaseIds: PurchaseId[]): Promise<void> {
   return moveOfPurchases(tx, `state = 'refunded', version = version + 1`, 'purchased', rows, purchaseIds);
 }
 
@@ -429,7 +439,7 @@ async function moveOfPurchases(
   assignments: string,
   from: 'allocated' | 'purchased',
   rows: readonly ReservationRow[],
-  purchaseIds: string[],
+  purchaseIds: PurchaseId[],
 ): Promise<void> {
   if (rows.length === 0) return;
   const moved = await tx.change(

@@ -3,15 +3,16 @@
  *
  * Invariant I3: the key is (what moved, kind of movement), so a movement that happened once cannot be recorded twice.
  */
-import { newId, saleTag, toBytes } from '#platform/kernel/ids.ts';
+import { newId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import type { MovementKind } from './ledger.table.ts';
+import { saleTag } from './sale-id.ts';
 
 /** One line of the ledger. */
 export interface Movement {
   readonly subjectId: string;
   readonly kind: MovementKind;
-  readonly saleId: string;
+  readonly saleId: SaleId;
   readonly units: number;
 }
 
@@ -29,7 +30,7 @@ export async function recordMovements(tx: Tx, movements: readonly Movement[], no
 }
 
 /** The movement that brings units into a sale or takes them out. Its id carries the sale's tag, as reservations' do. */
-export function adjustment(saleId: string, units: number, nowMs: number): Movement {
+export function adjustment(saleId: SaleId, units: number, nowMs: number): Movement {
   const tag = saleTag(saleId);
   const subjectId = `${tag.slice(0, 8)}-${tag.slice(8)}-${newId(nowMs).slice(14)}`;
   return { subjectId, kind: 'ADJUST', saleId, units };

@@ -1,8 +1,10 @@
 /**
  * The shapes of a sale: what an operator sends, and what everyone sees.
  */
+
 import * as z from 'zod';
-import { Id, Instant, line } from '#platform/kernel/shapes.ts';
+import type { ProductId, SaleId } from '#platform/kernel/ids.ts';
+import { Instant, idOf, line } from '#platform/kernel/shapes.ts';
 import { salePhases, saleStatuses } from './sale.table.ts';
 
 /** The largest allotment; beyond it the counters of a row would not be safe from overflow when summed. */
@@ -24,7 +26,7 @@ const terms = {
 
 /** What an operator sends to create a sale. */
 export const CreateSale = z.strictObject({
-  productId: Id,
+  productId: idOf<ProductId>(),
   allotment: Units.min(1),
   ...terms,
   waitlistSize: terms.waitlistSize.default(0),
@@ -55,7 +57,7 @@ export type AdjustStock = z.output<typeof AdjustStock>;
  * then a higher version.
  */
 export const StockLevel = z.object({
-  saleId: z.guid(),
+  saleId: idOf<SaleId>(),
   epoch: z.number().int(),
   version: z.number().int(),
   allotment: z.number().int(),
@@ -72,8 +74,8 @@ export type StockView = z.infer<typeof StockView>;
 
 /** A sale without its stock and phase: what changes only when an operator changes it. */
 export const SaleTermsView = z.object({
-  saleId: z.uuid(),
-  productId: z.uuid(),
+  saleId: idOf<SaleId>(),
+  productId: idOf<ProductId>(),
   name: z.string(),
   status: z.enum(saleStatuses),
   price: z.object({ amountMinor: z.number().int(), currency: z.string() }),

@@ -6,7 +6,7 @@
  * Every write raises the row's version. Stock is moved by the allocate worker, cancellation, expiry, offers, purchases
  * and the operator's adjustment; terms are changed by `lib/launch`.
  */
-import { fromBytes, toBytes } from '#platform/kernel/ids.ts';
+import { fromBytes, type ProductId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import type { Sql, Tx } from '#platform/mysql/mysql.ts';
 import type { SalePhase, SaleTimes } from './phase.ts';
 import type { StockLevel } from './sale.shapes.ts';
@@ -16,7 +16,7 @@ export type SaleStatus = (typeof saleStatuses)[number];
 
 /** How a sale's counters change, each by a signed number of units (`waitlisted`: of reservations). */
 export interface StockMove {
-  readonly saleId: string;
+  readonly saleId: SaleId;
   readonly available?: number;
   readonly allocated?: number;
   readonly sold?: number;
@@ -42,7 +42,7 @@ export class StockConflict extends Error {
 
 /** A sale's row. */
 export interface SaleRow extends StockLevel, SaleTimes {
-  readonly productId: string;
+  readonly productId: ProductId;
   readonly name: string;
   /** What an operator decided. */
   readonly status: SaleStatus;
@@ -72,12 +72,12 @@ const saleColumns = `${stockColumns}, product_id AS productId, name, status, pha
 const firstEpoch = 1;
 
 /** Reads sales without locking them: good for a guess that the guarded write will check. */
-export async function readSales(sql: Sql, saleIds: string[]): Promise<Map<string, SaleRow>> {
+export async function readSales(sql: Sql, saleIds: SaleId[]): Promise<Map<string, SaleRow>> {
   return selectSales(sql, saleIds, '');
 }
 
 /** Reads sales and holds their rows until the transaction ends, always in the order of their ids. */
-export async function lockSales(tx: Tx, saleIds: string[]): Promise<Map<string, SaleRow>> {
+export async function lockSales(tx: Tx, saleIds: SaleId[]): Promise<Map<string, SaleRow>> {
   return selectSales(tx, saleIds, 'FOR UPDATE');
 }
 
@@ -89,20 +89,20 @@ export function listSales(sql: Sql, beforeId: string | undefined, limit: number)
 }
 
 /** The ids of all sales, the newest first. */
-export async function listSaleIds(sql: Sql): Promise<string[]> {
+export async function listSaleIds(sql: Sql): Promise<SaleId[]> {
   const rows = await sql.rows<{ id: Buffer }>('SELECT id FROM sales ORDER BY id DESC');
   return rows.map((row) => fromBytes(row.id));
 }
 
 /** The ids of the sales in which time can still change something, the one that closes first in front. */
-export async function listUnfinishedSaleIds(sql: Sql): Promise<string[]> {
+export async function listUnfinishedSaleIds(sql: Sql): Promise<SaleId[]> {
   const rows = await sql.rows<{ id: Buffer }>(
     `SELECT id FROM sales WHERE phase <> 'closed' OR allocated > 0 OR waitlisted > 0 ORDER BY purchase_closes_at_ms`,
   );
   return rows.map((row) => fromBytes(row.id));
 }
 
-async function selectSales(sql: Sql, saleIds: string[], suffix: string): Promise<Map<string, SaleRow>> {
+async function selectSales(sql: Sql, saleIds: SaleId[], suffix: string): Promise<Map<string, SaleRow>> {
   if (saleIds.length === 0) return new Map();
   const rows = await select(sql, `WHERE id IN (?) ORDER BY id ${suffix}`, [saleIds.map(toBytes)]);
   return new Map(rows.map((row) => [row.saleId, row]));
@@ -144,7 +144,7 @@ export async function insertSale(
 }
 
 /** Writes the terms of a sale whose row is held, and raises its version. */
-export async function changeTerms(tx: Tx, saleId: string, terms: SaleTerms): Promise<void> {
+export async function changeTerms(tx: Tx, saleId: SaleId, terms: SaleTerms): Promise<void> {
   const columns = termColumns(terms);
   const assignments = Object.keys(columns).map((name) => `${name} = ?`);
   await tx.change(`UPDATE sales SET version = version + 1, ${assignments.join(', ')} WHERE id = ?`, [
@@ -170,7 +170,7 @@ function termColumns(terms: SaleTerms): Record<string, string | number> {
 /** Notes how far the side effects of time have come in a sale whose row is held, and raises its version. */
 export async function enterPhase(
   tx: Tx,
-  saleId: string,
+  saleId: SaleId,
   { phase, remindedAtMs }: Pick<SaleRow, 'phase' | 'remindedAtMs'>,
 ): Promise<void> {
   await tx.change('UPDATE sales SET phase = ?, reminded_at_ms = ?, version = version + 1 WHERE id = ?', [
@@ -235,7 +235,7 @@ export async function moveStock(tx: Tx, moves: StockMove[], guard: StockGuard = 
 }
 
 /** The stock of sales as this connection sees it. */
-export async function readStock(sql: Sql, saleIds: string[]): Promise<Map<string, StockLevel>> {
+export async function readStock(sql: Sql, saleIds: SaleId[]): Promise<Map<string, StockLevel>> {
   if (saleIds.length === 0) return new Map();
   const rows = await sql.rows<Omit<StockLevel, 'saleId'> & { id: Buffer }>(
     `SELECT ${stockColumns} FROM sales WHERE id IN (?)`,

@@ -155,8 +155,8 @@ export const controls: readonly Control[] = [
     row: 'send-reply-lost',
     http: true,
     faults: [
-      inModule(() => import('#platform/kernel/ids.ts'), {
-        reservationId: (real) => (saleId, customerId, key) => real(saleId, customerId, key + Math.random()),
+      inModule(() => import('#reservation/reservation-id.ts'), {
+        deriveReservationId: (real) => (saleId, customerId, key) => real(saleId, customerId, key + Math.random()),
       }),
     ],
   },

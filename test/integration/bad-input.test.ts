@@ -9,7 +9,7 @@ import { handler as allocate } from '#functions/queue/allocate.ts';
 import { queueDepth } from '#platform/aws/sqs.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { codes } from '#platform/kernel/errors.ts';
-import { newId, toBytes } from '#platform/kernel/ids.ts';
+import { type CustomerId, newId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { redisReady } from '#platform/redis/redis.ts';
 import { type Caller, openTokens } from '#platform/security/access-token.ts';
 import { type Answer, type Api, openApi, password, type Sent } from '../support/api.ts';
@@ -21,13 +21,13 @@ let bed: TestBed;
 let api: Api;
 let deps: Deps;
 let operator: string;
-let ada: { customerId: string; token: string; email: string };
-let bob: { customerId: string; token: string };
+let ada: { customerId: CustomerId; token: string; email: string };
+let bob: { customerId: CustomerId; token: string };
 let productId: string;
 let tables: string[];
 
 /** Sales in every situation, and Ada's reservations in them. */
-const sale: Record<string, string> = {};
+const sale: Record<string, SaleId> = {};
 const reservation: Record<string, string> = {};
 const hourMs = 3_600_000;
 
@@ -57,13 +57,13 @@ beforeAll(async () => {
   sale.paused = await givenSale(deps);
   sale.cancelled = await givenSale(deps);
   for (const situation of ['open', 'notYetSelling', 'over', 'paused'] as const) {
-    reservation[situation] = await allocated(sale[situation] ?? '', situation);
+    reservation[situation] = await allocated(saleThatIs(situation), situation);
   }
   for (const state of ['purchased', 'cancelled', 'expired', 'refunded'] as const) {
-    reservation[state] = await allocated(sale.over ?? '', state);
+    reservation[state] = await allocated(saleThatIs('over'), state);
     await setReservation(reservation[state], 'state', state);
   }
-  reservation.deadlineOver = await allocated(sale.open ?? '', 'deadline');
+  reservation.deadlineOver = await allocated(saleThatIs('open'), 'deadline');
   await setReservation(reservation.deadlineOver, 'deadline_ms', now - 1_000);
   await deps.db.change(
     'UPDATE sales SET reserve_opens_at_ms = ?, purchase_opens_at_ms = ?, purchase_closes_at_ms = ? WHERE id = ?',
@@ -83,8 +83,14 @@ afterAll(async () => {
   await bed?.close();
 });
 
+function saleThatIs(situation: string): SaleId {
+  const saleId = sale[situation];
+  if (saleId === undefined) throw new Error(`no sale is ${situation}`);
+  return saleId;
+}
+
 /** A reservation of Ada's that the worker has allocated. */
-async function allocated(saleId: string, key: string): Promise<string> {
+async function allocated(saleId: SaleId, key: string): Promise<string> {
   const { message, messageId } = delivered(saleId, { customerId: ada.customerId, key });
   expect(await deliver(allocate, [{ messageId, body: JSON.stringify(message) }])).toEqual([]);
   return message.reservationId;

@@ -4,8 +4,9 @@ import { claimsKey } from '#mirror/claims.ts';
 import { type Applicant, askGate, type GateAnswer, returnClaim } from '#mirror/gate.ts';
 import { primeMirror } from '#mirror/mirror.ts';
 import type { Deps } from '#platform/environment/deps.ts';
-import { newId, saleTag } from '#platform/kernel/ids.ts';
+import { type CustomerId, newId, type SaleId } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
+import { saleTag } from '#sale/sale-id.ts';
 import { givenSale, openBed } from '../support/sales.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 
@@ -22,7 +23,7 @@ afterAll(async () => {
   await bed.close();
 });
 
-async function openSale(terms: Parameters<typeof givenSale>[1]): Promise<string> {
+async function openSale(terms: Parameters<typeof givenSale>[1]): Promise<SaleId> {
   const saleId = await givenSale(deps, terms);
   await primeMirror(deps, saleId);
   return saleId;
@@ -34,7 +35,7 @@ function crowd(): Omit<Applicant, 'saleId'>[] {
   const applicants = Array.from({ length: 40 }, (_, n) => {
     const quantity = 1 + ((n * 7) % 4);
     const atLeast = n % 3 === 0 ? 1 : quantity;
-    return { reservationId: newId(), customerId: customers[(n * 5) % 8] ?? '', quantity, atLeast };
+    return { reservationId: newId(), customerId: customers[(n * 5) % 8] ?? newId(), quantity, atLeast };
   });
   const again = applicants.filter((_, n) => n % 6 === 0);
   const otherwise = applicants.filter((_, n) => n % 10 === 0).map((one) => ({ ...one, quantity: one.quantity + 1 }));
@@ -48,7 +49,7 @@ const withoutTime = (answer: GateAnswer) => {
 };
 
 /** What the gate remembers of a sale, without the times of tickets. */
-async function memoryOf(saleId: string, customers: string[]) {
+async function memoryOf(saleId: SaleId, customers: CustomerId[]) {
   const tag = saleTag(saleId);
   const counters = await deps.redis.hmget(keys.sale(tag), 'pendingUnits', 'pendingOver', 'line');
   const buckets = [...new Set(customers.map((customer) => claimsKey(tag, customer)))];

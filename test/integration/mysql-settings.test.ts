@@ -15,7 +15,7 @@ import { waitFor } from '#local/wait.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import type { QueueHandler } from '#platform/handlers/queue.ts';
 import { toIso } from '#platform/kernel/clock.ts';
-import { newId, toBytes } from '#platform/kernel/ids.ts';
+import { newId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { locate } from '#platform/kernel/registry.ts';
 import { deliveriesAtMost } from '#platform/kernel/time-limits.ts';
 import { openDb } from '#platform/mysql/mysql.ts';
@@ -287,7 +287,7 @@ describe('a server that takes no writes', () => {
       ip: newId(),
     });
 
-  const commands = (saleId: string) =>
+  const commands = (saleId: SaleId) =>
     [1, 2, 3].map((quantity) => {
       const { message, messageId } = delivered(saleId, { quantity, customerId: newId() });
       return { messageId, body: JSON.stringify(message), deliveries: deliveriesAtMost };

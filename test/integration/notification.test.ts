@@ -21,7 +21,7 @@ import { notify } from '#notification/notify.ts';
 import type { Pusher } from '#platform/aws/websocket-push.ts';
 import { type Deps, sharedDeps } from '#platform/environment/deps.ts';
 import { sharedTokens } from '#platform/handlers/authentication.ts';
-import { newId } from '#platform/kernel/ids.ts';
+import { type CustomerId, newId, type ReservationId, type SaleId } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { openRedis, redisReady } from '#platform/redis/redis.ts';
 import type { Tokens } from '#platform/security/access-token.ts';
@@ -82,9 +82,9 @@ function bodyOf<Name extends EventName>(name: Name, detail: EventDetail<Name>, a
 }
 
 interface Move {
-  customerId: string;
-  reservationId?: string;
-  saleId?: string;
+  customerId: CustomerId;
+  reservationId?: ReservationId;
+  saleId?: SaleId;
   from?: 'requested' | 'waitlisted' | 'allocated' | 'purchased';
   to?: 'allocated' | 'waitlisted' | 'rejected' | 'purchased' | 'cancelled';
   version?: number;
@@ -107,7 +107,7 @@ function change({ customerId, reservationId, saleId, from, to, version }: Move) 
 const changed = (moves: Move[], stocks: StockLevel[] = [], atMs?: number) =>
   bodyOf('reservations.changed', { changes: groupChanges(moves.map(change)), stocks, released: false }, atMs);
 
-function stock(saleId: string, version: number, epoch = 1): StockLevel {
+function stock(saleId: SaleId, version: number, epoch = 1): StockLevel {
   return {
     saleId,
     epoch,
@@ -141,7 +141,7 @@ async function deliver(...bodies: string[]): Promise<string[]> {
 
 async function called(
   handler: typeof listHandler,
-  customerId: string,
+  customerId: CustomerId,
   request: { query?: Record<string, string>; body?: unknown } = {},
 ): Promise<{ status: number; body: Record<string, never> & { items: Record<string, unknown>[]; nextCursor: string } }> {
   const event = {
@@ -171,7 +171,7 @@ async function connect(connectionId: string, token: string | undefined): Promise
   return ((await connectHandler(event, context)) as Answer).statusCode;
 }
 
-async function connected(customerId: string): Promise<string> {
+async function connected(customerId: CustomerId): Promise<string> {
   const connectionId = newId();
   expect(await connect(connectionId, await tokens.issue({ customerId, role: 'customer' }))).toBe(200);
   return connectionId;
@@ -479,7 +479,7 @@ describe('live', () => {
 });
 
 describe('when pushing fails', () => {
-  const delivery = (customerId: string) => ({
+  const delivery = (customerId: CustomerId) => ({
     messageId: 'm',
     message: BusEvent.parse(JSON.parse(changed([{ customerId }]))),
     sentAtMs: 0,

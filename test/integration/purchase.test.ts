@@ -17,7 +17,15 @@ import { readMirroredStatus } from '#mirror/mirror.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
-import { derivedId, reservationId as deriveReservationId, fromBytes, newId, toBytes } from '#platform/kernel/ids.ts';
+import {
+  type CustomerId,
+  derivedId,
+  fromBytes,
+  newId,
+  type ReservationId,
+  type SaleId,
+  toBytes,
+} from '#platform/kernel/ids.ts';
 import { locate } from '#platform/kernel/registry.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { redisReady } from '#platform/redis/redis.ts';
@@ -25,6 +33,8 @@ import { openTokens, type Tokens } from '#platform/security/access-token.ts';
 import { paymentGateway } from '#purchase/payment-gateway.ts';
 import { allocateBatch } from '#reservation/allocate.ts';
 import { expireSale } from '#reservation/expire.ts';
+import { deriveReservationId } from '#reservation/reservation-id.ts';
+import { saleTag } from '#sale/sale-id.ts';
 import { type Answer, type Api, openApi } from '../support/api.ts';
 import { deliver } from '../support/deliver.ts';
 import { startProviders, type TestProviders } from '../support/provider.ts';
@@ -74,8 +84,8 @@ afterEach(async () => {
 const minutes = (count: number) => count * 60_000;
 
 interface Scene {
-  saleId: string;
-  customers: { customerId: string; token: string; reservationId: string }[];
+  saleId: SaleId;
+  customers: { customerId: CustomerId; token: string; reservationId: ReservationId }[];
 }
 
 /** A sale whose purchase window is open, with one allocated or waitlisted reservation of `units` for each customer. */
@@ -110,7 +120,7 @@ async function scene(options: { customers?: number; units?: number; allotment?: 
   return { saleId, customers } satisfies Scene;
 }
 
-async function reserve(saleId: string, customers: Scene['customers'], units: number): Promise<void> {
+async function reserve(saleId: SaleId, customers: Scene['customers'], units: number): Promise<void> {
   const sentAtMs = Date.now();
   const batch = customers.map(({ customerId, reservationId }, index) => ({
     messageId: String(index),
@@ -300,7 +310,7 @@ describe('a purchase', () => {
         state: 'purchased',
         version: 2,
       });
-      const mirrored = await deps.redis.hmget(keys.sale(saleId.slice(-12)), 'sold', 'allocated');
+      const mirrored = await deps.redis.hmget(keys.sale(saleTag(saleId)), 'sold', 'allocated');
       const [row] = await deps.db.rows<{ sold: number; allocated: number }>(
         'SELECT sold, allocated FROM sales WHERE id = ?',
         [toBytes(saleId)],
@@ -563,7 +573,7 @@ describe('a purchase is refused', () => {
   });
 });
 
-async function closeWindow(saleId: string): Promise<void> {
+async function closeWindow(saleId: SaleId): Promise<void> {
   await deps.db.change('UPDATE sales SET purchase_closes_at_ms = ? WHERE id = ?', [Date.now() - 1, toBytes(saleId)]);
 }
 

@@ -3,12 +3,13 @@
 import { claimsKey, customerField } from '#mirror/claims.ts';
 import { readMirroredStatus } from '#mirror/mirror.ts';
 import type { Deps } from '#platform/environment/deps.ts';
-import { newId, saleTag, toBytes } from '#platform/kernel/ids.ts';
+import { newId, type ReservationId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { reconcile } from '#reconcile/reconcile.ts';
 import { allocateBatch } from '#reservation/allocate.ts';
 import { requestReservation } from '#reservation/request.ts';
 import { raiseEpochs } from '#sale/sale.store.ts';
+import { saleTag } from '#sale/sale-id.ts';
 import { withDeps } from '../support/deps.ts';
 import { delivered, givenSale, openBed, soon } from '../support/sales.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
@@ -33,15 +34,15 @@ async function givenTraffic() {
     Buffer.concat([toBytes(saleId).subarray(10), Buffer.alloc(10, 7)]),
     toBytes(saleId),
   ]);
-  const decided = [delivered(saleId, { quantity: 3 }), delivered(saleId, { quantity: 4 })];
-  await allocateBatch(deps, decided, soon());
+  const [one, other] = [delivered(saleId, { quantity: 3 }), delivered(saleId, { quantity: 4 })];
+  await allocateBatch(deps, [one, other], soon());
   const customerId = newId();
   const waiting = await requestReservation(deps, customerId, saleId, 'k', { quantity: 2, fill: 'all' });
-  return { saleId, decided: decided.map(({ message }) => message), customerId, waiting };
+  return { saleId, decided: [one.message, other.message] as const, customerId, waiting };
 }
 
-const check = (saleId: string) => reconcile(deps, { saleId, deadlineMs: soon() });
-const kinds = async (saleId: string) => {
+const check = (saleId: SaleId) => reconcile(deps, { saleId, deadlineMs: soon() });
+const kinds = async (saleId: SaleId) => {
   const { drifts } = await check(saleId);
   return drifts.map((drift) => `${drift.kind} ${drift.what} ${drift.repaired ? 'repaired' : 'reported'}`);
 };
@@ -81,8 +82,8 @@ test('the gate’s counters and a customer’s claim are recounted', async () =>
   const { saleId, decided } = await givenTraffic();
   const tag = saleTag(saleId);
   await deps.redis.hset(keys.sale(tag), 'pendingUnits', 55);
-  const [first] = decided;
-  await deps.redis.hset(claimsKey(tag, first?.customerId ?? ''), customerField(first?.customerId ?? ''), 9);
+  const customerId = decided[0].customerId;
+  await deps.redis.hset(claimsKey(tag, customerId), customerField(customerId), 9);
   const found = await kinds(saleId);
   expect(found).toContain('gate pendingUnits repaired');
   expect(await deps.redis.hget(keys.sale(tag), 'pendingUnits')).toBe('2');
@@ -97,7 +98,7 @@ test('a claim that nobody is going to decide is taken back, and its message is s
   };
   expect(await later(590_000)).toEqual([]);
   expect(await gate()).toBe('2');
-  const { reservationId, ticket } = waiting as { reservationId: string; ticket: number };
+  const { reservationId, ticket } = waiting as { reservationId: ReservationId; ticket: number };
   expect(await later(610_000)).toMatchObject([
     { kind: 'undecided', what: `the reservation whose id ends in ${reservationId.slice(-12)}`, repaired: true },
   ]);

@@ -5,7 +5,7 @@ import { claimsKey } from '#mirror/claims.ts';
 import { readMirroredStatus } from '#mirror/mirror.ts';
 import { distrustForMs } from '#mirror/mirror-trust.ts';
 import type { Deps } from '#platform/environment/deps.ts';
-import { newId, saleTag, toBytes } from '#platform/kernel/ids.ts';
+import { type CustomerId, newId, type ReservationId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { openRedis, type RedisClient } from '#platform/redis/redis.ts';
 import { noLock, openSaleLock } from '#platform/redis/sale-lock.ts';
@@ -15,6 +15,7 @@ import { expireSale } from '#reservation/expire.ts';
 import { getReservation, listReservations } from '#reservation/read.ts';
 import { requestReservation } from '#reservation/request.ts';
 import { recordMovements } from '#sale/ledger.store.ts';
+import { saleTag } from '#sale/sale-id.ts';
 import { openApi } from '../support/api.ts';
 import { failingAt, withDeps, withoutQueue } from '../support/deps.ts';
 import { delivered, givenSale, openBed, soon } from '../support/sales.ts';
@@ -37,13 +38,13 @@ afterAll(async () => {
   await bed.close();
 });
 
-const ask = (saleId: string, customerId: string, key = 'key', quantity = 1) =>
+const ask = (saleId: SaleId, customerId: CustomerId, key = 'key', quantity = 1) =>
   requestReservation(deps, customerId, saleId, key, { quantity, fill: 'all' });
 
 const allocate = (batch: ReturnType<typeof delivered>[], environment = deps) =>
   allocateBatch(environment, batch, soon());
 
-async function stockOf(saleId: string) {
+async function stockOf(saleId: SaleId) {
   const [row] = await deps.db.rows<Record<string, number>>(
     'SELECT allotment, available, allocated, sold, waitlisted, version FROM sales WHERE id = ?',
     [toBytes(saleId)],
@@ -52,7 +53,7 @@ async function stockOf(saleId: string) {
 }
 
 /** Two customers whose claims in this sale lie together. */
-function twoOfOneBucket(saleId: string): [string, string] {
+function twoOfOneBucket(saleId: SaleId): [CustomerId, CustomerId] {
   const first = newId();
   for (;;) {
     const second = newId();
@@ -60,7 +61,7 @@ function twoOfOneBucket(saleId: string): [string, string] {
   }
 }
 
-async function statesOf(saleId: string) {
+async function statesOf(saleId: SaleId) {
   const rows = await deps.db.rows<{ state: string; units: number; version: number }>(
     'SELECT state, units, version FROM reservations WHERE sale_id = ? ORDER BY ticket',
     [toBytes(saleId)],
@@ -68,7 +69,7 @@ async function statesOf(saleId: string) {
   return rows.map(({ state, units, version }) => `${state} ${units} v${version}`);
 }
 
-async function mirrorOf(saleId: string) {
+async function mirrorOf(saleId: SaleId) {
   const fields = ['allotment', 'available', 'allocated', 'sold', 'waitlisted', 'version'];
   const values = await deps.redis.hmget(keys.sale(saleTag(saleId)), ...fields);
   return Object.fromEntries(fields.map((field, index) => [field, Number(values[index])]));
@@ -76,7 +77,7 @@ async function mirrorOf(saleId: string) {
 
 /** Everything that is in the queue `reservations` now. */
 async function queued() {
-  const bodies: { reservationId: string; saleId: string }[] = [];
+  const bodies: { reservationId: ReservationId; saleId: SaleId }[] = [];
   for (;;) {
     const { Messages } = await deps.sqs.send(
       new ReceiveMessageCommand({ QueueUrl: deps.queue('reservations').url, MaxNumberOfMessages: 10 }),
@@ -108,7 +109,7 @@ describe('accept', () => {
     const [owner, other] = twoOfOneBucket(saleId);
     const accepted = await ask(saleId, owner);
     await ask(saleId, other);
-    const { reservationId } = accepted as { reservationId: string };
+    const { reservationId } = accepted as { reservationId: ReservationId };
     expect(await getReservation(deps, owner, reservationId)).toMatchObject({ reservationId, state: 'requested' });
     expect(await getReservation(deps, other, reservationId)).toMatchObject({ refused: 'not_found' });
     expect(await readMirroredStatus(deps, reservationId, other)).toBeUndefined();
@@ -306,23 +307,23 @@ test('a statement that fails says where in the code it was asked for', async () 
   expect(error.stack).toContain('recordMovements');
 });
 
-const movement = (saleId: string) => ({ subjectId: saleId, kind: 'ADJUST' as const, saleId, units: 1 });
+const movement = (saleId: SaleId) => ({ subjectId: saleId, kind: 'ADJUST' as const, saleId, units: 1 });
 
 describe('release', () => {
   test('cancelled units go to the waitlist in ticket order, with a deadline, in one commit', async () => {
     const saleId = await givenSale(deps, { allotment: 2, waitlistSize: 5, offerLifeMs: 30_000 });
     const base = Date.now() * 1000;
-    const batch = [0, 1, 2, 3].map((n) => delivered(saleId, { ticket: base + n, quantity: n < 2 ? 1 : 1 }));
-    await allocate(batch);
+    const place = (n: number) => delivered(saleId, { ticket: base + n });
+    const [first, second, third, fourth] = [place(0), place(1), place(2), place(3)];
+    await allocate([first, second, third, fourth]);
     expect(await statesOf(saleId)).toEqual(['allocated 1 v1', 'allocated 1 v1', 'waitlisted 0 v1', 'waitlisted 0 v1']);
-    const { reservationId, customerId } = batch[0]?.message ?? { reservationId: '', customerId: '' };
+    const { reservationId, customerId } = first.message;
     expect(await cancelReservation(deps, customerId, reservationId)).toMatchObject({
       ...{ reservationId, saleId, state: 'cancelled', version: 2, deadline: null },
     });
     expect(await statesOf(saleId)).toEqual(['cancelled 1 v2', 'allocated 1 v1', 'allocated 1 v2', 'waitlisted 0 v1']);
     expect(await mirrorOf(saleId)).toEqual(await stockOf(saleId));
-    const offered = batch[2]?.message;
-    const view = await getReservation(deps, offered?.customerId ?? '', offered?.reservationId ?? '');
+    const view = await getReservation(deps, third.message.customerId, third.message.reservationId);
     expect(Date.parse(String((view as { deadline: string }).deadline)) - Date.now()).toBeGreaterThan(20_000);
   });
 
@@ -342,10 +343,10 @@ describe('release', () => {
   test('an offer that is not bought goes to the next in line; after the window everything ends', async () => {
     const saleId = await givenSale(deps, { allotment: 1, waitlistSize: 5, offerLifeMs: 1_000 });
     const base = Date.now() * 1000;
-    const batch = [0, 1, 2].map((n) => delivered(saleId, { ticket: base + n }));
-    await allocate(batch);
-    const first = batch[0]?.message;
-    await cancelReservation(deps, first?.customerId ?? '', first?.reservationId ?? '');
+    const place = (n: number) => delivered(saleId, { ticket: base + n });
+    const [first, second, third] = [place(0), place(1), place(2)];
+    await allocate([first, second, third]);
+    await cancelReservation(deps, first.message.customerId, first.message.reservationId);
     const at = (offsetMs: number) => withDeps(deps, { clock: () => Date.now() + offsetMs });
     expect(await expireSale(at(0), saleId, Date.now() + 60_000)).toBe(0);
     expect(await expireSale(at(5_000), saleId, Date.now() + 60_000)).toBe(1);
@@ -377,7 +378,7 @@ describe('release', () => {
 describe('a request that could not be queued', () => {
   const failing = (offered?: (body: unknown) => void) =>
     withDeps(deps, { queue: withoutQueue(deps, 'reservations', 'no answer', offered) });
-  const attempt = (environment: Deps, saleId: string, customerId: string, quantity = 1) =>
+  const attempt = (environment: Deps, saleId: SaleId, customerId: CustomerId, quantity = 1) =>
     requestReservation(environment, customerId, saleId, 'key', { quantity, fill: 'all' });
 
   test('claims nothing, and keeps its place in line for the same request sent again', async () => {
@@ -409,7 +410,7 @@ describe('read', () => {
   test('a pending request is answered from the mirror, a decided one from MySQL, to its owner only', async () => {
     const saleId = await givenSale(deps);
     const customerId = newId();
-    const accepted = (await ask(saleId, customerId)) as { reservationId: string; ticket: number };
+    const accepted = (await ask(saleId, customerId)) as { reservationId: ReservationId; ticket: number };
     const { reservationId, ticket } = accepted;
     expect(await getReservation(deps, customerId, reservationId)).toMatchObject({
       state: 'requested',
@@ -442,9 +443,14 @@ describe('read', () => {
 
 describe('I6: a mirror that missed a decision', () => {
   /** A decided reservation that the mirror still calls requested, as after a worker that died between commit and mirror. */
-  async function missed(customerId = newId()): Promise<{ reservationId: string; customerId: string; saleId: string }> {
+  async function missed(
+    customerId: CustomerId = newId(),
+  ): Promise<{ reservationId: ReservationId; customerId: CustomerId; saleId: SaleId }> {
     const saleId = await givenSale(deps);
-    const { reservationId, ticket } = (await ask(saleId, customerId)) as { reservationId: string; ticket: number };
+    const { reservationId, ticket } = (await ask(saleId, customerId)) as {
+      reservationId: ReservationId;
+      ticket: number;
+    };
     await allocate([delivered(saleId, { customerId, ticket })], withDeps(deps, { redis: nowhere }));
     expect(await readMirroredStatus(deps, reservationId, customerId)).toMatchObject({ state: 'requested' });
     return { reservationId, customerId, saleId };
@@ -501,7 +507,10 @@ describe('I6: a mirror that missed a decision', () => {
       async (other) => {
         const saleId = await givenSale(deps);
         const customerId = newId();
-        const { reservationId, ticket } = (await ask(saleId, customerId)) as { reservationId: string; ticket: number };
+        const { reservationId, ticket } = (await ask(saleId, customerId)) as {
+          reservationId: ReservationId;
+          ticket: number;
+        };
         await withoutRedis(other, () => allocate([delivered(saleId, { customerId, ticket })], other));
         expect(await readMirroredStatus(deps, reservationId, customerId)).toMatchObject({ state: 'requested' });
         expect(await getReservation(other, customerId, reservationId)).toMatchObject({ version: 1 });
@@ -523,7 +532,7 @@ describe('I6: a mirror that missed a decision', () => {
       async (other) => {
         const saleId = await givenSale(deps);
         const customerId = newId();
-        const { reservationId } = (await ask(saleId, customerId)) as { reservationId: string };
+        const { reservationId } = (await ask(saleId, customerId)) as { reservationId: ReservationId };
         const read = () => getReservation(other, customerId, reservationId);
         expect(await withoutRedis(other, read)).toMatchObject({ refused: 'not_found' });
         expect(await read()).toMatchObject({ state: 'requested', position: 1 });
@@ -541,7 +550,7 @@ describe('I6: a mirror that missed a decision', () => {
     try {
       const { customerId, token } = await api.customer();
       const first = await missed(customerId);
-      const cancel = (reservationId: string) => api.call(`DELETE /reservations/${reservationId}`, { token });
+      const cancel = (reservationId: ReservationId) => api.call(`DELETE /reservations/${reservationId}`, { token });
       const done = { status: 200, body: { state: 'cancelled', version: 2 } };
       expect(await cancel(first.reservationId)).toMatchObject(done);
       // Redis is away for the first look, which is one command, and for the refresh; then it is back.

@@ -143,7 +143,7 @@ const faults: Record<InvariantName, Record<string, () => unknown>> = {
     'a notice that went to somebody else': () =>
       change(
         'UPDATE notifications SET customer_id = ? WHERE subject_id = ?',
-        bytes(customers[3] ?? ''),
+        bytes(customers[3]),
         bytes(reservations.allocated),
       ),
     'a purchase that nobody was told of': () =>

@@ -24,6 +24,7 @@ import {
   unreadableAcknowledged,
   windowJudgedWhenDecided,
 } from '../support/faults.ts';
+import { asId } from '../support/ids.ts';
 import { inLua, inModule, type Planted } from '../support/plant.ts';
 
 export interface Control {
@@ -393,7 +394,7 @@ export const controls: readonly Control[] = [
           const keyed: typeof provider = {
             find: (purchaseId) => provider.find(purchaseId),
             refund: (order) => provider.refund(order),
-            charge: (order) => provider.charge({ ...order, purchaseId: order.purchaseId.slice(0, -1) + digit }),
+            charge: (order) => provider.charge({ ...order, purchaseId: asId(order.purchaseId.slice(0, -1) + digit) }),
           };
           return real(keyed, { ...purchase, attempts: 0 }, nowMs, hasTime);
         },

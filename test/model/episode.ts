@@ -10,12 +10,13 @@
 import { adjustStock } from '#launch/adjust-stock.ts';
 import { pauseSale, resumeSale } from '#launch/change-sale.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
-import { derivedId, reservationId } from '#platform/kernel/ids.ts';
+import { type CustomerId, derivedId, type ReservationId, type SaleId } from '#platform/kernel/ids.ts';
 import { refundPurchase } from '#purchase/refund.ts';
 import { requestPurchase } from '#purchase/request.ts';
 import { receiveWebhook } from '#purchase/webhook.ts';
 import { cancelDecided } from '#reservation/cancel.ts';
 import { requestReservation } from '#reservation/request.ts';
+import { deriveReservationId } from '#reservation/reservation-id.ts';
 import { queueOf, tick } from './consumers.ts';
 import type { Plan } from './plan.ts';
 import { beginMs, customerIdOf, type SaleSetting, Setting, saleIdOf } from './setting.ts';
@@ -264,7 +265,7 @@ class Episode {
   #shop(wish: Wish, choices: ShopperChoices): void {
     const { world } = this.#setting;
     const { n, customerId, saleId, key } = wish;
-    const id = reservationId(saleId, customerId, key);
+    const id = deriveReservationId(saleId, customerId, key);
     world.start('client', `shopper ${n}`, async (client) => {
       const click = (count: number) => this.#reserve(client, wish, id, count);
       const first = choices.clicksTwice
@@ -290,7 +291,7 @@ class Episode {
   }
 
   /** One click on "reserve"; true if the customer need not click again. */
-  async #reserve(client: Process, wish: Wish, id: string, count: number): Promise<boolean> {
+  async #reserve(client: Process, wish: Wish, id: ReservationId, count: number): Promise<boolean> {
     const { world, checker } = this.#setting;
     const { n, saleId, customerId, key, request } = wish;
     checker.asked(id, saleId);
@@ -304,7 +305,7 @@ class Episode {
   }
 
   /** Buys what the customer was allocated, sometimes together with everything else of theirs. */
-  async #buy(client: Process, wish: Wish, id: string, choices: ShopperChoices): Promise<void> {
+  async #buy(client: Process, wish: Wish, id: ReservationId, choices: ShopperChoices): Promise<void> {
     const { world, checker } = this.#setting;
     const { n, customerId } = wish;
     const own = checker.reservationsOf(customerId).filter((one) => one === id || n % 2 === 0);
@@ -425,8 +426,8 @@ const openPurchases = new Set(['requested', 'unknown', 'refunding']);
 
 interface Wish {
   readonly n: number;
-  readonly customerId: string;
-  readonly saleId: string;
+  readonly customerId: CustomerId;
+  readonly saleId: SaleId;
   readonly key: string;
   readonly request: { quantity: number; fill: 'all' | { atLeast: number } };
 }

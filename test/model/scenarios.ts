@@ -5,12 +5,13 @@
 
 import { adjustStock } from '#launch/adjust-stock.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
-import { derivedId, reservationId } from '#platform/kernel/ids.ts';
+import { derivedId, type PurchaseId, type ReservationId } from '#platform/kernel/ids.ts';
 import { refundPurchase } from '#purchase/refund.ts';
 import { requestPurchase } from '#purchase/request.ts';
 import { receiveWebhook } from '#purchase/webhook.ts';
 import { cancelDecided } from '#reservation/cancel.ts';
 import { requestReservation } from '#reservation/request.ts';
+import { deriveReservationId } from '#reservation/reservation-id.ts';
 import { type ConsumerName, queueOf, tick } from './consumers.ts';
 import type { Scenario } from './explore.ts';
 import { beginMs, customerIdOf, type SaleSetting, type Setting, saleIdOf } from './setting.ts';
@@ -41,11 +42,11 @@ interface Wish {
   readonly key?: string;
 }
 
-const ids = new Map<string, string>();
+const ids = new Map<string, ReservationId>();
 
-function idOf({ customer, sale: n = 1, key = 'k' }: Wish): string {
+function idOf({ customer, sale: n = 1, key = 'k' }: Wish): ReservationId {
   const name = `${customer}.${n}.${key}`;
-  const known = ids.get(name) ?? reservationId(saleIdOf(n), customerIdOf(customer), key);
+  const known = ids.get(name) ?? deriveReservationId(saleIdOf(n), customerIdOf(customer), key);
   ids.set(name, known);
   return known;
 }
@@ -122,7 +123,7 @@ function adjusts(setting: Setting, units: number): void {
   act(setting, `adjust ${units}`, (process) => adjustStock(depsOf(process), saleIdOf(1), units));
 }
 
-function purchaseOf({ customer }: Wish): string {
+function purchaseOf({ customer }: Wish): PurchaseId {
   return derivedId('purchase', customerIdOf(customer), 'p');
 }
 

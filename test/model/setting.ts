@@ -3,6 +3,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { primeMirror } from '#mirror/mirror.ts';
+import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
+import { asId } from '../support/ids.ts';
 import { Checker } from './check/checker.ts';
 import { depsOf } from './world/deps.ts';
 import type { Row } from './world/mysql.ts';
@@ -13,7 +15,7 @@ import { World, type WorldOptions } from './world/world.ts';
 export const beginMs = 1_800_000_000_000;
 
 export interface SaleSetting {
-  readonly saleId: string;
+  readonly saleId: SaleId;
   readonly allotment: number;
   readonly capPerCustomer: number;
   readonly waitlistSize: number;
@@ -27,14 +29,14 @@ export interface SaleSetting {
 const migrations = readFileSync(new URL('../../lib/migrations/0000_first.sql', import.meta.url), 'utf8');
 
 /** The id of the nth sale; its last digit spreads claims over that many buckets, as a power of two. */
-export function saleIdOf(n: number, buckets = 0): string {
-  return `0190a000-0000-7000-8000-${n.toString(16).padStart(11, '0')}${buckets.toString(16)}`;
+export function saleIdOf(n: number, buckets = 0): SaleId {
+  return asId(`0190a000-0000-7000-8000-${n.toString(16).padStart(11, '0')}${buckets.toString(16)}`);
 }
 
 /** The id of the nth customer. Like a real one it differs from others in its middle as well as at its end. */
-export function customerIdOf(n: number): string {
+export function customerIdOf(n: number): CustomerId {
   const hex = (value: number) => (value & 0xffffff).toString(16).padStart(6, '0');
-  return `0190c000-0000-7000-9000-${hex(n)}${hex(Math.imul(n, 0x9e3779b1))}`;
+  return asId(`0190c000-0000-7000-9000-${hex(n)}${hex(Math.imul(n, 0x9e3779b1))}`);
 }
 
 function bytesOf(id: string): string {

@@ -10,6 +10,7 @@ import { redisReady } from '#platform/redis/redis.ts';
 import { noLock } from '#platform/redis/sale-lock.ts';
 import { allocateBatch } from '#reservation/allocate.ts';
 import { withDeps } from '../support/deps.ts';
+import { asId } from '../support/ids.ts';
 import { delivered, soon } from '../support/sales.ts';
 import { unguarded } from './unguarded.ts';
 
@@ -29,7 +30,7 @@ let left = Number(buyers);
 let decided = 0;
 let faults = 0;
 const one = () =>
-  allocateBatch(racing, [delivered(saleId)], soon()).then(
+  allocateBatch(racing, [delivered(asId(saleId))], soon()).then(
     () => decided++,
     () => faults++,
   );

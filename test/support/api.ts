@@ -15,7 +15,7 @@ import { readDeclared } from '#local/serverless-config.ts';
 import { type Deps, sharedDeps } from '#platform/environment/deps.ts';
 import type { HttpHandler } from '#platform/handlers/http.ts';
 import { type OpenApiDocument, openApiDocument } from '#platform/handlers/openapi.ts';
-import { newId } from '#platform/kernel/ids.ts';
+import { type CustomerId, newId } from '#platform/kernel/ids.ts';
 
 export interface Sent {
   token?: string;
@@ -47,7 +47,7 @@ export interface Api {
   /** Calls `GET /sales?limit=5` and the like. An address of no function answers 404 as the gateway would. */
   call(call: string, sent?: Sent): Promise<Answer>;
   /** Signs a new customer up and in. */
-  customer(): Promise<{ customerId: string; email: string; token: string; refreshToken: string }>;
+  customer(): Promise<{ customerId: CustomerId; email: string; token: string; refreshToken: string }>;
   /** Signs an operator in. */
   operator(): Promise<string>;
   close(): Promise<void>;

@@ -1,9 +1,11 @@
 /** Sales and requests for tests, written straight into the database: the shortest way to a sale in a certain state. */
 import { type Deps, openDeps } from '#platform/environment/deps.ts';
 import type { Delivered } from '#platform/handlers/queue.ts';
-import { newId, newSaleId, reservationId, toBytes } from '#platform/kernel/ids.ts';
+import { newId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { redisReady } from '#platform/redis/redis.ts';
 import type { ReserveCommand } from '#reservation/reservation.shapes.ts';
+import { deriveReservationId } from '#reservation/reservation-id.ts';
+import { newSaleId } from '#sale/sale-id.ts';
 import type { TestBed } from './stack.ts';
 
 const hourMs = 3_600_000;
@@ -27,10 +29,10 @@ export async function openBed(bed: TestBed, overrides: Partial<Deps> = {}): Prom
 }
 
 /** A sale that takes reservations now and sells now, unless the terms say otherwise. Returns its id. */
-export async function givenSale(deps: Pick<Deps, 'db'>, terms: Partial<SaleTerms> = {}): Promise<string> {
+export async function givenSale(deps: Pick<Deps, 'db'>, terms: Partial<SaleTerms> = {}): Promise<SaleId> {
   const now = Date.now();
   const allotment = terms.allotment ?? 100;
-  const saleId = newSaleId(allotment + (terms.waitlistSize ?? 0));
+  const saleId = newSaleId(allotment + (terms.waitlistSize ?? 0), now);
   await deps.db.change('INSERT INTO sales SET ?', [
     {
       id: toBytes(saleId),
@@ -64,7 +66,7 @@ export async function givenSale(deps: Pick<Deps, 'db'>, terms: Partial<SaleTerms
 
 /** A request as the queue delivers it. */
 export function delivered(
-  saleId: string,
+  saleId: SaleId,
   change: Partial<ReserveCommand> & { key?: string } = {},
 ): Delivered<ReserveCommand> {
   const { key = 'key', ...command } = change;
@@ -75,7 +77,7 @@ export function delivered(
     sentAtMs: Date.now(),
     deliveries: 1,
     message: {
-      reservationId: reservationId(saleId, customerId, key),
+      reservationId: deriveReservationId(saleId, customerId, key),
       saleId,
       customerId,
       quantity,

@@ -12,7 +12,9 @@ import mysql, { type Connection } from 'mysql2/promise';
 import type { LogLine, PushLine, RequestLine } from '#load/log.ts';
 import { namesUnder, type Target } from '#load/verify/target.ts';
 import { claimsKey, customerField, reservationField } from '#mirror/claims.ts';
-import { saleTag } from '#platform/kernel/ids.ts';
+import type { CustomerId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
+import { saleTag } from '#sale/sale-id.ts';
+import { asId } from './ids.ts';
 import type { TestBed } from './stack.ts';
 
 const minuteMs = 60_000;
@@ -20,11 +22,12 @@ const cap = 10;
 const priceMinor = 1_000;
 
 /** The sale that is still open, and the one that is over. */
-export const openSale = '01a20000-0000-7000-8000-aaaaaaaaaaa1';
-export const closedSale = '01a20000-0000-7000-8000-bbbbbbbbbbb0';
-export const customers = [1, 2, 3, 4].map((digit) => `01a20000-0000-7000-8000-${String(digit).repeat(12)}`);
-const idOf = (sale: string, digit: string) =>
-  `${sale.slice(-12, -4)}-${sale.slice(-4)}-8${digit.repeat(3)}-8${digit.repeat(3)}-${digit.repeat(12)}`;
+export const openSale: SaleId = asId('01a20000-0000-7000-8000-aaaaaaaaaaa1');
+export const closedSale: SaleId = asId('01a20000-0000-7000-8000-bbbbbbbbbbb0');
+const customerIdOf = (digit: number): CustomerId => asId(`01a20000-0000-7000-8000-${String(digit).repeat(12)}`);
+export const customers = [customerIdOf(1), customerIdOf(2), customerIdOf(3), customerIdOf(4)] as const;
+const idOf = (sale: SaleId, digit: string): ReservationId =>
+  asId(`${sale.slice(-12, -4)}-${sale.slice(-4)}-8${digit.repeat(3)}-8${digit.repeat(3)}-${digit.repeat(12)}`);
 
 /** Reservations by what became of them. */
 export const reservations = {
@@ -46,8 +49,8 @@ export const purchases = {
 type Name = keyof typeof reservations;
 
 interface Case {
-  sale: string;
-  customer: number;
+  sale: SaleId;
+  customer: 0 | 1 | 2 | 3;
   quantity: number;
   units: number;
   state: string;
@@ -86,7 +89,7 @@ const cases: Record<Name, Case> = {
   expired: { ...one(closedSale, 3, 5, 0), state: 'expired', movements: [], notices: ['waitlisted', 'expired'] },
 };
 
-function one(sale: string, customer: number, quantity: number, units: number) {
+function one(sale: SaleId, customer: Case['customer'], quantity: number, units: number) {
   return { sale, customer, quantity, units };
 }
 
@@ -235,7 +238,7 @@ async function writeRows(sql: Connection, times: World['times']): Promise<void> 
       ...stockOf(sale),
     };
     await sql.query('INSERT INTO sales SET ?', [row]);
-    const subject_id = bytes(idOf(sale, '9'));
+    const subject_id = bytes(idOf(asId(sale), '9'));
     await sql.query('INSERT INTO ledger SET ?', [
       { subject_id, kind: 'ADJUST', sale_id: bytes(sale), units: 20, at_ms: opens },
     ]);
@@ -250,7 +253,7 @@ async function writeRows(sql: Connection, times: World['times']): Promise<void> 
       {
         ...{
           id: bytes(id),
-          customer_id: bytes(customers[customer] ?? ''),
+          customer_id: bytes(customers[customer]),
           state,
           amount_minor: amount,
           currency: 'EUR',
@@ -278,7 +281,7 @@ async function writeCase(sql: Connection, name: Name, times: World['times']): Pr
   const { ticket, acceptedAtMs } = acceptance(name, times);
   await sql.query('INSERT INTO reservations SET ?', [
     {
-      ...{ id, sale_id: bytes(sale), customer_id: bytes(customers[customer] ?? ''), nth: reservationsWritten++ },
+      ...{ id, sale_id: bytes(sale), customer_id: bytes(customers[customer]), nth: reservationsWritten++ },
       ...{ ticket, quantity },
       ...{ at_least: 1, state, units, reason, purchase_id: purchaseId ? bytes(purchaseId) : null },
       ...{ version: notices.length, accepted_at_ms: acceptedAtMs, decided_at_ms: acceptedAtMs + 40 },
@@ -301,13 +304,13 @@ async function notice(
   subject: string,
   version: number,
   kind: string,
-  customer: number,
+  customer: Case['customer'],
 ): Promise<void> {
   const id = Buffer.alloc(16);
   id.writeUInt32BE(++noticesWritten);
   await sql.query('INSERT INTO notifications SET ?', [
     {
-      ...{ id, subject_id: bytes(subject), version, kind, customer_id: bytes(customers[customer] ?? '') },
+      ...{ id, subject_id: bytes(subject), version, kind, customer_id: bytes(customers[customer]) },
       ...{ facts: '{}', created_at_ms: Date.now() },
     },
   ]);
@@ -316,7 +319,7 @@ async function notice(
 /** The key and field under which the workers keep a reservation: their own naming, which the verifier must know too. */
 export function mirrorPlace(name: Name): [string, string] {
   const { sale, customer } = cases[name];
-  const customerId = customers[customer] ?? '';
+  const customerId = customers[customer];
   return [claimsKey(saleTag(sale), customerId), reservationField(reservations[name], customerId)];
 }
 
@@ -336,7 +339,7 @@ async function writeMirror(redis: Redis, times: World['times']): Promise<void> {
       `${letters[state]}:${notices.length}:${units}:${quantity}:${quantity === 1 ? '' : 1}:${ticket.toString(16)}:3`,
     );
     const claimed = state === 'waitlisted' ? quantity : state === 'allocated' || state === 'purchased' ? units : 0;
-    if (claimed > 0) await redis.hincrby(key, customerField(customers[customer] ?? ''), claimed);
+    if (claimed > 0) await redis.hincrby(key, customerField(customers[customer]), claimed);
   }
 }
 
@@ -349,7 +352,7 @@ function logOf(times: World['times']): LogLine[] {
   for (const name of names) {
     const { sale, customer, quantity, state, units, notices } = cases[name];
     const { ticket, acceptedAtMs } = acceptance(name, times);
-    const customerId = customers[customer] ?? '';
+    const customerId = customers[customer];
     const reservationId = reservations[name];
     const asked = {
       customerId,

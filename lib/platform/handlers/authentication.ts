@@ -1,7 +1,9 @@
 /** Who calls: the access token of a request, checked against what its route asks for. */
+
 import type { MiddlewareObj } from '@middy/core';
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import type { Deps } from '#platform/environment/deps.ts';
+import type { CustomerId } from '#platform/kernel/ids.ts';
 import { locate } from '#platform/kernel/registry.ts';
 import { type Caller, openTokens, type Tokens } from '#platform/security/access-token.ts';
 import type { DepsContext } from './dependencies.ts';
@@ -14,7 +16,7 @@ interface AuthenticatedContext extends DepsContext {
 }
 
 /** The caller of a route that is open to everyone. */
-const nobody: Caller = { customerId: '', role: 'customer' };
+const nobody: Caller = { customerId: '' as CustomerId, role: 'customer' };
 
 /** Middleware: refuses who may not call the route, and puts the caller on the context. */
 export function authentication({

@@ -10,11 +10,12 @@ import { Fault, refuse } from '#platform/kernel/errors.ts';
 import { Id, line } from '#platform/kernel/shapes.ts';
 import { BreakerOpen } from '#platform/resilience/circuit-breaker.ts';
 import { openTokens, type Tokens } from '#platform/security/access-token.ts';
+import { asId } from '#test/support/ids.ts';
 import { maxJsonBytes } from './body.ts';
 import { type Call, type HttpHandler, httpHandler, Reply } from './http.ts';
 import { defineRoute } from './route.ts';
 
-const id = '0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b';
+const id = asId('0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b');
 let folder: string;
 let tokens: Tokens;
 let customer: string;

@@ -7,51 +7,33 @@
  */
 import { hash, randomFillSync } from 'node:crypto';
 
+declare const kindOfId: unique symbol;
+
+/** The id of one kind of thing, so that a sale's does not compile where a customer's is wanted. */
+export type Id<Kind extends string> = string & { readonly [kindOfId]: Kind };
+
+export type SaleId = Id<'sale'>;
+export type ReservationId = Id<'reservation'>;
+export type CustomerId = Id<'customer'>;
+export type PurchaseId = Id<'purchase'>;
+export type ProductId = Id<'product'>;
+
 /** A sale's tag: the last 12 hex digits of its id. Redis keys of a sale carry it, and so does each reservation id. */
-export type SaleTag = string;
+export type SaleTag = Id<'tag of a sale'>;
 
-/** How many bytes of an id a tag is: the last of its sale's, the first of its reservations'. */
-export const tagBytes = 6;
-
-/** A fresh time-ordered id (UUID version 7): 48 bits of milliseconds, 74 random bits. */
-export function newId(nowMs: number = Date.now()): string {
+/**
+ * A fresh time-ordered id (UUID version 7): 48 bits of milliseconds, 74 random bits. Until it is given to something it is of
+ * any kind.
+ */
+export function newId<Kind extends string = never>(nowMs: number = Date.now()): Id<Kind> {
   const bytes = Buffer.allocUnsafe(16);
   randomFillSync(bytes);
   bytes.writeUIntBE(nowMs, 0, 6);
   return timeOrdered(bytes);
 }
 
-/**
- * A fresh id for a sale. The last digit of its tag says over how many buckets (a power of two) the claims of its
- * customers are spread in Redis, so that everyone who has the id, or a reservation's, can find a claim without asking.
- */
-export function newSaleId(expectedReservations: number, nowMs: number = Date.now()): string {
-  const wanted = Math.ceil(Math.log2(Math.max(1, expectedReservations / claimsPerBucket)));
-  const exponent = Math.min(maxBucketExponent, Math.max(0, wanted));
-  return newId(nowMs).slice(0, -1) + exponent.toString(16);
-}
-
-/** Small enough for a bucket to stay a listpack, with room for a sale twice as popular as expected. */
-const claimsPerBucket = 24;
-const maxBucketExponent = 15;
-
-/** In which bucket of a sale the claims of a customer are. */
-export function claimBucket(tag: SaleTag, customerId: string): number {
-  const exponent = Number.parseInt(tag.slice(-1), 16);
-  // The end of a UUID is random in every version; its start would put customers of one minute together.
-  return Number.parseInt(customerId.slice(-6), 16) & ((1 << exponent) - 1);
-}
-
-/**
- * The id of a reservation, derived from who asks, where, and under which Idempotency-Key (UUID version 8).
- * Its first 12 digits are the sale's tag, so that a status URL leads to the sale's mirror and a sale's rows lie together.
- */
-export function reservationId(saleId: string, customerId: string, idempotencyKey: string): string {
-  return nameBased(saleTag(saleId) + hash('sha256', `reservation\0${saleId}\0${customerId}\0${idempotencyKey}`));
-}
-
-/** The id of whatever else a client names by its Idempotency-Key, such as a purchase (UUID version 8). */
-export function derivedId(kind: string, customerId: string, idempotencyKey: string): string {
+/** The id of what a client names by its Idempotency-Key, such as a purchase (UUID version 8). */
+export function derivedId<Kind extends string>(kind: Kind, customerId: CustomerId, idempotencyKey: string): Id<Kind> {
   return nameBased(hash('sha256', `${kind}\0${customerId}\0${idempotencyKey}`));
 }
 
@@ -66,16 +48,6 @@ export function consequentId(atMs: number, name: string): string {
   return timeOrdered(bytes);
 }
 
-/** The tag of a sale, given the sale's id. */
-export function saleTag(saleId: string): SaleTag {
-  return saleId.slice(-12);
-}
-
-/** The tag of the sale that a reservation belongs to, given the reservation's id. */
-export function saleTagOf(reservationIdText: string): SaleTag {
-  return reservationIdText.slice(0, 8) + reservationIdText.slice(9, 13);
-}
-
 /** UUID text to the 16 bytes stored in MySQL. Throws on any other text. */
 export function toBytes(id: string): Buffer {
   // `Buffer.from` stops without a word at the first character that is no hex digit.
@@ -85,24 +57,24 @@ export function toBytes(id: string): Buffer {
   return bytes;
 }
 
-/** The 16 bytes stored in MySQL to UUID text. */
-export function fromBytes(bytes: Buffer): string {
+/** The 16 bytes stored in MySQL to UUID text; of the kind that its column holds. */
+export function fromBytes<Kind extends string = never>(bytes: Buffer): Id<Kind> {
   return dashed(bytes.toString('hex'));
 }
 
 /** The UUID (version 7) of 16 bytes. */
-function timeOrdered(bytes: Buffer): string {
+function timeOrdered(bytes: Buffer): Id<never> {
   bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x70;
   bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
   return dashed(bytes.toString('hex'));
 }
 
-/** The UUID (version 8) that begins with these hex digits. */
-function nameBased(hex: string): string {
+/** The UUID (version 8) that begins with these hex digits, but for the two that say what it is. */
+export function nameBased(hex: string): Id<never> {
   const variant = '89ab'.charAt(Number.parseInt(hex.charAt(16), 16) & 3);
   return dashed(`${hex.slice(0, 12)}8${hex.slice(13, 16)}${variant}${hex.slice(17, 32)}`);
 }
 
-function dashed(hex: string): string {
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20, 32)}`;
+function dashed(hex: string): Id<never> {
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20, 32)}` as Id<never>;
 }

@@ -5,13 +5,18 @@
  * (CR and LF in a log or a header, NUL in a file name), halves of a surrogate pair, invisible characters that change
  * the direction of text, numbers beyond the exact range. Whatever passes here can be stored, logged and shown.
  */
+
 import * as z from 'zod';
+import type { Id as TypedId } from './ids.ts';
 
 /** An id in an address or a body: a UUID in lower case. Text that merely looks like one is no id. */
 export const Id = z
   .string()
   .regex(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/, 'must be an id')
   .meta({ format: 'uuid' });
+
+/** The same of one kind of thing, such as `idOf<SaleId>()`. */
+export const idOf = <Kind extends TypedId<string>>() => Id as unknown as z.ZodType<Kind, string>;
 
 /** Controls, line and paragraph separators, and the marks that reorder or hide the text around them. */
 const unsafe = /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffd]/u;

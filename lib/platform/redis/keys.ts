@@ -2,7 +2,7 @@
  * Every Redis key, in one place. A sale's keys carry its tag in braces, so that in a cluster they share a slot and one
  * script may touch them all.
  */
-import type { SaleTag } from '#platform/kernel/ids.ts';
+import type { CustomerId, SaleId, SaleTag } from '#platform/kernel/ids.ts';
 
 /** Set once per process from `HOLDFAST_REDIS_PREFIX`, so that several stacks or tests can share one Redis. */
 const prefix = process.env.HOLDFAST_REDIS_PREFIX ?? '';
@@ -19,9 +19,9 @@ export const keys = {
   /** String: the highest fencing token ever granted. */
   fencingToken: () => `${prefix}fencing-token`,
   /** Sorted set: WebSocket connections of a customer, by the time at which they end at the latest. */
-  connectionsOf: (customerId: string) => `${prefix}ws:customer:${customerId}`,
+  connectionsOf: (customerId: CustomerId) => `${prefix}ws:customer:${customerId}`,
   /** Sorted set: WebSocket connections that watch a sale, by the time at which they end at the latest. */
-  watchersOf: (saleId: string) => `${prefix}ws:sale:${saleId}`,
+  watchersOf: (saleId: SaleId) => `${prefix}ws:sale:${saleId}`,
   /** Hash: whose a WebSocket connection is (`customer`), and a field for each sale that it watches. */
   connection: (connectionId: string) => `${prefix}ws:connection:${connectionId}`,
   /** Hash: the newest version pushed, by subject; of a customer's reservations and purchases, or of a sale's stock. */

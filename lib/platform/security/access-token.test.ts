@@ -1,5 +1,6 @@
 import { createHmac, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { calculateJwkThumbprint, exportSPKI, type JWK, SignJWT } from 'jose';
+import { asId } from '#test/support/ids.ts';
 import { type Caller, openTokens, type Tokens } from './access-token.ts';
 
 const ed25519 = generateKeyPairSync('ed25519');
@@ -7,7 +8,7 @@ const another = generateKeyPairSync('ed25519');
 const p256 = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const jwkText = (key: KeyObject) => JSON.stringify(key.export({ format: 'jwk' }));
 
-const customer: Caller = { customerId: '0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b', role: 'customer' };
+const customer: Caller = { customerId: asId('0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b'), role: 'customer' };
 const startMs = Date.UTC(2026, 0, 1);
 let nowMs = startMs;
 let tokens: Tokens;

@@ -2,8 +2,10 @@
  * Access tokens: signed with EdDSA or ES256, valid for ten minutes, pinned in every respect (RFC 8725): algorithm, issuer,
  * audience, type and key id. A token says who somebody is and in which role; it grants nothing else.
  */
+
 import { calculateJwkThumbprint, errors, importJWK, type JWK, jwtVerify, SignJWT } from 'jose';
 import type { Clock } from '#platform/kernel/clock.ts';
+import type { CustomerId } from '#platform/kernel/ids.ts';
 
 const issuer = 'holdfast';
 const audience = 'holdfast-api';
@@ -18,7 +20,7 @@ export const accessTokenLifeSeconds = 600;
 
 /** Who is calling. */
 export interface Caller {
-  readonly customerId: string;
+  readonly customerId: CustomerId;
   readonly role: 'customer' | 'operator';
 }
 
@@ -82,7 +84,8 @@ export async function openTokens(jwkText: string, clock: Clock): Promise<Tokens>
         const { sub, role, iat = 0, exp = 0 } = payload;
         if (protectedHeader.kid !== keyId || sub === undefined) return undefined;
         if (role !== 'customer' && role !== 'operator') return undefined;
-        const caller: Caller = { customerId: sub, role };
+        // We have signed it, so its subject is the id of a customer.
+        const caller: Caller = { customerId: sub as CustomerId, role };
         // The oldest entry goes; a Map keeps the order of insertion.
         if (verified.size >= tokensRemembered) verified.delete(verified.keys().next().value ?? '');
         verified.set(token, { caller, notBefore: iat, expiresAt: Math.min(exp, iat + accessTokenLifeSeconds) });

@@ -8,8 +8,16 @@
 
 import { type ChangeGroup, expandChanges } from '#events/changes.ts';
 import { customerField, reservationField } from '#mirror/claims.ts';
-import { claimBucket, fromBytes, saleTag } from '#platform/kernel/ids.ts';
+import {
+  type CustomerId,
+  fromBytes,
+  type Id,
+  type PurchaseId,
+  type ReservationId,
+  type SaleId,
+} from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
+import { bucketsOf, claimBucket, saleTag } from '#sale/sale-id.ts';
 import { Digest, Sum } from '../world/choice.ts';
 import type { Row, RowChange, Table, Value } from '../world/mysql.ts';
 import type { Excuse, World } from '../world/world.ts';
@@ -47,8 +55,8 @@ const toldPurchaseStates = new Set(['captured', 'declined', 'refunded']);
 const ownDeclineReasons = new Set(['provider_unavailable']);
 
 interface Books {
-  readonly reservations: Map<string, Row>;
-  readonly waiting: Map<string, Row>;
+  readonly reservations: Map<ReservationId, Row>;
+  readonly waiting: Map<ReservationId, Row>;
   readonly held: Map<string, number>;
   allocated: number;
   sold: number;
@@ -62,7 +70,7 @@ interface Books {
 
 /** What a customer was told. */
 interface Told {
-  readonly saleId: string;
+  readonly saleId: SaleId;
   readonly firstAskedMs: number;
   readonly tickets: Set<number>;
   accepted: boolean;
@@ -92,7 +100,7 @@ class Columns {
   }
 
   /** An id as the API writes it. */
-  id(row: Row, column: string): string {
+  id(row: Row, column: string): Id<never> {
     return fromBytes(Buffer.from(this.text(row, column), 'latin1'));
   }
 }
@@ -107,14 +115,14 @@ export class Checker {
   readonly #outbox: Columns;
   readonly #notices: Columns;
   readonly #waitlist: Columns;
-  #books = new Map<string, Books>();
-  #told = new Map<string, Told>();
-  #toldPurchases = new Set<string>();
+  #books = new Map<SaleId, Books>();
+  #told = new Map<ReservationId, Told>();
+  #toldPurchases = new Set<PurchaseId>();
   #published = new Set<string>();
   #dirty = new Set<string>();
   /** The reservation behind a field of the mirror. */
   #fields = new Map<string, Row>();
-  #saleIds = new Map<string, string>();
+  #saleIds = new Map<string, SaleId>();
   /** Moves that customers must be told of: subject, version and state. */
   #moves = new Map<string, string>();
   /** True while what is committed already is taken as it is. */
@@ -163,7 +171,7 @@ export class Checker {
   }
 
   /** A customer asks for a reservation. */
-  asked(reservationId: string, saleId: string): void {
+  asked(reservationId: ReservationId, saleId: SaleId): void {
     if (this.#told.has(reservationId)) return;
     const nowMs = this.#world.nowMs;
     this.#told.set(reservationId, {
@@ -176,7 +184,7 @@ export class Checker {
   }
 
   /** A customer has been told 202. */
-  accepted(reservationId: string, ticket: number | null): void {
+  accepted(reservationId: ReservationId, ticket: number | null): void {
     const told = this.#told.get(reservationId);
     if (!told) throw new Error('accepted without being asked');
     told.accepted = true;
@@ -216,12 +224,12 @@ export class Checker {
   }
 
   /** A customer has been told 202 for a purchase. */
-  purchaseAccepted(purchaseId: string): void {
+  purchaseAccepted(purchaseId: PurchaseId): void {
     this.#toldPurchases.add(purchaseId);
   }
 
   /** The ids of the reservations of a customer that could be bought, as the customer could read them. */
-  reservationsOf(customerId: string): string[] {
+  reservationsOf(customerId: CustomerId): ReservationId[] {
     const c = this.#reservations;
     const table = this.#world.mysql.table('reservations');
     const customer = Buffer.from(customerId.replaceAll('-', ''), 'hex').toString('latin1');
@@ -243,7 +251,7 @@ export class Checker {
   }
 
   /** Every committed purchase with its state. */
-  *purchases(): Generator<{ purchaseId: string; state: string }> {
+  *purchases(): Generator<{ purchaseId: PurchaseId; state: string }> {
     for (const row of this.#world.mysql.table('purchases').rows()) {
       yield { purchaseId: this.#purchases.id(row, 'id'), state: this.#purchases.text(row, 'state') };
     }
@@ -253,7 +261,7 @@ export class Checker {
     this.#world.broken(invariant, detail);
   }
 
-  #booksOf(saleId: string): Books {
+  #booksOf(saleId: SaleId): Books {
     const known = this.#books.get(saleId);
     if (known) return known;
     const made: Books = {
@@ -273,13 +281,13 @@ export class Checker {
     return made;
   }
 
-  #saleRow(saleId: string): Row | undefined {
+  #saleRow(saleId: SaleId): Row | undefined {
     const key = Buffer.from(saleId.replaceAll('-', ''), 'hex').toString('latin1');
     return this.#world.mysql.table('sales').stored.get(key)?.committed;
   }
 
   #committed(changes: RowChange[]): void {
-    const touched = new Set<string>();
+    const touched = new Set<SaleId>();
     for (const change of changes) {
       const saleId = this.#book(change);
       if (saleId !== undefined) touched.add(saleId);
@@ -296,7 +304,7 @@ export class Checker {
   }
 
   /** Enters a change into the books; says which sale it concerns. */
-  #book({ table, before, after }: RowChange): string | undefined {
+  #book({ table, before, after }: RowChange): SaleId | undefined {
     switch (table) {
       case 'sales': {
         const saleId = this.#sales.id(after ?? before ?? [], 'id');
@@ -333,7 +341,7 @@ export class Checker {
     }
   }
 
-  #bookReservation(before: Row | undefined, after: Row | undefined): string | undefined {
+  #bookReservation(before: Row | undefined, after: Row | undefined): SaleId | undefined {
     const c = this.#reservations;
     if (!after) {
       this.#fail('I2', 'a reservation was deleted');
@@ -382,7 +390,7 @@ export class Checker {
   }
 
   /** I8: accepted within the window, refused for the time only outside of it; and at a time when it was asked for. */
-  #checkAcceptance(row: Row, id: string, saleId: string): void {
+  #checkAcceptance(row: Row, id: ReservationId, saleId: SaleId): void {
     const c = this.#reservations;
     const sale = this.#saleRow(saleId);
     const atMs = c.number(row, 'accepted_at_ms');
@@ -404,7 +412,7 @@ export class Checker {
   }
 
   /** An end must have its reason: nothing ends that is being paid for, and nothing expires before its time. */
-  #checkEnd(before: Row, after: Row, saleId: string): void {
+  #checkEnd(before: Row, after: Row, saleId: SaleId): void {
     const c = this.#reservations;
     const id = c.id(after, 'id');
     if (c.value(before, 'purchase_id') !== null) this.#fail('I7', `${id} ended while a purchase was paying for it`);
@@ -426,7 +434,7 @@ export class Checker {
   }
 
   /** I1 and I4, from the rows and from the ledger. */
-  #checkSale(saleId: string): void {
+  #checkSale(saleId: SaleId): void {
     const sale = this.#saleRow(saleId);
     const books = this.#booksOf(saleId);
     if (!sale) return;
@@ -553,9 +561,9 @@ export class Checker {
     if (to === 'refunded' && charge?.state !== 'refunded') this.#fail('I7', `purchase ${id} was not given back`);
   }
 
-  #itemsOf(purchaseId: string): Row[] {
+  #itemsOf(purchase: string): Row[] {
     const table = this.#world.mysql.table('purchase_items');
-    return [...table.lookup(table.column('purchase_id'), [purchaseId])].flatMap(({ committed }) =>
+    return [...table.lookup(table.column('purchase_id'), [purchase])].flatMap(({ committed }) =>
       committed ? [committed] : [],
     );
   }
@@ -800,7 +808,7 @@ export class Checker {
       if (fields.get('status') !== this.#sales.text(row, 'status'))
         this.#fail('I6', `the mirror of ${saleId} has another status`);
       const books = this.#booksOf(saleId);
-      const claimed = new Map<string, number>();
+      const claimed = new Map<CustomerId, number>();
       for (const [id, reservation] of books.reservations) {
         const customerId = c.id(reservation, 'customer_id');
         const bucket = redis.hashAt(keys.claims(tag, claimBucket(tag, customerId)));
@@ -828,10 +836,10 @@ export class Checker {
   }
 
   /** The gate counts what is undecided, and at rest that is only what was given up. Returns how many claims that are. */
-  #checkGate(saleId: string, fields: ReadonlyMap<string, string>): number {
+  #checkGate(saleId: SaleId, fields: ReadonlyMap<string, string>): number {
     const tag = saleTag(saleId);
     let [units, over, claims] = [0, 0, 0];
-    for (let bucket = 0; bucket < 1 << Number.parseInt(tag.slice(-1), 16); bucket++) {
+    for (const bucket of bucketsOf(tag)) {
       for (const [field, packed] of this.#world.redis.hashAt(keys.claims(tag, bucket)) ?? []) {
         if (field.startsWith('@') || !/^[ro]/.test(packed)) continue;
         claims++;
