@@ -26,7 +26,7 @@ interface Step extends Committed {
 /**
  * Ends what is over in a sale: offers past their deadline; after the purchase window everything that is not bought; in a
  * cancelled sale everything. Offers what is left to the waitlist. Harmless at any time and any number of times; a
- * paused sale is left as it is. Goes on until \`deadlineMs\`; returns how many reservations ended.
+ * paused sale is left as it is. Goes on until `deadlineMs`; returns how many reservations ended.
  */
 export async function expireSale(deps: WriteNeeds, saleId: SaleId, deadlineMs: number): Promise<number> {
   let ended = 0;

@@ -5,8 +5,8 @@
  * (invariant I3). Ids of one sale share their first six bytes, so a sale's rows lie together and need no index.
  * A customer's reservations in a sale are numbered without gaps, and the number is part of a key: two workers who decide
  * for one customer at once, each without knowing of the other, collide there instead of passing the cap (invariant I4).
- * Written by `lib/reservation/store.ts` and the verbs of `lib/inventory` and `lib/purchase`; every move from one state to
- * another raises `version`. Being bound to a purchase is no move: nobody is told of it.
+ * Written by `reservation.store.ts` alone; every move from one state to another raises `version`. Being bound to a purchase
+ * is no move: nobody is told of it.
  */
 import { sql } from 'drizzle-orm';
 import { bigint, check, int, mysqlEnum, mysqlTable, unique, varchar } from 'drizzle-orm/mysql-core';

@@ -2,7 +2,7 @@
  * `sales`: one campaign for one product, and its stock.
  *
  * Invariant I1, as a constraint: available + allocated + sold = allotment, none of them negative, at every commit.
- * Terms are written by operators; the four stock columns only by `lib/sale/stock.ts`, which raises `version`.
+ * Terms are written by operators; the four stock columns only by `moveStock` of `sale.store.ts`, which raises `version`.
  */
 import { sql } from 'drizzle-orm';
 import { bigint, char, check, index, int, mysqlEnum, mysqlTable, varchar } from 'drizzle-orm/mysql-core';
