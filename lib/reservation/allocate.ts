@@ -89,7 +89,12 @@ async function allocate(
     else if (!(error instanceof GuessWasWrong || error instanceof StockConflict)) throw error;
     // Holding the rows makes the fencing tokens pointless: what is read cannot be stale.
     const mode: Mode = { hold: true, mayBeDecided: claims, mayHaveOthers: claims, fencingTokens: new Map() };
-    await writeThrough(deps, (tx, nowMs) => attempt(tx, claims, nowMs, mode));
+    const held = () => writeThrough(deps, (tx, nowMs) => attempt(tx, claims, nowMs, mode));
+    await held().catch((conflict) => {
+      // Another worker, not yet holding the sale, inserted between our look and our insert. Now its rows are seen.
+      if (conflict instanceof AlreadyDecided) return held();
+      throw conflict;
+    });
   }
 }
 

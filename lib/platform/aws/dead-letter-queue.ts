@@ -48,7 +48,7 @@ export interface DeadLetter {
 }
 
 /** What the verbs here need. */
-export interface DeadLetterPorts {
+export interface DeadLetterNeeds {
   readonly sqs: SQSClient;
   readonly redis: RedisClient;
   readonly registry: Registry;
@@ -102,7 +102,7 @@ export interface GivenUp {
  * and may be acknowledged; the others will be delivered again. Never throws.
  */
 export async function sendToDeadLetterQueue(
-  { sqs, registry }: Pick<DeadLetterPorts, 'sqs' | 'registry'>,
+  { sqs, registry }: Pick<DeadLetterNeeds, 'sqs' | 'registry'>,
   queue: string,
   messages: readonly GivenUp[],
 ): Promise<Set<string>> {
@@ -131,14 +131,14 @@ export async function sendToDeadLetterQueue(
 const numberAttribute = (value: number): MessageAttributeValue => ({ DataType: 'Number', StringValue: String(value) });
 
 /** Up to `limit` dead letters of a queue, with their causes, left where they are. */
-export async function listDeadLetters(ports: DeadLetterPorts, queue: string, limit: number): Promise<DeadLetter[]> {
+export async function listDeadLetters(deps: DeadLetterNeeds, queue: string, limit: number): Promise<DeadLetter[]> {
   const letters = new Map<string, Message>();
-  await eachBatch(ports, queue, listingSeconds, Number.POSITIVE_INFINITY, async (batch) => {
+  await eachBatch(deps, queue, listingSeconds, Number.POSITIVE_INFINITY, async (batch) => {
     for (const message of batch) if (message.MessageId) letters.set(message.MessageId, message);
     return { keep: batch, goOn: letters.size < limit };
   });
   const shown = [...letters.values()].slice(0, limit);
-  const causes = await readCauses(ports.redis, shown);
+  const causes = await readCauses(deps.redis, shown);
   return shown.map((message, index) => ({
     queue,
     messageId: message.MessageId ?? '',
@@ -154,15 +154,15 @@ export async function listDeadLetters(ports: DeadLetterPorts, queue: string, lim
  * redriven by the same call again. A letter that is not there (any more) is not an error. Returns the ids that were sent.
  */
 export async function redriveDeadLetters(
-  ports: DeadLetterPorts,
+  deps: DeadLetterNeeds,
   queue: string,
   which: ReadonlySet<string> | 'all',
   deadlineMs: number,
 ): Promise<string[]> {
   const redriven = new Set<string>();
-  await eachBatch(ports, queue, redrivingSeconds, deadlineMs, async (batch) => {
+  await eachBatch(deps, queue, redrivingSeconds, deadlineMs, async (batch) => {
     const wanted = batch.filter(({ MessageId: id = '' }) => which === 'all' || which.has(id));
-    const sent = await sendBack(ports, queue, wanted);
+    const sent = await sendBack(deps, queue, wanted);
     for (const { MessageId: id } of sent) if (id) redriven.add(id);
     return {
       keep: batch.filter((message) => !sent.includes(message)),
@@ -177,7 +177,7 @@ export async function redriveDeadLetters(
  * `visit` has seen enough; then makes those that were kept visible again.
  */
 async function eachBatch(
-  { sqs, registry }: DeadLetterPorts,
+  { sqs, registry }: DeadLetterNeeds,
   queue: string,
   visibilitySeconds: number,
   deadlineMs: number,
@@ -216,7 +216,7 @@ async function eachBatch(
 }
 
 /** Sends messages to the queue they were meant for, then deletes those letters that the queue took; returns them. */
-async function sendBack({ sqs, registry }: DeadLetterPorts, queue: string, letters: Message[]): Promise<Message[]> {
+async function sendBack({ sqs, registry }: DeadLetterNeeds, queue: string, letters: Message[]): Promise<Message[]> {
   if (letters.length === 0) return [];
   const { Successful = [] } = await sqs.send(
     new SendMessageBatchCommand({
