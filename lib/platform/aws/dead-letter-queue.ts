@@ -9,6 +9,7 @@
  * SQS's own redrive (StartMessageMoveTask) moves all of a queue, not single messages, and stamps them anew: a reservation
  * that passed no gate would lose its place in line.
  */
+
 import {
   DeleteMessageBatchCommand,
   type Message,
@@ -17,6 +18,7 @@ import {
   SendMessageBatchCommand,
   type SQSClient,
 } from '@aws-sdk/client-sqs';
+import type { Clock } from '#platform/kernel/clock.ts';
 import { log } from '#platform/kernel/log.ts';
 import { locate, type Registry } from '#platform/kernel/registry.ts';
 import { deadLetterLifeSeconds } from '#platform/kernel/time-limits.ts';
@@ -52,6 +54,7 @@ export interface DeadLetterNeeds {
   readonly sqs: SQSClient;
   readonly redis: RedisClient;
   readonly registry: Registry;
+  readonly clock: Clock;
 }
 
 /** Carries the time at which a message was first sent across a redrive: it may be a customer's place in line. */
@@ -177,7 +180,7 @@ export async function redriveDeadLetters(
  * `visit` has seen enough; then makes those that were kept visible again.
  */
 async function eachBatch(
-  { sqs, registry }: DeadLetterNeeds,
+  { sqs, registry, clock }: DeadLetterNeeds,
   queue: string,
   visibilitySeconds: number,
   deadlineMs: number,
@@ -187,7 +190,7 @@ async function eachBatch(
   const kept: Message[] = [];
   let { waiting } = await queueDepth(sqs, url);
   try {
-    for (let goOn = true; goOn && waiting > 0 && Date.now() < deadlineMs; ) {
+    for (let goOn = true; goOn && waiting > 0 && clock() < deadlineMs; ) {
       const { Messages: batch = [] } = await sqs.send(
         new ReceiveMessageCommand({
           QueueUrl: url,

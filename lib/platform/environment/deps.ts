@@ -55,7 +55,7 @@ export function openDeps(registry: Registry, overrides: Partial<Deps> = {}): Dep
     return { get: (): T => (made ??= make()), made: () => made };
   };
   const db = lazy(() => openDb(locate(registry, 'mysql/main'), { breakers }));
-  const redis = lazy(() => openRedis(locate(registry, 'redis/main'), breakers));
+  const redis = lazy(() => openRedis(locate(registry, 'redis/main'), breakers, deps.clock));
   const lock = lazy(() => openSaleLock(redis.get()));
   const sqs = lazy(openSqs);
   const bus = lazy(() => openBus(locate(registry, 'bus/main'), eventSource, breakers));

@@ -2,9 +2,11 @@
  * Redis: the client and its scripts. Redis gives advice (who may try, what stock looked like a moment ago); nothing
  * here may block or fail a request for long, so every command has a limit and nothing is queued while disconnected.
  */
+
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type Command, Redis, type RedisOptions } from 'ioredis';
+import { type Clock, systemClock } from '#platform/kernel/clock.ts';
 import { redisCommandTimeoutMs, redisConnectTimeoutMs } from '#platform/kernel/time-limits.ts';
 import { type Breakers, openBreakers } from '#platform/resilience/circuit-breaker.ts';
 
@@ -33,13 +35,13 @@ export class RedisClient extends Redis {
   #part = 0;
   #watch: NodeJS.Timeout | undefined;
 
-  constructor(url: string, options: RedisOptions, breakers: Breakers) {
+  constructor(url: string, options: RedisOptions, breakers: Breakers, clock: Clock) {
     super(url, options);
     this.#breakers = breakers;
     // A lost connection shows in the calls that fail for it; without a listener the event would end the process.
     this.on('error', () => undefined);
     this.on('close', () => {
-      this.lostAtMs = Date.now();
+      this.lostAtMs = clock();
     });
   }
 
@@ -71,7 +73,7 @@ export class RedisClient extends Redis {
 }
 
 /** Opens a client. Commands fail after `redisCommandTimeoutMs`, or at once while there is no connection. */
-export function openRedis(url: string, breakers: Breakers = openBreakers()): RedisClient {
+export function openRedis(url: string, breakers: Breakers = openBreakers(), clock: Clock = systemClock): RedisClient {
   const options: RedisOptions = {
     connectTimeout: redisConnectTimeoutMs,
     disconnectTimeout: redisCommandTimeoutMs,
@@ -81,7 +83,7 @@ export function openRedis(url: string, breakers: Breakers = openBreakers()): Red
     retryStrategy: (attempt) => Math.min(50 * attempt, 1_000),
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
   };
-  return new RedisClient(url, options, breakers);
+  return new RedisClient(url, options, breakers, clock);
 }
 
 /** Waits until the client is connected, for start-up and tests. Throws after `limitMs` of hearing nothing. */
