@@ -101,7 +101,7 @@ function shorten(schema: z.core.JSONSchema.BaseSchema): void {
   if (schema.minimum === Number.MIN_SAFE_INTEGER) delete schema.minimum;
 }
 
-const callers = { none: 'No sign-in needed.', customer: 'For signed-in customers.', operator: 'For operators.' };
+const callers = { none: 'For everyone.', customer: 'For signed-in customers.', operator: 'For operators.' };
 
 function operation(name: string, route: Route): ZodOpenApiOperationObject {
   const { body, example, bodyType = 'application/json', maxBodyBytes = maxJsonBytes } = route;
