@@ -7,7 +7,7 @@
  */
 
 import * as z from 'zod';
-import { catalogue, type EventDetail } from '#events/catalogue.ts';
+import { catalog, type EventDetail } from '#events/catalog.ts';
 import { changesPerEvent, newEvent, type RecordedEvent, recordEvents } from '#events/outbox.ts';
 import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
@@ -31,7 +31,7 @@ export const AdvanceTrigger = z.union([
   z.object({ 'detail-type': z.literal('Scheduled Event') }),
   z.object({
     'detail-type': z.literal('reservations.changed'),
-    detail: catalogue['reservations.changed'].detail.pick({ stocks: true }),
+    detail: catalog['reservations.changed'].detail.pick({ stocks: true }),
   }),
 ]);
 export type AdvanceTrigger = z.infer<typeof AdvanceTrigger>;

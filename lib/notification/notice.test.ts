@@ -1,4 +1,4 @@
-import { BusEvent } from '#events/catalogue.ts';
+import { BusEvent } from '#events/catalog.ts';
 import { groupChanges, type ReservationChange } from '#events/changes.ts';
 import { newEvent, type RecordedEvent } from '#events/outbox.ts';
 import { newId } from '#platform/kernel/ids.ts';

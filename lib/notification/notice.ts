@@ -4,7 +4,7 @@
  * A notice is known by its subject, the subject's version and its kind. Its id follows from these and the event's time,
  * so an event that is delivered again leads to the same rows.
  */
-import type { BusEvent } from '#events/catalogue.ts';
+import type { BusEvent } from '#events/catalog.ts';
 import type { ReservationChange } from '#events/changes.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { type CustomerId, consequentId } from '#platform/kernel/ids.ts';

@@ -5,7 +5,7 @@
  * delivered again is told once (invariant I5). Then whoever is connected hears of it; no failure of that can fail the
  * batch, because the stored notice is the truth. Called by functions/queue/notify.ts.
  */
-import type { BusEvent } from '#events/catalogue.ts';
+import type { BusEvent } from '#events/catalog.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
 import { log } from '#platform/kernel/log.ts';

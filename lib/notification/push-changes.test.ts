@@ -1,4 +1,4 @@
-import { BusEvent, type EventDetail, type EventName } from '#events/catalogue.ts';
+import { BusEvent, type EventDetail, type EventName } from '#events/catalog.ts';
 import { groupChanges } from '#events/changes.ts';
 import { newEvent } from '#events/outbox.ts';
 import { newId } from '#platform/kernel/ids.ts';

@@ -47,7 +47,7 @@ const gateErrorsAnswered = inModule(() => import('#reservation/request.ts'), {
     (real) =>
     async (...args) => {
       const verdict = await real(...args);
-      if (verdict === 'gate away') throw new Error('the gate cannot be asked');
+      if (verdict === 'gate unavailable') throw new Error('the gate cannot be asked');
       return verdict;
     },
 });

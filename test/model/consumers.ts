@@ -4,7 +4,7 @@
  */
 import type { SQSRecord } from 'aws-lambda';
 import * as z from 'zod';
-import { BusEvent } from '#events/catalogue.ts';
+import { BusEvent } from '#events/catalog.ts';
 import { sweepOutbox } from '#events/outbox.ts';
 import { AdvanceTrigger, advance } from '#launch/advance.ts';
 import { notify } from '#notification/notify.ts';
