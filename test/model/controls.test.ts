@@ -1,4 +1,4 @@
-/** The controls fit the code: each has its places to plant a fault at, and no two have a name. */
+/** The controls fit the code: each fault finds the place where it is planted, and names are unique. */
 import { readFileSync } from 'node:fs';
 import { unplantable } from '../support/unplantable.ts';
 import { controls } from './controls.ts';
