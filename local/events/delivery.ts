@@ -1,6 +1,6 @@
 /**
- * Delivers accepted events to their queues: at least once, with back-off, and to the dead-letter queue when EventBridge
- * would give up.
+ * Delivers accepted events to their queues: at least once, with back-off, and to the dead-letter queue once retries are
+ * exhausted.
  *
  * Each target queue has its deliveries in order of their due time, a few batches in flight, ten messages to a batch. A
  * delivery is removed from the store only after its queue has taken it, so a crash between the two sends it again and
@@ -8,7 +8,7 @@
  *
  * A failed attempt waits twice as long each time, with jitter, until the target's retry policy ends it; then it goes
  * to the dead-letter queue with the attributes EventBridge sets, or is dropped with a line in the log if the target
- * has none. When a queue that had failed takes a message again, everything that waits for it is tried at once. Dead letters
+ * has none. When a queue that had failed takes a message again, all that wait for it are sent at once. Dead letters
  * are retried until their queue takes them.
  *
  * Called by api.ts and scheduler.ts (deliver), server.ts (start, stop, wake after a change of faults).
@@ -72,7 +72,7 @@ export class Deliverer {
     this.deliver(this.deps.store.undelivered());
   }
 
-  /** Hands over deliveries that are already in the store. */
+  /** Starts deliveries that are already in the store. */
   deliver(deliveries: Delivery[]): void {
     this.counts.pending += deliveries.length;
     const touched = new Set(deliveries.map((delivery) => this.queue(delivery)));
