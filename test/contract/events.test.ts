@@ -21,7 +21,7 @@ describe('rules', () => {
       expect((types as string[]).length).toBeGreaterThan(0);
       for (const type of types as string[]) {
         expect(names).toContain(type);
-        // A field that a pattern matches must exist, or the rule silently never fires.
+        // What a pattern looks for in the detail must be there, or the rule never fires and nobody notices.
         const fields = Object.keys(catalogue[type as EventName].detail.shape);
         for (const field of Object.keys((detail as object | undefined) ?? {})) expect(fields).toContain(field);
       }

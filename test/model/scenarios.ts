@@ -134,9 +134,9 @@ function refunds(setting: Setting, wish: Wish): void {
 /** Two decisions whose events the bus has not taken. */
 function lostToTheBus(setting: Setting): void {
   const { world } = setting;
-  world.busIsAway = true;
+  world.busIsDown = true;
   settled(requests(wish(1)), requests(wish(2)))(setting);
-  world.busIsAway = false;
+  world.busIsDown = false;
   // Only what is older than a few seconds is swept.
   world.pass(10_000_000);
 }

@@ -99,9 +99,9 @@ const lockWaitTimeout = 1205;
 const lostConnection = () =>
   Object.assign(new Error('Connection lost: The server closed the connection.'), { code: 'PROTOCOL_CONNECTION_LOST' });
 /** An error that may be transient or permanent. */
-const strangeError = () => new SqlError(1105, 'Unknown error');
+const unknownError = () => new SqlError(1105, 'Unknown error');
 /** The chance that a failing statement fails with such an error rather than by losing its connection. */
-const strangeErrorChance = 0.3;
+const unknownErrorChance = 0.3;
 
 function shortened(text: string): string {
   return text
@@ -151,7 +151,7 @@ function dbOf(process: Process): Db {
         // The connection is gone, and with it what it had not committed; a statement that is still to come commits.
         if (fault !== 'late') mysql.rollback(own);
         end();
-        throw fault === 'fail' && process.world.chooser.happens(strangeErrorChance) ? strangeError() : lostConnection();
+        throw fault === 'fail' && process.world.chooser.happens(unknownErrorChance) ? unknownError() : lostConnection();
       },
     });
     if (transaction !== undefined) return answer;
@@ -386,8 +386,8 @@ function busOf(process: Process): Bus {
         what: () => `publish ${events.map(({ detailType }) => detailType).join(' ')}`,
         faults: events.length > 1 ? ['fail', 'lost', 'late', 'part'] : ['fail', 'lost', 'late'],
         run: () => {
-          if (!world.busIsAway) for (const event of events) deliver(event);
-          return events.map(() => !world.busIsAway);
+          if (!world.busIsDown) for (const event of events) deliver(event);
+          return events.map(() => !world.busIsDown);
         },
         broken: (fault) => {
           if (fault !== 'part') return events.map(() => false);

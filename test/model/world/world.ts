@@ -175,7 +175,7 @@ export class World {
   /** While set, no other process runs between the statements of a transaction. */
   serial = false;
   /** While set, the bus accepts nothing. */
-  busIsAway = false;
+  busIsDown = false;
   /** The parts that the step under way has read and written. */
   reads = 0;
   writes = 0;
