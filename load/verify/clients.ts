@@ -198,11 +198,11 @@ export class ClientView {
     if (known?.becameId !== undefined && known.body !== body) {
       // While the gate is unavailable, the first request in the queue decides which body a key stands for.
       const promise = this.promised.get(known.becameId);
-      const gateAway = status === 202 && (line.ticket === null || promise?.withoutGate === true);
-      this.#tallies.I3.expect(status === 422 || gateAway || mayHaveHappened(status), () =>
+      const withoutGate = status === 202 && (line.ticket === null || promise?.withoutGate === true);
+      this.#tallies.I3.expect(status === 422 || withoutGate || mayHaveHappened(status), () =>
         says(line, `key ${line.key} was used for another request and answered ${status} instead of 422`),
       );
-      if (gateAway) promise?.otherBodies.push(body);
+      if (withoutGate) promise?.otherBodies.push(body);
       return undefined;
     }
     // A key whose requests were all refused is not bound yet, so the next request with it counts as the first.

@@ -43,7 +43,7 @@ export function checkOrderedInWindow(
 /** What the clients were answered, against the times of the sales. */
 export class WindowCheck {
   readonly #sales: Map<string, SaleRow>;
-  readonly #turnedAway = new Set<string>();
+  readonly #rejectedForTime = new Set<string>();
   readonly #saleOf = new Map<string, string>();
 
   constructor(sales: Map<string, SaleRow>) {
@@ -53,13 +53,13 @@ export class WindowCheck {
   /** Remembers what the answers must be compared with. */
   add({ id, saleId, state, reason }: ReservationRow): void {
     this.#saleOf.set(id, saleId);
-    if (state === 'rejected' && outsideReasons.has(reason ?? '')) this.#turnedAway.add(id);
+    if (state === 'rejected' && outsideReasons.has(reason ?? '')) this.#rejectedForTime.add(id);
   }
 
   finish(clients: ClientView, tally: Tally): void {
     for (const promise of clients.promised.values()) {
       // Accepted by the queue while the gate was unavailable, and rejected by the worker: its answer came later.
-      if (this.#turnedAway.has(promise.reservationId)) continue;
+      if (this.#rejectedForTime.has(promise.reservationId)) continue;
       const sale = this.#sales.get(promise.saleId);
       if (sale) expectWithin(promise, sale.reserveOpensAtMs, sale.reserveClosesAtMs, promise.reservationId, tally);
     }
