@@ -33,7 +33,7 @@ export interface Control {
   readonly faults: readonly Planted[];
   /** Whether the fault is in what the HTTP host runs. */
   readonly http?: boolean;
-  /** A constraint of a table that would hide the fault, taken away while it is planted. */
+  /** A constraint of a table that would hide the fault, dropped while it is planted. */
   readonly without?: { readonly table: string; readonly constraint: string; readonly check: string };
 }
 

@@ -68,5 +68,5 @@ export function queueOf(name: ConsumerName, options: Omit<QueueOptions, 'name' |
   return { name, ...options, consume: consumers[name] };
 }
 
-/** What a rule sends when its time has come. */
+/** What a scheduled rule sends when it fires. */
 export const tick = { 'detail-type': 'Scheduled Event' };
