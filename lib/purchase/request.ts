@@ -39,7 +39,7 @@ export interface Order {
   readonly items: Omit<PurchaseItem, 'purchaseId'>[];
 }
 
-/** Accepts a purchase, or refuses it. Throws if the store is unavailable; then nothing was written, or it is settled. */
+/** Accepts a purchase, or refuses it. Throws if the store is unavailable; repeating the request is safe. */
 export async function requestPurchase(
   deps: PurchaseNeeds,
   customerId: CustomerId,
