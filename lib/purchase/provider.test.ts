@@ -1,4 +1,4 @@
-import { newId } from '#platform/kernel/ids.ts';
+import { newId } from '#test/support/ids.ts';
 import { askProvider, giveUpAfterMs, type PaymentAnswer, type PaymentProvider } from './provider.ts';
 import type { PurchaseRow } from './purchase.store.ts';
 

@@ -1,6 +1,7 @@
-import { newId } from '#platform/kernel/ids.ts';
+import type { ReservationId } from '#platform/kernel/ids.ts';
 import type { ReservationRow } from '#reservation/reservation.store.ts';
 import { mayMove, type PurchaseState, purchaseStates } from '#state/purchase-state.ts';
+import { newId } from '#test/support/ids.ts';
 import type { PaymentAnswer } from './provider.ts';
 import type { PurchaseItem } from './purchase.store.ts';
 import { decideSettlement, type Settlement } from './settle.ts';
@@ -16,7 +17,7 @@ const items: PurchaseItem[] = [1, 2].map(() => ({
   priceMinor: 100,
 }));
 
-function held(change: Partial<ReservationRow> = {}): Map<string, ReservationRow> {
+function held(change: Partial<ReservationRow> = {}): Map<ReservationId, ReservationRow> {
   const row = (item: PurchaseItem): ReservationRow => ({
     reservationId: item.reservationId,
     saleId,
@@ -35,7 +36,12 @@ function held(change: Partial<ReservationRow> = {}): Map<string, ReservationRow>
   });
   const rows = items.map(row);
   const [first, ...others] = rows;
-  return new Map([...(first ? [{ ...first, ...change }] : []), ...others].map((one) => [one.reservationId, one]));
+  return new Map(
+    [...(first ? [{ ...first, ...change }] : []), ...others].map((one): [ReservationId, ReservationRow] => [
+      one.reservationId,
+      one,
+    ]),
+  );
 }
 
 const decide = (state: PurchaseState, answer: PaymentAnswer, reservations = held()) =>

@@ -10,7 +10,7 @@
 import type { ReservationChange } from '#events/changes.ts';
 import { changeEvents, newEvent, type RecordedEvent, recordEvents } from '#events/outbox.ts';
 import { type Committed, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
-import type { PurchaseId } from '#platform/kernel/ids.ts';
+import type { PurchaseId, ReservationId } from '#platform/kernel/ids.ts';
 import { log, withCorrelation } from '#platform/kernel/log.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import {
@@ -56,7 +56,7 @@ export type Settlement =
 export function decideSettlement(
   purchase: Pick<PurchaseRow, 'purchaseId' | 'state'>,
   items: readonly PurchaseItem[],
-  reservations: ReadonlyMap<string, ReservationRow>,
+  reservations: ReadonlyMap<ReservationId, ReservationRow>,
   answer: PaymentAnswer,
 ): Settlement {
   const awaited = purchase.state === 'requested' || purchase.state === 'unknown';
@@ -113,7 +113,7 @@ interface Settled extends Committed {
 export async function settlePurchases(
   deps: WriteNeeds,
   answered: readonly Answered[],
-): Promise<Map<string, PurchaseRow>> {
+): Promise<Map<PurchaseId, PurchaseRow>> {
   const distinct = [...new Map(answered.map((one) => [one.purchaseId, one])).values()];
   const settled = await writeThrough(deps, (tx, nowMs) => settle(tx, distinct, nowMs));
   return new Map(settled.purchases.map((purchase) => [purchase.purchaseId, purchase]));
@@ -151,9 +151,9 @@ async function settle(tx: Tx, answered: readonly Answered[], nowMs: number): Pro
 /** The effects of a batch of answers on its purchases and reservations. Pure except for the log. */
 export function planFor(
   purchases: readonly PurchaseRow[],
-  items: ReadonlyMap<string, PurchaseItem[]>,
-  reservations: ReadonlyMap<string, ReservationRow>,
-  answers: ReadonlyMap<string, Answered>,
+  items: ReadonlyMap<PurchaseId, PurchaseItem[]>,
+  reservations: ReadonlyMap<ReservationId, ReservationRow>,
+  answers: ReadonlyMap<PurchaseId, Answered>,
 ): Plan {
   const plan: Plan = { moves: [], bought: [], refunded: [], freed: [] };
   for (const purchase of purchases) {
@@ -231,9 +231,9 @@ const toldStates = ['captured', 'declined', 'refunded'] as const;
 function eventsOf(
   plan: Plan,
   after: readonly PurchaseRow[],
-  items: ReadonlyMap<string, PurchaseItem[]>,
+  items: ReadonlyMap<PurchaseId, PurchaseItem[]>,
   stocks: StockLevel[],
-  answers: ReadonlyMap<string, Answered>,
+  answers: ReadonlyMap<PurchaseId, Answered>,
   nowMs: number,
 ): RecordedEvent[] {
   const purchases = after
@@ -253,7 +253,7 @@ function eventsOf(
 function purchaseEvent(
   purchase: PurchaseRow,
   items: readonly PurchaseItem[],
-  answers: ReadonlyMap<string, Answered>,
+  answers: ReadonlyMap<PurchaseId, Answered>,
   nowMs: number,
 ): RecordedEvent {
   const { purchaseId, customerId, state, amountMinor, currency, version, reason } = purchase;
