@@ -193,10 +193,21 @@ function saleCard(saleId) {
 async function reserve(sale, quantity, fill) {
   // One key for one click: however often it is sent, it is one reservation.
   const accepted = await api.post(`/sales/${sale.saleId}/reservations`, { quantity, fill }, { key: newKey() });
-  const { reservationId, ticket, position, state } = accepted;
+  const { reservationId, ticket, position, state, statusUrl } = accepted;
   const known = reservations.get(reservationId);
   if (!known || known.version === 0) {
-    put({ reservationId, saleId: sale.saleId, state, quantity, fill, units: 0, ticket, position, version: 0 });
+    put({
+      reservationId,
+      saleId: sale.saleId,
+      state,
+      quantity,
+      fill,
+      units: 0,
+      ticket,
+      position,
+      version: 0,
+      statusUrl,
+    });
   }
   toast(
     position ? `You are number ${number(position)} in line.` : 'Your place in line is kept.',
@@ -224,7 +235,10 @@ function put(reservation) {
   drawReservations();
 }
 
-const readReservation = async (reservationId) => put(await api.get(`/reservations/${reservationId}`));
+/** Where a reservation is asked for. The status URL of the 202 proves that it exists, even if no store can say so yet. */
+const urlOf = (reservationId) => reservations.get(reservationId)?.statusUrl ?? `/reservations/${reservationId}`;
+
+const readReservation = async (reservationId) => put(await api.get(urlOf(reservationId)));
 
 async function readReservations() {
   for (const reservation of await api.all('/reservations')) put(reservation);
@@ -323,7 +337,7 @@ function reservationRow(reservationId) {
     const { state } = reservations.get(reservationId);
     const question = state === 'allocated' ? 'Give these units back to those who wait?' : 'Leave the line?';
     if (!(await confirmed(question, 'Give back'))) return;
-    await act(cancel, async () => put(await api.delete(`/reservations/${reservationId}`)));
+    await act(cancel, async () => put(await api.delete(urlOf(reservationId))));
   }
 
   function update() {
@@ -341,7 +355,7 @@ function reservationRow(reservationId) {
     box.style.visibility = buyable ? 'visible' : 'hidden';
     box.setAttribute('aria-label', `Choose ${title.textContent} to buy`);
     element.classList.toggle('chosen', box.checked);
-    cancel.hidden = !(state === 'allocated' || state === 'waitlisted') || paying(reservationId);
+    cancel.hidden = !['requested', 'allocated', 'waitlisted'].includes(state) || paying(reservationId);
   }
   return { element, update };
 }

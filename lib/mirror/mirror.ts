@@ -8,7 +8,7 @@
  */
 import type { Needs } from '#platform/environment/deps.ts';
 import type { CustomerId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
-import { log } from '#platform/kernel/log.ts';
+import { warnUnlessOutage } from '#platform/redis/absence.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { defineScript, luaSource } from '#platform/redis/redis.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
@@ -101,7 +101,7 @@ export async function refreshMirror(
     if (unknown.length > 0) await teachSales(deps, unknown);
   } catch (error) {
     deps.once(mirrorTrust).failed();
-    log.warn('the mirror could not be written; it will be repaired', { error, sales: stocks.length });
+    warnUnlessOutage(error, 'the mirror could not be written; it will be repaired', { sales: stocks.length });
   }
 }
 
@@ -126,7 +126,7 @@ export async function primeMirror(deps: MirrorNeeds, saleId: SaleId): Promise<Sa
     await writeMirror(deps, [sale], [], [sale]);
     await requestRebuild(deps, [saleId]);
   } catch (error) {
-    log.warn('the sale could not be mirrored', { error, saleId });
+    warnUnlessOutage(error, 'the sale could not be mirrored', { saleId });
   }
   return sale;
 }

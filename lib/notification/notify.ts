@@ -11,6 +11,7 @@ import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
 import { log } from '#platform/kernel/log.ts';
 import type { Db } from '#platform/mysql/mysql.ts';
 import { isDataError } from '#platform/mysql/mysql.ts';
+import { warnUnlessOutage } from '#platform/redis/absence.ts';
 import { noticesOf } from './notice.ts';
 import { storeNotices } from './notification.store.ts';
 import { liveOf, pushLive } from './push-changes.ts';
@@ -30,7 +31,7 @@ export async function notify(
     const limitMs = Math.min(pushLimitMs, deadlineMs - deps.clock());
     await pushLive(deps, liveOf(events), limitMs);
   } catch (error) {
-    log.warn('nothing was pushed; the notices are stored', { error });
+    warnUnlessOutage(error, 'nothing was pushed; the notices are stored');
   }
   return rejected;
 }

@@ -23,7 +23,7 @@ export interface Claim extends Omit<ReserveCommand, 'ticket' | 'correlationId'> 
 }
 
 /** The version of a reservation that was just decided; each later move adds one. */
-const firstVersion = 1;
+export const firstVersion = 1;
 
 export interface Decisions {
   readonly decisions: DecidedReservation[];

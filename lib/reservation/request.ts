@@ -8,10 +8,13 @@
 
 import { type Applicant, askGate, type GateAnswer, type GateRefusal, returnClaim } from '#mirror/gate.ts';
 import { type MirrorNeeds, primeMirror } from '#mirror/mirror.ts';
+import type { Needs } from '#platform/environment/deps.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { codes, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
-import { correlationId, log } from '#platform/kernel/log.ts';
+import { correlationId } from '#platform/kernel/log.ts';
+import { warnUnlessOutage } from '#platform/redis/absence.ts';
+import { statusUrl } from './receipt.ts';
 import {
   leastOf,
   type ReservationAccepted,
@@ -20,9 +23,15 @@ import {
 } from './reservation.shapes.ts';
 import { deriveReservationId } from './reservation-id.ts';
 
-/** Accepts a reservation request. Throws a `Fault` if it could not be queued; then nothing is left of it. */
+/** What accepting a request needs. */
+export type AcceptNeeds = MirrorNeeds & Needs<'registry'>;
+
+/**
+ * Accepts a reservation request. Its status URL proves that it was accepted (`receipt.ts`). Throws a `Fault` if it could
+ * not be queued; then nothing is left of it.
+ */
 export async function requestReservation(
-  deps: MirrorNeeds,
+  deps: AcceptNeeds,
   customerId: CustomerId,
   saleId: SaleId,
   idempotencyKey: string,
@@ -38,7 +47,10 @@ export async function requestReservation(
   const answer = await judge(deps, applicant);
 
   if (answer === 'no such sale') return refuse('not_found', 'There is no such sale.');
-  if (answer === 'gate away') return enqueue(deps, applicant);
+  if (answer === 'gate away') {
+    await send(deps, applicant, undefined);
+    return accepted(deps, applicant, null, null);
+  }
   if (answer.kind === 'refused') return refuse(answer.code, explain(answer.code, answer.fact));
   if (answer.kind === 'repeat') {
     const { status } = answer;
@@ -51,10 +63,10 @@ export async function requestReservation(
     const { ticket, position } = status;
     // Still undecided: the first send may have failed unseen, and sending again is harmless.
     if (status.state === 'requested') await send(deps, applicant, ticket);
-    return accepted(applicant, ticket, position);
+    return accepted(deps, applicant, ticket, position);
   }
   await sendAdmitted(deps, applicant, answer.ticket);
-  return accepted(applicant, answer.ticket, answer.position);
+  return accepted(deps, applicant, answer.ticket, answer.position);
 }
 
 /** Sends what the gate admitted. Throws if it could not be sent; then its claim at the gate has been taken back. */
@@ -62,7 +74,7 @@ export async function sendAdmitted(deps: MirrorNeeds, applicant: Applicant, tick
   try {
     await send(deps, applicant, ticket);
   } catch (error) {
-    await returnClaim(deps, applicant).catch((cause) => log.warn('a claim could not be returned', { error: cause }));
+    await returnClaim(deps, applicant).catch((cause) => warnUnlessOutage(cause, 'a claim could not be returned'));
     throw error;
   }
 }
@@ -78,14 +90,9 @@ export async function judge(deps: MirrorNeeds, applicant: Applicant): Promise<Ve
     const second = await askGate(deps, applicant);
     return second.kind === 'unknown' ? 'gate away' : second;
   } catch (error) {
-    log.warn('accepting without the gate', { error, saleId: applicant.saleId });
+    warnUnlessOutage(error, 'accepting without the gate', { saleId: applicant.saleId });
     return 'gate away';
   }
-}
-
-async function enqueue(deps: MirrorNeeds, applicant: Applicant): Promise<ReservationAccepted> {
-  await send(deps, applicant, undefined);
-  return accepted(applicant, null, null);
 }
 
 function send(deps: MirrorNeeds, applicant: Applicant, ticket: number | undefined): Promise<void> {
@@ -97,9 +104,16 @@ export function commandFor(applicant: Applicant, ticket: number | undefined): Re
   return { ...applicant, ticket, correlationId: correlationId() };
 }
 
-function accepted(applicant: Applicant, ticket: number | null, position: number | null): ReservationAccepted {
-  const { reservationId, saleId } = applicant;
-  return { reservationId, saleId, state: 'requested', ticket, position, statusUrl: `/reservations/${reservationId}` };
+function accepted(
+  deps: AcceptNeeds,
+  applicant: Applicant,
+  ticket: number | null,
+  position: number | null,
+): ReservationAccepted {
+  const { reservationId, saleId, customerId, quantity, atLeast } = applicant;
+  const acceptedAtMs = ticket === null ? deps.clock() : Math.floor(ticket / 1000);
+  const url = statusUrl(deps, customerId, reservationId, { saleId, quantity, atLeast, acceptedAtMs, ticket, position });
+  return { reservationId, saleId, state: 'requested', ticket, position, statusUrl: url };
 }
 
 function explain(code: GateRefusal, fact: string): string {

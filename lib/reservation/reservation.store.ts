@@ -33,7 +33,7 @@ export interface ReservationRow extends MirroredReservation {
 
 /** The row with which a reservation begins. */
 export interface DecidedReservation extends ReservationRow {
-  readonly state: 'allocated' | 'waitlisted' | 'rejected';
+  readonly state: 'allocated' | 'waitlisted' | 'rejected' | 'cancelled';
   readonly reason: Code | null;
   /** How many reservations of the customer in this sale come before it. */
   readonly nth: number;

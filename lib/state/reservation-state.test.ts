@@ -8,6 +8,7 @@ test('a reservation makes exactly the moves of the design', () => {
     'requested → allocated',
     'requested → waitlisted',
     'requested → rejected',
+    'requested → cancelled',
     'allocated → purchased',
     'allocated → cancelled',
     'allocated → expired',
@@ -19,7 +20,7 @@ test('a reservation makes exactly the moves of the design', () => {
 });
 
 test('what SQL accepts before a move is what the table says', () => {
-  expect(statesBefore('cancelled')).toEqual(['allocated', 'waitlisted']);
+  expect(statesBefore('cancelled')).toEqual(['requested', 'allocated', 'waitlisted']);
   expect(statesBefore('refunded')).toEqual(['purchased']);
 });
 

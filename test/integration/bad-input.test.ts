@@ -715,6 +715,20 @@ describe('times', () => {
     }
   });
 
+  test('S11: no reservation period outlasts the purchase window', async () => {
+    const times = { reserveClosesAt: '2030-01-03T00:00:00.001Z', purchaseClosesAt: '2030-01-03T00:00:00Z' };
+    const json = { ...goodBodies['create-sale']?.(), ...times };
+    await refuses('POST /sales', { json, token: operator }, 'invalid_input');
+    const { status, body } = await api.call('POST /sales', {
+      json: { ...json, reserveClosesAt: times.purchaseClosesAt },
+      token: operator,
+    });
+    expect(status).toBe(201);
+    for (const change of [{ reserveClosesAt: times.reserveClosesAt }, { purchaseClosesAt: '2030-01-02T23:59:59Z' }]) {
+      await refuses(`PATCH /sales/${body.saleId}`, { json: change, token: operator }, 'invalid_input');
+    }
+  });
+
   test('one moment is one moment, whatever the zone and the season it is written in', async () => {
     const json = {
       ...goodBodies['create-sale']?.(),

@@ -534,7 +534,7 @@ describe('I6: a mirror that missed a decision', () => {
         const customerId = newId();
         const { reservationId } = (await ask(saleId, customerId)) as { reservationId: ReservationId };
         const read = () => getReservation(other, customerId, reservationId);
-        expect(await withoutRedis(other, read)).toMatchObject({ refused: 'not_found' });
+        expect(await withoutRedis(other, read)).toMatchObject({ refused: 'status_unknown' });
         expect(await read()).toMatchObject({ state: 'requested', position: 1 });
         other.db.rows = () => Promise.reject(new Error('MySQL was asked'));
         await expect(read()).rejects.toThrow('MySQL was asked');

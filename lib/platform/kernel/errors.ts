@@ -46,6 +46,7 @@ export const codes = {
   too_many_requests: { status: 429, retry: true, title: 'Too many requests' },
   internal: { status: 500, retry: true, title: 'Something went wrong on our side' },
   queue_unavailable: { status: 503, retry: true, title: 'The request could not be queued; please repeat it' },
+  status_unknown: { status: 503, retry: true, title: 'Whether there is such a thing cannot be said for the moment' },
   store_unavailable: { status: 503, retry: true, title: 'The store cannot be reached for the moment' },
 } as const satisfies Record<string, CodeMeaning>;
 
