@@ -16,6 +16,12 @@ export const termFields = ['terms', 'opens', 'closes', 'status', 'cap', 'waitlis
  */
 export const gateFields = ['ticket', 'line', 'pendingUnits', 'pendingOver'] as const;
 
+/**
+ * Which loss of claims a sale has not recovered from: the time at which Redis was taught the sale anew. Written by
+ * `mirror.lua`, read by `gate.lua`, and taken away by reconcile when every claim is back.
+ */
+export const partialField = 'partial';
+
 /** The stock of values that were read in the order of `stockFields`. */
 export function stockOfFields(values: readonly (string | null)[]): StockView {
   return Object.fromEntries(stockFields.map((name, index) => [name, Number(values[index] ?? 0)])) as StockView;

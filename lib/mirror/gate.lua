@@ -8,9 +8,10 @@
 --          unknown                        the sale is not here; load it and ask again
 --          repeat packed                  this reservation is here already
 --          admitted ticket position       go on to the queue; the claim is recorded
+--          admitted ticket position partial  the same, and claims may be missing here: it may have been decided before
 --          refusal fact                   sale_not_open, sale_closed, sale_paused, sale_cancelled, over_cap or sold_out
 local sale = redis.call('HMGET', KEYS[1], 'opens', 'closes', 'status', 'cap', 'waitlistSize', 'available', 'waitlisted',
-  'pendingUnits', 'pendingOver', 'ticket', 'line')
+  'pendingUnits', 'pendingOver', 'ticket', 'line', 'partial')
 local known = sale[1]
 local cap = tonumber(sale[4] or '0')
 -- Admitted requests that are not decided yet are counted as if each got what it asks for.
@@ -18,6 +19,7 @@ local free = tonumber(sale[6] or '0') - tonumber(sale[8] or '0')
 local places = tonumber(sale[5] or '0') - tonumber(sale[7] or '0') - tonumber(sale[9] or '0')
 local last = tonumber(sale[10] or '0')
 local line = tonumber(sale[11] or '0')
+local mark = sale[12] and ' partial' or ''
 local lastBefore, lineBefore, units, over = last, line, 0, 0
 
 -- This server's clock judges the window, so that all functions agree to the microsecond.
@@ -78,7 +80,7 @@ local function judge(bucket, field, customer, quantityText, leastText)
   -- Numbers are written as whole ones here: Redis and Lua would print them as fractions, which takes several times as long.
   redis.call('HSET', bucket, customer, string.format('%d', held + quantity), field, (beyond and 'o' or 'r') .. ':0:0:' ..
     quantityText .. ':' .. (atLeast == quantity and '' or leastText) .. ':' .. string.format('%x', ticket) .. ':' .. position)
-  return 'admitted ' .. string.format('%.0f', ticket) .. ' ' .. position
+  return 'admitted ' .. string.format('%.0f', ticket) .. ' ' .. position .. mark
 end
 
 local answers = {}

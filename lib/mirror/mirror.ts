@@ -32,7 +32,7 @@ const mirrorScript = defineScript('holdfastMirror', luaSource('lib/mirror/mirror
 
 /**
  * Copies committed stock and reservations, in one round trip however many sales. `terms` are the sales whose terms are to
- * be written too. Returns the ids of sales that Redis does not know, whose terms the caller should load and mirror. Throws
+ * be written too; with `lost`, those that Redis does not know may have claims that it has lost. Returns the ids of sales that Redis does not know, whose terms the caller should load and mirror. Throws
  * if Redis cannot be reached.
  */
 export async function writeMirror(
@@ -40,6 +40,7 @@ export async function writeMirror(
   stocks: readonly StockLevel[],
   reservations: readonly MirroredReservation[],
   terms: readonly SaleRow[] = [],
+  options: { lost?: boolean } = {},
 ): Promise<SaleId[]> {
   if (stocks.length === 0) return [];
   const bySale = Map.groupBy(reservations, (row) => row.saleId);
@@ -60,7 +61,7 @@ export async function writeMirror(
     scriptKeys.push(keys.sale(tag), keys.claimsOf(tag));
     args.push(
       `${epoch} ${version} ${allotment} ${available} ${allocated} ${sold} ${waitlisted}`,
-      termsArgument(termsOf.get(stock.saleId)),
+      termsArgument(termsOf.get(stock.saleId), options.lost ?? false),
       texts,
     );
   }
@@ -70,7 +71,7 @@ export async function writeMirror(
 }
 
 /** The terms for the script. Numbers travel as text: Redis's JSON would turn times into floating point. */
-function termsArgument(sale: SaleRow | undefined): string {
+function termsArgument(sale: SaleRow | undefined, lost: boolean): string {
   if (!sale) return '';
   return JSON.stringify({
     terms: JSON.stringify(termsView(sale)),
@@ -80,6 +81,7 @@ function termsArgument(sale: SaleRow | undefined): string {
     cap: String(sale.capPerCustomer),
     waitlistSize: String(sale.waitlistSize),
     id: sale.saleId,
+    ...(lost ? { lost } : {}),
   });
 }
 
@@ -108,7 +110,7 @@ export async function refreshMirror(
 /** Writes sales that Redis does not know, and asks for the claims that it has lost with them. */
 async function teachSales(deps: MirrorNeeds, saleIds: SaleId[]): Promise<void> {
   const sales = [...(await readSales(deps.db, saleIds)).values()];
-  await writeMirror(deps, sales, [], sales);
+  await writeMirror(deps, sales, [], sales, { lost: true });
   await requestRebuild(
     deps,
     sales.map((sale) => sale.saleId),
@@ -123,7 +125,7 @@ export async function primeMirror(deps: MirrorNeeds, saleId: SaleId): Promise<Sa
   const sale = (await readSales(deps.db, [saleId])).get(saleId);
   if (!sale) return undefined;
   try {
-    await writeMirror(deps, [sale], [], [sale]);
+    await writeMirror(deps, [sale], [], [sale], { lost: true });
     await requestRebuild(deps, [saleId]);
   } catch (error) {
     warnUnlessOutage(error, 'the sale could not be mirrored', { saleId });

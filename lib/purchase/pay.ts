@@ -17,6 +17,7 @@ import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
 import { log, withCorrelation } from '#platform/kernel/log.ts';
 import { providerCallTimeoutMs } from '#platform/kernel/time-limits.ts';
 import { batched } from '#platform/resilience/batcher.ts';
+import { isOutage } from '#platform/resilience/outage.ts';
 import { openStates } from '#state/purchase-state.ts';
 import { backOffSeconds, sendCommands } from './pay-queue.ts';
 import { paymentGateway } from './payment-gateway.ts';
@@ -67,15 +68,16 @@ export async function payPurchases(
 
 /**
  * Settles in one transaction what the provider has said meanwhile (group commit): one for each answer would be paid in
- * full by every purchase, and waiting for the slowest would be paid in time. If that fails, each is settled alone, so that
- * one that cannot be settled does not hold up the others.
+ * full by every purchase, and waiting for the slowest would be paid in time. If that fails for another reason than an
+ * outage, each is settled alone, so that one that cannot be settled does not hold up the others.
  */
 async function settleEach(deps: PayNeeds, answered: readonly Answered[]): Promise<(PurchaseRow | undefined | Error)[]> {
   try {
     const settled = await settlePurchases(deps, answered);
     return answered.map(({ purchaseId }) => settled.get(purchaseId));
   } catch (error) {
-    if (answered.length === 1) throw error;
+    // A store that takes no writes takes none of them.
+    if (answered.length === 1 || isOutage(error)) throw error;
     const alone: (PurchaseRow | undefined | Error)[] = [];
     for (const one of answered) alone.push(...(await settleEach(deps, [one]).catch((reason: Error) => [reason])));
     return alone;

@@ -5,6 +5,7 @@
  * is quiet. A claim that nothing is going to decide is taken back, so that it does not keep others out for ever.
  */
 import { customerField, idEndOf, ownerOf, reservationField, unpack } from '#mirror/claims.ts';
+import { partialField } from '#mirror/fields.ts';
 import { returnForgottenClaim } from '#mirror/gate.ts';
 import { writeMirror } from '#mirror/mirror.ts';
 import { recountScript } from '#mirror/repair.ts';
@@ -36,7 +37,8 @@ export async function checkClaims(
   const tag = saleTag(saleId);
   const saleKey = keys.sale(tag);
   const counters = ['line', 'version', 'pendingUnits', 'pendingOver'] as const;
-  const before = await deps.redis.hmget(saleKey, ...counters);
+  const before = await deps.redis.hmget(saleKey, ...counters, partialField);
+  const partial = before[counters.length] ?? null;
   const buckets = await readBuckets(deps.redis, tag);
   const drifts: Drift[] = [];
   let reservations = 0;
@@ -71,6 +73,8 @@ export async function checkClaims(
       }),
     );
   }
+  // Every decided claim is back; should Redis have lost them once more meanwhile, that has another mark.
+  if (partial !== null) await recountScript.run(deps.redis, [saleKey], [partialField, partial, 0]);
   drifts.push(...(await returnForgotten(deps, saleId, buckets)));
 
   // Counting takes a while; only if nothing at all happened meanwhile is the count of one moment.

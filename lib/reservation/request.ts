@@ -7,13 +7,14 @@
  */
 
 import { type Applicant, askGate, type GateAnswer, type GateRefusal, returnClaim } from '#mirror/gate.ts';
-import { type MirrorNeeds, primeMirror } from '#mirror/mirror.ts';
+import { type MirrorNeeds, primeMirror, refreshMirror } from '#mirror/mirror.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { codes, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
 import { correlationId } from '#platform/kernel/log.ts';
 import { warnUnlessOutage } from '#platform/redis/absence.ts';
+import { readStock } from '#sale/sale.store.ts';
 import { statusUrl } from './receipt.ts';
 import {
   leastOf,
@@ -21,6 +22,7 @@ import {
   type ReservationRequest,
   type ReserveCommand,
 } from './reservation.shapes.ts';
+import { type ReservationRow, readReservations } from './reservation.store.ts';
 import { deriveReservationId } from './reservation-id.ts';
 
 /** What accepting a request needs. */
@@ -54,19 +56,46 @@ export async function requestReservation(
   if (answer.kind === 'refused') return refuse(answer.code, explain(answer.code, answer.fact));
   if (answer.kind === 'repeat') {
     const { status } = answer;
-    if (status.quantity !== applicant.quantity || status.atLeast !== applicant.atLeast) {
-      return refuse(
-        'idempotency_key_reused',
-        'This Idempotency-Key was used for a different reservation in this sale.',
-      );
-    }
+    if (!isSame(status, applicant)) return keyReused();
     const { ticket, position } = status;
     // Still undecided: the first send may have failed unseen, and sending again is harmless.
     if (status.state === 'requested') await send(deps, applicant, ticket);
     return accepted(deps, applicant, ticket, position);
   }
+  if (answer.partial) {
+    const decided = await findDecided(deps, applicant);
+    if (decided) return isSame(decided, applicant) ? accepted(deps, applicant, decided.ticket, null) : keyReused();
+  }
   await sendAdmitted(deps, applicant, answer.ticket);
   return accepted(deps, applicant, answer.ticket, answer.position);
+}
+
+/** Whether two requests under one key ask for the same. */
+function isSame(one: Asked, other: Asked): boolean {
+  return one.quantity === other.quantity && one.atLeast === other.atLeast;
+}
+type Asked = Pick<Applicant, 'quantity' | 'atLeast'>;
+
+function keyReused(): Refusal {
+  return refuse('idempotency_key_reused', 'This Idempotency-Key was used for a different reservation in this sale.');
+}
+
+/**
+ * What became of a request that the gate has taken for a new one after it lost claims; it learns of it here. Undefined if
+ * the request is not decided, or MySQL cannot say: acceptance does not depend on it, and the worker finds the row.
+ */
+async function findDecided(
+  deps: MirrorNeeds,
+  { reservationId, saleId }: Applicant,
+): Promise<ReservationRow | undefined> {
+  try {
+    const row = (await readReservations(deps.db, [reservationId])).get(reservationId);
+    if (row) await refreshMirror(deps, [...(await readStock(deps.db, [saleId])).values()], [row]);
+    return row;
+  } catch (error) {
+    warnUnlessOutage(error, 'accepting what may have been decided before', { saleId });
+    return undefined;
+  }
 }
 
 /** Sends what the gate admitted. Throws if it could not be sent; then its claim at the gate has been taken back. */

@@ -10,13 +10,16 @@ import { handler as allocate } from '#functions/queue/allocate.ts';
 import { startOwnRedis } from '#local/databases.ts';
 import { Supervisor } from '#local/supervisor.ts';
 import { waitFor } from '#local/wait.ts';
+import { partialField } from '#mirror/fields.ts';
 import { distrustForMs } from '#mirror/mirror-trust.ts';
 import type { Deps } from '#platform/environment/deps.ts';
+import { Fault } from '#platform/kernel/errors.ts';
 import { type CustomerId, newId, type ReservationId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { openRedis, redisReady } from '#platform/redis/redis.ts';
 import { openSaleLock } from '#platform/redis/sale-lock.ts';
+import { reconcile } from '#reconcile/reconcile.ts';
 import { cancelReservation } from '#reservation/cancel.ts';
 import { requestReservation } from '#reservation/request.ts';
 import { deriveReservationId } from '#reservation/reservation-id.ts';
@@ -24,7 +27,7 @@ import { saleTag } from '#sale/sale-id.ts';
 import { TroubledProxy } from '../chaos/proxy.ts';
 import { type Api, openApi } from '../support/api.ts';
 import { deliver } from '../support/deliver.ts';
-import { withDeps } from '../support/deps.ts';
+import { withDeps, withoutQueue } from '../support/deps.ts';
 import { delivered, givenSale } from '../support/sales.ts';
 import { type TestBed, testBed, testStack } from '../support/stack.ts';
 
@@ -235,6 +238,70 @@ describe('S12: what is not decided yet is given back', () => {
     expect(published.map((detail) => JSON.parse(detail).changes)).toEqual([
       [expect.objectContaining({ saleId, from: 'requested', to: 'cancelled' })],
     ]);
+  });
+});
+
+describe('S15: Redis has lost everything, and a key comes again', () => {
+  /** A request that was decided before Redis lost all it knew. */
+  async function decided(key: string): Promise<{ saleId: SaleId; reservationId: ReservationId }> {
+    const saleId = await givenSale(deps);
+    const { body } = await reserve(saleId, key, 2);
+    expect(await deliver(allocate, [messageOf(saleId, key, 2)])).toEqual([]);
+    await admin.flushdb();
+    return { saleId, reservationId: body.reservationId };
+  }
+
+  test('with another body it is refused, first of all and after others', async () => {
+    const { saleId } = await decided('key');
+    const refused = { status: 422, body: { code: 'idempotency_key_reused' } };
+    expect(await reserve(saleId, 'key', 1)).toMatchObject(refused);
+    await admin.flushdb();
+    // Another request teaches Redis the sale, but not its claims.
+    expect(await reserve(saleId, 'another-key')).toMatchObject({ status: 202 });
+    expect(await reserve(saleId, 'key', 1)).toMatchObject(refused);
+    expect(await reserve(saleId, 'key', 1)).toMatchObject(refused);
+    expect(await pendingOf(saleId)).toBe('1');
+  });
+
+  test('with the same body it is the same reservation, which is not queued again', async () => {
+    const { saleId, reservationId } = await decided('key');
+    const sent: unknown[] = [];
+    const quiet = withDeps(deps, {
+      queue: withoutQueue(deps, 'reservations', 'queued again', (body) => sent.push(body)),
+    });
+    const again = await requestReservation(quiet, me.customerId, saleId, 'key', { quantity: 2, fill: 'all' });
+    expect(again).toMatchObject({ reservationId });
+    expect(sent).toEqual([]);
+    expect(await get(`/reservations/${reservationId}`)).toMatchObject({ body: { state: 'allocated', units: 2 } });
+    expect(await pendingOf(saleId)).toBe('0');
+  });
+
+  test('MySQL is asked until every claim is back, and no longer', async () => {
+    const { saleId } = await decided('key');
+    await reserve(saleId, 'another-key');
+    const mark = () => admin.hget(keys.sale(saleTag(saleId)), partialField);
+    const lost = await mark();
+    expect(lost).not.toBeNull();
+    await admin.flushdb();
+    await reserve(saleId, 'a-third-key');
+    expect(await mark()).not.toBe(lost);
+    await reconcile(deps, { saleId, deadlineMs: Date.now() + 20_000 });
+    expect(await mark()).toBeNull();
+    const blind = withDeps(deps, { db: { ...deps.db, rows: () => Promise.reject(new Error('MySQL was asked')) } });
+    const ask = (key: string, quantity: number) =>
+      requestReservation(blind, me.customerId, saleId, key, { quantity, fill: 'all' });
+    expect(await ask('key', 1)).toMatchObject({ refused: 'idempotency_key_reused' });
+    expect(await ask('a-fourth-key', 1)).toMatchObject({ state: 'requested' });
+  });
+
+  test('I2: a request is accepted though MySQL cannot be asked', async () => {
+    const { saleId } = await decided('key');
+    await reserve(saleId, 'another-key');
+    const blind = withDeps(deps, {
+      db: { ...deps.db, rows: () => Promise.reject(new Fault('store_unavailable', 'MySQL is away')) },
+    });
+    const ask = requestReservation(blind, me.customerId, saleId, 'new-key', { quantity: 1, fill: 'all' });
+    expect(await ask).toMatchObject({ state: 'requested' });
   });
 });
 
