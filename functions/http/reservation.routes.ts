@@ -20,7 +20,7 @@ const tag = 'Reservations';
 export const createReservationRoute = defineRoute({
   method: 'POST',
   path: '/sales/{saleId}/reservations',
-  summary: 'Ask for units of a sale; the answer comes later, at the status URL and by notification',
+  summary: 'Request units of a sale; the decision follows at the status URL and by notification',
   tag,
   auth: 'customer',
   params: z.strictObject({ saleId: idOf<SaleId>() }),
@@ -58,7 +58,7 @@ export const listReservationsRoute = defineRoute({
 export const getReservationRoute = defineRoute({
   method: 'GET',
   path: '/reservations/{reservationId}',
-  summary: 'Where one of your reservations stands',
+  summary: 'The state of one of your reservations',
   tag,
   auth: 'customer',
   params: ReservationPath,

@@ -127,7 +127,7 @@ export function cancelDecided(
   });
 }
 
-/** Whether a reservation is to be cancelled, or why it cannot be. Pure. */
+/** Whether a reservation can be cancelled, or why not. Pure. */
 export function judgeCancellation(row: ReservationRow): 'cancel' | 'cancelled already' | Refusal {
   if (row.state === 'cancelled') return 'cancelled already';
   if (!mayMove(row.state, 'cancelled')) return refuse('already_resolved', `The reservation is ${row.state}.`);

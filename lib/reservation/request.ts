@@ -1,9 +1,10 @@
 /**
- * The accept path: from a click to a place in the queue, with one Redis script and one send.
+ * Accepting a reservation request: one Redis script and one message to the queue.
  *
- * Invariant I2: a 202 means that SQS has the request. Acceptance depends on SQS alone: when Redis is away the request goes
- * on without a ticket and the worker judges it by the time SQS took it. The reservation's id follows from sale, customer
- * and Idempotency-Key, so a repeated request is the same request, even if the first answer never arrived (invariant I3).
+ * Invariant I2: a 202 means that SQS has the request. Acceptance depends on SQS alone: when Redis is unavailable the
+ * request is queued without a ticket and the worker goes by the time at which SQS accepted it. The reservation's id is
+ * derived from sale, customer and Idempotency-Key, so a repeated request finds the first one, even if the first response
+ * never arrived (invariant I3).
  */
 
 import { type Applicant, askGate, type GateAnswer, type GateRefusal, returnClaim } from '#mirror/gate.ts';
@@ -39,14 +40,14 @@ export async function requestReservation(
   idempotencyKey: string,
   request: ReservationRequest,
 ): Promise<ReservationAccepted | Refusal> {
-  const applicant: Applicant = {
+  const gateRequest: GateRequest = {
     reservationId: deriveReservationId(saleId, customerId, idempotencyKey),
     saleId,
     customerId,
     quantity: request.quantity,
     atLeast: leastOf(request),
   };
-  const answer = await judge(deps, applicant);
+  const answer = await judge(deps, gateRequest);
 
   if (answer === 'no such sale') return refuse('not_found', 'There is no such sale.');
   if (answer === 'gate away') {
@@ -98,26 +99,26 @@ async function findDecided(
   }
 }
 
-/** Sends what the gate admitted. Throws if it could not be sent; then its claim at the gate has been taken back. */
-export async function sendAdmitted(deps: MirrorNeeds, applicant: Applicant, ticket: number): Promise<void> {
+/** Queues a request that the gate admitted. Throws if it could not be sent; its claim is then taken back. */
+export async function sendAdmitted(deps: MirrorNeeds, gateRequest: GateRequest, ticket: number): Promise<void> {
   try {
-    await send(deps, applicant, ticket);
+    await send(deps, gateRequest, ticket);
   } catch (error) {
     await returnClaim(deps, applicant).catch((cause) => warnUnlessOutage(cause, 'a claim could not be returned'));
     throw error;
   }
 }
 
-type Verdict = Exclude<GateAnswer, { kind: 'unknown' }> | 'gate away' | 'no such sale';
+type Verdict = Exclude<GateAnswer, { kind: 'unknown' }> | 'gate unavailable' | 'no such sale';
 
-/** Asks the gate, teaching it the sale if it does not know it; whatever is away, the request goes on. */
-export async function judge(deps: MirrorNeeds, applicant: Applicant): Promise<Verdict> {
+/** Asks the gate, after loading the sale into the mirror if needed. If either fails, the request continues without. */
+export async function judge(deps: MirrorNeeds, gateRequest: GateRequest): Promise<Verdict> {
   try {
-    const first = await askGate(deps, applicant);
+    const first = await askGate(deps, gateRequest);
     if (first.kind !== 'unknown') return first;
-    if (!(await primeMirror(deps, applicant.saleId))) return 'no such sale';
-    const second = await askGate(deps, applicant);
-    return second.kind === 'unknown' ? 'gate away' : second;
+    if (!(await primeMirror(deps, gateRequest.saleId))) return 'no such sale';
+    const second = await askGate(deps, gateRequest);
+    return second.kind === 'unknown' ? 'gate unavailable' : second;
   } catch (error) {
     warnUnlessOutage(error, 'accepting without the gate', { saleId: applicant.saleId });
     return 'gate away';
@@ -129,8 +130,8 @@ function send(deps: MirrorNeeds, applicant: Applicant, ticket: number | undefine
 }
 
 /** The message that asks the allocate worker for a decision. */
-export function commandFor(applicant: Applicant, ticket: number | undefined): ReserveCommand {
-  return { ...applicant, ticket, correlationId: correlationId() };
+export function commandFor(gateRequest: GateRequest, ticket: number | undefined): ReserveCommand {
+  return { ...gateRequest, ticket, correlationId: correlationId() };
 }
 
 function accepted(
