@@ -22,7 +22,14 @@ export const gateFields = ['ticket', 'line', 'pendingUnits', 'pendingOver'] as c
  */
 export const partialField = 'partial';
 
-/** The stock of values that were read in the order of `stockFields`. */
+/** Any field of a sale in the mirror. */
+export type MirrorField =
+  | (typeof stockFields)[number]
+  | (typeof termFields)[number]
+  | (typeof gateFields)[number]
+  | typeof partialField;
+
+/** The stock from values that were read in the order of `stockFields`. */
 export function stockOfFields(values: readonly (string | null)[]): StockView {
   return Object.fromEntries(stockFields.map((name, index) => [name, Number(values[index] ?? 0)])) as StockView;
 }

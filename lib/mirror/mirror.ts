@@ -27,7 +27,7 @@ import {
   reservationField,
   unpack,
 } from './claims.ts';
-import type { MirrorField, termFields } from './fields.ts';
+import type { MirrorField } from './fields.ts';
 import { mirrorTrust } from './mirror-trust.ts';
 
 const mirrorScript = defineScript('holdfastMirror', luaSource('lib/mirror/mirror.lua'));

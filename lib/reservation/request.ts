@@ -7,7 +7,7 @@
  * never arrived (invariant I3).
  */
 
-import { type Applicant, askGate, type GateAnswer, type GateRefusal, returnClaim } from '#mirror/gate.ts';
+import { askGate, type GateAnswer, type GateRefusal, type GateRequest, returnClaim } from '#mirror/gate.ts';
 import { type MirrorNeeds, primeMirror, refreshMirror } from '#mirror/mirror.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { toIso } from '#platform/kernel/clock.ts';
@@ -50,32 +50,32 @@ export async function requestReservation(
   const answer = await judge(deps, gateRequest);
 
   if (answer === 'no such sale') return refuse('not_found', 'There is no such sale.');
-  if (answer === 'gate away') {
-    await send(deps, applicant, undefined);
-    return accepted(deps, applicant, null, null);
+  if (answer === 'gate unavailable') {
+    await send(deps, gateRequest, undefined);
+    return accepted(deps, gateRequest, null, null);
   }
   if (answer.kind === 'refused') return refuse(answer.code, explain(answer.code, answer.fact));
   if (answer.kind === 'repeat') {
     const { status } = answer;
-    if (!isSame(status, applicant)) return keyReused();
+    if (!isSame(status, gateRequest)) return keyReused();
     const { ticket, position } = status;
     // Still undecided: the first send may have failed unseen, and sending again is harmless.
-    if (status.state === 'requested') await send(deps, applicant, ticket);
-    return accepted(deps, applicant, ticket, position);
+    if (status.state === 'requested') await send(deps, gateRequest, ticket);
+    return accepted(deps, gateRequest, ticket, position);
   }
   if (answer.partial) {
-    const decided = await findDecided(deps, applicant);
-    if (decided) return isSame(decided, applicant) ? accepted(deps, applicant, decided.ticket, null) : keyReused();
+    const decided = await findDecided(deps, gateRequest);
+    if (decided) return isSame(decided, gateRequest) ? accepted(deps, gateRequest, decided.ticket, null) : keyReused();
   }
-  await sendAdmitted(deps, applicant, answer.ticket);
-  return accepted(deps, applicant, answer.ticket, answer.position);
+  await sendAdmitted(deps, gateRequest, answer.ticket);
+  return accepted(deps, gateRequest, answer.ticket, answer.position);
 }
 
 /** Whether two requests under one key ask for the same. */
 function isSame(one: Asked, other: Asked): boolean {
   return one.quantity === other.quantity && one.atLeast === other.atLeast;
 }
-type Asked = Pick<Applicant, 'quantity' | 'atLeast'>;
+type Asked = Pick<GateRequest, 'quantity' | 'atLeast'>;
 
 function keyReused(): Refusal {
   return refuse('idempotency_key_reused', 'This Idempotency-Key was used for a different reservation in this sale.');
@@ -87,7 +87,7 @@ function keyReused(): Refusal {
  */
 async function findDecided(
   deps: MirrorNeeds,
-  { reservationId, saleId }: Applicant,
+  { reservationId, saleId }: GateRequest,
 ): Promise<ReservationRow | undefined> {
   try {
     const row = (await readReservations(deps.db, [reservationId])).get(reservationId);
@@ -104,7 +104,7 @@ export async function sendAdmitted(deps: MirrorNeeds, gateRequest: GateRequest, 
   try {
     await send(deps, gateRequest, ticket);
   } catch (error) {
-    await returnClaim(deps, applicant).catch((cause) => warnUnlessOutage(cause, 'a claim could not be returned'));
+    await returnClaim(deps, gateRequest).catch((cause) => warnUnlessOutage(cause, 'a claim could not be returned'));
     throw error;
   }
 }
@@ -120,13 +120,13 @@ export async function judge(deps: MirrorNeeds, gateRequest: GateRequest): Promis
     const second = await askGate(deps, gateRequest);
     return second.kind === 'unknown' ? 'gate unavailable' : second;
   } catch (error) {
-    warnUnlessOutage(error, 'accepting without the gate', { saleId: applicant.saleId });
-    return 'gate away';
+    warnUnlessOutage(error, 'accepting without the gate', { saleId: gateRequest.saleId });
+    return 'gate unavailable';
   }
 }
 
-function send(deps: MirrorNeeds, applicant: Applicant, ticket: number | undefined): Promise<void> {
-  return deps.queue('reservations').send({ body: commandFor(applicant, ticket) });
+function send(deps: MirrorNeeds, gateRequest: GateRequest, ticket: number | undefined): Promise<void> {
+  return deps.queue('reservations').send({ body: commandFor(gateRequest, ticket) });
 }
 
 /** The message that asks the allocate worker for a decision. */
@@ -136,11 +136,11 @@ export function commandFor(gateRequest: GateRequest, ticket: number | undefined)
 
 function accepted(
   deps: AcceptNeeds,
-  applicant: Applicant,
+  gateRequest: GateRequest,
   ticket: number | null,
   position: number | null,
 ): ReservationAccepted {
-  const { reservationId, saleId, customerId, quantity, atLeast } = applicant;
+  const { reservationId, saleId, customerId, quantity, atLeast } = gateRequest;
   const acceptedAtMs = ticket === null ? deps.clock() : Math.floor(ticket / 1000);
   const url = statusUrl(deps, customerId, reservationId, { saleId, quantity, atLeast, acceptedAtMs, ticket, position });
   return { reservationId, saleId, state: 'requested', ticket, position, statusUrl: url };

@@ -18,7 +18,7 @@ import { queueDepth } from '#platform/aws/sqs.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import type { QueueHandler } from '#platform/handlers/queue.ts';
 import { toIso } from '#platform/kernel/clock.ts';
-import { newId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
+import { type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
 import { locate } from '#platform/kernel/registry.ts';
 import { deliveriesAtMost, maxReceiveCount } from '#platform/kernel/time-limits.ts';

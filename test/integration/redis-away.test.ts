@@ -2,6 +2,7 @@
  * Redis away, back, or no primary any more, on a server of this file's own: what was accepted is never denied, a request can
  * be given back before it is decided, and the log says it once.
  */
+
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { jest } from '@jest/globals';
@@ -14,7 +15,7 @@ import { partialField } from '#mirror/fields.ts';
 import { distrustForMs } from '#mirror/mirror-trust.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { Fault } from '#platform/kernel/errors.ts';
-import { type CustomerId, newId, type ReservationId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
+import { type CustomerId, type ReservationId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { openRedis, redisReady } from '#platform/redis/redis.ts';
@@ -24,6 +25,7 @@ import { cancelReservation } from '#reservation/cancel.ts';
 import { requestReservation } from '#reservation/request.ts';
 import { deriveReservationId } from '#reservation/reservation-id.ts';
 import { saleTag } from '#sale/sale-id.ts';
+import { newId } from '#test/support/ids.ts';
 import { TroubledProxy } from '../chaos/proxy.ts';
 import { type Api, openApi } from '../support/api.ts';
 import { deliver } from '../support/deliver.ts';
