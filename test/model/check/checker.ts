@@ -24,7 +24,7 @@ import type { Excuse, World } from '../world/world.ts';
 
 /** Which moves a reservation may make, as the design says. */
 const reservationMoves: Record<string, string[]> = {
-  new: ['allocated', 'waitlisted', 'rejected'],
+  new: ['allocated', 'waitlisted', 'rejected', 'cancelled'],
   waitlisted: ['allocated', 'cancelled', 'expired'],
   allocated: ['purchased', 'cancelled', 'expired'],
   purchased: ['refunded'],
