@@ -52,9 +52,11 @@ const plain: Record<string, (landscape: Landscape) => Grant> = {
     names: ['websocket/management'],
     statements: [
       // A connection's id is made when somebody connects, so the last part of the ARN cannot be known here.
-      allow(['execute-api:ManageConnections'], {
-        'Fn::Sub': `arn:\${AWS::Partition}:execute-api:\${AWS::Region}:\${AWS::AccountId}:\${WebsocketsApi}/${stage}/POST/@connections/*`,
-      }),
+      ...['POST', 'DELETE'].map((method) =>
+        allow(['execute-api:ManageConnections'], {
+          'Fn::Sub': `arn:\${AWS::Partition}:execute-api:\${AWS::Region}:\${AWS::AccountId}:\${WebsocketsApi}/${stage}/${method}/@connections/*`,
+        }),
+      ),
     ],
     outside: true,
   }),

@@ -24,11 +24,16 @@ export interface Caller {
   readonly role: 'customer' | 'operator';
 }
 
+/** The caller whom a token names, and when the token ends. */
+export interface VerifiedCaller extends Caller {
+  readonly expiresAtMs: number;
+}
+
 export interface Tokens {
   /** A signed access token for this caller. */
   issue(caller: Caller): Promise<string>;
   /** The caller, or undefined if the token is not one of ours, not for us, or out of date. */
-  verify(token: string): Promise<Caller | undefined>;
+  verify(token: string): Promise<VerifiedCaller | undefined>;
 }
 
 /** More characters than any token of ours has. */
@@ -48,7 +53,7 @@ export async function openTokens(jwkText: string, clock: Clock): Promise<Tokens>
   const publicKey = await importJWK(publicJwk, algorithm);
   const keyId = await calculateJwkThumbprint(publicJwk);
   /** Tokens whose signature and claims were found good. Nothing about them can change but the time. */
-  const verified = new Map<string, { caller: Caller; notBefore: number; expiresAt: number }>();
+  const verified = new Map<string, { caller: VerifiedCaller; notBefore: number; expiresAt: number }>();
 
   return {
     issue: async (caller) => {
@@ -85,10 +90,11 @@ export async function openTokens(jwkText: string, clock: Clock): Promise<Tokens>
         if (protectedHeader.kid !== keyId || sub === undefined) return undefined;
         if (role !== 'customer' && role !== 'operator') return undefined;
         // We have signed it, so its subject is the id of a customer.
-        const caller: Caller = { customerId: sub as CustomerId, role };
+        const expiresAt = Math.min(exp, iat + accessTokenLifeSeconds);
+        const caller: VerifiedCaller = { customerId: sub as CustomerId, role, expiresAtMs: expiresAt * 1000 };
         // The oldest entry goes; a Map keeps the order of insertion.
         if (verified.size >= tokensRemembered) verified.delete(verified.keys().next().value ?? '');
-        verified.set(token, { caller, notBefore: iat, expiresAt: Math.min(exp, iat + accessTokenLifeSeconds) });
+        verified.set(token, { caller, notBefore: iat, expiresAt });
         return caller;
       } catch (error) {
         if (error instanceof errors.JOSEError) return undefined;
