@@ -14,6 +14,7 @@ import { newEvent } from '#events/outbox.ts';
 import { handler as listHandler } from '#functions/http/list-notifications.ts';
 import { handler as readHandler } from '#functions/http/read-notifications.ts';
 import { handler as notifyHandler } from '#functions/queue/notify.ts';
+import { handler as relayHandler } from '#functions/schedule/relay.ts';
 import { handler as connectHandler } from '#functions/websocket/connect.ts';
 import { handler as disconnectHandler } from '#functions/websocket/disconnect.ts';
 import { handler as messageHandler } from '#functions/websocket/message.ts';
@@ -438,6 +439,19 @@ describe('live', () => {
     expect(await deps.redis.pttl(keys.connection(connection))).toBeGreaterThan(0);
     const later = withDeps(deps, { clock: () => Date.now() + 3 * 3_600_000 });
     expect(await connectionsOfCustomers(later, [customerId])).toEqual(new Map());
+  });
+
+  it('S2: the rule of every minute tells those whose token has ended, and closes', async () => {
+    const [ended, open] = [await connected(newId()), await connected(newId())];
+    const pastMs = Date.now() - 1;
+    await deps.redis.hset(keys.connection(ended), 'tokenEnd', pastMs);
+    await deps.redis.zadd(keys.connections(), pastMs, ended);
+    const attributes = { SentTimestamp: String(Date.now()), ApproximateReceiveCount: '1' };
+    const turn = { messageId: 'turn', body: '{}', attributes, messageAttributes: {}, eventSourceARN };
+    expect(await relayHandler({ Records: [turn] } as unknown as SQSEvent, context)).toEqual({ batchItemFailures: [] });
+    expect(heardBy(ended)).toMatchObject([{ type: 'closing', code: 'unauthenticated' }]);
+    expect(closed).toEqual([ended]);
+    expect(heardBy(open)).toEqual([]);
   });
 
   it('S8: what is no sale cannot be watched, whether invented or the id of something else', async () => {
