@@ -10,8 +10,8 @@
  * The successor is derived from the token itself and a salt in the token's row. So it can be said again though only its
  * hash is stored, and neither an old token alone nor the table alone is enough to know it.
  *
- * A family is revoked as soon as one of its rows is. So revoking is one write, and no successor that is being made at
- * the same moment can slip through.
+ * A family is revoked as soon as one of its rows is. So revoking is one write, and it also covers a successor that is
+ * being issued at the same moment.
  */
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import type { Needs } from '#platform/environment/deps.ts';
@@ -26,7 +26,7 @@ import type { Role } from './customer.table.ts';
 import type { Credentials, Me, Session } from './identity.shapes.ts';
 import { limitLogin } from './limits.ts';
 
-/** How long one sign-in lasts, however often it is refreshed. */
+/** How long one sign-in lasts, however many times it is refreshed. */
 const sessionLifeMs = 30 * 24 * 60 * 60 * 1_000;
 /** For how long after its first use a refresh token gets the same successor again. */
 export const refreshLeewayMs = 30_000;
@@ -34,7 +34,7 @@ export const refreshLeewayMs = 30_000;
 const rowsForgotten = 1_000;
 
 /**
- * Signs in with e-mail and password. A wrong password and an unknown address are refused alike, after the same work.
+ * Signs in with e-mail and password. A wrong password and an unknown address get the same refusal, after the same work.
  */
 export async function login(
   deps: Needs<'db' | 'redis' | 'registry' | 'clock'>,
@@ -70,18 +70,18 @@ export async function refresh(
   return next ? session(tokens, next.caller, next.refreshToken) : refuse('unauthenticated', 'Sign in again.');
 }
 
-/** Ends the session that a refresh token belongs to. A token that belongs to none changes nothing. */
+/** Ends the session of a refresh token. An unknown token changes nothing. */
 export async function logout(deps: Needs<'db' | 'clock'>, refreshToken: string): Promise<undefined> {
   await revoke(deps.db, hashOf(refreshToken), deps.clock());
 }
 
-/** Who is signed in. Refused if the account is gone. */
+/** The signed-in customer. Refused if the account no longer exists. */
 export async function getMe({ db }: Needs<'db'>, customerId: CustomerId): Promise<Me | Refusal> {
   const customer = await findCustomer(db, customerId);
-  return customer ? { customerId, ...customer } : refuse('unauthenticated', 'This account is gone.');
+  return customer ? { customerId, ...customer } : refuse('unauthenticated', 'This account no longer exists.');
 }
 
-/** Deletes rows of sessions that are over, a bounded number at a time; returns how many. Run by a schedule. */
+/** Deletes rows of expired sessions, a bounded number at a time; returns how many. Run by a schedule. */
 export function forgetExpiredSessions({ db, clock }: Needs<'db' | 'clock'>): Promise<number> {
   return db.change('DELETE FROM refresh_tokens WHERE expires_at_ms <= ? LIMIT ?', [clock(), rowsForgotten]);
 }

@@ -1,5 +1,5 @@
 /**
- * Who is connected, and what they watch: the registry of WebSocket connections, in Redis.
+ * The registry of WebSocket connections, in Redis: whose they are, and which sales they watch.
  *
  * A connection is served until its access token ends, and only while something is heard on it: a client that is gone
  * without a word is found by its silence, since the gateway would keep its connection for minutes. The sets are ordered by
@@ -32,7 +32,7 @@ const commandsPerTrip = 500;
 const endedPerTurn = 500;
 const endLimitMs = 2_000;
 
-/** An entry this young is not yet open for pushes, though it is there: being told that it is gone says nothing. */
+/** A connection this new may not be open for pushes yet, so the gateway's answer that it is gone does not count. */
 const openingMs = 5_000;
 
 type Command = [name: string, ...args: (string | number)[]];
@@ -165,7 +165,7 @@ export async function watchSale(
   return undefined;
 }
 
-/** The connection hears no more of the sale. */
+/** Unsubscribes the connection from the sale. */
 export async function unwatchSale(deps: Needs<'redis'>, connectionId: string, saleId: SaleId): Promise<void> {
   await inOneTrip(deps, [
     ['hdel', keys.connection(connectionId), saleField + saleId],
@@ -173,13 +173,13 @@ export async function unwatchSale(deps: Needs<'redis'>, connectionId: string, sa
   ]);
 }
 
-/** Removes a connection that has ended, with all that it watched. */
+/** Removes a connection that has ended, with its subscriptions. */
 export async function leaveConnection(deps: Needs<'redis'>, connectionId: string): Promise<void> {
   const connection = await findConnection(deps, connectionId);
   if (connection) await removeAll(deps, [connection]);
 }
 
-/** Removes connections that the gateway calls gone, except those that are only just opening. */
+/** Removes connections that the gateway reports as gone, except those that are just opening. */
 export async function removeGone(deps: Needs<'redis' | 'clock'>, connectionIds: string[]): Promise<void> {
   const found = await findConnections(deps, connectionIds);
   await removeAll(
@@ -296,7 +296,7 @@ async function inOneTrip({ redis }: Needs<'redis'>, commands: readonly Command[]
   for (let start = 0; start < commands.length; start += commandsPerTrip) {
     const trip = commands.slice(start, start + commandsPerTrip);
     const results = await redis.guarded(async () => {
-      // The first trip of a fresh environment comes before its connection is there.
+      // The first trip of a new environment comes before its connection is ready.
       await redisReady(redis, redisCommandTimeoutMs);
       return redis.pipeline(trip).exec();
     });

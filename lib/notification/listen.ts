@@ -1,5 +1,5 @@
 /**
- * What a connected client may ask for: to watch a sale, to stop, and to stay.
+ * The messages of a connected client: watch a sale, unwatch it, and ping.
  *
  * Every message shows that the client is there, and a ping says nothing else. A connection ends with its access token; a
  * fresh one, sent in time, keeps it, and enters it again when the registry was lost. A message on a connection whose time
@@ -24,7 +24,7 @@ import {
 } from './connections.ts';
 import type { ClientMessage } from './notification.shapes.ts';
 
-/** Does what the message asks; the answer goes back to the connection. */
+/** Handles a message; the result is sent back to the connection. */
 export async function listen(
   deps: MirrorNeeds,
   tokens: Tokens,

@@ -1,6 +1,6 @@
 /**
- * Every Redis key, in one place. A sale's keys carry its tag in braces, so that in a cluster they share a slot and one
- * script may touch them all.
+ * Every Redis key, in one place. A sale's keys have its tag in braces (a hash tag), so that in a cluster they share a
+ * slot and one script may access them all.
  */
 import type { CustomerId, SaleId, SaleTag } from '#platform/kernel/ids.ts';
 
@@ -12,7 +12,7 @@ export const keys = {
   sale: (tag: SaleTag) => `${prefix}sale:{${tag}}`,
   /** Hash: claims of some customers of a sale. Small enough per key to stay a listpack. */
   claims: (tag: SaleTag, bucket: number) => `${prefix}claims:{${tag}}:${bucket.toString(36)}`,
-  /** What the keys of all claims buckets of a sale begin with, for the script that writes many of them. */
+  /** The prefix of the keys of all claims buckets of a sale, for the script that writes many of them. */
   claimsOf: (tag: SaleTag) => `${prefix}claims:{${tag}}:`,
   /** String: the lock of a sale; held by a worker while it decides. */
   lock: (tag: SaleTag) => `${prefix}lock:${tag}`,
@@ -26,7 +26,7 @@ export const keys = {
   connections: () => `${prefix}ws:connections`,
   /** Hash: whose a WebSocket connection is (`customer`), its times, and a field for each sale that it watches. */
   connection: (connectionId: string) => `${prefix}ws:connection:${connectionId}`,
-  /** Hash: the newest version pushed, by subject; of a customer's reservations and purchases, or of a sale's stock. */
+  /** Hash: the newest version pushed, by subject: a customer's reservations and purchases, or a sale's stock. */
   pushed: (audienceId: string) => `${prefix}ws:pushed:${audienceId}`,
   /** List: messages that wait to be pushed to a customer, or to the watchers of a sale. */
   pushesInLine: (audienceId: string) => `${prefix}ws:line:${audienceId}`,
@@ -34,11 +34,11 @@ export const keys = {
   pushTurn: (audienceId: string) => `${prefix}ws:turn:${audienceId}`,
   /** String: an Idempotency-Key whose first request is still running. */
   running: (kind: string, id: string) => `${prefix}running:${kind}:${id}`,
-  /** String: how old the oldest message of a queue's latest batch was. */
+  /** String: the age of the oldest message of a queue's latest batch. */
   oldestMessageAge: (queue: string) => `${prefix}oldest-message-age:${queue}`,
-  /** String: a breaker's shared state. */
+  /** String: a breaker's shared state: until when it is open. */
   breaker: (name: string) => `${prefix}breaker:${name}`,
-  /** String: why a message failed for the last time. */
+  /** String: the latest cause of a message's failure. */
   cause: (messageId: string) => `${prefix}cause:${messageId}`,
   /** String: a token bucket of a caller. */
   rate: (what: string, who: string) => `${prefix}rate:${what}:${who}`,
