@@ -114,7 +114,7 @@ async function rotate(
     [row.family_id, row.customer_id],
   );
   if (!account || account.revoked) return undefined;
-  const family = { familyId: fromBytes(row.family_id), customerId: fromBytes(row.customer_id) };
+  const family = { familyId: fromBytes(row.family_id), customerId: fromBytes<'customer'>(row.customer_id) };
   const successor =
     row.used_at_ms === null
       ? await issueSuccessor(tx, refreshToken, { ...family, expiresAtMs: row.expires_at_ms }, nowMs)

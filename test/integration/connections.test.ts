@@ -2,7 +2,8 @@
  * Connections from their first token to their end, and the order of what is pushed to them: the verbs against a real MySQL
  * and Redis, at times of the test's own, with a pusher that records.
  */
-import { BusEvent } from '#events/catalogue.ts';
+
+import { BusEvent } from '#events/catalog.ts';
 import { groupChanges } from '#events/changes.ts';
 import { newEvent } from '#events/outbox.ts';
 import {
@@ -17,10 +18,11 @@ import type { ClientMessage } from '#notification/notification.shapes.ts';
 import { liveOf, pushLive } from '#notification/push-changes.ts';
 import type { Push, Pusher } from '#platform/aws/websocket-push.ts';
 import type { Deps } from '#platform/environment/deps.ts';
-import { type CustomerId, newId, type SaleId } from '#platform/kernel/ids.ts';
+import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { openTokens, type Tokens } from '#platform/security/access-token.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
+import { newId } from '#test/support/ids.ts';
 import { withDeps } from '../support/deps.ts';
 import { givenSale, openBed } from '../support/sales.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
