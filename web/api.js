@@ -23,6 +23,7 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 export function openApi(base, onSession = () => {}) {
   let accessToken;
   let refreshing;
+  const twins = new BroadcastChannel(sessionKey);
 
   const stored = () => JSON.parse(sessionStorage.getItem(sessionKey) ?? 'null');
 
@@ -32,13 +33,20 @@ export function openApi(base, onSession = () => {}) {
     else sessionStorage.removeItem(sessionKey);
   }
 
+  /** A duplicated tab has the same session: whichever renews it tells the other. */
+  twins.addEventListener('message', ({ data }) => {
+    if (stored()?.refreshToken === data.used) keep(data.tokens);
+  });
+
   /** A refresh token is good for one use, so however many requests need a new access token, one asks for it. */
   function renew() {
     refreshing ??= (async () => {
       const session = stored();
       if (!session) return false;
       try {
-        keep(await send('POST', '/auth/refresh', { body: session, anonymous: true }));
+        const tokens = await send('POST', '/auth/refresh', { body: session, anonymous: true });
+        keep(tokens);
+        twins.postMessage({ used: session.refreshToken, tokens });
         return true;
       } catch (problem) {
         if (!(problem instanceof Problem) || problem.status >= 500) throw problem;

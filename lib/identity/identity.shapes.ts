@@ -36,7 +36,11 @@ export const Session = z
   .object({
     accessToken: z.string().describe('Send it as "Authorization: Bearer …"'),
     expiresInSeconds: z.int().describe('How long the access token is valid'),
-    refreshToken: z.string().describe('Valid for one refresh, which returns the next one'),
+    refreshToken: z
+      .string()
+      .describe(
+        'Good for one refresh; the answer has the next one. If the answer is lost, send it again within 30 seconds',
+      ),
   })
   .meta({ id: 'Session' });
 export type Session = z.infer<typeof Session>;

@@ -43,6 +43,7 @@ export const ReadCount = z.object({ read: z.int().describe('How many were unread
 /** What a client may send over the WebSocket. */
 export const ClientMessage = z.discriminatedUnion('action', [
   z.strictObject({ action: z.enum(['watch', 'unwatch']), saleId: idOf<SaleId>() }),
+  z.strictObject({ action: z.literal('authenticate'), token: z.string().max(4_000) }),
   z.strictObject({ action: z.literal('ping'), token: z.string().max(4_000).optional() }),
 ]);
 export type ClientMessage = z.infer<typeof ClientMessage>;

@@ -6,6 +6,7 @@
 import { writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout } from 'node:timers/promises';
 import type { APIGatewayProxyEventV2, APIGatewayProxyWebsocketEventV2, Context, SQSEvent } from 'aws-lambda';
 import { BusEvent, type EventDetail, type EventName } from '#events/catalog.ts';
 import { groupChanges } from '#events/changes.ts';
@@ -13,6 +14,7 @@ import { newEvent } from '#events/outbox.ts';
 import { handler as listHandler } from '#functions/http/list-notifications.ts';
 import { handler as readHandler } from '#functions/http/read-notifications.ts';
 import { handler as notifyHandler } from '#functions/queue/notify.ts';
+import { handler as relayHandler } from '#functions/schedule/relay.ts';
 import { handler as connectHandler } from '#functions/websocket/connect.ts';
 import { handler as disconnectHandler } from '#functions/websocket/disconnect.ts';
 import { handler as messageHandler } from '#functions/websocket/message.ts';
@@ -29,6 +31,7 @@ import type { StockLevel } from '#sale/sale.shapes.ts';
 import { newId } from '#test/support/ids.ts';
 import { createShown } from '#web/shown.js';
 import { withDeps } from '../support/deps.ts';
+import { givenSale } from '../support/sales.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 
 let bed: TestBed;
@@ -38,6 +41,8 @@ let gateway: Server;
 /** What the gateway was asked to send, and the connections that it does not know. */
 const pushed: { connectionId: string; message: Record<string, unknown> }[] = [];
 const gone = new Set<string>();
+/** The connections that it was asked to close. */
+const closed: string[] = [];
 
 beforeAll(async () => {
   bed = await testBed({ queues: false });
@@ -49,6 +54,10 @@ beforeAll(async () => {
     });
     request.on('end', () => {
       if (gone.has(connectionId)) return response.writeHead(410).end();
+      if (request.method === 'DELETE') {
+        closed.push(connectionId);
+        return response.writeHead(204).end();
+      }
       pushed.push({ connectionId, message: JSON.parse(text) });
       return response.writeHead(200).end();
     });
@@ -71,6 +80,7 @@ afterAll(async () => {
 beforeEach(async () => {
   pushed.length = 0;
   gone.clear();
+  closed.length = 0;
   await deps.db.change('DELETE FROM notifications');
 });
 
@@ -300,7 +310,7 @@ describe('live', () => {
   });
 
   it('watchers hear the stock of a sale, the newest of a batch only', async () => {
-    const saleId = newId();
+    const saleId = await givenSale(deps);
     const watcher = await connected(newId());
     expect(await say(watcher, { action: 'watch', saleId })).toBe(200);
     const other = await connected(newId());
@@ -316,7 +326,7 @@ describe('live', () => {
   });
 
   it('I5: what is older than what was pushed before is not pushed', async () => {
-    const [saleId, customerId, reservationId] = [newId(), newId(), newId()];
+    const [saleId, customerId, reservationId] = [await givenSale(deps), newId(), newId()];
     const connection = await connected(customerId);
     await say(connection, { action: 'watch', saleId });
     pushed.length = 0;
@@ -335,7 +345,7 @@ describe('live', () => {
   });
 
   it('I5: however events are repeated and mixed, a page shows each once and never steps back', async () => {
-    const [saleId, customerId, reservationId] = [newId(), newId(), newId()];
+    const [saleId, customerId, reservationId] = [await givenSale(deps), newId(), newId()];
     const connection = await connected(customerId);
     await say(connection, { action: 'watch', saleId });
     pushed.length = 0;
@@ -360,7 +370,7 @@ describe('live', () => {
   });
 
   it('a sale that changes tells those who watch it', async () => {
-    const saleId = newId();
+    const saleId = await givenSale(deps);
     const watcher = await connected(newId());
     await say(watcher, { action: 'watch', saleId });
     await deliver(bodyOf('sale.changed', { saleId, phase: 'purchasing', status: 'paused', stock: stock(saleId, 3) }));
@@ -380,8 +390,8 @@ describe('live', () => {
     expect((await called(listHandler, customerId)).body.items).toHaveLength(1);
   });
 
-  it('a connection that is gone is removed, except while it is still opening', async () => {
-    const [customerId, saleId] = [newId(), newId()];
+  it('a connection that is gone is forgotten, except while it is only just opening', async () => {
+    const [customerId, saleId] = [newId(), await givenSale(deps)];
     const connection = await connected(customerId);
     await say(connection, { action: 'watch', saleId });
     gone.add(connection);
@@ -394,8 +404,8 @@ describe('live', () => {
     expect(await deps.redis.exists(keys.connection(connection))).toBe(0);
   });
 
-  it('a connection that ends is removed with everything it watched', async () => {
-    const [customerId, saleId] = [newId(), newId()];
+  it('a connection that ends is forgotten with all that it watched', async () => {
+    const [customerId, saleId] = [newId(), await givenSale(deps)];
     const connection = await connected(customerId);
     await say(connection, { action: 'watch', saleId });
     await disconnectHandler(socketEvent(connection), context);
@@ -404,17 +414,61 @@ describe('live', () => {
     expect(await deps.redis.exists(keys.connection(connection), keys.watchersOf(saleId))).toBe(0);
   });
 
-  it('entries end by themselves, and the latest connections of a customer are served', async () => {
+  it('S7: of ten connections of a customer the latest are served, and the oldest are closed with a reason', async () => {
     const customerId = newId();
     const all: string[] = [];
-    for (let n = 0; n < connectionsPerCustomer + 2; n++) all.push(await connected(customerId));
-    const served = (await connectionsOfCustomers(deps, [customerId])).get(customerId);
-    expect(served).toHaveLength(connectionsPerCustomer);
-    expect(served).toContain(all.at(-1));
+    for (let n = 0; n < connectionsPerCustomer + 2; n++) {
+      all.push(await connected(customerId));
+      // Connections of one millisecond have no order.
+      await setTimeout(2);
+    }
+    const [oldest, served] = [all.slice(0, 2), all.slice(2)];
+    for (const connection of oldest) {
+      expect(heardBy(connection)).toMatchObject([{ type: 'closing', code: 'too_many_connections' }]);
+      expect(await deps.redis.exists(keys.connection(connection))).toBe(0);
+    }
+    expect(closed.toSorted()).toEqual(oldest.toSorted());
+    await deliver(changed([{ customerId }]));
+    for (const connection of served) expect(heardBy(connection)).toMatchObject([{ type: 'reservation' }]);
+    for (const connection of oldest) expect(heardBy(connection)).toHaveLength(1);
+  });
+
+  it('entries end by themselves', async () => {
+    const customerId = newId();
+    const connection = await connected(customerId);
     expect(await deps.redis.pttl(keys.connectionsOf(customerId))).toBeGreaterThan(0);
-    expect(await deps.redis.pttl(keys.connection(all.at(-1) ?? ''))).toBeGreaterThan(0);
+    expect(await deps.redis.pttl(keys.connection(connection))).toBeGreaterThan(0);
     const later = withDeps(deps, { clock: () => Date.now() + 3 * 3_600_000 });
     expect(await connectionsOfCustomers(later, [customerId])).toEqual(new Map());
+  });
+
+  it('S2: the rule of every minute tells those whose token has ended, and closes', async () => {
+    const [ended, open] = [await connected(newId()), await connected(newId())];
+    const pastMs = Date.now() - 1;
+    await deps.redis.hset(keys.connection(ended), 'tokenEnd', pastMs);
+    await deps.redis.zadd(keys.connections(), pastMs, ended);
+    const attributes = { SentTimestamp: String(Date.now()), ApproximateReceiveCount: '1' };
+    const turn = { messageId: 'turn', body: '{}', attributes, messageAttributes: {}, eventSourceARN };
+    expect(await relayHandler({ Records: [turn] } as unknown as SQSEvent, context)).toEqual({ batchItemFailures: [] });
+    expect(heardBy(ended)).toMatchObject([{ type: 'closing', code: 'unauthenticated' }]);
+    expect(closed).toEqual([ended]);
+    expect(heardBy(open)).toEqual([]);
+  });
+
+  it('S8: what is no sale cannot be watched, whether invented or the id of something else', async () => {
+    const customerId = newId();
+    const connection = await connected(customerId);
+    const reservationId = newId();
+    await deliver(changed([{ customerId, reservationId }]));
+    pushed.length = 0;
+    for (const saleId of [newId(), reservationId, customerId]) {
+      expect(await say(connection, { action: 'watch', saleId })).toBe(404);
+    }
+    expect(heardBy(connection).map(({ type, code }) => [type, code])).toEqual(Array(3).fill(['problem', 'not_found']));
+    expect(await deps.redis.hkeys(keys.connection(connection))).not.toContainEqual(expect.stringContaining('sale:'));
+    // A sale that Redis has forgotten is one nevertheless.
+    const saleId = await givenSale(deps);
+    expect(await say(connection, { action: 'watch', saleId })).toBe(200);
   });
 
   it('when Redis has lost its memory, a ping with a token enters the connection again', async () => {
@@ -465,6 +519,8 @@ describe('live', () => {
     ['that asks for something else', { action: 'steal' }, 400, 'invalid_input'],
     ['with an unknown field', { action: 'ping', more: 1 }, 400, 'invalid_input'],
     ['with a bad token', { action: 'ping', token: 'x.y.z' }, 401, 'unauthenticated'],
+    ['with a bad token to stay', { action: 'authenticate', token: 'x.y.z' }, 401, 'unauthenticated'],
+    ['to stay, without a token', { action: 'authenticate' }, 400, 'invalid_input'],
     ['that is too large', 'x'.repeat(5_000), 413, 'payload_too_large'],
   ])('a message %s is refused', async (_, message, status, code) => {
     const connection = await connected(newId());
@@ -474,8 +530,10 @@ describe('live', () => {
 
   it('one connection watches a bounded number of sales', async () => {
     const connection = await connected(newId());
-    for (let n = 0; n < 50; n++) expect(await say(connection, { action: 'watch', saleId: newId() })).toBe(200);
-    expect(await say(connection, { action: 'watch', saleId: newId() })).toBe(429);
+    for (let n = 0; n < 51; n++) {
+      const saleId = await givenSale(deps);
+      expect(await say(connection, { action: 'watch', saleId })).toBe(n < 50 ? 200 : 429);
+    }
   });
 });
 

@@ -13,7 +13,7 @@ import {
   type ZodOpenApiOperationObject,
   type ZodOpenApiResponsesObject,
 } from 'zod-openapi';
-import { type Code, codes } from '#platform/kernel/errors.ts';
+import { type Code, closingCodes, codes } from '#platform/kernel/errors.ts';
 import { maxJsonBytes } from './body.ts';
 import type { Route } from './route.ts';
 
@@ -22,7 +22,17 @@ export type OpenApiDocument = ReturnType<typeof createDocument>;
 /** Raised with every change that is not backward compatible. */
 const apiVersion = '1.0.0';
 
-/** The body of every refusal: problem details (RFC 9457) with a code. */
+/** OpenAPI knows no WebSockets, so what a client has to know of ours is told in words. */
+const webSocket = [
+  'Notices and live stock are pushed over a WebSocket that is opened with `?token=` and an access token. Send ' +
+    '`{"action":"watch","saleId":"…"}` for the stock of a sale, `{"action":"ping"}` every 25 seconds, and ' +
+    '`{"action":"authenticate","token":"…"}` with a fresh access token before the last one ends.',
+  'Each push carries a `version`, that of a sale an `epoch` as well: drop what is older than what you show. Before the ' +
+    `server closes a connection it sends \`{"type":"closing","code":…}\` with one of: ${closingCodes.join(', ')}. Connect ` +
+    'again then, and read what you have missed; after `too_many_connections` only when somebody asks for it.',
+].join('\n\n');
+
+/** What every refusal looks like: problem details (RFC 9457) with a code. */
 const Problem = z
   .looseObject({
     type: z.string().describe('urn:holdfast:problem:<code>'),
@@ -78,7 +88,8 @@ export function openApiDocument(named: Record<string, Route>): OpenApiDocument {
         version: apiVersion,
         description:
           'Reserve a quantity of a scarce product, and buy what was allocated when the purchase window opens. Times are ' +
-          'ISO 8601, amounts are in minor units, lists are paged by cursor, and every refusal is a problem document with a code.',
+          'ISO 8601, amounts are in minor units, lists are paged by cursor, and every refusal is a problem document with a ' +
+          `code.\n\n${webSocket}`,
       },
       servers: [{ url: '/', description: 'The server of this document' }],
       tags: [...new Set(Object.values(named).map(({ tag }) => tag))].map((name) => ({ name })),

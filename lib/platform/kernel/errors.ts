@@ -37,13 +37,15 @@ export const codes = {
   purchase_in_progress: { status: 409, retry: true, title: 'A purchase of this reservation is under way' },
   email_taken: { status: 409, retry: false, title: 'There is an account with this e-mail address' },
   sku_taken: { status: 409, retry: false, title: 'There is a product with this SKU' },
-  conflict: { status: 409, retry: true, title: 'It was changed by another request at the same time' },
+  connection_silent: { status: 408, retry: true, title: 'Nothing was heard on this connection for too long' },
+  conflict: { status: 409, retry: true, title: 'Somebody else changed it at the same time' },
   payload_too_large: { status: 413, retry: false, title: 'The body is too large' },
   unsupported_media_type: { status: 415, retry: false, title: 'The body must be JSON in UTF-8' },
   idempotency_key_reused: { status: 422, retry: false, title: 'This key was used with another request' },
   mixed_currencies: { status: 422, retry: false, title: 'One purchase can have one currency only' },
   import_rejected: { status: 422, retry: false, title: 'Some rows of the file are not valid; nothing was imported' },
   too_many_requests: { status: 429, retry: true, title: 'Too many requests' },
+  too_many_connections: { status: 429, retry: false, title: 'This account has opened newer connections' },
   internal: { status: 500, retry: true, title: 'Something went wrong on our side' },
   queue_unavailable: { status: 503, retry: true, title: 'The request could not be queued; please repeat it' },
   status_unknown: { status: 503, retry: true, title: 'Whether there is such a thing cannot be said for the moment' },
@@ -52,7 +54,10 @@ export const codes = {
 
 export type Code = keyof typeof codes;
 
-/** A refusal as a value: what a verb returns when it turns a request down for a reason. */
+/** The codes with which the server ends a WebSocket connection. */
+export const closingCodes = ['unauthenticated', 'connection_silent', 'too_many_connections'] as const satisfies Code[];
+
+/** A refusal as a value: what a verb returns when the answer is a well-founded no. */
 export interface Refusal {
   refused: Code;
   detail: string;
