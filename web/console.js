@@ -4,7 +4,7 @@
  * Counters come live over the WebSocket; what lies behind them (queues, breakers, drift) is asked for while somebody
  * looks at it. Every change an operator makes is one call of the public API.
  */
-import { loadConfig, openApi } from './api.js';
+import { loadConfig, newKey, openApi } from './api.js';
 import { openLive } from './live.js';
 import { setUpSigning } from './sign.js';
 import {
@@ -188,7 +188,7 @@ function detailOf(saleId) {
       onsubmit: (event) => {
         event.preventDefault();
         act(event.submitter, async () => {
-          take(await api.post(`/sales/${saleId}/stock`, { units: Number(units.value) }));
+          take(await api.post(`/sales/${saleId}/stock`, { units: Number(units.value) }, { key: newKey() }));
           toast('Stock changed.', 'good');
           update();
         });
@@ -326,7 +326,7 @@ byId('sale-form').addEventListener('submit', (event) => {
     ...Object.fromEntries(timeFields.map((name) => [name, new Date(given[name]).toISOString()])),
   };
   act(byId('sale-create'), async () => {
-    const sale = await api.post('/sales', body);
+    const sale = await api.post('/sales', body, { key: newKey() });
     take(sale);
     byId('new-sale').open = false;
     toast(`${sale.name} was created.`, 'good');
@@ -360,7 +360,8 @@ byId('product-form').addEventListener('submit', (event) => {
   const form = event.currentTarget;
   const { sku, name, description, amountMinor, currency } = Object.fromEntries(new FormData(form));
   act(byId('product-create'), async () => {
-    await api.post('/products', { sku, name, description, price: { amountMinor: Number(amountMinor), currency } });
+    const product = { sku, name, description, price: { amountMinor: Number(amountMinor), currency } };
+    await api.post('/products', product, { key: newKey() });
     form.reset();
     toast(`${name} was created.`, 'good');
     await readProducts();
@@ -373,7 +374,10 @@ byId('import-form').addEventListener('submit', (event) => {
   const result = byId('import-result');
   act(byId('import-go'), async () => {
     try {
-      const { created, updated } = await api.post('/products/import', await file.text(), { type: 'text/csv' });
+      const { created, updated } = await api.post('/products/import', await file.text(), {
+        type: 'text/csv',
+        key: newKey(),
+      });
       result.replaceChildren(`${number(created)} created, ${number(updated)} updated.`);
       await readProducts();
     } catch (problem) {

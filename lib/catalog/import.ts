@@ -5,6 +5,7 @@
  * file can be mended in one go. Products are found by their SKU: the same file imported twice leaves the same products.
  */
 import { CsvError, type Info, parse } from 'csv-parse/sync';
+import { type Keep, keepNothing } from '#answers/once.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { ImportRow, maxImportRows, type NewProduct, type RowError } from './product.shapes.ts';
@@ -15,6 +16,9 @@ const columns = Object.keys(ImportRow.shape);
 const mistakesReported = 100;
 const rowsPerStatement = 500;
 
+/** How many products an import created, and how many it updated. */
+type ImportCount = { created: number; updated: number };
+
 /**
  * Creates the products of the file that are new and updates those that are there. Refused, with the mistakes by row,
  * if any row is not valid.
@@ -22,7 +26,8 @@ const rowsPerStatement = 500;
 export async function importProducts(
   { db, clock }: Needs<'db' | 'clock'>,
   csv: string,
-): Promise<{ created: number; updated: number } | Refusal> {
+  keep: Keep = keepNothing,
+): Promise<ImportCount | Refusal> {
   const { rows, mistakes } = readRows(csv);
   if (mistakes.length > 0) {
     const message = mistakes.length === 1 ? 'There is 1 mistake' : `There are ${mistakes.length} mistakes`;
@@ -35,7 +40,7 @@ export async function importProducts(
     for (let start = 0; start < rows.length; start += rowsPerStatement) {
       updated += await upsertProducts(tx, rows.slice(start, start + rowsPerStatement).map(productOf), clock());
     }
-    return { created: rows.length - updated, updated };
+    return keep(tx, { created: rows.length - updated, updated });
   });
 }
 

@@ -19,7 +19,7 @@ export interface Input<Params, Query, Body> {
   readonly body: Body;
   /** The body as it was sent, for routes that check a signature; empty if the route takes none. */
   readonly rawBody: string;
-  /** Present where the route asks for it, otherwise empty. */
+  /** Empty if the route takes none, or leaves it to the caller and none came. */
   readonly idempotencyKey: string;
 }
 
@@ -37,7 +37,9 @@ export function validation<P extends z.ZodType, Q extends z.ZodType, B extends z
       const query = check(route.query, event.queryStringParameters ?? {}, 'query');
       const rawBody = route.body || route.raw ? readBody(route, event) : '';
       const body = check(route.body, route.body ? parseBody(route, rawBody) : undefined, 'body');
-      const idempotencyKey = route.idempotent ? readIdempotencyKey(event.headers['idempotency-key']) : '';
+      const key = event.headers['idempotency-key'];
+      const takesKey = route.idempotent === 'optional' ? key !== undefined : route.idempotent;
+      const idempotencyKey = takesKey ? readIdempotencyKey(key) : '';
       context.input = { params, query, body, rawBody, idempotencyKey };
     },
   };

@@ -49,6 +49,9 @@ const IdempotencyKey = z
     examples: ['order-2026-0001'],
   });
 
+/** The header of a route that takes it. */
+const keyOf = ({ idempotent }: Route) => (idempotent === 'optional' ? IdempotencyKey.optional() : IdempotencyKey);
+
 /** Every code a route can answer with: its own refusals, and those that follow from what it is. */
 export function codesOf(route: Route): Code[] {
   const found = new Set<Code>(route.refusals);
@@ -58,7 +61,7 @@ export function codesOf(route: Route): Code[] {
   if (route.query || route.body) found.add('invalid_input');
   if (route.body || route.raw) found.add('payload_too_large').add('unsupported_media_type').add('invalid_input');
   if (route.body && (route.bodyType ?? 'application/json') === 'application/json') found.add('invalid_json');
-  if (route.idempotent) found.add('idempotency_key_missing');
+  if (route.idempotent) found.add('idempotency_key_missing').add('idempotency_key_reused');
   found.add('internal').add('store_unavailable');
   return [...found].sort((one, other) => codes[one].status - codes[other].status || one.localeCompare(other));
 }
@@ -113,7 +116,7 @@ function operation(name: string, route: Route): ZodOpenApiOperationObject {
     requestParams: {
       ...(route.params ? { path: route.params as z.ZodObject } : {}),
       ...(route.query ? { query: route.query as z.ZodObject } : {}),
-      ...(route.idempotent ? { header: z.object({ 'Idempotency-Key': IdempotencyKey }) } : {}),
+      ...(route.idempotent ? { header: z.object({ 'Idempotency-Key': keyOf(route) }) } : {}),
     },
     ...(body
       ? {

@@ -28,8 +28,11 @@ export interface Route<
   readonly maxBodyBytes?: number;
   /** Whether the body's exact bytes and all headers are handed on, for signatures. */
   readonly raw?: boolean;
-  /** Whether the call needs an Idempotency-Key. */
-  readonly idempotent?: boolean;
+  /**
+   * Whether the call needs an Idempotency-Key. Where it is optional, a call with one is carried out once and its answer
+   * is kept, and a call without one is a new one each time.
+   */
+  readonly idempotent?: boolean | 'optional';
   /** The status of success and the shape of its body. */
   readonly status: number;
   readonly reply?: Reply;
