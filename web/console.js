@@ -22,12 +22,14 @@ import {
   stockBar,
   toast,
   until,
+  useMinorDigits,
 } from './ui.js';
 
 /** How often what is not pushed is asked for, while it is looked at. */
 const lookMs = 2_000;
 
 const config = await loadConfig();
+useMinorDigits(config.minorDigits ?? {});
 const api = openApi(config.api, signedIn);
 const signing = setUpSigning(api, { mayRegister: false });
 

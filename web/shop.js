@@ -23,6 +23,7 @@ import {
   takesReservations,
   toast,
   until,
+  useMinorDigits,
 } from './ui.js';
 
 /** How often what nobody pushes to us is read again: stock for those who are not signed in. */
@@ -31,6 +32,7 @@ const lookMs = 5_000;
 const askAfterMs = 1_500;
 
 const config = await loadConfig();
+useMinorDigits(config.minorDigits ?? {});
 const api = openApi(config.api, signedIn);
 const signing = setUpSigning(api, { mayRegister: true });
 

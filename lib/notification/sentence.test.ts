@@ -24,4 +24,9 @@ describe('sentences', () => {
     expect(sentenceFor('purchase.captured', { amount: { amountMinor: 12_345, currency: 'EUR' } })).toContain('€123.45');
     expect(sentenceFor('purchase.captured', { amount: { amountMinor: 12_345, currency: 'JPY' } })).toContain('¥12,345');
   });
+
+  it('M7: a forint has two digits, whatever ICU says of it', () => {
+    const text = sentenceFor('purchase.captured', { amount: { amountMinor: 100_000, currency: 'HUF' } });
+    expect(text).toBe('Your payment of HUF\u00a01,000.00 was taken. Thank you.');
+  });
 });

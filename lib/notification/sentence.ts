@@ -2,6 +2,7 @@
  * What a notice says to a person: one sentence for each kind, made from the facts that the notice carries.
  */
 import { codes } from '#platform/kernel/errors.ts';
+import { formatMoney } from '#platform/kernel/money.ts';
 import type { NoticeKind } from './notice.ts';
 
 type Facts = Record<string, unknown>;
@@ -49,6 +50,5 @@ function until({ deadline }: Facts): string {
 function money({ amount }: Facts): string {
   const { amountMinor, currency } = (amount ?? {}) as { amountMinor?: number; currency?: string };
   if (amountMinor === undefined || currency === undefined) return '';
-  const format = new Intl.NumberFormat('en', { style: 'currency', currency });
-  return ` of ${format.format(amountMinor / 10 ** (format.resolvedOptions().maximumFractionDigits ?? 2))}`;
+  return ` of ${formatMoney({ amountMinor, currency }, 'en')}`;
 }

@@ -5,6 +5,9 @@
  * only its answer is missing (`unknown`). Only the first may go to another instance at once; the second must be asked
  * about. A timeout, a broken connection, a 5xx and an answer that makes no sense are all `unknown`.
  *
+ * Amounts go out and come back in the minor units of ISO 4217 (`money.ts`), which this provider counts in for every currency.
+ * Where a provider has digits of its own for some, they are translated here and nowhere else.
+ *
  * Every call brings its own deadline, since neither fetch nor a breaker would ever give up by itself.
  */
 

@@ -8,6 +8,7 @@
 
 import * as z from 'zod';
 import type { Id as TypedId } from './ids.ts';
+import { isCurrency } from './money.ts';
 
 /** An id in an address or a body: a UUID in lower case. Text that merely looks like one is no id. */
 export const Id = z
@@ -39,13 +40,10 @@ export const text = (max: number) =>
     .max(max)
     .refine((value) => isSafe(value.replace(/[\n\t]/g, ' ')), 'must not contain control characters');
 
-/** The currencies of ISO 4217 that this runtime knows. */
-const currencies = new Set(Intl.supportedValuesOf('currency'));
-
 export const Currency = z
   .string()
   .regex(/^[A-Z]{3}$/, { error: 'must be three capital letters', abort: true })
-  .refine((code) => currencies.has(code), 'must be a currency of ISO 4217');
+  .refine(isCurrency, 'must be a currency of ISO 4217');
 
 /** The highest price, in minor units: far above any price, far below where a sum of many would stop being exact. */
 export const maxAmountMinor = 100_000_000_000;
