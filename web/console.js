@@ -372,14 +372,13 @@ byId('product-form').addEventListener('submit', (event) => {
 
 byId('import-form').addEventListener('submit', (event) => {
   event.preventDefault();
-  const [file] = event.currentTarget.elements.file.files;
+  const { elements } = event.currentTarget;
+  const [file] = elements.file.files;
+  const path = `/products/import?encoding=${elements.encoding.value}`;
   const result = byId('import-result');
   act(byId('import-go'), async () => {
     try {
-      const { created, updated } = await api.post('/products/import', await file.text(), {
-        type: 'text/csv',
-        key: newKey(),
-      });
+      const { created, updated } = await api.post(path, file, { type: 'application/octet-stream', key: newKey() });
       result.replaceChildren(`${number(created)} created, ${number(updated)} updated.`);
       await readProducts();
     } catch (problem) {

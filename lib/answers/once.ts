@@ -100,15 +100,15 @@ function again<Answer>({ fingerprint, answer }: KeptAnswer, name: CallName): Ans
   return JSON.parse(answer) as Answer;
 }
 
-/** A key belongs to one caller and one address. What is asked for is the body, whatever the order of its fields. */
+/** A key belongs to one caller and one address. What is asked for are query and body, whatever the order of its fields. */
 function identify(
   { method, path, bodyType }: Pick<Route, 'method' | 'path' | 'bodyType'>,
-  { caller, params, idempotencyKey, rawBody }: Call<unknown, unknown, unknown>,
+  { caller, params, query, idempotencyKey, rawBody }: Call<unknown, unknown, unknown>,
 ): CallName {
   const asked = (bodyType ?? 'application/json') === 'application/json' && rawBody !== '' ? sorted(rawBody) : rawBody;
   return {
     callHash: sha256(`${caller.customerId}\0${method} ${path}\0${JSON.stringify(params ?? {})}\0${idempotencyKey}`),
-    fingerprint: sha256(asked),
+    fingerprint: sha256(`${JSON.stringify(query ?? {})}\0${asked}`),
   };
 }
 

@@ -14,7 +14,7 @@ import {
   type ZodOpenApiResponsesObject,
 } from 'zod-openapi';
 import { type Code, codes } from '#platform/kernel/errors.ts';
-import { maxJsonBytes } from './body.ts';
+import { bytesType, maxJsonBytes } from './body.ts';
 import type { Route } from './route.ts';
 
 export type OpenApiDocument = ReturnType<typeof createDocument>;
@@ -103,6 +103,8 @@ function shorten(schema: z.core.JSONSchema.BaseSchema): void {
   if (schema.minimum === Number.MIN_SAFE_INTEGER) delete schema.minimum;
 }
 
+const otherEncodings = `; as ${bytesType} also in UTF-16 with a byte order mark, or in the \`encoding\` that is named`;
+
 const callers = { none: 'For everyone.', customer: 'For signed-in customers.', operator: 'For operators.' };
 
 function operation(name: string, route: Route): ZodOpenApiOperationObject {
@@ -122,8 +124,11 @@ function operation(name: string, route: Route): ZodOpenApiOperationObject {
       ? {
           requestBody: {
             required: true,
-            description: `At most ${maxBodyBytes.toLocaleString('en')} bytes, in UTF-8`,
-            content: { [bodyType]: { schema: body, ...(example === undefined ? {} : { example }) } },
+            description: `At most ${maxBodyBytes.toLocaleString('en')} bytes, in UTF-8${route.mayBeBytes ? otherEncodings : ''}`,
+            content: {
+              [bodyType]: { schema: body, ...(example === undefined ? {} : { example }) },
+              ...(route.mayBeBytes ? { [bytesType]: { schema: { type: 'string', format: 'binary' } } } : {}),
+            },
           },
         }
       : {}),

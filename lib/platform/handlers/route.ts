@@ -25,6 +25,11 @@ export interface Route<
   readonly example?: z.input<Body>;
   /** The media type of the body; JSON unless said otherwise. A body of another type arrives as text. */
   readonly bodyType?: 'application/json' | 'text/csv';
+  /**
+   * Whether a body of text may also come as bytes (`application/octet-stream`), in UTF-16 with a byte order mark or in what
+   * the query calls its `encoding`. A gateway hands on text in UTF-8 only.
+   */
+  readonly mayBeBytes?: boolean;
   readonly maxBodyBytes?: number;
   /** Whether the body's exact bytes and all headers are handed on, for signatures. */
   readonly raw?: boolean;
