@@ -446,8 +446,12 @@ function drawPurchases() {
 
 /* Notifications */
 
+const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+
 async function readNews(older = false) {
-  const page = await api.get(`/notifications?limit=20${older && newsCursor ? `&cursor=${newsCursor}` : ''}`);
+  const page = await api.get(
+    `/notifications?${new URLSearchParams({ limit: 20, timeZone, ...(older && newsCursor ? { cursor: newsCursor } : {}) })}`,
+  );
   news = older ? [...news, ...page.items] : page.items;
   newsCursor = page.nextCursor;
   unread = page.unread;

@@ -9,27 +9,42 @@ import { toIso } from '#platform/kernel/clock.ts';
 import { isRefusal, type Refusal } from '#platform/kernel/errors.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
 import { Id } from '#platform/kernel/shapes.ts';
-import type { Notification } from './notification.shapes.ts';
+import type { Notification, NotificationQuery } from './notification.shapes.ts';
 import { countUnread, listNewestNotices, markRead, type StoredNotice } from './notification.store.ts';
+import { localeFrom, type Reader, readerOf } from './reader.ts';
 import { sentenceFor } from './sentence.ts';
 
 const listName = 'notifications';
 const Position = z.tuple([Id]);
 
-/** A page of the customer's notifications, and how many are unread in all. Refuses a cursor that is not its own. */
+/**
+ * A page of the customer's notifications, and how many are unread in all, in the language and the time zone in which they
+ * are asked for. Refuses a cursor that is not its own.
+ */
 export async function listNotifications(
   { db }: Needs<'db'>,
   customerId: CustomerId,
-  query: { limit: number; cursor?: string | undefined; unread?: 'true' | 'false' | undefined },
+  query: z.output<typeof NotificationQuery>,
+  acceptLanguage: string | undefined,
 ): Promise<(Page<Notification> & { unread: number }) | Refusal> {
   const before = readCursor(listName, query.cursor, Position);
   if (isRefusal(before)) return before;
+  const reader = readerOf({ locale: localeFrom(acceptLanguage), timeZone: query.timeZone });
   const filter = { beforeId: before?.[0], unread: query.unread === undefined ? undefined : query.unread === 'true' };
   const [notices, unread] = await Promise.all([
     listNewestNotices(db, customerId, filter, query.limit + 1),
     countUnread(db, customerId),
   ]);
-  return { ...toPage(listName, notices, query.limit, ({ id }) => [id], toNotification), unread };
+  return {
+    ...toPage(
+      listName,
+      notices,
+      query.limit,
+      ({ id }) => [id],
+      (one) => toNotification(one, reader),
+    ),
+    unread,
+  };
 }
 
 /** Marks the customer's notifications as read; returns how many of them were unread. */
@@ -41,10 +56,13 @@ export async function readNotifications(
   return { read: await markRead(db, customerId, notificationIds, clock()) };
 }
 
-function toNotification({ id, kind, subjectId, version, facts, createdAtMs, readAtMs }: StoredNotice): Notification {
+function toNotification(
+  { id, kind, subjectId, version, facts, createdAtMs, readAtMs }: StoredNotice,
+  reader: Reader,
+): Notification {
   return {
     ...{ notificationId: id, kind, subjectId, version, facts },
-    text: sentenceFor(kind, facts),
+    text: sentenceFor(kind, facts, reader),
     createdAt: toIso(createdAtMs),
     readAt: readAtMs === null ? null : toIso(readAtMs),
   };

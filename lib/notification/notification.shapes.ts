@@ -7,6 +7,7 @@ import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import { Id, idOf, Time } from '#platform/kernel/shapes.ts';
 import { noticeKinds } from './notice.ts';
+import { isTimeZone } from './reader.ts';
 
 export const Notification = z
   .object({
@@ -14,8 +15,10 @@ export const Notification = z
     kind: z.enum(noticeKinds),
     subjectId: Id.describe('The reservation or purchase that it is about'),
     version: z.int().describe('The version of the subject; what has a lower one than something shown is out of date'),
-    facts: z.record(z.string(), z.unknown()).describe('What happened, for programs'),
-    text: z.string().describe('What happened, for people'),
+    facts: z.record(z.string(), z.unknown()).describe('What happened, for programs; times are in ISO 8601'),
+    text: z
+      .string()
+      .describe('What happened, for people: in the language of Accept-Language if it is English or Korean'),
     createdAt: Time,
     readAt: Time.nullable(),
   })
@@ -23,6 +26,12 @@ export const Notification = z
 export type Notification = z.infer<typeof Notification>;
 
 export const NotificationQuery = PageQuery.extend({
+  timeZone: z
+    .string()
+    .max(64)
+    .refine(isTimeZone, 'must be a time zone such as Asia/Seoul')
+    .optional()
+    .describe('Where the reader is, for times in texts; UTC unless given'),
   unread: z.enum(['true', 'false']).optional().describe('Only those that are unread, or only those that are read'),
 });
 

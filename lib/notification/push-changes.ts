@@ -14,6 +14,7 @@ import { defineScript, luaSource } from '#platform/redis/redis.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
 import { connectionLifeMs, connectionsOfCustomers, removeGone, watchersOfSales } from './connections.ts';
 import { noticesOf } from './notice.ts';
+import { readerOf } from './reader.ts';
 import { sentenceFor } from './sentence.ts';
 
 const newestScript = defineScript('holdfastNewest', luaSource('lib/notification/newest-version.lua'));
@@ -120,7 +121,7 @@ function customerMessages(event: BusEvent): LiveMessage<CustomerId>[] {
     const [type = '', move] = kind.split('.');
     const subject = type === 'purchase' ? { purchaseId: subjectId } : { reservationId: subjectId };
     const state = type === 'reminder' ? {} : { state: move === 'offered' ? 'allocated' : move };
-    const text = sentenceFor(kind, facts);
+    const text = sentenceFor(kind, facts, readerOf({}));
     const body = { type, kind, notificationId: id, ...subject, version, ...state, ...facts, text };
     return { audienceId: customerId, subject: subjectId, epoch: 0, version, body };
   });
