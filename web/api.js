@@ -117,7 +117,8 @@ export function openApi(base, onSession = () => {}) {
       return items;
     },
     async register(name, email, password) {
-      await send('POST', '/auth/register', { body: { name, email, password }, anonymous: true });
+      const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+      await send('POST', '/auth/register', { body: { name, email, password, timeZone }, anonymous: true });
       return this.signIn(email, password);
     },
     async signIn(email, password) {

@@ -32,6 +32,7 @@ const lookMs = 5_000;
 const askAfterMs = 1_500;
 
 const config = await loadConfig();
+const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
 useMinorDigits(config.minorDigits ?? {});
 const api = openApi(config.api, signedIn);
 const signing = setUpSigning(api, { mayRegister: true });
@@ -446,8 +447,6 @@ function drawPurchases() {
 
 /* Notifications */
 
-const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
-
 async function readNews(older = false) {
   const page = await api.get(
     `/notifications?${new URLSearchParams({ limit: 20, timeZone, ...(older && newsCursor ? { cursor: newsCursor } : {}) })}`,
@@ -565,6 +564,8 @@ function signedIn(customer) {
   chosen.clear();
   news = [];
   if (me) {
+    // What is pushed has its times where the reader is.
+    if (me.timeZone !== timeZone) api.patch('/me', { timeZone }).catch(() => undefined);
     for (const saleId of sales.keys()) live.watch(saleId);
     live.open();
     refresh();

@@ -17,9 +17,9 @@ import { log } from '#platform/kernel/log.ts';
 import type { Sql, Tx } from '#platform/mysql/mysql.ts';
 import { accessTokenLifeSeconds, type Caller, type Tokens } from '#platform/security/access-token.ts';
 import { verifyPassword } from '#platform/security/password.ts';
-import { findAccount, findCustomer } from './customer.store.ts';
+import { changeProfile, findAccount, findCustomer } from './customer.store.ts';
 import type { Role } from './customer.table.ts';
-import type { Credentials, Me, Session } from './identity.shapes.ts';
+import type { Credentials, Me, MeChange, Session } from './identity.shapes.ts';
 import { limitLogin } from './limits.ts';
 
 /** How long one sign-in lasts, however often it is refreshed. */
@@ -70,6 +70,12 @@ export async function logout(deps: Needs<'db' | 'clock'>, refreshToken: string):
 export async function getMe({ db }: Needs<'db'>, customerId: CustomerId): Promise<Me | Refusal> {
   const customer = await findCustomer(db, customerId);
   return customer ? { customerId, ...customer } : refuse('unauthenticated', 'This account is gone.');
+}
+
+/** Changes in which language and time zone the customer is told things. Refused if the account is gone. */
+export async function changeMe({ db }: Needs<'db'>, customerId: CustomerId, change: MeChange): Promise<Me | Refusal> {
+  await changeProfile(db, customerId, change);
+  return getMe({ db }, customerId);
 }
 
 /** Deletes rows of sessions that are over, a bounded number at a time; returns how many. Run by a schedule. */

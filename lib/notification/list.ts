@@ -3,15 +3,16 @@
  */
 
 import * as z from 'zod';
+import { findProfiles } from '#identity/customer.store.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Page, readCursor, toPage } from '#platform/handlers/pagination.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { isRefusal, type Refusal } from '#platform/kernel/errors.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
+import { localeFrom, type Reader, readerOf } from '#platform/kernel/reader.ts';
 import { Id } from '#platform/kernel/shapes.ts';
 import type { Notification, NotificationQuery } from './notification.shapes.ts';
 import { countUnread, listNewestNotices, markRead, type StoredNotice } from './notification.store.ts';
-import { localeFrom, type Reader, readerOf } from './reader.ts';
 import { sentenceFor } from './sentence.ts';
 
 const listName = 'notifications';
@@ -19,7 +20,7 @@ const Position = z.tuple([Id]);
 
 /**
  * A page of the customer's notifications, and how many are unread in all, in the language and the time zone in which they
- * are asked for. Refuses a cursor that is not its own.
+ * are asked for, or else those of the customer's account. Refuses a cursor that is not its own.
  */
 export async function listNotifications(
   { db }: Needs<'db'>,
@@ -29,12 +30,14 @@ export async function listNotifications(
 ): Promise<(Page<Notification> & { unread: number }) | Refusal> {
   const before = readCursor(listName, query.cursor, Position);
   if (isRefusal(before)) return before;
-  const reader = readerOf({ locale: localeFrom(acceptLanguage), timeZone: query.timeZone });
   const filter = { beforeId: before?.[0], unread: query.unread === undefined ? undefined : query.unread === 'true' };
-  const [notices, unread] = await Promise.all([
+  const [notices, unread, profiles] = await Promise.all([
     listNewestNotices(db, customerId, filter, query.limit + 1),
     countUnread(db, customerId),
+    findProfiles(db, [customerId]),
   ]);
+  const { locale, timeZone } = profiles.get(customerId) ?? {};
+  const reader = readerOf({ locale: localeFrom(acceptLanguage) ?? locale, timeZone: query.timeZone ?? timeZone });
   return {
     ...toPage(
       listName,

@@ -5,9 +5,8 @@
 import * as z from 'zod';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
-import { Id, idOf, Time } from '#platform/kernel/shapes.ts';
+import { Id, idOf, Time, TimeZone } from '#platform/kernel/shapes.ts';
 import { noticeKinds } from './notice.ts';
-import { isTimeZone } from './reader.ts';
 
 export const Notification = z
   .object({
@@ -18,7 +17,9 @@ export const Notification = z
     facts: z.record(z.string(), z.unknown()).describe('What happened, for programs; times are in ISO 8601'),
     text: z
       .string()
-      .describe('What happened, for people: in the language of Accept-Language if it is English or Korean'),
+      .describe(
+        'What happened, for people: in the language of Accept-Language if it is English or Korean, or else in that of the account',
+      ),
     createdAt: Time,
     readAt: Time.nullable(),
   })
@@ -26,12 +27,9 @@ export const Notification = z
 export type Notification = z.infer<typeof Notification>;
 
 export const NotificationQuery = PageQuery.extend({
-  timeZone: z
-    .string()
-    .max(64)
-    .refine(isTimeZone, 'must be a time zone such as Asia/Seoul')
-    .optional()
-    .describe('Where the reader is, for times in texts; UTC unless given'),
+  timeZone: TimeZone.optional().describe(
+    'Where the reader is, for times in texts; as in the account unless given, or UTC',
+  ),
   unread: z.enum(['true', 'false']).optional().describe('Only those that are unread, or only those that are read'),
 });
 

@@ -7,14 +7,15 @@
  */
 
 import type { BusEvent } from '#events/catalogue.ts';
+import { findProfiles } from '#identity/customer.store.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
+import { readerOf } from '#platform/kernel/reader.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { defineScript, luaSource } from '#platform/redis/redis.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
 import { connectionLifeMs, connectionsOfCustomers, removeGone, watchersOfSales } from './connections.ts';
-import { noticesOf } from './notice.ts';
-import { readerOf } from './reader.ts';
+import { type Notice, noticesOf } from './notice.ts';
 import { sentenceFor } from './sentence.ts';
 
 const newestScript = defineScript('holdfastNewest', luaSource('lib/notification/newest-version.lua'));
@@ -27,6 +28,8 @@ export interface LiveMessage<Audience extends CustomerId | SaleId = CustomerId |
   readonly epoch: number;
   readonly version: number;
   readonly body: object;
+  /** What its text is made from once its reader is known. */
+  readonly told?: Pick<Notice, 'kind' | 'facts'>;
 }
 
 /** What a batch of events has to say, in the order in which it should arrive. */
@@ -65,7 +68,7 @@ export function liveOf(events: BusEvent[]): Live {
  * Throws if Redis cannot say who that is.
  */
 export async function pushLive(
-  deps: Needs<'redis' | 'push' | 'clock' | 'random'>,
+  deps: Needs<'db' | 'redis' | 'push' | 'clock' | 'random'>,
   live: Live,
   limitMs: number,
 ): Promise<void> {
@@ -91,8 +94,26 @@ export async function pushLive(
     connectionsOfCustomers(deps, customerIds),
     watchersOfSales(deps, saleIds),
   ]);
-  await send(customers, live.forCustomers);
+  await send(customers, await withTexts(deps, live.forCustomers, customers));
   await send(shuffled(deps, watchers), live.forWatchers);
+}
+
+/** The messages of customers who are connected, each with its text in its reader's language and time zone. */
+async function withTexts(
+  { db }: Needs<'db'>,
+  messages: LiveMessage<CustomerId>[],
+  connected: ReadonlyMap<string, unknown>,
+): Promise<LiveMessage<CustomerId>[]> {
+  const heard = messages.filter(({ audienceId }) => connected.has(audienceId));
+  const profiles = await findProfiles(db, [...new Set(heard.map(({ audienceId }) => audienceId))]);
+  const readers = new Map([...profiles].map(([customerId, profile]) => [customerId, readerOf(profile)]));
+  const unknown = readerOf({});
+  return heard.map((message) => {
+    const { told, audienceId, body } = message;
+    if (!told) return message;
+    const text = sentenceFor(told.kind, told.facts, readers.get(audienceId) ?? unknown);
+    return { ...message, body: { ...body, text } };
+  });
 }
 
 /** By audience, the bodies of the messages than which nothing newer was pushed before; notes them as pushed. */
@@ -121,9 +142,8 @@ function customerMessages(event: BusEvent): LiveMessage<CustomerId>[] {
     const [type = '', move] = kind.split('.');
     const subject = type === 'purchase' ? { purchaseId: subjectId } : { reservationId: subjectId };
     const state = type === 'reminder' ? {} : { state: move === 'offered' ? 'allocated' : move };
-    const text = sentenceFor(kind, facts, readerOf({}));
-    const body = { type, kind, notificationId: id, ...subject, version, ...state, ...facts, text };
-    return { audienceId: customerId, subject: subjectId, epoch: 0, version, body };
+    const body = { type, kind, notificationId: id, ...subject, version, ...state, ...facts };
+    return { audienceId: customerId, subject: subjectId, epoch: 0, version, body, told: { kind, facts } };
   });
 }
 

@@ -1,5 +1,5 @@
+import { isTimeZone, localeFrom, readerOf } from '#platform/kernel/reader.ts';
 import { noticeKinds } from './notice.ts';
-import { isTimeZone, localeFrom, readerOf } from './reader.ts';
 import { sentenceFor } from './sentence.ts';
 
 const inUtc = readerOf({});

@@ -4,9 +4,9 @@
  */
 import { codes } from '#platform/kernel/errors.ts';
 import { formatMoney } from '#platform/kernel/money.ts';
+import type { Reader } from '#platform/kernel/reader.ts';
 import { koreanSentences } from './korean.ts';
 import type { NoticeKind } from './notice.ts';
-import type { Reader } from './reader.ts';
 
 type Facts = Record<string, unknown>;
 

@@ -16,6 +16,7 @@ import { handler as notifyHandler } from '#functions/queue/notify.ts';
 import { handler as connectHandler } from '#functions/websocket/connect.ts';
 import { handler as disconnectHandler } from '#functions/websocket/disconnect.ts';
 import { handler as messageHandler } from '#functions/websocket/message.ts';
+import { insertCustomer } from '#identity/customer.store.ts';
 import { connectionsOfCustomers, connectionsPerCustomer, watchersOfSales } from '#notification/connections.ts';
 import { notify } from '#notification/notify.ts';
 import type { Pusher } from '#platform/aws/websocket-push.ts';
@@ -526,6 +527,26 @@ describe('T9: a notice for its reader', () => {
     expect(await read('en-US,en;q=0.9', 'Asia/Seoul')).toContain('until Jan 31, 2026, 6:00:07 PM GMT+9.');
     expect(await read('ko-KR,ko;q=0.9', 'Asia/Seoul')).toContain('2026년 1월 31일 오후 6시 0분 7초 GMT+9까지');
     expect(await read()).toContain('until Jan 31, 2026, 9:00:07 AM UTC.');
+  });
+
+  test('T9: the account’s zone and language hold where nothing else is said, and for what is pushed', async () => {
+    const account = { email: `${newId()}@example.com`, name: 'Ada', passwordHash: 'x', role: 'customer' as const };
+    const profile = { locale: 'ko-KR', timeZone: 'Asia/Seoul' };
+    const [korean, other] = [
+      await insertCustomer(deps.db, { ...account, ...profile }, Date.now()),
+      newId<'customer'>(),
+    ];
+    const [herConnection, otherConnection] = [await connected(korean), await connected(other)];
+    await offer(korean);
+    await offer(other);
+    const heard = (connectionId: string) => heardBy(connectionId).find(({ kind }) => kind === 'reservation.offered');
+    expect(plain(heard(herConnection)?.text)).toContain('2026년 1월 31일 오후 6시 0분 7초 GMT+9까지');
+    expect(heard(herConnection)).toMatchObject({ deadline: '2026-01-31T09:00:07.000Z' });
+    expect(plain(heard(otherConnection)?.text)).toContain('until Jan 31, 2026, 9:00:07 AM UTC.');
+    const { body } = await called(listHandler, korean);
+    expect(body.items[0]?.text).toBe(heard(herConnection)?.text);
+    const abroad = await called(listHandler, korean, { language: 'en', query: { timeZone: 'Europe/Berlin' } });
+    expect(plain(abroad.body.items[0]?.text)).toContain('until Jan 31, 2026, 10:00:07 AM GMT+1.');
   });
 
   test('T9: a zone that is none is refused', async () => {

@@ -9,6 +9,7 @@
 import * as z from 'zod';
 import type { Id as TypedId } from './ids.ts';
 import { isCurrency } from './money.ts';
+import { isSpoken, isTimeZone } from './reader.ts';
 
 /** An id in an address or a body: a UUID in lower case. Text that merely looks like one is no id. */
 export const Id = z
@@ -59,6 +60,12 @@ export type Money = z.infer<typeof Money>;
 
 /** A point in time in an answer: ISO 8601, UTC. */
 export const Time = z.iso.datetime();
+
+/** A time zone of IANA's, such as Asia/Seoul. */
+export const TimeZone = z.string().max(64).refine(isTimeZone, 'must be a time zone such as Asia/Seoul');
+
+/** A language tag (BCP 47) of a language that people are told things in here, such as ko-KR. */
+export const Locale = z.string().max(35).refine(isSpoken, 'must be a tag of English or Korean, such as en-GB or ko-KR');
 
 /** The years within which a time given by a client must lie. */
 const earliestMs = Date.UTC(2000, 0, 1);

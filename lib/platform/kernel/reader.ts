@@ -1,6 +1,6 @@
 /**
- * Who reads a notice: in which language, and where. Facts carry times as machines write them; only what a person reads is
- * made for its reader, when it is read or pushed.
+ * Who reads: in which language, and where. Facts carry times as machines write them; only what a person reads is made for
+ * its reader, when it is read or pushed.
  */
 
 /** Languages that notices are written in; the first is for everybody else. */
@@ -24,7 +24,13 @@ export function isTimeZone(name: string): boolean {
 }
 
 /** A reader of this language, or of English, in this time zone, or in UTC. */
-export function readerOf({ locale = 'en', timeZone = 'UTC' }: { locale?: string; timeZone?: string }): Reader {
+export function readerOf({
+  locale = 'en',
+  timeZone = 'UTC',
+}: {
+  readonly locale?: string | undefined;
+  readonly timeZone?: string | undefined;
+}): Reader {
   const spoken = isSpoken(locale) ? locale : 'en';
   const format = new Intl.DateTimeFormat(spoken, {
     ...{ timeZone, timeZoneName: 'short', year: 'numeric', month: 'short', day: 'numeric' },
