@@ -1,8 +1,8 @@
 /**
  * Importing products from a CSV file: all of it or nothing.
  *
- * Every row is checked before the first is written, and every mistake is reported with its row and column, so that a
- * file can be mended in one go. Products are found by their SKU: the same file imported twice leaves the same products.
+ * Every row is validated before the first is written, and every mistake is reported with its row and column, so that a
+ * file can be corrected at once. Products are matched by SKU, so importing a file twice gives the same products.
  */
 import { CsvError, type Info, parse } from 'csv-parse/sync';
 import { type Keep, keepNothing } from '#answers/once.ts';
@@ -26,8 +26,8 @@ const rowsPerStatement = 500;
 type ImportCount = { created: number; updated: number };
 
 /**
- * Creates the products of the file that are new and updates those that are there. Refused, with the mistakes by row,
- * if any row is not valid.
+ * Creates the products of the file that are new and updates existing ones. Refused, with the mistakes by row, if any
+ * row is not valid.
  */
 export async function importProducts(
   { db, clock }: Needs<'db' | 'clock'>,
@@ -41,7 +41,7 @@ export async function importProducts(
       rows: mistakes.slice(0, mistakesReported),
     });
   }
-  // In one order for everybody, so that two imports at once wait for each other instead of deadlocking.
+  // In SKU order, so that two concurrent imports wait for each other instead of deadlocking.
   rows.sort((one, other) => (one.sku < other.sku ? -1 : 1));
   return db.transaction(async (tx) => {
     let updated = 0;

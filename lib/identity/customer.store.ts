@@ -6,7 +6,7 @@ import type { Sql } from '#platform/mysql/mysql.ts';
 import type { Role } from './customer.table.ts';
 import type { Me } from './identity.shapes.ts';
 
-/** An account as sign-in needs it. */
+/** The part of an account that sign-in needs. */
 export interface Account {
   readonly customerId: CustomerId;
   readonly passwordHash: string;
@@ -75,7 +75,7 @@ export async function findCustomer(sql: Sql, customerId: CustomerId): Promise<Om
   return row;
 }
 
-/** Makes the account of this address an operator's with this password. */
+/** Makes the account of this e-mail address an operator's, with this password. */
 export async function promote(sql: Sql, email: string, passwordHash: string): Promise<void> {
   await sql.change("UPDATE customers SET password_hash = ?, role = 'operator' WHERE email = ?", [passwordHash, email]);
 }

@@ -1,5 +1,5 @@
 /**
- * Adjusting stock: an operator adds units to a sale, or takes back available ones. What is added goes to the waitlist in
+ * Adjusting stock: an operator adds units to a sale, or removes available ones. Added units are offered to the waitlist in
  * the same transaction.
  */
 

@@ -1,6 +1,6 @@
 /**
- * Creating a sale: its row with the whole allotment available, the first line of its ledger and the event that tells of
- * it, in one transaction. A sale copies the price of its product, so changing the product changes nobody's price.
+ * Creating a sale: its row with the whole allotment available, the first entry of its ledger and its event, in one
+ * transaction. A sale copies the price of its product, so changing the product does not change the price of the sale.
  */
 import { type Keep, keepNothing } from '#answers/once.ts';
 import { findProduct } from '#catalog/product.store.ts';

@@ -34,7 +34,7 @@ export const NotificationQuery = PageQuery.extend({
 });
 
 export const NotificationPage = pageOf(Notification).extend({
-  unread: z.int().describe('How many are unread in all, on this page or not'),
+  unread: z.int().describe('How many are unread in total, on this page or not'),
 });
 
 export const ReadNotifications = z.strictObject({

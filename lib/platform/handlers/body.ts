@@ -1,11 +1,11 @@
-/** A request's body: how large, of which type and in which encoding it may come, and how it is read. */
+/** A request's body: its permitted size, media type and encoding, and how it is read. */
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import iconv from 'iconv-lite';
 import { InvalidJson, parseJson } from './json.ts';
 import { Refused } from './problem-details.ts';
 import type { Route } from './route.ts';
 
-/** The largest JSON body that is read. */
+/** The largest JSON body that is accepted. */
 export const maxJsonBytes = 16_384;
 
 /** The media type of a body whose bytes no gateway touches. */
@@ -40,7 +40,7 @@ export function readBody(route: Route, event: APIGatewayProxyEventV2, encoding?:
   return body;
 }
 
-/** What the text holds: the value of its JSON, or the text itself if the route takes another type. */
+/** The parsed JSON, or the text itself if the route accepts another media type. */
 export function parseBody(route: Route, text: string): unknown {
   const isJson = (route.bodyType ?? 'application/json') === 'application/json';
   if (text === '') throw new Refused(isJson ? 'invalid_json' : 'invalid_input', 'The body is empty.');
@@ -57,7 +57,7 @@ function tooLarge(limit: number): Refused {
   return new Refused('payload_too_large', `The body may have at most ${limit} bytes.`);
 }
 
-/** Whether a content type names this media type, in UTF-8 if it names a character set at all. */
+/** Whether a content type is this media type, with the charset UTF-8 if it names one. */
 function isMediaType(contentType: string | undefined, wanted: string): boolean {
   const [type, ...parameters] = (contentType ?? '').toLowerCase().split(';');
   return (
