@@ -6,7 +6,7 @@
  * batch or delay it for long.
  */
 
-import type { BusEvent } from '#events/catalogue.ts';
+import type { BusEvent } from '#events/catalog.ts';
 import { findProfiles } from '#identity/customer.store.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';

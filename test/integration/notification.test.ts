@@ -517,7 +517,7 @@ describe('T9: a notice for its reader', () => {
   const plain = (text: unknown) => String(text).replaceAll(/[\u00a0\u202f]/g, ' ');
 
   test('T9: an offer is read in Asia/Seoul in the reader’s zone and language, and by programs in ISO 8601', async () => {
-    const customerId = newId<'customer'>();
+    const customerId = newId();
     await offer(customerId);
     const read = async (language?: string, timeZone?: string) => {
       const query: Record<string, string> = timeZone === undefined ? {} : { timeZone };
@@ -533,10 +533,7 @@ describe('T9: a notice for its reader', () => {
   test('T9: the account’s zone and language hold where nothing else is said, and for what is pushed', async () => {
     const account = { email: `${newId()}@example.com`, name: 'Ada', passwordHash: 'x', role: 'customer' as const };
     const profile = { locale: 'ko-KR', timeZone: 'Asia/Seoul' };
-    const [korean, other] = [
-      await insertCustomer(deps.db, { ...account, ...profile }, Date.now()),
-      newId<'customer'>(),
-    ];
+    const [korean, other] = [await insertCustomer(deps.db, { ...account, ...profile }, Date.now()), newId()];
     const [herConnection, otherConnection] = [await connected(korean), await connected(other)];
     await offer(korean);
     await offer(other);

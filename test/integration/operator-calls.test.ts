@@ -2,11 +2,13 @@
  * Operators' calls, on real servers: sent twice under one Idempotency-Key they are one call (M8), and no number of theirs
  * is more than a column can hold (M9).
  */
+
 import { answersKeptMs, forgetOldAnswers } from '#answers/once.ts';
 import { adjustStock } from '#launch/adjust-stock.ts';
 import type { Deps } from '#platform/environment/deps.ts';
-import { newId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
+import { type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { maxUnits } from '#sale/sale.shapes.ts';
+import { newId } from '#test/support/ids.ts';
 import { type Answer, type Api, openApi } from '../support/api.ts';
 import { failingAt, withDeps } from '../support/deps.ts';
 import { givenSale } from '../support/sales.ts';
