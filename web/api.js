@@ -65,8 +65,8 @@ export function openApi(base, onSession = () => {}) {
     if (accessToken && !anonymous) headers.authorization = `Bearer ${accessToken}`;
     if (body !== undefined) headers['content-type'] = type;
     if (key) headers['idempotency-key'] = key;
-    const text = body === undefined || typeof body === 'string' ? body : JSON.stringify(body);
-    const response = await fetch(base + path, { method, headers, body: text });
+    const asIs = body === undefined || typeof body === 'string' || body instanceof Blob;
+    const response = await fetch(base + path, { method, headers, body: asIs ? body : JSON.stringify(body) });
     const answer = response.status === 204 ? undefined : await response.json().catch(() => ({}));
     if (response.ok) return answer;
     const problem = new Problem(response.status, answer ?? {});
@@ -125,7 +125,8 @@ export function openApi(base, onSession = () => {}) {
       return items;
     },
     async register(name, email, password) {
-      await send('POST', '/auth/register', { body: { name, email, password }, anonymous: true });
+      const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+      await send('POST', '/auth/register', { body: { name, email, password, timeZone }, anonymous: true });
       return this.signIn(email, password);
     },
     async signIn(email, password) {

@@ -23,6 +23,7 @@ import {
   takesReservations,
   toast,
   until,
+  useMinorDigits,
 } from './ui.js';
 
 /** How often what nobody pushes to us is read again: stock for those who are not signed in. */
@@ -31,6 +32,8 @@ const lookMs = 5_000;
 const askAfterMs = 1_500;
 
 const config = await loadConfig();
+const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+useMinorDigits(config.minorDigits ?? {});
 const api = openApi(config.api, signedIn);
 const signing = setUpSigning(api, { mayRegister: true });
 
@@ -459,7 +462,9 @@ function drawPurchases() {
 /* Notifications */
 
 async function readNews(older = false) {
-  const page = await api.get(`/notifications?limit=20${older && newsCursor ? `&cursor=${newsCursor}` : ''}`);
+  const page = await api.get(
+    `/notifications?${new URLSearchParams({ limit: 20, timeZone, ...(older && newsCursor ? { cursor: newsCursor } : {}) })}`,
+  );
   news = older ? [...news, ...page.items] : page.items;
   newsCursor = page.nextCursor;
   unread = page.unread;
@@ -573,6 +578,8 @@ function signedIn(customer) {
   chosen.clear();
   news = [];
   if (me) {
+    // What is pushed has its times where the reader is.
+    if (me.timeZone !== timeZone) api.patch('/me', { timeZone }).catch(() => undefined);
     for (const saleId of sales.keys()) live.watch(saleId);
     live.open();
     refresh();

@@ -24,7 +24,6 @@ export const createPurchaseRoute = defineRoute({
   refusals: [
     'not_found',
     'idempotency_in_progress',
-    'idempotency_key_reused',
     'purchase_in_progress',
     'already_resolved',
     'illegal_state',

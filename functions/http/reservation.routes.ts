@@ -38,7 +38,6 @@ export const createReservationRoute = defineRoute({
     'sale_cancelled',
     'over_cap',
     'sold_out',
-    'idempotency_key_reused',
     'queue_unavailable',
   ],
 });

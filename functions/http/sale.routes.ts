@@ -40,6 +40,7 @@ export const createSaleRoute = defineRoute({
   summary: 'Create a sale of a product',
   tag,
   auth: 'operator',
+  idempotent: 'optional',
   body: CreateSale,
   example: {
     productId: '0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b',
@@ -96,6 +97,7 @@ export const adjustStockRoute = defineRoute({
   tag,
   auth: 'operator',
   params: SalePath,
+  idempotent: 'optional',
   body: AdjustStock,
   example: { units: 100 },
   status: 200,

@@ -21,9 +21,9 @@ import { log } from '#platform/kernel/log.ts';
 import type { Sql, Tx } from '#platform/mysql/mysql.ts';
 import { accessTokenLifeSeconds, type Caller, type Tokens } from '#platform/security/access-token.ts';
 import { verifyPassword } from '#platform/security/password.ts';
-import { findAccount, findCustomer } from './customer.store.ts';
+import { changeProfile, findAccount, findCustomer } from './customer.store.ts';
 import type { Role } from './customer.table.ts';
-import type { Credentials, Me, Session } from './identity.shapes.ts';
+import type { Credentials, Me, MeChange, Session } from './identity.shapes.ts';
 import { limitLogin } from './limits.ts';
 
 /** How long one sign-in lasts, however many times it is refreshed. */
@@ -81,7 +81,13 @@ export async function getMe({ db }: Needs<'db'>, customerId: CustomerId): Promis
   return customer ? { customerId, ...customer } : refuse('unauthenticated', 'This account no longer exists.');
 }
 
-/** Deletes rows of expired sessions, a bounded number at a time; returns how many. Run by a schedule. */
+/** Changes in which language and time zone the customer is told things. Refused if the account is gone. */
+export async function changeMe({ db }: Needs<'db'>, customerId: CustomerId, change: MeChange): Promise<Me | Refusal> {
+  await changeProfile(db, customerId, change);
+  return getMe({ db }, customerId);
+}
+
+/** Deletes rows of sessions that are over, a bounded number at a time; returns how many. Run by a schedule. */
 export function forgetExpiredSessions({ db, clock }: Needs<'db' | 'clock'>): Promise<number> {
   return db.change('DELETE FROM refresh_tokens WHERE expires_at_ms <= ? LIMIT ?', [clock(), rowsForgotten]);
 }

@@ -7,17 +7,21 @@
  */
 
 import type { BusEvent } from '#events/catalog.ts';
+import { findProfiles } from '#identity/customer.store.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
+import { readerOf } from '#platform/kernel/reader.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
 import { connectionsOfCustomers, removeGone, watchersOfSales } from './connections.ts';
-import { noticesOf } from './notice.ts';
+import { type Notice, noticesOf } from './notice.ts';
 import { type InLine, newTurn, nextPushes, takeTurns, type Versioned } from './push-order.ts';
 import { sentenceFor } from './sentence.ts';
 
 /** A message for an audience: a customer, or the watchers of a sale. */
 export interface LiveMessage<Audience extends CustomerId | SaleId = CustomerId | SaleId> extends Versioned {
   readonly audienceId: Audience;
+  /** What its text is made from once its reader is known. */
+  readonly told?: Pick<Notice, 'kind' | 'facts'>;
 }
 
 /** The live messages of a batch of events, in the order in which they should arrive. */
@@ -56,14 +60,34 @@ export function liveOf(events: BusEvent[]): Live {
  * Throws if the connections cannot be read from Redis.
  */
 export async function pushLive(
-  deps: Needs<'redis' | 'push' | 'clock' | 'random'>,
+  deps: Needs<'db' | 'redis' | 'push' | 'clock' | 'random'>,
   live: Live,
   limitMs: number,
 ): Promise<void> {
   const untilMs = deps.clock() + limitMs;
-  await pushTo(deps, connectionsOfCustomers, live.forCustomers, untilMs);
+  await pushTo(deps, connectionsOfCustomers, await withTexts(deps, live.forCustomers, untilMs), untilMs);
   const watchers: typeof watchersOfSales = async (...which) => shuffled(deps, await watchersOfSales(...which));
   await pushTo(deps, watchers, live.forWatchers, untilMs, newestOnly);
+}
+
+/** The messages of customers who are connected, each with its text in its reader's language and time zone. */
+async function withTexts(
+  deps: Needs<'db' | 'redis' | 'clock'>,
+  messages: LiveMessage<CustomerId>[],
+  untilMs: number,
+): Promise<LiveMessage<CustomerId>[]> {
+  const audience = [...new Set(messages.map(({ audienceId }) => audienceId))];
+  const connected = await connectionsOfCustomers(deps, audience, Math.max(deps.clock(), untilMs));
+  const heard = messages.filter(({ audienceId }) => connected.has(audienceId));
+  const profiles = await findProfiles(deps.db, [...new Set(heard.map(({ audienceId }) => audienceId))]);
+  const readers = new Map([...profiles].map(([customerId, profile]) => [customerId, readerOf(profile)]));
+  const unknown = readerOf({});
+  return heard.map((message) => {
+    const { told, audienceId, body } = message;
+    if (!told) return message;
+    const text = sentenceFor(told.kind, told.facts, readers.get(audienceId) ?? unknown);
+    return { ...message, body: { ...body, text } };
+  });
 }
 
 /** Pushes messages in their turn, and after them what others have left to this turn, until the time is over. */
@@ -124,9 +148,8 @@ function customerMessages(event: BusEvent): LiveMessage<CustomerId>[] {
     const [type = '', move] = kind.split('.');
     const subject = type === 'purchase' ? { purchaseId: subjectId } : { reservationId: subjectId };
     const state = type === 'reminder' ? {} : { state: move === 'offered' ? 'allocated' : move };
-    const text = sentenceFor(kind, facts);
-    const body = { type, kind, notificationId: id, ...subject, version, ...state, ...facts, text };
-    return { audienceId: customerId, subject: subjectId, epoch: 0, version, body };
+    const body = { type, kind, notificationId: id, ...subject, version, ...state, ...facts };
+    return { audienceId: customerId, subject: subjectId, epoch: 0, version, body, told: { kind, facts } };
   });
 }
 

@@ -1,7 +1,11 @@
 /**
- * The text of a notice: one sentence for each kind, made from the facts of the notice.
+ * What a notice says to a person: one sentence for each kind, made from the facts that the notice carries. Facts have times
+ * in ISO 8601; a sentence gets them as its reader's clock and language have them.
  */
 import { codes } from '#platform/kernel/errors.ts';
+import { formatMoney } from '#platform/kernel/money.ts';
+import type { Reader } from '#platform/kernel/reader.ts';
+import { koreanSentences } from './korean.ts';
 import type { NoticeKind } from './notice.ts';
 
 type Facts = Record<string, unknown>;
@@ -26,9 +30,23 @@ const sentences: Record<NoticeKind, (facts: Facts) => string> = {
   'purchase.refunded': (facts) => `Your payment${money(facts)} was refunded.`,
 };
 
-/** The sentence of a notice. */
-export function sentenceFor(kind: NoticeKind, facts: Facts): string {
-  return sentences[kind](facts);
+/** The sentence of a notice, in its reader's language, with times as the reader's clock has them. */
+export function sentenceFor(kind: NoticeKind, facts: Facts, reader: Reader): string {
+  const told = { ...withTimes(facts, reader), locale: reader.locale };
+  const korean = reader.locale.startsWith('ko') ? koreanSentences[kind] : undefined;
+  return (korean ?? sentences[kind])(told);
+}
+
+const isoTime = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/;
+
+/** The facts, with every point in time as the reader's clock and language have it. */
+function withTimes(facts: Facts, reader: Reader): Facts {
+  return Object.fromEntries(
+    Object.entries(facts).map(([name, value]) => [
+      name,
+      typeof value === 'string' && isoTime.test(value) ? reader.timeText(value) : value,
+    ]),
+  );
 }
 
 function units({ units }: Facts): string {
@@ -43,12 +61,11 @@ function because({ reason }: Facts): string {
 }
 
 function until({ deadline }: Facts): string {
-  return typeof deadline === 'string' ? ` until ${deadline.slice(0, 16).replace('T', ' ')} UTC` : '';
+  return typeof deadline === 'string' ? ` until ${deadline}` : '';
 }
 
-function money({ amount }: Facts): string {
+function money({ amount, locale }: Facts): string {
   const { amountMinor, currency } = (amount ?? {}) as { amountMinor?: number; currency?: string };
   if (amountMinor === undefined || currency === undefined) return '';
-  const format = new Intl.NumberFormat('en', { style: 'currency', currency });
-  return ` of ${format.format(amountMinor / 10 ** (format.resolvedOptions().maximumFractionDigits ?? 2))}`;
+  return ` of ${formatMoney({ amountMinor, currency }, String(locale))}`;
 }

@@ -67,7 +67,20 @@ const order = (paymentToken: string): ChargeOrder => ({
 });
 
 describe('payments through the sandbox provider', () => {
-  it('an approved charge is captured, found again, and refunded once', async () => {
+  it.each(['HUF', 'JPY', 'KWD', 'ISK', 'CLF'])('M7: %s is charged to the unit that was ordered', async (currency) => {
+    const sent = { ...order('tok_approve'), amountMinor: 100_001, currency };
+    const gateway = openPaymentGateway({ addresses: [provider.url], apiKey, shared: shared() });
+    expect(await gateway.charge(sent)).toMatchObject({ outcome: 'captured' });
+    const headers = { authorization: `Bearer ${apiKey}` };
+    const { charges } = (await (await fetch(`${provider.url}/v1/ledger`, { headers })).json()) as {
+      charges: { reference: string }[];
+    };
+    expect(charges.filter(({ reference }) => reference === sent.purchaseId)).toMatchObject([
+      { amountMinor: 100_001, currency, status: 'captured' },
+    ]);
+  });
+
+  it('an approved charge is captured, found again, and given back once', async () => {
     const client = payments(provider.url);
     const approved = order('tok_approve');
     const charged = await client.charge(approved);

@@ -5,7 +5,10 @@
  * and only its answer is missing (`unknown`). Only the first may go to another instance at once; the second must be
  * queried. A timeout, a broken connection, a 5xx and a malformed answer are all `unknown`.
  *
- * Every call has its own deadline, since neither fetch nor a breaker ever times out by itself.
+ * Amounts go out and come back in the minor units of ISO 4217 (`money.ts`), which this provider counts in for every currency.
+ * Where a provider has digits of its own for some, they are translated here and nowhere else.
+ *
+ * Every call brings its own deadline, since neither fetch nor a breaker would ever give up by itself.
  */
 
 import * as z from 'zod';

@@ -7,8 +7,8 @@ import type { ProductId, SaleId } from '#platform/kernel/ids.ts';
 import { Instant, idOf, line } from '#platform/kernel/shapes.ts';
 import { salePhases, saleStatuses } from './sale.table.ts';
 
-/** The largest allotment; beyond it the counters of a row would not be safe from overflow when summed. */
-const maxUnits = 100_000_000;
+/** The largest allotment, however it came about; beyond it the counters of a row would not be safe from overflow when summed. */
+export const maxUnits = 100_000_000;
 
 const Units = z.number().int().min(0).max(maxUnits);
 

@@ -81,7 +81,9 @@ describe('the document', () => {
     const parameters = (operation.parameters ?? []).map(resolved);
     expect(parameters.filter((one) => one.in === 'path').map(({ name }) => name)).toEqual(inPath);
     const key = parameters.find(({ name }) => name === 'Idempotency-Key');
-    expect(key && [key.in, key.required]).toEqual(route.idempotent ? ['header', true] : undefined);
+    expect(key && [key.in, key.required ?? false]).toEqual(
+      route.idempotent ? ['header', route.idempotent === true] : undefined,
+    );
     expect(operation.requestBody !== undefined).toBe(route.body !== undefined);
     expect(contentOf(operation.responses?.[`${route.status}`]) !== undefined).toBe(route.reply !== undefined);
   });

@@ -154,6 +154,7 @@ const goodBodies: Record<string, () => Record<string, unknown>> = {
   login: () => ({ email: ada.email, password: 'not the password' }),
   refresh: () => ({ refreshToken: 'unheard of' }),
   logout: () => ({ refreshToken: 'unheard of' }),
+  'update-me': () => ({ timeZone: 'Asia/Seoul' }),
   'create-product': () => ({
     sku: 'TABLE',
     name: 'Table',

@@ -37,7 +37,40 @@ describe('registering', () => {
     expect(status).toBe(201);
     const { body: session } = await api.call('POST /auth/login', { json: { email, password } });
     const me = await api.call('GET /me', { token: session.accessToken });
-    expect(me.body).toEqual({ customerId: body.customerId, email, name: 'Ada Lovelace', role: 'customer' });
+    expect(me.body).toEqual({
+      ...{ customerId: body.customerId, email, name: 'Ada Lovelace', role: 'customer' },
+      ...{ locale: null, timeZone: null },
+    });
+  });
+
+  test('T9: language and time zone may be said when registering, and later, each by itself', async () => {
+    const email = anEmail();
+    await api.call('POST /auth/register', { json: { ...registration(email), timeZone: 'Asia/Seoul' } });
+    const token = (await api.call('POST /auth/login', { json: { email, password } })).body.accessToken;
+    expect((await api.call('GET /me', { token })).body).toMatchObject({ locale: null, timeZone: 'Asia/Seoul' });
+    const changed = await api.call('PATCH /me', { token, json: { locale: 'ko-KR' } });
+    expect([changed.status, changed.body]).toMatchObject([200, { email, locale: 'ko-KR', timeZone: 'Asia/Seoul' }]);
+    await api.call('PATCH /me', { token, json: { timeZone: 'Europe/Berlin' } });
+    expect((await api.call('GET /me', { token })).body).toMatchObject({ locale: 'ko-KR', timeZone: 'Europe/Berlin' });
+  });
+
+  test('T9: a language that nobody has written and a time zone that is none are refused', async () => {
+    const { token } = await api.customer();
+    const before = (await api.call('GET /me', { token })).body;
+    for (const json of [
+      {},
+      { locale: 'fr' },
+      { locale: 'ko_KR' },
+      { timeZone: 'Mars/Base' },
+      { timeZone: '' },
+      { locale: null },
+    ]) {
+      expect((await api.call('PATCH /me', { token, json })).body.code).toBe('invalid_input');
+      if (Object.keys(json).length === 0) continue;
+      const asked = { json: { ...registration(anEmail()), ...json } };
+      expect((await api.call('POST /auth/register', asked)).body.code).toBe('invalid_input');
+    }
+    expect((await api.call('GET /me', { token })).body).toEqual(before);
   });
 
   test('keeps one account per mailbox, however it is spelled and however many try at once', async () => {

@@ -18,6 +18,7 @@ import { handler as relayHandler } from '#functions/schedule/relay.ts';
 import { handler as connectHandler } from '#functions/websocket/connect.ts';
 import { handler as disconnectHandler } from '#functions/websocket/disconnect.ts';
 import { handler as messageHandler } from '#functions/websocket/message.ts';
+import { insertCustomer } from '#identity/customer.store.ts';
 import { connectionsOfCustomers, connectionsPerCustomer, watchersOfSales } from '#notification/connections.ts';
 import { notify } from '#notification/notify.ts';
 import type { Pusher } from '#platform/aws/websocket-push.ts';
@@ -153,13 +154,14 @@ async function deliver(...bodies: string[]): Promise<string[]> {
 async function called(
   handler: typeof listHandler,
   customerId: CustomerId,
-  request: { query?: Record<string, string>; body?: unknown } = {},
+  request: { query?: Record<string, string>; body?: unknown; language?: string } = {},
 ): Promise<{ status: number; body: Record<string, never> & { items: Record<string, unknown>[]; nextCursor: string } }> {
   const event = {
     rawPath: '/notifications',
     headers: {
       authorization: `Bearer ${await tokens.issue({ customerId, role: 'customer' })}`,
       'content-type': 'application/json',
+      ...(request.language === undefined ? {} : { 'accept-language': request.language }),
     },
     queryStringParameters: request.query,
     body: request.body === undefined ? undefined : JSON.stringify(request.body),
@@ -561,5 +563,51 @@ describe('when pushing fails', () => {
     const failed = await notify(withDeps(deps, { push }), [delivery(customerId)], Date.now() + 5_000);
     expect([...failed]).toEqual([]);
     expect((await called(listHandler, customerId)).body.items).toHaveLength(1);
+  });
+});
+
+describe('T9: a notice for its reader', () => {
+  const deadlineMs = Date.UTC(2026, 0, 31, 9, 0, 7);
+  const offer = async (customerId: CustomerId) => {
+    const changes = groupChanges([{ ...change({ customerId, from: 'waitlisted' }), deadlineMs }]);
+    await deliver(bodyOf('reservations.changed', { changes, stocks: [], released: false }));
+  };
+  const plain = (text: unknown) => String(text).replaceAll(/[\u00a0\u202f]/g, ' ');
+
+  test('T9: an offer is read in Asia/Seoul in the reader’s zone and language, and by programs in ISO 8601', async () => {
+    const customerId = newId();
+    await offer(customerId);
+    const read = async (language?: string, timeZone?: string) => {
+      const query: Record<string, string> = timeZone === undefined ? {} : { timeZone };
+      const { body } = await called(listHandler, customerId, { query, ...(language ? { language } : {}) });
+      expect(body.items[0]).toMatchObject({ facts: { deadline: '2026-01-31T09:00:07.000Z' } });
+      return plain(body.items[0]?.text);
+    };
+    expect(await read('en-US,en;q=0.9', 'Asia/Seoul')).toContain('until Jan 31, 2026, 6:00:07 PM GMT+9.');
+    expect(await read('ko-KR,ko;q=0.9', 'Asia/Seoul')).toContain('2026년 1월 31일 오후 6시 0분 7초 GMT+9까지');
+    expect(await read()).toContain('until Jan 31, 2026, 9:00:07 AM UTC.');
+  });
+
+  test('T9: the account’s zone and language hold where nothing else is said, and for what is pushed', async () => {
+    const account = { email: `${newId()}@example.com`, name: 'Ada', passwordHash: 'x', role: 'customer' as const };
+    const profile = { locale: 'ko-KR', timeZone: 'Asia/Seoul' };
+    const [korean, other] = [await insertCustomer(deps.db, { ...account, ...profile }, Date.now()), newId()];
+    const [herConnection, otherConnection] = [await connected(korean), await connected(other)];
+    await offer(korean);
+    await offer(other);
+    const heard = (connectionId: string) => heardBy(connectionId).find(({ kind }) => kind === 'reservation.offered');
+    expect(plain(heard(herConnection)?.text)).toContain('2026년 1월 31일 오후 6시 0분 7초 GMT+9까지');
+    expect(heard(herConnection)).toMatchObject({ deadline: '2026-01-31T09:00:07.000Z' });
+    expect(plain(heard(otherConnection)?.text)).toContain('until Jan 31, 2026, 9:00:07 AM UTC.');
+    const { body } = await called(listHandler, korean);
+    expect(body.items[0]?.text).toBe(heard(herConnection)?.text);
+    const abroad = await called(listHandler, korean, { language: 'en', query: { timeZone: 'Europe/Berlin' } });
+    expect(plain(abroad.body.items[0]?.text)).toContain('until Jan 31, 2026, 10:00:07 AM GMT+1.');
+  });
+
+  test('T9: a zone that is none is refused', async () => {
+    for (const timeZone of ['Mars/Base', '', 'x'.repeat(65)]) {
+      expect((await called(listHandler, newId(), { query: { timeZone } })).status).toBe(400);
+    }
   });
 });

@@ -14,7 +14,7 @@ import {
   type ZodOpenApiResponsesObject,
 } from 'zod-openapi';
 import { type Code, closingCodes, codes } from '#platform/kernel/errors.ts';
-import { maxJsonBytes } from './body.ts';
+import { bytesType, maxJsonBytes } from './body.ts';
 import type { Route } from './route.ts';
 
 export type OpenApiDocument = ReturnType<typeof createDocument>;
@@ -60,7 +60,10 @@ const IdempotencyKey = z
     examples: ['order-2026-0001'],
   });
 
-/** Every code a route can answer with: its own refusals, and those that follow from its declaration. */
+/** The header of a route that takes it. */
+const keyOf = ({ idempotent }: Route) => (idempotent === 'optional' ? IdempotencyKey.optional() : IdempotencyKey);
+
+/** Every code a route can answer with: its own refusals, and those that follow from what it is. */
 export function codesOf(route: Route): Code[] {
   const found = new Set<Code>(route.refusals);
   if (route.auth !== 'none') found.add('unauthenticated');
@@ -69,7 +72,7 @@ export function codesOf(route: Route): Code[] {
   if (route.query || route.body) found.add('invalid_input');
   if (route.body || route.raw) found.add('payload_too_large').add('unsupported_media_type').add('invalid_input');
   if (route.body && (route.bodyType ?? 'application/json') === 'application/json') found.add('invalid_json');
-  if (route.idempotent) found.add('idempotency_key_missing');
+  if (route.idempotent) found.add('idempotency_key_missing').add('idempotency_key_reused');
   found.add('internal').add('store_unavailable');
   return [...found].sort((one, other) => codes[one].status - codes[other].status || one.localeCompare(other));
 }
@@ -112,6 +115,8 @@ function shorten(schema: z.core.JSONSchema.BaseSchema): void {
   if (schema.minimum === Number.MIN_SAFE_INTEGER) delete schema.minimum;
 }
 
+const otherEncodings = `; as ${bytesType} also in UTF-16 with a byte order mark, or in the \`encoding\` that is named`;
+
 const callers = { none: 'For everyone.', customer: 'For signed-in customers.', operator: 'For operators.' };
 
 function operation(name: string, route: Route): ZodOpenApiOperationObject {
@@ -125,14 +130,17 @@ function operation(name: string, route: Route): ZodOpenApiOperationObject {
     requestParams: {
       ...(route.params ? { path: route.params as z.ZodObject } : {}),
       ...(route.query ? { query: route.query as z.ZodObject } : {}),
-      ...(route.idempotent ? { header: z.object({ 'Idempotency-Key': IdempotencyKey }) } : {}),
+      ...(route.idempotent ? { header: z.object({ 'Idempotency-Key': keyOf(route) }) } : {}),
     },
     ...(body
       ? {
           requestBody: {
             required: true,
-            description: `At most ${maxBodyBytes.toLocaleString('en')} bytes, in UTF-8`,
-            content: { [bodyType]: { schema: body, ...(example === undefined ? {} : { example }) } },
+            description: `At most ${maxBodyBytes.toLocaleString('en')} bytes, in UTF-8${route.mayBeBytes ? otherEncodings : ''}`,
+            content: {
+              [bodyType]: { schema: body, ...(example === undefined ? {} : { example }) },
+              ...(route.mayBeBytes ? { [bytesType]: { schema: { type: 'string', format: 'binary' } } } : {}),
+            },
           },
         }
       : {}),

@@ -1,1 +1,0 @@
-ALTER TABLE `refresh_tokens` ADD `successor_salt` binary(32);
