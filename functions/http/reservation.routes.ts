@@ -29,6 +29,7 @@ export const createReservationRoute = defineRoute({
     'sale_closed',
     'sale_paused',
     'sale_cancelled',
+    'over_allotment',
     'over_cap',
     'sold_out',
     'idempotency_key_reused',

@@ -40,7 +40,7 @@ export const catalogue = {
     detail: z.object({
       changes: ChangeGroups,
       stocks: z.array(StockLevel),
-      /** Whether units became available, which the waitlist should hear of. */
+      /** Whether units became available or were offered: somebody must see to the line, and to the ends of the offers. */
       released: z.boolean(),
     }),
   },

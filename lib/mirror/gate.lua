@@ -8,9 +8,10 @@
 --          unknown                        the sale is not here; load it and ask again
 --          repeat packed                  this reservation is here already
 --          admitted ticket position       go on to the queue; the claim is recorded
---          refusal fact                   sale_not_open, sale_closed, sale_paused, sale_cancelled, over_cap or sold_out
+--          refusal fact                   sale_not_open, sale_closed, sale_paused, sale_cancelled, over_allotment, over_cap or
+--                                         sold_out
 local sale = redis.call('HMGET', KEYS[1], 'opens', 'closes', 'status', 'cap', 'waitlistSize', 'available', 'waitlisted',
-  'pendingUnits', 'pendingOver', 'ticket', 'line')
+  'pendingUnits', 'pendingOver', 'ticket', 'line', 'allotment')
 local known = sale[1]
 local cap = tonumber(sale[4] or '0')
 -- Admitted requests that are not decided yet are counted as if each got what it asks for.
@@ -18,6 +19,7 @@ local free = tonumber(sale[6] or '0') - tonumber(sale[8] or '0')
 local places = tonumber(sale[5] or '0') - tonumber(sale[7] or '0') - tonumber(sale[9] or '0')
 local last = tonumber(sale[10] or '0')
 local line = tonumber(sale[11] or '0')
+local allotment = tonumber(sale[12] or '0')
 local lastBefore, lineBefore, units, over = last, line, 0, 0
 
 -- This server's clock judges the window, so that all functions agree to the microsecond.
@@ -52,6 +54,9 @@ local function judge(bucket, field, customer, quantityText, leastText)
     return shut .. ' ' .. since
   end
   local quantity, atLeast = tonumber(quantityText), tonumber(leastText)
+  if atLeast > allotment then
+    return 'over_allotment ' .. string.format('%d', allotment)
+  end
   local held = tonumber(redis.call('HGET', bucket, customer) or '0')
   if held + quantity > cap then
     return 'over_cap ' .. held

@@ -13,12 +13,17 @@ export function offerDeadlineMs(
   return Math.min(Math.max(nowMs, sale.purchaseOpensAtMs) + sale.offerLifeMs, sale.purchaseClosesAtMs);
 }
 
+/** Whether units may be offered in a sale now: neither while it is paused, nor after it is over. */
+export function mayOffer(sale: Pick<SaleRow, 'status' | 'purchaseClosesAtMs'>, nowMs: number): boolean {
+  return sale.status === 'active' && nowMs < sale.purchaseClosesAtMs;
+}
+
 /**
  * Shares `available` units among those who wait, in ticket order. Someone whose minimum does not fit keeps the place and
  * does not keep others from units that they can use.
  */
 export function decideOffers(sale: SaleRow, available: number, waiting: readonly Waiting[], nowMs: number): Offer[] {
-  if (sale.status !== 'active' || nowMs >= sale.purchaseClosesAtMs) return [];
+  if (!mayOffer(sale, nowMs)) return [];
   const deadlineMs = offerDeadlineMs(sale, nowMs);
   const offers: Offer[] = [];
   let left = available;

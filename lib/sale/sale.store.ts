@@ -30,6 +30,8 @@ export interface StockGuard {
   readonly fencingTokens?: ReadonlyMap<string, number>;
   /** The epoch the caller read; a restore in between refuses. */
   readonly epochs?: ReadonlyMap<string, number>;
+  /** Whether nobody may be waiting: those who do come first, and only who holds the row knows what they wait for. */
+  readonly nobodyWaits?: boolean;
 }
 
 /** Thrown when a move does not fit the stock as it is now, or came too late. The transaction must be rolled back. */
@@ -195,6 +197,8 @@ export const moveGuards = {
   fencingToken: '(m.fence = 0 OR s.fence <= m.fence)',
   /** MySQL has not been restored since the sale was read; minus one is a move that read none. */
   epoch: '(m.epoch = -1 OR s.epoch = m.epoch)',
+  /** Nobody waits, where the move is made without knowing who does (invariant I11). */
+  line: '(m.alone = 0 OR s.waitlisted = 0)',
 };
 
 /**
@@ -205,7 +209,7 @@ export async function moveStock(tx: Tx, moves: StockMove[], guard: StockGuard = 
   if (moves.length === 0) return [];
   const sorted = [...moves].sort((a, b) => (a.saleId < b.saleId ? -1 : 1));
   const row =
-    'SELECT ? AS id, ? AS allotment, ? AS available, ? AS allocated, ? AS sold, ? AS waitlisted, ? AS epoch, ? AS fence';
+    'SELECT ? AS id, ? AS allotment, ? AS available, ? AS allocated, ? AS sold, ? AS waitlisted, ? AS epoch, ? AS fence, ? AS alone';
   const values = sorted.flatMap((move) => [
     toBytes(move.saleId),
     move.allotment ?? 0,
@@ -215,6 +219,7 @@ export async function moveStock(tx: Tx, moves: StockMove[], guard: StockGuard = 
     move.waitlisted ?? 0,
     guard.epochs?.get(move.saleId) ?? -1,
     guard.fencingTokens?.get(move.saleId) ?? 0,
+    guard.nobodyWaits ? 1 : 0,
   ]);
   const made = await tx.change(
     // The moves first, each with its row by key: an optimizer that began with a small table would hold all of its rows.
