@@ -1,9 +1,9 @@
 /**
- * Advancing sales: the side effects of time. Announces the phase that the clock says, reminds before the close, ends what
- * is over, offers what is free, and sends the next boundaries ahead.
+ * Advancing sales: the side effects of time. Publishes the phase by the clock, reminds before the close, ends what is
+ * over, offers available units, and schedules the next boundaries.
  *
- * Harmless early, late, twice, at once with itself, or never (invariant I8 does not depend on it): each effect is claimed
- * by a conditional write before it is carried out, and events are committed with that write.
+ * It is safe early, late, repeated, concurrently, or not at all (invariant I8 does not depend on it): each effect is
+ * claimed by a conditional write before it is carried out, and events are committed with that write.
  */
 
 import * as z from 'zod';
@@ -34,7 +34,7 @@ export const AdvanceTrigger = z.union([
 ]);
 export type AdvanceTrigger = z.infer<typeof AdvanceTrigger>;
 
-/** Advances the sales that a batch of triggers speaks of, each once. Returns the messages whose sales failed. */
+/** Advances the sales of a batch of triggers, each once. Returns the messages whose sales failed. */
 export async function advance(
   deps: WriteNeeds,
   batch: readonly Delivered<AdvanceTrigger>[],
@@ -98,7 +98,7 @@ export async function advanceAll(deps: WriteNeeds, deadlineMs: number): Promise<
     if (deps.clock() >= deadlineMs) break;
     await advanceSale(deps, saleId, deadlineMs, 'everything').catch((error) => failed.push(error));
   }
-  // What was not reached or failed is found again by the redelivered trigger, or by the next one.
+  // The redelivered trigger, or the next one, advances the sales that failed or were not reached.
   if (failed.length > 0) throw new Error(`${failed.length} sales could not be advanced`, { cause: failed[0] });
 }
 
@@ -126,7 +126,7 @@ interface Announced extends Committed {
   readonly sale?: SaleRow;
 }
 
-/** Moves the stored phase to what the clock says and records the events of that, once however many try. */
+/** Moves the stored phase to the phase by the clock and records the events, only once even if called concurrently. */
 async function announcePhase(tx: Tx, saleId: SaleId, nowMs: number): Promise<Announced> {
   const sale = (await lockSales(tx, [saleId])).get(saleId);
   if (!sale) return nothingChanged;

@@ -1,6 +1,6 @@
 /**
- * The allocate worker: a batch of reservation requests, any mix of sales and customers, decided in one lock call and one
- * transaction.
+ * The allocate worker: decides a batch of reservation requests, of any mix of sales and customers, with one lock call and
+ * one transaction.
  *
  * Invariants. I1: stock is written by one guarded statement, so this is exact without the lock. I3: a request that was
  * delivered before changes nothing, yet refreshes the mirror, since the first delivery may have died before it could.
@@ -8,17 +8,16 @@
  * other reservations collides with them. I2: a message is acknowledged only after its commit. I11: a sale in which
  * somebody waits is decided only while it is held, after those who wait have been offered what is available.
  *
- * The first attempt does not hold the sales while it writes: it inserts, then moves stock under the guard, so that the row
- * of a hot sale is held only for the last moments (the hot row last). If anything does not fit, or the stock does not
- * obviously suffice, the attempt is undone and the second one holds the sales from the start, so that it must succeed.
- * Both run the same code.
+ * The first attempt is optimistic and does not lock the sales at the start: it inserts, then moves stock under the guard,
+ * so that the row of a hot sale is locked only at the end (the hot row last). If anything does not fit, or the stock may
+ * not suffice, the attempt is rolled back, and a second one locks the sales from the start. Both run the same code.
  */
 import type { ReservationChange } from '#events/changes.ts';
 import { changeEvents, recordEvents } from '#events/outbox.ts';
 import { type Committed, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
-import type { SaleId } from '#platform/kernel/ids.ts';
+import type { ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import type { Grant } from '#platform/redis/sale-lock.ts';
 import { type Movement, recordMovements } from '#sale/ledger.store.ts';
@@ -46,7 +45,7 @@ export type AllocateNeeds = WriteNeeds & Needs<'lock'>;
 /** How long a worker waits for the locks of its sales before it goes on without them. */
 export const lockWaitMs = 400;
 
-/** Thrown inside an attempt whose guess turned out wrong; the transaction is undone and the sales are held next time. */
+/** Thrown inside an optimistic attempt that failed; it is rolled back and the next one locks the sales. */
 class GuessWasWrong extends Error {}
 
 /** Thrown inside an attempt that found people waiting for what is available; it is undone, and they come first. */
@@ -60,7 +59,7 @@ class LineComesFirst extends Error {
 }
 
 /**
- * Decides every message of a batch. All of it is committed when this resolves; if it throws, all must be delivered again.
+ * Decides every message of a batch. Everything is committed when it resolves; if it throws, all must be delivered again.
  */
 export async function allocateBatch(
   deps: AllocateNeeds,
@@ -70,7 +69,7 @@ export async function allocateBatch(
   const claims = distinctClaims(batch);
   const again = new Set(batch.filter(({ deliveries }) => deliveries > 1).map(({ message }) => message.reservationId));
   const saleIds = [...new Set(claims.map((claim) => claim.saleId))];
-  // Waiting happens before any connection is taken, and never so long that the work itself would run out of time.
+  // Waits before a connection is taken, and never so long that the work would run out of time.
   const waitMs = Math.min(lockWaitMs, Math.max(0, deadlineMs - deps.clock()));
   const grant = await deps.lock.acquire(saleIds.map(saleTag), waitMs);
   try {
@@ -82,7 +81,7 @@ export async function allocateBatch(
   return [];
 }
 
-function tokenOf(grant: Grant, saleId: SaleId): [string, number][] {
+function tokenOf(grant: Grant, saleId: SaleId): [SaleId, number][] {
   const token = grant.fencingTokens.get(saleTag(saleId));
   return token === undefined ? [] : [[saleId, token]];
 }
@@ -129,7 +128,7 @@ async function afterTheLine(
   }
 }
 
-/** How an attempt at a batch goes about it. */
+/** How a batch is attempted. */
 export interface Mode {
   /**
    * Whether the sales are held from the start, or only while stock is moved; and if they are held, whether the batch is
@@ -138,12 +137,12 @@ export interface Mode {
   readonly hold: 'no' | 'yes' | 'whoever waits';
   /** Which claims are looked up before they are decided; if one is missing, the insert is refused. */
   readonly mayBeDecided: readonly Claim[];
-  /** Whose other reservations are looked up; if one is missing, the insert is refused. */
+  /** The claims whose customers' other reservations are looked up; if one is left out wrongly, its insert fails. */
   readonly mayHaveOthers: readonly Claim[];
-  readonly fencingTokens: ReadonlyMap<string, number>;
+  readonly fencingTokens: ReadonlyMap<SaleId, number>;
 }
 
-/** One attempt at a batch, inside a transaction. Throws if its guess was wrong; the transaction must be undone then. */
+/** One attempt at a batch, inside a transaction. Throws if it fails; the transaction must then be rolled back. */
 export async function attempt(tx: Tx, claims: readonly Claim[], nowMs: number, mode: Mode): Promise<Committed> {
   const saleIds = [...new Set(claims.map((claim) => claim.saleId))].sort();
   const held = mode.hold !== 'no';
@@ -184,38 +183,38 @@ async function salesWithLineFirst(tx: Tx, sales: readonly SaleRow[]): Promise<Se
 }
 
 /** The claims that no earlier delivery has decided (invariant I3). */
-export function withoutDecided(claims: readonly Claim[], decided: ReadonlyMap<string, ReservationRow>): Claim[] {
+export function withoutDecided(claims: readonly Claim[], decided: ReadonlyMap<ReservationId, ReservationRow>): Claim[] {
   return claims.filter((claim) => !decided.has(claim.reservationId));
 }
 
 /**
- * The stock of a batch's sales that it does not move. A first delivery may have committed between the look at the sales and
- * the one at what is decided, and have died before the mirror: the stock that goes with what is decided must be read after
- * it.
+ * The stock of those sales of a batch that it does not move. A first delivery may have committed after the sales were read
+ * and before the decided reservations were, and died before it wrote the mirror: so the stock that is mirrored with them
+ * must be read after them.
  */
 export async function unmovedStock(
   tx: Tx,
   saleIds: SaleId[],
-  sales: ReadonlyMap<string, StockLevel>,
+  sales: ReadonlyMap<SaleId, StockLevel>,
   mayBeStale: boolean,
 ): Promise<StockLevel[]> {
   const levels = mayBeStale ? await readStock(tx, saleIds) : sales;
   return saleIds.flatMap((saleId) => levels.get(saleId) ?? []);
 }
 
-/** Adds what earlier deliveries decided, which goes into the mirror once more: they may have died before they did it. */
+/** Adds what earlier deliveries decided, to be mirrored again: they may have died before they wrote the mirror. */
 export function withRepeats(changed: Committed, decidedBefore: ReservationRow[], unmoved: StockLevel[]): Committed {
   const { stocks, reservations, events } = changed;
   return { stocks: [...stocks, ...unmoved], reservations: [...decidedBefore, ...reservations], events };
 }
 
-/** One claim for each reservation, however often a batch holds it. */
+/** One claim for each reservation of a batch, without duplicates. */
 export function distinctClaims(batch: readonly Delivered<ReserveCommand>[]): Claim[] {
-  const claims = new Map<string, Claim>();
+  const claims = new Map<ReservationId, Claim>();
   for (const { message, sentAtMs } of batch) {
     const { reservationId, saleId, customerId, quantity, atLeast, ticket } = message;
     const known = claims.get(reservationId);
-    // A repeat that passed the gate knows the place in line; one that was sent while the gate was away does not.
+    // A duplicate that passed the gate has its ticket; one that was sent while the gate was unavailable does not.
     if (known && (known.gated || ticket === undefined)) continue;
     claims.set(reservationId, {
       reservationId,
