@@ -7,7 +7,7 @@
  */
 
 import * as z from 'zod';
-import { catalogue, type EventDetail } from '#events/catalogue.ts';
+import { catalog, type EventDetail } from '#events/catalog.ts';
 import type { ReservationChange } from '#events/changes.ts';
 import { changesPerEvent, newEvent, type RecordedEvent, recordEvents } from '#events/outbox.ts';
 import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
@@ -29,7 +29,7 @@ export const AdvanceTrigger = z.union([
   z.object({ 'detail-type': z.literal('Scheduled Event') }),
   z.object({
     'detail-type': z.literal('reservations.changed'),
-    detail: catalogue['reservations.changed'].detail.pick({ changes: true, stocks: true }),
+    detail: catalog['reservations.changed'].detail.pick({ changes: true, stocks: true }),
   }),
 ]);
 export type AdvanceTrigger = z.infer<typeof AdvanceTrigger>;

@@ -90,7 +90,7 @@ async function allocate(
   deps: AllocateNeeds,
   claims: readonly Claim[],
   deliveredBefore: ReadonlySet<string>,
-  fencingTokens: ReadonlyMap<string, number>,
+  fencingTokens: ReadonlyMap<SaleId, number>,
   deadlineMs: number,
 ): Promise<void> {
   const memory = deps.once(recentlyDecided);
