@@ -15,7 +15,7 @@ export interface Scenario {
   readonly mustCheck: readonly InvariantName[];
 }
 
-const reserving: readonly InvariantName[] = ['I1', 'I2', 'I3', 'I4', 'I5', 'I6', 'I8'];
+const reserving: readonly InvariantName[] = ['I1', 'I2', 'I3', 'I4', 'I5', 'I6', 'I8', 'I11'];
 
 export const scenarios: readonly Scenario[] = [
   {

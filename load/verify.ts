@@ -10,6 +10,7 @@ import { AnswerCheck, checkMovements, TicketCheck } from './verify/answers.ts';
 import { CapCheck } from './verify/caps.ts';
 import { ClientView } from './verify/clients.ts';
 import { FigureCollector, type Figures } from './verify/figures.ts';
+import { LineCheck } from './verify/line.ts';
 import { checkMirror, MirrorReader } from './verify/mirror.ts';
 import { MoneyCheck } from './verify/money.ts';
 import { NoticeCheck } from './verify/notices.ts';
@@ -101,6 +102,7 @@ async function compare(
   const notices = new NoticeCheck(clients);
   const money = new MoneyCheck(purchases, items, sales);
   const windows = new WindowCheck(sales);
+  const line = new LineCheck();
   const figures = new FigureCollector(clients);
   const states = new Map<string, number>();
 
@@ -108,6 +110,7 @@ async function compare(
     stock.add(stop);
     checkMovements(stop, tallies.I3);
     notices.add(stop, purchases, tallies.I5);
+    line.add(stop);
     const { row } = stop;
     if (!row) continue;
     const sale = sales.get(row.saleId);
@@ -127,6 +130,7 @@ async function compare(
   money.finish(books, clients, tallies.I7);
   checkOrderedInWindow(purchases, items, sales, tallies.I8);
   windows.finish(clients, tallies.I8);
+  line.finish(sales, nowMs, tallies.I11);
 
   const captured = books.charges.filter((charge) => charge.status === 'captured').length;
   const counts = {

@@ -282,6 +282,7 @@ function explain(reservation) {
 
 /** The reasons a person may meet, in words; the codes are those of the API. */
 const reasons = {
+  over_allotment: 'The sale does not have that many units.',
   over_cap: 'That was more than one customer may have in this sale.',
   sold_out: 'Everything was allocated and the waitlist was full.',
   sale_closed: 'It arrived after reservations had closed.',

@@ -36,6 +36,7 @@ export const createReservationRoute = defineRoute({
     'sale_closed',
     'sale_paused',
     'sale_cancelled',
+    'over_allotment',
     'over_cap',
     'sold_out',
     'queue_unavailable',

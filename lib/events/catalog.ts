@@ -40,7 +40,7 @@ export const catalog = {
     detail: z.object({
       changes: ChangeGroups,
       stocks: z.array(StockLevel),
-      /** Whether units became available, so that they should be offered to the waitlist. */
+      /** Whether units became available or were offered: somebody must see to the line, and to the ends of the offers. */
       released: z.boolean(),
     }),
   },

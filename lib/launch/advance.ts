@@ -8,6 +8,7 @@
 
 import * as z from 'zod';
 import { catalog, type EventDetail } from '#events/catalog.ts';
+import type { ReservationChange } from '#events/changes.ts';
 import { changesPerEvent, newEvent, type RecordedEvent, recordEvents } from '#events/outbox.ts';
 import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
@@ -15,23 +16,20 @@ import type { SaleId } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import { expireSale } from '#reservation/expire.ts';
-import { offerDeadlineMs } from '#reservation/offer.ts';
 import { pagesOfHolders, readOfferDeadlines } from '#reservation/reservation.store.ts';
 import { boundariesAfter, phaseAt, remindBeforeMs } from '#sale/phase.ts';
+import type { StockLevel } from '#sale/sale.shapes.ts';
 import { enterPhase, listUnfinishedSaleIds, lockSales, type SaleRow } from '#sale/sale.store.ts';
-import { AdvanceCommand, sendBoundaries } from './boundaries.ts';
+import { AdvanceCommand, boundaryHorizonMs, sendBoundaries } from './boundaries.ts';
 import { saleChanged } from './sale-changed.ts';
 
-/** The rule fires once a minute; boundaries are scheduled for longer than that, so that a late run leaves no gap. */
-const boundaryHorizonMs = 150_000;
-
-/** The triggers: the rule of every minute, a boundary of one sale, or the event that units were released. */
+/** What may fire: the minute's rule, a boundary of one sale, or the news that units were released or offered. */
 export const AdvanceTrigger = z.union([
   AdvanceCommand,
   z.object({ 'detail-type': z.literal('Scheduled Event') }),
   z.object({
     'detail-type': z.literal('reservations.changed'),
-    detail: catalog['reservations.changed'].detail.pick({ stocks: true }),
+    detail: catalog['reservations.changed'].detail.pick({ changes: true, stocks: true }),
   }),
 ]);
 export type AdvanceTrigger = z.infer<typeof AdvanceTrigger>;
@@ -58,18 +56,42 @@ export async function advance(
   };
   const mustRepeat: string[] = [];
   for (const { messageId, message } of batch) {
-    const saleIds =
-      'saleId' in message ? [message.saleId] : 'detail' in message ? message.detail.stocks.map((s) => s.saleId) : [];
+    const advanced = (saleId: SaleId) => succeeds(saleId, () => advanceSale(deps, saleId, deadlineMs, 'nothing'));
     const runs =
-      saleIds.length > 0
-        ? await Promise.all(saleIds.map((id) => succeeds(id, () => advanceSale(deps, id, deadlineMs, 'new offers'))))
-        : [await succeeds('every sale', () => advanceAll(deps, deadlineMs))];
-    if (runs.includes(false)) mustRepeat.push(messageId);
+      'saleId' in message
+        ? [advanced(message.saleId)]
+        : 'detail' in message
+          ? [
+              succeeds(messageId, () => sendOfferEnds(deps, message.detail.changes)),
+              ...message.detail.stocks.filter(mayHaveMore).map(({ saleId }) => advanced(saleId)),
+            ]
+          : [succeeds('every sale', () => advanceAll(deps, deadlineMs))];
+    if ((await Promise.all(runs)).includes(false)) mustRepeat.push(messageId);
   }
   return mustRepeat;
 }
 
-/** Advances every sale in which something can still happen. One that fails does not hold up the others. */
+/** Whether more may be waiting for what a transaction has left than it could make offers to. */
+function mayHaveMore({ available, waitlisted }: StockLevel): boolean {
+  return available > 0 && waitlisted > 0;
+}
+
+/** Sends ahead when the offers that an event tells of end, so that their units are with the next within seconds. */
+async function sendOfferEnds(deps: WriteNeeds, changes: readonly ReservationChange[]): Promise<void> {
+  const offers = changes.flatMap(({ saleId, deadlineMs }) =>
+    deadlineMs === undefined ? [] : [{ saleId, deadlineMs }],
+  );
+  for (const [saleId, ends] of Map.groupBy(offers, (offer) => offer.saleId)) {
+    await sendBoundaries(
+      deps,
+      saleId,
+      ends.map(({ deadlineMs }) => deadlineMs),
+      boundaryHorizonMs,
+    );
+  }
+}
+
+/** Advances every sale in which something can still happen. One that fails does not keep the others waiting. */
 export async function advanceAll(deps: WriteNeeds, deadlineMs: number): Promise<void> {
   const failed: unknown[] = [];
   for (const saleId of await listUnfinishedSaleIds(deps.db)) {
@@ -81,24 +103,23 @@ export async function advanceAll(deps: WriteNeeds, deadlineMs: number): Promise<
 }
 
 /**
- * Advances one sale to its phase by the clock, and schedules the next boundaries. Only the rule of every minute schedules
- * all boundaries within the horizon; a boundary or a release schedules only the deadlines of new offers. If each such
- * message scheduled all boundaries after it, their number would double from one boundary to the next.
+ * Advances one sale to where the clock says it is. Only the minute's rule sends ahead all that comes next; the end of an
+ * offer is sent by whoever hears of the offer. Were each such message to send all that follow it, their number would
+ * double from one boundary to the next.
  */
 export async function advanceSale(
   deps: WriteNeeds,
   saleId: SaleId,
   deadlineMs: number,
-  ahead: 'everything' | 'new offers',
+  ahead: 'everything' | 'nothing',
 ): Promise<void> {
   const nowMs = deps.clock();
   const { sale } = await writeThrough(deps, (tx) => announcePhase(tx, saleId, nowMs));
   if (!sale) return;
   await expireSale(deps, saleId, deadlineMs);
-  const fromMs = ahead === 'everything' ? nowMs + 1 : offerDeadlineMs(sale, nowMs);
-  const offersMs = await readOfferDeadlines(deps.db, saleId, fromMs, nowMs + boundaryHorizonMs);
-  const dueMs = ahead === 'everything' ? [...boundariesAfter(sale, nowMs), ...offersMs] : offersMs;
-  await sendBoundaries(deps, saleId, dueMs, boundaryHorizonMs);
+  if (ahead === 'nothing') return;
+  const offersMs = await readOfferDeadlines(deps.db, saleId, nowMs + 1, nowMs + boundaryHorizonMs);
+  await sendBoundaries(deps, saleId, [...boundariesAfter(sale, nowMs), ...offersMs], boundaryHorizonMs);
 }
 
 interface Announced extends Committed {

@@ -10,9 +10,13 @@ import type { Needs } from '#platform/environment/deps.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
+import { readOfferDeadlines } from '#reservation/reservation.store.ts';
 import { boundariesAfter, type SaleTimes } from '#sale/phase.ts';
 
-/** The longest delay that SQS allows. */
+/** The rule fires once a minute; boundaries are sent ahead for a little longer, so that a late tick leaves no gap. */
+export const boundaryHorizonMs = 150_000;
+
+/** SQS holds a message back for at most this long. */
 const longestDelayMs = 900_000;
 
 /** The command in the queue `advance`: advance this sale now. */
@@ -31,6 +35,19 @@ export async function scheduleBoundaries(
   await sendBoundaries(deps, sale.saleId, dueMs, longestDelayMs).catch((error) =>
     log.warn('boundaries could not be scheduled; the next minute advances the sale', { error, saleId: sale.saleId }),
   );
+}
+
+/**
+ * After a sale was changed or resumed: sends for what is over by now at once, and a delayed message for each end of an
+ * offer that is near. Never throws: the minute's rule looks at every sale anyway.
+ */
+export async function scheduleOfferEnds(deps: Needs<'db' | 'queue' | 'clock'>, saleId: SaleId): Promise<void> {
+  const nowMs = deps.clock();
+  const send = async () => {
+    const endsMs = await readOfferDeadlines(deps.db, saleId, nowMs + 1, nowMs + boundaryHorizonMs);
+    await sendBoundaries(deps, saleId, [nowMs, ...endsMs], boundaryHorizonMs);
+  };
+  await send().catch((error) => log.warn('the next tick will catch up with the offers of a sale', { error, saleId }));
 }
 
 /** Sends a delayed message for each of these times that is still to come within `horizonMs`. Throws if it cannot. */

@@ -5,10 +5,11 @@
 import { type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
+import { offerAndMove } from '#reservation/release.ts';
 import type { SaleView, UpdateSale } from '#sale/sale.shapes.ts';
 import { changeTerms, lockSales, type SaleRow, type SaleTerms } from '#sale/sale.store.ts';
 import { viewOfRow } from '#sale/terms.ts';
-import { scheduleBoundaries } from './boundaries.ts';
+import { scheduleBoundaries, scheduleOfferEnds } from './boundaries.ts';
 import { recordSale, type SaleCommitted } from './sale-changed.ts';
 import { readTimes, refuseDisorder } from './sale-times.ts';
 
@@ -41,7 +42,7 @@ export async function pauseSale(deps: WriteNeeds, saleId: SaleId): Promise<SaleV
   );
 }
 
-/** Resumes a paused sale. */
+/** Resumes a paused sale. What became free in the pause goes to those who wait before anybody else can have it. */
 export async function resumeSale(deps: WriteNeeds, saleId: SaleId): Promise<SaleView | Refusal> {
   return changeSale(deps, saleId, (sale) =>
     sale.status === 'cancelled'
@@ -57,7 +58,10 @@ export async function cancelSale(deps: WriteNeeds, saleId: SaleId): Promise<Sale
   return cancelled;
 }
 
-/** Changes a sale's row under lock, then schedules its next boundaries. */
+/**
+ * Changes a sale's row while holding it, then sends ahead what comes next. Units that nobody could be offered before, as
+ * in a pause, are offered in the same transaction (invariant I11).
+ */
 async function changeSale(
   deps: WriteNeeds,
   saleId: SaleId,
@@ -68,10 +72,15 @@ async function changeSale(
     if (!sale) return refuse('not_found', 'There is no such sale.');
     const change = decideChange(sale, nowMs);
     if (isRefusal(change)) return change;
-    await changeTerms(tx, saleId, { ...sale, ...change });
-    return recordSale(tx, saleId, nowMs);
+    const changed = { ...sale, ...change };
+    await changeTerms(tx, saleId, changed);
+    const offered = await offerAndMove(tx, changed, [], { available: 0 }, nowMs);
+    const recorded = await recordSale(tx, saleId, nowMs);
+    const events = [...offered.events, ...recorded.events];
+    return { ...recorded, reservations: offered.reservations, events };
   });
   if (isRefusal(result)) return result;
   await scheduleBoundaries(deps, result.sale);
+  if (result.sale.status === 'active') await scheduleOfferEnds(deps, saleId);
   return viewOfRow(result.sale, deps.clock());
 }

@@ -9,9 +9,10 @@
 --          repeat packed                  this reservation is here already
 --          admitted ticket position       go on to the queue; the claim is recorded
 --          admitted ticket position partial  the same, and claims may be missing here: it may have been decided before
---          refusal fact                   sale_not_open, sale_closed, sale_paused, sale_cancelled, over_cap or sold_out
+--          refusal fact                   sale_not_open, sale_closed, sale_paused, sale_cancelled, over_allotment, over_cap or
+--                                         sold_out
 local sale = redis.call('HMGET', KEYS[1], 'opens', 'closes', 'status', 'cap', 'waitlistSize', 'available', 'waitlisted',
-  'pendingUnits', 'pendingOver', 'ticket', 'line', 'partial')
+  'pendingUnits', 'pendingOver', 'ticket', 'line', 'partial', 'allotment')
 local known = sale[1]
 local cap = tonumber(sale[4] or '0')
 -- Admitted requests that are not decided yet are counted as if each got what it asks for.
@@ -20,6 +21,7 @@ local places = tonumber(sale[5] or '0') - tonumber(sale[7] or '0') - tonumber(sa
 local last = tonumber(sale[10] or '0')
 local line = tonumber(sale[11] or '0')
 local mark = sale[12] and ' partial' or ''
+local allotment = tonumber(sale[13] or '0')
 local lastBefore, lineBefore, units, over = last, line, 0, 0
 
 -- This server's clock judges the window, so that all functions agree to the microsecond.
@@ -54,6 +56,9 @@ local function judge(bucket, field, customer, quantityText, leastText)
     return shut .. ' ' .. since
   end
   local quantity, atLeast = tonumber(quantityText), tonumber(leastText)
+  if atLeast > allotment then
+    return 'over_allotment ' .. string.format('%d', allotment)
+  end
   local held = tonumber(redis.call('HGET', bucket, customer) or '0')
   if held + quantity > cap then
     return 'over_cap ' .. held

@@ -26,7 +26,14 @@ export interface GateRequest {
   readonly atLeast: number;
 }
 
-export type GateRefusal = 'sale_not_open' | 'sale_closed' | 'sale_paused' | 'sale_cancelled' | 'over_cap' | 'sold_out';
+export type GateRefusal =
+  | 'sale_not_open'
+  | 'sale_closed'
+  | 'sale_paused'
+  | 'sale_cancelled'
+  | 'over_allotment'
+  | 'over_cap'
+  | 'sold_out';
 
 export type GateAnswer =
   /**

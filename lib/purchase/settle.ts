@@ -13,6 +13,8 @@ import { type Committed, type WriteNeeds, writeThrough } from '#mirror/write-thr
 import type { PurchaseId, ReservationId } from '#platform/kernel/ids.ts';
 import { log, withCorrelation } from '#platform/kernel/log.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
+import { endOf } from '#reservation/expire.ts';
+import { endAndOffer } from '#reservation/release.ts';
 import {
   lockReservations,
   markPurchased,
@@ -22,7 +24,7 @@ import {
 } from '#reservation/reservation.store.ts';
 import { type Movement, recordMovements } from '#sale/ledger.store.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
-import { lockSales, moveStock, type StockMove } from '#sale/sale.store.ts';
+import { lockSales, moveStock, type SaleRow, type StockMove } from '#sale/sale.store.ts';
 import type { ReservationState } from '#state/reservation-state.ts';
 import type { PaymentAnswer } from './provider.ts';
 import {
@@ -87,9 +89,9 @@ export function decideSettlement(
   }
 }
 
-/** The answers that move units; the others concern the purchase alone. */
+/** The answers that move units, or may; the others concern the purchase alone. */
 function movesStock(answer: PaymentAnswer): boolean {
-  return answer.outcome === 'captured' || answer.outcome === 'refunded';
+  return answer.outcome === 'captured' || answer.outcome === 'refunded' || answer.outcome === 'declined';
 }
 
 /** All effects of a batch of answers. */
@@ -126,9 +128,9 @@ async function settle(tx: Tx, answered: readonly Answered[], nowMs: number): Pro
   const touched = (which: (answer: PaymentAnswer) => boolean) =>
     answered.flatMap((one) => (which(one.answer) ? (items.get(one.purchaseId) ?? []) : []));
 
-  await lockSales(tx, [...new Set(touched(movesStock).map((item) => item.saleId))].sort());
+  const concerned = touched(movesStock);
+  const sales = await lockSales(tx, [...new Set(concerned.map((item) => item.saleId))].sort());
   const purchases = await lockPurchases(tx, ids);
-  const concerned = touched((answer) => movesStock(answer) || answer.outcome === 'declined');
   const rows = await lockReservations(tx, [...new Set(concerned.map((item) => item.reservationId))]);
   const reservations = new Map(rows.map((row) => [row.reservationId, row]));
 
@@ -144,8 +146,46 @@ async function settle(tx: Tx, answered: readonly Answered[], nowMs: number): Pro
   const after = purchases.map((purchase) => afterMove(purchase, plan.moves, nowMs));
   const events = eventsOf(plan, after, items, stocks, answers, nowMs);
   await recordEvents(tx, events, nowMs);
-  const changed = [...movedTo('purchased', plan.bought), ...movedTo('refunded', plan.refunded)];
-  return { purchases: after, stocks, reservations: changed.map(({ to }) => to), events };
+  const changed = [...movedTo('purchased', plan.bought), ...movedTo('refunded', plan.refunded)].map(({ to }) => to);
+  const released = await release(tx, plan, sales, stocks, nowMs);
+  return {
+    purchases: after,
+    stocks: [...stocks, ...released.stocks],
+    reservations: [...changed, ...released.reservations],
+    events: [...events, ...released.events],
+  };
+}
+
+/**
+ * What a purchase leaves behind goes to the line in the same transaction (invariant I11): refunded units, and those of
+ * reservations whose time ran out while they were being paid for. `stocks` are the sales' as they were moved already.
+ */
+async function release(
+  tx: Tx,
+  plan: Plan,
+  sales: ReadonlyMap<string, SaleRow>,
+  stocks: readonly StockLevel[],
+  nowMs: number,
+): Promise<Committed> {
+  const released: Committed[] = [];
+  for (const sale of sales.values()) {
+    const over = plan.freed.flatMap((row) => {
+      const end = row.saleId === sale.saleId ? endOf(sale, row, nowMs) : undefined;
+      return end ? [{ row: { ...row, purchaseId: null }, end }] : [];
+    });
+    const refunded = plan.refunded.some((row) => row.saleId === sale.saleId);
+    if (over.length === 0 && !refunded) continue;
+    const now = { ...sale, ...stocks.find((stock) => stock.saleId === sale.saleId) };
+    // What ends here ends for one reason: the sale is over or called off, or these were offers.
+    const { to, reason } = over[0]?.end ?? { to: 'expired', reason: null };
+    const rows = over.map(({ row }) => row);
+    released.push(await endAndOffer(tx, now, rows, to, reason, nowMs));
+  }
+  return {
+    stocks: released.flatMap((one) => one.stocks),
+    reservations: released.flatMap((one) => one.reservations),
+    events: released.flatMap((one) => one.events),
+  };
 }
 
 /** The effects of a batch of answers on its purchases and reservations. Pure except for the log. */
@@ -246,8 +286,7 @@ function eventsOf(
       return { reservationId, saleId, customerId, from: from.state, to: to.state, units, quantity, ticket, version };
     },
   );
-  const released = plan.refunded.length > 0;
-  return [...purchases, ...changeEvents(changes, stocks, released, nowMs)];
+  return [...purchases, ...changeEvents(changes, stocks, false, nowMs)];
 }
 
 function purchaseEvent(

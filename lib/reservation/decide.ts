@@ -1,9 +1,10 @@
 /**
  * The allocation decision: which requests get units. Pure; it reads nothing and writes nothing.
  *
- * Requests are decided in ticket order. Each gets units if enough are available for its fill policy, otherwise a place on
- * the waitlist if there is one, otherwise a refusal with a reason. The stock moves that it returns are exactly the sums of
- * the decisions, so the two cannot disagree (invariants I1, I4 and I8).
+ * Requests are taken in ticket order. Each gets units if enough are available for its fill policy, a place on the
+ * waitlist if there is one, and a refusal with a reason otherwise. Where somebody waits whom the available units can
+ * serve, a request gets none of them, however few it asks for (invariant I11). The sums it returns are exactly the stock
+ * moves that the decisions stand for, so whoever carries them out cannot disagree with them (invariants I1, I4 and I8).
  */
 
 import type { Code } from '#platform/kernel/errors.ts';
@@ -29,7 +30,7 @@ export interface Decisions {
   readonly decisions: DecidedReservation[];
   /** One move for each sale whose stock or waitlist changes. */
   readonly moves: StockMove[];
-  /** True if no decision depends on how much stock was available, so that a slightly stale read does no harm. */
+  /** True if none of the decisions would be another one had a little more or less been available, and nobody waits. */
   readonly independentOfStock: boolean;
 }
 
@@ -43,12 +44,16 @@ interface Book {
 
 const nothing: Holding = { units: 0, reservations: 0 };
 
-/** Decides a batch of distinct claims on any mix of sales. `held` is what their customers have already. */
+/**
+ * Decides a batch of distinct claims on any mix of sales. `held` says what their customers have already, `lineFirst` in
+ * which sales somebody waits whom the available units can serve.
+ */
 export function decide(
   claims: readonly Claim[],
   salesById: ReadonlyMap<SaleId, SaleRow>,
   held: Holdings,
   nowMs: number,
+  lineFirst: ReadonlySet<SaleId> = new Set(),
 ): Decisions {
   const books = new Map<SaleId, Book>();
   let independentOfStock = true;
@@ -91,10 +96,13 @@ export function decide(
 
     const refusal = sale ? refusalByTerms(claim, sale, nowMs) : 'not_found';
     if (!sale || refusal) return decided('rejected', 0, refusal ?? 'not_found');
+    // Nobody waits for what cannot come, unless an operator adds units; the customer learns of it at once.
+    if (claim.atLeast > sale.allotment) return decided('rejected', 0, 'over_allotment');
     if (isOverCap(before, claim, sale)) return decided('rejected', 0, 'over_cap');
 
-    const units = Math.min(claim.quantity, book.available);
-    if (units < claim.quantity) independentOfStock = false;
+    const free = lineFirst.has(claim.saleId) ? 0 : book.available;
+    const units = Math.min(claim.quantity, free);
+    if (units < claim.quantity || book.waitlisted > 0) independentOfStock = false;
     if (units >= claim.atLeast) {
       book.available -= units;
       return decided('allocated', units, null);

@@ -40,6 +40,21 @@ export async function expireSale(deps: WriteNeeds, saleId: SaleId, deadlineMs: n
   }
 }
 
+/**
+ * How a reservation with units ends that is over in a sale, or undefined if it is not, or the sale is paused. For one that a
+ * purchase has just left, so that its units do not wait for the next look at the sale. Pure.
+ */
+export function endOf(
+  sale: SaleRow,
+  row: Pick<ReservationRow, 'deadlineMs'>,
+  nowMs: number,
+): { to: 'cancelled' | 'expired'; reason: string } | undefined {
+  if (sale.status === 'paused') return undefined;
+  const whole = sale.status === 'cancelled' || nowMs >= sale.purchaseClosesAtMs;
+  if (!whole && (row.deadlineMs === null || nowMs < row.deadlineMs)) return undefined;
+  return { to: sale.status === 'cancelled' ? 'cancelled' : 'expired', reason: reasonOf(sale, whole) };
+}
+
 async function endSome(tx: Tx, saleId: SaleId, afterId: string | undefined, nowMs: number): Promise<Step> {
   const sale = (await lockSales(tx, [saleId])).get(saleId);
   if (!sale || sale.status === 'paused') return { ...nothingChanged, ended: 0, afterId: undefined };

@@ -13,12 +13,17 @@ export function offerDeadlineMs(
   return Math.min(Math.max(nowMs, sale.purchaseOpensAtMs) + sale.offerLifeMs, sale.purchaseClosesAtMs);
 }
 
+/** Whether units may be offered in a sale now: neither while it is paused, nor after it is over. */
+export function mayOffer(sale: Pick<SaleRow, 'status' | 'purchaseClosesAtMs'>, nowMs: number): boolean {
+  return sale.status === 'active' && nowMs < sale.purchaseClosesAtMs;
+}
+
 /**
  * Offers `available` units to the waitlist in ticket order. A reservation whose minimum does not fit keeps its place and
  * does not block those behind it.
  */
 export function decideOffers(sale: SaleRow, available: number, waiting: readonly Waiting[], nowMs: number): Offer[] {
-  if (sale.status !== 'active' || nowMs >= sale.purchaseClosesAtMs) return [];
+  if (!mayOffer(sale, nowMs)) return [];
   const deadlineMs = offerDeadlineMs(sale, nowMs);
   const offers: Offer[] = [];
   let left = available;

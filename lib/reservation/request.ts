@@ -152,6 +152,8 @@ function explain(code: GateRefusal, fact: string): string {
       return `Reservations open at ${toIso(Number(fact))}.`;
     case 'sale_closed':
       return `Reservations closed at ${toIso(Number(fact))}.`;
+    case 'over_allotment':
+      return `This sale has ${fact} units in all; nobody can have more.`;
     case 'over_cap':
       return `You hold or wait for ${fact} units of this sale already; this would go beyond the limit for one customer.`;
     case 'sale_paused':

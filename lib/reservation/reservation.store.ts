@@ -302,15 +302,25 @@ async function lock(tx: Tx, where: string, values: unknown[]): Promise<Reservati
   return rows.map(toReservation);
 }
 
-/** The waitlist in ticket order. The sale must be locked. */
-export async function readWaiting(tx: Tx, saleId: SaleId, limit: number): Promise<Waiting[]> {
+/** Which part of a line is asked for. */
+export interface PartOfLine {
+  /** Those who would take so many units, or fewer. */
+  readonly atLeastUpTo: number;
+  /** Those behind this place. */
+  readonly behind: Pick<Waiting, 'ticket' | 'reservationId'> | undefined;
+}
+
+/** Who waits, in ticket order; all of them, or a part. The sale must be held. */
+export async function readWaiting(tx: Tx, saleId: SaleId, limit: number, part?: PartOfLine): Promise<Waiting[]> {
+  const { sql, values } = part ? conditionOf(part) : { sql: '', values: [] };
   const rows = await tx.rows<
     Omit<Waiting, 'reservationId' | 'customerId' | 'saleId'> & { id: Buffer; customerId: Buffer }
   >(
     `SELECT r.id, r.customer_id AS customerId, r.ticket, r.quantity, r.at_least AS atLeast, r.version
      FROM waitlist w JOIN reservations r ON r.id = w.reservation_id
-     WHERE w.sale_id = ? AND w.deadline_ms IS NULL AND r.state = 'waitlisted' ORDER BY w.ticket, w.reservation_id LIMIT ?`,
-    [toBytes(saleId), limit],
+     WHERE w.sale_id = ? AND w.deadline_ms IS NULL AND r.state = 'waitlisted' ${sql}
+     ORDER BY w.ticket, w.reservation_id LIMIT ?`,
+    [toBytes(saleId), ...values, limit],
   );
   return rows.map(({ id, customerId, ...row }) => ({
     ...row,
@@ -318,6 +328,27 @@ export async function readWaiting(tx: Tx, saleId: SaleId, limit: number): Promis
     reservationId: fromBytes(id),
     customerId: fromBytes(customerId),
   }));
+}
+
+/** Narrows a line down. The waitlist's own column may be too low, and only spares looking at the rest. */
+function conditionOf({ atLeastUpTo, behind }: PartOfLine): { sql: string; values: unknown[] } {
+  const sql = 'AND w.at_least <= ? AND r.at_least <= ?';
+  if (!behind) return { sql, values: [atLeastUpTo, atLeastUpTo] };
+  return {
+    sql: `${sql} AND (w.ticket > ? OR (w.ticket = ? AND w.reservation_id > ?))`,
+    values: [atLeastUpTo, atLeastUpTo, behind.ticket, behind.ticket, toBytes(behind.reservationId)],
+  };
+}
+
+/** Whether somebody waits whom so many units can serve (invariant I11). The sale must be held. */
+export async function canServeLine(tx: Tx, saleId: SaleId, units: number): Promise<boolean> {
+  const rows = await tx.rows<{ id: Buffer }>(
+    `SELECT r.id FROM waitlist w JOIN reservations r ON r.id = w.reservation_id
+     WHERE w.sale_id = ? AND w.deadline_ms IS NULL AND r.state = 'waitlisted' AND w.at_least <= ? AND r.at_least <= ?
+     LIMIT 1`,
+    [toBytes(saleId), units, units],
+  );
+  return rows.length > 0;
 }
 
 // Writing
@@ -338,8 +369,8 @@ export async function insertDecided(tx: Tx, decisions: readonly DecidedReservati
   }
   const waiting = decisions.filter((decision) => decision.state === 'waitlisted');
   if (waiting.length === 0) return;
-  await tx.change('INSERT INTO waitlist (sale_id, ticket, reservation_id) VALUES ?', [
-    waiting.map(({ saleId, ticket, reservationId }) => [toBytes(saleId), ticket, toBytes(reservationId)]),
+  await tx.change('INSERT INTO waitlist (sale_id, ticket, reservation_id, at_least) VALUES ?', [
+    waiting.map((one) => [toBytes(one.saleId), one.ticket, toBytes(one.reservationId), one.atLeast]),
   ]);
 }
 

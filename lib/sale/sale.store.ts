@@ -26,10 +26,12 @@ export interface StockMove {
 
 /** Further conditions of a move, beyond no counter falling below zero. */
 export interface StockGuard {
-  /** The fencing tokens of the caller's locks, by sale; a row that saw a higher one refuses. Absent where the row is locked. */
-  readonly fencingTokens?: ReadonlyMap<SaleId, number>;
-  /** The epoch that the caller read; refused if MySQL was restored in between. */
-  readonly epochs?: ReadonlyMap<SaleId, number>;
+  /** The fencing tokens of the caller's locks, by sale; a row that saw a higher one refuses. Absent where the row itself is held. */
+  readonly fencingTokens?: ReadonlyMap<string, number>;
+  /** The epoch the caller read; a restore in between refuses. */
+  readonly epochs?: ReadonlyMap<string, number>;
+  /** Whether nobody may be waiting: those who do come first, and only who holds the row knows what they wait for. */
+  readonly nobodyWaits?: boolean;
 }
 
 /** Thrown when a move does not fit the current stock, or its fencing token or epoch is outdated. Roll back. */
@@ -195,6 +197,8 @@ export const moveGuards = {
   fencingToken: '(m.fence = 0 OR s.fence <= m.fence)',
   /** MySQL has not been restored since the sale was read; minus one means that no epoch was read. */
   epoch: '(m.epoch = -1 OR s.epoch = m.epoch)',
+  /** Nobody waits, where the move is made without knowing who does (invariant I11). */
+  line: '(m.alone = 0 OR s.waitlisted = 0)',
 };
 
 /**
@@ -205,7 +209,7 @@ export async function moveStock(tx: Tx, moves: StockMove[], guard: StockGuard = 
   if (moves.length === 0) return [];
   const sorted = [...moves].sort((a, b) => (a.saleId < b.saleId ? -1 : 1));
   const row =
-    'SELECT ? AS id, ? AS allotment, ? AS available, ? AS allocated, ? AS sold, ? AS waitlisted, ? AS epoch, ? AS fence';
+    'SELECT ? AS id, ? AS allotment, ? AS available, ? AS allocated, ? AS sold, ? AS waitlisted, ? AS epoch, ? AS fence, ? AS alone';
   const values = sorted.flatMap((move) => [
     toBytes(move.saleId),
     move.allotment ?? 0,
@@ -215,6 +219,7 @@ export async function moveStock(tx: Tx, moves: StockMove[], guard: StockGuard = 
     move.waitlisted ?? 0,
     guard.epochs?.get(move.saleId) ?? -1,
     guard.fencingTokens?.get(move.saleId) ?? 0,
+    guard.nobodyWaits ? 1 : 0,
   ]);
   const made = await tx.change(
     // The moves first, each finding its row by key: if the optimizer began with a small table, it would lock all its rows.

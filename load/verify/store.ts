@@ -48,6 +48,7 @@ export interface MovementRow {
   kind: string;
   saleId: string;
   units: number;
+  atMs: number;
 }
 
 export interface NoticeRow {
@@ -181,7 +182,7 @@ export class Store {
 
   /** All movements in order of their subjects. */
   async *movements(): AsyncGenerator<MovementRow> {
-    const columns = 'LOWER(HEX(subject_id)) AS subjectId, kind, LOWER(HEX(sale_id)) AS saleId, units';
+    const columns = 'LOWER(HEX(subject_id)) AS subjectId, kind, LOWER(HEX(sale_id)) AS saleId, units, at_ms AS atMs';
     for await (const row of this.#bySubject<MovementRow>(`SELECT ${columns} FROM ledger`)) {
       yield { ...row, saleId: dashed(row.saleId) };
     }

@@ -77,8 +77,8 @@ const request = (more: Partial<RequestLine>): RequestLine => ({
 /** Defects, by the invariant that each breaks. */
 const faults: Record<InvariantName, Record<string, () => unknown>> = {
   I1: {
-    'a sale that counts another unit as allocated than its reservations do': () =>
-      change('UPDATE sales SET allocated = allocated + 1, available = available - 1 WHERE id = ?', bytes(openSale)),
+    'a sale that counts fewer units as allocated than its reservations do': () =>
+      change('UPDATE sales SET allocated = allocated - 1, available = available + 1 WHERE id = ?', bytes(openSale)),
     'an allotment that the ledger does not know': () =>
       change('UPDATE sales SET allotment = allotment + 1, available = available + 1 WHERE id = ?', bytes(openSale)),
     'a unit that was sold twice, as a client was shown it': () => {
@@ -236,6 +236,18 @@ const faults: Record<InvariantName, Record<string, () => unknown>> = {
         'UPDATE purchases SET created_at_ms = ? WHERE id = ?',
         (world.times[closedSale]?.purchaseOpens ?? 0) - 1,
         bytes(purchases.captured),
+      ),
+  },
+  I11: {
+    'somebody who waits while there are units': async () => {
+      await change('UPDATE sales SET allotment = 6, available = 1 WHERE id = ?', bytes(openSale));
+      await change('UPDATE ledger SET units = 6 WHERE kind = ? AND sale_id = ?', 'ADJUST', bytes(openSale));
+    },
+    'somebody who was offered units while another waited in front': () =>
+      change(
+        'UPDATE ledger SET at_ms = at_ms + 60000 WHERE kind = ? AND subject_id = ?',
+        'ALLOCATE',
+        bytes(reservations.offered),
       ),
   },
 };

@@ -252,6 +252,46 @@ export const controls: readonly Control[] = [
     cases: ['cancel-and-offer'],
   },
   {
+    name: 'newcomers-pass-the-line',
+    description: 'A request gets what is available, although somebody waits whom that can serve.',
+    faults: [
+      inModule(() => import('#reservation/decide.ts'), {
+        decide: (real) => (claims, sales, held, nowMs) => real(claims, sales, held, nowMs, new Set()),
+      }),
+    ],
+    caughtBy: ['I11'],
+    cases: ['ask-in-a-pause'],
+  },
+  {
+    name: 'offered-by-the-next-rule',
+    description: 'What came free in a pause is not offered when the sale is resumed.',
+    faults: [
+      inModule(() => import('#reservation/release.ts'), {
+        offerAndMove:
+          (real) =>
+          async (...args) => {
+            const [, , ended, deltas] = args;
+            const resumes = ended.length === 0 && Object.values(deltas).every((delta) => delta === 0);
+            return resumes ? { stocks: [], reservations: [], events: [] } : real(...args);
+          },
+      }),
+    ],
+    caughtBy: ['I11'],
+    cases: ['resume-and-ask'],
+  },
+  {
+    name: 'hidden-behind-the-first',
+    description: 'Whoever needs more than is available hides those who wait behind.',
+    faults: [
+      inModule(() => import('#reservation/reservation.store.ts'), {
+        readWaiting: (real) => (tx, saleId, _, part) =>
+          real(tx, saleId, 1, part && { ...part, atLeastUpTo: Number.MAX_SAFE_INTEGER }),
+      }),
+    ],
+    caughtBy: ['I9', 'I11'],
+    cases: ['hidden-demand'],
+  },
+  {
     name: 'offers-out-of-order',
     description: 'The waitlist is served last in, first out.',
     faults: [

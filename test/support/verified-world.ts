@@ -206,11 +206,14 @@ function acceptance(name: Name, times: World['times']): { ticket: number; accept
   return { ticket: acceptedAtMs * 1_000 + 7, acceptedAtMs };
 }
 
+/** In the sale that is open somebody waits, so nothing is left. */
+const allotments: Record<string, number> = { [openSale]: 5, [closedSale]: 20 };
+
 /** Stock as the cases add up to it. */
 function stockOf(sale: string) {
   const of = (state: string) => names.filter((name) => cases[name].sale === sale && cases[name].state === state);
   const sum = (state: string) => of(state).reduce((total, name) => total + cases[name].units, 0);
-  const [allotment, allocated, sold] = [20, sum('allocated'), sum('purchased')];
+  const [allotment, allocated, sold] = [allotments[sale] ?? 0, sum('allocated'), sum('purchased')];
   return { allotment, available: allotment - allocated - sold, allocated, sold, waitlisted: of('waitlisted').length };
 }
 
@@ -240,7 +243,7 @@ async function writeRows(sql: Connection, times: World['times']): Promise<void> 
     await sql.query('INSERT INTO sales SET ?', [row]);
     const subject_id = bytes(idOf(asId(sale), '9'));
     await sql.query('INSERT INTO ledger SET ?', [
-      { subject_id, kind: 'ADJUST', sale_id: bytes(sale), units: 20, at_ms: opens },
+      { subject_id, kind: 'ADJUST', sale_id: bytes(sale), units: allotments[sale], at_ms: opens },
     ]);
   }
   for (const name of names) await writeCase(sql, name, times);

@@ -29,6 +29,7 @@ export const codes = {
   sale_cancelled: { status: 409, retry: false, title: 'The sale was cancelled' },
   sold_out: { status: 409, retry: false, title: 'Everything is allocated and the waitlist is full' },
   over_cap: { status: 409, retry: false, title: 'That is more than one customer may have in this sale' },
+  over_allotment: { status: 409, retry: false, title: 'The sale does not have that many units' },
   window_not_open: { status: 409, retry: false, title: 'The purchase window has not opened yet' },
   window_closed: { status: 409, retry: false, title: 'The purchase window is closed' },
   deadline_passed: { status: 409, retry: false, title: 'The time to buy these units is over' },

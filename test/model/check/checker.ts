@@ -77,6 +77,9 @@ interface Told {
   lastToldMs: number;
 }
 
+/** As many offers as one transaction may make; whoever hears of them goes on with the rest. */
+const changesOfOneTransaction = 500;
+
 const counters = ['allotment', 'available', 'allocated', 'sold', 'waitlisted'] as const;
 
 /** Reads columns of a table's rows by name. */
@@ -295,6 +298,7 @@ export class Checker {
     if (this.#world.repeating) return;
     for (const saleId of touched) this.#checkSale(saleId);
     this.#checkOrder(changes);
+    for (const saleId of touched) this.#checkLine(saleId, changes);
     this.#checkEvents(changes);
     for (const change of changes) {
       if (change.table === 'purchases') this.#checkPurchase(change);
@@ -491,6 +495,47 @@ export class Checker {
         }
       }
     }
+  }
+
+  /**
+   * I11: nobody who asked later has got units that serve somebody who still waits, and units that a commit brings, or
+   * makes free to be offered, are offered by it.
+   */
+  #checkLine(saleId: SaleId, changes: readonly RowChange[]): void {
+    const row = this.#saleRow(saleId);
+    if (!row) return;
+    const c = this.#reservations;
+    const available = this.#sales.number(row, 'available');
+    const own = changes.filter(
+      ({ table, after }) => table === 'reservations' && after && c.id(after, 'sale_id') === saleId,
+    );
+    const newcomers = own.flatMap(({ before, after }) =>
+      !before && after && c.text(after, 'state') === 'allocated' ? [after] : [],
+    );
+    const brings = this.#bringsUnits(saleId, changes) && own.length < changesOfOneTransaction;
+    if (newcomers.length === 0 && !brings) return;
+    for (const waiting of this.#booksOf(saleId).waiting.values()) {
+      const least = c.number(waiting, 'at_least');
+      const later = newcomers.filter((one) => c.number(one, 'ticket') > c.number(waiting, 'ticket'));
+      const given = later.reduce((sum, one) => sum + c.number(one, 'units'), 0);
+      if (given > 0 && least <= available + given) {
+        this.#fail('I11', `${later.length} who asked later got units before ${c.id(waiting, 'id')}, who waits`);
+      }
+      if (brings && least <= available) {
+        this.#fail('I11', `${available} units came free, and were not offered to ${c.id(waiting, 'id')}, who waits`);
+      }
+    }
+  }
+
+  /** Whether a commit makes more units available in a sale, or lets them be offered again. */
+  #bringsUnits(saleId: SaleId, changes: readonly RowChange[]): boolean {
+    return changes.some(({ table, before, after }) => {
+      const c = this.#sales;
+      if (table !== 'sales' || !before || !after || c.id(after, 'id') !== saleId) return false;
+      const [was, is] = [c.text(before, 'status'), c.text(after, 'status')];
+      if (is !== 'active' || this.#world.nowMs >= c.number(after, 'purchase_closes_at_ms')) return false;
+      return was !== 'active' || c.number(after, 'available') > c.number(before, 'available');
+    });
   }
 
   /** I5: an event is committed with every move that it tells of, and none that has not happened; none goes untold. */

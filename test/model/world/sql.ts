@@ -106,10 +106,24 @@ export function parseTables(migrations: string): TableDefinition[] {
     const parser = new SqlParser(text.trim().replace(/;$/, ''));
     const made = parser.definition();
     parser.end();
-    if ('table' in made) tables.get(made.table)?.indexes.push(made.columns);
-    else tables.set(made.name, made);
+    if ('name' in made) tables.set(made.name, made);
+    else changeTable(tables, made);
   }
   return [...tables.values()];
+}
+
+/** A table as one more statement of a migration leaves it. An index that goes is still an index of the model's. */
+function changeTable(tables: Map<string, TableDefinition>, { table, index, column }: TableChange): void {
+  const known = tables.get(table);
+  if (!known) throw new NotUnderstood(`SQL: a migration changes ${table}, which no migration makes`);
+  if (index) known.indexes.push(index);
+  if (column) tables.set(table, { ...known, columns: [...known.columns, column] });
+}
+
+interface TableChange {
+  readonly table: string;
+  readonly index?: string[];
+  readonly column?: Column;
 }
 
 interface Token {
@@ -163,12 +177,22 @@ class SqlParser {
     throw this.#unexpected();
   }
 
-  definition(): TableDefinition | { table: string; columns: string[] } {
+  definition(): TableDefinition | TableChange {
+    if (this.#accept('ALTER', 'TABLE')) {
+      const table = this.#word();
+      this.#expect('ADD');
+      return { table, column: this.#column() };
+    }
+    if (this.#accept('DROP', 'INDEX')) {
+      this.#word();
+      this.#expect('ON');
+      return { table: this.#word() };
+    }
     this.#expect('CREATE');
     if (this.#accept('INDEX')) {
       this.#word();
       this.#expect('ON');
-      return { table: this.#word(), columns: this.#names() };
+      return { table: this.#word(), index: this.#names() };
     }
     this.#expect('TABLE');
     const name = this.#word();
@@ -207,6 +231,8 @@ class SqlParser {
       while (this.#accept(',')) values?.push(this.#next().text);
       this.#expect(')');
     }
+    // The shipped statements name every column, so nothing depends on what it would be by default.
+    if (this.#accept('DEFAULT')) this.#next();
     return { name, type, size, values, nullable: !this.#accept('NOT', 'NULL') };
   }
 
