@@ -371,7 +371,7 @@ describe('an outage of the queue', () => {
     });
     await waitFor('the message', () => seen.length === 1, { timeoutMs: 5_000 });
     await mapping.drain();
-    expect(reports).toEqual(['f: the queue cannot be reached: refused']);
+    expect(reports).toEqual(['f: the queue is unreachable: refused']);
   });
 
   test('that comes while a batch is gathered does not take it from the function', async () => {

@@ -135,5 +135,5 @@ test('a function with only the public key verifies tokens, and one that signs ne
   const signer = await openTokens(signingKey, deps.clock);
   const caller = { customerId: newId(), role: 'customer' } as const;
   expect(await verifier.verify(await signer.issue(caller))).toMatchObject(caller);
-  await expect(verifier.issue(caller)).rejects.toThrow('no key to sign');
+  await expect(verifier.issue(caller)).rejects.toThrow('no private key to sign');
 });

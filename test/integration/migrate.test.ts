@@ -64,9 +64,3 @@ test('without the address of a database it asks for one', () => {
     oneSentence(stderr);
   }
 });
-
-test('--help says what it does, and does nothing', () => {
-  const { status, stdout, stderr } = migrate('', '--help');
-  expect([status, stderr]).toEqual([0, '']);
-  expect(stdout).toContain('lib/migrations');
-});
