@@ -29,5 +29,8 @@ export function refuseDisorder(times: SaleTimes): Refusal | undefined {
   if (times.reserveOpensAtMs > times.purchaseOpensAtMs) {
     return refuse('invalid_input', 'reserveOpensAt must not be after purchaseOpensAt.');
   }
+  if (times.reserveClosesAtMs > times.purchaseClosesAtMs) {
+    return refuse('invalid_input', 'reserveClosesAt must not be after purchaseClosesAt: nobody could buy after that.');
+  }
   return undefined;
 }

@@ -20,6 +20,7 @@ const terms: SaleTermsView = {
   price: { amountMinor: 1_000, currency: 'EUR' },
   capPerCustomer: 2,
   waitlistSize: 0,
+  pausedAt: null,
   offerLifeSeconds: 60,
   reserveOpensAt: toIso(opensMs),
   reserveClosesAt: toIso(opensMs + hourMs),

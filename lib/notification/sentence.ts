@@ -21,6 +21,16 @@ const sentences: Record<NoticeKind, (facts: Facts) => string> = {
   'reservation.refunded': (facts) => `The purchase of ${units(facts)} was refunded.`,
   'reminder.purchase-opened': (facts) => `The purchase window is open: buy your ${units(facts)}${until(facts)}.`,
   'reminder.closing-soon': (facts) => `The purchase window closes soon: buy your ${units(facts)}${until(facts)}.`,
+  'reminder.rescheduled': (facts) =>
+    facts.deadline === undefined
+      ? `The sale has new times${window(facts)}. You keep your place in line.`
+      : `The sale has new times${window(facts)}. You can buy your ${units(facts)}${until(facts)}.`,
+  'reminder.paused': (facts) =>
+    `The sale is paused since ${time(facts.pausedAt)}. ${kept(facts)}, and the time of the pause will be given back.`,
+  'reminder.resumed': (facts) =>
+    facts.deadline === undefined
+      ? `The sale goes on${window(facts)}. You keep your place in line.`
+      : `The sale goes on${window(facts)}. You can buy your ${units(facts)}${until(facts)}.`,
   'purchase.captured': (facts) => `Your payment${money(facts)} was taken. Thank you.`,
   'purchase.declined': (facts) => `Your payment${money(facts)} was declined${because(facts)}. You can try again.`,
   'purchase.refunded': (facts) => `Your payment${money(facts)} was given back.`,
@@ -43,7 +53,20 @@ function because({ reason }: Facts): string {
 }
 
 function until({ deadline }: Facts): string {
-  return typeof deadline === 'string' ? ` until ${deadline.slice(0, 16).replace('T', ' ')} UTC` : '';
+  return typeof deadline === 'string' ? ` until ${time(deadline)}` : '';
+}
+
+function window({ purchaseOpensAt, purchaseClosesAt }: Facts): string {
+  return `: the purchase window is from ${time(purchaseOpensAt)} to ${time(purchaseClosesAt)}`;
+}
+
+function kept(facts: Facts): string {
+  if (facts.deadline === undefined) return 'You keep your place in line';
+  return `Your ${units(facts)} ${Number(facts.units) === 1 ? 'stays' : 'stay'} set aside`;
+}
+
+function time(instant: unknown): string {
+  return typeof instant === 'string' ? `${instant.slice(0, 16).replace('T', ' ')} UTC` : '';
 }
 
 function money({ amount }: Facts): string {

@@ -9,6 +9,7 @@
 import type { Code } from '#platform/kernel/errors.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import type { SaleRow, StockMove } from '#sale/sale.store.ts';
+import { saleNowMs } from '#sale/sale-clock.ts';
 import { unitsAgainstCap } from '#state/reservation-state.ts';
 import type { ReserveCommand } from './reservation.shapes.ts';
 import type { DecidedReservation, Holding, Holdings } from './reservation.store.ts';
@@ -133,6 +134,6 @@ export function refusalByTerms(claim: Claim, sale: SaleRow, nowMs: number): Code
   if (sale.status === 'paused' && !claim.gated) return 'sale_paused';
   if (claim.acceptedAtMs < sale.reserveOpensAtMs) return 'sale_not_open';
   if (claim.acceptedAtMs >= sale.reserveClosesAtMs) return 'sale_closed';
-  if (nowMs >= sale.purchaseClosesAtMs) return 'window_closed';
+  if (saleNowMs(sale, nowMs) >= sale.purchaseClosesAtMs) return 'window_closed';
   return undefined;
 }

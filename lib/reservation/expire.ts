@@ -47,7 +47,7 @@ async function endSome(tx: Tx, saleId: SaleId, afterId: string | undefined, nowM
   const whole = cancelled || nowMs >= sale.purchaseClosesAtMs;
   const rows = await (whole
     ? lockRemaining(tx, saleId, afterId)
-    : lockEndedOffers(tx, saleId, nowMs, rowsPerTransaction));
+    : lockEndedOffers(tx, sale, nowMs, rowsPerTransaction));
   const committed = await endAndOffer(
     tx,
     sale,

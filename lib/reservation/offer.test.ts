@@ -8,6 +8,7 @@ const sale = {
   saleId,
   status: 'active',
   offerLifeMs: 60_000,
+  clockOffsetMs: 0,
   purchaseOpensAtMs: 100_000,
   purchaseClosesAtMs: 200_000,
 } as SaleRow;

@@ -21,12 +21,7 @@ import { log } from '#platform/kernel/log.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
 import { readStock } from '#sale/sale.store.ts';
 import { fillOf, type ReservationView } from './reservation.shapes.ts';
-import {
-  listOwnReservations,
-  type OwnReservation,
-  type ReservationRow,
-  readOwnReservation,
-} from './reservation.store.ts';
+import { listOwnReservations, type OwnReservation, readOwnReservation } from './reservation.store.ts';
 
 /** One reservation of this customer; `not_found` for everybody else's. */
 export async function getReservation(
@@ -113,8 +108,8 @@ function viewOf(row: OwnReservation): ReservationView {
 }
 
 /** Only units that can still be bought have a deadline. */
-function deadlineOf(row: ReservationRow): string | null {
-  return row.state === 'allocated' && row.deadlineMs !== null ? toIso(row.deadlineMs) : null;
+function deadlineOf(row: OwnReservation): string | null {
+  return row.state === 'allocated' && row.endsAtMs !== null ? toIso(row.endsAtMs) : null;
 }
 
 function pendingView(reservationId: ReservationId, status: MirroredStatus & { saleId: SaleId }): ReservationView {

@@ -31,7 +31,7 @@ export const reservations = mysqlTable(
     units: int('units').notNull(),
     /** Code of the refusal, or why it was released; null for what went its normal way. */
     reason: varchar('reason', { length: 32 }),
-    /** Until when units of an offer can be bought; null where the sale's purchase window says. */
+    /** Until when its units can be bought, in the sale's own time; null where the sale's purchase window says. */
     deadlineMs: timeMs('deadline_ms'),
     /** The purchase that is paying for it, or has. */
     purchaseId: id('purchase_id'),

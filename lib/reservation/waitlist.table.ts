@@ -13,7 +13,7 @@ export const waitlist = mysqlTable(
     saleId: id('sale_id').notNull(),
     ticket: bigint('ticket', { mode: 'number' }).notNull(),
     reservationId: id('reservation_id').notNull(),
-    /** Null while waiting; the offer's deadline afterwards. */
+    /** Null while waiting; the offer's deadline afterwards, in the sale's own time. */
     deadlineMs: timeMs('deadline_ms'),
   },
   (table) => [

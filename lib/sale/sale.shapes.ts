@@ -34,12 +34,41 @@ export const CreateSale = z.strictObject({
 });
 export type CreateSale = z.output<typeof CreateSale>;
 
+/** The token that a preview gives, for a move of times that takes time from somebody or ends the sale at once. */
+const Confirmation = z.string().max(100).optional();
+
+const namesSomething = ({ confirmation: _, ...change }: { confirmation?: unknown }) => Object.keys(change).length > 0;
+
 /** What an operator may change later; absent fields stay. */
 export const UpdateSale = z
   .strictObject(terms)
   .partial()
-  .refine((change) => Object.keys(change).length > 0, { message: 'name at least one field to change' });
+  .extend({ confirmation: Confirmation })
+  .refine(namesSomething, { message: 'name at least one field to change' });
 export type UpdateSale = z.output<typeof UpdateSale>;
+
+const { reserveOpensAt, reserveClosesAt, purchaseOpensAt, purchaseClosesAt } = terms;
+/** A year: no sale is moved further in one step. */
+const longestShiftSeconds = 31_622_400;
+
+/** Where an operator moves a sale: to these times, or all that are still to come by the same number of seconds. */
+export const RescheduleSale = z
+  .strictObject({ reserveOpensAt, reserveClosesAt, purchaseOpensAt, purchaseClosesAt })
+  .partial()
+  .extend({
+    shiftSeconds: z.number().int().min(-longestShiftSeconds).max(longestShiftSeconds).optional(),
+    dryRun: z.boolean().default(false),
+    confirmation: Confirmation,
+  })
+  .refine(
+    ({ shiftSeconds, dryRun: _, confirmation: __, ...times }) =>
+      (shiftSeconds === undefined) !== (Object.keys(times).length === 0),
+    { message: 'name either new times or shiftSeconds' },
+  );
+export type RescheduleSale = z.output<typeof RescheduleSale>;
+
+/** Why a move of times needs a confirmation. */
+export const moveDangers = ['closes_at_once', 'takes_time'] as const;
 
 /** Stock added to a sale, or with a negative number taken back. */
 export const AdjustStock = z.strictObject({
@@ -82,6 +111,8 @@ export const SaleTermsView = z.object({
   capPerCustomer: z.number().int(),
   waitlistSize: z.number().int(),
   offerLifeSeconds: z.number().int(),
+  /** Since when it is paused: its clock stands still, and resuming makes the times to come later by the pause. */
+  pausedAt: z.iso.datetime().nullable(),
   reserveOpensAt: z.iso.datetime(),
   reserveClosesAt: z.iso.datetime(),
   purchaseOpensAt: z.iso.datetime(),
@@ -96,3 +127,24 @@ export const SaleView = SaleTermsView.extend({
   stock: StockView,
 });
 export type SaleView = z.infer<typeof SaleView>;
+
+/** What a reschedule did, or as a preview would do. */
+export const SaleRescheduled = z.object({
+  dryRun: z.boolean(),
+  /** The sale as it is now, or as it would be. */
+  sale: SaleView,
+  /** What needs a confirmation: the sale would be closed at once, or somebody has less time than they were told. */
+  dangers: z.array(z.enum(moveDangers)),
+  concerned: z.object({
+    /** Reservations that hold units which are not bought yet. */
+    holding: z.number().int(),
+    /** Those of them that have a deadline of their own. */
+    offered: z.number().int(),
+    waiting: z.number().int(),
+    /** Those that hold units and have less time than they were told. */
+    shortened: z.number().int(),
+  }),
+  /** Stands for this very move, for the call that makes it; null if nothing would move. */
+  confirmation: z.string().nullable(),
+});
+export type SaleRescheduled = z.infer<typeof SaleRescheduled>;

@@ -54,6 +54,10 @@ export interface SaleRow extends StockLevel, SaleTimes {
   readonly capPerCustomer: number;
   readonly waitlistSize: number;
   readonly offerLifeMs: number;
+  /** Since when the sale is paused; null while it is not. */
+  readonly pausedAtMs: number | null;
+  /** What the stored deadlines of its reservations are moved by (`sale-clock.ts`). */
+  readonly clockOffsetMs: number;
 }
 
 /** What an operator may change of a sale. */
@@ -62,10 +66,14 @@ export type SaleTerms = Pick<
   'name' | 'status' | 'capPerCustomer' | 'waitlistSize' | 'offerLifeMs' | keyof SaleTimes
 >;
 
+/** How a sale's clock stands, and how far its side effects have come; a change of its times changes these too. */
+export type SaleProgress = Pick<SaleRow, 'phase' | 'remindedAtMs' | 'pausedAtMs' | 'clockOffsetMs'>;
+
 const stockColumns = 'id, epoch, version, allotment, available, allocated, sold, waitlisted';
 const saleColumns = `${stockColumns}, product_id AS productId, name, status, phase, reminded_at_ms AS remindedAtMs,
   price_minor AS priceMinor, currency, cap_per_customer AS capPerCustomer, waitlist_size AS waitlistSize,
-  offer_life_ms AS offerLifeMs, reserve_opens_at_ms AS reserveOpensAtMs, reserve_closes_at_ms AS reserveClosesAtMs,
+  offer_life_ms AS offerLifeMs, paused_at_ms AS pausedAtMs, clock_offset_ms AS clockOffsetMs,
+  reserve_opens_at_ms AS reserveOpensAtMs, reserve_closes_at_ms AS reserveClosesAtMs,
   purchase_opens_at_ms AS purchaseOpensAtMs, purchase_closes_at_ms AS purchaseClosesAtMs`;
 
 /** Every new sale starts in this epoch; only a restore from a backup raises it. */
@@ -144,8 +152,14 @@ export async function insertSale(
 }
 
 /** Writes the terms of a sale whose row is held, and raises its version. */
-export async function changeTerms(tx: Tx, saleId: SaleId, terms: SaleTerms): Promise<void> {
-  const columns = termColumns(terms);
+export async function changeTerms(tx: Tx, saleId: SaleId, terms: SaleTerms & SaleProgress): Promise<void> {
+  const columns = {
+    ...termColumns(terms),
+    phase: terms.phase,
+    reminded_at_ms: terms.remindedAtMs,
+    paused_at_ms: terms.pausedAtMs,
+    clock_offset_ms: terms.clockOffsetMs,
+  };
   const assignments = Object.keys(columns).map((name) => `${name} = ?`);
   await tx.change(`UPDATE sales SET version = version + 1, ${assignments.join(', ')} WHERE id = ?`, [
     ...Object.values(columns),

@@ -32,6 +32,10 @@ export const sales = mysqlTable(
     waitlistSize: int('waitlist_size').notNull(),
     /** How long a waitlisted customer has to buy units that were released. */
     offerLifeMs: timeMs('offer_life_ms').notNull(),
+    /** Since when the sale is paused; null while it is not. */
+    pausedAtMs: timeMs('paused_at_ms'),
+    /** By how much the sale's own clock is behind: what deadlines are moved by. */
+    clockOffsetMs: timeMs('clock_offset_ms').notNull().default(0),
     reserveOpensAtMs: timeMs('reserve_opens_at_ms').notNull(),
     reserveClosesAtMs: timeMs('reserve_closes_at_ms').notNull(),
     purchaseOpensAtMs: timeMs('purchase_opens_at_ms').notNull(),

@@ -5,6 +5,7 @@ import { toIso } from '#platform/kernel/clock.ts';
 import { phaseAt, type SaleTimes } from './phase.ts';
 import type { SaleTermsView, SaleView, StockLevel } from './sale.shapes.ts';
 import type { SaleRow } from './sale.store.ts';
+import { saleNowMs } from './sale-clock.ts';
 
 /** A sale's terms as everyone sees them. */
 export function termsView(sale: SaleRow): SaleTermsView {
@@ -17,6 +18,7 @@ export function termsView(sale: SaleRow): SaleTermsView {
     capPerCustomer: sale.capPerCustomer,
     waitlistSize: sale.waitlistSize,
     offerLifeSeconds: sale.offerLifeMs / 1000,
+    pausedAt: sale.pausedAtMs === null ? null : toIso(sale.pausedAtMs),
     reserveOpensAt: toIso(sale.reserveOpensAtMs),
     reserveClosesAt: toIso(sale.reserveClosesAtMs),
     purchaseOpensAt: toIso(sale.purchaseOpensAtMs),
@@ -36,9 +38,16 @@ export function timesOf(terms: SaleTermsView): SaleTimes {
 
 /** Terms and stock together, with the phase that the clock says. */
 export function saleView(terms: SaleTermsView, stock: Omit<StockLevel, 'saleId'>, nowMs: number): SaleView {
-  const phase = phaseAt(timesOf(terms), nowMs);
+  // Terms that an older build has mirrored do not say since when the sale is paused.
+  const pausedAtMs = terms.pausedAt ? Date.parse(terms.pausedAt) : null;
+  const phase = phaseAt(timesOf(terms), saleNowMs({ status: terms.status, pausedAtMs }, nowMs));
   const { allotment, available, allocated, sold, waitlisted, version, epoch } = stock;
-  return { ...terms, phase, stock: { allotment, available, allocated, sold, waitlisted, version, epoch } };
+  return {
+    ...terms,
+    pausedAt: terms.pausedAt ?? null,
+    phase,
+    stock: { allotment, available, allocated, sold, waitlisted, version, epoch },
+  };
 }
 
 /** A row as everyone sees it. */

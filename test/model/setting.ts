@@ -76,6 +76,7 @@ export class Setting {
         cap_per_customer: sale.capPerCustomer,
         waitlist_size: sale.waitlistSize,
         offer_life_ms: sale.offerLifeMs,
+        clock_offset_ms: 0,
         reserve_opens_at_ms: sale.reserveOpensAtMs,
         reserve_closes_at_ms: sale.reserveClosesAtMs,
         purchase_opens_at_ms: sale.purchaseOpensAtMs,

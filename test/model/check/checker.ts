@@ -419,8 +419,15 @@ export class Checker {
     if (c.text(after, 'state') !== 'expired') return;
     const sale = this.#saleRow(saleId);
     const closesMs = sale ? this.#sales.number(sale, 'purchase_closes_at_ms') : 0;
-    const deadlineMs = Math.min(closesMs, Number(c.value(before, 'deadline_ms') ?? closesMs));
+    const deadlineMs = Math.min(closesMs, this.#deadlineOf(before, sale) ?? closesMs);
+    if (sale && this.#sales.text(sale, 'status') === 'paused') this.#fail('I12', `${id} expired in a pause`);
     if (this.#world.nowMs < deadlineMs) this.#fail('I8', `${id} expired before its deadline`);
+  }
+
+  /** A reservation's own deadline by the wall clock, if it has one: it is stored in the sale's time. */
+  #deadlineOf(reservation: Row, sale: Row | undefined): number | undefined {
+    const stored = this.#reservations.value(reservation, 'deadline_ms');
+    return stored === null || !sale ? undefined : Number(stored) + this.#sales.number(sale, 'clock_offset_ms');
   }
 
   #noteVersion(row: Row): void {
@@ -579,12 +586,12 @@ export class Checker {
     }
     const id = this.#items.id(row, 'reservation_id');
     const atMs = this.#purchases.number(purchase.committed, 'created_at_ms');
-    const deadline = this.#reservations.value(reservation.committed, 'deadline_ms');
+    const deadline = this.#deadlineOf(reservation.committed, sale);
     const open =
       atMs >= this.#sales.number(sale, 'purchase_opens_at_ms') &&
       atMs < this.#sales.number(sale, 'purchase_closes_at_ms');
     if (!open) this.#fail('I8', `a purchase of ${id} was accepted outside the window`);
-    if (deadline !== null && atMs >= Number(deadline))
+    if (deadline !== undefined && atMs >= deadline)
       this.#fail('I8', `a purchase of ${id} was accepted after its deadline`);
     if (this.#reservations.value(reservation.committed, 'purchase_id') !== this.#items.value(row, 'purchase_id')) {
       this.#fail('I7', `a purchase was accepted that does not hold ${id}`);
