@@ -1,12 +1,13 @@
 /**
  * Sales and people for models: what is in MySQL and Redis before anything happens.
  */
-import { readFileSync } from 'node:fs';
+
 import { primeMirror } from '#mirror/mirror.ts';
 import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
 import { asId } from '../support/ids.ts';
 import { Checker } from './check/checker.ts';
 import { depsOf } from './world/deps.ts';
+import { allMigrations } from './world/migrations.ts';
 import type { Row } from './world/mysql.ts';
 import type { Charge } from './world/provider.ts';
 import { World, type WorldOptions } from './world/world.ts';
@@ -26,7 +27,7 @@ export interface SaleSetting {
   readonly purchaseClosesAtMs: number;
 }
 
-const migrations = readFileSync(new URL('../../lib/migrations/0000_first.sql', import.meta.url), 'utf8');
+const migrations = allMigrations();
 
 /** The id of the nth sale; its last digit spreads claims over that many buckets, as a power of two. */
 export function saleIdOf(n: number, buckets = 0): SaleId {
@@ -76,7 +77,6 @@ export class Setting {
         cap_per_customer: sale.capPerCustomer,
         waitlist_size: sale.waitlistSize,
         offer_life_ms: sale.offerLifeMs,
-        clock_offset_ms: 0,
         reserve_opens_at_ms: sale.reserveOpensAtMs,
         reserve_closes_at_ms: sale.reserveClosesAtMs,
         purchase_opens_at_ms: sale.purchaseOpensAtMs,

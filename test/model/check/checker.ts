@@ -21,6 +21,7 @@ import { bucketsOf, claimBucket, saleTag } from '#sale/sale-id.ts';
 import { Digest, Sum } from '../world/choice.ts';
 import type { Row, RowChange, Table, Value } from '../world/mysql.ts';
 import type { Excuse, World } from '../world/world.ts';
+import { ClockCheck } from './clock-check.ts';
 
 /** Which moves a reservation may make, as the design says. */
 const reservationMoves: Record<string, string[]> = {
@@ -80,7 +81,7 @@ interface Told {
 const counters = ['allotment', 'available', 'allocated', 'sold', 'waitlisted'] as const;
 
 /** Reads columns of a table's rows by name. */
-class Columns {
+export class Columns {
   readonly #table: Table;
 
   constructor(table: Table) {
@@ -115,6 +116,7 @@ export class Checker {
   readonly #outbox: Columns;
   readonly #notices: Columns;
   readonly #waitlist: Columns;
+  readonly #clock: ClockCheck;
   #books = new Map<SaleId, Books>();
   #told = new Map<ReservationId, Told>();
   #toldPurchases = new Set<PurchaseId>();
@@ -141,6 +143,10 @@ export class Checker {
     this.#outbox = columns('outbox');
     this.#notices = columns('notifications');
     this.#waitlist = columns('waitlist');
+    this.#clock = new ClockCheck(
+      { sales: this.#sales, reservations: this.#reservations, notices: this.#notices },
+      (invariant, detail) => this.#fail(invariant, detail),
+    );
     this.attach();
   }
 
@@ -154,6 +160,7 @@ export class Checker {
     this.#fields = new Map();
     this.#saleIds = new Map();
     this.#moves = new Map();
+    this.#clock.reset();
     this.redisWasLost = false;
     const world = this.#world;
     world.onRowChanges = (changes) => this.#committed(changes);
@@ -250,6 +257,14 @@ export class Checker {
     return outcomes;
   }
 
+  /** When the last of the sales closes. */
+  lastCloseMs(): number {
+    const closes = [...this.#world.mysql.table('sales').rows()].map((row) =>
+      this.#sales.number(row, 'purchase_closes_at_ms'),
+    );
+    return Math.max(...closes);
+  }
+
   /** Every committed purchase with its state. */
   *purchases(): Generator<{ purchaseId: PurchaseId; state: string }> {
     for (const row of this.#world.mysql.table('purchases').rows()) {
@@ -291,6 +306,11 @@ export class Checker {
     for (const change of changes) {
       const saleId = this.#book(change);
       if (saleId !== undefined) touched.add(saleId);
+    }
+    for (const { table, before, after } of changes) {
+      if (table !== 'sales' || !before || !after) continue;
+      const { reservations } = this.#booksOf(this.#sales.id(after, 'id'));
+      this.#clock.saleChanged(before, after, reservations, this.#world.nowMs);
     }
     if (this.#world.repeating) return;
     for (const saleId of touched) this.#checkSale(saleId);
@@ -793,6 +813,7 @@ export class Checker {
     for (const [key, state] of this.#moves) {
       if (!shown.has(key)) this.#fail('I5', `nobody was told that ${key} is ${state}`);
     }
+    this.#clock.atRest(this.#world.mysql.table('notifications').rows());
   }
 
   #mirrorAtRest(late: boolean): void {
