@@ -161,6 +161,8 @@ function recordsOf(plan: Plan): SaleRow[] {
     status: 'active',
     phase: 'reserving',
     remindedAtMs: null,
+    payWithinMs: null,
+    offerCutoffMs: 0,
     pausedAtMs: null,
     clockOffsetMs: 0,
     priceMinor: 4_900,

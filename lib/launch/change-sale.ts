@@ -44,6 +44,8 @@ export async function updateSale(deps: WriteNeeds, saleId: SaleId, change: Updat
       capPerCustomer: change.capPerCustomer ?? sale.capPerCustomer,
       waitlistSize,
       offerLifeMs: change.offerLifeSeconds === undefined ? sale.offerLifeMs : change.offerLifeSeconds * 1000,
+      payWithinMs: change.payWithinSeconds === undefined ? sale.payWithinMs : change.payWithinSeconds * 1000,
+      offerCutoffMs: change.offerCutoffSeconds === undefined ? sale.offerCutoffMs : change.offerCutoffSeconds * 1000,
     };
     return { terms, tell: move?.tell };
   });

@@ -20,6 +20,8 @@ const terms: SaleTermsView = {
   price: { amountMinor: 1_000, currency: 'EUR' },
   capPerCustomer: 2,
   waitlistSize: 0,
+  payWithinSeconds: null,
+  offerCutoffSeconds: 0,
   pausedAt: null,
   offerLifeSeconds: 60,
   reserveOpensAt: toIso(opensMs),

@@ -9,8 +9,8 @@ type Facts = Record<string, unknown>;
 const sentences: Record<NoticeKind, (facts: Facts) => string> = {
   'reservation.allocated': (facts) =>
     Number(facts.units) < Number(facts.quantity)
-      ? `${units(facts)} of the ${facts.quantity} you asked for are set aside for you.`
-      : `${units(facts)} ${Number(facts.units) === 1 ? 'is' : 'are'} set aside for you.`,
+      ? `${units(facts)} of the ${facts.quantity} you asked for are set aside for you${until(facts)}.`
+      : `${units(facts)} ${Number(facts.units) === 1 ? 'is' : 'are'} set aside for you${until(facts)}.`,
   'reservation.waitlisted': () => 'Everything is allocated for now; you are on the waitlist.',
   'reservation.rejected': (facts) => `Your reservation could not be accepted${because(facts)}.`,
   'reservation.offered': (facts) => `${units(facts)} became free and are yours to buy${until(facts)}.`,

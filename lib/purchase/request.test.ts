@@ -29,6 +29,8 @@ function sale(change: Partial<SaleRow> = {}): SaleRow {
     purchaseOpensAtMs: opensAtMs,
     purchaseClosesAtMs: closesAtMs,
     remindedAtMs: null,
+    payWithinMs: null,
+    offerCutoffMs: 0,
     pausedAtMs: null,
     clockOffsetMs: 0,
     priceMinor: 1_250,

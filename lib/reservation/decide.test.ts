@@ -29,6 +29,8 @@ function sale(change: Partial<SaleRow> = {}): SaleRow {
     purchaseOpensAtMs: 3_000,
     purchaseClosesAtMs: 4_000,
     remindedAtMs: null,
+    payWithinMs: null,
+    offerCutoffMs: 0,
     pausedAtMs: null,
     clockOffsetMs: 0,
     priceMinor: 100,

@@ -9,7 +9,7 @@
 import type { Code } from '#platform/kernel/errors.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import type { SaleRow, StockMove } from '#sale/sale.store.ts';
-import { saleNowMs } from '#sale/sale-clock.ts';
+import { saleNowMs, toSaleTime } from '#sale/sale-clock.ts';
 import { unitsAgainstCap } from '#state/reservation-state.ts';
 import type { ReserveCommand } from './reservation.shapes.ts';
 import type { DecidedReservation, Holding, Holdings } from './reservation.store.ts';
@@ -67,7 +67,12 @@ export function decide(
     const { sale, holdings } = book;
     const before = holdings.get(claim.customerId) ?? nothing;
     const nth = before.reservations;
-    const decided = (state: DecidedReservation['state'], units: number, reason: Code | null): DecidedReservation => {
+    const decided = (
+      state: DecidedReservation['state'],
+      units: number,
+      reason: Code | null,
+      deadlineMs: number | null = null,
+    ): DecidedReservation => {
       const counted = unitsAgainstCap({ state, units, quantity: claim.quantity });
       holdings.set(claim.customerId, { units: before.units + counted, reservations: nth + 1 });
       const { reservationId, saleId, customerId, ticket, quantity, atLeast, acceptedAtMs } = claim;
@@ -81,7 +86,7 @@ export function decide(
         state,
         units,
         reason,
-        deadlineMs: null,
+        deadlineMs,
         purchaseId: null,
         version: firstVersion,
         acceptedAtMs,
@@ -98,7 +103,7 @@ export function decide(
     if (units < claim.quantity) independentOfStock = false;
     if (units >= claim.atLeast) {
       book.available -= units;
-      return decided('allocated', units, null);
+      return decided('allocated', units, null, payUntil(sale, nowMs));
     }
     if (book.waitlisted < sale.waitlistSize) {
       book.waitlisted += 1;
@@ -115,6 +120,13 @@ export function decide(
     if (taken > 0 || waiting > 0) moves.push({ saleId, available: 0 - taken, allocated: taken, waitlisted: waiting });
   }
   return { decisions, moves, independentOfStock };
+}
+
+/** Until when an allocation made now must be paid, in the sale's own time; null where only the close says. */
+function payUntil(sale: SaleRow, nowMs: number): number | null {
+  if (sale.payWithinMs === null) return null;
+  const fromMs = Math.max(saleNowMs(sale, nowMs), sale.purchaseOpensAtMs);
+  return toSaleTime(sale, fromMs + sale.payWithinMs);
 }
 
 /** The cap (invariant I4): whether a claim would give its customer more than one may have of the sale. */

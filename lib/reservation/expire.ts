@@ -10,6 +10,7 @@ import { lockSales, type SaleRow } from '#sale/sale.store.ts';
 import { endAndOffer, rowsPerTransaction } from './release.ts';
 import {
   lockEndedOffers,
+  lockOverdue,
   lockReservations,
   lockUnpaid,
   type ReservationRow,
@@ -24,7 +25,7 @@ interface Step extends Committed {
 }
 
 /**
- * Ends what is over in a sale: offers past their deadline; after the purchase window everything that is not bought; in a
+ * Ends what is over in a sale: offers past their deadline, allocations past their time to pay; after the purchase window everything that is not bought; in a
  * cancelled sale everything. Offers what is left to the waitlist. Harmless at any time and any number of times; a
  * paused sale is left as it is. Goes on until `deadlineMs`; returns how many reservations ended.
  */
@@ -45,9 +46,7 @@ async function endSome(tx: Tx, saleId: SaleId, afterId: string | undefined, nowM
   if (!sale || sale.status === 'paused') return { ...nothingChanged, ended: 0, afterId: undefined };
   const cancelled = sale.status === 'cancelled';
   const whole = cancelled || nowMs >= sale.purchaseClosesAtMs;
-  const rows = await (whole
-    ? lockRemaining(tx, saleId, afterId)
-    : lockEndedOffers(tx, sale, nowMs, rowsPerTransaction));
+  const rows = await (whole ? lockRemaining(tx, saleId, afterId) : lockEnded(tx, sale, nowMs));
   const committed = await endAndOffer(
     tx,
     sale,
@@ -58,6 +57,13 @@ async function endSome(tx: Tx, saleId: SaleId, afterId: string | undefined, nowM
   );
   const last = whole ? rows.findLast((row) => row.state === 'allocated') : undefined;
   return { ...committed, ended: rows.length, afterId: last?.reservationId };
+}
+
+/** What ended by its own deadline: offers, and in a sale that says how long, allocations that are not paid. */
+async function lockEnded(tx: Tx, sale: SaleRow, nowMs: number): Promise<ReservationRow[]> {
+  if (sale.payWithinMs === null) return lockEndedOffers(tx, sale, nowMs, rowsPerTransaction);
+  // Before the opening nothing can be paid, so that no time to pay has begun.
+  return nowMs < sale.purchaseOpensAtMs ? [] : lockOverdue(tx, sale, nowMs, rowsPerTransaction);
 }
 
 function reasonOf(sale: SaleRow, whole: boolean): string {

@@ -19,7 +19,7 @@ export function offerDeadlineMs(
  * does not keep others from units that they can use.
  */
 export function decideOffers(sale: SaleRow, available: number, waiting: readonly Waiting[], nowMs: number): Offer[] {
-  if (sale.status !== 'active' || nowMs >= sale.purchaseClosesAtMs) return [];
+  if (sale.status !== 'active' || nowMs >= sale.purchaseClosesAtMs - sale.offerCutoffMs) return [];
   const deadlineMs = offerDeadlineMs(sale, nowMs);
   // Kept without the cap of the close: an offer that the close cuts short gets longer when the close is moved away.
   const storedDeadlineMs = toSaleTime(sale, Math.max(nowMs, sale.purchaseOpensAtMs) + sale.offerLifeMs);

@@ -370,6 +370,25 @@ export function lockEndedOffers(
   );
 }
 
+/**
+ * Allocated reservations whose own time to pay ended by `nowMs`, offers among them, and that no purchase is paying for.
+ * Reads the whole sale: for sales that have such a time, once their window is open.
+ */
+export function lockOverdue(
+  tx: Tx,
+  sale: Pick<SaleRow, 'saleId' | 'clockOffsetMs'>,
+  nowMs: number,
+  limit: number,
+): Promise<ReservationRow[]> {
+  const { after, last } = idsOfSale(sale.saleId);
+  return lock(
+    tx,
+    `id > ? AND id <= ? AND sale_id = ? AND state = 'allocated' AND deadline_ms <= ?
+       AND ${endGuards.notBeingPaid} ORDER BY id LIMIT ?`,
+    [after, last, toBytes(sale.saleId), toSaleTime(sale, nowMs), limit],
+  );
+}
+
 async function lock(tx: Tx, where: string, values: unknown[]): Promise<ReservationRow[]> {
   const rows = await tx.rows<StoredReservation>(
     `SELECT ${reservationColumns} FROM reservations WHERE ${where} FOR UPDATE`,
@@ -404,7 +423,7 @@ export async function insertDecided(tx: Tx, decisions: readonly DecidedReservati
   try {
     await tx.change(
       `INSERT INTO reservations (id, sale_id, customer_id, nth, ticket, quantity, at_least, state, units, reason,
-         version, accepted_at_ms, decided_at_ms) VALUES ?`,
+         deadline_ms, version, accepted_at_ms, decided_at_ms) VALUES ?`,
       [decisions.map(columnsOf)],
     );
   } catch (error) {
@@ -431,6 +450,7 @@ function columnsOf(decision: DecidedReservation): unknown[] {
     decision.state,
     decision.units,
     decision.reason,
+    decision.deadlineMs,
     decision.version,
     decision.acceptedAtMs,
     decision.decidedAtMs,

@@ -18,6 +18,13 @@ const terms = {
   waitlistSize: z.number().int().min(0).max(10_000_000),
   /** How long a waitlisted customer has to buy units that were offered. */
   offerLifeSeconds: z.number().int().min(5).max(604_800),
+  /**
+   * How long an allocation may stay unpaid once the window is open; then its units go to the line. Without it, until the
+   * window closes. A change is for allocations made from then on.
+   */
+  payWithinSeconds: z.number().int().min(5).max(31_622_400),
+  /** No offer is made later than this before the window closes, so that each can be taken. */
+  offerCutoffSeconds: z.number().int().min(0).max(604_800),
   reserveOpensAt: Instant,
   reserveClosesAt: Instant,
   purchaseOpensAt: Instant,
@@ -31,6 +38,8 @@ export const CreateSale = z.strictObject({
   ...terms,
   waitlistSize: terms.waitlistSize.default(0),
   offerLifeSeconds: terms.offerLifeSeconds.default(3_600),
+  payWithinSeconds: terms.payWithinSeconds.optional(),
+  offerCutoffSeconds: terms.offerCutoffSeconds.optional(),
 });
 export type CreateSale = z.output<typeof CreateSale>;
 
@@ -111,6 +120,8 @@ export const SaleTermsView = z.object({
   capPerCustomer: z.number().int(),
   waitlistSize: z.number().int(),
   offerLifeSeconds: z.number().int(),
+  payWithinSeconds: z.number().int().nullable(),
+  offerCutoffSeconds: z.number().int(),
   /** Since when it is paused: its clock stands still, and resuming makes the times to come later by the pause. */
   pausedAt: z.iso.datetime().nullable(),
   reserveOpensAt: z.iso.datetime(),

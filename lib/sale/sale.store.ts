@@ -54,6 +54,10 @@ export interface SaleRow extends StockLevel, SaleTimes {
   readonly capPerCustomer: number;
   readonly waitlistSize: number;
   readonly offerLifeMs: number;
+  /** How long an allocation may stay unpaid once the window is open; null for until the close. */
+  readonly payWithinMs: number | null;
+  /** No offer is made later than this before the close. */
+  readonly offerCutoffMs: number;
   /** Since when the sale is paused; null while it is not. */
   readonly pausedAtMs: number | null;
   /** What the stored deadlines of its reservations are moved by (`sale-clock.ts`). */
@@ -63,7 +67,14 @@ export interface SaleRow extends StockLevel, SaleTimes {
 /** What an operator may change of a sale. */
 export type SaleTerms = Pick<
   SaleRow,
-  'name' | 'status' | 'capPerCustomer' | 'waitlistSize' | 'offerLifeMs' | keyof SaleTimes
+  | 'name'
+  | 'status'
+  | 'capPerCustomer'
+  | 'waitlistSize'
+  | 'offerLifeMs'
+  | 'payWithinMs'
+  | 'offerCutoffMs'
+  | keyof SaleTimes
 >;
 
 /** How a sale's clock stands, and how far its side effects have come; a change of its times changes these too. */
@@ -72,7 +83,8 @@ export type SaleProgress = Pick<SaleRow, 'phase' | 'remindedAtMs' | 'pausedAtMs'
 const stockColumns = 'id, epoch, version, allotment, available, allocated, sold, waitlisted';
 const saleColumns = `${stockColumns}, product_id AS productId, name, status, phase, reminded_at_ms AS remindedAtMs,
   price_minor AS priceMinor, currency, cap_per_customer AS capPerCustomer, waitlist_size AS waitlistSize,
-  offer_life_ms AS offerLifeMs, paused_at_ms AS pausedAtMs, clock_offset_ms AS clockOffsetMs,
+  offer_life_ms AS offerLifeMs, pay_within_ms AS payWithinMs, offer_cutoff_ms AS offerCutoffMs,
+  paused_at_ms AS pausedAtMs, clock_offset_ms AS clockOffsetMs,
   reserve_opens_at_ms AS reserveOpensAtMs, reserve_closes_at_ms AS reserveClosesAtMs,
   purchase_opens_at_ms AS purchaseOpensAtMs, purchase_closes_at_ms AS purchaseClosesAtMs`;
 
@@ -167,13 +179,15 @@ export async function changeTerms(tx: Tx, saleId: SaleId, terms: SaleTerms & Sal
   ]);
 }
 
-function termColumns(terms: SaleTerms): Record<string, string | number> {
+function termColumns(terms: SaleTerms): Record<string, string | number | null> {
   return {
     name: terms.name,
     status: terms.status,
     cap_per_customer: terms.capPerCustomer,
     waitlist_size: terms.waitlistSize,
     offer_life_ms: terms.offerLifeMs,
+    pay_within_ms: terms.payWithinMs,
+    offer_cutoff_ms: terms.offerCutoffMs,
     reserve_opens_at_ms: terms.reserveOpensAtMs,
     reserve_closes_at_ms: terms.reserveClosesAtMs,
     purchase_opens_at_ms: terms.purchaseOpensAtMs,

@@ -18,6 +18,8 @@ export function termsView(sale: SaleRow): SaleTermsView {
     capPerCustomer: sale.capPerCustomer,
     waitlistSize: sale.waitlistSize,
     offerLifeSeconds: sale.offerLifeMs / 1000,
+    payWithinSeconds: sale.payWithinMs === null ? null : sale.payWithinMs / 1000,
+    offerCutoffSeconds: sale.offerCutoffMs / 1000,
     pausedAt: sale.pausedAtMs === null ? null : toIso(sale.pausedAtMs),
     reserveOpensAt: toIso(sale.reserveOpensAtMs),
     reserveClosesAt: toIso(sale.reserveClosesAtMs),
@@ -38,13 +40,16 @@ export function timesOf(terms: SaleTermsView): SaleTimes {
 
 /** Terms and stock together, with the phase that the clock says. */
 export function saleView(terms: SaleTermsView, stock: Omit<StockLevel, 'saleId'>, nowMs: number): SaleView {
-  // Terms that an older build has mirrored do not say since when the sale is paused.
-  const pausedAtMs = terms.pausedAt ? Date.parse(terms.pausedAt) : null;
+  // Terms that an older build has mirrored do not say this.
+  const { pausedAt = null, payWithinSeconds = null, offerCutoffSeconds = 0 } = terms;
+  const pausedAtMs = pausedAt === null ? null : Date.parse(pausedAt);
   const phase = phaseAt(timesOf(terms), saleNowMs({ status: terms.status, pausedAtMs }, nowMs));
   const { allotment, available, allocated, sold, waitlisted, version, epoch } = stock;
   return {
     ...terms,
-    pausedAt: terms.pausedAt ?? null,
+    payWithinSeconds,
+    offerCutoffSeconds,
+    pausedAt,
     phase,
     stock: { allotment, available, allocated, sold, waitlisted, version, epoch },
   };

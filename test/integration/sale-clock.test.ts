@@ -444,3 +444,74 @@ describe('I12: a slip of the hand cannot end a sale', () => {
     });
   });
 });
+
+describe('I12: units that nobody pays for go on', () => {
+  test('M11: eight units of accounts that never pay reach the one who waits while the window is open', async () => {
+    const purchaseOpensAtMs = Date.now() + 10 * minuteMs;
+    const terms = { allotment: 8, waitlistSize: 10, payWithinMs: 5 * minuteMs, purchaseOpensAtMs };
+    const saleId = await givenSale(deps, terms);
+    const first = await reserving(saleId);
+    const second = await reserving(saleId);
+    for (let n = 2; n < 8; n++) await reserving(saleId);
+    const honest = await reserving(saleId, 2);
+    const deadline = purchaseOpensAtMs + 5 * minuteMs;
+    expect(await deadlineOf(first)).toBe(deadline);
+    const [allocated] = await told(first);
+    expect(allocated?.facts.deadline).toBe(toIso(deadline));
+    pass(9 * minuteMs);
+    await advance(saleId);
+    expect(await viewOf(first)).toMatchObject({ state: 'allocated' });
+    pass(2 * minuteMs);
+    expect(await buy(second)).toMatchObject({ state: 'requested' });
+    await advance(saleId);
+    expect(await viewOf(first)).toMatchObject({ state: 'allocated' });
+    const opening = (await told(first)).find(({ kind }) => kind === 'reminder.purchase-opened');
+    expect(opening?.facts.deadline).toBe(toIso(deadline));
+    pass(4 * minuteMs);
+    expect(await buy(first)).toMatchObject({ refused: 'deadline_passed' });
+    await advance(saleId);
+    expect(await viewOf(first)).toMatchObject({ state: 'expired', reason: 'deadline_passed' });
+    // What a purchase is paying for is left alone.
+    expect(await viewOf(second)).toMatchObject({ state: 'allocated' });
+    expect(await viewOf(honest)).toMatchObject({ state: 'allocated', units: 2 });
+    expect(await buy(honest)).toMatchObject({ state: 'requested' });
+  });
+
+  test('M11: the time to pay starts with the opening, moves with it, and stands still in a pause', async () => {
+    const purchaseOpensAtMs = Date.now() + 10 * minuteMs;
+    const terms = { payWithinMs: 5 * minuteMs, purchaseOpensAtMs, purchaseClosesAtMs: Date.now() + 5 * hourMs };
+    const saleId = await givenSale(deps, terms);
+    const holder = await reserving(saleId);
+    const opens = instant(20 * minuteMs);
+    await updateSale(deps, saleId, { purchaseOpensAt: opens });
+    expect(await deadlineOf(holder)).toBe(Date.parse(opens) + 5 * minuteMs);
+    pass(22 * minuteMs);
+    await pauseSale(deps, saleId);
+    pass(10 * minuteMs);
+    await advance(saleId);
+    await resumeSale(deps, saleId);
+    await advance(saleId);
+    expect(await viewOf(holder)).toMatchObject({ state: 'allocated' });
+    pass(2 * minuteMs);
+    expect(await buy(holder)).toMatchObject({ state: 'requested' });
+  });
+
+  test('M11: units allocated while the window is open have their whole time, and none lies after the close', async () => {
+    const saleId = await givenSale(deps, { payWithinMs: 20 * minuteMs });
+    const leftMs = (await deadlineOf(await reserving(saleId))) - deps.clock();
+    expect(leftMs).toBeGreaterThan(19 * minuteMs);
+    expect(leftMs).toBeLessThanOrEqual(20 * minuteMs);
+    pass(50 * minuteMs);
+    expect(await deadlineOf(await reserving(saleId))).toBe(await closeOf(saleId));
+  });
+
+  test('M11: nothing is offered after the cut-off', async () => {
+    const saleId = await givenSale(deps, { allotment: 1, waitlistSize: 5, offerCutoffMs: 10 * minuteMs });
+    const holder = await reserving(saleId);
+    const waiting = await reserving(saleId);
+    pass(51 * minuteMs);
+    await cancelReservation(deps, holder.customerId, holder.reservationId);
+    await advance(saleId);
+    expect(await viewOf(waiting)).toMatchObject({ state: 'waitlisted' });
+  });
+});
