@@ -27,7 +27,7 @@ export type AdvanceCommand = z.infer<typeof AdvanceCommand>;
  */
 export async function scheduleBoundaries(
   deps: Needs<'db' | 'queue' | 'clock'>,
-  sale: Pick<SaleRow, 'saleId' | 'clockOffsetMs' | 'status' | 'payWithinMs' | keyof SaleTimes>,
+  sale: Pick<SaleRow, 'saleId' | 'clockOffsetMs' | 'status' | keyof SaleTimes>,
 ): Promise<void> {
   // Nothing is due in a pause; what follows it is sent when it ends.
   if (sale.status === 'paused') return;

@@ -10,7 +10,6 @@ import { lockSales, type SaleRow } from '#sale/sale.store.ts';
 import { endAndOffer, rowsPerTransaction } from './release.ts';
 import {
   lockEndedOffers,
-  lockOverdue,
   lockReservations,
   lockUnpaid,
   type ReservationRow,
@@ -46,7 +45,9 @@ async function endSome(tx: Tx, saleId: SaleId, afterId: string | undefined, nowM
   if (!sale || sale.status === 'paused') return { ...nothingChanged, ended: 0, afterId: undefined };
   const cancelled = sale.status === 'cancelled';
   const whole = cancelled || nowMs >= sale.purchaseClosesAtMs;
-  const rows = await (whole ? lockRemaining(tx, saleId, afterId) : lockEnded(tx, sale, nowMs));
+  const rows = await (whole
+    ? lockRemaining(tx, saleId, afterId)
+    : lockEndedOffers(tx, sale, nowMs, rowsPerTransaction));
   const committed = await endAndOffer(
     tx,
     sale,
@@ -57,13 +58,6 @@ async function endSome(tx: Tx, saleId: SaleId, afterId: string | undefined, nowM
   );
   const last = whole ? rows.findLast((row) => row.state === 'allocated') : undefined;
   return { ...committed, ended: rows.length, afterId: last?.reservationId };
-}
-
-/** What ended by its own deadline: offers, and in a sale that says how long, allocations that are not paid. */
-async function lockEnded(tx: Tx, sale: SaleRow, nowMs: number): Promise<ReservationRow[]> {
-  if (sale.payWithinMs === null) return lockEndedOffers(tx, sale, nowMs, rowsPerTransaction);
-  // Before the opening nothing can be paid, so that no time to pay has begun.
-  return nowMs < sale.purchaseOpensAtMs ? [] : lockOverdue(tx, sale, nowMs, rowsPerTransaction);
 }
 
 function reasonOf(sale: SaleRow, whole: boolean): string {

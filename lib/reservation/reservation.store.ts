@@ -355,7 +355,7 @@ export function lockUnpaid(
   );
 }
 
-/** Allocated reservations whose offer ended by `nowMs` and that no purchase is paying for. */
+/** Allocated reservations whose offer, or time to pay, ended by `nowMs` and that no purchase is paying for. */
 export function lockEndedOffers(
   tx: Tx,
   sale: Pick<SaleRow, 'saleId' | 'clockOffsetMs'>,
@@ -367,25 +367,6 @@ export function lockEndedOffers(
     `id IN (SELECT reservation_id FROM waitlist WHERE sale_id = ? AND deadline_ms <= ?)
        AND state = 'allocated' AND ${endGuards.notBeingPaid} ORDER BY id LIMIT ?`,
     [toBytes(sale.saleId), toSaleTime(sale, nowMs), limit],
-  );
-}
-
-/**
- * Allocated reservations whose own time to pay ended by `nowMs`, offers among them, and that no purchase is paying for.
- * Reads the whole sale: for sales that have such a time, once their window is open.
- */
-export function lockOverdue(
-  tx: Tx,
-  sale: Pick<SaleRow, 'saleId' | 'clockOffsetMs'>,
-  nowMs: number,
-  limit: number,
-): Promise<ReservationRow[]> {
-  const { after, last } = idsOfSale(sale.saleId);
-  return lock(
-    tx,
-    `id > ? AND id <= ? AND sale_id = ? AND state = 'allocated' AND deadline_ms <= ?
-       AND ${endGuards.notBeingPaid} ORDER BY id LIMIT ?`,
-    [after, last, toBytes(sale.saleId), toSaleTime(sale, nowMs), limit],
   );
 }
 
@@ -417,7 +398,7 @@ export async function readWaiting(tx: Tx, saleId: SaleId, limit: number): Promis
 
 // Writing
 
-/** Writes decisions, with their places on the waitlist. Throws `AlreadyDecided` if one of them, or its number, is taken. */
+/** Writes decisions, with their places on the waitlist, where those with a deadline of their own are too. Throws `AlreadyDecided` if one of them, or its number, is taken. */
 export async function insertDecided(tx: Tx, decisions: readonly DecidedReservation[]): Promise<void> {
   if (decisions.length === 0) return;
   try {
@@ -431,10 +412,10 @@ export async function insertDecided(tx: Tx, decisions: readonly DecidedReservati
     if (isDuplicateKey(error)) throw new AlreadyDecided('reservation', error);
     throw error;
   }
-  const waiting = decisions.filter((decision) => decision.state === 'waitlisted');
-  if (waiting.length === 0) return;
-  await tx.change('INSERT INTO waitlist (sale_id, ticket, reservation_id) VALUES ?', [
-    waiting.map(({ saleId, ticket, reservationId }) => [toBytes(saleId), ticket, toBytes(reservationId)]),
+  const places = decisions.filter(({ state, deadlineMs }) => state === 'waitlisted' || deadlineMs !== null);
+  if (places.length === 0) return;
+  await tx.change('INSERT INTO waitlist (sale_id, ticket, reservation_id, deadline_ms) VALUES ?', [
+    places.map((one) => [toBytes(one.saleId), one.ticket, toBytes(one.reservationId), one.deadlineMs]),
   ]);
 }
 

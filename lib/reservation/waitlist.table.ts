@@ -1,5 +1,6 @@
 /**
- * `waitlist`: reservations beyond the allotment, in ticket order, and the offers made to them.
+ * `waitlist`: reservations beyond the allotment, in ticket order, and whatever is allocated with a deadline of its own: offers
+ * made to them, and in a sale with a time to pay every allocation.
  *
  * A row is inserted with the reservation's move to `waitlisted`, gets a deadline when units are offered, and goes when
  * the offer is bought, refused or expires, or the reservation leaves the line. Healthy sales leave none behind.
@@ -13,7 +14,7 @@ export const waitlist = mysqlTable(
     saleId: id('sale_id').notNull(),
     ticket: bigint('ticket', { mode: 'number' }).notNull(),
     reservationId: id('reservation_id').notNull(),
-    /** Null while waiting; the offer's deadline afterwards, in the sale's own time. */
+    /** Null while waiting; the deadline afterwards, in the sale's own time. */
     deadlineMs: timeMs('deadline_ms'),
   },
   (table) => [

@@ -46,15 +46,13 @@ export function purchaseRefusal(
 }
 
 /** The next moment at which something happens in a sale, if any is still to come. */
-export function boundariesAfter(times: SaleTimes & { payWithinMs?: number | null }, nowMs: number): number[] {
+export function boundariesAfter(times: SaleTimes, nowMs: number): number[] {
   const boundaries = [
     times.reserveOpensAtMs,
     times.reserveClosesAtMs,
     times.purchaseOpensAtMs,
     times.purchaseClosesAtMs,
   ];
-  // Most allocations are made before the opening, so that their time to pay ends together.
-  if (times.payWithinMs) boundaries.push(times.purchaseOpensAtMs + times.payWithinMs);
   return [...boundaries, times.purchaseClosesAtMs - remindBeforeMs(times)]
     .filter((at) => at > nowMs)
     .sort((a, b) => a - b);

@@ -22,7 +22,7 @@ const terms = {
    * How long an allocation may stay unpaid once the window is open; then its units go to the line. Without it, until the
    * window closes. A change is for allocations made from then on.
    */
-  payWithinSeconds: z.number().int().min(5).max(31_622_400),
+  payWithinSeconds: z.number().int().min(60).max(31_622_400),
   /** No offer is made later than this before the window closes, so that each can be taken. */
   offerCutoffSeconds: z.number().int().min(0).max(604_800),
   reserveOpensAt: Instant,
