@@ -93,14 +93,14 @@ export async function prepareRun(
 async function signInCustomers(stack: Stack, count: number): Promise<LoadPlan['customers']> {
   const tokens = await openTokens(stack.registry['secret/token-signing-key'] ?? '', () => Date.now());
   const nowMs = Date.now();
-  const ids = Array.from({ length: count }, () => newId(nowMs));
+  const ids = Array.from({ length: count }, () => newId<'customer'>(nowMs));
   const db = openDb(stack.addresses.mysql, { connections: 1 });
   try {
     for (let start = 0; start < count; start += customersInStatement) {
       await db.change('INSERT INTO customers (id, email, name, password_hash, role, created_at_ms) VALUES ?', [
         ids
           .slice(start, start + customersInStatement)
-          // No password has this hash, so nobody can sign in as one of them.
+          // No password has this hash, so these accounts cannot sign in.
           .map((id) => [toBytes(id), `${id}@load.example`, 'Load customer', '-', 'customer', nowMs]),
       ]);
     }

@@ -17,7 +17,7 @@ import { fileURLToPath } from 'node:url';
 import { commands, helpOf, parseCommand, WrongArguments } from './commands.mjs';
 
 /** From this version on Node runs TypeScript, hashes with Argon2 and has everything the dependencies ask for. */
-const NEEDED_NODE = '24.7';
+const neededNode = '24.7';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 
@@ -63,7 +63,7 @@ function installIfStale() {
 /** This Node when it is new enough, otherwise the one among the dependencies. */
 function newEnoughNode() {
   const [major, minor] = process.versions.node.split('.').map(Number);
-  const [neededMajor, neededMinor] = NEEDED_NODE.split('.').map(Number);
+  const [neededMajor, neededMinor] = neededNode.split('.').map(Number);
   if (major > neededMajor || (major === neededMajor && minor >= neededMinor)) return process.execPath;
   const installed = [
     join(root, 'node_modules', '.bin', 'node'),
@@ -71,14 +71,14 @@ function newEnoughNode() {
   ].find((file) => existsSync(file) && spawnSync(file, ['--version']).status === 0);
   if (!installed) {
     fail(
-      `Holdfast needs Node ${NEEDED_NODE} or later (this is ${process.version}), and there is none among its ` +
+      `Holdfast needs Node ${neededNode} or later (this is ${process.version}), and there is none among its ` +
         `dependencies for ${process.platform} ${process.arch}: install it from https://nodejs.org and run the command again.`,
     );
   }
   return installed;
 }
 
-/** Answers `--help` and what is not understood, and ends this process then. */
+/** Answers `--help` and wrong arguments, and then ends this process. */
 function answer(name, args) {
   try {
     if (name === undefined) fail(`Say which command: ${Object.keys(commands).join(', ')}.`);
@@ -97,7 +97,7 @@ function run(program, args, { folder = root, shell = false } = {}) {
   const child = spawn(program, args, { cwd: folder, stdio: 'inherit', shell, env: { ...process.env, PATH: path } });
   const forward = (signal) => child.kill(signal);
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, forward);
-  // When the process that started this one is gone, nobody waits for the command any more.
+  // When the parent process has exited, the command has no one to report to and ends too.
   const parent = process.ppid;
   const watch = setInterval(() => {
     if (process.ppid !== parent) child.kill('SIGTERM');
@@ -113,7 +113,7 @@ function run(program, args, { folder = root, shell = false } = {}) {
   });
 }
 
-/** Runs the tools of a command, one after the other, and says how far it is and where the result lies. */
+/** Runs the tools of a command, one after the other, and prints its progress and where the result is. */
 async function runTools({ tools, result, done = result }, args) {
   for (const [index, [tool, ...own]] of tools.entries()) {
     const all = [...own, ...args];

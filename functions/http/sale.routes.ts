@@ -25,7 +25,7 @@ export const listSalesRoute = defineRoute({
 export const getSaleRoute = defineRoute({
   method: 'GET',
   path: '/sales/{saleId}',
-  summary: 'One sale with live stock, at most a quarter of a second old',
+  summary: 'One sale with live stock, with a staleness of at most 250 ms',
   tag,
   auth: 'none',
   params: SalePath,

@@ -1,8 +1,8 @@
 /**
- * Boundaries to the second: a rule fires once a minute, so what is due sooner is sent ahead as a delayed message.
+ * Boundaries to the second: a rule fires once a minute, so boundaries before the next run are sent as delayed messages.
  *
- * A boundary message says only which sale to look at. It may come early, late, twice or never: the minute's rule looks at
- * every sale anyway, and what customers may do is judged by the clock.
+ * A boundary message only names a sale. It may arrive early, late, twice or never: the rule of every minute advances every
+ * sale anyway, and what customers may do is decided by the clock.
  */
 
 import * as z from 'zod';
@@ -14,10 +14,10 @@ import { readOfferDeadlines } from '#reservation/reservation.store.ts';
 import { boundariesAfter, type SaleTimes } from '#sale/phase.ts';
 import type { SaleRow } from '#sale/sale.store.ts';
 
-/** SQS holds a message back for at most this long. */
+/** The longest delay that SQS allows. */
 const longestDelayMs = 900_000;
 
-/** The command in the queue `advance`: look at this sale now. */
+/** The command in the queue `advance`: advance this sale now. */
 export const AdvanceCommand = z.object({ saleId: idOf<SaleId>() });
 export type AdvanceCommand = z.infer<typeof AdvanceCommand>;
 
@@ -49,7 +49,7 @@ export async function sendBoundaries(
   horizonMs: number,
 ): Promise<void> {
   const nowMs = deps.clock();
-  // Rounded up to whole seconds, so that the message never comes before its time.
+  // Rounded up to whole seconds, so that the message never arrives early.
   const delays = dueMs.map((atMs) => Math.ceil((atMs - nowMs) / 1000)).filter((delay) => delay >= 0);
   const wanted = [...new Set(delays)].filter((delay) => delay * 1000 <= horizonMs);
   await deps.queue('advance').sendAll(wanted.map((delaySeconds) => ({ body: { saleId }, delaySeconds })));

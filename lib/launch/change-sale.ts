@@ -91,7 +91,7 @@ export async function resumeSale(
   return isRefusal(resumed) ? resumed : viewOfRow(resumed, deps.clock());
 }
 
-/** Calls a sale off for good; what customers hold or wait for is cancelled right after. Cancelling twice is once. */
+/** Cancels a sale for good; its open reservations are cancelled right afterwards. Idempotent. */
 export async function cancelSale(deps: WriteNeeds, saleId: SaleId): Promise<SaleView | Refusal> {
   const cancelled = await changeSale(deps, saleId, async () => ({ terms: { status: 'cancelled', pausedAtMs: null } }));
   if (isRefusal(cancelled)) return cancelled;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import { newId } from '#platform/kernel/ids.ts';
 import { reservationStates } from '#state/reservation-state.ts';
+import { newId } from '#test/support/ids.ts';
 import { type MirroredReservation, pack, unpack } from './claims.ts';
 
 const anyRow = fc
@@ -23,7 +23,7 @@ const anyRow = fc
     }),
   );
 
-test('what is packed is unpacked as it was, and the ticket is in plain hex, as the scripts write it', () => {
+test('unpacking reverses packing, and the ticket is in plain hex, as the scripts write it', () => {
   fc.assert(
     fc.property(anyRow, fc.nat(), (row, position) => {
       const packed = `${pack(row)}${position}`;

@@ -1,5 +1,5 @@
 /**
- * `notifications`: what a customer was told. Written by the notify worker, read and marked by the customer.
+ * `notifications`: the notices of each customer. Written by the notify worker, read and marked as read by the customer.
  *
  * The unique key (subject, version, kind, round) is the inbox: an event that arrives twice is told once (invariant I5).
  */

@@ -1,4 +1,4 @@
-import { newId } from '#platform/kernel/ids.ts';
+import { newId } from '#test/support/ids.ts';
 import { askProvider, giveUpAfterMs, type PaymentAnswer, type PaymentProvider } from './provider.ts';
 import type { PurchaseRow } from './purchase.store.ts';
 
@@ -49,7 +49,7 @@ describe('asking the provider', () => {
     expect(calls).toEqual(['charge']);
   });
 
-  it('a later attempt asks first, and charges only if the provider knows of nothing', async () => {
+  it('a later attempt queries first, and charges only if the provider has no charge', async () => {
     const known = provider({ outcome: 'captured', chargeId: 'ch_old' });
     expect(await askProvider(known.provider, purchase({ attempts: 1 }), nowMs, always)).toMatchObject({
       chargeId: 'ch_old',
@@ -60,7 +60,7 @@ describe('asking the provider', () => {
     expect(lost.calls).toEqual(['find', 'charge']);
   });
 
-  it('does not charge while the question is unanswered', async () => {
+  it('does not charge while the query is unanswered', async () => {
     const { provider: port, calls } = provider({ outcome: 'unknown', reason: '' });
     expect(await askProvider(port, purchase({ attempts: 1 }), nowMs, always)).toMatchObject({ outcome: 'unknown' });
     expect(calls).toEqual(['find']);
@@ -76,7 +76,7 @@ describe('asking the provider', () => {
     expect(calls).toEqual(['find']);
   });
 
-  it('gives up what failed for a day and never was charged, but never what may have been', async () => {
+  it('declines a purchase that failed for a day and was never charged, but never one that may have been', async () => {
     const old = purchase({ attempts: 9, state: 'unknown', createdAtMs: nowMs - giveUpAfterMs - 1 });
     const failing = provider(absent);
     expect(await askProvider(failing.provider, old, nowMs, always)).toMatchObject({ outcome: 'declined' });
@@ -85,7 +85,7 @@ describe('asking the provider', () => {
     expect(await askProvider(silent.provider, old, nowMs, always)).toMatchObject({ outcome: 'unsent' });
   });
 
-  it('gives back the charge that was taken', async () => {
+  it('refunds the captured charge', async () => {
     const { provider: port, calls } = provider(absent);
     await askProvider(port, purchase({ state: 'refunding', chargeId: 'ch_old', attempts: 4 }), nowMs, always);
     expect(calls).toEqual(['refund']);

@@ -1,25 +1,25 @@
 /**
- * The payment provider as purchases see it, and which question to put to it.
+ * The payment provider's interface for purchases, and the choice of the next call to it.
  *
  * Invariant I7: the purchase's id is the idempotency key of its only charge. The first attempt charges; every later one
- * asks first what became of the earlier, and charges again, under the same key, only if the provider knows of none.
+ * queries the charge first, and charges again, under the same key, only if the provider has none.
  */
 import type { PurchaseId } from '#platform/kernel/ids.ts';
 import type { PurchaseRow } from './purchase.store.ts';
 
-/** What the provider says of a payment, or that it says nothing. */
+/** The provider's answer about a payment, or that there is none. */
 export type PaymentAnswer =
   | { readonly outcome: 'captured'; readonly chargeId: string }
   | { readonly outcome: 'declined'; readonly reason: string }
   | { readonly outcome: 'refunded'; readonly chargeId: string }
   /** The provider has never heard of it. */
   | { readonly outcome: 'absent' }
-  /** It may have been done: only a question, or the provider's webhook, will tell. */
+  /** It may have been done: only a query, or the provider's webhook, will tell. */
   | { readonly outcome: 'unknown'; readonly reason: string }
   /** It has certainly not been done: no instance could be called, or the provider is too busy to try. */
   | { readonly outcome: 'unsent'; readonly reason: string };
 
-/** A charge to be made. The purchase's id is the idempotency key: however often it is sent, one charge is made. */
+/** A charge to be made. The purchase's id is the idempotency key, so it is charged once even if it is sent again. */
 export interface ChargeOrder {
   readonly purchaseId: PurchaseId;
   readonly amountMinor: number;
@@ -27,7 +27,7 @@ export interface ChargeOrder {
   readonly paymentToken: string;
 }
 
-/** A charge to be given back in full. */
+/** A charge to be refunded in full. */
 export interface RefundOrder {
   readonly purchaseId: PurchaseId;
   readonly chargeId: string;
@@ -39,24 +39,25 @@ export interface PaymentProvider {
   charge(order: ChargeOrder): Promise<PaymentAnswer>;
   /** What became of the charge of a purchase; `absent` if there is none. */
   find(purchaseId: PurchaseId): Promise<PaymentAnswer>;
-  /** Gives a charge back, once however often it is asked. */
+  /** Refunds a charge. Idempotent. */
   refund(order: RefundOrder): Promise<PaymentAnswer>;
 }
 
 /**
- * After how long a purchase is given up that the provider has failed each time and, when asked, knows nothing of. An
- * outage is waited out; this bounds what no waiting will mend. Should it be captured after all, it is given back.
+ * After how long a purchase is declined whose attempts all failed and for which the provider has no charge. Outages are
+ * shorter; this bounds failures that do not recover. If it is captured after all, it is refunded.
  */
 export const giveUpAfterMs = 24 * 60 * 60_000;
 
-/** Whether a purchase that the provider knows nothing of has waited long enough. */
+/** Whether a purchase for which the provider has no charge has waited long enough to be declined. */
 export function isGivenUp(purchase: Pick<PurchaseRow, 'createdAtMs'>, nowMs: number): boolean {
   return nowMs - purchase.createdAtMs > giveUpAfterMs;
 }
 
 /**
- * Asks the provider what an open purchase needs to know next. `purchase.attempts` is how many attempts came before this
- * one. `hasTime` says whether another call would still end in time; if not, the answer is `unsent`. A failing provider is an answer.
+ * Makes the next call to the provider for an open purchase. `purchase.attempts` is the number of attempts before this one.
+ * `hasTime` says whether another call would still end in time; if not, the answer is `unsent`. A failing provider is an
+ * answer, not an error.
  */
 export async function askProvider(
   provider: PaymentProvider,
@@ -67,7 +68,7 @@ export async function askProvider(
   const { purchaseId, amountMinor, currency, paymentToken, chargeId } = purchase;
   const late: PaymentAnswer = { outcome: 'unsent', reason: 'no time was left in this batch' };
   if (purchase.state === 'refunding') {
-    if (chargeId === null) throw new Error(`purchase ${purchaseId} is to be given back, but has no charge`);
+    if (chargeId === null) throw new Error(`purchase ${purchaseId} is to be refunded, but has no charge`);
     return hasTime() ? provider.refund({ purchaseId, chargeId }) : late;
   }
   if (purchase.attempts > 0) {

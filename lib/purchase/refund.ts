@@ -1,6 +1,6 @@
 /**
- * Giving a captured purchase back, on an operator's order. The order is committed first; the pay worker then asks the
- * provider until it is done, and only then do the units return to the sale.
+ * Refunding a captured purchase, ordered by an operator. The order is committed first; the pay worker then calls the
+ * provider until it succeeds, and only then do the units return to the sale.
  */
 
 import type { Needs } from '#platform/environment/deps.ts';
@@ -10,7 +10,7 @@ import { sendCommands } from './pay-queue.ts';
 import type { PurchaseAccepted } from './purchase.shapes.ts';
 import { lockPurchases, movePurchases, type PurchaseRow } from './purchase.store.ts';
 
-/** Orders a refund. Ordering it again answers the same. */
+/** Orders a refund. Idempotent. */
 export async function refundPurchase(
   deps: Needs<'db' | 'clock' | 'queue'>,
   purchaseId: PurchaseId,
@@ -20,7 +20,7 @@ export async function refundPurchase(
     if (!current) return refuse('not_found', 'There is no such purchase.');
     if (current.state === 'refunding' || current.state === 'refunded') return current;
     if (current.state !== 'captured') {
-      return refuse('illegal_state', `Nothing was taken for a purchase that is ${current.state}.`, {
+      return refuse('illegal_state', `A purchase that is ${current.state} cannot be refunded.`, {
         state: current.state,
       });
     }

@@ -1,6 +1,6 @@
-import { newId } from '#platform/kernel/ids.ts';
 import type { ReservationRow } from '#reservation/reservation.store.ts';
 import type { SaleRow } from '#sale/sale.store.ts';
+import { newId } from '#test/support/ids.ts';
 import { judge } from './request.ts';
 
 const opensAtMs = 1_000_000;
@@ -123,7 +123,7 @@ describe('judging a purchase', () => {
     });
   });
 
-  it('one reservation that is not the caller’s refuses all of them, and says no more than that', () => {
+  it('one reservation that is not the caller’s refuses all of them, and reveals nothing about it', () => {
     const one = sale();
     const mine = reservation(one);
     const sales = new Map([[one.saleId, one]]);

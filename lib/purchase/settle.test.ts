@@ -1,6 +1,7 @@
-import { newId } from '#platform/kernel/ids.ts';
+import type { ReservationId } from '#platform/kernel/ids.ts';
 import type { ReservationRow } from '#reservation/reservation.store.ts';
 import { mayMove, type PurchaseState, purchaseStates } from '#state/purchase-state.ts';
+import { newId } from '#test/support/ids.ts';
 import type { PaymentAnswer } from './provider.ts';
 import type { PurchaseItem } from './purchase.store.ts';
 import { decideSettlement, type Settlement } from './settle.ts';
@@ -16,7 +17,7 @@ const items: PurchaseItem[] = [1, 2].map(() => ({
   priceMinor: 100,
 }));
 
-function held(change: Partial<ReservationRow> = {}): Map<string, ReservationRow> {
+function held(change: Partial<ReservationRow> = {}): Map<ReservationId, ReservationRow> {
   const row = (item: PurchaseItem): ReservationRow => ({
     reservationId: item.reservationId,
     saleId,
@@ -35,7 +36,12 @@ function held(change: Partial<ReservationRow> = {}): Map<string, ReservationRow>
   });
   const rows = items.map(row);
   const [first, ...others] = rows;
-  return new Map([...(first ? [{ ...first, ...change }] : []), ...others].map((one) => [one.reservationId, one]));
+  return new Map(
+    [...(first ? [{ ...first, ...change }] : []), ...others].map((one): [ReservationId, ReservationRow] => [
+      one.reservationId,
+      one,
+    ]),
+  );
 }
 
 const decide = (state: PurchaseState, answer: PaymentAnswer, reservations = held()) =>
@@ -65,19 +71,19 @@ describe('settling', () => {
     ['has expired', { state: 'expired' as const }],
     ['is held by another purchase', { purchaseId: newId() }],
     ['was let go', { purchaseId: null }],
-  ])('a capture is given back whole when one of its reservations %s', (_, change) => {
+  ])('a capture is refunded in full when one of its reservations %s', (_, change) => {
     expect(decide('unknown', captured, held(change))).toMatchObject({ kind: 'give back', reason: 'reservation_gone' });
   });
 
-  it('a capture is given back when a reservation no longer exists', () => {
+  it('a capture is refunded when a reservation no longer exists', () => {
     expect(decide('unknown', captured, new Map())).toMatchObject({ kind: 'give back' });
   });
 
-  it('a capture after the decline is given back, even if the reservation is still there', () => {
+  it('a capture after the decline is refunded, even if the reservation is still there', () => {
     expect(decide('declined', captured)).toMatchObject({ kind: 'give back', reason: 'captured_after_decline' });
   });
 
-  it('an answer that comes twice does nothing the second time', () => {
+  it('a repeated answer has no further effect', () => {
     expect(decide('captured', captured)).toEqual({ kind: 'nothing' });
     expect(decide('declined', declined)).toEqual({ kind: 'nothing' });
     expect(decide('refunded', refunded)).toEqual({ kind: 'nothing' });
@@ -91,7 +97,7 @@ describe('settling', () => {
     }
   });
 
-  it('whatever state meets whatever answer, the move is legal', () => {
+  it('every answer in every state leads to a legal move', () => {
     const target: Partial<Record<Settlement['kind'], PurchaseState>> = {
       capture: 'captured',
       decline: 'declined',

@@ -1,16 +1,16 @@
 /**
- * Settling: what the provider said becomes what happened, whoever brought its answer, the pay worker or the webhook.
+ * Settling: applies the provider's answers, from the pay worker or the webhook, to purchases, reservations and stock.
  *
- * Invariants. I7: a purchase is captured once, and a capture that can no longer be a purchase is given back. I1: units
- * move from allocated to sold in the transaction that makes the reservation bought. An answer that is missing settles
- * nothing: the purchase is unknown and its units stay set aside. Every answer may come twice, late, or before another:
- * the rows are held while it is decided what it still means.
+ * Invariants. I7: a purchase is captured once, and a capture that can no longer become a purchase is refunded. I1: units
+ * move from allocated to sold in the transaction that marks the reservation as purchased. A missing answer settles
+ * nothing: the purchase is unknown and its units stay set aside. Every answer may be repeated, late or out of order: the
+ * rows are locked while its effect is decided.
  */
 
 import type { ReservationChange } from '#events/changes.ts';
 import { changeEvents, newEvent, type RecordedEvent, recordEvents } from '#events/outbox.ts';
 import { type Committed, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
-import type { PurchaseId } from '#platform/kernel/ids.ts';
+import type { PurchaseId, ReservationId } from '#platform/kernel/ids.ts';
 import { log, withCorrelation } from '#platform/kernel/log.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import {
@@ -34,29 +34,29 @@ import {
   readItems,
 } from './purchase.store.ts';
 
-/** What the provider said of one purchase. */
+/** The provider's answer for one purchase. */
 export interface Answered {
   readonly purchaseId: PurchaseId;
   readonly answer: PaymentAnswer;
   readonly correlationId?: string | undefined;
 }
 
-/** What an answer means for a purchase as it is now. */
+/** The effect of an answer on a purchase in its current state. */
 export type Settlement =
   | { readonly kind: 'capture'; readonly chargeId: string }
   | { readonly kind: 'decline'; readonly reason: string }
-  /** Captured, but there is nothing to buy any more: the charge must be given back. */
+  /** Captured, but there is nothing left to buy: the charge must be refunded. */
   | { readonly kind: 'give back'; readonly chargeId: string; readonly reason: string }
   | { readonly kind: 'refund' }
-  /** Nobody knows yet: the units stay set aside. */
+  /** The outcome is unknown: the units stay set aside. */
   | { readonly kind: 'await' }
   | { readonly kind: 'nothing' };
 
-/** Decides what an answer means. Pure. `reservations` are the rows of the purchase's items that still exist. */
+/** Decides the effect of an answer. Pure. `reservations` are the rows of the purchase's items that still exist. */
 export function decideSettlement(
   purchase: Pick<PurchaseRow, 'purchaseId' | 'state'>,
   items: readonly PurchaseItem[],
-  reservations: ReadonlyMap<string, ReservationRow>,
+  reservations: ReadonlyMap<ReservationId, ReservationRow>,
   answer: PaymentAnswer,
 ): Settlement {
   const awaited = purchase.state === 'requested' || purchase.state === 'unknown';
@@ -76,7 +76,7 @@ export function decideSettlement(
     case 'refunded': {
       if (purchase.state === 'refunding') return { kind: 'refund' };
       if (purchase.state === 'refunded') return { kind: 'nothing' };
-      // Given back at the provider without our asking: taken as an order to give it back.
+      // Refunded at the provider without an order from here: treated as an order to refund.
       return { kind: 'give back', chargeId: answer.chargeId, reason: 'refunded_by_provider' };
     }
     case 'unknown':
@@ -92,7 +92,7 @@ function movesStock(answer: PaymentAnswer): boolean {
   return answer.outcome === 'captured' || answer.outcome === 'refunded';
 }
 
-/** Everything that follows from a batch of answers. */
+/** All effects of a batch of answers. */
 interface Plan {
   readonly moves: PurchaseMove[];
   readonly bought: ReservationRow[];
@@ -101,19 +101,19 @@ interface Plan {
 }
 
 interface Settled extends Committed {
-  /** The purchases as they are now, whether or not the answer moved them. */
+  /** The current purchases, whether or not the answer moved them. */
   readonly purchases: readonly PurchaseRow[];
 }
 
 /**
- * Settles purchases by what the provider said of them, in one transaction, then refreshes the mirror and publishes.
- * Returns the purchases as they are afterwards; one that does not exist is left out. Throws if the store fails, and then
- * nothing has happened.
+ * Settles purchases by the provider's answers, in one transaction, then refreshes the mirror and publishes.
+ * Returns the updated purchases; one that does not exist is left out. Throws if the store fails; the answers must then be
+ * settled again.
  */
 export async function settlePurchases(
   deps: WriteNeeds,
   answered: readonly Answered[],
-): Promise<Map<string, PurchaseRow>> {
+): Promise<Map<PurchaseId, PurchaseRow>> {
   const distinct = [...new Map(answered.map((one) => [one.purchaseId, one])).values()];
   const settled = await writeThrough(deps, (tx, nowMs) => settle(tx, distinct, nowMs));
   return new Map(settled.purchases.map((purchase) => [purchase.purchaseId, purchase]));
@@ -139,7 +139,7 @@ async function settle(tx: Tx, answered: readonly Answered[], nowMs: number): Pro
   await markRefunded(tx, plan.refunded, movedIds);
   await unbindFromPurchases(tx, plan.freed, movedIds);
   await recordMovements(tx, [...movements(plan.bought, 'SELL'), ...movements(plan.refunded, 'RELEASE')], nowMs);
-  // The hot rows last: their change is what other workers wait for.
+  // The hot rows last: other workers wait for their locks.
   const stocks = await moveStock(tx, stockMoves(plan));
   const after = purchases.map((purchase) => afterMove(purchase, plan.moves, nowMs));
   const events = eventsOf(plan, after, items, stocks, answers, nowMs);
@@ -148,12 +148,12 @@ async function settle(tx: Tx, answered: readonly Answered[], nowMs: number): Pro
   return { purchases: after, stocks, reservations: changed.map(({ to }) => to), events };
 }
 
-/** What a batch of answers means for the purchases and reservations that it concerns. Pure but for the log. */
+/** The effects of a batch of answers on its purchases and reservations. Pure except for the log. */
 export function planFor(
   purchases: readonly PurchaseRow[],
-  items: ReadonlyMap<string, PurchaseItem[]>,
-  reservations: ReadonlyMap<string, ReservationRow>,
-  answers: ReadonlyMap<string, Answered>,
+  items: ReadonlyMap<PurchaseId, PurchaseItem[]>,
+  reservations: ReadonlyMap<ReservationId, ReservationRow>,
+  answers: ReadonlyMap<PurchaseId, Answered>,
 ): Plan {
   const plan: Plan = { moves: [], bought: [], refunded: [], freed: [] };
   for (const purchase of purchases) {
@@ -175,7 +175,7 @@ export function planFor(
         plan.freed.push(...held('allocated'));
         break;
       case 'give back':
-        log.warn('a captured payment is given back', { purchaseId: purchase.purchaseId, reason: settlement.reason });
+        log.warn('a captured payment is refunded', { purchaseId: purchase.purchaseId, reason: settlement.reason });
         plan.moves.push({
           from: purchase,
           to: 'refunding',
@@ -231,9 +231,9 @@ const toldStates = ['captured', 'declined', 'refunded'] as const;
 function eventsOf(
   plan: Plan,
   after: readonly PurchaseRow[],
-  items: ReadonlyMap<string, PurchaseItem[]>,
+  items: ReadonlyMap<PurchaseId, PurchaseItem[]>,
   stocks: StockLevel[],
-  answers: ReadonlyMap<string, Answered>,
+  answers: ReadonlyMap<PurchaseId, Answered>,
   nowMs: number,
 ): RecordedEvent[] {
   const purchases = after
@@ -253,14 +253,14 @@ function eventsOf(
 function purchaseEvent(
   purchase: PurchaseRow,
   items: readonly PurchaseItem[],
-  answers: ReadonlyMap<string, Answered>,
+  answers: ReadonlyMap<PurchaseId, Answered>,
   nowMs: number,
 ): RecordedEvent {
   const { purchaseId, customerId, state, amountMinor, currency, version, reason } = purchase;
   const reservationIds = items.map((item) => item.reservationId);
   const detail = { purchaseId, customerId, state, amountMinor, currency, reservationIds, version };
   const make = () => newEvent('purchase.changed', reason === null ? detail : { ...detail, reason }, nowMs);
-  // Answers of many clicks are settled together; each event keeps the click that led to it.
+  // Answers for many requests are settled together; each event keeps the correlation id of its own request.
   const correlationId = answers.get(purchaseId)?.correlationId;
   return correlationId === undefined ? make() : withCorrelation(correlationId, make);
 }

@@ -1,5 +1,5 @@
 /**
- * The terms of a sale, and the sale as a whole, as everyone sees them.
+ * The public view of a sale's terms, and of the whole sale.
  */
 import { toIso } from '#platform/kernel/clock.ts';
 import { phaseAt, type SaleTimes } from './phase.ts';
@@ -7,7 +7,7 @@ import type { SaleTermsView, SaleView, StockLevel } from './sale.shapes.ts';
 import type { SaleRow } from './sale.store.ts';
 import { saleNowMs } from './sale-clock.ts';
 
-/** A sale's terms as everyone sees them. */
+/** The public view of a sale's terms. */
 export function termsView(sale: SaleRow): SaleTermsView {
   return {
     saleId: sale.saleId,
@@ -38,7 +38,7 @@ export function timesOf(terms: SaleTermsView): SaleTimes {
   };
 }
 
-/** Terms and stock together, with the phase that the clock says. */
+/** Terms and stock together, with the phase by the clock. */
 export function saleView(terms: SaleTermsView, stock: Omit<StockLevel, 'saleId'>, nowMs: number): SaleView {
   // Terms that an older build has mirrored do not say this.
   const { pausedAt = null, payWithinSeconds = null, offerCutoffSeconds = 0 } = terms;
@@ -55,7 +55,7 @@ export function saleView(terms: SaleTermsView, stock: Omit<StockLevel, 'saleId'>
   };
 }
 
-/** A row as everyone sees it. */
+/** The public view of a row. */
 export function viewOfRow(row: SaleRow, nowMs: number): SaleView {
   return saleView(termsView(row), row, nowMs);
 }

@@ -9,11 +9,11 @@ describe('purchase states', () => {
     }
   });
 
-  it('units go back to sale only after the money did: refunded follows refunding alone', () => {
+  it('units return to the sale only after the refund: refunded follows only refunding', () => {
     expect(statesBefore('refunded')).toEqual(['refunding']);
   });
 
-  it('every open state can be left, and refunded is the only dead end besides none', () => {
+  it('every open state can be left, and refunded is the only final state', () => {
     const leadsOn = (state: (typeof purchaseStates)[number]) => purchaseStates.some((next) => mayMove(state, next));
     expect(openStates.every(leadsOn)).toBe(true);
     expect(purchaseStates.filter((state) => !leadsOn(state))).toEqual(['refunded']);

@@ -1,5 +1,5 @@
 /**
- * Which moves a purchase may make; SQL repeats the guard in its WHERE.
+ * Which state transitions a purchase may make; SQL repeats the guard in its WHERE.
  *
  * `unknown` means that the provider was asked and did not answer: the units stay set aside until a query or the
  * provider's webhook says what happened.
@@ -13,7 +13,7 @@ const moves: Record<PurchaseState, readonly PurchaseState[]> = {
   requested: ['unknown', 'captured', 'declined', 'refunding'],
   unknown: ['captured', 'declined', 'refunding'],
   captured: ['refunding'],
-  // A capture that the provider reports after we had settled for a decline is given back.
+  // A capture that the provider reports after the purchase was settled as declined is refunded.
   declined: ['refunding'],
   refunding: ['refunded'],
   refunded: [],
@@ -29,5 +29,5 @@ export function statesBefore(to: PurchaseState): PurchaseState[] {
   return purchaseStates.filter((from) => mayMove(from, to));
 }
 
-/** The states in which the provider's answer is still awaited. */
+/** The states in which the provider's answer is still outstanding. */
 export const openStates: readonly PurchaseState[] = ['requested', 'unknown', 'refunding'];

@@ -1,11 +1,12 @@
-/** `npm run migrate` as somebody runs it: what it says, and how it ends. */
+/** `npm run migrate` as a command: its output and its exit code. */
+
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { createConnection, type RowDataPacket } from 'mysql2/promise';
 import { createDatabase, dropDatabase, inDatabase } from '#local/databases.ts';
 import { freePort } from '#local/free-port.ts';
 import { projectRoot } from '#local/state-folder.ts';
-import { newId } from '#platform/kernel/ids.ts';
+import { newId } from '#test/support/ids.ts';
 import { testStack } from '../support/stack.ts';
 
 function migrate(url: string, ...args: string[]) {
@@ -20,7 +21,7 @@ function migrate(url: string, ...args: string[]) {
 /** One sentence on a line of its own, and nothing of the inside. */
 const oneSentence = (text: string) => expect(text).toMatch(/^[A-Z][^\n]+\.\n$/);
 
-test('a database gets its tables, and keeps them when it is done again', async () => {
+test('a database gets its tables, and keeps them when the command is repeated', async () => {
   const url = inDatabase(testStack().mysql, `holdfast_m${newId().replaceAll('-', '')}`);
   await createDatabase(url);
   try {
@@ -36,7 +37,7 @@ test('a database gets its tables, and keeps them when it is done again', async (
   }
 });
 
-test('a server that cannot be reached is said in a sentence', async () => {
+test('an unreachable server is reported in a sentence', async () => {
   const { status, stdout, stderr } = migrate(`mysql://holdfast:secret@127.0.0.1:${await freePort()}/holdfast`);
   expect([status, stdout]).toEqual([1, '']);
   oneSentence(stderr);

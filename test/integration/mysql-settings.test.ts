@@ -1,7 +1,8 @@
 /**
- * What a MySQL server may be set to, on a server of this file's own: whatever its `sql_mode`, text that people typed
- * stays text and a sale runs to its end; and a server that takes no writes counts as an outage, not as a mistake.
+ * What a MySQL server may be set to, on a server of this file's own: with any `sql_mode`, text from users
+ * stays text and a sale runs to its end; and a read-only server counts as an outage, not as a failure of the message.
  */
+
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DeleteMessageCommand, ReceiveMessageCommand } from '@aws-sdk/client-sqs';
@@ -15,12 +16,13 @@ import { waitFor } from '#local/wait.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import type { QueueHandler } from '#platform/handlers/queue.ts';
 import { toIso } from '#platform/kernel/clock.ts';
-import { newId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
+import { type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { locate } from '#platform/kernel/registry.ts';
 import { deliveriesAtMost } from '#platform/kernel/time-limits.ts';
 import { openDb } from '#platform/mysql/mysql.ts';
 import { redisReady } from '#platform/redis/redis.ts';
 import { openTokens, type Tokens } from '#platform/security/access-token.ts';
+import { newId } from '#test/support/ids.ts';
 import { TroubledProxy } from '../chaos/proxy.ts';
 import { type Answer, type Api, openApi, password } from '../support/api.ts';
 import { deliver } from '../support/deliver.ts';
@@ -231,7 +233,7 @@ describe.each([
     ]);
   });
 
-  test.each(names)('a customer who is called %j is called that, and is no operator', async (name) => {
+  test.each(names)('a customer who is called %j keeps that name, and is no operator', async (name) => {
     const { me } = await register(name);
     expect(me.body).toMatchObject({ name, role: 'customer' });
   });
@@ -269,7 +271,7 @@ describe.each([
   });
 });
 
-describe('a server that takes no writes', () => {
+describe('a read-only server', () => {
   const variable = async (): Promise<string> => {
     const [row] = await asked<{ v: string }>('SELECT VERSION() AS v');
     return row?.v.includes('MariaDB') ? 'tx_read_only' : 'transaction_read_only';

@@ -9,10 +9,10 @@ import type { Health } from '#operations/operations.shapes.ts';
 import { firstSentAttribute } from '#platform/aws/dead-letter-queue.ts';
 import { type Deps, openDeps } from '#platform/environment/deps.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
-import { newId } from '#platform/kernel/ids.ts';
 import { deliveriesAtMost } from '#platform/kernel/time-limits.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { redisReady } from '#platform/redis/redis.ts';
+import { newId } from '#test/support/ids.ts';
 import { type Api, openApi } from '../support/api.ts';
 import { deliver } from '../support/deliver.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
@@ -65,7 +65,7 @@ describe('health', () => {
     expect(text).not.toMatch(/127\.0\.0\.1|localhost|:\/\/|root|secret|sk_|whsec/);
   });
 
-  test('is degraded, and still 200, when MySQL, Redis and the provider are away: requests are accepted', async () => {
+  test('is degraded, and still 200, when MySQL, Redis and the provider are unavailable: requests are accepted', async () => {
     const { health } = await healthWith({
       'mysql/main': 'mysql://root@127.0.0.1:1/x',
       'redis/main': 'redis://127.0.0.1:1',
@@ -115,7 +115,7 @@ describe('dead letters', () => {
   const dead = (queue: string) => bed.registry[`dead/${queue}`];
   const live = (queue: string) => bed.registry[`queue/${queue}`];
 
-  async function bury(queue: string, body: string, attributes: Record<string, string> = {}): Promise<string> {
+  async function deadLetter(queue: string, body: string, attributes: Record<string, string> = {}): Promise<string> {
     const { MessageId = '' } = await deps.sqs.send(
       new SendMessageCommand({
         QueueUrl: dead(queue),
@@ -155,7 +155,7 @@ describe('dead letters', () => {
 
   test('a message that no consumer can read says so, once it has failed for the last time', async () => {
     const poison = '{"saleId":"not an id"}';
-    const messageId = await bury('reservations', poison);
+    const messageId = await deadLetter('reservations', poison);
     // What the consumer does with the delivery that makes it a dead letter.
     expect(await deliver(allocate, [{ messageId, body: poison, deliveries: deliveriesAtMost }])).toEqual([messageId]);
     const { body } = await list('?queue=reservations');
@@ -165,19 +165,19 @@ describe('dead letters', () => {
     expect(body.items[0].cause.kind).toBe('unreadable');
     expect(body.items[0].cause.detail).toContain('reservationId');
     expect(body.queues).toContainEqual({ queue: 'reservations', deadLetters: 1 });
-    // Looking does not take it away.
+    // Listing does not remove it.
     expect((await list()).body.items).toHaveLength(1);
     await redrive({ queue: 'reservations', messageIds: [messageId] });
     await drain('reservations');
   });
 
-  test('an event that the bus could not deliver says which rule and why; anything else says that nobody knows', async () => {
-    const undelivered = await bury('notifications', '{}', {
+  test('an event that the bus could not deliver says which rule and why; otherwise the cause is unknown', async () => {
+    const undelivered = await deadLetter('notifications', '{}', {
       ERROR_CODE: 'NO_RESOURCE',
       ERROR_MESSAGE: 'the queue is gone',
       RULE_ARN: 'arn:aws:events:us-east-1:000000000000:rule/bus/notify-customers',
     });
-    const unexplained = await bury('notifications', '{}');
+    const unexplained = await deadLetter('notifications', '{}');
     const { body } = await list('?queue=notifications');
     const causeOf = (id: string) => body.items.find((one: { messageId: string }) => one.messageId === id).cause;
     expect(causeOf(undelivered)).toEqual({
@@ -191,7 +191,7 @@ describe('dead letters', () => {
 
   test('go back to their queue one by one, once, with the time at which they were first sent', async () => {
     const before = Date.now();
-    const [first, second] = [await bury('purchases', '{"n":1}'), await bury('purchases', '{"n":2}')];
+    const [first, second] = [await deadLetter('purchases', '{"n":1}'), await deadLetter('purchases', '{"n":2}')];
     const once = await redrive({ queue: 'purchases', messageIds: [first] });
     expect(once.body).toEqual({ redriven: 1, remaining: 1 });
     expect((await redrive({ queue: 'purchases', messageIds: [first] })).body).toEqual({ redriven: 0, remaining: 1 });

@@ -5,6 +5,7 @@
  *
  * Only what LocalStack has not (MySQL, Redis, the HTTP API) is the local stack's, under the same logical names.
  */
+
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -20,7 +21,7 @@ import { readDeclared } from '#local/serverless-config.ts';
 import { projectRoot } from '#local/state-folder.ts';
 import { waitFor } from '#local/wait.ts';
 import { loadRegistry } from '#platform/environment/discovery.ts';
-import { newId } from '#platform/kernel/ids.ts';
+import { newId } from '#test/support/ids.ts';
 import { type Package, packaged, packagedStage, packagingLimitMs } from '../support/package.ts';
 import { givenSale, openBed } from '../support/sales.ts';
 import { type TestBed, testBed, testStack } from '../support/stack.ts';
@@ -124,7 +125,7 @@ if (functions) {
 
     afterAll(() => lambda?.destroy());
 
-    /** As whoever deploys does. */
+    /** As an operator does after a deployment. */
     async function fillSecret(flag: string, value?: string): Promise<void> {
       const filled = promisify(execFile)(
         process.execPath,
@@ -204,7 +205,7 @@ if (functions) {
       expect(kinds.join()).toMatch(/purchased|captured/);
     });
 
-    test('a message that nobody can read ends among the dead letters, with its cause, and /health sees every part', async () => {
+    test('an unreadable message ends in the dead-letter queue, with its cause, and /health sees every part', async () => {
       const registry = await loadRegistry(registrySource, 'queue/purchases');
       const sqs = new SQSClient({});
       await sqs.send(new SendMessageCommand({ QueueUrl: registry['queue/purchases'], MessageBody: 'not a command' }));

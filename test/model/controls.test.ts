@@ -17,6 +17,6 @@ test('every constraint that a control drops is one that the migrations make', ()
     expect(tables.find(({ name }) => name === table)?.checks.map(({ name }) => name)).toContain(constraint);
 });
 
-test('no two have a name', () => {
+test('names are unique', () => {
   expect(new Set(controls.map(({ name }) => name)).size).toBe(controls.length);
 });

@@ -27,7 +27,7 @@ export interface TestProviders {
   kill(index: number): Promise<void>;
   /** Starts it again at the same address. */
   start(index: number): Promise<void>;
-  /** Everything the provider ever did. */
+  /** The provider's whole ledger. */
   ledger(): Promise<{ charges: ProviderCharge[]; refunds: { chargeId: string }[] }>;
   stop(): Promise<void>;
 }
