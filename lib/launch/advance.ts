@@ -7,7 +7,7 @@
  */
 
 import * as z from 'zod';
-import { catalogue } from '#events/catalogue.ts';
+import { catalog } from '#events/catalog.ts';
 import { type RecordedEvent, recordEvents } from '#events/outbox.ts';
 import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';

@@ -5,7 +5,7 @@
  * Invariant I12: an announcement belongs to the version that the sale got with it. What is announced again, for new times,
  * is therefore another notice, and an event that is delivered again is the same one.
  */
-import type { EventDetail } from '#events/catalogue.ts';
+import type { EventDetail } from '#events/catalog.ts';
 import { changesPerEvent, newEvent, type RecordedEvent } from '#events/outbox.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import { pagesOfConcerned, pagesOfHolders } from '#reservation/reservation.store.ts';

@@ -2,7 +2,8 @@
  * I12, the clock: what an operator does to a sale's times, and what that does to those who hold its units or wait for them.
  * Real MySQL, Redis and SQS; the clock is the test's own, so that a pause of an hour takes no hour.
  */
-import { BusEvent } from '#events/catalogue.ts';
+
+import { BusEvent } from '#events/catalog.ts';
 import { advanceSale } from '#launch/advance.ts';
 import { pauseSale, resumeSale, updateSale } from '#launch/change-sale.ts';
 import { getSale } from '#launch/read-sale.ts';
@@ -12,11 +13,12 @@ import { notify } from '#notification/notify.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
-import { type CustomerId, newId, type ReservationId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
+import { type CustomerId, type ReservationId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { requestPurchase } from '#purchase/request.ts';
 import { allocateBatch } from '#reservation/allocate.ts';
 import { cancelReservation } from '#reservation/cancel.ts';
 import { getDecidedReservation } from '#reservation/read.ts';
+import { newId } from '#test/support/ids.ts';
 import { withDeps } from '../support/deps.ts';
 import { delivered, givenSale, openBed, type SaleTerms } from '../support/sales.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
