@@ -11,6 +11,7 @@ import type { ClientLog, PushLine, SeenStock } from './log.ts';
 interface Message {
   type: string;
   kind?: string;
+  notificationId?: string;
   reservationId?: string;
   purchaseId?: string;
   saleId?: string;
@@ -97,10 +98,10 @@ export class Listener {
   }
 
   /** Shows what is new; a reminder is new beside the state that it speaks of. */
-  #show({ about, subjectId, kind = '', epoch = 0, version }: Pushed): boolean {
+  #show({ about, subjectId, kind = '', notificationId = '', epoch = 0, version }: Pushed): boolean {
     const place = `${about === 'reminder' ? 'reservation' : about}/${subjectId}`;
     const shown = this.#screen.get(place);
-    const said = about === 'reminder' ? kind : 'state';
+    const said = about === 'reminder' ? `${kind} ${notificationId}` : 'state';
     if (shown && shown.epoch === epoch && shown.version === version) {
       if (shown.said.has(said)) return false;
       shown.said.add(said);
@@ -123,7 +124,7 @@ type Pushed = Omit<PushLine, 'shown'>;
 function lineOf(text: string, connection: number, customerId: string): Pushed | undefined {
   const message = JSON.parse(text) as Message & Partial<SeenStock>;
   if (!pushedTypes.has(message.type)) return undefined;
-  const { type, kind, epoch, version = 0, state, phase } = message;
+  const { type, kind, notificationId, epoch, version = 0, state, phase } = message;
   const subjectId = message.reservationId ?? message.purchaseId ?? message.saleId ?? '';
   return {
     type: 'push',
@@ -136,6 +137,7 @@ function lineOf(text: string, connection: number, customerId: string): Pushed | 
     ...(epoch === undefined ? {} : { epoch }),
     ...(state === undefined ? {} : { state }),
     ...(kind === undefined ? {} : { kind }),
+    ...(notificationId === undefined ? {} : { notificationId }),
     ...(phase === undefined ? {} : { phase }),
     ...(type === 'stock' ? { stock: stockOf(message) } : {}),
   };

@@ -9,6 +9,7 @@
 import { AnswerCheck, checkMovements, TicketCheck } from './verify/answers.ts';
 import { CapCheck } from './verify/caps.ts';
 import { ClientView } from './verify/clients.ts';
+import { checkToldTime } from './verify/clock.ts';
 import { FigureCollector, type Figures } from './verify/figures.ts';
 import { LineCheck } from './verify/line.ts';
 import { checkMirror, MirrorReader } from './verify/mirror.ts';
@@ -111,6 +112,7 @@ async function compare(
     checkMovements(stop, tallies.I3);
     notices.add(stop, purchases, tallies.I5);
     line.add(stop);
+    checkToldTime(stop.id, stop.notices, tallies.I8);
     const { row } = stop;
     if (!row) continue;
     const sale = sales.get(row.saleId);

@@ -5,7 +5,7 @@ import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
-import { AdjustStock, CreateSale, SaleView, UpdateSale } from '#sale/sale.shapes.ts';
+import { AdjustStock, CreateSale, RescheduleSale, SaleRescheduled, SaleView, UpdateSale } from '#sale/sale.shapes.ts';
 
 const SalePath = z.strictObject({ saleId: idOf<SaleId>() });
 const tag = 'Sales';
@@ -70,10 +70,24 @@ export const updateSaleRoute = defineRoute({
   example: { capPerCustomer: 4, reserveClosesAt: '2030-05-03T20:00:00Z' },
   status: 200,
   reply: SaleView,
-  refusals: ['invalid_input', 'not_found', 'sale_cancelled', 'illegal_state'],
+  refusals: ['invalid_input', 'not_found', 'sale_cancelled', 'illegal_state', 'confirmation_required'],
 });
 
-const changeStatus = (verb: 'pause' | 'resume' | 'cancel', summary: string) =>
+export const rescheduleSaleRoute = defineRoute({
+  method: 'POST',
+  path: '/sales/{saleId}/reschedule',
+  summary: 'Move the times of a sale with all that depends on them; with `dryRun`, say what that would do',
+  tag,
+  auth: 'operator',
+  params: SalePath,
+  body: RescheduleSale,
+  example: { shiftSeconds: 1_200, dryRun: true },
+  status: 200,
+  reply: SaleRescheduled,
+  refusals: ['invalid_input', 'not_found', 'sale_cancelled', 'illegal_state', 'confirmation_required'],
+});
+
+const changeStatus = (verb: 'pause' | 'cancel', summary: string) =>
   defineRoute({
     method: 'POST',
     path: `/sales/{saleId}/${verb}`,
@@ -86,9 +100,23 @@ const changeStatus = (verb: 'pause' | 'resume' | 'cancel', summary: string) =>
     refusals: ['not_found', 'sale_cancelled'],
   });
 
-export const pauseSaleRoute = changeStatus('pause', 'Pause a sale: nothing can be reserved or bought, nothing expires');
-export const resumeSaleRoute = changeStatus('resume', 'Resume a paused sale');
-export const cancelSaleRoute = changeStatus('cancel', 'Cancel a sale for good');
+export const pauseSaleRoute = changeStatus(
+  'pause',
+  'Pause a sale: nothing can be reserved or bought, and its clock stands still',
+);
+export const resumeSaleRoute = defineRoute({
+  method: 'POST',
+  path: '/sales/{saleId}/resume',
+  summary: 'Resume a paused sale; the time of the pause is given back unless `keepTimes` is true',
+  tag,
+  auth: 'operator',
+  params: SalePath,
+  query: z.strictObject({ keepTimes: z.enum(['true', 'false']).optional() }),
+  status: 200,
+  reply: SaleView,
+  refusals: ['invalid_input', 'not_found', 'sale_cancelled'],
+});
+export const cancelSaleRoute = changeStatus('cancel', 'Call a sale off for good');
 
 export const adjustStockRoute = defineRoute({
   method: 'POST',

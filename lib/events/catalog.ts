@@ -45,20 +45,32 @@ export const catalog = {
     }),
   },
   'reservations.reminded': {
-    description: 'Customers with units set aside are told that the purchase window opened, or closes soon.',
+    description:
+      'Customers are told what concerns a whole sale: that its window opened or closes soon, that its times moved, that it was paused or goes on.',
     version: 1,
     producers: ['lib/launch'],
     consumers: ['notifications'],
     detail: z.object({
       saleId: idOf<SaleId>(),
-      reason: z.enum(['purchase-opened', 'closing-soon']),
+      reason: z.enum(['purchase-opened', 'closing-soon', 'rescheduled', 'paused', 'resumed']),
+      /** The sale's version with which it was announced: what tells one announcement of a kind from the next. */
+      round: z.number().int().optional(),
+      /** The sale's times as they are now. */
+      times: z
+        .object({
+          reserveClosesAtMs: z.number().int(),
+          purchaseOpensAtMs: z.number().int(),
+          purchaseClosesAtMs: z.number().int(),
+        })
+        .optional(),
       recipients: z.array(
         z.object({
           reservationId: idOf<ReservationId>(),
           customerId: idOf<CustomerId>(),
           units: z.number().int(),
           version: z.number().int(),
-          deadlineMs: z.number().int(),
+          /** Until when the units can be bought; absent where none are set aside yet. */
+          deadlineMs: z.number().int().optional(),
         }),
       ),
     }),

@@ -7,19 +7,20 @@
  */
 
 import * as z from 'zod';
-import { catalog, type EventDetail } from '#events/catalog.ts';
+import { catalog } from '#events/catalog.ts';
 import type { ReservationChange } from '#events/changes.ts';
-import { changesPerEvent, newEvent, type RecordedEvent, recordEvents } from '#events/outbox.ts';
+import { type RecordedEvent, recordEvents } from '#events/outbox.ts';
 import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import { expireSale } from '#reservation/expire.ts';
-import { pagesOfHolders, readOfferDeadlines } from '#reservation/reservation.store.ts';
+import { readOfferDeadlines } from '#reservation/reservation.store.ts';
 import { boundariesAfter, phaseAt, remindBeforeMs } from '#sale/phase.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
 import { enterPhase, listUnfinishedSaleIds, lockSales, type SaleRow } from '#sale/sale.store.ts';
+import { type Announcement, announcementEvents } from './announce.ts';
 import { AdvanceCommand, boundaryHorizonMs, sendBoundaries } from './boundaries.ts';
 import { saleChanged } from './sale-changed.ts';
 
@@ -115,10 +116,11 @@ export async function advanceSale(
 ): Promise<void> {
   const nowMs = deps.clock();
   const { sale } = await writeThrough(deps, (tx) => announcePhase(tx, saleId, nowMs));
-  if (!sale) return;
+  // A pause stops the clock of everything that would follow; resuming sends it ahead.
+  if (!sale || sale.status === 'paused') return;
   await expireSale(deps, saleId, deadlineMs);
   if (ahead === 'nothing') return;
-  const offersMs = await readOfferDeadlines(deps.db, saleId, nowMs + 1, nowMs + boundaryHorizonMs);
+  const offersMs = await readOfferDeadlines(deps.db, sale, nowMs + 1, nowMs + boundaryHorizonMs);
   await sendBoundaries(deps, saleId, [...boundariesAfter(sale, nowMs), ...offersMs], boundaryHorizonMs);
 }
 
@@ -130,6 +132,7 @@ interface Announced extends Committed {
 async function announcePhase(tx: Tx, saleId: SaleId, nowMs: number): Promise<Announced> {
   const sale = (await lockSales(tx, [saleId])).get(saleId);
   if (!sale) return nothingChanged;
+  if (sale.status === 'paused') return { ...nothingChanged, sale };
   const phase = phaseAt(sale, nowMs);
   const entered = phase !== sale.phase;
   const remindAtMs = sale.purchaseClosesAtMs - remindBeforeMs(sale);
@@ -140,18 +143,10 @@ async function announcePhase(tx: Tx, saleId: SaleId, nowMs: number): Promise<Ann
   const stock = { ...sale, version: sale.version + 1 };
   await enterPhase(tx, saleId, { phase, remindedAtMs: remind ? nowMs : sale.remindedAtMs });
   const events: RecordedEvent[] = entered ? [saleChanged(stock, nowMs)] : [];
-  const reasons: EventDetail<'reservations.reminded'>['reason'][] = [];
+  const reasons: Announcement[] = [];
   if (entered && phase === 'purchasing' && sale.status === 'active') reasons.push('purchase-opened');
   if (remind) reasons.push('closing-soon');
-  for (const reason of reasons) {
-    for await (const holders of pagesOfHolders(tx, saleId, changesPerEvent)) {
-      const recipients = holders.map(({ reservationId, customerId, units, version, deadlineMs }) => ({
-        ...{ reservationId, customerId, units, version },
-        deadlineMs: deadlineMs ?? sale.purchaseClosesAtMs,
-      }));
-      events.push(newEvent('reservations.reminded', { saleId, reason, recipients }, nowMs));
-    }
-  }
+  for (const reason of reasons) events.push(...(await announcementEvents(tx, stock, reason, nowMs)));
   await recordEvents(tx, events, nowMs);
   return { sale, stocks: [stock], reservations: [], events };
 }

@@ -33,8 +33,17 @@ export async function createSale(
     const product = await findProduct(tx, request.productId);
     if (!product) return refuse('not_found', 'There is no such product.');
     const { productId, name, allotment, capPerCustomer, waitlistSize, offerLifeSeconds } = request;
+    const { payWithinSeconds, offerCutoffSeconds = 0 } = request;
     const { amountMinor: priceMinor, currency } = product.price;
-    const terms = { name, capPerCustomer, waitlistSize, offerLifeMs: offerLifeSeconds * 1000, ...times };
+    const terms = {
+      name,
+      capPerCustomer,
+      waitlistSize,
+      offerLifeMs: offerLifeSeconds * 1000,
+      payWithinMs: payWithinSeconds === undefined ? null : payWithinSeconds * 1000,
+      offerCutoffMs: offerCutoffSeconds * 1000,
+      ...times,
+    };
     await insertSale(tx, { saleId, productId, priceMinor, currency, allotment, ...terms }, nowMs);
     await recordMovements(tx, [adjustment(saleId, request.allotment, nowMs)], nowMs);
     const committed = await recordSale(tx, saleId, nowMs);

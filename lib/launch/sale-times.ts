@@ -30,8 +30,7 @@ export function refuseDisorder(times: SaleTimes): Refusal | undefined {
     return refuse('invalid_input', 'reserveOpensAt must not be after purchaseOpensAt.');
   }
   if (times.reserveClosesAtMs > times.purchaseClosesAtMs) {
-    // What is asked for later could never be bought: it would be accepted first and rejected then.
-    return refuse('invalid_input', 'reserveClosesAt must not be after purchaseClosesAt.');
+    return refuse('invalid_input', 'reserveClosesAt must not be after purchaseClosesAt: nobody could buy after that.');
   }
   return undefined;
 }

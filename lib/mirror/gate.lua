@@ -30,12 +30,13 @@ local nowUs = time[1] * 1000000 + time[2]
 local shut, since = nil, ''
 if known and sale[3] == 'cancelled' then
   shut = 'sale_cancelled'
+elseif known and sale[3] == 'paused' then
+  -- Before the times: a paused sale's clock stands still, so the server's says nothing about them.
+  shut = 'sale_paused'
 elseif known and nowUs < tonumber(sale[1]) * 1000 then
   shut, since = 'sale_not_open', sale[1]
 elseif known and nowUs >= tonumber(sale[2]) * 1000 then
   shut, since = 'sale_closed', sale[2]
-elseif known and sale[3] == 'paused' then
-  shut = 'sale_paused'
 end
 
 local function judge(bucket, field, customer, quantityText, leastText)

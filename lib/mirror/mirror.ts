@@ -78,7 +78,8 @@ function termsArgument(sale: SaleRow | undefined, lost: boolean): string {
   return JSON.stringify({
     terms: JSON.stringify(termsView(sale)),
     opens: String(sale.reserveOpensAtMs),
-    closes: String(sale.reserveClosesAtMs),
+    // Whoever asks after the last moment to buy is refused at once; an older sale may take reservations for longer.
+    closes: String(Math.min(sale.reserveClosesAtMs, sale.purchaseClosesAtMs)),
     status: sale.status,
     cap: String(sale.capPerCustomer),
     waitlistSize: String(sale.waitlistSize),

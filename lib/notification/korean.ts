@@ -22,6 +22,12 @@ export const koreanSentences: Partial<Record<NoticeKind, (facts: Facts) => strin
   'reservation.refunded': (facts) => `${units(facts)}의 구매가 환불되었습니다.`,
   'reminder.purchase-opened': (facts) => `구매가 시작되었습니다. ${until(facts)}${units(facts)}를 구매해 주세요.`,
   'reminder.closing-soon': (facts) => `구매가 곧 마감됩니다. ${until(facts)}${units(facts)}를 구매해 주세요.`,
+  'reminder.rescheduled': (facts) => `판매 일정이 변경되었습니다${window(facts)}. ${kept(facts)}`,
+  'reminder.paused': (facts) =>
+    `${facts.pausedAt}부터 판매가 일시 중지되었습니다. 중지된 시간은 다시 드립니다. ${
+      facts.deadline === undefined ? '대기 순서는 유지됩니다.' : `${units(facts)}는 계속 보관됩니다.`
+    }`,
+  'reminder.resumed': (facts) => `판매가 재개되었습니다${window(facts)}. ${kept(facts)}`,
   'purchase.captured': (facts) => `결제가 완료되었습니다${money(facts)}. 감사합니다.`,
   'purchase.declined': (facts) => `결제가 거절되었습니다${money(facts)}. 다시 시도하실 수 있습니다.`,
   'purchase.refunded': (facts) => `결제 금액이 환불되었습니다${money(facts)}.`,
@@ -49,6 +55,15 @@ function because({ reason }: Facts): string {
 
 function until({ deadline }: Facts): string {
   return typeof deadline === 'string' ? `${deadline}까지 ` : '';
+}
+
+function window({ purchaseOpensAt, purchaseClosesAt }: Facts): string {
+  return ` (구매 기간: ${purchaseOpensAt} ~ ${purchaseClosesAt})`;
+}
+
+function kept(facts: Facts): string {
+  if (facts.deadline === undefined) return '대기 순서는 유지됩니다.';
+  return `${until(facts)}${units(facts)}를 구매하실 수 있습니다.`;
 }
 
 function money({ amount, locale }: Facts): string {

@@ -63,7 +63,9 @@ describe('T9: a notice for its reader', () => {
 
   it.each(noticeKinds)('T9: %s shows no time as machines write it, in no language', (kind) => {
     for (const locale of ['en', 'ko']) {
-      const all = { ...facts, quantity: 3, amount: { amountMinor: 5, currency: 'KRW' }, reason: 'over_cap' };
+      const at = facts.deadline;
+      const times = { pausedAt: at, reserveClosesAt: at, purchaseOpensAt: at, purchaseClosesAt: at };
+      const all = { ...facts, ...times, quantity: 3, amount: { amountMinor: 5, currency: 'KRW' }, reason: 'over_cap' };
       const text = sentenceFor(kind, all, readerOf({ locale, timeZone: 'Asia/Seoul' }));
       expect(text).not.toMatch(/\dT\d|undefined|NaN/);
       expect(text).toMatch(/\.$/);

@@ -13,8 +13,8 @@ type Facts = Record<string, unknown>;
 const sentences: Record<NoticeKind, (facts: Facts) => string> = {
   'reservation.allocated': (facts) =>
     Number(facts.units) < Number(facts.quantity)
-      ? `${units(facts)} of the ${facts.quantity} you asked for are set aside for you.`
-      : `${units(facts)} ${Number(facts.units) === 1 ? 'is' : 'are'} set aside for you.`,
+      ? `${units(facts)} of the ${facts.quantity} you asked for are set aside for you${until(facts)}.`
+      : `${units(facts)} ${Number(facts.units) === 1 ? 'is' : 'are'} set aside for you${until(facts)}.`,
   'reservation.waitlisted': () => 'Everything is allocated for now; you are on the waitlist.',
   'reservation.rejected': (facts) => `Your reservation could not be accepted${because(facts)}.`,
   'reservation.offered': (facts) => `${units(facts)} became free and are yours to buy${until(facts)}.`,
@@ -25,6 +25,16 @@ const sentences: Record<NoticeKind, (facts: Facts) => string> = {
   'reservation.refunded': (facts) => `The purchase of ${units(facts)} was refunded.`,
   'reminder.purchase-opened': (facts) => `The purchase window is open: buy your ${units(facts)}${until(facts)}.`,
   'reminder.closing-soon': (facts) => `The purchase window closes soon: buy your ${units(facts)}${until(facts)}.`,
+  'reminder.rescheduled': (facts) =>
+    facts.deadline === undefined
+      ? `The sale has new times${window(facts)}. You keep your place in line.`
+      : `The sale has new times${window(facts)}. You can buy your ${units(facts)}${until(facts)}.`,
+  'reminder.paused': (facts) =>
+    `The sale is paused since ${facts.pausedAt}. ${kept(facts)}, and the time of the pause will be given back.`,
+  'reminder.resumed': (facts) =>
+    facts.deadline === undefined
+      ? `The sale goes on${window(facts)}. You keep your place in line.`
+      : `The sale goes on${window(facts)}. You can buy your ${units(facts)}${until(facts)}.`,
   'purchase.captured': (facts) => `Your payment${money(facts)} was taken. Thank you.`,
   'purchase.declined': (facts) => `Your payment${money(facts)} was declined${because(facts)}. You can try again.`,
   'purchase.refunded': (facts) => `Your payment${money(facts)} was refunded.`,
@@ -62,6 +72,15 @@ function because({ reason }: Facts): string {
 
 function until({ deadline }: Facts): string {
   return typeof deadline === 'string' ? ` until ${deadline}` : '';
+}
+
+function window({ purchaseOpensAt, purchaseClosesAt }: Facts): string {
+  return `: the purchase window is from ${purchaseOpensAt} to ${purchaseClosesAt}`;
+}
+
+function kept(facts: Facts): string {
+  if (facts.deadline === undefined) return 'You keep your place in line';
+  return `Your ${units(facts)} ${Number(facts.units) === 1 ? 'stays' : 'stay'} set aside`;
 }
 
 function money({ amount, locale }: Facts): string {

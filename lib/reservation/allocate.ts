@@ -23,6 +23,7 @@ import type { Grant } from '#platform/redis/sale-lock.ts';
 import { type Movement, recordMovements } from '#sale/ledger.store.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
 import { lockSales, moveStock, readSales, readStock, type SaleRow, StockConflict } from '#sale/sale.store.ts';
+import { deadlineAtMs } from '#sale/sale-clock.ts';
 import { saleTag } from '#sale/sale-id.ts';
 import { type Claim, decide } from './decide.ts';
 import { expireSale } from './expire.ts';
@@ -158,13 +159,16 @@ export async function attempt(tx: Tx, claims: readonly Claim[], nowMs: number, m
   const holdings = await readHoldings(tx, saleIds, customerIds);
   const { decisions, moves, independentOfStock } = decide(fresh, sales, holdings, nowMs, lineFirst);
   if (!held && !independentOfStock) throw new GuessWasWrong();
+  // A deadline is told, so it must be that of the sale as it is at the commit: nobody may move the sale meanwhile.
+  if (!held && decisions.some((decision) => decision.deadlineMs !== null)) throw new GuessWasWrong();
 
   await insertDecided(tx, decisions);
   await recordMovements(tx, decisions.filter(isAllocated).map(movementOf), nowMs);
   const epochs = new Map([...sales.values()].map((sale) => [sale.saleId, sale.epoch]));
   const moved = await moveStock(tx, moves, { fencingTokens: mode.fencingTokens, epochs, nobodyWaits: !held });
   // Stock travels with the changes, so that a reader of the event has both as of this commit.
-  const events = changeEvents(decisions.map(changeOf), moved, false, nowMs);
+  const changes = decisions.map((decision) => changeOf(decision, sales.get(decision.saleId)));
+  const events = changeEvents(changes, moved, false, nowMs);
   await recordEvents(tx, events, nowMs);
 
   const unmoved = saleIds.filter((saleId) => sales.has(saleId) && !moves.some((move) => move.saleId === saleId));
@@ -238,8 +242,8 @@ function movementOf({ reservationId, saleId, units }: DecidedReservation): Movem
   return { subjectId: reservationId, kind: 'ALLOCATE', saleId, units };
 }
 
-function changeOf(decision: DecidedReservation): ReservationChange {
-  const { reservationId, saleId, customerId, state, units, quantity, ticket, version, reason } = decision;
+function changeOf(decision: DecidedReservation, sale: SaleRow | undefined): ReservationChange {
+  const { reservationId, saleId, customerId, state, units, quantity, ticket, version, reason, deadlineMs } = decision;
   return {
     reservationId,
     saleId,
@@ -251,5 +255,6 @@ function changeOf(decision: DecidedReservation): ReservationChange {
     ticket,
     version,
     reason: reason ?? undefined,
+    deadlineMs: deadlineMs === null || !sale ? undefined : deadlineAtMs(sale, deadlineMs),
   };
 }

@@ -10,6 +10,7 @@
 import type { Code } from '#platform/kernel/errors.ts';
 import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
 import type { SaleRow, StockMove } from '#sale/sale.store.ts';
+import { saleNowMs, toSaleTime } from '#sale/sale-clock.ts';
 import { unitsAgainstCap } from '#state/reservation-state.ts';
 import type { ReserveCommand } from './reservation.shapes.ts';
 import type { DecidedReservation, Holding, Holdings } from './reservation.store.ts';
@@ -71,7 +72,12 @@ export function decide(
     const { sale, holdings } = book;
     const before = holdings.get(claim.customerId) ?? nothing;
     const nth = before.reservations;
-    const decided = (state: DecidedReservation['state'], units: number, reason: Code | null): DecidedReservation => {
+    const decided = (
+      state: DecidedReservation['state'],
+      units: number,
+      reason: Code | null,
+      deadlineMs: number | null = null,
+    ): DecidedReservation => {
       const counted = unitsAgainstCap({ state, units, quantity: claim.quantity });
       holdings.set(claim.customerId, { units: before.units + counted, reservations: nth + 1 });
       const { reservationId, saleId, customerId, ticket, quantity, atLeast, acceptedAtMs } = claim;
@@ -85,7 +91,7 @@ export function decide(
         state,
         units,
         reason,
-        deadlineMs: null,
+        deadlineMs,
         purchaseId: null,
         version: firstVersion,
         acceptedAtMs,
@@ -105,7 +111,7 @@ export function decide(
     if (units < claim.quantity || book.waitlisted > 0) independentOfStock = false;
     if (units >= claim.atLeast) {
       book.available -= units;
-      return decided('allocated', units, null);
+      return decided('allocated', units, null, payUntil(sale, nowMs));
     }
     if (book.waitlisted < sale.waitlistSize) {
       book.waitlisted += 1;
@@ -124,7 +130,14 @@ export function decide(
   return { decisions, moves, independentOfStock };
 }
 
-/** The cap (invariant I4): whether a claim would take its customer beyond the sale's cap. */
+/** Until when an allocation made now must be paid, in the sale's own time; null where only the close says. */
+function payUntil(sale: SaleRow, nowMs: number): number | null {
+  if (sale.payWithinMs === null) return null;
+  const fromMs = Math.max(saleNowMs(sale, nowMs), sale.purchaseOpensAtMs);
+  return toSaleTime(sale, fromMs + sale.payWithinMs);
+}
+
+/** The cap (invariant I4): whether a claim would give its customer more than one may have of the sale. */
 export function isOverCap(before: Holding, claim: Claim, sale: Pick<SaleRow, 'capPerCustomer'>): boolean {
   return before.units + claim.quantity > sale.capPerCustomer;
 }
@@ -141,6 +154,6 @@ export function refusalByTerms(claim: Claim, sale: SaleRow, nowMs: number): Code
   if (sale.status === 'paused' && !claim.gated) return 'sale_paused';
   if (claim.acceptedAtMs < sale.reserveOpensAtMs) return 'sale_not_open';
   if (claim.acceptedAtMs >= sale.reserveClosesAtMs) return 'sale_closed';
-  if (nowMs >= sale.purchaseClosesAtMs) return 'window_closed';
+  if (saleNowMs(sale, nowMs) >= sale.purchaseClosesAtMs) return 'window_closed';
   return undefined;
 }

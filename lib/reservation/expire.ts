@@ -7,6 +7,7 @@ import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#
 import type { SaleId } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import { lockSales, type SaleRow } from '#sale/sale.store.ts';
+import { deadlineAtMs } from '#sale/sale-clock.ts';
 import { endAndOffer, rowsPerTransaction } from './release.ts';
 import {
   lockEndedOffers,
@@ -24,9 +25,9 @@ interface Step extends Committed {
 }
 
 /**
- * Ends what is over in a sale: offers past their deadline; after the purchase window everything that is not bought; in a
- * cancelled sale everything. Offers the released units to the waitlist. Idempotent and safe at any time; a paused sale is
- * left unchanged. Continues until `deadlineMs`; returns how many reservations ended.
+ * Ends what is over in a sale: offers past their deadline, allocations past their time to pay; after the purchase window everything that is not bought; in a
+ * cancelled sale everything. Offers what is left to the waitlist. Harmless at any time and any number of times; a
+ * paused sale is left as it is. Goes on until `deadlineMs`; returns how many reservations ended.
  */
 export async function expireSale(deps: WriteNeeds, saleId: SaleId, deadlineMs: number): Promise<number> {
   let ended = 0;
@@ -51,7 +52,7 @@ export function endOf(
 ): { to: 'cancelled' | 'expired'; reason: string } | undefined {
   if (sale.status === 'paused') return undefined;
   const whole = sale.status === 'cancelled' || nowMs >= sale.purchaseClosesAtMs;
-  if (!whole && (row.deadlineMs === null || nowMs < row.deadlineMs)) return undefined;
+  if (!whole && nowMs < deadlineAtMs(sale, row.deadlineMs)) return undefined;
   return { to: sale.status === 'cancelled' ? 'cancelled' : 'expired', reason: reasonOf(sale, whole) };
 }
 
@@ -62,7 +63,7 @@ async function endSome(tx: Tx, saleId: SaleId, afterId: string | undefined, nowM
   const whole = cancelled || nowMs >= sale.purchaseClosesAtMs;
   const rows = await (whole
     ? lockRemaining(tx, saleId, afterId)
-    : lockEndedOffers(tx, saleId, nowMs, rowsPerTransaction));
+    : lockEndedOffers(tx, sale, nowMs, rowsPerTransaction));
   const committed = await endAndOffer(
     tx,
     sale,

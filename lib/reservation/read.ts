@@ -23,12 +23,7 @@ import { warnUnlessOutage } from '#platform/redis/absence.ts';
 import { readStock } from '#sale/sale.store.ts';
 import { readReceipt, undecidedView } from './receipt.ts';
 import { fillOf, type ReservationView } from './reservation.shapes.ts';
-import {
-  listOwnReservations,
-  type OwnReservation,
-  type ReservationRow,
-  readOwnReservation,
-} from './reservation.store.ts';
+import { listOwnReservations, type OwnReservation, readOwnReservation } from './reservation.store.ts';
 
 /** What reading one reservation needs. */
 export type ReadNeeds = MirrorNeeds & Needs<'registry'>;
@@ -128,9 +123,9 @@ function viewOf(row: OwnReservation): ReservationView {
   };
 }
 
-/** The deadline for buying; null unless the units can still be bought. */
-function deadlineOf(row: ReservationRow): string | null {
-  return row.state === 'allocated' && row.deadlineMs !== null ? toIso(row.deadlineMs) : null;
+/** Only units that can still be bought have a deadline. */
+function deadlineOf(row: OwnReservation): string | null {
+  return row.state === 'allocated' && row.endsAtMs !== null ? toIso(row.endsAtMs) : null;
 }
 
 function pendingView(reservationId: ReservationId, status: MirroredStatus & { saleId: SaleId }): ReservationView {

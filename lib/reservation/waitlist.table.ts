@@ -1,5 +1,6 @@
 /**
- * `waitlist`: reservations beyond the allotment, in ticket order, and the offers made to them.
+ * `waitlist`: reservations beyond the allotment, in ticket order, and whatever is allocated with a deadline of its own: offers
+ * made to them, and in a sale with a time to pay every allocation.
  *
  * A row is inserted with the reservation's move to `waitlisted`, gets a deadline when units are offered, and goes when
  * the offer is bought, refused or expires, or the reservation leaves the line. Healthy sales leave none behind.
@@ -16,7 +17,7 @@ export const waitlist = mysqlTable(
     saleId: id('sale_id').notNull(),
     ticket: bigint('ticket', { mode: 'number' }).notNull(),
     reservationId: id('reservation_id').notNull(),
-    /** Null while waiting; the offer's deadline afterwards. */
+    /** Null while waiting; the deadline afterwards, in the sale's own time. */
     deadlineMs: timeMs('deadline_ms'),
     /** No more than the reservation's own `at_least`, which decides. 1 where an older build has written the row. */
     atLeast: int('at_least').notNull().default(1),

@@ -56,18 +56,38 @@ export interface SaleRow extends StockLevel, SaleTimes {
   readonly capPerCustomer: number;
   readonly waitlistSize: number;
   readonly offerLifeMs: number;
+  /** How long an allocation may stay unpaid once the window is open; null for until the close. */
+  readonly payWithinMs: number | null;
+  /** No offer is made later than this before the close. */
+  readonly offerCutoffMs: number;
+  /** Since when the sale is paused; null while it is not. */
+  readonly pausedAtMs: number | null;
+  /** What the stored deadlines of its reservations are moved by (`sale-clock.ts`). */
+  readonly clockOffsetMs: number;
 }
 
 /** What an operator may change of a sale. */
 export type SaleTerms = Pick<
   SaleRow,
-  'name' | 'status' | 'capPerCustomer' | 'waitlistSize' | 'offerLifeMs' | keyof SaleTimes
+  | 'name'
+  | 'status'
+  | 'capPerCustomer'
+  | 'waitlistSize'
+  | 'offerLifeMs'
+  | 'payWithinMs'
+  | 'offerCutoffMs'
+  | keyof SaleTimes
 >;
+
+/** How a sale's clock stands, and how far its side effects have come; a change of its times changes these too. */
+export type SaleProgress = Pick<SaleRow, 'phase' | 'remindedAtMs' | 'pausedAtMs' | 'clockOffsetMs'>;
 
 const stockColumns = 'id, epoch, version, allotment, available, allocated, sold, waitlisted';
 const saleColumns = `${stockColumns}, product_id AS productId, name, status, phase, reminded_at_ms AS remindedAtMs,
   price_minor AS priceMinor, currency, cap_per_customer AS capPerCustomer, waitlist_size AS waitlistSize,
-  offer_life_ms AS offerLifeMs, reserve_opens_at_ms AS reserveOpensAtMs, reserve_closes_at_ms AS reserveClosesAtMs,
+  offer_life_ms AS offerLifeMs, pay_within_ms AS payWithinMs, offer_cutoff_ms AS offerCutoffMs,
+  paused_at_ms AS pausedAtMs, clock_offset_ms AS clockOffsetMs,
+  reserve_opens_at_ms AS reserveOpensAtMs, reserve_closes_at_ms AS reserveClosesAtMs,
   purchase_opens_at_ms AS purchaseOpensAtMs, purchase_closes_at_ms AS purchaseClosesAtMs`;
 
 /** Every new sale starts in this epoch; only a restore from a backup raises it. */
@@ -145,9 +165,15 @@ export async function insertSale(
   await tx.change(`INSERT INTO sales (${Object.keys(columns).join(', ')}) VALUES (?)`, [Object.values(columns)]);
 }
 
-/** Writes the terms of a sale whose row is locked, and raises its version. */
-export async function changeTerms(tx: Tx, saleId: SaleId, terms: SaleTerms): Promise<void> {
-  const columns = termColumns(terms);
+/** Writes the terms of a sale whose row is held, and raises its version. */
+export async function changeTerms(tx: Tx, saleId: SaleId, terms: SaleTerms & SaleProgress): Promise<void> {
+  const columns = {
+    ...termColumns(terms),
+    phase: terms.phase,
+    reminded_at_ms: terms.remindedAtMs,
+    paused_at_ms: terms.pausedAtMs,
+    clock_offset_ms: terms.clockOffsetMs,
+  };
   const assignments = Object.keys(columns).map((name) => `${name} = ?`);
   await tx.change(`UPDATE sales SET version = version + 1, ${assignments.join(', ')} WHERE id = ?`, [
     ...Object.values(columns),
@@ -155,13 +181,15 @@ export async function changeTerms(tx: Tx, saleId: SaleId, terms: SaleTerms): Pro
   ]);
 }
 
-function termColumns(terms: SaleTerms): Record<string, string | number> {
+function termColumns(terms: SaleTerms): Record<string, string | number | null> {
   return {
     name: terms.name,
     status: terms.status,
     cap_per_customer: terms.capPerCustomer,
     waitlist_size: terms.waitlistSize,
     offer_life_ms: terms.offerLifeMs,
+    pay_within_ms: terms.payWithinMs,
+    offer_cutoff_ms: terms.offerCutoffMs,
     reserve_opens_at_ms: terms.reserveOpensAtMs,
     reserve_closes_at_ms: terms.reserveClosesAtMs,
     purchase_opens_at_ms: terms.purchaseOpensAtMs,

@@ -55,7 +55,12 @@ export interface NoticeRow {
   subjectId: string;
   version: number;
   kind: string;
+  /** Which announcement of its kind it is. */
+  round: number;
   customerId: string;
+  createdAtMs: number;
+  /** The time that it told of, if it told one. */
+  deadline: string | null;
 }
 
 export interface PurchaseRow {
@@ -190,7 +195,8 @@ export class Store {
 
   /** All notices in order of their subjects and, within one, of versions. */
   async *notices(): AsyncGenerator<NoticeRow> {
-    const columns = 'LOWER(HEX(subject_id)) AS subjectId, version, kind, LOWER(HEX(customer_id)) AS customerId';
+    const columns = `LOWER(HEX(subject_id)) AS subjectId, version, kind, round, LOWER(HEX(customer_id)) AS customerId,
+      created_at_ms AS createdAtMs, JSON_UNQUOTE(JSON_EXTRACT(facts, '$.deadline')) AS deadline`;
     const select = `SELECT ${columns} FROM notifications`;
     for await (const row of this.#bySubject<NoticeRow>(select, ', version, kind')) {
       yield { ...row, customerId: dashed(row.customerId) };

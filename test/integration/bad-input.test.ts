@@ -175,6 +175,7 @@ const goodBodies: Record<string, () => Record<string, unknown>> = {
   }),
   'update-sale': () => ({ name: 'Another name' }),
   'adjust-stock': () => ({ units: 1 }),
+  'reschedule-sale': () => ({ shiftSeconds: 60 }),
   'create-reservation': () => ({ quantity: 1, fill: 'all' }),
   'create-purchase': () => ({ reservationIds: [reservation.open], paymentToken: 'tok_approve' }),
   'read-notifications': () => ({ notificationIds: 'all' }),
@@ -687,6 +688,26 @@ describe('accounts', () => {
 });
 
 describe('times', () => {
+  test.each([
+    ['nowhere', {}],
+    ['nowhere, as a preview', { dryRun: true }],
+    ['to times and by a shift', { shiftSeconds: 60, purchaseClosesAt: '2030-01-01T00:00:00Z' }],
+    ['by half a second', { shiftSeconds: 0.5 }],
+    ['by more than a year', { shiftSeconds: 400 * 86_400 }],
+    ['to a close before its opening', { purchaseClosesAt: '2001-01-01T00:00:00Z' }],
+    ['to a reservation period that outlasts its window', { reserveClosesAt: '2039-01-01T00:00:00Z' }],
+    ['with a confirmation that is no text', { shiftSeconds: 60, confirmation: 1 }],
+  ])('no sale is rescheduled %s', async (_, json) => {
+    await refuses(`POST /sales/${sale.open}/reschedule`, { token: operator, json }, 'invalid_input');
+  });
+
+  test('no customer reschedules a sale, and nobody one that is cancelled', async () => {
+    const json = { shiftSeconds: 60, dryRun: true };
+    await refuses(`POST /sales/${sale.open}/reschedule`, { token: ada.token, json }, 'forbidden');
+    await refuses(`POST /sales/${sale.cancelled}/reschedule`, { token: operator, json }, 'sale_cancelled');
+    await refuses(`POST /sales/${sale.paused}/resume?keepTimes=maybe`, { token: operator }, 'invalid_input');
+  });
+
   test.each([
     ['a local time without a zone', '2030-03-31T02:30:00'],
     ['a leap second', '2030-06-30T23:59:60Z'],

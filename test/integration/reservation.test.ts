@@ -136,6 +136,11 @@ describe('accept', () => {
   test.each([
     ['before the period', { reserveOpensAtMs: Date.now() + 50_000 }, 'sale_not_open'],
     ['after the period', { reserveClosesAtMs: Date.now() - 1_000 }, 'sale_closed'],
+    [
+      'within a period that outlasts the purchase window (S11)',
+      { purchaseOpensAtMs: Date.now() - 2_000, purchaseClosesAtMs: Date.now() - 1_000 },
+      'sale_closed',
+    ],
   ])('I8: a request %s is refused and claims nothing', async (_, terms, code) => {
     const now = Date.now();
     const saleId = await givenSale(deps, {

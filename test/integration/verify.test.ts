@@ -136,7 +136,8 @@ const faults: Record<InvariantName, Record<string, () => unknown>> = {
       change('DELETE FROM notifications WHERE subject_id = ? AND version = 1', bytes(reservations.cancelled)),
     'a transition that was told twice, in different words': () =>
       change(
-        `INSERT INTO notifications SELECT UNHEX(REVERSE(HEX(id))), customer_id, subject_id, version, 'reservation.expired', facts,
+        `INSERT INTO notifications (id, customer_id, subject_id, version, kind, facts, created_at_ms, read_at_ms)
+         SELECT UNHEX(REVERSE(HEX(id))), customer_id, subject_id, version, 'reservation.expired', facts,
            created_at_ms, read_at_ms FROM notifications WHERE subject_id = ? AND version = 2`,
         bytes(reservations.cancelled),
       ),
@@ -231,6 +232,12 @@ const faults: Record<InvariantName, Record<string, () => unknown>> = {
       const sentMs = (world.times[openSale]?.opens ?? 0) + 100;
       world.log.push(request({ status: 409, code: 'sale_closed', key: 'k', sentMs, answeredMs: sentMs + 1 }));
     },
+    'I12: a reservation that expired before the time that its owner was told': () =>
+      change(
+        `UPDATE notifications SET facts = JSON_OBJECT('deadline', '2099-01-01T00:00:00.000Z')
+         WHERE subject_id = ? AND version = 1`,
+        bytes(reservations.expired),
+      ),
     'a purchase that was ordered before its window': () =>
       change(
         'UPDATE purchases SET created_at_ms = ? WHERE id = ?',

@@ -321,11 +321,37 @@ export const controls: readonly Control[] = [
     description: 'Offers are ended a minute before their deadline.',
     faults: [
       inModule(() => import('#reservation/reservation.store.ts'), {
-        lockEndedOffers: (real) => (tx, saleId, nowMs, limit) => real(tx, saleId, nowMs + 60_000, limit),
+        lockEndedOffers: (real) => (tx, sale, nowMs, limit) => real(tx, sale, nowMs + 60_000, limit),
       }),
     ],
     caughtBy: ['I8'],
     cases: ['offer-ends'],
+  },
+  {
+    name: 'pause-not-given-back',
+    description: 'Resuming a sale leaves its times and deadlines as they were before the pause.',
+    faults: [
+      inModule(() => import('#launch/change-sale.ts'), {
+        resumeSale: (real) => (deps, saleId) => real(deps, saleId, { keepTimes: true }),
+      }),
+    ],
+    caughtBy: ['I12'],
+  },
+  {
+    name: 'change-not-told',
+    description: 'Those who hold units or wait are not told that the times of their sale have changed.',
+    faults: [inModule(() => import('#launch/announce.ts'), { announcementEvents: () => async () => [] })],
+    caughtBy: ['I12'],
+  },
+  {
+    name: 'deadlines-stand-still',
+    description: 'Offers are ended by the wall clock, as if no pause had been given back.',
+    faults: [
+      inModule(() => import('#reservation/reservation.store.ts'), {
+        lockEndedOffers: (real) => (tx, sale, nowMs, limit) => real(tx, { ...sale, clockOffsetMs: 0 }, nowMs, limit),
+      }),
+    ],
+    caughtBy: ['I8'],
   },
   {
     name: 'release-without-ledger',

@@ -1,7 +1,6 @@
 /**
  * Sales and people for models: what is in MySQL and Redis before anything happens.
  */
-import { readdirSync, readFileSync } from 'node:fs';
 import { partialField } from '#mirror/fields.ts';
 import { primeMirror } from '#mirror/mirror.ts';
 import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
@@ -10,6 +9,7 @@ import { saleTag } from '#sale/sale-id.ts';
 import { asId } from '../support/ids.ts';
 import { Checker } from './check/checker.ts';
 import { depsOf } from './world/deps.ts';
+import { allMigrations } from './world/migrations.ts';
 import type { Row } from './world/mysql.ts';
 import type { Charge } from './world/provider.ts';
 import { World, type WorldOptions } from './world/world.ts';
@@ -29,13 +29,7 @@ export interface SaleSetting {
   readonly purchaseClosesAtMs: number;
 }
 
-const migrationsFolder = new URL('../../lib/migrations/', import.meta.url);
-/** Every migration, in the order in which they are run. */
-export const migrations = readdirSync(migrationsFolder)
-  .filter((name) => name.endsWith('.sql'))
-  .sort()
-  .map((name) => readFileSync(new URL(name, migrationsFolder), 'utf8'))
-  .join('\n--> statement-breakpoint\n');
+const migrations = allMigrations();
 
 /** The id of the nth sale; its last digit spreads claims over that many buckets, as a power of two. */
 export function saleIdOf(n: number, buckets = 0): SaleId {

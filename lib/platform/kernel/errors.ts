@@ -39,6 +39,7 @@ export const codes = {
   email_taken: { status: 409, retry: false, title: 'There is an account with this e-mail address' },
   sku_taken: { status: 409, retry: false, title: 'There is a product with this SKU' },
   connection_silent: { status: 408, retry: true, title: 'Nothing was heard on this connection for too long' },
+  confirmation_required: { status: 409, retry: false, title: 'This takes time away from people and must be confirmed' },
   conflict: { status: 409, retry: true, title: 'Somebody else changed it at the same time' },
   payload_too_large: { status: 413, retry: false, title: 'The body is too large' },
   unsupported_media_type: { status: 415, retry: false, title: 'The body must be JSON in UTF-8' },

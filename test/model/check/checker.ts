@@ -21,6 +21,7 @@ import { bucketsOf, claimBucket, saleTag } from '#sale/sale-id.ts';
 import { Digest, Sum } from '../world/choice.ts';
 import type { Row, RowChange, Table, Value } from '../world/mysql.ts';
 import type { Excuse, World } from '../world/world.ts';
+import { ClockCheck } from './clock-check.ts';
 
 /** Which moves a reservation may make, as the design says. */
 const reservationMoves: Record<string, string[]> = {
@@ -83,7 +84,7 @@ const changesOfOneTransaction = 500;
 const counters = ['allotment', 'available', 'allocated', 'sold', 'waitlisted'] as const;
 
 /** Reads columns of a table's rows by name. */
-class Columns {
+export class Columns {
   readonly #table: Table;
 
   constructor(table: Table) {
@@ -118,6 +119,7 @@ export class Checker {
   readonly #outbox: Columns;
   readonly #notices: Columns;
   readonly #waitlist: Columns;
+  readonly #clock: ClockCheck;
   #books = new Map<SaleId, Books>();
   #told = new Map<ReservationId, Told>();
   #toldPurchases = new Set<PurchaseId>();
@@ -144,6 +146,10 @@ export class Checker {
     this.#outbox = columns('outbox');
     this.#notices = columns('notifications');
     this.#waitlist = columns('waitlist');
+    this.#clock = new ClockCheck(
+      { sales: this.#sales, reservations: this.#reservations, notices: this.#notices },
+      (invariant, detail) => this.#fail(invariant, detail),
+    );
     this.attach();
   }
 
@@ -157,6 +163,7 @@ export class Checker {
     this.#fields = new Map();
     this.#saleIds = new Map();
     this.#moves = new Map();
+    this.#clock.reset();
     this.redisWasLost = false;
     const world = this.#world;
     world.onRowChanges = (changes) => this.#committed(changes);
@@ -253,6 +260,14 @@ export class Checker {
     return outcomes;
   }
 
+  /** When the last of the sales closes. */
+  lastCloseMs(): number {
+    const closes = [...this.#world.mysql.table('sales').rows()].map((row) =>
+      this.#sales.number(row, 'purchase_closes_at_ms'),
+    );
+    return Math.max(...closes);
+  }
+
   /** Every committed purchase with its state. */
   *purchases(): Generator<{ purchaseId: PurchaseId; state: string }> {
     for (const row of this.#world.mysql.table('purchases').rows()) {
@@ -294,6 +309,11 @@ export class Checker {
     for (const change of changes) {
       const saleId = this.#book(change);
       if (saleId !== undefined) touched.add(saleId);
+    }
+    for (const { table, before, after } of changes) {
+      if (table !== 'sales' || !before || !after) continue;
+      const { reservations } = this.#booksOf(this.#sales.id(after, 'id'));
+      this.#clock.saleChanged(before, after, reservations, this.#world.nowMs);
     }
     if (this.#world.repeating) return;
     for (const saleId of touched) this.#checkSale(saleId);
@@ -423,8 +443,15 @@ export class Checker {
     if (c.text(after, 'state') !== 'expired') return;
     const sale = this.#saleRow(saleId);
     const closesMs = sale ? this.#sales.number(sale, 'purchase_closes_at_ms') : 0;
-    const deadlineMs = Math.min(closesMs, Number(c.value(before, 'deadline_ms') ?? closesMs));
+    const deadlineMs = Math.min(closesMs, this.#deadlineOf(before, sale) ?? closesMs);
+    if (sale && this.#sales.text(sale, 'status') === 'paused') this.#fail('I12', `${id} expired in a pause`);
     if (this.#world.nowMs < deadlineMs) this.#fail('I8', `${id} expired before its deadline`);
+  }
+
+  /** A reservation's own deadline by the wall clock, if it has one: it is stored in the sale's time. */
+  #deadlineOf(reservation: Row, sale: Row | undefined): number | undefined {
+    const stored = this.#reservations.value(reservation, 'deadline_ms');
+    return stored === null || !sale ? undefined : Number(stored) + this.#sales.number(sale, 'clock_offset_ms');
   }
 
   #noteVersion(row: Row): void {
@@ -624,12 +651,12 @@ export class Checker {
     }
     const id = this.#items.id(row, 'reservation_id');
     const atMs = this.#purchases.number(purchase.committed, 'created_at_ms');
-    const deadline = this.#reservations.value(reservation.committed, 'deadline_ms');
+    const deadline = this.#deadlineOf(reservation.committed, sale);
     const open =
       atMs >= this.#sales.number(sale, 'purchase_opens_at_ms') &&
       atMs < this.#sales.number(sale, 'purchase_closes_at_ms');
     if (!open) this.#fail('I8', `a purchase of ${id} was accepted outside the window`);
-    if (deadline !== null && atMs >= Number(deadline))
+    if (deadline !== undefined && atMs >= deadline)
       this.#fail('I8', `a purchase of ${id} was accepted after its deadline`);
     if (this.#reservations.value(reservation.committed, 'purchase_id') !== this.#items.value(row, 'purchase_id')) {
       this.#fail('I7', `a purchase was accepted that does not hold ${id}`);
@@ -831,6 +858,7 @@ export class Checker {
     for (const [key, state] of this.#moves) {
       if (!shown.has(key)) this.#fail('I5', `no notice says that ${key} is ${state}`);
     }
+    this.#clock.atRest(this.#world.mysql.table('notifications').rows());
   }
 
   #mirrorAtRest(late: boolean): void {
