@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { defineRoute } from '#platform/handlers/route.ts';
 import {
+  DecideDispute,
   PurchaseAccepted,
   PurchasePage,
   PurchaseParams,
@@ -71,6 +72,20 @@ export const refundPurchaseRoute = defineRoute({
   status: 202,
   reply: PurchaseAccepted,
   refusals: ['not_found', 'illegal_state'],
+});
+
+export const decideDisputeRoute = defineRoute({
+  method: 'POST',
+  path: '/purchases/{purchaseId}/dispute',
+  summary: 'Decide what becomes of a payment that is not what was ordered: accept it, or give it back',
+  tag: 'Purchases',
+  auth: 'operator',
+  params: PurchaseParams,
+  body: DecideDispute,
+  example: { decision: 'refund' },
+  status: 202,
+  reply: PurchaseAccepted,
+  refusals: ['invalid_input', 'not_found', 'illegal_state'],
 });
 
 export const paymentWebhookRoute = defineRoute({

@@ -64,7 +64,7 @@ export const catalogue = {
     }),
   },
   'purchase.changed': {
-    description: 'A purchase was captured, declined or refunded.',
+    description: 'A purchase was captured, declined or refunded, or a part of it was given back.',
     version: 1,
     producers: ['lib/purchase'],
     consumers: ['notifications'],
@@ -77,6 +77,8 @@ export const catalogue = {
       reservationIds: z.array(idOf<ReservationId>()),
       version: z.number().int(),
       reason: z.string().optional(),
+      /** What was given back just now, minor units: the whole if the purchase is `refunded`, otherwise a part. */
+      givenBackMinor: z.number().int().optional(),
     }),
   },
   'sale.changed': {

@@ -22,8 +22,12 @@ const sentences: Record<NoticeKind, (facts: Facts) => string> = {
   'reminder.purchase-opened': (facts) => `The purchase window is open: buy your ${units(facts)}${until(facts)}.`,
   'reminder.closing-soon': (facts) => `The purchase window closes soon: buy your ${units(facts)}${until(facts)}.`,
   'purchase.captured': (facts) => `Your payment${money(facts)} was taken. Thank you.`,
-  'purchase.declined': (facts) => `Your payment${money(facts)} was declined${because(facts)}. You can try again.`,
-  'purchase.refunded': (facts) => `Your payment${money(facts)} was given back.`,
+  'purchase.declined': (facts) =>
+    facts.reason === 'sale_cancelled'
+      ? `Your payment${money(facts)} was not taken${because(facts)}.`
+      : `Your payment${money(facts)} was declined${because(facts)}. You can try again.`,
+  'purchase.refunded': (facts) => `Your payment${money(facts)} was given back${because(facts)}.`,
+  'purchase.refunded-in-part': (facts) => `A part${money(facts)} of your payment was given back${because(facts)}.`,
 };
 
 /** The sentence of a notice. */

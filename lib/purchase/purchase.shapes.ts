@@ -64,6 +64,10 @@ export const PurchaseQuery = PageQuery;
 /** The purchase that a path names. */
 export const PurchaseParams = z.strictObject({ purchaseId: idOf<PurchaseId>() });
 
+/** What an operator decides about a capture that is not what was ordered. */
+export const DecideDispute = z.strictObject({ decision: z.enum(['accept', 'refund']) });
+export type DecideDispute = z.output<typeof DecideDispute>;
+
 /** The command in the queue `purchases`: put to the provider what this purchase needs to know next. */
 export const PayCommand = z.object({
   purchaseId: idOf<PurchaseId>(),
@@ -83,7 +87,14 @@ export const PaymentWebhook = z.object({
     chargeId: z.string().min(1).max(64),
     /** The purchase's id. */
     idempotencyKey: z.string(),
+    /** Of a refund, what was given back this time. */
+    amountMinor: z.int().optional(),
+    currency: z.string().max(16).optional(),
+    reference: z.string().max(255).optional(),
     declineCode: z.string().max(64).nullish(),
+    refundId: z.string().max(255).nullish(),
+    /** The idempotency key under which the refund was asked for. */
+    refundKey: z.string().max(255).nullish(),
   }),
 });
 export type PaymentWebhook = z.infer<typeof PaymentWebhook>;

@@ -341,12 +341,13 @@ export const controls: readonly Control[] = [
     description: 'A payment that was not answered is taken for declined, and its units are given away.',
     faults: [
       inModule(() => import('#purchase/settle.ts'), {
-        decideSettlement: (real) => (purchase, items, reservations, answer) =>
+        decideSettlement: (real) => (purchase, items, reservations, answer, known) =>
           real(
             purchase,
             items,
             reservations,
             answer.outcome === 'unknown' ? { outcome: 'declined', reason: 'no answer' } : answer,
+            known,
           ),
       }),
     ],
@@ -358,11 +359,11 @@ export const controls: readonly Control[] = [
     description: 'A capture is taken for a purchase even if what it was for is gone, or is another purchase’s.',
     faults: [
       inModule(() => import('#purchase/settle.ts'), {
-        decideSettlement: (real) => (purchase, items, reservations, answer) => {
+        decideSettlement: (real) => (purchase, items, reservations, answer, known) => {
           const exist = items.every(({ reservationId }) => reservations.has(reservationId));
           return answer.outcome === 'captured' && purchase.state !== 'declined' && exist
-            ? { kind: 'capture', chargeId: answer.chargeId }
-            : real(purchase, items, reservations, answer);
+            ? { kind: 'capture', capture: answer, calledOff: [] }
+            : real(purchase, items, reservations, answer, known);
         },
       }),
     ],
@@ -374,10 +375,10 @@ export const controls: readonly Control[] = [
     description: 'A payment that is captured after it was given up is kept.',
     faults: [
       inModule(() => import('#purchase/settle.ts'), {
-        decideSettlement: (real) => (purchase, items, reservations, answer) =>
+        decideSettlement: (real) => (purchase, items, reservations, answer, known) =>
           answer.outcome === 'captured' && purchase.state === 'declined'
             ? { kind: 'nothing' }
-            : real(purchase, items, reservations, answer),
+            : real(purchase, items, reservations, answer, known),
       }),
       inModule(() => import('#purchase/provider.ts'), { isGivenUp: () => () => true }),
     ],

@@ -1,7 +1,7 @@
 /**
  * Sales and people for models: what is in MySQL and Redis before anything happens.
  */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { primeMirror } from '#mirror/mirror.ts';
 import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
 import { asId } from '../support/ids.ts';
@@ -26,7 +26,12 @@ export interface SaleSetting {
   readonly purchaseClosesAtMs: number;
 }
 
-const migrations = readFileSync(new URL('../../lib/migrations/0000_first.sql', import.meta.url), 'utf8');
+const migrationsFolder = new URL('../../lib/migrations/', import.meta.url);
+const migrations = readdirSync(migrationsFolder)
+  .filter((name) => name.endsWith('.sql'))
+  .sort()
+  .map((name) => readFileSync(new URL(name, migrationsFolder), 'utf8'))
+  .join('--> statement-breakpoint');
 
 /** The id of the nth sale; its last digit spreads claims over that many buckets, as a power of two. */
 export function saleIdOf(n: number, buckets = 0): SaleId {

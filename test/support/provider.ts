@@ -28,7 +28,7 @@ export interface TestProviders {
   /** Starts it again at the same address. */
   start(index: number): Promise<void>;
   /** Everything the provider ever did. */
-  ledger(): Promise<{ charges: ProviderCharge[]; refunds: { chargeId: string }[] }>;
+  ledger(): Promise<{ charges: ProviderCharge[]; refunds: { chargeId: string; amountMinor: number }[] }>;
   stop(): Promise<void>;
 }
 

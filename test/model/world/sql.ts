@@ -106,10 +106,27 @@ export function parseTables(migrations: string): TableDefinition[] {
     const parser = new SqlParser(text.trim().replace(/;$/, ''));
     const made = parser.definition();
     parser.end();
-    if ('table' in made) tables.get(made.table)?.indexes.push(made.columns);
+    if ('column' in made) alterTable(tables, made);
+    else if ('table' in made) tables.get(made.table)?.indexes.push(made.columns);
     else tables.set(made.name, made);
   }
   return [...tables.values()];
+}
+
+/** A column that a later migration adds, or makes anew. */
+interface AlteredColumn {
+  readonly table: string;
+  readonly column: Column;
+}
+
+function alterTable(tables: Map<string, TableDefinition>, { table, column }: AlteredColumn): void {
+  const definition = tables.get(table);
+  if (!definition) throw new NotUnderstood(`SQL: there is no table ${table}`);
+  const isKnown = definition.columns.some(({ name }) => name === column.name);
+  const columns = isKnown
+    ? definition.columns.map((one) => (one.name === column.name ? column : one))
+    : [...definition.columns, column];
+  tables.set(table, { ...definition, columns });
 }
 
 interface Token {
@@ -163,7 +180,12 @@ class SqlParser {
     throw this.#unexpected();
   }
 
-  definition(): TableDefinition | { table: string; columns: string[] } {
+  definition(): TableDefinition | { table: string; columns: string[] } | AlteredColumn {
+    if (this.#accept('ALTER', 'TABLE')) {
+      const table = this.#word();
+      if (!this.#accept('MODIFY', 'COLUMN')) this.#expect('ADD');
+      return { table, column: this.#column() };
+    }
     this.#expect('CREATE');
     if (this.#accept('INDEX')) {
       this.#word();
@@ -207,6 +229,8 @@ class SqlParser {
       while (this.#accept(',')) values?.push(this.#next().text);
       this.#expect(')');
     }
+    // Every writer names all columns: the default is for builds that do not know the column yet.
+    if (this.#accept('DEFAULT')) this.#next();
     return { name, type, size, values, nullable: !this.#accept('NOT', 'NULL') };
   }
 
