@@ -1,4 +1,4 @@
-/** Gives what stands for services elsewhere a processor of its own. */
+/** Gives the processes that stand for AWS services a processor of their own. */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 

@@ -30,7 +30,7 @@ const emptied = ['reservations', 'ledger', 'outbox', 'waitlist', 'sales', 'bench
 /** Rows in one statement while a run is prepared. */
 const seedRows = 1_000;
 
-/** Thrown when a run left something behind that must not be: the benchmark then fails, however fast it was. */
+/** Thrown when the state after a run is not exact: the benchmark then fails, however fast it was. */
 export class NotExact extends Error {
   override name = 'NotExact';
 }

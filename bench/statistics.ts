@@ -98,7 +98,7 @@ export function rounded(value: number): number {
   return Math.abs(value) >= 1_000 ? Math.round(value) : Number(value.toPrecision(3));
 }
 
-/** A number as people read it. */
+/** A number, formatted for people. */
 export function shown(value: number): string {
   return Number.isFinite(value) ? rounded(value).toLocaleString('en-US') : 'none';
 }

@@ -1,4 +1,4 @@
-/** The workload is the same for everybody, holds what it says, and repeats one delivery in a hundred. */
+/** The workload is the same for every contender, holds what it says, and repeats one delivery in a hundred. */
 import { deliveryCount, planFor, requestsFillingBatches, requestsOf } from './workload.ts';
 
 const nowMs = 1_800_000_000_000;

@@ -54,7 +54,7 @@ function spin(forMs: number): number {
     for (let step = 0; step < 10_000; step++) state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0;
     rounds += 10_000;
   }
-  // The result is used, so that the loop cannot be optimised away.
+  // The result is used, so that the loop is not eliminated as dead code.
   return (rounds + (state === 0 ? 1 : 0)) / ((performance.now() - start) / 1000);
 }
 

@@ -1,5 +1,5 @@
 /**
- * What the demo understands on its command line.
+ * The options of the demo's command line.
  */
 import { type Arguments, readArguments } from '#local/arguments.ts';
 
@@ -10,7 +10,7 @@ export interface DemoOptions {
   seed: number;
 }
 
-/** The sizes of a demo that was asked for like this. */
+/** The sizes of a demo with these options. */
 export function demoOptions({ values }: Arguments<'demo'> = readArguments('demo', [])): DemoOptions {
   return {
     customers: Number(values.customers),

@@ -1,5 +1,5 @@
 /**
- * Requests that must be refused whatever the time and the stock: each with a 4xx, and without leaving anything behind.
+ * Requests that must be refused at any time and stock: each with a 4xx, and without leaving anything behind.
  */
 import { randomUUID } from 'node:crypto';
 import type { Account, Answer, Sending } from '#load/client.ts';

@@ -81,7 +81,7 @@ async function play(
   }
 }
 
-/** Operators are made by whoever runs the stack, not over the API. */
+/** Operators are created on the stack's side, not over the API. */
 async function operatorOf(stack: Stack, api: Api): Promise<Account> {
   const credentials = { email: 'operator@example.com', password: randomBytes(18).toString('base64url') };
   const db = openDb(stack.addresses.mysql, { connections: 1 });

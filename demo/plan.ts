@@ -1,5 +1,5 @@
 /**
- * The script of the demo: which sales there are, who asks for what and when, and how everybody behaves afterwards.
+ * The script of the demo: which sales there are, who asks for what and when, and how each customer behaves afterwards.
  *
  * Pure and seeded: the same options always give the same script. Demand is exactly five times the allotment of each
  * sale, one request in ten is repeated under its key, and there are requests over the cap, before the opening, after the
@@ -36,7 +36,7 @@ export type Behaviour =
   | 'buys'
   /** Buys each reservation by itself. */
   | 'buys one by one'
-  /** Gives everything back before the window opens. */
+  /** Cancels everything before the window opens. */
   | 'cancels'
   /** Lets everything expire. */
   | 'lets expire';
@@ -93,7 +93,7 @@ export interface Plan {
 /** How many requests a second the rush averages, clients, servers and databases sharing two cores. */
 const rushPerSecond = 450;
 const demandPerUnit = 5;
-/** Most people want one or two; a few want ten. Weights of quantities 1 to 10. */
+/** Most customers want one or two units; a few want ten. Weights of quantities 1 to 10. */
 const quantityWeights = [22, 24, 14, 10, 8, 6, 5, 4, 3, 4];
 const behaviours: [Behaviour, number][] = [
   ['buys', 62],
@@ -127,7 +127,7 @@ export function planDemo(options: DemoOptions): Plan {
     }),
   );
 
-  // The first sale is the one everybody wants.
+  // The first sale is the most wanted one.
   const saleWeights = Array.from({ length: options.sales }, (_, index): [number, number] => [index, 1 / (index + 1)]);
   const request = (atMs: number, key: string): PlannedRequest => {
     const quantity = 1 + pickIndex(quantityWeights, random);
@@ -164,7 +164,7 @@ export function planDemo(options: DemoOptions): Plan {
   const sales = saleWeights.map(([index]): PlannedSale => {
     const requests = rush.filter((one) => one.sale === index);
     const demandUnits = requests.reduce((sum, one) => sum + one.quantity, 0);
-    // The waitlist of the first sale is short, so that it sells out; that of the last takes everybody.
+    // The waitlist of the first sale is short, so that it sells out; that of the last is long enough for all.
     const share = options.sales === 1 ? 0.3 : 0.15 + (0.85 * index) / (options.sales - 1);
     return {
       allotment: Math.max(1, Math.round(demandUnits / demandPerUnit)),

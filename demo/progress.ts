@@ -1,5 +1,5 @@
 /**
- * Progress on the screen: one line that is rewritten on a terminal, and now and then a line of its own elsewhere.
+ * Progress on the screen: one line that is rewritten on a terminal; elsewhere, a new line from time to time.
  */
 
 const rewriteEveryMs = 200;
@@ -27,7 +27,7 @@ export class Progress {
     this.#timer.unref();
   }
 
-  /** Says something that stays. */
+  /** Prints a line that stays. */
   say(line: string): void {
     if (this.#out.isTTY) {
       this.#out.write('\r\x1b[K');

@@ -1,8 +1,8 @@
 /**
  * The demo itself: several sales at once, from sign-up to settled purchases, through the public API alone.
  *
- * Windows are opened and closed by the clock and the rules, never by this script; it only comes in time, too early or
- * too late. Everything that clients do is in their log, which the verifier reads afterwards.
+ * Windows are opened and closed by the clock and the rules, never by this script; it only sends requests in time,
+ * too early or too late. Everything that clients do is in their log, which the verifier reads afterwards.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -41,24 +41,24 @@ const reservationsPerRead = 0.28;
 const mostStretch = 4;
 /** How many screens show the live stock of a sale. */
 const watchersPerSale = 5;
-/** From the creation of the sales to their opening: time for those who come too early. */
+/** From the creation of the sales to their opening: time for requests that come too early. */
 const leadMs = 3_500;
 /** From the last request of the rush to the close, so that a slow machine is in time too: at least, and as a share. */
 const leastSlackMs = 6_000;
 const slackShare = 0.3;
 const pauseMs = 5_000;
-/** A crowd that looks every few seconds: how long each of it waits, so that together they do not drown the rush. */
+/** The polling interval grows by this much with each customer, so that polling does not drown the rush. */
 const pollMsPerCustomer = 8;
 const leastPollMs = 2_000;
-/** An offer lives long enough for everybody to see it, and the purchase window for a chain of offers. */
+/** An offer lives long enough for every customer to see it, and the purchase window for a chain of offers. */
 const leastOfferLifeSeconds = 6;
 const offerLifePerPoll = 1.5;
 const offersInARow = 4.5;
-/** After the close: what the rules do then is seen by everybody. */
+/** After the close: time for every customer to see what the rules do then. */
 const aftermathMs = 3_500;
 const addedUnits = 5;
 
-/** Plays the demo. Throws if something fails that nothing should make fail. */
+/** Plays the demo. Throws on any unexpected failure. */
 export async function playDemo(world: DemoWorld, plan: Plan, options: DemoOptions): Promise<DemoOutcome> {
   const { operator, progress } = world;
   const random = seededRandom(options.seed + 1);
@@ -130,7 +130,7 @@ export async function playDemo(world: DemoWorld, plan: Plan, options: DemoOption
   await buyTooLate(shoppers);
   await Promise.all([...living, watching]);
 
-  progress.stage(() => 'closing · everybody looks one last time');
+  progress.stage(() => 'closing · customers poll one last time');
   await pLimit(signUpsAtOnce).map(shoppers, (shopper) => shopper.look());
   await pLimit(signUpsAtOnce).map(accounts.slice(0, 100), (account) => account.notifications());
   for (const listener of listeners) listener.close();
@@ -268,7 +268,7 @@ async function watchStock({ api }: DemoWorld, sales: OpenSale[], untilMs: number
   }
 }
 
-/** Some want to buy before the window is open. */
+/** Some customers try to buy before the window opens. */
 async function buyTooEarly(shoppers: Shopper[]): Promise<void> {
   const eager = shoppers.filter((shopper) => shopper.idle.length > 0).slice(0, 20);
   await Promise.all(
@@ -276,7 +276,7 @@ async function buyTooEarly(shoppers: Shopper[]): Promise<void> {
   );
 }
 
-/** Some want to buy after the window has closed. */
+/** Some customers try to buy after the window has closed. */
 async function buyTooLate(shoppers: Shopper[]): Promise<void> {
   const late = shoppers.filter((shopper) => shopper.idle.length > 0).slice(0, 20);
   await Promise.all(
@@ -284,7 +284,7 @@ async function buyTooLate(shoppers: Shopper[]): Promise<void> {
   );
 }
 
-/** The operator gives some purchases back; their units go to the waitlist. */
+/** The operator refunds some purchases; their units go to the waitlist. */
 async function refundSome(operator: Operator, shoppers: Shopper[]): Promise<void> {
   const purchases = shoppers.flatMap((shopper) => shopper.captured).filter((_, index) => index % 50 === 0);
   for (const purchaseId of purchases) await operator.refund(purchaseId);

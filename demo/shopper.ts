@@ -1,7 +1,7 @@
 /**
- * One customer of the demo: asks, follows what becomes of it, and behaves as the script says.
+ * One customer of the demo: sends requests, follows their outcome, and behaves as the script says.
  *
- * A shopper knows only what the API has answered or pushed. Whatever it does goes through `load/client.ts`, so it is in
+ * A shopper knows only what the API has answered or pushed. All it does goes through `load/client.ts`, so it is in
  * the clients' log.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -44,7 +44,7 @@ export interface Surroundings {
 }
 
 const attempts = 6;
-/** Who hears of everything by WebSocket looks this much more seldom. */
+/** A shopper with a WebSocket polls this much less often. */
 const listeningPatience = 2;
 const paymentPollMs = 700;
 const undecidedStates = new Set(['requested', 'unknown', 'refunding']);
@@ -62,7 +62,7 @@ export class Shopper {
   readonly #waitlisted = new Set<string>();
   /** Reservations that were offered units from the waitlist. */
   readonly #offered = new Set<string>();
-  /** Reservations about which something was done already. */
+  /** Reservations that were acted on already. */
   readonly #handled = new Set<string>();
   readonly #captured: string[] = [];
   #wake: (() => void) | undefined;
@@ -78,7 +78,7 @@ export class Shopper {
     return this.#captured;
   }
 
-  /** Reservations that nobody has done anything about, for trying what must be refused. */
+  /** Reservations that are still untouched, for requests that must be refused. */
   get idle(): string[] {
     return [...this.#saleOf.keys()].filter((id) => !this.#handled.has(id) && !this.#waitlisted.has(id));
   }
@@ -107,7 +107,7 @@ export class Shopper {
     counters.refused++;
   }
 
-  /** Takes up what was pushed. */
+  /** Handles what was pushed. */
   hear({ about, kind }: PushLine): void {
     if (about === 'reservation' || kind === 'reminder.purchase-opened') this.#wake?.();
   }
@@ -140,7 +140,7 @@ export class Shopper {
     await this.#act(allocated);
   }
 
-  /** Tries to buy whatever it has; used where a refusal is expected. */
+  /** Tries to buy everything it has; used where a refusal is expected. */
   tryToBuy(reservationIds: string[], key: string): Promise<Answer<unknown>> {
     return this.account.buy(reservationIds, this.#plan.paymentToken, key);
   }
@@ -166,7 +166,7 @@ export class Shopper {
     await Promise.all(orders.map((order) => this.#buy(order.map((view) => view.reservationId))));
   }
 
-  /** Marks reservations as seen to, so that they are acted on once. */
+  /** Marks reservations as handled, so that they are acted on once. */
   #take(views: ReservationView[]): ReservationView[] {
     for (const view of views) this.#handled.add(view.reservationId);
     return views;
@@ -211,7 +211,7 @@ export class Shopper {
       else if (isWorthRepeating(answer) || answer.code === 'idempotency_in_progress') await sleep(retryAfterMs(answer));
       else return answer.code ?? String(answer.status);
     }
-    // A payment outlives the window: whoever ordered in time waits for the outcome.
+    // A payment outlives the window: a customer who ordered in time waits for the outcome.
     const patienceEndsMs = Date.now() + 90_000;
     let state = 'requested';
     while (purchaseId !== '' && undecidedStates.has(state) && Date.now() < patienceEndsMs) {

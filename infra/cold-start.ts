@@ -46,7 +46,7 @@ const functions = readdirSync(values.package)
     return { key, bytes, zipBytes: statSync(zip).size, bundle: join(folder, key, path), times: [] as number[][] };
   })
   .filter(({ key }) => !only || only.includes(key));
-// Round by round, so that what else the machine does falls on all of them.
+// Round by round, so that other load on the machine affects all bundles alike.
 for (let run = 0; run < Number(values.runs); run++) {
   for (const { bundle, times } of functions) {
     const printed = execFileSync(process.execPath, ['--input-type=module', '-e', probe, bundle], { encoding: 'utf8' });

@@ -1,6 +1,6 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: variables of CloudFormation look like template strings.
 /**
- * The dashboard: a launch on one page, from the click down to the stores, in the order in which one would ask.
+ * The dashboard: a launch on one page, from HTTP requests down to the stores.
  * Called by the plugin; `${…}` in the result is for CloudFormation's Sub.
  */
 
@@ -58,14 +58,14 @@ export function dashboardBody(service: string, stage: string, queues: string[], 
       metrics: [ours('Requests'), ours('Refusals'), ours('RequestFaults')],
       stat: 'Sum',
     },
-    { title: 'Messages worked on', metrics: queues.map((queue) => ofQueue('Messages', queue)), stat: 'Sum' },
+    { title: 'Messages processed', metrics: queues.map((queue) => ofQueue('Messages', queue)), stat: 'Sum' },
     {
-      title: 'Messages that must come again',
+      title: 'Messages to be delivered again',
       metrics: queues.map((queue) => ofQueue('MessagesRepeated', queue)),
       stat: 'Sum',
     },
     {
-      title: 'From sent to worked on, ms',
+      title: 'Message age on receipt, ms',
       metrics: queues.map((queue) => ofQueue('OldestMessageAgeMs', queue)),
       stat: 'Maximum',
     },
@@ -86,7 +86,7 @@ export function dashboardBody(service: string, stage: string, queues: string[], 
       stat: 'Maximum',
     },
     {
-      title: 'A batch takes, ms',
+      title: 'Batch duration, ms',
       metrics: queues.map((queue) => ofQueue('BatchMs', queue, { stat: 'p99' })),
     },
     {

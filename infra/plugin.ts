@@ -88,7 +88,7 @@ export default class HoldfastPlugin {
   }
 }
 
-/** The framework lets any API invoke a WebSocket function; ours are invoked by our own. */
+/** The framework lets any API invoke a WebSocket function; this limits it to the stack's own API. */
 function limitToWebsocketsApi(resources: Resources): void {
   for (const { Type, Properties } of Object.values(resources)) {
     if (Type !== 'AWS::Lambda::Permission') continue;
@@ -114,7 +114,7 @@ function queuesConsumed(declared: FunctionDeclaration, { queues }: Landscape): s
   return [...queues].filter(([, { queue }]) => logicalIds.includes(queue)).map(([name]) => name);
 }
 
-/** Where a function runs: in the egress subnets if it calls somebody outside, in the private ones if it needs a store. */
+/** Where a function runs: in the egress subnets if it calls an external service, in the private ones if it needs a store. */
 function placeOf(grants: Grant[]): unknown {
   const outside = grants.some((grant) => grant.outside);
   if (!outside && !grants.some((grant) => grant.vpc)) return undefined;
@@ -196,7 +196,7 @@ function registryEntries(name: string, queue: string, dead: string, stage: strin
   return { [`${queue}Name`]: entry(`queue/${name}`, queue), [`${dead}Name`]: entry(`dead/${name}`, dead) };
 }
 
-/** How old the oldest message of a queue may be before somebody should look, seconds. */
+/** The age of a queue's oldest message that raises an alarm, seconds. */
 const oldestMessageSeconds: Record<string, number> = { reservations: 60, purchases: 300, notifications: 300 };
 const oldestMessageOtherwiseSeconds = 600;
 

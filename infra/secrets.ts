@@ -6,8 +6,8 @@
  *   node infra/secrets.ts --stage prod --payment-webhook < file       its webhook secret (whsec_…), likewise
  *
  * Invariant: a private value goes to Secrets Manager and nowhere else, not even to the screen; of the key pair only the
- * public half is put into the registry, where functions that verify tokens read it. Uses the credentials of whoever runs
- * it. Environments that are running keep the old values until they are replaced: deploy again, or wait.
+ * public half is put into the registry, where functions that verify tokens read it. Uses the AWS credentials of the shell.
+ * Running environments keep the old values until they are replaced: deploy again, or wait.
  */
 import { generateKeyPairSync } from 'node:crypto';
 import { text } from 'node:stream/consumers';

@@ -22,7 +22,7 @@ export interface Grant {
   statements: Statement[];
   /** Needs a network interface in the VPC. */
   vpc?: boolean;
-  /** Calls somebody outside AWS, or an address that the VPC has no endpoint for. */
+  /** Calls a service outside AWS, or one for which the VPC has no endpoint. */
   outside?: boolean;
 }
 
@@ -39,7 +39,7 @@ const allow = (actions: string[], ...resources: unknown[]): Statement => ({
   Resource: resources.length === 1 ? resources[0] : resources,
 });
 const arnOf = (logicalId: string) => ({ 'Fn::GetAtt': [logicalId, 'Arn'] });
-/** The secret a name's value refers to; reading the name is of no use without it. */
+/** The secret that a name's value refers to; reading the name is useless without it. */
 const secret = (logicalId: string) => allow(['secretsmanager:GetSecretValue'], { Ref: logicalId });
 
 /** The words that take no argument. */
@@ -51,7 +51,7 @@ const plain: Record<string, (landscape: Landscape) => Grant> = {
   websocket: ({ stage }) => ({
     names: ['websocket/management'],
     statements: [
-      // A connection's id is made when somebody connects, so the last part of the ARN cannot be known here.
+      // A connection's id is made when a client connects, so the last part of the ARN is unknown here.
       allow(['execute-api:ManageConnections'], {
         'Fn::Sub': `arn:\${AWS::Partition}:execute-api:\${AWS::Region}:\${AWS::AccountId}:\${WebsocketsApi}/${stage}/POST/@connections/*`,
       }),
@@ -111,8 +111,8 @@ const withArgument: Record<string, (argument: string, landscape: Landscape) => G
     };
   },
   /**
-   * Not written by hand: a function consumes the queues of its `sqs` events. It may say when a message comes again, and put
-   * one that is hopeless among the dead letters.
+   * Not written by hand: a function consumes the queues of its `sqs` events. It may change the visibility of a message, and
+   * send one that is not worth retrying to the dead-letter queue.
    */
   consume: (name, landscape) => ({
     names: [`queue/${name}`, `dead/${name}`],
@@ -134,7 +134,7 @@ export function grantOf(word: string, landscape: Landscape): Grant {
   if (known) return known(landscape);
   const [kind = '', argument] = word.split(/:(.*)/s);
   const made = withArgument[kind];
-  if (!made || !argument) throw new Error(`serverless.yml: "${word}" is nothing that a function can use`);
+  if (!made || !argument) throw new Error(`serverless.yml: "${word}" is not a known use`);
   return made(argument, landscape);
 }
 

@@ -1,5 +1,5 @@
 /**
- * Runs artillery, and reads what it wrote. It reports nothing to anybody: its telemetry is off, and its target is always
+ * Runs artillery, and reads what it wrote. It sends nothing elsewhere: its telemetry is off, and its target is always
  * on 127.0.0.1.
  */
 import { spawn } from 'node:child_process';

@@ -1,7 +1,7 @@
 /**
- * Ceilings: who is the bottleneck of a load run? Artillery against a server that does nothing shows what artillery can
+ * Ceilings: what is the bottleneck of a load run? Artillery against a server that does nothing shows what artillery can
  * send; autocannon against the same host shows what the host can answer; autocannon against an empty function in
- * serverless-offline shows what of that is the emulator.
+ * serverless-offline shows how much of that is the emulator.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { join } from 'node:path';
@@ -68,7 +68,7 @@ export async function measureCeilings(stack: Stack, saleId: string): Promise<Rec
 
 export type CeilingName = 'artilleryBare' | 'autocannonBare' | 'host' | 'empty';
 
-/** Who stood in the way, in a sentence. */
+/** The bottleneck, in a sentence. */
 export function bottleneckOf(ceilings: Record<CeilingName, Ceiling>, peakPerSecond: number): string {
   const shown = (value: number): string => Math.round(value).toLocaleString('en-US');
   const { artilleryBare, autocannonBare, host, empty } = ceilings;
@@ -78,7 +78,7 @@ export function bottleneckOf(ceilings: Record<CeilingName, Ceiling>, peakPerSeco
   return (
     `Artillery itself can send ${of(artilleryBare)}; the HTTP host answers ${of(host)}. The narrower of the two is ${narrower}. ` +
     `A bare server takes ${shown(autocannonBare.perSecond)} requests/s from autocannon, an empty function in serverless-offline ` +
-    `${shown(empty.perSecond)}: that is what the emulator leaves of this machine, whatever the functions do.`
+    `${shown(empty.perSecond)}: that is the emulator's own limit on this machine, whatever the functions do.`
   );
 }
 

@@ -1,7 +1,7 @@
 /**
  * A client of the public API, as a shop's app would be one, that writes down everything it does.
  *
- * Invariant: every attempt is in the clients' log with the time it was due, sent and answered, whatever became of it.
+ * Invariant: every attempt is in the clients' log with the time it was due, sent and answered, whatever its outcome.
  * Only what the API documents is used; nothing is imported from the servers' side. Used by the demo, the load scenarios
  * and the chaos driver.
  */
@@ -107,9 +107,9 @@ export interface Sending {
   scheduledMs?: number | undefined;
 }
 
-/** How long an answer is waited for; longer than the API's own limit. */
+/** The timeout of a request; longer than the API's own limit. */
 const answerTimeoutMs = 30_000;
-/** A token is exchanged this long before it ends. */
+/** A token is renewed this long before it expires. */
 const refreshEarlyMs = 60_000;
 
 /** The API at one address. */
@@ -208,7 +208,7 @@ function parse(text: string): unknown {
   }
 }
 
-/** Whether the same request may be sent again with hope: nobody answered, or the answer says so. */
+/** Whether the request is retryable: no answer came, or the answer says so. */
 export function isWorthRepeating({ status }: Pick<Answer<unknown>, 'status'>): boolean {
   return status === 0 || status === 429 || status === 503;
 }
@@ -219,7 +219,7 @@ export function retryAfterMs({ headers }: Pick<Answer<unknown>, 'headers'>): num
   return Number.isFinite(seconds) && seconds > 0 ? seconds * 1_000 : 250;
 }
 
-/** Somebody signed in. */
+/** A signed-in account. */
 export class Account {
   readonly api: Api;
   readonly customerId: string;
@@ -236,7 +236,7 @@ export class Account {
     this.#expiresAtMs = Date.now() + session.expiresInSeconds * 1_000;
   }
 
-  /** Opens an account and signs in. Throws if either is refused for good. */
+  /** Registers and signs in. Throws if either is refused for good. */
   static async register(api: Api, who: { email: string; password: string; name: string }): Promise<Account> {
     await insist('register', () =>
       api.send<{ customerId: string }>('register', { method: 'POST', path: '/auth/register', body: who }),
@@ -253,7 +253,7 @@ export class Account {
     return new Account(api, body, session);
   }
 
-  /** An access token that is good for a while yet. */
+  /** An access token that does not expire soon. */
   async token(): Promise<string> {
     if (Date.now() > this.#expiresAtMs - refreshEarlyMs) {
       this.#refreshing ??= this.#refresh().finally(() => {
@@ -279,7 +279,7 @@ export class Account {
     );
   }
 
-  /** Where one reservation stands. */
+  /** The state of one reservation. */
   async reservation(reservationId: string): Promise<Answer<ReservationView>> {
     return this.api.send<ReservationView>(
       'reservation',
@@ -333,7 +333,7 @@ export class Account {
     );
   }
 
-  /** How far a purchase has come. */
+  /** The state of a purchase. */
   async purchase(purchaseId: string): Promise<Answer<PurchaseView>> {
     return this.api.send<PurchaseView>(
       'purchase',
@@ -427,7 +427,7 @@ export function readSale(api: Api, saleId: string): Promise<Answer<SaleView>> {
   }));
 }
 
-/** Repeats a request while that is worth it, and throws unless it succeeds in the end. */
+/** Repeats a request while it is retryable, and throws unless it succeeds in the end. */
 async function insist<Body>(what: string, attempt: () => Promise<Answer<Body>>): Promise<Answer<Body>> {
   for (let tries = 1; ; tries++) {
     const answer = await attempt();
@@ -447,7 +447,7 @@ function seenPurchase({ purchaseId, state, amount }: PurchaseView): SeenPurchase
   return { purchaseId, state, ...amount };
 }
 
-/** Whose an access token is. Reading it is enough here: nothing is granted by it on this side. */
+/** The customer id in an access token. It is not verified: nothing is granted by it on this side. */
 function subjectOf(accessToken: string): string {
   const payload = Buffer.from(accessToken.split('.')[1] ?? '', 'base64url').toString('utf8');
   return String((JSON.parse(payload) as { sub: unknown }).sub);

@@ -1,5 +1,5 @@
 /**
- * A client's WebSocket: receives what is pushed to it and writes everything down, in the order in which it came.
+ * A client's WebSocket: receives what is pushed to it and logs everything, in the order of arrival.
  *
  * A push may come twice, and two may overtake each other on their way; each carries a version, so a client shows what is
  * newer than what it shows already and drops the rest (invariant I5). What was shown is in the log, and judged there.

@@ -2,8 +2,8 @@
  * The clients' own log: what every client asked, when, and what it was told, one JSON line each.
  *
  * Invariant: a line is written for every attempt, answered or not, and nothing in it is taken from the servers' side
- * except what they answered. The verifier holds it against the databases, so whoever puts load on Holdfast (the demo,
- * the load scenarios, the chaos driver) writes this format. Times are milliseconds since the epoch by the client's clock.
+ * except what they answered. The verifier compares it with the databases, so everything that puts load on Holdfast (the
+ * demo, load scenarios, chaos driver) writes this format. Times are milliseconds since the epoch by the client's clock.
  */
 import { createWriteStream, type WriteStream } from 'node:fs';
 import { finished } from 'node:stream/promises';

@@ -24,7 +24,7 @@ import { linesOf } from './verify/print.ts';
 import { targetOf } from './verify/target.ts';
 import { type Verification, verify } from './verify.ts';
 
-/** No run creates more virtual users than this, whatever it is asked. */
+/** The most virtual users that any run may create. */
 const mostUsers = 50_000;
 /** Beyond its phases artillery is given this long for users who are still waiting for their answers. */
 const tailMs = 90_000;

@@ -100,7 +100,7 @@ async function signInCustomers(stack: Stack, count: number): Promise<LoadPlan['c
       await db.change('INSERT INTO customers (id, email, name, password_hash, role, created_at_ms) VALUES ?', [
         ids
           .slice(start, start + customersInStatement)
-          // No password has this hash, so nobody can sign in as one of them.
+          // No password has this hash, so these accounts cannot sign in.
           .map((id) => [toBytes(id), `${id}@load.example`, 'Load customer', '-', 'customer', nowMs]),
       ]);
     }

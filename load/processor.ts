@@ -51,7 +51,7 @@ interface Vars extends Wish {
   asked: number;
 }
 
-/** A user that has asked so often gives up: then the run is what is wrong, and the verifier will say so. */
+/** After so many questions a user gives up: then the run has failed, and the verifier will say so. */
 const mostQuestions = 60;
 /** One in four customers takes less than they ask for. */
 const flexibleShare = 0.25;

@@ -1,6 +1,6 @@
 /**
- * The report of a load run as one HTML file: the verdict first, then what was sent and answered over time, then who was
- * the bottleneck. It refers to nothing outside itself.
+ * The report of a load run as one HTML file: the verdict first, then what was sent and answered over time, then what
+ * was the bottleneck. It refers to nothing outside itself.
  */
 import { lineChart } from '#bench/charts.ts';
 import type { ArtilleryReport } from './artillery.ts';

@@ -11,7 +11,7 @@ export interface Scenario {
   readonly name: string;
   readonly title: string;
   readonly sales: SalesWanted;
-  /** Invariants that this scenario gives occasion to check; a run that checked none of them proves nothing. */
+  /** Invariants that this scenario must check; a run that did not check one of them proves nothing. */
   readonly mustCheck: readonly InvariantName[];
 }
 
@@ -20,7 +20,7 @@ const reserving: readonly InvariantName[] = ['I1', 'I2', 'I3', 'I4', 'I5', 'I6',
 export const scenarios: readonly Scenario[] = [
   {
     name: 'rush',
-    title: 'Rush: everybody wants the same sale',
+    title: 'Rush: all customers want the same sale',
     sales: {
       count: 1,
       allotment: 2_500,

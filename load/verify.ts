@@ -1,5 +1,5 @@
 /**
- * The verifier: holds the clients' own log, MySQL, Redis and the payment provider's books against each other, and counts
+ * The verifier: compares the clients' own log, MySQL, Redis and the payment provider's books, and counts
  * for each invariant of the design how often it was checked and how often it did not hold.
  *
  * It shares no code with the workers: its SQL, its reading of Redis and of the provider are its own, so that a mistake

@@ -1,5 +1,5 @@
 /**
- * What a command was asked on its command line. What can be asked is in the table of commands (commands.mjs).
+ * The command line of this process, read by the table of commands (commands.mjs).
  */
 import { type CommandName, type commands, helpOf, parseCommand, WrongArguments } from './commands.mjs';
 import { type Aws, awsFromEnvironment } from './stack.ts';
@@ -8,7 +8,7 @@ type OptionsOf<Name extends CommandName> = (typeof commands)[Name] extends { opt
   ? Options
   : Record<never, never>;
 
-/** The type of an option's value: what has neither a value nor a default can be undefined. */
+/** The type of an option's value: undefined if it has neither a value nor a default. */
 type ValueOf<Option> = Option extends { type: 'boolean' }
   ? boolean
   : Option extends { multiple: true }
@@ -20,7 +20,7 @@ type ValueOf<Option> = Option extends { type: 'boolean' }
 export interface Arguments<Name extends CommandName> {
   readonly values: { readonly [Flag in keyof OptionsOf<Name>]: ValueOf<OptionsOf<Name>[Flag]> };
   readonly positionals: readonly string[];
-  /** What the command's tool understands besides, in the order in which it was typed. */
+  /** Arguments for the command's tool, in the order in which they were typed. */
   readonly rest: readonly string[];
 }
 
@@ -33,7 +33,7 @@ export function readArguments<Name extends CommandName>(name: Name, args: readon
   return parseCommand(name, [...args]) as Pick<Arguments<Name>, 'values' | 'positionals' | 'rest'>;
 }
 
-/** The arguments of this process. Answers `--help`, and what cannot be understood, and ends the process then. */
+/** The arguments of this process. Answers `--help` and wrong arguments, and then ends the process. */
 export function ownArguments<Name extends CommandName>(name: Name): Arguments<Name> {
   const args = process.argv.slice(2);
   try {
@@ -48,7 +48,7 @@ export function ownArguments<Name extends CommandName>(name: Name): Arguments<Na
   }
 }
 
-/** Ends this process, which was asked for something that there is not, with a sentence about it. */
+/** Ends this process with a sentence about an argument that names nothing. */
 export function refuse(sentence: string): never {
   process.stderr.write(`${sentence}\n`);
   process.exit(1);

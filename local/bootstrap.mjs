@@ -78,7 +78,7 @@ function newEnoughNode() {
   return installed;
 }
 
-/** Answers `--help` and what is not understood, and ends this process then. */
+/** Answers `--help` and wrong arguments, and then ends this process. */
 function answer(name, args) {
   try {
     if (name === undefined) fail(`Say which command: ${Object.keys(commands).join(', ')}.`);
@@ -97,7 +97,7 @@ function run(program, args, { folder = root, shell = false } = {}) {
   const child = spawn(program, args, { cwd: folder, stdio: 'inherit', shell, env: { ...process.env, PATH: path } });
   const forward = (signal) => child.kill(signal);
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, forward);
-  // When the process that started this one is gone, nobody waits for the command any more.
+  // When the parent process has exited, the command has no one to report to and ends too.
   const parent = process.ppid;
   const watch = setInterval(() => {
     if (process.ppid !== parent) child.kill('SIGTERM');
@@ -113,7 +113,7 @@ function run(program, args, { folder = root, shell = false } = {}) {
   });
 }
 
-/** Runs the tools of a command, one after the other, and says how far it is and where the result lies. */
+/** Runs the tools of a command, one after the other, and prints its progress and where the result is. */
 async function runTools({ tools, result, done = result }, args) {
   for (const [index, [tool, ...own]] of tools.entries()) {
     const all = [...own, ...args];

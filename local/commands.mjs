@@ -37,7 +37,7 @@ const aws = /** @type {const} */ ({
   type: 'string',
   value: 'PARTS',
   oneOf: ['embedded', 'localstack'],
-  does: 'what stands in for SQS and EventBridge; HOLDFAST_AWS otherwise, and embedded without either',
+  does: 'what emulates SQS and EventBridge; default: HOLDFAST_AWS, or embedded if it is not set',
 });
 const seed = /** @type {const} */ ({
   type: 'string',
@@ -51,7 +51,7 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
   /** @type {const} */ ({
     start: {
       entry: 'local/start.ts',
-      does: 'Starts the whole of Holdfast with sample data, and keeps it up until Ctrl-C.',
+      does: 'Starts all of Holdfast with sample data, and keeps it up until Ctrl-C.',
       takes: 'about 20 seconds until it is up',
       result: '.local/stack.json has every address and credential, .local/logs the logs of all parts',
       options: {
@@ -98,7 +98,7 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
           value: 'SUITES',
           does: 'some of drain, queue, burst, scaling, accept, read, memory, separated by commas',
         },
-        profile: { type: 'string', value: 'FOLDER', does: 'leaves a CPU profile of each contestant in this folder' },
+        profile: { type: 'string', value: 'FOLDER', does: 'writes a CPU profile of each contender to this folder' },
       },
     },
     load: {
@@ -124,20 +124,20 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
       takes: 'about 20 minutes on two cores; 10 with --quick, under a minute for one --fault, 25 for --controls',
       result: '.local/chaos-report.json; the exit code is 0 only if every row held and every control was noticed',
       options: {
-        quick: { type: 'boolean', does: 'every row once, as short as it goes' },
+        quick: { type: 'boolean', does: 'every row once, as short as possible' },
         whole: { type: 'boolean', does: 'every row, and crowds until 100,000 requests and 500 kills; the default' },
         fault: { type: 'string', value: 'NAME', multiple: true, does: 'one row, by name or number; may be repeated' },
         minutes: { type: 'string', value: 'M', positive: true, does: 'rows and crowds until the time is up' },
-        controls: { type: 'boolean', does: 'rows on code with one safeguard taken out, which they must notice' },
+        controls: { type: 'boolean', does: 'rows on code with one safeguard removed, which they must notice' },
         control: { type: 'string', value: 'NAME', multiple: true, does: 'one of these; may be repeated' },
-        placebo: { type: 'boolean', does: "the controls' rows with nothing taken out; all must hold" },
+        placebo: { type: 'boolean', does: "the controls' rows with nothing removed; all must hold" },
         seed,
         keep: { type: 'boolean', does: 'writes the figures into docs/results, and the pages made of them' },
       },
     },
     model: {
       entry: 'test/model/main.ts',
-      does: 'Runs the shipped decisions against services in memory that fail in every way.',
+      does: 'Runs the shipped decisions against in-memory services that fail in every way.',
       takes: 'about 10 minutes on two cores; 20 seconds with --quick',
       result: '.local/model-report.json; the exit code is 0 only if no invariant broke and every control was caught',
       options: {
@@ -150,10 +150,10 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
           does: 'requests in random episodes',
         },
         seed,
-        case: { type: 'string', value: 'NAME', does: 'one small case, in every way it can go' },
+        case: { type: 'string', value: 'NAME', does: 'one small case, explored on every path' },
         episode: { type: 'string', value: 'S', whole: [0, Number.MAX_SAFE_INTEGER], does: 'one random episode again' },
         size: { type: 'string', value: 'N', whole: [1, 1_000_000], does: 'with so many requests' },
-        controls: { type: 'boolean', does: 'code with one safeguard taken out, again and again; each must be caught' },
+        controls: { type: 'boolean', does: 'code with one safeguard removed at a time; each must be caught' },
         control: { type: 'string', value: 'NAME', multiple: true, does: 'one of these; may be repeated' },
       },
     },
@@ -168,7 +168,7 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
       does: 'Writes the next SQL file from what changed in the tables (lib/*/*.table.ts).',
       takes: 'a second',
       result: 'a new file in lib/migrations, or none if no table changed; read it before you commit it',
-      options: { name: { type: 'string', value: 'NAME', does: 'what the file is called after its number' } },
+      options: { name: { type: 'string', value: 'NAME', does: "the file's name after its number" } },
     },
     package: {
       tools: [['serverless', 'package']],
@@ -176,7 +176,12 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
       takes: 'about half a minute',
       result: '.serverless/ has the template and a zip file for each function',
       options: {
-        stage: { type: 'string', value: 'STAGE', default: 'dev', does: 'whose sizes and names it has, such as prod' },
+        stage: {
+          type: 'string',
+          value: 'STAGE',
+          default: 'dev',
+          does: 'the stage whose sizes and names it has, such as prod',
+        },
         region: { type: 'string', value: 'REGION', default: 'us-east-1', does: 'the region of the account' },
         param: { type: 'string', value: 'NAME=VALUE', multiple: true, does: "replaces one of the stage's parameters" },
       },
@@ -203,14 +208,14 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
       tools: [['lefthook', 'install']],
       does: 'Installs the pre-commit hook, which formats and lints what is staged (lefthook.yml).',
       takes: 'a second',
-      result: '.git/hooks/pre-commit; npx lefthook uninstall takes it away',
+      result: '.git/hooks/pre-commit; npx lefthook uninstall removes it',
     },
   })
 );
 
 /** @typedef {keyof typeof commands} CommandName */
 
-/** What somebody typed cannot be understood; the message is one sentence for them. */
+/** Thrown for wrong arguments; the message is one sentence for the person who typed them. */
 export class WrongArguments extends Error {}
 
 /** How a command is typed. */
@@ -285,7 +290,7 @@ function check(name, flag, option, value) {
 const hint = (/** @type {string} */ name) => `see ${typed(name)} -- --help.`;
 
 /**
- * Reads what stands behind a command. What its tool understands besides is in `rest`, in the order in which it was typed.
+ * Reads what stands behind a command. Arguments for its tool are in `rest`, in the order in which they were typed.
  * @param {string} name
  * @param {string[]} args
  * @returns {{ help: boolean, values: Record<string, unknown>, positionals: string[], rest: string[] }}

@@ -67,7 +67,7 @@ export async function startDatabases(supervisor: Supervisor): Promise<Databases>
   return databases;
 }
 
-/** Starts a MySQL of this folder's own, whatever `MYSQL_URL` names: for who changes settings of the whole server. */
+/** Starts a private MySQL in this folder, ignoring `MYSQL_URL`: for tests that change settings of the whole server. */
 export async function startOwnMysql(supervisor: Supervisor): Promise<string> {
   const { mysqlUrl } = await startMissing(supervisor, ['mysql']);
   if (!mysqlUrl) throw new Error('MySQL was not started');

@@ -175,7 +175,7 @@ export function startMapping(options: MappingOptions): RunningMapping {
         pauseMs = outageFirstPauseMs;
       } catch (error) {
         if (pauseMs === outageFirstPauseMs) {
-          options.report(`${options.functionName}: the queue cannot be reached: ${(error as Error).message}`);
+          options.report(`${options.functionName}: the queue is unreachable: ${(error as Error).message}`);
         }
         await sleep(pauseMs);
         pauseMs = Math.min(outageLongestPauseMs, pauseMs * 2);

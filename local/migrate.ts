@@ -1,5 +1,5 @@
 /**
- * `npm run migrate`: brings the database that MYSQL_URL names up to date, and nothing else. Whatever goes wrong is said in
+ * `npm run migrate`: brings the database that MYSQL_URL names up to date, and nothing else. Any error is reported in
  * a sentence, with exit code 1.
  */
 import { migrate } from '#platform/mysql/migrate.ts';

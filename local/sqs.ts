@@ -33,7 +33,7 @@ export interface SqsPort {
 
 /** A port to one queue. */
 export function openSqs(endpoint: string, queueUrl: string, region: string): SqsPort {
-  // Whoever polls repeats what failed anyway, and says so.
+  // The pollers retry failed calls themselves, and report them.
   const client = sqsClient({ sqs: endpoint, region }, { maxAttempts: 1 });
   const limit = pLimit(DELETES_AT_ONCE);
   const within = (timeoutMs: number) => ({ abortSignal: AbortSignal.timeout(timeoutMs) });

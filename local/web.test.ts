@@ -44,7 +44,7 @@ describe('the host of the pages', () => {
     }
   });
 
-  it('tells the pages where the APIs are, and lets them speak with nobody else', async () => {
+  it('tells the pages where the APIs are, and its Content-Security-Policy allows no other origin', async () => {
     expect(await (await fetch(`${web.url}/config.json`)).json()).toEqual(config);
     const policy = (await fetch(web.url)).headers.get('content-security-policy');
     expect(policy).toContain("connect-src 'self' http://127.0.0.1:3000 ws://127.0.0.1:3001;");

@@ -5,8 +5,8 @@
  *   npm test -- test/race          what matches, on the embedded emulators; Jest's own arguments are passed on
  *   npm test -- --aws localstack   everything on LocalStack (or --aws embedded, or HOLDFAST_AWS)
  *
- * Invariants: the last line is `N passed, N failed`, and the exit code is 0 only when tests ran and none failed. The part
- * on LocalStack that nobody asked for by name is left out where LocalStack cannot be had, and a sentence says so.
+ * Invariants: the last line is `N passed, N failed`, and the exit code is 0 only when tests ran and none failed. The
+ * LocalStack part, unless asked for by name, is skipped with a message where LocalStack is not available.
  */
 import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -27,14 +27,14 @@ interface JestResults {
   numRuntimeErrorTestSuites: number;
 }
 
-/** Nobody waits longer for a LocalStack that was not asked for: to be found, installed, or downloaded. */
+/** The longest wait for a LocalStack that was not asked for by name: to be found, installed or downloaded. */
 const unaskedInstallMs = 240_000;
 /** On a machine that needed longer than this for the first part, there is no second. */
 const firstPartAtMostMs = 600_000;
 
 /** Tests that kill servers would learn nothing from one that keeps its messages in memory only. */
 const ownEmulators =
-  'On LocalStack, tests that kill servers (test/chaos, test/integration/local-processes) start embedded ones of their own.';
+  'Tests that kill servers (test/chaos, test/integration/local-processes) start embedded emulators of their own.';
 
 const startedAtMs = Date.now();
 const counts: Counts = { passed: 0, failed: 0 };
@@ -98,27 +98,26 @@ async function testOn(which: Aws, jestArguments: readonly string[], installWithi
       },
     },
   );
-  // A run that is told to stop takes its stack away; tests that went on would only fail for that, one after the other.
+  // A run that is told to stop also stops its stack; tests that went on would only fail, one after the other.
   const stopJest = () => jest.kill();
   process.once('exit', stopJest);
   const code = await new Promise<number>((resolve) => jest.on('exit', (status) => resolve(status ?? 1)));
   process.off('exit', stopJest);
   await stack.stop();
   const results = readResults(resultsFile);
-  // A file that cannot be loaded has no tests of its own to count, and is a failure nevertheless; so is a Jest that
-  // failed and cannot say by what.
+  // A file that cannot be loaded has no tests to count but is a failure; so is a Jest that failed without results.
   const failed = results ? results.numFailedTests + results.numRuntimeErrorTestSuites : 1;
   return { passed: results?.numPassedTests ?? 0, failed: Math.max(failed, code === 0 ? 0 : 1) };
 }
 
-/** The second part of a whole run. Without a LocalStack it is left out, and that is no failure. */
+/** The second part of a whole run. Without LocalStack it is skipped, which is not a failure. */
 async function testOnLocalStackToo(): Promise<void> {
   const tookMs = Date.now() - startedAtMs;
   if (tookMs > firstPartAtMostMs) {
     say(`Not tested on LocalStack: the rest took ${Math.round(tookMs / 60_000)} minutes already.`);
     return;
   }
-  say('The tests of queues and the bus once more, on LocalStack:');
+  say('Repeating the tests of queues and the bus on LocalStack:');
   try {
     add(await testOn('localstack', ['--runTestsByPath', ...testsOfQueues()], unaskedInstallMs));
   } catch (error) {

@@ -1,6 +1,6 @@
 /**
  * The durable rows that every rival writes, so that none wins by writing less: the reservation, its line in the ledger
- * and the event in the outbox. Stock is each rival's own affair.
+ * and the event in the outbox. Each rival keeps stock in its own way.
  */
 import type { Redis } from 'ioredis';
 import type { ResultSetHeader, RowDataPacket } from 'mysql2';
@@ -69,7 +69,7 @@ export function eventValues(requests: readonly Request[], nowMs: number): Value[
   return [toBytes(eventId), JSON.stringify(detail), nowMs];
 }
 
-/** A pool as the rivals use it: READ COMMITTED, like everybody. */
+/** A pool as the rivals use it: READ COMMITTED, as everywhere. */
 export function openPool(url: string, connections: number): Pool {
   const pool = mysql.createPool({ uri: url, connectionLimit: connections, supportBigNumbers: true });
   pool.pool.on('connection', (connection) => {
@@ -145,7 +145,7 @@ export async function mirrorPlainly(redis: Redis, request: Request): Promise<voi
   await plainMirror(redis.pipeline(), request).exec();
 }
 
-/** The two commands of `mirrorPlainly`, for those who have more to send with them. */
+/** The two commands of `mirrorPlainly`, for callers that have more to send with them. */
 export function plainMirror(pipeline: ReturnType<Redis['pipeline']>, request: Request) {
   return pipeline
     .hincrby(plainStockKey(request.saleId), 'available', -request.quantity)

@@ -1,5 +1,5 @@
 /**
- * Burst: ten thousand requests for one sale within a second. How long until the last of them knows? Requests arrive by
+ * Burst: ten thousand requests for one sale within a second. How long until the last is decided? Requests arrive by
  * the clock, whether a worker is ready or not, and their time runs from when they should have arrived.
  */
 

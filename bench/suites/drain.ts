@@ -15,7 +15,7 @@ import { planFor, type Scenario, scenarios } from '../workload.ts';
 /** The designs that handle one request at a time and promise what we promise. */
 const perRequest: readonly ContenderName[] = ['r0-setnx', 'r1-redlock', 'r2-for-update', 'r3-conditional'];
 
-/** Who takes part where; in a quick run only those who appear in a measure. */
+/** The contenders of each scenario; in a quick run only those that appear in a measure. */
 const line: Record<Scenario, { full: readonly ContenderName[]; quick: readonly ContenderName[] }> = {
   hot: {
     full: [...perRequest, 'r4-lua-write-behind', 'r5-skip-locked', 'r6-fifo', 'r7-group-commit', 'bulk-insert'],

@@ -1,4 +1,4 @@
-/** DELETE /reservations/{reservationId}: gives a reservation back; its units go to the waitlist. */
+/** DELETE /reservations/{reservationId}: cancels a reservation; its units go to the waitlist. */
 import { httpHandler } from '#platform/handlers/http.ts';
 import { cancelReservation } from '#reservation/cancel.ts';
 import { cancelReservationRoute } from './reservation.routes.ts';

@@ -1,4 +1,4 @@
-/** POST /sales/{saleId}/reservations: from a click to a place in the queue. */
+/** POST /sales/{saleId}/reservations: queues a reservation request. */
 import { httpHandler, Reply } from '#platform/handlers/http.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
 import { requestReservation } from '#reservation/request.ts';

@@ -1,4 +1,4 @@
-/** GET /purchases/{purchaseId}: how far a purchase has come. */
+/** GET /purchases/{purchaseId}: the state of a purchase. */
 import { httpHandler } from '#platform/handlers/http.ts';
 import { getPurchase } from '#purchase/read.ts';
 import { getPurchaseRoute } from './purchase.routes.ts';

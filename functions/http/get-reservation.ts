@@ -1,4 +1,4 @@
-/** GET /reservations/{reservationId}: where a reservation stands. */
+/** GET /reservations/{reservationId}: the state of a reservation. */
 import { httpHandler } from '#platform/handlers/http.ts';
 import { getReservation } from '#reservation/read.ts';
 import { getReservationRoute } from './reservation.routes.ts';

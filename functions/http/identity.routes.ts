@@ -33,7 +33,7 @@ export const loginRoute = defineRoute({
 export const refreshRoute = defineRoute({
   method: 'POST',
   path: '/auth/refresh',
-  summary: 'Exchange a refresh token for the next session; a token that comes twice ends them all',
+  summary: 'Exchange a refresh token for the next session; a token that is used twice revokes all of them',
   tag,
   auth: 'none',
   body: RefreshToken,

@@ -71,7 +71,7 @@ export const listDeadLettersRoute = defineRoute({
 export const redriveDeadLettersRoute = defineRoute({
   method: 'POST',
   path: '/ops/dead-letters/redrive',
-  summary: 'Send dead letters back to their queue, named ones or all; asking twice does what asking once does',
+  summary: 'Redrive dead letters to their queue, named ones or all; idempotent',
   tag,
   auth: 'operator',
   body: Redrive,
@@ -96,7 +96,7 @@ export const getSaleOperationsRoute = defineRoute({
 export const reconcileNowRoute = defineRoute({
   method: 'POST',
   path: '/ops/reconcile',
-  summary: 'Hold MySQL, ledger, mirror and gate against each other now, and repair the mirror',
+  summary: 'Compare MySQL, ledger, mirror and gate now, and repair the mirror',
   tag,
   auth: 'operator',
   body: ReconcileRequest,

@@ -1,4 +1,4 @@
-/** POST /webhooks/payments: settles a purchase by what the payment provider tells. */
+/** POST /webhooks/payments: settles a purchase by the payment provider's webhook. */
 import { httpHandler } from '#platform/handlers/http.ts';
 import { receiveWebhook } from '#purchase/webhook.ts';
 import { paymentWebhookRoute } from './purchase.routes.ts';

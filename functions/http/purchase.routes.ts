@@ -65,7 +65,7 @@ export const getPurchaseRoute = defineRoute({
 export const refundPurchaseRoute = defineRoute({
   method: 'POST',
   path: '/purchases/{purchaseId}/refund',
-  summary: 'Give a purchase back; its units return to the sale once the provider has refunded it',
+  summary: 'Refund a purchase; its units return to the sale once the provider has refunded it',
   tag: 'Purchases',
   auth: 'operator',
   params: PurchaseParams,
@@ -91,7 +91,7 @@ export const decideDisputeRoute = defineRoute({
 export const paymentWebhookRoute = defineRoute({
   method: 'POST',
   path: '/webhooks/payments',
-  summary: 'What the payment provider tells without being asked, signed as Standard Webhooks',
+  summary: 'The webhook of the payment provider, signed as Standard Webhooks',
   tag: 'Webhooks',
   auth: 'none',
   raw: true,

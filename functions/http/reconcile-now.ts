@@ -1,4 +1,4 @@
-/** POST /ops/reconcile: holds MySQL, ledger, mirror and gate against each other now. */
+/** POST /ops/reconcile: compares MySQL, ledger, mirror and gate now. */
 
 import { httpHandler } from '#platform/handlers/http.ts';
 import { reconcileNow } from '#reconcile/reconcile.ts';

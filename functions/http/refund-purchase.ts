@@ -1,4 +1,4 @@
-/** POST /purchases/{purchaseId}/refund: an operator gives a purchase back. */
+/** POST /purchases/{purchaseId}/refund: an operator refunds a purchase. */
 import { httpHandler } from '#platform/handlers/http.ts';
 import { refundPurchase } from '#purchase/refund.ts';
 import { refundPurchaseRoute } from './purchase.routes.ts';

@@ -13,7 +13,7 @@ const tag = 'Reservations';
 export const createReservationRoute = defineRoute({
   method: 'POST',
   path: '/sales/{saleId}/reservations',
-  summary: 'Ask for units of a sale; the answer comes later, at the status URL and by notification',
+  summary: 'Request units of a sale; the decision follows at the status URL and by notification',
   tag,
   auth: 'customer',
   params: z.strictObject({ saleId: idOf<SaleId>() }),
@@ -51,7 +51,7 @@ export const listReservationsRoute = defineRoute({
 export const getReservationRoute = defineRoute({
   method: 'GET',
   path: '/reservations/{reservationId}',
-  summary: 'Where one of your reservations stands',
+  summary: 'The state of one of your reservations',
   tag,
   auth: 'customer',
   params: ReservationPath,
@@ -63,7 +63,7 @@ export const getReservationRoute = defineRoute({
 export const cancelReservationRoute = defineRoute({
   method: 'DELETE',
   path: '/reservations/{reservationId}',
-  summary: 'Give a reservation back; its units go to the waitlist',
+  summary: 'Cancel a reservation; its units go to the waitlist',
   tag,
   auth: 'customer',
   params: ReservationPath,

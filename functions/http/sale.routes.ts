@@ -25,7 +25,7 @@ export const listSalesRoute = defineRoute({
 export const getSaleRoute = defineRoute({
   method: 'GET',
   path: '/sales/{saleId}',
-  summary: 'One sale with live stock, at most a quarter of a second old',
+  summary: 'One sale with live stock, with a staleness of at most 250 ms',
   tag,
   auth: 'none',
   params: SalePath,
@@ -87,7 +87,7 @@ const changeStatus = (verb: 'pause' | 'resume' | 'cancel', summary: string) =>
 
 export const pauseSaleRoute = changeStatus('pause', 'Pause a sale: nothing can be reserved or bought, nothing expires');
 export const resumeSaleRoute = changeStatus('resume', 'Resume a paused sale');
-export const cancelSaleRoute = changeStatus('cancel', 'Call a sale off for good');
+export const cancelSaleRoute = changeStatus('cancel', 'Cancel a sale for good');
 
 export const adjustStockRoute = defineRoute({
   method: 'POST',

@@ -1,5 +1,5 @@
 /** Queue notifications → MySQL and WebSocket: tells customers what happened, a batch of events at a time. */
-import { BusEvent } from '#events/catalogue.ts';
+import { BusEvent } from '#events/catalog.ts';
 import { notify } from '#notification/notify.ts';
 import { queueHandler } from '#platform/handlers/queue.ts';
 

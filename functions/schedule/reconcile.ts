@@ -1,6 +1,6 @@
 /**
- * Every few minutes, and when Redis was found to have lost a sale: the mirror is held against MySQL and repaired, and
- * sessions that are over are forgotten.
+ * Every few minutes, and when Redis was found to have lost a sale: compares the mirror with MySQL and repairs it, and
+ * deletes expired sessions.
  */
 import { forgetExpiredSessions } from '#identity/session.ts';
 import { queueHandler } from '#platform/handlers/queue.ts';

@@ -1,4 +1,4 @@
-/** Rule relay-outbox, every minute: publishes what a crash or a refusing bus left in the outbox, and says what is left. */
+/** Rule relay-outbox, every minute: publishes what a crash or the bus left in the outbox, and measures what remains. */
 import { measureOutbox, sweepOutbox } from '#events/outbox.ts';
 import { scheduleHandler } from '#platform/handlers/schedule.ts';
 

@@ -1,4 +1,4 @@
-/** $connect: enters the connection of a customer, who then hears of everything that concerns them. */
+/** $connect: registers the connection of a customer, who then gets live pushes. */
 import { enterConnection } from '#notification/connections.ts';
 import { connectHandler } from '#platform/handlers/websocket.ts';
 

@@ -1,4 +1,4 @@
-/** $disconnect: forgets a connection that has ended. */
+/** $disconnect: removes a connection that has ended. */
 import { leaveConnection } from '#notification/connections.ts';
 import { disconnectHandler } from '#platform/handlers/websocket.ts';
 

@@ -1,8 +1,8 @@
 /**
  * Importing products from a CSV file: all of it or nothing.
  *
- * Every row is checked before the first is written, and every mistake is reported with its row and column, so that a
- * file can be mended in one go. Products are found by their SKU: the same file imported twice leaves the same products.
+ * Every row is validated before the first is written, and every mistake is reported with its row and column, so that a
+ * file can be corrected at once. Products are matched by SKU, so importing a file twice gives the same products.
  */
 import { CsvError, type Info, parse } from 'csv-parse/sync';
 import type { Needs } from '#platform/environment/deps.ts';
@@ -11,13 +11,13 @@ import { ImportRow, maxImportRows, type NewProduct, type RowError } from './prod
 import { upsertProducts } from './product.store.ts';
 
 const columns = Object.keys(ImportRow.shape);
-/** How many mistakes are reported; whoever has more has another problem. */
+/** How many mistakes are reported; the others are only counted. */
 const mistakesReported = 100;
 const rowsPerStatement = 500;
 
 /**
- * Creates the products of the file that are new and updates those that are there. Refused, with the mistakes by row,
- * if any row is not valid.
+ * Creates the products of the file that are new and updates existing ones. Refused, with the mistakes by row, if any
+ * row is not valid.
  */
 export async function importProducts(
   { db, clock }: Needs<'db' | 'clock'>,
@@ -28,7 +28,7 @@ export async function importProducts(
     const message = mistakes.length === 1 ? 'There is 1 mistake' : `There are ${mistakes.length} mistakes`;
     return refuse('import_rejected', `${message} in the file.`, { rows: mistakes.slice(0, mistakesReported) });
   }
-  // In one order for everybody, so that two imports at once wait for each other instead of deadlocking.
+  // In SKU order, so that two concurrent imports wait for each other instead of deadlocking.
   rows.sort((one, other) => (one.sku < other.sku ? -1 : 1));
   return db.transaction(async (tx) => {
     let updated = 0;
@@ -43,7 +43,7 @@ function productOf({ sku, name, description, price_minor: amountMinor, currency 
   return { sku, name, description, price: { amountMinor, currency } };
 }
 
-/** Reads and checks the whole file. */
+/** Parses and validates the whole file. */
 export function readRows(csv: string): { rows: ImportRow[]; mistakes: RowError[] } {
   let records: { row: number; cells: string[] }[];
   try {
@@ -87,7 +87,7 @@ export function readRows(csv: string): { rows: ImportRow[]; mistakes: RowError[]
 /** The records of the file with the row that each has in a spreadsheet, header included. Throws `CsvError`. */
 function split(csv: string): { row: number; cells: string[] }[] {
   const parsed = parse(csv, { bom: true, info: true, relax_column_count: true, skip_empty_lines: true });
-  // With `info` each record comes with where it was found, which the types of the package leave out.
+  // With `info` each record has its line number, which the package's types lack.
   return (parsed as unknown as { record: string[]; info: Info }[]).map(({ record, info }) => ({
     row: info.records + info.empty_lines,
     cells: record,

@@ -1,5 +1,5 @@
 /**
- * The shapes of products in the API and in the file that imports them.
+ * The shapes of products in the API and in the import file.
  */
 
 import * as z from 'zod';

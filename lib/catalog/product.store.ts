@@ -16,7 +16,7 @@ interface Row {
 
 const columns = 'id, sku, name, description, price_minor, currency';
 
-/** A page of products, the newest first, from the one before `beforeId` on. */
+/** A page of products older than `beforeId`, newest first. */
 export async function listNewestProducts(sql: Sql, beforeId: string | undefined, limit: number): Promise<Product[]> {
   const rows = await sql.rows<Row>(
     `SELECT ${columns} FROM products ${beforeId === undefined ? '' : 'WHERE id < ?'} ORDER BY id DESC LIMIT ?`,
@@ -55,7 +55,7 @@ export async function changeProduct(
   );
 }
 
-/** Writes products by their SKU, those that are there and those that are not; returns how many were there before. */
+/** Inserts or updates products by SKU; returns how many existed before. */
 export async function upsertProducts(tx: Tx, products: readonly NewProduct[], nowMs: number): Promise<number> {
   const known = await tx.rows('SELECT id FROM products WHERE sku IN (?) FOR UPDATE', [products.map(({ sku }) => sku)]);
   await tx.change(

@@ -1,6 +1,6 @@
 /**
  * `products`: what can be sold. Written by operators and the CSV import; read by everyone. A sale copies the price when
- * it is created, so changing a product never changes what a customer was promised.
+ * it is created, so changing a product never changes the price of an existing sale.
  */
 import { sql } from 'drizzle-orm';
 import { bigint, char, check, mysqlTable, text, unique, varchar } from 'drizzle-orm/mysql-core';
@@ -10,7 +10,7 @@ export const products = mysqlTable(
   'products',
   {
     id: id('id').primaryKey(),
-    /** The shop's own name for it; imports find a product by it. */
+    /** The shop's identifier; imports match products by it. */
     sku: varchar('sku', { length: 64 }).notNull(),
     name: varchar('name', { length: 200 }).notNull(),
     description: text('description').notNull(),

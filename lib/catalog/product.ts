@@ -1,7 +1,7 @@
 /**
  * Products: what can be sold. Everyone may read them; operators write them.
  *
- * A sale copies the price of its product when it is created, so nothing here can change what a customer was promised.
+ * A sale copies the price of its product when it is created, so nothing here changes the price of an existing sale.
  */
 
 import * as z from 'zod';
@@ -47,12 +47,12 @@ export async function createProduct(
   try {
     return { productId: await insertProduct(db, product, clock()), ...product };
   } catch (error) {
-    if (isDuplicateKey(error)) return refuse('sku_taken', 'Change that product, or use another SKU.');
+    if (isDuplicateKey(error)) return refuse('sku_taken', 'Change the existing product, or use another SKU.');
     throw error;
   }
 }
 
-/** Changes the given fields of a product and returns it as it is then. */
+/** Changes the given fields of a product and returns the updated product. */
 export async function updateProduct(
   deps: Needs<'db' | 'clock'>,
   productId: ProductId,

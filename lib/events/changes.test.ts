@@ -9,7 +9,7 @@ function change(digit: string, own: Partial<ReservationChange> = {}): Reservatio
 }
 
 describe('changes on the wire', () => {
-  it('say once what a group has in common', () => {
+  it('state the common fields of a group once', () => {
     const groups = groupChanges([change('1'), change('2'), change('3', { to: 'rejected', reason: 'sold_out' })]);
     expect(groups).toEqual([
       {
@@ -31,7 +31,7 @@ describe('changes on the wire', () => {
     ]);
   });
 
-  it('are the same changes to whoever reads them', () => {
+  it('are the same changes after reading', () => {
     const changes = [
       change('1'),
       change('2', { saleId: id('b') }),
@@ -42,7 +42,7 @@ describe('changes on the wire', () => {
     expect(ChangeGroups.parse(JSON.parse(JSON.stringify(groupChanges(changes))))).toEqual(changes);
   });
 
-  it('are refused if a row is not one', () => {
+  it('are refused if a row is malformed', () => {
     const [group] = groupChanges([change('1')]);
     expect(ChangeGroups.safeParse([{ ...group, moves: [[id('1'), id('c'), 2, 3, 7]] }]).success).toBe(false);
     expect(ChangeGroups.safeParse([{ ...group, to: 'lost' }]).success).toBe(false);

@@ -1,10 +1,10 @@
 /**
- * Changes of reservations as events carry them: grouped by what they have in common.
+ * Changes of reservations as events carry them: grouped by their common fields.
  *
- * A batch moves hundreds of reservations of a few sales in the same way, so a group says once which sale, from where and
- * to where, and each of its moves is a row of six values. That is a third of the size of an object for each change, and
- * EventBridge bills and limits by size. Producers call `groupChanges`; consumers read changes one by one again, because
- * the shape `ChangeGroups` expands what it has checked.
+ * A batch moves hundreds of reservations of a few sales in the same way, so a group states the sale and both states once,
+ * and each of its moves is a row of six values. That is a third of the size of one object per change, and EventBridge
+ * bills and limits by size. Producers call `groupChanges`; consumers get single changes again, because the schema
+ * `ChangeGroups` expands the groups after validating them.
  */
 
 import * as z from 'zod';
@@ -12,7 +12,7 @@ import type { CustomerId, ReservationId, SaleId } from '#platform/kernel/ids.ts'
 import { idOf } from '#platform/kernel/shapes.ts';
 import { reservationStates } from '#state/reservation-state.ts';
 
-/** One reservation's move. `version` rises with each, so a reader can tell the newer of two. */
+/** One reservation's move. `version` rises with each move, so a reader can tell which of two is newer. */
 export interface ReservationChange {
   readonly reservationId: ReservationId;
   readonly saleId: SaleId;
@@ -48,17 +48,17 @@ const ChangeGroup = z.object({
 });
 export type ChangeGroup = z.infer<typeof ChangeGroup>;
 
-/** Groups on the wire, changes one by one for who reads them. */
+/** Groups on the wire, parsed into single changes. */
 export const ChangeGroups = z.array(ChangeGroup).transform(expandChanges);
 
-/** Groups changes for the wire, in the order in which each kind first appears. */
+/** Groups changes for the wire, in the order in which each group first appears. */
 export function groupChanges(changes: readonly ReservationChange[]): ChangeGroup[] {
   const groups: ChangeGroup[] = [];
   const bySale = new Map<string, ChangeGroup[]>();
   for (const change of changes) {
     const { saleId, from, to, reason, deadlineMs } = change;
     const ofSale = bySale.get(saleId) ?? [];
-    // A sale has few kinds of moves: looking through them costs less than making a key of all they have in common.
+    // A sale has few kinds of moves: searching them is cheaper than building a key of all their common fields.
     let group = ofSale.find(
       (one) => one.to === to && one.from === from && one.reason === reason && one.deadlineMs === deadlineMs,
     );
@@ -81,7 +81,7 @@ export function groupChanges(changes: readonly ReservationChange[]): ChangeGroup
   return groups;
 }
 
-/** The changes of groups, one by one. */
+/** The single changes of groups. */
 export function expandChanges(groups: readonly ChangeGroup[]): ReservationChange[] {
   return groups.flatMap(({ moves, ...common }) =>
     moves.map(([reservationId, customerId, units, quantity, ticket, version]) => ({

@@ -1,8 +1,8 @@
 /**
- * `outbox`: events committed together with the fact they tell of, and not yet taken by the bus.
+ * `outbox`: events that were committed together with the change they report, and that the bus has not accepted yet.
  *
- * Written in the fact's own transaction; the relay publishes a row and deletes it once the bus has taken it. The healthy
- * steady state is an empty table. The key is time-ordered, so the sweep reads the oldest first.
+ * Written in the transaction of that change; a row is deleted once the bus has accepted its event. The healthy steady
+ * state is an empty table. The key is time-ordered, so the sweep reads the oldest first.
  */
 import { mediumtext, mysqlTable, varchar } from 'drizzle-orm/mysql-core';
 import { id, timeMs } from '#platform/mysql/columns.ts';

@@ -21,7 +21,7 @@ function change(saleId: SaleId): ReservationChange {
 const detailsOf = (changes: ReservationChange[], stocks: StockLevel[]) =>
   changeEvents(changes, stocks, false, 1).map(({ detail }) => JSON.parse(detail));
 
-test('a batch in which every request is of another sale tells all of it, in entries that the bus takes', () => {
+test('a batch of requests for as many sales is published completely, in entries within the limit of the bus', () => {
   const changes = Array.from({ length: 2 * changesPerEvent + 1 }, () => change(newId()));
   const stocks = changes.map(({ saleId }) => stock(saleId));
   const events = changeEvents(changes, stocks, false, 1);
@@ -32,14 +32,14 @@ test('a batch in which every request is of another sale tells all of it, in entr
   expect(details.flatMap((detail) => detail.stocks)).toEqual(stocks);
 });
 
-test('the stock of a sale is told once, with the first of its changes', () => {
+test('the stock of a sale is published once, with the first of its changes', () => {
   const [one, two] = [newId(), newId()];
   const changes = Array.from({ length: changesPerEvent + 1 }, (_, n) => change(n < changesPerEvent ? one : two));
   const details = detailsOf([...changes, change(one)], [stock(one), stock(two)]);
   expect(details.map(({ stocks }) => stocks)).toEqual([[stock(one)], [stock(two)]]);
 });
 
-test('stock alone is told too, and where nothing moved there is no event', () => {
+test('a change of stock alone is published, and without a change there is no event', () => {
   const level = stock(newId());
   expect(detailsOf([], [level])).toMatchObject([{ changes: [], stocks: [level] }]);
   expect(changeEvents([], [], false, 1)).toEqual([]);

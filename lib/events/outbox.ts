@@ -1,9 +1,9 @@
 /**
- * The outbox: events are committed with the fact they tell of, then published, then forgotten.
+ * The outbox: events are committed with the change they report, then published, then deleted.
  *
- * `record` runs inside the fact's transaction, so an event exists if and only if its fact does. `publish` runs after the
- * commit and deletes what the bus took; what it did not take, or what a crash left, the scheduled sweep publishes. An
- * event may therefore arrive twice, and never not at all (invariants I2 and I5).
+ * `recordEvents` runs inside the transaction of the change, so an event exists if and only if its change does.
+ * `publishEvents` runs after the commit and deletes what the bus accepted; the scheduled `sweepOutbox` publishes what the
+ * bus did not accept or a crash left behind. So delivery is at least once (invariants I2 and I5).
  */
 import type { Bus } from '#platform/aws/eventbridge.ts';
 import type { Needs } from '#platform/environment/deps.ts';
@@ -12,7 +12,7 @@ import { correlationId } from '#platform/kernel/log.ts';
 import { measure } from '#platform/kernel/metrics.ts';
 import type { Sql, Tx } from '#platform/mysql/mysql.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
-import { catalogue, type EventDetail, type EventName } from './catalogue.ts';
+import { catalog, type EventDetail, type EventName } from './catalog.ts';
 import { groupChanges, type ReservationChange } from './changes.ts';
 
 /** An event that is committed and waits to be published. */
@@ -23,13 +23,13 @@ export interface RecordedEvent {
   readonly detail: string;
 }
 
-/** An entry of EventBridge holds 256 KiB; a change takes less than 150 bytes. */
+/** The most changes in one event: an entry of EventBridge holds 256 KiB; a change takes less than 150 bytes. */
 export const changesPerEvent = 500;
 
-/** How old a row must be before the sweep takes it: younger ones are being published by those who wrote them. */
+/** How old a row must be before the sweep publishes it: newer ones are being published by the process that wrote them. */
 const sweepAfterMs = 5_000;
 const rowsPerSweep = 50;
-/** A bus that takes nothing of so many pages in a row is away; the next sweep is the place to go on. */
+/** After so many pages in a row of which the bus accepts nothing it is taken to be unavailable; the next sweep continues. */
 const pagesRefusedBeforeGivingUp = 3;
 
 /** Builds an event with its envelope. */
@@ -40,7 +40,7 @@ export function newEvent<Name extends EventName>(name: Name, detail: EventDetail
     detailType: name,
     detail: JSON.stringify({
       eventId,
-      schemaVersion: catalogue[name].version,
+      schemaVersion: catalog[name].version,
       occurredAtMs: nowMs,
       correlationId: correlationId(),
       ...detail,
@@ -49,9 +49,9 @@ export function newEvent<Name extends EventName>(name: Name, detail: EventDetail
 }
 
 /**
- * The events of changes that one transaction makes, with the stock right after it: each sale's once, so that a batch of
- * many sales fits into an entry. Stock alone is told too, since those who watch a sale want to see it; where nothing moved
- * there is no event.
+ * The events of the changes that one transaction makes, with the stock right after it: once for each sale, so that a batch
+ * of many sales fits into an entry. A change of stock alone is also published, for those who watch the sale; without any
+ * change there is no event.
  */
 export function changeEvents(
   changes: readonly ReservationChange[],
@@ -84,8 +84,8 @@ export async function recordEvents(tx: Tx, events: readonly RecordedEvent[], now
 }
 
 /**
- * Publishes committed events and deletes the rows of those that the bus took. Never throws: what fails now, the sweep
- * does later.
+ * Publishes committed events and deletes the rows of those that the bus accepted. Never throws: the sweep publishes the
+ * rest later.
  */
 export async function publishEvents({ db, bus }: Needs<'db' | 'bus'>, events: readonly RecordedEvent[]): Promise<void> {
   if (events.length === 0) return;
@@ -95,9 +95,9 @@ export async function publishEvents({ db, bus }: Needs<'db' | 'bus'>, events: re
 }
 
 /**
- * The sweep: publishes what has waited for more than a few seconds, oldest first, until all has been tried once or the
- * deadline is near. Two sweeps at once skip each other's rows. An event that the bus refuses stays and holds up no
- * other. Returns how many events the bus took.
+ * The sweep: publishes what has waited for more than a few seconds, oldest first, until every row was tried once or the
+ * deadline is near. Concurrent sweeps skip each other's rows. An event that the bus refuses stays and does not hold up
+ * others. Returns how many events the bus accepted.
  */
 export async function sweepOutbox(deps: Needs<'db' | 'bus' | 'clock'>, deadlineMs: number): Promise<number> {
   const { db, bus, clock } = deps;
@@ -115,7 +115,7 @@ export async function sweepOutbox(deps: Needs<'db' | 'bus' | 'clock'>, deadlineM
   return published;
 }
 
-/** Publishes one page of the rows after `after`, and deletes those that the bus took, in the same transaction. */
+/** Publishes one page of the rows after `after`, and deletes those that the bus accepted, in the same transaction. */
 async function sweepPage(
   tx: Tx,
   bus: Bus,
@@ -134,14 +134,14 @@ async function sweepPage(
   return { last: rows.at(-1)?.id, found: rows.length, taken: gone.length };
 }
 
-/** Tells how many events wait and how old the oldest is, for the alarm on its age. */
+/** Records the number of waiting events and the age of the oldest as metrics, for the alarm on the age. */
 export async function measureOutbox({ db, clock }: Needs<'db' | 'clock'>): Promise<void> {
   const { events, oldestAtMs } = await readBacklog(db);
   const nowMs = clock();
   measure({ OutboxEvents: events, OutboxOldestMs: oldestAtMs === null ? 0 : Math.max(0, nowMs - oldestAtMs) });
 }
 
-/** How many events wait, and since when the oldest does; for the operator's page and the age alarm. */
+/** The number of waiting events, and the time of the oldest; for the operator's page and the metrics. */
 export async function readBacklog(sql: Sql): Promise<{ events: number; oldestAtMs: number | null }> {
   const [row] = await sql.rows<{ events: number; oldest: number | null }>(
     'SELECT COUNT(*) AS events, MIN(created_at_ms) AS oldest FROM outbox',
@@ -150,8 +150,8 @@ export async function readBacklog(sql: Sql): Promise<{ events: number; oldestAtM
 }
 
 /**
- * Deletes rows one by one through their key. Given `id IN (…)`, the optimizer reads a small table from end to end, and
- * a DELETE then waits for every row of it that somebody else is writing or sweeping; two of them wait for each other.
+ * Deletes each row by its key. Given `id IN (…)`, the optimizer scans a small table, and the DELETE then waits for every
+ * row in it that another transaction has locked, so two of them would deadlock.
  */
 async function forget(sql: Sql, events: RecordedEvent[]): Promise<void> {
   if (events.length === 0) return;

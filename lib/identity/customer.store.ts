@@ -5,14 +5,14 @@ import { type CustomerId, fromBytes, newId, toBytes } from '#platform/kernel/ids
 import type { Sql } from '#platform/mysql/mysql.ts';
 import type { Role } from './customer.table.ts';
 
-/** An account as sign-in needs it. */
+/** The part of an account that sign-in needs. */
 export interface Account {
   readonly customerId: CustomerId;
   readonly passwordHash: string;
   readonly role: Role;
 }
 
-/** Writes a new account and returns its id. Throws if the address has one. */
+/** Writes a new account and returns its id. Throws if the e-mail address already has one. */
 export async function insertCustomer(
   sql: Sql,
   customer: { email: string; name: string; passwordHash: string; role: Role },
@@ -27,7 +27,7 @@ export async function insertCustomer(
   return customerId;
 }
 
-/** The account of this address. */
+/** The account of this e-mail address. */
 export async function findAccount(sql: Sql, email: string): Promise<Account | undefined> {
   const [row] = await sql.rows<{ id: Buffer; passwordHash: string; role: Role }>(
     'SELECT id, password_hash AS passwordHash, role FROM customers WHERE email = ?',
@@ -36,7 +36,7 @@ export async function findAccount(sql: Sql, email: string): Promise<Account | un
   return row && { customerId: fromBytes(row.id), passwordHash: row.passwordHash, role: row.role };
 }
 
-/** What a customer is told of their own account. */
+/** The part of an account that its customer sees. */
 export async function findCustomer(
   sql: Sql,
   customerId: CustomerId,
@@ -48,7 +48,7 @@ export async function findCustomer(
   return row;
 }
 
-/** Makes the account of this address an operator's with this password. */
+/** Makes the account of this e-mail address an operator's, with this password. */
 export async function promote(sql: Sql, email: string, passwordHash: string): Promise<void> {
   await sql.change("UPDATE customers SET password_hash = ?, role = 'operator' WHERE email = ?", [passwordHash, email]);
 }

@@ -1,5 +1,5 @@
 /**
- * The shapes of identity in the API: who registers, who signs in, and what they get.
+ * The shapes of identity in the API: registration, sign-in and sessions.
  */
 
 import * as z from 'zod';
@@ -10,7 +10,7 @@ import { roles } from './customer.table.ts';
 /** A mailbox, in lower case: two spellings of one mailbox are one account. */
 export const Email = z.email().max(254).toLowerCase().describe('Compared without regard to case');
 
-/** At least ten characters of any kind; a limit on top, since hashing costs by the byte. */
+/** At least ten characters of any kind; at most 1,024 bytes, since the cost of hashing grows with the length. */
 const Password = z
   .string()
   .min(10)
@@ -26,7 +26,7 @@ export type Registration = z.output<typeof Registration>;
 
 export const Registered = z.object({ customerId: idOf<CustomerId>() });
 
-/** A password that could not have been registered is a wrong one, not a malformed one. */
+/** A password that does not meet the rules for registration is a wrong password, not a malformed request. */
 export const Credentials = z
   .strictObject({ email: Email, password: z.string().min(1).max(1_024).meta({ format: 'password' }) })
   .meta({ id: 'Credentials' });
@@ -36,7 +36,7 @@ export const Session = z
   .object({
     accessToken: z.string().describe('Send it as "Authorization: Bearer …"'),
     expiresInSeconds: z.int().describe('How long the access token is valid'),
-    refreshToken: z.string().describe('Good for one refresh; the answer has the next one'),
+    refreshToken: z.string().describe('Valid for one refresh, which returns the next one'),
   })
   .meta({ id: 'Session' });
 export type Session = z.infer<typeof Session>;

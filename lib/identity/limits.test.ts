@@ -13,7 +13,7 @@ describe('limits', () => {
     expect(networkOf(address)).toBe(network);
   });
 
-  test('a stack sets its own rates, and a rate that cannot be read is a mistake, not no limit', () => {
+  test('a stack sets its own rates, and a malformed rate is an error', () => {
     const strict = { burst: 1, perMinute: 2 };
     expect(rateOf({}, 'x', strict)).toBe(strict);
     expect(rateOf({ 'limit/x': '10/600' }, 'x', strict)).toEqual({ burst: 10, perMinute: 600 });

@@ -1,27 +1,27 @@
 /**
- * How often one address, or one account, may try to register or sign in.
+ * How many times one network address, or one account, may try to register or sign in.
  *
- * Two buckets are drawn from at once: that of the network address, against a flood from one place, and that of the
- * account, against guessing from many. A stack sets its own values under `limit/<name>`; a load test from one machine
- * needs larger ones.
+ * Each attempt takes from two token buckets: that of the network address, against a flood from one place, and that of
+ * the account, against guessing from many places. A stack sets its own values under `limit/<name>`; a load test from one
+ * machine needs larger ones.
  */
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { type Rate, rateOf, takeTokens } from '#platform/redis/rate-limit.ts';
 
-/** The strict rates, for when the stack sets none. Many customers may share the address of one mobile network. */
+/** The strict default rates, if the stack sets none. Customers of one mobile network may share an address. */
 const strict = {
   'register-address': { burst: 10, perMinute: 10 },
   'login-address': { burst: 30, perMinute: 30 },
   'login-account': { burst: 10, perMinute: 5 },
 } as const satisfies Record<string, Rate>;
 
-/** Draws from the buckets of an attempt to register. */
+/** Takes from the buckets of an attempt to register. */
 export function limitRegistration(deps: Needs<'redis' | 'registry'>, address: string) {
   return limit(deps, { 'register-address': networkOf(address) });
 }
 
-/** Draws from the buckets of an attempt to sign in, whether or not there is such an account. */
+/** Takes from the buckets of an attempt to sign in, whether or not the account exists. */
 export function limitLogin(deps: Needs<'redis' | 'registry'>, address: string, email: string) {
   return limit(deps, { 'login-address': networkOf(address), 'login-account': email });
 }
@@ -41,7 +41,7 @@ async function limit(
     : refuse('too_many_requests', `Too many attempts. Try again in ${retryAfterSeconds} s.`, { retryAfterSeconds });
 }
 
-/** What one customer holds of the address space: an IPv4 address, or the first 64 bits of an IPv6 one. */
+/** The network that is limited as one: an IPv4 address, or the first 64 bits of an IPv6 address. */
 export function networkOf(address: string): string {
   if (!address.includes(':')) return address;
   const [head = '', tail] = address.toLowerCase().split('%', 1)[0]?.split('::') ?? [];

@@ -1,6 +1,6 @@
 /**
- * Registration. The e-mail address is the account's only other name, and unique by the table's own constraint, so two
- * registrations at once cannot both succeed.
+ * Registration. The e-mail address is unique by a constraint of the table, so two concurrent registrations of one
+ * address cannot both succeed.
  */
 
 import type { Needs } from '#platform/environment/deps.ts';
@@ -14,8 +14,8 @@ import type { Registration } from './identity.shapes.ts';
 import { limitRegistration } from './limits.ts';
 
 /**
- * Creates a customer's account. Refused when the address already has one: the password is hashed either way, so the
- * time of the answer says no more than the answer.
+ * Creates a customer's account. Refused when the address already has one; the password is hashed either way, so the
+ * response time reveals no more than the response.
  */
 export async function register(
   deps: Needs<'db' | 'redis' | 'registry' | 'clock'>,
@@ -28,7 +28,7 @@ export async function register(
 }
 
 /**
- * Makes sure that there is an operator with this address and password, for a stack that starts. Returns the account's id.
+ * Ensures that there is an operator with this address and password, when a stack starts. Returns the account's id.
  */
 export async function seedOperator(
   deps: Needs<'db' | 'clock'>,
@@ -38,7 +38,7 @@ export async function seedOperator(
   if (!isRefusal(created)) return created.customerId;
   await promote(deps.db, email, await hashPassword(password));
   const account = await findAccount(deps.db, email);
-  if (!account) throw new Error('the operator could neither be created nor found');
+  if (!account) throw new Error('the operator account could neither be created nor found');
   return account.customerId;
 }
 

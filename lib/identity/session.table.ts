@@ -1,6 +1,6 @@
 /**
  * `refresh_tokens`: one row per refresh token ever issued. Written by sign-in and refresh; a row whose token was used is
- * kept until it expires, because seeing it again means that it was stolen, and then its whole family is revoked
+ * kept until it expires, because a second use means that it was stolen, and then its whole family is revoked
  * (RFC 9700, section 4.14). Only a hash is stored.
  */
 import { binary, index, mysqlTable } from 'drizzle-orm/mysql-core';

@@ -1,13 +1,13 @@
 /**
  * Sessions: signing in, staying signed in, signing out.
  *
- * A refresh token is good for one refresh, which hands out the next; all that descend from one sign-in are a family. A
- * token that comes a second time has been copied, and nobody can tell which of the two is the thief, so the family ends
- * there (RFC 9700, section 4.14). The row of the token is locked while it is judged: of two refreshes at once exactly
- * one gets a successor, and the other ends the family.
+ * A refresh token is valid for one refresh, which issues the next; all that descend from one sign-in are a family. A
+ * token that is used a second time has been copied, and its owner cannot be told from the thief, so the whole family is
+ * revoked (RFC 9700, section 4.14). The token's row is locked while it is checked: of two concurrent refreshes exactly
+ * one gets a successor, and the other revokes the family.
  *
- * A family is revoked as soon as one of its rows is. So revoking is one write, and no successor that is being made at
- * the same moment can slip through.
+ * A family is revoked as soon as one of its rows is. So revoking is one write, and it also covers a successor that is
+ * being issued at the same moment.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import type { Needs } from '#platform/environment/deps.ts';
@@ -22,13 +22,13 @@ import type { Role } from './customer.table.ts';
 import type { Credentials, Me, Session } from './identity.shapes.ts';
 import { limitLogin } from './limits.ts';
 
-/** How long one sign-in lasts, however often it is refreshed. */
+/** How long one sign-in lasts, however many times it is refreshed. */
 const sessionLifeMs = 30 * 24 * 60 * 60 * 1_000;
-/** How many expired rows are deleted in one statement. */
+/** The most expired rows that one statement deletes. */
 const rowsForgotten = 1_000;
 
 /**
- * Signs in with e-mail and password. A wrong password and an unknown address are refused alike, after the same work.
+ * Signs in with e-mail and password. A wrong password and an unknown address get the same refusal, after the same work.
  */
 export async function login(
   deps: Needs<'db' | 'redis' | 'registry' | 'clock'>,
@@ -49,7 +49,7 @@ export async function login(
 
 /**
  * Exchanges a refresh token for the next session of its family. Refused if it is unknown, expired or revoked; if it was
- * used before, its whole family ends.
+ * used before, its whole family is revoked.
  */
 export async function refresh(
   deps: Needs<'db' | 'clock'>,
@@ -61,18 +61,18 @@ export async function refresh(
   return next ? session(tokens, next.caller, next.refreshToken) : refuse('unauthenticated', 'Sign in again.');
 }
 
-/** Ends the session that a refresh token belongs to. A token that belongs to none changes nothing. */
+/** Ends the session of a refresh token. An unknown token changes nothing. */
 export async function logout(deps: Needs<'db' | 'clock'>, refreshToken: string): Promise<undefined> {
   await revoke(deps.db, hashOf(refreshToken), deps.clock());
 }
 
-/** Who is signed in. Refused if the account is gone. */
+/** The signed-in customer. Refused if the account no longer exists. */
 export async function getMe({ db }: Needs<'db'>, customerId: CustomerId): Promise<Me | Refusal> {
   const customer = await findCustomer(db, customerId);
-  return customer ? { customerId, ...customer } : refuse('unauthenticated', 'This account is gone.');
+  return customer ? { customerId, ...customer } : refuse('unauthenticated', 'This account no longer exists.');
 }
 
-/** Deletes rows of sessions that are over, a bounded number at a time; returns how many. Run by a schedule. */
+/** Deletes rows of expired sessions, a bounded number at a time; returns how many. Run by a schedule. */
 export function forgetExpiredSessions({ db, clock }: Needs<'db' | 'clock'>): Promise<number> {
   return db.change('DELETE FROM refresh_tokens WHERE expires_at_ms <= ? LIMIT ?', [clock(), rowsForgotten]);
 }
@@ -83,7 +83,7 @@ interface Family {
   expiresAtMs: number;
 }
 
-/** Judges a refresh token under lock, marks it used and issues its successor; undefined if it is no longer good. */
+/** Checks a refresh token under lock, marks it used and issues its successor; undefined if it is no longer valid. */
 async function rotate(
   tx: Tx,
   refreshToken: string,
@@ -97,7 +97,7 @@ async function rotate(
   if (!row || row.expires_at_ms <= nowMs) return undefined;
   const family = { familyId: fromBytes(row.family_id), customerId: fromBytes(row.customer_id) };
   if (row.used_at_ms !== null) {
-    log.warn('refresh token came a second time; its family is revoked', family);
+    log.warn('refresh token was used a second time; its family is revoked', family);
     await revoke(tx, tokenHash, nowMs);
     return undefined;
   }
@@ -117,7 +117,7 @@ async function rotate(
   };
 }
 
-/** Makes a refresh token of this family. Only its hash is stored: whoever reads the table can sign in as nobody. */
+/** Makes a refresh token of this family. Only its hash is stored, so a leaked table grants no sessions. */
 async function issueRefreshToken(sql: Sql, { familyId, customerId, expiresAtMs }: Family): Promise<string> {
   const refreshToken = randomBytes(32).toString('base64url');
   await sql.change(

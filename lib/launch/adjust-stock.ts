@@ -1,5 +1,5 @@
 /**
- * Adjusting stock: an operator adds units to a sale, or takes back available ones. What is added goes to the waitlist in
+ * Adjusting stock: an operator adds units to a sale, or removes available ones. Added units are offered to the waitlist in
  * the same transaction.
  */
 
@@ -12,7 +12,7 @@ import type { SaleView } from '#sale/sale.shapes.ts';
 import { lockSales } from '#sale/sale.store.ts';
 import { viewSale } from './read-sale.ts';
 
-/** Adds units to a sale, or with a negative number takes them back. Refused if more are taken than are available. */
+/** Adds units to a sale, or removes them if negative. Refused if more would be removed than are available. */
 export async function adjustStock(deps: WriteNeeds, saleId: SaleId, units: number): Promise<SaleView | Refusal> {
   const adjusted = await writeThrough(deps, async (tx, nowMs): Promise<Committed | Refusal> => {
     const sale = (await lockSales(tx, [saleId])).get(saleId);

@@ -1,13 +1,13 @@
 /**
- * Advancing sales: the side effects of time. Announces the phase that the clock says, reminds before the close, ends what
- * is over, offers what is free, and sends the next boundaries ahead.
+ * Advancing sales: the side effects of time. Publishes the phase by the clock, reminds before the close, ends what is
+ * over, offers available units, and schedules the next boundaries.
  *
- * Harmless early, late, twice, at once with itself, or never (invariant I8 does not depend on it): each effect is claimed
- * by a conditional write before it is carried out, and events are committed with that write.
+ * It is safe early, late, repeated, concurrently, or not at all (invariant I8 does not depend on it): each effect is
+ * claimed by a conditional write before it is carried out, and events are committed with that write.
  */
 
 import * as z from 'zod';
-import { catalogue, type EventDetail } from '#events/catalogue.ts';
+import { catalog, type EventDetail } from '#events/catalog.ts';
 import { changesPerEvent, newEvent, type RecordedEvent, recordEvents } from '#events/outbox.ts';
 import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
@@ -22,21 +22,21 @@ import { enterPhase, listUnfinishedSaleIds, lockSales, type SaleRow } from '#sal
 import { AdvanceCommand, sendBoundaries } from './boundaries.ts';
 import { saleChanged } from './sale-changed.ts';
 
-/** The rule fires once a minute; boundaries are sent ahead for a little longer, so that a late tick leaves no gap. */
+/** The rule fires once a minute; boundaries are scheduled for longer than that, so that a late run leaves no gap. */
 const boundaryHorizonMs = 150_000;
 
-/** What may fire: the minute's rule, a boundary of one sale, or the news that units were released. */
+/** The triggers: the rule of every minute, a boundary of one sale, or the event that units were released. */
 export const AdvanceTrigger = z.union([
   AdvanceCommand,
   z.object({ 'detail-type': z.literal('Scheduled Event') }),
   z.object({
     'detail-type': z.literal('reservations.changed'),
-    detail: catalogue['reservations.changed'].detail.pick({ stocks: true }),
+    detail: catalog['reservations.changed'].detail.pick({ stocks: true }),
   }),
 ]);
 export type AdvanceTrigger = z.infer<typeof AdvanceTrigger>;
 
-/** Advances the sales that a batch of triggers speaks of, each once. Returns the messages whose sales failed. */
+/** Advances the sales of a batch of triggers, each once. Returns the messages whose sales failed. */
 export async function advance(
   deps: WriteNeeds,
   batch: readonly Delivered<AdvanceTrigger>[],
@@ -69,21 +69,21 @@ export async function advance(
   return mustRepeat;
 }
 
-/** Advances every sale in which something can still happen. One that fails does not keep the others waiting. */
+/** Advances every sale in which something can still happen. One that fails does not hold up the others. */
 export async function advanceAll(deps: WriteNeeds, deadlineMs: number): Promise<void> {
   const failed: unknown[] = [];
   for (const saleId of await listUnfinishedSaleIds(deps.db)) {
     if (deps.clock() >= deadlineMs) break;
     await advanceSale(deps, saleId, deadlineMs, 'everything').catch((error) => failed.push(error));
   }
-  // What was not reached or failed is found again by the redelivered trigger, or by the next one.
+  // The redelivered trigger, or the next one, advances the sales that failed or were not reached.
   if (failed.length > 0) throw new Error(`${failed.length} sales could not be advanced`, { cause: failed[0] });
 }
 
 /**
- * Advances one sale to where the clock says it is, and sends ahead what comes next. Only the minute's rule sends
- * everything that is near; whoever was sent for a boundary or a release sends only the ends of offers made meanwhile.
- * Were each such message to send all that follow it, their number would double from one boundary to the next.
+ * Advances one sale to its phase by the clock, and schedules the next boundaries. Only the rule of every minute schedules
+ * all boundaries within the horizon; a boundary or a release schedules only the deadlines of new offers. If each such
+ * message scheduled all boundaries after it, their number would double from one boundary to the next.
  */
 export async function advanceSale(
   deps: WriteNeeds,
@@ -105,7 +105,7 @@ interface Announced extends Committed {
   readonly sale?: SaleRow;
 }
 
-/** Moves the stored phase to what the clock says and records the events of that, once however many try. */
+/** Moves the stored phase to the phase by the clock and records the events, only once even if called concurrently. */
 async function announcePhase(tx: Tx, saleId: SaleId, nowMs: number): Promise<Announced> {
   const sale = (await lockSales(tx, [saleId])).get(saleId);
   if (!sale) return nothingChanged;

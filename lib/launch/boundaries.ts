@@ -1,8 +1,8 @@
 /**
- * Boundaries to the second: a rule fires once a minute, so what is due sooner is sent ahead as a delayed message.
+ * Boundaries to the second: a rule fires once a minute, so boundaries before the next run are sent as delayed messages.
  *
- * A boundary message says only which sale to look at. It may come early, late, twice or never: the minute's rule looks at
- * every sale anyway, and what customers may do is judged by the clock.
+ * A boundary message only names a sale. It may arrive early, late, twice or never: the rule of every minute advances every
+ * sale anyway, and what customers may do is decided by the clock.
  */
 
 import * as z from 'zod';
@@ -12,16 +12,16 @@ import { log } from '#platform/kernel/log.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
 import { boundariesAfter, type SaleTimes } from '#sale/phase.ts';
 
-/** SQS holds a message back for at most this long. */
+/** The longest delay that SQS allows. */
 const longestDelayMs = 900_000;
 
-/** The command in the queue `advance`: look at this sale now. */
+/** The command in the queue `advance`: advance this sale now. */
 export const AdvanceCommand = z.object({ saleId: idOf<SaleId>() });
 export type AdvanceCommand = z.infer<typeof AdvanceCommand>;
 
 /**
- * Sends a delayed message for each boundary of a sale that SQS can hold back so long. Never throws: the minute's rule
- * looks at every sale anyway.
+ * Sends a delayed message for each boundary of a sale within the longest delay of SQS. Never throws: the rule of every
+ * minute advances every sale anyway.
  */
 export async function scheduleBoundaries(
   deps: Needs<'queue' | 'clock'>,
@@ -29,7 +29,7 @@ export async function scheduleBoundaries(
 ): Promise<void> {
   const dueMs = boundariesAfter(sale, deps.clock());
   await sendBoundaries(deps, sale.saleId, dueMs, longestDelayMs).catch((error) =>
-    log.warn('the next tick will catch up with a changed sale', { error, saleId: sale.saleId }),
+    log.warn('boundaries could not be scheduled; the next minute advances the sale', { error, saleId: sale.saleId }),
   );
 }
 
@@ -41,7 +41,7 @@ export async function sendBoundaries(
   horizonMs: number,
 ): Promise<void> {
   const nowMs = deps.clock();
-  // Rounded up to whole seconds, so that the message never comes before its time.
+  // Rounded up to whole seconds, so that the message never arrives early.
   const delays = dueMs.map((atMs) => Math.ceil((atMs - nowMs) / 1000)).filter((delay) => delay >= 0);
   const wanted = [...new Set(delays)].filter((delay) => delay * 1000 <= horizonMs);
   await deps.queue('advance').sendAll(wanted.map((delaySeconds) => ({ body: { saleId }, delaySeconds })));

@@ -1,5 +1,5 @@
 /**
- * Changing a sale: new terms, a pause, and calling it off. The row is held while the change is decided.
+ * Changing a sale: new terms, pausing, resuming and cancelling. The row is locked while the change is decided.
  */
 
 import { type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
@@ -12,7 +12,7 @@ import { scheduleBoundaries } from './boundaries.ts';
 import { recordSale, type SaleCommitted } from './sale-changed.ts';
 import { readTimes, refuseDisorder } from './sale-times.ts';
 
-/** Changes a sale's terms. A sale that has closed or was cancelled stays as it was. */
+/** Changes a sale's terms. Refused for a sale that has closed or was cancelled. */
 export async function updateSale(deps: WriteNeeds, saleId: SaleId, change: UpdateSale): Promise<SaleView | Refusal> {
   return changeSale(deps, saleId, (sale, nowMs) => {
     if (sale.status === 'cancelled') return refuse('sale_cancelled', 'A cancelled sale cannot be changed.');
@@ -34,7 +34,7 @@ export async function updateSale(deps: WriteNeeds, saleId: SaleId, change: Updat
   });
 }
 
-/** Pauses a sale: nothing can be reserved or bought and nothing expires until it is resumed. Pausing twice is once. */
+/** Pauses a sale: nothing can be reserved or bought and nothing expires until it is resumed. Idempotent. */
 export async function pauseSale(deps: WriteNeeds, saleId: SaleId): Promise<SaleView | Refusal> {
   return changeSale(deps, saleId, (sale) =>
     sale.status === 'cancelled' ? refuse('sale_cancelled', 'A cancelled sale cannot be paused.') : { status: 'paused' },
@@ -50,14 +50,14 @@ export async function resumeSale(deps: WriteNeeds, saleId: SaleId): Promise<Sale
   );
 }
 
-/** Calls a sale off for good; what customers hold or wait for is cancelled right after. Cancelling twice is once. */
+/** Cancels a sale for good; its open reservations are cancelled right afterwards. Idempotent. */
 export async function cancelSale(deps: WriteNeeds, saleId: SaleId): Promise<SaleView | Refusal> {
   const cancelled = await changeSale(deps, saleId, () => ({ status: 'cancelled' }));
   if (!isRefusal(cancelled)) await deps.queue('advance').send({ body: { saleId } });
   return cancelled;
 }
 
-/** Changes a sale's row while holding it, then sends ahead what comes next. */
+/** Changes a sale's row under lock, then schedules its next boundaries. */
 async function changeSale(
   deps: WriteNeeds,
   saleId: SaleId,

@@ -1,6 +1,6 @@
 /**
- * Creating a sale: its row with the whole allotment available, the first line of its ledger and the event that tells of
- * it, in one transaction. A sale copies the price of its product, so changing the product changes nobody's price.
+ * Creating a sale: its row with the whole allotment available, the first entry of its ledger and its event, in one
+ * transaction. A sale copies the price of its product, so changing the product does not change the price of the sale.
  */
 import { findProduct } from '#catalog/product.store.ts';
 import { type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
@@ -14,7 +14,7 @@ import { scheduleBoundaries } from './boundaries.ts';
 import { recordSale, type SaleCommitted } from './sale-changed.ts';
 import { readTimes, refuseDisorder } from './sale-times.ts';
 
-/** Creates a sale at the product's present price. Refuses an unknown product and times out of order. */
+/** Creates a sale at the product's current price. Refuses an unknown product and times that are not in order. */
 export async function createSale(deps: WriteNeeds, request: CreateSale): Promise<SaleView | Refusal> {
   const nowMs = deps.clock();
   const times = readTimes(request);

@@ -1,4 +1,4 @@
-/** Sales as everyone sees them, and as the operator sees them who has just changed one. */
+/** Reading sales: the public view with live stock, and the committed state for an operator who has just changed one. */
 
 import * as z from 'zod';
 import { readLiveSale } from '#mirror/live-sale.ts';

@@ -1,6 +1,6 @@
 /**
  * What follows every change of a sale's terms or phase: its event is committed with it, and after the commit the mirror
- * has the new terms, so that the gate judges by them at once and a late writer cannot bring the old ones back (I6).
+ * gets the new terms, so that the gate applies them at once and a late writer cannot restore the old ones (I6).
  */
 
 import { newEvent, recordEvents } from '#events/outbox.ts';
@@ -10,12 +10,12 @@ import type { Tx } from '#platform/mysql/mysql.ts';
 import { phaseAt } from '#sale/phase.ts';
 import { readSales, type SaleRow } from '#sale/sale.store.ts';
 
-/** What was just committed of a sale. */
+/** The committed change of a sale. */
 export interface SaleCommitted extends Committed {
   readonly sale: SaleRow;
 }
 
-/** Reads what this transaction has written of a sale, and records the event that tells of it. */
+/** Reads a sale as this transaction has written it, and records its event. */
 export async function recordSale(tx: Tx, saleId: SaleId, nowMs: number): Promise<SaleCommitted> {
   const sale = (await readSales(tx, [saleId])).get(saleId);
   if (!sale) throw new Error('a sale that was just written cannot be read');
@@ -24,7 +24,7 @@ export async function recordSale(tx: Tx, saleId: SaleId, nowMs: number): Promise
   return { sale, stocks: [sale], reservations: [], events: [event], terms: [sale] };
 }
 
-/** The event that tells of a sale's new terms or phase. */
+/** The event of a sale's new terms or phase. */
 export function saleChanged(sale: SaleRow, nowMs: number) {
   const { saleId, epoch, version, allotment, available, allocated, sold, waitlisted, status } = sale;
   const stock = { saleId, epoch, version, allotment, available, allocated, sold, waitlisted };

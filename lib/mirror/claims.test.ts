@@ -23,7 +23,7 @@ const anyRow = fc
     }),
   );
 
-test('what is packed is unpacked as it was, and the ticket is in plain hex, as the scripts write it', () => {
+test('unpacking reverses packing, and the ticket is in plain hex, as the scripts write it', () => {
   fc.assert(
     fc.property(anyRow, fc.nat(), (row, position) => {
       const packed = `${pack(row)}${position}`;

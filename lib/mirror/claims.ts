@@ -1,15 +1,15 @@
 /**
- * Claims: how the mirror keeps reservations.
+ * Claims: how the mirror stores reservations.
  *
- * Claims lie in buckets of their sale, each a small hash that holds, per reservation, a packed value and, per customer, the
- * units that count against the cap. Values are packed because a launch stores millions of them.
+ * The claims of a sale are spread over buckets. Each is a small hash with a packed value for each reservation, and for each
+ * customer the units that count against the cap. Values are packed because a launch stores millions of them.
  */
 import type { CustomerId, ReservationId, SaleId, SaleTag } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { claimBucket } from '#sale/sale-id.ts';
 import { countedAgainstCap, type ReservationState } from '#state/reservation-state.ts';
 
-/** The part of a reservation that the mirror keeps. */
+/** The part of a reservation that the mirror stores. */
 export interface MirroredReservation {
   readonly reservationId: ReservationId;
   readonly saleId: SaleId;
@@ -18,14 +18,14 @@ export interface MirroredReservation {
   /** Units set aside, bought, or once held; zero unless they were ever allocated. */
   readonly units: number;
   readonly quantity: number;
-  /** The least the customer would take; equal to `quantity` for all-or-nothing. */
+  /** The fewest units that the customer accepts; equal to `quantity` for all-or-nothing. */
   readonly atLeast: number;
   /** Place in line: microseconds since the epoch. */
   readonly ticket: number;
   readonly version: number;
 }
 
-/** What the mirror says of a reservation; `position` is its place among all requests of the sale. */
+/** A reservation as the mirror has it; `position` is its place among all requests of the sale. */
 export interface MirroredStatus {
   readonly state: ReservationState;
   readonly version: number;
@@ -37,8 +37,8 @@ export interface MirroredStatus {
 }
 
 /**
- * One letter for each state. A request admitted beyond the available units is `o`, for the gate's own counting, and one
- * that could not be queued is `u`: it claims nothing, and its ticket waits for the customer to try again.
+ * One letter for each state. A request admitted beyond the available units is `o`, for the gate's own counters, and one
+ * that could not be queued is `u`: it claims nothing, and its ticket is kept for the client's retry.
  */
 const letters: Record<ReservationState, string> = {
   requested: 'r',
@@ -56,21 +56,21 @@ const statesByLetter = new Map<string, ReservationState>([
 ]);
 
 /**
- * A reservation's field in its bucket: the last 48 bits of its id, which within a bucket never meet another's, and 24 of
- * its owner's. Others may have claims in the same bucket; without the owner's id nobody can name the field (I10).
+ * A reservation's field in its bucket: the last 48 bits of its id, which do not collide within a bucket, and 24 bits of
+ * its owner's id. A bucket holds claims of several customers; the field cannot be named without the owner's id (I10).
  */
 export function reservationField(reservationId: ReservationId, customerId: CustomerId): string {
   return short(reservationId.slice(24) + customerId.slice(24, 30));
 }
 
-/** The last 12 hex digits of the id of the reservation that has this field. */
+/** The last 12 hex digits of the id of the reservation with this field. */
 export function idEndOf(field: string): string {
   return bytesOf(field).toString('hex', 0, 6);
 }
 
 /**
- * The customer's field that belongs to a reservation's, among the fields of their bucket: both have bits of the same id.
- * Undefined if there is none, or by a rare chance two.
+ * The customer's field that matches a reservation's field in a bucket: both contain bits of the customer's id.
+ * Undefined if there is none, or, rarely, more than one.
  */
 export function ownerOf(field: string, bucket: Iterable<string>): string | undefined {
   const owner = bytesOf(field).subarray(6);
@@ -80,12 +80,12 @@ export function ownerOf(field: string, bucket: Iterable<string>): string | undef
   return fitting.length === 1 ? fitting[0] : undefined;
 }
 
-/** A customer's field in a bucket: bits of the id that do not choose the bucket; the sign keeps it apart. */
+/** A customer's field in a bucket: bits of the id that do not choose the bucket; `@` sets it apart from reservations. */
 export function customerField(customerId: CustomerId): string {
   return `@${short(customerId.slice(19, 23) + customerId.slice(24, 32))}`;
 }
 
-/** Hex digits in two thirds of their length. */
+/** Hex digits in base64url: two thirds of their length. */
 function short(hex: string): string {
   return Buffer.from(hex, 'hex').toString('base64url');
 }
@@ -99,14 +99,14 @@ export function claimsKey(tag: SaleTag, customerId: CustomerId): string {
   return keys.claims(tag, claimBucket(tag, customerId));
 }
 
-/** For `mirror.lua`: what counts against the cap in each state, by its letter. A request beyond the stock counts too. */
+/** For `mirror.lua`: by the letter of a state, what counts against the cap. A request beyond the stock counts too. */
 export const countedByLetter: Readonly<Record<string, string>> = Object.fromEntries(
   [...statesByLetter]
     .map(([letter, state]) => [letter, countedAgainstCap(state)] as const)
     .filter(([, counted]) => counted !== 'nothing'),
 );
 
-/** Reads a packed value: the ticket is in hex, and the least that the customer takes is left out if it is all. */
+/** Reads a packed value: the ticket is in hex, and `atLeast` is left out if it equals the quantity. */
 export function unpack(packed: string): MirroredStatus {
   const [letter = '', version, units, quantity, atLeast, ticket = '', position] = packed.split(':');
   return {
@@ -120,7 +120,7 @@ export function unpack(packed: string): MirroredStatus {
   };
 }
 
-/** The packed value, up to the position, which Redis alone knows. */
+/** The packed value without the position, which only Redis has. */
 export function pack(row: MirroredReservation): string {
   const atLeast = row.atLeast === row.quantity ? '' : row.atLeast;
   return `${letters[row.state]}:${row.version}:${row.units}:${row.quantity}:${atLeast}:${row.ticket.toString(16)}:`;

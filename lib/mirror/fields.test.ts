@@ -13,11 +13,11 @@ function fieldsNamed(script: string): string[] {
   return [...commands].flatMap(([, names = '']) => [...names.matchAll(/'(\w{2,})'/g)].map(([, name = '']) => name));
 }
 
-test.each(scripts)('%s names no field that is not listed', (script) => {
+test.each(scripts)('%s uses only listed fields', (script) => {
   expect(fieldsNamed(script).filter((name) => !known.has(name))).toEqual([]);
 });
 
-test('each field is named by a script', () => {
+test('each field is used by a script', () => {
   const named = new Set(scripts.flatMap(fieldsNamed));
   expect([...known].filter((name) => !named.has(name))).toEqual([]);
 });

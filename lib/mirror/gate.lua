@@ -1,9 +1,9 @@
--- The gate: says who may try. Advice only; MySQL decides who got it. Judges applicants of one sale, one after the other,
--- exactly as if each had come alone.
+-- The gate: admits or refuses requests. It only saves work; MySQL decides. Judges applicants of one sale, one after the
+-- other, exactly as if each had come alone.
 -- KEYS[1]  the sale
--- KEYS[2]  what the keys of the sale's claims buckets begin with; they share its slot
+-- KEYS[2]  the prefix of the keys of the sale's claims buckets; they share its slot
 -- ARGV[1]  five texts for each applicant, each ended by a zero byte: bucket, its reservation's field, its customer's field,
---          quantity, and the least that the customer takes
+--          quantity, and the fewest units that the customer accepts
 -- Returns a line for each applicant
 --          unknown                        the sale is not here; load it and ask again
 --          repeat packed                  this reservation is here already

@@ -1,9 +1,9 @@
 /**
- * The gate: one Redis script that says who may try, and gives everyone who may a ticket. Requests that an environment
- * serves at the same time are asked for together, in one round trip.
+ * The gate: one Redis script that admits or refuses requests, and gives each admitted request a ticket. Requests that an
+ * environment serves at the same time are batched into one round trip.
  *
- * It is advice that saves work: what it refuses never reaches the queue, and what it admits is judged again by the
- * worker. When Redis is away the gate stands open.
+ * It only saves work: what it refuses never reaches the queue, and what it admits is decided by the worker. When Redis is
+ * unavailable the gate fails open.
  */
 
 import type { Needs } from '#platform/environment/deps.ts';
@@ -31,28 +31,28 @@ export type GateRefusal = 'sale_not_open' | 'sale_closed' | 'sale_paused' | 'sal
 export type GateAnswer =
   /** Go on to the queue with this ticket (microseconds) and place among all requests. */
   | { readonly kind: 'admitted'; readonly ticket: number; readonly position: number }
-  /** This reservation was admitted before; here is what became of it. */
+  /** This reservation was admitted before; its current state. */
   | { readonly kind: 'repeat'; readonly status: MirroredStatus }
   | { readonly kind: 'refused'; readonly code: GateRefusal; readonly fact: string }
-  /** The mirror does not know the sale. */
+  /** The mirror does not have the sale. */
   | { readonly kind: 'unknown' };
 
-/** How many applicants one call of the script judges at most; each takes Redis some microseconds, and others wait. */
+/** The most applicants in one call of the script; each takes microseconds, during which Redis serves no other client. */
 const applicantsPerCall = 100;
 
-/** Asks for the applicants of one moment together. */
+/** Batches concurrent applicants into one round trip. */
 const gateCalls = ({ redis }: Needs<'redis'>) =>
   batched<Applicant, GateAnswer>((applicants) => judge(redis, applicants), {
     maxBatchSize: applicantsPerCall,
     maxInFlight: 1,
   });
 
-/** Asks the gate. Throws if Redis cannot be reached; the caller then goes on without a ticket. */
+/** Asks the gate. Throws if Redis cannot be reached; the caller then continues without a ticket. */
 export function askGate(deps: Needs<'redis' | 'once'>, applicant: Applicant): Promise<GateAnswer> {
   return deps.once(gateCalls)(applicant);
 }
 
-/** One run of the script for each sale, all in one round trip. The answers stand in the order of the applicants. */
+/** One run of the script for each sale, all in one round trip. The answers are in the order of the applicants. */
 async function judge(redis: RedisClient, applicants: readonly Applicant[]): Promise<(GateAnswer | Error)[]> {
   const bySale = new Map<string, { keys: string[]; texts: string; places: number[] }>();
   applicants.forEach(({ saleId, reservationId, customerId, quantity, atLeast }, place) => {
@@ -61,7 +61,7 @@ async function judge(redis: RedisClient, applicants: readonly Applicant[]): Prom
     if (sale.places.length === 0) bySale.set(saleId, sale);
     sale.places.push(place);
     const bucket = claimBucket(tag, customerId).toString(36);
-    // One argument for all of them, and one answer: building and parsing many small ones costs more than the judging.
+    // One argument and one answer for all of them: building and parsing many small ones costs more than the script's work.
     const fields = `${reservationField(reservationId, customerId)}\0${customerField(customerId)}`;
     sale.texts += `${bucket}\0${fields}\0${quantity}\0${atLeast}\0`;
   });
@@ -92,7 +92,7 @@ function read(line: string): GateAnswer {
   return { kind: 'refused', code: kind as GateRefusal, fact };
 }
 
-/** Takes back the claim of a request that could not be queued. Harmless if it has been decided after all. */
+/** Takes back the claim of a request that could not be queued. Has no effect if it has been decided after all. */
 export async function returnClaim({ redis }: Needs<'redis'>, applicant: Applicant): Promise<void> {
   const { saleId, customerId, reservationId } = applicant;
   const tag = saleTag(saleId);
@@ -101,8 +101,8 @@ export async function returnClaim({ redis }: Needs<'redis'>, applicant: Applican
 }
 
 /**
- * Takes back the claim of a request whose message is not on its way, found in a bucket by its field and its owner's.
- * Returns false if it has been decided, or taken back, in the meantime. Should the message come after all, it is decided
+ * Takes back the claim of a request whose message is not in flight, given the fields of the reservation and its owner.
+ * Returns false if it has been decided, or taken back, in the meantime. If the message arrives after all, it is decided
  * like any other.
  */
 export async function returnForgottenClaim(

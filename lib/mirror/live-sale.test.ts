@@ -50,7 +50,7 @@ function environment() {
   return { deps: openDeps({}, { redis, db, clock: () => now.ms }), counts, now };
 }
 
-test('what was read a moment ago is remembered, and says the same', async () => {
+test('a recent read is cached', async () => {
   const { deps, counts, now } = environment();
   const sale = await readLiveSale(deps, saleId);
   expect(sale).toMatchObject({ saleId, stock: { version: 1, available: 99, allocated: 1 } });
@@ -63,7 +63,7 @@ test('what was read a moment ago is remembered, and says the same', async () => 
   expect(await readLiveSale(deps, saleId)).toMatchObject({ stock: { version: 2 } });
 });
 
-test('I8: the phase is that of the moment of the answer, to the millisecond', async () => {
+test('I8: the phase is that at the time of the response, to the millisecond', async () => {
   const { deps, counts, now } = environment();
   const phases: (string | undefined)[] = [];
   for (const ms of [-100, -1, 0, 99]) {
@@ -74,21 +74,21 @@ test('I8: the phase is that of the moment of the answer, to the millisecond', as
   expect(counts.mirror).toBe(1);
 });
 
-test('however many ask for a sale at once, it is looked up once', async () => {
+test('concurrent reads of a sale share one look-up', async () => {
   const { deps, counts } = environment();
   const sales = await Promise.all(Array.from({ length: 50 }, () => readLiveSale(deps, saleId)));
   expect(new Set(sales.map((sale) => sale?.stock.version))).toEqual(new Set([1]));
   expect(counts.mirror).toBe(1);
 });
 
-test('of a sale that does not exist there is nothing to see, though its tag is that of another', async () => {
+test('a sale that does not exist is not found, even if its tag is that of another', async () => {
   const { deps, counts } = environment();
   const other = asId(`0190a1b2-c3d4-7e5f-8a9c${saleId.slice(-13)}`);
   expect(await Promise.all([readLiveSale(deps, other), readLiveSale(deps, other)])).toEqual([undefined, undefined]);
   expect(counts).toEqual({ mirror: 1, store: 1 });
 });
 
-test('one environment knows nothing of what another has read', async () => {
+test('environments do not share their caches', async () => {
   const [one, other] = [environment(), environment()];
   await readLiveSale(one.deps, saleId);
   await readLiveSale(other.deps, saleId);

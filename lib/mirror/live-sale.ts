@@ -1,6 +1,6 @@
 /**
- * Live stock for readers: from this environment's memory for a fifth of a second, then from the mirror, and only when the
- * mirror does not know the sale from MySQL, once however many ask.
+ * Live stock for readers: from this environment's memory for up to `liveStalenessMs`, then from the mirror, and from MySQL
+ * only when the mirror does not have the sale. Concurrent reads of one sale share one look-up.
  */
 import { LRUCache } from 'lru-cache';
 import type { Needs } from '#platform/environment/deps.ts';
@@ -12,9 +12,9 @@ import { saleView, termsView } from '#sale/terms.ts';
 import { stockFields, stockOfFields } from './fields.ts';
 import { type MirrorNeeds, primeMirror } from './mirror.ts';
 
-/** How old what a reader sees may be before the mirror is asked again. */
+/** The staleness bound: how old live stock may be before the mirror is read again. */
 export const liveStalenessMs = 200;
-/** How many sales one environment remembers; those read longest ago go first. */
+/** How many sales one environment caches; the least recently read are evicted first. */
 const rememberedSales = 10_000;
 
 interface LiveSale {
@@ -22,7 +22,7 @@ interface LiveSale {
   readonly stock: StockView;
 }
 
-/** What this environment has read lately; all who ask for a sale while it is read share the answer. */
+/** The sales that this environment read recently; concurrent reads of a sale share the result. */
 const liveSales = (deps: MirrorNeeds) =>
   new LRUCache<SaleId, { readonly sale: LiveSale | undefined }>({
     max: rememberedSales,
@@ -32,7 +32,7 @@ const liveSales = (deps: MirrorNeeds) =>
     fetchMethod: async (saleId) => ({ sale: (await readMirror(deps, saleId)) ?? (await readStore(deps, saleId)) }),
   });
 
-/** A sale with its live stock, at most `liveStalenessMs` old while the mirror is warm; undefined if there is none. */
+/** A sale with its live stock, at most `liveStalenessMs` old while the mirror is warm; undefined if there is no such sale. */
 export async function readLiveSale(deps: MirrorNeeds, saleId: SaleId): Promise<SaleView | undefined> {
   const live = await deps.once(liveSales).forceFetch(saleId);
   return live.sale && saleView(live.sale.terms, live.sale.stock, deps.clock());
@@ -48,7 +48,7 @@ async function readMirror({ redis }: Needs<'redis'>, saleId: SaleId): Promise<Li
   const [terms, ...stock] = values;
   if (!terms) return undefined;
   const parsed = JSON.parse(terms) as SaleTermsView;
-  // Another sale may share the tag by chance; then the mirror speaks of that one.
+  // Another sale may have the same tag by chance; then the mirror holds that one.
   return parsed.saleId === saleId ? { terms: parsed, stock: stockOfFields(stock) } : undefined;
 }
 

@@ -1,7 +1,7 @@
--- Copies what MySQL has committed about some sales, unless something newer is here already.
+-- Copies what MySQL has committed of some sales, unless what is stored is newer (or, for a reservation, as new).
 -- For the n-th sale:
 -- KEYS[2n-1]  the sale
--- KEYS[2n]    what the keys of the sale's claims buckets begin with; they share its slot
+-- KEYS[2n]    the prefix of the keys of the sale's claims buckets; they share its slot
 -- ARGV[3n-2]  epoch, version, allotment, available, allocated, sold and waitlisted, with spaces between
 -- ARGV[3n-1]  '' to leave the terms as they are, or JSON: {terms, opens, closes, status, cap, waitlistSize, id}
 -- ARGV[3n]    six texts for each reservation, each ended by a zero byte: bucket, its field, its customer's field, its
@@ -27,13 +27,13 @@ local function claimOf(state, units, quantity)
   return '0'
 end
 
--- Whether stock is no older than the stock that is here.
+-- Whether stock is no older than the stored stock.
 local function isCurrent(epoch, version, knownEpoch, knownVersion)
   return tonumber(epoch) > tonumber(knownEpoch)
     or (epoch == knownEpoch and tonumber(version) >= tonumber(knownVersion))
 end
 
--- Whether a version of a reservation adds nothing to the one that is here.
+-- Whether a version of a reservation is not newer than the stored one.
 local function isKnown(version, knownVersion)
   return tonumber(version) <= tonumber(knownVersion)
 end
@@ -44,7 +44,8 @@ local function countDecided(saleKey, units, over)
   if over > 0 then redis.call('HINCRBY', saleKey, 'pendingOver', -over) end
 end
 
--- Writes one reservation unless a newer one is here; returns what that takes from the gate's two counters.
+-- Writes one reservation unless it is stored at this version or a newer one; returns what that takes from the gate's two
+-- counters.
 local function writeReservation(key, field, customer, version, claim, packed)
   local before = redis.call('HGET', key, field)
   -- The place among all requests is known only here; it must survive the decision.

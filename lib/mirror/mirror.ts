@@ -1,8 +1,8 @@
 /**
- * The mirror: the Redis copy of stock and reservation states, written through after each commit.
+ * The mirror: the copy of stock and reservation states in Redis, written through after each commit.
  *
  * Invariant I6: it equals MySQL at rest and its versions never fall. Every write compares (epoch, version) with what is
- * there, so writers may come late, twice or out of order. It is never the truth: who finds it missing reads MySQL.
+ * stored, so writes may be late, repeated or out of order. It is never the truth: where it has no entry, MySQL is read.
  *
  * Layout: one hash per sale (`fields.ts`), and claims in buckets of that sale (`claims.ts`).
  */
@@ -31,9 +31,9 @@ import { mirrorTrust } from './mirror-trust.ts';
 const mirrorScript = defineScript('holdfastMirror', luaSource('lib/mirror/mirror.lua'));
 
 /**
- * Copies committed stock and reservations, in one round trip however many sales. `terms` are the sales whose terms are to
- * be written too. Returns the ids of sales that Redis does not know, whose terms the caller should load and mirror. Throws
- * if Redis cannot be reached.
+ * Copies committed stock and reservations of any number of sales in one round trip. `terms` are the sales whose terms are
+ * written too. Returns the ids of sales that Redis does not have, whose terms the caller should load and mirror. Throws if
+ * Redis cannot be reached.
  */
 export async function writeMirror(
   { redis }: Needs<'redis'>,
@@ -87,8 +87,8 @@ function termsArgument(sale: SaleRow | undefined): string {
 export type MirrorNeeds = Needs<'db' | 'redis' | 'clock' | 'queue' | 'once'>;
 
 /**
- * Refreshes the mirror after a commit. Never throws: a mirror that could not be written is repaired by the next write,
- * the redelivery of the message, or the reconcile job.
+ * Refreshes the mirror after a commit. Never throws: if it could not be written, the next write, the redelivery of the
+ * message, or the reconcile job repairs it.
  */
 export async function refreshMirror(
   deps: MirrorNeeds,
@@ -105,7 +105,7 @@ export async function refreshMirror(
   }
 }
 
-/** Writes sales that Redis does not know, and asks for the claims that it has lost with them. */
+/** Writes sales that Redis does not have, and requests a rebuild of the claims that it lost with them. */
 async function teachSales(deps: MirrorNeeds, saleIds: SaleId[]): Promise<void> {
   const sales = [...(await readSales(deps.db, saleIds)).values()];
   await writeMirror(deps, sales, [], sales);
@@ -116,7 +116,7 @@ async function teachSales(deps: MirrorNeeds, saleIds: SaleId[]): Promise<void> {
 }
 
 /**
- * Reads a sale from MySQL and puts it into the mirror, so that the gate and the next reader find it there. Undefined if
+ * Reads a sale from MySQL and writes it into the mirror, so that the gate and the next reader find it there. Undefined if
  * there is no such sale. Throws if MySQL cannot be reached.
  */
 export async function primeMirror(deps: MirrorNeeds, saleId: SaleId): Promise<SaleRow | undefined> {
@@ -131,12 +131,12 @@ export async function primeMirror(deps: MirrorNeeds, saleId: SaleId): Promise<Sa
   return sale;
 }
 
-/** One request for a rebuild is enough for this long, however many notice the loss. */
+/** Within this time only one rebuild of a sale is requested, however many processes notice the loss. */
 const rebuildOnceInMs = 5_000;
 
 /**
- * Redis did not know these sales: it lost more than what was just written back, so the reconcile job is called at once
- * instead of at its next turn.
+ * Redis did not have these sales, so it lost more than what was just written back: the reconcile job is triggered at once
+ * instead of at its next scheduled run.
  */
 export async function requestRebuild(deps: Needs<'redis' | 'queue'>, saleIds: SaleId[]): Promise<void> {
   for (const saleId of saleIds) {
@@ -145,7 +145,7 @@ export async function requestRebuild(deps: Needs<'redis' | 'queue'>, saleIds: Sa
   }
 }
 
-/** What the mirror says of a reservation of this customer, and of which sale it is; undefined if there is none. */
+/** A reservation of this customer as the mirror has it, and its sale; undefined if there is none. */
 export async function readMirroredStatus(
   { redis }: Needs<'redis'>,
   reservationId: ReservationId,
@@ -159,11 +159,11 @@ export async function readMirroredStatus(
     ]),
   );
   if (!packed || saleId === null || packed.startsWith('u')) return undefined;
-  // Only `mirror.lua` writes this field, and always the id of a sale.
+  // Only `mirror.lua` writes this field, always with the id of a sale.
   return { ...unpack(packed), saleId: saleId as SaleId };
 }
 
-/** Those of the decided reservations that the mirror still calls requested. Throws if Redis cannot be reached. */
+/** Those of the decided reservations that the mirror still has as requested. Throws if Redis cannot be reached. */
 export async function readUndecidedInMirror<Row extends MirroredReservation>(
   { redis }: Needs<'redis'>,
   decided: Row[],

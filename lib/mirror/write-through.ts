@@ -2,8 +2,8 @@
  * Write-through: what follows a commit. Every change of stock or of a reservation goes through here: one transaction in
  * MySQL, then the mirror and the bus at the same time.
  *
- * Invariants I2 and I6: nothing is mirrored or published before its commit, and neither can fail what was committed. A
- * mirror that was not written is repaired; an event that was not published is in the outbox.
+ * Invariants I2 and I6: nothing is mirrored or published before its commit, and a failure of either does not undo the
+ * commit. A mirror that was not written is repaired; an event that was not published stays in the outbox.
  */
 import { publishEvents, type RecordedEvent } from '#events/outbox.ts';
 import type { Needs } from '#platform/environment/deps.ts';
@@ -14,7 +14,7 @@ import type { SaleRow } from '#sale/sale.store.ts';
 import type { MirroredReservation } from './claims.ts';
 import { type MirrorNeeds, refreshMirror } from './mirror.ts';
 
-/** What a transaction has changed that others must learn of. */
+/** The changes of a transaction that must be mirrored and published. */
 export interface Committed {
   /** The stock of each sale as of this commit. */
   readonly stocks: readonly StockLevel[];
@@ -32,9 +32,9 @@ export const nothingChanged: Committed = { stocks: [], reservations: [], events:
 export type WriteNeeds = MirrorNeeds & Needs<'bus'>;
 
 /**
- * Runs `work` in one transaction, then mirrors and publishes what it has changed. Resolves to what `work` returned; a
- * refusal changes nothing. `nowMs` is the time at which this try of the transaction began. Throws if it was not committed,
- * or may not have been.
+ * Runs `work` in one transaction, then mirrors and publishes its changes. Resolves to the result of `work`; a refusal
+ * changes nothing. `nowMs` is the time at which this attempt of the transaction began. Throws if it was not committed, or
+ * may not have been.
  */
 export async function writeThrough<T extends Committed | Refusal>(
   deps: WriteNeeds,

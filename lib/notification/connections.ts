@@ -1,8 +1,8 @@
 /**
- * Who is connected, and what they watch: the registry of WebSocket connections, in Redis.
+ * The registry of WebSocket connections, in Redis: whose they are, and which sales they watch.
  *
- * Every entry ends by itself when the gateway would have ended the connection, so a disconnect that nobody hears of
- * leaves nothing behind for long. When Redis has lost its memory, the client's next ping registers it again.
+ * Every entry expires when the gateway would have ended the connection, so a disconnect that was not reported leaves
+ * nothing behind for long. When Redis has lost its data, the client's next ping registers the connection again.
  * Called by functions/websocket and by the notify verb.
  */
 
@@ -15,14 +15,14 @@ import { redisReady } from '#platform/redis/redis.ts';
 
 /** API Gateway ends every connection after two hours. */
 export const connectionLifeMs = 2 * 60 * 60 * 1_000;
-/** How many connections of one customer are served: the latest. */
+/** The most connections of one customer; beyond it the oldest are dropped. */
 export const connectionsPerCustomer = 8;
 /** How many sales one connection may watch. */
 export const salesPerConnection = 50;
 /** How many commands go to Redis in one round trip. */
 const commandsPerTrip = 500;
 
-/** An entry this young is not yet open for pushes, though it is there: being told that it is gone says nothing. */
+/** A connection this new may not be open for pushes yet, so the gateway's answer that it is gone does not count. */
 const openingMs = 5_000;
 
 type Command = [name: string, ...args: (string | number)[]];
@@ -31,7 +31,7 @@ const ownerField = 'customer';
 const sinceField = 'since';
 const saleField = 'sale:';
 
-/** Enters a connection of a customer; doing it again renews the entry and forgets nothing. */
+/** Registers a connection of a customer; registering again renews the entry and keeps what it watches. */
 export async function enterConnection(
   deps: Needs<'redis' | 'clock'>,
   customerId: CustomerId,
@@ -49,13 +49,13 @@ export async function enterConnection(
   ]);
 }
 
-/** Whose connection it is; undefined for one that is not entered, or no longer. */
+/** The owner of a connection; undefined if it is not registered. */
 export async function ownerOf(deps: Needs<'redis'>, connectionId: string): Promise<string | undefined> {
   const [owner] = await inOneTrip(deps, [['hget', keys.connection(connectionId), ownerField]]);
   return (owner as string | null) ?? undefined;
 }
 
-/** From now on the connection hears of the sale's stock and phase. */
+/** Subscribes the connection to the sale's stock and phase. */
 export async function watchSale(
   deps: Needs<'redis' | 'clock'>,
   connectionId: string,
@@ -81,7 +81,7 @@ export async function watchSale(
   return undefined;
 }
 
-/** The connection hears no more of the sale. */
+/** Unsubscribes the connection from the sale. */
 export async function unwatchSale(deps: Needs<'redis'>, connectionId: string, saleId: SaleId): Promise<void> {
   await inOneTrip(deps, [
     ['hdel', keys.connection(connectionId), saleField + saleId],
@@ -89,12 +89,12 @@ export async function unwatchSale(deps: Needs<'redis'>, connectionId: string, sa
   ]);
 }
 
-/** Removes a connection that has ended, with all that it watched. */
+/** Removes a connection that has ended, with its subscriptions. */
 export async function leaveConnection(deps: Needs<'redis'>, connectionId: string): Promise<void> {
   await removeAll(deps, [connectionId], () => true);
 }
 
-/** Removes connections that the gateway calls gone, except those that are only just opening. */
+/** Removes connections that the gateway reports as gone, except those that are just opening. */
 export async function removeGone(deps: Needs<'redis' | 'clock'>, connectionIds: string[]): Promise<void> {
   await removeAll(deps, connectionIds, (fields) => deps.clock() - Number(fields[sinceField] ?? 0) > openingMs);
 }
@@ -131,7 +131,7 @@ export function connectionsOfCustomers(
   return livingMembers(deps, customerIds, keys.connectionsOf);
 }
 
-/** The connections that watch each of these sales; sales that nobody watches are left out. */
+/** The connections that watch each of these sales; sales without watchers are left out. */
 export function watchersOfSales(deps: Needs<'redis' | 'clock'>, saleIds: SaleId[]): Promise<Map<string, string[]>> {
   return livingMembers(deps, saleIds, keys.watchersOf);
 }
@@ -153,13 +153,13 @@ async function livingMembers<Audience extends CustomerId | SaleId>(
   return found;
 }
 
-/** Runs commands in as few round trips as the limit on a trip allows. Throws the first error among the answers. */
+/** Runs commands in round trips of at most `commandsPerTrip`. Throws the first error among the replies. */
 async function inOneTrip({ redis }: Needs<'redis'>, commands: Command[]): Promise<unknown[]> {
   const answers: unknown[] = [];
   for (let start = 0; start < commands.length; start += commandsPerTrip) {
     const trip = commands.slice(start, start + commandsPerTrip);
     const results = await redis.guarded(async () => {
-      // The first trip of a fresh environment comes before its connection is there.
+      // The first trip of a new environment comes before its connection is ready.
       await redisReady(redis, redisCommandTimeoutMs);
       return redis.pipeline(trip).exec();
     });

@@ -16,7 +16,7 @@ import { sentenceFor } from './sentence.ts';
 const listName = 'notifications';
 const Position = z.tuple([Id]);
 
-/** A page of the customer's notifications, and how many are unread in all. Refuses a cursor that is not its own. */
+/** A page of the customer's notifications, and the total number unread. Refuses a cursor of another list. */
 export async function listNotifications(
   { db }: Needs<'db'>,
   customerId: CustomerId,

@@ -1,9 +1,9 @@
 /**
- * What a connected client may ask for: to watch a sale, to stop, and to stay.
+ * The messages of a connected client: watch a sale, unwatch it, and ping.
  *
- * A ping keeps the gateway from closing an idle connection. With an access token it enters the connection again, which
- * a client does when the connection has just opened and whenever it has a fresh token; so a registry that was lost
- * fills itself. Called by functions/websocket/message.ts.
+ * A ping is a keep-alive: the gateway closes idle connections. With an access token it registers the connection again,
+ * which a client does when the connection has just opened and whenever it has a new token; so a registry that was lost
+ * is rebuilt. Called by functions/websocket/message.ts.
  */
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
@@ -11,7 +11,7 @@ import type { Tokens } from '#platform/security/access-token.ts';
 import { enterConnection, ownerOf, unwatchSale, watchSale } from './connections.ts';
 import type { ClientMessage } from './notification.shapes.ts';
 
-/** Does what the message asks; the answer goes back to the connection. */
+/** Handles a message; the result is sent back to the connection. */
 export async function listen(
   deps: Needs<'redis' | 'clock'>,
   tokens: Tokens,
@@ -31,7 +31,7 @@ export async function listen(
   }
 }
 
-/** A connection stays with the customer who opened it, whatever token is sent later. */
+/** A connection belongs to the customer who opened it, whatever token is sent later. */
 async function enterAgain(
   deps: Needs<'redis' | 'clock'>,
   tokens: Tokens,
@@ -39,10 +39,10 @@ async function enterAgain(
   token: string,
 ): Promise<object | Refusal> {
   const caller = await tokens.verify(token);
-  if (!caller) return refuse('unauthenticated', 'The access token is not valid, or no longer.');
+  if (!caller) return refuse('unauthenticated', 'The access token is not valid or has expired.');
   const owner = await ownerOf(deps, connectionId);
   if (owner !== undefined && owner !== caller.customerId) {
-    return refuse('forbidden', 'This connection was opened by somebody else; open another.');
+    return refuse('forbidden', 'This connection was opened by another account; open a new one.');
   }
   await enterConnection(deps, caller.customerId, connectionId);
   return { type: 'pong' };

@@ -1,4 +1,4 @@
-import { BusEvent } from '#events/catalogue.ts';
+import { BusEvent } from '#events/catalog.ts';
 import { groupChanges, type ReservationChange } from '#events/changes.ts';
 import { newEvent, type RecordedEvent } from '#events/outbox.ts';
 import { newId } from '#platform/kernel/ids.ts';
@@ -28,11 +28,11 @@ describe('notices', () => {
     ['allocated', 'cancelled', 'reservation.cancelled'],
     ['allocated', 'expired', 'reservation.expired'],
     ['purchased', 'refunded', 'reservation.refunded'],
-  ] as const)('a move from %s to %s is told as %s', (from, to, kind) => {
+  ] as const)('a move from %s to %s gives the notice %s', (from, to, kind) => {
     expect(noticesOf(changed(from, to)).map((notice) => notice.kind)).toEqual([kind]);
   });
 
-  it('the same event gives the same ids however often it arrives, and another version another id', () => {
+  it('the same event always gives the same ids, and another version another id', () => {
     const event = changed('requested', 'allocated');
     const first = noticesOf(event);
     expect(noticesOf(structuredClone(event))).toEqual(first);

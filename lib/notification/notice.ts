@@ -1,10 +1,10 @@
 /**
- * What an event means to the customers it concerns: pure, so that the same event always gives the same notices.
+ * The notices that follow from an event, for the customers it concerns. Pure: the same event always gives the same notices.
  *
- * A notice is known by its subject, the subject's version and its kind. Its id follows from these and the event's time,
- * so an event that is delivered again leads to the same rows.
+ * A notice is identified by its subject, the subject's version and its kind. Its id is derived from these and the event's
+ * time, so an event that is delivered again leads to the same rows.
  */
-import type { BusEvent } from '#events/catalogue.ts';
+import type { BusEvent } from '#events/catalog.ts';
 import type { ReservationChange } from '#events/changes.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { type CustomerId, consequentId } from '#platform/kernel/ids.ts';
@@ -28,7 +28,7 @@ export const noticeKinds = [
 
 export type NoticeKind = (typeof noticeKinds)[number];
 
-/** What a customer is told about one thing that happened to something of theirs. */
+/** One notification of a customer about a change of their reservation or purchase. */
 export interface Notice {
   readonly id: string;
   readonly customerId: CustomerId;

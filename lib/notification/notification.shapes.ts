@@ -13,7 +13,9 @@ export const Notification = z
     notificationId: Id,
     kind: z.enum(noticeKinds),
     subjectId: Id.describe('The reservation or purchase that it is about'),
-    version: z.int().describe('The version of the subject; what has a lower one than something shown is out of date'),
+    version: z
+      .int()
+      .describe('The version of the subject; a notification with a lower version than one already shown is outdated'),
     facts: z.record(z.string(), z.unknown()).describe('What happened, for programs'),
     text: z.string().describe('What happened, for people'),
     createdAt: Time,
@@ -27,7 +29,7 @@ export const NotificationQuery = PageQuery.extend({
 });
 
 export const NotificationPage = pageOf(Notification).extend({
-  unread: z.int().describe('How many are unread in all, on this page or not'),
+  unread: z.int().describe('How many are unread in total, on this page or not'),
 });
 
 export const ReadNotifications = z.strictObject({

@@ -1,7 +1,7 @@
 /**
  * The store of notifications: the only code that writes `notifications`.
  *
- * Invariant I5: the unique key (subject, version, kind) is the inbox, so an event that is delivered again is told once.
+ * Invariant I5: the unique key (subject, version, kind) is the inbox, so an event that is delivered again is stored once.
  */
 import { type CustomerId, fromBytes, toBytes } from '#platform/kernel/ids.ts';
 import type { Db, Sql } from '#platform/mysql/mysql.ts';
@@ -17,13 +17,13 @@ interface Row {
   readonly subjectId: Buffer;
   readonly version: number;
   readonly kind: NoticeKind;
-  /** MySQL answers an object, MariaDB the text of one. */
+  /** MySQL returns an object, MariaDB its JSON text. */
   readonly facts: string | Record<string, unknown>;
   readonly createdAtMs: number;
   readonly readAtMs: number | null;
 }
 
-/** Notifications of this customer, the newest first, from the one before `beforeId` on; with `unread`, only such. */
+/** Notifications of this customer older than `beforeId`, newest first; with `unread`, only unread or only read ones. */
 export async function listNewestNotices(
   sql: Sql,
   customerId: CustomerId,
@@ -74,7 +74,7 @@ export function markRead(
   );
 }
 
-/** Stores notices, each once; one that is there already stays as it is. */
+/** Stores notices, each once; an existing one is left unchanged. */
 export async function storeNotices(db: Db, notices: readonly Notice[]): Promise<void> {
   if (notices.length === 0) return;
   // In the order of the unique key, so that two batches that overlap take their locks in the same order.
@@ -90,7 +90,7 @@ export async function storeNotices(db: Db, notices: readonly Notice[]): Promise<
       JSON.stringify(one.facts),
       one.createdAtMs,
     ]);
-  // Not INSERT IGNORE, which would also swallow errors that have nothing to do with a duplicate.
+  // Not INSERT IGNORE, which would also hide errors other than a duplicate key.
   await db.transaction((tx) =>
     tx.change(
       `INSERT INTO notifications (id, customer_id, subject_id, version, kind, facts, created_at_ms) VALUES ?

@@ -1,7 +1,7 @@
 /**
- * `notifications`: what a customer was told. Written by the notify worker, read and marked by the customer.
+ * `notifications`: the notices of each customer. Written by the notify worker, read and marked as read by the customer.
  *
- * The unique key (subject, version, kind) is the inbox: an event that arrives twice is told once (invariant I5).
+ * The unique key (subject, version, kind) is the inbox: an event that arrives twice is stored once (invariant I5).
  */
 import { index, int, json, mysqlTable, unique, varchar } from 'drizzle-orm/mysql-core';
 import { id, timeMs } from '#platform/mysql/columns.ts';

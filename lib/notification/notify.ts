@@ -1,11 +1,11 @@
 /**
- * The notify verb: consumes events from the bus and tells the customers they concern.
+ * The notify verb: consumes events from the bus and notifies the customers they concern.
  *
  * One statement stores the notices of a whole batch; its unique key (subject, version, kind) is the inbox, so an event
- * delivered again is told once (invariant I5). Then whoever is connected hears of it; no failure of that can fail the
- * batch, because the stored notice is the truth. Called by functions/queue/notify.ts.
+ * delivered again is stored once (invariant I5). Then the notices are pushed to connected customers; a failed push does
+ * not fail the batch, because the stored notice is the truth. Called by functions/queue/notify.ts.
  */
-import type { BusEvent } from '#events/catalogue.ts';
+import type { BusEvent } from '#events/catalog.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
 import { log } from '#platform/kernel/log.ts';
@@ -15,10 +15,10 @@ import { noticesOf } from './notice.ts';
 import { storeNotices } from './notification.store.ts';
 import { liveOf, pushLive } from './push-changes.ts';
 
-/** The longest that pushing may hold up a batch: pushes are worth little when they are late. */
+/** The longest that pushing may delay a batch: late pushes are worth little. */
 const pushLimitMs = 3_000;
 
-/** Stores and pushes what the events of a batch have to say. Returns the messages that could not be stored. */
+/** Stores and pushes the notices of a batch of events. Returns the messages that could not be stored. */
 export async function notify(
   deps: Needs<'db' | 'redis' | 'push' | 'clock' | 'random'>,
   batch: readonly Delivered<BusEvent>[],
@@ -35,7 +35,7 @@ export async function notify(
   return rejected;
 }
 
-/** Stores all notices in one statement. If one of them is impossible, each message stands for itself. */
+/** Stores all notices in one statement. If one of them has invalid data, each message is stored on its own. */
 async function storeBatch(db: Db, batch: readonly Delivered<BusEvent>[]): Promise<Set<string>> {
   const rejected = new Set<string>();
   try {
@@ -47,7 +47,10 @@ async function storeBatch(db: Db, batch: readonly Delivered<BusEvent>[]): Promis
     if (!isDataError(error)) throw error;
     for (const { messageId, message } of batch) {
       await storeNotices(db, noticesOf(message)).catch((reason) => {
-        log.error('notices cannot be stored; their message will end in the dead letters', { messageId, error: reason });
+        log.error('notices cannot be stored; their message will end in the dead-letter queue', {
+          messageId,
+          error: reason,
+        });
         rejected.add(messageId);
       });
     }

@@ -1,4 +1,4 @@
-import { BusEvent, type EventDetail, type EventName } from '#events/catalogue.ts';
+import { BusEvent, type EventDetail, type EventName } from '#events/catalog.ts';
 import { groupChanges } from '#events/changes.ts';
 import { newEvent } from '#events/outbox.ts';
 import { newId } from '#platform/kernel/ids.ts';
@@ -30,7 +30,7 @@ describe('live pushes', () => {
     expect(forWatchers).toMatchObject([{ epoch: 2, version: 1 }]);
   });
 
-  it('a change of a sale tells its phase and its stock', () => {
+  it('a change of a sale gives its phase and its stock', () => {
     const detail = { saleId, phase: 'purchasing', status: 'active', stock: stock(1, 7) } as const;
     const { forWatchers, forCustomers } = liveOf([busEvent('sale.changed', detail), stocksOf([stock(1, 6)])]);
     expect(forWatchers.map(({ body }) => body)).toEqual([
@@ -40,7 +40,7 @@ describe('live pushes', () => {
     expect(forCustomers).toEqual([]);
   });
 
-  it("a customer's news keep the order of versions, with state and sentence", () => {
+  it("a customer's messages keep the order of versions, with state and sentence", () => {
     const reservationId = newId();
     const customerId = newId();
     const move = (from: 'waitlisted' | 'allocated', to: 'allocated' | 'purchased', version: number) =>

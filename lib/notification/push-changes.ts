@@ -1,12 +1,12 @@
 /**
- * Live pushes: each customer's own news to their connections, and the stock of a sale to those who watch it.
+ * Live pushes: each customer's notices to their connections, and the stock of a sale to its watchers.
  *
  * A push may be lost or arrive twice, so each carries a version: a client shows what is newer and drops the rest, and
- * nothing older than what was pushed before leaves here (invariant I5). The truth is in the tables; none of this may
- * fail or hold up the batch it came with.
+ * nothing older than what was pushed before is sent (invariant I5). The truth is in the tables; a push must not fail the
+ * batch or delay it for long.
  */
 
-import type { BusEvent } from '#events/catalogue.ts';
+import type { BusEvent } from '#events/catalog.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
@@ -28,13 +28,13 @@ export interface LiveMessage<Audience extends CustomerId | SaleId = CustomerId |
   readonly body: object;
 }
 
-/** What a batch of events has to say, in the order in which it should arrive. */
+/** The live messages of a batch of events, in the order in which they should arrive. */
 export interface Live {
   readonly forCustomers: LiveMessage<CustomerId>[];
   readonly forWatchers: LiveMessage<SaleId>[];
 }
 
-/** Gathers the messages of a batch. Of a sale's stock and phase only the newest remain, however many events told of them. */
+/** Collects the live messages of a batch. Of a sale's stock and phase only the newest remain. */
 export function liveOf(events: BusEvent[]): Live {
   const forCustomers: LiveMessage<CustomerId>[] = [];
   const newest = new Map<string, LiveMessage<SaleId>>();
@@ -60,8 +60,8 @@ export function liveOf(events: BusEvent[]): Live {
 }
 
 /**
- * Pushes what is not out of date to whoever is connected, customers first, within `limitMs`.
- * Throws if Redis cannot say who that is.
+ * Pushes what is not outdated to the connected clients, customers first, within `limitMs`.
+ * Throws if the connections cannot be read from Redis.
  */
 export async function pushLive(
   deps: Needs<'redis' | 'push' | 'clock' | 'random'>,
@@ -94,7 +94,7 @@ export async function pushLive(
   await send(shuffled(deps, watchers), live.forWatchers);
 }
 
-/** By audience, the bodies of the messages than which nothing newer was pushed before; notes them as pushed. */
+/** By audience, the bodies of the messages that are not outdated by an earlier push; records them as pushed. */
 async function stillNew({ redis }: Needs<'redis'>, messages: LiveMessage[]): Promise<Map<string, object[]>> {
   const byAudience = Map.groupBy(messages, ({ audienceId }) => audienceId);
   const calls = [...byAudience].map(([audienceId, list]) => ({
@@ -138,7 +138,7 @@ function isNewer(one: LiveMessage, other: LiveMessage): boolean {
   return one.epoch > other.epoch || (one.epoch === other.epoch && one.version > other.version);
 }
 
-/** In another order each time, so that when the time is short it is not always the same watchers who wait. */
+/** In random order, so that when time runs out it is not always the same watchers who are skipped. */
 function shuffled({ random }: Needs<'random'>, watchers: Map<string, string[]>): Map<string, string[]> {
   const order = (connectionIds: string[]) =>
     connectionIds

@@ -6,7 +6,7 @@ describe('sentences', () => {
     expect(sentenceFor(kind, {})).toMatch(/^[A-Z1-9N].*\.$/s);
   });
 
-  it('names how many of how many are set aside', () => {
+  it('states how many of the requested units are set aside', () => {
     expect(sentenceFor('reservation.allocated', { units: 2, quantity: 5 })).toBe(
       '2 units of the 5 you asked for are set aside for you.',
     );

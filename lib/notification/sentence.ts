@@ -1,5 +1,5 @@
 /**
- * What a notice says to a person: one sentence for each kind, made from the facts that the notice carries.
+ * The text of a notice: one sentence for each kind, made from the facts of the notice.
  */
 import { codes } from '#platform/kernel/errors.ts';
 import type { NoticeKind } from './notice.ts';
@@ -39,7 +39,7 @@ function units({ units }: Facts): string {
   return Number(units) === 1 ? '1 unit' : `${Number(units)} units`;
 }
 
-/** A reason that is one of our codes is said in the code's words, any other as it came. */
+/** A reason that is an error code gives the code's title; any other is used as it is. */
 function because({ reason }: Facts): string {
   if (typeof reason !== 'string' || reason === '') return '';
   const title = Object.hasOwn(codes, reason) ? codes[reason as keyof typeof codes].title : undefined;

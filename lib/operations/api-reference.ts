@@ -2,7 +2,7 @@
  * The page at `/docs`: Scalar's API reference, which shows the OpenAPI document with examples and lets its reader try
  * every call. Page, script and document come from this API itself; nothing is fetched from elsewhere.
  */
-/** Scalar offers services of its makers, fonts from their servers and telemetry; all of it is off. */
+/** Scalar's online services, web fonts and telemetry are all switched off. */
 const configuration = {
   url: '/openapi.json',
   agent: { disabled: true },
@@ -16,7 +16,7 @@ const configuration = {
   authentication: { preferredSecurityScheme: 'accessToken' },
 };
 
-/** Holds the browser to it: scripts and calls are this origin's, and none is made of text. */
+/** Enforces this in the browser: scripts and calls only to this origin, and no eval. */
 export const contentSecurityPolicy = [
   "default-src 'none'",
   "script-src 'self'",

@@ -1,5 +1,5 @@
 /**
- * Dead letters as an operator meets them: which queue gave up on what, why, and on their way again.
+ * Dead letters for operators: listing them with their causes, and redriving them.
  */
 
 import { deadLetterQueues, listDeadLetters, redriveDeadLetters } from '#platform/aws/dead-letter-queue.ts';
@@ -12,7 +12,7 @@ import type { DeadLetterQuery, DeadLetters, Redrive } from './operations.shapes.
 
 /** How much of a message is shown. */
 const bodyCharacters = 1_000;
-/** How long one redrive goes on; below the function's time-out, so that it can say how far it came. */
+/** How long one redrive may take; below the function's timeout, so that it can report its progress. */
 const redriveMs = 10_000;
 
 type OperationsDeps = Needs<'sqs' | 'redis' | 'registry' | 'clock'>;
@@ -39,8 +39,8 @@ export async function getDeadLetters(
 }
 
 /**
- * Sends dead letters of a queue back to it: those named, or all. Letters that are not there (any more) are passed over,
- * so asking twice does what asking once does.
+ * Sends dead letters of a queue back to it: those named, or all. Those that are not in the queue (any more) are skipped,
+ * so it is idempotent.
  */
 export async function redrive(
   deps: OperationsDeps,

@@ -1,8 +1,8 @@
 /**
- * Health: asks every part at once and says what still works.
+ * Health: probes every part concurrently and reports which of them work.
  *
- * Reservations are accepted as long as their queue takes them, so that queue alone decides between 200 and 503; whatever
- * else is away makes the answer "degraded" and is named. Names and states only: no address leaves this file.
+ * Reservations are accepted as long as their queue accepts them, so that queue alone decides between 200 and 503; any other
+ * part that is unavailable makes the status "degraded" and is named. Names and states only: no address is revealed.
  */
 import type { Needs } from '#platform/environment/deps.ts';
 import {
@@ -20,7 +20,7 @@ import type { Health, Part } from './operations.shapes.ts';
 
 /** Without this queue nothing can be accepted. */
 const requiredQueue = 'reservations';
-/** Answers within this time share one round of questions, so that a crowd of checks costs the parts nothing. */
+/** Health checks within this time share one round of probes, so that many checks do not load the parts. */
 const rememberedMs = 1_000;
 
 type HealthDeps = Needs<'db' | 'redis' | 'sqs' | 'registry' | 'clock' | 'breakers' | 'once'>;
@@ -87,7 +87,7 @@ async function queuePart({ sqs, registry }: HealthDeps, queue: string): Promise<
   };
 }
 
-/** Breakers of provider instances under their number instead of their address. */
+/** Breakers of provider instances, named by number instead of address. */
 function named(states: Health['breakers'], providers: string[]): Health['breakers'] {
   const numbers = new Map(providers.map((address, index) => [`payments:${new URL(address).host}`, index + 1]));
   return Object.fromEntries(

@@ -12,8 +12,8 @@ export const Part = z
     required: z.boolean().describe('Whether reservations can be accepted only while it answers'),
     latencyMs: z.int(),
     problem: z.string().optional(),
-    waiting: z.int().optional().describe('For a queue: roughly how many messages wait'),
-    deadLetters: z.int().optional().describe('For a queue: roughly how many messages it gave up on'),
+    waiting: z.int().optional().describe('For a queue: approximate number of waiting messages'),
+    deadLetters: z.int().optional().describe('For a queue: approximate number of its dead letters'),
   })
   .meta({ id: 'Part' });
 export type Part = z.infer<typeof Part>;
@@ -56,7 +56,9 @@ export const DeadLetter = z
   .meta({ id: 'DeadLetter' });
 
 export const DeadLetters = z.object({
-  queues: z.array(z.object({ queue: z.string(), deadLetters: z.int() })).describe('Every queue, roughly counted'),
+  queues: z
+    .array(z.object({ queue: z.string(), deadLetters: z.int() }))
+    .describe('Every queue, with approximate counts'),
   items: z.array(DeadLetter),
 });
 export type DeadLetters = z.infer<typeof DeadLetters>;
@@ -71,5 +73,5 @@ export type Redrive = z.output<typeof Redrive>;
 
 export const Redriven = z.object({
   redriven: z.int().describe('How many went back to their queue'),
-  remaining: z.int().describe('Roughly how many dead letters the queue has left'),
+  remaining: z.int().describe('Approximate number of dead letters left in the queue'),
 });

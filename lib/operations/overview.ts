@@ -1,6 +1,6 @@
 /**
- * A sale from the inside, for the operator who watches a launch: what is committed, what the mirror and the gate say of
- * it, what waits in the queues, and how the breakers stand.
+ * The internals of a sale, for the operator who watches a launch: the committed stock, the mirror and the gate, the depth
+ * of the queues, and the state of the breakers.
  */
 
 import * as z from 'zod';
@@ -25,7 +25,7 @@ const QueueState = z.object({
   inFlight: z.number().int(),
   delayed: z.number().int(),
   deadLetters: z.number().int(),
-  /** How old the oldest message of the latest batch was when its worker got it; null if none came in the last minute. */
+  /** Age of the oldest message of the latest batch when its worker received it; null without a batch in the last minute. */
   oldestMessageMs: z.number().int().nullable(),
 });
 
@@ -33,9 +33,9 @@ export const SaleOverview = z.object({
   saleId: idOf<SaleId>(),
   /** Committed in MySQL. */
   stock: StockView,
-  /** What readers and the gate see; null if the mirror does not know the sale or cannot be reached. */
+  /** What readers and the gate see; null if the mirror does not have the sale or cannot be reached. */
   mirror: StockView.nullable(),
-  /** How far the mirror is from MySQL; zero at rest. Null if there is no mirror. */
+  /** The differences between mirror and MySQL; zero at rest. Null if there is no mirror. */
   drift: z.object({ versions: z.number().int(), available: z.number().int() }).nullable(),
   gate: z.object({ requests: z.number().int(), pendingUnits: z.number().int(), pendingBeyondStock: z.number().int() }),
   reservations: z.record(z.enum(reservationStates), z.number().int()),

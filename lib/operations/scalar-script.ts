@@ -1,4 +1,4 @@
-/** The script of the page at `/docs`, in a file of its own: it is larger than all the rest of a function together. */
+/** The script of the page at `/docs`, in a module of its own: it is larger than all other code of a function together. */
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import scalar from '@scalar/fastify-api-reference';
@@ -15,7 +15,7 @@ interface ScriptReply {
 
 /**
  * Scalar's script in one piece. `@scalar/api-reference` itself would install 284 packages and 310 MB for this one file;
- * its plugin for Fastify carries it as text, and is asked for it as Fastify would.
+ * its plugin for Fastify contains it as text, and is called here as Fastify would call it.
  */
 function scalarScript(): string {
   let script = '';

@@ -1,8 +1,8 @@
 /**
- * The queue `purchases`: who is asked about next, and when.
+ * The queue `purchases`: which purchase is attempted next, and when.
  *
- * A command is a hint, not the fact: the fact is an open row in MySQL. So a command that could not be sent costs time
- * and nothing else, since the settle job sends again for every purchase left open, and one too many is dropped.
+ * A command is only a hint; the truth is an open row in MySQL. So a command that could not be sent only costs time, since
+ * the settle job sends a command for every purchase left open, and a duplicate command is dropped.
  */
 import type { Needs } from '#platform/environment/deps.ts';
 import { correlationId, log } from '#platform/kernel/log.ts';
@@ -12,7 +12,7 @@ import type { PurchaseRow } from './purchase.store.ts';
 /** The longest a purchase is parked between two attempts; below `leftOpenAfterMs`, so that the settle job can wait. */
 export const longestDelaySeconds = 45;
 
-/** Sends commands to attempt purchases, each held back as long as `delaySeconds` says. Never throws. */
+/** Sends commands to attempt purchases, each delayed by `delaySeconds`. Never throws. */
 export async function sendCommands(
   deps: Needs<'queue'>,
   purchases: readonly Pick<PurchaseRow, 'purchaseId' | 'attempts'>[],
@@ -33,7 +33,7 @@ export async function sendCommands(
   }
 }
 
-/** How long to wait after so many attempts: doubling from a second up to a bound, and up to a half less by chance. */
+/** Exponential back-off after so many attempts: doubles from a second up to a bound, less up to a half of jitter. */
 export function backOffSeconds(attempts: number, random: () => number): number {
   const ceiling = Math.min(longestDelaySeconds, 2 ** Math.min(Math.max(0, attempts - 1), 10));
   return Math.ceil(ceiling * (0.5 + random() / 2));

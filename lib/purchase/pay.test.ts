@@ -5,14 +5,14 @@ import { leftOpenAfterMs } from './resend-open.ts';
 
 const message = (attempt?: number) => ({ message: { purchaseId: newId(), attempt }, deliveries: 1 });
 
-describe('which commands are taken up', () => {
-  it('one chain of attempts goes on, however many commands there are', () => {
+describe('which commands are carried out', () => {
+  it('duplicate commands are dropped: a purchase has one chain of attempts', () => {
     expect(isDue({ state: 'requested', attempts: 2 }, message(2))).toBe(true);
     expect(isDue({ state: 'requested', attempts: 2 }, message(1))).toBe(false);
     expect(isDue({ state: 'unknown', attempts: 2 }, message(3))).toBe(false);
   });
 
-  it('a redelivery goes on where its first delivery died, and a command by hand always does', () => {
+  it('a redelivery continues where its first delivery died, and a manual command is always carried out', () => {
     expect(isDue({ state: 'requested', attempts: 1 }, { ...message(0), deliveries: 2 })).toBe(true);
     expect(isDue({ state: 'unknown', attempts: 7 }, message(undefined))).toBe(true);
   });

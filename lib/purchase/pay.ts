@@ -1,12 +1,12 @@
 /**
- * The pay worker: takes purchases from the queue, asks the provider, and settles what it says.
+ * The pay worker: takes purchases from the queue, calls the provider, and settles its answers.
  *
- * Invariants. I7: the attempt is counted and committed before the provider hears of it, so whoever comes later asks
- * first. I2: a purchase that is still open afterwards is parked: a command held back for a while is sent, and the message
- * acknowledged, so that a provider that is down for hours fills no dead letters, refuses nobody and releases nothing.
+ * Invariants. I7: the attempt is counted and committed before the provider is called, so a later attempt queries first.
+ * I2: a purchase that is still open afterwards is parked: a delayed command is sent and the message acknowledged, so that
+ * an outage of the provider for hours fills no dead-letter queue, refuses no customer and releases no units.
  *
- * A command carries the number of attempts its sender saw. Only one with the right number is taken up, so that
- * duplicates end here and each purchase has one chain of attempts. A message that SQS delivers again is taken up in any
+ * A command carries the number of attempts that its sender saw. Only one with the current number is carried out, so that
+ * duplicates end here and each purchase has one chain of attempts. A message that SQS redelivers is carried out in any
  * case: its first delivery may have died between the count and the answer.
  */
 
@@ -32,14 +32,14 @@ import { type Answered, settlePurchases } from './settle.ts';
 /** What the pay worker needs. */
 export type PayNeeds = WriteNeeds & Needs<'registry' | 'breakers' | 'random'>;
 
-/** How many calls of one batch are with the provider at once. */
+/** How many calls to the provider one batch makes at once. */
 export const callsInFlight = 10;
-/** Time kept back after the last call, to settle what it said. */
+/** Time reserved after the last call, to settle its answer. */
 const settleReserveMs = 1_500;
 
 /**
  * Makes one attempt for each purchase of a batch. Returns the messages whose outcome could not be committed.
- * Throws if the attempts could not even be counted; then nobody was asked anything.
+ * Throws if the attempts could not be counted; then the provider was not called.
  */
 export async function payPurchases(
   deps: PayNeeds,
@@ -70,9 +70,9 @@ export async function payPurchases(
 }
 
 /**
- * Settles in one transaction what the provider has said meanwhile (group commit): one for each answer would be paid in
- * full by every purchase, and waiting for the slowest would be paid in time. If that fails, each is settled alone, so that
- * one that cannot be settled does not hold up the others.
+ * Settles all answers that arrived in the meantime in one transaction (group commit): a commit for each answer costs more,
+ * and waiting for the slowest answer takes longer. If it fails, each is settled alone, so that one that cannot be settled
+ * does not hold up the others.
  */
 async function settleEach(deps: PayNeeds, answered: readonly Answered[]): Promise<(PurchaseRow | undefined | Error)[]> {
   try {
@@ -93,7 +93,7 @@ interface Attempt {
   readonly purchase: AskedPurchase;
 }
 
-/** Counts an attempt for each purchase that is open and whose command is up to date; the rest needs nothing. */
+/** Counts an attempt for each purchase that is open and whose command is current; the others need none. */
 async function beginAttempts(deps: PayNeeds, batch: readonly Delivered<PayCommand>[]): Promise<Attempt[]> {
   const deliveries = Map.groupBy(batch, (delivered) => delivered.message.purchaseId);
   return deps.db.transaction(async (tx) => {

@@ -67,7 +67,7 @@ const order = (paymentToken: string): ChargeOrder => ({
 });
 
 describe('payments through the sandbox provider', () => {
-  it('an approved charge is captured, found again, and given back once', async () => {
+  it('an approved charge is captured, found again, and refunded once', async () => {
     const client = payments(provider.url);
     const approved = order('tok_approve');
     const charged = await client.charge(approved);
@@ -98,11 +98,11 @@ describe('payments through the sandbox provider', () => {
     expect(await client.charge(approved)).toEqual(await client.charge(approved));
   });
 
-  it('nobody has heard of a charge that was never made', async () => {
+  it('a charge that was never made is absent', async () => {
     expect(await payments(provider.url).find(newId())).toEqual({ outcome: 'absent' });
   });
 
-  it('charged, but no answer in time: unknown, and the question finds it', async () => {
+  it('charged, but no answer in time: unknown, and a query finds it', async () => {
     const client = payments(provider.url);
     const lost = order('tok_charged_timeout');
     expect(await client.charge(lost)).toMatchObject({ outcome: 'unknown' });
@@ -113,7 +113,7 @@ describe('payments through the sandbox provider', () => {
     expect(await payments(provider.url).charge(order('tok_error'))).toMatchObject({ outcome: 'unknown' });
   });
 
-  it('a wrong API key charges nobody and declines nobody', async () => {
+  it('with a wrong API key nothing is charged or declined', async () => {
     const stranger = openPaymentGateway({ addresses: [provider.url], apiKey: 'wrong', shared: shared() });
     expect(await stranger.charge(order('tok_approve'))).toMatchObject({ outcome: 'unknown' });
   });
@@ -193,7 +193,7 @@ describe('payments through a provider that misbehaves', () => {
     expect(Date.now() - startedMs).toBeLessThan(4 * callTimeoutMs);
   });
 
-  it('an instance that is not there, or too busy, is passed over: nothing was done', async () => {
+  it('an instance that cannot be reached, or is too busy, is skipped: nothing was done', async () => {
     const busy = await serve((_request, response) => response.writeHead(429).end());
     const client = payments(await deadAddress(), busy.url, provider.url);
     for (let turn = 0; turn < 6; turn++) {
@@ -239,7 +239,7 @@ describe('payments through a provider that misbehaves', () => {
     expect(flaky.requests()).toBeGreaterThan(failures);
   });
 
-  it('open everywhere: nothing is sent, at once', async () => {
+  it('with all breakers open, calls fail at once and nothing is sent', async () => {
     const down = await serve((_request, response) => response.writeHead(503).end());
     const client = payments(down.url);
     let last = await client.charge(order('tok_approve'));

@@ -1,12 +1,12 @@
 /**
- * The payment provider over HTTP: several instances of one service, balanced, each behind a breaker of its own.
+ * The payment provider over HTTP: several load-balanced instances of one service, each behind a breaker of its own.
  *
  * Invariant I7 depends on one distinction made here: whether a call certainly never arrived (`unsent`), or may have and
  * only its answer is missing (`unknown`). Only the first may go to another instance at once; the second must be asked
  * about. A timeout, a broken connection, a 5xx and an answer that makes no sense are all `unknown`. A 4xx is an answer of
  * a provider that is well: it opens no breaker, whatever it means for the one payment.
  *
- * Every call brings its own deadline, since neither fetch nor a breaker would ever give up by itself.
+ * Every call has its own deadline, since neither fetch nor a breaker ever times out by itself.
  */
 
 import * as z from 'zod';
@@ -31,11 +31,11 @@ export interface GatewayOptions {
   /** Where breakers are kept and shared. */
   readonly shared: Needs<'redis' | 'clock' | 'breakers'>;
   readonly callTimeoutMs?: number;
-  /** How long an instance that failed is left alone. */
+  /** How long a failed instance is not called. */
   readonly resetTimeoutMs?: number;
 }
 
-/** What a charge looks like in the provider's answers. */
+/** A charge in the provider's answers. */
 const ChargeReply = z.object({
   id: z.string().min(1).max(64),
   status: z.enum(['captured', 'declined', 'refunded']),
@@ -72,9 +72,9 @@ const neverConnected = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
 ]);
 
-/** The provider answered that it cannot serve now, and did nothing. */
+/** The provider certainly did nothing: it was too busy or could not be reached. */
 class Busy extends Error {}
-/** No usable answer came: whether anything was done is not known. */
+/** There was no usable answer: whether anything was done is unknown. */
 class NoAnswer extends Error {}
 
 /** No usable answer came, but an answer: the other side is well, and whether anything was done must be asked. */
@@ -112,13 +112,13 @@ export function openPaymentGateway(options: GatewayOptions): PaymentGateway {
   });
   let turn = 0;
 
-  /** The instances in the order in which to try them: the least busy first, and in turns among equals. */
+  /** The instances in the order in which to try them: the least busy first, round-robin among equals. */
   function inOrder(): Instance[] {
     const start = turn++ % instances.length;
     return [...instances.slice(start), ...instances.slice(0, start)].sort((a, b) => a.inFlight - b.inFlight);
   }
 
-  /** Calls one instance after the other until one takes the call; once something may have been done, no other. */
+  /** Calls one instance after the other until one accepts the call; stops once something may have been done. */
   async function call(
     method: 'GET' | 'POST',
     path: string,
@@ -158,8 +158,8 @@ export function openPaymentGateway(options: GatewayOptions): PaymentGateway {
         chargeKey(purchaseId),
         { amountMinor, currency, token: paymentToken, reference: purchaseId },
         (reply) =>
-          // A request that the provider cannot read or will not charge will fare no better next time, and charged nobody.
-          // Not so 422: this key had another request, and what became of that must be asked.
+          // A request that the provider rejects would be rejected again, and charged nothing.
+          // Except 422: this key was used with another request, whose outcome must be queried.
           reply.status === 400 || reply.status === 402
             ? { outcome: 'declined', reason: 'refused_by_provider' }
             : chargeAnswer(reply),
@@ -216,16 +216,16 @@ function chargeAnswer(reply: HttpReply): PaymentAnswer {
   return { outcome: 'captured', chargeId, amountMinor, currency, reference };
 }
 
-/** The body of a success in the shape that we rely on; anything else is no answer. */
+/** The body of a success, validated; anything else is `NoAnswer`. */
 function read<T>(reply: HttpReply, shape: z.ZodType<T>): T {
   if (reply.status >= 400 && reply.status < 500) throw new Unclear(`the provider answered ${reply.status}`);
   if (reply.status !== 200 && reply.status !== 201) throw new NoAnswer(`the provider answered ${reply.status}`);
   const result = shape.safeParse(reply.body);
-  if (!result.success) throw new NoAnswer('the provider sent an answer that makes no sense');
+  if (!result.success) throw new NoAnswer('the provider sent a malformed answer');
   return result.data;
 }
 
-/** One HTTP exchange. Throws `Busy` if certainly nothing was done, `NoAnswer` if that cannot be told. */
+/** One HTTP exchange. Throws `Busy` if certainly nothing was done, `NoAnswer` if that is unknown. */
 async function exchange(
   url: string,
   request: { method: string; headers: Record<string, string>; body: unknown; signal: AbortSignal },
@@ -237,7 +237,7 @@ async function exchange(
       redirect: 'error',
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
-    // Read in any case, so that the connection can serve the next call.
+    // Read in any case, so that the connection can be reused (keep-alive).
     const text = await response.text();
     if (response.status === 429) throw new Busy('the provider is too busy');
     return { status: response.status, body: bodyOf(text, response.status) };

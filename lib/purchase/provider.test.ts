@@ -74,7 +74,7 @@ describe('asking the provider', () => {
     expect(lost.calls).toEqual(['find', 'charge']);
   });
 
-  it('does not charge while the question is unanswered', async () => {
+  it('does not charge while the query is unanswered', async () => {
     const { provider: port, calls } = provider({ outcome: 'unknown', reason: '' });
     expect(await askProvider(port, purchase({ attempts: 1 }), nowMs, always)).toMatchObject({ outcome: 'unknown' });
     expect(calls).toEqual(['find']);

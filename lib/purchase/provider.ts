@@ -1,8 +1,8 @@
 /**
- * The payment provider as purchases see it, and which question to put to it.
+ * The payment provider's interface for purchases, and the choice of the next call to it.
  *
  * Invariant I7: the purchase's id is the idempotency key of its only charge. The first attempt charges; every later one
- * asks first what became of the earlier, and charges again, under the same key, only if the provider knows of none.
+ * queries the charge first, and charges again, under the same key, only if the provider has none.
  */
 import type { PurchaseId } from '#platform/kernel/ids.ts';
 import { providerCallTimeoutMs } from '#platform/kernel/time-limits.ts';
@@ -29,7 +29,7 @@ export interface GivenBack {
   readonly refundId?: string | undefined;
 }
 
-/** What the provider says of a payment, or that it says nothing. */
+/** The provider's answer about a payment, or that there is none. */
 export type PaymentAnswer =
   | ({ readonly outcome: 'captured' } & Capture)
   | { readonly outcome: 'declined'; readonly reason: string }
@@ -46,7 +46,7 @@ export type PaymentAnswer =
   /** It has certainly not been done: no instance could be called, or the provider is too busy to try. */
   | { readonly outcome: 'unsent'; readonly reason: string };
 
-/** A charge to be made. The purchase's id is the idempotency key: however often it is sent, one charge is made. */
+/** A charge to be made. The purchase's id is the idempotency key, so it is charged once even if it is sent again. */
 export interface ChargeOrder {
   readonly purchaseId: PurchaseId;
   readonly amountMinor: number;
@@ -70,8 +70,8 @@ export interface PaymentProvider {
 }
 
 /**
- * After how long a purchase is given up that the provider has failed each time and, when asked, knows nothing of. An
- * outage is waited out; this bounds what no waiting will mend. Should it be captured after all, it is given back.
+ * After how long a purchase is declined whose attempts all failed and for which the provider has no charge. Outages are
+ * shorter; this bounds failures that do not recover. If it is captured after all, it is refunded.
  */
 export const giveUpAfterMs = 24 * 60 * 60_000;
 

@@ -1,6 +1,5 @@
 /**
- * The shapes of a purchase on its way: what a client sends, what travels through the queue, what a client sees, and
- * what the provider's webhook says.
+ * The shapes of a purchase: the request, the command in the queue, the client's view, and the provider's webhook.
  */
 
 import * as z from 'zod';
@@ -12,7 +11,7 @@ import { purchaseStates } from '#state/purchase-state.ts';
 /** The most reservations that one payment can cover. */
 export const maxReservationsPerPurchase = 50;
 
-/** A sum of many prices; each is bounded, their sum is only kept exact. */
+/** A sum of prices; the only bound is that it is a safe integer. */
 const Amount = z.object({ amountMinor: z.int(), currency: z.string() });
 
 /** What a customer buys, and with what. */
@@ -22,7 +21,7 @@ export const PurchaseRequest = z.strictObject({
     .min(1)
     .max(maxReservationsPerPurchase)
     .refine((ids) => new Set(ids).size === ids.length, { message: 'must not name a reservation twice' }),
-  /** Stands for the means of payment; the provider gave it to the customer. */
+  /** The provider's token for the customer's means of payment. */
   paymentToken: z.string().regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 printable ASCII characters'),
 });
 export type PurchaseRequest = z.output<typeof PurchaseRequest>;
@@ -50,7 +49,7 @@ export const PurchaseView = z.object({
       price: Money,
     }),
   ),
-  /** Why it was declined, given back, or is not known yet; null otherwise. */
+  /** Why it was declined, refunded, or is not known yet; null otherwise. */
   reason: z.string().nullable(),
   createdAt: Time,
   updatedAt: Time,
@@ -72,15 +71,15 @@ export type DecideDispute = z.output<typeof DecideDispute>;
 export const PayCommand = z.object({
   purchaseId: idOf<PurchaseId>(),
   /**
-   * How many attempts the sender had seen. A message whose number is out of date is a duplicate of one that was taken
-   * up, and is dropped, so that however many messages there are, one chain of attempts goes on.
+   * How many attempts the sender had seen. A message whose number is outdated is a duplicate of one that was carried out,
+   * and is dropped, so that a purchase has one chain of attempts.
    */
   attempt: z.int().min(0).optional(),
   correlationId: z.string().optional(),
 });
 export type PayCommand = z.infer<typeof PayCommand>;
 
-/** What the provider tells us without being asked. */
+/** What the provider's webhook reports. */
 export const PaymentWebhook = z.object({
   type: z.enum(['payment.captured', 'payment.declined', 'payment.refunded']),
   data: z.object({

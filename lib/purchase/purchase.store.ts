@@ -1,8 +1,8 @@
 /**
  * The store of purchases: the only code that writes `purchases` and `purchase_items`. It decides nothing.
  *
- * Every statement that moves a row repeats in its WHERE the state it moves from, and the caller is told if not all of them
- * moved. Locks are taken in one order everywhere: sales by id, then purchases, then reservations.
+ * Every statement that moves rows repeats in its WHERE the state they move from, and throws if not all of them moved.
+ * Locks are taken in one order everywhere: sales by id, then purchases, then reservations.
  */
 import {
   type CustomerId,
@@ -22,12 +22,12 @@ export interface PurchaseRow {
   readonly state: PurchaseState;
   readonly amountMinor: number;
   readonly currency: string;
-  /** What the provider charges; null once the outcome is known. */
+  /** The token of the means of payment; null once the outcome is known. */
   readonly paymentToken: string | null;
   readonly fingerprint: string;
   readonly chargeId: string | null;
   readonly reason: string | null;
-  /** How often the provider was to be asked about it. */
+  /** How many attempts were made with the provider. */
   readonly attempts: number;
   /** How often the provider, asked after an attempt, knew of no charge. */
   readonly absences: number;
@@ -49,7 +49,7 @@ export interface PurchaseItem {
   readonly priceMinor: number;
 }
 
-/** How a purchase moves. The row must still be as `from` says. */
+/** A move of a purchase. The row must still be in the state of `from`. */
 export interface PurchaseMove {
   readonly from: PurchaseRow;
   readonly to: PurchaseState;
@@ -59,7 +59,7 @@ export interface PurchaseMove {
   readonly captured?: { readonly amountMinor: number; readonly currency: string } | undefined;
 }
 
-/** Thrown when fewer rows moved than were held: the transaction is undone. */
+/** Thrown when fewer rows moved than were locked: the transaction is rolled back. */
 export class PurchaseConflict extends Error {
   constructor(what: string, wanted: number, moved: number) {
     super(`${wanted - moved} of ${wanted} ${what} did not move`);
@@ -67,7 +67,7 @@ export class PurchaseConflict extends Error {
   }
 }
 
-/** Thrown when a purchase of this id was written by somebody else in the meantime. */
+/** Thrown when another request has written the purchase with this id in the meantime. */
 export class AlreadyRequested extends Error {
   constructor(cause: unknown) {
     super('this purchase was requested elsewhere', { cause });
@@ -93,7 +93,7 @@ export async function findPurchase(
   return (await select(sql, where, [toBytes(purchaseId), ...owner]))[0];
 }
 
-/** Purchases of this customer, the newest first, from the one after `after` on. */
+/** Purchases of this customer after the position `after`, newest first. */
 export function listOwnPurchases(
   sql: Sql,
   customerId: CustomerId,
@@ -108,7 +108,7 @@ export function listOwnPurchases(
   ]);
 }
 
-/** Purchases whose outcome is awaited and that nothing has touched since `beforeMs`, the oldest first. */
+/** Purchases whose outcome is outstanding and that were not updated since `beforeMs`, oldest first. */
 export function listLeftOpen(sql: Sql, beforeMs: number, limit: number): Promise<PurchaseRow[]> {
   return select(sql, 'state IN (?) AND updated_at_ms <= ? ORDER BY updated_at_ms LIMIT ?', [
     openStates,
@@ -117,7 +117,7 @@ export function listLeftOpen(sql: Sql, beforeMs: number, limit: number): Promise
   ]);
 }
 
-/** Purchases in the order of their ids, held until the transaction ends. */
+/** Purchases in the order of their ids, locked until the transaction ends. */
 export function lockPurchases(tx: Tx, purchaseIds: readonly PurchaseId[]): Promise<PurchaseRow[]> {
   return select(tx, 'id IN (?) ORDER BY id FOR UPDATE', [purchaseIds.map(toBytes)]);
 }
@@ -131,7 +131,7 @@ async function select(sql: Sql, where: string, values: unknown[]): Promise<Purch
   }));
 }
 
-/** What purchases consist of. It never changes. */
+/** The items of purchases. They never change. */
 export async function readItems(sql: Sql, purchaseIds: readonly PurchaseId[]): Promise<PurchaseItem[]> {
   if (purchaseIds.length === 0) return [];
   const rows = await sql.rows<{
@@ -153,7 +153,7 @@ export async function readItems(sql: Sql, purchaseIds: readonly PurchaseId[]): P
   }));
 }
 
-/** Writes an order. Throws `AlreadyRequested` if there is one of this id. */
+/** Writes a purchase. Throws `AlreadyRequested` if there is one with this id. */
 export async function insertPurchase(tx: Tx, purchase: PurchaseRow, items: readonly PurchaseItem[]): Promise<void> {
   const purchaseId = toBytes(purchase.purchaseId);
   const customerId = toBytes(purchase.customerId);

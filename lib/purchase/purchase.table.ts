@@ -1,7 +1,7 @@
 /**
  * `purchases` and `purchase_items`: an order of one customer for one or many reservations, paid at once.
  *
- * The row is the intent: it is committed before the provider hears of it, and its id is the provider's idempotency key.
+ * The row is the intent: it is committed before the provider is called, and its id is the provider's idempotency key.
  * Invariant I7: at most one capture per purchase; a timeout leaves it `unknown`, never failed.
  * Written by `lib/purchase`; items never change.
  */
@@ -18,9 +18,9 @@ export const purchases = mysqlTable(
     state: mysqlEnum('state', purchaseStates).notNull(),
     amountMinor: bigint('amount_minor', { mode: 'number' }).notNull(),
     currency: char('currency', { length: 3 }).notNull(),
-    /** What the provider charges; erased once the purchase is settled. */
+    /** The token of the means of payment; erased once the purchase is settled. */
     paymentToken: varchar('payment_token', { length: 128 }),
-    /** SHA-256 of the request in hex, to tell a repeated request from another one under the same key. */
+    /** SHA-256 of the request in hex, to distinguish a repeated request from another one with the same key. */
     fingerprint: char('fingerprint', { length: 64 }).notNull(),
     chargeId: varchar('charge_id', { length: 64 }),
     reason: varchar('reason', { length: 64 }),

@@ -14,10 +14,10 @@ import type { PurchaseView } from './purchase.shapes.ts';
 import { findPurchase, listOwnPurchases, type PurchaseItem, type PurchaseRow, readItems } from './purchase.store.ts';
 
 const listName = 'purchases';
-/** When the last one shown was created, milliseconds, and its id. */
+/** The creation time in milliseconds and the id of the last purchase on a page. */
 const Position = z.tuple([z.int(), idOf<PurchaseId>()]);
 
-/** A purchase of the caller's own; for an operator, anybody's. */
+/** One of the caller's purchases; for an operator, any purchase. */
 export async function getPurchase(
   { db }: Needs<'db'>,
   caller: Caller,

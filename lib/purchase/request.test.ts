@@ -119,7 +119,7 @@ describe('judging a purchase', () => {
     });
   });
 
-  it('one reservation that is not the caller’s refuses all of them, and says no more than that', () => {
+  it('one reservation that is not the caller’s refuses all of them, and reveals nothing about it', () => {
     const one = sale();
     const mine = reservation(one);
     const sales = new Map([[one.saleId, one]]);

@@ -1,13 +1,13 @@
 /**
  * Requesting a purchase: the intent is committed before anything is charged.
  *
- * Invariants. I8: the window is judged by the clock at the request against each sale's own times. I3: the purchase's id
- * follows from customer and Idempotency-Key, so a repeated request finds the first one's row. I10: only the caller's own
- * reservations are even looked at. A reservation is bound to one purchase at a time by a conditional UPDATE, which is
- * also what expiry and cancellation compete with.
+ * Invariants. I8: the time of the request is compared with each sale's own window. I3: the purchase's id is derived from
+ * customer and Idempotency-Key, so a repeated request finds the first one's row. I10: only the caller's own reservations
+ * are read. A reservation is bound to one purchase at a time by a conditional UPDATE, which expiry and cancellation
+ * compete with.
  *
  * A 202 means that MySQL has the purchase. The message that starts the payment is sent after the commit; if that fails,
- * the answer is still 202, because the settle job sends again for every purchase left open.
+ * the answer is still 202, because the settle job sends one for every purchase left open.
  */
 import { createHash } from 'node:crypto';
 import type { Needs } from '#platform/environment/deps.ts';
@@ -32,14 +32,14 @@ import {
 /** What requesting a purchase needs. */
 export type PurchaseNeeds = Needs<'db' | 'redis' | 'clock' | 'queue'>;
 
-/** What a purchase will consist of, and cost. */
+/** The items of a purchase and their total price. */
 export interface Order {
   readonly amountMinor: number;
   readonly currency: string;
   readonly items: Omit<PurchaseItem, 'purchaseId'>[];
 }
 
-/** Accepts a purchase, or says why not. Throws if the store is away; then nothing is left of it. */
+/** Accepts a purchase, or refuses it. Throws if the store is unavailable; repeating the request is safe. */
 export async function requestPurchase(
   deps: PurchaseNeeds,
   customerId: CustomerId,
@@ -49,7 +49,7 @@ export async function requestPurchase(
   const purchaseId = derivedId('purchase', customerId, idempotencyKey);
   const fingerprint = fingerprintOf(request);
   if (!(await claimRequest(deps, purchaseId))) {
-    // The claim may outlive its request, for instance if that was cut off right after its commit.
+    // The claim may outlive its request, for instance if that was killed right after its commit.
     const done = await findPurchase(deps.db, purchaseId, customerId);
     if (done) return answerFor(done, fingerprint);
     return refuse('idempotency_in_progress', 'The first request with this Idempotency-Key is still running.');
@@ -65,17 +65,17 @@ export async function requestPurchase(
   }
 }
 
-/** A claim outlives no request: the function is over by then, and a dead one blocks its key no longer. */
+/** A claim expires with the function's timeout, so that a killed request does not block its key for longer. */
 const claimLifeMs = httpFunctionTimeoutSeconds * 1_000;
 
 /** Remembers that a purchase's first request is running. False if one is already; true also if Redis is unavailable. */
 async function claimRequest({ redis }: PurchaseNeeds, purchaseId: PurchaseId): Promise<boolean> {
   const key = keys.running('purchase', purchaseId);
-  // Without Redis nothing is kept out here; the row's primary key keeps out the second writer.
+  // Without Redis every request passes here; the row's primary key still refuses the second writer.
   return (await redis.guarded(() => redis.set(key, '1', 'PX', claimLifeMs, 'NX')).catch(() => 'OK')) === 'OK';
 }
 
-/** Forgets it. Never throws. */
+/** Releases the claim. Never throws. */
 async function releaseRequest({ redis }: PurchaseNeeds, purchaseId: PurchaseId): Promise<void> {
   await redis.guarded(() => redis.del(keys.running('purchase', purchaseId))).catch(() => undefined);
 }
@@ -92,7 +92,7 @@ async function commit({ db, clock }: PurchaseNeeds, intent: Intent): Promise<Pur
     return await db.transaction((tx) => accept(tx, intent, nowMs));
   } catch (error) {
     if (!(error instanceof AlreadyRequested)) throw error;
-    // A twin with other reservations came first while the claim could not be kept; now its row is there to be found.
+    // A concurrent request with the same key and other reservations was first; now its row can be found.
     return db.transaction((tx) => accept(tx, intent, nowMs));
   }
 }
@@ -101,7 +101,7 @@ async function commit({ db, clock }: PurchaseNeeds, intent: Intent): Promise<Pur
 async function accept(tx: Tx, intent: Intent, nowMs: number): Promise<PurchaseRow | Refusal> {
   const { purchaseId, customerId, fingerprint, paymentToken, reservationIds } = intent;
   const reservations = await lockReservations(tx, reservationIds, customerId);
-  // Looked for only now: whoever waited for a twin to let go of the reservations must see what the twin wrote.
+  // Read only now, with the reservations locked: a request that waited for a concurrent duplicate must see its row.
   const existing = await findPurchase(tx, purchaseId, undefined);
   if (existing) return existing;
   const sales = await readSales(tx, [...new Set(reservations.map((row) => row.saleId))]);
@@ -140,8 +140,8 @@ async function accept(tx: Tx, intent: Intent, nowMs: number): Promise<PurchaseRo
 }
 
 /**
- * Whether these reservations can be bought together now, and what that costs. Pure. `reservations` are those of the
- * wanted ones that exist and belong to the caller; `sales` are theirs.
+ * Whether these reservations can be bought together now, and the total price. Pure. `reservations` are those requested
+ * that exist and belong to the caller; `sales` are their sales.
  */
 export function judge(
   wanted: readonly ReservationId[],
@@ -169,12 +169,12 @@ export function judge(
   }
   const amountMinor = items.reduce((sum, item) => sum + item.units * item.priceMinor, 0);
   if (!Number.isSafeInteger(amountMinor)) {
-    return refuse('invalid_input', 'Together this costs more than one payment can carry; buy in several purchases.');
+    return refuse('invalid_input', 'The total exceeds the limit of one payment; split it into several purchases.');
   }
   return { amountMinor, currency, items };
 }
 
-/** Why a reservation cannot be bought in the state it is in, whatever the time. */
+/** Why the state of a reservation does not allow a purchase, whatever the time. */
 export function refusalByState(row: ReservationRow): Refusal | undefined {
   switch (row.state) {
     case 'allocated':
@@ -198,14 +198,14 @@ function answerFor(purchase: PurchaseRow, fingerprint: string): PurchaseAccepted
   }
   return {
     purchaseId: purchase.purchaseId,
-    // The answer to a repeated request is the first one's; how far it has come is at the status URL.
+    // A repeated request gets the first one's answer; the current state is at the status URL.
     state: 'requested',
     amount: { amountMinor: purchase.amountMinor, currency: purchase.currency },
     statusUrl: `/purchases/${purchase.purchaseId}`,
   };
 }
 
-/** What tells one request from another. The order in which reservations are named makes no difference. */
+/** Distinguishes one request from another. The order of the reservations makes no difference. */
 function fingerprintOf({ reservationIds, paymentToken }: PurchaseRequest): string {
   return createHash('sha256')
     .update(JSON.stringify([[...reservationIds].sort(), paymentToken]))

@@ -82,19 +82,19 @@ describe('settling', () => {
     ['has expired', { state: 'expired' as const }],
     ['is held by another purchase', { purchaseId: newId() }],
     ['was let go', { purchaseId: null }],
-  ])('a capture is given back whole when one of its reservations %s', (_, change) => {
+  ])('a capture is refunded in full when one of its reservations %s', (_, change) => {
     expect(decide('unknown', captured, held(change))).toMatchObject({ kind: 'give back', reason: 'reservation_gone' });
   });
 
-  it('a capture is given back when a reservation no longer exists', () => {
+  it('a capture is refunded when a reservation no longer exists', () => {
     expect(decide('unknown', captured, new Map())).toMatchObject({ kind: 'give back' });
   });
 
-  it('a capture after the decline is given back, even if the reservation is still there', () => {
+  it('a capture after the decline is refunded, even if the reservation is still there', () => {
     expect(decide('declined', captured)).toMatchObject({ kind: 'give back', reason: 'captured_after_decline' });
   });
 
-  it('an answer that comes twice does nothing the second time', () => {
+  it('a repeated answer has no further effect', () => {
     expect(decide('captured', captured)).toEqual({ kind: 'nothing' });
     expect(decide('declined', declined)).toEqual({ kind: 'nothing' });
     expect(decide('refunded', refunded)).toEqual({ kind: 'nothing' });

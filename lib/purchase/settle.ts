@@ -1,5 +1,5 @@
 /**
- * Settling: what the provider said becomes what happened, whoever brought its answer, the pay worker or the webhook.
+ * Settling: applies the provider's answers, from the pay worker or the webhook, to purchases, reservations and stock.
  *
  * Invariants. I7: a purchase is captured once, and a capture that can no longer be a purchase is given back. I13: nothing
  * is kept for a sale that was called off, and a capture that is not what was ordered is disputed, not bought. I1: units
@@ -51,7 +51,7 @@ export interface Answered {
   readonly correlationId?: string | undefined;
 }
 
-/** What an answer means for a purchase as it is now. */
+/** The effect of an answer on a purchase in its current state. */
 export type Settlement =
   /** Paid. The shares of sales that were called off meanwhile must be given back. */
   | { readonly kind: 'capture'; readonly capture: Capture; readonly calledOff: readonly SaleId[] }
@@ -164,7 +164,7 @@ function movesStock({ outcome }: Answered['answer']): boolean {
   return outcome === 'captured' || outcome === 'refunded' || outcome === 'accepted' || outcome === 'rejected';
 }
 
-/** Everything that follows from a batch of answers. */
+/** All effects of a batch of answers. */
 interface Plan {
   readonly moves: PurchaseMove[];
   readonly bought: ReservationRow[];
@@ -177,14 +177,14 @@ interface Plan {
 }
 
 interface Settled extends Committed {
-  /** The purchases as they are now, whether or not the answer moved them. */
+  /** The current purchases, whether or not the answer moved them. */
   readonly purchases: readonly PurchaseRow[];
 }
 
 /**
- * Settles purchases by what the provider said of them, in one transaction, then refreshes the mirror and publishes.
- * Returns the purchases as they are afterwards; one that does not exist is left out. Throws if the store fails, and then
- * nothing has happened.
+ * Settles purchases by the provider's answers, in one transaction, then refreshes the mirror and publishes.
+ * Returns the updated purchases; one that does not exist is left out. Throws if the store fails; the answers must then be
+ * settled again.
  */
 export async function settlePurchases(
   deps: WriteNeeds,
@@ -228,7 +228,7 @@ async function settle(tx: Tx, answered: readonly Answered[], nowMs: number): Pro
   await markRefunded(tx, plan.refunded, movedIds);
   await unbindFromPurchases(tx, plan.freed, movedIds);
   await recordMovements(tx, [...movements(plan.bought, 'SELL'), ...movements(plan.refunded, 'RELEASE')], nowMs);
-  // The hot rows last: their change is what other workers wait for.
+  // The hot rows last: other workers wait for their locks.
   const stocks = await moveStock(tx, stockMoves(plan));
   const after = purchases.map((purchase) => afterMove(purchase, plan.moves, nowMs));
   const events = eventsOf(plan, after, items, stocks, answers, nowMs);

@@ -1,8 +1,8 @@
 /**
  * The provider's webhook: the second way to learn an outcome, and often the first to arrive.
  *
- * It leads to the same settling as the pay worker's own question, so it may come before that, after it, twice or never.
- * Who can forge the signature could claim payments; who replays a genuine message changes nothing.
+ * It is settled like the pay worker's own answers, so it may arrive before them, after them, twice or never.
+ * A forged signature could claim payments, so it is verified first; replaying a genuine message changes nothing.
  */
 
 import type { WriteNeeds } from '#mirror/write-through.ts';
@@ -20,25 +20,28 @@ import { PaymentWebhook } from './purchase.shapes.ts';
 import { settlePurchases } from './settle.ts';
 
 /**
- * Settles what a webhook tells. Refuses one whose signature is missing, wrong or out of date. One that is genuine and
- * means nothing to us is acknowledged, so that it does not come for ever. Throws if the store is away; it will be sent
- * again.
+ * Settles what a webhook reports. Refuses one whose signature is missing, wrong or expired. One that is genuine but of an
+ * unknown kind is acknowledged, so that it is not resent for ever. Throws if the store is unavailable; the provider then
+ * sends it again.
  */
 export async function receiveWebhook(
   deps: WriteNeeds & Needs<'registry'>,
   message: SignedMessage,
 ): Promise<{ received: true } | Refusal> {
   if (!isAuthentic(locate(deps.registry, 'secret/payment-webhook'), message, deps.clock())) {
-    return refuse('invalid_signature', 'The webhook is not signed by the payment provider, or not in time.');
+    return refuse(
+      'invalid_signature',
+      'The webhook is not signed by the payment provider, or its timestamp is outside the tolerance.',
+    );
   }
   const told = readWebhook(message.rawBody);
   if (!told) {
-    log.warn('a webhook means nothing to us', { webhookId: message.headers['webhook-id'] });
+    log.warn('a webhook of an unknown kind was ignored', { webhookId: message.headers['webhook-id'] });
     return { received: true };
   }
   const settled = await settlePurchases(deps, [told]);
   const purchase = settled.get(told.purchaseId);
-  if (!purchase) log.error('the provider tells of a purchase that does not exist', { purchaseId: told.purchaseId });
+  if (!purchase) log.error('the provider reports a purchase that does not exist', { purchaseId: told.purchaseId });
   if (purchase?.state === 'refunding') await sendCommands(deps, [purchase]);
   return { received: true };
 }

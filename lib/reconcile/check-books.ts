@@ -1,12 +1,12 @@
 /**
- * The books: MySQL against itself. What differs here is never repaired; people must look.
+ * The books: MySQL against itself. Differences here are never repaired automatically; an operator must investigate.
  */
 import type { Needs } from '#platform/environment/deps.ts';
 import { type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { idsOfSale } from '#reservation/reservation-id.ts';
 import type { Drift, DriftKind } from './drift.ts';
 
-/** MySQL against itself: stock, reservations, waitlist and ledger, in one statement and so of one moment. */
+/** MySQL against itself: stock, reservations, waitlist and ledger, in one statement and so from one snapshot. */
 export async function checkBooks({ db }: Needs<'db'>, saleId: SaleId): Promise<Drift[]> {
   const id = toBytes(saleId);
   const of = (what: string, table: string, where: string) =>
@@ -30,7 +30,7 @@ export async function checkBooks({ db }: Needs<'db'>, saleId: SaleId): Promise<D
     expected === found
       ? []
       : [{ saleId, kind, what, expected: `${expected}`, found: `${found}`, likelyCause, repaired: false }];
-  const byHand = 'rows were changed outside Holdfast; do not sell on before someone has looked';
+  const byHand = 'rows were changed outside Holdfast; pause the sale until this is investigated';
   return [
     ...drift('books', 'allocated', value('allocatedUnits'), value('allocated'), byHand),
     ...drift('books', 'sold', value('purchasedUnits'), value('sold'), byHand),

@@ -1,8 +1,8 @@
 /**
  * The claims of the mirror against the reservations, and the gate's counters against the claims.
  *
- * Requests that are queued are claims that MySQL does not know yet, and the gate's counters are recounted only while a sale
- * is quiet. A claim that nothing is going to decide is taken back, so that it does not keep others out for ever.
+ * Queued requests are claims that MySQL does not have yet, and the gate's counters are recounted only while a sale is
+ * quiet. A claim that no message is going to decide is taken back, so that it does not block others for ever.
  */
 import { customerField, idEndOf, ownerOf, reservationField, unpack } from '#mirror/claims.ts';
 import { returnForgottenClaim } from '#mirror/gate.ts';
@@ -22,10 +22,10 @@ import { unitsAgainstCap } from '#state/reservation-state.ts';
 import type { Drift } from './drift.ts';
 
 const rowsPerPage = 2_000;
-/** A request that has been undecided for so much longer than its queue is behind is not in flight any more. */
+/** A request that has been undecided for this much longer than the lag of its queue is no longer in flight. */
 const undecidedForMs = 600_000;
 
-/** What reconciling needs. */
+/** The dependencies of reconciling. */
 export type ReconcileNeeds = Needs<'db' | 'redis' | 'clock'>;
 
 /** The claims in the mirror against the reservations, and the gate's counters against the claims. */
@@ -73,7 +73,7 @@ export async function checkClaims(
   }
   drifts.push(...(await returnForgotten(deps, saleId, buckets)));
 
-  // Counting takes a while; only if nothing at all happened meanwhile is the count of one moment.
+  // Counting takes a while; the count is consistent only if nothing changed in the meantime.
   const [after, bucketsAfter] = [await deps.redis.hmget(saleKey, ...counters), await readBuckets(deps.redis, tag)];
   if (before.slice(0, 2).join() === after.slice(0, 2).join()) {
     drifts.push(...(await recountGate(deps.redis, saleId, after, bucketsAfter)));
@@ -82,12 +82,12 @@ export async function checkClaims(
   return { drifts, reservations };
 }
 
-/** Whether the mirror's value of a reservation is missing or older than the row. */
+/** Whether a reservation in the mirror is missing or older than the row. */
 export function isBehind(packed: string | undefined, row: ReservationRow): boolean {
   return packed === undefined || unpack(packed).version < row.version;
 }
 
-/** Writes reservations that the mirror has lost, or knows only an older state of. */
+/** Writes reservations that are missing from the mirror or outdated there. */
 export async function repairReservations(
   deps: ReconcileNeeds,
   stock: StockLevel,
@@ -98,7 +98,7 @@ export async function repairReservations(
 
 type Buckets = Map<number, Record<string, string>>;
 
-/** Sets the gate's counters of undecided requests to what the claims come to. Returns what was wrong. */
+/** Sets the gate's counters of undecided requests to the sums of the claims. Returns the differences. */
 export async function recountGate(
   redis: RedisClient,
   saleId: SaleId,
@@ -133,7 +133,7 @@ export async function recountGate(
   return drifts;
 }
 
-/** What each customer claims, where no request of the bucket is undecided: then MySQL knows all of it. */
+/** What each customer claims, for buckets without undecided requests: there MySQL has all claims. */
 async function recountClaims(deps: ReconcileNeeds, saleId: SaleId, buckets: Buckets): Promise<Drift[]> {
   const tag = saleTag(saleId);
   const settled = new Set([...buckets].filter(([, fields]) => !hasPending(fields)).map(([bucket]) => bucket));
@@ -173,8 +173,8 @@ async function recountClaims(deps: ReconcileNeeds, saleId: SaleId, buckets: Buck
 }
 
 /**
- * Takes back claims that are undecided and not in flight any more. Their messages may be among the dead letters, to be
- * redriven some day, or were never sent: by a function that died between gate and queue, for a client who gave up.
+ * Takes back claims that are undecided and no longer in flight. Their messages may be in the dead-letter queue, where they
+ * can still be redriven, or were never sent, because the function died between gate and queue and the client gave up.
  */
 async function returnForgotten(deps: ReconcileNeeds, saleId: SaleId, buckets: Buckets): Promise<Drift[]> {
   const tag = saleTag(saleId);
@@ -193,7 +193,7 @@ async function returnForgotten(deps: ReconcileNeeds, saleId: SaleId, buckets: Bu
         what: `the reservation whose id ends in ${idEndOf(field)}`,
         expected: 'a decision',
         found: `requested at ${toIso(requestedAtMs)}`,
-        likelyCause: 'its message is among the dead letters, or was never queued because the client gave up',
+        likelyCause: 'its message is in the dead-letter queue, or was never queued because the client gave up',
         repaired: owner !== undefined && (await returnForgottenClaim(deps, place, field, owner)),
       });
     }

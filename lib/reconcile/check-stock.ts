@@ -1,6 +1,6 @@
 /**
- * The mirror's stock against MySQL. A commit reaches the mirror a moment later, so a difference counts only if it is still
- * the same at a second look. The repair is a compare-and-set against what was seen (invariant I6).
+ * The mirror's stock against MySQL. A commit reaches the mirror slightly later, so a difference counts only if a second
+ * read finds the same. The repair is a compare-and-set against the value that was read (invariant I6).
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stockFields } from '#mirror/fields.ts';
@@ -30,7 +30,7 @@ export async function checkStock(deps: Needs<'db' | 'redis'>, saleId: SaleId): P
   if (!first) return [];
   await sleep(inFlightMs);
   const second = await differing();
-  // A mirror that moved between the two looks is being written; it is on its way, not adrift.
+  // A mirror that changed between the two reads is just being written; that is not drift.
   if (!second || second.mirrored.join() !== first.mirrored.join()) return [];
 
   const { row, mirrored, wrong } = second;

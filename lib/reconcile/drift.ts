@@ -1,4 +1,4 @@
-/** Drift: a difference between MySQL, ledger, mirror and gate, and why it probably came to be. */
+/** Drift: a difference between MySQL, ledger, mirror and gate, and its likely cause. */
 
 import * as z from 'zod';
 import type { SaleId } from '#platform/kernel/ids.ts';

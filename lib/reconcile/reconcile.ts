@@ -1,11 +1,11 @@
 /**
- * Reconcile: holds MySQL, ledger, mirror and gate against each other, says what differs and why it probably does, and
- * repairs the mirror. MySQL is never changed here: if its own books do not add up, people must look.
+ * Reconcile: compares MySQL, ledger, mirror and gate, reports each difference with its likely cause, and repairs the
+ * mirror. MySQL's stock is never changed here: if its own books do not add up, an operator must investigate.
  *
- * It is aware of what is in flight. A commit reaches the mirror a moment later, so a difference counts only if it is still
- * the same at a second look; requests that are queued are claims that MySQL does not know yet; and the gate's counters are
- * recounted only while a sale is quiet. Every repair is a compare-and-set against what was seen (invariant I6). A claim
- * that nobody is going to decide is taken back, so that it does not keep others out for ever.
+ * It allows for what is in flight. A commit reaches the mirror slightly later, so a difference counts only if a second read
+ * finds the same; queued requests are claims that MySQL does not have yet; and the gate's counters are recounted only while
+ * a sale is quiet. Every repair is a compare-and-set against the value that was read (invariant I6). A claim that no
+ * message is going to decide is taken back, so that it does not block others for ever.
  */
 import * as z from 'zod';
 import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
@@ -25,7 +25,7 @@ export const ReconcileReport = z.object({
   sales: z.number().int(),
   reservations: z.number().int(),
   drifts: z.array(Drift),
-  /** False if time ran out before every sale was looked at. */
+  /** False if time ran out before every sale was checked. */
   complete: z.boolean(),
 });
 export type ReconcileReport = z.infer<typeof ReconcileReport>;
@@ -37,14 +37,14 @@ export const ReconcileRequest = z.strictObject({
 });
 export type ReconcileRequest = z.output<typeof ReconcileRequest>;
 
-/** What may fire: the rule, or the news that Redis does not know a sale any more. */
+/** The triggers: the schedule, or a message that Redis has lost a sale. */
 export const ReconcileTrigger = z.union([
   z.object({ saleId: idOf<SaleId>() }),
   z.object({ 'detail-type': z.literal('Scheduled Event') }),
 ]);
 export type ReconcileTrigger = z.infer<typeof ReconcileTrigger>;
 
-/** Reconciles what a batch of triggers speaks of, each sale once. */
+/** Reconciles the sales of a batch of triggers, each once. */
 export async function reconcileOnTrigger(
   deps: ReconcileNeeds,
   batch: readonly Delivered<ReconcileTrigger>[],
@@ -56,7 +56,7 @@ export async function reconcileOnTrigger(
   return [];
 }
 
-/** How long an operator's call may take; what is left then is said in the report. */
+/** How long an operator's call may take; the report says if it is incomplete. */
 const callLifeMs = 10_000;
 
 /** Reconciles for an operator; after a restore it raises every epoch first. */
@@ -89,8 +89,8 @@ export async function reconcile(
 }
 
 /**
- * After MySQL was restored from a backup: raises every epoch, so that nothing written before the restore can win, and
- * forgets the claims of the time that was lost. Reconcile afterwards fills the mirror again.
+ * After MySQL was restored from a backup: raises every epoch, so that everything written before the restore is older, and
+ * deletes the claims of the lost period. Reconcile afterwards fills the mirror again.
  */
 export async function forgetLostTime(deps: ReconcileNeeds): Promise<void> {
   await raiseEpochs(deps.db);

@@ -1,16 +1,15 @@
 /**
- * The allocate worker: a batch of reservation requests, any mix of sales and customers, decided in one lock call and one
- * transaction.
+ * The allocate worker: decides a batch of reservation requests, of any mix of sales and customers, with one lock call and
+ * one transaction.
  *
- * Invariants. I1: stock is written by one guarded statement, so this is exact without the lock. I3: a request that was
- * delivered before changes nothing, yet refreshes the mirror, since the first delivery may have died before it could.
- * I4: caps are summed from rows, and each row's number is part of a key, so that a worker that did not see a customer's
- * other reservations collides with them. I2: a message is acknowledged only after its commit.
+ * Invariants. I1: stock is written by one guarded statement, so it is exact without the lock. I3: a request that was
+ * delivered before changes nothing, but refreshes the mirror, since the first delivery may have died before it did.
+ * I4: caps are summed from rows, and each row's number is part of a unique key, so that a worker that did not see a
+ * customer's other reservations gets a duplicate key error. I2: a message is acknowledged only after its commit.
  *
- * The first attempt does not hold the sales while it writes: it inserts, then moves stock under the guard, so that the row
- * of a hot sale is held only for the last moments (the hot row last). If anything does not fit, or the stock does not
- * obviously suffice, the attempt is undone and the second one holds the sales from the start, so that it must succeed.
- * Both run the same code.
+ * The first attempt is optimistic and does not lock the sales at the start: it inserts, then moves stock under the guard,
+ * so that the row of a hot sale is locked only at the end (the hot row last). If anything does not fit, or the stock may
+ * not suffice, the attempt is rolled back, and a second one locks the sales from the start. Both run the same code.
  */
 import type { ReservationChange } from '#events/changes.ts';
 import { changeEvents, recordEvents } from '#events/outbox.ts';
@@ -42,11 +41,11 @@ export type AllocateNeeds = WriteNeeds & Needs<'lock'>;
 /** How long a worker waits for the locks of its sales before it goes on without them. */
 export const lockWaitMs = 400;
 
-/** Thrown inside an attempt whose guess turned out wrong; the transaction is undone and the sales are held next time. */
+/** Thrown inside an optimistic attempt that failed; it is rolled back and the next one locks the sales. */
 class GuessWasWrong extends Error {}
 
 /**
- * Decides every message of a batch. All of it is committed when this resolves; if it throws, all must be delivered again.
+ * Decides every message of a batch. Everything is committed when it resolves; if it throws, all must be delivered again.
  */
 export async function allocateBatch(
   deps: AllocateNeeds,
@@ -56,7 +55,7 @@ export async function allocateBatch(
   const claims = distinctClaims(batch);
   const again = new Set(batch.filter(({ deliveries }) => deliveries > 1).map(({ message }) => message.reservationId));
   const saleIds = [...new Set(claims.map((claim) => claim.saleId))];
-  // Waiting happens before any connection is taken, and never so long that the work itself would run out of time.
+  // Waits before a connection is taken, and never so long that the work would run out of time.
   const waitMs = Math.min(lockWaitMs, Math.max(0, deadlineMs - deps.clock()));
   const grant = await deps.lock.acquire(saleIds.map(saleTag), waitMs);
   try {
@@ -87,24 +86,29 @@ async function allocate(
   } catch (error) {
     if (error instanceof AlreadyDecided) memory.surprised(error.what);
     else if (!(error instanceof GuessWasWrong || error instanceof StockConflict)) throw error;
-    // Holding the rows makes the fencing tokens pointless: what is read cannot be stale.
+    // With the rows locked no fencing tokens are needed: what was read cannot be stale.
     const mode: Mode = { hold: true, mayBeDecided: claims, mayHaveOthers: claims, fencingTokens: new Map() };
-    await writeThrough(deps, (tx, nowMs) => attempt(tx, claims, nowMs, mode));
+    const held = () => writeThrough(deps, (tx, nowMs) => attempt(tx, claims, nowMs, mode));
+    await held().catch((conflict) => {
+      // Another worker, which has not locked the sale, inserted between this read and insert. Now its rows are visible.
+      if (conflict instanceof AlreadyDecided) return held();
+      throw conflict;
+    });
   }
 }
 
-/** How an attempt at a batch goes about it. */
+/** How a batch is attempted. */
 export interface Mode {
-  /** Whether the sales are held from the start, or only while stock is moved. */
+  /** Whether the sales are locked from the start, or only while stock is moved. */
   readonly hold: boolean;
-  /** Which claims are looked up before they are decided; if one is missing, the insert is refused. */
+  /** The claims that are looked up before they are decided; if one is left out wrongly, its insert fails. */
   readonly mayBeDecided: readonly Claim[];
-  /** Whose other reservations are looked up; if one is missing, the insert is refused. */
+  /** The claims whose customers' other reservations are looked up; if one is left out wrongly, its insert fails. */
   readonly mayHaveOthers: readonly Claim[];
   readonly fencingTokens: ReadonlyMap<string, number>;
 }
 
-/** One attempt at a batch, inside a transaction. Throws if its guess was wrong; the transaction must be undone then. */
+/** One attempt at a batch, inside a transaction. Throws if it fails; the transaction must then be rolled back. */
 export async function attempt(tx: Tx, claims: readonly Claim[], nowMs: number, mode: Mode): Promise<Committed> {
   const saleIds = [...new Set(claims.map((claim) => claim.saleId))].sort();
   const sales = await (mode.hold ? lockSales(tx, saleIds) : readSales(tx, saleIds));
@@ -121,7 +125,7 @@ export async function attempt(tx: Tx, claims: readonly Claim[], nowMs: number, m
   await recordMovements(tx, decisions.filter(isAllocated).map(movementOf), nowMs);
   const epochs = new Map([...sales.values()].map((sale) => [sale.saleId, sale.epoch]));
   const moved = await moveStock(tx, moves, { fencingTokens: mode.fencingTokens, epochs });
-  // Stock travels with the changes, so that a reader of the event has both as of this commit.
+  // The stock is published with the changes, so that an event has both as of this commit.
   const events = changeEvents(decisions.map(changeOf), moved, false, nowMs);
   await recordEvents(tx, events, nowMs);
 
@@ -137,9 +141,9 @@ export function withoutDecided(claims: readonly Claim[], decided: ReadonlyMap<st
 }
 
 /**
- * The stock of a batch's sales that it does not move. A first delivery may have committed between the look at the sales and
- * the one at what is decided, and have died before the mirror: the stock that goes with what is decided must be read after
- * it.
+ * The stock of those sales of a batch that it does not move. A first delivery may have committed after the sales were read
+ * and before the decided reservations were, and died before it wrote the mirror: so the stock that is mirrored with them
+ * must be read after them.
  */
 export async function unmovedStock(
   tx: Tx,
@@ -151,19 +155,19 @@ export async function unmovedStock(
   return saleIds.flatMap((saleId) => levels.get(saleId) ?? []);
 }
 
-/** Adds what earlier deliveries decided, which goes into the mirror once more: they may have died before they did it. */
+/** Adds what earlier deliveries decided, to be mirrored again: they may have died before they wrote the mirror. */
 export function withRepeats(changed: Committed, decidedBefore: ReservationRow[], unmoved: StockLevel[]): Committed {
   const { stocks, reservations, events } = changed;
   return { stocks: [...stocks, ...unmoved], reservations: [...decidedBefore, ...reservations], events };
 }
 
-/** One claim for each reservation, however often a batch holds it. */
+/** One claim for each reservation of a batch, without duplicates. */
 export function distinctClaims(batch: readonly Delivered<ReserveCommand>[]): Claim[] {
   const claims = new Map<string, Claim>();
   for (const { message, sentAtMs } of batch) {
     const { reservationId, saleId, customerId, quantity, atLeast, ticket } = message;
     const known = claims.get(reservationId);
-    // A repeat that passed the gate knows the place in line; one that was sent while the gate was away does not.
+    // A duplicate that passed the gate has its ticket; one that was sent while the gate was unavailable does not.
     if (known && (known.gated || ticket === undefined)) continue;
     claims.set(reservationId, {
       reservationId,

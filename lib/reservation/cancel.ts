@@ -1,5 +1,5 @@
 /**
- * Cancelling: a customer gives a reservation back, and its units go to the waitlist in the same transaction.
+ * Cancelling: a customer cancels a reservation, and its units go to the waitlist in the same transaction.
  */
 
 import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
@@ -13,7 +13,7 @@ import type { ReservationView } from './reservation.shapes.ts';
 import { lockReservations, type ReservationRow } from './reservation.store.ts';
 
 /**
- * Cancels a reservation for its owner. Cancelling twice is once. Refuses with `not_found` for another customer's,
+ * Cancels a reservation for its owner. Idempotent. Refuses with `not_found` for another customer's,
  * `conflict` while it is undecided, `already_resolved` when nothing is left to cancel, and `purchase_in_progress` while it
  * is being paid.
  */
@@ -22,11 +22,12 @@ export async function cancelReservation(
   customerId: CustomerId,
   reservationId: ReservationId,
 ): Promise<ReservationView | Refusal> {
-  // A mirror that is behind must neither refuse what MySQL has decided, nor show a state from before.
+  // A stale mirror must neither refuse what MySQL has decided, nor show an earlier state.
   const decided = await getDecidedReservation(deps, customerId, reservationId);
   const known = isRefusal(decided) ? await getReservation(deps, customerId, reservationId) : decided;
   if (isRefusal(known)) return known;
-  if (known.state === 'requested') return refuse('conflict', 'It has not been decided yet; try again in a moment.');
+  if (known.state === 'requested')
+    return refuse('conflict', 'The reservation has not been decided yet; try again in a moment.');
   const cancelled = await cancelDecided(deps, customerId, known.saleId, reservationId);
   return isRefusal(cancelled) ? cancelled : getDecidedReservation(deps, customerId, reservationId);
 }
@@ -48,7 +49,7 @@ export function cancelDecided(
   });
 }
 
-/** Whether a reservation is to be cancelled, or why it cannot be. Pure. */
+/** Whether a reservation can be cancelled, or why not. Pure. */
 export function judgeCancellation(row: ReservationRow): 'cancel' | 'cancelled already' | Refusal {
   if (row.state === 'cancelled') return 'cancelled already';
   if (!mayMove(row.state, 'cancelled')) return refuse('already_resolved', `The reservation is ${row.state}.`);

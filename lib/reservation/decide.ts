@@ -1,9 +1,9 @@
 /**
- * The allocation decision: who gets what. Pure; it reads nothing and writes nothing.
+ * The allocation decision: which requests get units. Pure; it reads nothing and writes nothing.
  *
- * Requests are taken in ticket order. Each gets units if enough are available for its fill policy, a place on the
- * waitlist if there is one, and a refusal with a reason otherwise. The sums it returns are exactly the stock moves that
- * the decisions stand for, so whoever carries them out cannot disagree with them (invariants I1, I4 and I8).
+ * Requests are decided in ticket order. Each gets units if enough are available for its fill policy, otherwise a place on
+ * the waitlist if there is one, otherwise a refusal with a reason. The stock moves that it returns are exactly the sums of
+ * the decisions, so the two cannot disagree (invariants I1, I4 and I8).
  */
 
 import type { Code } from '#platform/kernel/errors.ts';
@@ -13,12 +13,12 @@ import { unitsAgainstCap } from '#state/reservation-state.ts';
 import type { ReserveCommand } from './reservation.shapes.ts';
 import type { DecidedReservation, Holding, Holdings } from './reservation.store.ts';
 
-/** A request as it was delivered: its place in line is known by now. */
+/** A request as it was delivered, with its ticket. */
 export interface Claim extends Omit<ReserveCommand, 'ticket' | 'correlationId'> {
   readonly ticket: number;
-  /** When it was accepted: by the gate's clock, or by the queue's when the gate was away. */
+  /** When it was accepted: by the gate's clock, or by the queue's when the gate was unavailable. */
   readonly acceptedAtMs: number;
-  /** Whether the gate judged it; if not, everything is judged here. */
+  /** Whether the gate admitted it; if not, everything is checked here. */
   readonly gated: boolean;
 }
 
@@ -29,11 +29,11 @@ export interface Decisions {
   readonly decisions: DecidedReservation[];
   /** One move for each sale whose stock or waitlist changes. */
   readonly moves: StockMove[];
-  /** True if none of the decisions would be another one had a little more or less been available. */
+  /** True if no decision depends on how much stock was available, so that a slightly stale read does no harm. */
   readonly independentOfStock: boolean;
 }
 
-/** A sale while a batch is decided: what is left of it, and what each customer has by now. */
+/** A sale while a batch is decided: the stock that is left, and what each customer has so far. */
 interface Book {
   readonly sale: SaleRow | undefined;
   available: number;
@@ -43,7 +43,7 @@ interface Book {
 
 const nothing: Holding = { units: 0, reservations: 0 };
 
-/** Decides a batch of distinct claims on any mix of sales. `held` says what their customers have already. */
+/** Decides a batch of distinct claims on any mix of sales. `held` is what their customers have already. */
 export function decide(
   claims: readonly Claim[],
   salesById: ReadonlyMap<string, SaleRow>,
@@ -116,20 +116,20 @@ export function decide(
   return { decisions, moves, independentOfStock };
 }
 
-/** The cap (invariant I4): whether a claim would give its customer more than one may have of the sale. */
+/** The cap (invariant I4): whether a claim would take its customer beyond the sale's cap. */
 export function isOverCap(before: Holding, claim: Claim, sale: Pick<SaleRow, 'capPerCustomer'>): boolean {
   return before.units + claim.quantity > sale.capPerCustomer;
 }
 
-/** Ticket order; two requests of one microsecond are told apart by their ids, so that every worker sorts alike. */
+/** Ticket order; requests of the same microsecond are ordered by id, so that every worker sorts alike. */
 export function byTicket(a: Claim, b: Claim): number {
   return a.ticket - b.ticket || (a.reservationId < b.reservationId ? -1 : 1);
 }
 
-/** Why the sale's terms forbid a claim, if they do. The time that counts is when it was accepted (invariant I8). */
+/** Why the sale's terms forbid a claim, if they do, at the time when it was accepted (invariant I8). */
 export function refusalByTerms(claim: Claim, sale: SaleRow, nowMs: number): Code | undefined {
   if (sale.status === 'cancelled') return 'sale_cancelled';
-  // The gate refuses while a sale is paused, so what passed the gate was asked for before the pause.
+  // The gate refuses while a sale is paused, so a request that passed it was made before the pause.
   if (sale.status === 'paused' && !claim.gated) return 'sale_paused';
   if (claim.acceptedAtMs < sale.reserveOpensAtMs) return 'sale_not_open';
   if (claim.acceptedAtMs >= sale.reserveClosesAtMs) return 'sale_closed';

@@ -1,5 +1,5 @@
 /**
- * Expiry: what is over in a sale ends, a bounded number of reservations a transaction, and what becomes free is offered to
+ * Expiry: ends what is over in a sale, a bounded number of reservations per transaction, and offers the released units to
  * the waitlist.
  */
 
@@ -16,17 +16,17 @@ import {
   readWaiting,
 } from './reservation.store.ts';
 
-/** What one transaction has done, and where the next goes on. */
+/** What one transaction has done, and where the next continues. */
 interface Step extends Committed {
   readonly ended: number;
-  /** The last allocated reservation that ended with the sale as a whole. */
+  /** The last allocated reservation that ended because the whole sale is over. */
   readonly afterId: string | undefined;
 }
 
 /**
  * Ends what is over in a sale: offers past their deadline; after the purchase window everything that is not bought; in a
- * cancelled sale everything. Offers what is left to the waitlist. Harmless at any time and any number of times; a
- * paused sale is left as it is. Goes on until `deadlineMs`; returns how many reservations ended.
+ * cancelled sale everything. Offers the released units to the waitlist. Idempotent and safe at any time; a paused sale is
+ * left unchanged. Continues until `deadlineMs`; returns how many reservations ended.
  */
 export async function expireSale(deps: WriteNeeds, saleId: SaleId, deadlineMs: number): Promise<number> {
   let ended = 0;
@@ -65,7 +65,7 @@ function reasonOf(sale: SaleRow, whole: boolean): string {
   return whole ? 'window_closed' : 'deadline_passed';
 }
 
-/** Reservations of a sale that is over: those with units, in the order of their ids, then those that wait. */
+/** Reservations of a sale that is over: those with units, in the order of their ids, then those on the waitlist. */
 async function lockRemaining(tx: Tx, saleId: SaleId, afterId: string | undefined): Promise<ReservationRow[]> {
   const allocated = await lockUnpaid(tx, saleId, afterId, rowsPerTransaction);
   const waiting = await readWaiting(tx, saleId, rowsPerTransaction - allocated.length);

@@ -32,14 +32,14 @@ test('units are offered in ticket order', () => {
   ]);
 });
 
-test('whoever cannot use what is left keeps the place and does not block the next', () => {
+test('a reservation whose minimum does not fit keeps its place and does not block the next', () => {
   expect(offered(3, [waiting(1, 5), waiting(2, 2), waiting(3, 4, 1)])).toEqual([
     [2, 2],
     [3, 1],
   ]);
 });
 
-test('an offer lives its time, starts with the window, and never outlives it', () => {
+test('an offer has its full life, starts no earlier than the window, and never outlives it', () => {
   const deadlineAt = (nowMs: number) => decideOffers(sale, 1, [waiting(1, 1)], nowMs)[0]?.deadlineMs;
   expect(deadlineAt(50_000)).toBe(160_000);
   expect(deadlineAt(110_000)).toBe(170_000);

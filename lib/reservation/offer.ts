@@ -1,11 +1,11 @@
 /**
- * Offers: released units go to the waitlist in ticket order, in the same transaction that released them, so that nobody
- * can come in between. Pure; `release.ts` carries the decisions out.
+ * Offers: released units go to the waitlist in ticket order, in the transaction that released them, so that no other
+ * request can get them first. Pure; `release.ts` carries the decisions out.
  */
 import type { SaleRow } from '#sale/sale.store.ts';
 import type { Offer, Waiting } from './reservation.store.ts';
 
-/** Until when an offer made now can be bought: its time starts when its units can be bought at all, and ends with the window. */
+/** The deadline of an offer made now: its life starts no earlier than the purchase window and ends no later. */
 export function offerDeadlineMs(
   sale: Pick<SaleRow, 'purchaseOpensAtMs' | 'purchaseClosesAtMs' | 'offerLifeMs'>,
   nowMs: number,
@@ -14,8 +14,8 @@ export function offerDeadlineMs(
 }
 
 /**
- * Shares `available` units among those who wait, in ticket order. Someone whose minimum does not fit keeps the place and
- * does not keep others from units that they can use.
+ * Offers `available` units to the waitlist in ticket order. A reservation whose minimum does not fit keeps its place and
+ * does not block those behind it.
  */
 export function decideOffers(sale: SaleRow, available: number, waiting: readonly Waiting[], nowMs: number): Offer[] {
   if (sale.status !== 'active' || nowMs >= sale.purchaseClosesAtMs) return [];

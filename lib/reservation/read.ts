@@ -1,12 +1,12 @@
 /**
- * Reservations as their owners see them.
+ * Reading reservations, as their owners see them.
  *
- * A request that is not decided yet is known to the mirror only, so that a rush of customers asking how they stand does
- * not reach MySQL; everything decided is read from MySQL. The owner is in every WHERE (invariant I10).
+ * A request that is not decided yet is read from the mirror only, so that polling customers do not reach MySQL; everything
+ * decided is read from MySQL. The owner is in every WHERE (invariant I10).
  *
- * Invariant I6: nobody is told less than before. A mirror that missed a decision would say “requested” of what MySQL has
- * already shown, so what is shown from MySQL is brought to the mirror first, and after a failure of Redis the mirror is
- * not believed alone.
+ * Invariant I6: monotonic reads. A mirror that missed a decision would say “requested” of a reservation that was already
+ * shown as decided, so what is shown from MySQL is written to the mirror first, and after a failure of Redis the mirror
+ * alone is not trusted.
  */
 
 import * as z from 'zod';
@@ -28,7 +28,7 @@ import {
   readOwnReservation,
 } from './reservation.store.ts';
 
-/** One reservation of this customer; `not_found` for everybody else's. */
+/** One reservation of this customer; `not_found` for other customers' reservations. */
 export async function getReservation(
   deps: MirrorNeeds,
   customerId: CustomerId,
@@ -47,7 +47,7 @@ export async function getReservation(
   return viewOf(row);
 }
 
-/** The same of what MySQL has, whatever the mirror says: for those who change it, or have. */
+/** The same, from MySQL only, whatever the mirror says: for verbs that change the reservation. */
 export async function getDecidedReservation(
   deps: MirrorNeeds,
   customerId: CustomerId,
@@ -59,7 +59,7 @@ export async function getDecidedReservation(
   return viewOf(row);
 }
 
-/** This customer's decided reservations, the latest place in line first. */
+/** This customer's decided reservations, the latest ticket first. */
 export async function listReservations(
   deps: MirrorNeeds,
   customerId: CustomerId,
@@ -73,9 +73,9 @@ export async function listReservations(
 }
 
 /**
- * Brings what is about to be shown to a mirror that still calls it requested, as a redelivery would, so that whoever asks
- * next, in whatever process, is told no less. Costs one round trip to Redis where nothing is behind. What was decided
- * longer ago has been repaired since, unless Redis was away meanwhile. Never throws: the answer is right without it.
+ * Writes what is about to be shown to the mirror if that still has it as requested, as a redelivery would, so that the
+ * next read, in any process, shows no earlier state. One round trip to Redis if nothing is stale. Older decisions have
+ * been repaired since, unless Redis was unavailable. Never throws: the answer is correct without it.
  */
 async function bringToMirror(deps: MirrorNeeds, shown: OwnReservation[]): Promise<void> {
   const trust = deps.once(mirrorTrust);
@@ -89,7 +89,7 @@ async function bringToMirror(deps: MirrorNeeds, shown: OwnReservation[]): Promis
     await refreshMirror(deps, [...stock.values()], behind);
   } catch (error) {
     trust.failed();
-    log.warn('reservations are shown that the mirror may not know', { error, reservations: lately.length });
+    log.warn('reservations are shown that the mirror may not have', { error, reservations: lately.length });
   }
 }
 
@@ -112,7 +112,7 @@ function viewOf(row: OwnReservation): ReservationView {
   };
 }
 
-/** Only units that can still be bought have a deadline. */
+/** The deadline for buying; null unless the units can still be bought. */
 function deadlineOf(row: ReservationRow): string | null {
   return row.state === 'allocated' && row.deadlineMs !== null ? toIso(row.deadlineMs) : null;
 }

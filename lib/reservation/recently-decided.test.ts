@@ -18,7 +18,7 @@ const claim = (reservationId: ReservationId, customerId: CustomerId = idOf(`cust
 });
 
 describe('what an environment remembers of the reservations it has decided', () => {
-  it('has looked up what it has decided before, and nothing else', () => {
+  it('looks up what it has decided before, and nothing else', () => {
     const memory = recentlyDecided({ clock: clockAt(0) });
     const [first, second] = [claim(a), claim(b)];
     expect(memory.meet([first, second])).toEqual({ mayBeDecided: [], mayHaveOthers: [] });
@@ -26,7 +26,7 @@ describe('what an environment remembers of the reservations it has decided', () 
     expect(memory.meet([claim(d)])).toEqual({ mayBeDecided: [], mayHaveOthers: [] });
   });
 
-  it('has looked up what a customer has who was here before, in an earlier batch or in this one', () => {
+  it('looks up the other reservations of a customer seen before, in an earlier batch or in this one', () => {
     const memory = recentlyDecided({ clock: clockAt(0) });
     const customerId = idOf('a customer');
     const [first, second, third] = [claim(a, customerId), claim(b, customerId), claim(c, customerId)];
@@ -36,7 +36,7 @@ describe('what an environment remembers of the reservations it has decided', () 
     expect(memory.meet([one, third, other])).toEqual({ mayBeDecided: [], mayHaveOthers: [third, other] });
   });
 
-  it('has everything of a kind looked up for a while after a surprise', () => {
+  it('looks up everything of a kind for a while after a miss', () => {
     const clock = clockAt(1_000);
     const memory = recentlyDecided({ clock });
     const strangers = Array.from({ length: 4 }, (_, n) => claim(idOf(`never heard of ${n}`)));
@@ -53,7 +53,7 @@ describe('what an environment remembers of the reservations it has decided', () 
     expect(asked(3)).toEqual([0, 0]);
   });
 
-  it('knows all of the latest, and forgets in the end, so that its memory is bounded', () => {
+  it('remembers the latest and forgets the oldest, so that its memory is bounded', () => {
     const memory = recentlyDecided({ clock: clockAt(0) });
     const claims = Array.from({ length: 50_000 }, (_, n) => claim(idOf(String(n)), idOf(`customer ${n}`)));
     memory.meet(claims);

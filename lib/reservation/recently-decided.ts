@@ -1,11 +1,11 @@
 /**
- * Which reservations and customers this environment has decided lately, so that most of a batch need not be looked up.
+ * Which reservations and customers this environment decided recently, so that most of a batch need not be looked up.
  *
- * What was decided here is looked up before it is decided again, and so are the other reservations of customers who were
- * here; nothing else is. None of this is the truth. The keys of the table are the inbox and the cap (invariants I3 and
- * I4): what is inserted twice, or under a number that is taken, is refused by them, and the batch is then decided again
- * with every row looked up. After such a surprise everything of its kind is looked up for a while, so that what other
- * environments decided costs one look-up more and not a second attempt each time.
+ * A reservation that was decided here is looked up before it is decided again, and so are the other reservations of
+ * customers seen here; nothing else is. This is only an optimization. The unique keys of the table are the inbox and
+ * enforce the cap (invariants I3 and I4): a duplicate insert, or one with a number that is taken, fails, and the batch is
+ * decided again with every row looked up. After such a miss everything of its kind is looked up for a while, so that
+ * decisions of other environments cost a look-up and not a second attempt each time.
  */
 
 import { LRUCache } from 'lru-cache';
@@ -13,9 +13,9 @@ import type { Needs } from '#platform/environment/deps.ts';
 import type { CustomerId, ReservationId } from '#platform/kernel/ids.ts';
 import type { AlreadyDecided } from './reservation.store.ts';
 
-/** How many ids of a kind are remembered: some ten full batches. */
+/** How many ids of each kind are remembered: about ten full batches. */
 const rememberedIds = 20_000;
-/** How long everything of a kind is looked up after a surprise. */
+/** How long everything of a kind is looked up after a miss. */
 const waryForMs = 30_000;
 
 /** What is remembered of a claim. */
@@ -24,7 +24,7 @@ interface Named {
   readonly customerId: CustomerId;
 }
 
-/** Those claims of a batch that must be looked up. */
+/** The claims of a batch that must be looked up. */
 export interface Suspects<Claim> {
   /** Those that may have been decided before. */
   readonly mayBeDecided: readonly Claim[];
@@ -33,9 +33,9 @@ export interface Suspects<Claim> {
 }
 
 export interface RecentlyDecided {
-  /** Says which claims of a batch must be looked up. All of them are known from now on. */
+  /** Returns which claims of a batch must be looked up, and remembers all of them. */
   meet<Claim extends Named>(claims: readonly Claim[]): Suspects<Claim>;
-  /** Something was decided elsewhere without anything here having known. */
+  /** Records a miss: something was decided elsewhere and was not looked up here. */
   surprised(what: AlreadyDecided['what']): void;
 }
 

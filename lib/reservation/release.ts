@@ -1,10 +1,10 @@
 /**
- * Units come back: a customer cancels, an offer or the purchase window ends, a sale is called off, stock is added. What
- * comes back is offered to the waitlist in the same transaction.
+ * Releasing units: a customer cancels, an offer or the purchase window ends, a sale is cancelled, stock is added. The
+ * released units are offered to the waitlist in the same transaction.
  *
- * Invariants I1 and I3: who calls this holds the sale; each reservation ends at most once, its movement is written into
+ * Invariants I1 and I3: the caller has locked the sale; each reservation ends at most once, its movement is written into
  * the ledger, and stock is moved by exactly their sum. A reservation that a purchase is paying for is left alone: capture
- * and expiry compete on its row, and the second finds that it has moved. Called by `cancel.ts`, `expire.ts` and
+ * and expiry compete for its row, and the second finds that it has moved. Called by `cancel.ts`, `expire.ts` and
  * `launch/adjust-stock.ts`.
  */
 import type { ReservationChange } from '#events/changes.ts';
@@ -17,12 +17,12 @@ import { moveStock, type SaleRow } from '#sale/sale.store.ts';
 import { decideOffers } from './offer.ts';
 import { endReservations, makeOffers, type Offer, type ReservationRow, readWaiting } from './reservation.store.ts';
 
-/** How many reservations one transaction ends or offers to, so that none holds a sale for long. */
+/** How many reservations one transaction ends or makes offers to, so that none locks a sale for long. */
 export const rowsPerTransaction = 500;
 
 /**
- * Ends reservations of a sale that is held, and offers what is available then to the waitlist. The rows must have been
- * locked in this transaction.
+ * Ends reservations of a locked sale, and offers the units that are then available to the waitlist. The rows must have
+ * been locked in this transaction.
  */
 export async function endAndOffer(
   tx: Tx,
@@ -54,8 +54,8 @@ type Ended = ReservationRow & { readonly from: ReservationRow['state'] };
 type Deltas = { allotment?: number; available: number; allocated?: number; waitlisted?: number };
 
 /**
- * Offers what is available in a sale that is held, then moves its stock once by everything that happened. `sale` has its
- * stock as it will be without the offers, and `deltas` say how it came to that.
+ * Offers the available units of a locked sale, then moves its stock once by the total of all changes. `sale` has the stock
+ * before the offers, and `deltas` are the changes so far, which are not written yet.
  */
 export async function offerAndMove(
   tx: Tx,
@@ -91,7 +91,7 @@ export async function offerAndMove(
     },
   ]);
   const changes = [...ended.map(endedChange), ...offers.map(offeredChange)];
-  // More may be waiting than one transaction offers to; whoever hears that units were released goes on.
+  // More may be waiting than one transaction makes offers to; the consumer of the release event continues.
   const released = offers.length > 0 && stocks.some((stock) => stock.available > 0 && stock.waitlisted > 0);
   const events = changeEvents(changes, stocks, released, nowMs);
   await recordEvents(tx, events, nowMs);

@@ -1,9 +1,10 @@
 /**
- * The accept path: from a click to a place in the queue, with one Redis script and one send.
+ * Accepting a reservation request: one Redis script and one message to the queue.
  *
- * Invariant I2: a 202 means that SQS has the request. Acceptance depends on SQS alone: when Redis is away the request goes
- * on without a ticket and the worker judges it by the time SQS took it. The reservation's id follows from sale, customer
- * and Idempotency-Key, so a repeated request is the same request, even if the first answer never arrived (invariant I3).
+ * Invariant I2: a 202 means that SQS has the request. Acceptance depends on SQS alone: when Redis is unavailable the
+ * request is queued without a ticket and the worker goes by the time at which SQS accepted it. The reservation's id is
+ * derived from sale, customer and Idempotency-Key, so a repeated request finds the first one, even if the first response
+ * never arrived (invariant I3).
  */
 
 import { type Applicant, askGate, type GateAnswer, type GateRefusal, returnClaim } from '#mirror/gate.ts';
@@ -20,7 +21,7 @@ import {
 } from './reservation.shapes.ts';
 import { deriveReservationId } from './reservation-id.ts';
 
-/** Accepts a reservation request. Throws a `Fault` if it could not be queued; then nothing is left of it. */
+/** Accepts a reservation request. Throws a `Fault` if it could not be queued; its claim is then taken back. */
 export async function requestReservation(
   deps: MirrorNeeds,
   customerId: CustomerId,
@@ -38,7 +39,7 @@ export async function requestReservation(
   const answer = await judge(deps, applicant);
 
   if (answer === 'no such sale') return refuse('not_found', 'There is no such sale.');
-  if (answer === 'gate away') return enqueue(deps, applicant);
+  if (answer === 'gate unavailable') return enqueue(deps, applicant);
   if (answer.kind === 'refused') return refuse(answer.code, explain(answer.code, answer.fact));
   if (answer.kind === 'repeat') {
     const { status } = answer;
@@ -49,7 +50,7 @@ export async function requestReservation(
       );
     }
     const { ticket, position } = status;
-    // Still undecided: the first send may have failed unseen, and sending again is harmless.
+    // Still undecided: the first send may have failed, and sending again is idempotent.
     if (status.state === 'requested') await send(deps, applicant, ticket);
     return accepted(applicant, ticket, position);
   }
@@ -57,7 +58,7 @@ export async function requestReservation(
   return accepted(applicant, answer.ticket, answer.position);
 }
 
-/** Sends what the gate admitted. Throws if it could not be sent; then its claim at the gate has been taken back. */
+/** Queues a request that the gate admitted. Throws if it could not be sent; its claim is then taken back. */
 export async function sendAdmitted(deps: MirrorNeeds, applicant: Applicant, ticket: number): Promise<void> {
   try {
     await send(deps, applicant, ticket);
@@ -67,19 +68,19 @@ export async function sendAdmitted(deps: MirrorNeeds, applicant: Applicant, tick
   }
 }
 
-type Verdict = Exclude<GateAnswer, { kind: 'unknown' }> | 'gate away' | 'no such sale';
+type Verdict = Exclude<GateAnswer, { kind: 'unknown' }> | 'gate unavailable' | 'no such sale';
 
-/** Asks the gate, teaching it the sale if it does not know it; whatever is away, the request goes on. */
+/** Asks the gate, after loading the sale into the mirror if needed. If either fails, the request continues without. */
 export async function judge(deps: MirrorNeeds, applicant: Applicant): Promise<Verdict> {
   try {
     const first = await askGate(deps, applicant);
     if (first.kind !== 'unknown') return first;
     if (!(await primeMirror(deps, applicant.saleId))) return 'no such sale';
     const second = await askGate(deps, applicant);
-    return second.kind === 'unknown' ? 'gate away' : second;
+    return second.kind === 'unknown' ? 'gate unavailable' : second;
   } catch (error) {
     log.warn('accepting without the gate', { error, saleId: applicant.saleId });
-    return 'gate away';
+    return 'gate unavailable';
   }
 }
 

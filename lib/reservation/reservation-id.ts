@@ -1,20 +1,20 @@
 /**
- * The ids of reservations. A reservation's id begins with its sale's tag, so a sale's rows lie together in the table and a
- * status URL leads to the sale's mirror.
+ * The ids of reservations. A reservation's id begins with its sale's tag, so a sale's rows are adjacent in the table and
+ * the id in a status URL is enough to find the sale in the mirror.
  */
 import { hash } from 'node:crypto';
 import { type CustomerId, nameBased, type ReservationId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { saleTag, tagBytes } from '#sale/sale-id.ts';
 
 /**
- * The id of a reservation, derived from who asks, where, and under which Idempotency-Key (UUID version 8), so that a second
- * request finds the first one without any look-up.
+ * The id of a reservation, derived from sale, customer and Idempotency-Key (UUID version 8), so that a second request finds
+ * the first one without a look-up.
  */
 export function deriveReservationId(saleId: SaleId, customerId: CustomerId, idempotencyKey: string): ReservationId {
   return nameBased(saleTag(saleId) + hash('sha256', `reservation\0${saleId}\0${customerId}\0${idempotencyKey}`));
 }
 
-/** The range of ids that reservations of a sale can have: after the one, up to the other. */
+/** The range of the ids of a sale's reservations: greater than `after`, up to and including `last`. */
 export function idsOfSale(saleId: SaleId): { after: Buffer; last: Buffer } {
   const tag = toBytes(saleId).subarray(-tagBytes);
   return {

@@ -11,11 +11,11 @@ const command = {
   correlationId: 'click-1',
 };
 
-test('a command is read as it was sent, with or without what may be absent, and with what a newer build adds', () => {
+test('a command is read as it was sent, with or without optional fields, and with fields that a newer build adds', () => {
   const { ticket: _, correlationId: __, ...least } = command;
-  for (const sent of [command, least, { ...command, giftWrap: true }]) {
-    expect(ReserveCommand.parse(JSON.parse(JSON.stringify(sent)))).toEqual(sent);
-  }
+  expect(ReserveCommand.parse(JSON.parse(JSON.stringify(command)))).toEqual(command);
+  expect(ReserveCommand.parse(JSON.parse(JSON.stringify(least)))).toEqual(least);
+  expect(ReserveCommand.parse(JSON.parse(JSON.stringify({ ...command, giftWrap: true })))).toEqual(command);
 });
 
 test.each([
@@ -31,12 +31,11 @@ test.each([
   ['ticket', null],
   ['ticket', 1e300],
   ['correlationId', 7],
-])('a command whose %s is %j cannot be read, and says so', (field, value) => {
-  const { success, error } = ReserveCommand.safeParse({ ...command, [field]: value });
-  expect(success).toBe(false);
-  expect(error?.issues.map(({ message }) => message)).toEqual([`${field} is missing or wrong`]);
+])('a command whose %s is %j is not valid, and the error names the field', (field, value) => {
+  const { error } = ReserveCommand.safeParse({ ...command, [field]: value });
+  expect(new Set(error?.issues.map(({ path }) => path.join('.')))).toEqual(new Set([field]));
 });
 
 test.each([null, 'a text', 7, undefined])('%j is not a command', (value) => {
-  expect(ReserveCommand.safeParse(value).error?.issues[0]?.message).toBe('not a command');
+  expect(ReserveCommand.safeParse(value).success).toBe(false);
 });

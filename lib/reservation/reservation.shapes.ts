@@ -1,14 +1,13 @@
 /**
- * The shapes of a reservation on its way: what a client sends, what travels through the queue, what a client sees.
+ * The shapes of a reservation: the request, the command in the queue, and the client's view.
  */
 
 import * as z from 'zod';
 import type { CustomerId, PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
-import { isUuid } from '#platform/kernel/uuid.ts';
 import { reservationStates } from '#state/reservation-state.ts';
 
-/** More than anyone may ask for in one reservation; the sale's cap per customer is usually far lower. */
+/** The most units in one reservation; the sale's cap per customer is usually far lower. */
 export const maxQuantity = 10_000;
 
 const Quantity = z.number().int().min(1).max(maxQuantity);
@@ -25,49 +24,29 @@ export const ReservationRequest = z
   });
 export type ReservationRequest = z.output<typeof ReservationRequest>;
 
-/** The command in the queue `reservations`. */
-export interface ReserveCommand {
-  readonly reservationId: ReservationId;
-  readonly saleId: SaleId;
-  readonly customerId: CustomerId;
-  readonly quantity: number;
-  readonly atLeast: number;
-  /** Place in line, and when the gate took it; absent when the gate was away, and then SQS's own time counts. */
-  readonly ticket?: number | undefined;
-  readonly correlationId?: string | undefined;
-}
-
-const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
-
-const isQuantity = (value: unknown): boolean =>
-  Number.isInteger(value) && Number(value) >= 1 && Number(value) <= maxQuantity;
-
-/** The first field that is not as it must be, if there is any; others than these may come from a newer build. */
-export function wrongField(command: Record<string, unknown>): keyof ReserveCommand | undefined {
-  const { reservationId, saleId, customerId, quantity, atLeast, ticket, correlationId } = command;
-  if (!isUuid(reservationId)) return 'reservationId';
-  if (!isUuid(saleId)) return 'saleId';
-  if (!isUuid(customerId)) return 'customerId';
-  if (!isQuantity(quantity)) return 'quantity';
-  if (!isQuantity(atLeast)) return 'atLeast';
-  if (ticket !== undefined && !(Number.isSafeInteger(ticket) && Number(ticket) > 0)) return 'ticket';
-  if (correlationId !== undefined && typeof correlationId !== 'string') return 'correlationId';
-  return undefined;
-}
-
-/** Checked by hand: as a shape of seven fields it took a tenth of the worker's time. */
-export const ReserveCommand = z.custom<ReserveCommand>((value) => isObject(value) && wrongField(value) === undefined, {
-  error: ({ input }) => (isObject(input) ? `${wrongField(input)} is missing or wrong` : 'not a command'),
-});
+/** The command in the queue `reservations`. Unknown fields, as from a newer build, are ignored. */
+export const ReserveCommand = z
+  .object({
+    reservationId: idOf<ReservationId>(),
+    saleId: idOf<SaleId>(),
+    customerId: idOf<CustomerId>(),
+    quantity: Quantity,
+    atLeast: Quantity,
+    /** Place in line, the time of admission; absent when the gate was unavailable, and then SQS's timestamp counts. */
+    ticket: z.number().int().positive().optional(),
+    correlationId: z.string().optional(),
+  })
+  .readonly();
+export type ReserveCommand = z.output<typeof ReserveCommand>;
 
 /** The answer to an accepted request. */
 export const ReservationAccepted = z.object({
   reservationId: idOf<ReservationId>(),
   saleId: idOf<SaleId>(),
   state: z.enum(reservationStates),
-  /** Place in line; null while the gate is away and the place is not known yet. */
+  /** Place in line; null if the gate was unavailable and the place is not known yet. */
   ticket: z.number().int().nullable(),
-  /** How many requests this sale had taken, this one included, when it was accepted. */
+  /** How many requests the gate had admitted to this sale, this one included. */
   position: z.number().int().nullable(),
   statusUrl: z.string(),
 });
@@ -82,7 +61,7 @@ export const ReservationView = z.object({
   fill: Fill,
   units: z.number().int(),
   ticket: z.number().int().nullable(),
-  /** While waitlisted: how many stand before it, plus one. While requested: its place among all requests. */
+  /** While waitlisted: its place on the waitlist, from 1. While requested: its place among all requests. */
   position: z.number().int().nullable(),
   reason: z.string().nullable(),
   /** Until when allocated units can be bought. */
@@ -94,12 +73,12 @@ export const ReservationView = z.object({
 });
 export type ReservationView = z.infer<typeof ReservationView>;
 
-/** The units a fill policy insists on. */
+/** The fewest units that a request accepts. */
 export function leastOf(request: ReservationRequest): number {
   return request.fill === 'all' ? request.quantity : request.fill.atLeast;
 }
 
-/** The fill policy that a stored minimum stands for. */
+/** The fill policy of a stored minimum. */
 export function fillOf(quantity: number, atLeast: number): z.infer<typeof Fill> {
   return quantity === atLeast ? 'all' : { atLeast };
 }

@@ -1,9 +1,9 @@
 /**
  * The store of reservations: the only code that writes `reservations` and `waitlist`.
  *
- * Every statement that moves a reservation repeats in its WHERE the states from which the move is legal, and the caller is
- * told if fewer rows moved than were read, so a reservation moves once however many try (invariant I3). Locks are taken in
- * one order everywhere, so that no two transactions wait for each other: sales by id, then purchases, then reservations.
+ * Every statement that moves a reservation repeats in its WHERE the states from which the move is legal, and throws if
+ * fewer rows moved than were read, so of several concurrent moves only one succeeds (invariant I3). Locks are taken in one
+ * order everywhere, to avoid deadlocks: sales by id, then purchases, then reservations.
  */
 import type { MirroredReservation } from '#mirror/claims.ts';
 import type { Code } from '#platform/kernel/errors.ts';
@@ -21,9 +21,9 @@ import { idsOfSale } from './reservation-id.ts';
 
 /** A reservation's row. */
 export interface ReservationRow extends MirroredReservation {
-  /** Code of the refusal, or why it was released; null for what went its normal way. */
+  /** Code of the refusal, or why it was released; null otherwise. */
   readonly reason: string | null;
-  /** Until when units of an offer can be bought; null where the sale's purchase window says. */
+  /** The deadline of an offer; null where only the sale's purchase window applies. */
   readonly deadlineMs: number | null;
   /** The purchase that is paying for it, or has. */
   readonly purchaseId: PurchaseId | null;
@@ -31,47 +31,47 @@ export interface ReservationRow extends MirroredReservation {
   readonly decidedAtMs: number;
 }
 
-/** The row with which a reservation begins. */
+/** The first row of a reservation. */
 export interface DecidedReservation extends ReservationRow {
   readonly state: 'allocated' | 'waitlisted' | 'rejected';
   readonly reason: Code | null;
-  /** How many reservations of the customer in this sale come before it. */
+  /** How many reservations the customer had in this sale before it. */
   readonly nth: number;
 }
 
 /** What a customer has in a sale. */
 export interface Holding {
-  /** Units that count against the cap: held, or waited for. */
+  /** Units that count against the cap: set aside, bought, or waited for. */
   readonly units: number;
-  /** Reservations in whatever state. */
+  /** The number of reservations in any state. */
   readonly reservations: number;
 }
 
-/** What customers have, by sale and then by customer; who is missing there has nothing. */
+/** What customers have, by sale and then by customer; a missing customer has nothing. */
 export type Holdings = ReadonlyMap<string, ReadonlyMap<string, Holding>>;
 
 /** A reservation on the waitlist. */
 export type Waiting = Omit<MirroredReservation, 'state' | 'units'>;
 
-/** Units that go to a reservation on the waitlist. */
+/** Units offered to a reservation on the waitlist. */
 export interface Offer {
   readonly waiting: Waiting;
   readonly units: number;
   readonly deadlineMs: number;
 }
 
-/** Thrown when a reservation of a batch, or another of one of its customers, was decided elsewhere in the meantime. */
+/** Thrown when a reservation of a batch, or another one of its customers, was decided elsewhere in the meantime. */
 export class AlreadyDecided extends Error {
   readonly what: 'reservation' | 'customer';
 
   constructor(what: 'reservation' | 'customer', cause: unknown) {
-    super(`for a ${what} of this batch something was decided elsewhere`, { cause });
+    super(`a ${what} of this batch was decided elsewhere`, { cause });
     this.name = 'AlreadyDecided';
     this.what = what;
   }
 }
 
-/** Thrown when fewer rows moved than were read: the transaction is undone, and the next try reads again. */
+/** Thrown when fewer rows moved than were read: the transaction is rolled back, and the next attempt reads again. */
 export class MovedElsewhere extends Error {
   constructor(wanted: number, moved: number) {
     super(`${wanted - moved} of ${wanted} reservations had moved already`);
@@ -83,13 +83,13 @@ const reservationColumns = `id, sale_id AS saleId, customer_id AS customerId, ti
   at_least AS atLeast, state, units, reason, deadline_ms AS deadlineMs, purchase_id AS purchaseId, version,
   accepted_at_ms AS acceptedAtMs, decided_at_ms AS decidedAtMs`;
 
-/** What must hold of a reservation that ends, as SQL, beside its state. */
+/** What must hold for a reservation to end, as SQL, beside its state. */
 export const endGuards = {
-  /** No purchase is paying for it: capture and expiry compete on its row. */
+  /** No purchase is paying for it: capture and expiry compete for its row. */
   notBeingPaid: 'purchase_id IS NULL',
 };
 
-/** What must hold of a reservation that is bound to a purchase, as SQL. */
+/** What must hold for a reservation to be bound to a purchase, as SQL. */
 export const bindGuards = {
   allocated: "state = 'allocated'",
   /** One purchase at a time pays for it. */
@@ -116,7 +116,7 @@ function toReservation({ id, saleId, customerId, purchaseId, ...row }: StoredRes
 
 // Reading
 
-/** Those of the reservations that are decided, by id. */
+/** Those of the reservations that have been decided, by id. */
 export async function readReservations(
   sql: Sql,
   reservationIds: ReservationId[],
@@ -131,7 +131,7 @@ export async function readReservations(
 
 /** A reservation with what its owner sees beside the row. */
 export interface OwnReservation extends ReservationRow {
-  /** While it waits, how many wait before it, plus one. */
+  /** Its place on the waitlist, from 1, while it waits. */
   readonly position: number | null;
 }
 
@@ -148,7 +148,7 @@ interface StoredOwn extends StoredReservation {
 
 const toOwn = ({ position, ...row }: StoredOwn): OwnReservation => ({ ...toReservation(row), position });
 
-/** A reservation of this customer. Its deadline is the sale's own where it has none. */
+/** A reservation of this customer. Without a deadline of its own it has the sale's. */
 export async function readOwnReservation(
   sql: Sql,
   reservationId: ReservationId,
@@ -161,7 +161,7 @@ export async function readOwnReservation(
   return row && toOwn(row);
 }
 
-/** Reservations of this customer, the latest place in line first, from the one after `after` on. */
+/** Reservations of this customer after the position `after`, the latest ticket first. */
 export async function listOwnReservations(
   sql: Sql,
   customerId: CustomerId,
@@ -177,8 +177,8 @@ export async function listOwnReservations(
 }
 
 /**
- * What customers have, per sale. The index is named because the optimizer would rather read a table of a hundred thousand
- * rows than look up five hundred customers, which costs ten times as much.
+ * What customers have, per sale. The index is named because the optimizer would scan a table of a hundred thousand rows
+ * rather than look up five hundred customers, which takes ten times as long.
  */
 export async function readHoldings(sql: Sql, saleIds: SaleId[], customerIds: CustomerId[]): Promise<Holdings> {
   if (customerIds.length === 0 || saleIds.length === 0) return new Map();
@@ -218,7 +218,7 @@ export async function* pagesOfSale(sql: Sql, saleId: SaleId, rowsPerPage: number
   yield* pages(sql, saleId, rowsPerPage, '');
 }
 
-/** The reservations of a sale that are allocated and that no purchase is paying for, a page at a time. */
+/** The allocated reservations of a sale that no purchase is paying for, a page at a time. */
 export async function* pagesOfHolders(sql: Sql, saleId: SaleId, rowsPerPage: number): AsyncGenerator<ReservationRow[]> {
   yield* pages(sql, saleId, rowsPerPage, `AND state = 'allocated' AND purchase_id IS NULL`);
 }
@@ -243,7 +243,7 @@ async function* pages(
   }
 }
 
-/** When offers of a sale end, from one time to another, both included; at most a hundred times. */
+/** The deadlines of a sale's offers in a period, both ends included; at most a hundred. */
 export async function readOfferDeadlines(sql: Sql, saleId: SaleId, fromMs: number, toMs: number): Promise<number[]> {
   const rows = await sql.rows<{ deadlineMs: number }>(
     `SELECT DISTINCT deadline_ms AS deadlineMs FROM waitlist WHERE sale_id = ? AND deadline_ms >= ? AND deadline_ms <= ?
@@ -253,9 +253,9 @@ export async function readOfferDeadlines(sql: Sql, saleId: SaleId, fromMs: numbe
   return rows.map((row) => row.deadlineMs);
 }
 
-// Holding rows until the transaction ends
+// Locking rows until the transaction ends
 
-/** Reservations in the order of their ids; with an owner, only those that are this customer's. */
+/** Reservations in the order of their ids; with an owner, only this customer's. */
 export async function lockReservations(
   tx: Tx,
   reservationIds: readonly ReservationId[],
@@ -269,7 +269,7 @@ export async function lockReservations(
   ]);
 }
 
-/** Allocated reservations that no purchase is paying for, from the one after `afterId` on, in the order of their ids. */
+/** Allocated reservations after `afterId` that no purchase is paying for, in the order of their ids. */
 export function lockUnpaid(
   tx: Tx,
   saleId: SaleId,
@@ -302,7 +302,7 @@ async function lock(tx: Tx, where: string, values: unknown[]): Promise<Reservati
   return rows.map(toReservation);
 }
 
-/** Who waits, in ticket order. The sale must be held. */
+/** The waitlist in ticket order. The sale must be locked. */
 export async function readWaiting(tx: Tx, saleId: SaleId, limit: number): Promise<Waiting[]> {
   const rows = await tx.rows<
     Omit<Waiting, 'reservationId' | 'customerId' | 'saleId'> & { id: Buffer; customerId: Buffer }
@@ -361,7 +361,7 @@ function columnsOf(decision: DecidedReservation): unknown[] {
   ];
 }
 
-/** Ends reservations, which leave the waitlist. They must have been locked, and no purchase be paying for them. */
+/** Ends reservations and takes them off the waitlist. They must be locked, and no purchase may be paying for them. */
 export async function endReservations(
   tx: Tx,
   rows: readonly ReservationRow[],
@@ -379,7 +379,7 @@ export async function endReservations(
   await leaveWaitlist(tx, rows);
 }
 
-/** Turns places on the waitlist into allocations with a deadline. */
+/** Turns waitlisted reservations into allocated ones with a deadline. */
 export async function makeOffers(tx: Tx, offers: readonly Offer[]): Promise<void> {
   if (offers.length === 0) return;
   const row = 'SELECT ? AS id, ? AS units, ? AS deadline_ms';
@@ -415,7 +415,7 @@ export async function bindToPurchase(
   if (bound !== reservationIds.length) throw new MovedElsewhere(reservationIds.length, bound);
 }
 
-/** Frees allocated reservations of these purchases; they can be bought again until their deadline. */
+/** Unbinds allocated reservations from these purchases; they can be bought again until their deadline. */
 export function unbindFromPurchases(tx: Tx, rows: readonly ReservationRow[], purchaseIds: PurchaseId[]): Promise<void> {
   return moveOfPurchases(tx, 'purchase_id = NULL', 'allocated', rows, purchaseIds);
 }
@@ -457,8 +457,8 @@ async function leaveWaitlist(tx: Tx, rows: readonly ReservationRow[]): Promise<v
 }
 
 /**
- * Names places on the waitlist one by one. `(a, b, c) IN (…)` with a single place makes MariaDB scan the table, and a
- * scan waits for every row that somebody else holds: two sales that have nothing to do with each other would deadlock.
+ * Names each place on the waitlist by its key. `(a, b, c) IN (…)` with a single place makes MariaDB scan the table, and a
+ * scan waits for every row that another transaction has locked: unrelated sales could deadlock.
  */
 function placesOf(rows: readonly Pick<ReservationRow, 'saleId' | 'ticket' | 'reservationId'>[]) {
   return {

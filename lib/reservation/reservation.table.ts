@@ -4,9 +4,9 @@
  * The primary key is derived from the request, so it is the inbox too: a message delivered twice finds its row
  * (invariant I3). Ids of one sale share their first six bytes, so a sale's rows lie together and need no index.
  * A customer's reservations in a sale are numbered without gaps, and the number is part of a key: two workers who decide
- * for one customer at once, each without knowing of the other, collide there instead of passing the cap (invariant I4).
- * Written by `reservation.store.ts` alone; every move from one state to another raises `version`. Being bound to a purchase
- * is no move: nobody is told of it.
+ * for one customer at once, each without knowing of the other, collide there instead of exceeding the cap (invariant I4).
+ * Written only by `reservation.store.ts`; every move from one state to another raises `version`. Binding to a purchase is
+ * not a move: no event reports it.
  */
 import { sql } from 'drizzle-orm';
 import { bigint, check, int, mysqlEnum, mysqlTable, unique, varchar } from 'drizzle-orm/mysql-core';
@@ -19,19 +19,19 @@ export const reservations = mysqlTable(
     id: id('id').primaryKey(),
     saleId: id('sale_id').notNull(),
     customerId: id('customer_id').notNull(),
-    /** How many reservations the customer had in this sale before this one, in whatever state they are. */
+    /** How many reservations the customer had in this sale before this one, in any state. */
     nth: int('nth').notNull(),
-    /** Place in line: microseconds since the epoch at which the gate took the request, never two alike in a sale. */
+    /** Place in line: when the gate admitted the request, microseconds since the epoch. */
     ticket: bigint('ticket', { mode: 'number' }).notNull(),
     quantity: int('quantity').notNull(),
-    /** The least the customer would take; equal to `quantity` for all-or-nothing. */
+    /** The fewest units that the customer accepts; equal to `quantity` for all-or-nothing. */
     atLeast: int('at_least').notNull(),
     state: mysqlEnum('state', reservationStates).notNull(),
     /** Units set aside, bought, or once held; zero unless they were ever allocated. */
     units: int('units').notNull(),
-    /** Code of the refusal, or why it was released; null for what went its normal way. */
+    /** Code of the refusal, or why it was released; null otherwise. */
     reason: varchar('reason', { length: 32 }),
-    /** Until when units of an offer can be bought; null where the sale's purchase window says. */
+    /** The deadline of an offer; null where only the sale's purchase window applies. */
     deadlineMs: timeMs('deadline_ms'),
     /** The purchase that is paying for it, or has. */
     purchaseId: id('purchase_id'),

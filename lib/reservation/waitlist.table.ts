@@ -1,8 +1,8 @@
 /**
  * `waitlist`: reservations beyond the allotment, in ticket order, and the offers made to them.
  *
- * A row is inserted with the reservation's move to `waitlisted`, gets a deadline when units are offered, and goes when
- * the offer is bought, refused or expires, or the reservation leaves the line. Healthy sales leave none behind.
+ * A row is inserted with the reservation's move to `waitlisted`, gets a deadline when units are offered, and is deleted
+ * when the offer is bought, cancelled or expires, or the reservation is cancelled or expires. A finished sale has none.
  */
 import { bigint, index, mysqlTable, primaryKey } from 'drizzle-orm/mysql-core';
 import { id, timeMs } from '#platform/mysql/columns.ts';

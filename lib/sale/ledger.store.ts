@@ -16,7 +16,7 @@ export interface Movement {
   readonly units: number;
 }
 
-/** Appends movements to the ledger in one statement. A movement that is there already is an error: it happened once. */
+/** Appends movements to the ledger in one statement. Throws if a movement is already recorded. */
 export async function recordMovements(tx: Tx, movements: readonly Movement[], nowMs: number): Promise<void> {
   if (movements.length === 0) return;
   const rows = movements.map(({ subjectId, kind, saleId, units }) => [

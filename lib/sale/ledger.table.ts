@@ -16,7 +16,7 @@ export type MovementKind = (typeof movementKinds)[number];
 export const ledger = mysqlTable(
   'ledger',
   {
-    /** The reservation, or for ADJUST an id of its own with the sale's tag in front. */
+    /** The reservation's id, or for ADJUST an id of its own that begins with the sale's tag. */
     subjectId: id('subject_id').notNull(),
     kind: mysqlEnum('kind', movementKinds).notNull(),
     saleId: id('sale_id').notNull(),

@@ -28,7 +28,7 @@ test.each([
   expect(purchaseRefusal({ ...times, status }, deadlineMs, nowMs)?.refused).toBe(refused);
 });
 
-test('the boundaries still to come include the reminder', () => {
+test('the future boundaries include the reminder', () => {
   expect(remindBeforeMs(times)).toBe(20);
   expect(boundariesAfter(times, 200)).toEqual([300, 380, 400]);
 });

@@ -1,6 +1,6 @@
 /**
- * Where a sale stands, by the clock. Invariant I8: what a customer may do is judged by comparing a time with the sale's
- * own times at each request, never by something that a trigger has set.
+ * The phase of a sale, by the clock. Invariant I8: what a customer may do is decided at each request by comparing the time
+ * with the sale's times, never by a phase that a trigger has stored.
  */
 
 import { toIso } from '#platform/kernel/clock.ts';
@@ -16,7 +16,7 @@ export interface SaleTimes {
   readonly purchaseClosesAtMs: number;
 }
 
-/** The phase of a sale at a time. Purchasing wins where reserving goes on into the purchase window. */
+/** The phase of a sale at a time. Where the periods overlap, purchasing takes precedence over reserving. */
 export function phaseAt(times: SaleTimes, nowMs: number): SalePhase {
   if (nowMs >= times.purchaseClosesAtMs) return 'closed';
   if (nowMs >= times.purchaseOpensAtMs) return 'purchasing';
@@ -25,7 +25,7 @@ export function phaseAt(times: SaleTimes, nowMs: number): SalePhase {
   return 'scheduled';
 }
 
-/** Why nothing can be bought at this time, or undefined if it can. The deadline is an offer's own, if it has one. */
+/** Why units cannot be bought at this time; undefined if they can. `deadlineMs` is the deadline of an offer, if any. */
 export function purchaseRefusal(
   sale: SaleTimes & { status: string },
   deadlineMs: number | null,
@@ -45,7 +45,7 @@ export function purchaseRefusal(
   return undefined;
 }
 
-/** The next moment at which something happens in a sale, if any is still to come. */
+/** The boundaries of a sale that are still to come, earliest first: its times and the reminder before the close. */
 export function boundariesAfter(times: SaleTimes, nowMs: number): number[] {
   const boundaries = [
     times.reserveOpensAtMs,

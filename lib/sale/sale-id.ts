@@ -1,19 +1,19 @@
 /**
- * The ids of sales and what can be read from them: a sale's tag, and the buckets over which its claims are spread in Redis.
+ * The ids of sales and what they encode: a sale's tag, and the number of buckets over which its claims are spread in Redis.
  *
- * Invariant: the last digit of a tag says how many buckets a sale has, from its creation on. Whoever has the sale's id, or
- * that of one of its reservations, finds a claim without asking.
+ * Invariant: the last digit of a tag fixes the number of buckets at the sale's creation. So the sale's id, or that of one
+ * of its reservations, is enough to find a claim, without a look-up.
  */
 import { type CustomerId, newId, type ReservationId, type SaleId, type SaleTag } from '#platform/kernel/ids.ts';
 
-/** How many bytes of an id a tag is: the last of its sale's, the first of its reservations'. */
+/** The length of a tag in bytes: the last of its sale's id, the first of its reservations' ids. */
 export const tagBytes = 6;
 
 /** Small enough for a bucket to stay a listpack, with room for a sale twice as popular as expected. */
 const claimsPerBucket = 24;
 const maxBucketExponent = 15;
 
-/** A fresh id for a sale. The last digit of its tag is the binary logarithm of the number of its buckets. */
+/** A new id for a sale. The last digit of its tag is the binary logarithm of the number of its buckets. */
 export function newSaleId(expectedReservations: number, nowMs: number): SaleId {
   const wanted = Math.ceil(Math.log2(Math.max(1, expectedReservations / claimsPerBucket)));
   const exponent = Math.min(maxBucketExponent, Math.max(0, wanted));
@@ -30,9 +30,9 @@ export function saleTagOf(reservationId: ReservationId): SaleTag {
   return (reservationId.slice(0, 8) + reservationId.slice(9, 13)) as SaleTag;
 }
 
-/** In which bucket of a sale the claims of a customer are. */
+/** The number of the bucket that holds a customer's claims in a sale. */
 export function claimBucket(tag: SaleTag, customerId: CustomerId): number {
-  // The end of a UUID is random in every version; its start would put customers of one minute together.
+  // The end of a UUID is random in every version; its start is the time, so customers of one minute would share a bucket.
   return Number.parseInt(customerId.slice(-6), 16) & (bucketCount(tag) - 1);
 }
 

@@ -1,5 +1,5 @@
 /**
- * The shapes of a sale: what an operator sends, and what everyone sees.
+ * The shapes of a sale: what an operator sends, and the public view.
  */
 
 import * as z from 'zod';
@@ -34,14 +34,14 @@ export const CreateSale = z.strictObject({
 });
 export type CreateSale = z.output<typeof CreateSale>;
 
-/** What an operator may change later; absent fields stay. */
+/** What an operator may change later; absent fields keep their values. */
 export const UpdateSale = z
   .strictObject(terms)
   .partial()
   .refine((change) => Object.keys(change).length > 0, { message: 'name at least one field to change' });
 export type UpdateSale = z.output<typeof UpdateSale>;
 
-/** Stock added to a sale, or with a negative number taken back. */
+/** Units added to a sale, or removed if negative. */
 export const AdjustStock = z.strictObject({
   units: z
     .number()
@@ -53,8 +53,8 @@ export const AdjustStock = z.strictObject({
 export type AdjustStock = z.output<typeof AdjustStock>;
 
 /**
- * The stock of a sale right after some commit. Newer is a higher epoch (it rises when MySQL is restored from a backup),
- * then a higher version.
+ * The stock of a sale as of a commit. A higher epoch is newer (it rises when MySQL is restored from a backup), then a
+ * higher version.
  */
 export const StockLevel = z.object({
   saleId: idOf<SaleId>(),
@@ -72,7 +72,7 @@ export type StockLevel = z.infer<typeof StockLevel>;
 export const StockView = StockLevel.omit({ saleId: true });
 export type StockView = z.infer<typeof StockView>;
 
-/** A sale without its stock and phase: what changes only when an operator changes it. */
+/** A sale without its stock and phase: the part that only an operator changes. */
 export const SaleTermsView = z.object({
   saleId: idOf<SaleId>(),
   productId: idOf<ProductId>(),
@@ -91,7 +91,7 @@ export type SaleTermsView = z.infer<typeof SaleTermsView>;
 
 /** A sale as everyone sees it. */
 export const SaleView = SaleTermsView.extend({
-  /** By the clock at the moment of the answer. */
+  /** By the clock at the time of the response. */
   phase: z.enum(salePhases),
   stock: StockView,
 });

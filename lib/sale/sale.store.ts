@@ -1,8 +1,8 @@
 /**
  * The store of sales: the only code that writes `sales`, its terms and its stock.
  *
- * Invariant I1 (no oversell): every change is one conditional UPDATE whose WHERE repeats what must hold afterwards, and
- * the table's CHECK constraints say it once more. A move that does not fit changes nothing and throws `StockConflict`.
+ * Invariant I1 (no oversell): every stock move is a conditional UPDATE whose WHERE repeats what must hold afterwards, and
+ * the table's CHECK constraints enforce it again. A move that does not fit changes nothing and throws `StockConflict`.
  * Every write raises the row's version. Stock is moved by the allocate worker, cancellation, expiry, offers, purchases
  * and the operator's adjustment; terms are changed by `lib/launch`.
  */
@@ -24,15 +24,15 @@ export interface StockMove {
   readonly waitlisted?: number;
 }
 
-/** What else must hold for a move to be made, beyond no counter falling below zero. */
+/** Further conditions of a move, beyond no counter falling below zero. */
 export interface StockGuard {
-  /** The fencing tokens of the caller's locks, by sale; a row that saw a higher one refuses. Absent where the row itself is held. */
+  /** The fencing tokens of the caller's locks, by sale; a row that saw a higher one refuses. Absent where the row is locked. */
   readonly fencingTokens?: ReadonlyMap<string, number>;
-  /** The epoch the caller read; a restore in between refuses. */
+  /** The epoch that the caller read; refused if MySQL was restored in between. */
   readonly epochs?: ReadonlyMap<string, number>;
 }
 
-/** Thrown when a move does not fit the stock as it is now, or came too late. The transaction must be rolled back. */
+/** Thrown when a move does not fit the current stock, or its fencing token or epoch is outdated. Roll back. */
 export class StockConflict extends Error {
   constructor(wanted: number, made: number) {
     super(`${wanted - made} of ${wanted} stock moves were refused`);
@@ -44,9 +44,9 @@ export class StockConflict extends Error {
 export interface SaleRow extends StockLevel, SaleTimes {
   readonly productId: ProductId;
   readonly name: string;
-  /** What an operator decided. */
+  /** Set by operators. */
   readonly status: SaleStatus;
-  /** How far the side effects of time have been carried out; what a customer may do never depends on it. */
+  /** The last phase whose side effects were carried out; what a customer may do never depends on it. */
   readonly phase: SalePhase;
   readonly remindedAtMs: number | null;
   readonly priceMinor: number;
@@ -71,30 +71,30 @@ const saleColumns = `${stockColumns}, product_id AS productId, name, status, pha
 /** Every new sale starts in this epoch; only a restore from a backup raises it. */
 const firstEpoch = 1;
 
-/** Reads sales without locking them: good for a guess that the guarded write will check. */
+/** Reads sales without locking them, for an optimistic decision that the guarded write will check. */
 export async function readSales(sql: Sql, saleIds: SaleId[]): Promise<Map<string, SaleRow>> {
   return selectSales(sql, saleIds, '');
 }
 
-/** Reads sales and holds their rows until the transaction ends, always in the order of their ids. */
+/** Reads and locks sales until the transaction ends, always in the order of their ids. */
 export async function lockSales(tx: Tx, saleIds: SaleId[]): Promise<Map<string, SaleRow>> {
   return selectSales(tx, saleIds, 'FOR UPDATE');
 }
 
-/** A page of sales, the newest first, from the one before `beforeId` on. */
+/** A page of sales older than `beforeId`, newest first. */
 export function listSales(sql: Sql, beforeId: string | undefined, limit: number): Promise<SaleRow[]> {
   const where = beforeId === undefined ? '' : 'WHERE id < ?';
   const values = beforeId === undefined ? [] : [toBytes(beforeId)];
   return select(sql, `${where} ORDER BY id DESC LIMIT ?`, [...values, limit]);
 }
 
-/** The ids of all sales, the newest first. */
+/** The ids of all sales, newest first. */
 export async function listSaleIds(sql: Sql): Promise<SaleId[]> {
   const rows = await sql.rows<{ id: Buffer }>('SELECT id FROM sales ORDER BY id DESC');
   return rows.map((row) => fromBytes(row.id));
 }
 
-/** The ids of the sales in which time can still change something, the one that closes first in front. */
+/** The ids of the sales in which time can still change something, the earliest close first. */
 export async function listUnfinishedSaleIds(sql: Sql): Promise<SaleId[]> {
   const rows = await sql.rows<{ id: Buffer }>(
     `SELECT id FROM sales WHERE phase <> 'closed' OR allocated > 0 OR waitlisted > 0 ORDER BY purchase_closes_at_ms`,
@@ -143,7 +143,7 @@ export async function insertSale(
   await tx.change(`INSERT INTO sales (${Object.keys(columns).join(', ')}) VALUES (?)`, [Object.values(columns)]);
 }
 
-/** Writes the terms of a sale whose row is held, and raises its version. */
+/** Writes the terms of a sale whose row is locked, and raises its version. */
 export async function changeTerms(tx: Tx, saleId: SaleId, terms: SaleTerms): Promise<void> {
   const columns = termColumns(terms);
   const assignments = Object.keys(columns).map((name) => `${name} = ?`);
@@ -167,7 +167,7 @@ function termColumns(terms: SaleTerms): Record<string, string | number> {
   };
 }
 
-/** Notes how far the side effects of time have come in a sale whose row is held, and raises its version. */
+/** Stores the phase whose side effects were carried out in a sale whose row is locked, and raises its version. */
 export async function enterPhase(
   tx: Tx,
   saleId: SaleId,
@@ -180,7 +180,7 @@ export async function enterPhase(
   ]);
 }
 
-/** Raises the epoch of every sale, so that nothing that Redis kept from before a restore can win. */
+/** Raises the epoch of every sale, so that everything that Redis has from before a restore is older. */
 export async function raiseEpochs(sql: Sql): Promise<void> {
   await sql.change('UPDATE sales SET epoch = epoch + 1, version = version + 1');
 }
@@ -191,15 +191,15 @@ export const moveGuards = {
   allocated: 's.allocated + m.allocated >= 0',
   sold: 's.sold + m.sold >= 0',
   waitlisted: 's.waitlisted + m.waitlisted BETWEEN 0 AND s.waitlist_size',
-  /** No later holder of the lock has written; zero is a move without a lock. */
+  /** No later lock holder has written; zero means a move without a lock. */
   fencingToken: '(m.fence = 0 OR s.fence <= m.fence)',
-  /** MySQL has not been restored since the sale was read; minus one is a move that read none. */
+  /** MySQL has not been restored since the sale was read; minus one means that no epoch was read. */
   epoch: '(m.epoch = -1 OR s.epoch = m.epoch)',
 };
 
 /**
- * Makes stock moves, all or none, in one statement however many sales there are. Returns the stock after them, in the
- * order of the moves. Throws `StockConflict` if any was refused.
+ * Makes stock moves of any number of sales in one statement, all or none. Returns the stock afterwards, in the order of
+ * the moves. Throws `StockConflict` if any was refused.
  */
 export async function moveStock(tx: Tx, moves: StockMove[], guard: StockGuard = {}): Promise<StockLevel[]> {
   if (moves.length === 0) return [];
@@ -217,7 +217,7 @@ export async function moveStock(tx: Tx, moves: StockMove[], guard: StockGuard = 
     guard.fencingTokens?.get(move.saleId) ?? 0,
   ]);
   const made = await tx.change(
-    // The moves first, each with its row by key: an optimizer that began with a small table would hold all of its rows.
+    // The moves first, each finding its row by key: if the optimizer began with a small table, it would lock all its rows.
     `UPDATE (${sorted.map(() => row).join(' UNION ALL ')}) m STRAIGHT_JOIN sales s ON s.id = m.id
      SET s.allotment = s.allotment + m.allotment, s.available = s.available + m.available,
          s.allocated = s.allocated + m.allocated, s.sold = s.sold + m.sold,
@@ -234,7 +234,7 @@ export async function moveStock(tx: Tx, moves: StockMove[], guard: StockGuard = 
   return moves.flatMap((move) => levels.get(move.saleId) ?? []);
 }
 
-/** The stock of sales as this connection sees it. */
+/** The stock of sales, as visible to this connection. */
 export async function readStock(sql: Sql, saleIds: SaleId[]): Promise<Map<string, StockLevel>> {
   if (saleIds.length === 0) return new Map();
   const rows = await sql.rows<Omit<StockLevel, 'saleId'> & { id: Buffer }>(

@@ -9,9 +9,9 @@ import { bigint, char, check, index, int, mysqlEnum, mysqlTable, varchar } from 
 import { id, timeMs } from '#platform/mysql/columns.ts';
 
 export const allocationModes = ['fifo'] as const;
-/** What an operator decided. Whether reservations are open is not stored: it follows from the clock and the times. */
+/** Set by operators. Whether reservations are open is not stored: it follows from the clock and the sale's times. */
 export const saleStatuses = ['active', 'paused', 'cancelled'] as const;
-/** How far a sale's side effects have been carried out; what a customer may do never depends on it. */
+/** The phases of a sale. The stored one is the last whose side effects were carried out; no permission depends on it. */
 export const salePhases = ['scheduled', 'reserving', 'reserved', 'purchasing', 'closed'] as const;
 
 export const sales = mysqlTable(
@@ -23,12 +23,12 @@ export const sales = mysqlTable(
     mode: mysqlEnum('mode', allocationModes).notNull(),
     status: mysqlEnum('status', saleStatuses).notNull(),
     phase: mysqlEnum('phase', salePhases).notNull(),
-    /** When the reminder before the close went out; null until then. */
+    /** When the reminder before the close was recorded; null until then. */
     remindedAtMs: timeMs('reminded_at_ms'),
     priceMinor: bigint('price_minor', { mode: 'number' }).notNull(),
     currency: char('currency', { length: 3 }).notNull(),
     capPerCustomer: int('cap_per_customer').notNull(),
-    /** How many reservations may wait beyond the allotment. */
+    /** The most reservations on the waitlist. */
     waitlistSize: int('waitlist_size').notNull(),
     /** How long a waitlisted customer has to buy units that were released. */
     offerLifeMs: timeMs('offer_life_ms').notNull(),
@@ -40,11 +40,11 @@ export const sales = mysqlTable(
     available: int('available').notNull(),
     allocated: int('allocated').notNull(),
     sold: int('sold').notNull(),
-    /** How many reservations wait. */
+    /** How many reservations are on the waitlist. */
     waitlisted: int('waitlisted').notNull(),
-    /** Rises when MySQL is restored from a backup, so that what the mirror kept from before cannot win. */
+    /** Raised when MySQL is restored from a backup, so that what the mirror has from before is older. */
     epoch: int('epoch').notNull(),
-    /** Rises with every write of stock or terms. */
+    /** Raised with every write of stock or terms. */
     version: bigint('version', { mode: 'number' }).notNull(),
     /** The highest fencing token that has written stock. */
     fence: bigint('fence', { mode: 'number' }).notNull(),

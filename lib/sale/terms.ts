@@ -1,12 +1,12 @@
 /**
- * The terms of a sale, and the sale as a whole, as everyone sees them.
+ * The public view of a sale's terms, and of the whole sale.
  */
 import { toIso } from '#platform/kernel/clock.ts';
 import { phaseAt, type SaleTimes } from './phase.ts';
 import type { SaleTermsView, SaleView, StockLevel } from './sale.shapes.ts';
 import type { SaleRow } from './sale.store.ts';
 
-/** A sale's terms as everyone sees them. */
+/** The public view of a sale's terms. */
 export function termsView(sale: SaleRow): SaleTermsView {
   return {
     saleId: sale.saleId,
@@ -34,14 +34,14 @@ export function timesOf(terms: SaleTermsView): SaleTimes {
   };
 }
 
-/** Terms and stock together, with the phase that the clock says. */
+/** Terms and stock together, with the phase by the clock. */
 export function saleView(terms: SaleTermsView, stock: Omit<StockLevel, 'saleId'>, nowMs: number): SaleView {
   const phase = phaseAt(timesOf(terms), nowMs);
   const { allotment, available, allocated, sold, waitlisted, version, epoch } = stock;
   return { ...terms, phase, stock: { allotment, available, allocated, sold, waitlisted, version, epoch } };
 }
 
-/** A row as everyone sees it. */
+/** The public view of a row. */
 export function viewOfRow(row: SaleRow, nowMs: number): SaleView {
   return saleView(termsView(row), row, nowMs);
 }

@@ -19,7 +19,7 @@ describe('purchase states', () => {
     expect(purchaseStates.filter((to) => mayMove('disputed', to))).toEqual(['captured', 'refunding', 'refunded']);
   });
 
-  it('every open state can be left, and refunded is the only dead end besides none', () => {
+  it('every open state can be left, and refunded is the only final state', () => {
     const leadsOn = (state: (typeof purchaseStates)[number]) => purchaseStates.some((next) => mayMove(state, next));
     expect(openStates.every(leadsOn)).toBe(true);
     expect(purchaseStates.filter((state) => !leadsOn(state))).toEqual(['refunded']);

@@ -1,5 +1,5 @@
 /**
- * Which moves a purchase may make; SQL repeats the guard in its WHERE.
+ * Which state transitions a purchase may make; SQL repeats the guard in its WHERE.
  *
  * `unknown` means that the provider was asked and did not answer: the units stay set aside until a query or the
  * provider's webhook says what happened. `refunding` means that a refund is pending, of the whole or of a part; afterwards
@@ -49,5 +49,5 @@ export function statesBefore(to: PurchaseState): PurchaseState[] {
   return purchaseStates.filter((from) => mayMove(from, to));
 }
 
-/** The states in which the provider's answer is still awaited. */
+/** The states in which the provider's answer is still outstanding. */
 export const openStates: readonly PurchaseState[] = ['requested', 'unknown', 'refunding'];

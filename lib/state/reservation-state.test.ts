@@ -18,7 +18,7 @@ test('a reservation makes exactly the moves of the design', () => {
   ]);
 });
 
-test('what SQL accepts before a move is what the table says', () => {
+test('the states that SQL accepts before a move are those of the table', () => {
   expect(statesBefore('cancelled')).toEqual(['allocated', 'waitlisted']);
   expect(statesBefore('refunded')).toEqual(['purchased']);
 });

@@ -1,6 +1,6 @@
 /**
- * Which moves a reservation may make. This table is the only place that says so in code; SQL repeats the guard in its
- * WHERE, so that a reservation moves once however many try.
+ * Which state transitions a reservation may make. This table is the only definition in code; SQL repeats the guard in its
+ * WHERE, so that of several concurrent moves of a reservation only one succeeds.
  */
 
 export const reservationStates = [
@@ -37,14 +37,14 @@ export function statesBefore(to: ReservationState): ReservationState[] {
   return reservationStates.filter((from) => mayMove(from, to));
 }
 
-/** True if nothing further can happen to a reservation in this state. */
+/** True if a reservation in this state can make no further move. */
 export function isFinal(state: ReservationState): boolean {
   return moves[state].length === 0;
 }
 
 /**
- * What a reservation counts against its customer's cap, by its state: a place in line claims all that was asked for, an
- * allocation the units that were set aside. The only place that says so: decisions, SQL and the mirror's script follow it.
+ * What a reservation counts against its customer's cap, by its state: on the waitlist the quantity requested, when
+ * allocated the units set aside. This is the only definition: decisions, SQL and the mirror's script follow it.
  */
 const countsAgainstCap: Record<ReservationState, 'quantity' | 'units' | 'nothing'> = {
   requested: 'quantity',

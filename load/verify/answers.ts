@@ -54,7 +54,7 @@ export class AnswerCheck {
     );
   }
 
-  /** I2 and I3: what the walk did not meet, and what nobody asked for. */
+  /** I2 and I3: promised reservations without a row, and rows without a request. */
   finish(purchases: Map<string, PurchaseRow>, dead: Map<string, Depth>, tallies: Tallies): void {
     for (const promise of this.#clients.promised.values()) {
       tallies.I2.expect(
@@ -88,7 +88,7 @@ function expectedMovements({ state, units }: ReservationRow): string[] {
   if (state === 'allocated') return ['ALLOCATE'];
   if (state === 'purchased') return ['ALLOCATE', 'SELL'];
   if (state === 'refunded') return ['ALLOCATE', 'SELL', 'RELEASE'];
-  // Whoever was only waiting never had units, and so none came back.
+  // A waitlisted reservation never held units, so none were released.
   if ((state === 'cancelled' || state === 'expired') && units > 0) return ['ALLOCATE', 'RELEASE'];
   return [];
 }
@@ -115,7 +115,7 @@ export function checkMovements({ id, row, movements }: Stop, tally: Tally): void
   }
 }
 
-/** I3: the ticket of a row is the one that its client was given, and nobody else's in the sale. */
+/** I3: the ticket of a row is the one that its client was given, and unique in the sale. */
 export class TicketCheck {
   readonly #clients: ClientView;
   readonly #given = new Map<string, string>();

@@ -11,7 +11,7 @@ export class CapCheck {
     const counted = state === 'allocated' || state === 'purchased' ? units : state === 'waitlisted' ? quantity : 0;
     const ofSale = this.#units.get(saleId) ?? new Map<string, number>();
     this.#units.set(saleId, ofSale);
-    // Zero counts too: whoever holds nothing was checked as well.
+    // Zero counts too: a customer who holds nothing was checked as well.
     ofSale.set(customerId, (ofSale.get(customerId) ?? 0) + counted);
   }
 

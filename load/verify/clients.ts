@@ -1,5 +1,5 @@
 /**
- * What the clients saw, from their own log: the side of the story that no server can have made up.
+ * What the clients saw, from their own log: evidence that does not come from the servers.
  *
  * One pass over the log; what can be judged from the log alone is judged here (repeats under one key, versions and stock
  * that a client saw), the rest is indexed for the comparison with the databases.
@@ -17,11 +17,11 @@ export interface Promised {
   key: string;
   quantity: number;
   atLeast: number;
-  /** Other bodies, as quantity/atLeast, that were accepted under the same key while the gate was away. */
+  /** Other bodies, as quantity/atLeast, that were accepted under the same key while the gate was unavailable. */
   otherBodies: string[];
   /** The first ticket that was named; null while none was. */
   ticket: number | null;
-  /** Whether one of its requests was accepted while the gate was away, so that the queue's time may be its ticket. */
+  /** Whether one of its requests was accepted without the gate, so that the queue's time may be its ticket. */
   withoutGate: boolean;
   /** When its key was first sent, answered or not: it cannot have been accepted earlier. */
   firstSentMs: number;
@@ -70,7 +70,7 @@ const memoryMs = 250;
 export class ClientView {
   readonly promised = new Map<string, Promised>();
   readonly purchases = new Map<string, PromisedPurchase>();
-  /** Requests that nobody answered, by sale and customer: each may have been accepted or not. */
+  /** Requests without an answer, by sale and customer: each may have been accepted or not. */
   readonly unanswered = new Map<string, Set<string>>();
   /** Sales that the log speaks of. */
   readonly sales = new Set<string>();
@@ -196,16 +196,16 @@ export class ClientView {
     }
     const known = this.#byKey.get(name);
     if (known?.becameId !== undefined && known.body !== body) {
-      // While the gate is away nobody knows what a key stands for; the request that is first in the queue decides.
+      // While the gate is unavailable, the first request in the queue decides which body a key stands for.
       const promise = this.promised.get(known.becameId);
-      const gateAway = status === 202 && (line.ticket === null || promise?.withoutGate === true);
-      this.#tallies.I3.expect(status === 422 || gateAway || mayHaveHappened(status), () =>
+      const withoutGate = status === 202 && (line.ticket === null || promise?.withoutGate === true);
+      this.#tallies.I3.expect(status === 422 || withoutGate || mayHaveHappened(status), () =>
         says(line, `key ${line.key} was used for another request and answered ${status} instead of 422`),
       );
-      if (gateAway) promise?.otherBodies.push(body);
+      if (withoutGate) promise?.otherBodies.push(body);
       return undefined;
     }
-    // A key whose requests were all refused stands for nothing yet, so whoever comes with it next is the first.
+    // A key whose requests were all refused is not bound yet, so the next request with it counts as the first.
     const use = known?.body === body ? known : { body, firstSentMs: sentMs };
     use.firstSentMs = Math.min(use.firstSentMs, sentMs);
     this.#byKey.set(name, use);
@@ -272,7 +272,7 @@ export class ClientView {
     if (!last || !isOlder(stock, last.stock)) shown.push({ stock, sentMs: line.sentMs, answeredMs: line.answeredMs });
   }
 
-  /** At every commit, so also in every glimpse of one. */
+  /** I1 holds at every commit, so also in everything a client is shown. */
   #addsUp(stock: SeenStock, where: string): void {
     const { saleId, allotment, available, allocated, sold } = stock;
     this.#tallies.I1.expect(

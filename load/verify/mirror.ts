@@ -41,7 +41,7 @@ const countsAs: Record<string, 'quantity' | 'units'> = {
 };
 
 const bucketsPerRound = 500;
-/** The mirror is written after the commit: what differs is looked at again before it is held against anybody. */
+/** The mirror is written after the commit: a difference counts only if a second look still finds it. */
 const looks = 4;
 const lookAgainMs = 400;
 
@@ -132,7 +132,7 @@ async function compareSale(store: Store, reader: MirrorReader, sale: SaleRow): P
     tally.expect(held === units, () => `sale ${sale.id}: the mirror counts ${held} units for ${name}, MySQL ${units}`);
     mirrored.claims.delete(name);
   }
-  // What is left stands for no row of MySQL.
+  // The remaining fields have no row in MySQL.
   for (const [name, value] of mirrored.claims) {
     // A request that could not be queued claims nothing; only its ticket is kept.
     const harmless = name.includes('/@') ? Number(value) === 0 : value.startsWith('u:');
@@ -162,7 +162,7 @@ function compareStock(tally: Tally, sale: SaleRow, mirrored: Record<string, stri
       () => `sale ${sale.id}: ${field} is ${mirrored[field]} in the mirror and ${value} in MySQL`,
     );
   }
-  // Nothing is in flight at rest, so the gate must not believe that anything is.
+  // Nothing is in flight at rest, so the gate's counters must be zero.
   for (const field of ['pendingUnits', 'pendingOver']) {
     const pending = Number(mirrored[field] ?? 0);
     tally.expect(pending === 0, () => `sale ${sale.id}: the gate still counts ${field} = ${pending}`);

@@ -1,8 +1,8 @@
 /**
- * I7, money: at most one capture for each purchase, every capture is a purchase or was given back, and every unit that
+ * I7, money: at most one capture for each purchase, every capture is a purchase or was refunded, and every unit that
  * counts as bought was paid for at its sale's price.
  *
- * The provider's books are the truth about money; MySQL is held against them, from both sides.
+ * The provider's books are the truth about money; MySQL is compared with them, from both sides.
  */
 import type { ClientView } from './clients.ts';
 import type { Books, Charge } from './provider.ts';
@@ -37,7 +37,7 @@ export class MoneyCheck {
       item !== undefined && item.units === row.units,
       () => `reservation ${row.id} was bought with ${row.units} units, and its purchase lists ${item?.units ?? 'none'}`,
     );
-    tally.expect(purchase?.customerId === row.customerId, () => `reservation ${row.id} was bought by somebody else`);
+    tally.expect(purchase?.customerId === row.customerId, () => `reservation ${row.id} was bought by another customer`);
   }
 
   /** Compares purchases with the provider's books and with what clients were told. */

@@ -109,5 +109,5 @@ function lastIs(notices: NoticeRow[], kind: string | undefined): boolean {
 
 function checkOwner(id: string, customerId: string, notices: NoticeRow[], tally: Tally): void {
   const others = notices.filter((notice) => notice.customerId !== customerId);
-  tally.expect(others.length === 0, () => `${others.length} notices about ${id} went to somebody else`);
+  tally.expect(others.length === 0, () => `${others.length} notices about ${id} went to another customer`);
 }

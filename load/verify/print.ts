@@ -1,5 +1,5 @@
 /**
- * A verification as people read it.
+ * A verification as text.
  */
 import type { Verification } from '../verify.ts';
 import { invariantNames, meanings } from './tally.ts';

@@ -1,5 +1,5 @@
 /**
- * The payment provider's own books, as it gives them to whoever holds the key.
+ * The payment provider's own books, as its API returns them to a holder of the API key.
  */
 
 export interface Charge {
@@ -24,7 +24,7 @@ export interface Books {
 
 const timeoutMs = 10_000;
 
-/** Reads the books from whichever instance answers; they share them. Throws if none does. */
+/** Reads the books from the first instance that answers; they share them. Throws if none does. */
 export async function readBooks(providers: string[], apiKey: string): Promise<Books> {
   let failure: unknown = new Error('the stack has no payment provider');
   for (const provider of providers) {

@@ -1,5 +1,5 @@
 /**
- * Waiting until nothing moves any more: only at rest can two stores be held against each other.
+ * Waiting until nothing changes any more: only at rest can two stores be compared.
  *
  * At rest means that no queue has anything to deliver, the bus has delivered everything, the outbox is empty, no payment
  * is awaited, every reservation that a client was promised is decided, nothing is held beyond its window, and nothing

@@ -1,6 +1,6 @@
 /**
- * I8, windows: accepted only if opensAt ≤ acceptance < closesAt, for reserving as for buying; and nobody is told that it
- * is too early or too late while the window is open.
+ * I8, windows: accepted only if opensAt ≤ acceptance < closesAt, for reserving as for buying; and no request is refused
+ * as too early or too late while the window is open.
  *
  * The rows say when the servers think they accepted. The clients' log says it independently: an acceptance lies between
  * sending and answer, so an answer before the opening or a request after the close proves a wrong one.
@@ -11,7 +11,7 @@ import type { Tally } from './tally.ts';
 
 const outsideReasons = new Set(['sale_not_open', 'sale_closed']);
 
-/** A reservation was accepted within its sale's times, unless it was turned away; for its time only if that is so. */
+/** A reservation was accepted within its sale's times or rejected; rejected as too early or too late only if it was. */
 export function checkAcceptedInWindow(row: ReservationRow, sale: SaleRow | undefined, tally: Tally): void {
   const inside = sale !== undefined && within(row.acceptedAtMs, sale.reserveOpensAtMs, sale.reserveClosesAtMs);
   if (row.state !== 'rejected') {
@@ -43,7 +43,7 @@ export function checkOrderedInWindow(
 /** What the clients were answered, against the times of the sales. */
 export class WindowCheck {
   readonly #sales: Map<string, SaleRow>;
-  readonly #turnedAway = new Set<string>();
+  readonly #rejectedForTime = new Set<string>();
   readonly #saleOf = new Map<string, string>();
 
   constructor(sales: Map<string, SaleRow>) {
@@ -53,13 +53,13 @@ export class WindowCheck {
   /** Remembers what the answers must be compared with. */
   add({ id, saleId, state, reason }: ReservationRow): void {
     this.#saleOf.set(id, saleId);
-    if (state === 'rejected' && outsideReasons.has(reason ?? '')) this.#turnedAway.add(id);
+    if (state === 'rejected' && outsideReasons.has(reason ?? '')) this.#rejectedForTime.add(id);
   }
 
   finish(clients: ClientView, tally: Tally): void {
     for (const promise of clients.promised.values()) {
-      // Accepted by the queue while the gate was away, and turned away by the worker: its answer came later.
-      if (this.#turnedAway.has(promise.reservationId)) continue;
+      // Accepted by the queue while the gate was unavailable, and rejected by the worker: its answer came later.
+      if (this.#rejectedForTime.has(promise.reservationId)) continue;
       const sale = this.#sales.get(promise.saleId);
       if (sale) expectWithin(promise, sale.reserveOpensAtMs, sale.reserveClosesAtMs, promise.reservationId, tally);
     }
@@ -101,7 +101,7 @@ function expectWithin(
   );
 }
 
-/** Whoever is refused as too early was asking before some window opened, and as too late after some window closed. */
+/** A request refused as too early was sent before some window opened, one as too late after some window closed. */
 function judgeRefusal({ op, sentMs, answeredMs, code }: RefusedForTime, sales: SaleRow[], tally: Tally): void {
   const opens = sales.map((sale) => (op === 'buy' ? sale.purchaseOpensAtMs : sale.reserveOpensAtMs));
   const closes = sales.map((sale) => (op === 'buy' ? sale.purchaseClosesAtMs : sale.reserveClosesAtMs));

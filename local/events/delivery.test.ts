@@ -173,7 +173,7 @@ test('dead letters wait for their queue however long it is down', async () => {
 test('what waits out a back-off is tried at once when the queue works again', async () => {
   answer = (_, messages) => messages.map(() => down);
   await accept(40);
-  // The whole lane has failed at least once and now waits.
+  // The whole queue has failed at least once and now waits.
   await runClockUntil(() => deliverer.counts.retried >= 40);
   answer = allSent;
   const frozenMs = nowMs + 16;

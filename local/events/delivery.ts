@@ -1,15 +1,15 @@
 /**
- * Delivers accepted events to their queues: at least once, with back-off, and to the dead-letter queue when EventBridge
- * would give up.
+ * Delivers accepted events to their queues: at least once, with back-off, and to the dead-letter queue once retries are
+ * exhausted.
  *
- * Each queue has a lane: deliveries in order of their due time, a few batches in flight, ten messages to a batch. A
+ * Each target queue has its deliveries in order of their due time, a few batches in flight, ten messages to a batch. A
  * delivery is removed from the store only after its queue has taken it, so a crash between the two sends it again and
  * loses nothing.
  *
  * A failed attempt waits twice as long each time, with jitter, until the target's retry policy ends it; then it goes
  * to the dead-letter queue with the attributes EventBridge sets, or is dropped with a line in the log if the target
- * has none. When a queue that had failed takes a message again, everything in its lane is tried at once. Dead letters are
- * retried until their queue takes them.
+ * has none. When a queue that had failed takes a message again, all that wait for it are sent at once. Dead letters
+ * are retried until their queue takes them.
  *
  * Called by api.ts and scheduler.ts (deliver), server.ts (start, stop, wake after a change of faults).
  */
@@ -46,7 +46,7 @@ export interface DeliveryDeps {
   log: (message: string) => void;
 }
 
-interface Lane {
+interface TargetQueue {
   queueArn: string;
   waiting: TinyQueue<Delivery>;
   /** Deliveries of a paused rule, put back when the pause ends. */
@@ -58,7 +58,7 @@ interface Lane {
 
 export class Deliverer {
   readonly counts: DeliveryCounts = { delivered: 0, retried: 0, deadLettered: 0, dropped: 0, pending: 0 };
-  private readonly lanes = new Map<string, Lane>();
+  private readonly queues = new Map<string, TargetQueue>();
   private readonly inFlight = new Set<Promise<void>>();
   private stopped = false;
   private readonly deps: DeliveryDeps;
@@ -72,84 +72,84 @@ export class Deliverer {
     this.deliver(this.deps.store.undelivered());
   }
 
-  /** Hands over deliveries that are already in the store. */
+  /** Starts deliveries that are already in the store. */
   deliver(deliveries: Delivery[]): void {
     this.counts.pending += deliveries.length;
     const touched = new Set(deliveries.map((delivery) => this.queue(delivery)));
-    for (const lane of touched) this.sendDue(lane);
+    for (const target of touched) this.sendDue(target);
   }
 
   /** Tries everything that waits, after the faults or the clock have changed. */
   wake(): void {
-    for (const lane of this.lanes.values()) {
-      for (const delivery of lane.held.splice(0)) lane.waiting.push(delivery);
-      this.sendDue(lane);
+    for (const target of this.queues.values()) {
+      for (const delivery of target.held.splice(0)) target.waiting.push(delivery);
+      this.sendDue(target);
     }
   }
 
   /** Sends nothing more and waits for what is in flight. What is left stays in the store. */
   async stop(): Promise<void> {
     this.stopped = true;
-    for (const lane of this.lanes.values()) clearTimeout(lane.timer);
+    for (const target of this.queues.values()) clearTimeout(target.timer);
     await Promise.all(this.inFlight);
   }
 
-  private queue(delivery: Delivery): Lane {
+  private queue(delivery: Delivery): TargetQueue {
     const { route, deadLetter } = delivery;
     const queueArn = deadLetter && route.deadLetterArn !== undefined ? route.deadLetterArn : route.targetArn;
-    let lane = this.lanes.get(queueArn);
-    if (!lane) {
-      lane = { queueArn, waiting: queueOf(), held: [], batchesInFlight: 0, failing: false };
-      this.lanes.set(queueArn, lane);
+    let target = this.queues.get(queueArn);
+    if (!target) {
+      target = { queueArn, waiting: queueOf(), held: [], batchesInFlight: 0, failing: false };
+      this.queues.set(queueArn, target);
     }
-    lane.waiting.push(delivery);
-    return lane;
+    target.waiting.push(delivery);
+    return target;
   }
 
-  /** Sends as many batches as the lane allows and sets its timer for the next delivery that is due. */
-  private sendDue(lane: Lane): void {
+  /** Sends as many batches to a queue as may be in flight and sets its timer for the next delivery that is due. */
+  private sendDue(target: TargetQueue): void {
     if (this.stopped) return;
-    clearTimeout(lane.timer);
-    // A lane that fails probes with one batch at a time, so that a dead queue costs little.
-    const allowed = lane.failing ? 1 : batchesInFlight;
-    while (lane.batchesInFlight < allowed) {
-      const batch = this.takeBatch(lane);
+    clearTimeout(target.timer);
+    // A failing queue is probed with one batch at a time, so that it costs little.
+    const allowed = target.failing ? 1 : batchesInFlight;
+    while (target.batchesInFlight < allowed) {
+      const batch = this.takeBatch(target);
       if (batch.length === 0) break;
-      lane.batchesInFlight += 1;
-      const sending = this.sendBatch(lane, batch).finally(() => {
-        lane.batchesInFlight -= 1;
+      target.batchesInFlight += 1;
+      const sending = this.sendBatch(target, batch).finally(() => {
+        target.batchesInFlight -= 1;
         this.inFlight.delete(sending);
-        this.sendDue(lane);
+        this.sendDue(target);
       });
       this.inFlight.add(sending);
     }
-    const next = lane.waiting.peek();
-    if (next && lane.batchesInFlight < allowed) {
+    const next = target.waiting.peek();
+    if (next && target.batchesInFlight < allowed) {
       const waitMs = Math.min(Math.max(next.dueMs - this.deps.now(), 1), 60_000);
-      lane.timer = setTimeout(() => this.sendDue(lane), waitMs);
+      target.timer = setTimeout(() => this.sendDue(target), waitMs);
     }
   }
 
-  private takeBatch(lane: Lane): Delivery[] {
+  private takeBatch(target: TargetQueue): Delivery[] {
     const batch: Delivery[] = [];
     let bytes = 0;
-    for (let next = lane.waiting.peek(); next; next = lane.waiting.peek()) {
+    for (let next = target.waiting.peek(); next; next = target.waiting.peek()) {
       if (next.dueMs > this.deps.now() || batch.length === batchMessages) break;
       if (!next.deadLetter && this.deps.faults.holds(next.route.ruleArn)) {
-        lane.held.push(next);
-        lane.waiting.pop();
+        target.held.push(next);
+        target.waiting.pop();
         continue;
       }
       bytes += Buffer.byteLength(next.body);
       if (batch.length > 0 && bytes > batchBytes) break;
       batch.push(next);
-      lane.waiting.pop();
+      target.waiting.pop();
     }
     return batch;
   }
 
-  private async sendBatch(lane: Lane, batch: Delivery[]): Promise<void> {
-    const outcomes = await this.attempt(lane.queueArn, batch);
+  private async sendBatch(target: TargetQueue, batch: Delivery[]): Promise<void> {
+    const outcomes = await this.attempt(target.queueArn, batch);
     const taken: Delivery[] = [];
     const kept: Delivery[] = [];
     for (const [index, delivery] of batch.entries()) {
@@ -165,9 +165,9 @@ export class Deliverer {
         this.deps.log(`dropped an event of ${delivery.route.ruleArn}: ${outcome.errorCode} ${outcome.errorMessage}`);
       }
     }
-    const recovered = lane.failing && outcomes.some((outcome) => outcome.sent);
-    lane.failing = outcomes.every((outcome) => !outcome.sent && outcome.retryable);
-    if (recovered) this.makeRetriesDue(lane);
+    const recovered = target.failing && outcomes.some((outcome) => outcome.sent);
+    target.failing = outcomes.every((outcome) => !outcome.sent && outcome.retryable);
+    if (recovered) this.makeRetriesDue(target);
     try {
       await this.deps.store.commit({ removed: taken, updated: kept });
     } catch (error) {
@@ -177,7 +177,7 @@ export class Deliverer {
     this.counts.pending -= taken.length;
     for (const delivery of kept) {
       const next = this.queue(delivery);
-      if (next !== lane) this.sendDue(next);
+      if (next !== target) this.sendDue(next);
     }
   }
 
@@ -223,13 +223,13 @@ export class Deliverer {
   }
 
   /** Ends the back-off of everything that has failed before; first attempts keep their time. */
-  private makeRetriesDue(lane: Lane): void {
+  private makeRetriesDue(target: TargetQueue): void {
     const nowMs = this.deps.now();
-    const deliveries = lane.waiting.data;
+    const deliveries = target.waiting.data;
     for (const delivery of deliveries) {
       if (delivery.failures > 0) delivery.dueMs = Math.min(delivery.dueMs, nowMs);
     }
-    lane.waiting = queueOf(deliveries);
+    target.waiting = queueOf(deliveries);
   }
 
   private backOffMs(failures: number): number {

@@ -15,7 +15,7 @@
  *                      failDeliveries  fraction of delivery attempts that fail and are retried with back-off
  *                      pauseRules      names of rules whose deliveries are held until the name is taken off
  *   DELETE /_faults  ends all faults; what was held is delivered
- *   POST   /_fire    {"rule": name} fires a scheduled rule once more, out of turn
+ *   POST   /_fire    {"rule": name} fires a scheduled rule once more, at once
  *
  * Scheduled rules "late" are delayMs or pauseRules, "twice" is duplicate or /_fire, "never" is PutRule with the state DISABLED.
  * Invariant: PutEvents answers only after its events are in the store. Started by main.ts, by the local stack and by tests.

@@ -110,7 +110,7 @@ class NodeExecutor(RuntimeExecutor):
 
     @classmethod
     def cleanup_version(cls, function_version: FunctionVersion) -> None:
-        """Nothing was prepared but the code, which LocalStack takes away itself."""
+        """Only the code was prepared, and LocalStack removes it itself."""
 
     def _read(self) -> dict:
         """The next answer, or nothing when the process has ended; what it says beside answers is its log."""

@@ -302,7 +302,7 @@ describe('several instances, killed', () => {
     expect(new Set(received.map(({ headers }) => headers['webhook-id'])).size).toBe(10);
   });
 
-  test('what was answered survives kill -9, and its webhook is sent by whoever is left', async () => {
+  test('what was answered survives kill -9, and its webhook is sent by another instance', async () => {
     const { child, url } = await startProcess();
     receiverStatus = 500;
     const { body } = await charge('k1', payment('tok_approve'), { url });

@@ -102,7 +102,7 @@ export class WebhookSender {
       ledger.finishWebhook(webhook.id, 'delivered');
     } else if (status === 410 || now() - webhook.createdMs > giveUpAfterMs) {
       ledger.finishWebhook(webhook.id, 'abandoned');
-      log(`webhook ${webhook.id} is given up: the last answer was ${status}`);
+      log(`giving up on webhook ${webhook.id}: the last answer was ${status}`);
     } else {
       const backOffMs = Math.min(firstBackOffMs * 2 ** Math.min(webhook.attempts - 1, 20), longestBackOffMs);
       ledger.postponeWebhook(webhook.id, now() + backOffMs);
@@ -129,7 +129,7 @@ export class WebhookSender {
       await response.arrayBuffer();
       return response.status;
     } catch {
-      // Refused, cut or timed out: to the sender all are the same, it tries again.
+      // Refused, cut or timed out: the sender retries in each case.
       return 0;
     }
   }

@@ -37,7 +37,7 @@ test.each(matrix.filter(({ name }) => selection.includes(name)).map((fault) => [
   90_000,
 );
 
-test('a batch that fails together does not pass for one that does not', async () => {
+test('control: a batch that fails as a whole is noticed', async () => {
   const control = controls.find(({ name }) => name === 'batch-fails-together');
   if (!control) throw new Error('there is no such control');
   expect((await runControl(world, control, 1)).violations).toHaveProperty('count');

@@ -5,6 +5,7 @@
  * its row proves nothing. Each row has at least one (controls.test.ts). Loaded by the driver, and by `steps.ts` in the
  * processes in which a fault is planted, so nothing shipped is imported here but within a fault.
  */
+import * as z from 'zod';
 import {
   acknowledgedOnArrival,
   capIgnored,
@@ -32,7 +33,7 @@ export interface Control {
   readonly faults: readonly Planted[];
   /** Whether the fault is in what the HTTP host runs. */
   readonly http?: boolean;
-  /** A constraint of a table that would hide the fault, taken away while it is planted. */
+  /** A constraint of a table that would hide the fault, dropped while it is planted. */
   readonly without?: { readonly table: string; readonly constraint: string; readonly check: string };
 }
 
@@ -46,7 +47,7 @@ const gateErrorsAnswered = inModule(() => import('#reservation/request.ts'), {
     (real) =>
     async (...args) => {
       const verdict = await real(...args);
-      if (verdict === 'gate away') throw new Error('the gate cannot be asked');
+      if (verdict === 'gate unavailable') throw new Error('the gate cannot be asked');
       return verdict;
     },
 });
@@ -338,12 +339,19 @@ export const controls: readonly Control[] = [
     name: 'messages-must-be-known-to-the-letter',
     row: 'two-builds',
     faults: [
-      inModule(() => import('#reservation/reservation.shapes.ts'), {
-        wrongField: (real) => (command) => (Object.keys(command).length > 7 ? 'correlationId' : real(command)),
+      inModule(() => import('#platform/handlers/queue.ts'), {
+        queueHandler: (real) => (consumer) => real(strictly(consumer)),
       }),
     ],
   },
 ];
+
+/** A consumer that refuses fields it does not know. */
+function strictly<Consumer extends { message: z.ZodType }>(consumer: Consumer): Consumer {
+  const { message } = consumer;
+  const inner = message instanceof z.ZodReadonly ? message.unwrap() : message;
+  return inner instanceof z.ZodObject ? { ...consumer, message: inner.strict() } : consumer;
+}
 
 /** Nothing is planted; what a control is given to fail with must not itself make its row fail. */
 const placebo = [inModule(() => import('#reservation/allocate.ts'), { allocateBatch: (real) => real })];

@@ -16,7 +16,7 @@ export interface Run {
   readonly orders: ChaosOrders;
   /** How much longer than its shortest the row should run. */
   readonly scale: number;
-  /** How long something may take that must happen; less for code with a fault in it, where it may never. */
+  /** The time limit for something that must happen; shorter for code with a fault in it, where it may never happen. */
   readonly patienceMs: number;
   /** Where the steps note what they did. */
   readonly trace: string;

@@ -1,7 +1,7 @@
 /**
  * Bounded load by signed-in customers through the public API, everything in their log.
  *
- * Invariant: whatever is asked is repeated under the same key while that is worth it, as a good client does; what ends
+ * Invariant: every request is repeated under the same key while it is retryable, as a good client does; one that ends
  * without an answer stays unanswered in the log. Used by every row.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -32,12 +32,12 @@ export interface Rush {
   sales: string[];
   requests: number;
   /** Requests under way at once. */
-  lanes?: number;
-  /** Each lane waits about this long between two requests. */
+  concurrency?: number;
+  /** Each of them waits about this long between two requests. */
   paceMs?: number;
   /** Called after each request. */
   during?: (sent: number) => void;
-  /** Who asks; everybody, if nobody is named. */
+  /** The customers who ask; all of them by default. */
   among?: readonly Account[];
 }
 
@@ -60,7 +60,7 @@ export class Load {
   #key = 0;
   readonly #patience: number;
 
-  /** `patience` shortens every waiting for decisions, for code that may never decide. */
+  /** `patience` shortens every wait for decisions, for code that may never decide. */
   constructor(world: World, random: () => number, patience = 1) {
     this.#world = world;
     this.#random = random;
@@ -91,14 +91,14 @@ export class Load {
 
   customer(accounts: readonly Account[] = this.#world.accounts): Account {
     const account = accounts[Math.floor(this.#random() * accounts.length)];
-    if (!account) throw new Error('nobody is signed in');
+    if (!account) throw new Error('no customer is signed in');
     return account;
   }
 
-  /** Sends requests from several lanes until all are answered for good. */
-  async rush({ sales, requests, lanes = 12, paceMs = 0, during, among }: Rush): Promise<void> {
+  /** Sends requests concurrently until all have a final answer. */
+  async rush({ sales, requests, concurrency = 12, paceMs = 0, during, among }: Rush): Promise<void> {
     let left = requests;
-    const lane = async () => {
+    const client = async () => {
       while (left > 0) {
         left--;
         const saleId = sales[Math.floor(this.#random() * sales.length)] ?? '';
@@ -116,14 +116,14 @@ export class Load {
         if (paceMs > 0) await sleep(paceMs * (0.5 + this.#random()));
       }
     };
-    await Promise.all(Array.from({ length: Math.min(lanes, requests) }, lane));
+    await Promise.all(Array.from({ length: Math.min(concurrency, requests) }, client));
   }
 
   newKey(): string {
     return `key-${++this.#key}-${Math.floor(this.#random() * 1e9)}`;
   }
 
-  /** One request, repeated under its key while that is worth it. */
+  /** One request, repeated under its key while it is retryable. */
   async reserve(
     account: Account,
     saleId: string,
@@ -159,7 +159,7 @@ export class Load {
     );
   }
 
-  /** Whoever was promised something asks how it stands, once. */
+  /** Each customer with an accepted request asks for its state, once. */
   async ask(): Promise<void> {
     await Promise.all(
       this.promised.map(({ account, reservationId }) => account.reservation(reservationId).catch(() => undefined)),
@@ -191,7 +191,7 @@ export class Load {
     return [];
   }
 
-  /** Orders, repeating under the same key while that is worth it. Returns the purchase if it was accepted. */
+  /** Orders, repeating under the same key while it is retryable. Returns the purchase if it was accepted. */
   async buy(
     account: Account,
     reservationIds: string[],

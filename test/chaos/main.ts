@@ -3,7 +3,7 @@
  *
  *   npm run chaos                        the whole: every row, and crowds in between until there were 100,000 requests and
  *                                        500 kills and pauses; less than half an hour
- *   npm run chaos -- --quick             every row once, as short as it goes: about ten minutes
+ *   npm run chaos -- --quick             every row once, as short as possible: about ten minutes
  *   npm run chaos -- --fault NAME        one row, by name or number (may be repeated)
  *   npm run chaos -- --minutes M         rows and crowds, again and again, until the time is up
  *   npm run chaos -- --controls          each row against code with a safeguard taken out, which it must notice

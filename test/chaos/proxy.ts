@@ -32,7 +32,7 @@ export interface Trouble {
   jitterMs?: number;
   /** Connections open, and nothing passes. */
   halfOpen?: boolean;
-  /** Nobody can connect, and whoever is connected is reset. */
+  /** New connections are refused and open ones are reset. */
   refuse?: boolean;
   /** Chance that a connection is reset when a piece passes. */
   resetChance?: number;
@@ -41,7 +41,7 @@ export interface Trouble {
   rules?: Rule[];
 }
 
-/** How long TCP waits, at the least, before it sends again what was lost. */
+/** TCP's minimum retransmission timeout. */
 const retransmitMs = 200;
 
 /** One proxy on 127.0.0.1. */

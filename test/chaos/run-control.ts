@@ -20,7 +20,7 @@ export interface ControlResult {
   examples: string[];
 }
 
-/** A control's world never comes to rest, or does at once. */
+/** A control's world comes to rest at once or never. */
 const restMs = 9_000;
 
 /** Runs a control's row against its planted fault, or with nothing planted and otherwise the same. */

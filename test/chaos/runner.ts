@@ -54,7 +54,7 @@ export interface RunOptions {
   restMs?: number;
 }
 
-/** Long enough for a purchase whose message was lost to count as left open, and to be paid after all. */
+/** Long enough for a purchase whose message was lost to be resent and settled. */
 const restMs = leftOpenAfterMs + 30_000;
 /** A number for a row that depends on the seed alone. */
 const mixed = (seed: number, row: number) => (seed * 7919 + row * 104_729) >>> 0;
@@ -172,7 +172,7 @@ export async function runRow(world: World, fault: Fault, options: RunOptions): P
   return result;
 }
 
-/** Does what the clock would do in minutes: fires the rules, until everything is decided and published. */
+/** Stands in for minutes of waiting: fires the rules until everything is decided and published. */
 async function bringToRest(world: World, load: Load, limitMs: number): Promise<void> {
   const promised = new Set(load.promised.map(({ reservationId }) => reservationId)).size;
   const startedAtMs = Date.now();

@@ -71,7 +71,7 @@ function note(fact: object): void {
     appendFileSync(orders.trace, `${JSON.stringify({ atMs: Date.now(), pid: process.pid, ...fact })}\n`);
 }
 
-/** Thrown where an order says so; no code of Holdfast knows it. */
+/** Thrown where an order says so; shipped code has no case for it. */
 class Thrown extends Error {
   constructor(step: string) {
     super(`thrown at ${step}, as the chaos driver asked`);
@@ -111,7 +111,7 @@ function followed<F extends AnyFunction>(name: string): (real: F) => F {
   return (real) => {
     const withStep: Verb = async (...args) => {
       const result = await (real as unknown as Verb)(...args);
-      // The first argument is where it was done, not what.
+      // The first argument is the transaction or the deps, not the data.
       await stepOf(name, () => args.slice(1));
       return result;
     };
@@ -259,7 +259,7 @@ function refusing(client: SQSClient): SQSClient {
   return Object.assign(client, { send: refuse });
 }
 
-/** An answer that Lambda cannot understand, where an order asks for one. */
+/** A malformed batch response, where an order asks for one. */
 function forge(name: string, answer: SQSBatchResponse): SQSBatchResponse {
   const order = orders.steps?.find(({ at }) => at === `${name}.forge`);
   if (!order) return answer;

@@ -15,10 +15,10 @@ export function readLines(file: string): Record<string, unknown>[] {
   }
 }
 
-/** What changes something if it is granted; looking at something is not counted. */
+/** Requests that change something if granted; reads are not counted. */
 const orders: ReadonlySet<Operation> = new Set(['reserve', 'cancel', 'buy']);
 
-/** How many requests to reserve, cancel or buy the clients noted that were answered, whatever the answer. */
+/** How many requests to reserve, cancel or buy in the clients' log were answered, with any status. */
 export async function countRequests(logFile: string): Promise<number> {
   let requests = 0;
   for await (const text of createInterface({ input: createReadStream(logFile) })) {

@@ -1,6 +1,6 @@
 /**
- * The real stack with trouble in reach: every function process finds its dependencies behind a proxy, and every process
- * can be killed, stopped and started by the driver.
+ * The real stack, ready for fault injection: every function process reaches its dependencies through a proxy, and every
+ * process can be killed, stopped and started by the driver.
  *
  * Invariants: a run begins with empty stores, queues and books, so what is found afterwards is its own doing; the client
  * load and the verifier use the true addresses. Visibility is shorter than declared, so that redelivery takes seconds;
@@ -151,7 +151,7 @@ export class World {
     const queues = Object.entries(registry).filter(([name]) => /^(queue|dead)\//.test(name));
     const proxied: Registry = {
       ...registry,
-      // The SDK goes where a queue's own address points, whatever the endpoint is.
+      // The SDK uses a queue's own address, not the endpoint.
       ...Object.fromEntries(queues.map(([name, url]) => [name, through(url, 'sqs')])),
       'mysql/main': through(registry['mysql/main'] ?? '', 'mysql'),
       'redis/main': through(registry['redis/main'] ?? '', 'redis'),
@@ -355,7 +355,7 @@ export class World {
     return ((await answer.json()) as { pending: number }).pending === 0;
   }
 
-  /** Ends all trouble: every proxy is straight, every fault off, every process alive. */
+  /** Heals everything: every proxy transparent, every fault off, every process alive. */
   async heal(): Promise<void> {
     for (const proxy of Object.values(this.proxies)) proxy.set();
     this.continueAll();
@@ -391,7 +391,7 @@ export class World {
     if (!answer.ok) throw new Error(`${of} refused the faults: ${await answer.text()}`);
   }
 
-  /** Fires a scheduled rule out of turn. */
+  /** Fires a scheduled rule at once. */
   async fire(rule: string): Promise<void> {
     const name = this.stack.declared.rules.find((one) => one.name.endsWith(rule))?.name ?? rule;
     await fetch(`${this.stack.addresses.events}/_fire`, { method: 'POST', body: JSON.stringify({ rule: name }) });
@@ -411,7 +411,7 @@ export class World {
     await this.sqs.send(new SendMessageCommand({ QueueUrl: this.target.queues[queue], MessageBody }));
   }
 
-  /** Forgets what a queue, or its dead letters, hold. */
+  /** Purges a queue, or its dead-letter queue. */
   async purge(kind: 'queue' | 'dead', name: string): Promise<void> {
     const QueueUrl = (kind === 'dead' ? this.target.deadLetters : this.target.queues)[name];
     await this.sqs.send(new PurgeQueueCommand({ QueueUrl }));

@@ -4,7 +4,7 @@
  */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
-import { catalogue } from '#events/catalogue.ts';
+import { catalog } from '#events/catalog.ts';
 import { readDeclared } from '#local/serverless-config.ts';
 import { projectRoot } from '#local/state-folder.ts';
 import { keys } from '#platform/redis/keys.ts';
@@ -222,7 +222,7 @@ describe('docs/flow.md', () => {
     expect(live.length).toBeGreaterThan(0);
     expect(missing(live.map((name) => name.slice('queue/'.length)))).toEqual([]);
     expect(missing(rules.map((rule) => rule.logicalId))).toEqual([]);
-    expect(missing(Object.keys(catalogue))).toEqual([]);
+    expect(missing(Object.keys(catalog))).toEqual([]);
     expect(missing(Object.keys(keys))).toEqual([]);
   });
 });

@@ -1,10 +1,10 @@
-/** The event catalogue and the rules of `serverless.yml` agree on who hears what. */
-import { BusEvent, catalogue, type EventName } from '#events/catalogue.ts';
+/** The event catalog and the rules of `serverless.yml` agree on who hears what. */
+import { BusEvent, catalog, type EventName } from '#events/catalog.ts';
 import { queueOf, readDeclared } from '#local/serverless-config.ts';
 import { eventSource } from '#platform/environment/deps.ts';
 
 const declared = await readDeclared();
-const names = Object.keys(catalogue) as EventName[];
+const names = Object.keys(catalog) as EventName[];
 const patterned = declared.rules.filter((rule) => rule.pattern);
 const typesOf = (pattern: Record<string, unknown> = {}) => (pattern['detail-type'] ?? []) as string[];
 
@@ -22,7 +22,7 @@ describe('rules', () => {
       for (const type of types as string[]) {
         expect(names).toContain(type);
         // What a pattern looks for in the detail must be there, or the rule never fires and nobody notices.
-        const fields = Object.keys(catalogue[type as EventName].detail.shape);
+        const fields = Object.keys(catalog[type as EventName].detail.shape);
         for (const field of Object.keys((detail as object | undefined) ?? {})) expect(fields).toContain(field);
       }
     },
@@ -48,12 +48,12 @@ describe('rules', () => {
   });
 });
 
-describe('the catalogue', () => {
+describe('the catalog', () => {
   test.each(names)('names the consumers of %s that the rules make', (name) => {
     const hearing = patterned
       .filter((rule) => typesOf(rule.pattern).includes(name))
       .flatMap((rule) => rule.targets.map((target) => queueName(target.queue)));
-    expect([...new Set(hearing)].sort()).toEqual([...catalogue[name].consumers].sort());
+    expect([...new Set(hearing)].sort()).toEqual([...catalog[name].consumers].sort());
   });
 
   test('has every event in the frame that consumers read', () => {
@@ -62,7 +62,7 @@ describe('the catalogue', () => {
   });
 
   test.each(names)('says what %s means, its version and who makes it', (name) => {
-    const { description, version, producers } = catalogue[name];
+    const { description, version, producers } = catalog[name];
     expect(description.length).toBeGreaterThan(20);
     expect(version).toBeGreaterThanOrEqual(1);
     expect(producers.length).toBeGreaterThan(0);

@@ -78,7 +78,7 @@ const platform = lib.filter(({ path }) => path.startsWith('lib/platform/'));
 const nouns = lib.filter(({ path }) => !path.startsWith('lib/platform/'));
 const handlers = functions.filter(({ path }) => !/routes\.ts$/.test(path));
 
-/** Whatever opens a connection, keeps a secret or wraps a handler. */
+/** Packages that open a connection, keep a secret or wrap a handler. */
 const clients = /^(@aws-sdk\/|@smithy\/|@middy\/|mysql2|ioredis|redlock|opossum|pino|jose|standardwebhooks)/;
 
 /** What breaks a rule, one line for each file, so that a failure names the place. */
@@ -86,7 +86,7 @@ const breaking = (files: Source[], offences: (source: Source) => string[]) =>
   files.flatMap((source) => offences(source).map((offence) => `${source.path}: ${offence}`));
 
 describe('imports run one way', () => {
-  test('there is something to look at', () => {
+  test('sources are found', () => {
     expect(platform.length).toBeGreaterThan(20);
     expect(nouns.length).toBeGreaterThan(30);
     expect(handlers.length).toBeGreaterThan(40);
@@ -102,7 +102,7 @@ describe('imports run one way', () => {
     expect(breaking(lib, upward)).toEqual([]);
   });
 
-  test('no two files import each other, however far around', () => {
+  test('no import cycles, direct or indirect', () => {
     const imports = new Map(lib.map(({ path, files }) => [path, files]));
     const reaches = (from: string, to: string, seen = new Set<string>()): boolean =>
       (imports.get(from) ?? []).some((next) => {

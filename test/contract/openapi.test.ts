@@ -129,7 +129,7 @@ describe('the document', () => {
       expect(isProblem(resolved(example).value)).toBe(true);
   });
 
-  test('gives every error code a use, so that none is documented that nobody meets', () => {
+  test('uses every error code, so that none is documented that is never answered', () => {
     const used = new Set(Object.values(routes).flatMap(codesOf));
     expect(Object.keys(codes).filter((code) => !used.has(code as keyof typeof codes))).toEqual([]);
   });
@@ -155,14 +155,14 @@ describe('the page that shows it', () => {
     expect(apiReferencePage).not.toMatch(/https?:|\bon\w+="|<style/i);
   });
 
-  test('lets no script run but that one, and lets it call nobody else', () => {
+  test('lets no script run but that one, and lets it call no other origin', () => {
     const policy = new Map(contentSecurityPolicy.split('; ').map((one) => one.split(/ (.*)/) as [string, string]));
     expect(policy.get('default-src')).toBe("'none'");
     expect(policy.get('script-src')).toBe("'self'");
     expect(policy.get('connect-src')).toBe("'self'");
   });
 
-  test('tells no other site where its reader was', () => {
+  test('sends no referrer to other sites', () => {
     expect(apiReferencePage).toContain('<meta name="referrer" content="no-referrer">');
   });
 

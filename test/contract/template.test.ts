@@ -1,5 +1,5 @@
 /**
- * What `npx serverless package` makes for an account is sound: the resources, who may do what, what wakes whom, and the
+ * What `npx serverless package` makes for an account is sound: the resources, permissions, alarms, and the
  * bundles. The rules that the makers of cfn-lint know are run where it can be installed; ours are always run.
  */
 import { readdirSync, statSync } from 'node:fs';
@@ -73,7 +73,7 @@ describe('the template', () => {
     expect(text).not.toMatch(/127\.0\.0\.1|localhost|000000000000|holdfast-local|AWS_ENDPOINT_URL|\.local\b/);
   });
 
-  test('keeps what cannot be made again', () => {
+  test('retains resources that hold data', () => {
     expect(made.resources.Database).toMatchObject({
       DeletionPolicy: 'Snapshot',
       Properties: { MultiAZ: true, StorageEncrypted: true, PubliclyAccessible: false, DeletionProtection: true },
@@ -165,7 +165,7 @@ describe('every function', () => {
     for (const key of ['login', 'register', 'create-purchase', 'list-reservations', 'list-sales', 'get-purchase']) {
       expect([key, functionNamed(key).ReservedConcurrentExecutions]).toEqual([key, expect.any(Number)]);
     }
-    // What must never be turned away has no limit but the account's.
+    // Functions that must never be throttled have no limit but the account's.
     expect(functionNamed('create-reservation').ReservedConcurrentExecutions).toBeUndefined();
   });
 });
@@ -220,7 +220,7 @@ describe('every queue', () => {
     },
   );
 
-  test('is read by its own worker alone, which may also put off a message and put it among the dead letters', () => {
+  test('is read by its own worker alone, which may also delay a message and send it to the dead-letter queue', () => {
     for (const [, mapping] of ofType('AWS::Lambda::EventSourceMapping')) {
       const queue = logicalIdIn(mapping.EventSourceArn);
       const dead = logicalIdIn(properties(queue).RedrivePolicy.deadLetterTargetArn);
@@ -282,7 +282,7 @@ describe('every rule', () => {
 });
 
 describe('every alarm', () => {
-  test('wakes somebody, and tells when it is over', () => {
+  test('notifies the topic, also when it is over', () => {
     const topics = ofType('AWS::SNS::Topic').map(([id]) => id);
     expect(ofType('AWS::SNS::Subscription').map(([, { TopicArn }]) => TopicArn.Ref)).toEqual(topics);
     for (const [id, { AlarmActions, OKActions, AlarmDescription }] of ofType('AWS::CloudWatch::Alarm')) {
@@ -292,7 +292,7 @@ describe('every alarm', () => {
     }
   });
 
-  test('that there should be is there', () => {
+  test('that is expected exists', () => {
     const names = ofType('AWS::CloudWatch::Alarm').map(([, { AlarmName }]) => String(AlarmName));
     for (const about of ['http-5xx', 'drift', 'breaker-open', 'faults', 'throttles', 'outbox-age', 'allocate-errors']) {
       expect(names).toContain(`holdfast-prod-${about}`);

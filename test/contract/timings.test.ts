@@ -48,7 +48,7 @@ describe('serverless.yml', () => {
   );
 
   test.each(queues.map((queue) => [queue.registryName, queue] as const))(
-    '%s is patient and never forgets',
+    '%s has the declared visibility timeout, retention and maxReceiveCount',
     (_name, queue) => {
       expect(Number(queue.attributes.VisibilityTimeout)).toBe(timings.visibilityTimeoutSeconds);
       expect(Number(queue.attributes.MessageRetentionPeriod)).toBe(timings.deadLetterLifeSeconds);

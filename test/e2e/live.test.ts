@@ -1,5 +1,5 @@
 /**
- * Live news from end to end: serverless-offline serves both APIs, workers run the queue functions, and a customer's
+ * Live pushes end to end: serverless-offline serves both APIs, workers run the queue functions, and a customer's
  * WebSocket hears what the HTTP API set in motion, through the real queues and the bus.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -176,7 +176,7 @@ function lines(): { correlationId?: string; Queue?: string; requestId?: string; 
 const ofType = (heard: News[], type: string) => heard.filter(({ message }) => message.type === type);
 
 describe('live', () => {
-  it('nobody connects without a token', async () => {
+  it('a connection without a token is refused', async () => {
     await expect(listener('')).rejects.toThrow('refused');
     await expect(listener('x.y.z')).rejects.toThrow('refused');
   });
@@ -226,7 +226,7 @@ describe('live', () => {
     for (const { socket } of [adas, bobs]) socket.close();
   });
 
-  it('the id of a click leads through the logs to the batch that decided it, and to the one that told of it', async () => {
+  it('a correlation id leads through the logs to the batch that decided the request, and to the one that notified', async () => {
     const eve = await customer('eve');
     const { saleId } = await openSale(10);
     const { heard, socket } = await listener(eve);
@@ -254,7 +254,7 @@ describe('live', () => {
     socket.close();
   });
 
-  it('an operator who pauses a sale is heard by those who watch it', async () => {
+  it('watchers of a sale are told when an operator pauses it', async () => {
     const { saleId } = await openSale(10);
     const cyds = await listener(await customer('cyd'));
     const { heard, socket } = cyds;
@@ -267,7 +267,7 @@ describe('live', () => {
     socket.close();
   });
 
-  it('a message that makes no sense is answered with a problem, and the connection stays', async () => {
+  it('a malformed message is answered with a problem, and the connection stays open', async () => {
     const { heard, say, socket } = await listener(await customer('dan'));
     say({ action: 'watch', saleId: 'nothing' });
     await waitFor('the problem', () => ofType(heard, 'problem').length > 0);

@@ -184,7 +184,7 @@ const withJson = named.filter(([, route]) => route.body && route.bodyType !== 't
 const withParams = named.filter(([, route]) => route.params).map(([name]) => name);
 const withAuth = named.filter(([, route]) => route.auth !== 'none').map(([name]) => name);
 
-/** A call of a route with ids that exist, as somebody who may make it. */
+/** A call of a route with ids that exist, as a caller who may make it. */
 function callOf(name: string, id?: string): [string, Sent] {
   const route = routes[name];
   if (!route) throw new Error(`there is no route ${name}`);
@@ -198,7 +198,7 @@ function callOf(name: string, id?: string): [string, Sent] {
 }
 
 describe('bodies', () => {
-  test('every route that takes JSON is looked at', () => {
+  test('every route that takes JSON is covered', () => {
     expect(Object.keys(goodBodies).sort()).toEqual([...withJson].sort());
   });
 
@@ -267,25 +267,25 @@ describe('quantities', () => {
     '{}',
   ];
 
-  test.each(quantities)('nobody reserves %s', async (quantity) => {
+  test.each(quantities)('a reservation of %s units is refused', async (quantity) => {
     const code = quantity === 'NaN' ? 'invalid_json' : 'invalid_input';
     const [line, sent] = reserve();
     await refuses(line, { ...sent, text: `{"quantity":${quantity},"fill":"all"}` }, code);
     await refuses(line, { ...sent, text: `{"quantity":3,"fill":{"atLeast":${quantity}}}` }, code);
   });
 
-  test('nor fewer than they would accept', async () => {
+  test('a quantity below atLeast is refused', async () => {
     const [line, sent] = reserve();
     await refuses(line, { ...sent, json: { quantity: 2, fill: { atLeast: 3 } } }, 'invalid_input');
     await refuses(line, { ...sent, json: { quantity: 2, fill: 'some' } }, 'invalid_input');
   });
 
-  test('nor more than one customer may have', async () => {
+  test('a quantity above the cap is refused', async () => {
     const [line, sent] = reserve();
     await refuses(line, { ...sent, json: { quantity: 6 } }, 'over_cap');
   });
 
-  test('nobody buys the same reservation twice in one purchase, or too many at once, or none', async () => {
+  test('a purchase with a repeated reservation, too many or none is refused', async () => {
     await refuses(...buy([reservation.open, reservation.open]), 'invalid_input');
     await refuses(...buy(Array.from({ length: 51 }, () => newId())), 'invalid_input');
     await refuses(...buy([]), 'invalid_input');
@@ -303,7 +303,7 @@ describe('quantities', () => {
     },
   );
 
-  test('no operator takes back more units than are free', async () => {
+  test('an adjustment cannot remove more units than are available', async () => {
     const sent = { json: { units: -1_000 }, token: operator };
     await refuses(`POST /sales/${sale.open}/stock`, sent, 'illegal_state');
   });
@@ -328,7 +328,7 @@ describe('ids', () => {
     '9'.repeat(10_000),
   ];
 
-  test.each(withParams)('%s finds nothing under an id that cannot be, or is not there', async (name) => {
+  test.each(withParams)('%s answers 404 for a malformed or unknown id', async (name) => {
     const [line, sent] = callOf(name);
     const known = line.split('/').find((segment) => /^[0-9a-f-]{36}$/.test(segment)) ?? '';
     const good = goodBodies[name]?.();
@@ -342,7 +342,7 @@ describe('ids', () => {
     });
   });
 
-  test('what belongs to another customer is not there', async () => {
+  test('what belongs to another customer is 404', async () => {
     const token = bob.token;
     const purchase = await api.call(...buy([reservation.notYetSelling]));
     expect(purchase.status).toBe(409);
@@ -356,7 +356,7 @@ describe('ids', () => {
     });
   });
 
-  test('ids in bodies are ids as well', async () => {
+  test('ids in bodies are checked too', async () => {
     for (const id of ['x', '', `${reservation.open}\0`, reservation.open?.toUpperCase(), 7, null, { id: 1 }]) {
       await refuses(...buy([id]), 'invalid_input');
       const create = { ...goodBodies['create-sale']?.(), productId: id };
@@ -371,7 +371,7 @@ describe('ids', () => {
 
 describe('SQL', () => {
   test.each(['products', 'sales', 'reservations', 'purchases', 'notifications', 'ops/dead-letters'])(
-    'no list of %s is sorted, filtered or paged by what a stranger writes',
+    'the list of %s refuses unknown or malformed query parameters',
     async (list) => {
       for (const query of [
         'sort=id',
@@ -390,7 +390,7 @@ describe('SQL', () => {
     },
   );
 
-  test('a cursor of one list is none of another', async () => {
+  test('a cursor of one list is refused by another', async () => {
     await givenSale(deps);
     const { nextCursor } = (await api.call('GET /sales?limit=1')).body;
     expect(nextCursor).not.toBeNull();
@@ -407,7 +407,7 @@ describe('SQL', () => {
 });
 
 describe('tokens', () => {
-  test.each(withAuth)('%s is for nobody without one', async (name) => {
+  test.each(withAuth)('%s is refused without one', async (name) => {
     const [line, sent] = callOf(name);
     const good = goodBodies[name]?.();
     await refuses(line, { ...sent, token: undefined, ...(good ? { json: good } : {}) }, 'unauthenticated');
@@ -453,7 +453,7 @@ describe('tokens', () => {
     };
   }
 
-  test('that are wrong in any respect open nothing', async () => {
+  test('that are wrong in any respect are refused', async () => {
     const wrong = await wrongTokens();
     await changingNothing(async () => {
       for (const token of Object.values(wrong)) {
@@ -467,7 +467,7 @@ describe('tokens', () => {
     });
   });
 
-  test('of access refresh nothing, and refresh tokens that are none end nothing', async () => {
+  test('access tokens cannot refresh a session, and invalid refresh tokens end none', async () => {
     for (const refreshToken of [ada.token, 'x', "' OR 1=1", '\0', 'x'.repeat(256)]) {
       await refuses('POST /auth/refresh', { json: { refreshToken } }, 'unauthenticated');
     }
@@ -497,13 +497,13 @@ describe('idempotency keys', () => {
     await refuses(line, { ...sent, json: { quantity: 2, fill: { atLeast: 1 } } }, 'idempotency_key_reused');
     const again = await api.call(line, { ...sent, json: { quantity: 2, fill: 'all' } });
     expect([again.status, again.body]).toEqual([202, first.body]);
-    // Another customer's key is another key, whatever it is called.
+    // The same key of another customer is a different key.
     const other = await api.call(line, { ...sent, token: bob.token, json: { quantity: 1 } });
     expect(other.status).toBe(202);
     expect(other.body.reservationId).not.toBe(first.body.reservationId);
   });
 
-  test('a thousand keys of one customer are worth no more than the cap', async () => {
+  test('a thousand keys of one customer get no more than the cap', async () => {
     const saleId = await givenSale(deps, { capPerCustomer: 5, allotment: 5_000 });
     const { token } = await api.customer();
     const answers: Answer[] = [];
@@ -592,7 +592,7 @@ describe('at the wrong moment', () => {
     ['late', 'sale_closed'],
     ['paused', 'sale_paused'],
     ['cancelled', 'sale_cancelled'],
-  ])('nobody reserves in a sale that is %s', async (situation, code) => {
+  ])('no reservation is accepted in a sale that is %s', async (situation, code) => {
     const [line, sent] = reserve(situation);
     await refuses(line, { ...sent, json: { quantity: 1 } }, code);
   });
@@ -606,14 +606,14 @@ describe('at the wrong moment', () => {
     ['cancelled', 'illegal_state'],
     ['expired', 'deadline_passed'],
     ['refunded', 'illegal_state'],
-  ])('nobody buys a reservation that is %s', async (situation, code) => {
+  ])('a reservation that is %s cannot be bought', async (situation, code) => {
     await refuses(...buy([reservation[situation]]), code);
     // Nor together with one that can be bought: all of a purchase or nothing.
     await refuses(...buy([reservation.open, reservation[situation]]), code);
   });
 
   test.each(['purchased', 'cancelled', 'expired', 'refunded'])(
-    'nobody cancels a reservation that is %s',
+    'a reservation that is %s cannot be cancelled',
     async (situation) => {
       const before = await state();
       const answer = await api.call(`DELETE /reservations/${reservation[situation]}`, { token: ada.token });
@@ -624,7 +624,7 @@ describe('at the wrong moment', () => {
     },
   );
 
-  test('nobody pays twice for one reservation', async () => {
+  test('one reservation cannot be paid for twice', async () => {
     const saleId = await givenSale(deps);
     const mine = await allocated(saleId, 'twice');
     const [line, sent] = buy([mine]);
@@ -638,7 +638,7 @@ describe('at the wrong moment', () => {
     await refuses(`DELETE /reservations/${mine}`, { token: ada.token }, 'purchase_in_progress');
   });
 
-  test('no purchase is given back before it was made, or by a customer', async () => {
+  test('a purchase that does not exist cannot be refunded, and no purchase by a customer', async () => {
     await refuses(`POST /purchases/${newId()}/refund`, { token: operator }, 'not_found');
     await refuses(`POST /purchases/${newId()}/refund`, { token: ada.token }, 'forbidden');
   });
@@ -663,18 +663,18 @@ describe('accounts', () => {
     ['a name with a line break', { name: 'Ada\r\nX-Admin: 1' }],
     ['a name that turns its direction', { name: 'Ada\u202eadA' }],
     ['a long name', { name: 'x'.repeat(101) }],
-  ])('nobody registers with %s', async (_what, wrong) => {
+  ])('registration with %s is refused', async (_what, wrong) => {
     await refuses('POST /auth/register', { json: { ...goodBodies.register?.(), ...wrong } }, 'invalid_input');
   });
 
-  test('a password of a megabyte costs nothing', async () => {
+  test('a password of a megabyte is refused before it is hashed', async () => {
     const json = { email: ada.email, password: 'x'.repeat(1_048_576) };
     const startedAt = Date.now();
     await refuses('POST /auth/login', { json }, 'payload_too_large');
     expect(Date.now() - startedAt).toBeLessThan(1_000);
   });
 
-  test('names of every script are welcome', async () => {
+  test('names in every script are accepted', async () => {
     for (const name of ['Zoë', 'علي', 'ありさ', 'O’Brien', 'שרה', 'Ada 👩🏽‍💻']) {
       const json = { email: `${newId()}@example.com`, password, name };
       const { status } = await api.call('POST /auth/register', { json });
@@ -715,7 +715,7 @@ describe('times', () => {
     }
   });
 
-  test('one moment is one moment, whatever the zone and the season it is written in', async () => {
+  test('times with any UTC offset, also around a clock change, mean the same instant', async () => {
     const json = {
       ...goodBodies['create-sale']?.(),
       // The night in which clocks in Berlin go back: 02:30 comes twice, and the offset says which one is meant.

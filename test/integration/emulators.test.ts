@@ -1,5 +1,5 @@
 /**
- * What SQS and EventBridge promise and this code builds on, asked of whatever plays them: the embedded emulators or
+ * What SQS and EventBridge promise and this code relies on, checked against the emulators in use: the embedded ones or
  * LocalStack. Where one of them does otherwise, docs/operations.md says so and the code does without.
  */
 import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
@@ -93,7 +93,7 @@ describe('a queue', () => {
     await expect(sqs.send(new SendMessageCommand({ QueueUrl, MessageBody }))).rejects.toThrow();
   });
 
-  test('keeps a message that was delivered from others until it is given back, then delivers it as the same', async () => {
+  test('hides a delivered message until its visibility timeout is set to zero, then delivers it with the same id', async () => {
     await sqs.send(
       new SendMessageCommand({
         QueueUrl: urlOf('queue/relay'),
@@ -119,7 +119,7 @@ describe('a queue', () => {
     expect(await depth('queue/relay')).toEqual([0, 0, 0]);
   });
 
-  test('holds a message back for as long as it is told, and counts it apart', async () => {
+  test('delays a message as asked, and counts delayed messages separately', async () => {
     const sentAtMs = Date.now();
     await sqs.send(new SendMessageCommand({ QueueUrl: urlOf('queue/advance'), MessageBody: 'later', DelaySeconds: 2 }));
     expect(await depth('queue/advance')).toEqual([0, 0, 1]);
@@ -128,7 +128,7 @@ describe('a queue', () => {
     expect(Date.now() - sentAtMs).toBeGreaterThanOrEqual(1_900);
   });
 
-  test('gives up what was delivered too often, with its body and its attributes', async () => {
+  test('moves a message beyond maxReceiveCount to the dead-letter queue, with its body and attributes', async () => {
     const QueueUrl = urlOf('queue/reconcile');
     const { Attributes } = await sqs.send(
       new GetQueueAttributesCommand({ QueueUrl: urlOf('dead/reconcile'), AttributeNames: ['QueueArn'] }),

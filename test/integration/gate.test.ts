@@ -90,7 +90,7 @@ test.each([
   expect(new Set(tickets).size).toBe(tickets.length);
 });
 
-test('a request that could not be queued keeps its place when it comes again among others', async () => {
+test('a request that could not be queued keeps its ticket when it is retried among others', async () => {
   const saleId = await openSale({ allotment: 10, capPerCustomer: 3 });
   const [first, second, third] = [1, 2, 3].map((quantity) => ({
     reservationId: newId(),
@@ -107,7 +107,7 @@ test('a request that could not be queued keeps its place when it comes again amo
   expect(after[1]).toEqual(before[1]);
 });
 
-test('a sale that is not in the mirror is unknown, whoever asks beside it', async () => {
+test('a sale that is not in the mirror is unknown, also in a batch with requests for other sales', async () => {
   const known = await openSale({ allotment: 10 });
   const unknown = await givenSale(deps);
   const one = () => ({ reservationId: newId(), customerId: newId(), quantity: 1, atLeast: 1 });

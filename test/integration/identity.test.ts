@@ -51,7 +51,7 @@ describe('registering', () => {
     expect(row?.n).toBe(1);
   });
 
-  test('nobody becomes an operator by asking for it', async () => {
+  test('registering with the role of an operator is refused', async () => {
     const { status, body } = await api.call('POST /auth/register', {
       json: { ...registration(anEmail()), role: 'operator' },
     });
@@ -125,7 +125,7 @@ describe('refreshing', () => {
     }
   });
 
-  test('a token that comes twice ends its whole family, and only that (RFC 9700)', async () => {
+  test('a refresh token used twice ends its whole family, and only that (RFC 9700)', async () => {
     const { email, refreshToken: stolen } = await api.customer();
     const other = (await api.call('POST /auth/login', { json: { email, password } })).body.refreshToken;
     const { body: next } = await api.call('POST /auth/refresh', { json: { refreshToken: stolen } });
@@ -147,7 +147,7 @@ describe('refreshing', () => {
     }
   });
 
-  test('signing out ends the session, as often as one likes', async () => {
+  test('signing out ends the session and is idempotent', async () => {
     const { refreshToken } = await api.customer();
     const { body: next } = await api.call('POST /auth/refresh', { json: { refreshToken } });
     for (const token of [next.refreshToken, next.refreshToken, 'unheard of']) {
@@ -182,7 +182,7 @@ describe('refreshing', () => {
 });
 
 describe('limits', () => {
-  test('an account that is guessed at from many addresses is slowed down, and says for how long', async () => {
+  test('sign-in attempts on one account from many addresses are rate limited, with Retry-After', async () => {
     const { email } = await api.customer();
     const guess = () => api.call('POST /auth/login', { json: { email, password: 'not the password' }, ip: newIp() });
     const answers = [];

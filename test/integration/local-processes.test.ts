@@ -123,7 +123,7 @@ test('a stack that is killed leaves nothing behind, and the next start finds eve
   expect(Messages?.[0]?.Body).toBe('kept');
 });
 
-test('SIGTERM stops everything and gives the folder back', async () => {
+test('SIGTERM stops everything and releases the folder', async () => {
   const stack = await startSmall();
   stack.process.kill('SIGTERM');
   expect(await exit(stack.process)).toBe(143);
@@ -132,7 +132,7 @@ test('SIGTERM stops everything and gives the folder back', async () => {
   expect(again.addresses.sqs).toBe(stack.addresses.sqs);
 });
 
-test('a second start in the same folder says who has it and what to do', async () => {
+test('a second start in the same folder says which process holds it and what to do', async () => {
   const stack = await startSmall();
   const { child, output } = run();
   expect(await exit(child)).toBe(1);

@@ -1,4 +1,4 @@
-/** `npm run migrate` as somebody runs it: what it says, and how it ends. */
+/** `npm run migrate` as a command: its output and its exit code. */
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { createConnection, type RowDataPacket } from 'mysql2/promise';
@@ -20,7 +20,7 @@ function migrate(url: string, ...args: string[]) {
 /** One sentence on a line of its own, and nothing of the inside. */
 const oneSentence = (text: string) => expect(text).toMatch(/^[A-Z][^\n]+\.\n$/);
 
-test('a database gets its tables, and keeps them when it is done again', async () => {
+test('a database gets its tables, and keeps them when the command is repeated', async () => {
   const url = inDatabase(testStack().mysql, `holdfast_m${newId().replaceAll('-', '')}`);
   await createDatabase(url);
   try {
@@ -36,7 +36,7 @@ test('a database gets its tables, and keeps them when it is done again', async (
   }
 });
 
-test('a server that cannot be reached is said in a sentence', async () => {
+test('an unreachable server is reported in a sentence', async () => {
   const { status, stdout, stderr } = migrate(`mysql://holdfast:secret@127.0.0.1:${await freePort()}/holdfast`);
   expect([status, stdout]).toEqual([1, '']);
   oneSentence(stderr);

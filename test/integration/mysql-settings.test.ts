@@ -1,6 +1,6 @@
 /**
- * What a MySQL server may be set to, on a server of this file's own: whatever its `sql_mode`, text that people typed
- * stays text and a sale runs to its end; and a server that takes no writes counts as an outage, not as a mistake.
+ * What a MySQL server may be set to, on a server of this file's own: with any `sql_mode`, text from users
+ * stays text and a sale runs to its end; and a read-only server counts as an outage, not as a failure of the message.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -231,7 +231,7 @@ describe.each([
     ]);
   });
 
-  test.each(names)('a customer who is called %j is called that, and is no operator', async (name) => {
+  test.each(names)('a customer who is called %j keeps that name, and is no operator', async (name) => {
     const { me } = await register(name);
     expect(me.body).toMatchObject({ name, role: 'customer' });
   });
@@ -269,7 +269,7 @@ describe.each([
   });
 });
 
-describe('a server that takes no writes', () => {
+describe('a read-only server', () => {
   const variable = async (): Promise<string> => {
     const [row] = await asked<{ v: string }>('SELECT VERSION() AS v');
     return row?.v.includes('MariaDB') ? 'tx_read_only' : 'transaction_read_only';

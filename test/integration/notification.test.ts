@@ -7,7 +7,7 @@ import { writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { APIGatewayProxyEventV2, APIGatewayProxyWebsocketEventV2, Context, SQSEvent } from 'aws-lambda';
-import { BusEvent, type EventDetail, type EventName } from '#events/catalogue.ts';
+import { BusEvent, type EventDetail, type EventName } from '#events/catalog.ts';
 import { groupChanges } from '#events/changes.ts';
 import { newEvent } from '#events/outbox.ts';
 import { handler as listHandler } from '#functions/http/list-notifications.ts';
@@ -224,7 +224,7 @@ describe('notifications', () => {
     expect((await called(listHandler, customerId)).body).toMatchObject({ unread: 0 });
   });
 
-  it('a message that cannot be stored comes back alone; one that cannot be read goes to the dead letters', async () => {
+  it('a message that cannot be stored is redelivered alone; an unreadable one goes to the dead-letter queue', async () => {
     const customerId = newId();
     const impossible = changed([{ customerId, version: 2 ** 40 }]);
     const failed = await deliver('{', '{"detail-type":"reservations.changed"}', impossible, changed([{ customerId }]));
@@ -257,7 +257,7 @@ describe('notifications', () => {
     expect(read.body).toMatchObject({ unread: 2, items: [{ notificationId: notificationIds[0] }] });
   });
 
-  it("I10: nobody reads or marks another's notifications", async () => {
+  it("I10: no customer reads or marks another's notifications", async () => {
     const [ann, eve] = [newId(), newId()];
     await deliver(changed([{ customerId: ann }]));
     const [notification] = (await called(listHandler, ann)).body.items;
@@ -287,7 +287,7 @@ describe('notifications', () => {
 });
 
 describe('live', () => {
-  it("each of a customer's connections hears of their own changes, and nobody else's", async () => {
+  it("each of a customer's connections is told of their own changes only", async () => {
     const [ann, ben] = [newId(), newId()];
     const [annsPhone, annsLaptop, bens] = [await connected(ann), await connected(ann), await connected(ben)];
     await deliver(changed([{ customerId: ann, to: 'waitlisted' }]));
@@ -379,7 +379,7 @@ describe('live', () => {
     expect((await called(listHandler, customerId)).body.items).toHaveLength(1);
   });
 
-  it('a connection that is gone is forgotten, except while it is only just opening', async () => {
+  it('a connection that is gone is removed, except while it is still opening', async () => {
     const [customerId, saleId] = [newId(), newId()];
     const connection = await connected(customerId);
     await say(connection, { action: 'watch', saleId });
@@ -393,7 +393,7 @@ describe('live', () => {
     expect(await deps.redis.exists(keys.connection(connection))).toBe(0);
   });
 
-  it('a connection that ends is forgotten with all that it watched', async () => {
+  it('a connection that ends is removed with everything it watched', async () => {
     const [customerId, saleId] = [newId(), newId()];
     const connection = await connected(customerId);
     await say(connection, { action: 'watch', saleId });
@@ -428,7 +428,7 @@ describe('live', () => {
     expect(heardBy(connection).map((one) => one.type)).toEqual(['problem', 'pong', 'reservation']);
   });
 
-  it("nobody takes over another's connection with a token of their own", async () => {
+  it("no customer takes over another's connection with a token of their own", async () => {
     const connection = await connected(newId());
     const eve = newId();
     expect(
@@ -448,7 +448,7 @@ describe('live', () => {
     expect(await deps.redis.exists(keys.connection(connectionId))).toBe(0);
   });
 
-  it('a token that has run out opens no connection', async () => {
+  it('an expired token opens no connection', async () => {
     const token = await tokens.issue({ customerId: newId(), role: 'customer' });
     const [head, , signature] = token.split('.');
     const old = Buffer.from(JSON.stringify({ sub: newId(), role: 'customer', iat: 1, exp: 601 })).toString('base64url');
@@ -495,7 +495,7 @@ describe('when pushing fails', () => {
     expect((await called(listHandler, customerId)).body.items).toHaveLength(1);
   });
 
-  it('with a pusher that throws, likewise', async () => {
+  it('with a pusher that throws the notices are stored and the batch is acknowledged', async () => {
     const customerId = newId();
     await connected(customerId);
     const push: Pusher = { send: () => Promise.reject(new Error('no')), close: () => undefined };

@@ -65,7 +65,7 @@ describe('health', () => {
     expect(text).not.toMatch(/127\.0\.0\.1|localhost|:\/\/|root|secret|sk_|whsec/);
   });
 
-  test('is degraded, and still 200, when MySQL, Redis and the provider are away: requests are accepted', async () => {
+  test('is degraded, and still 200, when MySQL, Redis and the provider are unavailable: requests are accepted', async () => {
     const { health } = await healthWith({
       'mysql/main': 'mysql://root@127.0.0.1:1/x',
       'redis/main': 'redis://127.0.0.1:1',
@@ -165,13 +165,13 @@ describe('dead letters', () => {
     expect(body.items[0].cause.kind).toBe('unreadable');
     expect(body.items[0].cause.detail).toContain('reservationId');
     expect(body.queues).toContainEqual({ queue: 'reservations', deadLetters: 1 });
-    // Looking does not take it away.
+    // Listing does not remove it.
     expect((await list()).body.items).toHaveLength(1);
     await redrive({ queue: 'reservations', messageIds: [messageId] });
     await drain('reservations');
   });
 
-  test('an event that the bus could not deliver says which rule and why; anything else says that nobody knows', async () => {
+  test('an event that the bus could not deliver says which rule and why; otherwise the cause is unknown', async () => {
     const undelivered = await bury('notifications', '{}', {
       ERROR_CODE: 'NO_RESOURCE',
       ERROR_MESSAGE: 'the queue is gone',

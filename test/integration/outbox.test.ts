@@ -1,12 +1,12 @@
 /**
  * The outbox against a real MySQL, a real EventBridge emulator of its own and real queues: an event reaches the queue if
- * and only if its fact was committed, whatever the bus refuses and wherever a relay dies. Fault rows 29 to 31.
+ * and only if its fact was committed, regardless of what the bus refuses and where a relay dies. Fault rows 29 to 31.
  */
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { DeleteMessageBatchCommand, ReceiveMessageCommand } from '@aws-sdk/client-sqs';
-import { BusEvent } from '#events/catalogue.ts';
+import { BusEvent } from '#events/catalog.ts';
 import { expandChanges, groupChanges } from '#events/changes.ts';
 import { newEvent, publishEvents, type RecordedEvent, readBacklog, recordEvents, sweepOutbox } from '#events/outbox.ts';
 import { createResources } from '#local/aws-resources.ts';
@@ -164,7 +164,7 @@ describe('the outbox', () => {
     expect(await waiting()).toBe(1);
   });
 
-  it('what the bus took is forgotten, and arrives', async () => {
+  it('events that the bus accepted are deleted from the outbox, and arrive', async () => {
     const list = await recorded(Array.from({ length: 25 }, () => anEvent()));
     await publishEvents(deps, list);
     expect(await waiting()).toBe(0);
@@ -187,7 +187,7 @@ describe('the outbox', () => {
     expect(received).toHaveLength(60);
   });
 
-  it('the sweep leaves alone what is being published by those who wrote it', async () => {
+  it('the sweep skips young rows, which their writers are still publishing', async () => {
     await recorded([anEvent()]);
     expect(await sweepOutbox(deps, soon())).toBe(0);
     expect(await waiting()).toBe(1);
@@ -199,7 +199,7 @@ describe('the outbox', () => {
     expect(await waiting()).toBe(0);
   });
 
-  it('an event that the bus will never take holds up no other', async () => {
+  it('an event that the bus always refuses does not block others', async () => {
     await recorded([bigEvent(300_000)]);
     const list = await recorded(Array.from({ length: 120 }, () => anEvent()));
     expect(await sweepLater()).toBe(120);
@@ -207,7 +207,7 @@ describe('the outbox', () => {
     expect(new Set(idsOf(await arrivals(list)))).toEqual(new Set(list.map(({ id }) => id)));
   });
 
-  it('a bus that takes nothing leaves everything where it is, and nobody throws', async () => {
+  it('if the bus accepts nothing, all rows stay and no error is thrown', async () => {
     events.setFaults({ failEntries: 1 });
     const list = await recorded(Array.from({ length: 400 }, () => anEvent()));
     await publishEvents(deps, list.slice(0, 10));
@@ -215,7 +215,7 @@ describe('the outbox', () => {
     expect(await waiting()).toBe(400);
   });
 
-  it('forgetting what was published waits for nobody who is writing meanwhile', async () => {
+  it('deleting published rows does not wait for concurrent writers', async () => {
     const list = await recorded([anEvent(), anEvent(), anEvent()]);
     await deps.db.transaction(async (tx) => {
       await recordEvents(tx, [anEvent()], Date.now());

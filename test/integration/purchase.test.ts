@@ -3,7 +3,7 @@
  * rows of the bad-input matrix that purchases and the webhook can receive.
  *
  * After each test the books are compared: units with reservations, the ledger with stock, and the provider's charges with
- * purchases. Invariants I1, I3 and I7 must hold whatever the test did.
+ * purchases. Invariants I1, I3 and I7 must hold after every test.
  */
 import { createHmac } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
@@ -336,7 +336,7 @@ describe('a purchase', () => {
     expect(tokenKept?.payment_token).toBeNull();
   });
 
-  it('belongs to its owner: nobody else sees it, an operator does (I10)', async () => {
+  it('is visible to its owner and operators only (I10)', async () => {
     const stage = await scene({ customers: 2 });
     const [owner, stranger] = stage.customers;
     const { body } = await buy(first(stage).token, [first(stage).reservationId], 'tok_approve');
@@ -444,7 +444,7 @@ describe('an Idempotency-Key', () => {
     );
   });
 
-  it('whose first request is still running answers 409, and works afterwards', async () => {
+  it('whose first request is still running is answered 409, and works afterwards', async () => {
     const stage = await scene();
     const { token, customerId, reservationId } = first(stage);
     const key = newId();
@@ -469,7 +469,7 @@ describe('an Idempotency-Key', () => {
     const { token, reservationId } = first(stage);
     const key = newId();
     const set = deps.redis.set;
-    if (away) deps.redis.set = (() => Promise.reject(new Error('Redis is away'))) as unknown as typeof set;
+    if (away) deps.redis.set = (() => Promise.reject(new Error('Redis is unavailable'))) as unknown as typeof set;
     const answers = await Promise.all(
       Array.from({ length: 10 }, () => buy(token, [reservationId], 'tok_approve', key)),
     ).finally(() => {
@@ -589,7 +589,7 @@ async function closeWindow(saleId: SaleId): Promise<void> {
   await deps.db.change('UPDATE sales SET purchase_closes_at_ms = ? WHERE id = ?', [Date.now() - 1, toBytes(saleId)]);
 }
 
-describe('whatever the provider does (row 34, I7)', () => {
+describe('a provider that misbehaves (row 34, I7)', () => {
   it('slow: captured', async () => {
     const stage = await scene();
     const { body } = await buy(first(stage).token, [first(stage).reservationId], 'tok_slow_1500');
@@ -657,7 +657,7 @@ describe('whatever the provider does (row 34, I7)', () => {
     expect((await providers.ledger()).charges.some((charge) => charge.idempotencyKey === body.purchaseId)).toBe(false);
   });
 
-  it('capturing after the decline: the money goes back, and the reservation stays free', async () => {
+  it('capturing after the decline: the charge is refunded, and the reservation can be bought again', async () => {
     providers.webhooks = 'deliver';
     const stage = await scene();
     const { token, reservationId } = first(stage);
@@ -740,7 +740,7 @@ describe('messages and workers', () => {
     expect(await stateOf(parkedId)).toBe('captured');
   });
 
-  it('a message that means nothing is reported and harms nobody', async () => {
+  it('an unreadable message is retried alone, and one for an unknown purchase is dropped', async () => {
     const stage = await scene();
     const { body } = await buy(first(stage).token, [first(stage).reservationId], 'tok_approve');
     const repeat = await deliver(pay, [
@@ -753,7 +753,7 @@ describe('messages and workers', () => {
   });
 });
 
-/** Takes everything from the queue and throws it away. */
+/** Empties the queue. */
 async function drain(): Promise<void> {
   const { url } = deps.queue('purchases');
   while ((await depth('queue/purchases')) > 0) {
@@ -798,7 +798,7 @@ describe('expiry races payment (row 35)', () => {
     expect(accepted.length + expired).toBe(40);
   });
 
-  it('a capture that meets an expiry of the same row: exactly one wins, and a loser’s money goes back', async () => {
+  it('a capture that meets an expiry of the same row: exactly one wins, and a losing capture is refunded', async () => {
     const stage = await scene({ customers: 12, units: 1 });
     const answers = await Promise.all(
       stage.customers.map(({ token, reservationId }) => buy(token, [reservationId], 'tok_slow_100')),
@@ -832,7 +832,7 @@ describe('expiry races payment (row 35)', () => {
 });
 
 describe('the webhook', () => {
-  it('is refused when absent, altered, by another hand, too old or from the future; nothing changes', async () => {
+  it('is refused if unsigned, altered, signed with another secret, too old or from the future; nothing changes', async () => {
     const stage = await scene();
     const { body } = await buy(first(stage).token, [first(stage).reservationId], 'tok_approve');
     const good = signed(told('payment.captured', body.purchaseId));
@@ -867,7 +867,7 @@ describe('the webhook', () => {
     expect(row?.version).toBe(2);
   });
 
-  it('of a kind that we do not know, or of a purchase that is not ours, is acknowledged', async () => {
+  it('of an unknown type, or of an unknown purchase, is acknowledged', async () => {
     for (const body of [
       { type: 'account.updated', data: {} },
       { type: 'payment.captured', data: { chargeId: 'ch_1', idempotencyKey: 'not an id of ours' } },
@@ -880,7 +880,7 @@ describe('the webhook', () => {
 });
 
 describe('a refund', () => {
-  it('gives the money back first, then the units, once however often it is ordered', async () => {
+  it('returns the money first, then the units, once however often it is ordered', async () => {
     const stage = await scene();
     const { token, reservationId } = first(stage);
     const { body } = await buy(token, [reservationId], 'tok_approve');
@@ -1139,7 +1139,7 @@ describe('a card that fails for technical reasons (M10)', () => {
 });
 
 // Last, because they leave breakers open.
-describe('a provider that is away (row 36)', () => {
+describe('a provider that is unavailable (row 36)', () => {
   it('one instance killed under load fails no purchase', async () => {
     const stage = await scene({ customers: 30, units: 1 });
     const answers = await Promise.all(
@@ -1155,7 +1155,7 @@ describe('a provider that is away (row 36)', () => {
     await providers.start(1);
   });
 
-  it('all of it away: purchases are accepted and parked, nothing is released or dead, and all are captured after', async () => {
+  it('all instances down: purchases are accepted and parked, nothing is released or dead-lettered, all are captured later', async () => {
     await providers.faults({ down: true });
     const stage = await scene({ customers: 25, units: 1 });
     const answers = await Promise.all(
@@ -1189,7 +1189,7 @@ describe('a provider that is away (row 36)', () => {
     });
   }, 120_000);
 
-  it('another process saw it fail: nothing is sent until it may be back, and then all goes on', async () => {
+  it('a breaker opened by another process: nothing is sent until its reset time, then purchases go on', async () => {
     const untilMs = Date.now() + 2_000;
     for (const breaker of breakers()) await deps.redis.set(breaker, untilMs, 'PX', 30_000);
     const stage = await scene();

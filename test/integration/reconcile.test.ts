@@ -52,7 +52,7 @@ test('a healthy sale with a request in the queue has no drift', async () => {
   expect(await check(saleId)).toEqual({ sales: 1, reservations: 2, drifts: [], complete: true });
 });
 
-test('a falsified mirror is found with its cause and set right', async () => {
+test('a falsified mirror is reported with its cause and repaired', async () => {
   const { saleId } = await givenTraffic();
   const key = keys.sale(saleTag(saleId));
   await deps.redis.hset(key, 'available', 99, 'version', 1_000);
@@ -89,7 +89,7 @@ test('the gate’s counters and a customer’s claim are recounted', async () =>
   expect(await deps.redis.hget(keys.sale(tag), 'pendingUnits')).toBe('2');
 });
 
-test('a claim that nobody is going to decide is taken back, and its message is still good', async () => {
+test('an orphaned claim is returned, and its message can still be decided', async () => {
   const { saleId, customerId, waiting } = await givenTraffic();
   const gate = () => deps.redis.hget(keys.sale(saleTag(saleId)), 'pendingUnits');
   const later = async (ms: number) => {
@@ -116,7 +116,7 @@ test('books that do not add up are reported and left alone', async () => {
   const { saleId } = await givenTraffic();
   await deps.db.change(`UPDATE reservations SET units = 2 WHERE sale_id = ? AND units = 3`, [toBytes(saleId)]);
   expect(await kinds(saleId)).toContain('books allocated reported');
-  // Still there at the next look: nobody but a person may set the books right.
+  // Still there at the next run: only a person may correct the books.
   expect(await kinds(saleId)).toEqual(['books allocated reported']);
 });
 

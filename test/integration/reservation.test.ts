@@ -23,7 +23,7 @@ import { type TestBed, testBed } from '../support/stack.ts';
 
 let bed: TestBed;
 let deps: Deps;
-/** A client of a Redis that is away. */
+/** A client of a Redis that is unavailable. */
 let nowhere: RedisClient;
 
 beforeAll(async () => {
@@ -104,7 +104,7 @@ describe('accept', () => {
     expect(await ask(saleId, newId(), 'k', 2)).toMatchObject({ position: 2 });
   });
 
-  test('I10: a pending reservation is not there for another customer, though they share sale and bucket', async () => {
+  test('I10: a pending reservation is 404 for another customer, even in the same sale and bucket', async () => {
     const saleId = await givenSale(deps);
     const [owner, other] = twoOfOneBucket(saleId);
     const accepted = await ask(saleId, owner);
@@ -115,7 +115,7 @@ describe('accept', () => {
     expect(await readMirroredStatus(deps, reservationId, other)).toBeUndefined();
   });
 
-  test('the same key gets the same place in line, whatever share of its wish it would take', async () => {
+  test('the same key gets the same ticket, also with a partial fill (atLeast)', async () => {
     const saleId = await givenSale(deps);
     const partly = { quantity: 3, fill: { atLeast: 2 } };
     const customerId = newId();
@@ -154,7 +154,7 @@ describe('accept', () => {
     expect(await queued()).toEqual([]);
   });
 
-  test('a send that fails gives the claim back', async () => {
+  test('a failed send returns the claim', async () => {
     const saleId = await givenSale(deps, { capPerCustomer: 1 });
     const customerId = newId();
     const unlucky = withDeps(deps, { queue: withoutQueue(deps, 'reservations', 'no queue') });
@@ -163,7 +163,7 @@ describe('accept', () => {
     expect(await ask(saleId, customerId, 'other')).toMatchObject({ state: 'requested' });
   });
 
-  test('without the gate a request is accepted all the same, and judged by the worker', async () => {
+  test('without the gate a request is still accepted, and judged by the worker', async () => {
     const saleId = await givenSale(deps);
     const gateless = withDeps(deps, { redis: nowhere });
     const accepted = await requestReservation(gateless, newId(), saleId, 'k', { quantity: 1, fill: 'all' });
@@ -203,7 +203,7 @@ describe.each([
     expect(await mirrorOf(b)).toEqual(await stockOf(b));
   });
 
-  test('I3: delivered twice, in one batch or in two, it changes nothing the second time', async () => {
+  test('I3: a message delivered twice, in one batch or in two, changes nothing the second time', async () => {
     const saleId = await givenSale(deps);
     const message = delivered(saleId, { quantity: 2 });
     await allocate([message, { ...message, messageId: newId() }], own);
@@ -213,7 +213,7 @@ describe.each([
     expect(after).toMatchObject({ allocated: 2 });
   });
 
-  test('I3: delivered to two batches at once, it is decided by one and done with both', async () => {
+  test('I3: a message delivered to two batches at once is decided by one and acknowledged by both', async () => {
     const saleId = await givenSale(deps);
     const message = delivered(saleId, { quantity: 2 });
     const repeated = { ...message, messageId: newId() };
@@ -227,7 +227,7 @@ describe.each([
     expect(await mirrorOf(saleId)).toEqual(await stockOf(saleId));
   });
 
-  test('I3: decided by another environment, it is refused by its key and looked up', async () => {
+  test('I3: a request decided by another environment hits the primary key and is looked up', async () => {
     const saleId = await givenSale(deps);
     const message = delivered(saleId, { quantity: 2 });
     await allocate([message], own);
@@ -265,7 +265,7 @@ describe.each([
   });
 });
 
-test('a worker with an old fencing token is undone and decides again from what is there now', async () => {
+test('a worker with a stale fencing token is rolled back and decides again from current stock', async () => {
   const saleId = await givenSale(deps, { allotment: 1 });
   await deps.db.change('UPDATE sales SET fence = 9e15 WHERE id = ?', [toBytes(saleId)]);
   const grant = { fencingTokens: new Map([[saleTag(saleId), 1]]), release: async () => undefined };
@@ -274,7 +274,7 @@ test('a worker with an old fencing token is undone and decides again from what i
   expect(await statesOf(saleId)).toEqual(['allocated 1 v1', 'rejected 0 v1']);
 });
 
-test('who does not get the lock in time goes on without it; each grant has a higher fencing token', async () => {
+test('a worker that does not get the lock in time goes on without it; each grant has a higher fencing token', async () => {
   const tag = saleTag(newId());
   const [one, other] = [openSaleLock(deps.redis), openSaleLock(deps.redis)];
   const first = await one.acquire([tag], 0);
@@ -287,7 +287,7 @@ test('who does not get the lock in time goes on without it; each grant has a hig
   await second.release();
 });
 
-test('a failed transaction leaves nothing behind and asks for every message again', async () => {
+test('a failed transaction is rolled back and every message of its batch is redelivered', async () => {
   const saleId = await givenSale(deps);
   const before = await stockOf(saleId);
   const failing = withDeps(deps, { db: failingAt(deps.db, /INTO outbox/, 'the disk is full') });
@@ -381,7 +381,7 @@ describe('a request that could not be queued', () => {
   const attempt = (environment: Deps, saleId: SaleId, customerId: CustomerId, quantity = 1) =>
     requestReservation(environment, customerId, saleId, 'key', { quantity, fill: 'all' });
 
-  test('claims nothing, and keeps its place in line for the same request sent again', async () => {
+  test('claims nothing, and keeps its ticket for a retry of the same request', async () => {
     const saleId = await givenSale(deps, { allotment: 2, capPerCustomer: 2 });
     const [customerId, other] = [newId(), newId()];
     await ask(saleId, other);
@@ -389,7 +389,7 @@ describe('a request that could not be queued', () => {
     const noting = failing((body) => tickets.push((body as { ticket?: number }).ticket));
     await expect(attempt(noting, saleId, customerId)).rejects.toThrow('no answer');
     expect(tickets).toEqual([expect.any(Number)]);
-    // Nothing is held back for it: somebody else gets the last unit.
+    // No unit is held back for it: another customer gets the last one.
     expect(await ask(saleId, newId(), 'other key')).toMatchObject({ state: 'requested' });
     expect(await attempt(deps, saleId, customerId)).toMatchObject({ refused: 'sold_out' });
     await adjustStock(deps, saleId, 5);
@@ -483,7 +483,7 @@ describe('I6: a mirror that missed a decision', () => {
     }
   }
 
-  test('is mended by a list before the list is shown, so that no process tells less', async () => {
+  test('is repaired by a list before the list is shown, so that no process answers with an older state', async () => {
     const { reservationId, customerId, saleId } = await missed();
     expect(await listReservations(deps, customerId, { limit: 20 })).toMatchObject({ items: [{ version: 1 }] });
     await elsewhere(async (other) => {
@@ -493,7 +493,7 @@ describe('I6: a mirror that missed a decision', () => {
     expect(await deps.redis.hget(keys.sale(saleTag(saleId)), 'pendingUnits')).toBe('0');
   });
 
-  test('is not believed after a read without it, and mended by the next', () =>
+  test('is not trusted after a read without it, and repaired by the next', () =>
     elsewhere(async (other) => {
       const { reservationId, customerId } = await missed();
       const read = () => getReservation(other, customerId, reservationId);
@@ -502,7 +502,7 @@ describe('I6: a mirror that missed a decision', () => {
       expect(await getReservation(deps, customerId, reservationId)).toMatchObject({ version: 1 });
     }));
 
-  test('is not believed by the process that could not write it', () =>
+  test('is not trusted by the process that could not write it', () =>
     elsewhere(
       async (other) => {
         const saleId = await givenSale(deps);
@@ -518,7 +518,7 @@ describe('I6: a mirror that missed a decision', () => {
       { lock: noLock },
     ));
 
-  test('is not believed after the connection was lost, though nobody asked meanwhile', () =>
+  test('is not trusted after the connection was lost, even without a read in between', () =>
     elsewhere(async (other) => {
       const { reservationId, customerId } = await missed();
       await deps.redis.client('KILL', 'ID', await other.redis.client('ID'));
@@ -526,7 +526,7 @@ describe('I6: a mirror that missed a decision', () => {
       expect(await getReservation(other, customerId, reservationId)).toMatchObject({ version: 1 });
     }));
 
-  test('is asked again as long as MySQL knows no more, and by itself once the doubt is over', () => {
+  test('is checked with MySQL while it is not trusted, and answers alone again afterwards', () => {
     let aheadMs = 0;
     return elsewhere(
       async (other) => {
@@ -545,7 +545,7 @@ describe('I6: a mirror that missed a decision', () => {
     );
   });
 
-  test('neither keeps a customer from cancelling nor shows in the answer', async () => {
+  test('neither prevents cancelling nor shows in the answer', async () => {
     const api = openApi();
     try {
       const { customerId, token } = await api.customer();
@@ -553,7 +553,7 @@ describe('I6: a mirror that missed a decision', () => {
       const cancel = (reservationId: ReservationId) => api.call(`DELETE /reservations/${reservationId}`, { token });
       const done = { status: 200, body: { state: 'cancelled', version: 2 } };
       expect(await cancel(first.reservationId)).toMatchObject(done);
-      // Redis is away for the first look, which is one command, and for the refresh; then it is back.
+      // Redis is unavailable for the first read, which is one command, and for the refresh; then it is back.
       const second = await missed(customerId);
       expect(await withoutRedis(await api.deps(), () => cancel(second.reservationId), 2)).toMatchObject(done);
     } finally {

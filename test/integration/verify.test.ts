@@ -1,5 +1,5 @@
 /**
- * The verifier: a world in order passes, and whatever is broken in it is reported under the invariant that it breaks.
+ * The verifier: a consistent world passes, and every defect is reported under the invariant that it breaks.
  */
 import { SendMessageCommand } from '@aws-sdk/client-sqs';
 import type { RequestLine } from '#load/log.ts';
@@ -40,7 +40,7 @@ function look(): Promise<Verification> {
 const bytes = (id: string) => Buffer.from(id.replaceAll('-', ''), 'hex');
 const change = (sql: string, ...values: unknown[]) => world.sql.query(sql, values);
 
-test('a world in order passes, and every invariant was checked', async () => {
+test('a consistent world passes, and every invariant was checked', async () => {
   const result = await look();
   expect(Object.values(result.invariants).flatMap((one) => one.examples)).toEqual([]);
   expect(result.unchecked).toEqual([]);
@@ -74,7 +74,7 @@ const request = (more: Partial<RequestLine>): RequestLine => ({
   ...more,
 });
 
-/** Everything that is broken, by the invariant that it breaks. */
+/** Defects, by the invariant that each breaks. */
 const faults: Record<InvariantName, Record<string, () => unknown>> = {
   I1: {
     'a sale that counts another unit as allocated than its reservations do': () =>
@@ -122,7 +122,7 @@ const faults: Record<InvariantName, Record<string, () => unknown>> = {
     'a key that was accepted for another request': () => {
       world.log.push({ ...world.accepted('allocated'), quantity: 9 });
     },
-    'a reservation that nobody asked for': () => {
+    'a reservation without a request': () => {
       world.log = world.log.filter(
         (line) => !('reservationId' in line) || line.reservationId !== reservations.rejected,
       );
@@ -132,7 +132,7 @@ const faults: Record<InvariantName, Record<string, () => unknown>> = {
     'more than the cap': () => change('UPDATE sales SET cap_per_customer = 6 WHERE id = ?', bytes(openSale)),
   },
   I5: {
-    'a transition that nobody was told of': () =>
+    'a transition without a notice': () =>
       change('DELETE FROM notifications WHERE subject_id = ? AND version = 1', bytes(reservations.cancelled)),
     'a transition that was told twice, in different words': () =>
       change(
@@ -140,13 +140,13 @@ const faults: Record<InvariantName, Record<string, () => unknown>> = {
            created_at_ms, read_at_ms FROM notifications WHERE subject_id = ? AND version = 2`,
         bytes(reservations.cancelled),
       ),
-    'a notice that went to somebody else': () =>
+    'a notice that went to another customer': () =>
       change(
         'UPDATE notifications SET customer_id = ? WHERE subject_id = ?',
         bytes(customers[3]),
         bytes(reservations.allocated),
       ),
-    'a purchase that nobody was told of': () =>
+    'a purchase without a notice': () =>
       change('DELETE FROM notifications WHERE subject_id = ?', bytes(purchases.captured)),
     'a push that was shown after a newer one': () => {
       const pushes = world.log.filter((line) => line.type === 'push');
@@ -171,9 +171,8 @@ const faults: Record<InvariantName, Record<string, () => unknown>> = {
       const [key, field] = mirrorPlace('purchased');
       await world.redis.hset(key, field, String(await world.redis.hget(key, field)).replace('p:2', 'a:1'));
     },
-    'a claim that stands for nothing': () =>
-      world.redis.hset(mirrorPlace('allocated')[0], 'AAAAAAAAAAAA', 'r:0:0:1:1:1:1'),
-    'a gate that waits for what will never come': () =>
+    'an orphaned claim': () => world.redis.hset(mirrorPlace('allocated')[0], 'AAAAAAAAAAAA', 'r:0:0:1:1:1:1'),
+    'a gate with a stale count of pending requests': () =>
       world.redis.hset(`sale:{${openSale.slice(-12)}}`, 'pendingUnits', 3),
     'a version that fell, as a client was shown it': () => {
       const seen = { reservationId: reservations.cancelled, state: 'allocated', version: 1, units: 3 };
@@ -186,11 +185,11 @@ const faults: Record<InvariantName, Record<string, () => unknown>> = {
       const [charge] = world.books.charges;
       if (charge) world.books.charges.push({ ...charge, id: 'ch_again' });
     },
-    'a charge that no purchase stands for': () => {
+    'a charge without a purchase': () => {
       const charge = { id: 'ch_x', idempotencyKey: openSale, amountMinor: 1, currency: 'EUR', status: 'captured' };
       world.books.charges.push(charge);
     },
-    'a charge that was not given back': () => {
+    'a charge that was not refunded': () => {
       world.books.refunds = [];
     },
     'a charge of another amount': () => {

@@ -124,7 +124,7 @@ if (functions) {
 
     afterAll(() => lambda?.destroy());
 
-    /** As whoever deploys does. */
+    /** As an operator does after a deployment. */
     async function fillSecret(flag: string, value?: string): Promise<void> {
       const filled = promisify(execFile)(
         process.execPath,
@@ -204,7 +204,7 @@ if (functions) {
       expect(kinds.join()).toMatch(/purchased|captured/);
     });
 
-    test('a message that nobody can read ends among the dead letters, with its cause, and /health sees every part', async () => {
+    test('an unreadable message ends in the dead-letter queue, with its cause, and /health sees every part', async () => {
       const registry = await loadRegistry(registrySource, 'queue/purchases');
       const sqs = new SQSClient({});
       await sqs.send(new SendMessageCommand({ QueueUrl: registry['queue/purchases'], MessageBody: 'not a command' }));

@@ -4,7 +4,7 @@
  */
 import type { SQSRecord } from 'aws-lambda';
 import * as z from 'zod';
-import { BusEvent } from '#events/catalogue.ts';
+import { BusEvent } from '#events/catalog.ts';
 import { sweepOutbox } from '#events/outbox.ts';
 import { AdvanceTrigger, advance } from '#launch/advance.ts';
 import { notify } from '#notification/notify.ts';
@@ -68,5 +68,5 @@ export function queueOf(name: ConsumerName, options: Omit<QueueOptions, 'name' |
   return { name, ...options, consume: consumers[name] };
 }
 
-/** What a rule sends when its time has come. */
+/** What a scheduled rule sends when it fires. */
 export const tick = { 'detail-type': 'Scheduled Event' };

@@ -1,4 +1,4 @@
-/** The controls fit the code: each has its places to plant a fault at, and no two have a name. */
+/** The controls fit the code: each fault finds the place where it is planted, and names are unique. */
 import { readFileSync } from 'node:fs';
 import { unplantable } from '../support/unplantable.ts';
 import { controls } from './controls.ts';
@@ -17,6 +17,6 @@ test('every constraint that a control drops is one that the migrations make', ()
     expect(tables.find(({ name }) => name === table)?.checks.map(({ name }) => name)).toContain(constraint);
 });
 
-test('no two have a name', () => {
+test('names are unique', () => {
   expect(new Set(controls.map(({ name }) => name)).size).toBe(controls.length);
 });

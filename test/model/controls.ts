@@ -2,8 +2,8 @@
  * The controls: shipped code with one safeguard taken out, which the model must notice. A model that does not notice
  * proves nothing about the safeguard.
  *
- * Nothing shipped is imported here, but as types: a fault must be planted before its module is loaded, and while the model
- * runs nothing is awaited but what it has chosen.
+ * Shipped code is imported here only as types: a fault must be planted before its module is loaded. While the model
+ * runs, a fault may await only calls of the model.
  */
 import type { AlreadyDecided } from '#reservation/reservation.store.ts';
 import {
@@ -32,7 +32,7 @@ export interface Control {
   /** What is broken, in a sentence. */
   readonly description: string;
   readonly faults: readonly Planted[];
-  /** A CHECK constraint that would hide the fault, taken away with it. */
+  /** A CHECK constraint that would hide the fault, removed with it. */
   readonly without?: { readonly table: string; readonly constraint: string };
   /** The invariants that may notice. */
   readonly caughtBy: readonly string[];
@@ -45,7 +45,7 @@ export interface Control {
 export const controls: readonly Control[] = [
   {
     name: 'no-guard-in-update',
-    description: 'The stock update does not say that enough must be available, and neither does the table.',
+    description: 'The stock update lacks its guard that enough is available, and the table its CHECK.',
     faults: [moveBeyondAvailable],
     without: { table: 'sales', constraint: 'sales_stock_not_negative' },
     caughtBy: ['I1'],
@@ -60,7 +60,7 @@ export const controls: readonly Control[] = [
   },
   {
     name: 'duplicate-key-ignored',
-    description: 'A reservation that somebody else has written in the meantime is taken for written.',
+    description: 'An insert that met a reservation of another batch is taken as a success.',
     faults: [
       inModule(() => import('#reservation/reservation.store.ts'), {
         insertDecided: (real) => (tx, decisions) =>
@@ -74,7 +74,7 @@ export const controls: readonly Control[] = [
   },
   {
     name: 'repeats-never-looked-up',
-    description: 'Nobody looks up what is decided already, not even after being refused for it.',
+    description: 'Earlier decisions are never looked up, not even after a duplicate key.',
     faults: [
       inModule(() => import('#reservation/allocate.ts'), {
         attempt: (real) => (tx, claims, nowMs, mode) => real(tx, claims, nowMs, { ...mode, mayBeDecided: [] }),
@@ -85,7 +85,7 @@ export const controls: readonly Control[] = [
   },
   {
     name: 'others-never-looked-up',
-    description: 'Nobody looks up what else a customer has in a sale, not even after being refused for it.',
+    description: "A customer's other reservations are never looked up, not even after a duplicate key.",
     faults: [
       inModule(() => import('#reservation/allocate.ts'), {
         attempt: (real) => (tx, claims, nowMs, mode) => real(tx, claims, nowMs, { ...mode, mayHaveOthers: [] }),
@@ -110,7 +110,7 @@ export const controls: readonly Control[] = [
   },
   {
     name: 'unreadable-acknowledged',
-    description: 'A message that cannot be read is acknowledged, and nobody ever sees it.',
+    description: 'An unreadable message is acknowledged instead of becoming a dead letter.',
     faults: [unreadableAcknowledged],
     caughtBy: ['I2'],
     cases: ['poison'],
@@ -156,14 +156,14 @@ export const controls: readonly Control[] = [
   },
   {
     name: 'mirror-without-compare-and-set',
-    description: 'Whoever comes last writes the stock in the mirror, however old it is.',
+    description: "The last writer of the mirror's stock wins, however old its version is.",
     faults: [stockMirroredInAnyOrder],
     caughtBy: ['I6'],
     cases: ['three-workers', 'cancel-twice'],
   },
   {
     name: 'claims-without-compare-and-set',
-    description: 'Whoever comes last writes a reservation in the mirror, however old it is.',
+    description: 'The last writer of a reservation in the mirror wins, however old its version is.',
     faults: [reservationsMirroredInAnyOrder],
     caughtBy: ['I6'],
     cases: ['cancel-and-offer'],
@@ -197,7 +197,7 @@ export const controls: readonly Control[] = [
   },
   {
     name: 'cap-ignored',
-    description: 'The cap per customer is not looked at when a request is decided.',
+    description: 'The cap per customer is not checked when a request is decided.',
     faults: [capIgnored],
     caughtBy: ['I4'],
     cases: ['cap'],
@@ -219,13 +219,13 @@ export const controls: readonly Control[] = [
   },
   {
     name: 'window-judged-when-decided',
-    description: 'A request is refused for the time at which it is decided, not at which it was accepted.',
+    description: 'The window is checked at the time of the decision, not at the time of acceptance.',
     faults: [windowJudgedWhenDecided],
     caughtBy: ['I8'],
   },
   {
     name: 'window-not-judged',
-    description: 'A request that was accepted after the close, while the gate was away, is served.',
+    description: 'A request that was accepted after the close, while the gate was unavailable, is served.',
     faults: [
       inModule(() => import('#reservation/decide.ts'), {
         refusalByTerms:
@@ -240,20 +240,20 @@ export const controls: readonly Control[] = [
   },
   {
     name: 'ticket-given-when-decided',
-    description: 'The place in line is given when the message is worked on, so that a redelivery moves it back.',
+    description: 'The ticket is issued when the message is processed, so a redelivery moves the request back in line.',
     faults: [ticketGivenWhenDecided],
     caughtBy: ['I3', 'I6', 'order'],
   },
   {
     name: 'nothing-offered',
-    description: 'Units that come back are offered to nobody.',
+    description: 'Released units are not offered to the waitlist.',
     faults: [inModule(() => import('#reservation/offer.ts'), { decideOffers: () => () => [] })],
     caughtBy: ['I9'],
     cases: ['cancel-and-offer'],
   },
   {
     name: 'offers-out-of-order',
-    description: 'Whoever joined the waitlist last is offered units first.',
+    description: 'The waitlist is served last in, first out.',
     faults: [
       inModule(() => import('#reservation/offer.ts'), {
         decideOffers: (real) => (sale, available, waiting, nowMs) => {
@@ -289,7 +289,7 @@ export const controls: readonly Control[] = [
   },
   {
     name: 'release-without-ledger',
-    description: 'Units that come back are not written into the ledger.',
+    description: 'Released units are not written to the ledger.',
     faults: [
       inModule(() => import('#sale/ledger.store.ts'), {
         recordMovements: (real) => (tx, movements, nowMs) =>
@@ -305,7 +305,7 @@ export const controls: readonly Control[] = [
   },
   {
     name: 'release-twice',
-    description: 'Cancelling does not look whether the reservation has ended already.',
+    description: 'Cancelling does not check whether the reservation has ended already.',
     faults: [
       inModule(() => import('#reservation/cancel.ts'), {
         judgeCancellation: (real) => (row) => (row.purchaseId === null ? 'cancel' : real(row)),
@@ -319,7 +319,7 @@ export const controls: readonly Control[] = [
   },
   {
     name: 'expiry-ignores-purchase',
-    description: 'When the window closes, what is being paid for expires too.',
+    description: 'When the window closes, reservations that are being paid for expire too.',
     faults: [expiryIgnoresPurchase],
     caughtBy: ['I7'],
     cases: ['expiry-and-purchase'],
@@ -338,7 +338,7 @@ export const controls: readonly Control[] = [
   },
   {
     name: 'timeout-taken-as-failure',
-    description: 'A payment that was not answered is taken for declined, and its units are given away.',
+    description: 'A payment without an answer is taken for declined, and its units are released.',
     faults: [
       inModule(() => import('#purchase/settle.ts'), {
         decideSettlement: (real) => (purchase, items, reservations, answer, known) =>
@@ -356,7 +356,7 @@ export const controls: readonly Control[] = [
   },
   {
     name: 'capture-unconditional',
-    description: 'A capture is taken for a purchase even if what it was for is gone, or is another purchase’s.',
+    description: 'A capture settles a purchase even if its reservations have ended or belong to another purchase.',
     faults: [
       inModule(() => import('#purchase/settle.ts'), {
         decideSettlement: (real) => (purchase, items, reservations, answer, known) => {
@@ -387,7 +387,7 @@ export const controls: readonly Control[] = [
   },
   {
     name: 'charged-under-a-new-key',
-    description: 'A second attempt does not ask what became of the first, and charges under a key of its own.',
+    description: 'A second attempt does not query the first charge, and charges under a new idempotency key.',
     faults: [
       inModule(() => import('#purchase/provider.ts'), {
         askProvider: (real) => (provider, purchase, nowMs, hasTime) => {
@@ -406,7 +406,7 @@ export const controls: readonly Control[] = [
   },
   {
     name: 'refund-without-release',
-    description: 'A purchase is given back, but its units stay sold.',
+    description: 'A purchase is refunded, but its units stay sold.',
     faults: [
       inModule(() => import('#purchase/settle.ts'), {
         planFor:
@@ -432,7 +432,7 @@ export const controls: readonly Control[] = [
   },
   {
     name: 'published-taken-for-granted',
-    description: 'Whoever publishes after a commit forgets events that the bus has not taken.',
+    description: 'The publisher after a commit deletes events that the bus has not accepted.',
     faults: [
       inModule(() => import('#events/outbox.ts'), {
         publishEvents: (real) => (deps, events) => real({ db: deps.db, bus: takenForGranted(deps.bus) }, events),
@@ -443,7 +443,7 @@ export const controls: readonly Control[] = [
   },
   {
     name: 'relay-forgets-refused',
-    description: 'The relay forgets events that the bus has refused.',
+    description: 'The sweep deletes events that the bus has refused.',
     faults: [
       inModule(() => import('#events/outbox.ts'), {
         sweepOutbox:
@@ -468,7 +468,7 @@ export const controls: readonly Control[] = [
   },
   {
     name: 'reconcile-repairs-nothing',
-    description: 'Reconcile reports reservations that the mirror has lost, and does not write them.',
+    description: 'Reconcile reports reservations that are missing in the mirror, but does not write them.',
     faults: [
       inModule(() => import('#reconcile/check-claims.ts'), {
         repairReservations: (real) => (deps, stock) => real(deps, stock, []),
@@ -479,7 +479,7 @@ export const controls: readonly Control[] = [
   },
   {
     name: 'forgotten-claims-kept',
-    description: 'Reconcile reports claims that nobody is going to decide, and leaves them at the gate for ever.',
+    description: 'Reconcile reports orphaned claims, but leaves them at the gate.',
     faults: [inModule(() => import('#mirror/gate.ts'), { returnForgottenClaim: () => async () => false })],
     caughtBy: ['I9'],
   },

@@ -1,8 +1,8 @@
 /**
- * A sale as it could go: hundreds of customers and operators, every service failing now and then, all by a seed.
+ * A random sale: hundreds of customers and operators, every service failing now and then, all by a seed.
  *
  * An episode has three parts. First everything happens at once and everything may go wrong. Then the faults stop, and
- * whatever is left must be done in bounded time (invariant I9); what is at rest then is checked. At last the purchase
+ * the backlog must reach zero in bounded time (invariant I9); what is at rest then is checked. At last the purchase
  * window closes and it is checked again. The same plan and seed give the same episode, to the last id. Called by
  * `run.ts` and `shrink.ts`.
  */
@@ -84,7 +84,7 @@ const activeMs = 90_000;
 const closesMs = 3_600_000;
 /** In how many rounds of ticks everything must be done once the faults have stopped. */
 const roundsAtMost = 12;
-/** More steps than any episode needs that comes to an end. */
+/** More steps than any episode that terminates needs. */
 const stepsPerRequest = 100;
 
 const settings = new Map<string, Setting>();
@@ -225,7 +225,7 @@ class Episode {
     this.#runUntil(() => false);
   }
 
-  /** Somebody calls a verb; a failure is the caller's to bear. */
+  /** Calls a verb; if it fails, the error is ignored. */
   #act(name: string, verb: (process: Process) => Promise<unknown>): void {
     this.#setting.world.start('http', name, async (process) => {
       await verb(process).catch(() => undefined);
@@ -370,7 +370,7 @@ class Episode {
     }
   }
 
-  /** Messages that nobody can read come beside the others. */
+  /** Unreadable messages come among the others. */
   #letPoisonCome(): void {
     const { world } = this.#setting;
     for (let i = 0; i < this.#plan.poison; i++) {

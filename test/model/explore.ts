@@ -1,11 +1,11 @@
 /**
- * Explores every way in which a small case can go: each order of calls, each fault at each call, up to a number of faults.
+ * Explores every path of a small case: each order of calls, each fault at each call, up to a number of faults.
  *
  * A run is a list of choices. The search goes back to the last point with a possibility left and runs again from the
- * beginning. A state that was met before is not followed any further; two states are the same if services, queues and
- * books have the same content and every process has had the same answers. And of two things that do not touch the same
- * part of the world only one order is gone: the search remembers what it need not try again because it would only lead
- * to where it has been (sleep sets, kept with each state). Every state that can be reached is reached all the same.
+ * beginning. A state that was met before is not explored further; two states are the same if services, queues and
+ * books have the same content and every process has had the same answers. Of two steps that do not touch the same
+ * part of the world only one order is run: the search remembers which steps would only lead to known states (partial
+ * order reduction with sleep sets, kept with each state). Every state that can be reached is reached all the same.
  * Called by `run.ts`.
  */
 import { consumerNames, queueOf, tick } from './consumers.ts';
@@ -113,7 +113,7 @@ function independent(one: Footprint, other: Footprint): boolean {
 
 type Sleep = ReadonlyMap<string, Footprint>;
 
-/** A point of the path that is being gone. */
+/** A point of the current path. */
 interface Point {
   /** What is tried here, one after the other. */
   readonly possible: readonly Possibility[];
@@ -123,11 +123,11 @@ interface Point {
   footprint: Footprint;
 }
 
-/** The plainest of everything, and nothing goes wrong. */
+/** Takes the default of everything, and nothing goes wrong. */
 const plain: Chooser = { pick: () => 0, fault: () => undefined, happens: () => false };
 
 const roundsAtMost = 6;
-/** How likely something goes wrong next where a way is gone at random; a case has some dozens of steps. */
+/** The chance of a fault at each step of a random path; a case has some dozens of steps. */
 const faultChance = 0.06;
 const stepsAtMost = 5_000;
 
@@ -213,7 +213,7 @@ export function explore(scenario: Scenario, limitMs: number): Exploration {
   }
 }
 
-/** Goes one way of a case by a seed: any order, any of its faults. For a first look, where there is no time for all ways. */
+/** Runs one random path of a case by a seed: any order, any of its faults. A sample, when time is short. */
 export function wander(scenario: Scenario, seed: number): Exploration['violation'] {
   const setting = prepare(scenario);
   const { world, checker } = setting;
@@ -254,7 +254,7 @@ function goBack(path: Point[]): boolean {
   }
 }
 
-/** Runs one way of a case again, then the plainest way on. Returns what was wrong with it, if anything was. */
+/** Replays one path of a case, then continues by default choices. Returns what was wrong with it, if anything was. */
 export function replay(
   scenario: Scenario,
   choices: readonly (readonly number[])[],

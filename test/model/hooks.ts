@@ -1,6 +1,6 @@
 /**
  * Loaded before a model's process loads anything else: breakers become transparent, since their windows follow the
- * machine's clock and a model chooses failures itself, and the log is silent.
+ * machine's clock and a model chooses failures itself; the log is off.
  */
 import { registerHooks } from 'node:module';
 

@@ -1,6 +1,6 @@
 /**
  * The model's MySQL and Redis are like the real ones: what an episode asked of them, statement by statement and script by
- * script, is asked of real servers in the same order, and must be answered alike.
+ * script, is asked of real servers in the same order, and must get the same answers.
  *
  * The episode has one transaction after the other. Who waits for whom depends on what an optimizer makes of a statement
  * and of the size of a table, and is not compared.
@@ -44,10 +44,10 @@ function record(seed: number): Recorded[] {
 type Statement = Extract<Recorded, { is: 'statement' }>;
 type Command = Extract<Recorded, { is: 'redis' }>;
 
-/** Errors by which the model said that it had not done a statement for others' sake, or because its connection was gone. */
+/** The model's errors for statements that were not done because of other transactions or a lost connection. */
 const notAsked = new Set([-1, 1205, 1213, 2013]);
 
-/** Rows in an order that no ORDER BY has promised. */
+/** Rows sorted, since no ORDER BY fixes their order. */
 function sorted(rows: unknown[]): string[] {
   return rows.map((row) => JSON.stringify(plain(row))).sort();
 }

@@ -6,7 +6,7 @@
  *   npm run model -- --seed S                  other random episodes
  *   npm run model -- --quick                   about twenty seconds of both
  *   npm run model -- --case NAME               one small case
- *   npm run model -- --episode S --size N      one episode again, with the shortest story of how it fails
+ *   npm run model -- --episode S --size N      one episode again, with the shortest path on which it fails
  *   npm run model -- --controls                shipped code with one safeguard taken out, again and again
  *   npm run model -- --control NAME            one of these
  *
@@ -28,7 +28,7 @@ const { values } = ownArguments('model');
 const startedMs = Date.now();
 const processes = 2;
 const seed = Number(values.seed);
-/** A small case is done long before this, unless something has grown that should not. */
+/** A small case is done long before this, unless its state space has exploded. */
 const caseLimitMs = 600_000;
 const quickRequests = 12_000;
 const quickWays = 60;
@@ -76,7 +76,7 @@ function ask(child: ChildProcess, job: Job): Promise<Done> {
 /** Gives the jobs to a few processes, in order; each answer goes to `done`, and nothing is started after `over`. */
 async function share(jobs: readonly Job[], done: (answer: Done) => void, over: () => boolean): Promise<void> {
   const queue = jobs.values();
-  const lane = async () => {
+  const feed = async () => {
     const child = await open();
     for (const job of queue) {
       if (over()) break;
@@ -84,7 +84,7 @@ async function share(jobs: readonly Job[], done: (answer: Done) => void, over: (
     }
     child.disconnect();
   };
-  await Promise.all(Array.from({ length: Math.min(processes, jobs.length) }, lane));
+  await Promise.all(Array.from({ length: Math.min(processes, jobs.length) }, feed));
 }
 
 function* episodes(wanted: number): Generator<Job> {
@@ -147,9 +147,9 @@ const file = join(defaultFolder(), 'model-report.json');
 function tell(failure: Failure): void {
   say('');
   say(`  ${failure.invariant} is broken: ${failure.detail}`);
-  if (failure.plan) say(`  shortest story found with ${JSON.stringify(failure.plan)}`);
+  if (failure.plan) say(`  smallest failing plan found: ${JSON.stringify(failure.plan)}`);
   for (const line of failure.trace) say(`    ${line.slice(0, 200)}`);
-  say(`  again: npm run model -- ${failure.again}`);
+  say(`  reproduce with: npm run model -- ${failure.again}`);
   say('');
 }
 
@@ -176,12 +176,12 @@ async function check(): Promise<boolean> {
     if (answer.kind === 'case') {
       cases.push(answer);
       const { name, states, complete, seconds } = answer;
-      const ways = complete ? 'every way' : 'not every way';
+      const ways = complete ? 'every path' : 'not every path';
       say(`  ${nth}${name.padEnd(22)} ${String(states).padStart(9)} states, ${ways}, ${seconds} s`);
       return;
     }
     if (answer.kind === 'ways') {
-      say(`  ${nth}${answer.name.padEnd(22)} ${answer.ways} ways at random`);
+      say(`  ${nth}${answer.name.padEnd(22)} ${answer.ways} random paths`);
       return;
     }
     random.episodes += answer.episodes;
@@ -208,7 +208,7 @@ async function check(): Promise<boolean> {
   };
   write(report);
   const faults = Object.values(random.faults as Record<string, number>).reduce((sum, count) => sum + count, 0);
-  say(`${states} states in ${cases.length} cases${complete ? ', each in every way it can go' : ''}`);
+  say(`${states} states in ${cases.length} cases${complete ? ', each on every path' : ''}`);
   say(`${random.requests} requests in ${random.episodes} random episodes, ${random.steps} steps, ${faults} faults`);
   say(`${failures.length} violations, ${seconds} s`);
   say(`report in ${file}`);
@@ -221,7 +221,7 @@ async function hunt(): Promise<boolean> {
     refuse(`There is no such control; there are ${controls.map(({ name }) => name).join(', ')}.`);
   const rows: ControlRow[] = [];
   const queue = wanted.values();
-  const lane = async () => {
+  const feed = async () => {
     for (const { name, description, cases = [], sizes = huntSizes, caughtBy } of queue) {
       const child = await open(name);
       const answer = await ask(child, { kind: 'hunt', cases, sizes, seed, limitMs: huntLimitMs });
@@ -236,7 +236,7 @@ async function hunt(): Promise<boolean> {
       if (failure && (values.control || !caught)) tell({ ...failure, again: `--control ${name}` });
     }
   };
-  await Promise.all(Array.from({ length: processes }, lane));
+  await Promise.all(Array.from({ length: processes }, feed));
   const caught = rows.filter((row) => row.caught).length;
   write({ controls: { planted: rows.length, caught, each: rows } });
   say(`${caught} of ${rows.length} planted faults caught, ${Math.round((Date.now() - startedMs) / 1000)} s`);

@@ -1,5 +1,5 @@
 /**
- * About twenty seconds of `npm run model`: a few small cases in every way they can go, some ways of the others, some
+ * About twenty seconds of `npm run model`: a few small cases on every path, samples of the others, some
  * thousand requests by seed, and three planted faults, which must be noticed.
  *
  * A model takes chance and time out of the process that it runs in, so it runs in processes of its own.

@@ -1,4 +1,4 @@
-/** The small cases, by name, those that take longest first. `scenarios.ts` says what they are. */
+/** The small cases by name, slowest first. `scenarios.ts` defines them. */
 export const caseNames = [
   'poison',
   'cap',
@@ -29,5 +29,5 @@ export const caseNames = [
 
 export type CaseName = (typeof caseNames)[number];
 
-/** The small cases that are seen whole within a second or a few; `--quick` explores these, and goes ways of the others. */
+/** The small cases that are fully explored in a few seconds; `--quick` explores these and samples the others. */
 export const quickCases: readonly CaseName[] = ['accept-once', 'one-environment', 'redis-lost', 'relays'];

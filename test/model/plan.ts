@@ -22,7 +22,7 @@ export interface Plan {
   readonly operators: boolean;
   /** How often Redis loses its memory, comes back with an old one, or MySQL restarts. */
   readonly disasters: number;
-  /** How many messages come that nobody can read. */
+  /** How many unreadable messages come. */
   readonly poison: number;
 }
 

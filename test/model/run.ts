@@ -24,15 +24,15 @@ const lost = notPlanted();
 if (lost.length > 0) throw new Error(`never loaded, so nothing is planted there: ${lost.join(', ')}`);
 
 const shrinkLimitMs = 20_000;
-/** A hunt wants a short story soon rather than the shortest late. */
+/** A control needs a short counterexample soon, not the shortest one late. */
 const huntShrinkLimitMs = 2_500;
 const linesAtMost = 200;
 
 const huntCaseLimitMs = 8_000;
-/** No number of ways takes so long that is asked for. */
+/** More than any requested number of paths takes. */
 const waysLimitMs = 600_000;
 
-/** Takes a constraint away from what the migrations make. */
+/** Removes a constraint from the tables that the migrations make. */
 function constraintDropped({ without }: Control): Planted[] {
   if (!without) return [];
   const { table, constraint } = without;
@@ -66,7 +66,7 @@ function smallest(scenario: Scenario, violation: NonNullable<Exploration['violat
   return { ...small.violation, again: `--case ${scenario.name}`, trace: small.trace.slice(-linesAtMost) };
 }
 
-/** Goes ways of a case until one fails, or there were so many, or the time is over. */
+/** Runs random paths of a case until one fails, or their number or the time limit is reached. */
 function wandered(name: string, seed: number, ways: number, limitMs: number): Failure | undefined {
   const scenario = caseOf(name);
   const untilMs = performance.now() + limitMs;
@@ -143,6 +143,6 @@ process.on('message', (job: Job) => {
     process.send?.(done);
   });
 });
-// Whoever asks is gone.
+// The parent process has exited.
 process.on('disconnect', () => process.exit());
 process.send?.('ready');

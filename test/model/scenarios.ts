@@ -1,5 +1,5 @@
 /**
- * The small cases that are explored in every way they can go. Each is as small as the danger it is about allows: two or
+ * The small cases that are explored on every path. Each is as small as the danger it is about allows: two or
  * three workers, a few requests, a few faults.
  */
 
@@ -134,9 +134,9 @@ function refunds(setting: Setting, wish: Wish): void {
 /** Two decisions whose events the bus has not taken. */
 function lostToTheBus(setting: Setting): void {
   const { world } = setting;
-  world.busIsAway = true;
+  world.busIsDown = true;
   settled(requests(wish(1)), requests(wish(2)))(setting);
-  world.busIsAway = false;
+  world.busIsDown = false;
   // Only what is older than a few seconds is swept.
   world.pass(10_000_000);
 }
@@ -151,7 +151,7 @@ function webhooks(setting: Setting, times: number): void {
   };
 }
 
-/** What the plainest course of things comes to, before the case begins. */
+/** The state after a run without faults, before the case begins. */
 function settled(...things: ((setting: Setting) => void)[]): (setting: Setting) => void {
   return (setting) => {
     const { world } = setting;
@@ -164,7 +164,7 @@ function settled(...things: ((setting: Setting) => void)[]): (setting: Setting) 
   };
 }
 
-/** Something whose messages to a queue are lost. */
+/** Runs work whose messages to a queue are lost. */
 function closed(name: ConsumerName, thing: (setting: Setting) => void): (setting: Setting) => void {
   return (setting) => {
     const { world } = setting;
@@ -248,7 +248,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'poison',
-    about: 'A message that nobody can read comes with one that can be; any call may fail, and a worker may die.',
+    about: 'An unreadable message comes with a readable one; any call may fail, and a worker may die.',
     queues: [workers('reservations', 2, 2)],
     sales: [sale(1)],
     faults: 2,
@@ -284,7 +284,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'cancel-and-ask',
-    about: 'Units come back while someone waits for them and someone else asks; a process may die.',
+    about: 'Units are released while one customer waits for them and another asks; a process may die.',
     queues: [workers('reservations')],
     sales: [scarce],
     faults: 2,
@@ -299,7 +299,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'cancel-and-offer',
-    about: 'Units come back while someone waits for them and the rule fires; a process may die.',
+    about: 'Units are released while a customer waits for them and the rule fires; a process may die.',
     queues: [workers('advance')],
     sales: [scarce],
     faults: 2,
@@ -346,7 +346,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'expiry-and-death',
-    about: 'The window closes while a purchase waits to be paid, and whoever works on either may die.',
+    about: 'The window closes while a purchase waits to be paid; the process of either may die.',
     queues: [workers('purchases'), workers('advance')],
     sales: [scarce],
     faults: 1,
@@ -381,7 +381,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'payment',
-    about: 'A payment whose answers are lost or late, and of which the provider tells as well.',
+    about: 'A payment whose answers are lost or late, while the provider sends webhooks as well.',
     queues: [workers('purchases'), workers('settle')],
     sales: [sale(1)],
     faults: 1,
@@ -413,7 +413,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'webhook-twice',
-    about: 'A provider tells of one payment twice while its answer is under way.',
+    about: 'A provider sends the webhook of one payment twice while its answer is under way.',
     queues: [workers('purchases')],
     sales: [sale(1)],
     faults: 1,
@@ -446,7 +446,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'refund',
-    about: 'A purchase is given back from two consoles at once, and its unit goes to who waits.',
+    about: 'A purchase is refunded from two consoles at once, and its unit goes to the waitlist.',
     queues: [workers('purchases'), workers('advance'), workers('settle')],
     sales: [scarce],
     faults: 0,
@@ -461,7 +461,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'refund-unsure',
-    about: 'A purchase is given back while calls fail or answer late, and the provider tells of it as well.',
+    about: 'A purchase is refunded while calls fail or answer late, and the provider sends webhooks as well.',
     queues: [workers('purchases'), workers('settle')],
     sales: [sale(1)],
     faults: 1,
@@ -518,7 +518,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'two-purchases',
-    about: 'Two purchases of one customer compete for one reservation, and both are charged if nobody looks.',
+    about: 'Two purchases of one customer compete for one reservation; without a check both would be charged.',
     queues: [workers('purchases', 1, 2)],
     sales: [sale(1)],
     faults: 1,
@@ -533,7 +533,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'gate',
-    about: 'Three customers at the gate for one unit and one place in line, two of them one person.',
+    about: 'Three requests at the gate for one unit and one place on the waitlist, two of them from one customer.',
     queues: [workers('reservations', 2, 2)],
     sales: [sale(1, { waitlistSize: 1, capPerCustomer: 1 })],
     faults: 0,

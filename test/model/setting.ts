@@ -11,7 +11,7 @@ import type { Row } from './world/mysql.ts';
 import type { Charge } from './world/provider.ts';
 import { World, type WorldOptions } from './world/world.ts';
 
-/** When every model begins: a whole second, far from any edge. */
+/** When every model begins: a whole second, far from any boundary. */
 export const beginMs = 1_800_000_000_000;
 
 export interface SaleSetting {

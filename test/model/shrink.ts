@@ -1,5 +1,5 @@
 /**
- * Makes a failure small enough to read: looks for the smallest plan that still breaks the same promise, and among its
+ * Makes a failure small enough to read: looks for the smallest plan that still breaks the same invariant, and among its
  * ways of failing for the shortest one. Called by `run.ts`.
  */
 import { runEpisode } from './episode.ts';
@@ -23,10 +23,10 @@ export interface SmallEpisode {
 const seedsPerPlan = 60;
 const seedsForShortest = 150;
 const smallerCrowds = [1, 2, 3, 4, 6, 9, 15, 30, 80, 250];
-/** A small crowd needs more faults for the same number of them. */
+/** A smaller crowd needs higher fault rates for the same number of faults. */
 const leastRate = 0.03;
 
-/** Looks for the smallest episode that breaks the same invariant, for as long as it may take. */
+/** Looks for the smallest episode that breaks the same invariant, within a time limit. */
 export function shrinkEpisode(plan: Plan, seed: number, violation: Violation, limitMs: number): SmallEpisode {
   const untilMs = performance.now() + limitMs;
   let best = { plan, seed };
@@ -50,7 +50,7 @@ export function shrinkEpisode(plan: Plan, seed: number, violation: Violation, li
   return shortest(best.plan, best.seed, violation, untilMs);
 }
 
-/** Plans with a little less in them, the smallest first. */
+/** Slightly smaller plans, the smallest first. */
 function* simpler(plan: Plan): Generator<Plan> {
   const rates = Object.fromEntries(
     Object.entries(plan.rates).map(([kind, rate]) => [kind, rate > 0 ? Math.max(rate, leastRate) : 0]),
@@ -90,7 +90,7 @@ function shortest(plan: Plan, seed: number, violation: Violation, untilMs: numbe
   return best;
 }
 
-/** Looks for a plainer way in which a case fails: fewer faults, fewer changes between processes, fewer steps. */
+/** Looks for a simpler path on which a case fails: fewer faults, fewer switches between processes, fewer steps. */
 export function shrinkCase(
   scenario: Scenario,
   choices: readonly (readonly number[])[],
@@ -123,7 +123,7 @@ export function shrinkCase(
   return best;
 }
 
-/** How far choices are from the plainest ones. */
+/** How far choices are from the default ones. */
 function weight(choices: readonly (readonly number[])[]): number {
   return choices.flat().filter((choice) => choice > 0).length;
 }

@@ -79,7 +79,7 @@ test.each(['locked', 'unlocked'] as const)('I1: 500 buyers take exactly 100 unit
   });
 });
 
-test('control: without the guard the same race gives away more than there is', async () => {
+test('control: without the guard the same race oversells', async () => {
   const saleId = await givenSale(deps, { allotment: units });
   await race(saleId, 'unguarded');
   const after = await sums(saleId);

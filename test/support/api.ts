@@ -1,9 +1,9 @@
 /**
  * The API inside the test's own process: finds the function of a call in `serverless.yml` as API Gateway does, hands it
- * the event API Gateway would, and holds every answer against the OpenAPI document.
+ * the event API Gateway would, and checks every answer against the OpenAPI document.
  *
  * Invariant: an answer that the document does not describe (a status, a code, a field too many or too few) fails the
- * test that got it, whatever the test itself looks at.
+ * test that got it, whatever the test itself asserts.
  */
 
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
@@ -46,9 +46,9 @@ export interface Api {
   deps(): Promise<Deps>;
   /** Calls `GET /sales?limit=5` and the like. An address of no function answers 404 as the gateway would. */
   call(call: string, sent?: Sent): Promise<Answer>;
-  /** Signs a new customer up and in. */
+  /** Signs up a new customer and signs in. */
   customer(): Promise<{ customerId: CustomerId; email: string; token: string; refreshToken: string }>;
-  /** Signs an operator in. */
+  /** Signs in an operator. */
   operator(): Promise<string>;
   close(): Promise<void>;
 }
@@ -140,7 +140,7 @@ function toEvent(
   const body = bytes ? Buffer.from(bytes).toString('base64') : json === undefined ? text : JSON.stringify(json);
   const params = Object.fromEntries(Object.entries(groups ?? {}).map(([name, value]) => [name, decode(value)]));
   const search: Record<string, string> = {};
-  // The gateway joins what is given twice with a comma.
+  // The gateway joins repeated values with a comma.
   for (const [name, value] of new URLSearchParams(query)) {
     search[name] = search[name] === undefined ? value : `${search[name]},${value}`;
   }

@@ -1,5 +1,5 @@
 /**
- * cfn-lint, which knows what CloudFormation and the services behind it take. It comes from PyPI: one that is on the PATH is
+ * cfn-lint, which knows what CloudFormation and its services accept. It comes from PyPI: one that is on the PATH is
  * used as it is, otherwise it is installed into `.local/cfn-lint` once. Where neither is possible one line says so, and
  * only our own checks hold the template.
  */
@@ -23,7 +23,7 @@ interface Finding {
   Location: { Path: { 0?: unknown } | string[] };
 }
 
-/** What cfn-lint finds, as sentences; nothing if it cannot be had. */
+/** What cfn-lint finds, as sentences; nothing if it cannot be installed. */
 export async function lintTemplate(file: string): Promise<string[]> {
   const command = await findOrInstall();
   if (!command) return [];

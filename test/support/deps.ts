@@ -3,8 +3,8 @@ import type { Deps } from '#platform/environment/deps.ts';
 import type { Db, Tx } from '#platform/mysql/mysql.ts';
 
 /**
- * Another environment on the same connections: these parts are different, and it remembers nothing of what the first one
- * does. It has nothing of its own to close.
+ * Another environment on the same connections: these parts are replaced, and it shares no memory with the first one
+ * beyond them. It has nothing of its own to close.
  */
 export function withDeps(deps: Deps, overrides: Partial<Deps>): Deps {
   const kept = new Map<unknown, unknown>();
@@ -12,12 +12,12 @@ export function withDeps(deps: Deps, overrides: Partial<Deps>): Deps {
     if (!kept.has(open)) kept.set(open, open(changed));
     return kept.get(open) as ReturnType<typeof open>;
   };
-  // Not a copy: to read a part is to open it.
+  // Not a copy: reading a part opens it.
   const changed: Deps = Object.create(deps, Object.getOwnPropertyDescriptors({ once, ...overrides }));
   return changed;
 }
 
-/** The queues of these dependencies, of which one takes nothing; `offered` hears what it was sent. */
+/** The queues of these dependencies, one of which rejects every message; `offered` is called with what it was sent. */
 export function withoutQueue(
   deps: Deps,
   name: string,

@@ -1,7 +1,7 @@
 /**
  * Faults that both the model and chaos plant: each takes one safeguard out of shipped code.
  *
- * Nothing shipped is imported here, but as types and within a fault: a fault must be planted before its module is loaded.
+ * Shipped code is imported here only as types and inside faults: a fault must be planted before its module is loaded.
  */
 import type { Bus } from '#platform/aws/eventbridge.ts';
 import { inLua, inModule } from './plant.ts';
@@ -50,7 +50,7 @@ export const failuresAcknowledged = inModule(() => import('#platform/handlers/qu
   },
 });
 
-/** A message that cannot be read is acknowledged, and nobody ever sees it. */
+/** An unreadable message is acknowledged instead of becoming a dead letter. */
 export const unreadableAcknowledged = inModule(() => import('#platform/handlers/queue.ts'), {
   consumeBatch:
     (real) =>
@@ -60,15 +60,15 @@ export const unreadableAcknowledged = inModule(() => import('#platform/handlers/
     },
 });
 
-/** The cap per customer is not looked at when a request is decided. */
+/** The cap per customer is not checked when a request is decided. */
 export const capIgnored = inModule(() => import('#reservation/decide.ts'), { isOverCap: () => () => false });
 
-/** A request is refused for the time at which it is decided, not at which it was accepted. */
+/** The window is checked at the time of the decision, not at the time of acceptance. */
 export const windowJudgedWhenDecided = inModule(() => import('#reservation/decide.ts'), {
   refusalByTerms: (real) => (claim, sale, nowMs) => real({ ...claim, acceptedAtMs: nowMs }, sale, nowMs),
 });
 
-/** The place in line is given when the message is worked on, so that a redelivery moves it back. */
+/** The ticket is issued when the message is processed, so a redelivery moves the request back in line. */
 export const ticketGivenWhenDecided = inModule(() => import('#reservation/allocate.ts'), {
   distinctClaims: (real) => (batch) =>
     real(batch).map((claim) => ({ ...claim, ticket: Date.now() * 1000 + (claim.acceptedAtMs % 2) })),
@@ -87,23 +87,23 @@ export const eventsNotRecorded = inModule(() => import('#events/outbox.ts'), {
   recordEvents: () => async () => undefined,
 });
 
-/** Whoever comes last writes the stock in the mirror, however old it is. */
+/** The last writer of the mirror's stock wins, however old its version is. */
 export const stockMirroredInAnyOrder = inLua('lib/mirror/mirror.lua', { isCurrent: 'return true' });
 
-/** Whoever comes last writes a reservation in the mirror, however old it is. */
+/** The last writer of a reservation in the mirror wins, however old its version is. */
 export const reservationsMirroredInAnyOrder = inLua('lib/mirror/mirror.lua', { isKnown: 'return false' });
 
-/** The stock update does not say that enough must be available. */
+/** The stock update lacks its guard that enough is available. */
 export const moveBeyondAvailable = inModule(() => import('#sale/sale.store.ts'), {
   moveGuards: { available: '1 = 1' },
 });
 
-/** When the window closes, what is being paid for expires too. */
+/** When the window closes, reservations that are being paid for expire too. */
 export const expiryIgnoresPurchase = inModule(() => import('#reservation/reservation.store.ts'), {
   endGuards: { notBeingPaid: '1 = 1' },
 });
 
-/** A capture is taken for a purchase as long as its reservations exist, whatever has become of them. */
+/** A capture settles a purchase as long as its reservations exist, in any state. */
 export const captureWithoutReservation = inModule(() => import('#purchase/settle.ts'), {
   decideSettlement: (real) => (purchase, items, reservations, answer, known) => {
     const awaited = purchase.state === 'requested' || purchase.state === 'unknown';
@@ -114,7 +114,7 @@ export const captureWithoutReservation = inModule(() => import('#purchase/settle
   },
 });
 
-/** The bus as somebody sees it who takes it for granted that every event is taken. */
+/** The bus as seen by a caller that assumes that every event was accepted. */
 export function takenForGranted(bus: Bus): Bus {
   return { publish: async (events) => (await bus.publish(events)).map(() => true) };
 }

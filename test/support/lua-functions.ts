@@ -1,6 +1,6 @@
 /**
  * Gives functions of a Lua script other bodies. A function is found by its name where the script declares it at its top,
- * as `local function name(…) … end`, whatever else stands in the script.
+ * as `local function name(…) … end`, regardless of the rest of the script.
  */
 import { type Token, tokenize } from '../model/world/lua.ts';
 

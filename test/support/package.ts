@@ -1,6 +1,6 @@
 /**
  * The package that `npx serverless package` makes, made once for each state of its inputs and kept in `.local/package`.
- * Several test files look at it; whoever comes first makes it, and the others wait for it.
+ * Several test files read it; the first one makes it, and the others wait for it.
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -11,7 +11,7 @@ import { unpack } from '#infra/zip.ts';
 import { projectRoot } from '#local/state-folder.ts';
 import { waitFor } from '#local/wait.ts';
 
-/** What decides about the result. */
+/** The inputs that determine the result. */
 const inputs = ['functions', 'infra', 'lib', 'serverless.yml', 'package-lock.json'];
 /** The stage whose sizes and protections are for real customers. */
 export const packagedStage = 'prod';
@@ -90,7 +90,7 @@ async function makeOnce(folder: string): Promise<void> {
         '--package',
         draft,
       ],
-      // Whatever the test stack has put into the environment belongs to it; a package knows nothing of it.
+      // Variables that the test stack has set must not influence the package.
       { cwd: projectRoot, timeout: packagingLimitMs, env: { PATH: process.env.PATH, HOME: process.env.HOME } },
     );
     for (const name of readdirSync(draft).filter((one) => one.endsWith('.zip'))) {
@@ -107,7 +107,7 @@ async function makeOnce(folder: string): Promise<void> {
 
 const keptForMs = 86_400_000;
 
-/** Packages of other states of the inputs are of no use for long. */
+/** Deletes old packages that were made from other inputs. */
 function forgetOld(cache: string): void {
   for (const name of readdirSync(cache)) {
     const old = join(cache, name);

@@ -1,4 +1,4 @@
-/** What is planted is called by everybody, and what cannot be planted is an error: for the compiler, or when it is loaded. */
+/** A planted fault reaches every caller; one that cannot be planted is an error at compile time or load time. */
 import { spawnSync } from 'node:child_process';
 import { projectRoot } from '#local/state-folder.ts';
 import { replaceFunctions } from './lua-functions.ts';
@@ -48,13 +48,13 @@ test('the compiler finds what is planted where nothing of that name and type is'
     inModule(() => import('#state/reservation-state.ts'), { mayMove: (real) => (from) => real(from, 1) }),
     // @ts-expect-error: the object has no such member.
     inModule(() => import('#sale/sale.store.ts'), { moveGuards: { unknown: '1 = 1' } }),
-    // @ts-expect-error: nobody in the module itself would see another number.
+    // @ts-expect-error: the module itself would still use its own number.
     inModule(() => import('#platform/kernel/time-limits.ts'), { lockLifeMs: 1 }),
   ];
   expect(faults).toHaveLength(6);
 });
 
-test('a function of a script is found by its name, whatever it contains', () => {
+test('a function of a script is found by its name, whatever its body contains', () => {
   const script = `local function one(a, b)
   for n = 1, a do if n > b then return 'end' end end
   while a do a = nil end

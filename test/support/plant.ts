@@ -3,7 +3,7 @@
  * are. Called by the model and by chaos, each in the processes that run the code.
  *
  * A fault names a module and what is to stand in the place of one of its functions, as ordinary code that the compiler
- * checks: whoever renames the module or the function renames it in the fault too, and what no longer fits is a type
+ * checks: renaming the module or the function renames it in the fault too, and a fault that no longer fits is a type
  * error. The function is replaced for all of its callers, those in its own module included.
  *
  * Invariant: a fault is planted exactly where it is meant to be. What does not exist, or cannot be replaced, is an error

@@ -1,5 +1,5 @@
 /**
- * A stack of databases, queues and bus as a process of its own, for tests that end it in every way there is.
+ * A stack of databases, queues and bus as a process of its own, for tests that end it in every possible way.
  *
  *   node test/support/small-stack.ts <folder>
  *

@@ -2,7 +2,7 @@
  * What a test file needs of the stack that `npm test` brought up: a bed of its own on it.
  *
  * Invariant: two beds share servers and nothing else. Each has a migrated database, a numbered Redis database and
- * queues, bus and rules under a prefix, so files run side by side and none sees what another left behind. (Redis
+ * queues, bus and rules under a prefix, so files run in parallel and none sees what another left behind. (Redis
  * channels are the exception: they belong to the server. Names published on them carry ids that no two beds share.)
  */
 import { randomBytes } from 'node:crypto';
@@ -55,7 +55,7 @@ export async function testBed(options: { queues?: boolean; rules?: boolean; mysq
   const stack = testStack();
   const id = `t${randomBytes(5).toString('hex')}`;
   const written = await readDeclared();
-  // The clock is the tests' own: a schedule may fire at any moment, and its message is in nobody's script.
+  // Schedules stay off: one could fire at any moment and send a message that no test expects.
   const declared = {
     ...written,
     rules: written.rules.map((rule) => (rule.schedule ? { ...rule, enabled: false } : rule)),

@@ -1,7 +1,7 @@
 /**
- * A small world in which everything is as it should be, written by hand: two sales, eight reservations in all the states
- * they can rest in, three purchases, the provider's books, the mirror and the clients' log. Tests of the verifier break
- * one thing in it and see whether the verifier notices.
+ * A small, consistent world, written by hand: two sales, eight reservations in all the states
+ * they can end in, three purchases, the provider's books, the mirror and the clients' log. Tests of the verifier break
+ * one thing in it and check that the verifier reports it.
  */
 import { rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -29,7 +29,7 @@ export const customers = [customerIdOf(1), customerIdOf(2), customerIdOf(3), cus
 const idOf = (sale: SaleId, digit: string): ReservationId =>
   asId(`${sale.slice(-12, -4)}-${sale.slice(-4)}-8${digit.repeat(3)}-8${digit.repeat(3)}-${digit.repeat(12)}`);
 
-/** Reservations by what became of them. */
+/** Reservations by their outcome. */
 export const reservations = {
   allocated: idOf(openSale, '1'),
   waitlisted: idOf(openSale, '2'),
@@ -116,7 +116,7 @@ export interface World {
   writeLog(): string;
   /** The answer of 202 to a reservation's request. */
   accepted(name: Name): RequestLine;
-  /** Begins again with everything as it should be. */
+  /** Resets everything to the consistent state. */
   reset(): Promise<void>;
   close(): Promise<void>;
 }
@@ -167,7 +167,7 @@ export async function openWorld(bed: TestBed): Promise<World> {
       const line = world.log.find(
         (l) => l.type === 'request' && l.op === 'reserve' && l.reservationId === reservations[name],
       );
-      if (line?.type !== 'request') throw new Error(`nobody was promised ${name}`);
+      if (line?.type !== 'request') throw new Error(`no 202 was logged for ${name}`);
       return line;
     },
     async reset() {

@@ -1,14 +1,15 @@
 /**
- * Dead-letter queues: putting messages there with the cause, listing them, and redriving them.
+ * Dead-letter queues: sending messages there with the cause, listing them, and redriving them.
  *
- * A message is never deleted from a dead-letter queue before it is back in its own, so redriving may deliver twice and
- * never loses; the consumers' inboxes make the second delivery harmless. A consumer that gives a message up writes the
- * cause into its attributes, and so does EventBridge when it could not deliver an event. SQS keeps no cause when it moves
- * a message itself (at maxReceiveCount), so what it may move is noted in Redis.
+ * A message is never deleted from a dead-letter queue before it is back in its source queue, so a redrive may deliver
+ * twice but never loses a message; the consumers' inboxes make the second delivery harmless. A consumer that gives up on
+ * a message writes the cause into its attributes, and so does EventBridge when it could not deliver an event. SQS records
+ * no cause when it moves a message itself (at maxReceiveCount), so the causes of messages close to that are kept in Redis.
  *
- * SQS's own redrive (StartMessageMoveTask) moves all of a queue, not single messages, and stamps them anew: a reservation
- * that passed no gate would lose its place in line.
+ * SQS's own redrive (StartMessageMoveTask) moves a whole queue, not single messages, and gives them a new SentTimestamp: a
+ * reservation that did not pass the gate would lose its place in line.
  */
+
 import {
   DeleteMessageBatchCommand,
   type Message,
@@ -17,6 +18,7 @@ import {
   SendMessageBatchCommand,
   type SQSClient,
 } from '@aws-sdk/client-sqs';
+import type { Clock } from '#platform/kernel/clock.ts';
 import { log } from '#platform/kernel/log.ts';
 import { locate, type Registry } from '#platform/kernel/registry.ts';
 import { deadLetterLifeSeconds } from '#platform/kernel/time-limits.ts';
@@ -29,8 +31,8 @@ import { changeVisibility, inBatches, maxBatchSize, queueDepth } from './sqs.ts'
 export interface Cause {
   /**
    * `unreadable`: not in the shape its consumer expects; `failed`: the consumer threw; `repeated`: the consumer asked for
-   * it again each time; `unavailable`: something that the consumer needs was unavailable; `undeliverable`: the bus could not put it into the queue;
-   * `unknown`: there is no cause, as when the consumer was killed.
+   * it again each time; `unavailable`: a dependency of the consumer was unavailable; `undeliverable`: the bus could not
+   * put it into the queue; `unknown`: no cause was recorded, as when the consumer was killed.
    */
   kind: 'unreadable' | 'failed' | 'repeated' | 'unavailable' | 'undeliverable' | 'unknown';
   detail: string;
@@ -41,30 +43,31 @@ export interface DeadLetter {
   queue: string;
   messageId: string;
   sentAtMs: number;
-  /** How often it has been received, listings included. */
+  /** How many times it has been received, listings included. */
   deliveries: number;
   cause: Cause;
   body: string;
 }
 
 /** What the verbs here need. */
-export interface DeadLetterPorts {
+export interface DeadLetterNeeds {
   readonly sqs: SQSClient;
   readonly redis: RedisClient;
   readonly registry: Registry;
+  readonly clock: Clock;
 }
 
-/** Carries the time at which a message was first sent across a redrive: it may be a customer's place in line. */
+/** Keeps the time at which a message was first sent across a redrive: it may determine a customer's place in line. */
 export const firstSentAttribute = 'firstSentAtMs';
 
-/** Carries why a consumer gave a message up. */
+/** Holds why a consumer gave up on a message. */
 const causeAttribute = 'cause';
 
-/** How long letters are kept from other readers while they are looked at; they are given back as soon as that is done. */
+/** Visibility timeouts while dead letters are listed or redriven; what stays is made visible again right afterwards. */
 const listingSeconds = 10;
 const redrivingSeconds = 60;
 
-/** The queues that have dead letters, by their names in `serverless.yml`. */
+/** The queues that have a dead-letter queue, by their names in `serverless.yml`. */
 export function deadLetterQueues(registry: Registry): string[] {
   return Object.keys(registry)
     .filter((name) => name.startsWith('dead/'))
@@ -72,7 +75,7 @@ export function deadLetterQueues(registry: Registry): string[] {
     .sort();
 }
 
-/** Notes why messages failed for the last time, so that an operator can read it. Never throws: it is a note. */
+/** Stores the latest cause of each message's failure for operators. Never throws: the causes are informational. */
 export async function noteCauses(redis: RedisClient, causes: ReadonlyMap<string, Cause>): Promise<void> {
   if (causes.size === 0) return;
   try {
@@ -84,25 +87,25 @@ export async function noteCauses(redis: RedisClient, causes: ReadonlyMap<string,
       return pipeline.exec();
     });
   } catch {
-    // Without the note the letter's cause reads "unknown"; the log has it all the same.
+    // Without it the dead letter's cause reads "unknown"; the log still has it.
   }
 }
 
-/** A message that its consumer gives up, and why. */
+/** A message that its consumer gives up on, and why. */
 export interface GivenUp {
   readonly messageId: string;
   readonly body: string;
-  /** When SQS first took it. */
+  /** When SQS first accepted it. */
   readonly firstSentAtMs: number;
   readonly cause: Cause;
 }
 
 /**
- * Sends messages to the dead-letter queue of their queue, each with its cause. Returns the ids of those that are there now
- * and may be acknowledged; the others will be delivered again. Never throws.
+ * Sends messages to the dead-letter queue of their queue, each with its cause. Returns the ids of those that arrived
+ * there and may be acknowledged; the others will be delivered again. Never throws.
  */
 export async function sendToDeadLetterQueue(
-  { sqs, registry }: Pick<DeadLetterPorts, 'sqs' | 'registry'>,
+  { sqs, registry }: Pick<DeadLetterNeeds, 'sqs' | 'registry'>,
   queue: string,
   messages: readonly GivenUp[],
 ): Promise<Set<string>> {
@@ -130,15 +133,15 @@ export async function sendToDeadLetterQueue(
 
 const numberAttribute = (value: number): MessageAttributeValue => ({ DataType: 'Number', StringValue: String(value) });
 
-/** Up to `limit` dead letters of a queue, with their causes, left where they are. */
-export async function listDeadLetters(ports: DeadLetterPorts, queue: string, limit: number): Promise<DeadLetter[]> {
+/** Up to `limit` dead letters of a queue, with their causes. They stay in the queue. */
+export async function listDeadLetters(deps: DeadLetterNeeds, queue: string, limit: number): Promise<DeadLetter[]> {
   const letters = new Map<string, Message>();
-  await eachBatch(ports, queue, listingSeconds, Number.POSITIVE_INFINITY, async (batch) => {
+  await eachBatch(deps, queue, listingSeconds, Number.POSITIVE_INFINITY, async (batch) => {
     for (const message of batch) if (message.MessageId) letters.set(message.MessageId, message);
     return { keep: batch, goOn: letters.size < limit };
   });
   const shown = [...letters.values()].slice(0, limit);
-  const causes = await readCauses(ports.redis, shown);
+  const causes = await readCauses(deps.redis, shown);
   return shown.map((message, index) => ({
     queue,
     messageId: message.MessageId ?? '',
@@ -150,19 +153,19 @@ export async function listDeadLetters(ports: DeadLetterPorts, queue: string, lim
 }
 
 /**
- * Sends dead letters back to their queue: those named, or all that are there. Stops at the deadline; what is left can be
- * redriven by the same call again. A letter that is not there (any more) is not an error. Returns the ids that were sent.
+ * Sends dead letters back to their source queue: those named, or all. Stops at the deadline; the rest can be redriven by
+ * repeating the call. A dead letter that is not in the queue (any more) is not an error. Returns the ids that were sent.
  */
 export async function redriveDeadLetters(
-  ports: DeadLetterPorts,
+  deps: DeadLetterNeeds,
   queue: string,
   which: ReadonlySet<string> | 'all',
   deadlineMs: number,
 ): Promise<string[]> {
   const redriven = new Set<string>();
-  await eachBatch(ports, queue, redrivingSeconds, deadlineMs, async (batch) => {
+  await eachBatch(deps, queue, redrivingSeconds, deadlineMs, async (batch) => {
     const wanted = batch.filter(({ MessageId: id = '' }) => which === 'all' || which.has(id));
-    const sent = await sendBack(ports, queue, wanted);
+    const sent = await sendBack(deps, queue, wanted);
     for (const { MessageId: id } of sent) if (id) redriven.add(id);
     return {
       keep: batch.filter((message) => !sent.includes(message)),
@@ -173,11 +176,11 @@ export async function redriveDeadLetters(
 }
 
 /**
- * Receives the letters of a queue batch by batch, each letter once, until there are no more, the deadline is reached or
- * `visit` has seen enough; then makes those that were kept visible again.
+ * Receives the dead letters of a queue batch by batch, each once, until there are no more, the deadline is reached or
+ * `visit` ends it (`goOn` is false); then makes those that were kept visible again.
  */
 async function eachBatch(
-  { sqs, registry }: DeadLetterPorts,
+  { sqs, registry, clock }: DeadLetterNeeds,
   queue: string,
   visibilitySeconds: number,
   deadlineMs: number,
@@ -187,13 +190,13 @@ async function eachBatch(
   const kept: Message[] = [];
   let { waiting } = await queueDepth(sqs, url);
   try {
-    for (let goOn = true; goOn && waiting > 0 && Date.now() < deadlineMs; ) {
+    for (let goOn = true; goOn && waiting > 0 && clock() < deadlineMs; ) {
       const { Messages: batch = [] } = await sqs.send(
         new ReceiveMessageCommand({
           QueueUrl: url,
           MaxNumberOfMessages: maxBatchSize,
           VisibilityTimeout: visibilitySeconds,
-          // Long polling asks every server of the queue; a short poll may miss letters that are there.
+          // Long polling queries every server of the queue; a short poll may miss messages.
           WaitTimeSeconds: 1,
           MessageSystemAttributeNames: ['SentTimestamp', 'ApproximateReceiveCount'],
           MessageAttributeNames: ['All'],
@@ -215,8 +218,8 @@ async function eachBatch(
   }
 }
 
-/** Sends messages to the queue they were meant for, then deletes those letters that the queue took; returns them. */
-async function sendBack({ sqs, registry }: DeadLetterPorts, queue: string, letters: Message[]): Promise<Message[]> {
+/** Sends messages to their source queue, then deletes the dead letters that the queue accepted; returns those. */
+async function sendBack({ sqs, registry }: DeadLetterNeeds, queue: string, letters: Message[]): Promise<Message[]> {
   if (letters.length === 0) return [];
   const { Successful = [] } = await sqs.send(
     new SendMessageBatchCommand({
@@ -247,7 +250,7 @@ async function sendBack({ sqs, registry }: DeadLetterPorts, queue: string, lette
 const unknownCause: Cause = {
   kind: 'unknown',
   detail:
-    'No cause was noted: the function was killed or ran out of time, or Redis was unavailable. Search the logs for the id.',
+    'No cause was recorded: the function was killed or ran out of time, or Redis was unavailable. Search the logs for the id.',
 };
 
 async function readCauses(redis: RedisClient, messages: Message[]): Promise<Cause[]> {

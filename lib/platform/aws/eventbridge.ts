@@ -5,7 +5,7 @@ import { EventBridgeClient, PutEventsCommand, type PutEventsResultEntry } from '
 import { type Breakers, openBreakers } from '#platform/resilience/circuit-breaker.ts';
 import { callLimit, clientSettings } from './client-settings.ts';
 
-/** PutEvents takes at most ten entries, and at most 256 KiB of them together, in a call. */
+/** PutEvents accepts at most ten entries, and at most 256 KiB in total, per call. */
 const entriesPerCall = 10;
 const bytesPerCall = 256 * 1024;
 
@@ -18,8 +18,8 @@ export interface OutgoingEvent {
 
 export interface Bus {
   /**
-   * Publishes events; the result says for each, in order, whether the bus took it. PutEvents fails entry by entry, so
-   * a call that succeeded proves nothing about a single event. Never throws for a failed call: all its entries are false.
+   * Publishes events; the result says for each, in order, whether the bus accepted it. PutEvents fails entry by entry, so
+   * a successful call proves nothing about a single event. Never throws for a failed call: all its entries are false.
    */
   publish(events: OutgoingEvent[]): Promise<boolean[]>;
 }
@@ -64,7 +64,7 @@ export function openBus(busName: string, source: string, breakers: Breakers = op
   };
 }
 
-/** Whether the bus has taken an event, by its entry in the answer of PutEvents. */
+/** Whether the bus accepted an event, by its entry in the result of PutEvents. */
 export function isPublished(result: PutEventsResultEntry | undefined): boolean {
   return result !== undefined && !result.ErrorCode && result.EventId !== undefined;
 }
@@ -75,7 +75,7 @@ interface Entry {
   bytes: number;
 }
 
-/** Divides entries, in order, into calls that the bus will take. An entry that is too large goes alone, and fails alone. */
+/** Divides entries, in order, into calls within the limits. An entry that is too large is sent, and fails, alone. */
 function groupEntries(entries: Entry[]): Entry[][] {
   const calls: Entry[][] = [];
   let bytes = 0;

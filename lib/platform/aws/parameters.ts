@@ -1,21 +1,21 @@
 /**
- * The registry of a real account: addresses in SSM Parameter Store, secrets in Secrets Manager. Called by discovery, once
- * per cold start; a laptop never calls it.
+ * The registry in AWS: addresses in SSM Parameter Store, secrets in Secrets Manager. Called by discovery, once per cold
+ * start; never in the local stack.
  *
- * A launch starts thousands of environments within seconds, so each makes as few calls as it can and, if told to slow
- * down, comes again a little later rather than failing its first customer.
+ * A launch starts thousands of environments within seconds, so each makes as few calls as possible and, when throttled,
+ * retries with a back-off rather than failing its first request.
  */
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { GetParametersCommand, type Parameter, paginateGetParametersByPath, SSMClient } from '@aws-sdk/client-ssm';
 import { callLimit } from './client-settings.ts';
 
-/** GetParameters takes at most ten names. */
+/** GetParameters accepts at most ten names. */
 const namesPerCall = 10;
 const attempts = 5;
 
 /**
- * The parameters under a prefix with these names, or all of them. A name without a parameter is left out: what is optional
- * (a limit of one's own) need not be there, and what is not optional is missed by whoever locates it.
+ * The parameters under a prefix with these names, or all of them. A name without a parameter is left out: an optional one
+ * (such as a rate limit) need not exist, and for a required one `locate` throws.
  */
 export async function readParameters(prefix: string, names?: string[]): Promise<Record<string, string>> {
   const client = new SSMClient({ maxAttempts: attempts });
@@ -37,7 +37,7 @@ export async function readParameters(prefix: string, names?: string[]): Promise<
   return Object.fromEntries(found.map(({ Name = '', Value = '' }) => [Name.slice(prefix.length + 1), Value]));
 }
 
-/** The secrets with these ARNs, each fetched once however often it is named. */
+/** The secrets with these ARNs, each fetched once. */
 export async function readSecrets(arns: string[]): Promise<Map<string, string>> {
   const wanted = [...new Set(arns)];
   if (wanted.length === 0) return new Map();

@@ -18,7 +18,7 @@ function slowSqs() {
   return { client: client as unknown as SQSClient, answerAll };
 }
 
-test('when the queue takes less than is sent, one is turned away at once instead of waiting', async () => {
+test('with a backlog of messages to be sent, a further one is refused at once', async () => {
   const { client, answerAll } = slowSqs();
   const queue = openQueue(client, 'http://127.0.0.1/queue');
   const first = Array.from({ length: 60 }, (_, n) => queue.send({ body: n }));

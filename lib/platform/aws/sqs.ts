@@ -1,9 +1,9 @@
 /**
- * SQS: sending to a queue, asking how full it is, and putting a message off.
+ * SQS: sending to a queue, reading its depth, and changing the visibility of messages.
  *
  * Where an environment serves one request at a time, each message is sent at once. Where it serves many, messages that
- * come while `maxSendsInFlight` calls are under way share the next ones, ten to a call. When the queue takes less than is
- * sent, whoever would have to wait long is turned away at once: work that is done late is done for nobody.
+ * arrive while `maxSendsInFlight` calls are in flight are batched, ten to a call. When messages arrive faster than the
+ * queue accepts them, a message that would have to wait long is refused at once: its client would have given up.
  */
 import {
   ChangeMessageVisibilityBatchCommand,
@@ -17,13 +17,13 @@ import { batched } from '#platform/resilience/batcher.ts';
 import { type Breakers, openBreakers } from '#platform/resilience/circuit-breaker.ts';
 import { callLimit, clientSettings } from './client-settings.ts';
 
-/** SQS takes, and gives, at most ten messages in a call. */
+/** SQS accepts, and returns, at most ten messages per call. */
 export const maxBatchSize = 10;
 const maxSendsInFlight = 4;
-/** Once a message has waited this long to be sent, no further one is taken until it is gone. */
+/** Once a message has waited this long to be sent, no further one is accepted until it is sent. */
 const longestWaitMs = 1_000;
 
-/** A message to a queue: any JSON, and how long SQS holds it back (0 to 900 seconds). */
+/** A message to a queue: any JSON, and for how long SQS delays it (0 to 900 seconds). */
 export interface OutgoingMessage {
   body: unknown;
   delaySeconds?: number;
@@ -32,17 +32,17 @@ export interface OutgoingMessage {
 export interface Queue {
   readonly url: string;
   /**
-   * Resolves once SQS has taken the message. Throws a `Fault` (`queue_unavailable`) if it has not, or may not have; at
-   * once, if so many are waiting already that it would come too late.
+   * Resolves once SQS has accepted the message. Throws a `Fault` (`queue_unavailable`) if it has not, or may not have; at
+   * once, if there is a backlog of messages to be sent.
    */
   send(message: OutgoingMessage): Promise<void>;
-  /** Sends many, however long that takes; resolves once all are taken, throws if any was not. */
+  /** Sends many, however long that takes; resolves once all are accepted, throws if any was not. */
   sendAll(messages: OutgoingMessage[]): Promise<void>;
 }
 
 /**
- * The SDK's client for SQS. It does not compare MD5 digests of bodies, which would only find what TLS has let through, and
- * cost a sixth of a call's processor time.
+ * The SDK's client for SQS. It does not verify MD5 digests of bodies, which add nothing to TLS and cost a sixth of a
+ * call's CPU time.
  */
 export function openSqs(): SQSClient {
   return new SQSClient({ ...clientSettings, md5: false });
@@ -51,7 +51,7 @@ export function openSqs(): SQSClient {
 /** A queue to send to. */
 export function openQueue(client: SQSClient, url: string, breakers: Breakers = openBreakers()): Queue {
   const guard = breakers.get('sqs', { resetTimeoutMs: 1_000 });
-  /** Since when each message waits that is not on its way yet, oldest first. */
+  /** When each message that is not being sent yet began to wait, oldest first. */
   const waitingSinceMs: number[] = [];
 
   async function sendBatch(messages: readonly OutgoingMessage[]): Promise<(undefined | Fault)[]> {
@@ -69,7 +69,7 @@ export function openQueue(client: SQSClient, url: string, breakers: Breakers = o
       throw new Fault('queue_unavailable', 'the queue cannot be reached', { cause });
     }
     return Entries.map(({ Id }) =>
-      taken.has(Id) ? undefined : new Fault('queue_unavailable', 'the queue did not take the message'),
+      taken.has(Id) ? undefined : new Fault('queue_unavailable', 'the queue did not accept the message'),
     );
   }
 
@@ -84,7 +84,7 @@ export function openQueue(client: SQSClient, url: string, breakers: Breakers = o
     send: async (message) => {
       const [oldest] = waitingSinceMs;
       if (oldest !== undefined && isBacklogged(oldest)) {
-        throw new Fault('queue_unavailable', 'more is sent than the queue takes');
+        throw new Fault('queue_unavailable', 'messages arrive faster than the queue accepts them');
       }
       await enqueue(message);
     },
@@ -94,24 +94,24 @@ export function openQueue(client: SQSClient, url: string, breakers: Breakers = o
   };
 }
 
-/** The ids of the entries that SQS has taken: SendMessageBatch fails entry by entry. */
+/** The ids of the entries that SQS accepted: SendMessageBatch fails entry by entry. */
 export function acceptedIds({ Successful = [] }: SendMessageBatchCommandOutput): Set<string | undefined> {
   return new Set(Successful.map(({ Id }) => Id));
 }
 
-/** Whether the queue takes less than is sent, by since when the oldest message waits (`performance.now()`). */
+/** Whether there is a backlog of messages to be sent, given when the oldest began to wait (`performance.now()`). */
 export function isBacklogged(waitingSinceMs: number): boolean {
   return performance.now() - waitingSinceMs > longestWaitMs;
 }
 
-/** How many messages a queue holds, roughly: SQS itself only estimates. */
+/** Approximately how many messages a queue holds: SQS itself only estimates. */
 export interface QueueDepth {
   waiting: number;
   inFlight: number;
   delayed: number;
 }
 
-/** Roughly how many messages of a queue wait, are being worked on, and are held back. */
+/** Approximately how many messages of a queue are waiting, in flight, and delayed. */
 export async function queueDepth(sqs: SQSClient, url: string): Promise<QueueDepth> {
   const { Attributes } = await sqs.send(
     new GetQueueAttributesCommand({
@@ -132,8 +132,8 @@ export async function queueDepth(sqs: SQSClient, url: string): Promise<QueueDept
 }
 
 /**
- * Sets how long received messages stay invisible from now on. Never throws: those for which it fails become visible when
- * their present visibility timeout ends.
+ * Sets the visibility timeout of received messages, from now on. Never throws: those for which it fails become visible
+ * when their current visibility timeout ends.
  */
 export async function changeVisibility(
   sqs: SQSClient,
@@ -151,7 +151,7 @@ export async function changeVisibility(
   await Promise.allSettled(calls);
 }
 
-/** Divides items, in order, into as many as SQS takes in a call. */
+/** Divides items, in order, into batches of the size that SQS accepts in a call. */
 export function inBatches<T>(items: readonly T[]): T[][] {
   return Array.from({ length: Math.ceil(items.length / maxBatchSize) }, (_, index) =>
     items.slice(index * maxBatchSize, (index + 1) * maxBatchSize),

@@ -71,7 +71,7 @@ describe('pushing', () => {
     expect(mostAtOnce).toBeLessThanOrEqual(32);
   });
 
-  it('a gateway that does not answer costs no more than the time it was given', async () => {
+  it('a gateway that does not answer costs no more than the time limit', async () => {
     const pushes = Array.from({ length: 100 }, (_, n) => ({ connectionId: `silent-${n}`, messages: [{}] }));
     const startedAtMs = Date.now();
     const result = await pusher.send(pushes, 300);
@@ -79,7 +79,7 @@ describe('pushing', () => {
     expect(result).toEqual({ reached: 0, gone: [], missed: 100 });
   });
 
-  it('without an address nobody is connected, and nothing throws', async () => {
+  it('without an address there are no connections, and nothing throws', async () => {
     const nowhere = openPusher(undefined);
     expect(await nowhere.send([{ connectionId: 'one', messages: [{}] }], 100)).toMatchObject({ reached: 0, missed: 1 });
   });

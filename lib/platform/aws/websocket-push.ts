@@ -1,8 +1,8 @@
 /**
  * Sending to WebSocket connections, through the management API of the gateway that holds them.
  *
- * A push is advice: what it says is stored elsewhere, and a client that missed it asks again. So sending never throws,
- * never takes longer than it was given, and whoever cannot be reached within that time is left out.
+ * A push is best effort: its content is stored elsewhere, and a client that missed it asks again. So sending never
+ * throws, never exceeds its time limit, and skips connections that cannot be reached within it.
  */
 import { ApiGatewayManagementApiClient, PostToConnectionCommand } from '@aws-sdk/client-apigatewaymanagementapi';
 import pLimit from 'p-limit';
@@ -11,21 +11,21 @@ import { type Breakers, openBreakers } from '#platform/resilience/circuit-breake
 
 /** How long sending one message to one connection may take. */
 const callTimeoutMs = 1_000;
-/** How many connections are served at a time. */
+/** How many connections are sent to at a time. */
 const connectionsAtOnce = 32;
 
-/** What goes to one connection: its messages arrive in this order. */
+/** What is sent to one connection; the messages arrive in this order. */
 export interface Push {
   readonly connectionId: string;
   readonly messages: readonly object[];
 }
 
 export interface PushResult {
-  /** Connections that took all their messages. */
+  /** Connections that received all their messages. */
   readonly reached: number;
   /** Connections that the gateway no longer knows. */
   readonly gone: string[];
-  /** Connections that were not reached: too slow, refused, or the time was over. */
+  /** Connections that were not reached: too slow, refused, or the time limit had passed. */
   readonly missed: number;
 }
 
@@ -35,7 +35,7 @@ export interface Pusher {
   close(): void;
 }
 
-/** Opens the pusher. A stack without a WebSocket API registers no address for it; then nobody is ever connected. */
+/** Opens the pusher. A stack without a WebSocket API registers no address for it; then there are no connections. */
 export function openPusher(endpoint: string | undefined, breakers: Breakers = openBreakers()): Pusher {
   if (!endpoint) {
     return { send: async (pushes) => ({ reached: 0, gone: [], missed: pushes.length }), close: () => undefined };
@@ -78,7 +78,7 @@ export function openPusher(endpoint: string | undefined, breakers: Breakers = op
   };
 }
 
-/** True if the gateway answered that there is no such connection. The status says so even where a name is not given. */
+/** True if the gateway answered that there is no such connection. Checks the status, since the name may be missing. */
 function isGone(error: unknown): boolean {
   return (error as { $metadata?: { httpStatusCode?: number } } | null)?.$metadata?.httpStatusCode === 410;
 }

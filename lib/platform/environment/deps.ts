@@ -1,8 +1,8 @@
 /**
- * What the verbs need from outside, opened once per cold start and handed to them as arguments.
+ * The dependencies of the verbs, opened once per cold start and passed to them as arguments.
  *
- * Opening connects to nothing yet: each client connects when it is first used, so a function that never touches MySQL
- * never holds a connection.
+ * Opening makes no connection: each client connects when it is first used, so a function that never uses MySQL never
+ * holds a connection.
  */
 import type { SQSClient } from '@aws-sdk/client-sqs';
 import { type Bus, openBus } from '#platform/aws/eventbridge.ts';
@@ -38,7 +38,7 @@ export interface Deps {
   /** The queue with this name in `serverless.yml`. */
   queue(name: string): Queue;
   /**
-   * What `open` makes of these dependencies, made when first asked for and kept as long as they are: what an environment
+   * The result of `open` with these dependencies, made on first use and kept as long as they are: for what an environment
    * remembers, such as a cache.
    */
   once<T>(open: (deps: Deps) => T): T;
@@ -55,7 +55,7 @@ export function openDeps(registry: Registry, overrides: Partial<Deps> = {}): Dep
     return { get: (): T => (made ??= make()), made: () => made };
   };
   const db = lazy(() => openDb(locate(registry, 'mysql/main'), { breakers }));
-  const redis = lazy(() => openRedis(locate(registry, 'redis/main'), breakers));
+  const redis = lazy(() => openRedis(locate(registry, 'redis/main'), breakers, deps.clock));
   const lock = lazy(() => openSaleLock(redis.get()));
   const sqs = lazy(openSqs);
   const bus = lazy(() => openBus(locate(registry, 'bus/main'), eventSource, breakers));
@@ -106,10 +106,10 @@ export function openDeps(registry: Registry, overrides: Partial<Deps> = {}): Dep
 let shared: Promise<Deps> | undefined;
 
 /**
- * The dependencies of this Lambda environment, opened at its first request. A failed opening is tried again.
+ * The dependencies of this Lambda environment, opened at its first request. If opening fails, the next request retries.
  *
- * A command that comes before the connection fails at once, so every fresh environment's first request would pass by the
- * gate, and a launch starts thousands of them; a moment is waited for the connection, and no longer.
+ * A Redis command fails at once while there is no connection, so the first request of every new environment would skip
+ * the gate, and a launch starts thousands of them; so it waits briefly for the connection.
  */
 export function sharedDeps(): Promise<Deps> {
   shared ??= loadRegistry()

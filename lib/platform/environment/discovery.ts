@@ -1,14 +1,14 @@
 /**
- * Service discovery: finds every other part (databases, queues, bus, APIs, payment providers, secrets) by its logical
- * name, such as `queue/reservations`. Nothing else in the code knows an address or reads the environment for one.
+ * Service discovery: finds the address of every dependency (databases, queues, bus, APIs, payment providers, secrets) by
+ * its logical name, such as `queue/reservations`. No other code knows an address or reads one from the environment.
  *
  * `HOLDFAST_REGISTRY` says where the names are kept: the path of a JSON file (the local stack writes one), or
  * `ssm:/prefix`, under which CloudFormation stores one parameter per name. A value names a secret by
  * `{secretsmanager:<arn>}`, or one field of a secret that holds JSON by `{secretsmanager:<arn>#field}`.
  *
  * `HOLDFAST_NAMES` lists the names that a function needs; its role may read those parameters and their secrets and no
- * others. Asking by name also is what lets thousands of environments start at once: reading a whole path is limited to
- * a hundred calls a second in an account, reading by name to thousands. Names are read once per cold start.
+ * others. Reading by name also lets thousands of environments start at once: reading a whole path is limited to a hundred
+ * calls a second per account, reading by name to thousands. Names are read once per cold start.
  */
 import { readFileSync } from 'node:fs';
 import { readParameters, readSecrets } from '#platform/aws/parameters.ts';
@@ -36,7 +36,7 @@ function secretsIn(value: string): string[] {
   return [...value.matchAll(secretReference)].flatMap(([, arn]) => arn ?? []);
 }
 
-/** The value with its secrets filled in; inside a URL a secret is escaped as a URL wants it. */
+/** The value with its secrets filled in; inside a URL a secret is percent-encoded. */
 function withSecrets(value: string, secrets: ReadonlyMap<string, string>): string {
   return value.replace(secretReference, (reference, arn: string, field: string | undefined) => {
     const secret = secrets.get(arn) ?? '';

@@ -1,6 +1,6 @@
 /**
- * Probes: the cheapest question that shows whether a part answers. Each has its own time limit, none throws, and none
- * goes through a breaker: a probe is how one finds out that a part is back.
+ * Probes: the cheapest call that shows whether a part answers. Each has its own time limit, none throws, and none
+ * goes through a breaker: a probe has to detect recovery.
  */
 import { DescribeEventBusCommand, EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import type { SQSClient } from '@aws-sdk/client-sqs';
@@ -15,7 +15,7 @@ import type { BreakerState, Breakers } from '#platform/resilience/circuit-breake
 export interface Probe {
   ok: boolean;
   latencyMs: number;
-  /** In one word or two, why not; never an address. */
+  /** Why not, in a word or two; never an address. */
   problem?: string;
 }
 
@@ -47,7 +47,7 @@ export function probeBus(busName: string): Promise<Probe> {
   );
 }
 
-/** Asks one instance of an outside service for its own health. */
+/** Calls the health endpoint of one instance of an external service. */
 export function probeHttp(baseUrl: string): Promise<Probe> {
   return timed(async () => {
     const response = await fetch(new URL('/health', baseUrl), { signal: AbortSignal.timeout(probeTimeoutMs) });
@@ -57,8 +57,8 @@ export function probeHttp(baseUrl: string): Promise<Probe> {
 }
 
 /**
- * The breakers of this process, and those that all processes share through Redis, which know more: a process that only
- * answers health checks has called nobody else.
+ * The breakers of this process, and those that all processes share through Redis. The shared ones say more: a process
+ * that only answers health checks has made no other calls.
  */
 export async function allBreakers(
   { redis, breakers }: { redis: RedisClient; breakers: Breakers },
@@ -92,7 +92,7 @@ async function timed(ask: () => Promise<unknown>): Promise<Probe> {
   }
 }
 
-/** Gives up after `probeTimeoutMs`; what was asked may go on and is ignored. */
+/** Gives up after `probeTimeoutMs`; the call may continue and its result is ignored. */
 async function limited<T>(ask: () => Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {

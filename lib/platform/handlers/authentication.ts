@@ -1,4 +1,4 @@
-/** Who calls: the access token of a request, checked against what its route asks for. */
+/** Authentication: the access token of a request, checked against what its route requires. */
 
 import type { MiddlewareObj } from '@middy/core';
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
@@ -15,19 +15,19 @@ interface AuthenticatedContext extends DepsContext {
   caller: Caller;
 }
 
-/** The caller of a route that is open to everyone. */
-const nobody: Caller = { customerId: '' as CustomerId, role: 'customer' };
+/** The caller of a route without authentication. */
+const anonymous: Caller = { customerId: '' as CustomerId, role: 'customer' };
 
-/** Middleware: refuses who may not call the route, and puts the caller on the context. */
+/** Middleware: refuses callers who may not call the route, and puts the caller on the context. */
 export function authentication({
   auth,
 }: Pick<Route, 'auth'>): MiddlewareObj<APIGatewayProxyEventV2, unknown, Error, AuthenticatedContext> {
   return {
     before: async ({ event, context }) => {
       context.tokens = await sharedTokens(context.deps);
-      context.caller = auth === 'none' ? nobody : await signedIn(context.tokens, event.headers.authorization);
+      context.caller = auth === 'none' ? anonymous : await signedIn(context.tokens, event.headers.authorization);
       if (auth === 'operator' && context.caller.role !== 'operator') {
-        throw new Refused('forbidden', 'Only operators may do that.');
+        throw new Refused('forbidden', 'Only operators may do this.');
       }
     },
   };
@@ -41,8 +41,8 @@ async function signedIn(tokens: Tokens, authorization: string | undefined): Prom
 }
 
 /**
- * The verifier of this environment, and the signer too where the signing key is registered: in an account only the
- * functions that sign people in may read it.
+ * The verifier of this environment, and also the signer where the signing key is registered: in AWS only the functions
+ * that issue tokens may read it.
  */
 export function sharedTokens(deps: Deps): Promise<Tokens> {
   return deps.once(tokensOf);

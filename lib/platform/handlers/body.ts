@@ -1,13 +1,13 @@
-/** A request's body: how large, of which type and in which encoding it may come, and how it is read. */
+/** A request's body: its permitted size, media type and encoding, and how it is read. */
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import { InvalidJson, parseJson } from './json.ts';
 import { Refused } from './problem-details.ts';
 import type { Route } from './route.ts';
 
-/** The largest JSON body that is read. */
+/** The largest JSON body that is accepted. */
 export const maxJsonBytes = 16_384;
 
-/** The body as text. Throws what is wrong with it; its size is judged before anything is decoded. */
+/** The body as text. Throws a `Refused` that says what is wrong; the size is checked before anything is decoded. */
 export function readBody(route: Route, event: APIGatewayProxyEventV2): string {
   const limit = route.maxBodyBytes ?? maxJsonBytes;
   const sent = event.body ?? '';
@@ -20,13 +20,13 @@ export function readBody(route: Route, event: APIGatewayProxyEventV2): string {
     throw new Refused('unsupported_media_type', 'Send the body without a content encoding.');
   }
   const body = event.isBase64Encoded ? decodeUtf8(Buffer.from(sent, 'base64')) : sent;
-  // A gateway that hands on text has put U+FFFD in the place of every byte that is not UTF-8.
+  // When API Gateway passes a body as text it replaces every invalid UTF-8 byte by U+FFFD.
   if (body === undefined || body.includes('\ufffd')) throw new Refused('invalid_input', 'The body is not valid UTF-8.');
   if (Buffer.byteLength(body) > limit) throw tooLarge(limit);
   return body;
 }
 
-/** What the text holds: the value of its JSON, or the text itself if the route takes another type. */
+/** The parsed JSON, or the text itself if the route accepts another media type. */
 export function parseBody(route: Route, text: string): unknown {
   const isJson = (route.bodyType ?? 'application/json') === 'application/json';
   if (text === '') throw new Refused(isJson ? 'invalid_json' : 'invalid_input', 'The body is empty.');
@@ -43,7 +43,7 @@ function tooLarge(limit: number): Refused {
   return new Refused('payload_too_large', `The body may have at most ${limit} bytes.`);
 }
 
-/** Whether a content type names this media type, in UTF-8 if it names a character set at all. */
+/** Whether a content type is this media type, with the charset UTF-8 if it names one. */
 function isMediaType(contentType: string | undefined, wanted: string): boolean {
   const [type, ...parameters] = (contentType ?? '').toLowerCase().split(';');
   return (

@@ -93,7 +93,7 @@ async function refusal(given: Given) {
 
 const base64 = (bytes: string | Uint8Array) => Buffer.from(bytes).toString('base64');
 
-describe('what is handed on', () => {
+describe('the input of a verb', () => {
   test('is checked and typed', async () => {
     const { status, body, headers } = await send({ query: { limit: '5' } });
     expect([status, body]).toEqual([201, { name: 'Ada' }]);
@@ -164,7 +164,7 @@ describe('bodies that are refused', () => {
     expect(await refusal({ body: base64(bytes), base64: true })).toEqual([400, 'invalid_input']);
   });
 
-  test('for a replacement character, which a gateway puts in the place of what it cannot read', async () => {
+  test('with a replacement character, by which a gateway replaces invalid bytes', async () => {
     expect(await refusal({ body: '{"name":"A\ufffd","amount":1}' })).toEqual([400, 'invalid_input']);
   });
 
@@ -203,7 +203,7 @@ describe('bodies that are refused', () => {
     expect(await refusal({ body })).toEqual([400, 'invalid_input']);
   });
 
-  test('name the wrong fields, few of them, briefly', async () => {
+  test('name the invalid fields, within limits', async () => {
     const { body } = await send({ body: '{"name":"","amount":0}' });
     expect(body.fields.map(({ field }: { field: string }) => field)).toEqual(['name', 'amount']);
     const long = await send({ body: JSON.stringify({ ...good, ['x'.repeat(10_000)]: 1 }) });
@@ -229,7 +229,7 @@ describe('addresses, keys and callers that are refused', () => {
     expect(await refusal({ params: { thingId } })).toEqual([404, 'not_found']);
   });
 
-  test('query parameters that are unknown, or of another kind', async () => {
+  test('query parameters that are unknown, or of the wrong type', async () => {
     expect(await refusal({ query: { sort: 'id; DROP TABLE sales' } })).toEqual([400, 'invalid_input']);
     expect(await refusal({ query: { limit: '1,2' } })).toEqual([400, 'invalid_input']);
   });
@@ -255,7 +255,7 @@ describe('addresses, keys and callers that are refused', () => {
     ['a line break', () => `Bearer ${customer}\r\n`],
     ['a very long one', () => `Bearer ${'a'.repeat(10_000)}`],
     ['a made-up one', () => 'Bearer a.b.c'],
-  ])('nobody signs in with %s', async (_what, authorization) => {
+  ])('a sign-in with %s is refused', async (_what, authorization) => {
     const { status, body, headers } = await send({ headers: { authorization: authorization() } });
     expect([status, body.code]).toEqual([401, 'unauthenticated']);
     expect(headers['www-authenticate']).toBe('Bearer');
@@ -290,17 +290,17 @@ describe('answers', () => {
     }
   });
 
-  test('are not kept by anybody, nor guessed at', async () => {
+  test('forbid caching and content sniffing', async () => {
     const { headers } = await send();
     expect(headers).toMatchObject({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
   });
 
-  test('may bring headers of their own', async () => {
+  test('may have headers of their own', async () => {
     const { headers } = await answering(() => new Reply({ name: 'x' }, { location: '/things/1' }));
     expect(headers.location).toBe('/things/1');
   });
 
-  test('of bytes are sent in base64, as the gateway wants them', async () => {
+  test('of bytes are sent in base64, as the gateway requires', async () => {
     const { method, path, summary, tag, status, refusals } = route;
     const bytes = { method, path, summary, tag, status, refusals, auth: 'none', reply: z.instanceof(Buffer) } as const;
     const serve = httpHandler({ ...bytes, replyType: 'image/png' }, async () => Buffer.from([0, 255]));
@@ -313,7 +313,7 @@ describe('answers', () => {
     });
   });
 
-  test('that are refusals say why, and when to come again', async () => {
+  test('that are refusals say why, and when to retry', async () => {
     const soldOut = await answering(() => refuse('sold_out', 'Nothing is left.'));
     expect([soldOut.status, soldOut.body.code, soldOut.body.detail]).toEqual([409, 'sold_out', 'Nothing is left.']);
     expect(soldOut.headers['retry-after']).toBeUndefined();

@@ -1,9 +1,9 @@
 /**
- * The HTTP wrapper: turns an API Gateway event into checked input, and what a verb returns into a response.
+ * The HTTP wrapper: turns an API Gateway event into validated input, and the verb's result into a response.
  *
- * A handler names its route and one verb. Everything a stranger can get wrong is refused here with a 4xx and a code
- * before the verb runs; whatever goes wrong on our side leaves as a 5xx that says nothing about the inside. Each step is
- * a middleware; the chain below is the order in which they run.
+ * A handler names its route and one verb. Every invalid request is refused here with a 4xx and a code before the verb
+ * runs; every failure on the server side is answered with a 5xx that reveals no internals. Each step is a middleware;
+ * the chain below is the order in which they run.
  */
 import { randomUUID } from 'node:crypto';
 import middy from '@middy/core';
@@ -20,18 +20,18 @@ import type { Route } from './route.ts';
 
 export { Reply } from './response.ts';
 
-/** What a verb is given: checked input, the caller and the dependencies. */
+/** The arguments of a verb: validated input, the caller and the dependencies. */
 export interface Call<Params, Query, Body> extends Input<Params, Query, Body> {
   readonly deps: Deps;
-  /** Who calls; nobody on a route that is open to everyone. */
+  /** The caller; an empty id on a route without authentication. */
   readonly caller: Caller;
   readonly tokens: Tokens;
-  /** In lower case. */
+  /** Names in lower case. */
   readonly headers: Readonly<Record<string, string | undefined>>;
   readonly sourceIp: string;
 }
 
-/** What a route answers; nothing, if it declares no reply. */
+/** The reply of a route; undefined if it declares none. */
 type Answer<R extends z.ZodType> = [R] extends [z.ZodNever] ? undefined : z.input<R>;
 
 type Verb<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType, R extends z.ZodType> = (
@@ -61,7 +61,7 @@ export function httpHandler<P extends z.ZodType, Q extends z.ZodType, B extends 
   return correlated(correlationIdOf, chain);
 }
 
-/** The caller's correlation id if it can do no harm in a log, otherwise a new one. */
+/** The caller's correlation id if it is safe to log, otherwise a new one. */
 function correlationIdOf({ headers }: APIGatewayProxyEventV2): string {
   const given = headers['x-correlation-id'];
   return given !== undefined && /^[\w-]{8,64}$/.test(given) ? given : randomUUID();

@@ -1,6 +1,6 @@
 /**
- * What a request brings: its path, query, body and idempotency key, checked by the shapes of its route before any verb
- * sees them. The first thing that is wrong is the answer.
+ * The input of a request: path, query, body and idempotency key, validated by the shapes of its route before the verb
+ * runs. The first part that is invalid determines the answer.
  */
 import type { MiddlewareObj } from '@middy/core';
 import type { APIGatewayProxyEventV2, Context } from 'aws-lambda';
@@ -9,7 +9,7 @@ import { parseBody, readBody } from './body.ts';
 import { Refused } from './problem-details.ts';
 import type { Route } from './route.ts';
 
-/** How many wrong fields an answer names, and how much of each message, so that an answer stays small. */
+/** How many invalid fields an answer names, and how much of each message, so that an answer stays small. */
 const fieldsNamed = 20;
 const messageCharacters = 200;
 
@@ -17,9 +17,9 @@ export interface Input<Params, Query, Body> {
   readonly params: Params;
   readonly query: Query;
   readonly body: Body;
-  /** The body as it was sent, for routes that check a signature; empty if the route takes none. */
+  /** The body as sent, for routes that verify a signature; empty if the route has no body. */
   readonly rawBody: string;
-  /** Present where the route asks for it, otherwise empty. */
+  /** Present where the route requires it, otherwise empty. */
   readonly idempotencyKey: string;
 }
 
@@ -27,7 +27,7 @@ interface InputContext<Params, Query, Body> extends Context {
   input: Input<Params, Query, Body>;
 }
 
-/** Middleware: refuses what does not fit the route, and puts the rest, typed, on the context. */
+/** Middleware: refuses invalid input, and puts valid input, typed, on the context. */
 export function validation<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType>(
   route: Route<P, Q, B>,
 ): MiddlewareObj<APIGatewayProxyEventV2, unknown, Error, InputContext<z.output<P>, z.output<Q>, z.output<B>>> {
@@ -43,7 +43,7 @@ export function validation<P extends z.ZodType, Q extends z.ZodType, B extends z
   };
 }
 
-/** An id that cannot exist and one that does not are the same to a caller. */
+/** A malformed id is answered like one that does not exist: 404. */
 function pathParameters<Shape extends z.ZodType>(shape: Shape | undefined, given: object): z.output<Shape> {
   const result = shape?.safeParse(given);
   if (result && !result.success) throw new Refused('not_found', 'There is nothing at this address.');
@@ -51,12 +51,12 @@ function pathParameters<Shape extends z.ZodType>(shape: Shape | undefined, given
 }
 
 function readIdempotencyKey(given = ''): string {
-  // Printable ASCII, as an HTTP header field may carry it, and short enough to be stored.
+  // Printable ASCII, as an HTTP header field permits, and of bounded length.
   if (/^[\x21-\x7e]{1,255}$/.test(given)) return given;
   throw new Refused('idempotency_key_missing', 'Send an Idempotency-Key of 1 to 255 printable ASCII characters.');
 }
 
-/** A value as its shape reads it; of a shape that a route does not declare, undefined. */
+/** The parsed value; undefined if the route declares no shape for this part. */
 function check<Shape extends z.ZodType>(shape: Shape | undefined, value: unknown, where: string): z.output<Shape> {
   const result = shape?.safeParse(value);
   if (!result || result.success) return result?.data as z.output<Shape>;

@@ -2,7 +2,7 @@ import { InvalidJson, maxJsonDepth, parseJson } from './json.ts';
 
 const nested = (depth: number) => '['.repeat(depth) + ']'.repeat(depth);
 
-describe('reading JSON from strangers', () => {
+describe('parsing untrusted JSON', () => {
   test.each([
     '{"a":1,"b":[{"a":2},{"a":3}],"c":{"a":{"a":null}}}',
     '{"a":"\\"b\\":1, {[","b":"}]"}',

@@ -1,7 +1,6 @@
 /**
- * Reading JSON from strangers: what JSON.parse lets pass and nobody means is refused. Two fields of one name, names that
- * reach into prototypes, nesting without end and numbers that overflow have each been used to make two readers of one
- * text disagree.
+ * Parsing untrusted JSON: refuses valid but dangerous input that JSON.parse accepts: duplicate keys, keys that reach
+ * into prototypes, and deep nesting, which can make two parsers of the same text disagree or exhaust one.
  */
 
 /** How deep arrays and objects may nest. */
@@ -9,10 +8,10 @@ export const maxJsonDepth = 16;
 
 const forbiddenNames = new Set(['__proto__', 'constructor', 'prototype']);
 
-/** Thrown for a text that is not acceptable JSON; the message says what is wrong and is fit for the caller. */
+/** Thrown for text that is not acceptable JSON; the message says what is wrong and is safe to show to the caller. */
 export class InvalidJson extends Error {}
 
-/** Parses JSON. Throws `InvalidJson` for broken, too deep or ambiguous text. */
+/** Parses JSON. Throws `InvalidJson` for malformed, too deeply nested or ambiguous text. */
 export function parseJson(text: string): unknown {
   checkStructure(text);
   try {
@@ -27,11 +26,11 @@ const backslash = 0x5c;
 const colon = 0x3a;
 
 /**
- * Walks the text once, string by string and bracket by bracket, without building anything but the names of the objects
- * that are open. Whether it is valid JSON at all is left to JSON.parse.
+ * Scans the text once, strings and brackets only, and keeps nothing but the keys of the open objects. Whether it is valid
+ * JSON is left to JSON.parse.
  */
 function checkStructure(text: string): void {
-  /** The names seen so far in each open object; for an open array, undefined. */
+  /** The keys seen so far in each open object; undefined for an open array. */
   const open: (Set<string> | undefined)[] = [];
   for (let position = 0; position < text.length; position++) {
     switch (text.charCodeAt(position)) {
@@ -79,7 +78,7 @@ function endOfString(text: string, start: number): number {
   throw new InvalidJson('a string does not end');
 }
 
-/** The position of the first character at or after `start` that is not one of JSON's four blanks. */
+/** The position of the first character at or after `start` that is not JSON whitespace. */
 function skipBlanks(text: string, start: number): number {
   let position = start;
   while (position < text.length && ' \n\r\t'.includes(text.charAt(position))) position++;

@@ -2,9 +2,9 @@
  * The OpenAPI 3.1 document, made from the routes by zod-openapi: the shapes that validate are the shapes that are
  * documented.
  *
- * A route lists the refusals that are its own; those that follow from what it is (it needs a token, it takes a body) are
- * added here, because the HTTP wrapper makes them. `test/contract/openapi.test.ts` holds the document against
- * `serverless.yml`, and the tests hold every response against the document.
+ * A route lists its own refusals; those that follow from its declaration (it needs a token, it has a body) are added
+ * here, because the HTTP wrapper makes them. `test/contract/openapi.test.ts` checks the document against
+ * `serverless.yml`, and the tests check every response against the document.
  */
 import * as z from 'zod';
 import {
@@ -19,14 +19,14 @@ import type { Route } from './route.ts';
 
 export type OpenApiDocument = ReturnType<typeof createDocument>;
 
-/** Rises when a client that was written for the version before might not understand an answer. */
+/** Raised with every change that is not backward compatible. */
 const apiVersion = '1.0.0';
 
-/** What every refusal looks like: problem details (RFC 9457) with a code. */
+/** The body of every refusal: problem details (RFC 9457) with a code. */
 const Problem = z
   .looseObject({
     type: z.string().describe('urn:holdfast:problem:<code>'),
-    title: z.string().describe('What the code means, for people; always the same for a code'),
+    title: z.string().describe('What the code means, for people; fixed for each code'),
     status: z.int(),
     code: z.enum(Object.keys(codes) as Code[]).describe('What happened, for programs'),
     detail: z.string().describe('What to do about it, for people'),
@@ -36,7 +36,7 @@ const Problem = z
 
 const CorrelationId = z
   .string()
-  .meta({ description: 'Names this call in every log it leaves', header: { id: 'CorrelationId' } });
+  .meta({ description: 'Identifies this call in the logs', header: { id: 'CorrelationId' } });
 const RetryAfter = z
   .int()
   .optional()
@@ -45,11 +45,12 @@ const IdempotencyKey = z
   .string()
   .regex(/^[\x21-\x7e]{1,255}$/)
   .meta({
-    description: 'Of your choice, one for each thing you want: the same key and request again has the same answer',
+    description:
+      'Chosen by the client, a new one for each operation: repeating the same key and request has no further effect',
     examples: ['order-2026-0001'],
   });
 
-/** Every code a route can answer with: its own refusals, and those that follow from what it is. */
+/** Every code a route can answer with: its own refusals, and those that follow from its declaration. */
 export function codesOf(route: Route): Code[] {
   const found = new Set<Code>(route.refusals);
   if (route.auth !== 'none') found.add('unauthenticated');
@@ -79,7 +80,7 @@ export function openApiDocument(named: Record<string, Route>): OpenApiDocument {
           'Reserve a quantity of a scarce product, and buy what was allocated when the purchase window opens. Times are ' +
           'ISO 8601, amounts are in minor units, lists are paged by cursor, and every refusal is a problem document with a code.',
       },
-      servers: [{ url: '/', description: 'Where this document comes from' }],
+      servers: [{ url: '/', description: 'The server of this document' }],
       tags: [...new Set(Object.values(named).map(({ tag }) => tag))].map((name) => ({ name })),
       paths,
       components: {
@@ -93,7 +94,7 @@ export function openApiDocument(named: Record<string, Route>): OpenApiDocument {
   );
 }
 
-/** Leaves out what a format or a type says already, and nobody reads. */
+/** Removes patterns and bounds that the format or the type already implies. */
 function shorten(schema: z.core.JSONSchema.BaseSchema): void {
   if (schema.format === 'date-time' || schema.format === 'email' || schema.format === 'uuid') delete schema.pattern;
   if (schema.maximum === Number.MAX_SAFE_INTEGER) delete schema.maximum;
@@ -135,7 +136,7 @@ function operation(name: string, route: Route): ZodOpenApiOperationObject {
   };
 }
 
-/** One response for each status that a refusal can have, with the codes that it may carry and an example of each. */
+/** One response for each status of a refusal, with its possible codes and an example of each. */
 function refusalsOf(route: Route): ZodOpenApiResponsesObject {
   const byStatus = Map.groupBy(codesOf(route), (code) => codes[code].status);
   return Object.fromEntries(

@@ -1,9 +1,9 @@
 /**
- * Cursor pagination: every list answers a page, and a cursor that names the last row shown.
+ * Cursor pagination: every list returns a page, and a cursor that names the last row on it.
  *
  * A cursor is opaque: the position of the last row, with a checksum over it and the list's name. So a cursor that was
- * altered, cut, or taken from another list is refused instead of quietly starting elsewhere. It is not a secret and
- * grants nothing: whose rows are read is decided by the owner in the WHERE, never by the cursor.
+ * altered, truncated, or taken from another list is refused instead of silently starting elsewhere. It is not a secret
+ * and grants nothing: the owner in the WHERE decides whose rows are read, never the cursor.
  */
 import { createHash } from 'node:crypto';
 import * as z from 'zod';
@@ -21,8 +21,8 @@ const Limit = z
 
 /** The query parameters of a list; extend it with a list's own filters. */
 export const PageQuery = z.strictObject({
-  limit: Limit.describe(`How many to show, 1 to ${maxPageSize}; ${defaultPageSize} unless given`),
-  cursor: z.string().max(512).optional().describe('The nextCursor of the page before'),
+  limit: Limit.describe(`Page size, 1 to ${maxPageSize}; ${defaultPageSize} by default`),
+  cursor: z.string().max(512).optional().describe('The nextCursor of the previous page'),
 });
 export type PageQuery = z.output<typeof PageQuery>;
 
@@ -38,12 +38,12 @@ export interface Page<Item> {
   nextCursor: string | null;
 }
 
-/** The position of the last row shown: the values of the columns that the list is ordered by. */
+/** The position of the last row on a page: the values of the columns that the list is ordered by. */
 export type Position = readonly (string | number)[];
 
 /**
- * The position that a cursor of this list names, undefined if there is none yet, or a refusal if it is not one of ours.
- * `shape` is the tuple of the position's values.
+ * The position that a cursor of this list names, undefined without a cursor, or a refusal if the cursor is not valid for
+ * this list. `shape` is the tuple of the position's values.
  */
 export function readCursor<Shape extends z.ZodType<Position>>(
   list: string,
@@ -54,13 +54,13 @@ export function readCursor<Shape extends z.ZodType<Position>>(
   const position = shape.safeParse(decode(list, cursor));
   return position.success
     ? position.data
-    : refuse('invalid_input', 'The cursor is not one that this list gave out.', {
-        fields: [{ field: 'cursor', message: 'must be the nextCursor of the page before' }],
+    : refuse('invalid_input', 'The cursor is not valid for this list.', {
+        fields: [{ field: 'cursor', message: 'must be the nextCursor of the previous page' }],
       });
 }
 
 /**
- * Makes a page of rows that were read with `LIMIT limit + 1`: the extra row, if it came, says that there is more.
+ * Makes a page of rows that were read with `LIMIT limit + 1`: the extra row, if there is one, means that there are more.
  */
 export function toPage<Row, Item>(
   list: string,
@@ -82,7 +82,7 @@ function writeCursor(list: string, position: Position): string {
   return Buffer.concat([checksum(list, payload), Buffer.from(payload)]).toString('base64url');
 }
 
-/** What a cursor holds, or undefined if it is not exactly one that `writeCursor` wrote. */
+/** The content of a cursor, or undefined unless `writeCursor` wrote it for this list. */
 function decode(list: string, cursor: string): unknown {
   const bytes = Buffer.from(cursor, 'base64url');
   if (bytes.toString('base64url') !== cursor) return undefined;

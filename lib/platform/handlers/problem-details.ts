@@ -1,13 +1,13 @@
-/** Answers that are not a success, as problem details (RFC 9457) with the code that programs read. */
+/** Error responses: problem details (RFC 9457) with a machine-readable code. */
 
 import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
 import { type Code, codes, Fault, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { isOutage } from '#platform/resilience/outage.ts';
 
-/** How much of an address an answer repeats. */
+/** How many characters of the path a response repeats. */
 const instanceCharacters = 200;
 
-/** What a middleware throws to end a request: the refusal that it is answered with. Verbs return theirs. */
+/** Thrown by a middleware to end a request with this refusal. Verbs return theirs. */
 export class Refused extends Error {
   readonly refusal: Refusal;
 
@@ -18,7 +18,7 @@ export class Refused extends Error {
   }
 }
 
-/** The answer to a refused request. */
+/** The response to a refused request. */
 export function problemOf(refusal: Refusal, path: string): APIGatewayProxyStructuredResultV2 {
   const { status, title, retry } = codes[refusal.refused];
   const asked = refusal.facts?.retryAfterSeconds;
@@ -42,11 +42,11 @@ export function problemOf(refusal: Refusal, path: string): APIGatewayProxyStruct
   };
 }
 
-/** The answer to a request that failed on our side. It says nothing about the inside. */
+/** The response to a request that failed on the server side. It reveals no internals. */
 export function problemOfFault(error: unknown, path: string): APIGatewayProxyStructuredResultV2 {
   const fault = error instanceof Fault ? error : undefined;
   const code: Code = fault?.code ?? (isOutage(error) ? 'store_unavailable' : 'internal');
-  const problem = problemOf(refuse(code, 'Nothing was lost: repeat the request.'), path);
+  const problem = problemOf(refuse(code, 'Nothing was lost; repeat the request.'), path);
   problem.headers = { ...problem.headers, 'retry-after': String(fault?.retryAfterSeconds ?? 1) };
   return problem;
 }

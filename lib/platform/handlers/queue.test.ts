@@ -33,7 +33,7 @@ function consumer(cursed: number[], error = () => new Error('cannot stomach it')
 
 const numbered = (count: number) => records(...Array.from({ length: count }, (_, n) => ({ n })));
 
-test('a batch is handed over once', async () => {
+test('a batch is passed to the verb once', async () => {
   const one = consumer([]);
   expect([...(await consumeBatch(one, deps, numbered(10), soon()))]).toEqual([]);
   expect(one.batches).toHaveLength(1);
@@ -48,7 +48,7 @@ test('one message of ten that throws is found, and the nine others are done', as
   expect(one.batches.length).toBeLessThanOrEqual(9);
 });
 
-test('what cannot be read fails alone and is not handed over', async () => {
+test('an invalid message fails alone and does not reach the verb', async () => {
   const one = consumer([]);
   const failures = await consumeBatch(one, deps, records('not json', { n: 1 }, { n: 'one' }), soon());
   expect([...failures].map(([id, { kind }]) => [id, kind])).toEqual([
@@ -78,7 +78,7 @@ test.each([
   expect(one.batches).toHaveLength(1);
 });
 
-test('a batch that fails when the time is up comes again as it is', async () => {
+test('a batch that fails at the deadline is delivered again without being split', async () => {
   const one = consumer([3]);
   const failures = await consumeBatch(one, deps, numbered(10), Date.now() - 1);
   expect(failures.size).toBe(10);

@@ -1,11 +1,11 @@
 /**
- * The queue wrapper: hands a batch of checked messages to one verb and answers SQS by message id.
+ * The queue wrapper: passes a batch of validated messages to one verb and reports failures to SQS by message id.
  *
- * A message fails alone. One that cannot be read goes to the dead letters at once, where an operator sees it; one that its
- * consumer cannot stomach does so after a few deliveries, and the batch it came with is divided until the others are
- * done. A message that fails because a store is away has done nothing wrong: it waits, a little longer each time, for as
- * long as the store stays away. The verb says which of its messages must come again. If it throws, all must. What is not
- * reported is acknowledged, so a verb reports a message as done only after its commit.
+ * A message fails alone. An invalid message goes to the dead-letter queue at once, where an operator sees it. A poison
+ * message, which its consumer fails on every time, follows after a few deliveries; the batch it came with is split until
+ * the others are done. A message that fails because of an outage is not at fault: it is retried with a growing back-off
+ * for as long as the outage lasts. The verb returns the messages that must be delivered again. If it throws, all must be.
+ * The others are acknowledged, so a verb may leave a message out only after its commit.
  */
 import middy, { type MiddlewareObj } from '@middy/core';
 import type { Context, SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda';
@@ -21,13 +21,13 @@ import { noteOldestMessageAge } from '#platform/redis/oldest-message-age.ts';
 import { isOutage } from '#platform/resilience/outage.ts';
 import { correlated, type DepsContext, dependencies } from './dependencies.ts';
 
-/** A message that was delivered, with what SQS knows of it. */
+/** A delivered message, with its SQS attributes. */
 export interface Delivered<Message> {
   readonly messageId: string;
   readonly message: Message;
-  /** When SQS first took the message, milliseconds since the epoch; a redrive does not change it. */
+  /** When SQS first accepted the message, milliseconds since the epoch; a redrive does not change it. */
   readonly sentAtMs: number;
-  /** How often it has been delivered, this time included. */
+  /** How many times it has been delivered, this time included. */
   readonly deliveries: number;
 }
 
@@ -35,17 +35,17 @@ export interface Delivered<Message> {
 export type MustRepeat = Iterable<string>;
 
 export interface QueueRun<Message> {
-  /** The shape of a message. For an event from the bus, the shape of its detail. */
+  /** The shape of a message's body. For an event from the bus, it includes EventBridge's envelope. */
   readonly message: z.ZodType<Message>;
   run(deps: Deps, batch: readonly Delivered<Message>[], deadlineMs: number): Promise<MustRepeat>;
 }
 
 export type QueueHandler = (event: SQSEvent, context: Context) => Promise<SQSBatchResponse>;
 
-/** Time kept back from the function's own limit, so that a batch that is late still gets its answer out. */
+/** Time reserved before the function's timeout, so that a late batch can still return its result. */
 const marginMs = 1_000;
 
-/** What the middlewares know of a batch before it is handed over. */
+/** What the middlewares add to the context of a batch. */
 interface BatchContext extends DepsContext {
   queue: string;
   startedAtMs: number;
@@ -53,7 +53,7 @@ interface BatchContext extends DepsContext {
   oldestMs: number;
 }
 
-/** Why each message that is not done must be delivered again, by its id: what a batch comes to. */
+/** The result of a batch: by message id, why a message must be delivered again. */
 type Failures = Map<string, Cause>;
 
 /** Wraps a verb as the consumer of a queue. */
@@ -67,7 +67,7 @@ export function queueHandler<Message>(consumer: QueueRun<Message>): QueueHandler
   return correlated((_event, { awsRequestId }) => awsRequestId, chain);
 }
 
-/** Middleware: which queue the batch is from, how long it may take, and how long its oldest message has waited. */
+/** Middleware: adds the queue of the batch, its deadline, and the age of its oldest message to the context. */
 function batchContext(): MiddlewareObj<SQSEvent, unknown, Error, BatchContext> {
   return {
     before: ({ event, context }) => {
@@ -80,7 +80,7 @@ function batchContext(): MiddlewareObj<SQSEvent, unknown, Error, BatchContext> {
   };
 }
 
-/** Middleware: notes the lag of the queue while the batch is worked on. */
+/** Middleware: records the lag of the queue while the batch is processed. */
 function oldestMessageAge(): MiddlewareObj<SQSEvent, unknown, Error, BatchContext, { noted: Promise<void> }> {
   return {
     before: ({ context: { deps, queue, startedAtMs, oldestMs }, internal }) => {
@@ -90,7 +90,7 @@ function oldestMessageAge(): MiddlewareObj<SQSEvent, unknown, Error, BatchContex
   };
 }
 
-/** Middleware: gives up what is hopeless, and answers SQS with the ids of what must be delivered again. */
+/** Middleware: dead-letters messages not worth retrying, and returns the ids of those to be delivered again to SQS. */
 function partialBatchFailure(): MiddlewareObj<SQSEvent, Failures | SQSBatchResponse, Error, BatchContext> {
   return {
     after: async (request) => {
@@ -122,16 +122,16 @@ function measureBatch(
 }
 
 /**
- * The correlation ids that messages came with. A batch has an id of its own, which its logs and events carry; this is the
- * link from a click to the batch that served it, and from there on to the batch that told its customer.
+ * The correlation ids of the messages. A batch has an id of its own, which its logs and events carry; this links a
+ * request to the batch that processed it, and from there to the batch that notified its customer.
  */
 function causesOf(records: SQSRecord[]): string[] {
   return [...new Set(records.flatMap(({ body }) => /"correlationId":"([\w-]{8,64})"/.exec(body)?.[1] ?? []))];
 }
 
 /**
- * Gives up the messages that are hopeless, which takes them out of `failures`, and says when the others come again. Never
- * throws: what cannot be settled comes again.
+ * Dead-letters the messages that are not worth retrying, which removes them from `failures`, and sets the back-off of the
+ * others. Never throws: if this fails for a message, it is delivered again.
  */
 export async function settleFailures(
   deps: Needs<'sqs' | 'redis' | 'registry' | 'random'>,
@@ -169,19 +169,19 @@ export async function settleFailures(
   ]);
 }
 
-/** Whether another delivery would be of any use. */
+/** Whether another delivery is pointless. */
 function isHopeless({ kind }: Cause, deliveries: number): boolean {
   return kind === 'unreadable' || (kind === 'failed' && deliveries >= deliveriesAtMost);
 }
 
-/** How long a message waits that came too early, in whole seconds: one more each time, and up to a half less by chance. */
+/** The back-off of a message, whole seconds: one second more with each delivery, less up to a half of jitter. */
 function backOff(deliveries: number, random: () => number): number {
   return Math.ceil(Math.min(deliveries, longestBackOffSeconds) * (0.5 + random() / 2));
 }
 
 /**
- * Hands the messages that can be read to the verb. Returns those that must be delivered again, each with why; whatever
- * is not among them is done. Never throws.
+ * Passes the valid messages to the verb. Returns those that must be delivered again, each with its cause; the others are
+ * done. Never throws.
  */
 export async function consumeBatch<Message>(
   consumer: QueueRun<Message>,
@@ -200,7 +200,7 @@ export async function consumeBatch<Message>(
   return failures;
 }
 
-/** Runs the verb; if it fails for another reason than an outage, divides the batch to find out whose fault it is. */
+/** Runs the verb; if it fails for a reason other than an outage, splits the batch to isolate the poison message. */
 export async function consume<Message>(
   consumer: QueueRun<Message>,
   deps: Deps,
@@ -213,7 +213,7 @@ export async function consume<Message>(
   } catch (error) {
     const outage = isOutage(error);
     const divide = !outage && mayDivide(batch.length, deps.clock(), deadlineMs);
-    log.error(divide ? 'batch failed; it is divided' : 'batch failed; it will be delivered again', {
+    log.error(divide ? 'batch failed; it is split' : 'batch failed; it will be delivered again', {
       error,
       messages: batch.length,
     });
@@ -229,12 +229,12 @@ export async function consume<Message>(
   }
 }
 
-/** Whether a batch that failed can be divided, and there is time left to try its halves. */
+/** Whether a failed batch can be split, and there is time left to try its halves. */
 export function mayDivide(messages: number, nowMs: number, deadlineMs: number): boolean {
   return messages > 1 && nowMs < deadlineMs;
 }
 
-/** The logical name of the queue that a batch came from: its ARN and its URL end alike. */
+/** The logical name of the queue that a batch came from: its ARN and its URL end in the same name. */
 function queueNameOf(registry: Registry, records: SQSRecord[]): string {
   const resource = records[0]?.eventSourceARN.split(':').at(-1) ?? '';
   const known = Object.entries(registry).find(
@@ -243,9 +243,9 @@ function queueNameOf(registry: Registry, records: SQSRecord[]): string {
   return known ? known[0].slice('queue/'.length) : resource;
 }
 
-const askedAgain: Cause = { kind: 'repeated', detail: 'The consumer could not do it yet, each time it tried.' };
+const askedAgain: Cause = { kind: 'repeated', detail: 'The consumer asked for the message again each time.' };
 
-/** An error's name, code and the beginning of its message, without what Drizzle adds to it. */
+/** An error's name, code and the beginning of its message, without Drizzle's additions. */
 function nameOf(error: unknown): string {
   if (!(error instanceof Error)) return 'something that is not an error was thrown';
   const { name, message, code, cause } = error as Error & { code?: unknown };
@@ -266,7 +266,7 @@ function read<Message>(
   const result = shape.safeParse(body);
   if (!result.success) {
     const issues = result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
-    log.warn('message cannot be read; it goes to the dead letters', { messageId: record.messageId, issues });
+    log.warn('message is not valid; it goes to the dead-letter queue', { messageId: record.messageId, issues });
     return { problem: issues.join('; ').slice(0, 500) };
   }
   return {

@@ -1,6 +1,6 @@
 /**
- * What leaves: the verb's value, refusal or error as a response, the headers that every response carries, and what is
- * measured about it. Each middleware here runs after a success and after an error alike.
+ * Responses: the verb's value, refusal or error as a response, the headers that every response carries, and the metrics
+ * of each request. Each middleware here runs after a success and after an error alike.
  */
 import type { MiddlewareObj } from '@middy/core';
 import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from 'aws-lambda';
@@ -10,7 +10,7 @@ import { measure } from '#platform/kernel/metrics.ts';
 import { problemOf, problemOfFault, Refused } from './problem-details.ts';
 import type { Route } from './route.ts';
 
-/** A success with headers of its own. A verb's plain value is answered with the route's status. */
+/** A success with its own headers. A verb's plain value gets the route's status and the common headers. */
 export class Reply<Body> {
   readonly body: Body;
   readonly headers: Record<string, string>;
@@ -26,7 +26,7 @@ type ResponseMiddleware = MiddlewareObj<APIGatewayProxyEventV2, APIGatewayProxyS
 /** A middleware that does the same after a success and after an error. */
 const always = <Request>(run: (request: Request) => void) => ({ after: run, onError: run });
 
-/** Middleware: makes a response of what the verb returned, or of what was thrown on the way to it. */
+/** Middleware: turns what the verb returned, or what was thrown, into a response. */
 export function responseBody(route: Route): ResponseMiddleware {
   return {
     after: (request) => {
@@ -54,7 +54,7 @@ function success(route: Route, result: unknown): APIGatewayProxyStructuredResult
   return { ...response, body: type === 'application/json' ? JSON.stringify(body) : String(body) };
 }
 
-/** Middleware: the headers of every response. One that a verb sets itself stands. */
+/** Middleware: the headers of every response. Headers that a verb sets take precedence. */
 export function responseHeaders(): ResponseMiddleware {
   return always(({ response }) => {
     if (!response) return;

@@ -1,6 +1,6 @@
 /**
- * A route: one line of the API, declared once. The wrapper validates by it, the OpenAPI document is made from it, and
- * the contract test holds it against `serverless.yml`.
+ * A route: one operation of the API, declared once. The wrapper validates requests with it, the OpenAPI document is made
+ * from it, and the contract test checks it against `serverless.yml`.
  */
 import type * as z from 'zod';
 import type { Code } from '#platform/kernel/errors.ts';
@@ -21,21 +21,21 @@ export interface Route<
   readonly params?: Params;
   readonly query?: Query;
   readonly body?: Body;
-  /** A body as a client might send it, for the document and whoever tries the call from there. */
+  /** An example of the body, for the document and for trying the call from the API reference. */
   readonly example?: z.input<Body>;
-  /** The media type of the body; JSON unless said otherwise. A body of another type arrives as text. */
+  /** The media type of the body; JSON by default. A body of another type arrives as text. */
   readonly bodyType?: 'application/json' | 'text/csv';
   readonly maxBodyBytes?: number;
-  /** Whether the body's exact bytes and all headers are handed on, for signatures. */
+  /** Whether the body's exact bytes and all headers are passed on, to verify signatures. */
   readonly raw?: boolean;
   /** Whether the call needs an Idempotency-Key. */
   readonly idempotent?: boolean;
   /** The status of success and the shape of its body. */
   readonly status: number;
   readonly reply?: Reply;
-  /** The media type of the reply; JSON unless said otherwise. */
+  /** The media type of the reply; JSON by default. */
   readonly replyType?: string;
-  /** The refusals that this route can answer with, beyond those any route of its kind can. */
+  /** The route's own refusals, beyond those that follow from its declaration. */
   readonly refusals: readonly Code[];
 }
 

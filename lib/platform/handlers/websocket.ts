@@ -1,9 +1,9 @@
 /**
- * The WebSocket wrapper: turns the gateway's three kinds of events into checked calls of a verb.
+ * The WebSocket wrapper: turns the gateway's three kinds of events into validated calls of a verb.
  *
- * A connection belongs to whoever's access token opened it; browsers cannot send headers with a WebSocket, so the token
- * comes as `?token=`. Answers to messages are pushed, which needs nothing of the gateway but its management API.
- * Whatever goes wrong inside says so with a code and nothing else.
+ * A connection belongs to the customer whose access token opened it; browsers cannot send headers with a WebSocket, so
+ * the token comes as `?token=`. Answers to messages are pushed through the gateway's management API.
+ * Internal failures are answered with a code and reveal no internals.
  */
 import middy, { type MiddlewareObj } from '@middy/core';
 import type { APIGatewayProxyResultV2, APIGatewayProxyWebsocketEventV2, Context } from 'aws-lambda';
@@ -16,7 +16,7 @@ import { sharedTokens } from './authentication.ts';
 import { correlated, dependencies } from './dependencies.ts';
 import { InvalidJson, parseJson } from './json.ts';
 
-/** The largest message that is read. */
+/** The largest message that is accepted. */
 export const maxMessageBytes = 4_096;
 /** How long the answer to a message may take to be pushed. */
 const answerLimitMs = 1_000;
@@ -33,7 +33,7 @@ export type WebSocketHandler = (
 
 type Answer = { statusCode: number; headers?: Record<string, string>; body?: string };
 
-/** Wraps a verb that runs when somebody connects. A refusal, a fault or a bad token turns the connection away. */
+/** Wraps a verb that runs when a client connects. A refusal, a fault or an invalid token rejects the connection. */
 export function connectHandler(
   run: (connection: Connection & { caller: Caller }) => Promise<undefined | Refusal>,
 ): WebSocketHandler {
@@ -46,7 +46,7 @@ export function connectHandler(
   });
 }
 
-/** Wraps a verb that runs after a connection has ended. The gateway may fail to tell, so nothing may depend on it. */
+/** Wraps a verb that runs after a connection has ended. The gateway may not report it, so nothing may depend on it. */
 export function disconnectHandler(run: (connection: Connection) => Promise<void>): WebSocketHandler {
   return webSocketHandler(async (event, deps) => {
     await run({ deps, connectionId: event.requestContext.connectionId });
@@ -81,7 +81,7 @@ function webSocketHandler(
   return correlated((event) => event.requestContext.requestId, chain);
 }
 
-/** Middleware: whatever fails inside is logged, and answered without a word about it. */
+/** Middleware: logs an error, and answers it without revealing internals. */
 function problemOnError(): MiddlewareObj<APIGatewayProxyWebsocketEventV2, Answer> {
   return {
     onError: (request) => {
@@ -92,7 +92,7 @@ function problemOnError(): MiddlewareObj<APIGatewayProxyWebsocketEventV2, Answer
   };
 }
 
-/** The type of the gateway's events does not know that a connect event has a query. */
+/** The type of the gateway's events lacks the query of a connect event. */
 function tokenOf(event: APIGatewayProxyWebsocketEventV2): string {
   const query = (event as { queryStringParameters?: Record<string, string | undefined> | null }).queryStringParameters;
   return query?.token ?? '';

@@ -7,9 +7,9 @@
 
 interface CodeMeaning {
   status: number;
-  /** Whether repeating the identical request can succeed without anybody changing anything else first. */
+  /** Whether the identical request can succeed when it is repeated, without any other change first. */
   retry: boolean;
-  /** What a person reads. It never changes for a code; the detail beside it does. */
+  /** For people. It is fixed for each code; the detail beside it varies. */
   title: string;
 }
 
@@ -20,7 +20,7 @@ export const codes = {
   unauthenticated: { status: 401, retry: false, title: 'Sign in first' },
   invalid_credentials: { status: 401, retry: false, title: 'E-mail or password is wrong' },
   invalid_signature: { status: 401, retry: false, title: 'The signature is not valid' },
-  forbidden: { status: 403, retry: false, title: 'This account may not do that' },
+  forbidden: { status: 403, retry: false, title: 'This account is not allowed to do that' },
   not_found: { status: 404, retry: false, title: 'There is no such thing, or it is not yours' },
   idempotency_in_progress: { status: 409, retry: true, title: 'The first request with this key is still running' },
   sale_not_open: { status: 409, retry: false, title: 'Reservations have not opened yet' },
@@ -37,7 +37,7 @@ export const codes = {
   purchase_in_progress: { status: 409, retry: true, title: 'A purchase of this reservation is under way' },
   email_taken: { status: 409, retry: false, title: 'There is an account with this e-mail address' },
   sku_taken: { status: 409, retry: false, title: 'There is a product with this SKU' },
-  conflict: { status: 409, retry: true, title: 'Somebody else changed it at the same time' },
+  conflict: { status: 409, retry: true, title: 'It was changed by another request at the same time' },
   payload_too_large: { status: 413, retry: false, title: 'The body is too large' },
   unsupported_media_type: { status: 415, retry: false, title: 'The body must be JSON in UTF-8' },
   idempotency_key_reused: { status: 422, retry: false, title: 'This key was used with another request' },
@@ -46,12 +46,12 @@ export const codes = {
   too_many_requests: { status: 429, retry: true, title: 'Too many requests' },
   internal: { status: 500, retry: true, title: 'Something went wrong on our side' },
   queue_unavailable: { status: 503, retry: true, title: 'The request could not be queued; please repeat it' },
-  store_unavailable: { status: 503, retry: true, title: 'The store cannot be reached for the moment' },
+  store_unavailable: { status: 503, retry: true, title: 'The store is temporarily unavailable' },
 } as const satisfies Record<string, CodeMeaning>;
 
 export type Code = keyof typeof codes;
 
-/** A refusal as a value: what a verb returns when the answer is a well-founded no. */
+/** A refusal as a value: what a verb returns when it turns a request down for a reason. */
 export interface Refusal {
   refused: Code;
   detail: string;
@@ -72,7 +72,7 @@ export function isRefusal(value: unknown): value is Refusal {
   return typeof value === 'object' && value !== null && 'refused' in value;
 }
 
-/** A fault: something elsewhere failed, and the caller may try again after `retryAfterSeconds`. */
+/** A fault: a dependency failed, and the caller may try again after `retryAfterSeconds`. */
 export class Fault extends Error {
   readonly code: Code;
   readonly retryAfterSeconds: number;

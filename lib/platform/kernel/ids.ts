@@ -1,15 +1,15 @@
 /**
  * Identifiers: 16 bytes in MySQL, canonical UUID text everywhere else.
  *
- * Things that we name ourselves get a time-ordered UUID version 7 (RFC 9562), which inserts fastest. Things that a
- * client may ask for twice get a name derived from the request (UUID version 8), so that the second request finds the
- * first one without any look-up.
+ * What the server creates gets a time-ordered UUID version 7 (RFC 9562), which inserts fastest. What a client may
+ * request twice gets an id derived from the request (UUID version 8), so that the second request finds the first one
+ * without a look-up.
  */
 import { hash, randomFillSync } from 'node:crypto';
 
 declare const kindOfId: unique symbol;
 
-/** The id of one kind of thing, so that a sale's does not compile where a customer's is wanted. */
+/** The id of one kind of entity, so that a sale's id does not compile where a customer's is expected. */
 export type Id<Kind extends string> = string & { readonly [kindOfId]: Kind };
 
 export type SaleId = Id<'sale'>;
@@ -22,8 +22,7 @@ export type ProductId = Id<'product'>;
 export type SaleTag = Id<'tag of a sale'>;
 
 /**
- * A fresh time-ordered id (UUID version 7): 48 bits of milliseconds, 74 random bits. Until it is given to something it is of
- * any kind.
+ * A new time-ordered id (UUID version 7): 48 bits of milliseconds, 74 random bits. It is assignable to an id of any kind.
  */
 export function newId<Kind extends string = never>(nowMs: number = Date.now()): Id<Kind> {
   const bytes = Buffer.allocUnsafe(16);
@@ -38,8 +37,8 @@ export function derivedId<Kind extends string>(kind: Kind, customerId: CustomerI
 }
 
 /**
- * The id of something that follows from an event (UUID version 7): the event's time and a digest of what it is. Whoever
- * derives it again from the same event gets the same id, and ids still sort by time.
+ * The id of something that follows from an event (UUID version 7): the event's time and a digest of its name. Deriving
+ * it again from the same event gives the same id, and ids still sort by time.
  */
 export function consequentId(atMs: number, name: string): string {
   const bytes = Buffer.allocUnsafe(16);
@@ -50,14 +49,14 @@ export function consequentId(atMs: number, name: string): string {
 
 /** UUID text to the 16 bytes stored in MySQL. Throws on any other text. */
 export function toBytes(id: string): Buffer {
-  // `Buffer.from` stops without a word at the first character that is no hex digit.
+  // `Buffer.from` silently stops at the first character that is not a hex digit.
   const digits = id.replaceAll('-', '');
   const bytes = Buffer.from(digits, 'hex');
-  if (digits.length !== 32 || bytes.length !== 16) throw new Error('an id is the text of a UUID');
+  if (digits.length !== 32 || bytes.length !== 16) throw new Error('an id must be the text of a UUID');
   return bytes;
 }
 
-/** The 16 bytes stored in MySQL to UUID text; of the kind that its column holds. */
+/** The 16 bytes stored in MySQL to UUID text, typed as the kind of id that the column holds. */
 export function fromBytes<Kind extends string = never>(bytes: Buffer): Id<Kind> {
   return dashed(bytes.toString('hex'));
 }
@@ -69,7 +68,7 @@ function timeOrdered(bytes: Buffer): Id<never> {
   return dashed(bytes.toString('hex'));
 }
 
-/** The UUID (version 8) that begins with these hex digits, but for the two that say what it is. */
+/** The UUID (version 8) made of the first 32 hex digits, except for its version and variant digits. */
 export function nameBased(hex: string): Id<never> {
   const variant = '89ab'.charAt(Number.parseInt(hex.charAt(16), 16) & 3);
   return dashed(`${hex.slice(0, 12)}8${hex.slice(13, 16)}${variant}${hex.slice(17, 32)}`);

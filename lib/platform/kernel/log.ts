@@ -1,8 +1,8 @@
 /**
- * Structured logs: one JSON line per fact, with the correlation id of the click that caused it.
+ * Structured logs: one JSON line per event, with the correlation id of the request that caused it.
  *
- * Only the fields that a caller names are written, and the names of secrets are refused outright, so that neither a
- * token nor a password can reach a log by being part of some object (invariant I10).
+ * Only the fields that a caller names are written, and fields named like secrets are redacted, so that neither a token
+ * nor a password can reach a log as part of some object (invariant I10).
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { pino } from 'pino';
@@ -24,7 +24,7 @@ export function withCorrelation<T>(id: string, work: () => T): T {
   return correlation.run(id, work);
 }
 
-/** The correlation id in force, if any, to be passed on in messages and events. */
+/** The current correlation id, if any, to be passed on in messages and events. */
 export function correlationId(): string | undefined {
   return correlation.getStore();
 }
@@ -33,7 +33,7 @@ export function correlationId(): string | undefined {
 function describe(error: unknown): Record<string, unknown> {
   if (!(error instanceof Error)) return { message: String(error) };
   const code = (error as { code?: unknown }).code;
-  // Drizzle prints every parameter of a failing query into its message, secrets included; its cause has the real one.
+  // Drizzle puts every parameter of a failing query into its message, secrets included; the cause has the original error.
   const cause = error.cause instanceof Error ? error.cause : undefined;
   const shown = error.message.startsWith('Failed query') ? (cause ?? new Error('failed query')) : error;
   return {

@@ -39,7 +39,7 @@ describe('a metric line', () => {
     });
   });
 
-  test('is not written where nobody listens', () => {
+  test('is not written unless metrics are enabled', () => {
     const { write } = process.stdout;
     let written = 0;
     process.stdout.write = () => {

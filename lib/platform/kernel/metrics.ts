@@ -1,9 +1,9 @@
 /**
  * Metrics: one line of JSON per request or batch, in CloudWatch's embedded metric format, from which CloudWatch makes the
- * numbers that alarms and the dashboard watch. Writing a line costs no call and cannot fail a request.
+ * metrics that alarms and the dashboard watch. Writing a line needs no network call and cannot fail a request.
  *
- * Every name is in the catalogue below with its unit and meaning; the contract test holds the alarms and the dashboard
- * against it. Whoever has a number to tell calls `measure`; only an account listens (`HOLDFAST_METRICS=emf`).
+ * Every name is in the catalog below with its unit and meaning; the contract test checks the alarms and the dashboard
+ * against it. Call `measure` to record values; lines are written only where `HOLDFAST_METRICS=emf` is set, in AWS.
  */
 import { correlationId } from './log.ts';
 
@@ -12,8 +12,8 @@ type Unit = 'Count' | 'Milliseconds';
 /** What is measured. All have the dimension Stage; those of a queue have Queue as well. */
 export const metrics = {
   Requests: { unit: 'Count', means: 'HTTP requests answered' },
-  Refusals: { unit: 'Count', means: 'of these, answered with a 4xx: the caller asked for what it cannot have' },
-  RequestFaults: { unit: 'Count', means: 'of these, answered with a 5xx: something of ours failed' },
+  Refusals: { unit: 'Count', means: 'of these, answered with a 4xx: the request was refused' },
+  RequestFaults: { unit: 'Count', means: 'of these, answered with a 5xx: something failed on the server side' },
   RequestMs: { unit: 'Milliseconds', means: 'time from the event to the answer, within the function' },
   Messages: { unit: 'Count', means: 'messages delivered to a worker' },
   MessagesRepeated: { unit: 'Count', means: 'of these, to be delivered again' },
@@ -31,18 +31,18 @@ export const metrics = {
 
 export type MetricName = keyof typeof metrics;
 
-/** Beside the numbers: the queue, which is a dimension, and facts that one can search for but not alarm on. */
+/** What goes with the values: the queue, which is a dimension, and facts that can be searched but not alarmed on. */
 export interface Circumstances {
   readonly queue?: string;
   readonly facts?: Readonly<Record<string, string | number | readonly string[]>>;
 }
 
 const namespace = 'Holdfast';
-/** Whether anybody does. Facts that cost something to gather need not be gathered otherwise. */
+/** Whether metrics are written. If not, facts that are costly to gather need not be gathered. */
 export const listens = process.env.HOLDFAST_METRICS === 'emf';
 const stage = process.env.HOLDFAST_STAGE ?? 'local';
 
-/** Tells numbers that belong together, as one line. Does nothing where nobody listens. */
+/** Writes values that belong together as one line. Does nothing unless metrics are enabled. */
 export function measure(values: Partial<Record<MetricName, number>>, circumstances: Circumstances = {}): void {
   if (listens) process.stdout.write(`${JSON.stringify(embedded(values, circumstances, stage, Date.now()))}\n`);
 }

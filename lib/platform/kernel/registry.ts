@@ -1,6 +1,6 @@
 /**
- * The registry: every other part (databases, queues, bus, APIs, payment providers, secrets) by its logical name, such as
- * `queue/reservations`. `environment/discovery.ts` says where it is read from.
+ * The registry: the address of every dependency (databases, queues, bus, APIs, payment providers, secrets) under a
+ * logical name, such as `queue/reservations`. `environment/discovery.ts` says where it is read from.
  */
 
 export type LogicalName =
@@ -19,10 +19,10 @@ export type LogicalName =
   | 'secret/payment-webhook'
   | 'secret/payment-api-key';
 
-/** The names and what they stand for. */
+/** Logical names and the addresses they stand for. */
 export type Registry = Readonly<Record<string, string>>;
 
-/** Thrown when a part is asked for that is not registered: a mistake of deployment, found at cold start. */
+/** Thrown for a name that is not registered: a deployment error, found at cold start. */
 export class NotRegistered extends Error {
   constructor(name: string) {
     super(`"${name}" is not registered; HOLDFAST_REGISTRY=${process.env.HOLDFAST_REGISTRY ?? '(unset)'}`);

@@ -1,29 +1,29 @@
 /**
- * Shapes that every noun uses: ids, text, money, times.
+ * Schemas that every room uses: ids, text, money, times.
  *
- * They refuse what no honest client sends and what makes two programs read one value differently: control characters
- * (CR and LF in a log or a header, NUL in a file name), halves of a surrogate pair, invisible characters that change
- * the direction of text, numbers beyond the exact range. Whatever passes here can be stored, logged and shown.
+ * They refuse input that no honest client sends and that two programs may read differently: control characters (CR and
+ * LF in a log or a header, NUL in a file name), lone surrogates, invisible characters that change the direction of
+ * text, numbers beyond the safe integer range. What passes here is safe to store, log and display.
  */
 
 import * as z from 'zod';
 import type { Id as TypedId } from './ids.ts';
 
-/** An id in an address or a body: a UUID in lower case. Text that merely looks like one is no id. */
+/** An id in a path or a body: a UUID in lower case. */
 export const Id = z
   .string()
   .regex(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/, 'must be an id')
   .meta({ format: 'uuid' });
 
-/** The same of one kind of thing, such as `idOf<SaleId>()`. */
+/** The schema of one kind of id, such as `idOf<SaleId>()`. */
 export const idOf = <Kind extends TypedId<string>>() => Id as unknown as z.ZodType<Kind, string>;
 
-/** Controls, line and paragraph separators, and the marks that reorder or hide the text around them. */
+/** Control characters, line and paragraph separators, and the marks that reorder or hide the text around them. */
 const unsafe = /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffd]/u;
 
 const isSafe = (value: string) => value.isWellFormed() && !unsafe.test(value);
 
-/** One line of text: `min` to `max` characters, no blanks around it. Letters of every script are welcome. */
+/** One line of text: `min` to `max` characters, no leading or trailing whitespace. Every script is allowed. */
 export const line = (min: number, max: number) =>
   z
     .string()
@@ -67,8 +67,8 @@ const earliestMs = Date.UTC(2000, 0, 1);
 const latestMs = Date.UTC(2100, 0, 1);
 
 /**
- * A point in time in a request: ISO 8601 with a zone, so that it names one moment whatever the place or the season.
- * A leap second, an ISO week date and a local time without a zone do not, and are refused.
+ * A point in time in a request: ISO 8601 with a zone, so that it is unambiguous.
+ * Leap seconds, ISO week dates and local times without a zone are refused.
  */
 export const Instant = z.iso
   .datetime({ offset: true, error: 'must be an ISO 8601 time with a zone, such as 2026-01-31T18:00:00Z', abort: true })

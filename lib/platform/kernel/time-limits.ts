@@ -1,12 +1,13 @@
 /**
- * Every limit on time, in one place, because they only make sense in order:
+ * The time limits that depend on each other, in one place, because their order matters:
  *
  *   Redis command < statement timeout < lock life < function timeout < visibility timeout
  *
- * `test/contract/timings.test.ts` holds the order, and that `serverless.yml` says the same.
+ * `test/contract/timings.test.ts` checks the order, and that `serverless.yml` agrees. A limit that nothing else depends
+ * on stands beside its use.
  */
 
-/** How long a Redis command may take. The gate and the lock are advice, so waiting long for them is worse than going on. */
+/** How long a Redis command may take. The gate and the lock are optional, so going on without them beats waiting. */
 export const redisCommandTimeoutMs = 200;
 
 /** How long connecting to Redis may take. */
@@ -15,7 +16,7 @@ export const redisConnectTimeoutMs = 1_000;
 /** How long InnoDB waits for a row lock; rounded to seconds by the server. */
 export const rowLockWaitSeconds = 2;
 
-/** How long one SQL statement may take; above the row lock wait, so that the server's clearer error comes first. */
+/** How long one SQL statement may take; above the row lock wait, so that the server's more specific error comes first. */
 export const statementTimeoutMs = 4_000;
 
 /** How long connecting to MySQL may take. */
@@ -30,30 +31,30 @@ export const awsCallTimeoutMs = 3_000;
 /** How long a call to a payment provider may take before its outcome is unknown. */
 export const providerCallTimeoutMs = 3_000;
 
-/** How long a sale lock lives unless extended; above the statement timeout. */
+/** After how long a sale lock expires by itself; above the statement timeout. */
 export const lockLifeMs = 6_000;
 
-/** Function time-outs, seconds, as `serverless.yml` declares them. */
+/** Function timeouts, seconds, as `serverless.yml` declares them. */
 export const httpFunctionTimeoutSeconds = 15;
 export const queueFunctionTimeoutSeconds = 10;
 
-/** Queue visibility: at least six function time-outs plus the batching window, as AWS advises. */
+/** Visibility timeout of the queues: at least six function timeouts plus the batching window, as AWS advises. */
 export const visibilityTimeoutSeconds = 65;
 
-/** How often a message may fail by its own fault before its consumer puts it among the dead letters. */
+/** How many times a message may fail through its own fault before its consumer sends it to the dead-letter queue. */
 export const deliveriesAtMost = 5;
 
 /**
- * How often SQS delivers a message before it makes it a dead letter itself. Deliveries while the store is away count as
- * well, and a message has done nothing wrong then: with the back-off below this is more than an hour of outage.
+ * How many times SQS delivers a message before SQS itself moves it to the dead-letter queue. Deliveries during an outage
+ * count too, although the message is not at fault: with the back-off below this allows for more than an hour of outage.
  */
 export const maxReceiveCount = 100;
 
-/** The longest that a message waits for its next delivery while the store is away; it waits a second longer each time. */
+/** The longest back-off of a message while the store is unavailable; the back-off grows by a second each time. */
 export const longestBackOffSeconds = 60;
 
-/** How long a message, and so a dead letter, is kept: fourteen days, the most that SQS offers. */
+/** How long messages and dead letters are retained: fourteen days, the most that SQS offers. */
 export const deadLetterLifeSeconds = 1_209_600;
 
-/** How long a health check waits for each part; a part that takes longer is as good as away. */
+/** How long a health check waits for each part; a part that takes longer counts as unavailable. */
 export const probeTimeoutMs = 1_000;

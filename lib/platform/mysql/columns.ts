@@ -9,5 +9,5 @@ export const id = customType<{ data: string; driverData: Buffer }>({
   fromDriver: fromBytes,
 });
 
-/** A point in time, milliseconds since the Unix epoch: no time zone can get between code and store. */
+/** A point in time, milliseconds since the Unix epoch, so that no time zone is involved. */
 export const timeMs = (name: string) => bigint(name, { mode: 'number' });

@@ -1,8 +1,8 @@
 /**
- * Brings a database to the tables of this version: applies, in order and once each, the SQL files of `lib/migrations`.
+ * Migrates a database to the schema of this version: applies, in order and once each, the SQL files of `lib/migrations`.
  *
  * Two migrations at once wait for each other on a named lock of the server. The files are written by
- * `npm run migration` from the tables beside the nouns.
+ * `npm run migration` from the `*.table.ts` files of the rooms.
  */
 import { fileURLToPath } from 'node:url';
 import { drizzle } from 'drizzle-orm/mysql2';
@@ -22,7 +22,7 @@ export async function migrate(url: string, folder: string = migrationsFolder): P
       `SELECT GET_LOCK('holdfast_migrate', ${lockWaitSeconds}) AS granted`,
     );
     if (rows[0]?.granted !== 1) throw new Error('another migration has been running for a minute');
-    // Compared byte by byte: two names that merely look alike are two names, whatever the server's default says.
+    // A binary collation, whatever the server's default: text is equal only if its bytes are.
     await connection.query('ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_bin');
     await applyMigrations(drizzle({ client: connection }), { migrationsFolder: folder });
   } finally {

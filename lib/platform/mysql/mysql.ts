@@ -1,10 +1,10 @@
 /**
  * MySQL: the pool, the session, the transaction, and what its errors mean.
  *
- * Correctness lives here, so four rules hold everywhere. Values reach the server through the driver only, on sessions
- * with settings of our own (`session.ts`). Isolation is READ COMMITTED and every write repeats its guard in a WHERE. A
- * statement never waits without a limit. When the result of a COMMIT is unknown the connection is destroyed and the
- * caller learns that it failed; redelivery then finds out from the rows themselves.
+ * MySQL is the truth, so four rules hold everywhere. Values reach the server through the driver only, on sessions with
+ * fixed settings (`session.ts`). Isolation is READ COMMITTED and every write repeats its guard in a WHERE. No statement
+ * waits without a time limit. When the result of a COMMIT is unknown the connection is destroyed and the caller gets an
+ * error; the redelivery then determines the result from the rows.
  */
 import mysql, { type Pool, type PoolConnection, type ResultSetHeader, type RowDataPacket } from 'mysql2/promise';
 import { Fault } from '#platform/kernel/errors.ts';
@@ -13,15 +13,15 @@ import { type Breakers, openBreakers } from '#platform/resilience/circuit-breake
 import { isConnectionLoss, mysqlErrorNumber, mysqlOutage } from '#platform/resilience/outage.ts';
 import { prepareSession } from './session.ts';
 
-/** What the nouns need of a connection, inside a transaction or outside. Values are always bound, never spliced. */
+/** A connection, inside a transaction or outside. Values are always bound, never spliced into the text. */
 export interface Sql {
-  /** Rows of a SELECT. Throws a mysql2 error, or a time-out after `statementTimeoutMs`. */
+  /** Rows of a SELECT. Throws a mysql2 error, or a timeout after `statementTimeoutMs`. */
   rows<R>(sql: string, values?: unknown[]): Promise<R[]>;
   /** Runs a statement that changes rows; returns how many it changed. */
   change(sql: string, values?: unknown[]): Promise<number>;
 }
 
-/** An open transaction. A type of its own, so that a verb that needs one cannot be called without. */
+/** An open transaction. A type of its own, so that a function that needs one cannot be called without. */
 export interface Tx extends Sql {
   readonly inTransaction: true;
 }
@@ -40,7 +40,7 @@ export function isRetryable(error: unknown): boolean {
   return mysqlOutage(error) === 'contended';
 }
 
-/** Server errors that lie in the values of a statement, so that repeating it is hopeless. */
+/** Server errors caused by the values of a statement, so that repeating it is pointless. */
 const dataErrors: ReadonlyMap<number, string> = new Map([
   [1048, 'ER_BAD_NULL_ERROR'],
   [1264, 'ER_WARN_DATA_OUT_OF_RANGE'],
@@ -52,12 +52,12 @@ const dataErrors: ReadonlyMap<number, string> = new Map([
   [4025, 'ER_CONSTRAINT_FAILED: the same in MariaDB'],
 ]);
 
-/** True if the values themselves were refused: the statement would fail the same way however often it is sent. */
+/** True if the values themselves were refused: the statement would fail the same way again. */
 export function isDataError(error: unknown): boolean {
   return dataErrors.has(mysqlErrorNumber(error));
 }
 
-/** True if a row with this key is there already; with `key`, only if it is the key of this name that says so. */
+/** True for a duplicate key error; with `key`, only if it concerns the key of this name. */
 export function isDuplicateKey(error: unknown, key?: string): boolean {
   // MySQL writes the table in front of the key's name, MariaDB does not.
   return (
@@ -100,7 +100,7 @@ export function openDb(url: string, options: { connections?: number; breakers?: 
 
 type Acquire = () => Promise<PoolConnection>;
 
-/** Runs one statement outside a transaction. A connection whose statement did not end is never given back. */
+/** Runs one statement outside a transaction. A connection whose statement did not finish is never returned to the pool. */
 async function withConnection<T>(acquire: Acquire, run: (connection: PoolConnection) => Promise<T>): Promise<T> {
   const connection = await acquire();
   try {
@@ -142,20 +142,20 @@ async function attemptTransaction<T>(acquire: Acquire, work: (tx: Tx) => Promise
     reusable = true;
     return result;
   } finally {
-    // A connection in an unknown state is never given back: a late COMMIT or a half-read answer must not meet the next caller.
+    // A connection in an unknown state is never reused: a late COMMIT or a half-read answer must not reach the next caller.
     if (reusable) connection.release();
     else connection.destroy();
   }
 }
 
-/** True if a connection on which this happened is of no more use, or leads to a server that is no primary any more. */
+/** True if the connection is unusable after this error, or leads to a server that is no longer the primary. */
 function isSpent(error: unknown): boolean {
   return isConnectionLoss(error) || mysqlOutage(error) === 'read-only';
 }
 
 /**
- * Gives out connections of a pool whose session is prepared, so that no statement runs under other settings. One that
- * cannot be prepared is destroyed.
+ * Acquires connections of a pool with their session prepared, so that no statement runs under other settings. A
+ * connection that cannot be prepared is destroyed.
  */
 function acquireFrom(pool: Pool): Acquire {
   const prepared = new WeakSet<PoolConnection['connection']>();
@@ -174,8 +174,8 @@ function acquireFrom(pool: Pool): Acquire {
 }
 
 /**
- * A connection of the pool, or a fault after `poolWaitTimeoutMs`, for which the driver has no option; one that arrives
- * late goes back unused.
+ * A connection of the pool, or a fault after `poolWaitTimeoutMs`, for which the driver has no option; a connection that
+ * arrives later is returned to the pool unused.
  */
 async function waitForConnection(pool: Pool): Promise<PoolConnection> {
   const pending = pool.getConnection();

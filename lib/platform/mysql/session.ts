@@ -1,13 +1,13 @@
 /**
- * The settings of a session, whatever the server's own are.
+ * The settings of a session, whatever the server's defaults are.
  *
- * The driver writes values into statements, and how it escapes them is right under some settings only: with
- * NO_BACKSLASH_ESCAPES a quote that it has escaped ends the text. So no statement runs before the session is ours.
+ * The driver writes values into statements, and its escaping is correct only under some settings: with
+ * NO_BACKSLASH_ESCAPES an escaped quote ends the string. So no statement runs before the session has these settings.
  */
 import type { Connection } from 'mysql2/promise';
 import { rowLockWaitSeconds, statementTimeoutMs } from '#platform/kernel/time-limits.ts';
 
-/** MySQL 8.4's default: what does not fit is refused. In particular neither ANSI_QUOTES nor NO_BACKSLASH_ESCAPES. */
+/** MySQL 8.4's default, strict mode. In particular neither ANSI_QUOTES nor NO_BACKSLASH_ESCAPES. */
 const sqlMode = [
   'ONLY_FULL_GROUP_BY',
   'STRICT_TRANS_TABLES',
@@ -18,8 +18,8 @@ const sqlMode = [
 ].join();
 
 /**
- * One statement, so that it is all or nothing. Isolation has a name for each server: MySQL passes over what stands in
- * a comment of MariaDB, and MariaDB 10.11 over what asks for MySQL 8.
+ * One statement, so that it is all or nothing. The variable for isolation differs: MySQL ignores MariaDB's executable
+ * comment, and MariaDB 10.11 ignores the one for MySQL 8.
  */
 const settings = `SET NAMES utf8mb4 COLLATE utf8mb4_bin, @@SESSION.sql_mode = '${sqlMode}', @@SESSION.time_zone = '+00:00',
   @@SESSION.innodb_lock_wait_timeout = ${rowLockWaitSeconds}

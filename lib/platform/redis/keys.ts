@@ -1,6 +1,6 @@
 /**
- * Every Redis key, in one place. A sale's keys carry its tag in braces, so that in a cluster they share a slot and one
- * script may touch them all.
+ * Every Redis key, in one place. A sale's keys have its tag in braces (a hash tag), so that in a cluster they share a
+ * slot and one script may access them all.
  */
 import type { CustomerId, SaleId, SaleTag } from '#platform/kernel/ids.ts';
 
@@ -12,27 +12,27 @@ export const keys = {
   sale: (tag: SaleTag) => `${prefix}sale:{${tag}}`,
   /** Hash: claims of some customers of a sale. Small enough per key to stay a listpack. */
   claims: (tag: SaleTag, bucket: number) => `${prefix}claims:{${tag}}:${bucket.toString(36)}`,
-  /** What the keys of all claims buckets of a sale begin with, for the script that writes many of them. */
+  /** The prefix of the keys of all claims buckets of a sale, for the script that writes many of them. */
   claimsOf: (tag: SaleTag) => `${prefix}claims:{${tag}}:`,
   /** String: the lock of a sale; held by a worker while it decides. */
   lock: (tag: SaleTag) => `${prefix}lock:${tag}`,
   /** String: the highest fencing token ever granted. */
   fencingToken: () => `${prefix}fencing-token`,
-  /** Sorted set: WebSocket connections of a customer, by the time at which they end at the latest. */
+  /** Sorted set: WebSocket connections of a customer, by the latest time at which they end. */
   connectionsOf: (customerId: CustomerId) => `${prefix}ws:customer:${customerId}`,
-  /** Sorted set: WebSocket connections that watch a sale, by the time at which they end at the latest. */
+  /** Sorted set: WebSocket connections that watch a sale, by the latest time at which they end. */
   watchersOf: (saleId: SaleId) => `${prefix}ws:sale:${saleId}`,
-  /** Hash: whose a WebSocket connection is (`customer`), and a field for each sale that it watches. */
+  /** Hash: the owner of a WebSocket connection (`customer`), and a field for each sale that it watches. */
   connection: (connectionId: string) => `${prefix}ws:connection:${connectionId}`,
-  /** Hash: the newest version pushed, by subject; of a customer's reservations and purchases, or of a sale's stock. */
+  /** Hash: the newest version pushed, by subject: a customer's reservations and purchases, or a sale's stock. */
   pushed: (audienceId: string) => `${prefix}ws:pushed:${audienceId}`,
-  /** String: an Idempotency-Key whose first request is still running. */
+  /** String: marks that the first request with an Idempotency-Key is still running. */
   running: (kind: string, id: string) => `${prefix}running:${kind}:${id}`,
-  /** String: how old the oldest message of a queue's latest batch was. */
+  /** String: the age of the oldest message of a queue's latest batch. */
   oldestMessageAge: (queue: string) => `${prefix}oldest-message-age:${queue}`,
-  /** String: a breaker's shared state. */
+  /** String: a breaker's shared state: until when it is open. */
   breaker: (name: string) => `${prefix}breaker:${name}`,
-  /** String: why a message failed for the last time. */
+  /** String: the latest cause of a message's failure. */
   cause: (messageId: string) => `${prefix}cause:${messageId}`,
   /** String: a token bucket of a caller. */
   rate: (what: string, who: string) => `${prefix}rate:${what}:${who}`,

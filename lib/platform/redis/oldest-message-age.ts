@@ -1,14 +1,14 @@
 /**
- * How far a queue is behind: how old the oldest message of the latest batch was when a worker got it. SQS tells the age of
- * its oldest message only to CloudWatch; this is what the operator's page can show anywhere.
+ * The lag of a queue: the age of the oldest message of the latest batch when a worker received it. SQS reports the age
+ * of its oldest message only to CloudWatch; this is available on the operator's page everywhere.
  */
 import { keys } from './keys.ts';
 import type { RedisClient } from './redis.ts';
 
-/** After a minute without a batch the last one says nothing any more. */
+/** After a minute without a batch the last age is stale. */
 const ageLifeMs = 60_000;
 
-/** Notes the age that a batch was received with. Never throws: it is only for looking at. */
+/** Stores the age of a batch's oldest message on receipt. Never throws: it is for display only. */
 export async function noteOldestMessageAge(redis: RedisClient, queue: string, ageMs: number): Promise<void> {
   await redis
     .guarded(() => redis.set(keys.oldestMessageAge(queue), Math.max(0, ageMs), 'PX', ageLifeMs))

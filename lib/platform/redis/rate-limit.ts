@@ -1,9 +1,9 @@
 /**
  * Rate limits: token buckets in Redis, shared by all environments of a function.
  *
- * A limit protects what lies behind it from a flood; it is advice like everything in Redis. When Redis is away the limit
- * is not applied and the gateway's own throttling remains. How large a bucket is can be set for a stack under the
- * logical name `limit/<name>`, as "<burst>/<per minute>"; the code names a strict value for when nothing is set.
+ * A limit protects what is behind it from a flood; like everything in Redis it is optional. When Redis is unavailable
+ * the limit is not applied and API Gateway's own throttling remains. The size of a bucket can be set for a stack under
+ * the logical name `limit/<name>`, as "<burst>/<per minute>"; otherwise the strict default in the code applies.
  */
 import { createHash } from 'node:crypto';
 import type { Registry } from '#platform/kernel/registry.ts';
@@ -13,11 +13,11 @@ import { defineScript, luaSource, type RedisClient, redisReady } from './redis.t
 
 const takeScript = defineScript('holdfastRate', luaSource('lib/platform/redis/rate-limit.lua'));
 
-/** How often something may be done. */
+/** A rate: how many times something may be done. */
 export interface Rate {
-  /** How often in a moment, after a pause. */
+  /** How many times at once, when the bucket is full. */
   readonly burst: number;
-  /** How often in the long run. */
+  /** How many times a minute in the long run. */
   readonly perMinute: number;
 }
 
@@ -30,7 +30,7 @@ export interface Bucket {
   readonly rate: Rate;
 }
 
-/** The rate that is set for this stack, or the strict one. Throws if what is set cannot be read. */
+/** The rate that is set for this stack, or the strict default. Throws if the setting is malformed. */
 export function rateOf(registry: Registry, name: string, strict: Rate): Rate {
   const set = registry[`limit/${name}`];
   if (set === undefined) return strict;
@@ -49,7 +49,7 @@ export async function takeTokens(redis: RedisClient, buckets: Bucket[]): Promise
     args: [rate.burst, 60_000 / rate.perMinute],
   }));
   try {
-    // The first call of a cold start comes before the connection does.
+    // The first call after a cold start arrives before the connection is ready.
     await redisReady(redis, redisCommandTimeoutMs);
     const waits = await redis.guarded(() => takeScript.runAll(redis, calls));
     const longestMs = Math.max(0, ...waits.map((wait) => (typeof wait === 'number' ? wait : 0)));

@@ -52,7 +52,7 @@ test('a command that gets no answer fails in time', async () => {
   expect(tookMs).toBeLessThan(3 * redisCommandTimeoutMs);
 });
 
-test('a command is not given up because this process stood still', async () => {
+test('a blocked event loop does not fail a command', async () => {
   await redisReady(client);
   for (let time = 0; time < 3; time++) {
     const answer = client.set('a', '1');
@@ -64,7 +64,7 @@ test('a command is not given up because this process stood still', async () => {
   expect(await several).toHaveLength(5);
 });
 
-test('nor is a connection', async () => {
+test('nor does a blocked event loop fail a connection', async () => {
   const ready = redisReady(client, redisCommandTimeoutMs);
   standStill(pause);
   await ready;

@@ -1,45 +1,47 @@
 /**
- * Redis: the client and its scripts. Redis gives advice (who may try, what stock looked like a moment ago); nothing
- * here may block or fail a request for long, so every command has a limit and nothing is queued while disconnected.
+ * Redis: the client and its scripts. Redis is never the truth (who may try, what stock looked like a moment ago), and
+ * must not delay a request for long, so every command has a time limit and nothing is queued while disconnected.
  */
+
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type Command, Redis, type RedisOptions } from 'ioredis';
+import { type Clock, systemClock } from '#platform/kernel/clock.ts';
 import { redisCommandTimeoutMs, redisConnectTimeoutMs } from '#platform/kernel/time-limits.ts';
 import { type Breakers, openBreakers } from '#platform/resilience/circuit-breaker.ts';
 
 /**
- * How a limit on time is divided. A process that stands still, as one does while it loads and compiles its code, finds all
- * its timers due at once, before it has read what has long been in its sockets, and a breaker would open for a Redis that
- * is well. So a limit is over when so many parts of it were noticed one by one, each with a look at the sockets between:
- * what cannot be heard does not count as silence.
+ * Into how many ticks a time limit is divided. When the event loop is blocked, as while code is loaded and compiled, all
+ * timers fall due at once, before the replies that have already arrived are read from the sockets, and a breaker would
+ * open although Redis is healthy. So a limit has passed only after this many ticks, with the sockets read between them:
+ * time during which the process could not read does not count.
  */
 const partsOfLimit = 4;
 
-/** How long one part of a command's limit is. */
+/** The length of one part of a command's time limit. */
 export function partOfLimitMs(): number {
   return redisCommandTimeoutMs / partsOfLimit;
 }
 
 /**
- * A client that fails the commands that get no answer in time, with the breaker of its calls. One timer watches all
- * commands, and only while there are any.
+ * A client that fails commands that get no answer in time, with the circuit breaker of its calls. One timer watches all
+ * commands, and runs only while there are any.
  */
 export class RedisClient extends Redis {
-  /** When it was last without a connection, milliseconds since the epoch; 0 if it has never been. */
+  /** When the connection was last lost, milliseconds since the epoch; 0 if never. */
   lostAtMs = 0;
   readonly #breakers: Breakers;
   #underWay: { readonly command: Command; readonly dueAt: number }[] = [];
   #part = 0;
   #watch: NodeJS.Timeout | undefined;
 
-  constructor(url: string, options: RedisOptions, breakers: Breakers) {
+  constructor(url: string, options: RedisOptions, breakers: Breakers, clock: Clock) {
     super(url, options);
     this.#breakers = breakers;
-    // A lost connection shows in the calls that fail for it; without a listener the event would end the process.
+    // A lost connection makes calls fail, which is enough; without a listener the event would end the process.
     this.on('error', () => undefined);
     this.on('close', () => {
-      this.lostAtMs = Date.now();
+      this.lostAtMs = clock();
     });
   }
 
@@ -53,7 +55,7 @@ export class RedisClient extends Redis {
   }
 
   override sendCommand(command: Command, stream?: Parameters<Redis['sendCommand']>[1]): unknown {
-    // The part that is running now was begun by others.
+    // The current part began before this command and does not count in full.
     this.#underWay.push({ command, dueAt: this.#part + partsOfLimit + 1 });
     this.#watch ??= setInterval(() => setImmediate(() => this.#look()), partOfLimitMs()).unref();
     return super.sendCommand(command, stream);
@@ -71,7 +73,7 @@ export class RedisClient extends Redis {
 }
 
 /** Opens a client. Commands fail after `redisCommandTimeoutMs`, or at once while there is no connection. */
-export function openRedis(url: string, breakers: Breakers = openBreakers()): RedisClient {
+export function openRedis(url: string, breakers: Breakers = openBreakers(), clock: Clock = systemClock): RedisClient {
   const options: RedisOptions = {
     connectTimeout: redisConnectTimeoutMs,
     disconnectTimeout: redisCommandTimeoutMs,
@@ -81,10 +83,10 @@ export function openRedis(url: string, breakers: Breakers = openBreakers()): Red
     retryStrategy: (attempt) => Math.min(50 * attempt, 1_000),
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
   };
-  return new RedisClient(url, options, breakers);
+  return new RedisClient(url, options, breakers, clock);
 }
 
-/** Waits until the client is connected, for start-up and tests. Throws after `limitMs` of hearing nothing. */
+/** Waits until the client is connected, for start-up and tests. Throws if it is not within `limitMs`. */
 export async function redisReady(client: RedisClient, limitMs = 5_000): Promise<void> {
   if (client.status === 'ready') return;
   await new Promise<void>((resolve, reject) => {
@@ -106,7 +108,7 @@ export async function redisReady(client: RedisClient, limitMs = 5_000): Promise<
 
 /**
  * The text of a Lua file, named by its path in the project, such as `lib/mirror/gate.lua`. A package has the same paths, so
- * the folder that this module or the bundle is in, or one above it, has the file. Throws if none has.
+ * the file is found from the folder of this module or bundle, or one of its parents. Throws if it is not found.
  */
 export function luaSource(path: string): string {
   let folder = import.meta.dirname;
@@ -114,14 +116,14 @@ export function luaSource(path: string): string {
   return readFileSync(join(folder, path), 'utf8');
 }
 
-/** A Lua script, run by its hash and sent whole only when the server does not know it. */
+/** A Lua script, run by its hash (EVALSHA) and sent in full only when the server does not have it. */
 export interface Script {
   run(redis: RedisClient, keys: string[], args: (string | number)[]): Promise<unknown>;
-  /** Runs the script once per call in a single round trip; each result stands in its place, errors included. */
+  /** Runs the script once per call in a single round trip; results are in the order of the calls, errors included. */
   runAll(redis: RedisClient, calls: { keys: string[]; args: (string | number)[] }[]): Promise<(unknown | Error)[]>;
 }
 
-/** Prepares a script; the command's name shows in ioredis's errors and traces. */
+/** Prepares a script; its name appears in ioredis's errors and traces. */
 export function defineScript(name: string, lua: string): Script {
   type Command = (...parts: (string | number)[]) => Promise<unknown>;
   const defined = (redis: RedisClient): RedisClient => {

@@ -1,10 +1,10 @@
 /**
- * The lock of a sale: it keeps workers out of each other's way, and decides nothing. Stock is exact without it, so not
- * getting it, losing it, or Redis being unavailable only costs speed.
+ * The lock of a sale: it reduces contention between workers, and correctness does not depend on it. Stock is exact
+ * without it, so not getting it, losing it, or Redis being unavailable only costs speed.
  *
  * One call locks any number of sales, or none of them. Each grant comes with a fencing token, a number higher than any
- * granted before, which the stock update compares with the rows'; redlock has none of its own. Tokens follow Redis's
- * clock in microseconds, so they go on rising when Redis has lost its memory.
+ * granted before, which the stock update compares with the rows'; redlock itself has none. Tokens follow Redis's
+ * clock in microseconds, so they keep rising even when Redis has lost its data.
  */
 import Redlock from 'redlock';
 import type { SaleTag } from '#platform/kernel/ids.ts';
@@ -14,15 +14,15 @@ import { defineScript, luaSource, type RedisClient } from './redis.ts';
 
 const fencingTokenScript = defineScript('holdfastFencingToken', luaSource('lib/platform/redis/fencing-token.lua'));
 
-/** What a worker has while it decides. */
+/** The locks that a worker holds while it decides. */
 export interface Grant {
-  /** The fencing token of each sale that is locked; a sale that is missing is worked on without a lock. */
+  /** The fencing token of each locked sale; a sale that is not in the map is processed without a lock. */
   readonly fencingTokens: ReadonlyMap<SaleTag, number>;
-  /** Gives the locks back. Errors are ignored: a lock expires by itself. */
+  /** Releases the locks. Errors are ignored: a lock expires by itself. */
   release(): Promise<void>;
 }
 
-/** Locks sales for the length of one decision. */
+/** Locks sales for the duration of one decision. */
 export interface SaleLock {
   /** Tries for at most `waitMs`; the grant is empty if it did not get the lock by then. Never throws. */
   acquire(tags: SaleTag[], waitMs: number): Promise<Grant>;
@@ -32,12 +32,12 @@ const retryDelayMs = 15;
 
 const noGrant: Grant = { fencingTokens: new Map(), release: async () => undefined };
 
-/** Locking switched off, for tests that show that stock does not depend on it. */
+/** No locking, for tests that show that stock does not depend on it. */
 export const noLock: SaleLock = { acquire: async () => noGrant };
 
 /** The lock over one Redis. */
 export function openSaleLock(redis: RedisClient): SaleLock {
-  // redlock 4 speaks the callback style of its day, which ioredis still offers; its types know only that.
+  // redlock 4 and its types use the callback style, which ioredis still supports.
   const client = redis as unknown as Redlock.CompatibleRedisClient;
   return {
     async acquire(tags, waitMs) {
@@ -48,13 +48,13 @@ export function openSaleLock(redis: RedisClient): SaleLock {
         await lock?.unlock().catch(() => undefined);
       };
       try {
-        // That somebody else holds it says nothing about Redis, and must not open its breaker.
+        // A lock held by another worker says nothing about Redis's health, and must not open its breaker.
         lock = await redis.guarded(() => redlock.lock(tags.map(keys.lock), lockLifeMs).catch(unlessHeld));
         if (!lock) return noGrant;
         const token = Number(await fencingTokenScript.run(redis, [keys.fencingToken()], []));
         return { fencingTokens: new Map(tags.map((tag) => [tag, token])), release };
       } catch {
-        // A lock without a token would only keep others waiting.
+        // A lock without a fencing token would only keep other workers waiting.
         await release();
         return noGrant;
       }
@@ -62,7 +62,7 @@ export function openSaleLock(redis: RedisClient): SaleLock {
   };
 }
 
-/** What redlock throws when it could not get a lock in time: `undefined` is got instead. */
+/** Turns redlock's error for a lock that was not obtained in time into `undefined`; rethrows any other. */
 function unlessHeld(error: unknown): undefined {
   if (error instanceof Redlock.LockError) return undefined;
   throw error;

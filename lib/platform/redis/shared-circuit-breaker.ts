@@ -1,10 +1,10 @@
 /**
- * A circuit breaker whose opening all processes share through Redis.
+ * A circuit breaker whose open state all processes share through Redis.
  *
- * A Lambda environment serves one batch at a time and sees too few calls to notice alone that the other side is down, and
- * each would have to learn it again. So whoever's breaker opens writes until when, and the others fail fast until then.
- * After that, the first to call moves the time on and tries, while the rest still wait: one call at a time sees whether
- * the other side is back. Redis only spreads the news; without it each process falls back on its own breaker.
+ * A Lambda environment serves one batch at a time and makes too few calls to notice an outage alone, and each would have
+ * to find out for itself. So a process whose breaker opens writes until when, and the others fail fast until then. After
+ * that, the first caller extends the time and makes a trial call while the rest still fail fast: one call at a time
+ * tests for recovery. Redis only shares the state; without it each process relies on its own breaker.
  */
 
 import type { Clock } from '#platform/kernel/clock.ts';
@@ -12,7 +12,7 @@ import { type Breaker, BreakerOpen, type BreakerOptions, type Breakers } from '#
 import { keys } from './keys.ts';
 import type { RedisClient } from './redis.ts';
 
-/** How many reset periods an opening is remembered if nobody calls any more. */
+/** For how many reset periods an opening is remembered if there are no further calls. */
 const rememberedResets = 6;
 
 /** The breaker of this name, shared by every process on this Redis. `resetTimeoutMs` is how long it fails fast. */
@@ -25,7 +25,7 @@ export function sharedBreaker(
   const key = keys.breaker(name);
   const { resetTimeoutMs } = options;
 
-  /** Errors are ignored: news that cannot be read or written is no news. */
+  /** Errors are ignored: if the shared state cannot be read or written, the local breaker decides. */
   const ask = <T>(command: () => Promise<T>): Promise<T | undefined> => redis.guarded(command).catch(() => undefined);
   const announce = () =>
     ask(() => redis.set(key, clock() + resetTimeoutMs, 'PX', Math.ceil(resetTimeoutMs * rememberedResets)));
@@ -34,7 +34,7 @@ export function sharedBreaker(
     name,
     state: local.state,
     async run(call) {
-      // The own breaker first: it must not take the one attempt that is due and then refuse to make it.
+      // The local breaker first: this process must not claim the trial call and then refuse to make it.
       if (local.state() === 'open') throw new BreakerOpen(name, undefined);
       const openUntilMs = Number((await ask(() => redis.get(key))) ?? 0);
       if (openUntilMs > clock()) throw new BreakerOpen(name, undefined);

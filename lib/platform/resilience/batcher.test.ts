@@ -29,7 +29,7 @@ function slowServer() {
   };
 }
 
-test('an item that is alone goes at once, and those that come meanwhile share the next batches', async () => {
+test('a single item starts at once, and items that arrive meanwhile share the next batches', async () => {
   const server = slowServer();
   const ask = batched(server.ask, { maxBatchSize: 3, maxInFlight: 1 });
   const first = ask(1);
@@ -50,7 +50,7 @@ test('an item that is alone goes at once, and those that come meanwhile share th
   expect(await next).toBe(60);
 });
 
-test('items of one turn of the event loop share a batch, and no more batches are under way than are allowed', async () => {
+test('items of one turn of the event loop share a batch, and batches in flight are bounded', async () => {
   const server = slowServer();
   const ask = batched(server.ask, { maxBatchSize: 2, maxInFlight: 2 });
   const answers = Promise.all([1, 2, 3, 4, 5].map(ask));
@@ -66,7 +66,7 @@ test('items of one turn of the event loop share a batch, and no more batches are
   expect(await answers).toEqual([10, 20, 30, 40, 50]);
 });
 
-test('an error in the place of an answer is for one alone', async () => {
+test('an error in place of a result fails that item alone', async () => {
   const server = slowServer();
   const ask = batched(server.ask, { maxBatchSize: 10, maxInFlight: 1 });
   const answers = Promise.allSettled([1, -2, 3].map(ask));
@@ -75,7 +75,7 @@ test('an error in the place of an answer is for one alone', async () => {
   expect((await answers).map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
 });
 
-test('a batch that fails is lost for everyone in it, and the next one is tried', async () => {
+test('a batch that throws fails all its items, and the next batch is tried', async () => {
   const server = slowServer();
   const ask = batched(server.ask, { maxBatchSize: 2, maxInFlight: 1 });
   const answers = Promise.allSettled([1, 2, 3].map(ask));

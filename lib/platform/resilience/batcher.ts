@@ -1,9 +1,9 @@
 /**
- * Batching: items that are handed in one by one travel together.
+ * Batching: items that are submitted one by one are processed together.
  *
- * DataLoader makes the batches, p-limit says how many are under way. A batch goes at once while fewer than that many are;
- * otherwise it takes in what comes until its turn. So an item that is alone never waits for company, and where many come
- * at once (a batch of payments; a host that serves many requests) the cost of a round trip or a commit is shared.
+ * DataLoader makes the batches, p-limit bounds how many are in flight. A batch starts at once while fewer are in flight;
+ * otherwise it collects items until its turn. So a single item never waits for others, and where many arrive at once
+ * (a batch of payments; a host that serves many requests) they share the cost of a round trip or a commit.
  */
 import DataLoader from 'dataloader';
 import pLimit from 'p-limit';
@@ -14,8 +14,8 @@ export interface BatchLimits {
 }
 
 /**
- * Returns a function that hands its item to `run` in a batch. `run` answers in the order of its items, with an error in the
- * place of an answer for an item that has none; if it throws, every item of that batch gets the error.
+ * Returns a function that passes its item to `run` in a batch. `run` returns results in the order of its items, with an
+ * `Error` in place of the result of an item that failed; if it throws, every item of that batch gets the error.
  */
 export function batched<Item, Result>(
   run: (items: readonly Item[]) => Promise<readonly (Result | Error)[]>,

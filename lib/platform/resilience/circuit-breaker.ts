@@ -1,10 +1,10 @@
 /**
- * The circuit breaker that guards every call that can fail elsewhere.
+ * The circuit breaker that guards every call to another system.
  *
  * A breaker opens when at least half of at least ten calls within ten seconds have failed, fails fast for a while, and
- * then lets one call through to see. It never has a fallback: what happens instead (skip the gate, park the purchase)
- * is the caller's decision and visible there. opossum's own timeout is switched off, since it would not stop the action:
- * each call brings its own deadline instead.
+ * then lets one trial call through. It has no fallback: what happens instead (skip the gate, park the purchase) is
+ * decided by the caller. opossum's own timeout is switched off, since it would not stop the call: each call has its own
+ * deadline instead.
  */
 import CircuitBreaker from 'opossum';
 import { log } from '#platform/kernel/log.ts';
@@ -15,7 +15,7 @@ export interface BreakerOptions {
   resetTimeoutMs?: number;
   /** The fewest calls in the window that can open it. */
   volumeThreshold?: number;
-  /** Errors that say nothing about the health of the other side, such as a refusal; they do not count as failures. */
+  /** Errors that say nothing about the health of the called system, such as a refusal; they do not count as failures. */
   isRefusal?: (error: unknown) => boolean;
 }
 
@@ -38,13 +38,13 @@ export class BreakerOpen extends Error {
 
 /** The circuit breakers of one environment, by name. */
 export interface Breakers {
-  /** The breaker of this name; the first caller's options hold. */
+  /** The breaker of this name; the first caller's options apply. */
   get(name: string, options?: BreakerOptions): Breaker;
   /** The state of each of them, for `GET /health` and the operator's page. */
   states(): Record<string, BreakerState>;
 }
 
-/** A set of breakers without any yet. */
+/** An empty set of breakers; each is opened when it is first asked for. */
 export function openBreakers(): Breakers {
   const opened = new Map<string, Breaker>();
   return {

@@ -6,26 +6,26 @@ const mysqlError = (errno: number) => Object.assign(new Error(`error ${errno}`),
 const coded = (code: string) => Object.assign(new Error('x'), { code });
 const redisReply = (message: string) => Object.assign(new Error(message), { name: 'ReplyError' });
 
-test('a full disk, a server that only reads and one that has no room are outages', () => {
+test('a full disk, a read-only server and one without free connections are outages', () => {
   const kinds = [1021, 1114, 1290, 1792, 1836, 1040, 1203, 1226, 1053, 1927, 1205, 1213].map((errno) =>
     mysqlOutage(mysqlError(errno)),
   );
   expect(kinds).toEqual([
-    ...['away', 'away'],
+    ...['unavailable', 'unavailable'],
     ...['read-only', 'read-only', 'read-only'],
-    ...['away', 'away', 'away'],
-    ...['away', 'away'],
+    ...['unavailable', 'unavailable', 'unavailable'],
+    ...['unavailable', 'unavailable'],
     ...['contended', 'contended'],
   ]);
 });
 
 test.each([...mysqlOutages].map(([errno, { name, kind }]) => [name, errno, kind] as const))(
-  '%s is an outage, also inside another error, and costs the connection unless somebody was merely in the way',
+  '%s is an outage, also inside another error, and costs the connection unless it is only contention',
   (_, errno, kind) => {
     expect(isOutage(mysqlError(errno))).toBe(true);
     expect(isOutage(new Error('Failed query', { cause: mysqlError(errno) }))).toBe(true);
     // The breaker counts these: a server that only reads still answers.
-    expect(isConnectionLoss(mysqlError(errno))).toBe(kind === 'away');
+    expect(isConnectionLoss(mysqlError(errno))).toBe(kind === 'unavailable');
   },
 );
 

@@ -1,20 +1,20 @@
 /**
- * The one answer to "is this an outage?", for HTTP and for queues: something that Holdfast depends on is away, full, busy
- * or takes no writes, and the same work may well succeed later.
+ * The one place that decides whether an error is an outage, for HTTP and for queues: a dependency is unavailable, full,
+ * busy or read-only, and the same work may well succeed later.
  *
- * An HTTP request that ends so is answered 503 with a Retry-After. A batch of messages that ends so is delivered again as
- * it is: it is neither divided nor made a dead letter, since its messages have done nothing wrong.
+ * An HTTP request that fails this way is answered 503 with a Retry-After. A batch of messages that fails this way is
+ * delivered again as it is: it is neither split nor dead-lettered, since its messages are not at fault.
  */
 import { Fault } from '#platform/kernel/errors.ts';
 import { BreakerOpen } from './circuit-breaker.ts';
 
 /**
- * What an error of MySQL says about the server.
- * - `away`: it takes no work at present, or this connection is over. The connection is replaced.
- * - `read-only`: it answers, and writes nothing. It may be a primary no more, so the connection is replaced.
- * - `contended`: somebody else was in the way; the same transaction may be tried again at once, on the same connection.
+ * What a MySQL error says about the server.
+ * - `unavailable`: it accepts no work at present, or this connection is lost. The connection is replaced.
+ * - `read-only`: it answers but accepts no writes. It may no longer be the primary, so the connection is replaced.
+ * - `contended`: another transaction was in the way; the same one may be retried at once, on the same connection.
  */
-export type MysqlOutage = 'away' | 'read-only' | 'contended';
+export type MysqlOutage = 'unavailable' | 'read-only' | 'contended';
 
 interface Meaning {
   readonly name: string;
@@ -24,24 +24,30 @@ interface Meaning {
 
 /** By error number, from the error references of MySQL 8.4 and MariaDB 10.11. */
 export const mysqlOutages: ReadonlyMap<number, Meaning> = new Map([
-  [3, { name: 'EE_WRITE', kind: 'away', meaning: 'a file could not be written, as on a full disk' }],
-  [1021, { name: 'ER_DISK_FULL', kind: 'away', meaning: 'the disk is full' }],
-  [1026, { name: 'ER_ERROR_ON_WRITE', kind: 'away', meaning: 'a file could not be written' }],
-  [1037, { name: 'ER_OUTOFMEMORY', kind: 'away', meaning: 'the server is out of memory' }],
-  [1041, { name: 'ER_OUT_OF_RESOURCES', kind: 'away', meaning: 'the server is out of memory' }],
-  [1114, { name: 'ER_RECORD_FILE_FULL', kind: 'away', meaning: 'a table, or the disk below it, is full' }],
-  [1040, { name: 'ER_CON_COUNT_ERROR', kind: 'away', meaning: 'the server has too many connections' }],
-  [1129, { name: 'ER_HOST_IS_BLOCKED', kind: 'away', meaning: 'too many connections from here have failed' }],
-  [1135, { name: 'ER_CANT_CREATE_THREAD', kind: 'away', meaning: 'the server cannot serve another connection' }],
-  [1203, { name: 'ER_TOO_MANY_USER_CONNECTIONS', kind: 'away', meaning: 'the account has too many connections' }],
-  [1226, { name: 'ER_USER_LIMIT_REACHED', kind: 'away', meaning: 'the account has used up a limit' }],
-  [1045, { name: 'ER_ACCESS_DENIED_ERROR', kind: 'away', meaning: 'the password is not, or no longer, the right one' }],
-  [1053, { name: 'ER_SERVER_SHUTDOWN', kind: 'away', meaning: 'the server shuts down' }],
-  [1077, { name: 'ER_NORMAL_SHUTDOWN', kind: 'away', meaning: 'the server shuts down' }],
-  [1079, { name: 'ER_SHUTDOWN_COMPLETE', kind: 'away', meaning: 'the server has shut down' }],
-  [1317, { name: 'ER_QUERY_INTERRUPTED', kind: 'away', meaning: 'the statement was killed, as at a shutdown' }],
-  [1927, { name: 'ER_CONNECTION_KILLED', kind: 'away', meaning: 'the connection was killed (MariaDB)' }],
-  [4031, { name: 'ER_CLIENT_INTERACTION_TIMEOUT', kind: 'away', meaning: 'the connection was idle too long (MySQL)' }],
+  [3, { name: 'EE_WRITE', kind: 'unavailable', meaning: 'a file could not be written, as on a full disk' }],
+  [1021, { name: 'ER_DISK_FULL', kind: 'unavailable', meaning: 'the disk is full' }],
+  [1026, { name: 'ER_ERROR_ON_WRITE', kind: 'unavailable', meaning: 'a file could not be written' }],
+  [1037, { name: 'ER_OUTOFMEMORY', kind: 'unavailable', meaning: 'the server is out of memory' }],
+  [1041, { name: 'ER_OUT_OF_RESOURCES', kind: 'unavailable', meaning: 'the server is out of memory' }],
+  [1114, { name: 'ER_RECORD_FILE_FULL', kind: 'unavailable', meaning: 'a table, or the disk below it, is full' }],
+  [1040, { name: 'ER_CON_COUNT_ERROR', kind: 'unavailable', meaning: 'the server has too many connections' }],
+  [1129, { name: 'ER_HOST_IS_BLOCKED', kind: 'unavailable', meaning: 'too many connections from here have failed' }],
+  [1135, { name: 'ER_CANT_CREATE_THREAD', kind: 'unavailable', meaning: 'the server cannot serve another connection' }],
+  [
+    1203,
+    { name: 'ER_TOO_MANY_USER_CONNECTIONS', kind: 'unavailable', meaning: 'the account has too many connections' },
+  ],
+  [1226, { name: 'ER_USER_LIMIT_REACHED', kind: 'unavailable', meaning: 'the account has used up a limit' }],
+  [1045, { name: 'ER_ACCESS_DENIED_ERROR', kind: 'unavailable', meaning: 'the password is wrong, or was changed' }],
+  [1053, { name: 'ER_SERVER_SHUTDOWN', kind: 'unavailable', meaning: 'the server shuts down' }],
+  [1077, { name: 'ER_NORMAL_SHUTDOWN', kind: 'unavailable', meaning: 'the server shuts down' }],
+  [1079, { name: 'ER_SHUTDOWN_COMPLETE', kind: 'unavailable', meaning: 'the server has shut down' }],
+  [1317, { name: 'ER_QUERY_INTERRUPTED', kind: 'unavailable', meaning: 'the statement was killed, as at a shutdown' }],
+  [1927, { name: 'ER_CONNECTION_KILLED', kind: 'unavailable', meaning: 'the connection was killed (MariaDB)' }],
+  [
+    4031,
+    { name: 'ER_CLIENT_INTERACTION_TIMEOUT', kind: 'unavailable', meaning: 'the connection was idle too long (MySQL)' },
+  ],
   [1290, { name: 'ER_OPTION_PREVENTS_STATEMENT', kind: 'read-only', meaning: 'the server runs with --read-only' }],
   [1792, { name: 'ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION', kind: 'read-only', meaning: 'transactions only read' }],
   [1836, { name: 'ER_READ_ONLY_MODE', kind: 'read-only', meaning: 'the server is in read-only mode' }],
@@ -64,14 +70,14 @@ const connectionCodes: ReadonlySet<string> = new Set([
   'ETIMEDOUT',
   'HANDSHAKE_SSL_ERROR',
   'PROTOCOL_CONNECTION_LOST',
-  // The statement got no answer within its own limit.
+  // The statement got no answer within its own time limit.
   'PROTOCOL_SEQUENCE_TIMEOUT',
 ]);
 
 /** The first words of Redis' error replies: https://redis.io/docs/latest/develop/reference/protocol-spec/#simple-errors */
 export const redisOutages: ReadonlyMap<string, string> = new Map([
   ['BUSY', 'a script has been running for too long'],
-  ['CLUSTERDOWN', 'a part of the cluster is away'],
+  ['CLUSTERDOWN', 'a part of the cluster is unavailable'],
   ['LOADING', 'the server reads its data from the disk'],
   ['MASTERDOWN', 'a replica has lost its primary'],
   ['MISCONF', 'the disk is full or fails, so nothing may be written'],
@@ -81,11 +87,11 @@ export const redisOutages: ReadonlyMap<string, string> = new Map([
   ['TRYAGAIN', 'keys are being moved between parts of the cluster'],
 ]);
 
-/** What ioredis says of a command that got no answer; these errors have no code. */
+/** ioredis's messages for a command that got no answer; these errors have no code. */
 const redisSilence =
   /^(Command timed out|Command aborted due to connection close|Connection is closed|Stream isn't writ|Reached the max retries)/;
 
-/** True if this says that something is away or too busy, and nothing about the work that was tried. Looks at causes too. */
+/** True if the error means that a dependency is unavailable or too busy, whatever work was tried. Checks causes too. */
 export function isOutage(error: unknown): boolean {
   if (typeof error !== 'object' || error === null) return false;
   return (
@@ -98,20 +104,20 @@ export function isOutage(error: unknown): boolean {
   );
 }
 
-/** True if a server could not be reached, did not answer, or takes no work, as opposed to having answered with a no. */
+/** True if a server could not be reached, did not answer, or accepts no work, as opposed to having refused the work. */
 export function isConnectionLoss(error: unknown): boolean {
   if (error instanceof Fault) return error.code === 'store_unavailable';
   const { code, fatal } = (error ?? {}) as { code?: unknown; fatal?: unknown };
-  // The driver calls an error fatal if its connection is of no more use.
-  return fatal === true || connectionCodes.has(String(code)) || mysqlOutage(error) === 'away';
+  // The driver marks an error as fatal if its connection is no longer usable.
+  return fatal === true || connectionCodes.has(String(code)) || mysqlOutage(error) === 'unavailable';
 }
 
-/** What an error of MySQL says about the server; undefined if it is about the statement. */
+/** What a MySQL error says about the server; undefined if it is about the statement. */
 export function mysqlOutage(error: unknown): MysqlOutage | undefined {
   return mysqlOutages.get(mysqlErrorNumber(error))?.kind;
 }
 
-/** The number of an error of MySQL, or of the error that caused it; 0 if there is none. */
+/** The number of a MySQL error, or of the error that caused it; 0 if there is none. */
 export function mysqlErrorNumber(error: unknown): number {
   const { errno, cause } = (error ?? {}) as { errno?: unknown; cause?: unknown };
   if (typeof errno === 'number') return errno;

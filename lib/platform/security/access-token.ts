@@ -1,6 +1,6 @@
 /**
- * Access tokens: signed with EdDSA or ES256, valid for ten minutes, pinned in every respect (RFC 8725): algorithm, issuer,
- * audience, type and key id. A token says who somebody is and in which role; it grants nothing else.
+ * Access tokens: signed with EdDSA or ES256, valid for ten minutes. Algorithm, issuer, audience, type and key id are all
+ * checked against fixed values (RFC 8725). A token states a customer's id and role, and nothing else.
  */
 
 import { calculateJwkThumbprint, errors, importJWK, type JWK, jwtVerify, SignJWT } from 'jose';
@@ -9,10 +9,10 @@ import type { CustomerId } from '#platform/kernel/ids.ts';
 
 const issuer = 'holdfast';
 const audience = 'holdfast-api';
-/** The `typ` header of access tokens (RFC 9068), so that no other token of ours can pass for one. */
+/** The `typ` header of access tokens (RFC 9068), so that no token of another type is accepted as one. */
 const tokenType = 'at+jwt';
 const allowedAlgorithms = ['EdDSA', 'ES256'];
-/** Clocks of two machines may differ by this much. */
+/** Allowed clock skew between two machines. */
 const clockToleranceSeconds = 5;
 
 /** How long an access token is valid. */
@@ -27,18 +27,18 @@ export interface Caller {
 export interface Tokens {
   /** A signed access token for this caller. */
   issue(caller: Caller): Promise<string>;
-  /** The caller, or undefined if the token is not one of ours, not for us, or out of date. */
+  /** The caller, or undefined if the token is invalid, meant for another audience, or expired. */
   verify(token: string): Promise<Caller | undefined>;
 }
 
-/** More characters than any token of ours has. */
+/** Longer than any token issued here. */
 const longestToken = 4_096;
-/** How many verified tokens are remembered, so that a caller who asks often does not cost a signature each time. */
+/** How many verified tokens are cached, so that a frequent caller does not cost a signature check each time. */
 const tokensRemembered = 10_000;
 
 /**
- * Opens the signer and verifier for a private key in JWK form; its algorithm is the key's own. Given only the public half
- * it verifies as well, and issuing throws.
+ * Opens the signer and verifier for a private key in JWK form; the key determines the algorithm. Given only the public
+ * half it can verify, but issuing throws.
  */
 export async function openTokens(jwkText: string, clock: Clock): Promise<Tokens> {
   const jwk = JSON.parse(jwkText) as JWK;
@@ -47,12 +47,12 @@ export async function openTokens(jwkText: string, clock: Clock): Promise<Tokens>
   const privateKey = secret === undefined ? undefined : await importJWK(jwk, algorithm);
   const publicKey = await importJWK(publicJwk, algorithm);
   const keyId = await calculateJwkThumbprint(publicJwk);
-  /** Tokens whose signature and claims were found good. Nothing about them can change but the time. */
+  /** Tokens whose signature and claims are valid. Only the time can invalidate them. */
   const verified = new Map<string, { caller: Caller; notBefore: number; expiresAt: number }>();
 
   return {
     issue: async (caller) => {
-      if (!privateKey) throw new Error('this function verifies tokens and has no key to sign them with');
+      if (!privateKey) throw new Error('this function has no private key to sign tokens with; it can only verify them');
       const nowSeconds = Math.floor(clock() / 1000);
       return new SignJWT({ role: caller.role })
         .setProtectedHeader({ alg: algorithm, typ: tokenType, kid: keyId })
@@ -67,7 +67,7 @@ export async function openTokens(jwkText: string, clock: Clock): Promise<Tokens>
       const nowSeconds = clock() / 1000;
       const known = verified.get(token);
       if (known && nowSeconds >= known.notBefore && nowSeconds < known.expiresAt) return known.caller;
-      // One spelling for one token: base64 can be padded and broken up, and jose would read that too.
+      // One encoding for each token: jose would also accept base64 with padding or line breaks.
       if (token.length > longestToken || !/^[\w-]+\.[\w-]+\.[\w-]+$/.test(token)) return undefined;
       try {
         const { payload, protectedHeader } = await jwtVerify(token, publicKey, {
@@ -78,15 +78,15 @@ export async function openTokens(jwkText: string, clock: Clock): Promise<Tokens>
           clockTolerance: clockToleranceSeconds,
           currentDate: new Date(nowSeconds * 1000),
           requiredClaims: ['sub', 'iat', 'exp'],
-          // Whatever a token says of itself, none of ours lives longer.
+          // Whatever expiry a token claims, none issued here lives longer.
           maxTokenAge: accessTokenLifeSeconds,
         });
         const { sub, role, iat = 0, exp = 0 } = payload;
         if (protectedHeader.kid !== keyId || sub === undefined) return undefined;
         if (role !== 'customer' && role !== 'operator') return undefined;
-        // We have signed it, so its subject is the id of a customer.
+        // The signature is valid, so the subject is the id of a customer.
         const caller: Caller = { customerId: sub as CustomerId, role };
-        // The oldest entry goes; a Map keeps the order of insertion.
+        // The oldest entry is evicted; a Map keeps the order of insertion.
         if (verified.size >= tokensRemembered) verified.delete(verified.keys().next().value ?? '');
         verified.set(token, { caller, notBefore: iat, expiresAt: Math.min(exp, iat + accessTokenLifeSeconds) });
         return caller;

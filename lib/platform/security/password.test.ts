@@ -29,7 +29,7 @@ describe('passwords', () => {
     expect(await verifyPassword(undefined, 'nobody has this password')).toBe(false);
   });
 
-  test('are turned away with a fault when too many wait, and nobody who waited is forgotten', async () => {
+  test('are refused with a fault when too many wait, and every request that waits is served', async () => {
     const results = await Promise.allSettled(Array.from({ length: 150 }, () => verifyPassword(undefined, 'x')));
     const refused = results.filter(({ status }) => status === 'rejected') as PromiseRejectedResult[];
     expect(results.length - refused.length).toBeGreaterThanOrEqual(100);

@@ -1,9 +1,9 @@
 /**
  * Passwords: Argon2id with the parameters that OWASP recommends (19 MiB, two passes, one lane).
  *
- * Hashing is made expensive on purpose, so it is also what a flood of sign-ins would exhaust a process with. Only a few
- * hashes run at once, a bounded number wait, and whoever comes after that is told to come again. Comparing against no
- * account costs what comparing against an account costs, so that the time of an answer does not tell which it was.
+ * Hashing is expensive on purpose, so a flood of sign-ins could exhaust a process. Only a few hashes run at once, a
+ * bounded number wait, and further requests are refused with a Retry-After. Checking a password takes as long without
+ * an account as with one, so that the response time does not reveal whether the account exists.
  */
 import { argon2, randomBytes, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
@@ -12,7 +12,7 @@ import { Fault } from '#platform/kernel/errors.ts';
 
 const argon2id = promisify(argon2).bind(undefined, 'argon2id');
 
-/** What a hash costs; it is written into every hash, so raising it leaves the older ones readable. */
+/** The cost parameters; they are stored in every hash, so older hashes remain readable when they are raised. */
 interface Cost {
   readonly memoryKiB: number;
   readonly passes: number;
@@ -24,16 +24,17 @@ const tagBytes = 32;
 
 /** How many hashes may run at once: 19 MiB and one thread each. */
 const hashesAtOnce = 2;
-/** How many may wait for that; at some 40 ms each they wait for two seconds or so. */
+/** How many may wait; at about 40 ms each, the last waits for about two seconds. */
 const hashesWaiting = 100;
 
-/** A hash of the password to store, with its salt and parameters in it. Throws a `Fault` (`too_many_requests`) if too many wait. */
+/** A hash of the password to store, salt and parameters included. Throws a `Fault` (`too_many_requests`) if too many wait. */
 export function hashPassword(password: string): Promise<string> {
   return limited(() => hash(canonical(password)));
 }
 
 /**
- * Whether this is the password of the hash. Without a hash the answer is no, after the same work. Throws a `Fault` (`too_many_requests`) if too many wait.
+ * Whether the password matches the hash. Without a hash the result is false, after the same work. Throws a `Fault`
+ * (`too_many_requests`) if too many wait.
  */
 export async function verifyPassword(passwordHash: string | undefined, password: string): Promise<boolean> {
   dummyHash ??= hash('nobody has this password');
@@ -42,10 +43,10 @@ export async function verifyPassword(passwordHash: string | undefined, password:
   return matches && passwordHash !== undefined;
 }
 
-/** Made at the first sign-in, whether or not it needs it. */
+/** Made at the first sign-in, whether or not that one needs it, so that its response time reveals nothing. */
 let dummyHash: Promise<string> | undefined;
 
-/** One password typed on two keyboards may be two sequences of code points (RFC 8265). */
+/** The same password typed on two keyboards may be two sequences of code points (RFC 8265). */
 function canonical(password: string): string {
   return password.normalize('NFC');
 }
@@ -60,7 +61,7 @@ async function hash(password: string): Promise<string> {
 
 async function verify(encoded: string, password: string): Promise<boolean> {
   const parts = /^\$argon2id\$v=19\$m=(\d+),t=(\d+),p=(\d+)\$([\w+/]+)\$([\w+/]+)$/.exec(encoded);
-  if (!parts) throw new Error('the stored hash is not one of Argon2id');
+  if (!parts) throw new Error('the stored hash is not an Argon2id hash');
   const [, memoryKiB, passes, lanes, salt = '', tag = ''] = parts;
   const expected = Buffer.from(tag, 'base64');
   const found = await derive(password, Buffer.from(salt, 'base64'), expected.length, {
@@ -77,7 +78,8 @@ function derive(password: string, nonce: Buffer, tagLength: number, { memoryKiB,
 
 const unpadded = (bytes: Buffer) => bytes.toString('base64').replace(/=+$/, '');
 
-const busy = () => new Fault('too_many_requests', 'too many passwords wait to be hashed', { retryAfterSeconds: 2 });
+const busy = () =>
+  new Fault('too_many_requests', 'too many passwords are waiting to be hashed', { retryAfterSeconds: 2 });
 
 const limit = pLimit(hashesAtOnce);
 

@@ -1,20 +1,20 @@
 /**
- * Checks that a webhook comes from who shares our secret, and is fresh, as Standard Webhooks describes it.
+ * Verifies that a webhook was signed with the shared secret and is recent, as Standard Webhooks specifies.
  *
  * The signature is an HMAC-SHA256 over id, time and the exact bytes of the body, so an altered body, a signature moved to
- * another message and an old recording are all refused. A message that is sent again within the tolerance passes: what
- * it leads to must be harmless twice.
+ * another message and an old message that is replayed are all refused. A message that is sent again within the tolerance
+ * passes: handling it must be idempotent.
  *
- * The signature is made by the package `standardwebhooks`. Its `verify` reads the machine's clock; here time is told by
- * the clock of the caller, as everywhere, so the comparison is made here.
+ * The package `standardwebhooks` computes the signature. Its `verify` reads the system clock; here the caller's clock is
+ * used, as everywhere, so the signatures are compared here.
  */
 import { timingSafeEqual } from 'node:crypto';
 import { Webhook } from 'standardwebhooks';
 
-/** How far a webhook's own time may lie from ours, in the past or in the future. */
+/** How far a webhook's timestamp may differ from the current time, in the past or in the future. */
 export const webhookToleranceMs = 5 * 60_000;
 
-/** A webhook as it came in: headers in lower case, the body as sent. */
+/** A webhook as received: header names in lower case, the body as sent. */
 export interface SignedMessage {
   readonly headers: Readonly<Record<string, string | undefined>>;
   readonly rawBody: string;
@@ -22,7 +22,7 @@ export interface SignedMessage {
 
 /**
  * True if the message is signed with one of the secrets and its time lies within the tolerance. `secrets` holds one or,
- * while a secret is being replaced, several separated by blanks, each `whsec_` and base64.
+ * while a secret is being rotated, several separated by whitespace, each `whsec_` and base64.
  */
 export function isAuthentic(secrets: string, message: SignedMessage, nowMs: number): boolean {
   const id = message.headers['webhook-id'];
@@ -38,7 +38,7 @@ export function isAuthentic(secrets: string, message: SignedMessage, nowMs: numb
   return signatures.split(' ').some((given) => expected.some((own) => isEqual(given, own)));
 }
 
-/** Takes the same time wherever the two differ. */
+/** Compares in constant time. */
 function isEqual(given: string, own: string): boolean {
   const [one, other] = [Buffer.from(given), Buffer.from(own)];
   return one.length === other.length && timingSafeEqual(one, other);

@@ -1,4 +1,4 @@
-/** Rows 29 to 33: what can happen between a committed fact and those who should hear of it. */
+/** Rows 29 to 33: what can happen between a committed fact and its consumers. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { waitFor } from '#local/wait.ts';
 import type { Fault, Run } from '../fault.ts';
@@ -19,7 +19,7 @@ const partialPut: Fault = {
     const sales = await load.sales(3, { allotment: 100 });
     await world.faults('events', { seed: 11, failEntries: 0.5 });
     // A batch publishes one event, so it takes some time for enough of them.
-    await load.rush({ sales, requests: 120, lanes: 6, paceMs: 400 });
+    await load.rush({ sales, requests: 120, concurrency: 6, paceMs: 400 });
     await load.decided();
     await load.act({ cancel: 0.4 });
     const left = await outbox(run);
@@ -53,7 +53,7 @@ const relayDies: Fault = {
         functions: 'allocate',
         orders: dying('allocate.putEvents'),
       });
-      await load.rush({ sales: [sale], requests: 10, lanes: 6 });
+      await load.rush({ sales: [sale], requests: 10, concurrency: 6 });
       await waitFor('the publisher to die', () => !publisher.running, { timeoutMs: run.patienceMs });
       world.kills++;
     }
@@ -82,7 +82,7 @@ const twoRelays: Fault = {
     const { world, load } = run;
     const sales = await load.sales(4, { allotment: 100 });
     await world.faults('events', { seed: 2, failEntries: 1 });
-    await load.rush({ sales, requests: 120, lanes: 6, paceMs: 100 });
+    await load.rush({ sales, requests: 120, concurrency: 6, paceMs: 100 });
     await load.decided();
     await load.act({ cancel: 0.5 });
     run.count('in the outbox', await outbox(run));
@@ -106,7 +106,7 @@ const consumerDown: Fault = {
     await world.stopWorkers();
     const others = 'allocate,pay,advance,relay,settle,reconcile';
     await world.startWorker('worker-1', { functions: others, orders: run.orders });
-    await load.rush({ sales, requests: 80, lanes: 8 });
+    await load.rush({ sales, requests: 80, concurrency: 8 });
     await load.decided();
     await load.act({ cancel: 0.3, buy: 0.3 });
     await sleep(scale > 1 ? 60_000 : 6_000);
@@ -142,8 +142,8 @@ const rules: Fault = {
     };
     const sales = await load.sales(2, { allotment: 30, waitlistSize: 20, offerLifeSeconds: 5, ...short });
     const startedAtMs = Date.now();
-    // From before the opening until after the close: the clock decides, whatever fires. From the middle on nobody even
-    // hears of what fires, until everything is over.
+    // From before the opening until after the close: the clock decides, not the rules. From the middle on their
+    // messages are not even consumed, until everything is over.
     const ignored = sleep(3_000).then(() => advancer.stop());
     while (Date.now() - startedAtMs < 4_200) {
       for (const saleId of sales)
@@ -165,7 +165,7 @@ const rules: Fault = {
     await waitFor('the windows to close', () => Date.now() - startedAtMs > 8_500, { timeoutMs: run.patienceMs });
     const ordered = (await world.rows('SELECT id FROM purchases')).length;
     run.count('ordered in the window', ordered);
-    run.expect(ordered > 0, 'nobody could buy');
+    run.expect(ordered > 0, 'no customer could buy');
     await load.act({ buy: 1 });
     await world.faults('events');
     await world.startWorkers(2, run.orders);

@@ -24,7 +24,7 @@ const bothDown: Fault = {
   async run(run) {
     const { world, load } = run;
     const sale = await load.sale({ allotment: 300 });
-    await load.rush({ sales: [sale], requests: 20, lanes: 6 });
+    await load.rush({ sales: [sale], requests: 20, concurrency: 6 });
     await load.decided();
     const [mysql, redis] = [world.part('mysql'), world.part('redis')];
     for (const part of [mysql, redis]) {
@@ -63,9 +63,9 @@ const diskFull: Fault = {
     const [data, kept, small] = [join(home, 'data'), join(home, 'kept'), join(home, 'small')];
     const mysql = world.part('mysql');
     const sale = await load.sale({ allotment: 2_000, cap: 1_000 });
-    await load.rush({ sales: [sale], requests: 20, lanes: 6 });
+    await load.rush({ sales: [sale], requests: 20, concurrency: 6 });
     await load.decided();
-    // What earlier rows have left free inside the tables would hold the whole rush.
+    // The free space that earlier rows left inside the tables would hold the whole rush.
     await world.pool.query('OPTIMIZE TABLE reservations, ledger, outbox');
     await mysql.stop();
     mkdirSync(small, { recursive: true });
@@ -79,7 +79,7 @@ const diskFull: Fault = {
       const { bavail, bsize } = statfsSync(small);
       spawnSync('fallocate', ['-l', String(bavail * bsize), filler]);
       run.count('bytes left', Number(statfsSync(small).bavail) * bsize);
-      const rush = load.rush({ sales: [sale], requests: 1_600, lanes: 16 });
+      const rush = load.rush({ sales: [sale], requests: 1_600, concurrency: 16 });
       await waitFor('the disk to be full', () => /full|No space left|errno: 28/i.test(mysql.log()), {
         timeoutMs: run.patienceMs,
       });
@@ -113,7 +113,7 @@ const faketime = ['x86_64-linux-gnu/', 'aarch64-linux-gnu/', '']
   .map((folder) => `/usr/lib/${folder}faketime/libfaketime.so.1`)
   .find((path) => existsSync(path));
 
-/** What a process is started with to have a wrong clock: by libfaketime, or without it by shifting JavaScript's. */
+/** The environment of a process with a wrong clock: by libfaketime, or without it by shifting JavaScript's. */
 function clockWrongBy(hours: number, orders: ChaosOrders): { orders: ChaosOrders; env: Record<string, string> } {
   if (faketime === undefined) return { orders: { ...orders, clockShiftMs: hours * 3_600_000 }, env: {} };
   const FAKETIME = `${hours > 0 ? '+' : '-'}${Math.abs(hours)}h`;
@@ -133,22 +133,22 @@ const clocks: Fault = {
     run.count('by libfaketime', faketime === undefined ? 0 : 1);
     await world.startWorker('fast', { share: '0/2', ...clockWrongBy(1, run.orders) });
     await world.startWorker('slow', { share: '1/2', ...clockWrongBy(-1, run.orders) });
-    await load.rush({ sales: [sale], requests: 60, lanes: 8 });
+    await load.rush({ sales: [sale], requests: 60, concurrency: 8 });
     await load.decided();
     const rejected = await world.rows(
       "SELECT id FROM reservations WHERE reason IN ('sale_closed', 'sale_not_open', 'window_closed')",
     );
-    run.expect(rejected.length === 0, `${rejected.length} were turned away by a wrong clock`);
+    run.expect(rejected.length === 0, `${rejected.length} were rejected because of a wrong clock`);
     for (const hours of [1, -1]) {
       const { orders, env } = clockWrongBy(hours, {});
       const account = load.customer();
-      // One that need not be renewed by a host with a wrong clock.
+      // A token that a host with a wrong clock need not renew.
       await account.token();
       await world.startHttp(orders, env);
       const answer = await load.reserve(account, sale, { quantity: 1, atLeast: 1 }, undefined, 1);
       const status = answer?.status ?? 0;
       run.count(`status at ${hours > 0 ? '+1 h' : '-1 h'}`, status);
-      // A token of an hour ago is over; one of the future may be taken or not, but nothing breaks.
+      // A token issued an hour ago has expired; one from the future may be accepted or not, but nothing breaks.
       run.expect(hours > 0 ? status === 401 : status === 401 || status === 202, `answered ${status} at ${hours} h`);
     }
     await world.startHttp();
@@ -178,11 +178,11 @@ const loss: Fault = {
       system('nft', `add chain inet ${lossTable} input { type filter hook input priority 0; }`);
       for (const way of ['dport', 'sport']) system('nft', `add rule inet ${lossTable} input ${rule(way)}`);
     }
-    // Without nftables, what comes late stands for what is lost and sent again. Some connections never recover.
+    // Without nftables, delays stand in for lost and retransmitted packets. Some connections never recover.
     for (const name of names) world.proxies[name].set({ lossChance: nft ? 0 : 0.05, resetChance: 0.02 });
     run.count('by nftables', nft ? 1 : 0);
     try {
-      await load.rush({ sales, requests: 200 * scale, lanes: 8, paceMs: 300 });
+      await load.rush({ sales, requests: 200 * scale, concurrency: 8, paceMs: 300 });
       await load.decided(90_000);
       await load.act({ cancel: 0.2, buy: 0.2 });
     } finally {
@@ -199,7 +199,7 @@ const overload: Fault = {
   async run(run) {
     const { world, load } = run;
     const sale = await load.sale({ allotment: 100_000, cap: 10_000, waitlistSize: 0 });
-    // The queue is made the bottleneck, so that ten times of what it takes can be offered by one machine.
+    // The queue is made the bottleneck, so that one machine can offer ten times its capacity.
     world.proxies.sqs.set({ latencyMs: 150 });
     const offer = async (perSecond: number, ms: number) => {
       const statuses = new Map<number, number>();
@@ -237,10 +237,7 @@ const overload: Fault = {
     const others = [...storm.statuses.keys()].filter((status) => ![202, 429, 503].includes(status));
     run.expect(others.length === 0, `answered ${others.join(', ')}`);
     const refused = (storm.statuses.get(429) ?? 0) + (storm.statuses.get(503) ?? 0);
-    run.expect(
-      refused > 0 && storm.hinted === refused,
-      `${storm.hinted} of ${refused} refusals say when to come again`,
-    );
+    run.expect(refused > 0 && storm.hinted === refused, `${storm.hinted} of ${refused} refusals have a Retry-After`);
     run.expect(storm.goodput >= 0.8 * calm.goodput, `goodput fell from ${calm.goodput} to ${storm.goodput}`);
     const after = await offer(50, 1_500);
     run.expect((after.statuses.get(202) ?? 0) > 0 && after.statuses.size === 1, 'recovery was not immediate');
@@ -261,9 +258,9 @@ const twoBuilds: Fault = {
     await world.stopWorkers();
     await world.startWorker('this', { share: '0/2', orders: run.orders });
     await world.startWorker('next', { share: '1/2', orders: { planted: 'next-build' } });
-    await load.rush({ sales, requests: 40, lanes: 8 });
+    await load.rush({ sales, requests: 40, concurrency: 8 });
     await world.startHttp({ planted: 'next-build' });
-    await load.rush({ sales, requests: 60, lanes: 8 });
+    await load.rush({ sales, requests: 60, concurrency: 8 });
     await load.decided();
     await load.act({ cancel: 0.2, buy: 0.4 });
     await world.startHttp();

@@ -5,7 +5,7 @@ import { createConnection } from 'mysql2/promise';
 import { waitFor } from '#local/wait.ts';
 import type { Fault, Run } from '../fault.ts';
 
-/** What the issue promises: from a MySQL that answers to the first commit. */
+/** The promised limit from MySQL answering again to the first commit. */
 export const commitWithinMs = 5_000;
 
 const count = async (run: Run) =>
@@ -37,7 +37,7 @@ const dies: Fault = {
     const sales = await load.sales(3, { allotment: 300 });
     const mysql = world.part('mysql');
     let over = false;
-    const rush = load.rush({ sales, requests: 240 * scale, lanes: 8, paceMs: 120 });
+    const rush = load.rush({ sales, requests: 240 * scale, concurrency: 8, paceMs: 120 });
     const killing = (async () => {
       for (let times = 1; times <= 2 * scale && !over; times++) {
         await sleep(900);
@@ -65,11 +65,11 @@ const hangs: Fault = {
   async run(run) {
     const { world, load } = run;
     const sale = await load.sale({ allotment: 300 });
-    await load.rush({ sales: [sale], requests: 40, lanes: 8 });
+    await load.rush({ sales: [sale], requests: 40, concurrency: 8 });
     await load.decided();
     const mysql = world.part('mysql');
     world.pause(mysql);
-    const rush = load.rush({ sales: [sale], requests: 120, lanes: 6, paceMs: 600 });
+    const rush = load.rush({ sales: [sale], requests: 120, concurrency: 6, paceMs: 600 });
     const untilMs = Date.now() + 15_000;
     let slowestMs = 0;
     while (Date.now() < untilMs) {
@@ -104,7 +104,7 @@ const lostCommit: Fault = {
         { match: 'COMMIT', action: 'cut before', chance: 0.3 },
       ],
     });
-    await load.rush({ sales, requests: 160 * scale, lanes: 8, paceMs: 300 });
+    await load.rush({ sales, requests: 160 * scale, concurrency: 8, paceMs: 300 });
     await sleep(2_000);
     run.count('replies lost', world.proxies.mysql.cuts - before);
     world.proxies.mysql.set();
@@ -129,12 +129,12 @@ const rival: Fault = {
       for (let turn = 0; !over; turn++) {
         await session.query('START TRANSACTION');
         try {
-          // Backwards, so that it meets workers, who go forwards.
+          // In the reverse of the workers' order, so that it deadlocks with them.
           for (const saleId of [...sales].sort().reverse()) {
             await session.query('SELECT id FROM sales WHERE id = UNHEX(?) FOR UPDATE', [saleId.replaceAll('-', '')]);
             await sleep(120);
           }
-          // Every third time it holds them for longer than anybody waits.
+          // Every third time it holds them for longer than any lock wait.
           await sleep(turn % 3 === 0 ? 4_500 : 200);
         } catch {
           run.count('the rival lost');
@@ -143,7 +143,7 @@ const rival: Fault = {
         await sleep(80);
       }
     })();
-    await load.rush({ sales, requests: 150, lanes: 8, paceMs: 150 });
+    await load.rush({ sales, requests: 150, concurrency: 8, paceMs: 150 });
     await load.act({ cancel: 0.3 });
     await load.decided(60_000);
     over = true;
@@ -151,7 +151,7 @@ const rival: Fault = {
     await session.end();
     const waits = (await lockWaits(run)) - before;
     run.count('lock waits', waits);
-    run.expect(waits > 0, 'nobody waited for the rival');
+    run.expect(waits > 0, 'no transaction waited for the rival');
   },
 };
 
@@ -165,11 +165,11 @@ const beginFails: Fault = {
     const sale = await load.sale({ allotment: 100 });
     const before = world.proxies.mysql.cuts;
     world.proxies.mysql.set({ rules: [{ match: 'START TRANSACTION', action: 'cut before', times: 11 }] });
-    await load.rush({ sales: [sale], requests: 40, lanes: 6, paceMs: 100 });
+    await load.rush({ sales: [sale], requests: 40, concurrency: 6, paceMs: 100 });
     await waitFor('eleven failures', () => world.proxies.mysql.cuts - before >= 11, { timeoutMs: 30_000 });
     run.count('BEGINs lost', world.proxies.mysql.cuts - before);
     const backAtMs = Date.now();
-    await load.rush({ sales: [sale], requests: 20, lanes: 6 });
+    await load.rush({ sales: [sale], requests: 20, concurrency: 6 });
     await load.decided();
     run.measure('usable after', Date.now() - backAtMs);
   },
@@ -185,7 +185,7 @@ const eio: Fault = {
     const { world, load } = run;
     const sale = await load.sale({ allotment: 200 });
     const mysql = world.part('mysql');
-    const rush = load.rush({ sales: [sale], requests: 120, lanes: 6, paceMs: 150 });
+    const rush = load.rush({ sales: [sale], requests: 120, concurrency: 6, paceMs: 150 });
     await sleep(700);
     const pid = mysql.pid;
     mysql.leaveWhenDead();

@@ -23,7 +23,7 @@ const provider: Fault = {
   async run(run) {
     const { world, load } = run;
     const sales = await load.sales(2, { allotment: 120 });
-    await load.rush({ sales, requests: 70, lanes: 8 });
+    await load.rush({ sales, requests: 70, concurrency: 8 });
     await load.decided();
     const card = () => tokens[Math.floor(run.random() * tokens.length)] ?? 'tok_approve';
     await world.faults('provider', {
@@ -42,7 +42,7 @@ const provider: Fault = {
     const books = await world.provider<{ charges: { status: string }[] }>('GET', '/v1/ledger');
     run.count('captures', books.charges.filter(({ status }) => status === 'captured').length);
     run.count('purchases', (await world.rows('SELECT id FROM purchases')).length);
-    run.expect(books.charges.length > 0, 'nobody paid');
+    run.expect(books.charges.length > 0, 'no charge was made');
   },
 };
 
@@ -61,7 +61,7 @@ const race: Fault = {
       purchaseClosesInMs: closesInMs,
     });
     const createdAtMs = Date.now();
-    await load.rush({ sales: [sale], requests: 50, lanes: 10 });
+    await load.rush({ sales: [sale], requests: 50, concurrency: 10 });
     await load.decided();
     await world.faults('provider', { seed: 5, slowMs: 700 });
     // Orders arrive around the close, and so does the rule that expires what is not bought.
@@ -102,7 +102,7 @@ const breakerOpen: Fault = {
   async run(run) {
     const { world, load } = run;
     const sale = await load.sale({ allotment: 100 });
-    await load.rush({ sales: [sale], requests: 40, lanes: 8 });
+    await load.rush({ sales: [sale], requests: 40, concurrency: 8 });
     await load.decided();
     await world.faults('provider', { down: true });
     await load.act({ buy: 0.8 });
@@ -113,7 +113,7 @@ const breakerOpen: Fault = {
       parked.length === (await world.rows('SELECT id FROM purchases')).length,
       'some were settled while it was down',
     );
-    run.expect(parked.length > 0, 'nobody ordered');
+    run.expect(parked.length > 0, 'no purchase was accepted');
     await world.faults('provider');
     const backAtMs = Date.now();
     await settled(run, 70_000);

@@ -14,7 +14,7 @@ const duplicates: Fault = {
     const sales = await load.sales(3, { allotment: 120 * scale, waitlistSize: 60 });
     await world.faults('events', { seed: 7, duplicate: 0.3, jitterMs: 700 });
     await world.startWorkers(2, { ...run.orders, loseAcks: 0.3, trace: run.trace, seed: 3 });
-    await load.rush({ sales, requests: 150 * scale, lanes: 10 });
+    await load.rush({ sales, requests: 150 * scale, concurrency: 10 });
     await load.decided();
     await load.act({ cancel: 0.3, buy: 0.4 });
     await sleep(visibilitySeconds * 1_000 + 500);
@@ -36,7 +36,7 @@ const dies: Fault = {
   async run(run) {
     const { world, load, scale } = run;
     const sales = await load.sales(3, { allotment: 300 });
-    const rush = load.rush({ sales, requests: 240 * scale, lanes: 8, paceMs: 60 });
+    const rush = load.rush({ sales, requests: 240 * scale, concurrency: 8, paceMs: 60 });
     for (let times = 1; times <= 2 * scale; times++) {
       await sleep(700);
       await world.crash(world.part('queues'));
@@ -57,7 +57,7 @@ const lostReply: Fault = {
     const sales = await load.sales(2, { allotment: 200 });
     const before = world.proxies.sqs.cuts;
     world.proxies.sqs.set({ rules: [{ match: 'SendMessageBatch', action: 'cut after', chance: 0.4 }] });
-    await load.rush({ sales, requests: 120 * scale, lanes: 6 });
+    await load.rush({ sales, requests: 120 * scale, concurrency: 6 });
     world.proxies.sqs.set();
     run.count('replies lost', world.proxies.sqs.cuts - before);
     run.expect(world.proxies.sqs.cuts > before, 'no reply was lost');
@@ -74,7 +74,7 @@ const partialSend: Fault = {
     const { world, load } = run;
     const sales = await load.sales(2, { allotment: 200 });
     await world.startHttp({ ...run.orders, refuseEntries: 0.3, trace: run.trace, seed: 5 });
-    await load.rush({ sales, requests: 120, lanes: 24 });
+    await load.rush({ sales, requests: 120, concurrency: 24 });
     const refused = readLines(run.trace).filter((line) => line.act === 'refuse');
     run.count(
       'entries refused',

@@ -1,4 +1,4 @@
-/** Rows 5 to 12: what can happen to Redis, which only ever gives advice. */
+/** Rows 5 to 12: what can happen to Redis, which advises and never decides. */
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,7 +8,7 @@ import type { StepOrder } from '../steps.ts';
 import type { World } from '../world.ts';
 import { stoppedItself } from './worker.ts';
 
-/** What issue and operations page promise: from a Redis that answers to a mirror that equals MySQL. */
+/** The promised limit (docs/operations.md) from Redis answering again until the mirror equals MySQL. */
 export const mirrorWithinMs = 2_000;
 
 /** True if the mirror shows a sale's stock and every decided reservation as MySQL has them. */
@@ -70,7 +70,7 @@ const dies: Fault = {
   async run(run) {
     const { world, load } = run;
     const sale = await load.sale({ allotment: 500 });
-    await load.rush({ sales: [sale], requests: 120, lanes: 10 });
+    await load.rush({ sales: [sale], requests: 120, concurrency: 10 });
     await load.decided();
     const redis = world.part('redis');
     const outage = (async () => {
@@ -82,7 +82,7 @@ const dies: Fault = {
       rmSync(join(world.stack.dir, 'redis', 'appendonlydir'), { recursive: true, force: true });
       await redis.start();
     })();
-    await load.rush({ sales: [sale], requests: 120, lanes: 6, paceMs: 40 });
+    await load.rush({ sales: [sale], requests: 120, concurrency: 6, paceMs: 40 });
     await outage;
     await waitFor('the driver to be connected', () => world.redis.status === 'ready', { timeoutMs: run.patienceMs });
     await convergence(run, sale);
@@ -99,14 +99,14 @@ const stale: Fault = {
   async run(run) {
     const { world, load } = run;
     const sale = await load.sale({ allotment: 300 });
-    await load.rush({ sales: [sale], requests: 60, lanes: 8 });
+    await load.rush({ sales: [sale], requests: 60, concurrency: 8 });
     await load.decided();
     const data = join(world.stack.dir, 'redis', 'appendonlydir');
     const old = join(world.stack.dir, 'redis', 'old');
     rmSync(old, { recursive: true, force: true });
     await sleep(1_100);
     cpSync(data, old, { recursive: true });
-    await load.rush({ sales: [sale], requests: 60, lanes: 8 });
+    await load.rush({ sales: [sale], requests: 60, concurrency: 8 });
     await load.decided();
     const redis = world.part('redis');
     redis.leaveWhenDead();
@@ -116,7 +116,7 @@ const stale: Fault = {
     rmSync(data, { recursive: true, force: true });
     cpSync(old, data, { recursive: true });
     await redis.start();
-    await load.rush({ sales: [sale], requests: 60, lanes: 8 });
+    await load.rush({ sales: [sale], requests: 60, concurrency: 8 });
     await load.decided();
     const [known] = await world.redis.hmget(`sale:{${sale.slice(-12)}}`, 'version');
     run.expect(known !== null, 'the old data was not there');
@@ -132,9 +132,9 @@ const flushall: Fault = {
   async run(run) {
     const { world, load } = run;
     const sale = await load.sale({ allotment: 500 });
-    await load.rush({ sales: [sale], requests: 120, lanes: 10 });
+    await load.rush({ sales: [sale], requests: 120, concurrency: 10 });
     for (let times = 1; times <= 2; times++) {
-      const rush = load.rush({ sales: [sale], requests: 80, lanes: 8, paceMs: 20 });
+      const rush = load.rush({ sales: [sale], requests: 80, concurrency: 8, paceMs: 20 });
       await sleep(200);
       await world.redis.flushall();
       run.count('flushes');
@@ -156,7 +156,7 @@ const hangs: Fault = {
   async run(run) {
     const { world, load } = run;
     const sale = await load.sale({ allotment: 400 });
-    await load.rush({ sales: [sale], requests: 40, lanes: 8 });
+    await load.rush({ sales: [sale], requests: 40, concurrency: 8 });
     const redis = world.part('redis');
     world.pause(redis);
     let slowestMs = 0;
@@ -189,13 +189,13 @@ const slow: Fault = {
   mendsMirror: true,
   async run(run) {
     const { world, load } = run;
-    // Nobody but the worker minds the cap while the gate is away.
+    // Only the worker checks the cap while the gate is unavailable.
     const sale = await load.sale({ allotment: 200, cap: 4 });
     world.proxies.redis.set({ latencyMs: 800 });
-    await load.rush({ sales: [sale], requests: 80, lanes: 8 });
+    await load.rush({ sales: [sale], requests: 80, concurrency: 8 });
     await load.decided();
     world.proxies.redis.set({ latencyMs: 60, jitterMs: 120, resetChance: 0.01 });
-    await load.rush({ sales: [sale], requests: 60, lanes: 8 });
+    await load.rush({ sales: [sale], requests: 60, concurrency: 8 });
     await load.decided();
     run.count('connections cut', world.proxies.redis.cuts);
   },
@@ -210,10 +210,10 @@ const full: Fault = {
   async run(run) {
     const { world, load } = run;
     const sale = await load.sale({ allotment: 200 });
-    await load.rush({ sales: [sale], requests: 30, lanes: 8 });
+    await load.rush({ sales: [sale], requests: 30, concurrency: 8 });
     await world.redis.config('SET', 'maxmemory', '1mb');
     try {
-      await load.rush({ sales: [sale], requests: 80, lanes: 8 });
+      await load.rush({ sales: [sale], requests: 80, concurrency: 8 });
       await load.decided();
     } finally {
       await world.redis.config('SET', 'maxmemory', '0');
@@ -232,7 +232,7 @@ const falsified: Fault = {
   async run(run) {
     const { world, load } = run;
     const sale = await load.sale({ allotment: 120 });
-    await load.rush({ sales: [sale], requests: 60, lanes: 8 });
+    await load.rush({ sales: [sale], requests: 60, concurrency: 8 });
     await load.decided();
     const tag = sale.slice(-12);
     await sleep(500);
@@ -280,21 +280,21 @@ const staleWriter: Fault = {
         trace: run.trace,
       };
       const a = await world.startWorker('a', { functions: 'allocate', orders });
-      await load.rush({ sales: [sale], requests: 6, lanes: 6 });
+      await load.rush({ sales: [sale], requests: 6, concurrency: 6 });
       await stoppedItself(a);
       world.pauses++;
       const decided = (await world.rows('SELECT id FROM reservations')).length;
       const b = await world.startWorker('b', { orders: run.orders });
-      await load.rush({ sales: [sale], requests: 10, lanes: 6 });
+      await load.rush({ sales: [sale], requests: 10, concurrency: 6 });
       await waitFor('B to decide', async () => (await world.rows('SELECT id FROM reservations')).length > decided, {
         timeoutMs: run.patienceMs,
       });
       await load.decided();
-      // All of them, since A may have no more than one: whatever it writes is behind.
+      // Cancel all of them: then what A writes is stale, whichever reservation it decided.
       await load.act({ cancel: 1 });
       a.kill('SIGCONT');
       run.count('late writes');
-      // Reconcile would mend what was written over, and soon; customers must never see it.
+      // Reconcile would soon repair the overwritten values; customers must never see them.
       for (let asked = 1; asked <= 9; asked++) {
         await sleep(100);
         await load.ask();

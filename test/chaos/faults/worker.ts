@@ -71,7 +71,7 @@ async function dieAt(
   for (const at of steps) {
     const orders = { ...run.orders, steps: [{ at, act: 'die' }] as StepOrder[], trace: run.trace };
     const worker = await world.startWorker('mortal', { ...(functions ? { functions } : {}), orders });
-    // Which way a request goes is a race: a webhook may be faster than the worker. Another request goes its own way.
+    // Which steps a request takes is a race: a webhook may be faster than the worker. So other requests are tried too.
     for (let feeds = 0; worker.running && feeds < 4; feeds++) {
       await feed();
       await waitFor(`the worker to die at ${at}`, () => !worker.running, { timeoutMs: run.patienceMs / 4 }).catch(
@@ -96,7 +96,7 @@ const crashPoints: Fault = {
   async run(run) {
     const { load } = run;
     const sales = await load.sales(2, { allotment: 60 });
-    const feed = () => load.rush({ sales, requests: 4, lanes: 4 });
+    const feed = () => load.rush({ sales, requests: 4, concurrency: 4 });
     await dieAt(run, allocateSteps, undefined, feed);
   },
 };
@@ -109,7 +109,7 @@ const payCrashPoints: Fault = {
   async run(run) {
     const { load, world } = run;
     const sale = await load.sale({ allotment: 400 });
-    await load.rush({ sales: [sale], requests: paySteps.length * 3, lanes: 10 });
+    await load.rush({ sales: [sale], requests: paySteps.length * 3, concurrency: 10 });
     await load.decided();
     const line = [...load.promised];
     await dieAt(run, paySteps, undefined, async () => {
@@ -154,16 +154,16 @@ const randomDeaths: Fault = {
       }
       await Promise.all(done);
     })();
-    await load.rush({ sales, requests: 500, lanes: 10, paceMs: 60 });
+    await load.rush({ sales, requests: 500, concurrency: 10, paceMs: 60 });
     await load.act({ cancel: 0.2, buy: 0.2 });
     over = true;
     await killer;
   },
 };
 
-/** Who is stopped in a crowd, one of these at random: mostly workers, now and then what they all depend on. */
+/** The processes that a crowd stops, at random: mostly workers, sometimes a server they all depend on. */
 const stoppedInACrowd = [...Array<string>(16).fill('worker'), 'queues', 'redis', 'mysql', 'http'];
-/** Who is killed in a crowd, in turn. Each restart costs seconds of a core, so there are fewer of these. */
+/** The processes that a crowd kills, in turn. Each restart costs seconds of a core, so there are fewer of these. */
 const killedInACrowd = ['mysql', 'worker', 'redis', 'worker', 'queues', 'worker', 'events', 'worker', 'http', 'worker'];
 const stopEveryMs = 250;
 const killEveryMs = 2_000;
@@ -189,7 +189,7 @@ const crowd: Fault = {
       try {
         await how(victim);
       } catch (error) {
-        run.expect(false, `${victim.name} could not be harmed: ${(error as Error).message}`);
+        run.expect(false, `${victim.name} could not be killed or stopped: ${(error as Error).message}`);
       } finally {
         busy.delete(victim);
       }
@@ -221,7 +221,7 @@ const crowd: Fault = {
       }
     })();
     // The short one takes long enough to meet a death of each kind.
-    const pace = scale > 1 ? { lanes: 48, paceMs: 60 } : { lanes: 8, paceMs: 240 };
+    const pace = scale > 1 ? { concurrency: 48, paceMs: 60 } : { concurrency: 8, paceMs: 240 };
     await load.rush({ sales: [...large, ...large, small], requests: requestsOfACrowd * scale, ...pace });
     await load.act({ cancel: 0.1, buy: 0.05 });
     over = true;
@@ -247,9 +247,9 @@ const holderPauses: Fault = {
         const sale = await load.sale({ allotment: 30 });
         const orders = { ...run.orders, steps: [{ at, act: 'stop' }] as StepOrder[], trace: run.trace };
         const holder = await world.startWorker('holder', { functions: 'allocate', orders });
-        // Others buy what the holder has read: its customers' own would run into the numbers of their reservations first.
+        // Other customers take the units: requests of the same ones would collide on their reservation numbers first.
         const half = world.accounts.length / 2;
-        await load.rush({ sales: [sale], requests: 8, lanes: 8, among: world.accounts.slice(0, half) });
+        await load.rush({ sales: [sale], requests: 8, concurrency: 8, among: world.accounts.slice(0, half) });
         await stoppedItself(holder);
         world.pauses++;
         const stoppedAtMs = Date.now();
@@ -258,7 +258,7 @@ const holderPauses: Fault = {
           timeoutMs: run.patienceMs,
         });
         run.measure('lock outlived', Date.now() - stoppedAtMs);
-        await load.rush({ sales: [sale], requests: 24, lanes: 8, among: world.accounts.slice(half) });
+        await load.rush({ sales: [sale], requests: 24, concurrency: 8, among: world.accounts.slice(half) });
         await waitFor(
           'everything to be sold',
           async () =>
@@ -290,7 +290,7 @@ const pausePastVisibility: Fault = {
     for (const at of ['allocate.judge', 'allocate.commit']) {
       const orders = { ...run.orders, steps: [{ at, act: 'stop' }] as StepOrder[], trace: run.trace };
       const sleeper = await world.startWorker('sleeper', { functions: 'allocate', orders });
-      await load.rush({ sales: [sale], requests: 12, lanes: 8 });
+      await load.rush({ sales: [sale], requests: 12, concurrency: 8 });
       await stoppedItself(sleeper);
       world.pauses++;
       const pausedAtMs = Date.now();
@@ -310,7 +310,7 @@ const pausePastVisibility: Fault = {
   },
 };
 
-/** What the issue promises: from a worker's death to the next delivery of what it held. */
+/** The promised limit from a worker's death to the next delivery of the messages it held. */
 export const redeliveryWithinMs = (visibilitySeconds + 1) * 1_000;
 
 /** Longer than a worker's long poll, after which a worker that stands still has none left under way. */
@@ -370,7 +370,7 @@ const poison: Fault = {
       }
     })();
     const startedAtMs = Date.now();
-    await load.rush({ sales: [sale], requests: 120, lanes: 10 });
+    await load.rush({ sales: [sale], requests: 120, concurrency: 10 });
     await sending;
     await load.decided();
     run.measure('others decided after', Date.now() - startedAtMs);
@@ -425,7 +425,7 @@ const timeoutMidBatch: Fault = {
       world.pause(other);
       await sleep(pollEndsWithinMs);
       const hanging = await world.startWorker('hanging', { functions: 'allocate', orders });
-      await load.rush({ sales: [sale], requests: 10, lanes: 10 });
+      await load.rush({ sales: [sale], requests: 10, concurrency: 10 });
       await waitFor('the function to hang', () => readLines(run.trace).some((line) => line.step === at), {
         timeoutMs: run.patienceMs,
       });
@@ -436,12 +436,12 @@ const timeoutMidBatch: Fault = {
       run.count('time-outs');
       const killedAtMs = Date.now();
       world.continue(other);
-      // Waited for by itself: from the second step on everything is decided before the worker dies.
+      // Waited for separately: from the second step on everything is decided before the worker dies.
       const again = () => readLines(run.trace).find(({ consumed, atMs }) => consumed && Number(atMs) > killedAtMs);
       await waitFor('redelivery', () => again() !== undefined, { timeoutMs: run.patienceMs }).catch(() => undefined);
       const tookMs = Number(again()?.atMs ?? Number.POSITIVE_INFINITY) - killedAtMs;
       if (Number.isFinite(tookMs)) run.measure('death to redelivery', tookMs);
-      run.expect(tookMs <= redeliveryWithinMs, `what a dead worker held came again after ${tookMs} ms`);
+      run.expect(tookMs <= redeliveryWithinMs, `the messages of a dead worker were redelivered after ${tookMs} ms`);
       await load.decided();
       await Promise.all([hanging.stop(), other.stop()]);
     }
@@ -459,7 +459,7 @@ const malformedAnswer: Fault = {
     const sale = await load.sale({ allotment: 80 });
     world.markSpecial();
     await world.stopWorkers();
-    await load.rush({ sales: [sale], requests: 15, lanes: 8 });
+    await load.rush({ sales: [sale], requests: 15, concurrency: 8 });
     const orders = {
       ...run.orders,
       steps: [{ at: 'allocate.forge', act: 'throw', times: 1 }] as StepOrder[],
@@ -470,7 +470,7 @@ const malformedAnswer: Fault = {
     await sleep(400);
     const left = await world.depth('reservations');
     run.count('left in the queue', left);
-    run.expect(left > 0, 'messages were deleted although the answer meant nothing');
+    run.expect(left > 0, 'messages were deleted although the answer was malformed');
     await waitFor('redelivery', async () => (await world.depth('reservations')) === 0, { timeoutMs: run.patienceMs });
   },
 };

@@ -205,7 +205,7 @@ export class Checker {
     this.#dirty.clear();
   }
 
-  /** What of these books makes a difference to later verdicts. */
+  /** The part of these books that can change later verdicts. */
   digest(): number {
     const sum = new Sum();
     for (const [id, told] of this.#told) {
@@ -405,7 +405,7 @@ export class Checker {
       }
     }
     const told = this.#told.get(id);
-    if (!told) this.#fail('I3', `reservation ${id} is nobody's`);
+    if (!told) this.#fail('I3', `reservation ${id} belongs to no request`);
     else if (atMs < told.firstAskedMs || atMs > this.#world.nowMs) {
       this.#fail('I8', `${id} was accepted at another time than it was asked for`);
     }
@@ -461,7 +461,7 @@ export class Checker {
     }
   }
 
-  /** Whoever is before another in line is served before, within a batch and from the waitlist. */
+  /** An earlier ticket is served first, within a batch and from the waitlist. */
   #checkOrder(changes: RowChange[]): void {
     const c = this.#reservations;
     const moved = changes.filter(({ table }) => table === 'reservations');
@@ -784,7 +784,7 @@ export class Checker {
       shown.add(key);
     }
     for (const [key, state] of this.#moves) {
-      if (!shown.has(key)) this.#fail('I5', `nobody was told that ${key} is ${state}`);
+      if (!shown.has(key)) this.#fail('I5', `no notice says that ${key} is ${state}`);
     }
   }
 
@@ -795,7 +795,7 @@ export class Checker {
       const saleId = this.#sales.id(row, 'id');
       const tag = saleTag(saleId);
       const fields = redis.hashAt(keys.sale(tag));
-      // A sale that Redis has lost is loaded again when somebody asks for it.
+      // A sale that Redis has lost is loaded again at the next request for it.
       if (!fields) continue;
       for (const name of ['epoch', 'version', ...counters]) {
         if (fields.get(name) !== String(this.#sales.number(row, name))) {
@@ -825,7 +825,7 @@ export class Checker {
       }
       const undecided = this.#checkGate(saleId, fields);
       if (late && undecided > 0) this.#fail('I9', `the gate of ${saleId} still waits for ${undecided} requests`);
-      // A claim that was never queued and never returned is nobody's, and is taken back a while later.
+      // A claim that was never queued and never returned is an orphan, and is taken back a while later.
       if (undecided > 0) continue;
       for (const [customerId, held] of claimed) {
         const bucket = redis.hashAt(keys.claims(tag, claimBucket(tag, customerId)));

@@ -1,5 +1,5 @@
 /**
- * Who decides what happens next. Everything that could go one way or another in the model asks a `Chooser`, so a run is
+ * Who decides what happens next. Everything nondeterministic in the model asks a `Chooser`, so a run is
  * known by its choices alone: the same choices give the same run, to the last id.
  */
 
@@ -17,11 +17,11 @@
 export type Fault = 'fail' | 'lost' | 'late' | 'part' | 'twice' | 'crash' | 'grave' | 'stall';
 
 export interface Chooser {
-  /** One of `count` possibilities; 0 is the plainest. */
+  /** One of `count` possibilities; 0 is the default. */
   pick(count: number): number;
   /** One of these faults, or none. */
   fault(possible: readonly Fault[]): Fault | undefined;
-  /** True if something that happens now and then happens now. */
+  /** True if something that happens with this probability happens now. */
   happens(chance: number): boolean;
 }
 

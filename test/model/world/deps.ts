@@ -2,7 +2,7 @@
  * The dependencies of a process in the model: the same ports that `lib/platform` opens over the network, over the
  * services of a `World`.
  *
- * Invariant: whatever leaves the process through them waits in the world until it is chosen. What they promise is what
+ * Invariant: every call that leaves the process waits in the world until it is chosen. What they promise is what
  * `lib/platform` promises: a transaction is committed when it returns and undone when it throws, an unknown COMMIT is an
  * error, a call that cannot be made throws. Called by `episode.ts` and `scenarios.ts`.
  */
@@ -98,10 +98,10 @@ const lockWaitTimeout = 1205;
 /** What the driver says when a connection ends in the middle of a statement. */
 const lostConnection = () =>
   Object.assign(new Error('Connection lost: The server closed the connection.'), { code: 'PROTOCOL_CONNECTION_LOST' });
-/** An error of which nobody knows whether it will come again. */
-const strangeError = () => new SqlError(1105, 'Unknown error');
-/** How likely a statement fails by one rather than with its connection. */
-const strangeErrorChance = 0.3;
+/** An error that may be transient or permanent. */
+const unknownError = () => new SqlError(1105, 'Unknown error');
+/** The chance that a failing statement fails with such an error rather than by losing its connection. */
+const unknownErrorChance = 0.3;
 
 function shortened(text: string): string {
   return text
@@ -110,7 +110,7 @@ function shortened(text: string): string {
     .slice(0, 110);
 }
 
-/** Whether a statement locks nothing that anybody else could want: a read, or a row that only its writer can know. */
+/** Whether a statement locks nothing that others could wait for: a read, or a row that only its writer can know. */
 function isPlainRead(text: string): boolean {
   const head = text.trimStart();
   if (head.startsWith('SELECT')) return !text.includes('FOR UPDATE');
@@ -151,12 +151,12 @@ function dbOf(process: Process): Db {
         // The connection is gone, and with it what it had not committed; a statement that is still to come commits.
         if (fault !== 'late') mysql.rollback(own);
         end();
-        throw fault === 'fail' && process.world.chooser.happens(strangeErrorChance) ? strangeError() : lostConnection();
+        throw fault === 'fail' && process.world.chooser.happens(unknownErrorChance) ? unknownError() : lostConnection();
       },
     });
     if (transaction !== undefined) return answer;
     return answer.catch((error) => {
-      // Whoever waited too long for a row is told so in the middle of a transaction that nobody else would end.
+      // A lock wait timeout does not roll back the transaction; a statement with one of its own has to.
       if ((error as { errno?: number }).errno === lockWaitTimeout) mysql.rollback(own);
       end();
       throw error;
@@ -220,7 +220,7 @@ function redisOf(process: Process): RedisClient {
 
 type Argument = string | number;
 
-/** The scripts that anybody has defined, by name. */
+/** All scripts that were defined, by name. */
 const scripts = new Map<string, string>();
 
 /** A client of Redis, as far as shipped code uses one. */
@@ -386,8 +386,8 @@ function busOf(process: Process): Bus {
         what: () => `publish ${events.map(({ detailType }) => detailType).join(' ')}`,
         faults: events.length > 1 ? ['fail', 'lost', 'late', 'part'] : ['fail', 'lost', 'late'],
         run: () => {
-          if (!world.busIsAway) for (const event of events) deliver(event);
-          return events.map(() => !world.busIsAway);
+          if (!world.busIsDown) for (const event of events) deliver(event);
+          return events.map(() => !world.busIsDown);
         },
         broken: (fault) => {
           if (fault !== 'part') return events.map(() => false);

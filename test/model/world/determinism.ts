@@ -1,7 +1,7 @@
 /**
- * Takes chance and time out of this process: ids, jitter, the clock and timers come from the model that is running.
+ * Makes this process deterministic: ids, jitter, the clock and timers come from the model that is running.
  *
- * Invariant: between two steps of a model nothing is left to run. V8's own checkpoint empties the microtask queue, so a
+ * Invariant: between two steps of a model no code is left to run. V8's own checkpoint empties the microtask queue, so a
  * step ends when every piece of shipped code waits for the model, and not a turn of the event loop later.
  */
 import crypto from 'node:crypto';
@@ -30,12 +30,12 @@ export function settle(): void {
   checkpoint();
 }
 
-/** From now on these are the surroundings of everything that runs. */
+/** From now on all code runs in these surroundings. */
 export function surround(by: Surroundings): void {
   surroundings = by;
 }
 
-/** Replaces the machine's clock, timers and chance, once per process. Until a model runs they are the machine's still. */
+/** Replaces the machine's clock, timers and randomness, once per process. Until a model runs, they stay real. */
 export function removeChance(): void {
   const { randomFillSync, randomBytes } = crypto;
   const [now, random, timer, sleep] = [Date.now, Math.random, globalThis.setTimeout, timers.setTimeout];
@@ -58,6 +58,6 @@ export function removeChance(): void {
   Math.random = () => surroundings?.random().next() ?? random();
   globalThis.setTimeout = ((work: () => void, afterMs = 0) =>
     surroundings ? surroundings.later(work, afterMs) : timer(work, afterMs)) as typeof setTimeout;
-  // Code is shown where it failed only when somebody looks; making the text costs more than a step.
+  // Stack traces are formatted only when they are read; formatting costs more than a step.
   Error.stackTraceLimit = 0;
 }

@@ -2,8 +2,8 @@
  * An environment of a function: what its batches remember while it lives, one after the other or, where an environment
  * takes several at once, at the same time.
  *
- * Invariant: whatever dies in it takes everything in it along, memory included. What it remembers is part of the state of
- * a world, and whoever looks at it is told apart by what was seen. Called by `queue.ts` and `consumers.ts`.
+ * Invariant: when a process in it dies, all its processes and its memory are lost. Its memory is part of the state
+ * of a world, and a process that reads it has the read in its digest. Called by `queue.ts` and `consumers.ts`.
  */
 import { type RecentlyDecided, recentlyDecided } from '#reservation/recently-decided.ts';
 import { Digest, Sum } from './choice.ts';

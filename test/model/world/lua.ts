@@ -1,12 +1,12 @@
 /**
  * Runs the shipped Lua scripts in this process: compiles the part of Lua 5.1 that they use into JavaScript.
  *
- * Invariant: a script either means here what it means in Redis, or does not compile. Whatever this compiler has not been
- * taught is an error, never a guess; `likeness.test.ts` holds the shipped scripts against a real Redis, call by call.
+ * Invariant: a script either means here what it means in Redis, or does not compile. Anything this compiler does not
+ * support is an error, never a guess; `likeness.test.ts` compares the shipped scripts with a real Redis, call by call.
  * Called by `redis.ts`.
  */
 
-/** Thrown for what this compiler has not been taught. It is a gap of the model, and no answer of Redis. */
+/** Thrown for Lua that this compiler does not support. It is a gap of the model, not an answer of Redis. */
 export class NotUnderstood extends Error {}
 
 /** What a script can hold in a variable. */

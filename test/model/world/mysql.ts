@@ -2,10 +2,10 @@
  * MySQL in memory: carries out the statements that the shipped stores send, on the tables that the shipped migrations
  * make, with InnoDB's READ COMMITTED.
  *
- * What it keeps of the real one: a read sees what is committed, and its own transaction's changes; whoever changes or
- * holds a row locks it until the transaction ends; others who want the row wait, keeping what they have locked so far,
- * and then see the row as it has become; a circle of waiting ends with an error for who closed it, and that transaction
- * is gone; unique keys and CHECK constraints are enforced; a failing statement leaves nothing of itself.
+ * What it keeps of the real one: a read sees what is committed, and its own transaction's changes; an update or a
+ * locking read locks its rows until the transaction ends; others who want the row wait, keep the locks they have,
+ * and then see the row as it is now; a deadlock ends with an error for the transaction that closed the cycle, and it
+ * is rolled back; unique keys and CHECK constraints are enforced; a failing statement leaves nothing of itself.
  * `likeness.test.ts` holds it against a real server, statement by statement. It leaves out gap locks, of which READ
  * COMMITTED knows few, and locks no row that a statement looked at and did not want. Called by `deps.ts`.
  */
@@ -987,7 +987,7 @@ function planInsert(statement: Extract<Statement, { is: 'insert' }>, server: Mys
   };
 }
 
-/** Takes back what a failing statement has done. */
+/** Undoes what a failing statement has done. */
 function undo(done: Progress): void {
   for (const [stored, pending] of done) stored.pending = pending;
 }

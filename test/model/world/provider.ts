@@ -25,14 +25,14 @@ export function givenBack({ refunds }: Charge): number {
   return [...refunds.values()].reduce((sum, amount) => sum + amount, 0);
 }
 
-/** What shipped code must know to believe a webhook. */
+/** The secret with which shipped code verifies a webhook. */
 export const webhookSecret = `whsec_${Buffer.from('the secret of the model').toString('base64')}`;
 
 export class PaymentService {
   readonly charges = new Map<string, Charge>();
   /** How often a charge was captured, by what it was for. */
   readonly captures = new Map<string, number>();
-  /** Receives what the provider has to tell, if anybody listens. */
+  /** Receives the provider's webhooks, if set. */
   listener: ((message: SignedMessage, name: string) => void) | undefined;
   readonly #world: World;
 

@@ -2,8 +2,8 @@
  * SQS in memory, with the event source mapping that feeds functions from it.
  *
  * What it keeps of the real ones: at least one delivery, in any order; a message that is being worked on is hidden and
- * comes back if it is not deleted, when its consumer said or when nobody did; after too many deliveries it is a dead
- * letter; what a batch does not report is deleted. Called by `deps.ts` (sending) and `world.ts` (delivering).
+ * comes back if it is not deleted, at the time its consumer set or after its visibility timeout; beyond maxReceiveCount
+ * it is a dead letter; what a batch does not report is deleted. Called by `deps.ts` (to send) and `world.ts` (to deliver).
  */
 import type { SQSRecord } from 'aws-lambda';
 import { maxReceiveCount } from '#platform/kernel/time-limits.ts';
@@ -39,9 +39,9 @@ export class ModelQueue {
   open = true;
   visible: Message[] = [];
   dead: Message[] = [];
-  /** Messages that somebody is working on, or died working on. */
+  /** Messages in flight: being processed, or held by a consumer that died. */
   hidden = new Set<Message>();
-  /** Messages that nobody can read, by their text. They end among the dead letters and nowhere else. */
+  /** Unreadable messages, by their text. They end among the dead letters and nowhere else. */
   readonly poison = new Set<string>();
   /** How long a message stays hidden, milliseconds. */
   visibilityMs = 65_000;
@@ -88,7 +88,7 @@ export class ModelQueue {
     return { id: `${this.name}-${key}${count}`, body, sentAtMs, deliveries: 0, deleted: false, delayed: 0 };
   }
 
-  /** Takes a message that nobody can read. */
+  /** Enqueues an unreadable message. */
   sendPoison(text: string): void {
     this.poison.add(text);
     this.visible.push(this.#message(text, this.#world.nowMs));

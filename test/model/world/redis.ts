@@ -137,7 +137,7 @@ export class RedisServer {
     for (const [key, entry] of this.#entries) this.#noteAll(key, entry, true);
   }
 
-  /** A hash as it is, for whoever checks the mirror. */
+  /** The content of a hash, for checks of the mirror. */
   hashAt(key: string): ReadonlyMap<string, string> | undefined {
     return this.#hash(key);
   }

@@ -88,7 +88,7 @@ export interface TableDefinition {
   readonly checks: readonly { readonly name: string; readonly condition: Expr }[];
 }
 
-/** Thrown for SQL that the model has not been taught. It is a gap of the model, and no answer of MySQL. */
+/** Thrown for SQL that the model does not support. It is a gap of the model, not an answer of MySQL. */
 export class NotUnderstood extends Error {}
 
 /** Reads a statement. Throws if it is not understood to its end. */

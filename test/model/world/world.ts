@@ -52,7 +52,7 @@ interface Pending {
   waitsFor: number;
   /** Whether its waiting will be ended. */
   limited: boolean;
-  /** What has come of it, once it was done without being chosen; only the caller does not know yet. */
+  /** Its outcome, if it was done without being chosen; the caller does not know it yet. */
   done: (() => unknown) | undefined;
   resolve(value: unknown): void;
   reject(error: unknown): void;
@@ -74,19 +74,19 @@ export const parts = {
 export interface Possibility {
   /** The same for the same thing in another state of the world. */
   readonly key: string;
-  /** Whose call it is; nobody's for what happens by itself. */
+  /** The process that makes the call; undefined for what happens by itself. */
   readonly process: string;
   readonly choices: readonly number[];
   /** Whether something goes wrong with it. */
   readonly faulty: boolean;
 }
 
-/** Something that happens without anybody's asking: a message comes late, a stopped process goes on. */
+/** Something that no process asked for: a message arrives late, a stopped process goes on. */
 interface Event {
   readonly what: string;
   readonly atUs: number;
   readonly order: number;
-  /** Tells it from others of the same name, where states are told apart. */
+  /** Distinguishes it from others of the same name when states are compared. */
   readonly digest: number;
   run(): void;
 }
@@ -133,7 +133,7 @@ export class Process {
 export interface WorldOptions {
   readonly migrations: string;
   readonly queues: readonly QueueOptions[];
-  /** Whether states are to be told apart. */
+  /** Whether states are to be compared. */
   readonly digests: boolean;
   /** Whether the clock stands still; then what takes time may happen at any moment. */
   readonly frozen: boolean;
@@ -168,14 +168,14 @@ export class World {
   nowUs = 0;
   /** The first promise that was broken. */
   violation: { invariant: string; detail: string } | undefined;
-  /** Receives a line for each thing that happens, if somebody wants to see. */
+  /** Receives a line for each thing that happens, if set. */
   trace: ((line: string) => void) | undefined;
   /** Steps since the beginning. */
   steps = 0;
-  /** While it is, nobody comes between the statements of a transaction. */
+  /** While set, no other process runs between the statements of a transaction. */
   serial = false;
-  /** While it is, the bus takes nothing. */
-  busIsAway = false;
+  /** While set, the bus accepts nothing. */
+  busIsDown = false;
   /** The parts that the step under way has read and written. */
   reads = 0;
   writes = 0;
@@ -186,7 +186,7 @@ export class World {
   /** Things that a scenario lets happen at any moment, each once. */
   actions: { readonly name: string; run(): void }[] = [];
 
-  /** True while a path is gone again that was gone and checked before. */
+  /** True while a path is replayed that was run and checked before. */
   repeating = false;
   #histories: number[] = [];
   #answers = 0;
@@ -210,7 +210,7 @@ export class World {
     this.redis = new RedisServer(() => this.nowUs, options.digests);
     this.provider = new PaymentService(this);
     this.mysql.onCommit = (changes) => {
-      // Whatever is mirrored is held against what is committed, so the two must not change places.
+      // Mirror writes are checked against commits, so the two must not be reordered.
       this.writes |= parts.rows | parts.redis;
       this.onRowChanges(changes);
     };
@@ -505,7 +505,7 @@ export class World {
 
   #timer(work: () => void, afterMs: number): void {
     const process = this.#current;
-    if (!process) throw new Error('a timer of nobody');
+    if (!process) throw new Error('a timer without a process');
     this.after(afterMs * 1000, `${process.name} has waited ${afterMs} ms`, () => {
       if (process.alive) this.#run(process, work);
     });
@@ -515,7 +515,7 @@ export class World {
     const pending = this.#ready[index];
     if (!pending) throw new Error('there is no such call');
     const { process, call } = pending;
-    // Who shares an environment may be ended by any step of another.
+    // A process that shares an environment may be ended by any step of another.
     if (process.environment) this.reads |= parts.memories;
     const possible = faultsOf(pending);
     const fault = possible.length > 0 ? this.chooser.fault(possible) : undefined;
@@ -579,14 +579,14 @@ export class World {
     this.after(this.#random.below(3_000_000), `${process.name}: ${nameOf(call)}, from beyond`, attempt, digest);
   }
 
-  /** Does a call that nobody waits for. */
+  /** Carries out a call whose caller is dead. */
   #attempt(call: Call<unknown>): void {
     try {
       const result = call.run();
-      // The server sees that nobody is there any more before the row is free.
+      // The server notices that the client is gone before the row is free.
       if (result instanceof Waiting) this.mysql.rollback(result.waits);
     } catch {
-      // Nobody is there to hear of it.
+      // The caller is dead, so the error reaches no one.
     }
   }
 
@@ -633,7 +633,7 @@ export class World {
     this.#run(process, () => pending.resolve(value));
   }
 
-  /** A process has had an answer. On a path that was gone before, so has it, and the digest is known. */
+  /** A process has had an answer. On a replayed path it had the same one before, so the digest is known. */
   #remember(process: Process, order: number, value: unknown): void {
     if (!this.digests) return;
     const at = this.#answers++;
@@ -645,7 +645,7 @@ export class World {
     }
   }
 
-  /** A transaction has ended: who waited for its rows goes on. */
+  /** A transaction has ended: those that waited for its rows go on. */
   #wake(transaction: number): void {
     if (this.#blocked.length === 0) return;
     const waiting = this.#blocked.filter((one) => one.waitsFor === transaction);
@@ -653,7 +653,7 @@ export class World {
     for (const pending of waiting) this.#grant(pending);
   }
 
-  /** First come, first served: whoever waited has its row before anybody can come in between, and hears of it later. */
+  /** First come, first served: the first waiter gets the row before any newcomer, and learns of it later. */
   #grant(pending: Pending): void {
     try {
       const result = pending.call.run();
@@ -671,7 +671,7 @@ export class World {
     this.#ready.push(pending);
   }
 
-  /** Nobody waits for a row for ever: the server gives up the statement, and the transaction is the caller's to undo. */
+  /** A lock wait times out: the server fails the statement, and the caller must roll back the transaction. */
   #limitWait(pending: Pending, waits: number): void {
     if (pending.limited) return;
     pending.limited = true;
@@ -694,7 +694,7 @@ export class World {
       process.misledByRedis = true;
     }
     if (call.to === 'redis' && fault === 'fail') this.excuses.add('mirror').add('gate');
-    // A request that believes the gate away has no claim to return, even if the gate has recorded one.
+    // A request that found the gate unavailable has no claim to return, even if the gate has recorded one.
     if (call.to === 'queue' && process.misledByRedis) this.excuses.add('gate');
     if (call.to === 'mysql' && !isRepeated(process)) this.excuses.add('mirror');
   }
@@ -728,7 +728,7 @@ function rowDigest(table: string, row: Row): number {
   return digest;
 }
 
-/** True if whatever this process leaves undone is done by the next delivery of its messages. */
+/** True if the next delivery of its messages does everything that this process leaves undone. */
 function isRepeated(process: Process): boolean {
   return process.name.startsWith('reservations:');
 }

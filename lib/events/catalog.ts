@@ -1,9 +1,9 @@
 /**
- * Every event that Holdfast publishes: shape, version, who produces it and who consumes it.
+ * Every event that Holdfast publishes: its schema, version, producers and consumers.
  *
- * An event states what is already committed. Its name is its detail type on the bus; `test/contract/events.test.ts` holds
- * the catalogue against the rules of `serverless.yml`. One event carries up to `changesPerEvent` changes (outbox.ts), so
- * that the number of events follows the number of batches and not of customers.
+ * An event states what is already committed. Its name is its detail type on the bus; `test/contract/events.test.ts` checks
+ * the catalog against the rules of `serverless.yml`. One event carries up to `changesPerEvent` changes (outbox.ts), so
+ * that the number of events grows with the number of batches, not of customers.
  */
 
 import * as z from 'zod';
@@ -23,7 +23,7 @@ interface EventDefinition {
   detail: z.ZodType;
 }
 
-/** What every event carries beside its own detail. */
+/** The fields that every event carries beside its own detail. */
 export const Envelope = z.object({
   eventId: z.string(),
   schemaVersion: z.number().int(),
@@ -31,7 +31,7 @@ export const Envelope = z.object({
   correlationId: z.string().optional(),
 });
 
-export const catalogue = {
+export const catalog = {
   'reservations.changed': {
     description: 'Reservations moved from one state to another; stock is as of the same commit.',
     version: 1,
@@ -40,7 +40,7 @@ export const catalogue = {
     detail: z.object({
       changes: ChangeGroups,
       stocks: z.array(StockLevel),
-      /** Whether units became available, which the waitlist should hear of. */
+      /** Whether units became available, so that they should be offered to the waitlist. */
       released: z.boolean(),
     }),
   },
@@ -95,27 +95,27 @@ export const catalogue = {
   },
 } as const satisfies Record<string, EventDefinition>;
 
-export type EventName = keyof typeof catalogue;
-/** An event's detail as its producer gives it. */
-export type EventDetail<Name extends EventName> = z.input<(typeof catalogue)[Name]['detail']>;
+export type EventName = keyof typeof catalog;
+/** An event's detail as its producer passes it. */
+export type EventDetail<Name extends EventName> = z.input<(typeof catalog)[Name]['detail']>;
 
-/** What a consumer of the bus receives from its queue: EventBridge's frame around one of our events. */
+/** What a consumer of the bus receives from its queue: EventBridge's envelope around an event of the catalog. */
 export const BusEvent = z.discriminatedUnion('detail-type', [
   z.object({
     'detail-type': z.literal('reservations.changed'),
-    detail: Envelope.extend(catalogue['reservations.changed'].detail.shape),
+    detail: Envelope.extend(catalog['reservations.changed'].detail.shape),
   }),
   z.object({
     'detail-type': z.literal('reservations.reminded'),
-    detail: Envelope.extend(catalogue['reservations.reminded'].detail.shape),
+    detail: Envelope.extend(catalog['reservations.reminded'].detail.shape),
   }),
   z.object({
     'detail-type': z.literal('purchase.changed'),
-    detail: Envelope.extend(catalogue['purchase.changed'].detail.shape),
+    detail: Envelope.extend(catalog['purchase.changed'].detail.shape),
   }),
   z.object({
     'detail-type': z.literal('sale.changed'),
-    detail: Envelope.extend(catalogue['sale.changed'].detail.shape),
+    detail: Envelope.extend(catalog['sale.changed'].detail.shape),
   }),
 ]);
 export type BusEvent = z.infer<typeof BusEvent>;
