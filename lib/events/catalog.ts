@@ -51,7 +51,7 @@ export const catalog = {
     consumers: ['notifications'],
     detail: z.object({
       saleId: idOf<SaleId>(),
-      reason: z.enum(['purchase-opened', 'closing-soon']),
+      reason: z.enum(['purchase-opened', 'closing-soon', 'called-off-refund', 'called-off-keep']),
       recipients: z.array(
         z.object({
           reservationId: idOf<ReservationId>(),

@@ -20,6 +20,7 @@ import { pagesOfHolders, readOfferDeadlines } from '#reservation/reservation.sto
 import { boundariesAfter, phaseAt, remindBeforeMs } from '#sale/phase.ts';
 import { enterPhase, listUnfinishedSaleIds, lockSales, type SaleRow } from '#sale/sale.store.ts';
 import { AdvanceCommand, sendBoundaries } from './boundaries.ts';
+import { SweepCommand, sweepCancellation, sweepLeftOpen } from './cancellation.ts';
 import { saleChanged } from './sale-changed.ts';
 
 /** The rule fires once a minute; boundaries are scheduled for longer than that, so that a late run leaves no gap. */
@@ -28,6 +29,7 @@ const boundaryHorizonMs = 150_000;
 /** The triggers: the rule of every minute, a boundary of one sale, or the event that units were released. */
 export const AdvanceTrigger = z.union([
   AdvanceCommand,
+  SweepCommand,
   z.object({ 'detail-type': z.literal('Scheduled Event') }),
   z.object({
     'detail-type': z.literal('reservations.changed'),
@@ -58,12 +60,22 @@ export async function advance(
   };
   const mustRepeat: string[] = [];
   for (const { messageId, message } of batch) {
+    if ('sweep' in message) {
+      const { saleId } = message.sweep;
+      if (!(await succeeds(`sweep ${saleId}`, () => sweepCancellation(deps, saleId, deadlineMs)))) {
+        mustRepeat.push(messageId);
+      }
+      continue;
+    }
     const saleIds =
       'saleId' in message ? [message.saleId] : 'detail' in message ? message.detail.stocks.map((s) => s.saleId) : [];
     const runs =
       saleIds.length > 0
         ? await Promise.all(saleIds.map((id) => succeeds(id, () => advanceSale(deps, id, deadlineMs, 'new offers'))))
-        : [await succeeds('every sale', () => advanceAll(deps, deadlineMs))];
+        : [
+            await succeeds('every sale', () => advanceAll(deps, deadlineMs)),
+            await succeeds('every cancellation', () => sweepLeftOpen(deps, deadlineMs)),
+          ];
     if (runs.includes(false)) mustRepeat.push(messageId);
   }
   return mustRepeat;

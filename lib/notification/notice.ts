@@ -20,6 +20,8 @@ export const noticeKinds = [
   'reservation.refunded',
   'reminder.purchase-opened',
   'reminder.closing-soon',
+  'reminder.called-off-refund',
+  'reminder.called-off-keep',
   'purchase.captured',
   'purchase.declined',
   'purchase.refunded',

@@ -7,13 +7,13 @@
 
 import type { Needs } from '#platform/environment/deps.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
-import type { PurchaseId } from '#platform/kernel/ids.ts';
+import type { PurchaseId, SaleId } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import { sendCommands } from './pay-queue.ts';
 import type { PurchaseAccepted } from './purchase.shapes.ts';
-import { lockPurchases, movePurchases, type PurchaseRow } from './purchase.store.ts';
+import { lockPurchases, movePurchases, type PurchaseMove, type PurchaseRow, readItems } from './purchase.store.ts';
 import { insertRefunds, readRefunds, updateRefunds } from './refund.store.ts';
-import { leftToRefund, newRefund } from './refund-rules.ts';
+import { leftToRefund, newRefund, shareOf } from './refund-rules.ts';
 
 /**
  * Orders back all that is left of a purchase, its units included. Ordering it again answers the same; after the provider
@@ -64,4 +64,42 @@ async function answer(deps: Needs<'queue'>, purchase: PurchaseRow): Promise<Purc
   if (purchase.state === 'refunding') await sendCommands(deps, [purchase]);
   const { purchaseId, state, amountMinor, currency } = purchase;
   return { purchaseId, state, amount: { amountMinor, currency }, statusUrl: `/purchases/${purchaseId}` };
+}
+
+/**
+ * Orders back what these purchases owe for a sale that was called off, each its share of that sale and once, and never
+ * more than is left of what was captured. The sale must be held. Returns the purchases of which something is ordered back.
+ */
+export async function orderSharesBack(
+  tx: Tx,
+  saleId: SaleId,
+  purchaseIds: readonly PurchaseId[],
+  nowMs: number,
+): Promise<PurchaseRow[]> {
+  if (purchaseIds.length === 0) return [];
+  const purchases = await lockPurchases(tx, purchaseIds);
+  const items = Map.groupBy(await readItems(tx, purchaseIds), (item) => item.purchaseId);
+  const refunds = Map.groupBy(await readRefunds(tx, purchaseIds), (refund) => refund.purchaseId);
+  const owed = purchases.flatMap((purchase) => {
+    const { purchaseId } = purchase;
+    if (refuseUnlessPaid(purchase)) return [];
+    const given = refunds.get(purchaseId) ?? [];
+    const share = shareOf(purchaseId, saleId, items.get(purchaseId) ?? [], nowMs);
+    const amountMinor = Math.min(share?.amountMinor ?? 0, leftToRefund(purchase, given));
+    if (!share || amountMinor === 0 || given.some((one) => one.refundKey === share.refundKey)) return [];
+    return [{ purchase, refund: { ...share, amountMinor } }];
+  });
+  await insertRefunds(
+    tx,
+    owed.map(({ refund }) => refund),
+  );
+  const reason = 'sale_cancelled';
+  const moving = owed.map(({ purchase }) => purchase).filter((purchase) => purchase.state !== 'refunding');
+  const moves = moving.map((from): PurchaseMove => ({ from, to: 'refunding', chargeId: from.chargeId, reason }));
+  await movePurchases(tx, moves, nowMs);
+  return owed.map(({ purchase }) =>
+    purchase.state === 'refunding'
+      ? purchase
+      : { ...purchase, state: 'refunding', reason, version: purchase.version + 1 },
+  );
 }

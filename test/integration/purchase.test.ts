@@ -10,6 +10,7 @@ import { writeFileSync } from 'node:fs';
 import { DeleteMessageCommand, GetQueueAttributesCommand, ReceiveMessageCommand } from '@aws-sdk/client-sqs';
 import { createProduct } from '#catalog/product.ts';
 import { handler as pay } from '#functions/queue/pay.ts';
+import { handler as advance } from '#functions/schedule/advance.ts';
 import { handler as settle } from '#functions/schedule/settle.ts';
 import { createSale } from '#launch/create-sale.ts';
 import { waitFor } from '#local/wait.ts';
@@ -46,6 +47,8 @@ let deps: Deps;
 let tokens: Tokens;
 let providers: TestProviders;
 let webhookSecret: string;
+/** The details of all events that were published. */
+const published: string[] = [];
 
 beforeAll(async () => {
   bed = await testBed();
@@ -63,6 +66,11 @@ beforeAll(async () => {
   deps = await api.deps();
   tokens = await openTokens(locate(registry, 'secret/token-signing-key'), deps.clock);
   await redisReady(deps.redis);
+  const { publish } = deps.bus;
+  deps.bus.publish = (events) => {
+    published.push(...events.map((event) => event.detail));
+    return publish.call(deps.bus, events);
+  };
 });
 
 afterAll(async () => {
@@ -994,6 +1002,136 @@ describe('a sale that is called off (M1)', () => {
       [toBytes(stage.saleId)],
     );
     expect(told).toEqual({ amount: 2_500 });
+  });
+});
+
+/** Runs what the queue `advance` would: the sweep over the buyers of a sale that was called off. */
+const sweep = (saleId: string) =>
+  deliver(advance, [{ messageId: 'sweep', body: JSON.stringify({ sweep: { saleId, afterId: null } }) }]);
+
+const progress = async (saleId: string): Promise<Answer> =>
+  api.call(`GET /ops/sales/${saleId}/cancellation`, { token: await operator() });
+
+/** Of what the buyer of a reservation was told by reminders, in order. */
+function toldBuyer(reservationId: string): string[] {
+  return published
+    .map((detail) => JSON.parse(detail) as { reason?: string; recipients?: { reservationId: string }[] })
+    .flatMap(({ reason = '', recipients = [] }) =>
+      recipients.filter((one) => one.reservationId === reservationId).map(() => reason),
+    );
+}
+
+describe('what was paid in a sale that is called off (M2, M3)', () => {
+  it('M2: is given back to every buyer, in steps that may come twice; progress is shown', async () => {
+    const stage = await scene({ customers: 5 });
+    const [holder, ...buyers] = stage.customers;
+    const answers = await Promise.all(
+      buyers.map(({ token, reservationId }) => buy(token, [reservationId], 'tok_approve')),
+    );
+    const ids = answers.map((answer) => answer.body.purchaseId as string);
+    await work(ids, ['captured']);
+    expect(await progress(stage.saleId)).toMatchObject({ status: 404 });
+    expect((await callOff(stage.saleId)).status).toBe(200);
+    expect((await callOff(stage.saleId, { refunds: 'refund' })).status).toBe(200);
+    expect(await callOff(stage.saleId, { refunds: 'keep' })).toMatchObject({
+      status: 409,
+      body: { code: 'illegal_state' },
+    });
+    expect(await progress(stage.saleId)).toMatchObject({
+      status: 200,
+      body: { refunds: 'refund', done: false, sweptAt: null, currency: 'EUR', reservations: { purchased: 4 } },
+    });
+    await Promise.all([sweep(stage.saleId), sweep(stage.saleId)]);
+    await sweep(stage.saleId);
+    const swept = await progress(stage.saleId);
+    expect(swept.body).toMatchObject({ sweptAt: expect.any(String), done: false });
+    expect(swept.body.refundsByState.pending.refunds).toBe(4);
+    await work(ids, ['refunded']);
+    await expireSale(deps, stage.saleId, Date.now() + 10_000);
+    expect((await progress(stage.saleId)).body).toMatchObject({
+      done: true,
+      reservations: { refunded: 4, cancelled: 1, purchased: 0, allocated: 0 },
+      refundsByState: {
+        refunded: { refunds: 4, amountMinor: 10_000 },
+        failed: { refunds: 0 },
+        pending: { refunds: 0 },
+      },
+    });
+    for (const id of ids) expect((await chargesOf(id)).refunds).toMatchObject([{ amountMinor: 2_500 }]);
+    for (const { reservationId } of buyers) {
+      expect(await reservation(reservationId)).toMatchObject({ state: 'refunded' });
+      expect(toldBuyer(reservationId)).toEqual(['called-off-refund']);
+    }
+    expect(await reservation(holder?.reservationId ?? '')).toMatchObject({ state: 'cancelled' });
+  });
+
+  it('M2: is kept if the operator says so, and its buyers are told; later it may be given back after all', async () => {
+    const stage = await scene();
+    const { token, reservationId } = first(stage);
+    const { body } = await buy(token, [reservationId], 'tok_approve');
+    await work([body.purchaseId], ['captured']);
+    expect(await callOff(stage.saleId, { refunds: 'perhaps' })).toMatchObject({ status: 400 });
+    expect(await progress(stage.saleId)).toMatchObject({ status: 404 });
+    expect((await callOff(stage.saleId, { refunds: 'keep' })).status).toBe(200);
+    await sweep(stage.saleId);
+    expect((await progress(stage.saleId)).body).toMatchObject({ refunds: 'keep', done: true });
+    expect(await stateOf(body.purchaseId)).toBe('captured');
+    expect(toldBuyer(reservationId)).toEqual(['called-off-keep']);
+    expect((await callOff(stage.saleId, { refunds: 'refund' })).status).toBe(200);
+    await sweep(stage.saleId);
+    await work([body.purchaseId], ['refunded']);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'refunded' });
+  });
+
+  it('M2: a sweep whose message was lost is continued by the rule of every minute', async () => {
+    const stage = await scene();
+    const { body } = await buy(first(stage).token, [first(stage).reservationId], 'tok_approve');
+    await work([body.purchaseId], ['captured']);
+    await callOff(stage.saleId);
+    await deliver(advance, [{ messageId: 'tick', body: JSON.stringify({ 'detail-type': 'Scheduled Event' }) }]);
+    await work([body.purchaseId], ['refunded']);
+    expect((await progress(stage.saleId)).body).toMatchObject({ done: true });
+  });
+
+  /** One purchase of one customer over two sales: two units of the first, three of the second. */
+  async function overTwoSales(paymentToken: string) {
+    const [here, there] = [await scene(), await scene({ units: 3 })];
+    const buyer = first(here);
+    const other = { ...buyer, reservationId: deriveReservationId(there.saleId, buyer.customerId, 'reserve') };
+    await deps.db.change('UPDATE sales SET allotment = allotment + 3, available = available + 3 WHERE id = ?', [
+      toBytes(there.saleId),
+    ]);
+    await reserve(there.saleId, [other], 3);
+    const { body } = await buy(buyer.token, [buyer.reservationId, other.reservationId], paymentToken);
+    return { here, there, buyer, other, purchaseId: body.purchaseId as string };
+  }
+
+  it('M3: of a purchase over two sales only the share of the one that is called off goes back', async () => {
+    const { here, there, buyer, other, purchaseId } = await overTwoSales('tok_approve');
+    await work([purchaseId], ['captured']);
+    await callOff(here.saleId);
+    await sweep(here.saleId);
+    expect(await stateOf(purchaseId)).toBe('refunding');
+    await work([purchaseId], ['captured']);
+    expect((await chargesOf(purchaseId)).refunds).toMatchObject([{ amountMinor: 2_500 }]);
+    expect(await reservation(buyer.reservationId)).toMatchObject({ state: 'refunded' });
+    expect(await reservation(other.reservationId)).toMatchObject({ state: 'purchased' });
+    await callOff(there.saleId);
+    await sweep(there.saleId);
+    await work([purchaseId], ['refunded']);
+    expect((await chargesOf(purchaseId)).refunds.map((one) => one.amountMinor).sort()).toEqual([2_500, 3_750]);
+    expect(await reservation(other.reservationId)).toMatchObject({ state: 'refunded' });
+  });
+
+  it('M3: captured after one of its sales was called off, it buys the other and gives back the share', async () => {
+    const { here, buyer, other, purchaseId } = await overTwoSales('tok_approve');
+    await callOff(here.saleId);
+    await work([purchaseId], ['captured']);
+    expect((await chargesOf(purchaseId)).refunds).toMatchObject([{ amountMinor: 2_500 }]);
+    expect(await reservation(buyer.reservationId)).toMatchObject({ state: 'allocated', purchaseId: null });
+    expect(await reservation(other.reservationId)).toMatchObject({ state: 'purchased' });
+    await expireSale(deps, here.saleId, Date.now() + 10_000);
+    expect(await reservation(buyer.reservationId)).toMatchObject({ state: 'cancelled' });
   });
 });
 

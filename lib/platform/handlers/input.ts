@@ -35,8 +35,9 @@ export function validation<P extends z.ZodType, Q extends z.ZodType, B extends z
     before: ({ event, context }) => {
       const params = pathParameters(route.params, event.pathParameters ?? {});
       const query = check(route.query, event.queryStringParameters ?? {}, 'query');
-      const rawBody = route.body || route.raw ? readBody(route, event) : '';
-      const body = check(route.body, route.body ? parseBody(route, rawBody) : undefined, 'body');
+      const isMissing = route.bodyOptional === true && (event.body ?? '') === '';
+      const rawBody = (route.body && !isMissing) || route.raw ? readBody(route, event) : '';
+      const body = check(route.body, isMissing ? {} : route.body ? parseBody(route, rawBody) : undefined, 'body');
       const idempotencyKey = route.idempotent ? readIdempotencyKey(event.headers['idempotency-key']) : '';
       context.input = { params, query, body, rawBody, idempotencyKey };
     },

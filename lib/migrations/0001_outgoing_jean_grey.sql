@@ -1,3 +1,12 @@
+CREATE TABLE `cancellations` (
+	`sale_id` binary(16) NOT NULL,
+	`refunds` enum('refund','keep') NOT NULL,
+	`called_off_at_ms` bigint NOT NULL,
+	`after_id` binary(16),
+	`swept_at_ms` bigint,
+	CONSTRAINT `cancellations_sale_id` PRIMARY KEY(`sale_id`)
+);
+--> statement-breakpoint
 CREATE TABLE `refunds` (
 	`purchase_id` binary(16) NOT NULL,
 	`refund_key` varchar(64) NOT NULL,
