@@ -93,7 +93,7 @@ export async function prepareRun(
 async function signInCustomers(stack: Stack, count: number): Promise<LoadPlan['customers']> {
   const tokens = await openTokens(stack.registry['secret/token-signing-key'] ?? '', () => Date.now());
   const nowMs = Date.now();
-  const ids = Array.from({ length: count }, () => newId(nowMs));
+  const ids = Array.from({ length: count }, () => newId<'customer'>(nowMs));
   const db = openDb(stack.addresses.mysql, { connections: 1 });
   try {
     for (let start = 0; start < count; start += customersInStatement) {

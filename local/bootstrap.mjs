@@ -17,7 +17,7 @@ import { fileURLToPath } from 'node:url';
 import { commands, helpOf, parseCommand, WrongArguments } from './commands.mjs';
 
 /** From this version on Node runs TypeScript, hashes with Argon2 and has everything the dependencies ask for. */
-const NEEDED_NODE = '24.7';
+const neededNode = '24.7';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 
@@ -63,7 +63,7 @@ function installIfStale() {
 /** This Node when it is new enough, otherwise the one among the dependencies. */
 function newEnoughNode() {
   const [major, minor] = process.versions.node.split('.').map(Number);
-  const [neededMajor, neededMinor] = NEEDED_NODE.split('.').map(Number);
+  const [neededMajor, neededMinor] = neededNode.split('.').map(Number);
   if (major > neededMajor || (major === neededMajor && minor >= neededMinor)) return process.execPath;
   const installed = [
     join(root, 'node_modules', '.bin', 'node'),
@@ -71,7 +71,7 @@ function newEnoughNode() {
   ].find((file) => existsSync(file) && spawnSync(file, ['--version']).status === 0);
   if (!installed) {
     fail(
-      `Holdfast needs Node ${NEEDED_NODE} or later (this is ${process.version}), and there is none among its ` +
+      `Holdfast needs Node ${neededNode} or later (this is ${process.version}), and there is none among its ` +
         `dependencies for ${process.platform} ${process.arch}: install it from https://nodejs.org and run the command again.`,
     );
   }

@@ -159,7 +159,7 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
     },
     migrate: {
       entry: 'local/migrate.ts',
-      does: 'Applies the SQL files of lib/migrations to the database that MYSQL_URL names.',
+      does: 'Applies the SQL files of lib/migrations to the database that MYSQL_URL names; for TLS add ?ssl=Amazon%20RDS to it.',
       takes: 'seconds on an empty database',
       result: 'the database is at the newest migration; running it again changes nothing',
     },

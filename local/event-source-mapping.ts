@@ -16,7 +16,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Message } from '@aws-sdk/client-sqs';
 import type { Context, SQSEvent, SQSMessageAttributes, SQSRecord } from 'aws-lambda';
 import pLimit from 'p-limit';
-import { SQS_BATCH, type SqsPort } from './sqs.ts';
+import { type SqsPort, sqsBatchSize } from './sqs.ts';
 
 /** Lambda hands a function no more than this in one invocation. */
 const largestPayloadBytes = 6 * 1024 * 1024;
@@ -77,7 +77,7 @@ export function startMapping(options: MappingOptions): RunningMapping {
     while (!stopping && !isComplete()) {
       if (waiting.length > 0 && Date.now() >= windowEndsMs) break;
       const isFirst = waiting.length === 0;
-      const wanted = Math.min(SQS_BATCH, options.batchSize - waiting.length);
+      const wanted = Math.min(sqsBatchSize, options.batchSize - waiting.length);
       let messages: Message[];
       try {
         messages = await options.sqs.receive(wanted, isFirst ? pollSeconds : 0);

@@ -7,23 +7,10 @@ import { isConnectionLoss, mysqlErrorNumber } from '#platform/resilience/outage.
 
 const example = 'mysql://user:password@host:3306/holdfast';
 
-const help = `Usage: MYSQL_URL=${example} npm run migrate
-
-Brings the tables of a database up to date: applies, in order and once each, the SQL files of lib/migrations that it
-does not have yet, and notes them in its table __drizzle_migrations. The database itself must exist.
-
-A database that is up to date takes a second. Running it again changes nothing; two at once wait for each other.
-For a server that asks for TLS add ?ssl=Amazon%20RDS to the URL.
-`;
-
 /** The error numbers of MySQL for an account or a database that it does not know. */
 const refusals: ReadonlySet<number> = new Set([1044, 1045, 1049, 1698]);
 
-if (process.argv.includes('--help') || process.argv.includes('-h')) {
-  process.stdout.write(help);
-} else {
-  process.exitCode = await run(process.env.MYSQL_URL ?? '');
-}
+process.exitCode = await run(process.env.MYSQL_URL ?? '');
 
 async function run(url: string): Promise<number> {
   if (!URL.canParse(url)) {

@@ -12,13 +12,13 @@ import pLimit from 'p-limit';
 import { sqsClient } from './aws-resources.ts';
 
 /** SQS answers this many messages, and takes this many entries, in one call. */
-export const SQS_BATCH = 10;
+export const sqsBatchSize = 10;
 
 /** Beyond the long poll itself, an answer takes no longer than this. */
-const ANSWER_TIMEOUT_MS = 10_000;
+const answerTimeoutMs = 10_000;
 
 /** How many deletes are under way at once for one batch. */
-const DELETES_AT_ONCE = 16;
+const deleteConcurrency = 16;
 
 export interface SqsPort {
   /** Up to `max` messages (at most 10), waiting up to `waitSeconds` for the first. */
@@ -35,7 +35,7 @@ export interface SqsPort {
 export function openSqs(endpoint: string, queueUrl: string, region: string): SqsPort {
   // The pollers retry failed calls themselves, and report them.
   const client = sqsClient({ sqs: endpoint, region }, { maxAttempts: 1 });
-  const limit = pLimit(DELETES_AT_ONCE);
+  const limit = pLimit(deleteConcurrency);
   const within = (timeoutMs: number) => ({ abortSignal: AbortSignal.timeout(timeoutMs) });
 
   return {
@@ -47,7 +47,7 @@ export function openSqs(endpoint: string, queueUrl: string, region: string): Sqs
         MessageSystemAttributeNames: ['All'],
         MessageAttributeNames: ['All'],
       });
-      const { Messages = [] } = await client.send(command, within(ANSWER_TIMEOUT_MS + waitSeconds * 1_000));
+      const { Messages = [] } = await client.send(command, within(answerTimeoutMs + waitSeconds * 1_000));
       return Messages;
     },
     async delete(handles) {
@@ -55,7 +55,7 @@ export function openSqs(endpoint: string, queueUrl: string, region: string): Sqs
         const Entries = batch.map((ReceiptHandle, index) => ({ Id: String(index), ReceiptHandle }));
         try {
           const command = new DeleteMessageBatchCommand({ QueueUrl: queueUrl, Entries });
-          const { Successful = [] } = await client.send(command, within(ANSWER_TIMEOUT_MS));
+          const { Successful = [] } = await client.send(command, within(answerTimeoutMs));
           const confirmed = new Set(Successful.map(({ Id }) => Id));
           return batch.filter((_, index) => !confirmed.has(String(index)));
         } catch {
@@ -72,12 +72,12 @@ export function openSqs(endpoint: string, queueUrl: string, region: string): Sqs
           VisibilityTimeout: 0,
         }));
         const command = new ChangeMessageVisibilityBatchCommand({ QueueUrl: queueUrl, Entries });
-        return client.send(command, within(ANSWER_TIMEOUT_MS));
+        return client.send(command, within(answerTimeoutMs));
       });
     },
     async arn() {
       const command = new GetQueueAttributesCommand({ QueueUrl: queueUrl, AttributeNames: ['QueueArn'] });
-      const { Attributes } = await client.send(command, within(ANSWER_TIMEOUT_MS));
+      const { Attributes } = await client.send(command, within(answerTimeoutMs));
       return Attributes?.QueueArn ?? '';
     },
     close: () => client.destroy(),
@@ -85,7 +85,7 @@ export function openSqs(endpoint: string, queueUrl: string, region: string): Sqs
 }
 
 function batchesOf(handles: string[]): string[][] {
-  return Array.from({ length: Math.ceil(handles.length / SQS_BATCH) }, (_, index) =>
-    handles.slice(index * SQS_BATCH, (index + 1) * SQS_BATCH),
+  return Array.from({ length: Math.ceil(handles.length / sqsBatchSize) }, (_, index) =>
+    handles.slice(index * sqsBatchSize, (index + 1) * sqsBatchSize),
   );
 }

@@ -7,7 +7,7 @@
  */
 import { fileURLToPath } from 'node:url';
 
-const client = /^(mysql2|mysql2\/promise|drizzle-orm\/mysql2)$/;
+const client = /^mysql2(\/promise)?$/;
 const noMysql = fileURLToPath(new URL('no-mysql.mjs', import.meta.url));
 
 /** serverless-esbuild calls this with the Serverless instance. */

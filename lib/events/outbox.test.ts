@@ -1,7 +1,8 @@
 /** What a transaction tells: every change once, every sale's stock once, each event small enough for the bus. */
 
-import { newId, type SaleId } from '#platform/kernel/ids.ts';
+import type { SaleId } from '#platform/kernel/ids.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
+import { newId } from '#test/support/ids.ts';
 import type { ReservationChange } from './changes.ts';
 import { expandChanges } from './changes.ts';
 import { changeEvents, changesPerEvent } from './outbox.ts';

@@ -95,7 +95,7 @@ async function rotate(
     [tokenHash],
   );
   if (!row || row.expires_at_ms <= nowMs) return undefined;
-  const family = { familyId: fromBytes(row.family_id), customerId: fromBytes(row.customer_id) };
+  const family = { familyId: fromBytes(row.family_id), customerId: fromBytes<'customer'>(row.customer_id) };
   if (row.used_at_ms !== null) {
     log.warn('refresh token was used a second time; its family is revoked', family);
     await revoke(tx, tokenHash, nowMs);

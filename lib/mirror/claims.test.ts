@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import { newId } from '#platform/kernel/ids.ts';
 import { reservationStates } from '#state/reservation-state.ts';
+import { newId } from '#test/support/ids.ts';
 import { type MirroredReservation, pack, unpack } from './claims.ts';
 
 const anyRow = fc

@@ -16,6 +16,9 @@ export const termFields = ['terms', 'opens', 'closes', 'status', 'cap', 'waitlis
  */
 export const gateFields = ['ticket', 'line', 'pendingUnits', 'pendingOver'] as const;
 
+/** Any field of a sale in the mirror. */
+export type MirrorField = (typeof stockFields)[number] | (typeof termFields)[number] | (typeof gateFields)[number];
+
 /** The stock from values that were read in the order of `stockFields`. */
 export function stockOfFields(values: readonly (string | null)[]): StockView {
   return Object.fromEntries(stockFields.map((name, index) => [name, Number(values[index] ?? 0)])) as StockView;

@@ -1,10 +1,10 @@
--- The gate: admits or refuses requests. It only saves work; MySQL decides. Judges applicants of one sale, one after the
+-- The gate: admits or refuses requests. It only saves work; MySQL decides. Judges requests of one sale, one after the
 -- other, exactly as if each had come alone.
 -- KEYS[1]  the sale
 -- KEYS[2]  the prefix of the keys of the sale's claims buckets; they share its slot
--- ARGV[1]  five texts for each applicant, each ended by a zero byte: bucket, its reservation's field, its customer's field,
+-- ARGV[1]  five texts for each request, each ended by a zero byte: bucket, its reservation's field, its customer's field,
 --          quantity, and the fewest units that the customer accepts
--- Returns a line for each applicant
+-- Returns a line for each request
 --          unknown                        the sale is not here; load it and ask again
 --          repeat packed                  this reservation is here already
 --          admitted ticket position       go on to the queue; the claim is recorded

@@ -15,10 +15,10 @@ import { claimBucket, saleTag } from '#sale/sale-id.ts';
 import { claimsKey, customerField, type MirroredStatus, reservationField, unpack } from './claims.ts';
 
 const gateScript = defineScript('holdfastGate', luaSource('lib/mirror/gate.lua'));
-const unclaimScript = defineScript('holdfastUnclaim', luaSource('lib/mirror/return-claim.lua'));
+const returnClaimScript = defineScript('holdfastReturnClaim', luaSource('lib/mirror/return-claim.lua'));
 
 /** A request at the gate. */
-export interface Applicant {
+export interface GateRequest {
   readonly reservationId: ReservationId;
   readonly saleId: SaleId;
   readonly customerId: CustomerId;
@@ -37,25 +37,25 @@ export type GateAnswer =
   /** The mirror does not have the sale. */
   | { readonly kind: 'unknown' };
 
-/** The most applicants in one call of the script; each takes microseconds, during which Redis serves no other client. */
-const applicantsPerCall = 100;
+/** The most requests in one call of the script; each takes microseconds, during which Redis serves no other client. */
+const requestsPerCall = 100;
 
-/** Batches concurrent applicants into one round trip. */
+/** Batches concurrent requests into one round trip. */
 const gateCalls = ({ redis }: Needs<'redis'>) =>
-  batched<Applicant, GateAnswer>((applicants) => judge(redis, applicants), {
-    maxBatchSize: applicantsPerCall,
+  batched<GateRequest, GateAnswer>((requests) => judge(redis, requests), {
+    maxBatchSize: requestsPerCall,
     maxInFlight: 1,
   });
 
 /** Asks the gate. Throws if Redis cannot be reached; the caller then continues without a ticket. */
-export function askGate(deps: Needs<'redis' | 'once'>, applicant: Applicant): Promise<GateAnswer> {
-  return deps.once(gateCalls)(applicant);
+export function askGate(deps: Needs<'redis' | 'once'>, gateRequest: GateRequest): Promise<GateAnswer> {
+  return deps.once(gateCalls)(gateRequest);
 }
 
-/** One run of the script for each sale, all in one round trip. The answers are in the order of the applicants. */
-async function judge(redis: RedisClient, applicants: readonly Applicant[]): Promise<(GateAnswer | Error)[]> {
+/** One run of the script for each sale, all in one round trip. The answers are in the order of the requests. */
+async function judge(redis: RedisClient, requests: readonly GateRequest[]): Promise<(GateAnswer | Error)[]> {
   const bySale = new Map<string, { keys: string[]; texts: string; places: number[] }>();
-  applicants.forEach(({ saleId, reservationId, customerId, quantity, atLeast }, place) => {
+  requests.forEach(({ saleId, reservationId, customerId, quantity, atLeast }, place) => {
     const tag = saleTag(saleId);
     const sale = bySale.get(saleId) ?? { keys: [keys.sale(tag), keys.claimsOf(tag)], texts: '', places: [] };
     if (sale.places.length === 0) bySale.set(saleId, sale);
@@ -71,7 +71,7 @@ async function judge(redis: RedisClient, applicants: readonly Applicant[]): Prom
   const results = await redis.guarded(async () =>
     only && calls.length === 1 ? [await gateScript.run(redis, only.keys, only.args)] : gateScript.runAll(redis, calls),
   );
-  const answers = new Array<GateAnswer | Error>(applicants.length);
+  const answers = new Array<GateAnswer | Error>(requests.length);
   sales.forEach(({ places }, index) => {
     const result = results[index];
     const lines = typeof result === 'string' ? result.split('\n') : [];
@@ -93,11 +93,11 @@ function read(line: string): GateAnswer {
 }
 
 /** Takes back the claim of a request that could not be queued. Has no effect if it has been decided after all. */
-export async function returnClaim({ redis }: Needs<'redis'>, applicant: Applicant): Promise<void> {
-  const { saleId, customerId, reservationId } = applicant;
+export async function returnClaim({ redis }: Needs<'redis'>, gateRequest: GateRequest): Promise<void> {
+  const { saleId, customerId, reservationId } = gateRequest;
   const tag = saleTag(saleId);
   const fields = [reservationField(reservationId, customerId), customerField(customerId)];
-  await redis.guarded(() => unclaimScript.run(redis, [keys.sale(tag), claimsKey(tag, customerId)], fields));
+  await redis.guarded(() => returnClaimScript.run(redis, [keys.sale(tag), claimsKey(tag, customerId)], fields));
 }
 
 /**
@@ -112,5 +112,5 @@ export async function returnForgottenClaim(
   customer: string,
 ): Promise<boolean> {
   const { saleKey, bucketKey } = bucket;
-  return (await redis.guarded(() => unclaimScript.run(redis, [saleKey, bucketKey], [reservation, customer]))) === 1;
+  return (await redis.guarded(() => returnClaimScript.run(redis, [saleKey, bucketKey], [reservation, customer]))) === 1;
 }

@@ -1,11 +1,10 @@
 /** Live stock from memory: the same answer as the long way, for a moment, and never of a phase that is over. */
 import { openDeps } from '#platform/environment/deps.ts';
 import { toIso } from '#platform/kernel/clock.ts';
-import { newId } from '#platform/kernel/ids.ts';
 import type { Db } from '#platform/mysql/mysql.ts';
 import type { RedisClient } from '#platform/redis/redis.ts';
 import type { SaleTermsView } from '#sale/sale.shapes.ts';
-import { asId } from '#test/support/ids.ts';
+import { asId, newId } from '#test/support/ids.ts';
 import { liveStalenessMs, readLiveSale } from './live-sale.ts';
 
 const saleId = asId('0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a50');

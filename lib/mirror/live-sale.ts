@@ -2,6 +2,7 @@
  * Live stock for readers: from this environment's memory for up to `liveStalenessMs`, then from the mirror, and from MySQL
  * only when the mirror does not have the sale. Concurrent reads of one sale share one look-up.
  */
+
 import { LRUCache } from 'lru-cache';
 import type { Needs } from '#platform/environment/deps.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
@@ -9,6 +10,7 @@ import { keys } from '#platform/redis/keys.ts';
 import type { SaleTermsView, SaleView, StockView } from '#sale/sale.shapes.ts';
 import { saleTag } from '#sale/sale-id.ts';
 import { saleView, termsView } from '#sale/terms.ts';
+import type { MirrorField } from './fields.ts';
 import { stockFields, stockOfFields } from './fields.ts';
 import { type MirrorNeeds, primeMirror } from './mirror.ts';
 
@@ -41,7 +43,9 @@ export async function readLiveSale(deps: MirrorNeeds, saleId: SaleId): Promise<S
 async function readMirror({ redis }: Needs<'redis'>, saleId: SaleId): Promise<LiveSale | undefined> {
   let values: (string | null)[];
   try {
-    values = await redis.guarded(() => redis.hmget(keys.sale(saleTag(saleId)), 'terms', ...stockFields));
+    values = await redis.guarded(() =>
+      redis.hmget(keys.sale(saleTag(saleId)), 'terms' satisfies MirrorField, ...stockFields),
+    );
   } catch {
     return undefined;
   }

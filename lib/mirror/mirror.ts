@@ -6,6 +6,7 @@
  *
  * Layout: one hash per sale (`fields.ts`), and claims in buckets of that sale (`claims.ts`).
  */
+
 import type { Needs } from '#platform/environment/deps.ts';
 import type { CustomerId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
@@ -26,6 +27,7 @@ import {
   reservationField,
   unpack,
 } from './claims.ts';
+import type { MirrorField, termFields } from './fields.ts';
 import { mirrorTrust } from './mirror-trust.ts';
 
 const mirrorScript = defineScript('holdfastMirror', luaSource('lib/mirror/mirror.lua'));
@@ -80,7 +82,7 @@ function termsArgument(sale: SaleRow | undefined): string {
     cap: String(sale.capPerCustomer),
     waitlistSize: String(sale.waitlistSize),
     id: sale.saleId,
-  });
+  } satisfies Record<(typeof termFields)[number], string>);
 }
 
 /** What refreshing the mirror needs. */
@@ -155,7 +157,7 @@ export async function readMirroredStatus(
   const [packed, saleId] = await redis.guarded(() =>
     Promise.all([
       redis.hget(claimsKey(tag, customerId), reservationField(reservationId, customerId)),
-      redis.hget(keys.sale(tag), 'id'),
+      redis.hget(keys.sale(tag), 'id' satisfies MirrorField),
     ]),
   );
   if (!packed || saleId === null || packed.startsWith('u')) return undefined;

@@ -1,4 +1,4 @@
-/** The scripts by which reconcile repairs the mirror, each a compare-and-set against the values that it read. */
+/** The scripts by which reconcile repairs the mirror, each a conditional write against the values that it read. */
 import { defineScript, luaSource } from '#platform/redis/redis.ts';
 
 /** Sets a sale's stock, if the mirror still has the version that was read. */

@@ -1,7 +1,7 @@
 import { BusEvent } from '#events/catalog.ts';
 import { groupChanges, type ReservationChange } from '#events/changes.ts';
 import { newEvent, type RecordedEvent } from '#events/outbox.ts';
-import { newId } from '#platform/kernel/ids.ts';
+import { newId } from '#test/support/ids.ts';
 import { noticesOf } from './notice.ts';
 
 const saleId = newId();

@@ -1,8 +1,8 @@
 import { BusEvent, type EventDetail, type EventName } from '#events/catalog.ts';
 import { groupChanges } from '#events/changes.ts';
 import { newEvent } from '#events/outbox.ts';
-import { newId } from '#platform/kernel/ids.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
+import { newId } from '#test/support/ids.ts';
 import { liveOf } from './push-changes.ts';
 
 const saleId = newId();

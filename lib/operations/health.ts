@@ -58,7 +58,7 @@ async function examine(deps: HealthDeps): Promise<Health> {
       part('mysql', probeMysql(deps.db)),
       part('redis', probeRedis(deps.redis)),
       ...queues.sort().map((name) => queuePart(deps, name.slice('queue/'.length))),
-      ...(registry['bus/main'] ? [part('bus', probeBus(registry['bus/main']))] : []),
+      ...(registry['bus/main'] ? [part('bus', probeBus(deps, registry['bus/main']))] : []),
       ...providers.map((address, index) => part(`provider/${index + 1}`, probeHttp(address))),
     ]),
     allBreakers(

@@ -5,6 +5,7 @@
 
 import * as z from 'zod';
 import { readBacklog } from '#events/outbox.ts';
+import type { MirrorField } from '#mirror/fields.ts';
 import { stockFields, stockOfFields } from '#mirror/fields.ts';
 import { queueDepth } from '#platform/aws/sqs.ts';
 import type { Deps, Needs } from '#platform/environment/deps.ts';
@@ -89,7 +90,7 @@ async function stateOfQueue(deps: Deps, name: string): Promise<z.infer<typeof Qu
 
 async function readMirrorOf({ redis }: Needs<'redis'>, saleId: SaleId) {
   const tag = saleTag(saleId);
-  const counters = ['line', 'pendingUnits', 'pendingOver'] as const;
+  const counters = ['line', 'pendingUnits', 'pendingOver'] as const satisfies MirrorField[];
   const values = await redis.hmget(keys.sale(tag), ...stockFields, ...counters).catch(() => undefined);
   if (!values || values[0] === null) return null;
   const [requests, pendingUnits, pendingBeyondStock] = values.slice(stockFields.length).map(Number);

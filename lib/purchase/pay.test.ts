@@ -1,4 +1,4 @@
-import { newId } from '#platform/kernel/ids.ts';
+import { newId } from '#test/support/ids.ts';
 import { isDue } from './pay.ts';
 import { backOffSeconds, longestDelaySeconds } from './pay-queue.ts';
 import { leftOpenAfterMs } from './resend-open.ts';

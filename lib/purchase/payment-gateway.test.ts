@@ -2,9 +2,9 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type Provider, startProvider } from '#local/provider/server.ts';
 import { systemClock } from '#platform/kernel/clock.ts';
-import { newId } from '#platform/kernel/ids.ts';
 import type { RedisClient } from '#platform/redis/redis.ts';
 import { openBreakers } from '#platform/resilience/circuit-breaker.ts';
+import { newId } from '#test/support/ids.ts';
 import { openPaymentGateway, type PaymentGateway } from './payment-gateway.ts';
 import type { ChargeOrder } from './provider.ts';
 

@@ -1,6 +1,6 @@
-import { newId } from '#platform/kernel/ids.ts';
 import type { ReservationRow } from '#reservation/reservation.store.ts';
 import type { SaleRow } from '#sale/sale.store.ts';
+import { newId } from '#test/support/ids.ts';
 import { judge } from './request.ts';
 
 const opensAtMs = 1_000_000;

@@ -12,7 +12,7 @@
 import { createHash } from 'node:crypto';
 import type { Needs } from '#platform/environment/deps.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
-import { type CustomerId, derivedId, type PurchaseId, type ReservationId } from '#platform/kernel/ids.ts';
+import { type CustomerId, derivedId, type PurchaseId, type ReservationId, type SaleId } from '#platform/kernel/ids.ts';
 import { httpFunctionTimeoutSeconds } from '#platform/kernel/time-limits.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import { keys } from '#platform/redis/keys.ts';
@@ -146,7 +146,7 @@ async function accept(tx: Tx, intent: Intent, nowMs: number): Promise<PurchaseRo
 export function judge(
   wanted: readonly ReservationId[],
   reservations: readonly ReservationRow[],
-  sales: ReadonlyMap<string, SaleRow>,
+  sales: ReadonlyMap<SaleId, SaleRow>,
   nowMs: number,
 ): Order | Refusal {
   const found = new Map(reservations.map((row) => [row.reservationId, row]));

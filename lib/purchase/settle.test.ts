@@ -16,7 +16,7 @@ const items: PurchaseItem[] = [1, 2].map(() => ({
   priceMinor: 100,
 }));
 
-function held(change: Partial<ReservationRow> = {}): Map<string, ReservationRow> {
+function held(change: Partial<ReservationRow> = {}): Map<ReservationId, ReservationRow> {
   const row = (item: PurchaseItem): ReservationRow => ({
     reservationId: item.reservationId,
     saleId,
@@ -35,7 +35,12 @@ function held(change: Partial<ReservationRow> = {}): Map<string, ReservationRow>
   });
   const rows = items.map(row);
   const [first, ...others] = rows;
-  return new Map([...(first ? [{ ...first, ...change }] : []), ...others].map((one) => [one.reservationId, one]));
+  return new Map(
+    [...(first ? [{ ...first, ...change }] : []), ...others].map((one): [ReservationId, ReservationRow] => [
+      one.reservationId,
+      one,
+    ]),
+  );
 }
 
 const decide = (state: PurchaseState, answer: PaymentAnswer, reservations = held()) =>

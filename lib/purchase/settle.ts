@@ -189,7 +189,7 @@ interface Settled extends Committed {
 export async function settlePurchases(
   deps: WriteNeeds,
   answered: readonly Answered[],
-): Promise<Map<string, PurchaseRow>> {
+): Promise<Map<PurchaseId, PurchaseRow>> {
   const distinct = [...new Map(answered.map((one) => [one.purchaseId, one])).values()];
   const settled = await writeThrough(deps, (tx, nowMs) => settle(tx, distinct, nowMs));
   return new Map(settled.purchases.map((purchase) => [purchase.purchaseId, purchase]));
@@ -441,9 +441,9 @@ const toldStates = ['captured', 'declined', 'refunded'] as const;
 function eventsOf(
   plan: Plan,
   after: readonly PurchaseRow[],
-  items: ReadonlyMap<string, PurchaseItem[]>,
+  items: ReadonlyMap<PurchaseId, PurchaseItem[]>,
   stocks: StockLevel[],
-  answers: ReadonlyMap<string, Answered>,
+  answers: ReadonlyMap<PurchaseId, Answered>,
   nowMs: number,
 ): RecordedEvent[] {
   const purchases = after

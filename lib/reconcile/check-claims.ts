@@ -4,7 +4,9 @@
  * Queued requests are claims that MySQL does not have yet, and the gate's counters are recounted only while a sale is
  * quiet. A claim that no message is going to decide is taken back, so that it does not block others for ever.
  */
+
 import { customerField, idEndOf, ownerOf, reservationField, unpack } from '#mirror/claims.ts';
+import type { MirrorField } from '#mirror/fields.ts';
 import { returnForgottenClaim } from '#mirror/gate.ts';
 import { writeMirror } from '#mirror/mirror.ts';
 import { recountScript } from '#mirror/repair.ts';
@@ -22,7 +24,7 @@ import { unitsAgainstCap } from '#state/reservation-state.ts';
 import type { Drift } from './drift.ts';
 
 const rowsPerPage = 2_000;
-/** A request that has been undecided for this much longer than the lag of its queue is no longer in flight. */
+/** A request that has been undecided for this much longer than its queue's oldest message is no longer in flight. */
 const undecidedForMs = 600_000;
 
 /** The dependencies of reconciling. */
@@ -35,7 +37,7 @@ export async function checkClaims(
 ): Promise<{ drifts: Drift[]; reservations: number }> {
   const tag = saleTag(saleId);
   const saleKey = keys.sale(tag);
-  const counters = ['line', 'version', 'pendingUnits', 'pendingOver'] as const;
+  const counters = ['line', 'version', 'pendingUnits', 'pendingOver'] as const satisfies MirrorField[];
   const before = await deps.redis.hmget(saleKey, ...counters);
   const buckets = await readBuckets(deps.redis, tag);
   const drifts: Drift[] = [];

@@ -1,6 +1,6 @@
 /**
  * The mirror's stock against MySQL. A commit reaches the mirror slightly later, so a difference counts only if a second
- * read finds the same. The repair is a compare-and-set against the value that was read (invariant I6).
+ * read finds the same. The repair is a conditional write against the value that was read (invariant I6).
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stockFields } from '#mirror/fields.ts';

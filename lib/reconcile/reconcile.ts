@@ -4,7 +4,7 @@
  *
  * It allows for what is in flight. A commit reaches the mirror slightly later, so a difference counts only if a second read
  * finds the same; queued requests are claims that MySQL does not have yet; and the gate's counters are recounted only while
- * a sale is quiet. Every repair is a compare-and-set against the value that was read (invariant I6). A claim that no
+ * a sale is quiet. Every repair is a conditional write against the value that was read (invariant I6). A claim that no
  * message is going to decide is taken back, so that it does not block others for ever.
  */
 import * as z from 'zod';

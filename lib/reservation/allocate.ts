@@ -16,7 +16,7 @@ import { changeEvents, recordEvents } from '#events/outbox.ts';
 import { type Committed, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
-import type { SaleId } from '#platform/kernel/ids.ts';
+import type { ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import type { Grant } from '#platform/redis/sale-lock.ts';
 import { type Movement, recordMovements } from '#sale/ledger.store.ts';
@@ -66,7 +66,7 @@ export async function allocateBatch(
   return [];
 }
 
-function tokenOf(grant: Grant, saleId: SaleId): [string, number][] {
+function tokenOf(grant: Grant, saleId: SaleId): [SaleId, number][] {
   const token = grant.fencingTokens.get(saleTag(saleId));
   return token === undefined ? [] : [[saleId, token]];
 }
@@ -75,7 +75,7 @@ async function allocate(
   deps: AllocateNeeds,
   claims: readonly Claim[],
   deliveredBefore: ReadonlySet<string>,
-  fencingTokens: ReadonlyMap<string, number>,
+  fencingTokens: ReadonlyMap<SaleId, number>,
 ): Promise<void> {
   const memory = deps.once(recentlyDecided);
   const { mayBeDecided, mayHaveOthers } = memory.meet(claims);
@@ -105,7 +105,7 @@ export interface Mode {
   readonly mayBeDecided: readonly Claim[];
   /** The claims whose customers' other reservations are looked up; if one is left out wrongly, its insert fails. */
   readonly mayHaveOthers: readonly Claim[];
-  readonly fencingTokens: ReadonlyMap<string, number>;
+  readonly fencingTokens: ReadonlyMap<SaleId, number>;
 }
 
 /** One attempt at a batch, inside a transaction. Throws if it fails; the transaction must then be rolled back. */
@@ -136,7 +136,7 @@ export async function attempt(tx: Tx, claims: readonly Claim[], nowMs: number, m
 }
 
 /** The claims that no earlier delivery has decided (invariant I3). */
-export function withoutDecided(claims: readonly Claim[], decided: ReadonlyMap<string, ReservationRow>): Claim[] {
+export function withoutDecided(claims: readonly Claim[], decided: ReadonlyMap<ReservationId, ReservationRow>): Claim[] {
   return claims.filter((claim) => !decided.has(claim.reservationId));
 }
 
@@ -148,7 +148,7 @@ export function withoutDecided(claims: readonly Claim[], decided: ReadonlyMap<st
 export async function unmovedStock(
   tx: Tx,
   saleIds: SaleId[],
-  sales: ReadonlyMap<string, StockLevel>,
+  sales: ReadonlyMap<SaleId, StockLevel>,
   mayBeStale: boolean,
 ): Promise<StockLevel[]> {
   const levels = mayBeStale ? await readStock(tx, saleIds) : sales;
@@ -163,7 +163,7 @@ export function withRepeats(changed: Committed, decidedBefore: ReservationRow[],
 
 /** One claim for each reservation of a batch, without duplicates. */
 export function distinctClaims(batch: readonly Delivered<ReserveCommand>[]): Claim[] {
-  const claims = new Map<string, Claim>();
+  const claims = new Map<ReservationId, Claim>();
   for (const { message, sentAtMs } of batch) {
     const { reservationId, saleId, customerId, quantity, atLeast, ticket } = message;
     const known = claims.get(reservationId);

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import { newId } from '#platform/kernel/ids.ts';
 import type { SaleRow } from '#sale/sale.store.ts';
+import { newId } from '#test/support/ids.ts';
 import { type Claim, decide } from './decide.ts';
 import type { Holdings } from './reservation.store.ts';
 

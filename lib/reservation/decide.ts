@@ -7,7 +7,7 @@
  */
 
 import type { Code } from '#platform/kernel/errors.ts';
-import type { SaleId } from '#platform/kernel/ids.ts';
+import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
 import type { SaleRow, StockMove } from '#sale/sale.store.ts';
 import { unitsAgainstCap } from '#state/reservation-state.ts';
 import type { ReserveCommand } from './reservation.shapes.ts';
@@ -38,7 +38,7 @@ interface Book {
   readonly sale: SaleRow | undefined;
   available: number;
   waitlisted: number;
-  readonly holdings: Map<string, Holding>;
+  readonly holdings: Map<CustomerId, Holding>;
 }
 
 const nothing: Holding = { units: 0, reservations: 0 };
@@ -46,7 +46,7 @@ const nothing: Holding = { units: 0, reservations: 0 };
 /** Decides a batch of distinct claims on any mix of sales. `held` is what their customers have already. */
 export function decide(
   claims: readonly Claim[],
-  salesById: ReadonlyMap<string, SaleRow>,
+  salesById: ReadonlyMap<SaleId, SaleRow>,
   held: Holdings,
   nowMs: number,
 ): Decisions {

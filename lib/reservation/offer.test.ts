@@ -1,5 +1,6 @@
-import { newId, type SaleId } from '#platform/kernel/ids.ts';
+import type { SaleId } from '#platform/kernel/ids.ts';
 import type { SaleRow } from '#sale/sale.store.ts';
+import { newId } from '#test/support/ids.ts';
 import { decideOffers } from './offer.ts';
 import type { Waiting } from './reservation.store.ts';
 

@@ -1,5 +1,5 @@
-import { type CustomerId, derivedId, newId, type ReservationId } from '#platform/kernel/ids.ts';
-import { asId } from '#test/support/ids.ts';
+import { type CustomerId, derivedId, type ReservationId } from '#platform/kernel/ids.ts';
+import { asId, newId } from '#test/support/ids.ts';
 import { recentlyDecided } from './recently-decided.ts';
 
 const clockAt = (nowMs: number) => {

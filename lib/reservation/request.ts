@@ -7,7 +7,7 @@
  * never arrived (invariant I3).
  */
 
-import { type Applicant, askGate, type GateAnswer, type GateRefusal, returnClaim } from '#mirror/gate.ts';
+import { askGate, type GateAnswer, type GateRefusal, type GateRequest, returnClaim } from '#mirror/gate.ts';
 import { type MirrorNeeds, primeMirror } from '#mirror/mirror.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { codes, type Refusal, refuse } from '#platform/kernel/errors.ts';
@@ -29,21 +29,21 @@ export async function requestReservation(
   idempotencyKey: string,
   request: ReservationRequest,
 ): Promise<ReservationAccepted | Refusal> {
-  const applicant: Applicant = {
+  const gateRequest: GateRequest = {
     reservationId: deriveReservationId(saleId, customerId, idempotencyKey),
     saleId,
     customerId,
     quantity: request.quantity,
     atLeast: leastOf(request),
   };
-  const answer = await judge(deps, applicant);
+  const answer = await judge(deps, gateRequest);
 
   if (answer === 'no such sale') return refuse('not_found', 'There is no such sale.');
-  if (answer === 'gate unavailable') return enqueue(deps, applicant);
+  if (answer === 'gate unavailable') return enqueue(deps, gateRequest);
   if (answer.kind === 'refused') return refuse(answer.code, explain(answer.code, answer.fact));
   if (answer.kind === 'repeat') {
     const { status } = answer;
-    if (status.quantity !== applicant.quantity || status.atLeast !== applicant.atLeast) {
+    if (status.quantity !== gateRequest.quantity || status.atLeast !== gateRequest.atLeast) {
       return refuse(
         'idempotency_key_reused',
         'This Idempotency-Key was used for a different reservation in this sale.',
@@ -51,19 +51,19 @@ export async function requestReservation(
     }
     const { ticket, position } = status;
     // Still undecided: the first send may have failed, and sending again is idempotent.
-    if (status.state === 'requested') await send(deps, applicant, ticket);
-    return accepted(applicant, ticket, position);
+    if (status.state === 'requested') await send(deps, gateRequest, ticket);
+    return accepted(gateRequest, ticket, position);
   }
-  await sendAdmitted(deps, applicant, answer.ticket);
-  return accepted(applicant, answer.ticket, answer.position);
+  await sendAdmitted(deps, gateRequest, answer.ticket);
+  return accepted(gateRequest, answer.ticket, answer.position);
 }
 
 /** Queues a request that the gate admitted. Throws if it could not be sent; its claim is then taken back. */
-export async function sendAdmitted(deps: MirrorNeeds, applicant: Applicant, ticket: number): Promise<void> {
+export async function sendAdmitted(deps: MirrorNeeds, gateRequest: GateRequest, ticket: number): Promise<void> {
   try {
-    await send(deps, applicant, ticket);
+    await send(deps, gateRequest, ticket);
   } catch (error) {
-    await returnClaim(deps, applicant).catch((cause) => log.warn('a claim could not be returned', { error: cause }));
+    await returnClaim(deps, gateRequest).catch((cause) => log.warn('a claim could not be returned', { error: cause }));
     throw error;
   }
 }
@@ -71,35 +71,35 @@ export async function sendAdmitted(deps: MirrorNeeds, applicant: Applicant, tick
 type Verdict = Exclude<GateAnswer, { kind: 'unknown' }> | 'gate unavailable' | 'no such sale';
 
 /** Asks the gate, after loading the sale into the mirror if needed. If either fails, the request continues without. */
-export async function judge(deps: MirrorNeeds, applicant: Applicant): Promise<Verdict> {
+export async function judge(deps: MirrorNeeds, gateRequest: GateRequest): Promise<Verdict> {
   try {
-    const first = await askGate(deps, applicant);
+    const first = await askGate(deps, gateRequest);
     if (first.kind !== 'unknown') return first;
-    if (!(await primeMirror(deps, applicant.saleId))) return 'no such sale';
-    const second = await askGate(deps, applicant);
+    if (!(await primeMirror(deps, gateRequest.saleId))) return 'no such sale';
+    const second = await askGate(deps, gateRequest);
     return second.kind === 'unknown' ? 'gate unavailable' : second;
   } catch (error) {
-    log.warn('accepting without the gate', { error, saleId: applicant.saleId });
+    log.warn('accepting without the gate', { error, saleId: gateRequest.saleId });
     return 'gate unavailable';
   }
 }
 
-async function enqueue(deps: MirrorNeeds, applicant: Applicant): Promise<ReservationAccepted> {
-  await send(deps, applicant, undefined);
-  return accepted(applicant, null, null);
+async function enqueue(deps: MirrorNeeds, gateRequest: GateRequest): Promise<ReservationAccepted> {
+  await send(deps, gateRequest, undefined);
+  return accepted(gateRequest, null, null);
 }
 
-function send(deps: MirrorNeeds, applicant: Applicant, ticket: number | undefined): Promise<void> {
-  return deps.queue('reservations').send({ body: commandFor(applicant, ticket) });
+function send(deps: MirrorNeeds, gateRequest: GateRequest, ticket: number | undefined): Promise<void> {
+  return deps.queue('reservations').send({ body: commandFor(gateRequest, ticket) });
 }
 
 /** The message that asks the allocate worker for a decision. */
-export function commandFor(applicant: Applicant, ticket: number | undefined): ReserveCommand {
-  return { ...applicant, ticket, correlationId: correlationId() };
+export function commandFor(gateRequest: GateRequest, ticket: number | undefined): ReserveCommand {
+  return { ...gateRequest, ticket, correlationId: correlationId() };
 }
 
-function accepted(applicant: Applicant, ticket: number | null, position: number | null): ReservationAccepted {
-  const { reservationId, saleId } = applicant;
+function accepted(gateRequest: GateRequest, ticket: number | null, position: number | null): ReservationAccepted {
+  const { reservationId, saleId } = gateRequest;
   return { reservationId, saleId, state: 'requested', ticket, position, statusUrl: `/reservations/${reservationId}` };
 }
 

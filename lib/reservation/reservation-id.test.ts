@@ -1,5 +1,6 @@
-import { fromBytes, newId, toBytes } from '#platform/kernel/ids.ts';
+import { fromBytes, toBytes } from '#platform/kernel/ids.ts';
 import { newSaleId, saleTag, saleTagOf } from '#sale/sale-id.ts';
+import { newId } from '#test/support/ids.ts';
 import { deriveReservationId, idsOfSale } from './reservation-id.ts';
 
 test('I3: the same customer, sale and key always give the same reservation, anything else another', () => {

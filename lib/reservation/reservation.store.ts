@@ -48,7 +48,7 @@ export interface Holding {
 }
 
 /** What customers have, by sale and then by customer; a missing customer has nothing. */
-export type Holdings = ReadonlyMap<string, ReadonlyMap<string, Holding>>;
+export type Holdings = ReadonlyMap<SaleId, ReadonlyMap<CustomerId, Holding>>;
 
 /** A reservation on the waitlist. */
 export type Waiting = Omit<MirroredReservation, 'state' | 'units'>;
@@ -120,7 +120,7 @@ function toReservation({ id, saleId, customerId, purchaseId, ...row }: StoredRes
 export async function readReservations(
   sql: Sql,
   reservationIds: ReservationId[],
-): Promise<Map<string, ReservationRow>> {
+): Promise<Map<ReservationId, ReservationRow>> {
   if (reservationIds.length === 0) return new Map();
   const rows = await sql.rows<StoredReservation>(
     `SELECT ${reservationColumns} FROM reservations FORCE INDEX (PRIMARY) WHERE id IN (?)`,
@@ -190,9 +190,9 @@ export async function readHoldings(sql: Sql, saleIds: SaleId[], customerIds: Cus
      GROUP BY sale_id, customer_id`,
     [statesCounting('units'), statesCounting('quantity'), customerIds.map(toBytes), saleIds.map(toBytes)],
   );
-  const holdings = new Map<string, Map<string, Holding>>();
+  const holdings = new Map<SaleId, Map<CustomerId, Holding>>();
   for (const { saleId, customerId, units, reservations } of rows) {
-    const ofSale = holdings.get(fromBytes(saleId)) ?? new Map<string, Holding>();
+    const ofSale = holdings.get(fromBytes(saleId)) ?? new Map<CustomerId, Holding>();
     holdings.set(fromBytes(saleId), ofSale);
     ofSale.set(fromBytes(customerId), { units: Number(units), reservations: Number(reservations) });
   }

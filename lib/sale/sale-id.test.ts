@@ -1,4 +1,4 @@
-import { newId } from '#platform/kernel/ids.ts';
+import { newId } from '#test/support/ids.ts';
 import { bucketsOf, claimBucket, newSaleId, saleTag } from './sale-id.ts';
 
 test.each([

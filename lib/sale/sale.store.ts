@@ -27,9 +27,9 @@ export interface StockMove {
 /** Further conditions of a move, beyond no counter falling below zero. */
 export interface StockGuard {
   /** The fencing tokens of the caller's locks, by sale; a row that saw a higher one refuses. Absent where the row is locked. */
-  readonly fencingTokens?: ReadonlyMap<string, number>;
+  readonly fencingTokens?: ReadonlyMap<SaleId, number>;
   /** The epoch that the caller read; refused if MySQL was restored in between. */
-  readonly epochs?: ReadonlyMap<string, number>;
+  readonly epochs?: ReadonlyMap<SaleId, number>;
 }
 
 /** Thrown when a move does not fit the current stock, or its fencing token or epoch is outdated. Roll back. */
@@ -72,12 +72,12 @@ const saleColumns = `${stockColumns}, product_id AS productId, name, status, pha
 const firstEpoch = 1;
 
 /** Reads sales without locking them, for an optimistic decision that the guarded write will check. */
-export async function readSales(sql: Sql, saleIds: SaleId[]): Promise<Map<string, SaleRow>> {
+export async function readSales(sql: Sql, saleIds: SaleId[]): Promise<Map<SaleId, SaleRow>> {
   return selectSales(sql, saleIds, '');
 }
 
 /** Reads and locks sales until the transaction ends, always in the order of their ids. */
-export async function lockSales(tx: Tx, saleIds: SaleId[]): Promise<Map<string, SaleRow>> {
+export async function lockSales(tx: Tx, saleIds: SaleId[]): Promise<Map<SaleId, SaleRow>> {
   return selectSales(tx, saleIds, 'FOR UPDATE');
 }
 
@@ -102,7 +102,7 @@ export async function listUnfinishedSaleIds(sql: Sql): Promise<SaleId[]> {
   return rows.map((row) => fromBytes(row.id));
 }
 
-async function selectSales(sql: Sql, saleIds: SaleId[], suffix: string): Promise<Map<string, SaleRow>> {
+async function selectSales(sql: Sql, saleIds: SaleId[], suffix: string): Promise<Map<SaleId, SaleRow>> {
   if (saleIds.length === 0) return new Map();
   const rows = await select(sql, `WHERE id IN (?) ORDER BY id ${suffix}`, [saleIds.map(toBytes)]);
   return new Map(rows.map((row) => [row.saleId, row]));
@@ -235,7 +235,7 @@ export async function moveStock(tx: Tx, moves: StockMove[], guard: StockGuard = 
 }
 
 /** The stock of sales, as visible to this connection. */
-export async function readStock(sql: Sql, saleIds: SaleId[]): Promise<Map<string, StockLevel>> {
+export async function readStock(sql: Sql, saleIds: SaleId[]): Promise<Map<SaleId, StockLevel>> {
   if (saleIds.length === 0) return new Map();
   const rows = await sql.rows<Omit<StockLevel, 'saleId'> & { id: Buffer }>(
     `SELECT ${stockColumns} FROM sales WHERE id IN (?)`,
@@ -243,7 +243,7 @@ export async function readStock(sql: Sql, saleIds: SaleId[]): Promise<Map<string
   );
   return new Map(
     rows.map(({ id, ...level }) => {
-      const saleId = fromBytes(id);
+      const saleId: SaleId = fromBytes(id);
       return [saleId, { saleId, ...level }];
     }),
   );

@@ -37,11 +37,6 @@ export function statesBefore(to: ReservationState): ReservationState[] {
   return reservationStates.filter((from) => mayMove(from, to));
 }
 
-/** True if a reservation in this state can make no further move. */
-export function isFinal(state: ReservationState): boolean {
-  return moves[state].length === 0;
-}
-
 /**
  * What a reservation counts against its customer's cap, by its state: on the waitlist the quantity requested, when
  * allocated the units set aside. This is the only definition: decisions, SQL and the mirror's script follow it.

@@ -51,18 +51,24 @@ const rowsPerCrowd = 9;
 const crowdsAtMost = 12;
 
 const say = (line: string) => void process.stderr.write(`${line}\n`);
+function refuse(sentence: string): never {
+  say(sentence);
+  process.exit(1);
+}
 const seed = Number(values.seed);
 const wanted = values.fault;
 const rows = matrix.filter(({ name, number }) => !wanted || wanted.includes(name) || wanted.includes(String(number)));
 if (rows.length === 0)
-  throw new Error(`no row is called ${wanted?.join(', ')}; there are ${matrix.map(({ name }) => name).join(', ')}`);
+  refuse(`no row is called ${wanted?.join(', ')}; there are ${matrix.map(({ name }) => name).join(', ')}`);
 const planted = controls.filter(
   ({ name, row }) =>
     (values.control ? values.control.includes(name) : values.controls || values.placebo) &&
     rows.some((one) => one.name === row),
 );
 if (values.control && planted.length < values.control.length)
-  throw new Error(`no control is called ${values.control.join(' or ')}; there are ${controls.map(({ name }) => name)}`);
+  refuse(
+    `no control is called ${values.control.join(' or ')}; there are ${controls.map(({ name }) => name).join(', ')}`,
+  );
 const crowd = matrix.find(({ name }) => name === 'crowd');
 
 const selected = wanted !== undefined || values.quick;
@@ -73,6 +79,10 @@ const world = await World.open({ dir: join(defaultFolder(), 'chaos'), seed, repo
 const results: RowResult[] = [];
 const caught: ControlResult[] = [];
 const placebos: ControlResult[] = [];
+// A run for a time, and the crowds that make up for too few requests, have no known total.
+const total = (only || values.minutes ? 0 : rows.length) + planted.length;
+let played = 0;
+const place = () => (values.minutes ? `[${++played}]` : `[${++played} of ${Math.max(total, played)}]`);
 try {
   if (values.minutes) await playFor(Number(values.minutes));
   else if (whole) await playWhole();
@@ -129,7 +139,9 @@ async function play(fault: Fault, rowSeed: number, scale: number): Promise<void>
   results.push(result);
   const counts = Object.entries({ ...result.counts, ...result.measuredMs }).map(([name, value]) => `${name} ${value}`);
   const mark = result.unavailable ? `– ${result.unavailable}` : result.holds ? '✓' : '✗';
-  say(`${mark} ${fault.number} ${fault.title} (${result.requests} requests, ${result.seconds} s) ${counts.join(', ')}`);
+  say(
+    `${place()} ${mark} ${fault.number} ${fault.title} (${result.requests} requests, ${result.seconds} s) ${counts.join(', ')}`,
+  );
   for (const example of result.holds ? [] : result.examples) say(`    ${example}`);
 }
 
@@ -139,6 +151,6 @@ async function playControl(control: (typeof controls)[number]): Promise<void> {
   const by = Object.entries(result.violations).map(([kind, count]) => `${kind} ${count}`);
   const [good, bad] = values.placebo ? ['✓ holds', '✗ fails without a reason:'] : ['✓ noticed', '✗ UNNOTICED'];
   const mark = result.unavailable ? '–' : result.caught === values.placebo ? bad : good;
-  say(`${mark} ${control.name} by ${control.row}: ${result.lost ?? by.join(', ')} (${result.seconds} s)`);
+  say(`${place()} ${mark} ${control.name} by ${control.row}: ${result.lost ?? by.join(', ')} (${result.seconds} s)`);
   for (const example of values.placebo && result.caught ? result.examples : []) say(`    ${example}`);
 }

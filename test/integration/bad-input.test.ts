@@ -2,6 +2,7 @@
  * Every kind of bad input that this API can receive. Invariant of the whole file: the answer is a 4xx with a code, it
  * shows nothing of the inside, and nothing has changed: no table, no queue, no claim at the gate.
  */
+
 import { createHmac, generateKeyPairSync } from 'node:crypto';
 import { SignJWT } from 'jose';
 import { routes } from '#functions/http/routes.ts';
@@ -9,9 +10,10 @@ import { handler as allocate } from '#functions/queue/allocate.ts';
 import { queueDepth } from '#platform/aws/sqs.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { codes } from '#platform/kernel/errors.ts';
-import { type CustomerId, newId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
+import { type CustomerId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { redisReady } from '#platform/redis/redis.ts';
 import { type Caller, openTokens } from '#platform/security/access-token.ts';
+import { newId } from '#test/support/ids.ts';
 import { type Answer, type Api, openApi, password, type Sent } from '../support/api.ts';
 import { deliver } from '../support/deliver.ts';
 import { delivered, givenSale } from '../support/sales.ts';

@@ -2,13 +2,14 @@
  * The bundles that go to Lambda work: all load, and the way from a registration to an allocation runs through them on the
  * real stack. A bundle leaves things out that its source has (see infra/bundle/), so the tests of the source do not show it.
  */
+
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { readDeclared } from '#local/serverless-config.ts';
 import { projectRoot } from '#local/state-folder.ts';
 import type { Deps } from '#platform/environment/deps.ts';
-import { newId } from '#platform/kernel/ids.ts';
 import { openTokens } from '#platform/security/access-token.ts';
+import { newId } from '#test/support/ids.ts';
 import type { Order } from '../support/bundle-runner.ts';
 import { type Package, packaged, packagingLimitMs } from '../support/package.ts';
 import { givenSale, openBed } from '../support/sales.ts';

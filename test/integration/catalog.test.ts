@@ -1,7 +1,8 @@
 /** The catalog, on a real MySQL: reading, writing by operators, and the import. */
+
 import { readRows } from '#catalog/import.ts';
 import type { Deps } from '#platform/environment/deps.ts';
-import { newId } from '#platform/kernel/ids.ts';
+import { newId } from '#test/support/ids.ts';
 import { type Api, openApi } from '../support/api.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 

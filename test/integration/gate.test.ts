@@ -1,12 +1,13 @@
 /** The gate: applicants who come together are judged as if each had come alone. */
 
 import { claimsKey } from '#mirror/claims.ts';
-import { type Applicant, askGate, type GateAnswer, returnClaim } from '#mirror/gate.ts';
+import { askGate, type GateAnswer, type GateRequest, returnClaim } from '#mirror/gate.ts';
 import { primeMirror } from '#mirror/mirror.ts';
 import type { Deps } from '#platform/environment/deps.ts';
-import { type CustomerId, newId, type SaleId } from '#platform/kernel/ids.ts';
+import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { saleTag } from '#sale/sale-id.ts';
+import { newId } from '#test/support/ids.ts';
 import { givenSale, openBed } from '../support/sales.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 
@@ -30,7 +31,7 @@ async function openSale(terms: Parameters<typeof givenSale>[1]): Promise<SaleId>
 }
 
 /** Some who want one unit, some who want many, some who come twice, and some who want something else the second time. */
-function crowd(): Omit<Applicant, 'saleId'>[] {
+function crowd(): Omit<GateRequest, 'saleId'>[] {
   const customers = Array.from({ length: 8 }, () => newId());
   const applicants = Array.from({ length: 40 }, (_, n) => {
     const quantity = 1 + ((n * 7) % 4);
@@ -92,13 +93,14 @@ test.each([
 
 test('a request that could not be queued keeps its ticket when it is retried among others', async () => {
   const saleId = await openSale({ allotment: 10, capPerCustomer: 3 });
-  const [first, second, third] = [1, 2, 3].map((quantity) => ({
+  const requestOf = (quantity: number): GateRequest => ({
     reservationId: newId(),
     customerId: newId(),
     saleId,
     quantity,
     atLeast: 1,
-  })) as [Applicant, Applicant, Applicant];
+  });
+  const [first, second, third] = [requestOf(1), requestOf(2), requestOf(3)];
   const before = await Promise.all([askGate(deps, first), askGate(deps, second)]);
   await returnClaim(deps, second);
   const after = await Promise.all([askGate(deps, third), askGate(deps, second)]);

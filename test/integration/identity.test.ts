@@ -1,12 +1,13 @@
 /** Registration, sessions and their limits, on a real MySQL and Redis. */
+
 import { seedOperator } from '#identity/register.ts';
 import { forgetExpiredSessions, login, refresh } from '#identity/session.ts';
 import { type Deps, openDeps } from '#platform/environment/deps.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
-import { newId } from '#platform/kernel/ids.ts';
 import { takeTokens } from '#platform/redis/rate-limit.ts';
 import { redisReady } from '#platform/redis/redis.ts';
 import { openTokens } from '#platform/security/access-token.ts';
+import { newId } from '#test/support/ids.ts';
 import { type Api, openApi, password } from '../support/api.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 

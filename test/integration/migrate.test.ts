@@ -1,11 +1,12 @@
 /** `npm run migrate` as a command: its output and its exit code. */
+
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { createConnection, type RowDataPacket } from 'mysql2/promise';
 import { createDatabase, dropDatabase, inDatabase } from '#local/databases.ts';
 import { freePort } from '#local/free-port.ts';
 import { projectRoot } from '#local/state-folder.ts';
-import { newId } from '#platform/kernel/ids.ts';
+import { newId } from '#test/support/ids.ts';
 import { testStack } from '../support/stack.ts';
 
 function migrate(url: string, ...args: string[]) {

@@ -2,6 +2,7 @@
  * What a MySQL server may be set to, on a server of this file's own: with any `sql_mode`, text from users
  * stays text and a sale runs to its end; and a read-only server counts as an outage, not as a failure of the message.
  */
+
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DeleteMessageCommand, ReceiveMessageCommand } from '@aws-sdk/client-sqs';
@@ -15,12 +16,13 @@ import { waitFor } from '#local/wait.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import type { QueueHandler } from '#platform/handlers/queue.ts';
 import { toIso } from '#platform/kernel/clock.ts';
-import { newId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
+import { type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { locate } from '#platform/kernel/registry.ts';
 import { deliveriesAtMost } from '#platform/kernel/time-limits.ts';
 import { openDb } from '#platform/mysql/mysql.ts';
 import { redisReady } from '#platform/redis/redis.ts';
 import { openTokens, type Tokens } from '#platform/security/access-token.ts';
+import { newId } from '#test/support/ids.ts';
 import { TroubledProxy } from '../chaos/proxy.ts';
 import { type Answer, type Api, openApi, password } from '../support/api.ts';
 import { deliver } from '../support/deliver.ts';

@@ -9,10 +9,10 @@ import type { Health } from '#operations/operations.shapes.ts';
 import { firstSentAttribute } from '#platform/aws/dead-letter-queue.ts';
 import { type Deps, openDeps } from '#platform/environment/deps.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
-import { newId } from '#platform/kernel/ids.ts';
 import { deliveriesAtMost } from '#platform/kernel/time-limits.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { redisReady } from '#platform/redis/redis.ts';
+import { newId } from '#test/support/ids.ts';
 import { type Api, openApi } from '../support/api.ts';
 import { deliver } from '../support/deliver.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
@@ -115,7 +115,7 @@ describe('dead letters', () => {
   const dead = (queue: string) => bed.registry[`dead/${queue}`];
   const live = (queue: string) => bed.registry[`queue/${queue}`];
 
-  async function bury(queue: string, body: string, attributes: Record<string, string> = {}): Promise<string> {
+  async function deadLetter(queue: string, body: string, attributes: Record<string, string> = {}): Promise<string> {
     const { MessageId = '' } = await deps.sqs.send(
       new SendMessageCommand({
         QueueUrl: dead(queue),
@@ -155,7 +155,7 @@ describe('dead letters', () => {
 
   test('a message that no consumer can read says so, once it has failed for the last time', async () => {
     const poison = '{"saleId":"not an id"}';
-    const messageId = await bury('reservations', poison);
+    const messageId = await deadLetter('reservations', poison);
     // What the consumer does with the delivery that makes it a dead letter.
     expect(await deliver(allocate, [{ messageId, body: poison, deliveries: deliveriesAtMost }])).toEqual([messageId]);
     const { body } = await list('?queue=reservations');
@@ -172,12 +172,12 @@ describe('dead letters', () => {
   });
 
   test('an event that the bus could not deliver says which rule and why; otherwise the cause is unknown', async () => {
-    const undelivered = await bury('notifications', '{}', {
+    const undelivered = await deadLetter('notifications', '{}', {
       ERROR_CODE: 'NO_RESOURCE',
       ERROR_MESSAGE: 'the queue is gone',
       RULE_ARN: 'arn:aws:events:us-east-1:000000000000:rule/bus/notify-customers',
     });
-    const unexplained = await bury('notifications', '{}');
+    const unexplained = await deadLetter('notifications', '{}');
     const { body } = await list('?queue=notifications');
     const causeOf = (id: string) => body.items.find((one: { messageId: string }) => one.messageId === id).cause;
     expect(causeOf(undelivered)).toEqual({
@@ -191,7 +191,7 @@ describe('dead letters', () => {
 
   test('go back to their queue one by one, once, with the time at which they were first sent', async () => {
     const before = Date.now();
-    const [first, second] = [await bury('purchases', '{"n":1}'), await bury('purchases', '{"n":2}')];
+    const [first, second] = [await deadLetter('purchases', '{"n":1}'), await deadLetter('purchases', '{"n":2}')];
     const once = await redrive({ queue: 'purchases', messageIds: [first] });
     expect(once.body).toEqual({ redriven: 1, remaining: 1 });
     expect((await redrive({ queue: 'purchases', messageIds: [first] })).body).toEqual({ redriven: 0, remaining: 1 });

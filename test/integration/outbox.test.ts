@@ -2,6 +2,7 @@
  * The outbox against a real MySQL, a real EventBridge emulator of its own and real queues: an event reaches the queue if
  * and only if its fact was committed, regardless of what the bus refuses and where a relay dies. Fault rows 29 to 31.
  */
+
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -19,9 +20,10 @@ import { queueDepth } from '#platform/aws/sqs.ts';
 import { openPusher, type Pusher } from '#platform/aws/websocket-push.ts';
 import { type Deps, openDeps } from '#platform/environment/deps.ts';
 import type { Delivered } from '#platform/handlers/queue.ts';
-import { newId, toBytes } from '#platform/kernel/ids.ts';
+import { toBytes } from '#platform/kernel/ids.ts';
 import { locate } from '#platform/kernel/registry.ts';
 import { redisReady } from '#platform/redis/redis.ts';
+import { newId } from '#test/support/ids.ts';
 import { createShown } from '#web/shown.js';
 import { withDeps } from '../support/deps.ts';
 import { type TestBed, testBed } from '../support/stack.ts';

@@ -5,6 +5,7 @@
  * After each test the books are compared: units with reservations, the ledger with stock, and the provider's charges with
  * purchases. Invariants I1, I3 and I7 must hold after every test.
  */
+
 import { createHmac } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { DeleteMessageCommand, GetQueueAttributesCommand, ReceiveMessageCommand } from '@aws-sdk/client-sqs';
@@ -22,7 +23,6 @@ import {
   type CustomerId,
   derivedId,
   fromBytes,
-  newId,
   type ReservationId,
   type SaleId,
   toBytes,
@@ -36,6 +36,7 @@ import { allocateBatch } from '#reservation/allocate.ts';
 import { expireSale } from '#reservation/expire.ts';
 import { deriveReservationId } from '#reservation/reservation-id.ts';
 import { saleTag } from '#sale/sale-id.ts';
+import { newId } from '#test/support/ids.ts';
 import { type Answer, type Api, openApi } from '../support/api.ts';
 import { deliver } from '../support/deliver.ts';
 import { startProviders, type TestProviders } from '../support/provider.ts';

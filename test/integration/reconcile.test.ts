@@ -3,13 +3,14 @@
 import { claimsKey, customerField } from '#mirror/claims.ts';
 import { readMirroredStatus } from '#mirror/mirror.ts';
 import type { Deps } from '#platform/environment/deps.ts';
-import { newId, type ReservationId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
+import { type ReservationId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { reconcile } from '#reconcile/reconcile.ts';
 import { allocateBatch } from '#reservation/allocate.ts';
 import { requestReservation } from '#reservation/request.ts';
 import { raiseEpochs } from '#sale/sale.store.ts';
 import { saleTag } from '#sale/sale-id.ts';
+import { newId } from '#test/support/ids.ts';
 import { withDeps } from '../support/deps.ts';
 import { delivered, givenSale, openBed, soon } from '../support/sales.ts';
 import { type TestBed, testBed } from '../support/stack.ts';

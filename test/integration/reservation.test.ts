@@ -1,14 +1,15 @@
 /** From a click to a committed decision, on real MySQL, Redis and SQS: accept, allocate, mirror, cancel, expire, offer. */
+
 import { ReceiveMessageCommand } from '@aws-sdk/client-sqs';
 import { adjustStock } from '#launch/adjust-stock.ts';
 import { claimsKey } from '#mirror/claims.ts';
 import { readMirroredStatus } from '#mirror/mirror.ts';
 import { distrustForMs } from '#mirror/mirror-trust.ts';
 import type { Deps } from '#platform/environment/deps.ts';
-import { type CustomerId, newId, type ReservationId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
+import { type CustomerId, type ReservationId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { openRedis, type RedisClient } from '#platform/redis/redis.ts';
-import { noLock, openSaleLock } from '#platform/redis/sale-lock.ts';
+import { openSaleLock } from '#platform/redis/sale-lock.ts';
 import { allocateBatch } from '#reservation/allocate.ts';
 import { cancelReservation } from '#reservation/cancel.ts';
 import { expireSale } from '#reservation/expire.ts';
@@ -16,6 +17,8 @@ import { getReservation, listReservations } from '#reservation/read.ts';
 import { requestReservation } from '#reservation/request.ts';
 import { recordMovements } from '#sale/ledger.store.ts';
 import { saleTag } from '#sale/sale-id.ts';
+import { newId } from '#test/support/ids.ts';
+import { noLock } from '#test/support/no-lock.ts';
 import { openApi } from '../support/api.ts';
 import { failingAt, withDeps, withoutQueue } from '../support/deps.ts';
 import { delivered, givenSale, openBed, soon } from '../support/sales.ts';

@@ -5,6 +5,7 @@
  *
  * Only what LocalStack has not (MySQL, Redis, the HTTP API) is the local stack's, under the same logical names.
  */
+
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -20,7 +21,7 @@ import { readDeclared } from '#local/serverless-config.ts';
 import { projectRoot } from '#local/state-folder.ts';
 import { waitFor } from '#local/wait.ts';
 import { loadRegistry } from '#platform/environment/discovery.ts';
-import { newId } from '#platform/kernel/ids.ts';
+import { newId } from '#test/support/ids.ts';
 import { type Package, packaged, packagedStage, packagingLimitMs } from '../support/package.ts';
 import { givenSale, openBed } from '../support/sales.ts';
 import { type TestBed, testBed, testStack } from '../support/stack.ts';

@@ -7,8 +7,8 @@
 import { openDeps } from '#platform/environment/deps.ts';
 import { loadRegistry } from '#platform/environment/discovery.ts';
 import { redisReady } from '#platform/redis/redis.ts';
-import { noLock } from '#platform/redis/sale-lock.ts';
 import { allocateBatch } from '#reservation/allocate.ts';
+import { noLock } from '#test/support/no-lock.ts';
 import { withDeps } from '../support/deps.ts';
 import { asId } from '../support/ids.ts';
 import { delivered, soon } from '../support/sales.ts';

@@ -15,7 +15,8 @@ import { readDeclared } from '#local/serverless-config.ts';
 import { type Deps, sharedDeps } from '#platform/environment/deps.ts';
 import type { HttpHandler } from '#platform/handlers/http.ts';
 import { type OpenApiDocument, openApiDocument } from '#platform/handlers/openapi.ts';
-import { type CustomerId, newId } from '#platform/kernel/ids.ts';
+import type { CustomerId } from '#platform/kernel/ids.ts';
+import { newId } from '#test/support/ids.ts';
 
 export interface Sent {
   token?: string;

@@ -1,11 +1,13 @@
 /** Sales and requests for tests, written straight into the database: the shortest way to a sale in a certain state. */
+
 import { type Deps, openDeps } from '#platform/environment/deps.ts';
 import type { Delivered } from '#platform/handlers/queue.ts';
-import { newId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
+import { type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { redisReady } from '#platform/redis/redis.ts';
 import type { ReserveCommand } from '#reservation/reservation.shapes.ts';
 import { deriveReservationId } from '#reservation/reservation-id.ts';
 import { newSaleId } from '#sale/sale-id.ts';
+import { newId } from '#test/support/ids.ts';
 import type { TestBed } from './stack.ts';
 
 const hourMs = 3_600_000;

@@ -54,7 +54,7 @@ export function openDeps(registry: Registry, overrides: Partial<Deps> = {}): Dep
     let made: T | undefined;
     return { get: (): T => (made ??= make()), made: () => made };
   };
-  const db = lazy(() => openDb(locate(registry, 'mysql/main'), { breakers }));
+  const db = lazy(() => openDb(locate(registry, 'mysql/main'), { breakers, random: deps.random }));
   const redis = lazy(() => openRedis(locate(registry, 'redis/main'), breakers, deps.clock));
   const lock = lazy(() => openSaleLock(redis.get()));
   const sqs = lazy(openSqs);

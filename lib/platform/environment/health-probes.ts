@@ -2,6 +2,7 @@
  * Probes: the cheapest call that shows whether a part answers. Each has its own time limit, none throws, and none
  * goes through a breaker: a probe has to detect recovery.
  */
+
 import { DescribeEventBusCommand, EventBridgeClient } from '@aws-sdk/client-eventbridge';
 import type { SQSClient } from '@aws-sdk/client-sqs';
 import { queueDepth } from '#platform/aws/sqs.ts';
@@ -10,6 +11,7 @@ import type { Db } from '#platform/mysql/mysql.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { type RedisClient, redisReady } from '#platform/redis/redis.ts';
 import type { BreakerState, Breakers } from '#platform/resilience/circuit-breaker.ts';
+import type { Needs } from './deps.ts';
 
 /** What a probe found. */
 export interface Probe {
@@ -36,12 +38,12 @@ export async function probeQueue(sqs: SQSClient, url: string): Promise<Probe & {
   return { ...probe, ...(waiting === undefined ? {} : { waiting }) };
 }
 
-let busClient: EventBridgeClient | undefined;
+/** The client by which the bus is asked: one try, because a probe tells what is so now. */
+const busClient = () => new EventBridgeClient({ maxAttempts: 1 });
 
 /** Asks the bus to describe itself. */
-export function probeBus(busName: string): Promise<Probe> {
-  busClient ??= new EventBridgeClient({ maxAttempts: 1 });
-  const client = busClient;
+export function probeBus(deps: Needs<'once'>, busName: string): Promise<Probe> {
+  const client = deps.once(busClient);
   return timed(() =>
     client.send(new DescribeEventBusCommand({ Name: busName }), { abortSignal: AbortSignal.timeout(probeTimeoutMs) }),
   );

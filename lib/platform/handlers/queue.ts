@@ -80,7 +80,7 @@ function batchContext(): MiddlewareObj<SQSEvent, unknown, Error, BatchContext> {
   };
 }
 
-/** Middleware: records the lag of the queue while the batch is processed. */
+/** Middleware: records the age of the queue's oldest message while the batch is processed. */
 function oldestMessageAge(): MiddlewareObj<SQSEvent, unknown, Error, BatchContext, { noted: Promise<void> }> {
   return {
     before: ({ context: { deps, queue, startedAtMs, oldestMs }, internal }) => {
@@ -245,11 +245,10 @@ function queueNameOf(registry: Registry, records: SQSRecord[]): string {
 
 const askedAgain: Cause = { kind: 'repeated', detail: 'The consumer asked for the message again each time.' };
 
-/** An error's name, code and the beginning of its message, without Drizzle's additions. */
+/** An error's name, code and the beginning of its message. */
 function nameOf(error: unknown): string {
   if (!(error instanceof Error)) return 'something that is not an error was thrown';
-  const { name, message, code, cause } = error as Error & { code?: unknown };
-  if (message.startsWith('Failed query')) return nameOf(cause);
+  const { name, message, code } = error as Error & { code?: unknown };
   return [name, code, message.slice(0, 300)].filter(Boolean).join(' ');
 }
 

@@ -18,6 +18,7 @@ test('an id of one kind does not compile where one of another kind is wanted', (
   // @ts-expect-error Text is no id.
   expect(ofCustomer(text)).toBe(text);
   const fresh = newId();
+  // @ts-expect-error An id of no kind is no customer's either.
   expect(ofCustomer(fresh)).toBe(fresh);
 });
 

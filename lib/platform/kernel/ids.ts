@@ -5,7 +5,9 @@
  * request twice gets an id derived from the request (UUID version 8), so that the second request finds the first one
  * without a look-up.
  */
+
 import { hash, randomFillSync } from 'node:crypto';
+import { systemClock } from './clock.ts';
 
 declare const kindOfId: unique symbol;
 
@@ -22,9 +24,10 @@ export type ProductId = Id<'product'>;
 export type SaleTag = Id<'tag of a sale'>;
 
 /**
- * A new time-ordered id (UUID version 7): 48 bits of milliseconds, 74 random bits. It is assignable to an id of any kind.
+ * A new time-ordered id (UUID version 7): 48 bits of milliseconds, 74 random bits. Its kind is the one that is expected of it;
+ * where none is, it is assignable to no id of a kind.
  */
-export function newId<Kind extends string = never>(nowMs: number = Date.now()): Id<Kind> {
+export function newId<Kind extends string = 'of no kind'>(nowMs: number = systemClock()): Id<Kind> {
   const bytes = Buffer.allocUnsafe(16);
   randomFillSync(bytes);
   bytes.writeUIntBE(nowMs, 0, 6);
@@ -57,7 +60,7 @@ export function toBytes(id: string): Buffer {
 }
 
 /** The 16 bytes stored in MySQL to UUID text, typed as the kind of id that the column holds. */
-export function fromBytes<Kind extends string = never>(bytes: Buffer): Id<Kind> {
+export function fromBytes<Kind extends string = 'of no kind'>(bytes: Buffer): Id<Kind> {
   return dashed(bytes.toString('hex'));
 }
 

@@ -33,14 +33,12 @@ export function correlationId(): string | undefined {
 function describe(error: unknown): Record<string, unknown> {
   if (!(error instanceof Error)) return { message: String(error) };
   const code = (error as { code?: unknown }).code;
-  // Drizzle puts every parameter of a failing query into its message, secrets included; the cause has the original error.
   const cause = error.cause instanceof Error ? error.cause : undefined;
-  const shown = error.message.startsWith('Failed query') ? (cause ?? new Error('failed query')) : error;
   return {
     name: error.name,
-    message: shown.message,
+    message: error.message,
     code: code ?? (cause as { code?: unknown })?.code,
-    stack: shown.stack,
+    stack: error.stack,
   };
 }
 

@@ -66,7 +66,10 @@ export function isDuplicateKey(error: unknown, key?: string): boolean {
 }
 
 /** Opens a pool. Connections are made when first needed. */
-export function openDb(url: string, options: { connections?: number; breakers?: Breakers } = {}): Db {
+export function openDb(
+  url: string,
+  options: { connections?: number; breakers?: Breakers; random?: () => number } = {},
+): Db {
   const pool = mysql.createPool({
     uri: url,
     connectionLimit: options.connections ?? 10,
@@ -78,6 +81,8 @@ export function openDb(url: string, options: { connections?: number; breakers?: 
   });
   const acquire = acquireFrom(pool);
   const guard = (options.breakers ?? openBreakers()).get('mysql', { isRefusal: (error) => !isConnectionLoss(error) });
+
+  const random = options.random ?? Math.random;
 
   return {
     rows: (sql, values) =>
@@ -91,7 +96,7 @@ export function openDb(url: string, options: { connections?: number; breakers?: 
           return await guard.run(() => attemptTransaction(acquire, work));
         } catch (error) {
           if (!isRetryable(error) || attempt === transactionAttempts) throw error;
-          await new Promise((resolve) => setTimeout(resolve, retryBaseMs * attempt * (0.5 + Math.random())));
+          await new Promise((resolve) => setTimeout(resolve, retryBaseMs * attempt * (0.5 + random())));
         }
       }
     },

@@ -1,5 +1,5 @@
 /**
- * The lag of a queue: the age of the oldest message of the latest batch when a worker received it. SQS reports the age
+ * The age of a queue's oldest message: the age of the oldest message of the latest batch when a worker received it. SQS reports the age
  * of its oldest message only to CloudWatch; this is available on the operator's page everywhere.
  */
 import { keys } from './keys.ts';

@@ -32,9 +32,6 @@ const retryDelayMs = 15;
 
 const noGrant: Grant = { fencingTokens: new Map(), release: async () => undefined };
 
-/** No locking, for tests that show that stock does not depend on it. */
-export const noLock: SaleLock = { acquire: async () => noGrant };
-
 /** The lock over one Redis. */
 export function openSaleLock(redis: RedisClient): SaleLock {
   // redlock 4 and its types use the callback style, which ioredis still supports.

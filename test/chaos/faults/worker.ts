@@ -433,7 +433,7 @@ const timeoutMidBatch: Fault = {
       hanging.leaveWhenDead();
       hanging.kill('SIGKILL');
       world.kills++;
-      run.count('time-outs');
+      run.count('timeouts');
       const killedAtMs = Date.now();
       world.continue(other);
       // Waited for separately: from the second step on everything is decided before the worker dies.

@@ -15,11 +15,12 @@ import { lockLifeMs } from '#platform/kernel/time-limits.ts';
 import { type Db, isRetryable, type Sql, type Tx } from '#platform/mysql/mysql.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { luaSource, type RedisClient } from '#platform/redis/redis.ts';
-import { type Grant, noLock, type SaleLock } from '#platform/redis/sale-lock.ts';
+import type { Grant, SaleLock } from '#platform/redis/sale-lock.ts';
 import { openBreakers } from '#platform/resilience/circuit-breaker.ts';
 import { paymentGateway } from '#purchase/payment-gateway.ts';
 import type { PaymentAnswer, PaymentProvider } from '#purchase/provider.ts';
 import { recentlyDecided } from '#reservation/recently-decided.ts';
+import { noLock } from '#test/support/no-lock.ts';
 import type { Fault } from './choice.ts';
 import { NotUnderstood } from './lua.ts';
 import { type Progress, SqlError } from './mysql.ts';
@@ -457,10 +458,10 @@ function sqsOf(process: Process): SQSClient {
   const send = (command: unknown): Promise<unknown> => {
     if (command instanceof SendMessageBatchCommand) {
       const { QueueUrl = '', Entries = [] } = command.input;
-      return ask(`bury ${Entries.length} messages of ${QueueUrl}`, () => {
+      return ask(`deadLetter ${Entries.length} messages of ${QueueUrl}`, () => {
         for (const { MessageBody = '', MessageAttributes } of Entries) {
           const sentAtMs = Number(MessageAttributes?.[firstSentAttribute]?.StringValue ?? world.nowMs);
-          world.queues.get(QueueUrl)?.bury(MessageBody, sentAtMs);
+          world.queues.get(QueueUrl)?.deadLetter(MessageBody, sentAtMs);
         }
         return { Successful: Entries };
       });

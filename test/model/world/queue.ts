@@ -95,7 +95,7 @@ export class ModelQueue {
   }
 
   /** Takes a dead letter from a consumer. */
-  bury(body: string, sentAtMs: number): void {
+  deadLetter(body: string, sentAtMs: number): void {
     this.#world.writes |= parts.queues;
     this.dead.push(this.#message(body, sentAtMs));
   }
