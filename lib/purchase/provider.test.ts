@@ -1,4 +1,4 @@
-import { newId } from '#platform/kernel/ids.ts';
+import { newId } from '#test/support/ids.ts';
 import {
   absenceCountsAfterMs,
   absencesAtMost,

@@ -1,6 +1,7 @@
-import { newId, type SaleId } from '#platform/kernel/ids.ts';
+import type { ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import type { ReservationRow } from '#reservation/reservation.store.ts';
 import { mayMove, type PurchaseState, purchaseStates } from '#state/purchase-state.ts';
+import { newId } from '#test/support/ids.ts';
 import type { Capture, PaymentAnswer } from './provider.ts';
 import type { PurchaseItem } from './purchase.store.ts';
 import { decideSettlement, type Settlement } from './settle.ts';
