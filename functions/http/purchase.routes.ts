@@ -9,6 +9,7 @@ import {
   PurchaseQuery,
   PurchaseRequest,
   PurchaseView,
+  RefundRequest,
 } from '#purchase/purchase.shapes.ts';
 
 export const createPurchaseRoute = defineRoute({
@@ -69,9 +70,12 @@ export const refundPurchaseRoute = defineRoute({
   tag: 'Purchases',
   auth: 'operator',
   params: PurchaseParams,
+  body: RefundRequest,
+  bodyOptional: true,
+  example: { amountMinor: 500 },
   status: 202,
   reply: PurchaseAccepted,
-  refusals: ['not_found', 'illegal_state'],
+  refusals: ['invalid_input', 'not_found', 'illegal_state', 'idempotency_key_missing', 'idempotency_key_reused'],
 });
 
 export const decideDisputeRoute = defineRoute({

@@ -63,6 +63,37 @@ export const PurchaseQuery = PageQuery;
 /** The purchase that a path names. */
 export const PurchaseParams = z.strictObject({ purchaseId: idOf<PurchaseId>() });
 
+/** The largest sum that can be given back at once; what was captured bounds it further. */
+const maxRefundMinor = Number.MAX_SAFE_INTEGER;
+
+/**
+ * What an operator gives back of a purchase: all that is left, units included; some units of some of its reservations at
+ * their price; or an amount. Whether units return is decided apart from the money, and a reservation's units return
+ * together.
+ */
+export const RefundRequest = z
+  .strictObject({
+    items: z
+      .array(z.strictObject({ reservationId: idOf<ReservationId>(), units: z.int().min(1) }))
+      .min(1)
+      .max(maxReservationsPerPurchase)
+      .refine((items) => new Set(items.map((item) => item.reservationId)).size === items.length, {
+        message: 'must not name a reservation twice',
+      })
+      .optional(),
+    amountMinor: z.int().min(1).max(maxRefundMinor).optional(),
+    /** The reservations whose units return to the sale once the money has been given back. */
+    cancel: z.array(idOf<ReservationId>()).max(maxReservationsPerPurchase).optional(),
+  })
+  .refine(({ items, amountMinor }) => items === undefined || amountMinor === undefined, {
+    message: 'name either items or an amount',
+  })
+  .refine(({ items, amountMinor, cancel }) => !cancel || items !== undefined || amountMinor !== undefined, {
+    message: 'what is to be refunded is missing',
+    path: ['cancel'],
+  });
+export type RefundRequest = z.output<typeof RefundRequest>;
+
 /** What an operator decides about a capture that is not what was ordered. */
 export const DecideDispute = z.strictObject({ decision: z.enum(['accept', 'refund']) });
 export type DecideDispute = z.output<typeof DecideDispute>;

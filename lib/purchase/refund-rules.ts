@@ -40,12 +40,15 @@ export function capturedOf({ capturedMinor, amountMinor }: Pick<PurchaseRow, 'ca
   return capturedMinor ?? amountMinor;
 }
 
-/** What may still be given back: what was captured, less what was and what is to be. A refused refund gives nothing. */
+/**
+ * What may still be given back: what was captured, less what was and what is to be. A refund that the provider refused
+ * counts as well, since it can be tried again.
+ */
 export function leftToRefund(
   purchase: Pick<PurchaseRow, 'capturedMinor' | 'amountMinor'>,
   refunds: readonly RefundRow[],
 ): number {
-  const given = refunds.filter((one) => one.state !== 'failed').reduce((sum, one) => sum + one.amountMinor, 0);
+  const given = refunds.reduce((sum, one) => sum + one.amountMinor, 0);
   return Math.max(0, capturedOf(purchase) - given);
 }
 

@@ -5,15 +5,34 @@
  * Invariant I13: what was given back and what is pending never exceed what was captured.
  */
 
+import { createHash } from 'node:crypto';
 import type { Needs } from '#platform/environment/deps.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
-import type { PurchaseId, SaleId } from '#platform/kernel/ids.ts';
+import type { PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import { sendCommands } from './pay-queue.ts';
-import type { PurchaseAccepted } from './purchase.shapes.ts';
-import { lockPurchases, movePurchases, type PurchaseMove, type PurchaseRow, readItems } from './purchase.store.ts';
+import type { PurchaseAccepted, RefundRequest } from './purchase.shapes.ts';
+import {
+  lockPurchases,
+  movePurchases,
+  type PurchaseItem,
+  type PurchaseMove,
+  type PurchaseRow,
+  readItems,
+} from './purchase.store.ts';
 import { insertRefunds, readRefunds, updateRefunds } from './refund.store.ts';
 import { leftToRefund, newRefund, shareOf } from './refund-rules.ts';
+
+/** Orders back what an operator asks for: all that is left, or the part that the request names. */
+export async function refundOnOrder(
+  deps: Needs<'db' | 'clock' | 'queue'>,
+  purchaseId: PurchaseId,
+  idempotencyKey: string | undefined,
+  request: RefundRequest,
+): Promise<PurchaseAccepted | Refusal> {
+  if (request.items === undefined && request.amountMinor === undefined) return refundPurchase(deps, purchaseId);
+  return refundPart(deps, purchaseId, idempotencyKey, request);
+}
 
 /**
  * Orders back all that is left of a purchase, its units included. Ordering it again answers the same; after the provider
@@ -44,6 +63,64 @@ export async function refundPurchase(
     return orderBack(tx, current, current.reason ?? 'refund_ordered', nowMs);
   });
   return isRefusal(purchase) ? purchase : answer(deps, purchase);
+}
+
+/**
+ * Orders back a part of a purchase: units of its reservations at their price, or an amount; `cancel` names the reservations
+ * whose units return with it. The same Idempotency-Key orders it once. Refuses with `illegal_state` what was not paid or
+ * exceeds what is left, pending refunds counted, and with `idempotency_key_reused` another order under the same key.
+ */
+async function refundPart(
+  deps: Needs<'db' | 'clock' | 'queue'>,
+  purchaseId: PurchaseId,
+  idempotencyKey: string | undefined,
+  request: RefundRequest,
+): Promise<PurchaseAccepted | Refusal> {
+  const refundKey = `part-${createHash('sha256')
+    .update(idempotencyKey ?? '')
+    .digest('hex')
+    .slice(0, 40)}`;
+  const purchase = await deps.db.transaction(async (tx): Promise<PurchaseRow | Refusal> => {
+    const [current] = await lockPurchases(tx, [purchaseId]);
+    if (!current) return refuse('not_found', 'There is no such purchase.');
+    if (!idempotencyKey) return refuse('idempotency_key_missing', 'A refund of a part needs an Idempotency-Key.');
+    const refusal = refuseUnlessPaid(current);
+    if (refusal) return refusal;
+    const nowMs = deps.clock();
+    const refunds = await readRefunds(tx, [purchaseId]);
+    const order = judgePart(request, await readItems(tx, [purchaseId]));
+    if (isRefusal(order)) return order;
+    const known = refunds.find((one) => one.refundKey === refundKey);
+    if (known) {
+      const isSame = known.amountMinor === order.amountMinor && String(known.releases) === String(order.releases);
+      return isSame ? current : refuse('idempotency_key_reused', 'This Idempotency-Key was used for another refund.');
+    }
+    const left = leftToRefund(current, refunds);
+    if (order.amountMinor > left) {
+      return refuse('illegal_state', 'That is more than is left of what was captured.', { leftMinor: left });
+    }
+    const reason = 'refund_ordered';
+    await insertRefunds(tx, [newRefund({ purchaseId, refundKey, reason, ...order }, nowMs)]);
+    return current.state === 'refunding' ? current : orderBack(tx, current, reason, nowMs);
+  });
+  return isRefusal(purchase) ? purchase : answer(deps, purchase);
+}
+
+/** What a part comes to, and which units return with it; or what is wrong with it. Pure. */
+function judgePart(
+  { items, amountMinor, cancel = [] }: RefundRequest,
+  lines: readonly PurchaseItem[],
+): { amountMinor: number; releases: ReservationId[] } | Refusal {
+  const priced = (items ?? []).map(({ reservationId, units }) => {
+    const line = lines.find((one) => one.reservationId === reservationId);
+    return line && units <= line.units ? units * line.priceMinor : undefined;
+  });
+  if (priced.includes(undefined) || !cancel.every((id) => lines.some((line) => line.reservationId === id))) {
+    return refuse('invalid_input', 'The purchase does not have these units.');
+  }
+  const total = amountMinor ?? priced.reduce<number>((sum, price) => sum + (price ?? 0), 0);
+  if (total === 0) return refuse('invalid_input', 'These units cost nothing.');
+  return { amountMinor: total, releases: [...new Set(cancel)].sort() };
 }
 
 /** Why nothing can be given back of a purchase, or undefined if something can. */

@@ -180,6 +180,7 @@ const goodBodies: Record<string, () => Record<string, unknown>> = {
   'redrive-dead-letters': () => ({ queue: 'reservations', messageIds: 'all' }),
   'reconcile-now': () => ({ restored: false }),
   'cancel-sale': () => ({ refunds: 'refund' }),
+  'refund-purchase': () => ({ amountMinor: 1 }),
   'decide-dispute': () => ({ decision: 'refund' }),
 };
 

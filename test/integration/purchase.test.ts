@@ -1222,6 +1222,58 @@ describe('what the provider says is checked (M5, M6)', () => {
   });
 });
 
+describe('a refund of a part (I13)', () => {
+  const part = async (purchaseId: string, json: object, key: string | undefined = newId()): Promise<Answer> =>
+    api.call(`POST /purchases/${purchaseId}/refund`, { token: await operator(), json, ...(key ? { key } : {}) });
+
+  it('by units and by amount: each once, pending ones counted, never more than was captured; units stay unless cancelled', async () => {
+    const stage = await scene();
+    const { token, reservationId } = first(stage);
+    const { body } = await buy(token, [reservationId], 'tok_approve');
+    const { purchaseId } = body;
+    await work([purchaseId], ['captured']);
+    const key = newId();
+    const oneUnit = { items: [{ reservationId, units: 1 }] };
+    expect(await part(purchaseId, oneUnit, key)).toMatchObject({ status: 202, body: { state: 'refunding' } });
+    expect(await part(purchaseId, oneUnit, key)).toMatchObject({ status: 202, body: { state: 'refunding' } });
+    expect(await part(purchaseId, { amountMinor: 5 }, key)).toMatchObject({ status: 422 });
+    expect(await part(purchaseId, { amountMinor: 1_251 })).toMatchObject({ status: 409, body: { leftMinor: 1_250 } });
+    await work([purchaseId], ['captured']);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'purchased', version: 2 });
+    expect(await part(purchaseId, oneUnit, key)).toMatchObject({ status: 202, body: { state: 'captured' } });
+    expect((await chargesOf(purchaseId)).refunds.map((one) => one.amountMinor)).toEqual([1_250]);
+    expect(await part(purchaseId, { amountMinor: 250, cancel: [reservationId] })).toMatchObject({ status: 202 });
+    await work([purchaseId], ['captured']);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'refunded' });
+    expect((await chargesOf(purchaseId)).refunds.map((one) => one.amountMinor).sort()).toEqual([1_250, 250]);
+  });
+
+  it('is refused without an Idempotency-Key, for units that were not bought, and for nothing; nothing changes', async () => {
+    const stage = await scene();
+    const { token, reservationId } = first(stage);
+    const { body } = await buy(token, [reservationId], 'tok_approve');
+    const { purchaseId } = body;
+    await work([purchaseId], ['captured']);
+    expect(await part(purchaseId, { amountMinor: 5 }, '')).toMatchObject({
+      ...{ status: 400, body: { code: 'idempotency_key_missing' } },
+    });
+    for (const json of [
+      { items: [{ reservationId, units: 3 }] },
+      { items: [{ reservationId: newId(), units: 1 }] },
+      { items: [] },
+      { items: [{ reservationId, units: 1 }], amountMinor: 5 },
+      { amountMinor: 0 },
+      { amountMinor: 1.5 },
+      { amountMinor: 5, cancel: [newId()] },
+      { cancel: [reservationId] },
+    ]) {
+      expect(await part(purchaseId, json)).toMatchObject({ status: 400, body: { code: 'invalid_input' } });
+    }
+    expect(await deps.db.rows('SELECT 1 FROM refunds WHERE purchase_id = ?', [toBytes(purchaseId)])).toEqual([]);
+    expect(await stateOf(purchaseId)).toBe('captured');
+  });
+});
+
 describe('a refund that the provider refuses (M4)', () => {
   it.each([402, 404])(
     'M4: %s is an answer: refund_failed with the reason; others go on; a retry works',

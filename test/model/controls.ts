@@ -405,6 +405,27 @@ export const controls: readonly Control[] = [
     cases: ['payment'],
   },
   {
+    name: 'refund-of-another-amount',
+    description: 'The provider is asked to refund less than was ordered back, and the books say that it was all.',
+    faults: [
+      inModule(() => import('#purchase/provider.ts'), {
+        askProvider: (real) => (provider, purchase, nowMs, hasTime) =>
+          real(
+            {
+              find: (purchaseId) => provider.find(purchaseId),
+              charge: (order) => provider.charge(order),
+              refund: (order) => provider.refund({ ...order, amountMinor: order.amountMinor - 1 }),
+            },
+            purchase,
+            nowMs,
+            hasTime,
+          ),
+      }),
+    ],
+    caughtBy: ['I13'],
+    cases: ['refund'],
+  },
+  {
     name: 'refund-without-release',
     description: 'A purchase is refunded, but its units stay sold.',
     faults: [
