@@ -1,6 +1,7 @@
 /** The routes of sales: what everyone sees, and how operators run them. */
 
 import * as z from 'zod';
+import { CancelSale } from '#launch/cancellation.ts';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
@@ -73,7 +74,7 @@ export const updateSaleRoute = defineRoute({
   refusals: ['invalid_input', 'not_found', 'sale_cancelled', 'illegal_state'],
 });
 
-const changeStatus = (verb: 'pause' | 'resume' | 'cancel', summary: string) =>
+const changeStatus = (verb: 'pause' | 'resume', summary: string) =>
   defineRoute({
     method: 'POST',
     path: `/sales/{saleId}/${verb}`,
@@ -88,7 +89,20 @@ const changeStatus = (verb: 'pause' | 'resume' | 'cancel', summary: string) =>
 
 export const pauseSaleRoute = changeStatus('pause', 'Pause a sale: nothing can be reserved or bought, nothing expires');
 export const resumeSaleRoute = changeStatus('resume', 'Resume a paused sale');
-export const cancelSaleRoute = changeStatus('cancel', 'Cancel a sale for good');
+export const cancelSaleRoute = defineRoute({
+  method: 'POST',
+  path: '/sales/{saleId}/cancel',
+  summary: 'Cancel a sale for good, and refund what was paid in it unless it is to be kept',
+  tag,
+  auth: 'operator',
+  params: SalePath,
+  body: CancelSale,
+  bodyOptional: true,
+  example: { refunds: 'refund' },
+  status: 200,
+  reply: SaleView,
+  refusals: ['invalid_input', 'not_found', 'illegal_state'],
+});
 
 export const adjustStockRoute = defineRoute({
   method: 'POST',

@@ -51,7 +51,7 @@ export const catalog = {
     consumers: ['notifications'],
     detail: z.object({
       saleId: idOf<SaleId>(),
-      reason: z.enum(['purchase-opened', 'closing-soon']),
+      reason: z.enum(['purchase-opened', 'closing-soon', 'called-off-refund', 'called-off-keep']),
       recipients: z.array(
         z.object({
           reservationId: idOf<ReservationId>(),
@@ -64,7 +64,7 @@ export const catalog = {
     }),
   },
   'purchase.changed': {
-    description: 'A purchase was captured, declined or refunded.',
+    description: 'A purchase was captured, declined or refunded, or a part of it was given back.',
     version: 1,
     producers: ['lib/purchase'],
     consumers: ['notifications'],
@@ -77,6 +77,8 @@ export const catalog = {
       reservationIds: z.array(idOf<ReservationId>()),
       version: z.number().int(),
       reason: z.string().optional(),
+      /** What was given back just now, minor units: the whole if the purchase is `refunded`, otherwise a part. */
+      givenBackMinor: z.number().int().optional(),
     }),
   },
   'sale.changed': {

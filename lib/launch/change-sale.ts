@@ -3,13 +3,16 @@
  */
 
 import { type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
+import type { Needs } from '#platform/environment/deps.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
+import type { Tx } from '#platform/mysql/mysql.ts';
 import { offerAndMove } from '#reservation/release.ts';
 import type { SaleView, UpdateSale } from '#sale/sale.shapes.ts';
 import { changeTerms, lockSales, type SaleRow, type SaleTerms } from '#sale/sale.store.ts';
 import { viewOfRow } from '#sale/terms.ts';
 import { scheduleBoundaries, scheduleOfferEnds } from './boundaries.ts';
+import { type CancelSale, callOff, sendSweep } from './cancellation.ts';
 import { recordSale, type SaleCommitted } from './sale-changed.ts';
 import { readTimes, refuseDisorder } from './sale-times.ts';
 
@@ -51,10 +54,20 @@ export async function resumeSale(deps: WriteNeeds, saleId: SaleId): Promise<Sale
   );
 }
 
-/** Cancels a sale for good; its open reservations are cancelled right afterwards. Idempotent. */
-export async function cancelSale(deps: WriteNeeds, saleId: SaleId): Promise<SaleView | Refusal> {
-  const cancelled = await changeSale(deps, saleId, () => ({ status: 'cancelled' }));
-  if (!isRefusal(cancelled)) await deps.queue('advance').send({ body: { saleId } });
+/**
+ * Calls a sale off for good; its open reservations are cancelled right afterwards, and what was paid in it is refunded
+ * unless it is to be kept. Idempotent; refuses with `illegal_state` to keep what is being refunded already.
+ */
+export async function cancelSale(
+  deps: WriteNeeds & Needs<'queue'>,
+  saleId: SaleId,
+  { refunds }: CancelSale,
+): Promise<SaleView | Refusal> {
+  const decide = () => ({ status: 'cancelled' as const });
+  const cancelled = await changeSale(deps, saleId, decide, (tx, nowMs) => callOff(tx, saleId, refunds, nowMs));
+  if (isRefusal(cancelled)) return cancelled;
+  await deps.queue('advance').send({ body: { saleId } });
+  await sendSweep(deps, saleId, null);
   return cancelled;
 }
 
@@ -66,12 +79,15 @@ async function changeSale(
   deps: WriteNeeds,
   saleId: SaleId,
   decideChange: (sale: SaleRow, nowMs: number) => Partial<SaleTerms> | Refusal,
+  also: (tx: Tx, nowMs: number) => Promise<Refusal | undefined> = async () => undefined,
 ): Promise<SaleView | Refusal> {
   const result = await writeThrough(deps, async (tx, nowMs): Promise<SaleCommitted | Refusal> => {
     const sale = (await lockSales(tx, [saleId])).get(saleId);
     if (!sale) return refuse('not_found', 'There is no such sale.');
     const change = decideChange(sale, nowMs);
     if (isRefusal(change)) return change;
+    const refusal = await also(tx, nowMs);
+    if (refusal) return refusal;
     const changed = { ...sale, ...change };
     await changeTerms(tx, saleId, changed);
     const offered = await offerAndMove(tx, changed, [], { available: 0 }, nowMs);

@@ -117,12 +117,18 @@ function changeTable(tables: Map<string, TableDefinition>, { table, index, colum
   const known = tables.get(table);
   if (!known) throw new NotUnderstood(`SQL: a migration changes ${table}, which no migration makes`);
   if (index) known.indexes.push(index);
-  if (column) tables.set(table, { ...known, columns: [...known.columns, column] });
+  if (!column) return;
+  const isKnown = known.columns.some(({ name }) => name === column.name);
+  const columns = isKnown
+    ? known.columns.map((one) => (one.name === column.name ? column : one))
+    : [...known.columns, column];
+  tables.set(table, { ...known, columns });
 }
 
 interface TableChange {
   readonly table: string;
   readonly index?: string[];
+  /** One that is added, or made anew. */
   readonly column?: Column;
 }
 
@@ -180,7 +186,7 @@ class SqlParser {
   definition(): TableDefinition | TableChange {
     if (this.#accept('ALTER', 'TABLE')) {
       const table = this.#word();
-      this.#expect('ADD');
+      if (!this.#accept('MODIFY', 'COLUMN')) this.#expect('ADD');
       return { table, column: this.#column() };
     }
     if (this.#accept('DROP', 'INDEX')) {
