@@ -86,7 +86,7 @@ export const scenarios: readonly Scenario[] = [
       opensInSeconds: -60,
       buyable: true,
     },
-    mustCheck: [...reserving, 'I7'],
+    mustCheck: [...reserving, 'I7', 'I13'],
   },
 ];
 

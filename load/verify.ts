@@ -18,6 +18,7 @@ import { NoticeCheck } from './verify/notices.ts';
 import { readBooks } from './verify/provider.ts';
 import { QueueReader } from './verify/queues.ts';
 import { type Quiet, waitForQuiet } from './verify/quiet.ts';
+import { RefundCheck } from './verify/refunds.ts';
 import { StockCheck } from './verify/stock.ts';
 import { Store } from './verify/store.ts';
 import { type InvariantName, invariantNames, newTallies, type Tallies } from './verify/tally.ts';
@@ -101,7 +102,9 @@ async function compare(
   const tickets = new TicketCheck(clients);
   const caps = new CapCheck();
   const notices = new NoticeCheck(clients);
-  const money = new MoneyCheck(purchases, items, sales);
+  const refunds = await store.refunds();
+  const money = new MoneyCheck(purchases, items, sales, refunds);
+  const refundCheck = new RefundCheck(purchases, refunds, await store.cancellations());
   const windows = new WindowCheck(sales);
   const line = new LineCheck();
   const figures = new FigureCollector(clients);
@@ -120,6 +123,7 @@ async function compare(
     tickets.add(row, tallies.I3);
     caps.add(row);
     money.add(row, tallies.I7);
+    refundCheck.add(row);
     checkAcceptedInWindow(row, sale, tallies.I8);
     windows.add(row);
     figures.add(row);
@@ -130,6 +134,7 @@ async function compare(
   caps.finish(sales, tallies.I4);
   notices.finish(purchases, tallies.I5);
   money.finish(books, clients, tallies.I7);
+  refundCheck.finish(books, tallies.I13);
   checkOrderedInWindow(purchases, items, sales, tallies.I8);
   windows.finish(clients, tallies.I8);
   line.finish(sales, nowMs, tallies.I11);

@@ -1,6 +1,7 @@
 /** The routes of sales: what everyone sees, and how operators run them. */
 
 import * as z from 'zod';
+import { CancelSale } from '#launch/cancellation.ts';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
@@ -87,7 +88,7 @@ export const rescheduleSaleRoute = defineRoute({
   refusals: ['invalid_input', 'not_found', 'sale_cancelled', 'illegal_state', 'confirmation_required'],
 });
 
-const changeStatus = (verb: 'pause' | 'cancel', summary: string) =>
+const changeStatus = (verb: 'pause', summary: string) =>
   defineRoute({
     method: 'POST',
     path: `/sales/{saleId}/${verb}`,
@@ -116,7 +117,20 @@ export const resumeSaleRoute = defineRoute({
   reply: SaleView,
   refusals: ['invalid_input', 'not_found', 'sale_cancelled'],
 });
-export const cancelSaleRoute = changeStatus('cancel', 'Call a sale off for good');
+export const cancelSaleRoute = defineRoute({
+  method: 'POST',
+  path: '/sales/{saleId}/cancel',
+  summary: 'Cancel a sale for good, and refund what was paid in it unless it is to be kept',
+  tag,
+  auth: 'operator',
+  params: SalePath,
+  body: CancelSale,
+  bodyOptional: true,
+  example: { refunds: 'refund' },
+  status: 200,
+  reply: SaleView,
+  refusals: ['invalid_input', 'not_found', 'illegal_state'],
+});
 
 export const adjustStockRoute = defineRoute({
   method: 'POST',

@@ -52,7 +52,15 @@ export const catalog = {
     consumers: ['notifications'],
     detail: z.object({
       saleId: idOf<SaleId>(),
-      reason: z.enum(['purchase-opened', 'closing-soon', 'rescheduled', 'paused', 'resumed']),
+      reason: z.enum([
+        'purchase-opened',
+        'closing-soon',
+        'rescheduled',
+        'paused',
+        'resumed',
+        'called-off-refund',
+        'called-off-keep',
+      ]),
       /** The sale's version with which it was announced: what tells one announcement of a kind from the next. */
       round: z.number().int().optional(),
       /** The sale's times as they are now. */
@@ -76,7 +84,7 @@ export const catalog = {
     }),
   },
   'purchase.changed': {
-    description: 'A purchase was captured, declined or refunded.',
+    description: 'A purchase was captured, declined or refunded, or a part of it was given back.',
     version: 1,
     producers: ['lib/purchase'],
     consumers: ['notifications'],
@@ -89,6 +97,8 @@ export const catalog = {
       reservationIds: z.array(idOf<ReservationId>()),
       version: z.number().int(),
       reason: z.string().optional(),
+      /** What was given back just now, minor units: the whole if the purchase is `refunded`, otherwise a part. */
+      givenBackMinor: z.number().int().optional(),
     }),
   },
   'sale.changed': {

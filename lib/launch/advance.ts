@@ -22,11 +22,13 @@ import type { StockLevel } from '#sale/sale.shapes.ts';
 import { enterPhase, listUnfinishedSaleIds, lockSales, type SaleRow } from '#sale/sale.store.ts';
 import { type Announcement, announcementEvents } from './announce.ts';
 import { AdvanceCommand, boundaryHorizonMs, sendBoundaries } from './boundaries.ts';
+import { SweepCommand, sweepCancellation, sweepLeftOpen } from './cancellation.ts';
 import { saleChanged } from './sale-changed.ts';
 
 /** What may fire: the minute's rule, a boundary of one sale, or the news that units were released or offered. */
 export const AdvanceTrigger = z.union([
   AdvanceCommand,
+  SweepCommand,
   z.object({ 'detail-type': z.literal('Scheduled Event') }),
   z.object({
     'detail-type': z.literal('reservations.changed'),
@@ -58,15 +60,21 @@ export async function advance(
   const mustRepeat: string[] = [];
   for (const { messageId, message } of batch) {
     const advanced = (saleId: SaleId) => succeeds(saleId, () => advanceSale(deps, saleId, deadlineMs, 'nothing'));
+    const swept = (saleId: SaleId) => succeeds(`sweep ${saleId}`, () => sweepCancellation(deps, saleId, deadlineMs));
     const runs =
-      'saleId' in message
-        ? [advanced(message.saleId)]
-        : 'detail' in message
-          ? [
-              succeeds(messageId, () => sendOfferEnds(deps, message.detail.changes)),
-              ...message.detail.stocks.filter(mayHaveMore).map(({ saleId }) => advanced(saleId)),
-            ]
-          : [succeeds('every sale', () => advanceAll(deps, deadlineMs))];
+      'sweep' in message
+        ? [swept(message.sweep.saleId)]
+        : 'saleId' in message
+          ? [advanced(message.saleId)]
+          : 'detail' in message
+            ? [
+                succeeds(messageId, () => sendOfferEnds(deps, message.detail.changes)),
+                ...message.detail.stocks.filter(mayHaveMore).map(({ saleId }) => advanced(saleId)),
+              ]
+            : [
+                succeeds('every sale', () => advanceAll(deps, deadlineMs)),
+                succeeds('every cancellation', () => sweepLeftOpen(deps, deadlineMs)),
+              ];
     if ((await Promise.all(runs)).includes(false)) mustRepeat.push(messageId);
   }
   return mustRepeat;

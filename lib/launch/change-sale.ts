@@ -7,6 +7,7 @@
 
 import { recordEvents } from '#events/outbox.ts';
 import { type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
+import type { Needs } from '#platform/environment/deps.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
@@ -17,6 +18,7 @@ import { giveBackPause } from '#sale/sale-clock.ts';
 import { viewOfRow } from '#sale/terms.ts';
 import { type Announcement, announcementEvents } from './announce.ts';
 import { scheduleBoundaries } from './boundaries.ts';
+import { type CancelSale, callOff, sendSweep } from './cancellation.ts';
 import { type MovePlan, planMove, refuseUnconfirmed } from './move-plan.ts';
 import { recordSale, type SaleCommitted } from './sale-changed.ts';
 import { readTimes } from './sale-times.ts';
@@ -93,11 +95,22 @@ export async function resumeSale(
   return isRefusal(resumed) ? resumed : viewOfRow(resumed, deps.clock());
 }
 
-/** Cancels a sale for good; its open reservations are cancelled right afterwards. Idempotent. */
-export async function cancelSale(deps: WriteNeeds, saleId: SaleId): Promise<SaleView | Refusal> {
-  const cancelled = await changeSale(deps, saleId, async () => ({ terms: { status: 'cancelled', pausedAtMs: null } }));
+/**
+ * Calls a sale off for good; its open reservations are cancelled right afterwards, and what was paid in it is refunded
+ * unless it is to be kept. Idempotent; refuses with `illegal_state` to keep what is being refunded already.
+ */
+export async function cancelSale(
+  deps: WriteNeeds & Needs<'queue'>,
+  saleId: SaleId,
+  { refunds }: CancelSale,
+): Promise<SaleView | Refusal> {
+  const cancelled = await changeSale(deps, saleId, async (tx, _sale, nowMs) => {
+    const refusal = await callOff(tx, saleId, refunds, nowMs);
+    return refusal ?? { terms: { status: 'cancelled', pausedAtMs: null } };
+  });
   if (isRefusal(cancelled)) return cancelled;
   await deps.queue('advance').send({ body: { saleId } });
+  await sendSweep(deps, saleId, null);
   return viewOfRow(cancelled, deps.clock());
 }
 

@@ -28,9 +28,17 @@ export const koreanSentences: Partial<Record<NoticeKind, (facts: Facts) => strin
       facts.deadline === undefined ? '대기 순서는 유지됩니다.' : `${units(facts)}는 계속 보관됩니다.`
     }`,
   'reminder.resumed': (facts) => `판매가 재개되었습니다${window(facts)}. ${kept(facts)}`,
+  'reminder.called-off-refund': (facts) =>
+    `${units(facts)}를 구매하신 뒤에 판매가 취소되었습니다. 결제하신 금액은 환불됩니다.`,
+  'reminder.called-off-keep': (facts) =>
+    `${units(facts)}를 구매하신 뒤에 판매가 취소되었습니다. 구매하신 것은 그대로 유지됩니다.`,
   'purchase.captured': (facts) => `결제가 완료되었습니다${money(facts)}. 감사합니다.`,
-  'purchase.declined': (facts) => `결제가 거절되었습니다${money(facts)}. 다시 시도하실 수 있습니다.`,
+  'purchase.declined': (facts) =>
+    facts.reason === 'sale_cancelled'
+      ? `결제가 이루어지지 않았습니다${money(facts)}${because(facts)}.`
+      : `결제가 거절되었습니다${money(facts)}. 다시 시도하실 수 있습니다.`,
   'purchase.refunded': (facts) => `결제 금액이 환불되었습니다${money(facts)}.`,
+  'purchase.refunded-in-part': (facts) => `결제 금액의 일부가 환불되었습니다${money(facts)}.`,
 };
 
 /** Reasons that a customer can do something with; others are left out. */

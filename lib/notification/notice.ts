@@ -23,9 +23,12 @@ export const noticeKinds = [
   'reminder.rescheduled',
   'reminder.paused',
   'reminder.resumed',
+  'reminder.called-off-refund',
+  'reminder.called-off-keep',
   'purchase.captured',
   'purchase.declined',
   'purchase.refunded',
+  'purchase.refunded-in-part',
 ] as const;
 
 export type NoticeKind = (typeof noticeKinds)[number];
@@ -65,8 +68,14 @@ export function noticesOf(event: BusEvent): Notice[] {
     }
     case 'purchase.changed': {
       const { purchaseId, state, amountMinor, currency, reservationIds, reason, occurredAtMs } = event.detail;
+      const { givenBackMinor } = event.detail;
+      const because = reason ? { reason } : {};
+      if (givenBackMinor !== undefined && state !== 'refunded') {
+        const facts = { amount: { amountMinor: givenBackMinor, currency }, reservationIds, ...because };
+        return [notice('purchase.refunded-in-part', purchaseId, event.detail, facts, occurredAtMs)];
+      }
       if (state !== 'captured' && state !== 'declined' && state !== 'refunded') return [];
-      const facts = { amount: { amountMinor, currency }, reservationIds, ...(reason ? { reason } : {}) };
+      const facts = { amount: { amountMinor, currency }, reservationIds, ...because };
       return [notice(`purchase.${state}`, purchaseId, event.detail, facts, occurredAtMs)];
     }
     case 'sale.changed':

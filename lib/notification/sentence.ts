@@ -35,9 +35,17 @@ const sentences: Record<NoticeKind, (facts: Facts) => string> = {
     facts.deadline === undefined
       ? `The sale goes on${window(facts)}. You keep your place in line.`
       : `The sale goes on${window(facts)}. You can buy your ${units(facts)}${until(facts)}.`,
+  'reminder.called-off-refund': (facts) =>
+    `The sale was cancelled after you had bought ${units(facts)}; what you paid for ${them(facts)} will be refunded.`,
+  'reminder.called-off-keep': (facts) =>
+    `The sale was cancelled after you had bought ${units(facts)}; your purchase of ${them(facts)} stays as it is.`,
   'purchase.captured': (facts) => `Your payment${money(facts)} was taken. Thank you.`,
-  'purchase.declined': (facts) => `Your payment${money(facts)} was declined${because(facts)}. You can try again.`,
-  'purchase.refunded': (facts) => `Your payment${money(facts)} was refunded.`,
+  'purchase.declined': (facts) =>
+    facts.reason === 'sale_cancelled'
+      ? `Your payment${money(facts)} was not taken${because(facts)}.`
+      : `Your payment${money(facts)} was declined${because(facts)}. You can try again.`,
+  'purchase.refunded': (facts) => `Your payment${money(facts)} was refunded${because(facts)}.`,
+  'purchase.refunded-in-part': (facts) => `A part${money(facts)} of your payment was refunded${because(facts)}.`,
 };
 
 /** The sentence of a notice, in its reader's language, with times as the reader's clock has them. */
@@ -57,6 +65,10 @@ function withTimes(facts: Facts, reader: Reader): Facts {
       typeof value === 'string' && isoTime.test(value) ? reader.timeText(value) : value,
     ]),
   );
+}
+
+function them({ units }: Facts): string {
+  return Number(units) === 1 ? 'it' : 'them';
 }
 
 function units({ units }: Facts): string {

@@ -289,6 +289,22 @@ export async function* pagesOfConcerned(
   yield* pages(sql, saleId, rowsPerPage, `AND state IN ('allocated', 'waitlisted')`);
 }
 
+/** The bought reservations of a sale in the order of their ids, from the one after `afterId` on. */
+export async function readBought(
+  sql: Sql,
+  saleId: SaleId,
+  afterId: ReservationId | undefined,
+  limit: number,
+): Promise<ReservationRow[]> {
+  const { after, last } = idsOfSale(saleId);
+  const rows = await sql.rows<StoredReservation>(
+    `SELECT ${reservationColumns} FROM reservations WHERE id > ? AND id <= ? AND sale_id = ? AND state = 'purchased'
+     ORDER BY id LIMIT ?`,
+    [afterId === undefined ? after : toBytes(afterId), last, toBytes(saleId), limit],
+  );
+  return rows.map(toReservation);
+}
+
 async function* pages(
   sql: Sql,
   saleId: SaleId,

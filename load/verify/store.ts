@@ -82,6 +82,21 @@ export interface ItemRow {
   priceMinor: number;
 }
 
+export interface RefundRow {
+  purchaseId: string;
+  refundKey: string;
+  amountMinor: number;
+  state: string;
+  /** The reservations whose units return with it, as JSON; `*` for all. */
+  releases: string;
+}
+
+export interface CancellationRow {
+  saleId: string;
+  refunds: string;
+  calledOffAtMs: number;
+}
+
 const pageRows = 5_000;
 const zeros = '00000000000000000000000000000000';
 /** Reading a page of a big table may take long on a busy machine; never answering is a failure all the same. */
@@ -230,6 +245,26 @@ export class Store {
     return new Map(
       rows.map((row) => [dashed(row.id), { ...row, id: dashed(row.id), customerId: dashed(row.customerId) }]),
     );
+  }
+
+  /** All refunds, by purchase. */
+  async refunds(): Promise<Map<string, RefundRow[]>> {
+    const rows = await this.#rows<RefundRow>(
+      `SELECT LOWER(HEX(purchase_id)) AS purchaseId, refund_key AS refundKey, amount_minor AS amountMinor, state, releases
+       FROM refunds`,
+    );
+    return Map.groupBy(
+      rows.map((row) => ({ ...row, purchaseId: dashed(row.purchaseId) })),
+      (row) => row.purchaseId,
+    );
+  }
+
+  /** The sales that were called off, by sale. */
+  async cancellations(): Promise<Map<string, CancellationRow>> {
+    const rows = await this.#rows<CancellationRow>(
+      'SELECT LOWER(HEX(sale_id)) AS saleId, refunds, called_off_at_ms AS calledOffAtMs FROM cancellations',
+    );
+    return new Map(rows.map((row) => [dashed(row.saleId), { ...row, saleId: dashed(row.saleId) }]));
   }
 
   /** The lines of all purchases, by purchase. */

@@ -5,11 +5,18 @@
 import { DeleteMessageCommand, ReceiveMessageCommand } from '@aws-sdk/client-sqs';
 import { adjustStock } from '#launch/adjust-stock.ts';
 import { AdvanceTrigger, advance } from '#launch/advance.ts';
-import { pauseSale, resumeSale, updateSale } from '#launch/change-sale.ts';
+import { cancelSale, pauseSale, resumeSale, updateSale } from '#launch/change-sale.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
-import { type CustomerId, derivedId, type ReservationId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
-import { refundPurchase } from '#purchase/refund.ts';
+import {
+  type CustomerId,
+  derivedId,
+  type PurchaseId,
+  type ReservationId,
+  type SaleId,
+  toBytes,
+} from '#platform/kernel/ids.ts';
+import { refundOnOrder, refundPurchase } from '#purchase/refund.ts';
 import { requestPurchase } from '#purchase/request.ts';
 import { settlePurchases } from '#purchase/settle.ts';
 import { allocateBatch } from '#reservation/allocate.ts';
@@ -211,16 +218,52 @@ describe('what a purchase leaves', () => {
     return derivedId('purchase', customerId, 'buy');
   };
 
+  /** The provider's answer that exactly what was ordered has been paid. */
+  const captureOf = async (purchaseId: PurchaseId) => {
+    const [order] = await deps.db.rows<{ amountMinor: number; currency: string }>(
+      'SELECT amount_minor AS amountMinor, currency FROM purchases WHERE id = ?',
+      [toBytes(purchaseId)],
+    );
+    if (!order) throw new Error('nothing was ordered');
+    return { outcome: 'captured' as const, chargeId: 'ch_1', ...order, reference: purchaseId };
+  };
+
   test('L6: refunded units go to the line in the transaction that brings them', async () => {
     const scene = await Scene.open();
     const buyer = await scene.first(1);
     const line = await scene.ask(2);
     const purchaseId = await bought(scene, buyer);
-    await settlePurchases(deps, [{ purchaseId, answer: { outcome: 'captured', chargeId: 'ch_1' } }]);
+    await settlePurchases(deps, [{ purchaseId, answer: await captureOf(purchaseId) }]);
     await refundPurchase(deps, purchaseId);
-    await settlePurchases(deps, [{ purchaseId, answer: { outcome: 'refunded', chargeId: 'ch_1' } }]);
+    await settlePurchases(deps, [{ purchaseId, answer: { outcome: 'refunded', chargeId: 'ch_1', amountMinor: null } }]);
     expect(await scene.statesOf([buyer, ...line])).toEqual(['refunded', 'allocated', 'waitlisted']);
     expect(await scene.statesOf(await scene.ask(1))).toEqual(['waitlisted']);
+  });
+
+  test('L6: units that return with a part of the money go to the line in the transaction that brings them', async () => {
+    const scene = await Scene.open();
+    const buyer = await scene.first(1);
+    const line = await scene.ask(2);
+    const purchaseId = await bought(scene, buyer);
+    await settlePurchases(deps, [{ purchaseId, answer: await captureOf(purchaseId) }]);
+    const part = { amountMinor: 1, cancel: [buyer.reservationId] };
+    expect(await refundOnOrder(deps, purchaseId, 'part', part)).toMatchObject({ state: 'refunding' });
+    await settlePurchases(deps, [{ purchaseId, answer: { outcome: 'refunded', chargeId: 'ch_1', amountMinor: 1 } }]);
+    expect(await scene.statesOf([buyer, ...line])).toEqual(['refunded', 'allocated', 'waitlisted']);
+    expect(await scene.statesOf(await scene.ask(1))).toEqual(['waitlisted']);
+  });
+
+  test('L6: nothing is offered in a sale that was called off, and nobody is left waiting', async () => {
+    const scene = await Scene.open();
+    const buyer = await scene.first(1);
+    const line = await scene.ask(2);
+    const purchaseId = await bought(scene, buyer);
+    await cancelSale(deps, scene.saleId, { refunds: 'refund' });
+    await settlePurchases(deps, [{ purchaseId, answer: await captureOf(purchaseId) }]);
+    await settlePurchases(deps, [{ purchaseId, answer: { outcome: 'refunded', chargeId: 'ch_1', amountMinor: null } }]);
+    await expireSale(deps, scene.saleId, Date.now() + 60_000);
+    expect(await scene.statesOf([buyer, ...line])).toEqual(['cancelled', 'cancelled', 'cancelled']);
+    expect(await scene.available()).toBe(1);
   });
 
   test('L6: an offer whose time ran out while it was paid for goes on when the card is declined', async () => {

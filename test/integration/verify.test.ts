@@ -257,6 +257,28 @@ const faults: Record<InvariantName, Record<string, () => unknown>> = {
         bytes(reservations.offered),
       ),
   },
+  I13: {
+    'a refund that the books do not know': () => {
+      world.books.refunds.push({ id: 're_x', chargeId: 'ch_captured', amountMinor: 1, currency: 'EUR' });
+    },
+    'a refund that the provider does not know': () => change('UPDATE refunds SET amount_minor = amount_minor - 1'),
+    'more to be refunded than was captured': () =>
+      change(
+        `INSERT INTO refunds (purchase_id, refund_key, amount_minor, state, reason, releases, refusals, created_at_ms,
+           updated_at_ms) VALUES (?, 'again', 1, 'pending', '', '*', 0, 0, 0)`,
+        bytes(purchases.refunded),
+      ),
+    'a capture that is not what was ordered': () => {
+      const [charge] = world.books.charges;
+      if (charge) charge.currency = 'JPY';
+    },
+    'money that was kept for a sale that was called off': () =>
+      change(
+        "INSERT INTO cancellations (sale_id, refunds, called_off_at_ms) VALUES (?, 'refund', ?)",
+        bytes(closedSale),
+        Date.now(),
+      ),
+  },
 };
 
 describe.each(Object.entries(faults))('%s notices', (name, broken) => {

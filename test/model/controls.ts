@@ -407,12 +407,13 @@ export const controls: readonly Control[] = [
     description: 'A payment without an answer is taken for declined, and its units are released.',
     faults: [
       inModule(() => import('#purchase/settle.ts'), {
-        decideSettlement: (real) => (purchase, items, reservations, answer) =>
+        decideSettlement: (real) => (purchase, items, reservations, answer, known) =>
           real(
             purchase,
             items,
             reservations,
             answer.outcome === 'unknown' ? { outcome: 'declined', reason: 'no answer' } : answer,
+            known,
           ),
       }),
     ],
@@ -424,11 +425,11 @@ export const controls: readonly Control[] = [
     description: 'A capture settles a purchase even if its reservations have ended or belong to another purchase.',
     faults: [
       inModule(() => import('#purchase/settle.ts'), {
-        decideSettlement: (real) => (purchase, items, reservations, answer) => {
+        decideSettlement: (real) => (purchase, items, reservations, answer, known) => {
           const exist = items.every(({ reservationId }) => reservations.has(reservationId));
           return answer.outcome === 'captured' && purchase.state !== 'declined' && exist
-            ? { kind: 'capture', chargeId: answer.chargeId }
-            : real(purchase, items, reservations, answer);
+            ? { kind: 'capture', capture: answer, calledOff: [] }
+            : real(purchase, items, reservations, answer, known);
         },
       }),
     ],
@@ -440,10 +441,10 @@ export const controls: readonly Control[] = [
     description: 'A payment that is captured after it was given up is kept.',
     faults: [
       inModule(() => import('#purchase/settle.ts'), {
-        decideSettlement: (real) => (purchase, items, reservations, answer) =>
+        decideSettlement: (real) => (purchase, items, reservations, answer, known) =>
           answer.outcome === 'captured' && purchase.state === 'declined'
             ? { kind: 'nothing' }
-            : real(purchase, items, reservations, answer),
+            : real(purchase, items, reservations, answer, known),
       }),
       inModule(() => import('#purchase/provider.ts'), { isGivenUp: () => () => true }),
     ],
@@ -468,6 +469,27 @@ export const controls: readonly Control[] = [
     ],
     caughtBy: ['I7', 'I9'],
     cases: ['payment'],
+  },
+  {
+    name: 'refund-of-another-amount',
+    description: 'The provider is asked to refund less than was ordered back, and the books say that it was all.',
+    faults: [
+      inModule(() => import('#purchase/provider.ts'), {
+        askProvider: (real) => (provider, purchase, nowMs, hasTime) =>
+          real(
+            {
+              find: (purchaseId) => provider.find(purchaseId),
+              charge: (order) => provider.charge(order),
+              refund: (order) => provider.refund({ ...order, amountMinor: order.amountMinor - 1 }),
+            },
+            purchase,
+            nowMs,
+            hasTime,
+          ),
+      }),
+    ],
+    caughtBy: ['I13'],
+    cases: ['refund'],
   },
   {
     name: 'refund-without-release',

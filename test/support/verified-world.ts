@@ -225,6 +225,8 @@ async function writeRows(sql: Connection, times: World['times']): Promise<void> 
     'ledger',
     'notifications',
     'purchases',
+    'refunds',
+    'cancellations',
     'purchase_items',
     'outbox',
   ]) {
@@ -272,6 +274,20 @@ async function writeRows(sql: Connection, times: World['times']): Promise<void> 
       },
     ]);
     await notice(sql, id, 2, `purchase.${state === 'declined' ? 'declined' : 'captured'}`, customer);
+    if (state === 'refunded') {
+      await sql.query('INSERT INTO refunds SET ?', [
+        {
+          ...{
+            purchase_id: bytes(id),
+            refund_key: 'refund',
+            amount_minor: amount,
+            state: 'refunded',
+            reason: 'ordered',
+          },
+          ...{ releases: '*', refusals: 0, created_at_ms: settled, updated_at_ms: settled },
+        },
+      ]);
+    }
     if (state === 'refunded') await notice(sql, id, 4, 'purchase.refunded', customer);
   }
 }

@@ -36,8 +36,9 @@ export function validation<P extends z.ZodType, Q extends z.ZodType, B extends z
       const params = pathParameters(route.params, event.pathParameters ?? {});
       const query = check(route.query, event.queryStringParameters ?? {}, 'query');
       const encoding = event.queryStringParameters?.encoding;
-      const rawBody = route.body || route.raw ? readBody(route, event, encoding) : '';
-      const body = check(route.body, route.body ? parseBody(route, rawBody) : undefined, 'body');
+      const isMissing = route.bodyOptional === true && (event.body ?? '') === '';
+      const rawBody = (route.body && !isMissing) || route.raw ? readBody(route, event, encoding) : '';
+      const body = check(route.body, isMissing ? {} : route.body ? parseBody(route, rawBody) : undefined, 'body');
       const key = event.headers['idempotency-key'];
       const takesKey = route.idempotent === 'optional' ? key !== undefined : route.idempotent;
       const idempotencyKey = takesKey ? readIdempotencyKey(key) : '';

@@ -135,7 +135,7 @@ function operation(name: string, route: Route): ZodOpenApiOperationObject {
     ...(body
       ? {
           requestBody: {
-            required: true,
+            required: route.bodyOptional !== true,
             description: `At most ${maxBodyBytes.toLocaleString('en')} bytes, in UTF-8${route.mayBeBytes ? otherEncodings : ''}`,
             content: {
               [bodyType]: { schema: body, ...(example === undefined ? {} : { example }) },

@@ -21,6 +21,8 @@ export interface Route<
   readonly params?: Params;
   readonly query?: Query;
   readonly body?: Body;
+  /** Whether the body may be missing; then it is read as an empty object. */
+  readonly bodyOptional?: boolean;
   /** An example of the body, for the document and for trying the call from the API reference. */
   readonly example?: z.input<Body>;
   /** The media type of the body; JSON by default. A body of another type arrives as text. */

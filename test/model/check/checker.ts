@@ -20,6 +20,7 @@ import { keys } from '#platform/redis/keys.ts';
 import { bucketsOf, claimBucket, saleTag } from '#sale/sale-id.ts';
 import { Digest, Sum } from '../world/choice.ts';
 import type { Row, RowChange, Table, Value } from '../world/mysql.ts';
+import { givenBack } from '../world/provider.ts';
 import type { Excuse, World } from '../world/world.ts';
 import { ClockCheck } from './clock-check.ts';
 
@@ -33,11 +34,13 @@ const reservationMoves: Record<string, string[]> = {
 
 const purchaseMoves: Record<string, string[]> = {
   new: ['requested'],
-  requested: ['unknown', 'captured', 'declined', 'refunding'],
-  unknown: ['captured', 'declined', 'refunding'],
-  captured: ['refunding'],
-  declined: ['refunding'],
-  refunding: ['refunded'],
+  requested: ['unknown', 'captured', 'declined', 'refunding', 'refunded', 'disputed'],
+  unknown: ['captured', 'declined', 'refunding', 'refunded', 'disputed'],
+  captured: ['refunding', 'refunded'],
+  declined: ['refunding', 'refunded', 'disputed'],
+  refunding: ['captured', 'refunded', 'refund_failed'],
+  refund_failed: ['refunding', 'captured', 'refunded'],
+  disputed: ['captured', 'refunding', 'refunded'],
 };
 
 const stateLetters: Record<string, string> = {
@@ -53,7 +56,7 @@ const stateLetters: Record<string, string> = {
 /** The states of a purchase that its customer is told of. */
 const toldPurchaseStates = new Set(['captured', 'declined', 'refunded']);
 /** Reasons to decline that do not need the provider's word. */
-const ownDeclineReasons = new Set(['provider_unavailable']);
+const ownDeclineReasons = new Set(['provider_unavailable', 'sale_cancelled']);
 
 interface Books {
   readonly reservations: Map<ReservationId, Row>;
@@ -115,6 +118,7 @@ export class Checker {
   readonly #reservations: Columns;
   readonly #ledger: Columns;
   readonly #purchases: Columns;
+  readonly #refunds: Columns;
   readonly #items: Columns;
   readonly #outbox: Columns;
   readonly #notices: Columns;
@@ -143,6 +147,7 @@ export class Checker {
     this.#ledger = columns('ledger');
     this.#purchases = columns('purchases');
     this.#items = columns('purchase_items');
+    this.#refunds = columns('refunds');
     this.#outbox = columns('outbox');
     this.#notices = columns('notifications');
     this.#waitlist = columns('waitlist');
@@ -630,7 +635,10 @@ export class Checker {
     if (to === 'declined' && charge?.state !== 'declined' && !ownDeclineReasons.has(c.text(after, 'reason'))) {
       this.#fail('I7', `purchase ${id} was given up without the provider's word`);
     }
-    if (to === 'refunded' && charge?.state !== 'refunded') this.#fail('I7', `purchase ${id} was not given back`);
+    if (to === 'refunded' && charge?.state !== 'refunded') {
+      const inPart = charge !== undefined && givenBack(charge) > 0;
+      this.#fail(inPart ? 'I13' : 'I7', `purchase ${id} was not given back${inPart ? ' as a whole' : ''}`);
+    }
   }
 
   #itemsOf(purchase: string): Row[] {
@@ -822,7 +830,17 @@ export class Checker {
     for (const id of this.#toldPurchases) {
       if (!states.has(id)) this.#fail('I2', `purchase ${id} was accepted and is nowhere`);
     }
-    for (const { key, state } of provider.charges.values()) {
+    const recorded = new Map<string, number>();
+    for (const row of mysql.table('refunds').rows()) {
+      const id = this.#refunds.id(row, 'purchase_id');
+      const amount = this.#refunds.text(row, 'state') === 'refunded' ? this.#refunds.number(row, 'amount_minor') : 0;
+      recorded.set(id, (recorded.get(id) ?? 0) + amount);
+    }
+    for (const charge of provider.charges.values()) {
+      const { key, state } = charge;
+      const refunded = givenBack(charge);
+      if (refunded !== (recorded.get(key) ?? 0))
+        this.#fail('I13', `the provider refunded ${refunded} of ${key}, the books say ${recorded.get(key) ?? 0}`);
       const purchase = states.get(key);
       const right = state === 'captured' ? 'captured' : state === 'refunded' ? 'refunded' : 'declined';
       if (purchase !== right)
