@@ -309,6 +309,12 @@ export class Checker {
     return this.#world.mysql.table('sales').stored.get(key)?.committed;
   }
 
+  /** When a transaction was decided, as its events say; it may be committed much later. */
+  #decidedAtMs(changes: readonly RowChange[]): number {
+    const event = changes.find(({ table, before, after }) => table === 'outbox' && !before && after)?.after;
+    return event ? this.#outbox.number(event, 'created_at_ms') : this.#world.nowMs;
+  }
+
   #committed(changes: RowChange[]): void {
     const touched = new Set<SaleId>();
     for (const change of changes) {
@@ -318,7 +324,7 @@ export class Checker {
     for (const { table, before, after } of changes) {
       if (table !== 'sales' || !before || !after) continue;
       const { reservations } = this.#booksOf(this.#sales.id(after, 'id'));
-      this.#clock.saleChanged(before, after, reservations, this.#world.nowMs);
+      this.#clock.saleChanged(before, after, reservations, this.#decidedAtMs(changes));
     }
     if (this.#world.repeating) return;
     for (const saleId of touched) this.#checkSale(saleId);
