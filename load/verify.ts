@@ -115,7 +115,7 @@ async function compare(
     checkMovements(stop, tallies.I3);
     notices.add(stop, purchases, tallies.I5);
     line.add(stop);
-    checkToldTime(stop.id, stop.notices, tallies.I8);
+    checkToldTime(stop.id, stop.notices, tallies.I12);
     const { row } = stop;
     if (!row) continue;
     const sale = sales.get(row.saleId);

@@ -232,12 +232,6 @@ const faults: Record<InvariantName, Record<string, () => unknown>> = {
       const sentMs = (world.times[openSale]?.opens ?? 0) + 100;
       world.log.push(request({ status: 409, code: 'sale_closed', key: 'k', sentMs, answeredMs: sentMs + 1 }));
     },
-    'I12: a reservation that expired before the time that its owner was told': () =>
-      change(
-        `UPDATE notifications SET facts = JSON_OBJECT('deadline', '2099-01-01T00:00:00.000Z')
-         WHERE subject_id = ? AND version = 1`,
-        bytes(reservations.expired),
-      ),
     'a purchase that was ordered before its window': () =>
       change(
         'UPDATE purchases SET created_at_ms = ? WHERE id = ?',
@@ -255,6 +249,14 @@ const faults: Record<InvariantName, Record<string, () => unknown>> = {
         'UPDATE ledger SET at_ms = at_ms + 60000 WHERE kind = ? AND subject_id = ?',
         'ALLOCATE',
         bytes(reservations.offered),
+      ),
+  },
+  I12: {
+    'a reservation that expired before the time that its owner was told': () =>
+      change(
+        `UPDATE notifications SET facts = JSON_OBJECT('deadline', '2099-01-01T00:00:00.000Z')
+         WHERE subject_id = ? AND version = 1`,
+        bytes(reservations.expired),
       ),
   },
   I13: {
