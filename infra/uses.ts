@@ -51,10 +51,12 @@ const plain: Record<string, (landscape: Landscape) => Grant> = {
   websocket: ({ stage }) => ({
     names: ['websocket/management'],
     statements: [
-      // A connection's id is made when a client connects, so the last part of the ARN is unknown here.
-      allow(['execute-api:ManageConnections'], {
-        'Fn::Sub': `arn:\${AWS::Partition}:execute-api:\${AWS::Region}:\${AWS::AccountId}:\${WebsocketsApi}/${stage}/POST/@connections/*`,
-      }),
+      // A connection's id is made when somebody connects, so the last part of the ARN cannot be known here.
+      ...['POST', 'DELETE'].map((method) =>
+        allow(['execute-api:ManageConnections'], {
+          'Fn::Sub': `arn:\${AWS::Partition}:execute-api:\${AWS::Region}:\${AWS::AccountId}:\${WebsocketsApi}/${stage}/${method}/@connections/*`,
+        }),
+      ),
     ],
     outside: true,
   }),
@@ -67,6 +69,7 @@ const plain: Record<string, (landscape: Landscape) => Grant> = {
   'payments:webhook': () => ({ names: ['secret/payment-webhook'], statements: [secret('PaymentWebhookSecret')] }),
   'tokens:verify': () => ({ names: ['token/verification-key'], statements: [] }),
   'tokens:sign': () => ({ names: ['secret/token-signing-key'], statements: [secret('TokenSigningKey')] }),
+  receipts: () => ({ names: ['secret/receipt-key'], statements: [secret('ReceiptKey')] }),
   'dead-letters:read': ({ queues }) => ({
     names: [...queues.keys()].map((name) => `dead/${name}`),
     statements: [

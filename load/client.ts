@@ -40,6 +40,7 @@ export interface ReservationAccepted {
   state: string;
   ticket: number | null;
   position: number | null;
+  statusUrl: string;
 }
 
 export interface PurchaseView {
@@ -227,6 +228,8 @@ export class Account {
   #session: Session;
   #expiresAtMs: number;
   #refreshing: Promise<void> | undefined;
+  /** Where each accepted request is asked for. */
+  readonly #statusUrls = new Map<string, string>();
 
   private constructor(api: Api, credentials: Credentials, session: Session) {
     this.api = api;
@@ -275,15 +278,22 @@ export class Account {
       'reserve',
       { method: 'POST', path: `/sales/${saleId}/reservations`, token: await this.token(), key, body, scheduledMs },
       { customerId: this.customerId, saleId, quantity, atLeast },
-      ({ reservationId, ticket, position }) => ({ reservationId, ticket, position }),
+      ({ reservationId, ticket, position, statusUrl }) => {
+        this.#statusUrls.set(reservationId, statusUrl);
+        return { reservationId, ticket, position };
+      },
     );
   }
 
-  /** The state of one reservation. */
+  #urlOf(reservationId: string): string {
+    return this.#statusUrls.get(reservationId) ?? `/reservations/${reservationId}`;
+  }
+
+  /** Where one reservation stands. */
   async reservation(reservationId: string): Promise<Answer<ReservationView>> {
     return this.api.send<ReservationView>(
       'reservation',
-      { method: 'GET', path: `/reservations/${reservationId}`, token: await this.token() },
+      { method: 'GET', path: this.#urlOf(reservationId), token: await this.token() },
       { customerId: this.customerId, reservationId },
       (view) => ({ reservations: [seenReservation(view)] }),
     );
@@ -311,7 +321,7 @@ export class Account {
   async cancel(reservationId: string): Promise<Answer<ReservationView>> {
     return this.api.send<ReservationView>(
       'cancel',
-      { method: 'DELETE', path: `/reservations/${reservationId}`, token: await this.token() },
+      { method: 'DELETE', path: this.#urlOf(reservationId), token: await this.token() },
       { customerId: this.customerId, reservationId },
       (view) => ({ reservations: [seenReservation(view)] }),
     );

@@ -11,6 +11,7 @@ import type { ClientLog, PushLine, SeenStock } from './log.ts';
 interface Message {
   type: string;
   kind?: string;
+  notificationId?: string;
   reservationId?: string;
   purchaseId?: string;
   saleId?: string;
@@ -22,8 +23,8 @@ interface Message {
 
 const pushedTypes = new Set(['reservation', 'purchase', 'reminder', 'stock', 'sale']);
 const connectTimeoutMs = 20_000;
-/** API Gateway closes a connection that is silent for ten minutes. */
-const pingEveryMs = 240_000;
+/** The server ends a connection on which it hears nothing for 55 s. */
+const pingEveryMs = 25_000;
 
 let connections = 0;
 
@@ -34,8 +35,18 @@ export class Listener {
   /** What is on the screen: the version of each thing, and what was said of it at that version. */
   readonly #screen = new Map<string, { epoch: number; version: number; said: Set<string> }>();
 
-  private constructor(socket: WebSocket, heard: (line: PushLine) => void, log: ClientLog, customerId: string) {
+  #token: string;
+
+  private constructor(
+    socket: WebSocket,
+    heard: (line: PushLine) => void,
+    log: ClientLog,
+    account: Account,
+    token: string,
+  ) {
     this.#socket = socket;
+    this.#token = token;
+    const { customerId } = account;
     const connection = ++connections;
     socket.addEventListener('message', ({ data }) => {
       const pushed = lineOf(String(data), connection, customerId);
@@ -44,7 +55,7 @@ export class Listener {
       log.write(line);
       if (line.shown) heard(line);
     });
-    this.#ping = setInterval(() => this.#send({ action: 'ping' }), pingEveryMs);
+    this.#ping = setInterval(() => this.#stay(account), pingEveryMs);
     this.#ping.unref();
   }
 
@@ -56,9 +67,10 @@ export class Listener {
     heard: (line: PushLine) => void = () => undefined,
   ): Promise<Listener> {
     const address = new URL(url);
-    address.searchParams.set('token', await account.token());
+    const token = await account.token();
+    address.searchParams.set('token', token);
     const socket = new WebSocket(address);
-    const listener = new Listener(socket, heard, log, account.customerId);
+    const listener = new Listener(socket, heard, log, account, token);
     await new Promise<void>((resolve, reject) => {
       const late = setTimeout(() => reject(new Error('the WebSocket did not open in time')), connectTimeoutMs);
       socket.addEventListener('open', () => resolve(clearTimeout(late)), { once: true });
@@ -77,11 +89,19 @@ export class Listener {
     this.#socket.close();
   }
 
+  /** Shows that the client is there, with a fresh token as soon as it has one. */
+  async #stay(account: Account): Promise<void> {
+    // Without a fresh token the connection lasts as long as the old one.
+    const token = await account.token().catch(() => this.#token);
+    this.#send(token === this.#token ? { action: 'ping' } : { action: 'authenticate', token });
+    this.#token = token;
+  }
+
   /** Shows what is new; a reminder is new beside the state that it speaks of. */
-  #show({ about, subjectId, kind = '', epoch = 0, version }: Pushed): boolean {
+  #show({ about, subjectId, kind = '', notificationId = '', epoch = 0, version }: Pushed): boolean {
     const place = `${about === 'reminder' ? 'reservation' : about}/${subjectId}`;
     const shown = this.#screen.get(place);
-    const said = about === 'reminder' ? kind : 'state';
+    const said = about === 'reminder' ? `${kind} ${notificationId}` : 'state';
     if (shown && shown.epoch === epoch && shown.version === version) {
       if (shown.said.has(said)) return false;
       shown.said.add(said);
@@ -104,7 +124,7 @@ type Pushed = Omit<PushLine, 'shown'>;
 function lineOf(text: string, connection: number, customerId: string): Pushed | undefined {
   const message = JSON.parse(text) as Message & Partial<SeenStock>;
   if (!pushedTypes.has(message.type)) return undefined;
-  const { type, kind, epoch, version = 0, state, phase } = message;
+  const { type, kind, notificationId, epoch, version = 0, state, phase } = message;
   const subjectId = message.reservationId ?? message.purchaseId ?? message.saleId ?? '';
   return {
     type: 'push',
@@ -117,6 +137,7 @@ function lineOf(text: string, connection: number, customerId: string): Pushed | 
     ...(epoch === undefined ? {} : { epoch }),
     ...(state === undefined ? {} : { state }),
     ...(kind === undefined ? {} : { kind }),
+    ...(notificationId === undefined ? {} : { notificationId }),
     ...(phase === undefined ? {} : { phase }),
     ...(type === 'stock' ? { stock: stockOf(message) } : {}),
   };

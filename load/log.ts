@@ -107,6 +107,8 @@ export interface PushLine {
   version: number;
   state?: string;
   kind?: string;
+  /** Of what is a notification too: what tells one reminder of a kind from the next. */
+  notificationId?: string;
   phase?: string;
   stock?: SeenStock;
   /** False if the client had shown something newer, or this very thing, and so dropped it. */

@@ -15,7 +15,7 @@ export interface Scenario {
   readonly mustCheck: readonly InvariantName[];
 }
 
-const reserving: readonly InvariantName[] = ['I1', 'I2', 'I3', 'I4', 'I5', 'I6', 'I8'];
+const reserving: readonly InvariantName[] = ['I1', 'I2', 'I3', 'I4', 'I5', 'I6', 'I8', 'I11'];
 
 export const scenarios: readonly Scenario[] = [
   {
@@ -86,7 +86,7 @@ export const scenarios: readonly Scenario[] = [
       opensInSeconds: -60,
       buyable: true,
     },
-    mustCheck: [...reserving, 'I7'],
+    mustCheck: [...reserving, 'I7', 'I13'],
   },
 ];
 

@@ -9,13 +9,16 @@
 import { AnswerCheck, checkMovements, TicketCheck } from './verify/answers.ts';
 import { CapCheck } from './verify/caps.ts';
 import { ClientView } from './verify/clients.ts';
+import { checkToldTime } from './verify/clock.ts';
 import { FigureCollector, type Figures } from './verify/figures.ts';
+import { LineCheck } from './verify/line.ts';
 import { checkMirror, MirrorReader } from './verify/mirror.ts';
 import { MoneyCheck } from './verify/money.ts';
 import { NoticeCheck } from './verify/notices.ts';
 import { readBooks } from './verify/provider.ts';
 import { QueueReader } from './verify/queues.ts';
 import { type Quiet, waitForQuiet } from './verify/quiet.ts';
+import { RefundCheck } from './verify/refunds.ts';
 import { StockCheck } from './verify/stock.ts';
 import { Store } from './verify/store.ts';
 import { type InvariantName, invariantNames, newTallies, type Tallies } from './verify/tally.ts';
@@ -99,8 +102,11 @@ async function compare(
   const tickets = new TicketCheck(clients);
   const caps = new CapCheck();
   const notices = new NoticeCheck(clients);
-  const money = new MoneyCheck(purchases, items, sales);
+  const refunds = await store.refunds();
+  const money = new MoneyCheck(purchases, items, sales, refunds);
+  const refundCheck = new RefundCheck(purchases, refunds, await store.cancellations());
   const windows = new WindowCheck(sales);
+  const line = new LineCheck();
   const figures = new FigureCollector(clients);
   const states = new Map<string, number>();
 
@@ -108,6 +114,8 @@ async function compare(
     stock.add(stop);
     checkMovements(stop, tallies.I3);
     notices.add(stop, purchases, tallies.I5);
+    line.add(stop);
+    checkToldTime(stop.id, stop.notices, tallies.I12);
     const { row } = stop;
     if (!row) continue;
     const sale = sales.get(row.saleId);
@@ -115,6 +123,7 @@ async function compare(
     tickets.add(row, tallies.I3);
     caps.add(row);
     money.add(row, tallies.I7);
+    refundCheck.add(row);
     checkAcceptedInWindow(row, sale, tallies.I8);
     windows.add(row);
     figures.add(row);
@@ -125,8 +134,10 @@ async function compare(
   caps.finish(sales, tallies.I4);
   notices.finish(purchases, tallies.I5);
   money.finish(books, clients, tallies.I7);
+  refundCheck.finish(books, tallies.I13);
   checkOrderedInWindow(purchases, items, sales, tallies.I8);
   windows.finish(clients, tallies.I8);
+  line.finish(sales, nowMs, tallies.I11);
 
   const captured = books.charges.filter((charge) => charge.status === 'captured').length;
   const counts = {

@@ -74,6 +74,13 @@ export async function startOwnMysql(supervisor: Supervisor): Promise<string> {
   return mysqlUrl;
 }
 
+/** Starts a Redis of this folder's own, whatever `REDIS_URL` names: for who changes what the whole server is. */
+export async function startOwnRedis(supervisor: Supervisor): Promise<string> {
+  const { redisUrl } = await startMissing(supervisor, ['redis']);
+  if (!redisUrl) throw new Error('Redis was not started');
+  return redisUrl;
+}
+
 interface Started {
   mysqlUrl?: string;
   redisUrl?: string;

@@ -408,14 +408,16 @@ const demoLimits: Registry = {
 function folderSecrets(dir: string): Registry {
   const file = join(dir, 'secrets.json');
   const known = readJson<Registry>(file);
-  if (known) return known;
   const { privateKey } = generateKeyPairSync('ed25519');
   const made: Registry = {
     'secret/token-signing-key': JSON.stringify(privateKey.export({ format: 'jwk' })),
     'secret/payment-webhook': `whsec_${randomBytes(24).toString('base64')}`,
     'secret/payment-api-key': `sk_sandbox_${randomBytes(18).toString('base64url')}`,
+    'secret/receipt-key': randomBytes(32).toString('base64url'),
+    // A folder that is older than one of them keeps those it has.
+    ...known,
   };
-  writePrivate(file, made);
+  if (Object.keys(made).length !== Object.keys(known ?? {}).length) writePrivate(file, made);
   return made;
 }
 

@@ -5,6 +5,8 @@
  *   npm start -- --aws localstack   on LocalStack
  *   npm start -- --workers 2        with two worker processes
  */
+
+import { minorDigits } from '#platform/kernel/money.ts';
 import { awsOf, ownArguments } from './arguments.ts';
 import { followLogs } from './follow-logs.ts';
 import { freePort } from './free-port.ts';
@@ -39,7 +41,7 @@ try {
   const { addresses, dir } = stack;
   const { operator, customers } = await addSampleData(stack);
   const { api, websocket, docs } = addresses;
-  const config = { api, websocket, docs, payments: sandboxPayments };
+  const config = { api, websocket, docs, minorDigits, payments: sandboxPayments };
   const web = await startWeb({ port: await freePort(usualPorts.web), config });
   stack.publish({ web: web.url, operator, customers });
   const [customer] = customers;

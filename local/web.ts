@@ -18,6 +18,8 @@ export interface WebConfig {
   websocket: string;
   /** Address of the API documentation. */
   docs?: string;
+  /** The digits of the minor units of currencies that have other than two (ISO 4217). */
+  minorDigits?: Readonly<Record<string, number>>;
   /** Payment tokens of the sandbox provider, each with its effect. */
   payments?: { token: string; label: string }[];
 }

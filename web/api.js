@@ -23,6 +23,7 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 export function openApi(base, onSession = () => {}) {
   let accessToken;
   let refreshing;
+  const twins = new BroadcastChannel(sessionKey);
 
   const stored = () => JSON.parse(sessionStorage.getItem(sessionKey) ?? 'null');
 
@@ -32,13 +33,20 @@ export function openApi(base, onSession = () => {}) {
     else sessionStorage.removeItem(sessionKey);
   }
 
+  /** A duplicated tab has the same session: whichever renews it tells the other. */
+  twins.addEventListener('message', ({ data }) => {
+    if (stored()?.refreshToken === data.used) keep(data.tokens);
+  });
+
   /** A refresh token is good for one use, so however many requests need a new access token, one asks for it. */
   function renew() {
     refreshing ??= (async () => {
       const session = stored();
       if (!session) return false;
       try {
-        keep(await send('POST', '/auth/refresh', { body: session, anonymous: true }));
+        const tokens = await send('POST', '/auth/refresh', { body: session, anonymous: true });
+        keep(tokens);
+        twins.postMessage({ used: session.refreshToken, tokens });
         return true;
       } catch (problem) {
         if (!(problem instanceof Problem) || problem.status >= 500) throw problem;
@@ -57,8 +65,8 @@ export function openApi(base, onSession = () => {}) {
     if (accessToken && !anonymous) headers.authorization = `Bearer ${accessToken}`;
     if (body !== undefined) headers['content-type'] = type;
     if (key) headers['idempotency-key'] = key;
-    const text = body === undefined || typeof body === 'string' ? body : JSON.stringify(body);
-    const response = await fetch(base + path, { method, headers, body: text });
+    const asIs = body === undefined || typeof body === 'string' || body instanceof Blob;
+    const response = await fetch(base + path, { method, headers, body: asIs ? body : JSON.stringify(body) });
     const answer = response.status === 204 ? undefined : await response.json().catch(() => ({}));
     if (response.ok) return answer;
     const problem = new Problem(response.status, answer ?? {});
@@ -117,7 +125,8 @@ export function openApi(base, onSession = () => {}) {
       return items;
     },
     async register(name, email, password) {
-      await send('POST', '/auth/register', { body: { name, email, password }, anonymous: true });
+      const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+      await send('POST', '/auth/register', { body: { name, email, password, timeZone }, anonymous: true });
       return this.signIn(email, password);
     },
     async signIn(email, password) {

@@ -4,7 +4,7 @@
  * Counters come live over the WebSocket; what lies behind them (queues, breakers, drift) is asked for while somebody
  * looks at it. Every change an operator makes is one call of the public API.
  */
-import { loadConfig, openApi } from './api.js';
+import { loadConfig, newKey, openApi } from './api.js';
 import { openLive } from './live.js';
 import { setUpSigning } from './sign.js';
 import {
@@ -22,12 +22,14 @@ import {
   stockBar,
   toast,
   until,
+  useMinorDigits,
 } from './ui.js';
 
 /** How often what is not pushed is asked for, while it is looked at. */
 const lookMs = 2_000;
 
 const config = await loadConfig();
+useMinorDigits(config.minorDigits ?? {});
 const api = openApi(config.api, signedIn);
 const signing = setUpSigning(api, { mayRegister: false });
 
@@ -188,7 +190,7 @@ function detailOf(saleId) {
       onsubmit: (event) => {
         event.preventDefault();
         act(event.submitter, async () => {
-          take(await api.post(`/sales/${saleId}/stock`, { units: Number(units.value) }));
+          take(await api.post(`/sales/${saleId}/stock`, { units: Number(units.value) }, { key: newKey() }));
           toast('Stock changed.', 'good');
           update();
         });
@@ -326,7 +328,7 @@ byId('sale-form').addEventListener('submit', (event) => {
     ...Object.fromEntries(timeFields.map((name) => [name, new Date(given[name]).toISOString()])),
   };
   act(byId('sale-create'), async () => {
-    const sale = await api.post('/sales', body);
+    const sale = await api.post('/sales', body, { key: newKey() });
     take(sale);
     byId('new-sale').open = false;
     toast(`${sale.name} was created.`, 'good');
@@ -360,7 +362,8 @@ byId('product-form').addEventListener('submit', (event) => {
   const form = event.currentTarget;
   const { sku, name, description, amountMinor, currency } = Object.fromEntries(new FormData(form));
   act(byId('product-create'), async () => {
-    await api.post('/products', { sku, name, description, price: { amountMinor: Number(amountMinor), currency } });
+    const product = { sku, name, description, price: { amountMinor: Number(amountMinor), currency } };
+    await api.post('/products', product, { key: newKey() });
     form.reset();
     toast(`${name} was created.`, 'good');
     await readProducts();
@@ -369,11 +372,13 @@ byId('product-form').addEventListener('submit', (event) => {
 
 byId('import-form').addEventListener('submit', (event) => {
   event.preventDefault();
-  const [file] = event.currentTarget.elements.file.files;
+  const { elements } = event.currentTarget;
+  const [file] = elements.file.files;
+  const path = `/products/import?encoding=${elements.encoding.value}`;
   const result = byId('import-result');
   act(byId('import-go'), async () => {
     try {
-      const { created, updated } = await api.post('/products/import', await file.text(), { type: 'text/csv' });
+      const { created, updated } = await api.post(path, file, { type: 'application/octet-stream', key: newKey() });
       result.replaceChildren(`${number(created)} created, ${number(updated)} updated.`);
       await readProducts();
     } catch (problem) {

@@ -4,14 +4,18 @@
  */
 import { createShown } from './shown.js';
 
-/** The gateway closes a connection that is silent for ten minutes. */
-const pingMs = 4 * 60_000;
+/** The server ends a connection on which it hears nothing for 55 s. */
+const pingMs = 25_000;
+/** A connection on which a ping is not answered for so long is dead, whatever the browser thinks of it. */
+const answerMs = 20_000;
 const firstRetryMs = 500;
 const longestRetryMs = 15_000;
+/** The server closed this connection because its customer opened too many newer ones: coming back would close another. */
+const displaced = 'too_many_connections';
 
 /**
  * Opens the connection. `token` gives a fresh access token or nothing, `onMessage` takes news, `onState` hears
- * 'live' or 'away', and `onBack` is called when the connection is there again after it was away.
+ * 'live', 'away' or 'off', and `onBack` is called when the connection is there again after it was away.
  */
 export function openLive({ url, token, onMessage, onState, onBack }) {
   const watched = new Set();
@@ -20,14 +24,32 @@ export function openLive({ url, token, onMessage, onState, onBack }) {
   let retryMs = firstRetryMs;
   let retryTimer;
   let pingTimer;
+  let answerTimer;
+  let said;
   let closed = true;
+  let resting = false;
   let wasAway = false;
 
   const say = (message) => {
     if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
   };
 
-  const ping = async () => say({ action: 'ping', token: await token() });
+  /** Shows that this page is there, with a fresh token as soon as there is one. */
+  async function ping() {
+    const from = socket;
+    const access = await token().catch(() => undefined);
+    if (socket !== from) return;
+    say(access && access !== said ? { action: 'authenticate', token: access } : { action: 'ping' });
+    said = access ?? said;
+    answerTimer = setTimeout(() => leave(from), answerMs);
+  }
+
+  /** The next ping is set by the answer to the last: a browser lets timers that only follow timers sleep in the background. */
+  function heard() {
+    clearTimeout(answerTimer);
+    clearTimeout(pingTimer);
+    pingTimer = setTimeout(ping, pingMs);
+  }
 
   async function connect() {
     const access = await token().catch(() => undefined);
@@ -35,24 +57,52 @@ export function openLive({ url, token, onMessage, onState, onBack }) {
     if (!access) return retry();
     const opening = new WebSocket(`${url}?token=${encodeURIComponent(access)}`);
     socket = opening;
+    said = access;
     opening.addEventListener('open', () => {
       retryMs = firstRetryMs;
-      say({ action: 'ping', token: access });
       for (const saleId of watched) say({ action: 'watch', saleId });
-      pingTimer = setInterval(ping, pingMs);
+      ping();
       onState('live');
       if (wasAway) onBack();
       wasAway = false;
     });
     opening.addEventListener('message', ({ data }) => {
       const message = JSON.parse(data);
+      if (message.type === 'pong' || message.type === 'authenticated') return heard();
+      if (message.type === 'closing') return leave(opening, message.code === displaced);
+      // The server knows this connection no more: it has lost its memory.
+      if (message.type === 'problem' && message.code === 'unauthenticated') return leave(opening);
       if (shown.admit(message)) onMessage(message);
     });
-    opening.addEventListener('close', () => {
-      clearInterval(pingTimer);
-      if (socket === opening && !closed) retry();
-    });
+    opening.addEventListener('close', () => leave(opening));
   }
+
+  /** Gives a connection up without waiting for its end, which may take long when nobody is there any more. */
+  function leave(left, rests = false) {
+    if (socket !== left) return;
+    socket = undefined;
+    clearTimeout(pingTimer);
+    clearTimeout(answerTimer);
+    left.close();
+    if (closed) return;
+    if (rests) rest();
+    else retry();
+  }
+
+  /** Stays away until somebody looks at this page. */
+  function rest() {
+    wasAway = true;
+    resting = true;
+    onState('off');
+  }
+
+  const wake = () => {
+    if (!resting || document.visibilityState !== 'visible') return;
+    resting = false;
+    connect();
+  };
+  document.addEventListener('visibilitychange', wake);
+  window.addEventListener('focus', wake);
 
   function retry() {
     wasAway = true;
@@ -69,9 +119,9 @@ export function openLive({ url, token, onMessage, onState, onBack }) {
     },
     close() {
       closed = true;
+      resting = false;
       clearTimeout(retryTimer);
-      clearInterval(pingTimer);
-      socket?.close();
+      if (socket) leave(socket);
       onState('off');
     },
     watch(saleId) {

@@ -23,6 +23,7 @@ import {
   takesReservations,
   toast,
   until,
+  useMinorDigits,
 } from './ui.js';
 
 /** How often what nobody pushes to us is read again: stock for those who are not signed in. */
@@ -31,6 +32,8 @@ const lookMs = 5_000;
 const askAfterMs = 1_500;
 
 const config = await loadConfig();
+const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+useMinorDigits(config.minorDigits ?? {});
 const api = openApi(config.api, signedIn);
 const signing = setUpSigning(api, { mayRegister: true });
 
@@ -193,10 +196,21 @@ function saleCard(saleId) {
 async function reserve(sale, quantity, fill) {
   // One key for one click: however often it is sent, it is one reservation.
   const accepted = await api.post(`/sales/${sale.saleId}/reservations`, { quantity, fill }, { key: newKey() });
-  const { reservationId, ticket, position, state } = accepted;
+  const { reservationId, ticket, position, state, statusUrl } = accepted;
   const known = reservations.get(reservationId);
   if (!known || known.version === 0) {
-    put({ reservationId, saleId: sale.saleId, state, quantity, fill, units: 0, ticket, position, version: 0 });
+    put({
+      reservationId,
+      saleId: sale.saleId,
+      state,
+      quantity,
+      fill,
+      units: 0,
+      ticket,
+      position,
+      version: 0,
+      statusUrl,
+    });
   }
   toast(
     position ? `You are number ${number(position)} in line.` : 'Your place in line is kept.',
@@ -224,7 +238,10 @@ function put(reservation) {
   drawReservations();
 }
 
-const readReservation = async (reservationId) => put(await api.get(`/reservations/${reservationId}`));
+/** Where a reservation is asked for. The status URL of the 202 proves that it exists, even if no store can say so yet. */
+const urlOf = (reservationId) => reservations.get(reservationId)?.statusUrl ?? `/reservations/${reservationId}`;
+
+const readReservation = async (reservationId) => put(await api.get(urlOf(reservationId)));
 
 async function readReservations() {
   for (const reservation of await api.all('/reservations')) put(reservation);
@@ -265,6 +282,7 @@ function explain(reservation) {
 
 /** The reasons a person may meet, in words; the codes are those of the API. */
 const reasons = {
+  over_allotment: 'The sale does not have that many units.',
   over_cap: 'That was more than one customer may have in this sale.',
   sold_out: 'Everything was allocated and the waitlist was full.',
   sale_closed: 'It arrived after reservations had closed.',
@@ -323,7 +341,7 @@ function reservationRow(reservationId) {
     const { state } = reservations.get(reservationId);
     const question = state === 'allocated' ? 'Give these units back to those who wait?' : 'Leave the line?';
     if (!(await confirmed(question, 'Give back'))) return;
-    await act(cancel, async () => put(await api.delete(`/reservations/${reservationId}`)));
+    await act(cancel, async () => put(await api.delete(urlOf(reservationId))));
   }
 
   function update() {
@@ -341,7 +359,7 @@ function reservationRow(reservationId) {
     box.style.visibility = buyable ? 'visible' : 'hidden';
     box.setAttribute('aria-label', `Choose ${title.textContent} to buy`);
     element.classList.toggle('chosen', box.checked);
-    cancel.hidden = !(state === 'allocated' || state === 'waitlisted') || paying(reservationId);
+    cancel.hidden = !['requested', 'allocated', 'waitlisted'].includes(state) || paying(reservationId);
   }
   return { element, update };
 }
@@ -445,7 +463,9 @@ function drawPurchases() {
 /* Notifications */
 
 async function readNews(older = false) {
-  const page = await api.get(`/notifications?limit=20${older && newsCursor ? `&cursor=${newsCursor}` : ''}`);
+  const page = await api.get(
+    `/notifications?${new URLSearchParams({ limit: 20, timeZone, ...(older && newsCursor ? { cursor: newsCursor } : {}) })}`,
+  );
   news = older ? [...news, ...page.items] : page.items;
   newsCursor = page.nextCursor;
   unread = page.unread;
@@ -559,6 +579,8 @@ function signedIn(customer) {
   chosen.clear();
   news = [];
   if (me) {
+    // What is pushed has its times where the reader is.
+    if (me.timeZone !== timeZone) api.patch('/me', { timeZone }).catch(() => undefined);
     for (const saleId of sales.keys()) live.watch(saleId);
     live.open();
     refresh();

@@ -35,7 +35,7 @@ export function createShown() {
       const [epoch, version] = order(message);
       const [knownEpoch, knownVersion] = newest.get(subject) ?? [-1, -1];
       if (epoch < knownEpoch || (epoch === knownEpoch && version < knownVersion)) return false;
-      const name = `${subject}:${epoch}:${version}:${message.kind ?? ''}`;
+      const name = `${subject}:${epoch}:${version}:${message.kind ?? ''}:${message.notificationId ?? ''}`;
       if (seen.has(name)) return false;
       seen.add(name);
       newest.set(subject, [epoch, version]);

@@ -29,6 +29,13 @@ describe('what a page shows', () => {
     expect([news(1, 'reservation.allocated'), reminder].map(shown.admit)).toEqual([true, true]);
   });
 
+  it('T1: a reminder for new times is shown beside the one for the old, each once', () => {
+    const shown = createShown();
+    const reminder = { type: 'reminder', reservationId: 'r', version: 1, kind: 'reminder.purchase-opened' };
+    const [first, second] = ['n1', 'n2'].map((notificationId) => ({ ...reminder, notificationId }));
+    expect([first, second, second].map(shown.admit)).toEqual([true, true, false]);
+  });
+
   it('what was read from the API shuts out older pushes, and not newer ones', () => {
     const shown = createShown();
     shown.note('stock:s', 7, 1);

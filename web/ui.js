@@ -66,10 +66,22 @@ export async function act(button, work) {
   }
 }
 
-/** Money as people of the reader's language write it. */
+let minorDigits = {};
+
+/** Takes the digits of the minor units, by currency, where they are other than two; the configuration has them. */
+export function useMinorDigits(digits) {
+  minorDigits = digits;
+}
+
+/** Money as people of the reader's language write it, with the digits that ISO 4217 gives its currency. */
 export function money({ amountMinor, currency }) {
-  const format = new Intl.NumberFormat(undefined, { style: 'currency', currency });
-  return format.format(amountMinor / 10 ** format.resolvedOptions().maximumFractionDigits);
+  const digits = minorDigits[currency] ?? 2;
+  return new Intl.NumberFormat(undefined, {
+    style: 'currency',
+    currency,
+    minimumFractionDigits: digits,
+    maximumFractionDigits: digits,
+  }).format(amountMinor / 10 ** digits);
 }
 
 export const number = (value) => new Intl.NumberFormat().format(value ?? 0);

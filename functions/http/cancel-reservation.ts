@@ -3,6 +3,6 @@ import { httpHandler } from '#platform/handlers/http.ts';
 import { cancelReservation } from '#reservation/cancel.ts';
 import { cancelReservationRoute } from './reservation.routes.ts';
 
-export const handler = httpHandler(cancelReservationRoute, ({ deps, caller, params }) =>
-  cancelReservation(deps, caller.customerId, params.reservationId),
+export const handler = httpHandler(cancelReservationRoute, ({ deps, caller, params, query }) =>
+  cancelReservation(deps, caller.customerId, params.reservationId, query.receipt),
 );

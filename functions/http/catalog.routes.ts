@@ -2,6 +2,7 @@
 import {
   Imported,
   ImportFile,
+  ImportQuery,
   maxImportBytes,
   NewProduct,
   Product,
@@ -44,6 +45,7 @@ export const createProductRoute = defineRoute({
   summary: 'Add a product',
   tag,
   auth: 'operator',
+  idempotent: 'optional',
   body: NewProduct,
   example: {
     sku: 'LAMP-01',
@@ -76,9 +78,12 @@ export const importProductsRoute = defineRoute({
   summary: 'Create and update products from a CSV file, all of it or nothing',
   tag,
   auth: 'operator',
+  query: ImportQuery,
+  idempotent: 'optional',
   body: ImportFile,
   example: 'sku,name,description,price_minor,currency\nLAMP-01,Brass lamp,"Numbered, one of 500.",12900,EUR\n',
   bodyType: 'text/csv',
+  mayBeBytes: true,
   maxBodyBytes: maxImportBytes,
   status: 200,
   reply: Imported,

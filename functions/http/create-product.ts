@@ -1,6 +1,6 @@
 /** POST /products: adds a product. */
+import { keptHandler } from '#answers/once.ts';
 import { createProduct } from '#catalog/product.ts';
-import { httpHandler } from '#platform/handlers/http.ts';
 import { createProductRoute } from './catalog.routes.ts';
 
-export const handler = httpHandler(createProductRoute, ({ deps, body }) => createProduct(deps, body));
+export const handler = keptHandler(createProductRoute, ({ deps, body }, keep) => createProduct(deps, body, keep));

@@ -1,7 +1,6 @@
 /** POST /sales: a new sale of a product. */
-
+import { keptHandler } from '#answers/once.ts';
 import { createSale } from '#launch/create-sale.ts';
-import { httpHandler } from '#platform/handlers/http.ts';
 import { createSaleRoute } from './sale.routes.ts';
 
-export const handler = httpHandler(createSaleRoute, ({ deps, body }) => createSale(deps, body));
+export const handler = keptHandler(createSaleRoute, ({ deps, body }, keep) => createSale(deps, body, keep));

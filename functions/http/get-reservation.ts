@@ -3,6 +3,6 @@ import { httpHandler } from '#platform/handlers/http.ts';
 import { getReservation } from '#reservation/read.ts';
 import { getReservationRoute } from './reservation.routes.ts';
 
-export const handler = httpHandler(getReservationRoute, ({ deps, caller, params }) =>
-  getReservation(deps, caller.customerId, params.reservationId),
+export const handler = httpHandler(getReservationRoute, ({ deps, caller, params, query }) =>
+  getReservation(deps, caller.customerId, params.reservationId, query.receipt),
 );

@@ -1,5 +1,13 @@
 /** The routes of identity: registering, signing in and out, and who is signed in. */
-import { Credentials, Me, RefreshToken, Registered, Registration, Session } from '#identity/identity.shapes.ts';
+import {
+  Credentials,
+  Me,
+  MeChange,
+  RefreshToken,
+  Registered,
+  Registration,
+  Session,
+} from '#identity/identity.shapes.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 
 const tag = 'Identity';
@@ -33,7 +41,7 @@ export const loginRoute = defineRoute({
 export const refreshRoute = defineRoute({
   method: 'POST',
   path: '/auth/refresh',
-  summary: 'Exchange a refresh token for the next session; a token that is used twice revokes all of them',
+  summary: 'Exchange a refresh token for the next session; a token that comes again after 30 seconds ends them all',
   tag,
   auth: 'none',
   body: RefreshToken,
@@ -61,6 +69,19 @@ export const getMeRoute = defineRoute({
   summary: 'Who is signed in',
   tag,
   auth: 'customer',
+  status: 200,
+  reply: Me,
+  refusals: [],
+});
+
+export const updateMeRoute = defineRoute({
+  method: 'PATCH',
+  path: '/me',
+  summary: 'Say in which language and time zone you want to be told things',
+  tag,
+  auth: 'customer',
+  body: MeChange,
+  example: { locale: 'ko-KR', timeZone: 'Asia/Seoul' },
   status: 200,
   reply: Me,
   refusals: [],

@@ -1,6 +1,6 @@
 /** POST /products/import: creates and updates products from a CSV file. */
+import { keptHandler } from '#answers/once.ts';
 import { importProducts } from '#catalog/import.ts';
-import { httpHandler } from '#platform/handlers/http.ts';
 import { importProductsRoute } from './catalog.routes.ts';
 
-export const handler = httpHandler(importProductsRoute, ({ deps, body }) => importProducts(deps, body));
+export const handler = keptHandler(importProductsRoute, ({ deps, body }, keep) => importProducts(deps, body, keep));

@@ -3,6 +3,6 @@ import { listNotifications } from '#notification/list.ts';
 import { httpHandler } from '#platform/handlers/http.ts';
 import { listNotificationsRoute } from './notification.routes.ts';
 
-export const handler = httpHandler(listNotificationsRoute, ({ deps, caller, query }) =>
-  listNotifications(deps, caller.customerId, query),
+export const handler = httpHandler(listNotificationsRoute, ({ deps, caller, query, headers }) =>
+  listNotifications(deps, caller.customerId, query, headers['accept-language']),
 );

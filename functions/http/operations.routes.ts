@@ -1,6 +1,7 @@
 /** The routes of operations: health, the document of this API, dead letters, a sale from the inside, reconciling. */
 
 import * as z from 'zod';
+import { CancellationView } from '#launch/cancellation.ts';
 import { DeadLetterQuery, DeadLetters, Health, Redrive, Redriven } from '#operations/operations.shapes.ts';
 import { SaleOverview } from '#operations/overview.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
@@ -90,6 +91,18 @@ export const getSaleOperationsRoute = defineRoute({
   params: z.strictObject({ saleId: idOf<SaleId>() }),
   status: 200,
   reply: SaleOverview,
+  refusals: ['not_found'],
+});
+
+export const getCancellationRoute = defineRoute({
+  method: 'GET',
+  path: '/ops/sales/{saleId}/cancellation',
+  summary: 'How far cancelling a sale has come: who holds, waits or was refunded',
+  tag,
+  auth: 'operator',
+  params: z.strictObject({ saleId: idOf<SaleId>() }),
+  status: 200,
+  reply: CancellationView,
   refusals: ['not_found'],
 });
 

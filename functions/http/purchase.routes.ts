@@ -2,12 +2,14 @@
 import * as z from 'zod';
 import { defineRoute } from '#platform/handlers/route.ts';
 import {
+  DecideDispute,
   PurchaseAccepted,
   PurchasePage,
   PurchaseParams,
   PurchaseQuery,
   PurchaseRequest,
   PurchaseView,
+  RefundRequest,
 } from '#purchase/purchase.shapes.ts';
 
 export const createPurchaseRoute = defineRoute({
@@ -24,7 +26,6 @@ export const createPurchaseRoute = defineRoute({
   refusals: [
     'not_found',
     'idempotency_in_progress',
-    'idempotency_key_reused',
     'purchase_in_progress',
     'already_resolved',
     'illegal_state',
@@ -68,9 +69,27 @@ export const refundPurchaseRoute = defineRoute({
   tag: 'Purchases',
   auth: 'operator',
   params: PurchaseParams,
+  idempotent: 'optional',
+  body: RefundRequest,
+  bodyOptional: true,
+  example: { amountMinor: 500 },
   status: 202,
   reply: PurchaseAccepted,
-  refusals: ['not_found', 'illegal_state'],
+  refusals: ['invalid_input', 'not_found', 'illegal_state'],
+});
+
+export const decideDisputeRoute = defineRoute({
+  method: 'POST',
+  path: '/purchases/{purchaseId}/dispute',
+  summary: 'Decide what becomes of a payment that is not what was ordered: accept it, or give it back',
+  tag: 'Purchases',
+  auth: 'operator',
+  params: PurchaseParams,
+  body: DecideDispute,
+  example: { decision: 'refund' },
+  status: 202,
+  reply: PurchaseAccepted,
+  refusals: ['invalid_input', 'not_found', 'illegal_state'],
 });
 
 export const paymentWebhookRoute = defineRoute({

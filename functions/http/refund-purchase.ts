@@ -1,6 +1,8 @@
-/** POST /purchases/{purchaseId}/refund: an operator refunds a purchase. */
+/** POST /purchases/{purchaseId}/refund: an operator refunds a purchase, or with an Idempotency-Key a part of it. */
 import { httpHandler } from '#platform/handlers/http.ts';
-import { refundPurchase } from '#purchase/refund.ts';
+import { refundOnOrder } from '#purchase/refund.ts';
 import { refundPurchaseRoute } from './purchase.routes.ts';
 
-export const handler = httpHandler(refundPurchaseRoute, ({ deps, params }) => refundPurchase(deps, params.purchaseId));
+export const handler = httpHandler(refundPurchaseRoute, ({ deps, params, idempotencyKey, body }) =>
+  refundOnOrder(deps, params.purchaseId, idempotencyKey, body),
+);

@@ -8,6 +8,13 @@ import { idOf } from '#platform/kernel/shapes.ts';
 import { ReservationAccepted, ReservationRequest, ReservationView } from '#reservation/reservation.shapes.ts';
 
 const ReservationPath = z.strictObject({ reservationId: idOf<ReservationId>() });
+const StatusQuery = z.object({
+  receipt: z
+    .string()
+    .max(512)
+    .optional()
+    .describe('From the status URL of an accepted request: proves that there is one, though it is not decided yet'),
+});
 const tag = 'Reservations';
 
 export const createReservationRoute = defineRoute({
@@ -29,9 +36,9 @@ export const createReservationRoute = defineRoute({
     'sale_closed',
     'sale_paused',
     'sale_cancelled',
+    'over_allotment',
     'over_cap',
     'sold_out',
-    'idempotency_key_reused',
     'queue_unavailable',
   ],
 });
@@ -55,19 +62,21 @@ export const getReservationRoute = defineRoute({
   tag,
   auth: 'customer',
   params: ReservationPath,
+  query: StatusQuery,
   status: 200,
   reply: ReservationView,
-  refusals: ['not_found'],
+  refusals: ['not_found', 'status_unknown'],
 });
 
 export const cancelReservationRoute = defineRoute({
   method: 'DELETE',
   path: '/reservations/{reservationId}',
-  summary: 'Cancel a reservation; its units go to the waitlist',
+  summary: 'Give a reservation back, decided or not; its units go to the waitlist',
   tag,
   auth: 'customer',
   params: ReservationPath,
+  query: StatusQuery,
   status: 200,
   reply: ReservationView,
-  refusals: ['not_found', 'conflict', 'already_resolved', 'purchase_in_progress'],
+  refusals: ['not_found', 'conflict', 'already_resolved', 'purchase_in_progress', 'status_unknown'],
 });

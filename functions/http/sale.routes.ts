@@ -1,11 +1,12 @@
 /** The routes of sales: what everyone sees, and how operators run them. */
 
 import * as z from 'zod';
+import { CancelSale } from '#launch/cancellation.ts';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
-import { AdjustStock, CreateSale, SaleView, UpdateSale } from '#sale/sale.shapes.ts';
+import { AdjustStock, CreateSale, RescheduleSale, SaleRescheduled, SaleView, UpdateSale } from '#sale/sale.shapes.ts';
 
 const SalePath = z.strictObject({ saleId: idOf<SaleId>() });
 const tag = 'Sales';
@@ -40,6 +41,7 @@ export const createSaleRoute = defineRoute({
   summary: 'Create a sale of a product',
   tag,
   auth: 'operator',
+  idempotent: 'optional',
   body: CreateSale,
   example: {
     productId: '0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b',
@@ -69,10 +71,24 @@ export const updateSaleRoute = defineRoute({
   example: { capPerCustomer: 4, reserveClosesAt: '2030-05-03T20:00:00Z' },
   status: 200,
   reply: SaleView,
-  refusals: ['invalid_input', 'not_found', 'sale_cancelled', 'illegal_state'],
+  refusals: ['invalid_input', 'not_found', 'sale_cancelled', 'illegal_state', 'confirmation_required'],
 });
 
-const changeStatus = (verb: 'pause' | 'resume' | 'cancel', summary: string) =>
+export const rescheduleSaleRoute = defineRoute({
+  method: 'POST',
+  path: '/sales/{saleId}/reschedule',
+  summary: 'Move the times of a sale with all that depends on them; with `dryRun`, say what that would do',
+  tag,
+  auth: 'operator',
+  params: SalePath,
+  body: RescheduleSale,
+  example: { shiftSeconds: 1_200, dryRun: true },
+  status: 200,
+  reply: SaleRescheduled,
+  refusals: ['invalid_input', 'not_found', 'sale_cancelled', 'illegal_state', 'confirmation_required'],
+});
+
+const changeStatus = (verb: 'pause', summary: string) =>
   defineRoute({
     method: 'POST',
     path: `/sales/{saleId}/${verb}`,
@@ -85,9 +101,36 @@ const changeStatus = (verb: 'pause' | 'resume' | 'cancel', summary: string) =>
     refusals: ['not_found', 'sale_cancelled'],
   });
 
-export const pauseSaleRoute = changeStatus('pause', 'Pause a sale: nothing can be reserved or bought, nothing expires');
-export const resumeSaleRoute = changeStatus('resume', 'Resume a paused sale');
-export const cancelSaleRoute = changeStatus('cancel', 'Cancel a sale for good');
+export const pauseSaleRoute = changeStatus(
+  'pause',
+  'Pause a sale: nothing can be reserved or bought, and its clock stands still',
+);
+export const resumeSaleRoute = defineRoute({
+  method: 'POST',
+  path: '/sales/{saleId}/resume',
+  summary: 'Resume a paused sale; the time of the pause is given back unless `keepTimes` is true',
+  tag,
+  auth: 'operator',
+  params: SalePath,
+  query: z.strictObject({ keepTimes: z.enum(['true', 'false']).optional() }),
+  status: 200,
+  reply: SaleView,
+  refusals: ['invalid_input', 'not_found', 'sale_cancelled'],
+});
+export const cancelSaleRoute = defineRoute({
+  method: 'POST',
+  path: '/sales/{saleId}/cancel',
+  summary: 'Cancel a sale for good, and refund what was paid in it unless it is to be kept',
+  tag,
+  auth: 'operator',
+  params: SalePath,
+  body: CancelSale,
+  bodyOptional: true,
+  example: { refunds: 'refund' },
+  status: 200,
+  reply: SaleView,
+  refusals: ['invalid_input', 'not_found', 'illegal_state'],
+});
 
 export const adjustStockRoute = defineRoute({
   method: 'POST',
@@ -96,6 +139,7 @@ export const adjustStockRoute = defineRoute({
   tag,
   auth: 'operator',
   params: SalePath,
+  idempotent: 'optional',
   body: AdjustStock,
   example: { units: 100 },
   status: 200,

@@ -1,7 +1,8 @@
 /**
- * Every few minutes, and when Redis was found to have lost a sale: compares the mirror with MySQL and repairs it, and
- * deletes expired sessions.
+ * Every few minutes, and when Redis was found to have lost a sale: the mirror is held against MySQL and repaired, and
+ * sessions that are over and answers that nobody asks for any more are forgotten.
  */
+import { forgetOldAnswers } from '#answers/once.ts';
 import { forgetExpiredSessions } from '#identity/session.ts';
 import { queueHandler } from '#platform/handlers/queue.ts';
 import { ReconcileTrigger, reconcileOnTrigger } from '#reconcile/reconcile.ts';
@@ -10,6 +11,7 @@ export const handler = queueHandler({
   message: ReconcileTrigger,
   run: async (deps, batch, deadlineMs) => {
     await forgetExpiredSessions(deps);
+    await forgetOldAnswers(deps);
     return reconcileOnTrigger(deps, batch, deadlineMs);
   },
 });

@@ -1,8 +1,13 @@
-/** Rule relay-outbox, every minute: publishes what a crash or the bus left in the outbox, and measures what remains. */
+/**
+ * Rule relay-outbox, every minute: publishes what a crash or a refusing bus left in the outbox, says what is left, and ends
+ * connections whose time is over.
+ */
 import { measureOutbox, sweepOutbox } from '#events/outbox.ts';
+import { endLapsed } from '#notification/connections.ts';
 import { scheduleHandler } from '#platform/handlers/schedule.ts';
 
 export const handler = scheduleHandler(async (deps, deadlineMs) => {
   await sweepOutbox(deps, deadlineMs);
   await measureOutbox(deps);
+  await endLapsed(deps);
 });

@@ -1,8 +1,9 @@
-/** $connect: registers the connection of a customer, who then gets live pushes. */
-import { enterConnection } from '#notification/connections.ts';
+/** $connect: enters the connection of a customer, who then hears of everything that concerns them. */
+import { endSurplus, enterConnection } from '#notification/connections.ts';
 import { connectHandler } from '#platform/handlers/websocket.ts';
 
 export const handler = connectHandler(async ({ deps, connectionId, caller }) => {
-  await enterConnection(deps, caller.customerId, connectionId);
+  await enterConnection(deps, caller, connectionId);
+  await endSurplus(deps, caller.customerId);
   return undefined;
 });

@@ -1,4 +1,4 @@
-/** $default: messages of a connected client: watch or unwatch a sale, or ping. */
+/** $default: what a connected client asks for: watch or unwatch a sale, authenticate again, or ping. */
 import { listen } from '#notification/listen.ts';
 import { ClientMessage } from '#notification/notification.shapes.ts';
 import { messageHandler } from '#platform/handlers/websocket.ts';

@@ -5,15 +5,25 @@
  * file can be corrected at once. Products are matched by SKU, so importing a file twice gives the same products.
  */
 import { CsvError, type Info, parse } from 'csv-parse/sync';
+import { type Keep, keepNothing } from '#answers/once.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { digitsOf, fromDecimal } from '#platform/kernel/money.ts';
 import { ImportRow, maxImportRows, type NewProduct, type RowError } from './product.shapes.ts';
 import { upsertProducts } from './product.store.ts';
 
 const columns = Object.keys(ImportRow.shape);
-/** How many mistakes are reported; the others are only counted. */
+/** Separators of cells: the programs of most countries write a comma, those of others a semicolon; a tab is "Text". */
+const separators = [',', ';', '\t'];
+/** What to do about a file that cannot be read as a table. */
+const howToSave =
+  'Save the sheet as "CSV UTF-8", one product in each row, with the columns sku, name, description, price_minor (or price) and currency.';
+/** How many mistakes are reported; whoever has more has another problem. */
 const mistakesReported = 100;
 const rowsPerStatement = 500;
+
+/** How many products an import created, and how many it updated. */
+type ImportCount = { created: number; updated: number };
 
 /**
  * Creates the products of the file that are new and updates existing ones. Refused, with the mistakes by row, if any
@@ -22,11 +32,14 @@ const rowsPerStatement = 500;
 export async function importProducts(
   { db, clock }: Needs<'db' | 'clock'>,
   csv: string,
-): Promise<{ created: number; updated: number } | Refusal> {
-  const { rows, mistakes } = readRows(csv);
+  keep: Keep = keepNothing,
+): Promise<ImportCount | Refusal> {
+  const { rows, mistakes, isTable } = readRows(csv);
   if (mistakes.length > 0) {
     const message = mistakes.length === 1 ? 'There is 1 mistake' : `There are ${mistakes.length} mistakes`;
-    return refuse('import_rejected', `${message} in the file.`, { rows: mistakes.slice(0, mistakesReported) });
+    return refuse('import_rejected', `${message} in the file.${isTable ? '' : ` ${howToSave}`}`, {
+      rows: mistakes.slice(0, mistakesReported),
+    });
   }
   // In SKU order, so that two concurrent imports wait for each other instead of deadlocking.
   rows.sort((one, other) => (one.sku < other.sku ? -1 : 1));
@@ -35,7 +48,7 @@ export async function importProducts(
     for (let start = 0; start < rows.length; start += rowsPerStatement) {
       updated += await upsertProducts(tx, rows.slice(start, start + rowsPerStatement).map(productOf), clock());
     }
-    return { created: rows.length - updated, updated };
+    return keep(tx, { created: rows.length - updated, updated });
   });
 }
 
@@ -43,53 +56,122 @@ function productOf({ sku, name, description, price_minor: amountMinor, currency 
   return { sku, name, description, price: { amountMinor, currency } };
 }
 
-/** Parses and validates the whole file. */
-export function readRows(csv: string): { rows: ImportRow[]; mistakes: RowError[] } {
-  let records: { row: number; cells: string[] }[];
+/** What a file holds: its rows, or what is wrong with it. */
+interface ReadFile {
+  readonly rows: ImportRow[];
+  readonly mistakes: RowError[];
+  /** False if something is wrong with the file as a whole, and not with what stands in its cells. */
+  readonly isTable: boolean;
+}
+
+/** Reads and checks the whole file. */
+export function readRows(csv: string): ReadFile {
+  let records: Line[];
   try {
     records = split(csv);
   } catch (error) {
     if (!(error instanceof CsvError)) throw error;
-    return {
-      rows: [],
-      mistakes: [{ row: Number(error.lines ?? 1), field: '', message: 'is not CSV: check the quotes' }],
-    };
+    return noTable(Number(error.lines ?? 1), explain(error));
   }
-  const header = records.shift()?.cells ?? [];
-  if ([...header].sort().join() !== [...columns].sort().join()) {
-    return { rows: [], mistakes: [{ row: 1, field: '', message: `the header must be ${columns.join()}` }] };
+  const [first, ...lines] = records;
+  const header = first?.cells.map((name) => name.toLowerCase()) ?? [];
+  const priceColumn = header.includes('price') ? 'price' : 'price_minor';
+  const wanted = columns.map((name) => (name === 'price_minor' ? priceColumn : name));
+  if ([...header].sort().join() !== [...wanted].sort().join()) {
+    return noTable(first?.row ?? 1, `the header must be ${columns.join()}`);
   }
-  if (records.length === 0 || records.length > maxImportRows) {
-    const message = `there must be 1 to ${maxImportRows} products`;
-    return { rows: [], mistakes: [{ row: records.length + 1, field: '', message }] };
+  if (lines.length === 0 || lines.length > maxImportRows) {
+    return noTable(lines.length + 1, `there must be 1 to ${maxImportRows} products`);
   }
   const rows: ImportRow[] = [];
   const mistakes: RowError[] = [];
+  let isTable = true;
   const rowOfSku = new Map<string, number>();
-  for (const { row, cells } of records) {
+  for (const { row, cells } of lines) {
     if (cells.length !== header.length) {
       mistakes.push({ row, field: '', message: `has ${cells.length} cells instead of ${header.length}` });
+      isTable = false;
       continue;
     }
-    const result = ImportRow.safeParse(Object.fromEntries(header.map((name, index) => [name, cells[index]])));
+    const record = Object.fromEntries(header.map((name, index) => [name, cells[index] ?? '']));
+    const result = ImportRow.safeParse(priceColumn === 'price' ? inMinorUnits(record) : record);
     if (!result.success) {
-      for (const { path, message } of result.error.issues) mistakes.push({ row, field: path.join('.'), message });
+      for (const { path, message } of result.error.issues) {
+        const field = path.join('.').replace('price_minor', priceColumn);
+        mistakes.push({ row, field, message: field === 'price' ? priceMessage(record) : message });
+      }
       continue;
     }
-    const first = rowOfSku.get(result.data.sku);
-    if (first !== undefined) mistakes.push({ row, field: 'sku', message: `is the same as in row ${first}` });
+    const before = rowOfSku.get(result.data.sku);
+    if (before !== undefined) mistakes.push({ row, field: 'sku', message: `is the same as in row ${before}` });
     rowOfSku.set(result.data.sku, row);
     rows.push(result.data);
   }
-  return { rows, mistakes };
+  return { rows, mistakes, isTable };
 }
 
-/** The records of the file with the row that each has in a spreadsheet, header included. Throws `CsvError`. */
-function split(csv: string): { row: number; cells: string[] }[] {
-  const parsed = parse(csv, { bom: true, info: true, relax_column_count: true, skip_empty_lines: true });
-  // With `info` each record has its line number, which the package's types lack.
-  return (parsed as unknown as { record: string[]; info: Info }[]).map(({ record, info }) => ({
-    row: info.records + info.empty_lines,
-    cells: record,
-  }));
+function noTable(row: number, message: string): ReadFile {
+  return { rows: [], mistakes: [{ row, field: '', message }], isTable: false };
+}
+
+/** A row whose price is in major units, with it in minor ones; the price of a wrong one is left empty. */
+function inMinorUnits({ price = '', ...rest }: Record<string, string>): Record<string, string> {
+  return { ...rest, price_minor: String(fromDecimal(price, rest.currency ?? '') ?? '') };
+}
+
+function priceMessage({ currency = '' }: Record<string, string>): string {
+  const digits = digitsOf(currency);
+  const how = digits === 0 ? 'a whole number' : `a number with at most ${digits} digits after a dot`;
+  return `must be ${how}, without a currency or a thousands separator`;
+}
+
+/** What is wrong with the quotes of a file, in words that help to mend it. */
+function explain({ code }: CsvError): string {
+  return code === 'CSV_QUOTE_NOT_CLOSED'
+    ? 'a cell that begins with a quote has no quote at its end'
+    : 'has a quote in the middle of a cell: put the whole cell in quotes and write a quote inside it twice';
+}
+
+/** A record of the file with the row that it has in a spreadsheet. */
+interface Line {
+  readonly row: number;
+  readonly cells: string[];
+}
+
+/**
+ * The records of the file, header included, as a person would see them: without blanks around a cell, rows of nothing but
+ * empty cells, and empty columns behind the last one of the header. Throws `CsvError`.
+ */
+function split(csv: string): Line[] {
+  const parsed = parse(csv, {
+    bom: true,
+    delimiter: separatorOf(csv),
+    info: true,
+    record_delimiter: ['\r\n', '\n', '\r'],
+    relax_column_count: true,
+    skip_empty_lines: true,
+    trim: true,
+  });
+  // With `info` each record comes with where it was found, which the types of the package leave out.
+  const lines = (parsed as unknown as { record: string[]; info: Info }[])
+    .map(({ record, info }) => ({ row: info.records + info.empty_lines, cells: record.map(tidy) }))
+    .filter(({ cells }) => cells.some((cell) => cell !== ''));
+  const width = (lines[0]?.cells.findLastIndex((cell) => cell !== '') ?? 0) + 1;
+  return lines.map(({ row, cells }) => ({ row, cells: withoutTail(cells, width) }));
+}
+
+/** The separator that the first line with anything in it has most of. */
+function separatorOf(csv: string): string {
+  const line = /[^\s\ufeff][^\r\n]*/.exec(csv)?.[0] ?? '';
+  const [most = ','] = separators.toSorted((one, other) => line.split(other).length - line.split(one).length);
+  return most;
+}
+
+/** A cell without blanks around it, and with line breaks of one kind. */
+function tidy(cell: string): string {
+  return cell.replaceAll(/\r\n?/g, '\n').trim();
+}
+
+function withoutTail(cells: string[], width: number): string[] {
+  return cells.slice(width).every((cell) => cell === '') ? cells.slice(0, width) : cells;
 }

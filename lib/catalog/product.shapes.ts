@@ -3,6 +3,7 @@
  */
 
 import * as z from 'zod';
+import { namedEncodings } from '#platform/handlers/body.ts';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import type { ProductId } from '#platform/kernel/ids.ts';
 import { Currency, idOf, line, Money, maxAmountMinor, text } from '#platform/kernel/shapes.ts';
@@ -47,12 +48,21 @@ export type ProductChange = z.output<typeof ProductChange>;
 export const maxImportBytes = 1_048_576;
 export const maxImportRows = 5_000;
 
+export const ImportQuery = z.strictObject({
+  encoding: z
+    .enum(namedEncodings)
+    .optional()
+    .describe('What a file of bytes without a byte order mark is in: UTF-8 unless given, or CP949 (EUC-KR)'),
+});
+
 export const ImportFile = z
   .string()
   .min(1)
-  .describe(`CSV in UTF-8, RFC 4180, with the header sku,name,description,price_minor,currency; ${maxImportRows} rows`);
+  .describe(
+    `CSV with commas, semicolons or tabs and the header sku,name,description,price_minor,currency, in any order; \`price\` in the place of \`price_minor\` is in major units with a dot, such as 12.50. At most ${maxImportRows} rows`,
+  );
 
-/** One row of the file, as text. */
+/** One row of the file, as text without blanks around it. */
 export const ImportRow = z.object({
   sku: Sku,
   name: Name,

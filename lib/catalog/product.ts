@@ -5,6 +5,7 @@
  */
 
 import * as z from 'zod';
+import { type Keep, keepNothing } from '#answers/once.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Page, type PageQuery, readCursor, toPage } from '#platform/handlers/pagination.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
@@ -43,9 +44,12 @@ export async function getProduct({ db }: Needs<'db'>, productId: ProductId): Pro
 export async function createProduct(
   { db, clock }: Needs<'db' | 'clock'>,
   product: NewProduct,
+  keep: Keep = keepNothing,
 ): Promise<Product | Refusal> {
   try {
-    return { productId: await insertProduct(db, product, clock()), ...product };
+    return await db.transaction(async (tx) =>
+      keep(tx, { productId: await insertProduct(tx, product, clock()), ...product }),
+    );
   } catch (error) {
     if (isDuplicateKey(error)) return refuse('sku_taken', 'Change the existing product, or use another SKU.');
     throw error;

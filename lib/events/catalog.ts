@@ -40,31 +40,51 @@ export const catalog = {
     detail: z.object({
       changes: ChangeGroups,
       stocks: z.array(StockLevel),
-      /** Whether units became available, so that they should be offered to the waitlist. */
+      /** Whether units became available or were offered: somebody must see to the line, and to the ends of the offers. */
       released: z.boolean(),
     }),
   },
   'reservations.reminded': {
-    description: 'Customers with units set aside are told that the purchase window opened, or closes soon.',
+    description:
+      'Customers are told what concerns a whole sale: that its window opened or closes soon, that its times moved, that it was paused or goes on.',
     version: 1,
     producers: ['lib/launch'],
     consumers: ['notifications'],
     detail: z.object({
       saleId: idOf<SaleId>(),
-      reason: z.enum(['purchase-opened', 'closing-soon']),
+      reason: z.enum([
+        'purchase-opened',
+        'closing-soon',
+        'rescheduled',
+        'paused',
+        'resumed',
+        'called-off-refund',
+        'called-off-keep',
+      ]),
+      /** The sale's version with which it was announced: what tells one announcement of a kind from the next. */
+      round: z.number().int().optional(),
+      /** The sale's times as they are now. */
+      times: z
+        .object({
+          reserveClosesAtMs: z.number().int(),
+          purchaseOpensAtMs: z.number().int(),
+          purchaseClosesAtMs: z.number().int(),
+        })
+        .optional(),
       recipients: z.array(
         z.object({
           reservationId: idOf<ReservationId>(),
           customerId: idOf<CustomerId>(),
           units: z.number().int(),
           version: z.number().int(),
-          deadlineMs: z.number().int(),
+          /** Until when the units can be bought; absent where none are set aside yet. */
+          deadlineMs: z.number().int().optional(),
         }),
       ),
     }),
   },
   'purchase.changed': {
-    description: 'A purchase was captured, declined or refunded.',
+    description: 'A purchase was captured, declined or refunded, or a part of it was given back.',
     version: 1,
     producers: ['lib/purchase'],
     consumers: ['notifications'],
@@ -77,6 +97,8 @@ export const catalog = {
       reservationIds: z.array(idOf<ReservationId>()),
       version: z.number().int(),
       reason: z.string().optional(),
+      /** What was given back just now, minor units: the whole if the purchase is `refunded`, otherwise a part. */
+      givenBackMinor: z.number().int().optional(),
     }),
   },
   'sale.changed': {

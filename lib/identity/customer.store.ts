@@ -4,6 +4,7 @@
 import { type CustomerId, fromBytes, newId, toBytes } from '#platform/kernel/ids.ts';
 import type { Sql } from '#platform/mysql/mysql.ts';
 import type { Role } from './customer.table.ts';
+import type { Me } from './identity.shapes.ts';
 
 /** The part of an account that sign-in needs. */
 export interface Account {
@@ -12,22 +13,51 @@ export interface Account {
   readonly role: Role;
 }
 
-/** Writes a new account and returns its id. Throws if the e-mail address already has one. */
+/** In which language and time zone a customer is told things; what was never said is not there. */
+export interface Profile {
+  readonly locale?: string | undefined;
+  readonly timeZone?: string | undefined;
+}
+
+/** Writes a new account and returns its id. Throws if the address has one. */
 export async function insertCustomer(
   sql: Sql,
-  customer: { email: string; name: string; passwordHash: string; role: Role },
+  customer: Profile & { email: string; name: string; passwordHash: string; role: Role },
   nowMs: number,
 ): Promise<CustomerId> {
   const customerId = newId<'customer'>(nowMs);
-  const { email, name, passwordHash, role } = customer;
+  const { email, name, passwordHash, role, locale = null, timeZone = null } = customer;
   await sql.change(
-    'INSERT INTO customers (id, email, name, password_hash, role, created_at_ms) VALUES (?, ?, ?, ?, ?, ?)',
-    [toBytes(customerId), email, name, passwordHash, role, nowMs],
+    'INSERT INTO customers (id, email, name, password_hash, role, locale, time_zone, created_at_ms) VALUES (?)',
+    [[toBytes(customerId), email, name, passwordHash, role, locale, timeZone, nowMs]],
   );
   return customerId;
 }
 
-/** The account of this e-mail address. */
+/** Writes what is given of a customer's profile. */
+export async function changeProfile(sql: Sql, customerId: CustomerId, { locale, timeZone }: Profile): Promise<void> {
+  await sql.change(
+    'UPDATE customers SET locale = COALESCE(?, locale), time_zone = COALESCE(?, time_zone) WHERE id = ?',
+    [locale ?? null, timeZone ?? null, toBytes(customerId)],
+  );
+}
+
+/** The profiles of these customers, as far as they exist. */
+export async function findProfiles(sql: Sql, customerIds: readonly CustomerId[]): Promise<Map<CustomerId, Profile>> {
+  if (customerIds.length === 0) return new Map();
+  const rows = await sql.rows<{ id: Buffer; locale: string | null; timeZone: string | null }>(
+    'SELECT id, locale, time_zone AS timeZone FROM customers WHERE id IN (?)',
+    [customerIds.map(toBytes)],
+  );
+  return new Map(
+    rows.map(({ id, locale, timeZone }) => [
+      fromBytes<'customer'>(id),
+      { locale: locale ?? undefined, timeZone: timeZone ?? undefined },
+    ]),
+  );
+}
+
+/** The account of this address. */
 export async function findAccount(sql: Sql, email: string): Promise<Account | undefined> {
   const [row] = await sql.rows<{ id: Buffer; passwordHash: string; role: Role }>(
     'SELECT id, password_hash AS passwordHash, role FROM customers WHERE email = ?',
@@ -36,13 +66,10 @@ export async function findAccount(sql: Sql, email: string): Promise<Account | un
   return row && { customerId: fromBytes(row.id), passwordHash: row.passwordHash, role: row.role };
 }
 
-/** The part of an account that its customer sees. */
-export async function findCustomer(
-  sql: Sql,
-  customerId: CustomerId,
-): Promise<{ email: string; name: string; role: Role } | undefined> {
-  const [row] = await sql.rows<{ email: string; name: string; role: Role }>(
-    'SELECT email, name, role FROM customers WHERE id = ?',
+/** What a customer is told of their own account. */
+export async function findCustomer(sql: Sql, customerId: CustomerId): Promise<Omit<Me, 'customerId'> | undefined> {
+  const [row] = await sql.rows<Omit<Me, 'customerId'>>(
+    'SELECT email, name, role, locale, time_zone AS timeZone FROM customers WHERE id = ?',
     [toBytes(customerId)],
   );
   return row;

@@ -1,5 +1,6 @@
 /**
- * `customers`: who can sign in. Written by registration; read by sign-in. Operators are customers with another role.
+ * `customers`: who can sign in. Written by registration and by the customer; read by sign-in and by whoever tells the customer
+ * something. Operators are customers with another role.
  */
 import { mysqlEnum, mysqlTable, unique, varchar } from 'drizzle-orm/mysql-core';
 import { id, timeMs } from '#platform/mysql/columns.ts';
@@ -16,6 +17,9 @@ export const customers = mysqlTable(
     name: varchar('name', { length: 100 }).notNull(),
     passwordHash: varchar('password_hash', { length: 255 }).notNull(),
     role: mysqlEnum('role', roles).notNull(),
+    /** The language in which the customer is told things (BCP 47), and the time zone (IANA) of what is told; null until said. */
+    locale: varchar('locale', { length: 35 }),
+    timeZone: varchar('time_zone', { length: 64 }),
     createdAtMs: timeMs('created_at_ms').notNull(),
   },
   (table) => [unique('customers_email').on(table.email)],

@@ -4,7 +4,7 @@
 
 import * as z from 'zod';
 import type { CustomerId } from '#platform/kernel/ids.ts';
-import { idOf, line } from '#platform/kernel/shapes.ts';
+import { idOf, Locale, line, TimeZone } from '#platform/kernel/shapes.ts';
 import { roles } from './customer.table.ts';
 
 /** A mailbox, in lower case: two spellings of one mailbox are one account. */
@@ -19,8 +19,14 @@ const Password = z
   .refine((password) => Buffer.byteLength(password) <= 1_024, 'must have at most 1,024 bytes')
   .meta({ format: 'password' });
 
+/** In which language and where a customer wants to be told things. */
+const profile = {
+  locale: Locale.optional().describe('The language of notices: English or Korean'),
+  timeZone: TimeZone.optional().describe('The time zone of times in notices'),
+};
+
 export const Registration = z
-  .strictObject({ email: Email, password: Password, name: line(1, 100) })
+  .strictObject({ email: Email, password: Password, name: line(1, 100), ...profile })
   .meta({ id: 'Registration' });
 export type Registration = z.output<typeof Registration>;
 
@@ -36,7 +42,11 @@ export const Session = z
   .object({
     accessToken: z.string().describe('Send it as "Authorization: Bearer …"'),
     expiresInSeconds: z.int().describe('How long the access token is valid'),
-    refreshToken: z.string().describe('Valid for one refresh, which returns the next one'),
+    refreshToken: z
+      .string()
+      .describe(
+        'Good for one refresh; the answer has the next one. If the answer is lost, send it again within 30 seconds',
+      ),
   })
   .meta({ id: 'Session' });
 export type Session = z.infer<typeof Session>;
@@ -44,6 +54,19 @@ export type Session = z.infer<typeof Session>;
 export const RefreshToken = z.strictObject({ refreshToken: z.string().min(1).max(2_048) });
 
 export const Me = z
-  .object({ customerId: idOf<CustomerId>(), email: z.string(), name: z.string(), role: z.enum(roles) })
+  .object({
+    customerId: idOf<CustomerId>(),
+    email: z.string(),
+    name: z.string(),
+    role: z.enum(roles),
+    locale: z.string().nullable(),
+    timeZone: z.string().nullable(),
+  })
   .meta({ id: 'Me' });
 export type Me = z.infer<typeof Me>;
+
+export const MeChange = z
+  .strictObject(profile)
+  .refine((change) => Object.keys(change).length > 0, 'must change something')
+  .meta({ id: 'MeChange' });
+export type MeChange = z.output<typeof MeChange>;

@@ -44,12 +44,12 @@ export async function seedOperator(
 
 async function createAccount(
   { db, clock }: Needs<'db' | 'clock'>,
-  { email, password, name }: Registration,
+  { email, password, name, locale, timeZone }: Registration,
   role: Role,
 ): Promise<{ customerId: CustomerId } | Refusal> {
   const passwordHash = await hashPassword(password);
   try {
-    return { customerId: await insertCustomer(db, { email, name, passwordHash, role }, clock()) };
+    return { customerId: await insertCustomer(db, { email, name, passwordHash, role, locale, timeZone }, clock()) };
   } catch (error) {
     if (isDuplicateKey(error)) return refuse('email_taken', 'Sign in instead, or use another address.');
     throw error;

@@ -1,7 +1,7 @@
 /**
  * `refresh_tokens`: one row per refresh token ever issued. Written by sign-in and refresh; a row whose token was used is
- * kept until it expires, because a second use means that it was stolen, and then its whole family is revoked
- * (RFC 9700, section 4.14). Only a hash is stored.
+ * kept until it expires, because seeing it again after the leeway means that it was stolen, and then its whole family is
+ * revoked (RFC 9700, section 4.14). Only a hash is stored.
  */
 import { binary, index, mysqlTable } from 'drizzle-orm/mysql-core';
 import { id, timeMs } from '#platform/mysql/columns.ts';
@@ -16,6 +16,8 @@ export const refreshTokens = mysqlTable(
     customerId: id('customer_id').notNull(),
     expiresAtMs: timeMs('expires_at_ms').notNull(),
     usedAtMs: timeMs('used_at_ms'),
+    /** What its successor is derived with, together with the token itself; null until used. */
+    successorSalt: binary('successor_salt', { length: 32 }),
     revokedAtMs: timeMs('revoked_at_ms'),
   },
   (table) => [index('refresh_tokens_family').on(table.familyId), index('refresh_tokens_expiry').on(table.expiresAtMs)],

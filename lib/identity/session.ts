@@ -1,15 +1,19 @@
 /**
  * Sessions: signing in, staying signed in, signing out.
  *
- * A refresh token is valid for one refresh, which issues the next; all that descend from one sign-in are a family. A
- * token that is used a second time has been copied, and its owner cannot be told from the thief, so the whole family is
- * revoked (RFC 9700, section 4.14). The token's row is locked while it is checked: of two concurrent refreshes exactly
- * one gets a successor, and the other revokes the family.
+ * A refresh token is good for one refresh, which hands out the next; all that descend from one sign-in are a family. An
+ * answer may be lost, and a page may be loaded twice at once: within a short leeway the same token gets the same successor
+ * again, as long as nobody has used that. Otherwise a token that comes a second time has been copied, and nobody can tell
+ * which of the two is the thief, so the family ends there (RFC 9700, section 4.14). The row of the token is locked while
+ * it is judged, so of many refreshes at once one makes the successor, and the others get the same.
+ *
+ * The successor is derived from the token itself and a salt in the token's row. So it can be said again though only its
+ * hash is stored, and neither an old token alone nor the table alone is enough to know it.
  *
  * A family is revoked as soon as one of its rows is. So revoking is one write, and it also covers a successor that is
  * being issued at the same moment.
  */
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, createHmac, randomBytes } from 'node:crypto';
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { type CustomerId, fromBytes, newId, toBytes } from '#platform/kernel/ids.ts';
@@ -17,14 +21,16 @@ import { log } from '#platform/kernel/log.ts';
 import type { Sql, Tx } from '#platform/mysql/mysql.ts';
 import { accessTokenLifeSeconds, type Caller, type Tokens } from '#platform/security/access-token.ts';
 import { verifyPassword } from '#platform/security/password.ts';
-import { findAccount, findCustomer } from './customer.store.ts';
+import { changeProfile, findAccount, findCustomer } from './customer.store.ts';
 import type { Role } from './customer.table.ts';
-import type { Credentials, Me, Session } from './identity.shapes.ts';
+import type { Credentials, Me, MeChange, Session } from './identity.shapes.ts';
 import { limitLogin } from './limits.ts';
 
 /** How long one sign-in lasts, however many times it is refreshed. */
 const sessionLifeMs = 30 * 24 * 60 * 60 * 1_000;
-/** The most expired rows that one statement deletes. */
+/** For how long after its first use a refresh token gets the same successor again. */
+export const refreshLeewayMs = 30_000;
+/** How many expired rows are deleted in one statement. */
 const rowsForgotten = 1_000;
 
 /**
@@ -44,12 +50,15 @@ export async function login(
   const nowMs = deps.clock();
   const caller: Caller = { customerId: account.customerId, role: account.role };
   const family = { familyId: newId(nowMs), customerId: caller.customerId, expiresAtMs: nowMs + sessionLifeMs };
-  return session(tokens, caller, await issueRefreshToken(deps.db, family));
+  const refreshToken = randomBytes(32).toString('base64url');
+  await storeRefreshToken(deps.db, refreshToken, family);
+  return session(tokens, caller, refreshToken);
 }
 
 /**
- * Exchanges a refresh token for the next session of its family. Refused if it is unknown, expired or revoked; if it was
- * used before, its whole family is revoked.
+ * Exchanges a refresh token for the next session of its family; sent again within `refreshLeewayMs`, it gets the same
+ * refresh token again. Refused if it is unknown, expired or revoked. If it comes again later than that, or after its
+ * successor was used, its whole family ends.
  */
 export async function refresh(
   deps: Needs<'db' | 'clock'>,
@@ -72,7 +81,13 @@ export async function getMe({ db }: Needs<'db'>, customerId: CustomerId): Promis
   return customer ? { customerId, ...customer } : refuse('unauthenticated', 'This account no longer exists.');
 }
 
-/** Deletes rows of expired sessions, a bounded number at a time; returns how many. Run by a schedule. */
+/** Changes in which language and time zone the customer is told things. Refused if the account is gone. */
+export async function changeMe({ db }: Needs<'db'>, customerId: CustomerId, change: MeChange): Promise<Me | Refusal> {
+  await changeProfile(db, customerId, change);
+  return getMe({ db }, customerId);
+}
+
+/** Deletes rows of sessions that are over, a bounded number at a time; returns how many. Run by a schedule. */
 export function forgetExpiredSessions({ db, clock }: Needs<'db' | 'clock'>): Promise<number> {
   return db.change('DELETE FROM refresh_tokens WHERE expires_at_ms <= ? LIMIT ?', [clock(), rowsForgotten]);
 }
@@ -83,48 +98,91 @@ interface Family {
   expiresAtMs: number;
 }
 
-/** Checks a refresh token under lock, marks it used and issues its successor; undefined if it is no longer valid. */
+interface TokenRow {
+  family_id: Buffer;
+  customer_id: Buffer;
+  expires_at_ms: number;
+  used_at_ms: number | null;
+  successor_salt: Buffer | null;
+}
+
+/** Judges a refresh token under lock and gives its successor, made now or before; undefined if it is no longer good. */
 async function rotate(
   tx: Tx,
   refreshToken: string,
   nowMs: number,
 ): Promise<{ caller: Caller; refreshToken: string } | undefined> {
-  const tokenHash = hashOf(refreshToken);
-  const [row] = await tx.rows<{ family_id: Buffer; customer_id: Buffer; expires_at_ms: number; used_at_ms: number }>(
-    'SELECT family_id, customer_id, expires_at_ms, used_at_ms FROM refresh_tokens WHERE token_hash = ? FOR UPDATE',
-    [tokenHash],
-  );
+  const row = await lockToken(tx, refreshToken);
   if (!row || row.expires_at_ms <= nowMs) return undefined;
-  const family = { familyId: fromBytes(row.family_id), customerId: fromBytes<'customer'>(row.customer_id) };
-  if (row.used_at_ms !== null) {
-    log.warn('refresh token was used a second time; its family is revoked', family);
-    await revoke(tx, tokenHash, nowMs);
-    return undefined;
-  }
   const [account] = await tx.rows<{ role: Role; revoked: number }>(
     `SELECT role, EXISTS (SELECT 1 FROM refresh_tokens WHERE family_id = ? AND revoked_at_ms IS NOT NULL) AS revoked
        FROM customers WHERE id = ?`,
     [row.family_id, row.customer_id],
   );
   if (!account || account.revoked) return undefined;
-  await tx.change('UPDATE refresh_tokens SET used_at_ms = ? WHERE token_hash = ? AND used_at_ms IS NULL', [
-    nowMs,
-    tokenHash,
-  ]);
-  return {
-    caller: { customerId: family.customerId, role: account.role },
-    refreshToken: await issueRefreshToken(tx, { ...family, expiresAtMs: row.expires_at_ms }),
-  };
+  const family = { familyId: fromBytes(row.family_id), customerId: fromBytes<'customer'>(row.customer_id) };
+  const successor =
+    row.used_at_ms === null
+      ? await issueSuccessor(tx, refreshToken, { ...family, expiresAtMs: row.expires_at_ms }, nowMs)
+      : await sameSuccessor(tx, refreshToken, row, nowMs);
+  if (successor === undefined) {
+    log.warn('refresh token came a second time; its family is revoked', family);
+    await revoke(tx, hashOf(refreshToken), nowMs);
+    return undefined;
+  }
+  return { caller: { customerId: family.customerId, role: account.role }, refreshToken: successor };
 }
 
-/** Makes a refresh token of this family. Only its hash is stored, so a leaked table grants no sessions. */
-async function issueRefreshToken(sql: Sql, { familyId, customerId, expiresAtMs }: Family): Promise<string> {
-  const refreshToken = randomBytes(32).toString('base64url');
+async function lockToken(tx: Tx, refreshToken: string): Promise<TokenRow | undefined> {
+  const [row] = await tx.rows<TokenRow>(
+    `SELECT family_id, customer_id, expires_at_ms, used_at_ms, successor_salt
+       FROM refresh_tokens WHERE token_hash = ? FOR UPDATE`,
+    [hashOf(refreshToken)],
+  );
+  return row;
+}
+
+/** Marks a token used and makes its successor. */
+async function issueSuccessor(tx: Tx, refreshToken: string, family: Family, nowMs: number): Promise<string> {
+  const salt = randomBytes(32);
+  await tx.change('UPDATE refresh_tokens SET used_at_ms = ?, successor_salt = ? WHERE token_hash = ?', [
+    nowMs,
+    salt,
+    hashOf(refreshToken),
+  ]);
+  const successor = successorOf(refreshToken, salt);
+  await storeRefreshToken(tx, successor, family);
+  return successor;
+}
+
+/** The successor that a used token has got, if it may still be said again: soon after, and before it was used itself. */
+async function sameSuccessor(
+  tx: Tx,
+  refreshToken: string,
+  { used_at_ms: usedAtMs, successor_salt: salt }: TokenRow,
+  nowMs: number,
+): Promise<string | undefined> {
+  // A row without a salt was used by a build that gave random successors.
+  if (salt === null || nowMs - Number(usedAtMs) > refreshLeewayMs) return undefined;
+  const successor = successorOf(refreshToken, salt);
+  const row = await lockToken(tx, successor);
+  return row?.used_at_ms === null ? successor : undefined;
+}
+
+function successorOf(refreshToken: string, salt: Buffer): string {
+  return createHmac('sha256', salt).update(refreshToken).digest('base64url');
+}
+
+/** Enters a refresh token of this family. Only its hash is stored: whoever reads the table can sign in as nobody. */
+async function storeRefreshToken(
+  sql: Sql,
+  refreshToken: string,
+  { familyId, customerId, expiresAtMs }: Family,
+): Promise<void> {
   await sql.change(
     'INSERT INTO refresh_tokens (token_hash, family_id, customer_id, expires_at_ms) VALUES (?, ?, ?, ?)',
     [hashOf(refreshToken), toBytes(familyId), toBytes(customerId), expiresAtMs],
   );
-  return refreshToken;
 }
 
 async function revoke(sql: Sql, tokenHash: Buffer, nowMs: number): Promise<void> {

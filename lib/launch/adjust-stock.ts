@@ -3,18 +3,31 @@
  * the same transaction.
  */
 
+import { type Keep, keepNothing } from '#answers/once.ts';
 import { type Committed, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import { offerAndMove } from '#reservation/release.ts';
 import { adjustment, recordMovements } from '#sale/ledger.store.ts';
-import type { SaleView } from '#sale/sale.shapes.ts';
-import { lockSales } from '#sale/sale.store.ts';
-import { viewSale } from './read-sale.ts';
+import { maxUnits, type SaleView } from '#sale/sale.shapes.ts';
+import { lockSales, readSales } from '#sale/sale.store.ts';
+import { viewOfRow } from '#sale/terms.ts';
 
-/** Adds units to a sale, or removes them if negative. Refused if more would be removed than are available. */
-export async function adjustStock(deps: WriteNeeds, saleId: SaleId, units: number): Promise<SaleView | Refusal> {
-  const adjusted = await writeThrough(deps, async (tx, nowMs): Promise<Committed | Refusal> => {
+interface Adjusted extends Committed {
+  readonly view: SaleView;
+}
+
+/**
+ * Adds units to a sale, or with a negative number takes them back. Refused if more are taken than are available, or
+ * the sale would have more than `maxUnits`. Answers with the sale as this commit leaves it.
+ */
+export async function adjustStock(
+  deps: WriteNeeds,
+  saleId: SaleId,
+  units: number,
+  keep: Keep = keepNothing,
+): Promise<SaleView | Refusal> {
+  const adjusted = await writeThrough(deps, async (tx, nowMs): Promise<Adjusted | Refusal> => {
     const sale = (await lockSales(tx, [saleId])).get(saleId);
     if (!sale) return refuse('not_found', 'There is no such sale.');
     if (sale.available + units < 0) {
@@ -22,9 +35,17 @@ export async function adjustStock(deps: WriteNeeds, saleId: SaleId, units: numbe
         available: sale.available,
       });
     }
+    if (sale.allotment + units > maxUnits) {
+      return refuse('illegal_state', `A sale may have at most ${maxUnits} units; this one has ${sale.allotment}.`, {
+        allotment: sale.allotment,
+      });
+    }
     await recordMovements(tx, [adjustment(saleId, units, nowMs)], nowMs);
     const after = { ...sale, available: sale.available + units };
-    return offerAndMove(tx, after, [], { allotment: units, available: units }, nowMs);
+    const committed = await offerAndMove(tx, after, [], { allotment: units, available: units }, nowMs);
+    const written = (await readSales(tx, [saleId])).get(saleId);
+    if (!written) throw new Error('a sale that was just written cannot be read');
+    return { ...committed, view: await keep(tx, viewOfRow(written, nowMs)) };
   });
-  return isRefusal(adjusted) ? adjusted : viewSale(deps, saleId);
+  return isRefusal(adjusted) ? adjusted : adjusted.view;
 }

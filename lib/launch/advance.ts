@@ -7,31 +7,32 @@
  */
 
 import * as z from 'zod';
-import { catalog, type EventDetail } from '#events/catalog.ts';
-import { changesPerEvent, newEvent, type RecordedEvent, recordEvents } from '#events/outbox.ts';
+import { catalog } from '#events/catalog.ts';
+import type { ReservationChange } from '#events/changes.ts';
+import { type RecordedEvent, recordEvents } from '#events/outbox.ts';
 import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import { expireSale } from '#reservation/expire.ts';
-import { offerDeadlineMs } from '#reservation/offer.ts';
-import { pagesOfHolders, readOfferDeadlines } from '#reservation/reservation.store.ts';
+import { readOfferDeadlines } from '#reservation/reservation.store.ts';
 import { boundariesAfter, phaseAt, remindBeforeMs } from '#sale/phase.ts';
+import type { StockLevel } from '#sale/sale.shapes.ts';
 import { enterPhase, listUnfinishedSaleIds, lockSales, type SaleRow } from '#sale/sale.store.ts';
-import { AdvanceCommand, sendBoundaries } from './boundaries.ts';
+import { type Announcement, announcementEvents } from './announce.ts';
+import { AdvanceCommand, boundaryHorizonMs, sendBoundaries } from './boundaries.ts';
+import { SweepCommand, sweepCancellation, sweepLeftOpen } from './cancellation.ts';
 import { saleChanged } from './sale-changed.ts';
 
-/** The rule fires once a minute; boundaries are scheduled for longer than that, so that a late run leaves no gap. */
-const boundaryHorizonMs = 150_000;
-
-/** The triggers: the rule of every minute, a boundary of one sale, or the event that units were released. */
+/** What may fire: the minute's rule, a boundary of one sale, or the news that units were released or offered. */
 export const AdvanceTrigger = z.union([
   AdvanceCommand,
+  SweepCommand,
   z.object({ 'detail-type': z.literal('Scheduled Event') }),
   z.object({
     'detail-type': z.literal('reservations.changed'),
-    detail: catalog['reservations.changed'].detail.pick({ stocks: true }),
+    detail: catalog['reservations.changed'].detail.pick({ changes: true, stocks: true }),
   }),
 ]);
 export type AdvanceTrigger = z.infer<typeof AdvanceTrigger>;
@@ -58,18 +59,48 @@ export async function advance(
   };
   const mustRepeat: string[] = [];
   for (const { messageId, message } of batch) {
-    const saleIds =
-      'saleId' in message ? [message.saleId] : 'detail' in message ? message.detail.stocks.map((s) => s.saleId) : [];
+    const advanced = (saleId: SaleId) => succeeds(saleId, () => advanceSale(deps, saleId, deadlineMs, 'nothing'));
+    const swept = (saleId: SaleId) => succeeds(`sweep ${saleId}`, () => sweepCancellation(deps, saleId, deadlineMs));
     const runs =
-      saleIds.length > 0
-        ? await Promise.all(saleIds.map((id) => succeeds(id, () => advanceSale(deps, id, deadlineMs, 'new offers'))))
-        : [await succeeds('every sale', () => advanceAll(deps, deadlineMs))];
-    if (runs.includes(false)) mustRepeat.push(messageId);
+      'sweep' in message
+        ? [swept(message.sweep.saleId)]
+        : 'saleId' in message
+          ? [advanced(message.saleId)]
+          : 'detail' in message
+            ? [
+                succeeds(messageId, () => sendOfferEnds(deps, message.detail.changes)),
+                ...message.detail.stocks.filter(mayHaveMore).map(({ saleId }) => advanced(saleId)),
+              ]
+            : [
+                succeeds('every sale', () => advanceAll(deps, deadlineMs)),
+                succeeds('every cancellation', () => sweepLeftOpen(deps, deadlineMs)),
+              ];
+    if ((await Promise.all(runs)).includes(false)) mustRepeat.push(messageId);
   }
   return mustRepeat;
 }
 
-/** Advances every sale in which something can still happen. One that fails does not hold up the others. */
+/** Whether more may be waiting for what a transaction has left than it could make offers to. */
+function mayHaveMore({ available, waitlisted }: StockLevel): boolean {
+  return available > 0 && waitlisted > 0;
+}
+
+/** Sends ahead when the offers that an event tells of end, so that their units are with the next within seconds. */
+async function sendOfferEnds(deps: WriteNeeds, changes: readonly ReservationChange[]): Promise<void> {
+  const offers = changes.flatMap(({ saleId, deadlineMs }) =>
+    deadlineMs === undefined ? [] : [{ saleId, deadlineMs }],
+  );
+  for (const [saleId, ends] of Map.groupBy(offers, (offer) => offer.saleId)) {
+    await sendBoundaries(
+      deps,
+      saleId,
+      ends.map(({ deadlineMs }) => deadlineMs),
+      boundaryHorizonMs,
+    );
+  }
+}
+
+/** Advances every sale in which something can still happen. One that fails does not keep the others waiting. */
 export async function advanceAll(deps: WriteNeeds, deadlineMs: number): Promise<void> {
   const failed: unknown[] = [];
   for (const saleId of await listUnfinishedSaleIds(deps.db)) {
@@ -81,24 +112,24 @@ export async function advanceAll(deps: WriteNeeds, deadlineMs: number): Promise<
 }
 
 /**
- * Advances one sale to its phase by the clock, and schedules the next boundaries. Only the rule of every minute schedules
- * all boundaries within the horizon; a boundary or a release schedules only the deadlines of new offers. If each such
- * message scheduled all boundaries after it, their number would double from one boundary to the next.
+ * Advances one sale to where the clock says it is. Only the minute's rule sends ahead all that comes next; the end of an
+ * offer is sent by whoever hears of the offer. Were each such message to send all that follow it, their number would
+ * double from one boundary to the next.
  */
 export async function advanceSale(
   deps: WriteNeeds,
   saleId: SaleId,
   deadlineMs: number,
-  ahead: 'everything' | 'new offers',
+  ahead: 'everything' | 'nothing',
 ): Promise<void> {
   const nowMs = deps.clock();
   const { sale } = await writeThrough(deps, (tx) => announcePhase(tx, saleId, nowMs));
-  if (!sale) return;
+  // A pause stops the clock of everything that would follow; resuming sends it ahead.
+  if (!sale || sale.status === 'paused') return;
   await expireSale(deps, saleId, deadlineMs);
-  const fromMs = ahead === 'everything' ? nowMs + 1 : offerDeadlineMs(sale, nowMs);
-  const offersMs = await readOfferDeadlines(deps.db, saleId, fromMs, nowMs + boundaryHorizonMs);
-  const dueMs = ahead === 'everything' ? [...boundariesAfter(sale, nowMs), ...offersMs] : offersMs;
-  await sendBoundaries(deps, saleId, dueMs, boundaryHorizonMs);
+  if (ahead === 'nothing') return;
+  const offersMs = await readOfferDeadlines(deps.db, sale, nowMs + 1, nowMs + boundaryHorizonMs);
+  await sendBoundaries(deps, saleId, [...boundariesAfter(sale, nowMs), ...offersMs], boundaryHorizonMs);
 }
 
 interface Announced extends Committed {
@@ -109,6 +140,7 @@ interface Announced extends Committed {
 async function announcePhase(tx: Tx, saleId: SaleId, nowMs: number): Promise<Announced> {
   const sale = (await lockSales(tx, [saleId])).get(saleId);
   if (!sale) return nothingChanged;
+  if (sale.status === 'paused') return { ...nothingChanged, sale };
   const phase = phaseAt(sale, nowMs);
   const entered = phase !== sale.phase;
   const remindAtMs = sale.purchaseClosesAtMs - remindBeforeMs(sale);
@@ -119,18 +151,10 @@ async function announcePhase(tx: Tx, saleId: SaleId, nowMs: number): Promise<Ann
   const stock = { ...sale, version: sale.version + 1 };
   await enterPhase(tx, saleId, { phase, remindedAtMs: remind ? nowMs : sale.remindedAtMs });
   const events: RecordedEvent[] = entered ? [saleChanged(stock, nowMs)] : [];
-  const reasons: EventDetail<'reservations.reminded'>['reason'][] = [];
+  const reasons: Announcement[] = [];
   if (entered && phase === 'purchasing' && sale.status === 'active') reasons.push('purchase-opened');
   if (remind) reasons.push('closing-soon');
-  for (const reason of reasons) {
-    for await (const holders of pagesOfHolders(tx, saleId, changesPerEvent)) {
-      const recipients = holders.map(({ reservationId, customerId, units, version, deadlineMs }) => ({
-        ...{ reservationId, customerId, units, version },
-        deadlineMs: deadlineMs ?? sale.purchaseClosesAtMs,
-      }));
-      events.push(newEvent('reservations.reminded', { saleId, reason, recipients }, nowMs));
-    }
-  }
+  for (const reason of reasons) events.push(...(await announcementEvents(tx, stock, reason, nowMs)));
   await recordEvents(tx, events, nowMs);
   return { sale, stocks: [stock], reservations: [], events };
 }

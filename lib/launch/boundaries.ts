@@ -10,9 +10,14 @@ import type { Needs } from '#platform/environment/deps.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
+import { readOfferDeadlines } from '#reservation/reservation.store.ts';
 import { boundariesAfter, type SaleTimes } from '#sale/phase.ts';
+import type { SaleRow } from '#sale/sale.store.ts';
 
-/** The longest delay that SQS allows. */
+/** The rule fires once a minute; boundaries are sent ahead for a little longer, so that a late tick leaves no gap. */
+export const boundaryHorizonMs = 150_000;
+
+/** SQS holds a message back for at most this long. */
 const longestDelayMs = 900_000;
 
 /** The command in the queue `advance`: advance this sale now. */
@@ -20,17 +25,23 @@ export const AdvanceCommand = z.object({ saleId: idOf<SaleId>() });
 export type AdvanceCommand = z.infer<typeof AdvanceCommand>;
 
 /**
- * Sends a delayed message for each boundary of a sale within the longest delay of SQS. Never throws: the rule of every
- * minute advances every sale anyway.
+ * Sends a message at once, and a delayed one for each boundary of a sale and each end of its offers that SQS can hold back
+ * so long. Never throws: the minute's rule looks at every sale anyway.
  */
 export async function scheduleBoundaries(
-  deps: Needs<'queue' | 'clock'>,
-  sale: SaleTimes & { saleId: SaleId },
+  deps: Needs<'db' | 'queue' | 'clock'>,
+  sale: Pick<SaleRow, 'saleId' | 'clockOffsetMs' | 'status' | keyof SaleTimes>,
 ): Promise<void> {
-  const dueMs = boundariesAfter(sale, deps.clock());
-  await sendBoundaries(deps, sale.saleId, dueMs, longestDelayMs).catch((error) =>
-    log.warn('boundaries could not be scheduled; the next minute advances the sale', { error, saleId: sale.saleId }),
-  );
+  // Nothing is due in a pause; what follows it is sent when it ends.
+  if (sale.status === 'paused') return;
+  try {
+    const nowMs = deps.clock();
+    const offersMs = await readOfferDeadlines(deps.db, sale, nowMs, nowMs + longestDelayMs);
+    // At once too: a change may have brought the sale to where it should have been advanced to already.
+    await sendBoundaries(deps, sale.saleId, [nowMs, ...boundariesAfter(sale, nowMs), ...offersMs], longestDelayMs);
+  } catch (error) {
+    log.warn('the next tick will catch up with a changed sale', { error, saleId: sale.saleId });
+  }
 }
 
 /** Sends a delayed message for each of these times that is still to come within `horizonMs`. Throws if it cannot. */

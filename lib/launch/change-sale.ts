@@ -1,77 +1,145 @@
 /**
- * Changing a sale: new terms, pausing, resuming and cancelling. The row is locked while the change is decided.
+ * Changing a sale: new terms, a pause, and calling it off. The row is held while the change is decided.
+ *
+ * Invariant I12: a pause stops every clock and resuming gives the time back; what moves a time that somebody was told
+ * is told to them in the same transaction, once for each change, and what moves nothing tells nothing.
  */
 
+import { recordEvents } from '#events/outbox.ts';
 import { type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
+import type { Needs } from '#platform/environment/deps.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
+import type { Tx } from '#platform/mysql/mysql.ts';
+import { offerAndMove } from '#reservation/release.ts';
 import type { SaleView, UpdateSale } from '#sale/sale.shapes.ts';
-import { changeTerms, lockSales, type SaleRow, type SaleTerms } from '#sale/sale.store.ts';
+import { changeTerms, lockSales, type SaleProgress, type SaleRow, type SaleTerms } from '#sale/sale.store.ts';
+import { giveBackPause } from '#sale/sale-clock.ts';
 import { viewOfRow } from '#sale/terms.ts';
+import { type Announcement, announcementEvents } from './announce.ts';
 import { scheduleBoundaries } from './boundaries.ts';
+import { type CancelSale, callOff, sendSweep } from './cancellation.ts';
+import { type MovePlan, planMove, refuseUnconfirmed } from './move-plan.ts';
 import { recordSale, type SaleCommitted } from './sale-changed.ts';
-import { readTimes, refuseDisorder } from './sale-times.ts';
+import { readTimes } from './sale-times.ts';
 
-/** Changes a sale's terms. Refused for a sale that has closed or was cancelled. */
+/** What an operator's call changes in a sale's row, and what those who hold units or wait are told of it. */
+export interface SaleChange {
+  readonly terms: Partial<SaleTerms & SaleProgress>;
+  readonly tell?: Announcement | undefined;
+}
+
+/**
+ * Changes a sale's terms. A sale that has closed or was cancelled stays as it was. Times that take time from somebody, or
+ * close the sale at once, need the confirmation of a preview (`rescheduleSale`).
+ */
 export async function updateSale(deps: WriteNeeds, saleId: SaleId, change: UpdateSale): Promise<SaleView | Refusal> {
-  return changeSale(deps, saleId, (sale, nowMs) => {
-    if (sale.status === 'cancelled') return refuse('sale_cancelled', 'A cancelled sale cannot be changed.');
-    if (nowMs >= sale.purchaseClosesAtMs) return refuse('illegal_state', 'A closed sale cannot be changed.');
-    const times = { ...sale, ...readTimes(change) };
-    const disorder = refuseDisorder(times);
-    if (disorder) return disorder;
+  const changed = await changeSale(deps, saleId, async (tx, sale, nowMs) => {
+    const move = applyMove(await planMove(tx, sale, readTimes(change), nowMs), change.confirmation);
+    if (isRefusal(move)) return move;
     const waitlistSize = change.waitlistSize ?? sale.waitlistSize;
     if (waitlistSize < sale.waitlisted) {
       return refuse('illegal_state', `${sale.waitlisted} reservations are waiting; the waitlist cannot be smaller.`);
     }
-    return {
-      ...times,
+    const terms = {
+      ...move?.terms,
       name: change.name ?? sale.name,
       capPerCustomer: change.capPerCustomer ?? sale.capPerCustomer,
       waitlistSize,
       offerLifeMs: change.offerLifeSeconds === undefined ? sale.offerLifeMs : change.offerLifeSeconds * 1000,
+      payWithinMs: change.payWithinSeconds === undefined ? sale.payWithinMs : change.payWithinSeconds * 1000,
+      offerCutoffMs: change.offerCutoffSeconds === undefined ? sale.offerCutoffMs : change.offerCutoffSeconds * 1000,
     };
+    return { terms, tell: move?.tell };
   });
+  return isRefusal(changed) ? changed : viewOfRow(changed, deps.clock());
 }
 
-/** Pauses a sale: nothing can be reserved or bought and nothing expires until it is resumed. Idempotent. */
+/** The change that a planned move makes, or why it is not made; undefined if nothing moves. */
+export function applyMove(
+  plan: MovePlan | Refusal | undefined,
+  confirmation: string | undefined,
+): SaleChange | Refusal | undefined {
+  if (plan === undefined || isRefusal(plan)) return plan;
+  return refuseUnconfirmed(plan, confirmation) ?? { terms: plan.change, tell: plan.isTold ? 'rescheduled' : undefined };
+}
+
+/**
+ * Pauses a sale: nothing can be reserved or bought, and its clock stands still until it is resumed. Pausing twice is once.
+ */
 export async function pauseSale(deps: WriteNeeds, saleId: SaleId): Promise<SaleView | Refusal> {
-  return changeSale(deps, saleId, (sale) =>
-    sale.status === 'cancelled' ? refuse('sale_cancelled', 'A cancelled sale cannot be paused.') : { status: 'paused' },
-  );
+  const paused = await changeSale(deps, saleId, async (_tx, sale, nowMs) => {
+    if (sale.status === 'cancelled') return refuse('sale_cancelled', 'A cancelled sale cannot be paused.');
+    if (sale.status === 'paused') return undefined;
+    return { terms: { status: 'paused', pausedAtMs: nowMs }, tell: 'paused' };
+  });
+  return isRefusal(paused) ? paused : viewOfRow(paused, deps.clock());
 }
 
-/** Resumes a paused sale. */
-export async function resumeSale(deps: WriteNeeds, saleId: SaleId): Promise<SaleView | Refusal> {
-  return changeSale(deps, saleId, (sale) =>
-    sale.status === 'cancelled'
-      ? refuse('sale_cancelled', 'A cancelled sale cannot be resumed.')
-      : { status: 'active' },
-  );
-}
-
-/** Cancels a sale for good; its open reservations are cancelled right afterwards. Idempotent. */
-export async function cancelSale(deps: WriteNeeds, saleId: SaleId): Promise<SaleView | Refusal> {
-  const cancelled = await changeSale(deps, saleId, () => ({ status: 'cancelled' }));
-  if (!isRefusal(cancelled)) await deps.queue('advance').send({ body: { saleId } });
-  return cancelled;
-}
-
-/** Changes a sale's row under lock, then schedules its next boundaries. */
-async function changeSale(
+/**
+ * Resumes a paused sale. The time of the pause is given back: whatever was still to come is later by its length. With
+ * `keepTimes` the times stay as they are, and what they end meanwhile ends. What became free in the pause goes to those who
+ * wait before anybody else can have it. Resuming twice is once.
+ */
+export async function resumeSale(
   deps: WriteNeeds,
   saleId: SaleId,
-  decideChange: (sale: SaleRow, nowMs: number) => Partial<SaleTerms> | Refusal,
+  { keepTimes = false }: { keepTimes?: boolean } = {},
 ): Promise<SaleView | Refusal> {
+  const resumed = await changeSale(deps, saleId, async (_tx, sale, nowMs) => {
+    if (sale.status === 'cancelled') return refuse('sale_cancelled', 'A cancelled sale cannot be resumed.');
+    if (sale.status === 'active') return undefined;
+    const times = keepTimes ? {} : giveBackPause(sale, nowMs);
+    return { terms: { ...times, status: 'active', pausedAtMs: null }, tell: 'resumed' };
+  });
+  return isRefusal(resumed) ? resumed : viewOfRow(resumed, deps.clock());
+}
+
+/**
+ * Calls a sale off for good; its open reservations are cancelled right afterwards, and what was paid in it is refunded
+ * unless it is to be kept. Idempotent; refuses with `illegal_state` to keep what is being refunded already.
+ */
+export async function cancelSale(
+  deps: WriteNeeds & Needs<'queue'>,
+  saleId: SaleId,
+  { refunds }: CancelSale,
+): Promise<SaleView | Refusal> {
+  const cancelled = await changeSale(deps, saleId, async (tx, _sale, nowMs) => {
+    const refusal = await callOff(tx, saleId, refunds, nowMs);
+    return refusal ?? { terms: { status: 'cancelled', pausedAtMs: null } };
+  });
+  if (isRefusal(cancelled)) return cancelled;
+  await deps.queue('advance').send({ body: { saleId } });
+  await sendSweep(deps, saleId, null);
+  return viewOfRow(cancelled, deps.clock());
+}
+
+/**
+ * Changes a sale's row while holding it and tells those whom it concerns, then sends ahead what comes next. Units that
+ * nobody could be offered before, as in a pause, are offered in the same transaction (invariant I11), by the changed times.
+ * Returns the row as it is then; where `decideChange` finds nothing to change, nothing is written or told.
+ */
+export async function changeSale(
+  deps: WriteNeeds,
+  saleId: SaleId,
+  decideChange: (tx: Tx, sale: SaleRow, nowMs: number) => Promise<SaleChange | Refusal | undefined>,
+): Promise<SaleRow | Refusal> {
   const result = await writeThrough(deps, async (tx, nowMs): Promise<SaleCommitted | Refusal> => {
     const sale = (await lockSales(tx, [saleId])).get(saleId);
     if (!sale) return refuse('not_found', 'There is no such sale.');
-    const change = decideChange(sale, nowMs);
+    const change = await decideChange(tx, sale, nowMs);
     if (isRefusal(change)) return change;
-    await changeTerms(tx, saleId, { ...sale, ...change });
-    return recordSale(tx, saleId, nowMs);
+    if (!change) return { sale, stocks: [], reservations: [], events: [] };
+    const changed = { ...sale, ...change.terms };
+    await changeTerms(tx, saleId, changed);
+    const offered = await offerAndMove(tx, changed, [], { available: 0 }, nowMs);
+    const recorded = await recordSale(tx, saleId, nowMs);
+    const told = change.tell ? await announcementEvents(tx, recorded.sale, change.tell, nowMs) : [];
+    await recordEvents(tx, told, nowMs);
+    const events = [...offered.events, ...recorded.events, ...told];
+    return { ...recorded, reservations: offered.reservations, events };
   });
   if (isRefusal(result)) return result;
-  await scheduleBoundaries(deps, result.sale);
-  return viewOfRow(result.sale, deps.clock());
+  if (result.stocks.length > 0) await scheduleBoundaries(deps, result.sale);
+  return result.sale;
 }

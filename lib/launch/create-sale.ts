@@ -2,6 +2,7 @@
  * Creating a sale: its row with the whole allotment available, the first entry of its ledger and its event, in one
  * transaction. A sale copies the price of its product, so changing the product does not change the price of the sale.
  */
+import { type Keep, keepNothing } from '#answers/once.ts';
 import { findProduct } from '#catalog/product.store.ts';
 import { type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
@@ -14,8 +15,12 @@ import { scheduleBoundaries } from './boundaries.ts';
 import { recordSale, type SaleCommitted } from './sale-changed.ts';
 import { readTimes, refuseDisorder } from './sale-times.ts';
 
-/** Creates a sale at the product's current price. Refuses an unknown product and times that are not in order. */
-export async function createSale(deps: WriteNeeds, request: CreateSale): Promise<SaleView | Refusal> {
+/** Creates a sale at the product's present price. Refuses an unknown product and times out of order. */
+export async function createSale(
+  deps: WriteNeeds,
+  request: CreateSale,
+  keep: Keep = keepNothing,
+): Promise<SaleView | Refusal> {
   const nowMs = deps.clock();
   const times = readTimes(request);
   const disorder = refuseDisorder(times);
@@ -24,17 +29,27 @@ export async function createSale(deps: WriteNeeds, request: CreateSale): Promise
     return refuse('invalid_input', 'The reservation period would be over before it began.');
   }
   const saleId = newSaleId(request.allotment + request.waitlistSize, nowMs);
-  const result = await writeThrough(deps, async (tx): Promise<SaleCommitted | Refusal> => {
+  const result = await writeThrough(deps, async (tx): Promise<(SaleCommitted & { view: SaleView }) | Refusal> => {
     const product = await findProduct(tx, request.productId);
     if (!product) return refuse('not_found', 'There is no such product.');
     const { productId, name, allotment, capPerCustomer, waitlistSize, offerLifeSeconds } = request;
+    const { payWithinSeconds, offerCutoffSeconds = 0 } = request;
     const { amountMinor: priceMinor, currency } = product.price;
-    const terms = { name, capPerCustomer, waitlistSize, offerLifeMs: offerLifeSeconds * 1000, ...times };
+    const terms = {
+      name,
+      capPerCustomer,
+      waitlistSize,
+      offerLifeMs: offerLifeSeconds * 1000,
+      payWithinMs: payWithinSeconds === undefined ? null : payWithinSeconds * 1000,
+      offerCutoffMs: offerCutoffSeconds * 1000,
+      ...times,
+    };
     await insertSale(tx, { saleId, productId, priceMinor, currency, allotment, ...terms }, nowMs);
     await recordMovements(tx, [adjustment(saleId, request.allotment, nowMs)], nowMs);
-    return recordSale(tx, saleId, nowMs);
+    const committed = await recordSale(tx, saleId, nowMs);
+    return { ...committed, view: await keep(tx, viewOfRow(committed.sale, nowMs)) };
   });
   if (isRefusal(result)) return result;
   await scheduleBoundaries(deps, result.sale);
-  return viewOfRow(result.sale, nowMs);
+  return result.view;
 }

@@ -1,4 +1,4 @@
-/** Reading sales: the public view with live stock, and the committed state for an operator who has just changed one. */
+/** Sales as everyone sees them. */
 
 import * as z from 'zod';
 import { readLiveSale } from '#mirror/live-sale.ts';
@@ -9,18 +9,12 @@ import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
 import type { SaleView } from '#sale/sale.shapes.ts';
-import { listSales, readSales } from '#sale/sale.store.ts';
+import { listSales } from '#sale/sale.store.ts';
 import { viewOfRow } from '#sale/terms.ts';
 
 /** A sale with live stock, for everyone. */
 export async function getSale(deps: MirrorNeeds, saleId: SaleId): Promise<SaleView | Refusal> {
   return (await readLiveSale(deps, saleId)) ?? refuse('not_found', 'There is no such sale.');
-}
-
-/** A sale with its stock as committed, for an operator who has just changed it. */
-export async function viewSale({ db, clock }: Needs<'db' | 'clock'>, saleId: SaleId): Promise<SaleView | Refusal> {
-  const sale = (await readSales(db, [saleId])).get(saleId);
-  return sale ? viewOfRow(sale, clock()) : refuse('not_found', 'There is no such sale.');
 }
 
 /** All sales, newest first. */

@@ -18,7 +18,7 @@ export function readTimes(request: Instants): Partial<SaleTimes> {
   };
 }
 
-/** Refuses times that are not in order. */
+/** Refuses times that are not in order, among them a reservation period that outlasts the purchase window. */
 export function refuseDisorder(times: SaleTimes): Refusal | undefined {
   if (times.reserveOpensAtMs >= times.reserveClosesAtMs) {
     return refuse('invalid_input', 'reserveOpensAt must be before reserveClosesAt.');
@@ -28,6 +28,9 @@ export function refuseDisorder(times: SaleTimes): Refusal | undefined {
   }
   if (times.reserveOpensAtMs > times.purchaseOpensAtMs) {
     return refuse('invalid_input', 'reserveOpensAt must not be after purchaseOpensAt.');
+  }
+  if (times.reserveClosesAtMs > times.purchaseClosesAtMs) {
+    return refuse('invalid_input', 'reserveClosesAt must not be after purchaseClosesAt: nobody could buy after that.');
   }
   return undefined;
 }

@@ -16,8 +16,18 @@ export const termFields = ['terms', 'opens', 'closes', 'status', 'cap', 'waitlis
  */
 export const gateFields = ['ticket', 'line', 'pendingUnits', 'pendingOver'] as const;
 
+/**
+ * Which loss of claims a sale has not recovered from: the time at which Redis was taught the sale anew. Written by
+ * `mirror.lua`, read by `gate.lua`, and taken away by reconcile when every claim is back.
+ */
+export const partialField = 'partial';
+
 /** Any field of a sale in the mirror. */
-export type MirrorField = (typeof stockFields)[number] | (typeof termFields)[number] | (typeof gateFields)[number];
+export type MirrorField =
+  | (typeof stockFields)[number]
+  | (typeof termFields)[number]
+  | (typeof gateFields)[number]
+  | typeof partialField;
 
 /** The stock from values that were read in the order of `stockFields`. */
 export function stockOfFields(values: readonly (string | null)[]): StockView {

@@ -8,9 +8,11 @@
 --          unknown                        the sale is not here; load it and ask again
 --          repeat packed                  this reservation is here already
 --          admitted ticket position       go on to the queue; the claim is recorded
---          refusal fact                   sale_not_open, sale_closed, sale_paused, sale_cancelled, over_cap or sold_out
+--          admitted ticket position partial  the same, and claims may be missing here: it may have been decided before
+--          refusal fact                   sale_not_open, sale_closed, sale_paused, sale_cancelled, over_allotment, over_cap or
+--                                         sold_out
 local sale = redis.call('HMGET', KEYS[1], 'opens', 'closes', 'status', 'cap', 'waitlistSize', 'available', 'waitlisted',
-  'pendingUnits', 'pendingOver', 'ticket', 'line')
+  'pendingUnits', 'pendingOver', 'ticket', 'line', 'partial', 'allotment')
 local known = sale[1]
 local cap = tonumber(sale[4] or '0')
 -- Admitted requests that are not decided yet are counted as if each got what it asks for.
@@ -18,6 +20,8 @@ local free = tonumber(sale[6] or '0') - tonumber(sale[8] or '0')
 local places = tonumber(sale[5] or '0') - tonumber(sale[7] or '0') - tonumber(sale[9] or '0')
 local last = tonumber(sale[10] or '0')
 local line = tonumber(sale[11] or '0')
+local mark = sale[12] and ' partial' or ''
+local allotment = tonumber(sale[13] or '0')
 local lastBefore, lineBefore, units, over = last, line, 0, 0
 
 -- This server's clock judges the window, so that all functions agree to the microsecond.
@@ -26,12 +30,13 @@ local nowUs = time[1] * 1000000 + time[2]
 local shut, since = nil, ''
 if known and sale[3] == 'cancelled' then
   shut = 'sale_cancelled'
+elseif known and sale[3] == 'paused' then
+  -- Before the times: a paused sale's clock stands still, so the server's says nothing about them.
+  shut = 'sale_paused'
 elseif known and nowUs < tonumber(sale[1]) * 1000 then
   shut, since = 'sale_not_open', sale[1]
 elseif known and nowUs >= tonumber(sale[2]) * 1000 then
   shut, since = 'sale_closed', sale[2]
-elseif known and sale[3] == 'paused' then
-  shut = 'sale_paused'
 end
 
 local function judge(bucket, field, customer, quantityText, leastText)
@@ -52,6 +57,9 @@ local function judge(bucket, field, customer, quantityText, leastText)
     return shut .. ' ' .. since
   end
   local quantity, atLeast = tonumber(quantityText), tonumber(leastText)
+  if atLeast > allotment then
+    return 'over_allotment ' .. string.format('%d', allotment)
+  end
   local held = tonumber(redis.call('HGET', bucket, customer) or '0')
   if held + quantity > cap then
     return 'over_cap ' .. held
@@ -78,7 +86,7 @@ local function judge(bucket, field, customer, quantityText, leastText)
   -- Numbers are written as whole ones here: Redis and Lua would print them as fractions, which takes several times as long.
   redis.call('HSET', bucket, customer, string.format('%d', held + quantity), field, (beyond and 'o' or 'r') .. ':0:0:' ..
     quantityText .. ':' .. (atLeast == quantity and '' or leastText) .. ':' .. string.format('%x', ticket) .. ':' .. position)
-  return 'admitted ' .. string.format('%.0f', ticket) .. ' ' .. position
+  return 'admitted ' .. string.format('%.0f', ticket) .. ' ' .. position .. mark
 end
 
 local answers = {}

@@ -26,12 +26,22 @@ export interface GateRequest {
   readonly atLeast: number;
 }
 
-export type GateRefusal = 'sale_not_open' | 'sale_closed' | 'sale_paused' | 'sale_cancelled' | 'over_cap' | 'sold_out';
+export type GateRefusal =
+  | 'sale_not_open'
+  | 'sale_closed'
+  | 'sale_paused'
+  | 'sale_cancelled'
+  | 'over_allotment'
+  | 'over_cap'
+  | 'sold_out';
 
 export type GateAnswer =
-  /** Go on to the queue with this ticket (microseconds) and place among all requests. */
-  | { readonly kind: 'admitted'; readonly ticket: number; readonly position: number }
-  /** This reservation was admitted before; its current state. */
+  /**
+   * Go on to the queue with this ticket (microseconds) and place among all requests. With `partial`, Redis has lost claims
+   * of the sale that are not back yet, so this may be a repeat.
+   */
+  | { readonly kind: 'admitted'; readonly ticket: number; readonly position: number; readonly partial: boolean }
+  /** This reservation was admitted before; here is what became of it. */
   | { readonly kind: 'repeat'; readonly status: MirroredStatus }
   | { readonly kind: 'refused'; readonly code: GateRefusal; readonly fact: string }
   /** The mirror does not have the sale. */
@@ -85,8 +95,10 @@ async function judge(redis: RedisClient, requests: readonly GateRequest[]): Prom
 }
 
 function read(line: string): GateAnswer {
-  const [kind = '', fact = '', position] = line.split(' ');
-  if (kind === 'admitted') return { kind, ticket: Number(fact), position: Number(position) };
+  const [kind = '', fact = '', position, mark] = line.split(' ');
+  if (kind === 'admitted') {
+    return { kind, ticket: Number(fact), position: Number(position), partial: mark === 'partial' };
+  }
   if (kind === 'repeat') return { kind, status: unpack(fact) };
   if (kind === 'unknown') return { kind };
   return { kind: 'refused', code: kind as GateRefusal, fact };

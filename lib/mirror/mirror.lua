@@ -3,7 +3,8 @@
 -- KEYS[2n-1]  the sale
 -- KEYS[2n]    the prefix of the keys of the sale's claims buckets; they share its slot
 -- ARGV[3n-2]  epoch, version, allotment, available, allocated, sold and waitlisted, with spaces between
--- ARGV[3n-1]  '' to leave the terms as they are, or JSON: {terms, opens, closes, status, cap, waitlistSize, id}
+-- ARGV[3n-1]  '' to leave the terms as they are, or JSON: {terms, opens, closes, status, cap, waitlistSize, id, lost}; with
+--             lost, a sale that is not here may have had claims, and is marked 'partial' until they are back
 -- ARGV[3n]    six texts for each reservation, each ended by a zero byte: bucket, its field, its customer's field, its
 --             version, the units that it counts against its customer's cap, and its packed value up to its position
 -- ARGV[last]  JSON: for each letter of a state that counts against the cap 'quantity' or 'units', whichever of them counts
@@ -87,6 +88,11 @@ local function writeSale(saleKey, bucketPrefix, levels, terms, reservations)
       local told = cjson.decode(terms)
       redis.call('HSET', saleKey, 'terms', told.terms, 'opens', told.opens, 'closes', told.closes,
         'status', told.status, 'cap', told.cap, 'waitlistSize', told.waitlistSize, 'id', told.id)
+      if told.lost and not known[1] then
+        -- The time tells one loss from another.
+        local time = redis.call('TIME')
+        redis.call('HSET', saleKey, 'partial', time[1] .. '.' .. time[2])
+      end
     end
   end
 

@@ -9,7 +9,7 @@
 
 import type { Needs } from '#platform/environment/deps.ts';
 import type { CustomerId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
-import { log } from '#platform/kernel/log.ts';
+import { warnUnlessOutage } from '#platform/redis/absence.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { defineScript, luaSource } from '#platform/redis/redis.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
@@ -27,21 +27,22 @@ import {
   reservationField,
   unpack,
 } from './claims.ts';
-import type { MirrorField, termFields } from './fields.ts';
+import type { MirrorField } from './fields.ts';
 import { mirrorTrust } from './mirror-trust.ts';
 
 const mirrorScript = defineScript('holdfastMirror', luaSource('lib/mirror/mirror.lua'));
 
 /**
- * Copies committed stock and reservations of any number of sales in one round trip. `terms` are the sales whose terms are
- * written too. Returns the ids of sales that Redis does not have, whose terms the caller should load and mirror. Throws if
- * Redis cannot be reached.
+ * Copies committed stock and reservations, in one round trip however many sales. `terms` are the sales whose terms are to
+ * be written too; with `lost`, those that Redis does not know may have claims that it has lost. Returns the ids of sales that Redis does not know, whose terms the caller should load and mirror. Throws
+ * if Redis cannot be reached.
  */
 export async function writeMirror(
   { redis }: Needs<'redis'>,
   stocks: readonly StockLevel[],
   reservations: readonly MirroredReservation[],
   terms: readonly SaleRow[] = [],
+  options: { lost?: boolean } = {},
 ): Promise<SaleId[]> {
   if (stocks.length === 0) return [];
   const bySale = Map.groupBy(reservations, (row) => row.saleId);
@@ -62,7 +63,7 @@ export async function writeMirror(
     scriptKeys.push(keys.sale(tag), keys.claimsOf(tag));
     args.push(
       `${epoch} ${version} ${allotment} ${available} ${allocated} ${sold} ${waitlisted}`,
-      termsArgument(termsOf.get(stock.saleId)),
+      termsArgument(termsOf.get(stock.saleId), options.lost ?? false),
       texts,
     );
   }
@@ -72,17 +73,19 @@ export async function writeMirror(
 }
 
 /** The terms for the script. Numbers travel as text: Redis's JSON would turn times into floating point. */
-function termsArgument(sale: SaleRow | undefined): string {
+function termsArgument(sale: SaleRow | undefined, lost: boolean): string {
   if (!sale) return '';
   return JSON.stringify({
     terms: JSON.stringify(termsView(sale)),
     opens: String(sale.reserveOpensAtMs),
-    closes: String(sale.reserveClosesAtMs),
+    // Whoever asks after the last moment to buy is refused at once; an older sale may take reservations for longer.
+    closes: String(Math.min(sale.reserveClosesAtMs, sale.purchaseClosesAtMs)),
     status: sale.status,
     cap: String(sale.capPerCustomer),
     waitlistSize: String(sale.waitlistSize),
     id: sale.saleId,
-  } satisfies Record<(typeof termFields)[number], string>);
+    ...(lost ? { lost } : {}),
+  });
 }
 
 /** What refreshing the mirror needs. */
@@ -103,14 +106,14 @@ export async function refreshMirror(
     if (unknown.length > 0) await teachSales(deps, unknown);
   } catch (error) {
     deps.once(mirrorTrust).failed();
-    log.warn('the mirror could not be written; it will be repaired', { error, sales: stocks.length });
+    warnUnlessOutage(error, 'the mirror could not be written; it will be repaired', { sales: stocks.length });
   }
 }
 
 /** Writes sales that Redis does not have, and requests a rebuild of the claims that it lost with them. */
 async function teachSales(deps: MirrorNeeds, saleIds: SaleId[]): Promise<void> {
   const sales = [...(await readSales(deps.db, saleIds)).values()];
-  await writeMirror(deps, sales, [], sales);
+  await writeMirror(deps, sales, [], sales, { lost: true });
   await requestRebuild(
     deps,
     sales.map((sale) => sale.saleId),
@@ -125,10 +128,10 @@ export async function primeMirror(deps: MirrorNeeds, saleId: SaleId): Promise<Sa
   const sale = (await readSales(deps.db, [saleId])).get(saleId);
   if (!sale) return undefined;
   try {
-    await writeMirror(deps, [sale], [], [sale]);
+    await writeMirror(deps, [sale], [], [sale], { lost: true });
     await requestRebuild(deps, [saleId]);
   } catch (error) {
-    log.warn('the sale could not be mirrored', { error, saleId });
+    warnUnlessOutage(error, 'the sale could not be mirrored', { saleId });
   }
   return sale;
 }

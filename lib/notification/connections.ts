@@ -1,26 +1,36 @@
 /**
  * The registry of WebSocket connections, in Redis: whose they are, and which sales they watch.
  *
- * Every entry expires when the gateway would have ended the connection, so a disconnect that was not reported leaves
- * nothing behind for long. When Redis has lost its data, the client's next ping registers the connection again.
- * Called by functions/websocket and by the notify verb.
+ * A connection is served until its access token ends, and only while something is heard on it: a client that is gone
+ * without a word is found by its silence, since the gateway would keep its connection for minutes. The sets are ordered by
+ * that time, so whose time is over is left out of every push by reading the set; then a turn of the schedule tells the
+ * client why, and closes. When Redis has lost its memory, the client's next token enters the connection again.
+ * Called by functions/websocket, by the notify verb and by functions/schedule/relay.ts.
  */
 
 import type { Needs } from '#platform/environment/deps.ts';
+import { closing, type Ending } from '#platform/handlers/websocket.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
+import { log } from '#platform/kernel/log.ts';
 import { redisCommandTimeoutMs } from '#platform/kernel/time-limits.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { redisReady } from '#platform/redis/redis.ts';
+import { accessTokenLifeSeconds, type VerifiedCaller } from '#platform/security/access-token.ts';
 
 /** API Gateway ends every connection after two hours. */
 export const connectionLifeMs = 2 * 60 * 60 * 1_000;
-/** The most connections of one customer; beyond it the oldest are dropped. */
+/** A connection on which nothing is heard for so long is over. Clients ping every 25 s, so one ping may be lost. */
+export const silenceLimitMs = 55_000;
+/** How many connections of one customer are served: the latest. */
 export const connectionsPerCustomer = 8;
 /** How many sales one connection may watch. */
 export const salesPerConnection = 50;
 /** How many commands go to Redis in one round trip. */
 const commandsPerTrip = 500;
+/** How many connections are ended in one turn, and how long telling and closing them may take. */
+const endedPerTurn = 500;
+const endLimitMs = 2_000;
 
 /** A connection this new may not be open for pushes yet, so the gateway's answer that it is gone does not count. */
 const openingMs = 5_000;
@@ -29,55 +39,129 @@ type Command = [name: string, ...args: (string | number)[]];
 
 const ownerField = 'customer';
 const sinceField = 'since';
+const tokenEndField = 'tokenEnd';
+const heardField = 'heard';
 const saleField = 'sale:';
 
-/** Registers a connection of a customer; registering again renews the entry and keeps what it watches. */
+/** An entered connection, as it was read. */
+export interface Connection {
+  readonly connectionId: string;
+  readonly customerId: CustomerId;
+  readonly openedAtMs: number;
+  readonly tokenEndsAtMs: number;
+  readonly heardAtMs: number;
+  readonly saleIds: readonly SaleId[];
+}
+
+/** Enters a connection, or renews its entry with a fresh token; an older token takes nothing from a newer one. */
 export async function enterConnection(
   deps: Needs<'redis' | 'clock'>,
-  customerId: CustomerId,
+  { customerId, expiresAtMs }: Pick<VerifiedCaller, 'customerId' | 'expiresAtMs'>,
   connectionId: string,
+  known?: Connection,
 ): Promise<void> {
   const nowMs = deps.clock();
-  const endsAtMs = nowMs + connectionLifeMs;
+  await renew(deps, {
+    connectionId,
+    customerId,
+    openedAtMs: known?.openedAtMs ?? nowMs,
+    tokenEndsAtMs: Math.max(expiresAtMs, known?.tokenEndsAtMs ?? 0),
+    heardAtMs: nowMs,
+    saleIds: known?.saleIds ?? [],
+  });
+}
+
+/** Notes that something was heard on the connection. */
+export async function hearConnection(deps: Needs<'redis' | 'clock'>, connection: Connection): Promise<void> {
+  await renew(deps, { ...connection, heardAtMs: deps.clock() });
+}
+
+async function renew(deps: Needs<'redis' | 'clock'>, connection: Connection, watched?: SaleId): Promise<void> {
+  const { connectionId, customerId, openedAtMs, tokenEndsAtMs, heardAtMs, saleIds } = connection;
+  const key = keys.connection(connectionId);
+  const until = servedUntilMs(connection);
+  // Messages of one connection are answered side by side, so no time may fall.
+  const lasting = (set: string): Command[] => [
+    ['zadd', set, 'GT', until, connectionId],
+    ['pexpire', set, connectionLifeMs],
+  ];
   await inOneTrip(deps, [
-    ['hset', keys.connection(connectionId), ownerField, customerId, sinceField, nowMs],
-    ['pexpire', keys.connection(connectionId), connectionLifeMs],
-    ['zremrangebyscore', keys.connectionsOf(customerId), '-inf', nowMs],
-    ['zadd', keys.connectionsOf(customerId), endsAtMs, connectionId],
-    ['zremrangebyrank', keys.connectionsOf(customerId), 0, -connectionsPerCustomer - 1],
-    ['pexpire', keys.connectionsOf(customerId), connectionLifeMs],
+    ['hset', key, ownerField, customerId, heardField, heardAtMs, tokenEndField, tokenEndsAtMs],
+    ['hsetnx', key, sinceField, openedAtMs],
+    ...(watched ? [['hset', key, saleField + watched, 1] satisfies Command] : []),
+    ['pexpire', key, connectionLifeMs],
+    ...lasting(keys.connections()),
+    ['zremrangebyscore', keys.connectionsOf(customerId), '-inf', deps.clock()],
+    ...lasting(keys.connectionsOf(customerId)),
+    ...[...saleIds, ...(watched ? [watched] : [])].flatMap((saleId) => lasting(keys.watchersOf(saleId))),
   ]);
 }
 
-/** The owner of a connection; undefined if it is not registered. */
-export async function ownerOf(deps: Needs<'redis'>, connectionId: string): Promise<string | undefined> {
-  const [owner] = await inOneTrip(deps, [['hget', keys.connection(connectionId), ownerField]]);
-  return (owner as string | null) ?? undefined;
+/** The entry of a connection; undefined for one that is not entered, or no longer. */
+export async function findConnection(deps: Needs<'redis'>, connectionId: string): Promise<Connection | undefined> {
+  const [connection] = await findConnections(deps, [connectionId]);
+  return connection;
 }
 
-/** Subscribes the connection to the sale's stock and phase. */
+async function findConnections(
+  deps: Needs<'redis'>,
+  connectionIds: readonly string[],
+): Promise<(Connection | undefined)[]> {
+  const found = await inOneTrip(
+    deps,
+    connectionIds.map((connectionId): Command => ['hgetall', keys.connection(connectionId)]),
+  );
+  return connectionIds.map((connectionId, index) => connectionOf(connectionId, found[index] as Record<string, string>));
+}
+
+function connectionOf(connectionId: string, fields: Record<string, string>): Connection | undefined {
+  const customerId = fields[ownerField];
+  if (customerId === undefined) return undefined;
+  const openedAtMs = Number(fields[sinceField] ?? 0);
+  return {
+    connectionId,
+    customerId: customerId as CustomerId,
+    openedAtMs,
+    // The build before noted neither, and entered a connection at each token.
+    tokenEndsAtMs: Number(fields[tokenEndField] ?? openedAtMs + accessTokenLifeSeconds * 1_000),
+    heardAtMs: Number(fields[heardField] ?? openedAtMs),
+    saleIds: Object.keys(fields)
+      .filter((field) => field.startsWith(saleField))
+      .map((field) => field.slice(saleField.length) as SaleId),
+  };
+}
+
+/** Until when the connection is served if nothing more is heard on it. */
+function servedUntilMs({ openedAtMs, tokenEndsAtMs, heardAtMs }: Connection): number {
+  return Math.min(openedAtMs + connectionLifeMs, tokenEndsAtMs, heardAtMs + silenceLimitMs);
+}
+
+/** Why the connection is over; undefined while it is not. */
+export function overBecause({ clock }: Needs<'clock'>, connection: Connection): Ending['ending'] | undefined {
+  const nowMs = clock();
+  if (connection.tokenEndsAtMs <= nowMs) {
+    return { refused: 'unauthenticated', detail: 'The access token has run out; connect again with a fresh one.' };
+  }
+  if (servedUntilMs(connection) <= nowMs) {
+    return {
+      refused: 'connection_silent',
+      detail: 'Connect again, ping every 25 seconds, and read what you have missed.',
+    };
+  }
+  return undefined;
+}
+
+/** From now on the connection hears of the sale's stock and phase. Refused when it watches too many. */
 export async function watchSale(
   deps: Needs<'redis' | 'clock'>,
-  connectionId: string,
+  connection: Connection,
   saleId: SaleId,
 ): Promise<undefined | Refusal> {
-  const [fields] = await inOneTrip(deps, [['hkeys', keys.connection(connectionId)]]);
-  const known = fields as string[];
-  if (!known.includes(ownerField)) {
-    return refuse('unauthenticated', 'This connection is not registered; send {"action":"ping","token":…} first.');
-  }
-  const watched = known.filter((field) => field.startsWith(saleField));
-  if (watched.length >= salesPerConnection && !watched.includes(saleField + saleId)) {
+  const { saleIds } = connection;
+  if (saleIds.length >= salesPerConnection && !saleIds.includes(saleId)) {
     return refuse('too_many_requests', `One connection may watch at most ${salesPerConnection} sales.`);
   }
-  const nowMs = deps.clock();
-  await inOneTrip(deps, [
-    ['hset', keys.connection(connectionId), saleField + saleId, 1],
-    ['pexpire', keys.connection(connectionId), connectionLifeMs],
-    ['zremrangebyscore', keys.watchersOf(saleId), '-inf', nowMs],
-    ['zadd', keys.watchersOf(saleId), nowMs + connectionLifeMs, connectionId],
-    ['pexpire', keys.watchersOf(saleId), connectionLifeMs],
-  ]);
+  await renew(deps, { ...connection, heardAtMs: deps.clock() }, saleId);
   return undefined;
 }
 
@@ -91,59 +175,112 @@ export async function unwatchSale(deps: Needs<'redis'>, connectionId: string, sa
 
 /** Removes a connection that has ended, with its subscriptions. */
 export async function leaveConnection(deps: Needs<'redis'>, connectionId: string): Promise<void> {
-  await removeAll(deps, [connectionId], () => true);
+  const connection = await findConnection(deps, connectionId);
+  if (connection) await removeAll(deps, [connection]);
 }
 
 /** Removes connections that the gateway reports as gone, except those that are just opening. */
 export async function removeGone(deps: Needs<'redis' | 'clock'>, connectionIds: string[]): Promise<void> {
-  await removeAll(deps, connectionIds, (fields) => deps.clock() - Number(fields[sinceField] ?? 0) > openingMs);
-}
-
-async function removeAll(
-  deps: Needs<'redis'>,
-  connectionIds: string[],
-  isOver: (fields: Record<string, string>) => boolean,
-): Promise<void> {
-  const found = await inOneTrip(
+  const found = await findConnections(deps, connectionIds);
+  await removeAll(
     deps,
-    connectionIds.map((connectionId): Command => ['hgetall', keys.connection(connectionId)]),
+    found.filter((one) => one !== undefined).filter(({ openedAtMs }) => deps.clock() - openedAtMs > openingMs),
   );
-  const commands = connectionIds.flatMap((connectionId, index): Command[] => {
-    const fields = found[index] as Record<string, string>;
-    if (!isOver(fields)) return [];
-    const watched = Object.keys(fields).filter((field) => field.startsWith(saleField));
-    return [
-      ['zrem', keys.connectionsOf((fields[ownerField] ?? '') as CustomerId), connectionId],
-      ...watched.map(
-        (field): Command => ['zrem', keys.watchersOf(field.slice(saleField.length) as SaleId), connectionId],
-      ),
-      ['del', keys.connection(connectionId)],
-    ];
-  });
-  await inOneTrip(deps, commands);
 }
 
-/** The connections of each of these customers; those who have none are left out. */
+async function removeAll(deps: Needs<'redis'>, connections: readonly Connection[]): Promise<void> {
+  await inOneTrip(
+    deps,
+    connections.flatMap(({ connectionId, customerId, saleIds }): Command[] => [
+      ['zrem', keys.connectionsOf(customerId), connectionId],
+      ...saleIds.map((saleId): Command => ['zrem', keys.watchersOf(saleId), connectionId]),
+      ['zrem', keys.connections(), connectionId],
+      ['del', keys.connection(connectionId)],
+    ]),
+  );
+}
+
+/** Ends the oldest connections of a customer who has more than are served; each is told why. */
+export async function endSurplus(deps: Needs<'redis' | 'push' | 'clock'>, customerId: CustomerId): Promise<void> {
+  const connectionIds = (await connectionsOfCustomers(deps, [customerId])).get(customerId) ?? [];
+  if (connectionIds.length <= connectionsPerCustomer) return;
+  const connections = (await findConnections(deps, connectionIds)).filter((one) => one !== undefined);
+  connections.sort((one, other) => other.openedAtMs - one.openedAtMs);
+  const detail = `One customer may have ${connectionsPerCustomer} connections.`;
+  const reason = { refused: 'too_many_connections', detail } as const;
+  await endConnections(
+    deps,
+    connections.slice(connectionsPerCustomer).map((connection) => ({ connection, reason })),
+  );
+}
+
+/**
+ * Ends connections whose time is over, a bounded number in one call; each is told why. Never throws: what is over is
+ * served no longer, and what could not be ended now is at the next turn.
+ */
+export async function endLapsed(deps: Needs<'redis' | 'push' | 'clock'>): Promise<void> {
+  try {
+    const range: Command = ['zrangebyscore', keys.connections(), '-inf', deps.clock(), 'LIMIT', 0, endedPerTurn];
+    const connectionIds = ((await inOneTrip(deps, [range]))[0] ?? []) as string[];
+    if (connectionIds.length === 0) return;
+    const found = await findConnections(deps, connectionIds);
+    // Of several that end the same connections, one tells each.
+    const claimed = await inOneTrip(
+      deps,
+      connectionIds.map((connectionId): Command => ['zrem', keys.connections(), connectionId]),
+    );
+    const lapsed = found.flatMap((connection, index) => {
+      const reason = connection && overBecause(deps, connection);
+      return connection && reason && claimed[index] === 1 ? [{ connection, reason }] : [];
+    });
+    await endConnections(deps, lapsed);
+  } catch (error) {
+    log.warn('connections could not be ended; the next turn does it', { error });
+  }
+}
+
+/** Takes the entries away first, so that nothing is pushed after the reason. */
+async function endConnections(
+  deps: Needs<'redis' | 'push'>,
+  endings: readonly { connection: Connection; reason: Ending['ending'] }[],
+): Promise<void> {
+  await removeAll(
+    deps,
+    endings.map(({ connection }) => connection),
+  );
+  await deps.push.send(
+    endings.map(({ connection, reason }) => closing(connection.connectionId, reason)),
+    endLimitMs,
+  );
+}
+
+/** The connections of each of these customers that are served at a time, by default now; who has none is left out. */
 export function connectionsOfCustomers(
   deps: Needs<'redis' | 'clock'>,
   customerIds: CustomerId[],
+  atMs = deps.clock(),
 ): Promise<Map<string, string[]>> {
-  return livingMembers(deps, customerIds, keys.connectionsOf);
+  return servedMembers(deps, customerIds, keys.connectionsOf, atMs);
 }
 
-/** The connections that watch each of these sales; sales without watchers are left out. */
-export function watchersOfSales(deps: Needs<'redis' | 'clock'>, saleIds: SaleId[]): Promise<Map<string, string[]>> {
-  return livingMembers(deps, saleIds, keys.watchersOf);
-}
-
-async function livingMembers<Audience extends CustomerId | SaleId>(
+/** The connections that watch each of these sales and are served at a time, by default now; others are left out. */
+export function watchersOfSales(
   deps: Needs<'redis' | 'clock'>,
+  saleIds: SaleId[],
+  atMs = deps.clock(),
+): Promise<Map<string, string[]>> {
+  return servedMembers(deps, saleIds, keys.watchersOf, atMs);
+}
+
+async function servedMembers<Audience extends CustomerId | SaleId>(
+  deps: Needs<'redis'>,
   ids: Audience[],
   keyOf: (id: Audience) => string,
+  atMs: number,
 ): Promise<Map<string, string[]>> {
   const members = await inOneTrip(
     deps,
-    ids.map((id): Command => ['zrangebyscore', keyOf(id), `(${deps.clock()}`, '+inf']),
+    ids.map((id): Command => ['zrangebyscore', keyOf(id), `(${atMs}`, '+inf']),
   );
   const found = new Map<string, string[]>();
   ids.forEach((id, index) => {
@@ -153,8 +290,8 @@ async function livingMembers<Audience extends CustomerId | SaleId>(
   return found;
 }
 
-/** Runs commands in round trips of at most `commandsPerTrip`. Throws the first error among the replies. */
-async function inOneTrip({ redis }: Needs<'redis'>, commands: Command[]): Promise<unknown[]> {
+/** Runs commands in as few round trips as the limit on a trip allows. Throws the first error among the answers. */
+async function inOneTrip({ redis }: Needs<'redis'>, commands: readonly Command[]): Promise<unknown[]> {
   const answers: unknown[] = [];
   for (let start = 0; start < commands.length; start += commandsPerTrip) {
     const trip = commands.slice(start, start + commandsPerTrip);

@@ -1,49 +1,79 @@
 /**
  * The messages of a connected client: watch a sale, unwatch it, and ping.
  *
- * A ping is a keep-alive: the gateway closes idle connections. With an access token it registers the connection again,
- * which a client does when the connection has just opened and whenever it has a new token; so a registry that was lost
- * is rebuilt. Called by functions/websocket/message.ts.
+ * Every message shows that the client is there, and a ping says nothing else. A connection ends with its access token; a
+ * fresh one, sent in time, keeps it, and enters it again when the registry was lost. A message on a connection whose time
+ * is over is answered with the reason, and the connection is closed: what it has missed meanwhile is not repeated, so its
+ * client has to connect and read again. Called by functions/websocket/message.ts.
  */
-import type { Needs } from '#platform/environment/deps.ts';
+import { readLiveSale } from '#mirror/live-sale.ts';
+import type { MirrorNeeds } from '#mirror/mirror.ts';
+import type { Ending } from '#platform/handlers/websocket.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
+import type { SaleId } from '#platform/kernel/ids.ts';
 import type { Tokens } from '#platform/security/access-token.ts';
-import { enterConnection, ownerOf, unwatchSale, watchSale } from './connections.ts';
+import {
+  type Connection,
+  enterConnection,
+  findConnection,
+  hearConnection,
+  leaveConnection,
+  overBecause,
+  unwatchSale,
+  watchSale,
+} from './connections.ts';
 import type { ClientMessage } from './notification.shapes.ts';
 
 /** Handles a message; the result is sent back to the connection. */
 export async function listen(
-  deps: Needs<'redis' | 'clock'>,
+  deps: MirrorNeeds,
   tokens: Tokens,
   connectionId: string,
   message: ClientMessage,
-): Promise<object | Refusal> {
-  switch (message.action) {
-    case 'watch': {
-      const refusal = await watchSale(deps, connectionId, message.saleId);
-      return refusal ?? { type: 'watching', saleId: message.saleId };
-    }
-    case 'unwatch':
-      await unwatchSale(deps, connectionId, message.saleId);
-      return { type: 'unwatched', saleId: message.saleId };
-    case 'ping':
-      return message.token === undefined ? { type: 'pong' } : enterAgain(deps, tokens, connectionId, message.token);
+): Promise<object | Refusal | Ending> {
+  const connection = await findConnection(deps, connectionId);
+  const ending = connection && overBecause(deps, connection);
+  if (ending) {
+    await leaveConnection(deps, connectionId);
+    return { ending };
   }
+  if ('token' in message && message.token !== undefined) {
+    const refusal = await authenticate(deps, tokens, connectionId, message.token, connection);
+    return refusal ?? { type: message.action === 'ping' ? 'pong' : 'authenticated' };
+  }
+  if (!connection) {
+    return refuse('unauthenticated', 'This connection is not registered; send {"action":"authenticate","token":…}.');
+  }
+  if (message.action === 'watch') {
+    const refusal = await watch(deps, connection, message.saleId);
+    return refusal ?? { type: 'watching', saleId: message.saleId };
+  }
+  await hearConnection(deps, connection);
+  if (message.action !== 'unwatch') return { type: 'pong' };
+  await unwatchSale(deps, connectionId, message.saleId);
+  return { type: 'unwatched', saleId: message.saleId };
 }
 
-/** A connection belongs to the customer who opened it, whatever token is sent later. */
-async function enterAgain(
-  deps: Needs<'redis' | 'clock'>,
+/** A connection stays with the customer who opened it, whatever token is sent later. */
+async function authenticate(
+  deps: MirrorNeeds,
   tokens: Tokens,
   connectionId: string,
   token: string,
-): Promise<object | Refusal> {
+  known: Connection | undefined,
+): Promise<undefined | Refusal> {
   const caller = await tokens.verify(token);
-  if (!caller) return refuse('unauthenticated', 'The access token is not valid or has expired.');
-  const owner = await ownerOf(deps, connectionId);
-  if (owner !== undefined && owner !== caller.customerId) {
-    return refuse('forbidden', 'This connection was opened by another account; open a new one.');
+  if (!caller || caller.expiresAtMs <= deps.clock()) {
+    return refuse('unauthenticated', 'The access token is not valid, or no longer.');
   }
-  await enterConnection(deps, caller.customerId, connectionId);
-  return { type: 'pong' };
+  if (known && known.customerId !== caller.customerId) {
+    return refuse('forbidden', 'This connection was opened by somebody else; open another.');
+  }
+  await enterConnection(deps, caller, connectionId, known);
+  return undefined;
+}
+
+async function watch(deps: MirrorNeeds, connection: Connection, saleId: SaleId): Promise<undefined | Refusal> {
+  if (!(await readLiveSale(deps, saleId))) return refuse('not_found', 'There is no such sale.');
+  return watchSale(deps, connection, saleId);
 }

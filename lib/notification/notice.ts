@@ -1,8 +1,8 @@
 /**
  * The notices that follow from an event, for the customers it concerns. Pure: the same event always gives the same notices.
  *
- * A notice is identified by its subject, the subject's version and its kind. Its id is derived from these and the event's
- * time, so an event that is delivered again leads to the same rows.
+ * A notice is known by its subject, the subject's version, its kind, and the round in which it was announced. Its id
+ * follows from these and the event's time, so an event that is delivered again leads to the same rows.
  */
 import type { BusEvent } from '#events/catalog.ts';
 import type { ReservationChange } from '#events/changes.ts';
@@ -20,9 +20,15 @@ export const noticeKinds = [
   'reservation.refunded',
   'reminder.purchase-opened',
   'reminder.closing-soon',
+  'reminder.rescheduled',
+  'reminder.paused',
+  'reminder.resumed',
+  'reminder.called-off-refund',
+  'reminder.called-off-keep',
   'purchase.captured',
   'purchase.declined',
   'purchase.refunded',
+  'purchase.refunded-in-part',
 ] as const;
 
 export type NoticeKind = (typeof noticeKinds)[number];
@@ -35,6 +41,8 @@ export interface Notice {
   readonly subjectId: string;
   readonly version: number;
   readonly kind: NoticeKind;
+  /** Which announcement of its kind it is; zero for what happens once to a version of its subject. */
+  readonly round: number;
   readonly facts: Record<string, unknown>;
   readonly createdAtMs: number;
 }
@@ -50,16 +58,24 @@ export function noticesOf(event: BusEvent): Notice[] {
           : [];
       });
     case 'reservations.reminded': {
-      const { saleId, reason, recipients, occurredAtMs } = event.detail;
+      const { saleId, reason, recipients, occurredAtMs, round } = event.detail;
+      const times = factsOfTimes(event.detail);
       return recipients.map((one) => {
-        const facts = { saleId, units: one.units, deadline: toIso(one.deadlineMs) };
-        return notice(`reminder.${reason}`, one.reservationId, one, facts, occurredAtMs);
+        const deadline = one.deadlineMs === undefined ? {} : { deadline: toIso(one.deadlineMs) };
+        const facts = { saleId, units: one.units, ...deadline, ...times };
+        return notice(`reminder.${reason}`, one.reservationId, one, facts, occurredAtMs, round);
       });
     }
     case 'purchase.changed': {
       const { purchaseId, state, amountMinor, currency, reservationIds, reason, occurredAtMs } = event.detail;
+      const { givenBackMinor } = event.detail;
+      const because = reason ? { reason } : {};
+      if (givenBackMinor !== undefined && state !== 'refunded') {
+        const facts = { amount: { amountMinor: givenBackMinor, currency }, reservationIds, ...because };
+        return [notice('purchase.refunded-in-part', purchaseId, event.detail, facts, occurredAtMs)];
+      }
       if (state !== 'captured' && state !== 'declined' && state !== 'refunded') return [];
-      const facts = { amount: { amountMinor, currency }, reservationIds, ...(reason ? { reason } : {}) };
+      const facts = { amount: { amountMinor, currency }, reservationIds, ...because };
       return [notice(`purchase.${state}`, purchaseId, event.detail, facts, occurredAtMs)];
     }
     case 'sale.changed':
@@ -85,13 +101,30 @@ function factsOfChange(change: ReservationChange): Record<string, unknown> {
   };
 }
 
+/** The times that a customer should know after a change; a reminder needs no others than its deadline. */
+function factsOfTimes({ reason, times, occurredAtMs }: RemindedDetail): Record<string, string> {
+  if (reason === 'paused') return { pausedAt: toIso(occurredAtMs) };
+  if (!times || reason === 'purchase-opened' || reason === 'closing-soon') return {};
+  const { reserveClosesAtMs, purchaseOpensAtMs, purchaseClosesAtMs } = times;
+  return {
+    reserveClosesAt: toIso(reserveClosesAtMs),
+    purchaseOpensAt: toIso(purchaseOpensAtMs),
+    purchaseClosesAt: toIso(purchaseClosesAtMs),
+  };
+}
+
+type RemindedDetail = Extract<BusEvent, { 'detail-type': 'reservations.reminded' }>['detail'];
+
 function notice(
   kind: NoticeKind,
   subjectId: string,
   { customerId, version }: { customerId: CustomerId; version: number },
   facts: Record<string, unknown>,
   createdAtMs: number,
+  round = 0,
 ): Notice {
-  const id = consequentId(createdAtMs, `${subjectId}\0${version}\0${kind}`);
-  return { id, customerId, subjectId, version, kind, facts, createdAtMs };
+  // Without a round as before there were any, so that an event of then leads to the row of then.
+  const name = `${subjectId}\0${version}\0${kind}`;
+  const id = consequentId(createdAtMs, round === 0 ? name : `${name}\0${round}`);
+  return { id, customerId, subjectId, version, kind, round, facts, createdAtMs };
 }

@@ -5,7 +5,7 @@
 import * as z from 'zod';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
-import { Id, idOf, Time } from '#platform/kernel/shapes.ts';
+import { Id, idOf, Time, TimeZone } from '#platform/kernel/shapes.ts';
 import { noticeKinds } from './notice.ts';
 
 export const Notification = z
@@ -13,11 +13,13 @@ export const Notification = z
     notificationId: Id,
     kind: z.enum(noticeKinds),
     subjectId: Id.describe('The reservation or purchase that it is about'),
-    version: z
-      .int()
-      .describe('The version of the subject; a notification with a lower version than one already shown is outdated'),
-    facts: z.record(z.string(), z.unknown()).describe('What happened, for programs'),
-    text: z.string().describe('What happened, for people'),
+    version: z.int().describe('The version of the subject; what has a lower one than something shown is out of date'),
+    facts: z.record(z.string(), z.unknown()).describe('What happened, for programs; times are in ISO 8601'),
+    text: z
+      .string()
+      .describe(
+        'What happened, for people: in the language of Accept-Language if it is English or Korean, or else in that of the account',
+      ),
     createdAt: Time,
     readAt: Time.nullable(),
   })
@@ -25,6 +27,9 @@ export const Notification = z
 export type Notification = z.infer<typeof Notification>;
 
 export const NotificationQuery = PageQuery.extend({
+  timeZone: TimeZone.optional().describe(
+    'Where the reader is, for times in texts; as in the account unless given, or UTC',
+  ),
   unread: z.enum(['true', 'false']).optional().describe('Only those that are unread, or only those that are read'),
 });
 
@@ -43,6 +48,7 @@ export const ReadCount = z.object({ read: z.int().describe('How many were unread
 /** What a client may send over the WebSocket. */
 export const ClientMessage = z.discriminatedUnion('action', [
   z.strictObject({ action: z.enum(['watch', 'unwatch']), saleId: idOf<SaleId>() }),
+  z.strictObject({ action: z.literal('authenticate'), token: z.string().max(4_000) }),
   z.strictObject({ action: z.literal('ping'), token: z.string().max(4_000).optional() }),
 ]);
 export type ClientMessage = z.infer<typeof ClientMessage>;

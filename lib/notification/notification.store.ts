@@ -1,14 +1,14 @@
 /**
  * The store of notifications: the only code that writes `notifications`.
  *
- * Invariant I5: the unique key (subject, version, kind) is the inbox, so an event that is delivered again is stored once.
+ * Invariant I5: the unique key (subject, version, kind, round) is the inbox, so an event that is delivered again is told once.
  */
 import { type CustomerId, fromBytes, toBytes } from '#platform/kernel/ids.ts';
 import type { Db, Sql } from '#platform/mysql/mysql.ts';
 import type { Notice, NoticeKind } from './notice.ts';
 
 /** A notice as it is stored. */
-export interface StoredNotice extends Omit<Notice, 'customerId'> {
+export interface StoredNotice extends Omit<Notice, 'customerId' | 'round'> {
   readonly readAtMs: number | null;
 }
 
@@ -79,7 +79,7 @@ export async function storeNotices(db: Db, notices: readonly Notice[]): Promise<
   if (notices.length === 0) return;
   // In the order of the unique key, so that two batches that overlap take their locks in the same order.
   const rows = notices
-    .map((one) => ({ ...one, order: `${one.subjectId}:${one.version}:${one.kind}` }))
+    .map((one) => ({ ...one, order: `${one.subjectId}:${one.version}:${one.kind}:${one.round}` }))
     .sort((one, other) => (one.order < other.order ? -1 : 1))
     .map((one) => [
       toBytes(one.id),
@@ -87,13 +87,14 @@ export async function storeNotices(db: Db, notices: readonly Notice[]): Promise<
       toBytes(one.subjectId),
       one.version,
       one.kind,
+      one.round,
       JSON.stringify(one.facts),
       one.createdAtMs,
     ]);
   // Not INSERT IGNORE, which would also hide errors other than a duplicate key.
   await db.transaction((tx) =>
     tx.change(
-      `INSERT INTO notifications (id, customer_id, subject_id, version, kind, facts, created_at_ms) VALUES ?
+      `INSERT INTO notifications (id, customer_id, subject_id, version, kind, round, facts, created_at_ms) VALUES ?
        ON DUPLICATE KEY UPDATE version = notifications.version`,
       [rows],
     ),

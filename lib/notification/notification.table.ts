@@ -1,9 +1,9 @@
 /**
  * `notifications`: the notices of each customer. Written by the notify worker, read and marked as read by the customer.
  *
- * The unique key (subject, version, kind) is the inbox: an event that arrives twice is stored once (invariant I5).
+ * The unique key (subject, version, kind, round) is the inbox: an event that arrives twice is told once (invariant I5).
  */
-import { index, int, json, mysqlTable, unique, varchar } from 'drizzle-orm/mysql-core';
+import { bigint, index, int, json, mysqlTable, unique, varchar } from 'drizzle-orm/mysql-core';
 import { id, timeMs } from '#platform/mysql/columns.ts';
 
 export const notifications = mysqlTable(
@@ -16,12 +16,14 @@ export const notifications = mysqlTable(
     /** The subject's version at that moment. */
     version: int('version').notNull(),
     kind: varchar('kind', { length: 48 }).notNull(),
+    /** Which announcement of its kind it is: the sale's version with it. Zero for what happens once. */
+    round: bigint('round', { mode: 'number' }).notNull().default(0),
     facts: json('facts').$type<Record<string, unknown>>().notNull(),
     createdAtMs: timeMs('created_at_ms').notNull(),
     readAtMs: timeMs('read_at_ms'),
   },
   (table) => [
-    unique('notifications_once').on(table.subjectId, table.version, table.kind),
+    unique('notifications_once').on(table.subjectId, table.version, table.kind, table.round),
     index('notifications_customer').on(table.customerId, table.id),
   ],
 );

@@ -1,9 +1,9 @@
 /**
  * The notify verb: consumes events from the bus and notifies the customers they concern.
  *
- * One statement stores the notices of a whole batch; its unique key (subject, version, kind) is the inbox, so an event
- * delivered again is stored once (invariant I5). Then the notices are pushed to connected customers; a failed push does
- * not fail the batch, because the stored notice is the truth. Called by functions/queue/notify.ts.
+ * One statement stores the notices of a whole batch; its unique key (subject, version, kind, round) is the inbox, so an event
+ * delivered again is told once (invariant I5). Then whoever is connected hears of it; no failure of that can fail the
+ * batch, because the stored notice is the truth. Called by functions/queue/notify.ts.
  */
 import type { BusEvent } from '#events/catalog.ts';
 import type { Needs } from '#platform/environment/deps.ts';
@@ -11,6 +11,7 @@ import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
 import { log } from '#platform/kernel/log.ts';
 import type { Db } from '#platform/mysql/mysql.ts';
 import { isDataError } from '#platform/mysql/mysql.ts';
+import { warnUnlessOutage } from '#platform/redis/absence.ts';
 import { noticesOf } from './notice.ts';
 import { storeNotices } from './notification.store.ts';
 import { liveOf, pushLive } from './push-changes.ts';
@@ -30,7 +31,7 @@ export async function notify(
     const limitMs = Math.min(pushLimitMs, deadlineMs - deps.clock());
     await pushLive(deps, liveOf(events), limitMs);
   } catch (error) {
-    log.warn('nothing was pushed; the notices are stored', { error });
+    warnUnlessOutage(error, 'nothing was pushed; the notices are stored');
   }
   return rejected;
 }

@@ -2,30 +2,26 @@
  * Live pushes: each customer's notices to their connections, and the stock of a sale to its watchers.
  *
  * A push may be lost or arrive twice, so each carries a version: a client shows what is newer and drops the rest, and
- * nothing older than what was pushed before is sent (invariant I5). The truth is in the tables; a push must not fail the
- * batch or delay it for long.
+ * nothing older than what was pushed before leaves here, from whichever process (invariant I5, push-order.ts). The truth is
+ * in the tables; none of this may fail or hold up the batch it came with.
  */
 
 import type { BusEvent } from '#events/catalog.ts';
+import { findProfiles } from '#identity/customer.store.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
-import { keys } from '#platform/redis/keys.ts';
-import { defineScript, luaSource } from '#platform/redis/redis.ts';
+import { readerOf } from '#platform/kernel/reader.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
-import { connectionLifeMs, connectionsOfCustomers, removeGone, watchersOfSales } from './connections.ts';
-import { noticesOf } from './notice.ts';
+import { connectionsOfCustomers, removeGone, watchersOfSales } from './connections.ts';
+import { type Notice, noticesOf } from './notice.ts';
+import { type InLine, newTurn, nextPushes, takeTurns, type Versioned } from './push-order.ts';
 import { sentenceFor } from './sentence.ts';
 
-const newestScript = defineScript('holdfastNewest', luaSource('lib/notification/newest-version.lua'));
-
 /** A message for an audience: a customer, or the watchers of a sale. */
-export interface LiveMessage<Audience extends CustomerId | SaleId = CustomerId | SaleId> {
+export interface LiveMessage<Audience extends CustomerId | SaleId = CustomerId | SaleId> extends Versioned {
   readonly audienceId: Audience;
-  /** What the version counts: a reservation, a purchase, or the stock or the phase of a sale. */
-  readonly subject: string;
-  readonly epoch: number;
-  readonly version: number;
-  readonly body: object;
+  /** What its text is made from once its reader is known. */
+  readonly told?: Pick<Notice, 'kind' | 'facts'>;
 }
 
 /** The live messages of a batch of events, in the order in which they should arrive. */
@@ -64,55 +60,87 @@ export function liveOf(events: BusEvent[]): Live {
  * Throws if the connections cannot be read from Redis.
  */
 export async function pushLive(
-  deps: Needs<'redis' | 'push' | 'clock' | 'random'>,
+  deps: Needs<'db' | 'redis' | 'push' | 'clock' | 'random'>,
   live: Live,
   limitMs: number,
 ): Promise<void> {
   const untilMs = deps.clock() + limitMs;
-  const send = async (connections: Map<string, string[]>, messages: LiveMessage[]) => {
-    const bodies = await stillNew(
-      deps,
-      messages.filter(({ audienceId }) => connections.has(audienceId)),
-    );
-    const perConnection = new Map<string, object[]>();
-    for (const [audienceId, list] of bodies) {
-      for (const connectionId of connections.get(audienceId) ?? []) {
-        perConnection.set(connectionId, [...(perConnection.get(connectionId) ?? []), ...list]);
-      }
-    }
-    const pushes = [...perConnection].map(([connectionId, list]) => ({ connectionId, messages: list }));
-    const { gone } = await deps.push.send(pushes, untilMs - deps.clock());
-    if (gone.length > 0) await removeGone(deps, gone);
-  };
-  const customerIds = [...new Set(live.forCustomers.map(({ audienceId }) => audienceId))];
-  const saleIds = [...new Set(live.forWatchers.map(({ audienceId }) => audienceId))];
-  const [customers, watchers] = await Promise.all([
-    connectionsOfCustomers(deps, customerIds),
-    watchersOfSales(deps, saleIds),
-  ]);
-  await send(customers, live.forCustomers);
-  await send(shuffled(deps, watchers), live.forWatchers);
+  await pushTo(deps, connectionsOfCustomers, await withTexts(deps, live.forCustomers, untilMs), untilMs);
+  const watchers: typeof watchersOfSales = async (...which) => shuffled(deps, await watchersOfSales(...which));
+  await pushTo(deps, watchers, live.forWatchers, untilMs, newestOnly);
 }
 
-/** By audience, the bodies of the messages that are not outdated by an earlier push; records them as pushed. */
-async function stillNew({ redis }: Needs<'redis'>, messages: LiveMessage[]): Promise<Map<string, object[]>> {
-  const byAudience = Map.groupBy(messages, ({ audienceId }) => audienceId);
-  const calls = [...byAudience].map(([audienceId, list]) => ({
-    keys: [keys.pushed(audienceId)],
-    args: [connectionLifeMs, ...list.flatMap(({ subject, epoch, version }) => [subject, epoch, version])],
-  }));
-  const answers = await redis.guarded(() => newestScript.runAll(redis, calls));
-  const bodies = new Map<string, object[]>();
-  [...byAudience].forEach(([audienceId, list], index) => {
-    const answer = answers[index];
-    if (answer instanceof Error) throw answer;
-    const isNew = answer as number[];
-    bodies.set(
-      audienceId,
-      list.filter((_, position) => isNew[position] === 1).map(({ body }) => body),
-    );
+/** The messages of customers who are connected, each with its text in its reader's language and time zone. */
+async function withTexts(
+  deps: Needs<'db' | 'redis' | 'clock'>,
+  messages: LiveMessage<CustomerId>[],
+  untilMs: number,
+): Promise<LiveMessage<CustomerId>[]> {
+  const audience = [...new Set(messages.map(({ audienceId }) => audienceId))];
+  const connected = await connectionsOfCustomers(deps, audience, Math.max(deps.clock(), untilMs));
+  const heard = messages.filter(({ audienceId }) => connected.has(audienceId));
+  const profiles = await findProfiles(deps.db, [...new Set(heard.map(({ audienceId }) => audienceId))]);
+  const readers = new Map([...profiles].map(([customerId, profile]) => [customerId, readerOf(profile)]));
+  const unknown = readerOf({});
+  return heard.map((message) => {
+    const { told, audienceId, body } = message;
+    if (!told) return message;
+    const text = sentenceFor(told.kind, told.facts, readers.get(audienceId) ?? unknown);
+    return { ...message, body: { ...body, text } };
   });
-  return bodies;
+}
+
+/** Pushes messages in their turn, and after them what others have left to this turn, until the time is over. */
+async function pushTo<Audience extends CustomerId | SaleId>(
+  deps: Needs<'redis' | 'push' | 'clock'>,
+  connectionsOf: (deps: Needs<'redis' | 'clock'>, ids: Audience[], atMs: number) => Promise<Map<string, string[]>>,
+  messages: LiveMessage<Audience>[],
+  untilMs: number,
+  chosen: (line: InLine[]) => InLine[] = (line) => line,
+): Promise<void> {
+  // Who is not served until the end of this push is not pushed to: no news goes out after a token's end.
+  const served = (ids: Audience[]) => connectionsOf(deps, ids, Math.max(deps.clock(), untilMs));
+  const byAudience = Map.groupBy(messages, ({ audienceId }) => audienceId);
+  let connections = await served([...byAudience.keys()]);
+  const reached = [...byAudience].filter(([audienceId]) => connections.has(audienceId));
+  if (reached.length === 0 || deps.clock() >= untilMs) return;
+  const turn = newTurn(Math.max(0, untilMs - deps.clock()));
+  let lines = await takeTurns(deps, turn, new Map(reached));
+  while (lines.size > 0) {
+    const audienceIds = [...lines.keys()] as Audience[];
+    try {
+      await sendLines(deps, connections, lines, chosen, untilMs - deps.clock());
+    } catch (error) {
+      await nextPushes(deps, turn, audienceIds, false);
+      throw error;
+    }
+    lines = await nextPushes(deps, turn, audienceIds, deps.clock() < untilMs);
+    if (lines.size > 0) connections = await served([...lines.keys()] as Audience[]);
+  }
+}
+
+async function sendLines(
+  deps: Needs<'redis' | 'push' | 'clock'>,
+  connections: Map<string, string[]>,
+  lines: Map<string, InLine[]>,
+  chosen: (line: InLine[]) => InLine[],
+  limitMs: number,
+): Promise<void> {
+  const perConnection = new Map<string, object[]>();
+  for (const [audienceId, line] of lines) {
+    const bodies = chosen(line).map(({ body }) => body);
+    for (const connectionId of connections.get(audienceId) ?? []) {
+      perConnection.set(connectionId, [...(perConnection.get(connectionId) ?? []), ...bodies]);
+    }
+  }
+  const pushes = [...perConnection].map(([connectionId, list]) => ({ connectionId, messages: list }));
+  const { gone } = await deps.push.send(pushes, limitMs);
+  if (gone.length > 0) await removeGone(deps, gone);
+}
+
+/** Of each subject the last in line: the line is in order of version. */
+function newestOnly(line: InLine[]): InLine[] {
+  return [...new Map(line.map((one) => [one.subject, one])).values()];
 }
 
 function customerMessages(event: BusEvent): LiveMessage<CustomerId>[] {
@@ -120,9 +148,8 @@ function customerMessages(event: BusEvent): LiveMessage<CustomerId>[] {
     const [type = '', move] = kind.split('.');
     const subject = type === 'purchase' ? { purchaseId: subjectId } : { reservationId: subjectId };
     const state = type === 'reminder' ? {} : { state: move === 'offered' ? 'allocated' : move };
-    const text = sentenceFor(kind, facts);
-    const body = { type, kind, notificationId: id, ...subject, version, ...state, ...facts, text };
-    return { audienceId: customerId, subject: subjectId, epoch: 0, version, body };
+    const body = { type, kind, notificationId: id, ...subject, version, ...state, ...facts };
+    return { audienceId: customerId, subject: subjectId, epoch: 0, version, body, told: { kind, facts } };
   });
 }
 

@@ -1,27 +1,96 @@
+import { isTimeZone, localeFrom, readerOf } from '#platform/kernel/reader.ts';
 import { noticeKinds } from './notice.ts';
 import { sentenceFor } from './sentence.ts';
 
+const inUtc = readerOf({});
+
 describe('sentences', () => {
   it.each(noticeKinds)('%s is one sentence, whatever facts are missing', (kind) => {
-    expect(sentenceFor(kind, {})).toMatch(/^[A-Z1-9N].*\.$/s);
+    expect(sentenceFor(kind, {}, inUtc)).toMatch(/^[A-Z1-9N].*\.$/s);
   });
 
-  it('states how many of the requested units are set aside', () => {
-    expect(sentenceFor('reservation.allocated', { units: 2, quantity: 5 })).toBe(
+  it('names how many of how many are set aside', () => {
+    expect(sentenceFor('reservation.allocated', { units: 2, quantity: 5 }, inUtc)).toBe(
       '2 units of the 5 you asked for are set aside for you.',
     );
-    expect(sentenceFor('reservation.allocated', { units: 1, quantity: 1 })).toBe('1 unit is set aside for you.');
+    expect(sentenceFor('reservation.allocated', { units: 1, quantity: 1 }, inUtc)).toBe('1 unit is set aside for you.');
   });
 
   it('gives the reason of a refusal in the words of its code', () => {
-    expect(sentenceFor('reservation.rejected', { reason: 'over_cap' })).toBe(
+    expect(sentenceFor('reservation.rejected', { reason: 'over_cap' }, inUtc)).toBe(
       'Your reservation could not be accepted: that is more than one customer may have in this sale.',
     );
-    expect(sentenceFor('purchase.declined', { reason: 'card_declined' })).toContain(': card declined.');
+    expect(sentenceFor('purchase.declined', { reason: 'card_declined' }, inUtc)).toContain(': card declined.');
   });
 
   it('shows money with as many digits as its currency has', () => {
-    expect(sentenceFor('purchase.captured', { amount: { amountMinor: 12_345, currency: 'EUR' } })).toContain('€123.45');
-    expect(sentenceFor('purchase.captured', { amount: { amountMinor: 12_345, currency: 'JPY' } })).toContain('¥12,345');
+    expect(sentenceFor('purchase.captured', { amount: { amountMinor: 12_345, currency: 'EUR' } }, inUtc)).toContain(
+      '€123.45',
+    );
+    expect(sentenceFor('purchase.captured', { amount: { amountMinor: 12_345, currency: 'JPY' } }, inUtc)).toContain(
+      '¥12,345',
+    );
+  });
+
+  it('M7: a forint has two digits, whatever ICU says of it', () => {
+    const text = sentenceFor('purchase.captured', { amount: { amountMinor: 100_000, currency: 'HUF' } }, inUtc);
+    expect(text).toBe('Your payment of HUF\u00a01,000.00 was taken. Thank you.');
+  });
+});
+
+describe('T9: a notice for its reader', () => {
+  const facts = { units: 2, deadline: '2026-01-31T09:00:07.250Z' };
+  const plain = (text: string) => text.replaceAll(/[\u00a0\u202f]/g, ' ');
+  const told = (locale: string | undefined, timeZone: string | undefined, kind = 'reservation.offered' as const) =>
+    plain(sentenceFor(kind, facts, readerOf({ locale, timeZone })));
+
+  it('T9: has its times to the second, in the zone and the language of whoever reads it', () => {
+    expect(told('en-US', 'Asia/Seoul')).toBe(
+      '2 units became free and are yours to buy until Jan 31, 2026, 6:00:07 PM GMT+9.',
+    );
+    expect(told('en-GB', 'Europe/London')).toBe(
+      '2 units became free and are yours to buy until 31 Jan 2026, 9:00:07 GMT.',
+    );
+    expect(told('ko-KR', 'Asia/Seoul')).toBe(
+      '2개의 차례가 왔습니다. 2026년 1월 31일 오후 6시 0분 7초 GMT+9까지 구매하실 수 있습니다.',
+    );
+    expect(told(undefined, undefined)).toContain('until Jan 31, 2026, 9:00:07 AM UTC.');
+  });
+
+  it('T9: is in English for a language that nobody has written', () => {
+    expect(told('fr-FR', 'Europe/Paris')).toContain('until Jan 31, 2026, 10:00:07 AM GMT+1.');
+  });
+
+  it.each(noticeKinds)('T9: %s shows no time as machines write it, in no language', (kind) => {
+    for (const locale of ['en', 'ko']) {
+      const at = facts.deadline;
+      const times = { pausedAt: at, reserveClosesAt: at, purchaseOpensAt: at, purchaseClosesAt: at };
+      const all = { ...facts, ...times, quantity: 3, amount: { amountMinor: 5, currency: 'KRW' }, reason: 'over_cap' };
+      const text = sentenceFor(kind, all, readerOf({ locale, timeZone: 'Asia/Seoul' }));
+      expect(text).not.toMatch(/\dT\d|undefined|NaN/);
+      expect(text).toMatch(/\.$/);
+    }
+  });
+
+  it.each([
+    ['ko-KR,ko;q=0.9,en-US;q=0.8', 'ko-KR'],
+    ['en-US;q=0.8, ko;q=0.9', 'ko'],
+    ['fr-FR,fr;q=0.9,en-GB;q=0.5', 'en-GB'],
+    ['ko;q=0, en', 'en'],
+    ['fr', undefined],
+    ['*', undefined],
+    ['', undefined],
+    ['ko;q=x', undefined],
+    ['../../etc/passwd,ko_KR,\u0000', undefined],
+    [`${'en-'.repeat(5_000)}x`, undefined],
+  ])('T9: of Accept-Language %j it takes %p', (header, locale) => {
+    expect(localeFrom(header)).toBe(locale);
+  });
+
+  it('T9: knows time zones from other text', () => {
+    expect(['Asia/Seoul', 'UTC', 'Europe/Berlin', 'Mars/Base', '', 'a\0'].map(isTimeZone)).toEqual([
+      ...[true, true, true],
+      ...[false, false, false],
+    ]);
   });
 });

@@ -1,7 +1,11 @@
 /**
- * The text of a notice: one sentence for each kind, made from the facts of the notice.
+ * What a notice says to a person: one sentence for each kind, made from the facts that the notice carries. Facts have times
+ * in ISO 8601; a sentence gets them as its reader's clock and language have them.
  */
 import { codes } from '#platform/kernel/errors.ts';
+import { formatMoney } from '#platform/kernel/money.ts';
+import type { Reader } from '#platform/kernel/reader.ts';
+import { koreanSentences } from './korean.ts';
 import type { NoticeKind } from './notice.ts';
 
 type Facts = Record<string, unknown>;
@@ -9,8 +13,8 @@ type Facts = Record<string, unknown>;
 const sentences: Record<NoticeKind, (facts: Facts) => string> = {
   'reservation.allocated': (facts) =>
     Number(facts.units) < Number(facts.quantity)
-      ? `${units(facts)} of the ${facts.quantity} you asked for are set aside for you.`
-      : `${units(facts)} ${Number(facts.units) === 1 ? 'is' : 'are'} set aside for you.`,
+      ? `${units(facts)} of the ${facts.quantity} you asked for are set aside for you${until(facts)}.`
+      : `${units(facts)} ${Number(facts.units) === 1 ? 'is' : 'are'} set aside for you${until(facts)}.`,
   'reservation.waitlisted': () => 'Everything is allocated for now; you are on the waitlist.',
   'reservation.rejected': (facts) => `Your reservation could not be accepted${because(facts)}.`,
   'reservation.offered': (facts) => `${units(facts)} became free and are yours to buy${until(facts)}.`,
@@ -21,14 +25,50 @@ const sentences: Record<NoticeKind, (facts: Facts) => string> = {
   'reservation.refunded': (facts) => `The purchase of ${units(facts)} was refunded.`,
   'reminder.purchase-opened': (facts) => `The purchase window is open: buy your ${units(facts)}${until(facts)}.`,
   'reminder.closing-soon': (facts) => `The purchase window closes soon: buy your ${units(facts)}${until(facts)}.`,
+  'reminder.rescheduled': (facts) =>
+    facts.deadline === undefined
+      ? `The sale has new times${window(facts)}. You keep your place in line.`
+      : `The sale has new times${window(facts)}. You can buy your ${units(facts)}${until(facts)}.`,
+  'reminder.paused': (facts) =>
+    `The sale is paused since ${facts.pausedAt}. ${kept(facts)}, and the time of the pause will be given back.`,
+  'reminder.resumed': (facts) =>
+    facts.deadline === undefined
+      ? `The sale goes on${window(facts)}. You keep your place in line.`
+      : `The sale goes on${window(facts)}. You can buy your ${units(facts)}${until(facts)}.`,
+  'reminder.called-off-refund': (facts) =>
+    `The sale was cancelled after you had bought ${units(facts)}; what you paid for ${them(facts)} will be refunded.`,
+  'reminder.called-off-keep': (facts) =>
+    `The sale was cancelled after you had bought ${units(facts)}; your purchase of ${them(facts)} stays as it is.`,
   'purchase.captured': (facts) => `Your payment${money(facts)} was taken. Thank you.`,
-  'purchase.declined': (facts) => `Your payment${money(facts)} was declined${because(facts)}. You can try again.`,
-  'purchase.refunded': (facts) => `Your payment${money(facts)} was refunded.`,
+  'purchase.declined': (facts) =>
+    facts.reason === 'sale_cancelled'
+      ? `Your payment${money(facts)} was not taken${because(facts)}.`
+      : `Your payment${money(facts)} was declined${because(facts)}. You can try again.`,
+  'purchase.refunded': (facts) => `Your payment${money(facts)} was refunded${because(facts)}.`,
+  'purchase.refunded-in-part': (facts) => `A part${money(facts)} of your payment was refunded${because(facts)}.`,
 };
 
-/** The sentence of a notice. */
-export function sentenceFor(kind: NoticeKind, facts: Facts): string {
-  return sentences[kind](facts);
+/** The sentence of a notice, in its reader's language, with times as the reader's clock has them. */
+export function sentenceFor(kind: NoticeKind, facts: Facts, reader: Reader): string {
+  const told = { ...withTimes(facts, reader), locale: reader.locale };
+  const korean = reader.locale.startsWith('ko') ? koreanSentences[kind] : undefined;
+  return (korean ?? sentences[kind])(told);
+}
+
+const isoTime = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/;
+
+/** The facts, with every point in time as the reader's clock and language have it. */
+function withTimes(facts: Facts, reader: Reader): Facts {
+  return Object.fromEntries(
+    Object.entries(facts).map(([name, value]) => [
+      name,
+      typeof value === 'string' && isoTime.test(value) ? reader.timeText(value) : value,
+    ]),
+  );
+}
+
+function them({ units }: Facts): string {
+  return Number(units) === 1 ? 'it' : 'them';
 }
 
 function units({ units }: Facts): string {
@@ -43,12 +83,20 @@ function because({ reason }: Facts): string {
 }
 
 function until({ deadline }: Facts): string {
-  return typeof deadline === 'string' ? ` until ${deadline.slice(0, 16).replace('T', ' ')} UTC` : '';
+  return typeof deadline === 'string' ? ` until ${deadline}` : '';
 }
 
-function money({ amount }: Facts): string {
+function window({ purchaseOpensAt, purchaseClosesAt }: Facts): string {
+  return `: the purchase window is from ${purchaseOpensAt} to ${purchaseClosesAt}`;
+}
+
+function kept(facts: Facts): string {
+  if (facts.deadline === undefined) return 'You keep your place in line';
+  return `Your ${units(facts)} ${Number(facts.units) === 1 ? 'stays' : 'stay'} set aside`;
+}
+
+function money({ amount, locale }: Facts): string {
   const { amountMinor, currency } = (amount ?? {}) as { amountMinor?: number; currency?: string };
   if (amountMinor === undefined || currency === undefined) return '';
-  const format = new Intl.NumberFormat('en', { style: 'currency', currency });
-  return ` of ${format.format(amountMinor / 10 ** (format.resolvedOptions().maximumFractionDigits ?? 2))}`;
+  return ` of ${formatMoney({ amountMinor, currency }, String(locale))}`;
 }

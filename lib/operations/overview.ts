@@ -26,7 +26,10 @@ const QueueState = z.object({
   inFlight: z.number().int(),
   delayed: z.number().int(),
   deadLetters: z.number().int(),
-  /** Age of the oldest message of the latest batch when its worker received it; null without a batch in the last minute. */
+  /**
+   * How old the oldest message of the latest batch was when its worker got it; null if the queue is empty, or no batch came
+   * in the last minute.
+   */
   oldestMessageMs: z.number().int().nullable(),
 });
 
@@ -85,7 +88,12 @@ async function stateOfQueue(deps: Deps, name: string): Promise<z.infer<typeof Qu
     queueDepth(deps.sqs, locate(deps.registry, `dead/${name}`)),
     readOldestMessageAge(deps.redis, name),
   ]);
-  return { ...depth, deadLetters: dead.waiting, oldestMessageMs };
+  return { ...depth, deadLetters: dead.waiting, oldestMessageMs: isEmpty(depth) ? null : oldestMessageMs };
+}
+
+/** Whether no message is late: one that is delayed waits for its own time. */
+function isEmpty({ waiting, inFlight }: { waiting: number; inFlight: number }): boolean {
+  return waiting === 0 && inFlight === 0;
 }
 
 async function readMirrorOf({ redis }: Needs<'redis'>, saleId: SaleId) {

@@ -16,13 +16,18 @@ import type { Needs } from '#platform/environment/deps.ts';
 import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
 import { log, withCorrelation } from '#platform/kernel/log.ts';
 import { providerCallTimeoutMs } from '#platform/kernel/time-limits.ts';
+import type { Tx } from '#platform/mysql/mysql.ts';
 import { batched } from '#platform/resilience/batcher.ts';
+import { isOutage } from '#platform/resilience/outage.ts';
+import { readSales } from '#sale/sale.store.ts';
 import { openStates } from '#state/purchase-state.ts';
 import { backOffSeconds, sendCommands } from './pay-queue.ts';
 import { paymentGateway } from './payment-gateway.ts';
-import { askProvider } from './provider.ts';
+import { type AskedPurchase, askProvider, type PaymentAnswer } from './provider.ts';
 import type { PayCommand } from './purchase.shapes.ts';
-import { countAttempt, lockPurchases, type PurchaseRow } from './purchase.store.ts';
+import { countAttempt, lockPurchases, type PurchaseRow, readItems } from './purchase.store.ts';
+import { insertRefunds, type RefundRow, readRefunds } from './refund.store.ts';
+import { leftToRefund, newRefund } from './refund-rules.ts';
 import { type Answered, settlePurchases } from './settle.ts';
 
 /** What the pay worker needs. */
@@ -56,7 +61,7 @@ export async function payPurchases(
     try {
       const answer = await askProvider(provider, purchase, deps.clock(), hasTime);
       const now = await settle({ purchaseId, answer, correlationId: command.correlationId });
-      if (now && openStates.includes(now.state)) await park(deps, now, command);
+      if (now && openStates.includes(now.state)) await park(deps, now, command, answer);
     } catch (error) {
       log.error('the outcome of an attempt could not be committed', { error, purchaseId });
       repeat.push(messageId);
@@ -66,16 +71,17 @@ export async function payPurchases(
 }
 
 /**
- * Settles all answers that arrived in the meantime in one transaction (group commit): a commit for each answer costs more,
- * and waiting for the slowest answer takes longer. If it fails, each is settled alone, so that one that cannot be settled
- * does not hold up the others.
+ * Settles in one transaction what the provider has said meanwhile (group commit): one for each answer would be paid in
+ * full by every purchase, and waiting for the slowest would be paid in time. If that fails for another reason than an
+ * outage, each is settled alone, so that one that cannot be settled does not hold up the others.
  */
 async function settleEach(deps: PayNeeds, answered: readonly Answered[]): Promise<(PurchaseRow | undefined | Error)[]> {
   try {
     const settled = await settlePurchases(deps, answered);
     return answered.map(({ purchaseId }) => settled.get(purchaseId));
   } catch (error) {
-    if (answered.length === 1) throw error;
+    // A store that takes no writes takes none of them.
+    if (answered.length === 1 || isOutage(error)) throw error;
     const alone: (PurchaseRow | undefined | Error)[] = [];
     for (const one of answered) alone.push(...(await settleEach(deps, [one]).catch((reason: Error) => [reason])));
     return alone;
@@ -85,8 +91,8 @@ async function settleEach(deps: PayNeeds, answered: readonly Answered[]): Promis
 interface Attempt {
   readonly messageId: string;
   readonly command: PayCommand;
-  /** As it was before this attempt was counted. */
-  readonly purchase: PurchaseRow;
+  /** As it was before this attempt was counted, with what its question depends on. */
+  readonly purchase: AskedPurchase;
 }
 
 /** Counts an attempt for each purchase that is open and whose command is current; the others need none. */
@@ -97,13 +103,53 @@ async function beginAttempts(deps: PayNeeds, batch: readonly Delivered<PayComman
       const due = deliveries.get(purchase.purchaseId)?.find((delivered) => isDue(purchase, delivered));
       return due ? [{ purchase, messageId: due.messageId, command: due.message }] : [];
     });
+    const nowMs = deps.clock();
     await countAttempt(
       tx,
       attempts.map((attempt) => attempt.purchase.purchaseId),
-      deps.clock(),
+      nowMs,
     );
-    return attempts;
+    const asked = await withQuestions(
+      tx,
+      attempts.map((attempt) => attempt.purchase),
+      nowMs,
+    );
+    return attempts.map((attempt, index) => ({ ...attempt, purchase: asked[index] ?? attempt.purchase }));
   });
+}
+
+/** Adds what the next question to the provider depends on: which refund is next, and whether there is still a sale. */
+async function withQuestions(tx: Tx, purchases: readonly PurchaseRow[], nowMs: number): Promise<AskedPurchase[]> {
+  const ids = (wanted: (purchase: PurchaseRow) => boolean) => purchases.filter(wanted).map((one) => one.purchaseId);
+  const isRefunding = ({ state }: PurchaseRow) => state === 'refunding';
+  const items = Map.groupBy(
+    await readItems(
+      tx,
+      ids((one) => !isRefunding(one)),
+    ),
+    (item) => item.purchaseId,
+  );
+  const sales = await readSales(tx, [...new Set([...items.values()].flat().map((item) => item.saleId))]);
+  const refunds = Map.groupBy(await readRefunds(tx, ids(isRefunding)), (refund) => refund.purchaseId);
+  const missing: RefundRow[] = [];
+  const asked = purchases.map((purchase): AskedPurchase => {
+    const own = items.get(purchase.purchaseId) ?? [];
+    const calledOff = own.length > 0 && own.every((item) => sales.get(item.saleId)?.status === 'cancelled');
+    if (!isRefunding(purchase)) return { ...purchase, calledOff };
+    const given = refunds.get(purchase.purchaseId) ?? [];
+    const refund = given.find((one) => one.state === 'pending') ?? wholeRefund(purchase, given, nowMs);
+    if (!given.includes(refund)) missing.push(refund);
+    return { ...purchase, refund };
+  });
+  await insertRefunds(tx, missing);
+  return asked;
+}
+
+/** The refund of a purchase that was ordered back before refunds had rows of their own. */
+function wholeRefund(purchase: PurchaseRow, given: readonly RefundRow[], nowMs: number): RefundRow {
+  const { purchaseId, reason } = purchase;
+  const amountMinor = leftToRefund(purchase, given);
+  return newRefund({ purchaseId, refundKey: 'refund', amountMinor, reason: reason ?? 'refund_ordered' }, nowMs);
 }
 
 /** Whether a command calls for an attempt now. Pure. */
@@ -116,7 +162,10 @@ export function isDue(
   return attempt === undefined || attempt === purchase.attempts || delivered.deliveries > 1;
 }
 
-async function park(deps: PayNeeds, purchase: PurchaseRow, command: PayCommand): Promise<void> {
-  const send = () => sendCommands(deps, [purchase], (attempts) => backOffSeconds(attempts, deps.random));
+/** Sends the command for the next attempt: at once if the provider has just settled one refund and owes more. */
+async function park(deps: PayNeeds, purchase: PurchaseRow, command: PayCommand, answer: PaymentAnswer): Promise<void> {
+  const goesOn = answer.outcome === 'refunded' || answer.outcome === 'refused';
+  const delay = (attempts: number) => (goesOn ? 0 : backOffSeconds(attempts, deps.random));
+  const send = () => sendCommands(deps, [purchase], delay);
   await (command.correlationId === undefined ? send() : withCorrelation(command.correlationId, send));
 }

@@ -67,16 +67,35 @@ const order = (paymentToken: string): ChargeOrder => ({
 });
 
 describe('payments through the sandbox provider', () => {
-  it('an approved charge is captured, found again, and refunded once', async () => {
+  it.each(['HUF', 'JPY', 'KWD', 'ISK', 'CLF'])('M7: %s is charged to the unit that was ordered', async (currency) => {
+    const sent = { ...order('tok_approve'), amountMinor: 100_001, currency };
+    const gateway = openPaymentGateway({ addresses: [provider.url], apiKey, shared: shared() });
+    expect(await gateway.charge(sent)).toMatchObject({ outcome: 'captured' });
+    const headers = { authorization: `Bearer ${apiKey}` };
+    const { charges } = (await (await fetch(`${provider.url}/v1/ledger`, { headers })).json()) as {
+      charges: { reference: string }[];
+    };
+    expect(charges.filter(({ reference }) => reference === sent.purchaseId)).toMatchObject([
+      { amountMinor: 100_001, currency, status: 'captured' },
+    ]);
+  });
+
+  it('an approved charge is captured, found again, and given back once', async () => {
     const client = payments(provider.url);
     const approved = order('tok_approve');
     const charged = await client.charge(approved);
-    expect(charged).toEqual({ outcome: 'captured', chargeId: expect.stringMatching(/^ch_/) });
+    const { purchaseId, amountMinor, currency } = approved;
+    const capture = { chargeId: expect.stringMatching(/^ch_/), amountMinor, currency, reference: purchaseId };
+    expect(charged).toEqual({ outcome: 'captured', ...capture });
     expect(await client.find(approved.purchaseId)).toEqual(charged);
     const chargeId = charged.outcome === 'captured' ? charged.chargeId : '';
-    const refund = { purchaseId: approved.purchaseId, chargeId };
-    expect(await client.refund(refund)).toEqual({ outcome: 'refunded', chargeId });
-    expect(await client.refund(refund)).toEqual({ outcome: 'refunded', chargeId });
+    const refund = { purchaseId, chargeId, refundKey: 'refund', amountMinor, refusals: 0 };
+    const given = await client.refund(refund);
+    expect(given).toMatchObject({ outcome: 'refunded', chargeId, refundKey: 'refund', amountMinor });
+    expect(await client.refund(refund)).toEqual(given);
+    expect(await client.refund({ ...refund, refundKey: 'more', amountMinor: 1 })).toEqual({
+      ...{ outcome: 'refused', refundKey: 'more', reason: 'exceeds_charge' },
+    });
   });
 
   it('a declined charge says why', async () => {
@@ -113,15 +132,54 @@ describe('payments through the sandbox provider', () => {
   });
 });
 
+const money = { amountMinor: 1_250, currency: 'EUR', reference: 'r' };
+const charge = (change: object = {}) => JSON.stringify({ id: 'ch_1', status: 'captured', ...money, ...change });
+const refund = { purchaseId: newId(), chargeId: 'ch_1', refundKey: 'refund', amountMinor: 500, refusals: 0 } as const;
+
+describe('M4: a 4xx of the provider is an answer', () => {
+  it.each([
+    [400, 'refused', '{"error":{"code":"bad"}}', 'bad'],
+    [402, 'refused', '{"error":{"code":"no_funds"}}', 'no_funds'],
+    [404, 'refused', '<html>nothing here</html>', 'http_404'],
+    [409, 'refused', '', 'http_409'],
+    [422, 'refused', '{}', 'http_422'],
+  ])('to a refund, %s is %s', async (status, outcome, body, reason) => {
+    const { url } = await serve((_request, response) => response.writeHead(status).end(body));
+    expect(await payments(url).refund(refund)).toEqual({ outcome, refundKey: 'refund', reason });
+  });
+
+  it.each([401, 403, 408, 425, 500, 503])('to a refund, %s says nothing of it', async (status) => {
+    const { url } = await serve((_request, response) => response.writeHead(status).end('{}'));
+    expect(await payments(url).refund(refund)).toMatchObject({ outcome: 'unknown' });
+  });
+
+  it('opens no breaker, however often it comes', async () => {
+    const statuses = [400, 401, 402, 403, 404, 409, 410, 422];
+    let turn = 0;
+    const { url, requests } = await serve((_request, response) =>
+      response.writeHead(statuses[turn++ % statuses.length] ?? 404).end('no'),
+    );
+    const client = payments(url);
+    for (let call = 0; call < 60; call++) {
+      await (call % 2 === 0 ? client.refund(refund) : client.charge(order('tok_approve')));
+    }
+    expect(requests()).toBe(60);
+    expect(client.instances().map(({ state }) => state)).toEqual(['closed']);
+  });
+});
+
 describe('payments through a provider that misbehaves', () => {
   it.each([
     ['a body that is not JSON', '<html>It works</html>', 201],
     ['an empty body', '', 201],
-    ['a status that we do not know', '{"id":"ch_1","status":"pending"}', 201],
-    ['no id', '{"status":"captured"}', 201],
-    ['an id without end', `{"id":"${'x'.repeat(65)}","status":"captured"}`, 201],
+    ['a status that we do not know', charge({ status: 'pending' }), 201],
+    ['no id', charge({ id: undefined }), 201],
+    ['no amount', charge({ amountMinor: undefined }), 201],
+    ['no currency', charge({ currency: undefined }), 201],
+    ['no reference', charge({ reference: undefined }), 201],
+    ['an id without end', charge({ id: 'x'.repeat(65) }), 201],
     ['a key conflict, which means that there is a charge', '{"error":{}}', 422],
-    ['a success without a charge', '{"id":"ch_1","status":"captured"}', 204],
+    ['a success without a charge', charge(), 204],
     ['a redirect', '', 302],
   ])('%s is unknown', async (_, body, status) => {
     const { url } = await serve((_request, response) => {
@@ -163,8 +221,7 @@ describe('payments through a provider that misbehaves', () => {
   });
 
   it('healthy instances share the calls', async () => {
-    const answer: RequestListener = (_request, response) =>
-      response.writeHead(201).end('{"id":"ch_1","status":"captured"}');
+    const answer: RequestListener = (_request, response) => response.writeHead(201).end(charge());
     const [first, second] = [await serve(answer), await serve(answer)];
     const client = payments(first.url, second.url);
     for (let turn = 0; turn < 10; turn++) await client.charge(order('tok_approve'));
@@ -174,7 +231,7 @@ describe('payments through a provider that misbehaves', () => {
   it('a failing instance is taken out by its breaker, its share goes to the other, and it comes back', async () => {
     let broken = true;
     const flaky = await serve((_request, response) =>
-      broken ? response.writeHead(500).end() : response.writeHead(201).end('{"id":"ch_2","status":"captured"}'),
+      broken ? response.writeHead(500).end() : response.writeHead(201).end(charge({ id: 'ch_2' })),
     );
     const client = payments(flaky.url, provider.url);
     const outcomes: string[] = [];

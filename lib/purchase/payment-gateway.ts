@@ -1,11 +1,15 @@
 /**
  * The payment provider over HTTP: several load-balanced instances of one service, each behind a breaker of its own.
  *
- * Invariant I7 depends on one distinction made here: whether a call certainly had no effect (`unsent`), or may have had one
- * and only its answer is missing (`unknown`). Only the first may go to another instance at once; the second must be
- * queried. A timeout, a broken connection, a 5xx and a malformed answer are all `unknown`.
+ * Invariant I7 depends on one distinction made here: whether a call certainly never arrived (`unsent`), or may have and
+ * only its answer is missing (`unknown`). Only the first may go to another instance at once; the second must be asked
+ * about. A timeout, a broken connection, a 5xx and an answer that makes no sense are all `unknown`. A 4xx is an answer of
+ * a provider that is well: it opens no breaker, whatever it means for the one payment.
  *
- * Every call has its own deadline, since neither fetch nor a breaker ever times out by itself.
+ * Amounts go out and come back in the minor units of ISO 4217 (`money.ts`), which this provider counts in for every currency.
+ * Where a provider has digits of its own for some, they are translated here and nowhere else.
+ *
+ * Every call brings its own deadline, since neither fetch nor a breaker would ever give up by itself.
  */
 
 import * as z from 'zod';
@@ -15,7 +19,7 @@ import { locate, locateAll } from '#platform/kernel/registry.ts';
 import { providerCallTimeoutMs } from '#platform/kernel/time-limits.ts';
 import { sharedBreaker } from '#platform/redis/shared-circuit-breaker.ts';
 import { type Breaker, BreakerOpen, type BreakerState } from '#platform/resilience/circuit-breaker.ts';
-import type { PaymentAnswer, PaymentProvider } from './provider.ts';
+import type { PaymentAnswer, PaymentProvider, RefundOrder } from './provider.ts';
 
 /** The provider over HTTP. */
 export interface PaymentGateway extends PaymentProvider {
@@ -38,13 +42,28 @@ export interface GatewayOptions {
 const ChargeReply = z.object({
   id: z.string().min(1).max(64),
   status: z.enum(['captured', 'declined', 'refunded']),
+  amountMinor: z.int(),
+  currency: z.string().max(16),
+  reference: z.string().max(255),
   declineCode: z.string().max(64).nullish(),
 });
 
-/** A refund in the provider's answers. */
-const RefundReply = z.object({ id: z.string().min(1).max(64), status: z.literal('refunded') });
+/** What a refund looks like in the provider's answers. */
+const RefundReply = z.object({
+  id: z.string().min(1).max(64),
+  status: z.literal('refunded'),
+  amountMinor: z.int().positive(),
+});
+
+/** What the provider says when it refuses. */
+const Refusal = z.object({ error: z.object({ code: z.string().min(1) }) });
+
+/** Answers of the 4xx kind that say nothing of the request itself: it was not read, or not for us to make. */
+const notAboutTheRequest = [401, 403, 408, 425];
 
 const defaultResetTimeoutMs = 5_000;
+/** As many as the column of reasons has. */
+const reasonCharacters = 64;
 
 /** Error codes of a connection that was never made, so that nothing was sent over it. */
 const neverConnected = new Set([
@@ -60,6 +79,9 @@ const neverConnected = new Set([
 class Busy extends Error {}
 /** There was no usable answer: whether anything was done is unknown. */
 class NoAnswer extends Error {}
+
+/** No usable answer came, but an answer: the other side is well, and whether anything was done must be asked. */
+class Unclear extends NoAnswer {}
 
 interface Instance {
   readonly address: string;
@@ -85,7 +107,10 @@ export function paymentGateway(deps: Needs<'registry' | 'redis' | 'clock' | 'bre
 export function openPaymentGateway(options: GatewayOptions): PaymentGateway {
   const { apiKey, callTimeoutMs = providerCallTimeoutMs, resetTimeoutMs = defaultResetTimeoutMs } = options;
   const instances = options.addresses.map((address): Instance => {
-    const guard = sharedBreaker(options.shared, `payments:${new URL(address).host}`, { resetTimeoutMs });
+    const guard = sharedBreaker(options.shared, `payments:${new URL(address).host}`, {
+      resetTimeoutMs,
+      isRefusal: (error) => error instanceof Unclear,
+    });
     return { address: address.replace(/\/$/, ''), guard, inFlight: 0 };
   });
   let turn = 0;
@@ -146,11 +171,15 @@ export function openPaymentGateway(options: GatewayOptions): PaymentGateway {
       call('GET', `/v1/charges/${encodeURIComponent(purchaseId)}`, undefined, undefined, (reply) =>
         reply.status === 404 ? { outcome: 'absent' } : chargeAnswer(reply),
       ),
-    refund: ({ purchaseId, chargeId }) =>
-      call('POST', `/v1/charges/${encodeURIComponent(chargeId)}/refunds`, `${purchaseId}:refund`, {}, (reply) => {
-        read(reply, RefundReply);
-        return { outcome: 'refunded', chargeId };
-      }),
+    refund: (order) => {
+      const path = `/v1/charges/${encodeURIComponent(order.chargeId)}/refunds`;
+      const { refundKey, amountMinor, chargeId } = order;
+      return call('POST', path, refundIdempotencyKey(order), { amountMinor }, (reply) => {
+        if (isRefused(reply.status)) return { outcome: 'refused', refundKey, reason: reasonOf(reply) };
+        const { id: refundId, amountMinor: given } = read(reply, RefundReply);
+        return { outcome: 'refunded', chargeId, refundKey, refundId, amountMinor: given };
+      });
+    },
     instances: () => instances.map(({ address, guard }) => ({ address, state: guard.state() })),
   };
 }
@@ -160,14 +189,39 @@ export function chargeKey(purchaseId: PurchaseId): string {
   return purchaseId;
 }
 
+/** The idempotency key of a refund. The provider may remember a refusal under its key: a retry gets another. */
+function refundIdempotencyKey({ purchaseId, refundKey, refusals }: RefundOrder): string {
+  return `${purchaseId}:${refundKey}${refusals > 0 ? `~${refusals}` : ''}`;
+}
+
+/** Which of our refunds of a purchase has this idempotency key, if any. */
+export function refundKeyOf(purchaseId: PurchaseId, idempotencyKey: string): string | undefined {
+  const prefix = `${purchaseId}:`;
+  if (!idempotencyKey.startsWith(prefix)) return undefined;
+  return idempotencyKey.slice(prefix.length).replace(/~\d+$/, '');
+}
+
+/** Whether a status is the provider's own no, which the same request would get again. */
+function isRefused(status: number): boolean {
+  return status >= 400 && status < 500 && !notAboutTheRequest.includes(status);
+}
+
+function reasonOf({ status, body }: HttpReply): string {
+  const code = Refusal.safeParse(body).data?.error.code;
+  return (code ?? `http_${status}`).slice(0, reasonCharacters);
+}
+
 function chargeAnswer(reply: HttpReply): PaymentAnswer {
   const charge = read(reply, ChargeReply);
   if (charge.status === 'declined') return { outcome: 'declined', reason: charge.declineCode ?? 'declined' };
-  return { outcome: charge.status, chargeId: charge.id };
+  const { id: chargeId, amountMinor, currency, reference } = charge;
+  if (charge.status === 'refunded') return { outcome: 'refunded', chargeId, amountMinor: null };
+  return { outcome: 'captured', chargeId, amountMinor, currency, reference };
 }
 
 /** The body of a success, validated; anything else is `NoAnswer`. */
 function read<T>(reply: HttpReply, shape: z.ZodType<T>): T {
+  if (reply.status >= 400 && reply.status < 500) throw new Unclear(`the provider answered ${reply.status}`);
   if (reply.status !== 200 && reply.status !== 201) throw new NoAnswer(`the provider answered ${reply.status}`);
   const result = shape.safeParse(reply.body);
   if (!result.success) throw new NoAnswer('the provider sent a malformed answer');
@@ -189,12 +243,23 @@ async function exchange(
     // Read in any case, so that the connection can be reused (keep-alive).
     const text = await response.text();
     if (response.status === 429) throw new Busy('the provider is too busy');
-    return { status: response.status, body: text === '' ? undefined : JSON.parse(text) };
+    return { status: response.status, body: bodyOf(text, response.status) };
   } catch (error) {
     if (error instanceof Busy) throw error;
     const code = (error as { cause?: { code?: unknown } }).cause?.code;
     if (typeof code === 'string' && neverConnected.has(code)) throw new Busy(`no connection to the provider: ${code}`);
     const why = request.signal.aborted ? 'the provider did not answer in time' : 'the connection to the provider broke';
     throw new NoAnswer(why, { cause: error });
+  }
+}
+
+/** What a body holds. One of a refusal says enough by its status, whatever it looks like. */
+function bodyOf(text: string, status: number): unknown {
+  if (text === '') return undefined;
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (status >= 400 && status < 500) return undefined;
+    throw error;
   }
 }

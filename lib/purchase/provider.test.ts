@@ -1,6 +1,14 @@
 import { newId } from '#test/support/ids.ts';
-import { askProvider, giveUpAfterMs, type PaymentAnswer, type PaymentProvider } from './provider.ts';
+import {
+  absenceCountsAfterMs,
+  absencesAtMost,
+  askProvider,
+  giveUpAfterMs,
+  type PaymentAnswer,
+  type PaymentProvider,
+} from './provider.ts';
 import type { PurchaseRow } from './purchase.store.ts';
+import { newRefund } from './refund-rules.ts';
 
 const nowMs = 10_000_000_000;
 
@@ -16,6 +24,9 @@ function purchase(change: Partial<PurchaseRow> = {}): PurchaseRow {
     chargeId: null,
     reason: null,
     attempts: 0,
+    absences: 0,
+    capturedMinor: null,
+    capturedCurrency: null,
     version: 1,
     createdAtMs: nowMs,
     updatedAtMs: nowMs,
@@ -32,13 +43,16 @@ function provider(found: PaymentAnswer): { provider: PaymentProvider; calls: str
   return {
     calls,
     provider: {
-      charge: say('charge', { outcome: 'captured', chargeId: 'ch_new' }),
+      charge: say('charge', captured('ch_new')),
       find: say('find', found),
-      refund: say('refund', { outcome: 'refunded', chargeId: 'ch_old' }),
+      refund: say('refund', { outcome: 'refunded', chargeId: 'ch_old', amountMinor: 500 }),
     },
   };
 }
 
+const captured = (chargeId: string): PaymentAnswer => ({
+  ...{ outcome: 'captured', chargeId, amountMinor: 500, currency: 'EUR', reference: '' },
+});
 const absent: PaymentAnswer = { outcome: 'absent' };
 const always = () => true;
 
@@ -49,8 +63,8 @@ describe('asking the provider', () => {
     expect(calls).toEqual(['charge']);
   });
 
-  it('a later attempt queries first, and charges only if the provider has no charge', async () => {
-    const known = provider({ outcome: 'captured', chargeId: 'ch_old' });
+  it('a later attempt asks first, and charges only if the provider knows of nothing', async () => {
+    const known = provider(captured('ch_old'));
     expect(await askProvider(known.provider, purchase({ attempts: 1 }), nowMs, always)).toMatchObject({
       chargeId: 'ch_old',
     });
@@ -76,8 +90,9 @@ describe('asking the provider', () => {
     expect(calls).toEqual(['find']);
   });
 
-  it('declines a purchase that failed for a day and was never charged, but never one that may have been', async () => {
-    const old = purchase({ attempts: 9, state: 'unknown', createdAtMs: nowMs - giveUpAfterMs - 1 });
+  it('gives up what failed for a day and never was charged, but never what may have been', async () => {
+    const atMs = nowMs - giveUpAfterMs - 1;
+    const old = purchase({ attempts: 9, state: 'unknown', createdAtMs: atMs, updatedAtMs: atMs });
     const failing = provider(absent);
     expect(await askProvider(failing.provider, old, nowMs, always)).toMatchObject({ outcome: 'declined' });
     expect(failing.calls).toEqual(['find']);
@@ -85,9 +100,40 @@ describe('asking the provider', () => {
     expect(await askProvider(silent.provider, old, nowMs, always)).toMatchObject({ outcome: 'unsent' });
   });
 
-  it('refunds the captured charge', async () => {
+  it('M10: gives up a card that fails again and again, once its last attempt is surely over', async () => {
+    const failing = provider(absent);
+    const last = { attempts: 9, absences: absencesAtMost, state: 'unknown' as const };
+    const recent = purchase({ ...last, updatedAtMs: nowMs - absenceCountsAfterMs + 1 });
+    expect(await askProvider(failing.provider, recent, nowMs, always)).toMatchObject({ outcome: 'unsent' });
+    const over = purchase({ ...last, updatedAtMs: nowMs - absenceCountsAfterMs });
+    expect(await askProvider(failing.provider, over, nowMs, always)).toEqual({
+      outcome: 'declined',
+      reason: 'provider_unavailable',
+    });
+    expect(failing.calls).toEqual(['find', 'find']);
+  });
+
+  it('M1: does not charge for sales that were called off', async () => {
+    const fresh = provider(absent);
+    expect(await askProvider(fresh.provider, { ...purchase(), calledOff: true }, nowMs, always)).toEqual({
+      outcome: 'declined',
+      reason: 'sale_cancelled',
+    });
+    expect(fresh.calls).toEqual([]);
+    const tried = provider(absent);
+    const parked = { ...purchase({ attempts: 2, updatedAtMs: nowMs - absenceCountsAfterMs }), calledOff: true };
+    expect(await askProvider(tried.provider, parked, nowMs, always)).toMatchObject({ reason: 'sale_cancelled' });
+    expect(tried.calls).toEqual(['find']);
+    const charged = provider(captured('ch_old'));
+    expect(await askProvider(charged.provider, parked, nowMs, always)).toMatchObject({ outcome: 'captured' });
+  });
+
+  it('gives back the charge that was taken', async () => {
     const { provider: port, calls } = provider(absent);
-    await askProvider(port, purchase({ state: 'refunding', chargeId: 'ch_old', attempts: 4 }), nowMs, always);
+    const refunding = purchase({ state: 'refunding', chargeId: 'ch_old', attempts: 4 });
+    const { purchaseId } = refunding;
+    const refund = newRefund({ purchaseId, refundKey: 'refund', amountMinor: 500, reason: '' }, nowMs);
+    await askProvider(port, { ...refunding, refund }, nowMs, always);
     expect(calls).toEqual(['refund']);
   });
 });

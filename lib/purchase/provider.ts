@@ -5,17 +5,44 @@
  * queries the charge first, and charges again, under the same key, only if the provider has none.
  */
 import type { PurchaseId } from '#platform/kernel/ids.ts';
+import { providerCallTimeoutMs } from '#platform/kernel/time-limits.ts';
 import type { PurchaseRow } from './purchase.store.ts';
+import type { RefundRow } from './refund.store.ts';
+
+/** What the provider says that it has captured; held against the order before it counts as paid (invariant I13). */
+export interface Capture {
+  readonly chargeId: string;
+  readonly amountMinor: number;
+  readonly currency: string;
+  /** What we called the order when we asked: the purchase's id. */
+  readonly reference: string;
+}
+
+/** Money that the provider has given back. */
+export interface GivenBack {
+  readonly chargeId: string;
+  /** Null: all that was captured. */
+  readonly amountMinor: number | null;
+  /** Which of our refunds it is; absent if it is none of ours, or the provider does not say. */
+  readonly refundKey?: string | undefined;
+  /** The provider's own name of it. */
+  readonly refundId?: string | undefined;
+}
 
 /** The provider's answer about a payment, or that there is none. */
 export type PaymentAnswer =
-  | { readonly outcome: 'captured'; readonly chargeId: string }
+  | ({ readonly outcome: 'captured' } & Capture)
   | { readonly outcome: 'declined'; readonly reason: string }
-  | { readonly outcome: 'refunded'; readonly chargeId: string }
+  | ({ readonly outcome: 'refunded' } & GivenBack)
+  /** The provider has decided not to give it back, and will not change its mind if asked the same again. */
+  | { readonly outcome: 'refused'; readonly refundKey: string; readonly reason: string }
   /** The provider has never heard of it. */
   | { readonly outcome: 'absent' }
-  /** It may have been done: only a query, or the provider's webhook, will tell. */
-  | { readonly outcome: 'unknown'; readonly reason: string }
+  /**
+   * It may have been done: only a question, or the provider's webhook, will tell. `afterAbsence` says that a moment before
+   * the provider knew of no charge.
+   */
+  | { readonly outcome: 'unknown'; readonly reason: string; readonly afterAbsence?: boolean }
   /** It has certainly not been done: no instance could be called, or the provider is too busy to try. */
   | { readonly outcome: 'unsent'; readonly reason: string };
 
@@ -27,9 +54,8 @@ export interface ChargeOrder {
   readonly paymentToken: string;
 }
 
-/** A charge to be refunded in full. */
-export interface RefundOrder {
-  readonly purchaseId: PurchaseId;
+/** Money to be given back. Purchase, key and refusals are the idempotency key: it is given back once. */
+export interface RefundOrder extends Pick<RefundRow, 'purchaseId' | 'refundKey' | 'amountMinor' | 'refusals'> {
   readonly chargeId: string;
 }
 
@@ -39,7 +65,7 @@ export interface PaymentProvider {
   charge(order: ChargeOrder): Promise<PaymentAnswer>;
   /** What became of the charge of a purchase; `absent` if there is none. */
   find(purchaseId: PurchaseId): Promise<PaymentAnswer>;
-  /** Refunds a charge. Idempotent. */
+  /** Gives back a charge or a part of it, once however often it is asked. */
   refund(order: RefundOrder): Promise<PaymentAnswer>;
 }
 
@@ -49,34 +75,68 @@ export interface PaymentProvider {
  */
 export const giveUpAfterMs = 24 * 60 * 60_000;
 
-/** Whether a purchase for which the provider has no charge has waited long enough to be declined. */
-export function isGivenUp(purchase: Pick<PurchaseRow, 'createdAtMs'>, nowMs: number): boolean {
-  return nowMs - purchase.createdAtMs > giveUpAfterMs;
+/**
+ * How often the provider may say that it knows of no charge, each time after an attempt that it did not answer well: then
+ * it is up, it is the card that fails, and the units go to somebody else. With the pauses between attempts this takes
+ * about two minutes. An outage does not count, since a provider that is away says nothing.
+ */
+export const absencesAtMost = 7;
+
+/**
+ * How long ago the last attempt must have been before "no charge" is believed for good: a request that was cut off may
+ * reach the provider a moment later.
+ */
+export const absenceCountsAfterMs = 2 * providerCallTimeoutMs;
+
+/** Whether a purchase that the provider knows nothing of has waited long enough. */
+export function isGivenUp(purchase: Pick<PurchaseRow, 'createdAtMs' | 'absences'>, nowMs: number): boolean {
+  return purchase.absences >= absencesAtMost || nowMs - purchase.createdAtMs > giveUpAfterMs;
+}
+
+/** A purchase with what else its next question depends on. */
+export interface AskedPurchase extends PurchaseRow {
+  /** The refund to ask for, of a purchase that is `refunding`. */
+  readonly refund?: RefundRow | undefined;
+  /** Whether every sale of it was called off, so that it must not be charged any more. */
+  readonly calledOff?: boolean | undefined;
 }
 
 /**
- * Makes the next call to the provider for an open purchase. `purchase.attempts` is the number of attempts before this one.
- * `hasTime` says whether another call would still end in time; if not, the answer is `unsent`. A failing provider is an
- * answer, not an error.
+ * Asks the provider what an open purchase needs to know next. `purchase.attempts` is how many attempts came before this
+ * one. `hasTime` says whether another call would still end in time; if not, the answer is `unsent`. A failing provider is
+ * an answer. A purchase whose sales were called off is not charged (invariant I13).
  */
 export async function askProvider(
   provider: PaymentProvider,
-  purchase: PurchaseRow,
+  purchase: AskedPurchase,
   nowMs: number,
   hasTime: () => boolean,
 ): Promise<PaymentAnswer> {
-  const { purchaseId, amountMinor, currency, paymentToken, chargeId } = purchase;
+  const { purchaseId, amountMinor, currency, paymentToken, chargeId, calledOff, refund } = purchase;
   const late: PaymentAnswer = { outcome: 'unsent', reason: 'no time was left in this batch' };
   if (purchase.state === 'refunding') {
-    if (chargeId === null) throw new Error(`purchase ${purchaseId} is to be refunded, but has no charge`);
-    return hasTime() ? provider.refund({ purchaseId, chargeId }) : late;
+    if (chargeId === null) throw new Error(`purchase ${purchaseId} is to be given back, but has no charge`);
+    if (!refund) throw new Error(`purchase ${purchaseId} is to be given back, but no refund is pending`);
+    const { refundKey, refusals } = refund;
+    const order = { purchaseId, chargeId, refundKey, refusals, amountMinor: refund.amountMinor };
+    return hasTime() ? provider.refund(order) : late;
   }
+  let afterAbsence = false;
   if (purchase.attempts > 0) {
     if (!hasTime()) return late;
     const found = await provider.find(purchaseId);
     if (found.outcome !== 'absent') return found;
-    if (isGivenUp(purchase, nowMs)) return { outcome: 'declined', reason: 'provider_unavailable' };
+    if (calledOff || isGivenUp(purchase, nowMs)) {
+      if (nowMs - purchase.updatedAtMs < absenceCountsAfterMs) {
+        return { outcome: 'unsent', reason: 'the last attempt may still be on its way' };
+      }
+      return { outcome: 'declined', reason: calledOff ? 'sale_cancelled' : 'provider_unavailable' };
+    }
+    afterAbsence = true;
+  } else if (calledOff) {
+    return { outcome: 'declined', reason: 'sale_cancelled' };
   }
   if (!hasTime()) return late;
-  return provider.charge({ purchaseId, amountMinor, currency, paymentToken: paymentToken ?? '' });
+  const answer = await provider.charge({ purchaseId, amountMinor, currency, paymentToken: paymentToken ?? '' });
+  return answer.outcome === 'unknown' && afterAbsence ? { ...answer, afterAbsence } : answer;
 }

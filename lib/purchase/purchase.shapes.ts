@@ -63,7 +63,42 @@ export const PurchaseQuery = PageQuery;
 /** The purchase that a path names. */
 export const PurchaseParams = z.strictObject({ purchaseId: idOf<PurchaseId>() });
 
-/** The command in the queue `purchases`: make the next call to the provider for this purchase. */
+/** The largest sum that can be given back at once; what was captured bounds it further. */
+const maxRefundMinor = Number.MAX_SAFE_INTEGER;
+
+/**
+ * What an operator gives back of a purchase: all that is left, units included; some units of some of its reservations at
+ * their price; or an amount. Whether units return is decided apart from the money, and a reservation's units return
+ * together.
+ */
+export const RefundRequest = z
+  .strictObject({
+    items: z
+      .array(z.strictObject({ reservationId: idOf<ReservationId>(), units: z.int().min(1) }))
+      .min(1)
+      .max(maxReservationsPerPurchase)
+      .refine((items) => new Set(items.map((item) => item.reservationId)).size === items.length, {
+        message: 'must not name a reservation twice',
+      })
+      .optional(),
+    amountMinor: z.int().min(1).max(maxRefundMinor).optional(),
+    /** The reservations whose units return to the sale once the money has been given back. */
+    cancel: z.array(idOf<ReservationId>()).max(maxReservationsPerPurchase).optional(),
+  })
+  .refine(({ items, amountMinor }) => items === undefined || amountMinor === undefined, {
+    message: 'name either items or an amount',
+  })
+  .refine(({ items, amountMinor, cancel }) => !cancel || items !== undefined || amountMinor !== undefined, {
+    message: 'what is to be refunded is missing',
+    path: ['cancel'],
+  });
+export type RefundRequest = z.output<typeof RefundRequest>;
+
+/** What an operator decides about a capture that is not what was ordered. */
+export const DecideDispute = z.strictObject({ decision: z.enum(['accept', 'refund']) });
+export type DecideDispute = z.output<typeof DecideDispute>;
+
+/** The command in the queue `purchases`: put to the provider what this purchase needs to know next. */
 export const PayCommand = z.object({
   purchaseId: idOf<PurchaseId>(),
   /**
@@ -82,7 +117,14 @@ export const PaymentWebhook = z.object({
     chargeId: z.string().min(1).max(64),
     /** The purchase's id. */
     idempotencyKey: z.string(),
+    /** Of a refund, what was given back this time. */
+    amountMinor: z.int().optional(),
+    currency: z.string().max(16).optional(),
+    reference: z.string().max(255).optional(),
     declineCode: z.string().max(64).nullish(),
+    refundId: z.string().max(255).nullish(),
+    /** The idempotency key under which the refund was asked for. */
+    refundKey: z.string().max(255).nullish(),
   }),
 });
 export type PaymentWebhook = z.infer<typeof PaymentWebhook>;

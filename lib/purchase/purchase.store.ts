@@ -29,6 +29,11 @@ export interface PurchaseRow {
   readonly reason: string | null;
   /** How many attempts were made with the provider. */
   readonly attempts: number;
+  /** How often the provider, asked after an attempt, knew of no charge. */
+  readonly absences: number;
+  /** What the provider captured, as it said itself; null until it has, and for purchases from before it was kept. */
+  readonly capturedMinor: number | null;
+  readonly capturedCurrency: string | null;
   readonly version: number;
   readonly createdAtMs: number;
   readonly updatedAtMs: number;
@@ -50,6 +55,8 @@ export interface PurchaseMove {
   readonly to: PurchaseState;
   readonly chargeId: string | null;
   readonly reason: string | null;
+  /** What the provider captured, if that became known with this move. */
+  readonly captured?: { readonly amountMinor: number; readonly currency: string } | undefined;
 }
 
 /** Thrown when fewer rows moved than were locked: the transaction is rolled back. */
@@ -69,7 +76,8 @@ export class AlreadyRequested extends Error {
 }
 
 const purchaseColumns = `id, customer_id AS customerId, state, amount_minor AS amountMinor, currency,
-  payment_token AS paymentToken, fingerprint, charge_id AS chargeId, reason, attempts, version,
+  payment_token AS paymentToken, fingerprint, charge_id AS chargeId, reason, attempts, absences,
+  captured_minor AS capturedMinor, captured_currency AS capturedCurrency, version,
   created_at_ms AS createdAtMs, updated_at_ms AS updatedAtMs`;
 
 type StoredPurchase = Omit<PurchaseRow, 'purchaseId' | 'customerId'> & { id: Buffer; customerId: Buffer };
@@ -152,7 +160,7 @@ export async function insertPurchase(tx: Tx, purchase: PurchaseRow, items: reado
   try {
     await tx.change(
       `INSERT INTO purchases (id, customer_id, state, amount_minor, currency, payment_token, fingerprint, charge_id,
-         reason, attempts, version, created_at_ms, updated_at_ms) VALUES (?)`,
+         reason, attempts, absences, version, created_at_ms, updated_at_ms) VALUES (?)`,
       [
         [
           purchaseId,
@@ -165,6 +173,7 @@ export async function insertPurchase(tx: Tx, purchase: PurchaseRow, items: reado
           purchase.chargeId,
           purchase.reason,
           purchase.attempts,
+          purchase.absences,
           purchase.version,
           purchase.createdAtMs,
           purchase.updatedAtMs,
@@ -189,21 +198,31 @@ export async function countAttempt(tx: Tx, purchaseIds: readonly PurchaseId[], n
   ]);
 }
 
+/** Counts that the provider knew of no charge for each purchase. */
+export async function countAbsence(tx: Tx, purchaseIds: readonly PurchaseId[]): Promise<void> {
+  if (purchaseIds.length === 0) return;
+  await tx.change('UPDATE purchases SET absences = absences + 1 WHERE id IN (?)', [purchaseIds.map(toBytes)]);
+}
+
 /** Moves purchases from one state to another; the means of payment is erased once the outcome is known. */
 export async function movePurchases(tx: Tx, moves: readonly PurchaseMove[], nowMs: number): Promise<void> {
   if (moves.length === 0) return;
-  const row = 'SELECT ? AS id, ? AS state_before, ? AS state_after, ? AS charge_id, ? AS reason, ? AS keeps_token';
-  const values = moves.flatMap(({ from, to, chargeId, reason }) => [
+  const row = `SELECT ? AS id, ? AS state_before, ? AS state_after, ? AS charge_id, ? AS reason, ? AS captured_minor,
+    ? AS captured_currency, ? AS keeps_token`;
+  const values = moves.flatMap(({ from, to, chargeId, reason, captured }) => [
     toBytes(from.purchaseId),
     from.state,
     to,
     chargeId,
     reason,
-    to === 'unknown' ? 1 : 0,
+    captured?.amountMinor ?? from.capturedMinor,
+    captured?.currency ?? from.capturedCurrency,
+    to === 'requested' || to === 'unknown' ? 1 : 0,
   ]);
   const moved = await tx.change(
     `UPDATE (${moves.map(() => row).join(' UNION ALL ')}) m STRAIGHT_JOIN purchases p ON p.id = m.id
      SET p.state = m.state_after, p.charge_id = m.charge_id, p.reason = m.reason, p.version = p.version + 1,
+         p.captured_minor = m.captured_minor, p.captured_currency = m.captured_currency,
          p.payment_token = IF(m.keeps_token = 1, p.payment_token, NULL), p.updated_at_ms = ?
      WHERE p.state = m.state_before`,
     [...values, nowMs],

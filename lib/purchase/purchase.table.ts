@@ -25,6 +25,11 @@ export const purchases = mysqlTable(
     chargeId: varchar('charge_id', { length: 64 }),
     reason: varchar('reason', { length: 64 }),
     attempts: int('attempts').notNull(),
+    /** How often the provider, asked after an attempt, knew of no charge. */
+    absences: int('absences').notNull().default(0),
+    /** What the provider captured, as it said itself; null until it has. */
+    capturedMinor: bigint('captured_minor', { mode: 'number' }),
+    capturedCurrency: char('captured_currency', { length: 3 }),
     version: int('version').notNull(),
     createdAtMs: timeMs('created_at_ms').notNull(),
     updatedAtMs: timeMs('updated_at_ms').notNull(),

@@ -1,16 +1,43 @@
 /**
- * Refunding a captured purchase, ordered by an operator. The order is committed first; the pay worker then calls the
- * provider until it succeeds, and only then do the units return to the sale.
+ * Giving a captured purchase back, on an operator's order. The order is committed first, as a row for each refund; the pay
+ * worker then asks the provider until it has answered, and only then do the units return to the sale.
+ *
+ * Invariant I13: what was given back and what is pending never exceed what was captured.
  */
 
+import { createHash } from 'node:crypto';
 import type { Needs } from '#platform/environment/deps.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
-import type { PurchaseId } from '#platform/kernel/ids.ts';
+import type { PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
+import type { Tx } from '#platform/mysql/mysql.ts';
 import { sendCommands } from './pay-queue.ts';
-import type { PurchaseAccepted } from './purchase.shapes.ts';
-import { lockPurchases, movePurchases, type PurchaseRow } from './purchase.store.ts';
+import type { PurchaseAccepted, RefundRequest } from './purchase.shapes.ts';
+import {
+  lockPurchases,
+  movePurchases,
+  type PurchaseItem,
+  type PurchaseMove,
+  type PurchaseRow,
+  readItems,
+} from './purchase.store.ts';
+import { insertRefunds, readRefunds, updateRefunds } from './refund.store.ts';
+import { leftToRefund, newRefund, shareOf } from './refund-rules.ts';
 
-/** Orders a refund. Idempotent. */
+/** Orders back what an operator asks for: all that is left, or the part that the request names. */
+export async function refundOnOrder(
+  deps: Needs<'db' | 'clock' | 'queue'>,
+  purchaseId: PurchaseId,
+  idempotencyKey: string,
+  request: RefundRequest,
+): Promise<PurchaseAccepted | Refusal> {
+  if (request.items === undefined && request.amountMinor === undefined) return refundPurchase(deps, purchaseId);
+  return refundPart(deps, purchaseId, idempotencyKey, request);
+}
+
+/**
+ * Orders back all that is left of a purchase, its units included. Ordering it again answers the same; after the provider
+ * has refused a refund, it is the order to try again.
+ */
 export async function refundPurchase(
   deps: Needs<'db' | 'clock' | 'queue'>,
   purchaseId: PurchaseId,
@@ -18,18 +45,135 @@ export async function refundPurchase(
   const purchase = await deps.db.transaction(async (tx): Promise<PurchaseRow | Refusal> => {
     const [current] = await lockPurchases(tx, [purchaseId]);
     if (!current) return refuse('not_found', 'There is no such purchase.');
-    if (current.state === 'refunding' || current.state === 'refunded') return current;
-    if (current.state !== 'captured') {
-      return refuse('illegal_state', `A purchase that is ${current.state} cannot be refunded.`, {
-        state: current.state,
-      });
+    const refusal = refuseUnlessPaid(current);
+    if (refusal) return refusal;
+    if (current.state === 'refunded' || current.state === 'refunding') return current;
+    const nowMs = deps.clock();
+    const refunds = await readRefunds(tx, [purchaseId]);
+    const failed = refunds.filter((one) => one.state === 'failed');
+    await updateRefunds(
+      tx,
+      failed.map((one) => ({ ...one, ...{ state: 'pending', failure: null, updatedAtMs: nowMs } })),
+    );
+    if (failed.length === 0) {
+      const reason = 'refund_ordered';
+      const amountMinor = leftToRefund(current, refunds);
+      await insertRefunds(tx, [newRefund({ purchaseId, refundKey: 'refund', amountMinor, reason }, nowMs)]);
     }
-    const { chargeId } = current;
-    await movePurchases(tx, [{ from: current, to: 'refunding', chargeId, reason: 'refund_ordered' }], deps.clock());
-    return { ...current, state: 'refunding', version: current.version + 1 };
+    return orderBack(tx, current, current.reason ?? 'refund_ordered', nowMs);
   });
-  if (isRefusal(purchase)) return purchase;
+  return isRefusal(purchase) ? purchase : answer(deps, purchase);
+}
+
+/**
+ * Orders back a part of a purchase: units of its reservations at their price, or an amount; `cancel` names the reservations
+ * whose units return with it. The same Idempotency-Key orders it once. Refuses with `illegal_state` what was not paid or
+ * exceeds what is left, pending refunds counted, and with `idempotency_key_reused` another order under the same key.
+ */
+async function refundPart(
+  deps: Needs<'db' | 'clock' | 'queue'>,
+  purchaseId: PurchaseId,
+  idempotencyKey: string,
+  request: RefundRequest,
+): Promise<PurchaseAccepted | Refusal> {
+  const refundKey = `part-${createHash('sha256').update(idempotencyKey).digest('hex').slice(0, 40)}`;
+  const purchase = await deps.db.transaction(async (tx): Promise<PurchaseRow | Refusal> => {
+    const [current] = await lockPurchases(tx, [purchaseId]);
+    if (!current) return refuse('not_found', 'There is no such purchase.');
+    if (!idempotencyKey) return refuse('idempotency_key_missing', 'A refund of a part needs an Idempotency-Key.');
+    const refusal = refuseUnlessPaid(current);
+    if (refusal) return refusal;
+    const nowMs = deps.clock();
+    const refunds = await readRefunds(tx, [purchaseId]);
+    const order = judgePart(request, await readItems(tx, [purchaseId]));
+    if (isRefusal(order)) return order;
+    const known = refunds.find((one) => one.refundKey === refundKey);
+    if (known) {
+      const isSame = known.amountMinor === order.amountMinor && String(known.releases) === String(order.releases);
+      return isSame ? current : refuse('idempotency_key_reused', 'This Idempotency-Key was used for another refund.');
+    }
+    const left = leftToRefund(current, refunds);
+    if (order.amountMinor > left) {
+      return refuse('illegal_state', 'That is more than is left of what was captured.', { leftMinor: left });
+    }
+    const reason = 'refund_ordered';
+    await insertRefunds(tx, [newRefund({ purchaseId, refundKey, reason, ...order }, nowMs)]);
+    return current.state === 'refunding' ? current : orderBack(tx, current, reason, nowMs);
+  });
+  return isRefusal(purchase) ? purchase : answer(deps, purchase);
+}
+
+/** What a part comes to, and which units return with it; or what is wrong with it. Pure. */
+function judgePart(
+  { items, amountMinor, cancel = [] }: RefundRequest,
+  lines: readonly PurchaseItem[],
+): { amountMinor: number; releases: ReservationId[] } | Refusal {
+  const priced = (items ?? []).map(({ reservationId, units }) => {
+    const line = lines.find((one) => one.reservationId === reservationId);
+    return line && units <= line.units ? units * line.priceMinor : undefined;
+  });
+  if (priced.includes(undefined) || !cancel.every((id) => lines.some((line) => line.reservationId === id))) {
+    return refuse('invalid_input', 'The purchase does not have these units.');
+  }
+  const total = amountMinor ?? priced.reduce<number>((sum, price) => sum + (price ?? 0), 0);
+  if (total === 0) return refuse('invalid_input', 'These units cost nothing.');
+  return { amountMinor: total, releases: [...new Set(cancel)].sort() };
+}
+
+/** Why nothing can be given back of a purchase, or undefined if something can. */
+function refuseUnlessPaid({ state }: PurchaseRow): Refusal | undefined {
+  if (['captured', 'refunding', 'refunded', 'refund_failed'].includes(state)) return undefined;
+  if (state === 'disputed') return refuse('illegal_state', 'Decide the dispute about this purchase first.', { state });
+  return refuse('illegal_state', `Nothing was taken for a purchase that is ${state}.`, { state });
+}
+
+/** Moves a purchase whose row is held to `refunding`; its pending refunds must have been written. */
+async function orderBack(tx: Tx, current: PurchaseRow, reason: string, nowMs: number): Promise<PurchaseRow> {
+  const { chargeId } = current;
+  await movePurchases(tx, [{ from: current, to: 'refunding', chargeId, reason }], nowMs);
+  return { ...current, state: 'refunding', reason, version: current.version + 1 };
+}
+
+async function answer(deps: Needs<'queue'>, purchase: PurchaseRow): Promise<PurchaseAccepted> {
   if (purchase.state === 'refunding') await sendCommands(deps, [purchase]);
-  const { state, amountMinor, currency } = purchase;
+  const { purchaseId, state, amountMinor, currency } = purchase;
   return { purchaseId, state, amount: { amountMinor, currency }, statusUrl: `/purchases/${purchaseId}` };
+}
+
+/**
+ * Orders back what these purchases owe for a sale that was called off, each its share of that sale and once, and never
+ * more than is left of what was captured. The sale must be held. Returns the purchases of which something is ordered back.
+ */
+export async function orderSharesBack(
+  tx: Tx,
+  saleId: SaleId,
+  purchaseIds: readonly PurchaseId[],
+  nowMs: number,
+): Promise<PurchaseRow[]> {
+  if (purchaseIds.length === 0) return [];
+  const purchases = await lockPurchases(tx, purchaseIds);
+  const items = Map.groupBy(await readItems(tx, purchaseIds), (item) => item.purchaseId);
+  const refunds = Map.groupBy(await readRefunds(tx, purchaseIds), (refund) => refund.purchaseId);
+  const owed = purchases.flatMap((purchase) => {
+    const { purchaseId } = purchase;
+    if (refuseUnlessPaid(purchase)) return [];
+    const given = refunds.get(purchaseId) ?? [];
+    const share = shareOf(purchaseId, saleId, items.get(purchaseId) ?? [], nowMs);
+    const amountMinor = Math.min(share?.amountMinor ?? 0, leftToRefund(purchase, given));
+    if (!share || amountMinor === 0 || given.some((one) => one.refundKey === share.refundKey)) return [];
+    return [{ purchase, refund: { ...share, amountMinor } }];
+  });
+  await insertRefunds(
+    tx,
+    owed.map(({ refund }) => refund),
+  );
+  const reason = 'sale_cancelled';
+  const moving = owed.map(({ purchase }) => purchase).filter((purchase) => purchase.state !== 'refunding');
+  const moves = moving.map((from): PurchaseMove => ({ from, to: 'refunding', chargeId: from.chargeId, reason }));
+  await movePurchases(tx, moves, nowMs);
+  return owed.map(({ purchase }) =>
+    purchase.state === 'refunding'
+      ? purchase
+      : { ...purchase, state: 'refunding', reason, version: purchase.version + 1 },
+  );
 }

@@ -19,6 +19,7 @@ import { keys } from '#platform/redis/keys.ts';
 import { bindToPurchase, lockReservations, type ReservationRow } from '#reservation/reservation.store.ts';
 import { purchaseRefusal } from '#sale/phase.ts';
 import { readSales, type SaleRow } from '#sale/sale.store.ts';
+import { deadlineAtMs } from '#sale/sale-clock.ts';
 import { sendCommands } from './pay-queue.ts';
 import type { PurchaseAccepted, PurchaseRequest } from './purchase.shapes.ts';
 import {
@@ -118,6 +119,9 @@ async function accept(tx: Tx, intent: Intent, nowMs: number): Promise<PurchaseRo
     chargeId: null,
     reason: null,
     attempts: 0,
+    absences: 0,
+    capturedMinor: null,
+    capturedCurrency: null,
     version: 1,
     createdAtMs: nowMs,
     updatedAtMs: nowMs,
@@ -153,7 +157,7 @@ export function judge(
     const row = found.get(reservationId);
     const sale = row && sales.get(row.saleId);
     if (!row || !sale) return refuse('not_found', 'There is no such reservation of yours.', { reservationId });
-    const refusal = refusalByState(row) ?? purchaseRefusal(sale, row.deadlineMs, nowMs);
+    const refusal = refusalByState(row) ?? purchaseRefusal(sale, deadlineAtMs(sale, row.deadlineMs), nowMs);
     if (refusal) return { ...refusal, facts: { reservationId, ...refusal.facts } };
     currencies.add(sale.currency);
     items.push({ reservationId, saleId: row.saleId, units: row.units, priceMinor: sale.priceMinor });

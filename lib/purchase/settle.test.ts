@@ -1,8 +1,8 @@
-import type { ReservationId } from '#platform/kernel/ids.ts';
+import type { ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import type { ReservationRow } from '#reservation/reservation.store.ts';
 import { mayMove, type PurchaseState, purchaseStates } from '#state/purchase-state.ts';
 import { newId } from '#test/support/ids.ts';
-import type { PaymentAnswer } from './provider.ts';
+import type { Capture, PaymentAnswer } from './provider.ts';
 import type { PurchaseItem } from './purchase.store.ts';
 import { decideSettlement, type Settlement } from './settle.ts';
 
@@ -45,11 +45,20 @@ function held(change: Partial<ReservationRow> = {}): Map<ReservationId, Reservat
 }
 
 const decide = (state: PurchaseState, answer: PaymentAnswer, reservations = held()) =>
-  decideSettlement({ purchaseId, state }, items, reservations, answer);
+  decideSettlement({ ...order, state }, items, reservations, answer, { calledOff: new Set(), refunds: [] });
 
-const captured: PaymentAnswer = { outcome: 'captured', chargeId: 'ch_1' };
+const order = {
+  purchaseId,
+  amountMinor: 200,
+  currency: 'EUR',
+  chargeId: null,
+  capturedMinor: null,
+  capturedCurrency: null,
+};
+const capture: Capture = { chargeId: 'ch_1', amountMinor: 200, currency: 'EUR', reference: purchaseId };
+const captured: PaymentAnswer = { outcome: 'captured', ...capture };
 const declined: PaymentAnswer = { outcome: 'declined', reason: 'card_declined' };
-const refunded: PaymentAnswer = { outcome: 'refunded', chargeId: 'ch_1' };
+const refunded: PaymentAnswer = { outcome: 'refunded', chargeId: 'ch_1', amountMinor: null };
 const unknown: PaymentAnswer = { outcome: 'unknown', reason: 'the provider did not answer in time' };
 const unsent: PaymentAnswer = { outcome: 'unsent', reason: 'breaker open' };
 const absent: PaymentAnswer = { outcome: 'absent' };
@@ -63,8 +72,16 @@ describe('settling', () => {
   });
 
   it('a capture buys what the purchase still holds', () => {
-    expect(decide('requested', captured)).toEqual({ kind: 'capture', chargeId: 'ch_1' });
-    expect(decide('unknown', captured)).toEqual({ kind: 'capture', chargeId: 'ch_1' });
+    expect(decide('requested', captured)).toMatchObject({
+      kind: 'capture',
+      capture: { chargeId: 'ch_1' },
+      calledOff: [],
+    });
+    expect(decide('unknown', captured)).toMatchObject({
+      kind: 'capture',
+      capture: { chargeId: 'ch_1' },
+      calledOff: [],
+    });
   });
 
   it.each([
@@ -97,12 +114,43 @@ describe('settling', () => {
     }
   });
 
-  it('every answer in every state leads to a legal move', () => {
+  it.each([
+    ['another amount', { amountMinor: 199 }, 'amount_mismatch'],
+    ['another currency', { currency: 'JPY' }, 'currency_mismatch'],
+    ['another reference', { reference: newId() }, 'reference_mismatch'],
+  ])('M6: a capture of %s is disputed, never bought', (_, change, reason) => {
+    for (const state of ['requested', 'unknown', 'declined'] as const) {
+      expect(decide(state, { ...captured, ...change })).toMatchObject({ kind: 'dispute', reason });
+    }
+  });
+
+  it('M1: a capture is given back when every sale of it was called off', () => {
+    const off = { calledOff: new Set([saleId]), refunds: [] };
+    expect(decideSettlement({ ...order, state: 'requested' }, items, held(), captured, off)).toMatchObject({
+      kind: 'give back',
+      reason: 'sale_cancelled',
+    });
+  });
+
+  it('M3: a capture of which one sale was called off buys the rest', () => {
+    const other: SaleId = newId();
+    const [mine, theirs] = items;
+    if (!mine || !theirs) throw new Error('two items');
+    const off = { calledOff: new Set([other]), refunds: [] };
+    const mixed = [mine, { ...theirs, saleId: other }];
+    expect(decideSettlement({ ...order, state: 'requested' }, mixed, held(), captured, off)).toMatchObject({
+      kind: 'capture',
+      calledOff: [other],
+    });
+  });
+
+  it('whatever state meets whatever answer, the move is legal', () => {
     const target: Partial<Record<Settlement['kind'], PurchaseState>> = {
       capture: 'captured',
       decline: 'declined',
       'give back': 'refunding',
       refund: 'refunded',
+      dispute: 'disputed',
       await: 'unknown',
     };
     for (const state of purchaseStates) {

@@ -1,18 +1,22 @@
 /**
  * Settling: applies the provider's answers, from the pay worker or the webhook, to purchases, reservations and stock.
  *
- * Invariants. I7: a purchase is captured once, and a capture that can no longer become a purchase is refunded. I1: units
- * move from allocated to sold in the transaction that marks the reservation as purchased. A missing answer settles
- * nothing: the purchase is unknown and its units stay set aside. Every answer may be repeated, late or out of order: the
- * rows are locked while its effect is decided.
+ * Invariants. I7: a purchase is captured once, and a capture that can no longer be a purchase is given back. I13: nothing
+ * is kept for a sale that was called off, and a capture that is not what was ordered is disputed, not bought. I1: units
+ * move from allocated to sold in the transaction that makes the reservation bought. An answer that is missing settles
+ * nothing: the purchase is unknown and its units stay set aside. Every answer may come twice, late, or before another:
+ * the rows are held while it is decided what it still means.
  */
 
 import type { ReservationChange } from '#events/changes.ts';
 import { changeEvents, newEvent, type RecordedEvent, recordEvents } from '#events/outbox.ts';
 import { type Committed, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
-import type { PurchaseId, ReservationId } from '#platform/kernel/ids.ts';
+import type { PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { log, withCorrelation } from '#platform/kernel/log.ts';
+import { measure } from '#platform/kernel/metrics.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
+import { endOf } from '#reservation/expire.ts';
+import { endAndOffer } from '#reservation/release.ts';
 import {
   lockReservations,
   markPurchased,
@@ -22,10 +26,11 @@ import {
 } from '#reservation/reservation.store.ts';
 import { type Movement, recordMovements } from '#sale/ledger.store.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
-import { lockSales, moveStock, type StockMove } from '#sale/sale.store.ts';
+import { lockSales, moveStock, type SaleRow, type StockMove } from '#sale/sale.store.ts';
 import type { ReservationState } from '#state/reservation-state.ts';
-import type { PaymentAnswer } from './provider.ts';
+import type { Capture, GivenBack, PaymentAnswer } from './provider.ts';
 import {
+  countAbsence,
   lockPurchases,
   movePurchases,
   type PurchaseItem,
@@ -33,51 +38,94 @@ import {
   type PurchaseRow,
   readItems,
 } from './purchase.store.ts';
+import { insertRefunds, type RefundRow, readRefunds, updateRefunds } from './refund.store.ts';
+import { newRefund, shareOf, stateAfterRefunds } from './refund-rules.ts';
 
-/** The provider's answer for one purchase. */
+/** What an operator decides about a dispute: it counts as paid after all, or the money goes back. */
+export interface DisputeDecision {
+  readonly outcome: 'accepted' | 'rejected';
+}
+
+/** What the provider said of one purchase, or an operator decided about it. */
 export interface Answered {
   readonly purchaseId: PurchaseId;
-  readonly answer: PaymentAnswer;
+  readonly answer: PaymentAnswer | DisputeDecision;
   readonly correlationId?: string | undefined;
 }
 
 /** The effect of an answer on a purchase in its current state. */
 export type Settlement =
-  | { readonly kind: 'capture'; readonly chargeId: string }
+  /** Paid. The shares of sales that were called off meanwhile must be given back. */
+  | { readonly kind: 'capture'; readonly capture: Capture; readonly calledOff: readonly SaleId[] }
   | { readonly kind: 'decline'; readonly reason: string }
-  /** Captured, but there is nothing left to buy: the charge must be refunded. */
-  | { readonly kind: 'give back'; readonly chargeId: string; readonly reason: string }
-  | { readonly kind: 'refund' }
-  /** The outcome is unknown: the units stay set aside. */
+  /** Captured, but there is nothing to buy any more: the charge must be given back. */
+  | { readonly kind: 'give back'; readonly capture: Capture; readonly reason: string }
+  /** Captured, but not what was ordered: an operator must decide. */
+  | { readonly kind: 'dispute'; readonly capture: Capture; readonly reason: string }
+  /** Money went back: for the refund that we asked for, or for one that we did not. */
+  | { readonly kind: 'refund'; readonly given: GivenBack; readonly refund: RefundRow | undefined }
+  | { readonly kind: 'refuse refund'; readonly refund: RefundRow; readonly reason: string }
+  /** Nobody knows yet: the units stay set aside. */
   | { readonly kind: 'await' }
   | { readonly kind: 'nothing' };
 
-/** Decides the effect of an answer. Pure. `reservations` are the rows of the purchase's items that still exist. */
+type Ordered = Pick<PurchaseRow, 'purchaseId' | 'state' | 'amountMinor' | 'currency'>;
+
+/** A purchase as it is, with what was captured for it so far. */
+type Known = Ordered & Pick<PurchaseRow, 'chargeId' | 'capturedMinor' | 'capturedCurrency'>;
+
+/** What else is known when it is decided what an answer means. */
+export interface Circumstances {
+  /** The sales of the purchase that were called off. */
+  readonly calledOff: ReadonlySet<string>;
+  /** Its refunds so far. */
+  readonly refunds: readonly RefundRow[];
+}
+
+/** Decides what an answer means. Pure. `reservations` are the rows of the purchase's items that still exist. */
 export function decideSettlement(
-  purchase: Pick<PurchaseRow, 'purchaseId' | 'state'>,
+  purchase: Known,
   items: readonly PurchaseItem[],
-  reservations: ReadonlyMap<ReservationId, ReservationRow>,
-  answer: PaymentAnswer,
+  reservations: ReadonlyMap<string, ReservationRow>,
+  answer: PaymentAnswer | DisputeDecision,
+  { calledOff, refunds }: Circumstances,
 ): Settlement {
   const awaited = purchase.state === 'requested' || purchase.state === 'unknown';
+  const isHeld = ({ reservationId }: PurchaseItem) => {
+    const row = reservations.get(reservationId);
+    return row?.state === 'allocated' && row.purchaseId === purchase.purchaseId;
+  };
   switch (answer.outcome) {
     case 'captured': {
-      const { chargeId } = answer;
-      if (purchase.state === 'declined') return { kind: 'give back', chargeId, reason: 'captured_after_decline' };
-      if (!awaited) return { kind: 'nothing' };
-      const held = items.every(({ reservationId }) => {
-        const row = reservations.get(reservationId);
-        return row?.state === 'allocated' && row.purchaseId === purchase.purchaseId;
-      });
-      return held ? { kind: 'capture', chargeId } : { kind: 'give back', chargeId, reason: 'reservation_gone' };
+      if (!awaited && purchase.state !== 'declined') return { kind: 'nothing' };
+      const mismatch = mismatchOf(purchase, answer);
+      if (mismatch) return { kind: 'dispute', capture: answer, reason: mismatch };
+      if (!awaited) return { kind: 'give back', capture: answer, reason: 'captured_after_decline' };
+      if (!items.every(isHeld)) return { kind: 'give back', capture: answer, reason: 'reservation_gone' };
+      const off = [...new Set(items.map((item) => item.saleId))].filter((saleId) => calledOff.has(saleId));
+      return items.every((item) => calledOff.has(item.saleId))
+        ? { kind: 'give back', capture: answer, reason: 'sale_cancelled' }
+        : { kind: 'capture', capture: answer, calledOff: off };
     }
     case 'declined':
       return awaited ? { kind: 'decline', reason: answer.reason } : { kind: 'nothing' };
     case 'refunded': {
-      if (purchase.state === 'refunding') return { kind: 'refund' };
-      if (purchase.state === 'refunded') return { kind: 'nothing' };
-      // Refunded at the provider without an order from here: treated as an order to refund.
-      return { kind: 'give back', chargeId: answer.chargeId, reason: 'refunded_by_provider' };
+      const refund = refunds.find((one) => isOf(one, answer));
+      if (refund?.state === 'refunded' || purchase.state === 'refunded') return { kind: 'nothing' };
+      return { kind: 'refund', given: answer, refund };
+    }
+    case 'refused': {
+      const refund = refunds.find((one) => one.refundKey === answer.refundKey && one.state === 'pending');
+      return refund ? { kind: 'refuse refund', refund, reason: answer.reason } : { kind: 'nothing' };
+    }
+    case 'accepted': {
+      const capture = disputedCapture(purchase);
+      const canBeBought = items.every((item) => isHeld(item) && !calledOff.has(item.saleId));
+      return capture && canBeBought ? { kind: 'capture', capture, calledOff: [] } : { kind: 'nothing' };
+    }
+    case 'rejected': {
+      const capture = disputedCapture(purchase);
+      return capture ? { kind: 'give back', capture, reason: 'dispute_rejected' } : { kind: 'nothing' };
     }
     case 'unknown':
       return purchase.state === 'requested' ? { kind: 'await' } : { kind: 'nothing' };
@@ -87,9 +135,40 @@ export function decideSettlement(
   }
 }
 
-/** The answers that move units; the others concern the purchase alone. */
-function movesStock(answer: PaymentAnswer): boolean {
-  return answer.outcome === 'captured' || answer.outcome === 'refunded';
+/** What was captured for a purchase that is disputed; undefined for any other. */
+function disputedCapture({ state, purchaseId, chargeId, capturedMinor, capturedCurrency }: Known): Capture | undefined {
+  if (state !== 'disputed' || chargeId === null || capturedMinor === null || capturedCurrency === null)
+    return undefined;
+  return { chargeId, amountMinor: capturedMinor, currency: capturedCurrency, reference: purchaseId };
+}
+
+/** In what a capture differs from the order, or undefined if it is what was ordered. Pure. */
+export function mismatchOf(order: Ordered, capture: Capture): string | undefined {
+  if (capture.reference !== order.purchaseId) return 'reference_mismatch';
+  if (capture.currency !== order.currency) return 'currency_mismatch';
+  return capture.amountMinor === order.amountMinor ? undefined : 'amount_mismatch';
+}
+
+/** Whether money that was given back is this refund. A provider that does not name it is believed by the amount. */
+function isOf(refund: RefundRow, given: GivenBack): boolean {
+  if (given.refundKey !== undefined) return refund.refundKey === given.refundKey;
+  if (refund.refundKey === elsewhereKey(given)) return true;
+  return refund.state === 'pending' && (given.amountMinor === null || refund.amountMinor === given.amountMinor);
+}
+
+/** The key of a refund that somebody made at the provider, without our asking. */
+function elsewhereKey({ refundId, chargeId }: GivenBack): string {
+  return `at-provider:${refundId ?? chargeId}`.slice(0, 64);
+}
+
+/** The answers that move money. */
+function movesMoney({ outcome }: Answered['answer']): boolean {
+  return outcome === 'captured' || outcome === 'refunded' || outcome === 'accepted' || outcome === 'rejected';
+}
+
+/** The answers that move units, or may; the others concern the purchase alone. */
+function movesStock(answer: Answered['answer']): boolean {
+  return movesMoney(answer) || answer.outcome === 'declined';
 }
 
 /** All effects of a batch of answers. */
@@ -98,6 +177,10 @@ interface Plan {
   readonly bought: ReservationRow[];
   readonly refunded: ReservationRow[];
   readonly freed: ReservationRow[];
+  readonly newRefunds: RefundRow[];
+  readonly changedRefunds: RefundRow[];
+  /** What was given back just now, by purchase. */
+  readonly givenBack: Map<PurchaseId, number>;
 }
 
 interface Settled extends Committed {
@@ -123,16 +206,29 @@ async function settle(tx: Tx, answered: readonly Answered[], nowMs: number): Pro
   const answers = new Map(answered.map((one) => [one.purchaseId, one]));
   const ids = [...answers.keys()];
   const items = Map.groupBy(await readItems(tx, ids), (item) => item.purchaseId);
-  const touched = (which: (answer: PaymentAnswer) => boolean) =>
+  const touched = (which: (answer: Answered['answer']) => boolean) =>
     answered.flatMap((one) => (which(one.answer) ? (items.get(one.purchaseId) ?? []) : []));
 
-  await lockSales(tx, [...new Set(touched(movesStock).map((item) => item.saleId))].sort());
+  const concerned = touched(movesStock);
+  const sales = await lockSales(tx, [...new Set(concerned.map((item) => item.saleId))].sort());
   const purchases = await lockPurchases(tx, ids);
-  const concerned = touched((answer) => movesStock(answer) || answer.outcome === 'declined');
   const rows = await lockReservations(tx, [...new Set(concerned.map((item) => item.reservationId))]);
   const reservations = new Map(rows.map((row) => [row.reservationId, row]));
 
-  const plan = planFor(purchases, items, reservations, answers);
+  const refunds = Map.groupBy(await readRefunds(tx, withRefunds(purchases, answers)), (refund) => refund.purchaseId);
+  const calledOff = new Set(
+    [...sales.values()].filter((sale) => sale.status === 'cancelled').map((sale) => sale.saleId),
+  );
+
+  const plan = planFor(purchases, items, reservations, answers, { calledOff, refunds }, nowMs);
+  await insertRefunds(tx, plan.newRefunds);
+  await updateRefunds(tx, plan.changedRefunds);
+  await countAbsence(
+    tx,
+    answered.flatMap(({ purchaseId, answer }) =>
+      answer.outcome === 'unknown' && answer.afterAbsence ? [purchaseId] : [],
+    ),
+  );
   await movePurchases(tx, plan.moves, nowMs);
   const movedIds = plan.moves.map((move) => move.from.purchaseId);
   await markPurchased(tx, plan.bought, movedIds);
@@ -144,58 +240,217 @@ async function settle(tx: Tx, answered: readonly Answered[], nowMs: number): Pro
   const after = purchases.map((purchase) => afterMove(purchase, plan.moves, nowMs));
   const events = eventsOf(plan, after, items, stocks, answers, nowMs);
   await recordEvents(tx, events, nowMs);
-  const changed = [...movedTo('purchased', plan.bought), ...movedTo('refunded', plan.refunded)];
-  return { purchases: after, stocks, reservations: changed.map(({ to }) => to), events };
+  const changed = [...movedTo('purchased', plan.bought), ...movedTo('refunded', plan.refunded)].map(({ to }) => to);
+  const released = await release(tx, plan, sales, stocks, nowMs);
+  return {
+    purchases: after,
+    stocks: [...stocks, ...released.stocks],
+    reservations: [...changed, ...released.reservations],
+    events: [...events, ...released.events],
+  };
 }
 
-/** The effects of a batch of answers on its purchases and reservations. Pure except for the log. */
+/**
+ * What a purchase leaves behind goes to the line in the same transaction (invariant I11): refunded units, and those of
+ * reservations whose time ran out while they were being paid for. `stocks` are the sales' as they were moved already.
+ */
+async function release(
+  tx: Tx,
+  plan: Plan,
+  sales: ReadonlyMap<string, SaleRow>,
+  stocks: readonly StockLevel[],
+  nowMs: number,
+): Promise<Committed> {
+  const released: Committed[] = [];
+  for (const sale of sales.values()) {
+    const over = plan.freed.flatMap((row) => {
+      const end = row.saleId === sale.saleId ? endOf(sale, row, nowMs) : undefined;
+      return end ? [{ row: { ...row, purchaseId: null }, end }] : [];
+    });
+    const refunded = plan.refunded.some((row) => row.saleId === sale.saleId);
+    if (over.length === 0 && !refunded) continue;
+    const now = { ...sale, ...stocks.find((stock) => stock.saleId === sale.saleId) };
+    // What ends here ends for one reason: the sale is over or called off, or these were offers.
+    const { to, reason } = over[0]?.end ?? { to: 'expired', reason: null };
+    const rows = over.map(({ row }) => row);
+    released.push(await endAndOffer(tx, now, rows, to, reason, nowMs));
+  }
+  return {
+    stocks: released.flatMap((one) => one.stocks),
+    reservations: released.flatMap((one) => one.reservations),
+    events: released.flatMap((one) => one.events),
+  };
+}
+
+/** The purchases whose refunds matter for what their answer means. */
+function withRefunds(purchases: readonly PurchaseRow[], answers: ReadonlyMap<string, Answered>): PurchaseId[] {
+  return purchases.flatMap(({ purchaseId }) => {
+    const answer = answers.get(purchaseId)?.answer;
+    return answer && (movesMoney(answer) || answer.outcome === 'refused') ? [purchaseId] : [];
+  });
+}
+
+/** What is known of the sales and refunds of a batch. */
+interface BatchCircumstances {
+  readonly calledOff: ReadonlySet<string>;
+  readonly refunds: ReadonlyMap<string, readonly RefundRow[]>;
+}
+
+/** What a batch of answers means for the purchases and reservations that it concerns. Pure but for the log. */
 export function planFor(
   purchases: readonly PurchaseRow[],
-  items: ReadonlyMap<PurchaseId, PurchaseItem[]>,
-  reservations: ReadonlyMap<ReservationId, ReservationRow>,
-  answers: ReadonlyMap<PurchaseId, Answered>,
+  items: ReadonlyMap<string, PurchaseItem[]>,
+  reservations: ReadonlyMap<string, ReservationRow>,
+  answers: ReadonlyMap<string, Answered>,
+  { calledOff, refunds }: BatchCircumstances,
+  nowMs: number,
 ): Plan {
-  const plan: Plan = { moves: [], bought: [], refunded: [], freed: [] };
+  const plan: Plan = {
+    moves: [],
+    bought: [],
+    refunded: [],
+    freed: [],
+    newRefunds: [],
+    changedRefunds: [],
+    givenBack: new Map(),
+  };
   for (const purchase of purchases) {
     const answer = answers.get(purchase.purchaseId)?.answer;
     if (!answer) continue;
+    reportSecondCharge(purchase, answer);
     const own = items.get(purchase.purchaseId) ?? [];
-    const settlement = decideSettlement(purchase, own, reservations, answer);
+    const given = refunds.get(purchase.purchaseId) ?? [];
+    const settlement = decideSettlement(purchase, own, reservations, answer, { calledOff, refunds: given });
     const rows = own.flatMap(({ reservationId }) => reservations.get(reservationId) ?? []);
     const held = (state: ReservationState) =>
       rows.filter((row) => row.state === state && row.purchaseId === purchase.purchaseId);
-    const { chargeId } = purchase;
-    switch (settlement.kind) {
-      case 'capture':
-        plan.moves.push({ from: purchase, to: 'captured', chargeId: settlement.chargeId, reason: null });
-        plan.bought.push(...held('allocated'));
-        break;
-      case 'decline':
-        plan.moves.push({ from: purchase, to: 'declined', chargeId, reason: settlement.reason });
-        plan.freed.push(...held('allocated'));
-        break;
-      case 'give back':
-        log.warn('a captured payment is refunded', { purchaseId: purchase.purchaseId, reason: settlement.reason });
-        plan.moves.push({
-          from: purchase,
-          to: 'refunding',
-          chargeId: settlement.chargeId,
-          reason: settlement.reason,
-        });
-        plan.freed.push(...held('allocated'));
-        break;
-      case 'refund':
-        plan.moves.push({ from: purchase, to: 'refunded', chargeId, reason: purchase.reason });
-        plan.refunded.push(...held('purchased'));
-        break;
-      case 'await':
-        plan.moves.push({ from: purchase, to: 'unknown', chargeId, reason: 'awaiting_provider' });
-        break;
-      case 'nothing':
-        break;
-    }
+    planOne(plan, { purchase, items: own, refunds: given, held, calledOff, nowMs }, settlement);
   }
   return plan;
+}
+
+/** One purchase and what belongs to it. */
+interface Subject {
+  readonly purchase: PurchaseRow;
+  readonly items: readonly PurchaseItem[];
+  readonly refunds: readonly RefundRow[];
+  /** Its reservations in this state. */
+  readonly held: (state: ReservationState) => ReservationRow[];
+  readonly calledOff: ReadonlySet<string>;
+  readonly nowMs: number;
+}
+
+function planOne(plan: Plan, subject: Subject, settlement: Settlement): void {
+  const { purchase, held, calledOff, nowMs } = subject;
+  const { purchaseId, chargeId } = purchase;
+  switch (settlement.kind) {
+    case 'capture': {
+      const shares = sharesOf(subject, settlement.calledOff);
+      planCapture(plan, subject, settlement.capture, shares, shares.length > 0 ? 'sale_cancelled' : null);
+      plan.bought.push(...held('allocated').filter((row) => !calledOff.has(row.saleId)));
+      plan.freed.push(...held('allocated').filter((row) => calledOff.has(row.saleId)));
+      break;
+    }
+    case 'give back': {
+      const { capture, reason } = settlement;
+      log.warn('a captured payment is given back', { purchaseId, reason });
+      const whole = newRefund({ purchaseId, refundKey: 'refund', amountMinor: capture.amountMinor, reason }, nowMs);
+      const owed = reason === 'sale_cancelled' ? sharesOf(subject, [...calledOff] as SaleId[]) : [whole];
+      planCapture(plan, subject, capture, owed, reason);
+      plan.freed.push(...held('allocated'));
+      break;
+    }
+    case 'dispute': {
+      const { capture, reason } = settlement;
+      log.error('the provider captured something other than the order', { purchaseId, reason, capture });
+      measure({ PaymentsDisputed: 1 });
+      plan.moves.push({ from: purchase, to: 'disputed', chargeId: capture.chargeId, reason, captured: capture });
+      break;
+    }
+    case 'decline':
+      plan.moves.push({ from: purchase, to: 'declined', chargeId, reason: settlement.reason });
+      plan.freed.push(...held('allocated'));
+      break;
+    case 'refund':
+      planRefund(plan, subject, settlement);
+      break;
+    case 'refuse refund': {
+      const { refund, reason } = settlement;
+      log.error('the provider refused a refund', { purchaseId, refundKey: refund.refundKey, reason });
+      measure({ RefundsFailed: 1 });
+      const failed: RefundRow = { ...refund, ...{ state: 'failed', failure: reason, updatedAtMs: nowMs } };
+      const counted = { ...failed, refusals: refund.refusals + 1 };
+      plan.changedRefunds.push(counted);
+      const others = subject.refunds.filter((one) => one !== refund);
+      const to = stateAfterRefunds(purchase, [...others, counted]);
+      if (to !== purchase.state) plan.moves.push({ from: purchase, to, chargeId, reason });
+      break;
+    }
+    case 'await':
+      plan.moves.push({ from: purchase, to: 'unknown', chargeId, reason: 'awaiting_provider' });
+      break;
+    case 'nothing':
+      break;
+  }
+}
+
+/** Plans what a capture leads to, with what must be given back of it at once. */
+function planCapture(
+  plan: Plan,
+  { purchase, refunds }: Subject,
+  capture: Capture,
+  owed: readonly RefundRow[],
+  reason: string | null,
+): void {
+  const fresh = owed.filter((one) => !refunds.some((known) => known.refundKey === one.refundKey));
+  plan.newRefunds.push(...fresh);
+  const captured = { ...purchase, state: 'captured', capturedMinor: capture.amountMinor } as const;
+  const to = stateAfterRefunds(captured, [...refunds, ...fresh]);
+  plan.moves.push({ from: purchase, to, chargeId: capture.chargeId, reason, captured: capture });
+}
+
+/** The shares of a purchase in sales that were called off, as refunds. What they stood for was not bought. */
+function sharesOf({ purchase, items, nowMs }: Subject, calledOff: readonly SaleId[]): RefundRow[] {
+  return calledOff.flatMap((saleId) => {
+    const refund = shareOf(purchase.purchaseId, saleId, items, nowMs);
+    return refund ? [{ ...refund, releases: [] }] : [];
+  });
+}
+
+/** Plans what follows from money that went back, whoever asked for it. */
+function planRefund(
+  plan: Plan,
+  { purchase, refunds, held, nowMs }: Subject,
+  { given, refund }: Extract<Settlement, { kind: 'refund' }>,
+): void {
+  const { purchaseId, amountMinor: ordered, capturedMinor } = purchase;
+  const captured = capturedMinor ?? ordered;
+  const before = refunds.filter((one) => one.state === 'refunded').reduce((sum, one) => sum + one.amountMinor, 0);
+  const amountMinor = given.amountMinor ?? refund?.amountMinor ?? captured - before;
+  const reason = 'refunded_by_provider';
+  const key = { purchaseId, refundKey: given.refundKey ?? elsewhereKey(given), amountMinor, reason };
+  // Made at the provider: recorded as it is, and only the last of the money takes the units with it.
+  const elsewhere = { ...newRefund(key, nowMs), releases: before + amountMinor >= captured ? ('all' as const) : [] };
+  const done: RefundRow = { ...(refund ?? elsewhere), state: 'refunded', failure: null, updatedAtMs: nowMs };
+  if (refund) plan.changedRefunds.push(done);
+  else plan.newRefunds.push(done);
+  if (refund && refund.amountMinor !== amountMinor) {
+    log.error('the provider gave back another amount than it was asked to', { purchaseId, refund, amountMinor });
+  }
+  plan.givenBack.set(purchaseId, amountMinor);
+  const to = stateAfterRefunds(purchase, [...refunds.filter((one) => one !== refund), done]);
+  const chargeId = purchase.chargeId ?? given.chargeId;
+  plan.moves.push({ from: purchase, to, chargeId, reason: purchase.reason ?? (refund ? refund.reason : reason) });
+  const returns = (row: ReservationRow) => done.releases === 'all' || done.releases.includes(row.reservationId);
+  plan.refunded.push(...held('purchased').filter(returns));
+  if (to === 'refunded') plan.freed.push(...held('allocated'));
+}
+
+/** A purchase is charged once (invariant I7): another charge of it is a fault, and somebody must look. */
+function reportSecondCharge({ purchaseId, chargeId }: PurchaseRow, answer: Answered['answer']): void {
+  if (answer.outcome !== 'captured' || chargeId === null || chargeId === answer.chargeId) return;
+  log.error('the provider tells of a second charge for a purchase', { purchaseId, chargeId, second: answer.chargeId });
+  measure({ PaymentsDisputed: 1 });
 }
 
 function afterMove(purchase: PurchaseRow, moves: readonly PurchaseMove[], nowMs: number): PurchaseRow {
@@ -238,29 +493,34 @@ function eventsOf(
 ): RecordedEvent[] {
   const purchases = after
     .filter((purchase) => plan.moves.some((move) => move.from.purchaseId === purchase.purchaseId))
-    .filter((purchase) => toldStates.some((state) => state === purchase.state))
-    .map((purchase) => purchaseEvent(purchase, items.get(purchase.purchaseId) ?? [], answers, nowMs));
+    .filter(({ purchaseId, state }) => plan.givenBack.has(purchaseId) || toldStates.some((told) => told === state))
+    .map((purchase) => {
+      const reservationIds = (items.get(purchase.purchaseId) ?? []).map((item) => item.reservationId);
+      // Answers of many clicks are settled together; each event keeps the click that led to it.
+      const { correlationId } = answers.get(purchase.purchaseId) ?? {};
+      const event = () => purchaseEvent(purchase, reservationIds, plan.givenBack.get(purchase.purchaseId), nowMs);
+      return correlationId === undefined ? event() : withCorrelation(correlationId, event);
+    });
   const changes = [...movedTo('purchased', plan.bought), ...movedTo('refunded', plan.refunded)].map(
     ({ from, to }): ReservationChange => {
       const { reservationId, saleId, customerId, units, quantity, ticket, version } = to;
       return { reservationId, saleId, customerId, from: from.state, to: to.state, units, quantity, ticket, version };
     },
   );
-  const released = plan.refunded.length > 0;
-  return [...purchases, ...changeEvents(changes, stocks, released, nowMs)];
+  return [...purchases, ...changeEvents(changes, stocks, false, nowMs)];
 }
 
 function purchaseEvent(
   purchase: PurchaseRow,
-  items: readonly PurchaseItem[],
-  answers: ReadonlyMap<PurchaseId, Answered>,
+  reservationIds: ReservationId[],
+  givenBackMinor: number | undefined,
   nowMs: number,
 ): RecordedEvent {
   const { purchaseId, customerId, state, amountMinor, currency, version, reason } = purchase;
-  const reservationIds = items.map((item) => item.reservationId);
-  const detail = { purchaseId, customerId, state, amountMinor, currency, reservationIds, version };
-  const make = () => newEvent('purchase.changed', reason === null ? detail : { ...detail, reason }, nowMs);
-  // Answers for many requests are settled together; each event keeps the correlation id of its own request.
-  const correlationId = answers.get(purchaseId)?.correlationId;
-  return correlationId === undefined ? make() : withCorrelation(correlationId, make);
+  const detail = {
+    ...{ purchaseId, customerId, state, amountMinor, currency, reservationIds, version },
+    ...(reason === null ? {} : { reason }),
+    ...(givenBackMinor === undefined ? {} : { givenBackMinor }),
+  };
+  return newEvent('purchase.changed', detail, nowMs);
 }

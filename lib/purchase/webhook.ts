@@ -14,6 +14,7 @@ import { locate } from '#platform/kernel/registry.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
 import { isAuthentic, type SignedMessage } from '#platform/security/webhook-signature.ts';
 import { sendCommands } from './pay-queue.ts';
+import { refundKeyOf } from './payment-gateway.ts';
 import type { PaymentAnswer } from './provider.ts';
 import { PaymentWebhook } from './purchase.shapes.ts';
 import { settlePurchases } from './settle.ts';
@@ -45,13 +46,14 @@ export async function receiveWebhook(
   return { received: true };
 }
 
-/** The purchase that a webhook is about and the answer for it, or undefined if it is of another kind. */
+/** What a webhook says of which purchase, or undefined if it is of another kind, or does not say how much it is about. */
 function readWebhook(rawBody: string): { purchaseId: PurchaseId; answer: PaymentAnswer } | undefined {
   const result = PaymentWebhook.safeParse(parsed(rawBody));
   const purchaseId = idOf<PurchaseId>().safeParse(result.data?.data.idempotencyKey);
   if (!result.success || !purchaseId.success) return undefined;
   const { type, data } = result.data;
-  return { purchaseId: purchaseId.data, answer: answerOf(type, data) };
+  const answer = answerOf(purchaseId.data, type, data);
+  return answer && { purchaseId: purchaseId.data, answer };
 }
 
 function parsed(text: string): unknown {
@@ -62,13 +64,21 @@ function parsed(text: string): unknown {
   }
 }
 
-function answerOf(type: PaymentWebhook['type'], data: PaymentWebhook['data']): PaymentAnswer {
+function answerOf(
+  purchaseId: PurchaseId,
+  type: PaymentWebhook['type'],
+  { chargeId, amountMinor, currency, reference, declineCode, refundId, refundKey }: PaymentWebhook['data'],
+): PaymentAnswer | undefined {
   switch (type) {
     case 'payment.captured':
-      return { outcome: 'captured', chargeId: data.chargeId };
+      if (amountMinor === undefined || currency === undefined || reference === undefined) return undefined;
+      return { outcome: 'captured', chargeId, amountMinor, currency, reference };
     case 'payment.declined':
-      return { outcome: 'declined', reason: data.declineCode ?? 'declined' };
-    case 'payment.refunded':
-      return { outcome: 'refunded', chargeId: data.chargeId };
+      return { outcome: 'declined', reason: declineCode ?? 'declined' };
+    case 'payment.refunded': {
+      if (amountMinor === undefined || amountMinor <= 0) return undefined;
+      const ours = refundKey ? refundKeyOf(purchaseId, refundKey) : undefined;
+      return { outcome: 'refunded', chargeId, amountMinor, refundId: refundId ?? undefined, refundKey: ours };
+    }
   }
 }

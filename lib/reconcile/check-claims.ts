@@ -6,7 +6,7 @@
  */
 
 import { customerField, idEndOf, ownerOf, reservationField, unpack } from '#mirror/claims.ts';
-import type { MirrorField } from '#mirror/fields.ts';
+import { partialField } from '#mirror/fields.ts';
 import { returnForgottenClaim } from '#mirror/gate.ts';
 import { writeMirror } from '#mirror/mirror.ts';
 import { recountScript } from '#mirror/repair.ts';
@@ -37,8 +37,9 @@ export async function checkClaims(
 ): Promise<{ drifts: Drift[]; reservations: number }> {
   const tag = saleTag(saleId);
   const saleKey = keys.sale(tag);
-  const counters = ['line', 'version', 'pendingUnits', 'pendingOver'] as const satisfies MirrorField[];
-  const before = await deps.redis.hmget(saleKey, ...counters);
+  const counters = ['line', 'version', 'pendingUnits', 'pendingOver'] as const;
+  const before = await deps.redis.hmget(saleKey, ...counters, partialField);
+  const partial = before[counters.length] ?? null;
   const buckets = await readBuckets(deps.redis, tag);
   const drifts: Drift[] = [];
   let reservations = 0;
@@ -73,6 +74,8 @@ export async function checkClaims(
       }),
     );
   }
+  // Every decided claim is back; should Redis have lost them once more meanwhile, that has another mark.
+  if (partial !== null) await recountScript.run(deps.redis, [saleKey], [partialField, partial, 0]);
   drifts.push(...(await returnForgotten(deps, saleId, buckets)));
 
   // Counting takes a while; the count is consistent only if nothing changed in the meantime.

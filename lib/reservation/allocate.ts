@@ -2,10 +2,11 @@
  * The allocate worker: decides a batch of reservation requests, of any mix of sales and customers, with one lock call and
  * one transaction.
  *
- * Invariants. I1: stock is written by one guarded statement, so it is exact without the lock. I3: a request that was
- * delivered before changes nothing, but refreshes the mirror, since the first delivery may have died before it did.
- * I4: caps are summed from rows, and each row's number is part of a unique key, so that a worker that did not see a
- * customer's other reservations gets a duplicate key error. I2: a message is acknowledged only after its commit.
+ * Invariants. I1: stock is written by one guarded statement, so this is exact without the lock. I3: a request that was
+ * delivered before changes nothing, yet refreshes the mirror, since the first delivery may have died before it could.
+ * I4: caps are summed from rows, and each row's number is part of a key, so that a worker that did not see a customer's
+ * other reservations collides with them. I2: a message is acknowledged only after its commit. I11: a sale in which
+ * somebody waits is decided only while it is held, after those who wait have been offered what is available.
  *
  * The first attempt is optimistic and does not lock the sales at the start: it inserts, then moves stock under the guard,
  * so that the row of a hot sale is locked only at the end (the hot row last). If anything does not fit, or the stock may
@@ -21,13 +22,17 @@ import type { Tx } from '#platform/mysql/mysql.ts';
 import type { Grant } from '#platform/redis/sale-lock.ts';
 import { type Movement, recordMovements } from '#sale/ledger.store.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
-import { lockSales, moveStock, readSales, readStock, StockConflict } from '#sale/sale.store.ts';
+import { lockSales, moveStock, readSales, readStock, type SaleRow, StockConflict } from '#sale/sale.store.ts';
+import { deadlineAtMs } from '#sale/sale-clock.ts';
 import { saleTag } from '#sale/sale-id.ts';
 import { type Claim, decide } from './decide.ts';
+import { expireSale } from './expire.ts';
+import { mayOffer } from './offer.ts';
 import { recentlyDecided } from './recently-decided.ts';
 import type { ReserveCommand } from './reservation.shapes.ts';
 import {
   AlreadyDecided,
+  canServeLine,
   type DecidedReservation,
   insertDecided,
   type ReservationRow,
@@ -44,6 +49,16 @@ export const lockWaitMs = 400;
 /** Thrown inside an optimistic attempt that failed; it is rolled back and the next one locks the sales. */
 class GuessWasWrong extends Error {}
 
+/** Thrown inside an attempt that found people waiting for what is available; it is undone, and they come first. */
+class LineComesFirst extends Error {
+  readonly saleIds: SaleId[];
+
+  constructor(saleIds: SaleId[]) {
+    super(`in ${saleIds.length} sales others come first`);
+    this.saleIds = saleIds;
+  }
+}
+
 /**
  * Decides every message of a batch. Everything is committed when it resolves; if it throws, all must be delivered again.
  */
@@ -59,7 +74,8 @@ export async function allocateBatch(
   const waitMs = Math.min(lockWaitMs, Math.max(0, deadlineMs - deps.clock()));
   const grant = await deps.lock.acquire(saleIds.map(saleTag), waitMs);
   try {
-    await allocate(deps, claims, again, new Map(saleIds.flatMap((saleId) => tokenOf(grant, saleId))));
+    const fencingTokens = new Map(saleIds.flatMap((saleId) => tokenOf(grant, saleId)));
+    await allocate(deps, claims, again, fencingTokens, deadlineMs);
   } finally {
     await grant.release();
   }
@@ -76,32 +92,51 @@ async function allocate(
   claims: readonly Claim[],
   deliveredBefore: ReadonlySet<string>,
   fencingTokens: ReadonlyMap<SaleId, number>,
+  deadlineMs: number,
 ): Promise<void> {
   const memory = deps.once(recentlyDecided);
   const { mayBeDecided, mayHaveOthers } = memory.meet(claims);
   const repeats = claims.filter((claim) => deliveredBefore.has(claim.reservationId));
-  const guess: Mode = { hold: false, mayBeDecided: [...mayBeDecided, ...repeats], mayHaveOthers, fencingTokens };
+  const guess: Mode = { hold: 'no', mayBeDecided: [...mayBeDecided, ...repeats], mayHaveOthers, fencingTokens };
   try {
     await writeThrough(deps, (tx, nowMs) => attempt(tx, claims, nowMs, guess));
   } catch (error) {
     if (error instanceof AlreadyDecided) memory.surprised(error.what);
     else if (!(error instanceof GuessWasWrong || error instanceof StockConflict)) throw error;
-    // With the rows locked no fencing tokens are needed: what was read cannot be stale.
-    const mode: Mode = { hold: true, mayBeDecided: claims, mayHaveOthers: claims, fencingTokens: new Map() };
-    const held = () => writeThrough(deps, (tx, nowMs) => attempt(tx, claims, nowMs, mode));
-    await held().catch((conflict) => {
-      // Another worker, which has not locked the sale, inserted between this read and insert. Now its rows are visible.
-      if (conflict instanceof AlreadyDecided) return held();
-      throw conflict;
-    });
+    // Holding the rows makes the fencing tokens pointless: what is read cannot be stale.
+    const mode: Mode = { hold: 'yes', mayBeDecided: claims, mayHaveOthers: claims, fencingTokens: new Map() };
+    await afterTheLine(deps, deadlineMs, (hold) =>
+      writeThrough(deps, (tx, nowMs) => attempt(tx, claims, nowMs, { ...mode, hold })),
+    );
+  }
+}
+
+/**
+ * Decides with the sales held. Where people wait for what is available, as after a pause, they are served before, a bounded
+ * number at a time. Whom time or a pause leaves waiting still comes before the batch: it is decided as if nothing were left.
+ */
+async function afterTheLine(
+  deps: AllocateNeeds,
+  deadlineMs: number,
+  decideHeld: (hold: Mode['hold']) => Promise<unknown>,
+): Promise<void> {
+  try {
+    await decideHeld('yes');
+  } catch (error) {
+    if (!(error instanceof LineComesFirst)) throw error;
+    for (const saleId of error.saleIds) await expireSale(deps, saleId, deadlineMs);
+    await decideHeld('whoever waits');
   }
 }
 
 /** How a batch is attempted. */
 export interface Mode {
-  /** Whether the sales are locked from the start, or only while stock is moved. */
-  readonly hold: boolean;
-  /** The claims that are looked up before they are decided; if one is left out wrongly, its insert fails. */
+  /**
+   * Whether the sales are held from the start, or only while stock is moved; and if they are held, whether the batch is
+   * decided whoever still waits for what is available.
+   */
+  readonly hold: 'no' | 'yes' | 'whoever waits';
+  /** Which claims are looked up before they are decided; if one is missing, the insert is refused. */
   readonly mayBeDecided: readonly Claim[];
   /** The claims whose customers' other reservations are looked up; if one is left out wrongly, its insert fails. */
   readonly mayHaveOthers: readonly Claim[];
@@ -111,28 +146,44 @@ export interface Mode {
 /** One attempt at a batch, inside a transaction. Throws if it fails; the transaction must then be rolled back. */
 export async function attempt(tx: Tx, claims: readonly Claim[], nowMs: number, mode: Mode): Promise<Committed> {
   const saleIds = [...new Set(claims.map((claim) => claim.saleId))].sort();
-  const sales = await (mode.hold ? lockSales(tx, saleIds) : readSales(tx, saleIds));
+  const held = mode.hold !== 'no';
+  const sales = await (held ? lockSales(tx, saleIds) : readSales(tx, saleIds));
+  const lineFirst = held ? await salesWithLineFirst(tx, [...sales.values()]) : new Set<SaleId>();
+  const toServe = [...sales.values()].filter((sale) => lineFirst.has(sale.saleId) && mayOffer(sale, nowMs));
+  if (mode.hold === 'yes' && toServe.length > 0) throw new LineComesFirst(toServe.map((sale) => sale.saleId));
   const decided = await readReservations(tx, [...new Set(mode.mayBeDecided.map((claim) => claim.reservationId))]);
   const fresh = withoutDecided(claims, decided);
   const others = mode.mayHaveOthers.filter((claim) => !decided.has(claim.reservationId));
   const customerIds = [...new Set(others.map((claim) => claim.customerId))];
 
   const holdings = await readHoldings(tx, saleIds, customerIds);
-  const { decisions, moves, independentOfStock } = decide(fresh, sales, holdings, nowMs);
-  if (!mode.hold && !independentOfStock) throw new GuessWasWrong();
+  const { decisions, moves, independentOfStock } = decide(fresh, sales, holdings, nowMs, lineFirst);
+  if (!held && !independentOfStock) throw new GuessWasWrong();
+  // A deadline is told, so it must be that of the sale as it is at the commit: nobody may move the sale meanwhile.
+  if (!held && decisions.some((decision) => decision.deadlineMs !== null)) throw new GuessWasWrong();
 
   await insertDecided(tx, decisions);
   await recordMovements(tx, decisions.filter(isAllocated).map(movementOf), nowMs);
   const epochs = new Map([...sales.values()].map((sale) => [sale.saleId, sale.epoch]));
-  const moved = await moveStock(tx, moves, { fencingTokens: mode.fencingTokens, epochs });
-  // The stock is published with the changes, so that an event has both as of this commit.
-  const events = changeEvents(decisions.map(changeOf), moved, false, nowMs);
+  const moved = await moveStock(tx, moves, { fencingTokens: mode.fencingTokens, epochs, nobodyWaits: !held });
+  // Stock travels with the changes, so that a reader of the event has both as of this commit.
+  const changes = decisions.map((decision) => changeOf(decision, sales.get(decision.saleId)));
+  const events = changeEvents(changes, moved, false, nowMs);
   await recordEvents(tx, events, nowMs);
 
   const unmoved = saleIds.filter((saleId) => sales.has(saleId) && !moves.some((move) => move.saleId === saleId));
-  const mayBeStale = !mode.hold && decided.size > 0;
+  const mayBeStale = !held && decided.size > 0;
   const levels = await unmovedStock(tx, unmoved, sales, mayBeStale);
   return withRepeats({ stocks: moved, reservations: decisions, events }, [...decided.values()], levels);
+}
+
+/** The sales in which somebody waits whom the available units can serve. */
+async function salesWithLineFirst(tx: Tx, sales: readonly SaleRow[]): Promise<Set<SaleId>> {
+  const found = new Set<SaleId>();
+  for (const { saleId, available, waitlisted } of sales) {
+    if (available > 0 && waitlisted > 0 && (await canServeLine(tx, saleId, available))) found.add(saleId);
+  }
+  return found;
 }
 
 /** The claims that no earlier delivery has decided (invariant I3). */
@@ -191,8 +242,8 @@ function movementOf({ reservationId, saleId, units }: DecidedReservation): Movem
   return { subjectId: reservationId, kind: 'ALLOCATE', saleId, units };
 }
 
-function changeOf(decision: DecidedReservation): ReservationChange {
-  const { reservationId, saleId, customerId, state, units, quantity, ticket, version, reason } = decision;
+function changeOf(decision: DecidedReservation, sale: SaleRow | undefined): ReservationChange {
+  const { reservationId, saleId, customerId, state, units, quantity, ticket, version, reason, deadlineMs } = decision;
   return {
     reservationId,
     saleId,
@@ -204,5 +255,6 @@ function changeOf(decision: DecidedReservation): ReservationChange {
     ticket,
     version,
     reason: reason ?? undefined,
+    deadlineMs: deadlineMs === null || !sale ? undefined : deadlineAtMs(sale, deadlineMs),
   };
 }

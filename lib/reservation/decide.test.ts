@@ -29,6 +29,10 @@ function sale(change: Partial<SaleRow> = {}): SaleRow {
     purchaseOpensAtMs: 3_000,
     purchaseClosesAtMs: 4_000,
     remindedAtMs: null,
+    payWithinMs: null,
+    offerCutoffMs: 0,
+    pausedAtMs: null,
+    clockOffsetMs: 0,
     priceMinor: 100,
     currency: 'EUR',
     ...change,
@@ -72,9 +76,32 @@ test('a partial fill takes what is left if it reaches its minimum, all-or-nothin
   expect(outcome([claim({ quantity: 12, atLeast: 10 })], sale({ capPerCustomer: 20 })).decisions).toEqual([
     ['allocated', 10, null],
   ]);
-  expect(outcome([claim({ quantity: 12, atLeast: 11 })], sale({ capPerCustomer: 20 })).decisions).toEqual([
-    ['waitlisted', 0, null],
+  expect(
+    outcome([claim({ quantity: 12, atLeast: 11 })], sale({ capPerCustomer: 20, allotment: 12 })).decisions,
+  ).toEqual([['waitlisted', 0, null]]);
+});
+
+test('L4: a demand for more units than the sale has is refused', () => {
+  const claims = [claim({ quantity: 11 }), claim({ quantity: 12, atLeast: 10, ticket: 2 })];
+  expect(outcome(claims, sale({ capPerCustomer: 20 })).decisions).toEqual([
+    ['rejected', 0, 'over_allotment'],
+    ['allocated', 10, null],
   ]);
+});
+
+test('I11: nobody gets units of a sale in which they can serve somebody who waits', () => {
+  const row = sale({ waitlisted: 1, waitlistSize: 2 });
+  const { decisions, moves } = decide(
+    [claim(), claim({ ticket: 2 })],
+    new Map([[saleId, row]]),
+    new Map(),
+    1_500,
+    new Set([saleId]),
+  );
+  expect(decisions.map(({ state }) => state)).toEqual(['waitlisted', 'rejected']);
+  expect(moves).toEqual([{ saleId, available: 0, allocated: 0, waitlisted: 1 }]);
+  // Whether they can is known only to who holds the sale.
+  expect(outcome([claim()], row).independentOfStock).toBe(false);
 });
 
 test('I4: the cap counts what is held before, within the batch, and on the waitlist', () => {

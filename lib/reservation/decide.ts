@@ -1,14 +1,16 @@
 /**
  * The allocation decision: which requests get units. Pure; it reads nothing and writes nothing.
  *
- * Requests are decided in ticket order. Each gets units if enough are available for its fill policy, otherwise a place on
- * the waitlist if there is one, otherwise a refusal with a reason. The stock moves that it returns are exactly the sums of
- * the decisions, so the two cannot disagree (invariants I1, I4 and I8).
+ * Requests are taken in ticket order. Each gets units if enough are available for its fill policy, a place on the
+ * waitlist if there is one, and a refusal with a reason otherwise. Where somebody waits whom the available units can
+ * serve, a request gets none of them, however few it asks for (invariant I11). The sums it returns are exactly the stock
+ * moves that the decisions stand for, so whoever carries them out cannot disagree with them (invariants I1, I4 and I8).
  */
 
 import type { Code } from '#platform/kernel/errors.ts';
 import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
 import type { SaleRow, StockMove } from '#sale/sale.store.ts';
+import { saleNowMs, toSaleTime } from '#sale/sale-clock.ts';
 import { unitsAgainstCap } from '#state/reservation-state.ts';
 import type { ReserveCommand } from './reservation.shapes.ts';
 import type { DecidedReservation, Holding, Holdings } from './reservation.store.ts';
@@ -23,13 +25,13 @@ export interface Claim extends Omit<ReserveCommand, 'ticket' | 'correlationId'> 
 }
 
 /** The version of a reservation that was just decided; each later move adds one. */
-const firstVersion = 1;
+export const firstVersion = 1;
 
 export interface Decisions {
   readonly decisions: DecidedReservation[];
   /** One move for each sale whose stock or waitlist changes. */
   readonly moves: StockMove[];
-  /** True if no decision depends on how much stock was available, so that a slightly stale read does no harm. */
+  /** True if none of the decisions would be another one had a little more or less been available, and nobody waits. */
   readonly independentOfStock: boolean;
 }
 
@@ -43,12 +45,16 @@ interface Book {
 
 const nothing: Holding = { units: 0, reservations: 0 };
 
-/** Decides a batch of distinct claims on any mix of sales. `held` is what their customers have already. */
+/**
+ * Decides a batch of distinct claims on any mix of sales. `held` says what their customers have already, `lineFirst` in
+ * which sales somebody waits whom the available units can serve.
+ */
 export function decide(
   claims: readonly Claim[],
   salesById: ReadonlyMap<SaleId, SaleRow>,
   held: Holdings,
   nowMs: number,
+  lineFirst: ReadonlySet<SaleId> = new Set(),
 ): Decisions {
   const books = new Map<SaleId, Book>();
   let independentOfStock = true;
@@ -66,7 +72,12 @@ export function decide(
     const { sale, holdings } = book;
     const before = holdings.get(claim.customerId) ?? nothing;
     const nth = before.reservations;
-    const decided = (state: DecidedReservation['state'], units: number, reason: Code | null): DecidedReservation => {
+    const decided = (
+      state: DecidedReservation['state'],
+      units: number,
+      reason: Code | null,
+      deadlineMs: number | null = null,
+    ): DecidedReservation => {
       const counted = unitsAgainstCap({ state, units, quantity: claim.quantity });
       holdings.set(claim.customerId, { units: before.units + counted, reservations: nth + 1 });
       const { reservationId, saleId, customerId, ticket, quantity, atLeast, acceptedAtMs } = claim;
@@ -80,7 +91,7 @@ export function decide(
         state,
         units,
         reason,
-        deadlineMs: null,
+        deadlineMs,
         purchaseId: null,
         version: firstVersion,
         acceptedAtMs,
@@ -91,13 +102,16 @@ export function decide(
 
     const refusal = sale ? refusalByTerms(claim, sale, nowMs) : 'not_found';
     if (!sale || refusal) return decided('rejected', 0, refusal ?? 'not_found');
+    // Nobody waits for what cannot come, unless an operator adds units; the customer learns of it at once.
+    if (claim.atLeast > sale.allotment) return decided('rejected', 0, 'over_allotment');
     if (isOverCap(before, claim, sale)) return decided('rejected', 0, 'over_cap');
 
-    const units = Math.min(claim.quantity, book.available);
-    if (units < claim.quantity) independentOfStock = false;
+    const free = lineFirst.has(claim.saleId) ? 0 : book.available;
+    const units = Math.min(claim.quantity, free);
+    if (units < claim.quantity || book.waitlisted > 0) independentOfStock = false;
     if (units >= claim.atLeast) {
       book.available -= units;
-      return decided('allocated', units, null);
+      return decided('allocated', units, null, payUntil(sale, nowMs));
     }
     if (book.waitlisted < sale.waitlistSize) {
       book.waitlisted += 1;
@@ -116,7 +130,14 @@ export function decide(
   return { decisions, moves, independentOfStock };
 }
 
-/** The cap (invariant I4): whether a claim would take its customer beyond the sale's cap. */
+/** Until when an allocation made now must be paid, in the sale's own time; null where only the close says. */
+function payUntil(sale: SaleRow, nowMs: number): number | null {
+  if (sale.payWithinMs === null) return null;
+  const fromMs = Math.max(saleNowMs(sale, nowMs), sale.purchaseOpensAtMs);
+  return toSaleTime(sale, fromMs + sale.payWithinMs);
+}
+
+/** The cap (invariant I4): whether a claim would give its customer more than one may have of the sale. */
 export function isOverCap(before: Holding, claim: Claim, sale: Pick<SaleRow, 'capPerCustomer'>): boolean {
   return before.units + claim.quantity > sale.capPerCustomer;
 }
@@ -133,6 +154,6 @@ export function refusalByTerms(claim: Claim, sale: SaleRow, nowMs: number): Code
   if (sale.status === 'paused' && !claim.gated) return 'sale_paused';
   if (claim.acceptedAtMs < sale.reserveOpensAtMs) return 'sale_not_open';
   if (claim.acceptedAtMs >= sale.reserveClosesAtMs) return 'sale_closed';
-  if (nowMs >= sale.purchaseClosesAtMs) return 'window_closed';
+  if (saleNowMs(sale, nowMs) >= sale.purchaseClosesAtMs) return 'window_closed';
   return undefined;
 }

@@ -7,6 +7,7 @@ import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#
 import type { SaleId } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import { lockSales, type SaleRow } from '#sale/sale.store.ts';
+import { deadlineAtMs } from '#sale/sale-clock.ts';
 import { endAndOffer, rowsPerTransaction } from './release.ts';
 import {
   lockEndedOffers,
@@ -24,9 +25,9 @@ interface Step extends Committed {
 }
 
 /**
- * Ends what is over in a sale: offers past their deadline; after the purchase window everything that is not bought; in a
- * cancelled sale everything. Offers the released units to the waitlist. Idempotent and safe at any time; a paused sale is
- * left unchanged. Continues until `deadlineMs`; returns how many reservations ended.
+ * Ends what is over in a sale: offers past their deadline, allocations past their time to pay; after the purchase window everything that is not bought; in a
+ * cancelled sale everything. Offers what is left to the waitlist. Harmless at any time and any number of times; a
+ * paused sale is left as it is. Goes on until `deadlineMs`; returns how many reservations ended.
  */
 export async function expireSale(deps: WriteNeeds, saleId: SaleId, deadlineMs: number): Promise<number> {
   let ended = 0;
@@ -40,6 +41,21 @@ export async function expireSale(deps: WriteNeeds, saleId: SaleId, deadlineMs: n
   }
 }
 
+/**
+ * How a reservation with units ends that is over in a sale, or undefined if it is not, or the sale is paused. For one that a
+ * purchase has just left, so that its units do not wait for the next look at the sale. Pure.
+ */
+export function endOf(
+  sale: SaleRow,
+  row: Pick<ReservationRow, 'deadlineMs'>,
+  nowMs: number,
+): { to: 'cancelled' | 'expired'; reason: string } | undefined {
+  if (sale.status === 'paused') return undefined;
+  const whole = sale.status === 'cancelled' || nowMs >= sale.purchaseClosesAtMs;
+  if (!whole && nowMs < deadlineAtMs(sale, row.deadlineMs)) return undefined;
+  return { to: sale.status === 'cancelled' ? 'cancelled' : 'expired', reason: reasonOf(sale, whole) };
+}
+
 async function endSome(tx: Tx, saleId: SaleId, afterId: string | undefined, nowMs: number): Promise<Step> {
   const sale = (await lockSales(tx, [saleId])).get(saleId);
   if (!sale || sale.status === 'paused') return { ...nothingChanged, ended: 0, afterId: undefined };
@@ -47,7 +63,7 @@ async function endSome(tx: Tx, saleId: SaleId, afterId: string | undefined, nowM
   const whole = cancelled || nowMs >= sale.purchaseClosesAtMs;
   const rows = await (whole
     ? lockRemaining(tx, saleId, afterId)
-    : lockEndedOffers(tx, saleId, nowMs, rowsPerTransaction));
+    : lockEndedOffers(tx, sale, nowMs, rowsPerTransaction));
   const committed = await endAndOffer(
     tx,
     sale,

@@ -9,6 +9,8 @@ const sale = {
   saleId,
   status: 'active',
   offerLifeMs: 60_000,
+  clockOffsetMs: 0,
+  offerCutoffMs: 0,
   purchaseOpensAtMs: 100_000,
   purchaseClosesAtMs: 200_000,
 } as SaleRow;
@@ -45,6 +47,12 @@ test('an offer has its full life, starts no earlier than the window, and never o
   expect(deadlineAt(50_000)).toBe(160_000);
   expect(deadlineAt(110_000)).toBe(170_000);
   expect(deadlineAt(190_000)).toBe(200_000);
+});
+
+test('M11: no offer is made later than the cut-off before the close', () => {
+  const cutoff = { offerCutoffMs: 20_000 };
+  expect(offered(1, [waiting(1, 1)], cutoff, 179_999)).toEqual([[1, 1]]);
+  expect(offered(1, [waiting(1, 1)], cutoff, 180_000)).toEqual([]);
 });
 
 test.each([

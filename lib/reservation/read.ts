@@ -13,36 +13,47 @@ import * as z from 'zod';
 import type { MirroredStatus } from '#mirror/claims.ts';
 import { type MirrorNeeds, readMirroredStatus, readUndecidedInMirror, refreshMirror } from '#mirror/mirror.ts';
 import { distrustForMs, mirrorTrust } from '#mirror/mirror-trust.ts';
+import type { Needs } from '#platform/environment/deps.ts';
 import { type Page, type PageQuery, readCursor, toPage } from '#platform/handlers/pagination.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { CustomerId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
-import { log } from '#platform/kernel/log.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
+import { warnUnlessOutage } from '#platform/redis/absence.ts';
 import { readStock } from '#sale/sale.store.ts';
+import { readReceipt, undecidedView } from './receipt.ts';
 import { fillOf, type ReservationView } from './reservation.shapes.ts';
-import {
-  listOwnReservations,
-  type OwnReservation,
-  type ReservationRow,
-  readOwnReservation,
-} from './reservation.store.ts';
+import { listOwnReservations, type OwnReservation, readOwnReservation } from './reservation.store.ts';
 
-/** One reservation of this customer; `not_found` for other customers' reservations. */
+/** What reading one reservation needs. */
+export type ReadNeeds = MirrorNeeds & Needs<'registry'>;
+
+/**
+ * One reservation of this customer; `not_found` for everybody else's. `receipt` is the one of its status URL: with it, what
+ * was accepted is never answered with `not_found`, whatever is away. Without it, `status_unknown` as long as a request may
+ * have been accepted that the mirror has not heard of.
+ */
 export async function getReservation(
-  deps: MirrorNeeds,
+  deps: ReadNeeds,
   customerId: CustomerId,
   reservationId: ReservationId,
+  receipt = '',
 ): Promise<ReservationView | Refusal> {
+  const trust = deps.once(mirrorTrust);
   const mirrored = await readMirroredStatus(deps, reservationId, customerId).catch((error) => {
-    deps.once(mirrorTrust).failed();
-    log.warn('reading a reservation without the mirror', { error });
+    trust.failed();
+    warnUnlessOutage(error, 'reading a reservation without the mirror');
     return undefined;
   });
   const pending = mirrored?.state === 'requested' ? pendingView(reservationId, mirrored) : undefined;
-  if (pending && !deps.once(mirrorTrust).isDoubted()) return pending;
+  if (pending && !trust.isDoubted()) return pending;
   const row = await readOwnReservation(deps.db, reservationId, customerId);
-  if (!row) return pending ?? refuse('not_found', 'You have no such reservation.');
+  if (!row) {
+    const promised = pending ?? readReceipt(deps, customerId, reservationId, receipt);
+    if (promised) return promised;
+    if (!trust.isDoubted()) return refuse('not_found', 'You have no such reservation.');
+    return refuse('status_unknown', 'Ask again in a moment, best at the status URL that accepted the request.');
+  }
   if (pending) await bringToMirror(deps, [row]);
   return viewOf(row);
 }
@@ -89,7 +100,7 @@ async function bringToMirror(deps: MirrorNeeds, shown: OwnReservation[]): Promis
     await refreshMirror(deps, [...stock.values()], behind);
   } catch (error) {
     trust.failed();
-    log.warn('reservations are shown that the mirror may not have', { error, reservations: lately.length });
+    warnUnlessOutage(error, 'reservations are shown that the mirror may not know', { reservations: lately.length });
   }
 }
 
@@ -112,26 +123,11 @@ function viewOf(row: OwnReservation): ReservationView {
   };
 }
 
-/** The deadline for buying; null unless the units can still be bought. */
-function deadlineOf(row: ReservationRow): string | null {
-  return row.state === 'allocated' && row.deadlineMs !== null ? toIso(row.deadlineMs) : null;
+/** Only units that can still be bought have a deadline. */
+function deadlineOf(row: OwnReservation): string | null {
+  return row.state === 'allocated' && row.endsAtMs !== null ? toIso(row.endsAtMs) : null;
 }
 
 function pendingView(reservationId: ReservationId, status: MirroredStatus & { saleId: SaleId }): ReservationView {
-  return {
-    reservationId,
-    saleId: status.saleId,
-    state: 'requested',
-    quantity: status.quantity,
-    fill: fillOf(status.quantity, status.atLeast),
-    units: 0,
-    ticket: status.ticket,
-    position: status.position,
-    reason: null,
-    deadline: null,
-    purchaseId: null,
-    version: 0,
-    acceptedAt: toIso(Math.floor(status.ticket / 1000)),
-    decidedAt: null,
-  };
+  return undecidedView(reservationId, { ...status, acceptedAtMs: Math.floor(status.ticket / 1000) });
 }

@@ -1,11 +1,12 @@
 /**
- * Releasing units: a customer cancels, an offer or the purchase window ends, a sale is cancelled, stock is added. The
- * released units are offered to the waitlist in the same transaction.
+ * Units come back: a customer cancels, an offer or the purchase window ends, a purchase is refunded, a sale is called off
+ * or resumed, stock is added. What comes back is offered to the waitlist in the same transaction (invariant I11): up to a
+ * number that holds no sale for long. Until the rest has been offered, newcomers wait (`allocate.ts`).
  *
  * Invariants I1 and I3: the caller has locked the sale; each reservation ends at most once, its movement is written into
  * the ledger, and stock is moved by exactly their sum. A reservation that a purchase is paying for is left alone: capture
- * and expiry compete for its row, and the second finds that it has moved. Called by `cancel.ts`, `expire.ts` and
- * `launch/adjust-stock.ts`.
+ * and expiry compete on its row, and the second finds that it has moved. Called by `cancel.ts`, `expire.ts`,
+ * `launch/adjust-stock.ts`, `launch/change-sale.ts` and `purchase/settle.ts`.
  */
 import type { ReservationChange } from '#events/changes.ts';
 import { changeEvents, recordEvents } from '#events/outbox.ts';
@@ -14,8 +15,15 @@ import { type Committed, nothingChanged } from '#mirror/write-through.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import { recordMovements } from '#sale/ledger.store.ts';
 import { moveStock, type SaleRow } from '#sale/sale.store.ts';
-import { decideOffers } from './offer.ts';
-import { endReservations, makeOffers, type Offer, type ReservationRow, readWaiting } from './reservation.store.ts';
+import { decideOffers, mayOffer } from './offer.ts';
+import {
+  endReservations,
+  makeOffers,
+  type Offer,
+  type ReservationRow,
+  readWaiting,
+  type Waiting,
+} from './reservation.store.ts';
 
 /** How many reservations one transaction ends or makes offers to, so that none locks a sale for long. */
 export const rowsPerTransaction = 500;
@@ -64,23 +72,10 @@ export async function offerAndMove(
   deltas: Deltas,
   nowMs: number,
 ): Promise<Committed> {
-  const waiting =
-    sale.available > 0 && sale.waitlisted > 0 ? await readWaiting(tx, sale.saleId, rowsPerTransaction) : [];
-  const offers = decideOffers(sale, sale.available, waiting, nowMs);
-  const offered = offers.reduce((sum, one) => sum + one.units, 0);
+  const offers = await offerToLine(tx, sale, nowMs);
+  const offered = unitsOf(offers);
   const changed = Object.values(deltas).some((delta) => delta !== 0) || offers.length > 0 || ended.length > 0;
   if (!changed) return nothingChanged;
-  await makeOffers(tx, offers);
-  await recordMovements(
-    tx,
-    offers.map(({ waiting: one, units }) => ({
-      subjectId: one.reservationId,
-      kind: 'ALLOCATE',
-      saleId: sale.saleId,
-      units,
-    })),
-    nowMs,
-  );
   const stocks = await moveStock(tx, [
     {
       saleId: sale.saleId,
@@ -91,11 +86,50 @@ export async function offerAndMove(
     },
   ]);
   const changes = [...ended.map(endedChange), ...offers.map(offeredChange)];
-  // More may be waiting than one transaction makes offers to; the consumer of the release event continues.
-  const released = offers.length > 0 && stocks.some((stock) => stock.available > 0 && stock.waitlisted > 0);
-  const events = changeEvents(changes, stocks, released, nowMs);
+  const events = changeEvents(changes, stocks, offers.length > 0, nowMs);
   await recordEvents(tx, events, nowMs);
   return { stocks, reservations: [...ended, ...offers.map(offeredRow)], events };
+}
+
+/**
+ * Offers what is available in a sale that is held to those who wait, in ticket order, to as many as one transaction may.
+ * The stock is left to the caller to move. Whoever hears the event of an offer sees to its end, and goes on where more wait.
+ */
+export async function offerToLine(tx: Tx, sale: SaleRow, nowMs: number): Promise<Offer[]> {
+  const offers = sale.waitlisted > 0 && mayOffer(sale, nowMs) ? await shareAmongLine(tx, sale, nowMs) : [];
+  await makeOffers(tx, offers);
+  await recordMovements(
+    tx,
+    offers.map(({ waiting: { reservationId: subjectId, saleId }, units }) => ({
+      ...{ subjectId, saleId, units },
+      kind: 'ALLOCATE' as const,
+    })),
+    nowMs,
+  );
+  return offers;
+}
+
+/**
+ * Reads on as long as something is left and somebody is found whom it serves. Each page holds only those whom the rest
+ * could serve when it was read, so the first of a page always gets an offer, and nobody is hidden behind those it cannot.
+ */
+async function shareAmongLine(tx: Tx, sale: SaleRow, nowMs: number): Promise<Offer[]> {
+  const offers: Offer[] = [];
+  let behind: Waiting | undefined;
+  for (let left = sale.available; left > 0; left = sale.available - unitsOf(offers)) {
+    const limit = rowsPerTransaction - offers.length;
+    const waiting = limit > 0 ? await readWaiting(tx, sale.saleId, limit, { atLeastUpTo: left, behind }) : [];
+    const page = decideOffers(sale, left, waiting, nowMs);
+    offers.push(...page);
+    if (page.length === 0 || waiting.length < limit) break;
+    behind = waiting.at(-1);
+  }
+  return offers;
+}
+
+/** The units of some offers together. */
+export function unitsOf(offers: readonly Offer[]): number {
+  return offers.reduce((sum, one) => sum + one.units, 0);
 }
 
 function endedChange(row: Ended): ReservationChange {
@@ -104,12 +138,14 @@ function endedChange(row: Ended): ReservationChange {
   return reason === null ? change : { ...change, reason };
 }
 
-function offeredChange({ waiting, units, deadlineMs }: Offer): ReservationChange {
+/** What an offer's event tells of it. */
+export function offeredChange({ waiting, units, deadlineMs }: Offer): ReservationChange {
   const { reservationId, saleId, customerId, quantity, ticket, version } = waiting;
   const moved = { from: 'waitlisted', to: 'allocated', version: version + 1 } as const;
   return { reservationId, saleId, customerId, ...moved, units, quantity, ticket, deadlineMs };
 }
 
-function offeredRow({ waiting, units }: Offer): MirroredReservation {
+/** An offer's reservation as the mirror shows it. */
+export function offeredRow({ waiting, units }: Offer): MirroredReservation {
   return { ...waiting, state: 'allocated', units, version: waiting.version + 1 };
 }

@@ -8,22 +8,33 @@
  */
 
 import { askGate, type GateAnswer, type GateRefusal, type GateRequest, returnClaim } from '#mirror/gate.ts';
-import { type MirrorNeeds, primeMirror } from '#mirror/mirror.ts';
+import { type MirrorNeeds, primeMirror, refreshMirror } from '#mirror/mirror.ts';
+import type { Needs } from '#platform/environment/deps.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { codes, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
-import { correlationId, log } from '#platform/kernel/log.ts';
+import { correlationId } from '#platform/kernel/log.ts';
+import { warnUnlessOutage } from '#platform/redis/absence.ts';
+import { readStock } from '#sale/sale.store.ts';
+import { statusUrl } from './receipt.ts';
 import {
   leastOf,
   type ReservationAccepted,
   type ReservationRequest,
   type ReserveCommand,
 } from './reservation.shapes.ts';
+import { type ReservationRow, readReservations } from './reservation.store.ts';
 import { deriveReservationId } from './reservation-id.ts';
 
-/** Accepts a reservation request. Throws a `Fault` if it could not be queued; its claim is then taken back. */
+/** What accepting a request needs. */
+export type AcceptNeeds = MirrorNeeds & Needs<'registry'>;
+
+/**
+ * Accepts a reservation request. Its status URL proves that it was accepted (`receipt.ts`). Throws a `Fault` if it could
+ * not be queued; then nothing is left of it.
+ */
 export async function requestReservation(
-  deps: MirrorNeeds,
+  deps: AcceptNeeds,
   customerId: CustomerId,
   saleId: SaleId,
   idempotencyKey: string,
@@ -39,23 +50,53 @@ export async function requestReservation(
   const answer = await judge(deps, gateRequest);
 
   if (answer === 'no such sale') return refuse('not_found', 'There is no such sale.');
-  if (answer === 'gate unavailable') return enqueue(deps, gateRequest);
+  if (answer === 'gate unavailable') {
+    await send(deps, gateRequest, undefined);
+    return accepted(deps, gateRequest, null, null);
+  }
   if (answer.kind === 'refused') return refuse(answer.code, explain(answer.code, answer.fact));
   if (answer.kind === 'repeat') {
     const { status } = answer;
-    if (status.quantity !== gateRequest.quantity || status.atLeast !== gateRequest.atLeast) {
-      return refuse(
-        'idempotency_key_reused',
-        'This Idempotency-Key was used for a different reservation in this sale.',
-      );
-    }
+    if (!isSame(status, gateRequest)) return keyReused();
     const { ticket, position } = status;
-    // Still undecided: the first send may have failed, and sending again is idempotent.
+    // Still undecided: the first send may have failed unseen, and sending again is harmless.
     if (status.state === 'requested') await send(deps, gateRequest, ticket);
-    return accepted(gateRequest, ticket, position);
+    return accepted(deps, gateRequest, ticket, position);
+  }
+  if (answer.partial) {
+    const decided = await findDecided(deps, gateRequest);
+    if (decided) return isSame(decided, gateRequest) ? accepted(deps, gateRequest, decided.ticket, null) : keyReused();
   }
   await sendAdmitted(deps, gateRequest, answer.ticket);
-  return accepted(gateRequest, answer.ticket, answer.position);
+  return accepted(deps, gateRequest, answer.ticket, answer.position);
+}
+
+/** Whether two requests under one key ask for the same. */
+function isSame(one: Asked, other: Asked): boolean {
+  return one.quantity === other.quantity && one.atLeast === other.atLeast;
+}
+type Asked = Pick<GateRequest, 'quantity' | 'atLeast'>;
+
+function keyReused(): Refusal {
+  return refuse('idempotency_key_reused', 'This Idempotency-Key was used for a different reservation in this sale.');
+}
+
+/**
+ * What became of a request that the gate has taken for a new one after it lost claims; it learns of it here. Undefined if
+ * the request is not decided, or MySQL cannot say: acceptance does not depend on it, and the worker finds the row.
+ */
+async function findDecided(
+  deps: MirrorNeeds,
+  { reservationId, saleId }: GateRequest,
+): Promise<ReservationRow | undefined> {
+  try {
+    const row = (await readReservations(deps.db, [reservationId])).get(reservationId);
+    if (row) await refreshMirror(deps, [...(await readStock(deps.db, [saleId])).values()], [row]);
+    return row;
+  } catch (error) {
+    warnUnlessOutage(error, 'accepting what may have been decided before', { saleId });
+    return undefined;
+  }
 }
 
 /** Queues a request that the gate admitted. Throws if it could not be sent; its claim is then taken back. */
@@ -63,7 +104,7 @@ export async function sendAdmitted(deps: MirrorNeeds, gateRequest: GateRequest, 
   try {
     await send(deps, gateRequest, ticket);
   } catch (error) {
-    await returnClaim(deps, gateRequest).catch((cause) => log.warn('a claim could not be returned', { error: cause }));
+    await returnClaim(deps, gateRequest).catch((cause) => warnUnlessOutage(cause, 'a claim could not be returned'));
     throw error;
   }
 }
@@ -79,14 +120,9 @@ export async function judge(deps: MirrorNeeds, gateRequest: GateRequest): Promis
     const second = await askGate(deps, gateRequest);
     return second.kind === 'unknown' ? 'gate unavailable' : second;
   } catch (error) {
-    log.warn('accepting without the gate', { error, saleId: gateRequest.saleId });
+    warnUnlessOutage(error, 'accepting without the gate', { saleId: gateRequest.saleId });
     return 'gate unavailable';
   }
-}
-
-async function enqueue(deps: MirrorNeeds, gateRequest: GateRequest): Promise<ReservationAccepted> {
-  await send(deps, gateRequest, undefined);
-  return accepted(gateRequest, null, null);
 }
 
 function send(deps: MirrorNeeds, gateRequest: GateRequest, ticket: number | undefined): Promise<void> {
@@ -98,9 +134,16 @@ export function commandFor(gateRequest: GateRequest, ticket: number | undefined)
   return { ...gateRequest, ticket, correlationId: correlationId() };
 }
 
-function accepted(gateRequest: GateRequest, ticket: number | null, position: number | null): ReservationAccepted {
-  const { reservationId, saleId } = gateRequest;
-  return { reservationId, saleId, state: 'requested', ticket, position, statusUrl: `/reservations/${reservationId}` };
+function accepted(
+  deps: AcceptNeeds,
+  gateRequest: GateRequest,
+  ticket: number | null,
+  position: number | null,
+): ReservationAccepted {
+  const { reservationId, saleId, customerId, quantity, atLeast } = gateRequest;
+  const acceptedAtMs = ticket === null ? deps.clock() : Math.floor(ticket / 1000);
+  const url = statusUrl(deps, customerId, reservationId, { saleId, quantity, atLeast, acceptedAtMs, ticket, position });
+  return { reservationId, saleId, state: 'requested', ticket, position, statusUrl: url };
 }
 
 function explain(code: GateRefusal, fact: string): string {
@@ -109,6 +152,8 @@ function explain(code: GateRefusal, fact: string): string {
       return `Reservations open at ${toIso(Number(fact))}.`;
     case 'sale_closed':
       return `Reservations closed at ${toIso(Number(fact))}.`;
+    case 'over_allotment':
+      return `This sale has ${fact} units in all; nobody can have more.`;
     case 'over_cap':
       return `You hold or wait for ${fact} units of this sale already; this would go beyond the limit for one customer.`;
     case 'sale_paused':

@@ -16,6 +16,8 @@ import {
   toBytes,
 } from '#platform/kernel/ids.ts';
 import { isDuplicateKey, type Sql, type Tx } from '#platform/mysql/mysql.ts';
+import type { SaleRow } from '#sale/sale.store.ts';
+import { deadlineAtMs, toSaleTime } from '#sale/sale-clock.ts';
 import { type ReservationState, reservationStates, statesBefore, statesCounting } from '#state/reservation-state.ts';
 import { idsOfSale } from './reservation-id.ts';
 
@@ -23,7 +25,7 @@ import { idsOfSale } from './reservation-id.ts';
 export interface ReservationRow extends MirroredReservation {
   /** Code of the refusal, or why it was released; null otherwise. */
   readonly reason: string | null;
-  /** The deadline of an offer; null where only the sale's purchase window applies. */
+  /** Until when its units can be bought, in the sale's own time (`sale-clock.ts`); null where only the close says. */
   readonly deadlineMs: number | null;
   /** The purchase that is paying for it, or has. */
   readonly purchaseId: PurchaseId | null;
@@ -33,7 +35,7 @@ export interface ReservationRow extends MirroredReservation {
 
 /** The first row of a reservation. */
 export interface DecidedReservation extends ReservationRow {
-  readonly state: 'allocated' | 'waitlisted' | 'rejected';
+  readonly state: 'allocated' | 'waitlisted' | 'rejected' | 'cancelled';
   readonly reason: Code | null;
   /** How many reservations the customer had in this sale before it. */
   readonly nth: number;
@@ -57,7 +59,10 @@ export type Waiting = Omit<MirroredReservation, 'state' | 'units'>;
 export interface Offer {
   readonly waiting: Waiting;
   readonly units: number;
+  /** Until when they can be bought, by the wall clock: what the customer is told. */
   readonly deadlineMs: number;
+  /** The same in the sale's own time, and not cut short by the close: what is stored. */
+  readonly storedDeadlineMs: number;
 }
 
 /** Thrown when a reservation of a batch, or another one of its customers, was decided elsewhere in the meantime. */
@@ -133,22 +138,31 @@ export async function readReservations(
 export interface OwnReservation extends ReservationRow {
   /** Its place on the waitlist, from 1, while it waits. */
   readonly position: number | null;
+  /** Until when its units can be bought, by the wall clock; null if its sale is unknown. */
+  readonly endsAtMs: number | null;
 }
 
 const ownReservation = `SELECT r.id, r.sale_id AS saleId, r.customer_id AS customerId, r.ticket, r.quantity,
-  r.at_least AS atLeast, r.state, r.units, r.reason, COALESCE(r.deadline_ms, s.purchase_closes_at_ms) AS deadlineMs,
+  r.at_least AS atLeast, r.state, r.units, r.reason, r.deadline_ms AS deadlineMs,
   r.purchase_id AS purchaseId, r.version, r.accepted_at_ms AS acceptedAtMs, r.decided_at_ms AS decidedAtMs,
+  s.clock_offset_ms AS clockOffsetMs, s.purchase_closes_at_ms AS purchaseClosesAtMs,
   IF(r.state = 'waitlisted', (SELECT COUNT(*) FROM waitlist w
     WHERE w.sale_id = r.sale_id AND w.deadline_ms IS NULL AND w.ticket < r.ticket) + 1, NULL) AS position
   FROM reservations r LEFT JOIN sales s ON s.id = r.sale_id`;
 
 interface StoredOwn extends StoredReservation {
   readonly position: number | null;
+  readonly clockOffsetMs: number | null;
+  readonly purchaseClosesAtMs: number | null;
 }
 
-const toOwn = ({ position, ...row }: StoredOwn): OwnReservation => ({ ...toReservation(row), position });
+function toOwn({ position, clockOffsetMs, purchaseClosesAtMs, ...row }: StoredOwn): OwnReservation {
+  const isKnown = clockOffsetMs !== null && purchaseClosesAtMs !== null;
+  const endsAtMs = isKnown ? deadlineAtMs({ clockOffsetMs, purchaseClosesAtMs }, row.deadlineMs) : null;
+  return { ...toReservation(row), position, endsAtMs };
+}
 
-/** A reservation of this customer. Without a deadline of its own it has the sale's. */
+/** A reservation of this customer. */
 export async function readOwnReservation(
   sql: Sql,
   reservationId: ReservationId,
@@ -213,6 +227,49 @@ export async function countByState(sql: Sql, saleId: SaleId): Promise<Record<Res
   >;
 }
 
+/** How many reservations of a sale a move of its times concerns. */
+export interface Concerned {
+  /** Those that hold units which are not bought yet. */
+  readonly holding: number;
+  /** Those of them that have a deadline of their own. */
+  readonly offered: number;
+  readonly waiting: number;
+  /** Those that hold units and would have less time than before. */
+  readonly shortened: number;
+}
+
+/** Counts whom a move concerns, from the sale's clock and close `before` to those `after`. Reads the whole sale once. */
+export async function countConcerned(
+  sql: Sql,
+  saleId: SaleId,
+  before: Pick<SaleRow, 'clockOffsetMs' | 'purchaseClosesAtMs'>,
+  after: Pick<SaleRow, 'clockOffsetMs' | 'purchaseClosesAtMs'>,
+): Promise<Concerned> {
+  const { after: first, last } = idsOfSale(saleId);
+  const ends = 'IF(deadline_ms IS NULL OR deadline_ms + ? > ?, ?, deadline_ms + ?)';
+  const endOf = ({ clockOffsetMs, purchaseClosesAtMs }: typeof before) => [
+    clockOffsetMs,
+    purchaseClosesAtMs,
+    purchaseClosesAtMs,
+    clockOffsetMs,
+  ];
+  const rows = await sql.rows<{ state: ReservationState; count: number; offered: number; shortened: number }>(
+    `SELECT state, COUNT(*) AS count, SUM(IF(deadline_ms IS NULL, 0, 1)) AS offered,
+       SUM(IF(${ends} < ${ends}, 1, 0)) AS shortened
+     FROM reservations WHERE id > ? AND id <= ? AND sale_id = ? AND state IN ('allocated', 'waitlisted') GROUP BY state`,
+    [...endOf(after), ...endOf(before), first, last, toBytes(saleId)],
+  );
+  const [held, waiting] = (['allocated', 'waitlisted'] as const).map((state) =>
+    rows.find((row) => row.state === state),
+  );
+  return {
+    holding: Number(held?.count ?? 0),
+    offered: Number(held?.offered ?? 0),
+    waiting: Number(waiting?.count ?? 0),
+    shortened: Number(held?.shortened ?? 0),
+  };
+}
+
 /** All reservations of a sale in the order of their ids, a page at a time. */
 export async function* pagesOfSale(sql: Sql, saleId: SaleId, rowsPerPage: number): AsyncGenerator<ReservationRow[]> {
   yield* pages(sql, saleId, rowsPerPage, '');
@@ -221,6 +278,31 @@ export async function* pagesOfSale(sql: Sql, saleId: SaleId, rowsPerPage: number
 /** The allocated reservations of a sale that no purchase is paying for, a page at a time. */
 export async function* pagesOfHolders(sql: Sql, saleId: SaleId, rowsPerPage: number): AsyncGenerator<ReservationRow[]> {
   yield* pages(sql, saleId, rowsPerPage, `AND state = 'allocated' AND purchase_id IS NULL`);
+}
+
+/** The reservations of a sale that hold units, paid for just now or not, or wait for some, a page at a time. */
+export async function* pagesOfConcerned(
+  sql: Sql,
+  saleId: SaleId,
+  rowsPerPage: number,
+): AsyncGenerator<ReservationRow[]> {
+  yield* pages(sql, saleId, rowsPerPage, `AND state IN ('allocated', 'waitlisted')`);
+}
+
+/** The bought reservations of a sale in the order of their ids, from the one after `afterId` on. */
+export async function readBought(
+  sql: Sql,
+  saleId: SaleId,
+  afterId: ReservationId | undefined,
+  limit: number,
+): Promise<ReservationRow[]> {
+  const { after, last } = idsOfSale(saleId);
+  const rows = await sql.rows<StoredReservation>(
+    `SELECT ${reservationColumns} FROM reservations WHERE id > ? AND id <= ? AND sale_id = ? AND state = 'purchased'
+     ORDER BY id LIMIT ?`,
+    [afterId === undefined ? after : toBytes(afterId), last, toBytes(saleId), limit],
+  );
+  return rows.map(toReservation);
 }
 
 async function* pages(
@@ -243,14 +325,19 @@ async function* pages(
   }
 }
 
-/** The deadlines of a sale's offers in a period, both ends included; at most a hundred. */
-export async function readOfferDeadlines(sql: Sql, saleId: SaleId, fromMs: number, toMs: number): Promise<number[]> {
+/** When offers of a sale end by the wall clock, from one time to another, both included; at most a hundred times. */
+export async function readOfferDeadlines(
+  sql: Sql,
+  sale: Pick<SaleRow, 'saleId' | 'clockOffsetMs' | 'purchaseClosesAtMs'>,
+  fromMs: number,
+  toMs: number,
+): Promise<number[]> {
   const rows = await sql.rows<{ deadlineMs: number }>(
     `SELECT DISTINCT deadline_ms AS deadlineMs FROM waitlist WHERE sale_id = ? AND deadline_ms >= ? AND deadline_ms <= ?
      ORDER BY deadline_ms LIMIT 100`,
-    [toBytes(saleId), fromMs, toMs],
+    [toBytes(sale.saleId), toSaleTime(sale, fromMs), toSaleTime(sale, toMs)],
   );
-  return rows.map((row) => row.deadlineMs);
+  return rows.map((row) => deadlineAtMs(sale, row.deadlineMs));
 }
 
 // Locking rows until the transaction ends
@@ -284,13 +371,18 @@ export function lockUnpaid(
   );
 }
 
-/** Allocated reservations whose offer ended by `nowMs` and that no purchase is paying for. */
-export function lockEndedOffers(tx: Tx, saleId: SaleId, nowMs: number, limit: number): Promise<ReservationRow[]> {
+/** Allocated reservations whose offer, or time to pay, ended by `nowMs` and that no purchase is paying for. */
+export function lockEndedOffers(
+  tx: Tx,
+  sale: Pick<SaleRow, 'saleId' | 'clockOffsetMs'>,
+  nowMs: number,
+  limit: number,
+): Promise<ReservationRow[]> {
   return lock(
     tx,
     `id IN (SELECT reservation_id FROM waitlist WHERE sale_id = ? AND deadline_ms <= ?)
        AND state = 'allocated' AND ${endGuards.notBeingPaid} ORDER BY id LIMIT ?`,
-    [toBytes(saleId), nowMs, limit],
+    [toBytes(sale.saleId), toSaleTime(sale, nowMs), limit],
   );
 }
 
@@ -302,15 +394,25 @@ async function lock(tx: Tx, where: string, values: unknown[]): Promise<Reservati
   return rows.map(toReservation);
 }
 
-/** The waitlist in ticket order. The sale must be locked. */
-export async function readWaiting(tx: Tx, saleId: SaleId, limit: number): Promise<Waiting[]> {
+/** Which part of a line is asked for. */
+export interface PartOfLine {
+  /** Those who would take so many units, or fewer. */
+  readonly atLeastUpTo: number;
+  /** Those behind this place. */
+  readonly behind: Pick<Waiting, 'ticket' | 'reservationId'> | undefined;
+}
+
+/** Who waits, in ticket order; all of them, or a part. The sale must be held. */
+export async function readWaiting(tx: Tx, saleId: SaleId, limit: number, part?: PartOfLine): Promise<Waiting[]> {
+  const { sql, values } = part ? conditionOf(part) : { sql: '', values: [] };
   const rows = await tx.rows<
     Omit<Waiting, 'reservationId' | 'customerId' | 'saleId'> & { id: Buffer; customerId: Buffer }
   >(
     `SELECT r.id, r.customer_id AS customerId, r.ticket, r.quantity, r.at_least AS atLeast, r.version
      FROM waitlist w JOIN reservations r ON r.id = w.reservation_id
-     WHERE w.sale_id = ? AND w.deadline_ms IS NULL AND r.state = 'waitlisted' ORDER BY w.ticket, w.reservation_id LIMIT ?`,
-    [toBytes(saleId), limit],
+     WHERE w.sale_id = ? AND w.deadline_ms IS NULL AND r.state = 'waitlisted' ${sql}
+     ORDER BY w.ticket, w.reservation_id LIMIT ?`,
+    [toBytes(saleId), ...values, limit],
   );
   return rows.map(({ id, customerId, ...row }) => ({
     ...row,
@@ -320,15 +422,36 @@ export async function readWaiting(tx: Tx, saleId: SaleId, limit: number): Promis
   }));
 }
 
+/** Narrows a line down. The waitlist's own column may be too low, and only spares looking at the rest. */
+function conditionOf({ atLeastUpTo, behind }: PartOfLine): { sql: string; values: unknown[] } {
+  const sql = 'AND w.at_least <= ? AND r.at_least <= ?';
+  if (!behind) return { sql, values: [atLeastUpTo, atLeastUpTo] };
+  return {
+    sql: `${sql} AND (w.ticket > ? OR (w.ticket = ? AND w.reservation_id > ?))`,
+    values: [atLeastUpTo, atLeastUpTo, behind.ticket, behind.ticket, toBytes(behind.reservationId)],
+  };
+}
+
+/** Whether somebody waits whom so many units can serve (invariant I11). The sale must be held. */
+export async function canServeLine(tx: Tx, saleId: SaleId, units: number): Promise<boolean> {
+  const rows = await tx.rows<{ id: Buffer }>(
+    `SELECT r.id FROM waitlist w JOIN reservations r ON r.id = w.reservation_id
+     WHERE w.sale_id = ? AND w.deadline_ms IS NULL AND r.state = 'waitlisted' AND w.at_least <= ? AND r.at_least <= ?
+     LIMIT 1`,
+    [toBytes(saleId), units, units],
+  );
+  return rows.length > 0;
+}
+
 // Writing
 
-/** Writes decisions, with their places on the waitlist. Throws `AlreadyDecided` if one of them, or its number, is taken. */
+/** Writes decisions, with their places on the waitlist, where those with a deadline of their own are too. Throws `AlreadyDecided` if one of them, or its number, is taken. */
 export async function insertDecided(tx: Tx, decisions: readonly DecidedReservation[]): Promise<void> {
   if (decisions.length === 0) return;
   try {
     await tx.change(
       `INSERT INTO reservations (id, sale_id, customer_id, nth, ticket, quantity, at_least, state, units, reason,
-         version, accepted_at_ms, decided_at_ms) VALUES ?`,
+         deadline_ms, version, accepted_at_ms, decided_at_ms) VALUES ?`,
       [decisions.map(columnsOf)],
     );
   } catch (error) {
@@ -336,10 +459,10 @@ export async function insertDecided(tx: Tx, decisions: readonly DecidedReservati
     if (isDuplicateKey(error)) throw new AlreadyDecided('reservation', error);
     throw error;
   }
-  const waiting = decisions.filter((decision) => decision.state === 'waitlisted');
-  if (waiting.length === 0) return;
-  await tx.change('INSERT INTO waitlist (sale_id, ticket, reservation_id) VALUES ?', [
-    waiting.map(({ saleId, ticket, reservationId }) => [toBytes(saleId), ticket, toBytes(reservationId)]),
+  const places = decisions.filter(({ state, deadlineMs }) => state === 'waitlisted' || deadlineMs !== null);
+  if (places.length === 0) return;
+  await tx.change('INSERT INTO waitlist (sale_id, ticket, reservation_id, at_least, deadline_ms) VALUES ?', [
+    places.map((one) => [toBytes(one.saleId), one.ticket, toBytes(one.reservationId), one.atLeast, one.deadlineMs]),
   ]);
 }
 
@@ -355,6 +478,7 @@ function columnsOf(decision: DecidedReservation): unknown[] {
     decision.state,
     decision.units,
     decision.reason,
+    decision.deadlineMs,
     decision.version,
     decision.acceptedAtMs,
     decision.decidedAtMs,
@@ -383,10 +507,10 @@ export async function endReservations(
 export async function makeOffers(tx: Tx, offers: readonly Offer[]): Promise<void> {
   if (offers.length === 0) return;
   const row = 'SELECT ? AS id, ? AS units, ? AS deadline_ms';
-  const values = offers.flatMap(({ waiting, units, deadlineMs }) => [
+  const values = offers.flatMap(({ waiting, units, storedDeadlineMs }) => [
     toBytes(waiting.reservationId),
     units,
-    deadlineMs,
+    storedDeadlineMs,
   ]);
   const moved = await tx.change(
     `UPDATE (${offers.map(() => row).join(' UNION ALL ')}) o STRAIGHT_JOIN reservations r ON r.id = o.id
@@ -397,7 +521,10 @@ export async function makeOffers(tx: Tx, offers: readonly Offer[]): Promise<void
   if (moved !== offers.length) throw new MovedElsewhere(offers.length, moved);
   const [first] = offers;
   const places = placesOf(offers.map(({ waiting }) => waiting));
-  await tx.change(`UPDATE waitlist SET deadline_ms = ? WHERE ${places.where}`, [first?.deadlineMs, ...places.values]);
+  await tx.change(`UPDATE waitlist SET deadline_ms = ? WHERE ${places.where}`, [
+    first?.storedDeadlineMs,
+    ...places.values,
+  ]);
 }
 
 /** Binds a customer's reservations to the purchase that pays for them. Throws unless all are allocated and free. */

@@ -31,7 +31,7 @@ export const reservations = mysqlTable(
     units: int('units').notNull(),
     /** Code of the refusal, or why it was released; null otherwise. */
     reason: varchar('reason', { length: 32 }),
-    /** The deadline of an offer; null where only the sale's purchase window applies. */
+    /** Until when its units can be bought, in the sale's own time; null where the sale's purchase window says. */
     deadlineMs: timeMs('deadline_ms'),
     /** The purchase that is paying for it, or has. */
     purchaseId: id('purchase_id'),

@@ -7,8 +7,8 @@ import type { ProductId, SaleId } from '#platform/kernel/ids.ts';
 import { Instant, idOf, line } from '#platform/kernel/shapes.ts';
 import { salePhases, saleStatuses } from './sale.table.ts';
 
-/** The largest allotment; beyond it the counters of a row would not be safe from overflow when summed. */
-const maxUnits = 100_000_000;
+/** The largest allotment, however it came about; beyond it the counters of a row would not be safe from overflow when summed. */
+export const maxUnits = 100_000_000;
 
 const Units = z.number().int().min(0).max(maxUnits);
 
@@ -18,6 +18,13 @@ const terms = {
   waitlistSize: z.number().int().min(0).max(10_000_000),
   /** How long a waitlisted customer has to buy units that were offered. */
   offerLifeSeconds: z.number().int().min(5).max(604_800),
+  /**
+   * How long an allocation may stay unpaid once the window is open; then its units go to the line. Without it, until the
+   * window closes. A change is for allocations made from then on.
+   */
+  payWithinSeconds: z.number().int().min(60).max(31_622_400),
+  /** No offer is made later than this before the window closes, so that each can be taken. */
+  offerCutoffSeconds: z.number().int().min(0).max(604_800),
   reserveOpensAt: Instant,
   reserveClosesAt: Instant,
   purchaseOpensAt: Instant,
@@ -31,17 +38,48 @@ export const CreateSale = z.strictObject({
   ...terms,
   waitlistSize: terms.waitlistSize.default(0),
   offerLifeSeconds: terms.offerLifeSeconds.default(3_600),
+  payWithinSeconds: terms.payWithinSeconds.optional(),
+  offerCutoffSeconds: terms.offerCutoffSeconds.optional(),
 });
 export type CreateSale = z.output<typeof CreateSale>;
 
-/** What an operator may change later; absent fields keep their values. */
+/** The token that a preview gives, for a move of times that takes time from somebody or ends the sale at once. */
+const Confirmation = z.string().max(100).optional();
+
+const namesSomething = ({ confirmation: _, ...change }: { confirmation?: unknown }) => Object.keys(change).length > 0;
+
+/** What an operator may change later; absent fields stay. */
 export const UpdateSale = z
   .strictObject(terms)
   .partial()
-  .refine((change) => Object.keys(change).length > 0, { message: 'name at least one field to change' });
+  .extend({ confirmation: Confirmation })
+  .refine(namesSomething, { message: 'name at least one field to change' });
 export type UpdateSale = z.output<typeof UpdateSale>;
 
-/** Units added to a sale, or removed if negative. */
+const { reserveOpensAt, reserveClosesAt, purchaseOpensAt, purchaseClosesAt } = terms;
+/** A year: no sale is moved further in one step. */
+const longestShiftSeconds = 31_622_400;
+
+/** Where an operator moves a sale: to these times, or all that are still to come by the same number of seconds. */
+export const RescheduleSale = z
+  .strictObject({ reserveOpensAt, reserveClosesAt, purchaseOpensAt, purchaseClosesAt })
+  .partial()
+  .extend({
+    shiftSeconds: z.number().int().min(-longestShiftSeconds).max(longestShiftSeconds).optional(),
+    dryRun: z.boolean().default(false),
+    confirmation: Confirmation,
+  })
+  .refine(
+    ({ shiftSeconds, dryRun: _, confirmation: __, ...times }) =>
+      (shiftSeconds === undefined) !== (Object.keys(times).length === 0),
+    { message: 'name either new times or shiftSeconds' },
+  );
+export type RescheduleSale = z.output<typeof RescheduleSale>;
+
+/** Why a move of times needs a confirmation. */
+export const moveDangers = ['closes_at_once', 'takes_time'] as const;
+
+/** Stock added to a sale, or with a negative number taken back. */
 export const AdjustStock = z.strictObject({
   units: z
     .number()
@@ -82,6 +120,10 @@ export const SaleTermsView = z.object({
   capPerCustomer: z.number().int(),
   waitlistSize: z.number().int(),
   offerLifeSeconds: z.number().int(),
+  payWithinSeconds: z.number().int().nullable(),
+  offerCutoffSeconds: z.number().int(),
+  /** Since when it is paused: its clock stands still, and resuming makes the times to come later by the pause. */
+  pausedAt: z.iso.datetime().nullable(),
   reserveOpensAt: z.iso.datetime(),
   reserveClosesAt: z.iso.datetime(),
   purchaseOpensAt: z.iso.datetime(),
@@ -96,3 +138,24 @@ export const SaleView = SaleTermsView.extend({
   stock: StockView,
 });
 export type SaleView = z.infer<typeof SaleView>;
+
+/** What a reschedule did, or as a preview would do. */
+export const SaleRescheduled = z.object({
+  dryRun: z.boolean(),
+  /** The sale as it is now, or as it would be. */
+  sale: SaleView,
+  /** What needs a confirmation: the sale would be closed at once, or somebody has less time than they were told. */
+  dangers: z.array(z.enum(moveDangers)),
+  concerned: z.object({
+    /** Reservations that hold units which are not bought yet. */
+    holding: z.number().int(),
+    /** Those of them that have a deadline of their own. */
+    offered: z.number().int(),
+    waiting: z.number().int(),
+    /** Those that hold units and have less time than they were told. */
+    shortened: z.number().int(),
+  }),
+  /** Stands for this very move, for the call that makes it; null if nothing would move. */
+  confirmation: z.string().nullable(),
+});
+export type SaleRescheduled = z.infer<typeof SaleRescheduled>;

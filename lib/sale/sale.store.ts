@@ -26,10 +26,12 @@ export interface StockMove {
 
 /** Further conditions of a move, beyond no counter falling below zero. */
 export interface StockGuard {
-  /** The fencing tokens of the caller's locks, by sale; a row that saw a higher one refuses. Absent where the row is locked. */
-  readonly fencingTokens?: ReadonlyMap<SaleId, number>;
-  /** The epoch that the caller read; refused if MySQL was restored in between. */
-  readonly epochs?: ReadonlyMap<SaleId, number>;
+  /** The fencing tokens of the caller's locks, by sale; a row that saw a higher one refuses. Absent where the row itself is held. */
+  readonly fencingTokens?: ReadonlyMap<string, number>;
+  /** The epoch the caller read; a restore in between refuses. */
+  readonly epochs?: ReadonlyMap<string, number>;
+  /** Whether nobody may be waiting: those who do come first, and only who holds the row knows what they wait for. */
+  readonly nobodyWaits?: boolean;
 }
 
 /** Thrown when a move does not fit the current stock, or its fencing token or epoch is outdated. Roll back. */
@@ -54,18 +56,38 @@ export interface SaleRow extends StockLevel, SaleTimes {
   readonly capPerCustomer: number;
   readonly waitlistSize: number;
   readonly offerLifeMs: number;
+  /** How long an allocation may stay unpaid once the window is open; null for until the close. */
+  readonly payWithinMs: number | null;
+  /** No offer is made later than this before the close. */
+  readonly offerCutoffMs: number;
+  /** Since when the sale is paused; null while it is not. */
+  readonly pausedAtMs: number | null;
+  /** What the stored deadlines of its reservations are moved by (`sale-clock.ts`). */
+  readonly clockOffsetMs: number;
 }
 
 /** What an operator may change of a sale. */
 export type SaleTerms = Pick<
   SaleRow,
-  'name' | 'status' | 'capPerCustomer' | 'waitlistSize' | 'offerLifeMs' | keyof SaleTimes
+  | 'name'
+  | 'status'
+  | 'capPerCustomer'
+  | 'waitlistSize'
+  | 'offerLifeMs'
+  | 'payWithinMs'
+  | 'offerCutoffMs'
+  | keyof SaleTimes
 >;
+
+/** How a sale's clock stands, and how far its side effects have come; a change of its times changes these too. */
+export type SaleProgress = Pick<SaleRow, 'phase' | 'remindedAtMs' | 'pausedAtMs' | 'clockOffsetMs'>;
 
 const stockColumns = 'id, epoch, version, allotment, available, allocated, sold, waitlisted';
 const saleColumns = `${stockColumns}, product_id AS productId, name, status, phase, reminded_at_ms AS remindedAtMs,
   price_minor AS priceMinor, currency, cap_per_customer AS capPerCustomer, waitlist_size AS waitlistSize,
-  offer_life_ms AS offerLifeMs, reserve_opens_at_ms AS reserveOpensAtMs, reserve_closes_at_ms AS reserveClosesAtMs,
+  offer_life_ms AS offerLifeMs, pay_within_ms AS payWithinMs, offer_cutoff_ms AS offerCutoffMs,
+  paused_at_ms AS pausedAtMs, clock_offset_ms AS clockOffsetMs,
+  reserve_opens_at_ms AS reserveOpensAtMs, reserve_closes_at_ms AS reserveClosesAtMs,
   purchase_opens_at_ms AS purchaseOpensAtMs, purchase_closes_at_ms AS purchaseClosesAtMs`;
 
 /** Every new sale starts in this epoch; only a restore from a backup raises it. */
@@ -143,9 +165,15 @@ export async function insertSale(
   await tx.change(`INSERT INTO sales (${Object.keys(columns).join(', ')}) VALUES (?)`, [Object.values(columns)]);
 }
 
-/** Writes the terms of a sale whose row is locked, and raises its version. */
-export async function changeTerms(tx: Tx, saleId: SaleId, terms: SaleTerms): Promise<void> {
-  const columns = termColumns(terms);
+/** Writes the terms of a sale whose row is held, and raises its version. */
+export async function changeTerms(tx: Tx, saleId: SaleId, terms: SaleTerms & SaleProgress): Promise<void> {
+  const columns = {
+    ...termColumns(terms),
+    phase: terms.phase,
+    reminded_at_ms: terms.remindedAtMs,
+    paused_at_ms: terms.pausedAtMs,
+    clock_offset_ms: terms.clockOffsetMs,
+  };
   const assignments = Object.keys(columns).map((name) => `${name} = ?`);
   await tx.change(`UPDATE sales SET version = version + 1, ${assignments.join(', ')} WHERE id = ?`, [
     ...Object.values(columns),
@@ -153,13 +181,15 @@ export async function changeTerms(tx: Tx, saleId: SaleId, terms: SaleTerms): Pro
   ]);
 }
 
-function termColumns(terms: SaleTerms): Record<string, string | number> {
+function termColumns(terms: SaleTerms): Record<string, string | number | null> {
   return {
     name: terms.name,
     status: terms.status,
     cap_per_customer: terms.capPerCustomer,
     waitlist_size: terms.waitlistSize,
     offer_life_ms: terms.offerLifeMs,
+    pay_within_ms: terms.payWithinMs,
+    offer_cutoff_ms: terms.offerCutoffMs,
     reserve_opens_at_ms: terms.reserveOpensAtMs,
     reserve_closes_at_ms: terms.reserveClosesAtMs,
     purchase_opens_at_ms: terms.purchaseOpensAtMs,
@@ -195,6 +225,8 @@ export const moveGuards = {
   fencingToken: '(m.fence = 0 OR s.fence <= m.fence)',
   /** MySQL has not been restored since the sale was read; minus one means that no epoch was read. */
   epoch: '(m.epoch = -1 OR s.epoch = m.epoch)',
+  /** Nobody waits, where the move is made without knowing who does (invariant I11). */
+  line: '(m.alone = 0 OR s.waitlisted = 0)',
 };
 
 /**
@@ -205,7 +237,7 @@ export async function moveStock(tx: Tx, moves: StockMove[], guard: StockGuard = 
   if (moves.length === 0) return [];
   const sorted = [...moves].sort((a, b) => (a.saleId < b.saleId ? -1 : 1));
   const row =
-    'SELECT ? AS id, ? AS allotment, ? AS available, ? AS allocated, ? AS sold, ? AS waitlisted, ? AS epoch, ? AS fence';
+    'SELECT ? AS id, ? AS allotment, ? AS available, ? AS allocated, ? AS sold, ? AS waitlisted, ? AS epoch, ? AS fence, ? AS alone';
   const values = sorted.flatMap((move) => [
     toBytes(move.saleId),
     move.allotment ?? 0,
@@ -215,6 +247,7 @@ export async function moveStock(tx: Tx, moves: StockMove[], guard: StockGuard = 
     move.waitlisted ?? 0,
     guard.epochs?.get(move.saleId) ?? -1,
     guard.fencingTokens?.get(move.saleId) ?? 0,
+    guard.nobodyWaits ? 1 : 0,
   ]);
   const made = await tx.change(
     // The moves first, each finding its row by key: if the optimizer began with a small table, it would lock all its rows.

@@ -32,6 +32,14 @@ export const sales = mysqlTable(
     waitlistSize: int('waitlist_size').notNull(),
     /** How long a waitlisted customer has to buy units that were released. */
     offerLifeMs: timeMs('offer_life_ms').notNull(),
+    /** How long an allocation may stay unpaid once the window is open; null for until the close. */
+    payWithinMs: timeMs('pay_within_ms'),
+    /** No offer is made later than this before the close. */
+    offerCutoffMs: timeMs('offer_cutoff_ms').notNull().default(0),
+    /** Since when the sale is paused; null while it is not. */
+    pausedAtMs: timeMs('paused_at_ms'),
+    /** By how much the sale's own clock is behind: what deadlines are moved by. */
+    clockOffsetMs: timeMs('clock_offset_ms').notNull().default(0),
     reserveOpensAtMs: timeMs('reserve_opens_at_ms').notNull(),
     reserveClosesAtMs: timeMs('reserve_closes_at_ms').notNull(),
     purchaseOpensAtMs: timeMs('purchase_opens_at_ms').notNull(),

@@ -5,6 +5,7 @@ import { toIso } from '#platform/kernel/clock.ts';
 import { phaseAt, type SaleTimes } from './phase.ts';
 import type { SaleTermsView, SaleView, StockLevel } from './sale.shapes.ts';
 import type { SaleRow } from './sale.store.ts';
+import { saleNowMs } from './sale-clock.ts';
 
 /** The public view of a sale's terms. */
 export function termsView(sale: SaleRow): SaleTermsView {
@@ -17,6 +18,9 @@ export function termsView(sale: SaleRow): SaleTermsView {
     capPerCustomer: sale.capPerCustomer,
     waitlistSize: sale.waitlistSize,
     offerLifeSeconds: sale.offerLifeMs / 1000,
+    payWithinSeconds: sale.payWithinMs === null ? null : sale.payWithinMs / 1000,
+    offerCutoffSeconds: sale.offerCutoffMs / 1000,
+    pausedAt: sale.pausedAtMs === null ? null : toIso(sale.pausedAtMs),
     reserveOpensAt: toIso(sale.reserveOpensAtMs),
     reserveClosesAt: toIso(sale.reserveClosesAtMs),
     purchaseOpensAt: toIso(sale.purchaseOpensAtMs),
@@ -36,9 +40,19 @@ export function timesOf(terms: SaleTermsView): SaleTimes {
 
 /** Terms and stock together, with the phase by the clock. */
 export function saleView(terms: SaleTermsView, stock: Omit<StockLevel, 'saleId'>, nowMs: number): SaleView {
-  const phase = phaseAt(timesOf(terms), nowMs);
+  // Terms that an older build has mirrored do not say this.
+  const { pausedAt = null, payWithinSeconds = null, offerCutoffSeconds = 0 } = terms;
+  const pausedAtMs = pausedAt === null ? null : Date.parse(pausedAt);
+  const phase = phaseAt(timesOf(terms), saleNowMs({ status: terms.status, pausedAtMs }, nowMs));
   const { allotment, available, allocated, sold, waitlisted, version, epoch } = stock;
-  return { ...terms, phase, stock: { allotment, available, allocated, sold, waitlisted, version, epoch } };
+  return {
+    ...terms,
+    payWithinSeconds,
+    offerCutoffSeconds,
+    pausedAt,
+    phase,
+    stock: { allotment, available, allocated, sold, waitlisted, version, epoch },
+  };
 }
 
 /** The public view of a row. */

@@ -2,15 +2,21 @@ import { mayMove, openStates, purchaseStates, statesBefore } from './purchase-st
 
 describe('purchase states', () => {
   it('a settled purchase never becomes open for payment again', () => {
-    for (const settled of ['captured', 'declined', 'refunding', 'refunded'] as const) {
+    for (const settled of purchaseStates.filter((state) => state !== 'requested')) {
       expect(mayMove(settled, 'requested')).toBe(false);
       expect(mayMove(settled, 'unknown')).toBe(false);
-      expect(mayMove(settled, 'captured')).toBe(false);
     }
+    for (const over of ['captured', 'declined', 'refunded'] as const) expect(mayMove(over, 'captured')).toBe(false);
   });
 
-  it('units return to the sale only after the refund: refunded follows only refunding', () => {
-    expect(statesBefore('refunded')).toEqual(['refunding']);
+  it('M4: a refund is refused only after it was asked for, and can be tried again', () => {
+    expect(statesBefore('refund_failed')).toEqual(['refunding']);
+    expect(mayMove('refund_failed', 'refunding')).toBe(true);
+  });
+
+  it('M6: a dispute is about a payment that was awaited or given up, and ends bought or given back', () => {
+    expect(statesBefore('disputed')).toEqual(['requested', 'unknown', 'declined']);
+    expect(purchaseStates.filter((to) => mayMove('disputed', to))).toEqual(['captured', 'refunding', 'refunded']);
   });
 
   it('every open state can be left, and refunded is the only final state', () => {

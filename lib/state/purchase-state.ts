@@ -2,22 +2,42 @@
  * Which state transitions a purchase may make; SQL repeats the guard in its WHERE.
  *
  * `unknown` means that the provider was asked and did not answer: the units stay set aside until a query or the
- * provider's webhook says what happened.
+ * provider's webhook says what happened. `refunding` means that a refund is pending, of the whole or of a part; afterwards
+ * the purchase is `refunded` if all of the money went back, and `captured` again if a part of it did. `refund_failed`
+ * means that the provider has refused a refund, and `disputed` that it has captured something other than the order: both
+ * wait for an operator.
  */
 
-export const purchaseStates = ['requested', 'unknown', 'captured', 'declined', 'refunding', 'refunded'] as const;
+export const purchaseStates = [
+  'requested',
+  'unknown',
+  'captured',
+  'declined',
+  'refunding',
+  'refunded',
+  'refund_failed',
+  'disputed',
+] as const;
 
 export type PurchaseState = (typeof purchaseStates)[number];
 
 const moves: Record<PurchaseState, readonly PurchaseState[]> = {
-  requested: ['unknown', 'captured', 'declined', 'refunding'],
-  unknown: ['captured', 'declined', 'refunding'],
-  captured: ['refunding'],
-  // A capture that the provider reports after the purchase was settled as declined is refunded.
-  declined: ['refunding'],
-  refunding: ['refunded'],
+  // Straight to `refunded` when the provider gave the money back by itself before we knew that it had it.
+  requested: ['unknown', 'captured', 'declined', 'refunding', 'refunded', 'disputed'],
+  unknown: ['captured', 'declined', 'refunding', 'refunded', 'disputed'],
+  captured: ['refunding', 'refunded'],
+  // A capture that the provider reports after we had settled for a decline is given back.
+  declined: ['refunding', 'refunded', 'disputed'],
+  refunding: ['captured', 'refunded', 'refund_failed'],
   refunded: [],
+  refund_failed: ['refunding', 'captured', 'refunded'],
+  disputed: ['captured', 'refunding', 'refunded'],
 };
+
+/** What can become of a refund: asked for, given back, or refused by the provider. */
+export const refundStates = ['pending', 'refunded', 'failed'] as const;
+
+export type RefundState = (typeof refundStates)[number];
 
 /** True if a purchase may go from one state to the other. */
 export function mayMove(from: PurchaseState, to: PurchaseState): boolean {

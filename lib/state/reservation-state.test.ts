@@ -8,6 +8,7 @@ test('a reservation makes exactly the moves of the design', () => {
     'requested → allocated',
     'requested → waitlisted',
     'requested → rejected',
+    'requested → cancelled',
     'allocated → purchased',
     'allocated → cancelled',
     'allocated → expired',
@@ -18,8 +19,8 @@ test('a reservation makes exactly the moves of the design', () => {
   ]);
 });
 
-test('the states that SQL accepts before a move are those of the table', () => {
-  expect(statesBefore('cancelled')).toEqual(['allocated', 'waitlisted']);
+test('what SQL accepts before a move is what the table says', () => {
+  expect(statesBefore('cancelled')).toEqual(['requested', 'allocated', 'waitlisted']);
   expect(statesBefore('refunded')).toEqual(['purchased']);
 });
 

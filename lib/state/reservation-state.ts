@@ -17,7 +17,7 @@ export const reservationStates = [
 export type ReservationState = (typeof reservationStates)[number];
 
 const moves: Record<ReservationState, readonly ReservationState[]> = {
-  requested: ['allocated', 'waitlisted', 'rejected'],
+  requested: ['allocated', 'waitlisted', 'rejected', 'cancelled'],
   waitlisted: ['allocated', 'cancelled', 'expired'],
   allocated: ['purchased', 'cancelled', 'expired'],
   purchased: ['refunded'],

@@ -296,10 +296,10 @@ export class ClientView {
   }
 
   /** On one screen nothing is shown twice, and nothing older than what was shown before. */
-  #judgeShown({ connection, about, kind, subjectId, epoch = 0, version }: PushLine): void {
+  #judgeShown({ connection, about, kind, notificationId, subjectId, epoch = 0, version }: PushLine): void {
     // A reminder speaks of a reservation as it is, so it stands in the same row of versions.
     const row = `${connection}/${about === 'reminder' ? 'reservation' : about}/${subjectId}`;
-    const said = about === 'reminder' ? String(kind) : 'state';
+    const said = about === 'reminder' ? `${kind} ${notificationId ?? ''}` : 'state';
     const last = this.#lastShown.get(row);
     const same = last?.epoch === epoch && last.version === version;
     this.#tallies.I5.expect(

@@ -151,7 +151,8 @@ function compareStock(tally: Tally, sale: SaleRow, mirrored: Record<string, stri
     sold: sale.sold,
     waitlisted: sale.waitlisted,
     opens: sale.reserveOpensAtMs,
-    closes: sale.reserveClosesAtMs,
+    // Nobody is let in who could not buy any more.
+    closes: Math.min(sale.reserveClosesAtMs, sale.purchaseClosesAtMs),
     status: sale.status,
     cap: sale.cap,
     waitlistSize: sale.waitlistSize,

@@ -6,17 +6,24 @@
  */
 import type { ClientView } from './clients.ts';
 import type { Books, Charge } from './provider.ts';
-import type { ItemRow, PurchaseRow, ReservationRow, SaleRow } from './store.ts';
+import type { ItemRow, PurchaseRow, RefundRow, ReservationRow, SaleRow } from './store.ts';
 import type { Tally } from './tally.ts';
 
 export class MoneyCheck {
   readonly #purchases: Map<string, PurchaseRow>;
   readonly #items: Map<string, ItemRow[]>;
   readonly #sales: Map<string, SaleRow>;
+  readonly #refunds: Map<string, RefundRow[]>;
   /** For each bought or refunded reservation, the purchase that it names. */
   readonly #bought = new Map<string, ReservationRow>();
 
-  constructor(purchases: Map<string, PurchaseRow>, items: Map<string, ItemRow[]>, sales: Map<string, SaleRow>) {
+  constructor(
+    purchases: Map<string, PurchaseRow>,
+    items: Map<string, ItemRow[]>,
+    sales: Map<string, SaleRow>,
+    refunds: Map<string, RefundRow[]>,
+  ) {
+    this.#refunds = refunds;
     this.#purchases = purchases;
     this.#items = items;
     this.#sales = sales;
@@ -28,9 +35,14 @@ export class MoneyCheck {
     this.#bought.set(row.id, row);
     const purchase = this.#purchases.get(row.purchaseId ?? '');
     const item = this.#items.get(row.purchaseId ?? '')?.find((one) => one.reservationId === row.id);
-    const fits = row.state === 'purchased' ? ['captured', 'refunding'] : ['refunded'];
+    const released = this.#isReleased(row);
+    // A part that was refunded leaves the purchase captured, and the units that it was not for with their buyer.
+    const fits = row.state === 'purchased' ? ['captured', 'refunding', 'refund_failed'] : ['refunded'];
+    const fitsInPart = row.state === 'purchased' ? ['refunded'] : ['captured', 'refund_failed'];
     tally.expect(
-      purchase !== undefined && fits.includes(purchase.state),
+      purchase !== undefined &&
+        (fits.includes(purchase.state) ||
+          (fitsInPart.includes(purchase.state) && released === (row.state === 'refunded'))),
       () => `reservation ${row.id} is ${row.state}, and its purchase is ${purchase?.state ?? 'missing'}`,
     );
     tally.expect(
@@ -38,6 +50,13 @@ export class MoneyCheck {
       () => `reservation ${row.id} was bought with ${row.units} units, and its purchase lists ${item?.units ?? 'none'}`,
     );
     tally.expect(purchase?.customerId === row.customerId, () => `reservation ${row.id} was bought by another customer`);
+  }
+
+  /** Whether a refund that was made was to return the units of this reservation. */
+  #isReleased({ id, purchaseId }: ReservationRow): boolean {
+    return (this.#refunds.get(purchaseId ?? '') ?? []).some(
+      ({ state, releases }) => state === 'refunded' && (releases === '*' || releases.includes(id)),
+    );
   }
 
   /** Compares purchases with the provider's books and with what clients were told. */
@@ -49,28 +68,31 @@ export class MoneyCheck {
     const refunds = Map.groupBy(books.refunds, (refund) => refund.chargeId);
     for (const [purchaseId, charges] of captures) {
       tally.expect(charges.length === 1, () => `purchase ${purchaseId} was captured ${charges.length} times`);
-      for (const charge of charges) this.#judgeCapture(charge, (refunds.get(charge.id) ?? []).length, tally);
+      for (const charge of charges) this.#judgeCapture(charge, sumOf(refunds.get(charge.id) ?? []), tally);
     }
     for (const [chargeId, given] of refunds) {
       const charge = books.charges.find((one) => one.id === chargeId);
+      const total = sumOf(given);
       tally.expect(
-        given.length === 1 && given[0]?.amountMinor === charge?.amountMinor,
-        () => `charge ${chargeId} was given back ${given.length} times`,
+        charge !== undefined && total <= charge.amountMinor,
+        () => `of charge ${chargeId}, ${total} of ${charge?.amountMinor} was refunded`,
       );
     }
     for (const purchase of this.#purchases.values()) this.#judgePurchase(purchase, captures, clients, tally);
   }
 
-  #judgeCapture(charge: Charge, refunds: number, tally: Tally): void {
+  #judgeCapture(charge: Charge, refunded: number, tally: Tally): void {
     const purchase = this.#purchases.get(charge.idempotencyKey);
-    const kept = purchase?.state === 'captured' && refunds === 0;
+    const kept = ['captured', 'refund_failed', 'disputed'].includes(purchase?.state ?? '');
+    const isWhole = refunded === charge.amountMinor;
     tally.expect(
-      kept || refunds > 0,
+      kept || isWhole,
       () =>
         `charge ${charge.id} was captured for purchase ${charge.idempotencyKey}, which is ${purchase?.state ?? 'missing'}, and was not given back`,
     );
     tally.expect(
-      purchase?.amountMinor === charge.amountMinor && purchase.currency === charge.currency,
+      purchase?.state === 'disputed' ||
+        (purchase?.amountMinor === charge.amountMinor && purchase.currency === charge.currency),
       () =>
         `charge ${charge.id} is ${charge.amountMinor} ${charge.currency}, its purchase ${purchase?.amountMinor} ${purchase?.currency}`,
     );
@@ -79,7 +101,7 @@ export class MoneyCheck {
       () => `purchase ${charge.idempotencyKey} names charge ${purchase?.chargeId} instead of ${charge.id}`,
     );
     tally.expect(
-      refunds === 0 || purchase?.state !== 'captured',
+      !isWhole || purchase?.state !== 'captured',
       () => `charge ${charge.id} was given back, and its purchase counts as captured`,
     );
   }
@@ -118,10 +140,16 @@ export class MoneyCheck {
     );
     if (purchase.state !== 'captured') return;
     const row = this.#bought.get(item.reservationId);
+    // Of a purchase that was refunded in part, a line may have gone back, or never have been bought.
+    const isOff = (this.#refunds.get(purchase.id) ?? []).some(({ refundKey }) => refundKey === `sale:${item.saleId}`);
     tally.expect(
-      row?.purchaseId === purchase.id && row.state === 'purchased',
+      isOff || (row?.purchaseId === purchase.id && (row.state === 'purchased' || this.#isReleased(row))),
       () =>
         `purchase ${purchase.id} was captured, and its reservation ${item.reservationId} is ${row?.state ?? 'not bought'}`,
     );
   }
+}
+
+function sumOf(refunds: readonly { amountMinor: number }[]): number {
+  return refunds.reduce((sum, refund) => sum + refund.amountMinor, 0);
 }

@@ -12,7 +12,7 @@ export function linesOf(result: Verification): string[] {
   for (const name of invariantNames) {
     const { checked, violations } = result.invariants[name];
     const mark = violations > 0 ? '✗' : checked === 0 ? '?' : '✓';
-    lines.push(`  ${mark} ${name} ${meanings[name].padEnd(17)} ${pad(checked, 9)} ${pad(violations, 12)}`);
+    lines.push(`  ${mark} ${`${name} ${meanings[name]}`.padEnd(20)} ${pad(checked, 9)} ${pad(violations, 12)}`);
   }
   lines.push('', '  latency, ms                p50      p90      p99      max');
   for (const [name, { count, p50, p90, p99, max }] of Object.entries(result.latencyMs)) {

@@ -8,6 +8,8 @@ export interface Charge {
   amountMinor: number;
   currency: string;
   status: 'captured' | 'declined';
+  /** ISO 8601. */
+  createdAt?: string;
 }
 
 export interface Refund {

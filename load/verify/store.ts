@@ -48,13 +48,19 @@ export interface MovementRow {
   kind: string;
   saleId: string;
   units: number;
+  atMs: number;
 }
 
 export interface NoticeRow {
   subjectId: string;
   version: number;
   kind: string;
+  /** Which announcement of its kind it is. */
+  round: number;
   customerId: string;
+  createdAtMs: number;
+  /** The time that it told of, if it told one. */
+  deadline: string | null;
 }
 
 export interface PurchaseRow {
@@ -74,6 +80,21 @@ export interface ItemRow {
   saleId: string;
   units: number;
   priceMinor: number;
+}
+
+export interface RefundRow {
+  purchaseId: string;
+  refundKey: string;
+  amountMinor: number;
+  state: string;
+  /** The reservations whose units return with it, as JSON; `*` for all. */
+  releases: string;
+}
+
+export interface CancellationRow {
+  saleId: string;
+  refunds: string;
+  calledOffAtMs: number;
 }
 
 const pageRows = 5_000;
@@ -181,7 +202,7 @@ export class Store {
 
   /** All movements in order of their subjects. */
   async *movements(): AsyncGenerator<MovementRow> {
-    const columns = 'LOWER(HEX(subject_id)) AS subjectId, kind, LOWER(HEX(sale_id)) AS saleId, units';
+    const columns = 'LOWER(HEX(subject_id)) AS subjectId, kind, LOWER(HEX(sale_id)) AS saleId, units, at_ms AS atMs';
     for await (const row of this.#bySubject<MovementRow>(`SELECT ${columns} FROM ledger`)) {
       yield { ...row, saleId: dashed(row.saleId) };
     }
@@ -189,7 +210,8 @@ export class Store {
 
   /** All notices in order of their subjects and, within one, of versions. */
   async *notices(): AsyncGenerator<NoticeRow> {
-    const columns = 'LOWER(HEX(subject_id)) AS subjectId, version, kind, LOWER(HEX(customer_id)) AS customerId';
+    const columns = `LOWER(HEX(subject_id)) AS subjectId, version, kind, round, LOWER(HEX(customer_id)) AS customerId,
+      created_at_ms AS createdAtMs, JSON_UNQUOTE(JSON_EXTRACT(facts, '$.deadline')) AS deadline`;
     const select = `SELECT ${columns} FROM notifications`;
     for await (const row of this.#bySubject<NoticeRow>(select, ', version, kind')) {
       yield { ...row, customerId: dashed(row.customerId) };
@@ -223,6 +245,26 @@ export class Store {
     return new Map(
       rows.map((row) => [dashed(row.id), { ...row, id: dashed(row.id), customerId: dashed(row.customerId) }]),
     );
+  }
+
+  /** All refunds, by purchase. */
+  async refunds(): Promise<Map<string, RefundRow[]>> {
+    const rows = await this.#rows<RefundRow>(
+      `SELECT LOWER(HEX(purchase_id)) AS purchaseId, refund_key AS refundKey, amount_minor AS amountMinor, state, releases
+       FROM refunds`,
+    );
+    return Map.groupBy(
+      rows.map((row) => ({ ...row, purchaseId: dashed(row.purchaseId) })),
+      (row) => row.purchaseId,
+    );
+  }
+
+  /** The sales that were called off, by sale. */
+  async cancellations(): Promise<Map<string, CancellationRow>> {
+    const rows = await this.#rows<CancellationRow>(
+      'SELECT LOWER(HEX(sale_id)) AS saleId, refunds, called_off_at_ms AS calledOffAtMs FROM cancellations',
+    );
+    return new Map(rows.map((row) => [dashed(row.saleId), { ...row, saleId: dashed(row.saleId) }]));
   }
 
   /** The lines of all purchases, by purchase. */

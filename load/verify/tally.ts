@@ -2,7 +2,7 @@
  * Counting: how often each invariant was checked, how often it did not hold, and the first few cases.
  */
 
-export const invariantNames = ['I1', 'I2', 'I3', 'I4', 'I5', 'I6', 'I7', 'I8'] as const;
+export const invariantNames = ['I1', 'I2', 'I3', 'I4', 'I5', 'I6', 'I7', 'I8', 'I11', 'I12', 'I13'] as const;
 export type InvariantName = (typeof invariantNames)[number];
 
 /** What each invariant promises, in a few words. */
@@ -15,6 +15,9 @@ export const meanings: Record<InvariantName, string> = {
   I6: 'mirror',
   I7: 'money',
   I8: 'windows',
+  I11: 'the line',
+  I12: 'the clock',
+  I13: 'the books',
 };
 
 /** How many cases are kept to be shown. */

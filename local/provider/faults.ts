@@ -17,6 +17,8 @@ export const FaultSettings = z.strictObject({
   slowMs: durationMs.default(0),
   /** Fraction of charges and refunds answered 500 and not made. */
   failRate: fraction.default(0),
+  /** The 4xx that every refund is answered with, and not made; 0 refuses none. */
+  refuseRefunds: z.union([z.literal(0), z.int().min(400).max(499)]).default(0),
   /** Fraction of charges and refunds that are made, and the connection cut instead of an answer. */
   lostAnswerRate: fraction.default(0),
   /** Every webhook is sent twice, with the same id. */

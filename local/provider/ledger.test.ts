@@ -46,12 +46,27 @@ test('a key has one charge, whichever instance is asked', () => {
 test('a captured charge is refunded once; a declined or unknown one never', () => {
   const charged = one.charge(given('k'));
   const declined = one.charge(given('d', { status: 'declined', declineCode: 'card_declined' }));
-  const [first, second] = [one.refund(charged?.value.id ?? ''), two.refund(charged?.value.id ?? '')];
-  expect([first?.outcome, second?.outcome]).toEqual(['new', 'replayed']);
-  expect(second?.value).toEqual(first?.value);
-  expect(one.refund(declined?.value.id ?? '')).toBeUndefined();
-  expect(one.refund('ch_none')).toBeUndefined();
+  const id = charged?.value.id ?? '';
+  const first = one.refund(id);
+  expect(first).toMatchObject({ outcome: 'new', value: { amountMinor: charged?.value.amountMinor } });
+  expect(two.refund(id)).toEqual({ outcome: 'replayed', value: typeof first === 'string' ? first : first.value });
+  expect(one.refund(declined?.value.id ?? '')).toBe('not_captured');
+  expect(one.refund('ch_none')).toBe('no_such_charge');
   expect(two.all().refunds).toHaveLength(1);
+});
+
+test('a charge is given back in parts, each key once, and never more than was captured', () => {
+  const id = one.charge(given('k'))?.value.id ?? '';
+  const { amountMinor = 0 } = one.findCharge(id) ?? {};
+  const part = { key: 'r1', amountMinor: amountMinor - 100 };
+  expect(one.refund(id, part)).toMatchObject({ outcome: 'new', value: { amountMinor: part.amountMinor } });
+  expect(two.refund(id, part)).toMatchObject({ outcome: 'replayed' });
+  expect(two.refund(id, { ...part, amountMinor: 1 })).toBe('idempotency_key_reused');
+  expect(one.refund(id, { key: 'r2', amountMinor: 101 })).toBe('exceeds_charge');
+  expect(one.refund(id, { key: 'r3' })).toMatchObject({ outcome: 'new', value: { amountMinor: 100 } });
+  expect(two.refund(id, { key: 'r4' })).toBe('exceeds_charge');
+  const amounts = two.all().refunds.map((refund) => refund.amountMinor);
+  expect(amounts.sort((a, b) => b - a)).toEqual([part.amountMinor, 100]);
 });
 
 test('attempts are counted over all instances', () => {

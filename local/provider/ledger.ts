@@ -1,8 +1,9 @@
 /**
  * The provider's ledger: charges, refunds and their webhooks, in one SQLite file.
  *
- * Invariants: an idempotency key has at most one charge and a charge at most one refund, whichever instance was asked,
- * because every instance opens the same file and each write is one immediate transaction; a charge never changes once
+ * Invariants: an idempotency key has at most one charge or one refund, whichever instance was asked, because every
+ * instance opens the same file and each write is one immediate transaction; the refunds of a charge never add up to more
+ * than was captured; a charge never changes once
  * written; the webhook of a fact is written in the fact's own transaction. WAL with synchronous=NORMAL: a killed
  * process loses nothing it answered. Called by server.ts and webhooks.ts.
  */
@@ -26,11 +27,15 @@ export interface Charge {
 export interface Refund {
   id: string;
   chargeId: string;
+  idempotencyKey: string;
   amountMinor: number;
   currency: string;
   status: 'refunded';
   createdAt: string;
 }
+
+/** Why a charge is not given back. */
+export type RefundRefusal = 'no_such_charge' | 'not_captured' | 'exceeds_charge' | 'idempotency_key_reused';
 
 export type NewCharge = Omit<Charge, 'id' | 'createdAt'> & {
   /** Digest of the request body; a key may be used again only with the same one. */
@@ -53,9 +58,10 @@ CREATE TABLE IF NOT EXISTS charges (
   amount_minor INTEGER NOT NULL CHECK (amount_minor > 0), currency TEXT NOT NULL, token TEXT NOT NULL,
   status TEXT NOT NULL CHECK (status IN ('captured', 'declined')), decline_code TEXT, created_ms INTEGER NOT NULL) STRICT;
 CREATE INDEX IF NOT EXISTS charges_by_reference ON charges (reference);
-CREATE TABLE IF NOT EXISTS refunds (
-  id TEXT PRIMARY KEY, charge_id TEXT NOT NULL UNIQUE REFERENCES charges (id), amount_minor INTEGER NOT NULL,
-  currency TEXT NOT NULL, created_ms INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS repayments (
+  id TEXT PRIMARY KEY, charge_id TEXT NOT NULL REFERENCES charges (id), idempotency_key TEXT NOT NULL UNIQUE,
+  amount_minor INTEGER NOT NULL CHECK (amount_minor > 0), currency TEXT NOT NULL, created_ms INTEGER NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS repayments_by_charge ON repayments (charge_id);
 CREATE TABLE IF NOT EXISTS attempts (idempotency_key TEXT PRIMARY KEY, attempts INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS webhooks (
   id TEXT PRIMARY KEY, body TEXT NOT NULL, created_ms INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
@@ -114,20 +120,41 @@ export class Ledger {
     });
   }
 
-  /** Refunds a captured charge in full, once. Undefined: there is no such charge, or it was declined. */
-  refund(chargeId: string): Recorded<Refund> | undefined {
-    return this.inTransaction(() => {
+  /**
+   * Gives back a captured charge, or the part of it that is asked for: without an amount, all that is left. The same key
+   * answers the same; without a key, a charge is given back in one piece, once. Says why if it is not given back.
+   */
+  refund(
+    chargeId: string,
+    { key, amountMinor }: { key?: string | undefined; amountMinor?: number | undefined } = {},
+  ): Recorded<Refund> | RefundRefusal {
+    return this.inTransaction((): Recorded<Refund> | RefundRefusal => {
       const charge = this.findCharge(chargeId);
-      if (charge?.status !== 'captured') return undefined;
-      const select = this.db.prepare('SELECT * FROM refunds WHERE charge_id = ?');
-      const existing = select.get(charge.id);
-      if (existing) return { outcome: 'replayed', value: refundOf(existing) };
+      if (!charge) return 'no_such_charge';
+      if (charge.status !== 'captured') return 'not_captured';
+      const own = key ?? `${charge.id}:whole`;
+      const existing = this.db.prepare('SELECT * FROM repayments WHERE idempotency_key = ?').get(own);
+      if (existing) {
+        const value = refundOf(existing);
+        const same = value.chargeId === charge.id && (amountMinor === undefined || amountMinor === value.amountMinor);
+        return same ? { outcome: 'replayed', value } : 'idempotency_key_reused';
+      }
+      const left = charge.amountMinor - this.refunded(charge.id);
+      const amount = amountMinor ?? left;
+      if (amount > left || amount <= 0) return 'exceeds_charge';
+      const id = newId('re');
       this.db
-        .prepare('INSERT INTO refunds VALUES (?, ?, ?, ?, ?)')
-        .run(newId('re'), charge.id, charge.amountMinor, charge.currency, this.now());
-      const refund = refundOf(select.get(charge.id) ?? {});
-      return { outcome: 'new', value: refund, webhookId: this.tell('payment.refunded', charge, refund.id) };
+        .prepare('INSERT INTO repayments VALUES (?, ?, ?, ?, ?, ?)')
+        .run(id, charge.id, own, amount, charge.currency, this.now());
+      const refund = refundOf(this.db.prepare('SELECT * FROM repayments WHERE id = ?').get(id) ?? {});
+      return { outcome: 'new', value: refund, webhookId: this.tell('payment.refunded', charge, refund) };
     });
+  }
+
+  /** How much of a charge was given back. */
+  private refunded(chargeId: string): number {
+    const row = this.db.prepare('SELECT SUM(amount_minor) AS total FROM repayments WHERE charge_id = ?').get(chargeId);
+    return Number(row?.total ?? 0);
   }
 
   /** The charge with this id or idempotency key. */
@@ -153,7 +180,7 @@ export class Ledger {
   all(): { charges: Charge[]; refunds: Refund[] } {
     return {
       charges: this.db.prepare('SELECT * FROM charges ORDER BY created_ms, id').all().map(chargeOf),
-      refunds: this.db.prepare('SELECT * FROM refunds ORDER BY created_ms, id').all().map(refundOf),
+      refunds: this.db.prepare('SELECT * FROM repayments ORDER BY created_ms, id').all().map(refundOf),
     };
   }
 
@@ -212,12 +239,14 @@ export class Ledger {
     this.db.close();
   }
 
-  private tell(type: string, charge: Charge, refundId?: string): string | undefined {
+  private tell(type: string, charge: Charge, refund?: Refund): string | undefined {
     if (!this.tellsWebhooks) return undefined;
     const nowMs = this.now();
-    const { id: chargeId, idempotencyKey, reference, amountMinor, currency, declineCode } = charge;
-    const status = refundId === undefined ? charge.status : 'refunded';
-    const data = { chargeId, idempotencyKey, reference, amountMinor, currency, status, declineCode, refundId };
+    const { id: chargeId, idempotencyKey, reference, currency, declineCode } = charge;
+    // Of a refund, the amount is what was given back this time.
+    const { amountMinor, status } = refund ?? charge;
+    const of = refund && { refundId: refund.id, refundKey: refund.idempotencyKey };
+    const data = { chargeId, idempotencyKey, reference, amountMinor, currency, status, declineCode, ...of };
     const id = newId('msg');
     this.db
       .prepare('INSERT INTO webhooks (id, body, created_ms, due_ms) VALUES (?, ?, ?, ?)')
@@ -260,6 +289,7 @@ function refundOf(row: Row): Refund {
   return {
     id: String(row.id),
     chargeId: String(row.charge_id),
+    idempotencyKey: String(row.idempotency_key),
     amountMinor: Number(row.amount_minor),
     currency: String(row.currency),
     status: 'refunded',

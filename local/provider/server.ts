@@ -5,7 +5,8 @@
  *                                     201 {id, status: captured | declined, declineCode?, …}; tokens in tokens.ts
  *   GET  /v1/charges/{key or id}      200 the charge, 404 if there is none
  *   GET  /v1/charges?reference=R      200 {charges: […]}, 404 if there are none
- *   POST /v1/charges/{id}/refunds     201 {id, chargeId, status: refunded, …}; in full, once; again answers the same
+ *   POST /v1/charges/{id}/refunds     {amountMinor?}, with Idempotency-Key; without an amount, all that is left
+ *                                     201 {id, chargeId, amountMinor, status: refunded, …}; again answers the same
  *   GET  /v1/ledger                   200 {charges: […], refunds: […]}, everything, for a verifier
  *   GET  /health                      200 {status: ok}
  *   GET | POST | DELETE /_faults      the faults of this instance (faults.ts)
@@ -23,7 +24,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod';
 import { BodyTooLarge, readBody, sendJson, serveHttp } from '../service/http.ts';
 import { type FaultSettings, Faults } from './faults.ts';
-import { type Charge, Ledger } from './ledger.ts';
+import { type Charge, Ledger, type RefundRefusal } from './ledger.ts';
 import { verdictOn } from './tokens.ts';
 import { WebhookSender } from './webhooks.ts';
 
@@ -56,6 +57,7 @@ const ChargeRequest = z.strictObject({
   token: z.string().min(1).max(200),
   reference: z.string().min(1).max(255),
 });
+const RefundRequest = z.strictObject({ amountMinor: z.number().int().positive().optional() });
 const maxKeyLength = 255;
 
 /** An answer that is not a success. */
@@ -176,7 +178,7 @@ async function route(context: Context, expected: Buffer, request: IncomingMessag
     return ok(found);
   }
   const refunded = /^\/v1\/charges\/([^/]+)\/refunds$/.exec(pathname);
-  if (refunded && method === 'POST') return refund(context, decodeURIComponent(refunded[1] ?? ''));
+  if (refunded && method === 'POST') return refund(context, decodeURIComponent(refunded[1] ?? ''), request, body);
   throw new Refusal(404, 'not_found', `There is no ${method} ${pathname}.`);
 }
 
@@ -203,15 +205,25 @@ async function charge(context: Context, idempotencyKey: string, body: string): P
   };
 }
 
-async function refund(context: Context, chargeId: string): Promise<Answer> {
+async function refund(context: Context, chargeId: string, request: IncomingMessage, body: string): Promise<Answer> {
   await beforeTheEffect(context);
-  if (!context.ledger.findCharge(chargeId)) throw new Refusal(404, 'no_such_charge', 'No charge has this id.');
-  const recorded = context.ledger.refund(chargeId);
-  if (!recorded) throw new Refusal(409, 'not_captured', 'A declined charge cannot be refunded.');
+  const { refuseRefunds } = context.faults.settings;
+  if (refuseRefunds > 0) throw new Refusal(refuseRefunds, 'refund_refused', 'A refusal was asked for with /_faults.');
+  const { amountMinor } = RefundRequest.parse(body === '' ? {} : JSON.parse(body));
+  const key = request.headers['idempotency-key'] === undefined ? undefined : keyOf(request);
+  const recorded = context.ledger.refund(chargeId, { key, amountMinor });
+  if (typeof recorded === 'string') throw new Refusal(refundRefusals[recorded], recorded, 'Nothing was given back.');
   if (recorded.outcome === 'replayed') return { status: 201, body: recorded.value, replayed: true };
   await announce(context, recorded.webhookId);
   return { status: 201, body: recorded.value, lost: context.faults.happens('lostAnswerRate') };
 }
+
+const refundRefusals: Record<RefundRefusal, number> = {
+  no_such_charge: 404,
+  not_captured: 409,
+  exceeds_charge: 402,
+  idempotency_key_reused: 422,
+};
 
 async function beforeTheEffect({ faults, stopping }: Context): Promise<void> {
   if (faults.happens('failRate')) throw new Refusal(500, 'internal_error', 'A failure was asked for with /_faults.');

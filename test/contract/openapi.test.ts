@@ -7,7 +7,7 @@ import { readDeclared } from '#local/serverless-config.ts';
 import { apiReferencePage, contentSecurityPolicy } from '#operations/api-reference.ts';
 import { apiReferenceScript } from '#operations/scalar-script.ts';
 import { codesOf, type OpenApiDocument, openApiDocument } from '#platform/handlers/openapi.ts';
-import { codes } from '#platform/kernel/errors.ts';
+import { closingCodes, codes } from '#platform/kernel/errors.ts';
 
 const declared = (await readDeclared()).functions.filter((one) => one.routes.length > 0);
 const document = openApiDocument(routes);
@@ -81,7 +81,9 @@ describe('the document', () => {
     const parameters = (operation.parameters ?? []).map(resolved);
     expect(parameters.filter((one) => one.in === 'path').map(({ name }) => name)).toEqual(inPath);
     const key = parameters.find(({ name }) => name === 'Idempotency-Key');
-    expect(key && [key.in, key.required]).toEqual(route.idempotent ? ['header', true] : undefined);
+    expect(key && [key.in, key.required ?? false]).toEqual(
+      route.idempotent ? ['header', route.idempotent === true] : undefined,
+    );
     expect(operation.requestBody !== undefined).toBe(route.body !== undefined);
     expect(contentOf(operation.responses?.[`${route.status}`]) !== undefined).toBe(route.reply !== undefined);
   });
@@ -129,8 +131,8 @@ describe('the document', () => {
       expect(isProblem(resolved(example).value)).toBe(true);
   });
 
-  test('uses every error code, so that none is documented that is never answered', () => {
-    const used = new Set(Object.values(routes).flatMap(codesOf));
+  test('gives every error code a use, so that none is documented that nobody meets', () => {
+    const used = new Set([...Object.values(routes).flatMap(codesOf), ...closingCodes]);
     expect(Object.keys(codes).filter((code) => !used.has(code as keyof typeof codes))).toEqual([]);
   });
 });

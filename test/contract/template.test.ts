@@ -179,7 +179,7 @@ function excused({ Sid, Effect, Action, Condition }: Statement, resource: unknow
   if (Sid === 'Tracing') return actions.every((action) => /^xray:Put(TraceSegments|TelemetryRecords)$/.test(action));
   if (Sid === 'NetworkInterfaces') return actions.every((action) => action.startsWith('ec2:'));
   if (Sid === 'NotTheCodeItself') return Effect === 'Deny' && Condition?.ArnEquals !== undefined;
-  const connections = /:execute-api:.*:\$\{WebsocketsApi\}\/prod\/POST\/@connections\/\*$/;
+  const connections = /:execute-api:.*:\$\{WebsocketsApi\}\/prod\/(POST|DELETE)\/@connections\/\*$/;
   return actions.join() === 'execute-api:ManageConnections' && connections.test((resource as Properties)['Fn::Sub']);
 }
 

@@ -90,6 +90,7 @@ const evidence: [word: string, shown: Shown][] = [
   ['payments', looksUp('secret/payment-api-key')],
   ['payments:probe', reaches(probeHttp)],
   ['payments:webhook', looksUp('secret/payment-webhook')],
+  ['receipts', looksUp('secret/receipt-key')],
   ['tokens:sign', signs],
   ['tokens:verify', both(either(reaches(httpHandler), reaches(sharedTokens)), not(signs))],
   ['dead-letters:read', reaches(getDeadLetters)],

@@ -10,7 +10,9 @@ import { freePort } from '#local/free-port.ts';
 import { projectRoot } from '#local/state-folder.ts';
 import { waitFor as waitWithin } from '#local/wait.ts';
 import { systemClock } from '#platform/kernel/clock.ts';
+import type { CustomerId } from '#platform/kernel/ids.ts';
 import { openDb } from '#platform/mysql/mysql.ts';
+import { accessTokenLifeSeconds, openTokens } from '#platform/security/access-token.ts';
 import { createShown } from '#web/shown.js';
 import { type TestBed, testBed, testStack } from '../support/stack.ts';
 
@@ -276,4 +278,47 @@ describe('live', () => {
     await waitFor('the answer', () => ofType(heard, 'pong').length > 0);
     socket.close();
   });
+
+  const closeOf = (socket: WebSocket) => new Promise((resolve) => socket.addEventListener('close', resolve));
+
+  it('S2: a connection ends with its token, with the reason, unless a fresh one comes in time', async () => {
+    const { customerId } = await call<{ customerId: CustomerId }>('GET', '/me', await customer('fay'));
+    // Tokens of ten minutes, of which most is over.
+    const key = bed.registry['secret/token-signing-key'] ?? '';
+    const ending = async () => {
+      const { issue } = await openTokens(key, () => Date.now() - 1_000 * accessTokenLifeSeconds + 6_000);
+      return issue({ customerId, role: 'customer' });
+    };
+    const [kept, left] = [await listener(await ending()), await listener(await ending())];
+    kept.say({ action: 'authenticate', token: await signIn('fay@example.com') });
+    await waitFor('the fresh token to be taken', () => ofType(kept.heard, 'authenticated').length > 0);
+    const isClosed = closeOf(left.socket);
+    const asking = setInterval(() => left.say({ action: 'ping' }), 500);
+    await isClosed;
+    clearInterval(asking);
+    expect(left.heard.at(-1)?.message).toMatchObject({ type: 'closing', code: 'unauthenticated' });
+    kept.say({ action: 'ping' });
+    await waitFor('the answer', () => ofType(kept.heard, 'pong').length > 0);
+    kept.socket.close();
+  }, 30_000);
+
+  it('S7: of ten connections of one customer the two oldest are closed, with the reason', async () => {
+    const token = await customer('gil');
+    const all: Awaited<ReturnType<typeof listener>>[] = [];
+    const closes: Promise<unknown>[] = [];
+    for (let n = 0; n < 10; n++) {
+      const one = await listener(token);
+      closes.push(closeOf(one.socket));
+      all.push(one);
+    }
+    await Promise.all(closes.slice(0, 2));
+    for (const { heard } of all.slice(0, 2)) {
+      expect(heard.at(-1)?.message).toMatchObject({ type: 'closing', code: 'too_many_connections' });
+    }
+    for (const { heard, say } of all.slice(2)) {
+      say({ action: 'ping' });
+      await waitFor('the answer', () => ofType(heard, 'pong').length > 0);
+    }
+    for (const { socket } of all) socket.close();
+  }, 30_000);
 });

@@ -154,6 +154,7 @@ const goodBodies: Record<string, () => Record<string, unknown>> = {
   login: () => ({ email: ada.email, password: 'not the password' }),
   refresh: () => ({ refreshToken: 'unheard of' }),
   logout: () => ({ refreshToken: 'unheard of' }),
+  'update-me': () => ({ timeZone: 'Asia/Seoul' }),
   'create-product': () => ({
     sku: 'TABLE',
     name: 'Table',
@@ -174,11 +175,15 @@ const goodBodies: Record<string, () => Record<string, unknown>> = {
   }),
   'update-sale': () => ({ name: 'Another name' }),
   'adjust-stock': () => ({ units: 1 }),
+  'reschedule-sale': () => ({ shiftSeconds: 60 }),
   'create-reservation': () => ({ quantity: 1, fill: 'all' }),
   'create-purchase': () => ({ reservationIds: [reservation.open], paymentToken: 'tok_approve' }),
   'read-notifications': () => ({ notificationIds: 'all' }),
   'redrive-dead-letters': () => ({ queue: 'reservations', messageIds: 'all' }),
   'reconcile-now': () => ({ restored: false }),
+  'cancel-sale': () => ({ refunds: 'refund' }),
+  'refund-purchase': () => ({ amountMinor: 1 }),
+  'decide-dispute': () => ({ decision: 'refund' }),
 };
 
 const named = Object.entries(routes);
@@ -212,7 +217,7 @@ describe('bodies', () => {
     const withMore = (more: string) => `${text.slice(0, -1)},${more}}`;
     const type = (value: string): Sent => ({ text, headers: { 'content-type': value } });
     const cases: [Sent, string][] = [
-      [{ text: '' }, 'invalid_json'],
+      ...(routes[name]?.bodyOptional ? [] : ([[{ text: '' }, 'invalid_json']] as [Sent, string][])),
       [{ text: '{' }, 'invalid_json'],
       [{ text: `${text}x` }, 'invalid_json'],
       [{ text: `${'{"a":'.repeat(1_000)}1${'}'.repeat(1_000)}` }, 'invalid_json'],
@@ -687,6 +692,26 @@ describe('accounts', () => {
 
 describe('times', () => {
   test.each([
+    ['nowhere', {}],
+    ['nowhere, as a preview', { dryRun: true }],
+    ['to times and by a shift', { shiftSeconds: 60, purchaseClosesAt: '2030-01-01T00:00:00Z' }],
+    ['by half a second', { shiftSeconds: 0.5 }],
+    ['by more than a year', { shiftSeconds: 400 * 86_400 }],
+    ['to a close before its opening', { purchaseClosesAt: '2001-01-01T00:00:00Z' }],
+    ['to a reservation period that outlasts its window', { reserveClosesAt: '2039-01-01T00:00:00Z' }],
+    ['with a confirmation that is no text', { shiftSeconds: 60, confirmation: 1 }],
+  ])('no sale is rescheduled %s', async (_, json) => {
+    await refuses(`POST /sales/${sale.open}/reschedule`, { token: operator, json }, 'invalid_input');
+  });
+
+  test('no customer reschedules a sale, and nobody one that is cancelled', async () => {
+    const json = { shiftSeconds: 60, dryRun: true };
+    await refuses(`POST /sales/${sale.open}/reschedule`, { token: ada.token, json }, 'forbidden');
+    await refuses(`POST /sales/${sale.cancelled}/reschedule`, { token: operator, json }, 'sale_cancelled');
+    await refuses(`POST /sales/${sale.paused}/resume?keepTimes=maybe`, { token: operator }, 'invalid_input');
+  });
+
+  test.each([
     ['a local time without a zone', '2030-03-31T02:30:00'],
     ['a leap second', '2030-06-30T23:59:60Z'],
     ['an ISO week date', '2030-W01-1T00:00:00Z'],
@@ -717,7 +742,21 @@ describe('times', () => {
     }
   });
 
-  test('times with any UTC offset, also around a clock change, mean the same instant', async () => {
+  test('S11: no reservation period outlasts the purchase window', async () => {
+    const times = { reserveClosesAt: '2030-01-03T00:00:00.001Z', purchaseClosesAt: '2030-01-03T00:00:00Z' };
+    const json = { ...goodBodies['create-sale']?.(), ...times };
+    await refuses('POST /sales', { json, token: operator }, 'invalid_input');
+    const { status, body } = await api.call('POST /sales', {
+      json: { ...json, reserveClosesAt: times.purchaseClosesAt },
+      token: operator,
+    });
+    expect(status).toBe(201);
+    for (const change of [{ reserveClosesAt: times.reserveClosesAt }, { purchaseClosesAt: '2030-01-02T23:59:59Z' }]) {
+      await refuses(`PATCH /sales/${body.saleId}`, { json: change, token: operator }, 'invalid_input');
+    }
+  });
+
+  test('one moment is one moment, whatever the zone and the season it is written in', async () => {
     const json = {
       ...goodBodies['create-sale']?.(),
       // The night in which clocks in Berlin go back: 02:30 comes twice, and the offset says which one is meant.

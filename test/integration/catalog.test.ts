@@ -166,6 +166,147 @@ describe('the import', () => {
     expect(await countProducts()).toBe(0);
   });
 
+  const send = (bytes: Uint8Array, encoding = '', type = 'application/octet-stream') =>
+    api.call(`POST /products/import${encoding && `?encoding=${encoding}`}`, {
+      bytes,
+      token: operator,
+      headers: { 'content-type': type },
+    });
+  const stored = async () => {
+    const { body } = await api.call('GET /products?limit=100');
+    const items = body.items as { sku: string; name: string; description: string; price: { amountMinor: number } }[];
+    return items
+      .map(({ sku, name, description, price }) => [sku, name, description, price.amountMinor])
+      .sort((one, other) => (String(one[0]) < String(other[0]) ? -1 : 1));
+  };
+  const two = [
+    ['A', 'Nail', 'Short.\nSharp.', 100],
+    ['B', 'Chair', '', 4_900],
+  ];
+
+  test.each([
+    [
+      'rows of empty cells at its end',
+      `${header}\nA,Nail,"Short.\nSharp.",100,EUR\nB,Chair,,4900,EUR\n,,,,\n , ,\t, ,\n,,,,\n`,
+    ],
+    ['rows of empty cells between', `\n,,,,\n${header}\n,,,,\nA,Nail,"Short.\nSharp.",100,EUR\n,\nB,Chair,,4900,EUR`],
+    [
+      'empty columns at its end',
+      `${header},,,\nA,Nail,"Short.\nSharp.",100,EUR,,,\nB,Chair,,4900,EUR,,,,,,\n,,,,,,,\n`,
+    ],
+    [
+      'line breaks of Windows, also inside quotes',
+      `${header}\r\nA,Nail,"Short.\r\nSharp.",100,EUR\r\nB,Chair,,4900,EUR\r\n`,
+    ],
+    ['line breaks of two kinds', `${header}\r\nA,Nail,"Short.\nSharp.",100,EUR\nB,Chair,,4900,EUR\r\n`],
+    [
+      'blanks around cells',
+      ` sku , Name,description ,price_minor,\u00a0currency\nA ,Nail  , "Short.\nSharp." ,100 ,EUR\n B," Chair ",,4900, EUR\n`,
+    ],
+    ['semicolons', `${header.replaceAll(',', ';')}\nA;Nail;"Short.\nSharp.";100;EUR\nB;Chair;;4900;EUR\n;;;;\n`],
+    ['tabs', `${header.replaceAll(',', '\t')}\nA\tNail\t"Short.\nSharp."\t100\tEUR\nB\tChair\t\t4900\tEUR\n\t\t\t\t\n`],
+    [
+      'prices in major units',
+      `${header.replace('price_minor', 'price')}\nA,Nail,"Short.\nSharp.",1,EUR\nB,Chair,,49.00,EUR\n`,
+    ],
+  ])('S4: takes a file with %s', async (_what, file) => {
+    expect((await importFile(file)).body).toEqual({ created: 2, updated: 0 });
+    expect(await stored()).toEqual(two);
+  });
+
+  test('S4: a cell may hold what separates cells in other files', async () => {
+    await importFile(`${header}\nA,Nail,Short; sharp\tand cheap,100,EUR\n`);
+    await importFile(`${header.replaceAll(',', ';')}\nB;Nail;Short, sharp;100;EUR\n`);
+    expect((await stored()).map(([, , description]) => description)).toEqual([
+      'Short; sharp\tand cheap',
+      'Short, sharp',
+    ]);
+  });
+
+  test('S4, M7: a price in major units is worth what ISO 4217 says', async () => {
+    const rows = ['A,A,,1000,HUF', 'B,B,,1000,JPY', 'C,C,,1.5,KWD', 'D,D,,0.0001,CLF', 'E,E,,12.5,EUR'];
+    await importFile([header.replace('price_minor', 'price'), ...rows].join('\n'));
+    expect((await stored()).map(([sku, , , minor]) => [sku, minor])).toEqual([
+      ['A', 100_000],
+      ['B', 1_000],
+      ['C', 1_500],
+      ['D', 1],
+      ['E', 1_250],
+    ]);
+  });
+
+  test('S4: says what is wrong with a price in major units', async () => {
+    const rows = ['A,A,,12.5,JPY', 'B,B,,12.345,EUR', 'C,C,,"1,000.00",EUR', 'D,D,,€5,EUR', 'E,E,,0,EUR', 'F,F,,,EUR'];
+    const { body } = await importFile([header.replace('price_minor', 'price'), ...rows].join('\n'));
+    expect(body.rows.map(({ row, field }: { row: number; field: string }) => [row, field])).toEqual(
+      rows.map((_, index) => [index + 2, 'price']),
+    );
+    expect(body.rows[0].message).toContain('a whole number');
+    expect(body.rows[1].message).toContain('at most 2 digits after a dot');
+    expect(await countProducts()).toBe(0);
+  });
+
+  const korean = `${header}\nA,의자,"튼튼한\n의자",100,KRW\n`;
+  const utf16 = (text: string) => Buffer.from(`\ufeff${text}`, 'utf16le');
+  // The name in CP949: a syllable of the KS X 1001 table, and one that only CP949 has.
+  const cp949 = Buffer.concat([
+    Buffer.from(`${header}\nA,`),
+    Buffer.from([0xc0, 0xc7, 0xc0, 0xda, 0x8c, 0x63]),
+    Buffer.from(',,100,KRW\n'),
+  ]);
+
+  test.each([
+    ['UTF-8', Buffer.from(korean)],
+    ['UTF-8 with a byte order mark', Buffer.from(`\ufeff${korean}`)],
+    ['UTF-16 as Windows writes it', utf16(korean)],
+    ['UTF-16, the other way round', utf16(korean).swap16()],
+    ['UTF-16 with tabs, as Excel calls it Unicode text', utf16(korean.replaceAll(',', '\t'))],
+  ])('S4: takes bytes in %s', async (_what, bytes) => {
+    expect((await send(bytes)).body).toEqual({ created: 1, updated: 0 });
+    expect(await stored()).toEqual([['A', '의자', '튼튼한\n의자', 100]]);
+  });
+
+  test('S4: takes CP949 by choice, and a byte order mark is believed before the choice', async () => {
+    expect((await send(cp949, 'cp949')).body).toEqual({ created: 1, updated: 0 });
+    expect(await stored()).toEqual([['A', '의자똠', '', 100]]);
+    expect((await send(utf16(korean), 'cp949')).body).toEqual({ created: 0, updated: 1 });
+  });
+
+  test('S4: a file in another encoding than it is said to be is refused with a way to save it', async () => {
+    const answers = [
+      await send(cp949),
+      await send(cp949, 'utf-8'),
+      await send(cp949, '', 'text/csv'),
+      await importFile(cp949.toString('utf8')),
+      await send(Buffer.from([0xff, 0xfe, 0x00, 0xd8, 0x41]), ''),
+      await send(Buffer.from([0x41, 0x81, 0x20, 0xff]), 'cp949'),
+    ];
+    for (const { status, body } of answers) {
+      expect([status, body.code]).toEqual([400, 'invalid_input']);
+      expect(body.detail).toContain('Save the file as "CSV UTF-8"');
+    }
+    expect((await send(cp949, 'latin1')).body.code).toBe('invalid_input');
+    expect(await countProducts()).toBe(0);
+  });
+
+  test.each([
+    ['no header', 'A,Nail,,100,EUR\n', 'the header must be'],
+    ['a quote that does not end', `${header}\nA,"Nail,,100,EUR\n`, 'no quote at its end'],
+    ['a quote in a cell', `${header}\nA,Screen 15" wide,,100,EUR\n`, 'write a quote inside it twice'],
+    ['a cell too many', `${header}\nA,Nail,Short, sharp,100,EUR\n`, 'has 6 cells instead of 5'],
+  ])('S4: a file with %s is refused with a sentence that helps', async (_what, file, message) => {
+    const { status, body } = await importFile(file);
+    expect([status, body.code]).toEqual([422, 'import_rejected']);
+    expect(body.rows[0].message).toContain(message);
+    expect(body.detail).toContain('Save the sheet as "CSV UTF-8"');
+    expect(await countProducts()).toBe(0);
+  });
+
+  test('S4: rows are counted as a spreadsheet shows them, whatever is in between', async () => {
+    const file = `${header}\n,,,,\nA,Nail,"Short.\nSharp.",100,EUR\n\nB,Chair,,0,EUR\n`;
+    expect((await importFile(file)).body.rows).toMatchObject([{ row: 5, field: 'price_minor' }]);
+  });
+
   test('two at once leave each product once', async () => {
     const rows = (price: number) => Array.from({ length: 800 }, (_, n) => `P-${n},Product ${n},,${price},EUR`);
     const [one, other] = await Promise.all([

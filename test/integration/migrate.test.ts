@@ -64,4 +64,3 @@ test('without the address of a database it asks for one', () => {
     oneSentence(stderr);
   }
 });
-

@@ -10,15 +10,18 @@ import { jest } from '@jest/globals';
 import { createPool, type Pool, type RowDataPacket } from 'mysql2/promise';
 import { handler as allocate } from '#functions/queue/allocate.ts';
 import { handler as pay } from '#functions/queue/pay.ts';
+import { handler as advance } from '#functions/schedule/advance.ts';
 import { startOwnMysql } from '#local/databases.ts';
 import { Supervisor } from '#local/supervisor.ts';
 import { waitFor } from '#local/wait.ts';
+import { queueDepth } from '#platform/aws/sqs.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import type { QueueHandler } from '#platform/handlers/queue.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { type SaleId, toBytes } from '#platform/kernel/ids.ts';
+import { log } from '#platform/kernel/log.ts';
 import { locate } from '#platform/kernel/registry.ts';
-import { deliveriesAtMost } from '#platform/kernel/time-limits.ts';
+import { deliveriesAtMost, maxReceiveCount } from '#platform/kernel/time-limits.ts';
 import { openDb } from '#platform/mysql/mysql.ts';
 import { redisReady } from '#platform/redis/redis.ts';
 import { openTokens, type Tokens } from '#platform/security/access-token.ts';
@@ -320,6 +323,73 @@ describe('a read-only server', () => {
     expect(await deliver(allocate, batch)).toEqual([]);
     const [stock] = await deps.db.rows('SELECT available FROM sales WHERE id = ?', [toBytes(saleId)]);
     expect(stock).toEqual({ available: 94 });
+  });
+});
+
+describe('a failover that leaves the server read-only for minutes', () => {
+  afterAll(async () => {
+    await admin.query('SET GLOBAL read_only = 0');
+    await endSessions();
+  });
+
+  test('nothing is divided, buried or charged; who may wait is asked to; and all of it happens afterwards', async () => {
+    const saleId = await openSale('Failover');
+    const { token } = await register('Ada');
+    const reserve = (key: string) =>
+      api.call(`POST /sales/${saleId}/reservations`, { token, key, json: { quantity: 1 } });
+    const { reservationId } = (await reserve('first')).body;
+    await work('reservations', allocate);
+    const buy = () =>
+      api.call('POST /purchases', {
+        token,
+        key: 'buy',
+        json: { reservationIds: [reservationId], paymentToken: 'tok_approve' },
+      });
+    const { purchaseId } = (await buy()).body;
+
+    const failed = jest.spyOn(log, 'error').mockImplementation(() => undefined);
+    await admin.query('SET GLOBAL read_only = 1');
+    // Deliveries as often as in an hour of it.
+    for (const deliveries of [1, deliveriesAtMost, deliveriesAtMost + 1, maxReceiveCount - 1]) {
+      const commands = [1, 2].map(() => delivered(saleId as SaleId, { customerId: newId() }));
+      const bodies = commands.map(({ messageId, message }) => ({
+        messageId,
+        body: JSON.stringify(message),
+        deliveries,
+      }));
+      expect(await deliver(allocate, bodies)).toEqual(bodies.map(({ messageId }) => messageId));
+      const [paying, advancing] = [newId(), newId()];
+      expect(
+        await deliver(pay, [{ messageId: paying, body: JSON.stringify({ purchaseId, attempt: 0 }), deliveries }]),
+      ).toEqual([paying]);
+      expect(await deliver(advance, [{ messageId: advancing, body: JSON.stringify({ saleId }), deliveries }])).toEqual([
+        advancing,
+      ]);
+    }
+    const said = failed.mock.calls.map(([message]) => message);
+    failed.mockRestore();
+    expect(said).not.toContain('batch failed; it is divided');
+    for (const queue of ['reservations', 'purchases', 'advance']) {
+      expect(await queueDepth(deps.sqs, locate(deps.registry, `dead/${queue}`))).toMatchObject({ waiting: 0 });
+    }
+    const second = await reserve('second');
+    expect(second.status).toBe(202);
+    const refused = await api.call(`DELETE ${second.body.statusUrl}`, { token });
+    expect([refused.status, refused.body.code]).toEqual([503, 'store_unavailable']);
+    expect(Number(refused.headers['retry-after'])).toBeGreaterThan(0);
+    await noSessions('the connections to be given up');
+
+    await admin.query('SET GLOBAL read_only = 0');
+    const [order] = await deps.db.rows('SELECT state, attempts FROM purchases WHERE id = ?', [toBytes(purchaseId)]);
+    expect(order).toEqual({ state: 'requested', attempts: 0 });
+    const captured = async () => {
+      await work('purchases', pay);
+      return (await api.call(`GET /purchases/${purchaseId}`, { token })).body.state === 'captured';
+    };
+    await waitFor('the purchase', captured, { timeoutMs: 20_000 });
+    await work('reservations', allocate);
+    const [stock] = await deps.db.rows('SELECT available, allocated, sold FROM sales WHERE id = ?', [toBytes(saleId)]);
+    expect(stock).toEqual({ available: 3, allocated: 1, sold: 1 });
   });
 });
 

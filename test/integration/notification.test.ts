@@ -6,6 +6,7 @@
 import { writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout } from 'node:timers/promises';
 import type { APIGatewayProxyEventV2, APIGatewayProxyWebsocketEventV2, Context, SQSEvent } from 'aws-lambda';
 import { BusEvent, type EventDetail, type EventName } from '#events/catalog.ts';
 import { groupChanges } from '#events/changes.ts';
@@ -13,9 +14,11 @@ import { newEvent } from '#events/outbox.ts';
 import { handler as listHandler } from '#functions/http/list-notifications.ts';
 import { handler as readHandler } from '#functions/http/read-notifications.ts';
 import { handler as notifyHandler } from '#functions/queue/notify.ts';
+import { handler as relayHandler } from '#functions/schedule/relay.ts';
 import { handler as connectHandler } from '#functions/websocket/connect.ts';
 import { handler as disconnectHandler } from '#functions/websocket/disconnect.ts';
 import { handler as messageHandler } from '#functions/websocket/message.ts';
+import { insertCustomer } from '#identity/customer.store.ts';
 import { connectionsOfCustomers, connectionsPerCustomer, watchersOfSales } from '#notification/connections.ts';
 import { notify } from '#notification/notify.ts';
 import type { Pusher } from '#platform/aws/websocket-push.ts';
@@ -29,6 +32,7 @@ import type { StockLevel } from '#sale/sale.shapes.ts';
 import { newId } from '#test/support/ids.ts';
 import { createShown } from '#web/shown.js';
 import { withDeps } from '../support/deps.ts';
+import { givenSale } from '../support/sales.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 
 let bed: TestBed;
@@ -38,6 +42,8 @@ let gateway: Server;
 /** What the gateway was asked to send, and the connections that it does not know. */
 const pushed: { connectionId: string; message: Record<string, unknown> }[] = [];
 const gone = new Set<string>();
+/** The connections that it was asked to close. */
+const closed: string[] = [];
 
 beforeAll(async () => {
   bed = await testBed({ queues: false });
@@ -49,6 +55,10 @@ beforeAll(async () => {
     });
     request.on('end', () => {
       if (gone.has(connectionId)) return response.writeHead(410).end();
+      if (request.method === 'DELETE') {
+        closed.push(connectionId);
+        return response.writeHead(204).end();
+      }
       pushed.push({ connectionId, message: JSON.parse(text) });
       return response.writeHead(200).end();
     });
@@ -71,6 +81,7 @@ afterAll(async () => {
 beforeEach(async () => {
   pushed.length = 0;
   gone.clear();
+  closed.length = 0;
   await deps.db.change('DELETE FROM notifications');
 });
 
@@ -143,13 +154,14 @@ async function deliver(...bodies: string[]): Promise<string[]> {
 async function called(
   handler: typeof listHandler,
   customerId: CustomerId,
-  request: { query?: Record<string, string>; body?: unknown } = {},
+  request: { query?: Record<string, string>; body?: unknown; language?: string } = {},
 ): Promise<{ status: number; body: Record<string, never> & { items: Record<string, unknown>[]; nextCursor: string } }> {
   const event = {
     rawPath: '/notifications',
     headers: {
       authorization: `Bearer ${await tokens.issue({ customerId, role: 'customer' })}`,
       'content-type': 'application/json',
+      ...(request.language === undefined ? {} : { 'accept-language': request.language }),
     },
     queryStringParameters: request.query,
     body: request.body === undefined ? undefined : JSON.stringify(request.body),
@@ -300,7 +312,7 @@ describe('live', () => {
   });
 
   it('watchers hear the stock of a sale, the newest of a batch only', async () => {
-    const saleId = newId();
+    const saleId = await givenSale(deps);
     const watcher = await connected(newId());
     expect(await say(watcher, { action: 'watch', saleId })).toBe(200);
     const other = await connected(newId());
@@ -316,7 +328,7 @@ describe('live', () => {
   });
 
   it('I5: what is older than what was pushed before is not pushed', async () => {
-    const [saleId, customerId, reservationId] = [newId(), newId(), newId()];
+    const [saleId, customerId, reservationId] = [await givenSale(deps), newId(), newId()];
     const connection = await connected(customerId);
     await say(connection, { action: 'watch', saleId });
     pushed.length = 0;
@@ -335,7 +347,7 @@ describe('live', () => {
   });
 
   it('I5: however events are repeated and mixed, a page shows each once and never steps back', async () => {
-    const [saleId, customerId, reservationId] = [newId(), newId(), newId()];
+    const [saleId, customerId, reservationId] = [await givenSale(deps), newId(), newId()];
     const connection = await connected(customerId);
     await say(connection, { action: 'watch', saleId });
     pushed.length = 0;
@@ -360,7 +372,7 @@ describe('live', () => {
   });
 
   it('a sale that changes tells those who watch it', async () => {
-    const saleId = newId();
+    const saleId = await givenSale(deps);
     const watcher = await connected(newId());
     await say(watcher, { action: 'watch', saleId });
     await deliver(bodyOf('sale.changed', { saleId, phase: 'purchasing', status: 'paused', stock: stock(saleId, 3) }));
@@ -380,8 +392,8 @@ describe('live', () => {
     expect((await called(listHandler, customerId)).body.items).toHaveLength(1);
   });
 
-  it('a connection that is gone is removed, except while it is still opening', async () => {
-    const [customerId, saleId] = [newId(), newId()];
+  it('a connection that is gone is forgotten, except while it is only just opening', async () => {
+    const [customerId, saleId] = [newId(), await givenSale(deps)];
     const connection = await connected(customerId);
     await say(connection, { action: 'watch', saleId });
     gone.add(connection);
@@ -394,8 +406,8 @@ describe('live', () => {
     expect(await deps.redis.exists(keys.connection(connection))).toBe(0);
   });
 
-  it('a connection that ends is removed with everything it watched', async () => {
-    const [customerId, saleId] = [newId(), newId()];
+  it('a connection that ends is forgotten with all that it watched', async () => {
+    const [customerId, saleId] = [newId(), await givenSale(deps)];
     const connection = await connected(customerId);
     await say(connection, { action: 'watch', saleId });
     await disconnectHandler(socketEvent(connection), context);
@@ -404,17 +416,61 @@ describe('live', () => {
     expect(await deps.redis.exists(keys.connection(connection), keys.watchersOf(saleId))).toBe(0);
   });
 
-  it('entries end by themselves, and the latest connections of a customer are served', async () => {
+  it('S7: of ten connections of a customer the latest are served, and the oldest are closed with a reason', async () => {
     const customerId = newId();
     const all: string[] = [];
-    for (let n = 0; n < connectionsPerCustomer + 2; n++) all.push(await connected(customerId));
-    const served = (await connectionsOfCustomers(deps, [customerId])).get(customerId);
-    expect(served).toHaveLength(connectionsPerCustomer);
-    expect(served).toContain(all.at(-1));
+    for (let n = 0; n < connectionsPerCustomer + 2; n++) {
+      all.push(await connected(customerId));
+      // Connections of one millisecond have no order.
+      await setTimeout(2);
+    }
+    const [oldest, served] = [all.slice(0, 2), all.slice(2)];
+    for (const connection of oldest) {
+      expect(heardBy(connection)).toMatchObject([{ type: 'closing', code: 'too_many_connections' }]);
+      expect(await deps.redis.exists(keys.connection(connection))).toBe(0);
+    }
+    expect(closed.toSorted()).toEqual(oldest.toSorted());
+    await deliver(changed([{ customerId }]));
+    for (const connection of served) expect(heardBy(connection)).toMatchObject([{ type: 'reservation' }]);
+    for (const connection of oldest) expect(heardBy(connection)).toHaveLength(1);
+  });
+
+  it('entries end by themselves', async () => {
+    const customerId = newId();
+    const connection = await connected(customerId);
     expect(await deps.redis.pttl(keys.connectionsOf(customerId))).toBeGreaterThan(0);
-    expect(await deps.redis.pttl(keys.connection(all.at(-1) ?? ''))).toBeGreaterThan(0);
+    expect(await deps.redis.pttl(keys.connection(connection))).toBeGreaterThan(0);
     const later = withDeps(deps, { clock: () => Date.now() + 3 * 3_600_000 });
     expect(await connectionsOfCustomers(later, [customerId])).toEqual(new Map());
+  });
+
+  it('S2: the rule of every minute tells those whose token has ended, and closes', async () => {
+    const [ended, open] = [await connected(newId()), await connected(newId())];
+    const pastMs = Date.now() - 1;
+    await deps.redis.hset(keys.connection(ended), 'tokenEnd', pastMs);
+    await deps.redis.zadd(keys.connections(), pastMs, ended);
+    const attributes = { SentTimestamp: String(Date.now()), ApproximateReceiveCount: '1' };
+    const turn = { messageId: 'turn', body: '{}', attributes, messageAttributes: {}, eventSourceARN };
+    expect(await relayHandler({ Records: [turn] } as unknown as SQSEvent, context)).toEqual({ batchItemFailures: [] });
+    expect(heardBy(ended)).toMatchObject([{ type: 'closing', code: 'unauthenticated' }]);
+    expect(closed).toEqual([ended]);
+    expect(heardBy(open)).toEqual([]);
+  });
+
+  it('S8: what is no sale cannot be watched, whether invented or the id of something else', async () => {
+    const customerId = newId();
+    const connection = await connected(customerId);
+    const reservationId = newId();
+    await deliver(changed([{ customerId, reservationId }]));
+    pushed.length = 0;
+    for (const saleId of [newId(), reservationId, customerId]) {
+      expect(await say(connection, { action: 'watch', saleId })).toBe(404);
+    }
+    expect(heardBy(connection).map(({ type, code }) => [type, code])).toEqual(Array(3).fill(['problem', 'not_found']));
+    expect(await deps.redis.hkeys(keys.connection(connection))).not.toContainEqual(expect.stringContaining('sale:'));
+    // A sale that Redis has forgotten is one nevertheless.
+    const saleId = await givenSale(deps);
+    expect(await say(connection, { action: 'watch', saleId })).toBe(200);
   });
 
   it('when Redis has lost its memory, a ping with a token enters the connection again', async () => {
@@ -465,6 +521,8 @@ describe('live', () => {
     ['that asks for something else', { action: 'steal' }, 400, 'invalid_input'],
     ['with an unknown field', { action: 'ping', more: 1 }, 400, 'invalid_input'],
     ['with a bad token', { action: 'ping', token: 'x.y.z' }, 401, 'unauthenticated'],
+    ['with a bad token to stay', { action: 'authenticate', token: 'x.y.z' }, 401, 'unauthenticated'],
+    ['to stay, without a token', { action: 'authenticate' }, 400, 'invalid_input'],
     ['that is too large', 'x'.repeat(5_000), 413, 'payload_too_large'],
   ])('a message %s is refused', async (_, message, status, code) => {
     const connection = await connected(newId());
@@ -474,8 +532,10 @@ describe('live', () => {
 
   it('one connection watches a bounded number of sales', async () => {
     const connection = await connected(newId());
-    for (let n = 0; n < 50; n++) expect(await say(connection, { action: 'watch', saleId: newId() })).toBe(200);
-    expect(await say(connection, { action: 'watch', saleId: newId() })).toBe(429);
+    for (let n = 0; n < 51; n++) {
+      const saleId = await givenSale(deps);
+      expect(await say(connection, { action: 'watch', saleId })).toBe(n < 50 ? 200 : 429);
+    }
   });
 });
 
@@ -503,5 +563,51 @@ describe('when pushing fails', () => {
     const failed = await notify(withDeps(deps, { push }), [delivery(customerId)], Date.now() + 5_000);
     expect([...failed]).toEqual([]);
     expect((await called(listHandler, customerId)).body.items).toHaveLength(1);
+  });
+});
+
+describe('T9: a notice for its reader', () => {
+  const deadlineMs = Date.UTC(2026, 0, 31, 9, 0, 7);
+  const offer = async (customerId: CustomerId) => {
+    const changes = groupChanges([{ ...change({ customerId, from: 'waitlisted' }), deadlineMs }]);
+    await deliver(bodyOf('reservations.changed', { changes, stocks: [], released: false }));
+  };
+  const plain = (text: unknown) => String(text).replaceAll(/[\u00a0\u202f]/g, ' ');
+
+  test('T9: an offer is read in Asia/Seoul in the reader’s zone and language, and by programs in ISO 8601', async () => {
+    const customerId = newId();
+    await offer(customerId);
+    const read = async (language?: string, timeZone?: string) => {
+      const query: Record<string, string> = timeZone === undefined ? {} : { timeZone };
+      const { body } = await called(listHandler, customerId, { query, ...(language ? { language } : {}) });
+      expect(body.items[0]).toMatchObject({ facts: { deadline: '2026-01-31T09:00:07.000Z' } });
+      return plain(body.items[0]?.text);
+    };
+    expect(await read('en-US,en;q=0.9', 'Asia/Seoul')).toContain('until Jan 31, 2026, 6:00:07 PM GMT+9.');
+    expect(await read('ko-KR,ko;q=0.9', 'Asia/Seoul')).toContain('2026년 1월 31일 오후 6시 0분 7초 GMT+9까지');
+    expect(await read()).toContain('until Jan 31, 2026, 9:00:07 AM UTC.');
+  });
+
+  test('T9: the account’s zone and language hold where nothing else is said, and for what is pushed', async () => {
+    const account = { email: `${newId()}@example.com`, name: 'Ada', passwordHash: 'x', role: 'customer' as const };
+    const profile = { locale: 'ko-KR', timeZone: 'Asia/Seoul' };
+    const [korean, other] = [await insertCustomer(deps.db, { ...account, ...profile }, Date.now()), newId()];
+    const [herConnection, otherConnection] = [await connected(korean), await connected(other)];
+    await offer(korean);
+    await offer(other);
+    const heard = (connectionId: string) => heardBy(connectionId).find(({ kind }) => kind === 'reservation.offered');
+    expect(plain(heard(herConnection)?.text)).toContain('2026년 1월 31일 오후 6시 0분 7초 GMT+9까지');
+    expect(heard(herConnection)).toMatchObject({ deadline: '2026-01-31T09:00:07.000Z' });
+    expect(plain(heard(otherConnection)?.text)).toContain('until Jan 31, 2026, 9:00:07 AM UTC.');
+    const { body } = await called(listHandler, korean);
+    expect(body.items[0]?.text).toBe(heard(herConnection)?.text);
+    const abroad = await called(listHandler, korean, { language: 'en', query: { timeZone: 'Europe/Berlin' } });
+    expect(plain(abroad.body.items[0]?.text)).toContain('until Jan 31, 2026, 10:00:07 AM GMT+1.');
+  });
+
+  test('T9: a zone that is none is refused', async () => {
+    for (const timeZone of ['Mars/Base', '', 'x'.repeat(65)]) {
+      expect((await called(listHandler, newId(), { query: { timeZone } })).status).toBe(400);
+    }
   });
 });

@@ -2,7 +2,12 @@
 
 import { createServer, type Socket } from 'node:net';
 import { gunzipSync } from 'node:zlib';
-import { ReceiveMessageCommand, SendMessageBatchCommand, SendMessageCommand } from '@aws-sdk/client-sqs';
+import {
+  PurgeQueueCommand,
+  ReceiveMessageCommand,
+  SendMessageBatchCommand,
+  SendMessageCommand,
+} from '@aws-sdk/client-sqs';
 import { handler as allocate } from '#functions/queue/allocate.ts';
 import { getHealth } from '#operations/health.ts';
 import type { Health } from '#operations/operations.shapes.ts';
@@ -11,10 +16,12 @@ import { type Deps, openDeps } from '#platform/environment/deps.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
 import { deliveriesAtMost } from '#platform/kernel/time-limits.ts';
 import { keys } from '#platform/redis/keys.ts';
+import { noteOldestMessageAge } from '#platform/redis/oldest-message-age.ts';
 import { redisReady } from '#platform/redis/redis.ts';
 import { newId } from '#test/support/ids.ts';
 import { type Api, openApi } from '../support/api.ts';
 import { deliver } from '../support/deliver.ts';
+import { givenSale } from '../support/sales.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 
 let bed: TestBed;
@@ -230,6 +237,19 @@ describe('dead letters', () => {
     expect((await redrive({ queue: 'nowhere', messageIds: 'all' })).body.code).toBe('not_found');
     expect((await redrive({ queue: 'settle', messageIds: [newId()] })).body).toEqual({ redriven: 0, remaining: 0 });
   });
+});
+
+test('S14: an empty queue has no oldest message, however old that of its last batch was', async () => {
+  const saleId = await givenSale(deps);
+  const { url } = deps.queue('purchases');
+  // Other tests leave messages behind that are in flight.
+  await deps.sqs.send(new PurgeQueueCommand({ QueueUrl: url }));
+  await noteOldestMessageAge(deps.redis, 'purchases', 1_002);
+  const shown = async () => (await api.call(`GET /ops/sales/${saleId}`, { token: operator })).body.queues.purchases;
+  expect(await shown()).toMatchObject({ waiting: 0, inFlight: 0, oldestMessageMs: null });
+  await deps.queue('purchases').send({ body: {} });
+  expect(await shown()).toMatchObject({ waiting: 1, oldestMessageMs: 1_002 });
+  await deps.sqs.send(new PurgeQueueCommand({ QueueUrl: url }));
 });
 
 test('the document and the page are served', async () => {

@@ -283,7 +283,7 @@ describe('what customers see', () => {
     expect(received.length).toBeGreaterThan(list.length);
     expect(ids.some((id) => versionsOf(id).some((version, n, all) => version < (all[n - 1] ?? 0)))).toBe(true);
 
-    await enterConnection(deps, customerId, 'a-connection');
+    await enterConnection(deps, { customerId, expiresAtMs: soon() + 600_000 }, 'a-connection');
     const pushed: Record<string, unknown>[] = [];
     const push: Pusher = {
       send: async (pushes) => {

@@ -11,6 +11,7 @@ import { writeFileSync } from 'node:fs';
 import { DeleteMessageCommand, GetQueueAttributesCommand, ReceiveMessageCommand } from '@aws-sdk/client-sqs';
 import { createProduct } from '#catalog/product.ts';
 import { handler as pay } from '#functions/queue/pay.ts';
+import { handler as advance } from '#functions/schedule/advance.ts';
 import { handler as settle } from '#functions/schedule/settle.ts';
 import { createSale } from '#launch/create-sale.ts';
 import { waitFor } from '#local/wait.ts';
@@ -47,6 +48,8 @@ let deps: Deps;
 let tokens: Tokens;
 let providers: TestProviders;
 let webhookSecret: string;
+/** The details of all events that were published. */
+const published: string[] = [];
 
 beforeAll(async () => {
   bed = await testBed();
@@ -64,6 +67,11 @@ beforeAll(async () => {
   deps = await api.deps();
   tokens = await openTokens(locate(registry, 'secret/token-signing-key'), deps.clock);
   await redisReady(deps.redis);
+  const { publish } = deps.bus;
+  deps.bus.publish = (events) => {
+    published.push(...events.map((event) => event.detail));
+    return publish.call(deps.bus, events);
+  };
 });
 
 afterAll(async () => {
@@ -224,10 +232,14 @@ function signed(body: unknown, { atMs = Date.now(), id = `msg_${newId()}`, secre
 const tell = ({ headers, body }: { headers: Record<string, string>; body: string }): Promise<Answer> =>
   api.call('POST /webhooks/payments', { headers, text: body });
 
-const told = (type: string, purchaseId: string, chargeId = 'ch_elsewhere') => ({
+const told = (type: string, purchaseId: string, change: object = {}) => ({
   type,
   timestamp: toIso(Date.now()),
-  data: { chargeId, idempotencyKey: purchaseId, declineCode: 'card_declined' },
+  data: {
+    ...{ chargeId: 'ch_elsewhere', idempotencyKey: purchaseId, reference: purchaseId, declineCode: 'card_declined' },
+    ...{ amountMinor: 2_500, currency: 'EUR' },
+    ...change,
+  },
 });
 
 async function expectBooksToAgree(): Promise<void> {
@@ -249,15 +261,23 @@ async function expectBooksToAgree(): Promise<void> {
   const { charges, refunds } = await providers.ledger();
   const captured = charges.filter((charge) => charge.status === 'captured');
   expect(new Set(captured.map((charge) => charge.idempotencyKey)).size).toBe(captured.length);
-  const givenBack = new Set(refunds.map((one) => one.chargeId));
   for (const charge of captured) {
     const state = await stateOf(charge.idempotencyKey);
-    // Open ones are still to be settled; everything settled agrees with the provider about the money.
-    if (state === 'requested' || state === 'unknown' || state === 'refunding') continue;
-    expect([charge.idempotencyKey, state]).toEqual([
+    // Open ones are still to be settled, disputed ones to be decided; the rest agrees with the provider about the money.
+    if (state === 'requested' || state === 'unknown' || state === 'refunding' || state === 'disputed') continue;
+    const atProvider = refunds
+      .filter((one) => one.chargeId === charge.id)
+      .reduce((sum, one) => sum + one.amountMinor, 0);
+    const whole = atProvider === charge.amountMinor;
+    expect([charge.idempotencyKey, whole ? state : 'in part']).toEqual([
       charge.idempotencyKey,
-      givenBack.has(charge.id) ? 'refunded' : 'captured',
+      whole ? 'refunded' : 'in part',
     ]);
+    const [row] = await deps.db.rows<{ amountMinor: number | null }>(
+      "SELECT SUM(amount_minor) AS amountMinor FROM refunds WHERE purchase_id = ? AND state = 'refunded'",
+      [toBytes(charge.idempotencyKey)],
+    );
+    expect([charge.idempotencyKey, Number(row?.amountMinor ?? 0)]).toEqual([charge.idempotencyKey, atProvider]);
   }
   const paid = await deps.db.rows<{ id: Buffer; amountMinor: number; currency: string }>(
     `SELECT id, amount_minor AS amountMinor, currency FROM purchases WHERE state = 'captured'`,
@@ -911,6 +931,400 @@ describe('a refund', () => {
     expect(await refund(by, body.purchaseId)).toMatchObject({ status: 409, body: { code: 'illegal_state' } });
     await work([body.purchaseId], ['declined']);
     expect(await refund(by, body.purchaseId)).toMatchObject({ status: 409, body: { code: 'illegal_state' } });
+  });
+});
+
+/** Calls a sale off, as an operator does. */
+const callOff = async (saleId: string, json?: object): Promise<Answer> =>
+  api.call(`POST /sales/${saleId}/cancel`, { token: await operator(), ...(json ? { json } : {}) });
+
+const decide = async (purchaseId: string, decision: string): Promise<Answer> =>
+  api.call(`POST /purchases/${purchaseId}/dispute`, { token: await operator(), json: { decision } });
+
+async function chargesOf(purchaseId: string) {
+  const { charges, refunds } = await providers.ledger();
+  const own = charges.filter((charge) => charge.idempotencyKey === purchaseId);
+  return { charges: own, refunds: refunds.filter((one) => own.some((charge) => charge.id === one.chargeId)) };
+}
+
+/** A charge or a refund made at the provider by somebody else's hand. */
+async function atProvider(path: string, key: string, body: object): Promise<{ id: string }> {
+  const answer = await fetch(`${providers.addresses[0]}/v1/${path}`, {
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${locate(bed.registry, 'secret/payment-api-key')}`,
+      'idempotency-key': key,
+    },
+    body: JSON.stringify(body),
+  });
+  return (await answer.json()) as { id: string };
+}
+
+describe('a sale that is called off (M1)', () => {
+  it('M1: a payment under way that nobody has taken up is never charged, and its customer is told', async () => {
+    const stage = await scene();
+    const { token, reservationId } = first(stage);
+    const { body } = await buy(token, [reservationId], 'tok_approve');
+    expect((await callOff(stage.saleId)).status).toBe(200);
+    await work([body.purchaseId], ['declined']);
+    expect(await look(token, body.purchaseId)).toMatchObject({ body: { reason: 'sale_cancelled' } });
+    expect((await chargesOf(body.purchaseId)).charges).toEqual([]);
+    await expireSale(deps, stage.saleId, Date.now() + 10_000);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'cancelled' });
+  });
+
+  it('M1: a payment that was parked while the providers were down is never charged', async () => {
+    await providers.faults({ down: true });
+    const stage = await scene();
+    const { token, reservationId } = first(stage);
+    const { body } = await buy(token, [reservationId], 'tok_approve');
+    await work([body.purchaseId], ['unknown', 'requested']);
+    await callOff(stage.saleId);
+    await providers.faults();
+    await work([body.purchaseId], ['declined'], 60_000);
+    expect(await look(token, body.purchaseId)).toMatchObject({ body: { reason: 'sale_cancelled' } });
+    expect((await chargesOf(body.purchaseId)).charges).toEqual([]);
+  }, 90_000);
+
+  it('M1: a payment that was captured, and whose answer was lost, is given back; the units are not bought', async () => {
+    const stage = await scene();
+    const { token, reservationId } = first(stage);
+    const { body } = await buy(token, [reservationId], 'tok_charged_timeout');
+    await work([body.purchaseId], ['unknown']);
+    await callOff(stage.saleId);
+    await work([body.purchaseId], ['refunded']);
+    expect(await look(token, body.purchaseId)).toMatchObject({ body: { reason: 'sale_cancelled' } });
+    const { refunds } = await chargesOf(body.purchaseId);
+    expect(refunds).toMatchObject([{ amountMinor: 2_500 }]);
+    await expireSale(deps, stage.saleId, Date.now() + 10_000);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'cancelled' });
+    const [told] = await deps.db.rows<{ amount: number }>(
+      'SELECT amount_minor AS amount FROM refunds WHERE sale_id = ?',
+      [toBytes(stage.saleId)],
+    );
+    expect(told).toEqual({ amount: 2_500 });
+  });
+});
+
+/** Runs what the queue `advance` would: the sweep over the buyers of a sale that was called off. */
+const sweep = (saleId: string) =>
+  deliver(advance, [{ messageId: 'sweep', body: JSON.stringify({ sweep: { saleId, afterId: null } }) }]);
+
+const progress = async (saleId: string): Promise<Answer> =>
+  api.call(`GET /ops/sales/${saleId}/cancellation`, { token: await operator() });
+
+/** Of what the buyer of a reservation was told by reminders, in order. */
+function toldBuyer(reservationId: string): string[] {
+  return published
+    .map((detail) => JSON.parse(detail) as { reason?: string; recipients?: { reservationId: string }[] })
+    .flatMap(({ reason = '', recipients = [] }) =>
+      recipients.filter((one) => one.reservationId === reservationId).map(() => reason),
+    );
+}
+
+describe('what was paid in a sale that is called off (M2, M3)', () => {
+  it('M2: is given back to every buyer, in steps that may come twice; progress is shown', async () => {
+    const stage = await scene({ customers: 5 });
+    const [holder, ...buyers] = stage.customers;
+    const answers = await Promise.all(
+      buyers.map(({ token, reservationId }) => buy(token, [reservationId], 'tok_approve')),
+    );
+    const ids = answers.map((answer) => answer.body.purchaseId as string);
+    await work(ids, ['captured']);
+    expect(await progress(stage.saleId)).toMatchObject({ status: 404 });
+    expect((await callOff(stage.saleId)).status).toBe(200);
+    expect((await callOff(stage.saleId, { refunds: 'refund' })).status).toBe(200);
+    expect(await callOff(stage.saleId, { refunds: 'keep' })).toMatchObject({
+      status: 409,
+      body: { code: 'illegal_state' },
+    });
+    expect(await progress(stage.saleId)).toMatchObject({
+      status: 200,
+      body: { refunds: 'refund', done: false, sweptAt: null, currency: 'EUR', reservations: { purchased: 4 } },
+    });
+    await Promise.all([sweep(stage.saleId), sweep(stage.saleId)]);
+    await sweep(stage.saleId);
+    const swept = await progress(stage.saleId);
+    expect(swept.body).toMatchObject({ sweptAt: expect.any(String), done: false });
+    expect(swept.body.refundsByState.pending.refunds).toBe(4);
+    await work(ids, ['refunded']);
+    await expireSale(deps, stage.saleId, Date.now() + 10_000);
+    expect((await progress(stage.saleId)).body).toMatchObject({
+      done: true,
+      reservations: { refunded: 4, cancelled: 1, purchased: 0, allocated: 0 },
+      refundsByState: {
+        refunded: { refunds: 4, amountMinor: 10_000 },
+        failed: { refunds: 0 },
+        pending: { refunds: 0 },
+      },
+    });
+    for (const id of ids) expect((await chargesOf(id)).refunds).toMatchObject([{ amountMinor: 2_500 }]);
+    for (const { reservationId } of buyers) {
+      expect(await reservation(reservationId)).toMatchObject({ state: 'refunded' });
+      expect(toldBuyer(reservationId)).toEqual(['called-off-refund']);
+    }
+    expect(await reservation(holder?.reservationId ?? '')).toMatchObject({ state: 'cancelled' });
+  });
+
+  it('M2: is kept if the operator says so, and its buyers are told; later it may be given back after all', async () => {
+    const stage = await scene();
+    const { token, reservationId } = first(stage);
+    const { body } = await buy(token, [reservationId], 'tok_approve');
+    await work([body.purchaseId], ['captured']);
+    expect(await callOff(stage.saleId, { refunds: 'perhaps' })).toMatchObject({ status: 400 });
+    expect(await progress(stage.saleId)).toMatchObject({ status: 404 });
+    expect((await callOff(stage.saleId, { refunds: 'keep' })).status).toBe(200);
+    await sweep(stage.saleId);
+    expect((await progress(stage.saleId)).body).toMatchObject({ refunds: 'keep', done: true });
+    expect(await stateOf(body.purchaseId)).toBe('captured');
+    expect(toldBuyer(reservationId)).toEqual(['called-off-keep']);
+    expect((await callOff(stage.saleId, { refunds: 'refund' })).status).toBe(200);
+    await sweep(stage.saleId);
+    await work([body.purchaseId], ['refunded']);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'refunded' });
+  });
+
+  it('M2: a sweep whose message was lost is continued by the rule of every minute', async () => {
+    const stage = await scene();
+    const { body } = await buy(first(stage).token, [first(stage).reservationId], 'tok_approve');
+    await work([body.purchaseId], ['captured']);
+    await callOff(stage.saleId);
+    await deliver(advance, [{ messageId: 'tick', body: JSON.stringify({ 'detail-type': 'Scheduled Event' }) }]);
+    await work([body.purchaseId], ['refunded']);
+    expect((await progress(stage.saleId)).body).toMatchObject({ done: true });
+  });
+
+  /** One purchase of one customer over two sales: two units of the first, three of the second. */
+  async function overTwoSales(paymentToken: string) {
+    const [here, there] = [await scene(), await scene({ units: 3 })];
+    const buyer = first(here);
+    const other = { ...buyer, reservationId: deriveReservationId(there.saleId, buyer.customerId, 'reserve') };
+    await deps.db.change('UPDATE sales SET allotment = allotment + 3, available = available + 3 WHERE id = ?', [
+      toBytes(there.saleId),
+    ]);
+    await reserve(there.saleId, [other], 3);
+    const { body } = await buy(buyer.token, [buyer.reservationId, other.reservationId], paymentToken);
+    return { here, there, buyer, other, purchaseId: body.purchaseId as string };
+  }
+
+  it('M3: of a purchase over two sales only the share of the one that is called off goes back', async () => {
+    const { here, there, buyer, other, purchaseId } = await overTwoSales('tok_approve');
+    await work([purchaseId], ['captured']);
+    await callOff(here.saleId);
+    await sweep(here.saleId);
+    expect(await stateOf(purchaseId)).toBe('refunding');
+    await work([purchaseId], ['captured']);
+    expect((await chargesOf(purchaseId)).refunds).toMatchObject([{ amountMinor: 2_500 }]);
+    expect(await reservation(buyer.reservationId)).toMatchObject({ state: 'refunded' });
+    expect(await reservation(other.reservationId)).toMatchObject({ state: 'purchased' });
+    await callOff(there.saleId);
+    await sweep(there.saleId);
+    await work([purchaseId], ['refunded']);
+    expect((await chargesOf(purchaseId)).refunds.map((one) => one.amountMinor).sort()).toEqual([2_500, 3_750]);
+    expect(await reservation(other.reservationId)).toMatchObject({ state: 'refunded' });
+  });
+
+  it('M3: captured after one of its sales was called off, it buys the other and gives back the share', async () => {
+    const { here, buyer, other, purchaseId } = await overTwoSales('tok_approve');
+    await callOff(here.saleId);
+    await work([purchaseId], ['captured']);
+    expect((await chargesOf(purchaseId)).refunds).toMatchObject([{ amountMinor: 2_500 }]);
+    // What it leaves behind ends in the same transaction.
+    expect(await reservation(buyer.reservationId)).toMatchObject({ state: 'cancelled', purchaseId: null });
+    expect(await reservation(other.reservationId)).toMatchObject({ state: 'purchased' });
+  });
+});
+
+describe('what the provider says is checked (M5, M6)', () => {
+  it.each([
+    ['amount and currency', { amountMinor: 1, currency: 'JPY' }, 'currency_mismatch'],
+    ['amount', { amountMinor: 2_499 }, 'amount_mismatch'],
+    ['reference', { reference: newId() }, 'reference_mismatch'],
+  ])(
+    'M6: a genuine webhook of a capture of another %s is no purchase, and is decided by an operator',
+    async (_, change, reason) => {
+      const stage = await scene();
+      const { token, reservationId } = first(stage);
+      const { body } = await buy(token, [reservationId], 'tok_approve');
+      const { purchaseId } = body;
+      const order = { amountMinor: 2_500, currency: 'EUR', reference: purchaseId, ...change };
+      const charge = await atProvider('charges', purchaseId, { ...order, token: 'tok_approve' });
+      const webhook = () => tell(signed(told('payment.captured', purchaseId, { ...order, chargeId: charge.id })));
+      expect(await webhook()).toMatchObject({ status: 200 });
+      expect(await look(token, purchaseId)).toMatchObject({ body: { state: 'disputed', reason } });
+      expect(await reservation(reservationId)).toMatchObject({ state: 'allocated', purchaseId });
+      expect(await webhook()).toMatchObject({ status: 200 });
+      await workOnce();
+      expect(await stateOf(purchaseId)).toBe('disputed');
+      expect(await refund(await operator(), purchaseId)).toMatchObject({ status: 409 });
+      expect(await decide(purchaseId, 'nothing')).toMatchObject({ status: 400 });
+      expect(await decide(purchaseId, 'refund')).toMatchObject({ status: 202, body: { state: 'refunding' } });
+      expect(await decide(purchaseId, 'accept')).toMatchObject({ status: 409 });
+      await work([purchaseId], ['refunded']);
+      expect((await chargesOf(purchaseId)).refunds).toMatchObject([{ amountMinor: order.amountMinor }]);
+      expect(await reservation(reservationId)).toMatchObject({ state: 'allocated', purchaseId: null });
+    },
+  );
+
+  it('M6: an answer of another amount is disputed too, and accepted it is a purchase', async () => {
+    const stage = await scene();
+    const { token, reservationId } = first(stage);
+    const { body } = await buy(token, [reservationId], 'tok_approve');
+    const { purchaseId } = body;
+    await deps.db.change('UPDATE purchases SET attempts = 1 WHERE id = ?', [toBytes(purchaseId)]);
+    await atProvider('charges', purchaseId, {
+      ...{ amountMinor: 2_600, currency: 'EUR', reference: purchaseId, token: 'tok_approve' },
+    });
+    await deliver(pay, [{ messageId: 'm', body: JSON.stringify({ purchaseId }) }]);
+    expect(await look(token, purchaseId)).toMatchObject({ body: { state: 'disputed', reason: 'amount_mismatch' } });
+    expect(await decide(purchaseId, 'accept')).toMatchObject({ status: 202, body: { state: 'captured' } });
+    expect(await reservation(reservationId)).toMatchObject({ state: 'purchased', purchaseId });
+    // What was captured is what it cost, and what can be given back.
+    expect(await refund(await operator(), purchaseId)).toMatchObject({ status: 202 });
+    await work([purchaseId], ['refunded']);
+    expect((await chargesOf(purchaseId)).refunds).toMatchObject([{ amountMinor: 2_600 }]);
+  });
+
+  it('M6: a webhook that does not say what was captured settles nothing', async () => {
+    const stage = await scene();
+    const { body } = await buy(first(stage).token, [first(stage).reservationId], 'tok_approve');
+    const { purchaseId } = body;
+    await tell(signed(told('payment.captured', purchaseId, { amountMinor: undefined })));
+    expect(await stateOf(purchaseId)).toBe('requested');
+    await work([purchaseId], ['captured']);
+  });
+
+  it('M5: a part given back at the provider is recorded and changes no units; the rest takes them with it', async () => {
+    providers.webhooks = 'deliver';
+    const stage = await scene();
+    const { token, reservationId } = first(stage);
+    const { body } = await buy(token, [reservationId], 'tok_approve');
+    const { purchaseId } = body;
+    await work([purchaseId], ['captured']);
+    const { charges } = await chargesOf(purchaseId);
+    const path = `charges/${charges[0]?.id}/refunds`;
+    await atProvider(path, 'goodwill', { amountMinor: 700 });
+    const rows = () =>
+      deps.db.rows(
+        'SELECT amount_minor AS amountMinor, state FROM refunds WHERE purchase_id = ? ORDER BY created_at_ms',
+        [toBytes(purchaseId)],
+      );
+    await waitFor('the refund to be recorded', async () => (await rows()).length === 1, { timeoutMs: 10_000 });
+    expect(await rows()).toEqual([{ amountMinor: 700, state: 'refunded' }]);
+    expect(await stateOf(purchaseId)).toBe('captured');
+    expect(await reservation(reservationId)).toMatchObject({ state: 'purchased', version: 2 });
+    // An operator gives back the rest, which is what is left and not what it cost.
+    expect(await refund(await operator(), purchaseId)).toMatchObject({ status: 202 });
+    await work([purchaseId], ['refunded']);
+    expect((await chargesOf(purchaseId)).refunds.map((one) => one.amountMinor).sort()).toEqual([1_800, 700]);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'refunded' });
+  });
+});
+
+describe('a refund of a part (I13)', () => {
+  const part = async (purchaseId: string, json: object, key: string | undefined = newId()): Promise<Answer> =>
+    api.call(`POST /purchases/${purchaseId}/refund`, { token: await operator(), json, ...(key ? { key } : {}) });
+
+  it('by units and by amount: each once, pending ones counted, never more than was captured; units stay unless cancelled', async () => {
+    const stage = await scene();
+    const { token, reservationId } = first(stage);
+    const { body } = await buy(token, [reservationId], 'tok_approve');
+    const { purchaseId } = body;
+    await work([purchaseId], ['captured']);
+    const key = newId();
+    const oneUnit = { items: [{ reservationId, units: 1 }] };
+    expect(await part(purchaseId, oneUnit, key)).toMatchObject({ status: 202, body: { state: 'refunding' } });
+    expect(await part(purchaseId, oneUnit, key)).toMatchObject({ status: 202, body: { state: 'refunding' } });
+    expect(await part(purchaseId, { amountMinor: 5 }, key)).toMatchObject({ status: 422 });
+    expect(await part(purchaseId, { amountMinor: 1_251 })).toMatchObject({ status: 409, body: { leftMinor: 1_250 } });
+    await work([purchaseId], ['captured']);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'purchased', version: 2 });
+    expect(await part(purchaseId, oneUnit, key)).toMatchObject({ status: 202, body: { state: 'captured' } });
+    expect((await chargesOf(purchaseId)).refunds.map((one) => one.amountMinor)).toEqual([1_250]);
+    expect(await part(purchaseId, { amountMinor: 250, cancel: [reservationId] })).toMatchObject({ status: 202 });
+    await work([purchaseId], ['captured']);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'refunded' });
+    expect((await chargesOf(purchaseId)).refunds.map((one) => one.amountMinor).sort()).toEqual([1_250, 250]);
+  });
+
+  it('is refused without an Idempotency-Key, for units that were not bought, and for nothing; nothing changes', async () => {
+    const stage = await scene();
+    const { token, reservationId } = first(stage);
+    const { body } = await buy(token, [reservationId], 'tok_approve');
+    const { purchaseId } = body;
+    await work([purchaseId], ['captured']);
+    expect(await part(purchaseId, { amountMinor: 5 }, '')).toMatchObject({
+      ...{ status: 400, body: { code: 'idempotency_key_missing' } },
+    });
+    for (const json of [
+      { items: [{ reservationId, units: 3 }] },
+      { items: [{ reservationId: newId(), units: 1 }] },
+      { items: [] },
+      { items: [{ reservationId, units: 1 }], amountMinor: 5 },
+      { amountMinor: 0 },
+      { amountMinor: 1.5 },
+      { amountMinor: 5, cancel: [newId()] },
+      { cancel: [reservationId] },
+    ]) {
+      expect(await part(purchaseId, json)).toMatchObject({ status: 400, body: { code: 'invalid_input' } });
+    }
+    expect(await deps.db.rows('SELECT 1 FROM refunds WHERE purchase_id = ?', [toBytes(purchaseId)])).toEqual([]);
+    expect(await stateOf(purchaseId)).toBe('captured');
+  });
+});
+
+describe('a refund that the provider refuses (M4)', () => {
+  it.each([402, 404])(
+    'M4: %s is an answer: refund_failed with the reason; others go on; a retry works',
+    async (status) => {
+      const stage = await scene({ customers: 13, units: 1 });
+      const by = await operator();
+      const buyers = stage.customers.slice(0, 12);
+      const answers = await Promise.all(
+        buyers.map(({ token, reservationId }) => buy(token, [reservationId], 'tok_approve')),
+      );
+      const ids = answers.map((answer) => answer.body.purchaseId as string);
+      await work(ids, ['captured'], 40_000);
+      await providers.faults({ refuseRefunds: status });
+      for (const id of ids) expect(await refund(by, id)).toMatchObject({ status: 202, body: { state: 'refunding' } });
+      await work(ids, ['refund_failed'], 40_000);
+      expect(await look(by, ids[0] ?? '')).toMatchObject({
+        body: { state: 'refund_failed', reason: 'refund_refused' },
+      });
+      const states = deps.once(paymentGateway).instances();
+      expect(states.map(({ state }) => state)).toEqual(['closed', 'closed']);
+      const healthy = stage.customers[12];
+      const bought = await buy(healthy?.token ?? '', [healthy?.reservationId ?? ''], 'tok_approve');
+      await work([bought.body.purchaseId], ['captured'], 10_000);
+      await providers.faults();
+      for (const id of ids) expect(await refund(by, id)).toMatchObject({ status: 202, body: { state: 'refunding' } });
+      await work(ids, ['refunded'], 40_000);
+    },
+    120_000,
+  );
+});
+
+describe('a card that fails for technical reasons (M10)', () => {
+  it('M10: is given up once the provider has said often enough that it knows of no charge', async () => {
+    const stage = await scene();
+    const { token, reservationId } = first(stage);
+    const { body } = await buy(token, [reservationId], 'tok_error');
+    const { purchaseId } = body;
+    const ask = () => deliver(pay, [{ messageId: 'm', body: JSON.stringify({ purchaseId }) }]);
+    let asked = 0;
+    // Each pause between two attempts is taken as over.
+    for (; asked < 20 && (await stateOf(purchaseId)) !== 'declined'; asked++) {
+      await ask();
+      await deps.db.change('UPDATE purchases SET updated_at_ms = ? WHERE id = ?', [
+        Date.now() - 10_000,
+        toBytes(purchaseId),
+      ]);
+    }
+    expect(asked).toBe(9);
+    expect(await look(token, purchaseId)).toMatchObject({
+      body: { state: 'declined', reason: 'provider_unavailable' },
+    });
+    expect(await reservation(reservationId)).toMatchObject({ state: 'allocated', purchaseId: null });
   });
 });
 

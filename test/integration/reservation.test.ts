@@ -136,6 +136,11 @@ describe('accept', () => {
   test.each([
     ['before the period', { reserveOpensAtMs: Date.now() + 50_000 }, 'sale_not_open'],
     ['after the period', { reserveClosesAtMs: Date.now() - 1_000 }, 'sale_closed'],
+    [
+      'within a period that outlasts the purchase window (S11)',
+      { purchaseOpensAtMs: Date.now() - 2_000, purchaseClosesAtMs: Date.now() - 1_000 },
+      'sale_closed',
+    ],
   ])('I8: a request %s is refused and claims nothing', async (_, terms, code) => {
     const now = Date.now();
     const saleId = await givenSale(deps, {
@@ -537,7 +542,7 @@ describe('I6: a mirror that missed a decision', () => {
         const customerId = newId();
         const { reservationId } = (await ask(saleId, customerId)) as { reservationId: ReservationId };
         const read = () => getReservation(other, customerId, reservationId);
-        expect(await withoutRedis(other, read)).toMatchObject({ refused: 'not_found' });
+        expect(await withoutRedis(other, read)).toMatchObject({ refused: 'status_unknown' });
         expect(await read()).toMatchObject({ state: 'requested', position: 1 });
         other.db.rows = () => Promise.reject(new Error('MySQL was asked'));
         await expect(read()).rejects.toThrow('MySQL was asked');

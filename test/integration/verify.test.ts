@@ -77,8 +77,8 @@ const request = (more: Partial<RequestLine>): RequestLine => ({
 /** Defects, by the invariant that each breaks. */
 const faults: Record<InvariantName, Record<string, () => unknown>> = {
   I1: {
-    'a sale that counts another unit as allocated than its reservations do': () =>
-      change('UPDATE sales SET allocated = allocated + 1, available = available - 1 WHERE id = ?', bytes(openSale)),
+    'a sale that counts fewer units as allocated than its reservations do': () =>
+      change('UPDATE sales SET allocated = allocated - 1, available = available + 1 WHERE id = ?', bytes(openSale)),
     'an allotment that the ledger does not know': () =>
       change('UPDATE sales SET allotment = allotment + 1, available = available + 1 WHERE id = ?', bytes(openSale)),
     'a unit that was sold twice, as a client was shown it': () => {
@@ -136,7 +136,8 @@ const faults: Record<InvariantName, Record<string, () => unknown>> = {
       change('DELETE FROM notifications WHERE subject_id = ? AND version = 1', bytes(reservations.cancelled)),
     'a transition that was told twice, in different words': () =>
       change(
-        `INSERT INTO notifications SELECT UNHEX(REVERSE(HEX(id))), customer_id, subject_id, version, 'reservation.expired', facts,
+        `INSERT INTO notifications (id, customer_id, subject_id, version, kind, facts, created_at_ms, read_at_ms)
+         SELECT UNHEX(REVERSE(HEX(id))), customer_id, subject_id, version, 'reservation.expired', facts,
            created_at_ms, read_at_ms FROM notifications WHERE subject_id = ? AND version = 2`,
         bytes(reservations.cancelled),
       ),
@@ -236,6 +237,48 @@ const faults: Record<InvariantName, Record<string, () => unknown>> = {
         'UPDATE purchases SET created_at_ms = ? WHERE id = ?',
         (world.times[closedSale]?.purchaseOpens ?? 0) - 1,
         bytes(purchases.captured),
+      ),
+  },
+  I11: {
+    'somebody who waits while there are units': async () => {
+      await change('UPDATE sales SET allotment = 6, available = 1 WHERE id = ?', bytes(openSale));
+      await change('UPDATE ledger SET units = 6 WHERE kind = ? AND sale_id = ?', 'ADJUST', bytes(openSale));
+    },
+    'somebody who was offered units while another waited in front': () =>
+      change(
+        'UPDATE ledger SET at_ms = at_ms + 60000 WHERE kind = ? AND subject_id = ?',
+        'ALLOCATE',
+        bytes(reservations.offered),
+      ),
+  },
+  I12: {
+    'a reservation that expired before the time that its owner was told': () =>
+      change(
+        `UPDATE notifications SET facts = JSON_OBJECT('deadline', '2099-01-01T00:00:00.000Z')
+         WHERE subject_id = ? AND version = 1`,
+        bytes(reservations.expired),
+      ),
+  },
+  I13: {
+    'a refund that the books do not know': () => {
+      world.books.refunds.push({ id: 're_x', chargeId: 'ch_captured', amountMinor: 1, currency: 'EUR' });
+    },
+    'a refund that the provider does not know': () => change('UPDATE refunds SET amount_minor = amount_minor - 1'),
+    'more to be refunded than was captured': () =>
+      change(
+        `INSERT INTO refunds (purchase_id, refund_key, amount_minor, state, reason, releases, refusals, created_at_ms,
+           updated_at_ms) VALUES (?, 'again', 1, 'pending', '', '*', 0, 0, 0)`,
+        bytes(purchases.refunded),
+      ),
+    'a capture that is not what was ordered': () => {
+      const [charge] = world.books.charges;
+      if (charge) charge.currency = 'JPY';
+    },
+    'money that was kept for a sale that was called off': () =>
+      change(
+        "INSERT INTO cancellations (sale_id, refunds, called_off_at_ms) VALUES (?, 'refund', ?)",
+        bytes(closedSale),
+        Date.now(),
       ),
   },
 };

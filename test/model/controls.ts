@@ -252,6 +252,46 @@ export const controls: readonly Control[] = [
     cases: ['cancel-and-offer'],
   },
   {
+    name: 'newcomers-pass-the-line',
+    description: 'A request gets what is available, although somebody waits whom that can serve.',
+    faults: [
+      inModule(() => import('#reservation/decide.ts'), {
+        decide: (real) => (claims, sales, held, nowMs) => real(claims, sales, held, nowMs, new Set()),
+      }),
+    ],
+    caughtBy: ['I11'],
+    cases: ['ask-in-a-pause'],
+  },
+  {
+    name: 'offered-by-the-next-rule',
+    description: 'What came free in a pause is not offered when the sale is resumed.',
+    faults: [
+      inModule(() => import('#reservation/release.ts'), {
+        offerAndMove:
+          (real) =>
+          async (...args) => {
+            const [, , ended, deltas] = args;
+            const resumes = ended.length === 0 && Object.values(deltas).every((delta) => delta === 0);
+            return resumes ? { stocks: [], reservations: [], events: [] } : real(...args);
+          },
+      }),
+    ],
+    caughtBy: ['I11'],
+    cases: ['resume-and-ask'],
+  },
+  {
+    name: 'hidden-behind-the-first',
+    description: 'Whoever needs more than is available hides those who wait behind.',
+    faults: [
+      inModule(() => import('#reservation/reservation.store.ts'), {
+        readWaiting: (real) => (tx, saleId, _, part) =>
+          real(tx, saleId, 1, part && { ...part, atLeastUpTo: Number.MAX_SAFE_INTEGER }),
+      }),
+    ],
+    caughtBy: ['I9', 'I11'],
+    cases: ['hidden-demand'],
+  },
+  {
     name: 'offers-out-of-order',
     description: 'The waitlist is served last in, first out.',
     faults: [
@@ -281,11 +321,37 @@ export const controls: readonly Control[] = [
     description: 'Offers are ended a minute before their deadline.',
     faults: [
       inModule(() => import('#reservation/reservation.store.ts'), {
-        lockEndedOffers: (real) => (tx, saleId, nowMs, limit) => real(tx, saleId, nowMs + 60_000, limit),
+        lockEndedOffers: (real) => (tx, sale, nowMs, limit) => real(tx, sale, nowMs + 60_000, limit),
       }),
     ],
     caughtBy: ['I8'],
     cases: ['offer-ends'],
+  },
+  {
+    name: 'pause-not-given-back',
+    description: 'Resuming a sale leaves its times and deadlines as they were before the pause.',
+    faults: [
+      inModule(() => import('#launch/change-sale.ts'), {
+        resumeSale: (real) => (deps, saleId) => real(deps, saleId, { keepTimes: true }),
+      }),
+    ],
+    caughtBy: ['I12'],
+  },
+  {
+    name: 'change-not-told',
+    description: 'Those who hold units or wait are not told that the times of their sale have changed.',
+    faults: [inModule(() => import('#launch/announce.ts'), { announcementEvents: () => async () => [] })],
+    caughtBy: ['I12'],
+  },
+  {
+    name: 'deadlines-stand-still',
+    description: 'Offers are ended by the wall clock, as if no pause had been given back.',
+    faults: [
+      inModule(() => import('#reservation/reservation.store.ts'), {
+        lockEndedOffers: (real) => (tx, sale, nowMs, limit) => real(tx, { ...sale, clockOffsetMs: 0 }, nowMs, limit),
+      }),
+    ],
+    caughtBy: ['I8'],
   },
   {
     name: 'release-without-ledger',
@@ -341,12 +407,13 @@ export const controls: readonly Control[] = [
     description: 'A payment without an answer is taken for declined, and its units are released.',
     faults: [
       inModule(() => import('#purchase/settle.ts'), {
-        decideSettlement: (real) => (purchase, items, reservations, answer) =>
+        decideSettlement: (real) => (purchase, items, reservations, answer, known) =>
           real(
             purchase,
             items,
             reservations,
             answer.outcome === 'unknown' ? { outcome: 'declined', reason: 'no answer' } : answer,
+            known,
           ),
       }),
     ],
@@ -358,11 +425,11 @@ export const controls: readonly Control[] = [
     description: 'A capture settles a purchase even if its reservations have ended or belong to another purchase.',
     faults: [
       inModule(() => import('#purchase/settle.ts'), {
-        decideSettlement: (real) => (purchase, items, reservations, answer) => {
+        decideSettlement: (real) => (purchase, items, reservations, answer, known) => {
           const exist = items.every(({ reservationId }) => reservations.has(reservationId));
           return answer.outcome === 'captured' && purchase.state !== 'declined' && exist
-            ? { kind: 'capture', chargeId: answer.chargeId }
-            : real(purchase, items, reservations, answer);
+            ? { kind: 'capture', capture: answer, calledOff: [] }
+            : real(purchase, items, reservations, answer, known);
         },
       }),
     ],
@@ -374,10 +441,10 @@ export const controls: readonly Control[] = [
     description: 'A payment that is captured after it was given up is kept.',
     faults: [
       inModule(() => import('#purchase/settle.ts'), {
-        decideSettlement: (real) => (purchase, items, reservations, answer) =>
+        decideSettlement: (real) => (purchase, items, reservations, answer, known) =>
           answer.outcome === 'captured' && purchase.state === 'declined'
             ? { kind: 'nothing' }
-            : real(purchase, items, reservations, answer),
+            : real(purchase, items, reservations, answer, known),
       }),
       inModule(() => import('#purchase/provider.ts'), { isGivenUp: () => () => true }),
     ],
@@ -402,6 +469,27 @@ export const controls: readonly Control[] = [
     ],
     caughtBy: ['I7', 'I9'],
     cases: ['payment'],
+  },
+  {
+    name: 'refund-of-another-amount',
+    description: 'The provider is asked to refund less than was ordered back, and the books say that it was all.',
+    faults: [
+      inModule(() => import('#purchase/provider.ts'), {
+        askProvider: (real) => (provider, purchase, nowMs, hasTime) =>
+          real(
+            {
+              find: (purchaseId) => provider.find(purchaseId),
+              charge: (order) => provider.charge(order),
+              refund: (order) => provider.refund({ ...order, amountMinor: order.amountMinor - 1 }),
+            },
+            purchase,
+            nowMs,
+            hasTime,
+          ),
+      }),
+    ],
+    caughtBy: ['I13'],
+    cases: ['refund'],
   },
   {
     name: 'refund-without-release',

@@ -9,6 +9,7 @@
 
 import { adjustStock } from '#launch/adjust-stock.ts';
 import { pauseSale, resumeSale } from '#launch/change-sale.ts';
+import { rescheduleSale } from '#launch/reschedule.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
 import { type CustomerId, derivedId, type ReservationId, type SaleId } from '#platform/kernel/ids.ts';
 import { refundPurchase } from '#purchase/refund.ts';
@@ -176,7 +177,7 @@ class Episode {
     world.trace?.('at rest, reconciled');
     if (!world.violation) checker.atRest({ mirror: true });
 
-    world.pass((beginMs + closesMs) * 1000 - world.nowUs);
+    world.pass(checker.lastCloseMs() * 1000 - world.nowUs);
     this.#calm(['advance', 'relay', 'settle']);
     this.#calm(['reconcile']);
     world.trace?.('at rest, closed');
@@ -411,6 +412,14 @@ class Episode {
         this.#at(atMs + 2_000, 'an operator resumes the sale', () => {
           this.#act(`continue ${i}`, (process) => resumeSale(depsOf(process), saleId));
         });
+      }
+      if (this.#random.next() < 0.3) {
+        const purchaseClosesAt = new Date(beginMs + closesMs + this.#random.between(1, 600) * 1_000).toISOString();
+        this.#at(atMs + 1_000, 'an operator moves the close', () =>
+          this.#act(`move ${i}`, (process) =>
+            rescheduleSale(depsOf(process), saleId, { purchaseClosesAt, dryRun: false }),
+          ),
+        );
       }
       this.#at(atMs + 15_000, 'an operator refunds a purchase', () => {
         const captured = [...checker.purchases()].filter(({ state }) => state === 'captured');

@@ -4,6 +4,7 @@
  */
 
 import { adjustStock } from '#launch/adjust-stock.ts';
+import { pauseSale, resumeSale } from '#launch/change-sale.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
 import { derivedId, type PurchaseId, type ReservationId } from '#platform/kernel/ids.ts';
 import { refundPurchase } from '#purchase/refund.ts';
@@ -197,8 +198,22 @@ const requests =
     });
   };
 
+/** Someone who asks after everybody who waits: a case begins at the time at which what is before it began. */
+const asksLater =
+  (one: Wish) =>
+  (setting: Setting): void => {
+    setting.world.pass(10_000_000);
+    requests(one)(setting);
+  };
+
 /** Customer 1 has the only unit, customer 2 waits for it. */
 const oneHoldsOneWaits = settled(requests(wish(1)), requests(wish(2)));
+/** Customer 1 has given the only unit back in a pause, and customer 2 waits for it. */
+const freeInAPause = settled(
+  oneHoldsOneWaits,
+  (setting) => act(setting, 'pause', (process) => pauseSale(depsOf(process), saleIdOf(1))),
+  (setting) => cancels(setting, wish(1)),
+);
 const scarce = sale(1, { waitlistSize: 2 });
 
 export const scenarios: readonly Scenario[] = [
@@ -310,6 +325,48 @@ export const scenarios: readonly Scenario[] = [
     begin(setting) {
       cancels(setting, wish(1));
       fires(setting, 'advance');
+    },
+  },
+  {
+    name: 'resume-and-ask',
+    about: 'A unit came free in a pause that ends while someone waits for it and someone else asks.',
+    queues: [workers('reservations')],
+    sales: [scarce],
+    faults: 0,
+    kinds: {},
+    rules: ['advance', 'relay'],
+    mirror: true,
+    before: freeInAPause,
+    begin(setting) {
+      act(setting, 'resume', (process) => resumeSale(depsOf(process), saleIdOf(1)));
+      asksLater(wish(3))(setting);
+    },
+  },
+  {
+    name: 'ask-in-a-pause',
+    about: 'A request from before a pause is decided during it, while a unit is free and someone waits for it.',
+    queues: [workers('reservations')],
+    sales: [scarce],
+    faults: 1,
+    kinds: { crash: 1 },
+    rules: ['relay'],
+    mirror: true,
+    before: freeInAPause,
+    begin: asksLater(wish(3)),
+  },
+  {
+    name: 'hidden-demand',
+    about: 'A unit comes back that is too little for who waits first and enough for the next, while someone else asks.',
+    queues: [workers('reservations')],
+    sales: [sale(1, { allotment: 2, waitlistSize: 3 })],
+    faults: 1,
+    kinds: { crash: 1 },
+    rules: ['advance', 'relay'],
+    mirror: true,
+    before: settled(requests(wish(1)), requests(wish(2)), requests(wish(3, { quantity: 2 })), requests(wish(4))),
+    begin(setting) {
+      cancels(setting, wish(1));
+      asksLater(wish(5))(setting);
     },
   },
   {

@@ -1,12 +1,15 @@
 /**
  * Sales and people for models: what is in MySQL and Redis before anything happens.
  */
-import { readFileSync } from 'node:fs';
+import { partialField } from '#mirror/fields.ts';
 import { primeMirror } from '#mirror/mirror.ts';
 import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
+import { keys } from '#platform/redis/keys.ts';
+import { saleTag } from '#sale/sale-id.ts';
 import { asId } from '../support/ids.ts';
 import { Checker } from './check/checker.ts';
 import { depsOf } from './world/deps.ts';
+import { allMigrations } from './world/migrations.ts';
 import type { Row } from './world/mysql.ts';
 import type { Charge } from './world/provider.ts';
 import { World, type WorldOptions } from './world/world.ts';
@@ -26,7 +29,7 @@ export interface SaleSetting {
   readonly purchaseClosesAtMs: number;
 }
 
-const migrations = readFileSync(new URL('../../lib/migrations/0000_first.sql', import.meta.url), 'utf8');
+const migrations = allMigrations();
 
 /** The id of the nth sale; its last digit spreads claims over that many buckets, as a power of two. */
 export function saleIdOf(n: number, buckets = 0): SaleId {
@@ -104,6 +107,8 @@ export class Setting {
         for (const { saleId } of sales) await primeMirror(depsOf(process), saleId);
       });
       while (world.busy) world.step();
+      // Redis has known these sales from their creation on, and has lost nothing.
+      for (const { saleId } of sales) world.redis.command('hdel', [keys.sale(saleTag(saleId)), partialField]);
     }
     before?.(this);
     if (world.violation) throw new Error(`a setting cannot be made: ${world.violation.detail}`);

@@ -105,12 +105,12 @@ export const expiryIgnoresPurchase = inModule(() => import('#reservation/reserva
 
 /** A capture settles a purchase as long as its reservations exist, in any state. */
 export const captureWithoutReservation = inModule(() => import('#purchase/settle.ts'), {
-  decideSettlement: (real) => (purchase, items, reservations, answer) => {
+  decideSettlement: (real) => (purchase, items, reservations, answer, known) => {
     const awaited = purchase.state === 'requested' || purchase.state === 'unknown';
     const exist = items.every(({ reservationId }) => reservations.has(reservationId));
     return answer.outcome === 'captured' && awaited && exist
-      ? { kind: 'capture', chargeId: answer.chargeId }
-      : real(purchase, items, reservations, answer);
+      ? { kind: 'capture', capture: answer, calledOff: [] }
+      : real(purchase, items, reservations, answer, known);
   },
 });
 

@@ -27,8 +27,8 @@ export interface TestProviders {
   kill(index: number): Promise<void>;
   /** Starts it again at the same address. */
   start(index: number): Promise<void>;
-  /** The provider's whole ledger. */
-  ledger(): Promise<{ charges: ProviderCharge[]; refunds: { chargeId: string }[] }>;
+  /** Everything the provider ever did. */
+  ledger(): Promise<{ charges: ProviderCharge[]; refunds: { chargeId: string; amountMinor: number }[] }>;
   stop(): Promise<void>;
 }
 

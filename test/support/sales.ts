@@ -21,6 +21,8 @@ export interface SaleTerms {
   purchaseOpensAtMs: number;
   purchaseClosesAtMs: number;
   offerLifeMs: number;
+  payWithinMs: number;
+  offerCutoffMs: number;
 }
 
 /** The dependencies of a bed, with Redis connected. */
@@ -48,6 +50,8 @@ export async function givenSale(deps: Pick<Deps, 'db'>, terms: Partial<SaleTerms
       cap_per_customer: terms.capPerCustomer ?? 10,
       waitlist_size: terms.waitlistSize ?? 0,
       offer_life_ms: terms.offerLifeMs ?? 60_000,
+      pay_within_ms: terms.payWithinMs ?? null,
+      offer_cutoff_ms: terms.offerCutoffMs ?? 0,
       reserve_opens_at_ms: terms.reserveOpensAtMs ?? now - hourMs,
       reserve_closes_at_ms: terms.reserveClosesAtMs ?? now + hourMs,
       purchase_opens_at_ms: terms.purchaseOpensAtMs ?? now - hourMs,

@@ -206,11 +206,14 @@ function acceptance(name: Name, times: World['times']): { ticket: number; accept
   return { ticket: acceptedAtMs * 1_000 + 7, acceptedAtMs };
 }
 
+/** In the sale that is open somebody waits, so nothing is left. */
+const allotments: Record<string, number> = { [openSale]: 5, [closedSale]: 20 };
+
 /** Stock as the cases add up to it. */
 function stockOf(sale: string) {
   const of = (state: string) => names.filter((name) => cases[name].sale === sale && cases[name].state === state);
   const sum = (state: string) => of(state).reduce((total, name) => total + cases[name].units, 0);
-  const [allotment, allocated, sold] = [20, sum('allocated'), sum('purchased')];
+  const [allotment, allocated, sold] = [allotments[sale] ?? 0, sum('allocated'), sum('purchased')];
   return { allotment, available: allotment - allocated - sold, allocated, sold, waitlisted: of('waitlisted').length };
 }
 
@@ -222,6 +225,8 @@ async function writeRows(sql: Connection, times: World['times']): Promise<void> 
     'ledger',
     'notifications',
     'purchases',
+    'refunds',
+    'cancellations',
     'purchase_items',
     'outbox',
   ]) {
@@ -240,7 +245,7 @@ async function writeRows(sql: Connection, times: World['times']): Promise<void> 
     await sql.query('INSERT INTO sales SET ?', [row]);
     const subject_id = bytes(idOf(asId(sale), '9'));
     await sql.query('INSERT INTO ledger SET ?', [
-      { subject_id, kind: 'ADJUST', sale_id: bytes(sale), units: 20, at_ms: opens },
+      { subject_id, kind: 'ADJUST', sale_id: bytes(sale), units: allotments[sale], at_ms: opens },
     ]);
   }
   for (const name of names) await writeCase(sql, name, times);
@@ -269,6 +274,20 @@ async function writeRows(sql: Connection, times: World['times']): Promise<void> 
       },
     ]);
     await notice(sql, id, 2, `purchase.${state === 'declined' ? 'declined' : 'captured'}`, customer);
+    if (state === 'refunded') {
+      await sql.query('INSERT INTO refunds SET ?', [
+        {
+          ...{
+            purchase_id: bytes(id),
+            refund_key: 'refund',
+            amount_minor: amount,
+            state: 'refunded',
+            reason: 'ordered',
+          },
+          ...{ releases: '*', refusals: 0, created_at_ms: settled, updated_at_ms: settled },
+        },
+      ]);
+    }
     if (state === 'refunded') await notice(sql, id, 4, 'purchase.refunded', customer);
   }
 }

@@ -24,6 +24,10 @@ beforeAll(async () => {
     request.on('end', () => {
       if (connectionId.startsWith('silent')) return;
       if (connectionId.startsWith('gone')) response.writeHead(410).end();
+      else if (request.method === 'DELETE') {
+        taken.push({ connectionId, body: 'closed' });
+        response.writeHead(204).end();
+      } else if (connectionId.startsWith('refusing')) response.writeHead(500).end();
       else {
         taken.push({ connectionId, body: JSON.parse(text) });
         setImmediate(() => response.writeHead(200).end());
@@ -57,6 +61,20 @@ describe('pushing', () => {
     const pushes = ['one', 'gone-1', 'two', 'gone-2'].map((connectionId) => ({ connectionId, messages: [{}] }));
     const result = await pusher.send(pushes, 2_000);
     expect({ ...result, gone: result.gone.sort() }).toEqual({ reached: 2, gone: ['gone-1', 'gone-2'], missed: 0 });
+  });
+
+  it('closes a connection after its last message, whether or not it took that', async () => {
+    const pushes = ['one', 'refusing', 'gone'].map((connectionId) => ({
+      connectionId,
+      messages: [{ n: 1 }],
+      thenClose: true,
+    }));
+    expect(await pusher.send(pushes, 2_000)).toEqual({ reached: 1, gone: ['gone'], missed: 1 });
+    expect(taken.filter(({ connectionId }) => connectionId === 'one').map(({ body }) => body)).toEqual([
+      { n: 1 },
+      'closed',
+    ]);
+    expect(taken).toContainEqual({ connectionId: 'refusing', body: 'closed' });
   });
 
   it('many connections that are gone do not open the breaker', async () => {

@@ -4,7 +4,11 @@
  * A push is best effort: its content is stored elsewhere, and a client that missed it asks again. So sending never
  * throws, never exceeds its time limit, and skips connections that cannot be reached within it.
  */
-import { ApiGatewayManagementApiClient, PostToConnectionCommand } from '@aws-sdk/client-apigatewaymanagementapi';
+import {
+  ApiGatewayManagementApiClient,
+  DeleteConnectionCommand,
+  PostToConnectionCommand,
+} from '@aws-sdk/client-apigatewaymanagementapi';
 import pLimit from 'p-limit';
 import { log } from '#platform/kernel/log.ts';
 import { type Breakers, openBreakers } from '#platform/resilience/circuit-breaker.ts';
@@ -18,6 +22,8 @@ const connectionsAtOnce = 32;
 export interface Push {
   readonly connectionId: string;
   readonly messages: readonly object[];
+  /** After these messages the connection is closed, whether or not it took them. */
+  readonly thenClose?: boolean;
 }
 
 export interface PushResult {
@@ -46,13 +52,30 @@ export function openPusher(endpoint: string | undefined, breakers: Breakers = op
     isRefusal: isGone,
   });
 
-  async function sendTo({ connectionId, messages }: Push, limit: AbortSignal): Promise<'reached' | 'gone' | 'missed'> {
-    try {
+  type Outcome = 'reached' | 'gone' | 'missed';
+  const abortAt = (limit: AbortSignal) => ({
+    abortSignal: AbortSignal.any([limit, AbortSignal.timeout(callTimeoutMs)]),
+  });
+
+  async function sendTo({ connectionId, messages, thenClose }: Push, limit: AbortSignal): Promise<Outcome> {
+    const outcome = await outcomeOf(connectionId, async () => {
       for (const message of messages) {
         const command = new PostToConnectionCommand({ ConnectionId: connectionId, Data: JSON.stringify(message) });
-        const abortSignal = AbortSignal.any([limit, AbortSignal.timeout(callTimeoutMs)]);
-        await guard.run(() => client.send(command, { abortSignal }));
+        await guard.run(() => client.send(command, abortAt(limit)));
       }
+    });
+    if (!thenClose || outcome === 'gone') return outcome;
+    const closing = await outcomeOf(connectionId, async () => {
+      const command = new DeleteConnectionCommand({ ConnectionId: connectionId });
+      await guard.run(() => client.send(command, abortAt(limit)));
+    });
+    // Closed is gone, and what was to be reached was reached.
+    return closing === 'missed' ? 'missed' : outcome;
+  }
+
+  async function outcomeOf(connectionId: string, work: () => Promise<void>): Promise<Outcome> {
+    try {
+      await work();
       return 'reached';
     } catch (error) {
       if (isGone(error)) return 'gone';

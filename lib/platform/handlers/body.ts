@@ -1,5 +1,6 @@
 /** A request's body: its permitted size, media type and encoding, and how it is read. */
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
+import iconv from 'iconv-lite';
 import { InvalidJson, parseJson } from './json.ts';
 import { Refused } from './problem-details.ts';
 import type { Route } from './route.ts';
@@ -7,22 +8,35 @@ import type { Route } from './route.ts';
 /** The largest JSON body that is accepted. */
 export const maxJsonBytes = 16_384;
 
-/** The body as text. Throws a `Refused` that says what is wrong; the size is checked before anything is decoded. */
-export function readBody(route: Route, event: APIGatewayProxyEventV2): string {
+/** The media type of a body whose bytes no gateway touches. */
+export const bytesType = 'application/octet-stream';
+
+/** What the query may call the encoding of a body of bytes. */
+export const namedEncodings = ['utf-8', 'cp949'] as const;
+
+/**
+ * The body as text. Throws what is wrong with it; its size is judged before anything is decoded. `encoding` is what the
+ * caller says of bytes without a byte order mark.
+ */
+export function readBody(route: Route, event: APIGatewayProxyEventV2, encoding?: string): string {
   const limit = route.maxBodyBytes ?? maxJsonBytes;
   const sent = event.body ?? '';
   if (sent.length > (event.isBase64Encoded ? Math.ceil(limit / 3) * 4 : limit)) throw tooLarge(limit);
   const wanted = route.bodyType ?? 'application/json';
-  if (!isMediaType(event.headers['content-type'], wanted)) {
-    throw new Refused('unsupported_media_type', `Send the body as ${wanted} in UTF-8.`);
+  const isBytes = route.mayBeBytes === true && isMediaType(event.headers['content-type'], bytesType);
+  if (!isBytes && !isMediaType(event.headers['content-type'], wanted)) {
+    const orBytes = route.mayBeBytes ? `, or as ${bytesType}` : '';
+    throw new Refused('unsupported_media_type', `Send the body as ${wanted} in UTF-8${orBytes}.`);
   }
   if ((event.headers['content-encoding'] ?? 'identity') !== 'identity') {
     throw new Refused('unsupported_media_type', 'Send the body without a content encoding.');
   }
-  const body = event.isBase64Encoded ? decodeUtf8(Buffer.from(sent, 'base64')) : sent;
-  // When API Gateway passes a body as text it replaces every invalid UTF-8 byte by U+FFFD.
-  if (body === undefined || body.includes('\ufffd')) throw new Refused('invalid_input', 'The body is not valid UTF-8.');
-  if (Buffer.byteLength(body) > limit) throw tooLarge(limit);
+  const bytes = event.isBase64Encoded ? Buffer.from(sent, 'base64') : undefined;
+  const body = bytes === undefined ? sent : decode(bytes, isBytes ? encodingOf(bytes, encoding) : 'utf-8');
+  // A gateway that hands on text has put U+FFFD in the place of every byte that is not UTF-8, as decoding CP949 does.
+  if (body === undefined || body.includes('\ufffd')) throw unreadable(route, isBytes ? encoding : undefined);
+  // Of bytes it was their number that counted, whatever they become in UTF-8.
+  if (!isBytes && Buffer.byteLength(body) > limit) throw tooLarge(limit);
   return body;
 }
 
@@ -55,12 +69,29 @@ function isMediaType(contentType: string | undefined, wanted: string): boolean {
   );
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+/** What a byte order mark says, or else the caller. */
+function encodingOf(bytes: Buffer, named: string | undefined): string {
+  if (bytes[0] === 0xff && bytes[1] === 0xfe) return 'utf-16le';
+  if (bytes[0] === 0xfe && bytes[1] === 0xff) return 'utf-16be';
+  if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) return 'utf-8';
+  return named ?? 'utf-8';
+}
 
-function decodeUtf8(bytes: Buffer): string | undefined {
+function decode(bytes: Buffer, encoding: string): string | undefined {
+  // Not `TextDecoder`: ICU takes EUC-KR at its word and lacks the 8,822 syllables that CP949 adds.
+  if (encoding === 'cp949') return iconv.decode(bytes, encoding);
   try {
-    return utf8.decode(bytes);
+    return new TextDecoder(encoding, { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
     return undefined;
   }
+}
+
+function unreadable(route: Route, named = 'utf-8'): Refused {
+  const what = `The body is not valid ${named.toUpperCase()}`;
+  if (!route.mayBeBytes) return new Refused('invalid_input', `${what}.`);
+  return new Refused(
+    'invalid_input',
+    `${what}. Save the file as "CSV UTF-8", or send it as ${bytesType}: with a byte order mark if it is UTF-16, with ?encoding=cp949 if it was saved as "CSV" in Korean Excel.`,
+  );
 }

@@ -19,7 +19,7 @@ export interface Input<Params, Query, Body> {
   readonly body: Body;
   /** The body as sent, for routes that verify a signature; empty if the route has no body. */
   readonly rawBody: string;
-  /** Present where the route requires it, otherwise empty. */
+  /** Empty if the route takes none, or leaves it to the caller and none came. */
   readonly idempotencyKey: string;
 }
 
@@ -35,9 +35,13 @@ export function validation<P extends z.ZodType, Q extends z.ZodType, B extends z
     before: ({ event, context }) => {
       const params = pathParameters(route.params, event.pathParameters ?? {});
       const query = check(route.query, event.queryStringParameters ?? {}, 'query');
-      const rawBody = route.body || route.raw ? readBody(route, event) : '';
-      const body = check(route.body, route.body ? parseBody(route, rawBody) : undefined, 'body');
-      const idempotencyKey = route.idempotent ? readIdempotencyKey(event.headers['idempotency-key']) : '';
+      const encoding = event.queryStringParameters?.encoding;
+      const isMissing = route.bodyOptional === true && (event.body ?? '') === '';
+      const rawBody = (route.body && !isMissing) || route.raw ? readBody(route, event, encoding) : '';
+      const body = check(route.body, isMissing ? {} : route.body ? parseBody(route, rawBody) : undefined, 'body');
+      const key = event.headers['idempotency-key'];
+      const takesKey = route.idempotent === 'optional' ? key !== undefined : route.idempotent;
+      const idempotencyKey = takesKey ? readIdempotencyKey(key) : '';
       context.input = { params, query, body, rawBody, idempotencyKey };
     },
   };

@@ -13,8 +13,8 @@ import {
   type ZodOpenApiOperationObject,
   type ZodOpenApiResponsesObject,
 } from 'zod-openapi';
-import { type Code, codes } from '#platform/kernel/errors.ts';
-import { maxJsonBytes } from './body.ts';
+import { type Code, closingCodes, codes } from '#platform/kernel/errors.ts';
+import { bytesType, maxJsonBytes } from './body.ts';
 import type { Route } from './route.ts';
 
 export type OpenApiDocument = ReturnType<typeof createDocument>;
@@ -22,7 +22,17 @@ export type OpenApiDocument = ReturnType<typeof createDocument>;
 /** Raised with every change that is not backward compatible. */
 const apiVersion = '1.0.0';
 
-/** The body of every refusal: problem details (RFC 9457) with a code. */
+/** OpenAPI knows no WebSockets, so what a client has to know of ours is told in words. */
+const webSocket = [
+  'Notices and live stock are pushed over a WebSocket that is opened with `?token=` and an access token. Send ' +
+    '`{"action":"watch","saleId":"…"}` for the stock of a sale, `{"action":"ping"}` every 25 seconds, and ' +
+    '`{"action":"authenticate","token":"…"}` with a fresh access token before the last one ends.',
+  'Each push carries a `version`, that of a sale an `epoch` as well: drop what is older than what you show. Before the ' +
+    `server closes a connection it sends \`{"type":"closing","code":…}\` with one of: ${closingCodes.join(', ')}. Connect ` +
+    'again then, and read what you have missed; after `too_many_connections` only when somebody asks for it.',
+].join('\n\n');
+
+/** What every refusal looks like: problem details (RFC 9457) with a code. */
 const Problem = z
   .looseObject({
     type: z.string().describe('urn:holdfast:problem:<code>'),
@@ -50,7 +60,10 @@ const IdempotencyKey = z
     examples: ['order-2026-0001'],
   });
 
-/** Every code a route can answer with: its own refusals, and those that follow from its declaration. */
+/** The header of a route that takes it. */
+const keyOf = ({ idempotent }: Route) => (idempotent === 'optional' ? IdempotencyKey.optional() : IdempotencyKey);
+
+/** Every code a route can answer with: its own refusals, and those that follow from what it is. */
 export function codesOf(route: Route): Code[] {
   const found = new Set<Code>(route.refusals);
   if (route.auth !== 'none') found.add('unauthenticated');
@@ -59,7 +72,7 @@ export function codesOf(route: Route): Code[] {
   if (route.query || route.body) found.add('invalid_input');
   if (route.body || route.raw) found.add('payload_too_large').add('unsupported_media_type').add('invalid_input');
   if (route.body && (route.bodyType ?? 'application/json') === 'application/json') found.add('invalid_json');
-  if (route.idempotent) found.add('idempotency_key_missing');
+  if (route.idempotent) found.add('idempotency_key_missing').add('idempotency_key_reused');
   found.add('internal').add('store_unavailable');
   return [...found].sort((one, other) => codes[one].status - codes[other].status || one.localeCompare(other));
 }
@@ -78,7 +91,8 @@ export function openApiDocument(named: Record<string, Route>): OpenApiDocument {
         version: apiVersion,
         description:
           'Reserve a quantity of a scarce product, and buy what was allocated when the purchase window opens. Times are ' +
-          'ISO 8601, amounts are in minor units, lists are paged by cursor, and every refusal is a problem document with a code.',
+          'ISO 8601, amounts are in minor units, lists are paged by cursor, and every refusal is a problem document with a ' +
+          `code.\n\n${webSocket}`,
       },
       servers: [{ url: '/', description: 'The server of this document' }],
       tags: [...new Set(Object.values(named).map(({ tag }) => tag))].map((name) => ({ name })),
@@ -101,6 +115,8 @@ function shorten(schema: z.core.JSONSchema.BaseSchema): void {
   if (schema.minimum === Number.MIN_SAFE_INTEGER) delete schema.minimum;
 }
 
+const otherEncodings = `; as ${bytesType} also in UTF-16 with a byte order mark, or in the \`encoding\` that is named`;
+
 const callers = { none: 'For everyone.', customer: 'For signed-in customers.', operator: 'For operators.' };
 
 function operation(name: string, route: Route): ZodOpenApiOperationObject {
@@ -114,14 +130,17 @@ function operation(name: string, route: Route): ZodOpenApiOperationObject {
     requestParams: {
       ...(route.params ? { path: route.params as z.ZodObject } : {}),
       ...(route.query ? { query: route.query as z.ZodObject } : {}),
-      ...(route.idempotent ? { header: z.object({ 'Idempotency-Key': IdempotencyKey }) } : {}),
+      ...(route.idempotent ? { header: z.object({ 'Idempotency-Key': keyOf(route) }) } : {}),
     },
     ...(body
       ? {
           requestBody: {
-            required: true,
-            description: `At most ${maxBodyBytes.toLocaleString('en')} bytes, in UTF-8`,
-            content: { [bodyType]: { schema: body, ...(example === undefined ? {} : { example }) } },
+            required: route.bodyOptional !== true,
+            description: `At most ${maxBodyBytes.toLocaleString('en')} bytes, in UTF-8${route.mayBeBytes ? otherEncodings : ''}`,
+            content: {
+              [bodyType]: { schema: body, ...(example === undefined ? {} : { example }) },
+              ...(route.mayBeBytes ? { [bytesType]: { schema: { type: 'string', format: 'binary' } } } : {}),
+            },
           },
         }
       : {}),

@@ -21,15 +21,25 @@ export interface Route<
   readonly params?: Params;
   readonly query?: Query;
   readonly body?: Body;
+  /** Whether the body may be missing; then it is read as an empty object. */
+  readonly bodyOptional?: boolean;
   /** An example of the body, for the document and for trying the call from the API reference. */
   readonly example?: z.input<Body>;
   /** The media type of the body; JSON by default. A body of another type arrives as text. */
   readonly bodyType?: 'application/json' | 'text/csv';
+  /**
+   * Whether a body of text may also come as bytes (`application/octet-stream`), in UTF-16 with a byte order mark or in what
+   * the query calls its `encoding`. A gateway hands on text in UTF-8 only.
+   */
+  readonly mayBeBytes?: boolean;
   readonly maxBodyBytes?: number;
   /** Whether the body's exact bytes and all headers are passed on, to verify signatures. */
   readonly raw?: boolean;
-  /** Whether the call needs an Idempotency-Key. */
-  readonly idempotent?: boolean;
+  /**
+   * Whether the call needs an Idempotency-Key. Where it is optional, a call with one is carried out once and its answer
+   * is kept, and a call without one is a new one each time.
+   */
+  readonly idempotent?: boolean | 'optional';
   /** The status of success and the shape of its body. */
   readonly status: number;
   readonly reply?: Reply;

@@ -1,17 +1,19 @@
 /**
  * The WebSocket wrapper: turns the gateway's three kinds of events into validated calls of a verb.
  *
- * A connection belongs to the customer whose access token opened it; browsers cannot send headers with a WebSocket, so
- * the token comes as `?token=`. Answers to messages are pushed through the gateway's management API.
- * Internal failures are answered with a code and reveal no internals.
+ * A connection belongs to whoever's access token opened it; browsers cannot send headers with a WebSocket, so the token
+ * comes as `?token=`. Answers to messages are pushed, which needs nothing of the gateway but its management API.
+ * Whatever goes wrong inside says so with a code and nothing else. A connection that the server ends is told why in a last
+ * message of the type `closing`, since the gateway lets nobody choose the code of a close.
  */
 import middy, { type MiddlewareObj } from '@middy/core';
 import type { APIGatewayProxyResultV2, APIGatewayProxyWebsocketEventV2, Context } from 'aws-lambda';
 import type * as z from 'zod';
+import type { Push } from '#platform/aws/websocket-push.ts';
 import type { Deps } from '#platform/environment/deps.ts';
-import { type Code, codes, isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { type Code, type closingCodes, codes, isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { log } from '#platform/kernel/log.ts';
-import type { Caller, Tokens } from '#platform/security/access-token.ts';
+import type { Tokens, VerifiedCaller } from '#platform/security/access-token.ts';
 import { sharedTokens } from './authentication.ts';
 import { correlated, dependencies } from './dependencies.ts';
 import { InvalidJson, parseJson } from './json.ts';
@@ -26,6 +28,11 @@ export interface Connection {
   readonly connectionId: string;
 }
 
+/** What a verb answers when the connection ends with this message: the reason is the last that is said. */
+export interface Ending {
+  readonly ending: Refusal & { refused: (typeof closingCodes)[number] };
+}
+
 export type WebSocketHandler = (
   event: APIGatewayProxyWebsocketEventV2,
   context: Context,
@@ -35,12 +42,14 @@ type Answer = { statusCode: number; headers?: Record<string, string>; body?: str
 
 /** Wraps a verb that runs when a client connects. A refusal, a fault or an invalid token rejects the connection. */
 export function connectHandler(
-  run: (connection: Connection & { caller: Caller }) => Promise<undefined | Refusal>,
+  run: (connection: Connection & { caller: VerifiedCaller }) => Promise<undefined | Refusal>,
 ): WebSocketHandler {
   return webSocketHandler(async (event, deps) => {
     const tokens = await sharedTokens(deps);
     const caller = await tokens.verify(tokenOf(event));
-    if (!caller) return problem(refuse('unauthenticated', 'Connect with a valid access token as ?token=…'));
+    // A token in the tolerance of clocks would open a connection that is over.
+    if (!caller || caller.expiresAtMs <= deps.clock())
+      return problem(refuse('unauthenticated', 'Connect with a valid access token as ?token=…'));
     const refusal = await run({ deps, connectionId: event.requestContext.connectionId, caller });
     return refusal ? problem(refusal) : { statusCode: 200 };
   });
@@ -57,7 +66,7 @@ export function disconnectHandler(run: (connection: Connection) => Promise<void>
 /** Wraps a verb that answers messages. What it returns, or the problem with the message, is pushed back. */
 export function messageHandler<Message>(
   shape: z.ZodType<Message>,
-  run: (connection: Connection & { message: Message; tokens: Tokens }) => Promise<object | Refusal>,
+  run: (connection: Connection & { message: Message; tokens: Tokens }) => Promise<object | Refusal | Ending>,
 ): WebSocketHandler {
   return webSocketHandler(async (event, deps) => {
     const { connectionId } = event.requestContext;
@@ -65,10 +74,23 @@ export function messageHandler<Message>(
     const result = isRefusal(message)
       ? message
       : await run({ deps, connectionId, message: message as Message, tokens: await sharedTokens(deps) });
+    if (isEnding(result)) {
+      await deps.push.send([closing(connectionId, result.ending)], answerLimitMs);
+      return { statusCode: codes[result.ending.refused].status };
+    }
     const answer = isRefusal(result) ? { type: 'problem', ...details(result) } : result;
     await deps.push.send([{ connectionId, messages: [answer] }], answerLimitMs);
     return { statusCode: isRefusal(result) ? codes[result.refused].status : 200 };
   });
+}
+
+/** The last push to a connection: why it ends, and then its end. */
+export function closing(connectionId: string, reason: Ending['ending']): Push {
+  return { connectionId, messages: [{ type: 'closing', ...details(reason) }], thenClose: true };
+}
+
+function isEnding(result: object): result is Ending {
+  return 'ending' in result;
 }
 
 function webSocketHandler(

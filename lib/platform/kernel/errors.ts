@@ -29,6 +29,7 @@ export const codes = {
   sale_cancelled: { status: 409, retry: false, title: 'The sale was cancelled' },
   sold_out: { status: 409, retry: false, title: 'Everything is allocated and the waitlist is full' },
   over_cap: { status: 409, retry: false, title: 'That is more than one customer may have in this sale' },
+  over_allotment: { status: 409, retry: false, title: 'The sale does not have that many units' },
   window_not_open: { status: 409, retry: false, title: 'The purchase window has not opened yet' },
   window_closed: { status: 409, retry: false, title: 'The purchase window is closed' },
   deadline_passed: { status: 409, retry: false, title: 'The time to buy these units is over' },
@@ -37,21 +38,28 @@ export const codes = {
   purchase_in_progress: { status: 409, retry: true, title: 'A purchase of this reservation is under way' },
   email_taken: { status: 409, retry: false, title: 'There is an account with this e-mail address' },
   sku_taken: { status: 409, retry: false, title: 'There is a product with this SKU' },
-  conflict: { status: 409, retry: true, title: 'It was changed by another request at the same time' },
+  connection_silent: { status: 408, retry: true, title: 'Nothing was heard on this connection for too long' },
+  confirmation_required: { status: 409, retry: false, title: 'This takes time away from people and must be confirmed' },
+  conflict: { status: 409, retry: true, title: 'Somebody else changed it at the same time' },
   payload_too_large: { status: 413, retry: false, title: 'The body is too large' },
   unsupported_media_type: { status: 415, retry: false, title: 'The body must be JSON in UTF-8' },
   idempotency_key_reused: { status: 422, retry: false, title: 'This key was used with another request' },
   mixed_currencies: { status: 422, retry: false, title: 'One purchase can have one currency only' },
   import_rejected: { status: 422, retry: false, title: 'Some rows of the file are not valid; nothing was imported' },
   too_many_requests: { status: 429, retry: true, title: 'Too many requests' },
+  too_many_connections: { status: 429, retry: false, title: 'This account has opened newer connections' },
   internal: { status: 500, retry: true, title: 'Something went wrong on our side' },
   queue_unavailable: { status: 503, retry: true, title: 'The request could not be queued; please repeat it' },
-  store_unavailable: { status: 503, retry: true, title: 'The store is temporarily unavailable' },
+  status_unknown: { status: 503, retry: true, title: 'Whether there is such a thing cannot be said for the moment' },
+  store_unavailable: { status: 503, retry: true, title: 'The store cannot be reached for the moment' },
 } as const satisfies Record<string, CodeMeaning>;
 
 export type Code = keyof typeof codes;
 
-/** A refusal as a value: what a verb returns when it turns a request down for a reason. */
+/** The codes with which the server ends a WebSocket connection. */
+export const closingCodes = ['unauthenticated', 'connection_silent', 'too_many_connections'] as const satisfies Code[];
+
+/** A refusal as a value: what a verb returns when the answer is a well-founded no. */
 export interface Refusal {
   refused: Code;
   detail: string;

@@ -21,6 +21,8 @@ export const metrics = {
   BatchMs: { unit: 'Milliseconds', means: 'time a batch took' },
   OldestMessageAgeMs: { unit: 'Milliseconds', means: 'age of the oldest message of a batch when the worker got it' },
   BreakersOpened: { unit: 'Count', means: 'breakers that opened; the line names the breaker' },
+  PaymentsDisputed: { unit: 'Count', means: 'captures that are not what was ordered, or a second one for a purchase' },
+  RefundsFailed: { unit: 'Count', means: 'refunds that the provider refused' },
   Reconciliations: { unit: 'Count', means: 'runs of reconcile' },
   Drifts: { unit: 'Count', means: 'differences that reconcile found between MySQL, ledger, mirror and gate' },
   OutboxEvents: { unit: 'Count', means: 'committed events that wait to be published' },

@@ -16,6 +16,7 @@ export type LogicalName =
   | `limit/${string}`
   | 'token/verification-key'
   | 'secret/token-signing-key'
+  | 'secret/receipt-key'
   | 'secret/payment-webhook'
   | 'secret/payment-api-key';
 

@@ -8,6 +8,8 @@
 
 import * as z from 'zod';
 import type { Id as TypedId } from './ids.ts';
+import { isCurrency } from './money.ts';
+import { isSpoken, isTimeZone } from './reader.ts';
 
 /** An id in a path or a body: a UUID in lower case. */
 export const Id = z
@@ -39,13 +41,10 @@ export const text = (max: number) =>
     .max(max)
     .refine((value) => isSafe(value.replace(/[\n\t]/g, ' ')), 'must not contain control characters');
 
-/** The currencies of ISO 4217 that this runtime knows. */
-const currencies = new Set(Intl.supportedValuesOf('currency'));
-
 export const Currency = z
   .string()
   .regex(/^[A-Z]{3}$/, { error: 'must be three capital letters', abort: true })
-  .refine((code) => currencies.has(code), 'must be a currency of ISO 4217');
+  .refine(isCurrency, 'must be a currency of ISO 4217');
 
 /** The highest price, in minor units: far above any price, far below where a sum of many would stop being exact. */
 export const maxAmountMinor = 100_000_000_000;
@@ -61,6 +60,12 @@ export type Money = z.infer<typeof Money>;
 
 /** A point in time in an answer: ISO 8601, UTC. */
 export const Time = z.iso.datetime();
+
+/** A time zone of IANA's, such as Asia/Seoul. */
+export const TimeZone = z.string().max(64).refine(isTimeZone, 'must be a time zone such as Asia/Seoul');
+
+/** A language tag (BCP 47) of a language that people are told things in here, such as ko-KR. */
+export const Locale = z.string().max(35).refine(isSpoken, 'must be a tag of English or Korean, such as en-GB or ko-KR');
 
 /** The years within which a time given by a client must lie. */
 const earliestMs = Date.UTC(2000, 0, 1);

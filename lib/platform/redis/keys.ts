@@ -18,15 +18,21 @@ export const keys = {
   lock: (tag: SaleTag) => `${prefix}lock:${tag}`,
   /** String: the highest fencing token ever granted. */
   fencingToken: () => `${prefix}fencing-token`,
-  /** Sorted set: WebSocket connections of a customer, by the latest time at which they end. */
+  /** Sorted set: WebSocket connections of a customer, by the time until which they are served. */
   connectionsOf: (customerId: CustomerId) => `${prefix}ws:customer:${customerId}`,
-  /** Sorted set: WebSocket connections that watch a sale, by the latest time at which they end. */
+  /** Sorted set: WebSocket connections that watch a sale, by the time until which they are served. */
   watchersOf: (saleId: SaleId) => `${prefix}ws:sale:${saleId}`,
-  /** Hash: the owner of a WebSocket connection (`customer`), and a field for each sale that it watches. */
+  /** Sorted set: all WebSocket connections, by the time until which they are served. */
+  connections: () => `${prefix}ws:connections`,
+  /** Hash: whose a WebSocket connection is (`customer`), its times, and a field for each sale that it watches. */
   connection: (connectionId: string) => `${prefix}ws:connection:${connectionId}`,
   /** Hash: the newest version pushed, by subject: a customer's reservations and purchases, or a sale's stock. */
   pushed: (audienceId: string) => `${prefix}ws:pushed:${audienceId}`,
-  /** String: marks that the first request with an Idempotency-Key is still running. */
+  /** List: messages that wait to be pushed to a customer, or to the watchers of a sale. */
+  pushesInLine: (audienceId: string) => `${prefix}ws:line:${audienceId}`,
+  /** String: which process pushes to a customer, or to the watchers of a sale, for seconds. */
+  pushTurn: (audienceId: string) => `${prefix}ws:turn:${audienceId}`,
+  /** String: an Idempotency-Key whose first request is still running. */
   running: (kind: string, id: string) => `${prefix}running:${kind}:${id}`,
   /** String: the age of the oldest message of a queue's latest batch. */
   oldestMessageAge: (queue: string) => `${prefix}oldest-message-age:${queue}`,

@@ -9,6 +9,8 @@ import { type Command, Redis, type RedisOptions } from 'ioredis';
 import { type Clock, systemClock } from '#platform/kernel/clock.ts';
 import { redisCommandTimeoutMs, redisConnectTimeoutMs } from '#platform/kernel/time-limits.ts';
 import { type Breakers, openBreakers } from '#platform/resilience/circuit-breaker.ts';
+import { isOutage } from '#platform/resilience/outage.ts';
+import { Absence } from './absence.ts';
 
 /**
  * Into how many ticks a time limit is divided. When the event loop is blocked, as while code is loaded and compiled, all
@@ -31,6 +33,7 @@ export class RedisClient extends Redis {
   /** When the connection was last lost, milliseconds since the epoch; 0 if never. */
   lostAtMs = 0;
   readonly #breakers: Breakers;
+  readonly #absence = new Absence();
   #underWay: { readonly command: Command; readonly dueAt: number }[] = [];
   #part = 0;
   #watch: NodeJS.Timeout | undefined;
@@ -45,13 +48,25 @@ export class RedisClient extends Redis {
     });
   }
 
-  /** Runs commands behind the breaker of Redis. An error reply of a script says nothing about the server's health. */
-  guarded<T>(commands: () => Promise<T>): Promise<T> {
+  /**
+   * Runs commands behind the breaker of Redis, and tells the log once when they begin to fail and once when they succeed
+   * again. An error reply counts if it says that the server takes no work, such as that of a demoted primary; that of a
+   * faulty script says nothing about the server's health.
+   */
+  async guarded<T>(commands: () => Promise<T>): Promise<T> {
     const breaker = this.#breakers.get('redis', {
       resetTimeoutMs: 1_000,
-      isRefusal: (error) => (error as { name?: string }).name === 'ReplyError',
+      isRefusal: (error) => (error as { name?: string }).name === 'ReplyError' && !isOutage(error),
+      isSilent: true,
     });
-    return breaker.run(commands);
+    try {
+      const result = await breaker.run(commands);
+      this.#absence.answered();
+      return result;
+    } catch (error) {
+      if (isOutage(error)) this.#absence.failed(error);
+      throw error;
+    }
   }
 
   override sendCommand(command: Command, stream?: Parameters<Redis['sendCommand']>[1]): unknown {
@@ -81,7 +96,8 @@ export function openRedis(url: string, breakers: Breakers = openBreakers(), cloc
     enableOfflineQueue: false,
     enableReadyCheck: true,
     retryStrategy: (attempt) => Math.min(50 * attempt, 1_000),
-    reconnectOnError: (error) => error.message.startsWith('READONLY'),
+    // A demoted primary: whoever connects anew is led to the new one. Older servers put a script's error into one of theirs.
+    reconnectOnError: (error) => /(^|-)READONLY /.test(error.message),
   };
   return new RedisClient(url, options, breakers, clock);
 }
@@ -119,7 +135,10 @@ export function luaSource(path: string): string {
 /** A Lua script, run by its hash (EVALSHA) and sent in full only when the server does not have it. */
 export interface Script {
   run(redis: RedisClient, keys: string[], args: (string | number)[]): Promise<unknown>;
-  /** Runs the script once per call in a single round trip; results are in the order of the calls, errors included. */
+  /**
+   * Runs the script once per call in a single round trip; each result stands in its place, errors included. Throws if each
+   * of them says that Redis takes no work.
+   */
   runAll(redis: RedisClient, calls: { keys: string[]; args: (string | number)[] }[]): Promise<(unknown | Error)[]>;
 }
 
@@ -141,6 +160,8 @@ export function defineScript(name: string, lua: string): Script {
         (pipeline as unknown as Record<string, Command>)[name]?.(keys.length, ...keys, ...args);
       }
       const results = (await pipeline.exec()) ?? [];
+      const [first] = results;
+      if (first?.[0] && results.every(([error]) => isOutage(error))) throw first[0];
       return results.map(([error, value]) => error ?? value);
     },
   };

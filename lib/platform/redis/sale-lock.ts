@@ -9,6 +9,7 @@
 import Redlock from 'redlock';
 import type { SaleTag } from '#platform/kernel/ids.ts';
 import { lockLifeMs } from '#platform/kernel/time-limits.ts';
+import { isOutage } from '#platform/resilience/outage.ts';
 import { keys } from './keys.ts';
 import { defineScript, luaSource, type RedisClient } from './redis.ts';
 
@@ -40,13 +41,23 @@ export function openSaleLock(redis: RedisClient): SaleLock {
     async acquire(tags, waitMs) {
       const retryCount = Math.max(0, Math.floor(waitMs / retryDelayMs));
       const redlock = new Redlock([client], { retryCount, retryDelay: retryDelayMs, retryJitter: retryDelayMs });
+      // redlock tries on where Redis is away as it does where the lock is held; only this event tells them apart.
+      let outage: unknown;
+      redlock.on('clientError', (error) => {
+        if (isOutage(error)) outage = error;
+      });
       let lock: Redlock.Lock | undefined;
       const release = async () => {
         await lock?.unlock().catch(() => undefined);
       };
       try {
-        // A lock held by another worker says nothing about Redis's health, and must not open its breaker.
-        lock = await redis.guarded(() => redlock.lock(tags.map(keys.lock), lockLifeMs).catch(unlessHeld));
+        // That somebody else holds it says nothing about Redis, and must not open its breaker.
+        lock = await redis.guarded(() =>
+          redlock.lock(tags.map(keys.lock), lockLifeMs).catch((error) => {
+            if (outage === undefined) return unlessHeld(error);
+            throw outage;
+          }),
+        );
         if (!lock) return noGrant;
         const token = Number(await fencingTokenScript.run(redis, [keys.fencingToken()], []));
         return { fencingTokens: new Map(tags.map((tag) => [tag, token])), release };

@@ -17,6 +17,8 @@ export interface BreakerOptions {
   volumeThreshold?: number;
   /** Errors that say nothing about the health of the called system, such as a refusal; they do not count as failures. */
   isRefusal?: (error: unknown) => boolean;
+  /** Whether whoever uses it tells the log itself. */
+  isSilent?: boolean;
 }
 
 export type BreakerState = 'closed' | 'open' | 'half-open';
@@ -68,9 +70,15 @@ function openBreaker(name: string, options: BreakerOptions): Breaker {
     rollingPercentilesEnabled: false,
     ...(options.isRefusal ? { errorFilter: options.isRefusal } : {}),
   });
+  // It opens again after each try that fails; that is one outage, and one line.
+  let openings = 0;
   circuit.on('open', () => {
-    log.warn('a breaker opened', { breaker: name });
+    if (openings++ === 0 && !options.isSilent) log.warn('a breaker opened', { breaker: name });
     measure({ BreakersOpened: 1 }, { facts: { breaker: name } });
+  });
+  circuit.on('close', () => {
+    if (openings > 0 && !options.isSilent) log.warn('a breaker closed', { breaker: name, openings });
+    openings = 0;
   });
   return {
     name,

@@ -24,11 +24,16 @@ export interface Caller {
   readonly role: 'customer' | 'operator';
 }
 
+/** The caller whom a token names, and when the token ends. */
+export interface VerifiedCaller extends Caller {
+  readonly expiresAtMs: number;
+}
+
 export interface Tokens {
   /** A signed access token for this caller. */
   issue(caller: Caller): Promise<string>;
-  /** The caller, or undefined if the token is invalid, meant for another audience, or expired. */
-  verify(token: string): Promise<Caller | undefined>;
+  /** The caller, or undefined if the token is not one of ours, not for us, or out of date. */
+  verify(token: string): Promise<VerifiedCaller | undefined>;
 }
 
 /** Longer than any token issued here. */
@@ -47,8 +52,8 @@ export async function openTokens(jwkText: string, clock: Clock): Promise<Tokens>
   const privateKey = secret === undefined ? undefined : await importJWK(jwk, algorithm);
   const publicKey = await importJWK(publicJwk, algorithm);
   const keyId = await calculateJwkThumbprint(publicJwk);
-  /** Tokens whose signature and claims are valid. Only the time can invalidate them. */
-  const verified = new Map<string, { caller: Caller; notBefore: number; expiresAt: number }>();
+  /** Tokens whose signature and claims were found good. Nothing about them can change but the time. */
+  const verified = new Map<string, { caller: VerifiedCaller; notBefore: number; expiresAt: number }>();
 
   return {
     issue: async (caller) => {
@@ -84,11 +89,12 @@ export async function openTokens(jwkText: string, clock: Clock): Promise<Tokens>
         const { sub, role, iat = 0, exp = 0 } = payload;
         if (protectedHeader.kid !== keyId || sub === undefined) return undefined;
         if (role !== 'customer' && role !== 'operator') return undefined;
-        // The signature is valid, so the subject is the id of a customer.
-        const caller: Caller = { customerId: sub as CustomerId, role };
-        // The oldest entry is evicted; a Map keeps the order of insertion.
+        // We have signed it, so its subject is the id of a customer.
+        const expiresAt = Math.min(exp, iat + accessTokenLifeSeconds);
+        const caller: VerifiedCaller = { customerId: sub as CustomerId, role, expiresAtMs: expiresAt * 1000 };
+        // The oldest entry goes; a Map keeps the order of insertion.
         if (verified.size >= tokensRemembered) verified.delete(verified.keys().next().value ?? '');
-        verified.set(token, { caller, notBefore: iat, expiresAt: Math.min(exp, iat + accessTokenLifeSeconds) });
+        verified.set(token, { caller, notBefore: iat, expiresAt });
         return caller;
       } catch (error) {
         if (error instanceof errors.JOSEError) return undefined;

@@ -20,11 +20,13 @@ import { keys } from '#platform/redis/keys.ts';
 import { bucketsOf, claimBucket, saleTag } from '#sale/sale-id.ts';
 import { Digest, Sum } from '../world/choice.ts';
 import type { Row, RowChange, Table, Value } from '../world/mysql.ts';
+import { givenBack } from '../world/provider.ts';
 import type { Excuse, World } from '../world/world.ts';
+import { ClockCheck } from './clock-check.ts';
 
 /** Which moves a reservation may make, as the design says. */
 const reservationMoves: Record<string, string[]> = {
-  new: ['allocated', 'waitlisted', 'rejected'],
+  new: ['allocated', 'waitlisted', 'rejected', 'cancelled'],
   waitlisted: ['allocated', 'cancelled', 'expired'],
   allocated: ['purchased', 'cancelled', 'expired'],
   purchased: ['refunded'],
@@ -32,11 +34,13 @@ const reservationMoves: Record<string, string[]> = {
 
 const purchaseMoves: Record<string, string[]> = {
   new: ['requested'],
-  requested: ['unknown', 'captured', 'declined', 'refunding'],
-  unknown: ['captured', 'declined', 'refunding'],
-  captured: ['refunding'],
-  declined: ['refunding'],
-  refunding: ['refunded'],
+  requested: ['unknown', 'captured', 'declined', 'refunding', 'refunded', 'disputed'],
+  unknown: ['captured', 'declined', 'refunding', 'refunded', 'disputed'],
+  captured: ['refunding', 'refunded'],
+  declined: ['refunding', 'refunded', 'disputed'],
+  refunding: ['captured', 'refunded', 'refund_failed'],
+  refund_failed: ['refunding', 'captured', 'refunded'],
+  disputed: ['captured', 'refunding', 'refunded'],
 };
 
 const stateLetters: Record<string, string> = {
@@ -52,7 +56,7 @@ const stateLetters: Record<string, string> = {
 /** The states of a purchase that its customer is told of. */
 const toldPurchaseStates = new Set(['captured', 'declined', 'refunded']);
 /** Reasons to decline that do not need the provider's word. */
-const ownDeclineReasons = new Set(['provider_unavailable']);
+const ownDeclineReasons = new Set(['provider_unavailable', 'sale_cancelled']);
 
 interface Books {
   readonly reservations: Map<ReservationId, Row>;
@@ -77,10 +81,13 @@ interface Told {
   lastToldMs: number;
 }
 
+/** As many offers as one transaction may make; whoever hears of them goes on with the rest. */
+const changesOfOneTransaction = 500;
+
 const counters = ['allotment', 'available', 'allocated', 'sold', 'waitlisted'] as const;
 
 /** Reads columns of a table's rows by name. */
-class Columns {
+export class Columns {
   readonly #table: Table;
 
   constructor(table: Table) {
@@ -111,10 +118,12 @@ export class Checker {
   readonly #reservations: Columns;
   readonly #ledger: Columns;
   readonly #purchases: Columns;
+  readonly #refunds: Columns;
   readonly #items: Columns;
   readonly #outbox: Columns;
   readonly #notices: Columns;
   readonly #waitlist: Columns;
+  readonly #clock: ClockCheck;
   #books = new Map<SaleId, Books>();
   #told = new Map<ReservationId, Told>();
   #toldPurchases = new Set<PurchaseId>();
@@ -138,9 +147,14 @@ export class Checker {
     this.#ledger = columns('ledger');
     this.#purchases = columns('purchases');
     this.#items = columns('purchase_items');
+    this.#refunds = columns('refunds');
     this.#outbox = columns('outbox');
     this.#notices = columns('notifications');
     this.#waitlist = columns('waitlist');
+    this.#clock = new ClockCheck(
+      { sales: this.#sales, reservations: this.#reservations, notices: this.#notices },
+      (invariant, detail) => this.#fail(invariant, detail),
+    );
     this.attach();
   }
 
@@ -154,6 +168,7 @@ export class Checker {
     this.#fields = new Map();
     this.#saleIds = new Map();
     this.#moves = new Map();
+    this.#clock.reset();
     this.redisWasLost = false;
     const world = this.#world;
     world.onRowChanges = (changes) => this.#committed(changes);
@@ -250,6 +265,14 @@ export class Checker {
     return outcomes;
   }
 
+  /** When the last of the sales closes. */
+  lastCloseMs(): number {
+    const closes = [...this.#world.mysql.table('sales').rows()].map((row) =>
+      this.#sales.number(row, 'purchase_closes_at_ms'),
+    );
+    return Math.max(...closes);
+  }
+
   /** Every committed purchase with its state. */
   *purchases(): Generator<{ purchaseId: PurchaseId; state: string }> {
     for (const row of this.#world.mysql.table('purchases').rows()) {
@@ -286,15 +309,27 @@ export class Checker {
     return this.#world.mysql.table('sales').stored.get(key)?.committed;
   }
 
+  /** When a transaction was decided, as its events say; it may be committed much later. */
+  #decidedAtMs(changes: readonly RowChange[]): number {
+    const event = changes.find(({ table, before, after }) => table === 'outbox' && !before && after)?.after;
+    return event ? this.#outbox.number(event, 'created_at_ms') : this.#world.nowMs;
+  }
+
   #committed(changes: RowChange[]): void {
     const touched = new Set<SaleId>();
     for (const change of changes) {
       const saleId = this.#book(change);
       if (saleId !== undefined) touched.add(saleId);
     }
+    for (const { table, before, after } of changes) {
+      if (table !== 'sales' || !before || !after) continue;
+      const { reservations } = this.#booksOf(this.#sales.id(after, 'id'));
+      this.#clock.saleChanged(before, after, reservations, this.#decidedAtMs(changes));
+    }
     if (this.#world.repeating) return;
     for (const saleId of touched) this.#checkSale(saleId);
     this.#checkOrder(changes);
+    for (const saleId of touched) this.#checkLine(saleId, changes);
     this.#checkEvents(changes);
     for (const change of changes) {
       if (change.table === 'purchases') this.#checkPurchase(change);
@@ -419,8 +454,15 @@ export class Checker {
     if (c.text(after, 'state') !== 'expired') return;
     const sale = this.#saleRow(saleId);
     const closesMs = sale ? this.#sales.number(sale, 'purchase_closes_at_ms') : 0;
-    const deadlineMs = Math.min(closesMs, Number(c.value(before, 'deadline_ms') ?? closesMs));
+    const deadlineMs = Math.min(closesMs, this.#deadlineOf(before, sale) ?? closesMs);
+    if (sale && this.#sales.text(sale, 'status') === 'paused') this.#fail('I12', `${id} expired in a pause`);
     if (this.#world.nowMs < deadlineMs) this.#fail('I8', `${id} expired before its deadline`);
+  }
+
+  /** A reservation's own deadline by the wall clock, if it has one: it is stored in the sale's time. */
+  #deadlineOf(reservation: Row, sale: Row | undefined): number | undefined {
+    const stored = this.#reservations.value(reservation, 'deadline_ms');
+    return stored === null || !sale ? undefined : Number(stored) + this.#sales.number(sale, 'clock_offset_ms');
   }
 
   #noteVersion(row: Row): void {
@@ -493,6 +535,47 @@ export class Checker {
     }
   }
 
+  /**
+   * I11: nobody who asked later has got units that serve somebody who still waits, and units that a commit brings, or
+   * makes free to be offered, are offered by it.
+   */
+  #checkLine(saleId: SaleId, changes: readonly RowChange[]): void {
+    const row = this.#saleRow(saleId);
+    if (!row) return;
+    const c = this.#reservations;
+    const available = this.#sales.number(row, 'available');
+    const own = changes.filter(
+      ({ table, after }) => table === 'reservations' && after && c.id(after, 'sale_id') === saleId,
+    );
+    const newcomers = own.flatMap(({ before, after }) =>
+      !before && after && c.text(after, 'state') === 'allocated' ? [after] : [],
+    );
+    const brings = this.#bringsUnits(saleId, changes) && own.length < changesOfOneTransaction;
+    if (newcomers.length === 0 && !brings) return;
+    for (const waiting of this.#booksOf(saleId).waiting.values()) {
+      const least = c.number(waiting, 'at_least');
+      const later = newcomers.filter((one) => c.number(one, 'ticket') > c.number(waiting, 'ticket'));
+      const given = later.reduce((sum, one) => sum + c.number(one, 'units'), 0);
+      if (given > 0 && least <= available + given) {
+        this.#fail('I11', `${later.length} who asked later got units before ${c.id(waiting, 'id')}, who waits`);
+      }
+      if (brings && least <= available) {
+        this.#fail('I11', `${available} units came free, and were not offered to ${c.id(waiting, 'id')}, who waits`);
+      }
+    }
+  }
+
+  /** Whether a commit makes more units available in a sale, or lets them be offered again. */
+  #bringsUnits(saleId: SaleId, changes: readonly RowChange[]): boolean {
+    return changes.some(({ table, before, after }) => {
+      const c = this.#sales;
+      if (table !== 'sales' || !before || !after || c.id(after, 'id') !== saleId) return false;
+      const [was, is] = [c.text(before, 'status'), c.text(after, 'status')];
+      if (is !== 'active' || this.#world.nowMs >= c.number(after, 'purchase_closes_at_ms')) return false;
+      return was !== 'active' || c.number(after, 'available') > c.number(before, 'available');
+    });
+  }
+
   /** I5: an event is committed with every move that it tells of, and none that has not happened; none goes untold. */
   #checkEvents(changes: RowChange[]): void {
     const told = new Map<string, string>();
@@ -558,7 +641,10 @@ export class Checker {
     if (to === 'declined' && charge?.state !== 'declined' && !ownDeclineReasons.has(c.text(after, 'reason'))) {
       this.#fail('I7', `purchase ${id} was given up without the provider's word`);
     }
-    if (to === 'refunded' && charge?.state !== 'refunded') this.#fail('I7', `purchase ${id} was not given back`);
+    if (to === 'refunded' && charge?.state !== 'refunded') {
+      const inPart = charge !== undefined && givenBack(charge) > 0;
+      this.#fail(inPart ? 'I13' : 'I7', `purchase ${id} was not given back${inPart ? ' as a whole' : ''}`);
+    }
   }
 
   #itemsOf(purchase: string): Row[] {
@@ -579,12 +665,12 @@ export class Checker {
     }
     const id = this.#items.id(row, 'reservation_id');
     const atMs = this.#purchases.number(purchase.committed, 'created_at_ms');
-    const deadline = this.#reservations.value(reservation.committed, 'deadline_ms');
+    const deadline = this.#deadlineOf(reservation.committed, sale);
     const open =
       atMs >= this.#sales.number(sale, 'purchase_opens_at_ms') &&
       atMs < this.#sales.number(sale, 'purchase_closes_at_ms');
     if (!open) this.#fail('I8', `a purchase of ${id} was accepted outside the window`);
-    if (deadline !== null && atMs >= Number(deadline))
+    if (deadline !== undefined && atMs >= deadline)
       this.#fail('I8', `a purchase of ${id} was accepted after its deadline`);
     if (this.#reservations.value(reservation.committed, 'purchase_id') !== this.#items.value(row, 'purchase_id')) {
       this.#fail('I7', `a purchase was accepted that does not hold ${id}`);
@@ -750,7 +836,17 @@ export class Checker {
     for (const id of this.#toldPurchases) {
       if (!states.has(id)) this.#fail('I2', `purchase ${id} was accepted and is nowhere`);
     }
-    for (const { key, state } of provider.charges.values()) {
+    const recorded = new Map<string, number>();
+    for (const row of mysql.table('refunds').rows()) {
+      const id = this.#refunds.id(row, 'purchase_id');
+      const amount = this.#refunds.text(row, 'state') === 'refunded' ? this.#refunds.number(row, 'amount_minor') : 0;
+      recorded.set(id, (recorded.get(id) ?? 0) + amount);
+    }
+    for (const charge of provider.charges.values()) {
+      const { key, state } = charge;
+      const refunded = givenBack(charge);
+      if (refunded !== (recorded.get(key) ?? 0))
+        this.#fail('I13', `the provider refunded ${refunded} of ${key}, the books say ${recorded.get(key) ?? 0}`);
       const purchase = states.get(key);
       const right = state === 'captured' ? 'captured' : state === 'refunded' ? 'refunded' : 'declined';
       if (purchase !== right)
@@ -786,6 +882,7 @@ export class Checker {
     for (const [key, state] of this.#moves) {
       if (!shown.has(key)) this.#fail('I5', `no notice says that ${key} is ${state}`);
     }
+    this.#clock.atRest(this.#world.mysql.table('notifications').rows());
   }
 
   #mirrorAtRest(late: boolean): void {

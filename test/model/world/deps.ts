@@ -438,6 +438,7 @@ function registryOf(world: World): Deps['registry'] {
     ]),
   );
   made['secret/payment-webhook'] = webhookSecret;
+  made['secret/receipt-key'] = 'receipts';
   registries.set(world, made);
   return made;
 }

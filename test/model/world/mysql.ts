@@ -209,7 +209,7 @@ export class MysqlServer {
   /** Puts a row in as if it had always been there, its columns by name. */
   seed(name: string, values: Readonly<Record<string, Value>>): void {
     const table = this.table(name);
-    const row = table.definition.columns.map((column) => values[column.name] ?? null);
+    const row = table.definition.columns.map((column) => values[column.name] ?? column.byDefault);
     table.check(row);
     table.fill([...table.rows(), row]);
   }
@@ -927,7 +927,7 @@ function havingOf(
 
 function planInsert(statement: Extract<Statement, { is: 'insert' }>, server: MysqlServer): Plan {
   const table = server.table(statement.table);
-  const width = table.definition.columns.length;
+  const defaults = table.definition.columns.map((column): Value => column.byDefault);
   const named = statement.columns?.map((column) => table.column(column));
   const scope: Scope = [{ alias: table.name, columns: table.columnIndex, binary: new Set() }];
   const updates = statement.onDuplicate?.map(assignment(table, scope, server));
@@ -937,7 +937,7 @@ function planInsert(statement: Extract<Statement, { is: 'insert' }>, server: Mys
     if (statement.values.shape === 'object') {
       if (typeof given !== 'object' || given === null || Array.isArray(given))
         throw new NotUnderstood('SQL: SET wants an object');
-      const row: Value[] = new Array(width).fill(null);
+      const row: Value[] = [...defaults];
       for (const [column, value] of Object.entries(given)) row[table.column(column)] = scalar(value);
       return [row];
     }
@@ -945,7 +945,7 @@ function planInsert(statement: Extract<Statement, { is: 'insert' }>, server: Mys
     if (!Array.isArray(lists)) throw new NotUnderstood('SQL: VALUES wants rows');
     return lists.map((values) => {
       if (!Array.isArray(values) || values.length !== named?.length) throw new SqlError(1136, 'Column count mismatch');
-      const row: Value[] = new Array(width).fill(null);
+      const row: Value[] = [...defaults];
       named.forEach((column, index) => {
         row[column] = scalar(values[index]);
       });

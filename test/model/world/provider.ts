@@ -6,7 +6,7 @@
  */
 import { createHmac } from 'node:crypto';
 import type { SignedMessage } from '#platform/security/webhook-signature.ts';
-import type { PaymentAnswer } from '#purchase/provider.ts';
+import type { ChargeOrder, PaymentAnswer, RefundOrder } from '#purchase/provider.ts';
 import { Digest, Sum } from './choice.ts';
 import type { World } from './world.ts';
 
@@ -14,7 +14,15 @@ export interface Charge {
   readonly chargeId: string;
   readonly key: string;
   readonly amountMinor: number;
+  readonly currency: string;
   state: 'captured' | 'declined' | 'refunded';
+  /** What was given back, by the key under which it was asked for. */
+  readonly refunds: Map<string, number>;
+}
+
+/** How much of a charge was given back. */
+export function givenBack({ refunds }: Charge): number {
+  return [...refunds.values()].reduce((sum, amount) => sum + amount, 0);
 }
 
 /** The secret with which shipped code verifies a webhook. */
@@ -40,14 +48,14 @@ export class PaymentService {
 
   /** Every charge as it is, to come back to. */
   snapshot(): readonly Charge[] {
-    return [...this.charges.values()].map((charge) => ({ ...charge }));
+    return [...this.charges.values()].map(copyOf);
   }
 
   restore(charges: readonly Charge[]): void {
-    for (const charge of charges) this.charges.set(charge.key, { ...charge });
+    for (const charge of charges) this.charges.set(charge.key, copyOf(charge));
   }
 
-  charge(order: { purchaseId: string; amountMinor: number; paymentToken: string }): PaymentAnswer {
+  charge(order: ChargeOrder): PaymentAnswer {
     const known = this.charges.get(order.purchaseId);
     if (known) return answerOf(known);
     if (order.paymentToken === '') return { outcome: 'declined', reason: 'no token' };
@@ -56,7 +64,9 @@ export class PaymentService {
       chargeId: `ch-${order.purchaseId.slice(0, 8)}`,
       key: order.purchaseId,
       amountMinor: order.amountMinor,
+      currency: order.currency,
       state: declined ? 'declined' : 'captured',
+      refunds: new Map(),
     };
     this.charges.set(order.purchaseId, charge);
     if (!declined) this.captures.set(order.paymentToken, (this.captures.get(order.paymentToken) ?? 0) + 1);
@@ -69,38 +79,63 @@ export class PaymentService {
     return known ? answerOf(known) : { outcome: 'absent' };
   }
 
-  refund(order: { purchaseId: string; chargeId: string }): PaymentAnswer {
-    const known = [...this.charges.values()].find((charge) => charge.chargeId === order.chargeId);
-    if (!known || known.state === 'declined') return { outcome: 'unknown', reason: 'no such charge' };
-    if (known.state === 'captured') {
-      known.state = 'refunded';
-      this.#tell(known);
+  refund({ purchaseId, chargeId, refundKey, refusals, amountMinor }: RefundOrder): PaymentAnswer {
+    const known = [...this.charges.values()].find((charge) => charge.chargeId === chargeId);
+    if (!known || known.state === 'declined') return { outcome: 'refused', refundKey, reason: 'no_such_charge' };
+    const key = `${purchaseId}:${refundKey}${refusals > 0 ? `~${refusals}` : ''}`;
+    if (!known.refunds.has(key)) {
+      if (givenBack(known) + amountMinor > known.amountMinor) {
+        return { outcome: 'refused', refundKey, reason: 'exceeds_charge' };
+      }
+      known.refunds.set(key, amountMinor);
+      if (givenBack(known) === known.amountMinor) known.state = 'refunded';
+      this.#tell(known, key);
     }
-    return { outcome: 'refunded', chargeId: known.chargeId };
+    return { outcome: 'refunded', chargeId, refundKey, amountMinor };
   }
 
   digest(): number {
     const sum = new Sum();
-    for (const { key, state } of this.charges.values()) sum.add(new Digest().text(key).text(state).value());
+    for (const charge of this.charges.values()) {
+      sum.add(
+        new Digest()
+          .text(charge.key)
+          .text(charge.state)
+          .text(String(givenBack(charge)))
+          .value(),
+      );
+    }
     return sum.value();
   }
 
-  #tell(charge: Charge): void {
+  #tell(charge: Charge, refundKey?: string): void {
     if (!this.listener) return;
-    const { key, chargeId, state } = charge;
+    const { key, chargeId, currency } = charge;
+    const state = refundKey === undefined ? charge.state : 'refunded';
+    const amountMinor = refundKey === undefined ? charge.amountMinor : charge.refunds.get(refundKey);
     const type = `payment.${state}`;
     const body = JSON.stringify({
       type,
       timestamp: new Date(this.#world.nowMs).toISOString(),
-      data: { idempotencyKey: key, chargeId, ...(state === 'declined' ? { declineCode: 'declined' } : {}) },
+      data: {
+        ...{ idempotencyKey: key, reference: key, chargeId, amountMinor, currency },
+        ...(state === 'declined' ? { declineCode: 'declined' } : {}),
+        ...(refundKey === undefined ? {} : { refundKey }),
+      },
     });
     const name = `webhook ${type} ${key.slice(0, 8)}`;
-    this.listener(signed(body, `${key}.${state}`, this.#world.nowMs), name);
+    this.listener(signed(body, `${refundKey ?? key}.${state}`, this.#world.nowMs), name);
   }
 }
 
-function answerOf({ state, chargeId }: Charge): PaymentAnswer {
-  return state === 'declined' ? { outcome: state, reason: 'declined' } : { outcome: state, chargeId };
+function copyOf(charge: Charge): Charge {
+  return { ...charge, refunds: new Map(charge.refunds) };
+}
+
+/** As a question about a charge is answered: what was captured stays so, whatever was given back of it. */
+function answerOf({ state, chargeId, amountMinor, currency, key }: Charge): PaymentAnswer {
+  if (state === 'declined') return { outcome: state, reason: 'declined' };
+  return { outcome: 'captured', chargeId, amountMinor, currency, reference: key };
 }
 
 /** A webhook as the provider signs it. */

@@ -77,6 +77,8 @@ export interface Column {
   readonly size: number | undefined;
   readonly values: readonly string[] | undefined;
   readonly nullable: boolean;
+  /** What a row has that does not name the column. */
+  readonly byDefault: number | string | null;
 }
 
 export interface TableDefinition {
@@ -104,12 +106,18 @@ export function parseTables(migrations: string): TableDefinition[] {
   const tables = new Map<string, TableDefinition>();
   for (const text of migrations.split('--> statement-breakpoint')) {
     const parser = new SqlParser(text.trim().replace(/;$/, ''));
-    const made = parser.definition();
+    const made = parser.altered(tables) ?? parser.definition();
     parser.end();
-    if ('table' in made) tables.get(made.table)?.indexes.push(made.columns);
-    else tables.set(made.name, made);
+    if ('name' in made) tables.set(made.name, made);
+    else if (made.index) tables.get(made.table)?.indexes.push(made.index);
   }
   return [...tables.values()];
+}
+
+/** What a statement about an index makes. One that goes is still an index of the model's, which has no need of any. */
+interface IndexChange {
+  readonly table: string;
+  readonly index?: string[];
 }
 
 interface Token {
@@ -163,12 +171,55 @@ class SqlParser {
     throw this.#unexpected();
   }
 
-  definition(): TableDefinition | { table: string; columns: string[] } {
+  /** What an ALTER TABLE makes of a table that an earlier statement made; undefined if this is none. */
+  altered(tables: ReadonlyMap<string, TableDefinition>): TableDefinition | undefined {
+    if (!this.#accept('ALTER', 'TABLE')) return undefined;
+    const name = this.#word();
+    const before = tables.get(name);
+    if (!before) throw new NotUnderstood(`SQL: there is no table ${name} to be altered`);
+    let { columns, uniqueKeys, checks } = before;
+    do {
+      if (this.#accept('DROP')) {
+        if (!this.#accept('INDEX')) this.#expect('CONSTRAINT');
+        const dropped = this.#word();
+        uniqueKeys = uniqueKeys.filter((one) => one.name !== dropped);
+        checks = checks.filter((one) => one.name !== dropped);
+        continue;
+      }
+      if (this.#accept('MODIFY')) {
+        this.#accept('COLUMN');
+        const column = this.#column();
+        columns = columns.map((one) => (one.name === column.name ? column : one));
+        continue;
+      }
+      this.#expect('ADD');
+      if (!this.#accept('CONSTRAINT')) {
+        columns = [...columns, this.#column()];
+        continue;
+      }
+      const constraint = this.#word();
+      if (this.#accept('UNIQUE')) {
+        uniqueKeys = [...uniqueKeys, { name: constraint, columns: this.#names() }];
+        continue;
+      }
+      this.#expect('CHECK', '(');
+      checks = [...checks, { name: constraint, condition: this.#expression() }];
+      this.#expect(')');
+    } while (this.#accept(','));
+    return { ...before, columns, uniqueKeys, checks };
+  }
+
+  definition(): TableDefinition | IndexChange {
+    if (this.#accept('DROP', 'INDEX')) {
+      this.#word();
+      this.#expect('ON');
+      return { table: this.#word() };
+    }
     this.#expect('CREATE');
     if (this.#accept('INDEX')) {
       this.#word();
       this.#expect('ON');
-      return { table: this.#word(), columns: this.#names() };
+      return { table: this.#word(), index: this.#names() };
     }
     this.#expect('TABLE');
     const name = this.#word();
@@ -207,7 +258,17 @@ class SqlParser {
       while (this.#accept(',')) values?.push(this.#next().text);
       this.#expect(')');
     }
-    return { name, type, size, values, nullable: !this.#accept('NOT', 'NULL') };
+    const byDefault = this.#default();
+    return { name, type, size, values, byDefault, nullable: !this.#accept('NOT', 'NULL') };
+  }
+
+  #default(): Column['byDefault'] {
+    if (!this.#accept('DEFAULT')) return null;
+    const negative = this.#accept('-');
+    const { kind, text } = this.#next();
+    if (kind === 'number') return negative ? -Number(text) : Number(text);
+    if (kind === 'string') return text;
+    throw new NotUnderstood(`SQL: the default ${text} is not known here`);
   }
 
   #select(): Select {

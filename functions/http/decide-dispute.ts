@@ -1,0 +1,8 @@
+/** POST /purchases/{purchaseId}/dispute: an operator decides about a payment that is not what was ordered. */
+import { httpHandler } from '#platform/handlers/http.ts';
+import { decideDispute } from '#purchase/dispute.ts';
+import { decideDisputeRoute } from './purchase.routes.ts';
+
+export const handler = httpHandler(decideDisputeRoute, ({ deps, params, body }) =>
+  decideDispute(deps, params.purchaseId, body),
+);

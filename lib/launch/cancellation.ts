@@ -1,0 +1,185 @@
+/**
+ * What follows from calling a sale off: each buyer is told, and unless the operator keeps the money, gets back what was
+ * paid in this sale.
+ *
+ * Invariant I13. A capture after the cancellation is given back by whoever settles it, since it holds the sale's row; so
+ * the sweep needs only those from before. It goes over them in steps of bounded size, each one transaction that moves the
+ * cursor with what it orders: dying between two steps, or a step that comes twice, changes nothing. It continues by a
+ * message of its own; if that is lost, the minute's rule continues it.
+ */
+
+import * as z from 'zod';
+import { newEvent, recordEvents } from '#events/outbox.ts';
+import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
+import type { Needs } from '#platform/environment/deps.ts';
+import { toIso } from '#platform/kernel/clock.ts';
+import { type Refusal, refuse } from '#platform/kernel/errors.ts';
+import type { SaleId } from '#platform/kernel/ids.ts';
+import { log } from '#platform/kernel/log.ts';
+import { idOf, Time } from '#platform/kernel/shapes.ts';
+import type { Tx } from '#platform/mysql/mysql.ts';
+import { sendCommands } from '#purchase/pay-queue.ts';
+import type { PurchaseRow } from '#purchase/purchase.store.ts';
+import { countRefundsOfSale } from '#purchase/refund.store.ts';
+import { orderSharesBack } from '#purchase/refund.ts';
+import { countByState, readBought } from '#reservation/reservation.store.ts';
+import { lockSales, readSales } from '#sale/sale.store.ts';
+import { refundStates } from '#state/purchase-state.ts';
+import { reservationStates } from '#state/reservation-state.ts';
+import {
+  findCancellation,
+  insertCancellation,
+  listUnsweptSaleIds,
+  lockCancellation,
+  type RefundPolicy,
+  updateCancellation,
+} from './cancellation.store.ts';
+import { refundPolicies } from './cancellation.table.ts';
+
+/** What an operator decides when calling a sale off: unless said otherwise, what was paid is given back. */
+export const CancelSale = z.strictObject({ refunds: z.enum(refundPolicies).default('refund') });
+export type CancelSale = z.output<typeof CancelSale>;
+
+/** The command in the queue `advance` that continues the sweep over the buyers of a sale that was called off. */
+export const SweepCommand = z.object({
+  sweep: z.object({
+    saleId: idOf<SaleId>(),
+    /** Where its sender had come to; the row knows better if another was faster. */
+    afterId: z.string().nullable(),
+  }),
+});
+export type SweepCommand = z.infer<typeof SweepCommand>;
+
+const Counted = z.object({ refunds: z.int(), amountMinor: z.int() });
+
+/** How far calling a sale off has come. */
+export const CancellationView = z.object({
+  saleId: idOf<SaleId>(),
+  refunds: z.enum(refundPolicies),
+  calledOffAt: Time,
+  /** When every buyer had been seen, and told; null until then. */
+  sweptAt: Time.nullable(),
+  /** Whether nothing is left to do: nobody holds or waits, and every refund is done. */
+  done: z.boolean(),
+  reservations: z.record(z.enum(reservationStates), z.int()),
+  /** The refunds that this led to, by state; those that failed wait for an operator. */
+  refundsByState: z.record(z.enum(refundStates), Counted),
+  /** What the sale was sold in. */
+  currency: z.string(),
+});
+export type CancellationView = z.infer<typeof CancellationView>;
+
+/** How many buyers one transaction concerns, and how many of these one message makes. */
+const buyersPerStep = 200;
+const stepsPerMessage = 10;
+/** Time kept back for the step under way. */
+const stepReserveMs = 2_000;
+
+/**
+ * Writes, with a sale that is held, that it is called off. Calling it off again changes nothing, except that keeping the
+ * money may become giving it back. Refuses the opposite: what was ordered back is not taken again.
+ */
+export async function callOff(
+  tx: Tx,
+  saleId: SaleId,
+  refunds: RefundPolicy,
+  nowMs: number,
+): Promise<Refusal | undefined> {
+  const known = await lockCancellation(tx, saleId);
+  if (!known) {
+    await insertCancellation(tx, { saleId, refunds, calledOffAtMs: nowMs, afterId: null, sweptAtMs: null });
+    return undefined;
+  }
+  if (known.refunds === refunds) return undefined;
+  if (refunds === 'keep') return refuse('illegal_state', 'What was paid is being given back already.');
+  await updateCancellation(tx, { ...known, refunds, afterId: null, sweptAtMs: null });
+  return undefined;
+}
+
+/** Sends the command that begins or continues a sweep. Never throws: the minute's rule finds what was not sent. */
+export async function sendSweep(deps: Needs<'queue'>, saleId: SaleId, afterId: string | null): Promise<void> {
+  const body: SweepCommand = { sweep: { saleId, afterId } };
+  await deps
+    .queue('advance')
+    .send({ body })
+    .catch((error) => log.warn('the next tick will continue a cancellation', { error, saleId }));
+}
+
+/** Continues the sweeps that are not over, for whatever reason their own messages did not. */
+export async function sweepLeftOpen(deps: WriteNeeds & Needs<'queue'>, deadlineMs: number): Promise<void> {
+  for (const saleId of await listUnsweptSaleIds(deps.db)) {
+    if (deps.clock() + stepReserveMs >= deadlineMs) return;
+    await sweepCancellation(deps, saleId, deadlineMs);
+  }
+}
+
+/** Makes some steps of the sweep over a sale's buyers, and sends the command for the rest. Harmless at any time. */
+export async function sweepCancellation(
+  deps: WriteNeeds & Needs<'queue'>,
+  saleId: SaleId,
+  deadlineMs: number,
+): Promise<void> {
+  for (let made = 0; made < stepsPerMessage; made++) {
+    const step = await writeThrough(deps, (tx, nowMs) => sweepSome(tx, saleId, nowMs));
+    await sendCommands(deps, step.ordered);
+    if (step.isOver) return;
+    if (made + 1 === stepsPerMessage || deps.clock() + stepReserveMs >= deadlineMs) {
+      return sendSweep(deps, saleId, step.afterId);
+    }
+  }
+}
+
+interface Step extends Committed {
+  /** Purchases of which something is to be given back now. */
+  readonly ordered: readonly PurchaseRow[];
+  readonly afterId: string | null;
+  readonly isOver: boolean;
+}
+
+async function sweepSome(tx: Tx, saleId: SaleId, nowMs: number): Promise<Step> {
+  // The sale first, as everywhere: with it held, no capture of before the cancellation is still being committed.
+  const sale = (await lockSales(tx, [saleId])).get(saleId);
+  const cancellation = await lockCancellation(tx, saleId);
+  if (!sale || !cancellation || cancellation.sweptAtMs !== null) {
+    return { ...nothingChanged, ordered: [], afterId: null, isOver: true };
+  }
+  const bought = await readBought(tx, saleId, cancellation.afterId ?? undefined, buyersPerStep);
+  const isOver = bought.length < buyersPerStep;
+  const afterId = bought.at(-1)?.reservationId ?? cancellation.afterId;
+  await updateCancellation(tx, { ...cancellation, afterId, sweptAtMs: isOver ? nowMs : null });
+  if (bought.length === 0) return { ...nothingChanged, ordered: [], afterId, isOver };
+  const purchaseIds = [...new Set(bought.flatMap((row) => row.purchaseId ?? []))];
+  const ordered = cancellation.refunds === 'refund' ? await orderSharesBack(tx, saleId, purchaseIds, nowMs) : [];
+  const recipients = bought.map(({ reservationId, customerId, units, version }) => ({
+    ...{ reservationId, customerId, units, version },
+    deadlineMs: sale.purchaseClosesAtMs,
+  }));
+  const reason = cancellation.refunds === 'refund' ? 'called-off-refund' : 'called-off-keep';
+  const events = [newEvent('reservations.reminded', { saleId, reason, recipients }, nowMs)];
+  await recordEvents(tx, events, nowMs);
+  return { ...nothingChanged, events, ordered, afterId, isOver };
+}
+
+/** How far calling a sale off has come; refuses for a sale that was not called off. */
+export async function readCancellation({ db }: Needs<'db'>, saleId: SaleId): Promise<CancellationView | Refusal> {
+  const cancellation = await findCancellation(db, saleId);
+  const sale = (await readSales(db, [saleId])).get(saleId);
+  if (!cancellation || !sale) return refuse('not_found', 'There is no such sale, or it was not called off.');
+  const [reservations, refundsByState] = await Promise.all([countByState(db, saleId), countRefundsOfSale(db, saleId)]);
+  const { refunds, calledOffAtMs, sweptAtMs } = cancellation;
+  const isOpen =
+    reservations.allocated > 0 ||
+    reservations.waitlisted > 0 ||
+    refundsByState.pending.refunds > 0 ||
+    refundsByState.failed.refunds > 0;
+  return {
+    saleId,
+    refunds,
+    calledOffAt: toIso(calledOffAtMs),
+    sweptAt: sweptAtMs === null ? null : toIso(sweptAtMs),
+    done: sweptAtMs !== null && !isOpen,
+    reservations,
+    refundsByState,
+    currency: sale.currency,
+  };
+}

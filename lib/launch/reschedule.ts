@@ -1,0 +1,50 @@
+/**
+ * Rescheduling: moving a sale's times as one act, with everything derived from them, and a preview of what that would do.
+ */
+import type { WriteNeeds } from '#mirror/write-through.ts';
+import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
+import type { SaleId } from '#platform/kernel/ids.ts';
+import type { RescheduleSale, SaleRescheduled } from '#sale/sale.shapes.ts';
+import { readSales, type SaleRow } from '#sale/sale.store.ts';
+import { viewOfRow } from '#sale/terms.ts';
+import { applyMove, changeSale } from './change-sale.ts';
+import { type Move, type MovePlan, planMove } from './move-plan.ts';
+import { readTimes } from './sale-times.ts';
+
+/**
+ * Moves a sale's times to those named, or all that are still to come by `shiftSeconds`. With `dryRun` it changes nothing
+ * and says what would happen. Refuses with `confirmation_required` what takes time from somebody or ends the sale at once,
+ * unless the preview's `confirmation` comes with it.
+ */
+export async function rescheduleSale(
+  deps: WriteNeeds,
+  saleId: SaleId,
+  request: RescheduleSale,
+): Promise<SaleRescheduled | Refusal> {
+  const { shiftSeconds, dryRun, confirmation, ...times } = request;
+  const move: Move = shiftSeconds === undefined ? readTimes(times) : { shiftMs: shiftSeconds * 1000 };
+  if (dryRun) {
+    const sale = (await readSales(deps.db, [saleId])).get(saleId);
+    if (!sale) return refuse('not_found', 'There is no such sale.');
+    const nowMs = deps.clock();
+    const plan = await planMove(deps.db, sale, move, nowMs);
+    return isRefusal(plan) ? plan : answer({ ...sale, ...plan?.change }, plan, true, nowMs);
+  }
+  let plan: MovePlan | Refusal | undefined;
+  const changed = await changeSale(deps, saleId, async (tx, sale, nowMs) => {
+    plan = await planMove(tx, sale, move, nowMs);
+    return applyMove(plan, confirmation);
+  });
+  if (isRefusal(changed)) return changed;
+  return answer(changed, isRefusal(plan) ? undefined : plan, false, deps.clock());
+}
+
+function answer(sale: SaleRow, plan: MovePlan | undefined, dryRun: boolean, nowMs: number): SaleRescheduled {
+  return {
+    dryRun,
+    sale: viewOfRow(sale, nowMs),
+    dangers: plan?.dangers ?? [],
+    concerned: plan?.concerned ?? { holding: 0, offered: 0, waiting: 0, shortened: 0 },
+    confirmation: plan?.confirmation ?? null,
+  };
+}

@@ -1,0 +1,21 @@
+import { readSignedText, signText } from './signed-text.ts';
+
+test('signed text comes back as it was', () => {
+  expect(readSignedText('secret', 'about a', signText('secret', 'about a', '{"a":"ä"}'))).toBe('{"a":"ä"}');
+});
+
+test('text that was altered, moved to something else, signed by others or not signed at all is none', () => {
+  const signed = signText('secret', 'about a', 'one');
+  const [, signature] = signed.split('.');
+  const forged = `${Buffer.from('two').toString('base64url')}.${signature}`;
+  for (const text of [
+    forged,
+    signText('other', 'about a', 'one'),
+    signText('secret', 'about b', 'one'),
+    'one',
+    '',
+    '.',
+  ]) {
+    expect(readSignedText('secret', 'about a', text)).toBeUndefined();
+  }
+});

@@ -1,0 +1,27 @@
+/**
+ * Text of ours that a client keeps and brings back, signed so that nobody else can have written it. It is not hidden:
+ * whoever holds it can read it.
+ */
+import { createHmac, timingSafeEqual } from 'node:crypto';
+
+/** Enough that no signature is ever guessed. */
+const signatureBytes = 16;
+
+/** Text with its signature. `about` says what it is about and for whom; it is signed, and is no part of the result. */
+export function signText(secret: string, about: string, text: string): string {
+  const body = Buffer.from(text).toString('base64url');
+  return `${body}.${signatureOf(secret, about, body).toString('base64url')}`;
+}
+
+/** The text again, or undefined unless it was signed with this secret and about this. */
+export function readSignedText(secret: string, about: string, signed: string): string | undefined {
+  const [body = '', signature = ''] = signed.split('.');
+  const given = Buffer.from(signature, 'base64url');
+  const own = signatureOf(secret, about, body);
+  if (given.length !== own.length || !timingSafeEqual(given, own)) return undefined;
+  return Buffer.from(body, 'base64url').toString();
+}
+
+function signatureOf(secret: string, about: string, body: string): Buffer {
+  return createHmac('sha256', secret).update(`${about}\0${body}`).digest().subarray(0, signatureBytes);
+}

@@ -1,0 +1,67 @@
+/**
+ * The rules of giving money back: what a refund of a called-off sale comes to, how much is left to give, and where a
+ * purchase stands with its refunds. Pure.
+ *
+ * Invariant I13: what was given back and what is pending never exceed what was captured.
+ */
+import type { PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
+import type { PurchaseState } from '#state/purchase-state.ts';
+import type { PurchaseItem, PurchaseRow } from './purchase.store.ts';
+import type { RefundRow } from './refund.store.ts';
+
+type Asked = Pick<RefundRow, 'purchaseId' | 'refundKey' | 'amountMinor' | 'reason'> &
+  Partial<Pick<RefundRow, 'saleId' | 'releases'>>;
+
+/** A refund that is to be asked for; unless it says otherwise, all units of the purchase return with it. */
+export function newRefund(asked: Asked, nowMs: number): RefundRow {
+  const pending = { state: 'pending', failure: null, refusals: 0, createdAtMs: nowMs, updatedAtMs: nowMs } as const;
+  return { saleId: null, releases: 'all', ...asked, ...pending };
+}
+
+/** What a purchase owes for a sale that was called off; undefined if that is nothing. Its units return with the money. */
+export function shareOf(
+  purchaseId: PurchaseId,
+  saleId: SaleId,
+  items: readonly PurchaseItem[],
+  nowMs: number,
+): RefundRow | undefined {
+  const own = items.filter((item) => item.saleId === saleId);
+  const amountMinor = own.reduce((sum, item) => sum + item.units * item.priceMinor, 0);
+  if (amountMinor === 0) return undefined;
+  const releases: ReservationId[] = own.map((item) => item.reservationId);
+  return newRefund(
+    { purchaseId, refundKey: `sale:${saleId}`, saleId, amountMinor, reason: 'sale_cancelled', releases },
+    nowMs,
+  );
+}
+
+/** What was captured for a purchase, minor units. */
+export function capturedOf({ capturedMinor, amountMinor }: Pick<PurchaseRow, 'capturedMinor' | 'amountMinor'>): number {
+  return capturedMinor ?? amountMinor;
+}
+
+/**
+ * What may still be given back: what was captured, less what was and what is to be. A refund that the provider refused
+ * counts as well, since it can be tried again.
+ */
+export function leftToRefund(
+  purchase: Pick<PurchaseRow, 'capturedMinor' | 'amountMinor'>,
+  refunds: readonly RefundRow[],
+): number {
+  const given = refunds.reduce((sum, one) => sum + one.amountMinor, 0);
+  return Math.max(0, capturedOf(purchase) - given);
+}
+
+/** Where a purchase stands with these refunds, which are all that it has. */
+export function stateAfterRefunds(
+  purchase: Pick<PurchaseRow, 'state' | 'capturedMinor' | 'amountMinor'>,
+  refunds: readonly RefundRow[],
+): PurchaseState {
+  if (refunds.some((one) => one.state === 'pending')) return 'refunding';
+  const given = refunds.filter((one) => one.state === 'refunded').reduce((sum, one) => sum + one.amountMinor, 0);
+  if (given >= capturedOf(purchase)) return 'refunded';
+  // A part that went back before the capture was known, or decided upon, decides nothing.
+  const isBought = ['captured', 'refunding', 'refund_failed'].includes(purchase.state);
+  if (purchase.state === 'disputed' || (purchase.capturedMinor === null && !isBought)) return purchase.state;
+  return refunds.some((one) => one.state === 'failed') ? 'refund_failed' : 'captured';
+}

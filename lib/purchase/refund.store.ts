@@ -1,0 +1,103 @@
+/**
+ * The store of refunds: the only code that writes `refunds`. It decides nothing. Whoever writes holds the purchase's row.
+ */
+import { fromBytes, type PurchaseId, type ReservationId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
+import type { Sql, Tx } from '#platform/mysql/mysql.ts';
+import { type RefundState, refundStates } from '#state/purchase-state.ts';
+
+/** The reservations whose units return with the money: some of the purchase's, or all. */
+export type Releases = readonly ReservationId[] | 'all';
+
+/** A refund's row. */
+export interface RefundRow {
+  readonly purchaseId: PurchaseId;
+  /** What asked for it; with the purchase, the row's key. */
+  readonly refundKey: string;
+  /** The sale that was called off; null if something else asked for it. */
+  readonly saleId: SaleId | null;
+  readonly amountMinor: number;
+  readonly state: RefundState;
+  readonly reason: string;
+  /** The provider's reason for refusing it. */
+  readonly failure: string | null;
+  readonly releases: Releases;
+  /** How often the provider refused it. */
+  readonly refusals: number;
+  readonly createdAtMs: number;
+  readonly updatedAtMs: number;
+}
+
+type StoredRefund = Omit<RefundRow, 'purchaseId' | 'saleId' | 'releases'> & {
+  purchaseId: Buffer;
+  saleId: Buffer | null;
+  releases: string;
+};
+
+/** The refunds of these purchases, in the order in which they were asked for. */
+export async function readRefunds(sql: Sql, purchaseIds: readonly PurchaseId[]): Promise<RefundRow[]> {
+  if (purchaseIds.length === 0) return [];
+  const rows = await sql.rows<StoredRefund>(
+    `SELECT purchase_id AS purchaseId, refund_key AS refundKey, sale_id AS saleId, amount_minor AS amountMinor, state,
+       reason, failure, releases, refusals, created_at_ms AS createdAtMs, updated_at_ms AS updatedAtMs
+     FROM refunds WHERE purchase_id IN (?) ORDER BY created_at_ms`,
+    [purchaseIds.map(toBytes)],
+  );
+  return rows.map(({ purchaseId, saleId, releases, ...row }) => ({
+    ...row,
+    purchaseId: fromBytes(purchaseId),
+    saleId: saleId && fromBytes(saleId),
+    releases: releases === '*' ? 'all' : JSON.parse(releases),
+  }));
+}
+
+/** How many refunds are in each state, and how much money that is. */
+export type RefundCounts = Record<RefundState, { refunds: number; amountMinor: number }>;
+
+/** The refunds that a called-off sale led to, counted by state. */
+export async function countRefundsOfSale(sql: Sql, saleId: SaleId): Promise<RefundCounts> {
+  const rows = await sql.rows<{ state: RefundState; refunds: number; amountMinor: number }>(
+    'SELECT state, COUNT(*) AS refunds, SUM(amount_minor) AS amountMinor FROM refunds WHERE sale_id = ? GROUP BY state',
+    [toBytes(saleId)],
+  );
+  const found = new Map(rows.map((row) => [row.state, row]));
+  const count = (state: RefundState) => ({
+    refunds: Number(found.get(state)?.refunds ?? 0),
+    amountMinor: Number(found.get(state)?.amountMinor ?? 0),
+  });
+  return Object.fromEntries(refundStates.map((state) => [state, count(state)])) as RefundCounts;
+}
+
+/** Writes refunds. They must not exist yet. */
+export async function insertRefunds(tx: Tx, refunds: readonly RefundRow[]): Promise<void> {
+  if (refunds.length === 0) return;
+  await tx.change(
+    `INSERT INTO refunds (purchase_id, refund_key, sale_id, amount_minor, state, reason, failure, releases, refusals,
+       created_at_ms, updated_at_ms) VALUES ?`,
+    [
+      refunds.map((refund) => [
+        toBytes(refund.purchaseId),
+        refund.refundKey,
+        refund.saleId && toBytes(refund.saleId),
+        refund.amountMinor,
+        refund.state,
+        refund.reason,
+        refund.failure,
+        refund.releases === 'all' ? '*' : JSON.stringify(refund.releases),
+        refund.refusals,
+        refund.createdAtMs,
+        refund.updatedAtMs,
+      ]),
+    ],
+  );
+}
+
+/** Writes how refunds stand now. Their rows were read in this transaction, with their purchases held. */
+export async function updateRefunds(tx: Tx, refunds: readonly RefundRow[]): Promise<void> {
+  for (const { purchaseId, refundKey, state, failure, refusals, updatedAtMs } of refunds) {
+    await tx.change(
+      `UPDATE refunds SET state = ?, failure = ?, refusals = ?, updated_at_ms = ?
+       WHERE purchase_id = ? AND refund_key = ?`,
+      [state, failure, refusals, updatedAtMs, toBytes(purchaseId), refundKey],
+    );
+  }
+}

@@ -1,0 +1,40 @@
+/**
+ * `refunds`: money given back, a row for each time it was asked for.
+ *
+ * Invariant I13: the key (purchase, what asked for it) is why one reason gives money back once, however often it comes;
+ * it is also the idempotency key at the provider. Pending and done together never exceed what was captured. Written by
+ * `refund.store.ts` while the purchase's row is held.
+ */
+import { sql } from 'drizzle-orm';
+import { bigint, check, index, int, mysqlEnum, mysqlTable, primaryKey, varchar } from 'drizzle-orm/mysql-core';
+import { id, timeMs } from '#platform/mysql/columns.ts';
+import { refundStates } from '#state/purchase-state.ts';
+
+export const refunds = mysqlTable(
+  'refunds',
+  {
+    purchaseId: id('purchase_id').notNull(),
+    /** What asked for it: `refund` for the whole, `sale:` and a sale that was called off, an operator's request. */
+    refundKey: varchar('refund_key', { length: 64 }).notNull(),
+    /** The sale that was called off; null if something else asked for it. */
+    saleId: id('sale_id'),
+    /** In the currency of what was captured. */
+    amountMinor: bigint('amount_minor', { mode: 'number' }).notNull(),
+    state: mysqlEnum('state', refundStates).notNull(),
+    /** Why it is given back. */
+    reason: varchar('reason', { length: 64 }).notNull(),
+    /** Why the provider refused it. */
+    failure: varchar('failure', { length: 64 }),
+    /** The reservations whose units return when the money has, as JSON; `*` for all of the purchase. */
+    releases: varchar('releases', { length: 2048 }).notNull(),
+    /** How often the provider refused it: each retry asks under a key of its own. */
+    refusals: int('refusals').notNull(),
+    createdAtMs: timeMs('created_at_ms').notNull(),
+    updatedAtMs: timeMs('updated_at_ms').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.purchaseId, table.refundKey] }),
+    index('refunds_sale').on(table.saleId, table.state),
+    check('refunds_amount', sql`${table.amountMinor} > 0`),
+  ],
+);

@@ -1,0 +1,106 @@
+/**
+ * I11, the line: whoever waits comes before whoever asks later.
+ *
+ * Whoever was given units is held against those who waited at that moment, before and after it by more than a transaction
+ * takes: if one of them came earlier and would have taken as much or less, the line was passed. At rest nobody waits whom
+ * the units of a running sale can serve.
+ */
+import type { ReservationRow, SaleRow } from './store.ts';
+import type { Tally } from './tally.ts';
+import type { Stop } from './walk.ts';
+
+/** Rows carry the time at which their transaction began; it may have waited so long for the sale before it committed. */
+const transactionMs = 2_000;
+
+interface Waited {
+  readonly id: string;
+  readonly ticket: number;
+  readonly atLeast: number;
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+interface Given {
+  readonly id: string;
+  readonly ticket: number;
+  readonly units: number;
+  readonly atMs: number;
+}
+
+interface Line {
+  readonly waited: Waited[];
+  readonly given: Given[];
+  /** Of those who still wait, the least that one of them would take. */
+  leastWaiting: number;
+}
+
+export class LineCheck {
+  readonly #lines = new Map<string, Line>();
+
+  /** Adds when a reservation waited, and when it was given units. */
+  add({ row, movements }: Stop): void {
+    if (!row) return;
+    const line = this.#lineOf(row.saleId);
+    const atMs = movements.find((movement) => movement.kind === 'ALLOCATE')?.atMs;
+    if (atMs !== undefined) line.given.push({ id: row.id, ticket: row.ticket, units: row.units, atMs });
+    if (row.state === 'waitlisted') line.leastWaiting = Math.min(line.leastWaiting, row.atLeast);
+    const toMs = waitedUntilMs(row, atMs);
+    if (toMs === undefined) return;
+    const { id, ticket, atLeast, decidedAtMs } = row;
+    line.waited.push({ id, ticket, atLeast, fromMs: decidedAtMs + transactionMs, toMs: toMs - transactionMs });
+  }
+
+  /** Holds everybody who was given units against those who waited then. */
+  finish(sales: Map<string, SaleRow>, nowMs: number, tally: Tally): void {
+    for (const [saleId, line] of this.#lines) {
+      checkOrder(line, tally);
+      const sale = sales.get(saleId);
+      if (sale?.status !== 'active' || nowMs >= sale.purchaseClosesAtMs) continue;
+      tally.expect(
+        line.leastWaiting > sale.available,
+        () => `sale ${saleId} has ${sale.available} units, and somebody waits who would take ${line.leastWaiting}`,
+      );
+    }
+  }
+
+  #lineOf(saleId: string): Line {
+    const known = this.#lines.get(saleId) ?? { waited: [], given: [], leastWaiting: Number.POSITIVE_INFINITY };
+    this.#lines.set(saleId, known);
+    return known;
+  }
+}
+
+/** Until when a reservation waited, or undefined if it did not, or nobody knows: who left the line left no time behind. */
+function waitedUntilMs(row: ReservationRow, givenAtMs: number | undefined): number | undefined {
+  if (row.state === 'waitlisted') return Number.POSITIVE_INFINITY;
+  return givenAtMs !== undefined && givenAtMs > row.decidedAtMs ? givenAtMs : undefined;
+}
+
+/** Goes through time: people join the line and leave it, and each who is given units looks back at who stands before. */
+function checkOrder({ waited, given }: Line, tally: Tally): void {
+  const joining = waited.filter((one) => one.fromMs < one.toMs).sort((a, b) => a.fromMs - b.fromMs);
+  /** Who waits, by what they would take, the first in front. */
+  const standing = new Map<number, Waited[]>();
+  let next = 0;
+  for (const one of [...given].sort((a, b) => a.atMs - b.atMs)) {
+    for (let other = joining[next]; other && other.fromMs < one.atMs; other = joining[++next]) {
+      insert(standing, other);
+    }
+    let passed: Waited | undefined;
+    for (const [atLeast, queue] of standing) {
+      // Nobody comes back: time only goes on.
+      while (queue[0] && queue[0].toMs <= one.atMs) queue.shift();
+      const first = atLeast <= one.units ? queue.find((other) => other.toMs > one.atMs) : undefined;
+      if (first && first.ticket < one.ticket) passed = first;
+    }
+    tally.expect(passed === undefined, () => `reservation ${one.id} was given units before ${passed?.id}, who waited`);
+  }
+}
+
+/** Puts someone where the ticket says; most come last. */
+function insert(standing: Map<number, Waited[]>, one: Waited): void {
+  const queue = standing.get(one.atLeast) ?? [];
+  standing.set(one.atLeast, queue);
+  const at = queue.findLastIndex((other) => other.ticket < one.ticket);
+  queue.splice(at + 1, 0, one);
+}

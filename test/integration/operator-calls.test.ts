@@ -1,0 +1,215 @@
+/**
+ * Operators' calls, on real servers: sent twice under one Idempotency-Key they are one call (M8), and no number of theirs
+ * is more than a column can hold (M9).
+ */
+
+import { answersKeptMs, forgetOldAnswers } from '#answers/once.ts';
+import { adjustStock } from '#launch/adjust-stock.ts';
+import type { Deps } from '#platform/environment/deps.ts';
+import { type SaleId, toBytes } from '#platform/kernel/ids.ts';
+import { maxUnits } from '#sale/sale.shapes.ts';
+import { newId } from '#test/support/ids.ts';
+import { type Answer, type Api, openApi } from '../support/api.ts';
+import { failingAt, withDeps } from '../support/deps.ts';
+import { givenSale } from '../support/sales.ts';
+import { type TestBed, testBed } from '../support/stack.ts';
+
+let bed: TestBed;
+let api: Api;
+let deps: Deps;
+let operator: string;
+let productId: string;
+
+const chair = { sku: 'CHAIR', name: 'Chair', description: '', price: { amountMinor: 100, currency: 'EUR' } };
+
+beforeAll(async () => {
+  bed = await testBed();
+  api = openApi();
+  deps = await api.deps();
+  operator = await api.operator();
+  productId = (await api.call('POST /products', { json: chair, token: operator })).body.productId;
+});
+
+afterAll(async () => {
+  await api?.close();
+  await bed?.close();
+});
+
+const newSale = () => ({
+  productId,
+  name: 'Chairs',
+  allotment: 10,
+  capPerCustomer: 2,
+  reserveOpensAt: '2030-05-01T18:00:00Z',
+  reserveClosesAt: '2030-05-03T18:00:00Z',
+  purchaseOpensAt: '2030-05-04T18:00:00Z',
+  purchaseClosesAt: '2030-05-06T18:00:00Z',
+});
+const count = async (table: 'sales' | 'products' | 'kept_answers') =>
+  Number((await deps.db.rows<{ n: number }>(`SELECT COUNT(*) AS n FROM ${table}`))[0]?.n);
+const allotmentOf = async (saleId: SaleId) =>
+  (await deps.db.rows<{ allotment: number }>('SELECT allotment FROM sales WHERE id = ?', [toBytes(saleId)]))[0]
+    ?.allotment;
+const addStock = (saleId: SaleId, units: number, key?: string, token = operator) =>
+  api.call(`POST /sales/${saleId}/stock`, { json: { units }, token, ...(key === undefined ? {} : { key }) });
+
+describe('M8: an operator’s call under an Idempotency-Key', () => {
+  test('M8: adds stock once, and gives the same answer again, also after something else has changed', async () => {
+    const saleId = await givenSale(deps, { allotment: 10 });
+    const first = await addStock(saleId, 100, 'one');
+    await addStock(saleId, 5);
+    const again = await addStock(saleId, 100, 'one');
+    expect(first.body.stock).toMatchObject({ allotment: 110, available: 110 });
+    expect([again.status, again.text]).toEqual([first.status, first.text]);
+    expect(await allotmentOf(saleId)).toBe(115);
+  });
+
+  test('M8: creates one sale, and one product, and counts an import once', async () => {
+    const [sales, products] = [await count('sales'), await count('products')];
+    const lamp = { ...chair, sku: 'LAMP' };
+    const file = 'sku,name,description,price_minor,currency\nTABLE,Table,,100,EUR\n';
+    const calls = [
+      ['POST /sales', { json: newSale() }, 201],
+      ['POST /products', { json: lamp }, 201],
+      ['POST /products/import', { text: file, headers: { 'content-type': 'text/csv' } }, 200],
+    ] as const;
+    for (const [line, sent, status] of calls) {
+      const answers: Answer[] = [];
+      for (let n = 0; n < 3; n++) answers.push(await api.call(line, { ...sent, token: operator, key: 'made-once' }));
+      expect(answers.map((answer) => [answer.status, answer.text])).toEqual(
+        Array.from({ length: 3 }, () => [status, answers[0]?.text]),
+      );
+    }
+    expect([await count('sales'), await count('products')]).toEqual([sales + 1, products + 2]);
+  });
+
+  test('M8: is one call also if it comes eight times at once', async () => {
+    const saleId = await givenSale(deps, { allotment: 10 });
+    const sales = await count('sales');
+    const stock = await Promise.all(Array.from({ length: 8 }, () => addStock(saleId, 100, 'at-once')));
+    expect(new Set(stock.map(({ status, text }) => `${status} ${text}`)).size).toBe(1);
+    expect(stock[0]?.status).toBe(200);
+    expect(await allotmentOf(saleId)).toBe(110);
+    const made = await Promise.all(
+      Array.from({ length: 8 }, () => api.call('POST /sales', { json: newSale(), token: operator, key: 'at-once' })),
+    );
+    expect(new Set(made.map(({ status, body }) => `${status} ${body.saleId}`)).size).toBe(1);
+    expect(await count('sales')).toBe(sales + 1);
+  });
+
+  test('M8: is refused with another body, and the order of fields makes no other body', async () => {
+    const saleId = await givenSale(deps, { allotment: 10 });
+    expect((await addStock(saleId, 100, 'body')).status).toBe(200);
+    const other = await addStock(saleId, 101, 'body');
+    expect([other.status, other.body.code]).toEqual([422, 'idempotency_key_reused']);
+    expect(await allotmentOf(saleId)).toBe(110);
+    const first = await api.call('POST /sales', { json: newSale(), token: operator, key: 'order' });
+    const reversed = Object.fromEntries(Object.entries(newSale()).reverse());
+    const again = await api.call('POST /sales', { json: reversed, token: operator, key: 'order' });
+    expect(again.body).toEqual(first.body);
+  });
+
+  test('M8: is the same call after Redis has lost everything', async () => {
+    const saleId = await givenSale(deps, { allotment: 10 });
+    const first = await addStock(saleId, 100, 'flushed');
+    await deps.redis.flushdb();
+    expect((await addStock(saleId, 100, 'flushed')).text).toBe(first.text);
+    expect((await addStock(saleId, 99, 'flushed')).body.code).toBe('idempotency_key_reused');
+    expect(await allotmentOf(saleId)).toBe(110);
+  });
+
+  test('M8: belongs to one operator and one address', async () => {
+    const [one, other] = [await givenSale(deps, { allotment: 10 }), await givenSale(deps, { allotment: 10 })];
+    for (const saleId of [one, other]) expect((await addStock(saleId, 100, 'mine')).status).toBe(200);
+    expect((await addStock(one, 7, 'mine', await api.operator())).status).toBe(200);
+    expect([await allotmentOf(one), await allotmentOf(other)]).toEqual([117, 110]);
+  });
+
+  test('M8: leaves the key free if it is refused', async () => {
+    const saleId = await givenSale(deps, { allotment: 10 });
+    expect((await addStock(saleId, -100, 'refused')).body.code).toBe('illegal_state');
+    await addStock(saleId, 90);
+    expect((await addStock(saleId, -100, 'refused')).body.stock).toMatchObject({ allotment: 0 });
+  });
+
+  test('M8: changes nothing if its answer cannot be kept', async () => {
+    const saleId = await givenSale(deps, { allotment: 10 });
+    const failing = withDeps(deps, { db: failingAt(deps.db, /kept_answers/, 'gone') });
+    const keep = async <T>(tx: { change(sql: string): Promise<number> }, answer: T) => {
+      await tx.change('INSERT INTO kept_answers () VALUES ()');
+      return answer;
+    };
+    await expect(adjustStock(failing, saleId, 100, keep)).rejects.toThrow('gone');
+    expect(await allotmentOf(saleId)).toBe(10);
+  });
+
+  test('M8: needs a key of printable ASCII, if any, and is a new call each time without one', async () => {
+    const saleId = await givenSale(deps, { allotment: 10 });
+    for (const key of ['', 'two words', 'ü', 'k'.repeat(256)]) {
+      expect((await addStock(saleId, 100, key)).body.code).toBe('idempotency_key_missing');
+    }
+    await addStock(saleId, 1);
+    await addStock(saleId, 1);
+    expect(await allotmentOf(saleId)).toBe(12);
+  });
+
+  test('M8: keeps its answer for a day, and then it is forgotten', async () => {
+    const saleId = await givenSale(deps, { allotment: 10 });
+    await addStock(saleId, 100, 'a-day');
+    const kept = await count('kept_answers');
+    expect(kept).toBeGreaterThan(0);
+    const later = (ms: number) => withDeps(deps, { clock: () => Date.now() + ms });
+    expect(await forgetOldAnswers(later(answersKeptMs - 300_000))).toBe(0);
+    expect(await forgetOldAnswers(later(answersKeptMs + 1_000))).toBe(kept);
+    expect(await count('kept_answers')).toBe(0);
+  });
+});
+
+describe('M9: numbers', () => {
+  test('M9: added stock that the counter cannot hold is refused, and nothing changes', async () => {
+    const saleId = await givenSale(deps, { allotment: 10 });
+    expect((await addStock(saleId, maxUnits - 10)).body.stock).toMatchObject({ allotment: maxUnits });
+    for (const units of [1, 100, maxUnits]) {
+      const answer = await addStock(saleId, units, newId());
+      expect([answer.status, answer.body.code]).toEqual([409, 'illegal_state']);
+    }
+    expect(await allotmentOf(saleId)).toBe(maxUnits);
+    expect((await addStock(saleId, -1)).body.stock).toMatchObject({ allotment: maxUnits - 1 });
+  });
+
+  const tooLarge = [2 ** 31 - 1, 2 ** 31, 2 ** 53, 1e21, 1e308, -(2 ** 31), -1e21, 0.5];
+  test.each(tooLarge)(
+    'M9: %d is refused for every number of an operator’s call, and nothing changes',
+    async (value) => {
+      const saleId = await givenSale(deps, { allotment: 10 });
+      const before = [await count('sales'), await count('products'), await count('kept_answers')];
+      const sale = newSale();
+      const sent = [
+        ['POST /sales', { ...sale, allotment: value }],
+        ['POST /sales', { ...sale, capPerCustomer: value }],
+        ['POST /sales', { ...sale, waitlistSize: value }],
+        ['POST /sales', { ...sale, offerLifeSeconds: value }],
+        [`PATCH /sales/${saleId}`, { capPerCustomer: value }],
+        [`PATCH /sales/${saleId}`, { waitlistSize: value }],
+        [`PATCH /sales/${saleId}`, { offerLifeSeconds: value }],
+        [`POST /sales/${saleId}/stock`, { units: value }],
+      ] as const;
+      for (const [line, json] of sent) {
+        const { status, body } = await api.call(line, { json, token: operator, key: newId() });
+        expect([line, status, body.code]).toEqual([line, 400, 'invalid_input']);
+      }
+      expect([await count('sales'), await count('products'), await count('kept_answers')]).toEqual(before);
+      expect(await allotmentOf(saleId)).toBe(10);
+    },
+  );
+
+  test.each([0, -1, 0.5, 100_000_000_001, 2 ** 53, 1e21])('M9: a price of %d is refused', async (amountMinor) => {
+    const products = await count('products');
+    const json = { ...chair, sku: newId(), price: { amountMinor, currency: 'EUR' } };
+    expect((await api.call('POST /products', { json, token: operator })).body.code).toBe('invalid_input');
+    const changed = await api.call(`PATCH /products/${productId}`, { json: { price: json.price }, token: operator });
+    expect(changed.body.code).toBe('invalid_input');
+    expect(await count('products')).toBe(products);
+    expect((await api.call(`GET /products/${productId}`)).body.price).toEqual(chair.price);
+  });
+});

@@ -1,0 +1,519 @@
+/**
+ * I12, the clock: what an operator does to a sale's times, and what that does to those who hold its units or wait for them.
+ * Real MySQL, Redis and SQS; the clock is the test's own, so that a pause of an hour takes no hour.
+ */
+
+import { BusEvent } from '#events/catalog.ts';
+import { advanceSale } from '#launch/advance.ts';
+import { pauseSale, resumeSale, updateSale } from '#launch/change-sale.ts';
+import { getSale } from '#launch/read-sale.ts';
+import { rescheduleSale } from '#launch/reschedule.ts';
+import { listNotifications } from '#notification/list.ts';
+import { notify } from '#notification/notify.ts';
+import type { Deps } from '#platform/environment/deps.ts';
+import { toIso } from '#platform/kernel/clock.ts';
+import { isRefusal } from '#platform/kernel/errors.ts';
+import { type CustomerId, type ReservationId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
+import { requestPurchase } from '#purchase/request.ts';
+import { allocateBatch } from '#reservation/allocate.ts';
+import { cancelReservation } from '#reservation/cancel.ts';
+import { getDecidedReservation } from '#reservation/read.ts';
+import { newId } from '#test/support/ids.ts';
+import { withDeps } from '../support/deps.ts';
+import { delivered, givenSale, openBed, type SaleTerms } from '../support/sales.ts';
+import { type TestBed, testBed } from '../support/stack.ts';
+
+const secondMs = 1_000;
+const minuteMs = 60_000;
+const hourMs = 3_600_000;
+
+let bed: TestBed;
+let opened: Deps;
+let deps: Deps;
+/** How far the test's clock is ahead. */
+let aheadMs = 0;
+/** What was published since it was last told to the customers. */
+let published: BusEvent[] = [];
+
+beforeAll(async () => {
+  bed = await testBed();
+  opened = await openBed(bed);
+});
+
+beforeEach(() => {
+  aheadMs = 0;
+  published = [];
+  deps = withDeps(opened, {
+    clock: () => Date.now() + aheadMs,
+    bus: {
+      publish: async (events) => {
+        published.push(
+          ...events.map(({ detailType, detail }) =>
+            BusEvent.parse({ 'detail-type': detailType, detail: JSON.parse(detail) }),
+          ),
+        );
+        return events.map(() => true);
+      },
+    },
+  });
+});
+
+afterAll(async () => {
+  await opened?.close();
+  await bed?.close();
+});
+
+const soon = () => deps.clock() + 20_000;
+const pass = (ms: number) => {
+  aheadMs += ms;
+};
+const instant = (fromNowMs: number) => toIso(Math.floor(deps.clock() / 1000) * 1000 + fromNowMs);
+
+interface Customer {
+  readonly customerId: CustomerId;
+  readonly reservationId: ReservationId;
+}
+
+/** A customer whose request has been decided. */
+async function reserving(saleId: SaleId, quantity = 1): Promise<Customer> {
+  const customerId: CustomerId = newId();
+  const ticket = deps.clock() * 1000 + Math.floor(Math.random() * 1000);
+  const request = delivered(saleId, { customerId, quantity, ticket });
+  await allocateBatch(deps, [request], soon());
+  return { customerId, reservationId: request.message.reservationId };
+}
+
+const advance = (saleId: SaleId) => advanceSale(deps, saleId, soon(), 'everything');
+
+async function viewOf({ customerId, reservationId }: Customer) {
+  const view = await getDecidedReservation(deps, customerId, reservationId);
+  if (isRefusal(view)) throw new Error(view.detail);
+  return view;
+}
+
+const deadlineOf = async (customer: Customer) => Date.parse((await viewOf(customer)).deadline ?? '');
+
+async function saleOf(saleId: SaleId) {
+  const sale = await getSale(deps, saleId);
+  if (isRefusal(sale)) throw new Error(sale.detail);
+  return sale;
+}
+
+const closeOf = async (saleId: SaleId) => {
+  const [row] = await deps.db.rows<{ closes: number }>(
+    'SELECT purchase_closes_at_ms AS closes FROM sales WHERE id = ?',
+    [toBytes(saleId)],
+  );
+  return row?.closes ?? 0;
+};
+
+const buy = ({ customerId, reservationId }: Customer) =>
+  requestPurchase(deps, customerId, newId(), { reservationIds: [reservationId], paymentToken: 'tok_ok' });
+
+/** Delivers what was published, each event twice, and answers what this customer was told newly: kinds, oldest first. */
+async function told(customer: Customer): Promise<{ kind: string; facts: Record<string, unknown>; text: string }[]> {
+  const events = published;
+  published = [];
+  for (const message of [...events, ...events]) {
+    await notify(deps, [{ messageId: newId(), message, sentAtMs: deps.clock(), deliveries: 1 }], soon());
+  }
+  return unread(customer);
+}
+
+async function unread({ customerId }: Customer) {
+  const page = await listNotifications(deps, customerId, { limit: 100 }, undefined);
+  if (isRefusal(page)) throw new Error(page.detail);
+  return page.items.map(({ kind, facts, text }) => ({ kind, facts, text })).reverse();
+}
+
+const kindsOf = async (customer: Customer) => (await told(customer)).map(({ kind }) => kind);
+
+/** A sale of one unit that has been allocated, given back and offered to one who waited. */
+async function offering(terms: Partial<SaleTerms> = {}) {
+  const saleId = await givenSale(deps, { allotment: 1, waitlistSize: 10, offerLifeMs: 30 * secondMs, ...terms });
+  const first = await reserving(saleId);
+  const second = await reserving(saleId);
+  const third = await reserving(saleId);
+  await cancelReservation(deps, first.customerId, first.reservationId);
+  expect(await viewOf(second)).toMatchObject({ state: 'allocated', units: 1 });
+  return { saleId, offered: second, waiting: third };
+}
+
+describe('I12: a pause stops every clock', () => {
+  test('T4: an offer of 30 s is paused for 45 s; afterwards it can be bought', async () => {
+    const { saleId, offered } = await offering();
+    const before = await deadlineOf(offered);
+    await pauseSale(deps, saleId);
+    pass(45 * secondMs);
+    await advance(saleId);
+    expect(await viewOf(offered)).toMatchObject({ state: 'allocated' });
+    await resumeSale(deps, saleId);
+    const after = await deadlineOf(offered);
+    expect(after - before).toBeGreaterThanOrEqual(45 * secondMs);
+    expect(after - before).toBeLessThan(55 * secondMs);
+    await advance(saleId);
+    expect(await buy(offered)).toMatchObject({ state: 'requested' });
+  });
+
+  test('T4: what is left of an offer after a pause is not longer than it was; then the next one is offered', async () => {
+    const { saleId, offered, waiting } = await offering();
+    await pauseSale(deps, saleId);
+    pass(hourMs / 2);
+    await resumeSale(deps, saleId);
+    pass(31 * secondMs);
+    expect(await buy(offered)).toMatchObject({ refused: 'deadline_passed' });
+    await advance(saleId);
+    expect(await viewOf(offered)).toMatchObject({ state: 'expired', reason: 'deadline_passed' });
+    expect(await viewOf(waiting)).toMatchObject({ state: 'allocated' });
+  });
+
+  test('T4: a pause past the close ends nothing; opening, close and reservation period are later by its length', async () => {
+    const saleId = await givenSale(deps, {
+      allotment: 2,
+      reserveClosesAtMs: Date.now() + 10 * minuteMs,
+      purchaseOpensAtMs: Date.now() + 20 * minuteMs,
+      purchaseClosesAtMs: Date.now() + 40 * minuteMs,
+    });
+    const holder = await reserving(saleId);
+    const before = await saleOf(saleId);
+    const paused = await pauseSale(deps, saleId);
+    expect(paused).toMatchObject({ status: 'paused', phase: 'reserving' });
+    pass(hourMs);
+    await advance(saleId);
+    expect(await saleOf(saleId)).toMatchObject({ status: 'paused', phase: 'reserving', pausedAt: expect.any(String) });
+    expect(await viewOf(holder)).toMatchObject({ state: 'allocated' });
+    await resumeSale(deps, saleId);
+    pass(secondMs);
+    const after = await saleOf(saleId);
+    expect(after).toMatchObject({ status: 'active', phase: 'reserving', pausedAt: null });
+    expect(after.reserveOpensAt).toBe(before.reserveOpensAt);
+    for (const name of ['reserveClosesAt', 'purchaseOpensAt', 'purchaseClosesAt'] as const) {
+      const laterMs = Date.parse(after[name]) - Date.parse(before[name]);
+      expect(laterMs).toBeGreaterThanOrEqual(hourMs);
+      expect(laterMs).toBeLessThan(hourMs + 10 * secondMs);
+    }
+  });
+
+  test('T4: pausing and resuming twice is once, and the second call moves and tells nothing', async () => {
+    const { saleId, offered } = await offering();
+    await pauseSale(deps, saleId);
+    pass(10 * secondMs);
+    await pauseSale(deps, saleId);
+    pass(10 * secondMs);
+    await resumeSale(deps, saleId);
+    const once = await deadlineOf(offered);
+    pass(secondMs);
+    await resumeSale(deps, saleId);
+    expect(await deadlineOf(offered)).toBe(once);
+    const changes = (await kindsOf(offered)).filter((kind) => kind.startsWith('reminder.'));
+    expect(changes).toEqual(['reminder.paused', 'reminder.resumed']);
+  });
+
+  test('T4: resuming without giving the time back keeps the times, and tells so', async () => {
+    const { saleId, offered, waiting } = await offering();
+    const before = await saleOf(saleId);
+    await pauseSale(deps, saleId);
+    pass(45 * secondMs);
+    await resumeSale(deps, saleId, { keepTimes: true });
+    pass(secondMs);
+    expect((await saleOf(saleId)).purchaseClosesAt).toBe(before.purchaseClosesAt);
+    expect(await kindsOf(waiting)).toContain('reminder.resumed');
+    await advance(saleId);
+    expect(await viewOf(offered)).toMatchObject({ state: 'expired' });
+  });
+
+  test('T2: a sale that is paused before the opening and resumed after it tells of the opening', async () => {
+    const saleId = await givenSale(deps, { purchaseOpensAtMs: Date.now() + minuteMs });
+    const holder = await reserving(saleId);
+    await advance(saleId);
+    await pauseSale(deps, saleId);
+    pass(2 * minuteMs);
+    await advance(saleId);
+    await resumeSale(deps, saleId);
+    await advance(saleId);
+    expect(await kindsOf(holder)).not.toContain('reminder.purchase-opened');
+    pass(minuteMs + secondMs);
+    await advance(saleId);
+    await advance(saleId);
+    const opened = (await told(holder)).filter(({ kind }) => kind === 'reminder.purchase-opened');
+    expect(opened).toHaveLength(1);
+    expect(opened[0]?.facts.deadline).toBe(toIso(await closeOf(saleId)));
+  });
+});
+
+describe('I12: what follows from a time moves with it', () => {
+  test('T5: an offer made before the opening moves with the opening', async () => {
+    const purchaseOpensAtMs = Date.now() + 10 * minuteMs;
+    const { saleId, offered } = await offering({ purchaseOpensAtMs });
+    expect(await deadlineOf(offered)).toBe(purchaseOpensAtMs + 30 * secondMs);
+    const opens = instant(30 * minuteMs);
+    expect(await updateSale(deps, saleId, { purchaseOpensAt: opens })).toMatchObject({ purchaseOpensAt: opens });
+    expect(await deadlineOf(offered)).toBe(Date.parse(opens) + 30 * secondMs);
+    pass(11 * minuteMs);
+    await advance(saleId);
+    expect(await viewOf(offered)).toMatchObject({ state: 'allocated' });
+    pass(19 * minuteMs + secondMs);
+    expect(await buy(offered)).toMatchObject({ state: 'requested' });
+  });
+
+  test('T5: a window that closes again until a new opening stops the clock of its offers', async () => {
+    const { saleId, offered } = await offering();
+    pass(10 * secondMs);
+    const before = await deadlineOf(offered);
+    const opens = instant(10 * minuteMs);
+    const nowMs = deps.clock();
+    await updateSale(deps, saleId, { purchaseOpensAt: opens });
+    const movedMs = (await deadlineOf(offered)) - before;
+    expect(Math.abs(movedMs - (Date.parse(opens) - nowMs))).toBeLessThan(5 * secondMs);
+  });
+
+  test('T7: a close moved to before the end of an offer is the end of the offer; moved away, the offer has its time', async () => {
+    const { saleId, offered } = await offering({ offerLifeMs: 20 * minuteMs });
+    const before = await deadlineOf(offered);
+    const closes = instant(10 * minuteMs);
+    const preview = await rescheduleSale(deps, saleId, {
+      purchaseClosesAt: closes,
+      reserveClosesAt: closes,
+      dryRun: true,
+    });
+    if (isRefusal(preview)) throw new Error(preview.detail);
+    expect(preview).toMatchObject({
+      dangers: ['takes_time'],
+      concerned: { holding: 1, offered: 1, waiting: 1, shortened: 1 },
+    });
+    const change = { purchaseClosesAt: closes, reserveClosesAt: closes };
+    await updateSale(deps, saleId, { ...change, confirmation: preview.confirmation ?? '' });
+    expect(await deadlineOf(offered)).toBe(Date.parse(closes));
+    await updateSale(deps, saleId, { purchaseClosesAt: instant(hourMs) });
+    expect(await deadlineOf(offered)).toBe(before);
+  });
+
+  test('T7: an offer made near the close ends with it, and is as long as promised when the close moves away', async () => {
+    const { saleId, offered } = await offering({
+      reserveClosesAtMs: Date.now() + 5 * minuteMs,
+      purchaseClosesAtMs: Date.now() + 5 * minuteMs,
+      offerLifeMs: 20 * minuteMs,
+    });
+    expect(await deadlineOf(offered)).toBe(await closeOf(saleId));
+    await updateSale(deps, saleId, { purchaseClosesAt: instant(hourMs) });
+    const leftMs = (await deadlineOf(offered)) - deps.clock();
+    expect(leftMs).toBeGreaterThan(19 * minuteMs);
+    expect(leftMs).toBeLessThanOrEqual(20 * minuteMs);
+  });
+
+  test('T5: a shift moves everything that is to come, offers in an open window too', async () => {
+    const { saleId, offered } = await offering();
+    const [before, closed] = [await deadlineOf(offered), await closeOf(saleId)];
+    expect(await rescheduleSale(deps, saleId, { shiftSeconds: 1_200, dryRun: false })).toMatchObject({
+      dryRun: false,
+      dangers: [],
+      concerned: { holding: 1, offered: 1, waiting: 1, shortened: 0 },
+    });
+    expect(await deadlineOf(offered)).toBe(before + 20 * minuteMs);
+    expect(await closeOf(saleId)).toBe(closed + 20 * minuteMs);
+  });
+});
+
+describe('I12: each change is told once, and what was announced for old times again for the new', () => {
+  test('T1: a window that opened is moved to later; when it opens again, that is told again with the new deadline', async () => {
+    const saleId = await givenSale(deps);
+    const holder = await reserving(saleId);
+    await advance(saleId);
+    expect((await kindsOf(holder)).filter((kind) => kind === 'reminder.purchase-opened')).toHaveLength(1);
+    const closes = instant(2 * hourMs);
+    await updateSale(deps, saleId, { purchaseOpensAt: instant(75 * secondMs), purchaseClosesAt: closes });
+    // Nothing advances the sale before it has opened again.
+    pass(80 * secondMs);
+    await advance(saleId);
+    await advance(saleId);
+    const notices = (await told(holder)).filter(({ kind }) => kind === 'reminder.purchase-opened');
+    expect(notices).toHaveLength(2);
+    expect(notices[1]?.facts.deadline).toBe(closes);
+  });
+
+  test('T3: after “closing soon” the close moves away; the reminder comes again for the new close, and a new name repeats nothing', async () => {
+    const saleId = await givenSale(deps, {
+      purchaseClosesAtMs: Date.now() + minuteMs,
+      reserveClosesAtMs: Date.now() + minuteMs,
+    });
+    const holder = await reserving(saleId);
+    await advance(saleId);
+    expect(await kindsOf(holder)).toContain('reminder.closing-soon');
+    const count = (await unread(holder)).length;
+    await updateSale(deps, saleId, { name: 'Another name' });
+    await advance(saleId);
+    expect(await kindsOf(holder)).toHaveLength(count);
+    const closes = instant(3 * hourMs);
+    await updateSale(deps, saleId, { purchaseClosesAt: closes });
+    await advance(saleId);
+    expect((await kindsOf(holder)).filter((kind) => kind === 'reminder.closing-soon')).toHaveLength(1);
+    pass(3 * hourMs - minuteMs);
+    await advance(saleId);
+    await advance(saleId);
+    const reminders = (await told(holder)).filter(({ kind }) => kind === 'reminder.closing-soon');
+    expect(reminders).toHaveLength(2);
+    expect(reminders[1]?.facts.deadline).toBe(closes);
+  });
+
+  test('T6: moving both times, pausing and resuming are one notice each for holders and waiters, with the time', async () => {
+    const { saleId, offered, waiting } = await offering({ purchaseOpensAtMs: Date.now() + 10 * minuteMs });
+    const [opens, closes] = [instant(20 * minuteMs), instant(4 * hourMs)];
+    await updateSale(deps, saleId, { purchaseOpensAt: opens, purchaseClosesAt: closes });
+    await pauseSale(deps, saleId);
+    pass(minuteMs);
+    await resumeSale(deps, saleId);
+    for (const customer of [offered, waiting]) {
+      const changes = (await told(customer)).filter(({ kind }) => kind.startsWith('reminder.'));
+      expect(changes.map(({ kind }) => kind)).toEqual(['reminder.rescheduled', 'reminder.paused', 'reminder.resumed']);
+      expect(changes[0]?.facts).toMatchObject({ purchaseOpensAt: opens, purchaseClosesAt: closes });
+      expect(changes[1]?.facts).toMatchObject({ pausedAt: expect.any(String) });
+      expect(changes[2]?.facts).toMatchObject({ purchaseClosesAt: toIso(await closeOf(saleId)) });
+    }
+    const deadlines = (await unread(offered)).map(({ facts }) => facts.deadline).filter(Boolean);
+    expect(deadlines.at(-1)).toBe(toIso(await deadlineOf(offered)));
+    expect(deadlines.at(-3)).toBe(toIso(Date.parse(opens) + 30 * secondMs));
+    expect((await unread(waiting)).filter(({ facts }) => facts.deadline !== undefined)).toEqual([]);
+  });
+
+  test('T6: a change that moves nothing tells nothing', async () => {
+    const { saleId, offered } = await offering();
+    const sale = await saleOf(saleId);
+    const count = (await told(offered)).length;
+    await updateSale(deps, saleId, {
+      purchaseOpensAt: sale.purchaseOpensAt,
+      purchaseClosesAt: sale.purchaseClosesAt,
+      capPerCustomer: 9,
+    });
+    await updateSale(deps, saleId, { reserveClosesAt: instant(30 * minuteMs), offerLifeSeconds: 90 });
+    expect(await told(offered)).toHaveLength(count);
+  });
+});
+
+describe('I12: a slip of the hand cannot end a sale', () => {
+  test('T8: a close in the past, or one that takes time from holders, is refused without the confirmation of its preview', async () => {
+    const { saleId, offered } = await offering();
+    const before = await saleOf(saleId);
+    const past = { purchaseOpensAt: instant(-2 * hourMs), reserveOpensAt: instant(-2 * hourMs) };
+    const change = { ...past, purchaseClosesAt: instant(-minuteMs), reserveClosesAt: instant(-minuteMs) };
+    expect(await updateSale(deps, saleId, change)).toMatchObject({
+      refused: 'confirmation_required',
+      facts: { dangers: ['closes_at_once', 'takes_time'], concerned: { shortened: 1 } },
+    });
+    expect(await updateSale(deps, saleId, { ...change, confirmation: 'yes' })).toMatchObject({
+      refused: 'confirmation_required',
+    });
+    expect(await rescheduleSale(deps, saleId, { shiftSeconds: -3_650, dryRun: false })).toMatchObject({
+      refused: 'confirmation_required',
+    });
+    expect(await saleOf(saleId)).toEqual(before);
+    expect(await viewOf(offered)).toMatchObject({ state: 'allocated' });
+
+    const preview = await rescheduleSale(deps, saleId, { ...change, dryRun: true });
+    if (isRefusal(preview)) throw new Error(preview.detail);
+    expect(preview).toMatchObject({
+      dryRun: true,
+      sale: { phase: 'closed' },
+      dangers: ['closes_at_once', 'takes_time'],
+    });
+    expect(await saleOf(saleId)).toEqual(before);
+    const confirmation = preview.confirmation ?? '';
+    const other = { ...change, purchaseClosesAt: instant(-2 * minuteMs), reserveClosesAt: instant(-2 * minuteMs) };
+    expect(await updateSale(deps, saleId, { ...other, confirmation })).toMatchObject({
+      refused: 'confirmation_required',
+    });
+    expect(await updateSale(deps, saleId, { ...change, confirmation })).toMatchObject({ phase: 'closed' });
+  });
+
+  test('T8: a confirmation is for the sale as it was previewed', async () => {
+    const { saleId } = await offering();
+    const change = { purchaseClosesAt: instant(10 * secondMs), reserveClosesAt: instant(10 * secondMs) };
+    const preview = await rescheduleSale(deps, saleId, { ...change, dryRun: true });
+    if (isRefusal(preview)) throw new Error(preview.detail);
+    await updateSale(deps, saleId, { purchaseClosesAt: instant(5 * hourMs) });
+    const late = { ...change, confirmation: preview.confirmation ?? '' };
+    expect(await updateSale(deps, saleId, late)).toMatchObject({ refused: 'confirmation_required' });
+    pass(11 * secondMs);
+    expect(await rescheduleSale(deps, saleId, { ...late, dryRun: false })).toMatchObject({
+      refused: 'confirmation_required',
+    });
+  });
+
+  test('T8: a preview of nothing has nothing to confirm', async () => {
+    const { saleId } = await offering();
+    expect(await rescheduleSale(deps, saleId, { shiftSeconds: 0, dryRun: true })).toMatchObject({
+      dangers: [],
+      confirmation: null,
+    });
+  });
+});
+
+describe('I12: units that nobody pays for go on', () => {
+  test('M11: eight units of accounts that never pay reach the one who waits while the window is open', async () => {
+    const purchaseOpensAtMs = Date.now() + 10 * minuteMs;
+    const terms = { allotment: 8, waitlistSize: 10, payWithinMs: 5 * minuteMs, purchaseOpensAtMs };
+    const saleId = await givenSale(deps, terms);
+    const first = await reserving(saleId);
+    const second = await reserving(saleId);
+    for (let n = 2; n < 8; n++) await reserving(saleId);
+    const honest = await reserving(saleId, 2);
+    const deadline = purchaseOpensAtMs + 5 * minuteMs;
+    expect(await deadlineOf(first)).toBe(deadline);
+    const [allocated] = await told(first);
+    expect(allocated?.facts.deadline).toBe(toIso(deadline));
+    pass(9 * minuteMs);
+    await advance(saleId);
+    expect(await viewOf(first)).toMatchObject({ state: 'allocated' });
+    pass(2 * minuteMs);
+    expect(await buy(second)).toMatchObject({ state: 'requested' });
+    await advance(saleId);
+    expect(await viewOf(first)).toMatchObject({ state: 'allocated' });
+    const opening = (await told(first)).find(({ kind }) => kind === 'reminder.purchase-opened');
+    expect(opening?.facts.deadline).toBe(toIso(deadline));
+    pass(4 * minuteMs);
+    expect(await buy(first)).toMatchObject({ refused: 'deadline_passed' });
+    await advance(saleId);
+    expect(await viewOf(first)).toMatchObject({ state: 'expired', reason: 'deadline_passed' });
+    // What a purchase is paying for is left alone.
+    expect(await viewOf(second)).toMatchObject({ state: 'allocated' });
+    expect(await viewOf(honest)).toMatchObject({ state: 'allocated', units: 2 });
+    expect(await buy(honest)).toMatchObject({ state: 'requested' });
+  });
+
+  test('M11: the time to pay starts with the opening, moves with it, and stands still in a pause', async () => {
+    const purchaseOpensAtMs = Date.now() + 10 * minuteMs;
+    const terms = { payWithinMs: 5 * minuteMs, purchaseOpensAtMs, purchaseClosesAtMs: Date.now() + 5 * hourMs };
+    const saleId = await givenSale(deps, terms);
+    const holder = await reserving(saleId);
+    const opens = instant(20 * minuteMs);
+    await updateSale(deps, saleId, { purchaseOpensAt: opens });
+    expect(await deadlineOf(holder)).toBe(Date.parse(opens) + 5 * minuteMs);
+    pass(22 * minuteMs);
+    await pauseSale(deps, saleId);
+    pass(10 * minuteMs);
+    await advance(saleId);
+    await resumeSale(deps, saleId);
+    await advance(saleId);
+    expect(await viewOf(holder)).toMatchObject({ state: 'allocated' });
+    pass(2 * minuteMs);
+    expect(await buy(holder)).toMatchObject({ state: 'requested' });
+  });
+
+  test('M11: units allocated while the window is open have their whole time, and none lies after the close', async () => {
+    const saleId = await givenSale(deps, { payWithinMs: 20 * minuteMs });
+    const leftMs = (await deadlineOf(await reserving(saleId))) - deps.clock();
+    expect(leftMs).toBeGreaterThan(19 * minuteMs);
+    expect(leftMs).toBeLessThanOrEqual(20 * minuteMs);
+    pass(50 * minuteMs);
+    expect(await deadlineOf(await reserving(saleId))).toBe(await closeOf(saleId));
+  });
+
+  test('M11: nothing is offered after the cut-off', async () => {
+    const saleId = await givenSale(deps, { allotment: 1, waitlistSize: 5, offerCutoffMs: 10 * minuteMs });
+    const holder = await reserving(saleId);
+    const waiting = await reserving(saleId);
+    pass(51 * minuteMs);
+    await cancelReservation(deps, holder.customerId, holder.reservationId);
+    await advance(saleId);
+    expect(await viewOf(waiting)).toMatchObject({ state: 'waitlisted' });
+  });
+});

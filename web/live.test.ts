@@ -1,0 +1,127 @@
+import { jest } from '@jest/globals';
+import { type Live, openLive } from './live.js';
+
+/** A browser's WebSocket whose other side is the test. */
+class FakeSocket extends EventTarget {
+  static readonly OPEN = 1;
+  static readonly all: FakeSocket[] = [];
+  readyState = 0;
+  readonly said: { action: string; token?: string }[] = [];
+
+  constructor(readonly url: string) {
+    super();
+    FakeSocket.all.push(this);
+  }
+
+  send(text: string): void {
+    this.said.push(JSON.parse(text));
+  }
+
+  /** As a browser does when nobody answers any more: the end is not announced. */
+  close(): void {
+    this.readyState = 2;
+  }
+
+  opens(): void {
+    this.readyState = FakeSocket.OPEN;
+    this.dispatchEvent(new Event('open'));
+  }
+
+  hears(message: object): void {
+    this.dispatchEvent(Object.assign(new Event('message'), { data: JSON.stringify(message) }));
+  }
+}
+
+const browser = { visibilityState: 'visible' };
+let page: EventTarget;
+let states: string[];
+let backs: number;
+let token: string;
+let live: Live;
+
+beforeEach(() => {
+  jest.useFakeTimers();
+  FakeSocket.all.length = 0;
+  page = new EventTarget();
+  Object.assign(globalThis, {
+    WebSocket: FakeSocket,
+    window: page,
+    document: Object.assign(new EventTarget(), browser),
+  });
+  [states, backs, token] = [[], 0, 'first'];
+  live = openLive({
+    url: 'ws://api',
+    token: async () => token,
+    onMessage: () => undefined,
+    onState: (state) => states.push(state),
+    onBack: () => backs++,
+  });
+});
+
+afterEach(() => {
+  live.close();
+  jest.useRealTimers();
+});
+
+/** The latest connection, open, with its first ping answered. */
+async function connected(): Promise<FakeSocket> {
+  await jest.advanceTimersByTimeAsync(0);
+  const socket = FakeSocket.all.at(-1);
+  if (!socket) throw new Error('there is no connection');
+  socket.opens();
+  await jest.advanceTimersByTimeAsync(0);
+  socket.hears({ type: 'pong' });
+  return socket;
+}
+
+describe('the live connection of a page', () => {
+  it('pings every 25 seconds', async () => {
+    live.open();
+    const socket = await connected();
+    for (let n = 0; n < 3; n++) {
+      await jest.advanceTimersByTimeAsync(25_000);
+      socket.hears({ type: 'pong' });
+    }
+    expect(socket.said.map(({ action }) => action)).toEqual(['ping', 'ping', 'ping', 'ping']);
+    expect(states).toEqual(['live']);
+  });
+
+  it('that is half-open is found within 60 s, and another is opened though its end is never announced', async () => {
+    live.open();
+    await connected();
+    await jest.advanceTimersByTimeAsync(60_000);
+    expect(states).toEqual(['live', 'away']);
+    expect(FakeSocket.all).toHaveLength(2);
+    await connected();
+    expect([states.at(-1), backs]).toEqual(['live', 1]);
+  });
+
+  it('S2: sends a fresh token as soon as there is one, once, and stays', async () => {
+    live.open();
+    const socket = await connected();
+    token = 'second';
+    await jest.advanceTimersByTimeAsync(25_000);
+    socket.hears({ type: 'authenticated' });
+    await jest.advanceTimersByTimeAsync(25_000);
+    expect(socket.said.slice(1)).toEqual([{ action: 'authenticate', token: 'second' }, { action: 'ping' }]);
+    expect(FakeSocket.all).toHaveLength(1);
+  });
+
+  it.each(['unauthenticated', 'connection_silent'])('closed with %s, it comes back and reads again', async (code) => {
+    live.open();
+    (await connected()).hears({ type: 'closing', code });
+    await jest.advanceTimersByTimeAsync(1_000);
+    await connected();
+    expect([FakeSocket.all.length, backs]).toEqual([2, 1]);
+  });
+
+  it('S7: displaced by newer connections, it rests until somebody looks at the page', async () => {
+    live.open();
+    (await connected()).hears({ type: 'closing', code: 'too_many_connections' });
+    await jest.advanceTimersByTimeAsync(600_000);
+    expect([FakeSocket.all.length, states.at(-1)]).toEqual([1, 'off']);
+    page.dispatchEvent(new Event('focus'));
+    await connected();
+    expect([FakeSocket.all.length, states.at(-1), backs]).toEqual([2, 'live', 1]);
+  });
+});
