@@ -1,6 +1,5 @@
 /**
  * I12, the clock, as the notices tell it: nobody's reservation expired before the last time that its owner had been told.
- * Counted with the windows: both say when something may be bought.
  */
 import type { NoticeRow } from './store.ts';
 import type { Tally } from './tally.ts';

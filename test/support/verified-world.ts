@@ -318,6 +318,12 @@ async function writeCase(sql: Connection, name: Name, times: World['times']): Pr
 
 let noticesWritten = 0;
 
+/** What its owner was told of a reservation's deadline; here that time is over when it expires. */
+const factsOf = (kind: string): object =>
+  kind.startsWith('reservation.') && kind !== 'reservation.expired'
+    ? { deadline: new Date(Date.now() - 1_000).toISOString() }
+    : {};
+
 async function notice(
   sql: Connection,
   subject: string,
@@ -330,7 +336,7 @@ async function notice(
   await sql.query('INSERT INTO notifications SET ?', [
     {
       ...{ id, subject_id: bytes(subject), version, kind, customer_id: bytes(customers[customer]) },
-      ...{ facts: '{}', created_at_ms: Date.now() },
+      ...{ facts: JSON.stringify(factsOf(kind)), created_at_ms: Date.now() },
     },
   ]);
 }
