@@ -47,7 +47,7 @@ const attempts = 6;
 /** A shopper with a WebSocket polls this much less often. */
 const listeningPatience = 2;
 const paymentPollMs = 700;
-const undecidedStates = new Set(['requested', 'unknown', 'refunding']);
+const undecidedStates = new Set(['requested', 'unknown', 'requires_action', 'refunding']);
 /** What a declined customer tries next. */
 const otherCard = 'tok_approve';
 const mostPerPurchase = 50;

@@ -167,7 +167,9 @@ export function wasTooEarly(vars: Vars): boolean {
 /** For `whileTrue`: the payment is under way. */
 export function unpaid({ vars }: UserContext, next: (goOn: boolean) => void): void {
   const state = vars.purchaseState ?? 'requested';
-  next(vars.purchaseId !== undefined && (state === 'requested' || state === 'unknown') && mayAskAgain(vars));
+  next(
+    vars.purchaseId !== undefined && ['requested', 'unknown', 'requires_action'].includes(state) && mayAskAgain(vars),
+  );
 }
 
 function mayAskAgain(vars: Vars): boolean {

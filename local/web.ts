@@ -28,6 +28,7 @@ export interface WebConfig {
 export const sandboxPayments = [
   { token: 'tok_approve', label: 'A card that is accepted' },
   { token: 'tok_decline', label: 'A card that is declined' },
+  { token: 'tok_action', label: 'A card that the bank wants confirmed' },
   { token: 'tok_slow', label: 'A bank that takes its time' },
   { token: 'tok_flaky_2', label: 'A bank that fails twice first' },
   { token: 'tok_charged_timeout', label: 'A bank that charges and does not answer' },

@@ -366,7 +366,7 @@ function reservationRow(reservationId) {
 
 /* Purchases */
 
-const openStates = new Set(['requested', 'unknown']);
+const openStates = new Set(['requested', 'unknown', 'requires_action']);
 const paying = (reservationId) =>
   [...purchases.values()].some(
     ({ state, items }) => openStates.has(state) && items.some((item) => item.reservationId === reservationId),
@@ -430,6 +430,7 @@ async function readPurchases() {
 const purchaseText = {
   requested: 'Waiting for the bank.',
   unknown: 'The bank has not answered; your units stay set aside until it does.',
+  requires_action: 'Your bank wants you to confirm this payment.',
   refunding: 'Your money is on its way back.',
 };
 
@@ -437,7 +438,7 @@ function drawPurchases() {
   byId('bought').hidden = !me || purchases.size === 0;
   const order = [...purchases.values()].sort((a, b) => b.createdAt.localeCompare(a.createdAt));
   byId('purchases').replaceChildren(
-    ...order.map(({ state, amount, items, reason, createdAt }) =>
+    ...order.map(({ state, amount, items, reason, action, createdAt }) =>
       h(
         'li',
         { class: 'item' },
@@ -451,6 +452,12 @@ function drawPurchases() {
             { class: 'why' },
             items.map(({ units, saleId }) => `${units} × ${sales.get(saleId)?.name ?? 'a sale'}`).join(', '),
           ),
+          action &&
+            h(
+              'a',
+              { href: action.url, target: '_blank', rel: 'noreferrer' },
+              `Confirm it until ${clock(action.deadline)}`,
+            ),
           (purchaseText[state] || reason) && h('span', { class: 'why' }, purchaseText[state] ?? reasonText(reason)),
         ),
         h('span', { class: 'soft small' }, clock(createdAt)),

@@ -62,6 +62,18 @@ export const getPurchaseRoute = defineRoute({
   refusals: ['not_found'],
 });
 
+export const giveUpPurchaseRoute = defineRoute({
+  method: 'DELETE',
+  path: '/purchases/{purchaseId}',
+  summary: 'Give up a purchase whose payment waits for you; its units are free once the provider has stopped it',
+  tag: 'Purchases',
+  auth: 'customer',
+  params: PurchaseParams,
+  status: 202,
+  reply: PurchaseAccepted,
+  refusals: ['not_found', 'purchase_in_progress', 'already_resolved'],
+});
+
 export const refundPurchaseRoute = defineRoute({
   method: 'POST',
   path: '/purchases/{purchaseId}/refund',

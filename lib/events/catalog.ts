@@ -84,7 +84,8 @@ export const catalog = {
     }),
   },
   'purchase.changed': {
-    description: 'A purchase was captured, declined or refunded, or a part of it was given back.',
+    description:
+      'A purchase was captured, declined or refunded, a part of it was given back, or its customer must confirm it.',
     version: 1,
     producers: ['lib/purchase'],
     consumers: ['notifications'],
@@ -99,6 +100,8 @@ export const catalog = {
       reason: z.string().optional(),
       /** What was given back just now, minor units: the whole if the purchase is `refunded`, otherwise a part. */
       givenBackMinor: z.number().int().optional(),
+      /** Until when the customer can confirm it, of one that is `requires_action`. Where is for its owner alone to read. */
+      deadlineMs: z.number().int().optional(),
     }),
   },
   'sale.changed': {

@@ -34,9 +34,11 @@ export const koreanSentences: Partial<Record<NoticeKind, (facts: Facts) => strin
     `${units(facts)}를 구매하신 뒤에 판매가 취소되었습니다. 구매하신 것은 그대로 유지됩니다.`,
   'purchase.captured': (facts) => `결제가 완료되었습니다${money(facts)}. 감사합니다.`,
   'purchase.declined': (facts) =>
-    facts.reason === 'sale_cancelled'
+    ['sale_cancelled', 'given_up', 'action_expired'].includes(String(facts.reason))
       ? `결제가 이루어지지 않았습니다${money(facts)}${because(facts)}.`
       : `결제가 거절되었습니다${money(facts)}. 다시 시도하실 수 있습니다.`,
+  'purchase.requires_action': (facts) =>
+    `결제를 완료하려면 확인이 필요합니다${money(facts)}. ${until(facts)}확인해 주세요. 그때까지 상품은 보관됩니다.`,
   'purchase.refunded': (facts) => `결제 금액이 환불되었습니다${money(facts)}.`,
   'purchase.refunded-in-part': (facts) => `결제 금액의 일부가 환불되었습니다${money(facts)}.`,
 };
@@ -51,6 +53,8 @@ const reasons: Record<string, string> = {
   sale_cancelled: '판매 취소',
   window_closed: '구매 기간 종료',
   deadline_passed: '구매 기한 경과',
+  given_up: '고객 취소',
+  action_expired: '확인 시간 초과',
 };
 
 function units({ units }: Facts): string {

@@ -67,6 +67,7 @@ describe('notices', () => {
     ['captured', ['purchase.captured']],
     ['declined', ['purchase.declined']],
     ['refunded', ['purchase.refunded']],
+    ['requires_action', ['purchase.requires_action']],
     ['unknown', []],
     ['refunding', []],
   ] as const)('a purchase that is %s is told as %j', (state, kinds) => {

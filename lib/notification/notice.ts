@@ -29,6 +29,7 @@ export const noticeKinds = [
   'purchase.declined',
   'purchase.refunded',
   'purchase.refunded-in-part',
+  'purchase.requires_action',
 ] as const;
 
 export type NoticeKind = (typeof noticeKinds)[number];
@@ -73,6 +74,12 @@ export function noticesOf(event: BusEvent): Notice[] {
       if (givenBackMinor !== undefined && state !== 'refunded') {
         const facts = { amount: { amountMinor: givenBackMinor, currency }, reservationIds, ...because };
         return [notice('purchase.refunded-in-part', purchaseId, event.detail, facts, occurredAtMs)];
+      }
+      if (state === 'requires_action') {
+        const { deadlineMs } = event.detail;
+        const deadline = deadlineMs === undefined ? {} : { deadline: toIso(deadlineMs) };
+        const facts = { amount: { amountMinor, currency }, reservationIds, ...deadline };
+        return [notice('purchase.requires_action', purchaseId, event.detail, facts, occurredAtMs)];
       }
       if (state !== 'captured' && state !== 'declined' && state !== 'refunded') return [];
       const facts = { amount: { amountMinor, currency }, reservationIds, ...because };

@@ -1,5 +1,5 @@
 import { isTimeZone, localeFrom, readerOf } from '#platform/kernel/reader.ts';
-import { noticeKinds } from './notice.ts';
+import { type NoticeKind, noticeKinds } from './notice.ts';
 import { sentenceFor } from './sentence.ts';
 
 const inUtc = readerOf({});
@@ -55,6 +55,23 @@ describe('T9: a notice for its reader', () => {
       '2개의 차례가 왔습니다. 2026년 1월 31일 오후 6시 0분 7초 GMT+9까지 구매하실 수 있습니다.',
     );
     expect(told(undefined, undefined)).toContain('until Jan 31, 2026, 9:00:07 AM UTC.');
+  });
+
+  it('a payment that waits for its customer is told with its time, and so is why it was stopped', () => {
+    const amount = { amountMinor: 500, currency: 'EUR' };
+    const say = (locale: string, kind: NoticeKind, more: object) =>
+      plain(sentenceFor(kind, { amount, ...more }, readerOf({ locale, timeZone: 'Asia/Seoul' })));
+    const { deadline } = facts;
+    expect(say('en-US', 'purchase.requires_action', { deadline })).toBe(
+      'Your payment of €5.00 waits for you: confirm it until Jan 31, 2026, 6:00:07 PM GMT+9. Your units stay set aside until then.',
+    );
+    expect(say('ko-KR', 'purchase.requires_action', { deadline })).toBe(
+      '결제를 완료하려면 확인이 필요합니다 (€5.00). 2026년 1월 31일 오후 6시 0분 7초 GMT+9까지 확인해 주세요. 그때까지 상품은 보관됩니다.',
+    );
+    expect(say('en-US', 'purchase.declined', { reason: 'action_expired' })).toBe(
+      'Your payment of €5.00 was not taken: it was not confirmed in time.',
+    );
+    expect(say('ko-KR', 'purchase.declined', { reason: 'given_up' })).toContain('고객 취소');
   });
 
   it('T9: is in English for a language that nobody has written', () => {

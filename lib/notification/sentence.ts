@@ -41,10 +41,12 @@ const sentences: Record<NoticeKind, (facts: Facts) => string> = {
     `The sale was cancelled after you had bought ${units(facts)}; your purchase of ${them(facts)} stays as it is.`,
   'purchase.captured': (facts) => `Your payment${money(facts)} was taken. Thank you.`,
   'purchase.declined': (facts) =>
-    facts.reason === 'sale_cancelled'
+    ['sale_cancelled', 'given_up', 'action_expired'].includes(String(facts.reason))
       ? `Your payment${money(facts)} was not taken${because(facts)}.`
       : `Your payment${money(facts)} was declined${because(facts)}. You can try again.`,
   'purchase.refunded': (facts) => `Your payment${money(facts)} was refunded${because(facts)}.`,
+  'purchase.requires_action': (facts) =>
+    `Your payment${money(facts)} waits for you: confirm it${until(facts)}. Your units stay set aside until then.`,
   'purchase.refunded-in-part': (facts) => `A part${money(facts)} of your payment was refunded${because(facts)}.`,
 };
 
@@ -78,9 +80,16 @@ function units({ units }: Facts): string {
 /** A reason that is an error code gives the code's title; any other is used as it is. */
 function because({ reason }: Facts): string {
   if (typeof reason !== 'string' || reason === '') return '';
+  if (Object.hasOwn(actionReasons, reason)) return `: ${actionReasons[reason]}`;
   const title = Object.hasOwn(codes, reason) ? codes[reason as keyof typeof codes].title : undefined;
   return `: ${title ? title.charAt(0).toLowerCase() + title.slice(1) : reason.replaceAll(/[_-]/g, ' ')}`;
 }
+
+/** Why a payment that waited for its customer was not taken. */
+const actionReasons: Record<string, string> = {
+  given_up: 'you gave it up',
+  action_expired: 'it was not confirmed in time',
+};
 
 function until({ deadline }: Facts): string {
   return typeof deadline === 'string' ? ` until ${deadline}` : '';

@@ -21,7 +21,7 @@ import { batched } from '#platform/resilience/batcher.ts';
 import { isOutage } from '#platform/resilience/outage.ts';
 import { readSales } from '#sale/sale.store.ts';
 import { openStates } from '#state/purchase-state.ts';
-import { backOffSeconds, sendCommands } from './pay-queue.ts';
+import { backOffSeconds, longestDelaySeconds, sendCommands } from './pay-queue.ts';
 import { paymentGateway } from './payment-gateway.ts';
 import { type AskedPurchase, askProvider, type PaymentAnswer } from './provider.ts';
 import type { PayCommand } from './purchase.shapes.ts';
@@ -164,8 +164,12 @@ export function isDue(
 
 /** Sends the command for the next attempt: at once if the provider has just settled one refund and owes more. */
 async function park(deps: PayNeeds, purchase: PurchaseRow, command: PayCommand, answer: PaymentAnswer): Promise<void> {
+  const { actionDeadlineMs } = purchase;
+  const leftMs = actionDeadlineMs === null ? 0 : actionDeadlineMs - deps.clock();
+  // The end of an action is looked at to the second: units that are not paid for are then with the next customer.
+  const atMostSeconds = leftMs > 0 ? Math.ceil(leftMs / 1_000) : longestDelaySeconds;
   const goesOn = answer.outcome === 'refunded' || answer.outcome === 'refused';
-  const delay = (attempts: number) => (goesOn ? 0 : backOffSeconds(attempts, deps.random));
+  const delay = (attempts: number) => (goesOn ? 0 : Math.min(atMostSeconds, backOffSeconds(attempts, deps.random)));
   const send = () => sendCommands(deps, [purchase], delay);
   await (command.correlationId === undefined ? send() : withCorrelation(command.correlationId, send));
 }

@@ -98,6 +98,28 @@ describe('payments through the sandbox provider', () => {
     });
   });
 
+  it('a charge that waits for its customer says where, and is stopped once; the customer may be faster', async () => {
+    const client = payments(provider.url);
+    const [stopped, confirmed] = [order('tok_action_60'), order('tok_action_60')];
+    const asked = await client.charge(stopped);
+    expect(asked).toEqual({
+      outcome: 'requires_action',
+      url: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+\/actions\/act_/),
+      deadlineMs: expect.any(Number),
+    });
+    expect(await client.charge(stopped)).toEqual(asked);
+    expect(await client.find(stopped.purchaseId)).toEqual(asked);
+    for (let times = 0; times < 2; times++) {
+      const answer = await client.cancel(stopped.purchaseId, 'action_expired');
+      expect(answer).toEqual({ outcome: 'declined', reason: 'action_expired' });
+    }
+    const other = await client.charge(confirmed);
+    const url = other.outcome === 'requires_action' ? other.url : '';
+    await fetch(url, { method: 'POST', body: new URLSearchParams({ decision: 'confirm' }) });
+    expect(await client.cancel(confirmed.purchaseId, 'given_up')).toMatchObject({ outcome: 'captured' });
+    expect(await client.cancel(newId(), 'given_up')).toEqual({ outcome: 'absent' });
+  });
+
   it('a declined charge says why', async () => {
     expect(await payments(provider.url).charge(order('tok_decline_insufficient_funds'))).toEqual({
       outcome: 'declined',

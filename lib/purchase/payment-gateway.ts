@@ -20,6 +20,7 @@ import { providerCallTimeoutMs } from '#platform/kernel/time-limits.ts';
 import { sharedBreaker } from '#platform/redis/shared-circuit-breaker.ts';
 import { type Breaker, BreakerOpen, type BreakerState } from '#platform/resilience/circuit-breaker.ts';
 import type { PaymentAnswer, PaymentProvider, RefundOrder } from './provider.ts';
+import { RequiredAction } from './purchase.shapes.ts';
 
 /** The provider over HTTP. */
 export interface PaymentGateway extends PaymentProvider {
@@ -41,11 +42,13 @@ export interface GatewayOptions {
 /** A charge in the provider's answers. */
 const ChargeReply = z.object({
   id: z.string().min(1).max(64),
-  status: z.enum(['captured', 'declined', 'refunded']),
+  status: z.enum(['captured', 'declined', 'refunded', 'requires_action']),
   amountMinor: z.int(),
   currency: z.string().max(16),
   reference: z.string().max(255),
   declineCode: z.string().max(64).nullish(),
+  /** What the customer must do, of one that is `requires_action`. */
+  action: RequiredAction.nullish(),
 });
 
 /** What a refund looks like in the provider's answers. */
@@ -171,6 +174,12 @@ export function openPaymentGateway(options: GatewayOptions): PaymentGateway {
       call('GET', `/v1/charges/${encodeURIComponent(purchaseId)}`, undefined, undefined, (reply) =>
         reply.status === 404 ? { outcome: 'absent' } : chargeAnswer(reply),
       ),
+    cancel: (purchaseId, reason) => {
+      const path = `/v1/charges/${encodeURIComponent(purchaseId)}/cancel`;
+      return call('POST', path, `${purchaseId}:cancel`, { reason }, (reply) =>
+        reply.status === 404 ? { outcome: 'absent' } : chargeAnswer(reply),
+      );
+    },
     refund: (order) => {
       const path = `/v1/charges/${encodeURIComponent(order.chargeId)}/refunds`;
       const { refundKey, amountMinor, chargeId } = order;
@@ -214,9 +223,18 @@ function reasonOf({ status, body }: HttpReply): string {
 function chargeAnswer(reply: HttpReply): PaymentAnswer {
   const charge = read(reply, ChargeReply);
   if (charge.status === 'declined') return { outcome: 'declined', reason: charge.declineCode ?? 'declined' };
+  if (charge.status === 'requires_action') {
+    if (!charge.action) throw new NoAnswer('the provider does not say what the customer must do');
+    return actionAnswer(charge.action);
+  }
   const { id: chargeId, amountMinor, currency, reference } = charge;
   if (charge.status === 'refunded') return { outcome: 'refunded', chargeId, amountMinor: null };
   return { outcome: 'captured', chargeId, amountMinor, currency, reference };
+}
+
+/** What the provider wants of the customer, as an answer. */
+export function actionAnswer({ url, expiresAt }: RequiredAction): PaymentAnswer {
+  return { outcome: 'requires_action', url, deadlineMs: expiresAt ? Date.parse(expiresAt) : null };
 }
 
 /** The body of a success, validated; anything else is `NoAnswer`. */

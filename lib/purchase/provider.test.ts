@@ -1,4 +1,5 @@
 import { newId } from '#test/support/ids.ts';
+import { actionGraceMs } from './action.ts';
 import {
   absenceCountsAfterMs,
   absencesAtMost,
@@ -27,6 +28,8 @@ function purchase(change: Partial<PurchaseRow> = {}): PurchaseRow {
     absences: 0,
     capturedMinor: null,
     capturedCurrency: null,
+    actionUrl: null,
+    actionDeadlineMs: null,
     version: 1,
     createdAtMs: nowMs,
     updatedAtMs: nowMs,
@@ -45,6 +48,7 @@ function provider(found: PaymentAnswer): { provider: PaymentProvider; calls: str
     provider: {
       charge: say('charge', captured('ch_new')),
       find: say('find', found),
+      cancel: say('cancel', found),
       refund: say('refund', { outcome: 'refunded', chargeId: 'ch_old', amountMinor: 500 }),
     },
   };
@@ -126,6 +130,46 @@ describe('asking the provider', () => {
     expect(tried.calls).toEqual(['find']);
     const charged = provider(captured('ch_old'));
     expect(await askProvider(charged.provider, parked, nowMs, always)).toMatchObject({ outcome: 'captured' });
+  });
+
+  it('asks about a payment that waits for its customer, never charges it anew, and stops it when its time is over', async () => {
+    const waiting: PaymentAnswer = { outcome: 'requires_action', url: 'https://bank.example', deadlineMs: null };
+    const asked = purchase({ state: 'requires_action', attempts: 2, actionDeadlineMs: nowMs + 1 });
+    const answering = provider(waiting);
+    expect(await askProvider(answering.provider, asked, nowMs, always)).toEqual(waiting);
+    const forgetful = provider(absent);
+    expect(await askProvider(forgetful.provider, asked, nowMs, always)).toEqual(absent);
+    expect([...answering.calls, ...forgetful.calls]).toEqual(['find', 'find']);
+    const over = { ...asked, actionDeadlineMs: nowMs };
+    for (const [purchase, reason] of [
+      [over, 'action_expired'],
+      [{ ...asked, calledOff: true }, 'sale_cancelled'],
+      [{ ...over, reason: 'given_up' }, 'given_up'],
+    ] as const) {
+      for (const found of [absent, { outcome: 'declined', reason: 'cancelled' } as const]) {
+        const stopping = provider(found);
+        expect(await askProvider(stopping.provider, purchase, nowMs, always)).toEqual({ outcome: 'declined', reason });
+        expect(stopping.calls).toEqual(['cancel']);
+      }
+    }
+    const faster = provider(captured('ch_old'));
+    expect(await askProvider(faster.provider, over, nowMs, always)).toMatchObject({ outcome: 'captured' });
+    const inTime = provider(waiting);
+    expect(await askProvider(inTime.provider, over, nowMs, () => false)).toMatchObject({ outcome: 'unsent' });
+    expect(inTime.calls).toEqual([]);
+  });
+
+  it('waits a bounded time for a provider that cannot be asked to stop a payment', async () => {
+    const silent = provider({ outcome: 'unsent', reason: 'breaker open' });
+    const over = purchase({ state: 'requires_action', attempts: 2, actionDeadlineMs: nowMs - actionGraceMs + 1 });
+    expect(await askProvider(silent.provider, over, nowMs, always)).toMatchObject({ outcome: 'unsent' });
+    expect(await askProvider(silent.provider, over, nowMs + 1, always)).toMatchObject({ outcome: 'overdue' });
+  });
+
+  it('does not ask the customer of a sale that was called off', async () => {
+    const waiting = provider({ outcome: 'requires_action', url: 'https://bank.example', deadlineMs: null });
+    await askProvider(waiting.provider, { ...purchase({ attempts: 1 }), calledOff: true }, nowMs, always);
+    expect(waiting.calls).toEqual(['find', 'cancel']);
   });
 
   it('gives back the charge that was taken', async () => {

@@ -2,10 +2,12 @@
  * The payment provider's interface for purchases, and the choice of the next call to it.
  *
  * Invariant I7: the purchase's id is the idempotency key of its only charge. The first attempt charges; every later one
- * queries the charge first, and charges again, under the same key, only if the provider has none.
+ * queries the charge first, and charges again, under the same key, only if the provider has none. A payment that waits for
+ * its customer is asked about until its deadline (action.ts), and then stopped at the provider.
  */
 import type { PurchaseId } from '#platform/kernel/ids.ts';
 import { providerCallTimeoutMs } from '#platform/kernel/time-limits.ts';
+import { actionGraceMs, reasonToStop } from './action.ts';
 import type { PurchaseRow } from './purchase.store.ts';
 import type { RefundRow } from './refund.store.ts';
 
@@ -36,6 +38,10 @@ export type PaymentAnswer =
   | ({ readonly outcome: 'refunded' } & GivenBack)
   /** The provider has decided not to give it back, and will not change its mind if asked the same again. */
   | { readonly outcome: 'refused'; readonly refundKey: string; readonly reason: string }
+  /** The provider waits for the customer, at this address, and for as long as it says; null if it does not say. */
+  | { readonly outcome: 'requires_action'; readonly url: string; readonly deadlineMs: number | null }
+  /** The time for the customer's action is over, and the provider cannot be asked: the units wait no longer for its answer. */
+  | { readonly outcome: 'overdue'; readonly reason: string }
   /** The provider has never heard of it. */
   | { readonly outcome: 'absent' }
   /**
@@ -65,6 +71,11 @@ export interface PaymentProvider {
   charge(order: ChargeOrder): Promise<PaymentAnswer>;
   /** What became of the charge of a purchase; `absent` if there is none. */
   find(purchaseId: PurchaseId): Promise<PaymentAnswer>;
+  /**
+   * Stops the payment of a purchase that waits for its customer. Answers what became of it: `declined` if it was stopped,
+   * `captured` if the customer was faster, `absent` if there is none. Repeating it is harmless.
+   */
+  cancel(purchaseId: PurchaseId, reason: string): Promise<PaymentAnswer>;
   /** Gives back a charge or a part of it, once however often it is asked. */
   refund(order: RefundOrder): Promise<PaymentAnswer>;
 }
@@ -121,10 +132,12 @@ export async function askProvider(
     const order = { purchaseId, chargeId, refundKey, refusals, amountMinor: refund.amountMinor };
     return hasTime() ? provider.refund(order) : late;
   }
+  if (purchase.state === 'requires_action') return hasTime() ? askAboutAction(provider, purchase, nowMs) : late;
   let afterAbsence = false;
   if (purchase.attempts > 0) {
     if (!hasTime()) return late;
     const found = await provider.find(purchaseId);
+    if (found.outcome === 'requires_action' && calledOff) return provider.cancel(purchaseId, 'sale_cancelled');
     if (found.outcome !== 'absent') return found;
     if (calledOff || isGivenUp(purchase, nowMs)) {
       if (nowMs - purchase.updatedAtMs < absenceCountsAfterMs) {
@@ -139,4 +152,32 @@ export async function askProvider(
   if (!hasTime()) return late;
   const answer = await provider.charge({ purchaseId, amountMinor, currency, paymentToken: paymentToken ?? '' });
   return answer.outcome === 'unknown' && afterAbsence ? { ...answer, afterAbsence } : answer;
+}
+
+/**
+ * Asks what became of a payment that waits for its customer, or stops it once nobody should wait for it any more. It is
+ * never charged again: that would ask the customer once more.
+ */
+async function askAboutAction(
+  provider: PaymentProvider,
+  purchase: AskedPurchase,
+  nowMs: number,
+): Promise<PaymentAnswer> {
+  const { purchaseId } = purchase;
+  const reason = reasonToStop(purchase, nowMs);
+  if (reason === undefined) return provider.find(purchaseId);
+  const answer = await provider.cancel(purchaseId, reason);
+  switch (answer.outcome) {
+    case 'declined':
+    case 'absent':
+      return { outcome: 'declined', reason };
+    case 'unknown':
+    case 'unsent':
+    case 'requires_action': {
+      const isOverdue = nowMs >= (purchase.actionDeadlineMs ?? 0) + actionGraceMs;
+      return isOverdue ? { outcome: 'overdue', reason } : answer;
+    }
+    default:
+      return answer;
+  }
 }

@@ -51,6 +51,8 @@ export const PurchaseView = z.object({
   ),
   /** Why it was declined, refunded, or is not known yet; null otherwise. */
   reason: z.string().nullable(),
+  /** What its owner must do for it, of one that is `requires_action`; null otherwise, and once the time is over. */
+  action: z.object({ url: z.url().describe('Where to confirm the payment'), deadline: Time }).nullable(),
   createdAt: Time,
   updatedAt: Time,
 });
@@ -110,9 +112,16 @@ export const PayCommand = z.object({
 });
 export type PayCommand = z.infer<typeof PayCommand>;
 
+/** What the provider wants of a customer: where to do it, and until when it waits. */
+export const RequiredAction = z.object({
+  url: z.url({ protocol: /^https?$/ }).max(2048),
+  expiresAt: z.iso.datetime({ offset: true }).nullish(),
+});
+export type RequiredAction = z.infer<typeof RequiredAction>;
+
 /** What the provider's webhook reports. */
 export const PaymentWebhook = z.object({
-  type: z.enum(['payment.captured', 'payment.declined', 'payment.refunded']),
+  type: z.enum(['payment.captured', 'payment.declined', 'payment.refunded', 'payment.requires_action']),
   data: z.object({
     chargeId: z.string().min(1).max(64),
     /** The purchase's id. */
@@ -122,6 +131,7 @@ export const PaymentWebhook = z.object({
     currency: z.string().max(16).optional(),
     reference: z.string().max(255).optional(),
     declineCode: z.string().max(64).nullish(),
+    action: RequiredAction.nullish(),
     refundId: z.string().max(255).nullish(),
     /** The idempotency key under which the refund was asked for. */
     refundKey: z.string().max(255).nullish(),

@@ -34,6 +34,9 @@ export interface PurchaseRow {
   /** What the provider captured, as it said itself; null until it has, and for purchases from before it was kept. */
   readonly capturedMinor: number | null;
   readonly capturedCurrency: string | null;
+  /** Where the customer confirms the payment, and until when; null unless it is `requires_action`. */
+  readonly actionUrl: string | null;
+  readonly actionDeadlineMs: number | null;
   readonly version: number;
   readonly createdAtMs: number;
   readonly updatedAtMs: number;
@@ -57,6 +60,14 @@ export interface PurchaseMove {
   readonly reason: string | null;
   /** What the provider captured, if that became known with this move. */
   readonly captured?: { readonly amountMinor: number; readonly currency: string } | undefined;
+  /** What the customer must do, of a move to `requires_action`. */
+  readonly action?: Action | undefined;
+}
+
+/** What a customer must do for a payment: where, and until when. */
+export interface Action {
+  readonly url: string;
+  readonly deadlineMs: number;
 }
 
 /** Thrown when fewer rows moved than were locked: the transaction is rolled back. */
@@ -77,7 +88,8 @@ export class AlreadyRequested extends Error {
 
 const purchaseColumns = `id, customer_id AS customerId, state, amount_minor AS amountMinor, currency,
   payment_token AS paymentToken, fingerprint, charge_id AS chargeId, reason, attempts, absences,
-  captured_minor AS capturedMinor, captured_currency AS capturedCurrency, version,
+  captured_minor AS capturedMinor, captured_currency AS capturedCurrency,
+  action_url AS actionUrl, action_deadline_ms AS actionDeadlineMs, version,
   created_at_ms AS createdAtMs, updated_at_ms AS updatedAtMs`;
 
 type StoredPurchase = Omit<PurchaseRow, 'purchaseId' | 'customerId'> & { id: Buffer; customerId: Buffer };
@@ -204,12 +216,21 @@ export async function countAbsence(tx: Tx, purchaseIds: readonly PurchaseId[]): 
   await tx.change('UPDATE purchases SET absences = absences + 1 WHERE id IN (?)', [purchaseIds.map(toBytes)]);
 }
 
+/** Ends the time for the customer's action now, because the customer has given it up. */
+export async function endAction(tx: Tx, purchaseId: PurchaseId, reason: string, nowMs: number): Promise<void> {
+  const ended = await tx.change(
+    "UPDATE purchases SET action_deadline_ms = ?, reason = ? WHERE id = ? AND state = 'requires_action'",
+    [nowMs, reason, toBytes(purchaseId)],
+  );
+  if (ended !== 1) throw new PurchaseConflict('purchases', 1, ended);
+}
+
 /** Moves purchases from one state to another; the means of payment is erased once the outcome is known. */
 export async function movePurchases(tx: Tx, moves: readonly PurchaseMove[], nowMs: number): Promise<void> {
   if (moves.length === 0) return;
   const row = `SELECT ? AS id, ? AS state_before, ? AS state_after, ? AS charge_id, ? AS reason, ? AS captured_minor,
-    ? AS captured_currency, ? AS keeps_token`;
-  const values = moves.flatMap(({ from, to, chargeId, reason, captured }) => [
+    ? AS captured_currency, ? AS action_url, ? AS action_deadline_ms, ? AS keeps_token`;
+  const values = moves.flatMap(({ from, to, chargeId, reason, captured, action }) => [
     toBytes(from.purchaseId),
     from.state,
     to,
@@ -217,12 +238,15 @@ export async function movePurchases(tx: Tx, moves: readonly PurchaseMove[], nowM
     reason,
     captured?.amountMinor ?? from.capturedMinor,
     captured?.currency ?? from.capturedCurrency,
+    action?.url ?? null,
+    action?.deadlineMs ?? null,
     to === 'requested' || to === 'unknown' ? 1 : 0,
   ]);
   const moved = await tx.change(
     `UPDATE (${moves.map(() => row).join(' UNION ALL ')}) m STRAIGHT_JOIN purchases p ON p.id = m.id
      SET p.state = m.state_after, p.charge_id = m.charge_id, p.reason = m.reason, p.version = p.version + 1,
          p.captured_minor = m.captured_minor, p.captured_currency = m.captured_currency,
+         p.action_url = m.action_url, p.action_deadline_ms = m.action_deadline_ms,
          p.payment_token = IF(m.keeps_token = 1, p.payment_token, NULL), p.updated_at_ms = ?
      WHERE p.state = m.state_before`,
     [...values, nowMs],

@@ -30,6 +30,9 @@ export const purchases = mysqlTable(
     /** What the provider captured, as it said itself; null until it has. */
     capturedMinor: bigint('captured_minor', { mode: 'number' }),
     capturedCurrency: char('captured_currency', { length: 3 }),
+    /** Where the customer confirms the payment, and until when; null unless it is `requires_action`. */
+    actionUrl: varchar('action_url', { length: 2048 }),
+    actionDeadlineMs: bigint('action_deadline_ms', { mode: 'number' }),
     version: int('version').notNull(),
     createdAtMs: timeMs('created_at_ms').notNull(),
     updatedAtMs: timeMs('updated_at_ms').notNull(),

@@ -10,6 +10,7 @@ import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { CustomerId, PurchaseId } from '#platform/kernel/ids.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
 import type { Caller } from '#platform/security/access-token.ts';
+import { openAction } from './action.ts';
 import type { PurchaseView } from './purchase.shapes.ts';
 import { findPurchase, listOwnPurchases, type PurchaseItem, type PurchaseRow, readItems } from './purchase.store.ts';
 
@@ -19,19 +20,19 @@ const Position = z.tuple([z.int(), idOf<PurchaseId>()]);
 
 /** One of the caller's purchases; for an operator, any purchase. */
 export async function getPurchase(
-  { db }: Needs<'db'>,
+  { db, clock }: Needs<'db' | 'clock'>,
   caller: Caller,
   purchaseId: PurchaseId,
 ): Promise<PurchaseView | Refusal> {
   const owner = caller.role === 'operator' ? undefined : caller.customerId;
   const purchase = await findPurchase(db, purchaseId, owner);
   if (!purchase) return refuse('not_found', 'There is no such purchase of yours.');
-  return toView(purchase, await readItems(db, [purchaseId]));
+  return toView(purchase, await readItems(db, [purchaseId]), clock());
 }
 
 /** A page of the caller's own purchases, newest first. Refuses a cursor that is not its own. */
 export async function listPurchases(
-  { db }: Needs<'db'>,
+  { db, clock }: Needs<'db' | 'clock'>,
   customerId: CustomerId,
   query: PageQuery,
 ): Promise<Page<PurchaseView> | Refusal> {
@@ -39,17 +40,19 @@ export async function listPurchases(
   if (isRefusal(after)) return after;
   const rows = await listOwnPurchases(db, customerId, after, query.limit + 1);
   const ids = rows.map((row) => row.purchaseId);
+  const nowMs = clock();
   const items = Map.groupBy(await readItems(db, ids), (item) => item.purchaseId);
   return toPage(
     listName,
     rows,
     query.limit,
     (row) => [row.createdAtMs, row.purchaseId],
-    (row) => toView(row, items.get(row.purchaseId) ?? []),
+    (row) => toView(row, items.get(row.purchaseId) ?? [], nowMs),
   );
 }
 
-function toView(purchase: PurchaseRow, items: PurchaseItem[]): PurchaseView {
+function toView(purchase: PurchaseRow, items: PurchaseItem[], nowMs: number): PurchaseView {
+  const action = openAction(purchase, nowMs);
   const { purchaseId, state, amountMinor, currency, reason, createdAtMs, updatedAtMs } = purchase;
   return {
     purchaseId,
@@ -62,6 +65,7 @@ function toView(purchase: PurchaseRow, items: PurchaseItem[]): PurchaseView {
       price: { amountMinor: priceMinor, currency },
     })),
     reason,
+    action: action ? { url: action.url, deadline: toIso(action.deadlineMs) } : null,
     createdAt: toIso(createdAtMs),
     updatedAt: toIso(updatedAtMs),
   };

@@ -122,6 +122,8 @@ async function accept(tx: Tx, intent: Intent, nowMs: number): Promise<PurchaseRo
     absences: 0,
     capturedMinor: null,
     capturedCurrency: null,
+    actionUrl: null,
+    actionDeadlineMs: null,
     version: 1,
     createdAtMs: nowMs,
     updatedAtMs: nowMs,

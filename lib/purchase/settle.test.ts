@@ -61,6 +61,7 @@ const declined: PaymentAnswer = { outcome: 'declined', reason: 'card_declined' }
 const refunded: PaymentAnswer = { outcome: 'refunded', chargeId: 'ch_1', amountMinor: null };
 const unknown: PaymentAnswer = { outcome: 'unknown', reason: 'the provider did not answer in time' };
 const unsent: PaymentAnswer = { outcome: 'unsent', reason: 'breaker open' };
+const overdue: PaymentAnswer = { outcome: 'overdue', reason: 'action_expired' };
 const absent: PaymentAnswer = { outcome: 'absent' };
 
 describe('settling', () => {
@@ -69,6 +70,23 @@ describe('settling', () => {
     expect(decide('unknown', unknown)).toEqual({ kind: 'nothing' });
     expect(decide('requested', unsent)).toEqual({ kind: 'nothing' });
     expect(decide('unknown', absent)).toEqual({ kind: 'nothing' });
+  });
+
+  it('a customer is asked for an action once, until it is settled', () => {
+    const action: PaymentAnswer = { outcome: 'requires_action', url: 'https://bank.example', deadlineMs: 7 };
+    const asked = { kind: 'ask customer', url: 'https://bank.example', deadlineMs: 7 };
+    expect(decide('requested', action)).toEqual(asked);
+    expect(decide('unknown', action)).toEqual(asked);
+    for (const state of ['requires_action', 'captured', 'declined', 'refunding', 'refunded', 'disputed'] as const) {
+      expect(decide(state, action)).toEqual({ kind: 'nothing' });
+    }
+    for (const silence of [unknown, unsent, absent]) {
+      expect(decide('requires_action', silence)).toEqual({ kind: 'nothing' });
+    }
+    expect(decide('requires_action', captured)).toMatchObject({ kind: 'capture' });
+    expect(decide('requires_action', declined)).toMatchObject({ kind: 'decline' });
+    expect(decide('requires_action', overdue)).toEqual({ kind: 'let go' });
+    expect(decide('captured', overdue)).toEqual({ kind: 'nothing' });
   });
 
   it('a capture buys what the purchase still holds', () => {

@@ -26,8 +26,10 @@ import {
 } from '#reservation/reservation.store.ts';
 import { type Movement, recordMovements } from '#sale/ledger.store.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
-import { lockSales, moveStock, type SaleRow, type StockMove } from '#sale/sale.store.ts';
+import { lockSales, moveStock, readSales, type SaleRow, type StockMove } from '#sale/sale.store.ts';
+import { awaitedStates } from '#state/purchase-state.ts';
 import type { ReservationState } from '#state/reservation-state.ts';
+import { actionDeadlineMs } from './action.ts';
 import type { Capture, GivenBack, PaymentAnswer } from './provider.ts';
 import {
   countAbsence,
@@ -58,6 +60,10 @@ export type Settlement =
   /** Paid. The shares of sales that were called off meanwhile must be given back. */
   | { readonly kind: 'capture'; readonly capture: Capture; readonly calledOff: readonly SaleId[] }
   | { readonly kind: 'decline'; readonly reason: string }
+  /** The customer must do something for it, and until `deadlineMs` if the provider says so. */
+  | { readonly kind: 'ask customer'; readonly url: string; readonly deadlineMs: number | null }
+  /** The time for the customer is over, and the provider cannot be asked: it goes on without the units. */
+  | { readonly kind: 'let go' }
   /** Captured, but there is nothing to buy any more: the charge must be given back. */
   | { readonly kind: 'give back'; readonly capture: Capture; readonly reason: string }
   /** Captured, but not what was ordered: an operator must decide. */
@@ -90,7 +96,7 @@ export function decideSettlement(
   answer: PaymentAnswer | DisputeDecision,
   { calledOff, refunds }: Circumstances,
 ): Settlement {
-  const awaited = purchase.state === 'requested' || purchase.state === 'unknown';
+  const awaited = awaitedStates.includes(purchase.state);
   const isHeld = ({ reservationId }: PurchaseItem) => {
     const row = reservations.get(reservationId);
     return row?.state === 'allocated' && row.purchaseId === purchase.purchaseId;
@@ -109,6 +115,13 @@ export function decideSettlement(
     }
     case 'declined':
       return awaited ? { kind: 'decline', reason: answer.reason } : { kind: 'nothing' };
+    case 'requires_action': {
+      const { url, deadlineMs } = answer;
+      const asks = awaited && purchase.state !== 'requires_action';
+      return asks ? { kind: 'ask customer', url, deadlineMs } : { kind: 'nothing' };
+    }
+    case 'overdue':
+      return purchase.state === 'requires_action' ? { kind: 'let go' } : { kind: 'nothing' };
     case 'refunded': {
       const refund = refunds.find((one) => isOf(one, answer));
       if (refund?.state === 'refunded' || purchase.state === 'refunded') return { kind: 'nothing' };
@@ -168,7 +181,7 @@ function movesMoney({ outcome }: Answered['answer']): boolean {
 
 /** The answers that move units, or may; the others concern the purchase alone. */
 function movesStock(answer: Answered['answer']): boolean {
-  return movesMoney(answer) || answer.outcome === 'declined';
+  return movesMoney(answer) || answer.outcome === 'declined' || answer.outcome === 'overdue';
 }
 
 /** All effects of a batch of answers. */
@@ -220,7 +233,12 @@ async function settle(tx: Tx, answered: readonly Answered[], nowMs: number): Pro
     [...sales.values()].filter((sale) => sale.status === 'cancelled').map((sale) => sale.saleId),
   );
 
-  const plan = planFor(purchases, items, reservations, answers, { calledOff, refunds }, nowMs);
+  const closesAtMs = await closesOf(
+    tx,
+    touched(({ outcome }) => outcome === 'requires_action'),
+  );
+
+  const plan = planFor(purchases, items, reservations, answers, { calledOff, refunds, closesAtMs }, nowMs);
   await insertRefunds(tx, plan.newRefunds);
   await updateRefunds(tx, plan.changedRefunds);
   await countAbsence(
@@ -233,7 +251,7 @@ async function settle(tx: Tx, answered: readonly Answered[], nowMs: number): Pro
   const movedIds = plan.moves.map((move) => move.from.purchaseId);
   await markPurchased(tx, plan.bought, movedIds);
   await markRefunded(tx, plan.refunded, movedIds);
-  await unbindFromPurchases(tx, plan.freed, movedIds);
+  await unbindFromPurchases(tx, plan.freed, ids);
   await recordMovements(tx, [...movements(plan.bought, 'SELL'), ...movements(plan.refunded, 'RELEASE')], nowMs);
   // The hot rows last: other workers wait for their locks.
   const stocks = await moveStock(tx, stockMoves(plan));
@@ -282,6 +300,23 @@ async function release(
   };
 }
 
+/**
+ * When each purchase's sales close, the earliest of them; none if all of them were called off, so that its customer is
+ * asked for nothing. Read without a lock: the time that is told is kept whatever becomes of the sale's.
+ */
+async function closesOf(tx: Tx, items: readonly PurchaseItem[]): Promise<Map<string, number>> {
+  const closesAtMs = new Map<string, number>();
+  if (items.length === 0) return closesAtMs;
+  const sales = await readSales(tx, [...new Set(items.map((item) => item.saleId))]);
+  for (const { purchaseId, saleId } of items) {
+    const sale = sales.get(saleId);
+    if (!sale || sale.status === 'cancelled') continue;
+    const known = closesAtMs.get(purchaseId) ?? Number.POSITIVE_INFINITY;
+    closesAtMs.set(purchaseId, Math.min(known, sale.purchaseClosesAtMs));
+  }
+  return closesAtMs;
+}
+
 /** The purchases whose refunds matter for what their answer means. */
 function withRefunds(purchases: readonly PurchaseRow[], answers: ReadonlyMap<string, Answered>): PurchaseId[] {
   return purchases.flatMap(({ purchaseId }) => {
@@ -294,6 +329,8 @@ function withRefunds(purchases: readonly PurchaseRow[], answers: ReadonlyMap<str
 interface BatchCircumstances {
   readonly calledOff: ReadonlySet<string>;
   readonly refunds: ReadonlyMap<string, readonly RefundRow[]>;
+  /** When the sales of a purchase close, where that matters. */
+  readonly closesAtMs: ReadonlyMap<string, number>;
 }
 
 /** What a batch of answers means for the purchases and reservations that it concerns. Pure but for the log. */
@@ -302,7 +339,7 @@ export function planFor(
   items: ReadonlyMap<string, PurchaseItem[]>,
   reservations: ReadonlyMap<string, ReservationRow>,
   answers: ReadonlyMap<string, Answered>,
-  { calledOff, refunds }: BatchCircumstances,
+  { calledOff, refunds, closesAtMs }: BatchCircumstances,
   nowMs: number,
 ): Plan {
   const plan: Plan = {
@@ -324,7 +361,7 @@ export function planFor(
     const rows = own.flatMap(({ reservationId }) => reservations.get(reservationId) ?? []);
     const held = (state: ReservationState) =>
       rows.filter((row) => row.state === state && row.purchaseId === purchase.purchaseId);
-    planOne(plan, { purchase, items: own, refunds: given, held, calledOff, nowMs }, settlement);
+    planOne(plan, { purchase, items: own, refunds: given, held, calledOff, closesAtMs, nowMs }, settlement);
   }
   return plan;
 }
@@ -337,6 +374,7 @@ interface Subject {
   /** Its reservations in this state. */
   readonly held: (state: ReservationState) => ReservationRow[];
   readonly calledOff: ReadonlySet<string>;
+  readonly closesAtMs: ReadonlyMap<string, number>;
   readonly nowMs: number;
 }
 
@@ -369,6 +407,17 @@ function planOne(plan: Plan, subject: Subject, settlement: Settlement): void {
     }
     case 'decline':
       plan.moves.push({ from: purchase, to: 'declined', chargeId, reason: settlement.reason });
+      plan.freed.push(...held('allocated'));
+      break;
+    case 'ask customer': {
+      const closesAtMs = subject.closesAtMs.get(purchaseId);
+      if (closesAtMs === undefined) break;
+      const action = { url: settlement.url, deadlineMs: actionDeadlineMs(settlement.deadlineMs, closesAtMs, nowMs) };
+      plan.moves.push({ from: purchase, to: 'requires_action', chargeId, reason: null, action });
+      break;
+    }
+    case 'let go':
+      if (held('allocated').length > 0) log.warn('units wait no longer for an unanswered payment', { purchaseId });
       plan.freed.push(...held('allocated'));
       break;
     case 'refund':
@@ -456,8 +505,9 @@ function reportSecondCharge({ purchaseId, chargeId }: PurchaseRow, answer: Answe
 function afterMove(purchase: PurchaseRow, moves: readonly PurchaseMove[], nowMs: number): PurchaseRow {
   const move = moves.find((one) => one.from.purchaseId === purchase.purchaseId);
   if (!move) return purchase;
-  const { to: state, chargeId, reason } = move;
-  return { ...purchase, state, chargeId, reason, version: purchase.version + 1, updatedAtMs: nowMs };
+  const { to: state, chargeId, reason, action } = move;
+  const asked = { actionUrl: action?.url ?? null, actionDeadlineMs: action?.deadlineMs ?? null };
+  return { ...purchase, ...asked, state, chargeId, reason, version: purchase.version + 1, updatedAtMs: nowMs };
 }
 
 function movements(rows: readonly ReservationRow[], kind: Movement['kind']): Movement[] {
@@ -481,7 +531,7 @@ function movedTo(state: ReservationState, rows: readonly ReservationRow[]) {
   return rows.map((from) => ({ from, to: { ...from, state, version: from.version + 1 } }));
 }
 
-const toldStates = ['captured', 'declined', 'refunded'] as const;
+const toldStates = ['captured', 'declined', 'refunded', 'requires_action'] as const;
 
 function eventsOf(
   plan: Plan,
@@ -516,11 +566,12 @@ function purchaseEvent(
   givenBackMinor: number | undefined,
   nowMs: number,
 ): RecordedEvent {
-  const { purchaseId, customerId, state, amountMinor, currency, version, reason } = purchase;
+  const { purchaseId, customerId, state, amountMinor, currency, version, reason, actionDeadlineMs } = purchase;
   const detail = {
     ...{ purchaseId, customerId, state, amountMinor, currency, reservationIds, version },
     ...(reason === null ? {} : { reason }),
     ...(givenBackMinor === undefined ? {} : { givenBackMinor }),
+    ...(actionDeadlineMs === null ? {} : { deadlineMs: actionDeadlineMs }),
   };
   return newEvent('purchase.changed', detail, nowMs);
 }

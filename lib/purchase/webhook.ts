@@ -14,7 +14,7 @@ import { locate } from '#platform/kernel/registry.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
 import { isAuthentic, type SignedMessage } from '#platform/security/webhook-signature.ts';
 import { sendCommands } from './pay-queue.ts';
-import { refundKeyOf } from './payment-gateway.ts';
+import { actionAnswer, refundKeyOf } from './payment-gateway.ts';
 import type { PaymentAnswer } from './provider.ts';
 import { PaymentWebhook } from './purchase.shapes.ts';
 import { settlePurchases } from './settle.ts';
@@ -67,7 +67,7 @@ function parsed(text: string): unknown {
 function answerOf(
   purchaseId: PurchaseId,
   type: PaymentWebhook['type'],
-  { chargeId, amountMinor, currency, reference, declineCode, refundId, refundKey }: PaymentWebhook['data'],
+  { chargeId, amountMinor, currency, reference, declineCode, action, refundId, refundKey }: PaymentWebhook['data'],
 ): PaymentAnswer | undefined {
   switch (type) {
     case 'payment.captured':
@@ -75,6 +75,8 @@ function answerOf(
       return { outcome: 'captured', chargeId, amountMinor, currency, reference };
     case 'payment.declined':
       return { outcome: 'declined', reason: declineCode ?? 'declined' };
+    case 'payment.requires_action':
+      return action ? actionAnswer(action) : undefined;
     case 'payment.refunded': {
       if (amountMinor === undefined || amountMinor <= 0) return undefined;
       const ours = refundKey ? refundKeyOf(purchaseId, refundKey) : undefined;

@@ -5,6 +5,7 @@ describe('purchase states', () => {
     for (const settled of purchaseStates.filter((state) => state !== 'requested')) {
       expect(mayMove(settled, 'requested')).toBe(false);
       expect(mayMove(settled, 'unknown')).toBe(false);
+      if (settled !== 'unknown') expect(mayMove(settled, 'requires_action')).toBe(false);
     }
     for (const over of ['captured', 'declined', 'refunded'] as const) expect(mayMove(over, 'captured')).toBe(false);
   });
@@ -15,7 +16,7 @@ describe('purchase states', () => {
   });
 
   it('M6: a dispute is about a payment that was awaited or given up, and ends bought or given back', () => {
-    expect(statesBefore('disputed')).toEqual(['requested', 'unknown', 'declined']);
+    expect(statesBefore('disputed')).toEqual(['requested', 'unknown', 'declined', 'requires_action']);
     expect(purchaseStates.filter((to) => mayMove('disputed', to))).toEqual(['captured', 'refunding', 'refunded']);
   });
 

@@ -135,7 +135,7 @@ export class Store {
   async pulse(): Promise<{ outbox: number; openPurchases: number; fingerprint: string }> {
     const [row] = await this.#rows<Record<string, string | number | null>>(
       `SELECT (SELECT COUNT(*) FROM outbox) AS outbox,
-         (SELECT COUNT(*) FROM purchases WHERE state IN ('requested', 'unknown', 'refunding')) AS openPurchases,
+         (SELECT COUNT(*) FROM purchases WHERE state IN ('requested', 'unknown', 'requires_action', 'refunding')) AS openPurchases,
          (SELECT CONCAT(COUNT(*), '/', COALESCE(SUM(version), 0)) FROM reservations) AS reservations,
          (SELECT COUNT(*) FROM notifications) AS notifications,
          (SELECT COALESCE(SUM(version), 0) FROM purchases) AS purchases,

@@ -19,6 +19,8 @@ export const FaultSettings = z.strictObject({
   failRate: fraction.default(0),
   /** The 4xx that every refund is answered with, and not made; 0 refuses none. */
   refuseRefunds: z.union([z.literal(0), z.int().min(400).max(499)]).default(0),
+  /** By how much what is captured differs from the amount that the customer confirmed, minor units. */
+  confirmShiftMinor: z.int().min(-1_000_000).max(1_000_000).default(0),
   /** Fraction of charges and refunds that are made, and the connection cut instead of an answer. */
   lostAnswerRate: fraction.default(0),
   /** Every webhook is sent twice, with the same id. */

@@ -3,8 +3,8 @@
  *
  * Invariants: an idempotency key has at most one charge or one refund, whichever instance was asked, because every
  * instance opens the same file and each write is one immediate transaction; the refunds of a charge never add up to more
- * than was captured; a charge never changes once
- * written; the webhook of a fact is written in the fact's own transaction. WAL with synchronous=NORMAL: a killed
+ * than was captured; a charge never changes once written; what waits for a customer becomes a charge once, when the
+ * customer, the shop or the time decides it; the webhook of a fact is written in the fact's own transaction. WAL with synchronous=NORMAL: a killed
  * process loses nothing it answered. Called by server.ts and webhooks.ts.
  */
 import { randomBytes } from 'node:crypto';
@@ -24,6 +24,14 @@ export interface Charge {
   createdAt: string;
 }
 
+/** A payment that waits for its customer. Its charge is written once that is decided. */
+export interface PendingCharge extends Omit<Charge, 'status' | 'declineCode'> {
+  status: 'requires_action';
+  /** The unguessable part of the address at which the customer decides. */
+  actionKey: string;
+  expiresAt: string;
+}
+
 export interface Refund {
   id: string;
   chargeId: string;
@@ -36,6 +44,9 @@ export interface Refund {
 
 /** Why a charge is not given back. */
 export type RefundRefusal = 'no_such_charge' | 'not_captured' | 'exceeds_charge' | 'idempotency_key_reused';
+
+/** What becomes of a payment that waited for its customer. */
+export type Decision = { status: 'captured'; amountMinor?: number } | { status: 'declined'; declineCode: string };
 
 export type NewCharge = Omit<Charge, 'id' | 'createdAt'> & {
   /** Digest of the request body; a key may be used again only with the same one. */
@@ -58,6 +69,10 @@ CREATE TABLE IF NOT EXISTS charges (
   amount_minor INTEGER NOT NULL CHECK (amount_minor > 0), currency TEXT NOT NULL, token TEXT NOT NULL,
   status TEXT NOT NULL CHECK (status IN ('captured', 'declined')), decline_code TEXT, created_ms INTEGER NOT NULL) STRICT;
 CREATE INDEX IF NOT EXISTS charges_by_reference ON charges (reference);
+CREATE TABLE IF NOT EXISTS pending (
+  id TEXT PRIMARY KEY, idempotency_key TEXT NOT NULL UNIQUE, fingerprint TEXT NOT NULL, reference TEXT NOT NULL,
+  amount_minor INTEGER NOT NULL, currency TEXT NOT NULL, token TEXT NOT NULL, created_ms INTEGER NOT NULL,
+  action_key TEXT NOT NULL UNIQUE, expires_ms INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS repayments (
   id TEXT PRIMARY KEY, charge_id TEXT NOT NULL REFERENCES charges (id), idempotency_key TEXT NOT NULL UNIQUE,
   amount_minor INTEGER NOT NULL CHECK (amount_minor > 0), currency TEXT NOT NULL, created_ms INTEGER NOT NULL) STRICT;
@@ -100,22 +115,88 @@ export class Ledger {
           ? { outcome: 'replayed', value: chargeOf(existing) }
           : undefined;
       }
-      const id = newId('ch');
+      const charge = this.write(newId('ch'), given, this.now());
+      return { outcome: 'new', value: charge, webhookId: this.tell(`payment.${charge.status}`, charge) };
+    });
+  }
+
+  private write(id: string, given: NewCharge, atMs: number): Charge {
+    this.db
+      .prepare('INSERT INTO charges VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
+      .run(
+        id,
+        given.idempotencyKey,
+        given.fingerprint,
+        given.reference,
+        given.amountMinor,
+        given.currency,
+        given.token,
+        given.status,
+        given.declineCode ?? null,
+        atMs,
+      );
+    return chargeOf(this.db.prepare('SELECT * FROM charges WHERE id = ?').get(id) ?? {});
+  }
+
+  /**
+   * Writes a payment that waits for its customer until `waitsMs` from now, or finds the one its key already has. Undefined:
+   * the key belongs to a different request. `urlOf` gives the address that the webhook names.
+   */
+  hold(
+    given: Omit<NewCharge, 'status' | 'declineCode'>,
+    waitsMs: number,
+    urlOf: (actionKey: string) => string,
+  ): Recorded<PendingCharge> | undefined {
+    return this.inTransaction(() => {
+      const existing = this.db.prepare('SELECT * FROM pending WHERE idempotency_key = ?').get(given.idempotencyKey);
+      if (existing) {
+        const same = existing.fingerprint === given.fingerprint;
+        return same ? { outcome: 'replayed', value: pendingOf(existing) } : undefined;
+      }
+      const [id, nowMs] = [newId('ch'), this.now()];
+      const { idempotencyKey, fingerprint, reference, amountMinor, currency, token } = given;
       this.db
-        .prepare('INSERT INTO charges VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
+        .prepare('INSERT INTO pending VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
         .run(
-          id,
-          given.idempotencyKey,
-          given.fingerprint,
-          given.reference,
-          given.amountMinor,
-          given.currency,
-          given.token,
-          given.status,
-          given.declineCode ?? null,
-          this.now(),
+          ...[id, idempotencyKey, fingerprint, reference, amountMinor, currency, token, nowMs],
+          ...[newId('act'), nowMs + waitsMs],
         );
-      const charge = chargeOf(this.db.prepare('SELECT * FROM charges WHERE id = ?').get(id) ?? {});
+      const value = pendingOf(this.db.prepare('SELECT * FROM pending WHERE id = ?').get(id) ?? {});
+      return { outcome: 'new', value, webhookId: this.tellAction(value, urlOf(value.actionKey)) };
+    });
+  }
+
+  /** What waits for its customer under this charge id, idempotency key or action key, and is not decided. */
+  findPending(key: string): PendingCharge | undefined {
+    const row = this.db
+      .prepare(
+        `SELECT * FROM pending WHERE (id = ? OR idempotency_key = ? OR action_key = ?)
+           AND idempotency_key NOT IN (SELECT idempotency_key FROM charges)`,
+      )
+      .get(key, key, key);
+    return row && pendingOf(row);
+  }
+
+  /**
+   * Decides what waits for its customer, once: whoever comes later gets what it became. Undefined if there is nothing under
+   * this charge id, idempotency key or action key. After its time it is declined, whatever is decided now.
+   */
+  decide(key: string, decision: Decision): Recorded<Charge> | undefined {
+    return this.inTransaction((): Recorded<Charge> | undefined => {
+      const row = this.db
+        .prepare('SELECT * FROM pending WHERE id = ? OR idempotency_key = ? OR action_key = ?')
+        .get(key, key, key);
+      if (!row) {
+        const charge = this.findCharge(key);
+        return charge && { outcome: 'replayed', value: charge };
+      }
+      const known = this.findCharge(String(row.id));
+      if (known) return { outcome: 'replayed', value: known };
+      const waiting = pendingOf(row);
+      const isLate = this.now() >= Date.parse(waiting.expiresAt);
+      const decided = isLate ? ({ status: 'declined', declineCode: 'action_expired' } as const) : decision;
+      const given = { ...waiting, fingerprint: String(row.fingerprint), ...decided };
+      const charge = this.write(waiting.id, given, this.now());
       return { outcome: 'new', value: charge, webhookId: this.tell(`payment.${charge.status}`, charge) };
     });
   }
@@ -165,7 +246,12 @@ export class Ledger {
 
   /** Whether a key is taken by a request with another body. */
   conflicts(idempotencyKey: string, fingerprint: string): boolean {
-    const row = this.db.prepare('SELECT fingerprint FROM charges WHERE idempotency_key = ?').get(idempotencyKey);
+    const row = this.db
+      .prepare(
+        `SELECT fingerprint FROM charges WHERE idempotency_key = ?
+         UNION ALL SELECT fingerprint FROM pending WHERE idempotency_key = ?`,
+      )
+      .get(idempotencyKey, idempotencyKey);
     return row !== undefined && row.fingerprint !== fingerprint;
   }
 
@@ -241,12 +327,26 @@ export class Ledger {
 
   private tell(type: string, charge: Charge, refund?: Refund): string | undefined {
     if (!this.tellsWebhooks) return undefined;
-    const nowMs = this.now();
     const { id: chargeId, idempotencyKey, reference, currency, declineCode } = charge;
     // Of a refund, the amount is what was given back this time.
     const { amountMinor, status } = refund ?? charge;
     const of = refund && { refundId: refund.id, refundKey: refund.idempotencyKey };
-    const data = { chargeId, idempotencyKey, reference, amountMinor, currency, status, declineCode, ...of };
+    return this.keepWebhook(type, {
+      ...{ chargeId, idempotencyKey, reference, amountMinor, currency, status, declineCode, ...of },
+    });
+  }
+
+  private tellAction(pending: PendingCharge, url: string): string | undefined {
+    if (!this.tellsWebhooks) return undefined;
+    const { id: chargeId, idempotencyKey, reference, amountMinor, currency, status, expiresAt } = pending;
+    const action = { url, expiresAt };
+    return this.keepWebhook('payment.requires_action', {
+      ...{ chargeId, idempotencyKey, reference, amountMinor, currency, status, action },
+    });
+  }
+
+  private keepWebhook(type: string, data: object): string {
+    const nowMs = this.now();
     const id = newId('msg');
     this.db
       .prepare('INSERT INTO webhooks (id, body, created_ms, due_ms) VALUES (?, ?, ?, ?)')
@@ -283,6 +383,12 @@ function chargeOf(row: Row): Charge {
     ...(row.decline_code === null ? {} : { declineCode: String(row.decline_code) }),
     createdAt: new Date(Number(row.created_ms)).toISOString(),
   };
+}
+
+function pendingOf(row: Row): PendingCharge {
+  const { status: _, declineCode: __, ...charge } = chargeOf({ ...row, decline_code: null });
+  const expiresAt = new Date(Number(row.expires_ms)).toISOString();
+  return { ...charge, status: 'requires_action', actionKey: String(row.action_key), expiresAt };
 }
 
 function refundOf(row: Row): Refund {

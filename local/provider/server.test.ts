@@ -172,6 +172,63 @@ describe('charges', () => {
   });
 });
 
+describe('a charge that waits for its customer', () => {
+  const decide = async (url: unknown, decision: string) =>
+    (await fetch(String(url), { method: 'POST', body: new URLSearchParams({ decision }) })).status;
+  const actionOf = ({ body }: Reply) => body.action as { url: string; expiresAt: string };
+
+  test('is in the books once the customer has confirmed or refused it, and told of each time', async () => {
+    const yes = await charge('yes', payment('tok_action'));
+    const no = await charge('no', payment('tok_action', { reference: 'purchase-2' }));
+    expect(yes).toMatchObject({
+      status: 201,
+      body: { status: 'requires_action', action: { expiresAt: expect.anything() } },
+    });
+    expect(await charge('yes', payment('tok_action'))).toEqual({ ...yes, replayed: true });
+    expect((await charge('yes', payment('tok_action', { amountMinor: 1 }))).status).toBe(422);
+    expect((await ledger()).charges).toEqual([]);
+    const page = await fetch(actionOf(yes).url);
+    expect([page.status, await page.text()]).toEqual([200, expect.stringContaining('1250 EUR')]);
+    expect(await decide(actionOf(yes).url, 'perhaps')).toBe(400);
+    expect(await decide(actionOf(yes).url, 'confirm')).toBe(200);
+    expect(await decide(actionOf(no).url, 'refuse')).toBe(200);
+    expect(await decide(actionOf(yes).url, 'refuse')).toBe(404);
+    expect((await call('/v1/charges/yes')).body).toMatchObject({ id: yes.body.id, status: 'captured' });
+    expect((await call('/v1/charges/no')).body).toMatchObject({
+      status: 'declined',
+      declineCode: 'refused_by_customer',
+    });
+    await waitFor('the webhooks', () => received.length === 4, deadline);
+    const actions = ['payment.requires_action', 'payment.requires_action'];
+    expect(types().sort()).toEqual(['payment.captured', 'payment.declined', ...actions]);
+    const required = received.find(({ event }) => event.type === 'payment.requires_action');
+    expect(required?.event.data.action).toMatchObject({ url: expect.stringContaining('/actions/act_') });
+  });
+
+  test('is stopped by the shop, or by its time; one that was confirmed is not', async () => {
+    const cancel = (key: string) =>
+      call(`/v1/charges/${key}/cancel`, { method: 'POST', body: '{"reason":"too_late"}' });
+    await charge('stopped', payment('tok_action'));
+    expect((await cancel('stopped')).body).toMatchObject({ status: 'declined', declineCode: 'too_late' });
+    expect((await cancel('stopped')).body).toMatchObject({ status: 'declined', declineCode: 'too_late' });
+    const over = await charge('over', payment('tok_action_0'));
+    expect(await decide(actionOf(over).url, 'confirm')).toBe(410);
+    expect((await cancel('over')).body).toMatchObject({ status: 'declined', declineCode: 'action_expired' });
+    const confirmed = await charge('confirmed', payment('tok_action'));
+    await decide(actionOf(confirmed).url, 'confirm');
+    expect((await cancel('confirmed')).body).toMatchObject({ status: 'captured' });
+    expect((await cancel('none')).status).toBe(404);
+    expect((await call('/v1/charges/stopped/cancel', { method: 'POST', body: '{"reason":5}' })).status).toBe(400);
+  });
+
+  test('can be captured with another amount than was confirmed', async () => {
+    await setFaults({ confirmShiftMinor: 100 });
+    const { body } = await charge('k1', payment('tok_action'));
+    await decide((body.action as { url: string }).url, 'confirm');
+    expect((await ledger()).charges).toMatchObject([{ amountMinor: 1_350 }]);
+  });
+});
+
 describe('refunds', () => {
   test('a captured charge is refunded once, in full', async () => {
     const { body } = await charge('k1', payment('tok_approve'));

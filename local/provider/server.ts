@@ -2,12 +2,16 @@
  * The sandbox payment provider, over HTTP:
  *
  *   POST /v1/charges                {amountMinor, currency, token, reference}, with Idempotency-Key
- *                                     201 {id, status: captured | declined, declineCode?, …}; tokens in tokens.ts
+ *                                     201 {id, status: captured | declined | requires_action, declineCode?,
+ *                                     action?: {url, expiresAt}, …}; tokens in tokens.ts
  *   GET  /v1/charges/{key or id}      200 the charge, 404 if there is none
+ *   POST /v1/charges/{key or id}/cancel  {reason?}: stops what waits for the customer
+ *                                     200 the charge as it is now, stopped or not; 404 if there is none
  *   GET  /v1/charges?reference=R      200 {charges: […]}, 404 if there are none
  *   POST /v1/charges/{id}/refunds     {amountMinor?}, with Idempotency-Key; without an amount, all that is left
  *                                     201 {id, chargeId, amountMinor, status: refunded, …}; again answers the same
  *   GET  /v1/ledger                   200 {charges: […], refunds: […]}, everything, for a verifier
+ *   GET | POST /actions/{action key}  the page on which a customer confirms or refuses (decision=confirm | refuse)
  *   GET  /health                      200 {status: ok}
  *   GET | POST | DELETE /_faults      the faults of this instance (faults.ts)
  *
@@ -23,8 +27,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod';
 import { BodyTooLarge, readBody, sendJson, serveHttp } from '../service/http.ts';
+import { actionPage } from './action-page.ts';
 import { type FaultSettings, Faults } from './faults.ts';
-import { type Charge, Ledger, type RefundRefusal } from './ledger.ts';
+import { type Charge, type Decision, Ledger, type PendingCharge, type Recorded, type RefundRefusal } from './ledger.ts';
 import { verdictOn } from './tokens.ts';
 import { WebhookSender } from './webhooks.ts';
 
@@ -57,6 +62,12 @@ const ChargeRequest = z.strictObject({
   token: z.string().min(1).max(200),
   reference: z.string().min(1).max(255),
 });
+const CancelRequest = z.strictObject({
+  reason: z
+    .string()
+    .regex(/^[a-z_]{1,60}$/)
+    .default('cancelled'),
+});
 const RefundRequest = z.strictObject({ amountMinor: z.number().int().positive().optional() });
 const maxKeyLength = 255;
 
@@ -76,6 +87,9 @@ interface Context {
   ledger: Ledger;
   faults: Faults;
   webhooks?: WebhookSender;
+  /** The address of this instance. */
+  url: string;
+  now: () => number;
   /** Ends every wait when the server stops. */
   stopping: AbortSignal;
 }
@@ -88,6 +102,8 @@ interface Answer {
   afterMs?: number;
   /** Cut the connection instead of answering. */
   lost?: boolean;
+  /** For people: the body is a page. */
+  isPage?: boolean;
 }
 
 /** Starts an instance; resolves when it is ready. Rejects if the port or the data directory is not available. */
@@ -103,7 +119,7 @@ export async function startProvider(options: ProviderOptions): Promise<Provider>
   const { webhookUrl: url, webhookSecret: secret } = options;
   const webhooks = url && secret ? new WebhookSender({ ledger, faults, url, secret, now, log }) : undefined;
   const stopping = new AbortController();
-  const context: Context = { ledger, faults, webhooks, stopping: stopping.signal };
+  const context: Context = { ledger, faults, webhooks, url: '', now, stopping: stopping.signal };
   const expected = digest(`Bearer ${options.apiKey}`);
   const running = new Set<Promise<void>>();
 
@@ -119,6 +135,7 @@ export async function startProvider(options: ProviderOptions): Promise<Provider>
     ledger.close();
     throw error;
   });
+  context.url = http.url;
   webhooks?.start();
 
   return {
@@ -149,7 +166,8 @@ async function handle(context: Context, expected: Buffer, request: IncomingMessa
     return;
   }
   if (answer.replayed) response.setHeader('idempotent-replayed', 'true');
-  sendJson(response, answer.status, answer.body);
+  if (answer.isPage) sendPage(response, answer.status, String(answer.body));
+  else sendJson(response, answer.status, answer.body);
 }
 
 async function route(context: Context, expected: Buffer, request: IncomingMessage, body: string): Promise<Answer> {
@@ -157,6 +175,8 @@ async function route(context: Context, expected: Buffer, request: IncomingMessag
   const method = request.method ?? '';
   if (pathname === '/health' && method === 'GET') return ok({ status: 'ok' });
   if (pathname === '/_faults') return changeFaults(context.faults, method, body);
+  const action = /^\/actions\/(act_[0-9a-f]+)$/.exec(pathname);
+  if (action && (method === 'GET' || method === 'POST')) return act(context, action[1] ?? '', method, body);
   if (!pathname.startsWith('/v1/')) throw new Refusal(404, 'not_found', `There is nothing at ${pathname}.`);
   if (context.faults.settings.down) throw new Refusal(503, 'unavailable', 'The provider is down.');
   if (!timingSafeEqual(digest(request.headers.authorization ?? ''), expected)) {
@@ -173,36 +193,102 @@ async function route(context: Context, expected: Buffer, request: IncomingMessag
   }
   const named = /^\/v1\/charges\/([^/]+)$/.exec(pathname);
   if (named && method === 'GET') {
-    const found = context.ledger.findCharge(decodeURIComponent(named[1] ?? ''));
+    const found = await find(context, decodeURIComponent(named[1] ?? ''));
     if (!found) throw new Refusal(404, 'no_such_charge', 'No charge has this id or idempotency key.');
-    return ok(found);
+    return ok(shown(context, found));
   }
+  const cancelled = /^\/v1\/charges\/([^/]+)\/cancel$/.exec(pathname);
+  if (cancelled && method === 'POST') return cancel(context, decodeURIComponent(cancelled[1] ?? ''), body);
   const refunded = /^\/v1\/charges\/([^/]+)\/refunds$/.exec(pathname);
   if (refunded && method === 'POST') return refund(context, decodeURIComponent(refunded[1] ?? ''), request, body);
   throw new Refusal(404, 'not_found', `There is no ${method} ${pathname}.`);
 }
 
 async function charge(context: Context, idempotencyKey: string, body: string): Promise<Answer> {
-  const { ledger, faults } = context;
+  const { ledger } = context;
   const request = ChargeRequest.parse(JSON.parse(body));
   const fingerprint = digest(JSON.stringify(request)).toString('hex');
   await beforeTheEffect(context);
-  const known = ledger.findCharge(idempotencyKey);
+  const known = await find(context, idempotencyKey);
   if (ledger.conflicts(idempotencyKey, fingerprint)) throw keyReused();
-  if (known) return created(known, true);
+  if (known) return created(context, known, true);
   const verdict = verdictOn(request.token, () => ledger.countAttempt(idempotencyKey));
   if (!verdict.charge) throw new Refusal(500, 'internal_error', 'Something went wrong; nothing was charged.');
+  if (verdict.status === 'requires_action') {
+    const order = { ...request, idempotencyKey, fingerprint };
+    return recordedAs(context, ledger.hold(order, verdict.waitsMs, urlOf(context)), verdict.answerAfterMs);
+  }
   const { status } = verdict;
   const declineCode = status === 'declined' ? verdict.declineCode : undefined;
   const recorded = ledger.charge({ ...request, idempotencyKey, fingerprint, status, declineCode });
+  return recordedAs(context, recorded, verdict.answerAfterMs);
+}
+
+async function recordedAs(
+  context: Context,
+  recorded: Recorded<Charge | PendingCharge> | undefined,
+  afterMs: number,
+): Promise<Answer> {
   if (!recorded) throw keyReused();
-  if (recorded.outcome === 'replayed') return created(recorded.value, true);
+  if (recorded.outcome === 'replayed') return created(context, recorded.value, true);
   await announce(context, recorded.webhookId);
-  return {
-    ...created(recorded.value, false),
-    afterMs: verdict.answerAfterMs,
-    lost: faults.happens('lostAnswerRate'),
-  };
+  const lost = context.faults.happens('lostAnswerRate');
+  return { ...created(context, recorded.value, false), afterMs, lost };
+}
+
+/** A charge, or what waits for its customer. What has waited for too long is declined by whoever looks. */
+async function find(context: Context, key: string): Promise<Charge | PendingCharge | undefined> {
+  const pending = context.ledger.findPending(key);
+  if (!pending) return context.ledger.findCharge(key);
+  const isOver = context.now() >= Date.parse(pending.expiresAt);
+  return isOver ? decide(context, key, { status: 'declined', declineCode: 'action_expired' }) : pending;
+}
+
+async function decide(context: Context, key: string, decision: Decision): Promise<Charge | undefined> {
+  const decided = context.ledger.decide(key, decision);
+  if (decided?.outcome === 'new') await announce(context, decided.webhookId);
+  return decided?.value;
+}
+
+/** The shop stops what waits for its customer; it is told what it became if the customer, or the time, was faster. */
+async function cancel(context: Context, key: string, body: string): Promise<Answer> {
+  await beforeTheEffect(context);
+  const { reason } = CancelRequest.parse(body === '' ? {} : JSON.parse(body));
+  const charge = await decide(context, key, { status: 'declined', declineCode: reason });
+  if (!charge) throw new Refusal(404, 'no_such_charge', 'No charge has this id or idempotency key.');
+  return { ...ok(charge), lost: context.faults.happens('lostAnswerRate') };
+}
+
+/** The customer's page: shows what is to be confirmed, and takes the decision. */
+async function act(context: Context, actionKey: string, method: string, body: string): Promise<Answer> {
+  const page = (status: number, text: string, isOpen = false) => ({
+    ...{ status, isPage: true, body: actionPage(text, isOpen) },
+  });
+  const pending = await find(context, actionKey);
+  if (!pending) return page(404, 'There is nothing to confirm here, or it was decided already.');
+  if (pending.status !== 'requires_action') return page(410, 'The time to confirm this payment is over.');
+  const { amountMinor, currency } = pending;
+  if (method === 'GET') return page(200, `Pay ${amountMinor} ${currency} (in minor units)?`, true);
+  const decision = new URLSearchParams(body).get('decision');
+  if (decision !== 'confirm' && decision !== 'refuse') return page(400, 'Confirm or refuse it.', true);
+  const shifted = amountMinor + context.faults.settings.confirmShiftMinor;
+  const decided: Decision =
+    decision === 'confirm'
+      ? { status: 'captured', amountMinor: Math.max(1, shifted) }
+      : { status: 'declined', declineCode: 'refused_by_customer' };
+  const charge = await decide(context, actionKey, decided);
+  return page(200, charge?.status === 'captured' ? 'The payment is confirmed.' : 'The payment was not made.');
+}
+
+function urlOf({ url }: Context): (actionKey: string) => string {
+  return (actionKey) => `${url}/actions/${actionKey}`;
+}
+
+/** A charge as the shop sees it. */
+function shown(context: Context, charge: Charge | PendingCharge): object {
+  if (charge.status !== 'requires_action') return charge;
+  const { actionKey, expiresAt, ...rest } = charge;
+  return { ...rest, action: { url: urlOf(context)(actionKey), expiresAt } };
 }
 
 async function refund(context: Context, chargeId: string, request: IncomingMessage, body: string): Promise<Answer> {
@@ -238,8 +324,17 @@ async function announce({ webhooks, faults }: Context, webhookId: string | undef
   if (faults.settings.webhookFirst) await announced;
 }
 
-function created(charge: Charge, replayed: boolean): Answer {
-  return { status: 201, body: charge, replayed };
+function created(context: Context, charge: Charge | PendingCharge, replayed: boolean): Answer {
+  return { status: 201, body: shown(context, charge), replayed };
+}
+
+function sendPage(response: ServerResponse, status: number, page: string): void {
+  response.writeHead(status, {
+    ...{ 'content-type': 'text/html; charset=utf-8', 'cache-control': 'no-store' },
+    'content-security-policy':
+      "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
+  });
+  response.end(page);
 }
 
 function ok(body: unknown): Answer {

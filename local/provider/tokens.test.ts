@@ -1,8 +1,9 @@
 /** What each test card does. */
 import { expect, test } from '@jest/globals';
-import { slowMs, unansweredMs, verdictOn } from './tokens.ts';
+import { actionMs, slowMs, unansweredMs, verdictOn } from './tokens.ts';
 
 const captured = (answerAfterMs: number) => ({ charge: true, status: 'captured', answerAfterMs });
+const waits = (waitsMs: number) => ({ charge: true, status: 'requires_action', waitsMs, answerAfterMs: 0 });
 const declined = (declineCode: string) => ({ charge: true, status: 'declined', declineCode, answerAfterMs: 0 });
 
 test.each([
@@ -13,6 +14,8 @@ test.each([
   ['tok_slow_50', captured(50)],
   ['tok_error', { charge: false }],
   ['tok_charged_timeout', captured(unansweredMs)],
+  ['tok_action', waits(actionMs)],
+  ['tok_action_7', waits(7_000)],
   ['tok_unheard_of', declined('unknown_token')],
   ['', declined('unknown_token')],
 ])('%s', (token, verdict) => {

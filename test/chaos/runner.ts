@@ -180,7 +180,7 @@ async function bringToRest(world: World, load: Load, limitMs: number): Promise<v
   while (Date.now() - startedAtMs < limitMs) {
     const [row] = await world.rows<{ decided: number; outbox: number; open: number }>(
       `SELECT (SELECT COUNT(*) FROM reservations) AS decided, (SELECT COUNT(*) FROM outbox) AS outbox,
-         (SELECT COUNT(*) FROM purchases WHERE state IN ('requested', 'unknown', 'refunding')) AS open`,
+         (SELECT COUNT(*) FROM purchases WHERE state IN ('requested', 'unknown', 'requires_action', 'refunding')) AS open`,
     );
     const depths = await Promise.all(['reservations', 'purchases', 'notifications'].map((name) => world.depth(name)));
     const left = depths.reduce((sum, depth) => sum + depth, 0);

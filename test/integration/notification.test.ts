@@ -392,6 +392,29 @@ describe('live', () => {
     expect((await called(listHandler, customerId)).body.items).toHaveLength(1);
   });
 
+  it('a customer hears at once that a payment waits for them, and until when; not where', async () => {
+    const ann: CustomerId = newId();
+    const connection = await connected(ann);
+    const purchase = {
+      purchaseId: newId(),
+      customerId: ann,
+      amountMinor: 500,
+      currency: 'EUR',
+      reservationIds: [newId()],
+    };
+    const deadlineMs = Date.now() + 900_000;
+    await deliver(bodyOf('purchase.changed', { ...purchase, state: 'requires_action', version: 2, deadlineMs }));
+    const [message, ...others] = heardBy(connection);
+    expect(others).toEqual([]);
+    expect(message).toMatchObject({
+      ...{ type: 'purchase', kind: 'purchase.requires_action', state: 'requires_action', version: 2 },
+      ...{ purchaseId: purchase.purchaseId, deadline: new Date(deadlineMs).toISOString() },
+    });
+    expect(message).not.toHaveProperty('url');
+    const { body } = await called(listHandler, ann);
+    expect(body.items).toMatchObject([{ kind: 'purchase.requires_action', subjectId: purchase.purchaseId }]);
+  });
+
   it('a connection that is gone is forgotten, except while it is only just opening', async () => {
     const [customerId, saleId] = [newId(), await givenSale(deps)];
     const connection = await connected(customerId);

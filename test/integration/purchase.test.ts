@@ -31,6 +31,7 @@ import { locate } from '#platform/kernel/registry.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { redisReady } from '#platform/redis/redis.ts';
 import { openTokens, type Tokens } from '#platform/security/access-token.ts';
+import { actionAfterCloseAtMostMs, actionGraceMs, actionLifeAtMostMs } from '#purchase/action.ts';
 import { paymentGateway } from '#purchase/payment-gateway.ts';
 import { allocateBatch } from '#reservation/allocate.ts';
 import { expireSale } from '#reservation/expire.ts';
@@ -1302,6 +1303,341 @@ describe('a refund that the provider refuses (M4)', () => {
     },
     120_000,
   );
+});
+
+describe('a payment that needs its customer (row 47)', () => {
+  const open = async (token: string, purchaseId: string): Promise<{ url: string; deadline: string } | null> =>
+    (await look(token, purchaseId)).body.action;
+
+  /** What the customer does on the provider's page; answers its status. */
+  async function atBank(url: string | undefined, decision: 'confirm' | 'refuse'): Promise<number> {
+    return (await fetch(url ?? '', { method: 'POST', body: new URLSearchParams({ decision }) })).status;
+  }
+
+  const giveUp = (token: string, purchaseId: string): Promise<Answer> =>
+    api.call(`DELETE /purchases/${purchaseId}`, { token });
+
+  /** The next attempt, whenever it would be. */
+  const ask = (purchaseId: string) => deliver(pay, [{ messageId: 'm', body: JSON.stringify({ purchaseId }) }]);
+
+  const endAction = (purchaseId: string, agoMs = 1) =>
+    deps.db.change('UPDATE purchases SET action_deadline_ms = ? WHERE id = ?', [
+      Date.now() - agoMs,
+      toBytes(purchaseId),
+    ]);
+
+  const toldOf = (purchaseId: string) =>
+    published
+      .map(
+        (detail) => JSON.parse(detail) as { purchaseId?: string; state?: string; reason?: string; deadlineMs?: number },
+      )
+      .filter((one) => one.purchaseId === purchaseId)
+      .map(({ state, reason, deadlineMs }) => ({ state, reason, deadlineMs }));
+
+  /** A customer who has ordered with a card that asks for an action, and was told where. */
+  async function asked(options: Parameters<typeof scene>[0] & { card?: string } = {}) {
+    const { card = 'tok_action', ...rest } = options;
+    const stage = await scene(rest);
+    const { token, reservationId, customerId } = first(stage);
+    const { body } = await buy(token, [reservationId], card);
+    const purchaseId: string = body.purchaseId;
+    await ask(purchaseId);
+    const shown = await open(token, purchaseId);
+    expect(await stateOf(purchaseId)).toBe('requires_action');
+    return { ...stage, token, reservationId, customerId, purchaseId, url: shown?.url, deadline: shown?.deadline ?? '' };
+  }
+
+  it('shows where and until when, keeps the units, and is bought once the customer has confirmed', async () => {
+    const { token, reservationId, purchaseId, url, deadline, saleId } = await asked();
+    const leftMs = Date.parse(deadline) - Date.now();
+    expect(leftMs).toBeGreaterThan(minutes(14));
+    expect(leftMs).toBeLessThanOrEqual(minutes(15));
+    expect(toldOf(purchaseId)).toEqual([
+      { state: 'requires_action', reason: undefined, deadlineMs: Date.parse(deadline) },
+    ]);
+    // Asking again changes neither, and bothers nobody again.
+    await ask(purchaseId);
+    expect(await open(token, purchaseId)).toEqual({ url, deadline });
+    expect(toldOf(purchaseId)).toHaveLength(1);
+    expect(await cancel(token, reservationId)).toMatchObject({ status: 409, body: { code: 'purchase_in_progress' } });
+    expect(await buy(token, [reservationId], 'tok_approve')).toMatchObject({ status: 409 });
+    expect(await refund(await operator(), purchaseId)).toMatchObject({ status: 409, body: { code: 'illegal_state' } });
+    expect(await expireSale(deps, saleId, Date.now() + 10_000)).toBe(0);
+    expect(await atBank(url, 'confirm')).toBe(200);
+    await work([purchaseId], ['captured']);
+    expect(await look(token, purchaseId)).toMatchObject({ body: { state: 'captured', action: null, reason: null } });
+    expect(await reservation(reservationId)).toMatchObject({ state: 'purchased', purchaseId });
+    const [row] = await deps.db.rows(
+      'SELECT action_url AS url, action_deadline_ms AS deadlineMs, payment_token AS card FROM purchases WHERE id = ?',
+      [toBytes(purchaseId)],
+    );
+    expect(row).toEqual({ url: null, deadlineMs: null, card: null });
+  });
+
+  it('is settled by webhooks alone, in any order and however often they come', async () => {
+    const stage = await scene();
+    const { token, reservationId } = first(stage);
+    const { body } = await buy(token, [reservationId], 'tok_action');
+    const { purchaseId } = body;
+    // Held back until all of them are there.
+    await ask(purchaseId);
+    await atBank((await open(token, purchaseId))?.url, 'confirm');
+    const typesReceived = () => providers.received.map((one) => (JSON.parse(one.body) as { type: string }).type).sort();
+    await waitFor('both webhooks', () => providers.received.length === 2, { timeoutMs: 5_000 });
+    expect(typesReceived()).toEqual(['payment.captured', 'payment.requires_action']);
+    const [one, other] = providers.received;
+    const captured = one?.body.includes('payment.captured') ? one : other;
+    const required = captured === one ? other : one;
+    for (const webhook of [required, captured, required, captured, captured]) {
+      if (webhook) expect(await tell(webhook)).toMatchObject({ status: 200 });
+    }
+    expect(await look(token, purchaseId)).toMatchObject({ body: { state: 'captured', action: null } });
+    expect(await reservation(reservationId)).toMatchObject({ state: 'purchased', version: 2 });
+    expect(toldOf(purchaseId).map(({ state }) => state)).toEqual(['requires_action', 'captured']);
+  });
+
+  it('is told by the webhook before the answer; one that names no address to go to changes nothing', async () => {
+    const stage = await scene();
+    const { token, reservationId } = first(stage);
+    const { purchaseId } = (await buy(token, [reservationId], 'tok_action')).body;
+    const wants = (wanted: object | undefined) =>
+      tell(signed(told('payment.requires_action', purchaseId, { action: wanted })));
+    const expiresAt = toIso(Date.now() + minutes(5));
+    for (const wanted of [
+      undefined,
+      {},
+      { url: 'javascript:alert(1)' },
+      { url: 'nowhere' },
+      { url: 'https://a.example', expiresAt: 5 },
+    ]) {
+      expect(await wants(wanted)).toMatchObject({ status: 200 });
+      expect(await stateOf(purchaseId)).toBe('requested');
+    }
+    expect(await wants({ url: 'https://bank.example/confirm?x=1', expiresAt })).toMatchObject({ status: 200 });
+    expect(await open(token, purchaseId)).toEqual({ url: 'https://bank.example/confirm?x=1', deadline: expiresAt });
+    // The provider has no such charge after all, and it is not charged anew.
+    await ask(purchaseId);
+    expect(await stateOf(purchaseId)).toBe('requires_action');
+    await endAction(purchaseId);
+    await ask(purchaseId);
+    expect(await look(token, purchaseId)).toMatchObject({ body: { state: 'declined', reason: 'action_expired' } });
+    expect((await chargesOf(purchaseId)).charges).toEqual([]);
+  });
+
+  it('that the customer refuses is declined, and another card can be tried', async () => {
+    const { token, reservationId, purchaseId, url } = await asked();
+    expect(await atBank(url, 'refuse')).toBe(200);
+    await work([purchaseId], ['declined']);
+    expect(await look(token, purchaseId)).toMatchObject({ body: { reason: 'refused_by_customer', action: null } });
+    const again = await buy(token, [reservationId], 'tok_approve');
+    await work([again.body.purchaseId], ['captured']);
+    expect(await atBank(url, 'confirm')).toBe(404);
+  });
+
+  it('of which nothing is heard is stopped at the provider, and its units go to the line in the same transaction', async () => {
+    const stage = await scene({ customers: 3, allotment: 2 });
+    const [leaver, holder, waiter] = stage.customers;
+    if (!leaver || !holder || !waiter) throw new Error('three customers');
+    await cancel(leaver.token, leaver.reservationId);
+    expect(await reservation(holder.reservationId)).toMatchObject({ state: 'allocated' });
+    const { purchaseId } = (await buy(holder.token, [holder.reservationId], 'tok_action_86400')).body;
+    await ask(purchaseId);
+    const shown = await open(holder.token, purchaseId);
+    // However long the provider would wait.
+    expect(Date.parse(shown?.deadline ?? '')).toBeLessThanOrEqual(Date.now() + actionLifeAtMostMs);
+    for (const row of [
+      'waitlist SET deadline_ms = ? WHERE reservation_id',
+      'reservations SET deadline_ms = ? WHERE id',
+    ]) {
+      await deps.db.change(`UPDATE ${row} = ?`, [Date.now() - 1, toBytes(holder.reservationId)]);
+    }
+    await expireSale(deps, stage.saleId, Date.now() + 10_000);
+    expect(await reservation(holder.reservationId)).toMatchObject({ state: 'allocated', purchaseId });
+    await endAction(purchaseId);
+    expect(await open(holder.token, purchaseId)).toBeNull();
+    await ask(purchaseId);
+    expect(await look(holder.token, purchaseId)).toMatchObject({
+      body: { state: 'declined', reason: 'action_expired' },
+    });
+    expect(toldOf(purchaseId).at(-1)).toMatchObject({ state: 'declined', reason: 'action_expired' });
+    expect(await reservation(holder.reservationId)).toMatchObject({ state: 'expired' });
+    expect(await reservation(waiter.reservationId)).toMatchObject({ state: 'allocated' });
+    expect((await chargesOf(purchaseId)).charges).toMatchObject([{ status: 'declined' }]);
+    expect(await atBank(shown?.url, 'confirm')).toBe(404);
+  });
+
+  it('whose time ends at the provider is declined; units whose own time is left stay with the customer (I12)', async () => {
+    const { token, reservationId, purchaseId, url } = await asked({ card: 'tok_action_1' });
+    await work([purchaseId], ['declined']);
+    expect(await look(token, purchaseId)).toMatchObject({ body: { reason: 'action_expired' } });
+    expect(await atBank(url, 'confirm')).toBe(404);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'allocated', purchaseId: null });
+    expect((await buy(token, [reservationId], 'tok_approve')).status).toBe(202);
+  });
+
+  it('outlives the close by a bounded time, and what was told is kept', async () => {
+    const stage = await scene();
+    const { token, reservationId } = first(stage);
+    const closesAtMs = Date.now() + minutes(1);
+    await deps.db.change('UPDATE sales SET purchase_closes_at_ms = ? WHERE id = ?', [
+      closesAtMs,
+      toBytes(stage.saleId),
+    ]);
+    const { purchaseId } = (await buy(token, [reservationId], 'tok_action_86400')).body;
+    await ask(purchaseId);
+    const shown = await open(token, purchaseId);
+    expect(Date.parse(shown?.deadline ?? '')).toBe(closesAtMs + actionAfterCloseAtMostMs);
+    await closeWindow(stage.saleId);
+    expect(await expireSale(deps, stage.saleId, Date.now() + 10_000)).toBe(0);
+    expect(await open(token, purchaseId)).toEqual(shown);
+    await atBank(shown?.url, 'confirm');
+    await work([purchaseId], ['captured']);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'purchased' });
+  });
+
+  it('asked for only after the close still leaves time; what is not confirmed ends with the payment', async () => {
+    const stage = await scene();
+    const { token, reservationId } = first(stage);
+    const { purchaseId } = (await buy(token, [reservationId], 'tok_action_86400')).body;
+    await closeWindow(stage.saleId);
+    await ask(purchaseId);
+    const leftMs = Date.parse((await open(token, purchaseId))?.deadline ?? '') - Date.now();
+    expect(leftMs).toBeGreaterThan(actionAfterCloseAtMostMs - minutes(1));
+    expect(leftMs).toBeLessThanOrEqual(actionAfterCloseAtMostMs);
+    await endAction(purchaseId);
+    await ask(purchaseId);
+    expect(await stateOf(purchaseId)).toBe('declined');
+    expect(await reservation(reservationId)).toMatchObject({ state: 'expired', purchaseId: null });
+  });
+
+  it('M6: confirmed with another amount is disputed', async () => {
+    await providers.faults({ confirmShiftMinor: 100 });
+    const { token, reservationId, purchaseId, url } = await asked();
+    await atBank(url, 'confirm');
+    await work([purchaseId], ['disputed']);
+    expect(await look(token, purchaseId)).toMatchObject({ body: { reason: 'amount_mismatch', action: null } });
+    expect(await reservation(reservationId)).toMatchObject({ state: 'allocated', purchaseId });
+    expect(await decide(purchaseId, 'refund')).toMatchObject({ status: 202 });
+    await work([purchaseId], ['refunded']);
+    expect((await chargesOf(purchaseId)).refunds).toMatchObject([{ amountMinor: 2_600 }]);
+  });
+
+  it('confirmed after the deadline, and before it was stopped, is bought: nobody else has the units', async () => {
+    const { reservationId, purchaseId, url } = await asked({ card: 'tok_action_86400' });
+    await endAction(purchaseId);
+    await atBank(url, 'confirm');
+    await ask(purchaseId);
+    expect(await stateOf(purchaseId)).toBe('captured');
+    expect(await reservation(reservationId)).toMatchObject({ state: 'purchased', purchaseId });
+  });
+
+  it('lets its units go after the deadline if the provider cannot be asked; what was confirmed is given back (I13)', async () => {
+    const { token, reservationId, purchaseId, url } = await asked({ card: 'tok_action_86400' });
+    await atBank(url, 'confirm');
+    await providers.faults({ down: true });
+    await endAction(purchaseId);
+    await ask(purchaseId);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'allocated', purchaseId });
+    await endAction(purchaseId, actionGraceMs);
+    await ask(purchaseId);
+    expect(await look(token, purchaseId)).toMatchObject({ body: { state: 'requires_action', action: null } });
+    expect(await reservation(reservationId)).toMatchObject({ state: 'allocated', purchaseId: null });
+    await ask(purchaseId);
+    const again = await buy(token, [reservationId], 'tok_approve');
+    expect(again.status).toBe(202);
+    await providers.faults();
+    await work([purchaseId, again.body.purchaseId], ['refunded', 'captured'], 60_000);
+    expect(await look(token, purchaseId)).toMatchObject({ body: { state: 'refunded', reason: 'reservation_gone' } });
+    expect((await chargesOf(purchaseId)).refunds).toMatchObject([{ amountMinor: 2_500 }]);
+    expect(await reservation(reservationId)).toMatchObject({ purchaseId: again.body.purchaseId });
+  }, 90_000);
+
+  it('can be given up by its customer, once, and by nobody else', async () => {
+    const { token, reservationId, purchaseId, url, customers } = await asked({ customers: 2 });
+    const stranger = customers[1]?.token ?? '';
+    expect(await giveUp(stranger, purchaseId)).toMatchObject({ status: 404, body: { code: 'not_found' } });
+    expect(await giveUp(token, newId())).toMatchObject({ status: 404 });
+    expect(await giveUp(token, 'x')).toMatchObject({ status: 404 });
+    expect(await giveUp('', purchaseId)).toMatchObject({ status: 401 });
+    expect(await open(token, purchaseId)).not.toBeNull();
+    for (let times = 0; times < 2; times++) {
+      expect(await giveUp(token, purchaseId)).toMatchObject({ status: 202, body: { state: 'requires_action' } });
+      expect(await open(token, purchaseId)).toBeNull();
+    }
+    await work([purchaseId], ['declined']);
+    expect(await look(token, purchaseId)).toMatchObject({ body: { reason: 'given_up' } });
+    expect(await giveUp(token, purchaseId)).toMatchObject({ status: 202, body: { state: 'declined' } });
+    expect(await atBank(url, 'confirm')).toBe(404);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'allocated', purchaseId: null });
+
+    const again = (await buy(token, [reservationId], 'tok_approve')).body.purchaseId;
+    expect(await giveUp(token, again)).toMatchObject({ status: 409, body: { code: 'purchase_in_progress' } });
+    await work([again], ['captured']);
+    expect(await giveUp(token, again)).toMatchObject({ status: 409, body: { code: 'already_resolved' } });
+  });
+
+  it('is stopped at the provider when its sale is called off, and its customer is told', async () => {
+    const { token, reservationId, purchaseId, url, saleId } = await asked();
+    expect((await callOff(saleId)).status).toBe(200);
+    await ask(purchaseId);
+    expect(await look(token, purchaseId)).toMatchObject({ body: { state: 'declined', reason: 'sale_cancelled' } });
+    expect(toldOf(purchaseId).at(-1)).toMatchObject({ state: 'declined', reason: 'sale_cancelled' });
+    expect((await chargesOf(purchaseId)).charges).toMatchObject([{ status: 'declined' }]);
+    expect(await atBank(url, 'confirm')).toBe(404);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'cancelled', purchaseId: null });
+  });
+
+  it('confirmed before its sale was called off, and heard of after, is given back', async () => {
+    const { token, reservationId, purchaseId, url, saleId } = await asked();
+    await atBank(url, 'confirm');
+    await callOff(saleId);
+    await work([purchaseId], ['refunded']);
+    expect(await look(token, purchaseId)).toMatchObject({ body: { reason: 'sale_cancelled' } });
+    expect((await chargesOf(purchaseId)).refunds).toMatchObject([{ amountMinor: 2_500 }]);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'cancelled' });
+  });
+
+  it('of a sale that was called off meanwhile is asked of nobody', async () => {
+    const stage = await scene();
+    const { token, reservationId } = first(stage);
+    const { purchaseId } = (await buy(token, [reservationId], 'tok_action')).body;
+    await deps.db.change('UPDATE purchases SET attempts = 1 WHERE id = ?', [toBytes(purchaseId)]);
+    const order = { amountMinor: 2_500, currency: 'EUR', reference: purchaseId, token: 'tok_action' };
+    await atProvider('charges', purchaseId, order);
+    await callOff(stage.saleId);
+    await waitFor('the webhook', () => providers.received.length > 0, { timeoutMs: 5_000 });
+    for (const webhook of providers.received) await tell(webhook);
+    expect(await stateOf(purchaseId)).toBe('requested');
+    await ask(purchaseId);
+    expect(await look(token, purchaseId)).toMatchObject({ body: { state: 'declined', reason: 'sale_cancelled' } });
+    expect(toldOf(purchaseId).map(({ state }) => state)).toEqual(['declined']);
+  });
+
+  it('goes on in a pause, and keeps its deadline; units that are not paid for then wait for the end of the pause', async () => {
+    const [paying, idle] = [await asked(), await asked()];
+    for (const { saleId, token, purchaseId, url, deadline } of [paying, idle]) {
+      expect((await api.call(`POST /sales/${saleId}/pause`, { token: await operator() })).status).toBe(200);
+      expect(await open(token, purchaseId)).toEqual({ url, deadline });
+    }
+    await atBank(paying.url, 'confirm');
+    await endAction(idle.purchaseId);
+    await ask(idle.purchaseId);
+    await work([paying.purchaseId], ['captured']);
+    expect(await stateOf(idle.purchaseId)).toBe('declined');
+    expect(await reservation(idle.reservationId)).toMatchObject({ state: 'allocated', purchaseId: null });
+  });
+
+  it('whose message was lost is found by the settle job after its deadline', async () => {
+    const { purchaseId } = await asked();
+    await drain();
+    await endAction(purchaseId);
+    await deps.db.change('UPDATE purchases SET updated_at_ms = ? WHERE id = ?', [
+      Date.now() - 61_000,
+      toBytes(purchaseId),
+    ]);
+    expect(await deliver(settle, [{ messageId: 'tick', body: '{}' }])).toEqual([]);
+    await work([purchaseId], ['declined']);
+  });
 });
 
 describe('a card that fails for technical reasons (M10)', () => {

@@ -460,6 +460,7 @@ export const controls: readonly Control[] = [
           const digit = purchase.attempts.toString(16).slice(-1);
           const keyed: typeof provider = {
             find: (purchaseId) => provider.find(purchaseId),
+            cancel: (purchaseId, reason) => provider.cancel(purchaseId, reason),
             refund: (order) => provider.refund(order),
             charge: (order) => provider.charge({ ...order, purchaseId: asId(order.purchaseId.slice(0, -1) + digit) }),
           };
@@ -479,6 +480,7 @@ export const controls: readonly Control[] = [
           real(
             {
               find: (purchaseId) => provider.find(purchaseId),
+              cancel: (purchaseId, reason) => provider.cancel(purchaseId, reason),
               charge: (order) => provider.charge(order),
               refund: (order) => provider.refund({ ...order, amountMinor: order.amountMinor - 1 }),
             },

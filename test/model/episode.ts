@@ -431,7 +431,7 @@ class Episode {
   }
 }
 
-const openPurchases = new Set(['requested', 'unknown', 'refunding']);
+const openPurchases = new Set(['requested', 'unknown', 'requires_action', 'refunding']);
 
 interface Wish {
   readonly n: number;

@@ -106,7 +106,7 @@ export const expiryIgnoresPurchase = inModule(() => import('#reservation/reserva
 /** A capture settles a purchase as long as its reservations exist, in any state. */
 export const captureWithoutReservation = inModule(() => import('#purchase/settle.ts'), {
   decideSettlement: (real) => (purchase, items, reservations, answer, known) => {
-    const awaited = purchase.state === 'requested' || purchase.state === 'unknown';
+    const awaited = ['requested', 'unknown', 'requires_action'].includes(purchase.state);
     const exist = items.every(({ reservationId }) => reservations.has(reservationId));
     return answer.outcome === 'captured' && awaited && exist
       ? { kind: 'capture', capture: answer, calledOff: [] }

@@ -7,8 +7,11 @@ async function settled(run: Run, timeoutMs: number): Promise<void> {
   await waitFor(
     'every payment to be settled',
     async () =>
-      (await run.world.rows("SELECT id FROM purchases WHERE state IN ('requested', 'unknown', 'refunding')")).length ===
-      0,
+      (
+        await run.world.rows(
+          "SELECT id FROM purchases WHERE state IN ('requested', 'unknown', 'requires_action', 'refunding')",
+        )
+      ).length === 0,
     { timeoutMs, lookAgainMs: 200 },
   );
 }

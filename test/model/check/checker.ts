@@ -34,8 +34,9 @@ const reservationMoves: Record<string, string[]> = {
 
 const purchaseMoves: Record<string, string[]> = {
   new: ['requested'],
-  requested: ['unknown', 'captured', 'declined', 'refunding', 'refunded', 'disputed'],
-  unknown: ['captured', 'declined', 'refunding', 'refunded', 'disputed'],
+  requested: ['unknown', 'requires_action', 'captured', 'declined', 'refunding', 'refunded', 'disputed'],
+  unknown: ['requires_action', 'captured', 'declined', 'refunding', 'refunded', 'disputed'],
+  requires_action: ['captured', 'declined', 'refunding', 'refunded', 'disputed'],
   captured: ['refunding', 'refunded'],
   declined: ['refunding', 'refunded', 'disputed'],
   refunding: ['captured', 'refunded', 'refund_failed'],
@@ -54,7 +55,7 @@ const stateLetters: Record<string, string> = {
 };
 
 /** The states of a purchase that its customer is told of. */
-const toldPurchaseStates = new Set(['captured', 'declined', 'refunded']);
+const toldPurchaseStates = new Set(['captured', 'declined', 'refunded', 'requires_action']);
 /** Reasons to decline that do not need the provider's word. */
 const ownDeclineReasons = new Set(['provider_unavailable', 'sale_cancelled']);
 
@@ -830,7 +831,7 @@ export class Checker {
       const id = this.#purchases.id(row, 'id');
       const state = this.#purchases.text(row, 'state');
       states.set(id, state);
-      if (state === 'requested' || state === 'unknown' || state === 'refunding')
+      if (['requested', 'unknown', 'requires_action', 'refunding'].includes(state))
         this.#fail('I9', `purchase ${id} is still ${state}`);
     }
     for (const id of this.#toldPurchases) {

@@ -91,6 +91,7 @@ function providerOf(process: Process): PaymentProvider {
   return {
     charge: (order) => call('charge', () => provider.charge(order)),
     find: (purchaseId) => call('find', () => provider.find(purchaseId)),
+    cancel: (purchaseId) => call('cancel', () => provider.cancel(purchaseId)),
     refund: (order) => call('refund', () => provider.refund(order)),
   };
 }

@@ -79,6 +79,11 @@ export class PaymentService {
     return known ? answerOf(known) : { outcome: 'absent' };
   }
 
+  /** Nothing waits for a customer here, so there is nothing to stop. */
+  cancel(key: string): PaymentAnswer {
+    return this.find(key);
+  }
+
   refund({ purchaseId, chargeId, refundKey, refusals, amountMinor }: RefundOrder): PaymentAnswer {
     const known = [...this.charges.values()].find((charge) => charge.chargeId === chargeId);
     if (!known || known.state === 'declined') return { outcome: 'refused', refundKey, reason: 'no_such_charge' };
