@@ -2,6 +2,7 @@ import { newId } from '#test/support/ids.ts';
 import { actionGraceMs } from './action.ts';
 import {
   absenceCountsAfterMs,
+  absenceIn,
   absencesAtMost,
   askProvider,
   giveUpAfterMs,
@@ -115,6 +116,21 @@ describe('asking the provider', () => {
       reason: 'provider_unavailable',
     });
     expect(failing.calls).toEqual(['find', 'find']);
+  });
+
+  it('M10: an attempt that was not answered well counts in full, one that did not get through a quarter, an outage not', async () => {
+    const counted = async (found: PaymentAnswer, charged: PaymentAnswer) => {
+      const { provider: port } = provider(found);
+      const failing = { ...port, charge: async () => charged };
+      return absenceIn(await askProvider(failing, purchase({ attempts: 1 }), nowMs, always));
+    };
+    const unknown: PaymentAnswer = { outcome: 'unknown', reason: '' };
+    const unsent: PaymentAnswer = { outcome: 'unsent', reason: '' };
+    expect(7 * (await counted(absent, unknown))).toBe(absencesAtMost);
+    expect(28 * (await counted(absent, unsent))).toBe(absencesAtMost);
+    expect(await counted(unknown, unknown)).toBe(0);
+    expect(await counted(unsent, unsent)).toBe(0);
+    expect(await counted(absent, captured('ch_new'))).toBe(0);
   });
 
   it('M1: does not charge for sales that were called off', async () => {

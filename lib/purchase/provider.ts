@@ -50,7 +50,7 @@ export type PaymentAnswer =
    */
   | { readonly outcome: 'unknown'; readonly reason: string; readonly afterAbsence?: boolean }
   /** It has certainly not been done: no instance could be called, or the provider is too busy to try. */
-  | { readonly outcome: 'unsent'; readonly reason: string };
+  | { readonly outcome: 'unsent'; readonly reason: string; readonly afterAbsence?: boolean };
 
 /** A charge to be made. The purchase's id is the idempotency key, so it is charged once even if it is sent again. */
 export interface ChargeOrder {
@@ -87,11 +87,19 @@ export interface PaymentProvider {
 export const giveUpAfterMs = 24 * 60 * 60_000;
 
 /**
- * How often the provider may say that it knows of no charge, each time after an attempt that it did not answer well: then
- * it is up, it is the card that fails, and the units go to somebody else. With the pauses between attempts this takes
- * about two minutes. An outage does not count, since a provider that is away says nothing.
+ * How much the provider may say that it knows of no charge, each time before an attempt that fails again: then it is up,
+ * it is the card that fails, and the units go to somebody else. An attempt without a good answer counts in full: with the
+ * pauses between attempts, seven of them take about two minutes. One that did not get through says less about the card,
+ * and counts a quarter: a provider too busy for it is waited for for a quarter of an hour. An outage does not count, since
+ * a provider that is unavailable says nothing.
  */
-export const absencesAtMost = 7;
+export const absencesAtMost = 28;
+
+/** What an answer adds to the absences of its purchase. */
+export function absenceIn({ outcome, afterAbsence }: { outcome: string; afterAbsence?: boolean | undefined }): number {
+  if (!afterAbsence) return 0;
+  return outcome === 'unknown' ? 4 : 1;
+}
 
 /**
  * How long ago the last attempt must have been before "no charge" is believed for good: a request that was cut off may
@@ -151,7 +159,8 @@ export async function askProvider(
   }
   if (!hasTime()) return late;
   const answer = await provider.charge({ purchaseId, amountMinor, currency, paymentToken: paymentToken ?? '' });
-  return answer.outcome === 'unknown' && afterAbsence ? { ...answer, afterAbsence } : answer;
+  const isFailure = answer.outcome === 'unknown' || answer.outcome === 'unsent';
+  return isFailure && afterAbsence ? { ...answer, afterAbsence } : answer;
 }
 
 /**

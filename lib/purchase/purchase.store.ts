@@ -29,7 +29,7 @@ export interface PurchaseRow {
   readonly reason: string | null;
   /** How many attempts were made with the provider. */
   readonly attempts: number;
-  /** How often the provider, asked after an attempt, knew of no charge. */
+  /** How much the provider, asked after failed attempts, said that it knew of no charge (`absencesAtMost`). */
   readonly absences: number;
   /** What the provider captured, as it said itself; null until it has, and for purchases from before it was kept. */
   readonly capturedMinor: number | null;
@@ -210,10 +210,9 @@ export async function countAttempt(tx: Tx, purchaseIds: readonly PurchaseId[], n
   ]);
 }
 
-/** Counts that the provider knew of no charge for each purchase. */
-export async function countAbsence(tx: Tx, purchaseIds: readonly PurchaseId[]): Promise<void> {
-  if (purchaseIds.length === 0) return;
-  await tx.change('UPDATE purchases SET absences = absences + 1 WHERE id IN (?)', [purchaseIds.map(toBytes)]);
+/** Counts that the provider knew of no charge for each purchase, as much as it says about the card. */
+export async function countAbsence(tx: Tx, purchaseIds: readonly PurchaseId[], absence: number): Promise<void> {
+  await tx.change('UPDATE purchases SET absences = absences + ? WHERE id IN (?)', [absence, purchaseIds.map(toBytes)]);
 }
 
 /** Ends the time for the customer's action now, because the customer has given it up. */

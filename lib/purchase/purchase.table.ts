@@ -25,7 +25,7 @@ export const purchases = mysqlTable(
     chargeId: varchar('charge_id', { length: 64 }),
     reason: varchar('reason', { length: 64 }),
     attempts: int('attempts').notNull(),
-    /** How often the provider, asked after an attempt, knew of no charge. */
+    /** How much the provider, asked after failed attempts, said that it knew of no charge. */
     absences: int('absences').notNull().default(0),
     /** What the provider captured, as it said itself; null until it has. */
     capturedMinor: bigint('captured_minor', { mode: 'number' }),

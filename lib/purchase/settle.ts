@@ -30,7 +30,7 @@ import { lockSales, moveStock, readSales, type SaleRow, type StockMove } from '#
 import { awaitedStates } from '#state/purchase-state.ts';
 import type { ReservationState } from '#state/reservation-state.ts';
 import { actionDeadlineMs } from './action.ts';
-import type { Capture, GivenBack, PaymentAnswer } from './provider.ts';
+import { absenceIn, type Capture, type GivenBack, type PaymentAnswer } from './provider.ts';
 import {
   countAbsence,
   lockPurchases,
@@ -241,12 +241,10 @@ async function settle(tx: Tx, answered: readonly Answered[], nowMs: number): Pro
   const plan = planFor(purchases, items, reservations, answers, { calledOff, refunds, closesAtMs }, nowMs);
   await insertRefunds(tx, plan.newRefunds);
   await updateRefunds(tx, plan.changedRefunds);
-  await countAbsence(
-    tx,
-    answered.flatMap(({ purchaseId, answer }) =>
-      answer.outcome === 'unknown' && answer.afterAbsence ? [purchaseId] : [],
-    ),
-  );
+  for (const [absence, ones] of Map.groupBy(answered, ({ answer }) => absenceIn(answer))) {
+    const purchaseIds = ones.map(({ purchaseId }) => purchaseId);
+    if (absence > 0) await countAbsence(tx, purchaseIds, absence);
+  }
   await movePurchases(tx, plan.moves, nowMs);
   const movedIds = plan.moves.map((move) => move.from.purchaseId);
   await markPurchased(tx, plan.bought, movedIds);
