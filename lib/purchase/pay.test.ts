@@ -1,5 +1,6 @@
 import { newId } from '#test/support/ids.ts';
-import { isDue } from './pay.ts';
+import { actionGraceMs } from './action.ts';
+import { isDue, secondsToNextLook } from './pay.ts';
 import { backOffSeconds, longestDelaySeconds } from './pay-queue.ts';
 import { leftOpenAfterMs } from './resend-open.ts';
 
@@ -31,6 +32,14 @@ describe('parking', () => {
       expect(seconds).toBeGreaterThanOrEqual(1);
       expect(seconds).toBeLessThanOrEqual(longestDelaySeconds);
     }
+  });
+
+  it('looks at the end of a customer’s action to the second, and then soon again', () => {
+    const look = (nowMs: number) => secondsToNextLook({ actionDeadlineMs: 100_000 }, nowMs);
+    expect([60_000, 99_001, 99_999].map(look)).toEqual([40, 1, 1]);
+    expect(look(100_000)).toBeLessThan(longestDelaySeconds);
+    expect(look(100_000 + actionGraceMs)).toBe(longestDelaySeconds);
+    expect(secondsToNextLook({ actionDeadlineMs: null }, 0)).toBe(longestDelaySeconds);
   });
 
   it('the settle job leaves alone what is parked', () => {

@@ -21,6 +21,7 @@ import { batched } from '#platform/resilience/batcher.ts';
 import { isOutage } from '#platform/resilience/outage.ts';
 import { readSales } from '#sale/sale.store.ts';
 import { openStates } from '#state/purchase-state.ts';
+import { actionGraceMs } from './action.ts';
 import { backOffSeconds, longestDelaySeconds, sendCommands } from './pay-queue.ts';
 import { paymentGateway } from './payment-gateway.ts';
 import { type AskedPurchase, askProvider, type PaymentAnswer } from './provider.ts';
@@ -35,6 +36,8 @@ export type PayNeeds = WriteNeeds & Needs<'registry' | 'breakers' | 'random'>;
 
 /** How many calls to the provider one batch makes at once. */
 export const callsInFlight = 10;
+/** How long a payment is parked at most whose customer did not act in time. */
+const overdueDelaySeconds = 10;
 /** Time reserved after the last call, to settle its answer. */
 const settleReserveMs = 1_500;
 
@@ -162,12 +165,18 @@ export function isDue(
   return attempt === undefined || attempt === purchase.attempts || delivered.deliveries > 1;
 }
 
+/**
+ * The longest that a purchase is parked. The end of a customer's action is looked at to the second, and then again soon,
+ * as long as the units wait for it. Pure.
+ */
+export function secondsToNextLook({ actionDeadlineMs }: Pick<PurchaseRow, 'actionDeadlineMs'>, nowMs: number): number {
+  if (actionDeadlineMs === null || nowMs >= actionDeadlineMs + actionGraceMs) return longestDelaySeconds;
+  return actionDeadlineMs > nowMs ? Math.ceil((actionDeadlineMs - nowMs) / 1_000) : overdueDelaySeconds;
+}
+
 /** Sends the command for the next attempt: at once if the provider has just settled one refund and owes more. */
 async function park(deps: PayNeeds, purchase: PurchaseRow, command: PayCommand, answer: PaymentAnswer): Promise<void> {
-  const { actionDeadlineMs } = purchase;
-  const leftMs = actionDeadlineMs === null ? 0 : actionDeadlineMs - deps.clock();
-  // The end of an action is looked at to the second: units that are not paid for are then with the next customer.
-  const atMostSeconds = leftMs > 0 ? Math.ceil(leftMs / 1_000) : longestDelaySeconds;
+  const atMostSeconds = secondsToNextLook(purchase, deps.clock());
   const goesOn = answer.outcome === 'refunded' || answer.outcome === 'refused';
   const delay = (attempts: number) => (goesOn ? 0 : Math.min(atMostSeconds, backOffSeconds(attempts, deps.random)));
   const send = () => sendCommands(deps, [purchase], delay);

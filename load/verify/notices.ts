@@ -18,11 +18,11 @@ const follows: Record<string, string[]> = {
 /** The state that a notice tells of. */
 const stateTold = (kind: string) => (kind === 'reservation.offered' ? 'allocated' : kind.replace('reservation.', ''));
 
-/** What purchases are told of when they are settled. */
+/** What purchases are told of until they are settled, and when they are. */
 const purchaseKinds: Record<string, string[]> = {
-  captured: ['purchase.captured'],
-  declined: ['purchase.declined'],
-  refunded: ['purchase.captured', 'purchase.refunded'],
+  captured: ['purchase.requires_action', 'purchase.captured'],
+  declined: ['purchase.requires_action', 'purchase.declined'],
+  refunded: ['purchase.requires_action', 'purchase.captured', 'purchase.refunded'],
 };
 
 export class NoticeCheck {
