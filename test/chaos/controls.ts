@@ -334,6 +334,11 @@ export const controls: readonly Control[] = [
     row: 'expiry-races-payment',
     faults: [expiryIgnoresPurchase, captureWithoutReservation],
   },
+  {
+    name: 'any-amount-is-bought',
+    row: 'provider-waits-and-refuses',
+    faults: [inModule(() => import('#purchase/settle.ts'), { mismatchOf: () => () => undefined })],
+  },
   { name: 'lost-connections-acknowledged', row: 'packet-loss', faults: [failuresAcknowledged] },
   {
     name: 'messages-must-be-known-to-the-letter',

@@ -1,6 +1,7 @@
-/** Rows 34 to 36: what can happen to a payment. */
+/** Rows 34 to 36 and 47: what can happen to a payment. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { waitFor } from '#local/wait.ts';
+import { fromBytes } from '#platform/kernel/ids.ts';
 import type { Fault, Run } from '../fault.ts';
 
 async function settled(run: Run, timeoutMs: number): Promise<void> {
@@ -130,4 +131,76 @@ const breakerOpen: Fault = {
   },
 };
 
-export const paymentFaults = [provider, race, breakerOpen];
+/** Customers who are asked for an action decide: some confirm, some refuse, and of the others nothing is heard. */
+async function decideAtBank({ world, random, patienceMs }: Run, confirm: number, refuse: number): Promise<void> {
+  await waitFor(
+    'every customer to be asked',
+    async () => (await world.rows("SELECT id FROM purchases WHERE state IN ('requested', 'unknown')")).length === 0,
+    { timeoutMs: patienceMs, lookAgainMs: 100 },
+  );
+  const asked = await world.rows<{ url: string }>(
+    "SELECT action_url AS url FROM purchases WHERE state = 'requires_action'",
+  );
+  await Promise.all(
+    asked.map(async ({ url }) => {
+      const dice = random();
+      if (dice >= confirm + refuse) return;
+      const decision = dice < confirm ? 'confirm' : 'refuse';
+      await fetch(url, { method: 'POST', body: new URLSearchParams({ decision }) });
+    }),
+  );
+}
+
+const waitsAndRefuses: Fault = {
+  number: 47,
+  name: 'provider-waits-and-refuses',
+  title: 'The provider waits for customers, confirms another amount, refuses refunds',
+  also: ['I5', 'I6', 'I7', 'I13'],
+  async run(run) {
+    const { world, load } = run;
+    const sale = await load.sale({ allotment: 120, waitlistSize: 30 });
+    await load.rush({ sales: [sale], requests: 70, concurrency: 8 });
+    await load.decided();
+    const unsteady = { seed: 6, webhookTwice: true, webhookLossRate: 0.5, lostAnswerRate: 0.15 };
+    // The customers' time, and a lost answer and its pause.
+    const waitMs = run.patienceMs + 30_000;
+    const paymentToken = () => 'tok_action_12';
+    await world.faults('provider', unsteady);
+    await load.act({ buy: 0.5, paymentToken });
+    await decideAtBank(run, 0.5, 0.2);
+    await settled(run, waitMs);
+    await world.faults('provider', { ...unsteady, confirmShiftMinor: 100, refuseRefunds: 402 });
+    await load.act({ buy: 0.6, paymentToken });
+    await decideAtBank(run, 0.6, 0.1);
+    await settled(run, waitMs);
+    const inState = async (state: string) =>
+      (await world.rows<{ id: string }>('SELECT LOWER(HEX(id)) AS id FROM purchases WHERE state = ?', [state])).map(
+        ({ id }) => fromBytes(Buffer.from(id, 'hex')),
+      );
+    const disputed = await inState('disputed');
+    run.count('disputed', disputed.length);
+    for (const id of disputed) await world.operate('POST', `/purchases/${id}/dispute`, { decision: 'refund' });
+    await settled(run, waitMs);
+    const refused = await inState('refund_failed');
+    run.count('refused refunds', refused.length);
+    await world.faults('provider');
+    for (const id of refused) await world.operate('POST', `/purchases/${id}/refund`);
+    await settled(run, waitMs);
+    const states = await world.rows<{ state: string; n: number }>(
+      'SELECT state, COUNT(*) AS n FROM purchases GROUP BY state',
+    );
+    for (const { state, n } of states) run.count(state, Number(n));
+    run.expect(disputed.length > 0, 'no capture of another amount was disputed');
+    run.expect(refused.length === disputed.length, `${refused.length} of ${disputed.length} refunds were refused`);
+    const bound = await world.rows(
+      `SELECT r.id FROM reservations r JOIN purchases p ON p.id = r.purchase_id
+       WHERE r.state = 'allocated' AND p.state IN ('declined', 'refunded')`,
+    );
+    run.expect(bound.length === 0, `${bound.length} reservations are bound to payments that are over`);
+    const expired = await world.rows("SELECT id FROM purchases WHERE reason = 'action_expired'");
+    run.count('unheard of', expired.length);
+    run.expect(expired.length > 0, 'every customer was heard of');
+  },
+};
+
+export const paymentFaults = [provider, race, breakerOpen, waitsAndRefuses];
