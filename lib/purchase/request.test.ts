@@ -1,4 +1,4 @@
-import type { ReservationRow } from '#reservation/reservation.store.ts';
+import { asRequested, type ReservationRow } from '#reservation/reservation.store.ts';
 import type { SaleRow } from '#sale/sale.store.ts';
 import { newId } from '#test/support/ids.ts';
 import { judge } from './request.ts';
@@ -55,6 +55,7 @@ function reservation(of: SaleRow, change: Partial<ReservationRow> = {}): Reserva
     version: 1,
     acceptedAtMs: 1,
     decidedAtMs: 1,
+    ...asRequested,
     ...change,
   };
 }
