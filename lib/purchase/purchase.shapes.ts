@@ -6,6 +6,7 @@ import * as z from 'zod';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import type { PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { idOf, Money, Time } from '#platform/kernel/shapes.ts';
+import { maxQuantity } from '#reservation/reservation.shapes.ts';
 import { purchaseStates } from '#state/purchase-state.ts';
 
 /** The most reservations that one payment can cover. */
@@ -14,16 +15,40 @@ export const maxReservationsPerPurchase = 50;
 /** A sum of prices; the only bound is that it is a safe integer. */
 const Amount = z.object({ amountMinor: z.int(), currency: z.string() });
 
-/** What a customer buys, and with what. */
-export const PurchaseRequest = z.strictObject({
-  reservationIds: z
-    .array(idOf<ReservationId>())
-    .min(1)
-    .max(maxReservationsPerPurchase)
-    .refine((ids) => new Set(ids).size === ids.length, { message: 'must not name a reservation twice' }),
-  /** The provider's token for the customer's means of payment. */
-  paymentToken: z.string().regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 printable ASCII characters'),
+const namedTwice = { message: 'must not name a reservation twice' };
+
+/** What is bought of one reservation: all of its units, or fewer. */
+export const OrderItem = z.strictObject({
+  reservationId: idOf<ReservationId>(),
+  units: z.int().min(1).max(maxQuantity).optional().describe('All that are set aside, unless it says fewer'),
+  rest: z
+    .enum(['keep', 'give_back'])
+    .default('keep')
+    .describe('Whether the other units stay set aside for you, as a reservation of their own, or go to the waitlist'),
 });
+export type OrderItem = z.output<typeof OrderItem>;
+
+/** What a customer buys, and with what: whole reservations by their ids, or items that may name fewer units. */
+export const PurchaseRequest = z
+  .strictObject({
+    reservationIds: z
+      .array(idOf<ReservationId>())
+      .min(1)
+      .max(maxReservationsPerPurchase)
+      .refine((ids) => new Set(ids).size === ids.length, namedTwice)
+      .optional(),
+    items: z
+      .array(OrderItem)
+      .min(1)
+      .max(maxReservationsPerPurchase)
+      .refine((items) => new Set(items.map((item) => item.reservationId)).size === items.length, namedTwice)
+      .optional(),
+    /** The provider's token for the customer's means of payment. */
+    paymentToken: z.string().regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 printable ASCII characters'),
+  })
+  .refine(({ reservationIds, items }) => (reservationIds === undefined) !== (items === undefined), {
+    message: 'name either reservationIds or items',
+  });
 export type PurchaseRequest = z.output<typeof PurchaseRequest>;
 
 /** The answer to an accepted request. */
@@ -77,9 +102,7 @@ export const RefundRequest = z
       .array(z.strictObject({ reservationId: idOf<ReservationId>(), units: z.int().min(1) }))
       .min(1)
       .max(maxReservationsPerPurchase)
-      .refine((items) => new Set(items.map((item) => item.reservationId)).size === items.length, {
-        message: 'must not name a reservation twice',
-      })
+      .refine((items) => new Set(items.map((item) => item.reservationId)).size === items.length, namedTwice)
       .optional(),
     amountMinor: z.int().min(1).max(maxRefundMinor).optional(),
     /** The reservations whose units return to the sale once the money has been given back. */

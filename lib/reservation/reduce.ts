@@ -105,18 +105,18 @@ export async function reduceAndOffer(
   if (units === 0) {
     const whole = shrunk(row, quantity);
     await shrinkReservation(tx, { before: row, after: whole });
-    return offerAndMove(tx, sale, [told(sale, whole)], { available: 0 }, nowMs);
+    return offerAndMove(tx, sale, [withTime(sale, whole)], { available: 0 }, nowMs);
   }
   const split = splitAfter(row, quantity, { state: 'cancelled', reason: 'given_back' }, nowMs);
   await writeSplit(tx, row, split);
   const { reservationId: subjectId, saleId } = split.part;
   await recordMovements(tx, [{ subjectId, kind: 'RELEASE', saleId, units }], nowMs);
-  const moved = [told(sale, split.whole), { ...split.part, isSilent: true }];
+  const moved = [withTime(sale, split.whole), { ...split.part, isSilent: true }];
   const after = { ...sale, available: sale.available + units };
   return offerAndMove(tx, after, moved, { available: units, allocated: -units }, nowMs);
 }
 
-/** Whoever holds units is told until when they can be bought. */
-function told(sale: SaleRow, row: Moved): Moved {
+/** A reservation with what its owner is told of its deadline, if it holds units. */
+export function withTime(sale: SaleRow, row: Moved): Moved {
   return row.state === 'allocated' ? { ...row, untilMs: deadlineAtMs(sale, row.deadlineMs) } : row;
 }
