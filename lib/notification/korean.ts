@@ -25,7 +25,10 @@ export const koreanSentences: Partial<Record<NoticeKind, (facts: Facts) => strin
   'reservation.purchased': (facts) => `${units(facts)}의 구매가 완료되었습니다.`,
   'reservation.cancelled': (facts) => `예약이 취소되었습니다${because(facts)}.`,
   'reservation.expired': (facts) => `구매 시간이 지나 예약이 만료되었습니다${because(facts)}.`,
-  'reservation.refunded': (facts) => `${units(facts)}의 구매가 환불되었습니다.`,
+  'reservation.refunded': (facts) =>
+    facts.reason === 'units_returned'
+      ? `구매하신 것 중 ${units(facts)}가 반환되었습니다.`
+      : `${units(facts)}의 구매가 환불되었습니다.`,
   'reminder.purchase-opened': (facts) => `구매가 시작되었습니다. ${until(facts)}${units(facts)}를 구매해 주세요.`,
   'reminder.closing-soon': (facts) => `구매가 곧 마감됩니다. ${until(facts)}${units(facts)}를 구매해 주세요.`,
   'reminder.rescheduled': (facts) => `판매 일정이 변경되었습니다${window(facts)}. ${kept(facts)}`,

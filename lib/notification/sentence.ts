@@ -28,7 +28,10 @@ const sentences: Record<NoticeKind, (facts: Facts) => string> = {
     `${units(facts)} ${Number(facts.units) === 1 ? 'is' : 'are'} yours: the purchase went through.`,
   'reservation.cancelled': (facts) => `Your reservation was cancelled${because(facts)}.`,
   'reservation.expired': (facts) => `The time to buy is over; your reservation has expired${because(facts)}.`,
-  'reservation.refunded': (facts) => `The purchase of ${units(facts)} was refunded.`,
+  'reservation.refunded': (facts) =>
+    facts.reason === 'units_returned'
+      ? `${units(facts)} of your purchase went back to the sale.`
+      : `The purchase of ${units(facts)} was refunded.`,
   'reminder.purchase-opened': (facts) => `The purchase window is open: buy your ${units(facts)}${until(facts)}.`,
   'reminder.closing-soon': (facts) => `The purchase window closes soon: buy your ${units(facts)}${until(facts)}.`,
   'reminder.rescheduled': (facts) =>

@@ -91,10 +91,13 @@ export const PurchaseParams = z.strictObject({ purchaseId: idOf<PurchaseId>() })
 /** The largest sum that can be given back at once; what was captured bounds it further. */
 const maxRefundMinor = Number.MAX_SAFE_INTEGER;
 
+function idOfEntry(entry: ReservationId | { reservationId: ReservationId }): ReservationId {
+  return typeof entry === 'string' ? entry : entry.reservationId;
+}
+
 /**
  * What an operator gives back of a purchase: all that is left, units included; some units of some of its reservations at
- * their price; or an amount. Whether units return is decided apart from the money, and a reservation's units return
- * together.
+ * their price; or an amount. Which units return is decided apart from the money: with it, or without any.
  */
 export const RefundRequest = z
   .strictObject({
@@ -105,16 +108,28 @@ export const RefundRequest = z
       .refine((items) => new Set(items.map((item) => item.reservationId)).size === items.length, namedTwice)
       .optional(),
     amountMinor: z.int().min(1).max(maxRefundMinor).optional(),
-    /** The reservations whose units return to the sale once the money has been given back. */
-    cancel: z.array(idOf<ReservationId>()).max(maxReservationsPerPurchase).optional(),
+    /** What returns to the sale once the money has been given back: all units of a reservation, or so many of them. */
+    cancel: z
+      .array(
+        z.union([
+          idOf<ReservationId>(),
+          z.strictObject({ reservationId: idOf<ReservationId>(), units: z.int().min(1).max(maxQuantity) }),
+        ]),
+      )
+      .max(maxReservationsPerPurchase)
+      .refine((entries) => new Set(entries.map(idOfEntry)).size === entries.length, namedTwice)
+      .optional(),
   })
   .refine(({ items, amountMinor }) => items === undefined || amountMinor === undefined, {
     message: 'name either items or an amount',
   })
-  .refine(({ items, amountMinor, cancel }) => !cancel || items !== undefined || amountMinor !== undefined, {
-    message: 'what is to be refunded is missing',
-    path: ['cancel'],
-  });
+  .refine(
+    ({ items, amountMinor, cancel }) => cancel?.length !== 0 || items !== undefined || amountMinor !== undefined,
+    {
+      message: 'what is to be refunded or returned is missing',
+      path: ['cancel'],
+    },
+  );
 export type RefundRequest = z.output<typeof RefundRequest>;
 
 /** What an operator decides about a capture that is not what was ordered. */

@@ -92,7 +92,7 @@ export interface RefundRow {
   refundKey: string;
   amountMinor: number;
   state: string;
-  /** The reservations whose units return with it, as JSON; `*` for all. */
+  /** Whose units return with it, as JSON: the reservation's id, or its id and how many; `*` for all. */
   releases: string;
 }
 
