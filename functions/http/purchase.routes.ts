@@ -15,7 +15,7 @@ import {
 export const createPurchaseRoute = defineRoute({
   method: 'POST',
   path: '/purchases',
-  summary: 'Buy reservations whose units are set aside for you, many with one payment',
+  summary: 'Buy reservations whose units are set aside for you, or some of the units, many with one payment',
   tag: 'Purchases',
   auth: 'customer',
   idempotent: true,
@@ -28,6 +28,7 @@ export const createPurchaseRoute = defineRoute({
     'idempotency_in_progress',
     'purchase_in_progress',
     'already_resolved',
+    'cannot_grow',
     'illegal_state',
     'window_not_open',
     'window_closed',

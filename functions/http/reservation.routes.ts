@@ -5,7 +5,12 @@ import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 import type { ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
-import { ReservationAccepted, ReservationRequest, ReservationView } from '#reservation/reservation.shapes.ts';
+import {
+  ReservationAccepted,
+  ReservationReduction,
+  ReservationRequest,
+  ReservationView,
+} from '#reservation/reservation.shapes.ts';
 
 const ReservationPath = z.strictObject({ reservationId: idOf<ReservationId>() });
 const StatusQuery = z.object({
@@ -66,6 +71,29 @@ export const getReservationRoute = defineRoute({
   status: 200,
   reply: ReservationView,
   refusals: ['not_found', 'status_unknown'],
+});
+
+export const reduceReservationRoute = defineRoute({
+  method: 'PATCH',
+  path: '/reservations/{reservationId}',
+  summary: 'Take fewer units: what you hold beyond the new quantity goes to the waitlist; waiting, you keep your place',
+  tag,
+  auth: 'customer',
+  params: ReservationPath,
+  query: StatusQuery,
+  body: ReservationReduction,
+  example: { quantity: 1 },
+  status: 200,
+  reply: ReservationView,
+  refusals: [
+    'invalid_input',
+    'not_found',
+    'not_decided_yet',
+    'cannot_grow',
+    'already_resolved',
+    'purchase_in_progress',
+    'status_unknown',
+  ],
 });
 
 export const cancelReservationRoute = defineRoute({

@@ -16,10 +16,19 @@ export const koreanSentences: Partial<Record<NoticeKind, (facts: Facts) => strin
   'reservation.waitlisted': () => '지금은 모두 배정되어 대기 명단에 올랐습니다.',
   'reservation.rejected': (facts) => `예약이 접수되지 않았습니다${because(facts)}.`,
   'reservation.offered': (facts) => `${units(facts)}의 차례가 왔습니다. ${until(facts)}구매하실 수 있습니다.`,
+  'reservation.reduced': (facts) =>
+    facts.state === 'waitlisted'
+      ? `이제 ${units({ units: facts.quantity })}를 기다립니다. 대기 순서는 유지됩니다.`
+      : facts.state === 'purchased'
+        ? `구매하신 것 중 ${units(facts)}가 남아 있습니다.`
+        : `예약 중 ${units(facts)}가 계속 배정되어 있습니다. ${until(facts)}구매하실 수 있습니다.`,
   'reservation.purchased': (facts) => `${units(facts)}의 구매가 완료되었습니다.`,
   'reservation.cancelled': (facts) => `예약이 취소되었습니다${because(facts)}.`,
   'reservation.expired': (facts) => `구매 시간이 지나 예약이 만료되었습니다${because(facts)}.`,
-  'reservation.refunded': (facts) => `${units(facts)}의 구매가 환불되었습니다.`,
+  'reservation.refunded': (facts) =>
+    facts.reason === 'units_returned'
+      ? `구매하신 것 중 ${units(facts)}가 반환되었습니다.`
+      : `${units(facts)}의 구매가 환불되었습니다.`,
   'reminder.purchase-opened': (facts) => `구매가 시작되었습니다. ${until(facts)}${units(facts)}를 구매해 주세요.`,
   'reminder.closing-soon': (facts) => `구매가 곧 마감됩니다. ${until(facts)}${units(facts)}를 구매해 주세요.`,
   'reminder.rescheduled': (facts) => `판매 일정이 변경되었습니다${window(facts)}. ${kept(facts)}`,

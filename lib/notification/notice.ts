@@ -14,6 +14,7 @@ export const noticeKinds = [
   'reservation.waitlisted',
   'reservation.rejected',
   'reservation.offered',
+  'reservation.reduced',
   'reservation.purchased',
   'reservation.cancelled',
   'reservation.expired',
@@ -92,14 +93,16 @@ export function noticesOf(event: BusEvent): Notice[] {
 
 function kindOfChange({ from, to }: ReservationChange): NoticeKind | undefined {
   if (to === 'requested') return undefined;
+  if (from === to) return 'reservation.reduced';
   if (to === 'allocated') return from === 'waitlisted' ? 'reservation.offered' : 'reservation.allocated';
   return `reservation.${to}`;
 }
 
 function factsOfChange(change: ReservationChange): Record<string, unknown> {
-  const { saleId, units, quantity, ticket, reason, deadlineMs } = change;
+  const { saleId, from, to, units, quantity, ticket, reason, deadlineMs } = change;
   return {
     saleId,
+    ...(from === to ? { state: to } : {}),
     units,
     quantity,
     ticket,

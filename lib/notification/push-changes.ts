@@ -147,7 +147,8 @@ function customerMessages(event: BusEvent): LiveMessage<CustomerId>[] {
   return noticesOf(event).map(({ id, customerId, subjectId, version, kind, facts }) => {
     const [type = '', move] = kind.split('.');
     const subject = type === 'purchase' ? { purchaseId: subjectId } : { reservationId: subjectId };
-    const state = type === 'reminder' ? {} : { state: move === 'offered' ? 'allocated' : move };
+    // What was reduced is in the state in which it was, and its facts say which.
+    const state = type === 'reminder' || move === 'reduced' ? {} : { state: move === 'offered' ? 'allocated' : move };
     const body = { type, kind, notificationId: id, ...subject, version, ...state, ...facts };
     return { audienceId: customerId, subject: subjectId, epoch: 0, version, body, told: { kind, facts } };
   });

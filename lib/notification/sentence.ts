@@ -18,11 +18,20 @@ const sentences: Record<NoticeKind, (facts: Facts) => string> = {
   'reservation.waitlisted': () => 'Everything is allocated for now; you are on the waitlist.',
   'reservation.rejected': (facts) => `Your reservation could not be accepted${because(facts)}.`,
   'reservation.offered': (facts) => `${units(facts)} became free and are yours to buy${until(facts)}.`,
+  'reservation.reduced': (facts) =>
+    facts.state === 'waitlisted'
+      ? `You wait for ${units({ units: facts.quantity })} now, at the same place in line.`
+      : facts.state === 'purchased'
+        ? `${units(facts)} of your purchase ${Number(facts.units) === 1 ? 'remains' : 'remain'} yours.`
+        : `${units(facts)} of your reservation ${Number(facts.units) === 1 ? 'stays' : 'stay'} set aside for you${until(facts)}.`,
   'reservation.purchased': (facts) =>
     `${units(facts)} ${Number(facts.units) === 1 ? 'is' : 'are'} yours: the purchase went through.`,
   'reservation.cancelled': (facts) => `Your reservation was cancelled${because(facts)}.`,
   'reservation.expired': (facts) => `The time to buy is over; your reservation has expired${because(facts)}.`,
-  'reservation.refunded': (facts) => `The purchase of ${units(facts)} was refunded.`,
+  'reservation.refunded': (facts) =>
+    facts.reason === 'units_returned'
+      ? `${units(facts)} of your purchase went back to the sale.`
+      : `The purchase of ${units(facts)} was refunded.`,
   'reminder.purchase-opened': (facts) => `The purchase window is open: buy your ${units(facts)}${until(facts)}.`,
   'reminder.closing-soon': (facts) => `The purchase window closes soon: buy your ${units(facts)}${until(facts)}.`,
   'reminder.rescheduled': (facts) =>

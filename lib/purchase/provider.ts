@@ -137,6 +137,8 @@ export async function askProvider(
     if (chargeId === null) throw new Error(`purchase ${purchaseId} is to be given back, but has no charge`);
     if (!refund) throw new Error(`purchase ${purchaseId} is to be given back, but no refund is pending`);
     const { refundKey, refusals } = refund;
+    // Only units return: there is nothing to ask the provider for.
+    if (refund.amountMinor === 0) return { outcome: 'refunded', chargeId, amountMinor: 0, refundKey };
     const order = { purchaseId, chargeId, refundKey, refusals, amountMinor: refund.amountMinor };
     return hasTime() ? provider.refund(order) : late;
   }

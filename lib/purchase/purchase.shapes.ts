@@ -6,6 +6,7 @@ import * as z from 'zod';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import type { PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { idOf, Money, Time } from '#platform/kernel/shapes.ts';
+import { maxQuantity } from '#reservation/reservation.shapes.ts';
 import { purchaseStates } from '#state/purchase-state.ts';
 
 /** The most reservations that one payment can cover. */
@@ -14,16 +15,40 @@ export const maxReservationsPerPurchase = 50;
 /** A sum of prices; the only bound is that it is a safe integer. */
 const Amount = z.object({ amountMinor: z.int(), currency: z.string() });
 
-/** What a customer buys, and with what. */
-export const PurchaseRequest = z.strictObject({
-  reservationIds: z
-    .array(idOf<ReservationId>())
-    .min(1)
-    .max(maxReservationsPerPurchase)
-    .refine((ids) => new Set(ids).size === ids.length, { message: 'must not name a reservation twice' }),
-  /** The provider's token for the customer's means of payment. */
-  paymentToken: z.string().regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 printable ASCII characters'),
+const namedTwice = { message: 'must not name a reservation twice' };
+
+/** What is bought of one reservation: all of its units, or fewer. */
+export const OrderItem = z.strictObject({
+  reservationId: idOf<ReservationId>(),
+  units: z.int().min(1).max(maxQuantity).optional().describe('All that are set aside, unless it says fewer'),
+  rest: z
+    .enum(['keep', 'give_back'])
+    .default('keep')
+    .describe('Whether the other units stay set aside for you, as a reservation of their own, or go to the waitlist'),
 });
+export type OrderItem = z.output<typeof OrderItem>;
+
+/** What a customer buys, and with what: whole reservations by their ids, or items that may name fewer units. */
+export const PurchaseRequest = z
+  .strictObject({
+    reservationIds: z
+      .array(idOf<ReservationId>())
+      .min(1)
+      .max(maxReservationsPerPurchase)
+      .refine((ids) => new Set(ids).size === ids.length, namedTwice)
+      .optional(),
+    items: z
+      .array(OrderItem)
+      .min(1)
+      .max(maxReservationsPerPurchase)
+      .refine((items) => new Set(items.map((item) => item.reservationId)).size === items.length, namedTwice)
+      .optional(),
+    /** The provider's token for the customer's means of payment. */
+    paymentToken: z.string().regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 printable ASCII characters'),
+  })
+  .refine(({ reservationIds, items }) => (reservationIds === undefined) !== (items === undefined), {
+    message: 'name either reservationIds or items',
+  });
 export type PurchaseRequest = z.output<typeof PurchaseRequest>;
 
 /** The answer to an accepted request. */
@@ -68,10 +93,13 @@ export const PurchaseParams = z.strictObject({ purchaseId: idOf<PurchaseId>() })
 /** The largest sum that can be given back at once; what was captured bounds it further. */
 const maxRefundMinor = Number.MAX_SAFE_INTEGER;
 
+function idOfEntry(entry: ReservationId | { reservationId: ReservationId }): ReservationId {
+  return typeof entry === 'string' ? entry : entry.reservationId;
+}
+
 /**
  * What an operator gives back of a purchase: all that is left, units included; some units of some of its reservations at
- * their price; or an amount. Whether units return is decided apart from the money, and a reservation's units return
- * together.
+ * their price; or an amount. Which units return is decided apart from the money: with it, or without any.
  */
 export const RefundRequest = z
   .strictObject({
@@ -79,21 +107,31 @@ export const RefundRequest = z
       .array(z.strictObject({ reservationId: idOf<ReservationId>(), units: z.int().min(1) }))
       .min(1)
       .max(maxReservationsPerPurchase)
-      .refine((items) => new Set(items.map((item) => item.reservationId)).size === items.length, {
-        message: 'must not name a reservation twice',
-      })
+      .refine((items) => new Set(items.map((item) => item.reservationId)).size === items.length, namedTwice)
       .optional(),
     amountMinor: z.int().min(1).max(maxRefundMinor).optional(),
-    /** The reservations whose units return to the sale once the money has been given back. */
-    cancel: z.array(idOf<ReservationId>()).max(maxReservationsPerPurchase).optional(),
+    /** What returns to the sale once the money has been given back: all units of a reservation, or so many of them. */
+    cancel: z
+      .array(
+        z.union([
+          idOf<ReservationId>(),
+          z.strictObject({ reservationId: idOf<ReservationId>(), units: z.int().min(1).max(maxQuantity) }),
+        ]),
+      )
+      .max(maxReservationsPerPurchase)
+      .refine((entries) => new Set(entries.map(idOfEntry)).size === entries.length, namedTwice)
+      .optional(),
   })
   .refine(({ items, amountMinor }) => items === undefined || amountMinor === undefined, {
     message: 'name either items or an amount',
   })
-  .refine(({ items, amountMinor, cancel }) => !cancel || items !== undefined || amountMinor !== undefined, {
-    message: 'what is to be refunded is missing',
-    path: ['cancel'],
-  });
+  .refine(
+    ({ items, amountMinor, cancel }) => cancel?.length !== 0 || items !== undefined || amountMinor !== undefined,
+    {
+      message: 'what is to be refunded or returned is missing',
+      path: ['cancel'],
+    },
+  );
 export type RefundRequest = z.output<typeof RefundRequest>;
 
 /** What an operator decides about a capture that is not what was ordered. */

@@ -7,32 +7,66 @@
 import type { PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import type { PurchaseState } from '#state/purchase-state.ts';
 import type { PurchaseItem, PurchaseRow } from './purchase.store.ts';
-import type { RefundRow } from './refund.store.ts';
+import type { RefundRow, Release } from './refund.store.ts';
 
 type Asked = Pick<RefundRow, 'purchaseId' | 'refundKey' | 'amountMinor' | 'reason'> &
-  Partial<Pick<RefundRow, 'saleId' | 'releases'>>;
+  Partial<Pick<RefundRow, 'saleId' | 'releases' | 'forItems'>>;
 
 /** A refund that is to be asked for; unless it says otherwise, all units of the purchase return with it. */
 export function newRefund(asked: Asked, nowMs: number): RefundRow {
   const pending = { state: 'pending', failure: null, refusals: 0, createdAtMs: nowMs, updatedAtMs: nowMs } as const;
-  return { saleId: null, releases: 'all', ...asked, ...pending };
+  return { saleId: null, releases: 'all', forItems: null, ...asked, ...pending };
 }
 
-/** What a purchase owes for a sale that was called off; undefined if that is nothing. Its units return with the money. */
+/**
+ * What a purchase owes for a sale that was called off: the price of the units that was not given back before, which may be
+ * nothing. Its units return with the money.
+ */
 export function shareOf(
   purchaseId: PurchaseId,
   saleId: SaleId,
   items: readonly PurchaseItem[],
+  refunds: readonly RefundRow[],
   nowMs: number,
-): RefundRow | undefined {
+): RefundRow {
   const own = items.filter((item) => item.saleId === saleId);
-  const amountMinor = own.reduce((sum, item) => sum + item.units * item.priceMinor, 0);
-  if (amountMinor === 0) return undefined;
-  const releases: ReservationId[] = own.map((item) => item.reservationId);
+  const amountMinor = own.reduce(
+    (sum, item) => sum + (item.units - unitsPaidBack(item.reservationId, refunds)) * item.priceMinor,
+    0,
+  );
+  const releases = own.map(({ reservationId }): Release => ({ reservationId, units: null }));
   return newRefund(
     { purchaseId, refundKey: `sale:${saleId}`, saleId, amountMinor, reason: 'sale_cancelled', releases },
     nowMs,
   );
+}
+
+/** Of how many units of a reservation the price was given back, or is to be. */
+export function unitsPaidBack(reservationId: ReservationId, refunds: readonly RefundRow[]): number {
+  const items = refunds.flatMap(({ forItems }) => forItems ?? []);
+  return items.reduce((sum, item) => sum + (item.reservationId === reservationId ? item.units : 0), 0);
+}
+
+/** How many units of an item have returned, or are to. */
+export function unitsReturned(
+  { reservationId, units: bought }: Pick<PurchaseItem, 'reservationId' | 'units'>,
+  refunds: readonly RefundRow[],
+): number {
+  const returned = refunds.map(({ releases }) => unitsToReturn({ releases }, { reservationId, units: bought }));
+  return Math.min(
+    bought,
+    returned.reduce((sum, units) => sum + units, 0),
+  );
+}
+
+/** How many of a reservation's units return with a refund. Pure. */
+export function unitsToReturn(
+  { releases }: Pick<RefundRow, 'releases'>,
+  row: { reservationId: ReservationId; units: number },
+): number {
+  if (releases === 'all') return row.units;
+  const own = releases.find((one) => one.reservationId === row.reservationId);
+  return own ? Math.min(own.units ?? row.units, row.units) : 0;
 }
 
 /** What was captured for a purchase, minor units. */
@@ -59,7 +93,9 @@ export function stateAfterRefunds(
 ): PurchaseState {
   if (refunds.some((one) => one.state === 'pending')) return 'refunding';
   const given = refunds.filter((one) => one.state === 'refunded').reduce((sum, one) => sum + one.amountMinor, 0);
-  if (given >= capturedOf(purchase)) return 'refunded';
+  // Of what was free nothing can be given back: it is refunded when all of its units have returned.
+  const isOver = capturedOf(purchase) > 0 || refunds.some((one) => one.releases === 'all');
+  if (given >= capturedOf(purchase) && isOver) return 'refunded';
   // A part that went back before the capture was known, or decided upon, decides nothing.
   const isBought = ['captured', 'refunding', 'refund_failed'].includes(purchase.state);
   if (purchase.state === 'disputed' || (purchase.capturedMinor === null && !isBought)) return purchase.state;

@@ -5,8 +5,21 @@ import { fromBytes, type PurchaseId, type ReservationId, type SaleId, toBytes } 
 import type { Sql, Tx } from '#platform/mysql/mysql.ts';
 import { type RefundState, refundStates } from '#state/purchase-state.ts';
 
-/** The reservations whose units return with the money: some of the purchase's, or all. */
-export type Releases = readonly ReservationId[] | 'all';
+/** Units of one reservation that return with the money. */
+export interface Release {
+  readonly reservationId: ReservationId;
+  /** Null: all that it still has. */
+  readonly units: number | null;
+}
+
+/** What returns with the money: units of some of the purchase's reservations, or all of the purchase. */
+export type Releases = readonly Release[] | 'all';
+
+/** Units of one reservation whose price is given back. */
+export interface RefundedItem {
+  readonly reservationId: ReservationId;
+  readonly units: number;
+}
 
 /** A refund's row. */
 export interface RefundRow {
@@ -21,16 +34,19 @@ export interface RefundRow {
   /** The provider's reason for refusing it. */
   readonly failure: string | null;
   readonly releases: Releases;
+  /** Which units it gives back the price of; null if it is an amount. */
+  readonly forItems: readonly RefundedItem[] | null;
   /** How often the provider refused it. */
   readonly refusals: number;
   readonly createdAtMs: number;
   readonly updatedAtMs: number;
 }
 
-type StoredRefund = Omit<RefundRow, 'purchaseId' | 'saleId' | 'releases'> & {
+type StoredRefund = Omit<RefundRow, 'purchaseId' | 'saleId' | 'releases' | 'forItems'> & {
   purchaseId: Buffer;
   saleId: Buffer | null;
   releases: string;
+  forItems: string | null;
 };
 
 /** The refunds of these purchases, in the order in which they were asked for. */
@@ -38,16 +54,36 @@ export async function readRefunds(sql: Sql, purchaseIds: readonly PurchaseId[]):
   if (purchaseIds.length === 0) return [];
   const rows = await sql.rows<StoredRefund>(
     `SELECT purchase_id AS purchaseId, refund_key AS refundKey, sale_id AS saleId, amount_minor AS amountMinor, state,
-       reason, failure, releases, refusals, created_at_ms AS createdAtMs, updated_at_ms AS updatedAtMs
+       reason, failure, releases, for_items AS forItems, refusals, created_at_ms AS createdAtMs, updated_at_ms AS updatedAtMs
      FROM refunds WHERE purchase_id IN (?) ORDER BY created_at_ms`,
     [purchaseIds.map(toBytes)],
   );
-  return rows.map(({ purchaseId, saleId, releases, ...row }) => ({
+  return rows.map(({ purchaseId, saleId, releases, forItems, ...row }) => ({
     ...row,
     purchaseId: fromBytes(purchaseId),
     saleId: saleId && fromBytes(saleId),
-    releases: releases === '*' ? 'all' : JSON.parse(releases),
+    releases: readReleases(releases),
+    forItems: forItems === null ? null : itemsOf(forItems),
   }));
+}
+
+function readReleases(stored: string): Releases {
+  if (stored === '*') return 'all';
+  const entries = JSON.parse(stored) as (ReservationId | [ReservationId, number])[];
+  return entries.map((entry) =>
+    typeof entry === 'string' ? { reservationId: entry, units: null } : { reservationId: entry[0], units: entry[1] },
+  );
+}
+
+function itemsOf(stored: string): RefundedItem[] {
+  return (JSON.parse(stored) as [ReservationId, number][]).map(([reservationId, units]) => ({ reservationId, units }));
+}
+
+function releasesText(releases: Releases): string {
+  if (releases === 'all') return '*';
+  return JSON.stringify(
+    releases.map(({ reservationId, units }) => (units === null ? reservationId : [reservationId, units])),
+  );
 }
 
 /** How many refunds are in each state, and how much money that is. */
@@ -71,8 +107,8 @@ export async function countRefundsOfSale(sql: Sql, saleId: SaleId): Promise<Refu
 export async function insertRefunds(tx: Tx, refunds: readonly RefundRow[]): Promise<void> {
   if (refunds.length === 0) return;
   await tx.change(
-    `INSERT INTO refunds (purchase_id, refund_key, sale_id, amount_minor, state, reason, failure, releases, refusals,
-       created_at_ms, updated_at_ms) VALUES ?`,
+    `INSERT INTO refunds (purchase_id, refund_key, sale_id, amount_minor, state, reason, failure, releases, for_items,
+       refusals, created_at_ms, updated_at_ms) VALUES ?`,
     [
       refunds.map((refund) => [
         toBytes(refund.purchaseId),
@@ -82,7 +118,8 @@ export async function insertRefunds(tx: Tx, refunds: readonly RefundRow[]): Prom
         refund.state,
         refund.reason,
         refund.failure,
-        refund.releases === 'all' ? '*' : JSON.stringify(refund.releases),
+        releasesText(refund.releases),
+        refund.forItems && JSON.stringify(refund.forItems.map(({ reservationId, units }) => [reservationId, units])),
         refund.refusals,
         refund.createdAtMs,
         refund.updatedAtMs,

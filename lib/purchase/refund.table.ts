@@ -18,15 +18,20 @@ export const refunds = mysqlTable(
     refundKey: varchar('refund_key', { length: 64 }).notNull(),
     /** The sale that was called off; null if something else asked for it. */
     saleId: id('sale_id'),
-    /** In the currency of what was captured. */
+    /** In the currency of what was captured; zero where only units return. */
     amountMinor: bigint('amount_minor', { mode: 'number' }).notNull(),
     state: mysqlEnum('state', refundStates).notNull(),
     /** Why it is given back. */
     reason: varchar('reason', { length: 64 }).notNull(),
     /** Why the provider refused it. */
     failure: varchar('failure', { length: 64 }),
-    /** The reservations whose units return when the money has, as JSON; `*` for all of the purchase. */
-    releases: varchar('releases', { length: 2048 }).notNull(),
+    /**
+     * Whose units return when the money has, as JSON: the reservation's id, or the id and how many; `*` for all of the
+     * purchase.
+     */
+    releases: varchar('releases', { length: 4096 }).notNull(),
+    /** Which units it gives back the price of, as JSON: ids and how many; null if it is an amount. */
+    forItems: varchar('for_items', { length: 4096 }),
     /** How often the provider refused it: each retry asks under a key of its own. */
     refusals: int('refusals').notNull(),
     createdAtMs: timeMs('created_at_ms').notNull(),
@@ -35,6 +40,6 @@ export const refunds = mysqlTable(
   (table) => [
     primaryKey({ columns: [table.purchaseId, table.refundKey] }),
     index('refunds_sale').on(table.saleId, table.state),
-    check('refunds_amount', sql`${table.amountMinor} > 0`),
+    check('refunds_amount', sql`${table.amountMinor} >= 0`),
   ],
 );

@@ -20,8 +20,15 @@ import {
   type PurchaseRow,
   readItems,
 } from './purchase.store.ts';
-import { insertRefunds, readRefunds, updateRefunds } from './refund.store.ts';
-import { leftToRefund, newRefund, shareOf } from './refund-rules.ts';
+import {
+  insertRefunds,
+  type RefundedItem,
+  type RefundRow,
+  type Release,
+  readRefunds,
+  updateRefunds,
+} from './refund.store.ts';
+import { leftToRefund, newRefund, shareOf, unitsPaidBack, unitsReturned } from './refund-rules.ts';
 
 /** Orders back what an operator asks for: all that is left, or the part that the request names. */
 export async function refundOnOrder(
@@ -30,7 +37,8 @@ export async function refundOnOrder(
   idempotencyKey: string,
   request: RefundRequest,
 ): Promise<PurchaseAccepted | Refusal> {
-  if (request.items === undefined && request.amountMinor === undefined) return refundPurchase(deps, purchaseId);
+  const { items, amountMinor, cancel } = request;
+  if (!items && !cancel && amountMinor === undefined) return refundPurchase(deps, purchaseId);
   return refundPart(deps, purchaseId, idempotencyKey, request);
 }
 
@@ -66,9 +74,10 @@ export async function refundPurchase(
 }
 
 /**
- * Orders back a part of a purchase: units of its reservations at their price, or an amount; `cancel` names the reservations
- * whose units return with it. The same Idempotency-Key orders it once. Refuses with `illegal_state` what was not paid or
- * exceeds what is left, pending refunds counted, and with `idempotency_key_reused` another order under the same key.
+ * Orders back a part of a purchase: units of its reservations at their price, or an amount; `cancel` names the units that
+ * return with it, and may come without any money. The same Idempotency-Key orders it once. Refuses with `illegal_state` what
+ * was not paid or exceeds what is left of money or units, what is pending counted, and with `idempotency_key_reused` another
+ * order under the same key.
  */
 async function refundPart(
   deps: Needs<'db' | 'clock' | 'queue'>,
@@ -85,17 +94,17 @@ async function refundPart(
     if (refusal) return refusal;
     const nowMs = deps.clock();
     const refunds = await readRefunds(tx, [purchaseId]);
-    const order = judgePart(request, await readItems(tx, [purchaseId]));
+    const lines = await readItems(tx, [purchaseId]);
+    const order = judgePart(request, lines);
     if (isRefusal(order)) return order;
     const known = refunds.find((one) => one.refundKey === refundKey);
     if (known) {
-      const isSame = known.amountMinor === order.amountMinor && String(known.releases) === String(order.releases);
-      return isSame ? current : refuse('idempotency_key_reused', 'This Idempotency-Key was used for another refund.');
+      return isSameOrder(known, order)
+        ? current
+        : refuse('idempotency_key_reused', 'This Idempotency-Key was used for another refund.');
     }
-    const left = leftToRefund(current, refunds);
-    if (order.amountMinor > left) {
-      return refuse('illegal_state', 'That is more than is left of what was captured.', { leftMinor: left });
-    }
+    const excess = refusalOfExcess(order, lines, refunds, leftToRefund(current, refunds));
+    if (excess) return excess;
     const reason = 'refund_ordered';
     await insertRefunds(tx, [newRefund({ purchaseId, refundKey, reason, ...order }, nowMs)]);
     return current.state === 'refunding' ? current : orderBack(tx, current, reason, nowMs);
@@ -103,21 +112,69 @@ async function refundPart(
   return isRefusal(purchase) ? purchase : answer(deps, purchase);
 }
 
+/** A part of a purchase that is to be given back: money, units, or both. */
+interface Part {
+  readonly amountMinor: number;
+  readonly releases: readonly Release[];
+  readonly forItems: readonly RefundedItem[] | null;
+}
+
 /** What a part comes to, and which units return with it; or what is wrong with it. Pure. */
-function judgePart(
-  { items, amountMinor, cancel = [] }: RefundRequest,
-  lines: readonly PurchaseItem[],
-): { amountMinor: number; releases: ReservationId[] } | Refusal {
-  const priced = (items ?? []).map(({ reservationId, units }) => {
-    const line = lines.find((one) => one.reservationId === reservationId);
-    return line && units <= line.units ? units * line.priceMinor : undefined;
-  });
-  if (priced.includes(undefined) || !cancel.every((id) => lines.some((line) => line.reservationId === id))) {
+function judgePart({ items, amountMinor, cancel = [] }: RefundRequest, lines: readonly PurchaseItem[]): Part | Refusal {
+  const byId = (one: { reservationId: ReservationId }, other: { reservationId: ReservationId }) =>
+    one.reservationId < other.reservationId ? -1 : 1;
+  const forItems = items ? [...items].sort(byId) : null;
+  const releases = cancel
+    .map((entry): Release => (typeof entry === 'string' ? { reservationId: entry, units: null } : entry))
+    .sort(byId);
+  const lineOf = (id: ReservationId) => lines.find((line) => line.reservationId === id);
+  if (![...releases, ...(forItems ?? [])].every((one) => (one.units ?? 1) <= (lineOf(one.reservationId)?.units ?? 0))) {
     return refuse('invalid_input', 'The purchase does not have these units.');
   }
-  const total = amountMinor ?? priced.reduce<number>((sum, price) => sum + (price ?? 0), 0);
-  if (total === 0) return refuse('invalid_input', 'These units cost nothing.');
-  return { amountMinor: total, releases: [...new Set(cancel)].sort() };
+  const price = (forItems ?? []).reduce(
+    (sum, { reservationId, units }) => sum + units * (lineOf(reservationId)?.priceMinor ?? 0),
+    0,
+  );
+  if (forItems && price === 0 && releases.length === 0) return refuse('invalid_input', 'These units cost nothing.');
+  return { amountMinor: amountMinor ?? price, releases, forItems };
+}
+
+/** Whether a refund is what is ordered again under its key. One from before the items were kept is known by its amount. */
+function isSameOrder(known: RefundRow, order: Part): boolean {
+  const same = (one: unknown, other: unknown) => JSON.stringify(one) === JSON.stringify(other);
+  return (
+    known.amountMinor === order.amountMinor &&
+    same(known.releases, order.releases) &&
+    (known.forItems === null || same(known.forItems, order.forItems))
+  );
+}
+
+/** Why a part is more than is left, or undefined if it is not. Pure. */
+function refusalOfExcess(
+  { amountMinor, forItems, releases }: Part,
+  lines: readonly PurchaseItem[],
+  refunds: readonly RefundRow[],
+  leftMinor: number,
+): Refusal | undefined {
+  if (amountMinor > leftMinor) {
+    return refuse('illegal_state', 'That is more than is left of what was captured.', { leftMinor });
+  }
+  for (const line of lines) {
+    const { reservationId, units: bought } = line;
+    const wanted = (of: readonly (RefundedItem | Release)[]) =>
+      of.find((one) => one.reservationId === reservationId)?.units ?? 0;
+    const unpaid = bought - unitsPaidBack(reservationId, refunds);
+    if (wanted(forItems ?? []) > unpaid) {
+      const facts = { reservationId, leftUnits: unpaid };
+      return refuse('illegal_state', 'The price of so many units is not left; name an amount for more.', facts);
+    }
+    const unreturned = bought - unitsReturned(line, refunds);
+    if (wanted(releases) > unreturned) {
+      const facts = { reservationId, leftUnits: unreturned };
+      return refuse('illegal_state', 'So many of its units are not left to return.', facts);
+    }
+  }
+  return undefined;
 }
 
 /** Why nothing can be given back of a purchase, or undefined if something can. */
@@ -158,9 +215,11 @@ export async function orderSharesBack(
     const { purchaseId } = purchase;
     if (refuseUnlessPaid(purchase)) return [];
     const given = refunds.get(purchaseId) ?? [];
-    const share = shareOf(purchaseId, saleId, items.get(purchaseId) ?? [], nowMs);
-    const amountMinor = Math.min(share?.amountMinor ?? 0, leftToRefund(purchase, given));
-    if (!share || amountMinor === 0 || given.some((one) => one.refundKey === share.refundKey)) return [];
+    const share = shareOf(purchaseId, saleId, items.get(purchaseId) ?? [], given, nowMs);
+    const amountMinor = Math.min(share.amountMinor, leftToRefund(purchase, given));
+    // Without money that is owed the units return all the same, unless they do already.
+    const isOver = purchase.state === 'refunded' || given.some((one) => one.releases === 'all');
+    if ((amountMinor === 0 && isOver) || given.some((one) => one.refundKey === share.refundKey)) return [];
     return [{ purchase, refund: { ...share, amountMinor } }];
   });
   await insertRefunds(

@@ -1,4 +1,4 @@
-import type { ReservationRow } from '#reservation/reservation.store.ts';
+import { asRequested, type ReservationRow } from '#reservation/reservation.store.ts';
 import type { SaleRow } from '#sale/sale.store.ts';
 import { newId } from '#test/support/ids.ts';
 import { judge } from './request.ts';
@@ -55,13 +55,14 @@ function reservation(of: SaleRow, change: Partial<ReservationRow> = {}): Reserva
     version: 1,
     acceptedAtMs: 1,
     decidedAtMs: 1,
+    ...asRequested,
     ...change,
   };
 }
 
 const judged = (rows: ReservationRow[], sales: SaleRow[], nowMs = now) =>
   judge(
-    rows.map((row) => row.reservationId),
+    rows.map(({ reservationId }) => ({ reservationId, rest: 'keep' })),
     rows,
     new Map(sales.map((one) => [one.saleId, one])),
     nowMs,
@@ -127,7 +128,31 @@ describe('judging a purchase', () => {
     const one = sale();
     const mine = reservation(one);
     const sales = new Map([[one.saleId, one]]);
-    expect(judge([mine.reservationId, newId()], [mine], sales, now)).toMatchObject({ refused: 'not_found' });
+    const wanted = [mine.reservationId, newId()].map((reservationId) => ({ reservationId, rest: 'keep' as const }));
+    expect(judge(wanted, [mine], sales, now)).toMatchObject({ refused: 'not_found' });
+  });
+
+  it.each([
+    [1, 'keep'],
+    [2, 'give_back'],
+  ] as const)('buys %d of three units, and the others: %s', (units, rest) => {
+    const one = sale();
+    const row = reservation(one, { units: 3, quantity: 3 });
+    const { reservationId } = row;
+    expect(judge([{ reservationId, units, rest }], [row], new Map([[one.saleId, one]]), now)).toMatchObject({
+      amountMinor: units * 1_250,
+      items: [{ reservationId, units }],
+      inPart: [{ units, rest }],
+    });
+  });
+
+  it('buys as a whole what names all of its units, and refuses more', () => {
+    const one = sale();
+    const row = reservation(one, { units: 3, quantity: 5 });
+    const buying = (units: number) =>
+      judge([{ reservationId: row.reservationId, units, rest: 'keep' }], [row], new Map([[one.saleId, one]]), now);
+    expect(buying(3)).toMatchObject({ items: [{ units: 3 }], inPart: [] });
+    expect(buying(4)).toMatchObject({ refused: 'cannot_grow', facts: { units: 3 } });
   });
 
   it('refuses a sum that would not be exact', () => {

@@ -6,22 +6,34 @@
  * are read. A reservation is bound to one purchase at a time by a conditional UPDATE, which expiry and cancellation
  * compete with.
  *
+ * Of a reservation fewer units can be bought than are set aside. It is split (`split.ts`) in the transaction that accepts the
+ * purchase, so that the line waits for no payment; whether that succeeds decides about the units that are bought alone.
+ *
  * A 202 means that MySQL has the purchase. The message that starts the payment is sent after the commit; if that fails,
  * the answer is still 202, because the settle job sends one for every purchase left open.
  */
 import { createHash } from 'node:crypto';
-import type { Needs } from '#platform/environment/deps.ts';
+import { changeEvents, recordEvents } from '#events/outbox.ts';
+import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
-import { type CustomerId, derivedId, type PurchaseId, type ReservationId, type SaleId } from '#platform/kernel/ids.ts';
+import { type CustomerId, derivedId, type PurchaseId, type SaleId } from '#platform/kernel/ids.ts';
 import { httpFunctionTimeoutSeconds } from '#platform/kernel/time-limits.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import { keys } from '#platform/redis/keys.ts';
-import { bindToPurchase, lockReservations, type ReservationRow } from '#reservation/reservation.store.ts';
+import { reduceAndOffer, withTime } from '#reservation/reduce.ts';
+import { movedChange } from '#reservation/release.ts';
+import {
+  bindToPurchase,
+  lockReservations,
+  type ReservationRow,
+  readReservations,
+} from '#reservation/reservation.store.ts';
+import { splitAfter, writeSplit } from '#reservation/split.ts';
 import { purchaseRefusal } from '#sale/phase.ts';
-import { readSales, type SaleRow } from '#sale/sale.store.ts';
+import { lockSales, readSales, type SaleRow } from '#sale/sale.store.ts';
 import { deadlineAtMs } from '#sale/sale-clock.ts';
 import { sendCommands } from './pay-queue.ts';
-import type { PurchaseAccepted, PurchaseRequest } from './purchase.shapes.ts';
+import type { OrderItem, PurchaseAccepted, PurchaseRequest } from './purchase.shapes.ts';
 import {
   AlreadyRequested,
   findPurchase,
@@ -31,13 +43,22 @@ import {
 } from './purchase.store.ts';
 
 /** What requesting a purchase needs. */
-export type PurchaseNeeds = Needs<'db' | 'redis' | 'clock' | 'queue'>;
+export type PurchaseNeeds = WriteNeeds;
 
 /** The items of a purchase and their total price. */
 export interface Order {
   readonly amountMinor: number;
   readonly currency: string;
   readonly items: Omit<PurchaseItem, 'purchaseId'>[];
+  /** The reservations of which fewer units are bought than they have. */
+  readonly inPart: PartlyBought[];
+}
+
+/** A reservation of which only some units are bought. */
+export interface PartlyBought {
+  readonly row: ReservationRow;
+  readonly units: number;
+  readonly rest: OrderItem['rest'];
 }
 
 /** Accepts a purchase, or refuses it. Throws if the store is unavailable; repeating the request is safe. */
@@ -48,7 +69,9 @@ export async function requestPurchase(
   request: PurchaseRequest,
 ): Promise<PurchaseAccepted | Refusal> {
   const purchaseId = derivedId('purchase', customerId, idempotencyKey);
-  const fingerprint = fingerprintOf(request);
+  const { paymentToken } = request;
+  const wanted = wantedOf(request);
+  const fingerprint = fingerprintOf(wanted, paymentToken);
   if (!(await claimRequest(deps, purchaseId))) {
     // The claim may outlive its request, for instance if that was killed right after its commit.
     const done = await findPurchase(deps.db, purchaseId, customerId);
@@ -56,7 +79,7 @@ export async function requestPurchase(
     return refuse('idempotency_in_progress', 'The first request with this Idempotency-Key is still running.');
   }
   try {
-    const purchase = await commit(deps, { purchaseId, customerId, fingerprint, ...request });
+    const purchase = await commit(deps, { purchaseId, customerId, fingerprint, wanted, paymentToken });
     if (isRefusal(purchase)) return purchase;
     const answer = answerFor(purchase, fingerprint);
     if (!isRefusal(answer) && purchase.state === 'requested') await sendCommands(deps, [purchase]);
@@ -81,32 +104,45 @@ async function releaseRequest({ redis }: PurchaseNeeds, purchaseId: PurchaseId):
   await redis.guarded(() => redis.del(keys.running('purchase', purchaseId))).catch(() => undefined);
 }
 
-interface Intent extends PurchaseRequest {
+/** What is wanted, however the request names it. */
+function wantedOf({ reservationIds = [], items }: PurchaseRequest): OrderItem[] {
+  return items ?? reservationIds.map((reservationId) => ({ reservationId, rest: 'keep' }));
+}
+
+interface Intent {
   readonly purchaseId: PurchaseId;
   readonly customerId: CustomerId;
   readonly fingerprint: string;
+  readonly wanted: readonly OrderItem[];
+  readonly paymentToken: string;
 }
 
-async function commit({ db, clock }: PurchaseNeeds, intent: Intent): Promise<PurchaseRow | Refusal> {
-  const nowMs = clock();
-  try {
-    return await db.transaction((tx) => accept(tx, intent, nowMs));
-  } catch (error) {
+interface Accepted extends Committed {
+  readonly purchase: PurchaseRow;
+}
+
+async function commit(deps: PurchaseNeeds, intent: Intent): Promise<PurchaseRow | Refusal> {
+  const nowMs = deps.clock();
+  const attempt = () => writeThrough(deps, (tx) => accept(tx, intent, nowMs));
+  const accepted = await attempt().catch((error) => {
     if (!(error instanceof AlreadyRequested)) throw error;
     // A concurrent request with the same key and other reservations was first; now its row can be found.
-    return db.transaction((tx) => accept(tx, intent, nowMs));
-  }
+    return attempt();
+  });
+  return isRefusal(accepted) ? accepted : accepted.purchase;
 }
 
 /** One transaction: finds the purchase if it exists already, and otherwise judges and writes it. */
-async function accept(tx: Tx, intent: Intent, nowMs: number): Promise<PurchaseRow | Refusal> {
-  const { purchaseId, customerId, fingerprint, paymentToken, reservationIds } = intent;
+async function accept(tx: Tx, intent: Intent, nowMs: number): Promise<Accepted | Refusal> {
+  const { purchaseId, customerId, fingerprint, paymentToken, wanted } = intent;
+  await holdSalesOfParts(tx, wanted);
+  const reservationIds = wanted.map((item) => item.reservationId);
   const reservations = await lockReservations(tx, reservationIds, customerId);
   // Read only now, with the reservations locked: a request that waited for a concurrent duplicate must see its row.
   const existing = await findPurchase(tx, purchaseId, undefined);
-  if (existing) return existing;
+  if (existing) return { ...nothingChanged, purchase: existing };
   const sales = await readSales(tx, [...new Set(reservations.map((row) => row.saleId))]);
-  const order = judge(reservationIds, reservations, sales, nowMs);
+  const order = judge(wanted, reservations, sales, nowMs);
   if (isRefusal(order)) return order;
   const purchase: PurchaseRow = {
     purchaseId,
@@ -128,6 +164,7 @@ async function accept(tx: Tx, intent: Intent, nowMs: number): Promise<PurchaseRo
     createdAtMs: nowMs,
     updatedAtMs: nowMs,
   };
+  const split = await splitOff(tx, order.inPart, sales, nowMs);
   await insertPurchase(
     tx,
     purchase,
@@ -139,15 +176,63 @@ async function accept(tx: Tx, intent: Intent, nowMs: number): Promise<PurchaseRo
     order.items.map((item) => item.reservationId),
     customerId,
   );
-  return purchase;
+  return { ...split, purchase };
+}
+
+/** Holds the sales of reservations that may be split; of one that is bought as a whole, its own row is enough. */
+async function holdSalesOfParts(tx: Tx, wanted: readonly OrderItem[]): Promise<void> {
+  const ids = wanted.flatMap(({ reservationId, units }) => (units === undefined ? [] : [reservationId]));
+  const rows = await readReservations(tx, ids);
+  await lockSales(tx, [...new Set([...rows.values()].map((row) => row.saleId))].sort());
+}
+
+/** Splits what is bought in part, so that the reservations have what their items say; their sales are held. */
+async function splitOff(
+  tx: Tx,
+  inPart: readonly PartlyBought[],
+  sales: ReadonlyMap<SaleId, SaleRow>,
+  nowMs: number,
+): Promise<Committed> {
+  const now = new Map(sales);
+  const done: Committed[] = [];
+  for (const { row, units, rest } of inPart) {
+    const sale = now.get(row.saleId);
+    if (!sale) throw new Error(`sale ${row.saleId} was not read`);
+    const committed = await (rest === 'keep'
+      ? splitAndKeep(tx, sale, row, units, nowMs)
+      : reduceAndOffer(tx, sale, row, units, nowMs));
+    for (const stock of committed.stocks) now.set(row.saleId, { ...sale, ...stock });
+    done.push(committed);
+  }
+  return {
+    stocks: done.flatMap((one) => one.stocks),
+    reservations: done.flatMap((one) => one.reservations),
+    events: done.flatMap((one) => one.events),
+  };
+}
+
+/** Leaves a reservation with so many units; the others stay set aside as a reservation of their own. */
+async function splitAndKeep(
+  tx: Tx,
+  sale: SaleRow,
+  row: ReservationRow,
+  units: number,
+  nowMs: number,
+): Promise<Committed> {
+  const split = splitAfter(row, units, { state: 'allocated', reason: null }, nowMs);
+  await writeSplit(tx, row, split);
+  const moved = [split.whole, split.part].map((one) => withTime(sale, one));
+  const events = changeEvents(moved.map(movedChange), [], false, nowMs);
+  await recordEvents(tx, events, nowMs);
+  return { stocks: [sale], reservations: moved, events };
 }
 
 /**
- * Whether these reservations can be bought together now, and the total price. Pure. `reservations` are those requested
+ * Whether these items can be bought together now, and the total price. Pure. `reservations` are those of the items
  * that exist and belong to the caller; `sales` are their sales.
  */
 export function judge(
-  wanted: readonly ReservationId[],
+  wanted: readonly OrderItem[],
   reservations: readonly ReservationRow[],
   sales: ReadonlyMap<SaleId, SaleRow>,
   nowMs: number,
@@ -155,14 +240,21 @@ export function judge(
   const found = new Map(reservations.map((row) => [row.reservationId, row]));
   const items: Order['items'] = [];
   const currencies = new Set<string>();
-  for (const reservationId of wanted) {
+  const inPart: PartlyBought[] = [];
+  for (const { reservationId, units: fewer, rest } of wanted) {
     const row = found.get(reservationId);
     const sale = row && sales.get(row.saleId);
     if (!row || !sale) return refuse('not_found', 'There is no such reservation of yours.', { reservationId });
     const refusal = refusalByState(row) ?? purchaseRefusal(sale, deadlineAtMs(sale, row.deadlineMs), nowMs);
     if (refusal) return { ...refusal, facts: { reservationId, ...refusal.facts } };
+    const units = fewer ?? row.units;
+    if (units > row.units) {
+      const facts = { reservationId, units: row.units };
+      return refuse('cannot_grow', 'The reservation does not have so many units.', facts);
+    }
+    if (units < row.units) inPart.push({ row, units, rest });
     currencies.add(sale.currency);
-    items.push({ reservationId, saleId: row.saleId, units: row.units, priceMinor: sale.priceMinor });
+    items.push({ reservationId, saleId: row.saleId, units, priceMinor: sale.priceMinor });
   }
   const [currency = '', ...others] = currencies;
   if (others.length > 0) {
@@ -174,7 +266,7 @@ export function judge(
   if (!Number.isSafeInteger(amountMinor)) {
     return refuse('invalid_input', 'The total exceeds the limit of one payment; split it into several purchases.');
   }
-  return { amountMinor, currency, items };
+  return { amountMinor, currency, items, inPart };
 }
 
 /** Why the state of a reservation does not allow a purchase, whatever the time. */
@@ -208,9 +300,12 @@ function answerFor(purchase: PurchaseRow, fingerprint: string): PurchaseAccepted
   };
 }
 
-/** Distinguishes one request from another. The order of the reservations makes no difference. */
-function fingerprintOf({ reservationIds, paymentToken }: PurchaseRequest): string {
+/** Distinguishes one request from another. The order of the items makes no difference, nor how whole ones are named. */
+function fingerprintOf(wanted: readonly OrderItem[], paymentToken: string): string {
+  const names = wanted.map(({ reservationId, units, rest }) =>
+    units === undefined ? reservationId : `${reservationId} ${units} ${rest}`,
+  );
   return createHash('sha256')
-    .update(JSON.stringify([[...reservationIds].sort(), paymentToken]))
+    .update(JSON.stringify([names.sort(), paymentToken]))
     .digest('hex');
 }

@@ -1,5 +1,5 @@
 import type { ReservationId, SaleId } from '#platform/kernel/ids.ts';
-import type { ReservationRow } from '#reservation/reservation.store.ts';
+import { asRequested, type ReservationRow } from '#reservation/reservation.store.ts';
 import { mayMove, type PurchaseState, purchaseStates } from '#state/purchase-state.ts';
 import { newId } from '#test/support/ids.ts';
 import type { Capture, PaymentAnswer } from './provider.ts';
@@ -33,6 +33,7 @@ function held(change: Partial<ReservationRow> = {}): Map<ReservationId, Reservat
     version: 1,
     acceptedAtMs: 1,
     decidedAtMs: 1,
+    ...asRequested,
   });
   const rows = items.map(row);
   const [first, ...others] = rows;

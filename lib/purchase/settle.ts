@@ -16,7 +16,7 @@ import { log, withCorrelation } from '#platform/kernel/log.ts';
 import { measure } from '#platform/kernel/metrics.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import { endOf } from '#reservation/expire.ts';
-import { endAndOffer } from '#reservation/release.ts';
+import { endAndOffer, movedChange } from '#reservation/release.ts';
 import {
   lockReservations,
   markPurchased,
@@ -24,6 +24,7 @@ import {
   type ReservationRow,
   unbindFromPurchases,
 } from '#reservation/reservation.store.ts';
+import { type Split, splitAfter, writeSplit } from '#reservation/split.ts';
 import { type Movement, recordMovements } from '#sale/ledger.store.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
 import { lockSales, moveStock, readSales, type SaleRow, type StockMove } from '#sale/sale.store.ts';
@@ -41,7 +42,7 @@ import {
   readItems,
 } from './purchase.store.ts';
 import { insertRefunds, type RefundRow, readRefunds, updateRefunds } from './refund.store.ts';
-import { newRefund, shareOf, stateAfterRefunds } from './refund-rules.ts';
+import { newRefund, shareOf, stateAfterRefunds, unitsToReturn } from './refund-rules.ts';
 
 /** What an operator decides about a dispute: it counts as paid after all, or the money goes back. */
 export interface DisputeDecision {
@@ -184,11 +185,19 @@ function movesStock(answer: Answered['answer']): boolean {
   return movesMoney(answer) || answer.outcome === 'declined' || answer.outcome === 'overdue';
 }
 
+/** A bought reservation that is split, since only some of its units return. */
+interface RefundedInPart {
+  readonly before: ReservationRow;
+  readonly split: Split;
+}
+
 /** All effects of a batch of answers. */
 interface Plan {
   readonly moves: PurchaseMove[];
   readonly bought: ReservationRow[];
   readonly refunded: ReservationRow[];
+  /** Bought reservations of which only some units return. */
+  readonly refundedInPart: RefundedInPart[];
   readonly freed: ReservationRow[];
   readonly newRefunds: RefundRow[];
   readonly changedRefunds: RefundRow[];
@@ -249,14 +258,19 @@ async function settle(tx: Tx, answered: readonly Answered[], nowMs: number): Pro
   const movedIds = plan.moves.map((move) => move.from.purchaseId);
   await markPurchased(tx, plan.bought, movedIds);
   await markRefunded(tx, plan.refunded, movedIds);
+  for (const { before, split } of plan.refundedInPart) await writeSplit(tx, before, split);
   await unbindFromPurchases(tx, plan.freed, ids);
-  await recordMovements(tx, [...movements(plan.bought, 'SELL'), ...movements(plan.refunded, 'RELEASE')], nowMs);
+  const returned = [...plan.refunded, ...plan.refundedInPart.map(({ split }) => split.part)];
+  await recordMovements(tx, [...movements(plan.bought, 'SELL'), ...movements(returned, 'RELEASE')], nowMs);
   // The hot rows last: other workers wait for their locks.
   const stocks = await moveStock(tx, stockMoves(plan));
   const after = purchases.map((purchase) => afterMove(purchase, plan.moves, nowMs));
   const events = eventsOf(plan, after, items, stocks, answers, nowMs);
   await recordEvents(tx, events, nowMs);
-  const changed = [...movedTo('purchased', plan.bought), ...movedTo('refunded', plan.refunded)].map(({ to }) => to);
+  const changed = [
+    ...[...movedTo('purchased', plan.bought), ...movedTo('refunded', plan.refunded)].map(({ to }) => to),
+    ...plan.refundedInPart.flatMap(({ split }) => [split.whole, split.part]),
+  ];
   const released = await release(tx, plan, sales, stocks, nowMs);
   return {
     purchases: after,
@@ -283,7 +297,9 @@ async function release(
       const end = row.saleId === sale.saleId ? endOf(sale, row, nowMs) : undefined;
       return end ? [{ row: { ...row, purchaseId: null }, end }] : [];
     });
-    const refunded = plan.refunded.some((row) => row.saleId === sale.saleId);
+    const refunded = [...plan.refunded, ...plan.refundedInPart.map(({ before }) => before)].some(
+      (row) => row.saleId === sale.saleId,
+    );
     if (over.length === 0 && !refunded) continue;
     const now = { ...sale, ...stocks.find((stock) => stock.saleId === sale.saleId) };
     // What ends here ends for one reason: the sale is over or called off, or these were offers.
@@ -344,6 +360,7 @@ export function planFor(
     moves: [],
     bought: [],
     refunded: [],
+    refundedInPart: [],
     freed: [],
     newRefunds: [],
     changedRefunds: [],
@@ -457,11 +474,10 @@ function planCapture(
 }
 
 /** The shares of a purchase in sales that were called off, as refunds. What they stood for was not bought. */
-function sharesOf({ purchase, items, nowMs }: Subject, calledOff: readonly SaleId[]): RefundRow[] {
-  return calledOff.flatMap((saleId) => {
-    const refund = shareOf(purchase.purchaseId, saleId, items, nowMs);
-    return refund ? [{ ...refund, releases: [] }] : [];
-  });
+function sharesOf({ purchase, items, refunds, nowMs }: Subject, calledOff: readonly SaleId[]): RefundRow[] {
+  return calledOff
+    .map((saleId) => ({ ...shareOf(purchase.purchaseId, saleId, items, refunds, nowMs), releases: [] }))
+    .filter(({ amountMinor }) => amountMinor > 0);
 }
 
 /** Plans what follows from money that went back, whoever asked for it. */
@@ -484,12 +500,19 @@ function planRefund(
   if (refund && refund.amountMinor !== amountMinor) {
     log.error('the provider gave back another amount than it was asked to', { purchaseId, refund, amountMinor });
   }
-  plan.givenBack.set(purchaseId, amountMinor);
+  if (amountMinor > 0) plan.givenBack.set(purchaseId, amountMinor);
   const to = stateAfterRefunds(purchase, [...refunds.filter((one) => one !== refund), done]);
   const chargeId = purchase.chargeId ?? given.chargeId;
   plan.moves.push({ from: purchase, to, chargeId, reason: purchase.reason ?? (refund ? refund.reason : reason) });
-  const returns = (row: ReservationRow) => done.releases === 'all' || done.releases.includes(row.reservationId);
-  plan.refunded.push(...held('purchased').filter(returns));
+  for (const row of held('purchased')) {
+    const units = unitsToReturn(done, row);
+    const because = amountMinor === 0 ? 'units_returned' : null;
+    if (units === row.units) plan.refunded.push({ ...row, reason: because });
+    else if (units > 0) {
+      const split = splitAfter(row, row.units - units, { state: 'refunded', reason: because }, nowMs);
+      plan.refundedInPart.push({ before: row, split });
+    }
+  }
   if (to === 'refunded') plan.freed.push(...held('allocated'));
 }
 
@@ -516,7 +539,8 @@ function movements(rows: readonly ReservationRow[], kind: Movement['kind']): Mov
 function stockMoves(plan: Plan): StockMove[] {
   const sum = (rows: readonly ReservationRow[] = []) => rows.reduce((total, row) => total + row.units, 0);
   const bought = Map.groupBy(plan.bought, (row) => row.saleId);
-  const refunded = Map.groupBy(plan.refunded, (row) => row.saleId);
+  const returning: ReservationRow[] = [...plan.refunded, ...plan.refundedInPart.map(({ split }) => split.part)];
+  const refunded = Map.groupBy(returning, (row) => row.saleId);
   return [...new Set([...bought.keys(), ...refunded.keys()])].map((saleId) => {
     const sold = sum(bought.get(saleId));
     const returned = sum(refunded.get(saleId));
@@ -540,8 +564,7 @@ function eventsOf(
   nowMs: number,
 ): RecordedEvent[] {
   const purchases = after
-    .filter((purchase) => plan.moves.some((move) => move.from.purchaseId === purchase.purchaseId))
-    .filter(({ purchaseId, state }) => plan.givenBack.has(purchaseId) || toldStates.some((told) => told === state))
+    .filter((purchase) => isTold(plan, purchase))
     .map((purchase) => {
       const reservationIds = (items.get(purchase.purchaseId) ?? []).map((item) => item.reservationId);
       // Answers of many clicks are settled together; each event keeps the click that led to it.
@@ -551,11 +574,32 @@ function eventsOf(
     });
   const changes = [...movedTo('purchased', plan.bought), ...movedTo('refunded', plan.refunded)].map(
     ({ from, to }): ReservationChange => {
-      const { reservationId, saleId, customerId, units, quantity, ticket, version } = to;
-      return { reservationId, saleId, customerId, from: from.state, to: to.state, units, quantity, ticket, version };
+      const { reservationId, saleId, customerId, units, quantity, ticket, version, reason } = to;
+      const change = {
+        reservationId,
+        saleId,
+        customerId,
+        from: from.state,
+        to: to.state,
+        units,
+        quantity,
+        ticket,
+        version,
+      };
+      return reason === null ? change : { ...change, reason };
     },
   );
-  return [...purchases, ...changeEvents(changes, stocks, false, nowMs)];
+  const inPart = plan.refundedInPart.flatMap(({ split }) => [split.whole, split.part]).map(movedChange);
+  return [...purchases, ...changeEvents([...changes, ...inPart], stocks, false, nowMs)];
+}
+
+/** Whether the customer is told what became of a purchase: of outcomes, and of money that went back. */
+function isTold(plan: Plan, { purchaseId, state }: PurchaseRow): boolean {
+  const move = plan.moves.find(({ from }) => from.purchaseId === purchaseId);
+  if (!move) return false;
+  // Only units have returned, of a purchase that is captured as before.
+  if (move.from.state === 'refunding' && state === 'captured') return plan.givenBack.has(purchaseId);
+  return plan.givenBack.has(purchaseId) || toldStates.some((told) => told === state);
 }
 
 function purchaseEvent(

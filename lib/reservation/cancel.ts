@@ -18,6 +18,7 @@ import { endAndOffer } from './release.ts';
 import { leastOf, type ReservationView } from './reservation.shapes.ts';
 import {
   AlreadyDecided,
+  asRequested,
   type DecidedReservation,
   insertDecided,
   lockReservations,
@@ -100,6 +101,7 @@ async function recordCancelled(
     version: firstVersion,
     acceptedAtMs,
     decidedAtMs: nowMs,
+    ...asRequested,
     nth: held?.reservations ?? 0,
   };
   await insertDecided(tx, [row]);

@@ -13,7 +13,7 @@ import type { SaleRow, StockMove } from '#sale/sale.store.ts';
 import { saleNowMs, toSaleTime } from '#sale/sale-clock.ts';
 import { unitsAgainstCap } from '#state/reservation-state.ts';
 import type { ReserveCommand } from './reservation.shapes.ts';
-import type { DecidedReservation, Holding, Holdings } from './reservation.store.ts';
+import { asRequested, type DecidedReservation, type Holding, type Holdings } from './reservation.store.ts';
 
 /** A request as it was delivered, with its ticket. */
 export interface Claim extends Omit<ReserveCommand, 'ticket' | 'correlationId'> {
@@ -96,6 +96,7 @@ export function decide(
         version: firstVersion,
         acceptedAtMs,
         decidedAtMs: nowMs,
+        ...asRequested,
         nth,
       };
     };

@@ -117,6 +117,7 @@ function viewOf(row: OwnReservation): ReservationView {
     reason: row.reason,
     deadline: deadlineOf(row),
     purchaseId: row.purchaseId,
+    partOf: row.partOf,
     version: row.version,
     acceptedAt: toIso(row.acceptedAtMs),
     decidedAt: toIso(row.decidedAtMs),

@@ -75,6 +75,7 @@ export function undecidedView(reservationId: ReservationId, accepted: Accepted):
     reason: null,
     deadline: null,
     purchaseId: null,
+    partOf: null,
     version: 0,
     acceptedAt: toIso(acceptedAtMs),
     decidedAt: null,

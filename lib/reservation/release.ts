@@ -1,5 +1,5 @@
 /**
- * Units come back: a customer cancels, an offer or the purchase window ends, a purchase is refunded, a sale is called off
+ * Units come back: a customer cancels or takes fewer, an offer or the purchase window ends, a purchase is refunded, a sale is called off
  * or resumed, stock is added. What comes back is offered to the waitlist in the same transaction (invariant I11): up to a
  * number that holds no sale for long. Until the rest has been offered, newcomers wait (`allocate.ts`).
  *
@@ -53,12 +53,19 @@ export async function endAndOffer(
     available: sale.available + units,
     waitlisted: sale.waitlisted - (rows.length - held.length),
   };
-  const ended = rows.map((row) => ({ ...row, state: to, version: row.version + 1, from: row.state, reason }));
+  const ended = rows.map((row): Moved => ({ ...row, state: to, version: row.version + 1, from: row.state, reason }));
   const deltas = { available: units, allocated: -units, waitlisted: held.length - rows.length };
   return offerAndMove(tx, after, ended, deltas, nowMs);
 }
 
-type Ended = ReservationRow & { readonly from: ReservationRow['state'] };
+/** A reservation after its move, and what it was before. */
+export type Moved = ReservationRow & {
+  readonly from: ReservationRow['state'];
+  /** Until when its units can be bought, by the wall clock, where its owner is told of it. */
+  readonly untilMs?: number;
+  /** True where its owner learns of it by the change of another reservation. */
+  readonly isSilent?: boolean;
+};
 type Deltas = { allotment?: number; available: number; allocated?: number; waitlisted?: number };
 
 /**
@@ -68,13 +75,13 @@ type Deltas = { allotment?: number; available: number; allocated?: number; waitl
 export async function offerAndMove(
   tx: Tx,
   sale: SaleRow,
-  ended: readonly Ended[],
+  moved: readonly Moved[],
   deltas: Deltas,
   nowMs: number,
 ): Promise<Committed> {
   const offers = await offerToLine(tx, sale, nowMs);
   const offered = unitsOf(offers);
-  const changed = Object.values(deltas).some((delta) => delta !== 0) || offers.length > 0 || ended.length > 0;
+  const changed = Object.values(deltas).some((delta) => delta !== 0) || offers.length > 0 || moved.length > 0;
   if (!changed) return nothingChanged;
   const stocks = await moveStock(tx, [
     {
@@ -85,10 +92,10 @@ export async function offerAndMove(
       waitlisted: (deltas.waitlisted ?? 0) - offers.length,
     },
   ]);
-  const changes = [...ended.map(endedChange), ...offers.map(offeredChange)];
+  const changes = [...moved.filter(({ isSilent }) => !isSilent).map(movedChange), ...offers.map(offeredChange)];
   const events = changeEvents(changes, stocks, offers.length > 0, nowMs);
   await recordEvents(tx, events, nowMs);
-  return { stocks, reservations: [...ended, ...offers.map(offeredRow)], events };
+  return { stocks, reservations: [...moved, ...offers.map(offeredRow)], events };
 }
 
 /**
@@ -132,10 +139,15 @@ export function unitsOf(offers: readonly Offer[]): number {
   return offers.reduce((sum, one) => sum + one.units, 0);
 }
 
-function endedChange(row: Ended): ReservationChange {
-  const { reservationId, saleId, customerId, units, quantity, ticket, version, reason } = row;
+/** What the event of a move tells of it. */
+export function movedChange(row: Moved): ReservationChange {
+  const { reservationId, saleId, customerId, units, quantity, ticket, version, reason, untilMs } = row;
   const change = { reservationId, saleId, customerId, from: row.from, to: row.state, units, quantity, ticket, version };
-  return reason === null ? change : { ...change, reason };
+  return {
+    ...change,
+    ...(reason === null ? {} : { reason }),
+    ...(untilMs === undefined ? {} : { deadlineMs: untilMs }),
+  };
 }
 
 /** What an offer's event tells of it. */

@@ -7,6 +7,7 @@
  * never arrived (invariant I3).
  */
 
+import type { MirroredStatus } from '#mirror/claims.ts';
 import { askGate, type GateAnswer, type GateRefusal, type GateRequest, returnClaim } from '#mirror/gate.ts';
 import { type MirrorNeeds, primeMirror, refreshMirror } from '#mirror/mirror.ts';
 import type { Needs } from '#platform/environment/deps.ts';
@@ -16,6 +17,7 @@ import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
 import { correlationId } from '#platform/kernel/log.ts';
 import { warnUnlessOutage } from '#platform/redis/absence.ts';
 import { readStock } from '#sale/sale.store.ts';
+import { firstVersion } from './decide.ts';
 import { statusUrl } from './receipt.ts';
 import {
   leastOf,
@@ -57,7 +59,7 @@ export async function requestReservation(
   if (answer.kind === 'refused') return refuse(answer.code, explain(answer.code, answer.fact));
   if (answer.kind === 'repeat') {
     const { status } = answer;
-    if (!isSame(status, gateRequest)) return keyReused();
+    if (!isSame(await askedAtFirst(deps, status, gateRequest), gateRequest)) return keyReused();
     const { ticket, position } = status;
     // Still undecided: the first send may have failed unseen, and sending again is harmless.
     if (status.state === 'requested') await send(deps, gateRequest, ticket);
@@ -65,7 +67,9 @@ export async function requestReservation(
   }
   if (answer.partial) {
     const decided = await findDecided(deps, gateRequest);
-    if (decided) return isSame(decided, gateRequest) ? accepted(deps, gateRequest, decided.ticket, null) : keyReused();
+    if (decided) {
+      return isSame(askedOf(decided), gateRequest) ? accepted(deps, gateRequest, decided.ticket, null) : keyReused();
+    }
   }
   await sendAdmitted(deps, gateRequest, answer.ticket);
   return accepted(deps, gateRequest, answer.ticket, answer.position);
@@ -76,6 +80,21 @@ function isSame(one: Asked, other: Asked): boolean {
   return one.quantity === other.quantity && one.atLeast === other.atLeast;
 }
 type Asked = Pick<GateRequest, 'quantity' | 'atLeast'>;
+
+/** What a reservation's request asked for, however it was reduced since. */
+function askedOf({ quantity, atLeast, askedQuantity, askedAtLeast }: ReservationRow): Asked {
+  return { quantity: askedQuantity ?? quantity, atLeast: askedAtLeast ?? atLeast };
+}
+
+/**
+ * What the first request under a key asked for. What has moved since its decision may have been reduced, of which the mirror
+ * knows only the result, so MySQL is asked. Throws if it cannot be reached: another answer might be untrue.
+ */
+async function askedAtFirst(deps: MirrorNeeds, status: MirroredStatus, { reservationId }: GateRequest): Promise<Asked> {
+  if (status.version <= firstVersion) return status;
+  const row = (await readReservations(deps.db, [reservationId])).get(reservationId);
+  return row ? askedOf(row) : status;
+}
 
 function keyReused(): Refusal {
   return refuse('idempotency_key_reused', 'This Idempotency-Key was used for a different reservation in this sale.');

@@ -14,6 +14,17 @@ export function deriveReservationId(saleId: SaleId, customerId: CustomerId, idem
   return nameBased(saleTag(saleId) + hash('sha256', `reservation\0${saleId}\0${customerId}\0${idempotencyKey}`));
 }
 
+/**
+ * The id of a part that is split off a reservation. A split raises the version, so each part of one reservation has an id
+ * of its own, and the same split always the same.
+ */
+export function derivePartId(
+  saleId: SaleId,
+  { reservationId, version }: { reservationId: ReservationId; version: number },
+): ReservationId {
+  return nameBased(saleTag(saleId) + hash('sha256', `part\0${reservationId}\0${version}`));
+}
+
 /** The range of the ids of a sale's reservations: greater than `after`, up to and including `last`. */
 export function idsOfSale(saleId: SaleId): { after: Buffer; last: Buffer } {
   const tag = toBytes(saleId).subarray(-tagBytes);

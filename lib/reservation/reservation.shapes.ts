@@ -24,6 +24,15 @@ export const ReservationRequest = z
   });
 export type ReservationRequest = z.output<typeof ReservationRequest>;
 
+/** A lower quantity for a reservation. */
+export const ReservationReduction = z.strictObject({
+  quantity: z
+    .number()
+    .int()
+    .min(1, 'must be at least 1; to give all of it back, cancel the reservation (DELETE)')
+    .max(maxQuantity),
+});
+
 /** The command in the queue `reservations`. Unknown fields, as from a newer build, are ignored. */
 export const ReserveCommand = z
   .object({
@@ -67,6 +76,8 @@ export const ReservationView = z.object({
   /** Until when allocated units can be bought. */
   deadline: z.iso.datetime().nullable(),
   purchaseId: idOf<PurchaseId>().nullable(),
+  /** The reservation that it was a part of at first: what was given back, left over, or refunded of it. */
+  partOf: idOf<ReservationId>().nullable(),
   version: z.number().int(),
   acceptedAt: z.iso.datetime().nullable(),
   decidedAt: z.iso.datetime().nullable(),

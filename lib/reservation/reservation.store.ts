@@ -31,7 +31,15 @@ export interface ReservationRow extends MirroredReservation {
   readonly purchaseId: PurchaseId | null;
   readonly acceptedAtMs: number;
   readonly decidedAtMs: number;
+  /** The reservation that it was a part of at first; null for one that was requested. */
+  readonly partOf: ReservationId | null;
+  /** What the request asked for, where that has been reduced since; null otherwise. */
+  readonly askedQuantity: number | null;
+  readonly askedAtLeast: number | null;
 }
+
+/** A row that is as it was requested. */
+export const asRequested = { partOf: null, askedQuantity: null, askedAtLeast: null } as const;
 
 /** The first row of a reservation. */
 export interface DecidedReservation extends ReservationRow {
@@ -45,7 +53,7 @@ export interface DecidedReservation extends ReservationRow {
 export interface Holding {
   /** Units that count against the cap: set aside, bought, or waited for. */
   readonly units: number;
-  /** The number of reservations in any state. */
+  /** The number of reservations in any state, parts of others left out: what the next one is numbered by. */
   readonly reservations: number;
 }
 
@@ -86,7 +94,8 @@ export class MovedElsewhere extends Error {
 
 const reservationColumns = `id, sale_id AS saleId, customer_id AS customerId, ticket, quantity,
   at_least AS atLeast, state, units, reason, deadline_ms AS deadlineMs, purchase_id AS purchaseId, version,
-  accepted_at_ms AS acceptedAtMs, decided_at_ms AS decidedAtMs`;
+  accepted_at_ms AS acceptedAtMs, decided_at_ms AS decidedAtMs, part_of AS partOf, asked_quantity AS askedQuantity,
+  asked_at_least AS askedAtLeast`;
 
 /** What must hold for a reservation to end, as SQL, beside its state. */
 export const endGuards = {
@@ -102,20 +111,23 @@ export const bindGuards = {
 };
 
 /** A row as the driver gives it: ids are bytes. */
-interface StoredReservation extends Omit<ReservationRow, 'reservationId' | 'saleId' | 'customerId' | 'purchaseId'> {
+interface StoredReservation
+  extends Omit<ReservationRow, 'reservationId' | 'saleId' | 'customerId' | 'purchaseId' | 'partOf'> {
   readonly id: Buffer;
   readonly saleId: Buffer;
   readonly customerId: Buffer;
   readonly purchaseId: Buffer | null;
+  readonly partOf: Buffer | null;
 }
 
-function toReservation({ id, saleId, customerId, purchaseId, ...row }: StoredReservation): ReservationRow {
+function toReservation({ id, saleId, customerId, purchaseId, partOf, ...row }: StoredReservation): ReservationRow {
   return {
     ...row,
     reservationId: fromBytes(id),
     saleId: fromBytes(saleId),
     customerId: fromBytes(customerId),
     purchaseId: purchaseId === null ? null : fromBytes(purchaseId),
+    partOf: partOf === null ? null : fromBytes(partOf),
   };
 }
 
@@ -145,6 +157,7 @@ export interface OwnReservation extends ReservationRow {
 const ownReservation = `SELECT r.id, r.sale_id AS saleId, r.customer_id AS customerId, r.ticket, r.quantity,
   r.at_least AS atLeast, r.state, r.units, r.reason, r.deadline_ms AS deadlineMs,
   r.purchase_id AS purchaseId, r.version, r.accepted_at_ms AS acceptedAtMs, r.decided_at_ms AS decidedAtMs,
+  r.part_of AS partOf, r.asked_quantity AS askedQuantity, r.asked_at_least AS askedAtLeast,
   s.clock_offset_ms AS clockOffsetMs, s.purchase_closes_at_ms AS purchaseClosesAtMs,
   IF(r.state = 'waitlisted', (SELECT COUNT(*) FROM waitlist w
     WHERE w.sale_id = r.sale_id AND w.deadline_ms IS NULL AND w.ticket < r.ticket) + 1, NULL) AS position
@@ -196,8 +209,8 @@ export async function listOwnReservations(
  */
 export async function readHoldings(sql: Sql, saleIds: SaleId[], customerIds: CustomerId[]): Promise<Holdings> {
   if (customerIds.length === 0 || saleIds.length === 0) return new Map();
-  const rows = await sql.rows<{ saleId: Buffer; customerId: Buffer; units: string; reservations: number }>(
-    `SELECT sale_id AS saleId, customer_id AS customerId, COUNT(*) AS reservations,
+  const rows = await sql.rows<{ saleId: Buffer; customerId: Buffer; units: string; latest: number }>(
+    `SELECT sale_id AS saleId, customer_id AS customerId, MAX(nth) AS latest,
        SUM(IF(state IN (?), units, IF(state IN (?), quantity, 0))) AS units
      FROM reservations FORCE INDEX (reservations_nth)
      WHERE customer_id IN (?) AND sale_id IN (?)
@@ -205,10 +218,10 @@ export async function readHoldings(sql: Sql, saleIds: SaleId[], customerIds: Cus
     [statesCounting('units'), statesCounting('quantity'), customerIds.map(toBytes), saleIds.map(toBytes)],
   );
   const holdings = new Map<SaleId, Map<CustomerId, Holding>>();
-  for (const { saleId, customerId, units, reservations } of rows) {
+  for (const { saleId, customerId, units, latest } of rows) {
     const ofSale = holdings.get(fromBytes(saleId)) ?? new Map<CustomerId, Holding>();
     holdings.set(fromBytes(saleId), ofSale);
-    ofSale.set(fromBytes(customerId), { units: Number(units), reservations: Number(reservations) });
+    ofSale.set(fromBytes(customerId), { units: Number(units), reservations: Number(latest) + 1 });
   }
   return holdings;
 }
@@ -459,14 +472,20 @@ export async function insertDecided(tx: Tx, decisions: readonly DecidedReservati
     if (isDuplicateKey(error)) throw new AlreadyDecided('reservation', error);
     throw error;
   }
-  const places = decisions.filter(({ state, deadlineMs }) => state === 'waitlisted' || deadlineMs !== null);
+  await insertPlaces(
+    tx,
+    decisions.filter(({ state, deadlineMs }) => state === 'waitlisted' || deadlineMs !== null),
+  );
+}
+
+async function insertPlaces(tx: Tx, places: readonly ReservationRow[]): Promise<void> {
   if (places.length === 0) return;
   await tx.change('INSERT INTO waitlist (sale_id, ticket, reservation_id, at_least, deadline_ms) VALUES ?', [
     places.map((one) => [toBytes(one.saleId), one.ticket, toBytes(one.reservationId), one.atLeast, one.deadlineMs]),
   ]);
 }
 
-function columnsOf(decision: DecidedReservation): unknown[] {
+function columnsOf(decision: ReservationRow & Pick<DecidedReservation, 'nth'>): unknown[] {
   return [
     toBytes(decision.reservationId),
     toBytes(decision.saleId),
@@ -501,6 +520,52 @@ export async function endReservations(
   );
   if (moved !== rows.length) throw new MovedElsewhere(rows.length, moved);
   await leaveWaitlist(tx, rows);
+}
+
+/** A reservation that becomes smaller: its row before and after. */
+export interface Shrinking {
+  readonly before: ReservationRow;
+  readonly after: ReservationRow;
+}
+
+/**
+ * Writes the smaller quantity, minimum and units of a reservation that is locked, and raises its version. Throws
+ * `MovedElsewhere` unless it is still as it was read.
+ */
+export async function shrinkReservation(tx: Tx, { before, after }: Shrinking): Promise<void> {
+  const payer = before.purchaseId === null ? [] : [toBytes(before.purchaseId)];
+  const moved = await tx.change(
+    `UPDATE reservations SET quantity = ?, at_least = ?, units = ?, asked_quantity = ?, asked_at_least = ?,
+       version = version + 1
+     WHERE id = ? AND state = ? AND version = ? AND ${payer.length > 0 ? 'purchase_id = ?' : endGuards.notBeingPaid}`,
+    [
+      ...[after.quantity, after.atLeast, after.units, after.askedQuantity, after.askedAtLeast],
+      ...[toBytes(before.reservationId), before.state, before.version, ...payer],
+    ],
+  );
+  if (moved !== 1) throw new MovedElsewhere(1, moved);
+  if (before.state !== 'waitlisted') return;
+  const place = placesOf([before]);
+  await tx.change(`UPDATE waitlist SET at_least = ? WHERE ${place.where}`, [after.atLeast, ...place.values]);
+}
+
+/**
+ * Writes a part that was split off a reservation, with a place on the waitlist if it has a deadline. The sale must be
+ * held: parts of one customer are numbered one after the other.
+ */
+export async function insertPart(tx: Tx, part: ReservationRow): Promise<void> {
+  const [row] = await tx.rows<{ lowest: number }>(
+    'SELECT MIN(nth) AS lowest FROM reservations WHERE customer_id = ? AND sale_id = ?',
+    [toBytes(part.customerId), toBytes(part.saleId)],
+  );
+  const nth = Math.min(Number(row?.lowest ?? 0), 0) - 1;
+  const owner = [part.purchaseId, part.partOf].map((id) => id && toBytes(id));
+  await tx.change(
+    `INSERT INTO reservations (id, sale_id, customer_id, nth, ticket, quantity, at_least, state, units, reason,
+       deadline_ms, version, accepted_at_ms, decided_at_ms, purchase_id, part_of) VALUES ?`,
+    [[[...columnsOf({ ...part, nth }), ...owner]]],
+  );
+  if (part.deadlineMs !== null) await insertPlaces(tx, [part]);
 }
 
 /** Turns waitlisted reservations into allocated ones with a deadline. */

@@ -5,8 +5,9 @@
  * (invariant I3). Ids of one sale share their first six bytes, so a sale's rows lie together and need no index.
  * A customer's reservations in a sale are numbered without gaps, and the number is part of a key: two workers who decide
  * for one customer at once, each without knowing of the other, collide there instead of exceeding the cap (invariant I4).
- * Written only by `reservation.store.ts`; every move from one state to another raises `version`. Binding to a purchase is
- * not a move: no event reports it.
+ * A part that was split off (`split.ts`) is numbered from -1 downwards: its units were counted before, so it may not collide.
+ * Written only by `reservation.store.ts`; every move from one state to another, and every change of the quantity, raises
+ * `version`. Binding to a purchase is not a move: no event reports it.
  */
 import { sql } from 'drizzle-orm';
 import { bigint, check, int, mysqlEnum, mysqlTable, unique, varchar } from 'drizzle-orm/mysql-core';
@@ -19,7 +20,7 @@ export const reservations = mysqlTable(
     id: id('id').primaryKey(),
     saleId: id('sale_id').notNull(),
     customerId: id('customer_id').notNull(),
-    /** How many reservations the customer had in this sale before this one, in any state. */
+    /** How many reservations the customer had in this sale before this one, in any state; below zero for a part. */
     nth: int('nth').notNull(),
     /** Place in line: when the gate admitted the request, microseconds since the epoch. */
     ticket: bigint('ticket', { mode: 'number' }).notNull(),
@@ -38,6 +39,11 @@ export const reservations = mysqlTable(
     version: int('version').notNull(),
     acceptedAtMs: timeMs('accepted_at_ms').notNull(),
     decidedAtMs: timeMs('decided_at_ms').notNull(),
+    /** The reservation that it was a part of at first; null for one that was requested. */
+    partOf: id('part_of'),
+    /** What the request asked for, where that has been reduced since; null otherwise. */
+    askedQuantity: int('asked_quantity'),
+    askedAtLeast: int('asked_at_least'),
   },
   (table) => [
     unique('reservations_nth').on(table.customerId, table.saleId, table.nth),

@@ -2,11 +2,11 @@
  * I2, nothing lost: every 202 that a client saw reaches exactly one answer, and no queue has dead letters.
  *
  * I3, once: one reservation for each key that was accepted and none for any that was refused; each of its units moved
- * once, as its state says; one ticket for one reservation.
+ * once, as its state says, however it was split; one ticket for one reservation.
  */
 import type { ClientView } from './clients.ts';
 import type { Depth } from './queues.ts';
-import type { PurchaseRow, ReservationRow, SaleRow } from './store.ts';
+import type { MovementRow, PurchaseRow, ReservationRow, SaleRow } from './store.ts';
 import type { Tallies, Tally } from './tally.ts';
 import type { Stop } from './walk.ts';
 
@@ -29,6 +29,8 @@ export class AnswerCheck {
     if (!promise) {
       // Sales that the log does not speak of have clients of their own.
       if (!this.#clients.sales.has(row.saleId)) return;
+      // A part comes from no request: `MovementCheck` asks for what it is a part of.
+      if (row.partOf !== null) return;
       const whose = `${row.saleId}/${row.customerId}`;
       this.#unpromised.set(whose, [...(this.#unpromised.get(whose) ?? []), row.id]);
       return;
@@ -38,7 +40,9 @@ export class AnswerCheck {
     tally.expect(
       row.saleId === promise.saleId &&
         row.customerId === promise.customerId &&
-        [`${promise.quantity}/${promise.atLeast}`, ...promise.otherBodies].includes(`${row.quantity}/${row.atLeast}`),
+        [`${promise.quantity}/${promise.atLeast}`, ...promise.otherBodies].includes(
+          `${row.askedQuantity ?? row.quantity}/${row.askedAtLeast ?? row.atLeast}`,
+        ),
       () => `reservation ${row.id} is not what its client asked for`,
     );
     const over = sale !== undefined && sale.status !== 'paused' && nowMs >= sale.purchaseClosesAtMs;
@@ -93,14 +97,69 @@ function expectedMovements({ state, units }: ReservationRow): string[] {
   return [];
 }
 
-/** I3: the movements of one id are exactly those of its state, each once and with its units. */
-export function checkMovements({ id, row, movements }: Stop, tally: Tally): void {
-  if (!row) {
-    for (const { kind } of movements) {
-      tally.expect(kind === 'ADJUST', () => `the ledger has ${kind} for ${id}, which is no reservation`);
+/** I3: units moved as the states of their reservations say, each once. */
+export class MovementCheck {
+  /** Reservations that were reduced or split, with their parts, by the id of the whole. */
+  readonly #split = new Map<string, { row: ReservationRow; movements: MovementRow[] }[]>();
+
+  add({ id, row, movements }: Stop, tally: Tally): void {
+    if (!row) {
+      for (const { kind } of movements) {
+        tally.expect(kind === 'ADJUST', () => `the ledger has ${kind} for ${id}, which is no reservation`);
+      }
+    } else if (row.partOf === null && row.askedQuantity === null) {
+      checkMovements(row, movements, tally);
+    } else {
+      const whole = row.partOf ?? id;
+      this.#split.set(whole, [...(this.#split.get(whole) ?? []), { row, movements }]);
     }
-    return;
   }
+
+  /** What was split adds up: the parts and what is left of the whole account for every unit that the whole had. */
+  finish(tally: Tally): void {
+    for (const [id, rows] of this.#split) {
+      const whole = rows.find(({ row }) => row.id === id)?.row;
+      tally.expect(whole !== undefined, () => `${rows.length} reservations are parts of ${id}, which does not exist`);
+      if (!whole) continue;
+      const [sums, moved] = [new Map<string, number>(), new Map<string, number>()];
+      const count = (into: typeof sums, kind: string, units: number) => into.set(kind, (into.get(kind) ?? 0) + units);
+      for (const { row, movements } of rows) {
+        const expected = expectedMovements(row);
+        for (const kind of expected) count(sums, kind, row.units);
+        for (const { kind, units } of movements) count(moved, kind, units);
+        const strange = movements.filter(
+          ({ kind }) => !expected.includes(kind) || (kind === 'ALLOCATE' && row !== whole),
+        );
+        tally.expect(
+          strange.length === 0,
+          () =>
+            `reservation ${row.id} is ${row.state}, and has ${strange.map(({ kind }) => kind).join(', ')} of its own`,
+        );
+        const { saleId, customerId, ticket } = row;
+        tally.expect(
+          saleId === whole.saleId && customerId === whole.customerId && ticket === whole.ticket,
+          () => `reservation ${row.id} is a part of ${id}, and not of its customer, its sale or its place in line`,
+        );
+      }
+      for (const kind of new Set([...sums.keys(), ...moved.keys()])) {
+        tally.expect(
+          sums.get(kind) === moved.get(kind),
+          () =>
+            `of reservation ${id} and its parts, ${kind} moved ${moved.get(kind)} units instead of ${sums.get(kind)}`,
+        );
+      }
+      const held = rows.reduce((sum, { row }) => sum + row.units, 0);
+      tally.expect(
+        held <= (whole.askedQuantity ?? whole.quantity),
+        () => `reservation ${id} and its parts have ${held} units, and ${whole.askedQuantity} were asked for`,
+      );
+    }
+  }
+}
+
+/** The movements of a reservation that was never split are exactly those of its state, each once and with its units. */
+function checkMovements(row: ReservationRow, movements: MovementRow[], tally: Tally): void {
+  const { id } = row;
   const kinds = movements.map((movement) => movement.kind).sort();
   const expected = expectedMovements(row).sort();
   tally.expect(

@@ -41,12 +41,15 @@ export class LineCheck {
   add({ row, movements }: Stop): void {
     if (!row) return;
     const line = this.#lineOf(row.saleId);
-    const atMs = movements.find((movement) => movement.kind === 'ALLOCATE')?.atMs;
-    if (atMs !== undefined) line.given.push({ id: row.id, ticket: row.ticket, units: row.units, atMs });
+    const given = movements.find((movement) => movement.kind === 'ALLOCATE');
+    const atMs = given?.atMs;
+    if (given) line.given.push({ id: row.id, ticket: row.ticket, units: given.units, atMs: given.atMs });
     if (row.state === 'waitlisted') line.leastWaiting = Math.min(line.leastWaiting, row.atLeast);
     const toMs = waitedUntilMs(row, atMs);
     if (toMs === undefined) return;
-    const { id, ticket, atLeast, decidedAtMs } = row;
+    const { id, ticket, decidedAtMs } = row;
+    // When it was reduced is not known, so only what it would have taken from the first can be held against others.
+    const atLeast = row.askedAtLeast ?? row.atLeast;
     line.waited.push({ id, ticket, atLeast, fromMs: decidedAtMs + transactionMs, toMs: toMs - transactionMs });
   }
 

@@ -16,6 +16,8 @@ export class MoneyCheck {
   readonly #refunds: Map<string, RefundRow[]>;
   /** For each bought or refunded reservation, the purchase that it names. */
   readonly #bought = new Map<string, ReservationRow>();
+  /** Those of them that were reduced or split, by the purchase and the reservation that was requested. */
+  readonly #split = new Map<string, ReservationRow[]>();
 
   constructor(
     purchases: Map<string, PurchaseRow>,
@@ -33,6 +35,11 @@ export class MoneyCheck {
   add(row: ReservationRow, tally: Tally): void {
     if (row.state !== 'purchased' && row.state !== 'refunded') return;
     this.#bought.set(row.id, row);
+    if (row.partOf !== null || row.askedQuantity !== null) {
+      const name = `${row.purchaseId}/${row.partOf ?? row.id}`;
+      this.#split.set(name, [...(this.#split.get(name) ?? []), row]);
+      return;
+    }
     const purchase = this.#purchases.get(row.purchaseId ?? '');
     const item = this.#items.get(row.purchaseId ?? '')?.find((one) => one.reservationId === row.id);
     const released = this.#isReleased(row);
@@ -61,6 +68,7 @@ export class MoneyCheck {
 
   /** Compares purchases with the provider's books and with what clients were told. */
   finish(books: Books, clients: ClientView, tally: Tally): void {
+    for (const rows of this.#split.values()) this.#judgeSplit(rows, tally);
     const captures = Map.groupBy(
       books.charges.filter((charge) => charge.status === 'captured'),
       (charge) => charge.idempotencyKey,
@@ -79,6 +87,41 @@ export class MoneyCheck {
       );
     }
     for (const purchase of this.#purchases.values()) this.#judgePurchase(purchase, captures, clients, tally);
+  }
+
+  /** Of what was split, the parts together are what the purchase lists, and as many have returned as refunds say. */
+  #judgeSplit(rows: ReservationRow[], tally: Tally): void {
+    const [first] = rows;
+    if (!first) return;
+    const wholeOf = (id: string) => this.#bought.get(id)?.partOf ?? id;
+    const purchaseId = first.purchaseId ?? '';
+    const purchase = this.#purchases.get(purchaseId);
+    const items = (this.#items.get(purchaseId) ?? []).filter(
+      (item) => wholeOf(item.reservationId) === wholeOf(first.id),
+    );
+    const units = (of: readonly { units: number }[]) => of.reduce((sum, one) => sum + one.units, 0);
+    tally.expect(
+      purchase !== undefined && ['captured', 'refunding', 'refund_failed', 'refunded'].includes(purchase.state),
+      () => `reservation ${first.id} is ${first.state}, and its purchase is ${purchase?.state ?? 'missing'}`,
+    );
+    tally.expect(
+      units(items) === units(rows),
+      () =>
+        `of reservation ${wholeOf(first.id)} ${units(rows)} units were bought, and purchase ${purchaseId} lists ${units(items)}`,
+    );
+    const done = (this.#refunds.get(purchaseId) ?? []).filter(({ state }) => state === 'refunded');
+    const due = units(
+      items.map((item) => ({
+        units: Math.min(item.units, units(done.map(({ releases }) => ({ units: releasedOf(item, releases) })))),
+      })),
+    );
+    const returned = units(rows.filter(({ state }) => state === 'refunded'));
+    tally.expect(
+      due === returned,
+      () => `of reservation ${wholeOf(first.id)} ${returned} units have returned, and refunds say ${due}`,
+    );
+    const strangers = rows.filter(({ customerId }) => customerId !== purchase?.customerId);
+    tally.expect(strangers.length === 0, () => `reservation ${first.id} was bought by another customer`);
   }
 
   #judgeCapture(charge: Charge, refunded: number, tally: Tally): void {
@@ -150,6 +193,16 @@ export class MoneyCheck {
         `purchase ${purchase.id} was captured, and its reservation ${item.reservationId} is ${row?.state ?? 'not bought'}`,
     );
   }
+}
+
+/** How many units of an item a refund returns. */
+function releasedOf({ reservationId, units }: ItemRow, releases: string): number {
+  if (releases === '*') return units;
+  const entries = JSON.parse(releases) as (string | [string, number])[];
+  return entries.reduce<number>((sum, entry) => {
+    const [id, count] = typeof entry === 'string' ? [entry, units] : entry;
+    return id === reservationId ? sum + count : sum;
+  }, 0);
 }
 
 function sumOf(refunds: readonly { amountMinor: number }[]): number {

@@ -15,6 +15,8 @@ const follows: Record<string, string[]> = {
   'reservation.offered': ['reservation.purchased', 'reservation.cancelled', 'reservation.expired'],
   'reservation.purchased': ['reservation.refunded'],
 };
+/** After which notices a reservation may be told that it has become smaller; it stays what it was. */
+const canShrink = ['reservation.allocated', 'reservation.waitlisted', 'reservation.offered', 'reservation.purchased'];
 /** The state that a notice tells of. */
 const stateTold = (kind: string) => (kind === 'reservation.offered' ? 'allocated' : kind.replace('reservation.', ''));
 
@@ -56,7 +58,9 @@ export class NoticeCheck {
 
   finish(purchases: Map<string, PurchaseRow>, tally: Tally): void {
     for (const purchase of purchases.values()) {
-      const notices = this.#ofPurchases.get(purchase.id) ?? [];
+      const all = this.#ofPurchases.get(purchase.id) ?? [];
+      // Parts that went back are told each by itself, and leave the purchase what it was.
+      const notices = all.filter(({ kind }) => kind !== 'purchase.refunded-in-part');
       const kinds = notices.map((notice) => notice.kind);
       const allowed = purchaseKinds[purchase.state] ?? [];
       const last = allowed.at(-1);
@@ -64,7 +68,7 @@ export class NoticeCheck {
         new Set(kinds).size === kinds.length && kinds.every((kind) => allowed.includes(kind)) && lastIs(notices, last),
         () => `purchase ${purchase.id} is ${purchase.state}, and was told of as ${kinds.join(', ') || 'nothing'}`,
       );
-      checkOwner(purchase.id, purchase.customerId, notices, tally);
+      checkOwner(purchase.id, purchase.customerId, all, tally);
     }
     for (const [name, count] of this.#clients.listedNotices) {
       tally.expect(
@@ -77,23 +81,31 @@ export class NoticeCheck {
 
   #judge(row: ReservationRow, all: NoticeRow[], tally: Tally): void {
     const notices = all.filter((notice) => notice.kind.startsWith('reservation.'));
+    if (isSilent(row)) {
+      tally.expect(notices.length === 0, () => `reservation ${row.id} was told of, though its whole was`);
+      return;
+    }
     let before = '';
     for (let version = 1; version <= row.version; version++) {
       const told = notices.filter((notice) => notice.version === version).map((notice) => notice.kind);
       const [kind = ''] = told;
+      const isSmaller = kind === 'reservation.reduced';
+      const mayFollow = isSmaller
+        ? canShrink.includes(before)
+        : (follows[before] ?? []).includes(kind) || isRefundedPart(row, before, kind);
       tally.expect(
-        told.length === 1 && (follows[before] ?? []).includes(kind),
+        told.length === 1 && mayFollow,
         () =>
           `version ${version} of reservation ${row.id} was told as ${told.join(' and ') || 'nothing'}, after ${before || 'nothing'}`,
       );
       const shown = this.#clients.promised.get(row.id)?.seen.get(version);
       if (kind !== '' && shown !== undefined) {
         tally.expect(
-          shown === stateTold(kind),
+          shown === stateTold(isSmaller ? before : kind),
           () => `version ${version} of reservation ${row.id} was told as ${kind} and shown as ${shown}`,
         );
       }
-      before = kind;
+      if (!isSmaller) before = kind;
     }
     tally.expect(
       stateTold(before) === row.state,
@@ -110,6 +122,16 @@ export class NoticeCheck {
     );
     checkOwner(row.id, row.customerId, all, tally);
   }
+}
+
+/** A part that was given back when it was split off; the notice of its whole tells of it. */
+function isSilent({ partOf, state, version }: ReservationRow): boolean {
+  return partOf !== null && state === 'cancelled' && version === 1;
+}
+
+/** A part of a purchase that was refunded when it was split off. */
+function isRefundedPart({ partOf }: ReservationRow, before: string, kind: string): boolean {
+  return partOf !== null && before === '' && kind === 'reservation.refunded';
 }
 
 function lastIs(notices: NoticeRow[], kind: string | undefined): boolean {

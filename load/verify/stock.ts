@@ -21,7 +21,8 @@ export class StockCheck {
   /** Adds what a reservation holds and how its units moved, or a change of the allotment. */
   add({ row, movements }: Stop): void {
     if (row) this.#addRow(row);
-    const sold = movements.some((movement) => movement.kind === 'SELL');
+    // What is refunded of a purchase was sold under the id of what it was a part of.
+    const sold = row?.state === 'refunded' || movements.some((movement) => movement.kind === 'SELL');
     for (const movement of movements) this.#addMovement(movement, sold);
   }
 
@@ -59,7 +60,7 @@ export class StockCheck {
     if (state === 'waitlisted') account.waitlisted += 1;
   }
 
-  /** A release gives back what was sold if the same reservation was sold before, and otherwise what was allocated. */
+  /** A release gives back what was sold if the reservation was sold before, and otherwise what was allocated. */
   #addMovement({ saleId, kind, units }: MovementRow, sold: boolean): void {
     const { ledger } = this.#accountOf(saleId);
     if (kind === 'ADJUST') ledger.adjusted += units;

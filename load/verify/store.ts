@@ -41,6 +41,11 @@ export interface ReservationRow {
   version: number;
   acceptedAtMs: number;
   decidedAtMs: number;
+  /** The reservation that it was split off from at first; null for one that was requested. */
+  partOf: string | null;
+  /** What was requested, if it has been reduced or split since. */
+  askedQuantity: number | null;
+  askedAtLeast: number | null;
 }
 
 export interface MovementRow {
@@ -87,7 +92,7 @@ export interface RefundRow {
   refundKey: string;
   amountMinor: number;
   state: string;
-  /** The reservations whose units return with it, as JSON; `*` for all. */
+  /** Whose units return with it, as JSON: the reservation's id, or its id and how many; `*` for all. */
   releases: string;
 }
 
@@ -181,7 +186,8 @@ export class Store {
       const rows = await this.#rows<ReservationRow>(
         `SELECT LOWER(HEX(id)) AS id, LOWER(HEX(sale_id)) AS saleId, LOWER(HEX(customer_id)) AS customerId, ticket,
            quantity, at_least AS atLeast, state, units, reason, deadline_ms AS deadlineMs,
-           LOWER(HEX(purchase_id)) AS purchaseId, version, accepted_at_ms AS acceptedAtMs, decided_at_ms AS decidedAtMs
+           LOWER(HEX(purchase_id)) AS purchaseId, version, accepted_at_ms AS acceptedAtMs, decided_at_ms AS decidedAtMs,
+           LOWER(HEX(part_of)) AS partOf, asked_quantity AS askedQuantity, asked_at_least AS askedAtLeast
          FROM reservations WHERE id > ? AND id <= ? ORDER BY id LIMIT ${pageRows}`,
         [after, last],
       );
@@ -192,6 +198,7 @@ export class Store {
           saleId: dashed(row.saleId),
           customerId: dashed(row.customerId),
           purchaseId: row.purchaseId === null ? null : dashed(row.purchaseId),
+          partOf: row.partOf === null ? null : dashed(row.partOf),
         };
       }
       const end = rows.at(-1);

@@ -177,6 +177,7 @@ const goodBodies: Record<string, () => Record<string, unknown>> = {
   'adjust-stock': () => ({ units: 1 }),
   'reschedule-sale': () => ({ shiftSeconds: 60 }),
   'create-reservation': () => ({ quantity: 1, fill: 'all' }),
+  'reduce-reservation': () => ({ quantity: 1 }),
   'create-purchase': () => ({ reservationIds: [reservation.open], paymentToken: 'tok_approve' }),
   'read-notifications': () => ({ notificationIds: 'all' }),
   'redrive-dead-letters': () => ({ queue: 'reservations', messageIds: 'all' }),

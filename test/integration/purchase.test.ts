@@ -13,6 +13,8 @@ import { createProduct } from '#catalog/product.ts';
 import { handler as pay } from '#functions/queue/pay.ts';
 import { handler as advance } from '#functions/schedule/advance.ts';
 import { handler as settle } from '#functions/schedule/settle.ts';
+import { adjustStock } from '#launch/adjust-stock.ts';
+import { sweepCancellation } from '#launch/cancellation.ts';
 import { createSale } from '#launch/create-sale.ts';
 import { waitFor } from '#local/wait.ts';
 import { readMirroredStatus } from '#mirror/mirror.ts';
@@ -33,6 +35,7 @@ import { redisReady } from '#platform/redis/redis.ts';
 import { openTokens, type Tokens } from '#platform/security/access-token.ts';
 import { actionAfterCloseAtMostMs, actionGraceMs, actionLifeAtMostMs } from '#purchase/action.ts';
 import { paymentGateway } from '#purchase/payment-gateway.ts';
+import { reconcile } from '#reconcile/reconcile.ts';
 import { allocateBatch } from '#reservation/allocate.ts';
 import { expireSale } from '#reservation/expire.ts';
 import { deriveReservationId } from '#reservation/reservation-id.ts';
@@ -142,8 +145,12 @@ async function reserve(saleId: SaleId, customers: Scene['customers'], units: num
 }
 
 function first(scene: Scene): Scene['customers'][number] {
-  const [customer] = scene.customers;
-  if (!customer) throw new Error('the scene has no customer');
+  return nth(scene, 0);
+}
+
+function nth(scene: Scene, index: number): Scene['customers'][number] {
+  const customer = scene.customers[index];
+  if (!customer) throw new Error(`the scene has no customer ${index}`);
   return customer;
 }
 
@@ -255,6 +262,7 @@ async function expectBooksToAgree(): Promise<void> {
   const unrecorded = await deps.db.rows(
     `SELECT HEX(r.id) AS id, r.state, COUNT(l.kind) AS movements FROM reservations r
      LEFT JOIN ledger l ON l.subject_id = r.id AND l.kind = 'SELL'
+     WHERE NOT (r.part_of IS NOT NULL AND r.state = 'refunded' AND r.version = 1)
      GROUP BY r.id, r.state HAVING (r.state IN ('purchased', 'refunded')) <> (movements = 1)`,
   );
   expect(unrecorded).toEqual([]);
@@ -286,6 +294,21 @@ async function expectBooksToAgree(): Promise<void> {
   for (const { id, amountMinor, currency } of paid) {
     const own = captured.filter((charge) => charge.idempotencyKey === fromBytes(id));
     expect(own).toMatchObject([{ amountMinor, currency }]);
+  }
+}
+
+async function stockOf(saleId: SaleId) {
+  const [row] = await deps.db.rows<Record<string, number>>(
+    'SELECT available, allocated, sold, waitlisted FROM sales WHERE id = ?',
+    [toBytes(saleId)],
+  );
+  return { ...row };
+}
+
+/** MySQL agrees with its ledger, and the mirror with MySQL. */
+async function expectNoDrift(...saleIds: SaleId[]): Promise<void> {
+  for (const saleId of saleIds) {
+    expect((await reconcile(deps, { saleId, deadlineMs: Date.now() + 10_000 })).drifts).toEqual([]);
   }
 }
 
@@ -1265,12 +1288,325 @@ describe('a refund of a part (I13)', () => {
       { amountMinor: 0 },
       { amountMinor: 1.5 },
       { amountMinor: 5, cancel: [newId()] },
-      { cancel: [reservationId] },
+      { amountMinor: 5, cancel: [{ reservationId, units: 3 }] },
+      { amountMinor: 5, cancel: [{ reservationId, units: 0 }] },
+      { amountMinor: 5, cancel: [reservationId, { reservationId, units: 1 }] },
+      { cancel: [] },
     ]) {
       expect(await part(purchaseId, json)).toMatchObject({ status: 400, body: { code: 'invalid_input' } });
     }
     expect(await deps.db.rows('SELECT 1 FROM refunds WHERE purchase_id = ?', [toBytes(purchaseId)])).toEqual([]);
     expect(await stateOf(purchaseId)).toBe('captured');
+  });
+});
+
+describe('buying fewer units than are set aside', () => {
+  const buyItems = (token: string, items: object[], paymentToken = 'tok_approve', key: string = newId()) =>
+    api.call('POST /purchases', { token, key, json: { items, paymentToken } });
+  const partsOf = async (token: string, reservationId: string) => {
+    const { items } = (await api.call('GET /reservations', { token })).body;
+    return items.filter((item: { partOf: string | null }) => item.partOf === reservationId);
+  };
+
+  it('keeps the rest, as a reservation of its own that can be bought, until the same deadline', async () => {
+    const { saleId, customers } = await scene({ units: 5 });
+    const [{ token, reservationId }] = [first({ saleId, customers })];
+    const { deadline } = (await api.call(`GET /reservations/${reservationId}`, { token })).body;
+    const accepted = await buyItems(token, [{ reservationId, units: 2, rest: 'keep' }]);
+    expect(accepted).toMatchObject({ status: 202, body: { amount: { amountMinor: 2 * 1_250 } } });
+    const [rest] = await partsOf(token, reservationId);
+    expect(rest).toMatchObject({ state: 'allocated', units: 3, quantity: 3, deadline, purchaseId: null, version: 1 });
+    await work([accepted.body.purchaseId], ['captured']);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'purchased', units: 2 });
+    expect(await stockOf(saleId)).toEqual({ available: 0, allocated: 3, sold: 2, waitlisted: 0 });
+    await expectNoDrift(saleId);
+    const second = await buy(token, [rest.reservationId], 'tok_approve');
+    expect(second.body.amount.amountMinor).toBe(3 * 1_250);
+    await work([second.body.purchaseId], ['captured']);
+    expect(await stockOf(saleId)).toEqual({ available: 0, allocated: 0, sold: 5, waitlisted: 0 });
+    await expectNoDrift(saleId);
+  });
+
+  it('gives the rest to the line when it is accepted, whatever becomes of the payment', async () => {
+    const stage = await scene({ customers: 2, units: 4, allotment: 4 });
+    const [buyer, waiter] = [nth(stage, 0), nth(stage, 1)];
+    await api.call(`PATCH /reservations/${waiter.reservationId}`, { token: waiter.token, json: { quantity: 3 } });
+    const items = [{ reservationId: buyer.reservationId, units: 1, rest: 'give_back' }];
+    const { body } = await buyItems(buyer.token, items, 'tok_decline');
+    expect(await reservation(waiter.reservationId)).toMatchObject({ state: 'allocated', units: 3 });
+    await work([body.purchaseId], ['declined']);
+    expect(await reservation(buyer.reservationId)).toMatchObject({ state: 'allocated', units: 1, purchaseId: null });
+    expect(await stockOf(stage.saleId)).toEqual({ available: 0, allocated: 4, sold: 0, waitlisted: 0 });
+    await expectNoDrift(stage.saleId);
+  });
+
+  it('after a decline both are still set aside, each to be bought or given back by itself', async () => {
+    const stage = await scene({ units: 3 });
+    const { token, reservationId } = first(stage);
+    const { body } = await buyItems(token, [{ reservationId, units: 1 }], 'tok_decline');
+    await work([body.purchaseId], ['declined']);
+    const [rest] = await partsOf(token, reservationId);
+    expect(await cancel(token, rest.reservationId)).toMatchObject({ status: 200, body: { state: 'cancelled' } });
+    expect(await reservation(reservationId)).toMatchObject({ state: 'allocated', units: 1, purchaseId: null });
+    expect(await stockOf(stage.saleId)).toEqual({ available: 2, allocated: 1, sold: 0, waitlisted: 0 });
+    await expectNoDrift(stage.saleId);
+  });
+
+  it('over several sales: each item its own units, one payment for exactly these', async () => {
+    const [here, there] = [await scene({ units: 4 }), await scene({ units: 3 })];
+    const buyer = first(here);
+    const other = { ...buyer, reservationId: deriveReservationId(there.saleId, buyer.customerId, 'reserve') };
+    await adjustStock(deps, there.saleId, 3);
+    await reserve(there.saleId, [other], 3);
+    const { body } = await buyItems(buyer.token, [
+      { reservationId: buyer.reservationId, units: 1, rest: 'give_back' },
+      { reservationId: other.reservationId, units: 2, rest: 'keep' },
+    ]);
+    expect(body.amount.amountMinor).toBe(3 * 1_250);
+    await work([body.purchaseId], ['captured']);
+    expect(await stockOf(here.saleId)).toEqual({ available: 3, allocated: 0, sold: 1, waitlisted: 0 });
+    expect(await stockOf(there.saleId)).toEqual({ available: 0, allocated: 4, sold: 2, waitlisted: 0 });
+    const { items } = (await look(buyer.token, body.purchaseId)).body;
+    expect(items.map((item: { units: number }) => item.units).sort()).toEqual([1, 2]);
+    await expectNoDrift(here.saleId, there.saleId);
+  });
+
+  it('several items of one sale can give back and keep in one purchase', async () => {
+    const { saleId, customers } = await scene({ customers: 3, units: 3, allotment: 6 });
+    const { customerId, token, reservationId } = nth({ saleId, customers }, 0);
+    const [second, waiter] = [nth({ saleId, customers }, 1), nth({ saleId, customers }, 2)];
+    await deps.db.change('UPDATE reservations SET customer_id = ?, nth = 1 WHERE id = ?', [
+      toBytes(customerId),
+      toBytes(second.reservationId),
+    ]);
+    const { status, body } = await buyItems(token, [
+      { reservationId, units: 1, rest: 'give_back' },
+      { reservationId: second.reservationId, units: 2, rest: 'give_back' },
+    ]);
+    expect(status).toBe(202);
+    expect(await reservation(waiter.reservationId)).toMatchObject({ state: 'allocated', units: 3 });
+    expect(await stockOf(saleId)).toEqual({ available: 0, allocated: 6, sold: 0, waitlisted: 0 });
+    await work([body.purchaseId], ['captured']);
+    expect(await stockOf(saleId)).toEqual({ available: 0, allocated: 3, sold: 3, waitlisted: 0 });
+  });
+
+  it('the same key again is the same purchase; other units, or another rest, are another request', async () => {
+    const stage = await scene({ units: 4 });
+    const { token, reservationId } = first(stage);
+    const key = newId();
+    const item = { reservationId, units: 2, rest: 'keep' };
+    const accepted = await buyItems(token, [item], 'tok_approve', key);
+    expect((await buyItems(token, [item], 'tok_approve', key)).body).toEqual(accepted.body);
+    for (const other of [{ ...item, units: 1 }, { ...item, rest: 'give_back' }, { reservationId }]) {
+      expect(await buyItems(token, [other], 'tok_approve', key)).toMatchObject({
+        ...{ status: 422, body: { code: 'idempotency_key_reused' } },
+      });
+    }
+    expect(await partsOf(token, reservationId)).toHaveLength(1);
+    await work([accepted.body.purchaseId], ['captured']);
+    // A message that comes once more finds nothing to do.
+    await deliver(pay, [{ messageId: 'm', body: JSON.stringify({ purchaseId: accepted.body.purchaseId }) }]);
+    expect(await stockOf(stage.saleId)).toEqual({ available: 0, allocated: 2, sold: 2, waitlisted: 0 });
+    await expectNoDrift(stage.saleId);
+  });
+
+  it('is refused for more units than there are, and where the request says two things; nothing changes', async () => {
+    const stage = await scene({ units: 2 });
+    const { token, reservationId } = first(stage);
+    expect(await buyItems(token, [{ reservationId, units: 3 }])).toMatchObject({
+      ...{ status: 409, body: { code: 'cannot_grow', reservationId, units: 2 } },
+    });
+    for (const json of [
+      { items: [{ reservationId, units: 1 }], reservationIds: [reservationId] },
+      {},
+      { items: [] },
+      { items: [{ reservationId, units: 0 }] },
+      { items: [{ reservationId, units: 1.5 }] },
+      { items: [{ reservationId, units: 1, rest: 'sell' }] },
+      { items: [{ reservationId, units: 1 }, { reservationId }] },
+    ]) {
+      const answer = await api.call('POST /purchases', { token, key: newId(), json: { ...json, paymentToken: 'tok' } });
+      expect(answer).toMatchObject({ status: 400, body: { code: 'invalid_input' } });
+    }
+    const stranger = await tokens.issue({ customerId: newId(), role: 'customer' });
+    expect(await buyItems(stranger, [{ reservationId, units: 1 }])).toMatchObject({ status: 404 });
+    expect(await reservation(reservationId)).toMatchObject({ state: 'allocated', units: 2, version: 1 });
+    expect(await partsOf(token, reservationId)).toEqual([]);
+    await expectNoDrift(stage.saleId);
+  });
+
+  it('two purchases of parts at once: one is accepted, and every unit is sold or set aside once', async () => {
+    for (let round = 0; round < 6; round++) {
+      const stage = await scene({ units: 4 });
+      const { token, reservationId } = first(stage);
+      const answers = await Promise.all([
+        buyItems(token, [{ reservationId, units: 1, rest: 'keep' }]),
+        buyItems(token, [{ reservationId, units: 3, rest: 'give_back' }]),
+        api.call(`PATCH /reservations/${reservationId}`, { token, json: { quantity: 3 } }),
+      ]);
+      const accepted = answers.slice(0, 2).filter(({ status }) => status === 202);
+      expect(accepted).toHaveLength(1);
+      expect(answers.every(({ status }) => [200, 202, 409].includes(status))).toBe(true);
+      await work([accepted[0]?.body.purchaseId], ['captured']);
+      await expectNoDrift(stage.saleId);
+    }
+  });
+});
+
+describe('units and money of a refund, each by itself (I13)', () => {
+  const part = async (purchaseId: string, json: object, key: string = newId()): Promise<Answer> =>
+    api.call(`POST /purchases/${purchaseId}/refund`, { token: await operator(), json, key });
+  const refundsOf = async (purchaseId: string) =>
+    (await chargesOf(purchaseId)).refunds.map((one) => one.amountMinor).sort((one, other) => one - other);
+  const returnedOf = async (reservationId: string) => {
+    const rows = await deps.db.rows<{ units: number }>(
+      "SELECT units FROM reservations WHERE part_of = ? AND state = 'refunded' ORDER BY units",
+      [toBytes(reservationId)],
+    );
+    return rows.map(({ units }) => units);
+  };
+
+  async function bought(units: number, customers = 1) {
+    const stage = await scene({ customers, units, allotment: units });
+    const { token, reservationId } = first(stage);
+    const { body } = await buy(token, [reservationId], 'tok_approve');
+    await work([body.purchaseId], ['captured']);
+    return { ...stage, token, reservationId, purchaseId: body.purchaseId as string };
+  }
+
+  it('some units of a reservation return with their price, and go to the line; the others stay bought', async () => {
+    const { saleId, customers, purchaseId, reservationId } = await bought(5, 2);
+    const waiter = nth({ saleId, customers }, 1);
+    await api.call(`PATCH /reservations/${waiter.reservationId}`, { token: waiter.token, json: { quantity: 2 } });
+    published.length = 0;
+    const both = { items: [{ reservationId, units: 2 }], cancel: [{ reservationId, units: 2 }] };
+    expect(await part(purchaseId, both)).toMatchObject({ status: 202, body: { state: 'refunding' } });
+    await work([purchaseId], ['captured']);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'purchased', units: 3 });
+    expect(await returnedOf(reservationId)).toEqual([2]);
+    expect(await reservation(waiter.reservationId)).toMatchObject({ state: 'allocated', units: 2 });
+    expect(await stockOf(saleId)).toEqual({ available: 0, allocated: 2, sold: 3, waitlisted: 0 });
+    expect(await refundsOf(purchaseId)).toEqual([2_500]);
+    await expectNoDrift(saleId);
+
+    // Fewer money than the price, or none, is the operator's decision.
+    expect(await part(purchaseId, { amountMinor: 100, cancel: [{ reservationId, units: 1 }] })).toMatchObject({
+      status: 202,
+    });
+    await work([purchaseId], ['captured']);
+    published.length = 0;
+    expect(await part(purchaseId, { cancel: [{ reservationId, units: 1 }] })).toMatchObject({ status: 202 });
+    await work([purchaseId], ['captured']);
+    expect(published.join()).not.toContain('amountMinor');
+    expect(published.join()).toContain('units_returned');
+    expect(await reservation(reservationId)).toMatchObject({ state: 'purchased', units: 1 });
+    expect(await returnedOf(reservationId)).toEqual([1, 1, 2]);
+    expect(await refundsOf(purchaseId)).toEqual([100, 2_500]);
+    expect(await stockOf(saleId)).toEqual({ available: 2, allocated: 2, sold: 1, waitlisted: 0 });
+    await expectNoDrift(saleId);
+
+    // The whole is what is left.
+    expect(await refund(await operator(), purchaseId)).toMatchObject({ status: 202 });
+    await work([purchaseId], ['refunded']);
+    expect(await refundsOf(purchaseId)).toEqual([100, 2_500, 3_650]);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'refunded', units: 1 });
+    expect(await stockOf(saleId)).toEqual({ available: 3, allocated: 2, sold: 0, waitlisted: 0 });
+    await expectNoDrift(saleId);
+  });
+
+  it('what is pending counts: neither money nor units are given twice, and a key orders once', async () => {
+    const { purchaseId, reservationId, saleId } = await bought(5);
+    const key = newId();
+    const three = { items: [{ reservationId, units: 3 }], cancel: [{ reservationId, units: 3 }] };
+    const answers = await Promise.all([part(purchaseId, three, key), part(purchaseId, three)]);
+    expect(answers.map(({ status }) => status).sort()).toEqual([202, 409]);
+    const refused = answers.find(({ status }) => status === 409);
+    expect(refused?.body).toMatchObject({ code: 'illegal_state', leftMinor: 2_500 });
+    expect(await part(purchaseId, { amountMinor: 1, cancel: [{ reservationId, units: 3 }] })).toMatchObject({
+      ...{ status: 409, body: { code: 'illegal_state', leftUnits: 2 } },
+    });
+    expect(await part(purchaseId, { amountMinor: 2_501 })).toMatchObject({
+      ...{ status: 409, body: { code: 'illegal_state', leftMinor: 2_500 } },
+    });
+    if (answers[0]?.status === 202) {
+      expect(await part(purchaseId, three, key)).toMatchObject({ status: 202 });
+      expect(await part(purchaseId, { ...three, cancel: [{ reservationId, units: 2 }] }, key)).toMatchObject({
+        ...{ status: 422, body: { code: 'idempotency_key_reused' } },
+      });
+    }
+    await work([purchaseId], ['captured']);
+    // A message that comes once more, and one from before refunds were split, find nothing to do.
+    await deliver(pay, [{ messageId: 'm', body: JSON.stringify({ purchaseId }), deliveries: 2 }]);
+    expect(await refundsOf(purchaseId)).toEqual([3_750]);
+    expect(await returnedOf(reservationId)).toEqual([3]);
+    expect(await stockOf(saleId)).toEqual({ available: 3, allocated: 0, sold: 2, waitlisted: 0 });
+    await expectNoDrift(saleId);
+  });
+
+  it('a refund from before units were counted returns whole reservations', async () => {
+    const { purchaseId, reservationId, saleId } = await bought(2);
+    await part(purchaseId, { amountMinor: 10, cancel: [reservationId] });
+    const [row] = await deps.db.rows<{ releases: string }>('SELECT releases FROM refunds WHERE purchase_id = ?', [
+      toBytes(purchaseId),
+    ]);
+    expect(row?.releases).toBe(JSON.stringify([reservationId]));
+    await work([purchaseId], ['captured']);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'refunded', units: 2 });
+    expect(await stockOf(saleId)).toEqual({ available: 2, allocated: 0, sold: 0, waitlisted: 0 });
+  });
+
+  it('M3: of a sale that is called off goes back what was not given back before', async () => {
+    const [here, there] = [await scene({ units: 2 }), await scene({ units: 3 })];
+    const buyer = first(here);
+    const other = { ...buyer, reservationId: deriveReservationId(there.saleId, buyer.customerId, 'reserve') };
+    await adjustStock(deps, there.saleId, 3);
+    await reserve(there.saleId, [other], 3);
+    const { body } = await buy(buyer.token, [buyer.reservationId, other.reservationId], 'tok_approve');
+    const { purchaseId } = body;
+    await work([purchaseId], ['captured']);
+    const { reservationId } = other;
+    await part(purchaseId, { items: [{ reservationId, units: 2 }], cancel: [{ reservationId, units: 1 }] });
+    await work([purchaseId], ['captured']);
+    const token = await operator();
+    expect(await api.call(`POST /sales/${there.saleId}/cancel`, { token, json: { refunds: 'refund' } })).toMatchObject({
+      status: 200,
+    });
+    await sweepCancellation(deps, there.saleId, Date.now() + 10_000);
+    await work([purchaseId], ['captured']);
+    expect(await refundsOf(purchaseId)).toEqual([1_250, 2_500]);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'refunded', units: 2 });
+    expect(await reservation(buyer.reservationId)).toMatchObject({ state: 'purchased', units: 2 });
+    await expectNoDrift(here.saleId, there.saleId);
+  });
+
+  it('whatever is ordered back in whichever order, money and units add up', async () => {
+    let seed = 1_129;
+    const random = (below: number) => {
+      seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648;
+      return Math.floor((seed / 2_147_483_648) * below);
+    };
+    const { purchaseId, reservationId, saleId } = await bought(6);
+    let [money, paid, returned] = [0, 0, 0];
+    for (let step = 0; step < 14; step++) {
+      const units = 1 + random(3);
+      const back = random(3);
+      const cancel = back > 0 ? { cancel: [{ reservationId, units: back }] } : {};
+      const isAmount = random(3) === 0;
+      const amount = isAmount ? 1 + random(900) : units * 1_250;
+      const json = isAmount ? { amountMinor: amount, ...cancel } : { items: [{ reservationId, units }], ...cancel };
+      const fits = money + amount <= 7_500 && (isAmount || paid + units <= 6) && returned + back <= 6;
+      const { status } = await part(purchaseId, json);
+      expect([step, status]).toEqual([step, fits ? 202 : 409]);
+      if (!fits) continue;
+      money += amount;
+      paid += isAmount ? 0 : units;
+      returned += back;
+    }
+    await work([purchaseId], ['captured', 'refunded']);
+    expect((await refundsOf(purchaseId)).reduce((sum, one) => sum + one, 0)).toBe(money);
+    expect(await stockOf(saleId)).toMatchObject({ available: returned, sold: 6 - returned });
+    expect(money).toBeGreaterThan(0);
+    await expectNoDrift(saleId);
   });
 });
 

@@ -6,6 +6,10 @@ import type { RequestLine } from '#load/log.ts';
 import type { InvariantName } from '#load/verify/tally.ts';
 import { type Verification, verify } from '#load/verify.ts';
 import { sqsClient } from '#local/aws-resources.ts';
+import { customerField, reservationField } from '#mirror/claims.ts';
+import type { ReservationId } from '#platform/kernel/ids.ts';
+import { derivePartId } from '#reservation/reservation-id.ts';
+import { newId } from '#test/support/ids.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 import {
   closedSale,
@@ -69,9 +73,102 @@ test('what does not come to rest is named', async () => {
   expect(result.holds).toBe(false);
 });
 
+/** One of the four units that were bought was refunded, and so split off. */
+async function refundOneUnit(): Promise<{ partId: ReservationId }> {
+  const [customerId] = customers;
+  const partId = derivePartId(closedSale, { reservationId: reservations.purchased, version: 2 });
+  const [part, whole, sale] = [partId, reservations.purchased, closedSale].map(bytes);
+  await change(
+    `INSERT INTO reservations (id, sale_id, customer_id, nth, ticket, quantity, at_least, state, units, purchase_id, version,
+       accepted_at_ms, decided_at_ms, part_of)
+     SELECT ?, sale_id, customer_id, -1, ticket, 1, 1, 'refunded', 1, purchase_id, 1, accepted_at_ms, decided_at_ms, id
+     FROM reservations WHERE id = ?`,
+    part,
+    whole,
+  );
+  await change(
+    `UPDATE reservations SET quantity = 3, units = 3, asked_quantity = 4, asked_at_least = at_least, version = 3
+     WHERE id = ?`,
+    whole,
+  );
+  await change(
+    "INSERT INTO ledger SET subject_id = ?, kind = 'RELEASE', sale_id = ?, units = 1, at_ms = 1",
+    part,
+    sale,
+  );
+  await change('UPDATE sales SET sold = sold - 1, available = available + 1 WHERE id = ?', sale);
+  await change(
+    `INSERT INTO refunds (purchase_id, refund_key, amount_minor, state, reason, releases, refusals, created_at_ms,
+       updated_at_ms) SELECT purchase_id, 'part', price_minor, 'refunded', 'ordered', ?, 0, 0, 0
+     FROM purchase_items WHERE reservation_id = ? AND purchase_id = ?`,
+    JSON.stringify([[reservations.purchased, 1]]),
+    whole,
+    bytes(purchases.captured),
+  );
+  const [price] = world.books.refunds;
+  if (!price) throw new Error('the world has no refund');
+  world.books.refunds.push({ ...price, id: 're_part', chargeId: 'ch_captured', amountMinor: price.amountMinor / 2 });
+  for (const [id, version, kind] of [[whole, 3, 'reduced'] as const, [part, 1, 'refunded'] as const]) {
+    await change('INSERT INTO notifications SET ?', {
+      ...{ id: bytes(newId()), subject_id: id, version, kind: `reservation.${kind}`, customer_id: bytes(customerId) },
+      ...{ facts: '{}', created_at_ms: Date.now() },
+    });
+  }
+  const key = `sale:{${closedSale.slice(-12)}}`;
+  await world.redis.hincrby(key, 'sold', -1);
+  await world.redis.hincrby(key, 'available', 1);
+  const [bucket, field] = mirrorPlace('purchased');
+  const [, , , , , ticket] = ((await world.redis.hget(bucket, field)) ?? '').split(':');
+  await world.redis.hset(bucket, field, `p:3:3:3:1:${ticket}:3`);
+  await world.redis.hset(bucket, reservationField(partId, customerId), `f:1:1:1::${ticket}:0`);
+  await world.redis.hincrby(bucket, customerField(customerId), -1);
+  return { partId };
+}
+
+test('a purchase of which some units were refunded is consistent', async () => {
+  await refundOneUnit();
+  const result = await look();
+  expect(Object.values(result.invariants).flatMap((one) => one.examples)).toEqual([]);
+  expect(result.holds).toBe(true);
+});
+
 const request = (more: Partial<RequestLine>): RequestLine => ({
   ...{ type: 'request', op: 'reserve', scheduledMs: 0, sentMs: 0, answeredMs: 1, status: 202, saleId: openSale },
   ...more,
+});
+
+/** Defects of what was split, by the invariant that each breaks. */
+const faultsOfParts: [InvariantName, string, (partId: ReservationId) => unknown][] = [
+  ['I3', 'a part whose units never returned', (id) => change('DELETE FROM ledger WHERE subject_id = ?', bytes(id))],
+  [
+    'I3',
+    'a part with more units than the whole lost',
+    (id) => change('UPDATE reservations SET quantity = 2, units = 2 WHERE id = ?', bytes(id)),
+  ],
+  [
+    'I3',
+    'a part of nothing',
+    (id) => change('UPDATE reservations SET part_of = ? WHERE id = ?', bytes(newId()), bytes(id)),
+  ],
+  ['I5', 'a part that nobody was told of', (id) => change('DELETE FROM notifications WHERE subject_id = ?', bytes(id))],
+  [
+    'I7',
+    'fewer units returned than were to',
+    () => change("UPDATE refunds SET releases = REPLACE(releases, '1]', '2]') WHERE refund_key = 'part'"),
+  ],
+  [
+    'I7',
+    'a part of another purchase',
+    (id) => change('UPDATE reservations SET purchase_id = ? WHERE id = ?', bytes(newId()), bytes(id)),
+  ],
+];
+
+test.each(faultsOfParts)('%s notices %s', async (name, _, breakIt) => {
+  const { partId } = await refundOneUnit();
+  await breakIt(partId);
+  const result = await look();
+  expect(result.invariants[name].violations).toBeGreaterThan(0);
+  expect(result.holds).toBe(false);
 });
 
 /** Defects, by the invariant that each breaks. */

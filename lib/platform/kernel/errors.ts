@@ -34,6 +34,8 @@ export const codes = {
   window_closed: { status: 409, retry: false, title: 'The purchase window is closed' },
   deadline_passed: { status: 409, retry: false, title: 'The time to buy these units is over' },
   illegal_state: { status: 409, retry: false, title: 'Its state does not allow that' },
+  not_decided_yet: { status: 409, retry: true, title: 'It has not been decided yet' },
+  cannot_grow: { status: 409, retry: false, title: 'A reservation can only become smaller' },
   already_resolved: { status: 409, retry: false, title: 'That has already been decided' },
   purchase_in_progress: { status: 409, retry: true, title: 'A purchase of this reservation is under way' },
   email_taken: { status: 409, retry: false, title: 'There is an account with this e-mail address' },
