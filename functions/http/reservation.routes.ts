@@ -39,6 +39,7 @@ export const createReservationRoute = defineRoute({
     'over_allotment',
     'over_cap',
     'sold_out',
+    'too_many_requests',
     'queue_unavailable',
   ],
 });
@@ -65,7 +66,7 @@ export const getReservationRoute = defineRoute({
   query: StatusQuery,
   status: 200,
   reply: ReservationView,
-  refusals: ['not_found', 'status_unknown'],
+  refusals: ['not_found', 'status_unknown', 'too_many_requests'],
 });
 
 export const cancelReservationRoute = defineRoute({
