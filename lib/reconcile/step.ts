@@ -57,8 +57,12 @@ interface Found {
 
 /** Whether there is enough time for the next step. */
 export function hasTimeFor(progress: Progress, sizes: Sizes, leftMs: number): boolean {
-  const isLong = progress.part === 'books' && isLarge(progress.rows, sizes);
-  return leftMs > commitReserveMs + (isLong ? booksMs : sizes.stepMs);
+  return leftMs > commitReserveMs + (isLong(progress, sizes) ? booksMs : sizes.stepMs);
+}
+
+/** Whether what comes next is the books of a large sale, which take a step of their own. */
+function isLong(progress: Progress, sizes: Sizes): boolean {
+  return progress.part === 'books' && isLarge(progress.rows, sizes);
 }
 
 /** Makes one step of a run. Returns where the run is then; undefined if there is no such run. */
@@ -82,13 +86,14 @@ export async function makeStep(
     };
     const room = driftsKept - before.drifts.length;
     let progress = before.progress;
+    const isOver = () => found.work >= sizes.workPerStep || deps.clock() >= untilMs;
     do progress = await goOn(deps, tx, before, progress, found, room, sizes);
-    while (progress.part !== 'end' && found.work < sizes.workPerStep && deps.clock() < untilMs);
+    while (progress.part !== 'end' && !isLong(progress, sizes) && !isOver());
     const nowMs = deps.clock();
-    const isOver = progress.part === 'end';
+    const isDone = progress.part === 'end';
     const after: Reconciliation = {
       ...before,
-      state: isOver ? 'done' : 'running',
+      state: isDone ? 'done' : 'running',
       steps: before.steps + 1,
       progress,
       sales: before.sales + found.sales,
@@ -98,7 +103,7 @@ export async function makeStep(
       drifts: [...before.drifts, ...found.drifts],
       booksUnchecked: before.booksUnchecked + found.booksUnchecked,
       movedAtMs: nowMs,
-      finishedAtMs: isOver ? nowMs : null,
+      finishedAtMs: isDone ? nowMs : null,
     };
     await updateReconciliation(tx, after);
     return { after, found };

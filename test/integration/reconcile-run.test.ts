@@ -380,6 +380,17 @@ test('the gate’s counters are left alone if a request came in while the claims
 describe('the books of a large sale', () => {
   const idOf = (saleId: SaleId) => [toBytes(saleId)];
 
+  test('have a step of their own, for which there may be no time in this invocation', async () => {
+    const { saleId } = await givenHolders(10);
+    const { deps: environment, sent } = noting();
+    const sizes = { ...tiny, workPerStep: 1_000, stepMs: 10_000 };
+    const trigger = reconcileTrigger({ saleId });
+    await reconcileOnTrigger(environment, [trigger], 0, sizes);
+    expect((await runOf(idOfTrigger(trigger))).progress.part).toBe('books');
+    expect(await oneStepEach(environment, sent, sizes)).toBe(1);
+    expect(await runOf(idOfTrigger(trigger))).toMatchObject({ state: 'done', booksUnchecked: 0 });
+  });
+
   test('are added up in pages, of which differences are reported and not repaired', async () => {
     const { saleId } = await givenMirrored(10);
     await deps.db.change(`UPDATE reservations SET state = 'expired' WHERE sale_id = ? LIMIT 1`, idOf(saleId));
