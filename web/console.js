@@ -420,14 +420,24 @@ async function readHealth() {
   );
 }
 
+/** Follows a run of reconcile until it is done, and shows how far it has come. */
+async function followReconcile(statusUrl) {
+  for (;;) {
+    const run = await api.get(statusUrl);
+    byId('reconciled').hidden = false;
+    byId('reconciled').textContent = JSON.stringify(run, null, 2);
+    if (run.state === 'done') return run;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+}
+
 byId('reconcile').addEventListener('click', (event) =>
   act(event.currentTarget, async () => {
-    const report = await api.post('/ops/reconcile', {});
-    byId('reconciled').hidden = false;
-    byId('reconciled').textContent = JSON.stringify(report, null, 2);
+    const { statusUrl } = await api.post('/ops/reconcile', {});
+    const { driftsFound } = await followReconcile(statusUrl);
     toast(
-      report.drifts.length === 0 ? 'Everything agrees.' : `${report.drifts.length} differences were found.`,
-      report.drifts.length === 0 ? 'good' : 'bad',
+      driftsFound === 0 ? 'Everything agrees.' : `${number(driftsFound)} differences were found.`,
+      driftsFound === 0 ? 'good' : 'bad',
     );
   }),
 );

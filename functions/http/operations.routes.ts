@@ -7,7 +7,8 @@ import { SaleOverview } from '#operations/overview.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
-import { ReconcileReport, ReconcileRequest } from '#reconcile/reconcile.ts';
+import type { ReconciliationId } from '#reconcile/reconciliation.store.ts';
+import { ReconcileRequest, Reconciliations, ReconciliationView } from '#reconcile/reconciliation.ts';
 
 const tag = 'Operations';
 
@@ -109,12 +110,35 @@ export const getCancellationRoute = defineRoute({
 export const reconcileNowRoute = defineRoute({
   method: 'POST',
   path: '/ops/reconcile',
-  summary: 'Compare MySQL, ledger, mirror and gate now, and repair the mirror',
+  summary: 'Begin to compare MySQL, ledger, mirror and gate, and to repair the mirror; the status tells what was found',
   tag,
   auth: 'operator',
   body: ReconcileRequest,
   example: { saleId: '0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b' },
+  status: 202,
+  reply: ReconciliationView,
+  refusals: ['not_found'],
+});
+
+export const listReconciliationsRoute = defineRoute({
+  method: 'GET',
+  path: '/ops/reconciliations',
+  summary: 'The latest runs of reconcile and how far each has come, newest first',
+  tag,
+  auth: 'operator',
   status: 200,
-  reply: ReconcileReport,
-  refusals: ['invalid_input'],
+  reply: Reconciliations,
+  refusals: [],
+});
+
+export const getReconciliationRoute = defineRoute({
+  method: 'GET',
+  path: '/ops/reconciliations/{reconciliationId}',
+  summary: 'How far a run of reconcile has come, and what it found',
+  tag,
+  auth: 'operator',
+  params: z.strictObject({ reconciliationId: idOf<ReconciliationId>() }),
+  status: 200,
+  reply: ReconciliationView,
+  refusals: ['not_found'],
 });

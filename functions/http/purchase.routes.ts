@@ -60,7 +60,7 @@ export const getPurchaseRoute = defineRoute({
   params: PurchaseParams,
   status: 200,
   reply: PurchaseView,
-  refusals: ['not_found'],
+  refusals: ['not_found', 'too_many_requests'],
 });
 
 export const giveUpPurchaseRoute = defineRoute({

@@ -44,6 +44,7 @@ export const createReservationRoute = defineRoute({
     'over_allotment',
     'over_cap',
     'sold_out',
+    'too_many_requests',
     'queue_unavailable',
   ],
 });
@@ -70,7 +71,7 @@ export const getReservationRoute = defineRoute({
   query: StatusQuery,
   status: 200,
   reply: ReservationView,
-  refusals: ['not_found', 'status_unknown'],
+  refusals: ['not_found', 'status_unknown', 'too_many_requests'],
 });
 
 export const reduceReservationRoute = defineRoute({

@@ -7,7 +7,7 @@
 import type { CustomerId, ReservationId, SaleId, SaleTag } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { claimBucket } from '#sale/sale-id.ts';
-import { countedAgainstCap, type ReservationState } from '#state/reservation-state.ts';
+import { countedAgainstCap, type ReservationState, unitsAgainstCap } from '#state/reservation-state.ts';
 
 /** The part of a reservation that the mirror stores. */
 export interface MirroredReservation {
@@ -68,16 +68,19 @@ export function idEndOf(field: string): string {
   return bytesOf(field).toString('hex', 0, 6);
 }
 
-/**
- * The customer's field that matches a reservation's field in a bucket: both contain bits of the customer's id.
- * Undefined if there is none, or, rarely, more than one.
- */
-export function ownerOf(field: string, bucket: Iterable<string>): string | undefined {
-  const owner = bytesOf(field).subarray(6);
-  const fitting = [...bucket].filter(
-    (one) => one.startsWith('@') && bytesOf(one.slice(1)).subarray(2, 5).equals(owner),
-  );
-  return fitting.length === 1 ? fitting[0] : undefined;
+/** What a reservation's field and its owner's have in common: bits of the owner's id. */
+export function ownerBitsOf(field: string): string {
+  return field.startsWith('@') ? bytesOf(field.slice(1)).subarray(2, 5).toString('base64url') : field.slice(8);
+}
+
+/** Whether a packed value is that of a request that is not decided yet, and claims something. */
+export function isUndecided(packed: string): boolean {
+  return packed.startsWith('r') || packed.startsWith('o');
+}
+
+/** The units that a packed value counts against its customer's cap. */
+export function unitsOfClaim(packed: string): number {
+  return packed.startsWith('u') ? 0 : unitsAgainstCap(unpack(packed));
 }
 
 /** A customer's field in a bucket: bits of the id that do not choose the bucket; `@` sets it apart from reservations. */

@@ -7,6 +7,7 @@
  * Layout: one hash per sale (`fields.ts`), and claims in buckets of that sale (`claims.ts`).
  */
 
+import { LRUCache } from 'lru-cache';
 import type { Needs } from '#platform/environment/deps.ts';
 import type { CustomerId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { warnUnlessOutage } from '#platform/redis/absence.ts';
@@ -120,13 +121,33 @@ async function teachSales(deps: MirrorNeeds, saleIds: SaleId[]): Promise<void> {
   );
 }
 
+/** For how long it is remembered that there is no sale of an id, and of how many. */
+const unknownForMs = 5_000;
+const rememberedUnknown = 10_000;
+
+/**
+ * Ids that no sale has. A new sale's id is random and is told by its creation, so nobody can have asked for it before.
+ */
+const unknownSales = ({ clock }: Needs<'clock'>) =>
+  new LRUCache<SaleId, true>({
+    max: rememberedUnknown,
+    ttl: unknownForMs,
+    perf: { now: clock },
+    ttlResolution: 0,
+  });
+
 /**
  * Reads a sale from MySQL and writes it into the mirror, so that the gate and the next reader find it there. Undefined if
- * there is no such sale. Throws if MySQL cannot be reached.
+ * there is no such sale; that is remembered for `unknownForMs`. Throws if MySQL cannot be reached.
  */
 export async function primeMirror(deps: MirrorNeeds, saleId: SaleId): Promise<SaleRow | undefined> {
+  const unknown = deps.once(unknownSales);
+  if (unknown.has(saleId)) return undefined;
   const sale = (await readSales(deps.db, [saleId])).get(saleId);
-  if (!sale) return undefined;
+  if (!sale) {
+    unknown.set(saleId, true);
+    return undefined;
+  }
   try {
     await writeMirror(deps, [sale], [], [sale], { lost: true });
     await requestRebuild(deps, [saleId]);

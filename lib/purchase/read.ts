@@ -9,6 +9,7 @@ import { toIso } from '#platform/kernel/clock.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { CustomerId, PurchaseId } from '#platform/kernel/ids.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
+import { missesOf } from '#platform/resilience/misses.ts';
 import type { Caller } from '#platform/security/access-token.ts';
 import { openAction } from './action.ts';
 import type { PurchaseView } from './purchase.shapes.ts';
@@ -18,15 +19,24 @@ const listName = 'purchases';
 /** The creation time in milliseconds and the id of the last purchase on a page. */
 const Position = z.tuple([z.int(), idOf<PurchaseId>()]);
 
-/** One of the caller's purchases; for an operator, any purchase. */
+/**
+ * One of the caller's purchases; for an operator, any purchase. `too_many_requests` for a caller who has asked for many that
+ * do not exist.
+ */
 export async function getPurchase(
-  { db, clock }: Needs<'db' | 'clock'>,
+  { db, clock, once }: Needs<'db' | 'clock' | 'once'>,
   caller: Caller,
   purchaseId: PurchaseId,
 ): Promise<PurchaseView | Refusal> {
+  const misses = once(missesOf);
+  const mustWait = misses.refusal(caller.customerId);
+  if (mustWait) return mustWait;
   const owner = caller.role === 'operator' ? undefined : caller.customerId;
   const purchase = await findPurchase(db, purchaseId, owner);
-  if (!purchase) return refuse('not_found', 'There is no such purchase of yours.');
+  if (!purchase) {
+    misses.note(caller.customerId);
+    return refuse('not_found', 'There is no such purchase of yours.');
+  }
   return toView(purchase, await readItems(db, [purchaseId]), clock());
 }
 

@@ -1,41 +1,143 @@
 /**
  * The books: MySQL against itself. Differences here are never repaired automatically; an operator must investigate.
+ *
+ * What is compared must be of one moment, and no statement may run into its time limit or lock rows. A sale of ordinary
+ * size is added up by one statement. A large one is added up in pages within one snapshot, which takes seconds for
+ * millions of rows. What does not fit into the time of one step goes on in the next one, with a snapshot of its own: the
+ * sums still belong together if the sale's version has not changed, because every move raises it.
  */
 import type { Needs } from '#platform/environment/deps.ts';
-import { type SaleId, toBytes } from '#platform/kernel/ids.ts';
+import { fromBytes, type SaleId, toBytes } from '#platform/kernel/ids.ts';
+import type { Sql } from '#platform/mysql/mysql.ts';
 import { idsOfSale } from '#reservation/reservation-id.ts';
 import type { Drift, DriftKind } from './drift.ts';
+import type { BooksPlace, Sums } from './progress.ts';
 
-/** MySQL against itself: stock, reservations, waitlist and ledger, in one statement and so from one snapshot. */
+type Reads = Pick<Sql, 'rows'>;
+
+/** The counters of a sale's row. */
+interface Counters {
+  readonly version: number;
+  readonly allotment: number;
+  readonly allocated: number;
+  readonly sold: number;
+  readonly waitlisted: number;
+}
+
+/** What is added up of a table's rows. */
+const summed = {
+  reservations: {
+    key: 'id',
+    sums: {
+      allocatedUnits: `SUM(IF(state = 'allocated', units, 0))`,
+      purchasedUnits: `SUM(IF(state = 'purchased', units, 0))`,
+      waiting: `SUM(IF(state = 'waitlisted', 1, 0))`,
+    },
+  },
+  ledger: {
+    key: 'subject_id',
+    sums: {
+      adjusted: `SUM(IF(kind = 'ADJUST', units, 0))`,
+      heldByLedger: `SUM(CASE kind WHEN 'ALLOCATE' THEN units WHEN 'RELEASE' THEN -units ELSE 0 END)`,
+    },
+  },
+} as const;
+
+const nothing: Sums = { allocatedUnits: 0, purchasedUnits: 0, waiting: 0, adjusted: 0, heldByLedger: 0 };
+
+/** How often adding up a large sale begins anew before it is left to the next run. */
+const restartsAtMost = 3;
+
+/** The books of a sale of ordinary size: stock, reservations, waitlist and ledger, in one statement. */
 export async function checkBooks({ db }: Needs<'db'>, saleId: SaleId): Promise<Drift[]> {
   const id = toBytes(saleId);
-  const of = (what: string, table: string, where: string) =>
-    `(SELECT COALESCE(${what}, 0) FROM ${table} WHERE ${where})`;
-  const range = `id > ? AND id <= ? AND sale_id = ?`;
   const { after, last } = idsOfSale(saleId);
-  const subjects = 'subject_id > ? AND subject_id <= ? AND sale_id = ?';
-  const [row] = await db.rows<Record<string, string | number>>(
-    `SELECT allotment, available, allocated, sold, waitlisted,
-       ${of('SUM(units)', 'reservations', `${range} AND state = 'allocated'`)} AS allocatedUnits,
-       ${of('SUM(units)', 'reservations', `${range} AND state = 'purchased'`)} AS purchasedUnits,
-       ${of('COUNT(*)', 'reservations', `${range} AND state = 'waitlisted'`)} AS waiting,
-       ${of("SUM(IF(kind = 'ADJUST', units, 0))", 'ledger', subjects)} AS adjusted,
-       ${of("SUM(CASE kind WHEN 'ALLOCATE' THEN units WHEN 'RELEASE' THEN -units ELSE 0 END)", 'ledger', subjects)} AS heldByLedger
-     FROM sales WHERE id = ?`,
-    [...Array.from({ length: 5 }, () => [after, last, id]).flat(), id],
+  const columns = Object.entries(summed).flatMap(([table, { key, sums }]) =>
+    Object.entries(sums).map(
+      ([name, sum]) =>
+        `(SELECT COALESCE(${sum}, 0) FROM ${table} WHERE ${key} > ? AND ${key} <= ? AND sale_id = ?) AS ${name}`,
+    ),
+  );
+  const [row] = await db.rows<Record<keyof Counters | keyof Sums, string | number>>(
+    `SELECT version, allotment, allocated, sold, waitlisted, ${columns.join(', ')} FROM sales WHERE id = ?`,
+    [...columns.flatMap(() => [after, last, id]), id],
   );
   if (!row) return [];
-  const value = (name: string) => Number(row[name]);
-  const drift = (kind: DriftKind, what: string, expected: number, found: number, likelyCause: string): Drift[] =>
+  const numbers = Object.fromEntries(Object.entries(row).map(([name, value]) => [name, Number(value)]));
+  return compare(saleId, numbers as unknown as Counters, numbers as unknown as Sums);
+}
+
+/** How adding up a large sale went: what differs, or where it goes on. Neither if it did not keep still. */
+export type CheckedBooks = { readonly drifts: Drift[] } | { readonly next: BooksPlace } | 'moving';
+
+/**
+ * Adds up the books of a large sale from `place` on until they are complete or the time is up. At least one page is added,
+ * so that it ends at some time.
+ */
+export async function checkLargeBooks(
+  { db, clock }: Needs<'db' | 'clock'>,
+  saleId: SaleId,
+  place: BooksPlace | null,
+  rowsPerSum: number,
+  untilMs: number,
+): Promise<CheckedBooks> {
+  return db.snapshot(async (sql) => {
+    const [sale] = await sql.rows<Counters>(
+      'SELECT version, allotment, allocated, sold, waitlisted FROM sales WHERE id = ?',
+      [toBytes(saleId)],
+    );
+    if (!sale) return { drifts: [] };
+    let at = place;
+    if (!at || at.version !== sale.version) {
+      const restarts = at ? at.restarts + 1 : 0;
+      if (restarts > restartsAtMost) return 'moving';
+      at = { version: sale.version, table: 'reservations', afterId: null, sums: nothing, restarts };
+    }
+    do {
+      const page = await addPage(sql, saleId, at, rowsPerSum);
+      if (page.lastId !== null) at = { ...at, afterId: page.lastId, sums: page.sums };
+      else if (at.table === 'reservations') at = { ...at, table: 'ledger', afterId: null, sums: page.sums };
+      else return { drifts: compare(saleId, sale, page.sums) };
+    } while (clock() < untilMs);
+    return { next: at };
+  });
+}
+
+/** Adds a page of rows to the sums; `lastId` is null if it was the last one. */
+async function addPage(
+  sql: Reads,
+  saleId: SaleId,
+  { table, afterId, sums }: BooksPlace,
+  rowsPerSum: number,
+): Promise<{ sums: Sums; lastId: string | null }> {
+  const { key, sums: columns } = summed[table];
+  const range = idsOfSale(saleId);
+  const after = afterId === null ? range.after : toBytes(afterId);
+  const id = toBytes(saleId);
+  const [end] = await sql.rows<{ id: Buffer }>(
+    `SELECT ${key} AS id FROM ${table} WHERE ${key} > ? AND ${key} <= ? ORDER BY ${key} LIMIT 1 OFFSET ?`,
+    [after, range.last, rowsPerSum - 1],
+  );
+  const names = Object.entries(columns).map(([name, sum]) => `COALESCE(${sum}, 0) AS ${name}`);
+  const [row] = await sql.rows<Partial<Record<keyof Sums, string | number>>>(
+    `SELECT ${names.join(', ')} FROM ${table} WHERE ${key} > ? AND ${key} <= ? AND sale_id = ?`,
+    [after, end?.id ?? range.last, id],
+  );
+  const added = Object.entries(row ?? {}).map(([name, value]) => [name, sums[name as keyof Sums] + Number(value)]);
+  return { sums: { ...sums, ...Object.fromEntries(added) }, lastId: end ? fromBytes(end.id) : null };
+}
+
+function compare(saleId: SaleId, sale: Counters, sums: Sums): Drift[] {
+  const likelyCause = 'rows were changed outside Holdfast; pause the sale until this is investigated';
+  const drift = (kind: DriftKind, what: string, expected: number, found: number): Drift[] =>
     expected === found
       ? []
       : [{ saleId, kind, what, expected: `${expected}`, found: `${found}`, likelyCause, repaired: false }];
-  const byHand = 'rows were changed outside Holdfast; pause the sale until this is investigated';
   return [
-    ...drift('books', 'allocated', value('allocatedUnits'), value('allocated'), byHand),
-    ...drift('books', 'sold', value('purchasedUnits'), value('sold'), byHand),
-    ...drift('books', 'waitlisted', value('waiting'), value('waitlisted'), byHand),
-    ...drift('ledger', 'allotment', value('adjusted'), value('allotment'), byHand),
-    ...drift('ledger', 'held', value('heldByLedger'), value('allocated') + value('sold'), byHand),
+    ...drift('books', 'allocated', sums.allocatedUnits, sale.allocated),
+    ...drift('books', 'sold', sums.purchasedUnits, sale.sold),
+    ...drift('books', 'waitlisted', sums.waiting, sale.waitlisted),
+    ...drift('ledger', 'allotment', sums.adjusted, sale.allotment),
+    ...drift('ledger', 'held', sums.heldByLedger, sale.allocated + sale.sold),
   ];
 }

@@ -59,7 +59,8 @@ function causeOf(row: StockLevel, epoch: number, version: string | null): string
 async function repairStock(deps: Needs<'db' | 'redis'>, row: StockLevel, seenVersion: string | null): Promise<boolean> {
   if (seenVersion === null) {
     const sales = [...(await readSales(deps.db, [row.saleId])).values()];
-    await writeMirror(deps, sales, [], sales);
+    // Its claims are missing too, and a large sale has them back only after a while.
+    await writeMirror(deps, sales, [], sales, { lost: true });
     return true;
   }
   const values = stockFields.map((name) => row[name]);

@@ -2,100 +2,116 @@
  * Reconcile: compares MySQL, ledger, mirror and gate, reports each difference with its likely cause, and repairs the
  * mirror. MySQL's stock is never changed here: if its own books do not add up, an operator must investigate.
  *
- * It allows for what is in flight. A commit reaches the mirror slightly later, so a difference counts only if a second read
- * finds the same; queued requests are claims that MySQL does not have yet; and the gate's counters are recounted only while
- * a sale is quiet. Every repair is a conditional write against the value that was read (invariant I6). A claim that no
- * message is going to decide is taken back, so that it does not block others for ever.
+ * It allows for what is in flight. A commit reaches the mirror slightly later, so a difference of stock counts only if a
+ * second read finds the same; queued requests are claims that MySQL does not have yet; and the gate's counters are recounted
+ * only while a sale is quiet. Every repair is a conditional write against the value that was read (invariant I6). A claim
+ * that no message is going to decide is taken back, so that it does not block others for ever.
+ *
+ * A run has a row and is made in steps of bounded size, of which one invocation makes as many as it has time for; then it
+ * sends the command for the rest. If that is lost, the rule goes on with what stands still.
  */
 import * as z from 'zod';
+import type { Needs } from '#platform/environment/deps.ts';
 import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
-import type { SaleId } from '#platform/kernel/ids.ts';
-import { log } from '#platform/kernel/log.ts';
-import { measure } from '#platform/kernel/metrics.ts';
+import { consequentId, type SaleId } from '#platform/kernel/ids.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
-import { keys } from '#platform/redis/keys.ts';
-import { listSaleIds, raiseEpochs } from '#sale/sale.store.ts';
-import { bucketsOf, saleTag } from '#sale/sale-id.ts';
-import { checkBooks } from './check-books.ts';
-import { checkClaims, type ReconcileNeeds } from './check-claims.ts';
-import { checkStock } from './check-stock.ts';
-import { Drift } from './drift.ts';
+import type { ReconcileNeeds } from './check-claims.ts';
+import { defaultSizes, type Sizes } from './progress.ts';
+import { findReconciliation, listRunning, type Reconciliation, type ReconciliationId } from './reconciliation.store.ts';
+import { beginReconciliation, ReconcileCommand, sendReconcile } from './reconciliation.ts';
+import { hasTimeFor, makeStep } from './step.ts';
 
-export const ReconcileReport = z.object({
-  sales: z.number().int(),
-  reservations: z.number().int(),
-  drifts: z.array(Drift),
-  /** False if time ran out before every sale was checked. */
-  complete: z.boolean(),
-});
-export type ReconcileReport = z.infer<typeof ReconcileReport>;
-
-/** What an operator may ask: one sale or all, and whether MySQL was just restored from a backup. */
-export const ReconcileRequest = z.strictObject({
-  saleId: idOf<SaleId>().optional(),
-  restored: z.boolean().default(false),
-});
-export type ReconcileRequest = z.output<typeof ReconcileRequest>;
-
-/** The triggers: the schedule, or a message that Redis has lost a sale. */
+/** The triggers: the schedule, a message that Redis has lost a sale, or the command that goes on with a run. */
 export const ReconcileTrigger = z.union([
+  ReconcileCommand,
   z.object({ saleId: idOf<SaleId>() }),
   z.object({ 'detail-type': z.literal('Scheduled Event') }),
 ]);
 export type ReconcileTrigger = z.infer<typeof ReconcileTrigger>;
 
-/** Reconciles the sales of a batch of triggers, each once. */
+/** What making steps needs. */
+export type RunNeeds = ReconcileNeeds & Needs<'queue'>;
+
+/**
+ * A run that has not moved for so long is left alone by whoever made its steps: longer than a step, and shorter than the
+ * time after which the message of one who died comes again.
+ */
+const abandonedAfterMs = 30_000;
+/** Runs that one tick of the rule looks at. */
+const runsPerTick = 100;
+
+/** Goes on with the runs of a batch of triggers as long as there is time, and sends the commands for the rest. */
 export async function reconcileOnTrigger(
-  deps: ReconcileNeeds,
+  deps: RunNeeds,
   batch: readonly Delivered<ReconcileTrigger>[],
   deadlineMs: number,
+  sizes: Sizes = defaultSizes,
 ): Promise<MustRepeat> {
-  const named = new Set(batch.map(({ message }) => ('saleId' in message ? message.saleId : undefined)));
-  const saleIds = named.has(undefined) ? [undefined] : [...named];
-  for (const saleId of saleIds) await reconcile(deps, { saleId, deadlineMs });
+  for (const trigger of batch) {
+    const { message } = trigger;
+    if ('reconciliation' in message) {
+      const { id, steps } = message.reconciliation;
+      const run = await findReconciliation(deps.db, id);
+      if (run && isMine(deps, run, steps)) await reconcile(deps, run, deadlineMs, sizes);
+    } else if ('saleId' in message) {
+      await reconcileNew(deps, trigger, message.saleId, deadlineMs, sizes);
+    } else {
+      await reconcileAll(deps, trigger, deadlineMs, sizes);
+    }
+  }
   return [];
 }
 
-/** How long an operator's call may take; the report says if it is incomplete. */
-const callLifeMs = 10_000;
-
-/** Reconciles for an operator; after a restore it raises every epoch first. */
-export async function reconcileNow(deps: ReconcileNeeds, request: ReconcileRequest): Promise<ReconcileReport> {
-  const deadlineMs = deps.clock() + callLifeMs;
-  if (request.restored) await forgetLostTime(deps);
-  return reconcile(deps, { saleId: request.saleId, deadlineMs });
+/** The id of the run that a trigger begins: the same however often it is delivered. */
+export function idOfTrigger({
+  messageId,
+  sentAtMs,
+}: Pick<Delivered<unknown>, 'messageId' | 'sentAtMs'>): ReconciliationId {
+  return consequentId(sentAtMs, `reconciliation ${messageId}`) as ReconciliationId;
 }
 
-/** Reconciles one sale, or all of them. Throws if MySQL or Redis cannot be reached. */
-export async function reconcile(
-  deps: ReconcileNeeds,
-  options: { saleId?: SaleId | undefined; deadlineMs: number },
-): Promise<ReconcileReport> {
-  const saleIds = options.saleId ? [options.saleId] : await listSaleIds(deps.db);
-  const drifts: Drift[] = [];
-  let sales = 0;
-  let reservations = 0;
-  for (const saleId of saleIds) {
-    if (deps.clock() >= options.deadlineMs) break;
-    drifts.push(...(await checkBooks(deps, saleId)), ...(await checkStock(deps, saleId)));
-    const claims = await checkClaims(deps, saleId);
-    drifts.push(...claims.drifts);
-    reservations += claims.reservations;
-    sales++;
-  }
-  for (const drift of drifts) log.warn('drift', { ...drift });
-  measure({ Reconciliations: 1, Drifts: drifts.length }, { facts: { sales, reservations } });
-  return { sales, reservations, drifts, complete: sales === saleIds.length };
+/** Begins the run of a trigger, or goes on with it if an earlier delivery has begun it. */
+async function reconcileNew(
+  deps: RunNeeds,
+  trigger: Delivered<ReconcileTrigger>,
+  saleId: SaleId | null,
+  deadlineMs: number,
+  sizes: Sizes,
+): Promise<void> {
+  const run = await beginReconciliation(deps, { reconciliationId: idOfTrigger(trigger), saleId, restored: false });
+  if (isMine(deps, run, 0)) await reconcile(deps, run, deadlineMs, sizes);
 }
 
-/**
- * After MySQL was restored from a backup: raises every epoch, so that everything written before the restore is older, and
- * deletes the claims of the lost period. Reconcile afterwards fills the mirror again.
- */
-export async function forgetLostTime(deps: ReconcileNeeds): Promise<void> {
-  await raiseEpochs(deps.db);
-  for (const saleId of await listSaleIds(deps.db)) {
-    const tag = saleTag(saleId);
-    await deps.redis.unlink(keys.sale(tag), ...bucketsOf(tag).map((bucket) => keys.claims(tag, bucket)));
-  }
+/** The rule's tick: begins a run over all sales unless one is under way, and goes on with what stands still. */
+async function reconcileAll(
+  deps: RunNeeds,
+  trigger: Delivered<ReconcileTrigger>,
+  deadlineMs: number,
+  sizes: Sizes,
+): Promise<void> {
+  const running = await listRunning(deps.db, runsPerTick);
+  const own = idOfTrigger(trigger);
+  const abandoned = running.filter((run) => run.reconciliationId !== own && isAbandoned(deps, run));
+  for (const run of abandoned) await sendReconcile(deps, run);
+  const isUnderWay = running.some((run) => run.saleId === null && run.reconciliationId !== own);
+  if (!isUnderWay) await reconcileNew(deps, trigger, null, deadlineMs, sizes);
+}
+
+/** Whether it is for this invocation to go on: nobody has since the command for it was sent, or nobody does any more. */
+function isMine(deps: Needs<'clock'>, run: Reconciliation, steps: number): boolean {
+  return run.state === 'running' && (run.steps === steps || isAbandoned(deps, run));
+}
+
+function isAbandoned({ clock }: Needs<'clock'>, run: Reconciliation): boolean {
+  return clock() - run.movedAtMs >= abandonedAfterMs;
+}
+
+/** Makes steps of a run until it is over or the time is, and then sends the command for the rest. */
+async function reconcile(deps: RunNeeds, begun: Reconciliation, deadlineMs: number, sizes: Sizes): Promise<void> {
+  let run: Reconciliation | undefined = begun;
+  do {
+    run = await makeStep(deps, run.reconciliationId, sizes);
+    if (!run || run.state === 'done') return;
+  } while (hasTimeFor(run.progress, sizes, deadlineMs - deps.clock()));
+  await sendReconcile(deps, run);
 }

@@ -20,6 +20,7 @@ import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { CustomerId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
 import { warnUnlessOutage } from '#platform/redis/absence.ts';
+import { missesOf } from '#platform/resilience/misses.ts';
 import { readStock } from '#sale/sale.store.ts';
 import { readReceipt, undecidedView } from './receipt.ts';
 import { fillOf, type ReservationView } from './reservation.shapes.ts';
@@ -31,7 +32,8 @@ export type ReadNeeds = MirrorNeeds & Needs<'registry'>;
 /**
  * One reservation of this customer; `not_found` for everybody else's. `receipt` is the one of its status URL: with it, what
  * was accepted is never answered with `not_found`, whatever is away. Without it, `status_unknown` as long as a request may
- * have been accepted that the mirror has not heard of.
+ * have been accepted that the mirror has not heard of; and `too_many_requests` for a caller who has asked for many that do
+ * not exist.
  */
 export async function getReservation(
   deps: ReadNeeds,
@@ -47,10 +49,15 @@ export async function getReservation(
   });
   const pending = mirrored?.state === 'requested' ? pendingView(reservationId, mirrored) : undefined;
   if (pending && !trust.isDoubted()) return pending;
+  // What the mirror or a receipt knows was asked for in earnest.
+  const promised = pending ?? readReceipt(deps, customerId, reservationId, receipt);
+  const misses = deps.once(missesOf);
+  const mustWait = promised || mirrored ? undefined : misses.refusal(customerId);
+  if (mustWait) return mustWait;
   const row = await readOwnReservation(deps.db, reservationId, customerId);
   if (!row) {
-    const promised = pending ?? readReceipt(deps, customerId, reservationId, receipt);
     if (promised) return promised;
+    misses.note(customerId);
     if (!trust.isDoubted()) return refuse('not_found', 'You have no such reservation.');
     return refuse('status_unknown', 'Ask again in a moment, best at the status URL that accepted the request.');
   }

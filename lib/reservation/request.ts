@@ -12,10 +12,11 @@ import { askGate, type GateAnswer, type GateRefusal, type GateRequest, returnCla
 import { type MirrorNeeds, primeMirror, refreshMirror } from '#mirror/mirror.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { toIso } from '#platform/kernel/clock.ts';
-import { codes, type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { codes, isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
 import { correlationId } from '#platform/kernel/log.ts';
 import { warnUnlessOutage } from '#platform/redis/absence.ts';
+import { missesOf } from '#platform/resilience/misses.ts';
 import { readStock } from '#sale/sale.store.ts';
 import { firstVersion } from './decide.ts';
 import { statusUrl } from './receipt.ts';
@@ -51,6 +52,7 @@ export async function requestReservation(
   };
   const answer = await judge(deps, gateRequest);
 
+  if (isRefusal(answer)) return answer;
   if (answer === 'no such sale') return refuse('not_found', 'There is no such sale.');
   if (answer === 'gate unavailable') {
     await send(deps, gateRequest, undefined);
@@ -128,14 +130,23 @@ export async function sendAdmitted(deps: MirrorNeeds, gateRequest: GateRequest, 
   }
 }
 
-type Verdict = Exclude<GateAnswer, { kind: 'unknown' }> | 'gate unavailable' | 'no such sale';
+type Verdict = Exclude<GateAnswer, { kind: 'unknown' }> | 'gate unavailable' | 'no such sale' | Refusal;
 
-/** Asks the gate, after loading the sale into the mirror if needed. If either fails, the request continues without. */
+/**
+ * Asks the gate, after loading the sale into the mirror if needed. If either fails, the request continues without. A refusal
+ * is for a caller who has asked for many sales that do not exist.
+ */
 export async function judge(deps: MirrorNeeds, gateRequest: GateRequest): Promise<Verdict> {
   try {
     const first = await askGate(deps, gateRequest);
     if (first.kind !== 'unknown') return first;
-    if (!(await primeMirror(deps, gateRequest.saleId))) return 'no such sale';
+    const misses = deps.once(missesOf);
+    const mustWait = misses.refusal(gateRequest.customerId);
+    if (mustWait) return mustWait;
+    if (!(await primeMirror(deps, gateRequest.saleId))) {
+      misses.note(gateRequest.customerId);
+      return 'no such sale';
+    }
     const second = await askGate(deps, gateRequest);
     return second.kind === 'unknown' ? 'gate unavailable' : second;
   } catch (error) {

@@ -283,9 +283,19 @@ export async function countConcerned(
   };
 }
 
-/** All reservations of a sale in the order of their ids, a page at a time. */
-export async function* pagesOfSale(sql: Sql, saleId: SaleId, rowsPerPage: number): AsyncGenerator<ReservationRow[]> {
-  yield* pages(sql, saleId, rowsPerPage, '');
+/** Reservations of a sale in the order of their ids, from the one after `afterId` on. */
+export async function readPageOfSale(
+  sql: Sql,
+  saleId: SaleId,
+  afterId: ReservationId | null,
+  limit: number,
+): Promise<ReservationRow[]> {
+  const { after, last } = idsOfSale(saleId);
+  const rows = await sql.rows<StoredReservation>(
+    `SELECT ${reservationColumns} FROM reservations WHERE id > ? AND id <= ? AND sale_id = ? ORDER BY id LIMIT ?`,
+    [afterId === null ? after : toBytes(afterId), last, toBytes(saleId), limit],
+  );
+  return rows.map(toReservation);
 }
 
 /** The allocated reservations of a sale that no purchase is paying for, a page at a time. */

@@ -42,6 +42,6 @@ export function bucketsOf(tag: SaleTag): number[] {
 }
 
 /** How many buckets a sale has: a power of two. */
-function bucketCount(tag: SaleTag): number {
+export function bucketCount(tag: SaleTag): number {
   return 1 << Number.parseInt(tag.slice(-1), 16);
 }

@@ -110,9 +110,13 @@ export function listSales(sql: Sql, beforeId: string | undefined, limit: number)
   return select(sql, `${where} ORDER BY id DESC LIMIT ?`, [...values, limit]);
 }
 
-/** The ids of all sales, newest first. */
-export async function listSaleIds(sql: Sql): Promise<SaleId[]> {
-  const rows = await sql.rows<{ id: Buffer }>('SELECT id FROM sales ORDER BY id DESC');
+/** The ids of sales older than `beforeId`, or of the newest ones, newest first. */
+export async function listSaleIds(sql: Sql, beforeId: SaleId | null, limit: number): Promise<SaleId[]> {
+  const where = beforeId === null ? '' : 'WHERE id < ?';
+  const rows = await sql.rows<{ id: Buffer }>(`SELECT id FROM sales ${where} ORDER BY id DESC LIMIT ?`, [
+    ...(beforeId === null ? [] : [toBytes(beforeId)]),
+    limit,
+  ]);
   return rows.map((row) => fromBytes(row.id));
 }
 

@@ -131,7 +131,6 @@ export const controls: readonly Control[] = [
   {
     name: 'gate-recount-missing',
     row: 'mirror-falsified',
-    http: true,
     faults: [inModule(() => import('#reconcile/check-claims.ts'), { recountGate: () => async () => [] })],
   },
   { name: 'send-failure-answered-202', row: 'queue-dies', http: true, faults: [sendFailureTakenAsSuccess] },
@@ -240,7 +239,6 @@ export const controls: readonly Control[] = [
   {
     name: 'reconcile-repairs-no-reservations',
     row: 'redis-stale',
-    http: true,
     faults: [inModule(() => import('#reconcile/check-claims.ts'), { isBehind: () => () => false })],
   },
   {

@@ -197,8 +197,8 @@ async function bringToRest(world: World, load: Load, limitMs: number): Promise<v
 /** The reconcile job, called by hand until it has nothing left to repair. */
 async function reconcile(world: World): Promise<void> {
   for (let round = 1; round <= 4; round++) {
-    const { body } = await world.operate<{ drifts?: unknown[] }>('POST', '/ops/reconcile', {});
-    if (body?.drifts?.length === 0) return;
+    const run = await world.reconcile({});
+    if (run.driftsFound === 0) return;
     await sleep(visibilitySeconds * 25);
   }
 }

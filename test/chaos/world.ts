@@ -64,6 +64,14 @@ export function standsStill(one: StackProcess): boolean {
   }
 }
 
+/** A run of reconcile, as its status tells it. */
+interface Reconciled {
+  readonly state: string;
+  readonly statusUrl: string;
+  readonly driftsFound: number;
+  readonly drifts: readonly { readonly kind: string; readonly repaired: boolean; readonly likelyCause: string }[];
+}
+
 export class World {
   readonly stack: Stack;
   readonly target: Target;
@@ -442,6 +450,19 @@ export class World {
       body,
     });
     return { status: answer.status, body: answer.body };
+  }
+
+  /** Reconciles on an operator's behalf, and waits until that is done. Throws if it takes a minute. */
+  async reconcile(request: { saleId?: string }): Promise<Reconciled> {
+    const { body: begun } = await this.operate<Reconciled>('POST', '/ops/reconcile', request);
+    return waitFor(
+      'reconcile to be done',
+      async () => {
+        const { body } = await this.operate<Reconciled>('GET', begun.statusUrl);
+        return body.state === 'done' && body;
+      },
+      { timeoutMs: 60_000 },
+    );
   }
 
   async close(): Promise<void> {

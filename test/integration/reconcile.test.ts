@@ -5,13 +5,13 @@ import { readMirroredStatus } from '#mirror/mirror.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { type ReservationId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
-import { reconcile } from '#reconcile/reconcile.ts';
 import { allocateBatch } from '#reservation/allocate.ts';
 import { requestReservation } from '#reservation/request.ts';
 import { raiseEpochs } from '#sale/sale.store.ts';
 import { saleTag } from '#sale/sale-id.ts';
 import { newId } from '#test/support/ids.ts';
 import { withDeps } from '../support/deps.ts';
+import { reconcile } from '../support/reconcile.ts';
 import { delivered, givenSale, openBed, soon } from '../support/sales.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 
@@ -42,7 +42,7 @@ async function givenTraffic() {
   return { saleId, decided: [one.message, other.message] as const, customerId, waiting };
 }
 
-const check = (saleId: SaleId) => reconcile(deps, { saleId, deadlineMs: soon() });
+const check = (saleId: SaleId) => reconcile(deps, saleId);
 const kinds = async (saleId: SaleId) => {
   const { drifts } = await check(saleId);
   return drifts.map((drift) => `${drift.kind} ${drift.what} ${drift.repaired ? 'repaired' : 'reported'}`);
@@ -50,7 +50,7 @@ const kinds = async (saleId: SaleId) => {
 
 test('a healthy sale with a request in the queue has no drift', async () => {
   const { saleId } = await givenTraffic();
-  expect(await check(saleId)).toEqual({ sales: 1, reservations: 2, drifts: [], complete: true });
+  expect(await check(saleId)).toMatchObject({ state: 'done', sales: 1, reservations: 2, drifts: [], driftsFound: 0 });
 });
 
 test('a falsified mirror is reported with its cause and repaired', async () => {
@@ -95,7 +95,7 @@ test('an orphaned claim is returned, and its message can still be decided', asyn
   const gate = () => deps.redis.hget(keys.sale(saleTag(saleId)), 'pendingUnits');
   const later = async (ms: number) => {
     const clock = () => Date.now() + ms;
-    return (await reconcile(withDeps(deps, { clock }), { saleId, deadlineMs: clock() + 20_000 })).drifts;
+    return (await reconcile(withDeps(deps, { clock }), saleId)).drifts;
   };
   expect(await later(590_000)).toEqual([]);
   expect(await gate()).toBe('2');

@@ -20,7 +20,6 @@ import { log } from '#platform/kernel/log.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { openRedis, redisReady } from '#platform/redis/redis.ts';
 import { openSaleLock } from '#platform/redis/sale-lock.ts';
-import { reconcile } from '#reconcile/reconcile.ts';
 import { cancelReservation } from '#reservation/cancel.ts';
 import { requestReservation } from '#reservation/request.ts';
 import { deriveReservationId } from '#reservation/reservation-id.ts';
@@ -30,6 +29,7 @@ import { TroubledProxy } from '../chaos/proxy.ts';
 import { type Api, openApi } from '../support/api.ts';
 import { deliver } from '../support/deliver.ts';
 import { withDeps, withoutQueue } from '../support/deps.ts';
+import { reconcile } from '../support/reconcile.ts';
 import { delivered, givenSale } from '../support/sales.ts';
 import { type TestBed, testBed, testStack } from '../support/stack.ts';
 
@@ -287,7 +287,7 @@ describe('S15: Redis has lost everything, and a key comes again', () => {
     await admin.flushdb();
     await reserve(saleId, 'a-third-key');
     expect(await mark()).not.toBe(lost);
-    await reconcile(deps, { saleId, deadlineMs: Date.now() + 20_000 });
+    await reconcile(deps, saleId);
     expect(await mark()).toBeNull();
     const blind = withDeps(deps, { db: { ...deps.db, rows: () => Promise.reject(new Error('MySQL was asked')) } });
     const ask = (key: string, quantity: number) =>

@@ -23,7 +23,7 @@ export const metrics = {
   BreakersOpened: { unit: 'Count', means: 'breakers that opened; the line names the breaker' },
   PaymentsDisputed: { unit: 'Count', means: 'captures that are not what was ordered, or a second one for a purchase' },
   RefundsFailed: { unit: 'Count', means: 'refunds that the provider refused' },
-  Reconciliations: { unit: 'Count', means: 'runs of reconcile' },
+  Reconciliations: { unit: 'Count', means: 'steps of reconcile; small sales need one' },
   Drifts: { unit: 'Count', means: 'differences that reconcile found between MySQL, ledger, mirror and gate' },
   OutboxEvents: { unit: 'Count', means: 'committed events that wait to be published' },
   OutboxOldestMs: { unit: 'Milliseconds', means: 'age of the oldest of them' },

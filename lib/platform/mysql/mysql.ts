@@ -29,6 +29,11 @@ export interface Tx extends Sql {
 export interface Db extends Sql {
   /** Runs `work` in one transaction and commits. A deadlock or lock wait is retried a few times with jitter. */
   transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /**
+   * Runs reads that all see one moment of the database, however many they are; they lock nothing. Each statement has its
+   * own time limit. Old versions of rows are kept by the server until it ends, so it should take seconds.
+   */
+  snapshot<T>(read: (sql: Pick<Sql, 'rows'>) => Promise<T>): Promise<T>;
   close(): Promise<void>;
 }
 
@@ -90,13 +95,14 @@ export function openDb(
     change: (sql, values) =>
       guard.run(() => withConnection(acquire, (connection) => statements(connection).change(sql, values))),
     close: () => pool.end(),
+    snapshot: (read) => guard.run(() => attempt(acquire, beginSnapshot, read)),
     async transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
-      for (let attempt = 1; ; attempt++) {
+      for (let count = 1; ; count++) {
         try {
-          return await guard.run(() => attemptTransaction(acquire, work));
+          return await guard.run(() => attempt(acquire, begin, (sql) => work({ ...sql, inTransaction: true })));
         } catch (error) {
-          if (!isRetryable(error) || attempt === transactionAttempts) throw error;
-          await new Promise((resolve) => setTimeout(resolve, retryBaseMs * attempt * (0.5 + random())));
+          if (!isRetryable(error) || count === transactionAttempts) throw error;
+          await new Promise((resolve) => setTimeout(resolve, retryBaseMs * count * (0.5 + random())));
         }
       }
     },
@@ -124,20 +130,26 @@ export async function begin(connection: PoolConnection): Promise<void> {
   await connection.query({ sql: 'START TRANSACTION', timeout: statementTimeoutMs });
 }
 
+/** Begins a transaction that only reads, and sees what was committed at this moment until it ends. */
+async function beginSnapshot(connection: PoolConnection): Promise<void> {
+  // For the next transaction only.
+  await connection.query({ sql: 'SET TRANSACTION ISOLATION LEVEL REPEATABLE READ', timeout: statementTimeoutMs });
+  await connection.query({ sql: 'START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY', timeout: statementTimeoutMs });
+}
+
 /** Commits. If it throws, the transaction may have been committed or not. */
 export async function commit(connection: PoolConnection): Promise<void> {
   await connection.query({ sql: 'COMMIT', timeout: statementTimeoutMs });
 }
 
-async function attemptTransaction<T>(acquire: Acquire, work: (tx: Tx) => Promise<T>): Promise<T> {
+async function attempt<T>(acquire: Acquire, start: typeof begin, work: (sql: Sql) => Promise<T>): Promise<T> {
   const connection = await acquire();
   let reusable = false;
   try {
-    await begin(connection);
-    const tx: Tx = { ...statements(connection), inTransaction: true };
+    await start(connection);
     let result: T;
     try {
-      result = await work(tx);
+      result = await work(statements(connection));
     } catch (error) {
       await connection.query({ sql: 'ROLLBACK', timeout: statementTimeoutMs });
       reusable = !isSpent(error);

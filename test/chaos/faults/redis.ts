@@ -241,23 +241,19 @@ const falsified: Fault = {
     const [field] = Object.keys(await world.redis.hgetall(claims ?? '')).filter((one) => !one.startsWith('@'));
     await world.redis.hdel(claims ?? '', field ?? '');
     const startedAtMs = Date.now();
-    const { body } = await world.operate<{ drifts: { kind: string; repaired: boolean; likelyCause: string }[] }>(
-      'POST',
-      '/ops/reconcile',
-      { saleId: sale },
-    );
+    const { drifts, driftsFound } = await world.reconcile({ saleId: sale });
     run.measure('repair', Date.now() - startedAtMs);
-    run.count('drifts', body.drifts.length);
-    const kinds = new Set(body.drifts.map(({ kind }) => kind));
+    run.count('drifts', driftsFound);
+    const kinds = new Set(drifts.map(({ kind }) => kind));
     run.expect(
       kinds.has('stock') && kinds.has('reservation') && kinds.has('gate'),
       `found only ${[...kinds].join(', ')}`,
     );
     run.expect(
-      body.drifts.every(({ repaired, likelyCause }) => repaired && likelyCause !== ''),
+      drifts.every(({ repaired, likelyCause }) => repaired && likelyCause !== ''),
       'not all was repaired',
     );
-    await world.operate('POST', '/ops/reconcile', { saleId: sale });
+    await world.reconcile({ saleId: sale });
     run.expect(await mirrorEquals(world, sale), 'the mirror does not equal MySQL after the repair');
   },
 };

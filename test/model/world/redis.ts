@@ -69,6 +69,8 @@ export class RedisServer {
       }
       case 'hgetall':
         return [...(this.#hash(key) ?? [])].flat();
+      case 'hlen':
+        return this.#hash(key)?.size ?? 0;
       case 'hkeys':
         return [...(this.#hash(key)?.keys() ?? [])];
       case 'hset': {

@@ -1,0 +1,6 @@
+/** GET /ops/reconciliations: the latest runs of reconcile. */
+import { httpHandler } from '#platform/handlers/http.ts';
+import { readReconciliations } from '#reconcile/reconciliation.ts';
+import { listReconciliationsRoute } from './operations.routes.ts';
+
+export const handler = httpHandler(listReconciliationsRoute, ({ deps }) => readReconciliations(deps));
