@@ -35,7 +35,6 @@ import { redisReady } from '#platform/redis/redis.ts';
 import { openTokens, type Tokens } from '#platform/security/access-token.ts';
 import { actionAfterCloseAtMostMs, actionGraceMs, actionLifeAtMostMs } from '#purchase/action.ts';
 import { paymentGateway } from '#purchase/payment-gateway.ts';
-import { reconcile } from '#reconcile/reconcile.ts';
 import { allocateBatch } from '#reservation/allocate.ts';
 import { expireSale } from '#reservation/expire.ts';
 import { deriveReservationId } from '#reservation/reservation-id.ts';
@@ -44,6 +43,7 @@ import { newId } from '#test/support/ids.ts';
 import { type Answer, type Api, openApi } from '../support/api.ts';
 import { deliver } from '../support/deliver.ts';
 import { startProviders, type TestProviders } from '../support/provider.ts';
+import { reconcile } from '../support/reconcile.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 
 let bed: TestBed;
@@ -308,7 +308,7 @@ async function stockOf(saleId: SaleId) {
 /** MySQL agrees with its ledger, and the mirror with MySQL. */
 async function expectNoDrift(...saleIds: SaleId[]): Promise<void> {
   for (const saleId of saleIds) {
-    expect((await reconcile(deps, { saleId, deadlineMs: Date.now() + 10_000 })).drifts).toEqual([]);
+    expect((await reconcile(deps, saleId)).drifts).toEqual([]);
   }
 }
 

@@ -16,7 +16,6 @@ import { locate } from '#platform/kernel/registry.ts';
 import { openTokens, type Tokens } from '#platform/security/access-token.ts';
 import { requestPurchase } from '#purchase/request.ts';
 import { settlePurchases } from '#purchase/settle.ts';
-import { reconcile } from '#reconcile/reconcile.ts';
 import { allocateBatch } from '#reservation/allocate.ts';
 import { cancelDecided } from '#reservation/cancel.ts';
 import { expireSale } from '#reservation/expire.ts';
@@ -25,6 +24,7 @@ import { requestReservation } from '#reservation/request.ts';
 import { newId } from '#test/support/ids.ts';
 import { type Answer, type Api, openApi } from '../support/api.ts';
 import { withDeps } from '../support/deps.ts';
+import { reconcile } from '../support/reconcile.ts';
 import { delivered, givenSale, type SaleTerms, soon } from '../support/sales.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 
@@ -61,7 +61,7 @@ beforeEach(() => {
 
 afterEach(async () => {
   for (const saleId of saleIds) {
-    const { drifts } = await reconcile(deps, { saleId, deadlineMs: soon() });
+    const { drifts } = await reconcile(deps, saleId);
     expect(drifts).toEqual([]);
   }
 });
