@@ -3,7 +3,7 @@
  * was listed or pushed to clients is among what was told. The order of pushes is judged while the clients' log is read.
  */
 import type { ClientView } from './clients.ts';
-import type { NoticeRow, PurchaseRow, ReservationRow } from './store.ts';
+import type { NoticeRow, PurchaseRow, RefundRow, ReservationRow } from './store.ts';
 import type { Tally } from './tally.ts';
 import type { Stop } from './walk.ts';
 
@@ -18,12 +18,8 @@ const follows: Record<string, string[]> = {
 /** The state that a notice tells of. */
 const stateTold = (kind: string) => (kind === 'reservation.offered' ? 'allocated' : kind.replace('reservation.', ''));
 
-/** What purchases are told of when they are settled. */
-const purchaseKinds: Record<string, string[]> = {
-  captured: ['purchase.captured'],
-  declined: ['purchase.declined'],
-  refunded: ['purchase.captured', 'purchase.refunded'],
-};
+/** Of a purchase that was captured and is, at least in part, still bought. */
+const boughtStates = new Set(['captured', 'refund_failed']);
 
 export class NoticeCheck {
   readonly #clients: ClientView;
@@ -54,15 +50,15 @@ export class NoticeCheck {
     }
   }
 
-  finish(purchases: Map<string, PurchaseRow>, tally: Tally): void {
+  finish(purchases: Map<string, PurchaseRow>, refunds: Map<string, RefundRow[]>, tally: Tally): void {
     for (const purchase of purchases.values()) {
       const notices = this.#ofPurchases.get(purchase.id) ?? [];
-      const kinds = notices.map((notice) => notice.kind);
-      const allowed = purchaseKinds[purchase.state] ?? [];
-      const last = allowed.at(-1);
+      const kinds = notices.map((notice) => notice.kind.replace('purchase.', ''));
+      const given = (refunds.get(purchase.id) ?? []).filter(({ state }) => state === 'refunded').length;
       tally.expect(
-        new Set(kinds).size === kinds.length && kinds.every((kind) => allowed.includes(kind)) && lastIs(notices, last),
-        () => `purchase ${purchase.id} is ${purchase.state}, and was told of as ${kinds.join(', ') || 'nothing'}`,
+        isTold(purchase.state, kinds, given),
+        () =>
+          `purchase ${purchase.id} is ${purchase.state} with ${given} refunds, and was told of as ${kinds.join(', ') || 'nothing'}`,
       );
       checkOwner(purchase.id, purchase.customerId, notices, tally);
     }
@@ -112,8 +108,16 @@ export class NoticeCheck {
   }
 }
 
-function lastIs(notices: NoticeRow[], kind: string | undefined): boolean {
-  return kind === undefined ? notices.length === 0 : notices.at(-1)?.kind === kind;
+/** Whether these kinds of notices, in their order, are what a purchase in a state is told of, with each of its refunds. */
+function isTold(state: string, kinds: string[], refunds: number): boolean {
+  const parts = (count: number) => Array<string>(Math.max(0, count)).fill('refunded-in-part');
+  const told = kinds.join();
+  const given = state === 'refunded' ? [...parts(refunds - 1), 'refunded'] : parts(refunds);
+  if (state === 'refunded' || boughtStates.has(state)) {
+    // What was captured too late for all of it to be bought is told of when that has been given back.
+    return told === ['captured', ...given].join() || (given.length > 0 && told === given.join());
+  }
+  return told === (state === 'declined' ? 'declined' : '');
 }
 
 function checkOwner(id: string, customerId: string, notices: NoticeRow[], tally: Tally): void {
