@@ -105,11 +105,12 @@ async function compare(
   const notices = new NoticeCheck(clients);
   const refunds = await store.refunds();
   const money = new MoneyCheck(purchases, items, sales, refunds);
-  const refundCheck = new RefundCheck(purchases, items, refunds, await store.cancellations());
+  const cancellations = await store.cancellations();
+  const refundCheck = new RefundCheck(purchases, items, refunds, cancellations);
   const announced = await store.announcements();
   const histories = readHistories(sales, clients.announced, announced);
   const windows = new WindowCheck(histories);
-  const clock = new ClockCheck(sales, histories, announced, clients, nowMs);
+  const clock = new ClockCheck(sales, histories, announced, cancellations, clients, nowMs);
   const line = new LineCheck();
   const figures = new FigureCollector(clients);
   const states = new Map<string, number>();

@@ -116,6 +116,7 @@ export class ClientView {
   readonly #byKey = new Map<string, { body: string; firstSentMs: number; becameId?: string }>();
   readonly #lastStock = new Map<string, StockShown[]>();
   readonly #lastShown = new Map<string, { epoch: number; version: number; said: Set<string> }>();
+  readonly #phaseShown = new Map<string, string>();
   readonly #answeredVersion = new Map<string, { answeredMs: number; version: number }>();
 
   private constructor(tallies: Tallies) {
@@ -314,12 +315,19 @@ export class ClientView {
     if (line.shown) this.#judgeShown(line);
     else this.pushesDropped++;
     if (line.stock) this.#addsUp(line.stock, `push at ${receivedMs}`);
-    if (about === 'sale' && line.phase) this.phases.push({ saleId: subjectId, phase: line.phase, receivedMs });
+    if (about === 'sale' && line.phase) this.#addPhase(line, line.phase);
     if (about === 'reservation' && line.state) {
       this.#note(subjectId, version, line.state, `push at ${receivedMs}`);
       const promise = this.promised.get(subjectId);
       if (promise && version === 1) promise.pushedMs ??= receivedMs;
     }
+  }
+
+  /** A sale is told of whenever its terms change; a phase is news only where it is another than before. */
+  #addPhase({ connection, subjectId: saleId, receivedMs }: PushLine, phase: string): void {
+    const screen = `${connection}/${saleId}`;
+    if (this.#phaseShown.get(screen) !== phase) this.phases.push({ saleId, phase, receivedMs });
+    this.#phaseShown.set(screen, phase);
   }
 
   /** On one screen nothing is shown twice, and nothing older than what was shown before. */

@@ -7,7 +7,7 @@
  */
 import type { ClientView, RefusedForTime } from './clients.ts';
 import { type SaleHistory, type Stretch, wrongGivingBack } from './history.ts';
-import type { AnnouncementRow, NoticeRow, ReservationRow, SaleRow } from './store.ts';
+import type { AnnouncementRow, CancellationRow, NoticeRow, ReservationRow, SaleRow } from './store.ts';
 import type { Tally } from './tally.ts';
 import type { Stop } from './walk.ts';
 
@@ -42,6 +42,7 @@ interface SaleClock {
 
 export class ClockCheck {
   readonly #clocks = new Map<string, SaleClock>();
+  readonly #cancellations: Map<string, CancellationRow>;
   readonly #refused = new Map<string, RefusedForTime[]>();
   /** Of reservations whose purchase was refused as too late, the notices. */
   readonly #told = new Map<string, NoticeRow[]>();
@@ -50,9 +51,11 @@ export class ClockCheck {
     sales: Map<string, SaleRow>,
     histories: Map<string, SaleHistory>,
     announced: readonly AnnouncementRow[],
+    cancellations: Map<string, CancellationRow>,
     clients: ClientView,
     nowMs: number,
   ) {
+    this.#cancellations = cancellations;
     const ofSale = Map.groupBy(announced, ({ saleId }) => saleId);
     for (const [id, sale] of sales) {
       const history = histories.get(id);
@@ -72,6 +75,8 @@ export class ClockCheck {
     const inOrder = [...notices].sort((a, b) => a.createdAtMs - b.createdAtMs || a.version - b.version);
     checkToldTime(id, inOrder, tally);
     if (this.#refused.has(id)) this.#told.set(id, inOrder);
+    const cancellation = this.#cancellations.get(row?.saleId ?? '');
+    if (cancellation) checkBuyerTold(id, inOrder, cancellation, tally);
     const clock = this.#clocks.get(row?.saleId ?? '');
     if (!row || !clock) return;
     const { sale, history, duties, pauses } = clock;
@@ -173,6 +178,20 @@ function checkTold(id: string, duty: Duty, notices: readonly NoticeRow[], tally:
   tally.expect(
     told === 1 || (told === 0 && !isConcerned),
     () => `the owner of reservation ${id} was told ${kind} of version ${round ?? '-'} ${told} times`,
+  );
+}
+
+/** Who had bought in a sale that is called off is told once what becomes of the money; others hear that theirs is cancelled. */
+function checkBuyerTold(id: string, notices: readonly NoticeRow[], cancellation: CancellationRow, tally: Tally): void {
+  const { calledOffAtMs, sweptAtMs } = cancellation;
+  const timeOf = (kind: string) => notices.find((one) => one.kind === kind)?.createdAtMs ?? Number.POSITIVE_INFINITY;
+  if (timeOf('reservation.purchased') + transactionMs >= calledOffAtMs) return;
+  const told = notices.filter(({ kind }) => kind === `reminder.called-off-${cancellation.refunds}`).length;
+  // What an operator had refunded before, or while others were told, was no purchase any more.
+  const wasRefunded = timeOf('reservation.refunded') < (sweptAtMs ?? Number.POSITIVE_INFINITY);
+  tally.expect(
+    told === 1 || (told === 0 && wasRefunded),
+    () => `the buyer of reservation ${id} was told ${told} times that the sale was called off`,
   );
 }
 

@@ -107,6 +107,8 @@ export interface CancellationRow {
   saleId: string;
   refunds: string;
   calledOffAtMs: number;
+  /** When every buyer had been told; null until then. */
+  sweptAtMs: number | null;
 }
 
 const pageRows = 5_000;
@@ -299,7 +301,8 @@ export class Store {
   /** The sales that were called off, by sale. */
   async cancellations(): Promise<Map<string, CancellationRow>> {
     const rows = await this.#rows<CancellationRow>(
-      'SELECT LOWER(HEX(sale_id)) AS saleId, refunds, called_off_at_ms AS calledOffAtMs FROM cancellations',
+      `SELECT LOWER(HEX(sale_id)) AS saleId, refunds, called_off_at_ms AS calledOffAtMs, swept_at_ms AS sweptAtMs
+       FROM cancellations`,
     );
     return new Map(rows.map((row) => [dashed(row.saleId), { ...row, saleId: dashed(row.saleId) }]));
   }

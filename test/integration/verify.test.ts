@@ -390,6 +390,16 @@ const faults: Record<InvariantName, Record<string, Fault>> = {
       breakIt: () => copyNotice(reservations.waitlisted, 'reminder.paused', { version: 'version + 1' }),
       says: /reminder.paused of version 5 2 times/,
     },
+    'a buyer who was not told that the sale was called off': {
+      breakIt: () =>
+        change(
+          "INSERT INTO cancellations (sale_id, refunds, called_off_at_ms, swept_at_ms) VALUES (?, 'keep', ?, ?)",
+          bytes(closedSale),
+          Date.now(),
+          Date.now(),
+        ),
+      says: /was told 0 times that the sale was called off/,
+    },
     'a change that was told and never made': {
       breakIt: () => copyNotice(reservations.allocated, 'reminder.paused', { kind: 'reminder.rescheduled' }),
       says: /nothing had changed/,
