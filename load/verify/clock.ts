@@ -17,7 +17,7 @@ const transactionMs = 2_000;
 const tellingMs = 10_000;
 
 const opened = 'reminder.purchase-opened';
-const stoppedByPause = new Set(['reservation.expired', opened, 'reminder.closing-soon']);
+const stoppedByPause = new Set(['reservation.expired', opened, 'reminder.closing-soon', 'reminder.payment-due']);
 const ends = new Set(['reservation.purchased', 'reservation.cancelled', 'reservation.expired', 'reservation.refunded']);
 const tooLate = new Set(['window_closed', 'deadline_passed']);
 
