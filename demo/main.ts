@@ -26,6 +26,7 @@ import { type DemoOptions, demoOptions } from './arguments.ts';
 import { planDemo } from './plan.ts';
 import { Progress } from './progress.ts';
 import { type DemoOutcome, playDemo } from './scenario.ts';
+import { tellStory } from './story.ts';
 
 const reportFile = join(defaultFolder(), 'demo-report.json');
 
@@ -50,8 +51,11 @@ async function demo(options: DemoOptions, aws: Aws): Promise<boolean> {
     progress.say('verifying: clients’ log, MySQL, Redis and the provider’s books');
     const result = await verify(targetOf(stack.dir), { logs: [logFile], report: (line) => progress.say(`  ${line}`) });
     const holds = result.holds && outcome.swallowed.length === 0;
-    writeReport(options, result, { holds, durationMs: Date.now() - startedAtMs, swallowed: outcome.swallowed });
-    for (const line of [...linesOf(result), ...countLines(result), ...outcome.swallowed]) progress.say(line);
+    const { swallowed } = outcome;
+    const operator = await tellStory(targetOf(stack.dir).mysqlUrl, outcome.deeds);
+    writeReport(options, result, { holds, durationMs: Date.now() - startedAtMs, swallowed, operator });
+    const story = ['', '  The operator', ...operator.map((sentence) => `  · ${sentence}`)];
+    for (const line of [...story, ...linesOf(result), ...countLines(result), ...swallowed]) progress.say(line);
     progress.say(
       `\n${holds ? 'Every invariant holds.' : 'NOT everything holds.'} ` +
         `${((Date.now() - startedAtMs) / 1_000).toFixed(0)} s; details in ${reportFile}`,

@@ -16,7 +16,8 @@ import type { DemoOptions } from './arguments.ts';
 import { sendGarbage } from './garbage.ts';
 import type { Plan, PlannedRequest } from './plan.ts';
 import type { Progress } from './progress.ts';
-import { type Counters, type OpenSale, Shopper } from './shopper.ts';
+import { type Counters, follow, type OpenSale, Shopper } from './shopper.ts';
+import type { Deed } from './story.ts';
 
 export interface DemoWorld {
   api: Api;
@@ -29,6 +30,8 @@ export interface DemoWorld {
 export interface DemoOutcome {
   /** Garbage that was not refused with a 4xx. */
   swallowed: string[];
+  /** What the operator did while customers were buying. */
+  deeds: Deed[];
 }
 
 /** How many sign-ups are under way at once; the API hashes two passwords at a time. */
@@ -57,6 +60,14 @@ const offersInARow = 4.5;
 /** After the close: time for every customer to see what the rules do then. */
 const aftermathMs = 3_500;
 const addedUnits = 5;
+/** By how much a sale is moved, how long another is paused, and how much earlier the first then closes after all. */
+const shiftSeconds = 4;
+const pausedForMs = 3_000;
+const shortenedByMs = 3_000;
+/** When, as shares of the purchase window, the operator pauses, refunds and adds stock, shortens, and calls off. */
+const [pauseAt, refundAt, shortenAt, callOffAt] = [0.2, 0.5, 0.6, 0.65];
+/** One purchase in so many is refunded, another one in part. */
+const refundEvery = 50;
 
 /** Plays the demo. Throws on any unexpected failure. */
 export async function playDemo(world: DemoWorld, plan: Plan, options: DemoOptions): Promise<DemoOutcome> {
@@ -68,7 +79,6 @@ export async function playDemo(world: DemoWorld, plan: Plan, options: DemoOption
   };
   const sales: OpenSale[] = [];
   const pollMs = Math.max(leastPollMs, options.customers * pollMsPerCustomer);
-  const times = { purchaseOpensAtMs: Number.POSITIVE_INFINITY, purchaseClosesAtMs: Number.POSITIVE_INFINITY };
 
   const imported = await operator.importProducts(readFileSync(join(import.meta.dirname, 'products.csv'), 'utf8'));
   progress.say(`imported ${imported.created + imported.updated} products from demo/products.csv`);
@@ -76,7 +86,7 @@ export async function playDemo(world: DemoWorld, plan: Plan, options: DemoOption
   const shoppers = accounts.map((account, index) => {
     const planned = plan.customers[index];
     if (!planned) throw new Error('there are more accounts than customers');
-    return new Shopper(account, planned, { sales, counters, times, random, pollMs });
+    return new Shopper(account, planned, { sales, counters, random, pollMs });
   });
   const listeners = await connect(world, plan, shoppers);
   const stretch = await warmUp(world, plan);
@@ -84,11 +94,13 @@ export async function playDemo(world: DemoWorld, plan: Plan, options: DemoOption
   const opensAtMs = Date.now() + leadMs;
   const rushMs = plan.rushMs * stretch;
   const closesAtMs = opensAtMs + rushMs + Math.max(leastSlackMs, rushMs * slackShare);
-  const offerLifeSeconds = Math.max(leastOfferLifeSeconds, Math.ceil((pollMs * offerLifePerPoll) / 1_000));
+  const patience = Math.max(1, stretch / 2);
+  const offerLifeSeconds = Math.max(leastOfferLifeSeconds, Math.ceil((pollMs * offerLifePerPoll * patience) / 1_000));
   const purchaseWindowMs = offerLifeSeconds * offersInARow * 1_000;
-  times.purchaseOpensAtMs = closesAtMs + pauseMs;
-  times.purchaseClosesAtMs = times.purchaseOpensAtMs + purchaseWindowMs;
-  await createSales(operator, plan, { opensAtMs, closesAtMs, ...times }, offerLifeSeconds, sales);
+  const purchaseOpensAtMs = closesAtMs + pauseMs * patience;
+  const purchaseClosesAtMs = purchaseOpensAtMs + purchaseWindowMs;
+  const times = { opensAtMs, closesAtMs, purchaseOpensAtMs, purchaseClosesAtMs };
+  await createSales(operator, plan, times, offerLifeSeconds, sales);
   listeners.slice(0, watchersPerSale * sales.length).forEach((listener, index) => {
     const sale = sales[index % sales.length];
     if (sale) listener.watch(sale.saleId);
@@ -100,9 +112,12 @@ export async function playDemo(world: DemoWorld, plan: Plan, options: DemoOption
   progress.stage(reserving);
   const rush = plan.rush.map((request) => ({ ...request, atMs: Math.round(request.atMs * stretch) }));
   const swallowed: string[] = [];
-  const followUntilMs = times.purchaseClosesAtMs + aftermathMs;
-  const living = shoppers.map((shopper) => shopper.live(followUntilMs));
-  const watching = watchStock(world, sales, followUntilMs);
+  const lastCloseMs = () => Math.max(...sales.map((sale) => sale.purchaseClosesAtMs));
+  const followUntilMs = () => lastCloseMs() + aftermathMs;
+  const watching = watchSales(world, sales, followUntilMs);
+  const lives = Promise.all([watching, ...shoppers.map((shopper) => shopper.live(followUntilMs))]);
+  // Awaited at the end; what goes wrong before that is the script's own failure, and is told as such.
+  lives.catch(() => undefined);
   await Promise.all([
     sendAll(plan.early, opensAtMs, shoppers),
     sendAll(rush, opensAtMs, shoppers),
@@ -115,27 +130,44 @@ export async function playDemo(world: DemoWorld, plan: Plan, options: DemoOption
     () =>
       `waiting for the purchase windows · ${count(counters.decided)} decided · ${count(counters.cancelled)} given back`,
   );
+  const deeds: Deed[] = [];
+  const { paused, moved, stocked, calledOff } = partsOf(sales);
+  deeds.push(await moveSale(operator, moved));
   await buyTooEarly(shoppers);
-  await until(times.purchaseOpensAtMs);
+  await until(purchaseOpensAtMs);
   progress.stage(
     () =>
       `buying · ${count(counters.bought)} reservations bought · ${count(counters.declined)} payments declined · ` +
       `offers from the waitlist: ${count(counters.offersTaken)} taken, ${count(counters.offersLeft)} left to expire`,
   );
-  await until(times.purchaseOpensAtMs + purchaseWindowMs / 2);
-  await refundSome(operator, shoppers);
-  const lastSale = sales.at(-1);
-  if (lastSale) await operator.adjustStock(lastSale.saleId, addedUnits);
-  await until(times.purchaseClosesAtMs + 50);
+  const atShare = (share: number) => until(purchaseOpensAtMs + purchaseWindowMs * share);
+  await atShare(pauseAt);
+  deeds.push(...(await pauseForAWhile(operator, paused)));
+  await atShare(refundAt);
+  deeds.push(await refundSome(operator, shoppers), await addStock(operator, stocked));
+  await atShare(shortenAt);
+  deeds.push(await shortenSale(operator, moved));
+  await atShare(callOffAt);
+  if (calledOff) deeds.push(await callOff(operator, calledOff));
+  while (Date.now() < lastCloseMs() + 50) await until(lastCloseMs() + 50);
   await buyTooLate(shoppers);
-  await Promise.all([...living, watching]);
+  await lives;
 
   progress.stage(() => 'closing · customers poll one last time');
   await pLimit(signUpsAtOnce).map(shoppers, (shopper) => shopper.look());
   await pLimit(signUpsAtOnce).map(accounts.slice(0, 100), (account) => account.notifications());
   for (const listener of listeners) listener.close();
   progress.end();
-  return { swallowed };
+  return { swallowed, deeds };
+}
+
+/** Which sale plays which part; the only sale of a small demo plays all but being called off. */
+function partsOf(sales: OpenSale[]) {
+  const [paused, moved = paused] = sales;
+  const stocked = sales.at(-1);
+  if (!paused || !moved || !stocked) throw new Error('there are no sales');
+  const calledOff = sales.length > 1 ? (sales.at(-2) ?? paused) : undefined;
+  return { paused, moved, stocked, calledOff };
 }
 
 async function signUp({ api, progress }: DemoWorld, { customers, seed }: DemoOptions): Promise<Account[]> {
@@ -212,7 +244,9 @@ async function createSales(
       purchaseOpensAt: new Date(times.purchaseOpensAtMs).toISOString(),
       purchaseClosesAt: new Date(times.purchaseClosesAtMs).toISOString(),
     });
-    sales.push({ saleId: sale.saleId, currency: sale.price.currency });
+    const open = { saleId: sale.saleId, name: product.name, currency: sale.price.currency };
+    sales.push({ ...open, status: sale.status, purchaseOpensAtMs: 0, purchaseClosesAtMs: 0 });
+    follow(sales[sales.length - 1] as OpenSale, sale);
   }
 }
 
@@ -260,10 +294,15 @@ async function sendAllGarbage(
   );
 }
 
-/** Reads the live stock of every sale twice a second, as a shop's page would. */
-async function watchStock({ api }: DemoWorld, sales: OpenSale[], untilMs: number): Promise<void> {
-  while (Date.now() < untilMs) {
-    await Promise.all(sales.map((sale) => readSale(api, sale.saleId)));
+/** Reads every sale with its live stock twice a second, as a shop's page would. */
+async function watchSales({ api }: DemoWorld, sales: OpenSale[], untilMs: () => number): Promise<void> {
+  while (Date.now() < untilMs()) {
+    await Promise.all(
+      sales.map(async (sale) => {
+        const { status, body } = await readSale(api, sale.saleId);
+        if (status === 200) follow(sale, body);
+      }),
+    );
     await sleep(500);
   }
 }
@@ -284,10 +323,67 @@ async function buyTooLate(shoppers: Shopper[]): Promise<void> {
   );
 }
 
-/** The operator refunds some purchases; their units go to the waitlist. */
-async function refundSome(operator: Operator, shoppers: Shopper[]): Promise<void> {
-  const purchases = shoppers.flatMap((shopper) => shopper.captured).filter((_, index) => index % 50 === 0);
-  for (const purchaseId of purchases) await operator.refund(purchaseId);
+/** The operator moves a sale whose window has not opened yet, after asking what that would do. */
+async function moveSale(operator: Operator, sale: OpenSale): Promise<Deed> {
+  const preview = await operator.previewReschedule(sale.saleId, { shiftSeconds });
+  const { holding, waiting } = preview.concerned;
+  const { sale: moved } = await operator.rescheduleSale(sale.saleId, {
+    shiftSeconds,
+    ...(preview.confirmation === null ? {} : { confirmation: preview.confirmation }),
+  });
+  return { kind: 'moved', sale, version: moved.stock.version, seconds: shiftSeconds, foreseen: holding + waiting };
+}
+
+/** The operator closes a sale earlier than was told: refused, until the preview's confirmation comes with it. */
+async function shortenSale(operator: Operator, sale: OpenSale): Promise<Deed> {
+  const move = { purchaseClosesAt: new Date(sale.purchaseClosesAtMs - shortenedByMs).toISOString() };
+  const refused = await operator.tryToReschedule(sale.saleId, move);
+  const { concerned, confirmation } = await operator.previewReschedule(sale.saleId, move);
+  const { sale: shortened } = await operator.rescheduleSale(sale.saleId, { ...move, confirmation: confirmation ?? '' });
+  const { holding, waiting, shortened: lose } = concerned;
+  const version = shortened.stock.version;
+  const seconds = shortenedByMs / 1_000;
+  return { kind: 'shortened', sale, version, seconds, foreseen: holding + waiting, lose, refused };
+}
+
+/** The operator pauses a sale while customers are buying in it, and resumes it. */
+async function pauseForAWhile(operator: Operator, sale: OpenSale): Promise<Deed[]> {
+  const before = sale.purchaseClosesAtMs;
+  const paused = await operator.pauseSale(sale.saleId);
+  await sleep(pausedForMs);
+  const resumed = await operator.resumeSale(sale.saleId);
+  const givenBackMs = Date.parse(resumed.purchaseClosesAt) - before;
+  return [
+    { kind: 'paused', sale, version: paused.stock.version },
+    { kind: 'resumed', sale, version: resumed.stock.version, givenBackMs },
+  ];
+}
+
+/** The operator adds units; in the same transaction they are offered to whoever waits. */
+async function addStock(operator: Operator, sale: OpenSale): Promise<Deed> {
+  const fromMs = Date.now();
+  await operator.adjustStock(sale.saleId, addedUnits);
+  return { kind: 'stocked', sale, units: addedUnits, fromMs, toMs: Date.now() };
+}
+
+/** The operator refunds some purchases, whose units go to the waitlist, and half of some others, whose units stay. */
+async function refundSome(operator: Operator, shoppers: Shopper[]): Promise<Deed> {
+  const captured = shoppers.flatMap((shopper) => shopper.captured);
+  const whole = captured.filter((_, index) => index % refundEvery === 0).map(({ purchaseId }) => purchaseId);
+  const parts: string[] = [];
+  for (const purchaseId of whole) await operator.refund(purchaseId);
+  for (const { purchaseId, amountMinor } of captured.filter((_, index) => index % refundEvery === refundEvery / 2)) {
+    if (amountMinor < 2) continue;
+    await operator.refund(purchaseId, { key: `goodwill-${purchaseId}`, amountMinor: Math.floor(amountMinor / 2) });
+    parts.push(purchaseId);
+  }
+  return { kind: 'refunded', whole, parts };
+}
+
+/** The operator calls a sale off; what was paid in it is given back. */
+async function callOff(operator: Operator, sale: OpenSale): Promise<Deed> {
+  await operator.cancelSale(sale.saleId);
+  return { kind: 'called off', sale };
 }
 
 /** Resolves at a time; at once if it has passed. */

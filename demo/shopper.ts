@@ -5,14 +5,43 @@
  * the clients' log.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Account, type Answer, isWorthRepeating, type ReservationView, retryAfterMs } from '#load/client.ts';
+import {
+  type Account,
+  type Answer,
+  isWorthRepeating,
+  type ReservationView,
+  retryAfterMs,
+  type SaleView,
+} from '#load/client.ts';
 import type { PushLine } from '#load/log.ts';
 import type { PlannedCustomer, PlannedRequest } from './plan.ts';
 
-/** A sale as shoppers see it. */
+/** A sale as shoppers see it: its page is read again and again, since operators pause, move and call off sales. */
 export interface OpenSale {
   saleId: string;
+  name: string;
   currency: string;
+  status: string;
+  purchaseOpensAtMs: number;
+  purchaseClosesAtMs: number;
+}
+
+/** Takes over what a sale's page says. */
+export function follow(sale: OpenSale, seen: SaleView): void {
+  sale.status = seen.status;
+  sale.purchaseOpensAtMs = Date.parse(seen.purchaseOpensAt);
+  sale.purchaseClosesAtMs = Date.parse(seen.purchaseClosesAt);
+}
+
+/** Whether units of a sale can be bought, as its page says. */
+export function isOpen(sale: OpenSale | undefined, nowMs: number): boolean {
+  return sale?.status === 'active' && nowMs >= sale.purchaseOpensAtMs && nowMs < sale.purchaseClosesAtMs;
+}
+
+/** What was paid for and went through. */
+export interface Captured {
+  purchaseId: string;
+  amountMinor: number;
 }
 
 /** What has happened so far, for the progress line. */
@@ -28,15 +57,9 @@ export interface Counters {
   offersLeft: number;
 }
 
-export interface Times {
-  purchaseOpensAtMs: number;
-  purchaseClosesAtMs: number;
-}
-
 export interface Surroundings {
   sales: OpenSale[];
   counters: Counters;
-  times: Times;
   /** How long a shopper waits from one look to the next. */
   pollMs: number;
   /** Numbers in [0, 1) that depend on the seed. */
@@ -48,6 +71,8 @@ const attempts = 6;
 const listeningPatience = 2;
 const paymentPollMs = 700;
 const undecidedStates = new Set(['requested', 'unknown', 'requires_action', 'refunding']);
+/** Refusals after which the units may still be bought later: the sale's page was not read again in time. */
+const mayCome = new Set(['sale_paused', 'sale_cancelled', 'window_not_open']);
 /** What a declined customer tries next. */
 const otherCard = 'tok_approve';
 const mostPerPurchase = 50;
@@ -64,7 +89,8 @@ export class Shopper {
   readonly #offered = new Set<string>();
   /** Reservations that were acted on already. */
   readonly #handled = new Set<string>();
-  readonly #captured: string[] = [];
+  readonly #captured: Captured[] = [];
+  #orders = 0;
   #wake: (() => void) | undefined;
 
   constructor(account: Account, plan: PlannedCustomer, around: Surroundings) {
@@ -74,7 +100,7 @@ export class Shopper {
   }
 
   /** Purchases of this customer that went through. */
-  get captured(): readonly string[] {
+  get captured(): readonly Captured[] {
     return this.#captured;
   }
 
@@ -112,15 +138,15 @@ export class Shopper {
     if (about === 'reservation' || kind === 'reminder.purchase-opened') this.#wake?.();
   }
 
-  /** Follows its reservations until `untilMs`, and acts on what it learns. */
-  async live(untilMs: number): Promise<void> {
-    const { random, times, pollMs } = this.#around;
+  /** Follows its reservations until the time that `untilMs` says, which sales may move, and acts on what it learns. */
+  async live(untilMs: () => number): Promise<void> {
+    const { random, sales, pollMs } = this.#around;
     const pace = pollMs * (this.#plan.listens ? listeningPatience : 1);
-    await this.#pause(random() * pace, untilMs);
-    while (Date.now() < untilMs) {
-      const open = Date.now() >= times.purchaseOpensAtMs;
+    await this.#pause(random() * pace, untilMs());
+    while (Date.now() < untilMs()) {
+      const open = sales.some((sale) => Date.now() >= sale.purchaseOpensAtMs);
       if (this.#pending.size > 0 || this.#waitlisted.size > 0 || (open && this.idle.length > 0)) await this.look();
-      await this.#pause(pace * (0.7 + 0.6 * random()), untilMs);
+      await this.#pause(pace * (0.7 + 0.6 * random()), untilMs());
     }
   }
 
@@ -147,7 +173,7 @@ export class Shopper {
 
   async #act(allocated: ReservationView[]): Promise<void> {
     const { behaviour, takesOffers } = this.#plan;
-    const { times, counters } = this.#around;
+    const { sales, counters } = this.#around;
     if (behaviour === 'cancels') {
       for (const view of this.#take(allocated)) {
         const answer = await this.account.cancel(view.reservationId);
@@ -155,12 +181,13 @@ export class Shopper {
       }
       return;
     }
-    if (Date.now() < times.purchaseOpensAtMs || Date.now() >= times.purchaseClosesAtMs) return;
+    const open = new Set(sales.filter((sale) => isOpen(sale, Date.now())).map(({ saleId }) => saleId));
+    const offered = allocated.filter(({ saleId }) => open.has(saleId));
     const isOffer = (view: ReservationView) => this.#offered.has(view.reservationId);
-    const offers = allocated.filter(isOffer);
+    const offers = offered.filter(isOffer);
     if (takesOffers) counters.offersTaken += offers.length;
     else counters.offersLeft += this.#take(offers).length;
-    const wanted = allocated.filter((view) => (isOffer(view) ? takesOffers : behaviour !== 'lets expire'));
+    const wanted = offered.filter((view) => (isOffer(view) ? takesOffers : behaviour !== 'lets expire'));
     const taken = this.#take(wanted);
     const orders = behaviour === 'buys one by one' ? taken.map((view) => [view]) : this.#together(taken);
     await Promise.all(orders.map((order) => this.#buy(order.map((view) => view.reservationId))));
@@ -186,13 +213,16 @@ export class Shopper {
 
   async #buy(reservationIds: string[]): Promise<void> {
     const { counters, random } = this.#around;
+    const order = ++this.#orders;
     let token = this.#plan.paymentToken;
     for (let card = 1; card <= 2; card++) {
-      const state = await this.#pay(reservationIds, token, `buy-${card}-${reservationIds[0]}`, random() < 0.1);
+      const key = `buy-${order}-${card}-${reservationIds[0]}`;
+      const state = await this.#pay(reservationIds, token, key, random() < 0.1);
       if (state === 'captured') {
         counters.bought += reservationIds.length;
         return;
       }
+      if (mayCome.has(state)) for (const id of reservationIds) this.#handled.delete(id);
       if (state !== 'declined') return;
       counters.declined++;
       token = otherCard;
@@ -213,13 +243,16 @@ export class Shopper {
     }
     // A payment outlives the window: a customer who ordered in time waits for the outcome.
     const patienceEndsMs = Date.now() + 90_000;
-    let state = 'requested';
+    let [state, amountMinor] = ['requested', 0];
     while (purchaseId !== '' && undecidedStates.has(state) && Date.now() < patienceEndsMs) {
       await sleep(paymentPollMs * (0.7 + 0.6 * this.#around.random()));
       const answer = await this.account.purchase(purchaseId);
-      if (answer.status === 200) state = answer.body.state;
+      if (answer.status === 200) {
+        state = answer.body.state;
+        amountMinor = answer.body.amount.amountMinor;
+      }
     }
-    if (state === 'captured') this.#captured.push(purchaseId);
+    if (state === 'captured') this.#captured.push({ purchaseId, amountMinor });
     return state;
   }
 

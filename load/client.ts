@@ -6,7 +6,17 @@
  * and the chaos driver.
  */
 import { Agent, request as httpRequest, type IncomingHttpHeaders } from 'node:http';
-import type { ClientLog, Facts, Operation, SeenNotice, SeenPurchase, SeenReservation, SeenStock } from './log.ts';
+import type {
+  ClientLog,
+  Facts,
+  Operation,
+  SaleAct,
+  SeenNotice,
+  SeenPurchase,
+  SeenReservation,
+  SeenStock,
+  SeenTerms,
+} from './log.ts';
 
 /** What came back. Status 0 means that no answer came; `code` then names the error of the connection. */
 export interface Answer<Body> {
@@ -50,7 +60,7 @@ export interface PurchaseView {
   reason?: string | null;
 }
 
-export interface SaleView {
+export interface SaleView extends Omit<SeenTerms, 'version'> {
   saleId: string;
   name: string;
   phase: string;
@@ -76,6 +86,22 @@ export interface NewSale {
   reserveClosesAt: string;
   purchaseOpensAt: string;
   purchaseClosesAt: string;
+}
+
+/** What moving a sale did, or as a preview would do. */
+export interface Rescheduled {
+  sale: SaleView;
+  dangers: string[];
+  concerned: { holding: number; offered: number; waiting: number; shortened: number };
+  confirmation: string | null;
+}
+
+/** How far calling a sale off has come. */
+export interface CancellationView {
+  done: boolean;
+  reservations: Record<string, number>;
+  refundsByState: Record<string, { refunds: number; amountMinor: number }>;
+  currency: string;
 }
 
 interface Page<Item> {
@@ -402,29 +428,80 @@ export class Operator {
   }
 
   createSale(sale: NewSale): Promise<SaleView> {
-    return this.#do('POST', '/sales', { body: sale });
+    return this.#act('create', '/sales', sale, (view) => view);
+  }
+
+  /** Pauses a sale: its clock stands still. */
+  pauseSale(saleId: string): Promise<SaleView> {
+    return this.#act('pause', `/sales/${saleId}/pause`, undefined, (view) => view);
+  }
+
+  /** Resumes a sale; the time of the pause is given back. */
+  resumeSale(saleId: string): Promise<SaleView> {
+    return this.#act('resume', `/sales/${saleId}/resume`, undefined, (view) => view);
+  }
+
+  /** What moving a sale would do; nothing is changed. */
+  previewReschedule(saleId: string, move: object): Promise<Rescheduled> {
+    return this.#do('POST', `/sales/${saleId}/reschedule`, { body: { ...move, dryRun: true } });
+  }
+
+  /** Moves a sale. */
+  rescheduleSale(saleId: string, move: object): Promise<Rescheduled> {
+    return this.#act('reschedule', `/sales/${saleId}/reschedule`, move, ({ sale }) => sale);
+  }
+
+  /** Moves a sale where that must be refused; the code of the refusal, or undefined if it was done. */
+  async tryToReschedule(saleId: string, move: object): Promise<string | undefined> {
+    const { api } = this.#account;
+    const sending = { method: 'POST', path: `/sales/${saleId}/reschedule`, body: move };
+    return (await api.send('operator', { ...sending, token: await this.#account.token() }, { saleId })).code;
+  }
+
+  /** Calls a sale off, and gives back what was paid in it. */
+  cancelSale(saleId: string): Promise<SaleView> {
+    return this.#act('cancel', `/sales/${saleId}/cancel`, { refunds: 'refund' }, (view) => view);
+  }
+
+  cancellation(saleId: string): Promise<CancellationView> {
+    return this.#do('GET', `/ops/sales/${saleId}/cancellation`);
   }
 
   adjustStock(saleId: string, units: number): Promise<SaleView> {
     return this.#do('POST', `/sales/${saleId}/stock`, { body: { units } });
   }
 
-  /** Orders a refund. */
-  refund(purchaseId: string): Promise<PurchaseView> {
-    return this.#do('POST', `/purchases/${purchaseId}/refund`, {}, 'refund', { purchaseId });
+  /** Orders a refund: of all that is left, or of a part, under a key. */
+  refund(purchaseId: string, part?: { key: string; amountMinor: number }): Promise<PurchaseView> {
+    const { key, ...body } = part ?? {};
+    const sending = part ? { key, body } : {};
+    return this.#do('POST', `/purchases/${purchaseId}/refund`, sending, 'refund', { purchaseId });
+  }
+
+  /** Changes the terms of a sale, and notes in the log which they are from then on. */
+  #act<Body>(act: SaleAct, path: string, body: object | undefined, saleOf: (body: Body) => SaleView): Promise<Body> {
+    const learn = (answered: Body): Facts => {
+      const { saleId, stock, status, pausedAt, ...sale } = saleOf(answered);
+      const { reserveOpensAt, reserveClosesAt, purchaseOpensAt, purchaseClosesAt } = sale;
+      const times = { reserveOpensAt, reserveClosesAt, purchaseOpensAt, purchaseClosesAt };
+      return { saleId, terms: { version: stock.version, status, pausedAt, ...times } };
+    };
+    const sending = body === undefined ? {} : { body };
+    return this.#do('POST', path, sending, 'operator', { act, firstSentMs: Date.now() }, learn);
   }
 
   async #do<Body>(
     method: string,
     path: string,
-    sending: Pick<Sending, 'body' | 'raw' | 'contentType'> = {},
+    sending: Pick<Sending, 'body' | 'raw' | 'contentType' | 'key'> = {},
     op: Operation = 'operator',
     facts: Facts = {},
+    learn?: (body: Body) => Facts,
   ): Promise<Body> {
     const { api } = this.#account;
     const token = await this.#account.token();
     const { body } = await insist(`${method} ${path}`, () =>
-      api.send<Body>(op, { method, path, token, ...sending }, facts),
+      api.send<Body>(op, { method, path, token, ...sending }, facts, learn),
     );
     return body;
   }

@@ -27,6 +27,9 @@ export type Operation =
   | 'operator'
   | 'garbage';
 
+/** What an operator does to a sale that may change its times or its status. */
+export type SaleAct = 'create' | 'pause' | 'resume' | 'resume without giving back' | 'reschedule' | 'cancel';
+
 /** A reservation as an answer showed it. */
 export interface SeenReservation {
   reservationId: string;
@@ -53,6 +56,18 @@ export interface SeenStock {
   allocated: number;
   sold: number;
   waitlisted: number;
+}
+
+/** The times and the status of a sale, as the answer to an operator showed them. */
+export interface SeenTerms {
+  /** The sale's version with them, which is the round of what is announced of them. */
+  version: number;
+  status: string;
+  pausedAt: string | null;
+  reserveOpensAt: string;
+  reserveClosesAt: string;
+  purchaseOpensAt: string;
+  purchaseClosesAt: string;
 }
 
 /** A notification as the list of notifications showed it. */
@@ -91,6 +106,10 @@ export interface RequestLine {
   purchases?: SeenPurchase[];
   stocks?: SeenStock[];
   notices?: SeenNotice[];
+  /** What an operator did to a sale, the terms that came of it, and when it was sent first, answered or not. */
+  act?: SaleAct;
+  terms?: SeenTerms;
+  firstSentMs?: number;
 }
 
 /** One message that a client received over its WebSocket. */

@@ -9,8 +9,9 @@
 import { AnswerCheck, MovementCheck, TicketCheck } from './verify/answers.ts';
 import { CapCheck } from './verify/caps.ts';
 import { ClientView } from './verify/clients.ts';
-import { checkToldTime } from './verify/clock.ts';
+import { ClockCheck } from './verify/clock.ts';
 import { FigureCollector, type Figures } from './verify/figures.ts';
+import { readHistories } from './verify/history.ts';
 import { LineCheck } from './verify/line.ts';
 import { checkMirror, MirrorReader } from './verify/mirror.ts';
 import { MoneyCheck } from './verify/money.ts';
@@ -105,8 +106,12 @@ async function compare(
   const notices = new NoticeCheck(clients);
   const refunds = await store.refunds();
   const money = new MoneyCheck(purchases, items, sales, refunds);
-  const refundCheck = new RefundCheck(purchases, refunds, await store.cancellations());
-  const windows = new WindowCheck(sales);
+  const cancellations = await store.cancellations();
+  const refundCheck = new RefundCheck(purchases, items, refunds, cancellations);
+  const announced = await store.announcements();
+  const histories = readHistories(sales, clients.announced, announced);
+  const windows = new WindowCheck(histories);
+  const clock = new ClockCheck(sales, histories, announced, cancellations, clients, nowMs);
   const line = new LineCheck();
   const figures = new FigureCollector(clients);
   const states = new Map<string, number>();
@@ -116,7 +121,7 @@ async function compare(
     moves.add(stop, tallies.I3);
     notices.add(stop, purchases, tallies.I5);
     line.add(stop);
-    checkToldTime(stop.id, stop.notices, tallies.I12);
+    clock.add(stop, tallies.I12);
     const { row } = stop;
     if (!row) continue;
     const sale = sales.get(row.saleId);
@@ -125,7 +130,7 @@ async function compare(
     caps.add(row);
     money.add(row, tallies.I7);
     refundCheck.add(row);
-    checkAcceptedInWindow(row, sale, tallies.I8);
+    checkAcceptedInWindow(row, histories.get(row.saleId), tallies.I8);
     windows.add(row);
     if (row.partOf === null) figures.add(row);
     states.set(row.state, (states.get(row.state) ?? 0) + 1);
@@ -134,11 +139,12 @@ async function compare(
   answers.finish(purchases, dead, tallies);
   moves.finish(tallies.I3);
   caps.finish(sales, tallies.I4);
-  notices.finish(purchases, tallies.I5);
+  notices.finish(purchases, refunds, tallies.I5);
   money.finish(books, clients, tallies.I7);
   refundCheck.finish(books, tallies.I13);
-  checkOrderedInWindow(purchases, items, sales, tallies.I8);
+  checkOrderedInWindow(purchases, items, histories, tallies.I8);
   windows.finish(clients, tallies.I8);
+  clock.finish(announced, clients, tallies.I12);
   line.finish(sales, nowMs, tallies.I11);
 
   const captured = books.charges.filter((charge) => charge.status === 'captured').length;

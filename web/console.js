@@ -10,6 +10,7 @@ import { setUpSigning } from './sign.js';
 import {
   act,
   byId,
+  chosen,
   clock,
   confirmed,
   h,
@@ -146,7 +147,14 @@ function select(saleId) {
 }
 
 async function lookAtSale() {
-  if (selected) selected.inside(await api.get(`/ops/sales/${selected.saleId}`));
+  if (!selected) return;
+  const { saleId, inside } = selected;
+  const isOff = sales.get(saleId)?.status === 'cancelled';
+  const [overview, cancellation] = await Promise.all([
+    api.get(`/ops/sales/${saleId}`),
+    isOff ? api.get(`/ops/sales/${saleId}/cancellation`) : undefined,
+  ]);
+  inside(overview, cancellation);
 }
 
 /** A sale in full: its stock, what can be done with it, and what goes on inside. */
@@ -157,31 +165,62 @@ function detailOf(saleId) {
   const next = h('p', { class: 'note number' });
   const units = h('input', { type: 'number', value: 10, 'aria-label': 'Units to add, or with a minus to take back' });
 
-  const command = (verb, label, question, kind = 'quiet') =>
-    h(
-      'button',
-      {
-        class: kind,
-        type: 'button',
-        onclick: async (event) => {
-          const button = event.currentTarget;
-          if (question && !(await confirmed(question, label))) return;
-          await act(button, async () => {
-            take(await api.post(`/sales/${saleId}/${verb}`));
-            toast(`${sales.get(saleId).name}: ${verb} done.`, 'good');
-            update();
-          });
-        },
-      },
-      label,
-    );
+  const minutes = h('input', {
+    type: 'number',
+    value: 10,
+    'aria-label': 'Minutes to move by, or with a minus earlier',
+  });
+
+  const command = (verb, label) =>
+    h('button', { class: 'quiet', type: 'button', onclick: (event) => run(event.currentTarget, verb) }, label);
+  const run = (button, verb, body) =>
+    act(button, async () => {
+      take(await api.post(`/sales/${saleId}/${verb}`, body));
+      toast(`${sales.get(saleId).name}: ${verb} done.`, 'good');
+      update();
+      await lookAtSale();
+    });
   const pause = command('pause', 'Pause');
   const resume = command('resume', 'Resume');
-  const cancel = command(
-    'cancel',
-    'Cancel sale',
-    'Cancel this sale for good? Everything reserved is released, and nothing can be reserved or bought any more.',
-    'danger',
+  const cancel = h(
+    'button',
+    {
+      class: 'danger',
+      type: 'button',
+      onclick: async (event) => {
+        const button = event.currentTarget;
+        const refunds = await chosen(
+          'Call this sale off for good? Everything reserved is released, and everybody is told. What becomes of what is paid?',
+          { keep: 'Keep what is paid', refund: 'Give it back' },
+        );
+        if (refunds) await run(button, 'cancel', { refunds });
+      },
+    },
+    'Call off',
+  );
+  const move = h(
+    'form',
+    {
+      class: 'row',
+      onsubmit: (event) => {
+        event.preventDefault();
+        act(event.submitter, async () => {
+          const shift = { shiftSeconds: Math.round(Number(minutes.value) * 60) };
+          const preview = await api.post(`/sales/${saleId}/reschedule`, { ...shift, dryRun: true });
+          if (!(await confirmed(previewText(preview), 'Move'))) return;
+          const { confirmation } = preview;
+          const moved = await api.post(`/sales/${saleId}/reschedule`, {
+            ...shift,
+            ...(confirmation && { confirmation }),
+          });
+          take(moved.sale);
+          toast('The sale has new times, and everybody concerned is told.', 'good');
+          update();
+        });
+      },
+    },
+    h('div', { class: 'short' }, minutes),
+    h('button', { class: 'quiet', type: 'submit' }, 'Move by minutes …'),
   );
   const stock = h(
     'form',
@@ -207,7 +246,7 @@ function detailOf(saleId) {
     next,
     bar.element,
     times,
-    h('div', { class: 'row' }, pause, resume, cancel, h('span', { class: 'grow' }), stock),
+    h('div', { class: 'row' }, pause, resume, cancel, h('span', { class: 'grow' }), move, stock),
     inside,
   );
 
@@ -221,6 +260,7 @@ function detailOf(saleId) {
     resume.hidden = sale.status !== 'paused';
     cancel.hidden = sale.status === 'cancelled';
     stock.hidden = sale.status === 'cancelled';
+    move.hidden = sale.status === 'cancelled' || phaseOf(sale) === 'closed';
     const facts = [
       ['Price', money(sale.price)],
       ['Cap per customer', number(sale.capPerCustomer)],
@@ -237,10 +277,42 @@ function detailOf(saleId) {
     saleId,
     element,
     update,
-    inside(overview) {
-      inside.replaceChildren(...insideOf(overview));
+    inside(overview, cancellation) {
+      inside.replaceChildren(...(cancellation ? progressOf(cancellation) : []), ...insideOf(overview));
     },
   };
+}
+
+/** What moving a sale would do, as a question. */
+function previewText({ sale, dangers, concerned }) {
+  const { holding, waiting, shortened } = concerned;
+  const warning = dangers.includes('closes_at_once') ? 'The sale would be closed at once. ' : '';
+  const loss = shortened > 0 ? ` ${number(shortened)} of them would have less time than they were told.` : '';
+  return (
+    `${warning}The purchase window would be ${clock(sale.purchaseOpensAt)} to ${clock(sale.purchaseClosesAt)}. ` +
+    `${number(holding)} who hold units and ${number(waiting)} who wait are told.${loss}`
+  );
+}
+
+/** How far calling a sale off has come. */
+function progressOf({ refunds, done, reservations, refundsByState, currency }) {
+  const { allocated = 0, waitlisted = 0 } = reservations;
+  return [
+    h('h3', {}, refunds === 'refund' ? 'Called off; what was paid is given back' : 'Called off; what was paid is kept'),
+    h(
+      'dl',
+      { class: 'facts' },
+      fact('State', done ? 'done' : 'under way'),
+      fact('Still to be cancelled', number(allocated + waitlisted)),
+      ...Object.entries(refundsByState).map(([state, { refunds: count, amountMinor }]) =>
+        fact(
+          `Refunds ${state}`,
+          `${number(count)}, ${money({ amountMinor, currency })}`,
+          state === 'failed' && count > 0,
+        ),
+      ),
+    ),
+  ];
 }
 
 function insideOf({ reservations, queues, breakers, drift, gate, outbox, mirror }) {
@@ -499,14 +571,36 @@ byId('dead-refresh').addEventListener('click', (event) => act(event.currentTarge
 
 /* Refunds */
 
+/** Does something with a payment, and shows what came of it. With a key, an attempt that is repeated gives back once. */
+async function payBack(button, path, body, key) {
+  await act(button, async () => {
+    const { state, amount } = await api.post(`/purchases/${path}`, body, key && { key });
+    byId('refund-result').replaceChildren(h('p', {}, `${money(amount)}: ${state.replaceAll('_', ' ')}.`));
+  });
+}
+
 byId('refund-form').addEventListener('submit', async (event) => {
   event.preventDefault();
+  const { purchaseId, amountMinor } = Object.fromEntries(new FormData(event.currentTarget));
+  const question = amountMinor
+    ? `Give ${number(Number(amountMinor))} minor units of this payment back? The units stay with their buyer.`
+    : 'Give all that is left of this payment back? If the provider refused that before, it is tried again.';
+  if (!(await confirmed(question, 'Refund'))) return;
+  const part = amountMinor ? { amountMinor: Number(amountMinor) } : undefined;
+  await payBack(byId('refund-go'), `${purchaseId}/refund`, part, part && newKey());
+});
+
+byId('dispute-form').addEventListener('submit', async (event) => {
+  event.preventDefault();
   const { purchaseId } = Object.fromEntries(new FormData(event.currentTarget));
-  if (!(await confirmed('Give the whole payment of this purchase back?', 'Refund'))) return;
-  act(byId('refund-go'), async () => {
-    const { state, amount } = await api.post(`/purchases/${purchaseId}/refund`);
-    byId('refund-result').replaceChildren(h('p', {}, `${money(amount)}: ${state}.`));
-  });
+  const decision = await chosen(
+    'The provider took something other than the order. Accept it as the purchase, or give it back?',
+    {
+      accept: 'Accept',
+      refund: 'Give it back',
+    },
+  );
+  if (decision) await payBack(byId('dispute-go'), `${purchaseId}/dispute`, { decision });
 });
 
 /* Live */

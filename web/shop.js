@@ -269,6 +269,7 @@ function explain(reservation) {
       const end = buyableUntil(reservation);
       const share = units < quantity ? `${units} of ${quantity} set aside.` : 'Set aside for you.';
       if (end) return `${share} Buy within ${until(end)}.`;
+      if (sale?.status === 'paused') return `${share} The sale is paused; your time stands still.`;
       return sale && phaseOf(sale) !== 'closed' ? `${share} Purchase opens ${clock(sale.purchaseOpensAt)}.` : share;
     }
     case 'rejected':
@@ -432,6 +433,8 @@ const purchaseText = {
   unknown: 'The bank has not answered; your units stay set aside until it does.',
   requires_action: 'Your bank wants you to confirm this payment.',
   refunding: 'Your money is on its way back.',
+  refund_failed: 'Your money could not be returned yet; somebody is looking into it.',
+  disputed: 'The payment is not what was ordered; somebody is looking into it.',
 };
 
 function drawPurchases() {

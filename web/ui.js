@@ -168,7 +168,12 @@ export function stockBar() {
 }
 
 /** Asks before something that cannot be undone. Resolves to whether to go on. */
-export function confirmed(question, yes) {
+export async function confirmed(question, yes) {
+  return (await chosen(question, { yes })) === 'yes';
+}
+
+/** Asks which of several things to do, each with what its button says. Resolves to its name, or undefined for none. */
+export function chosen(question, choices) {
   return new Promise((resolve) => {
     const dialog = h(
       'dialog',
@@ -177,15 +182,17 @@ export function confirmed(question, yes) {
       h(
         'div',
         { class: 'row end' },
-        h('button', { class: 'quiet', onclick: () => finish(false) }, 'Back'),
-        h('button', { class: 'danger', onclick: () => finish(true) }, yes),
+        h('button', { class: 'quiet', onclick: () => finish(undefined) }, 'Back'),
+        ...Object.entries(choices).map(([name, label]) =>
+          h('button', { class: 'danger', onclick: () => finish(name) }, label),
+        ),
       ),
     );
     const finish = (answer) => {
       resolve(answer);
       dialog.close();
     };
-    dialog.addEventListener('cancel', () => resolve(false));
+    dialog.addEventListener('cancel', () => resolve(undefined));
     document.body.append(dialog);
     dialog.showModal();
   });

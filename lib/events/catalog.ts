@@ -55,13 +55,17 @@ export const catalog = {
       reason: z.enum([
         'purchase-opened',
         'closing-soon',
+        'payment-due',
         'rescheduled',
         'paused',
         'resumed',
         'called-off-refund',
         'called-off-keep',
       ]),
-      /** The sale's version with which it was announced: what tells one announcement of a kind from the next. */
+      /**
+       * What tells one announcement of a kind from the next: the sale's version with which it was announced, or of
+       * `payment-due` the deadline.
+       */
       round: z.number().int().optional(),
       /** The sale's times as they are now. */
       times: z

@@ -23,6 +23,7 @@ import { enterPhase, listUnfinishedSaleIds, lockSales, type SaleRow } from '#sal
 import { type Announcement, announcementEvents } from './announce.ts';
 import { AdvanceCommand, boundaryHorizonMs, sendBoundaries } from './boundaries.ts';
 import { SweepCommand, sweepCancellation, sweepLeftOpen } from './cancellation.ts';
+import { dueLeadMs, remindDue } from './due-reminder.ts';
 import { saleChanged } from './sale-changed.ts';
 
 /** What may fire: the minute's rule, a boundary of one sale, or the news that units were released or offered. */
@@ -127,9 +128,13 @@ export async function advanceSale(
   // A pause stops the clock of everything that would follow; resuming sends it ahead.
   if (!sale || sale.status === 'paused') return;
   await expireSale(deps, saleId, deadlineMs);
+  await remindDue(deps, saleId, deadlineMs);
   if (ahead === 'nothing') return;
   const offersMs = await readOfferDeadlines(deps.db, sale, nowMs + 1, nowMs + boundaryHorizonMs);
-  await sendBoundaries(deps, saleId, [...boundariesAfter(sale, nowMs), ...offersMs], boundaryHorizonMs);
+  const leadMs = dueLeadMs(sale);
+  const remindersMs = leadMs === undefined ? [] : offersMs.map((atMs) => atMs - leadMs);
+  const aheadMs = [...boundariesAfter(sale, nowMs), ...offersMs, ...remindersMs];
+  await sendBoundaries(deps, saleId, aheadMs, boundaryHorizonMs);
 }
 
 interface Announced extends Committed {

@@ -31,6 +31,8 @@ export const koreanSentences: Partial<Record<NoticeKind, (facts: Facts) => strin
       : `${units(facts)}의 구매가 환불되었습니다.`,
   'reminder.purchase-opened': (facts) => `구매가 시작되었습니다. ${until(facts)}${units(facts)}를 구매해 주세요.`,
   'reminder.closing-soon': (facts) => `구매가 곧 마감됩니다. ${until(facts)}${units(facts)}를 구매해 주세요.`,
+  'reminder.payment-due': (facts) =>
+    `결제 기한이 곧 끝납니다. ${until(facts)}${units(facts)}를 구매하지 않으시면 다음 대기자에게 넘어갑니다.`,
   'reminder.rescheduled': (facts) => `판매 일정이 변경되었습니다${window(facts)}. ${kept(facts)}`,
   'reminder.paused': (facts) =>
     `${facts.pausedAt}부터 판매가 일시 중지되었습니다. 중지된 시간은 다시 드립니다. ${

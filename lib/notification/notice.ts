@@ -21,6 +21,7 @@ export const noticeKinds = [
   'reservation.refunded',
   'reminder.purchase-opened',
   'reminder.closing-soon',
+  'reminder.payment-due',
   'reminder.rescheduled',
   'reminder.paused',
   'reminder.resumed',

@@ -34,6 +34,8 @@ const sentences: Record<NoticeKind, (facts: Facts) => string> = {
       : `The purchase of ${units(facts)} was refunded.`,
   'reminder.purchase-opened': (facts) => `The purchase window is open: buy your ${units(facts)}${until(facts)}.`,
   'reminder.closing-soon': (facts) => `The purchase window closes soon: buy your ${units(facts)}${until(facts)}.`,
+  'reminder.payment-due': (facts) =>
+    `Your time to pay ends soon: buy your ${units(facts)}${until(facts)}, or ${Number(facts.units) === 1 ? 'it goes' : 'they go'} to whoever waits.`,
   'reminder.rescheduled': (facts) =>
     facts.deadline === undefined
       ? `The sale has new times${window(facts)}. You keep your place in line.`

@@ -363,6 +363,54 @@ export async function readOfferDeadlines(
   return rows.map((row) => deadlineAtMs(sale, row.deadlineMs));
 }
 
+/** A place among the deadlines of a sale, in their order. */
+export interface DuePlace extends Pick<Waiting, 'atLeast' | 'ticket' | 'reservationId'> {
+  /** In the sale's own time. */
+  readonly deadlineMs: number;
+}
+
+/** Somebody who holds units until a deadline. */
+export interface Due extends DuePlace, Pick<ReservationRow, 'customerId' | 'units' | 'version'> {}
+
+/** The most that an INT column holds. */
+const largestInt = 2_147_483_647;
+
+/** The place behind everybody who has this deadline, in the sale's own time. */
+export function endOfDeadline(deadlineMs: number): DuePlace {
+  const reservationId: ReservationId = fromBytes(Buffer.alloc(16, 0xff));
+  return { deadlineMs, atLeast: largestInt, ticket: Number.MAX_SAFE_INTEGER, reservationId };
+}
+
+/** Who holds units with a deadline of their own that nobody is paying for, behind a place and up to a deadline, in order. */
+export async function readDue(
+  tx: Tx,
+  saleId: SaleId,
+  { deadlineMs, atLeast, ticket, reservationId }: DuePlace,
+  untilMs: number,
+  limit: number,
+): Promise<Due[]> {
+  const rows = await tx.rows<Omit<Due, 'reservationId' | 'customerId'> & { id: Buffer; customerId: Buffer }>(
+    `SELECT r.id, r.customer_id AS customerId, r.units, r.version, w.deadline_ms AS deadlineMs, w.at_least AS atLeast,
+       w.ticket
+     FROM waitlist w JOIN reservations r ON r.id = w.reservation_id
+     WHERE w.sale_id = ? AND w.deadline_ms <= ?
+       AND (w.deadline_ms > ? OR (w.deadline_ms = ? AND w.at_least > ?)
+         OR (w.deadline_ms = ? AND w.at_least = ? AND w.ticket > ?)
+         OR (w.deadline_ms = ? AND w.at_least = ? AND w.ticket = ? AND w.reservation_id > ?))
+       AND r.state = 'allocated' AND r.purchase_id IS NULL
+     ORDER BY w.deadline_ms, w.at_least, w.ticket, w.reservation_id LIMIT ?`,
+    [
+      ...[toBytes(saleId), untilMs, deadlineMs, deadlineMs, atLeast, deadlineMs, atLeast, ticket],
+      ...[deadlineMs, atLeast, ticket, toBytes(reservationId), limit],
+    ],
+  );
+  return rows.map(({ id, customerId, ...row }) => ({
+    ...row,
+    reservationId: fromBytes(id),
+    customerId: fromBytes(customerId),
+  }));
+}
+
 // Locking rows until the transaction ends
 
 /** Reservations in the order of their ids; with an owner, only this customer's. */

@@ -20,7 +20,8 @@ const terms = {
   offerLifeSeconds: z.number().int().min(5).max(604_800),
   /**
    * How long an allocation may stay unpaid once the window is open; then its units go to the line. Without it, until the
-   * window closes. A change is for allocations made from then on.
+   * window closes. A change is for allocations made from then on. Holders are reminded once before their time ends: a fifth
+   * of it, or of an offer's life if that is shorter, and at most an hour.
    */
   payWithinSeconds: z.number().int().min(60).max(31_622_400),
   /** No offer is made later than this before the window closes, so that each can be taken. */

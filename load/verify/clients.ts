@@ -6,7 +6,16 @@
  */
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
-import type { LogLine, PushLine, RequestLine, SeenPurchase, SeenReservation, SeenStock } from '../log.ts';
+import type {
+  LogLine,
+  PushLine,
+  RequestLine,
+  SaleAct,
+  SeenPurchase,
+  SeenReservation,
+  SeenStock,
+  SeenTerms,
+} from '../log.ts';
 import type { Tallies } from './tally.ts';
 
 /** A reservation for which a client holds a 202. */
@@ -48,13 +57,21 @@ export interface PromisedPurchase {
 /** A request that was refused because of the time. */
 export type RefusedForTime = Pick<RequestLine, 'op' | 'saleId' | 'sentMs' | 'answeredMs' | 'code' | 'reservationIds'>;
 
-const timeCodes = new Set(['sale_not_open', 'sale_closed', 'window_not_open', 'window_closed']);
+const timeCodes = new Set(['sale_not_open', 'sale_closed', 'window_not_open', 'window_closed', 'deadline_passed']);
 
 /** A phase of a sale that a watcher was told of. */
 export interface SeenPhase {
   saleId: string;
   phase: string;
   receivedMs: number;
+}
+
+/** What an operator did to a sale, and the terms that came of it. */
+export interface AnnouncedTerms {
+  act: SaleAct;
+  terms: SeenTerms;
+  firstSentMs: number;
+  answeredMs: number;
 }
 
 /** Shows of one sale's stock; the version must not fall from one to the next on the same path. */
@@ -75,6 +92,8 @@ export class ClientView {
   /** Sales that the log speaks of. */
   readonly sales = new Set<string>();
   readonly refusedForTime: RefusedForTime[] = [];
+  /** What operators did to each sale. */
+  readonly announced = new Map<string, AnnouncedTerms[]>();
   readonly phases: SeenPhase[] = [];
   /** Notices that clients listed, by subject, version and kind; with how often one list showed it at most. */
   readonly listedNotices = new Map<string, number>();
@@ -97,6 +116,7 @@ export class ClientView {
   readonly #byKey = new Map<string, { body: string; firstSentMs: number; becameId?: string }>();
   readonly #lastStock = new Map<string, StockShown[]>();
   readonly #lastShown = new Map<string, { epoch: number; version: number; said: Set<string> }>();
+  readonly #phaseShown = new Map<string, string>();
   readonly #answeredVersion = new Map<string, { answeredMs: number; version: number }>();
 
   private constructor(tallies: Tallies) {
@@ -133,6 +153,14 @@ export class ClientView {
     for (const seen of line.purchases ?? []) this.purchases.get(seen.purchaseId)?.seen.set(seen.state, seen);
     for (const stock of line.stocks ?? []) this.#seeStock(stock, line);
     if (line.notices) this.#addNotices(line);
+    if (line.terms) this.#addTerms(line);
+  }
+
+  #addTerms({ saleId = '', act, terms, firstSentMs, sentMs, answeredMs }: RequestLine): void {
+    if (!act || !terms) return;
+    const ofSale = this.announced.get(saleId) ?? [];
+    this.announced.set(saleId, ofSale);
+    ofSale.push({ act, terms, firstSentMs: firstSentMs ?? sentMs, answeredMs });
   }
 
   #addReserve(line: RequestLine): void {
@@ -287,12 +315,19 @@ export class ClientView {
     if (line.shown) this.#judgeShown(line);
     else this.pushesDropped++;
     if (line.stock) this.#addsUp(line.stock, `push at ${receivedMs}`);
-    if (about === 'sale' && line.phase) this.phases.push({ saleId: subjectId, phase: line.phase, receivedMs });
+    if (about === 'sale' && line.phase) this.#addPhase(line, line.phase);
     if (about === 'reservation' && line.state) {
       this.#note(subjectId, version, line.state, `push at ${receivedMs}`);
       const promise = this.promised.get(subjectId);
       if (promise && version === 1) promise.pushedMs ??= receivedMs;
     }
+  }
+
+  /** A sale is told of whenever its terms change; a phase is news only where it is another than before. */
+  #addPhase({ connection, subjectId: saleId, receivedMs }: PushLine, phase: string): void {
+    const screen = `${connection}/${saleId}`;
+    if (this.#phaseShown.get(screen) !== phase) this.phases.push({ saleId, phase, receivedMs });
+    this.#phaseShown.set(screen, phase);
   }
 
   /** On one screen nothing is shown twice, and nothing older than what was shown before. */

@@ -1,12 +1,134 @@
 /**
- * I12, the clock, as the notices tell it: nobody's reservation expired before the last time that its owner had been told.
+ * I12, the clock: no time that somebody was told gets shorter without a notice, a pause stops every clock, and each change
+ * is told once to everybody whom it concerns.
+ *
+ * The notices say what each customer was told and when; the histories say which times a sale had then. Whoever held units
+ * or waited from before a change until after the last notice of it must have been told of it.
  */
-import type { NoticeRow } from './store.ts';
+import type { ClientView, RefusedForTime } from './clients.ts';
+import { type SaleHistory, type Stretch, wrongGivingBack } from './history.ts';
+import type { AnnouncementRow, CancellationRow, NoticeRow, ReservationRow, SaleRow } from './store.ts';
 import type { Tally } from './tally.ts';
+import type { Stop } from './walk.ts';
 
-/** Judges the notices about one reservation, in whatever order. */
-export function checkToldTime(reservationId: string, notices: readonly NoticeRow[], tally: Tally): void {
-  const inOrder = [...notices].sort((one, other) => one.createdAtMs - other.createdAtMs);
+/** A notice has the time at which its transaction began; it may have waited so long for the sale before it committed. */
+const transactionMs = 2_000;
+/** Where nobody was told of something, it would have been told by then. */
+const tellingMs = 10_000;
+
+const opened = 'reminder.purchase-opened';
+const stoppedByPause = new Set(['reservation.expired', opened, 'reminder.closing-soon', 'reminder.payment-due']);
+const ends = new Set(['reservation.purchased', 'reservation.cancelled', 'reservation.expired', 'reservation.refunded']);
+const tooLate = new Set(['window_closed', 'deadline_passed']);
+
+/** Something that must be told to whoever is concerned throughout. */
+interface Duty {
+  readonly kind: string;
+  /** The round of its notices; undefined if any from `fromMs` on will do. */
+  readonly round: number | undefined;
+  readonly fromMs: number;
+  /** Whoever is concerned from `fromMs` to here was there when it was told. */
+  readonly untilMs: number;
+  /** Whether it concerns those who wait as well. */
+  readonly alsoWaiting: boolean;
+}
+
+interface SaleClock {
+  readonly sale: SaleRow;
+  readonly history: SaleHistory;
+  readonly duties: readonly Duty[];
+  readonly pauses: readonly Stretch[];
+}
+
+export class ClockCheck {
+  readonly #clocks = new Map<string, SaleClock>();
+  readonly #cancellations: Map<string, CancellationRow>;
+  readonly #refused = new Map<string, RefusedForTime[]>();
+  /** Of reservations whose purchase was refused as too late, the notices. */
+  readonly #told = new Map<string, NoticeRow[]>();
+
+  constructor(
+    sales: Map<string, SaleRow>,
+    histories: Map<string, SaleHistory>,
+    announced: readonly AnnouncementRow[],
+    cancellations: Map<string, CancellationRow>,
+    clients: ClientView,
+    nowMs: number,
+  ) {
+    this.#cancellations = cancellations;
+    const ofSale = Map.groupBy(announced, ({ saleId }) => saleId);
+    for (const [id, sale] of sales) {
+      const history = histories.get(id);
+      if (!history?.isWhole) continue;
+      const duties = dutiesOf(history, ofSale.get(id) ?? [], nowMs);
+      this.#clocks.set(id, { sale, history, duties, pauses: history.stretches('paused') });
+    }
+    for (const refused of clients.refusedForTime) {
+      if (refused.op !== 'buy' || !tooLate.has(refused.code ?? '')) continue;
+      for (const id of refused.reservationIds ?? []) this.#refused.set(id, [...(this.#refused.get(id) ?? []), refused]);
+    }
+  }
+
+  /** Judges the notices about one reservation, in whatever order they come. */
+  add({ id, row, notices }: Stop, tally: Tally): void {
+    if (notices.length === 0) return;
+    const inOrder = [...notices].sort((a, b) => a.createdAtMs - b.createdAtMs || a.version - b.version);
+    checkToldTime(id, inOrder, tally);
+    if (this.#refused.has(id)) this.#told.set(id, inOrder);
+    const cancellation = this.#cancellations.get(row?.saleId ?? '');
+    if (cancellation) checkBuyerTold(id, inOrder, cancellation, tally);
+    const clock = this.#clocks.get(row?.saleId ?? '');
+    if (!row || !clock) return;
+    const { sale, history, duties, pauses } = clock;
+    const toldMs = lastTold(inOrder);
+    if (toldMs !== undefined && row.state === 'allocated' && sale.status === 'active') {
+      const deadlineMs = deadlineOf(row, sale);
+      tally.expect(
+        toldMs === deadlineMs,
+        () => `reservation ${id} can be bought until ${deadlineMs}, and its owner was told ${toldMs}`,
+      );
+    }
+    for (const one of inOrder) {
+      checkBeforeClose(one, history, tally);
+      if (pauses.length > 0 && stoppedByPause.has(one.kind)) checkOutsidePauses(one, pauses, tally);
+    }
+    for (const duty of duties) checkTold(id, duty, inOrder, tally);
+  }
+
+  /** Judges the pauses, what was announced, and the purchases that were refused as too late. */
+  finish(announced: readonly AnnouncementRow[], clients: ClientView, tally: Tally): void {
+    for (const [saleId, { history }] of this.#clocks) checkGivenBack(saleId, history, tally);
+    for (const { saleId, kind, round, notices } of announced) {
+      const clock = this.#clocks.get(saleId);
+      if (!clock || !['reminder.rescheduled', 'reminder.paused', 'reminder.resumed'].includes(kind)) continue;
+      tally.expect(
+        clock.duties.some((duty) => duty.kind === kind && duty.round === round),
+        () => `${notices} customers were told ${kind} of sale ${saleId} at version ${round}, and nothing had changed`,
+      );
+    }
+    for (const refused of clients.refusedForTime) {
+      if (refused.op === 'buy' && tooLate.has(refused.code ?? '')) this.#judgeRefusal(refused, tally);
+    }
+  }
+
+  /** A purchase is refused as too late only if the time that somebody was told was over. */
+  #judgeRefusal({ reservationIds = [], sentMs, answeredMs, code }: RefusedForTime, tally: Tally): void {
+    const told = reservationIds.map((id) => {
+      const notices = this.#told.get(id) ?? [];
+      const isChanging = notices.some(
+        ({ createdAtMs }) => createdAtMs > sentMs - transactionMs && createdAtMs <= answeredMs,
+      );
+      return isChanging ? undefined : lastTold(notices.filter(({ createdAtMs }) => createdAtMs <= sentMs));
+    });
+    tally.expect(
+      told.some((untilMs) => untilMs === undefined || untilMs <= answeredMs),
+      () => `a purchase was refused as ${code} at ${answeredMs}, and its customer was told ${told.join(', ')}`,
+    );
+  }
+}
+
+/** Nobody's reservation expired before the last time that its owner had been told. */
+function checkToldTime(reservationId: string, inOrder: readonly NoticeRow[], tally: Tally): void {
   let toldMs: number | undefined;
   for (const { kind, deadline, createdAtMs } of inOrder) {
     if (deadline !== null) toldMs = Date.parse(deadline);
@@ -17,4 +139,103 @@ export function checkToldTime(reservationId: string, notices: readonly NoticeRow
       () => `reservation ${reservationId} expired at ${createdAtMs}, and its owner was told ${told}`,
     );
   }
+}
+
+/** No deadline lies after the close, as that was announced then. */
+function checkBeforeClose(notice: NoticeRow, history: SaleHistory, tally: Tally): void {
+  const { deadline, createdAtMs, subjectId, kind } = notice;
+  if (deadline === null) return;
+  const held = history.between(createdAtMs, createdAtMs + transactionMs);
+  tally.expect(
+    held.some(({ purchaseClosesAtMs }) => Date.parse(deadline) <= purchaseClosesAtMs),
+    () => `${kind} told the owner of ${subjectId} of ${deadline}, which is after the close`,
+  );
+}
+
+/** In a pause nothing ends, opens or closes soon. */
+function checkOutsidePauses(notice: NoticeRow, pauses: readonly Stretch[], tally: Tally): void {
+  const { createdAtMs, subjectId, kind } = notice;
+  tally.expect(
+    !pauses.some(({ fromMs, toMs }) => createdAtMs > fromMs && createdAtMs < toMs),
+    () => `${kind} was told of reservation ${subjectId} at ${createdAtMs}, while its sale was paused`,
+  );
+}
+
+/** Who is concerned by something throughout is told of it once, and nobody twice. */
+function checkTold(id: string, duty: Duty, notices: readonly NoticeRow[], tally: Tally): void {
+  const { kind, round, fromMs, untilMs, alsoWaiting } = duty;
+  const told = notices.filter(
+    (one) => one.kind === kind && (round === undefined ? one.createdAtMs >= fromMs : one.round === round),
+  ).length;
+  const begins = ['reservation.allocated', 'reservation.offered', ...(alsoWaiting ? ['reservation.waitlisted'] : [])];
+  const began = notices.find((one) => begins.includes(one.kind));
+  if (!began) return;
+  const end = notices.find((one) => ends.has(one.kind));
+  const endedMs = end?.createdAtMs ?? Number.POSITIVE_INFINITY;
+  const isThroughout = began.createdAtMs + transactionMs < fromMs && endedMs > untilMs + transactionMs;
+  // Who is paying already need not be told that it is time to.
+  const isConcerned = isThroughout && (alsoWaiting || end?.kind !== 'reservation.purchased');
+  tally.expect(
+    told === 1 || (told === 0 && !isConcerned),
+    () => `the owner of reservation ${id} was told ${kind} of version ${round ?? '-'} ${told} times`,
+  );
+}
+
+/** Who had bought in a sale that is called off is told once what becomes of the money; others hear that theirs is cancelled. */
+function checkBuyerTold(id: string, notices: readonly NoticeRow[], cancellation: CancellationRow, tally: Tally): void {
+  const { calledOffAtMs, sweptAtMs } = cancellation;
+  const timeOf = (kind: string) => notices.find((one) => one.kind === kind)?.createdAtMs ?? Number.POSITIVE_INFINITY;
+  if (timeOf('reservation.purchased') + transactionMs >= calledOffAtMs) return;
+  const told = notices.filter(({ kind }) => kind === `reminder.called-off-${cancellation.refunds}`).length;
+  // What an operator had refunded before, or while others were told, was no purchase any more.
+  const wasRefunded = timeOf('reservation.refunded') < (sweptAtMs ?? Number.POSITIVE_INFINITY);
+  tally.expect(
+    told === 1 || (told === 0 && wasRefunded),
+    () => `the buyer of reservation ${id} was told ${told} times that the sale was called off`,
+  );
+}
+
+function checkGivenBack(saleId: string, history: SaleHistory, tally: Tally): void {
+  for (const [index, paused] of history.terms.entries()) {
+    const resumed = history.terms[index + 1];
+    if (paused.status !== 'paused' || resumed?.status !== 'active') continue;
+    const wrong = wrongGivingBack(paused, resumed);
+    tally.expect(wrong === undefined, () => `sale ${saleId} was resumed, and ${wrong}`);
+  }
+}
+
+function dutiesOf(history: SaleHistory, announced: readonly AnnouncementRow[], nowMs: number): Duty[] {
+  const changes = history.told().map(({ terms, kind }): Duty => {
+    const last = announced.find((one) => one.kind === kind && one.round === terms.version)?.lastAtMs;
+    const untilMs = Math.max(last ?? terms.heldByMs + tellingMs, terms.heldByMs);
+    return { kind, round: terms.version, fromMs: terms.fromMs, untilMs, alsoWaiting: true };
+  });
+  const opening = openingOf(history, announced);
+  return opening && opening.untilMs + transactionMs < nowMs ? [...changes, opening] : changes;
+}
+
+/** The opening of the purchase window, which whoever held units is told of; undefined if it was not, or not only once. */
+function openingOf(history: SaleHistory, announced: readonly AnnouncementRow[]): Duty | undefined {
+  const fromMs = history.terms.at(-1)?.purchaseOpensAtMs ?? Number.POSITIVE_INFINITY;
+  const held = history.between(fromMs, fromMs + tellingMs);
+  const isPlain = held.every((terms) => terms.status === 'active' && terms.purchaseOpensAtMs === fromMs);
+  const cameOnce = history.terms.every(({ purchaseOpensAtMs }, index) => {
+    const next = history.terms[index + 1];
+    return next === undefined || purchaseOpensAtMs === fromMs || purchaseOpensAtMs > next.heldByMs;
+  });
+  if (!isPlain || !cameOnce) return undefined;
+  const last = announced.filter(({ kind, lastAtMs }) => kind === opened && lastAtMs >= fromMs).at(-1)?.lastAtMs;
+  const untilMs = Math.max(last ?? 0, fromMs + tellingMs);
+  return { kind: opened, round: undefined, fromMs, untilMs, alsoWaiting: false };
+}
+
+/** Until when its owner was last told that a reservation can be bought. */
+function lastTold(inOrder: readonly NoticeRow[]): number | undefined {
+  const deadline = inOrder.findLast((one) => one.deadline !== null)?.deadline;
+  return typeof deadline === 'string' ? Date.parse(deadline) : undefined;
+}
+
+/** Until when a reservation can be bought, as its row and its sale's say. */
+function deadlineOf(row: ReservationRow, { clockOffsetMs, purchaseClosesAtMs }: SaleRow): number {
+  return row.deadlineMs === null ? purchaseClosesAtMs : Math.min(row.deadlineMs + clockOffsetMs, purchaseClosesAtMs);
 }

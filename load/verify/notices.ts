@@ -3,7 +3,7 @@
  * was listed or pushed to clients is among what was told. The order of pushes is judged while the clients' log is read.
  */
 import type { ClientView } from './clients.ts';
-import type { NoticeRow, PurchaseRow, ReservationRow } from './store.ts';
+import type { NoticeRow, PurchaseRow, RefundRow, ReservationRow } from './store.ts';
 import type { Tally } from './tally.ts';
 import type { Stop } from './walk.ts';
 
@@ -20,12 +20,8 @@ const canShrink = ['reservation.allocated', 'reservation.waitlisted', 'reservati
 /** The state that a notice tells of. */
 const stateTold = (kind: string) => (kind === 'reservation.offered' ? 'allocated' : kind.replace('reservation.', ''));
 
-/** What purchases are told of until they are settled, and when they are. */
-const purchaseKinds: Record<string, string[]> = {
-  captured: ['purchase.requires_action', 'purchase.captured'],
-  declined: ['purchase.requires_action', 'purchase.declined'],
-  refunded: ['purchase.requires_action', 'purchase.captured', 'purchase.refunded'],
-};
+/** Of a purchase that was captured and is, at least in part, still bought. */
+const boughtStates = new Set(['captured', 'refund_failed']);
 
 export class NoticeCheck {
   readonly #clients: ClientView;
@@ -56,19 +52,20 @@ export class NoticeCheck {
     }
   }
 
-  finish(purchases: Map<string, PurchaseRow>, tally: Tally): void {
+  finish(purchases: Map<string, PurchaseRow>, refunds: Map<string, RefundRow[]>, tally: Tally): void {
     for (const purchase of purchases.values()) {
-      const all = this.#ofPurchases.get(purchase.id) ?? [];
-      // Parts that went back are told each by itself, and leave the purchase what it was.
-      const notices = all.filter(({ kind }) => kind !== 'purchase.refunded-in-part');
-      const kinds = notices.map((notice) => notice.kind);
-      const allowed = purchaseKinds[purchase.state] ?? [];
-      const last = allowed.at(-1);
+      const notices = this.#ofPurchases.get(purchase.id) ?? [];
+      // A payment that needed its customer was told of first.
+      const kinds = notices
+        .map((notice) => notice.kind.replace('purchase.', ''))
+        .filter((kind, index) => index > 0 || kind !== 'requires_action');
+      const given = (refunds.get(purchase.id) ?? []).filter(({ state }) => state === 'refunded').length;
       tally.expect(
-        new Set(kinds).size === kinds.length && kinds.every((kind) => allowed.includes(kind)) && lastIs(notices, last),
-        () => `purchase ${purchase.id} is ${purchase.state}, and was told of as ${kinds.join(', ') || 'nothing'}`,
+        isTold(purchase.state, kinds, given),
+        () =>
+          `purchase ${purchase.id} is ${purchase.state} with ${given} refunds, and was told of as ${kinds.join(', ') || 'nothing'}`,
       );
-      checkOwner(purchase.id, purchase.customerId, all, tally);
+      checkOwner(purchase.id, purchase.customerId, notices, tally);
     }
     for (const [name, count] of this.#clients.listedNotices) {
       tally.expect(
@@ -134,8 +131,16 @@ function isRefundedPart({ partOf }: ReservationRow, before: string, kind: string
   return partOf !== null && before === '' && kind === 'reservation.refunded';
 }
 
-function lastIs(notices: NoticeRow[], kind: string | undefined): boolean {
-  return kind === undefined ? notices.length === 0 : notices.at(-1)?.kind === kind;
+/** Whether these kinds of notices, in their order, are what a purchase in a state is told of, with each of its refunds. */
+function isTold(state: string, kinds: string[], refunds: number): boolean {
+  const parts = (count: number) => Array<string>(Math.max(0, count)).fill('refunded-in-part');
+  const told = kinds.join();
+  const given = state === 'refunded' ? [...parts(refunds - 1), 'refunded'] : parts(refunds);
+  if (state === 'refunded' || boughtStates.has(state)) {
+    // What was captured too late for all of it to be bought is told of when that has been given back.
+    return told === ['captured', ...given].join() || (given.length > 0 && told === given.join());
+  }
+  return told === (state === 'declined' ? 'declined' : '');
 }
 
 function checkOwner(id: string, customerId: string, notices: NoticeRow[], tally: Tally): void {

@@ -4,8 +4,8 @@
  *
  * The provider's books are the truth about money; the rows of refunds are held against them, from both sides.
  */
-import type { Books } from './provider.ts';
-import type { CancellationRow, PurchaseRow, RefundRow, ReservationRow } from './store.ts';
+import type { Books, Charge } from './provider.ts';
+import type { CancellationRow, ItemRow, PurchaseRow, RefundRow, ReservationRow } from './store.ts';
 import type { Tally } from './tally.ts';
 
 /** Purchases that wait for an operator, who has been alarmed: their money is neither kept nor refunded yet. */
@@ -13,6 +13,7 @@ const waitForOperator = ['disputed', 'refund_failed'];
 
 export class RefundCheck {
   readonly #purchases: Map<string, PurchaseRow>;
+  readonly #items: Map<string, ItemRow[]>;
   readonly #refunds: Map<string, RefundRow[]>;
   readonly #cancellations: Map<string, CancellationRow>;
   /** Bought reservations of sales that were called off. */
@@ -20,10 +21,12 @@ export class RefundCheck {
 
   constructor(
     purchases: Map<string, PurchaseRow>,
+    items: Map<string, ItemRow[]>,
     refunds: Map<string, RefundRow[]>,
     cancellations: Map<string, CancellationRow>,
   ) {
     this.#purchases = purchases;
+    this.#items = items;
     this.#refunds = refunds;
     this.#cancellations = cancellations;
   }
@@ -53,9 +56,12 @@ export class RefundCheck {
         atProvider.join() === recorded.join(),
         () => `the provider refunded ${atProvider} of charge ${charge.id}, and the books say ${recorded}`,
       );
+      const isForeign = (given.get(charge.id) ?? []).some(({ currency }) => currency !== charge.currency);
+      tally.expect(!isForeign, () => `charge ${charge.id} was refunded in another currency than ${charge.currency}`);
+      this.#judgeShares(charge, sumOf(atProvider), tally);
       const promised = own.filter(({ state }) => state !== 'failed');
       tally.expect(
-        promised.reduce((sum, refund) => sum + refund.amountMinor, 0) <= charge.amountMinor,
+        sumOf(promised.map(({ amountMinor }) => amountMinor)) <= charge.amountMinor,
         () => `more than the ${charge.amountMinor} of charge ${charge.id} is refunded or to be`,
       );
       tally.expect(
@@ -64,6 +70,26 @@ export class RefundCheck {
       );
     }
     for (const row of this.#bought) this.#judgeBought(row, charges, tally);
+  }
+
+  /** Of what was paid in sales that were called off, at least their shares went back, to the unit. */
+  #judgeShares(charge: Charge, given: number, tally: Tally): void {
+    const purchase = this.#purchases.get(charge.idempotencyKey);
+    if (!purchase || waitForOperator.includes(purchase.state)) return;
+    const owed = (this.#items.get(purchase.id) ?? []).filter(({ saleId }) => this.#isOwed(charge, saleId));
+    if (owed.length === 0) return;
+    const shares = sumOf(owed.map(({ units, priceMinor }) => units * priceMinor));
+    tally.expect(
+      given >= Math.min(shares, charge.amountMinor),
+      () => `of charge ${charge.id}, ${given} was given back, and ${shares} was paid in sales that were called off`,
+    );
+  }
+
+  /** Whether what a charge paid in a sale is to be given back, because it was called off. */
+  #isOwed({ createdAt = '' }: Charge, saleId: string): boolean {
+    const cancellation = this.#cancellations.get(saleId);
+    if (!cancellation) return false;
+    return cancellation.refunds === 'refund' || Date.parse(createdAt) > cancellation.calledOffAtMs + clockSkewMs;
   }
 
   /** What was bought in a sale that was called off is kept only if the operator said so, and only from before. */
@@ -81,6 +107,10 @@ export class RefundCheck {
 
 /** A capture may have been made at the provider just before and be told just after. */
 const clockSkewMs = 1_000;
+
+function sumOf(amounts: readonly number[]): number {
+  return amounts.reduce((sum, amount) => sum + amount, 0);
+}
 
 function amounts(rows: readonly { amountMinor: number }[]): number[] {
   return rows.map(({ amountMinor }) => amountMinor).sort((one, other) => one - other);

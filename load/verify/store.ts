@@ -17,6 +17,8 @@ export interface SaleRow {
   reserveClosesAtMs: number;
   purchaseOpensAtMs: number;
   purchaseClosesAtMs: number;
+  /** By how much deadlines are later than they are stored. */
+  clockOffsetMs: number;
   allotment: number;
   available: number;
   allocated: number;
@@ -68,6 +70,16 @@ export interface NoticeRow {
   deadline: string | null;
 }
 
+/** One announcement of a sale: what was told to many in one round. */
+export interface AnnouncementRow {
+  saleId: string;
+  kind: string;
+  round: number;
+  /** How many were told, and when the last of them was. */
+  notices: number;
+  lastAtMs: number;
+}
+
 export interface PurchaseRow {
   id: string;
   customerId: string;
@@ -100,6 +112,8 @@ export interface CancellationRow {
   saleId: string;
   refunds: string;
   calledOffAtMs: number;
+  /** When every buyer had been told; null until then. */
+  sweptAtMs: number | null;
 }
 
 const pageRows = 5_000;
@@ -172,7 +186,7 @@ export class Store {
       `SELECT LOWER(HEX(id)) AS id, status, cap_per_customer AS cap, waitlist_size AS waitlistSize,
          price_minor AS priceMinor, currency, reserve_opens_at_ms AS reserveOpensAtMs,
          reserve_closes_at_ms AS reserveClosesAtMs, purchase_opens_at_ms AS purchaseOpensAtMs,
-         purchase_closes_at_ms AS purchaseClosesAtMs, allotment, available, allocated, sold, waitlisted, epoch, version
+         purchase_closes_at_ms AS purchaseClosesAtMs, clock_offset_ms AS clockOffsetMs, allotment, available, allocated, sold, waitlisted, epoch, version
        FROM sales`,
     );
     return new Map(rows.map((row) => [dashed(row.id), { ...row, id: dashed(row.id) }]));
@@ -225,6 +239,31 @@ export class Store {
     }
   }
 
+  /** What was announced of the sales, each announcement once. */
+  async announcements(): Promise<AnnouncementRow[]> {
+    const rows = await this.#rows<AnnouncementRow & { notices: string | number }>(
+      `SELECT JSON_UNQUOTE(JSON_EXTRACT(facts, '$.saleId')) AS saleId, kind, round, COUNT(*) AS notices,
+         MAX(created_at_ms) AS lastAtMs
+       FROM notifications WHERE kind LIKE 'reminder.%' GROUP BY 1, 2, 3`,
+    );
+    return rows.map((row) => ({ ...row, notices: Number(row.notices) }));
+  }
+
+  /** How many notices of a kind there are about reservations of a sale. */
+  async countNotices(
+    saleId: string,
+    kind: string,
+    { fromMs = 0, toMs, reason }: { fromMs?: number; toMs?: number; reason?: string } = {},
+  ): Promise<number> {
+    const [row] = await this.#rows<{ n: number }>(
+      `SELECT COUNT(*) AS n FROM notifications
+       WHERE kind = ? AND JSON_UNQUOTE(JSON_EXTRACT(facts, '$.saleId')) = ? AND created_at_ms BETWEEN ? AND ?
+         AND (? IS NULL OR JSON_UNQUOTE(JSON_EXTRACT(facts, '$.reason')) = ?)`,
+      [kind, saleId, fromMs, toMs ?? Number.MAX_SAFE_INTEGER, reason ?? null, reason ?? null],
+    );
+    return Number(row?.n ?? 0);
+  }
+
   /** Reads a table whose key begins with the subject, in pages that end where a subject ends. */
   async *#bySubject<Row extends { subjectId: string }>(select: string, then = ''): AsyncGenerator<Row> {
     let after = zeros;
@@ -269,7 +308,8 @@ export class Store {
   /** The sales that were called off, by sale. */
   async cancellations(): Promise<Map<string, CancellationRow>> {
     const rows = await this.#rows<CancellationRow>(
-      'SELECT LOWER(HEX(sale_id)) AS saleId, refunds, called_off_at_ms AS calledOffAtMs FROM cancellations',
+      `SELECT LOWER(HEX(sale_id)) AS saleId, refunds, called_off_at_ms AS calledOffAtMs, swept_at_ms AS sweptAtMs
+       FROM cancellations`,
     );
     return new Map(rows.map((row) => [dashed(row.saleId), { ...row, saleId: dashed(row.saleId) }]));
   }

@@ -1,40 +1,57 @@
 /**
  * I8, windows: accepted only if opensAt ≤ acceptance < closesAt, for reserving as for buying; and no request is refused
- * as too early or too late while the window is open.
+ * as too early or too late while the window is open. A window is what was announced at the time: sales are moved, paused
+ * and called off.
  *
  * The rows say when the servers think they accepted. The clients' log says it independently: an acceptance lies between
  * sending and answer, so an answer before the opening or a request after the close proves a wrong one.
  */
 import type { ClientView, RefusedForTime } from './clients.ts';
-import type { ItemRow, PurchaseRow, ReservationRow, SaleRow } from './store.ts';
+import { mayBeWithin, type SaleHistory, windowOf } from './history.ts';
+import type { ItemRow, PurchaseRow, ReservationRow } from './store.ts';
 import type { Tally } from './tally.ts';
+
+type Histories = ReadonlyMap<string, SaleHistory>;
 
 const outsideReasons = new Set(['sale_not_open', 'sale_closed']);
 
 /** A reservation was accepted within its sale's times or rejected; rejected as too early or too late only if it was. */
-export function checkAcceptedInWindow(row: ReservationRow, sale: SaleRow | undefined, tally: Tally): void {
-  const inside = sale !== undefined && within(row.acceptedAtMs, sale.reserveOpensAtMs, sale.reserveClosesAtMs);
+export function checkAcceptedInWindow(row: ReservationRow, history: SaleHistory | undefined, tally: Tally): void {
+  if (history && !history.isWhole) return;
+  const { acceptedAtMs } = row;
   if (row.state !== 'rejected') {
-    tally.expect(inside, () => `reservation ${row.id} was accepted at ${row.acceptedAtMs}, outside its window`);
+    tally.expect(
+      history !== undefined && mayBeWithin(history, { fromMs: acceptedAtMs, toMs: acceptedAtMs }, 'reserve'),
+      () => `reservation ${row.id} was accepted at ${acceptedAtMs}, outside its window`,
+    );
   } else if (outsideReasons.has(row.reason ?? '')) {
-    tally.expect(!inside, () => `reservation ${row.id} was rejected as ${row.reason} within its window`);
+    const held = history?.between(acceptedAtMs, acceptedAtMs) ?? [];
+    tally.expect(
+      held.length === 0 || !held.every((terms) => within(acceptedAtMs, windowOf(terms, 'reserve'))),
+      () => `reservation ${row.id} was rejected as ${row.reason} within its window`,
+    );
   }
 }
 
-/** Every purchase was ordered within the purchase windows of all its sales. */
+/** Every purchase was ordered within the purchase windows of all its sales, while none was paused or called off. */
 export function checkOrderedInWindow(
   purchases: Map<string, PurchaseRow>,
   items: Map<string, ItemRow[]>,
-  sales: Map<string, SaleRow>,
+  histories: Histories,
   tally: Tally,
 ): void {
-  for (const purchase of purchases.values()) {
-    for (const item of items.get(purchase.id) ?? []) {
-      const sale = sales.get(item.saleId);
+  for (const { id, createdAtMs } of purchases.values()) {
+    for (const { saleId } of items.get(id) ?? []) {
+      const history = histories.get(saleId);
+      if (history && !history.isWhole) continue;
       tally.expect(
-        sale !== undefined && within(purchase.createdAtMs, sale.purchaseOpensAtMs, sale.purchaseClosesAtMs),
-        () =>
-          `purchase ${purchase.id} was ordered at ${purchase.createdAtMs}, outside the window of sale ${item.saleId}`,
+        history !== undefined && mayBeWithin(history, { fromMs: createdAtMs, toMs: createdAtMs }, 'purchase'),
+        () => `purchase ${id} was ordered at ${createdAtMs}, outside the window of sale ${saleId}`,
+      );
+      const stopped = [...(history?.stretches('paused') ?? []), ...(history?.stretches('cancelled') ?? [])];
+      tally.expect(
+        !stopped.some(({ fromMs, toMs }) => createdAtMs > fromMs && createdAtMs < toMs),
+        () => `purchase ${id} was ordered at ${createdAtMs}, when sale ${saleId} was paused or called off`,
       );
     }
   }
@@ -42,12 +59,12 @@ export function checkOrderedInWindow(
 
 /** What the clients were answered, against the times of the sales. */
 export class WindowCheck {
-  readonly #sales: Map<string, SaleRow>;
+  readonly #histories: Histories;
   readonly #rejectedForTime = new Set<string>();
   readonly #saleOf = new Map<string, string>();
 
-  constructor(sales: Map<string, SaleRow>) {
-    this.#sales = sales;
+  constructor(histories: Histories) {
+    this.#histories = histories;
   }
 
   /** Remembers what the answers must be compared with. */
@@ -60,56 +77,67 @@ export class WindowCheck {
     for (const promise of clients.promised.values()) {
       // Accepted by the queue while the gate was unavailable, and rejected by the worker: its answer came later.
       if (this.#rejectedForTime.has(promise.reservationId)) continue;
-      const sale = this.#sales.get(promise.saleId);
-      if (sale) expectWithin(promise, sale.reserveOpensAtMs, sale.reserveClosesAtMs, promise.reservationId, tally);
+      for (const history of this.#historyOf(promise.saleId)) {
+        expectWithin(promise, history, 'reserve', promise.reservationId, tally);
+      }
     }
     for (const promise of clients.purchases.values()) {
-      for (const sale of this.#salesOf(promise.reservationIds)) {
-        expectWithin(promise, sale.purchaseOpensAtMs, sale.purchaseClosesAtMs, promise.purchaseId, tally);
+      for (const history of this.#historiesOf(promise.reservationIds)) {
+        expectWithin(promise, history, 'purchase', promise.purchaseId, tally);
       }
     }
     for (const refused of clients.refusedForTime) {
-      const sales =
-        refused.op === 'buy' ? this.#salesOf(refused.reservationIds ?? []) : this.#saleNamed(refused.saleId);
-      if (sales.length > 0) judgeRefusal(refused, sales, tally);
+      // Whether an offer had ended is judged by what its owner was told (clock.ts).
+      if (refused.code === 'deadline_passed') continue;
+      const isBuy = refused.op === 'buy';
+      const histories = isBuy ? this.#historiesOf(refused.reservationIds ?? []) : this.#historyOf(refused.saleId);
+      if (histories.length > 0) judgeRefusal(refused, histories, isBuy ? 'purchase' : 'reserve', tally);
     }
   }
 
-  #saleNamed(saleId: string | undefined): SaleRow[] {
-    const sale = this.#sales.get(saleId ?? '');
-    return sale ? [sale] : [];
+  #historyOf(saleId: string | undefined): SaleHistory[] {
+    const history = this.#histories.get(saleId ?? '');
+    return history?.isWhole ? [history] : [];
   }
 
-  #salesOf(reservationIds: string[]): SaleRow[] {
-    const saleIds = new Set(reservationIds.map((id) => this.#saleOf.get(id)));
-    return [...saleIds].flatMap((id) => this.#saleNamed(id));
+  /** Of all the sales of an order; none unless all are known. */
+  #historiesOf(reservationIds: string[]): SaleHistory[] {
+    const saleIds = [...new Set(reservationIds.map((id) => this.#saleOf.get(id)))];
+    const histories = saleIds.flatMap((id) => this.#historyOf(id));
+    return histories.length === saleIds.length ? histories : [];
   }
 }
 
 /** An acceptance lies between the first sending and the first answer. */
 function expectWithin(
   { firstSentMs, firstAnsweredMs }: { firstSentMs: number; firstAnsweredMs: number },
-  opensAtMs: number,
-  closesAtMs: number,
+  history: SaleHistory,
+  window: 'reserve' | 'purchase',
   id: string,
   tally: Tally,
 ): void {
   tally.expect(
-    firstAnsweredMs >= opensAtMs && firstSentMs < closesAtMs,
-    () =>
-      `${id} was accepted between ${firstSentMs} and ${firstAnsweredMs}; the window is ${opensAtMs} to ${closesAtMs}`,
+    mayBeWithin(history, { fromMs: firstSentMs, toMs: firstAnsweredMs }, window),
+    () => `${id} was accepted between ${firstSentMs} and ${firstAnsweredMs}, outside its window`,
   );
 }
 
 /** A request refused as too early was sent before some window opened, one as too late after some window closed. */
-function judgeRefusal({ op, sentMs, answeredMs, code }: RefusedForTime, sales: SaleRow[], tally: Tally): void {
-  const opens = sales.map((sale) => (op === 'buy' ? sale.purchaseOpensAtMs : sale.reserveOpensAtMs));
-  const closes = sales.map((sale) => (op === 'buy' ? sale.purchaseClosesAtMs : sale.reserveClosesAtMs));
+function judgeRefusal(
+  { op, sentMs, answeredMs, code }: RefusedForTime,
+  histories: readonly SaleHistory[],
+  window: 'reserve' | 'purchase',
+  tally: Tally,
+): void {
+  const held = histories.flatMap((history) => history.between(sentMs, answeredMs));
   const early = code === 'sale_not_open' || code === 'window_not_open';
-  const holds = early ? sentMs < Math.max(...opens) : answeredMs >= Math.min(...closes);
+  const holds = held.some((terms) => {
+    const { opensAtMs, closesAtMs } = windowOf(terms, window);
+    return early ? sentMs < opensAtMs : answeredMs >= closesAtMs;
+  });
   tally.expect(holds, () => `${op} was refused as ${code} between ${sentMs} and ${answeredMs}, within its window`);
 }
 
-function within(timeMs: number, opensAtMs: number, closesAtMs: number): boolean {
+function within(timeMs: number, { opensAtMs, closesAtMs }: { opensAtMs: number; closesAtMs: number }): boolean {
   return timeMs >= opensAtMs && timeMs < closesAtMs;
 }

@@ -2,7 +2,7 @@
  * What `npx serverless package` makes for an account is sound: the resources, permissions, alarms, and the
  * bundles. The rules that the makers of cfn-lint know are run where it can be installed; ours are always run.
  */
-import { readdirSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { readDeclared } from '#local/serverless-config.ts';
 import { projectRoot } from '#local/state-folder.ts';
@@ -294,7 +294,9 @@ describe('every alarm', () => {
 
   test('that is expected exists', () => {
     const names = ofType('AWS::CloudWatch::Alarm').map(([, { AlarmName }]) => String(AlarmName));
-    for (const about of ['http-5xx', 'drift', 'breaker-open', 'faults', 'throttles', 'outbox-age', 'allocate-errors']) {
+    const ofMoney = ['payments-disputed', 'refunds-failed'];
+    const ofService = ['http-5xx', 'drift', 'breaker-open', 'faults', 'throttles', 'outbox-age', 'allocate-errors'];
+    for (const about of [...ofMoney, ...ofService]) {
       expect(names).toContain(`holdfast-prod-${about}`);
     }
   });
@@ -312,6 +314,14 @@ describe('every alarm', () => {
     ];
     expect(watched.length).toBeGreaterThan(15);
     for (const name of watched) expect(Object.keys(metrics)).toContain(name);
+  });
+
+  test('and every metric is measured somewhere', () => {
+    const measured = readdirSync(join(projectRoot, 'lib'), { recursive: true, encoding: 'utf8' })
+      .filter((path) => path.endsWith('.ts') && !path.endsWith('.test.ts'))
+      .flatMap((path) => readFileSync(join(projectRoot, 'lib', path), 'utf8').match(/\bmeasure\(\s*\{[^}]*\}/g) ?? [])
+      .join();
+    for (const name of Object.keys(metrics)) expect(measured).toMatch(new RegExp(`\\b${name}\\b`));
   });
 });
 

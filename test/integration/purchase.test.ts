@@ -10,6 +10,7 @@ import { createHmac } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { DeleteMessageCommand, GetQueueAttributesCommand, ReceiveMessageCommand } from '@aws-sdk/client-sqs';
 import { createProduct } from '#catalog/product.ts';
+import { BusEvent } from '#events/catalog.ts';
 import { handler as pay } from '#functions/queue/pay.ts';
 import { handler as advance } from '#functions/schedule/advance.ts';
 import { handler as settle } from '#functions/schedule/settle.ts';
@@ -18,6 +19,8 @@ import { sweepCancellation } from '#launch/cancellation.ts';
 import { createSale } from '#launch/create-sale.ts';
 import { waitFor } from '#local/wait.ts';
 import { readMirroredStatus } from '#mirror/mirror.ts';
+import { listNotifications } from '#notification/list.ts';
+import { notify } from '#notification/notify.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
@@ -52,8 +55,8 @@ let deps: Deps;
 let tokens: Tokens;
 let providers: TestProviders;
 let webhookSecret: string;
-/** The details of all events that were published. */
-const published: string[] = [];
+/** All events that were published. */
+const published: { detailType: string; detail: string }[] = [];
 
 beforeAll(async () => {
   bed = await testBed();
@@ -73,7 +76,7 @@ beforeAll(async () => {
   await redisReady(deps.redis);
   const { publish } = deps.bus;
   deps.bus.publish = (events) => {
-    published.push(...events.map((event) => event.detail));
+    published.push(...events);
     return publish.call(deps.bus, events);
   };
 });
@@ -1028,7 +1031,73 @@ describe('a sale that is called off (M1)', () => {
     );
     expect(told).toEqual({ amount: 2_500 });
   });
+
+  it('M1: every holder, waiter and buyer is told once in the inbox, and so is who was just paying', async () => {
+    const stage = await scene({ customers: 4, allotment: 6 });
+    const [buyer, payer, holder, waiter] = stage.customers;
+    if (!buyer || !payer || !holder || !waiter) throw new Error('the scene has too few customers');
+    const bought = await buy(buyer.token, [buyer.reservationId], 'tok_approve');
+    await work([bought.body.purchaseId], ['captured']);
+    const paying = await buy(payer.token, [payer.reservationId], 'tok_approve');
+    await callOff(stage.saleId);
+    await sweep(stage.saleId);
+    await work([paying.body.purchaseId], ['declined']);
+    await work([bought.body.purchaseId], ['refunded']);
+    await expireSale(deps, stage.saleId, Date.now() + 10_000);
+    await notifyTwice();
+
+    const off = { reason: 'sale_cancelled' };
+    const told = async (who: Scene['customers'][number]) =>
+      (await inboxOf(who.customerId)).map(({ kind, facts }) => [kind, facts.reason]);
+    expect(await told(buyer)).toEqual(
+      [
+        ['reservation.allocated', undefined],
+        ['purchase.captured', undefined],
+        ['reservation.purchased', undefined],
+        ['reminder.called-off-refund', undefined],
+        ['purchase.refunded', off.reason],
+        ['reservation.refunded', undefined],
+      ].sort(),
+    );
+    expect(await told(payer)).toEqual(
+      [
+        ['reservation.allocated', undefined],
+        ['purchase.declined', off.reason],
+        ['reservation.cancelled', off.reason],
+      ].sort(),
+    );
+    expect(await told(holder)).toEqual(
+      [
+        ['reservation.allocated', undefined],
+        ['reservation.cancelled', off.reason],
+      ].sort(),
+    );
+    expect(await told(waiter)).toEqual([
+      ['reservation.cancelled', off.reason],
+      ['reservation.waitlisted', undefined],
+    ]);
+  });
 });
+
+/** Delivers to the inbox whatever was published so far, each event twice, as queues may. */
+async function notifyTwice(): Promise<void> {
+  const messages = published.map(({ detailType, detail }) =>
+    BusEvent.parse({ 'detail-type': detailType, detail: JSON.parse(detail) }),
+  );
+  const batch = [...messages, ...messages].map((message) => ({
+    ...{ messageId: newId(), message, sentAtMs: Date.now(), deliveries: 1 },
+  }));
+  for (let start = 0; start < batch.length; start += 50) {
+    await notify(deps, batch.slice(start, start + 50), Date.now() + 10_000);
+  }
+}
+
+/** All that a customer has been told, in the order of kinds. */
+async function inboxOf(customerId: CustomerId) {
+  const page = await listNotifications(deps, customerId, { limit: 100 }, undefined);
+  if (isRefusal(page)) throw new Error(page.detail);
+  return page.items.sort((one, other) => (one.kind < other.kind ? -1 : 1));
+}
 
 /** Runs what the queue `advance` would: the sweep over the buyers of a sale that was called off. */
 const sweep = (saleId: string) =>
@@ -1040,7 +1109,7 @@ const progress = async (saleId: string): Promise<Answer> =>
 /** Of what the buyer of a reservation was told by reminders, in order. */
 function toldBuyer(reservationId: string): string[] {
   return published
-    .map((detail) => JSON.parse(detail) as { reason?: string; recipients?: { reservationId: string }[] })
+    .map(({ detail }) => JSON.parse(detail) as { reason?: string; recipients?: { reservationId: string }[] })
     .flatMap(({ reason = '', recipients = [] }) =>
       recipients.filter((one) => one.reservationId === reservationId).map(() => reason),
     );
@@ -1665,7 +1734,8 @@ describe('a payment that needs its customer (row 47)', () => {
   const toldOf = (purchaseId: string) =>
     published
       .map(
-        (detail) => JSON.parse(detail) as { purchaseId?: string; state?: string; reason?: string; deadlineMs?: number },
+        ({ detail }) =>
+          JSON.parse(detail) as { purchaseId?: string; state?: string; reason?: string; deadlineMs?: number },
       )
       .filter((one) => one.purchaseId === purchaseId)
       .map(({ state, reason, deadlineMs }) => ({ state, reason, deadlineMs }));

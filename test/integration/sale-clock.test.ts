@@ -126,6 +126,14 @@ async function unread({ customerId }: Customer) {
   return page.items.map(({ kind, facts, text }) => ({ kind, facts, text })).reverse();
 }
 
+/** The reservations whose owners were reminded, in events that have not been delivered yet, that their time to pay ends. */
+const reminded = () =>
+  published.flatMap((event) =>
+    event['detail-type'] === 'reservations.reminded' && event.detail.reason === 'payment-due'
+      ? event.detail.recipients.map(({ reservationId }) => reservationId)
+      : [],
+  );
+
 const kindsOf = async (customer: Customer) => (await told(customer)).map(({ kind }) => kind);
 
 /** A sale of one unit that has been allocated, given back and offered to one who waited. */
@@ -496,6 +504,82 @@ describe('I12: units that nobody pays for go on', () => {
     expect(await viewOf(holder)).toMatchObject({ state: 'allocated' });
     pass(2 * minuteMs);
     expect(await buy(holder)).toMatchObject({ state: 'requested' });
+  });
+
+  test('M11: whoever has not paid is told once before the time to pay ends, and again if that moves', async () => {
+    const purchaseOpensAtMs = Date.now() + 10 * minuteMs;
+    const terms = { allotment: 3, payWithinMs: 50 * minuteMs, offerLifeMs: hourMs, purchaseOpensAtMs };
+    const saleId = await givenSale(deps, { ...terms, purchaseClosesAtMs: Date.now() + 5 * hourMs });
+    const [holder, paying, other] = [await reserving(saleId), await reserving(saleId), await reserving(saleId)];
+    const due = async (customer: Customer) =>
+      (await told(customer)).filter(({ kind }) => kind === 'reminder.payment-due');
+    const deadline = purchaseOpensAtMs + 50 * minuteMs;
+    pass(49 * minuteMs);
+    await buy(paying);
+    await advance(saleId);
+    expect(await due(holder)).toEqual([]);
+    pass(2 * minuteMs);
+    await advance(saleId);
+    await advance(saleId);
+    const reminders = await due(holder);
+    expect(reminders).toMatchObject([{ facts: { deadline: toIso(deadline), units: 1 } }]);
+    expect(reminders[0]?.text).toMatch(
+      /^Your time to pay ends soon: buy your 1 unit until .*, or it goes to whoever waits\.$/,
+    );
+    expect(await due(other)).toHaveLength(1);
+    expect(await due(paying)).toEqual([]);
+    expect(await deps.db.rows('SELECT sale_id FROM due_reminders WHERE sale_id = ?', [toBytes(saleId)])).toHaveLength(
+      1,
+    );
+
+    await pauseSale(deps, saleId);
+    pass(20 * minuteMs);
+    await advance(saleId);
+    await resumeSale(deps, saleId);
+    await advance(saleId);
+    expect(await due(holder)).toHaveLength(1);
+    await rescheduleSale(deps, saleId, { shiftSeconds: 1_800, dryRun: false });
+    await advance(saleId);
+    expect(await due(holder)).toHaveLength(1);
+    pass(30 * minuteMs);
+    await advance(saleId);
+    expect((await due(holder)).map(({ facts }) => facts.deadline)).toEqual([
+      toIso(deadline),
+      toIso(await deadlineOf(holder)),
+    ]);
+    pass(10 * minuteMs);
+    await advance(saleId);
+    expect(await viewOf(holder)).toMatchObject({ state: 'expired', reason: 'deadline_passed' });
+    expect(await due(holder)).toHaveLength(2);
+  });
+
+  test('M11: any number of holders with one deadline are reminded, each once', async () => {
+    const purchaseOpensAtMs = Date.now() + minuteMs;
+    const payWithinMs = 10 * minuteMs;
+    const terms = { allotment: 600, payWithinMs, offerLifeMs: hourMs, purchaseOpensAtMs };
+    const saleId = await givenSale(deps, { ...terms, purchaseClosesAtMs: purchaseOpensAtMs + payWithinMs + 1 });
+    const requests = Array.from({ length: 600 }, (_, index) =>
+      delivered(saleId, { customerId: newId(), quantity: 1, ticket: deps.clock() * 1000 + index }),
+    );
+    await allocateBatch(deps, requests, soon());
+    published = [];
+    pass(10 * minuteMs);
+    await advance(saleId);
+    expect(new Set(reminded()).size).toBe(600);
+    expect(reminded()).toHaveLength(600);
+    published = [];
+    await advance(saleId);
+    expect(reminded()).toEqual([]);
+  });
+
+  test('M11: whose time to pay ends with the window is told of the close alone', async () => {
+    const purchaseOpensAtMs = Date.now() + minuteMs;
+    const times = { purchaseOpensAtMs, purchaseClosesAtMs: purchaseOpensAtMs + 10 * minuteMs };
+    const saleId = await givenSale(deps, { payWithinMs: 10 * minuteMs, ...times });
+    await reserving(saleId);
+    pass(10 * minuteMs);
+    await advance(saleId);
+    expect(reminded()).toEqual([]);
   });
 
   test('M11: units allocated while the window is open have their whole time, and none lies after the close', async () => {

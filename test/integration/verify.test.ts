@@ -2,7 +2,7 @@
  * The verifier: a consistent world passes, and every defect is reported under the invariant that it breaks.
  */
 import { SendMessageCommand } from '@aws-sdk/client-sqs';
-import type { RequestLine } from '#load/log.ts';
+import type { RequestLine, SaleAct, SeenTerms } from '#load/log.ts';
 import type { InvariantName } from '#load/verify/tally.ts';
 import { type Verification, verify } from '#load/verify.ts';
 import { sqsClient } from '#local/aws-resources.ts';
@@ -17,6 +17,7 @@ import {
   mirrorPlace,
   openSale,
   openWorld,
+  pauseOf,
   purchases,
   reservations,
   type World,
@@ -137,6 +138,48 @@ const request = (more: Partial<RequestLine>): RequestLine => ({
   ...more,
 });
 
+const iso = (atMs: number) => new Date(atMs).toISOString();
+const timesOf = (sale: string) => {
+  const times = world.times[sale];
+  if (!times) throw new Error(`sale ${sale} has no times`);
+  return times;
+};
+
+/** What the operator's log says of an act on a sale. */
+function acted(sale: string, act: SaleAct): RequestLine & { terms: SeenTerms } {
+  const line = world.log.find((one) => one.type === 'request' && one.saleId === sale && one.act === act);
+  if (line?.type !== 'request' || !line.terms) throw new Error(`nobody did ${act} to ${sale}`);
+  return { ...line, terms: line.terms };
+}
+
+/** Logs another act of an operator on the closed sale, after its creation. */
+function addAct(act: SaleAct, atMs: number, terms: Partial<SeenTerms>): void {
+  const created = acted(closedSale, 'create');
+  const times = { scheduledMs: atMs, sentMs: atMs, firstSentMs: atMs, answeredMs: atMs + 10 };
+  world.log.push({ ...created, act, ...times, terms: { ...created.terms, ...terms } });
+}
+
+/** A refund of one cent of the purchase that was captured, in both books. */
+async function refundOneCent(): Promise<void> {
+  world.books.refunds.push({ id: 're_cent', chargeId: 'ch_captured', amountMinor: 1, currency: 'EUR' });
+  await change(
+    `INSERT INTO refunds (purchase_id, refund_key, amount_minor, state, reason, releases, refusals, created_at_ms,
+       updated_at_ms) VALUES (?, 'part', 1, 'refunded', '', '', 0, 0, 0)`,
+    bytes(purchases.captured),
+  );
+}
+
+/** A copy of a notice, of another version and kind or of the same. */
+const copyNotice = (subject: string, kind: string, changed: { version?: string; kind?: string; round?: number }) =>
+  change(
+    `INSERT INTO notifications (id, customer_id, subject_id, version, kind, round, facts, created_at_ms)
+     SELECT UNHEX(REVERSE(HEX(id))), customer_id, subject_id, ${changed.version ?? 'version'}, ?, ${changed.round ?? 'round'},
+       facts, created_at_ms FROM notifications WHERE subject_id = ? AND kind = ?`,
+    changed.kind ?? kind,
+    bytes(subject),
+    kind,
+  );
+
 /** Defects of what was split, by the invariant that each breaks. */
 const faultsOfParts: [InvariantName, string, (partId: ReservationId) => unknown][] = [
   ['I3', 'a part whose units never returned', (id) => change('DELETE FROM ledger WHERE subject_id = ?', bytes(id))],
@@ -171,8 +214,11 @@ test.each(faultsOfParts)('%s notices %s', async (name, _, breakIt) => {
   expect(result.holds).toBe(false);
 });
 
+/** What breaks the world, and where several checks might notice it, what the one in question says. */
+type Fault = (() => unknown) | { breakIt: () => unknown; says: RegExp };
+
 /** Defects, by the invariant that each breaks. */
-const faults: Record<InvariantName, Record<string, () => unknown>> = {
+const faults: Record<InvariantName, Record<string, Fault>> = {
   I1: {
     'a sale that counts fewer units as allocated than its reservations do': () =>
       change('UPDATE sales SET allocated = allocated - 1, available = available + 1 WHERE id = ?', bytes(openSale)),
@@ -244,6 +290,7 @@ const faults: Record<InvariantName, Record<string, () => unknown>> = {
         bytes(customers[3]),
         bytes(reservations.allocated),
       ),
+    'a refund of a part without a notice': { breakIt: refundOneCent, says: /captured with 1 refunds/ },
     'a purchase without a notice': () =>
       change('DELETE FROM notifications WHERE subject_id = ?', bytes(purchases.captured)),
     'a push that was shown after a newer one': () => {
@@ -335,6 +382,31 @@ const faults: Record<InvariantName, Record<string, () => unknown>> = {
         (world.times[closedSale]?.purchaseOpens ?? 0) - 1,
         bytes(purchases.captured),
       ),
+    'a purchase within the window as it is now, and not as it was announced then': {
+      breakIt: () => {
+        const { purchaseOpens } = timesOf(closedSale);
+        const created = acted(closedSale, 'create').terms;
+        addAct('reschedule', purchaseOpens + 30_000, { ...created, version: 4 });
+        created.purchaseClosesAt = iso(purchaseOpens + 1_000);
+      },
+      says: /purchase .* outside the window/,
+    },
+    'a purchase that was ordered in a pause': {
+      breakIt: () => {
+        const { purchaseOpens } = timesOf(closedSale);
+        const pausedAt = iso(purchaseOpens + 3_000);
+        addAct('pause', purchaseOpens + 3_000, { version: 4, status: 'paused', pausedAt });
+        addAct('resume without giving back', purchaseOpens + 8_000, { version: 5 });
+      },
+      says: /paused or called off/,
+    },
+    'a purchase in a sale that had been called off': {
+      breakIt: async () => {
+        addAct('cancel', timesOf(closedSale).purchaseOpens + 1_000, { version: 4, status: 'cancelled' });
+        await change("UPDATE sales SET status = 'cancelled' WHERE id = ?", bytes(closedSale));
+      },
+      says: /paused or called off/,
+    },
   },
   I11: {
     'somebody who waits while there are units': async () => {
@@ -355,6 +427,97 @@ const faults: Record<InvariantName, Record<string, () => unknown>> = {
          WHERE subject_id = ? AND version = 1`,
         bytes(reservations.expired),
       ),
+    'a deadline that was brought forward without a notice': {
+      breakIt: () =>
+        change(
+          'UPDATE reservations SET deadline_ms = ? WHERE id = ?',
+          timesOf(openSale).purchaseOpens,
+          bytes(reservations.allocated),
+        ),
+      says: /can be bought until/,
+    },
+    'a deadline after the close': {
+      breakIt: () =>
+        change(
+          "UPDATE notifications SET facts = JSON_OBJECT('deadline', ?) WHERE subject_id = ? AND version = 1",
+          iso(timesOf(closedSale).purchaseCloses + 1),
+          bytes(reservations.cancelled),
+        ),
+      says: /after the close/,
+    },
+    'a reservation that expired in a pause': {
+      breakIt: () =>
+        change(
+          "UPDATE notifications SET kind = 'reservation.expired', facts = '{}', created_at_ms = ? WHERE subject_id = ?",
+          pauseOf(timesOf(openSale)).fromMs + 30_000,
+          bytes(reservations.rejected),
+        ),
+      says: /while its sale was paused/,
+    },
+    'a window that opened in a pause': {
+      breakIt: () =>
+        change(
+          "UPDATE notifications SET created_at_ms = ? WHERE kind = 'reminder.purchase-opened' AND subject_id = ?",
+          pauseOf(timesOf(openSale)).fromMs + 30_000,
+          bytes(reservations.offered),
+        ),
+      says: /while its sale was paused/,
+    },
+    'a pause that was not given back': {
+      breakIt: async () => {
+        const { terms } = acted(openSale, 'resume');
+        terms.purchaseClosesAt = acted(openSale, 'pause').terms.purchaseClosesAt;
+        await change(
+          'UPDATE sales SET purchase_closes_at_ms = ? WHERE id = ?',
+          Date.parse(terms.purchaseClosesAt),
+          bytes(openSale),
+        );
+      },
+      says: /was resumed, and times moved by/,
+    },
+    'a pause of which somebody who waits was not told': {
+      breakIt: () =>
+        change(
+          "DELETE FROM notifications WHERE kind = 'reminder.paused' AND subject_id = ?",
+          bytes(reservations.waitlisted),
+        ),
+      says: /reminder.paused of version 5 0 times/,
+    },
+    'a pause of which somebody was told twice': {
+      breakIt: () => copyNotice(reservations.waitlisted, 'reminder.paused', { version: 'version + 1' }),
+      says: /reminder.paused of version 5 2 times/,
+    },
+    'a buyer who was not told that the sale was called off': {
+      breakIt: () =>
+        change(
+          "INSERT INTO cancellations (sale_id, refunds, called_off_at_ms, swept_at_ms) VALUES (?, 'keep', ?, ?)",
+          bytes(closedSale),
+          Date.now(),
+          Date.now(),
+        ),
+      says: /was told 0 times that the sale was called off/,
+    },
+    'a change that was told and never made': {
+      breakIt: () => copyNotice(reservations.allocated, 'reminder.paused', { kind: 'reminder.rescheduled' }),
+      says: /nothing had changed/,
+    },
+    'a window that opened without a word to somebody who can buy': {
+      breakIt: () =>
+        change(
+          "DELETE FROM notifications WHERE kind = 'reminder.purchase-opened' AND subject_id = ?",
+          bytes(reservations.allocated),
+        ),
+      says: /reminder.purchase-opened of version - 0 times/,
+    },
+    'a purchase that was refused as too late before the time that its customer was told': {
+      breakIt: () => {
+        const refused = { op: 'buy', status: 409, code: 'deadline_passed', key: 'late' } as const;
+        const times = { sentMs: Date.now() - 100, answeredMs: Date.now() };
+        const [customerId] = customers;
+        world.log.push(request({ ...refused, ...times, customerId, reservationIds: [reservations.allocated] }));
+      },
+      says: /was refused as deadline_passed/,
+    },
   },
   I13: {
     'a refund that the books do not know': () => {
@@ -371,6 +534,39 @@ const faults: Record<InvariantName, Record<string, () => unknown>> = {
       const [charge] = world.books.charges;
       if (charge) charge.currency = 'JPY';
     },
+    'a refund in another currency': {
+      breakIt: () => {
+        const [refund] = world.books.refunds;
+        if (refund) refund.currency = 'USD';
+      },
+      says: /in another currency/,
+    },
+    'a share of a sale that was called off that went back less a cent': {
+      breakIt: async () => {
+        await change(
+          "INSERT INTO cancellations (sale_id, refunds, called_off_at_ms) VALUES (?, 'refund', ?)",
+          bytes(closedSale),
+          Date.now(),
+        );
+        await change("UPDATE reservations SET state = 'refunded' WHERE id = ?", bytes(reservations.purchased));
+        await change('UPDATE refunds SET amount_minor = amount_minor - 1');
+        for (const refund of world.books.refunds) refund.amountMinor -= 1;
+      },
+      says: /of charge ch_refunded, 1999 was given back, and 2000 was paid/,
+    },
+    'money that was captured after its sale had been called off, and was kept': {
+      breakIt: async () => {
+        const calledOffAtMs = Date.now() - 60_000;
+        const [charge] = world.books.charges;
+        if (charge) charge.createdAt = iso(calledOffAtMs + 5_000);
+        await change(
+          "INSERT INTO cancellations (sale_id, refunds, called_off_at_ms) VALUES (?, 'keep', ?)",
+          bytes(closedSale),
+          calledOffAtMs,
+        );
+      },
+      says: /of charge ch_captured, 0 was given back/,
+    },
     'money that was kept for a sale that was called off': () =>
       change(
         "INSERT INTO cancellations (sale_id, refunds, called_off_at_ms) VALUES (?, 'refund', ?)",
@@ -381,9 +577,11 @@ const faults: Record<InvariantName, Record<string, () => unknown>> = {
 };
 
 describe.each(Object.entries(faults))('%s notices', (name, broken) => {
-  test.each(Object.entries(broken))('%s', async (_, breakIt) => {
+  test.each(Object.entries(broken))('%s', async (_, fault) => {
+    const { breakIt, says } = typeof fault === 'function' ? { breakIt: fault, says: /./ } : fault;
     await breakIt();
     const result = await look();
+    expect(result.invariants[name as InvariantName].examples).toContainEqual(expect.stringMatching(says));
     expect(result.invariants[name as InvariantName].violations).toBeGreaterThan(0);
     expect(result.invariants[name as InvariantName].examples[0]).toEqual(expect.any(String));
     expect(result.holds).toBe(false);

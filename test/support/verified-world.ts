@@ -1,7 +1,7 @@
 /**
- * A small, consistent world, written by hand: two sales, eight reservations in all the states
- * they can end in, three purchases, the provider's books, the mirror and the clients' log. Tests of the verifier break
- * one thing in it and check that the verifier reports it.
+ * A small, consistent world, written by hand: two sales, one of which was paused and resumed, eight reservations in all the
+ * states they can end in, three purchases, the provider's books, the mirror and the clients' log. Tests of the verifier
+ * break one thing in it and check that the verifier reports it.
  */
 import { rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -9,7 +9,7 @@ import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { Redis } from 'ioredis';
 import mysql, { type Connection } from 'mysql2/promise';
-import type { LogLine, PushLine, RequestLine } from '#load/log.ts';
+import type { LogLine, PushLine, RequestLine, SaleAct } from '#load/log.ts';
 import { namesUnder, type Target } from '#load/verify/target.ts';
 import { claimsKey, customerField, reservationField } from '#mirror/claims.ts';
 import type { CustomerId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
@@ -45,6 +45,9 @@ export const purchases = {
   refunded: '22222222-2222-8222-8222-222222222222',
   declined: '33333333-3333-8333-8333-333333333333',
 };
+
+/** The sale that is open was paused for a minute, by these versions of its row, and its window opened with another. */
+const rounds = { paused: 5, resumed: 6, opened: 8 };
 
 type Name = keyof typeof reservations;
 
@@ -103,6 +106,13 @@ const letters: Record<string, string> = {
   refunded: 'f',
 };
 
+interface Times {
+  opens: number;
+  closes: number;
+  purchaseOpens: number;
+  purchaseCloses: number;
+}
+
 export interface World {
   sql: Connection;
   redis: Redis;
@@ -111,7 +121,7 @@ export interface World {
   books: { charges: Charge[]; refunds: Refund[] };
   target: Target;
   /** When the windows of a sale begin and end. */
-  times: Record<string, { opens: number; closes: number; purchaseOpens: number; purchaseCloses: number }>;
+  times: Record<string, Times>;
   /** Writes the log and returns its file. */
   writeLog(): string;
   /** The answer of 202 to a reservation's request. */
@@ -127,6 +137,7 @@ interface Charge {
   amountMinor: number;
   currency: string;
   status: string;
+  createdAt?: string;
 }
 
 interface Refund {
@@ -197,6 +208,12 @@ function timesAt(nowMs: number): World['times'] {
   return { [openSale]: from(-60, 60, -30, 90), [closedSale]: from(-120, -100, -90, -10) };
 }
 
+/** The pause of the open sale. */
+export const pauseOf = ({ opens }: Times) => ({ fromMs: opens + 10 * minuteMs, toMs: opens + 11 * minuteMs });
+const pausedForMs = minuteMs;
+/** How long a call takes to be answered. */
+const callMs = 20;
+
 const bytes = (id: string) => Buffer.from(id.replaceAll('-', ''), 'hex');
 const names = Object.keys(cases) as Name[];
 
@@ -239,7 +256,7 @@ async function writeRows(sql: Connection, times: World['times']): Promise<void> 
       ...{ cap_per_customer: cap, waitlist_size: 50, offer_life_ms: 60_000, created_at_ms: opens - minuteMs },
       ...{ reserve_opens_at_ms: opens, reserve_closes_at_ms: closes },
       ...{ purchase_opens_at_ms: purchaseOpens, purchase_closes_at_ms: purchaseCloses },
-      ...{ epoch: 1, version: 9, fence: 0 },
+      ...{ epoch: 1, version: 9, fence: 0, clock_offset_ms: sale === openSale ? pausedForMs : 0 },
       ...stockOf(sale),
     };
     await sql.query('INSERT INTO sales SET ?', [row]);
@@ -273,7 +290,8 @@ async function writeRows(sql: Connection, times: World['times']): Promise<void> 
         ...{ units, price_minor: priceMinor },
       },
     ]);
-    await notice(sql, id, 2, `purchase.${state === 'declined' ? 'declined' : 'captured'}`, customer);
+    const toldOf = { subject: id, customer, atMs: settled };
+    await notice(sql, { ...toldOf, version: 2, kind: `purchase.${state === 'declined' ? 'declined' : 'captured'}` });
     if (state === 'refunded') {
       await sql.query('INSERT INTO refunds SET ?', [
         {
@@ -288,7 +306,7 @@ async function writeRows(sql: Connection, times: World['times']): Promise<void> 
         },
       ]);
     }
-    if (state === 'refunded') await notice(sql, id, 4, 'purchase.refunded', customer);
+    if (state === 'refunded') await notice(sql, { ...toldOf, version: 4, kind: 'purchase.refunded' });
   }
 }
 
@@ -311,32 +329,54 @@ async function writeCase(sql: Connection, name: Name, times: World['times']): Pr
       { subject_id: id, kind, sale_id: bytes(sale), units, at_ms: acceptedAtMs },
     ]);
   }
+  const ofSale = times[sale];
+  if (!ofSale) throw new Error(`sale ${sale} has no times`);
+  const told = { subject: reservations[name], customer, sale, ofSale };
   for (const [index, kind] of notices.entries()) {
-    await notice(sql, reservations[name], index + 1, `reservation.${kind}`, customer);
+    const atMs = kind === 'expired' ? ofSale.purchaseCloses + 1_000 : acceptedAtMs + 40 + index;
+    await notice(sql, { ...told, version: index + 1, kind: `reservation.${kind}`, atMs });
   }
+  if (sale !== openSale || state === 'rejected') return;
+  const { fromMs, toMs } = pauseOf(ofSale);
+  const version = notices.length;
+  await notice(sql, { ...told, version, kind: 'reminder.paused', round: rounds.paused, atMs: fromMs });
+  await notice(sql, { ...told, version, kind: 'reminder.resumed', round: rounds.resumed, atMs: toMs });
+  if (state !== 'allocated') return;
+  const openedAtMs = ofSale.purchaseOpens + 300;
+  await notice(sql, { ...told, version, kind: 'reminder.purchase-opened', round: rounds.opened, atMs: openedAtMs });
 }
 
 let noticesWritten = 0;
 
-/** What its owner was told of a reservation's deadline; here that time is over when it expires. */
-const factsOf = (kind: string): object =>
-  kind.startsWith('reservation.') && kind !== 'reservation.expired'
-    ? { deadline: new Date(Date.now() - 1_000).toISOString() }
-    : {};
+interface Told {
+  subject: string;
+  version: number;
+  kind: string;
+  customer: Case['customer'];
+  atMs: number;
+  round?: number;
+  /** For what is about a reservation. */
+  sale?: SaleId;
+  ofSale?: Times;
+}
 
-async function notice(
-  sql: Connection,
-  subject: string,
-  version: number,
-  kind: string,
-  customer: Case['customer'],
-): Promise<void> {
+/** What an owner was told of a reservation: until when its units can be bought, by the close as it was then. */
+function factsOf({ kind, atMs, sale, ofSale }: Told): object {
+  if (!ofSale) return {};
+  const isBeforeResume = sale === openSale && atMs < pauseOf(ofSale).toMs;
+  const deadlineMs = ofSale.purchaseCloses - (isBeforeResume ? pausedForMs : 0);
+  const deadline = { deadline: new Date(deadlineMs).toISOString() };
+  return { saleId: sale, ...(kind === 'reservation.expired' ? {} : deadline) };
+}
+
+async function notice(sql: Connection, told: Told): Promise<void> {
   const id = Buffer.alloc(16);
   id.writeUInt32BE(++noticesWritten);
+  const { subject, version, kind, round = 0, customer, atMs } = told;
   await sql.query('INSERT INTO notifications SET ?', [
     {
-      ...{ id, subject_id: bytes(subject), version, kind, customer_id: bytes(customers[customer]) },
-      ...{ facts: JSON.stringify(factsOf(kind)), created_at_ms: Date.now() },
+      ...{ id, subject_id: bytes(subject), version, kind, round, customer_id: bytes(customers[customer]) },
+      ...{ facts: JSON.stringify(factsOf(told)), created_at_ms: atMs },
     },
   ]);
 }
@@ -419,11 +459,40 @@ function logOf(times: World['times']): LogLine[] {
   request('reserve', (times[openSale]?.opens ?? 0) - 500, 409, early);
   const late = { saleId: closedSale, customerId: buyer, key: 'late', quantity: 1, atLeast: 1, code: 'sale_closed' };
   request('reserve', (closed?.closes ?? 0) + 500, 409, late);
+  lines.push(...actsOf(times));
   request('sale', Date.now(), 200, { stocks: [{ saleId: openSale, epoch: 1, version: 9, ...stockOf(openSale) }] });
   request('notifications', Date.now(), 200, {
     notices: [{ notificationId: 'n', subjectId: reservations.allocated, version: 1, kind: 'reservation.allocated' }],
   });
   return lines;
+}
+
+/** What the operator did: created both sales, paused the one that is open, and resumed it. */
+function actsOf(times: World['times']): RequestLine[] {
+  const { [openSale]: open, [closedSale]: closed } = times;
+  if (!open || !closed) throw new Error('a sale has no times');
+  const pause = pauseOf(open);
+  const before = Object.fromEntries(
+    Object.entries(open).map(([name, atMs]) => [name, name === 'opens' ? atMs : atMs - pausedForMs]),
+  ) as unknown as Times;
+  const answer = (saleId: SaleId, act: SaleAct, version: number, atMs: number, held: Times): RequestLine => ({
+    ...{ type: 'request', op: 'operator', saleId, act, status: 200, scheduledMs: atMs, sentMs: atMs },
+    ...{ firstSentMs: atMs - callMs / 2, answeredMs: atMs + callMs / 2 },
+    terms: {
+      ...{ version, status: act === 'pause' ? 'paused' : 'active' },
+      pausedAt: act === 'pause' ? new Date(pause.fromMs).toISOString() : null,
+      reserveOpensAt: new Date(held.opens).toISOString(),
+      reserveClosesAt: new Date(held.closes).toISOString(),
+      purchaseOpensAt: new Date(held.purchaseOpens).toISOString(),
+      purchaseClosesAt: new Date(held.purchaseCloses).toISOString(),
+    },
+  });
+  return [
+    answer(closedSale, 'create', 1, closed.opens - minuteMs, closed),
+    answer(openSale, 'create', 1, open.opens - minuteMs, before),
+    answer(openSale, 'pause', rounds.paused, pause.fromMs, before),
+    answer(openSale, 'resume', rounds.resumed, pause.toMs, open),
+  ];
 }
 
 function books(): World['books'] {

@@ -1,0 +1,18 @@
+/**
+ * `due_reminders`: up to which deadline the holders of a sale have been reminded that their time to pay ends. One row for
+ * each sale that has reminded anybody. Written by `due-reminder.store.ts`.
+ *
+ * Its columns are a place in the index `waitlist_line`, so that any number of holders with one deadline are reminded in
+ * steps that each begin where the last one ended.
+ */
+import { bigint, int, mysqlTable } from 'drizzle-orm/mysql-core';
+import { id, timeMs } from '#platform/mysql/columns.ts';
+
+export const dueReminders = mysqlTable('due_reminders', {
+  saleId: id('sale_id').primaryKey(),
+  /** In the sale's own time. */
+  deadlineMs: timeMs('deadline_ms').notNull(),
+  atLeast: int('at_least').notNull(),
+  ticket: bigint('ticket', { mode: 'number' }).notNull(),
+  reservationId: id('reservation_id').notNull(),
+});
