@@ -1,8 +1,9 @@
 /**
  * The interface of a contender: a design that is measured.
  *
- * A contender has a worker process of its own, in which concurrent workers hand it deliveries. It acknowledges a delivery
- * by returning; the requests that it returns are delivered again. The main process verifies the rows that it wrote.
+ * A contender has worker processes of its own, which hand it deliveries: one at a time, or in as many lanes as it is best
+ * with. It acknowledges a delivery by returning; the requests that it returns are delivered again. The main process
+ * verifies the rows that it wrote.
  */
 import type { Context, SQSBatchResponse, SQSEvent } from 'aws-lambda';
 import type { Request } from './workload.ts';
@@ -29,14 +30,22 @@ export interface Contender {
   readonly stock: StockKind;
   /** How many messages it takes at once. */
   readonly batch: number;
-  /** The numbers of workers to try for its best. */
-  readonly workers: readonly number[];
+  /** Other sizes to try for its best. */
+  readonly batches?: readonly number[];
+  /** The numbers of deliveries under way at once, in each process, to try for its best. */
+  readonly lanes: readonly number[];
+  /** True for a design that is one process; others have as many as Holdfast has workers. */
+  readonly oneProcess?: boolean;
+  /** True if it leaves out second deliveries, so that these say nothing of what is stored. */
+  readonly skipsRepeats?: boolean;
+  /** True if it takes single requests and gathers its batches itself. */
+  readonly gathers?: boolean;
   open(urls: DatabaseUrls): Promise<Opened>;
 }
 
 export interface Opened {
-  /** Called before each run, outside the measured time. */
-  reset?(requests: readonly Request[]): Promise<void>;
+  /** Called before each run, outside the measured time, with what this process will be handed and the size of a batch. */
+  reset?(requests: readonly Request[], batch: number): Promise<void>;
   /** Builds what a delivery looks like, outside the measured time. */
   deliver?(requests: readonly Request[]): unknown;
   /** Handles one delivery. Returns those of its requests that must be delivered again. */

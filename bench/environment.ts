@@ -22,7 +22,7 @@ import { saleTag } from '#sale/sale-id.ts';
 import type { Contender, DatabaseUrls } from './contender.ts';
 import { cpuMsOf } from './processor-time.ts';
 import { plainStatusKey, plainStockKey } from './rivals/rows.ts';
-import type { RunResult } from './worker-process.ts';
+import type { Run } from './runner.ts';
 import { allotmentOf, capPerCustomer, type Plan } from './workload.ts';
 
 const hourMs = 3_600_000;
@@ -52,7 +52,7 @@ export interface BenchEnvironment extends DatabaseUrls {
   stop(): Promise<void>;
 }
 
-export type Counts = Pick<RunResult, 'reservations' | 'units'>;
+export type Counts = Pick<Run, 'reservations' | 'units'>;
 
 /** Starts the databases, the queue server and the stub of the bus. */
 export async function startEnvironment(options: {

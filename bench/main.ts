@@ -15,6 +15,7 @@ import { join, resolve } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { ownArguments, refuse } from '#local/arguments.ts';
 import { defaultFolder } from '#local/state-folder.ts';
+import { buildBundle } from './bundle.ts';
 import { NotExact, startEnvironment } from './environment.ts';
 import { printMeasures } from './print-report.ts';
 import { chartsOf } from './report-charts.ts';
@@ -46,6 +47,7 @@ const environment = await startEnvironment({
   dir: join(folder, 'bench'),
   profileFolder: values.profile && resolve(values.profile),
 });
+await buildBundle('allocate');
 const runner = new Runner(environment);
 const results = new Map<string, SuiteResult>();
 let notExact: NotExact | undefined;

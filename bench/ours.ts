@@ -1,5 +1,5 @@
 /**
- * Ours: the shipped handler of the queue `reservations`, as serverless.yml names it, handed events as SQS would hand them.
+ * Ours: the packaged function of the queue `reservations`, as serverless.yml declares it, handed events as SQS would hand them.
  *
  * Before a run every request passes the gate, as it does in production, so that the mirror holds its claim. The events
  * are built beforehand; everything else, parsing and checking included, is measured. The bus is a stub that takes every
@@ -7,12 +7,13 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Context, SQSEvent } from 'aws-lambda';
-import { handler } from '#functions/queue/allocate.ts';
 import { askGate } from '#mirror/gate.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { sharedDeps } from '#platform/environment/deps.ts';
+import type { QueueHandler } from '#platform/handlers/queue.ts';
 import { queueFunctionTimeoutSeconds } from '#platform/kernel/time-limits.ts';
 import { redisReady } from '#platform/redis/redis.ts';
+import { bundled } from './bundle.ts';
 import type { Contender } from './contender.ts';
 import { shippedBatchSize } from './settings.ts';
 import type { Request } from './workload.ts';
@@ -27,8 +28,9 @@ export const ours: Contender = {
   mirror: 'holdfast',
   stock: 'counters',
   batch: shippedBatchSize,
-  workers: [1, 2, 4, 8, 16],
+  lanes: [1],
   async open() {
+    const { handler } = (await import(bundled('allocate'))) as { handler: QueueHandler };
     const deps = await sharedDeps();
     await redisReady(deps.redis);
     return {

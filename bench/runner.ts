@@ -1,31 +1,39 @@
 /**
- * Runs the contenders, each in a worker process of its own.
+ * Runs the contenders, each in worker processes of its own.
  *
  * Invariant: one run at a time: it is prepared, executed and verified before the next begins. Called by the suites.
  */
-import { type ChildProcess, fork } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { type Child, startChild } from './child.ts';
 import type { Contender, ContenderName } from './contender.ts';
 import type { BenchEnvironment } from './environment.ts';
 import { shippedNodeOptions } from './settings.ts';
-import type { RunOptions, RunResult } from './worker-process.ts';
+import type { RunOptions, ShareResult } from './worker-process.ts';
+import { deliveriesOf, type Plan } from './workload.ts';
 
 /** What the main process knows about a contender. */
 export type ContenderInfo = Omit<Contender, 'open'>;
 
 /** One run's outcome. */
-export interface Run extends RunResult {
+export interface Run {
+  /** From the start of the first process to the end of the last. */
+  readonly elapsedMs: number;
+  /** Distinct reservations acknowledged, and their units. */
+  readonly reservations: number;
+  readonly units: number;
+  /** Requests that were delivered again. */
+  readonly redelivered: number;
   readonly perSecond: number;
   /** Processor time for each confirmed reservation, microseconds, by where it was spent. */
   readonly cpuUs: { readonly worker: number; readonly mysql: number; readonly redis: number };
+  /** From the intended arrival to the acknowledgement, milliseconds; only with arrivals. */
+  readonly latenciesMs: readonly number[];
+  /** Resident memory of one process in the course of a streamed run, bytes. */
+  readonly residentBytes: readonly number[];
 }
 
 interface WorkerProcess {
   readonly info: ContenderInfo;
-  readonly child: ChildProcess;
-  /** Prepares the run, unmeasured. */
-  makeReady(options: RunOptions): Promise<void>;
-  start(limitMs: number): Promise<RunResult>;
+  readonly child: Child;
 }
 
 /** An answer takes no longer than the run's limit and this. */
@@ -33,7 +41,7 @@ const graceMs = 120_000;
 
 export class Runner {
   readonly #environment: BenchEnvironment;
-  readonly #processes = new Map<ContenderName, Promise<WorkerProcess>>();
+  readonly #processes = new Map<ContenderName, Promise<WorkerProcess>[]>();
 
   constructor(environment: BenchEnvironment) {
     this.#environment = environment;
@@ -41,105 +49,112 @@ export class Runner {
 
   /** The contender's own description. */
   async info(name: ContenderName): Promise<ContenderInfo> {
-    return (await this.#process(name)).info;
+    const [first] = await this.#workers(name, 1);
+    if (!first) throw new Error(`${name} has no process`);
+    return first.info;
   }
 
-  /** The process in which a contender works. */
-  async pidOf(name: ContenderName): Promise<number | undefined> {
-    return (await this.#process(name)).child.pid;
+  /** The processes in which a contender works. */
+  async pidsOf(name: ContenderName, processes: number): Promise<(number | undefined)[]> {
+    return (await this.#workers(name, processes)).map(({ child }) => child.pid);
   }
 
   /** Executes one run and verifies it. Throws `NotExact` if anything was lost, duplicated or oversold. */
   async run(name: ContenderName, options: RunOptions): Promise<Run> {
-    const { info, makeReady, start } = await this.#process(name);
+    const workers = await this.#workers(name, options.processes);
+    const info = await this.info(name);
     await this.#environment.prepare(options.plan, info);
-    await makeReady(options);
+    const prepared = workers.map(({ child }) => child.next(({ madeReady }) => madeReady, graceMs));
+    for (const [index, { child }] of workers.entries()) child.send({ share: { options, index } });
+    await Promise.all(prepared);
     const before = this.#environment.serverCpuMs();
-    const result = await start(options.limitMs);
+    const stopCounting = options.queue && tellWhenEmptied(workers, options.queue.deliveries);
+    const results = workers.map(({ child }) =>
+      child.next(({ result }) => result as ShareResult | undefined, options.limitMs + graceMs),
+    );
+    for (const { child } of workers) child.send({ start: true });
+    const shares = await Promise.all(results);
+    stopCounting?.();
     const after = this.#environment.serverCpuMs();
-    await this.#environment.verify(options.plan, info, result);
-    const each = (ms: number): number => (ms * 1000) / Math.max(1, result.reservations);
+    const counts = acknowledgedIn(options.plan, shares);
+    await this.#environment.verify(options.plan, info, counts);
+    const sum = (of: (share: ShareResult) => number): number => shares.reduce((total, share) => total + of(share), 0);
+    const each = (ms: number): number => (ms * 1000) / Math.max(1, counts.reservations);
+    const elapsedMs =
+      Math.max(...shares.map((share) => share.finishedAtMs)) - Math.min(...shares.map((share) => share.startedAtMs));
     return {
-      ...result,
-      perSecond: (result.reservations / result.elapsedMs) * 1000,
+      ...counts,
+      elapsedMs,
+      redelivered: sum((share) => share.redelivered),
+      perSecond: (counts.reservations / elapsedMs) * 1000,
       cpuUs: {
-        worker: each(result.cpuMs),
+        worker: each(sum((share) => share.cpuMs)),
         mysql: each(after.mysql - before.mysql),
         redis: each(after.redis - before.redis),
       },
+      latenciesMs: shares.flatMap(({ latenciesMs = [] }) => latenciesMs),
+      residentBytes: shares[0]?.residentBytes ?? [],
     };
   }
 
-  /** Stops one worker process, to free memory or to write its profile. */
-  async stop(name: ContenderName): Promise<void> {
-    const known = this.#processes.get(name);
-    this.#processes.delete(name);
-    const child = (await known?.catch(() => undefined))?.child;
-    if (!child || child.exitCode !== null) return;
-    await new Promise<void>((resolve) => {
-      child.once('exit', () => resolve());
-      child.disconnect();
-    });
+  /** Stops a contender's processes beyond so many, to free memory or to write their profiles. */
+  async stop(name: ContenderName, beyond = 0): Promise<void> {
+    const known = this.#processes.get(name)?.splice(beyond) ?? [];
+    for (const one of await Promise.allSettled(known)) {
+      if (one.status === 'fulfilled') await one.value.child.stop();
+    }
   }
 
   async close(): Promise<void> {
     await Promise.all([...this.#processes.keys()].map((name) => this.stop(name)));
   }
 
-  #process(name: ContenderName): Promise<WorkerProcess> {
-    const known = this.#processes.get(name) ?? this.#start(name);
+  /** The first so many processes of a contender, started where they are not yet. */
+  #workers(name: ContenderName, processes: number): Promise<WorkerProcess[]> {
+    const known = this.#processes.get(name) ?? [];
     this.#processes.set(name, known);
-    return known;
+    while (known.length < processes) known.push(this.#start(name, known.length + 1));
+    return Promise.all(known.slice(0, processes));
   }
 
-  async #start(name: ContenderName): Promise<WorkerProcess> {
-    const { mysqlUrl, redisUrl, env, profileFolder } = this.#environment;
-    const profile = profileFolder
-      ? ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`, `--cpu-prof-name=${name}.cpuprofile`]
-      : [];
-    const child = fork(
-      fileURLToPath(new URL('./worker-process.ts', import.meta.url)),
-      [name, JSON.stringify({ mysqlUrl, redisUrl })],
-      {
-        env: { ...process.env, ...env, NODE_OPTIONS: shippedNodeOptions },
-        execArgv: ['--expose-gc', '--disable-warning=ExperimentalWarning', ...profile],
-        serialization: 'advanced',
-      },
-    );
-    const next = <T>(pick: (message: Record<string, unknown>) => T | undefined, limitMs: number): Promise<T> =>
-      new Promise<T>((resolve, reject) => {
-        const timer = setTimeout(() => end(new Error(`${name} did not answer in ${limitMs} ms`)), limitMs);
-        const onMessage = (message: unknown): void => {
-          const { error } = message as { error?: string };
-          const value = pick(message as Record<string, unknown>);
-          if (error !== undefined) end(new Error(`${name}: ${error}`));
-          else if (value !== undefined) end(undefined, value);
-        };
-        const onExit = (code: number | null): void => end(new Error(`${name} ended by itself (code ${code})`));
-        const end = (error?: Error, value?: T): void => {
-          clearTimeout(timer);
-          child.off('message', onMessage);
-          child.off('exit', onExit);
-          if (error) reject(error);
-          else resolve(value as T);
-        };
-        child.on('message', onMessage);
-        child.once('exit', onExit);
-      });
-    const info = await next((message) => message.ready as ContenderInfo | undefined, graceMs);
-    return {
-      info,
-      child,
-      async makeReady(options) {
-        const done = next((message) => message.madeReady, graceMs);
-        child.send({ options });
-        await done;
-      },
-      start: (limitMs) => {
-        const result = next((message) => message.result as RunResult | undefined, limitMs + graceMs);
-        child.send({ start: true });
-        return result;
-      },
-    };
+  async #start(name: ContenderName, number: number): Promise<WorkerProcess> {
+    const { mysqlUrl, redisUrl } = this.#environment;
+    const child = startChild(this.#environment, {
+      file: './worker-process.ts',
+      args: [name, JSON.stringify({ mysqlUrl, redisUrl })],
+      name: `${name}-${number}`,
+      env: { NODE_OPTIONS: shippedNodeOptions },
+      nodeOptions: ['--expose-gc'],
+    });
+    return { child, info: await child.next(({ ready }) => ready as ContenderInfo | undefined, graceMs) };
   }
+}
+
+/** Adds up what the processes have deleted, and tells them once that is everything. Returns what ends the listening. */
+function tellWhenEmptied(workers: readonly WorkerProcess[], deliveries: number): () => void {
+  const deleted = workers.map(() => 0);
+  const ends = workers.map(({ child }, index) =>
+    child.listen((message) => {
+      if (typeof message.deleted !== 'number') return;
+      deleted[index] = message.deleted;
+      if (deleted.reduce((total, one) => total + one, 0) < deliveries) return;
+      for (const worker of workers) worker.child.send({ emptied: true });
+    }),
+  );
+  return () => {
+    for (const end of ends) end();
+  };
+}
+
+/** Each reservation counts once, whichever processes acknowledged it. */
+function acknowledgedIn(plan: Plan, shares: readonly ShareResult[]): { reservations: number; units: number } {
+  const all = shares.some(({ acknowledged }) => acknowledged === undefined);
+  let reservations = 0;
+  let units = 0;
+  for (const { number, quantity, repeated } of deliveriesOf(plan)) {
+    if (repeated || !(all || shares.some(({ acknowledged }) => acknowledged?.[number] === 1))) continue;
+    reservations++;
+    units += quantity;
+  }
+  return { reservations, units };
 }

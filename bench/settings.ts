@@ -12,6 +12,9 @@ export const shippedBatchSize = mapping.batchSize;
 /** How many batches are decided at once. */
 export const shippedWorkers = mapping.maximumConcurrency ?? 2;
 
+/** As deployed: each worker is a process of its own with one batch at a time. */
+export const asDeployed = { processes: shippedWorkers, lanes: 1, batch: shippedBatchSize } as const;
+
 /** How long a batch is gathered at most, milliseconds. */
 export const shippedWindowMs = mapping.batchingWindowSeconds * 1000;
 

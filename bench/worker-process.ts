@@ -1,6 +1,7 @@
 /**
- * The worker process of one contender, so that contenders share neither memory nor warm code. Forked by runner.ts, which
- * sends it the options of a run and then the start, and gets one answer to each.
+ * One worker process of a contender. As deployed it handles one batch at a time and shares neither memory nor connections
+ * with the others, of which there may be several. Forked by runner.ts, which sends it the options of a run and then the
+ * start, and gets one answer to each.
  *
  * Invariant: only handling is measured. Deliveries are built, and the contender is reset, before the clock starts; the
  * clock stops when the last delivery that was begun is acknowledged and settled.
@@ -18,7 +19,10 @@ import { deliveriesOf, type Plan, type Request, requestsOf } from './workload.ts
 /** The options of one run. */
 export interface RunOptions {
   readonly plan: Plan;
-  readonly workers: number;
+  /** How many processes work; the deliveries are dealt out among them in turn. */
+  readonly processes: number;
+  /** How many deliveries each process handles at once; one, as deployed. */
+  readonly lanes: number;
   /** Messages in a delivery; the contender's own if not given. */
   readonly batch?: number;
   /** No delivery begins later than this, milliseconds after the start. */
@@ -39,12 +43,20 @@ export interface QueueSource {
   readonly deliveries: number;
 }
 
-/** The result of one run. */
-export interface RunResult {
-  readonly elapsedMs: number;
-  /** Distinct reservations acknowledged, and their units. */
-  readonly reservations: number;
-  readonly units: number;
+/** A process's share of a run. */
+export interface Share {
+  readonly options: RunOptions;
+  /** Its place among the processes of the run, from zero. */
+  readonly index: number;
+}
+
+/** The result of one process's share. */
+export interface ShareResult {
+  /** By the wall clock that the processes of a machine share, milliseconds. */
+  readonly startedAtMs: number;
+  readonly finishedAtMs: number;
+  /** One byte for each reservation of the plan, 1 if it was acknowledged; not given if all of them were. */
+  readonly acknowledged?: Uint8Array;
   /** Requests that were delivered again. */
   readonly redelivered: number;
   readonly cpuMs: number;
@@ -67,16 +79,22 @@ const urls = JSON.parse(urlsText ?? '{}') as DatabaseUrls;
 const contender = await loadContender(name as ContenderName);
 const opened = await contender.open(urls);
 
-/** A prepared run that waits for its start. */
-let ready: (() => Promise<RunResult>) | undefined;
+/** A prepared share that waits for its start. */
+let ready: (() => Promise<ShareResult>) | undefined;
+/** Set when the queue of a run is empty. */
+let isEmptied = false;
 
-process.on('message', (message: { options?: RunOptions; start?: boolean }) => {
-  const { options } = message;
+process.on('message', (message: { share?: Share; start?: boolean; emptied?: boolean }) => {
+  const { share } = message;
+  if (message.emptied) {
+    isEmptied = true;
+    return;
+  }
   const start = ready;
   // Lets the garbage collector have the requests of the last run.
   ready = undefined;
-  const work = options
-    ? makeReady(opened, options).then((next) => {
+  const work = share
+    ? makeReady(opened, share).then((next) => {
         ready = next;
         return { madeReady: true };
       })
@@ -90,29 +108,38 @@ process.on('message', (message: { options?: RunOptions; start?: boolean }) => {
 process.on('disconnect', () => {
   void opened.close().finally(() => process.exit(0));
 });
-const { title, mirror, stock, workers } = contender;
-process.send?.({ ready: { name, title, mirror, stock, workers, batch: contender.batch } });
+const { title, mirror, stock, lanes, oneProcess } = contender;
+process.send?.({ ready: { name, title, mirror, stock, lanes, oneProcess, batch: contender.batch } });
 
 async function notReady(): Promise<never> {
   throw new Error('a run was started that was not made ready');
 }
 
 /** Does what is not measured, and returns what is. */
-async function makeReady(opened: Opened, options: RunOptions): Promise<() => Promise<RunResult>> {
+async function makeReady(opened: Opened, share: Share): Promise<() => Promise<ShareResult>> {
+  const { options } = share;
   const batch = options.batch ?? contender.batch;
   const { arrivalsPerSecond, queue } = options;
+  isEmptied = false;
   if (options.streamed) {
-    await opened.reset?.([]);
-    return () => stream(opened, options, batch);
+    await opened.reset?.([], batch);
+    return () => stream(opened, share, batch);
   }
   // Collects the garbage of the last run; from here on the collector works as in production.
   globalThis.gc?.();
-  const requests = requestsOf(options.plan);
-  await opened.reset?.(requests);
-  const deliveries = queue || arrivalsPerSecond !== undefined ? [] : deliveriesFor(opened, requests, batch);
+  const perDelivery = contender.gathers ? 1 : batch;
+  const requests = dealtTo(share, requestsOf(options.plan), perDelivery);
+  await opened.reset?.(requests, batch);
   if (queue) return () => consume(opened, options, batch, queue);
-  if (arrivalsPerSecond !== undefined) return () => arrive(opened, requests, batch, options, arrivalsPerSecond);
+  if (arrivalsPerSecond !== undefined) return () => arrive(opened, requests, perDelivery, share, arrivalsPerSecond);
+  const deliveries = deliveriesFor(opened, requests, perDelivery);
   return () => drain(opened, deliveries, options);
+}
+
+/** The requests of a plan that a process gets: every so many deliveries one, or single requests where they arrive by the clock. */
+function dealtTo({ options, index }: Share, requests: Request[], batch: number): Request[] {
+  const size = options.arrivalsPerSecond === undefined ? batch : 1;
+  return requests.filter((_, place) => Math.floor(place / size) % options.processes === index);
 }
 
 function deliveriesFor(opened: Opened, requests: readonly Request[], batch: number): Delivery[] {
@@ -125,14 +152,13 @@ function deliveriesFor(opened: Opened, requests: readonly Request[], batch: numb
 }
 
 /** Everything is there from the start; workers take what comes next. */
-async function drain(opened: Opened, deliveries: Delivery[], options: RunOptions): Promise<RunResult> {
+async function drain(opened: Opened, deliveries: Delivery[], options: RunOptions): Promise<ShareResult> {
   const tally = new Tally(options.plan);
   const again: Delivery[] = [];
   let next = 0;
-  const cpu = process.cpuUsage();
-  const startedMs = performance.now();
+  const clock = startClock();
   const worker = async (): Promise<void> => {
-    while (performance.now() - startedMs < options.limitMs) {
+    while (clock.elapsedMs() < options.limitMs) {
       const delivery = again.shift() ?? deliveries[next++];
       if (!delivery) return;
       const repeat = await opened.handle(delivery.requests, delivery.built);
@@ -140,10 +166,9 @@ async function drain(opened: Opened, deliveries: Delivery[], options: RunOptions
       if (repeat.length > 0) again.push({ requests: repeat, built: opened.deliver?.(repeat) });
     }
   };
-  await Promise.all(Array.from({ length: options.workers }, worker));
+  await Promise.all(Array.from({ length: options.lanes }, worker));
   await opened.settle?.();
-  const elapsedMs = performance.now() - startedMs;
-  return { ...tally.counts(), elapsedMs, cpuMs: cpuMsSince(cpu) };
+  return { ...clock.stop(), ...tally.counts() };
 }
 
 /**
@@ -154,19 +179,18 @@ async function arrive(
   opened: Opened,
   requests: Request[],
   batch: number,
-  options: RunOptions,
+  { options, index: place }: Share,
   perSecond: number,
-): Promise<RunResult> {
+): Promise<ShareResult> {
   const tally = new Tally(options.plan);
   const latenciesMs: number[] = [];
   let begun = 0;
   let again: number[] = [];
-  const dueMs = (index: number): number => (index / perSecond) * 1000;
-  const cpu = process.cpuUsage();
-  const startedMs = performance.now();
+  const dueMs = (index: number): number => ((index * options.processes + place) / perSecond) * 1000;
+  const clock = startClock();
   const worker = async (): Promise<void> => {
-    while (performance.now() - startedMs < options.limitMs) {
-      const nowMs = performance.now() - startedMs;
+    while (clock.elapsedMs() < options.limitMs) {
+      const nowMs = clock.elapsedMs();
       const indexes = again.splice(0, batch);
       while (indexes.length < batch && begun < requests.length && dueMs(begun) <= nowMs) indexes.push(begun++);
       if (indexes.length === 0) {
@@ -176,7 +200,7 @@ async function arrive(
       }
       const part = indexes.flatMap((index) => requests[index] ?? []);
       const failed = new Set(await opened.handle(part, opened.deliver?.(part)));
-      const doneMs = performance.now() - startedMs;
+      const doneMs = clock.elapsedMs();
       tally.acknowledge(part, [...failed]);
       indexes.forEach((index, position) => {
         const request = part[position];
@@ -186,16 +210,19 @@ async function arrive(
       again = again.sort((a, b) => a - b);
     }
   };
-  await Promise.all(Array.from({ length: options.workers }, worker));
+  await Promise.all(Array.from({ length: options.lanes }, worker));
   await opened.settle?.();
-  const elapsedMs = performance.now() - startedMs;
+  const elapsedMs = clock.elapsedMs();
   for (let index = begun; index < requests.length; index++) latenciesMs.push(elapsedMs - dueMs(index));
   for (const index of again) latenciesMs.push(elapsedMs - dueMs(index));
-  return { ...tally.counts(), elapsedMs, cpuMs: cpuMsSince(cpu), latenciesMs };
+  return { ...clock.stop(), ...tally.counts(), latenciesMs };
 }
 
-/** Requests come from a queue, as they come to a worker: received, handled and deleted by an event source mapping. */
-async function consume(opened: Opened, options: RunOptions, batch: number, queue: QueueSource): Promise<RunResult> {
+/**
+ * Requests come from a queue, as they come to a worker: received, handled and deleted by an event source mapping of this
+ * process's own. Says how many it has deleted, until it is told that the queue is empty.
+ */
+async function consume(opened: Opened, options: RunOptions, batch: number, queue: QueueSource): Promise<ShareResult> {
   const tally = new Tally(options.plan);
   const sqs = openSqs(queue.endpoint, queue.url, queue.region);
   const failures: string[] = [];
@@ -212,8 +239,7 @@ async function consume(opened: Opened, options: RunOptions, batch: number, queue
   const handler = opened.consume
     ? (event: SQSEvent, context: Context) => opened.consume?.(event, context)
     : (event: SQSEvent) => one(event);
-  const cpu = process.cpuUsage();
-  const startedMs = performance.now();
+  const clock = startClock();
   const mapping = startMapping({
     sqs,
     queueArn: 'arn:aws:sqs:us-east-1:000000000000:reservations',
@@ -224,37 +250,45 @@ async function consume(opened: Opened, options: RunOptions, batch: number, queue
     memoryMb: 512,
     batchSize: batch,
     batchingWindowMs: queue.windowMs,
-    concurrency: options.workers,
+    concurrency: options.lanes,
     reportsBatchItemFailures: true,
     report: (text) => failures.push(text),
   });
-  while (mapping.counts.deleted < queue.deliveries && performance.now() - startedMs < options.limitMs) await sleep(2);
-  const finished = mapping.counts.deleted >= queue.deliveries;
-  const finishedMs = performance.now() - startedMs;
+  let deleted = 0;
+  let deletedAtMs = clock.elapsedMs();
+  while (!isEmptied && clock.elapsedMs() < options.limitMs) {
+    if (mapping.counts.deleted > deleted) {
+      deleted = mapping.counts.deleted;
+      deletedAtMs = clock.elapsedMs();
+      process.send?.({ deleted });
+    }
+    await sleep(2);
+  }
+  const finished = isEmptied;
   await mapping.drain();
   // Batches that were running when the time was up are finished and count with the time that they took.
-  const elapsedMs = finished ? finishedMs : performance.now() - startedMs;
-  const cpuMs = cpuMsSince(cpu);
+  const ended = clock.stop(finished ? deletedAtMs : undefined);
   sqs.close();
   if (failures[0] !== undefined) throw new Error(failures[0]);
-  if (!opened.consume) return { ...tally.counts(), elapsedMs, cpuMs };
+  if (!opened.consume) return { ...ended, ...tally.counts() };
   if (!finished) throw new Error(`${contender.name} did not empty the queue in ${options.limitMs} ms`);
-  return { ...totalsOf(options.plan), redelivered: mapping.counts.failed, elapsedMs, cpuMs };
+  return { ...ended, redelivered: mapping.counts.failed };
 }
 
 /** Requests are made as they are needed, and memory is looked at on the way. */
-async function stream(opened: Opened, options: RunOptions, batch: number): Promise<RunResult> {
+async function stream(opened: Opened, { options, index }: Share, batch: number): Promise<ShareResult> {
   const source = deliveriesOf(options.plan);
+  let taken = 0;
   const residentBytes: number[] = [];
-  const sampleEvery = Math.ceil(options.plan.count / memorySamples);
+  const sampleEvery = Math.ceil(options.plan.count / options.processes / memorySamples);
   let handled = 0;
   let redelivered = 0;
-  const cpu = process.cpuUsage();
-  const startedMs = performance.now();
+  const clock = startClock();
   const worker = async (): Promise<void> => {
     for (;;) {
       let requests: readonly Request[] = take(source, batch);
       if (requests.length === 0) return;
+      if (taken++ % options.processes !== index) continue;
       const before = handled;
       handled += requests.length;
       while (requests.length > 0) {
@@ -266,9 +300,8 @@ async function stream(opened: Opened, options: RunOptions, batch: number): Promi
       }
     }
   };
-  await Promise.all(Array.from({ length: options.workers }, worker));
-  const elapsedMs = performance.now() - startedMs;
-  return { ...totalsOf(options.plan), redelivered, elapsedMs, cpuMs: cpuMsSince(cpu), residentBytes };
+  await Promise.all(Array.from({ length: options.lanes }, worker));
+  return { ...clock.stop(), redelivered, residentBytes };
 }
 
 function take(source: Generator<Request>, count: number): Request[] {
@@ -281,18 +314,9 @@ function take(source: Generator<Request>, count: number): Request[] {
   return taken;
 }
 
-/** What a plan adds up to when all of it was acknowledged. */
-function totalsOf(plan: Plan): { reservations: number; units: number } {
-  let units = 0;
-  for (const { quantity, repeated } of deliveriesOf(plan)) units += repeated ? 0 : quantity;
-  return { reservations: plan.count, units };
-}
-
 /** Counts what was acknowledged, each reservation once. Takes as little time as it can, since it is part of every run. */
 class Tally {
   readonly #acknowledged: Uint8Array;
-  #reservations = 0;
-  #units = 0;
   #redelivered = 0;
 
   constructor({ count }: Plan) {
@@ -303,19 +327,32 @@ class Tally {
     this.#redelivered += repeat.length;
     const failed = repeat.length === 0 ? undefined : new Set(repeat);
     for (const request of requests) {
-      if (failed?.has(request) || this.#acknowledged[request.number] === 1) continue;
+      if (failed?.has(request) || (request.repeated && contender.skipsRepeats)) continue;
       this.#acknowledged[request.number] = 1;
-      this.#reservations++;
-      this.#units += request.quantity;
     }
   }
 
-  counts(): { reservations: number; units: number; redelivered: number } {
-    return { reservations: this.#reservations, units: this.#units, redelivered: this.#redelivered };
+  counts(): { acknowledged: Uint8Array; redelivered: number } {
+    return { acknowledged: this.#acknowledged, redelivered: this.#redelivered };
   }
 }
 
-function cpuMsSince(before: NodeJS.CpuUsage): number {
-  const { user, system } = process.cpuUsage(before);
-  return (user + system) / 1000;
+interface RunClock {
+  elapsedMs(): number;
+  /** When the share started and finished, by default now, and the processor time that it took. */
+  stop(finishedMs?: number): Pick<ShareResult, 'startedAtMs' | 'finishedAtMs' | 'cpuMs'>;
+}
+
+function startClock(): RunClock {
+  const cpu = process.cpuUsage();
+  const startedMs = performance.now();
+  const elapsedMs = (): number => performance.now() - startedMs;
+  return {
+    elapsedMs,
+    stop(finishedMs = elapsedMs()) {
+      const { user, system } = process.cpuUsage(cpu);
+      const startedAtMs = performance.timeOrigin + startedMs;
+      return { startedAtMs, finishedAtMs: startedAtMs + finishedMs, cpuMs: (user + system) / 1000 };
+    },
+  };
 }

@@ -138,6 +138,15 @@ export async function readDeclared(
   return declared;
 }
 
+/** How the bundles of functions are made, as esbuild takes it and with what is meant for the plugin that packages. */
+export async function readBundling(): Promise<Record<string, unknown>> {
+  const file = resolve(projectRoot, 'serverless.yml');
+  const { custom } = z
+    .object({ custom: z.object({ esbuild: z.record(z.string(), z.unknown()) }) })
+    .parse(await resolveConfig(file, { stage: 'local', region: 'us-east-1' }));
+  return custom.esbuild;
+}
+
 /** The queue with a logical id. */
 export function queueOf(declared: Pick<Declared, 'queues'>, logicalId: string): DeclaredQueue {
   const queue = declared.queues.find((candidate) => candidate.logicalId === logicalId);

@@ -22,8 +22,10 @@ export const bulkInsert: Contender = {
   title: 'Yardstick: bare bulk insert of the same rows',
   mirror: 'none',
   stock: 'untouched',
+  skipsRepeats: true,
   batch: 500,
-  workers: [1, 2, 4],
+  batches: [500, 1_000, 2_000],
+  lanes: [1],
   async open({ mysqlUrl }) {
     const pool = openPool(mysqlUrl, 4);
     return {

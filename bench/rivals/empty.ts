@@ -1,6 +1,6 @@
 /** The yardstick of the queue: a consumer that takes every message and does nothing with it. */
 import { acknowledged, type Contender } from '../contender.ts';
-import { shippedBatchSize, shippedWorkers } from '../settings.ts';
+import { shippedBatchSize } from '../settings.ts';
 
 export const empty: Contender = {
   name: 'empty',
@@ -8,7 +8,7 @@ export const empty: Contender = {
   mirror: 'none',
   stock: 'nothing-stored',
   batch: shippedBatchSize,
-  workers: [shippedWorkers],
+  lanes: [1],
   open: async () => ({
     handle: async () => acknowledged,
     consume: async () => undefined,

@@ -20,9 +20,9 @@ export const setnx: Contender = {
   mirror: 'plain',
   stock: 'counters',
   batch: 1,
-  workers: [1, 2, 4, 8, 16, 32],
+  lanes: [1, 2, 4, 8],
   async open({ mysqlUrl, redisUrl }) {
-    const pool = openPool(mysqlUrl, 32);
+    const pool = openPool(mysqlUrl, 8);
     const redis = new Redis(redisUrl, { scripts: { unlock: { lua: unlock, numberOfKeys: 1 } } });
     return {
       async handle(requests) {

@@ -14,9 +14,9 @@ export const redlock: Contender = {
   mirror: 'plain',
   stock: 'counters',
   batch: 1,
-  workers: [1, 2, 4, 8, 16, 32],
+  lanes: [1, 2, 4, 8],
   async open({ mysqlUrl, redisUrl }) {
-    const pool = openPool(mysqlUrl, 32);
+    const pool = openPool(mysqlUrl, 8);
     const redis = new Redis(redisUrl);
     // redlock 4 knows the callback style only, which ioredis still offers.
     const locks = new Redlock([redis as unknown as Redlock.CompatibleRedisClient]);

@@ -9,9 +9,9 @@ export const forUpdate: Contender = {
   mirror: 'plain',
   stock: 'counters',
   batch: 1,
-  workers: [1, 2, 4, 8, 16, 32],
+  lanes: [1, 2, 4, 8],
   async open({ mysqlUrl, redisUrl }) {
-    const pool = openPool(mysqlUrl, 32);
+    const pool = openPool(mysqlUrl, 8);
     const redis = new Redis(redisUrl);
     return {
       async handle(requests) {

@@ -37,7 +37,8 @@ export const luaWriteBehind: Contender = {
   mirror: 'plain',
   stock: 'counters',
   batch: 1,
-  workers: [8, 32, 64],
+  lanes: [8, 32, 64],
+  oneProcess: true,
   async open({ mysqlUrl, redisUrl }) {
     const pool = openPool(mysqlUrl, 4);
     const redis = new Redis(redisUrl, { scripts: { take: { lua: takeScript, numberOfKeys: 2 } } });

@@ -13,7 +13,8 @@ export const fifo: Contender = {
   mirror: 'holdfast',
   stock: 'counters',
   batch: 10,
-  workers: [1, 4, 16],
+  lanes: [1, 4, 16],
+  oneProcess: true,
   async open(urls) {
     const engine = await ours.open(urls);
     const busy = new Map<string, Promise<unknown>>();

@@ -1,5 +1,5 @@
 /**
- * R7: group commit inside one process, with no queue and no Redis. Callers wait while up to 500 requests are gathered;
+ * R7: group commit inside one process, with no queue and no Redis. Callers wait while requests are gathered;
  * then one locking read, one multi-row insert for each table, one CASE update, COMMIT, and all are answered.
  *
  * It remembers the ids it has written, so that a repeated request costs it nothing; the primary key is what it trusts,
@@ -21,8 +21,6 @@ import {
   reservationRow,
 } from './rows.ts';
 
-const mostInGroup = 500;
-
 interface Waiting {
   readonly request: Request;
   readonly resolve: () => void;
@@ -34,14 +32,18 @@ export const groupCommit: Contender = {
   title: 'R7 group commit inside one process, no queue, no Redis',
   mirror: 'none',
   stock: 'counters',
-  batch: 1,
+  batch: 500,
+  batches: [500, 1_000, 2_000, 4_000],
+  gathers: true,
   // Callers that wait at once: what fills the groups.
-  workers: [256, 500, 1_000, 2_000],
+  lanes: [1_000, 2_000, 4_000, 8_000],
+  oneProcess: true,
   async open({ mysqlUrl }) {
     const pool = openPool(mysqlUrl, 4);
     let written = new Set<string>();
     let waiting: Waiting[] = [];
     let committing = false;
+    let mostInGroup = 0;
 
     async function commitGroups(): Promise<void> {
       committing = true;
@@ -113,8 +115,9 @@ export const groupCommit: Contender = {
     }
 
     return {
-      async reset() {
+      async reset(_, batch) {
         written = new Set();
+        mostInGroup = batch;
       },
       async handle(requests) {
         const [request] = requests;

@@ -2,7 +2,7 @@
  * Memory: what 100,000 reservations take in Redis, and whether a worker that drains a million of them grows.
  */
 
-import { shippedWorkers } from '../settings.ts';
+import { asDeployed } from '../settings.ts';
 import { type Measure, median, rounded, type Series, series } from '../statistics.ts';
 import type { Context, Suite } from '../suite.ts';
 import { planFor, type Scenario } from '../workload.ts';
@@ -61,7 +61,7 @@ async function redisMemory({ environment, runner, quick, report }: Context, kind
     ['accepted', 0],
     ['decided', 120_000],
   ] as const) {
-    await runner.run('ours', { plan, workers: shippedWorkers, limitMs });
+    await runner.run('ours', { plan, ...asDeployed, limitMs });
     states[state] = (((await used()) - before) / mib / count) * per;
     values.push(states[state]);
   }
@@ -81,11 +81,11 @@ async function residentMemory({ runner, quick, report }: Context): Promise<{ mea
   const count = quick ? 60_000 : 1_000_000;
   const run = await runner.run('ours', {
     plan: planFor('hundred', count),
-    workers: shippedWorkers,
+    ...asDeployed,
     limitMs: 600_000,
     streamed: true,
   });
-  const samples = (run.residentBytes ?? []).map((bytes) => bytes / mib);
+  const samples = run.residentBytes.map((bytes) => bytes / mib);
   const quarter = Math.floor(samples.length / 4);
   const early = median(samples.slice(quarter, 2 * quarter));
   const late = median(samples.slice(3 * quarter));

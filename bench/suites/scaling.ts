@@ -1,9 +1,9 @@
 /**
- * Scaling: workers × batch size on one hot sale. The surface shows where the knee is, and whether more workers than
+ * Scaling: workers × batch size on one hot sale, each worker a process of its own. The surface shows where the knee is, and whether more workers than
  * needed do harm.
  */
 
-import { shippedBatchSize } from '../settings.ts';
+import { asDeployed, shippedBatchSize, shippedWorkers } from '../settings.ts';
 import { compare, median, type Series, series } from '../statistics.ts';
 import { type Entry, inRounds, notesOf, type Suite } from '../suite.ts';
 import { planFor } from '../workload.ts';
@@ -33,7 +33,9 @@ export const scaling: Suite = {
     const entries = workerCounts.map(
       (workers): Entry => ({
         name: String(workers),
-        run: async () => (await runner.run('ours', { plan: planFor('hot', many), workers, limitMs })).perSecond,
+        run: async () =>
+          (await runner.run('ours', { plan: planFor('hot', many), ...asDeployed, processes: workers, limitMs }))
+            .perSecond,
       }),
     );
     await entries[0]?.run(0);
@@ -61,7 +63,7 @@ export const scaling: Suite = {
         const runs: number[] = [];
         for (let run = 0; run < 2; run++) {
           const plan = planFor('hot', batch <= 10 ? few : some);
-          runs.push((await runner.run('ours', { plan, workers, batch, limitMs })).perSecond);
+          runs.push((await runner.run('ours', { plan, processes: workers, lanes: 1, batch, limitMs })).perSecond);
         }
         points.push({ workers, batch, perSecond: median(runs) });
       }
@@ -70,6 +72,7 @@ export const scaling: Suite = {
         `  batches of ${batch}: ${row.map((point) => `${point.workers}: ${Math.round(point.perSecond).toLocaleString('en-US')}/s`).join(', ')}`,
       );
     }
+    await runner.stop('ours', shippedWorkers);
     return {
       measures: [
         compare(most, best, {

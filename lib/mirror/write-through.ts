@@ -33,15 +33,16 @@ export type WriteNeeds = MirrorNeeds & Needs<'bus'>;
 
 /**
  * Runs `work` in one transaction, then mirrors and publishes its changes. Resolves to the result of `work`; a refusal
- * changes nothing. `nowMs` is the time at which this attempt of the transaction began. Throws if it was not committed, or
- * may not have been.
+ * changes nothing. `nowMs` is the time at which this attempt of the transaction began. `committed` is called right after
+ * the commit; it must not throw. Throws if it was not committed, or may not have been.
  */
 export async function writeThrough<T extends Committed | Refusal>(
   deps: WriteNeeds,
   work: (tx: Tx, nowMs: number) => Promise<T>,
+  committed?: () => Promise<void>,
 ): Promise<T> {
   const result = await deps.db.transaction((tx) => work(tx, deps.clock()));
-  if (!isRefusal(result)) await announce(deps, result);
+  await Promise.all([committed?.(), isRefusal(result) ? undefined : announce(deps, result)]);
   return result;
 }
 

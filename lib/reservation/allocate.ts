@@ -11,6 +11,11 @@
  * The first attempt is optimistic and does not lock the sales at the start: it inserts, then moves stock under the guard,
  * so that the row of a hot sale is locked only at the end (the hot row last). If anything does not fit, or the stock may
  * not suffice, the attempt is rolled back, and a second one locks the sales from the start. Both run the same code.
+ *
+ * Workers of different environments share nothing but the databases. While stock is plentiful they need not wait for each
+ * other: a worker takes the Redis lock if it is free, and goes on without it if it is not. Where the row must be held, it
+ * waits for the lock first, so that the others do not wait for the row with a connection each. The lock is given back with
+ * the commit; mirroring and publishing need no turn, since every write of the mirror compares versions.
  */
 import type { ReservationChange } from '#events/changes.ts';
 import { changeEvents, recordEvents } from '#events/outbox.ts';
@@ -25,6 +30,7 @@ import type { StockLevel } from '#sale/sale.shapes.ts';
 import { lockSales, moveStock, readSales, readStock, type SaleRow, StockConflict } from '#sale/sale.store.ts';
 import { deadlineAtMs } from '#sale/sale-clock.ts';
 import { saleTag } from '#sale/sale-id.ts';
+import { contendedSales } from './contended-sales.ts';
 import { type Claim, decide } from './decide.ts';
 import { expireSale } from './expire.ts';
 import { mayOffer } from './offer.ts';
@@ -70,44 +76,51 @@ export async function allocateBatch(
   const claims = distinctClaims(batch);
   const again = new Set(batch.filter(({ deliveries }) => deliveries > 1).map(({ message }) => message.reservationId));
   const saleIds = [...new Set(claims.map((claim) => claim.saleId))];
+  const mustHold = deps.once(contendedSales).includes(saleIds);
   // Waits before a connection is taken, and never so long that the work would run out of time.
-  const waitMs = Math.min(lockWaitMs, Math.max(0, deadlineMs - deps.clock()));
+  const waitMs = mustHold ? Math.min(lockWaitMs, Math.max(0, deadlineMs - deps.clock())) : 0;
   const grant = await deps.lock.acquire(saleIds.map(saleTag), waitMs);
+  const write: Write = (work) => writeThrough(deps, work, () => grant.release());
   try {
-    const fencingTokens = new Map(saleIds.flatMap((saleId) => tokenOf(grant, saleId)));
-    await allocate(deps, claims, again, fencingTokens, deadlineMs);
+    if (!mustHold) {
+      const fencingTokens = new Map(saleIds.flatMap((saleId) => tokenOf(grant, saleId)));
+      if (await decideUnheld(deps, write, claims, again, fencingTokens)) return [];
+    }
+    await decideHeld(deps, write, claims, deadlineMs);
   } finally {
     await grant.release();
   }
   return [];
 }
 
+type Write = (work: (tx: Tx, nowMs: number) => Promise<Committed>) => Promise<Committed>;
+
 function tokenOf(grant: Grant, saleId: SaleId): [SaleId, number][] {
   const token = grant.fencingTokens.get(saleTag(saleId));
   return token === undefined ? [] : [[saleId, token]];
 }
 
-async function allocate(
+/** The optimistic attempt. False if the sales must be held to decide this batch; then nothing has changed. */
+async function decideUnheld(
   deps: AllocateNeeds,
+  write: Write,
   claims: readonly Claim[],
   deliveredBefore: ReadonlySet<string>,
   fencingTokens: ReadonlyMap<SaleId, number>,
-  deadlineMs: number,
-): Promise<void> {
+): Promise<boolean> {
   const memory = deps.once(recentlyDecided);
   const { mayBeDecided, mayHaveOthers } = memory.meet(claims);
   const repeats = claims.filter((claim) => deliveredBefore.has(claim.reservationId));
   const guess: Mode = { hold: 'no', mayBeDecided: [...mayBeDecided, ...repeats], mayHaveOthers, fencingTokens };
   try {
-    await writeThrough(deps, (tx, nowMs) => attempt(tx, claims, nowMs, guess));
+    await write((tx, nowMs) => attempt(tx, claims, nowMs, guess));
+    return true;
   } catch (error) {
     if (error instanceof AlreadyDecided) memory.surprised(error.what);
-    else if (!(error instanceof GuessWasWrong || error instanceof StockConflict)) throw error;
-    // Holding the rows makes the fencing tokens pointless: what is read cannot be stale.
-    const mode: Mode = { hold: 'yes', mayBeDecided: claims, mayHaveOthers: claims, fencingTokens: new Map() };
-    await afterTheLine(deps, deadlineMs, (hold) =>
-      writeThrough(deps, (tx, nowMs) => attempt(tx, claims, nowMs, { ...mode, hold })),
-    );
+    else if (error instanceof GuessWasWrong || error instanceof StockConflict) {
+      deps.once(contendedSales).add(claims.map(({ saleId }) => saleId));
+    } else throw error;
+    return false;
   }
 }
 
@@ -115,17 +128,21 @@ async function allocate(
  * Decides with the sales held. Where people wait for what is available, as after a pause, they are served before, a bounded
  * number at a time. Whom time or a pause leaves waiting still comes before the batch: it is decided as if nothing were left.
  */
-async function afterTheLine(
+async function decideHeld(
   deps: AllocateNeeds,
+  write: Write,
+  claims: readonly Claim[],
   deadlineMs: number,
-  decideHeld: (hold: Mode['hold']) => Promise<unknown>,
 ): Promise<void> {
+  // Holding the rows makes fencing tokens pointless: what is read cannot be stale.
+  const mode = { mayBeDecided: claims, mayHaveOthers: claims, fencingTokens: new Map<SaleId, number>() };
+  const decideWith = (hold: Mode['hold']) => write((tx, nowMs) => attempt(tx, claims, nowMs, { ...mode, hold }));
   try {
-    await decideHeld('yes');
+    await decideWith('yes');
   } catch (error) {
     if (!(error instanceof LineComesFirst)) throw error;
     for (const saleId of error.saleIds) await expireSale(deps, saleId, deadlineMs);
-    await decideHeld('whoever waits');
+    await decideWith('whoever waits');
   }
 }
 

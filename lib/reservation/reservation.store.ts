@@ -8,6 +8,7 @@
 import type { MirroredReservation } from '#mirror/claims.ts';
 import type { Code } from '#platform/kernel/errors.ts';
 import {
+  bytesOfFew,
   type CustomerId,
   fromBytes,
   type PurchaseId,
@@ -519,11 +520,12 @@ export async function canServeLine(tx: Tx, saleId: SaleId, units: number): Promi
 /** Writes decisions, with their places on the waitlist, where those with a deadline of their own are too. Throws `AlreadyDecided` if one of them, or its number, is taken. */
 export async function insertDecided(tx: Tx, decisions: readonly DecidedReservation[]): Promise<void> {
   if (decisions.length === 0) return;
+  const saleBytes = bytesOfFew();
   try {
     await tx.change(
       `INSERT INTO reservations (id, sale_id, customer_id, nth, ticket, quantity, at_least, state, units, reason,
          deadline_ms, version, accepted_at_ms, decided_at_ms) VALUES ?`,
-      [decisions.map(columnsOf)],
+      [decisions.map((decision) => columnsOf(decision, saleBytes(decision.saleId)))],
     );
   } catch (error) {
     if (isDuplicateKey(error, 'reservations_nth')) throw new AlreadyDecided('customer', error);
@@ -543,10 +545,10 @@ async function insertPlaces(tx: Tx, places: readonly ReservationRow[]): Promise<
   ]);
 }
 
-function columnsOf(decision: ReservationRow & Pick<DecidedReservation, 'nth'>): unknown[] {
+function columnsOf(decision: ReservationRow & Pick<DecidedReservation, 'nth'>, saleBytes: Buffer): unknown[] {
   return [
     toBytes(decision.reservationId),
-    toBytes(decision.saleId),
+    saleBytes,
     toBytes(decision.customerId),
     decision.nth,
     decision.ticket,
@@ -621,7 +623,7 @@ export async function insertPart(tx: Tx, part: ReservationRow): Promise<void> {
   await tx.change(
     `INSERT INTO reservations (id, sale_id, customer_id, nth, ticket, quantity, at_least, state, units, reason,
        deadline_ms, version, accepted_at_ms, decided_at_ms, purchase_id, part_of) VALUES ?`,
-    [[[...columnsOf({ ...part, nth }), ...owner]]],
+    [[[...columnsOf({ ...part, nth }, toBytes(part.saleId)), ...owner]]],
   );
   if (part.deadlineMs !== null) await insertPlaces(tx, [part]);
 }

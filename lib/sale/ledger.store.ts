@@ -3,7 +3,7 @@
  *
  * Invariant I3: the key is (what moved, kind of movement), so a movement that happened once cannot be recorded twice.
  */
-import { newId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
+import { bytesOfFew, newId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import type { MovementKind } from './ledger.table.ts';
 import { saleTag } from './sale-id.ts';
@@ -19,10 +19,11 @@ export interface Movement {
 /** Appends movements to the ledger in one statement. Throws if a movement is already recorded. */
 export async function recordMovements(tx: Tx, movements: readonly Movement[], nowMs: number): Promise<void> {
   if (movements.length === 0) return;
+  const saleBytes = bytesOfFew();
   const rows = movements.map(({ subjectId, kind, saleId, units }) => [
     toBytes(subjectId),
     kind,
-    toBytes(saleId),
+    saleBytes(saleId),
     units,
     nowMs,
   ]);

@@ -59,6 +59,16 @@ export function toBytes(id: string): Buffer {
   return bytes;
 }
 
+/** As `toBytes`, for many rows that name few ids: the bytes of each are made once. */
+export function bytesOfFew(): (id: string) => Buffer {
+  const known = new Map<string, Buffer>();
+  return (id) => {
+    const bytes = known.get(id) ?? toBytes(id);
+    known.set(id, bytes);
+    return bytes;
+  };
+}
+
 /** The 16 bytes stored in MySQL to UUID text, typed as the kind of id that the column holds. */
 export function fromBytes<Kind extends string = 'of no kind'>(bytes: Buffer): Id<Kind> {
   return dashed(bytes.toString('hex'));

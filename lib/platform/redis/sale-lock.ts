@@ -19,13 +19,13 @@ const fencingTokenScript = defineScript('holdfastFencingToken', luaSource('lib/p
 export interface Grant {
   /** The fencing token of each locked sale; a sale that is not in the map is processed without a lock. */
   readonly fencingTokens: ReadonlyMap<SaleTag, number>;
-  /** Releases the locks. Errors are ignored: a lock expires by itself. */
+  /** Releases the locks, once. Errors are ignored: a lock expires by itself. */
   release(): Promise<void>;
 }
 
 /** Locks sales for the duration of one decision. */
 export interface SaleLock {
-  /** Tries for at most `waitMs`; the grant is empty if it did not get the lock by then. Never throws. */
+  /** Tries for at most `waitMs`, once for 0; the grant is empty if it did not get the lock by then. Never throws. */
   acquire(tags: SaleTag[], waitMs: number): Promise<Grant>;
 }
 
@@ -48,7 +48,9 @@ export function openSaleLock(redis: RedisClient): SaleLock {
       });
       let lock: Redlock.Lock | undefined;
       const release = async () => {
-        await lock?.unlock().catch(() => undefined);
+        const held = lock;
+        lock = undefined;
+        await held?.unlock().catch(() => undefined);
       };
       try {
         // That somebody else holds it says nothing about Redis, and must not open its breaker.
