@@ -19,6 +19,7 @@ import { bucketsOf, saleTag } from '#sale/sale-id.ts';
 import { checkBooks } from './check-books.ts';
 import { checkClaims, type ReconcileNeeds } from './check-claims.ts';
 import { checkStock } from './check-stock.ts';
+import { checkTerms } from './check-terms.ts';
 import { Drift } from './drift.ts';
 
 export const ReconcileReport = z.object({
@@ -78,6 +79,7 @@ export async function reconcile(
   for (const saleId of saleIds) {
     if (deps.clock() >= options.deadlineMs) break;
     drifts.push(...(await checkBooks(deps, saleId)), ...(await checkStock(deps, saleId)));
+    drifts.push(...(await checkTerms(deps, saleId)));
     const claims = await checkClaims(deps, saleId);
     drifts.push(...claims.drifts);
     reservations += claims.reservations;

@@ -334,7 +334,7 @@ export const scenarios: readonly Scenario[] = [
     sales: [scarce],
     faults: 0,
     kinds: {},
-    rules: ['advance', 'relay'],
+    rules: ['relay'],
     mirror: true,
     before: freeInAPause,
     begin(setting) {

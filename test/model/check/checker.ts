@@ -902,8 +902,10 @@ export class Checker {
           );
         }
       }
-      if (fields.get('status') !== this.#sales.text(row, 'status'))
-        this.#fail('I6', `the mirror of ${saleId} has another status`);
+      for (const [name, right] of this.#termsOf(row)) {
+        if (fields.get(name) !== right)
+          this.#fail('I6', `the mirror of ${saleId} has ${name} ${fields.get(name)}, MySQL ${right}`);
+      }
       const books = this.#booksOf(saleId);
       const claimed = new Map<CustomerId, number>();
       for (const [id, reservation] of books.reservations) {
@@ -930,6 +932,19 @@ export class Checker {
         if (counted !== held) this.#fail('I6', `the gate counts ${counted} units for a customer who holds ${held}`);
       }
     }
+  }
+
+  /** What the gate must judge requests of a sale by. */
+  #termsOf(row: Row): Map<string, string> {
+    const c = this.#sales;
+    const closesMs = Math.min(c.number(row, 'reserve_closes_at_ms'), c.number(row, 'purchase_closes_at_ms'));
+    return new Map([
+      ['status', c.text(row, 'status')],
+      ['opens', c.text(row, 'reserve_opens_at_ms')],
+      ['closes', String(closesMs)],
+      ['cap', c.text(row, 'cap_per_customer')],
+      ['waitlistSize', c.text(row, 'waitlist_size')],
+    ]);
   }
 
   /** The gate counts what is undecided, and at rest that is only what was given up. Returns how many claims that are. */
