@@ -8,21 +8,16 @@
 
 import { type ChangeGroup, expandChanges } from '#events/changes.ts';
 import { customerField, reservationField } from '#mirror/claims.ts';
-import {
-  type CustomerId,
-  fromBytes,
-  type Id,
-  type PurchaseId,
-  type ReservationId,
-  type SaleId,
-} from '#platform/kernel/ids.ts';
+import type { CustomerId, PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { bucketsOf, claimBucket, saleTag } from '#sale/sale-id.ts';
 import { Digest, Sum } from '../world/choice.ts';
-import type { Row, RowChange, Table, Value } from '../world/mysql.ts';
+import type { Row, RowChange, Value } from '../world/mysql.ts';
 import { givenBack } from '../world/provider.ts';
 import type { Excuse, World } from '../world/world.ts';
-import { ClockCheck } from './clock-check.ts';
+import { ClockCheck, type ToldDetail } from './clock-check.ts';
+import { Columns } from './columns.ts';
+import { MoneyCheck } from './money-check.ts';
 
 /** Which moves a reservation may make, as the design says. */
 const reservationMoves: Record<string, string[]> = {
@@ -55,6 +50,8 @@ const stateLetters: Record<string, string> = {
 
 /** The states of a purchase that its customer is told of. */
 const toldPurchaseStates = new Set(['captured', 'declined', 'refunded']);
+/** The states of a purchase whose units nobody else may have. */
+const payingStates = new Set(['requested', 'unknown', 'disputed']);
 /** Reasons to decline that do not need the provider's word. */
 const ownDeclineReasons = new Set(['provider_unavailable', 'sale_cancelled']);
 
@@ -86,32 +83,6 @@ const changesOfOneTransaction = 500;
 
 const counters = ['allotment', 'available', 'allocated', 'sold', 'waitlisted'] as const;
 
-/** Reads columns of a table's rows by name. */
-export class Columns {
-  readonly #table: Table;
-
-  constructor(table: Table) {
-    this.#table = table;
-  }
-
-  value(row: Row, column: string): Value {
-    return row[this.#table.column(column)] ?? null;
-  }
-
-  number(row: Row, column: string): number {
-    return Number(this.value(row, column));
-  }
-
-  text(row: Row, column: string): string {
-    return String(this.value(row, column));
-  }
-
-  /** An id as the API writes it. */
-  id(row: Row, column: string): Id<never> {
-    return fromBytes(Buffer.from(this.text(row, column), 'latin1'));
-  }
-}
-
 export class Checker {
   readonly #world: World;
   readonly #sales: Columns;
@@ -124,6 +95,7 @@ export class Checker {
   readonly #notices: Columns;
   readonly #waitlist: Columns;
   readonly #clock: ClockCheck;
+  readonly #money: MoneyCheck;
   #books = new Map<SaleId, Books>();
   #told = new Map<ReservationId, Told>();
   #toldPurchases = new Set<PurchaseId>();
@@ -155,6 +127,7 @@ export class Checker {
       { sales: this.#sales, reservations: this.#reservations, notices: this.#notices },
       (invariant, detail) => this.#fail(invariant, detail),
     );
+    this.#money = new MoneyCheck(world, (invariant, detail) => this.#fail(invariant, detail));
     this.attach();
   }
 
@@ -169,6 +142,7 @@ export class Checker {
     this.#saleIds = new Map();
     this.#moves = new Map();
     this.#clock.reset();
+    this.#money.reset();
     this.redisWasLost = false;
     const world = this.#world;
     world.onRowChanges = (changes) => this.#committed(changes);
@@ -234,6 +208,7 @@ export class Checker {
     }
     for (const id of this.#toldPurchases) sum.add(new Digest().text(id).value());
     for (const id of this.#published) sum.add(new Digest().text(id).value());
+    sum.add(this.#money.digest());
     for (const { mirroredAt } of this.#books.values()) sum.add(new Digest().number(mirroredAt.version).value());
     return sum.value();
   }
@@ -278,6 +253,17 @@ export class Checker {
     for (const row of this.#world.mysql.table('purchases').rows()) {
       yield { purchaseId: this.#purchases.id(row, 'id'), state: this.#purchases.text(row, 'state') };
     }
+  }
+
+  /** An operator asks for a pause of this sale that is not given back. */
+  timesAreKept(saleId: SaleId): void {
+    this.#clock.timesAreKept(saleId);
+  }
+
+  /** The reservations that a purchase is for. */
+  itemsOf(purchaseId: PurchaseId): ReservationId[] {
+    const purchase = Buffer.from(purchaseId.replaceAll('-', ''), 'hex').toString('latin1');
+    return this.#itemsOf(purchase).map((row) => this.#items.id(row, 'reservation_id'));
   }
 
   #fail(invariant: string, detail: string): void {
@@ -326,6 +312,14 @@ export class Checker {
       const { reservations } = this.#booksOf(this.#sales.id(after, 'id'));
       this.#clock.saleChanged(before, after, reservations, this.#decidedAtMs(changes));
     }
+    for (const { table, before, after } of changes) {
+      if (table === 'purchases' && after) this.#money.notePayment(before, after);
+    }
+    for (const { table, after } of changes) {
+      if (table !== 'outbox' || !after) continue;
+      const detail = JSON.parse(this.#outbox.text(after, 'detail')) as ToldDetail;
+      this.#clock.eventRecorded(detail, (saleId) => this.#saleRow(saleId));
+    }
     if (this.#world.repeating) return;
     for (const saleId of touched) this.#checkSale(saleId);
     this.#checkOrder(changes);
@@ -333,6 +327,7 @@ export class Checker {
     this.#checkEvents(changes);
     for (const change of changes) {
       if (change.table === 'purchases') this.#checkPurchase(change);
+      if (change.table === 'refunds') this.#money.refundChanged(change.before, change.after);
       if (change.table === 'purchase_items' && change.after) this.#checkItem(change.after);
       if (change.table === 'notifications' && change.after) this.#checkNotice(change.after);
     }
@@ -450,13 +445,16 @@ export class Checker {
   #checkEnd(before: Row, after: Row, saleId: SaleId): void {
     const c = this.#reservations;
     const id = c.id(after, 'id');
-    if (c.value(before, 'purchase_id') !== null) this.#fail('I7', `${id} ended while a purchase was paying for it`);
+    // A purchase that is over gives up what it held in the transaction that ends it.
+    if (payingStates.has(this.#purchaseState(c.value(before, 'purchase_id'))))
+      this.#fail('I7', `${id} ended while a purchase was paying for it`);
     if (c.text(after, 'state') !== 'expired') return;
     const sale = this.#saleRow(saleId);
     const closesMs = sale ? this.#sales.number(sale, 'purchase_closes_at_ms') : 0;
     const deadlineMs = Math.min(closesMs, this.#deadlineOf(before, sale) ?? closesMs);
     if (sale && this.#sales.text(sale, 'status') === 'paused') this.#fail('I12', `${id} expired in a pause`);
     if (this.#world.nowMs < deadlineMs) this.#fail('I8', `${id} expired before its deadline`);
+    this.#clock.expired(id, this.#world.nowMs);
   }
 
   /** A reservation's own deadline by the wall clock, if it has one: it is stored in the sale's time. */
@@ -628,6 +626,7 @@ export class Checker {
     const [from, to] = [before ? c.text(before, 'state') : 'new', c.text(after, 'state')];
     if (from === to) return;
     if (!purchaseMoves[from]?.includes(to)) this.#fail('I7', `purchase ${id} went from ${from} to ${to}`);
+    this.#money.purchaseChanged(before, after);
     const charge = this.#world.provider.charges.get(id);
     if (to === 'captured') {
       if (charge?.state !== 'captured' && charge?.state !== 'refunded')
@@ -645,6 +644,12 @@ export class Checker {
       const inPart = charge !== undefined && givenBack(charge) > 0;
       this.#fail(inPart ? 'I13' : 'I7', `purchase ${id} was not given back${inPart ? ' as a whole' : ''}`);
     }
+  }
+
+  /** The state of a purchase by its stored id, '' if there is none. */
+  #purchaseState(id: Value): string {
+    const row = id === null ? undefined : this.#world.mysql.table('purchases').stored.get(String(id))?.committed;
+    return row ? this.#purchases.text(row, 'state') : '';
   }
 
   #itemsOf(purchase: string): Row[] {
@@ -686,7 +691,8 @@ export class Checker {
     if (kind.startsWith('reminder.')) return;
     const key = `${this.#notices.id(row, 'subject_id')}.${this.#notices.number(row, 'version')}`;
     const state = this.#moves.get(key);
-    const shown = kind.split('.')[1] === 'offered' ? 'allocated' : kind.split('.')[1];
+    const told = kind.split('.')[1] ?? '';
+    const shown = { offered: 'allocated', 'refunded-in-part': 'captured' }[told] ?? told;
     if (state !== shown) this.#fail('I5', `a notice says that ${key} is ${shown}, but it is ${state}`);
   }
 
@@ -779,7 +785,8 @@ export class Checker {
     for (const row of this.#world.mysql.table('sales').rows()) {
       const saleId = this.#sales.id(row, 'id');
       const books = this.#booksOf(saleId);
-      const over = this.#world.nowMs >= this.#sales.number(row, 'purchase_closes_at_ms');
+      const isOff = this.#sales.text(row, 'status') === 'cancelled';
+      const over = isOff || this.#world.nowMs >= this.#sales.number(row, 'purchase_closes_at_ms');
       if (over && (books.allocated > 0 || books.waiting.size > 0)) {
         this.#fail(
           'I9',
@@ -855,6 +862,7 @@ export class Checker {
     for (const [token, count] of provider.captures) {
       if (count > 1) this.#fail('I7', `${token} was charged ${count} times for one purchase`);
     }
+    this.#money.atRest();
     const c = this.#reservations;
     for (const { reservations } of this.#books.values()) {
       for (const row of reservations.values()) {
@@ -863,9 +871,10 @@ export class Checker {
           this.#fail('I9', `${c.id(row, 'id')} is set aside for a purchase that is over`);
         }
         const bought = purchase === null ? undefined : states.get(c.id(row, 'purchase_id'));
-        if (state === 'purchased' && bought !== 'captured') {
+        // An operator may give money back and leave the units with their buyer.
+        const isBought = bought === 'captured' || (bought === 'refunded' && !this.#money.releases(row));
+        if (state === 'purchased' && !isBought)
           this.#fail('I7', `${c.id(row, 'id')} is bought by a purchase that is ${bought}`);
-        }
       }
     }
   }
@@ -882,7 +891,17 @@ export class Checker {
     for (const [key, state] of this.#moves) {
       if (!shown.has(key)) this.#fail('I5', `no notice says that ${key} is ${state}`);
     }
-    this.#clock.atRest(this.#world.mysql.table('notifications').rows());
+    const c = this.#reservations;
+    const reservations = new Map([...this.#books.values()].flatMap((books) => [...books.reservations]));
+    this.#clock.atRest(this.#world.mysql.table('notifications').rows(), (id) => {
+      const row = reservations.get(id);
+      return row !== undefined && ['allocated', 'purchased'].includes(c.text(row, 'state'));
+    });
+    if (!this.#world.queue('advance').open) return;
+    for (const sale of this.#world.mysql.table('sales').rows()) {
+      const { reservations: own } = this.#booksOf(this.#sales.id(sale, 'id'));
+      this.#clock.saleAtRest(sale, own, this.#world.nowMs);
+    }
   }
 
   #mirrorAtRest(late: boolean): void {
