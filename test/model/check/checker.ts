@@ -52,6 +52,8 @@ const stateLetters: Record<string, string> = {
 const toldPurchaseStates = new Set(['captured', 'declined', 'refunded']);
 /** The states of a purchase whose units nobody else may have. */
 const payingStates = new Set(['requested', 'unknown', 'disputed']);
+/** The states in which money goes back. */
+const givenBackStates = new Set(['refunding', 'refund_failed']);
 /** Reasons to decline that do not need the provider's word. */
 const ownDeclineReasons = new Set(['provider_unavailable', 'sale_cancelled']);
 
@@ -631,7 +633,9 @@ export class Checker {
     if (to === 'captured') {
       if (charge?.state !== 'captured' && charge?.state !== 'refunded')
         this.#fail('I7', `purchase ${id} was never paid`);
-      for (const row of this.#itemsOf(c.text(after, 'id'))) {
+      // A purchase of which a part was given back with its units is captured again, and has less.
+      const items = givenBackStates.has(from) ? [] : this.#itemsOf(c.text(after, 'id'));
+      for (const row of items) {
         const reservation = this.#world.mysql.table('reservations').stored.get(this.#items.text(row, 'reservation_id'));
         const state = reservation?.committed && this.#reservations.text(reservation.committed, 'state');
         if (state !== 'purchased') this.#fail('I7', `purchase ${id} is captured, but what it bought is ${state}`);

@@ -113,7 +113,7 @@ export class ClockCheck {
       if (toCome && by('purchase_closes_at_ms') !== givenBackMs)
         this.#fail('I12', `the close of sale ${id} did not move with its deadlines`);
     }
-    this.#checkPhase(before, after, reservations, nowMs);
+    this.#checkPhase(before, after, reservations, nowMs, moved);
     if (status === 'cancelled' || !(moved || statusBefore !== status)) return;
     const version = this.#sales.number(after, 'version');
     for (const [reservationId, row] of reservations) {
@@ -123,10 +123,16 @@ export class ClockCheck {
   }
 
   /** The phase by the clock: what has not been reached is not announced, and an opening is told to those who can buy. */
-  #checkPhase(before: Row, after: Row, reservations: ReadonlyMap<ReservationId, Row>, nowMs: number): void {
+  #checkPhase(
+    before: Row,
+    after: Row,
+    reservations: ReadonlyMap<ReservationId, Row>,
+    nowMs: number,
+    moved: boolean,
+  ): void {
     const [was, is] = [this.#sales.text(before, 'phase'), this.#sales.text(after, 'phase')];
     const id = this.#sales.id(after, 'id');
-    if (was !== is && phases.indexOf(is) > phases.indexOf(this.#phaseAt(after, nowMs)))
+    if ((moved || was !== is) && phases.indexOf(is) > phases.indexOf(this.#phaseAt(after, nowMs)))
       this.#fail('I12', `sale ${id} is ${is} before its time`);
     if (was === is || is !== 'purchasing' || this.#sales.text(after, 'status') !== 'active') return;
     const version = this.#sales.number(after, 'version');

@@ -72,14 +72,19 @@ export class MoneyCheck {
   /** A refund was ordered, or has got on. */
   refundChanged(before: Row | undefined, after: Row | undefined): void {
     const c = this.#refunds;
-    const purchase = c.text(after ?? before ?? [], 'purchase_id');
-    if (!after) return this.#fail('I13', 'a refund was deleted');
+    if (!after) {
+      this.#fail('I13', 'a refund was deleted');
+      return;
+    }
     const key = `${c.id(after, 'purchase_id')} ${c.text(after, 'refund_key')}`;
     if (before && c.number(before, 'amount_minor') !== c.number(after, 'amount_minor'))
       this.#fail('I13', `the amount of refund ${key} has changed`);
     if (before && c.text(before, 'state') === 'refunded' && c.text(after, 'state') !== 'refunded')
       this.#fail('I13', `refund ${key} was given back and is ${c.text(after, 'state')}`);
-    const ordered = this.#refundsOf(purchase).reduce((sum, row) => sum + c.number(row, 'amount_minor'), 0);
+    const ordered = this.#refundsOf(c.text(after, 'purchase_id')).reduce(
+      (sum, row) => sum + c.number(row, 'amount_minor'),
+      0,
+    );
     const charge = this.#world.provider.charges.get(c.id(after, 'purchase_id'));
     if (charge && ordered > charge.amountMinor)
       this.#fail('I13', `${ordered} was ordered back of ${key}, of which ${charge.amountMinor} was captured`);
