@@ -194,7 +194,8 @@ async function charge(context: Context, idempotencyKey: string, body: string): P
   if (!verdict.charge) throw new Refusal(500, 'internal_error', 'Something went wrong; nothing was charged.');
   const { status } = verdict;
   const declineCode = status === 'declined' ? verdict.declineCode : undefined;
-  const recorded = ledger.charge({ ...request, idempotencyKey, fingerprint, status, declineCode });
+  const amountMinor = request.amountMinor + (faults.happens('otherAmountRate') ? 1 : 0);
+  const recorded = ledger.charge({ ...request, amountMinor, idempotencyKey, fingerprint, status, declineCode });
   if (!recorded) throw keyReused();
   if (recorded.outcome === 'replayed') return created(recorded.value, true);
   await announce(context, recorded.webhookId);

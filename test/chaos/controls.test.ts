@@ -16,6 +16,7 @@ test('every row has a control, every control a row, and names are unique', () =>
   expect(new Set(controls.map(({ name }) => name)).size).toBe(controls.length);
 });
 
-test('the matrix has all 39 faults', () => {
-  expect([...new Set(matrix.map(({ number }) => number))]).toEqual(Array.from({ length: 39 }, (_, index) => index + 1));
+test('the matrix has every fault of the list', () => {
+  const first = Array.from({ length: 39 }, (_, index) => index + 1);
+  expect([...new Set(matrix.map(({ number }) => number))]).toEqual([...first, 46, 47]);
 });

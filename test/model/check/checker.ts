@@ -69,6 +69,8 @@ interface Books {
   /** Stock as it was at each version. */
   readonly versions: Map<string, string>;
   mirroredAt: { epoch: number; version: number };
+  /** Its row before each change of its times, and when that was. */
+  readonly replaced: { readonly row: Row; readonly atMs: number }[];
 }
 
 /** What a customer was told. */
@@ -83,6 +85,8 @@ interface Told {
 /** As many offers as one transaction may make; whoever hears of them goes on with the rest. */
 const changesOfOneTransaction = 500;
 
+/** What says when units can be bought. */
+const timeColumns = ['purchase_opens_at_ms', 'purchase_closes_at_ms', 'clock_offset_ms'];
 const counters = ['allotment', 'available', 'allocated', 'sold', 'waitlisted'] as const;
 
 export class Checker {
@@ -286,6 +290,7 @@ export class Checker {
       soldByLedger: 0,
       versions: new Map(),
       mirroredAt: { epoch: 0, version: 0 },
+      replaced: [],
     };
     this.#books.set(saleId, made);
     this.#saleIds.set(keys.sale(saleTag(saleId)), saleId);
@@ -340,8 +345,12 @@ export class Checker {
     switch (table) {
       case 'sales': {
         const saleId = this.#sales.id(after ?? before ?? [], 'id');
-        this.#booksOf(saleId);
-        if (after && before) this.#noteVersion(after);
+        const { replaced } = this.#booksOf(saleId);
+        if (after && before) {
+          this.#noteVersion(after);
+          if (timeColumns.some((name) => this.#sales.value(before, name) !== this.#sales.value(after, name)))
+            replaced.push({ row: before, atMs: this.#world.nowMs });
+        }
         return saleId;
       }
       case 'reservations':
@@ -663,6 +672,11 @@ export class Checker {
     );
   }
 
+  /** The rows of a sale that were replaced since a time. */
+  #termsSince(saleId: SaleId, sinceMs: number): Row[] {
+    return this.#booksOf(saleId).replaced.flatMap(({ row, atMs }) => (atMs >= sinceMs ? [row] : []));
+  }
+
   /** I8: bought only while the window is open, and before the offer ends. */
   #checkItem(row: Row): void {
     const reservation = this.#world.mysql.table('reservations').stored.get(this.#items.text(row, 'reservation_id'));
@@ -674,12 +688,16 @@ export class Checker {
     }
     const id = this.#items.id(row, 'reservation_id');
     const atMs = this.#purchases.number(purchase.committed, 'created_at_ms');
-    const deadline = this.#deadlineOf(reservation.committed, sale);
-    const open =
-      atMs >= this.#sales.number(sale, 'purchase_opens_at_ms') &&
-      atMs < this.#sales.number(sale, 'purchase_closes_at_ms');
-    if (!open) this.#fail('I8', `a purchase of ${id} was accepted outside the window`);
-    if (deadline !== undefined && atMs >= deadline)
+    const { committed } = reservation;
+    // It was judged by the terms as they were at some time since it came; they may have moved before it was committed.
+    const terms = [sale, ...this.#termsSince(this.#items.id(row, 'sale_id'), atMs)];
+    const open = terms.filter(
+      (one) =>
+        atMs >= this.#sales.number(one, 'purchase_opens_at_ms') &&
+        atMs < this.#sales.number(one, 'purchase_closes_at_ms'),
+    );
+    if (open.length === 0) this.#fail('I8', `a purchase of ${id} was accepted outside the window`);
+    else if (open.every((one) => atMs >= (this.#deadlineOf(committed, one) ?? Number.POSITIVE_INFINITY)))
       this.#fail('I8', `a purchase of ${id} was accepted after its deadline`);
     if (this.#reservations.value(reservation.committed, 'purchase_id') !== this.#items.value(row, 'purchase_id')) {
       this.#fail('I7', `a purchase was accepted that does not hold ${id}`);
