@@ -616,7 +616,7 @@ export const controls: readonly Control[] = [
       inModule(() => import('#purchase/refund-rules.ts'), { leftToRefund: (real) => (purchase) => real(purchase, []) }),
     ],
     caughtBy: ['I9', 'I13'],
-    sizes: [12, 40, 150],
+    cases: ['refund-in-parts'],
   },
   {
     name: 'mismatch-bought',

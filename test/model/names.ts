@@ -29,6 +29,7 @@ export const caseNames = [
   'pause-and-offer-end',
   'move-among-offers',
   'refund',
+  'refund-in-parts',
   'accept-once',
   'one-environment',
   'redis-lost',

@@ -9,7 +9,7 @@ import { cancelSale, pauseSale, resumeSale } from '#launch/change-sale.ts';
 import { rescheduleSale } from '#launch/reschedule.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
 import { derivedId, type PurchaseId, type ReservationId } from '#platform/kernel/ids.ts';
-import { refundPurchase } from '#purchase/refund.ts';
+import { refundOnOrder, refundPurchase } from '#purchase/refund.ts';
 import { requestPurchase } from '#purchase/request.ts';
 import { receiveWebhook } from '#purchase/webhook.ts';
 import { cancelDecided, cancelUndecided } from '#reservation/cancel.ts';
@@ -651,6 +651,24 @@ export const scenarios: readonly Scenario[] = [
     begin(setting) {
       refunds(setting, wish(1));
       refunds(setting, wish(1));
+    },
+  },
+  {
+    name: 'refund-in-parts',
+    about: 'Two consoles give back parts of a purchase that together exceed what was captured.',
+    queues: [workers('purchases')],
+    sales: [sale(1)],
+    faults: 0,
+    kinds: {},
+    rules: ['settle', 'relay'],
+    mirror: true,
+    before: settled(requests(wish(1)), (setting) => buys(setting, wish(1))),
+    begin(setting) {
+      for (const key of ['a', 'b']) {
+        const verb = (process: Process) =>
+          refundOnOrder(depsOf(process), purchaseOf(wish(1)), key, { amountMinor: 60 });
+        act(setting, `refund part ${key}`, verb);
+      }
     },
   },
   {
