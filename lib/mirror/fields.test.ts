@@ -1,10 +1,10 @@
 /** The scripts and the modules speak of the same fields. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { gateFields, partialField, stockFields, stockOfFields, termFields } from './fields.ts';
+import { gateFields, partialField, stockFields, stockOfFields, termFields, termVersionFields } from './fields.ts';
 
 const scripts = readdirSync(import.meta.dirname).filter((name) => name.endsWith('.lua'));
-const known = new Set<string>([...stockFields, ...termFields, ...gateFields, partialField]);
+const known = new Set<string>([...stockFields, ...termFields, ...termVersionFields, ...gateFields, partialField]);
 
 /** The names that a script gives to commands on the sale's hash. */
 function fieldsNamed(script: string): string[] {

@@ -10,6 +10,9 @@ export const stockFields = ['epoch', 'version', 'allotment', 'available', 'alloc
 /** The terms: what the gate checks, what readers see (`terms`, JSON), and the sale's id. Written by `mirror.lua`. */
 export const termFields = ['terms', 'opens', 'closes', 'status', 'cap', 'waitlistSize', 'id'] as const;
 
+/** The commit that the terms are as of; stock may be newer. Written by `mirror.lua`. */
+export const termVersionFields = ['termsEpoch', 'termsVersion'] as const;
+
 /**
  * The gate's own counters: the latest ticket, how many requests it has admitted, how many units its undecided requests
  * ask for, and how many of those were admitted beyond the available units. Written by `gate.lua`.
@@ -26,6 +29,7 @@ export const partialField = 'partial';
 export type MirrorField =
   | (typeof stockFields)[number]
   | (typeof termFields)[number]
+  | (typeof termVersionFields)[number]
   | (typeof gateFields)[number]
   | typeof partialField;
 

@@ -1,4 +1,5 @@
--- Copies what MySQL has committed of some sales, unless what is stored is newer (or, for a reservation, as new).
+-- Copies what MySQL has committed of some sales, unless what is stored is newer (or, for a reservation, as new). Stock and
+-- terms are each compared by themselves.
 -- For the n-th sale:
 -- KEYS[2n-1]  the sale
 -- KEYS[2n]    the prefix of the keys of the sale's claims buckets; they share its slot
@@ -32,6 +33,12 @@ end
 local function isCurrent(epoch, version, knownEpoch, knownVersion)
   return tonumber(epoch) > tonumber(knownEpoch)
     or (epoch == knownEpoch and tonumber(version) >= tonumber(knownVersion))
+end
+
+-- Whether terms are no older than the stored ones, where newer stock has come without them: stock and terms are written
+-- by different commits, and each may overtake the other. Of terms from an older build the version is not known.
+local function areCurrentTerms(epoch, version, knownEpoch, knownVersion)
+  return knownEpoch and isCurrent(epoch, version, knownEpoch, knownVersion)
 end
 
 -- Whether a version of a reservation is not newer than the stored one.
@@ -76,7 +83,7 @@ local function writeReservation(key, field, customer, version, claim, packed)
 end
 
 local function writeSale(saleKey, bucketPrefix, levels, terms, reservations)
-  local known = redis.call('HMGET', saleKey, 'epoch', 'version')
+  local known = redis.call('HMGET', saleKey, 'epoch', 'version', 'termsEpoch', 'termsVersion')
   local epoch, version, allotment, available, allocated, sold, waitlisted =
     string.match(levels, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
   local newer = not known[1] or isCurrent(epoch, version, known[1], known[2])
@@ -84,15 +91,15 @@ local function writeSale(saleKey, bucketPrefix, levels, terms, reservations)
   if newer and (known[1] or terms ~= '') then
     redis.call('HSET', saleKey, 'epoch', epoch, 'version', version, 'allotment', allotment, 'available', available,
       'allocated', allocated, 'sold', sold, 'waitlisted', waitlisted)
-    if terms ~= '' then
-      local told = cjson.decode(terms)
-      redis.call('HSET', saleKey, 'terms', told.terms, 'opens', told.opens, 'closes', told.closes,
-        'status', told.status, 'cap', told.cap, 'waitlistSize', told.waitlistSize, 'id', told.id)
-      if told.lost and not known[1] then
-        -- The time tells one loss from another.
-        local time = redis.call('TIME')
-        redis.call('HSET', saleKey, 'partial', time[1] .. '.' .. time[2])
-      end
+  end
+  if terms ~= '' and (newer or areCurrentTerms(epoch, version, known[3], known[4])) then
+    local told = cjson.decode(terms)
+    redis.call('HSET', saleKey, 'terms', told.terms, 'opens', told.opens, 'closes', told.closes, 'status', told.status,
+      'cap', told.cap, 'waitlistSize', told.waitlistSize, 'id', told.id, 'termsEpoch', epoch, 'termsVersion', version)
+    if told.lost and not known[1] then
+      -- The time tells one loss from another.
+      local time = redis.call('TIME')
+      redis.call('HSET', saleKey, 'partial', time[1] .. '.' .. time[2])
     end
   end
 

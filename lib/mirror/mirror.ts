@@ -2,7 +2,7 @@
  * The mirror: the copy of stock and reservation states in Redis, written through after each commit.
  *
  * Invariant I6: it equals MySQL at rest and its versions never fall. Every write compares (epoch, version) with what is
- * stored, so writes may be late, repeated or out of order. It is never the truth: where it has no entry, MySQL is read.
+ * stored, of stock and of terms, so writes may be late, repeated or out of order. It is never the truth: where it has no entry, MySQL is read.
  *
  * Layout: one hash per sale (`fields.ts`), and claims in buckets of that sale (`claims.ts`).
  */
@@ -28,7 +28,7 @@ import {
   reservationField,
   unpack,
 } from './claims.ts';
-import type { MirrorField } from './fields.ts';
+import type { MirrorField, termFields } from './fields.ts';
 import { mirrorTrust } from './mirror-trust.ts';
 
 const mirrorScript = defineScript('holdfastMirror', luaSource('lib/mirror/mirror.lua'));
@@ -73,10 +73,14 @@ export async function writeMirror(
   return stocks.filter((_, index) => results[index] === 0).map((stock) => stock.saleId);
 }
 
-/** The terms for the script. Numbers travel as text: Redis's JSON would turn times into floating point. */
+/** The terms for the script. */
 function termsArgument(sale: SaleRow | undefined, lost: boolean): string {
-  if (!sale) return '';
-  return JSON.stringify({
+  return sale ? JSON.stringify({ ...mirroredTerms(sale), ...(lost ? { lost } : {}) }) : '';
+}
+
+/** A sale's terms as the mirror has them. Numbers travel as text: Redis's JSON would turn times into floating point. */
+export function mirroredTerms(sale: SaleRow): Record<(typeof termFields)[number], string> {
+  return {
     terms: JSON.stringify(termsView(sale)),
     opens: String(sale.reserveOpensAtMs),
     // Whoever asks after the last moment to buy is refused at once; an older sale may take reservations for longer.
@@ -85,8 +89,7 @@ function termsArgument(sale: SaleRow | undefined, lost: boolean): string {
     cap: String(sale.capPerCustomer),
     waitlistSize: String(sale.waitlistSize),
     id: sale.saleId,
-    ...(lost ? { lost } : {}),
-  });
+  };
 }
 
 /** What refreshing the mirror needs. */

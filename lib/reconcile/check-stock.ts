@@ -15,7 +15,7 @@ import { saleTag } from '#sale/sale-id.ts';
 import type { Drift } from './drift.ts';
 
 /** How long a commit may take to reach the mirror before the difference counts. */
-const inFlightMs = 300;
+export const inFlightMs = 300;
 
 /** The mirror's stock against the row. */
 export async function checkStock(deps: Needs<'db' | 'redis'>, saleId: SaleId): Promise<Drift[]> {

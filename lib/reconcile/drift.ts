@@ -4,7 +4,7 @@ import * as z from 'zod';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
 
-const driftKinds = ['books', 'ledger', 'stock', 'reservation', 'claim', 'gate', 'undecided'] as const;
+const driftKinds = ['books', 'ledger', 'stock', 'terms', 'reservation', 'claim', 'gate', 'undecided'] as const;
 export type DriftKind = (typeof driftKinds)[number];
 
 /** One difference. */

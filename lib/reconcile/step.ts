@@ -25,6 +25,7 @@ import {
   recountGate,
 } from './check-claims.ts';
 import { checkStock } from './check-stock.ts';
+import { checkTerms } from './check-terms.ts';
 import type { Drift } from './drift.ts';
 import type { Pending, Progress, Sizes } from './progress.ts';
 import {
@@ -155,6 +156,7 @@ async function goOn(
       const saleId = run.saleId ?? (await listSaleIds(deps.db, progress.beforeId, 1))[0];
       if (saleId === undefined) return { part: 'end' };
       note(await checkStock(deps, saleId));
+      note(await checkTerms(deps, saleId));
       found.work++;
       return { part: 'rows', saleId, afterId: null, rows: 0, partial: await readPartial(deps.redis, saleId) };
     }

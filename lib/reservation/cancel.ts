@@ -59,7 +59,7 @@ export async function cancelReservation(
 }
 
 /** The transaction: decides a request that waits in the queue by cancelling it, unless it has been decided by now. */
-async function cancelUndecided(
+export async function cancelUndecided(
   deps: WriteNeeds,
   customerId: CustomerId,
   requested: ReservationView,

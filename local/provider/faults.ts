@@ -17,6 +17,8 @@ export const FaultSettings = z.strictObject({
   slowMs: durationMs.default(0),
   /** Fraction of charges and refunds answered 500 and not made. */
   failRate: fraction.default(0),
+  /** Fraction of charges of which one unit more is captured than was ordered. */
+  otherAmountRate: fraction.default(0),
   /** The 4xx that every refund is answered with, and not made; 0 refuses none. */
   refuseRefunds: z.union([z.literal(0), z.int().min(400).max(499)]).default(0),
   /** By how much what is captured differs from the amount that the customer confirmed, minor units. */
@@ -56,7 +58,7 @@ export class Faults {
   }
 
   /** Draws for one of the rates; a rate of 0 draws nothing, so that it does not disturb the others' sequence. */
-  happens(rate: 'failRate' | 'lostAnswerRate' | 'webhookLossRate'): boolean {
+  happens(rate: 'failRate' | 'otherAmountRate' | 'lostAnswerRate' | 'webhookLossRate'): boolean {
     return this.current[rate] > 0 && this.random() < this.current[rate];
   }
 }

@@ -220,7 +220,8 @@ async function charge(context: Context, idempotencyKey: string, body: string): P
   }
   const { status } = verdict;
   const declineCode = status === 'declined' ? verdict.declineCode : undefined;
-  const recorded = ledger.charge({ ...request, idempotencyKey, fingerprint, status, declineCode });
+  const amountMinor = request.amountMinor + (context.faults.happens('otherAmountRate') ? 1 : 0);
+  const recorded = ledger.charge({ ...request, amountMinor, idempotencyKey, fingerprint, status, declineCode });
   return recordedAs(context, recorded, verdict.answerAfterMs);
 }
 

@@ -17,6 +17,6 @@ test('every row has a control, every control a row, and names are unique', () =>
 });
 
 test('the matrix has every fault of the list', () => {
-  const numbers = [...Array.from({ length: 39 }, (_, index) => index + 1), 47];
-  expect([...new Set(matrix.map(({ number }) => number))]).toEqual(numbers);
+  const first = Array.from({ length: 39 }, (_, index) => index + 1);
+  expect([...new Set(matrix.map(({ number }) => number))]).toEqual([...first, 46, 47]);
 });

@@ -337,6 +337,42 @@ export const controls: readonly Control[] = [
     row: 'provider-waits-and-refuses',
     faults: [inModule(() => import('#purchase/settle.ts'), { mismatchOf: () => () => undefined })],
   },
+  {
+    name: 'pause-not-given-back',
+    row: 'operators-at-work',
+    http: true,
+    faults: [
+      inModule(() => import('#launch/change-sale.ts'), {
+        resumeSale: (real) => (deps, saleId) => real(deps, saleId, { keepTimes: true }),
+      }),
+    ],
+  },
+  {
+    name: 'called-off-and-kept',
+    row: 'operators-at-work',
+    faults: [inModule(() => import('#purchase/refund.ts'), { orderSharesBack: () => async () => [] })],
+  },
+  {
+    name: 'nothing-offered',
+    row: 'operators-at-work',
+    http: true,
+    faults: [inModule(() => import('#reservation/offer.ts'), { decideOffers: () => () => [] })],
+  },
+  {
+    name: 'other-amount-bought',
+    row: 'provider-disagrees',
+    faults: [inModule(() => import('#purchase/settle.ts'), { mismatchOf: () => () => undefined })],
+  },
+  {
+    name: 'refusal-not-recorded',
+    row: 'provider-disagrees',
+    faults: [
+      inModule(() => import('#purchase/settle.ts'), {
+        decideSettlement: (real) => (purchase, items, reservations, answer, known) =>
+          answer.outcome === 'refused' ? { kind: 'nothing' } : real(purchase, items, reservations, answer, known),
+      }),
+    ],
+  },
   { name: 'lost-connections-acknowledged', row: 'packet-loss', faults: [failuresAcknowledged] },
   {
     name: 'messages-must-be-known-to-the-letter',

@@ -3,6 +3,7 @@ import type { Fault } from './fault.ts';
 import { eventFaults } from './faults/events.ts';
 import { machineFaults } from './faults/machine.ts';
 import { mysqlFaults } from './faults/mysql.ts';
+import { operatorFaults } from './faults/operators.ts';
 import { paymentFaults } from './faults/payment.ts';
 import { queueFaults } from './faults/queue.ts';
 import { redisFaults } from './faults/redis.ts';
@@ -15,5 +16,6 @@ export const matrix: Fault[] = [
   ...queueFaults,
   ...eventFaults,
   ...paymentFaults,
+  ...operatorFaults,
   ...machineFaults,
 ].sort((one, other) => one.number - other.number);

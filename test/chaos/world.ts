@@ -334,8 +334,10 @@ export class World {
       'ledger',
       'outbox',
       'notifications',
+      'refunds',
       'purchase_items',
       'purchases',
+      'cancellations',
       'sales',
     ])
       await this.pool.query(`DELETE FROM ${table}`);
@@ -442,12 +444,16 @@ export class World {
   }
 
   /** An operator's call to the API. */
-  async operate<Body>(method: string, path: string, body?: unknown): Promise<{ status: number; body: Body }> {
+  async operate<Body>(
+    method: string,
+    path: string,
+    body?: unknown,
+    key?: string,
+  ): Promise<{ status: number; body: Body }> {
     const answer = await this.api.send<Body>('operator', {
-      method,
-      path,
+      ...{ method, path, body },
       token: await this.operatorAccount.token(),
-      body,
+      ...(key === undefined ? {} : { key }),
     });
     return { status: answer.status, body: answer.body };
   }

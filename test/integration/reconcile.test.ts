@@ -1,13 +1,13 @@
 /** Reconcile: every kind of drift is found, named with its cause and repaired, and nothing in flight is disturbed. */
 
 import { claimsKey, customerField } from '#mirror/claims.ts';
-import { readMirroredStatus } from '#mirror/mirror.ts';
+import { readMirroredStatus, writeMirror } from '#mirror/mirror.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { type ReservationId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { allocateBatch } from '#reservation/allocate.ts';
 import { requestReservation } from '#reservation/request.ts';
-import { raiseEpochs } from '#sale/sale.store.ts';
+import { raiseEpochs, readSales, type SaleRow } from '#sale/sale.store.ts';
 import { saleTag } from '#sale/sale-id.ts';
 import { newId } from '#test/support/ids.ts';
 import { withDeps } from '../support/deps.ts';
@@ -62,6 +62,36 @@ test('a falsified mirror is reported with its cause and repaired', async () => {
   expect(drifts[0]?.likelyCause).toBe('MySQL lost commits, or the mirror was changed by hand');
   expect(await deps.redis.hmget(key, 'available', 'version')).toEqual(['93', '2']);
   expect(await kinds(saleId)).toEqual([]);
+});
+
+test('terms that were committed and never mirrored reach the gate', async () => {
+  const { saleId } = await givenTraffic();
+  // As after a process that died between its commit and the mirror.
+  await deps.db.change(`UPDATE sales SET status = 'paused', paused_at_ms = 1, version = version + 1 WHERE id = ?`, [
+    toBytes(saleId),
+  ]);
+  const found = await kinds(saleId);
+  expect(found).toEqual(['stock version repaired', 'terms terms repaired', 'terms status repaired']);
+  expect(await deps.redis.hget(keys.sale(saleTag(saleId)), 'status')).toBe('paused');
+  expect(await kinds(saleId)).toEqual([]);
+});
+
+test('terms reach the mirror although newer stock came first, and older terms do not', async () => {
+  const { saleId } = await givenTraffic();
+  const known = (await readSales(deps.db, [saleId])).get(saleId) as SaleRow;
+  const at = (version: number, more: Partial<SaleRow> = {}): SaleRow => ({
+    ...known,
+    ...more,
+    version: known.version + version,
+  });
+  const status = () => deps.redis.hget(keys.sale(saleTag(saleId)), 'status');
+  const paused = at(1, { status: 'paused', pausedAtMs: 1 });
+  await writeMirror(deps, [at(2)], []);
+  await writeMirror(deps, [paused], [], [paused]);
+  expect(await status()).toBe('paused');
+  await writeMirror(deps, [known], [], [known]);
+  expect(await status()).toBe('paused');
+  expect(await deps.redis.hget(keys.sale(saleTag(saleId)), 'version')).toBe(String(known.version + 2));
 });
 
 test('Redis that lost everything is filled again while the sale goes on', async () => {

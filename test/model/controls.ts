@@ -42,6 +42,14 @@ export interface Control {
   readonly sizes?: readonly number[];
 }
 
+/** What ends so is not offered by the transaction that ends it. */
+function endedWithoutOffers(end: 'cancelled' | 'expired'): Planted {
+  return inModule(() => import('#reservation/release.ts'), {
+    endAndOffer: (real) => (tx, sale, rows, to, reason, nowMs) =>
+      real(tx, to === end && rows.length > 0 ? { ...sale, waitlisted: 0 } : sale, rows, to, reason, nowMs),
+  });
+}
+
 export const controls: readonly Control[] = [
   {
     name: 'no-guard-in-update',
@@ -162,6 +170,13 @@ export const controls: readonly Control[] = [
     cases: ['three-workers', 'cancel-twice'],
   },
   {
+    name: 'terms-overtaken-by-stock',
+    description: 'Terms are mirrored only if no newer stock has come, whatever terms that came with.',
+    faults: [inLua('lib/mirror/mirror.lua', { areCurrentTerms: 'return false' })],
+    caughtBy: ['I6'],
+    cases: ['resume-and-ask'],
+  },
+  {
     name: 'claims-without-compare-and-set',
     description: 'The last writer of a reservation in the mirror wins, however old its version is.',
     faults: [reservationsMirroredInAnyOrder],
@@ -280,6 +295,45 @@ export const controls: readonly Control[] = [
     cases: ['resume-and-ask'],
   },
   {
+    name: 'cancelled-units-not-offered',
+    description: 'What a customer gives back waits for the next rule, and newcomers get it.',
+    faults: [endedWithoutOffers('cancelled')],
+    caughtBy: ['I11'],
+    cases: ['cancel-and-ask'],
+  },
+  {
+    name: 'expired-units-not-offered',
+    description: 'What an offer leaves at its end waits for the next rule.',
+    faults: [endedWithoutOffers('expired')],
+    caughtBy: ['I11'],
+    cases: ['offer-ends'],
+  },
+  {
+    name: 'refunded-units-not-offered',
+    description: 'What a refund brings back waits for the next rule.',
+    faults: [
+      inModule(() => import('#reservation/release.ts'), {
+        endAndOffer: (real) => (tx, sale, rows, to, reason, nowMs) =>
+          real(tx, rows.length === 0 ? { ...sale, waitlisted: 0 } : sale, rows, to, reason, nowMs),
+      }),
+    ],
+    caughtBy: ['I11'],
+    cases: ['refund'],
+  },
+  {
+    name: 'added-units-not-offered',
+    description: 'Units that an operator adds wait for the next rule.',
+    faults: [
+      inModule(() => import('#reservation/release.ts'), {
+        offerAndMove: (real) => (tx, sale, ended, deltas, nowMs) =>
+          real(tx, deltas.allotment === undefined ? sale : { ...sale, waitlisted: 0 }, ended, deltas, nowMs),
+      }),
+    ],
+    caughtBy: ['I11'],
+    cases: ['cancel-twice'],
+    sizes: [40, 12],
+  },
+  {
     name: 'hidden-behind-the-first',
     description: 'Whoever needs more than is available hides those who wait behind.',
     faults: [
@@ -342,6 +396,51 @@ export const controls: readonly Control[] = [
     description: 'Those who hold units or wait are not told that the times of their sale have changed.',
     faults: [inModule(() => import('#launch/announce.ts'), { announcementEvents: () => async () => [] })],
     caughtBy: ['I12'],
+  },
+  {
+    name: 'moved-deadlines-not-told',
+    description: 'A move of times is made, and nobody is told.',
+    faults: [
+      inModule(() => import('#launch/move-plan.ts'), {
+        planMove:
+          (real) =>
+          async (...args) => {
+            const plan = await real(...args);
+            return plan && 'isTold' in plan ? { ...plan, isTold: false } : plan;
+          },
+      }),
+    ],
+    caughtBy: ['I12'],
+    cases: ['move-among-offers'],
+    sizes: [12, 40],
+  },
+  {
+    name: 'deadline-after-the-close',
+    description: 'Who gets an offer is told its whole life, even beyond the close.',
+    faults: [
+      inModule(() => import('#reservation/offer.ts'), {
+        offerDeadlineMs: (real) => (sale, nowMs) =>
+          real({ ...sale, purchaseClosesAtMs: Number.MAX_SAFE_INTEGER }, nowMs),
+      }),
+    ],
+    caughtBy: ['I12'],
+    sizes: [40, 12],
+  },
+  {
+    name: 'opening-not-announced-again',
+    description:
+      'A sale whose opening moves away stays open by its stored phase, so that the new opening is not announced.',
+    faults: [
+      inModule(() => import('#sale/sale-clock.ts'), {
+        moveTimes: (real) => (sale, wanted, nowMs, shiftMs) => ({
+          ...real(sale, wanted, nowMs, shiftMs),
+          phase: sale.phase,
+          remindedAtMs: sale.remindedAtMs,
+        }),
+      }),
+    ],
+    caughtBy: ['I12'],
+    sizes: [12, 40],
   },
   {
     name: 'deadlines-stand-still',
@@ -492,6 +591,53 @@ export const controls: readonly Control[] = [
     ],
     caughtBy: ['I13'],
     cases: ['refund'],
+  },
+  {
+    name: 'kept-after-calling-off',
+    description: 'A payment that is captured after its sale was called off is kept.',
+    faults: [
+      inModule(() => import('#purchase/settle.ts'), {
+        decideSettlement: (real) => (purchase, items, reservations, answer, known) =>
+          real(purchase, items, reservations, answer, { ...known, calledOff: new Set() }),
+      }),
+    ],
+    caughtBy: ['I7', 'I9', 'I13'],
+    cases: ['called-off-unpaid'],
+  },
+  {
+    name: 'called-off-and-not-refunded',
+    description: 'A sale is called off with refunds, and nothing is ordered back.',
+    faults: [inModule(() => import('#purchase/refund.ts'), { orderSharesBack: () => async () => [] })],
+    caughtBy: ['I13'],
+    cases: ['called-off-twice'],
+  },
+  {
+    name: 'refunds-not-summed',
+    description: 'What was given back already does not count for what is left to give back.',
+    faults: [
+      inModule(() => import('#purchase/refund-rules.ts'), { leftToRefund: (real) => (purchase) => real(purchase, []) }),
+    ],
+    caughtBy: ['I9', 'I13'],
+    cases: ['refund-in-parts'],
+  },
+  {
+    name: 'mismatch-bought',
+    description: 'A capture of another amount than was ordered counts as paid.',
+    faults: [inModule(() => import('#purchase/settle.ts'), { mismatchOf: () => () => undefined })],
+    caughtBy: ['I13'],
+    sizes: [40, 12],
+  },
+  {
+    name: 'refusal-of-a-refund-forgotten',
+    description: 'That the provider refuses a refund is not recorded, and it is asked the same for ever.',
+    faults: [
+      inModule(() => import('#purchase/settle.ts'), {
+        decideSettlement: (real) => (purchase, items, reservations, answer, known) =>
+          answer.outcome === 'refused' ? { kind: 'nothing' } : real(purchase, items, reservations, answer, known),
+      }),
+    ],
+    caughtBy: ['I9'],
+    sizes: [40, 12],
   },
   {
     name: 'refund-without-release',

@@ -7,18 +7,15 @@
  * `run.ts` and `shrink.ts`.
  */
 
-import { adjustStock } from '#launch/adjust-stock.ts';
-import { pauseSale, resumeSale } from '#launch/change-sale.ts';
-import { rescheduleSale } from '#launch/reschedule.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
 import { type CustomerId, derivedId, type ReservationId, type SaleId } from '#platform/kernel/ids.ts';
-import { refundPurchase } from '#purchase/refund.ts';
 import { requestPurchase } from '#purchase/request.ts';
 import { receiveWebhook } from '#purchase/webhook.ts';
 import { cancelDecided } from '#reservation/cancel.ts';
 import { requestReservation } from '#reservation/request.ts';
 import { deriveReservationId } from '#reservation/reservation-id.ts';
 import { queueOf, tick } from './consumers.ts';
+import { type Desk, decideWhatWaits, letOperatorsWork, resumeAll } from './operators.ts';
 import type { Plan } from './plan.ts';
 import { beginMs, customerIdOf, type SaleSetting, Setting, saleIdOf } from './setting.ts';
 import { type Chooser, type Fault, Random } from './world/choice.ts';
@@ -163,13 +160,14 @@ class Episode {
     this.#letDisastersHappen();
     this.#letPoisonCome();
     this.#letWebhooksCome();
-    if (this.#plan.operators) this.#letOperatorsWork();
+    if (this.#plan.operators) letOperatorsWork(this.#desk());
     this.#runUntil(() => world.nowMs >= beginMs + activeMs);
 
     this.#chooser.faulty = false;
     this.#runUntil(() => false);
-    this.#resumeSales();
-    this.#calm(['advance', 'relay', 'settle']);
+    resumeAll(this.#desk());
+    this.#runUntil(() => false);
+    this.#comeToRest();
     world.trace?.('at rest, before reconciling');
     if (!world.violation) checker.atRest({ mirror: !world.excuses.has('mirror') && !checker.redisWasLost });
     this.#calm(['reconcile']);
@@ -177,8 +175,8 @@ class Episode {
     world.trace?.('at rest, reconciled');
     if (!world.violation) checker.atRest({ mirror: true });
 
-    world.pass(checker.lastCloseMs() * 1000 - world.nowUs);
-    this.#calm(['advance', 'relay', 'settle']);
+    world.pass(Math.max(0, checker.lastCloseMs() * 1000 - world.nowUs));
+    this.#comeToRest();
     this.#calm(['reconcile']);
     world.trace?.('at rest, closed');
     if (!world.violation) checker.atRest({ mirror: true, late: true });
@@ -219,11 +217,22 @@ class Episode {
     }
   }
 
-  #resumeSales(): void {
-    for (const { saleId } of this.#sales) {
-      this.#act(`resume ${saleId}`, (process) => resumeSale(depsOf(process), saleId));
+  /** The same, with what only operators can decide. */
+  #comeToRest(): void {
+    for (let round = 0; round < roundsAtMost && !this.#setting.world.violation; round++) {
+      this.#calm(['advance', 'relay', 'settle']);
+      if (decideWhatWaits(this.#desk()) === 0) return;
+      this.#runUntil(() => false);
     }
-    this.#runUntil(() => false);
+  }
+
+  #desk(): Desk {
+    const { world, checker } = this.#setting;
+    return {
+      ...{ world, checker, random: this.#random, sales: this.#sales, untilMs: activeMs - 20_000 },
+      at: (ms, what, run) => this.#at(ms, what, run),
+      act: (name, verb) => this.#act(name, verb),
+    };
   }
 
   /** Calls a verb; if it fails, the error is ignored. */
@@ -254,7 +263,7 @@ class Episode {
         cancelsAfterMs: this.#plan.cancellations && this.#random.next() < 0.2 ? this.#random.below(60_000) : undefined,
         buysAtMs:
           this.#plan.purchases && this.#random.next() < 0.6 ? this.#random.between(4_000, activeMs - 5_000) : undefined,
-        card: this.#random.next() < 0.15 ? 'declined' : 'good',
+        card: this.#random.next() < 0.3 ? this.#random.of(badCards) : 'good',
       };
       const request = { quantity, fill: atLeast === quantity ? ('all' as const) : { atLeast } };
       this.#at(atMs, `customer ${customer} comes`, () =>
@@ -312,7 +321,7 @@ class Episode {
     const own = checker.reservationsOf(customerId).filter((one) => one === id || n % 2 === 0);
     if (own.length === 0) return;
     const key = `p${n}`;
-    const card = choices.card === 'good' ? `card ${n}` : choices.card;
+    const card = choices.card === 'declined' ? choices.card : `${choices.card} card ${n}`;
     for (let attempt = 0; attempt <= choices.patience; attempt++) {
       const heard = await world.request(client, `buy ${n}.${attempt}`, (process) =>
         requestPurchase(depsOf(process), customerId, key, {
@@ -394,42 +403,10 @@ class Episode {
       }
     };
   }
-
-  #letOperatorsWork(): void {
-    const { world, checker } = this.#setting;
-    const times = this.#random.between(1, 6);
-    for (let i = 0; i < times; i++) {
-      const { saleId } = this.#random.of(this.#sales);
-      const atMs = this.#random.below(activeMs - 20_000);
-      const units = this.#random.between(-3, 5);
-      this.#at(atMs, 'an operator adjusts stock', () =>
-        this.#act(`adjust ${i}`, (process) => adjustStock(depsOf(process), saleId, units || 1)),
-      );
-      if (this.#random.next() < 0.4) {
-        this.#at(atMs, 'an operator pauses the sale', () => {
-          this.#act(`pause ${i}`, (process) => pauseSale(depsOf(process), saleId));
-        });
-        this.#at(atMs + 2_000, 'an operator resumes the sale', () => {
-          this.#act(`continue ${i}`, (process) => resumeSale(depsOf(process), saleId));
-        });
-      }
-      if (this.#random.next() < 0.3) {
-        const purchaseClosesAt = new Date(beginMs + closesMs + this.#random.between(1, 600) * 1_000).toISOString();
-        this.#at(atMs + 1_000, 'an operator moves the close', () =>
-          this.#act(`move ${i}`, (process) =>
-            rescheduleSale(depsOf(process), saleId, { purchaseClosesAt, dryRun: false }),
-          ),
-        );
-      }
-      this.#at(atMs + 15_000, 'an operator refunds a purchase', () => {
-        const captured = [...checker.purchases()].filter(({ state }) => state === 'captured');
-        const one = captured[this.#random.below(Math.max(1, captured.length))];
-        if (one) this.#act(`refund ${i}`, (process) => refundPurchase(depsOf(process), one.purchaseId));
-      });
-    }
-    world.trace?.('operators are at work');
-  }
 }
+
+/** Cards that are declined, of which the provider takes more than was ordered, and to which it refuses the first refund. */
+const badCards = ['declined', 'more', 'refuses'] as const;
 
 const openPurchases = new Set(['requested', 'unknown', 'requires_action', 'refunding']);
 
@@ -447,5 +424,5 @@ interface ShopperChoices {
   readonly patience: number;
   readonly cancelsAfterMs: number | undefined;
   readonly buysAtMs: number | undefined;
-  readonly card: 'good' | 'declined';
+  readonly card: 'good' | (typeof badCards)[number];
 }

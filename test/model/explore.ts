@@ -8,7 +8,7 @@
  * order reduction with sleep sets, kept with each state). Every state that can be reached is reached all the same.
  * Called by `run.ts`.
  */
-import { consumerNames, queueOf, tick } from './consumers.ts';
+import { type ConsumerName, consumerNames, queueOf, tick } from './consumers.ts';
 import { type SaleSetting, Setting } from './setting.ts';
 import { type Chooser, type Fault, Random } from './world/choice.ts';
 import type { QueueOptions } from './world/queue.ts';
@@ -26,7 +26,9 @@ export interface Scenario {
   /** The faults that may happen, and how often each at most. */
   readonly kinds: Readonly<Partial<Record<Fault, number>>>;
   /** The rules that fire when nothing is left to happen. */
-  readonly rules: readonly string[];
+  readonly rules: readonly ConsumerName[];
+  /** Those of their queues whose messages are lost until then. */
+  readonly late?: readonly ConsumerName[];
   /** Whether the mirror must be right at rest without being reconciled, unless a failure excuses it. */
   readonly mirror: boolean;
   /** What has happened already when the case begins. */
@@ -284,7 +286,7 @@ function prepare(scenario: Scenario): Setting {
   const queues = consumerNames.map((name) => own.get(name) ?? queueOf(name, { batch: 10, workers: 1 }));
   const setting = new Setting({ queues, digests: true, frozen: true, locks: false });
   setting.prepare(scenario.sales, true, scenario.before);
-  const rules = new Set(scenario.rules);
+  const rules = new Set<string>(scenario.rules);
   for (const queue of setting.world.queues.values()) queue.open = own.has(queue.name) || rules.has(queue.name);
   prepared.set(scenario, setting);
   return setting;
@@ -294,6 +296,7 @@ function begin(scenario: Scenario, setting: Setting, script: Script): void {
   setting.begin(1);
   setting.world.trace = undefined;
   setting.world.chooser = plain;
+  for (const name of scenario.late ?? []) setting.world.queue(name).open = false;
   scenario.begin(setting);
   setting.world.chooser = script;
 }
@@ -303,6 +306,7 @@ function finish(scenario: Scenario, setting: Setting): void {
   const { world, checker } = setting;
   world.chooser = plain;
   world.trace?.('nothing is left to happen: the rules fire');
+  for (const name of scenario.late ?? []) world.queue(name).open = true;
   for (let round = 0; round < roundsAtMost; round++) {
     let redriven = 0;
     for (const queue of world.queues.values()) redriven += queue.redrive();

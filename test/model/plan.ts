@@ -50,7 +50,7 @@ export function planOf(seed: number, requests: number): Plan {
     rates,
     purchases: random.next() < 0.4,
     cancellations: random.next() < 0.5,
-    operators: random.next() < 0.3,
+    operators: random.next() < 0.5,
     disasters: random.next() < 0.25 ? random.between(1, 3) : 0,
     poison: random.next() < 0.25 ? random.between(1, 3) : 0,
     environments: random.of([0, 1, 2, 4]),

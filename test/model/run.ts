@@ -28,7 +28,9 @@ const shrinkLimitMs = 20_000;
 const huntShrinkLimitMs = 2_500;
 const linesAtMost = 200;
 
-const huntCaseLimitMs = 8_000;
+const huntWaysLimitMs = 8_000;
+/** Enough to explore a case on a busy machine. */
+const huntCaseLimitMs = 60_000;
 /** More than any requested number of paths takes. */
 const waysLimitMs = 600_000;
 
@@ -117,7 +119,7 @@ function work(job: Job): Done {
       const seconds = () => Math.round((performance.now() - startedMs) / 100) / 10;
       for (const name of job.cases) {
         const failure =
-          wandered(name, job.seed, Number.POSITIVE_INFINITY, huntCaseLimitMs) ??
+          wandered(name, job.seed, Number.POSITIVE_INFINITY, huntWaysLimitMs) ??
           explored(name, huntCaseLimitMs).failure;
         if (failure) return { kind: 'hunt', seconds: seconds(), failure };
       }

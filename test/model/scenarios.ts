@@ -4,13 +4,16 @@
  */
 
 import { adjustStock } from '#launch/adjust-stock.ts';
-import { pauseSale, resumeSale } from '#launch/change-sale.ts';
+import { AdvanceTrigger, advance } from '#launch/advance.ts';
+import { cancelSale, pauseSale, resumeSale } from '#launch/change-sale.ts';
+import { rescheduleSale } from '#launch/reschedule.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
 import { derivedId, type PurchaseId, type ReservationId } from '#platform/kernel/ids.ts';
-import { refundPurchase } from '#purchase/refund.ts';
+import { refundOnOrder, refundPurchase } from '#purchase/refund.ts';
 import { requestPurchase } from '#purchase/request.ts';
 import { receiveWebhook } from '#purchase/webhook.ts';
-import { cancelDecided } from '#reservation/cancel.ts';
+import { cancelDecided, cancelUndecided } from '#reservation/cancel.ts';
+import { undecidedView } from '#reservation/receipt.ts';
 import { requestReservation } from '#reservation/request.ts';
 import { deriveReservationId } from '#reservation/reservation-id.ts';
 import { type ConsumerName, queueOf, tick } from './consumers.ts';
@@ -98,6 +101,56 @@ function cancels(setting: Setting, wish: Wish): void {
   act(setting, `cancel ${customer}`, (process) =>
     cancelDecided(depsOf(process), customerIdOf(customer), saleIdOf(n), idOf(wish)),
   );
+}
+
+/** A customer who gives a request back that may not be decided yet, and says so again if it was decided meanwhile. */
+function cancelsAtOnce(setting: Setting, wish: Wish): void {
+  const { customer, sale: n = 1, quantity = 1 } = wish;
+  const [saleId, customerId] = [saleIdOf(n), customerIdOf(customer)];
+  const requested = undecidedView(idOf(wish), {
+    saleId,
+    quantity,
+    atLeast: quantity,
+    acceptedAtMs: beginMs,
+    ticket: null,
+    position: null,
+  });
+  act(setting, `cancel ${customer} at once`, async (process) => {
+    const cancelled = await cancelUndecided(depsOf(process), customerId, requested);
+    if (cancelled === 'decided meanwhile') await cancelDecided(depsOf(process), customerId, saleId, idOf(wish));
+  });
+}
+
+/** An operator who pauses a sale and resumes it. */
+function pausesAndResumes(setting: Setting): void {
+  act(setting, 'pause', async (process) => {
+    await pauseSale(depsOf(process), saleIdOf(1));
+    await resumeSale(depsOf(process), saleIdOf(1));
+  });
+}
+
+/** An operator who moves the close of a sale, and confirms what the preview says of that. */
+function movesTheClose(setting: Setting, toMs: number): void {
+  act(setting, 'move', async (process) => {
+    const purchaseClosesAt = new Date(toMs).toISOString();
+    const preview = await rescheduleSale(depsOf(process), saleIdOf(1), { purchaseClosesAt, dryRun: true });
+    const confirmation = isRefusal(preview) ? null : preview.confirmation;
+    await rescheduleSale(depsOf(process), saleIdOf(1), {
+      purchaseClosesAt,
+      dryRun: false,
+      ...(confirmation === null ? {} : { confirmation }),
+    });
+  });
+}
+
+/** The minute's rule fires, past its queue. */
+function advances(setting: Setting): void {
+  const trigger = { messageId: 'rule', message: AdvanceTrigger.parse(tick), sentAtMs: beginMs, deliveries: 1 };
+  act(setting, 'advance', (process) => advance(depsOf(process), [trigger], setting.world.nowMs + minuteMs));
+}
+
+function callsOff(setting: Setting, refunds: 'keep' | 'refund'): void {
+  act(setting, 'call off', (process) => cancelSale(depsOf(process), saleIdOf(1), { refunds }));
 }
 
 /** A customer who buys one reservation, and asks again with the same key while there is no answer. */
@@ -313,6 +366,90 @@ export const scenarios: readonly Scenario[] = [
     },
   },
   {
+    name: 'cancel-undecided',
+    about: 'A customer gives back what a worker is deciding, beside another request of the same customer.',
+    queues: [workers('reservations')],
+    sales: [scarce],
+    faults: 0,
+    kinds: {},
+    rules: ['relay'],
+    mirror: true,
+    begin(setting) {
+      requests(wish(1), wish(1, { key: 'other' }))(setting);
+      cancelsAtOnce(setting, wish(1));
+    },
+  },
+  {
+    name: 'called-off-unpaid',
+    about:
+      'A sale is called off while a payment in it is undecided: what is captured is given back, even if the rest is kept.',
+    queues: [workers('purchases')],
+    sales: [sale(1)],
+    faults: 0,
+    kinds: {},
+    rules: ['settle', 'advance', 'relay'],
+    late: ['advance'],
+    mirror: true,
+    before: settled(
+      requests(wish(1)),
+      closed('purchases', (setting) => buys(setting, wish(1))),
+    ),
+    begin(setting) {
+      setting.world.queue('purchases').send({ purchaseId: purchaseOf(wish(1)), attempt: 0 });
+      callsOff(setting, 'keep');
+    },
+  },
+  {
+    name: 'called-off-twice',
+    about: 'A sale is called off from two consoles, of which one refunds and one keeps.',
+    queues: [workers('purchases')],
+    sales: [sale(1)],
+    faults: 0,
+    kinds: {},
+    rules: ['settle', 'advance', 'relay'],
+    late: ['advance'],
+    mirror: true,
+    before: settled(requests(wish(1)), (setting) => buys(setting, wish(1))),
+    begin(setting) {
+      callsOff(setting, 'refund');
+      callsOff(setting, 'keep');
+    },
+  },
+  {
+    name: 'pause-and-offer-end',
+    about:
+      'A sale is paused and resumed while an offer ends and the rule fires: the offer ends before the pause or later by it.',
+    queues: [],
+    sales: [scarce],
+    faults: 0,
+    kinds: {},
+    rules: ['advance', 'relay'],
+    late: ['advance'],
+    mirror: true,
+    before: settled(requests(wish(1)), requests(wish(2)), (setting) => cancels(setting, wish(1))),
+    begin(setting) {
+      pausesAndResumes(setting);
+      passes(setting, 'the offer ends', 2 * minuteMs * 1000);
+      advances(setting);
+    },
+  },
+  {
+    name: 'move-among-offers',
+    about:
+      'The close is moved to before the end of an offer, while its customer gives it back and the next in line gets it.',
+    queues: [workers('notifications')],
+    sales: [scarce],
+    faults: 1,
+    kinds: { crash: 1 },
+    rules: ['relay'],
+    mirror: true,
+    before: settled(requests(wish(1)), requests(wish(2)), requests(wish(3)), (setting) => cancels(setting, wish(1))),
+    begin(setting) {
+      movesTheClose(setting, beginMs + minuteMs / 2);
+      cancels(setting, wish(2));
+    },
+  },
+  {
     name: 'cancel-and-offer',
     about: 'Units are released while a customer waits for them and the rule fires; a process may die.',
     queues: [workers('advance')],
@@ -334,7 +471,7 @@ export const scenarios: readonly Scenario[] = [
     sales: [scarce],
     faults: 0,
     kinds: {},
-    rules: ['advance', 'relay'],
+    rules: ['relay'],
     mirror: true,
     before: freeInAPause,
     begin(setting) {
@@ -514,6 +651,24 @@ export const scenarios: readonly Scenario[] = [
     begin(setting) {
       refunds(setting, wish(1));
       refunds(setting, wish(1));
+    },
+  },
+  {
+    name: 'refund-in-parts',
+    about: 'Two consoles give back parts of a purchase that together exceed what was captured.',
+    queues: [workers('purchases')],
+    sales: [sale(1)],
+    faults: 0,
+    kinds: {},
+    rules: ['settle', 'relay'],
+    mirror: true,
+    before: settled(requests(wish(1)), (setting) => buys(setting, wish(1))),
+    begin(setting) {
+      for (const key of ['a', 'b']) {
+        const verb = (process: Process) =>
+          refundOnOrder(depsOf(process), purchaseOf(wish(1)), key, { amountMinor: 60 });
+        act(setting, `refund part ${key}`, verb);
+      }
     },
   },
   {

@@ -8,21 +8,16 @@
 
 import { type ChangeGroup, expandChanges } from '#events/changes.ts';
 import { customerField, reservationField } from '#mirror/claims.ts';
-import {
-  type CustomerId,
-  fromBytes,
-  type Id,
-  type PurchaseId,
-  type ReservationId,
-  type SaleId,
-} from '#platform/kernel/ids.ts';
+import type { CustomerId, PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { bucketsOf, claimBucket, saleTag } from '#sale/sale-id.ts';
 import { Digest, Sum } from '../world/choice.ts';
-import type { Row, RowChange, Table, Value } from '../world/mysql.ts';
+import type { Row, RowChange, Value } from '../world/mysql.ts';
 import { givenBack } from '../world/provider.ts';
 import type { Excuse, World } from '../world/world.ts';
-import { ClockCheck } from './clock-check.ts';
+import { ClockCheck, type ToldDetail } from './clock-check.ts';
+import { Columns } from './columns.ts';
+import { MoneyCheck } from './money-check.ts';
 
 /** Which moves a reservation may make, as the design says. */
 const reservationMoves: Record<string, string[]> = {
@@ -56,6 +51,10 @@ const stateLetters: Record<string, string> = {
 
 /** The states of a purchase that its customer is told of. */
 const toldPurchaseStates = new Set(['captured', 'declined', 'refunded', 'requires_action']);
+/** The states of a purchase whose units nobody else may have. */
+const payingStates = new Set(['requested', 'unknown', 'requires_action', 'disputed']);
+/** The states in which money goes back. */
+const givenBackStates = new Set(['refunding', 'refund_failed']);
 /** Reasons to decline that do not need the provider's word. */
 const ownDeclineReasons = new Set(['provider_unavailable', 'sale_cancelled']);
 
@@ -71,6 +70,8 @@ interface Books {
   /** Stock as it was at each version. */
   readonly versions: Map<string, string>;
   mirroredAt: { epoch: number; version: number };
+  /** Its row before each change of its times, and when that was. */
+  readonly replaced: { readonly row: Row; readonly atMs: number }[];
 }
 
 /** What a customer was told. */
@@ -85,33 +86,9 @@ interface Told {
 /** As many offers as one transaction may make; whoever hears of them goes on with the rest. */
 const changesOfOneTransaction = 500;
 
+/** What says when units can be bought. */
+const timeColumns = ['purchase_opens_at_ms', 'purchase_closes_at_ms', 'clock_offset_ms'];
 const counters = ['allotment', 'available', 'allocated', 'sold', 'waitlisted'] as const;
-
-/** Reads columns of a table's rows by name. */
-export class Columns {
-  readonly #table: Table;
-
-  constructor(table: Table) {
-    this.#table = table;
-  }
-
-  value(row: Row, column: string): Value {
-    return row[this.#table.column(column)] ?? null;
-  }
-
-  number(row: Row, column: string): number {
-    return Number(this.value(row, column));
-  }
-
-  text(row: Row, column: string): string {
-    return String(this.value(row, column));
-  }
-
-  /** An id as the API writes it. */
-  id(row: Row, column: string): Id<never> {
-    return fromBytes(Buffer.from(this.text(row, column), 'latin1'));
-  }
-}
 
 export class Checker {
   readonly #world: World;
@@ -125,6 +102,7 @@ export class Checker {
   readonly #notices: Columns;
   readonly #waitlist: Columns;
   readonly #clock: ClockCheck;
+  readonly #money: MoneyCheck;
   #books = new Map<SaleId, Books>();
   #told = new Map<ReservationId, Told>();
   #toldPurchases = new Set<PurchaseId>();
@@ -156,6 +134,7 @@ export class Checker {
       { sales: this.#sales, reservations: this.#reservations, notices: this.#notices },
       (invariant, detail) => this.#fail(invariant, detail),
     );
+    this.#money = new MoneyCheck(world, (invariant, detail) => this.#fail(invariant, detail));
     this.attach();
   }
 
@@ -170,6 +149,7 @@ export class Checker {
     this.#saleIds = new Map();
     this.#moves = new Map();
     this.#clock.reset();
+    this.#money.reset();
     this.redisWasLost = false;
     const world = this.#world;
     world.onRowChanges = (changes) => this.#committed(changes);
@@ -235,6 +215,7 @@ export class Checker {
     }
     for (const id of this.#toldPurchases) sum.add(new Digest().text(id).value());
     for (const id of this.#published) sum.add(new Digest().text(id).value());
+    sum.add(this.#money.digest());
     for (const { mirroredAt } of this.#books.values()) sum.add(new Digest().number(mirroredAt.version).value());
     return sum.value();
   }
@@ -281,6 +262,17 @@ export class Checker {
     }
   }
 
+  /** An operator asks for a pause of this sale that is not given back. */
+  timesAreKept(saleId: SaleId): void {
+    this.#clock.timesAreKept(saleId);
+  }
+
+  /** The reservations that a purchase is for. */
+  itemsOf(purchaseId: PurchaseId): ReservationId[] {
+    const purchase = Buffer.from(purchaseId.replaceAll('-', ''), 'hex').toString('latin1');
+    return this.#itemsOf(purchase).map((row) => this.#items.id(row, 'reservation_id'));
+  }
+
   #fail(invariant: string, detail: string): void {
     this.#world.broken(invariant, detail);
   }
@@ -299,6 +291,7 @@ export class Checker {
       soldByLedger: 0,
       versions: new Map(),
       mirroredAt: { epoch: 0, version: 0 },
+      replaced: [],
     };
     this.#books.set(saleId, made);
     this.#saleIds.set(keys.sale(saleTag(saleId)), saleId);
@@ -327,6 +320,14 @@ export class Checker {
       const { reservations } = this.#booksOf(this.#sales.id(after, 'id'));
       this.#clock.saleChanged(before, after, reservations, this.#decidedAtMs(changes));
     }
+    for (const { table, before, after } of changes) {
+      if (table === 'purchases' && after) this.#money.notePayment(before, after);
+    }
+    for (const { table, after } of changes) {
+      if (table !== 'outbox' || !after) continue;
+      const detail = JSON.parse(this.#outbox.text(after, 'detail')) as ToldDetail;
+      this.#clock.eventRecorded(detail, (saleId) => this.#saleRow(saleId));
+    }
     if (this.#world.repeating) return;
     for (const saleId of touched) this.#checkSale(saleId);
     this.#checkOrder(changes);
@@ -334,6 +335,7 @@ export class Checker {
     this.#checkEvents(changes);
     for (const change of changes) {
       if (change.table === 'purchases') this.#checkPurchase(change);
+      if (change.table === 'refunds') this.#money.refundChanged(change.before, change.after);
       if (change.table === 'purchase_items' && change.after) this.#checkItem(change.after);
       if (change.table === 'notifications' && change.after) this.#checkNotice(change.after);
     }
@@ -344,8 +346,12 @@ export class Checker {
     switch (table) {
       case 'sales': {
         const saleId = this.#sales.id(after ?? before ?? [], 'id');
-        this.#booksOf(saleId);
-        if (after && before) this.#noteVersion(after);
+        const { replaced } = this.#booksOf(saleId);
+        if (after && before) {
+          this.#noteVersion(after);
+          if (timeColumns.some((name) => this.#sales.value(before, name) !== this.#sales.value(after, name)))
+            replaced.push({ row: before, atMs: this.#world.nowMs });
+        }
         return saleId;
       }
       case 'reservations':
@@ -451,13 +457,16 @@ export class Checker {
   #checkEnd(before: Row, after: Row, saleId: SaleId): void {
     const c = this.#reservations;
     const id = c.id(after, 'id');
-    if (c.value(before, 'purchase_id') !== null) this.#fail('I7', `${id} ended while a purchase was paying for it`);
+    // A purchase that is over gives up what it held in the transaction that ends it.
+    if (payingStates.has(this.#purchaseState(c.value(before, 'purchase_id'))))
+      this.#fail('I7', `${id} ended while a purchase was paying for it`);
     if (c.text(after, 'state') !== 'expired') return;
     const sale = this.#saleRow(saleId);
     const closesMs = sale ? this.#sales.number(sale, 'purchase_closes_at_ms') : 0;
     const deadlineMs = Math.min(closesMs, this.#deadlineOf(before, sale) ?? closesMs);
     if (sale && this.#sales.text(sale, 'status') === 'paused') this.#fail('I12', `${id} expired in a pause`);
     if (this.#world.nowMs < deadlineMs) this.#fail('I8', `${id} expired before its deadline`);
+    this.#clock.expired(id, this.#world.nowMs);
   }
 
   /** A reservation's own deadline by the wall clock, if it has one: it is stored in the sale's time. */
@@ -629,11 +638,14 @@ export class Checker {
     const [from, to] = [before ? c.text(before, 'state') : 'new', c.text(after, 'state')];
     if (from === to) return;
     if (!purchaseMoves[from]?.includes(to)) this.#fail('I7', `purchase ${id} went from ${from} to ${to}`);
+    this.#money.purchaseChanged(before, after);
     const charge = this.#world.provider.charges.get(id);
     if (to === 'captured') {
       if (charge?.state !== 'captured' && charge?.state !== 'refunded')
         this.#fail('I7', `purchase ${id} was never paid`);
-      for (const row of this.#itemsOf(c.text(after, 'id'))) {
+      // A purchase of which a part was given back with its units is captured again, and has less.
+      const items = givenBackStates.has(from) ? [] : this.#itemsOf(c.text(after, 'id'));
+      for (const row of items) {
         const reservation = this.#world.mysql.table('reservations').stored.get(this.#items.text(row, 'reservation_id'));
         const state = reservation?.committed && this.#reservations.text(reservation.committed, 'state');
         if (state !== 'purchased') this.#fail('I7', `purchase ${id} is captured, but what it bought is ${state}`);
@@ -648,11 +660,22 @@ export class Checker {
     }
   }
 
+  /** The state of a purchase by its stored id, '' if there is none. */
+  #purchaseState(id: Value): string {
+    const row = id === null ? undefined : this.#world.mysql.table('purchases').stored.get(String(id))?.committed;
+    return row ? this.#purchases.text(row, 'state') : '';
+  }
+
   #itemsOf(purchase: string): Row[] {
     const table = this.#world.mysql.table('purchase_items');
     return [...table.lookup(table.column('purchase_id'), [purchase])].flatMap(({ committed }) =>
       committed ? [committed] : [],
     );
+  }
+
+  /** The rows of a sale that were replaced since a time. */
+  #termsSince(saleId: SaleId, sinceMs: number): Row[] {
+    return this.#booksOf(saleId).replaced.flatMap(({ row, atMs }) => (atMs >= sinceMs ? [row] : []));
   }
 
   /** I8: bought only while the window is open, and before the offer ends. */
@@ -666,12 +689,16 @@ export class Checker {
     }
     const id = this.#items.id(row, 'reservation_id');
     const atMs = this.#purchases.number(purchase.committed, 'created_at_ms');
-    const deadline = this.#deadlineOf(reservation.committed, sale);
-    const open =
-      atMs >= this.#sales.number(sale, 'purchase_opens_at_ms') &&
-      atMs < this.#sales.number(sale, 'purchase_closes_at_ms');
-    if (!open) this.#fail('I8', `a purchase of ${id} was accepted outside the window`);
-    if (deadline !== undefined && atMs >= deadline)
+    const { committed } = reservation;
+    // It was judged by the terms as they were at some time since it came; they may have moved before it was committed.
+    const terms = [sale, ...this.#termsSince(this.#items.id(row, 'sale_id'), atMs)];
+    const open = terms.filter(
+      (one) =>
+        atMs >= this.#sales.number(one, 'purchase_opens_at_ms') &&
+        atMs < this.#sales.number(one, 'purchase_closes_at_ms'),
+    );
+    if (open.length === 0) this.#fail('I8', `a purchase of ${id} was accepted outside the window`);
+    else if (open.every((one) => atMs >= (this.#deadlineOf(committed, one) ?? Number.POSITIVE_INFINITY)))
       this.#fail('I8', `a purchase of ${id} was accepted after its deadline`);
     if (this.#reservations.value(reservation.committed, 'purchase_id') !== this.#items.value(row, 'purchase_id')) {
       this.#fail('I7', `a purchase was accepted that does not hold ${id}`);
@@ -687,7 +714,8 @@ export class Checker {
     if (kind.startsWith('reminder.')) return;
     const key = `${this.#notices.id(row, 'subject_id')}.${this.#notices.number(row, 'version')}`;
     const state = this.#moves.get(key);
-    const shown = kind.split('.')[1] === 'offered' ? 'allocated' : kind.split('.')[1];
+    const told = kind.split('.')[1] ?? '';
+    const shown = { offered: 'allocated', 'refunded-in-part': 'captured' }[told] ?? told;
     if (state !== shown) this.#fail('I5', `a notice says that ${key} is ${shown}, but it is ${state}`);
   }
 
@@ -780,7 +808,8 @@ export class Checker {
     for (const row of this.#world.mysql.table('sales').rows()) {
       const saleId = this.#sales.id(row, 'id');
       const books = this.#booksOf(saleId);
-      const over = this.#world.nowMs >= this.#sales.number(row, 'purchase_closes_at_ms');
+      const isOff = this.#sales.text(row, 'status') === 'cancelled';
+      const over = isOff || this.#world.nowMs >= this.#sales.number(row, 'purchase_closes_at_ms');
       if (over && (books.allocated > 0 || books.waiting.size > 0)) {
         this.#fail(
           'I9',
@@ -856,6 +885,7 @@ export class Checker {
     for (const [token, count] of provider.captures) {
       if (count > 1) this.#fail('I7', `${token} was charged ${count} times for one purchase`);
     }
+    this.#money.atRest();
     const c = this.#reservations;
     for (const { reservations } of this.#books.values()) {
       for (const row of reservations.values()) {
@@ -864,9 +894,10 @@ export class Checker {
           this.#fail('I9', `${c.id(row, 'id')} is set aside for a purchase that is over`);
         }
         const bought = purchase === null ? undefined : states.get(c.id(row, 'purchase_id'));
-        if (state === 'purchased' && bought !== 'captured') {
+        // An operator may give money back and leave the units with their buyer.
+        const isBought = bought === 'captured' || (bought === 'refunded' && !this.#money.releases(row));
+        if (state === 'purchased' && !isBought)
           this.#fail('I7', `${c.id(row, 'id')} is bought by a purchase that is ${bought}`);
-        }
       }
     }
   }
@@ -883,7 +914,17 @@ export class Checker {
     for (const [key, state] of this.#moves) {
       if (!shown.has(key)) this.#fail('I5', `no notice says that ${key} is ${state}`);
     }
-    this.#clock.atRest(this.#world.mysql.table('notifications').rows());
+    const c = this.#reservations;
+    const reservations = new Map([...this.#books.values()].flatMap((books) => [...books.reservations]));
+    this.#clock.atRest(this.#world.mysql.table('notifications').rows(), (id) => {
+      const row = reservations.get(id);
+      return row !== undefined && ['allocated', 'purchased'].includes(c.text(row, 'state'));
+    });
+    if (!this.#world.queue('advance').open) return;
+    for (const sale of this.#world.mysql.table('sales').rows()) {
+      const { reservations: own } = this.#booksOf(this.#sales.id(sale, 'id'));
+      this.#clock.saleAtRest(sale, own, this.#world.nowMs);
+    }
   }
 
   #mirrorAtRest(late: boolean): void {
@@ -903,8 +944,10 @@ export class Checker {
           );
         }
       }
-      if (fields.get('status') !== this.#sales.text(row, 'status'))
-        this.#fail('I6', `the mirror of ${saleId} has another status`);
+      for (const [name, right] of this.#termsOf(row)) {
+        if (fields.get(name) !== right)
+          this.#fail('I6', `the mirror of ${saleId} has ${name} ${fields.get(name)}, MySQL ${right}`);
+      }
       const books = this.#booksOf(saleId);
       const claimed = new Map<CustomerId, number>();
       for (const [id, reservation] of books.reservations) {
@@ -931,6 +974,19 @@ export class Checker {
         if (counted !== held) this.#fail('I6', `the gate counts ${counted} units for a customer who holds ${held}`);
       }
     }
+  }
+
+  /** What the gate must judge requests of a sale by. */
+  #termsOf(row: Row): Map<string, string> {
+    const c = this.#sales;
+    const closesMs = Math.min(c.number(row, 'reserve_closes_at_ms'), c.number(row, 'purchase_closes_at_ms'));
+    return new Map([
+      ['status', c.text(row, 'status')],
+      ['opens', c.text(row, 'reserve_opens_at_ms')],
+      ['closes', String(closesMs)],
+      ['cap', c.text(row, 'cap_per_customer')],
+      ['waitlistSize', c.text(row, 'waitlist_size')],
+    ]);
   }
 
   /** The gate counts what is undecided, and at rest that is only what was given up. Returns how many claims that are. */

@@ -1,14 +1,37 @@
 /**
  * I12, the clock, in the model: a pause gives its time back and nothing goes on in it; whoever holds units or waits when
- * times move is told once for each change, and of nothing else.
+ * times move is told once for each change, and of nothing else; the time that somebody was told last is the time that
+ * counts, and never lies after the close; and what was announced for an opening that moved is announced again.
  */
-import type { ReservationId } from '#platform/kernel/ids.ts';
+import { type ChangeGroup, expandChanges } from '#events/changes.ts';
+import type { ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import type { Row } from '../world/mysql.ts';
-import type { Columns } from './checker.ts';
+import type { Columns } from './columns.ts';
 
+type SaleOf = (saleId: SaleId) => Row | undefined;
+
+/** What is told with the time until when one may buy. */
+const toldKinds = new Set(['rescheduled', 'paused', 'resumed', 'purchase-opened', 'closing-soon']);
 const changeKinds = new Set(['reminder.rescheduled', 'reminder.paused', 'reminder.resumed']);
 /** A shorter pause may begin and end in one millisecond of its transactions. */
 const pauseThatCountsMs = 2_000;
+
+/** The phases in their order. */
+const phases = ['scheduled', 'reserving', 'reserved', 'purchasing', 'closed'];
+
+/** A time until when somebody may buy, as they were told it. */
+interface Told {
+  readonly round: number;
+  readonly deadlineMs: number;
+}
+
+/** What events tell of deadlines. */
+export interface ToldDetail {
+  readonly changes?: ChangeGroup[];
+  readonly reason?: string;
+  readonly round?: number;
+  readonly recipients?: readonly { readonly reservationId: ReservationId; readonly deadlineMs?: number }[];
+}
 
 export class ClockCheck {
   readonly #sales: Columns;
@@ -17,6 +40,11 @@ export class ClockCheck {
   readonly #fail: (invariant: string, detail: string) => void;
   /** What must be told: reservation and version of the sale. */
   readonly #due = new Set<string>();
+  /** Openings that must be told: the same. */
+  readonly #openings = new Map<string, ReservationId>();
+  readonly #told = new Map<ReservationId, Told>();
+  /** Sales that an operator resumes without giving the time of the pause back. */
+  readonly #keepTimes = new Set<SaleId>();
 
   constructor(
     columns: { readonly sales: Columns; readonly reservations: Columns; readonly notices: Columns },
@@ -28,16 +56,48 @@ export class ClockCheck {
     this.#fail = fail;
   }
 
-  /** Forgets what is due. */
+  /** Forgets what is due, and what was told. */
   reset(): void {
     this.#due.clear();
+    this.#openings.clear();
+    this.#told.clear();
+    this.#keepTimes.clear();
+  }
+
+  /** An operator asks for a pause of this sale that is not given back. */
+  timesAreKept(saleId: SaleId): void {
+    this.#keepTimes.add(saleId);
+  }
+
+  /** An event is committed with the sale as it is then. */
+  eventRecorded({ changes = [], reason = '', round, recipients = [] }: ToldDetail, saleOf: SaleOf): void {
+    for (const { reservationId, saleId, deadlineMs, to } of expandChanges(changes)) {
+      const sale = saleOf(saleId);
+      if (to !== 'allocated' || deadlineMs === undefined || !sale) continue;
+      this.#tell(reservationId, this.#sales.number(sale, 'version'), deadlineMs, sale);
+    }
+    if (round === undefined || !toldKinds.has(reason)) return;
+    for (const { reservationId, deadlineMs } of recipients)
+      if (deadlineMs !== undefined) this.#tell(reservationId, round, deadlineMs);
+  }
+
+  #tell(id: ReservationId, round: number, deadlineMs: number, sale?: Row): void {
+    if (sale && deadlineMs > this.#sales.number(sale, 'purchase_closes_at_ms'))
+      this.#fail('I12', `${id} was told a deadline after the close`);
+    if (round >= (this.#told.get(id)?.round ?? 0)) this.#told.set(id, { round, deadlineMs });
+  }
+
+  /** A reservation has expired. */
+  expired(id: ReservationId, nowMs: number): void {
+    const told = this.#told.get(id);
+    if (told && nowMs < told.deadlineMs) this.#fail('I12', `${id} expired before the time that its customer was told`);
   }
 
   /** A sale's row has changed, with these reservations as they are then. */
   saleChanged(before: Row, after: Row, reservations: ReadonlyMap<ReservationId, Row>, nowMs: number): void {
     const [statusBefore, status] = [this.#sales.text(before, 'status'), this.#sales.text(after, 'status')];
     const by = (column: string) => this.#sales.number(after, column) - this.#sales.number(before, column);
-    const id = this.#sales.id(after, 'id');
+    const id: SaleId = this.#sales.id(after, 'id');
     const moved = by('clock_offset_ms') !== 0 || by('purchase_opens_at_ms') !== 0 || by('purchase_closes_at_ms') !== 0;
     if (statusBefore === 'paused' && status === 'paused' && !moved) {
       if (this.#sales.text(before, 'phase') !== this.#sales.text(after, 'phase'))
@@ -47,11 +107,13 @@ export class ClockCheck {
       const pausedAtMs = Number(this.#sales.value(before, 'paused_at_ms') ?? nowMs);
       const toCome = this.#sales.number(before, 'purchase_closes_at_ms') > pausedAtMs;
       const givenBackMs = by('clock_offset_ms');
-      if (nowMs - pausedAtMs >= pauseThatCountsMs && givenBackMs <= 0)
+      const isKept = this.#keepTimes.has(id);
+      if (nowMs - pausedAtMs >= pauseThatCountsMs && givenBackMs <= 0 && !isKept)
         this.#fail('I12', `the pause of sale ${id} was not given back`);
       if (toCome && by('purchase_closes_at_ms') !== givenBackMs)
         this.#fail('I12', `the close of sale ${id} did not move with its deadlines`);
     }
+    this.#checkPhase(before, after, reservations, nowMs, moved);
     if (status === 'cancelled' || !(moved || statusBefore !== status)) return;
     const version = this.#sales.number(after, 'version');
     for (const [reservationId, row] of reservations) {
@@ -60,15 +122,73 @@ export class ClockCheck {
     }
   }
 
-  /** Everything has been told by now, once each. */
-  atRest(notices: Iterable<Row>): void {
+  /** The phase by the clock: what has not been reached is not announced, and an opening is told to those who can buy. */
+  #checkPhase(
+    before: Row,
+    after: Row,
+    reservations: ReadonlyMap<ReservationId, Row>,
+    nowMs: number,
+    moved: boolean,
+  ): void {
+    const [was, is] = [this.#sales.text(before, 'phase'), this.#sales.text(after, 'phase')];
+    const id = this.#sales.id(after, 'id');
+    if ((moved || was !== is) && phases.indexOf(is) > phases.indexOf(this.#phaseAt(after, nowMs)))
+      this.#fail('I12', `sale ${id} is ${is} before its time`);
+    if (was === is || is !== 'purchasing' || this.#sales.text(after, 'status') !== 'active') return;
+    const version = this.#sales.number(after, 'version');
+    for (const [reservationId, row] of reservations) {
+      const isFree = this.#reservations.value(row, 'purchase_id') === null;
+      if (isFree && this.#reservations.text(row, 'state') === 'allocated')
+        this.#openings.set(`${reservationId} at version ${version}`, reservationId);
+    }
+  }
+
+  #phaseAt(sale: Row, nowMs: number): string {
+    const at = (column: string) => this.#sales.number(sale, column) <= nowMs;
+    if (at('purchase_closes_at_ms')) return 'closed';
+    if (at('purchase_opens_at_ms')) return 'purchasing';
+    if (at('reserve_closes_at_ms')) return 'reserved';
+    return at('reserve_opens_at_ms') ? 'reserving' : 'scheduled';
+  }
+
+  /** Whoever can buy was told the time that counts; and the sale is in the phase that the clock says. */
+  saleAtRest(sale: Row, reservations: ReadonlyMap<ReservationId, Row>, nowMs: number): void {
+    if (this.#sales.text(sale, 'status') !== 'active') return;
+    const [closesMs, offsetMs] = [
+      this.#sales.number(sale, 'purchase_closes_at_ms'),
+      this.#sales.number(sale, 'clock_offset_ms'),
+    ];
+    for (const [id, row] of reservations) {
+      const told = this.#told.get(id);
+      if (!told || this.#reservations.text(row, 'state') !== 'allocated') continue;
+      const stored = this.#reservations.value(row, 'deadline_ms');
+      const deadlineMs = stored === null ? closesMs : Math.min(closesMs, Number(stored) + offsetMs);
+      if (deadlineMs !== told.deadlineMs)
+        this.#fail('I12', `${id} was told ${told.deadlineMs}, and has until ${deadlineMs}`);
+    }
+    const [phase, right] = [this.#sales.text(sale, 'phase'), this.#phaseAt(sale, nowMs)];
+    if (phase !== right) this.#fail('I9', `sale ${this.#sales.id(sale, 'id')} is ${phase}, by the clock ${right}`);
+  }
+
+  /** Everything has been told by now, once each. `isConcerned` says who still holds what they held, or has bought it. */
+  atRest(notices: Iterable<Row>, isConcerned: (id: ReservationId) => boolean): void {
     const told = new Set<string>();
+    const opened = new Set<string>();
     for (const row of notices) {
+      if (this.#notices.text(row, 'kind') === 'reminder.purchase-opened') {
+        const key = `${this.#notices.id(row, 'subject_id')} at version ${this.#notices.number(row, 'round')}`;
+        if (opened.has(key)) this.#fail('I12', `the opening was told twice of ${key} of its sale`);
+        opened.add(key);
+      }
       if (!changeKinds.has(this.#notices.text(row, 'kind'))) continue;
       const key = `${this.#notices.id(row, 'subject_id')} at version ${this.#notices.number(row, 'round')}`;
       if (!this.#due.has(key)) this.#fail('I12', `a change was told of ${key} of its sale, which did not change then`);
       if (told.has(key)) this.#fail('I12', `a change was told twice of ${key} of its sale`);
       told.add(key);
+    }
+    for (const [key, id] of this.#openings) {
+      if (!opened.has(key) && isConcerned(id))
+        this.#fail('I12', `nobody was told of the opening of ${key} of its sale`);
     }
     for (const key of this.#due) {
       if (!told.has(key)) this.#fail('I12', `nobody was told of the change of ${key} of its sale`);

@@ -1,5 +1,6 @@
 /**
- * The payment provider in memory: one charge for each idempotency key, refunds, and webhooks that tell of both.
+ * The payment provider in memory: one charge for each idempotency key, refunds, and webhooks that tell of both. By the
+ * payment token it declines, takes more than it was asked to, or refuses each refund once.
  *
  * Like a real one it answers late, twice or not at all; unlike one it remembers everything, so that afterwards it can be
  * said what was taken from whom (invariant I7). Called by `deps.ts`.
@@ -16,6 +17,8 @@ export interface Charge {
   readonly amountMinor: number;
   readonly currency: string;
   state: 'captured' | 'declined' | 'refunded';
+  /** Whether each refund of it is refused when it is asked for the first time. */
+  readonly refuses: boolean;
   /** What was given back, by the key under which it was asked for. */
   readonly refunds: Map<string, number>;
 }
@@ -63,8 +66,9 @@ export class PaymentService {
     const charge: Charge = {
       chargeId: `ch-${order.purchaseId.slice(0, 8)}`,
       key: order.purchaseId,
-      amountMinor: order.amountMinor,
+      amountMinor: order.amountMinor + (order.paymentToken.startsWith('more') ? 1 : 0),
       currency: order.currency,
+      refuses: order.paymentToken.startsWith('refuses'),
       state: declined ? 'declined' : 'captured',
       refunds: new Map(),
     };
@@ -87,6 +91,7 @@ export class PaymentService {
   refund({ purchaseId, chargeId, refundKey, refusals, amountMinor }: RefundOrder): PaymentAnswer {
     const known = [...this.charges.values()].find((charge) => charge.chargeId === chargeId);
     if (!known || known.state === 'declined') return { outcome: 'refused', refundKey, reason: 'no_such_charge' };
+    if (known.refuses && refusals === 0) return { outcome: 'refused', refundKey, reason: 'try_later' };
     const key = `${purchaseId}:${refundKey}${refusals > 0 ? `~${refusals}` : ''}`;
     if (!known.refunds.has(key)) {
       if (givenBack(known) + amountMinor > known.amountMinor) {

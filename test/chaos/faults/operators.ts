@@ -1,0 +1,237 @@
+/** Rows 46 and 47: operators at work among buyers, and a provider that does not do what it was asked to. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { waitFor } from '#local/wait.ts';
+import type { Fault, Run } from '../fault.ts';
+
+/** A sale as operators read it. */
+interface Sale {
+  readonly saleId: string;
+  readonly status: string;
+  readonly pausedAt: string | null;
+  readonly purchaseClosesAt: string;
+  readonly waitlistSize: number;
+}
+
+const hourMs = 3_600_000;
+const attempts = 40;
+
+/** An operator, who repeats under one key what has no good answer. Where one works alone, nobody else moves a sale's times. */
+class Desk {
+  readonly #run: Run;
+  #calls = 0;
+
+  constructor(run: Run) {
+    this.#run = run;
+  }
+
+  async call<Body>(method: string, path: string, body?: unknown): Promise<{ status: number; body: Body }> {
+    const key = `operator-${++this.#calls}`;
+    for (let attempt = 1; ; attempt++) {
+      const answer = await this.#run.world.operate<Body>(method, path, body, key).catch(() => undefined);
+      if (answer && answer.status > 0 && answer.status < 500 && answer.status !== 429) return answer;
+      if (attempt === attempts) throw new Error(`${method} ${path} had no answer`);
+      await sleep(250);
+    }
+  }
+
+  /** Pauses a sale for a moment; what was to come must be later by it. */
+  async pause(saleId: string): Promise<void> {
+    const { body: paused } = await this.call<Sale>('POST', `/sales/${saleId}/pause`);
+    await sleep(200 + 600 * this.#run.random());
+    const atLeastMs = Date.now() - Date.parse(paused.pausedAt ?? '');
+    const { body: resumed } = await this.call<Sale>('POST', `/sales/${saleId}/resume`, {});
+    const givenBackMs = Date.parse(resumed.purchaseClosesAt) - Date.parse(paused.purchaseClosesAt);
+    this.#run.expect(
+      givenBackMs >= atLeastMs,
+      `a pause of at least ${atLeastMs} ms was given back with ${givenBackMs} ms`,
+    );
+    this.#run.count('pauses');
+  }
+
+  /** Moves a sale's times, and confirms what the preview says if that is dangerous. */
+  async move(saleId: string, times: { shiftSeconds: number } | { purchaseClosesAt: string }): Promise<void> {
+    const path = `/sales/${saleId}/reschedule`;
+    const preview = await this.call<{ confirmation: string | null }>('POST', path, { ...times, dryRun: true });
+    const { confirmation } = preview.body;
+    const moved = await this.call<{ sale: Sale }>('POST', path, {
+      ...times,
+      ...(confirmation ? { confirmation } : {}),
+    });
+    this.#run.expect(moved.status === 200, `a confirmed move was answered ${moved.status}`);
+    if ('purchaseClosesAt' in times) {
+      const closesAt = moved.body.sale.purchaseClosesAt;
+      this.#run.expect(closesAt === times.purchaseClosesAt, `the close was moved to ${closesAt}`);
+    }
+    this.#run.count('moves');
+  }
+
+  async stock(saleId: string, units: number): Promise<void> {
+    await this.call('POST', `/sales/${saleId}/stock`, { units });
+    this.#run.count(units > 0 ? 'additions' : 'units taken back');
+  }
+
+  async raiseWaitlist(saleId: string): Promise<void> {
+    const { body: sale } = await this.call<Sale>('GET', `/sales/${saleId}`);
+    await this.call('PATCH', `/sales/${saleId}`, { waitlistSize: sale.waitlistSize + 10 });
+    this.#run.count('waitlists raised');
+  }
+
+  /** Gives a paid purchase back, all of it or an amount of it. */
+  async refund(part: boolean): Promise<void> {
+    const { world, random } = this.#run;
+    const paid = await world.rows<{ id: string }>(
+      "SELECT LOWER(HEX(id)) AS id FROM purchases WHERE state = 'captured' ORDER BY id",
+    );
+    const chosen = paid[Math.floor(random() * paid.length)];
+    if (!chosen) return;
+    await this.call('POST', `/purchases/${dashed(chosen.id)}/refund`, part ? { amountMinor: 100 } : {});
+    this.#run.count(part ? 'partial refunds' : 'refunds');
+  }
+
+  /** Calls a sale off with refunds, and waits until everybody has their money back. */
+  async callOff(saleId: string): Promise<void> {
+    const { world, patienceMs } = this.#run;
+    const { body: sale } = await this.call<Sale>('POST', `/sales/${saleId}/cancel`, { refunds: 'refund' });
+    this.#run.expect(sale.status === 'cancelled', `a sale that was called off is ${sale.status}`);
+    const isDone = async () => {
+      await world.send('advance', { saleId });
+      return (await this.call<{ done: boolean }>('GET', `/ops/sales/${saleId}/cancellation`)).body.done;
+    };
+    await waitFor('every refund of the sale', isDone, { timeoutMs: patienceMs, lookAgainMs: 500 });
+    const [kept] = await world.rows<{ kept: number }>(
+      "SELECT COUNT(*) AS kept FROM reservations WHERE sale_id = UNHEX(?) AND state NOT IN ('refunded', 'cancelled', 'rejected', 'expired')",
+      [saleId.replaceAll('-', '')],
+    );
+    this.#run.expect(kept?.kept === 0, `${kept?.kept} reservations of a sale that was called off are kept`);
+    this.#run.count('called off');
+  }
+}
+
+function dashed(hex: string): string {
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}
+
+/** Lets one operator do something at random with one of these sales. */
+async function operateAtRandom(run: Run, desk: Desk, sales: readonly string[]): Promise<void> {
+  const { random } = run;
+  const saleId = sales[Math.floor(random() * sales.length)] ?? '';
+  const closesInMs = (1 + 3 * random()) * hourMs;
+  const acts: (() => Promise<void>)[] = [
+    () => desk.pause(saleId),
+    () => desk.pause(saleId),
+    () => desk.move(saleId, { purchaseClosesAt: new Date(Math.ceil(Date.now() + closesInMs)).toISOString() }),
+    () => desk.move(saleId, { shiftSeconds: Math.ceil(random() * 600) - 120 || 1 }),
+    () => desk.stock(saleId, 1 + Math.floor(random() * 5)),
+    () => desk.stock(saleId, -1),
+    () => desk.raiseWaitlist(saleId),
+    () => desk.refund(true),
+    () => desk.refund(false),
+  ];
+  await acts[Math.floor(random() * acts.length)]?.();
+}
+
+const atWork: Fault = {
+  number: 46,
+  name: 'operators-at-work',
+  title: 'Operators pause, move, add, take back, refund in parts and call off, among buyers and dying workers',
+  also: ['I4', 'I5', 'I6', 'I7', 'I8', 'I11', 'I13'],
+  async run(run) {
+    const { world, load, random, scale } = run;
+    const sales = await load.sales(3, { allotment: 40, waitlistSize: 30 });
+    const desk = new Desk(run);
+    let over = false;
+    const until = async (work: () => Promise<void>) => {
+      while (!over) await work();
+    };
+    const customers = load.rush({ sales, requests: Math.round(150 * scale), concurrency: 5, paceMs: 80 });
+    const buyers = until(async () => {
+      await load.act({ cancel: 0.1, buy: 0.35 });
+      await sleep(300);
+    });
+    const deaths = until(async () => {
+      await sleep(2_500);
+      const victim = world.workers[Math.floor(random() * world.workers.length)];
+      if (victim && !over) await world.crash(victim);
+    });
+    const operators = (async () => {
+      for (let n = 0; n < Math.round(24 * scale); n++) await operateAtRandom(run, desk, sales);
+    })();
+    await Promise.all([customers, operators]).finally(() => {
+      over = true;
+    });
+    await Promise.all([buyers, deaths]);
+    await desk.callOff(sales[0] ?? '');
+    await load.decided();
+    const waiting = async () =>
+      (
+        await world.rows(
+          `SELECT r.id FROM reservations r JOIN sales s ON s.id = r.sale_id
+         WHERE r.state = 'waitlisted' AND s.status = 'active' AND r.at_least <= s.available`,
+        )
+      ).length;
+    // Units that a refund brings back come whenever the provider answers; they are offered as they come.
+    const left = await waiting();
+    run.expect(left === 0, `${left} wait for units that are available`);
+    const repeated = await world.rows(
+      `SELECT subject_id FROM notifications WHERE kind IN ('reminder.paused', 'reminder.resumed', 'reminder.rescheduled')
+       GROUP BY subject_id, kind, round HAVING COUNT(*) > 1`,
+    );
+    run.expect(repeated.length === 0, `${repeated.length} changes were told twice`);
+  },
+};
+
+/** The purchases that are in one of these states. */
+function purchasesIn(run: Run, ...states: string[]): Promise<{ id: string }[]> {
+  return run.world.rows('SELECT LOWER(HEX(id)) AS id FROM purchases WHERE state IN (?) ORDER BY id', [states]);
+}
+
+async function nonePending(run: Run, ...states: string[]): Promise<void> {
+  await waitFor(
+    `no purchase to be ${states.join(' or ')}`,
+    async () => (await purchasesIn(run, ...states)).length === 0,
+    { timeoutMs: run.patienceMs, lookAgainMs: 200 },
+  );
+}
+
+const refusing: Fault = {
+  number: 47,
+  name: 'provider-disagrees',
+  title: 'The provider captures another amount than was ordered, and refuses refunds',
+  also: ['I5', 'I6', 'I7', 'I13'],
+  async run(run) {
+    const { world, load } = run;
+    const desk = new Desk(run);
+    const sale = await load.sale({ allotment: 120 });
+    await load.rush({ sales: [sale], requests: 50, concurrency: 8 });
+    await load.decided();
+
+    await world.faults('provider', { seed: 6, otherAmountRate: 0.4, lostAnswerRate: 0.2 });
+    await load.act({ buy: 0.7 });
+    await nonePending(run, 'requested', 'unknown');
+    await world.faults('provider');
+    const disputed = await purchasesIn(run, 'disputed');
+    run.count('disputed', disputed.length);
+    run.expect(disputed.length > 0, 'no capture of another amount was disputed');
+    for (const { id } of disputed) await desk.call('POST', `/purchases/${dashed(id)}/dispute`, { decision: 'refund' });
+    await nonePending(run, 'disputed', 'refunding');
+
+    await world.faults('provider', { refuseRefunds: 422 });
+    const toRefund = (await purchasesIn(run, 'captured')).slice(0, 6);
+    for (const { id } of toRefund) await desk.call('POST', `/purchases/${dashed(id)}/refund`, {});
+    await nonePending(run, 'refunding');
+    const refused = await purchasesIn(run, 'refund_failed');
+    run.count('refused', refused.length);
+    run.expect(refused.length === toRefund.length, `${refused.length} of ${toRefund.length} refusals were recorded`);
+    // A refusal is an answer, so the breaker stays closed and others are charged.
+    const capturedBefore = (await purchasesIn(run, 'captured')).length;
+    await load.act({ buy: 1 });
+    await nonePending(run, 'requested', 'unknown');
+    run.expect((await purchasesIn(run, 'captured')).length > capturedBefore, 'nobody was charged among the refusals');
+
+    await world.faults('provider');
+    for (const { id } of refused) await desk.call('POST', `/purchases/${dashed(id)}/refund`, {});
+    await nonePending(run, 'refunding', 'refund_failed');
+  },
+};
+
+export const operatorFaults = [atWork, refusing];

@@ -1,0 +1,151 @@
+/**
+ * I13, the money, in the model: what a purchase cost is what was captured; a refund is asked for once, keeps its amount, and
+ * all of them never exceed what was captured; and nothing is kept for a sale that was called off, unless the operator said so
+ * and it had been paid before.
+ */
+import { Digest, Sum } from '../world/choice.ts';
+import type { Row } from '../world/mysql.ts';
+import { givenBack } from '../world/provider.ts';
+import type { World } from '../world/world.ts';
+import { Columns } from './columns.ts';
+
+/** The states in which a purchase is not paid yet. */
+const unpaid = new Set(['requested', 'unknown', 'disputed', 'declined']);
+/** What pays for a purchase for the first time, if its sales are still on. */
+const awaited = new Set(['requested', 'unknown']);
+
+export class MoneyCheck {
+  readonly #world: World;
+  readonly #fail: (invariant: string, detail: string) => void;
+  readonly #sales: Columns;
+  readonly #purchases: Columns;
+  readonly #items: Columns;
+  readonly #refunds: Columns;
+  readonly #reservations: Columns;
+  readonly #cancellations: Columns;
+  /** Purchases that were paid for a sale after it had been called off: the purchase and the sale, as they are stored. */
+  readonly #paidTooLate = new Set<string>();
+
+  constructor(world: World, fail: (invariant: string, detail: string) => void) {
+    const columns = (name: string) => new Columns(world.mysql.table(name));
+    this.#world = world;
+    this.#fail = fail;
+    this.#sales = columns('sales');
+    this.#purchases = columns('purchases');
+    this.#items = columns('purchase_items');
+    this.#refunds = columns('refunds');
+    this.#reservations = columns('reservations');
+    this.#cancellations = columns('cancellations');
+  }
+
+  reset(): void {
+    this.#paidTooLate.clear();
+  }
+
+  /** What can change later verdicts. */
+  digest(): number {
+    const sum = new Sum();
+    for (const one of this.#paidTooLate) sum.add(new Digest().text(one).value());
+    return sum.value();
+  }
+
+  /** Notes a purchase that is paid though a sale of it was called off before. */
+  notePayment(before: Row | undefined, after: Row): void {
+    const c = this.#purchases;
+    if (!before || !unpaid.has(c.text(before, 'state')) || unpaid.has(c.text(after, 'state'))) return;
+    for (const item of this.#itemsOf(c.text(after, 'id'))) {
+      if (this.#statusOf(this.#items.text(item, 'sale_id')) !== 'cancelled') continue;
+      this.#paidTooLate.add(`${c.text(after, 'id')}${this.#items.text(item, 'sale_id')}`);
+    }
+  }
+
+  /** A purchase has moved. */
+  purchaseChanged(before: Row | undefined, after: Row): void {
+    const c = this.#purchases;
+    const [from, to] = [before ? c.text(before, 'state') : 'new', c.text(after, 'state')];
+    const id = c.id(after, 'id');
+    const charge = this.#world.provider.charges.get(id);
+    if (awaited.has(from) && to === 'captured' && charge && charge.amountMinor !== c.number(after, 'amount_minor'))
+      this.#fail('I13', `${charge.amountMinor} was captured for purchase ${id}, which costs another amount`);
+  }
+
+  /** A refund was ordered, or has got on. */
+  refundChanged(before: Row | undefined, after: Row | undefined): void {
+    const c = this.#refunds;
+    if (!after) {
+      this.#fail('I13', 'a refund was deleted');
+      return;
+    }
+    const key = `${c.id(after, 'purchase_id')} ${c.text(after, 'refund_key')}`;
+    if (before && c.number(before, 'amount_minor') !== c.number(after, 'amount_minor'))
+      this.#fail('I13', `the amount of refund ${key} has changed`);
+    if (before && c.text(before, 'state') === 'refunded' && c.text(after, 'state') !== 'refunded')
+      this.#fail('I13', `refund ${key} was given back and is ${c.text(after, 'state')}`);
+    const ordered = this.#refundsOf(c.text(after, 'purchase_id')).reduce(
+      (sum, row) => sum + c.number(row, 'amount_minor'),
+      0,
+    );
+    const charge = this.#world.provider.charges.get(c.id(after, 'purchase_id'));
+    if (charge && ordered > charge.amountMinor)
+      this.#fail('I13', `${ordered} was ordered back of ${key}, of which ${charge.amountMinor} was captured`);
+  }
+
+  /** Everything that had to be given back has been. */
+  atRest(): void {
+    const { mysql, provider } = this.#world;
+    const refunding = new Set(
+      [...mysql.table('cancellations').rows()]
+        .filter((row) => this.#cancellations.text(row, 'refunds') === 'refund')
+        .map((row) => this.#cancellations.text(row, 'sale_id')),
+    );
+    for (const row of mysql.table('cancellations').rows()) {
+      if (this.#cancellations.value(row, 'swept_at_ms') === null)
+        this.#fail('I9', `the sweep of sale ${this.#cancellations.id(row, 'sale_id')} is not over`);
+    }
+    for (const purchase of mysql.table('purchases').rows()) {
+      const stored = this.#purchases.text(purchase, 'id');
+      const charge = provider.charges.get(this.#purchases.id(purchase, 'id'));
+      if (!charge || charge.state === 'declined') continue;
+      const owed = this.#itemsOf(stored)
+        .filter((item) => {
+          const sale = this.#items.text(item, 'sale_id');
+          return refunding.has(sale) || this.#paidTooLate.has(`${stored}${sale}`);
+        })
+        .reduce((sum, item) => sum + this.#items.number(item, 'units') * this.#items.number(item, 'price_minor'), 0);
+      if (givenBack(charge) < Math.min(owed, charge.amountMinor))
+        this.#fail(
+          'I13',
+          `${owed} of ${charge.key} was paid for what is called off, ${givenBack(charge)} was given back`,
+        );
+    }
+  }
+
+  /** Whether the units of a reservation had to return with a refund that was given back. */
+  releases(reservation: Row): boolean {
+    const purchase = this.#reservations.text(reservation, 'purchase_id');
+    const id = this.#reservations.id(reservation, 'id');
+    return this.#refundsOf(purchase).some((row) => {
+      const named = this.#refunds.text(row, 'releases');
+      return this.#refunds.text(row, 'state') === 'refunded' && (named === '*' || named.includes(id));
+    });
+  }
+
+  #statusOf(sale: string): string {
+    const row = this.#world.mysql.table('sales').stored.get(sale)?.committed;
+    return row ? this.#sales.text(row, 'status') : '';
+  }
+
+  #itemsOf(purchase: string): Row[] {
+    return this.#rowsOf('purchase_items', purchase);
+  }
+
+  #refundsOf(purchase: string): Row[] {
+    return this.#rowsOf('refunds', purchase);
+  }
+
+  #rowsOf(name: string, purchase: string): Row[] {
+    const table = this.#world.mysql.table(name);
+    const found = table.lookup(table.column('purchase_id'), [purchase]);
+    return [...found].flatMap(({ committed }) => (committed ? [committed] : []));
+  }
+}
