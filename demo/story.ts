@@ -85,8 +85,8 @@ async function tellRefunds(store: Store, whole: string[], parts: string[]): Prom
     );
   const [back, inPart] = [done(whole, (key) => key === 'refund'), done(parts, (key) => key.startsWith('part-'))];
   return (
-    `refunded ${number.format(whole.length)} purchases and half of ${number.format(parts.length)} others: the provider ` +
-    `gave back ${number.format(back.length)} and ${number.format(inPart.length)}`
+    `ordered whole refunds: ${number.format(whole.length)}, and of half a payment: ${number.format(parts.length)}; given ` +
+    `back by the provider: ${number.format(back.length)} and ${number.format(inPart.length)}`
   );
 }
 

@@ -154,9 +154,13 @@ export class ClientLog {
     });
   }
 
-  /** Appends a line. Throws if an earlier line could not be written: a log with holes proves nothing. */
+  /**
+   * Appends a line. Throws if an earlier line could not be written, since a log with holes proves nothing, and after the
+   * end, where a client that is still busy must not hide what ended it.
+   */
   write(line: LogLine): void {
     if (this.#failure) throw this.#failure;
+    if (this.#stream.writableEnded) throw new Error('the clients’ log has ended');
     this.#stream.write(`${JSON.stringify(line)}\n`);
   }
 

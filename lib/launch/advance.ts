@@ -128,10 +128,10 @@ export async function advanceSale(
   // A pause stops the clock of everything that would follow; resuming sends it ahead.
   if (!sale || sale.status === 'paused') return;
   await expireSale(deps, saleId, deadlineMs);
-  await remindDue(deps, saleId, deadlineMs);
+  const leadMs = dueLeadMs(sale);
+  if (leadMs !== undefined) await remindDue(deps, saleId, deadlineMs);
   if (ahead === 'nothing') return;
   const offersMs = await readOfferDeadlines(deps.db, sale, nowMs + 1, nowMs + boundaryHorizonMs);
-  const leadMs = dueLeadMs(sale);
   const remindersMs = leadMs === undefined ? [] : offersMs.map((atMs) => atMs - leadMs);
   const aheadMs = [...boundariesAfter(sale, nowMs), ...offersMs, ...remindersMs];
   await sendBoundaries(deps, saleId, aheadMs, boundaryHorizonMs);
