@@ -255,11 +255,15 @@ async function settle(tx: Tx, answered: readonly Answered[], nowMs: number): Pro
     if (absence > 0) await countAbsence(tx, purchaseIds, absence);
   }
   await movePurchases(tx, plan.moves, nowMs);
-  const movedIds = plan.moves.map((move) => move.from.purchaseId);
+  // A purchase that lets its units go stays as it is.
+  const movedIds = [
+    ...plan.moves.map((move) => move.from.purchaseId),
+    ...plan.freed.flatMap((row) => row.purchaseId ?? []),
+  ];
   await markPurchased(tx, plan.bought, movedIds);
   await markRefunded(tx, plan.refunded, movedIds);
   for (const { before, split } of plan.refundedInPart) await writeSplit(tx, before, split);
-  await unbindFromPurchases(tx, plan.freed, ids);
+  await unbindFromPurchases(tx, plan.freed, movedIds);
   const returned = [...plan.refunded, ...plan.refundedInPart.map(({ split }) => split.part)];
   await recordMovements(tx, [...movements(plan.bought, 'SELL'), ...movements(returned, 'RELEASE')], nowMs);
   // The hot rows last: other workers wait for their locks.
