@@ -63,7 +63,9 @@ export const catalog = {
       ]),
       /** The sale's version with which it was announced: what tells one announcement of a kind from the next. */
       round: z.number().int().optional(),
-      /** The sale's times as they are now. */
+      /** When it became true; absent where that is when the event occurred. */
+      announcedAtMs: z.number().int().optional(),
+      /** The sale's times as they were when this was recorded. */
       times: z
         .object({
           reserveClosesAtMs: z.number().int(),

@@ -82,7 +82,7 @@ interface Told {
 }
 
 /** As many offers as one transaction may make; whoever hears of them goes on with the rest. */
-const changesOfOneTransaction = 500;
+const changesOfOneTransaction = 250;
 
 const counters = ['allotment', 'available', 'allocated', 'sold', 'waitlisted'] as const;
 
