@@ -4,6 +4,7 @@
  *   npm run bench                    everything, at least five rounds; results and charts go to bench/results
  *   npm run bench -- --quick         at most three minutes: fewer rounds, fewer rivals
  *   npm run bench -- --only drain    one suite (several with commas)
+ *   npm run bench -- --only scale    the long jobs of a sale, up to 1,000,000 reservations; with --quick up to 10,000
  *   npm run bench -- --profile DIR   leaves a CPU profile of each contender there
  *
  * Invariant: a run that is not exact ends the benchmark with exit code 1, and what it measured is not reported. Writes
@@ -28,13 +29,16 @@ import { drain } from './suites/drain.ts';
 import { memory } from './suites/memory.ts';
 import { queue } from './suites/queue.ts';
 import { read } from './suites/read.ts';
+import { scale } from './suites/scale.ts';
 import { scaling } from './suites/scaling.ts';
 
-const suites: readonly Suite[] = [drain, queue, burst, scaling, accept, read, memory];
+/** What is run unless suites are named. */
+const usual: readonly Suite[] = [drain, queue, burst, scaling, accept, read, memory];
+const suites: readonly Suite[] = [...usual, scale];
 
 const { values } = ownArguments('bench');
 const wanted = values.only?.split(',');
-const chosen = suites.filter(({ name }) => wanted?.includes(name) ?? true);
+const chosen = wanted ? suites.filter(({ name }) => wanted.includes(name)) : usual;
 const unknown = wanted?.filter((name) => !suites.some((suite) => suite.name === name)) ?? [];
 if (unknown.length > 0) {
   refuse(`There is no suite ${unknown.join(', ')}; there are ${suites.map(({ name }) => name).join(', ')}.`);

@@ -67,7 +67,9 @@ export const catalog = {
        * `payment-due` the deadline.
        */
       round: z.number().int().optional(),
-      /** The sale's times as they are now. */
+      /** When it became true; absent where that is when the event occurred. */
+      announcedAtMs: z.number().int().optional(),
+      /** The sale's times as they were when this was recorded. */
       times: z
         .object({
           reserveClosesAtMs: z.number().int(),

@@ -14,23 +14,35 @@ import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#
 import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
+import { idOf } from '#platform/kernel/shapes.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
-import { expireSale } from '#reservation/expire.ts';
+import { expireOffers, isOver } from '#reservation/expire.ts';
 import { readOfferDeadlines } from '#reservation/reservation.store.ts';
 import { boundariesAfter, phaseAt, remindBeforeMs } from '#sale/phase.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
-import { enterPhase, listUnfinishedSaleIds, lockSales, type SaleRow } from '#sale/sale.store.ts';
-import { type Announcement, announcementEvents } from './announce.ts';
+import { enterPhase, listUnfinishedSales, lockSales, type SaleRow } from '#sale/sale.store.ts';
+import { type Announcement, announce } from './announce.ts';
 import { AdvanceCommand, boundaryHorizonMs, sendBoundaries } from './boundaries.ts';
 import { SweepCommand, sweepCancellation, sweepLeftOpen } from './cancellation.ts';
 import { dueLeadMs, remindDue } from './due-reminder.ts';
+import { beginEnding, endingOf, mayBegin } from './ending.ts';
+import { findJob, isIdle, type SaleJob } from './job.store.ts';
+import { JobCommand, runIdleJobs, runJob, sendJob, sliceEndMs } from './jobs.ts';
 import { saleChanged } from './sale-changed.ts';
+
+/** The minute's rule, and the message by which its round over the sales goes on where an invocation was too short for it. */
+const TickCommand = z.object({
+  'detail-type': z.literal('Scheduled Event'),
+  /** The sale up to which the round has come. */
+  after: z.object({ closesAtMs: z.int(), saleId: idOf<SaleId>() }).optional(),
+});
 
 /** What may fire: the minute's rule, a boundary of one sale, or the news that units were released or offered. */
 export const AdvanceTrigger = z.union([
+  JobCommand,
   AdvanceCommand,
   SweepCommand,
-  z.object({ 'detail-type': z.literal('Scheduled Event') }),
+  TickCommand,
   z.object({
     'detail-type': z.literal('reservations.changed'),
     detail: catalog['reservations.changed'].detail.pick({ changes: true, stocks: true }),
@@ -59,26 +71,35 @@ export async function advance(
     return outcome;
   };
   const mustRepeat: string[] = [];
-  for (const { messageId, message } of batch) {
+  for (const { messageId, message } of shortestFirst(batch)) {
     const advanced = (saleId: SaleId) => succeeds(saleId, () => advanceSale(deps, saleId, deadlineMs, 'nothing'));
     const swept = (saleId: SaleId) => succeeds(`sweep ${saleId}`, () => sweepCancellation(deps, saleId, deadlineMs));
     const runs =
       'sweep' in message
         ? [swept(message.sweep.saleId)]
-        : 'saleId' in message
-          ? [advanced(message.saleId)]
-          : 'detail' in message
-            ? [
-                succeeds(messageId, () => sendOfferEnds(deps, message.detail.changes)),
-                ...message.detail.stocks.filter(mayHaveMore).map(({ saleId }) => advanced(saleId)),
-              ]
-            : [
-                succeeds('every sale', () => advanceAll(deps, deadlineMs)),
-                succeeds('every cancellation', () => sweepLeftOpen(deps, deadlineMs)),
-              ];
+        : 'job' in message
+          ? [succeeds(`job ${JSON.stringify(message)}`, () => runJob(deps, message, deadlineMs))]
+          : 'saleId' in message
+            ? [advanced(message.saleId)]
+            : 'detail' in message
+              ? [
+                  succeeds(messageId, () => sendOfferEnds(deps, message.detail.changes)),
+                  ...message.detail.stocks.filter(mayHaveMore).map(({ saleId }) => advanced(saleId)),
+                ]
+              : [
+                  succeeds(`sales after ${message.after?.saleId}`, () => advanceAll(deps, deadlineMs, message.after)),
+                  succeeds('every cancellation', () => sweepLeftOpen(deps, deadlineMs)),
+                  succeeds('every job', () => runIdleJobs(deps, deadlineMs)),
+                ];
     if ((await Promise.all(runs)).includes(false)) mustRepeat.push(messageId);
   }
   return mustRepeat;
+}
+
+/** The messages in another order: those that work on something long after the others. */
+function shortestFirst(batch: readonly Delivered<AdvanceTrigger>[]): Delivered<AdvanceTrigger>[] {
+  const isLong = ({ message }: Delivered<AdvanceTrigger>) => 'job' in message || 'sweep' in message;
+  return [...batch.filter((one) => !isLong(one)), ...batch.filter(isLong)];
 }
 
 /** Whether more may be waiting for what a transaction has left than it could make offers to. */
@@ -101,21 +122,33 @@ async function sendOfferEnds(deps: WriteNeeds, changes: readonly ReservationChan
   }
 }
 
-/** Advances every sale in which something can still happen. One that fails does not keep the others waiting. */
-export async function advanceAll(deps: WriteNeeds, deadlineMs: number): Promise<void> {
+/**
+ * Advances every sale in which something can still happen, those behind `after` only. One that fails does not keep the
+ * others waiting. Where the time is not enough a message goes on with the rest at once.
+ */
+export async function advanceAll(
+  deps: WriteNeeds,
+  deadlineMs: number,
+  after?: z.infer<typeof TickCommand>['after'],
+): Promise<void> {
   const failed: unknown[] = [];
-  for (const saleId of await listUnfinishedSaleIds(deps.db)) {
-    if (deps.clock() >= deadlineMs) break;
-    await advanceSale(deps, saleId, deadlineMs, 'everything').catch((error) => failed.push(error));
+  let reached = after;
+  for (const sale of await listUnfinishedSales(deps.db, after)) {
+    if (deps.clock() >= deadlineMs) {
+      await deps.queue('advance').send({ body: { 'detail-type': 'Scheduled Event', after: reached } });
+      break;
+    }
+    await advanceSale(deps, sale.saleId, deadlineMs, 'everything').catch((error) => failed.push(error));
+    reached = sale;
   }
-  // The redelivered trigger, or the next one, advances the sales that failed or were not reached.
+  // The redelivered trigger, or the next one, advances the sales that failed.
   if (failed.length > 0) throw new Error(`${failed.length} sales could not be advanced`, { cause: failed[0] });
 }
 
 /**
  * Advances one sale to where the clock says it is. Only the minute's rule sends ahead all that comes next; the end of an
  * offer is sent by whoever hears of the offer. Were each such message to send all that follow it, their number would
- * double from one boundary to the next.
+ * double from one boundary to the next. What takes longer than a while goes on by messages of its own.
  */
 export async function advanceSale(
   deps: WriteNeeds,
@@ -124,10 +157,16 @@ export async function advanceSale(
   ahead: 'everything' | 'nothing',
 ): Promise<void> {
   const nowMs = deps.clock();
-  const { sale } = await writeThrough(deps, (tx) => announcePhase(tx, saleId, nowMs));
+  const { sale, jobs = [] } = await writeThrough(deps, (tx) => announcePhase(tx, saleId, nowMs));
+  for (const job of jobs) await sendJob(deps, job);
   // A pause stops the clock of everything that would follow; resuming sends it ahead.
   if (!sale || sale.status === 'paused') return;
-  await expireSale(deps, saleId, deadlineMs);
+  if (isOver(sale, nowMs)) {
+    await endSale(deps, sale);
+  } else {
+    const { isLeft } = await expireOffers(deps, saleId, sliceEndMs(nowMs, deadlineMs));
+    if (isLeft) await deps.queue('advance').send({ body: { saleId } });
+  }
   const leadMs = dueLeadMs(sale);
   if (leadMs !== undefined) await remindDue(deps, saleId, deadlineMs);
   if (ahead === 'nothing') return;
@@ -137,12 +176,26 @@ export async function advanceSale(
   await sendBoundaries(deps, saleId, aheadMs, boundaryHorizonMs);
 }
 
-interface Announced extends Committed {
+/** Ends what is open in a sale that is over: a page of it at once, the rest by a job. */
+async function endSale(deps: WriteNeeds, { saleId, allocated, waitlisted }: SaleRow): Promise<void> {
+  if (allocated === 0 && waitlisted === 0) return;
+  const known = await findJob(deps.db, endingOf(saleId));
+  if (mayBegin(known, deps.clock())) {
+    const { next } = await writeThrough(deps, (tx, nowMs) => beginEnding(tx, saleId, nowMs));
+    if (next) await sendJob(deps, next);
+  } else if (known && known.finishedAtMs === null && isIdle(known, deps.clock())) {
+    await sendJob(deps, known);
+  }
+}
+
+interface PhaseAnnounced extends Committed {
   readonly sale?: SaleRow;
+  /** The announcements of which the rest is still to be told. */
+  readonly jobs?: readonly SaleJob[];
 }
 
 /** Moves the stored phase to the phase by the clock and records the events, only once even if called concurrently. */
-async function announcePhase(tx: Tx, saleId: SaleId, nowMs: number): Promise<Announced> {
+async function announcePhase(tx: Tx, saleId: SaleId, nowMs: number): Promise<PhaseAnnounced> {
   const sale = (await lockSales(tx, [saleId])).get(saleId);
   if (!sale) return nothingChanged;
   if (sale.status === 'paused') return { ...nothingChanged, sale };
@@ -156,10 +209,15 @@ async function announcePhase(tx: Tx, saleId: SaleId, nowMs: number): Promise<Ann
   const stock = { ...sale, version: sale.version + 1 };
   await enterPhase(tx, saleId, { phase, remindedAtMs: remind ? nowMs : sale.remindedAtMs });
   const events: RecordedEvent[] = entered ? [saleChanged(stock, nowMs)] : [];
-  const reasons: Announcement[] = [];
-  if (entered && phase === 'purchasing' && sale.status === 'active') reasons.push('purchase-opened');
-  if (remind) reasons.push('closing-soon');
-  for (const reason of reasons) events.push(...(await announcementEvents(tx, stock, reason, nowMs)));
+  const kinds: Announcement[] = [];
+  if (entered && phase === 'purchasing' && sale.status === 'active') kinds.push('purchase-opened');
+  if (remind) kinds.push('closing-soon');
+  const jobs: SaleJob[] = [];
+  for (const kind of kinds) {
+    const told = await announce(tx, stock, kind, nowMs);
+    events.push(...told.events);
+    if (told.job) jobs.push(told.job);
+  }
   await recordEvents(tx, events, nowMs);
-  return { sale, stocks: [stock], reservations: [], events };
+  return { sale, stocks: [stock], reservations: [], events, jobs };
 }

@@ -1,43 +1,154 @@
 /**
  * What a sale has to say to those who hold or await its units: that the window opened or closes soon, that its times have
- * moved, that it was paused or goes on. Recorded in the transaction that makes it true.
+ * moved, that it was paused or goes on.
+ *
+ * The transaction that makes it true tells the first page of the sale's reservations. Where there are more, it leaves a
+ * job (`jobs.ts`) that tells the others in steps. A step moves the job's cursor with the events that it records, so
+ * each reservation is told once, however often a step is begun; and it tells times, units and deadlines as they are then.
  *
  * Invariant I12: an announcement belongs to the version that the sale got with it. What is announced again, for new times,
- * is therefore another notice, and an event that is delivered again is the same one.
+ * is therefore another notice, and an event that is delivered again is the same one. The announcements of a sale are told
+ * in their order. A newer one takes the place of those that are under way (`supersedes`): whom they had not reached hears
+ * of the newer one, which says all that is true by then.
  */
 import type { EventDetail } from '#events/catalog.ts';
-import { changesPerEvent, newEvent, type RecordedEvent } from '#events/outbox.ts';
+import { changesPerEvent, newEvent, type RecordedEvent, recordEvents } from '#events/outbox.ts';
+import { nothingChanged } from '#mirror/write-through.ts';
+import type { SaleId } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
-import { pagesOfConcerned, pagesOfHolders } from '#reservation/reservation.store.ts';
-import type { SaleRow } from '#sale/sale.store.ts';
+import { type ReservationRow, readPage } from '#reservation/reservation.store.ts';
+import { readSales, type SaleRow } from '#sale/sale.store.ts';
 import { deadlineAtMs } from '#sale/sale-clock.ts';
+import { insertJob, type JobStep, lockJob, readOpenJobs, type SaleJob, updateJob } from './job.store.ts';
+import type { announcements } from './job.table.ts';
 
-export type Announcement = EventDetail<'reservations.reminded'>['reason'];
+export type Announcement = (typeof announcements)[number];
+
+/** How many reservations one step looks at. */
+const rowsPerStep = changesPerEvent;
 
 /**
- * The events of an announcement; `sale` is as it will be after the transaction. The opening and the close are told to those
- * who can buy, a change to everybody who holds units or waits.
+ * A request is decided by terms that were read up to so long ago, whatever has been committed since. Whoever was decided
+ * in this time after an announcement is told as well; whoever was decided later was told by the decision itself.
  */
-export async function announcementEvents(
-  tx: Tx,
+const decidedByOldTermsMs = 10_000;
+
+/** What one transaction tells, and the job for the rest. */
+interface Announced {
+  readonly events: RecordedEvent[];
+  readonly job?: SaleJob | undefined;
+}
+
+/**
+ * Announces to the first page of a sale's reservations, and writes the job for the rest if there are more. `sale` is as it
+ * will be after the transaction, which holds it. The opening and the close are told to those who can buy, a change to
+ * everybody who holds units or waits. The caller records the events, and sends the job's message after the commit.
+ */
+export async function announce(tx: Tx, sale: SaleRow, kind: Announcement, nowMs: number): Promise<Announced> {
+  const rows = await readPage(tx, sale.saleId, undefined, rowsPerStep);
+  const key = { saleId: sale.saleId, kind, round: sale.version };
+  const { events, told } = tell(sale, { ...key, startedAtMs: nowMs }, rows, nowMs);
+  const last = rows.at(-1);
+  if (!last || rows.length < rowsPerStep) return { events };
+  await supersede(tx, sale.saleId, kind, nowMs);
+  const job: SaleJob = {
+    ...key,
+    startedAtMs: nowMs,
+    afterId: last.reservationId,
+    handled: told,
+    steppedAtMs: nowMs,
+    finishedAtMs: null,
+    superseded: false,
+  };
+  await insertJob(tx, job);
+  return { events, job };
+}
+
+/**
+ * Makes one step of the oldest announcement of a sale that is under way. Of two at once the second waits for the first and
+ * goes on behind it. It does not hold the sale: a change of its times waits for the step, then supersedes the job.
+ */
+export async function announceSome(tx: Tx, saleId: SaleId, nowMs: number): Promise<JobStep> {
+  const [oldest] = (await readOpenJobs(tx, saleId)).filter(({ kind }) => kind !== 'ending');
+  if (!oldest) return { ...nothingChanged, next: undefined };
+  const job = await lockJob(tx, oldest);
+  if (!job || job.kind === 'ending') throw new Error('an announcement that was just read is gone');
+  if (job.finishedAtMs !== null) return { ...nothingChanged, next: job };
+  const sale = (await readSales(tx, [saleId])).get(saleId);
+  // Whoever still holds or waits when a sale is over is told of its end instead.
+  if (!sale || sale.status === 'cancelled' || nowMs >= sale.purchaseClosesAtMs) {
+    const ended = { ...job, steppedAtMs: nowMs, finishedAtMs: nowMs, superseded: true };
+    await updateJob(tx, ended);
+    return { ...nothingChanged, next: ended };
+  }
+  const rows = await readPage(tx, saleId, job.afterId ?? undefined, rowsPerStep);
+  const { events, told } = tell(sale, { ...job, kind: job.kind }, rows, nowMs);
+  await recordEvents(tx, events, nowMs);
+  const next: SaleJob = {
+    ...job,
+    afterId: rows.at(-1)?.reservationId ?? job.afterId,
+    handled: job.handled + told,
+    steppedAtMs: nowMs,
+    finishedAtMs: rows.length < rowsPerStep ? nowMs : null,
+  };
+  await updateJob(tx, next);
+  return { ...nothingChanged, events, next };
+}
+
+/** Ends the announcements of a sale that is held which a newer one takes the place of. */
+async function supersede(tx: Tx, saleId: SaleId, by: Announcement, nowMs: number): Promise<void> {
+  for (const open of await readOpenJobs(tx, saleId)) {
+    if (open.kind === 'ending' || !supersedes(by, open.kind)) continue;
+    const job = await lockJob(tx, open);
+    if (job && job.finishedAtMs === null) await updateJob(tx, { ...job, finishedAtMs: nowMs, superseded: true });
+  }
+}
+
+/**
+ * Whether a newer announcement says all that matters to those whom the older one has not reached. A change says until when
+ * they can buy, or that the sale is paused, and then its end will say it. Only new times set in a pause do not tell of the
+ * pause; and a reminder, which those who wait do not get, takes the place of no change. Pure.
+ */
+export function supersedes(newer: Announcement, older: Announcement): boolean {
+  if (isReminder(newer)) return isReminder(older);
+  return !(newer === 'rescheduled' && older === 'paused');
+}
+
+/** The events that tell a page of reservations of an announcement; `sale` is as it is now. */
+function tell(
   sale: SaleRow,
-  reason: Announcement,
+  { kind, round, startedAtMs }: Pick<SaleJob, 'round' | 'startedAtMs'> & { kind: Announcement },
+  rows: readonly ReservationRow[],
   nowMs: number,
-): Promise<RecordedEvent[]> {
-  const { saleId, version, reserveClosesAtMs, purchaseOpensAtMs, purchaseClosesAtMs } = sale;
-  const times = { reserveClosesAtMs, purchaseOpensAtMs, purchaseClosesAtMs };
-  const isReminder = reason === 'purchase-opened' || reason === 'closing-soon';
-  const pages = isReminder ? pagesOfHolders : pagesOfConcerned;
-  const events: RecordedEvent[] = [];
-  for await (const rows of pages(tx, saleId, changesPerEvent)) {
-    const recipients = rows.map((row) => ({
+): { events: RecordedEvent[]; told: number } {
+  const { saleId, reserveClosesAtMs, purchaseOpensAtMs, purchaseClosesAtMs } = sale;
+  const recipients = rows
+    .filter((row) => isConcerned(row, kind) && row.decidedAtMs <= startedAtMs + decidedByOldTermsMs)
+    .map((row) => ({
       reservationId: row.reservationId,
       customerId: row.customerId,
       units: row.units,
       version: row.version,
       ...(row.state === 'allocated' ? { deadlineMs: deadlineAtMs(sale, row.deadlineMs) } : {}),
     }));
-    events.push(newEvent('reservations.reminded', { saleId, reason, round: version, times, recipients }, nowMs));
-  }
-  return events;
+  if (recipients.length === 0) return { events: [], told: 0 };
+  const detail: EventDetail<'reservations.reminded'> = {
+    saleId,
+    reason: kind,
+    round,
+    announcedAtMs: startedAtMs,
+    times: { reserveClosesAtMs, purchaseOpensAtMs, purchaseClosesAtMs },
+    recipients,
+  };
+  return { events: [newEvent('reservations.reminded', detail, nowMs)], told: recipients.length };
+}
+
+/** Whether an announcement concerns a reservation as it is: units that a purchase pays for need no reminder. */
+function isConcerned({ state, purchaseId }: ReservationRow, kind: Announcement): boolean {
+  if (isReminder(kind)) return state === 'allocated' && purchaseId === null;
+  return state === 'allocated' || state === 'waitlisted';
+}
+
+function isReminder(kind: Announcement): boolean {
+  return kind === 'purchase-opened' || kind === 'closing-soon';
 }

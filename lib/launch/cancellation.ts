@@ -22,7 +22,7 @@ import { sendCommands } from '#purchase/pay-queue.ts';
 import type { PurchaseRow } from '#purchase/purchase.store.ts';
 import { countRefundsOfSale } from '#purchase/refund.store.ts';
 import { orderSharesBack } from '#purchase/refund.ts';
-import { countByState, readBought } from '#reservation/reservation.store.ts';
+import { countByState, readPage } from '#reservation/reservation.store.ts';
 import { lockSales, readSales } from '#sale/sale.store.ts';
 import { refundStates } from '#state/purchase-state.ts';
 import { reservationStates } from '#state/reservation-state.ts';
@@ -35,6 +35,7 @@ import {
   updateCancellation,
 } from './cancellation.store.ts';
 import { refundPolicies } from './cancellation.table.ts';
+import { sliceEndMs } from './jobs.ts';
 
 /** What an operator decides when calling a sale off: unless said otherwise, what was paid is given back. */
 export const CancelSale = z.strictObject({ refunds: z.enum(refundPolicies).default('refund') });
@@ -69,11 +70,8 @@ export const CancellationView = z.object({
 });
 export type CancellationView = z.infer<typeof CancellationView>;
 
-/** How many buyers one transaction concerns, and how many of these one message makes. */
-const buyersPerStep = 200;
-const stepsPerMessage = 10;
-/** Time kept back for the step under way. */
-const stepReserveMs = 2_000;
+/** How many reservations one transaction looks at, bought or not, since it holds the sale. */
+const rowsPerStep = 200;
 
 /**
  * Writes, with a sale that is held, that it is called off. Calling it off again changes nothing, except that keeping the
@@ -108,24 +106,23 @@ export async function sendSweep(deps: Needs<'queue'>, saleId: SaleId, afterId: s
 /** Continues the sweeps that are not over, for whatever reason their own messages did not. */
 export async function sweepLeftOpen(deps: WriteNeeds & Needs<'queue'>, deadlineMs: number): Promise<void> {
   for (const saleId of await listUnsweptSaleIds(deps.db)) {
-    if (deps.clock() + stepReserveMs >= deadlineMs) return;
+    if (deps.clock() >= sliceEndMs(deps.clock(), deadlineMs)) return;
     await sweepCancellation(deps, saleId, deadlineMs);
   }
 }
 
-/** Makes some steps of the sweep over a sale's buyers, and sends the command for the rest. Harmless at any time. */
+/** Makes steps of the sweep over a sale's buyers for a while, and sends the command for the rest. Harmless at any time. */
 export async function sweepCancellation(
   deps: WriteNeeds & Needs<'queue'>,
   saleId: SaleId,
   deadlineMs: number,
 ): Promise<void> {
-  for (let made = 0; made < stepsPerMessage; made++) {
+  const endsMs = sliceEndMs(deps.clock(), deadlineMs);
+  for (;;) {
     const step = await writeThrough(deps, (tx, nowMs) => sweepSome(tx, saleId, nowMs));
     await sendCommands(deps, step.ordered);
     if (step.isOver) return;
-    if (made + 1 === stepsPerMessage || deps.clock() + stepReserveMs >= deadlineMs) {
-      return sendSweep(deps, saleId, step.afterId);
-    }
+    if (deps.clock() >= endsMs) return sendSweep(deps, saleId, step.afterId);
   }
 }
 
@@ -143,9 +140,10 @@ async function sweepSome(tx: Tx, saleId: SaleId, nowMs: number): Promise<Step> {
   if (!sale || !cancellation || cancellation.sweptAtMs !== null) {
     return { ...nothingChanged, ordered: [], afterId: null, isOver: true };
   }
-  const bought = await readBought(tx, saleId, cancellation.afterId ?? undefined, buyersPerStep);
-  const isOver = bought.length < buyersPerStep;
-  const afterId = bought.at(-1)?.reservationId ?? cancellation.afterId;
+  const page = await readPage(tx, saleId, cancellation.afterId ?? undefined, rowsPerStep);
+  const isOver = page.length < rowsPerStep;
+  const afterId = page.at(-1)?.reservationId ?? cancellation.afterId;
+  const bought = page.filter(({ state }) => state === 'purchased');
   await updateCancellation(tx, { ...cancellation, afterId, sweptAtMs: isOver ? nowMs : null });
   if (bought.length === 0) return { ...nothingChanged, ordered: [], afterId, isOver };
   const purchaseIds = [...new Set(bought.flatMap((row) => row.purchaseId ?? []))];

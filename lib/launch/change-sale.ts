@@ -2,7 +2,7 @@
  * Changing a sale: new terms, a pause, and calling it off. The row is held while the change is decided.
  *
  * Invariant I12: a pause stops every clock and resuming gives the time back; what moves a time that somebody was told
- * is told to them in the same transaction, once for each change, and what moves nothing tells nothing.
+ * is told to them, beginning in the same transaction, once for each change, and what moves nothing tells nothing.
  */
 
 import { recordEvents } from '#events/outbox.ts';
@@ -16,10 +16,12 @@ import type { SaleView, UpdateSale } from '#sale/sale.shapes.ts';
 import { changeTerms, lockSales, type SaleProgress, type SaleRow, type SaleTerms } from '#sale/sale.store.ts';
 import { giveBackPause } from '#sale/sale-clock.ts';
 import { viewOfRow } from '#sale/terms.ts';
-import { type Announcement, announcementEvents } from './announce.ts';
+import { type Announcement, announce } from './announce.ts';
 import { scheduleBoundaries } from './boundaries.ts';
 import { type CancelSale, callOff, sendSweep } from './cancellation.ts';
-import { type MovePlan, planMove, refuseUnconfirmed } from './move-plan.ts';
+import type { SaleJob } from './job.store.ts';
+import { sendJob } from './jobs.ts';
+import { type MovePlan, planMove, previewMove, refuseUnconfirmed } from './move-plan.ts';
 import { recordSale, type SaleCommitted } from './sale-changed.ts';
 import { readTimes } from './sale-times.ts';
 
@@ -29,13 +31,21 @@ export interface SaleChange {
   readonly tell?: Announcement | undefined;
 }
 
+interface SaleChanged extends SaleCommitted {
+  /** The announcement of which the rest is still to be told. */
+  readonly job?: SaleJob | undefined;
+}
+
 /**
  * Changes a sale's terms. A sale that has closed or was cancelled stays as it was. Times that take time from somebody, or
  * close the sale at once, need the confirmation of a preview (`rescheduleSale`).
  */
 export async function updateSale(deps: WriteNeeds, saleId: SaleId, change: UpdateSale): Promise<SaleView | Refusal> {
+  const times = readTimes(change);
+  const preview = Object.keys(times).length > 0 ? await previewMove(deps, saleId, times) : undefined;
+  if (isRefusal(preview)) return preview;
   const changed = await changeSale(deps, saleId, async (tx, sale, nowMs) => {
-    const move = applyMove(await planMove(tx, sale, readTimes(change), nowMs), change.confirmation);
+    const move = applyMove(await planMove(tx, sale, times, nowMs, preview?.plan?.concerned), change.confirmation);
     if (isRefusal(move)) return move;
     const waitlistSize = change.waitlistSize ?? sale.waitlistSize;
     if (waitlistSize < sale.waitlisted) {
@@ -124,7 +134,7 @@ export async function changeSale(
   saleId: SaleId,
   decideChange: (tx: Tx, sale: SaleRow, nowMs: number) => Promise<SaleChange | Refusal | undefined>,
 ): Promise<SaleRow | Refusal> {
-  const result = await writeThrough(deps, async (tx, nowMs): Promise<SaleCommitted | Refusal> => {
+  const result = await writeThrough(deps, async (tx, nowMs): Promise<SaleChanged | Refusal> => {
     const sale = (await lockSales(tx, [saleId])).get(saleId);
     if (!sale) return refuse('not_found', 'There is no such sale.');
     const change = await decideChange(tx, sale, nowMs);
@@ -134,12 +144,13 @@ export async function changeSale(
     await changeTerms(tx, saleId, changed);
     const offered = await offerAndMove(tx, changed, [], { available: 0 }, nowMs);
     const recorded = await recordSale(tx, saleId, nowMs);
-    const told = change.tell ? await announcementEvents(tx, recorded.sale, change.tell, nowMs) : [];
-    await recordEvents(tx, told, nowMs);
-    const events = [...offered.events, ...recorded.events, ...told];
-    return { ...recorded, reservations: offered.reservations, events };
+    const told = change.tell ? await announce(tx, recorded.sale, change.tell, nowMs) : { events: [] };
+    await recordEvents(tx, told.events, nowMs);
+    const events = [...offered.events, ...recorded.events, ...told.events];
+    return { ...recorded, reservations: offered.reservations, events, job: told.job };
   });
   if (isRefusal(result)) return result;
+  if (result.job) await sendJob(deps, result.job);
   if (result.stocks.length > 0) await scheduleBoundaries(deps, result.sale);
   return result.sale;
 }

@@ -6,12 +6,14 @@
  * and that stands for this very move of the sale as it is. A slip of the hand cannot end a sale.
  */
 import { createHash } from 'node:crypto';
-import { type Refusal, refuse } from '#platform/kernel/errors.ts';
+import type { Needs } from '#platform/environment/deps.ts';
+import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
+import type { SaleId } from '#platform/kernel/ids.ts';
 import type { Sql } from '#platform/mysql/mysql.ts';
 import { type Concerned, countConcerned } from '#reservation/reservation.store.ts';
 import type { SaleTimes } from '#sale/phase.ts';
 import type { moveDangers } from '#sale/sale.shapes.ts';
-import type { SaleRow } from '#sale/sale.store.ts';
+import { readSales, type SaleRow } from '#sale/sale.store.ts';
 import { type ClockChange, giveBackPause, moveTimes, saleNowMs } from '#sale/sale-clock.ts';
 import { refuseDisorder } from './sale-times.ts';
 
@@ -31,12 +33,31 @@ export interface MovePlan {
 
 const timeNames = ['reserveOpensAtMs', 'reserveClosesAtMs', 'purchaseOpensAtMs', 'purchaseClosesAtMs'] as const;
 
-/** Plans a move. Undefined if nothing would move; refuses times out of order and sales that are over. */
+/**
+ * Plans a move as the sale is now, without holding it: counting whom it concerns reads the whole sale. Undefined if nothing
+ * would move; refuses times out of order and sales that are over.
+ */
+export async function previewMove(
+  deps: Needs<'db' | 'clock'>,
+  saleId: SaleId,
+  move: Move,
+): Promise<{ sale: SaleRow; plan: MovePlan | undefined } | Refusal> {
+  const sale = (await readSales(deps.db, [saleId])).get(saleId);
+  if (!sale) return refuse('not_found', 'There is no such sale.');
+  const plan = await planMove(deps.db, sale, move, deps.clock());
+  return isRefusal(plan) ? plan : { sale, plan };
+}
+
+/**
+ * Plans a move of a sale that is held. Whom it concerns was counted right before; whoever got units since is told all the
+ * same.
+ */
 export async function planMove(
   sql: Sql,
   sale: SaleRow,
   move: Move,
   nowMs: number,
+  counted?: Concerned,
 ): Promise<MovePlan | Refusal | undefined> {
   if (sale.status === 'cancelled') return refuse('sale_cancelled', 'A cancelled sale cannot be changed.');
   if (saleNowMs(sale, nowMs) >= sale.purchaseClosesAtMs) {
@@ -48,7 +69,7 @@ export async function planMove(
   const change = moveTimes(sale, wanted, nowMs, 'shiftMs' in move ? move.shiftMs : 0);
   const disorder = refuseDisorder(change);
   if (disorder) return disorder;
-  const concerned = await countConcerned(sql, sale.saleId, before, change);
+  const concerned = counted ?? (await countConcerned(sql, sale.saleId, before, change));
   const dangers: MovePlan['dangers'] = [];
   if (change.purchaseClosesAtMs <= nowMs) dangers.push('closes_at_once');
   if (concerned.shortened > 0) dangers.push('takes_time');

@@ -2,13 +2,13 @@
  * Rescheduling: moving a sale's times as one act, with everything derived from them, and a preview of what that would do.
  */
 import type { WriteNeeds } from '#mirror/write-through.ts';
-import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { isRefusal, type Refusal } from '#platform/kernel/errors.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import type { RescheduleSale, SaleRescheduled } from '#sale/sale.shapes.ts';
-import { readSales, type SaleRow } from '#sale/sale.store.ts';
+import type { SaleRow } from '#sale/sale.store.ts';
 import { viewOfRow } from '#sale/terms.ts';
 import { applyMove, changeSale } from './change-sale.ts';
-import { type Move, type MovePlan, planMove } from './move-plan.ts';
+import { type Move, type MovePlan, planMove, previewMove } from './move-plan.ts';
 import { readTimes } from './sale-times.ts';
 
 /**
@@ -23,16 +23,12 @@ export async function rescheduleSale(
 ): Promise<SaleRescheduled | Refusal> {
   const { shiftSeconds, dryRun, confirmation, ...times } = request;
   const move: Move = shiftSeconds === undefined ? readTimes(times) : { shiftMs: shiftSeconds * 1000 };
-  if (dryRun) {
-    const sale = (await readSales(deps.db, [saleId])).get(saleId);
-    if (!sale) return refuse('not_found', 'There is no such sale.');
-    const nowMs = deps.clock();
-    const plan = await planMove(deps.db, sale, move, nowMs);
-    return isRefusal(plan) ? plan : answer({ ...sale, ...plan?.change }, plan, true, nowMs);
-  }
+  const preview = await previewMove(deps, saleId, move);
+  if (isRefusal(preview)) return preview;
+  if (dryRun) return answer({ ...preview.sale, ...preview.plan?.change }, preview.plan, true, deps.clock());
   let plan: MovePlan | Refusal | undefined;
   const changed = await changeSale(deps, saleId, async (tx, sale, nowMs) => {
-    plan = await planMove(tx, sale, move, nowMs);
+    plan = await planMove(tx, sale, move, nowMs, preview.plan?.concerned);
     return applyMove(plan, confirmation);
   });
   if (isRefusal(changed)) return changed;

@@ -113,8 +113,8 @@ function factsOfChange(change: ReservationChange): Record<string, unknown> {
 }
 
 /** The times that a customer should know after a change; a reminder needs no others than its deadline. */
-function factsOfTimes({ reason, times, occurredAtMs }: RemindedDetail): Record<string, string> {
-  if (reason === 'paused') return { pausedAt: toIso(occurredAtMs) };
+function factsOfTimes({ reason, times, occurredAtMs, announcedAtMs }: RemindedDetail): Record<string, string> {
+  if (reason === 'paused') return { pausedAt: toIso(announcedAtMs ?? occurredAtMs) };
   if (!times || reason === 'purchase-opened' || reason === 'closing-soon') return {};
   const { reserveClosesAtMs, purchaseOpensAtMs, purchaseClosesAtMs } = times;
   return {

@@ -5,6 +5,7 @@
 
 import * as z from 'zod';
 import { readBacklog } from '#events/outbox.ts';
+import { JobView, readJobs } from '#launch/jobs.ts';
 import type { MirrorField } from '#mirror/fields.ts';
 import { stockFields, stockOfFields } from '#mirror/fields.ts';
 import { queueDepth } from '#platform/aws/sqs.ts';
@@ -43,6 +44,8 @@ export const SaleOverview = z.object({
   drift: z.object({ versions: z.number().int(), available: z.number().int() }).nullable(),
   gate: z.object({ requests: z.number().int(), pendingUnits: z.number().int(), pendingBeyondStock: z.number().int() }),
   reservations: z.record(z.enum(reservationStates), z.number().int()),
+  /** What goes over all reservations of the sale in steps, and how far it has come; the newest first. */
+  jobs: z.array(JobView),
   queues: z.record(z.string(), QueueState),
   outbox: z.object({ events: z.number().int(), oldestMs: z.number().int() }),
   breakers: z.record(z.string(), z.enum(['closed', 'open', 'half-open'])),
@@ -56,8 +59,9 @@ export const watchedQueues = ['reservations', 'purchases', 'notifications', 'adv
 export async function overviewOf(deps: Deps, saleId: SaleId): Promise<SaleOverview | Refusal> {
   const stock = (await readStock(deps.db, [saleId])).get(saleId);
   if (!stock) return refuse('not_found', 'There is no such sale.');
-  const [reservations, mirrored, backlog, queues] = await Promise.all([
+  const [reservations, jobs, mirrored, backlog, queues] = await Promise.all([
     countByState(deps.db, saleId),
+    readJobs(deps.db, saleId),
     readMirrorOf(deps, saleId),
     readBacklog(deps.db),
     Promise.all(watchedQueues.map(async (name) => [name, await stateOfQueue(deps, name)] as const)),
@@ -73,6 +77,7 @@ export async function overviewOf(deps: Deps, saleId: SaleId): Promise<SaleOvervi
     },
     gate: mirrored?.gate ?? { requests: 0, pendingUnits: 0, pendingBeyondStock: 0 },
     reservations,
+    jobs,
     queues: Object.fromEntries(queues),
     outbox: {
       events: backlog.events,

@@ -28,7 +28,7 @@ import type { ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { readOldestMessageAge } from '#platform/redis/oldest-message-age.ts';
 import type { RedisClient } from '#platform/redis/redis.ts';
-import { type ReservationRow, readHoldings, readPageOfSale } from '#reservation/reservation.store.ts';
+import { type ReservationRow, readHoldings, readPage } from '#reservation/reservation.store.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
 import { readStock } from '#sale/sale.store.ts';
 import { bucketCount, claimBucket, saleTag } from '#sale/sale-id.ts';
@@ -65,7 +65,7 @@ export async function checkRows(
   afterId: ReservationId | null,
   limit: number,
 ): Promise<CheckedRows> {
-  const rows = await readPageOfSale(deps.db, saleId, afterId, limit);
+  const rows = await readPage(deps.db, saleId, afterId ?? undefined, limit);
   const mirrored = await readMirrored(deps.redis, saleId, rows);
   const behind = rows.flatMap((row, index) => {
     const packed = mirrored[index]?.packed ?? undefined;
@@ -189,7 +189,7 @@ export async function checkBuckets(
   const behindMs = (await readOldestMessageAge(redis, 'reservations')) ?? 0;
   const isForgotten = (packed: string) =>
     isUndecided(packed) && deps.clock() - unpack(packed).ticket / 1000 >= undecidedForMs + behindMs;
-  const page = await readPage(redis, saleId, place, fieldsPerPage);
+  const page = await readClaims(redis, saleId, place, fieldsPerPage);
   const drifts: Drift[] = [];
   const pending = { units: 0, over: 0 };
   const returned = { units: 0, over: 0 };
@@ -222,7 +222,7 @@ interface Bucket {
   readonly again?: () => Promise<Fields>;
 }
 
-async function readPage(
+async function readClaims(
   redis: RedisClient,
   saleId: SaleId,
   { bucket: first, part, parts }: ClaimsPlace,

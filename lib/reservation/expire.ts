@@ -1,28 +1,33 @@
 /**
  * Expiry: ends what is over in a sale, a bounded number of reservations per transaction, and offers the released units to
  * the waitlist.
+ *
+ * What is over is looked for before the sale is held, and judged again once it is: so the sale's row is held for the rows
+ * that end and for nothing else, however many others the sale has.
  */
 
 import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
-import type { SaleId } from '#platform/kernel/ids.ts';
+import type { ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
-import { lockSales, type SaleRow } from '#sale/sale.store.ts';
+import { lockSales, readSales, type SaleRow } from '#sale/sale.store.ts';
 import { deadlineAtMs } from '#sale/sale-clock.ts';
 import { endAndOffer, rowsPerTransaction } from './release.ts';
-import {
-  lockEndedOffers,
-  lockReservations,
-  lockUnpaid,
-  type ReservationRow,
-  readWaiting,
-} from './reservation.store.ts';
+import { lockEndedOffers, lockOpen, type ReservationRow, readEndedOffers, readPage } from './reservation.store.ts';
 
-/** What one transaction has done, and where the next continues. */
+/** What one transaction has ended. */
 interface Step extends Committed {
   readonly ended: number;
-  /** The last allocated reservation that ended because the whole sale is over. */
-  readonly afterId: string | undefined;
 }
+
+/** What one transaction has ended in a sale that is over, and where the next one goes on. */
+export interface PageEnded extends Step {
+  /** The last reservation that was looked at; undefined where none was left. */
+  readonly afterId: ReservationId | undefined;
+  /** Whether it was the last of the sale. */
+  readonly isLast: boolean;
+}
+
+const nothingLeft: PageEnded = { ...nothingChanged, ended: 0, afterId: undefined, isLast: true };
 
 /**
  * Ends what is over in a sale: offers past their deadline, allocations past their time to pay; after the purchase window everything that is not bought; in a
@@ -30,15 +35,37 @@ interface Step extends Committed {
  * paused sale is left as it is. Goes on until `deadlineMs`; returns how many reservations ended.
  */
 export async function expireSale(deps: WriteNeeds, saleId: SaleId, deadlineMs: number): Promise<number> {
-  let ended = 0;
-  let afterId: string | undefined;
-  for (;;) {
-    const step = await writeThrough(deps, (tx, nowMs) => endSome(tx, saleId, afterId, nowMs));
-    ended += step.ended;
-    afterId = step.afterId ?? afterId;
-    // Progress is a row that ended or an offer that was made; without either there is nothing left to do.
-    if (step.reservations.length === 0 || deps.clock() >= deadlineMs) return ended;
+  let { ended } = await expireOffers(deps, saleId, deadlineMs);
+  for (let afterId: ReservationId | undefined; ; ) {
+    const from = afterId;
+    const page = await writeThrough(deps, async (tx, nowMs) => (await endPage(tx, saleId, from, nowMs)) ?? nothingLeft);
+    ended += page.ended;
+    if (page.isLast || deps.clock() >= deadlineMs) return ended;
+    afterId = page.afterId;
   }
+}
+
+/**
+ * Ends offers and allocations that are past their deadline in a sale that goes on, and offers what is available, until
+ * nothing is left or `deadlineMs` is reached. Says how many ended, and whether something may be left.
+ */
+export async function expireOffers(
+  deps: WriteNeeds,
+  saleId: SaleId,
+  deadlineMs: number,
+): Promise<{ ended: number; isLeft: boolean }> {
+  for (let ended = 0; ; ) {
+    const step = await writeThrough(deps, (tx, nowMs) => endOffers(tx, saleId, nowMs));
+    ended += step.ended;
+    // Progress is a row that ended or an offer that was made; without either there is nothing left to do.
+    if (step.reservations.length === 0) return { ended, isLeft: false };
+    if (deps.clock() >= deadlineMs) return { ended, isLeft: true };
+  }
+}
+
+/** Whether everything ends in a sale that is not bought: it was called off, or its purchase window is over. Pure. */
+export function isOver(sale: Pick<SaleRow, 'status' | 'purchaseClosesAtMs'>, nowMs: number): boolean {
+  return sale.status === 'cancelled' || (sale.status === 'active' && nowMs >= sale.purchaseClosesAtMs);
 }
 
 /**
@@ -51,43 +78,48 @@ export function endOf(
   nowMs: number,
 ): { to: 'cancelled' | 'expired'; reason: string } | undefined {
   if (sale.status === 'paused') return undefined;
-  const whole = sale.status === 'cancelled' || nowMs >= sale.purchaseClosesAtMs;
+  const whole = isOver(sale, nowMs);
   if (!whole && nowMs < deadlineAtMs(sale, row.deadlineMs)) return undefined;
-  return { to: sale.status === 'cancelled' ? 'cancelled' : 'expired', reason: reasonOf(sale, whole) };
+  if (sale.status === 'cancelled') return { to: 'cancelled', reason: 'sale_cancelled' };
+  return { to: 'expired', reason: whole ? 'window_closed' : 'deadline_passed' };
 }
 
-async function endSome(tx: Tx, saleId: SaleId, afterId: string | undefined, nowMs: number): Promise<Step> {
+/**
+ * Ends what is open on a page of the reservations of a sale that is over, beginning behind `afterId`. Undefined for a sale
+ * that goes on, or is paused.
+ */
+export async function endPage(
+  tx: Tx,
+  saleId: SaleId,
+  afterId: ReservationId | undefined,
+  nowMs: number,
+): Promise<PageEnded | undefined> {
+  const seen = (await readSales(tx, [saleId])).get(saleId);
+  if (!seen || !isOver(seen, nowMs)) return undefined;
+  if (seen.allocated === 0 && seen.waitlisted === 0) return nothingLeft;
+  const page = await readPage(tx, saleId, afterId, rowsPerTransaction);
+  const rest = { afterId: page.at(-1)?.reservationId, isLast: page.length < rowsPerTransaction };
+  const open = page.filter(({ state }) => state === 'allocated' || state === 'waitlisted');
+  if (open.length === 0) return { ...nothingChanged, ended: 0, ...rest };
   const sale = (await lockSales(tx, [saleId])).get(saleId);
-  if (!sale || sale.status === 'paused') return { ...nothingChanged, ended: 0, afterId: undefined };
-  const cancelled = sale.status === 'cancelled';
-  const whole = cancelled || nowMs >= sale.purchaseClosesAtMs;
-  const rows = await (whole
-    ? lockRemaining(tx, saleId, afterId)
-    : lockEndedOffers(tx, sale, nowMs, rowsPerTransaction));
-  const committed = await endAndOffer(
+  const end = sale && endOf(sale, { deadlineMs: null }, nowMs);
+  if (!sale || !end) return undefined;
+  const rows = await lockOpen(
     tx,
-    sale,
-    rows,
-    cancelled ? 'cancelled' : 'expired',
-    reasonOf(sale, whole),
-    nowMs,
+    open.map((row) => row.reservationId),
   );
-  const last = whole ? rows.findLast((row) => row.state === 'allocated') : undefined;
-  return { ...committed, ended: rows.length, afterId: last?.reservationId };
+  return { ...(await endAndOffer(tx, sale, rows, end.to, end.reason, nowMs)), ended: rows.length, ...rest };
 }
 
-function reasonOf(sale: SaleRow, whole: boolean): string {
-  if (sale.status === 'cancelled') return 'sale_cancelled';
-  return whole ? 'window_closed' : 'deadline_passed';
-}
-
-/** Reservations of a sale that is over: those with units, in the order of their ids, then those on the waitlist. */
-async function lockRemaining(tx: Tx, saleId: SaleId, afterId: string | undefined): Promise<ReservationRow[]> {
-  const allocated = await lockUnpaid(tx, saleId, afterId, rowsPerTransaction);
-  const waiting = await readWaiting(tx, saleId, rowsPerTransaction - allocated.length);
-  const waitingRows = await lockReservations(
-    tx,
-    waiting.map((one) => one.reservationId),
-  );
-  return [...allocated, ...waitingRows];
+/** Ends some offers and allocations whose time is over, and makes some offers of what is available. */
+async function endOffers(tx: Tx, saleId: SaleId, nowMs: number): Promise<Step> {
+  const nothing = { ...nothingChanged, ended: 0 };
+  const seen = (await readSales(tx, [saleId])).get(saleId);
+  if (seen?.status !== 'active' || isOver(seen, nowMs)) return nothing;
+  const ended = await readEndedOffers(tx, seen, nowMs, rowsPerTransaction);
+  if (ended.length === 0 && (seen.available === 0 || seen.waitlisted === 0)) return nothing;
+  const sale = (await lockSales(tx, [saleId])).get(saleId);
+  if (sale?.status !== 'active' || isOver(sale, nowMs)) return nothing;
+  const rows = await lockEndedOffers(tx, sale, nowMs, ended);
+  return { ...(await endAndOffer(tx, sale, rows, 'expired', 'deadline_passed', nowMs)), ended: rows.length };
 }

@@ -284,37 +284,11 @@ export async function countConcerned(
   };
 }
 
-/** Reservations of a sale in the order of their ids, from the one after `afterId` on. */
-export async function readPageOfSale(
-  sql: Sql,
-  saleId: SaleId,
-  afterId: ReservationId | null,
-  limit: number,
-): Promise<ReservationRow[]> {
-  const { after, last } = idsOfSale(saleId);
-  const rows = await sql.rows<StoredReservation>(
-    `SELECT ${reservationColumns} FROM reservations WHERE id > ? AND id <= ? AND sale_id = ? ORDER BY id LIMIT ?`,
-    [afterId === null ? after : toBytes(afterId), last, toBytes(saleId), limit],
-  );
-  return rows.map(toReservation);
-}
-
-/** The allocated reservations of a sale that no purchase is paying for, a page at a time. */
-export async function* pagesOfHolders(sql: Sql, saleId: SaleId, rowsPerPage: number): AsyncGenerator<ReservationRow[]> {
-  yield* pages(sql, saleId, rowsPerPage, `AND state = 'allocated' AND purchase_id IS NULL`);
-}
-
-/** The reservations of a sale that hold units, paid for just now or not, or wait for some, a page at a time. */
-export async function* pagesOfConcerned(
-  sql: Sql,
-  saleId: SaleId,
-  rowsPerPage: number,
-): AsyncGenerator<ReservationRow[]> {
-  yield* pages(sql, saleId, rowsPerPage, `AND state IN ('allocated', 'waitlisted')`);
-}
-
-/** The bought reservations of a sale in the order of their ids, from the one after `afterId` on. */
-export async function readBought(
+/**
+ * Reservations of a sale in any state, in the order of their ids, from the one after `afterId` on. It looks at no others, so
+ * its cost does not depend on the size of the sale, nor on how many of them somebody is interested in.
+ */
+export async function readPage(
   sql: Sql,
   saleId: SaleId,
   afterId: ReservationId | undefined,
@@ -322,31 +296,10 @@ export async function readBought(
 ): Promise<ReservationRow[]> {
   const { after, last } = idsOfSale(saleId);
   const rows = await sql.rows<StoredReservation>(
-    `SELECT ${reservationColumns} FROM reservations WHERE id > ? AND id <= ? AND sale_id = ? AND state = 'purchased'
-     ORDER BY id LIMIT ?`,
+    `SELECT ${reservationColumns} FROM reservations WHERE id > ? AND id <= ? AND sale_id = ? ORDER BY id LIMIT ?`,
     [afterId === undefined ? after : toBytes(afterId), last, toBytes(saleId), limit],
   );
   return rows.map(toReservation);
-}
-
-async function* pages(
-  sql: Sql,
-  saleId: SaleId,
-  rowsPerPage: number,
-  condition: string,
-): AsyncGenerator<ReservationRow[]> {
-  const { after, last } = idsOfSale(saleId);
-  for (let from = after; ; ) {
-    const rows = await sql.rows<StoredReservation>(
-      `SELECT ${reservationColumns} FROM reservations WHERE id > ? AND id <= ? AND sale_id = ? ${condition}
-       ORDER BY id LIMIT ?`,
-      [from, last, toBytes(saleId), rowsPerPage],
-    );
-    if (rows.length > 0) yield rows.map(toReservation);
-    const end = rows.at(-1);
-    if (!end || rows.length < rowsPerPage) return;
-    from = end.id;
-  }
 }
 
 /** When offers of a sale end by the wall clock, from one time to another, both included; at most a hundred times. */
@@ -412,6 +365,25 @@ export async function readDue(
   }));
 }
 
+/**
+ * Reservations whose offer, or time to pay, ended by `nowMs` and that no purchase is paying for, the earliest end first. Read
+ * before the sale is held: those that are being paid for stand in the way, however many they are.
+ */
+export async function readEndedOffers(
+  sql: Sql,
+  sale: Pick<SaleRow, 'saleId' | 'clockOffsetMs'>,
+  nowMs: number,
+  limit: number,
+): Promise<ReservationId[]> {
+  const rows = await sql.rows<{ id: Buffer }>(
+    `SELECT r.id FROM waitlist w FORCE INDEX (waitlist_line) STRAIGHT_JOIN reservations r ON r.id = w.reservation_id
+     WHERE w.sale_id = ? AND w.deadline_ms <= ? AND r.state = 'allocated' AND ${endGuards.notBeingPaid}
+     ORDER BY w.deadline_ms, w.at_least, w.ticket, w.reservation_id LIMIT ?`,
+    [toBytes(sale.saleId), toSaleTime(sale, nowMs), limit],
+  );
+  return rows.map(({ id }) => fromBytes(id));
+}
+
 // Locking rows until the transaction ends
 
 /** Reservations in the order of their ids; with an owner, only this customer's. */
@@ -428,34 +400,26 @@ export async function lockReservations(
   ]);
 }
 
-/** Allocated reservations after `afterId` that no purchase is paying for, in the order of their ids. */
-export function lockUnpaid(
-  tx: Tx,
-  saleId: SaleId,
-  afterId: string | undefined,
-  limit: number,
-): Promise<ReservationRow[]> {
-  const { after, last } = idsOfSale(saleId);
-  return lock(
-    tx,
-    `id > ? AND id <= ? AND sale_id = ? AND state = 'allocated' AND ${endGuards.notBeingPaid} ORDER BY id LIMIT ?`,
-    [afterId === undefined ? after : toBytes(afterId), last, toBytes(saleId), limit],
-  );
+/** Those of the reservations that hold units or wait, and that no purchase is paying for, in the order of their ids. */
+export function lockOpen(tx: Tx, reservationIds: readonly ReservationId[]): Promise<ReservationRow[]> {
+  return lock(tx, `id IN (?) AND state IN (?) AND ${endGuards.notBeingPaid} ORDER BY id`, [
+    reservationIds.map(toBytes),
+    ['allocated', 'waitlisted'],
+  ]);
 }
 
-/** Allocated reservations whose offer, or time to pay, ended by `nowMs` and that no purchase is paying for. */
-export function lockEndedOffers(
+/** Those of the reservations whose offer, or time to pay, ended by `nowMs` and that no purchase is paying for. */
+export async function lockEndedOffers(
   tx: Tx,
-  sale: Pick<SaleRow, 'saleId' | 'clockOffsetMs'>,
+  sale: Pick<SaleRow, 'clockOffsetMs'>,
   nowMs: number,
-  limit: number,
+  reservationIds: readonly ReservationId[],
 ): Promise<ReservationRow[]> {
-  return lock(
-    tx,
-    `id IN (SELECT reservation_id FROM waitlist WHERE sale_id = ? AND deadline_ms <= ?)
-       AND state = 'allocated' AND ${endGuards.notBeingPaid} ORDER BY id LIMIT ?`,
-    [toBytes(sale.saleId), toSaleTime(sale, nowMs), limit],
-  );
+  if (reservationIds.length === 0) return [];
+  return lock(tx, `id IN (?) AND deadline_ms <= ? AND state = 'allocated' AND ${endGuards.notBeingPaid} ORDER BY id`, [
+    reservationIds.map(toBytes),
+    toSaleTime(sale, nowMs),
+  ]);
 }
 
 async function lock(tx: Tx, where: string, values: unknown[]): Promise<ReservationRow[]> {
@@ -474,14 +438,14 @@ export interface PartOfLine {
   readonly behind: Pick<Waiting, 'ticket' | 'reservationId'> | undefined;
 }
 
-/** Who waits, in ticket order; all of them, or a part. The sale must be held. */
-export async function readWaiting(tx: Tx, saleId: SaleId, limit: number, part?: PartOfLine): Promise<Waiting[]> {
-  const { sql, values } = part ? conditionOf(part) : { sql: '', values: [] };
+/** Who waits in a part of the line, in ticket order. The sale must be held. */
+export async function readWaiting(tx: Tx, saleId: SaleId, limit: number, part: PartOfLine): Promise<Waiting[]> {
+  const { sql, values } = conditionOf(part);
   const rows = await tx.rows<
     Omit<Waiting, 'reservationId' | 'customerId' | 'saleId'> & { id: Buffer; customerId: Buffer }
   >(
     `SELECT r.id, r.customer_id AS customerId, r.ticket, r.quantity, r.at_least AS atLeast, r.version
-     FROM waitlist w JOIN reservations r ON r.id = w.reservation_id
+     FROM waitlist w FORCE INDEX (waitlist_order) STRAIGHT_JOIN reservations r ON r.id = w.reservation_id
      WHERE w.sale_id = ? AND w.deadline_ms IS NULL AND r.state = 'waitlisted' ${sql}
      ORDER BY w.ticket, w.reservation_id LIMIT ?`,
     [toBytes(saleId), ...values, limit],
@@ -499,7 +463,7 @@ function conditionOf({ atLeastUpTo, behind }: PartOfLine): { sql: string; values
   const sql = 'AND w.at_least <= ? AND r.at_least <= ?';
   if (!behind) return { sql, values: [atLeastUpTo, atLeastUpTo] };
   return {
-    sql: `${sql} AND (w.ticket > ? OR (w.ticket = ? AND w.reservation_id > ?))`,
+    sql: `${sql} AND w.ticket >= ? AND (w.ticket > ? OR w.reservation_id > ?)`,
     values: [atLeastUpTo, atLeastUpTo, behind.ticket, behind.ticket, toBytes(behind.reservationId)],
   };
 }
@@ -605,8 +569,10 @@ export async function shrinkReservation(tx: Tx, { before, after }: Shrinking): P
   );
   if (moved !== 1) throw new MovedElsewhere(1, moved);
   if (before.state !== 'waitlisted') return;
-  const place = placesOf([before]);
-  await tx.change(`UPDATE waitlist SET at_least = ? WHERE ${place.where}`, [after.atLeast, ...place.values]);
+  await tx.change('UPDATE waitlist SET at_least = ? WHERE sale_id = ? AND ticket = ? AND reservation_id = ?', [
+    after.atLeast,
+    ...[toBytes(before.saleId), before.ticket, toBytes(before.reservationId)],
+  ]);
 }
 
 /**
@@ -646,9 +612,9 @@ export async function makeOffers(tx: Tx, offers: readonly Offer[]): Promise<void
   if (moved !== offers.length) throw new MovedElsewhere(offers.length, moved);
   const [first] = offers;
   const places = placesOf(offers.map(({ waiting }) => waiting));
-  await tx.change(`UPDATE waitlist SET deadline_ms = ? WHERE ${places.where}`, [
-    first?.storedDeadlineMs,
+  await tx.change(`UPDATE ${places.rows} p STRAIGHT_JOIN waitlist w ON ${places.same} SET w.deadline_ms = ?`, [
     ...places.values,
+    first?.storedDeadlineMs,
   ]);
 }
 
@@ -701,20 +667,24 @@ async function moveOfPurchases(
   if (moved !== rows.length) throw new MovedElsewhere(rows.length, moved);
 }
 
-/** Takes reservations off the waitlist, whether they waited there or had an offer. */
+/** Takes reservations off the waitlist, whether they waited there or had a deadline of their own. */
 async function leaveWaitlist(tx: Tx, rows: readonly ReservationRow[]): Promise<void> {
-  if (rows.length === 0) return;
-  const places = placesOf(rows);
-  await tx.change(`DELETE FROM waitlist WHERE ${places.where}`, places.values);
+  const placed = rows.filter(({ state, deadlineMs }) => state === 'waitlisted' || deadlineMs !== null);
+  if (placed.length === 0) return;
+  const places = placesOf(placed);
+  await tx.change(`DELETE w FROM ${places.rows} p STRAIGHT_JOIN waitlist w ON ${places.same}`, places.values);
 }
 
 /**
- * Names each place on the waitlist by its key. `(a, b, c) IN (…)` with a single place makes MariaDB scan the table, and a
- * scan waits for every row that another transaction has locked: unrelated sales could deadlock.
+ * Names each place on the waitlist by its key, as rows to be joined. `(a, b, c) IN (…)` with a single place makes MariaDB
+ * scan the table, and a scan waits for every row that another transaction has locked: unrelated sales could deadlock. With
+ * hundreds of conditions joined by OR the optimizer takes longer than everything else that ends as many reservations.
  */
 function placesOf(rows: readonly Pick<ReservationRow, 'saleId' | 'ticket' | 'reservationId'>[]) {
+  const row = 'SELECT ? AS sale_id, ? AS ticket, ? AS reservation_id';
   return {
-    where: rows.map(() => '(sale_id = ? AND ticket = ? AND reservation_id = ?)').join(' OR '),
-    values: rows.flatMap((row) => [toBytes(row.saleId), row.ticket, toBytes(row.reservationId)]),
+    rows: `(${rows.map(() => row).join(' UNION ALL ')})`,
+    same: 'w.sale_id = p.sale_id AND w.ticket = p.ticket AND w.reservation_id = p.reservation_id',
+    values: rows.flatMap((one) => [toBytes(one.saleId), one.ticket, toBytes(one.reservationId)]),
   };
 }

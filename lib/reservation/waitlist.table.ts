@@ -24,6 +24,9 @@ export const waitlist = mysqlTable(
   },
   (table) => [
     primaryKey({ columns: [table.saleId, table.ticket, table.reservationId] }),
+    /** Whom so many units can serve, and whose time is over. */
     index('waitlist_line').on(table.saleId, table.deadlineMs, table.atLeast),
+    /** Who waits, in their order, behind however many offers that are not bought yet. */
+    index('waitlist_order').on(table.saleId, table.deadlineMs, table.ticket, table.reservationId, table.atLeast),
   ],
 );

@@ -120,12 +120,21 @@ export async function listSaleIds(sql: Sql, beforeId: SaleId | null, limit: numb
   return rows.map((row) => fromBytes(row.id));
 }
 
-/** The ids of the sales in which time can still change something, the earliest close first. */
-export async function listUnfinishedSaleIds(sql: Sql): Promise<SaleId[]> {
-  const rows = await sql.rows<{ id: Buffer }>(
-    `SELECT id FROM sales WHERE phase <> 'closed' OR allocated > 0 OR waitlisted > 0 ORDER BY purchase_closes_at_ms`,
+/** A sale's place in the order of closes. */
+export interface SaleClose {
+  readonly saleId: SaleId;
+  readonly closesAtMs: number;
+}
+
+/** The sales in which time can still change something, the earliest close first; with `after`, those behind it. */
+export async function listUnfinishedSales(sql: Sql, after?: SaleClose): Promise<SaleClose[]> {
+  const behind = after ? 'AND (purchase_closes_at_ms > ? OR (purchase_closes_at_ms = ? AND id > ?))' : '';
+  const rows = await sql.rows<{ id: Buffer; closesAtMs: number }>(
+    `SELECT id, purchase_closes_at_ms AS closesAtMs FROM sales
+     WHERE (phase <> 'closed' OR allocated > 0 OR waitlisted > 0) ${behind} ORDER BY purchase_closes_at_ms, id`,
+    after ? [after.closesAtMs, after.closesAtMs, toBytes(after.saleId)] : [],
   );
-  return rows.map((row) => fromBytes(row.id));
+  return rows.map(({ id, closesAtMs }) => ({ saleId: fromBytes(id), closesAtMs }));
 }
 
 async function selectSales(sql: Sql, saleIds: SaleId[], suffix: string): Promise<Map<SaleId, SaleRow>> {

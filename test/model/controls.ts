@@ -375,7 +375,8 @@ export const controls: readonly Control[] = [
     description: 'Offers are ended a minute before their deadline.',
     faults: [
       inModule(() => import('#reservation/reservation.store.ts'), {
-        lockEndedOffers: (real) => (tx, sale, nowMs, limit) => real(tx, sale, nowMs + 60_000, limit),
+        readEndedOffers: (real) => (sql, sale, nowMs, limit) => real(sql, sale, nowMs + 60_000, limit),
+        lockEndedOffers: (real) => (tx, sale, nowMs, ids) => real(tx, sale, nowMs + 60_000, ids),
       }),
     ],
     caughtBy: ['I8'],
@@ -394,7 +395,7 @@ export const controls: readonly Control[] = [
   {
     name: 'change-not-told',
     description: 'Those who hold units or wait are not told that the times of their sale have changed.',
-    faults: [inModule(() => import('#launch/announce.ts'), { announcementEvents: () => async () => [] })],
+    faults: [inModule(() => import('#launch/announce.ts'), { announce: () => async () => ({ events: [] }) })],
     caughtBy: ['I12'],
   },
   {
@@ -447,7 +448,8 @@ export const controls: readonly Control[] = [
     description: 'Offers are ended by the wall clock, as if no pause had been given back.',
     faults: [
       inModule(() => import('#reservation/reservation.store.ts'), {
-        lockEndedOffers: (real) => (tx, sale, nowMs, limit) => real(tx, { ...sale, clockOffsetMs: 0 }, nowMs, limit),
+        readEndedOffers: (real) => (sql, sale, nowMs, limit) => real(sql, { ...sale, clockOffsetMs: 0 }, nowMs, limit),
+        lockEndedOffers: (real) => (tx, sale, nowMs, ids) => real(tx, { ...sale, clockOffsetMs: 0 }, nowMs, ids),
       }),
     ],
     caughtBy: ['I8'],

@@ -1,0 +1,175 @@
+/**
+ * A sale with as many reservations as wanted, written straight into the database, and what transactions on it are like: how
+ * many rows they change, how large their statements are, and for how long they hold the sale.
+ */
+import type { CustomerId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
+import { newId, toBytes } from '#platform/kernel/ids.ts';
+import type { Db, Sql, Tx } from '#platform/mysql/mysql.ts';
+import { deriveReservationId } from '#reservation/reservation-id.ts';
+import { newSaleId } from '#sale/sale-id.ts';
+
+/** How many reservations of each kind. */
+export interface Crowd {
+  readonly holding: number;
+  readonly waiting?: number;
+  readonly bought?: number;
+  /** Decided, and of no concern to anybody any more. */
+  readonly rejected?: number;
+}
+
+/** The sale's times, by the clock of the caller. */
+export interface LongSaleTerms {
+  readonly purchaseOpensAtMs: number;
+  readonly purchaseClosesAtMs: number;
+  readonly phase: 'reserving' | 'reserved' | 'purchasing';
+  /** The end of every holder's own time; none unless given. */
+  readonly deadlineMs?: number;
+}
+
+const rowsPerStatement = 2_000;
+
+/** Writes a sale with this crowd, each with one unit. The crowd was decided an hour before `nowMs`. */
+export async function givenLongSale(db: Db, crowd: Crowd, terms: LongSaleTerms, nowMs: number): Promise<SaleId> {
+  const { holding, waiting = 0, bought = 0, rejected = 0 } = crowd;
+  const allotment = Math.max(1, holding + bought);
+  const saleId = newSaleId(allotment + waiting, nowMs);
+  const { phase, purchaseOpensAtMs, purchaseClosesAtMs, deadlineMs } = terms;
+  const decidedAtMs = nowMs - 3_600_000;
+  await db.change('INSERT INTO sales SET ?', [
+    {
+      id: toBytes(saleId),
+      product_id: toBytes(newId(nowMs)),
+      name: 'A long sale',
+      mode: 'fifo',
+      status: 'active',
+      phase,
+      price_minor: 1_000,
+      currency: 'EUR',
+      cap_per_customer: 10,
+      waitlist_size: waiting,
+      offer_life_ms: 600_000,
+      reserve_opens_at_ms: nowMs - 7_200_000,
+      reserve_closes_at_ms: nowMs - 1_800_000,
+      purchase_opens_at_ms: purchaseOpensAtMs,
+      purchase_closes_at_ms: purchaseClosesAtMs,
+      allotment,
+      available: allotment - holding - bought,
+      allocated: holding,
+      sold: bought,
+      waitlisted: waiting,
+      epoch: 1,
+      version: 1,
+      fence: 0,
+      created_at_ms: decidedAtMs,
+    },
+  ]);
+  const kinds = [
+    ['allocated', holding],
+    ['waitlisted', waiting],
+    ['purchased', bought],
+    ['rejected', rejected],
+  ] as const;
+  let ticket = decidedAtMs * 1_000;
+  for (const [state, count] of kinds) {
+    for (let start = 0; start < count; start += rowsPerStatement) {
+      const rows = Array.from({ length: Math.min(rowsPerStatement, count - start) }, () => {
+        const customerId: CustomerId = newId(nowMs);
+        const reservationId: ReservationId = deriveReservationId(saleId, customerId, 'key');
+        return { customerId, reservationId, ticket: ++ticket };
+      });
+      const units = state === 'allocated' || state === 'purchased' ? 1 : 0;
+      const ends = state === 'allocated' ? (deadlineMs ?? null) : null;
+      await db.change(
+        `INSERT INTO reservations (id, sale_id, customer_id, nth, ticket, quantity, at_least, state, units, deadline_ms,
+           version, accepted_at_ms, decided_at_ms) VALUES ?`,
+        [
+          rows.map((row) => [
+            toBytes(row.reservationId),
+            toBytes(saleId),
+            toBytes(row.customerId),
+            0,
+            row.ticket,
+            1,
+            1,
+            state,
+            units,
+            ends,
+            1,
+            decidedAtMs,
+            decidedAtMs,
+          ]),
+        ],
+      );
+      if (state !== 'waitlisted' && ends === null) continue;
+      await db.change('INSERT INTO waitlist (sale_id, ticket, reservation_id, deadline_ms, at_least) VALUES ?', [
+        rows.map((row) => [toBytes(saleId), row.ticket, toBytes(row.reservationId), ends, 1]),
+      ]);
+    }
+  }
+  return saleId;
+}
+
+/** The extremes of what transactions were like. */
+export interface Extremes {
+  transactions: number;
+  /** The most rows that one of them has changed. */
+  rows: number;
+  /** The most rows that one statement has read. */
+  read: number;
+  /** The largest statement, bytes. */
+  statementBytes: number;
+  /** The longest time for which one of them held a sale, milliseconds. */
+  heldMs: number;
+}
+
+/** A database that notes what its transactions are like. */
+export function observed(db: Db): { db: Db; extremes: Extremes } {
+  const extremes: Extremes = { transactions: 0, rows: 0, read: 0, statementBytes: 0, heldMs: 0 };
+  const observing = (sql: Sql, note: (text: string, changed: number) => void): Sql => ({
+    async rows<R>(text: string, values?: unknown[]) {
+      const rows = await sql.rows<R>(text, values);
+      extremes.read = Math.max(extremes.read, rows.length);
+      note(text, 0);
+      return rows;
+    },
+    async change(text, values) {
+      extremes.statementBytes = Math.max(extremes.statementBytes, text.length + bytesOf(values ?? []));
+      const changed = await sql.change(text, values);
+      note(text, changed);
+      return changed;
+    },
+  });
+  const outside = observing(db, () => undefined);
+  return {
+    extremes,
+    db: {
+      ...outside,
+      close: db.close,
+      snapshot: db.snapshot,
+      async transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+        let heldSinceMs: number | undefined;
+        let rows = 0;
+        const result = await db.transaction((tx) => {
+          heldSinceMs = undefined;
+          rows = 0;
+          const note = (text: string, changed: number) => {
+            rows += changed;
+            if (/FROM sales .*FOR UPDATE|UPDATE sales|JOIN sales/s.test(text)) heldSinceMs ??= performance.now();
+          };
+          return work({ ...observing(tx, note), inTransaction: true });
+        });
+        extremes.transactions += 1;
+        extremes.rows = Math.max(extremes.rows, rows);
+        if (heldSinceMs !== undefined) extremes.heldMs = Math.max(extremes.heldMs, performance.now() - heldSinceMs);
+        return result;
+      },
+    },
+  };
+}
+
+/** About how many bytes the driver writes for values: two digits for each byte of an id. */
+function bytesOf(value: unknown): number {
+  if (Buffer.isBuffer(value)) return 2 * value.length + 4;
+  if (Array.isArray(value)) return value.reduce((sum: number, one) => sum + bytesOf(one) + 2, 0);
+  return String(value).length + 2;
+}
