@@ -7,9 +7,9 @@ import type { NoticeRow, PurchaseRow, RefundRow, ReservationRow } from './store.
 import type { Tally } from './tally.ts';
 import type { Stop } from './walk.ts';
 
-/** Which notice may follow which; the first is what the decision was. */
+/** Which notice may follow which; the first is what the decision was, and cancelling what is undecided is one. */
 const follows: Record<string, string[]> = {
-  '': ['reservation.allocated', 'reservation.waitlisted', 'reservation.rejected'],
+  '': ['reservation.allocated', 'reservation.waitlisted', 'reservation.rejected', 'reservation.cancelled'],
   'reservation.allocated': ['reservation.purchased', 'reservation.cancelled', 'reservation.expired'],
   'reservation.waitlisted': ['reservation.offered', 'reservation.cancelled', 'reservation.expired'],
   'reservation.offered': ['reservation.purchased', 'reservation.cancelled', 'reservation.expired'],

@@ -338,6 +338,12 @@ export const controls: readonly Control[] = [
     faults: [inModule(() => import('#purchase/settle.ts'), { mismatchOf: () => () => undefined })],
   },
   {
+    name: 'receipt-not-read',
+    row: 'asked-without-redis',
+    http: true,
+    faults: [inModule(() => import('#reservation/receipt.ts'), { readReceipt: () => () => undefined })],
+  },
+  {
     name: 'pause-not-given-back',
     row: 'operators-at-work',
     http: true,

@@ -2,6 +2,7 @@
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type Answer, isWorthRepeating } from '#load/client.ts';
 import { waitFor } from '#local/wait.ts';
 import type { Fault, Run } from '../fault.ts';
 import type { StepOrder } from '../steps.ts';
@@ -301,4 +302,62 @@ const staleWriter: Fault = {
   },
 };
 
-export const redisFaults = [dies, stale, flushall, hangs, slow, full, falsified, staleWriter];
+/** Asks until there is an answer that is worth something, or patience is at an end. */
+async function answered<Body>(ask: () => Promise<Answer<Body>>): Promise<Answer<Body> | undefined> {
+  let answer: Answer<Body> | undefined;
+  for (let attempt = 1; attempt <= 8; attempt++) {
+    answer = await ask().catch(() => undefined);
+    if (answer && !isWorthRepeating(answer)) return answer;
+    await sleep(250);
+  }
+  return answer;
+}
+
+const askedWithout: Fault = {
+  number: 40,
+  name: 'asked-without-redis',
+  title: 'Redis is unavailable while customers read and cancel what was just accepted',
+  also: ['I4', 'I6'],
+  mendsMirror: true,
+  async run(run) {
+    const { world, load } = run;
+    const sale = await load.sale({ allotment: 200 });
+    await load.rush({ sales: [sale], requests: 10, concurrency: 5 });
+    await load.decided();
+    // Nothing is decided meanwhile: what was accepted is in the queue alone.
+    world.markSpecial();
+    await world.stopWorkers();
+    const before = load.promised.length;
+    const redis = world.part('redis');
+    redis.leaveWhenDead();
+    redis.kill('SIGKILL');
+    world.kills++;
+    await redis.ended();
+    await load.rush({ sales: [sale], requests: 20, concurrency: 4 });
+    const accepted = [...new Map(load.promised.slice(before).map((one) => [one.reservationId, one])).values()];
+    run.count('accepted', accepted.length);
+    run.expect(accepted.length > 0, 'nothing was accepted');
+    const cancelled = new Set<string>();
+    for (const [index, { account, reservationId }] of accepted.entries()) {
+      const seen = await answered(() => account.reservation(reservationId));
+      const state = seen?.status === 200 ? seen.body.state : `${seen?.status} ${seen?.code}`;
+      run.expect(state === 'requested', `what was accepted a moment ago reads as ${state}`);
+      if (state !== 'requested') break;
+      if (index % 2 === 0) continue;
+      const given = await answered(() => account.cancel(reservationId));
+      run.expect(given?.status === 200, `cancelling it was answered ${given?.status} ${given?.code}`);
+      cancelled.add(reservationId);
+    }
+    run.count('cancelled', cancelled.size);
+    await redis.start();
+    await waitFor('the driver to be connected', () => world.redis.status === 'ready', { timeoutMs: run.patienceMs });
+    await world.startWorkers(2, run.orders);
+    await load.decided();
+    const kept = (
+      await world.rows<{ id: string }>("SELECT LOWER(HEX(id)) AS id FROM reservations WHERE state <> 'cancelled'")
+    ).filter(({ id }) => [...cancelled].some((one) => one.replaceAll('-', '') === id));
+    run.expect(kept.length === 0, `${kept.length} that were cancelled before they were decided got something`);
+  },
+};
+
+export const redisFaults = [dies, stale, flushall, hangs, slow, full, falsified, staleWriter, askedWithout];
