@@ -338,6 +338,9 @@ export class World {
       'purchase_items',
       'purchases',
       'cancellations',
+      'sale_jobs',
+      'due_reminders',
+      'reconciliations',
       'sales',
     ])
       await this.pool.query(`DELETE FROM ${table}`);
