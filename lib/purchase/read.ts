@@ -24,20 +24,20 @@ const Position = z.tuple([z.int(), idOf<PurchaseId>()]);
  * do not exist.
  */
 export async function getPurchase(
-  { db, clock, once }: Needs<'db' | 'clock' | 'once'>,
+  deps: Needs<'db' | 'clock' | 'once'>,
   caller: Caller,
   purchaseId: PurchaseId,
 ): Promise<PurchaseView | Refusal> {
-  const misses = once(missesOf);
+  const misses = deps.once(missesOf);
   const mustWait = misses.refusal(caller.customerId);
   if (mustWait) return mustWait;
   const owner = caller.role === 'operator' ? undefined : caller.customerId;
-  const purchase = await findPurchase(db, purchaseId, owner);
+  const purchase = await findPurchase(deps.db, purchaseId, owner);
   if (!purchase) {
     misses.note(caller.customerId);
     return refuse('not_found', 'There is no such purchase of yours.');
   }
-  return toView(purchase, await readItems(db, [purchaseId]), clock());
+  return toView(purchase, await readItems(deps.db, [purchaseId]), deps.clock());
 }
 
 /** A page of the caller's own purchases, newest first. Refuses a cursor that is not its own. */

@@ -109,9 +109,14 @@ async function refundOneUnit(): Promise<{ partId: ReservationId }> {
   const [price] = world.books.refunds;
   if (!price) throw new Error('the world has no refund');
   world.books.refunds.push({ ...price, id: 're_part', chargeId: 'ch_captured', amountMinor: price.amountMinor / 2 });
-  for (const [id, version, kind] of [[whole, 3, 'reduced'] as const, [part, 1, 'refunded'] as const]) {
+  const told: [Buffer, number, string][] = [
+    [whole as Buffer, 3, 'reservation.reduced'],
+    [part as Buffer, 1, 'reservation.refunded'],
+    [bytes(purchases.captured), 3, 'purchase.refunded-in-part'],
+  ];
+  for (const [id, version, kind] of told) {
     await change('INSERT INTO notifications SET ?', {
-      ...{ id: bytes(newId()), subject_id: id, version, kind: `reservation.${kind}`, customer_id: bytes(customerId) },
+      ...{ id: bytes(newId()), subject_id: id, version, kind, customer_id: bytes(customerId) },
       ...{ facts: '{}', created_at_ms: Date.now() },
     });
   }

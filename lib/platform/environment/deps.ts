@@ -41,7 +41,7 @@ export interface Deps {
    * The result of `open` with these dependencies, made on first use and kept as long as they are: for what an environment
    * remembers, such as a cache.
    */
-  once<T>(open: (deps: Deps) => T): T;
+  once<T>(this: Needs<'once'>, open: (deps: Deps) => T): T;
   close(): Promise<void>;
 }
 
@@ -89,7 +89,8 @@ export function openDeps(registry: Registry, overrides: Partial<Deps> = {}): Dep
       return known;
     },
     once(open) {
-      if (!kept.has(open)) kept.set(open, open(this));
+      // `this` says so much only so that it cannot be called apart from its object.
+      if (!kept.has(open)) kept.set(open, open(this as Deps));
       return kept.get(open) as ReturnType<typeof open>;
     },
     async close() {
