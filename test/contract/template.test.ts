@@ -53,7 +53,7 @@ const roleOf = (key: string) => properties(logicalIdIn(functionNamed(key).Role))
 describe('the template', () => {
   test('passes cfn-lint', async () => {
     expect(await lintTemplate(made.templateFile)).toEqual([]);
-  }, 180_000);
+  }, 300_000);
 
   test('stays below what CloudFormation takes: 500 resources and 1 MB', () => {
     expect(Object.keys(made.resources).length).toBeLessThan(480);
