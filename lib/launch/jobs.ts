@@ -3,8 +3,8 @@
  * with its effects. Dying between two steps, or repeating one, changes nothing.
  *
  * A job continues by messages of its own in the queue `advance`. Each works on it only for a short time, so that the
- * boundaries of other sales do not wait for it. If the message is lost, the minute's rule finds the job idle. A message from before a
- * job's last step is dropped while another worker processes the job, so that repeated messages do not add up.
+ * boundaries of other sales do not wait for it. If the message is lost, the minute's rule finds the job idle. A message from
+ * before a job's last step is dropped while another worker processes the job, so that repeated messages do not add up.
  */
 import * as z from 'zod';
 import { type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
