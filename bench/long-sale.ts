@@ -1,6 +1,6 @@
 /**
- * A sale with as many reservations as wanted, written straight into the database, and what transactions on it are like: how
- * many rows they change, how large their statements are, and for how long they hold the sale.
+ * Writes a sale with any number of reservations straight into the database, and measures transactions on it: how many rows
+ * they change, how large their statements are, and how long they lock the sale.
  */
 import type { CustomerId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { newId, toBytes } from '#platform/kernel/ids.ts';
@@ -13,7 +13,7 @@ export interface Crowd {
   readonly holding: number;
   readonly waiting?: number;
   readonly bought?: number;
-  /** Decided, and of no concern to anybody any more. */
+  /** Decided long ago and over. */
   readonly rejected?: number;
 }
 
@@ -22,7 +22,7 @@ export interface LongSaleTerms {
   readonly purchaseOpensAtMs: number;
   readonly purchaseClosesAtMs: number;
   readonly phase: 'reserving' | 'reserved' | 'purchasing';
-  /** The end of every holder's own time; none unless given. */
+  /** When every holder's own time to pay ends; none unless given. */
   readonly deadlineMs?: number;
 }
 
@@ -109,7 +109,7 @@ export async function givenLongSale(db: Db, crowd: Crowd, terms: LongSaleTerms, 
   return saleId;
 }
 
-/** The extremes of what transactions were like. */
+/** The maxima over the transactions. */
 export interface Extremes {
   transactions: number;
   /** The most rows that one of them has changed. */
@@ -118,11 +118,11 @@ export interface Extremes {
   read: number;
   /** The largest statement, bytes. */
   statementBytes: number;
-  /** The longest time for which one of them held a sale, milliseconds. */
+  /** The longest time for which one of them locked a sale, milliseconds. */
   heldMs: number;
 }
 
-/** A database that notes what its transactions are like. */
+/** A database that measures its transactions. */
 export function observed(db: Db): { db: Db; extremes: Extremes } {
   const extremes: Extremes = { transactions: 0, rows: 0, read: 0, statementBytes: 0, heldMs: 0 };
   const observing = (sql: Sql, note: (text: string, changed: number) => void): Sql => ({

@@ -64,7 +64,7 @@ const addedUnits = 5;
 const shiftSeconds = 4;
 const pausedForMs = 3_000;
 const shortenedByMs = 3_000;
-/** When, as shares of the purchase window, the operator pauses, refunds and adds stock, shortens, and calls off. */
+/** When the operator pauses, refunds and adds stock, shortens, and calls off, as shares of the purchase window. */
 const [pauseAt, refundAt, shortenAt, callOffAt] = [0.2, 0.5, 0.6, 0.65];
 /** One purchase in so many is refunded, another one in part. */
 const refundEvery = 50;
@@ -116,7 +116,7 @@ export async function playDemo(world: DemoWorld, plan: Plan, options: DemoOption
   const followUntilMs = () => lastCloseMs() + aftermathMs;
   const watching = watchSales(world, sales, followUntilMs);
   const lives = Promise.all([watching, ...shoppers.map((shopper) => shopper.live(followUntilMs))]);
-  // Awaited at the end; what goes wrong before that is the script's own failure, and is told as such.
+  // Awaited at the end; an earlier failure is the script's own and reported as such.
   lives.catch(() => undefined);
   await Promise.all([
     sendAll(plan.early, opensAtMs, shoppers),
@@ -161,7 +161,7 @@ export async function playDemo(world: DemoWorld, plan: Plan, options: DemoOption
   return { swallowed, deeds };
 }
 
-/** Which sale plays which part; the only sale of a small demo plays all but being called off. */
+/** Which sale plays which part; the only sale of a small demo plays all parts except the cancelled one. */
 function partsOf(sales: OpenSale[]) {
   const [paused, moved = paused] = sales;
   const stocked = sales.at(-1);

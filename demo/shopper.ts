@@ -16,7 +16,7 @@ import {
 import type { PushLine } from '#load/log.ts';
 import type { PlannedCustomer, PlannedRequest } from './plan.ts';
 
-/** A sale as shoppers see it: its page is read again and again, since operators pause, move and call off sales. */
+/** A sale as shoppers see it: its page is read repeatedly, since operators pause, move and call off sales. */
 export interface OpenSale {
   saleId: string;
   name: string;
@@ -71,7 +71,7 @@ const attempts = 6;
 const listeningPatience = 2;
 const paymentPollMs = 700;
 const undecidedStates = new Set(['requested', 'unknown', 'requires_action', 'refunding']);
-/** Refusals after which the units may still be bought later: the sale's page was not read again in time. */
+/** Refusals after which the units may still be bought later: the shopper's view of the sale was outdated. */
 const mayCome = new Set(['sale_paused', 'sale_cancelled', 'window_not_open']);
 /** What a declined customer tries next. */
 const otherCard = 'tok_approve';

@@ -114,8 +114,8 @@ const withArgument: Record<string, (argument: string, landscape: Landscape) => G
     };
   },
   /**
-   * Not written by hand: a function consumes the queues of its `sqs` events. It may change the visibility of a message, and
-   * send one that is not worth retrying to the dead-letter queue.
+   * Derived, not written by hand: a function consumes the queues of its `sqs` events. It may change the visibility of a
+   * message, and send one that is not worth retrying to the dead-letter queue.
    */
   consume: (name, landscape) => ({
     names: [`queue/${name}`, `dead/${name}`],

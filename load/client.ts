@@ -88,7 +88,7 @@ export interface NewSale {
   purchaseClosesAt: string;
 }
 
-/** What moving a sale did, or as a preview would do. */
+/** The effects of a move of a sale, or of its preview. */
 export interface Rescheduled {
   sale: SaleView;
   dangers: string[];
@@ -96,7 +96,7 @@ export interface Rescheduled {
   confirmation: string | null;
 }
 
-/** How far calling a sale off has come. */
+/** How far the cancellation of a sale has come. */
 export interface CancellationView {
   done: boolean;
   reservations: Record<string, number>;
@@ -254,7 +254,7 @@ export class Account {
   #session: Session;
   #expiresAtMs: number;
   #refreshing: Promise<void> | undefined;
-  /** Where each accepted request is asked for. */
+  /** The status URL of each accepted request. */
   readonly #statusUrls = new Map<string, string>();
 
   private constructor(api: Api, credentials: Credentials, session: Session) {
@@ -315,7 +315,7 @@ export class Account {
     return this.#statusUrls.get(reservationId) ?? `/reservations/${reservationId}`;
   }
 
-  /** Where one reservation stands. */
+  /** The state of one reservation. */
   async reservation(reservationId: string): Promise<Answer<ReservationView>> {
     return this.api.send<ReservationView>(
       'reservation',
@@ -441,7 +441,7 @@ export class Operator {
     return this.#act('resume', `/sales/${saleId}/resume`, undefined, (view) => view);
   }
 
-  /** What moving a sale would do; nothing is changed. */
+  /** Previews moving a sale; nothing is changed. */
   previewReschedule(saleId: string, move: object): Promise<Rescheduled> {
     return this.#do('POST', `/sales/${saleId}/reschedule`, { body: { ...move, dryRun: true } });
   }
@@ -451,14 +451,14 @@ export class Operator {
     return this.#act('reschedule', `/sales/${saleId}/reschedule`, move, ({ sale }) => sale);
   }
 
-  /** Moves a sale where that must be refused; the code of the refusal, or undefined if it was done. */
+  /** Moves a sale when that must be refused; returns the code of the refusal, or undefined if the move was made. */
   async tryToReschedule(saleId: string, move: object): Promise<string | undefined> {
     const { api } = this.#account;
     const sending = { method: 'POST', path: `/sales/${saleId}/reschedule`, body: move };
     return (await api.send('operator', { ...sending, token: await this.#account.token() }, { saleId })).code;
   }
 
-  /** Calls a sale off, and gives back what was paid in it. */
+  /** Calls a sale off, with refunds. */
   cancelSale(saleId: string): Promise<SaleView> {
     return this.#act('cancel', `/sales/${saleId}/cancel`, { refunds: 'refund' }, (view) => view);
   }
@@ -471,14 +471,14 @@ export class Operator {
     return this.#do('POST', `/sales/${saleId}/stock`, { body: { units } });
   }
 
-  /** Orders a refund: of all that is left, or of a part, under a key. */
+  /** Orders a refund: of all that is left, or under a key of a part. */
   refund(purchaseId: string, part?: { key: string; amountMinor: number }): Promise<PurchaseView> {
     const { key, ...body } = part ?? {};
     const sending = part ? { key, body } : {};
     return this.#do('POST', `/purchases/${purchaseId}/refund`, sending, 'refund', { purchaseId });
   }
 
-  /** Changes the terms of a sale, and notes in the log which they are from then on. */
+  /** Changes the terms of a sale, and logs the new ones. */
   #act<Body>(act: SaleAct, path: string, body: object | undefined, saleOf: (body: Body) => SaleView): Promise<Body> {
     const learn = (answered: Body): Facts => {
       const { saleId, stock, status, pausedAt, ...sale } = saleOf(answered);

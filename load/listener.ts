@@ -23,7 +23,7 @@ interface Message {
 
 const pushedTypes = new Set(['reservation', 'purchase', 'reminder', 'stock', 'sale']);
 const connectTimeoutMs = 20_000;
-/** The server ends a connection on which it hears nothing for 55 s. */
+/** The server ends a connection on which no message arrives for 55 s. */
 const pingEveryMs = 25_000;
 
 let connections = 0;

@@ -106,7 +106,7 @@ export interface RequestLine {
   purchases?: SeenPurchase[];
   stocks?: SeenStock[];
   notices?: SeenNotice[];
-  /** What an operator did to a sale, the terms that came of it, and when it was sent first, answered or not. */
+  /** What an operator did to a sale, the resulting terms, and when it was first sent, answered or not. */
   act?: SaleAct;
   terms?: SeenTerms;
   firstSentMs?: number;
@@ -126,7 +126,7 @@ export interface PushLine {
   version: number;
   state?: string;
   kind?: string;
-  /** Of what is a notification too: what tells one reminder of a kind from the next. */
+  /** For pushes that are notifications too: distinguishes reminders of one kind. */
   notificationId?: string;
   phase?: string;
   stock?: SeenStock;

@@ -74,7 +74,7 @@ export async function startOwnMysql(supervisor: Supervisor): Promise<string> {
   return mysqlUrl;
 }
 
-/** Starts a Redis of this folder's own, whatever `REDIS_URL` names: for who changes what the whole server is. */
+/** Starts a Redis in this folder, whatever `REDIS_URL` names: for tests that stop or reconfigure the server. */
 export async function startOwnRedis(supervisor: Supervisor): Promise<string> {
   const { redisUrl } = await startMissing(supervisor, ['redis']);
   if (!redisUrl) throw new Error('Redis was not started');

@@ -138,7 +138,7 @@ export async function readDeclared(
   return declared;
 }
 
-/** How the bundles of functions are made, as esbuild takes it and with what is meant for the plugin that packages. */
+/** How bundles are made: esbuild's settings, and those of the plugin that packages. */
 export async function readBundling(): Promise<Record<string, unknown>> {
   const file = resolve(projectRoot, 'serverless.yml');
   const { custom } = z

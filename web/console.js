@@ -46,7 +46,7 @@ const live = openLive({
   token: () => api.token(),
   onMessage: hear,
   onState: (state) => {
-    setText(byId('link'), { live: 'Live', away: 'Reconnecting', off: 'Not connected' }[state]);
+    setText(byId('link'), { live: 'Live', reconnecting: 'Reconnecting', off: 'Not connected' }[state]);
     byId('link').className = `badge ${state}`;
   },
   onBack: () => readSales().catch(showProblem),
@@ -283,7 +283,7 @@ function detailOf(saleId) {
   };
 }
 
-/** What moving a sale would do, as a question. */
+/** Describes what moving a sale would do, as a question. */
 function previewText({ sale, dangers, concerned }) {
   const { holding, waiting, shortened } = concerned;
   const warning = dangers.includes('closes_at_once') ? 'The sale would be closed at once. ' : '';
@@ -294,7 +294,7 @@ function previewText({ sale, dangers, concerned }) {
   );
 }
 
-/** How far calling a sale off has come. */
+/** Shows how far calling a sale off has come. */
 function progressOf({ refunds, done, reservations, refundsByState, currency }) {
   const { allocated = 0, waitlisted = 0 } = reservations;
   return [
@@ -571,7 +571,7 @@ byId('dead-refresh').addEventListener('click', (event) => act(event.currentTarge
 
 /* Refunds */
 
-/** Does something with a payment, and shows what came of it. With a key, an attempt that is repeated gives back once. */
+/** Acts on a payment, and shows the result. With a key, a repeated attempt refunds once. */
 async function payBack(button, path, body, key) {
   await act(button, async () => {
     const { state, amount } = await api.post(`/purchases/${path}`, body, key && { key });

@@ -10,6 +10,6 @@ export function openLive(options: {
   url: string;
   token(): Promise<string | undefined>;
   onMessage(message: object): void;
-  onState(state: 'live' | 'away' | 'off'): void;
+  onState(state: 'live' | 'reconnecting' | 'off'): void;
   onBack(): void;
 }): Live;

@@ -4,18 +4,18 @@
  */
 import { createShown } from './shown.js';
 
-/** The server ends a connection on which it hears nothing for 55 s. */
+/** The server ends a connection on which no message arrives for 55 s. */
 const pingMs = 25_000;
-/** A connection on which a ping is not answered for so long is dead, whatever the browser thinks of it. */
+/** A connection whose ping is not answered for so long is dead, whatever the browser thinks of it. */
 const answerMs = 20_000;
 const firstRetryMs = 500;
 const longestRetryMs = 15_000;
-/** The server closed this connection because its customer opened too many newer ones: coming back would close another. */
+/** The server closed this connection because its customer opened newer ones: connecting again would close another. */
 const displaced = 'too_many_connections';
 
 /**
  * Opens the connection. `token` gives a fresh access token or nothing, `onMessage` takes news, `onState` hears
- * 'live', 'away' or 'off', and `onBack` is called when the connection is there again after it was away.
+ * 'live', 'reconnecting' or 'off', and `onBack` is called when the connection is there again after it was away.
  */
 export function openLive({ url, token, onMessage, onState, onBack }) {
   const watched = new Set();
@@ -44,7 +44,7 @@ export function openLive({ url, token, onMessage, onState, onBack }) {
     answerTimer = setTimeout(() => leave(from), answerMs);
   }
 
-  /** The next ping is set by the answer to the last: a browser lets timers that only follow timers sleep in the background. */
+  /** The answer to a ping sets the next one: browsers throttle chained timers in background tabs. */
   function heard() {
     clearTimeout(answerTimer);
     clearTimeout(pingTimer);
@@ -70,14 +70,14 @@ export function openLive({ url, token, onMessage, onState, onBack }) {
       const message = JSON.parse(data);
       if (message.type === 'pong' || message.type === 'authenticated') return heard();
       if (message.type === 'closing') return leave(opening, message.code === displaced);
-      // The server knows this connection no more: it has lost its memory.
+      // The server has lost its registry and does not know this connection any more.
       if (message.type === 'problem' && message.code === 'unauthenticated') return leave(opening);
       if (shown.admit(message)) onMessage(message);
     });
     opening.addEventListener('close', () => leave(opening));
   }
 
-  /** Gives a connection up without waiting for its end, which may take long when nobody is there any more. */
+  /** Gives a connection up without waiting for its close event, which may take long if the other side is gone. */
   function leave(left, rests = false) {
     if (socket !== left) return;
     socket = undefined;
@@ -89,7 +89,7 @@ export function openLive({ url, token, onMessage, onState, onBack }) {
     else retry();
   }
 
-  /** Stays away until somebody looks at this page. */
+  /** Stays disconnected until somebody looks at this page. */
   function rest() {
     wasAway = true;
     resting = true;
@@ -106,7 +106,7 @@ export function openLive({ url, token, onMessage, onState, onBack }) {
 
   function retry() {
     wasAway = true;
-    onState('away');
+    onState('reconnecting');
     retryTimer = setTimeout(connect, retryMs * (0.5 + Math.random()));
     retryMs = Math.min(retryMs * 2, longestRetryMs);
   }

@@ -90,7 +90,7 @@ describe('the live connection of a page', () => {
     live.open();
     await connected();
     await jest.advanceTimersByTimeAsync(60_000);
-    expect(states).toEqual(['live', 'away']);
+    expect(states).toEqual(['live', 'reconnecting']);
     expect(FakeSocket.all).toHaveLength(2);
     await connected();
     expect([states.at(-1), backs]).toEqual(['live', 1]);

@@ -238,7 +238,7 @@ function put(reservation) {
   drawReservations();
 }
 
-/** Where a reservation is asked for. The status URL of the 202 proves that it exists, even if no store can say so yet. */
+/** The status URL of a reservation. The one of the 202 proves that it exists, even if no store knows it yet. */
 const urlOf = (reservationId) => reservations.get(reservationId)?.statusUrl ?? `/reservations/${reservationId}`;
 
 const readReservation = async (reservationId) => put(await api.get(urlOf(reservationId)));
@@ -571,7 +571,7 @@ function tell({ kind, text, notificationId, saleId, subjectId, version, ...rest 
 
 /* Who is here */
 
-const linkText = { live: 'Live', away: 'Reconnecting', off: 'Not connected' };
+const linkText = { live: 'Live', reconnecting: 'Reconnecting', off: 'Not connected' };
 
 function showLink(state) {
   setText(byId('link'), linkText[state]);
@@ -589,7 +589,7 @@ function signedIn(customer) {
   chosen.clear();
   news = [];
   if (me) {
-    // What is pushed has its times where the reader is.
+    // Pushed texts have their times in the reader's time zone.
     if (me.timeZone !== timeZone) api.patch('/me', { timeZone }).catch(() => undefined);
     for (const saleId of sales.keys()) live.watch(saleId);
     live.open();

@@ -68,12 +68,12 @@ export async function act(button, work) {
 
 let minorDigits = {};
 
-/** Takes the digits of the minor units, by currency, where they are other than two; the configuration has them. */
+/** Sets the digits of the minor units that are not two, by currency; they come with the configuration. */
 export function useMinorDigits(digits) {
   minorDigits = digits;
 }
 
-/** Money as people of the reader's language write it, with the digits that ISO 4217 gives its currency. */
+/** Formats money in the reader's language, with ISO 4217's digits of its currency. */
 export function money({ amountMinor, currency }) {
   const digits = minorDigits[currency] ?? 2;
   return new Intl.NumberFormat(undefined, {
@@ -172,7 +172,7 @@ export async function confirmed(question, yes) {
   return (await chosen(question, { yes })) === 'yes';
 }
 
-/** Asks which of several things to do, each with what its button says. Resolves to its name, or undefined for none. */
+/** Asks which of several things to do, each with its button's text. Resolves to its name, or undefined for none. */
 export function chosen(question, choices) {
   return new Promise((resolve) => {
     const dialog = h(

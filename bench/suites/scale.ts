@@ -1,8 +1,8 @@
 /**
- * Scale: the long jobs of one sale at 1,000 to 1,000,000 reservations. Only if asked for: it takes long.
+ * Scale: the long jobs of one sale at 1,000 to 1,000,000 reservations. Runs only if asked for: it takes long.
  *
- * Each job runs as its messages make it run, one at a time, in this process; the queue in between and the bus take no time.
- * A run that told or ended anybody twice, or left somebody out, is not exact.
+ * Each job runs as its messages make it run, one at a time, in this process; queue and bus take no time. A run that told or
+ * ended somebody twice, or left somebody out, is not exact.
  */
 import { BusEvent } from '#events/catalog.ts';
 import { adjustStock } from '#launch/adjust-stock.ts';

@@ -1,4 +1,4 @@
-/** POST /purchases/{purchaseId}/dispute: an operator decides about a payment that is not what was ordered. */
+/** POST /purchases/{purchaseId}/dispute: an operator decides about a payment that differs from the order. */
 import { httpHandler } from '#platform/handlers/http.ts';
 import { decideDispute } from '#purchase/dispute.ts';
 import { decideDisputeRoute } from './purchase.routes.ts';

@@ -1,4 +1,4 @@
-/** PATCH /me: in which language and time zone the caller wants to be told things. */
+/** PATCH /me: sets the language and the time zone of the caller's notices. */
 import { changeMe } from '#identity/session.ts';
 import { httpHandler } from '#platform/handlers/http.ts';
 import { updateMeRoute } from './identity.routes.ts';

@@ -1,6 +1,6 @@
 /**
- * Rule relay-outbox, every minute: publishes what a crash or a refusing bus left in the outbox, says what is left, and ends
- * connections whose time is over.
+ * Rule relay-outbox, every minute: publishes the events that a crash or an unavailable bus left in the outbox, reports how
+ * many are left, and ends expired connections.
  */
 import { measureOutbox, sweepOutbox } from '#events/outbox.ts';
 import { endLapsed } from '#notification/connections.ts';

@@ -1,6 +1,6 @@
 /**
- * `kept_answers`: what a call under an Idempotency-Key was answered with. Written in the transaction of the call's own
- * effect, read when the call comes again, deleted when nobody repeats it any more.
+ * `kept_answers`: the answers to calls with an Idempotency-Key. Written in the transaction of the call's effect, read when
+ * the call is repeated, deleted after a day.
  */
 import { binary, index, mediumtext, mysqlTable } from 'drizzle-orm/mysql-core';
 import { timeMs } from '#platform/mysql/columns.ts';

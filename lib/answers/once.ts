@@ -1,9 +1,9 @@
 /**
  * Operators' calls under an Idempotency-Key: carried out once, and answered the same however often they are sent.
  *
- * A verb hands its answer to `keep` as the last statement of the transaction that makes its effect, so both are
- * committed or neither is, and no crash can come between them. Of two calls at once under one key the second waits for
- * the first at the row's key, is rolled back and gets the first one's answer. Nothing of it is in Redis.
+ * A verb hands its answer to `keep` as the last statement of the transaction that makes its effect, so both are committed or
+ * neither is. If two calls use one key at once, the second waits on the row's key, is rolled back and gets the first call's
+ * answer. Redis is not involved.
  *
  * A refusal changes nothing and is not kept: the same key may be used again when its cause is gone.
  */
@@ -21,10 +21,10 @@ export const answersKeptMs = 24 * 60 * 60 * 1_000;
 /** How many old answers are deleted in one statement. */
 const rowsForgotten = 1_000;
 
-/** Keeps an answer, within the transaction that makes what it tells of, and returns it. */
+/** Stores an answer within the transaction that makes its effect, and returns it. */
 export type Keep = <Answer>(tx: Tx, answer: Answer) => Promise<Answer>;
 
-/** Keeps nothing: for a call without an Idempotency-Key, and for whoever is no client. */
+/** Keeps nothing: for a call without an Idempotency-Key, and for callers that are not HTTP clients. */
 export const keepNothing: Keep = async (_tx, answer) => answer;
 
 /** Thrown by `keep` when the call has been answered before. The transaction must be rolled back. */
@@ -55,8 +55,8 @@ export function keptHandler<P extends z.ZodType, Q extends z.ZodType, B extends 
 type CallName = Pick<KeptAnswer, 'callHash' | 'fingerprint'>;
 
 /**
- * Answers a call from what is kept, or lets `work` carry it out. Refused if the key was used with another request. Throws
- * if `work` answers without keeping what it answers.
+ * Returns the kept answer of a call, or lets `work` carry it out. Refuses if the key was used with another request. Throws
+ * if `work` returns an answer that it has not kept.
  */
 export async function answerOnce<Answer>(
   { db, clock }: Needs<'db' | 'clock'>,
@@ -100,7 +100,10 @@ function again<Answer>({ fingerprint, answer }: KeptAnswer, name: CallName): Ans
   return JSON.parse(answer) as Answer;
 }
 
-/** A key belongs to one caller and one address. What is asked for are query and body, whatever the order of its fields. */
+/**
+ * A key belongs to one caller and one address. The digest of a request covers query and body; the order of fields does not
+ * matter.
+ */
 function identify(
   { method, path, bodyType }: Pick<Route, 'method' | 'path' | 'bodyType'>,
   { caller, params, query, idempotencyKey, rawBody }: Call<unknown, unknown, unknown>,

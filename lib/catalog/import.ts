@@ -18,7 +18,7 @@ const separators = [',', ';', '\t'];
 /** What to do about a file that cannot be read as a table. */
 const howToSave =
   'Save the sheet as "CSV UTF-8", one product in each row, with the columns sku, name, description, price_minor (or price) and currency.';
-/** How many mistakes are reported; whoever has more has another problem. */
+/** How many mistakes are reported at most. */
 const mistakesReported = 100;
 const rowsPerStatement = 500;
 
@@ -60,7 +60,7 @@ function productOf({ sku, name, description, price_minor: amountMinor, currency 
 interface ReadFile {
   readonly rows: ImportRow[];
   readonly mistakes: RowError[];
-  /** False if something is wrong with the file as a whole, and not with what stands in its cells. */
+  /** False if the file as a whole is wrong, not only some of its cells. */
   readonly isTable: boolean;
 }
 
@@ -125,7 +125,7 @@ function priceMessage({ currency = '' }: Record<string, string>): string {
   return `must be ${how}, without a currency or a thousands separator`;
 }
 
-/** What is wrong with the quotes of a file, in words that help to mend it. */
+/** Explains what is wrong with the quotes of a file, and how to fix it. */
 function explain({ code }: CsvError): string {
   return code === 'CSV_QUOTE_NOT_CLOSED'
     ? 'a cell that begins with a quote has no quote at its end'
@@ -139,8 +139,8 @@ interface Line {
 }
 
 /**
- * The records of the file, header included, as a person would see them: without blanks around a cell, rows of nothing but
- * empty cells, and empty columns behind the last one of the header. Throws `CsvError`.
+ * The records of the file, header included: cells trimmed, without rows of empty cells, and without empty columns behind the
+ * last one of the header. Throws `CsvError`.
  */
 function split(csv: string): Line[] {
   const parsed = parse(csv, {
@@ -152,7 +152,7 @@ function split(csv: string): Line[] {
     skip_empty_lines: true,
     trim: true,
   });
-  // With `info` each record comes with where it was found, which the types of the package leave out.
+  // With `info` each record carries its position in the file, which the package's types leave out.
   const lines = (parsed as unknown as { record: string[]; info: Info }[])
     .map(({ record, info }) => ({ row: info.records + info.empty_lines, cells: record.map(tidy) }))
     .filter(({ cells }) => cells.some((cell) => cell !== ''));
@@ -160,7 +160,7 @@ function split(csv: string): Line[] {
   return lines.map(({ row, cells }) => ({ row, cells: withoutTail(cells, width) }));
 }
 
-/** The separator that the first line with anything in it has most of. */
+/** The separator that occurs most often in the first non-empty line. */
 function separatorOf(csv: string): string {
   const line = /[^\s\ufeff][^\r\n]*/.exec(csv)?.[0] ?? '';
   const [most = ','] = separators.toSorted((one, other) => line.split(other).length - line.split(one).length);

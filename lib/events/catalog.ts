@@ -40,7 +40,9 @@ export const catalog = {
     detail: z.object({
       changes: ChangeGroups,
       stocks: z.array(StockLevel),
-      /** Whether units became available or were offered: somebody must see to the line, and to the ends of the offers. */
+      /**
+       * Whether units became available or were offered: then the line must be served, and the ends of the offers scheduled.
+       */
       released: z.boolean(),
     }),
   },
@@ -63,11 +65,11 @@ export const catalog = {
         'called-off-keep',
       ]),
       /**
-       * What tells one announcement of a kind from the next: the sale's version with which it was announced, or of
-       * `payment-due` the deadline.
+       * Tells one announcement of a kind from the next: the sale's version with which it was announced, or for `payment-due`
+       * the deadline.
        */
       round: z.number().int().optional(),
-      /** When it became true; absent where that is when the event occurred. */
+      /** When it became true; absent if that is when the event occurred. */
       announcedAtMs: z.number().int().optional(),
       /** The sale's times as they were when this was recorded. */
       times: z
@@ -104,9 +106,12 @@ export const catalog = {
       reservationIds: z.array(idOf<ReservationId>()),
       version: z.number().int(),
       reason: z.string().optional(),
-      /** What was given back just now, minor units: the whole if the purchase is `refunded`, otherwise a part. */
+      /** What was given back just now, in minor units: everything if the purchase is `refunded`, otherwise a part. */
       givenBackMinor: z.number().int().optional(),
-      /** Until when the customer can confirm it, of one that is `requires_action`. Where is for its owner alone to read. */
+      /**
+       * Until when the customer can confirm a purchase that is `requires_action`. The address is for its owner alone to
+       * read.
+       */
       deadlineMs: z.number().int().optional(),
     }),
   },

@@ -13,7 +13,7 @@ export interface Account {
   readonly role: Role;
 }
 
-/** In which language and time zone a customer is told things; what was never said is not there. */
+/** A customer's language and time zone; a field that was never set is absent. */
 export interface Profile {
   readonly locale?: string | undefined;
   readonly timeZone?: string | undefined;
@@ -34,7 +34,7 @@ export async function insertCustomer(
   return customerId;
 }
 
-/** Writes what is given of a customer's profile. */
+/** Writes the given fields of a customer's profile. */
 export async function changeProfile(sql: Sql, customerId: CustomerId, { locale, timeZone }: Profile): Promise<void> {
   await sql.change(
     'UPDATE customers SET locale = COALESCE(?, locale), time_zone = COALESCE(?, time_zone) WHERE id = ?',
@@ -42,7 +42,7 @@ export async function changeProfile(sql: Sql, customerId: CustomerId, { locale, 
   );
 }
 
-/** The profiles of these customers, as far as they exist. */
+/** The profiles of these customers; customers that do not exist are left out. */
 export async function findProfiles(sql: Sql, customerIds: readonly CustomerId[]): Promise<Map<CustomerId, Profile>> {
   if (customerIds.length === 0) return new Map();
   const rows = await sql.rows<{ id: Buffer; locale: string | null; timeZone: string | null }>(

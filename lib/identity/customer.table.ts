@@ -1,6 +1,6 @@
 /**
- * `customers`: who can sign in. Written by registration and by the customer; read by sign-in and by whoever tells the customer
- * something. Operators are customers with another role.
+ * `customers`: who can sign in. Written by registration and by the customer; read by sign-in, and to write notices in the
+ * customer's language. Operators are customers with another role.
  */
 import { mysqlEnum, mysqlTable, unique, varchar } from 'drizzle-orm/mysql-core';
 import { id, timeMs } from '#platform/mysql/columns.ts';
@@ -17,7 +17,7 @@ export const customers = mysqlTable(
     name: varchar('name', { length: 100 }).notNull(),
     passwordHash: varchar('password_hash', { length: 255 }).notNull(),
     role: mysqlEnum('role', roles).notNull(),
-    /** The language in which the customer is told things (BCP 47), and the time zone (IANA) of what is told; null until said. */
+    /** The language (BCP 47) and the time zone (IANA) in which the customer reads notices; null until set. */
     locale: varchar('locale', { length: 35 }),
     timeZone: varchar('time_zone', { length: 64 }),
     createdAtMs: timeMs('created_at_ms').notNull(),

@@ -19,7 +19,7 @@ const Password = z
   .refine((password) => Buffer.byteLength(password) <= 1_024, 'must have at most 1,024 bytes')
   .meta({ format: 'password' });
 
-/** In which language and where a customer wants to be told things. */
+/** The language and the time zone in which a customer reads notices. */
 const profile = {
   locale: Locale.optional().describe('The language of notices: English or Korean'),
   timeZone: TimeZone.optional().describe('The time zone of times in notices'),

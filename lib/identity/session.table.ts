@@ -16,7 +16,7 @@ export const refreshTokens = mysqlTable(
     customerId: id('customer_id').notNull(),
     expiresAtMs: timeMs('expires_at_ms').notNull(),
     usedAtMs: timeMs('used_at_ms'),
-    /** What its successor is derived with, together with the token itself; null until used. */
+    /** The salt from which, with the token itself, its successor is derived; null until used. */
     successorSalt: binary('successor_salt', { length: 32 }),
     revokedAtMs: timeMs('revoked_at_ms'),
   },

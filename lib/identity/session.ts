@@ -1,14 +1,14 @@
 /**
  * Sessions: signing in, staying signed in, signing out.
  *
- * A refresh token is good for one refresh, which hands out the next; all that descend from one sign-in are a family. An
- * answer may be lost, and a page may be loaded twice at once: within a short leeway the same token gets the same successor
- * again, as long as nobody has used that. Otherwise a token that comes a second time has been copied, and nobody can tell
- * which of the two is the thief, so the family ends there (RFC 9700, section 4.14). The row of the token is locked while
- * it is judged, so of many refreshes at once one makes the successor, and the others get the same.
+ * A refresh token is good for one refresh, which issues the next; all tokens that descend from one sign-in are a family. An
+ * answer may be lost, or a page loaded twice at once, so within a short leeway the same token gets the same successor again,
+ * as long as the successor is unused. Otherwise a token that comes a second time has been copied, and nobody can tell which
+ * holder is the thief, so the whole family is revoked (RFC 9700, section 4.14). The token's row is locked while it is
+ * judged: one of many concurrent refreshes creates the successor, and the others get the same one.
  *
- * The successor is derived from the token itself and a salt in the token's row. So it can be said again though only its
- * hash is stored, and neither an old token alone nor the table alone is enough to know it.
+ * The successor is derived from the token and a salt in the token's row. So it can be issued again although only its hash is
+ * stored, and neither an old token nor the table alone reveals it.
  *
  * A family is revoked as soon as one of its rows is. So revoking is one write, and it also covers a successor that is
  * being issued at the same moment.
@@ -81,7 +81,7 @@ export async function getMe({ db }: Needs<'db'>, customerId: CustomerId): Promis
   return customer ? { customerId, ...customer } : refuse('unauthenticated', 'This account no longer exists.');
 }
 
-/** Changes in which language and time zone the customer is told things. Refused if the account is gone. */
+/** Changes the customer's language and time zone. Refused if the account is gone. */
 export async function changeMe({ db }: Needs<'db'>, customerId: CustomerId, change: MeChange): Promise<Me | Refusal> {
   await changeProfile(db, customerId, change);
   return getMe({ db }, customerId);
@@ -106,7 +106,10 @@ interface TokenRow {
   successor_salt: Buffer | null;
 }
 
-/** Judges a refresh token under lock and gives its successor, made now or before; undefined if it is no longer good. */
+/**
+ * Judges a refresh token under lock and returns its successor, new or issued before; undefined if the token is no longer
+ * good.
+ */
 async function rotate(
   tx: Tx,
   refreshToken: string,
@@ -155,14 +158,14 @@ async function issueSuccessor(tx: Tx, refreshToken: string, family: Family, nowM
   return successor;
 }
 
-/** The successor that a used token has got, if it may still be said again: soon after, and before it was used itself. */
+/** The successor of a used token, if it may still be issued again: within the leeway, and before it was used itself. */
 async function sameSuccessor(
   tx: Tx,
   refreshToken: string,
   { used_at_ms: usedAtMs, successor_salt: salt }: TokenRow,
   nowMs: number,
 ): Promise<string | undefined> {
-  // A row without a salt was used by a build that gave random successors.
+  // A row without a salt was used by an older build, which issued random successors.
   if (salt === null || nowMs - Number(usedAtMs) > refreshLeewayMs) return undefined;
   const successor = successorOf(refreshToken, salt);
   const row = await lockToken(tx, successor);
@@ -173,7 +176,7 @@ function successorOf(refreshToken: string, salt: Buffer): string {
   return createHmac('sha256', salt).update(refreshToken).digest('base64url');
 }
 
-/** Enters a refresh token of this family. Only its hash is stored: whoever reads the table can sign in as nobody. */
+/** Stores a refresh token of this family. Only its hash is stored, so reading the table is not enough to sign in. */
 async function storeRefreshToken(
   sql: Sql,
   refreshToken: string,

@@ -30,14 +30,14 @@ import { findJob, isIdle, type SaleJob } from './job.store.ts';
 import { JobCommand, runIdleJobs, runJob, sendJob, sliceEndMs } from './jobs.ts';
 import { saleChanged } from './sale-changed.ts';
 
-/** The minute's rule, and the message by which its round over the sales goes on where an invocation was too short for it. */
+/** The minute's rule, and the message that continues its round over the sales if one invocation was too short. */
 const TickCommand = z.object({
   'detail-type': z.literal('Scheduled Event'),
   /** The sale up to which the round has come. */
   after: z.object({ closesAtMs: z.int(), saleId: idOf<SaleId>() }).optional(),
 });
 
-/** What may fire: the minute's rule, a boundary of one sale, or the news that units were released or offered. */
+/** The triggers: the minute's rule, a boundary of one sale, or the event that units were released or offered. */
 export const AdvanceTrigger = z.union([
   JobCommand,
   AdvanceCommand,
@@ -96,18 +96,18 @@ export async function advance(
   return mustRepeat;
 }
 
-/** The messages in another order: those that work on something long after the others. */
+/** The messages in processing order: short work first, long jobs last. */
 function shortestFirst(batch: readonly Delivered<AdvanceTrigger>[]): Delivered<AdvanceTrigger>[] {
   const isLong = ({ message }: Delivered<AdvanceTrigger>) => 'job' in message || 'sweep' in message;
   return [...batch.filter((one) => !isLong(one)), ...batch.filter(isLong)];
 }
 
-/** Whether more may be waiting for what a transaction has left than it could make offers to. */
+/** Whether more may be waiting for the units that a transaction left than it could make offers to. */
 function mayHaveMore({ available, waitlisted }: StockLevel): boolean {
   return available > 0 && waitlisted > 0;
 }
 
-/** Sends ahead when the offers that an event tells of end, so that their units are with the next within seconds. */
+/** Schedules the ends of the offers that an event reports, so that their units reach the next in line within seconds. */
 async function sendOfferEnds(deps: WriteNeeds, changes: readonly ReservationChange[]): Promise<void> {
   const offers = changes.flatMap(({ saleId, deadlineMs }) =>
     deadlineMs === undefined ? [] : [{ saleId, deadlineMs }],
@@ -123,8 +123,8 @@ async function sendOfferEnds(deps: WriteNeeds, changes: readonly ReservationChan
 }
 
 /**
- * Advances every sale in which something can still happen, those behind `after` only. One that fails does not keep the
- * others waiting. Where the time is not enough a message goes on with the rest at once.
+ * Advances every sale in which something can still happen, starting after `after`. A sale that fails does not hold up the
+ * others. If the time runs out, a message continues with the rest at once.
  */
 export async function advanceAll(
   deps: WriteNeeds,
@@ -146,9 +146,9 @@ export async function advanceAll(
 }
 
 /**
- * Advances one sale to where the clock says it is. Only the minute's rule sends ahead all that comes next; the end of an
- * offer is sent by whoever hears of the offer. Were each such message to send all that follow it, their number would
- * double from one boundary to the next. What takes longer than a while goes on by messages of its own.
+ * Advances one sale to where the clock says it is. Only the minute's rule schedules everything that comes next; the end of
+ * an offer is scheduled by the consumer of its event. If each such message scheduled all that follow it, their number would
+ * double at every boundary. Long work continues by messages of its own.
  */
 export async function advanceSale(
   deps: WriteNeeds,
@@ -159,7 +159,7 @@ export async function advanceSale(
   const nowMs = deps.clock();
   const { sale, jobs = [] } = await writeThrough(deps, (tx) => announcePhase(tx, saleId, nowMs));
   for (const job of jobs) await sendJob(deps, job);
-  // A pause stops the clock of everything that would follow; resuming sends it ahead.
+  // A pause stops the clock of everything that would follow; resuming schedules it.
   if (!sale || sale.status === 'paused') return;
   if (isOver(sale, nowMs)) {
     await endSale(deps, sale);
@@ -176,7 +176,7 @@ export async function advanceSale(
   await sendBoundaries(deps, saleId, aheadMs, boundaryHorizonMs);
 }
 
-/** Ends what is open in a sale that is over: a page of it at once, the rest by a job. */
+/** Ends what is open in a sale that is over: the first page at once, the rest by a job. */
 async function endSale(deps: WriteNeeds, { saleId, allocated, waitlisted }: SaleRow): Promise<void> {
   if (allocated === 0 && waitlisted === 0) return;
   const known = await findJob(deps.db, endingOf(saleId));
@@ -190,11 +190,11 @@ async function endSale(deps: WriteNeeds, { saleId, allocated, waitlisted }: Sale
 
 interface PhaseAnnounced extends Committed {
   readonly sale?: SaleRow;
-  /** The announcements of which the rest is still to be told. */
+  /** The announcements that a job has yet to finish. */
   readonly jobs?: readonly SaleJob[];
 }
 
-/** Moves the stored phase to the phase by the clock and records the events, only once even if called concurrently. */
+/** Moves the stored phase to the phase by the clock and records the events, once even if called concurrently. */
 async function announcePhase(tx: Tx, saleId: SaleId, nowMs: number): Promise<PhaseAnnounced> {
   const sale = (await lockSales(tx, [saleId])).get(saleId);
   if (!sale) return nothingChanged;

@@ -1,15 +1,16 @@
 /**
- * What a sale has to say to those who hold or await its units: that the window opened or closes soon, that its times have
- * moved, that it was paused or goes on.
+ * What a sale announces to those who hold or await its units: that the window opened or closes soon, that its times have
+ * moved, that it was paused or resumed.
  *
- * The transaction that makes it true tells the first page of the sale's reservations. Where there are more, it leaves a
- * job (`jobs.ts`) that tells the others in steps. A step moves the job's cursor with the events that it records, so
- * each reservation is told once, however often a step is begun; and it tells times, units and deadlines as they are then.
+ * The transaction that makes it true tells the first page of the sale's reservations. If there are more, it leaves a job
+ * (`jobs.ts`) that tells the others in steps. A step moves the job's cursor with the events that it records, so each
+ * reservation is told once, however often a step is repeated. A step tells times, units and deadlines as they are at that
+ * moment.
  *
- * Invariant I12: an announcement belongs to the version that the sale got with it. What is announced again, for new times,
- * is therefore another notice, and an event that is delivered again is the same one. The announcements of a sale are told
- * in their order. A newer one takes the place of those that are under way (`supersedes`): whom they had not reached hears
- * of the newer one, which says all that is true by then.
+ * Invariant I12: an announcement belongs to the version that the sale got with it. So an announcement for new times is
+ * another notice, and an event that is delivered again is the same one. The announcements of a sale are told in their order.
+ * A newer one replaces those that are under way (`supersedes`): the reservations that they had not reached hear only the
+ * newer one, which says all that is true by then.
  */
 import type { EventDetail } from '#events/catalog.ts';
 import { changesPerEvent, newEvent, type RecordedEvent, recordEvents } from '#events/outbox.ts';
@@ -28,8 +29,8 @@ export type Announcement = (typeof announcements)[number];
 const rowsPerStep = changesPerEvent;
 
 /**
- * A request is decided by terms that were read up to so long ago, whatever has been committed since. Whoever was decided
- * in this time after an announcement is told as well; whoever was decided later was told by the decision itself.
+ * The terms by which a request is decided may be this old, whatever has been committed since. A reservation decided within
+ * this time after an announcement is told as well; the decision of a later one already says it.
  */
 const decidedByOldTermsMs = 10_000;
 
@@ -65,8 +66,9 @@ export async function announce(tx: Tx, sale: SaleRow, kind: Announcement, nowMs:
 }
 
 /**
- * Makes one step of the oldest announcement of a sale that is under way. Of two at once the second waits for the first and
- * goes on behind it. It does not hold the sale: a change of its times waits for the step, then supersedes the job.
+ * Makes one step of the oldest announcement of a sale that is under way. Of two concurrent calls the second waits for the
+ * first and continues after it. It does not lock the sale: a change of the sale's times waits for the step, then supersedes
+ * the job.
  */
 export async function announceSome(tx: Tx, saleId: SaleId, nowMs: number): Promise<JobStep> {
   const [oldest] = (await readOpenJobs(tx, saleId)).filter(({ kind }) => kind !== 'ending');
@@ -75,7 +77,7 @@ export async function announceSome(tx: Tx, saleId: SaleId, nowMs: number): Promi
   if (!job || job.kind === 'ending') throw new Error('an announcement that was just read is gone');
   if (job.finishedAtMs !== null) return { ...nothingChanged, next: job };
   const sale = (await readSales(tx, [saleId])).get(saleId);
-  // Whoever still holds or waits when a sale is over is told of its end instead.
+  // Reservations that are still open when a sale is over are told of its end instead.
   if (!sale || sale.status === 'cancelled' || nowMs >= sale.purchaseClosesAtMs) {
     const ended = { ...job, steppedAtMs: nowMs, finishedAtMs: nowMs, superseded: true };
     await updateJob(tx, ended);
@@ -95,7 +97,7 @@ export async function announceSome(tx: Tx, saleId: SaleId, nowMs: number): Promi
   return { ...nothingChanged, events, next };
 }
 
-/** Ends the announcements of a sale that is held which a newer one takes the place of. */
+/** Ends the announcements of a locked sale that a newer one replaces. */
 async function supersede(tx: Tx, saleId: SaleId, by: Announcement, nowMs: number): Promise<void> {
   for (const open of await readOpenJobs(tx, saleId)) {
     if (open.kind === 'ending' || !supersedes(by, open.kind)) continue;
@@ -105,16 +107,16 @@ async function supersede(tx: Tx, saleId: SaleId, by: Announcement, nowMs: number
 }
 
 /**
- * Whether a newer announcement says all that matters to those whom the older one has not reached. A change says until when
- * they can buy, or that the sale is paused, and then its end will say it. Only new times set in a pause do not tell of the
- * pause; and a reminder, which those who wait do not get, takes the place of no change. Pure.
+ * Whether a newer announcement says all that matters to reservations that the older one has not reached. A change says until
+ * when they can buy, or that the sale is paused; then the end of the pause will say it. Two exceptions: new times set during
+ * a pause do not announce the pause, and a reminder replaces no change, because those who wait do not get it. Pure.
  */
 export function supersedes(newer: Announcement, older: Announcement): boolean {
   if (isReminder(newer)) return isReminder(older);
   return !(newer === 'rescheduled' && older === 'paused');
 }
 
-/** The events that tell a page of reservations of an announcement; `sale` is as it is now. */
+/** The events that tell an announcement to a page of reservations; `sale` is as it is now. */
 function tell(
   sale: SaleRow,
   { kind, round, startedAtMs }: Pick<SaleJob, 'round' | 'startedAtMs'> & { kind: Announcement },
@@ -143,7 +145,7 @@ function tell(
   return { events: [newEvent('reservations.reminded', detail, nowMs)], told: recipients.length };
 }
 
-/** Whether an announcement concerns a reservation as it is: units that a purchase pays for need no reminder. */
+/** Whether an announcement concerns a reservation: units that a purchase pays for need no reminder. */
 function isConcerned({ state, purchaseId }: ReservationRow, kind: Announcement): boolean {
   if (isReminder(kind)) return state === 'allocated' && purchaseId === null;
   return state === 'allocated' || state === 'waitlisted';

@@ -25,19 +25,19 @@ export const AdvanceCommand = z.object({ saleId: idOf<SaleId>() });
 export type AdvanceCommand = z.infer<typeof AdvanceCommand>;
 
 /**
- * Sends a message at once, and a delayed one for each boundary of a sale and each end of its offers that SQS can hold back
- * so long. Never throws: the minute's rule looks at every sale anyway.
+ * Sends a message at once, and a delayed one for each boundary of a sale and each end of its offers that is near enough for
+ * an SQS delay. Never throws: the minute's rule looks at every sale anyway.
  */
 export async function scheduleBoundaries(
   deps: Needs<'db' | 'queue' | 'clock'>,
   sale: Pick<SaleRow, 'saleId' | 'clockOffsetMs' | 'status' | keyof SaleTimes>,
 ): Promise<void> {
-  // Nothing is due in a pause; what follows it is sent when it ends.
+  // Nothing is due in a pause; resuming schedules what follows.
   if (sale.status === 'paused') return;
   try {
     const nowMs = deps.clock();
     const offersMs = await readOfferDeadlines(deps.db, sale, nowMs, nowMs + longestDelayMs);
-    // At once too: a change may have brought the sale to where it should have been advanced to already.
+    // At once too: after the change a boundary may already have passed.
     await sendBoundaries(deps, sale.saleId, [nowMs, ...boundariesAfter(sale, nowMs), ...offersMs], longestDelayMs);
   } catch (error) {
     log.warn('the next tick will catch up with a changed sale', { error, saleId: sale.saleId });

@@ -1,10 +1,10 @@
 /**
- * What follows from calling a sale off: each buyer is told, and unless the operator keeps the money, gets back what was
+ * What follows from calling a sale off: each buyer is told and, unless the operator keeps the money, is refunded what was
  * paid in this sale.
  *
- * Invariant I13. A capture after the cancellation is given back by whoever settles it, since it holds the sale's row; so
- * the sweep needs only those from before. It goes over them in steps of bounded size, each one transaction that moves the
- * cursor with what it orders: dying between two steps, or a step that comes twice, changes nothing. It continues by a
+ * Invariant I13. A capture after the cancellation is refunded by the transaction that settles it, since it locks the sale's
+ * row; so the sweep covers only earlier captures. It works in steps of bounded size, each one transaction that moves the
+ * cursor with the refunds that it orders: dying between two steps, or repeating one, changes nothing. It continues by a
  * message of its own; if that is lost, the minute's rule continues it.
  */
 
@@ -45,7 +45,7 @@ export type CancelSale = z.output<typeof CancelSale>;
 export const SweepCommand = z.object({
   sweep: z.object({
     saleId: idOf<SaleId>(),
-    /** Where its sender had come to; the row knows better if another was faster. */
+    /** The sender's progress; the row is right if another worker was faster. */
     afterId: z.string().nullable(),
   }),
 });
@@ -70,12 +70,12 @@ export const CancellationView = z.object({
 });
 export type CancellationView = z.infer<typeof CancellationView>;
 
-/** How many reservations one transaction looks at, bought or not, since it holds the sale. */
+/** How many reservations one transaction looks at, bought or not: it locks the sale meanwhile. */
 const rowsPerStep = 200;
 
 /**
- * Writes, with a sale that is held, that it is called off. Calling it off again changes nothing, except that keeping the
- * money may become giving it back. Refuses the opposite: what was ordered back is not taken again.
+ * Records for a locked sale that it is called off. Repeating it changes nothing, except that keeping the money may become
+ * refunding it. Refuses the opposite: an ordered refund is not revoked.
  */
 export async function callOff(
   tx: Tx,
@@ -94,7 +94,7 @@ export async function callOff(
   return undefined;
 }
 
-/** Sends the command that begins or continues a sweep. Never throws: the minute's rule finds what was not sent. */
+/** Sends the command that begins or continues a sweep. Never throws: the minute's rule makes up for a lost one. */
 export async function sendSweep(deps: Needs<'queue'>, saleId: SaleId, afterId: string | null): Promise<void> {
   const body: SweepCommand = { sweep: { saleId, afterId } };
   await deps
@@ -127,14 +127,14 @@ export async function sweepCancellation(
 }
 
 interface Step extends Committed {
-  /** Purchases of which something is to be given back now. */
+  /** Purchases of which something is refunded by this step. */
   readonly ordered: readonly PurchaseRow[];
   readonly afterId: string | null;
   readonly isOver: boolean;
 }
 
 async function sweepSome(tx: Tx, saleId: SaleId, nowMs: number): Promise<Step> {
-  // The sale first, as everywhere: with it held, no capture of before the cancellation is still being committed.
+  // The sale is locked first, as everywhere: after that no capture from before the cancellation can still commit.
   const sale = (await lockSales(tx, [saleId])).get(saleId);
   const cancellation = await lockCancellation(tx, saleId);
   if (!sale || !cancellation || cancellation.sweptAtMs !== null) {

@@ -1,8 +1,8 @@
 /**
  * Changing a sale: new terms, a pause, and calling it off. The row is held while the change is decided.
  *
- * Invariant I12: a pause stops every clock and resuming gives the time back; what moves a time that somebody was told
- * is told to them, beginning in the same transaction, once for each change, and what moves nothing tells nothing.
+ * Invariant I12: a pause stops every clock, and resuming gives the time back. Whoever was told a time that moves is told the
+ * new one, once for each change, beginning in the same transaction; a change that moves nothing is not announced.
  */
 
 import { recordEvents } from '#events/outbox.ts';
@@ -25,14 +25,14 @@ import { type MovePlan, planMove, previewMove, refuseUnconfirmed } from './move-
 import { recordSale, type SaleCommitted } from './sale-changed.ts';
 import { readTimes } from './sale-times.ts';
 
-/** What an operator's call changes in a sale's row, and what those who hold units or wait are told of it. */
+/** What an operator's call changes in a sale's row, and what holders and waiters are told of it. */
 export interface SaleChange {
   readonly terms: Partial<SaleTerms & SaleProgress>;
   readonly tell?: Announcement | undefined;
 }
 
 interface SaleChanged extends SaleCommitted {
-  /** The announcement of which the rest is still to be told. */
+  /** The announcement that a job has yet to finish. */
   readonly job?: SaleJob | undefined;
 }
 
@@ -75,7 +75,8 @@ export function applyMove(
 }
 
 /**
- * Pauses a sale: nothing can be reserved or bought, and its clock stands still until it is resumed. Pausing twice is once.
+ * Pauses a sale: nothing can be reserved or bought, and its clock stands still until it is resumed. Repeating it changes
+ * nothing.
  */
 export async function pauseSale(deps: WriteNeeds, saleId: SaleId): Promise<SaleView | Refusal> {
   const paused = await changeSale(deps, saleId, async (_tx, sale, nowMs) => {
@@ -88,8 +89,8 @@ export async function pauseSale(deps: WriteNeeds, saleId: SaleId): Promise<SaleV
 
 /**
  * Resumes a paused sale. The time of the pause is given back: whatever was still to come is later by its length. With
- * `keepTimes` the times stay as they are, and what they end meanwhile ends. What became free in the pause goes to those who
- * wait before anybody else can have it. Resuming twice is once.
+ * `keepTimes` the times stay as they are, and what they end meanwhile ends. Units that became free in the pause go to those
+ * who wait before anybody else can have them. Repeating it changes nothing.
  */
 export async function resumeSale(
   deps: WriteNeeds,
@@ -125,9 +126,9 @@ export async function cancelSale(
 }
 
 /**
- * Changes a sale's row while holding it and tells those whom it concerns, then sends ahead what comes next. Units that
- * nobody could be offered before, as in a pause, are offered in the same transaction (invariant I11), by the changed times.
- * Returns the row as it is then; where `decideChange` finds nothing to change, nothing is written or told.
+ * Changes a sale's row under lock, tells those whom it concerns, then schedules what comes next. Units that could not be
+ * offered before, as in a pause, are offered in the same transaction (invariant I11), by the changed times. Returns the new
+ * row; if `decideChange` finds nothing to change, nothing is written or announced.
  */
 export async function changeSale(
   deps: WriteNeeds,

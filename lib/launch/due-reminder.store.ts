@@ -1,9 +1,9 @@
-/** The store of the reminders before the time to pay ends: the only code that writes `due_reminders`. It decides nothing. */
+/** The store of payment reminders: the only code that writes `due_reminders`. It decides nothing. */
 import { fromBytes, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import type { DuePlace } from '#reservation/reservation.store.ts';
 
-/** How far the holders of a sale have been reminded; undefined if none was. The sale must be held. */
+/** How far the holders of a sale have been reminded; undefined if none was. The sale must be locked. */
 export async function readReminded(tx: Tx, saleId: SaleId): Promise<DuePlace | undefined> {
   const [row] = await tx.rows<Omit<DuePlace, 'reservationId'> & { reservationId: Buffer }>(
     `SELECT deadline_ms AS deadlineMs, at_least AS atLeast, ticket, reservation_id AS reservationId
@@ -13,7 +13,7 @@ export async function readReminded(tx: Tx, saleId: SaleId): Promise<DuePlace | u
   return row && { ...row, reservationId: fromBytes(row.reservationId) };
 }
 
-/** Writes how far they have been reminded. The sale must be held. */
+/** Writes how far they have been reminded. The sale must be locked. */
 export async function writeReminded(tx: Tx, saleId: SaleId, place: DuePlace, isNew: boolean): Promise<void> {
   const { deadlineMs, atLeast, ticket, reservationId } = place;
   const values = [deadlineMs, atLeast, ticket, toBytes(reservationId)];

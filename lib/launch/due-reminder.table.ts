@@ -1,9 +1,9 @@
 /**
- * `due_reminders`: up to which deadline the holders of a sale have been reminded that their time to pay ends. One row for
- * each sale that has reminded anybody. Written by `due-reminder.store.ts`.
+ * `due_reminders`: the deadline up to which the holders of a sale have been reminded to pay. One row for each sale that has
+ * reminded anybody. Written by `due-reminder.store.ts`.
  *
- * Its columns are a place in the index `waitlist_line`, so that any number of holders with one deadline are reminded in
- * steps that each begin where the last one ended.
+ * Its columns are a position in the index `waitlist_line`, so any number of holders with one deadline are reminded in steps
+ * that each begin where the last one ended.
  */
 import { bigint, int, mysqlTable } from 'drizzle-orm/mysql-core';
 import { id, timeMs } from '#platform/mysql/columns.ts';

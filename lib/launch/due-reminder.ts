@@ -1,9 +1,10 @@
 /**
- * The reminder before the time to pay ends: in a sale with `payWithinSeconds`, whoever holds units that will go to the line
- * is told once before, with the time.
+ * The reminder to pay: in a sale with `payWithinSeconds`, holders are reminded once before their units go to the line, with
+ * the deadline.
  *
- * Invariant I12: the round of such a notice is the deadline itself, so that the same deadline is never told twice, and one
- * that has moved is told again. Steps are of bounded size, each one transaction that moves on with what it records.
+ * Invariant I12: the round of this notice is the deadline itself, so the same deadline is never told twice, and one that has
+ * moved is told again. Steps are of bounded size; each is one transaction that moves the cursor with the events that it
+ * records.
  */
 import type { EventDetail } from '#events/catalog.ts';
 import { changesPerEvent, newEvent, recordEvents } from '#events/outbox.ts';
@@ -26,7 +27,7 @@ export function dueLeadMs(sale: Pick<SaleRow, 'payWithinMs' | 'offerLifeMs'>): n
   return Math.min(longestLeadMs, Math.floor(Math.min(sale.payWithinMs, sale.offerLifeMs) / 5));
 }
 
-/** Reminds whoever's time to pay ends soon. Goes on until `deadlineMs`; harmless at any time and any number of times. */
+/** Reminds holders whose time to pay ends soon. Goes on until `deadlineMs`; safe at any time and any number of times. */
 export async function remindDue(deps: WriteNeeds, saleId: SaleId, deadlineMs: number): Promise<void> {
   for (;;) {
     const step = await writeThrough(deps, (tx, nowMs) => remindSome(tx, saleId, nowMs));
@@ -43,10 +44,10 @@ async function remindSome(tx: Tx, saleId: SaleId, nowMs: number): Promise<Step> 
   const sale = (await lockSales(tx, [saleId])).get(saleId);
   const leadMs = sale && dueLeadMs(sale);
   if (!sale || leadMs === undefined || sale.status !== 'active') return over;
-  // What ends with the window goes to nobody, and its holder is reminded of the close.
+  // Units whose time ends with the window go to nobody, and their holder is reminded of the close.
   const untilMs = Math.min(toSaleTime(sale, nowMs) + leadMs, toSaleTime(sale, sale.purchaseClosesAtMs) - 1);
   const known = await readReminded(tx, saleId);
-  // After the sale's clock has stood still or was moved, those whose time to be reminded comes again are reminded again.
+  // When the sale's clock stood still or was moved, holders whose reminder is due again are reminded again.
   const back = known && known.deadlineMs > untilMs ? endOfDeadline(untilMs) : undefined;
   const after = back ?? known ?? endOfDeadline(toSaleTime(sale, nowMs));
   const due = await readDue(tx, saleId, after, untilMs, changesPerEvent);

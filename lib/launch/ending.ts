@@ -1,9 +1,9 @@
 /**
  * The end of a sale that is over, closed or called off: everything that is not bought ends, a page of reservations at a
- * time. Where they are more than one page, a job (`jobs.ts`) goes over the others.
+ * time. If there is more than one page, a job (`jobs.ts`) ends the others.
  *
- * Which reservations are still open is decided by their rows, so each ends once, however many are at it and wherever one
- * of them begins; the job's cursor only spares looking twice.
+ * The rows decide which reservations are still open, so each ends once, however many workers run and wherever each begins;
+ * the job's cursor only avoids looking twice.
  */
 import { nothingChanged } from '#mirror/write-through.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
@@ -12,7 +12,10 @@ import { endPage } from '#reservation/expire.ts';
 import { lockSales } from '#sale/sale.store.ts';
 import { findJob, insertJob, type JobKey, type JobStep, lockJob, type SaleJob, updateJob } from './job.store.ts';
 
-/** How long after a job is over another one may look for what was decided, or left by a purchase, behind its cursor. */
+/**
+ * How long after a job is over a new one may look for reservations that were decided, or left by a purchase, behind its
+ * cursor.
+ */
 const againAfterMs = 300_000;
 
 /** The only job of its kind in a sale. */
@@ -20,7 +23,7 @@ export function endingOf(saleId: SaleId): JobKey {
   return { saleId, round: 0, kind: 'ending' };
 }
 
-/** Whether the end of a sale may begin, for the first time or again: not while it is under way. Pure. */
+/** Whether the end of a sale may begin, for the first time or again: not while a job is under way. Pure. */
 export function mayBegin(known: SaleJob | undefined, nowMs: number): boolean {
   return known === undefined || (known.finishedAtMs !== null && nowMs - known.finishedAtMs >= againAfterMs);
 }
@@ -29,7 +32,7 @@ export function mayBegin(known: SaleJob | undefined, nowMs: number): boolean {
 export async function beginEnding(tx: Tx, saleId: SaleId, nowMs: number): Promise<JobStep> {
   const page = await endPage(tx, saleId, undefined, nowMs);
   if (page?.afterId === undefined || page.isLast) return { ...(page ?? nothingChanged), next: undefined };
-  // Of two at once, the one that holds the sale first writes the job.
+  // Of two concurrent calls, the one that locks the sale first writes the job.
   await lockSales(tx, [saleId]);
   const known = await lockJob(tx, endingOf(saleId));
   if (!mayBegin(known, nowMs)) return { ...page, next: undefined };
@@ -54,7 +57,7 @@ export async function endSome(tx: Tx, saleId: SaleId, nowMs: number): Promise<Jo
   if (!page) return { ...nothingChanged, next: undefined };
   const job = await lockJob(tx, seen);
   if (!job) throw new Error('the end of a sale that was just read is gone');
-  // Another was faster; what it has ended, this one has not.
+  // Another worker was faster and has moved the cursor already.
   if (job.afterId !== seen.afterId || job.finishedAtMs !== null) return { ...page, next: job };
   const next: SaleJob = {
     ...job,

@@ -36,7 +36,7 @@ export interface JobStep extends Committed {
 /** A job that has made no step for so long is taken to have lost its message. */
 export const idleAfterMs = 10_000;
 
-/** Whether nobody seems to be at a job. */
+/** Whether no worker seems to be processing the job. */
 export function isIdle(job: SaleJob, nowMs: number): boolean {
   return nowMs - job.steppedAtMs >= idleAfterMs;
 }

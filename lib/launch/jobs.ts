@@ -1,10 +1,10 @@
 /**
  * Jobs that go over all reservations of a sale: steps of a bounded size, each one transaction that moves the job's cursor
- * with what it does. Dying between two steps, or a step that is made twice, changes nothing.
+ * with its effects. Dying between two steps, or repeating one, changes nothing.
  *
- * A job continues by a message of its own in the queue `advance`, after a short time also if much is left, so that the
- * boundaries of other sales do not wait for it. Where the message is lost, the minute's rule finds the job idle. A message
- * from before a job's last step is dropped while somebody else is at it, so that repeated messages do not add up.
+ * A job continues by messages of its own in the queue `advance`. Each works on it only for a short time, so that the
+ * boundaries of other sales do not wait for it. If the message is lost, the minute's rule finds the job idle. A message from
+ * before a job's last step is dropped while another worker processes the job, so that repeated messages do not add up.
  */
 import * as z from 'zod';
 import { type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
@@ -19,13 +19,15 @@ import { endSome } from './ending.ts';
 import { findJob, idleAfterMs, isIdle, listIdleJobs, listJobs, type SaleJob } from './job.store.ts';
 import { jobKinds } from './job.table.ts';
 
-/** The command in the queue `advance` that continues a job. A build that does not know jobs reads it as “advance this sale”. */
+/**
+ * The command in the queue `advance` that continues a job. A build that does not know jobs reads it as “advance this sale”.
+ */
 export const JobCommand = z.object({
   saleId: idOf<SaleId>(),
   job: z.object({
     kind: z.enum(jobKinds),
     round: z.int(),
-    /** Where its sender had come to; the row knows better if another was faster. */
+    /** The sender's progress; the row is right if another worker was faster. */
     afterId: z.string().nullable(),
   }),
 });
@@ -58,7 +60,7 @@ export function sliceEndMs(nowMs: number, deadlineMs: number): number {
   return Math.min(deadlineMs - stepReserveMs, nowMs + sliceMs);
 }
 
-/** Sends the message that continues a job. Never throws: the minute's rule finds what was not sent. */
+/** Sends the message that continues a job. Never throws: the minute's rule makes up for a lost one. */
 export async function sendJob(deps: Needs<'queue'>, { saleId, kind, round, afterId }: SaleJob): Promise<void> {
   const body: JobCommand = { saleId, job: { kind, round, afterId } };
   await deps
@@ -67,7 +69,7 @@ export async function sendJob(deps: Needs<'queue'>, { saleId, kind, round, after
     .catch((error) => log.warn('the next tick will continue a job', { error, saleId, kind }));
 }
 
-/** Continues a job on a message's behalf, and sends the next message if something is left. Harmless at any time. */
+/** Continues a job because of a message, and sends the next message if something is left. Safe at any time. */
 export async function runJob(
   deps: WriteNeeds,
   { saleId, job: { kind, round, afterId } }: JobCommand,
@@ -86,7 +88,7 @@ export async function runIdleJobs(deps: WriteNeeds, deadlineMs: number): Promise
   }
 }
 
-/** Makes steps of a job, or of those of its sale that come before it, for a while; sends the message for the rest. */
+/** Makes steps of a job, or of earlier jobs of its sale, for a while; sends the message for the rest. */
 async function continueJob(deps: WriteNeeds, { saleId, kind }: SaleJob, deadlineMs: number): Promise<void> {
   const endsMs = sliceEndMs(deps.clock(), deadlineMs);
   for (;;) {

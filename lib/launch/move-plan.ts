@@ -3,7 +3,7 @@
  * would have less time than they were told (invariant I12).
  *
  * A move that takes time from somebody, or ends the sale at once, needs a confirmation: a token that only the preview gives
- * and that stands for this very move of the sale as it is. A slip of the hand cannot end a sale.
+ * and that stands for this very move of the sale as it is. So a slip of the hand cannot end a sale.
  */
 import { createHash } from 'node:crypto';
 import type { Needs } from '#platform/environment/deps.ts';
@@ -27,14 +27,14 @@ export interface MovePlan {
   readonly concerned: Concerned;
   /** Stands for this move of the sale as it is. */
   readonly confirmation: string;
-  /** Whether anybody who holds units or waits has to be told: the purchase window or a deadline moves. */
+  /** Whether holders or waiters have to be told: the purchase window or a deadline moves. */
   readonly isTold: boolean;
 }
 
 const timeNames = ['reserveOpensAtMs', 'reserveClosesAtMs', 'purchaseOpensAtMs', 'purchaseClosesAtMs'] as const;
 
 /**
- * Plans a move as the sale is now, without holding it: counting whom it concerns reads the whole sale. Undefined if nothing
+ * Plans a move of a sale without locking it, because counting whom it concerns reads the whole sale. Undefined if nothing
  * would move; refuses times out of order and sales that are over.
  */
 export async function previewMove(
@@ -49,7 +49,7 @@ export async function previewMove(
 }
 
 /**
- * Plans a move of a sale that is held. Whom it concerns was counted right before; whoever got units since is told all the
+ * Plans a move of a locked sale. Whom it concerns was counted right before; reservations decided since are told all the
  * same.
  */
 export async function planMove(
@@ -80,7 +80,7 @@ export async function planMove(
   return { change, dangers, concerned, confirmation: confirmationOf(sale, move, wanted, dangers), isTold };
 }
 
-/** Refuses a dangerous move without the confirmation that its preview gave. */
+/** Refuses a dangerous move without the confirmation from its preview. */
 export function refuseUnconfirmed(plan: MovePlan, confirmation: string | undefined): Refusal | undefined {
   if (plan.dangers.length === 0 || confirmation === plan.confirmation) return undefined;
   const { dangers, concerned } = plan;
@@ -94,14 +94,14 @@ export function refuseUnconfirmed(plan: MovePlan, confirmation: string | undefin
   );
 }
 
-/** Every time that is still to come, later or earlier by the same. */
+/** Every time that is still to come, moved by the same amount. */
 function shifted(times: SaleTimes, byMs: number, nowMs: number): Partial<SaleTimes> {
   return Object.fromEntries(
     timeNames.filter((name) => byMs !== 0 && times[name] > nowMs).map((name) => [name, times[name] + byMs]),
   );
 }
 
-/** Those of the named times that are not the sale's already. */
+/** The named times that differ from the sale's present ones. */
 function different(sale: SaleTimes, named: Partial<SaleTimes>): Partial<SaleTimes> {
   return Object.fromEntries(
     timeNames

@@ -1,5 +1,5 @@
 /**
- * Rescheduling: moving a sale's times as one act, with everything derived from them, and a preview of what that would do.
+ * Rescheduling: moves a sale's times, and everything derived from them, in one step, with a preview of the effects.
  */
 import type { WriteNeeds } from '#mirror/write-through.ts';
 import { isRefusal, type Refusal } from '#platform/kernel/errors.ts';

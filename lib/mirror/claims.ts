@@ -68,12 +68,12 @@ export function idEndOf(field: string): string {
   return bytesOf(field).toString('hex', 0, 6);
 }
 
-/** What a reservation's field and its owner's have in common: bits of the owner's id. */
+/** The bits of the owner's id that a reservation's field shares with its owner's field. */
 export function ownerBitsOf(field: string): string {
   return field.startsWith('@') ? bytesOf(field.slice(1)).subarray(2, 5).toString('base64url') : field.slice(8);
 }
 
-/** Whether a packed value is that of a request that is not decided yet, and claims something. */
+/** Whether a packed value is that of an undecided request that claims something. */
 export function isUndecided(packed: string): boolean {
   return packed.startsWith('r') || packed.startsWith('o');
 }

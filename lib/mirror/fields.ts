@@ -10,7 +10,7 @@ export const stockFields = ['epoch', 'version', 'allotment', 'available', 'alloc
 /** The terms: what the gate checks, what readers see (`terms`, JSON), and the sale's id. Written by `mirror.lua`. */
 export const termFields = ['terms', 'opens', 'closes', 'status', 'cap', 'waitlistSize', 'id'] as const;
 
-/** The commit that the terms are as of; stock may be newer. Written by `mirror.lua`. */
+/** The version of the commit that the terms are from; stock may be newer. Written by `mirror.lua`. */
 export const termVersionFields = ['termsEpoch', 'termsVersion'] as const;
 
 /**
@@ -20,8 +20,8 @@ export const termVersionFields = ['termsEpoch', 'termsVersion'] as const;
 export const gateFields = ['ticket', 'line', 'pendingUnits', 'pendingOver'] as const;
 
 /**
- * Which loss of claims a sale has not recovered from: the time at which Redis was taught the sale anew. Written by
- * `mirror.lua`, read by `gate.lua`, and taken away by reconcile when every claim is back.
+ * Marks a sale whose claims Redis has lost: the time at which the sale was loaded into Redis again. Written by `mirror.lua`,
+ * read by `gate.lua`, and removed by reconcile when every claim is back.
  */
 export const partialField = 'partial';
 

@@ -31,7 +31,7 @@ local shut, since = nil, ''
 if known and sale[3] == 'cancelled' then
   shut = 'sale_cancelled'
 elseif known and sale[3] == 'paused' then
-  -- Before the times: a paused sale's clock stands still, so the server's says nothing about them.
+  -- Checked before the times: while a sale is paused its clock stands still, so the server's clock does not apply.
   shut = 'sale_paused'
 elseif known and nowUs < tonumber(sale[1]) * 1000 then
   shut, since = 'sale_not_open', sale[1]

@@ -37,8 +37,8 @@ export type GateRefusal =
 
 export type GateAnswer =
   /**
-   * Go on to the queue with this ticket (microseconds) and place among all requests. With `partial`, Redis has lost claims
-   * of the sale that are not back yet, so this may be a repeat.
+   * Continue to the queue with this ticket (microseconds) and this place among all requests. `partial` means that Redis has
+   * lost claims of the sale and does not have them back yet, so this may be a repeated request.
    */
   | { readonly kind: 'admitted'; readonly ticket: number; readonly position: number; readonly partial: boolean }
   /** This reservation was admitted before; here is what became of it. */

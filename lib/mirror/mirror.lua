@@ -35,8 +35,8 @@ local function isCurrent(epoch, version, knownEpoch, knownVersion)
     or (epoch == knownEpoch and tonumber(version) >= tonumber(knownVersion))
 end
 
--- Whether terms are no older than the stored ones, where newer stock has come without them: stock and terms are written
--- by different commits, and each may overtake the other. Of terms from an older build the version is not known.
+-- Whether terms are no older than the stored ones. Stock and terms are written by different commits, and each may overtake
+-- the other, so newer stock may have come without terms. The version of an older build's terms is unknown.
 local function areCurrentTerms(epoch, version, knownEpoch, knownVersion)
   return knownEpoch and isCurrent(epoch, version, knownEpoch, knownVersion)
 end
@@ -97,7 +97,7 @@ local function writeSale(saleKey, bucketPrefix, levels, terms, reservations)
     redis.call('HSET', saleKey, 'terms', told.terms, 'opens', told.opens, 'closes', told.closes, 'status', told.status,
       'cap', told.cap, 'waitlistSize', told.waitlistSize, 'id', told.id, 'termsEpoch', epoch, 'termsVersion', version)
     if told.lost and not known[1] then
-      -- The time tells one loss from another.
+      -- The time tells this loss from others.
       local time = redis.call('TIME')
       redis.call('HSET', saleKey, 'partial', time[1] .. '.' .. time[2])
     end

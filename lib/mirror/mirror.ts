@@ -2,7 +2,8 @@
  * The mirror: the copy of stock and reservation states in Redis, written through after each commit.
  *
  * Invariant I6: it equals MySQL at rest and its versions never fall. Every write compares (epoch, version) with what is
- * stored, of stock and of terms, so writes may be late, repeated or out of order. It is never the truth: where it has no entry, MySQL is read.
+ * stored, for stock and for terms, so writes may be late, repeated or out of order. It is never the truth: where it has no
+ * entry, MySQL is read.
  *
  * Layout: one hash per sale (`fields.ts`), and claims in buckets of that sale (`claims.ts`).
  */
@@ -10,8 +11,8 @@
 import { LRUCache } from 'lru-cache';
 import type { Needs } from '#platform/environment/deps.ts';
 import type { CustomerId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
-import { warnUnlessOutage } from '#platform/redis/absence.ts';
 import { keys } from '#platform/redis/keys.ts';
+import { warnUnlessOutage } from '#platform/redis/outage-log.ts';
 import { defineScript, luaSource } from '#platform/redis/redis.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
 import { readSales, type SaleRow } from '#sale/sale.store.ts';
@@ -34,9 +35,9 @@ import { mirrorTrust } from './mirror-trust.ts';
 const mirrorScript = defineScript('holdfastMirror', luaSource('lib/mirror/mirror.lua'));
 
 /**
- * Copies committed stock and reservations, in one round trip however many sales. `terms` are the sales whose terms are to
- * be written too; with `lost`, those that Redis does not know may have claims that it has lost. Returns the ids of sales that Redis does not know, whose terms the caller should load and mirror. Throws
- * if Redis cannot be reached.
+ * Copies committed stock and reservations in one round trip, for any number of sales. `terms` are the sales whose terms are
+ * written too; with `lost`, sales that Redis does not know are marked as having lost their claims. Returns the ids of sales
+ * that Redis does not know; the caller should load and mirror their terms. Throws if Redis cannot be reached.
  */
 export async function writeMirror(
   { redis }: Needs<'redis'>,
@@ -83,7 +84,8 @@ export function mirroredTerms(sale: SaleRow): Record<(typeof termFields)[number]
   return {
     terms: JSON.stringify(termsView(sale)),
     opens: String(sale.reserveOpensAtMs),
-    // Whoever asks after the last moment to buy is refused at once; an older sale may take reservations for longer.
+    // Nobody could buy after the window, so later requests are refused at once; older sales may have a longer reservation
+    // period.
     closes: String(Math.min(sale.reserveClosesAtMs, sale.purchaseClosesAtMs)),
     status: sale.status,
     cap: String(sale.capPerCustomer),
@@ -124,12 +126,12 @@ async function teachSales(deps: MirrorNeeds, saleIds: SaleId[]): Promise<void> {
   );
 }
 
-/** For how long it is remembered that there is no sale of an id, and of how many. */
+/** How long, and for how many ids, it is remembered that no sale has the id. */
 const unknownForMs = 5_000;
 const rememberedUnknown = 10_000;
 
 /**
- * Ids that no sale has. A new sale's id is random and is told by its creation, so nobody can have asked for it before.
+ * Ids that no sale has. A sale's id is random and unknown before the sale exists, so nobody can have asked for it earlier.
  */
 const unknownSales = ({ clock }: Needs<'clock'>) =>
   new LRUCache<SaleId, true>({

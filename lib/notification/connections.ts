@@ -1,11 +1,11 @@
 /**
  * The registry of WebSocket connections, in Redis: whose they are, and which sales they watch.
  *
- * A connection is served until its access token ends, and only while something is heard on it: a client that is gone
- * without a word is found by its silence, since the gateway would keep its connection for minutes. The sets are ordered by
- * that time, so whose time is over is left out of every push by reading the set; then a turn of the schedule tells the
- * client why, and closes. When Redis has lost its memory, the client's next token enters the connection again.
- * Called by functions/websocket, by the notify verb and by functions/schedule/relay.ts.
+ * A connection is served until its access token expires, and only while messages arrive on it: a client that vanished is
+ * found by its silence, since the gateway would keep its connection for minutes. The sets are ordered by that time, so
+ * reading a set leaves expired connections out of every push; the next run of the schedule tells the client why, and closes
+ * the connection. If Redis has lost its data, the client's next token registers the connection again. Called by
+ * functions/websocket, by the notify verb and by functions/schedule/relay.ts.
  */
 
 import type { Needs } from '#platform/environment/deps.ts';
@@ -28,11 +28,11 @@ export const connectionsPerCustomer = 8;
 export const salesPerConnection = 50;
 /** How many commands go to Redis in one round trip. */
 const commandsPerTrip = 500;
-/** How many connections are ended in one turn, and how long telling and closing them may take. */
+/** How many connections are ended in one run, and how long telling and closing them may take. */
 const endedPerTurn = 500;
 const endLimitMs = 2_000;
 
-/** A connection this new may not be open for pushes yet, so the gateway's answer that it is gone does not count. */
+/** A connection younger than this may not be open for pushes yet, so the gateway's answer that it is gone does not count. */
 const openingMs = 5_000;
 
 type Command = [name: string, ...args: (string | number)[]];
@@ -43,7 +43,7 @@ const tokenEndField = 'tokenEnd';
 const heardField = 'heard';
 const saleField = 'sale:';
 
-/** An entered connection, as it was read. */
+/** A registered connection, as it was read. */
 export interface Connection {
   readonly connectionId: string;
   readonly customerId: CustomerId;
@@ -53,7 +53,7 @@ export interface Connection {
   readonly saleIds: readonly SaleId[];
 }
 
-/** Enters a connection, or renews its entry with a fresh token; an older token takes nothing from a newer one. */
+/** Registers a connection, or renews its entry with a fresh token; an older token never shortens a newer one's life. */
 export async function enterConnection(
   deps: Needs<'redis' | 'clock'>,
   { customerId, expiresAtMs }: Pick<VerifiedCaller, 'customerId' | 'expiresAtMs'>,
@@ -71,7 +71,7 @@ export async function enterConnection(
   });
 }
 
-/** Notes that something was heard on the connection. */
+/** Records that a message arrived on the connection. */
 export async function hearConnection(deps: Needs<'redis' | 'clock'>, connection: Connection): Promise<void> {
   await renew(deps, { ...connection, heardAtMs: deps.clock() });
 }
@@ -80,7 +80,7 @@ async function renew(deps: Needs<'redis' | 'clock'>, connection: Connection, wat
   const { connectionId, customerId, openedAtMs, tokenEndsAtMs, heardAtMs, saleIds } = connection;
   const key = keys.connection(connectionId);
   const until = servedUntilMs(connection);
-  // Messages of one connection are answered side by side, so no time may fall.
+  // Messages of one connection are processed concurrently, so the stored times must never fall.
   const lasting = (set: string): Command[] => [
     ['zadd', set, 'GT', until, connectionId],
     ['pexpire', set, connectionLifeMs],
@@ -97,7 +97,7 @@ async function renew(deps: Needs<'redis' | 'clock'>, connection: Connection, wat
   ]);
 }
 
-/** The entry of a connection; undefined for one that is not entered, or no longer. */
+/** The entry of a connection; undefined if it is not registered, or no longer. */
 export async function findConnection(deps: Needs<'redis'>, connectionId: string): Promise<Connection | undefined> {
   const [connection] = await findConnections(deps, [connectionId]);
   return connection;
@@ -122,7 +122,7 @@ function connectionOf(connectionId: string, fields: Record<string, string>): Con
     connectionId,
     customerId: customerId as CustomerId,
     openedAtMs,
-    // The build before noted neither, and entered a connection at each token.
+    // Older builds stored neither time, and registered a connection at each token.
     tokenEndsAtMs: Number(fields[tokenEndField] ?? openedAtMs + accessTokenLifeSeconds * 1_000),
     heardAtMs: Number(fields[heardField] ?? openedAtMs),
     saleIds: Object.keys(fields)
@@ -131,7 +131,7 @@ function connectionOf(connectionId: string, fields: Record<string, string>): Con
   };
 }
 
-/** Until when the connection is served if nothing more is heard on it. */
+/** Until when the connection is served if no further message arrives. */
 function servedUntilMs({ openedAtMs, tokenEndsAtMs, heardAtMs }: Connection): number {
   return Math.min(openedAtMs + connectionLifeMs, tokenEndsAtMs, heardAtMs + silenceLimitMs);
 }
@@ -151,7 +151,7 @@ export function overBecause({ clock }: Needs<'clock'>, connection: Connection): 
   return undefined;
 }
 
-/** From now on the connection hears of the sale's stock and phase. Refused when it watches too many. */
+/** Subscribes the connection to the sale's stock and phase. Refused if it watches too many. */
 export async function watchSale(
   deps: Needs<'redis' | 'clock'>,
   connection: Connection,
@@ -179,7 +179,7 @@ export async function leaveConnection(deps: Needs<'redis'>, connectionId: string
   if (connection) await removeAll(deps, [connection]);
 }
 
-/** Removes connections that the gateway reports as gone, except those that are just opening. */
+/** Removes connections that the gateway reports as gone, except those that were opened just now. */
 export async function removeGone(deps: Needs<'redis' | 'clock'>, connectionIds: string[]): Promise<void> {
   const found = await findConnections(deps, connectionIds);
   await removeAll(
@@ -200,7 +200,7 @@ async function removeAll(deps: Needs<'redis'>, connections: readonly Connection[
   );
 }
 
-/** Ends the oldest connections of a customer who has more than are served; each is told why. */
+/** Ends the oldest connections of a customer with more than the limit; each is told why. */
 export async function endSurplus(deps: Needs<'redis' | 'push' | 'clock'>, customerId: CustomerId): Promise<void> {
   const connectionIds = (await connectionsOfCustomers(deps, [customerId])).get(customerId) ?? [];
   if (connectionIds.length <= connectionsPerCustomer) return;
@@ -215,8 +215,8 @@ export async function endSurplus(deps: Needs<'redis' | 'push' | 'clock'>, custom
 }
 
 /**
- * Ends connections whose time is over, a bounded number in one call; each is told why. Never throws: what is over is
- * served no longer, and what could not be ended now is at the next turn.
+ * Ends expired connections, a bounded number in one call; each is told why. Never throws: an expired connection is not
+ * served anyway, and the next run ends those that this one could not.
  */
 export async function endLapsed(deps: Needs<'redis' | 'push' | 'clock'>): Promise<void> {
   try {
@@ -224,7 +224,7 @@ export async function endLapsed(deps: Needs<'redis' | 'push' | 'clock'>): Promis
     const connectionIds = ((await inOneTrip(deps, [range]))[0] ?? []) as string[];
     if (connectionIds.length === 0) return;
     const found = await findConnections(deps, connectionIds);
-    // Of several that end the same connections, one tells each.
+    // Of several processes that end the same connection, one tells it.
     const claimed = await inOneTrip(
       deps,
       connectionIds.map((connectionId): Command => ['zrem', keys.connections(), connectionId]),
@@ -239,7 +239,7 @@ export async function endLapsed(deps: Needs<'redis' | 'push' | 'clock'>): Promis
   }
 }
 
-/** Takes the entries away first, so that nothing is pushed after the reason. */
+/** Removes the entries first, so that nothing is pushed after the reason. */
 async function endConnections(
   deps: Needs<'redis' | 'push'>,
   endings: readonly { connection: Connection; reason: Ending['ending'] }[],
@@ -254,7 +254,9 @@ async function endConnections(
   );
 }
 
-/** The connections of each of these customers that are served at a time, by default now; who has none is left out. */
+/**
+ * The connections of each of these customers that are served at a time, by default now; customers without one are left out.
+ */
 export function connectionsOfCustomers(
   deps: Needs<'redis' | 'clock'>,
   customerIds: CustomerId[],
@@ -263,7 +265,9 @@ export function connectionsOfCustomers(
   return servedMembers(deps, customerIds, keys.connectionsOf, atMs);
 }
 
-/** The connections that watch each of these sales and are served at a time, by default now; others are left out. */
+/**
+ * The connections that watch each of these sales and are served at a time, by default now; sales without one are left out.
+ */
 export function watchersOfSales(
   deps: Needs<'redis' | 'clock'>,
   saleIds: SaleId[],
@@ -296,7 +300,7 @@ async function inOneTrip({ redis }: Needs<'redis'>, commands: readonly Command[]
   for (let start = 0; start < commands.length; start += commandsPerTrip) {
     const trip = commands.slice(start, start + commandsPerTrip);
     const results = await redis.guarded(async () => {
-      // The first trip of a new environment comes before its connection is ready.
+      // The first call in a new environment may come before its Redis connection is ready.
       await redisReady(redis, redisCommandTimeoutMs);
       return redis.pipeline(trip).exec();
     });

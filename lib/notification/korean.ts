@@ -1,6 +1,6 @@
 /**
- * Notices in Korean, made from the facts that the notice carries; their times are written for the reader already. A kind
- * that is not here is told in English.
+ * Notices in Korean, made from the facts that the notice carries; their times are formatted for the reader already. A kind
+ * without an entry here is told in English.
  */
 import { formatMoney } from '#platform/kernel/money.ts';
 import type { NoticeKind } from './notice.ts';
@@ -54,7 +54,7 @@ export const koreanSentences: Partial<Record<NoticeKind, (facts: Facts) => strin
   'purchase.refunded-in-part': (facts) => `결제 금액의 일부가 환불되었습니다${money(facts)}.`,
 };
 
-/** Reasons that a customer can do something with; others are left out. */
+/** Reasons that help the customer; others are left out. */
 const reasons: Record<string, string> = {
   sold_out: '매진',
   over_cap: '1인당 한도 초과',

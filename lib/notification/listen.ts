@@ -1,10 +1,10 @@
 /**
  * The messages of a connected client: watch a sale, unwatch it, and ping.
  *
- * Every message shows that the client is there, and a ping says nothing else. A connection ends with its access token; a
- * fresh one, sent in time, keeps it, and enters it again when the registry was lost. A message on a connection whose time
- * is over is answered with the reason, and the connection is closed: what it has missed meanwhile is not repeated, so its
- * client has to connect and read again. Called by functions/websocket/message.ts.
+ * Every message shows that the client is there; a ping does nothing else. A connection ends with its access token; a fresh
+ * token, sent in time, keeps it, and registers it again if the registry was lost. A message on an expired connection is
+ * answered with the reason, and the connection is closed: what it missed is not repeated, so its client has to connect and
+ * read again. Called by functions/websocket/message.ts.
  */
 import { readLiveSale } from '#mirror/live-sale.ts';
 import type { MirrorNeeds } from '#mirror/mirror.ts';

@@ -1,4 +1,4 @@
--- Puts in line what is about to be pushed unless it is out of date, and gives it to whoever has the turn.
+-- Queues messages for an audience unless newer ones were pushed, and hands the queue to the process that has the turn.
 -- KEYS[1]  hash of the newest version pushed, by subject, of one audience
 -- KEYS[2]  list of messages in line for this audience
 -- KEYS[3]  who has the turn to push to this audience
@@ -6,7 +6,7 @@
 -- ARGV[2]  who asks
 -- ARGV[3]  how long a turn lasts, milliseconds
 -- ARGV[4…] subject, epoch, version and text of each message; the same version again is fine, an older one is dropped
--- Returns  the messages in line if whoever asks has the turn now, else nothing
+-- Returns the queued messages if the caller has the turn now, else nothing
 for i = 4, #ARGV, 4 do
   local epoch, version = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
   local known = redis.call('HGET', KEYS[1], ARGV[i])

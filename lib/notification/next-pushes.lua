@@ -1,4 +1,4 @@
--- What came into line while its turn lasted; with nothing in line, or no time, the turn ends.
+-- Takes the messages that were queued during the turn; the turn ends if there are none, or no time is left.
 -- KEYS[1]  list of messages in line for one audience
 -- KEYS[2]  who has the turn to push to this audience
 -- ARGV[1]  who asks

@@ -1,7 +1,7 @@
 /**
  * The notices that follow from an event, for the customers it concerns. Pure: the same event always gives the same notices.
  *
- * A notice is known by its subject, the subject's version, its kind, and the round in which it was announced. Its id
+ * A notice is identified by its subject, the subject's version, its kind, and the round in which it was announced. Its id
  * follows from these and the event's time, so an event that is delivered again leads to the same rows.
  */
 import type { BusEvent } from '#events/catalog.ts';
@@ -44,7 +44,7 @@ export interface Notice {
   readonly subjectId: string;
   readonly version: number;
   readonly kind: NoticeKind;
-  /** Which announcement of its kind it is; zero for what happens once to a version of its subject. */
+  /** Which announcement of its kind it is; zero for events that happen once per version of the subject. */
   readonly round: number;
   readonly facts: Record<string, unknown>;
   readonly createdAtMs: number;
@@ -112,7 +112,7 @@ function factsOfChange(change: ReservationChange): Record<string, unknown> {
   };
 }
 
-/** The times that a customer should know after a change; a reminder needs no others than its deadline. */
+/** The times that a customer should know after a change; a reminder needs only its deadline. */
 function factsOfTimes({ reason, times, occurredAtMs, announcedAtMs }: RemindedDetail): Record<string, string> {
   if (reason === 'paused') return { pausedAt: toIso(announcedAtMs ?? occurredAtMs) };
   if (!times || reason === 'purchase-opened' || reason === 'closing-soon') return {};
@@ -134,7 +134,7 @@ function notice(
   createdAtMs: number,
   round = 0,
 ): Notice {
-  // Without a round as before there were any, so that an event of then leads to the row of then.
+  // Without a round the id is the one of builds before rounds, so that their events lead to the same rows.
   const name = `${subjectId}\0${version}\0${kind}`;
   const id = consequentId(createdAtMs, round === 0 ? name : `${name}\0${round}`);
   return { id, customerId, subjectId, version, kind, round, facts, createdAtMs };

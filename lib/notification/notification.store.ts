@@ -1,7 +1,7 @@
 /**
  * The store of notifications: the only code that writes `notifications`.
  *
- * Invariant I5: the unique key (subject, version, kind, round) is the inbox, so an event that is delivered again is told once.
+ * Invariant I5: the unique key (subject, version, kind, round) is the inbox, so an event delivered again is told once.
  */
 import { type CustomerId, fromBytes, toBytes } from '#platform/kernel/ids.ts';
 import type { Db, Sql } from '#platform/mysql/mysql.ts';

@@ -11,7 +11,7 @@ import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
 import { log } from '#platform/kernel/log.ts';
 import type { Db } from '#platform/mysql/mysql.ts';
 import { isDataError } from '#platform/mysql/mysql.ts';
-import { warnUnlessOutage } from '#platform/redis/absence.ts';
+import { warnUnlessOutage } from '#platform/redis/outage-log.ts';
 import { noticesOf } from './notice.ts';
 import { storeNotices } from './notification.store.ts';
 import { liveOf, pushLive } from './push-changes.ts';

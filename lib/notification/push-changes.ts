@@ -90,7 +90,7 @@ async function withTexts(
   });
 }
 
-/** Pushes messages in their turn, and after them what others have left to this turn, until the time is over. */
+/** Pushes queued messages in their order, including those that other processes left to this turn, until the time is over. */
 async function pushTo<Audience extends CustomerId | SaleId>(
   deps: Needs<'redis' | 'push' | 'clock'>,
   connectionsOf: (deps: Needs<'redis' | 'clock'>, ids: Audience[], atMs: number) => Promise<Map<string, string[]>>,
@@ -98,7 +98,7 @@ async function pushTo<Audience extends CustomerId | SaleId>(
   untilMs: number,
   chosen: (line: InLine[]) => InLine[] = (line) => line,
 ): Promise<void> {
-  // Who is not served until the end of this push is not pushed to: no news goes out after a token's end.
+  // A connection must be served until the end of this push: nothing goes out after a token's end.
   const served = (ids: Audience[]) => connectionsOf(deps, ids, Math.max(deps.clock(), untilMs));
   const byAudience = Map.groupBy(messages, ({ audienceId }) => audienceId);
   let connections = await served([...byAudience.keys()]);
@@ -138,7 +138,7 @@ async function sendLines(
   if (gone.length > 0) await removeGone(deps, gone);
 }
 
-/** Of each subject the last in line: the line is in order of version. */
+/** The last queued message of each subject: the queue is in order of version. */
 function newestOnly(line: InLine[]): InLine[] {
   return [...new Map(line.map((one) => [one.subject, one])).values()];
 }
@@ -147,7 +147,7 @@ function customerMessages(event: BusEvent): LiveMessage<CustomerId>[] {
   return noticesOf(event).map(({ id, customerId, subjectId, version, kind, facts }) => {
     const [type = '', move] = kind.split('.');
     const subject = type === 'purchase' ? { purchaseId: subjectId } : { reservationId: subjectId };
-    // What was reduced is in the state in which it was, and its facts say which.
+    // Reducing leaves the state as it was; the facts say what was reduced.
     const state = type === 'reminder' || move === 'reduced' ? {} : { state: move === 'offered' ? 'allocated' : move };
     const body = { type, kind, notificationId: id, ...subject, version, ...state, ...facts };
     return { audienceId: customerId, subject: subjectId, epoch: 0, version, body, told: { kind, facts } };

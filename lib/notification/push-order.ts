@@ -1,11 +1,11 @@
 /**
- * The order of live pushes: whoever pushes to an audience does so alone, and in order of version.
+ * The order of live pushes: one process at a time pushes to an audience, in order of version.
  *
- * Several processes have news of one sale or one customer at once, and a process that has looked whether its news is the
- * newest may be overtaken before it has sent it. So news is admitted and put in line by one script, and who finds nobody at
- * it takes the turn to send what stands in line; the others leave theirs to whoever has the turn. A turn whose owner died
- * ends by itself, and the next pusher sends what was left. Only a call that the gateway answers after its limit can still
- * come late, so each message carries its version.
+ * Several processes may have news of one sale or one customer at once, and a process that has checked that its news is the
+ * newest may be overtaken before it has sent it. So one script admits and queues news, and a process that finds no other at
+ * work takes the turn to send the queue; the others leave theirs to the process that has the turn. The turn of a process
+ * that died expires, and the next pusher sends what was left. Only a call that the gateway answers after its time limit can
+ * still arrive late, so each message carries its version.
  */
 import type { Needs } from '#platform/environment/deps.ts';
 import { newId } from '#platform/kernel/ids.ts';
@@ -19,7 +19,7 @@ const nextScript = defineScript('holdfastNextPushes', luaSource('lib/notificatio
 /** How long a turn outlives the time that its pushes may take. */
 const turnMarginMs = 2_000;
 
-/** A message that is to be put in line. */
+/** A message to be queued. */
 export interface Versioned {
   /** What the version counts: a reservation, a purchase, or the stock or the phase of a sale. */
   readonly subject: string;
@@ -28,7 +28,7 @@ export interface Versioned {
   readonly body: object;
 }
 
-/** A message whose turn it is. */
+/** A queued message that may be sent now. */
 export interface InLine {
   readonly subject: string;
   readonly body: object;
@@ -46,8 +46,8 @@ export function newTurn(limitMs: number): Turn {
 }
 
 /**
- * Puts messages in line unless something newer of their subject was before them, and takes the turn where nobody has it.
- * Returns what stands in line there, by audience; the caller sends it, and then asks for what came meanwhile.
+ * Queues messages unless something newer of their subject was queued before, and takes the turn if no process has it.
+ * Returns the queue of each audience whose turn it has; the caller sends it, and then asks for what came meanwhile.
  */
 export async function takeTurns(
   deps: Needs<'redis'>,
@@ -72,8 +72,8 @@ export async function takeTurns(
 }
 
 /**
- * What came into line meanwhile, by audience; where there is nothing, the turn ends. Without time for `more`, every turn
- * ends, and what stands in line waits for the next who pushes there.
+ * What was queued meanwhile, by audience; the turn ends where there is nothing. Without time for `more`, every turn ends,
+ * and the queue waits for the next process that pushes there.
  */
 export async function nextPushes(
   deps: Needs<'redis'>,

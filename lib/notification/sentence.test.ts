@@ -63,7 +63,7 @@ describe('T9: a notice for its reader', () => {
       plain(sentenceFor(kind, { amount, ...more }, readerOf({ locale, timeZone: 'Asia/Seoul' })));
     const { deadline } = facts;
     expect(say('en-US', 'purchase.requires_action', { deadline })).toBe(
-      'Your payment of €5.00 waits for you: confirm it until Jan 31, 2026, 6:00:07 PM GMT+9. Your units stay set aside until then.',
+      'Your payment of €5.00 needs your confirmation: you can confirm it until Jan 31, 2026, 6:00:07 PM GMT+9. Your units stay set aside until then.',
     );
     expect(say('ko-KR', 'purchase.requires_action', { deadline })).toBe(
       '결제를 완료하려면 확인이 필요합니다 (€5.00). 2026년 1월 31일 오후 6시 0분 7초 GMT+9까지 확인해 주세요. 그때까지 상품은 보관됩니다.',

@@ -1,6 +1,6 @@
 /**
- * What a notice says to a person: one sentence for each kind, made from the facts that the notice carries. Facts have times
- * in ISO 8601; a sentence gets them as its reader's clock and language have them.
+ * The text of a notice: one sentence for each kind, made from the facts that the notice carries. Facts have times in
+ * ISO 8601; a sentence shows them in its reader's language and time zone.
  */
 import { codes } from '#platform/kernel/errors.ts';
 import { formatMoney } from '#platform/kernel/money.ts';
@@ -20,7 +20,7 @@ const sentences: Record<NoticeKind, (facts: Facts) => string> = {
   'reservation.offered': (facts) => `${units(facts)} became free and are yours to buy${until(facts)}.`,
   'reservation.reduced': (facts) =>
     facts.state === 'waitlisted'
-      ? `You wait for ${units({ units: facts.quantity })} now, at the same place in line.`
+      ? `You are waiting for ${units({ units: facts.quantity })} now, with the same place in line.`
       : facts.state === 'purchased'
         ? `${units(facts)} of your purchase ${Number(facts.units) === 1 ? 'remains' : 'remain'} yours.`
         : `${units(facts)} of your reservation ${Number(facts.units) === 1 ? 'stays' : 'stay'} set aside for you${until(facts)}.`,
@@ -32,20 +32,22 @@ const sentences: Record<NoticeKind, (facts: Facts) => string> = {
     facts.reason === 'units_returned'
       ? `${units(facts)} of your purchase went back to the sale.`
       : `The purchase of ${units(facts)} was refunded.`,
-  'reminder.purchase-opened': (facts) => `The purchase window is open: buy your ${units(facts)}${until(facts)}.`,
-  'reminder.closing-soon': (facts) => `The purchase window closes soon: buy your ${units(facts)}${until(facts)}.`,
+  'reminder.purchase-opened': (facts) =>
+    `The purchase window is open: you can buy your ${units(facts)}${until(facts)}.`,
+  'reminder.closing-soon': (facts) =>
+    `The purchase window closes soon: you can buy your ${units(facts)}${until(facts)}.`,
   'reminder.payment-due': (facts) =>
-    `Your time to pay ends soon: buy your ${units(facts)}${until(facts)}, or ${Number(facts.units) === 1 ? 'it goes' : 'they go'} to whoever waits.`,
+    `Your time to pay ends soon: you can buy your ${units(facts)}${until(facts)}; after that ${Number(facts.units) === 1 ? 'it goes' : 'they go'} to the next in line.`,
   'reminder.rescheduled': (facts) =>
     facts.deadline === undefined
       ? `The sale has new times${window(facts)}. You keep your place in line.`
       : `The sale has new times${window(facts)}. You can buy your ${units(facts)}${until(facts)}.`,
   'reminder.paused': (facts) =>
-    `The sale is paused since ${facts.pausedAt}. ${kept(facts)}, and the time of the pause will be given back.`,
+    `The sale has been paused since ${facts.pausedAt}. ${kept(facts)}, and the time of the pause will be given back.`,
   'reminder.resumed': (facts) =>
     facts.deadline === undefined
-      ? `The sale goes on${window(facts)}. You keep your place in line.`
-      : `The sale goes on${window(facts)}. You can buy your ${units(facts)}${until(facts)}.`,
+      ? `The sale has resumed${window(facts)}. You keep your place in line.`
+      : `The sale has resumed${window(facts)}. You can buy your ${units(facts)}${until(facts)}.`,
   'reminder.called-off-refund': (facts) =>
     `The sale was cancelled after you had bought ${units(facts)}; what you paid for ${them(facts)} will be refunded.`,
   'reminder.called-off-keep': (facts) =>
@@ -57,11 +59,11 @@ const sentences: Record<NoticeKind, (facts: Facts) => string> = {
       : `Your payment${money(facts)} was declined${because(facts)}. You can try again.`,
   'purchase.refunded': (facts) => `Your payment${money(facts)} was refunded${because(facts)}.`,
   'purchase.requires_action': (facts) =>
-    `Your payment${money(facts)} waits for you: confirm it${until(facts)}. Your units stay set aside until then.`,
+    `Your payment${money(facts)} needs your confirmation: you can confirm it${until(facts)}. Your units stay set aside until then.`,
   'purchase.refunded-in-part': (facts) => `A part${money(facts)} of your payment was refunded${because(facts)}.`,
 };
 
-/** The sentence of a notice, in its reader's language, with times as the reader's clock has them. */
+/** The sentence of a notice, in its reader's language and time zone. */
 export function sentenceFor(kind: NoticeKind, facts: Facts, reader: Reader): string {
   const told = { ...withTimes(facts, reader), locale: reader.locale };
   const korean = reader.locale.startsWith('ko') ? koreanSentences[kind] : undefined;
@@ -70,7 +72,7 @@ export function sentenceFor(kind: NoticeKind, facts: Facts, reader: Reader): str
 
 const isoTime = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/;
 
-/** The facts, with every point in time as the reader's clock and language have it. */
+/** The facts, with every time formatted for the reader. */
 function withTimes(facts: Facts, reader: Reader): Facts {
   return Object.fromEntries(
     Object.entries(facts).map(([name, value]) => [

@@ -96,7 +96,7 @@ async function stateOfQueue(deps: Deps, name: string): Promise<z.infer<typeof Qu
   return { ...depth, deadLetters: dead.waiting, oldestMessageMs: isEmpty(depth) ? null : oldestMessageMs };
 }
 
-/** Whether no message is late: one that is delayed waits for its own time. */
+/** Whether no message is late; a delayed message waits for its own time. */
 function isEmpty({ waiting, inFlight }: { waiting: number; inFlight: number }): boolean {
   return waiting === 0 && inFlight === 0;
 }

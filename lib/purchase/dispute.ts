@@ -12,8 +12,8 @@ import { findPurchase } from './purchase.store.ts';
 import { settlePurchases } from './settle.ts';
 
 /**
- * Decides a dispute: `accept` makes it a purchase for what was captured, `refund` gives that back and frees the units.
- * Refuses with `illegal_state` unless it is disputed, and for accepting what is no longer there to be bought.
+ * Decides a dispute: `accept` makes it a purchase for what was captured, `refund` gives the money back and frees the units.
+ * Refuses with `illegal_state` unless it is disputed, or if its units can no longer be bought.
  */
 export async function decideDispute(
   deps: WriteNeeds & Needs<'queue'>,

@@ -11,9 +11,10 @@ import type { PurchaseAccepted } from './purchase.shapes.ts';
 import { endAction, lockPurchases, type PurchaseRow } from './purchase.store.ts';
 
 /**
- * The customer gives up a payment that waits for an action. It is stopped at the provider, and its units are free once
- * that says so; a customer who has confirmed meanwhile has bought. Giving up twice is once. Refuses with `not_found` for
- * another customer's, `purchase_in_progress` while only the provider can say what becomes of it, and `already_resolved`.
+ * Gives up a payment that waits for an action of its customer. It is stopped at the provider, and its units are free once
+ * the provider confirms; if the customer has confirmed the payment meanwhile, it is a purchase. Repeating it changes
+ * nothing. Refuses with `not_found` for another customer's purchase, `purchase_in_progress` while only the provider can say
+ * what becomes of it, and `already_resolved`.
  */
 export async function giveUpPurchase(
   deps: Needs<'db' | 'clock' | 'queue'>,

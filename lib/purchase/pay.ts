@@ -36,7 +36,7 @@ export type PayNeeds = WriteNeeds & Needs<'registry' | 'breakers' | 'random'>;
 
 /** How many calls to the provider one batch makes at once. */
 export const callsInFlight = 10;
-/** How long a payment is parked at most whose customer did not act in time. */
+/** The longest time for which a payment is parked after its customer did not act in time. */
 const overdueDelaySeconds = 10;
 /** Time reserved after the last call, to settle its answer. */
 const settleReserveMs = 1_500;
@@ -74,16 +74,16 @@ export async function payPurchases(
 }
 
 /**
- * Settles in one transaction what the provider has said meanwhile (group commit): one for each answer would be paid in
- * full by every purchase, and waiting for the slowest would be paid in time. If that fails for another reason than an
- * outage, each is settled alone, so that one that cannot be settled does not hold up the others.
+ * Settles in one transaction all answers that the provider has given meanwhile (group commit): a transaction for each would
+ * cost every purchase its full price, and waiting for the slowest would cost time. If the transaction fails for another
+ * reason than an outage, each answer is settled alone, so that one bad answer does not hold up the others.
  */
 async function settleEach(deps: PayNeeds, answered: readonly Answered[]): Promise<(PurchaseRow | undefined | Error)[]> {
   try {
     const settled = await settlePurchases(deps, answered);
     return answered.map(({ purchaseId }) => settled.get(purchaseId));
   } catch (error) {
-    // A store that takes no writes takes none of them.
+    // During an outage, settling each alone would fail as well.
     if (answered.length === 1 || isOutage(error)) throw error;
     const alone: (PurchaseRow | undefined | Error)[] = [];
     for (const one of answered) alone.push(...(await settleEach(deps, [one]).catch((reason: Error) => [reason])));
@@ -94,7 +94,7 @@ async function settleEach(deps: PayNeeds, answered: readonly Answered[]): Promis
 interface Attempt {
   readonly messageId: string;
   readonly command: PayCommand;
-  /** As it was before this attempt was counted, with what its question depends on. */
+  /** The purchase before this attempt was counted, with what the next question depends on. */
   readonly purchase: AskedPurchase;
 }
 
@@ -148,7 +148,7 @@ async function withQuestions(tx: Tx, purchases: readonly PurchaseRow[], nowMs: n
   return asked;
 }
 
-/** The refund of a purchase that was ordered back before refunds had rows of their own. */
+/** The refund of a purchase that an older build ordered, before refunds had rows of their own. */
 function wholeRefund(purchase: PurchaseRow, given: readonly RefundRow[], nowMs: number): RefundRow {
   const { purchaseId, reason } = purchase;
   const amountMinor = leftToRefund(purchase, given);
@@ -166,8 +166,8 @@ export function isDue(
 }
 
 /**
- * The longest that a purchase is parked. The end of a customer's action is looked at to the second, and then again soon,
- * as long as the units wait for it. Pure.
+ * The longest time for which a purchase is parked. The end of a customer's action is checked to the second, and again soon
+ * after, as long as the units wait for it. Pure.
  */
 export function secondsToNextLook({ actionDeadlineMs }: Pick<PurchaseRow, 'actionDeadlineMs'>, nowMs: number): number {
   if (actionDeadlineMs === null || nowMs >= actionDeadlineMs + actionGraceMs) return longestDelaySeconds;

@@ -13,7 +13,7 @@ const callTimeoutMs = 250;
 const resetTimeoutMs = 300;
 
 /** Every test here also shows that payments do not need Redis. */
-const redis = { guarded: () => Promise.reject(new Error('Redis is away')) } as unknown as RedisClient;
+const redis = { guarded: () => Promise.reject(new Error('Redis is unavailable')) } as unknown as RedisClient;
 const shared = () => ({ redis, clock: systemClock, breakers: openBreakers() });
 
 let provider: Provider;

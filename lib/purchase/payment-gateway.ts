@@ -3,11 +3,11 @@
  *
  * Invariant I7 depends on one distinction made here: whether a call certainly never arrived (`unsent`), or may have and
  * only its answer is missing (`unknown`). Only the first may go to another instance at once; the second must be asked
- * about. A timeout, a broken connection, a 5xx and an answer that makes no sense are all `unknown`. A 4xx is an answer of
- * a provider that is well: it opens no breaker, whatever it means for the one payment.
+ * about. A timeout, a broken connection, a 5xx and an answer that makes no sense are all `unknown`. A 4xx is an answer of a
+ * healthy provider: it opens no breaker, whatever it means for the payment.
  *
- * Amounts go out and come back in the minor units of ISO 4217 (`money.ts`), which this provider counts in for every currency.
- * Where a provider has digits of its own for some, they are translated here and nowhere else.
+ * Amounts go out and come back in the minor units of ISO 4217 (`money.ts`), which this provider uses for every currency. If
+ * a provider uses other digits for some, they are translated here and nowhere else.
  *
  * Every call brings its own deadline, since neither fetch nor a breaker would ever give up by itself.
  */
@@ -47,7 +47,7 @@ const ChargeReply = z.object({
   currency: z.string().max(16),
   reference: z.string().max(255),
   declineCode: z.string().max(64).nullish(),
-  /** What the customer must do, of one that is `requires_action`. */
+  /** The customer's action, if the charge is `requires_action`. */
   action: RequiredAction.nullish(),
 });
 
@@ -61,11 +61,11 @@ const RefundReply = z.object({
 /** What the provider says when it refuses. */
 const Refusal = z.object({ error: z.object({ code: z.string().min(1) }) });
 
-/** Answers of the 4xx kind that say nothing of the request itself: it was not read, or not for us to make. */
+/** 4xx answers that do not judge the request: the provider did not read it, or refused the caller. */
 const notAboutTheRequest = [401, 403, 408, 425];
 
 const defaultResetTimeoutMs = 5_000;
-/** As many as the column of reasons has. */
+/** The length of the column for reasons. */
 const reasonCharacters = 64;
 
 /** Error codes of a connection that was never made, so that nothing was sent over it. */
@@ -83,7 +83,7 @@ class Busy extends Error {}
 /** There was no usable answer: whether anything was done is unknown. */
 class NoAnswer extends Error {}
 
-/** No usable answer came, but an answer: the other side is well, and whether anything was done must be asked. */
+/** An unusable answer: the provider is healthy, but whether anything was done must be asked. */
 class Unclear extends NoAnswer {}
 
 interface Instance {
@@ -198,19 +198,19 @@ export function chargeKey(purchaseId: PurchaseId): string {
   return purchaseId;
 }
 
-/** The idempotency key of a refund. The provider may remember a refusal under its key: a retry gets another. */
+/** The idempotency key of a refund. The provider may remember a refusal under its key, so a retry gets a new one. */
 function refundIdempotencyKey({ purchaseId, refundKey, refusals }: RefundOrder): string {
   return `${purchaseId}:${refundKey}${refusals > 0 ? `~${refusals}` : ''}`;
 }
 
-/** Which of our refunds of a purchase has this idempotency key, if any. */
+/** Finds the refund of ours with this idempotency key, if there is one. */
 export function refundKeyOf(purchaseId: PurchaseId, idempotencyKey: string): string | undefined {
   const prefix = `${purchaseId}:`;
   if (!idempotencyKey.startsWith(prefix)) return undefined;
   return idempotencyKey.slice(prefix.length).replace(/~\d+$/, '');
 }
 
-/** Whether a status is the provider's own no, which the same request would get again. */
+/** Whether a status is a refusal that the same request would get again. */
 function isRefused(status: number): boolean {
   return status >= 400 && status < 500 && !notAboutTheRequest.includes(status);
 }
@@ -232,7 +232,7 @@ function chargeAnswer(reply: HttpReply): PaymentAnswer {
   return { outcome: 'captured', chargeId, amountMinor, currency, reference };
 }
 
-/** What the provider wants of the customer, as an answer. */
+/** The provider's request for an action of the customer, as an answer. */
 export function actionAnswer({ url, expiresAt }: RequiredAction): PaymentAnswer {
   return { outcome: 'requires_action', url, deadlineMs: expiresAt ? Date.parse(expiresAt) : null };
 }
@@ -271,7 +271,7 @@ async function exchange(
   }
 }
 
-/** What a body holds. One of a refusal says enough by its status, whatever it looks like. */
+/** The parsed body. For a refusal the status is enough, whatever its body is. */
 function bodyOf(text: string, status: number): unknown {
   if (text === '') return undefined;
   try {

@@ -11,12 +11,12 @@ import { actionGraceMs, reasonToStop } from './action.ts';
 import type { PurchaseRow } from './purchase.store.ts';
 import type { RefundRow } from './refund.store.ts';
 
-/** What the provider says that it has captured; held against the order before it counts as paid (invariant I13). */
+/** What the provider says that it captured; compared with the order before it counts as paid (invariant I13). */
 export interface Capture {
   readonly chargeId: string;
   readonly amountMinor: number;
   readonly currency: string;
-  /** What we called the order when we asked: the purchase's id. */
+  /** Our reference for the order: the purchase's id. */
   readonly reference: string;
 }
 
@@ -25,9 +25,9 @@ export interface GivenBack {
   readonly chargeId: string;
   /** Null: all that was captured. */
   readonly amountMinor: number | null;
-  /** Which of our refunds it is; absent if it is none of ours, or the provider does not say. */
+  /** Which of our refunds it is; absent if it is not one of ours, or if the provider does not say. */
   readonly refundKey?: string | undefined;
-  /** The provider's own name of it. */
+  /** The provider's id of the refund. */
   readonly refundId?: string | undefined;
 }
 
@@ -36,17 +36,17 @@ export type PaymentAnswer =
   | ({ readonly outcome: 'captured' } & Capture)
   | { readonly outcome: 'declined'; readonly reason: string }
   | ({ readonly outcome: 'refunded' } & GivenBack)
-  /** The provider has decided not to give it back, and will not change its mind if asked the same again. */
+  /** The provider refuses the refund, and would refuse the same request again. */
   | { readonly outcome: 'refused'; readonly refundKey: string; readonly reason: string }
-  /** The provider waits for the customer, at this address, and for as long as it says; null if it does not say. */
+  /** The provider waits for the customer, at this address, until this time; null if it does not say. */
   | { readonly outcome: 'requires_action'; readonly url: string; readonly deadlineMs: number | null }
-  /** The time for the customer's action is over, and the provider cannot be asked: the units wait no longer for its answer. */
+  /** The time for the customer's action is over and the provider cannot be asked: the units are released. */
   | { readonly outcome: 'overdue'; readonly reason: string }
   /** The provider has never heard of it. */
   | { readonly outcome: 'absent' }
   /**
-   * It may have been done: only a question, or the provider's webhook, will tell. `afterAbsence` says that a moment before
-   * the provider knew of no charge.
+   * It may have been done: only a query, or the provider's webhook, will tell. `afterAbsence` says that just before, the
+   * provider knew of no charge.
    */
   | { readonly outcome: 'unknown'; readonly reason: string; readonly afterAbsence?: boolean }
   /** It has certainly not been done: no instance could be called, or the provider is too busy to try. */
@@ -60,7 +60,7 @@ export interface ChargeOrder {
   readonly paymentToken: string;
 }
 
-/** Money to be given back. Purchase, key and refusals are the idempotency key: it is given back once. */
+/** Money to be given back. Purchase, key and number of refusals make the idempotency key: it is given back once. */
 export interface RefundOrder extends Pick<RefundRow, 'purchaseId' | 'refundKey' | 'amountMinor' | 'refusals'> {
   readonly chargeId: string;
 }
@@ -76,7 +76,7 @@ export interface PaymentProvider {
    * `captured` if the customer was faster, `absent` if there is none. Repeating it is harmless.
    */
   cancel(purchaseId: PurchaseId, reason: string): Promise<PaymentAnswer>;
-  /** Gives back a charge or a part of it, once however often it is asked. */
+  /** Gives back a charge or a part of it, once however often it is called. */
   refund(order: RefundOrder): Promise<PaymentAnswer>;
 }
 
@@ -87,15 +87,14 @@ export interface PaymentProvider {
 export const giveUpAfterMs = 24 * 60 * 60_000;
 
 /**
- * How much the provider may say that it knows of no charge, each time before an attempt that fails again: then it is up,
- * it is the card that fails, and the units go to somebody else. An attempt without a good answer counts in full: with the
- * pauses between attempts, seven of them take about two minutes. One that did not get through says less about the card,
- * and counts a quarter: a provider too busy for it is waited for for a quarter of an hour. An outage does not count, since
- * a provider that is unavailable says nothing.
+ * The limit of `absences`. Before each new attempt the provider is asked, and its “no charge” after a failed attempt counts:
+ * the provider works, so it is the card that fails, and at the limit the units go to somebody else. An attempt that got a
+ * bad answer counts 1: with the pauses between attempts, seven take about two minutes. An attempt that did not get through
+ * says less about the card and counts a quarter, so a busy provider gets a quarter of an hour. An outage does not count.
  */
 export const absencesAtMost = 28;
 
-/** What an answer adds to the absences of its purchase. */
+/** How much an answer adds to the absences of its purchase. */
 export function absenceIn({ outcome, afterAbsence }: { outcome: string; afterAbsence?: boolean | undefined }): number {
   if (!afterAbsence) return 0;
   return outcome === 'unknown' ? 4 : 1;
@@ -107,16 +106,16 @@ export function absenceIn({ outcome, afterAbsence }: { outcome: string; afterAbs
  */
 export const absenceCountsAfterMs = 2 * providerCallTimeoutMs;
 
-/** Whether a purchase that the provider knows nothing of has waited long enough. */
+/** Whether a purchase of which the provider knows no charge has waited long enough. */
 export function isGivenUp(purchase: Pick<PurchaseRow, 'createdAtMs' | 'absences'>, nowMs: number): boolean {
   return purchase.absences >= absencesAtMost || nowMs - purchase.createdAtMs > giveUpAfterMs;
 }
 
-/** A purchase with what else its next question depends on. */
+/** A purchase with everything on which its next question depends. */
 export interface AskedPurchase extends PurchaseRow {
-  /** The refund to ask for, of a purchase that is `refunding`. */
+  /** The refund to ask for, if the purchase is `refunding`. */
   readonly refund?: RefundRow | undefined;
-  /** Whether every sale of it was called off, so that it must not be charged any more. */
+  /** Whether all of its sales were called off: then it must not be charged. */
   readonly calledOff?: boolean | undefined;
 }
 
@@ -137,7 +136,7 @@ export async function askProvider(
     if (chargeId === null) throw new Error(`purchase ${purchaseId} is to be given back, but has no charge`);
     if (!refund) throw new Error(`purchase ${purchaseId} is to be given back, but no refund is pending`);
     const { refundKey, refusals } = refund;
-    // Only units return: there is nothing to ask the provider for.
+    // Only units return: nothing to ask the provider for.
     if (refund.amountMinor === 0) return { outcome: 'refunded', chargeId, amountMinor: 0, refundKey };
     const order = { purchaseId, chargeId, refundKey, refusals, amountMinor: refund.amountMinor };
     return hasTime() ? provider.refund(order) : late;
@@ -166,8 +165,8 @@ export async function askProvider(
 }
 
 /**
- * Asks what became of a payment that waits for its customer, or stops it once nobody should wait for it any more. It is
- * never charged again: that would ask the customer once more.
+ * Asks what became of a payment that waits for its customer, or stops it when its time is over. It is never charged again:
+ * that would ask the customer a second time.
  */
 async function askAboutAction(
   provider: PaymentProvider,

@@ -76,7 +76,7 @@ export const PurchaseView = z.object({
   ),
   /** Why it was declined, refunded, or is not known yet; null otherwise. */
   reason: z.string().nullable(),
-  /** What its owner must do for it, of one that is `requires_action`; null otherwise, and once the time is over. */
+  /** The customer's action, if it is `requires_action`; null otherwise, and once its time is over. */
   action: z.object({ url: z.url().describe('Where to confirm the payment'), deadline: Time }).nullable(),
   createdAt: Time,
   updatedAt: Time,
@@ -90,7 +90,7 @@ export const PurchaseQuery = PageQuery;
 /** The purchase that a path names. */
 export const PurchaseParams = z.strictObject({ purchaseId: idOf<PurchaseId>() });
 
-/** The largest sum that can be given back at once; what was captured bounds it further. */
+/** The largest amount of one refund; what was captured bounds it further. */
 const maxRefundMinor = Number.MAX_SAFE_INTEGER;
 
 function idOfEntry(entry: ReservationId | { reservationId: ReservationId }): ReservationId {
@@ -98,8 +98,8 @@ function idOfEntry(entry: ReservationId | { reservationId: ReservationId }): Res
 }
 
 /**
- * What an operator gives back of a purchase: all that is left, units included; some units of some of its reservations at
- * their price; or an amount. Which units return is decided apart from the money: with it, or without any.
+ * What an operator refunds of a purchase: all that is left, with its units; the price of some units of some reservations; or
+ * an amount. Which units return is decided separately: with the money, or without any.
  */
 export const RefundRequest = z
   .strictObject({
@@ -150,7 +150,7 @@ export const PayCommand = z.object({
 });
 export type PayCommand = z.infer<typeof PayCommand>;
 
-/** What the provider wants of a customer: where to do it, and until when it waits. */
+/** The action that the provider asks of the customer: where, and until when. */
 export const RequiredAction = z.object({
   url: z.url({ protocol: /^https?$/ }).max(2048),
   expiresAt: z.iso.datetime({ offset: true }).nullish(),
@@ -164,7 +164,7 @@ export const PaymentWebhook = z.object({
     chargeId: z.string().min(1).max(64),
     /** The purchase's id. */
     idempotencyKey: z.string(),
-    /** Of a refund, what was given back this time. */
+    /** For a refund: the amount of this refund. */
     amountMinor: z.int().optional(),
     currency: z.string().max(16).optional(),
     reference: z.string().max(255).optional(),

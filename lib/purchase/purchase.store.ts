@@ -29,9 +29,9 @@ export interface PurchaseRow {
   readonly reason: string | null;
   /** How many attempts were made with the provider. */
   readonly attempts: number;
-  /** How much the provider, asked after failed attempts, said that it knew of no charge (`absencesAtMost`). */
+  /** How often the provider knew of no charge after failed attempts, weighted (`absencesAtMost`). */
   readonly absences: number;
-  /** What the provider captured, as it said itself; null until it has, and for purchases from before it was kept. */
+  /** What the provider said that it captured; null until then, and for purchases of older builds. */
   readonly capturedMinor: number | null;
   readonly capturedCurrency: string | null;
   /** Where the customer confirms the payment, and until when; null unless it is `requires_action`. */
@@ -60,7 +60,7 @@ export interface PurchaseMove {
   readonly reason: string | null;
   /** What the provider captured, if that became known with this move. */
   readonly captured?: { readonly amountMinor: number; readonly currency: string } | undefined;
-  /** What the customer must do, of a move to `requires_action`. */
+  /** The customer's action, for a move to `requires_action`. */
   readonly action?: Action | undefined;
 }
 
@@ -210,12 +210,12 @@ export async function countAttempt(tx: Tx, purchaseIds: readonly PurchaseId[], n
   ]);
 }
 
-/** Counts that the provider knew of no charge for each purchase, as much as it says about the card. */
+/** Adds to each purchase's `absences`: the provider knew of no charge. */
 export async function countAbsence(tx: Tx, purchaseIds: readonly PurchaseId[], absence: number): Promise<void> {
   await tx.change('UPDATE purchases SET absences = absences + ? WHERE id IN (?)', [absence, purchaseIds.map(toBytes)]);
 }
 
-/** Ends the time for the customer's action now, because the customer has given it up. */
+/** Ends the time for the customer's action now, because the customer gave the payment up. */
 export async function endAction(tx: Tx, purchaseId: PurchaseId, reason: string, nowMs: number): Promise<void> {
   const ended = await tx.change(
     "UPDATE purchases SET action_deadline_ms = ?, reason = ? WHERE id = ? AND state = 'requires_action'",

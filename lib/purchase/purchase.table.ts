@@ -25,9 +25,9 @@ export const purchases = mysqlTable(
     chargeId: varchar('charge_id', { length: 64 }),
     reason: varchar('reason', { length: 64 }),
     attempts: int('attempts').notNull(),
-    /** How much the provider, asked after failed attempts, said that it knew of no charge. */
+    /** How often the provider knew of no charge after failed attempts, weighted. */
     absences: int('absences').notNull().default(0),
-    /** What the provider captured, as it said itself; null until it has. */
+    /** What the provider said that it captured; null until then. */
     capturedMinor: bigint('captured_minor', { mode: 'number' }),
     capturedCurrency: char('captured_currency', { length: 3 }),
     /** Where the customer confirms the payment, and until when; null unless it is `requires_action`. */

@@ -1,8 +1,8 @@
 /**
- * The rules of giving money back: what a refund of a called-off sale comes to, how much is left to give, and where a
+ * The rules of refunds: what a purchase is owed for a sale that was called off, how much is left to give back, and where a
  * purchase stands with its refunds. Pure.
  *
- * Invariant I13: what was given back and what is pending never exceed what was captured.
+ * Invariant I13: done and pending refunds together never exceed what was captured.
  */
 import type { PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import type { PurchaseState } from '#state/purchase-state.ts';
@@ -12,15 +12,15 @@ import type { RefundRow, Release } from './refund.store.ts';
 type Asked = Pick<RefundRow, 'purchaseId' | 'refundKey' | 'amountMinor' | 'reason'> &
   Partial<Pick<RefundRow, 'saleId' | 'releases' | 'forItems'>>;
 
-/** A refund that is to be asked for; unless it says otherwise, all units of the purchase return with it. */
+/** A refund to be asked for; unless it says otherwise, all units of the purchase return with it. */
 export function newRefund(asked: Asked, nowMs: number): RefundRow {
   const pending = { state: 'pending', failure: null, refusals: 0, createdAtMs: nowMs, updatedAtMs: nowMs } as const;
   return { saleId: null, releases: 'all', forItems: null, ...asked, ...pending };
 }
 
 /**
- * What a purchase owes for a sale that was called off: the price of the units that was not given back before, which may be
- * nothing. Its units return with the money.
+ * What is owed for a sale that was called off: the price of the units that was not refunded before, possibly nothing. The
+ * units return with the money.
  */
 export function shareOf(
   purchaseId: PurchaseId,
@@ -41,13 +41,13 @@ export function shareOf(
   );
 }
 
-/** Of how many units of a reservation the price was given back, or is to be. */
+/** For how many units of a reservation the price was, or will be, refunded. */
 export function unitsPaidBack(reservationId: ReservationId, refunds: readonly RefundRow[]): number {
   const items = refunds.flatMap(({ forItems }) => forItems ?? []);
   return items.reduce((sum, item) => sum + (item.reservationId === reservationId ? item.units : 0), 0);
 }
 
-/** How many units of an item have returned, or are to. */
+/** How many units of an item have returned, or will return. */
 export function unitsReturned(
   { reservationId, units: bought }: Pick<PurchaseItem, 'reservationId' | 'units'>,
   refunds: readonly RefundRow[],
@@ -75,8 +75,8 @@ export function capturedOf({ capturedMinor, amountMinor }: Pick<PurchaseRow, 'ca
 }
 
 /**
- * What may still be given back: what was captured, less what was and what is to be. A refund that the provider refused
- * counts as well, since it can be tried again.
+ * What may still be refunded: what was captured, less done and pending refunds. A refund that the provider refused counts as
+ * pending, since it can be tried again.
  */
 export function leftToRefund(
   purchase: Pick<PurchaseRow, 'capturedMinor' | 'amountMinor'>,
@@ -86,17 +86,17 @@ export function leftToRefund(
   return Math.max(0, capturedOf(purchase) - given);
 }
 
-/** Where a purchase stands with these refunds, which are all that it has. */
+/** The state of a captured purchase with these refunds, which are all that it has. */
 export function stateAfterRefunds(
   purchase: Pick<PurchaseRow, 'state' | 'capturedMinor' | 'amountMinor'>,
   refunds: readonly RefundRow[],
 ): PurchaseState {
   if (refunds.some((one) => one.state === 'pending')) return 'refunding';
   const given = refunds.filter((one) => one.state === 'refunded').reduce((sum, one) => sum + one.amountMinor, 0);
-  // Of what was free nothing can be given back: it is refunded when all of its units have returned.
+  // A free purchase has no money to refund: it is refunded when all of its units have returned.
   const isOver = capturedOf(purchase) > 0 || refunds.some((one) => one.releases === 'all');
   if (given >= capturedOf(purchase) && isOver) return 'refunded';
-  // A part that went back before the capture was known, or decided upon, decides nothing.
+  // A partial refund from before the capture was known, or decided upon, decides nothing.
   const isBought = ['captured', 'refunding', 'refund_failed'].includes(purchase.state);
   if (purchase.state === 'disputed' || (purchase.capturedMinor === null && !isBought)) return purchase.state;
   return refunds.some((one) => one.state === 'failed') ? 'refund_failed' : 'captured';

@@ -34,7 +34,7 @@ export interface RefundRow {
   /** The provider's reason for refusing it. */
   readonly failure: string | null;
   readonly releases: Releases;
-  /** Which units it gives back the price of; null if it is an amount. */
+  /** The units whose price it gives back; null if it is an amount. */
   readonly forItems: readonly RefundedItem[] | null;
   /** How often the provider refused it. */
   readonly refusals: number;

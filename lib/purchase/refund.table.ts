@@ -1,9 +1,9 @@
 /**
  * `refunds`: money given back, a row for each time it was asked for.
  *
- * Invariant I13: the key (purchase, what asked for it) is why one reason gives money back once, however often it comes;
- * it is also the idempotency key at the provider. Pending and done together never exceed what was captured. Written by
- * `refund.store.ts` while the purchase's row is held.
+ * Invariant I13: the key (purchase, what asked for it) makes one reason refund once, however often it comes; it is also the
+ * idempotency key at the provider. Pending and done together never exceed what was captured. Written by `refund.store.ts`
+ * under lock of the purchase's row.
  */
 import { sql } from 'drizzle-orm';
 import { bigint, check, index, int, mysqlEnum, mysqlTable, primaryKey, varchar } from 'drizzle-orm/mysql-core';
@@ -14,7 +14,9 @@ export const refunds = mysqlTable(
   'refunds',
   {
     purchaseId: id('purchase_id').notNull(),
-    /** What asked for it: `refund` for the whole, `sale:` and a sale that was called off, an operator's request. */
+    /**
+     * What asked for it: `refund` for the whole, `sale:` and the id of a sale that was called off, or an operator's request.
+     */
     refundKey: varchar('refund_key', { length: 64 }).notNull(),
     /** The sale that was called off; null if something else asked for it. */
     saleId: id('sale_id'),
@@ -26,11 +28,11 @@ export const refunds = mysqlTable(
     /** Why the provider refused it. */
     failure: varchar('failure', { length: 64 }),
     /**
-     * Whose units return when the money has, as JSON: the reservation's id, or the id and how many; `*` for all of the
+     * The units that return with the money, as JSON: a reservation's id, or its id and how many; `*` for all of the
      * purchase.
      */
     releases: varchar('releases', { length: 4096 }).notNull(),
-    /** Which units it gives back the price of, as JSON: ids and how many; null if it is an amount. */
+    /** The units whose price it gives back, as JSON: ids and how many; null if it is an amount. */
     forItems: varchar('for_items', { length: 4096 }),
     /** How often the provider refused it: each retry asks under a key of its own. */
     refusals: int('refusals').notNull(),

@@ -2,7 +2,7 @@
  * Giving a captured purchase back, on an operator's order. The order is committed first, as a row for each refund; the pay
  * worker then asks the provider until it has answered, and only then do the units return to the sale.
  *
- * Invariant I13: what was given back and what is pending never exceed what was captured.
+ * Invariant I13: done and pending refunds together never exceed what was captured.
  */
 
 import { createHash } from 'node:crypto';
@@ -30,7 +30,7 @@ import {
 } from './refund.store.ts';
 import { leftToRefund, newRefund, shareOf, unitsPaidBack, unitsReturned } from './refund-rules.ts';
 
-/** Orders back what an operator asks for: all that is left, or the part that the request names. */
+/** Orders the refund that an operator asks for: all that is left, or the part that the request names. */
 export async function refundOnOrder(
   deps: Needs<'db' | 'clock' | 'queue'>,
   purchaseId: PurchaseId,
@@ -43,8 +43,8 @@ export async function refundOnOrder(
 }
 
 /**
- * Orders back all that is left of a purchase, its units included. Ordering it again answers the same; after the provider
- * has refused a refund, it is the order to try again.
+ * Orders a refund of all that is left of a purchase, with its units. Repeating it answers the same; after the provider has
+ * refused a refund, it is the order to try again.
  */
 export async function refundPurchase(
   deps: Needs<'db' | 'clock' | 'queue'>,
@@ -74,10 +74,10 @@ export async function refundPurchase(
 }
 
 /**
- * Orders back a part of a purchase: units of its reservations at their price, or an amount; `cancel` names the units that
- * return with it, and may come without any money. The same Idempotency-Key orders it once. Refuses with `illegal_state` what
- * was not paid or exceeds what is left of money or units, what is pending counted, and with `idempotency_key_reused` another
- * order under the same key.
+ * Orders a partial refund: the price of some units, or an amount; `cancel` names the units that return with it, and may come
+ * without any money. One Idempotency-Key orders once. Refuses with `illegal_state` if the purchase was not paid, or if the
+ * refund exceeds the money or units that are left after pending refunds, and with `idempotency_key_reused` for another order
+ * under the same key.
  */
 async function refundPart(
   deps: Needs<'db' | 'clock' | 'queue'>,
@@ -112,14 +112,14 @@ async function refundPart(
   return isRefusal(purchase) ? purchase : answer(deps, purchase);
 }
 
-/** A part of a purchase that is to be given back: money, units, or both. */
+/** A partial refund: money, units, or both. */
 interface Part {
   readonly amountMinor: number;
   readonly releases: readonly Release[];
   readonly forItems: readonly RefundedItem[] | null;
 }
 
-/** What a part comes to, and which units return with it; or what is wrong with it. Pure. */
+/** The amount of a partial refund and the units that return with it, or what is wrong with it. Pure. */
 function judgePart({ items, amountMinor, cancel = [] }: RefundRequest, lines: readonly PurchaseItem[]): Part | Refusal {
   const byId = (one: { reservationId: ReservationId }, other: { reservationId: ReservationId }) =>
     one.reservationId < other.reservationId ? -1 : 1;
@@ -139,7 +139,10 @@ function judgePart({ items, amountMinor, cancel = [] }: RefundRequest, lines: re
   return { amountMinor: amountMinor ?? price, releases, forItems };
 }
 
-/** Whether a refund is what is ordered again under its key. One from before the items were kept is known by its amount. */
+/**
+ * Whether a refund is the one that is ordered again under its key. Refunds of older builds have no items and are compared by
+ * amount.
+ */
 function isSameOrder(known: RefundRow, order: Part): boolean {
   const same = (one: unknown, other: unknown) => JSON.stringify(one) === JSON.stringify(other);
   return (
@@ -149,7 +152,7 @@ function isSameOrder(known: RefundRow, order: Part): boolean {
   );
 }
 
-/** Why a part is more than is left, or undefined if it is not. Pure. */
+/** Why a part exceeds what is left, or undefined if it does not. Pure. */
 function refusalOfExcess(
   { amountMinor, forItems, releases }: Part,
   lines: readonly PurchaseItem[],
@@ -177,14 +180,14 @@ function refusalOfExcess(
   return undefined;
 }
 
-/** Why nothing can be given back of a purchase, or undefined if something can. */
+/** Why a purchase cannot be refunded, or undefined if it can. */
 function refuseUnlessPaid({ state }: PurchaseRow): Refusal | undefined {
   if (['captured', 'refunding', 'refunded', 'refund_failed'].includes(state)) return undefined;
   if (state === 'disputed') return refuse('illegal_state', 'Decide the dispute about this purchase first.', { state });
   return refuse('illegal_state', `Nothing was taken for a purchase that is ${state}.`, { state });
 }
 
-/** Moves a purchase whose row is held to `refunding`; its pending refunds must have been written. */
+/** Moves a purchase whose row is locked to `refunding`; its pending refunds must have been written. */
 async function orderBack(tx: Tx, current: PurchaseRow, reason: string, nowMs: number): Promise<PurchaseRow> {
   const { chargeId } = current;
   await movePurchases(tx, [{ from: current, to: 'refunding', chargeId, reason }], nowMs);
@@ -198,8 +201,8 @@ async function answer(deps: Needs<'queue'>, purchase: PurchaseRow): Promise<Purc
 }
 
 /**
- * Orders back what these purchases owe for a sale that was called off, each its share of that sale and once, and never
- * more than is left of what was captured. The sale must be held. Returns the purchases of which something is ordered back.
+ * Orders the refunds that these purchases are owed for a sale that was called off: each its share of that sale, once, and
+ * never more than is left. The sale must be locked. Returns the purchases with a new order.
  */
 export async function orderSharesBack(
   tx: Tx,
@@ -217,7 +220,7 @@ export async function orderSharesBack(
     const given = refunds.get(purchaseId) ?? [];
     const share = shareOf(purchaseId, saleId, items.get(purchaseId) ?? [], given, nowMs);
     const amountMinor = Math.min(share.amountMinor, leftToRefund(purchase, given));
-    // Without money that is owed the units return all the same, unless they do already.
+    // If no money is owed, the units return all the same, unless they have already.
     const isOver = purchase.state === 'refunded' || given.some((one) => one.releases === 'all');
     if ((amountMinor === 0 && isOver) || given.some((one) => one.refundKey === share.refundKey)) return [];
     return [{ purchase, refund: { ...share, amountMinor } }];

@@ -6,8 +6,9 @@
  * are read. A reservation is bound to one purchase at a time by a conditional UPDATE, which expiry and cancellation
  * compete with.
  *
- * Of a reservation fewer units can be bought than are set aside. It is split (`split.ts`) in the transaction that accepts the
- * purchase, so that the line waits for no payment; whether that succeeds decides about the units that are bought alone.
+ * A customer may buy fewer units of a reservation than are set aside. The reservation is split (`split.ts`) in the
+ * transaction that accepts the purchase, so that the line does not wait for the payment. The payment decides only about the
+ * units that are bought.
  *
  * A 202 means that MySQL has the purchase. The message that starts the payment is sent after the commit; if that fails,
  * the answer is still 202, because the settle job sends one for every purchase left open.
@@ -50,7 +51,7 @@ export interface Order {
   readonly amountMinor: number;
   readonly currency: string;
   readonly items: Omit<PurchaseItem, 'purchaseId'>[];
-  /** The reservations of which fewer units are bought than they have. */
+  /** The reservations of which only some units are bought. */
   readonly inPart: PartlyBought[];
 }
 
@@ -179,14 +180,16 @@ async function accept(tx: Tx, intent: Intent, nowMs: number): Promise<Accepted |
   return { ...split, purchase };
 }
 
-/** Holds the sales of reservations that may be split; of one that is bought as a whole, its own row is enough. */
+/**
+ * Locks the sales of reservations that may be split; for a reservation bought as a whole, the lock of its own row is enough.
+ */
 async function holdSalesOfParts(tx: Tx, wanted: readonly OrderItem[]): Promise<void> {
   const ids = wanted.flatMap(({ reservationId, units }) => (units === undefined ? [] : [reservationId]));
   const rows = await readReservations(tx, ids);
   await lockSales(tx, [...new Set([...rows.values()].map((row) => row.saleId))].sort());
 }
 
-/** Splits what is bought in part, so that the reservations have what their items say; their sales are held. */
+/** Splits reservations that are bought in part, so that they have what their items say; their sales are locked. */
 async function splitOff(
   tx: Tx,
   inPart: readonly PartlyBought[],
@@ -211,7 +214,7 @@ async function splitOff(
   };
 }
 
-/** Leaves a reservation with so many units; the others stay set aside as a reservation of their own. */
+/** Leaves a reservation with so many units; the rest stays set aside as a reservation of its own. */
 async function splitAndKeep(
   tx: Tx,
   sale: SaleRow,
@@ -300,7 +303,9 @@ function answerFor(purchase: PurchaseRow, fingerprint: string): PurchaseAccepted
   };
 }
 
-/** Distinguishes one request from another. The order of the items makes no difference, nor how whole ones are named. */
+/**
+ * Distinguishes one request from another. Neither the order of the items nor the way of naming whole reservations matters.
+ */
 function fingerprintOf(wanted: readonly OrderItem[], paymentToken: string): string {
   const names = wanted.map(({ reservationId, units, rest }) =>
     units === undefined ? reservationId : `${reservationId} ${units} ${rest}`,

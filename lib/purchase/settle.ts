@@ -1,11 +1,11 @@
 /**
  * Settling: applies the provider's answers, from the pay worker or the webhook, to purchases, reservations and stock.
  *
- * Invariants. I7: a purchase is captured once, and a capture that can no longer be a purchase is given back. I13: nothing
- * is kept for a sale that was called off, and a capture that is not what was ordered is disputed, not bought. I1: units
- * move from allocated to sold in the transaction that makes the reservation bought. An answer that is missing settles
- * nothing: the purchase is unknown and its units stay set aside. Every answer may come twice, late, or before another:
- * the rows are held while it is decided what it still means.
+ * Invariants. I7: a purchase is captured once, and a capture that can no longer be a purchase is given back. I13: nothing is
+ * kept for a sale that was called off, and a capture that differs from the order is disputed, not bought. I1: units move
+ * from allocated to sold in the transaction that makes the reservation bought. A missing answer settles nothing: the
+ * purchase is unknown and its units stay set aside. Any answer may come twice, late, or out of order, so its meaning is
+ * decided with the rows locked.
  */
 
 import type { ReservationChange } from '#events/changes.ts';
@@ -61,9 +61,9 @@ export type Settlement =
   /** Paid. The shares of sales that were called off meanwhile must be given back. */
   | { readonly kind: 'capture'; readonly capture: Capture; readonly calledOff: readonly SaleId[] }
   | { readonly kind: 'decline'; readonly reason: string }
-  /** The customer must do something for it, and until `deadlineMs` if the provider says so. */
+  /** The customer must act, until `deadlineMs` if the provider says so. */
   | { readonly kind: 'ask customer'; readonly url: string; readonly deadlineMs: number | null }
-  /** The time for the customer is over, and the provider cannot be asked: it goes on without the units. */
+  /** The time for the customer's action is over, and the provider cannot be asked: the units are released. */
   | { readonly kind: 'let go' }
   /** Captured, but there is nothing to buy any more: the charge must be given back. */
   | { readonly kind: 'give back'; readonly capture: Capture; readonly reason: string }
@@ -72,7 +72,7 @@ export type Settlement =
   /** Money went back: for the refund that we asked for, or for one that we did not. */
   | { readonly kind: 'refund'; readonly given: GivenBack; readonly refund: RefundRow | undefined }
   | { readonly kind: 'refuse refund'; readonly refund: RefundRow; readonly reason: string }
-  /** Nobody knows yet: the units stay set aside. */
+  /** Not known yet: the units stay set aside. */
   | { readonly kind: 'await' }
   | { readonly kind: 'nothing' };
 
@@ -81,7 +81,7 @@ type Ordered = Pick<PurchaseRow, 'purchaseId' | 'state' | 'amountMinor' | 'curre
 /** A purchase as it is, with what was captured for it so far. */
 type Known = Ordered & Pick<PurchaseRow, 'chargeId' | 'capturedMinor' | 'capturedCurrency'>;
 
-/** What else is known when it is decided what an answer means. */
+/** What else the meaning of an answer depends on. */
 export interface Circumstances {
   /** The sales of the purchase that were called off. */
   readonly calledOff: ReadonlySet<string>;
@@ -149,28 +149,28 @@ export function decideSettlement(
   }
 }
 
-/** What was captured for a purchase that is disputed; undefined for any other. */
+/** What was captured, if the purchase is disputed; otherwise undefined. */
 function disputedCapture({ state, purchaseId, chargeId, capturedMinor, capturedCurrency }: Known): Capture | undefined {
   if (state !== 'disputed' || chargeId === null || capturedMinor === null || capturedCurrency === null)
     return undefined;
   return { chargeId, amountMinor: capturedMinor, currency: capturedCurrency, reference: purchaseId };
 }
 
-/** In what a capture differs from the order, or undefined if it is what was ordered. Pure. */
+/** How a capture differs from the order, or undefined if it does not. Pure. */
 export function mismatchOf(order: Ordered, capture: Capture): string | undefined {
   if (capture.reference !== order.purchaseId) return 'reference_mismatch';
   if (capture.currency !== order.currency) return 'currency_mismatch';
   return capture.amountMinor === order.amountMinor ? undefined : 'amount_mismatch';
 }
 
-/** Whether money that was given back is this refund. A provider that does not name it is believed by the amount. */
+/** Whether money that was given back is this refund. If the provider does not name the refund, the amount decides. */
 function isOf(refund: RefundRow, given: GivenBack): boolean {
   if (given.refundKey !== undefined) return refund.refundKey === given.refundKey;
   if (refund.refundKey === elsewhereKey(given)) return true;
   return refund.state === 'pending' && (given.amountMinor === null || refund.amountMinor === given.amountMinor);
 }
 
-/** The key of a refund that somebody made at the provider, without our asking. */
+/** The key of a refund that was made at the provider without our order. */
 function elsewhereKey({ refundId, chargeId }: GivenBack): string {
   return `at-provider:${refundId ?? chargeId}`.slice(0, 64);
 }
@@ -180,7 +180,7 @@ function movesMoney({ outcome }: Answered['answer']): boolean {
   return outcome === 'captured' || outcome === 'refunded' || outcome === 'accepted' || outcome === 'rejected';
 }
 
-/** The answers that move units, or may; the others concern the purchase alone. */
+/** The answers that may move units; the others concern only the purchase. */
 function movesStock(answer: Answered['answer']): boolean {
   return movesMoney(answer) || answer.outcome === 'declined' || answer.outcome === 'overdue';
 }
@@ -255,7 +255,7 @@ async function settle(tx: Tx, answered: readonly Answered[], nowMs: number): Pro
     if (absence > 0) await countAbsence(tx, purchaseIds, absence);
   }
   await movePurchases(tx, plan.moves, nowMs);
-  // A purchase that lets its units go stays as it is.
+  // A purchase that releases its units keeps its own state.
   const movedIds = [
     ...plan.moves.map((move) => move.from.purchaseId),
     ...plan.freed.flatMap((row) => row.purchaseId ?? []),
@@ -285,8 +285,8 @@ async function settle(tx: Tx, answered: readonly Answered[], nowMs: number): Pro
 }
 
 /**
- * What a purchase leaves behind goes to the line in the same transaction (invariant I11): refunded units, and those of
- * reservations whose time ran out while they were being paid for. `stocks` are the sales' as they were moved already.
+ * Offers the units that a purchase leaves behind to the line in the same transaction (invariant I11): refunded units, and
+ * those of reservations whose time ran out during the payment. `stocks` are the sales' after their moves.
  */
 async function release(
   tx: Tx,
@@ -306,7 +306,7 @@ async function release(
     );
     if (over.length === 0 && !refunded) continue;
     const now = { ...sale, ...stocks.find((stock) => stock.saleId === sale.saleId) };
-    // What ends here ends for one reason: the sale is over or called off, or these were offers.
+    // All reservations that end here end for one reason: the sale is over or called off, or these were offers.
     const { to, reason } = over[0]?.end ?? { to: 'expired', reason: null };
     const rows = over.map(({ row }) => row);
     released.push(await endAndOffer(tx, now, rows, to, reason, nowMs));
@@ -319,8 +319,8 @@ async function release(
 }
 
 /**
- * When each purchase's sales close, the earliest of them; none if all of them were called off, so that its customer is
- * asked for nothing. Read without a lock: the time that is told is kept whatever becomes of the sale's.
+ * When the earliest of each purchase's sales closes; none if all of them were called off, so that the customer is asked for
+ * no action. Read without a lock: a deadline once told is kept whatever happens to the sale's times.
  */
 async function closesOf(tx: Tx, items: readonly PurchaseItem[]): Promise<Map<string, number>> {
   const closesAtMs = new Map<string, number>();
@@ -335,7 +335,7 @@ async function closesOf(tx: Tx, items: readonly PurchaseItem[]): Promise<Map<str
   return closesAtMs;
 }
 
-/** The purchases whose refunds matter for what their answer means. */
+/** The purchases whose answers depend on their refunds. */
 function withRefunds(purchases: readonly PurchaseRow[], answers: ReadonlyMap<string, Answered>): PurchaseId[] {
   return purchases.flatMap(({ purchaseId }) => {
     const answer = answers.get(purchaseId)?.answer;
@@ -347,7 +347,7 @@ function withRefunds(purchases: readonly PurchaseRow[], answers: ReadonlyMap<str
 interface BatchCircumstances {
   readonly calledOff: ReadonlySet<string>;
   readonly refunds: ReadonlyMap<string, readonly RefundRow[]>;
-  /** When the sales of a purchase close, where that matters. */
+  /** When the sales of a purchase close, if that matters. */
   readonly closesAtMs: ReadonlyMap<string, number>;
 }
 
@@ -477,7 +477,7 @@ function planCapture(
   plan.moves.push({ from: purchase, to, chargeId: capture.chargeId, reason, captured: capture });
 }
 
-/** The shares of a purchase in sales that were called off, as refunds. What they stood for was not bought. */
+/** The shares of sales that were called off, as refunds. Their reservations were not bought. */
 function sharesOf({ purchase, items, refunds, nowMs }: Subject, calledOff: readonly SaleId[]): RefundRow[] {
   return calledOff
     .map((saleId) => ({ ...shareOf(purchase.purchaseId, saleId, items, refunds, nowMs), releases: [] }))
@@ -496,7 +496,7 @@ function planRefund(
   const amountMinor = given.amountMinor ?? refund?.amountMinor ?? captured - before;
   const reason = 'refunded_by_provider';
   const key = { purchaseId, refundKey: given.refundKey ?? elsewhereKey(given), amountMinor, reason };
-  // Made at the provider: recorded as it is, and only the last of the money takes the units with it.
+  // A refund that was made at the provider is recorded as it is; only the last of the money takes the units with it.
   const elsewhere = { ...newRefund(key, nowMs), releases: before + amountMinor >= captured ? ('all' as const) : [] };
   const done: RefundRow = { ...(refund ?? elsewhere), state: 'refunded', failure: null, updatedAtMs: nowMs };
   if (refund) plan.changedRefunds.push(done);
@@ -520,7 +520,7 @@ function planRefund(
   if (to === 'refunded') plan.freed.push(...held('allocated'));
 }
 
-/** A purchase is charged once (invariant I7): another charge of it is a fault, and somebody must look. */
+/** A purchase is charged once (invariant I7): another charge is a fault that an operator must look at. */
 function reportSecondCharge({ purchaseId, chargeId }: PurchaseRow, answer: Answered['answer']): void {
   if (answer.outcome !== 'captured' || chargeId === null || chargeId === answer.chargeId) return;
   log.error('the provider tells of a second charge for a purchase', { purchaseId, chargeId, second: answer.chargeId });
@@ -571,7 +571,7 @@ function eventsOf(
     .filter((purchase) => isTold(plan, purchase))
     .map((purchase) => {
       const reservationIds = (items.get(purchase.purchaseId) ?? []).map((item) => item.reservationId);
-      // Answers of many clicks are settled together; each event keeps the click that led to it.
+      // Answers of many requests are settled together; each event keeps the correlation id of its own.
       const { correlationId } = answers.get(purchase.purchaseId) ?? {};
       const event = () => purchaseEvent(purchase, reservationIds, plan.givenBack.get(purchase.purchaseId), nowMs);
       return correlationId === undefined ? event() : withCorrelation(correlationId, event);
@@ -597,11 +597,11 @@ function eventsOf(
   return [...purchases, ...changeEvents([...changes, ...inPart], stocks, false, nowMs)];
 }
 
-/** Whether the customer is told what became of a purchase: of outcomes, and of money that went back. */
+/** Whether the customer is notified: of outcomes, and of money that went back. */
 function isTold(plan: Plan, { purchaseId, state }: PurchaseRow): boolean {
   const move = plan.moves.find(({ from }) => from.purchaseId === purchaseId);
   if (!move) return false;
-  // Only units have returned, of a purchase that is captured as before.
+  // Only units have returned; the purchase is captured as before.
   if (move.from.state === 'refunding' && state === 'captured') return plan.givenBack.has(purchaseId);
   return plan.givenBack.has(purchaseId) || toldStates.some((told) => told === state);
 }

@@ -46,7 +46,7 @@ export async function receiveWebhook(
   return { received: true };
 }
 
-/** What a webhook says of which purchase, or undefined if it is of another kind, or does not say how much it is about. */
+/** What a webhook says of which purchase; undefined if it is of another kind, or names no amount. */
 function readWebhook(rawBody: string): { purchaseId: PurchaseId; answer: PaymentAnswer } | undefined {
   const result = PaymentWebhook.safeParse(parsed(rawBody));
   const purchaseId = idOf<PurchaseId>().safeParse(result.data?.data.idempotencyKey);

@@ -1,10 +1,10 @@
 /**
  * The books: MySQL against itself. Differences here are never repaired automatically; an operator must investigate.
  *
- * What is compared must be of one moment, and no statement may run into its time limit or lock rows. A sale of ordinary
- * size is added up by one statement. A large one is added up in pages within one snapshot, which takes seconds for
- * millions of rows. What does not fit into the time of one step goes on in the next one, with a snapshot of its own: the
- * sums still belong together if the sale's version has not changed, because every move raises it.
+ * What is compared must be from one snapshot, and no statement may run into its time limit or lock rows. A sale of ordinary
+ * size is added up by one statement; a large one in pages within one snapshot, which takes seconds for millions of rows. If
+ * one step is too short, the next continues with a snapshot of its own: the sums still belong together if the sale's version
+ * has not changed, because every move raises it.
  */
 import type { Needs } from '#platform/environment/deps.ts';
 import { fromBytes, type SaleId, toBytes } from '#platform/kernel/ids.ts';
@@ -45,7 +45,7 @@ const summed = {
 
 const nothing: Sums = { allocatedUnits: 0, purchasedUnits: 0, waiting: 0, adjusted: 0, heldByLedger: 0 };
 
-/** How often adding up a large sale begins anew before it is left to the next run. */
+/** How often adding up a large sale starts again before it is left to the next run. */
 const restartsAtMost = 3;
 
 /** The books of a sale of ordinary size: stock, reservations, waitlist and ledger, in one statement. */
@@ -67,12 +67,12 @@ export async function checkBooks({ db }: Needs<'db'>, saleId: SaleId): Promise<D
   return compare(saleId, numbers as unknown as Counters, numbers as unknown as Sums);
 }
 
-/** How adding up a large sale went: what differs, or where it goes on. Neither if it did not keep still. */
+/** The result of adding up a large sale: the differences, or where to continue. Neither if the sale changed meanwhile. */
 export type CheckedBooks = { readonly drifts: Drift[] } | { readonly next: BooksPlace } | 'moving';
 
 /**
- * Adds up the books of a large sale from `place` on until they are complete or the time is up. At least one page is added,
- * so that it ends at some time.
+ * Adds up the books of a large sale from `place` on until they are complete or the time is up; at least one page, so that
+ * every call makes progress.
  */
 export async function checkLargeBooks(
   { db, clock }: Needs<'db' | 'clock'>,
@@ -103,7 +103,7 @@ export async function checkLargeBooks(
   });
 }
 
-/** Adds a page of rows to the sums; `lastId` is null if it was the last one. */
+/** Adds a page of rows to the sums; `lastId` is null after the last page. */
 async function addPage(
   sql: Reads,
   saleId: SaleId,

@@ -1,12 +1,12 @@
 /**
- * The claims of the mirror against the reservations, and the gate's counters against the claims; a page at a time, so that
- * what is held in memory does not depend on the size of a sale.
+ * The mirror's claims against the reservations, and the gate's counters against the claims; a page at a time, so that memory
+ * use does not depend on the size of a sale.
  *
- * First the rows: each must be in the mirror, as new as in MySQL. Then the buckets: what a customer claims must be the sum of
- * the customer's own claims, which lie in one bucket and are changed together with it by every script. Whole buckets are
- * read as they are at one moment, so this holds during traffic too. The gate's two counters are sums over all buckets, so
- * they are recounted only if the sale kept still from the first bucket to the last. Queued requests are claims that MySQL
- * does not have yet; one that no message is going to decide is taken back, so that it does not block others for ever.
+ * First the rows: the mirror must have each, as new as in MySQL. Then the buckets: a customer's claim must be the sum of the
+ * customer's own claims, which are in one bucket and changed together with it by every script. Whole buckets are read
+ * atomically, so this holds during traffic too. The gate's two counters are sums over all buckets, so they are recounted
+ * only if the sale did not change from the first bucket to the last. Queued requests are claims that MySQL does not have
+ * yet; a claim whose message is lost is taken back, so that it does not block others for ever.
  */
 
 import {
@@ -56,8 +56,9 @@ export interface CheckedRows {
 }
 
 /**
- * A page of a sale's reservations, beginning after `afterId`, against the mirror: those that are missing there, or older, are
- * written. The rows are read first, so only a decision whose way to the mirror is not over counts without need.
+ * Compares a page of a sale's reservations, starting after `afterId`, with the mirror, and writes those that are missing
+ * there, or older. The rows are read first, so a decision that has not reached the mirror yet is at worst counted
+ * needlessly.
  */
 export async function checkRows(
   deps: ReconcileNeeds,
@@ -147,8 +148,8 @@ function driftOf(row: ReservationRow, packed: string | undefined): Drift {
 }
 
 /**
- * Writes what customers claim who have claims in the mirror, but no sum of them: only a row names the customer's field. If
- * it is not exact, because another of the customer's rows was missing too, recounting the bucket makes it so.
+ * Writes a customer's claim if the mirror has reservations of the customer, but no sum: only a row names the customer's
+ * field. If the sum is not exact, because another row of the customer was missing too, recounting the bucket corrects it.
  */
 async function restoreClaims(deps: ReconcileNeeds, saleId: SaleId, rows: readonly ReservationRow[]): Promise<Drift[]> {
   const customerIds = [...new Set(rows.map((row) => row.customerId))];
@@ -176,8 +177,8 @@ export interface CheckedBuckets {
 }
 
 /**
- * Some buckets of a sale, or a part of a large one: undecided requests that are not in flight are taken back, and what each
- * customer claims is set to the sum of the customer's claims.
+ * Checks some buckets of a sale, or a part of a large one: takes back undecided requests that are not in flight, and sets
+ * what each customer claims to the sum of the customer's claims.
  */
 export async function checkBuckets(
   deps: ReconcileNeeds,
@@ -218,7 +219,7 @@ function add(sums: { units: number; over: number }, packed: string): void {
 interface Bucket {
   readonly bucket: number;
   readonly fields: Fields;
-  /** Reads it again; absent for a bucket that was read as it was at one moment. */
+  /** Reads it again; absent for a bucket that was read atomically. */
   readonly again?: () => Promise<Fields>;
 }
 
@@ -261,8 +262,8 @@ async function readClaims(
 const fieldsPerScan = 1_000;
 
 /**
- * The fields of a share of the owners in a bucket. Reading it takes a while, during which it may change; but what is there
- * from the beginning to the end is found.
+ * The fields of some of the owners in a bucket. It may change while it is read, but what is there from beginning to end is
+ * found.
  */
 async function readPart(redis: RedisClient, key: string, part: number, parts: number): Promise<Fields> {
   const fields: Fields = new Map();
@@ -315,7 +316,7 @@ async function returnForgotten(
   };
 }
 
-/** A sum of claims that is not what its owner's field says. Several fields if their owners cannot be told apart. */
+/** A sum of claims that differs from its owner's field. Several fields if their owners cannot be told apart. */
 interface WrongClaim {
   readonly fields: readonly string[];
   readonly seen: readonly string[];
@@ -323,8 +324,8 @@ interface WrongClaim {
 }
 
 /**
- * Sets what each customer claims to the sum of the customer's claims in the bucket. One that was not read at one moment gets
- * a second look: what was claimed when it began is found by it, so a difference that is the same again is one.
+ * Sets what each customer claims to the sum of the customer's claims in the bucket. A bucket that was not read atomically is
+ * read a second time, and a difference counts only if it is the same again.
  */
 async function recountClaims(
   redis: RedisClient,
@@ -360,7 +361,7 @@ async function recountClaims(
   return drifts;
 }
 
-/** The customers' fields of a bucket by what they have in common with their reservations'; rarely more than one. */
+/** The customers' fields of a bucket by the bits that they share with their reservations' fields; rarely more than one. */
 function ownersOf(fields: Fields): Map<string, string[]> {
   return Map.groupBy(
     [...fields.keys()].filter((field) => field.startsWith('@')),
@@ -382,7 +383,7 @@ function wrongClaims(fields: Fields): WrongClaim[] {
   });
 }
 
-/** Sets a customer's claim, if it is still what was seen. */
+/** Sets a customer's claim, if it has not changed since it was read. */
 async function setClaim(
   redis: RedisClient,
   saleId: SaleId,
@@ -401,7 +402,7 @@ async function setClaim(
 
 /** What must not change while the claims are counted, in the order of `readCounters`. */
 const counters = ['line', 'version', partialField, 'pendingUnits', 'pendingOver'] as const;
-/** Where in it the gate's two counters of undecided requests are. */
+/** The positions of the gate's two counters of undecided requests in it. */
 const [unitsAt, overAt] = [3, 4];
 
 /** The gate's counters, and what tells that they have changed. */
@@ -419,7 +420,7 @@ export function countersLess(seen: readonly (string | null)[], { units, over }: 
 
 /**
  * Sets the gate's counters of undecided requests to the sums of the claims. `seen` are the counters before the claims were
- * counted. Returns the differences; none if the sale has not kept still, since the sums are of no one moment then.
+ * counted. Returns the differences; none if the sale changed meanwhile, since the sums are from no single moment then.
  */
 export async function recountGate(
   redis: RedisClient,
@@ -448,7 +449,7 @@ export function readPartial(redis: RedisClient, saleId: SaleId): Promise<string 
   return redis.hget(keys.sale(saleTag(saleId)), partialField);
 }
 
-/** Takes that mark away when every decided claim is back. Should Redis have lost them once more, it is another mark. */
+/** Removes that mark when every decided claim is back. If Redis has lost them again meanwhile, the mark is another one. */
 export async function clearPartial(redis: RedisClient, saleId: SaleId, partial: string): Promise<void> {
   await recountScript.run(redis, [keys.sale(saleTag(saleId))], [partialField, partial, 0]);
 }

@@ -30,7 +30,7 @@ export async function checkStock(deps: Needs<'db' | 'redis'>, saleId: SaleId): P
   if (!first) return [];
   await sleep(inFlightMs);
   const second = await differing();
-  // A mirror that changed between the two reads is just being written; that is not drift.
+  // A mirror that changed between the two reads is being written just now; that is not drift.
   if (!second || second.mirrored.join() !== first.mirrored.join()) return [];
 
   const { row, mirrored, wrong } = second;
@@ -59,7 +59,7 @@ function causeOf(row: StockLevel, epoch: number, version: string | null): string
 async function repairStock(deps: Needs<'db' | 'redis'>, row: StockLevel, seenVersion: string | null): Promise<boolean> {
   if (seenVersion === null) {
     const sales = [...(await readSales(deps.db, [row.saleId])).values()];
-    // Its claims are missing too, and a large sale has them back only after a while.
+    // Its claims are missing too, and it takes a while until a large sale has them back.
     await writeMirror(deps, sales, [], sales, { lost: true });
     return true;
   }

@@ -1,7 +1,7 @@
 /**
- * The mirror's terms against MySQL: what the gate judges requests by. An operator's call that was committed and not mirrored
- * would otherwise never reach the gate. As in `check-stock.ts` a difference counts only if a second read finds the same, and
- * the repair is the conditional write that every commit makes (invariant I6).
+ * The mirror's terms, by which the gate judges requests, against MySQL. An operator's call that was committed but not
+ * mirrored would otherwise never reach the gate. As in `check-stock.ts`, a difference counts only if a second read finds the
+ * same, and the repair is the conditional write that every commit makes (invariant I6).
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { termFields } from '#mirror/fields.ts';
@@ -14,7 +14,7 @@ import { saleTag } from '#sale/sale-id.ts';
 import { inFlightMs } from './check-stock.ts';
 import type { Drift } from './drift.ts';
 
-/** The mirror's terms against the row. A sale that Redis does not have is none of this function's. */
+/** Compares the mirror's terms with the row. Skips a sale that Redis does not have. */
 export async function checkTerms(deps: Needs<'db' | 'redis'>, saleId: SaleId): Promise<Drift[]> {
   const differing = async () => {
     const sale = (await readSales(deps.db, [saleId])).get(saleId);
@@ -28,7 +28,7 @@ export async function checkTerms(deps: Needs<'db' | 'redis'>, saleId: SaleId): P
   if (!first) return [];
   await sleep(inFlightMs);
   const second = await differing();
-  // A mirror that changed between the two reads is just being written; that is not drift.
+  // A mirror that changed between the two reads is being written just now; that is not drift.
   if (!second || second.mirrored.join() !== first.mirrored.join()) return [];
 
   const { sale, mirrored, wrong, right } = second;
@@ -44,7 +44,7 @@ export async function checkTerms(deps: Needs<'db' | 'redis'>, saleId: SaleId): P
   }));
 }
 
-/** Whether a field is right. What an older build has not mirrored of the terms is not wrong: readers fill it in. */
+/** Whether a field is right. A field that an older build did not mirror is not wrong: readers fill it in. */
 function isSame(name: (typeof termFields)[number], right: string, mirrored: string | null): boolean {
   if (name !== 'terms' || mirrored === null) return right === mirrored;
   const [expected, found] = [right, mirrored].map((text) => JSON.parse(text) as Record<string, unknown>);

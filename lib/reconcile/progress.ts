@@ -1,9 +1,9 @@
 /**
- * Where a run of reconcile stands, and what one step of it may hold: everything that must outlive an invocation, because
- * the next step may be made by another process.
+ * How far a run of reconcile has come, and the limits of one step: everything that must outlive an invocation, because
+ * another process may make the next step.
  *
- * A sale is gone through in four parts: its stock, its rows a page at a time, its claims in Redis some buckets at a time,
- * and its books. A run after a restore begins with two more, over all sales: raising epochs, and forgetting claims.
+ * A sale is processed in four parts: its stock, its rows a page at a time, its claims in Redis some buckets at a time, and
+ * its books. A run after a restore starts with two more, over all sales: raising epochs, and deleting claims from Redis.
  */
 import type { ReservationId, SaleId } from '#platform/kernel/ids.ts';
 
@@ -31,20 +31,20 @@ export interface Sums {
 
 /** How far adding up the books of a large sale has come. */
 export interface BooksPlace {
-  /** The sale's version when it began: what is added up later belongs to it only if the version is still the same. */
+  /** The sale's version at the beginning; later pages belong to the same sums only if it has not changed. */
   readonly version: number;
   readonly table: 'reservations' | 'ledger';
   /** The last id that was added up; null before the first. */
   readonly afterId: string | null;
   readonly sums: Sums;
-  /** How often it has begun anew because the sale had moved on. */
+  /** How often it has started again because the sale changed. */
   readonly restarts: number;
 }
 
 export type Progress =
   /** After a restore: every epoch is to be raised. */
   | { readonly part: 'epochs' }
-  /** After a restore: what Redis has of the sales older than this one is to be forgotten. */
+  /** After a restore: Redis's data of sales older than this one is still to be deleted. */
   | { readonly part: 'forget'; readonly beforeId: SaleId | null }
   /** The sales older than this one are to be reconciled, or the only one. */
   | { readonly part: 'sales'; readonly beforeId: SaleId | null }
@@ -60,16 +60,16 @@ export type Progress =
       readonly saleId: SaleId;
       readonly rows: number;
       readonly place: ClaimsPlace;
-      /** The gate's counters when this part began, less what it has returned itself. */
+      /** The gate's counters at the beginning of this part, less what the part itself has taken back. */
       readonly seen: readonly (string | null)[];
       readonly pending: Pending;
     }
   | { readonly part: 'books'; readonly saleId: SaleId; readonly rows: number; readonly place: BooksPlace | null }
   | { readonly part: 'end' };
 
-/** How much is done, and held in memory, at once. */
+/** How much is processed, and kept in memory, at once. */
 export interface Sizes {
-  /** Rows of MySQL that are read, and held against the mirror, in one page. */
+  /** Rows of MySQL that are read and compared with the mirror in one page. */
   readonly rowsPerPage: number;
   /** Fields of Redis that are held in one page; a larger bucket is read in parts. */
   readonly fieldsPerPage: number;
@@ -82,8 +82,8 @@ export interface Sizes {
 }
 
 /**
- * A page of either kind is a few megabytes, whatever the size of a sale. A step is committed every second or so, so
- * dying costs as much, and the row of a run is written some thousand times for a million reservations at most.
+ * A page of either kind takes a few megabytes, whatever the size of a sale. A step is committed every second or so, so a
+ * crash loses no more than that, and a run's row is written at most some thousand times for a million reservations.
  */
 export const defaultSizes: Sizes = {
   rowsPerPage: 2_000,

@@ -7,8 +7,8 @@
  * only while a sale is quiet. Every repair is a conditional write against the value that was read (invariant I6). A claim
  * that no message is going to decide is taken back, so that it does not block others for ever.
  *
- * A run has a row and is made in steps of bounded size, of which one invocation makes as many as it has time for; then it
- * sends the command for the rest. If that is lost, the rule goes on with what stands still.
+ * A run has a row and consists of steps of bounded size. One invocation makes as many as it has time for, then sends the
+ * command for the rest. If that is lost, the schedule continues idle runs.
  */
 import * as z from 'zod';
 import type { Needs } from '#platform/environment/deps.ts';
@@ -21,7 +21,7 @@ import { findReconciliation, listRunning, type Reconciliation, type Reconciliati
 import { beginReconciliation, ReconcileCommand, sendReconcile } from './reconciliation.ts';
 import { hasTimeFor, makeStep } from './step.ts';
 
-/** The triggers: the schedule, a message that Redis has lost a sale, or the command that goes on with a run. */
+/** The triggers: the schedule, a message that Redis has lost a sale, or the command that continues a run. */
 export const ReconcileTrigger = z.union([
   ReconcileCommand,
   z.object({ saleId: idOf<SaleId>() }),
@@ -33,14 +33,14 @@ export type ReconcileTrigger = z.infer<typeof ReconcileTrigger>;
 export type RunNeeds = ReconcileNeeds & Needs<'queue'>;
 
 /**
- * A run that has not moved for so long is left alone by whoever made its steps: longer than a step, and shorter than the
- * time after which the message of one who died comes again.
+ * A run that has not moved for so long has been abandoned by the worker that made its steps: longer than a step, and shorter
+ * than the time after which a dead worker's message is delivered again.
  */
 const abandonedAfterMs = 30_000;
-/** Runs that one tick of the rule looks at. */
+/** Runs that one tick of the schedule looks at. */
 const runsPerTick = 100;
 
-/** Goes on with the runs of a batch of triggers as long as there is time, and sends the commands for the rest. */
+/** Continues the runs of a batch of triggers as long as there is time, and sends the commands for the rest. */
 export async function reconcileOnTrigger(
   deps: RunNeeds,
   batch: readonly Delivered<ReconcileTrigger>[],
@@ -70,7 +70,7 @@ export function idOfTrigger({
   return consequentId(sentAtMs, `reconciliation ${messageId}`) as ReconciliationId;
 }
 
-/** Begins the run of a trigger, or goes on with it if an earlier delivery has begun it. */
+/** Begins the run of a trigger, or continues it if an earlier delivery has begun it. */
 async function reconcileNew(
   deps: RunNeeds,
   trigger: Delivered<ReconcileTrigger>,
@@ -82,7 +82,7 @@ async function reconcileNew(
   if (isMine(deps, run, 0)) await reconcile(deps, run, deadlineMs, sizes);
 }
 
-/** The rule's tick: begins a run over all sales unless one is under way, and goes on with what stands still. */
+/** A tick of the schedule: begins a run over all sales unless one is under way, and continues idle runs. */
 async function reconcileAll(
   deps: RunNeeds,
   trigger: Delivered<ReconcileTrigger>,
@@ -97,7 +97,9 @@ async function reconcileAll(
   if (!isUnderWay) await reconcileNew(deps, trigger, null, deadlineMs, sizes);
 }
 
-/** Whether it is for this invocation to go on: nobody has since the command for it was sent, or nobody does any more. */
+/**
+ * Whether this invocation should continue the run: no other has since the command was sent, or the other has abandoned it.
+ */
 function isMine(deps: Needs<'clock'>, run: Reconciliation, steps: number): boolean {
   return run.state === 'running' && (run.steps === steps || isAbandoned(deps, run));
 }

@@ -12,10 +12,10 @@ export const reconciliations = mysqlTable(
     id: id('id').primaryKey(),
     /** The sale that is reconciled; null for all. */
     saleId: id('sale_id'),
-    /** Whether MySQL was restored from a backup, so that what Redis has may be from a time that never was. */
+    /** Whether MySQL was restored from a backup, so that Redis may hold data that MySQL no longer has. */
     restored: boolean('restored').notNull(),
     state: mysqlEnum('state', reconciliationStates).notNull(),
-    /** How many steps have been made; a command tells by it whether another one was faster. */
+    /** How many steps have been made; a command uses it to tell whether another worker was faster. */
     steps: int('steps').notNull(),
     /** JSON: where the next step begins. */
     progress: mediumtext('progress').notNull(),
@@ -26,7 +26,7 @@ export const reconciliations = mysqlTable(
     driftsRepaired: int('drifts_repaired').notNull(),
     /** JSON: the first drifts, a bounded number of them. */
     drifts: mediumtext('drifts').notNull(),
-    /** Sales whose books could not be added up, because they were too large and did not keep still. */
+    /** Sales whose books could not be added up, because they were too large and kept changing. */
     booksUnchecked: int('books_unchecked').notNull(),
     startedAtMs: timeMs('started_at_ms').notNull(),
     /** When the latest step was made. */

@@ -30,7 +30,7 @@ export type ReconcileRequest = z.output<typeof ReconcileRequest>;
 export const ReconcileCommand = z.object({
   reconciliation: z.object({
     id: idOf<ReconciliationId>(),
-    /** How many steps had been made when it was sent; if there are more, another one goes on. */
+    /** How many steps had been made when it was sent; if there are more now, another worker continues the run. */
     steps: z.int(),
   }),
 });
@@ -51,7 +51,7 @@ export const ReconciliationView = z.object({
   driftsRepaired: z.int(),
   /** The first hundred of them. */
   drifts: z.array(Drift),
-  /** Sales too large to add up the books of, as long as they do not keep still. */
+  /** Sales whose books could not be added up, because they are too large and kept changing. */
   booksUnchecked: z.int(),
   startedAt: Time,
   /** When the latest step was made. */
@@ -71,8 +71,8 @@ const runsKeptMs = 30 * 24 * 60 * 60 * 1_000;
 const runsForgotten = 1_000;
 
 /**
- * Begins a run for an operator, and sends the command for it. Refuses a sale that does not exist. Should the queue be
- * unavailable, the rule begins it within minutes.
+ * Begins a run for an operator, and sends the command for it. Refuses a sale that does not exist. If the queue is
+ * unavailable, the schedule begins it within minutes.
  */
 export async function startReconciliation(
   deps: Needs<'db' | 'clock' | 'queue'>,
@@ -102,7 +102,7 @@ export async function readReconciliations({ db }: Needs<'db'>): Promise<Reconcil
   return { items: runs.map((run) => Reconciliations.shape.items.element.parse(viewOf(run))) };
 }
 
-/** Writes a new run; if it has been begun before, that one is returned. */
+/** Writes a new run; if it exists already, that one is returned. */
 export async function beginReconciliation(
   { db, clock }: Needs<'db' | 'clock'>,
   { reconciliationId, saleId, restored }: Pick<Reconciliation, 'reconciliationId' | 'saleId' | 'restored'>,
@@ -126,7 +126,7 @@ export async function beginReconciliation(
   }
 }
 
-/** Sends the command that begins or continues a run. Never throws: the rule finds what was not sent. */
+/** Sends the command that begins or continues a run. Never throws: the schedule makes up for a lost one. */
 export async function sendReconcile(deps: Needs<'queue'>, run: Reconciliation): Promise<void> {
   const body: z.input<typeof ReconcileCommand> = { reconciliation: { id: run.reconciliationId, steps: run.steps } };
   await deps

@@ -1,9 +1,9 @@
 /**
- * A step of a run of reconcile: a bounded part of the work, in one transaction that holds nothing but the run's own row.
+ * A step of a run of reconcile: a bounded part of the work, in one transaction that locks only the run's own row.
  *
- * So of two at once one waits for the other and goes on behind it, and one that dies leaves the run where it was. What it
- * had repaired by then stays repaired, and is found right by whoever makes the step again: every repair is a conditional
- * write against the values that were read.
+ * Of two concurrent steps one waits for the other and continues after it, and a step that dies leaves the run where it was.
+ * Its repairs stay, and the step that repeats it finds them right: every repair is a conditional write against the values
+ * that were read.
  */
 import type { Needs } from '#platform/environment/deps.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
@@ -39,9 +39,9 @@ import {
 const driftsKept = 100;
 /** Time kept back for committing a step. */
 const commitReserveMs = 1_500;
-/** How long adding up the books of a large sale goes on before the step is committed; one snapshot is best. */
+/** How long the books of a large sale are added up before the step is committed; one snapshot is best. */
 const booksMs = 5_500;
-/** Sales of which Redis forgets everything in one go, and keys in one command. */
+/** Sales whose Redis data is deleted in one go, and keys in one command. */
 const salesPerPage = 20;
 const keysPerUnlink = 1_000;
 
@@ -61,12 +61,12 @@ export function hasTimeFor(progress: Progress, sizes: Sizes, leftMs: number): bo
   return leftMs > commitReserveMs + (isLong(progress, sizes) ? booksMs : sizes.stepMs);
 }
 
-/** Whether what comes next is the books of a large sale, which take a step of their own. */
+/** Whether the next part is the books of a large sale, which take a step of their own. */
 function isLong(progress: Progress, sizes: Sizes): boolean {
   return progress.part === 'books' && isLarge(progress.rows, sizes);
 }
 
-/** Makes one step of a run. Returns where the run is then; undefined if there is no such run. */
+/** Makes one step of a run. Returns its progress afterwards; undefined if there is no such run. */
 export async function makeStep(
   deps: ReconcileNeeds,
   id: ReconciliationId,
@@ -120,7 +120,7 @@ function report(id: ReconciliationId, { drifts, driftsFound, sales, reservations
   measure({ Reconciliations: 1, Drifts: driftsFound }, { facts: { sales, reservations } });
 }
 
-/** The least that is done at once, and where the run stands afterwards. */
+/** Does the smallest unit of work, and returns the run's progress after it. */
 async function goOn(
   deps: ReconcileNeeds,
   tx: Tx,
@@ -141,7 +141,7 @@ async function goOn(
   };
   switch (progress.part) {
     case 'epochs':
-      // Committed together with the fact that it was done.
+      // Committed together with the record that it was done.
       await raiseEpochs(tx);
       return { part: 'forget', beforeId: null };
 
@@ -221,7 +221,7 @@ function sum(one: Pending, other: Pending): Pending {
   return { units: one.units + other.units, over: one.over + other.over };
 }
 
-/** Deletes everything that Redis has of a sale; returns how many keys that may have been. */
+/** Deletes all of Redis's data of a sale; returns how many keys there may have been. */
 async function forgetSale({ redis }: Needs<'redis'>, saleId: SaleId): Promise<number> {
   const tag = saleTag(saleId);
   const names = [keys.sale(tag), ...bucketsOf(tag).map((bucket) => keys.claims(tag, bucket))];

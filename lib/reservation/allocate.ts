@@ -13,9 +13,9 @@
  * not suffice, the attempt is rolled back, and a second one locks the sales from the start. Both run the same code.
  *
  * Workers of different environments share nothing but the databases. While stock is plentiful they need not wait for each
- * other: a worker takes the Redis lock if it is free, and goes on without it if it is not. Where the row must be held, it
- * waits for the lock first, so that the others do not wait for the row with a connection each. The lock is given back with
- * the commit; mirroring and publishing need no turn, since every write of the mirror compares versions.
+ * other: a worker takes the Redis lock if it is free, and goes on without it if not. If the row must be locked, it waits for
+ * the Redis lock first, so that workers do not queue for the row with a connection each. The lock is released with the
+ * commit; mirroring and publishing need no lock, since every write of the mirror compares versions.
  */
 import type { ReservationChange } from '#events/changes.ts';
 import { changeEvents, recordEvents } from '#events/outbox.ts';
@@ -55,7 +55,7 @@ export const lockWaitMs = 400;
 /** Thrown inside an optimistic attempt that failed; it is rolled back and the next one locks the sales. */
 class GuessWasWrong extends Error {}
 
-/** Thrown inside an attempt that found people waiting for what is available; it is undone, and they come first. */
+/** Thrown by an attempt that found people waiting for available units; it is rolled back, and they come first. */
 class LineComesFirst extends Error {
   readonly saleIds: SaleId[];
 
@@ -100,7 +100,7 @@ function tokenOf(grant: Grant, saleId: SaleId): [SaleId, number][] {
   return token === undefined ? [] : [[saleId, token]];
 }
 
-/** The optimistic attempt. False if the sales must be held to decide this batch; then nothing has changed. */
+/** The optimistic attempt. False if the sales must be locked to decide this batch; then nothing has changed. */
 async function decideUnheld(
   deps: AllocateNeeds,
   write: Write,
@@ -125,8 +125,9 @@ async function decideUnheld(
 }
 
 /**
- * Decides with the sales held. Where people wait for what is available, as after a pause, they are served before, a bounded
- * number at a time. Whom time or a pause leaves waiting still comes before the batch: it is decided as if nothing were left.
+ * Decides with the sales locked. If people wait for available units, as after a pause, they are served first, a bounded
+ * number at a time. If some must keep waiting, because of time or a pause, they still come first: the batch is decided as if
+ * no units were left.
  */
 async function decideHeld(
   deps: AllocateNeeds,
@@ -134,7 +135,7 @@ async function decideHeld(
   claims: readonly Claim[],
   deadlineMs: number,
 ): Promise<void> {
-  // Holding the rows makes fencing tokens pointless: what is read cannot be stale.
+  // With the rows locked fencing tokens are pointless: what is read cannot be stale.
   const mode = { mayBeDecided: claims, mayHaveOthers: claims, fencingTokens: new Map<SaleId, number>() };
   const decideWith = (hold: Mode['hold']) => write((tx, nowMs) => attempt(tx, claims, nowMs, { ...mode, hold }));
   try {
@@ -149,11 +150,11 @@ async function decideHeld(
 /** How a batch is attempted. */
 export interface Mode {
   /**
-   * Whether the sales are held from the start, or only while stock is moved; and if they are held, whether the batch is
-   * decided whoever still waits for what is available.
+   * Whether the sales are locked from the start, or only while stock is moved; and if they are locked, whether the batch is
+   * decided even if somebody still waits for available units.
    */
   readonly hold: 'no' | 'yes' | 'whoever waits';
-  /** Which claims are looked up before they are decided; if one is missing, the insert is refused. */
+  /** Which claims are looked up before the decision; if a repeated one is not, its insert is refused. */
   readonly mayBeDecided: readonly Claim[];
   /** The claims whose customers' other reservations are looked up; if one is left out wrongly, its insert fails. */
   readonly mayHaveOthers: readonly Claim[];
@@ -176,7 +177,7 @@ export async function attempt(tx: Tx, claims: readonly Claim[], nowMs: number, m
   const holdings = await readHoldings(tx, saleIds, customerIds);
   const { decisions, moves, independentOfStock } = decide(fresh, sales, holdings, nowMs, lineFirst);
   if (!held && !independentOfStock) throw new GuessWasWrong();
-  // A deadline is told, so it must be that of the sale as it is at the commit: nobody may move the sale meanwhile.
+  // A deadline is announced, so it must be that of the sale at the commit: nobody may move the sale meanwhile.
   if (!held && decisions.some((decision) => decision.deadlineMs !== null)) throw new GuessWasWrong();
 
   await insertDecided(tx, decisions);

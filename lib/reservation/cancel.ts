@@ -1,8 +1,8 @@
 /**
  * Cancelling: a customer gives a reservation back, and its units go to the waitlist in the same transaction.
  *
- * Invariant I3: what is not decided yet can be given back too. Cancelling is its decision then: it writes the reservation's
- * row, so the request finds itself decided when its message comes.
+ * Invariant I3: an undecided request can be cancelled too. Cancelling is its decision then: it writes the reservation's row,
+ * and the message finds the request decided.
  */
 
 import { changeEvents, recordEvents } from '#events/outbox.ts';
@@ -29,7 +29,7 @@ import {
 /** What cancelling needs. */
 export type CancelNeeds = WriteNeeds & ReadNeeds;
 
-/** How often cancelling what is undecided is tried: each try but the last met another decision about its customer. */
+/** How often cancelling an undecided request is tried; a try fails if another decision about its customer was faster. */
 const attempts = 4;
 
 /**
@@ -45,7 +45,7 @@ export async function cancelReservation(
   receipt?: string,
 ): Promise<ReservationView | Refusal> {
   for (let attempt = 1; attempt <= attempts; attempt++) {
-    // A mirror that is behind must neither refuse what MySQL has decided, nor show a state from before.
+    // A mirror that lags must neither refuse what MySQL has decided, nor show an older state.
     const decided = await getDecidedReservation(deps, customerId, reservationId);
     const known = isRefusal(decided) ? await getReservation(deps, customerId, reservationId, receipt) : decided;
     if (isRefusal(known)) return known;
@@ -58,7 +58,7 @@ export async function cancelReservation(
   return refuse('conflict', 'It was not cancelled; try again in a moment.');
 }
 
-/** The transaction: decides a request that waits in the queue by cancelling it, unless it has been decided by now. */
+/** The transaction: decides an undecided request by cancelling it, unless it has been decided by now. */
 export async function cancelUndecided(
   deps: WriteNeeds,
   customerId: CustomerId,
@@ -73,8 +73,8 @@ export async function cancelUndecided(
 }
 
 /**
- * Writes the row of a request that is cancelled before it is decided. The sale is held, so that a worker that holds it
- * meets nothing that it has not read.
+ * Writes the row of a request that is cancelled before its decision. The sale is locked, so that everything a worker has
+ * read under lock stays true.
  */
 async function recordCancelled(
   tx: Tx,

@@ -1,22 +1,22 @@
 /**
- * Which sales this environment has lately had to hold to decide a batch: stock is short there, or somebody waits, so that
- * an attempt without holding them would be wasted, and workers would stand in each other's way.
+ * Which sales this environment has lately had to lock to decide a batch: their stock is short, or somebody waits, so an
+ * attempt without the lock would be wasted and workers would block each other.
  *
- * This is only an optimization, as the lock is: a sale that is not remembered costs an attempt that is undone, and one that
- * is remembered wrongly is decided with its row held from the start.
+ * This is only an optimization, like the lock: a sale that is missing costs an attempt that is rolled back, and one that is
+ * listed wrongly is decided with its row locked from the start.
  */
 import { LRUCache } from 'lru-cache';
 import type { Needs } from '#platform/environment/deps.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 
 const rememberedSales = 10_000;
-/** For how long after it was last held a sale counts as contended. */
+/** How long after its last lock a sale counts as contended. */
 const contendedForMs = 2_000;
 
 export interface ContendedSales {
-  /** Whether one of these sales had to be held lately. */
+  /** Whether one of these sales had to be locked lately. */
   includes(saleIds: readonly SaleId[]): boolean;
-  /** Records that these sales had to be held. */
+  /** Records that these sales had to be locked. */
   add(saleIds: readonly SaleId[]): void;
 }
 

@@ -31,7 +31,7 @@ export interface Decisions {
   readonly decisions: DecidedReservation[];
   /** One move for each sale whose stock or waitlist changes. */
   readonly moves: StockMove[];
-  /** True if none of the decisions would be another one had a little more or less been available, and nobody waits. */
+  /** True if slightly more or less available stock would change no decision, and nobody waits. */
   readonly independentOfStock: boolean;
 }
 
@@ -103,7 +103,7 @@ export function decide(
 
     const refusal = sale ? refusalByTerms(claim, sale, nowMs) : 'not_found';
     if (!sale || refusal) return decided('rejected', 0, refusal ?? 'not_found');
-    // Nobody waits for what cannot come, unless an operator adds units; the customer learns of it at once.
+    // Nobody waits for units that cannot come, unless an operator adds some; the customer learns of it at once.
     if (claim.atLeast > sale.allotment) return decided('rejected', 0, 'over_allotment');
     if (isOverCap(before, claim, sale)) return decided('rejected', 0, 'over_cap');
 
@@ -131,7 +131,7 @@ export function decide(
   return { decisions, moves, independentOfStock };
 }
 
-/** Until when an allocation made now must be paid, in the sale's own time; null where only the close says. */
+/** Until when an allocation made now must be paid, in the sale's own time; null if only the close ends it. */
 function payUntil(sale: SaleRow, nowMs: number): number | null {
   if (sale.payWithinMs === null) return null;
   const fromMs = Math.max(saleNowMs(sale, nowMs), sale.purchaseOpensAtMs);

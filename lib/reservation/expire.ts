@@ -2,8 +2,8 @@
  * Expiry: ends what is over in a sale, a bounded number of reservations per transaction, and offers the released units to
  * the waitlist.
  *
- * What is over is looked for before the sale is held, and judged again once it is: so the sale's row is held for the rows
- * that end and for nothing else, however many others the sale has.
+ * Expired reservations are looked up before the sale is locked, and judged again under the lock. So the lock is held only
+ * for the rows that end, however many others the sale has.
  */
 
 import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
@@ -19,7 +19,7 @@ interface Step extends Committed {
   readonly ended: number;
 }
 
-/** What one transaction has ended in a sale that is over, and where the next one goes on. */
+/** What one transaction has ended in a sale that is over, and where the next one continues. */
 export interface PageEnded extends Step {
   /** The last reservation that was looked at; undefined where none was left. */
   readonly afterId: ReservationId | undefined;
@@ -30,9 +30,9 @@ export interface PageEnded extends Step {
 const nothingLeft: PageEnded = { ...nothingChanged, ended: 0, afterId: undefined, isLast: true };
 
 /**
- * Ends what is over in a sale: offers past their deadline, allocations past their time to pay; after the purchase window everything that is not bought; in a
- * cancelled sale everything. Offers what is left to the waitlist. Harmless at any time and any number of times; a
- * paused sale is left as it is. Goes on until `deadlineMs`; returns how many reservations ended.
+ * Ends what is over in a sale: offers past their deadline and allocations past their time to pay; after the purchase window
+ * everything that is not bought; in a cancelled sale everything. Offers what is left to the waitlist. Safe at any time and
+ * any number of times; a paused sale is left as it is. Goes on until `deadlineMs`; returns how many reservations ended.
  */
 export async function expireSale(deps: WriteNeeds, saleId: SaleId, deadlineMs: number): Promise<number> {
   let { ended } = await expireOffers(deps, saleId, deadlineMs);
@@ -63,14 +63,14 @@ export async function expireOffers(
   }
 }
 
-/** Whether everything ends in a sale that is not bought: it was called off, or its purchase window is over. Pure. */
+/** Whether everything that is not bought ends: the sale was called off, or its purchase window is over. Pure. */
 export function isOver(sale: Pick<SaleRow, 'status' | 'purchaseClosesAtMs'>, nowMs: number): boolean {
   return sale.status === 'cancelled' || (sale.status === 'active' && nowMs >= sale.purchaseClosesAtMs);
 }
 
 /**
- * How a reservation with units ends that is over in a sale, or undefined if it is not, or the sale is paused. For one that a
- * purchase has just left, so that its units do not wait for the next look at the sale. Pure.
+ * How a reservation with units ends, or undefined if it is not over or the sale is paused. For a reservation that a purchase
+ * has just left, so that its units do not wait for the next look at the sale. Pure.
  */
 export function endOf(
   sale: SaleRow,
@@ -85,7 +85,7 @@ export function endOf(
 }
 
 /**
- * Ends what is open on a page of the reservations of a sale that is over, beginning behind `afterId`. Undefined for a sale
+ * Ends what is open on a page of the reservations of a sale that is over, starting after `afterId`. Undefined for a sale
  * that goes on, or is paused.
  */
 export async function endPage(
@@ -111,7 +111,7 @@ export async function endPage(
   return { ...(await endAndOffer(tx, sale, rows, end.to, end.reason, nowMs)), ended: rows.length, ...rest };
 }
 
-/** Ends some offers and allocations whose time is over, and makes some offers of what is available. */
+/** Ends some offers and allocations whose time is over, and offers some of what is available. */
 async function endOffers(tx: Tx, saleId: SaleId, nowMs: number): Promise<Step> {
   const nothing = { ...nothingChanged, ended: 0 };
   const seen = (await readSales(tx, [saleId])).get(saleId);

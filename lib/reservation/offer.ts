@@ -29,7 +29,7 @@ export function mayOffer(
 export function decideOffers(sale: SaleRow, available: number, waiting: readonly Waiting[], nowMs: number): Offer[] {
   if (!mayOffer(sale, nowMs)) return [];
   const deadlineMs = offerDeadlineMs(sale, nowMs);
-  // Kept without the cap of the close: an offer that the close cuts short gets longer when the close is moved away.
+  // Stored without the close as a limit: an offer that the close cuts short gets longer when the close moves to later.
   const storedDeadlineMs = toSaleTime(sale, Math.max(nowMs, sale.purchaseOpensAtMs) + sale.offerLifeMs);
   const offers: Offer[] = [];
   let left = available;

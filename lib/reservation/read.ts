@@ -19,7 +19,7 @@ import { toIso } from '#platform/kernel/clock.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { CustomerId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
-import { warnUnlessOutage } from '#platform/redis/absence.ts';
+import { warnUnlessOutage } from '#platform/redis/outage-log.ts';
 import { missesOf } from '#platform/resilience/misses.ts';
 import { readStock } from '#sale/sale.store.ts';
 import { readReceipt, undecidedView } from './receipt.ts';
@@ -30,10 +30,10 @@ import { listOwnReservations, type OwnReservation, readOwnReservation } from './
 export type ReadNeeds = MirrorNeeds & Needs<'registry'>;
 
 /**
- * One reservation of this customer; `not_found` for everybody else's. `receipt` is the one of its status URL: with it, what
- * was accepted is never answered with `not_found`, whatever is away. Without it, `status_unknown` as long as a request may
- * have been accepted that the mirror has not heard of; and `too_many_requests` for a caller who has asked for many that do
- * not exist.
+ * One reservation of this customer; `not_found` for everybody else's. `receipt` is the one of its status URL: with it, an
+ * accepted request is never answered with `not_found`, whatever is unavailable. Without it, `status_unknown` as long as a
+ * request may have been accepted that the mirror does not know; `too_many_requests` for a caller who has asked for many that
+ * do not exist.
  */
 export async function getReservation(
   deps: ReadNeeds,
@@ -49,7 +49,7 @@ export async function getReservation(
   });
   const pending = mirrored?.state === 'requested' ? pendingView(reservationId, mirrored) : undefined;
   if (pending && !trust.isDoubted()) return pending;
-  // What the mirror or a receipt knows was asked for in earnest.
+  // An id that the mirror or a receipt knows was not invented.
   const promised = pending ?? readReceipt(deps, customerId, reservationId, receipt);
   const misses = deps.once(missesOf);
   const mustWait = promised || mirrored ? undefined : misses.refusal(customerId);

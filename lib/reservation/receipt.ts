@@ -1,10 +1,10 @@
 /**
  * Receipts: what was accepted, signed, in the status URL that a 202 names.
  *
- * Between the 202 and the decision a request is a message in a queue and a claim in Redis. Where Redis is away, or has lost
- * the claim, no store can say that it exists, and its customer must be told “requested” all the same (invariant I2). So the
- * status URL carries the proof. It is the customer's own: nobody can make one, or use another's (invariant I10), and
- * whatever MySQL knows comes before it.
+ * Between the 202 and the decision a request is a message in a queue and a claim in Redis. If Redis is unavailable, or has
+ * lost the claim, no store knows the request, and its customer must be told “requested” all the same (invariant I2). So the
+ * status URL carries a proof. It is bound to the customer: nobody can make one, or use another's (invariant I10). What
+ * MySQL knows takes precedence.
  */
 import * as z from 'zod';
 import type { Needs } from '#platform/environment/deps.ts';
@@ -21,7 +21,7 @@ export interface Accepted {
   readonly quantity: number;
   readonly atLeast: number;
   readonly acceptedAtMs: number;
-  /** Both null if the gate was away. */
+  /** Both null if the gate was unavailable. */
   readonly ticket: number | null;
   readonly position: number | null;
 }
@@ -44,8 +44,8 @@ export function statusUrl(
 }
 
 /**
- * The reservation as its receipt shows it: requested, and not decided yet. Undefined unless the receipt is of this
- * reservation and this customer; MySQL must not know the reservation.
+ * The reservation as its receipt shows it: requested, and not decided yet. Undefined unless the receipt is for this
+ * reservation and this customer. Call it only if MySQL does not know the reservation.
  */
 export function readReceipt(
   { registry }: Needs<'registry'>,

@@ -69,7 +69,7 @@ class RecentIds {
   #younger = new Set<string>();
   #older = new Set<string>();
 
-  /** Whether this id is remembered; it is from now on. */
+  /** Whether this id was remembered; from now on it is. */
   meet(id: string): boolean {
     if (this.#younger.has(id)) return true;
     if (this.#younger.size >= rememberedIds) {

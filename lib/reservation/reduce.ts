@@ -1,10 +1,10 @@
 /**
- * Reducing: a customer takes fewer units than were asked for. The difference goes to the line in the same transaction; one
- * who waits keeps the place, and is served at once if that is now possible.
+ * Reducing: a customer takes fewer units than were asked for. The difference goes to the line in the same transaction; a
+ * customer who waits keeps the place, and is served at once if that is now possible.
  *
- * Invariants. I11: whoever is served, is served in ticket order, in the transaction that lowers the demand. I3: the units
- * that are given back are a part of their own (`split.ts`). The quantity is set and not subtracted from, so a call that
- * comes twice is carried out once.
+ * Invariants. I11: everybody is served in ticket order, in the transaction that lowers the demand. I3: the units that are
+ * given back become a part of their own (`split.ts`). The quantity is set, not subtracted from, so repeating a call changes
+ * nothing.
  */
 import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
@@ -42,7 +42,7 @@ export async function reduceReservation(
   const known = isRefusal(decided) ? await getReservation(deps, customerId, reservationId, receipt) : decided;
   if (isRefusal(known)) return known;
   if (known.state === 'requested') {
-    // Deciding a smaller request now would take it past those who asked before.
+    // Deciding a smaller request now would let it overtake earlier ones.
     return refuse('not_decided_yet', 'It can be reduced as soon as it has been decided, or given back now.', {
       retryAfterSeconds: askAgainAfterSeconds,
     });
@@ -51,7 +51,7 @@ export async function reduceReservation(
   return isRefusal(reduced) ? reduced : getDecidedReservation(deps, customerId, reservationId);
 }
 
-/** The transaction: reduces a reservation that is decided, and offers what it gives back. */
+/** The transaction: reduces a decided reservation, and offers what it gives back. */
 export function reduceDecided(
   deps: WriteNeeds,
   customerId: CustomerId,
@@ -91,8 +91,8 @@ export function judgeReduction(
 }
 
 /**
- * Reduces a reservation of a sale that is held to a lower quantity, and offers the units that it gives back to the line. The
- * row must have been locked in this transaction, and no purchase may be paying for it.
+ * Reduces a reservation to a lower quantity, and offers the units that it gives back to the line. The sale and the
+ * reservation's row must be locked, and no purchase may be paying for it.
  */
 export async function reduceAndOffer(
   tx: Tx,
@@ -116,7 +116,7 @@ export async function reduceAndOffer(
   return offerAndMove(tx, after, moved, { available: units, allocated: -units }, nowMs);
 }
 
-/** A reservation with what its owner is told of its deadline, if it holds units. */
+/** A reservation with the deadline that its owner is told, if it holds units. */
 export function withTime(sale: SaleRow, row: Moved): Moved {
   return row.state === 'allocated' ? { ...row, untilMs: deadlineAtMs(sale, row.deadlineMs) } : row;
 }

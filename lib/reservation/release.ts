@@ -1,7 +1,7 @@
 /**
- * Units come back: a customer cancels or takes fewer, an offer or the purchase window ends, a purchase is refunded, a sale is called off
- * or resumed, stock is added. What comes back is offered to the waitlist in the same transaction (invariant I11): up to a
- * number that holds no sale for long. Until the rest has been offered, newcomers wait (`allocate.ts`).
+ * Units come back: a customer cancels or takes fewer, an offer or the purchase window ends, a purchase is refunded, a sale
+ * is called off or resumed, stock is added. They are offered to the waitlist in the same transaction (invariant I11), up to
+ * a number that does not lock the sale for long. Until the rest has been offered, newcomers wait (`allocate.ts`).
  *
  * Invariants I1 and I3: the caller has locked the sale; each reservation ends at most once, its movement is written into
  * the ledger, and stock is moved by exactly their sum. A reservation that a purchase is paying for is left alone: capture
@@ -61,7 +61,7 @@ export async function endAndOffer(
 /** A reservation after its move, and what it was before. */
 export type Moved = ReservationRow & {
   readonly from: ReservationRow['state'];
-  /** Until when its units can be bought, by the wall clock, where its owner is told of it. */
+  /** Until when its units can be bought, by the wall clock, if its owner is told of it. */
   readonly untilMs?: number;
   /** True where its owner learns of it by the change of another reservation. */
   readonly isSilent?: boolean;
@@ -99,8 +99,8 @@ export async function offerAndMove(
 }
 
 /**
- * Offers what is available in a sale that is held to those who wait, in ticket order, to as many as one transaction may.
- * The stock is left to the caller to move. Whoever hears the event of an offer sees to its end, and goes on where more wait.
+ * Offers a locked sale's available units to the waitlist in ticket order, to as many as one transaction may serve. The
+ * caller moves the stock. Consumers of the offers' events schedule their ends, and go on if more wait.
  */
 export async function offerToLine(tx: Tx, sale: SaleRow, nowMs: number): Promise<Offer[]> {
   const offers = sale.waitlisted > 0 && mayOffer(sale, nowMs) ? await shareAmongLine(tx, sale, nowMs) : [];
@@ -117,8 +117,9 @@ export async function offerToLine(tx: Tx, sale: SaleRow, nowMs: number): Promise
 }
 
 /**
- * Reads on as long as something is left and somebody is found whom it serves. Each page holds only those whom the rest
- * could serve when it was read, so the first of a page always gets an offer, and nobody is hidden behind those it cannot.
+ * Reads on as long as units are left and somebody is found whom they serve. Each page contains only those whom the rest
+ * could serve when it was read, so the first of a page always gets an offer, and nobody is hidden behind those who cannot be
+ * served.
  */
 async function shareAmongLine(tx: Tx, sale: SaleRow, nowMs: number): Promise<Offer[]> {
   const offers: Offer[] = [];
@@ -139,7 +140,7 @@ export function unitsOf(offers: readonly Offer[]): number {
   return offers.reduce((sum, one) => sum + one.units, 0);
 }
 
-/** What the event of a move tells of it. */
+/** What the event reports of a move. */
 export function movedChange(row: Moved): ReservationChange {
   const { reservationId, saleId, customerId, units, quantity, ticket, version, reason, untilMs } = row;
   const change = { reservationId, saleId, customerId, from: row.from, to: row.state, units, quantity, ticket, version };
@@ -150,7 +151,7 @@ export function movedChange(row: Moved): ReservationChange {
   };
 }
 
-/** What an offer's event tells of it. */
+/** What the event reports of an offer. */
 export function offeredChange({ waiting, units, deadlineMs }: Offer): ReservationChange {
   const { reservationId, saleId, customerId, quantity, ticket, version } = waiting;
   const moved = { from: 'waitlisted', to: 'allocated', version: version + 1 } as const;

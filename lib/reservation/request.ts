@@ -15,7 +15,7 @@ import { toIso } from '#platform/kernel/clock.ts';
 import { codes, isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
 import { correlationId } from '#platform/kernel/log.ts';
-import { warnUnlessOutage } from '#platform/redis/absence.ts';
+import { warnUnlessOutage } from '#platform/redis/outage-log.ts';
 import { missesOf } from '#platform/resilience/misses.ts';
 import { readStock } from '#sale/sale.store.ts';
 import { firstVersion } from './decide.ts';
@@ -33,8 +33,8 @@ import { deriveReservationId } from './reservation-id.ts';
 export type AcceptNeeds = MirrorNeeds & Needs<'registry'>;
 
 /**
- * Accepts a reservation request. Its status URL proves that it was accepted (`receipt.ts`). Throws a `Fault` if it could
- * not be queued; then nothing is left of it.
+ * Accepts a reservation request. Its status URL proves that it was accepted (`receipt.ts`). Throws a `Fault` if it could not
+ * be queued; then it has left no trace.
  */
 export async function requestReservation(
   deps: AcceptNeeds,
@@ -63,7 +63,7 @@ export async function requestReservation(
     const { status } = answer;
     if (!isSame(await askedAtFirst(deps, status, gateRequest), gateRequest)) return keyReused();
     const { ticket, position } = status;
-    // Still undecided: the first send may have failed unseen, and sending again is harmless.
+    // Still undecided: the first send may have failed unnoticed, and sending again is harmless.
     if (status.state === 'requested') await send(deps, gateRequest, ticket);
     return accepted(deps, gateRequest, ticket, position);
   }
@@ -77,20 +77,20 @@ export async function requestReservation(
   return accepted(deps, gateRequest, answer.ticket, answer.position);
 }
 
-/** Whether two requests under one key ask for the same. */
+/** Whether two requests under one key ask for the same thing. */
 function isSame(one: Asked, other: Asked): boolean {
   return one.quantity === other.quantity && one.atLeast === other.atLeast;
 }
 type Asked = Pick<GateRequest, 'quantity' | 'atLeast'>;
 
-/** What a reservation's request asked for, however it was reduced since. */
+/** What a reservation's request asked for, whatever it was reduced to since. */
 function askedOf({ quantity, atLeast, askedQuantity, askedAtLeast }: ReservationRow): Asked {
   return { quantity: askedQuantity ?? quantity, atLeast: askedAtLeast ?? atLeast };
 }
 
 /**
- * What the first request under a key asked for. What has moved since its decision may have been reduced, of which the mirror
- * knows only the result, so MySQL is asked. Throws if it cannot be reached: another answer might be untrue.
+ * What the first request under a key asked for. A reservation may have been reduced since its decision, and the mirror knows
+ * only the result, so MySQL is asked. Throws if it cannot be reached: another answer might be wrong.
  */
 async function askedAtFirst(deps: MirrorNeeds, status: MirroredStatus, { reservationId }: GateRequest): Promise<Asked> {
   if (status.version <= firstVersion) return status;
@@ -103,8 +103,8 @@ function keyReused(): Refusal {
 }
 
 /**
- * What became of a request that the gate has taken for a new one after it lost claims; it learns of it here. Undefined if
- * the request is not decided, or MySQL cannot say: acceptance does not depend on it, and the worker finds the row.
+ * The state of a request that the gate took for a new one because it had lost claims; updates the gate. Undefined if the
+ * request is undecided, or if MySQL is unavailable: acceptance does not depend on it, and the worker will find the row.
  */
 async function findDecided(
   deps: MirrorNeeds,
@@ -133,8 +133,8 @@ export async function sendAdmitted(deps: MirrorNeeds, gateRequest: GateRequest, 
 type Verdict = Exclude<GateAnswer, { kind: 'unknown' }> | 'gate unavailable' | 'no such sale' | Refusal;
 
 /**
- * Asks the gate, after loading the sale into the mirror if needed. If either fails, the request continues without. A refusal
- * is for a caller who has asked for many sales that do not exist.
+ * Asks the gate, after loading the sale into the mirror if needed. If either fails, the request goes on without the gate.
+ * Refuses a caller who has asked for many sales that do not exist.
  */
 export async function judge(deps: MirrorNeeds, gateRequest: GateRequest): Promise<Verdict> {
   try {

@@ -15,8 +15,8 @@ export function deriveReservationId(saleId: SaleId, customerId: CustomerId, idem
 }
 
 /**
- * The id of a part that is split off a reservation. A split raises the version, so each part of one reservation has an id
- * of its own, and the same split always the same.
+ * The id of a part that is split off a reservation. A split raises the version, so every part of a reservation has its own
+ * id, and repeating a split gives the same id.
  */
 export function derivePartId(
   saleId: SaleId,

@@ -76,7 +76,7 @@ export const ReservationView = z.object({
   /** Until when allocated units can be bought. */
   deadline: z.iso.datetime().nullable(),
   purchaseId: idOf<PurchaseId>().nullable(),
-  /** The reservation that it was a part of at first: what was given back, left over, or refunded of it. */
+  /** The reservation that it was split from at first: it was given back, left over, or refunded. */
   partOf: idOf<ReservationId>().nullable(),
   version: z.number().int(),
   acceptedAt: z.iso.datetime().nullable(),

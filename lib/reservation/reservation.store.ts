@@ -26,15 +26,15 @@ import { idsOfSale } from './reservation-id.ts';
 export interface ReservationRow extends MirroredReservation {
   /** Code of the refusal, or why it was released; null otherwise. */
   readonly reason: string | null;
-  /** Until when its units can be bought, in the sale's own time (`sale-clock.ts`); null where only the close says. */
+  /** Until when its units can be bought, in the sale's own time (`sale-clock.ts`); null if only the close ends it. */
   readonly deadlineMs: number | null;
   /** The purchase that is paying for it, or has. */
   readonly purchaseId: PurchaseId | null;
   readonly acceptedAtMs: number;
   readonly decidedAtMs: number;
-  /** The reservation that it was a part of at first; null for one that was requested. */
+  /** The reservation that it was split from at first; null for a requested one. */
   readonly partOf: ReservationId | null;
-  /** What the request asked for, where that has been reduced since; null otherwise. */
+  /** What was requested, if it has been reduced since; otherwise null. */
   readonly askedQuantity: number | null;
   readonly askedAtLeast: number | null;
 }
@@ -54,7 +54,7 @@ export interface DecidedReservation extends ReservationRow {
 export interface Holding {
   /** Units that count against the cap: set aside, bought, or waited for. */
   readonly units: number;
-  /** The number of reservations in any state, parts of others left out: what the next one is numbered by. */
+  /** The number of reservations in any state, without parts: the next one gets this number. */
   readonly reservations: number;
 }
 
@@ -68,9 +68,9 @@ export type Waiting = Omit<MirroredReservation, 'state' | 'units'>;
 export interface Offer {
   readonly waiting: Waiting;
   readonly units: number;
-  /** Until when they can be bought, by the wall clock: what the customer is told. */
+  /** Until when they can be bought, by the wall clock; the customer is told this. */
   readonly deadlineMs: number;
-  /** The same in the sale's own time, and not cut short by the close: what is stored. */
+  /** The same in the sale's own time, not cut short by the close; this is stored. */
   readonly storedDeadlineMs: number;
 }
 
@@ -252,7 +252,7 @@ export interface Concerned {
   readonly shortened: number;
 }
 
-/** Counts whom a move concerns, from the sale's clock and close `before` to those `after`. Reads the whole sale once. */
+/** Counts whom a move of the sale's times from `before` to `after` concerns. Reads the whole sale once. */
 export async function countConcerned(
   sql: Sql,
   saleId: SaleId,
@@ -285,8 +285,8 @@ export async function countConcerned(
 }
 
 /**
- * Reservations of a sale in any state, in the order of their ids, from the one after `afterId` on. It looks at no others, so
- * its cost does not depend on the size of the sale, nor on how many of them somebody is interested in.
+ * Reservations of a sale in any state, in the order of their ids, starting after `afterId`. It reads no other rows, so its
+ * cost does not depend on the size of the sale.
  */
 export async function readPage(
   sql: Sql,
@@ -317,25 +317,25 @@ export async function readOfferDeadlines(
   return rows.map((row) => deadlineAtMs(sale, row.deadlineMs));
 }
 
-/** A place among the deadlines of a sale, in their order. */
+/** A position among the deadlines of a sale, in their order. */
 export interface DuePlace extends Pick<Waiting, 'atLeast' | 'ticket' | 'reservationId'> {
   /** In the sale's own time. */
   readonly deadlineMs: number;
 }
 
-/** Somebody who holds units until a deadline. */
+/** A holder of units with a deadline. */
 export interface Due extends DuePlace, Pick<ReservationRow, 'customerId' | 'units' | 'version'> {}
 
-/** The most that an INT column holds. */
+/** The largest value of an INT column. */
 const largestInt = 2_147_483_647;
 
-/** The place behind everybody who has this deadline, in the sale's own time. */
+/** The position after everybody who has this deadline, in the sale's own time. */
 export function endOfDeadline(deadlineMs: number): DuePlace {
   const reservationId: ReservationId = fromBytes(Buffer.alloc(16, 0xff));
   return { deadlineMs, atLeast: largestInt, ticket: Number.MAX_SAFE_INTEGER, reservationId };
 }
 
-/** Who holds units with a deadline of their own that nobody is paying for, behind a place and up to a deadline, in order. */
+/** Holders with a deadline of their own and no purchase under way, after a position and up to a deadline, in order. */
 export async function readDue(
   tx: Tx,
   saleId: SaleId,
@@ -366,8 +366,8 @@ export async function readDue(
 }
 
 /**
- * Reservations whose offer, or time to pay, ended by `nowMs` and that no purchase is paying for, the earliest end first. Read
- * before the sale is held: those that are being paid for stand in the way, however many they are.
+ * Reservations whose offer, or time to pay, ended by `nowMs` and that no purchase is paying for, the earliest end first.
+ * Read before the sale is locked, since it must skip those that are being paid for, however many they are.
  */
 export async function readEndedOffers(
   sql: Sql,
@@ -430,15 +430,15 @@ async function lock(tx: Tx, where: string, values: unknown[]): Promise<Reservati
   return rows.map(toReservation);
 }
 
-/** Which part of a line is asked for. */
+/** A part of the line. */
 export interface PartOfLine {
   /** Those who would take so many units, or fewer. */
   readonly atLeastUpTo: number;
-  /** Those behind this place. */
+  /** Those after this position. */
   readonly behind: Pick<Waiting, 'ticket' | 'reservationId'> | undefined;
 }
 
-/** Who waits in a part of the line, in ticket order. The sale must be held. */
+/** Those who wait in a part of the line, in ticket order. The sale must be locked. */
 export async function readWaiting(tx: Tx, saleId: SaleId, limit: number, part: PartOfLine): Promise<Waiting[]> {
   const { sql, values } = conditionOf(part);
   const rows = await tx.rows<
@@ -458,7 +458,7 @@ export async function readWaiting(tx: Tx, saleId: SaleId, limit: number, part: P
   }));
 }
 
-/** Narrows a line down. The waitlist's own column may be too low, and only spares looking at the rest. */
+/** Narrows the line down. The waitlist's own column may be too low; it only avoids reading the other rows. */
 function conditionOf({ atLeastUpTo, behind }: PartOfLine): { sql: string; values: unknown[] } {
   const sql = 'AND w.at_least <= ? AND r.at_least <= ?';
   if (!behind) return { sql, values: [atLeastUpTo, atLeastUpTo] };
@@ -468,7 +468,7 @@ function conditionOf({ atLeastUpTo, behind }: PartOfLine): { sql: string; values
   };
 }
 
-/** Whether somebody waits whom so many units can serve (invariant I11). The sale must be held. */
+/** Whether somebody waits whom so many units can serve (invariant I11). The sale must be locked. */
 export async function canServeLine(tx: Tx, saleId: SaleId, units: number): Promise<boolean> {
   const rows = await tx.rows<{ id: Buffer }>(
     `SELECT r.id FROM waitlist w JOIN reservations r ON r.id = w.reservation_id
@@ -481,7 +481,10 @@ export async function canServeLine(tx: Tx, saleId: SaleId, units: number): Promi
 
 // Writing
 
-/** Writes decisions, with their places on the waitlist, where those with a deadline of their own are too. Throws `AlreadyDecided` if one of them, or its number, is taken. */
+/**
+ * Writes decisions, and waitlist rows for those that wait or have a deadline of their own. Throws `AlreadyDecided` if a
+ * reservation, or its number, is taken.
+ */
 export async function insertDecided(tx: Tx, decisions: readonly DecidedReservation[]): Promise<void> {
   if (decisions.length === 0) return;
   const saleBytes = bytesOfFew();
@@ -553,8 +556,8 @@ export interface Shrinking {
 }
 
 /**
- * Writes the smaller quantity, minimum and units of a reservation that is locked, and raises its version. Throws
- * `MovedElsewhere` unless it is still as it was read.
+ * Writes the smaller quantity, minimum and units of a locked reservation, and raises its version. Throws `MovedElsewhere` if
+ * it is no longer as it was read.
  */
 export async function shrinkReservation(tx: Tx, { before, after }: Shrinking): Promise<void> {
   const payer = before.purchaseId === null ? [] : [toBytes(before.purchaseId)];
@@ -576,8 +579,8 @@ export async function shrinkReservation(tx: Tx, { before, after }: Shrinking): P
 }
 
 /**
- * Writes a part that was split off a reservation, with a place on the waitlist if it has a deadline. The sale must be
- * held: parts of one customer are numbered one after the other.
+ * Writes a part that was split off a reservation, with a waitlist row if it has a deadline. The sale must be locked: parts
+ * of one customer are numbered one after the other.
  */
 export async function insertPart(tx: Tx, part: ReservationRow): Promise<void> {
   const [row] = await tx.rows<{ lowest: number }>(
@@ -667,7 +670,7 @@ async function moveOfPurchases(
   if (moved !== rows.length) throw new MovedElsewhere(rows.length, moved);
 }
 
-/** Takes reservations off the waitlist, whether they waited there or had a deadline of their own. */
+/** Removes reservations from the waitlist, whether they waited or had a deadline of their own. */
 async function leaveWaitlist(tx: Tx, rows: readonly ReservationRow[]): Promise<void> {
   const placed = rows.filter(({ state, deadlineMs }) => state === 'waitlisted' || deadlineMs !== null);
   if (placed.length === 0) return;
@@ -676,9 +679,9 @@ async function leaveWaitlist(tx: Tx, rows: readonly ReservationRow[]): Promise<v
 }
 
 /**
- * Names each place on the waitlist by its key, as rows to be joined. `(a, b, c) IN (…)` with a single place makes MariaDB
- * scan the table, and a scan waits for every row that another transaction has locked: unrelated sales could deadlock. With
- * hundreds of conditions joined by OR the optimizer takes longer than everything else that ends as many reservations.
+ * Names waitlist rows by their key, as rows to be joined. `(a, b, c) IN (…)` with a single row makes MariaDB scan the table,
+ * and a scan waits for every row that another transaction has locked: unrelated sales could deadlock. With hundreds of
+ * conditions joined by OR the optimizer takes longer than the rest of the transaction.
  */
 function placesOf(rows: readonly Pick<ReservationRow, 'saleId' | 'ticket' | 'reservationId'>[]) {
   const row = 'SELECT ? AS sale_id, ? AS ticket, ? AS reservation_id';

@@ -5,9 +5,9 @@
  * (invariant I3). Ids of one sale share their first six bytes, so a sale's rows lie together and need no index.
  * A customer's reservations in a sale are numbered without gaps, and the number is part of a key: two workers who decide
  * for one customer at once, each without knowing of the other, collide there instead of exceeding the cap (invariant I4).
- * A part that was split off (`split.ts`) is numbered from -1 downwards: its units were counted before, so it may not collide.
- * Written only by `reservation.store.ts`; every move from one state to another, and every change of the quantity, raises
- * `version`. Binding to a purchase is not a move: no event reports it.
+ * A part that was split off (`split.ts`) is numbered from -1 downwards: its units were counted before, so its number must
+ * not collide. Written only by `reservation.store.ts`; every move from one state to another, and every change of the
+ * quantity, raises `version`. Binding to a purchase is not a move: no event reports it.
  */
 import { sql } from 'drizzle-orm';
 import { bigint, check, int, mysqlEnum, mysqlTable, unique, varchar } from 'drizzle-orm/mysql-core';
@@ -32,16 +32,16 @@ export const reservations = mysqlTable(
     units: int('units').notNull(),
     /** Code of the refusal, or why it was released; null otherwise. */
     reason: varchar('reason', { length: 32 }),
-    /** Until when its units can be bought, in the sale's own time; null where the sale's purchase window says. */
+    /** Until when its units can be bought, in the sale's own time; null if only the close ends it. */
     deadlineMs: timeMs('deadline_ms'),
     /** The purchase that is paying for it, or has. */
     purchaseId: id('purchase_id'),
     version: int('version').notNull(),
     acceptedAtMs: timeMs('accepted_at_ms').notNull(),
     decidedAtMs: timeMs('decided_at_ms').notNull(),
-    /** The reservation that it was a part of at first; null for one that was requested. */
+    /** The reservation that it was split from at first; null for a requested one. */
     partOf: id('part_of'),
-    /** What the request asked for, where that has been reduced since; null otherwise. */
+    /** What was requested, if it has been reduced since; otherwise null. */
     askedQuantity: int('asked_quantity'),
     askedAtLeast: int('asked_at_least'),
   },

@@ -1,11 +1,11 @@
 /**
- * Splitting: some units of a reservation become a reservation of their own, a part, so that each row has one state at a time
- * however its units fare. Reducing splits off what is given back, buying fewer splits off the rest, and a refund of some
- * units splits those off.
+ * Splitting: some units of a reservation become a reservation of their own, a part, so that every row has a single state.
+ * Reducing splits off what is given back, buying fewer units splits off the rest, and a refund of some units splits those
+ * off.
  *
- * Invariants. I1 and I4: whole and part have together what the whole had, so neither stock nor cap changes by a split. I3:
- * the ledger has one ALLOCATE and one SELL for the whole as it was then; whatever becomes of a part later is recorded under
- * the part's id, and the movements of a reservation and its parts add up.
+ * Invariants. I1 and I4: whole and part together have what the whole had, so a split changes neither stock nor cap. I3: the
+ * ledger has one ALLOCATE and one SELL for the original whole; later movements of a part are recorded under the part's id,
+ * and the movements of a reservation and its parts add up.
  */
 import type { Tx } from '#platform/mysql/mysql.ts';
 import { firstVersion } from './decide.ts';
@@ -25,7 +25,7 @@ export interface Split {
   readonly part: Moved;
 }
 
-/** A reservation as it is after its quantity was lowered, with no more units than that. Pure. */
+/** A reservation after its quantity was lowered, with no more units than that. Pure. */
 export function shrunk(row: ReservationRow, quantity: number): Moved {
   return {
     ...row,
@@ -39,7 +39,7 @@ export function shrunk(row: ReservationRow, quantity: number): Moved {
   };
 }
 
-/** What splitting a reservation after `quantity` units comes to; it must have more. Pure. */
+/** The result of splitting a reservation after `quantity` units; it must have more. Pure. */
 export function splitAfter(row: ReservationRow, quantity: number, fate: Fate, nowMs: number): Split {
   const whole = shrunk(row, quantity);
   const units = row.units - whole.units;
@@ -55,7 +55,7 @@ export function splitAfter(row: ReservationRow, quantity: number, fate: Fate, no
   return { whole, part };
 }
 
-/** Writes a split of a reservation that is locked, in a sale that is held. */
+/** Writes a split of a locked reservation, in a locked sale. */
 export async function writeSplit(tx: Tx, before: ReservationRow, { whole, part }: Split): Promise<void> {
   await shrinkReservation(tx, { before, after: whole });
   await insertPart(tx, part);

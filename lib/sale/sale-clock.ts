@@ -1,33 +1,34 @@
 /**
- * A sale's own clock (invariant I12): it stands still while the sale is paused, and while a window that was open is closed
- * again. Deadlines are kept in its time, so that a pause or a move is a change of one row, however many people hold units.
+ * A sale's own clock (invariant I12). It stands still while the sale is paused, and while an open window is closed until a
+ * new opening. Deadlines are stored in the sale's time, so a pause or a move changes one row, however many people hold
+ * units.
  *
- * A deadline in the sale's time becomes one of the wall clock by `clockOffsetMs`, the sum of all that the sale's clock has
- * stood still or was moved by. Pure.
+ * `clockOffsetMs` turns a stored deadline into a wall-clock time: it is the total for which the sale's clock has stood still
+ * or was moved. Pure.
  */
 import { phaseAt, remindBeforeMs, type SaleTimes } from './phase.ts';
 import type { SaleRow } from './sale.store.ts';
 import { salePhases } from './sale.table.ts';
 
-/** What says how a sale's clock stands. */
+/** The fields of a sale that say how its clock stands. */
 type Clock = Pick<SaleRow, 'status' | 'pausedAtMs' | 'clockOffsetMs'> & SaleTimes;
 
-/** What a change of a sale's times changes in its row. */
+/** The fields of a sale's row that a change of its times changes. */
 export type ClockChange = SaleTimes & Pick<SaleRow, 'pausedAtMs' | 'clockOffsetMs' | 'phase' | 'remindedAtMs'>;
 
-/** The time that counts in a sale: the wall clock's, or the beginning of its pause. */
+/** The time that counts in a sale: now, or the beginning of its pause. */
 export function saleNowMs(sale: Pick<Clock, 'status' | 'pausedAtMs'>, nowMs: number): number {
   return sale.status === 'paused' && sale.pausedAtMs !== null ? Math.min(nowMs, sale.pausedAtMs) : nowMs;
 }
 
-/** A time of the wall clock in the sale's own time, as deadlines are stored. */
+/** A wall-clock time in the sale's own time, as deadlines are stored. */
 export function toSaleTime(sale: Pick<Clock, 'clockOffsetMs'>, atMs: number): number {
   return atMs - sale.clockOffsetMs;
 }
 
 /**
- * Until when units can be bought, by the wall clock as it would be if a paused sale were resumed now at the latest: a
- * stored deadline moves with the sale's clock, and none lies after the close. Null is units whose only end is the close.
+ * Until when units can be bought, by the wall clock; in a paused sale, as if it were resumed now. A stored deadline moves
+ * with the sale's clock, and the close cuts it short. Null means that only the close ends it.
  */
 export function deadlineAtMs(
   sale: Pick<Clock, 'clockOffsetMs' | 'purchaseClosesAtMs'>,
@@ -51,11 +52,10 @@ export function giveBackPause(sale: Clock, nowMs: number): SaleTimes & Pick<Sale
 }
 
 /**
- * What moving a sale's times to `wanted` changes in its row. Deadlines move with the opening as long as it is to come; a
- * window that closes again until a new opening stops the clock until then. What was announced for the old times will be
- * announced again: the stored phase goes back to where the new times say, and so does the reminder if it is still to come.
- * In a pause, the time given back so far is settled first, so that `wanted` are times as of now. `shiftMs` is what moves
- * the deadlines in an open window, where all that is to come is shifted.
+ * What moving a sale's times to `wanted` changes in its row. Deadlines move with an opening that is still to come. A window
+ * that closes until a new opening stops the clock until then. The stored phase goes back to where the new times say, and so
+ * does a reminder that is still to come, so that both are announced again. In a pause, the time given back so far is settled
+ * first: `wanted` are times as of now. `shiftMs` moves the deadlines in an open window, if all times to come are shifted.
  */
 export function moveTimes(
   sale: Clock & Pick<SaleRow, 'phase' | 'remindedAtMs'>,

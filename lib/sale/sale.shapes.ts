@@ -7,7 +7,7 @@ import type { ProductId, SaleId } from '#platform/kernel/ids.ts';
 import { Instant, idOf, line } from '#platform/kernel/shapes.ts';
 import { salePhases, saleStatuses } from './sale.table.ts';
 
-/** The largest allotment, however it came about; beyond it the counters of a row would not be safe from overflow when summed. */
+/** The largest allotment, including added stock. A larger one could overflow a row's counters when they are summed. */
 export const maxUnits = 100_000_000;
 
 const Units = z.number().int().min(0).max(maxUnits);
@@ -44,7 +44,7 @@ export const CreateSale = z.strictObject({
 });
 export type CreateSale = z.output<typeof CreateSale>;
 
-/** The token that a preview gives, for a move of times that takes time from somebody or ends the sale at once. */
+/** The token from a preview, for a move that takes time from somebody or ends the sale at once. */
 const Confirmation = z.string().max(100).optional();
 
 const namesSomething = ({ confirmation: _, ...change }: { confirmation?: unknown }) => Object.keys(change).length > 0;
@@ -58,7 +58,7 @@ export const UpdateSale = z
 export type UpdateSale = z.output<typeof UpdateSale>;
 
 const { reserveOpensAt, reserveClosesAt, purchaseOpensAt, purchaseClosesAt } = terms;
-/** A year: no sale is moved further in one step. */
+/** A year: the furthest that a sale is moved in one step. */
 const longestShiftSeconds = 31_622_400;
 
 /** Where an operator moves a sale: to these times, or all that are still to come by the same number of seconds. */
@@ -123,7 +123,7 @@ export const SaleTermsView = z.object({
   offerLifeSeconds: z.number().int(),
   payWithinSeconds: z.number().int().nullable(),
   offerCutoffSeconds: z.number().int(),
-  /** Since when it is paused: its clock stands still, and resuming makes the times to come later by the pause. */
+  /** Since when it is paused. Its clock stands still; resuming delays the times to come by the length of the pause. */
   pausedAt: z.iso.datetime().nullable(),
   reserveOpensAt: z.iso.datetime(),
   reserveClosesAt: z.iso.datetime(),
@@ -156,7 +156,7 @@ export const SaleRescheduled = z.object({
     /** Those that hold units and have less time than they were told. */
     shortened: z.number().int(),
   }),
-  /** Stands for this very move, for the call that makes it; null if nothing would move. */
+  /** Confirms this very move in the call that makes it; null if nothing would move. */
   confirmation: z.string().nullable(),
 });
 export type SaleRescheduled = z.infer<typeof SaleRescheduled>;

@@ -26,11 +26,11 @@ export interface StockMove {
 
 /** Further conditions of a move, beyond no counter falling below zero. */
 export interface StockGuard {
-  /** The fencing tokens of the caller's locks, by sale; a row that saw a higher one refuses. Absent where the row itself is held. */
+  /** The fencing tokens of the caller's locks, by sale; a row that saw a higher one refuses. Absent if the row is held. */
   readonly fencingTokens?: ReadonlyMap<string, number>;
   /** The epoch the caller read; a restore in between refuses. */
   readonly epochs?: ReadonlyMap<string, number>;
-  /** Whether nobody may be waiting: those who do come first, and only who holds the row knows what they wait for. */
+  /** Whether nobody may be waiting: those who wait come first, and only with the row held is it known what they wait for. */
   readonly nobodyWaits?: boolean;
 }
 
@@ -238,7 +238,7 @@ export const moveGuards = {
   fencingToken: '(m.fence = 0 OR s.fence <= m.fence)',
   /** MySQL has not been restored since the sale was read; minus one means that no epoch was read. */
   epoch: '(m.epoch = -1 OR s.epoch = m.epoch)',
-  /** Nobody waits, where the move is made without knowing who does (invariant I11). */
+  /** Nobody waits; required for a move that is made without looking at the line (invariant I11). */
   line: '(m.alone = 0 OR s.waitlisted = 0)',
 };
 

@@ -38,7 +38,7 @@ export const sales = mysqlTable(
     offerCutoffMs: timeMs('offer_cutoff_ms').notNull().default(0),
     /** Since when the sale is paused; null while it is not. */
     pausedAtMs: timeMs('paused_at_ms'),
-    /** By how much the sale's own clock is behind: what deadlines are moved by. */
+    /** How far the sale's own clock is behind the wall clock; added to stored deadlines. */
     clockOffsetMs: timeMs('clock_offset_ms').notNull().default(0),
     reserveOpensAtMs: timeMs('reserve_opens_at_ms').notNull(),
     reserveClosesAtMs: timeMs('reserve_closes_at_ms').notNull(),

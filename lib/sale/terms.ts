@@ -40,7 +40,7 @@ export function timesOf(terms: SaleTermsView): SaleTimes {
 
 /** Terms and stock together, with the phase by the clock. */
 export function saleView(terms: SaleTermsView, stock: Omit<StockLevel, 'saleId'>, nowMs: number): SaleView {
-  // Terms that an older build has mirrored do not say this.
+  // Terms that an older build mirrored lack this field.
   const { pausedAt = null, payWithinSeconds = null, offerCutoffSeconds = 0 } = terms;
   const pausedAtMs = pausedAt === null ? null : Date.parse(pausedAt);
   const phase = phaseAt(timesOf(terms), saleNowMs({ status: terms.status, pausedAtMs }, nowMs));

@@ -3,10 +3,10 @@
  *
  * `unknown` means that the provider was asked and did not answer: the units stay set aside until a query or the
  * provider's webhook says what happened. `requires_action` means that the provider waits for the customer, who confirms the
- * payment at an address of the provider until a deadline; the units stay set aside until then. `refunding` means that a refund is pending, of the whole or of a part; afterwards
- * the purchase is `refunded` if all of the money went back, and `captured` again if a part of it did. `refund_failed`
- * means that the provider has refused a refund, and `disputed` that it has captured something other than the order: both
- * wait for an operator.
+ * payment at an address of the provider until a deadline; the units stay set aside until then. `refunding` means that a
+ * refund is pending, of the whole or of a part; afterwards the purchase is `refunded` if all of the money went back, and
+ * `captured` again if a part of it did. `refund_failed` means that the provider has refused a refund, and `disputed` that it
+ * has captured something other than the order: both wait for an operator.
  */
 
 export const purchaseStates = [
@@ -24,12 +24,12 @@ export const purchaseStates = [
 export type PurchaseState = (typeof purchaseStates)[number];
 
 const moves: Record<PurchaseState, readonly PurchaseState[]> = {
-  // Straight to `refunded` when the provider gave the money back by itself before we knew that it had it.
+  // Straight to `refunded` if the provider gave the money back before we knew of the capture.
   requested: ['unknown', 'requires_action', 'captured', 'declined', 'refunding', 'refunded', 'disputed'],
   unknown: ['requires_action', 'captured', 'declined', 'refunding', 'refunded', 'disputed'],
   requires_action: ['captured', 'declined', 'refunding', 'refunded', 'disputed'],
   captured: ['refunding', 'refunded'],
-  // A capture that the provider reports after we had settled for a decline is given back.
+  // A capture that the provider reports after we settled for a decline is given back.
   declined: ['refunding', 'refunded', 'disputed'],
   refunding: ['captured', 'refunded', 'refund_failed'],
   refunded: [],

@@ -29,7 +29,7 @@ export class AnswerCheck {
     if (!promise) {
       // Sales that the log does not speak of have clients of their own.
       if (!this.#clients.sales.has(row.saleId)) return;
-      // A part comes from no request: `MovementCheck` asks for what it is a part of.
+      // A part comes from no request: `MovementCheck` checks its whole instead.
       if (row.partOf !== null) return;
       const whose = `${row.saleId}/${row.customerId}`;
       this.#unpromised.set(whose, [...(this.#unpromised.get(whose) ?? []), row.id]);
@@ -115,7 +115,7 @@ export class MovementCheck {
     }
   }
 
-  /** What was split adds up: the parts and what is left of the whole account for every unit that the whole had. */
+  /** A split reservation adds up: its parts and what is left of the whole account for every original unit. */
   finish(tally: Tally): void {
     for (const [id, rows] of this.#split) {
       const whole = rows.find(({ row }) => row.id === id)?.row;

@@ -66,7 +66,7 @@ export interface SeenPhase {
   receivedMs: number;
 }
 
-/** What an operator did to a sale, and the terms that came of it. */
+/** What an operator did to a sale, and the resulting terms. */
 export interface AnnouncedTerms {
   act: SaleAct;
   terms: SeenTerms;
@@ -323,7 +323,7 @@ export class ClientView {
     }
   }
 
-  /** A sale is told of whenever its terms change; a phase is news only where it is another than before. */
+  /** A push about a sale comes whenever its terms change; its phase is news only if it differs from the one before. */
   #addPhase({ connection, subjectId: saleId, receivedMs }: PushLine, phase: string): void {
     const screen = `${connection}/${saleId}`;
     if (this.#phaseShown.get(screen) !== phase) this.phases.push({ saleId, phase, receivedMs });

@@ -1,9 +1,9 @@
 /**
- * I12, the clock: no time that somebody was told gets shorter without a notice, a pause stops every clock, and each change
- * is told once to everybody whom it concerns.
+ * I12, the clock: no announced time gets shorter without a notice, a pause stops every clock, and each change is told once
+ * to everybody whom it concerns.
  *
- * The notices say what each customer was told and when; the histories say which times a sale had then. Whoever held units
- * or waited from before a change until after the last notice of it must have been told of it.
+ * The notices say what each customer was told and when; the histories say which times a sale had then. A customer who held
+ * units or waited from before a change until after the last notice of it must have been told of it.
  */
 import type { ClientView, RefusedForTime } from './clients.ts';
 import { type SaleHistory, type Stretch, wrongGivingBack } from './history.ts';
@@ -11,7 +11,10 @@ import type { AnnouncementRow, CancellationRow, NoticeRow, ReservationRow, SaleR
 import type { Tally } from './tally.ts';
 import type { Stop } from './walk.ts';
 
-/** A notice has the time at which its transaction began; it may have waited so long for the sale before it committed. */
+/**
+ * A notice carries the time at which its transaction began; the transaction may have waited so long for the sale before its
+ * commit.
+ */
 const transactionMs = 2_000;
 /** Where nobody was told of something, it would have been told by then. */
 const tellingMs = 10_000;
@@ -21,10 +24,10 @@ const stoppedByPause = new Set(['reservation.expired', opened, 'reminder.closing
 const ends = new Set(['reservation.purchased', 'reservation.cancelled', 'reservation.expired', 'reservation.refunded']);
 const tooLate = new Set(['window_closed', 'deadline_passed']);
 
-/** Something that must be told to whoever is concerned throughout. */
+/** A change that must be told to everybody whom it concerns throughout. */
 interface Duty {
   readonly kind: string;
-  /** The round of its notices; undefined if any from `fromMs` on will do. */
+  /** The round of its notices; undefined if any notice from `fromMs` on will do. */
   readonly round: number | undefined;
   readonly fromMs: number;
   /** Whoever is concerned from `fromMs` to here was there when it was told. */
@@ -44,7 +47,7 @@ export class ClockCheck {
   readonly #clocks = new Map<string, SaleClock>();
   readonly #cancellations: Map<string, CancellationRow>;
   readonly #refused = new Map<string, RefusedForTime[]>();
-  /** Of reservations whose purchase was refused as too late, the notices. */
+  /** The notices of reservations whose purchase was refused as too late. */
   readonly #told = new Map<string, NoticeRow[]>();
 
   constructor(
@@ -69,7 +72,7 @@ export class ClockCheck {
     }
   }
 
-  /** Judges the notices about one reservation, in whatever order they come. */
+  /** Judges the notices about one reservation, in any order. */
   add({ id, row, notices }: Stop, tally: Tally): void {
     if (notices.length === 0) return;
     const inOrder = [...notices].sort((a, b) => a.createdAtMs - b.createdAtMs || a.version - b.version);
@@ -111,7 +114,7 @@ export class ClockCheck {
     }
   }
 
-  /** A purchase is refused as too late only if the time that somebody was told was over. */
+  /** A purchase is refused as too late only if the announced time was over. */
   #judgeRefusal({ reservationIds = [], sentMs, answeredMs, code }: RefusedForTime, tally: Tally): void {
     const told = reservationIds.map((id) => {
       const notices = this.#told.get(id) ?? [];
@@ -127,7 +130,7 @@ export class ClockCheck {
   }
 }
 
-/** Nobody's reservation expired before the last time that its owner had been told. */
+/** No reservation expires before the last time that its owner was told. */
 function checkToldTime(reservationId: string, inOrder: readonly NoticeRow[], tally: Tally): void {
   let toldMs: number | undefined;
   for (const { kind, deadline, createdAtMs } of inOrder) {
@@ -141,7 +144,7 @@ function checkToldTime(reservationId: string, inOrder: readonly NoticeRow[], tal
   }
 }
 
-/** No deadline lies after the close, as that was announced then. */
+/** No deadline lies after the close as it was announced then. */
 function checkBeforeClose(notice: NoticeRow, history: SaleHistory, tally: Tally): void {
   const { deadline, createdAtMs, subjectId, kind } = notice;
   if (deadline === null) return;
@@ -152,7 +155,7 @@ function checkBeforeClose(notice: NoticeRow, history: SaleHistory, tally: Tally)
   );
 }
 
-/** In a pause nothing ends, opens or closes soon. */
+/** During a pause nothing ends, opens or closes soon. */
 function checkOutsidePauses(notice: NoticeRow, pauses: readonly Stretch[], tally: Tally): void {
   const { createdAtMs, subjectId, kind } = notice;
   tally.expect(
@@ -161,7 +164,7 @@ function checkOutsidePauses(notice: NoticeRow, pauses: readonly Stretch[], tally
   );
 }
 
-/** Who is concerned by something throughout is told of it once, and nobody twice. */
+/** Everybody whom a change concerns throughout is told of it once; nobody is told twice. */
 function checkTold(id: string, duty: Duty, notices: readonly NoticeRow[], tally: Tally): void {
   const { kind, round, fromMs, untilMs, alsoWaiting } = duty;
   const told = notices.filter(
@@ -173,7 +176,7 @@ function checkTold(id: string, duty: Duty, notices: readonly NoticeRow[], tally:
   const end = notices.find((one) => ends.has(one.kind));
   const endedMs = end?.createdAtMs ?? Number.POSITIVE_INFINITY;
   const isThroughout = began.createdAtMs + transactionMs < fromMs && endedMs > untilMs + transactionMs;
-  // Who is paying already need not be told that it is time to.
+  // A customer who is paying already needs no reminder to pay.
   const isConcerned = isThroughout && (alsoWaiting || end?.kind !== 'reservation.purchased');
   tally.expect(
     told === 1 || (told === 0 && !isConcerned),
@@ -181,13 +184,16 @@ function checkTold(id: string, duty: Duty, notices: readonly NoticeRow[], tally:
   );
 }
 
-/** Who had bought in a sale that is called off is told once what becomes of the money; others hear that theirs is cancelled. */
+/**
+ * Buyers in a sale that is called off are told once what becomes of their money; others hear that their reservation is
+ * cancelled.
+ */
 function checkBuyerTold(id: string, notices: readonly NoticeRow[], cancellation: CancellationRow, tally: Tally): void {
   const { calledOffAtMs, sweptAtMs } = cancellation;
   const timeOf = (kind: string) => notices.find((one) => one.kind === kind)?.createdAtMs ?? Number.POSITIVE_INFINITY;
   if (timeOf('reservation.purchased') + transactionMs >= calledOffAtMs) return;
   const told = notices.filter(({ kind }) => kind === `reminder.called-off-${cancellation.refunds}`).length;
-  // What an operator had refunded before, or while others were told, was no purchase any more.
+  // A purchase that an operator refunded before, or while others were told, is not a purchase any more.
   const wasRefunded = timeOf('reservation.refunded') < (sweptAtMs ?? Number.POSITIVE_INFINITY);
   tally.expect(
     told === 1 || (told === 0 && wasRefunded),
@@ -214,7 +220,7 @@ function dutiesOf(history: SaleHistory, announced: readonly AnnouncementRow[], n
   return opening && opening.untilMs + transactionMs < nowMs ? [...changes, opening] : changes;
 }
 
-/** The opening of the purchase window, which whoever held units is told of; undefined if it was not, or not only once. */
+/** The opening of the purchase window, of which holders are told; undefined if it was announced never or more than once. */
 function openingOf(history: SaleHistory, announced: readonly AnnouncementRow[]): Duty | undefined {
   const fromMs = history.terms.at(-1)?.purchaseOpensAtMs ?? Number.POSITIVE_INFINITY;
   const held = history.between(fromMs, fromMs + tellingMs);
@@ -229,13 +235,13 @@ function openingOf(history: SaleHistory, announced: readonly AnnouncementRow[]):
   return { kind: opened, round: undefined, fromMs, untilMs, alsoWaiting: false };
 }
 
-/** Until when its owner was last told that a reservation can be bought. */
+/** The last time until which its owner was told that a reservation can be bought. */
 function lastTold(inOrder: readonly NoticeRow[]): number | undefined {
   const deadline = inOrder.findLast((one) => one.deadline !== null)?.deadline;
   return typeof deadline === 'string' ? Date.parse(deadline) : undefined;
 }
 
-/** Until when a reservation can be bought, as its row and its sale's say. */
+/** Until when a reservation can be bought, by its row and its sale's. */
 function deadlineOf(row: ReservationRow, { clockOffsetMs, purchaseClosesAtMs }: SaleRow): number {
   return row.deadlineMs === null ? purchaseClosesAtMs : Math.min(row.deadlineMs + clockOffsetMs, purchaseClosesAtMs);
 }

@@ -1,10 +1,10 @@
 /**
- * The times of each sale as they were announced, one after the other: what an operator's answers said in the clients' log,
- * what the notices of each change say, and the sale's row for what it came to.
+ * The times of each sale as they were announced, one after the other: from operators' answers in the clients' log, from the
+ * notices of each change, and from the sale's row for the final times.
  *
- * An act takes effect at some moment between its first sending and its answer, so terms overlap by that much: what happened
- * then may belong to either. Where an act is missing from the log, the history has a hole; what depends on it is not
- * judged, and not counted as checked.
+ * An act takes effect between its first sending and its answer, so consecutive terms overlap by that much, and what happened
+ * then may belong to either. If an act is missing from the log, the history has a hole; what depends on it is neither judged
+ * nor counted as checked.
  */
 import type { SaleAct } from '../log.ts';
 import type { AnnouncedTerms } from './clients.ts';
@@ -20,7 +20,7 @@ export interface Times {
 
 /** Terms of a sale, and when they held. */
 export interface Terms extends Times {
-  /** The sale's version with them; undefined for those that only its row tells. */
+  /** The sale's version with them; undefined for those known only from its row. */
   readonly version: number | undefined;
   readonly act: SaleAct | undefined;
   readonly status: string;
@@ -31,7 +31,7 @@ export interface Terms extends Times {
   readonly heldByMs: number;
 }
 
-/** A stretch of time in which a sale certainly was as these terms say, and the next had not come. */
+/** A span of time in which a sale certainly had these terms. */
 export interface Stretch {
   readonly terms: Terms;
   readonly fromMs: number;
@@ -41,7 +41,7 @@ export interface Stretch {
 const timeNames = ['reserveOpensAtMs', 'reserveClosesAtMs', 'purchaseOpensAtMs', 'purchaseClosesAtMs'] as const;
 const changeKinds = ['reminder.rescheduled', 'reminder.paused', 'reminder.resumed'];
 
-/** What is told of an act to everybody who holds units or waits, if it concerns them. */
+/** What holders and waiters are told of an act, if it concerns them. */
 const kindTold: Partial<Record<SaleAct, string>> = {
   pause: 'reminder.paused',
   resume: 'reminder.resumed',
@@ -69,7 +69,7 @@ export class SaleHistory {
     }
   }
 
-  /** Terms that may have held at some moment from one time to another. */
+  /** Terms that may have held at some moment of a time span. */
   between(fromMs: number, toMs: number): Terms[] {
     return this.terms.filter((one, index) => {
       const next = this.terms[index + 1];
@@ -85,7 +85,7 @@ export class SaleHistory {
     });
   }
 
-  /** The changes that everybody had to be told who held units or waited, with what is told of them. */
+  /** The changes of which every holder and waiter had to be told, with their notices. */
   told(): { terms: Terms; kind: string }[] {
     return this.terms.flatMap((terms, index) => {
       const before = this.terms[index - 1];
@@ -129,8 +129,8 @@ export function windowOf(times: Times, window: 'reserve' | 'purchase'): { opensA
 }
 
 /**
- * What is wrong with how a pause was given back, or undefined if nothing is: whatever was still to come is later by its
- * length, and nothing else moved.
+ * What is wrong with how a pause was given back, or undefined: whatever was still to come must be later by its length, and
+ * nothing else may have moved.
  */
 export function wrongGivingBack(paused: Terms, resumed: Terms): string | undefined {
   const { pausedAtMs } = paused;
@@ -146,7 +146,7 @@ export function wrongGivingBack(paused: Terms, resumed: Terms): string | undefin
   return fits ? undefined : `times moved by ${pauses.join(', ')} ms after a pause of ${least} to ${most} ms`;
 }
 
-/** Answers that say the same again, as those of a call that was repeated, are one change. */
+/** Identical answers, as those of a repeated call, are one change. */
 function withoutRepeats(terms: readonly Terms[]): Terms[] {
   return terms.filter((one, index) => {
     const before = terms[index - 1];

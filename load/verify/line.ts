@@ -1,15 +1,15 @@
 /**
- * I11, the line: whoever waits comes before whoever asks later.
+ * I11, the line: earlier requests are served before later ones.
  *
- * Whoever was given units is held against those who waited at that moment, before and after it by more than a transaction
- * takes: if one of them came earlier and would have taken as much or less, the line was passed. At rest nobody waits whom
- * the units of a running sale can serve.
+ * Everybody who was given units is compared with those who waited at that moment, before and after it by more than a
+ * transaction takes: if one of them came earlier and would have taken as much or less, the line was passed. At rest nobody
+ * waits whom the units of a running sale can serve.
  */
 import type { ReservationRow, SaleRow } from './store.ts';
 import type { Tally } from './tally.ts';
 import type { Stop } from './walk.ts';
 
-/** Rows carry the time at which their transaction began; it may have waited so long for the sale before it committed. */
+/** Rows carry the time at which their transaction began; it may have waited so long for the sale before its commit. */
 const transactionMs = 2_000;
 
 interface Waited {
@@ -30,7 +30,7 @@ interface Given {
 interface Line {
   readonly waited: Waited[];
   readonly given: Given[];
-  /** Of those who still wait, the least that one of them would take. */
+  /** The smallest demand among those who still wait. */
   leastWaiting: number;
 }
 
@@ -53,7 +53,7 @@ export class LineCheck {
     line.waited.push({ id, ticket, atLeast, fromMs: decidedAtMs + transactionMs, toMs: toMs - transactionMs });
   }
 
-  /** Holds everybody who was given units against those who waited then. */
+  /** Compares everybody who was given units with those who waited then. */
   finish(sales: Map<string, SaleRow>, nowMs: number, tally: Tally): void {
     for (const [saleId, line] of this.#lines) {
       checkOrder(line, tally);
@@ -73,16 +73,16 @@ export class LineCheck {
   }
 }
 
-/** Until when a reservation waited, or undefined if it did not, or nobody knows: who left the line left no time behind. */
+/** Until when a reservation waited; undefined if it did not, or if it left the line, which leaves no time behind. */
 function waitedUntilMs(row: ReservationRow, givenAtMs: number | undefined): number | undefined {
   if (row.state === 'waitlisted') return Number.POSITIVE_INFINITY;
   return givenAtMs !== undefined && givenAtMs > row.decidedAtMs ? givenAtMs : undefined;
 }
 
-/** Goes through time: people join the line and leave it, and each who is given units looks back at who stands before. */
+/** Replays time: people join the line and leave it, and each who is given units is compared with those before. */
 function checkOrder({ waited, given }: Line, tally: Tally): void {
   const joining = waited.filter((one) => one.fromMs < one.toMs).sort((a, b) => a.fromMs - b.fromMs);
-  /** Who waits, by what they would take, the first in front. */
+  /** Those who wait, by demand, the first in front. */
   const standing = new Map<number, Waited[]>();
   let next = 0;
   for (const one of [...given].sort((a, b) => a.atMs - b.atMs)) {
@@ -100,7 +100,7 @@ function checkOrder({ waited, given }: Line, tally: Tally): void {
   }
 }
 
-/** Puts someone where the ticket says; most come last. */
+/** Inserts somebody at the position of the ticket, usually the last. */
 function insert(standing: Map<number, Waited[]>, one: Waited): void {
   const queue = standing.get(one.atLeast) ?? [];
   standing.set(one.atLeast, queue);

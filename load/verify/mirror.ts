@@ -151,7 +151,7 @@ function compareStock(tally: Tally, sale: SaleRow, mirrored: Record<string, stri
     sold: sale.sold,
     waitlisted: sale.waitlisted,
     opens: sale.reserveOpensAtMs,
-    // Nobody is let in who could not buy any more.
+    // The gate admits nobody who could not buy any more.
     closes: Math.min(sale.reserveClosesAtMs, sale.purchaseClosesAtMs),
     status: sale.status,
     cap: sale.cap,

@@ -16,7 +16,7 @@ export class MoneyCheck {
   readonly #refunds: Map<string, RefundRow[]>;
   /** For each bought or refunded reservation, the purchase that it names. */
   readonly #bought = new Map<string, ReservationRow>();
-  /** Those of them that were reduced or split, by the purchase and the reservation that was requested. */
+  /** Those that were reduced or split, by the purchase and the reservation that was requested. */
   readonly #split = new Map<string, ReservationRow[]>();
 
   constructor(
@@ -43,7 +43,7 @@ export class MoneyCheck {
     const purchase = this.#purchases.get(row.purchaseId ?? '');
     const item = this.#items.get(row.purchaseId ?? '')?.find((one) => one.reservationId === row.id);
     const released = this.#isReleased(row);
-    // A part that was refunded leaves the purchase captured, and the units that it was not for with their buyer.
+    // After a partial refund the purchase is captured, and its other units stay with their buyer.
     const fits = row.state === 'purchased' ? ['captured', 'refunding', 'refund_failed'] : ['refunded'];
     const fitsInPart = row.state === 'purchased' ? ['refunded'] : ['captured', 'refund_failed'];
     tally.expect(
@@ -59,7 +59,7 @@ export class MoneyCheck {
     tally.expect(purchase?.customerId === row.customerId, () => `reservation ${row.id} was bought by another customer`);
   }
 
-  /** Whether a refund that was made was to return the units of this reservation. */
+  /** Whether a refund that was made had to return the units of this reservation. */
   #isReleased({ id, purchaseId }: ReservationRow): boolean {
     return (this.#refunds.get(purchaseId ?? '') ?? []).some(
       ({ state, releases }) => state === 'refunded' && (releases === '*' || releases.includes(id)),
@@ -89,7 +89,7 @@ export class MoneyCheck {
     for (const purchase of this.#purchases.values()) this.#judgePurchase(purchase, captures, clients, tally);
   }
 
-  /** Of what was split, the parts together are what the purchase lists, and as many have returned as refunds say. */
+  /** The parts of a split reservation together are what the purchase lists, and as many have returned as refunds say. */
   #judgeSplit(rows: ReservationRow[], tally: Tally): void {
     const [first] = rows;
     if (!first) return;
@@ -133,9 +133,9 @@ export class MoneyCheck {
       () =>
         `charge ${charge.id} was captured for purchase ${charge.idempotencyKey}, which is ${purchase?.state ?? 'missing'}, and was not given back`,
     );
-    // What was not ordered is no purchase: an operator decides, or it was given back.
+    // A capture that differs from the order is no purchase: an operator decides, or it was given back.
     tally.expect(
-      // Of another amount only as a dispute, and once that was decided against it, given back as a whole.
+      // A capture of another amount may only be disputed or, after a decision against it, given back as a whole.
       purchase?.state === 'disputed' ||
         isWhole ||
         (purchase?.amountMinor === charge.amountMinor && purchase.currency === charge.currency),
@@ -186,7 +186,7 @@ export class MoneyCheck {
     );
     if (purchase.state !== 'captured') return;
     const row = this.#bought.get(item.reservationId);
-    // Of a purchase that was refunded in part, a line may have gone back, or never have been bought.
+    // In a partly refunded purchase, a line may have been refunded, or never have been bought.
     const isOff = (this.#refunds.get(purchase.id) ?? []).some(({ refundKey }) => refundKey === `sale:${item.saleId}`);
     tally.expect(
       isOff || (row?.purchaseId === purchase.id && (row.state === 'purchased' || this.#isReleased(row))),

@@ -7,7 +7,7 @@ import type { NoticeRow, PurchaseRow, RefundRow, ReservationRow } from './store.
 import type { Tally } from './tally.ts';
 import type { Stop } from './walk.ts';
 
-/** Which notice may follow which; the first is what the decision was, and cancelling what is undecided is one. */
+/** Which notice may follow which. The first is the decision; cancelling an undecided request is one. */
 const follows: Record<string, string[]> = {
   '': ['reservation.allocated', 'reservation.waitlisted', 'reservation.rejected', 'reservation.cancelled'],
   'reservation.allocated': ['reservation.purchased', 'reservation.cancelled', 'reservation.expired'],
@@ -15,19 +15,19 @@ const follows: Record<string, string[]> = {
   'reservation.offered': ['reservation.purchased', 'reservation.cancelled', 'reservation.expired'],
   'reservation.purchased': ['reservation.refunded'],
 };
-/** After which notices a reservation may be told that it has become smaller; it stays what it was. */
+/** Notices after which a reservation may be told that it was reduced; its state stays the same. */
 const canShrink = ['reservation.allocated', 'reservation.waitlisted', 'reservation.offered', 'reservation.purchased'];
 /** The state that a notice tells of. */
 const stateTold = (kind: string) => (kind === 'reservation.offered' ? 'allocated' : kind.replace('reservation.', ''));
 
-/** Of a purchase that was captured and is, at least in part, still bought. */
+/** The states of a purchase that was captured and is, at least in part, still bought. */
 const boughtStates = new Set(['captured', 'refund_failed']);
 
 export class NoticeCheck {
   readonly #clients: ClientView;
   readonly #ofPurchases = new Map<string, NoticeRow[]>();
   readonly #listedLeft: Map<string, number>;
-  /** Of what was told more than once in one kind, as reminders of new times are: how often. */
+  /** How often a kind was told, for those told more than once, such as reminders of new times. */
   readonly #rounds = new Map<string, number>();
 
   constructor(clients: ClientView) {
@@ -55,7 +55,7 @@ export class NoticeCheck {
   finish(purchases: Map<string, PurchaseRow>, refunds: Map<string, RefundRow[]>, tally: Tally): void {
     for (const purchase of purchases.values()) {
       const notices = this.#ofPurchases.get(purchase.id) ?? [];
-      // A payment that needed its customer was told of first.
+      // A payment that needed its customer was announced first.
       const kinds = notices
         .map((notice) => notice.kind.replace('purchase.', ''))
         .filter((kind, index) => index > 0 || kind !== 'requires_action');
@@ -124,7 +124,7 @@ export class NoticeCheck {
   }
 }
 
-/** A part that was given back when it was split off; the notice of its whole tells of it. */
+/** A part that was given back when it was split off; the notice of its whole reports it. */
 function isSilent({ partOf, state, version }: ReservationRow): boolean {
   return partOf !== null && state === 'cancelled' && version === 1;
 }
@@ -134,7 +134,7 @@ function isRefundedPart({ partOf }: ReservationRow, before: string, kind: string
   return partOf !== null && before === '' && kind === 'reservation.refunded';
 }
 
-/** Whether these kinds of notices, in their order, are what a purchase in a state is told of, with each of its refunds. */
+/** Whether these kinds of notices, in their order, fit a purchase in a state, with each of its refunds. */
 function isTold(state: string, kinds: string[], refunds: number): boolean {
   const parts = (count: number) => Array<string>(Math.max(0, count)).fill('refunded-in-part');
   const told = kinds.join();

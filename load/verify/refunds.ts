@@ -1,14 +1,14 @@
 /**
- * I13, the money of what is called off and refunded: what was captured is what was ordered, what was refunded is what was
- * asked for, each once and never more than was captured, and nothing is kept for a sale that was called off with refunds.
+ * I13, the books: what was captured is what was ordered, what was refunded is what was asked for, each once and never more
+ * than was captured, and nothing is kept for a sale that was called off with refunds.
  *
- * The provider's books are the truth about money; the rows of refunds are held against them, from both sides.
+ * The provider's books are the truth about money; the rows of refunds are compared with them in both directions.
  */
 import type { Books, Charge } from './provider.ts';
 import type { CancellationRow, ItemRow, PurchaseRow, RefundRow, ReservationRow } from './store.ts';
 import type { Tally } from './tally.ts';
 
-/** Purchases that wait for an operator, who has been alarmed: their money is neither kept nor refunded yet. */
+/** Purchases that wait for an operator, for whom an alarm is raised: their money is neither kept nor refunded yet. */
 const waitForOperator = ['disputed', 'refund_failed'];
 
 export class RefundCheck {
@@ -49,7 +49,7 @@ export class RefundCheck {
           (purchase?.amountMinor === charge.amountMinor && purchase.currency === charge.currency),
         () => `charge ${charge.id} is not what purchase ${charge.idempotencyKey} ordered`,
       );
-      // A refund of nothing returns units only, of which the provider knows nothing.
+      // A refund of nothing only returns units; the provider knows nothing of it.
       const recorded = amounts(own.filter(({ state, amountMinor }) => state === 'refunded' && amountMinor > 0));
       tally.expect(
         atProvider.join() === recorded.join(),
@@ -71,7 +71,7 @@ export class RefundCheck {
     for (const row of this.#bought) this.#judgeBought(row, charges, tally);
   }
 
-  /** Of what was paid in sales that were called off, at least their shares went back, to the unit. */
+  /** At least the exact shares of called-off sales were refunded. */
   #judgeShares(charge: Charge, given: number, tally: Tally): void {
     const purchase = this.#purchases.get(charge.idempotencyKey);
     if (!purchase || waitForOperator.includes(purchase.state)) return;
@@ -91,7 +91,7 @@ export class RefundCheck {
     return cancellation.refunds === 'refund' || Date.parse(createdAt) > cancellation.calledOffAtMs + clockSkewMs;
   }
 
-  /** What was bought in a sale that was called off is kept only if the operator said so, and only from before. */
+  /** A purchase in a called-off sale is kept only if the operator said so, and only from before. */
   #judgeBought(row: ReservationRow, charges: Books['charges'], tally: Tally): void {
     const cancellation = this.#cancellations.get(row.saleId);
     const purchase = this.#purchases.get(row.purchaseId ?? '');
@@ -104,7 +104,7 @@ export class RefundCheck {
   }
 }
 
-/** A capture may have been made at the provider just before and be told just after. */
+/** A capture may be made at the provider just before the cancellation and reported just after. */
 const clockSkewMs = 1_000;
 
 function sumOf(amounts: readonly number[]): number {

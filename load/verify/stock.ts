@@ -21,7 +21,7 @@ export class StockCheck {
   /** Adds what a reservation holds and how its units moved, or a change of the allotment. */
   add({ row, movements }: Stop): void {
     if (row) this.#addRow(row);
-    // What is refunded of a purchase was sold under the id of what it was a part of.
+    // Refunded units were sold under the id of the reservation that they were split from.
     const sold = row?.state === 'refunded' || movements.some((movement) => movement.kind === 'SELL');
     for (const movement of movements) this.#addMovement(movement, sold);
   }

@@ -17,7 +17,7 @@ export interface SaleRow {
   reserveClosesAtMs: number;
   purchaseOpensAtMs: number;
   purchaseClosesAtMs: number;
-  /** By how much deadlines are later than they are stored. */
+  /** How much later deadlines are than they are stored. */
   clockOffsetMs: number;
   allotment: number;
   available: number;
@@ -43,7 +43,7 @@ export interface ReservationRow {
   version: number;
   acceptedAtMs: number;
   decidedAtMs: number;
-  /** The reservation that it was split off from at first; null for one that was requested. */
+  /** The reservation that it was split from at first; null for a requested one. */
   partOf: string | null;
   /** What was requested, if it has been reduced or split since. */
   askedQuantity: number | null;
@@ -66,11 +66,11 @@ export interface NoticeRow {
   round: number;
   customerId: string;
   createdAtMs: number;
-  /** The time that it told of, if it told one. */
+  /** The time that it announced, if any. */
   deadline: string | null;
 }
 
-/** One announcement of a sale: what was told to many in one round. */
+/** One announcement of a sale: what many were told in one round. */
 export interface AnnouncementRow {
   saleId: string;
   kind: string;
@@ -104,7 +104,7 @@ export interface RefundRow {
   refundKey: string;
   amountMinor: number;
   state: string;
-  /** Whose units return with it, as JSON: the reservation's id, or its id and how many; `*` for all. */
+  /** The units that return with it, as JSON: a reservation's id, or its id and how many; `*` for all. */
   releases: string;
 }
 

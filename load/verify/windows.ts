@@ -33,7 +33,7 @@ export function checkAcceptedInWindow(row: ReservationRow, history: SaleHistory 
   }
 }
 
-/** Every purchase was ordered within the purchase windows of all its sales, while none was paused or called off. */
+/** Every purchase was ordered within the purchase windows of all its sales, with none paused or called off. */
 export function checkOrderedInWindow(
   purchases: Map<string, PurchaseRow>,
   items: Map<string, ItemRow[]>,

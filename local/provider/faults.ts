@@ -17,11 +17,11 @@ export const FaultSettings = z.strictObject({
   slowMs: durationMs.default(0),
   /** Fraction of charges and refunds answered 500 and not made. */
   failRate: fraction.default(0),
-  /** Fraction of charges of which one unit more is captured than was ordered. */
+  /** Fraction of charges that capture one unit more than was ordered. */
   otherAmountRate: fraction.default(0),
-  /** The 4xx that every refund is answered with, and not made; 0 refuses none. */
+  /** The 4xx status with which every refund is refused; 0 refuses none. */
   refuseRefunds: z.union([z.literal(0), z.int().min(400).max(499)]).default(0),
-  /** By how much what is captured differs from the amount that the customer confirmed, minor units. */
+  /** How far a capture differs from the amount that the customer confirmed, in minor units. */
   confirmShiftMinor: z.int().min(-1_000_000).max(1_000_000).default(0),
   /** Fraction of charges and refunds that are made, and the connection cut instead of an answer. */
   lostAnswerRate: fraction.default(0),

@@ -2,10 +2,10 @@
  * The provider's ledger: charges, refunds and their webhooks, in one SQLite file.
  *
  * Invariants: an idempotency key has at most one charge or one refund, whichever instance was asked, because every
- * instance opens the same file and each write is one immediate transaction; the refunds of a charge never add up to more
- * than was captured; a charge never changes once written; what waits for a customer becomes a charge once, when the
- * customer, the shop or the time decides it; the webhook of a fact is written in the fact's own transaction. WAL with synchronous=NORMAL: a killed
- * process loses nothing it answered. Called by server.ts and webhooks.ts.
+ * instance opens the same file and each write is one immediate transaction; the refunds of a charge never exceed what was
+ * captured; a charge never changes once written; a payment that waits for its customer becomes a charge once, by a decision
+ * of the customer or the shop, or when its time is over; the webhook of a fact is written in the fact's own transaction. WAL
+ * with synchronous=NORMAL: a killed process loses nothing it answered. Called by server.ts and webhooks.ts.
  */
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
@@ -45,7 +45,7 @@ export interface Refund {
 /** Why a charge is not given back. */
 export type RefundRefusal = 'no_such_charge' | 'not_captured' | 'exceeds_charge' | 'idempotency_key_reused';
 
-/** What becomes of a payment that waited for its customer. */
+/** What a payment that waited for its customer became. */
 export type Decision = { status: 'captured'; amountMinor?: number } | { status: 'declined'; declineCode: string };
 
 export type NewCharge = Omit<Charge, 'id' | 'createdAt'> & {
@@ -94,7 +94,7 @@ export class Ledger {
   private readonly now: () => number;
   private readonly tellsWebhooks: boolean;
 
-  /** Opens the ledger in `dataDir` (in memory without one). `tellsWebhooks` says whether charges and refunds get a webhook. */
+  /** Opens the ledger in `dataDir` (in memory without one). With `tellsWebhooks`, charges and refunds get a webhook. */
   constructor(options: { dataDir?: string; tellsWebhooks: boolean; now: () => number }) {
     if (options.dataDir !== undefined) mkdirSync(options.dataDir, { recursive: true });
     const file = options.dataDir === undefined ? ':memory:' : join(options.dataDir, 'provider.sqlite');
@@ -139,8 +139,8 @@ export class Ledger {
   }
 
   /**
-   * Writes a payment that waits for its customer until `waitsMs` from now, or finds the one its key already has. Undefined:
-   * the key belongs to a different request. `urlOf` gives the address that the webhook names.
+   * Writes a payment that waits for its customer until `waitsMs` from now, or finds the one that its key already has.
+   * Undefined if the key belongs to a different request. `urlOf` makes the address that the webhook names.
    */
   hold(
     given: Omit<NewCharge, 'status' | 'declineCode'>,
@@ -166,7 +166,7 @@ export class Ledger {
     });
   }
 
-  /** What waits for its customer under this charge id, idempotency key or action key, and is not decided. */
+  /** The undecided payment under this charge id, idempotency key or action key. */
   findPending(key: string): PendingCharge | undefined {
     const row = this.db
       .prepare(
@@ -178,8 +178,8 @@ export class Ledger {
   }
 
   /**
-   * Decides what waits for its customer, once: whoever comes later gets what it became. Undefined if there is nothing under
-   * this charge id, idempotency key or action key. After its time it is declined, whatever is decided now.
+   * Decides a payment that waits for its customer, once: later calls get what it became. Undefined if there is nothing under
+   * this charge id, idempotency key or action key. After its time it is declined, whatever the decision.
    */
   decide(key: string, decision: Decision): Recorded<Charge> | undefined {
     return this.inTransaction((): Recorded<Charge> | undefined => {
@@ -202,8 +202,8 @@ export class Ledger {
   }
 
   /**
-   * Gives back a captured charge, or the part of it that is asked for: without an amount, all that is left. The same key
-   * answers the same; without a key, a charge is given back in one piece, once. Says why if it is not given back.
+   * Refunds a captured charge, or a part of it: without an amount, all that is left. The same key gets the same answer;
+   * without a key, a charge is refunded once, as a whole. Returns the reason if it is not refunded.
    */
   refund(
     chargeId: string,
@@ -328,7 +328,7 @@ export class Ledger {
   private tell(type: string, charge: Charge, refund?: Refund): string | undefined {
     if (!this.tellsWebhooks) return undefined;
     const { id: chargeId, idempotencyKey, reference, currency, declineCode } = charge;
-    // Of a refund, the amount is what was given back this time.
+    // For a refund, the amount is that of this refund.
     const { amountMinor, status } = refund ?? charge;
     const of = refund && { refundId: refund.id, refundKey: refund.idempotencyKey };
     return this.keepWebhook(type, {

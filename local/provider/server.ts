@@ -237,7 +237,7 @@ async function recordedAs(
   return { ...created(context, recorded.value, false), afterMs, lost };
 }
 
-/** A charge, or what waits for its customer. What has waited for too long is declined by whoever looks. */
+/** A charge, or a payment that waits for its customer; any look at it after its time declines it. */
 async function find(context: Context, key: string): Promise<Charge | PendingCharge | undefined> {
   const pending = context.ledger.findPending(key);
   if (!pending) return context.ledger.findCharge(key);
@@ -251,7 +251,10 @@ async function decide(context: Context, key: string, decision: Decision): Promis
   return decided?.value;
 }
 
-/** The shop stops what waits for its customer; it is told what it became if the customer, or the time, was faster. */
+/**
+ * The shop stops a payment that waits for its customer; the answer says what it became if the customer, or the time, was
+ * faster.
+ */
 async function cancel(context: Context, key: string, body: string): Promise<Answer> {
   await beforeTheEffect(context);
   const { reason } = CancelRequest.parse(body === '' ? {} : JSON.parse(body));

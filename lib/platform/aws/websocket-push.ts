@@ -22,7 +22,7 @@ const connectionsAtOnce = 32;
 export interface Push {
   readonly connectionId: string;
   readonly messages: readonly object[];
-  /** After these messages the connection is closed, whether or not it took them. */
+  /** The connection is closed after these messages, whether or not they arrived. */
   readonly thenClose?: boolean;
 }
 
@@ -69,7 +69,7 @@ export function openPusher(endpoint: string | undefined, breakers: Breakers = op
       const command = new DeleteConnectionCommand({ ConnectionId: connectionId });
       await guard.run(() => client.send(command, abortAt(limit)));
     });
-    // Closed is gone, and what was to be reached was reached.
+    // A connection that is gone needs no closing.
     return closing === 'missed' ? 'missed' : outcome;
   }
 

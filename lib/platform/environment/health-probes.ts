@@ -38,7 +38,7 @@ export async function probeQueue(sqs: SQSClient, url: string): Promise<Probe & {
   return { ...probe, ...(waiting === undefined ? {} : { waiting }) };
 }
 
-/** The client by which the bus is asked: one try, because a probe tells what is so now. */
+/** The client that probes the bus: a single try, because a probe reports the present state. */
 const busClient = () => new EventBridgeClient({ maxAttempts: 1 });
 
 /** Asks the bus to describe itself. */

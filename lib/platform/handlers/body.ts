@@ -8,15 +8,15 @@ import type { Route } from './route.ts';
 /** The largest JSON body that is accepted. */
 export const maxJsonBytes = 16_384;
 
-/** The media type of a body whose bytes no gateway touches. */
+/** The media type of a body that gateways pass on byte for byte. */
 export const bytesType = 'application/octet-stream';
 
-/** What the query may call the encoding of a body of bytes. */
+/** The encodings that the query can name for a body of bytes. */
 export const namedEncodings = ['utf-8', 'cp949'] as const;
 
 /**
- * The body as text. Throws what is wrong with it; its size is judged before anything is decoded. `encoding` is what the
- * caller says of bytes without a byte order mark.
+ * The body as text. Throws what is wrong with it. Its size is checked before it is decoded. `encoding` is what the caller
+ * names for bytes without a byte order mark.
  */
 export function readBody(route: Route, event: APIGatewayProxyEventV2, encoding?: string): string {
   const limit = route.maxBodyBytes ?? maxJsonBytes;
@@ -33,9 +33,9 @@ export function readBody(route: Route, event: APIGatewayProxyEventV2, encoding?:
   }
   const bytes = event.isBase64Encoded ? Buffer.from(sent, 'base64') : undefined;
   const body = bytes === undefined ? sent : decode(bytes, isBytes ? encodingOf(bytes, encoding) : 'utf-8');
-  // A gateway that hands on text has put U+FFFD in the place of every byte that is not UTF-8, as decoding CP949 does.
+  // A gateway that passes text on replaces every byte that is not UTF-8 with U+FFFD; decoding CP949 does the same.
   if (body === undefined || body.includes('\ufffd')) throw unreadable(route, isBytes ? encoding : undefined);
-  // Of bytes it was their number that counted, whatever they become in UTF-8.
+  // The size limit of a body of bytes applies to the bytes, whatever their length in UTF-8.
   if (!isBytes && Buffer.byteLength(body) > limit) throw tooLarge(limit);
   return body;
 }
@@ -69,7 +69,7 @@ function isMediaType(contentType: string | undefined, wanted: string): boolean {
   );
 }
 
-/** What a byte order mark says, or else the caller. */
+/** The encoding that the byte order mark names, or else the caller. */
 function encodingOf(bytes: Buffer, named: string | undefined): string {
   if (bytes[0] === 0xff && bytes[1] === 0xfe) return 'utf-16le';
   if (bytes[0] === 0xfe && bytes[1] === 0xff) return 'utf-16be';
@@ -78,7 +78,7 @@ function encodingOf(bytes: Buffer, named: string | undefined): string {
 }
 
 function decode(bytes: Buffer, encoding: string): string | undefined {
-  // Not `TextDecoder`: ICU takes EUC-KR at its word and lacks the 8,822 syllables that CP949 adds.
+  // Not `TextDecoder`: ICU's EUC-KR lacks the 8,822 syllables that CP949 adds.
   if (encoding === 'cp949') return iconv.decode(bytes, encoding);
   try {
     return new TextDecoder(encoding, { fatal: true, ignoreBOM: true }).decode(bytes);

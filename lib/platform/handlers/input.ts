@@ -19,7 +19,7 @@ export interface Input<Params, Query, Body> {
   readonly body: Body;
   /** The body as sent, for routes that verify a signature; empty if the route has no body. */
   readonly rawBody: string;
-  /** Empty if the route takes none, or leaves it to the caller and none came. */
+  /** Empty if the route takes none, or if it is optional and the caller sent none. */
   readonly idempotencyKey: string;
 }
 

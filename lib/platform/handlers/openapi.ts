@@ -22,7 +22,7 @@ export type OpenApiDocument = ReturnType<typeof createDocument>;
 /** Raised with every change that is not backward compatible. */
 const apiVersion = '1.0.0';
 
-/** OpenAPI knows no WebSockets, so what a client has to know of ours is told in words. */
+/** OpenAPI cannot describe WebSockets, so their protocol is described in words. */
 const webSocket = [
   'Notices and live stock are pushed over a WebSocket that is opened with `?token=` and an access token. Send ' +
     '`{"action":"watch","saleId":"…"}` for the stock of a sale, `{"action":"ping"}` every 25 seconds, and ' +
@@ -60,10 +60,10 @@ const IdempotencyKey = z
     examples: ['order-2026-0001'],
   });
 
-/** The header of a route that takes it. */
+/** The Idempotency-Key header of a route. */
 const keyOf = ({ idempotent }: Route) => (idempotent === 'optional' ? IdempotencyKey.optional() : IdempotencyKey);
 
-/** Every code a route can answer with: its own refusals, and those that follow from what it is. */
+/** Every code that a route can answer with: its own refusals, and those of every route of its kind. */
 export function codesOf(route: Route): Code[] {
   const found = new Set<Code>(route.refusals);
   if (route.auth !== 'none') found.add('unauthenticated');

@@ -1,10 +1,10 @@
 /**
  * The WebSocket wrapper: turns the gateway's three kinds of events into validated calls of a verb.
  *
- * A connection belongs to whoever's access token opened it; browsers cannot send headers with a WebSocket, so the token
- * comes as `?token=`. Answers to messages are pushed, which needs nothing of the gateway but its management API.
- * Whatever goes wrong inside says so with a code and nothing else. A connection that the server ends is told why in a last
- * message of the type `closing`, since the gateway lets nobody choose the code of a close.
+ * A connection belongs to the caller whose access token opened it; browsers cannot send headers with a WebSocket, so the
+ * token comes as `?token=`. Replies to messages are pushed through the gateway's management API. An internal error is
+ * reported by its code alone. A connection that the server ends is told why in a last message of the type `closing`, since
+ * the gateway does not let a server choose the close code.
  */
 import middy, { type MiddlewareObj } from '@middy/core';
 import type { APIGatewayProxyResultV2, APIGatewayProxyWebsocketEventV2, Context } from 'aws-lambda';
@@ -28,7 +28,7 @@ export interface Connection {
   readonly connectionId: string;
 }
 
-/** What a verb answers when the connection ends with this message: the reason is the last that is said. */
+/** What a verb answers if the connection ends with this message: the reason, sent as the last message. */
 export interface Ending {
   readonly ending: Refusal & { refused: (typeof closingCodes)[number] };
 }
@@ -47,7 +47,7 @@ export function connectHandler(
   return webSocketHandler(async (event, deps) => {
     const tokens = await sharedTokens(deps);
     const caller = await tokens.verify(tokenOf(event));
-    // A token in the tolerance of clocks would open a connection that is over.
+    // Within the clock tolerance an expired token would open a connection that is over already.
     if (!caller || caller.expiresAtMs <= deps.clock())
       return problem(refuse('unauthenticated', 'Connect with a valid access token as ?token=…'));
     const refusal = await run({ deps, connectionId: event.requestContext.connectionId, caller });
@@ -84,7 +84,7 @@ export function messageHandler<Message>(
   });
 }
 
-/** The last push to a connection: why it ends, and then its end. */
+/** The last push to a connection: the reason for its end, then the close. */
 export function closing(connectionId: string, reason: Ending['ending']): Push {
   return { connectionId, messages: [{ type: 'closing', ...details(reason) }], thenClose: true };
 }

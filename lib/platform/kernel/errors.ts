@@ -34,14 +34,18 @@ export const codes = {
   window_closed: { status: 409, retry: false, title: 'The purchase window is closed' },
   deadline_passed: { status: 409, retry: false, title: 'The time to buy these units is over' },
   illegal_state: { status: 409, retry: false, title: 'Its state does not allow that' },
-  not_decided_yet: { status: 409, retry: true, title: 'It has not been decided yet' },
+  not_decided_yet: { status: 409, retry: true, title: 'The request has not been decided yet' },
   cannot_grow: { status: 409, retry: false, title: 'A reservation can only become smaller' },
   already_resolved: { status: 409, retry: false, title: 'That has already been decided' },
   purchase_in_progress: { status: 409, retry: true, title: 'A purchase of this reservation is under way' },
   email_taken: { status: 409, retry: false, title: 'There is an account with this e-mail address' },
   sku_taken: { status: 409, retry: false, title: 'There is a product with this SKU' },
-  connection_silent: { status: 408, retry: true, title: 'Nothing was heard on this connection for too long' },
-  confirmation_required: { status: 409, retry: false, title: 'This takes time away from people and must be confirmed' },
+  connection_silent: { status: 408, retry: true, title: 'No message arrived on this connection for too long' },
+  confirmation_required: {
+    status: 409,
+    retry: false,
+    title: 'The change takes time from customers or ends the sale, and must be confirmed',
+  },
   conflict: { status: 409, retry: true, title: 'Somebody else changed it at the same time' },
   payload_too_large: { status: 413, retry: false, title: 'The body is too large' },
   unsupported_media_type: { status: 415, retry: false, title: 'The body must be JSON in UTF-8' },
@@ -52,8 +56,8 @@ export const codes = {
   too_many_connections: { status: 429, retry: false, title: 'This account has opened newer connections' },
   internal: { status: 500, retry: true, title: 'Something went wrong on our side' },
   queue_unavailable: { status: 503, retry: true, title: 'The request could not be queued; please repeat it' },
-  status_unknown: { status: 503, retry: true, title: 'Whether there is such a thing cannot be said for the moment' },
-  store_unavailable: { status: 503, retry: true, title: 'The store cannot be reached for the moment' },
+  status_unknown: { status: 503, retry: true, title: 'The status cannot be determined at the moment' },
+  store_unavailable: { status: 503, retry: true, title: 'The store cannot be reached at the moment' },
 } as const satisfies Record<string, CodeMeaning>;
 
 export type Code = keyof typeof codes;

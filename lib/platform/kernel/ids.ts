@@ -24,8 +24,8 @@ export type ProductId = Id<'product'>;
 export type SaleTag = Id<'tag of a sale'>;
 
 /**
- * A new time-ordered id (UUID version 7): 48 bits of milliseconds, 74 random bits. Its kind is the one that is expected of it;
- * where none is, it is assignable to no id of a kind.
+ * A new time-ordered id (UUID version 7): 48 bits of milliseconds, 74 random bits. Its kind is inferred from where it is
+ * used; without one, it is assignable to no kind of id.
  */
 export function newId<Kind extends string = 'of no kind'>(nowMs: number = systemClock()): Id<Kind> {
   const bytes = Buffer.allocUnsafe(16);
@@ -59,7 +59,7 @@ export function toBytes(id: string): Buffer {
   return bytes;
 }
 
-/** As `toBytes`, for many rows that name few ids: the bytes of each are made once. */
+/** Like `toBytes`, for many rows that share few ids: each id is converted once. */
 export function bytesOfFew(): (id: string) => Buffer {
   const known = new Map<string, Buffer>();
   return (id) => {

@@ -1,8 +1,8 @@
 /**
  * Money by ISO 4217: which currencies there are, how many digits their minor unit has, and amounts as people write them.
  *
- * One table for everything that shows, reads or passes on an amount. ICU has digits of its own (none for the forint and
- * the Iraqi dinar), made for cash and for display; whoever asks it for the value of a minor unit is wrong by a factor.
+ * One table for everything that shows, reads or passes on an amount. ICU's digits are made for cash and display (none for
+ * the forint and the Iraqi dinar); as the value of a minor unit they are wrong by a factor.
  */
 
 /** The currencies and fund codes of ISO 4217, list one, as of January 2026, less those that have no minor unit. */
@@ -15,7 +15,7 @@ const listOne = `AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BIF BMD BND
 
 const currencies: ReadonlySet<string> = new Set(listOne.split(/\s+/));
 
-/** The digits of the minor unit where list one says other than two. */
+/** The digits of the minor unit, where they are not two. */
 export const minorDigits: Readonly<Record<string, number>> = {
   ...{ BIF: 0, CLP: 0, DJF: 0, GNF: 0, ISK: 0, JPY: 0, KMF: 0, KRW: 0, PYG: 0, RWF: 0, UGX: 0, UYI: 0, VND: 0, VUV: 0 },
   ...{ XAF: 0, XOF: 0, XPF: 0 },
@@ -34,12 +34,12 @@ export function isCurrency(code: string): boolean {
   return currencies.has(code);
 }
 
-/** How many digits the minor unit of a currency has. A currency that has left the list had two. */
+/** How many digits the minor unit of a currency has; two for a currency that has left the list. */
 export function digitsOf(currency: string): number {
   return Object.hasOwn(minorDigits, currency) ? (minorDigits[currency] ?? 2) : 2;
 }
 
-/** An amount in major units, to the unit, with a dot: 1250 EUR is 12.50. No floating point comes near it. */
+/** An amount in major units, exact, with a dot: 1250 EUR is 12.50. Uses no floating point. */
 export function toDecimal({ amountMinor, currency }: Amount): `${number}` {
   const digits = digitsOf(currency);
   const text = String(Math.abs(amountMinor)).padStart(digits + 1, '0');

@@ -1,16 +1,16 @@
 /**
- * Who reads: in which language, and where. Facts carry times as machines write them; only what a person reads is made for
- * its reader, when it is read or pushed.
+ * The reader of a notice: language and time zone. Facts store times in ISO 8601; they are formatted for their reader when
+ * they are read or pushed.
  */
 
-/** Languages that notices are written in; the first is for everybody else. */
+/** Languages that notices are written in; the first is the default. */
 const languages = ['en', 'ko'];
 
-/** How a reader wants to be told. */
+/** How text is written for a reader. */
 export interface Reader {
   /** A language tag (BCP 47) of one of the languages, such as en-GB. */
   readonly locale: string;
-  /** A point in time (ISO 8601) as the reader's clock and language have it, to the second and with the zone. */
+  /** Formats a time (ISO 8601) in the reader's language and time zone, to the second and with the zone. */
   timeText(iso: string): string;
 }
 
@@ -39,7 +39,7 @@ export function readerOf({
   return { locale: spoken, timeText: (iso) => format.format(new Date(iso)) };
 }
 
-/** The language tag of an Accept-Language that its sender likes best among those that notices are written in. */
+/** The preferred language tag of an Accept-Language header among the languages that notices are written in. */
 export function localeFrom(acceptLanguage = ''): string | undefined {
   return acceptLanguage
     .split(',', 20)

@@ -64,7 +64,7 @@ export const Time = z.iso.datetime();
 /** A time zone of IANA's, such as Asia/Seoul. */
 export const TimeZone = z.string().max(64).refine(isTimeZone, 'must be a time zone such as Asia/Seoul');
 
-/** A language tag (BCP 47) of a language that people are told things in here, such as ko-KR. */
+/** A language tag (BCP 47) of a language that notices are written in, such as ko-KR. */
 export const Locale = z.string().max(35).refine(isSpoken, 'must be a tag of English or Korean, such as en-GB or ko-KR');
 
 /** The years within which a time given by a client must lie. */

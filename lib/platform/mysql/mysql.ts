@@ -30,8 +30,8 @@ export interface Db extends Sql {
   /** Runs `work` in one transaction and commits. A deadlock or lock wait is retried a few times with jitter. */
   transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   /**
-   * Runs reads that all see one moment of the database, however many they are; they lock nothing. Each statement has its
-   * own time limit. Old versions of rows are kept by the server until it ends, so it should take seconds.
+   * Runs reads that all see one snapshot of the database; they lock nothing. Each statement has its own time limit. The
+   * server keeps old versions of rows until the snapshot ends, so it should take seconds.
    */
   snapshot<T>(read: (sql: Pick<Sql, 'rows'>) => Promise<T>): Promise<T>;
   close(): Promise<void>;

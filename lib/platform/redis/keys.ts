@@ -24,13 +24,13 @@ export const keys = {
   watchersOf: (saleId: SaleId) => `${prefix}ws:sale:${saleId}`,
   /** Sorted set: all WebSocket connections, by the time until which they are served. */
   connections: () => `${prefix}ws:connections`,
-  /** Hash: whose a WebSocket connection is (`customer`), its times, and a field for each sale that it watches. */
+  /** Hash: a WebSocket connection's customer, its times, and a field for each sale that it watches. */
   connection: (connectionId: string) => `${prefix}ws:connection:${connectionId}`,
   /** Hash: the newest version pushed, by subject: a customer's reservations and purchases, or a sale's stock. */
   pushed: (audienceId: string) => `${prefix}ws:pushed:${audienceId}`,
   /** List: messages that wait to be pushed to a customer, or to the watchers of a sale. */
   pushesInLine: (audienceId: string) => `${prefix}ws:line:${audienceId}`,
-  /** String: which process pushes to a customer, or to the watchers of a sale, for seconds. */
+  /** String: which process may push to a customer, or to the watchers of a sale; expires within seconds. */
   pushTurn: (audienceId: string) => `${prefix}ws:turn:${audienceId}`,
   /** String: an Idempotency-Key whose first request is still running. */
   running: (kind: string, id: string) => `${prefix}running:${kind}:${id}`,

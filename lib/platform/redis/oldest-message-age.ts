@@ -1,6 +1,6 @@
 /**
- * The age of a queue's oldest message: the age of the oldest message of the latest batch when a worker received it. SQS reports the age
- * of its oldest message only to CloudWatch; this is available on the operator's page everywhere.
+ * The age of a queue's oldest message, measured when a worker received the latest batch. SQS reports it only to CloudWatch;
+ * this one is on the operator's page everywhere.
  */
 import { keys } from './keys.ts';
 import type { RedisClient } from './redis.ts';

@@ -10,7 +10,7 @@ import { type Clock, systemClock } from '#platform/kernel/clock.ts';
 import { redisCommandTimeoutMs, redisConnectTimeoutMs } from '#platform/kernel/time-limits.ts';
 import { type Breakers, openBreakers } from '#platform/resilience/circuit-breaker.ts';
 import { isOutage } from '#platform/resilience/outage.ts';
-import { Absence } from './absence.ts';
+import { OutageLog } from './outage-log.ts';
 
 /**
  * Into how many ticks a time limit is divided. When the event loop is blocked, as while code is loaded and compiled, all
@@ -33,7 +33,7 @@ export class RedisClient extends Redis {
   /** When the connection was last lost, milliseconds since the epoch; 0 if never. */
   lostAtMs = 0;
   readonly #breakers: Breakers;
-  readonly #absence = new Absence();
+  readonly #outageLog = new OutageLog();
   #underWay: { readonly command: Command; readonly dueAt: number }[] = [];
   #part = 0;
   #watch: NodeJS.Timeout | undefined;
@@ -49,9 +49,9 @@ export class RedisClient extends Redis {
   }
 
   /**
-   * Runs commands behind the breaker of Redis, and tells the log once when they begin to fail and once when they succeed
-   * again. An error reply counts if it says that the server takes no work, such as that of a demoted primary; that of a
-   * faulty script says nothing about the server's health.
+   * Runs commands behind the breaker of Redis. Logs one line when they begin to fail and one when they succeed again. An
+   * error reply counts as a failure if it says that the server accepts no work, like that of a demoted primary; an error of
+   * a script says nothing about the server's health.
    */
   async guarded<T>(commands: () => Promise<T>): Promise<T> {
     const breaker = this.#breakers.get('redis', {
@@ -61,10 +61,10 @@ export class RedisClient extends Redis {
     });
     try {
       const result = await breaker.run(commands);
-      this.#absence.answered();
+      this.#outageLog.answered();
       return result;
     } catch (error) {
-      if (isOutage(error)) this.#absence.failed(error);
+      if (isOutage(error)) this.#outageLog.failed(error);
       throw error;
     }
   }
@@ -96,7 +96,7 @@ export function openRedis(url: string, breakers: Breakers = openBreakers(), cloc
     enableOfflineQueue: false,
     enableReadyCheck: true,
     retryStrategy: (attempt) => Math.min(50 * attempt, 1_000),
-    // A demoted primary: whoever connects anew is led to the new one. Older servers put a script's error into one of theirs.
+    // A demoted primary: a new connection reaches the new primary. Older servers wrap a script's error in one of their own.
     reconnectOnError: (error) => /(^|-)READONLY /.test(error.message),
   };
   return new RedisClient(url, options, breakers, clock);
@@ -136,8 +136,8 @@ export function luaSource(path: string): string {
 export interface Script {
   run(redis: RedisClient, keys: string[], args: (string | number)[]): Promise<unknown>;
   /**
-   * Runs the script once per call in a single round trip; each result stands in its place, errors included. Throws if each
-   * of them says that Redis takes no work.
+   * Runs the script once per call in a single round trip. The results are in the order of the calls, errors included. Throws
+   * if every result says that Redis accepts no work.
    */
   runAll(redis: RedisClient, calls: { keys: string[]; args: (string | number)[] }[]): Promise<(unknown | Error)[]>;
 }

@@ -25,7 +25,7 @@ export interface Grant {
 
 /** Locks sales for the duration of one decision. */
 export interface SaleLock {
-  /** Tries for at most `waitMs`, once for 0; the grant is empty if it did not get the lock by then. Never throws. */
+  /** Tries for at most `waitMs`, once for 0. The grant is empty if it did not get the lock in time. Never throws. */
   acquire(tags: SaleTag[], waitMs: number): Promise<Grant>;
 }
 
@@ -41,7 +41,7 @@ export function openSaleLock(redis: RedisClient): SaleLock {
     async acquire(tags, waitMs) {
       const retryCount = Math.max(0, Math.floor(waitMs / retryDelayMs));
       const redlock = new Redlock([client], { retryCount, retryDelay: retryDelayMs, retryJitter: retryDelayMs });
-      // redlock tries on where Redis is away as it does where the lock is held; only this event tells them apart.
+      // redlock retries an unavailable Redis as it retries a lock that is held; only this event tells them apart.
       let outage: unknown;
       redlock.on('clientError', (error) => {
         if (isOutage(error)) outage = error;
@@ -53,7 +53,7 @@ export function openSaleLock(redis: RedisClient): SaleLock {
         await held?.unlock().catch(() => undefined);
       };
       try {
-        // That somebody else holds it says nothing about Redis, and must not open its breaker.
+        // A lock that somebody else holds says nothing about Redis, and must not open its breaker.
         lock = await redis.guarded(() =>
           redlock.lock(tags.map(keys.lock), lockLifeMs).catch((error) => {
             if (outage === undefined) return unlessHeld(error);

@@ -17,7 +17,7 @@ export interface BreakerOptions {
   volumeThreshold?: number;
   /** Errors that say nothing about the health of the called system, such as a refusal; they do not count as failures. */
   isRefusal?: (error: unknown) => boolean;
-  /** Whether whoever uses it tells the log itself. */
+  /** Whether its caller writes the log instead. */
   isSilent?: boolean;
 }
 
@@ -70,7 +70,7 @@ function openBreaker(name: string, options: BreakerOptions): Breaker {
     rollingPercentilesEnabled: false,
     ...(options.isRefusal ? { errorFilter: options.isRefusal } : {}),
   });
-  // It opens again after each try that fails; that is one outage, and one line.
+  // It opens again after each failed try; together they are one outage, and one line.
   let openings = 0;
   circuit.on('open', () => {
     if (openings++ === 0 && !options.isSilent) log.warn('a breaker opened', { breaker: name });

@@ -1,9 +1,9 @@
 /**
- * Look-ups of things that do not exist. Ids can be invented without end, and each costs the store a look-up as one that
- * exists does; so this environment counts them for each caller, and whoever has caused many lately has to wait.
+ * Look-ups of things that do not exist. Anybody can invent ids, and each costs the store a look-up, so this environment
+ * counts them for each caller. A caller who has caused many lately has to wait.
  *
- * Invariant: nobody is told that something does not exist unless it was looked for. Misses are not remembered by id, which
- * would hide what is created a moment later under an id that its client knew before.
+ * Invariant: nobody is told that something does not exist unless it was looked up. Misses are not remembered by id: a client
+ * may know an id before it is created.
  */
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '#platform/kernel/clock.ts';
@@ -16,7 +16,7 @@ export const missesWithinMs = 10_000;
 const rememberedCallers = 10_000;
 
 export interface Misses {
-  /** Why the caller has to wait before anything more is looked up; undefined if that is not so. */
+  /** Why the caller has to wait before the next look-up; undefined if there is no need to. */
   refusal(caller: string): Refusal | undefined;
   /** Records that what the caller asked for does not exist. */
   note(caller: string): void;

@@ -32,7 +32,7 @@ export interface VerifiedCaller extends Caller {
 export interface Tokens {
   /** A signed access token for this caller. */
   issue(caller: Caller): Promise<string>;
-  /** The caller, or undefined if the token is not one of ours, not for us, or out of date. */
+  /** The caller, or undefined if the token is not one of ours, not for us, or expired. */
   verify(token: string): Promise<VerifiedCaller | undefined>;
 }
 
@@ -52,7 +52,7 @@ export async function openTokens(jwkText: string, clock: Clock): Promise<Tokens>
   const privateKey = secret === undefined ? undefined : await importJWK(jwk, algorithm);
   const publicKey = await importJWK(publicJwk, algorithm);
   const keyId = await calculateJwkThumbprint(publicJwk);
-  /** Tokens whose signature and claims were found good. Nothing about them can change but the time. */
+  /** Tokens whose signature and claims were verified. Only time can end them. */
   const verified = new Map<string, { caller: VerifiedCaller; notBefore: number; expiresAt: number }>();
 
   return {
@@ -89,10 +89,10 @@ export async function openTokens(jwkText: string, clock: Clock): Promise<Tokens>
         const { sub, role, iat = 0, exp = 0 } = payload;
         if (protectedHeader.kid !== keyId || sub === undefined) return undefined;
         if (role !== 'customer' && role !== 'operator') return undefined;
-        // We have signed it, so its subject is the id of a customer.
+        // We signed it, so its subject is the id of a customer.
         const expiresAt = Math.min(exp, iat + accessTokenLifeSeconds);
         const caller: VerifiedCaller = { customerId: sub as CustomerId, role, expiresAtMs: expiresAt * 1000 };
-        // The oldest entry goes; a Map keeps the order of insertion.
+        // Evicts the oldest entry: a Map keeps the order of insertion.
         if (verified.size >= tokensRemembered) verified.delete(verified.keys().next().value ?? '');
         verified.set(token, { caller, notBefore: iat, expiresAt });
         return caller;

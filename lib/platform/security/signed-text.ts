@@ -1,19 +1,19 @@
 /**
- * Text of ours that a client keeps and brings back, signed so that nobody else can have written it. It is not hidden:
- * whoever holds it can read it.
+ * Our own text that a client keeps and returns, signed so that nobody else can have written it. It is not encrypted: whoever
+ * holds it can read it.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 
-/** Enough that no signature is ever guessed. */
+/** Long enough that no signature can be guessed. */
 const signatureBytes = 16;
 
-/** Text with its signature. `about` says what it is about and for whom; it is signed, and is no part of the result. */
+/** The text with its signature. `about` says what it is about and for whom; it is signed, but not part of the result. */
 export function signText(secret: string, about: string, text: string): string {
   const body = Buffer.from(text).toString('base64url');
   return `${body}.${signatureOf(secret, about, body).toString('base64url')}`;
 }
 
-/** The text again, or undefined unless it was signed with this secret and about this. */
+/** The text, or undefined unless it was signed with this secret and the same `about`. */
 export function readSignedText(secret: string, about: string, signed: string): string | undefined {
   const [body = '', signature = ''] = signed.split('.');
   const given = Buffer.from(signature, 'base64url');
