@@ -595,6 +595,125 @@ export const controls: readonly Control[] = [
     cases: ['refund'],
   },
   {
+    name: 'reduced-units-not-offered',
+    description: 'What a customer gives back by taking fewer units waits for the next rule.',
+    faults: [
+      inModule(() => import('#reservation/release.ts'), {
+        offerAndMove: (real) => (tx, sale, moved, deltas, nowMs) =>
+          real(tx, moved.some(({ isSilent }) => isSilent) ? { ...sale, waitlisted: 0 } : sale, moved, deltas, nowMs),
+      }),
+    ],
+    caughtBy: ['I11'],
+    cases: ['reduce-and-buy'],
+  },
+  {
+    name: 'demand-falls-and-is-not-served',
+    description: 'Someone who waits and takes fewer units is not served with what is there.',
+    faults: [
+      inModule(() => import('#reservation/release.ts'), {
+        offerAndMove: (real) => (tx, sale, moved, deltas, nowMs) => {
+          const asksLess = moved.some(({ from, state }) => from === 'waitlisted' && state === 'waitlisted');
+          return real(tx, asksLess ? { ...sale, waitlisted: 0 } : sale, moved, deltas, nowMs);
+        },
+      }),
+    ],
+    caughtBy: ['I11'],
+    cases: ['reduce-while-waiting'],
+  },
+  {
+    name: 'rest-kept-twice',
+    description: 'The units that are not bought become a reservation of their own, and stay with the first one too.',
+    faults: [
+      inModule(() => import('#reservation/split.ts'), {
+        writeSplit: (real) => (tx, before, split) =>
+          real(tx, before, { ...split, whole: { ...split.whole, units: before.units, quantity: before.quantity } }),
+      }),
+    ],
+    caughtBy: ['I1', 'I3', 'I5'],
+    cases: ['buy-fewer'],
+  },
+  {
+    name: 'more-bought-than-paid',
+    description: 'Who buys fewer units pays for these, and gets all that were set aside.',
+    faults: [
+      inModule(() => import('#purchase/request.ts'), {
+        judge:
+          (real) =>
+          (...args) => {
+            const order = real(...args);
+            return 'items' in order ? { ...order, inPart: [] } : order;
+          },
+      }),
+    ],
+    caughtBy: ['I13'],
+    cases: ['buy-fewer'],
+  },
+  {
+    name: 'let-go-before-the-deadline',
+    description: 'Units that wait for the action of their customer are let go before its time is over.',
+    faults: [
+      inModule(() => import('#purchase/provider.ts'), {
+        askProvider:
+          (real) =>
+          async (...args) => {
+            const [, { state, actionDeadlineMs }, nowMs] = args;
+            const isEarly = state === 'requires_action' && nowMs < (actionDeadlineMs ?? 0);
+            return isEarly ? { outcome: 'overdue', reason: 'early' } : real(...args);
+          },
+      }),
+    ],
+    caughtBy: ['I7'],
+    cases: ['action-ends'],
+  },
+  {
+    name: 'stopped-before-the-deadline',
+    description: 'A payment that waits for its customer is stopped at the provider before the time that was told.',
+    faults: [
+      inModule(() => import('#purchase/action.ts'), {
+        reasonToStop: (real) => (purchase, nowMs) => real(purchase, nowMs + 120_000),
+      }),
+    ],
+    caughtBy: ['I12'],
+    cases: ['action-ends'],
+  },
+  {
+    name: 'action-never-stopped',
+    description: 'A payment whose time for the customer is over is declined, and goes on at the provider.',
+    faults: [
+      inModule(() => import('#purchase/provider.ts'), {
+        askProvider: (real) => async (provider, purchase, nowMs, hasTime) => {
+          const cancel: typeof provider.cancel = async () => ({ outcome: 'declined', reason: 'not asked' });
+          const keyed: typeof provider = {
+            cancel,
+            find: (purchaseId) => provider.find(purchaseId),
+            charge: (order) => provider.charge(order),
+            refund: (order) => provider.refund(order),
+          };
+          return real(keyed, purchase, nowMs, hasTime);
+        },
+      }),
+    ],
+    caughtBy: ['I7'],
+    cases: ['action-ends'],
+  },
+  {
+    name: 'late-confirmation-kept',
+    description: 'What a customer confirms after the units were let go is kept.',
+    faults: [
+      inModule(() => import('#purchase/settle.ts'), {
+        decideSettlement: (real) => (purchase, items, reservations, answer, known) => {
+          const settlement = real(purchase, items, reservations, answer, known);
+          return settlement.kind === 'give back' && settlement.reason === 'reservation_gone'
+            ? { kind: 'capture', capture: settlement.capture, calledOff: [] }
+            : settlement;
+        },
+      }),
+    ],
+    caughtBy: ['I5', 'I7', 'I9'],
+    cases: ['action-ends'],
+    sizes: [40, 12],
+  },
+  {
     name: 'kept-after-calling-off',
     description: 'A payment that is captured after its sale was called off is kept.',
     faults: [

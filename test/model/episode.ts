@@ -9,9 +9,11 @@
 
 import { isRefusal } from '#platform/kernel/errors.ts';
 import { type CustomerId, derivedId, type ReservationId, type SaleId } from '#platform/kernel/ids.ts';
+import { giveUpPurchase } from '#purchase/give-up.ts';
 import { requestPurchase } from '#purchase/request.ts';
 import { receiveWebhook } from '#purchase/webhook.ts';
 import { cancelDecided } from '#reservation/cancel.ts';
+import { reduceDecided } from '#reservation/reduce.ts';
 import { requestReservation } from '#reservation/request.ts';
 import { deriveReservationId } from '#reservation/reservation-id.ts';
 import { queueOf, tick } from './consumers.ts';
@@ -160,6 +162,7 @@ class Episode {
     this.#letDisastersHappen();
     this.#letPoisonCome();
     this.#letWebhooksCome();
+    this.#letCustomersConfirm();
     if (this.#plan.operators) letOperatorsWork(this.#desk());
     this.#runUntil(() => world.nowMs >= beginMs + activeMs);
 
@@ -261,6 +264,8 @@ class Episode {
         clicksTwice: this.#random.next() < 0.08,
         patience: this.#random.between(0, 3),
         cancelsAfterMs: this.#plan.cancellations && this.#random.next() < 0.2 ? this.#random.below(60_000) : undefined,
+        reducesAfterMs: this.#plan.reductions && this.#random.next() < 0.3 ? this.#random.below(60_000) : undefined,
+        rest: this.#plan.reductions ? this.#random.of(['keep', 'give_back', 'all', 'all']) : 'all',
         buysAtMs:
           this.#plan.purchases && this.#random.next() < 0.6 ? this.#random.between(4_000, activeMs - 5_000) : undefined,
         card: this.#random.next() < 0.3 ? this.#random.of(badCards) : 'good',
@@ -286,7 +291,14 @@ class Episode {
         await this.#wait(client, 300 * (again + 1));
         accepted = await click(2 + again);
       }
-      const { cancelsAfterMs, buysAtMs } = choices;
+      const { cancelsAfterMs, buysAtMs, reducesAfterMs } = choices;
+      if (reducesAfterMs !== undefined) {
+        await this.#wait(client, reducesAfterMs);
+        const quantity = Math.max(1, wish.request.quantity - 1);
+        await world.request(client, `reduce ${n}`, (process) =>
+          reduceDecided(depsOf(process), customerId, saleId, id, quantity).catch(() => 'failed'),
+        );
+      }
       if (cancelsAfterMs !== undefined) {
         await this.#wait(client, cancelsAfterMs);
         await world.request(client, `cancel ${n}`, (process) =>
@@ -322,12 +334,15 @@ class Episode {
     if (own.length === 0) return;
     const key = `p${n}`;
     const card = choices.card === 'declined' ? choices.card : `${choices.card} card ${n}`;
+    const { rest } = choices;
+    // One unit of each, or all that they have.
+    const wanted =
+      rest === 'all'
+        ? { reservationIds: own }
+        : { items: own.map((reservationId) => ({ reservationId, units: 1, rest })) };
     for (let attempt = 0; attempt <= choices.patience; attempt++) {
       const heard = await world.request(client, `buy ${n}.${attempt}`, (process) =>
-        requestPurchase(depsOf(process), customerId, key, {
-          reservationIds: own,
-          paymentToken: card,
-        }).catch(() => undefined),
+        requestPurchase(depsOf(process), customerId, key, { ...wanted, paymentToken: card }).catch(() => undefined),
       );
       const answer = heard?.answer;
       if (answer && !isRefusal(answer)) checker.purchaseAccepted(derivedId('purchase', customerId, key));
@@ -391,6 +406,24 @@ class Episode {
     }
   }
 
+  /** Customers who must confirm a payment do so, refuse at the provider, give up with us, or do nothing. */
+  #letCustomersConfirm(): void {
+    const { world, checker } = this.#setting;
+    world.provider.asksCustomer = (key) => {
+      const act = this.#random.of(['confirms', 'confirms', 'refuses', 'gives up', 'forgets'] as const);
+      if (act === 'forgets') return;
+      this.#at(this.#random.of([500, 5_000, 59_000, 70_000, 200_000]), `the customer of ${key} ${act}`, () => {
+        if (act !== 'gives up') {
+          world.provider.decide(key, act === 'confirms');
+          return;
+        }
+        const purchase = checker.buyerOf(key);
+        if (!purchase) return;
+        this.#act(act, (process) => giveUpPurchase(depsOf(process), purchase.customerId, purchase.purchaseId));
+      });
+    };
+  }
+
   /** The provider tells what happened: late, twice, or never. */
   #letWebhooksCome(): void {
     const { world } = this.#setting;
@@ -405,8 +438,11 @@ class Episode {
   }
 }
 
-/** Cards that are declined, of which the provider takes more than was ordered, and to which it refuses the first refund. */
-const badCards = ['declined', 'more', 'refuses'] as const;
+/**
+ * Cards that are declined, of which the provider takes more than was ordered, to which it refuses the first refund, and of
+ * which it asks the customer to confirm, with a deadline and without.
+ */
+const badCards = ['declined', 'more', 'refuses', 'asks soon', 'asks'] as const;
 
 const openPurchases = new Set(['requested', 'unknown', 'requires_action', 'refunding']);
 
@@ -423,6 +459,9 @@ interface ShopperChoices {
   /** How often a click without an answer is repeated. */
   readonly patience: number;
   readonly cancelsAfterMs: number | undefined;
+  readonly reducesAfterMs: number | undefined;
+  /** What becomes of the units that are not bought; or all are. */
+  readonly rest: 'keep' | 'give_back' | 'all';
   readonly buysAtMs: number | undefined;
   readonly card: 'good' | (typeof badCards)[number];
 }

@@ -311,7 +311,9 @@ function finish(scenario: Scenario, setting: Setting): void {
     let redriven = 0;
     for (const queue of world.queues.values()) redriven += queue.redrive();
     const quiet = redriven === 0 && round > 0 && world.mysql.table('outbox').stored.size === 0;
-    const open = [...checker.purchases()].some(({ state }) => /requested|unknown|refunding/.test(state));
+    const open = [...checker.purchases()].some(({ state }) =>
+      /requested|unknown|requires_action|refunding/.test(state),
+    );
     if (quiet && !open) break;
     world.pass(61_000_000);
     for (const rule of scenario.rules) world.queue(rule).send(tick);

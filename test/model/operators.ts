@@ -9,6 +9,7 @@ import { rescheduleSale } from '#launch/reschedule.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
 import type { PurchaseId, SaleId } from '#platform/kernel/ids.ts';
 import { decideDispute } from '#purchase/dispute.ts';
+import type { RefundRequest } from '#purchase/purchase.shapes.ts';
 import { refundOnOrder, refundPurchase } from '#purchase/refund.ts';
 import type { RescheduleSale } from '#sale/sale.shapes.ts';
 import type { Checker } from './check/checker.ts';
@@ -153,18 +154,24 @@ function refundsAll(desk: Desk, _: SaleSetting, name: string): void {
   if (purchaseId) desk.act(name, (own) => refundPurchase(depsOf(own), purchaseId));
 }
 
-/** An amount, or some units of an item; twice under one key now and then, as when an answer was lost. */
+/**
+ * An amount, or some units of an item, or units that return without money; with the money all of its units return, some, or
+ * none. Twice under one key now and then, as when an answer was lost.
+ */
 function refundsAPart(desk: Desk, _: SaleSetting, name: string): void {
   const { checker, random, act } = desk;
   const purchaseId = paid(desk);
   if (!purchaseId) return;
   const [item] = checker.itemsOf(purchaseId);
   if (!item) return;
-  const cancel = random.next() < 0.5 ? [item] : [];
-  const request =
-    random.next() < 0.5
-      ? { amountMinor: random.of([1, 60, 100]), cancel }
-      : { items: [{ reservationId: item, units: 1 }], cancel };
+  const { reservationId } = item;
+  const units = random.between(1, item.units);
+  const cancel = random.of([[], [reservationId], [{ reservationId, units }]]);
+  const request = random.of<RefundRequest>([
+    { amountMinor: random.of([1, 60, 100]), cancel },
+    { items: [{ reservationId, units }], cancel },
+    { cancel: [{ reservationId, units }] },
+  ]);
   const times = random.of([1, 1, 2]);
   for (let n = 0; n < times; n++) act(`${name}.${n}`, (own) => refundOnOrder(depsOf(own), purchaseId, name, request));
 }

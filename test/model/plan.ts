@@ -19,6 +19,8 @@ export interface Plan {
   readonly rates: Readonly<Partial<Record<Fault, number>>>;
   readonly purchases: boolean;
   readonly cancellations: boolean;
+  /** Whether customers take fewer units than they asked for, or buy fewer than they have. */
+  readonly reductions: boolean;
   readonly operators: boolean;
   /** How often Redis loses its memory, comes back with an old one, or MySQL restarts. */
   readonly disasters: number;
@@ -50,6 +52,7 @@ export function planOf(seed: number, requests: number): Plan {
     rates,
     purchases: random.next() < 0.4,
     cancellations: random.next() < 0.5,
+    reductions: random.next() < 0.5,
     operators: random.next() < 0.5,
     disasters: random.next() < 0.25 ? random.between(1, 3) : 0,
     poison: random.next() < 0.25 ? random.between(1, 3) : 0,

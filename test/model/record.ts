@@ -91,7 +91,7 @@ function listenToRedis(redis: RedisServer, nowUs: () => number): void {
 
 function record(): void {
   // Of everything something, and no disaster, which real servers would have to be put through as well.
-  const all = { purchases: true, cancellations: true, operators: true, disasters: 0 };
+  const all = { purchases: true, cancellations: true, reductions: true, operators: true, disasters: 0 };
   const rates = { fail: 0.01, lost: 0.01, part: 0.02, twice: 0.02 };
   const plan = { ...planOf(Number(seed), Number(requests)), ...all, rates };
   let end: () => void = () => undefined;

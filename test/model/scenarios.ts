@@ -14,6 +14,7 @@ import { requestPurchase } from '#purchase/request.ts';
 import { receiveWebhook } from '#purchase/webhook.ts';
 import { cancelDecided, cancelUndecided } from '#reservation/cancel.ts';
 import { undecidedView } from '#reservation/receipt.ts';
+import { reduceDecided } from '#reservation/reduce.ts';
 import { requestReservation } from '#reservation/request.ts';
 import { deriveReservationId } from '#reservation/reservation-id.ts';
 import { type ConsumerName, queueOf, tick } from './consumers.ts';
@@ -101,6 +102,29 @@ function cancels(setting: Setting, wish: Wish): void {
   act(setting, `cancel ${customer}`, (process) =>
     cancelDecided(depsOf(process), customerIdOf(customer), saleIdOf(n), idOf(wish)),
   );
+}
+
+function reduces(setting: Setting, wish: Wish, quantity: number): void {
+  const { customer, sale: n = 1 } = wish;
+  act(setting, `reduce ${customer}`, (process) =>
+    reduceDecided(depsOf(process), customerIdOf(customer), saleIdOf(n), idOf(wish), quantity),
+  );
+}
+
+/** A customer who buys one unit of a reservation; the others stay set aside, or go to the line. */
+function buysOne(setting: Setting, wish: Wish, rest: 'keep' | 'give_back'): void {
+  const customerId = customerIdOf(wish.customer);
+  act(setting, `buy one, ${rest}`, async (process) => {
+    const items = [{ reservationId: idOf(wish), units: 1, rest }];
+    const accepted = await requestPurchase(depsOf(process), customerId, rest, { items, paymentToken: `card ${rest}` });
+    if (!isRefusal(accepted)) setting.checker.purchaseAccepted(derivedId('purchase', customerId, rest));
+  });
+}
+
+/** Once the provider waits for a customer, that one confirms at some moment, in time or late. */
+function confirmsAtSomeMoment({ world }: Setting, wish: Wish): void {
+  const run = () => world.provider.decide(purchaseOf(wish), true);
+  world.actions.push({ name: 'the customer confirms', run });
 }
 
 /** A customer who gives a request back that may not be decided yet, and says so again if it was decided meanwhile. */
@@ -431,6 +455,69 @@ export const scenarios: readonly Scenario[] = [
       pausesAndResumes(setting);
       passes(setting, 'the offer ends', 2 * minuteMs * 1000);
       advances(setting);
+    },
+  },
+  {
+    name: 'reduce-and-buy',
+    about: 'A customer takes fewer units and buys them at the same time, while another waits; a process may die.',
+    queues: [workers('purchases')],
+    sales: [sale(1, { allotment: 2, waitlistSize: 2 })],
+    faults: 1,
+    kinds: { crash: 1 },
+    rules: ['settle', 'relay'],
+    mirror: true,
+    before: settled(requests(wish(1, { quantity: 2 })), requests(wish(2))),
+    begin(setting) {
+      reduces(setting, wish(1), 1);
+      buys(setting, wish(1));
+    },
+  },
+  {
+    name: 'reduce-while-waiting',
+    about: 'Someone who waits for two units takes one, which is there, while another asks for it.',
+    queues: [workers('reservations')],
+    sales: [sale(1, { allotment: 2, waitlistSize: 2 })],
+    faults: 0,
+    kinds: {},
+    rules: ['relay'],
+    mirror: true,
+    before: settled(requests(wish(1)), requests(wish(2, { quantity: 2 }))),
+    begin(setting) {
+      reduces(setting, wish(2), 1);
+      asksLater(wish(3))(setting);
+    },
+  },
+  {
+    name: 'buy-fewer',
+    about:
+      'A customer buys one unit of two from two devices, and keeps or gives back the other, for which another waits.',
+    queues: [workers('purchases')],
+    sales: [sale(1, { allotment: 2, waitlistSize: 2 })],
+    faults: 0,
+    kinds: {},
+    rules: ['settle', 'relay'],
+    mirror: true,
+    before: settled(requests(wish(1, { quantity: 2 })), requests(wish(2))),
+    begin(setting) {
+      buysOne(setting, wish(1), 'keep');
+      buysOne(setting, wish(1), 'give_back');
+    },
+  },
+  {
+    name: 'action-ends',
+    about:
+      'The time for a customer to confirm a payment is over: it is stopped at the provider, or was confirmed before.',
+    queues: [workers('purchases')],
+    sales: [scarce],
+    faults: 1,
+    kinds: { lost: 1, late: 1, crash: 1 },
+    rules: ['settle', 'advance', 'relay'],
+    mirror: true,
+    before: settled(requests(wish(1)), requests(wish(2)), (setting) => buys(setting, wish(1), 1, 'asks soon')),
+    begin(setting) {
+      confirmsAtSomeMoment(setting, wish(1));
+      passes(setting, 'the time is over', 4 * minuteMs * 1000);
+      setting.world.queue('purchases').send({ purchaseId: purchaseOf(wish(1)) });
     },
   },
   {

@@ -27,6 +27,12 @@ const reservationMoves: Record<string, string[]> = {
   purchased: ['refunded'],
 };
 
+/** What units become that are split off, by the state of the reservation that had them. */
+const partsOf: Record<string, string[]> = {
+  allocated: ['allocated', 'cancelled'],
+  purchased: ['refunded'],
+};
+
 const purchaseMoves: Record<string, string[]> = {
   new: ['requested'],
   requested: ['unknown', 'requires_action', 'captured', 'declined', 'refunding', 'refunded', 'disputed'],
@@ -55,6 +61,10 @@ const toldPurchaseStates = new Set(['captured', 'declined', 'refunded', 'require
 const payingStates = new Set(['requested', 'unknown', 'requires_action', 'disputed']);
 /** The states in which money goes back. */
 const givenBackStates = new Set(['refunding', 'refund_failed']);
+/** The longest that a purchase waits for its customer. */
+const actionLifeAtMostMs = 30 * 60_000;
+/** How long after the end of a customer's action its units wait for the provider's word. */
+const actionGraceMs = 120_000;
 /** Reasons to decline that do not need the provider's word. */
 const ownDeclineReasons = new Set(['provider_unavailable', 'sale_cancelled']);
 
@@ -90,6 +100,11 @@ const changesOfOneTransaction = 250;
 const timeColumns = ['purchase_opens_at_ms', 'purchase_closes_at_ms', 'clock_offset_ms'];
 const counters = ['allotment', 'available', 'allocated', 'sold', 'waitlisted'] as const;
 
+/** Whether a reservation was split off another one. */
+function isPartOf(columns: Columns, row: Row): boolean {
+  return columns.value(row, 'part_of') !== null;
+}
+
 export class Checker {
   readonly #world: World;
   readonly #sales: Columns;
@@ -113,6 +128,8 @@ export class Checker {
   #saleIds = new Map<string, SaleId>();
   /** Moves that customers must be told of: subject, version and state. */
   #moves = new Map<string, string>();
+  /** The purchases of which money goes back with the commit under way, as they are stored. */
+  #paidBack: ReadonlySet<string> = new Set();
   /** True while what is committed already is taken as it is. */
   #attaching = false;
   /** What Redis has lost since it began cannot be held against the mirror. */
@@ -262,15 +279,24 @@ export class Checker {
     }
   }
 
+  /** A purchase with its customer, by the key of its charge. */
+  buyerOf(key: string): { readonly purchaseId: PurchaseId; readonly customerId: CustomerId } | undefined {
+    const row = this.#purchaseRow(Buffer.from(key.replaceAll('-', ''), 'hex').toString('latin1'));
+    return row && { purchaseId: this.#purchases.id(row, 'id'), customerId: this.#purchases.id(row, 'customer_id') };
+  }
+
   /** An operator asks for a pause of this sale that is not given back. */
   timesAreKept(saleId: SaleId): void {
     this.#clock.timesAreKept(saleId);
   }
 
-  /** The reservations that a purchase is for. */
-  itemsOf(purchaseId: PurchaseId): ReservationId[] {
+  /** The reservations that a purchase is for, and how many units of each. */
+  itemsOf(purchaseId: PurchaseId): { readonly reservationId: ReservationId; readonly units: number }[] {
     const purchase = Buffer.from(purchaseId.replaceAll('-', ''), 'hex').toString('latin1');
-    return this.#itemsOf(purchase).map((row) => this.#items.id(row, 'reservation_id'));
+    return this.#itemsOf(purchase).map((row) => ({
+      reservationId: this.#items.id(row, 'reservation_id'),
+      units: this.#items.number(row, 'units'),
+    }));
   }
 
   #fail(invariant: string, detail: string): void {
@@ -310,6 +336,14 @@ export class Checker {
   }
 
   #committed(changes: RowChange[]): void {
+    this.#paidBack = new Set(
+      changes.flatMap(({ table, before, after }) => {
+        const c = this.#refunds;
+        const isNow = table === 'refunds' && after && c.text(after, 'state') === 'refunded';
+        if (!isNow || c.number(after, 'amount_minor') === 0) return [];
+        return before && c.text(before, 'state') === 'refunded' ? [] : [c.text(after, 'purchase_id')];
+      }),
+    );
     const touched = new Set<SaleId>();
     for (const change of changes) {
       const saleId = this.#book(change);
@@ -330,11 +364,13 @@ export class Checker {
     }
     if (this.#world.repeating) return;
     for (const saleId of touched) this.#checkSale(saleId);
+    this.#checkParts(changes);
     this.#checkOrder(changes);
     for (const saleId of touched) this.#checkLine(saleId, changes);
     this.#checkEvents(changes);
     for (const change of changes) {
       if (change.table === 'purchases') this.#checkPurchase(change);
+      if (change.table === 'reservations') this.#checkLeaving(change);
       if (change.table === 'refunds') this.#money.refundChanged(change.before, change.after);
       if (change.table === 'purchase_items' && change.after) this.#checkItem(change.after);
       if (change.table === 'notifications' && change.after) this.#checkNotice(change.after);
@@ -372,9 +408,8 @@ export class Checker {
         return saleId;
       }
       case 'purchases': {
-        const state = after && this.#purchases.text(after, 'state');
-        if (!after || state === undefined || !toldPurchaseStates.has(state)) return undefined;
-        if (before && this.#purchases.text(before, 'state') === state) return undefined;
+        if (!after || !this.#isTold(before, after)) return undefined;
+        const state = this.#purchases.text(after, 'state');
         this.#moves.set(`${this.#purchases.id(after, 'id')}.${this.#purchases.number(after, 'version')}`, state);
         return undefined;
       }
@@ -397,16 +432,26 @@ export class Checker {
     const [paidBy, nowPaidBy] = [before ? c.value(before, 'purchase_id') : null, c.value(after, 'purchase_id')];
     if (paidBy !== null && nowPaidBy !== null && paidBy !== nowPaidBy)
       this.#fail('I7', `${id} was taken from the purchase that pays for it`);
+    const isPart = isPartOf(c, after);
+    const isNewPart = !before && isPart;
     if (from === to) {
-      if (before && c.number(before, 'version') !== version) this.#fail('I5', `${id} got a version without a move`);
+      if (before && c.number(before, 'version') !== version) {
+        this.#checkShrinking(before, after);
+        this.#moves.set(`${id}.${version}`, 'reduced');
+      }
     } else {
-      const legal = this.#attaching || reservationMoves[from]?.includes(to);
+      const legal = this.#attaching || isNewPart || reservationMoves[from]?.includes(to);
       if (!legal) this.#fail('I3', `reservation ${id} went from ${from} to ${to}`);
-      if (!this.#attaching && version !== (before ? c.number(before, 'version') + 1 : 1)) {
+      // One that waits may be reduced and served in one transaction: two moves.
+      const shrinks = before !== undefined && c.number(after, 'quantity') < c.number(before, 'quantity');
+      if (!this.#attaching && version !== (before ? c.number(before, 'version') + (shrinks ? 2 : 1) : 1)) {
         this.#fail('I5', `reservation ${id} went from ${from} to ${to} with version ${version}`);
       }
-      this.#moves.set(`${id}.${version}`, to);
-      if (!this.#attaching && (to === 'expired' || to === 'cancelled')) this.#checkEnd(before ?? after, after, saleId);
+      if (shrinks) this.#moves.set(`${id}.${version - 1}`, 'reduced');
+      // What was given back when it was split off is told with what it was split off from.
+      if (!(isNewPart && to === 'cancelled')) this.#moves.set(`${id}.${version}`, to);
+      if (!this.#attaching && !isNewPart && (to === 'expired' || to === 'cancelled'))
+        this.#checkEnd(before ?? after, after, saleId);
     }
     if (before) this.#count(books, before, -1);
     this.#count(books, after, 1);
@@ -414,8 +459,61 @@ export class Checker {
     this.#fields.set(`${saleTag(saleId)}${reservationField(id, c.id(after, 'customer_id'))}`, after);
     if (to === 'waitlisted') books.waiting.set(id, after);
     else books.waiting.delete(id);
-    if (!before && !this.#attaching) this.#checkAcceptance(after, id, saleId);
+    if (!before && !this.#attaching && !isPart) this.#checkAcceptance(after, id, saleId);
     return saleId;
+  }
+
+  /** A reservation that stays what it is gets a version only by becoming smaller. */
+  #checkShrinking(before: Row, after: Row): void {
+    const c = this.#reservations;
+    const fell = (column: string) => c.number(before, column) - c.number(after, column);
+    const isRight =
+      fell('quantity') > 0 && fell('units') >= 0 && fell('version') === -1 && c.number(after, 'quantity') > 0;
+    if (!isRight || c.number(after, 'units') > c.number(after, 'quantity'))
+      this.#fail('I5', `${c.id(after, 'id')} got version ${c.number(after, 'version')} without a move`);
+  }
+
+  /**
+   * I3: a part has the units that another reservation, of the same origin and customer, has lost in the same transaction,
+   * and is what these may become: set aside as before or given back, and of what was bought refunded.
+   */
+  #checkParts(changes: readonly RowChange[]): void {
+    const c = this.#reservations;
+    const own = changes.filter(({ table }) => table === 'reservations');
+    const originOf = (row: Row) => String(c.value(row, 'part_of') ?? c.text(row, 'id'));
+    const shrunk = own.flatMap(({ before, after }) =>
+      before && after && c.number(after, 'units') < c.number(before, 'units') ? [{ before, after }] : [],
+    );
+    for (const { before, after: part } of own) {
+      if (before || !part || !isPartOf(c, part)) continue;
+      const at = shrunk.findIndex(
+        (one) =>
+          originOf(one.after) === originOf(part) &&
+          c.text(one.after, 'customer_id') === c.text(part, 'customer_id') &&
+          c.number(one.before, 'units') - c.number(one.after, 'units') === c.number(part, 'units') &&
+          partsOf[c.text(one.before, 'state')]?.includes(c.text(part, 'state')),
+      );
+      if (at < 0) this.#fail('I3', `${c.id(part, 'id')} is a part of nothing that became smaller`);
+      else shrunk.splice(at, 1);
+    }
+    for (const { after } of shrunk) this.#fail('I3', `units of ${c.id(after, 'id')} have gone, and no part has them`);
+  }
+
+  /** I7: units wait for the provider's word, and for their customer's action until its time is over. */
+  #checkLeaving({ before, after }: RowChange): void {
+    const c = this.#reservations;
+    if (!before || !after || c.value(before, 'purchase_id') === null || c.value(after, 'purchase_id') !== null) return;
+    if (this.#isPaying(c.value(before, 'purchase_id')))
+      this.#fail('I7', `${c.id(after, 'id')} was taken from a purchase that was paying for it`);
+  }
+
+  /** Whether a purchase has what nobody else may have. */
+  #isPaying(purchase: Value): boolean {
+    const row = this.#purchaseRow(purchase);
+    const state = row ? this.#purchases.text(row, 'state') : '';
+    if (!row || !payingStates.has(state)) return false;
+    if (state !== 'requires_action') return true;
+    return this.#world.nowMs < this.#purchases.number(row, 'action_deadline_ms') + actionGraceMs;
   }
 
   #count(books: Books, row: Row, sign: 1 | -1): void {
@@ -458,7 +556,7 @@ export class Checker {
     const c = this.#reservations;
     const id = c.id(after, 'id');
     // A purchase that is over gives up what it held in the transaction that ends it.
-    if (payingStates.has(this.#purchaseState(c.value(before, 'purchase_id'))))
+    if (this.#isPaying(c.value(before, 'purchase_id')))
       this.#fail('I7', `${id} ended while a purchase was paying for it`);
     if (c.text(after, 'state') !== 'expired') return;
     const sale = this.#saleRow(saleId);
@@ -517,7 +615,7 @@ export class Checker {
   #checkOrder(changes: RowChange[]): void {
     const c = this.#reservations;
     const moved = changes.filter(({ table }) => table === 'reservations');
-    const made = moved.flatMap(({ before, after }) => (!before && after ? [after] : []));
+    const made = moved.flatMap(({ before, after }) => (!before && after && !isPartOf(c, after) ? [after] : []));
     for (const served of made) {
       if (c.text(served, 'state') !== 'allocated') continue;
       for (const other of made) {
@@ -558,9 +656,13 @@ export class Checker {
       ({ table, after }) => table === 'reservations' && after && c.id(after, 'sale_id') === saleId,
     );
     const newcomers = own.flatMap(({ before, after }) =>
-      !before && after && c.text(after, 'state') === 'allocated' ? [after] : [],
+      !before && after && c.text(after, 'state') === 'allocated' && !isPartOf(c, after) ? [after] : [],
     );
-    const brings = this.#bringsUnits(saleId, changes) && own.length < changesOfOneTransaction;
+    const asksLess = own.some(
+      ({ before, after }) => before && after && c.number(after, 'at_least') < c.number(before, 'at_least'),
+    );
+    const brings =
+      (this.#bringsUnits(saleId, changes) || (asksLess && this.#isOpen(row))) && own.length < changesOfOneTransaction;
     if (newcomers.length === 0 && !brings) return;
     for (const waiting of this.#booksOf(saleId).waiting.values()) {
       const least = c.number(waiting, 'at_least');
@@ -580,10 +682,15 @@ export class Checker {
     return changes.some(({ table, before, after }) => {
       const c = this.#sales;
       if (table !== 'sales' || !before || !after || c.id(after, 'id') !== saleId) return false;
-      const [was, is] = [c.text(before, 'status'), c.text(after, 'status')];
-      if (is !== 'active' || this.#world.nowMs >= c.number(after, 'purchase_closes_at_ms')) return false;
-      return was !== 'active' || c.number(after, 'available') > c.number(before, 'available');
+      if (!this.#isOpen(after)) return false;
+      return c.text(before, 'status') !== 'active' || c.number(after, 'available') > c.number(before, 'available');
     });
+  }
+
+  /** Whether units may be offered in a sale. */
+  #isOpen(sale: Row): boolean {
+    const c = this.#sales;
+    return c.text(sale, 'status') === 'active' && this.#world.nowMs < c.number(sale, 'purchase_closes_at_ms');
   }
 
   /** I5: an event is committed with every move that it tells of, and none that has not happened; none goes untold. */
@@ -612,12 +719,18 @@ export class Checker {
       let state = '';
       if (table === 'reservations') {
         state = this.#reservations.text(after, 'state');
-        const moved = !before || this.#reservations.text(before, 'state') !== state;
-        if (moved) key = `${this.#reservations.id(after, 'id')}.${this.#reservations.number(after, 'version')}`;
+        const [id, version] = [this.#reservations.id(after, 'id'), this.#reservations.number(after, 'version')];
+        const was = before ? this.#reservations.number(before, 'version') : 0;
+        if (was !== version && this.#moves.has(`${id}.${version}`)) key = `${id}.${version}`;
+        const between = `${id}.${version - 1}`;
+        if (version === was + 2 && before) {
+          const wasState = this.#reservations.text(before, 'state');
+          if (told.get(between) !== wasState) this.#fail('I5', `no event tells that ${between} is smaller`);
+          told.delete(between);
+        }
       } else if (table === 'purchases') {
         state = this.#purchases.text(after, 'state');
-        const moved = !before || this.#purchases.text(before, 'state') !== state;
-        if (moved && toldPurchaseStates.has(state)) {
+        if (this.#isTold(before, after)) {
           key = `${this.#purchases.id(after, 'id')}.${this.#purchases.number(after, 'version')}`;
         }
       }
@@ -636,6 +749,7 @@ export class Checker {
     const c = this.#purchases;
     const id = c.id(after, 'id');
     const [from, to] = [before ? c.text(before, 'state') : 'new', c.text(after, 'state')];
+    if (before && to === 'requires_action') this.#checkAction(id, before, after);
     if (from === to) return;
     if (!purchaseMoves[from]?.includes(to)) this.#fail('I7', `purchase ${id} went from ${from} to ${to}`);
     this.#money.purchaseChanged(before, after);
@@ -654,16 +768,39 @@ export class Checker {
     if (to === 'declined' && charge?.state !== 'declined' && !ownDeclineReasons.has(c.text(after, 'reason'))) {
       this.#fail('I7', `purchase ${id} was given up without the provider's word`);
     }
+    const isEarly = before && this.#world.nowMs < Number(c.value(before, 'action_deadline_ms') ?? 0);
+    if (isEarly && c.value(after, 'reason') === 'action_expired')
+      this.#fail('I12', `the action for purchase ${id} ended before its time`);
     if (to === 'refunded' && charge?.state !== 'refunded') {
       const inPart = charge !== undefined && givenBack(charge) > 0;
       this.#fail(inPart ? 'I13' : 'I7', `purchase ${id} was not given back${inPart ? ' as a whole' : ''}`);
     }
   }
 
-  /** The state of a purchase by its stored id, '' if there is none. */
-  #purchaseState(id: Value): string {
-    const row = id === null ? undefined : this.#world.mysql.table('purchases').stored.get(String(id))?.committed;
-    return row ? this.#purchases.text(row, 'state') : '';
+  /** Whether a change of a purchase is told. One of which only units have returned is captured as before. */
+  #isTold(before: Row | undefined, after: Row): boolean {
+    const c = this.#purchases;
+    const [from, to] = [before ? c.text(before, 'state') : 'new', c.text(after, 'state')];
+    if (from === to || !toldPurchaseStates.has(to)) return false;
+    return from !== 'refunding' || to !== 'captured' || this.#paidBack.has(c.text(after, 'id'));
+  }
+
+  /** I12: the time for an action is told once, and is bounded. */
+  #checkAction(id: PurchaseId, before: Row, after: Row): void {
+    const c = this.#purchases;
+    const deadlineMs = c.number(after, 'action_deadline_ms');
+    if (c.text(before, 'state') === 'requires_action') {
+      const isGivenUp = c.value(after, 'reason') === 'given_up';
+      if (c.number(before, 'action_deadline_ms') !== deadlineMs && !isGivenUp)
+        this.#fail('I12', `the time for the action of purchase ${id} has changed`);
+    } else if (deadlineMs > this.#world.nowMs + actionLifeAtMostMs) {
+      this.#fail('I12', `purchase ${id} waits too long for its customer`);
+    }
+  }
+
+  /** A purchase by its stored id, undefined if there is none. */
+  #purchaseRow(id: Value): Row | undefined {
+    return id === null ? undefined : this.#world.mysql.table('purchases').stored.get(String(id))?.committed;
   }
 
   #itemsOf(purchase: string): Row[] {
@@ -702,6 +839,9 @@ export class Checker {
       this.#fail('I8', `a purchase of ${id} was accepted after its deadline`);
     if (this.#reservations.value(reservation.committed, 'purchase_id') !== this.#items.value(row, 'purchase_id')) {
       this.#fail('I7', `a purchase was accepted that does not hold ${id}`);
+    }
+    if (this.#reservations.number(reservation.committed, 'units') !== this.#items.number(row, 'units')) {
+      this.#fail('I13', `a purchase was accepted that pays for other units than ${id} has`);
     }
     if (this.#reservations.text(reservation.committed, 'state') !== 'allocated') {
       this.#fail('I7', `a purchase of ${id} was accepted, which is not to be had`);
@@ -878,7 +1018,8 @@ export class Checker {
       if (refunded !== (recorded.get(key) ?? 0))
         this.#fail('I13', `the provider refunded ${refunded} of ${key}, the books say ${recorded.get(key) ?? 0}`);
       const purchase = states.get(key);
-      const right = state === 'captured' ? 'captured' : state === 'refunded' ? 'refunded' : 'declined';
+      // What still waits for its customer would be paid for nothing: it must have been stopped.
+      const right = state === 'requires_action' ? 'not over' : state;
       if (purchase !== right)
         this.#fail('I7', `the charge of purchase ${key} is ${state}, the purchase is ${purchase}`);
     }
@@ -886,6 +1027,7 @@ export class Checker {
       if (count > 1) this.#fail('I7', `${token} was charged ${count} times for one purchase`);
     }
     this.#money.atRest();
+    this.#money.unitsAtRest();
     const c = this.#reservations;
     for (const { reservations } of this.#books.values()) {
       for (const row of reservations.values()) {

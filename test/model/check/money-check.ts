@@ -5,14 +5,14 @@
  */
 import { Digest, Sum } from '../world/choice.ts';
 import type { Row } from '../world/mysql.ts';
-import { givenBack } from '../world/provider.ts';
+import { givenBack, isPaid } from '../world/provider.ts';
 import type { World } from '../world/world.ts';
 import { Columns } from './columns.ts';
 
 /** The states in which a purchase is not paid yet. */
-const unpaid = new Set(['requested', 'unknown', 'disputed', 'declined']);
+const unpaid = new Set(['requested', 'unknown', 'requires_action', 'disputed', 'declined']);
 /** What pays for a purchase for the first time, if its sales are still on. */
-const awaited = new Set(['requested', 'unknown']);
+const awaited = new Set(['requested', 'unknown', 'requires_action']);
 
 export class MoneyCheck {
   readonly #world: World;
@@ -105,7 +105,7 @@ export class MoneyCheck {
     for (const purchase of mysql.table('purchases').rows()) {
       const stored = this.#purchases.text(purchase, 'id');
       const charge = provider.charges.get(this.#purchases.id(purchase, 'id'));
-      if (!charge || charge.state === 'declined') continue;
+      if (!charge || !isPaid(charge)) continue;
       const owed = this.#itemsOf(stored)
         .filter((item) => {
           const sale = this.#items.text(item, 'sale_id');
@@ -120,14 +120,42 @@ export class MoneyCheck {
     }
   }
 
-  /** Whether the units of a reservation had to return with a refund that was given back. */
+  /** Whether all units of a reservation had to return with refunds that were given back. */
   releases(reservation: Row): boolean {
-    const purchase = this.#reservations.text(reservation, 'purchase_id');
-    const id = this.#reservations.id(reservation, 'id');
-    return this.#refundsOf(purchase).some((row) => {
-      const named = this.#refunds.text(row, 'releases');
-      return this.#refunds.text(row, 'state') === 'refunded' && (named === '*' || named.includes(id));
-    });
+    return this.#itemsOf(this.#reservations.text(reservation, 'purchase_id')).some(
+      (item) =>
+        this.#items.value(item, 'reservation_id') === this.#reservations.value(reservation, 'id') &&
+        this.#unitsLeft(item) === 0,
+    );
+  }
+
+  /** Of each bought reservation so many units have returned as refunds that were given back have named. */
+  unitsAtRest(): void {
+    for (const item of this.#world.mysql.table('purchase_items').rows()) {
+      const stored = this.#world.mysql.table('reservations').stored.get(this.#items.text(item, 'reservation_id'));
+      const row = stored?.committed;
+      const isOwn = row && this.#reservations.value(row, 'purchase_id') === this.#items.value(item, 'purchase_id');
+      if (!isOwn || this.#reservations.text(row, 'state') !== 'purchased') continue;
+      const [units, left] = [this.#reservations.number(row, 'units'), this.#unitsLeft(item)];
+      if (left > 0 && units !== left)
+        this.#fail('I13', `${units} units of ${this.#reservations.id(row, 'id')} are bought, ${left} should be`);
+    }
+  }
+
+  /** How many units of an item have not returned with refunds that were given back. */
+  #unitsLeft(item: Row): number {
+    const id = this.#items.id(item, 'reservation_id');
+    let left = this.#items.number(item, 'units');
+    for (const refund of this.#refundsOf(this.#items.text(item, 'purchase_id'))) {
+      if (this.#refunds.text(refund, 'state') !== 'refunded') continue;
+      const named = this.#refunds.text(refund, 'releases');
+      if (named === '*') return 0;
+      for (const entry of JSON.parse(named) as (string | [string, number])[]) {
+        if (entry === id) return 0;
+        if (entry[0] === id) left -= Number(entry[1]);
+      }
+    }
+    return Math.max(0, left);
   }
 
   #statusOf(sale: string): string {

@@ -1,6 +1,7 @@
 /**
  * The payment provider in memory: one charge for each idempotency key, refunds, and webhooks that tell of both. By the
- * payment token it declines, takes more than it was asked to, or refuses each refund once.
+ * payment token it declines, takes more than it was asked to, refuses each refund once, or asks the customer to confirm,
+ * who may do so as long as the payment is not stopped.
  *
  * Like a real one it answers late, twice or not at all; unlike one it remembers everything, so that afterwards it can be
  * said what was taken from whom (invariant I7). Called by `deps.ts`.
@@ -9,14 +10,18 @@ import { createHmac } from 'node:crypto';
 import type { SignedMessage } from '#platform/security/webhook-signature.ts';
 import type { ChargeOrder, PaymentAnswer, RefundOrder } from '#purchase/provider.ts';
 import { Digest, Sum } from './choice.ts';
-import type { World } from './world.ts';
+import { parts, type World } from './world.ts';
 
 export interface Charge {
   readonly chargeId: string;
   readonly key: string;
   readonly amountMinor: number;
   readonly currency: string;
-  state: 'captured' | 'declined' | 'refunded';
+  /** What it was paid with. */
+  readonly token: string;
+  /** Until when the provider says that it waits for the customer; null if it does not say. */
+  readonly actionUntilMs: number | null;
+  state: 'requires_action' | 'captured' | 'declined' | 'refunded';
   /** Whether each refund of it is refused when it is asked for the first time. */
   readonly refuses: boolean;
   /** What was given back, by the key under which it was asked for. */
@@ -28,6 +33,9 @@ export function givenBack({ refunds }: Charge): number {
   return [...refunds.values()].reduce((sum, amount) => sum + amount, 0);
 }
 
+/** How long the provider says that it waits for a customer, where it says so. */
+const actionLifeMs = 60_000;
+
 /** The secret with which shipped code verifies a webhook. */
 export const webhookSecret = `whsec_${Buffer.from('the secret of the model').toString('base64')}`;
 
@@ -37,6 +45,8 @@ export class PaymentService {
   readonly captures = new Map<string, number>();
   /** Receives the provider's webhooks, if set. */
   listener: ((message: SignedMessage, name: string) => void) | undefined;
+  /** Told of each payment that waits for its customer, if set. */
+  asksCustomer: ((key: string) => void) | undefined;
   readonly #world: World;
 
   constructor(world: World) {
@@ -47,6 +57,7 @@ export class PaymentService {
     this.charges.clear();
     this.captures.clear();
     this.listener = undefined;
+    this.asksCustomer = undefined;
   }
 
   /** Every charge as it is, to come back to. */
@@ -62,20 +73,37 @@ export class PaymentService {
     const known = this.charges.get(order.purchaseId);
     if (known) return answerOf(known);
     if (order.paymentToken === '') return { outcome: 'declined', reason: 'no token' };
-    const declined = order.paymentToken === 'declined';
+    const state = stateOf(order.paymentToken);
     const charge: Charge = {
       chargeId: `ch-${order.purchaseId.slice(0, 8)}`,
       key: order.purchaseId,
       amountMinor: order.amountMinor + (order.paymentToken.startsWith('more') ? 1 : 0),
       currency: order.currency,
       refuses: order.paymentToken.startsWith('refuses'),
-      state: declined ? 'declined' : 'captured',
+      token: order.paymentToken,
+      actionUntilMs: order.paymentToken.startsWith('asks soon') ? this.#world.nowMs + actionLifeMs : null,
+      state,
       refunds: new Map(),
     };
     this.charges.set(order.purchaseId, charge);
-    if (!declined) this.captures.set(order.paymentToken, (this.captures.get(order.paymentToken) ?? 0) + 1);
+    if (state === 'captured') this.#count(charge);
     this.#tell(charge);
+    if (state === 'requires_action') this.asksCustomer?.(charge.key);
     return answerOf(charge);
+  }
+
+  /** The customer of a payment does what it waits for, or refuses. Nothing happens if it does not wait any more. */
+  decide(key: string, confirms: boolean): void {
+    const charge = this.charges.get(key);
+    if (charge?.state !== 'requires_action') return;
+    this.#world.writes |= parts.provider;
+    charge.state = confirms ? 'captured' : 'declined';
+    if (confirms) this.#count(charge);
+    this.#tell(charge);
+  }
+
+  #count({ token }: Charge): void {
+    this.captures.set(token, (this.captures.get(token) ?? 0) + 1);
   }
 
   find(key: string): PaymentAnswer {
@@ -83,14 +111,15 @@ export class PaymentService {
     return known ? answerOf(known) : { outcome: 'absent' };
   }
 
-  /** Nothing waits for a customer here, so there is nothing to stop. */
+  /** Stops a payment that waits for its customer; one that does not is answered as it is. */
   cancel(key: string): PaymentAnswer {
+    this.decide(key, false);
     return this.find(key);
   }
 
   refund({ purchaseId, chargeId, refundKey, refusals, amountMinor }: RefundOrder): PaymentAnswer {
     const known = [...this.charges.values()].find((charge) => charge.chargeId === chargeId);
-    if (!known || known.state === 'declined') return { outcome: 'refused', refundKey, reason: 'no_such_charge' };
+    if (!known || !isPaid(known)) return { outcome: 'refused', refundKey, reason: 'no_such_charge' };
     if (known.refuses && refusals === 0) return { outcome: 'refused', refundKey, reason: 'try_later' };
     const key = `${purchaseId}:${refundKey}${refusals > 0 ? `~${refusals}` : ''}`;
     if (!known.refunds.has(key)) {
@@ -130,6 +159,7 @@ export class PaymentService {
       data: {
         ...{ idempotencyKey: key, reference: key, chargeId, amountMinor, currency },
         ...(state === 'declined' ? { declineCode: 'declined' } : {}),
+        ...(state === 'requires_action' ? { action: actionOf(charge) } : {}),
         ...(refundKey === undefined ? {} : { refundKey }),
       },
     });
@@ -138,13 +168,31 @@ export class PaymentService {
   }
 }
 
+/** Whether money was taken for a charge, given back or not. */
+export function isPaid({ state }: Charge): boolean {
+  return state === 'captured' || state === 'refunded';
+}
+
+function stateOf(token: string): Charge['state'] {
+  if (token === 'declined') return 'declined';
+  return token.startsWith('asks') ? 'requires_action' : 'captured';
+}
+
+/** What the customer is asked to do, as the provider's webhook says it. */
+function actionOf({ key, actionUntilMs }: Charge): { url: string; expiresAt: string | null } {
+  const expiresAt = actionUntilMs === null ? null : new Date(actionUntilMs).toISOString();
+  return { url: `https://payments.example/confirm/${key}`, expiresAt };
+}
+
 function copyOf(charge: Charge): Charge {
   return { ...charge, refunds: new Map(charge.refunds) };
 }
 
 /** As a question about a charge is answered: what was captured stays so, whatever was given back of it. */
-function answerOf({ state, chargeId, amountMinor, currency, key }: Charge): PaymentAnswer {
+function answerOf(charge: Charge): PaymentAnswer {
+  const { state, chargeId, amountMinor, currency, key, actionUntilMs } = charge;
   if (state === 'declined') return { outcome: state, reason: 'declined' };
+  if (state === 'requires_action') return { outcome: state, url: actionOf(charge).url, deadlineMs: actionUntilMs };
   return { outcome: 'captured', chargeId, amountMinor, currency, reference: key };
 }
 
