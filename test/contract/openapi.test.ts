@@ -131,7 +131,7 @@ describe('the document', () => {
       expect(isProblem(resolved(example).value)).toBe(true);
   });
 
-  test('gives every error code a use, so that none is documented that nobody meets', () => {
+  test('uses every error code, so that none is documented that never occurs', () => {
     const used = new Set([...Object.values(routes).flatMap(codesOf), ...closingCodes]);
     expect(Object.keys(codes).filter((code) => !used.has(code as keyof typeof codes))).toEqual([]);
   });

@@ -1,6 +1,6 @@
 /**
- * Connections from their first token to their end, and the order of what is pushed to them: the verbs against a real MySQL
- * and Redis, at times of the test's own, with a pusher that records.
+ * Connections from their first token to their end, and the order of pushes: the verbs against a real MySQL and Redis, with a
+ * clock of the test's own and a pusher that records.
  */
 
 import { BusEvent } from '#events/catalog.ts';
@@ -57,7 +57,7 @@ beforeEach(async () => {
   await deps.redis.flushdb();
 });
 
-/** A gateway that takes everything, after `before`. */
+/** A gateway that accepts everything, after `before`. */
 function recorder(before: (push: Push) => Promise<void> = async () => undefined): Pusher {
   return {
     send: async (pushes) => {
@@ -158,7 +158,7 @@ describe("a connection's token", () => {
     },
   );
 
-  it('S2: what is said after the end is answered with the reason, a fresh token included', async () => {
+  it('S2: a message after the end is answered with the reason, even a fresh token', async () => {
     const customerId = newId();
     const connection = await connected(customerId);
     await pingUntil(connection, nowMs + 600_000);
@@ -178,7 +178,7 @@ describe("a connection's token", () => {
     expect(await say(connection, { action: 'ping' })).toEqual({ type: 'pong' });
   });
 
-  it('S2: a connection that the build before entered ends with the token that it can have had', async () => {
+  it('S2: a connection that an older build registered ends no later than its token', async () => {
     const customerId = newId();
     const connection = newId();
     await deps.redis.hset(keys.connection(connection), 'customer', customerId, 'since', nowMs - 601_000);
@@ -190,7 +190,7 @@ describe("a connection's token", () => {
 });
 
 describe('a half-open connection', () => {
-  it('is served no longer than 60 s after its last word, and is closed with the reason', async () => {
+  it('is served no longer than 60 s after its last message, and is closed with the reason', async () => {
     const customerId = newId();
     const saleId = await givenSale(deps);
     const connection = await connected(customerId);
@@ -214,7 +214,7 @@ describe('a half-open connection', () => {
     expect(await say(connection, { action: 'ping' })).toMatchObject({ ending: { refused: 'connection_silent' } });
   });
 
-  it.each([['ping'], ['watch'], ['unwatch']] as const)('is none while it says something: %s', async (action) => {
+  it.each([['ping'], ['watch'], ['unwatch']] as const)('is not assumed while messages arrive: %s', async (action) => {
     const connection = await connected(newId());
     const saleId = await givenSale(deps);
     nowMs += 50_000;
@@ -225,7 +225,7 @@ describe('a half-open connection', () => {
 });
 
 describe('the order of pushes', () => {
-  /** Pushes in two processes of which the first stands still while it sends. */
+  /** Pushes from two processes, of which the first stalls while it sends. */
   async function overtaken(first: BusEvent, others: BusEvent[]): Promise<void> {
     const { promise: sending, resolve: isSending } = Promise.withResolvers<void>();
     const { promise: released, resolve: release } = Promise.withResolvers<void>();
@@ -248,7 +248,7 @@ describe('the order of pushes', () => {
     await say(connection, { action: 'watch', saleId });
     const at = (version: number) => eventOf(undefined, [stock(saleId, version)]);
     await overtaken(at(5), [at(6), at(4), at(7)]);
-    // Of what came meanwhile the newest is enough.
+    // Of the messages queued meanwhile, the newest is enough.
     expect(heardBy(connection).map(({ version }) => version)).toEqual([5, 7]);
   });
 
@@ -282,7 +282,7 @@ describe('the order of pushes', () => {
     }
   });
 
-  it('S3: what a process left that died in its turn is sent by the next one', async () => {
+  it('S3: the queue of a process that died during its turn is sent by the next one', async () => {
     const saleId = await givenSale(deps);
     const connection = await connected(newId());
     await say(connection, { action: 'watch', saleId });

@@ -43,7 +43,7 @@ describe('registering', () => {
     });
   });
 
-  test('T9: language and time zone may be said when registering, and later, each by itself', async () => {
+  test('T9: language and time zone can be set when registering and later, each by itself', async () => {
     const email = anEmail();
     await api.call('POST /auth/register', { json: { ...registration(email), timeZone: 'Asia/Seoul' } });
     const token = (await api.call('POST /auth/login', { json: { email, password } })).body.accessToken;
@@ -54,7 +54,7 @@ describe('registering', () => {
     expect((await api.call('GET /me', { token })).body).toMatchObject({ locale: 'ko-KR', timeZone: 'Europe/Berlin' });
   });
 
-  test('T9: a language that nobody has written and a time zone that is none are refused', async () => {
+  test('T9: an unsupported language and an unknown time zone are refused', async () => {
     const { token } = await api.customer();
     const before = (await api.call('GET /me', { token })).body;
     for (const json of [
@@ -231,7 +231,7 @@ describe('refreshing', () => {
     expect((await api.call('POST /auth/refresh', { json: { refreshToken } })).status).toBe(401);
   });
 
-  test('S1: a token that the build before has used has no successor to say again, and ends its family', async () => {
+  test('S1: a token that an older build has used has no successor to issue again, and ends its family', async () => {
     const { refreshToken } = await api.customer();
     const { body } = await api.call('POST /auth/refresh', { json: { refreshToken } });
     await deps.db.change('UPDATE refresh_tokens SET successor_salt = NULL', []);
@@ -306,14 +306,14 @@ describe('limits', () => {
   });
 
   test('without Redis there is no limit, and little delay', async () => {
-    const away = openDeps({ ...bed.registry, 'redis/main': 'redis://127.0.0.1:1' });
+    const withoutRedis = openDeps({ ...bed.registry, 'redis/main': 'redis://127.0.0.1:1' });
     const startedAt = Date.now();
     const rate = { burst: 1, perMinute: 1 };
     for (let n = 0; n < 3; n++) {
-      expect(await takeTokens(away.redis, [{ what: 'test', who: 'c', rate }])).toBeUndefined();
+      expect(await takeTokens(withoutRedis.redis, [{ what: 'test', who: 'c', rate }])).toBeUndefined();
     }
     expect(Date.now() - startedAt).toBeLessThan(3_000);
-    await away.close();
+    await withoutRedis.close();
   });
 });
 

@@ -1,4 +1,4 @@
-/** Ids that nobody has: how many look-ups of them reach MySQL, and that nothing which exists is hidden by it. */
+/** Invented ids: how many look-ups of them reach MySQL, and that counting them hides nothing that exists. */
 import { readLiveSale } from '#mirror/live-sale.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
@@ -26,7 +26,7 @@ afterAll(async () => {
   await bed?.close();
 });
 
-/** An environment that counts how often MySQL is asked. */
+/** An environment that counts MySQL's look-ups. */
 function counting(clock = deps.clock) {
   const asked = { times: 0 };
   const rows: Deps['db']['rows'] = (sql, values) => {
@@ -52,7 +52,7 @@ test('an invented sale is looked up once in a few seconds, and one just created 
   expect(await readLiveSale(environment, saleId)).toMatchObject({ saleId });
 });
 
-test('a caller who asks for many reservations that do not exist waits; with a receipt, or as another, nobody does', async () => {
+test('a caller who asks for many reservations that do not exist has to wait; other callers, and requests with a receipt, do not', async () => {
   const { deps: environment, asked } = counting();
   const customerId: CustomerId = newId();
   const saleId = await givenSale(deps);

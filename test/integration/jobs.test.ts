@@ -1,6 +1,6 @@
 /**
  * The jobs that go over all reservations of a sale in steps (invariant I12, and the end of a sale), on real MySQL, Redis and
- * SQS: stopped after each step, failing in each step, without their messages, and two at once. The clock is the test's own.
+ * SQS: stopped after each step, failing in each step, without their messages, and two at once. The test sets the clock.
  */
 import { type Crowd, givenLongSale, type LongSaleTerms } from '#bench/long-sale.ts';
 import { advanceAll } from '#launch/advance.ts';
@@ -55,7 +55,7 @@ function given(crowd: Crowd, at: 'opening' | 'closing' | 'open'): Promise<SaleId
   return givenLongSale(opened.db, crowd, terms, nowMs);
 }
 
-/** A deadline that is over: every message makes one step. */
+/** A deadline that has passed: every message makes one step. */
 const over = () => deps.clock() - 1;
 
 async function jobsOf(saleId: SaleId) {
@@ -130,7 +130,7 @@ describe.each(cases)('$name', ({ at, told, kind, crowd }) => {
     await trigger(mute, { saleId }, over());
     const late = await messageOf(saleId);
     await trigger(deps, tick, deps.clock() + 9_000);
-    // Somebody may be at it: the rule leaves it alone until it has been idle for a while.
+    // Another worker may be processing it: the rule leaves the job alone until it has been idle for a while.
     expect(kept.count(told).told).toBeLessThan(holding);
     aheadMs += 11_000;
     await trigger(deps, tick);

@@ -1,5 +1,5 @@
 /**
- * The line (invariant I11), on real MySQL, Redis, SQS and bus: whoever waits comes before whoever asks later, on every path
+ * The line (invariant I11), on real MySQL, Redis, SQS and bus: earlier requests are served before later ones, on every path
  * by which units come. Each test carries the number of its case.
  */
 import { DeleteMessageCommand, ReceiveMessageCommand } from '@aws-sdk/client-sqs';
@@ -39,7 +39,7 @@ afterAll(async () => {
   await bed.close();
 });
 
-/** Someone who asks: the nth of a sale to do so. */
+/** A customer: the nth to request units of a sale. */
 interface Person {
   readonly customerId: CustomerId;
   readonly reservationId: ReservationId;
@@ -53,7 +53,7 @@ interface Row {
   readonly state: string;
 }
 
-/** A sale and its people; tickets rise in the order in which they ask. */
+/** A sale and its customers; tickets rise in the order of their requests. */
 class Scene {
   readonly saleId: SaleId;
   #ticket = Date.now() * 1000;
@@ -164,7 +164,7 @@ describe('a pause', () => {
     const scene = await Scene.open({ waitlistSize: 2 });
     const holder = await scene.first(1);
     const line = await scene.ask(2);
-    // As a build leaves it that offers nothing when a sale is resumed.
+    // As an older build leaves it, which offers nothing when a sale is resumed.
     await scene.pause();
     await scene.cancel(holder);
     await deps.db.change(`UPDATE sales SET status = 'active', version = version + 1 WHERE id = ?`, [
@@ -186,7 +186,7 @@ describe('a demand that cannot be met', () => {
     expect(await scene.statesOf(small)).toEqual(['waitlisted']);
     await scene.cancel(holder);
     expect(await scene.statesOf(small)).toEqual(['allocated']);
-    // Nobody who waits can use the other two.
+    // Nobody who waits can use the other two units.
     expect(await scene.available()).toBe(2);
     expect(await scene.statesOf(await scene.ask(1))).toEqual(['allocated']);
   });
@@ -299,7 +299,7 @@ describe('what a purchase leaves', () => {
 });
 
 describe('a rush', () => {
-  /** Numbers by a seed, so that a failure can be played again. */
+  /** Random numbers by a seed, so that a failure can be repeated. */
   function numbers(seed: number): (below: number) => number {
     let state = seed;
     return (below) => {
@@ -340,7 +340,7 @@ describe('a rush', () => {
 });
 
 describe('an offer that runs out', () => {
-  /** When someone was given units; undefined while nobody was. */
+  /** When a customer was given units; undefined before that. */
   async function offeredAtMs({ reservationId }: Person): Promise<number | undefined> {
     const [row] = await deps.db.rows<{ atMs: number }>(
       `SELECT at_ms AS atMs FROM ledger WHERE subject_id = ? AND kind = 'ALLOCATE'`,
@@ -394,7 +394,7 @@ describe('an offer that runs out', () => {
     await scene.resume();
     const resumedMs = Date.now();
     const secondMs = await untilOffered(scene, second);
-    // A pause may give its time back to who has the offer.
+    // A pause may give its time back to the holder of the offer.
     expect(secondMs - resumedMs).toBeLessThan(11_000);
     expect((await untilOffered(scene, third)) - secondMs).toBeLessThan(11_000);
   }, 50_000);

@@ -480,7 +480,7 @@ describe('live', () => {
     expect(heardBy(open)).toEqual([]);
   });
 
-  it('S8: what is no sale cannot be watched, whether invented or the id of something else', async () => {
+  it('S8: only sales can be watched: neither invented ids nor ids of something else', async () => {
     const customerId = newId();
     const connection = await connected(customerId);
     const reservationId = newId();
@@ -491,7 +491,7 @@ describe('live', () => {
     }
     expect(heardBy(connection).map(({ type, code }) => [type, code])).toEqual(Array(3).fill(['problem', 'not_found']));
     expect(await deps.redis.hkeys(keys.connection(connection))).not.toContainEqual(expect.stringContaining('sale:'));
-    // A sale that Redis has forgotten is one nevertheless.
+    // A sale that Redis has lost still exists.
     const saleId = await givenSale(deps);
     expect(await say(connection, { action: 'watch', saleId })).toBe(200);
   });
@@ -628,7 +628,7 @@ describe('T9: a notice for its reader', () => {
     expect(plain(abroad.body.items[0]?.text)).toContain('until Jan 31, 2026, 10:00:07 AM GMT+1.');
   });
 
-  test('T9: a zone that is none is refused', async () => {
+  test('T9: an unknown time zone is refused', async () => {
     for (const timeZone of ['Mars/Base', '', 'x'.repeat(65)]) {
       expect((await called(listHandler, newId(), { query: { timeZone } })).status).toBe(400);
     }

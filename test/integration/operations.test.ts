@@ -242,7 +242,7 @@ describe('dead letters', () => {
 test('S14: an empty queue has no oldest message, however old that of its last batch was', async () => {
   const saleId = await givenSale(deps);
   const { url } = deps.queue('purchases');
-  // Other tests leave messages behind that are in flight.
+  // Other tests leave messages in flight.
   await deps.sqs.send(new PurgeQueueCommand({ QueueUrl: url }));
   await noteOldestMessageAge(deps.redis, 'purchases', 1_002);
   const shown = async () => (await api.call(`GET /ops/sales/${saleId}`, { token: operator })).body.queues.purchases;

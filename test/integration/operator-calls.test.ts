@@ -1,6 +1,6 @@
 /**
- * Operators' calls, on real servers: sent twice under one Idempotency-Key they are one call (M8), and no number of theirs
- * is more than a column can hold (M9).
+ * Operators' calls, on real servers: sent twice under one Idempotency-Key they are one call (M8), and none of their numbers
+ * exceeds what a column can hold (M9).
  */
 
 import { answersKeptMs, forgetOldAnswers } from '#answers/once.ts';

@@ -278,7 +278,8 @@ async function expectBooksToAgree(): Promise<void> {
   expect(new Set(captured.map((charge) => charge.idempotencyKey)).size).toBe(captured.length);
   for (const charge of captured) {
     const state = await stateOf(charge.idempotencyKey);
-    // Open ones are still to be settled, disputed ones to be decided; the rest agrees with the provider about the money.
+    // Open purchases are still to be settled, disputed ones to be decided; all others agree with the provider about the
+    // money.
     if (state === 'requested' || state === 'unknown' || state === 'refunding' || state === 'disputed') continue;
     const atProvider = refunds
       .filter((one) => one.chargeId === charge.id)
@@ -502,13 +503,14 @@ describe('an Idempotency-Key', () => {
 
   it.each([
     ['together', []],
-    ['together, with the claims out of reach', ['away']],
-  ])('used by ten requests %s makes one purchase', async (_, [away]) => {
+    ['together, with the claims out of reach', ['unavailable']],
+  ])('used by ten requests %s makes one purchase', async (_, [unavailable]) => {
     const stage = await scene();
     const { token, reservationId } = first(stage);
     const key = newId();
     const set = deps.redis.set;
-    if (away) deps.redis.set = (() => Promise.reject(new Error('Redis is unavailable'))) as unknown as typeof set;
+    if (unavailable)
+      deps.redis.set = (() => Promise.reject(new Error('Redis is unavailable'))) as unknown as typeof set;
     const answers = await Promise.all(
       Array.from({ length: 10 }, () => buy(token, [reservationId], 'tok_approve', key)),
     ).finally(() => {
@@ -520,7 +522,7 @@ describe('an Idempotency-Key', () => {
     for (const answer of answers.filter((one) => one.status !== 202)) {
       expect(answer).toMatchObject({ status: 409, body: { code: 'idempotency_in_progress' } });
     }
-    if (away) expect(accepted).toHaveLength(10);
+    if (unavailable) expect(accepted).toHaveLength(10);
     await work([accepted[0]?.body.purchaseId], ['captured']);
   });
 });
@@ -977,7 +979,7 @@ async function chargesOf(purchaseId: string) {
   return { charges: own, refunds: refunds.filter((one) => own.some((charge) => charge.id === one.chargeId)) };
 }
 
-/** A charge or a refund made at the provider by somebody else's hand. */
+/** A charge or a refund that was made directly at the provider. */
 async function atProvider(path: string, key: string, body: object): Promise<{ id: string }> {
   const answer = await fetch(`${providers.addresses[0]}/v1/${path}`, {
     method: 'POST',
@@ -1082,7 +1084,7 @@ describe('a sale that is called off (M1)', () => {
   });
 });
 
-/** Delivers to the inbox whatever was published so far, each event twice, as queues may. */
+/** Delivers what was published so far to the inbox, each event twice, as queues may. */
 async function notifyTwice(): Promise<void> {
   const messages = published.map(({ detailType, detail }) =>
     BusEvent.parse({ 'detail-type': detailType, detail: JSON.parse(detail) }),
@@ -1109,7 +1111,7 @@ const sweep = (saleId: string) =>
 const progress = async (saleId: string): Promise<Answer> =>
   api.call(`GET /ops/sales/${saleId}/cancellation`, { token: await operator() });
 
-/** Of what the buyer of a reservation was told by reminders, in order. */
+/** The reminders that the buyer of a reservation got, in order. */
 function toldBuyer(reservationId: string): string[] {
   return published
     .map(({ detail }) => JSON.parse(detail) as { reason?: string; recipients?: { reservationId: string }[] })
@@ -1309,7 +1311,7 @@ describe('what the provider says is checked (M5, M6)', () => {
     expect(await rows()).toEqual([{ amountMinor: 700, state: 'refunded' }]);
     expect(await stateOf(purchaseId)).toBe('captured');
     expect(await reservation(reservationId)).toMatchObject({ state: 'purchased', version: 2 });
-    // An operator gives back the rest, which is what is left and not what it cost.
+    // An operator refunds the rest: what is left, not what it cost.
     expect(await refund(await operator(), purchaseId)).toMatchObject({ status: 202 });
     await work([purchaseId], ['refunded']);
     expect((await chargesOf(purchaseId)).refunds.map((one) => one.amountMinor).sort()).toEqual([1_800, 700]);
@@ -1476,7 +1478,7 @@ describe('buying fewer units than are set aside', () => {
     }
     expect(await partsOf(token, reservationId)).toHaveLength(1);
     await work([accepted.body.purchaseId], ['captured']);
-    // A message that comes once more finds nothing to do.
+    // A repeated message finds nothing to do.
     await deliver(pay, [{ messageId: 'm', body: JSON.stringify({ purchaseId: accepted.body.purchaseId }) }]);
     expect(await stockOf(stage.saleId)).toEqual({ available: 0, allocated: 2, sold: 2, waitlisted: 0 });
     await expectNoDrift(stage.saleId);
@@ -1561,7 +1563,7 @@ describe('units and money of a refund, each by itself (I13)', () => {
     expect(await refundsOf(purchaseId)).toEqual([2_500]);
     await expectNoDrift(saleId);
 
-    // Fewer money than the price, or none, is the operator's decision.
+    // Less money than the price, or none, is the operator's decision.
     expect(await part(purchaseId, { amountMinor: 100, cancel: [{ reservationId, units: 1 }] })).toMatchObject({
       status: 202,
     });
@@ -1577,7 +1579,7 @@ describe('units and money of a refund, each by itself (I13)', () => {
     expect(await stockOf(saleId)).toEqual({ available: 2, allocated: 2, sold: 1, waitlisted: 0 });
     await expectNoDrift(saleId);
 
-    // The whole is what is left.
+    // A whole refund is what is left.
     expect(await refund(await operator(), purchaseId)).toMatchObject({ status: 202 });
     await work([purchaseId], ['refunded']);
     expect(await refundsOf(purchaseId)).toEqual([100, 2_500, 3_650]);
@@ -1607,7 +1609,7 @@ describe('units and money of a refund, each by itself (I13)', () => {
       });
     }
     await work([purchaseId], ['captured']);
-    // A message that comes once more, and one from before refunds were split, find nothing to do.
+    // A repeated message, and one from before refunds were split, find nothing to do.
     await deliver(pay, [{ messageId: 'm', body: JSON.stringify({ purchaseId }), deliveries: 2 }]);
     expect(await refundsOf(purchaseId)).toEqual([3_750]);
     expect(await returnedOf(reservationId)).toEqual([3]);
@@ -1725,7 +1727,7 @@ describe('a payment that needs its customer (row 47)', () => {
   const giveUp = (token: string, purchaseId: string): Promise<Answer> =>
     api.call(`DELETE /purchases/${purchaseId}`, { token });
 
-  /** The next attempt, whenever it would be. */
+  /** Makes the next attempt now, whenever it is due. */
   const ask = (purchaseId: string) => deliver(pay, [{ messageId: 'm', body: JSON.stringify({ purchaseId }) }]);
 
   const endAction = (purchaseId: string, agoMs = 1) =>
@@ -1743,7 +1745,7 @@ describe('a payment that needs its customer (row 47)', () => {
       .filter((one) => one.purchaseId === purchaseId)
       .map(({ state, reason, deadlineMs }) => ({ state, reason, deadlineMs }));
 
-  /** A customer who has ordered with a card that asks for an action, and was told where. */
+  /** A customer who has ordered with a card that requires an action, and was told the address. */
   async function asked(options: Parameters<typeof scene>[0] & { card?: string } = {}) {
     const { card = 'tok_action', ...rest } = options;
     const stage = await scene(rest);
@@ -1764,7 +1766,7 @@ describe('a payment that needs its customer (row 47)', () => {
     expect(toldOf(purchaseId)).toEqual([
       { state: 'requires_action', reason: undefined, deadlineMs: Date.parse(deadline) },
     ]);
-    // Asking again changes neither, and bothers nobody again.
+    // Asking again changes neither, and asks the customer nothing.
     await ask(purchaseId);
     expect(await open(token, purchaseId)).toEqual({ url, deadline });
     expect(toldOf(purchaseId)).toHaveLength(1);
@@ -1824,7 +1826,7 @@ describe('a payment that needs its customer (row 47)', () => {
     }
     expect(await wants({ url: 'https://bank.example/confirm?x=1', expiresAt })).toMatchObject({ status: 200 });
     expect(await open(token, purchaseId)).toEqual({ url: 'https://bank.example/confirm?x=1', deadline: expiresAt });
-    // The provider has no such charge after all, and it is not charged anew.
+    // The provider has no such charge after all, and none is made again.
     await ask(purchaseId);
     expect(await stateOf(purchaseId)).toBe('requires_action');
     await endAction(purchaseId);
@@ -2057,7 +2059,7 @@ describe('a card that fails for technical reasons (M10)', () => {
     const { purchaseId } = body;
     const ask = () => deliver(pay, [{ messageId: 'm', body: JSON.stringify({ purchaseId }) }]);
     let asked = 0;
-    // Each pause between two attempts is taken as over.
+    // Every pause between two attempts is taken to be over.
     for (; asked < 20 && (await stateOf(purchaseId)) !== 'declined'; asked++) {
       await ask();
       await deps.db.change('UPDATE purchases SET updated_at_ms = ? WHERE id = ?', [

@@ -1,4 +1,4 @@
-/** Runs of reconcile: made in bounded steps, over any number of invocations, and the same however often one of them dies. */
+/** Runs of reconcile: bounded steps over any number of invocations, with the same result however often one of them dies. */
 
 import { handler as reconcileFunction } from '#functions/schedule/reconcile.ts';
 import { claimsKey, customerField, pack, reservationField } from '#mirror/claims.ts';
@@ -166,7 +166,7 @@ test('a run goes on over as many invocations as it takes, and each says where it
   expect(await mirrorIsWhole(saleId, holders)).toBe(true);
 });
 
-/** An environment that dies at the call of this number: neither it nor anything after it is made. */
+/** An environment that dies at the call with this number: neither it nor any later call is made. */
 function dyingAt(call: number): { deps: Deps; died: () => boolean } {
   let calls = 0;
   const live = () => {
@@ -450,7 +450,9 @@ describe('the books of a large sale', () => {
   });
 });
 
-/** How many reservations the test at scale has; `HOLDFAST_SCALE=1000000 npm test -- test/integration/reconcile-run` takes minutes. */
+/**
+ * The size of the test at scale. With `HOLDFAST_SCALE=1000000 npm test -- test/integration/reconcile-run` it takes minutes.
+ */
 const scale = Number(process.env.HOLDFAST_SCALE ?? 100_000);
 
 test(`${scale} reservations: no step holds more than a page, and every difference is found and repaired`, async () => {

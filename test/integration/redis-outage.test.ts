@@ -1,6 +1,6 @@
 /**
- * Redis away, back, or no primary any more, on a server of this file's own: what was accepted is never denied, a request can
- * be given back before it is decided, and the log says it once.
+ * Redis unavailable, back, or demoted, on a server of this file's own: an accepted request is never denied, a request can be
+ * cancelled before it is decided, and the log says it once.
  */
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -46,7 +46,7 @@ let deps: Deps;
 let me: { customerId: CustomerId; token: string };
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(testStack().dir, 'redis-away-'));
+  folder = mkdtempSync(join(testStack().dir, 'redis-outage-'));
   supervisor = new Supervisor(folder, () => undefined);
   const server = new URL(await startOwnRedis(supervisor));
   admin = new Redis(server.toString());
@@ -74,9 +74,9 @@ afterAll(async () => {
 });
 
 /** Redis is stopped. */
-async function away(): Promise<void> {
+async function stopRedis(): Promise<void> {
   proxy.set({ refuse: true });
-  await waitFor('Redis to be away', () => deps.redis.status !== 'ready', { timeoutMs: 5_000 });
+  await waitFor('Redis to be unavailable', () => deps.redis.status !== 'ready', { timeoutMs: 5_000 });
 }
 
 /** Redis is back, and is asked again. */
@@ -92,7 +92,7 @@ const reserve = (saleId: SaleId, key = 'key', quantity = 1) =>
 const get = (url: string, token = me.token) => api.call(`GET ${url}`, { token });
 const cancel = (url: string, token = me.token) => api.call(`DELETE ${url}`, { token });
 
-/** The message of a request, as the queue brings it some time. */
+/** The message of a request, as the queue delivers it later. */
 function messageOf(saleId: SaleId, key = 'key', quantity = 1) {
   const { messageId, message } = delivered(saleId, { customerId: me.customerId, key, quantity, ticket: undefined });
   return { messageId, body: JSON.stringify(message) };
@@ -110,7 +110,7 @@ const pendingOf = (saleId: SaleId) => admin.hget(keys.sale(saleTag(saleId)), 'pe
 describe('S5: Redis is stopped, and a request is accepted', () => {
   test('its status URL says requested, from the first moment to the decision', async () => {
     const saleId = await givenSale(deps);
-    await away();
+    await stopRedis();
     const { status, body, headers } = await reserve(saleId, 'key', 2);
     expect([status, body.ticket]).toEqual([202, null]);
     expect(headers.location).toBe(body.statusUrl);
@@ -118,7 +118,7 @@ describe('S5: Redis is stopped, and a request is accepted', () => {
     expect(await get(body.statusUrl)).toMatchObject(requested);
     await back();
     expect(await get(body.statusUrl)).toMatchObject(requested);
-    await away();
+    await stopRedis();
     expect(await deliver(allocate, [messageOf(saleId, 'key', 2)])).toEqual([]);
     expect(await get(body.statusUrl)).toMatchObject({ status: 200, body: { state: 'allocated', units: 2 } });
   });
@@ -126,7 +126,7 @@ describe('S5: Redis is stopped, and a request is accepted', () => {
   test('an invented id is not confirmed, whatever receipt comes with it', async () => {
     const saleId = await givenSale(deps);
     const { body } = await reserve(saleId);
-    await away();
+    await stopRedis();
     const receipt = body.statusUrl.split('?')[1];
     const other = deriveReservationId(saleId, me.customerId, 'never-sent');
     const stranger = await api.customer();
@@ -152,7 +152,7 @@ describe('S5: Redis is stopped, and a request is accepted', () => {
 
   test('it can be given back before anybody decided it, and stays so', async () => {
     const saleId = await givenSale(deps);
-    await away();
+    await stopRedis();
     const { body } = await reserve(saleId, 'key', 2);
     const cancelled = { status: 200, body: { state: 'cancelled', units: 0, quantity: 2, version: 1 } };
     expect(await cancel(body.statusUrl)).toMatchObject(cancelled);
@@ -203,7 +203,7 @@ describe('S12: what is not decided yet is given back', () => {
       ),
       ...accepted.map(({ body }) => cancel(body.statusUrl)),
     ]);
-    // Whoever met others too often may try again.
+    // A customer whose cancelling collided too often may try again.
     for (const [n, { status, body }] of answers.entries()) {
       if (status === 200) continue;
       expect(body.code).toBe('conflict');
@@ -258,7 +258,7 @@ describe('S15: Redis has lost everything, and a key comes again', () => {
     const refused = { status: 422, body: { code: 'idempotency_key_reused' } };
     expect(await reserve(saleId, 'key', 1)).toMatchObject(refused);
     await admin.flushdb();
-    // Another request teaches Redis the sale, but not its claims.
+    // Another request loads the sale into Redis again, but not its claims.
     expect(await reserve(saleId, 'another-key')).toMatchObject({ status: 202 });
     expect(await reserve(saleId, 'key', 1)).toMatchObject(refused);
     expect(await reserve(saleId, 'key', 1)).toMatchObject(refused);
@@ -300,7 +300,7 @@ describe('S15: Redis has lost everything, and a key comes again', () => {
     const { saleId } = await decided('key');
     await reserve(saleId, 'another-key');
     const blind = withDeps(deps, {
-      db: { ...deps.db, rows: () => Promise.reject(new Fault('store_unavailable', 'MySQL is away')) },
+      db: { ...deps.db, rows: () => Promise.reject(new Fault('store_unavailable', 'MySQL is unavailable')) },
     });
     const ask = requestReservation(blind, me.customerId, saleId, 'new-key', { quantity: 1, fill: 'all' });
     expect(await ask).toMatchObject({ state: 'requested' });
@@ -317,7 +317,7 @@ test('S13: Redis goes for seconds under load: one line when it goes, and one wit
   try {
     await ask(0);
     proxy.set({ refuse: true });
-    await waitFor('Redis to be away', () => redis.status !== 'ready', { timeoutMs: 5_000 });
+    await waitFor('Redis to be unavailable', () => redis.status !== 'ready', { timeoutMs: 5_000 });
     for (let n = 1; n <= 60; n++) expect(await ask(n)).toMatchObject({ ticket: null });
     proxy.set();
     await waitFor(
@@ -329,7 +329,7 @@ test('S13: Redis goes for seconds under load: one line when it goes, and one wit
       { timeoutMs: 15_000 },
     );
     expect(warned.mock.calls.map(([message]) => message)).toEqual([
-      'Redis is away; work goes on without it',
+      'Redis is unavailable; work goes on without it',
       'Redis is back',
     ]);
     expect(warned.mock.calls[1]?.[1]).toMatchObject({ failedCalls: expect.any(Number) });
@@ -344,7 +344,7 @@ describe('Redis is demoted to a replica', () => {
   let primary: Redis;
 
   beforeEach(async () => {
-    // A primary that is not there: the replica goes on answering reads, and refuses to write.
+    // Its primary does not exist: the replica goes on answering reads, and refuses writes.
     primary = admin.duplicate();
     await primary.replicaof('127.0.0.1', 1);
   });

@@ -1,6 +1,6 @@
 /**
- * Taking fewer units than were asked for, on real MySQL, Redis and SQS. After each test MySQL is compared with its ledger,
- * and the mirror with MySQL: stock, claims, and what the gate counts.
+ * Taking fewer units than were requested, on real MySQL, Redis and SQS. After each test MySQL is compared with its ledger,
+ * and the mirror with MySQL: stock, claims, and the gate's counters.
  */
 import { noticesOf } from '#notification/notice.ts';
 import type { Deps } from '#platform/environment/deps.ts';
@@ -32,7 +32,7 @@ let bed: TestBed;
 let api: Api;
 let deps: Deps;
 let tokens: Tokens;
-/** The sales of the present test. */
+/** The sales of the current test. */
 let saleIds: SaleId[] = [];
 /** The changes that were published. */
 let published: string[] = [];
@@ -118,7 +118,7 @@ async function stockOf(saleId: SaleId) {
   return { ...row };
 }
 
-/** The notices that the published events lead to, each in a few words. */
+/** The notices that follow from the published events, each in a few words. */
 function noticesFor({ customerId }: Person): string[] {
   return published.flatMap((text) => {
     const detail = JSON.parse(text);
@@ -179,7 +179,7 @@ describe('what is set aside', () => {
     expect(noticesFor(bob)).toEqual(['reservation.offered v2 2/2']);
   });
 
-  test('what nobody waits for is available again, also to the same customer within the cap', async () => {
+  test('units that nobody waits for are available again, also to the same customer within the cap', async () => {
     const saleId = await openSale();
     const ada = await reserve(saleId, 5);
     await reduce(ada, 1);
@@ -301,7 +301,7 @@ describe('once and for all', () => {
     expect((await reduce({ customerId, saleId, reservationId: first.reservationId }, 3)).status).toBe(200);
     expect(await ask(5)).toEqual(first);
     expect(await ask(3)).toMatchObject({ refused: 'idempotency_key_reused' });
-    // A redelivery of the command decides nothing anew.
+    // A redelivery of the command does not decide again.
     await allocateBatch(deps, [{ ...command, deliveries: 2 }], soon());
     expect(await viewOf({ customerId, saleId, reservationId: first.reservationId })).toMatchObject({ units: 3 });
   });
@@ -336,7 +336,7 @@ describe('refused, and nothing changes', () => {
     return answer;
   }
 
-  test('a quantity that is none, or a higher one', async () => {
+  test('an invalid quantity, or a higher one', async () => {
     const saleId = await openSale();
     const ada = await reserve(saleId, 3);
     const { text } = await refuses(ada, 0, 400, 'invalid_input');

@@ -1,6 +1,6 @@
 /**
  * I12, the clock: what an operator does to a sale's times, and what that does to those who hold its units or wait for them.
- * Real MySQL, Redis and SQS; the clock is the test's own, so that a pause of an hour takes no hour.
+ * Real MySQL, Redis and SQS; the test sets the clock, so a pause of an hour takes no hour.
  */
 
 import { BusEvent } from '#events/catalog.ts';
@@ -32,7 +32,7 @@ let opened: Deps;
 let deps: Deps;
 /** How far the test's clock is ahead. */
 let aheadMs = 0;
-/** What was published since it was last told to the customers. */
+/** What was published since the last delivery to the customers. */
 let published: BusEvent[] = [];
 
 beforeAll(async () => {
@@ -110,7 +110,7 @@ const closeOf = async (saleId: SaleId) => {
 const buy = ({ customerId, reservationId }: Customer) =>
   requestPurchase(deps, customerId, newId(), { reservationIds: [reservationId], paymentToken: 'tok_ok' });
 
-/** Delivers what was published, each event twice, and answers what this customer was told newly: kinds, oldest first. */
+/** Delivers what was published, each event twice, and returns this customer's new notices: kinds, oldest first. */
 async function told(customer: Customer): Promise<{ kind: string; facts: Record<string, unknown>; text: string }[]> {
   const events = published;
   published = [];
@@ -126,7 +126,7 @@ async function unread({ customerId }: Customer) {
   return page.items.map(({ kind, facts, text }) => ({ kind, facts, text })).reverse();
 }
 
-/** The reservations whose owners were reminded, in events that have not been delivered yet, that their time to pay ends. */
+/** The reservations whose owners were reminded to pay, in events that have not been delivered yet. */
 const reminded = () =>
   published.flatMap((event) =>
     event['detail-type'] === 'reservations.reminded' && event.detail.reason === 'payment-due'
@@ -136,7 +136,7 @@ const reminded = () =>
 
 const kindsOf = async (customer: Customer) => (await told(customer)).map(({ kind }) => kind);
 
-/** A sale of one unit that has been allocated, given back and offered to one who waited. */
+/** A sale of one unit that was allocated, given back and offered to a waiting customer. */
 async function offering(terms: Partial<SaleTerms> = {}) {
   const saleId = await givenSale(deps, { allotment: 1, waitlistSize: 10, offerLifeMs: 30 * secondMs, ...terms });
   const first = await reserving(saleId);
@@ -275,7 +275,7 @@ describe('I12: what follows from a time moves with it', () => {
     expect(Math.abs(movedMs - (Date.parse(opens) - nowMs))).toBeLessThan(5 * secondMs);
   });
 
-  test('T7: a close moved to before the end of an offer is the end of the offer; moved away, the offer has its time', async () => {
+  test('T7: a close moved to before the end of an offer ends the offer; moved to later, the offer has its full time', async () => {
     const { saleId, offered } = await offering({ offerLifeMs: 20 * minuteMs });
     const before = await deadlineOf(offered);
     const closes = instant(10 * minuteMs);
@@ -296,7 +296,7 @@ describe('I12: what follows from a time moves with it', () => {
     expect(await deadlineOf(offered)).toBe(before);
   });
 
-  test('T7: an offer made near the close ends with it, and is as long as promised when the close moves away', async () => {
+  test('T7: an offer made near the close ends with it, and has its full length when the close moves to later', async () => {
     const { saleId, offered } = await offering({
       reserveClosesAtMs: Date.now() + 5 * minuteMs,
       purchaseClosesAtMs: Date.now() + 5 * minuteMs,
@@ -339,7 +339,7 @@ describe('I12: each change is told once, and what was announced for old times ag
     expect(notices[1]?.facts.deadline).toBe(closes);
   });
 
-  test('T3: after “closing soon” the close moves away; the reminder comes again for the new close, and a new name repeats nothing', async () => {
+  test('T3: after “closing soon” the close moves to later; the reminder comes again for the new close, and a new name repeats nothing', async () => {
     const saleId = await givenSale(deps, {
       purchaseClosesAtMs: Date.now() + minuteMs,
       reserveClosesAtMs: Date.now() + minuteMs,
@@ -524,7 +524,7 @@ describe('I12: units that nobody pays for go on', () => {
     const reminders = await due(holder);
     expect(reminders).toMatchObject([{ facts: { deadline: toIso(deadline), units: 1 } }]);
     expect(reminders[0]?.text).toMatch(
-      /^Your time to pay ends soon: buy your 1 unit until .*, or it goes to whoever waits\.$/,
+      /^Your time to pay ends soon: you can buy your 1 unit until .*; after that it goes to the next in line\.$/,
     );
     expect(await due(other)).toHaveLength(1);
     expect(await due(paying)).toEqual([]);

@@ -185,7 +185,7 @@ const copyNotice = (subject: string, kind: string, changed: { version?: string; 
     kind,
   );
 
-/** Defects of what was split, by the invariant that each breaks. */
+/** Defects of split reservations, by the invariant that each breaks. */
 const faultsOfParts: [InvariantName, string, (partId: ReservationId) => unknown][] = [
   ['I3', 'a part whose units never returned', (id) => change('DELETE FROM ledger WHERE subject_id = ?', bytes(id))],
   [
@@ -219,7 +219,7 @@ test.each(faultsOfParts)('%s notices %s', async (name, _, breakIt) => {
   expect(result.holds).toBe(false);
 });
 
-/** What breaks the world, and where several checks might notice it, what the one in question says. */
+/** What breaks the world and, where several checks might notice it, the message of the check in question. */
 type Fault = (() => unknown) | { breakIt: () => unknown; says: RegExp };
 
 /** Defects, by the invariant that each breaks. */

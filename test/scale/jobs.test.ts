@@ -16,7 +16,7 @@ const count = Number(process.env.HOLDFAST_SCALE ?? 100_000);
 const timeoutMs = 120_000 + 3 * count;
 const hourMs = 3_600_000;
 
-/** One transaction changes at most the reservations, places, movements and events of so many rows. */
+/** The most rows that one transaction changes: reservations, waitlist rows, movements and events. */
 const rowsAtMost = 3_000;
 /** A sixteenth of the server's default packet. */
 const statementBytesAtMost = 1_048_576;

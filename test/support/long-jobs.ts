@@ -71,8 +71,8 @@ export async function trigger(deps: Deps, message: unknown, deadlineMs = deps.cl
 }
 
 /**
- * Carries the messages of the queue `advance`, and what was heard of released units, to the function until none is left.
- * Delayed messages are left. Returns how many were carried.
+ * Carries the messages of the queue `advance`, and the events of released units, to the function until none is left. Leaves
+ * delayed messages. Returns how many were carried.
  */
 export async function carryMessages(deps: Deps, kept: KeptEvents, deadlineMs?: () => number): Promise<number> {
   for (let carried = 0; ; ) {

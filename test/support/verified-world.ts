@@ -223,7 +223,7 @@ function acceptance(name: Name, times: World['times']): { ticket: number; accept
   return { ticket: acceptedAtMs * 1_000 + 7, acceptedAtMs };
 }
 
-/** In the sale that is open somebody waits, so nothing is left. */
+/** Somebody waits in the open sale, so no units are left. */
 const allotments: Record<string, number> = { [openSale]: 5, [closedSale]: 20 };
 
 /** Stock as the cases add up to it. */

@@ -323,8 +323,13 @@ describe('answers', () => {
 
   test.each<[string, () => unknown, number, string]>([
     ['a mistake of ours', () => new TypeError('secret at /home/app/x.ts:1'), 500, 'internal'],
-    ['a fault', () => new Fault('queue_unavailable', 'sqs.internal is away'), 503, 'queue_unavailable'],
-    ['a database that is away', () => Object.assign(new Error(), { code: 'ECONNREFUSED' }), 503, 'store_unavailable'],
+    ['a fault', () => new Fault('queue_unavailable', 'sqs.internal is unavailable'), 503, 'queue_unavailable'],
+    [
+      'a database that is unavailable',
+      () => Object.assign(new Error(), { code: 'ECONNREFUSED' }),
+      503,
+      'store_unavailable',
+    ],
     ['a full disk', () => Object.assign(new Error('secret'), { errno: 1021 }), 503, 'store_unavailable'],
     ['a primary that was demoted', () => Object.assign(new Error(), { errno: 1836 }), 503, 'store_unavailable'],
     [
@@ -341,6 +346,6 @@ describe('answers', () => {
     });
     expect([answer.status, answer.body.code]).toEqual([status, code]);
     expect(answer.headers['retry-after']).toBeDefined();
-    expect(JSON.stringify(answer)).not.toMatch(/secret|\.ts|internal is away| at /);
+    expect(JSON.stringify(answer)).not.toMatch(/secret|\.ts|internal is unavailable| at /);
   });
 });
