@@ -56,8 +56,8 @@ export const codes = {
   too_many_connections: { status: 429, retry: false, title: 'This account has opened newer connections' },
   internal: { status: 500, retry: true, title: 'Something went wrong on our side' },
   queue_unavailable: { status: 503, retry: true, title: 'The request could not be queued; please repeat it' },
-  status_unknown: { status: 503, retry: true, title: 'The status cannot be determined at the moment' },
-  store_unavailable: { status: 503, retry: true, title: 'The store cannot be reached at the moment' },
+  status_unknown: { status: 503, retry: true, title: 'The status cannot be determined right now' },
+  store_unavailable: { status: 503, retry: true, title: 'The store is unavailable' },
 } as const satisfies Record<string, CodeMeaning>;
 
 export type Code = keyof typeof codes;
