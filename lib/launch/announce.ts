@@ -26,7 +26,9 @@ import type { announcements } from './job.table.ts';
 export type Announcement = (typeof announcements)[number];
 
 /** How many reservations one step looks at. */
-const rowsPerStep = changesPerEvent;
+export function rowsPerStep(): number {
+  return changesPerEvent;
+}
 
 /**
  * The terms by which a request is decided may be this old, whatever has been committed since. A reservation decided within
@@ -46,11 +48,11 @@ interface Announced {
  * everybody who holds units or waits. The caller records the events, and sends the job's message after the commit.
  */
 export async function announce(tx: Tx, sale: SaleRow, kind: Announcement, nowMs: number): Promise<Announced> {
-  const rows = await readPage(tx, sale.saleId, undefined, rowsPerStep);
+  const rows = await readPage(tx, sale.saleId, undefined, rowsPerStep());
   const key = { saleId: sale.saleId, kind, round: sale.version };
   const { events, told } = tell(sale, { ...key, startedAtMs: nowMs }, rows, nowMs);
   const last = rows.at(-1);
-  if (!last || rows.length < rowsPerStep) return { events };
+  if (!last || rows.length < rowsPerStep()) return { events };
   await supersede(tx, sale.saleId, kind, nowMs);
   const job: SaleJob = {
     ...key,
@@ -83,7 +85,7 @@ export async function announceSome(tx: Tx, saleId: SaleId, nowMs: number): Promi
     await updateJob(tx, ended);
     return { ...nothingChanged, next: ended };
   }
-  const rows = await readPage(tx, saleId, job.afterId ?? undefined, rowsPerStep);
+  const rows = await readPage(tx, saleId, job.afterId ?? undefined, rowsPerStep());
   const { events, told } = tell(sale, { ...job, kind: job.kind }, rows, nowMs);
   await recordEvents(tx, events, nowMs);
   const next: SaleJob = {
@@ -91,7 +93,7 @@ export async function announceSome(tx: Tx, saleId: SaleId, nowMs: number): Promi
     afterId: rows.at(-1)?.reservationId ?? job.afterId,
     handled: job.handled + told,
     steppedAtMs: nowMs,
-    finishedAtMs: rows.length < rowsPerStep ? nowMs : null,
+    finishedAtMs: rows.length < rowsPerStep() ? nowMs : null,
   };
   await updateJob(tx, next);
   return { ...nothingChanged, events, next };

@@ -14,6 +14,11 @@ import { deadlineAtMs } from '#sale/sale-clock.ts';
 import { endAndOffer, rowsPerTransaction } from './release.ts';
 import { lockEndedOffers, lockOpen, type ReservationRow, readEndedOffers, readPage } from './reservation.store.ts';
 
+/** How many reservations of a sale that is over one transaction looks at. */
+export function rowsPerPage(): number {
+  return rowsPerTransaction;
+}
+
 /** What one transaction has ended. */
 interface Step extends Committed {
   readonly ended: number;
@@ -97,8 +102,8 @@ export async function endPage(
   const seen = (await readSales(tx, [saleId])).get(saleId);
   if (!seen || !isOver(seen, nowMs)) return undefined;
   if (seen.allocated === 0 && seen.waitlisted === 0) return nothingLeft;
-  const page = await readPage(tx, saleId, afterId, rowsPerTransaction);
-  const rest = { afterId: page.at(-1)?.reservationId, isLast: page.length < rowsPerTransaction };
+  const page = await readPage(tx, saleId, afterId, rowsPerPage());
+  const rest = { afterId: page.at(-1)?.reservationId, isLast: page.length < rowsPerPage() };
   const open = page.filter(({ state }) => state === 'allocated' || state === 'waitlisted');
   if (open.length === 0) return { ...nothingChanged, ended: 0, ...rest };
   const sale = (await lockSales(tx, [saleId])).get(saleId);

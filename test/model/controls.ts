@@ -595,6 +595,13 @@ export const controls: readonly Control[] = [
     cases: ['refund'],
   },
   {
+    name: 'rest-of-an-announcement-forgotten',
+    description: 'An announcement tells its first page, and leaves no job for the rest.',
+    faults: [inModule(() => import('#launch/job.store.ts'), { insertJob: () => async () => undefined })],
+    caughtBy: ['I12', 'I9'],
+    cases: ['announced-in-steps'],
+  },
+  {
     name: 'reduced-units-not-offered',
     description: 'What a customer gives back by taking fewer units waits for the next rule.',
     faults: [

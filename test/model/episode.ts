@@ -18,6 +18,7 @@ import { requestReservation } from '#reservation/request.ts';
 import { deriveReservationId } from '#reservation/reservation-id.ts';
 import { queueOf, tick } from './consumers.ts';
 import { type Desk, decideWhatWaits, letOperatorsWork, resumeAll } from './operators.ts';
+import { pages } from './pages.ts';
 import type { Plan } from './plan.ts';
 import { beginMs, customerIdOf, type SaleSetting, Setting, saleIdOf } from './setting.ts';
 import { type Chooser, type Fault, Random } from './world/choice.ts';
@@ -130,6 +131,7 @@ class Episode {
       });
     settings.set(key, setting);
     this.#setting = setting;
+    pages.rows = plan.page;
     setting.prepare(this.#sales, this.#random.next() < 0.8);
     setting.begin(seed);
     setting.world.trace = watch;

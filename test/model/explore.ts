@@ -9,6 +9,7 @@
  * Called by `run.ts`.
  */
 import { type ConsumerName, consumerNames, queueOf, tick } from './consumers.ts';
+import { pages } from './pages.ts';
 import { type SaleSetting, Setting } from './setting.ts';
 import { type Chooser, type Fault, Random } from './world/choice.ts';
 import type { QueueOptions } from './world/queue.ts';
@@ -31,6 +32,8 @@ export interface Scenario {
   readonly late?: readonly ConsumerName[];
   /** Whether the mirror must be right at rest without being reconciled, unless a failure excuses it. */
   readonly mirror: boolean;
+  /** How many reservations one step of a long job looks at; as many as there are if it is not said. */
+  readonly page?: number;
   /** What has happened already when the case begins. */
   readonly before?: (setting: Setting) => void;
   /** Sets off what happens. */
@@ -128,6 +131,8 @@ interface Point {
 /** Takes the default of everything, and nothing goes wrong. */
 const plain: Chooser = { pick: () => 0, fault: () => undefined, happens: () => false };
 
+/** More reservations than a small case has. */
+const wholePage = 500;
 const roundsAtMost = 6;
 /** The chance of a fault at each step of a random path; a case has some dozens of steps. */
 const faultChance = 0.06;
@@ -284,6 +289,7 @@ function prepare(scenario: Scenario): Setting {
   if (known) return known;
   const own = new Map(scenario.queues.map((queue) => [queue.name, queue]));
   const queues = consumerNames.map((name) => own.get(name) ?? queueOf(name, { batch: 10, workers: 1 }));
+  pages.rows = scenario.page ?? wholePage;
   const setting = new Setting({ queues, digests: true, frozen: true, locks: false });
   setting.prepare(scenario.sales, true, scenario.before);
   const rules = new Set<string>(scenario.rules);
@@ -293,6 +299,7 @@ function prepare(scenario: Scenario): Setting {
 }
 
 function begin(scenario: Scenario, setting: Setting, script: Script): void {
+  pages.rows = scenario.page ?? wholePage;
   setting.begin(1);
   setting.world.trace = undefined;
   setting.world.chooser = plain;

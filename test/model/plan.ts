@@ -22,6 +22,8 @@ export interface Plan {
   /** Whether customers take fewer units than they asked for, or buy fewer than they have. */
   readonly reductions: boolean;
   readonly operators: boolean;
+  /** How many reservations one step of a long job looks at. */
+  readonly page: number;
   /** How often Redis loses its memory, comes back with an old one, or MySQL restarts. */
   readonly disasters: number;
   /** How many unreadable messages come. */
@@ -56,6 +58,7 @@ export function planOf(seed: number, requests: number): Plan {
     operators: random.next() < 0.5,
     disasters: random.next() < 0.25 ? random.between(1, 3) : 0,
     poison: random.next() < 0.25 ? random.between(1, 3) : 0,
+    page: random.of([requests > 150 ? 40 : 3, 20, 500]),
     environments: random.of([0, 1, 2, 4]),
   };
 }

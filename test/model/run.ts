@@ -7,12 +7,13 @@ import { inModule, type Planted, plant } from '../support/plant.ts';
 import { type Control, controls } from './controls.ts';
 import type { Exploration, Scenario } from './explore.ts';
 import type { Done, Failure, Job } from './jobs.ts';
+import { smallPages } from './pages.ts';
 import { planOf } from './plan.ts';
 
 const planted = process.env.HOLDFAST_CONTROL;
 const control = controls.find(({ name }) => name === planted);
 if (planted && !control) throw new Error(`there is no control ${planted}`);
-const notPlanted = await plant(control ? [...control.faults, ...constraintDropped(control)] : []);
+const notPlanted = await plant([...smallPages, ...(control ? [...control.faults, ...constraintDropped(control)] : [])]);
 
 const { removeChance } = await import('./world/determinism.ts');
 removeChance();

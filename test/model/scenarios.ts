@@ -145,12 +145,8 @@ function cancelsAtOnce(setting: Setting, wish: Wish): void {
   });
 }
 
-/** An operator who pauses a sale and resumes it. */
-function pausesAndResumes(setting: Setting): void {
-  act(setting, 'pause', async (process) => {
-    await pauseSale(depsOf(process), saleIdOf(1));
-    await resumeSale(depsOf(process), saleIdOf(1));
-  });
+function pauses(setting: Setting): void {
+  act(setting, 'pause', (process) => pauseSale(depsOf(process), saleIdOf(1)));
 }
 
 /** An operator who moves the close of a sale, and confirms what the preview says of that. */
@@ -286,11 +282,7 @@ const asksLater =
 /** Customer 1 has the only unit, customer 2 waits for it. */
 const oneHoldsOneWaits = settled(requests(wish(1)), requests(wish(2)));
 /** Customer 1 has given the only unit back in a pause, and customer 2 waits for it. */
-const freeInAPause = settled(
-  oneHoldsOneWaits,
-  (setting) => act(setting, 'pause', (process) => pauseSale(depsOf(process), saleIdOf(1))),
-  (setting) => cancels(setting, wish(1)),
-);
+const freeInAPause = settled(oneHoldsOneWaits, pauses, (setting) => cancels(setting, wish(1)));
 const scarce = sale(1, { waitlistSize: 2 });
 
 export const scenarios: readonly Scenario[] = [
@@ -379,7 +371,7 @@ export const scenarios: readonly Scenario[] = [
     about: 'Units are released while one customer waits for them and another asks; a process may die.',
     queues: [workers('reservations')],
     sales: [scarce],
-    faults: 2,
+    faults: 1,
     kinds: { crash: 1, lost: 1 },
     rules: ['advance', 'relay'],
     mirror: true,
@@ -441,8 +433,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'pause-and-offer-end',
-    about:
-      'A sale is paused and resumed while an offer ends and the rule fires: the offer ends before the pause or later by it.',
+    about: 'A sale is paused while an offer ends and the rule fires: the offer ends before the pause, or not in it.',
     queues: [],
     sales: [scarce],
     faults: 0,
@@ -452,9 +443,57 @@ export const scenarios: readonly Scenario[] = [
     mirror: true,
     before: settled(requests(wish(1)), requests(wish(2)), (setting) => cancels(setting, wish(1))),
     begin(setting) {
-      pausesAndResumes(setting);
+      pauses(setting);
       passes(setting, 'the offer ends', 2 * minuteMs * 1000);
       advances(setting);
+    },
+  },
+  {
+    name: 'resume-and-offer-end',
+    about: 'A sale is resumed while an offer ends and the rule fires: the offer ends later by the pause.',
+    queues: [],
+    sales: [scarce],
+    faults: 0,
+    kinds: {},
+    rules: ['advance', 'relay'],
+    late: ['advance'],
+    mirror: true,
+    before: settled(requests(wish(1)), requests(wish(2)), (setting) => cancels(setting, wish(1)), pauses),
+    begin(setting) {
+      act(setting, 'resume', (process) => resumeSale(depsOf(process), saleIdOf(1)));
+      passes(setting, 'the offer ends', 2 * minuteMs * 1000);
+      advances(setting);
+    },
+  },
+  {
+    name: 'announced-in-steps',
+    about: 'A pause is told to one reservation at a time; whoever is at it may die at any step.',
+    queues: [workers('advance'), workers('notifications', 10)],
+    sales: [sale(1, { allotment: 3 })],
+    faults: 1,
+    kinds: { crash: 1 },
+    rules: ['advance', 'relay'],
+    mirror: true,
+    page: 1,
+    before: settled(requests(wish(1)), requests(wish(2))),
+    begin(setting) {
+      pauses(setting);
+    },
+  },
+  {
+    name: 'closed-in-steps',
+    about: 'A sale that is over ends one reservation at a time; whoever is at it may die at any step.',
+    queues: [workers('advance')],
+    sales: [sale(1, { allotment: 3 })],
+    faults: 1,
+    kinds: { crash: 1 },
+    rules: ['advance', 'relay'],
+    mirror: true,
+    page: 1,
+    before: settled(requests(wish(1)), requests(wish(2))),
+    begin(setting) {
+      setting.world.pass(601 * minuteMs * 1000);
+      fires(setting, 'advance');
     },
   },
   {
@@ -646,12 +685,13 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'offer-ends',
-    about: 'An offer ends while it is being bought, and the next in line waits for it.',
+    about: 'An offer ends while its purchase is requested, which is paid later, and the next in line waits for it.',
     queues: [workers('purchases'), workers('advance')],
     sales: [scarce],
     faults: 0,
     kinds: {},
     rules: ['advance', 'settle', 'relay'],
+    late: ['purchases'],
     mirror: true,
     before: settled(requests(wish(1)), requests(wish(2)), requests(wish(3)), (setting) => cancels(setting, wish(1))),
     begin(setting) {

@@ -564,7 +564,7 @@ export class Checker {
     const deadlineMs = Math.min(closesMs, this.#deadlineOf(before, sale) ?? closesMs);
     if (sale && this.#sales.text(sale, 'status') === 'paused') this.#fail('I12', `${id} expired in a pause`);
     if (this.#world.nowMs < deadlineMs) this.#fail('I8', `${id} expired before its deadline`);
-    this.#clock.expired(id, this.#world.nowMs);
+    this.#clock.expired(id, saleId, this.#world.nowMs);
   }
 
   /** A reservation's own deadline by the wall clock, if it has one: it is stored in the sale's time. */
@@ -1056,12 +1056,14 @@ export class Checker {
     for (const [key, state] of this.#moves) {
       if (!shown.has(key)) this.#fail('I5', `no notice says that ${key} is ${state}`);
     }
-    const c = this.#reservations;
     const reservations = new Map([...this.#books.values()].flatMap((books) => [...books.reservations]));
-    this.#clock.atRest(this.#world.mysql.table('notifications').rows(), (id) => {
-      const row = reservations.get(id);
-      return row !== undefined && ['allocated', 'purchased'].includes(c.text(row, 'state'));
-    });
+    const items = [...this.#world.mysql.table('purchase_items').rows()];
+    const bought = new Set<ReservationId>(items.map((row) => this.#items.id(row, 'reservation_id')));
+    this.#clock.atRest(
+      this.#world.mysql.table('notifications').rows(),
+      (id) => reservations.get(id),
+      (id) => bought.has(id),
+    );
     if (!this.#world.queue('advance').open) return;
     for (const sale of this.#world.mysql.table('sales').rows()) {
       const { reservations: own } = this.#booksOf(this.#sales.id(sale, 'id'));

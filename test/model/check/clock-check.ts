@@ -2,9 +2,13 @@
  * I12, the clock, in the model: a pause gives its time back and nothing goes on in it; whoever holds units or waits when
  * times move is told once for each change, and of nothing else; the time that somebody was told last is the time that
  * counts, and never lies after the close; and what was announced for an opening that moved is announced again.
+ *
+ * An announcement of more than one page is told in steps. Whom it has not reached when a newer one is made hears of that
+ * one, and who has bought or given back by then, of neither.
  */
 import { type ChangeGroup, expandChanges } from '#events/changes.ts';
 import type { ReservationId, SaleId } from '#platform/kernel/ids.ts';
+import { pages } from '../pages.ts';
 import type { Row } from '../world/mysql.ts';
 import type { Columns } from './columns.ts';
 
@@ -13,8 +17,13 @@ type SaleOf = (saleId: SaleId) => Row | undefined;
 /** What is told with the time until when one may buy. */
 const toldKinds = new Set(['rescheduled', 'paused', 'resumed', 'purchase-opened', 'closing-soon']);
 const changeKinds = new Set(['reminder.rescheduled', 'reminder.paused', 'reminder.resumed']);
+/** What takes the place of the opening's announcement. */
+const newerThanOpening = new Set([...changeKinds, 'reminder.purchase-opened', 'reminder.closing-soon']);
 /** A shorter pause may begin and end in one millisecond of its transactions. */
 const pauseThatCountsMs = 2_000;
+
+/** Who was decided up to so long after a change may have been told older times, and is told of it as well. */
+const decidedByOldTermsMs = 10_000;
 
 /** The phases in their order. */
 const phases = ['scheduled', 'reserving', 'reserved', 'purchasing', 'closed'];
@@ -43,6 +52,8 @@ export class ClockCheck {
   /** Openings that must be told: the same. */
   readonly #openings = new Map<string, ReservationId>();
   readonly #told = new Map<ReservationId, Told>();
+  /** When each version of a sale was announced in steps, by sale. */
+  readonly #inSteps = new Map<SaleId, Map<number, number>>();
   /** Sales that an operator resumes without giving the time of the pause back. */
   readonly #keepTimes = new Set<SaleId>();
 
@@ -62,6 +73,7 @@ export class ClockCheck {
     this.#openings.clear();
     this.#told.clear();
     this.#keepTimes.clear();
+    this.#inSteps.clear();
   }
 
   /** An operator asks for a pause of this sale that is not given back. */
@@ -88,9 +100,11 @@ export class ClockCheck {
   }
 
   /** A reservation has expired. */
-  expired(id: ReservationId, nowMs: number): void {
+  expired(id: ReservationId, saleId: SaleId, nowMs: number): void {
     const told = this.#told.get(id);
-    if (told && nowMs < told.deadlineMs) this.#fail('I12', `${id} expired before the time that its customer was told`);
+    const isToBeTold = told && [...(this.#inSteps.get(saleId)?.keys() ?? [])].some((version) => version > told.round);
+    if (told && !isToBeTold && nowMs < told.deadlineMs)
+      this.#fail('I12', `${id} expired before the time that its customer was told`);
   }
 
   /** A sale's row has changed, with these reservations as they are then. */
@@ -116,6 +130,7 @@ export class ClockCheck {
     this.#checkPhase(before, after, reservations, nowMs, moved);
     if (status === 'cancelled' || !(moved || statusBefore !== status)) return;
     const version = this.#sales.number(after, 'version');
+    this.#noteSteps(id, version, reservations.size, nowMs);
     for (const [reservationId, row] of reservations) {
       if (['allocated', 'waitlisted'].includes(this.#reservations.text(row, 'state')))
         this.#due.add(`${reservationId} at version ${version}`);
@@ -136,11 +151,18 @@ export class ClockCheck {
       this.#fail('I12', `sale ${id} is ${is} before its time`);
     if (was === is || is !== 'purchasing' || this.#sales.text(after, 'status') !== 'active') return;
     const version = this.#sales.number(after, 'version');
+    this.#noteSteps(id, version, reservations.size, nowMs);
     for (const [reservationId, row] of reservations) {
       const isFree = this.#reservations.value(row, 'purchase_id') === null;
       if (isFree && this.#reservations.text(row, 'state') === 'allocated')
         this.#openings.set(`${reservationId} at version ${version}`, reservationId);
     }
+  }
+
+  #noteSteps(saleId: SaleId, version: number, reservations: number, nowMs: number): void {
+    if (reservations < pages.rows) return;
+    const known = this.#inSteps.get(saleId) ?? new Map<number, number>();
+    this.#inSteps.set(saleId, known.set(version, nowMs));
   }
 
   #phaseAt(sale: Row, nowMs: number): string {
@@ -170,28 +192,64 @@ export class ClockCheck {
     if (phase !== right) this.#fail('I9', `sale ${this.#sales.id(sale, 'id')} is ${phase}, by the clock ${right}`);
   }
 
-  /** Everything has been told by now, once each. `isConcerned` says who still holds what they held, or has bought it. */
-  atRest(notices: Iterable<Row>, isConcerned: (id: ReservationId) => boolean): void {
+  /**
+   * Everything has been told by now, once each. `rowOf` is a reservation as it is now, and `wasBought` says for which of
+   * them a purchase was ever accepted.
+   */
+  atRest(
+    notices: Iterable<Row>,
+    rowOf: (id: ReservationId) => Row | undefined,
+    wasBought: (id: ReservationId) => boolean,
+  ): void {
     const told = new Set<string>();
     const opened = new Set<string>();
+    const [changed, reminded] = [new Map<string, number>(), new Map<string, number>()];
+    const stateOf = (id: string) => {
+      const row = rowOf(id as ReservationId);
+      return row ? this.#reservations.text(row, 'state') : '';
+    };
+    const stepsAt = (id: string, version: number) => {
+      const row = rowOf(id as ReservationId);
+      return row && this.#inSteps.get(this.#reservations.id(row, 'sale_id'))?.get(version);
+    };
+    /** Whether somebody hears of something newer instead, or of what has become of them. */
+    const isExcused = (key: string, newer: ReadonlyMap<string, number>, states: readonly string[]) => {
+      const [id = '', version = '0'] = key.split(' at version ');
+      if (stepsAt(id, Number(version)) === undefined) return false;
+      return (newer.get(id) ?? 0) > Number(version) || !states.includes(stateOf(id));
+    };
     for (const row of notices) {
       if (this.#notices.text(row, 'kind') === 'reminder.purchase-opened') {
         const key = `${this.#notices.id(row, 'subject_id')} at version ${this.#notices.number(row, 'round')}`;
         if (opened.has(key)) this.#fail('I12', `the opening was told twice of ${key} of its sale`);
         opened.add(key);
       }
+      const [subject, round] = [this.#notices.id(row, 'subject_id'), this.#notices.number(row, 'round')];
+      const kind = this.#notices.text(row, 'kind');
+      for (const [newest, kinds] of [
+        [changed, changeKinds],
+        [reminded, newerThanOpening],
+      ] as const)
+        if (kinds.has(kind)) newest.set(subject, Math.max(newest.get(subject) ?? 0, round));
       if (!changeKinds.has(this.#notices.text(row, 'kind'))) continue;
       const key = `${this.#notices.id(row, 'subject_id')} at version ${this.#notices.number(row, 'round')}`;
-      if (!this.#due.has(key)) this.#fail('I12', `a change was told of ${key} of its sale, which did not change then`);
+      const sinceMs = stepsAt(subject, round);
+      const stored = rowOf(subject as ReservationId);
+      const isLate =
+        stored && this.#reservations.number(stored, 'decided_at_ms') <= (sinceMs ?? 0) + decidedByOldTermsMs;
+      if (!this.#due.has(key) && !isLate)
+        this.#fail('I12', `a change was told of ${key} of its sale, which did not change then`);
       if (told.has(key)) this.#fail('I12', `a change was told twice of ${key} of its sale`);
       told.add(key);
     }
     for (const [key, id] of this.#openings) {
-      if (!opened.has(key) && isConcerned(id))
+      const isConcerned = ['allocated', 'purchased'].includes(stateOf(id));
+      if (!opened.has(key) && isConcerned && !isExcused(key, reminded, wasBought(id) ? [] : ['allocated']))
         this.#fail('I12', `nobody was told of the opening of ${key} of its sale`);
     }
     for (const key of this.#due) {
-      if (!told.has(key)) this.#fail('I12', `nobody was told of the change of ${key} of its sale`);
+      if (!told.has(key) && !isExcused(key, changed, ['allocated', 'waitlisted']))
+        this.#fail('I12', `nobody was told of the change of ${key} of its sale`);
     }
   }
 }
