@@ -50,7 +50,8 @@ interface Announced {
 export async function announce(tx: Tx, sale: SaleRow, kind: Announcement, nowMs: number): Promise<Announced> {
   const rows = await readPage(tx, sale.saleId, undefined, rowsPerStep());
   const key = { saleId: sale.saleId, kind, round: sale.version };
-  const { events, told } = tell(sale, { ...key, startedAtMs: nowMs }, rows, nowMs);
+  // With the sale held, everybody whom this reads was decided before.
+  const { events, told } = tell(sale, { ...key, startedAtMs: nowMs }, rows, nowMs, 'all');
   const last = rows.at(-1);
   if (!last || rows.length < rowsPerStep()) return { events };
   await supersede(tx, sale.saleId, kind, nowMs);
@@ -124,10 +125,12 @@ function tell(
   { kind, round, startedAtMs }: Pick<SaleJob, 'round' | 'startedAtMs'> & { kind: Announcement },
   rows: readonly ReservationRow[],
   nowMs: number,
+  decided: 'all' | 'in time' = 'in time',
 ): { events: RecordedEvent[]; told: number } {
   const { saleId, reserveClosesAtMs, purchaseOpensAtMs, purchaseClosesAtMs } = sale;
   const recipients = rows
-    .filter((row) => isConcerned(row, kind) && row.decidedAtMs <= startedAtMs + decidedByOldTermsMs)
+    .filter((row) => isConcerned(row, kind))
+    .filter((row) => decided === 'all' || row.decidedAtMs <= startedAtMs + decidedByOldTermsMs)
     .map((row) => ({
       reservationId: row.reservationId,
       customerId: row.customerId,

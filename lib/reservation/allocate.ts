@@ -183,7 +183,8 @@ export async function attempt(tx: Tx, claims: readonly Claim[], nowMs: number, m
   await insertDecided(tx, decisions);
   await recordMovements(tx, decisions.filter(isAllocated).map(movementOf), nowMs);
   const epochs = new Map([...sales.values()].map((sale) => [sale.saleId, sale.epoch]));
-  const moved = await moveStock(tx, moves, { fencingTokens: mode.fencingTokens, epochs, nobodyWaits: !held });
+  const unheld = held ? {} : { nobodyWaits: true, terms: sales };
+  const moved = await moveStock(tx, moves, { fencingTokens: mode.fencingTokens, epochs, ...unheld });
   // Stock travels with the changes, so that a reader of the event has both as of this commit.
   const changes = decisions.map((decision) => changeOf(decision, sales.get(decision.saleId)));
   const events = changeEvents(changes, moved, false, nowMs);

@@ -32,7 +32,12 @@ export interface StockGuard {
   readonly epochs?: ReadonlyMap<string, number>;
   /** Whether nobody may be waiting: those who wait come first, and only with the row held is it known what they wait for. */
   readonly nobodyWaits?: boolean;
+  /** The terms that the caller decided by; a pause or a move in between refuses, since it has been announced already. */
+  readonly terms?: ReadonlyMap<string, TermsTold>;
 }
+
+/** The terms of a sale that holders and waiters are told of when they change. */
+export type TermsTold = Pick<SaleRow, 'status' | 'purchaseOpensAtMs' | 'purchaseClosesAtMs' | 'clockOffsetMs'>;
 
 /** Thrown when a move does not fit the current stock, or its fencing token or epoch is outdated. Roll back. */
 export class StockConflict extends Error {
@@ -240,6 +245,9 @@ export const moveGuards = {
   epoch: '(m.epoch = -1 OR s.epoch = m.epoch)',
   /** Nobody waits; required for a move that is made without looking at the line (invariant I11). */
   line: '(m.alone = 0 OR s.waitlisted = 0)',
+  /** Nothing was announced since the sale was read that this move's reservations would not hear of (invariant I12). */
+  terms: `(m.opens = -1 OR (s.purchase_opens_at_ms = m.opens AND s.purchase_closes_at_ms = m.closes
+    AND s.clock_offset_ms = m.clock_offset AND s.status = m.status))`,
 };
 
 /**
@@ -250,7 +258,7 @@ export async function moveStock(tx: Tx, moves: StockMove[], guard: StockGuard = 
   if (moves.length === 0) return [];
   const sorted = [...moves].sort((a, b) => (a.saleId < b.saleId ? -1 : 1));
   const row =
-    'SELECT ? AS id, ? AS allotment, ? AS available, ? AS allocated, ? AS sold, ? AS waitlisted, ? AS epoch, ? AS fence, ? AS alone';
+    'SELECT ? AS id, ? AS allotment, ? AS available, ? AS allocated, ? AS sold, ? AS waitlisted, ? AS epoch, ? AS fence, ? AS alone, ? AS opens, ? AS closes, ? AS clock_offset, ? AS status';
   const values = sorted.flatMap((move) => [
     toBytes(move.saleId),
     move.allotment ?? 0,
@@ -261,6 +269,7 @@ export async function moveStock(tx: Tx, moves: StockMove[], guard: StockGuard = 
     guard.epochs?.get(move.saleId) ?? -1,
     guard.fencingTokens?.get(move.saleId) ?? 0,
     guard.nobodyWaits ? 1 : 0,
+    ...termsOf(guard.terms?.get(move.saleId)),
   ]);
   const made = await tx.change(
     // The moves first, each finding its row by key: if the optimizer began with a small table, it would lock all its rows.
@@ -278,6 +287,11 @@ export async function moveStock(tx: Tx, moves: StockMove[], guard: StockGuard = 
     sorted.map((move) => move.saleId),
   );
   return moves.flatMap((move) => levels.get(move.saleId) ?? []);
+}
+
+function termsOf(terms: TermsTold | undefined): (number | string)[] {
+  if (!terms) return [-1, -1, -1, ''];
+  return [terms.purchaseOpensAtMs, terms.purchaseClosesAtMs, terms.clockOffsetMs, terms.status];
 }
 
 /** The stock of sales, as visible to this connection. */
