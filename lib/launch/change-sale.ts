@@ -5,6 +5,7 @@
  * new one, once for each change, beginning in the same transaction; a change that moves nothing is not announced.
  */
 
+import { type Keep, keepNothing } from '#answers/once.ts';
 import { recordEvents } from '#events/outbox.ts';
 import { type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import type { Needs } from '#platform/environment/deps.ts';
@@ -31,7 +32,8 @@ export interface SaleChange {
   readonly tell?: Announcement | undefined;
 }
 
-interface SaleChanged extends SaleCommitted {
+interface SaleChanged<Answer> extends SaleCommitted {
+  readonly answer: Answer;
   /** The announcement that a job has yet to finish. */
   readonly job?: SaleJob | undefined;
 }
@@ -40,11 +42,16 @@ interface SaleChanged extends SaleCommitted {
  * Changes a sale's terms. A sale that has closed or was cancelled stays as it was. Times that take time from somebody, or
  * close the sale at once, need the confirmation of a preview (`rescheduleSale`).
  */
-export async function updateSale(deps: WriteNeeds, saleId: SaleId, change: UpdateSale): Promise<SaleView | Refusal> {
+export async function updateSale(
+  deps: WriteNeeds,
+  saleId: SaleId,
+  change: UpdateSale,
+  keep: Keep = keepNothing,
+): Promise<SaleView | Refusal> {
   const times = readTimes(change);
   const preview = Object.keys(times).length > 0 ? await previewMove(deps, saleId, times) : undefined;
   if (isRefusal(preview)) return preview;
-  const changed = await changeSale(deps, saleId, async (tx, sale, nowMs) => {
+  const decide: DecideChange = async (tx, sale, nowMs) => {
     const move = applyMove(await planMove(tx, sale, times, nowMs, preview?.plan?.concerned), change.confirmation);
     if (isRefusal(move)) return move;
     const waitlistSize = change.waitlistSize ?? sale.waitlistSize;
@@ -61,8 +68,8 @@ export async function updateSale(deps: WriteNeeds, saleId: SaleId, change: Updat
       offerCutoffMs: change.offerCutoffSeconds === undefined ? sale.offerCutoffMs : change.offerCutoffSeconds * 1000,
     };
     return { terms, tell: move?.tell };
-  });
-  return isRefusal(changed) ? changed : viewOfRow(changed, deps.clock());
+  };
+  return changeSale(deps, saleId, decide, keepView(keep));
 }
 
 /** The change that a planned move makes, or why it is not made; undefined if nothing moves. */
@@ -78,13 +85,17 @@ export function applyMove(
  * Pauses a sale: nothing can be reserved or bought, and its clock stands still until it is resumed. Repeating it changes
  * nothing.
  */
-export async function pauseSale(deps: WriteNeeds, saleId: SaleId): Promise<SaleView | Refusal> {
-  const paused = await changeSale(deps, saleId, async (_tx, sale, nowMs) => {
+export async function pauseSale(
+  deps: WriteNeeds,
+  saleId: SaleId,
+  keep: Keep = keepNothing,
+): Promise<SaleView | Refusal> {
+  const decide: DecideChange = async (_tx, sale, nowMs) => {
     if (sale.status === 'cancelled') return refuse('sale_cancelled', 'A cancelled sale cannot be paused.');
     if (sale.status === 'paused') return undefined;
     return { terms: { status: 'paused', pausedAtMs: nowMs }, tell: 'paused' };
-  });
-  return isRefusal(paused) ? paused : viewOfRow(paused, deps.clock());
+  };
+  return changeSale(deps, saleId, decide, keepView(keep));
 }
 
 /**
@@ -96,14 +107,15 @@ export async function resumeSale(
   deps: WriteNeeds,
   saleId: SaleId,
   { keepTimes = false }: { keepTimes?: boolean } = {},
+  keep: Keep = keepNothing,
 ): Promise<SaleView | Refusal> {
-  const resumed = await changeSale(deps, saleId, async (_tx, sale, nowMs) => {
+  const decide: DecideChange = async (_tx, sale, nowMs) => {
     if (sale.status === 'cancelled') return refuse('sale_cancelled', 'A cancelled sale cannot be resumed.');
     if (sale.status === 'active') return undefined;
     const times = keepTimes ? {} : giveBackPause(sale, nowMs);
     return { terms: { ...times, status: 'active', pausedAtMs: null }, tell: 'resumed' };
-  });
-  return isRefusal(resumed) ? resumed : viewOfRow(resumed, deps.clock());
+  };
+  return changeSale(deps, saleId, decide, keepView(keep));
 }
 
 /**
@@ -114,33 +126,44 @@ export async function cancelSale(
   deps: WriteNeeds & Needs<'queue'>,
   saleId: SaleId,
   { refunds }: CancelSale,
+  keep: Keep = keepNothing,
 ): Promise<SaleView | Refusal> {
-  const cancelled = await changeSale(deps, saleId, async (tx, _sale, nowMs) => {
+  const decide: DecideChange = async (tx, _sale, nowMs) => {
     const refusal = await callOff(tx, saleId, refunds, nowMs);
     return refusal ?? { terms: { status: 'cancelled', pausedAtMs: null } };
-  });
+  };
+  const cancelled = await changeSale(deps, saleId, decide, keepView(keep));
   if (isRefusal(cancelled)) return cancelled;
   await deps.queue('advance').send({ body: { saleId } });
   await sendSweep(deps, saleId, null);
-  return viewOfRow(cancelled, deps.clock());
+  return cancelled;
+}
+
+type DecideChange = (tx: Tx, sale: SaleRow, nowMs: number) => Promise<SaleChange | Refusal | undefined>;
+
+/** Keeps the sale's view as the answer of a call. */
+function keepView(keep: Keep) {
+  return (tx: Tx, sale: SaleRow, nowMs: number): Promise<SaleView> => keep(tx, viewOfRow(sale, nowMs));
 }
 
 /**
  * Changes a sale's row under lock, tells those whom it concerns, then schedules what comes next. Units that could not be
- * offered before, as in a pause, are offered in the same transaction (invariant I11), by the changed times. Returns the new
- * row; if `decideChange` finds nothing to change, nothing is written or announced.
+ * offered before, as in a pause, are offered in the same transaction (invariant I11), by the changed times. If `decide`
+ * finds nothing to change, nothing is written or announced. `answer` gets the row as the transaction leaves it, runs last
+ * within the transaction, and makes the result.
  */
-export async function changeSale(
+export async function changeSale<Answer extends object>(
   deps: WriteNeeds,
   saleId: SaleId,
-  decideChange: (tx: Tx, sale: SaleRow, nowMs: number) => Promise<SaleChange | Refusal | undefined>,
-): Promise<SaleRow | Refusal> {
-  const result = await writeThrough(deps, async (tx, nowMs): Promise<SaleChanged | Refusal> => {
+  decide: DecideChange,
+  answer: (tx: Tx, sale: SaleRow, nowMs: number) => Promise<Answer>,
+): Promise<Answer | Refusal> {
+  const result = await writeThrough(deps, async (tx, nowMs): Promise<SaleChanged<Answer> | Refusal> => {
     const sale = (await lockSales(tx, [saleId])).get(saleId);
     if (!sale) return refuse('not_found', 'There is no such sale.');
-    const change = await decideChange(tx, sale, nowMs);
+    const change = await decide(tx, sale, nowMs);
     if (isRefusal(change)) return change;
-    if (!change) return { sale, stocks: [], reservations: [], events: [] };
+    if (!change) return { sale, stocks: [], reservations: [], events: [], answer: await answer(tx, sale, nowMs) };
     const changed = { ...sale, ...change.terms };
     await changeTerms(tx, saleId, changed);
     const offered = await offerAndMove(tx, changed, [], { available: 0 }, nowMs);
@@ -148,10 +171,11 @@ export async function changeSale(
     const told = change.tell ? await announce(tx, recorded.sale, change.tell, nowMs) : { events: [] };
     await recordEvents(tx, told.events, nowMs);
     const events = [...offered.events, ...recorded.events, ...told.events];
-    return { ...recorded, reservations: offered.reservations, events, job: told.job };
+    const reservations = offered.reservations;
+    return { ...recorded, reservations, events, job: told.job, answer: await answer(tx, recorded.sale, nowMs) };
   });
   if (isRefusal(result)) return result;
   if (result.job) await sendJob(deps, result.job);
   if (result.stocks.length > 0) await scheduleBoundaries(deps, result.sale);
-  return result.sale;
+  return result.answer;
 }
