@@ -6,7 +6,15 @@ import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
-import { AdjustStock, CreateSale, RescheduleSale, SaleRescheduled, SaleView, UpdateSale } from '#sale/sale.shapes.ts';
+import {
+  AdjustStock,
+  Confirmation,
+  CreateSale,
+  RescheduleSale,
+  SaleRescheduled,
+  SaleView,
+  UpdateSale,
+} from '#sale/sale.shapes.ts';
 
 const SalePath = z.strictObject({ saleId: idOf<SaleId>() });
 const tag = 'Sales';
@@ -101,7 +109,7 @@ const changeStatus = (verb: 'pause', summary: string) =>
     params: SalePath,
     status: 200,
     reply: SaleView,
-    refusals: ['not_found', 'sale_cancelled'],
+    refusals: ['not_found', 'sale_cancelled', 'illegal_state'],
   });
 
 export const pauseSaleRoute = changeStatus(
@@ -116,10 +124,10 @@ export const resumeSaleRoute = defineRoute({
   auth: 'operator',
   idempotent: 'optional',
   params: SalePath,
-  query: z.strictObject({ keepTimes: z.enum(['true', 'false']).optional() }),
+  query: z.strictObject({ keepTimes: z.enum(['true', 'false']).optional(), confirmation: Confirmation }),
   status: 200,
   reply: SaleView,
-  refusals: ['invalid_input', 'not_found', 'sale_cancelled'],
+  refusals: ['invalid_input', 'not_found', 'sale_cancelled', 'confirmation_required'],
 });
 export const cancelSaleRoute = defineRoute({
   method: 'POST',
@@ -149,5 +157,5 @@ export const adjustStockRoute = defineRoute({
   example: { units: 100 },
   status: 200,
   reply: SaleView,
-  refusals: ['invalid_input', 'not_found', 'illegal_state'],
+  refusals: ['invalid_input', 'not_found', 'sale_cancelled', 'illegal_state'],
 });

@@ -13,16 +13,32 @@ import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import { offerAndMove } from '#reservation/release.ts';
+import { endOfDeadline } from '#reservation/reservation.store.ts';
 import type { SaleView, UpdateSale } from '#sale/sale.shapes.ts';
-import { changeTerms, lockSales, type SaleProgress, type SaleRow, type SaleTerms } from '#sale/sale.store.ts';
-import { giveBackPause } from '#sale/sale-clock.ts';
+import {
+  changeTerms,
+  lockSales,
+  readSales,
+  type SaleProgress,
+  type SaleRow,
+  type SaleTerms,
+} from '#sale/sale.store.ts';
+import { giveBackPause, saleNowMs, toSaleTime } from '#sale/sale-clock.ts';
 import { viewOfRow } from '#sale/terms.ts';
 import { type Announcement, announce } from './announce.ts';
 import { scheduleBoundaries } from './boundaries.ts';
 import { type CancelSale, callOff, sendSweep } from './cancellation.ts';
+import { writeReminded } from './due-reminder.store.ts';
 import type { SaleJob } from './job.store.ts';
 import { sendJob } from './jobs.ts';
-import { type MovePlan, planMove, previewMove, refuseUnconfirmed } from './move-plan.ts';
+import {
+  type MovePlan,
+  planKeptTimes,
+  planMove,
+  previewMove,
+  refuseKeptTimes,
+  refuseUnconfirmed,
+} from './move-plan.ts';
 import { recordSale, type SaleCommitted } from './sale-changed.ts';
 import { readTimes } from './sale-times.ts';
 
@@ -39,8 +55,8 @@ interface SaleChanged<Answer> extends SaleCommitted {
 }
 
 /**
- * Changes a sale's terms. A sale that has closed or was cancelled stays as it was. Times that take time from somebody, or
- * close the sale at once, need the confirmation of a preview (`rescheduleSale`).
+ * Changes a sale's terms. A sale that has closed or was cancelled stays as it was. Times that are dangerous (`move-plan.ts`)
+ * need the confirmation of a preview (`rescheduleSale`).
  */
 export async function updateSale(
   deps: WriteNeeds,
@@ -93,6 +109,8 @@ export async function pauseSale(
   const decide: DecideChange = async (_tx, sale, nowMs) => {
     if (sale.status === 'cancelled') return refuse('sale_cancelled', 'A cancelled sale cannot be paused.');
     if (sale.status === 'paused') return undefined;
+    if (saleNowMs(sale, nowMs) >= sale.purchaseClosesAtMs)
+      return refuse('illegal_state', 'A closed sale cannot be paused.');
     return { terms: { status: 'paused', pausedAtMs: nowMs }, tell: 'paused' };
   };
   return changeSale(deps, saleId, decide, keepView(keep));
@@ -100,20 +118,34 @@ export async function pauseSale(
 
 /**
  * Resumes a paused sale. The time of the pause is given back: whatever was still to come is later by its length. With
- * `keepTimes` the times stay as they are, and what they end meanwhile ends. Units that became free in the pause go to those
+ * `keepTimes` the times stay as they are, and what they end meanwhile ends; if that is dangerous, it is refused with
+ * `confirmation_required`, and the confirmation in that refusal must come with the next call. Units that became free in the pause go to those
  * who wait before anybody else can have them. Repeating it changes nothing.
  */
 export async function resumeSale(
   deps: WriteNeeds,
   saleId: SaleId,
-  { keepTimes = false }: { keepTimes?: boolean } = {},
+  { keepTimes = false, confirmation }: { keepTimes?: boolean; confirmation?: string | undefined } = {},
   keep: Keep = keepNothing,
 ): Promise<SaleView | Refusal> {
-  const decide: DecideChange = async (_tx, sale, nowMs) => {
+  const paused = keepTimes ? (await readSales(deps.db, [saleId])).get(saleId) : undefined;
+  // Counted without a lock, because it reads the whole sale.
+  const seen = paused && (await planKeptTimes(deps.db, paused, deps.clock()));
+  const decide: DecideChange = async (tx, sale, nowMs) => {
     if (sale.status === 'cancelled') return refuse('sale_cancelled', 'A cancelled sale cannot be resumed.');
     if (sale.status === 'active') return undefined;
-    const times = keepTimes ? {} : giveBackPause(sale, nowMs);
-    return { terms: { ...times, status: 'active', pausedAtMs: null }, tell: 'resumed' };
+    const resumed = { status: 'active', pausedAtMs: null } as const;
+    if (!keepTimes) {
+      const times = giveBackPause(sale, nowMs);
+      // What was announced for the old close is announced again for the new one.
+      const isLater = times.purchaseClosesAtMs !== sale.purchaseClosesAtMs;
+      const remindedAtMs = isLater ? null : sale.remindedAtMs;
+      return { terms: { ...times, ...resumed, remindedAtMs }, tell: 'resumed' };
+    }
+    const refusal = refuseKeptTimes(await planKeptTimes(tx, sale, nowMs, seen?.concerned), confirmation);
+    if (refusal) return refusal;
+    // Whose sale is over is told of its end.
+    return { terms: resumed, tell: nowMs < sale.purchaseClosesAtMs ? 'resumed' : undefined };
   };
   return changeSale(deps, saleId, decide, keepView(keep));
 }
@@ -166,6 +198,10 @@ export async function changeSale<Answer extends object>(
     if (!change) return { sale, stocks: [], reservations: [], events: [], answer: await answer(tx, sale, nowMs) };
     const changed = { ...sale, ...change.terms };
     await changeTerms(tx, saleId, changed);
+    // Deadlines have moved with the sale's clock: holders are reminded of the new ones, also if they were of the old ones.
+    if (changed.clockOffsetMs !== sale.clockOffsetMs) {
+      await writeReminded(tx, saleId, endOfDeadline(toSaleTime(changed, nowMs)), false);
+    }
     const offered = await offerAndMove(tx, changed, [], { available: 0 }, nowMs);
     const recorded = await recordSale(tx, saleId, nowMs);
     const told = change.tell ? await announce(tx, recorded.sale, change.tell, nowMs) : { events: [] };

@@ -235,6 +235,27 @@ describe('M8: an operator’s call under an Idempotency-Key', () => {
   });
 });
 
+test('the stock of a sale that is over cannot be changed', async () => {
+  const calledOff = await givenSale(deps, { allotment: 10 });
+  await api.call(`POST /sales/${calledOff}/cancel`, { token: operator });
+  const past = Date.now() - 60_000;
+  const closed = await givenSale(deps, { allotment: 10, reserveClosesAtMs: past, purchaseClosesAtMs: past });
+  const pausedAfter = await givenSale(deps, { allotment: 10, reserveClosesAtMs: past, purchaseClosesAtMs: past });
+  await deps.db.change("UPDATE sales SET status = 'paused', paused_at_ms = ? WHERE id = ?", [
+    past + 1_000,
+    toBytes(pausedAfter),
+  ]);
+  for (const [saleId, code] of [
+    [calledOff, 'sale_cancelled'],
+    [closed, 'illegal_state'],
+    [pausedAfter, 'illegal_state'],
+  ] as const) {
+    for (const units of [5, -5]) expect((await addStock(saleId, units)).body.code).toBe(code);
+    expect(await allotmentOf(saleId)).toBe(10);
+  }
+  expect((await api.call(`POST /sales/${closed}/pause`, { token: operator })).body.code).toBe('illegal_state');
+});
+
 describe('M9: numbers', () => {
   test('M9: added stock that the counter cannot hold is refused, and nothing changes', async () => {
     const saleId = await givenSale(deps, { allotment: 10 });
