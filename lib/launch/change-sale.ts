@@ -40,7 +40,7 @@ import {
   refuseUnconfirmed,
 } from './move-plan.ts';
 import { recordSale, type SaleCommitted } from './sale-changed.ts';
-import { readTimes } from './sale-times.ts';
+import { readTimes, refuseCutoff } from './sale-times.ts';
 
 /** What an operator's call changes in a sale's row, and what holders and waiters are told of it. */
 export interface SaleChange {
@@ -74,6 +74,11 @@ export async function updateSale(
     if (waitlistSize < sale.waitlisted) {
       return refuse('illegal_state', `${sale.waitlisted} reservations are waiting; the waitlist cannot be smaller.`);
     }
+    const offerCutoffMs =
+      change.offerCutoffSeconds === undefined ? sale.offerCutoffMs : change.offerCutoffSeconds * 1000;
+    const cutoffTooLong =
+      change.offerCutoffSeconds === undefined ? undefined : refuseCutoff(offerCutoffMs, { ...sale, ...move?.terms });
+    if (cutoffTooLong) return cutoffTooLong;
     const terms = {
       ...move?.terms,
       name: change.name ?? sale.name,
@@ -81,7 +86,7 @@ export async function updateSale(
       waitlistSize,
       offerLifeMs: change.offerLifeSeconds === undefined ? sale.offerLifeMs : change.offerLifeSeconds * 1000,
       payWithinMs: change.payWithinSeconds === undefined ? sale.payWithinMs : change.payWithinSeconds * 1000,
-      offerCutoffMs: change.offerCutoffSeconds === undefined ? sale.offerCutoffMs : change.offerCutoffSeconds * 1000,
+      offerCutoffMs,
     };
     return { terms, tell: move?.tell };
   };

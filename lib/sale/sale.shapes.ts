@@ -24,7 +24,10 @@ const terms = {
    * of it, or of an offer's life if that is shorter, and at most an hour.
    */
   payWithinSeconds: z.number().int().min(60).max(31_622_400),
-  /** No offer is made later than this before the window closes, so that each can be taken. */
+  /**
+   * No offer is made later than this before the window closes, so that each can be taken. It is shorter than the window; without
+   * it, a tenth of the window and at most a minute.
+   */
   offerCutoffSeconds: z.number().int().min(0).max(604_800),
   reserveOpensAt: Instant,
   reserveClosesAt: Instant,

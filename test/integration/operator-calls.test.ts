@@ -256,6 +256,18 @@ test('the stock of a sale that is over cannot be changed', async () => {
   expect((await api.call(`POST /sales/${closed}/pause`, { token: operator })).body.code).toBe('illegal_state');
 });
 
+test('a sale has a cut-off for offers by itself, and none that is as long as its window', async () => {
+  const { body } = await api.call('POST /sales', { json: newSale(), token: operator });
+  expect(body.offerCutoffSeconds).toBe(60);
+  const offerCutoffSeconds = 2 * 24 * 60 * 60;
+  const refusals = [
+    await api.call('POST /sales', { json: { ...newSale(), offerCutoffSeconds }, token: operator }),
+    await api.call(`PATCH /sales/${body.saleId}`, { json: { offerCutoffSeconds }, token: operator }),
+  ];
+  for (const { status, body } of refusals) expect([status, body.code]).toEqual([400, 'invalid_input']);
+  expect((await api.call(`GET /sales/${body.saleId}`)).body.offerCutoffSeconds).toBe(60);
+});
+
 describe('M9: numbers', () => {
   test('M9: added stock that the counter cannot hold is refused, and nothing changes', async () => {
     const saleId = await givenSale(deps, { allotment: 10 });
