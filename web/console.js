@@ -286,7 +286,13 @@ function detailOf(saleId) {
 /** Describes what moving a sale would do, as a question. */
 function previewText({ sale, dangers, concerned }) {
   const { holding, waiting, shortened } = concerned;
-  const warning = dangers.includes('closes_at_once') ? 'The sale would be closed at once. ' : '';
+  const warning = [
+    ['closes_at_once', 'The sale would be closed at once. '],
+    ['short_window', 'Hardly any time would be left to buy. '],
+    ['ends_reserving', 'Hardly any time would be left to reserve. '],
+  ]
+    .map(([danger, text]) => (dangers.includes(danger) ? text : ''))
+    .join('');
   const loss = shortened > 0 ? ` ${number(shortened)} of them would have less time than they were told.` : '';
   return (
     `${warning}The purchase window would be ${clock(sale.purchaseOpensAt)} to ${clock(sale.purchaseClosesAt)}. ` +

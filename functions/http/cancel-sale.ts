@@ -1,7 +1,8 @@
 /** POST /sales/{saleId}/cancel. */
-
+import { keptHandler } from '#answers/once.ts';
 import { cancelSale } from '#launch/change-sale.ts';
-import { httpHandler } from '#platform/handlers/http.ts';
 import { cancelSaleRoute } from './sale.routes.ts';
 
-export const handler = httpHandler(cancelSaleRoute, ({ deps, params, body }) => cancelSale(deps, params.saleId, body));
+export const handler = keptHandler(cancelSaleRoute, ({ deps, params, body }, keep) =>
+  cancelSale(deps, params.saleId, body, keep),
+);

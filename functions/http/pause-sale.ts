@@ -1,7 +1,6 @@
 /** POST /sales/{saleId}/pause. */
-
+import { keptHandler } from '#answers/once.ts';
 import { pauseSale } from '#launch/change-sale.ts';
-import { httpHandler } from '#platform/handlers/http.ts';
 import { pauseSaleRoute } from './sale.routes.ts';
 
-export const handler = httpHandler(pauseSaleRoute, ({ deps, params }) => pauseSale(deps, params.saleId));
+export const handler = keptHandler(pauseSaleRoute, ({ deps, params }, keep) => pauseSale(deps, params.saleId, keep));

@@ -1,6 +1,6 @@
 /** POST /ops/dead-letters/redrive: sends dead letters back to their queue. */
+import { keptHandler } from '#answers/once.ts';
 import { redrive } from '#operations/dead-letters.ts';
-import { httpHandler } from '#platform/handlers/http.ts';
 import { redriveDeadLettersRoute } from './operations.routes.ts';
 
-export const handler = httpHandler(redriveDeadLettersRoute, ({ deps, body }) => redrive(deps, body));
+export const handler = keptHandler(redriveDeadLettersRoute, ({ deps, body }, keep) => redrive(deps, body, keep));

@@ -1,9 +1,8 @@
 /** POST /sales/{saleId}/reschedule. */
-
+import { keptHandler } from '#answers/once.ts';
 import { rescheduleSale } from '#launch/reschedule.ts';
-import { httpHandler } from '#platform/handlers/http.ts';
 import { rescheduleSaleRoute } from './sale.routes.ts';
 
-export const handler = httpHandler(rescheduleSaleRoute, ({ deps, params, body }) =>
-  rescheduleSale(deps, params.saleId, body),
+export const handler = keptHandler(rescheduleSaleRoute, ({ deps, params, body }, keep) =>
+  rescheduleSale(deps, params.saleId, body, keep),
 );

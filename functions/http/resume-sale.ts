@@ -1,9 +1,8 @@
 /** POST /sales/{saleId}/resume. */
-
+import { keptHandler } from '#answers/once.ts';
 import { resumeSale } from '#launch/change-sale.ts';
-import { httpHandler } from '#platform/handlers/http.ts';
 import { resumeSaleRoute } from './sale.routes.ts';
 
-export const handler = httpHandler(resumeSaleRoute, ({ deps, params, query }) =>
-  resumeSale(deps, params.saleId, { keepTimes: query.keepTimes === 'true' }),
+export const handler = keptHandler(resumeSaleRoute, ({ deps, params, query }, keep) =>
+  resumeSale(deps, params.saleId, { keepTimes: query.keepTimes === 'true', confirmation: query.confirmation }, keep),
 );

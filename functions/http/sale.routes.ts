@@ -6,7 +6,15 @@ import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
-import { AdjustStock, CreateSale, RescheduleSale, SaleRescheduled, SaleView, UpdateSale } from '#sale/sale.shapes.ts';
+import {
+  AdjustStock,
+  Confirmation,
+  CreateSale,
+  RescheduleSale,
+  SaleRescheduled,
+  SaleView,
+  UpdateSale,
+} from '#sale/sale.shapes.ts';
 
 const SalePath = z.strictObject({ saleId: idOf<SaleId>() });
 const tag = 'Sales';
@@ -66,6 +74,7 @@ export const updateSaleRoute = defineRoute({
   summary: 'Change the terms of a sale',
   tag,
   auth: 'operator',
+  idempotent: 'optional',
   params: SalePath,
   body: UpdateSale,
   example: { capPerCustomer: 4, reserveClosesAt: '2030-05-03T20:00:00Z' },
@@ -80,6 +89,7 @@ export const rescheduleSaleRoute = defineRoute({
   summary: 'Move the times of a sale with all that depends on them; with `dryRun`, say what that would do',
   tag,
   auth: 'operator',
+  idempotent: 'optional',
   params: SalePath,
   body: RescheduleSale,
   example: { shiftSeconds: 1_200, dryRun: true },
@@ -95,10 +105,11 @@ const changeStatus = (verb: 'pause', summary: string) =>
     summary,
     tag,
     auth: 'operator',
+    idempotent: 'optional',
     params: SalePath,
     status: 200,
     reply: SaleView,
-    refusals: ['not_found', 'sale_cancelled'],
+    refusals: ['not_found', 'sale_cancelled', 'illegal_state'],
   });
 
 export const pauseSaleRoute = changeStatus(
@@ -111,11 +122,12 @@ export const resumeSaleRoute = defineRoute({
   summary: 'Resume a paused sale; the time of the pause is given back unless `keepTimes` is true',
   tag,
   auth: 'operator',
+  idempotent: 'optional',
   params: SalePath,
-  query: z.strictObject({ keepTimes: z.enum(['true', 'false']).optional() }),
+  query: z.strictObject({ keepTimes: z.enum(['true', 'false']).optional(), confirmation: Confirmation }),
   status: 200,
   reply: SaleView,
-  refusals: ['invalid_input', 'not_found', 'sale_cancelled'],
+  refusals: ['invalid_input', 'not_found', 'sale_cancelled', 'confirmation_required'],
 });
 export const cancelSaleRoute = defineRoute({
   method: 'POST',
@@ -123,6 +135,7 @@ export const cancelSaleRoute = defineRoute({
   summary: 'Cancel a sale for good, and refund what was paid in it unless it is to be kept',
   tag,
   auth: 'operator',
+  idempotent: 'optional',
   params: SalePath,
   body: CancelSale,
   bodyOptional: true,
@@ -144,5 +157,5 @@ export const adjustStockRoute = defineRoute({
   example: { units: 100 },
   status: 200,
   reply: SaleView,
-  refusals: ['invalid_input', 'not_found', 'illegal_state'],
+  refusals: ['invalid_input', 'not_found', 'sale_cancelled', 'illegal_state'],
 });

@@ -1,7 +1,8 @@
 /** PATCH /sales/{saleId}: new terms. */
-
+import { keptHandler } from '#answers/once.ts';
 import { updateSale } from '#launch/change-sale.ts';
-import { httpHandler } from '#platform/handlers/http.ts';
 import { updateSaleRoute } from './sale.routes.ts';
 
-export const handler = httpHandler(updateSaleRoute, ({ deps, params, body }) => updateSale(deps, params.saleId, body));
+export const handler = keptHandler(updateSaleRoute, ({ deps, params, body }, keep) =>
+  updateSale(deps, params.saleId, body, keep),
+);

@@ -10,7 +10,7 @@
 import { createHash } from 'node:crypto';
 import type * as z from 'zod';
 import type { Needs } from '#platform/environment/deps.ts';
-import { type Call, type HttpHandler, httpHandler } from '#platform/handlers/http.ts';
+import { type Call, type HttpHandler, httpHandler, Reply } from '#platform/handlers/http.ts';
 import type { Route } from '#platform/handlers/route.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { isDuplicateKey, type Tx } from '#platform/mysql/mysql.ts';
@@ -37,16 +37,20 @@ class AnsweredBefore extends Error {
 
 /**
  * Wraps a verb as the handler of a route that takes an Idempotency-Key and keeps its answers. The route must declare
- * `idempotent: 'optional'`, and the verb must keep every answer that is not a refusal.
+ * `idempotent: 'optional'`, and the verb must keep every answer that is not a refusal. `headersOf` makes the answer's own
+ * headers.
  */
 export function keptHandler<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType, R extends z.ZodType>(
   route: Route<P, Q, B, R>,
   verb: (call: Call<z.output<P>, z.output<Q>, z.output<B>>, keep: Keep) => Promise<z.input<R> | Refusal>,
+  headersOf?: (answer: z.input<R>) => Record<string, string>,
 ): HttpHandler {
-  const answer = async (call: Call<z.output<P>, z.output<Q>, z.output<B>>): Promise<z.input<R> | Refusal> => {
-    if (call.idempotencyKey === '') return verb(call, keepNothing);
-    const name = identify(route, call);
-    return answerOnce(call.deps, name, (keep) => verb(call, keep));
+  const answer = async (call: Call<z.output<P>, z.output<Q>, z.output<B>>) => {
+    const answered =
+      call.idempotencyKey === ''
+        ? await verb(call, keepNothing)
+        : await answerOnce(call.deps, identify(route, call), (keep) => verb(call, keep));
+    return isRefusal(answered) || !headersOf ? answered : new Reply(answered, headersOf(answered));
   };
   return httpHandler(route, answer as Parameters<typeof httpHandler<P, Q, B, R>>[1]);
 }

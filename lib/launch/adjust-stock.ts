@@ -11,6 +11,7 @@ import { offerAndMove } from '#reservation/release.ts';
 import { adjustment, recordMovements } from '#sale/ledger.store.ts';
 import { maxUnits, type SaleView } from '#sale/sale.shapes.ts';
 import { lockSales, readSales } from '#sale/sale.store.ts';
+import { saleNowMs } from '#sale/sale-clock.ts';
 import { viewOfRow } from '#sale/terms.ts';
 
 interface Adjusted extends Committed {
@@ -18,8 +19,8 @@ interface Adjusted extends Committed {
 }
 
 /**
- * Adds units to a sale, or with a negative number takes them back. Refused if more are taken than are available, or
- * the sale would have more than `maxUnits`. Answers with the sale as this commit leaves it.
+ * Adds units to a sale, or with a negative number takes them back. Refused if the sale is over, more are taken than
+ * are available, or it would have more than `maxUnits`. Answers with the sale as this commit leaves it.
  */
 export async function adjustStock(
   deps: WriteNeeds,
@@ -30,6 +31,11 @@ export async function adjustStock(
   const adjusted = await writeThrough(deps, async (tx, nowMs): Promise<Adjusted | Refusal> => {
     const sale = (await lockSales(tx, [saleId])).get(saleId);
     if (!sale) return refuse('not_found', 'There is no such sale.');
+    if (sale.status === 'cancelled')
+      return refuse('sale_cancelled', 'The stock of a cancelled sale cannot be changed.');
+    if (saleNowMs(sale, nowMs) >= sale.purchaseClosesAtMs) {
+      return refuse('illegal_state', 'The stock of a closed sale cannot be changed.');
+    }
     if (sale.available + units < 0) {
       return refuse('illegal_state', `Only ${sale.available} units are available; the others belong to customers.`, {
         available: sale.available,

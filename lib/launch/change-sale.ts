@@ -5,6 +5,7 @@
  * new one, once for each change, beginning in the same transaction; a change that moves nothing is not announced.
  */
 
+import { type Keep, keepNothing } from '#answers/once.ts';
 import { recordEvents } from '#events/outbox.ts';
 import { type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import type { Needs } from '#platform/environment/deps.ts';
@@ -12,18 +13,34 @@ import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import { offerAndMove } from '#reservation/release.ts';
+import { endOfDeadline } from '#reservation/reservation.store.ts';
 import type { SaleView, UpdateSale } from '#sale/sale.shapes.ts';
-import { changeTerms, lockSales, type SaleProgress, type SaleRow, type SaleTerms } from '#sale/sale.store.ts';
-import { giveBackPause } from '#sale/sale-clock.ts';
+import {
+  changeTerms,
+  lockSales,
+  readSales,
+  type SaleProgress,
+  type SaleRow,
+  type SaleTerms,
+} from '#sale/sale.store.ts';
+import { giveBackPause, saleNowMs, toSaleTime } from '#sale/sale-clock.ts';
 import { viewOfRow } from '#sale/terms.ts';
 import { type Announcement, announce } from './announce.ts';
 import { scheduleBoundaries } from './boundaries.ts';
 import { type CancelSale, callOff, sendSweep } from './cancellation.ts';
+import { writeReminded } from './due-reminder.store.ts';
 import type { SaleJob } from './job.store.ts';
 import { sendJob } from './jobs.ts';
-import { type MovePlan, planMove, previewMove, refuseUnconfirmed } from './move-plan.ts';
+import {
+  type MovePlan,
+  planKeptTimes,
+  planMove,
+  previewMove,
+  refuseKeptTimes,
+  refuseUnconfirmed,
+} from './move-plan.ts';
 import { recordSale, type SaleCommitted } from './sale-changed.ts';
-import { readTimes } from './sale-times.ts';
+import { readTimes, refuseCutoff } from './sale-times.ts';
 
 /** What an operator's call changes in a sale's row, and what holders and waiters are told of it. */
 export interface SaleChange {
@@ -31,26 +48,37 @@ export interface SaleChange {
   readonly tell?: Announcement | undefined;
 }
 
-interface SaleChanged extends SaleCommitted {
+interface SaleChanged<Answer> extends SaleCommitted {
+  readonly answer: Answer;
   /** The announcement that a job has yet to finish. */
   readonly job?: SaleJob | undefined;
 }
 
 /**
- * Changes a sale's terms. A sale that has closed or was cancelled stays as it was. Times that take time from somebody, or
- * close the sale at once, need the confirmation of a preview (`rescheduleSale`).
+ * Changes a sale's terms. A sale that has closed or was cancelled stays as it was. Times that are dangerous (`move-plan.ts`)
+ * need the confirmation of a preview (`rescheduleSale`).
  */
-export async function updateSale(deps: WriteNeeds, saleId: SaleId, change: UpdateSale): Promise<SaleView | Refusal> {
+export async function updateSale(
+  deps: WriteNeeds,
+  saleId: SaleId,
+  change: UpdateSale,
+  keep: Keep = keepNothing,
+): Promise<SaleView | Refusal> {
   const times = readTimes(change);
   const preview = Object.keys(times).length > 0 ? await previewMove(deps, saleId, times) : undefined;
   if (isRefusal(preview)) return preview;
-  const changed = await changeSale(deps, saleId, async (tx, sale, nowMs) => {
+  const decide: DecideChange = async (tx, sale, nowMs) => {
     const move = applyMove(await planMove(tx, sale, times, nowMs, preview?.plan?.concerned), change.confirmation);
     if (isRefusal(move)) return move;
     const waitlistSize = change.waitlistSize ?? sale.waitlistSize;
     if (waitlistSize < sale.waitlisted) {
       return refuse('illegal_state', `${sale.waitlisted} reservations are waiting; the waitlist cannot be smaller.`);
     }
+    const offerCutoffMs =
+      change.offerCutoffSeconds === undefined ? sale.offerCutoffMs : change.offerCutoffSeconds * 1000;
+    const cutoffTooLong =
+      change.offerCutoffSeconds === undefined ? undefined : refuseCutoff(offerCutoffMs, { ...sale, ...move?.terms });
+    if (cutoffTooLong) return cutoffTooLong;
     const terms = {
       ...move?.terms,
       name: change.name ?? sale.name,
@@ -58,11 +86,11 @@ export async function updateSale(deps: WriteNeeds, saleId: SaleId, change: Updat
       waitlistSize,
       offerLifeMs: change.offerLifeSeconds === undefined ? sale.offerLifeMs : change.offerLifeSeconds * 1000,
       payWithinMs: change.payWithinSeconds === undefined ? sale.payWithinMs : change.payWithinSeconds * 1000,
-      offerCutoffMs: change.offerCutoffSeconds === undefined ? sale.offerCutoffMs : change.offerCutoffSeconds * 1000,
+      offerCutoffMs,
     };
     return { terms, tell: move?.tell };
-  });
-  return isRefusal(changed) ? changed : viewOfRow(changed, deps.clock());
+  };
+  return changeSale(deps, saleId, decide, keepView(keep));
 }
 
 /** The change that a planned move makes, or why it is not made; undefined if nothing moves. */
@@ -78,32 +106,53 @@ export function applyMove(
  * Pauses a sale: nothing can be reserved or bought, and its clock stands still until it is resumed. Repeating it changes
  * nothing.
  */
-export async function pauseSale(deps: WriteNeeds, saleId: SaleId): Promise<SaleView | Refusal> {
-  const paused = await changeSale(deps, saleId, async (_tx, sale, nowMs) => {
+export async function pauseSale(
+  deps: WriteNeeds,
+  saleId: SaleId,
+  keep: Keep = keepNothing,
+): Promise<SaleView | Refusal> {
+  const decide: DecideChange = async (_tx, sale, nowMs) => {
     if (sale.status === 'cancelled') return refuse('sale_cancelled', 'A cancelled sale cannot be paused.');
     if (sale.status === 'paused') return undefined;
+    if (saleNowMs(sale, nowMs) >= sale.purchaseClosesAtMs)
+      return refuse('illegal_state', 'A closed sale cannot be paused.');
     return { terms: { status: 'paused', pausedAtMs: nowMs }, tell: 'paused' };
-  });
-  return isRefusal(paused) ? paused : viewOfRow(paused, deps.clock());
+  };
+  return changeSale(deps, saleId, decide, keepView(keep));
 }
 
 /**
  * Resumes a paused sale. The time of the pause is given back: whatever was still to come is later by its length. With
- * `keepTimes` the times stay as they are, and what they end meanwhile ends. Units that became free in the pause go to those
+ * `keepTimes` the times stay as they are, and what they end meanwhile ends; if that is dangerous, it is refused with
+ * `confirmation_required`, and the confirmation in that refusal must come with the next call. Units that became free in the pause go to those
  * who wait before anybody else can have them. Repeating it changes nothing.
  */
 export async function resumeSale(
   deps: WriteNeeds,
   saleId: SaleId,
-  { keepTimes = false }: { keepTimes?: boolean } = {},
+  { keepTimes = false, confirmation }: { keepTimes?: boolean; confirmation?: string | undefined } = {},
+  keep: Keep = keepNothing,
 ): Promise<SaleView | Refusal> {
-  const resumed = await changeSale(deps, saleId, async (_tx, sale, nowMs) => {
+  const paused = keepTimes ? (await readSales(deps.db, [saleId])).get(saleId) : undefined;
+  // Counted without a lock, because it reads the whole sale.
+  const seen = paused && (await planKeptTimes(deps.db, paused, deps.clock()));
+  const decide: DecideChange = async (tx, sale, nowMs) => {
     if (sale.status === 'cancelled') return refuse('sale_cancelled', 'A cancelled sale cannot be resumed.');
     if (sale.status === 'active') return undefined;
-    const times = keepTimes ? {} : giveBackPause(sale, nowMs);
-    return { terms: { ...times, status: 'active', pausedAtMs: null }, tell: 'resumed' };
-  });
-  return isRefusal(resumed) ? resumed : viewOfRow(resumed, deps.clock());
+    const resumed = { status: 'active', pausedAtMs: null } as const;
+    if (!keepTimes) {
+      const times = giveBackPause(sale, nowMs);
+      // What was announced for the old close is announced again for the new one.
+      const isLater = times.purchaseClosesAtMs !== sale.purchaseClosesAtMs;
+      const remindedAtMs = isLater ? null : sale.remindedAtMs;
+      return { terms: { ...times, ...resumed, remindedAtMs }, tell: 'resumed' };
+    }
+    const refusal = refuseKeptTimes(await planKeptTimes(tx, sale, nowMs, seen?.concerned), confirmation);
+    if (refusal) return refusal;
+    // Whose sale is over is told of its end.
+    return { terms: resumed, tell: nowMs < sale.purchaseClosesAtMs ? 'resumed' : undefined };
+  };
+  return changeSale(deps, saleId, decide, keepView(keep));
 }
 
 /**
@@ -114,44 +163,60 @@ export async function cancelSale(
   deps: WriteNeeds & Needs<'queue'>,
   saleId: SaleId,
   { refunds }: CancelSale,
+  keep: Keep = keepNothing,
 ): Promise<SaleView | Refusal> {
-  const cancelled = await changeSale(deps, saleId, async (tx, _sale, nowMs) => {
+  const decide: DecideChange = async (tx, _sale, nowMs) => {
     const refusal = await callOff(tx, saleId, refunds, nowMs);
     return refusal ?? { terms: { status: 'cancelled', pausedAtMs: null } };
-  });
+  };
+  const cancelled = await changeSale(deps, saleId, decide, keepView(keep));
   if (isRefusal(cancelled)) return cancelled;
   await deps.queue('advance').send({ body: { saleId } });
   await sendSweep(deps, saleId, null);
-  return viewOfRow(cancelled, deps.clock());
+  return cancelled;
+}
+
+type DecideChange = (tx: Tx, sale: SaleRow, nowMs: number) => Promise<SaleChange | Refusal | undefined>;
+
+/** Keeps the sale's view as the answer of a call. */
+function keepView(keep: Keep) {
+  return (tx: Tx, sale: SaleRow, nowMs: number): Promise<SaleView> => keep(tx, viewOfRow(sale, nowMs));
 }
 
 /**
  * Changes a sale's row under lock, tells those whom it concerns, then schedules what comes next. Units that could not be
- * offered before, as in a pause, are offered in the same transaction (invariant I11), by the changed times. Returns the new
- * row; if `decideChange` finds nothing to change, nothing is written or announced.
+ * offered before, as in a pause, are offered in the same transaction (invariant I11), by the changed times. If `decide`
+ * finds nothing to change, nothing is written or announced. `answer` gets the row as the transaction leaves it, runs last
+ * within the transaction, and makes the result.
  */
-export async function changeSale(
+export async function changeSale<Answer extends object>(
   deps: WriteNeeds,
   saleId: SaleId,
-  decideChange: (tx: Tx, sale: SaleRow, nowMs: number) => Promise<SaleChange | Refusal | undefined>,
-): Promise<SaleRow | Refusal> {
-  const result = await writeThrough(deps, async (tx, nowMs): Promise<SaleChanged | Refusal> => {
+  decide: DecideChange,
+  answer: (tx: Tx, sale: SaleRow, nowMs: number) => Promise<Answer>,
+): Promise<Answer | Refusal> {
+  const result = await writeThrough(deps, async (tx, nowMs): Promise<SaleChanged<Answer> | Refusal> => {
     const sale = (await lockSales(tx, [saleId])).get(saleId);
     if (!sale) return refuse('not_found', 'There is no such sale.');
-    const change = await decideChange(tx, sale, nowMs);
+    const change = await decide(tx, sale, nowMs);
     if (isRefusal(change)) return change;
-    if (!change) return { sale, stocks: [], reservations: [], events: [] };
+    if (!change) return { sale, stocks: [], reservations: [], events: [], answer: await answer(tx, sale, nowMs) };
     const changed = { ...sale, ...change.terms };
     await changeTerms(tx, saleId, changed);
+    // Deadlines have moved with the sale's clock: holders are reminded of the new ones, also if they were of the old ones.
+    if (changed.clockOffsetMs !== sale.clockOffsetMs) {
+      await writeReminded(tx, saleId, endOfDeadline(toSaleTime(changed, nowMs)), false);
+    }
     const offered = await offerAndMove(tx, changed, [], { available: 0 }, nowMs);
     const recorded = await recordSale(tx, saleId, nowMs);
     const told = change.tell ? await announce(tx, recorded.sale, change.tell, nowMs) : { events: [] };
     await recordEvents(tx, told.events, nowMs);
     const events = [...offered.events, ...recorded.events, ...told.events];
-    return { ...recorded, reservations: offered.reservations, events, job: told.job };
+    const reservations = offered.reservations;
+    return { ...recorded, reservations, events, job: told.job, answer: await answer(tx, recorded.sale, nowMs) };
   });
   if (isRefusal(result)) return result;
   if (result.job) await sendJob(deps, result.job);
   if (result.stocks.length > 0) await scheduleBoundaries(deps, result.sale);
-  return result.sale;
+  return result.answer;
 }

@@ -13,9 +13,10 @@ import { newSaleId } from '#sale/sale-id.ts';
 import { viewOfRow } from '#sale/terms.ts';
 import { scheduleBoundaries } from './boundaries.ts';
 import { recordSale, type SaleCommitted } from './sale-changed.ts';
-import { readTimes, refuseDisorder } from './sale-times.ts';
+import { defaultOfferCutoffMs, readTimes, refuseCutoff, refuseDisorder } from './sale-times.ts';
 
-/** Creates a sale at the product's present price. Refuses an unknown product and times out of order. */
+/** Creates a sale at the product's present price. Refuses an unknown product, times out of order, and a
+ * cut-off as long as the purchase window. */
 export async function createSale(
   deps: WriteNeeds,
   request: CreateSale,
@@ -25,6 +26,10 @@ export async function createSale(
   const times = readTimes(request);
   const disorder = refuseDisorder(times);
   if (disorder) return disorder;
+  const { offerCutoffSeconds } = request;
+  const offerCutoffMs = offerCutoffSeconds === undefined ? defaultOfferCutoffMs(times) : offerCutoffSeconds * 1000;
+  const cutoffTooLong = refuseCutoff(offerCutoffMs, times);
+  if (cutoffTooLong) return cutoffTooLong;
   if (times.reserveClosesAtMs <= nowMs) {
     return refuse('invalid_input', 'The reservation period would be over before it began.');
   }
@@ -33,7 +38,7 @@ export async function createSale(
     const product = await findProduct(tx, request.productId);
     if (!product) return refuse('not_found', 'There is no such product.');
     const { productId, name, allotment, capPerCustomer, waitlistSize, offerLifeSeconds } = request;
-    const { payWithinSeconds, offerCutoffSeconds = 0 } = request;
+    const { payWithinSeconds } = request;
     const { amountMinor: priceMinor, currency } = product.price;
     const terms = {
       name,
@@ -41,7 +46,7 @@ export async function createSale(
       waitlistSize,
       offerLifeMs: offerLifeSeconds * 1000,
       payWithinMs: payWithinSeconds === undefined ? null : payWithinSeconds * 1000,
-      offerCutoffMs: offerCutoffSeconds * 1000,
+      offerCutoffMs,
       ...times,
     };
     await insertSale(tx, { saleId, productId, priceMinor, currency, allotment, ...terms }, nowMs);

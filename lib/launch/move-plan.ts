@@ -1,9 +1,13 @@
 /**
- * What moving a sale's times would do, before it is done: the row as it would be, who is concerned, and whether somebody
- * would have less time than they were told (invariant I12).
+ * What moving a sale's times would do, before it is done: the row as it would be, who is concerned, and what is dangerous
+ * about it (invariant I12).
  *
- * A move that takes time from somebody, or ends the sale at once, needs a confirmation: a token that only the preview gives
- * and that stands for this very move of the sale as it is. So a slip of the hand cannot end a sale.
+ * A dangerous move needs a confirmation: a token that only the preview gives and that stands for this very move of the sale
+ * as it is. So a slip of the hand cannot end a sale. Dangerous is:
+ * - `closes_at_once`: the purchase window would be over;
+ * - `takes_time`: somebody who holds units, or waits for them, would have less time than they were told;
+ * - `short_window`, `ends_reserving`: what is left of the purchase window, or of the reservation period, would shrink to less
+ *   than a tenth of it, or to less than ten seconds.
  */
 import { createHash } from 'node:crypto';
 import type { Needs } from '#platform/environment/deps.ts';
@@ -20,16 +24,24 @@ import { refuseDisorder } from './sale-times.ts';
 /** Where a sale's times should go: to new ones, or all that are still to come by the same time. */
 export type Move = Partial<SaleTimes> | { readonly shiftMs: number };
 
-/** A move that would change something. */
-export interface MovePlan {
-  readonly change: ClockChange;
+/** What a move does to customers. */
+interface Effect {
   readonly dangers: (typeof moveDangers)[number][];
   readonly concerned: Concerned;
   /** Stands for this move of the sale as it is. */
   readonly confirmation: string;
+}
+
+/** A move that would change something. */
+export interface MovePlan extends Effect {
+  readonly change: ClockChange;
   /** Whether holders or waiters have to be told: the purchase window or a deadline moves. */
   readonly isTold: boolean;
 }
+
+/** What shrinks may not shrink to less than this part of it, nor to less than this time, without a confirmation. */
+const leastPartLeft = 1 / 10;
+const leastLeftMs = 10_000;
 
 const timeNames = ['reserveOpensAtMs', 'reserveClosesAtMs', 'purchaseOpensAtMs', 'purchaseClosesAtMs'] as const;
 
@@ -64,34 +76,81 @@ export async function planMove(
     return refuse('illegal_state', 'A closed sale cannot be changed.');
   }
   const before = giveBackPause(sale, nowMs);
-  const wanted = 'shiftMs' in move ? shifted(before, move.shiftMs, nowMs) : different(sale, move);
+  const wanted = 'shiftMs' in move ? shifted(before, move.shiftMs, nowMs) : different(before, move);
   if (Object.keys(wanted).length === 0) return undefined;
   const change = moveTimes(sale, wanted, nowMs, 'shiftMs' in move ? move.shiftMs : 0);
   const disorder = refuseDisorder(change);
   if (disorder) return disorder;
   const concerned = counted ?? (await countConcerned(sql, sale.saleId, before, change));
-  const dangers: MovePlan['dangers'] = [];
-  if (change.purchaseClosesAtMs <= nowMs) dangers.push('closes_at_once');
-  if (concerned.shortened > 0) dangers.push('takes_time');
+  const dangers = dangersOf(before, change, concerned, nowMs);
   const isTold =
     change.purchaseOpensAtMs !== before.purchaseOpensAtMs ||
     change.purchaseClosesAtMs !== before.purchaseClosesAtMs ||
     change.clockOffsetMs !== before.clockOffsetMs;
-  return { change, dangers, concerned, confirmation: confirmationOf(sale, move, wanted, dangers), isTold };
+  const asked = 'shiftMs' in move ? move.shiftMs : wanted;
+  return { change, dangers, concerned, confirmation: confirmationOf(sale, asked, dangers), isTold };
+}
+
+/**
+ * What resuming a paused sale with its times as they are would do, compared with giving the pause back, which is what
+ * customers were told. The sale is locked if `counted` is given.
+ */
+export async function planKeptTimes(sql: Sql, sale: SaleRow, nowMs: number, counted?: Concerned): Promise<Effect> {
+  const before = giveBackPause(sale, nowMs);
+  const concerned = counted ?? (await countConcerned(sql, sale.saleId, before, sale));
+  const dangers = dangersOf(before, sale, concerned, nowMs);
+  return { dangers, concerned, confirmation: confirmationOf(sale, 'keepTimes', dangers) };
+}
+
+function dangersOf(before: SaleTimes, after: SaleTimes, concerned: Concerned, nowMs: number): MovePlan['dangers'] {
+  const dangers: MovePlan['dangers'] = [];
+  const closesAtOnce = before.purchaseClosesAtMs > nowMs && after.purchaseClosesAtMs <= nowMs;
+  if (closesAtOnce) dangers.push('closes_at_once');
+  const closesEarlier = after.purchaseClosesAtMs < before.purchaseClosesAtMs;
+  if (concerned.shortened > 0 || (closesEarlier && concerned.waiting > 0)) dangers.push('takes_time');
+  if (closesAtOnce) return dangers;
+  const windowMs = (times: SaleTimes) => times.purchaseClosesAtMs - Math.max(times.purchaseOpensAtMs, nowMs);
+  const reservingMs = (times: SaleTimes) => times.reserveClosesAtMs - Math.max(times.reserveOpensAtMs, nowMs);
+  if (shrinksTooFar(windowMs(before), windowMs(after))) dangers.push('short_window');
+  if (shrinksTooFar(reservingMs(before), reservingMs(after))) dangers.push('ends_reserving');
+  return dangers;
+}
+
+function shrinksTooFar(leftMs: number, willBeLeftMs: number): boolean {
+  return leftMs > 0 && willBeLeftMs < leftMs && willBeLeftMs < Math.max(leftMs * leastPartLeft, leastLeftMs);
 }
 
 /** Refuses a dangerous move without the confirmation from its preview. */
-export function refuseUnconfirmed(plan: MovePlan, confirmation: string | undefined): Refusal | undefined {
+export function refuseUnconfirmed(plan: Effect, confirmation: string | undefined): Refusal | undefined {
   if (plan.dangers.length === 0 || confirmation === plan.confirmation) return undefined;
   const { dangers, concerned } = plan;
-  const what = dangers.includes('closes_at_once')
-    ? 'The sale would be closed at once.'
-    : `${concerned.shortened} who hold units would have less time than they were told.`;
   return refuse(
     'confirmation_required',
-    `${what} Ask for a preview (dryRun) of this reschedule and send the confirmation that it gives.`,
+    `${whatIsDangerous(plan)} Ask for a preview (dryRun) of this reschedule and send the confirmation that it gives.`,
     { dangers, concerned },
   );
+}
+
+/**
+ * Refuses to resume a sale with its times as they are if that is dangerous. The refusal changes nothing and is the preview:
+ * it says whom it concerns, and gives the confirmation.
+ */
+export function refuseKeptTimes(effect: Effect, given: string | undefined): Refusal | undefined {
+  const { dangers, concerned, confirmation } = effect;
+  if (dangers.length === 0 || given === confirmation) return undefined;
+  return refuse(
+    'confirmation_required',
+    `${whatIsDangerous(effect)} Send this confirmation with the call if that is meant, or resume the sale with the time given back and reschedule it.`,
+    { dangers, concerned, confirmation },
+  );
+}
+
+function whatIsDangerous({ dangers, concerned: { shortened, waiting } }: Effect): string {
+  if (dangers.includes('closes_at_once')) return 'The sale would be closed at once.';
+  if (dangers.includes('short_window')) return 'Hardly any time would be left to buy.';
+  if (dangers.includes('ends_reserving')) return 'Hardly any time would be left to reserve.';
+  const who = shortened > 0 ? `${shortened} who hold units` : `${waiting} who wait`;
+  return `${who} would have less time than they were told.`;
 }
 
 /** Every time that is still to come, moved by the same amount. */
@@ -110,9 +169,12 @@ function different(sale: SaleTimes, named: Partial<SaleTimes>): Partial<SaleTime
   );
 }
 
-function confirmationOf(sale: SaleRow, move: Move, wanted: Partial<SaleTimes>, dangers: readonly string[]): string {
+function confirmationOf(
+  sale: SaleRow,
+  asked: Partial<SaleTimes> | number | 'keepTimes',
+  dangers: readonly string[],
+): string {
   const { saleId, status, pausedAtMs } = sale;
-  const asked = 'shiftMs' in move ? move.shiftMs : wanted;
   const times = timeNames.map((name) => sale[name]);
   return createHash('sha256')
     .update(JSON.stringify([saleId, status, pausedAtMs, times, asked, dangers]))

@@ -1,6 +1,7 @@
 /**
  * Rescheduling: moves a sale's times, and everything derived from them, in one step, with a preview of the effects.
  */
+import { type Keep, keepNothing } from '#answers/once.ts';
 import type { WriteNeeds } from '#mirror/write-through.ts';
 import { isRefusal, type Refusal } from '#platform/kernel/errors.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
@@ -20,19 +21,26 @@ export async function rescheduleSale(
   deps: WriteNeeds,
   saleId: SaleId,
   request: RescheduleSale,
+  keep: Keep = keepNothing,
 ): Promise<SaleRescheduled | Refusal> {
   const { shiftSeconds, dryRun, confirmation, ...times } = request;
   const move: Move = shiftSeconds === undefined ? readTimes(times) : { shiftMs: shiftSeconds * 1000 };
   const preview = await previewMove(deps, saleId, move);
   if (isRefusal(preview)) return preview;
-  if (dryRun) return answer({ ...preview.sale, ...preview.plan?.change }, preview.plan, true, deps.clock());
+  if (dryRun) {
+    const foreseen = answer({ ...preview.sale, ...preview.plan?.change }, preview.plan, true, deps.clock());
+    return deps.db.transaction((tx) => keep(tx, foreseen));
+  }
   let plan: MovePlan | Refusal | undefined;
-  const changed = await changeSale(deps, saleId, async (tx, sale, nowMs) => {
-    plan = await planMove(tx, sale, move, nowMs, preview.plan?.concerned);
-    return applyMove(plan, confirmation);
-  });
-  if (isRefusal(changed)) return changed;
-  return answer(changed, isRefusal(plan) ? undefined : plan, false, deps.clock());
+  return changeSale(
+    deps,
+    saleId,
+    async (tx, sale, nowMs) => {
+      plan = await planMove(tx, sale, move, nowMs, preview.plan?.concerned);
+      return applyMove(plan, confirmation);
+    },
+    (tx, sale, nowMs) => keep(tx, answer(sale, isRefusal(plan) ? undefined : plan, false, nowMs)),
+  );
 }
 
 function answer(sale: SaleRow, plan: MovePlan | undefined, dryRun: boolean, nowMs: number): SaleRescheduled {

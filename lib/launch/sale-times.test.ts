@@ -1,4 +1,4 @@
-import { refuseDisorder } from './sale-times.ts';
+import { defaultOfferCutoffMs, refuseCutoff, refuseDisorder } from './sale-times.ts';
 
 const times = { reserveOpensAtMs: 100, reserveClosesAtMs: 200, purchaseOpensAtMs: 150, purchaseClosesAtMs: 300 };
 
@@ -11,4 +11,22 @@ test.each([
   ['with reservations that open after the purchase window', { reserveOpensAtMs: 151 }, 'invalid_input'],
 ])('times %s', (_, change, refused) => {
   expect(refuseDisorder({ ...times, ...change })?.refused).toBe(refused);
+});
+
+const windowOf = (lengthMs: number) => ({ purchaseOpensAtMs: 100, purchaseClosesAtMs: 100 + lengthMs });
+
+test.each([
+  [3_600_000, 60_000],
+  [200_000, 20_000],
+  [15_500, 2_000],
+  [2_000, 1_000],
+  [900, 0],
+])('a window of %d ms has by itself a cut-off of %d ms, which is permitted', (lengthMs, cutoffMs) => {
+  expect(defaultOfferCutoffMs(windowOf(lengthMs))).toBe(cutoffMs);
+  expect(refuseCutoff(cutoffMs, windowOf(lengthMs))).toBeUndefined();
+});
+
+test('a cut-off as long as the window, or longer, is refused', () => {
+  expect(refuseCutoff(60_000, windowOf(60_001))).toBeUndefined();
+  for (const lengthMs of [60_000, 1]) expect(refuseCutoff(60_000, windowOf(lengthMs))?.refused).toBe('invalid_input');
 });

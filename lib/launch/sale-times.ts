@@ -34,3 +34,25 @@ export function refuseDisorder(times: SaleTimes): Refusal | undefined {
   }
   return undefined;
 }
+
+/** The longest cut-off that a sale gets by itself. */
+const longestDefaultCutoffMs = 60_000;
+
+/**
+ * The cut-off of a sale for which none was named, in whole seconds: a tenth of the purchase window, at most a minute. So
+ * whoever gets an offer has the time to take it.
+ */
+export function defaultOfferCutoffMs(times: Pick<SaleTimes, 'purchaseOpensAtMs' | 'purchaseClosesAtMs'>): number {
+  const windowMs = times.purchaseClosesAtMs - times.purchaseOpensAtMs;
+  const wholeMs = Math.ceil(Math.min(longestDefaultCutoffMs, windowMs / 10) / 1_000) * 1_000;
+  return wholeMs < windowMs ? wholeMs : 0;
+}
+
+/** Refuses a cut-off as long as the purchase window: nothing could ever be offered in it. */
+export function refuseCutoff(
+  offerCutoffMs: number,
+  times: Pick<SaleTimes, 'purchaseOpensAtMs' | 'purchaseClosesAtMs'>,
+): Refusal | undefined {
+  if (offerCutoffMs === 0 || offerCutoffMs < times.purchaseClosesAtMs - times.purchaseOpensAtMs) return undefined;
+  return refuse('invalid_input', 'offerCutoffSeconds must be shorter than the purchase window.');
+}

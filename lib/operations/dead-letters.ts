@@ -2,6 +2,7 @@
  * Dead letters for operators: listing them with their causes, and redriving them.
  */
 
+import { type Keep, keepNothing } from '#answers/once.ts';
 import { deadLetterQueues, listDeadLetters, redriveDeadLetters } from '#platform/aws/dead-letter-queue.ts';
 import { queueDepth } from '#platform/aws/sqs.ts';
 import type { Needs } from '#platform/environment/deps.ts';
@@ -40,17 +41,20 @@ export async function getDeadLetters(
 
 /**
  * Sends dead letters of a queue back to it: those named, or all. Those that are not in the queue (any more) are skipped,
- * so it is idempotent.
+ * so it is idempotent. The queue takes part in no transaction: the answer is kept when the letters have been sent, and if
+ * that fails, a repeated call redrives those that are left.
  */
 export async function redrive(
-  deps: OperationsDeps,
+  deps: OperationsDeps & Needs<'db'>,
   { queue, messageIds }: Redrive,
+  keep: Keep = keepNothing,
 ): Promise<{ redriven: number; remaining: number } | Refusal> {
   const queues = deadLetterQueues(deps.registry);
   if (!queues.includes(queue)) return noSuchQueue(queues);
   const which = messageIds === 'all' ? messageIds : new Set(messageIds);
   const redriven = await redriveDeadLetters(deps, queue, which, deps.clock() + redriveMs);
-  return { redriven: redriven.length, remaining: await count(deps, queue) };
+  const answer = { redriven: redriven.length, remaining: await count(deps, queue) };
+  return deps.db.transaction((tx) => keep(tx, answer));
 }
 
 async function count({ sqs, registry }: OperationsDeps, queue: string): Promise<number> {

@@ -1,5 +1,6 @@
 /** A run of reconcile, as operators begin and follow it. */
 import * as z from 'zod';
+import { type Keep, keepNothing } from '#answers/once.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
@@ -77,14 +78,19 @@ const runsForgotten = 1_000;
 export async function startReconciliation(
   deps: Needs<'db' | 'clock' | 'queue'>,
   { saleId, restored }: ReconcileRequest,
+  keep: Keep = keepNothing,
 ): Promise<ReconciliationView | Refusal> {
   if (saleId !== undefined && !(await readStock(deps.db, [saleId])).has(saleId)) {
     return refuse('not_found', 'There is no such sale.');
   }
   const reconciliationId = newId<'reconciliation'>(deps.clock());
-  const run = await beginReconciliation(deps, { reconciliationId, saleId: saleId ?? null, restored });
+  const run = newRun({ reconciliationId, saleId: saleId ?? null, restored }, deps.clock());
+  const answer = await deps.db.transaction(async (tx) => {
+    await insertReconciliation(tx, run);
+    return keep(tx, viewOf(run));
+  });
   await sendReconcile(deps, run);
-  return viewOf(run);
+  return answer;
 }
 
 /** How far a run has come. */
@@ -105,10 +111,23 @@ export async function readReconciliations({ db }: Needs<'db'>): Promise<Reconcil
 /** Writes a new run; if it exists already, that one is returned. */
 export async function beginReconciliation(
   { db, clock }: Needs<'db' | 'clock'>,
-  { reconciliationId, saleId, restored }: Pick<Reconciliation, 'reconciliationId' | 'saleId' | 'restored'>,
+  begun: NewRun,
 ): Promise<Reconciliation> {
-  const nowMs = clock();
-  const run: Reconciliation = {
+  const run = newRun(begun, clock());
+  try {
+    await insertReconciliation(db, run);
+    return run;
+  } catch (error) {
+    const known = isDuplicateKey(error) ? await findReconciliation(db, run.reconciliationId) : undefined;
+    if (!known) throw error;
+    return known;
+  }
+}
+
+type NewRun = Pick<Reconciliation, 'reconciliationId' | 'saleId' | 'restored'>;
+
+function newRun({ reconciliationId, saleId, restored }: NewRun, nowMs: number): Reconciliation {
+  return {
     ...{ reconciliationId, saleId, restored, state: 'running', steps: 0, sales: 0, reservations: 0 },
     ...{ driftsFound: 0, driftsRepaired: 0, drifts: [], booksUnchecked: 0 },
     progress: restored ? { part: 'epochs' } : { part: 'sales', beforeId: null },
@@ -116,14 +135,6 @@ export async function beginReconciliation(
     movedAtMs: nowMs,
     finishedAtMs: null,
   };
-  try {
-    await insertReconciliation(db, run);
-    return run;
-  } catch (error) {
-    const known = isDuplicateKey(error) ? await findReconciliation(db, reconciliationId) : undefined;
-    if (!known) throw error;
-    return known;
-  }
 }
 
 /** Sends the command that begins or continues a run. Never throws: the schedule makes up for a lost one. */

@@ -24,7 +24,10 @@ const terms = {
    * of it, or of an offer's life if that is shorter, and at most an hour.
    */
   payWithinSeconds: z.number().int().min(60).max(31_622_400),
-  /** No offer is made later than this before the window closes, so that each can be taken. */
+  /**
+   * No offer is made later than this before the window closes, so that each can be taken. It is shorter than the window; without
+   * it, a tenth of the window and at most a minute.
+   */
   offerCutoffSeconds: z.number().int().min(0).max(604_800),
   reserveOpensAt: Instant,
   reserveClosesAt: Instant,
@@ -44,8 +47,8 @@ export const CreateSale = z.strictObject({
 });
 export type CreateSale = z.output<typeof CreateSale>;
 
-/** The token from a preview, for a move that takes time from somebody or ends the sale at once. */
-const Confirmation = z.string().max(100).optional();
+/** The token from a preview, for a move that is dangerous. */
+export const Confirmation = z.string().max(100).optional();
 
 const namesSomething = ({ confirmation: _, ...change }: { confirmation?: unknown }) => Object.keys(change).length > 0;
 
@@ -78,7 +81,7 @@ export const RescheduleSale = z
 export type RescheduleSale = z.output<typeof RescheduleSale>;
 
 /** Why a move of times needs a confirmation. */
-export const moveDangers = ['closes_at_once', 'takes_time'] as const;
+export const moveDangers = ['closes_at_once', 'takes_time', 'short_window', 'ends_reserving'] as const;
 
 /** Stock added to a sale, or with a negative number taken back. */
 export const AdjustStock = z.strictObject({
@@ -145,7 +148,10 @@ export const SaleRescheduled = z.object({
   dryRun: z.boolean(),
   /** The sale as it is now, or as it would be. */
   sale: SaleView,
-  /** What needs a confirmation: the sale would be closed at once, or somebody has less time than they were told. */
+  /**
+   * What needs a confirmation: the sale would be closed at once, somebody has less time than they were told, or hardly any
+   * time would be left to buy or to reserve.
+   */
   dangers: z.array(z.enum(moveDangers)),
   concerned: z.object({
     /** Reservations that hold units which are not bought yet. */

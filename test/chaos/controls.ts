@@ -349,7 +349,11 @@ export const controls: readonly Control[] = [
     http: true,
     faults: [
       inModule(() => import('#launch/change-sale.ts'), {
-        resumeSale: (real) => (deps, saleId) => real(deps, saleId, { keepTimes: true }),
+        resumeSale: (real) => async (deps, saleId) => {
+          const refused = await real(deps, saleId, { keepTimes: true });
+          const confirmation = 'refused' in refused ? String(refused.facts?.confirmation) : undefined;
+          return confirmation === undefined ? refused : real(deps, saleId, { keepTimes: true, confirmation });
+        },
       }),
     ],
   },

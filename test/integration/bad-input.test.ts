@@ -227,7 +227,7 @@ describe('bodies', () => {
       [{ text: withMore('"constructor":{"prototype":{}}') }, 'invalid_json'],
       [{ text: withMore('"role":"operator"') }, 'invalid_input'],
       [{ text: '[]' }, 'invalid_input'],
-      [{ text: 'null' }, 'invalid_input'],
+      ...['null', '0', 'false', '""'].map((value): [Sent, string] => [{ text: value }, 'invalid_input']),
       [{ text: '"x"' }, 'invalid_input'],
       [{ text: JSON.stringify({ ...good, [first]: { $gt: '' } }) }, 'invalid_input'],
       [{ text: JSON.stringify({ ...good, [first]: [[]] }) }, 'invalid_input'],

@@ -109,6 +109,76 @@ describe('M8: an operator’s call under an Idempotency-Key', () => {
     expect(again.body).toEqual(first.body);
   });
 
+  const closesOf = async (saleId: SaleId) =>
+    (
+      await deps.db.rows<{ atMs: number }>('SELECT purchase_closes_at_ms AS atMs FROM sales WHERE id = ?', [
+        toBytes(saleId),
+      ])
+    )[0]?.atMs ?? 0;
+
+  test('M8: moves a sale once, also if the answer to the first call was lost', async () => {
+    const saleId = await givenSale(deps);
+    const closes = await closesOf(saleId);
+    const move = (shiftSeconds: number) =>
+      api.call(`POST /sales/${saleId}/reschedule`, { json: { shiftSeconds }, token: operator, key: 'moved' });
+    const answers = await Promise.all([move(600), move(600)]);
+    answers.push(await move(600));
+    expect(new Set(answers.map(({ status, text }) => `${status} ${text}`)).size).toBe(1);
+    expect(answers[0]?.status).toBe(200);
+    expect((await move(601)).body.code).toBe('idempotency_key_reused');
+    expect(await closesOf(saleId)).toBe(closes + 600_000);
+  });
+
+  test('M8: pauses, resumes, changes and calls off once', async () => {
+    const saleId = await givenSale(deps);
+    const calls = [
+      [`POST /sales/${saleId}/pause`, undefined],
+      [`POST /sales/${saleId}/resume`, undefined],
+      [`PATCH /sales/${saleId}`, { capPerCustomer: 5 }],
+      [`POST /sales/${saleId}/reschedule`, { shiftSeconds: 60, dryRun: true }],
+      [`POST /sales/${saleId}/cancel`, { refunds: 'keep' }],
+    ] as const;
+    for (const [line, json] of calls) {
+      const sent = { token: operator, key: 'once', ...(json ? { json } : {}) };
+      const first = await api.call(line, sent);
+      const again = await api.call(line, sent);
+      expect([line, first.status, again.text]).toEqual([line, 200, first.text]);
+    }
+    const other = [
+      [`PATCH /sales/${saleId}`, { capPerCustomer: 6 }],
+      [`POST /sales/${saleId}/resume?keepTimes=true`, undefined],
+      [`POST /sales/${saleId}/cancel`, { refunds: 'refund' }],
+    ] as const;
+    for (const [line, json] of other) {
+      const { status, body } = await api.call(line, { token: operator, key: 'once', ...(json ? { json } : {}) });
+      expect([line, status, body.code]).toEqual([line, 422, 'idempotency_key_reused']);
+    }
+    const [row] = await deps.db.rows('SELECT refunds FROM cancellations WHERE sale_id = ?', [toBytes(saleId)]);
+    expect(row).toEqual({ refunds: 'keep' });
+  });
+
+  test('M8: begins one run of reconcile, and redrives once', async () => {
+    const saleId = await givenSale(deps);
+    const calls = [
+      ['POST /ops/reconcile', { saleId }, { saleId, restored: true }],
+      ['POST /ops/dead-letters/redrive', { queue: 'settle', messageIds: 'all' }, { queue: 'pay', messageIds: 'all' }],
+    ] as const;
+    for (const [line, json, other] of calls) {
+      const first = await api.call(line, { json, token: operator, key: 'once' });
+      const again = await api.call(line, { json, token: operator, key: 'once' });
+      expect([again.status, again.text, again.headers.location]).toEqual([
+        first.status,
+        first.text,
+        first.headers.location,
+      ]);
+      expect((await api.call(line, { json: other, token: operator, key: 'once' })).body.code).toBe(
+        'idempotency_key_reused',
+      );
+    }
+    const runs = await deps.db.rows('SELECT id FROM reconciliations WHERE sale_id = ?', [toBytes(saleId)]);
+    expect(runs).toHaveLength(1);
+  });
+
   test('M8: is the same call after Redis has lost everything', async () => {
     const saleId = await givenSale(deps, { allotment: 10 });
     const first = await addStock(saleId, 100, 'flushed');
@@ -163,6 +233,39 @@ describe('M8: an operator’s call under an Idempotency-Key', () => {
     expect(await forgetOldAnswers(later(answersKeptMs + 1_000))).toBe(kept);
     expect(await count('kept_answers')).toBe(0);
   });
+});
+
+test('the stock of a sale that is over cannot be changed', async () => {
+  const calledOff = await givenSale(deps, { allotment: 10 });
+  await api.call(`POST /sales/${calledOff}/cancel`, { token: operator });
+  const past = Date.now() - 60_000;
+  const closed = await givenSale(deps, { allotment: 10, reserveClosesAtMs: past, purchaseClosesAtMs: past });
+  const pausedAfter = await givenSale(deps, { allotment: 10, reserveClosesAtMs: past, purchaseClosesAtMs: past });
+  await deps.db.change("UPDATE sales SET status = 'paused', paused_at_ms = ? WHERE id = ?", [
+    past + 1_000,
+    toBytes(pausedAfter),
+  ]);
+  for (const [saleId, code] of [
+    [calledOff, 'sale_cancelled'],
+    [closed, 'illegal_state'],
+    [pausedAfter, 'illegal_state'],
+  ] as const) {
+    for (const units of [5, -5]) expect((await addStock(saleId, units)).body.code).toBe(code);
+    expect(await allotmentOf(saleId)).toBe(10);
+  }
+  expect((await api.call(`POST /sales/${closed}/pause`, { token: operator })).body.code).toBe('illegal_state');
+});
+
+test('a sale has a cut-off for offers by itself, and none that is as long as its window', async () => {
+  const { body } = await api.call('POST /sales', { json: newSale(), token: operator });
+  expect(body.offerCutoffSeconds).toBe(60);
+  const offerCutoffSeconds = 2 * 24 * 60 * 60;
+  const refusals = [
+    await api.call('POST /sales', { json: { ...newSale(), offerCutoffSeconds }, token: operator }),
+    await api.call(`PATCH /sales/${body.saleId}`, { json: { offerCutoffSeconds }, token: operator }),
+  ];
+  for (const { status, body } of refusals) expect([status, body.code]).toEqual([400, 'invalid_input']);
+  expect((await api.call(`GET /sales/${body.saleId}`)).body.offerCutoffSeconds).toBe(60);
 });
 
 describe('M9: numbers', () => {

@@ -222,12 +222,76 @@ describe('I12: a pause stops every clock', () => {
     const before = await saleOf(saleId);
     await pauseSale(deps, saleId);
     pass(45 * secondMs);
-    await resumeSale(deps, saleId, { keepTimes: true });
+    const refused = await resumeSale(deps, saleId, { keepTimes: true });
+    expect(refused).toMatchObject({
+      refused: 'confirmation_required',
+      facts: { dangers: ['takes_time'], concerned: { shortened: 1, waiting: 1 } },
+    });
+    expect(await resumeSale(deps, saleId, { keepTimes: true, confirmation: 'yes' })).toEqual(refused);
+    expect(await saleOf(saleId)).toMatchObject({ status: 'paused' });
+    const confirmation = isRefusal(refused) ? String(refused.facts?.confirmation) : '';
+    expect(await resumeSale(deps, saleId, { keepTimes: true, confirmation })).toMatchObject({ status: 'active' });
     pass(secondMs);
     expect((await saleOf(saleId)).purchaseClosesAt).toBe(before.purchaseClosesAt);
     expect(await kindsOf(waiting)).toContain('reminder.resumed');
     await advance(saleId);
     expect(await viewOf(offered)).toMatchObject({ state: 'expired' });
+  });
+
+  test('resuming a sale whose close passed in the pause ends it only if that is confirmed, and does not tell that it goes on', async () => {
+    const { saleId, offered } = await offering();
+    await pauseSale(deps, saleId);
+    pass(2 * hourMs);
+    const refused = await resumeSale(deps, saleId, { keepTimes: true });
+    expect(refused).toMatchObject({
+      refused: 'confirmation_required',
+      facts: { dangers: ['closes_at_once', 'takes_time'] },
+    });
+    expect(await saleOf(saleId)).toMatchObject({ status: 'paused' });
+    const confirmation = isRefusal(refused) ? String(refused.facts?.confirmation) : '';
+    expect(await resumeSale(deps, saleId, { keepTimes: true, confirmation })).toMatchObject({ phase: 'closed' });
+    await advance(saleId);
+    const kinds = await kindsOf(offered);
+    expect(kinds).toContain('reservation.expired');
+    expect(kinds).not.toContain('reminder.resumed');
+  });
+
+  test('a time that is named in a pause is the time that it is set to, also if it is the one that the sale had', async () => {
+    const { saleId } = await offering();
+    const { purchaseClosesAt } = await saleOf(saleId);
+    await pauseSale(deps, saleId);
+    pass(6 * secondMs);
+    const move = { reserveClosesAt: instant(30 * minuteMs), purchaseClosesAt };
+    const preview = await rescheduleSale(deps, saleId, { ...move, dryRun: true });
+    if (isRefusal(preview)) throw new Error(preview.detail);
+    expect(preview.sale).toMatchObject(move);
+    const confirmation = preview.confirmation ?? '';
+    expect(await rescheduleSale(deps, saleId, { ...move, dryRun: false, confirmation })).toMatchObject({ sale: move });
+  });
+
+  test('a reminder that was told before a pause is told again for the later time', async () => {
+    const saleId = await givenSale(deps, {
+      reserveClosesAtMs: Date.now() + 5 * minuteMs,
+      purchaseClosesAtMs: Date.now() + 5 * minuteMs,
+    });
+    const holder = await reserving(saleId);
+    await advance(saleId);
+    await pauseSale(deps, saleId);
+    pass(20 * minuteMs);
+    await advance(saleId);
+    await resumeSale(deps, saleId);
+    await advance(saleId);
+    await advance(saleId);
+    const reminders = (await told(holder)).filter(({ kind }) => kind === 'reminder.closing-soon');
+    expect(reminders).toHaveLength(2);
+    expect(reminders[1]?.facts.deadline).toBe(toIso(await closeOf(saleId)));
+  });
+
+  test('a sale that has closed cannot be paused', async () => {
+    const saleId = await givenSale(deps);
+    pass(2 * hourMs);
+    expect(await pauseSale(deps, saleId)).toMatchObject({ refused: 'illegal_state' });
+    expect(await saleOf(saleId)).toMatchObject({ status: 'active', phase: 'closed' });
   });
 
   test('T2: a sale that is paused before the opening and resumed after it tells of the opening', async () => {
@@ -432,6 +496,38 @@ describe('I12: a slip of the hand cannot end a sale', () => {
     expect(await updateSale(deps, saleId, { ...change, confirmation })).toMatchObject({ phase: 'closed' });
   });
 
+  test.each([
+    [
+      'a close in 2 s, with somebody waiting and nobody holding',
+      { reserveClosesAt: 2, purchaseClosesAt: 2 },
+      ['takes_time', 'short_window', 'ends_reserving'],
+    ],
+    ['an opening a minute before the close', { purchaseOpensAt: 3_540 }, ['short_window']],
+    ['a reservation period that is over', { reserveClosesAt: -60 }, ['ends_reserving']],
+  ])('T8: %s is refused without a confirmation', async (_, seconds, dangers) => {
+    const saleId = await givenSale(deps, { allotment: 2, waitlistSize: 10 });
+    const holder = await reserving(saleId, 2);
+    await buy(holder);
+    const waiting = await reserving(saleId);
+    const before = await saleOf(saleId);
+    const moved = Object.entries(seconds).map(([name, from]) => [name, instant(from * secondMs)]);
+    const change: { purchaseClosesAt?: string } = Object.fromEntries(moved);
+    const closes = 'purchaseClosesAt' in seconds;
+    expect(await updateSale(deps, saleId, change)).toMatchObject({
+      refused: 'confirmation_required',
+      facts: { dangers: closes ? dangers : expect.arrayContaining(dangers) },
+    });
+    expect(await rescheduleSale(deps, saleId, { ...change, dryRun: false })).toMatchObject({
+      refused: 'confirmation_required',
+    });
+    expect(await saleOf(saleId)).toEqual(before);
+    expect(await viewOf(waiting)).toMatchObject({ state: 'waitlisted' });
+    const preview = await rescheduleSale(deps, saleId, { ...change, dryRun: true });
+    if (isRefusal(preview)) throw new Error(preview.detail);
+    const confirmation = preview.confirmation ?? '';
+    expect(await updateSale(deps, saleId, { ...change, confirmation })).toMatchObject(change);
+  });
+
   test('T8: a confirmation is for the sale as it was previewed', async () => {
     const { saleId } = await offering();
     const change = { purchaseClosesAt: instant(10 * secondMs), reserveClosesAt: instant(10 * secondMs) };
@@ -537,20 +633,23 @@ describe('I12: units that nobody pays for go on', () => {
     await advance(saleId);
     await resumeSale(deps, saleId);
     await advance(saleId);
-    expect(await due(holder)).toHaveLength(1);
+    await advance(saleId);
+    const resumed = toIso(await deadlineOf(holder));
+    expect(await due(holder)).toHaveLength(2);
     await rescheduleSale(deps, saleId, { shiftSeconds: 1_800, dryRun: false });
     await advance(saleId);
-    expect(await due(holder)).toHaveLength(1);
+    expect(await due(holder)).toHaveLength(2);
     pass(30 * minuteMs);
     await advance(saleId);
     expect((await due(holder)).map(({ facts }) => facts.deadline)).toEqual([
       toIso(deadline),
+      resumed,
       toIso(await deadlineOf(holder)),
     ]);
     pass(10 * minuteMs);
     await advance(saleId);
     expect(await viewOf(holder)).toMatchObject({ state: 'expired', reason: 'deadline_passed' });
-    expect(await due(holder)).toHaveLength(2);
+    expect(await due(holder)).toHaveLength(3);
   });
 
   test('M11: any number of holders with one deadline are reminded, each once', async () => {

@@ -387,7 +387,11 @@ export const controls: readonly Control[] = [
     description: 'Resuming a sale leaves its times and deadlines as they were before the pause.',
     faults: [
       inModule(() => import('#launch/change-sale.ts'), {
-        resumeSale: (real) => (deps, saleId) => real(deps, saleId, { keepTimes: true }),
+        resumeSale: (real) => async (deps, saleId) => {
+          const refused = await real(deps, saleId, { keepTimes: true });
+          const confirmation = 'refused' in refused ? String(refused.facts?.confirmation) : undefined;
+          return confirmation === undefined ? refused : real(deps, saleId, { keepTimes: true, confirmation });
+        },
       }),
     ],
     caughtBy: ['I12'],

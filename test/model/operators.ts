@@ -93,7 +93,11 @@ function pauses({ checker, random, at, act }: Desk, { saleId }: SaleSetting, nam
   const keepTimes = random.next() < 0.2;
   if (keepTimes) checker.timesAreKept(saleId);
   at(lastsMs, 'an operator resumes', () =>
-    act(`resume ${name}`, (own) => resumeSale(depsOf(own), saleId, { keepTimes })),
+    act(`resume ${name}`, async (own) => {
+      const resumed = await resumeSale(depsOf(own), saleId, { keepTimes });
+      if (!isRefusal(resumed) || typeof resumed.facts?.confirmation !== 'string') return;
+      await resumeSale(depsOf(own), saleId, { keepTimes, confirmation: resumed.facts.confirmation });
+    }),
   );
 }
 

@@ -14,13 +14,30 @@ export const bytesType = 'application/octet-stream';
 /** The encodings that the query can name for a body of bytes. */
 export const namedEncodings = ['utf-8', 'cp949'] as const;
 
+/** Whether a request came without a body. */
+export function hasNoBody(event: APIGatewayProxyEventV2): boolean {
+  return sentBody(event) === '';
+}
+
+/**
+ * The body as the gateway passes it on. The local gateway parses JSON itself and passes `0` and `false` on as values, `null` and
+ * `""` as no body; none of them is the body of any route, and none may be read as a missing one.
+ */
+function sentBody(event: APIGatewayProxyEventV2): string {
+  const sent: unknown = event.body ?? '';
+  if (typeof sent !== 'string' || (sent === '' && Number(event.headers['content-length'] ?? 0) > 0)) {
+    throw new Refused('invalid_input', 'The body is not valid: it must be an object.');
+  }
+  return sent;
+}
+
 /**
  * The body as text. Throws what is wrong with it. Its size is checked before it is decoded. `encoding` is what the caller
  * names for bytes without a byte order mark.
  */
 export function readBody(route: Route, event: APIGatewayProxyEventV2, encoding?: string): string {
   const limit = route.maxBodyBytes ?? maxJsonBytes;
-  const sent = event.body ?? '';
+  const sent = sentBody(event);
   if (sent.length > (event.isBase64Encoded ? Math.ceil(limit / 3) * 4 : limit)) throw tooLarge(limit);
   const wanted = route.bodyType ?? 'application/json';
   const isBytes = route.mayBeBytes === true && isMediaType(event.headers['content-type'], bytesType);

@@ -56,7 +56,7 @@ const handler = httpHandler(route, async (call) => {
 const good = { name: 'Ada', amount: 5 };
 
 interface Given {
-  body?: string;
+  body?: string | number | boolean | null;
   base64?: boolean;
   headers?: Record<string, string | undefined>;
   params?: Record<string, string>;
@@ -75,7 +75,7 @@ async function send(given: Given = {}, to: HttpHandler = handler) {
     },
     pathParameters: given.params ?? { thingId: id },
     queryStringParameters: given.query,
-    body: given.body ?? JSON.stringify(good),
+    body: given.body === undefined ? JSON.stringify(good) : given.body,
     isBase64Encoded: given.base64 ?? false,
     requestContext: { http: { sourceIp: '203.0.113.7' } },
   } as unknown as APIGatewayProxyEventV2;
@@ -201,6 +201,20 @@ describe('bodies that are refused', () => {
     ['only blanks', '{"name":"   ","amount":1}'],
   ])('for holding %s', async (_what, body) => {
     expect(await refusal({ body })).toEqual([400, 'invalid_input']);
+  });
+
+  test.each([
+    ['0', 0],
+    ['false', false],
+    ['null', null],
+    ['""', ''],
+  ])('for being %s, as the local gateway passes it on', async (text, passedOn) => {
+    const headers = { 'content-length': String(text.length) };
+    const optional = httpHandler({ ...route, bodyOptional: true }, async () => ({ name: 'missing' }));
+    for (const to of [handler, optional]) {
+      const { status, body } = await send({ body: passedOn, headers }, to);
+      expect([status, body.code]).toEqual([400, 'invalid_input']);
+    }
   });
 
   test('name the invalid fields, within limits', async () => {
