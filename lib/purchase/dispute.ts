@@ -9,6 +9,7 @@ import type { PurchaseId } from '#platform/kernel/ids.ts';
 import { sendCommands } from './pay-queue.ts';
 import type { DecideDispute, PurchaseAccepted } from './purchase.shapes.ts';
 import { findPurchase } from './purchase.store.ts';
+import { costOf } from './refund-rules.ts';
 import { settlePurchases } from './settle.ts';
 
 /**
@@ -31,6 +32,6 @@ export async function decideDispute(
     return refuse('illegal_state', 'Its units are no longer there to be bought; refund it.', { state: 'disputed' });
   }
   if (decided.state === 'refunding') await sendCommands(deps, [decided]);
-  const { state, amountMinor, currency } = decided;
-  return { purchaseId, state, amount: { amountMinor, currency }, statusUrl: `/purchases/${purchaseId}` };
+  const { state } = decided;
+  return { purchaseId, state, amount: costOf(decided), statusUrl: `/purchases/${purchaseId}` };
 }

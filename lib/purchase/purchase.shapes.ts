@@ -64,7 +64,7 @@ export type PurchaseAccepted = z.infer<typeof PurchaseAccepted>;
 export const PurchaseView = z.object({
   purchaseId: idOf<PurchaseId>(),
   state: z.enum(purchaseStates),
-  amount: Amount,
+  amount: Amount.describe('What was captured; until then, what was ordered'),
   items: z.array(
     z.object({
       reservationId: idOf<ReservationId>(),

@@ -14,6 +14,7 @@ import type { Caller } from '#platform/security/access-token.ts';
 import { openAction } from './action.ts';
 import type { PurchaseView } from './purchase.shapes.ts';
 import { findPurchase, listOwnPurchases, type PurchaseItem, type PurchaseRow, readItems } from './purchase.store.ts';
+import { costOf } from './refund-rules.ts';
 
 const listName = 'purchases';
 /** The creation time in milliseconds and the id of the last purchase on a page. */
@@ -63,11 +64,11 @@ export async function listPurchases(
 
 function toView(purchase: PurchaseRow, items: PurchaseItem[], nowMs: number): PurchaseView {
   const action = openAction(purchase, nowMs);
-  const { purchaseId, state, amountMinor, currency, reason, createdAtMs, updatedAtMs } = purchase;
+  const { purchaseId, state, currency, reason, createdAtMs, updatedAtMs } = purchase;
   return {
     purchaseId,
     state,
-    amount: { amountMinor, currency },
+    amount: costOf(purchase),
     items: items.map(({ reservationId, saleId, units, priceMinor }) => ({
       reservationId,
       saleId,

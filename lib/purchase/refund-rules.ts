@@ -5,6 +5,7 @@
  * Invariant I13: done and pending refunds together never exceed what was captured.
  */
 import type { PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
+import type { Amount } from '#platform/kernel/money.ts';
 import type { PurchaseState } from '#state/purchase-state.ts';
 import type { PurchaseItem, PurchaseRow } from './purchase.store.ts';
 import type { RefundRow, Release } from './refund.store.ts';
@@ -72,6 +73,19 @@ export function unitsToReturn(
 /** What was captured for a purchase, minor units. */
 export function capturedOf({ capturedMinor, amountMinor }: Pick<PurchaseRow, 'capturedMinor' | 'amountMinor'>): number {
   return capturedMinor ?? amountMinor;
+}
+
+type Cost = Pick<PurchaseRow, 'amountMinor' | 'currency' | 'capturedMinor' | 'capturedCurrency'>;
+
+/** What a purchase costs: what was captured, which an accepted dispute may make differ from the order; until then, the order. */
+export function costOf({ amountMinor, currency, capturedMinor, capturedCurrency }: Cost): Amount {
+  return { amountMinor: capturedMinor ?? amountMinor, currency: capturedCurrency ?? currency };
+}
+
+/** Whether something other than the order was captured, so that its prices say nothing of the money. */
+export function costsOtherThanOrdered(purchase: Cost): boolean {
+  const cost = costOf(purchase);
+  return cost.amountMinor !== purchase.amountMinor || cost.currency !== purchase.currency;
 }
 
 /**

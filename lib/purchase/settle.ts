@@ -42,7 +42,7 @@ import {
   readItems,
 } from './purchase.store.ts';
 import { insertRefunds, type RefundRow, readRefunds, updateRefunds } from './refund.store.ts';
-import { newRefund, shareOf, stateAfterRefunds, unitsToReturn } from './refund-rules.ts';
+import { costOf, newRefund, shareOf, stateAfterRefunds, unitsToReturn } from './refund-rules.ts';
 
 /** What an operator decides about a dispute: it counts as paid after all, or the money goes back. */
 export interface DisputeDecision {
@@ -530,9 +530,14 @@ function reportSecondCharge({ purchaseId, chargeId }: PurchaseRow, answer: Answe
 function afterMove(purchase: PurchaseRow, moves: readonly PurchaseMove[], nowMs: number): PurchaseRow {
   const move = moves.find((one) => one.from.purchaseId === purchase.purchaseId);
   if (!move) return purchase;
-  const { to: state, chargeId, reason, action } = move;
-  const asked = { actionUrl: action?.url ?? null, actionDeadlineMs: action?.deadlineMs ?? null };
-  return { ...purchase, ...asked, state, chargeId, reason, version: purchase.version + 1, updatedAtMs: nowMs };
+  const { to: state, chargeId, reason, action, captured } = move;
+  const known = {
+    capturedMinor: captured?.amountMinor ?? purchase.capturedMinor,
+    capturedCurrency: captured?.currency ?? purchase.capturedCurrency,
+    actionUrl: action?.url ?? null,
+    actionDeadlineMs: action?.deadlineMs ?? null,
+  };
+  return { ...purchase, ...known, state, chargeId, reason, version: purchase.version + 1, updatedAtMs: nowMs };
 }
 
 function movements(rows: readonly ReservationRow[], kind: Movement['kind']): Movement[] {
@@ -612,9 +617,9 @@ function purchaseEvent(
   givenBackMinor: number | undefined,
   nowMs: number,
 ): RecordedEvent {
-  const { purchaseId, customerId, state, amountMinor, currency, version, reason, actionDeadlineMs } = purchase;
+  const { purchaseId, customerId, state, version, reason, actionDeadlineMs } = purchase;
   const detail = {
-    ...{ purchaseId, customerId, state, amountMinor, currency, reservationIds, version },
+    ...{ purchaseId, customerId, state, ...costOf(purchase), reservationIds, version },
     ...(reason === null ? {} : { reason }),
     ...(givenBackMinor === undefined ? {} : { givenBackMinor }),
     ...(actionDeadlineMs === null ? {} : { deadlineMs: actionDeadlineMs }),

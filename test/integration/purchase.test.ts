@@ -1283,6 +1283,39 @@ describe('what the provider says is checked (M5, M6)', () => {
     expect((await chargesOf(purchaseId)).refunds).toMatchObject([{ amountMinor: 2_600 }]);
   });
 
+  it.each([
+    ['less', { amountMinor: 1_000, currency: 'EUR' }],
+    ['another currency', { amountMinor: 500_000, currency: 'JPY' }],
+  ])('M6: accepted for %s, that is what it cost: in the view, in notices and in refunds', async (_, amount) => {
+    const stage = await scene();
+    const { token, reservationId } = first(stage);
+    const { body } = await buy(token, [reservationId], 'tok_approve');
+    const { purchaseId } = body;
+    const order = { ...amount, reference: purchaseId };
+    const charge = await atProvider('charges', purchaseId, { ...order, token: 'tok_approve' });
+    await tell(signed(told('payment.captured', purchaseId, { ...order, chargeId: charge.id })));
+    const by = await operator();
+    expect(await decide(purchaseId, 'accept')).toMatchObject({ status: 202, body: { amount } });
+    expect(await look(token, purchaseId)).toMatchObject({ body: { state: 'captured', amount } });
+    const part = (json: object) => api.call(`POST /purchases/${purchaseId}/refund`, { token: by, key: newId(), json });
+    // The price of a unit is in the currency of the order, and was not paid.
+    expect(await part({ items: [{ reservationId, units: 1 }] })).toMatchObject({
+      ...{ status: 409, body: { code: 'illegal_state', captured: amount } },
+    });
+    expect(await part({ amountMinor: 100 })).toMatchObject({ status: 202, body: { amount } });
+    await work([purchaseId], ['captured']);
+    expect(await refund(by, purchaseId)).toMatchObject({ status: 202, body: { amount } });
+    await work([purchaseId], ['refunded']);
+    const events = published
+      .map(({ detail }) => JSON.parse(detail) as Record<string, unknown>)
+      .filter((one) => one.purchaseId === purchaseId);
+    expect(events).toMatchObject([
+      { state: 'captured', ...amount },
+      { state: 'captured', ...amount, givenBackMinor: 100 },
+      { state: 'refunded', ...amount, givenBackMinor: amount.amountMinor - 100 },
+    ]);
+  });
+
   it('M6: a webhook that does not say what was captured settles nothing', async () => {
     const stage = await scene();
     const { body } = await buy(first(stage).token, [first(stage).reservationId], 'tok_approve');
