@@ -74,6 +74,15 @@ describe('T9: a notice for its reader', () => {
     expect(say('ko-KR', 'purchase.declined', { reason: 'given_up' })).toContain('고객 취소');
   });
 
+  it.each(noticeKinds)('T9: %s names the deadline in every language, or in none', (kind) => {
+    const all = { ...facts, quantity: 3, amount: { amountMinor: 5, currency: 'KRW' }, reason: 'over_cap' };
+    const names = (locale: string, more: object = {}) => {
+      const reader = readerOf({ locale, timeZone: 'Asia/Seoul' });
+      return sentenceFor(kind, { ...all, ...more }, reader).includes(reader.timeText(facts.deadline));
+    };
+    for (const more of [{}, { quantity: 2 }, { state: 'allocated' }]) expect(names('ko', more)).toBe(names('en', more));
+  });
+
   it('T9: is in English for a language that nobody has written', () => {
     expect(told('fr-FR', 'Europe/Paris')).toContain('until Jan 31, 2026, 10:00:07 AM GMT+1.');
   });
