@@ -6,7 +6,7 @@
  */
 import type { PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import type { Amount } from '#platform/kernel/money.ts';
-import type { PurchaseState } from '#state/purchase-state.ts';
+import type { PurchaseState, RefundState } from '#state/purchase-state.ts';
 import type { PurchaseItem, PurchaseRow } from './purchase.store.ts';
 import type { RefundRow, Release } from './refund.store.ts';
 
@@ -98,6 +98,35 @@ export function leftToRefund(
 ): number {
   const given = refunds.reduce((sum, one) => sum + one.amountMinor, 0);
   return Math.max(0, capturedOf(purchase) - given);
+}
+
+/**
+ * Why a purchase is in its state. What was taken and is kept has no reason; what goes or went back has that of its latest
+ * refund, and a refused refund that of the provider. Pure.
+ */
+export function reasonOf(
+  { state, reason }: Pick<PurchaseRow, 'state' | 'reason'>,
+  refunds: readonly RefundRow[],
+): string | null {
+  const latest = (wanted: RefundState) =>
+    refunds
+      .filter((one) => one.state === wanted)
+      .reduce<RefundRow | undefined>(
+        (last, one) => (last && last.updatedAtMs > one.updatedAtMs ? last : one),
+        undefined,
+      );
+  switch (state) {
+    case 'captured':
+      return null;
+    case 'refunding':
+      return latest('pending')?.reason ?? reason;
+    case 'refunded':
+      return latest('refunded')?.reason ?? reason;
+    case 'refund_failed':
+      return latest('failed')?.failure ?? reason;
+    default:
+      return reason;
+  }
 }
 
 /** The state of a captured purchase with these refunds, which are all that it has. */

@@ -42,7 +42,7 @@ import {
   readItems,
 } from './purchase.store.ts';
 import { insertRefunds, type RefundRow, readRefunds, updateRefunds } from './refund.store.ts';
-import { costOf, newRefund, shareOf, stateAfterRefunds, unitsToReturn } from './refund-rules.ts';
+import { costOf, newRefund, reasonOf, shareOf, stateAfterRefunds, unitsToReturn } from './refund-rules.ts';
 
 /** What an operator decides about a dispute: it counts as paid after all, or the money goes back. */
 export interface DisputeDecision {
@@ -578,7 +578,7 @@ function eventsOf(
       const reservationIds = (items.get(purchase.purchaseId) ?? []).map((item) => item.reservationId);
       // Answers of many requests are settled together; each event keeps the correlation id of its own.
       const { correlationId } = answers.get(purchase.purchaseId) ?? {};
-      const event = () => purchaseEvent(purchase, reservationIds, plan.givenBack.get(purchase.purchaseId), nowMs);
+      const event = () => purchaseEvent(purchase, reservationIds, plan, nowMs);
       return correlationId === undefined ? event() : withCorrelation(correlationId, event);
     });
   const changes = [...movedTo('purchased', plan.bought), ...movedTo('refunded', plan.refunded)].map(
@@ -614,10 +614,15 @@ function isTold(plan: Plan, { purchaseId, state }: PurchaseRow): boolean {
 function purchaseEvent(
   purchase: PurchaseRow,
   reservationIds: ReservationId[],
-  givenBackMinor: number | undefined,
+  { givenBack, changedRefunds, newRefunds }: Plan,
   nowMs: number,
 ): RecordedEvent {
-  const { purchaseId, customerId, state, version, reason, actionDeadlineMs } = purchase;
+  const { purchaseId, customerId, state, version, actionDeadlineMs } = purchase;
+  const givenBackMinor = givenBack.get(purchaseId);
+  const refunds = [...changedRefunds, ...newRefunds].filter((one) => one.purchaseId === purchaseId);
+  // Money that went back has the reason of its own refund, whatever became of others.
+  const done = refunds.find((one) => one.state === 'refunded');
+  const reason = done ? done.reason : reasonOf(purchase, refunds);
   const detail = {
     ...{ purchaseId, customerId, state, ...costOf(purchase), reservationIds, version },
     ...(reason === null ? {} : { reason }),
