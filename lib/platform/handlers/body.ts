@@ -15,12 +15,23 @@ export const bytesType = 'application/octet-stream';
 export const namedEncodings = ['utf-8', 'cp949'] as const;
 
 /**
+ * The body as it was sent; empty if there was none. Behind a local gateway, JSON that is falsy arrives as its value, or not at
+ * all; then only its length tells of it.
+ */
+export function sentBody({ body, headers }: Pick<APIGatewayProxyEventV2, 'body' | 'headers'>): string {
+  const given: unknown = body;
+  if (typeof given === 'string') return given;
+  if (given === undefined || given === null) return Number(headers['content-length'] ?? 0) > 0 ? 'null' : '';
+  return JSON.stringify(given);
+}
+
+/**
  * The body as text. Throws what is wrong with it. Its size is checked before it is decoded. `encoding` is what the caller
  * names for bytes without a byte order mark.
  */
 export function readBody(route: Route, event: APIGatewayProxyEventV2, encoding?: string): string {
   const limit = route.maxBodyBytes ?? maxJsonBytes;
-  const sent = event.body ?? '';
+  const sent = sentBody(event);
   if (sent.length > (event.isBase64Encoded ? Math.ceil(limit / 3) * 4 : limit)) throw tooLarge(limit);
   const wanted = route.bodyType ?? 'application/json';
   const isBytes = route.mayBeBytes === true && isMediaType(event.headers['content-type'], bytesType);

@@ -5,7 +5,7 @@
 import type { MiddlewareObj } from '@middy/core';
 import type { APIGatewayProxyEventV2, Context } from 'aws-lambda';
 import type * as z from 'zod';
-import { parseBody, readBody } from './body.ts';
+import { parseBody, readBody, sentBody } from './body.ts';
 import { Refused } from './problem-details.ts';
 import type { Route } from './route.ts';
 
@@ -36,7 +36,7 @@ export function validation<P extends z.ZodType, Q extends z.ZodType, B extends z
       const params = pathParameters(route.params, event.pathParameters ?? {});
       const query = check(route.query, event.queryStringParameters ?? {}, 'query');
       const encoding = event.queryStringParameters?.encoding;
-      const isMissing = route.bodyOptional === true && (event.body ?? '') === '';
+      const isMissing = route.bodyOptional === true && sentBody(event) === '';
       const rawBody = (route.body && !isMissing) || route.raw ? readBody(route, event, encoding) : '';
       const body = check(route.body, isMissing ? {} : route.body ? parseBody(route, rawBody) : undefined, 'body');
       const key = event.headers['idempotency-key'];
