@@ -573,6 +573,11 @@ function eventsOf(
   nowMs: number,
 ): RecordedEvent[] {
   const purchases = after
+    // What was bought was captured, also if a part of it goes back at once.
+    .map((purchase): PurchaseRow => {
+      const isBought = plan.bought.some((row) => row.purchaseId === purchase.purchaseId);
+      return isBought ? { ...purchase, state: 'captured' } : purchase;
+    })
     .filter((purchase) => isTold(plan, purchase))
     .map((purchase) => {
       const reservationIds = (items.get(purchase.purchaseId) ?? []).map((item) => item.reservationId);

@@ -1227,6 +1227,13 @@ describe('what was paid in a sale that is called off (M2, M3)', () => {
     await callOff(here.saleId);
     await work([purchaseId], ['captured']);
     expect((await chargesOf(purchaseId)).refunds).toMatchObject([{ amountMinor: 2_500 }]);
+    const told = published
+      .map(({ detail }) => JSON.parse(detail) as { purchaseId?: string; state?: string; givenBackMinor?: number })
+      .filter((one) => one.purchaseId === purchaseId);
+    expect(told.map(({ state, givenBackMinor }) => [state, givenBackMinor])).toEqual([
+      ['captured', undefined],
+      ['captured', 2_500],
+    ]);
     // What it leaves behind ends in the same transaction.
     expect(await reservation(buyer.reservationId)).toMatchObject({ state: 'cancelled', purchaseId: null });
     expect(await reservation(other.reservationId)).toMatchObject({ state: 'purchased' });
