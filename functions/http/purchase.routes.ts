@@ -3,6 +3,8 @@ import * as z from 'zod';
 import { defineRoute } from '#platform/handlers/route.ts';
 import {
   DecideDispute,
+  FailedRefundPage,
+  FailedRefundQuery,
   PurchaseAccepted,
   PurchasePage,
   PurchaseParams,
@@ -89,6 +91,18 @@ export const refundPurchaseRoute = defineRoute({
   status: 202,
   reply: PurchaseAccepted,
   refusals: ['invalid_input', 'not_found', 'illegal_state'],
+});
+
+export const listFailedRefundsRoute = defineRoute({
+  method: 'GET',
+  path: '/ops/failed-refunds',
+  summary: 'Refunds that the provider refused and that wait for an operator, of all sales or of one',
+  tag: 'Purchases',
+  auth: 'operator',
+  query: FailedRefundQuery,
+  status: 200,
+  reply: FailedRefundPage,
+  refusals: ['invalid_input'],
 });
 
 export const decideDisputeRoute = defineRoute({

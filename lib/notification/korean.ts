@@ -11,8 +11,8 @@ type Facts = Record<string, unknown>;
 export const koreanSentences: Partial<Record<NoticeKind, (facts: Facts) => string>> = {
   'reservation.allocated': (facts) =>
     Number(facts.units) < Number(facts.quantity)
-      ? `요청하신 ${Number(facts.quantity)}개 중 ${units(facts)}가 배정되었습니다.`
-      : `${units(facts)}가 배정되었습니다.`,
+      ? `요청하신 ${Number(facts.quantity)}개 중 ${units(facts)}가 배정되었습니다.${buyUntil(facts)}`
+      : `${units(facts)}가 배정되었습니다.${buyUntil(facts)}`,
   'reservation.waitlisted': () => '지금은 모두 배정되어 대기 명단에 올랐습니다.',
   'reservation.rejected': (facts) => `예약이 접수되지 않았습니다${because(facts)}.`,
   'reservation.offered': (facts) => `${units(facts)}의 차례가 왔습니다. ${until(facts)}구매하실 수 있습니다.`,
@@ -78,6 +78,11 @@ function because({ reason }: Facts): string {
 
 function until({ deadline }: Facts): string {
   return typeof deadline === 'string' ? `${deadline}까지 ` : '';
+}
+
+/** By when to buy; nothing for a reservation without a deadline of its own. */
+function buyUntil(facts: Facts): string {
+  return facts.deadline === undefined ? '' : ` ${until(facts)}구매하실 수 있습니다.`;
 }
 
 function window({ purchaseOpensAt, purchaseClosesAt }: Facts): string {

@@ -23,6 +23,24 @@ describe('sentences', () => {
     expect(sentenceFor('purchase.declined', { reason: 'card_declined' }, inUtc)).toContain(': card declined.');
   });
 
+  it.each([
+    ['refund_ordered', '.'],
+    ['refund_refused', '.'],
+    ['refunded_by_provider', '.'],
+    ['dispute_rejected', ': it was not what you had ordered.'],
+    ['captured_after_decline', ': it was taken after it had been declined.'],
+    ['reservation_gone', ': your reservation had ended.'],
+    ['sale_cancelled', ': the sale was cancelled.'],
+  ])('says why money went back as its customer sees it: %s', (reason, end) => {
+    const amount = { amountMinor: 500, currency: 'EUR' };
+    expect(sentenceFor('purchase.refunded', { amount, reason }, inUtc)).toBe(
+      `Your payment of €5.00 was refunded${end}`,
+    );
+    expect(sentenceFor('purchase.refunded-in-part', { amount, reason }, inUtc)).toBe(
+      `A part of €5.00 of your payment was refunded${end}`,
+    );
+  });
+
   it('shows money with as many digits as its currency has', () => {
     expect(sentenceFor('purchase.captured', { amount: { amountMinor: 12_345, currency: 'EUR' } }, inUtc)).toContain(
       '€123.45',
@@ -72,6 +90,15 @@ describe('T9: a notice for its reader', () => {
       'Your payment of €5.00 was not taken: it was not confirmed in time.',
     );
     expect(say('ko-KR', 'purchase.declined', { reason: 'given_up' })).toContain('고객 취소');
+  });
+
+  it.each(noticeKinds)('T9: %s names the deadline in every language, or in none', (kind) => {
+    const all = { ...facts, quantity: 3, amount: { amountMinor: 5, currency: 'KRW' }, reason: 'over_cap' };
+    const names = (locale: string, more: object = {}) => {
+      const reader = readerOf({ locale, timeZone: 'Asia/Seoul' });
+      return sentenceFor(kind, { ...all, ...more }, reader).includes(reader.timeText(facts.deadline));
+    };
+    for (const more of [{}, { quantity: 2 }, { state: 'allocated' }]) expect(names('ko', more)).toBe(names('en', more));
   });
 
   it('T9: is in English for a language that nobody has written', () => {

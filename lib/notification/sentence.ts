@@ -57,10 +57,11 @@ const sentences: Record<NoticeKind, (facts: Facts) => string> = {
     ['sale_cancelled', 'given_up', 'action_expired'].includes(String(facts.reason))
       ? `Your payment${money(facts)} was not taken${because(facts)}.`
       : `Your payment${money(facts)} was declined${because(facts)}. You can try again.`,
-  'purchase.refunded': (facts) => `Your payment${money(facts)} was refunded${because(facts)}.`,
+  'purchase.refunded': (facts) => `Your payment${money(facts)} was refunded${refundedBecause(facts)}.`,
   'purchase.requires_action': (facts) =>
     `Your payment${money(facts)} needs your confirmation: you can confirm it${until(facts)}. Your units stay set aside until then.`,
-  'purchase.refunded-in-part': (facts) => `A part${money(facts)} of your payment was refunded${because(facts)}.`,
+  'purchase.refunded-in-part': (facts) =>
+    `A part${money(facts)} of your payment was refunded${refundedBecause(facts)}.`,
 };
 
 /** The sentence of a notice, in its reader's language and time zone. */
@@ -97,6 +98,19 @@ function because({ reason }: Facts): string {
   const title = Object.hasOwn(codes, reason) ? codes[reason as keyof typeof codes].title : undefined;
   return `: ${title ? title.charAt(0).toLowerCase() + title.slice(1) : reason.replaceAll(/[_-]/g, ' ')}`;
 }
+
+/** Why money went back, as far as it concerns the customer; who ordered it, and by which way, does not. */
+function refundedBecause(facts: Facts): string {
+  const reason = String(facts.reason);
+  if (Object.hasOwn(refundReasons, reason)) return `: ${refundReasons[reason]}`;
+  return Object.hasOwn(codes, reason) ? because(facts) : '';
+}
+
+const refundReasons: Record<string, string> = {
+  dispute_rejected: 'it was not what you had ordered',
+  captured_after_decline: 'it was taken after it had been declined',
+  reservation_gone: 'your reservation had ended',
+};
 
 /** Why a payment that waited for its customer was not taken. */
 const actionReasons: Record<string, string> = {

@@ -9,11 +9,13 @@ import type { PurchaseId } from '#platform/kernel/ids.ts';
 import { sendCommands } from './pay-queue.ts';
 import type { DecideDispute, PurchaseAccepted } from './purchase.shapes.ts';
 import { findPurchase } from './purchase.store.ts';
+import { costOf } from './refund-rules.ts';
 import { settlePurchases } from './settle.ts';
 
 /**
  * Decides a dispute: `accept` makes it a purchase for what was captured, `refund` gives the money back and frees the units.
- * Refuses with `illegal_state` unless it is disputed, or if its units can no longer be bought.
+ * Refuses with `illegal_state` unless it is disputed, if its units can no longer be bought, or if the opposite was decided
+ * meanwhile.
  */
 export async function decideDispute(
   deps: WriteNeeds & Needs<'queue'>,
@@ -30,7 +32,12 @@ export async function decideDispute(
   if (!decided || decided.state === 'disputed') {
     return refuse('illegal_state', 'Its units are no longer there to be bought; refund it.', { state: 'disputed' });
   }
-  if (decided.state === 'refunding') await sendCommands(deps, [decided]);
-  const { state, amountMinor, currency } = decided;
-  return { purchaseId, state, amount: { amountMinor, currency }, statusUrl: `/purchases/${purchaseId}` };
+  const { state } = decided;
+  // Decisions that arrive together are carried out one by one; the others are told what was decided.
+  const isAccepted = state === 'captured';
+  if (isAccepted !== (decision === 'accept')) {
+    return refuse('illegal_state', 'Another decision about it came first.', { state });
+  }
+  if (state === 'refunding') await sendCommands(deps, [decided]);
+  return { purchaseId, state, amount: costOf(decided), statusUrl: `/purchases/${purchaseId}` };
 }

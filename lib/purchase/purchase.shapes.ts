@@ -7,7 +7,7 @@ import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import type { PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { idOf, Money, Time } from '#platform/kernel/shapes.ts';
 import { maxQuantity } from '#reservation/reservation.shapes.ts';
-import { purchaseStates } from '#state/purchase-state.ts';
+import { purchaseStates, refundStates } from '#state/purchase-state.ts';
 
 /** The most reservations that one payment can cover. */
 export const maxReservationsPerPurchase = 50;
@@ -60,11 +60,41 @@ export const PurchaseAccepted = z.object({
 });
 export type PurchaseAccepted = z.infer<typeof PurchaseAccepted>;
 
+/** Money that goes or went back, or units that return without any. */
+const RefundView = z.object({
+  amount: Amount.describe('Zero if only units return'),
+  state: z.enum(refundStates),
+  reason: z.string().describe('Why it is given back'),
+  failure: z.string().nullable().describe('Why the provider refused it; null unless it is failed'),
+  units: z
+    .array(
+      z.object({
+        reservationId: idOf<ReservationId>(),
+        units: z.int().nullable().describe('Null: all that it still has'),
+      }),
+    )
+    .describe('What returns to the sale with it'),
+  createdAt: Time,
+  updatedAt: Time,
+});
+export type RefundView = z.infer<typeof RefundView>;
+
+/** A refund that the provider refused, as an operator sees it. */
+const FailedRefund = RefundView.extend({ purchaseId: idOf<PurchaseId>() });
+export type FailedRefund = z.infer<typeof FailedRefund>;
+
+/** A page of refunds that the provider refused, and how to ask for one. */
+export const FailedRefundPage = pageOf(FailedRefund);
+export const FailedRefundQuery = PageQuery.extend({
+  saleId: idOf<SaleId>().optional().describe('Those of purchases in this sale alone'),
+});
+export type FailedRefundQuery = z.output<typeof FailedRefundQuery>;
+
 /** A purchase as its owner sees it. */
 export const PurchaseView = z.object({
   purchaseId: idOf<PurchaseId>(),
   state: z.enum(purchaseStates),
-  amount: Amount,
+  amount: Amount.describe('What was captured; until then, what was ordered'),
   items: z.array(
     z.object({
       reservationId: idOf<ReservationId>(),
@@ -74,8 +104,10 @@ export const PurchaseView = z.object({
       price: Money,
     }),
   ),
-  /** Why it was declined, refunded, or is not known yet; null otherwise. */
+  /** Why it was declined or goes back, why a refund was refused, or why it is not known yet; null otherwise. */
   reason: z.string().nullable(),
+  /** In the order in which they were asked for. */
+  refunds: z.array(RefundView),
   /** The customer's action, if it is `requires_action`; null otherwise, and once its time is over. */
   action: z.object({ url: z.url().describe('Where to confirm the payment'), deadline: Time }).nullable(),
   createdAt: Time,

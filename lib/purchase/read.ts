@@ -1,5 +1,5 @@
 /**
- * Reading purchases: the owner is in every WHERE (invariant I10). Only an operator reads without one.
+ * Reading purchases and their refunds: the owner is in every WHERE (invariant I10). Only an operator reads without one.
  */
 
 import * as z from 'zod';
@@ -12,12 +12,18 @@ import { idOf } from '#platform/kernel/shapes.ts';
 import { missesOf } from '#platform/resilience/misses.ts';
 import type { Caller } from '#platform/security/access-token.ts';
 import { openAction } from './action.ts';
-import type { PurchaseView } from './purchase.shapes.ts';
+import type { FailedRefund, FailedRefundQuery, PurchaseView, RefundView } from './purchase.shapes.ts';
 import { findPurchase, listOwnPurchases, type PurchaseItem, type PurchaseRow, readItems } from './purchase.store.ts';
+import { listFailedRefunds, type RefundRow, readRefunds } from './refund.store.ts';
+import { costOf, reasonOf } from './refund-rules.ts';
 
 const listName = 'purchases';
 /** The creation time in milliseconds and the id of the last purchase on a page. */
 const Position = z.tuple([z.int(), idOf<PurchaseId>()]);
+
+const failedListName = 'failed-refunds';
+/** The purchase and the key of the last refund on a page. */
+const FailedPosition = z.tuple([idOf<PurchaseId>(), z.string().max(64)]);
 
 /**
  * One of the caller's purchases; for an operator, any purchase. `too_many_requests` for a caller who has asked for many that
@@ -37,7 +43,8 @@ export async function getPurchase(
     misses.note(caller.customerId);
     return refuse('not_found', 'There is no such purchase of yours.');
   }
-  return toView(purchase, await readItems(deps.db, [purchaseId]), deps.clock());
+  const [items, refunds] = await Promise.all([readItems(deps.db, [purchaseId]), readRefunds(deps.db, [purchaseId])]);
+  return toView(purchase, items, refunds, deps.clock());
 }
 
 /** A page of the caller's own purchases, newest first. Refuses a cursor that is not its own. */
@@ -52,29 +59,75 @@ export async function listPurchases(
   const ids = rows.map((row) => row.purchaseId);
   const nowMs = clock();
   const items = Map.groupBy(await readItems(db, ids), (item) => item.purchaseId);
+  const refunds = Map.groupBy(await readRefunds(db, ids), (refund) => refund.purchaseId);
   return toPage(
     listName,
     rows,
     query.limit,
     (row) => [row.createdAtMs, row.purchaseId],
-    (row) => toView(row, items.get(row.purchaseId) ?? [], nowMs),
+    (row) => toView(row, items.get(row.purchaseId) ?? [], refunds.get(row.purchaseId) ?? [], nowMs),
   );
 }
 
-function toView(purchase: PurchaseRow, items: PurchaseItem[], nowMs: number): PurchaseView {
+/**
+ * A page of the refunds that the provider refused and that wait for an operator, of all sales or of one. Refuses a cursor that
+ * is not its own.
+ */
+export async function readFailedRefunds(
+  { db }: Needs<'db'>,
+  { saleId, cursor, limit }: FailedRefundQuery,
+): Promise<Page<FailedRefund> | Refusal> {
+  const after = readCursor(failedListName, cursor, FailedPosition);
+  if (isRefusal(after)) return after;
+  const rows = await listFailedRefunds(db, { saleId, after, limit: limit + 1 });
+  const items = Map.groupBy(
+    await readItems(db, [...new Set(rows.map((row) => row.purchaseId))]),
+    (one) => one.purchaseId,
+  );
+  return toPage(
+    failedListName,
+    rows,
+    limit,
+    (row) => [row.purchaseId, row.refundKey],
+    (row) => ({
+      purchaseId: row.purchaseId,
+      ...toRefundView(row, items.get(row.purchaseId) ?? [], row.currency),
+    }),
+  );
+}
+
+function toRefundView(refund: RefundRow, items: readonly PurchaseItem[], currency: string): RefundView {
+  const { amountMinor, state, reason, failure, releases, createdAtMs, updatedAtMs } = refund;
+  return {
+    amount: { amountMinor, currency },
+    state,
+    reason,
+    failure,
+    units: (releases === 'all' ? items : releases).map(({ reservationId, units }) => ({
+      reservationId,
+      units: releases === 'all' ? null : units,
+    })),
+    createdAt: toIso(createdAtMs),
+    updatedAt: toIso(updatedAtMs),
+  };
+}
+
+function toView(purchase: PurchaseRow, items: PurchaseItem[], refunds: RefundRow[], nowMs: number): PurchaseView {
   const action = openAction(purchase, nowMs);
-  const { purchaseId, state, amountMinor, currency, reason, createdAtMs, updatedAtMs } = purchase;
+  const amount = costOf(purchase);
+  const { purchaseId, state, currency, createdAtMs, updatedAtMs } = purchase;
   return {
     purchaseId,
     state,
-    amount: { amountMinor, currency },
+    amount,
     items: items.map(({ reservationId, saleId, units, priceMinor }) => ({
       reservationId,
       saleId,
       units,
       price: { amountMinor: priceMinor, currency },
     })),
-    reason,
+    reason: reasonOf(purchase, refunds),
+    refunds: refunds.map((refund) => toRefundView(refund, items, amount.currency)),
     action: action ? { url: action.url, deadline: toIso(action.deadlineMs) } : null,
     createdAt: toIso(createdAtMs),
     updatedAt: toIso(updatedAtMs),

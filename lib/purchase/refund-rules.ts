@@ -5,7 +5,8 @@
  * Invariant I13: done and pending refunds together never exceed what was captured.
  */
 import type { PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
-import type { PurchaseState } from '#state/purchase-state.ts';
+import type { Amount } from '#platform/kernel/money.ts';
+import type { PurchaseState, RefundState } from '#state/purchase-state.ts';
 import type { PurchaseItem, PurchaseRow } from './purchase.store.ts';
 import type { RefundRow, Release } from './refund.store.ts';
 
@@ -74,6 +75,19 @@ export function capturedOf({ capturedMinor, amountMinor }: Pick<PurchaseRow, 'ca
   return capturedMinor ?? amountMinor;
 }
 
+type Cost = Pick<PurchaseRow, 'amountMinor' | 'currency' | 'capturedMinor' | 'capturedCurrency'>;
+
+/** What a purchase costs: what was captured, which an accepted dispute may make differ from the order; until then, the order. */
+export function costOf({ amountMinor, currency, capturedMinor, capturedCurrency }: Cost): Amount {
+  return { amountMinor: capturedMinor ?? amountMinor, currency: capturedCurrency ?? currency };
+}
+
+/** Whether something other than the order was captured, so that its prices say nothing of the money. */
+export function costsOtherThanOrdered(purchase: Cost): boolean {
+  const cost = costOf(purchase);
+  return cost.amountMinor !== purchase.amountMinor || cost.currency !== purchase.currency;
+}
+
 /**
  * What may still be refunded: what was captured, less done and pending refunds. A refund that the provider refused counts as
  * pending, since it can be tried again.
@@ -84,6 +98,35 @@ export function leftToRefund(
 ): number {
   const given = refunds.reduce((sum, one) => sum + one.amountMinor, 0);
   return Math.max(0, capturedOf(purchase) - given);
+}
+
+/**
+ * Why a purchase is in its state. What was taken and is kept has no reason; what goes or went back has that of its latest
+ * refund, and a refused refund that of the provider. Pure.
+ */
+export function reasonOf(
+  { state, reason }: Pick<PurchaseRow, 'state' | 'reason'>,
+  refunds: readonly RefundRow[],
+): string | null {
+  const latest = (wanted: RefundState) =>
+    refunds
+      .filter((one) => one.state === wanted)
+      .reduce<RefundRow | undefined>(
+        (last, one) => (last && last.updatedAtMs > one.updatedAtMs ? last : one),
+        undefined,
+      );
+  switch (state) {
+    case 'captured':
+      return null;
+    case 'refunding':
+      return latest('pending')?.reason ?? reason;
+    case 'refunded':
+      return latest('refunded')?.reason ?? reason;
+    case 'refund_failed':
+      return latest('failed')?.failure ?? reason;
+    default:
+      return reason;
+  }
 }
 
 /** The state of a captured purchase with these refunds, which are all that it has. */

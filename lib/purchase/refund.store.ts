@@ -49,22 +49,58 @@ type StoredRefund = Omit<RefundRow, 'purchaseId' | 'saleId' | 'releases' | 'forI
   forItems: string | null;
 };
 
+const refundColumns = `r.purchase_id AS purchaseId, r.refund_key AS refundKey, r.sale_id AS saleId,
+  r.amount_minor AS amountMinor, r.state, r.reason, r.failure, r.releases, r.for_items AS forItems, r.refusals,
+  r.created_at_ms AS createdAtMs, r.updated_at_ms AS updatedAtMs`;
+
 /** The refunds of these purchases, in the order in which they were asked for. */
 export async function readRefunds(sql: Sql, purchaseIds: readonly PurchaseId[]): Promise<RefundRow[]> {
   if (purchaseIds.length === 0) return [];
   const rows = await sql.rows<StoredRefund>(
-    `SELECT purchase_id AS purchaseId, refund_key AS refundKey, sale_id AS saleId, amount_minor AS amountMinor, state,
-       reason, failure, releases, for_items AS forItems, refusals, created_at_ms AS createdAtMs, updated_at_ms AS updatedAtMs
-     FROM refunds WHERE purchase_id IN (?) ORDER BY created_at_ms`,
+    `SELECT ${refundColumns} FROM refunds r WHERE r.purchase_id IN (?) ORDER BY r.created_at_ms`,
     [purchaseIds.map(toBytes)],
   );
-  return rows.map(({ purchaseId, saleId, releases, forItems, ...row }) => ({
+  return rows.map(refundOf);
+}
+
+function refundOf<Stored extends StoredRefund>({ purchaseId, saleId, releases, forItems, ...row }: Stored) {
+  return {
     ...row,
-    purchaseId: fromBytes(purchaseId),
-    saleId: saleId && fromBytes(saleId),
+    purchaseId: fromBytes(purchaseId) as PurchaseId,
+    saleId: saleId && (fromBytes(saleId) as SaleId),
     releases: readReleases(releases),
     forItems: forItems === null ? null : itemsOf(forItems),
-  }));
+  };
+}
+
+/** Where a page of refunds begins. */
+export type RefundPosition = readonly [purchaseId: PurchaseId, refundKey: string];
+
+/**
+ * Refunds that the provider refused and that nothing has made up for since, after a position in the order of their keys; with
+ * a sale, those for it alone: its share of a purchase if it was called off, and any other refund of a purchase in it.
+ */
+export async function listFailedRefunds(
+  sql: Sql,
+  { saleId, after, limit }: { saleId: SaleId | undefined; after: RefundPosition | undefined; limit: number },
+): Promise<(RefundRow & { currency: string })[]> {
+  const ofSale = `AND (r.sale_id = ? OR (r.sale_id IS NULL AND EXISTS (
+    SELECT 1 FROM purchase_items i WHERE i.purchase_id = p.id AND i.sale_id = ?)))`;
+  const onward = 'AND (r.purchase_id > ? OR (r.purchase_id = ? AND r.refund_key > ?))';
+  // The state of the purchase leads to them by its index.
+  const rows = await sql.rows<StoredRefund & { currency: string }>(
+    `SELECT ${refundColumns}, COALESCE(p.captured_currency, p.currency) AS currency
+     FROM purchases p JOIN refunds r ON r.purchase_id = p.id
+     WHERE p.state IN ('refund_failed', 'refunding') AND r.state = 'failed'
+       ${saleId ? ofSale : ''} ${after ? onward : ''}
+     ORDER BY r.purchase_id, r.refund_key LIMIT ?`,
+    [
+      ...(saleId ? [toBytes(saleId), toBytes(saleId)] : []),
+      ...(after ? [toBytes(after[0]), toBytes(after[0]), after[1]] : []),
+      limit,
+    ],
+  );
+  return rows.map(refundOf);
 }
 
 function readReleases(stored: string): Releases {

@@ -28,7 +28,15 @@ import {
   readRefunds,
   updateRefunds,
 } from './refund.store.ts';
-import { leftToRefund, newRefund, shareOf, unitsPaidBack, unitsReturned } from './refund-rules.ts';
+import {
+  costOf,
+  costsOtherThanOrdered,
+  leftToRefund,
+  newRefund,
+  shareOf,
+  unitsPaidBack,
+  unitsReturned,
+} from './refund-rules.ts';
 
 /** Orders the refund that an operator asks for: all that is left, or the part that the request names. */
 export async function refundOnOrder(
@@ -102,6 +110,11 @@ async function refundPart(
       return isSameOrder(known, order)
         ? current
         : refuse('idempotency_key_reused', 'This Idempotency-Key was used for another refund.');
+    }
+    if (order.forItems && order.amountMinor > 0 && costsOtherThanOrdered(current)) {
+      return refuse('illegal_state', 'What was captured is not the price of its units; name an amount.', {
+        captured: costOf(current),
+      });
     }
     const excess = refusalOfExcess(order, lines, refunds, leftToRefund(current, refunds));
     if (excess) return excess;
@@ -196,8 +209,8 @@ async function orderBack(tx: Tx, current: PurchaseRow, reason: string, nowMs: nu
 
 async function answer(deps: Needs<'queue'>, purchase: PurchaseRow): Promise<PurchaseAccepted> {
   if (purchase.state === 'refunding') await sendCommands(deps, [purchase]);
-  const { purchaseId, state, amountMinor, currency } = purchase;
-  return { purchaseId, state, amount: { amountMinor, currency }, statusUrl: `/purchases/${purchaseId}` };
+  const { purchaseId, state } = purchase;
+  return { purchaseId, state, amount: costOf(purchase), statusUrl: `/purchases/${purchaseId}` };
 }
 
 /**

@@ -42,7 +42,7 @@ import {
   readItems,
 } from './purchase.store.ts';
 import { insertRefunds, type RefundRow, readRefunds, updateRefunds } from './refund.store.ts';
-import { newRefund, shareOf, stateAfterRefunds, unitsToReturn } from './refund-rules.ts';
+import { costOf, newRefund, reasonOf, shareOf, stateAfterRefunds, unitsToReturn } from './refund-rules.ts';
 
 /** What an operator decides about a dispute: it counts as paid after all, or the money goes back. */
 export interface DisputeDecision {
@@ -530,9 +530,14 @@ function reportSecondCharge({ purchaseId, chargeId }: PurchaseRow, answer: Answe
 function afterMove(purchase: PurchaseRow, moves: readonly PurchaseMove[], nowMs: number): PurchaseRow {
   const move = moves.find((one) => one.from.purchaseId === purchase.purchaseId);
   if (!move) return purchase;
-  const { to: state, chargeId, reason, action } = move;
-  const asked = { actionUrl: action?.url ?? null, actionDeadlineMs: action?.deadlineMs ?? null };
-  return { ...purchase, ...asked, state, chargeId, reason, version: purchase.version + 1, updatedAtMs: nowMs };
+  const { to: state, chargeId, reason, action, captured } = move;
+  const known = {
+    capturedMinor: captured?.amountMinor ?? purchase.capturedMinor,
+    capturedCurrency: captured?.currency ?? purchase.capturedCurrency,
+    actionUrl: action?.url ?? null,
+    actionDeadlineMs: action?.deadlineMs ?? null,
+  };
+  return { ...purchase, ...known, state, chargeId, reason, version: purchase.version + 1, updatedAtMs: nowMs };
 }
 
 function movements(rows: readonly ReservationRow[], kind: Movement['kind']): Movement[] {
@@ -568,12 +573,17 @@ function eventsOf(
   nowMs: number,
 ): RecordedEvent[] {
   const purchases = after
+    // What was bought was captured, also if a part of it goes back at once.
+    .map((purchase): PurchaseRow => {
+      const isBought = plan.bought.some((row) => row.purchaseId === purchase.purchaseId);
+      return isBought ? { ...purchase, state: 'captured' } : purchase;
+    })
     .filter((purchase) => isTold(plan, purchase))
     .map((purchase) => {
       const reservationIds = (items.get(purchase.purchaseId) ?? []).map((item) => item.reservationId);
       // Answers of many requests are settled together; each event keeps the correlation id of its own.
       const { correlationId } = answers.get(purchase.purchaseId) ?? {};
-      const event = () => purchaseEvent(purchase, reservationIds, plan.givenBack.get(purchase.purchaseId), nowMs);
+      const event = () => purchaseEvent(purchase, reservationIds, plan, nowMs);
       return correlationId === undefined ? event() : withCorrelation(correlationId, event);
     });
   const changes = [...movedTo('purchased', plan.bought), ...movedTo('refunded', plan.refunded)].map(
@@ -609,12 +619,17 @@ function isTold(plan: Plan, { purchaseId, state }: PurchaseRow): boolean {
 function purchaseEvent(
   purchase: PurchaseRow,
   reservationIds: ReservationId[],
-  givenBackMinor: number | undefined,
+  { givenBack, changedRefunds, newRefunds }: Plan,
   nowMs: number,
 ): RecordedEvent {
-  const { purchaseId, customerId, state, amountMinor, currency, version, reason, actionDeadlineMs } = purchase;
+  const { purchaseId, customerId, state, version, actionDeadlineMs } = purchase;
+  const givenBackMinor = givenBack.get(purchaseId);
+  const refunds = [...changedRefunds, ...newRefunds].filter((one) => one.purchaseId === purchaseId);
+  // Money that went back has the reason of its own refund, whatever became of others.
+  const done = refunds.find((one) => one.state === 'refunded');
+  const reason = done ? done.reason : reasonOf(purchase, refunds);
   const detail = {
-    ...{ purchaseId, customerId, state, amountMinor, currency, reservationIds, version },
+    ...{ purchaseId, customerId, state, ...costOf(purchase), reservationIds, version },
     ...(reason === null ? {} : { reason }),
     ...(givenBackMinor === undefined ? {} : { givenBackMinor }),
     ...(actionDeadlineMs === null ? {} : { deadlineMs: actionDeadlineMs }),

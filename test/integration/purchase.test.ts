@@ -1227,6 +1227,13 @@ describe('what was paid in a sale that is called off (M2, M3)', () => {
     await callOff(here.saleId);
     await work([purchaseId], ['captured']);
     expect((await chargesOf(purchaseId)).refunds).toMatchObject([{ amountMinor: 2_500 }]);
+    const told = published
+      .map(({ detail }) => JSON.parse(detail) as { purchaseId?: string; state?: string; givenBackMinor?: number })
+      .filter((one) => one.purchaseId === purchaseId);
+    expect(told.map(({ state, givenBackMinor }) => [state, givenBackMinor])).toEqual([
+      ['captured', undefined],
+      ['captured', 2_500],
+    ]);
     // What it leaves behind ends in the same transaction.
     expect(await reservation(buyer.reservationId)).toMatchObject({ state: 'cancelled', purchaseId: null });
     expect(await reservation(other.reservationId)).toMatchObject({ state: 'purchased' });
@@ -1281,6 +1288,59 @@ describe('what the provider says is checked (M5, M6)', () => {
     expect(await refund(await operator(), purchaseId)).toMatchObject({ status: 202 });
     await work([purchaseId], ['refunded']);
     expect((await chargesOf(purchaseId)).refunds).toMatchObject([{ amountMinor: 2_600 }]);
+  });
+
+  it.each([
+    ['less', { amountMinor: 1_000, currency: 'EUR' }],
+    ['another currency', { amountMinor: 500_000, currency: 'JPY' }],
+  ])('M6: accepted for %s, that is what it cost: in the view, in notices and in refunds', async (_, amount) => {
+    const stage = await scene();
+    const { token, reservationId } = first(stage);
+    const { body } = await buy(token, [reservationId], 'tok_approve');
+    const { purchaseId } = body;
+    const order = { ...amount, reference: purchaseId };
+    const charge = await atProvider('charges', purchaseId, { ...order, token: 'tok_approve' });
+    await tell(signed(told('payment.captured', purchaseId, { ...order, chargeId: charge.id })));
+    const by = await operator();
+    expect(await decide(purchaseId, 'accept')).toMatchObject({ status: 202, body: { amount } });
+    expect(await look(token, purchaseId)).toMatchObject({ body: { state: 'captured', amount } });
+    const part = (json: object) => api.call(`POST /purchases/${purchaseId}/refund`, { token: by, key: newId(), json });
+    // The price of a unit is in the currency of the order, and was not paid.
+    expect(await part({ items: [{ reservationId, units: 1 }] })).toMatchObject({
+      ...{ status: 409, body: { code: 'illegal_state', captured: amount } },
+    });
+    expect(await part({ amountMinor: 100 })).toMatchObject({ status: 202, body: { amount } });
+    await work([purchaseId], ['captured']);
+    expect(await refund(by, purchaseId)).toMatchObject({ status: 202, body: { amount } });
+    await work([purchaseId], ['refunded']);
+    const events = published
+      .map(({ detail }) => JSON.parse(detail) as Record<string, unknown>)
+      .filter((one) => one.purchaseId === purchaseId);
+    expect(events).toMatchObject([
+      { state: 'captured', ...amount },
+      { state: 'captured', ...amount, givenBackMinor: 100 },
+      { state: 'refunded', ...amount, givenBackMinor: amount.amountMinor - 100 },
+    ]);
+  });
+
+  it('M6: of decisions that arrive together one is carried out, and nobody is told otherwise', async () => {
+    const { token, reservationId } = first(await scene());
+    const { body } = await buy(token, [reservationId], 'tok_approve');
+    const { purchaseId } = body;
+    const order = { amountMinor: 2_600, currency: 'EUR', reference: purchaseId };
+    const charge = await atProvider('charges', purchaseId, { ...order, token: 'tok_approve' });
+    await tell(signed(told('payment.captured', purchaseId, { ...order, chargeId: charge.id })));
+    const decisions = ['accept', 'refund', 'accept', 'refund'];
+    const answers = await Promise.all(decisions.map((decision) => decide(purchaseId, decision)));
+    const state = await stateOf(purchaseId);
+    const carriedOut = state === 'captured' ? 'accept' : 'refund';
+    for (const [index, answer] of answers.entries()) {
+      if (answer.status === 202) expect([decisions[index], answer.body.state]).toEqual([carriedOut, state]);
+      else expect(answer).toMatchObject({ status: 409, body: { code: 'illegal_state', state } });
+    }
+    expect(answers.map(({ status }) => status)).toContain(202);
+    if (state === 'captured') await refund(await operator(), purchaseId);
+    await work([purchaseId], ['refunded']);
   });
 
   it('M6: a webhook that does not say what was captured settles nothing', async () => {
@@ -1713,6 +1773,92 @@ describe('a refund that the provider refuses (M4)', () => {
     },
     120_000,
   );
+});
+
+describe('refunds can be seen', () => {
+  interface Failed {
+    purchaseId: string;
+  }
+  const failedOnes = async (query: string): Promise<Answer> =>
+    api.call(`GET /ops/failed-refunds?${query}`, { token: await operator() });
+
+  it('M2: those of a purchase by its owner, with amount, state, reason and units; the reason is never an old one', async () => {
+    const { token, reservationId } = first(await scene());
+    const { body } = await buy(token, [reservationId], 'tok_approve');
+    const purchaseId: string = body.purchaseId;
+    await work([purchaseId], ['captured']);
+    const by = await operator();
+    const seen = async () => (await look(token, purchaseId)).body;
+    expect(await seen()).toMatchObject({ reason: null, refunds: [] });
+    const cancel = [{ reservationId, units: 1 }];
+    await api.call(`POST /purchases/${purchaseId}/refund`, {
+      token: by,
+      key: newId(),
+      json: { amountMinor: 100, cancel },
+    });
+    const amount = { amountMinor: 100, currency: 'EUR' };
+    const part = { amount, reason: 'refund_ordered', failure: null, units: cancel };
+    expect(await seen()).toMatchObject({ reason: 'refund_ordered', refunds: [{ ...part, state: 'pending' }] });
+    await work([purchaseId], ['captured']);
+    expect(await seen()).toMatchObject({ reason: null, refunds: [{ ...part, state: 'refunded' }] });
+    await providers.faults({ refuseRefunds: 402 });
+    await refund(by, purchaseId);
+    await work([purchaseId], ['refund_failed']);
+    const all = { amount: { amountMinor: 2_400, currency: 'EUR' }, units: [{ reservationId, units: null }] };
+    expect(await seen()).toMatchObject({
+      reason: 'refund_refused',
+      refunds: [
+        { ...part, state: 'refunded' },
+        { ...all, state: 'failed', failure: 'refund_refused' },
+      ],
+    });
+    await providers.faults();
+    await refund(by, purchaseId);
+    await work([purchaseId], ['refunded']);
+    expect(await seen()).toMatchObject({ reason: 'refund_ordered', refunds: [{}, { ...all, state: 'refunded' }] });
+    const { body: list } = await api.call('GET /purchases', { token });
+    expect(list.items).toEqual([await seen()]);
+    // What the customer was told names no refusal that was made up for.
+    const told = published
+      .map(({ detail }) => JSON.parse(detail) as { purchaseId?: string; state?: string; reason?: string })
+      .filter((one) => one.purchaseId === purchaseId);
+    expect(told.map(({ state, reason }) => [state, reason])).toEqual([
+      ['captured', undefined],
+      ['captured', 'refund_ordered'],
+      ['refunded', 'refund_ordered'],
+    ]);
+  });
+
+  it('M2: operators list those that the provider refused, of all sales or of one, in pages', async () => {
+    const here = await scene({ customers: 3, units: 1 });
+    const there = await scene({ units: 1 });
+    const by = await operator();
+    const ids = await Promise.all(
+      [...here.customers, ...there.customers].map(async ({ token, reservationId }): Promise<string> => {
+        return (await buy(token, [reservationId], 'tok_approve')).body.purchaseId;
+      }),
+    );
+    await work(ids, ['captured']);
+    await providers.faults({ refuseRefunds: 402 });
+    for (const id of ids) await refund(by, id);
+    await work(ids, ['refund_failed']);
+    const ofHere = `saleId=${here.saleId}`;
+    const { body: one } = await failedOnes(`${ofHere}&limit=2`);
+    const { body: other } = await failedOnes(`${ofHere}&limit=2&cursor=${one.nextCursor}`);
+    const found = [...one.items, ...other.items];
+    expect([one.items.length, other.items.length, other.nextCursor]).toEqual([2, 1, null]);
+    expect(found.map(({ purchaseId }: Failed) => purchaseId)).toEqual(ids.slice(0, 3).sort());
+    const amount = { amountMinor: 1_250, currency: 'EUR' };
+    expect(found[0]).toMatchObject({ amount, state: 'failed', failure: 'refund_refused', reason: 'refund_ordered' });
+    const everywhere = (await failedOnes('limit=100')).body.items.map(({ purchaseId }: Failed) => purchaseId);
+    expect(everywhere).toEqual(expect.arrayContaining(ids));
+    expect(await failedOnes('cursor=x')).toMatchObject({ status: 400 });
+    expect(await api.call('GET /ops/failed-refunds', { token: first(here).token })).toMatchObject({ status: 403 });
+    await providers.faults();
+    for (const id of ids) await refund(by, id);
+    await work(ids, ['refunded']);
+    expect((await failedOnes(ofHere)).body.items).toEqual([]);
+  });
 });
 
 describe('a payment that needs its customer (row 47)', () => {

@@ -27,6 +27,8 @@ export interface Sent {
   json?: unknown;
   /** Sent as it is, as JSON unless the headers say otherwise. */
   text?: string;
+  /** JSON that is falsy, as a local gateway hands it on. */
+  falsy?: 0 | false | null;
   /** Sent in base64, as API Gateway does with what is not text. */
   bytes?: Uint8Array;
   ip?: string;
@@ -136,9 +138,10 @@ function toEvent(
   path: string,
   query: string,
   groups: Record<string, string> | undefined,
-  { token, key, headers, json, text, bytes, ip }: Sent,
+  { token, key, headers, json, text, falsy, bytes, ip }: Sent,
 ): APIGatewayProxyEventV2 {
-  const body = bytes ? Buffer.from(bytes).toString('base64') : json === undefined ? text : JSON.stringify(json);
+  const value = json === undefined ? text : JSON.stringify(json);
+  const body = falsy !== undefined ? falsy : bytes ? Buffer.from(bytes).toString('base64') : value;
   const params = Object.fromEntries(Object.entries(groups ?? {}).map(([name, value]) => [name, decode(value)]));
   const search: Record<string, string> = {};
   // The gateway joins repeated values with a comma.
@@ -152,6 +155,7 @@ function toEvent(
     rawQueryString: query,
     headers: {
       ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...(falsy === undefined ? {} : { 'content-length': String(JSON.stringify(falsy).length) }),
       ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
       ...(key === undefined ? {} : { 'idempotency-key': key }),
       ...headers,

@@ -1,0 +1,6 @@
+/** GET /ops/failed-refunds: refunds that the provider refused. */
+import { httpHandler } from '#platform/handlers/http.ts';
+import { readFailedRefunds } from '#purchase/read.ts';
+import { listFailedRefundsRoute } from './purchase.routes.ts';
+
+export const handler = httpHandler(listFailedRefundsRoute, ({ deps, query }) => readFailedRefunds(deps, query));
