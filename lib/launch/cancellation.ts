@@ -60,10 +60,10 @@ export const CancellationView = z.object({
   calledOffAt: Time,
   /** When every buyer had been seen, and told; null until then. */
   sweptAt: Time.nullable(),
-  /** Whether nothing is left to do: nobody holds or waits, and every refund is done. */
+  /** Whether nothing is left to do: nobody holds or waits, nobody's purchase is still to be refunded, every refund is done. */
   done: z.boolean(),
   reservations: z.record(z.enum(reservationStates), z.int()),
-  /** The refunds that this led to, by state; those that failed wait for an operator. */
+  /** The refunds that this led to, and others of its purchases that are not done; those that failed wait for an operator. */
   refundsByState: z.record(z.enum(refundStates), Counted),
   /** What the sale was sold in. */
   currency: z.string(),
@@ -168,6 +168,7 @@ export async function readCancellation({ db }: Needs<'db'>, saleId: SaleId): Pro
   const isOpen =
     reservations.allocated > 0 ||
     reservations.waitlisted > 0 ||
+    (refunds === 'refund' && reservations.purchased > 0) ||
     refundsByState.pending.refunds > 0 ||
     refundsByState.failed.refunds > 0;
   return {

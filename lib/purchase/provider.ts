@@ -25,8 +25,12 @@ export interface GivenBack {
   readonly chargeId: string;
   /** Null: all that was captured. */
   readonly amountMinor: number | null;
-  /** Which of our refunds it is; absent if it is not one of ours, or if the provider does not say. */
-  readonly refundKey?: string | undefined;
+  /** Which of our refunds it is; null if it is none of ours, absent if the provider does not say. */
+  readonly refundKey?: string | null | undefined;
+  /** What it is in, if the provider says so. */
+  readonly currency?: string | undefined;
+  /** The reference of the order, if the provider names it: the purchase's id. */
+  readonly reference?: string | undefined;
   /** The provider's id of the refund. */
   readonly refundId?: string | undefined;
 }

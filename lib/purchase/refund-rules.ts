@@ -4,7 +4,7 @@
  *
  * Invariant I13: done and pending refunds together never exceed what was captured.
  */
-import type { PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
+import type { ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import type { Amount } from '#platform/kernel/money.ts';
 import type { PurchaseState, RefundState } from '#state/purchase-state.ts';
 import type { PurchaseItem, PurchaseRow } from './purchase.store.ts';
@@ -19,22 +19,43 @@ export function newRefund(asked: Asked, nowMs: number): RefundRow {
   return { saleId: null, releases: 'all', forItems: null, ...asked, ...pending };
 }
 
+type Paid = Pick<PurchaseRow, 'capturedMinor' | 'amountMinor'>;
+
 /**
- * What is owed for a sale that was called off: the price of the units that was not refunded before, possibly nothing. The
- * units return with the money.
+ * How much of what was captured paid for the items of one sale: their price, or if something else was captured than was
+ * ordered, their part of it. The parts of all sales add up to what was captured.
+ */
+function capturedFor(purchase: Paid, saleId: SaleId, items: readonly PurchaseItem[]): number {
+  const saleIds = [...new Set(items.map((item) => item.saleId))].sort();
+  const position = saleIds.indexOf(saleId);
+  if (position < 0) return 0;
+  const priceOf = (ids: readonly SaleId[]) =>
+    items.reduce((sum, item) => sum + (ids.includes(item.saleId) ? item.units * item.priceMinor : 0), 0);
+  const [captured, ordered] = [capturedOf(purchase), priceOf(saleIds)];
+  // Rounding sums instead of parts loses nothing. The product can exceed a safe integer.
+  const upTo = (count: number) =>
+    ordered === 0
+      ? captured * Math.min(count, 1)
+      : Number((BigInt(captured) * BigInt(priceOf(saleIds.slice(0, count)))) / BigInt(ordered));
+  return upTo(position + 1) - upTo(position);
+}
+
+/**
+ * What is owed for a sale that was called off: what was captured for its units and not refunded before, possibly nothing, and
+ * never more than is left. The units return with the money.
  */
 export function shareOf(
-  purchaseId: PurchaseId,
+  purchase: Paid & Pick<PurchaseRow, 'purchaseId'>,
   saleId: SaleId,
   items: readonly PurchaseItem[],
   refunds: readonly RefundRow[],
   nowMs: number,
 ): RefundRow {
   const own = items.filter((item) => item.saleId === saleId);
-  const amountMinor = own.reduce(
-    (sum, item) => sum + (item.units - unitsPaidBack(item.reservationId, refunds)) * item.priceMinor,
-    0,
-  );
+  const paidBack = own.reduce((sum, item) => sum + unitsPaidBack(item.reservationId, refunds) * item.priceMinor, 0);
+  const unpaid = Math.max(0, capturedFor(purchase, saleId, items) - paidBack);
+  const amountMinor = Math.min(unpaid, leftToRefund(purchase, refunds));
+  const { purchaseId } = purchase;
   const releases = own.map(({ reservationId }): Release => ({ reservationId, units: null }));
   return newRefund(
     { purchaseId, refundKey: `sale:${saleId}`, saleId, amountMinor, reason: 'sale_cancelled', releases },
@@ -71,7 +92,7 @@ export function unitsToReturn(
 }
 
 /** What was captured for a purchase, minor units. */
-export function capturedOf({ capturedMinor, amountMinor }: Pick<PurchaseRow, 'capturedMinor' | 'amountMinor'>): number {
+export function capturedOf({ capturedMinor, amountMinor }: Paid): number {
   return capturedMinor ?? amountMinor;
 }
 
@@ -88,14 +109,16 @@ export function costsOtherThanOrdered(purchase: Cost): boolean {
   return cost.amountMinor !== purchase.amountMinor || cost.currency !== purchase.currency;
 }
 
+/** How much of these refunds has gone back, minor units. */
+export function givenBackOf(refunds: readonly RefundRow[]): number {
+  return refunds.reduce((sum, one) => sum + (one.state === 'refunded' ? one.amountMinor : 0), 0);
+}
+
 /**
  * What may still be refunded: what was captured, less done and pending refunds. A refund that the provider refused counts as
  * pending, since it can be tried again.
  */
-export function leftToRefund(
-  purchase: Pick<PurchaseRow, 'capturedMinor' | 'amountMinor'>,
-  refunds: readonly RefundRow[],
-): number {
+export function leftToRefund(purchase: Paid, refunds: readonly RefundRow[]): number {
   const given = refunds.reduce((sum, one) => sum + one.amountMinor, 0);
   return Math.max(0, capturedOf(purchase) - given);
 }
@@ -129,13 +152,31 @@ export function reasonOf(
   }
 }
 
+/**
+ * The refunds that the provider has refused, to be asked for again. What was given back at the provider meanwhile is not
+ * given back twice: the amount is at most what is left.
+ */
+export function triedAgain(purchase: Paid, refunds: readonly RefundRow[], nowMs: number): RefundRow[] {
+  let leftMinor = leftToRefund(
+    purchase,
+    refunds.filter((one) => one.state !== 'failed'),
+  );
+  return refunds
+    .filter((one) => one.state === 'failed')
+    .map((one) => {
+      const amountMinor = Math.min(one.amountMinor, leftMinor);
+      leftMinor -= amountMinor;
+      return { ...one, ...({ amountMinor, state: 'pending', failure: null, updatedAtMs: nowMs } as const) };
+    });
+}
+
 /** The state of a captured purchase with these refunds, which are all that it has. */
 export function stateAfterRefunds(
   purchase: Pick<PurchaseRow, 'state' | 'capturedMinor' | 'amountMinor'>,
   refunds: readonly RefundRow[],
 ): PurchaseState {
   if (refunds.some((one) => one.state === 'pending')) return 'refunding';
-  const given = refunds.filter((one) => one.state === 'refunded').reduce((sum, one) => sum + one.amountMinor, 0);
+  const given = givenBackOf(refunds);
   // A free purchase has no money to refund: it is refunded when all of its units have returned.
   const isOver = capturedOf(purchase) > 0 || refunds.some((one) => one.releases === 'all');
   if (given >= capturedOf(purchase) && isOver) return 'refunded';

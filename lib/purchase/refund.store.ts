@@ -125,11 +125,17 @@ function releasesText(releases: Releases): string {
 /** How many refunds are in each state, and how much money that is. */
 export type RefundCounts = Record<RefundState, { refunds: number; amountMinor: number }>;
 
-/** The refunds that a called-off sale led to, counted by state. */
+/**
+ * The refunds that a called-off sale led to, counted by state, and those of its purchases that were ordered for another
+ * reason and are not done. A refund of a purchase over several sales counts with its whole amount then.
+ */
 export async function countRefundsOfSale(sql: Sql, saleId: SaleId): Promise<RefundCounts> {
   const rows = await sql.rows<{ state: RefundState; refunds: number; amountMinor: number }>(
-    'SELECT state, COUNT(*) AS refunds, SUM(amount_minor) AS amountMinor FROM refunds WHERE sale_id = ? GROUP BY state',
-    [toBytes(saleId)],
+    `SELECT state, COUNT(*) AS refunds, SUM(amount_minor) AS amountMinor FROM refunds f
+     WHERE sale_id = ? OR (sale_id IS NULL AND state IN ('pending', 'failed') AND EXISTS (
+       SELECT 1 FROM purchase_items i WHERE i.purchase_id = f.purchase_id AND i.sale_id = ?))
+     GROUP BY state`,
+    [toBytes(saleId), toBytes(saleId)],
   );
   const found = new Map(rows.map((row) => [row.state, row]));
   const count = (state: RefundState) => ({
@@ -166,11 +172,11 @@ export async function insertRefunds(tx: Tx, refunds: readonly RefundRow[]): Prom
 
 /** Writes how refunds stand now. Their rows were read in this transaction, with their purchases held. */
 export async function updateRefunds(tx: Tx, refunds: readonly RefundRow[]): Promise<void> {
-  for (const { purchaseId, refundKey, state, failure, refusals, updatedAtMs } of refunds) {
+  for (const { purchaseId, refundKey, amountMinor, state, failure, refusals, updatedAtMs } of refunds) {
     await tx.change(
-      `UPDATE refunds SET state = ?, failure = ?, refusals = ?, updated_at_ms = ?
+      `UPDATE refunds SET amount_minor = ?, state = ?, failure = ?, refusals = ?, updated_at_ms = ?
        WHERE purchase_id = ? AND refund_key = ?`,
-      [state, failure, refusals, updatedAtMs, toBytes(purchaseId), refundKey],
+      [amountMinor, state, failure, refusals, updatedAtMs, toBytes(purchaseId), refundKey],
     );
   }
 }

@@ -6,6 +6,7 @@
  */
 
 import { createHash } from 'node:crypto';
+import { type Keep, keepNothing } from '#answers/once.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
@@ -34,51 +35,83 @@ import {
   leftToRefund,
   newRefund,
   shareOf,
+  triedAgain,
   unitsPaidBack,
   unitsReturned,
 } from './refund-rules.ts';
 
-/** Orders the refund that an operator asks for: all that is left, or the part that the request names. */
+/**
+ * Orders the refund that an operator asks for: all that is left, or the part that the request names. The answer is given to
+ * `keep` in the same transaction.
+ */
 export async function refundOnOrder(
   deps: Needs<'db' | 'clock' | 'queue'>,
   purchaseId: PurchaseId,
   idempotencyKey: string,
   request: RefundRequest,
+  keep: Keep = keepNothing,
 ): Promise<PurchaseAccepted | Refusal> {
   const { items, amountMinor, cancel } = request;
-  if (!items && !cancel && amountMinor === undefined) return refundPurchase(deps, purchaseId);
-  return refundPart(deps, purchaseId, idempotencyKey, request);
+  const isWhole = !items && !cancel && amountMinor === undefined;
+  const ordered = await deps.db.transaction(async (tx): Promise<Ordered | Refusal> => {
+    const purchase = isWhole
+      ? await orderRest(tx, purchaseId, idempotencyKey, deps.clock())
+      : await orderPart(tx, purchaseId, idempotencyKey, request, deps.clock());
+    if (isRefusal(purchase)) return purchase;
+    return { purchase, answer: await keep(tx, toAnswer(purchase)) };
+  });
+  if (isRefusal(ordered)) return ordered;
+  if (ordered.purchase.state === 'refunding') await sendCommands(deps, [ordered.purchase]);
+  return ordered.answer;
 }
 
-/**
- * Orders a refund of all that is left of a purchase, with its units. Repeating it answers the same; after the provider has
- * refused a refund, it is the order to try again.
- */
-export async function refundPurchase(
+/** A purchase of which something is given back, and what the operator is told. */
+interface Ordered {
+  readonly purchase: PurchaseRow;
+  readonly answer: PurchaseAccepted;
+}
+
+/** Orders a refund of all that is left of a purchase, as an operator without an Idempotency-Key does. */
+export function refundPurchase(
   deps: Needs<'db' | 'clock' | 'queue'>,
   purchaseId: PurchaseId,
 ): Promise<PurchaseAccepted | Refusal> {
-  const purchase = await deps.db.transaction(async (tx): Promise<PurchaseRow | Refusal> => {
-    const [current] = await lockPurchases(tx, [purchaseId]);
-    if (!current) return refuse('not_found', 'There is no such purchase.');
-    const refusal = refuseUnlessPaid(current);
-    if (refusal) return refusal;
-    if (current.state === 'refunded' || current.state === 'refunding') return current;
-    const nowMs = deps.clock();
-    const refunds = await readRefunds(tx, [purchaseId]);
-    const failed = refunds.filter((one) => one.state === 'failed');
-    await updateRefunds(
-      tx,
-      failed.map((one) => ({ ...one, ...{ state: 'pending', failure: null, updatedAtMs: nowMs } })),
-    );
-    if (failed.length === 0) {
-      const reason = 'refund_ordered';
-      const amountMinor = leftToRefund(current, refunds);
-      await insertRefunds(tx, [newRefund({ purchaseId, refundKey: 'refund', amountMinor, reason }, nowMs)]);
-    }
-    return orderBack(tx, current, current.reason ?? 'refund_ordered', nowMs);
-  });
-  return isRefusal(purchase) ? purchase : answer(deps, purchase);
+  return refundOnOrder(deps, purchaseId, '', {});
+}
+
+/** The key of an operator's refund under this Idempotency-Key. */
+function keyOfPart(idempotencyKey: string): string {
+  return `part-${createHash('sha256').update(idempotencyKey).digest('hex').slice(0, 40)}`;
+}
+
+/**
+ * Orders all that is left of a purchase, with its units, whatever is pending: that is given back as well. Repeating it
+ * changes nothing; after the provider has refused a refund, it is the order to try that again, and nothing else.
+ */
+async function orderRest(
+  tx: Tx,
+  purchaseId: PurchaseId,
+  idempotencyKey: string,
+  nowMs: number,
+): Promise<PurchaseRow | Refusal> {
+  const [current] = await lockPurchases(tx, [purchaseId]);
+  if (!current) return refuse('not_found', 'There is no such purchase.');
+  const refusal = refuseUnlessPaid(current);
+  if (refusal) return refusal;
+  const refunds = await readRefunds(tx, [purchaseId]);
+  if (idempotencyKey && refunds.some((one) => one.refundKey === keyOfPart(idempotencyKey))) return keyReused();
+  if (current.state === 'refunded') return current;
+  if (refunds.some((one) => one.state === 'failed')) {
+    await updateRefunds(tx, triedAgain(current, refunds, nowMs));
+  } else {
+    const amountMinor = leftToRefund(current, refunds);
+    const lines = await readItems(tx, [purchaseId]);
+    if (amountMinor === 0 && lines.every((line) => unitsReturned(line, refunds) === line.units)) return current;
+    await insertRefunds(tx, [
+      newRefund({ purchaseId, refundKey: 'refund', amountMinor, reason: 'refund_ordered' }, nowMs),
+    ]);
+  }
+  return orderBack(tx, current, current.reason ?? 'refund_ordered', nowMs);
 }
 
 /**
@@ -87,42 +120,39 @@ export async function refundPurchase(
  * refund exceeds the money or units that are left after pending refunds, and with `idempotency_key_reused` for another order
  * under the same key.
  */
-async function refundPart(
-  deps: Needs<'db' | 'clock' | 'queue'>,
+async function orderPart(
+  tx: Tx,
   purchaseId: PurchaseId,
   idempotencyKey: string,
   request: RefundRequest,
-): Promise<PurchaseAccepted | Refusal> {
-  const refundKey = `part-${createHash('sha256').update(idempotencyKey).digest('hex').slice(0, 40)}`;
-  const purchase = await deps.db.transaction(async (tx): Promise<PurchaseRow | Refusal> => {
-    const [current] = await lockPurchases(tx, [purchaseId]);
-    if (!current) return refuse('not_found', 'There is no such purchase.');
-    if (!idempotencyKey) return refuse('idempotency_key_missing', 'A refund of a part needs an Idempotency-Key.');
-    const refusal = refuseUnlessPaid(current);
-    if (refusal) return refusal;
-    const nowMs = deps.clock();
-    const refunds = await readRefunds(tx, [purchaseId]);
-    const lines = await readItems(tx, [purchaseId]);
-    const order = judgePart(request, lines);
-    if (isRefusal(order)) return order;
-    const known = refunds.find((one) => one.refundKey === refundKey);
-    if (known) {
-      return isSameOrder(known, order)
-        ? current
-        : refuse('idempotency_key_reused', 'This Idempotency-Key was used for another refund.');
-    }
-    if (order.forItems && order.amountMinor > 0 && costsOtherThanOrdered(current)) {
-      return refuse('illegal_state', 'What was captured is not the price of its units; name an amount.', {
-        captured: costOf(current),
-      });
-    }
-    const excess = refusalOfExcess(order, lines, refunds, leftToRefund(current, refunds));
-    if (excess) return excess;
-    const reason = 'refund_ordered';
-    await insertRefunds(tx, [newRefund({ purchaseId, refundKey, reason, ...order }, nowMs)]);
-    return current.state === 'refunding' ? current : orderBack(tx, current, reason, nowMs);
-  });
-  return isRefusal(purchase) ? purchase : answer(deps, purchase);
+  nowMs: number,
+): Promise<PurchaseRow | Refusal> {
+  const [current] = await lockPurchases(tx, [purchaseId]);
+  if (!current) return refuse('not_found', 'There is no such purchase.');
+  if (!idempotencyKey) return refuse('idempotency_key_missing', 'A refund of a part needs an Idempotency-Key.');
+  const refusal = refuseUnlessPaid(current);
+  if (refusal) return refusal;
+  const refundKey = keyOfPart(idempotencyKey);
+  const refunds = await readRefunds(tx, [purchaseId]);
+  const lines = await readItems(tx, [purchaseId]);
+  const order = judgePart(request, lines);
+  if (isRefusal(order)) return order;
+  const known = refunds.find((one) => one.refundKey === refundKey);
+  if (known) return isSameOrder(known, order) ? current : keyReused();
+  if (order.forItems && order.amountMinor > 0 && costsOtherThanOrdered(current)) {
+    return refuse('illegal_state', 'What was captured is not the price of its units; name an amount.', {
+      captured: costOf(current),
+    });
+  }
+  const excess = refusalOfExcess(order, lines, refunds, leftToRefund(current, refunds));
+  if (excess) return excess;
+  const reason = 'refund_ordered';
+  await insertRefunds(tx, [newRefund({ purchaseId, refundKey, reason, ...order }, nowMs)]);
+  return orderBack(tx, current, reason, nowMs);
+}
+
+function keyReused(): Refusal {
+  return refuse('idempotency_key_reused', 'This Idempotency-Key was used for another refund.');
 }
 
 /** A partial refund: money, units, or both. */
@@ -177,15 +207,17 @@ function refusalOfExcess(
   }
   for (const line of lines) {
     const { reservationId, units: bought } = line;
-    const wanted = (of: readonly (RefundedItem | Release)[]) =>
-      of.find((one) => one.reservationId === reservationId)?.units ?? 0;
+    const own = <One extends RefundedItem | Release>(of: readonly One[]) =>
+      of.find((one) => one.reservationId === reservationId);
     const unpaid = bought - unitsPaidBack(reservationId, refunds);
-    if (wanted(forItems ?? []) > unpaid) {
+    if ((own(forItems ?? [])?.units ?? 0) > unpaid) {
       const facts = { reservationId, leftUnits: unpaid };
       return refuse('illegal_state', 'The price of so many units is not left; name an amount for more.', facts);
     }
     const unreturned = bought - unitsReturned(line, refunds);
-    if (wanted(releases) > unreturned) {
+    const returning = own(releases);
+    // Whoever names no number wants all that is left, which must be something.
+    if (returning && (returning.units ?? Math.max(1, unreturned)) > unreturned) {
       const facts = { reservationId, leftUnits: unreturned };
       return refuse('illegal_state', 'So many of its units are not left to return.', facts);
     }
@@ -202,13 +234,13 @@ function refuseUnlessPaid({ state }: PurchaseRow): Refusal | undefined {
 
 /** Moves a purchase whose row is locked to `refunding`; its pending refunds must have been written. */
 async function orderBack(tx: Tx, current: PurchaseRow, reason: string, nowMs: number): Promise<PurchaseRow> {
+  if (current.state === 'refunding') return current;
   const { chargeId } = current;
   await movePurchases(tx, [{ from: current, to: 'refunding', chargeId, reason }], nowMs);
   return { ...current, state: 'refunding', reason, version: current.version + 1 };
 }
 
-async function answer(deps: Needs<'queue'>, purchase: PurchaseRow): Promise<PurchaseAccepted> {
-  if (purchase.state === 'refunding') await sendCommands(deps, [purchase]);
+function toAnswer(purchase: PurchaseRow): PurchaseAccepted {
   const { purchaseId, state } = purchase;
   return { purchaseId, state, amount: costOf(purchase), statusUrl: `/purchases/${purchaseId}` };
 }
@@ -231,12 +263,12 @@ export async function orderSharesBack(
     const { purchaseId } = purchase;
     if (refuseUnlessPaid(purchase)) return [];
     const given = refunds.get(purchaseId) ?? [];
-    const share = shareOf(purchaseId, saleId, items.get(purchaseId) ?? [], given, nowMs);
-    const amountMinor = Math.min(share.amountMinor, leftToRefund(purchase, given));
-    // If no money is owed, the units return all the same, unless they have already.
-    const isOver = purchase.state === 'refunded' || given.some((one) => one.releases === 'all');
-    if ((amountMinor === 0 && isOver) || given.some((one) => one.refundKey === share.refundKey)) return [];
-    return [{ purchase, refund: { ...share, amountMinor } }];
+    const lines = items.get(purchaseId) ?? [];
+    const refund = shareOf(purchase, saleId, lines, given, nowMs);
+    // If no money is owed, the units return all the same, unless they do already.
+    const isOver = lines.every((line) => line.saleId !== saleId || unitsReturned(line, given) === line.units);
+    if ((refund.amountMinor === 0 && isOver) || given.some((one) => one.refundKey === refund.refundKey)) return [];
+    return [{ purchase, refund }];
   });
   await insertRefunds(
     tx,

@@ -42,7 +42,17 @@ import {
   readItems,
 } from './purchase.store.ts';
 import { insertRefunds, type RefundRow, readRefunds, updateRefunds } from './refund.store.ts';
-import { costOf, newRefund, reasonOf, shareOf, stateAfterRefunds, unitsToReturn } from './refund-rules.ts';
+import {
+  capturedOf,
+  costOf,
+  givenBackOf,
+  leftToRefund,
+  newRefund,
+  reasonOf,
+  shareOf,
+  stateAfterRefunds,
+  unitsToReturn,
+} from './refund-rules.ts';
 
 /** What an operator decides about a dispute: it counts as paid after all, or the money goes back. */
 export interface DisputeDecision {
@@ -72,6 +82,8 @@ export type Settlement =
   /** Money went back: for the refund that we asked for, or for one that we did not. */
   | { readonly kind: 'refund'; readonly given: GivenBack; readonly refund: RefundRow | undefined }
   | { readonly kind: 'refuse refund'; readonly refund: RefundRow; readonly reason: string }
+  /** The provider tells of a refund that cannot be one of this purchase: an operator must look at it. */
+  | { readonly kind: 'report refund'; readonly given: GivenBack; readonly reason: string }
   /** Not known yet: the units stay set aside. */
   | { readonly kind: 'await' }
   | { readonly kind: 'nothing' };
@@ -124,9 +136,11 @@ export function decideSettlement(
     case 'overdue':
       return purchase.state === 'requires_action' ? { kind: 'let go' } : { kind: 'nothing' };
     case 'refunded': {
-      const refund = refunds.find((one) => isOf(one, answer));
-      if (refund?.state === 'refunded' || purchase.state === 'refunded') return { kind: 'nothing' };
-      return { kind: 'refund', given: answer, refund };
+      const refund = refundOf(refunds, answer);
+      if (refund?.state === 'refunded') return { kind: 'nothing' };
+      const mismatch = mismatchOfRefund(purchase, refunds, refund, answer);
+      if (mismatch) return { kind: 'report refund', given: answer, reason: mismatch };
+      return purchase.state === 'refunded' ? { kind: 'nothing' } : { kind: 'refund', given: answer, refund };
     }
     case 'refused': {
       const refund = refunds.find((one) => one.refundKey === answer.refundKey && one.state === 'pending');
@@ -163,16 +177,41 @@ export function mismatchOf(order: Ordered, capture: Capture): string | undefined
   return capture.amountMinor === order.amountMinor ? undefined : 'amount_mismatch';
 }
 
-/** Whether money that was given back is this refund. If the provider does not name the refund, the amount decides. */
-function isOf(refund: RefundRow, given: GivenBack): boolean {
-  if (given.refundKey !== undefined) return refund.refundKey === given.refundKey;
-  if (refund.refundKey === elsewhereKey(given)) return true;
-  return refund.state === 'pending' && (given.amountMinor === null || refund.amountMinor === given.amountMinor);
+/**
+ * The refund that money was given back for. If the provider names none, the amount decides; one that was asked for under a
+ * key that is not ours is never ours.
+ */
+function refundOf(refunds: readonly RefundRow[], given: GivenBack): RefundRow | undefined {
+  const named = refunds.find((one) => one.refundKey === keyOf(given));
+  if (named || given.refundKey !== undefined) return named;
+  const { amountMinor } = given;
+  return refunds.find((one) => one.state === 'pending' && (amountMinor === null || one.amountMinor === amountMinor));
 }
 
-/** The key of a refund that was made at the provider without our order. */
-function elsewhereKey({ refundId, chargeId }: GivenBack): string {
-  return `at-provider:${refundId ?? chargeId}`.slice(0, 64);
+/** The key of a refund: our own, or one for a refund that was made at the provider without our order. */
+function keyOf({ refundKey, refundId, chargeId }: GivenBack): string {
+  return (refundKey ?? `at-provider:${refundId ?? chargeId}`).slice(0, 64);
+}
+
+/**
+ * How a refund that the provider tells of contradicts the purchase, or undefined if it does not. Pure. More than is left of
+ * what was captured cannot have been given back. What the provider answers to our own request is not judged here.
+ */
+function mismatchOfRefund(
+  purchase: Known,
+  refunds: readonly RefundRow[],
+  refund: RefundRow | undefined,
+  { chargeId, currency, reference, amountMinor }: GivenBack,
+): string | undefined {
+  const isTold = refund === undefined || currency !== undefined;
+  if (!isTold) return undefined;
+  if (purchase.chargeId !== null && chargeId !== purchase.chargeId) return 'charge_mismatch';
+  if (currency !== undefined && currency !== (purchase.capturedCurrency ?? purchase.currency))
+    return 'currency_mismatch';
+  if (!refund && reference !== undefined && reference !== purchase.purchaseId) return 'reference_mismatch';
+  if (amountMinor === null) return undefined;
+  if (refund) return amountMinor === refund.amountMinor ? undefined : 'amount_mismatch';
+  return amountMinor > capturedOf(purchase) - givenBackOf(refunds) ? 'amount_mismatch' : undefined;
 }
 
 /** The answers that move money. */
@@ -402,7 +441,7 @@ function planOne(plan: Plan, subject: Subject, settlement: Settlement): void {
   const { purchaseId, chargeId } = purchase;
   switch (settlement.kind) {
     case 'capture': {
-      const shares = sharesOf(subject, settlement.calledOff);
+      const shares = sharesOf(subject, settlement.capture, settlement.calledOff);
       planCapture(plan, subject, settlement.capture, shares, shares.length > 0 ? 'sale_cancelled' : null);
       plan.bought.push(...held('allocated').filter((row) => !calledOff.has(row.saleId)));
       plan.freed.push(...held('allocated').filter((row) => calledOff.has(row.saleId)));
@@ -411,9 +450,7 @@ function planOne(plan: Plan, subject: Subject, settlement: Settlement): void {
     case 'give back': {
       const { capture, reason } = settlement;
       log.warn('a captured payment is given back', { purchaseId, reason });
-      const whole = newRefund({ purchaseId, refundKey: 'refund', amountMinor: capture.amountMinor, reason }, nowMs);
-      const owed = reason === 'sale_cancelled' ? sharesOf(subject, [...calledOff] as SaleId[]) : [whole];
-      planCapture(plan, subject, capture, owed, reason);
+      planCapture(plan, subject, capture, owedOf(subject, capture, reason), reason);
       plan.freed.push(...held('allocated'));
       break;
     }
@@ -454,6 +491,12 @@ function planOne(plan: Plan, subject: Subject, settlement: Settlement): void {
       if (to !== purchase.state) plan.moves.push({ from: purchase, to, chargeId, reason });
       break;
     }
+    case 'report refund': {
+      const { given, reason } = settlement;
+      log.error('the provider tells of a refund that is not of this purchase', { purchaseId, reason, given });
+      measure({ PaymentsDisputed: 1 });
+      break;
+    }
     case 'await':
       plan.moves.push({ from: purchase, to: 'unknown', chargeId, reason: 'awaiting_provider' });
       break;
@@ -478,10 +521,28 @@ function planCapture(
 }
 
 /** The shares of sales that were called off, as refunds. Their reservations were not bought. */
-function sharesOf({ purchase, items, refunds, nowMs }: Subject, calledOff: readonly SaleId[]): RefundRow[] {
-  return calledOff
-    .map((saleId) => ({ ...shareOf(purchase.purchaseId, saleId, items, refunds, nowMs), releases: [] }))
-    .filter(({ amountMinor }) => amountMinor > 0);
+function sharesOf(
+  { purchase, items, refunds, nowMs }: Subject,
+  { amountMinor: capturedMinor }: Capture,
+  calledOff: readonly SaleId[],
+): RefundRow[] {
+  const shares: RefundRow[] = [];
+  for (const saleId of calledOff) {
+    const share = shareOf({ ...purchase, capturedMinor }, saleId, items, [...refunds, ...shares], nowMs);
+    if (share.amountMinor > 0) shares.push({ ...share, releases: [] });
+  }
+  return shares;
+}
+
+/** All of a capture that was not given back before, as refunds: what a called-off sale is the reason for is named so. */
+function owedOf(subject: Subject, capture: Capture, reason: string): RefundRow[] {
+  const { purchase, items, refunds, calledOff, nowMs } = subject;
+  const { purchaseId } = purchase;
+  const off = [...new Set(items.map((item) => item.saleId))].filter((saleId) => calledOff.has(saleId));
+  const shares = sharesOf(subject, capture, off);
+  const amountMinor = leftToRefund({ ...purchase, capturedMinor: capture.amountMinor }, [...refunds, ...shares]);
+  if (amountMinor === 0 && (shares.length > 0 || reason === 'sale_cancelled')) return shares;
+  return [...shares, newRefund({ purchaseId, refundKey: 'refund', amountMinor, reason }, nowMs)];
 }
 
 /** Plans what follows from money that went back, whoever asked for it. */
@@ -490,12 +551,12 @@ function planRefund(
   { purchase, refunds, held, nowMs }: Subject,
   { given, refund }: Extract<Settlement, { kind: 'refund' }>,
 ): void {
-  const { purchaseId, amountMinor: ordered, capturedMinor } = purchase;
-  const captured = capturedMinor ?? ordered;
-  const before = refunds.filter((one) => one.state === 'refunded').reduce((sum, one) => sum + one.amountMinor, 0);
+  const { purchaseId } = purchase;
+  const captured = capturedOf(purchase);
+  const before = givenBackOf(refunds);
   const amountMinor = given.amountMinor ?? refund?.amountMinor ?? captured - before;
   const reason = 'refunded_by_provider';
-  const key = { purchaseId, refundKey: given.refundKey ?? elsewhereKey(given), amountMinor, reason };
+  const key = { purchaseId, refundKey: keyOf(given), amountMinor, reason };
   // A refund that was made at the provider is recorded as it is; only the last of the money takes the units with it.
   const elsewhere = { ...newRefund(key, nowMs), releases: before + amountMinor >= captured ? ('all' as const) : [] };
   const done: RefundRow = { ...(refund ?? elsewhere), state: 'refunded', failure: null, updatedAtMs: nowMs };
@@ -611,8 +672,8 @@ function eventsOf(
 function isTold(plan: Plan, { purchaseId, state }: PurchaseRow): boolean {
   const move = plan.moves.find(({ from }) => from.purchaseId === purchaseId);
   if (!move) return false;
-  // Only units have returned; the purchase is captured as before.
-  if (move.from.state === 'refunding' && state === 'captured') return plan.givenBack.has(purchaseId);
+  // Only units have returned: the customer is told of them, not of money.
+  if (move.from.state === 'refunding' && state !== 'refund_failed') return plan.givenBack.has(purchaseId);
   return plan.givenBack.has(purchaseId) || toldStates.some((told) => told === state);
 }
 

@@ -79,8 +79,9 @@ function answerOf(
       return action ? actionAnswer(action) : undefined;
     case 'payment.refunded': {
       if (amountMinor === undefined || amountMinor <= 0) return undefined;
-      const ours = refundKey ? refundKeyOf(purchaseId, refundKey) : undefined;
-      return { outcome: 'refunded', chargeId, amountMinor, refundId: refundId ?? undefined, refundKey: ours };
+      const ours = refundKey ? (refundKeyOf(purchaseId, refundKey) ?? null) : undefined;
+      const of = { refundId: refundId ?? undefined, refundKey: ours };
+      return { outcome: 'refunded', chargeId, amountMinor, currency, reference, ...of };
     }
   }
 }

@@ -32,7 +32,8 @@ const moves: Record<PurchaseState, readonly PurchaseState[]> = {
   // A capture that the provider reports after we settled for a decline is given back.
   declined: ['refunding', 'refunded', 'disputed'],
   refunding: ['captured', 'refunded', 'refund_failed'],
-  refunded: [],
+  // Units may return after all of the money.
+  refunded: ['refunding'],
   refund_failed: ['refunding', 'captured', 'refunded'],
   disputed: ['captured', 'refunding', 'refunded'],
 };

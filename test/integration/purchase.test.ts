@@ -9,6 +9,7 @@
 import { createHmac } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { DeleteMessageCommand, GetQueueAttributesCommand, ReceiveMessageCommand } from '@aws-sdk/client-sqs';
+import { jest } from '@jest/globals';
 import { createProduct } from '#catalog/product.ts';
 import { BusEvent } from '#events/catalog.ts';
 import { handler as pay } from '#functions/queue/pay.ts';
@@ -32,6 +33,7 @@ import {
   type SaleId,
   toBytes,
 } from '#platform/kernel/ids.ts';
+import { log } from '#platform/kernel/log.ts';
 import { locate } from '#platform/kernel/registry.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { redisReady } from '#platform/redis/redis.ts';
@@ -1222,6 +1224,119 @@ describe('what was paid in a sale that is called off (M2, M3)', () => {
     expect(await reservation(other.reservationId)).toMatchObject({ state: 'refunded' });
   });
 
+  it('M3: all that is left of a purchase over two sales is given back while a share is pending', async () => {
+    const { here, buyer, other, purchaseId } = await overTwoSales('tok_approve');
+    await work([purchaseId], ['captured']);
+    await callOff(here.saleId);
+    await sweep(here.saleId);
+    expect(await refund(await operator(), purchaseId)).toMatchObject({ status: 202, body: { state: 'refunding' } });
+    await work([purchaseId], ['refunded']);
+    expect((await chargesOf(purchaseId)).refunds.map((one) => one.amountMinor).sort()).toEqual([2_500, 3_750]);
+    expect(await reservation(buyer.reservationId)).toMatchObject({ state: 'refunded' });
+    expect(await reservation(other.reservationId)).toMatchObject({ state: 'refunded' });
+  });
+
+  it('M2: what was captured goes back, not what was ordered', async () => {
+    const stage = await scene();
+    const { token, reservationId } = first(stage);
+    await providers.faults({ otherAmountRate: 1 });
+    const { body } = await buy(token, [reservationId], 'tok_approve');
+    await work([body.purchaseId], ['disputed']);
+    await providers.faults();
+    expect(await decide(body.purchaseId, 'accept')).toMatchObject({ status: 202, body: { state: 'captured' } });
+    await callOff(stage.saleId);
+    await sweep(stage.saleId);
+    await work([body.purchaseId], ['refunded']);
+    expect((await chargesOf(body.purchaseId)).refunds).toMatchObject([{ amountMinor: 2_501 }]);
+    expect((await progress(stage.saleId)).body).toMatchObject({
+      ...{ done: true, refundsByState: { refunded: { refunds: 1, amountMinor: 2_501 } } },
+    });
+  });
+
+  it('M3: of a purchase for which less was captured, each sale gives back its part, and both all of it', async () => {
+    const { here, there, purchaseId } = await overTwoSales('tok_approve');
+    await deps.db.change('UPDATE purchases SET attempts = 1 WHERE id = ?', [toBytes(purchaseId)]);
+    const order = { amountMinor: 1_001, currency: 'EUR', reference: purchaseId, token: 'tok_approve' };
+    await atProvider('charges', purchaseId, order);
+    await deliver(pay, [{ messageId: 'm', body: JSON.stringify({ purchaseId }) }]);
+    expect(await decide(purchaseId, 'accept')).toMatchObject({ status: 202, body: { state: 'captured' } });
+    for (const [{ saleId }, state] of [[here, 'captured'] as const, [there, 'refunded'] as const]) {
+      await callOff(saleId);
+      await sweep(saleId);
+      // The books compare a purchase that is captured with its order, so this one must not stay so.
+      await work([purchaseId], [state]);
+    }
+    const amounts = (await chargesOf(purchaseId)).refunds.map((one) => one.amountMinor);
+    expect(amounts.reduce((sum, amount) => sum + amount, 0)).toBe(1_001);
+    expect(Math.abs((amounts[0] ?? 0) - 1_001 * (2 / 5))).toBeLessThan(1);
+  });
+
+  it.each([
+    ['the whole', {}, { refunds: 1, amountMinor: 2_500 }],
+    ['a part', { amountMinor: 500 }, { refunds: 1, amountMinor: 500 }],
+  ])('M2: the report is not done while the provider has refused %s, ordered before', async (_, json, failed) => {
+    const stage = await scene();
+    const { token, reservationId } = first(stage);
+    const { body } = await buy(token, [reservationId], 'tok_approve');
+    const { purchaseId } = body;
+    await work([purchaseId], ['captured']);
+    await providers.faults({ refuseRefunds: 402 });
+    const by = await operator();
+    await api.call(`POST /purchases/${purchaseId}/refund`, { token: by, json, key: newId() });
+    await work([purchaseId], ['refund_failed']);
+    await providers.faults();
+    await callOff(stage.saleId);
+    await sweep(stage.saleId);
+    await work([purchaseId], ['refund_failed']);
+    expect((await progress(stage.saleId)).body).toMatchObject({ done: false, refundsByState: { failed } });
+    expect(await refund(by, purchaseId)).toMatchObject({ status: 202, body: { state: 'refunding' } });
+    expect((await progress(stage.saleId)).body).toMatchObject({ done: false, refundsByState: { pending: failed } });
+    await work([purchaseId], ['refunded']);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'refunded' });
+    expect((await progress(stage.saleId)).body).toMatchObject({
+      done: true,
+      refundsByState: { failed: { refunds: 0 } },
+    });
+  });
+
+  it('M2: units whose money went back before return as well', async () => {
+    const stage = await scene();
+    const { token, reservationId } = first(stage);
+    const { body } = await buy(token, [reservationId], 'tok_approve');
+    const { purchaseId } = body;
+    await work([purchaseId], ['captured']);
+    const whole = { token: await operator(), json: { amountMinor: 2_500 }, key: newId() };
+    await api.call(`POST /purchases/${purchaseId}/refund`, whole);
+    await work([purchaseId], ['refunded']);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'purchased' });
+    await callOff(stage.saleId);
+    await sweep(stage.saleId);
+    expect((await progress(stage.saleId)).body).toMatchObject({ done: false });
+    await work([purchaseId], ['refunded']);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'refunded' });
+    expect((await progress(stage.saleId)).body).toMatchObject({ done: true });
+    expect((await chargesOf(purchaseId)).refunds).toMatchObject([{ amountMinor: 2_500 }]);
+  });
+
+  it('M2: a disputed capture that is given back is in the report', async () => {
+    const stage = await scene();
+    const { token, reservationId } = first(stage);
+    await providers.faults({ otherAmountRate: 1 });
+    const { body } = await buy(token, [reservationId], 'tok_approve');
+    await work([body.purchaseId], ['disputed']);
+    await providers.faults();
+    await callOff(stage.saleId);
+    await sweep(stage.saleId);
+    expect((await progress(stage.saleId)).body).toMatchObject({ done: false });
+    expect(await decide(body.purchaseId, 'accept')).toMatchObject({ status: 409 });
+    expect(await decide(body.purchaseId, 'refund')).toMatchObject({ status: 202, body: { state: 'refunding' } });
+    const all = { refunds: 1, amountMinor: 2_501 };
+    expect((await progress(stage.saleId)).body).toMatchObject({ done: false, refundsByState: { pending: all } });
+    await work([body.purchaseId], ['refunded']);
+    await expireSale(deps, stage.saleId, Date.now() + 10_000);
+    expect((await progress(stage.saleId)).body).toMatchObject({ done: true, refundsByState: { refunded: all } });
+  });
+
   it('M3: captured after one of its sales was called off, it buys the other and gives back the share', async () => {
     const { here, buyer, other, purchaseId } = await overTwoSales('tok_approve');
     await callOff(here.saleId);
@@ -1375,6 +1490,101 @@ describe('what the provider says is checked (M5, M6)', () => {
     expect(await refund(await operator(), purchaseId)).toMatchObject({ status: 202 });
     await work([purchaseId], ['refunded']);
     expect((await chargesOf(purchaseId)).refunds.map((one) => one.amountMinor).sort()).toEqual([1_800, 700]);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'refunded' });
+  });
+
+  it.each([
+    ['in another currency', { amountMinor: 2_500, currency: 'JPY' }],
+    ['of more than is left', { amountMinor: 1_801 }],
+    ['of another charge', { amountMinor: 100, chargeId: 'ch_other' }],
+    ['with another reference', { amountMinor: 100, reference: newId() }],
+    ['that names our refund with another amount', { amountMinor: 701, refundKey: 'ours' }],
+  ])('M6: a genuine webhook of a refund %s changes nothing, and raises an alarm', async (_, change) => {
+    const stage = await scene();
+    const { token, reservationId } = first(stage);
+    const { body } = await buy(token, [reservationId], 'tok_approve');
+    const { purchaseId } = body;
+    await work([purchaseId], ['captured']);
+    const { charges } = await chargesOf(purchaseId);
+    const key = newId();
+    await api.call(`POST /purchases/${purchaseId}/refund`, {
+      token: await operator(),
+      json: { amountMinor: 700 },
+      key,
+    });
+    const facts = { chargeId: charges[0]?.id, refundId: 're_elsewhere', refundKey: 'elsewhere', ...change };
+    if (facts.refundKey === 'elsewhere') await work([purchaseId], ['captured']);
+    const rows = () =>
+      deps.db.rows<{ refundKey: string; state: string }>(
+        'SELECT refund_key AS refundKey, amount_minor AS amountMinor, state FROM refunds WHERE purchase_id = ?',
+        [toBytes(purchaseId)],
+      );
+    const before = await rows();
+    const refundKey = facts.refundKey === 'ours' ? `${purchaseId}:${before[0]?.refundKey}` : facts.refundKey;
+    const alarm = jest.spyOn(log, 'error').mockImplementation(() => undefined);
+    expect(await tell(signed(told('payment.refunded', purchaseId, { ...facts, refundKey })))).toMatchObject({
+      status: 200,
+    });
+    expect(alarm).toHaveBeenCalledWith(
+      'the provider tells of a refund that is not of this purchase',
+      expect.anything(),
+    );
+    alarm.mockRestore();
+    expect(await rows()).toEqual(before);
+    await work([purchaseId], ['captured']);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'purchased' });
+    expect(await refund(await operator(), purchaseId)).toMatchObject({ status: 202 });
+    await work([purchaseId], ['refunded']);
+    expect((await chargesOf(purchaseId)).refunds.map((one) => one.amountMinor).sort()).toEqual([1_800, 700]);
+  });
+
+  it('M5: a refund that was made at the provider is not ours, though ours of the same amount is pending', async () => {
+    const stage = await scene();
+    const { token, reservationId } = first(stage);
+    const { body } = await buy(token, [reservationId], 'tok_approve');
+    const { purchaseId } = body;
+    await work([purchaseId], ['captured']);
+    const part = { token: await operator(), json: { amountMinor: 500 }, key: newId() };
+    expect(await api.call(`POST /purchases/${purchaseId}/refund`, part)).toMatchObject({ status: 202 });
+    const { charges } = await chargesOf(purchaseId);
+    providers.received.length = 0;
+    await atProvider(`charges/${charges[0]?.id}/refunds`, newId(), { amountMinor: 500 });
+    await waitFor('the webhook', () => providers.received.length > 0, { timeoutMs: 10_000 });
+    const [webhook] = providers.received;
+    if (!webhook) throw new Error('no webhook');
+    published.length = 0;
+    for (let turn = 0; turn < 2; turn++) expect(await tell(webhook)).toMatchObject({ status: 200 });
+    expect(await stateOf(purchaseId)).toBe('refunding');
+    await work([purchaseId], ['captured']);
+    expect((await chargesOf(purchaseId)).refunds).toMatchObject([{ amountMinor: 500 }, { amountMinor: 500 }]);
+    expect(
+      await deps.db.rows('SELECT amount_minor AS amountMinor, state FROM refunds WHERE purchase_id = ?', [
+        toBytes(purchaseId),
+      ]),
+    ).toEqual([
+      { amountMinor: 500, state: 'refunded' },
+      { amountMinor: 500, state: 'refunded' },
+    ]);
+    expect(details().match(/"givenBackMinor":500/g)).toHaveLength(2);
+  });
+
+  it('M5: our refund that no longer fits beside one made at the provider is tried again with what is left', async () => {
+    const stage = await scene();
+    const { token, reservationId } = first(stage);
+    const { body } = await buy(token, [reservationId], 'tok_approve');
+    const { purchaseId } = body;
+    await work([purchaseId], ['captured']);
+    const by = await operator();
+    expect(await refund(by, purchaseId)).toMatchObject({ status: 202 });
+    const { charges } = await chargesOf(purchaseId);
+    providers.webhooks = 'deliver';
+    await atProvider(`charges/${charges[0]?.id}/refunds`, newId(), { amountMinor: 500 });
+    const rows = () => deps.db.rows('SELECT 1 FROM refunds WHERE purchase_id = ?', [toBytes(purchaseId)]);
+    await waitFor('the refund to be recorded', async () => (await rows()).length === 2, { timeoutMs: 10_000 });
+    await work([purchaseId], ['refund_failed']);
+    expect(await refund(by, purchaseId)).toMatchObject({ status: 202 });
+    await work([purchaseId], ['refunded']);
+    expect((await chargesOf(purchaseId)).refunds.map((one) => one.amountMinor).sort()).toEqual([2_000, 500]);
     expect(await reservation(reservationId)).toMatchObject({ state: 'refunded' });
   });
 });
@@ -1675,6 +1885,59 @@ describe('units and money of a refund, each by itself (I13)', () => {
     expect(await returnedOf(reservationId)).toEqual([3]);
     expect(await stockOf(saleId)).toEqual({ available: 3, allocated: 0, sold: 2, waitlisted: 0 });
     await expectNoDrift(saleId);
+  });
+
+  it('all that is left is ordered while a part is pending', async () => {
+    const { purchaseId, reservationId, saleId } = await bought(2);
+    expect(await part(purchaseId, { amountMinor: 100 })).toMatchObject({ status: 202 });
+    for (let turn = 0; turn < 2; turn++) {
+      expect(await part(purchaseId, {})).toMatchObject({ status: 202, body: { state: 'refunding' } });
+    }
+    await work([purchaseId], ['refunded']);
+    expect(await refundsOf(purchaseId)).toEqual([100, 2_400]);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'refunded', units: 2 });
+    await expectNoDrift(saleId);
+  });
+
+  it('a key orders once, whatever it orders: a refund of all that is left is no other order under it', async () => {
+    const { purchaseId } = await bought(2);
+    const token = await operator();
+    const call = (json: object, key: string) => api.call(`POST /purchases/${purchaseId}/refund`, { token, json, key });
+    const [one, all] = [newId(), newId()];
+    const ordered = await call({ amountMinor: 100 }, one);
+    expect(ordered).toMatchObject({ status: 202, body: { state: 'refunding' } });
+    const reused = { status: 422, body: { code: 'idempotency_key_reused' } };
+    expect(await call({}, one)).toMatchObject(reused);
+    await work([purchaseId], ['captured']);
+    expect(await refundsOf(purchaseId)).toEqual([100]);
+    expect((await call({ amountMinor: 100 }, one)).body).toEqual(ordered.body);
+    const rest = await call({}, all);
+    expect(rest).toMatchObject({ status: 202, body: { state: 'refunding' } });
+    expect(await call({ amountMinor: 1 }, all)).toMatchObject(reused);
+    await work([purchaseId], ['refunded']);
+    expect((await call({}, all)).body).toEqual(rest.body);
+    expect(await call({ amountMinor: 1 }, all)).toMatchObject(reused);
+    expect(await refundsOf(purchaseId)).toEqual([100, 2_400]);
+  });
+
+  it('units return once, and their return is not told as money', async () => {
+    const [whole, money] = [await bought(2), await bought(2)];
+    expect(await part(whole.purchaseId, {})).toMatchObject({ status: 202 });
+    expect(await part(money.purchaseId, { amountMinor: 2_500 })).toMatchObject({ status: 202 });
+    await work([whole.purchaseId, money.purchaseId], ['refunded']);
+    expect(await reservation(money.reservationId)).toMatchObject({ state: 'purchased' });
+    published.length = 0;
+    for (const entry of [whole.reservationId, { reservationId: whole.reservationId, units: 1 }]) {
+      expect(await part(whole.purchaseId, { cancel: [entry] })).toMatchObject({
+        ...{ status: 409, body: { code: 'illegal_state', leftUnits: 0 } },
+      });
+    }
+    expect(await part(money.purchaseId, { cancel: [money.reservationId] })).toMatchObject({ status: 202 });
+    await work([money.purchaseId], ['refunded']);
+    expect(await part(money.purchaseId, { cancel: [money.reservationId] })).toMatchObject({ status: 409 });
+    expect(await reservation(money.reservationId)).toMatchObject({ state: 'refunded', units: 2 });
+    expect(published.map(({ detailType }) => detailType)).not.toContain('purchase.changed');
+    await expectNoDrift(whole.saleId, money.saleId);
   });
 
   it('a refund from before units were counted returns whole reservations', async () => {

@@ -43,6 +43,7 @@ const purchaseMoves: Record<string, string[]> = {
   refunding: ['captured', 'refunded', 'refund_failed'],
   refund_failed: ['refunding', 'captured', 'refunded'],
   disputed: ['captured', 'refunding', 'refunded'],
+  refunded: ['refunding'],
 };
 
 const stateLetters: Record<string, string> = {
@@ -780,12 +781,12 @@ export class Checker {
     }
   }
 
-  /** Whether a change of a purchase is told. One of which only units have returned is captured as before. */
+  /** Whether a change of a purchase is told. The return of units without money is not. */
   #isTold(before: Row | undefined, after: Row): boolean {
     const c = this.#purchases;
     const [from, to] = [before ? c.text(before, 'state') : 'new', c.text(after, 'state')];
     if (from === to || !toldPurchaseStates.has(to)) return false;
-    return from !== 'refunding' || to !== 'captured' || this.#paidBack.has(c.text(after, 'id'));
+    return from !== 'refunding' || this.#paidBack.has(c.text(after, 'id'));
   }
 
   /** Whether a purchase was captured and is given back, in whole or in part, by the same change. */
