@@ -12,7 +12,7 @@ interface Seen {
 }
 
 /** How many values the shipped statement has for each move, and where in them are what this control needs. */
-const valuesPerMove = 9;
+const valuesPerMove = 13;
 const place = { id: 0, available: 2, allocated: 3 };
 
 /** Such a database on these connections. */
