@@ -65,6 +65,9 @@ async function sums(saleId: string) {
   return row;
 }
 
+/** Every buyer is a transaction that waits for the disk, so a slow disk decides how long a race takes. */
+jest.setTimeout(120_000);
+
 test.each(['locked', 'unlocked'] as const)('I1: 500 buyers take exactly 100 units (%s)', async (mode) => {
   const saleId = await givenSale(deps, { allotment: units });
   const report = await race(saleId, mode);
