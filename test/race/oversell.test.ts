@@ -4,6 +4,7 @@
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { jest } from '@jest/globals';
 import type { Deps } from '#platform/environment/deps.ts';
 import { toBytes } from '#platform/kernel/ids.ts';
 import { givenSale, openBed } from '../support/sales.ts';
