@@ -57,7 +57,16 @@ export function letOperatorsWork(desk: Desk): void {
     const sale = random.of(sales);
     at(random.below(untilMs), `an operator ${act.name}`, () => act(desk, sale, `${act.name} ${n}`));
   }
+  // By then something was paid, where at random most refunds come too early to find a purchase.
+  for (const act of [refundsAll, refundsAPart]) {
+    const atMs = untilMs + random.below(lateMs);
+    for (const sale of sales)
+      at(atMs, `an operator ${act.name} late`, () => act(desk, sale, `${act.name} late ${sale.saleId}`));
+  }
 }
+
+/** For how long after the other acts refunds are ordered. */
+const lateMs = 15_000;
 
 /** What operators do once nothing fails any more: they resume what is paused. */
 export function resumeAll({ sales, act }: Desk): void {
