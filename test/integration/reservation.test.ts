@@ -2,6 +2,7 @@
 
 import { ReceiveMessageCommand } from '@aws-sdk/client-sqs';
 import { adjustStock } from '#launch/adjust-stock.ts';
+import { pauseSale } from '#launch/change-sale.ts';
 import { claimsKey } from '#mirror/claims.ts';
 import { readMirroredStatus } from '#mirror/mirror.ts';
 import { distrustForMs } from '#mirror/mirror-trust.ts';
@@ -293,6 +294,65 @@ test('a worker that does not get the lock in time goes on without it; each grant
   const second = await waiting;
   expect(second.fencingTokens.get(tag)).toBeGreaterThan(first.fencingTokens.get(tag) ?? 0);
   await second.release();
+});
+
+describe('what a worker takes the lock for', () => {
+  /** A lock that nobody else holds, which notes how long it was waited for and when it was given back. */
+  const notedLock = (events: string[]): Deps['lock'] => ({
+    acquire: async (_, waitMs) => {
+      events.push(`waits ${waitMs > 0 ? 'for' : 'not for'} the lock`);
+      return { fencingTokens: new Map(), release: async () => void events.push('released') };
+    },
+  });
+
+  test('it does not wait while stock is plentiful, and waits once a sale had to be held', async () => {
+    const saleId = await givenSale(deps, { allotment: 1 });
+    const events: string[] = [];
+    const environment = withDeps(deps, { lock: notedLock(events) });
+    const waits = () => events.splice(0).filter((event) => event.includes('waits'));
+    await allocate([delivered(saleId)], environment);
+    expect(waits()).toEqual(['waits not for the lock']);
+    await allocate([delivered(saleId)], environment);
+    expect(waits()).toEqual(['waits not for the lock']);
+    await allocate([delivered(saleId)], environment);
+    expect(waits()).toEqual(['waits for the lock']);
+    expect(await statesOf(saleId)).toEqual(['allocated 1 v1', 'rejected 0 v1', 'rejected 0 v1']);
+  });
+
+  test('it gives the lock back with the commit, before mirror and bus', async () => {
+    const saleId = await givenSale(deps);
+    const events: string[] = [];
+    const bus: Deps['bus'] = {
+      publish: async (published) => {
+        events.push('published');
+        return published.map(() => true);
+      },
+    };
+    await allocate([delivered(saleId)], withDeps(deps, { lock: notedLock(events), bus }));
+    expect(events.slice(0, 3)).toEqual(['waits not for the lock', 'released', 'published']);
+  });
+});
+
+test('I12: a request is decided again if its sale was paused after its terms had been read', async () => {
+  const saleId = await givenSale(deps);
+  let inserts = 0;
+  const db: Deps['db'] = {
+    ...deps.db,
+    transaction: (work) =>
+      deps.db.transaction((tx) =>
+        work({
+          ...tx,
+          change: async (sql, values) => {
+            if (/INTO reservations/.test(sql) && ++inserts === 1) await pauseSale(deps, saleId);
+            return tx.change(sql, values);
+          },
+        }),
+      ),
+  };
+  // A request that passed no gate is refused in a pause, so its decision tells by which terms it was made.
+  await allocate([delivered(saleId, { ticket: undefined })], withDeps(deps, { db }));
+  expect(inserts).toBe(2);
+  expect(await statesOf(saleId)).toEqual(['rejected 0 v1']);
 });
 
 test('a failed transaction is rolled back and every message of its batch is redelivered', async () => {
