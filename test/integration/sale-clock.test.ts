@@ -287,6 +287,14 @@ describe('I12: a pause stops every clock', () => {
     expect(reminders[1]?.facts.deadline).toBe(toIso(await closeOf(saleId)));
   });
 
+  test('a pause that began before somebody was decided, and waited for the sale, tells them too', async () => {
+    const saleId = await givenSale(deps);
+    const holder = await reserving(saleId);
+    const begunAMinuteAgo = withDeps(deps, { clock: () => deps.clock() - minuteMs });
+    await pauseSale(begunAMinuteAgo, saleId);
+    expect((await told(holder)).map(({ kind }) => kind)).toContain('reminder.paused');
+  });
+
   test('a sale that has closed cannot be paused', async () => {
     const saleId = await givenSale(deps);
     pass(2 * hourMs);
