@@ -9,7 +9,7 @@ import type { PurchaseId } from '#platform/kernel/ids.ts';
 import { sendCommands } from './pay-queue.ts';
 import type { DecideDispute, PurchaseAccepted } from './purchase.shapes.ts';
 import { findPurchase } from './purchase.store.ts';
-import { costOf } from './refund-rules.ts';
+import { toAccepted } from './read.ts';
 import { settlePurchases } from './settle.ts';
 
 /**
@@ -39,5 +39,5 @@ export async function decideDispute(
     return refuse('illegal_state', 'Another decision about it came first.', { state });
   }
   if (state === 'refunding') await sendCommands(deps, [decided]);
-  return { purchaseId, state, amount: costOf(decided), statusUrl: `/purchases/${purchaseId}` };
+  return toAccepted(decided);
 }

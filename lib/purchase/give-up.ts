@@ -9,6 +9,7 @@ import { givenUp } from './action.ts';
 import { sendCommands } from './pay-queue.ts';
 import type { PurchaseAccepted } from './purchase.shapes.ts';
 import { endAction, lockPurchases, type PurchaseRow } from './purchase.store.ts';
+import { toAccepted } from './read.ts';
 
 /**
  * Gives up a payment that waits for an action of its customer. It is stopped at the provider, and its units are free once
@@ -35,7 +36,6 @@ export async function giveUpPurchase(
     return purchase;
   });
   if (isRefusal(given)) return given;
-  const { state, amountMinor, currency } = given;
-  if (state === 'requires_action') await sendCommands(deps, [given]);
-  return { purchaseId, state, amount: { amountMinor, currency }, statusUrl: `/purchases/${purchaseId}` };
+  if (given.state === 'requires_action') await sendCommands(deps, [given]);
+  return toAccepted(given);
 }

@@ -12,7 +12,7 @@ import { idOf } from '#platform/kernel/shapes.ts';
 import { missesOf } from '#platform/resilience/misses.ts';
 import type { Caller } from '#platform/security/access-token.ts';
 import { openAction } from './action.ts';
-import type { FailedRefund, FailedRefundQuery, PurchaseView, RefundView } from './purchase.shapes.ts';
+import type { FailedRefund, FailedRefundQuery, PurchaseAccepted, PurchaseView, RefundView } from './purchase.shapes.ts';
 import { findPurchase, listOwnPurchases, type PurchaseItem, type PurchaseRow, readItems } from './purchase.store.ts';
 import { listFailedRefunds, type RefundRow, readRefunds } from './refund.store.ts';
 import { costOf, reasonOf } from './refund-rules.ts';
@@ -94,6 +94,12 @@ export async function readFailedRefunds(
       ...toRefundView(row, items.get(row.purchaseId) ?? [], row.currency),
     }),
   );
+}
+
+/** What a caller who has changed a purchase is answered: where it stands, what it costs, and where to look again. */
+export function toAccepted(purchase: PurchaseRow): PurchaseAccepted {
+  const { purchaseId, state } = purchase;
+  return { purchaseId, state, amount: costOf(purchase), statusUrl: `/purchases/${purchaseId}` };
 }
 
 function toRefundView(refund: RefundRow, items: readonly PurchaseItem[], currency: string): RefundView {

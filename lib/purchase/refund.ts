@@ -21,6 +21,7 @@ import {
   type PurchaseRow,
   readItems,
 } from './purchase.store.ts';
+import { toAccepted } from './read.ts';
 import {
   insertRefunds,
   type RefundedItem,
@@ -58,7 +59,7 @@ export async function refundOnOrder(
       ? await orderRest(tx, purchaseId, idempotencyKey, deps.clock())
       : await orderPart(tx, purchaseId, idempotencyKey, request, deps.clock());
     if (isRefusal(purchase)) return purchase;
-    return { purchase, answer: await keep(tx, toAnswer(purchase)) };
+    return { purchase, answer: await keep(tx, toAccepted(purchase)) };
   });
   if (isRefusal(ordered)) return ordered;
   if (ordered.purchase.state === 'refunding') await sendCommands(deps, [ordered.purchase]);
@@ -69,14 +70,6 @@ export async function refundOnOrder(
 interface Ordered {
   readonly purchase: PurchaseRow;
   readonly answer: PurchaseAccepted;
-}
-
-/** Orders a refund of all that is left of a purchase, as an operator without an Idempotency-Key does. */
-export function refundPurchase(
-  deps: Needs<'db' | 'clock' | 'queue'>,
-  purchaseId: PurchaseId,
-): Promise<PurchaseAccepted | Refusal> {
-  return refundOnOrder(deps, purchaseId, '', {});
 }
 
 /** The key of an operator's refund under this Idempotency-Key. */
@@ -238,11 +231,6 @@ async function orderBack(tx: Tx, current: PurchaseRow, reason: string, nowMs: nu
   const { chargeId } = current;
   await movePurchases(tx, [{ from: current, to: 'refunding', chargeId, reason }], nowMs);
   return { ...current, state: 'refunding', reason, version: current.version + 1 };
-}
-
-function toAnswer(purchase: PurchaseRow): PurchaseAccepted {
-  const { purchaseId, state } = purchase;
-  return { purchaseId, state, amount: costOf(purchase), statusUrl: `/purchases/${purchaseId}` };
 }
 
 /**

@@ -16,7 +16,7 @@ import {
   type SaleId,
   toBytes,
 } from '#platform/kernel/ids.ts';
-import { refundOnOrder, refundPurchase } from '#purchase/refund.ts';
+import { refundOnOrder } from '#purchase/refund.ts';
 import { requestPurchase } from '#purchase/request.ts';
 import { settlePurchases } from '#purchase/settle.ts';
 import { allocateBatch } from '#reservation/allocate.ts';
@@ -234,7 +234,7 @@ describe('what a purchase leaves', () => {
     const line = await scene.ask(2);
     const purchaseId = await bought(scene, buyer);
     await settlePurchases(deps, [{ purchaseId, answer: await captureOf(purchaseId) }]);
-    await refundPurchase(deps, purchaseId);
+    await refundOnOrder(deps, purchaseId, '', {});
     await settlePurchases(deps, [{ purchaseId, answer: { outcome: 'refunded', chargeId: 'ch_1', amountMinor: null } }]);
     expect(await scene.statesOf([buyer, ...line])).toEqual(['refunded', 'allocated', 'waitlisted']);
     expect(await scene.statesOf(await scene.ask(1))).toEqual(['waitlisted']);

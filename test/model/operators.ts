@@ -10,7 +10,7 @@ import { isRefusal } from '#platform/kernel/errors.ts';
 import type { PurchaseId, SaleId } from '#platform/kernel/ids.ts';
 import { decideDispute } from '#purchase/dispute.ts';
 import type { RefundRequest } from '#purchase/purchase.shapes.ts';
-import { refundOnOrder, refundPurchase } from '#purchase/refund.ts';
+import { refundOnOrder } from '#purchase/refund.ts';
 import type { RescheduleSale } from '#sale/sale.shapes.ts';
 import type { Checker } from './check/checker.ts';
 import type { SaleSetting } from './setting.ts';
@@ -82,7 +82,7 @@ export function decideWhatWaits({ checker, random, act }: Desk): number {
   for (const { purchaseId, state } of checker.purchases()) {
     if (state !== 'disputed' && state !== 'refund_failed') continue;
     waiting++;
-    if (state === 'refund_failed') act(`again ${purchaseId}`, (own) => refundPurchase(depsOf(own), purchaseId));
+    if (state === 'refund_failed') act(`again ${purchaseId}`, (own) => refundOnOrder(depsOf(own), purchaseId, '', {}));
     else decides(act, purchaseId, random.next() < 0.5);
   }
   return waiting;
@@ -164,7 +164,7 @@ function paid({ checker, random }: Desk): PurchaseId | undefined {
 
 function refundsAll(desk: Desk, _: SaleSetting, name: string): void {
   const purchaseId = paid(desk);
-  if (purchaseId) desk.act(name, (own) => refundPurchase(depsOf(own), purchaseId));
+  if (purchaseId) desk.act(name, (own) => refundOnOrder(depsOf(own), purchaseId, '', {}));
 }
 
 /**

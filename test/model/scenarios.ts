@@ -9,7 +9,7 @@ import { cancelSale, pauseSale, resumeSale } from '#launch/change-sale.ts';
 import { rescheduleSale } from '#launch/reschedule.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
 import { derivedId, type PurchaseId, type ReservationId } from '#platform/kernel/ids.ts';
-import { refundOnOrder, refundPurchase } from '#purchase/refund.ts';
+import { refundOnOrder } from '#purchase/refund.ts';
 import { requestPurchase } from '#purchase/request.ts';
 import { receiveWebhook } from '#purchase/webhook.ts';
 import { cancelDecided, cancelUndecided } from '#reservation/cancel.ts';
@@ -202,7 +202,7 @@ function purchaseOf({ customer }: Wish): PurchaseId {
 }
 
 function refunds(setting: Setting, wish: Wish): void {
-  act(setting, `refund ${wish.customer}`, (process) => refundPurchase(depsOf(process), purchaseOf(wish)));
+  act(setting, `refund ${wish.customer}`, (process) => refundOnOrder(depsOf(process), purchaseOf(wish), '', {}));
 }
 
 /** Two decisions whose events the bus has not taken. */
