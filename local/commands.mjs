@@ -62,7 +62,7 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
     demo: {
       entry: 'demo/main.ts',
       does: 'Plays a complete sale on a stack of its own and verifies what happened.',
-      takes: 'about 90 seconds on two cores',
+      takes: 'two to three minutes on two cores',
       result: '.local/demo-report.json; the exit code is 0 only if every invariant was checked and holds',
       options: {
         customers: { type: 'string', value: 'N', default: '500', whole: [10, 20_000], does: 'customers' },
@@ -81,7 +81,7 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
     test: {
       entry: 'test/run.ts',
       does: 'Runs the tests against databases, queues and a bus of its own.',
-      takes: 'about 7 minutes on two cores; some 20 seconds plus the tests for a part: npm test -- test/race',
+      takes: 'about 14 minutes on two cores; some 20 seconds plus the tests for a part: npm test -- test/race',
       result: 'the last line is "N passed, N failed"; with --coverage also coverage/lcov-report/index.html',
       options: { aws },
       passesOn: 'Jest',
