@@ -5,6 +5,7 @@
  * Only what the API documents is used; nothing is imported from the servers' side. Used by the demo, the load scenarios
  * and the chaos driver.
  */
+import { randomUUID } from 'node:crypto';
 import { Agent, request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import type {
   ClientLog,
@@ -478,7 +479,7 @@ export class Operator {
     return this.#do('POST', `/purchases/${purchaseId}/refund`, sending, 'refund', { purchaseId });
   }
 
-  /** Changes the terms of a sale, and logs the new ones. */
+  /** Changes the terms of a sale, once however often it has to be repeated, and logs the new ones. */
   #act<Body>(act: SaleAct, path: string, body: object | undefined, saleOf: (body: Body) => SaleView): Promise<Body> {
     const learn = (answered: Body): Facts => {
       const { saleId, stock, status, pausedAt, ...sale } = saleOf(answered);
@@ -486,7 +487,7 @@ export class Operator {
       const times = { reserveOpensAt, reserveClosesAt, purchaseOpensAt, purchaseClosesAt };
       return { saleId, terms: { version: stock.version, status, pausedAt, ...times } };
     };
-    const sending = body === undefined ? {} : { body };
+    const sending = { key: randomUUID(), ...(body === undefined ? {} : { body }) };
     return this.#do('POST', path, sending, 'operator', { act, firstSentMs: Date.now() }, learn);
   }
 

@@ -3,19 +3,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { waitFor } from '#local/wait.ts';
 import type { Fault, Run } from '../fault.ts';
 
-/** A sale as operators read it. */
+/** The part of a sale's terms that is changed here by PATCH. */
 interface Sale {
-  readonly saleId: string;
-  readonly status: string;
-  readonly pausedAt: string | null;
-  readonly purchaseClosesAt: string;
   readonly waitlistSize: number;
 }
 
 const hourMs = 3_600_000;
 const attempts = 40;
 
-/** An operator, who repeats under one key what has no good answer. Where one works alone, nobody else moves a sale's times. */
+/**
+ * An operator, who repeats under one key what has no good answer. What changes a sale's times goes through the client that logs
+ * it, since the verifier judges windows, pauses and notices by that log.
+ */
 class Desk {
   readonly #run: Run;
   #calls = 0;
@@ -36,10 +35,11 @@ class Desk {
 
   /** Pauses a sale for a moment; what was to come must be later by it. */
   async pause(saleId: string): Promise<void> {
-    const { body: paused } = await this.call<Sale>('POST', `/sales/${saleId}/pause`);
+    const { operator } = this.#run.world;
+    const paused = await operator.pauseSale(saleId);
     await sleep(200 + 600 * this.#run.random());
     const atLeastMs = Date.now() - Date.parse(paused.pausedAt ?? '');
-    const { body: resumed } = await this.call<Sale>('POST', `/sales/${saleId}/resume`, {});
+    const resumed = await operator.resumeSale(saleId);
     const givenBackMs = Date.parse(resumed.purchaseClosesAt) - Date.parse(paused.purchaseClosesAt);
     this.#run.expect(
       givenBackMs >= atLeastMs,
@@ -50,16 +50,11 @@ class Desk {
 
   /** Moves a sale's times, and confirms what the preview says if that is dangerous. */
   async move(saleId: string, times: { shiftSeconds: number } | { purchaseClosesAt: string }): Promise<void> {
-    const path = `/sales/${saleId}/reschedule`;
-    const preview = await this.call<{ confirmation: string | null }>('POST', path, { ...times, dryRun: true });
-    const { confirmation } = preview.body;
-    const moved = await this.call<{ sale: Sale }>('POST', path, {
-      ...times,
-      ...(confirmation ? { confirmation } : {}),
-    });
-    this.#run.expect(moved.status === 200, `a confirmed move was answered ${moved.status}`);
+    const { operator } = this.#run.world;
+    const { confirmation } = await operator.previewReschedule(saleId, times);
+    const moved = await operator.rescheduleSale(saleId, { ...times, ...(confirmation ? { confirmation } : {}) });
     if ('purchaseClosesAt' in times) {
-      const closesAt = moved.body.sale.purchaseClosesAt;
+      const closesAt = moved.sale.purchaseClosesAt;
       this.#run.expect(closesAt === times.purchaseClosesAt, `the close was moved to ${closesAt}`);
     }
     this.#run.count('moves');
@@ -91,7 +86,7 @@ class Desk {
   /** Calls a sale off with refunds, and waits until everybody has their money back. */
   async callOff(saleId: string): Promise<void> {
     const { world, patienceMs } = this.#run;
-    const { body: sale } = await this.call<Sale>('POST', `/sales/${saleId}/cancel`, { refunds: 'refund' });
+    const sale = await world.operator.cancelSale(saleId);
     this.#run.expect(sale.status === 'cancelled', `a sale that was called off is ${sale.status}`);
     const isDone = async () => {
       await world.send('advance', { saleId });
@@ -134,7 +129,7 @@ const atWork: Fault = {
   number: 46,
   name: 'operators-at-work',
   title: 'Operators pause, move, add, take back, refund in parts and call off, among buyers and dying workers',
-  also: ['I4', 'I5', 'I6', 'I7', 'I8', 'I11', 'I13'],
+  also: ['I4', 'I5', 'I6', 'I7', 'I8', 'I11', 'I12', 'I13'],
   async run(run) {
     const { world, load, random, scale } = run;
     const sales = await load.sales(3, { allotment: 40, waitlistSize: 30 });
