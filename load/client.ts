@@ -266,12 +266,12 @@ export class Account {
     this.#expiresAtMs = Date.now() + session.expiresInSeconds * 1_000;
   }
 
-  /** Registers and signs in. Throws if either is refused for good. */
+  /** Registers, which signs in. Throws if that is refused for good. */
   static async register(api: Api, who: { email: string; password: string; name: string }): Promise<Account> {
-    await insist('register', () =>
-      api.send<{ customerId: string }>('register', { method: 'POST', path: '/auth/register', body: who }),
+    const { body: session } = await insist('register', () =>
+      api.send<Session>('register', { method: 'POST', path: '/auth/register', body: who }),
     );
-    return Account.login(api, who);
+    return new Account(api, { email: who.email, password: who.password }, session);
   }
 
   /** Signs in. Throws if that is refused for good. */

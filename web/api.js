@@ -126,11 +126,15 @@ export function openApi(base, onSession = () => {}) {
     },
     async register(name, email, password) {
       const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
-      await send('POST', '/auth/register', { body: { name, email, password, timeZone }, anonymous: true });
-      return this.signIn(email, password);
+      const body = { name, email, password, timeZone };
+      return this.enter(await request('POST', '/auth/register', { body, anonymous: true }));
     },
     async signIn(email, password) {
-      keep(await request('POST', '/auth/login', { body: { email, password }, anonymous: true }));
+      return this.enter(await request('POST', '/auth/login', { body: { email, password }, anonymous: true }));
+    },
+    /** Keeps a session that has just been opened, and says whose it is. */
+    async enter(session) {
+      keep(session);
       const me = await request('GET', '/me');
       onSession(me);
       return me;

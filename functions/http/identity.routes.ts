@@ -15,7 +15,7 @@ const tag = 'Identity';
 export const registerRoute = defineRoute({
   method: 'POST',
   path: '/auth/register',
-  summary: 'Open an account',
+  summary: 'Open an account, and sign in to it',
   tag,
   auth: 'none',
   body: Registration,

@@ -1,6 +1,8 @@
-/** POST /auth/register: opens a customer's account. */
+/** POST /auth/register: opens a customer's account and signs in to it. */
 import { register } from '#identity/register.ts';
 import { httpHandler } from '#platform/handlers/http.ts';
 import { registerRoute } from './identity.routes.ts';
 
-export const handler = httpHandler(registerRoute, ({ deps, body, sourceIp }) => register(deps, body, sourceIp));
+export const handler = httpHandler(registerRoute, ({ deps, tokens, body, sourceIp }) =>
+  register(deps, tokens, body, sourceIp),
+);

@@ -30,8 +30,6 @@ export const Registration = z
   .meta({ id: 'Registration' });
 export type Registration = z.output<typeof Registration>;
 
-export const Registered = z.object({ customerId: idOf<CustomerId>() });
-
 /** A password that does not meet the rules for registration is a wrong password, not a malformed request. */
 export const Credentials = z
   .strictObject({ email: Email, password: z.string().min(1).max(1_024).meta({ format: 'password' }) })
@@ -50,6 +48,9 @@ export const Session = z
   })
   .meta({ id: 'Session' });
 export type Session = z.infer<typeof Session>;
+
+export const Registered = Session.extend({ customerId: idOf<CustomerId>() }).meta({ id: 'Registered' });
+export type Registered = z.infer<typeof Registered>;
 
 export const RefreshToken = z.strictObject({ refreshToken: z.string().min(1).max(2_048) });
 

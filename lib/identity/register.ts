@@ -6,25 +6,34 @@
 import type { Needs } from '#platform/environment/deps.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
-import { isDuplicateKey } from '#platform/mysql/mysql.ts';
+import { isDuplicateKey, type Sql } from '#platform/mysql/mysql.ts';
+import type { Tokens } from '#platform/security/access-token.ts';
 import { hashPassword } from '#platform/security/password.ts';
 import { findAccount, insertCustomer, promote } from './customer.store.ts';
 import type { Role } from './customer.table.ts';
-import type { Registration } from './identity.shapes.ts';
+import type { Registered, Registration } from './identity.shapes.ts';
 import { limitRegistration } from './limits.ts';
+import { openSession } from './session.ts';
 
 /**
- * Creates a customer's account. Refused when the address already has one; the password is hashed either way, so the
- * response time reveals no more than the response.
+ * Creates a customer's account, and signs in to it: the password was typed a moment ago. Refused when the address already
+ * has an account; the password is hashed either way, so the response time reveals no more than the response.
  */
 export async function register(
   deps: Needs<'db' | 'redis' | 'registry' | 'clock'>,
+  tokens: Tokens,
   registration: Registration,
   address: string,
-): Promise<{ customerId: CustomerId } | Refusal> {
+): Promise<Registered | Refusal> {
   const tooOften = await limitRegistration(deps, address);
   if (tooOften) return tooOften;
-  return createAccount(deps, registration, 'customer');
+  const passwordHash = await hashPassword(registration.password);
+  const nowMs = deps.clock();
+  return deps.db.transaction(async (tx) => {
+    const created = await createAccount(tx, { ...registration, passwordHash, role: 'customer' }, nowMs);
+    if (isRefusal(created)) return created;
+    return { ...created, ...(await openSession(tx, tokens, { ...created, role: 'customer' }, nowMs)) };
+  });
 }
 
 /**
@@ -34,22 +43,26 @@ export async function seedOperator(
   deps: Needs<'db' | 'clock'>,
   { email, password }: { email: string; password: string },
 ): Promise<string> {
-  const created = await createAccount(deps, { email, password, name: 'Operator' }, 'operator');
+  const passwordHash = await hashPassword(password);
+  const created = await createAccount(
+    deps.db,
+    { email, passwordHash, name: 'Operator', role: 'operator' },
+    deps.clock(),
+  );
   if (!isRefusal(created)) return created.customerId;
-  await promote(deps.db, email, await hashPassword(password));
+  await promote(deps.db, email, passwordHash);
   const account = await findAccount(deps.db, email);
   if (!account) throw new Error('the operator account could neither be created nor found');
   return account.customerId;
 }
 
 async function createAccount(
-  { db, clock }: Needs<'db' | 'clock'>,
-  { email, password, name, locale, timeZone }: Registration,
-  role: Role,
+  sql: Sql,
+  account: Omit<Registration, 'password'> & { passwordHash: string; role: Role },
+  nowMs: number,
 ): Promise<{ customerId: CustomerId } | Refusal> {
-  const passwordHash = await hashPassword(password);
   try {
-    return { customerId: await insertCustomer(db, { email, name, passwordHash, role, locale, timeZone }, clock()) };
+    return { customerId: await insertCustomer(sql, account, nowMs) };
   } catch (error) {
     if (isDuplicateKey(error)) return refuse('email_taken', 'Sign in instead, or use another address.');
     throw error;

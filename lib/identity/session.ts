@@ -47,11 +47,14 @@ export async function login(
   const account = await findAccount(deps.db, email);
   const matches = await verifyPassword(account?.passwordHash, password);
   if (!account || !matches) return refuse('invalid_credentials', 'Check the e-mail address and the password.');
-  const nowMs = deps.clock();
-  const caller: Caller = { customerId: account.customerId, role: account.role };
+  return openSession(deps.db, tokens, { customerId: account.customerId, role: account.role }, deps.clock());
+}
+
+/** Starts a family of refresh tokens for somebody who has just been identified. */
+export async function openSession(sql: Sql, tokens: Tokens, caller: Caller, nowMs: number): Promise<Session> {
   const family = { familyId: newId(nowMs), customerId: caller.customerId, expiresAtMs: nowMs + sessionLifeMs };
   const refreshToken = randomBytes(32).toString('base64url');
-  await storeRefreshToken(deps.db, refreshToken, family);
+  await storeRefreshToken(sql, refreshToken, family);
   return session(tokens, caller, refreshToken);
 }
 

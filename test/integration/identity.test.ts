@@ -31,16 +31,21 @@ const anEmail = () => `${newId()}@example.com`;
 const registration = (email: string) => ({ email, password, name: 'Ada Lovelace' });
 
 describe('registering', () => {
-  test('opens an account that can sign in and see itself', async () => {
+  test('opens an account that is signed in, can sign in again, and sees itself', async () => {
     const email = anEmail();
     const { status, body } = await api.call('POST /auth/register', { json: registration(email) });
     expect(status).toBe(201);
     const { body: session } = await api.call('POST /auth/login', { json: { email, password } });
-    const me = await api.call('GET /me', { token: session.accessToken });
-    expect(me.body).toEqual({
-      ...{ customerId: body.customerId, email, name: 'Ada Lovelace', role: 'customer' },
-      ...{ locale: null, timeZone: null },
-    });
+    for (const { accessToken } of [body, session]) {
+      const me = await api.call('GET /me', { token: accessToken });
+      expect(me.body).toEqual({
+        ...{ customerId: body.customerId, email, name: 'Ada Lovelace', role: 'customer' },
+        ...{ locale: null, timeZone: null },
+      });
+    }
+    const refreshed = await api.call('POST /auth/refresh', { json: { refreshToken: body.refreshToken } });
+    expect(refreshed.status).toBe(200);
+    expect(refreshed.body.refreshToken).not.toBe(body.refreshToken);
   });
 
   test('T9: language and time zone can be set when registering and later, each by itself', async () => {

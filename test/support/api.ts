@@ -100,8 +100,8 @@ export function openApi(): Api {
     async customer() {
       const email = `${newId()}@example.com`;
       const { body } = await call('POST /auth/register', { json: { email, password, name: 'Ada' } });
-      const session = (await signIn(email)).body;
-      return { customerId: body.customerId, email, token: session.accessToken, refreshToken: session.refreshToken };
+      const { customerId, accessToken, refreshToken } = body;
+      return { customerId, email, token: accessToken, refreshToken };
     },
     async operator() {
       const email = `${newId()}@example.com`;
