@@ -6,9 +6,11 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { invariantNames, meanings } from '#load/verify/tally.ts';
 import { projectRoot } from '#local/state-folder.ts';
+import { visibilityTimeoutSeconds } from '#platform/kernel/time-limits.ts';
 import { controls } from './controls.ts';
 import { matrix } from './matrix.ts';
 import { cellsOf, type FaultSummary, type Report, sumOf } from './report.ts';
+import { visibilitySeconds } from './world.ts';
 
 export const keptFile = 'docs/results/chaos.json';
 export const page = 'docs/faults.md';
@@ -122,7 +124,8 @@ provider's books. The figures are in [chaos.json](results/chaos.json). \`npm run
 ${overload ? `- Goodput at ten times the capacity: ${overload.storm} of ${overload.calm} requests a second, ${Math.round((100 * overload.storm) / overload.calm)} %.\n` : ''}
 ${recoveryTable(report)}
 
-The stack under test has a visibility timeout of 4 s instead of the declared 65 s, so that runs can wait for redelivery.
+The stack under test has a visibility timeout of ${visibilitySeconds} s, so that runs can wait for redelivery. As deployed it is ${visibilityTimeoutSeconds} s,
+the least that AWS advises: what a worker held when it was killed comes again up to ${visibilityTimeoutSeconds - visibilitySeconds} s later than in this table.
 
 ## Every fault
 
@@ -152,7 +155,10 @@ export function summaryWith(report: Report): string {
   const numbers = new Set(report.faults.map(({ number }) => number)).size;
   const overload = overloadOf(report);
   const rows = [
-    [`${numbers} faults, ${whole(report.requests)} requests`, `${whole(report.violations)} violations of I1–I9`],
+    [
+      `${numbers} faults, ${whole(report.requests)} requests`,
+      `${whole(report.violations)} violations of I1–I9 and I11–I13`,
+    ],
     ['Processes killed and stopped under load', `${whole(report.kills)} and ${whole(report.pauses)}`],
     ['Safeguards taken out, and noticed', `${planted}, ${caught}`],
     ...report.recovery.map(({ what, longestMs, mayMs }) => [
@@ -163,7 +169,9 @@ export function summaryWith(report: Report): string {
       ? [['Goodput at ten times the capacity', `${Math.round((100 * overload.storm) / overload.calm)} % of its peak`]]
       : []),
   ];
-  const link = 'Fault by fault, with its control: [faults.md](faults.md).';
+  const link =
+    `Redelivery waits for the visibility timeout, here ${visibilitySeconds} s. As deployed it is ${visibilityTimeoutSeconds} s, so a killed worker's messages come ` +
+    `up to ${visibilityTimeoutSeconds - visibilitySeconds} s later.\nFault by fault, with its control: [faults.md](faults.md).`;
   return `${before}${begin}\n\n${table(['Under faults (`npm run chaos`)', 'Measured'], rows)}\n\n${link}\n\n${end}${after}`;
 }
 

@@ -38,6 +38,11 @@ describe('limits on time', () => {
 });
 
 describe('serverless.yml', () => {
+  test('S9: what a killed worker held comes again as early as the order of the limits allows', () => {
+    const least = mapped.map(({ timeoutSeconds, mapping }) => 6 * timeoutSeconds + mapping.batchingWindowSeconds);
+    expect(timings.visibilityTimeoutSeconds).toBe(Math.max(...least));
+  });
+
   test.each(declared.functions.map((one) => [one.key, one] as const))(
     'gives %s the time the code counts on',
     (_key, one) => {

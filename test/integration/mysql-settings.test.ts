@@ -236,7 +236,7 @@ describe.each([
     ]);
   });
 
-  test.each(names)('a customer who is called %j keeps that name, and is no operator', async (name) => {
+  test.each(names)('S6: a customer who is called %j keeps that name, and is no operator', async (name) => {
     const { me } = await register(name);
     expect(me.body).toMatchObject({ name, role: 'customer' });
   });

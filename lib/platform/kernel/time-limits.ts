@@ -38,8 +38,8 @@ export const lockLifeMs = 6_000;
 export const httpFunctionTimeoutSeconds = 15;
 export const queueFunctionTimeoutSeconds = 10;
 
-/** Visibility timeout of the queues: at least six function timeouts plus the batching window, as AWS advises. */
-export const visibilityTimeoutSeconds = 65;
+/** Visibility timeout of the queues: six function timeouts plus the longest batching window, the least that AWS advises. */
+export const visibilityTimeoutSeconds = 61;
 
 /** How many times a message may fail through its own fault before its consumer sends it to the dead-letter queue. */
 export const deliveriesAtMost = 5;
