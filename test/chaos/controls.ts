@@ -383,6 +383,21 @@ export const controls: readonly Control[] = [
       }),
     ],
   },
+  {
+    name: 'read-only-taken-for-a-failure',
+    row: 'mysql-read-only',
+    faults: [
+      inModule(() => import('#platform/resilience/outage.ts'), {
+        mysqlErrorNumber: (real) => (error) => ([1290, 1792, 1836].includes(real(error)) ? 1064 : real(error)),
+      }),
+    ],
+  },
+  {
+    name: 'demoted-primary-kept',
+    row: 'redis-demoted',
+    http: true,
+    faults: [inModule(() => import('#platform/redis/redis.ts'), { isDemoted: () => () => false })],
+  },
   { name: 'lost-connections-acknowledged', row: 'packet-loss', faults: [failuresAcknowledged] },
   {
     name: 'messages-must-be-known-to-the-letter',

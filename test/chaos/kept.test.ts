@@ -14,7 +14,14 @@ function figuresOf(text: string): string[][] {
 }
 
 /** Rows that came after the kept run. Whoever keeps the next run empties this list, or the test below fails. */
-const sinceKept = ['asked-without-redis', 'operators-at-work', 'provider-waits-and-refuses', 'provider-disagrees'];
+const sinceKept = [
+  'asked-without-redis',
+  'mysql-read-only',
+  'operators-at-work',
+  'provider-waits-and-refuses',
+  'provider-disagrees',
+  'redis-demoted',
+];
 
 test('the kept run has every older row, nothing was violated in it, and every control was noticed', () => {
   const missing = [

@@ -82,6 +82,11 @@ export class TroubledProxy {
     if (trouble.refuse || (wasHalfOpen && !trouble.halfOpen)) this.resetAll();
   }
 
+  /** Leads new connections to another port; those that are open stay where they are, as after a failover. */
+  leadTo(upstream: number): void {
+    this.#upstream = upstream;
+  }
+
   /** Resets every connection. */
   resetAll(): void {
     for (const pair of [...this.#pairs]) this.#cut(pair);

@@ -6,6 +6,7 @@
  * load and the verifier use the true addresses. Visibility is shorter than declared, so that redelivery takes seconds;
  * what depends on the declared one is measured apart. Opened once by main.ts or the tests; rows get it through `Run`.
  */
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -23,6 +24,7 @@ import { Account, Api, Operator } from '#load/client.ts';
 import { ClientLog, type LogLine } from '#load/log.ts';
 import { type Target, targetOf } from '#load/verify/target.ts';
 import { awsEnvironment, sqsClient } from '#local/aws-resources.ts';
+import { startOwnRedis } from '#local/databases.ts';
 import { type Registry, type Stack, startStack } from '#local/stack.ts';
 import { projectRoot } from '#local/state-folder.ts';
 import { type StackProcess, Supervisor } from '#local/supervisor.ts';
@@ -41,6 +43,9 @@ export interface WorldOptions {
 
 /** How long a message of this stack stays invisible, so that redelivery can be waited for. */
 export const visibilitySeconds = 4;
+
+/** The account with which the functions reach MySQL. */
+export const functionsAccount = 'functions';
 
 export type ProxyName = 'mysql' | 'redis' | 'sqs' | 'events' | 'provider';
 
@@ -156,12 +161,13 @@ export class World {
       return address.toString().replace(/\/$/, '');
     };
     const api = `http://127.0.0.1:${this.#ports.api}`;
+    const ordinary = await this.#ordinaryAccount(registry['mysql/main'] ?? '');
     const queues = Object.entries(registry).filter(([name]) => /^(queue|dead)\//.test(name));
     const proxied: Registry = {
       ...registry,
       // The SDK uses a queue's own address, not the endpoint.
       ...Object.fromEntries(queues.map(([name, url]) => [name, through(url, 'sqs')])),
-      'mysql/main': through(registry['mysql/main'] ?? '', 'mysql'),
+      'mysql/main': through(ordinary, 'mysql'),
       'redis/main': through(registry['redis/main'] ?? '', 'redis'),
       'provider/payments': through(registry['provider/payments'] ?? '', 'provider'),
       'api/public': api,
@@ -184,6 +190,17 @@ export class World {
     await this.startHttp();
     this.api = new Api({ url: api, log: this.#log, connections: 4_000 });
     await this.#signIn(options.customers ?? 24);
+  }
+
+  /** An account for the functions alone. It has no global rights: administrators may write while a server is read-only. */
+  async #ordinaryAccount(mysql: string): Promise<string> {
+    const url = new URL(mysql);
+    const password = randomBytes(18).toString('base64url');
+    await this.pool.query(`CREATE OR REPLACE USER '${functionsAccount}'@'%' IDENTIFIED BY ?`, [password]);
+    await this.pool.query(`GRANT ALL ON ??.* TO '${functionsAccount}'@'%'`, [url.pathname.slice(1)]);
+    url.username = functionsAccount;
+    url.password = password;
+    return url.toString();
   }
 
   async #shortenVisibility(): Promise<void> {
@@ -366,6 +383,46 @@ export class World {
   async #busIdle(): Promise<boolean> {
     const answer = await fetch(`${this.stack.addresses.events}/_stats`);
     return ((await answer.json()) as { pending: number }).pending === 0;
+  }
+
+  /**
+   * Starts a second Redis that follows the first; `failOver` promotes it and demotes the first to its replica, while open
+   * connections stay with the first, and `end` undoes that. What was written meanwhile is in the first again then.
+   */
+  async redisReplica(): Promise<{ failOver(): Promise<void>; end(): Promise<void> }> {
+    const supervisor = new Supervisor(join(this.stack.dir, 'replica'), () => undefined);
+    const first = new URL(this.stack.addresses.redis);
+    const second = new URL(await startOwnRedis(supervisor));
+    const replica = new Redis(second.toString());
+    replica.on('error', () => undefined);
+    // The same password for both, since clients do not know that there are two.
+    const password = decodeURIComponent(first.password);
+    if (password !== '') {
+      await replica.config('SET', 'masterauth', password);
+      await replica.config('SET', 'requirepass', password);
+      await this.redis.config('SET', 'masterauth', password);
+    }
+    const inStep = async (one: Redis) => {
+      const said = await one.info('replication');
+      return /master_link_status:up/.test(said) && /master_sync_in_progress:0/.test(said);
+    };
+    await replica.replicaof('127.0.0.1', Number(first.port));
+    await waitFor('the replica to follow', () => inStep(replica), { timeoutMs: 30_000 });
+    return {
+      failOver: async () => {
+        await replica.replicaof('NO', 'ONE');
+        await this.redis.replicaof('127.0.0.1', Number(second.port));
+        this.proxies.redis.leadTo(Number(second.port));
+      },
+      end: async () => {
+        await waitFor('the first to follow', () => inStep(this.redis), { timeoutMs: 30_000 }).finally(() =>
+          this.redis.replicaof('NO', 'ONE'),
+        );
+        this.proxies.redis.leadTo(Number(first.port));
+        replica.disconnect();
+        await supervisor.stop();
+      },
+    };
   }
 
   /** Heals everything: every proxy transparent, every fault off, every process alive. */

@@ -87,6 +87,14 @@ export class RedisClient extends Redis {
   }
 }
 
+/**
+ * True if an error reply says that the server is a replica, such as a demoted primary: a new connection reaches the new
+ * primary. Older servers wrap a script's error in one of their own.
+ */
+export function isDemoted(error: Error): boolean {
+  return /(^|-)READONLY /.test(error.message);
+}
+
 /** Opens a client. Commands fail after `redisCommandTimeoutMs`, or at once while there is no connection. */
 export function openRedis(url: string, breakers: Breakers = openBreakers(), clock: Clock = systemClock): RedisClient {
   const options: RedisOptions = {
@@ -96,8 +104,7 @@ export function openRedis(url: string, breakers: Breakers = openBreakers(), cloc
     enableOfflineQueue: false,
     enableReadyCheck: true,
     retryStrategy: (attempt) => Math.min(50 * attempt, 1_000),
-    // A demoted primary: a new connection reaches the new primary. Older servers wrap a script's error in one of their own.
-    reconnectOnError: (error) => /(^|-)READONLY /.test(error.message),
+    reconnectOnError: isDemoted,
   };
   return new RedisClient(url, options, breakers, clock);
 }

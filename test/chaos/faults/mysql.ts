@@ -1,9 +1,10 @@
-/** Rows 13 to 19: what can happen to MySQL, on which everything but acceptance depends. */
+/** Rows 13 to 19 and 41: what can happen to MySQL, on which everything but acceptance depends. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createConnection } from 'mysql2/promise';
 import { waitFor } from '#local/wait.ts';
 import type { Fault, Run } from '../fault.ts';
+import { functionsAccount } from '../world.ts';
 
 /** The promised limit from MySQL answering again to the first commit. */
 export const commitWithinMs = 5_000;
@@ -221,4 +222,55 @@ const eio: Fault = {
   },
 };
 
-export const mysqlFaults = [dies, hangs, lostCommit, rival, beginFails, eio];
+/** Longer than it takes a message to be given up that fails by its own fault. */
+const readOnlyMs = 30_000;
+
+const readOnly: Fault = {
+  number: 41,
+  name: 'mysql-read-only',
+  title: 'A failover leaves MySQL read-only',
+  also: ['I5', 'I6'],
+  async run(run) {
+    const { world, load } = run;
+    const sale = await load.sale({ allotment: 300 });
+    await load.rush({ sales: [sale], requests: 40, concurrency: 8 });
+    await load.decided();
+    const held = [...load.promised];
+    const sessions = async () =>
+      (await world.rows<{ Id: number; User: string }>('SHOW PROCESSLIST'))
+        .filter(({ User }) => User === functionsAccount)
+        .map(({ Id }) => Id);
+    const before = await sessions();
+    await world.pool.query('SET GLOBAL read_only = 1');
+    const untilMs = Date.now() + readOnlyMs;
+    try {
+      const decided = await count(run);
+      const rush = load.rush({ sales: [sale], requests: 60, concurrency: 4, paceMs: 1_500 });
+      for (const { account, reservationId } of held.slice(0, 10)) {
+        const answer = await account.cancel(reservationId);
+        const asked = Number(answer.headers['retry-after']);
+        run.count('writes refused');
+        run.expect(
+          answer.status === 503 && asked > 0,
+          `a cancellation was answered ${answer.status} ${answer.code}, to be repeated after ${asked} s`,
+        );
+        await sleep(500);
+      }
+      await rush;
+      await sleep(Math.max(0, untilMs - Date.now()));
+      run.expect((await count(run)) === decided, 'something was decided by a server that is read-only');
+      for (const queue of ['reservations', 'purchases', 'advance', 'notices']) {
+        const buried = world.target.deadLetters[queue] === undefined ? 0 : await world.depth(queue, true);
+        run.expect(buried === 0, `${buried} messages of ${queue} were given up`);
+      }
+      const kept = (await sessions()).filter((id) => before.includes(id));
+      run.expect(kept.length === 0, `${kept.length} connections were kept that reach a server that is read-only`);
+    } finally {
+      await world.pool.query('SET GLOBAL read_only = 0');
+    }
+    await untilCommit(run);
+    await load.decided();
+  },
+};
+
+export const mysqlFaults = [dies, hangs, lostCommit, rival, beginFails, eio, readOnly];

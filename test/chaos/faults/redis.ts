@@ -1,4 +1,4 @@
-/** Rows 5 to 12: what can happen to Redis, which advises and never decides. */
+/** Rows 5 to 12, 40 and 42: what can happen to Redis, which advises and never decides. */
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,6 +11,9 @@ import { stoppedItself } from './worker.ts';
 
 /** The promised limit (docs/operations.md) from Redis answering again until the mirror equals MySQL. */
 export const mirrorWithinMs = 2_000;
+
+/** The promised limit from the demotion of a primary until the gate judges again. */
+const gateWithinMs = 5_000;
 
 /** True if the mirror shows a sale's stock and every decided reservation as MySQL has them. */
 async function mirrorEquals(world: World, saleId: string): Promise<boolean> {
@@ -360,4 +363,40 @@ const askedWithout: Fault = {
   },
 };
 
-export const redisFaults = [dies, stale, flushall, hangs, slow, full, falsified, staleWriter, askedWithout];
+const demoted: Fault = {
+  number: 42,
+  name: 'redis-demoted',
+  title: 'Redis is demoted to a replica under load',
+  also: ['I4', 'I6'],
+  mendsMirror: true,
+  async run(run) {
+    const { world, load } = run;
+    const sale = await load.sale({ allotment: 300 });
+    await load.rush({ sales: [sale], requests: 60, concurrency: 8 });
+    await load.decided();
+    const pair = await world.redisReplica();
+    try {
+      const rush = load.rush({ sales: [sale], requests: 120, concurrency: 6, paceMs: 60 });
+      await sleep(500);
+      await pair.failOver();
+      const demotedAtMs = Date.now();
+      const byTheGate = async () => {
+        const answer = await load.reserve(load.customer(), sale, { quantity: 1, atLeast: 1 });
+        return answer?.status === 202 && answer.body.ticket !== null;
+      };
+      const limit = { timeoutMs: run.patienceMs, lookAgainMs: 50 };
+      await waitFor('the gate to be back', byTheGate, limit).catch(() => undefined);
+      const tookMs = Date.now() - demotedAtMs;
+      run.measure('demotion to a gate that judges', tookMs);
+      run.expect(tookMs <= gateWithinMs, `the gate took ${tookMs} ms to be back`);
+      await rush;
+      await load.decided();
+    } finally {
+      await pair.end();
+    }
+    await load.rush({ sales: [sale], requests: 20, concurrency: 4 });
+    await load.decided();
+  },
+};
+
+export const redisFaults = [dies, stale, flushall, hangs, slow, full, falsified, staleWriter, askedWithout, demoted];
