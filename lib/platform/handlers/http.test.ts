@@ -353,6 +353,12 @@ describe('answers', () => {
       'store_unavailable',
     ],
     ['an open breaker', () => new BreakerOpen('mysql', undefined), 503, 'store_unavailable'],
+    [
+      'an invocation that ran out of time',
+      () => Object.assign(new Error(), { name: 'TimeoutError' }),
+      503,
+      'store_unavailable',
+    ],
     ['something that is no error', () => 'secret', 500, 'internal'],
   ])('for %s say nothing about the inside', async (_what, thrown, status, code) => {
     const answer = await answering(() => {

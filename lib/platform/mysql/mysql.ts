@@ -151,8 +151,12 @@ async function attempt<T>(acquire: Acquire, start: typeof begin, work: (sql: Sql
     try {
       result = await work(statements(connection));
     } catch (error) {
-      await connection.query({ sql: 'ROLLBACK', timeout: statementTimeoutMs });
-      reusable = !isSpent(error);
+      // A spent connection is closed, which rolls back as well. A ROLLBACK would wait, without a time limit of its own, until
+      // the statement before it has ended.
+      if (!isSpent(error)) {
+        await connection.query({ sql: 'ROLLBACK', timeout: statementTimeoutMs });
+        reusable = true;
+      }
       throw error;
     }
     await commit(connection);

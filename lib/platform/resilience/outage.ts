@@ -42,7 +42,18 @@ export const mysqlOutages: ReadonlyMap<number, Meaning> = new Map([
   [1053, { name: 'ER_SERVER_SHUTDOWN', kind: 'unavailable', meaning: 'the server shuts down' }],
   [1077, { name: 'ER_NORMAL_SHUTDOWN', kind: 'unavailable', meaning: 'the server shuts down' }],
   [1079, { name: 'ER_SHUTDOWN_COMPLETE', kind: 'unavailable', meaning: 'the server has shut down' }],
+  [1158, { name: 'ER_NET_READ_ERROR', kind: 'unavailable', meaning: 'the connection broke while it was read' }],
+  [
+    1159,
+    { name: 'ER_NET_READ_INTERRUPTED', kind: 'unavailable', meaning: 'reading from the connection took too long' },
+  ],
+  [1160, { name: 'ER_NET_ERROR_ON_WRITE', kind: 'unavailable', meaning: 'the connection broke while it was written' }],
+  [1161, { name: 'ER_NET_WRITE_INTERRUPTED', kind: 'unavailable', meaning: 'writing to the connection took too long' }],
+  [1206, { name: 'ER_LOCK_TABLE_FULL', kind: 'unavailable', meaning: 'the server has no memory for more locks' }],
   [1317, { name: 'ER_QUERY_INTERRUPTED', kind: 'unavailable', meaning: 'the statement was killed, as at a shutdown' }],
+  [1969, { name: 'ER_STATEMENT_TIMEOUT', kind: 'unavailable', meaning: "the server's time limit is over (MariaDB)" }],
+  [3024, { name: 'ER_QUERY_TIMEOUT', kind: 'unavailable', meaning: "the server's time limit is over (MySQL)" }],
+  [3169, { name: 'ER_SESSION_WAS_KILLED', kind: 'unavailable', meaning: 'the session was killed (MySQL)' }],
   [1927, { name: 'ER_CONNECTION_KILLED', kind: 'unavailable', meaning: 'the connection was killed (MariaDB)' }],
   [
     4031,
@@ -91,6 +102,9 @@ export const redisOutages: ReadonlyMap<string, string> = new Map([
 const redisSilence =
   /^(Command timed out|Command aborted due to connection close|Connection is closed|Stream isn't writ|Reached the max retries)/;
 
+/** The name of what ends a call, or a whole invocation, that ran out of time: from Node, the AWS SDK and Middy. */
+const timeoutName = 'TimeoutError';
+
 /** True if the error means that a dependency is unavailable or too busy, whatever work was tried. Checks causes too. */
 export function isOutage(error: unknown): boolean {
   if (typeof error !== 'object' || error === null) return false;
@@ -98,6 +112,7 @@ export function isOutage(error: unknown): boolean {
     error instanceof BreakerOpen ||
     error instanceof Fault ||
     isConnectionLoss(error) ||
+    (error as { name?: unknown }).name === timeoutName ||
     mysqlOutages.has(mysqlErrorNumber(error)) ||
     isRedisOutage(error) ||
     isOutage((error as { cause?: unknown }).cause)
