@@ -65,19 +65,21 @@ export async function updateSale(
   keep: Keep = keepNothing,
 ): Promise<SaleView | Refusal> {
   const times = readTimes(change);
-  const preview = Object.keys(times).length > 0 ? await previewMove(deps, saleId, times) : undefined;
+  const cutoff = change.offerCutoffSeconds === undefined ? {} : { offerCutoffMs: change.offerCutoffSeconds * 1000 };
+  const moveTo = { ...times, ...cutoff };
+  const preview = Object.keys(times).length > 0 ? await previewMove(deps, saleId, moveTo) : undefined;
   if (isRefusal(preview)) return preview;
   const decide: DecideChange = async (tx, sale, nowMs) => {
-    const move = applyMove(await planMove(tx, sale, times, nowMs, preview?.plan?.concerned), change.confirmation);
+    const move = applyMove(await planMove(tx, sale, moveTo, nowMs, preview?.plan?.concerned), change.confirmation);
     if (isRefusal(move)) return move;
     const waitlistSize = change.waitlistSize ?? sale.waitlistSize;
     if (waitlistSize < sale.waitlisted) {
       return refuse('illegal_state', `${sale.waitlisted} reservations are waiting; the waitlist cannot be smaller.`);
     }
-    const offerCutoffMs =
-      change.offerCutoffSeconds === undefined ? sale.offerCutoffMs : change.offerCutoffSeconds * 1000;
+    const { offerCutoffMs = sale.offerCutoffMs } = cutoff;
+    // A window that moves was judged with it.
     const cutoffTooLong =
-      change.offerCutoffSeconds === undefined ? undefined : refuseCutoff(offerCutoffMs, { ...sale, ...move?.terms });
+      move || change.offerCutoffSeconds === undefined ? undefined : refuseCutoff(offerCutoffMs, sale);
     if (cutoffTooLong) return cutoffTooLong;
     const terms = {
       ...move?.terms,

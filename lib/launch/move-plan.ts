@@ -7,7 +7,9 @@
  * - `closes_at_once`: the purchase window would be over;
  * - `takes_time`: somebody who holds units, or waits for them, would have less time than they were told;
  * - `short_window`, `ends_reserving`: what is left of the purchase window, or of the reservation period, would shrink to less
- *   than a tenth of it, or to less than ten seconds.
+ *   than a tenth of it, or to less than ten seconds; or no offer could be made any more in what is left of the window.
+ *
+ * A window that is not longer than the sale's cut-off for offers is refused, with a confirmation as well.
  */
 import { createHash } from 'node:crypto';
 import type { Needs } from '#platform/environment/deps.ts';
@@ -19,10 +21,13 @@ import type { SaleTimes } from '#sale/phase.ts';
 import type { moveDangers } from '#sale/sale.shapes.ts';
 import { readSales, type SaleRow } from '#sale/sale.store.ts';
 import { type ClockChange, giveBackPause, moveTimes, saleNowMs } from '#sale/sale-clock.ts';
-import { refuseDisorder } from './sale-times.ts';
+import { refuseCutoff, refuseDisorder } from './sale-times.ts';
 
-/** Where a sale's times should go: to new ones, or all that are still to come by the same time. */
-export type Move = Partial<SaleTimes> | { readonly shiftMs: number };
+/**
+ * Where a sale's times should go: to new ones, perhaps with another cut-off for offers, or all that are still to come by the
+ * same time.
+ */
+export type Move = Partial<SaleTimes & Pick<SaleRow, 'offerCutoffMs'>> | { readonly shiftMs: number };
 
 /** What a move does to customers. */
 interface Effect {
@@ -79,10 +84,11 @@ export async function planMove(
   const wanted = 'shiftMs' in move ? shifted(before, move.shiftMs, nowMs) : different(before, move);
   if (Object.keys(wanted).length === 0) return undefined;
   const change = moveTimes(sale, wanted, nowMs, 'shiftMs' in move ? move.shiftMs : 0);
-  const disorder = refuseDisorder(change);
-  if (disorder) return disorder;
+  const offerCutoffMs = ('shiftMs' in move ? undefined : move.offerCutoffMs) ?? sale.offerCutoffMs;
+  const wrong = refuseDisorder(change) ?? refuseCutoff(offerCutoffMs, change);
+  if (wrong) return wrong;
   const concerned = counted ?? (await countConcerned(sql, sale.saleId, before, change));
-  const dangers = dangersOf(before, change, concerned, nowMs);
+  const dangers = dangersOf({ before, after: change, offerCutoffMs }, concerned, nowMs);
   const isTold =
     change.purchaseOpensAtMs !== before.purchaseOpensAtMs ||
     change.purchaseClosesAtMs !== before.purchaseClosesAtMs ||
@@ -98,11 +104,15 @@ export async function planMove(
 export async function planKeptTimes(sql: Sql, sale: SaleRow, nowMs: number, counted?: Concerned): Promise<Effect> {
   const before = giveBackPause(sale, nowMs);
   const concerned = counted ?? (await countConcerned(sql, sale.saleId, before, sale));
-  const dangers = dangersOf(before, sale, concerned, nowMs);
+  const dangers = dangersOf({ before, after: sale, offerCutoffMs: sale.offerCutoffMs }, concerned, nowMs);
   return { dangers, concerned, confirmation: confirmationOf(sale, 'keepTimes', dangers) };
 }
 
-function dangersOf(before: SaleTimes, after: SaleTimes, concerned: Concerned, nowMs: number): MovePlan['dangers'] {
+function dangersOf(
+  { before, after, offerCutoffMs }: { before: SaleTimes; after: SaleTimes; offerCutoffMs: number },
+  concerned: Concerned,
+  nowMs: number,
+): MovePlan['dangers'] {
   const dangers: MovePlan['dangers'] = [];
   const closesAtOnce = before.purchaseClosesAtMs > nowMs && after.purchaseClosesAtMs <= nowMs;
   if (closesAtOnce) dangers.push('closes_at_once');
@@ -111,7 +121,8 @@ function dangersOf(before: SaleTimes, after: SaleTimes, concerned: Concerned, no
   if (closesAtOnce) return dangers;
   const windowMs = (times: SaleTimes) => times.purchaseClosesAtMs - Math.max(times.purchaseOpensAtMs, nowMs);
   const reservingMs = (times: SaleTimes) => times.reserveClosesAtMs - Math.max(times.reserveOpensAtMs, nowMs);
-  if (shrinksTooFar(windowMs(before), windowMs(after))) dangers.push('short_window');
+  const endsOffers = windowMs(before) > offerCutoffMs && windowMs(after) <= offerCutoffMs;
+  if (endsOffers || shrinksTooFar(windowMs(before), windowMs(after))) dangers.push('short_window');
   if (shrinksTooFar(reservingMs(before), reservingMs(after))) dangers.push('ends_reserving');
   return dangers;
 }
@@ -147,7 +158,8 @@ export function refuseKeptTimes(effect: Effect, given: string | undefined): Refu
 
 function whatIsDangerous({ dangers, concerned: { shortened, waiting } }: Effect): string {
   if (dangers.includes('closes_at_once')) return 'The sale would be closed at once.';
-  if (dangers.includes('short_window')) return 'Hardly any time would be left to buy.';
+  if (dangers.includes('short_window'))
+    return 'Hardly any time would be left to buy, or none in which offers are made.';
   if (dangers.includes('ends_reserving')) return 'Hardly any time would be left to reserve.';
   const who = shortened > 0 ? `${shortened} who hold units` : `${waiting} who wait`;
   return `${who} would have less time than they were told.`;

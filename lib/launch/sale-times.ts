@@ -48,11 +48,15 @@ export function defaultOfferCutoffMs(times: Pick<SaleTimes, 'purchaseOpensAtMs' 
   return wholeMs < windowMs ? wholeMs : 0;
 }
 
-/** Refuses a cut-off as long as the purchase window: nothing could ever be offered in it. */
+/** Refuses a purchase window no longer than its cut-off, whichever of them is new: nothing could ever be offered in it. */
 export function refuseCutoff(
   offerCutoffMs: number,
   times: Pick<SaleTimes, 'purchaseOpensAtMs' | 'purchaseClosesAtMs'>,
 ): Refusal | undefined {
-  if (offerCutoffMs === 0 || offerCutoffMs < times.purchaseClosesAtMs - times.purchaseOpensAtMs) return undefined;
-  return refuse('invalid_input', 'offerCutoffSeconds must be shorter than the purchase window.');
+  const windowMs = times.purchaseClosesAtMs - times.purchaseOpensAtMs;
+  if (offerCutoffMs === 0 || offerCutoffMs < windowMs) return undefined;
+  return refuse(
+    'invalid_input',
+    `offerCutoffSeconds (${offerCutoffMs / 1_000}) must be shorter than the purchase window (${windowMs / 1_000} seconds).`,
+  );
 }

@@ -150,7 +150,7 @@ export const SaleRescheduled = z.object({
   sale: SaleView,
   /**
    * What needs a confirmation: the sale would be closed at once, somebody has less time than they were told, or hardly any
-   * time would be left to buy or to reserve.
+   * time would be left to buy, to make offers, or to reserve.
    */
   dangers: z.array(z.enum(moveDangers)),
   concerned: z.object({

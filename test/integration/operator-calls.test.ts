@@ -268,6 +268,89 @@ test('a sale has a cut-off for offers by itself, and none that is as long as its
   expect((await api.call(`GET /sales/${body.saleId}`)).body.offerCutoffSeconds).toBe(60);
 });
 
+describe('times after which the purchase window is not longer than its cut-off for offers', () => {
+  const close = Date.parse(newSale().purchaseClosesAt);
+  /** A purchase window of two days, in which the last day is too late for offers. */
+  const cutoffSeconds = 24 * 60 * 60;
+  const at = (seconds: number) => new Date(close + seconds * 1000).toISOString();
+  const created = async (): Promise<SaleId> => {
+    const json = { ...newSale(), offerCutoffSeconds: cutoffSeconds };
+    return (await api.call('POST /sales', { json, token: operator })).body.saleId;
+  };
+  const timesOf = async (saleId: SaleId) => {
+    const { reserveClosesAt, purchaseOpensAt, purchaseClosesAt, offerCutoffSeconds } = (
+      await api.call(`GET /sales/${saleId}`)
+    ).body;
+    return { reserveClosesAt, purchaseOpensAt, purchaseClosesAt, offerCutoffSeconds };
+  };
+
+  const tooShort = { purchaseClosesAt: at(-cutoffSeconds) };
+  test.each<[string, string, object]>([
+    ['an earlier close', 'PATCH', tooShort],
+    ['a later opening', 'PATCH', { purchaseOpensAt: at(-cutoffSeconds) }],
+    [
+      'an earlier close, with the cut-off that it would need one second shorter',
+      'PATCH',
+      { ...tooShort, offerCutoffSeconds: cutoffSeconds },
+    ],
+    [
+      'a longer window, with a cut-off that is longer still',
+      'PATCH',
+      { purchaseClosesAt: at(60), offerCutoffSeconds: 3 * cutoffSeconds },
+    ],
+    ['a longer cut-off', 'PATCH', { offerCutoffSeconds: 2 * cutoffSeconds }],
+    ['rescheduling', 'POST', tooShort],
+    ['a preview', 'POST', { ...tooShort, dryRun: true }],
+    ['rescheduling with a confirmation', 'POST', { ...tooShort, confirmation: 'x'.repeat(32) }],
+  ])('are refused, and nothing changes: %s', async (_what, method, json) => {
+    const saleId = await created();
+    const before = await timesOf(saleId);
+    const line = method === 'PATCH' ? `PATCH /sales/${saleId}` : `POST /sales/${saleId}/reschedule`;
+    const { status, body } = await api.call(line, { json, token: operator });
+    expect([status, body.code]).toEqual([400, 'invalid_input']);
+    expect(body.detail).toContain('offerCutoffSeconds');
+    expect(await timesOf(saleId)).toEqual(before);
+  });
+
+  test('are refused by a shift that only moves the close of an open window', async () => {
+    const now = Date.now();
+    const saleId = await givenSale(deps, { purchaseOpensAtMs: now - 60_000, offerCutoffMs: 3_000_000 });
+    const call = { json: { shiftSeconds: -1_200 }, token: operator };
+    const { status, body } = await api.call(`POST /sales/${saleId}/reschedule`, call);
+    expect([status, body.code]).toEqual([400, 'invalid_input']);
+  });
+
+  test('are accepted with a cut-off that fits, in one call', async () => {
+    const saleId = await created();
+    const json = { ...tooShort, offerCutoffSeconds: cutoffSeconds - 1 };
+    const { status, body } = await api.call(`PATCH /sales/${saleId}`, { json, token: operator });
+    expect([status, body.offerCutoffSeconds]).toEqual([200, cutoffSeconds - 1]);
+    expect(Date.parse(body.purchaseClosesAt)).toBe(close - cutoffSeconds * 1000);
+  });
+
+  test('need a confirmation if only what is left of the window is as short, also to resume with its times kept', async () => {
+    const now = Date.now();
+    const minuteMs = 60_000;
+    const [reserveOpensAtMs, purchaseClosesAtMs] = [now - 121 * minuteMs, now + 40 * minuteMs];
+    const terms = { reserveOpensAtMs, purchaseOpensAtMs: now - 120 * minuteMs, purchaseClosesAtMs };
+    const moved = await givenSale(deps, { ...terms, reserveClosesAtMs: now, offerCutoffMs: 20 * minuteMs });
+    const json = { purchaseClosesAt: new Date(now + 20 * minuteMs).toISOString() };
+    const paused = await givenSale(deps, { ...terms, reserveClosesAtMs: now, offerCutoffMs: 45 * minuteMs });
+    await deps.db.change("UPDATE sales SET status = 'paused', paused_at_ms = ? WHERE id = ?", [
+      now - 30 * minuteMs,
+      toBytes(paused),
+    ]);
+    const refusals = [
+      await api.call(`PATCH /sales/${moved}`, { json, token: operator }),
+      await api.call(`POST /sales/${paused}/resume?keepTimes=true`, { token: operator }),
+    ];
+    for (const { status, body } of refusals) {
+      expect([status, body.code]).toEqual([409, 'confirmation_required']);
+      expect(body.dangers).toContain('short_window');
+    }
+  });
+});
+
 describe('M9: numbers', () => {
   test('M9: added stock that the counter cannot hold is refused, and nothing changes', async () => {
     const saleId = await givenSale(deps, { allotment: 10 });
