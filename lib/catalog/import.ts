@@ -15,6 +15,11 @@ import { upsertProducts } from './product.store.ts';
 const columns = Object.keys(ImportRow.shape);
 /** Separators of cells: the programs of most countries write a comma, those of others a semicolon; a tab is "Text". */
 const separators = [',', ';', '\t'];
+/**
+ * The line before the header with which Excel names the separator, such as `sep=;`. A program that does not know it shows it
+ * as a cell and saves it so, with other separators behind it.
+ */
+const separatorLine = /^\ufeff?"?sep=([^\w\s"]|\t)"?([,;\t]*)(?:\r\n|\n|\r)/i;
 /** What to do about a file that cannot be read as a table. */
 const howToSave =
   'Save the sheet as "CSV UTF-8", one product in each row, with the columns sku, name, description, price_minor (or price) and currency.';
@@ -140,12 +145,14 @@ interface Line {
 
 /**
  * The records of the file, header included: cells trimmed, without rows of empty cells, and without empty columns behind the
- * last one of the header. Throws `CsvError`.
+ * last one of the header. A line that names the separator is no row, as in Excel. Throws `CsvError`.
  */
 function split(csv: string): Line[] {
-  const parsed = parse(csv, {
+  const [line = '', named, behind] = separatorLine.exec(csv) ?? [];
+  const table = csv.slice(line.length);
+  const parsed = parse(table, {
     bom: true,
-    delimiter: separatorOf(csv),
+    delimiter: named !== undefined && behind === '' ? named : separatorOf(table),
     info: true,
     record_delimiter: ['\r\n', '\n', '\r'],
     relax_column_count: true,

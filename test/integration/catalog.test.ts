@@ -261,6 +261,9 @@ describe('the import', () => {
     ['UTF-16 as Windows writes it', utf16(korean)],
     ['UTF-16, the other way round', utf16(korean).swap16()],
     ['UTF-16 with tabs, as Excel calls it Unicode text', utf16(korean.replaceAll(',', '\t'))],
+    ['UTF-16 without a byte order mark', utf16(korean).subarray(2)],
+    ['UTF-16 without a byte order mark, the other way round', utf16(korean).subarray(2).swap16()],
+    ['UTF-16 that begins with a line for its separator', utf16(`sep=;\r\n${korean.replaceAll(',', ';')}`)],
   ])('S4: takes bytes in %s', async (_what, bytes) => {
     expect((await send(bytes)).body).toEqual({ created: 1, updated: 0 });
     expect(await stored()).toEqual([['A', '의자', '튼튼한\n의자', 100]]);
@@ -289,10 +292,42 @@ describe('the import', () => {
     expect(await countProducts()).toBe(0);
   });
 
+  const separatedBy = (separator: string) =>
+    [header.split(','), ['A', '"Nail; long"', '', '100', 'EUR'], ['B', 'Chair', '"1,2"', '250', 'EUR']]
+      .map(
+        (cells) => `${cells.join(separator)}
+`,
+      )
+      .join('');
+  test.each([
+    ['sep=; and LF', `sep=;\n${separatedBy(';')}`],
+    ['sep=; and CRLF', `sep=;\r\n${separatedBy(';').replaceAll('\n', '\r\n')}`],
+    ['a byte order mark before it', `\ufeffsep=;\n${separatedBy(';')}`],
+    ['capitals, and a comma', `SEP=,\n${separatedBy(',')}`],
+    ['a tab', `sep=\t\n${separatedBy('\t')}`],
+    ['a separator that is not detected by itself', `sep=|\n${separatedBy('|')}`],
+    ['the line as a cell, saved with commas', `sep=;,,,,\n${separatedBy(',')}`],
+    ['the line as a quoted cell, saved with semicolons', `"sep=;";;;;\n${separatedBy(';')}`],
+  ])('S4: understands a first line that names the separator: %s', async (_what, file) => {
+    expect((await importFile(file)).body).toEqual({ created: 2, updated: 0 });
+    expect(await stored()).toEqual([
+      ['A', 'Nail; long', '', 100],
+      ['B', 'Chair', '1,2', 250],
+    ]);
+  });
+
+  test('S4: a line that names the separator is not counted as a row, as in Excel', async () => {
+    const { status, body } = await importFile(`sep=;\n${header.replaceAll(',', ';')}\nA;Nail;;0;EUR\n`);
+    expect([status, body.code]).toEqual([422, 'import_rejected']);
+    expect(body.rows).toMatchObject([{ row: 2, field: 'price_minor' }]);
+  });
+
   test.each([
     ['no header', 'A,Nail,,100,EUR\n', 'the header must be'],
     ['a quote that does not end', `${header}\nA,"Nail,,100,EUR\n`, 'no quote at its end'],
     ['a quote in a cell', `${header}\nA,Screen 15" wide,,100,EUR\n`, 'write a quote inside it twice'],
+    ['another separator than its first line names', `sep=;\n${header}\nA,Nail,,100,EUR\n`, 'the header must be'],
+    ['nothing but a line for its separator', 'sep=;\n', 'the header must be'],
     ['a cell too many', `${header}\nA,Nail,Short, sharp,100,EUR\n`, 'has 6 cells instead of 5'],
   ])('S4: a file with %s is refused with a sentence that helps', async (_what, file, message) => {
     const { status, body } = await importFile(file);

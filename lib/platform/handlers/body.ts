@@ -86,11 +86,16 @@ function isMediaType(contentType: string | undefined, wanted: string): boolean {
   );
 }
 
-/** The encoding that the byte order mark names, or else the caller. */
+/**
+ * The encoding that the byte order mark names, or else the caller. A text that begins with an ASCII character and has no byte
+ * order mark has a zero byte beside it in UTF-16, and in no other encoding.
+ */
 function encodingOf(bytes: Buffer, named: string | undefined): string {
   if (bytes[0] === 0xff && bytes[1] === 0xfe) return 'utf-16le';
   if (bytes[0] === 0xfe && bytes[1] === 0xff) return 'utf-16be';
   if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) return 'utf-8';
+  if (bytes[0] && bytes[1] === 0) return 'utf-16le';
+  if (bytes[0] === 0 && bytes[1]) return 'utf-16be';
   return named ?? 'utf-8';
 }
 
@@ -109,6 +114,6 @@ function unreadable(route: Route, named = 'utf-8'): Refused {
   if (!route.mayBeBytes) return new Refused('invalid_input', `${what}.`);
   return new Refused(
     'invalid_input',
-    `${what}. Save the file as "CSV UTF-8", or send it as ${bytesType}: with a byte order mark if it is UTF-16, with ?encoding=cp949 if it was saved as "CSV" in Korean Excel.`,
+    `${what}. Save the file as "CSV UTF-8", or send it as ${bytesType}: as it is if it was saved as "Unicode Text" (UTF-16), with ?encoding=cp949 if it was saved as "CSV" in Korean Excel.`,
   );
 }

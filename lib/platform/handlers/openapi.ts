@@ -115,7 +115,7 @@ function shorten(schema: z.core.JSONSchema.BaseSchema): void {
   if (schema.minimum === Number.MIN_SAFE_INTEGER) delete schema.minimum;
 }
 
-const otherEncodings = `; as ${bytesType} also in UTF-16 with a byte order mark, or in the \`encoding\` that is named`;
+const otherEncodings = `; as ${bytesType} also in UTF-16, or in the \`encoding\` that is named`;
 
 const callers = { none: 'For everyone.', customer: 'For signed-in customers.', operator: 'For operators.' };
 

@@ -28,8 +28,8 @@ export interface Route<
   /** The media type of the body; JSON by default. A body of another type arrives as text. */
   readonly bodyType?: 'application/json' | 'text/csv';
   /**
-   * Whether a body of text may also come as bytes (`application/octet-stream`), in UTF-16 with a byte order mark or in the
-   * query's `encoding`. A gateway passes text on in UTF-8 only.
+   * Whether a body of text may also come as bytes (`application/octet-stream`), in UTF-16 or in the query's
+   * `encoding`. A gateway passes text on in UTF-8 only.
    */
   readonly mayBeBytes?: boolean;
   readonly maxBodyBytes?: number;
