@@ -545,6 +545,7 @@ function hear(message) {
       tell(message);
       return;
     case 'reminder':
+      if (message.position !== undefined) readReservation(message.reservationId).catch(() => undefined);
       tell(message);
       return;
     default:

@@ -48,7 +48,7 @@ export const catalog = {
   },
   'reservations.reminded': {
     description:
-      'Customers are told what concerns a whole sale: that its window opened or closes soon, that its times moved, that it was paused or goes on.',
+      'Customers are told what concerns a whole sale: that its window opened or closes soon, that its times moved, that it was paused or goes on, that the line moved up.',
     version: 1,
     producers: ['lib/launch'],
     consumers: ['notifications'],
@@ -63,6 +63,7 @@ export const catalog = {
         'resumed',
         'called-off-refund',
         'called-off-keep',
+        'moved-up',
       ]),
       /**
        * Tells one announcement of a kind from the next: the sale's version with which it was announced, or for `payment-due`
@@ -87,6 +88,8 @@ export const catalog = {
           version: z.number().int(),
           /** Until when the units can be bought; absent where none are set aside yet. */
           deadlineMs: z.number().int().optional(),
+          /** Their place on the waitlist, from 1, if it has changed. */
+          position: z.number().int().optional(),
         }),
       ),
     }),

@@ -1,10 +1,12 @@
 /**
  * Adjusting stock: an operator adds units to a sale, or removes available ones. Added units are offered to the waitlist in
- * the same transaction.
+ * the same transaction, and those who moved up without an offer are told their new places.
  */
 
 import { type Keep, keepNothing } from '#answers/once.ts';
+import { recordEvents } from '#events/outbox.ts';
 import { type Committed, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
+import type { Needs } from '#platform/environment/deps.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import { offerAndMove } from '#reservation/release.ts';
@@ -13,9 +15,14 @@ import { maxUnits, type SaleView } from '#sale/sale.shapes.ts';
 import { lockSales, readSales } from '#sale/sale.store.ts';
 import { saleNowMs } from '#sale/sale-clock.ts';
 import { viewOfRow } from '#sale/terms.ts';
+import { announceMoves } from './announce.ts';
+import type { SaleJob } from './job.store.ts';
+import { sendJob } from './jobs.ts';
 
 interface Adjusted extends Committed {
   readonly view: SaleView;
+  /** What has yet to tell the others their places. */
+  readonly job?: SaleJob | undefined;
 }
 
 /**
@@ -23,7 +30,7 @@ interface Adjusted extends Committed {
  * are available, or it would have more than `maxUnits`. Answers with the sale as this commit leaves it.
  */
 export async function adjustStock(
-  deps: WriteNeeds,
+  deps: WriteNeeds & Needs<'queue'>,
   saleId: SaleId,
   units: number,
   keep: Keep = keepNothing,
@@ -51,7 +58,12 @@ export async function adjustStock(
     const committed = await offerAndMove(tx, after, [], { allotment: units, available: units }, nowMs);
     const written = (await readSales(tx, [saleId])).get(saleId);
     if (!written) throw new Error('a sale that was just written cannot be read');
-    return { ...committed, view: await keep(tx, viewOfRow(written, nowMs)) };
+    const told = await announceMoves(tx, written, committed.reservations, nowMs);
+    await recordEvents(tx, told.events, nowMs);
+    const events = [...committed.events, ...told.events];
+    return { ...committed, events, job: told.job, view: await keep(tx, viewOfRow(written, nowMs)) };
   });
-  return isRefusal(adjusted) ? adjusted : adjusted.view;
+  if (isRefusal(adjusted)) return adjusted;
+  if (adjusted.job) await sendJob(deps, adjusted.job);
+  return adjusted.view;
 }

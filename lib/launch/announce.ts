@@ -1,6 +1,6 @@
 /**
  * What a sale announces to those who hold or await its units: that the window opened or closes soon, that its times have
- * moved, that it was paused or resumed.
+ * moved, that it was paused or resumed, and that the line moved up by an operator's act.
  *
  * The transaction that makes it true tells the first page of the sale's reservations. If there are more, it leaves a job
  * (`jobs.ts`) that tells the others in steps. A step moves the job's cursor with the events that it records, so each
@@ -15,9 +15,17 @@
 import type { EventDetail } from '#events/catalog.ts';
 import { changesPerEvent, newEvent, type RecordedEvent, recordEvents } from '#events/outbox.ts';
 import { nothingChanged } from '#mirror/write-through.ts';
-import type { SaleId } from '#platform/kernel/ids.ts';
+import type { ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
-import { type ReservationRow, readPage } from '#reservation/reservation.store.ts';
+import { mayOffer } from '#reservation/offer.ts';
+import {
+  canServeLine,
+  type Placed,
+  type ReservationRow,
+  readPage,
+  readPlaces,
+  readReservations,
+} from '#reservation/reservation.store.ts';
 import { readSales, type SaleRow } from '#sale/sale.store.ts';
 import { deadlineAtMs } from '#sale/sale-clock.ts';
 import { insertJob, type JobStep, lockJob, readOpenJobs, type SaleJob, updateJob } from './job.store.ts';
@@ -35,6 +43,13 @@ export function rowsPerStep(): number {
  * this time after an announcement is told as well; the decision of a later one already says it.
  */
 const decidedByOldTermsMs = 10_000;
+
+/** What one step tells, and the reservations that it looked at. */
+interface Page {
+  readonly rows: readonly { readonly reservationId: ReservationId }[];
+  readonly events: RecordedEvent[];
+  readonly told: number;
+}
 
 /** What one transaction tells, and the job for the rest. */
 interface Announced {
@@ -74,10 +89,12 @@ export async function announce(tx: Tx, sale: SaleRow, kind: Announcement, nowMs:
  * the job.
  */
 export async function announceSome(tx: Tx, saleId: SaleId, nowMs: number): Promise<JobStep> {
-  const [oldest] = (await readOpenJobs(tx, saleId)).filter(({ kind }) => kind !== 'ending');
+  const open = await readOpenJobs(tx, saleId);
+  // The places come last: they are told when the line has been served, and nothing else depends on them.
+  const oldest = open.find(({ kind }) => isAnnouncement(kind)) ?? open.find(({ kind }) => kind === movedUp);
   if (!oldest) return { ...nothingChanged, next: undefined };
   const job = await lockJob(tx, oldest);
-  if (!job || job.kind === 'ending') throw new Error('an announcement that was just read is gone');
+  if (!job) throw new Error('an announcement that was just read is gone');
   if (job.finishedAtMs !== null) return { ...nothingChanged, next: job };
   const sale = (await readSales(tx, [saleId])).get(saleId);
   // Reservations that are still open when a sale is over are told of its end instead.
@@ -86,8 +103,14 @@ export async function announceSome(tx: Tx, saleId: SaleId, nowMs: number): Promi
     await updateJob(tx, ended);
     return { ...nothingChanged, next: ended };
   }
-  const rows = await readPage(tx, saleId, job.afterId ?? undefined, rowsPerStep());
-  const { events, told } = tell(sale, { ...job, kind: job.kind }, rows, nowMs);
+  if (!isAnnouncement(job.kind) && (await isBeingServed(tx, sale, nowMs))) {
+    const waiting = { ...job, steppedAtMs: nowMs };
+    await updateJob(tx, waiting);
+    return { ...nothingChanged, next: waiting, isWaiting: true };
+  }
+  const { rows, events, told } = isAnnouncement(job.kind)
+    ? await tellPage(tx, sale, { ...job, kind: job.kind }, nowMs)
+    : await tellPlaces(tx, sale, job, nowMs);
   await recordEvents(tx, events, nowMs);
   const next: SaleJob = {
     ...job,
@@ -103,10 +126,112 @@ export async function announceSome(tx: Tx, saleId: SaleId, nowMs: number): Promi
 /** Ends the announcements of a locked sale that a newer one replaces. */
 async function supersede(tx: Tx, saleId: SaleId, by: Announcement, nowMs: number): Promise<void> {
   for (const open of await readOpenJobs(tx, saleId)) {
-    if (open.kind === 'ending' || !supersedes(by, open.kind)) continue;
-    const job = await lockJob(tx, open);
-    if (job && job.finishedAtMs === null) await updateJob(tx, { ...job, finishedAtMs: nowMs, superseded: true });
+    if (isAnnouncement(open.kind) && supersedes(by, open.kind)) await endEarly(tx, open, nowMs);
   }
+}
+
+/** Ends a job that is not over, since a newer one takes its place. Returns how far it has come, or undefined if it is over. */
+async function endEarly(tx: Tx, open: SaleJob, nowMs: number): Promise<SaleJob | undefined> {
+  const job = await lockJob(tx, open);
+  if (!job || job.finishedAtMs !== null) return undefined;
+  await updateJob(tx, { ...job, finishedAtMs: nowMs, superseded: true });
+  return job;
+}
+
+/** The kind of the job that tells those who wait their new places. */
+const movedUp = 'moved-up';
+
+function isAnnouncement(kind: SaleJob['kind']): kind is Announcement {
+  return kind !== 'ending' && kind !== movedUp;
+}
+
+/** A place in the line. */
+type Place = Pick<Placed, 'ticket' | 'reservationId'>;
+
+/**
+ * Tells those who wait behind the first of `offered` that they have moved up, and to which position: the first page of them
+ * in this transaction, the others by the job. Those of an earlier such change who have not been told yet hear only of this
+ * one. While the line is still being served, nobody is told, and the job waits for the end of it. `sale` is as it will be
+ * after the transaction, which holds it. The caller records the events, and sends the job's message after the commit.
+ */
+export async function announceMoves(
+  tx: Tx,
+  sale: SaleRow,
+  offered: readonly Place[],
+  nowMs: number,
+): Promise<Announced> {
+  const [first] = [...offered].sort(byPlace);
+  if (!first) return { events: [] };
+  const untold: Place[] = [];
+  for (const open of await readOpenJobs(tx, sale.saleId)) {
+    const job = open.kind === movedUp ? await endEarly(tx, open, nowMs) : undefined;
+    if (job) untold.push(await placeOf(tx, job));
+  }
+  const [behind = first] = [first, ...untold].sort(byPlace);
+  const key = { saleId: sale.saleId, kind: movedUp, round: sale.version, startedAtMs: nowMs } as const;
+  const isLater = await isBeingServed(tx, sale, nowMs);
+  const { rows, events, told } = isLater
+    ? { rows: [], events: [], told: 0 }
+    : await tellPlaces(tx, sale, { ...key, afterId: behind.reservationId }, nowMs, 'all');
+  if (!isLater && rows.length < rowsPerStep()) return { events };
+  const job: SaleJob = {
+    ...key,
+    afterId: rows.at(-1)?.reservationId ?? behind.reservationId,
+    handled: told,
+    steppedAtMs: nowMs,
+    finishedAtMs: null,
+    superseded: false,
+  };
+  await insertJob(tx, job);
+  return { events, job };
+}
+
+function byPlace(one: Place, other: Place): number {
+  return one.ticket - other.ticket || (one.reservationId < other.reservationId ? -1 : 1);
+}
+
+/** The place up to which a job has told those who wait; that reservation itself may have left the line. */
+async function placeOf(tx: Tx, { afterId }: Pick<SaleJob, 'afterId'>): Promise<Place> {
+  const row = afterId === null ? undefined : (await readReservations(tx, [afterId])).get(afterId);
+  if (!row) throw new Error('a reservation up to which places were told is gone');
+  return row;
+}
+
+/** Whether more offers will follow at once: one transaction makes a limited number of them. */
+async function isBeingServed(tx: Tx, sale: SaleRow, nowMs: number): Promise<boolean> {
+  return mayOffer(sale, nowMs) && sale.available > 0 && (await canServeLine(tx, sale.saleId, sale.available));
+}
+
+/** A step of an announcement by reservation: its page, and the events that tell it. */
+async function tellPage(
+  tx: Tx,
+  sale: SaleRow,
+  job: Pick<SaleJob, 'round' | 'startedAtMs' | 'afterId'> & { kind: Announcement },
+  nowMs: number,
+): Promise<Page> {
+  const rows = await readPage(tx, sale.saleId, job.afterId ?? undefined, rowsPerStep());
+  return { rows, ...tell(sale, job, rows, nowMs) };
+}
+
+/** A step along the line: those who wait next, and the events that tell them their places. Whoever came later did not move. */
+async function tellPlaces(
+  tx: Tx,
+  sale: SaleRow,
+  job: Pick<SaleJob, 'round' | 'startedAtMs' | 'afterId'>,
+  nowMs: number,
+  decided: 'all' | 'in time' = 'in time',
+): Promise<Page> {
+  const rows = await readPlaces(tx, sale.saleId, await placeOf(tx, job), rowsPerStep());
+  const recipients = rows
+    .filter(({ decidedAtMs }) => decided === 'all' || decidedAtMs <= job.startedAtMs)
+    .map(({ reservationId, customerId, units, version, position }) => {
+      return { reservationId, customerId, units, version, position };
+    });
+  if (recipients.length === 0) return { rows, events: [], told: 0 };
+  const { saleId } = sale;
+  const { round, startedAtMs: announcedAtMs } = job;
+  const detail = { saleId, reason: movedUp, round, announcedAtMs, recipients } as const;
+  return { rows, events: [newEvent('reservations.reminded', detail, nowMs)], told: recipients.length };
 }
 
 /**

@@ -2,7 +2,8 @@
  * Changing a sale: new terms, a pause, and calling it off. The row is held while the change is decided.
  *
  * Invariant I12: a pause stops every clock, and resuming gives the time back. Whoever was told a time that moves is told the
- * new one, once for each change, beginning in the same transaction; a change that moves nothing is not announced.
+ * new one, once for each change, beginning in the same transaction; a change that moves nothing is not announced. So are
+ * those who move up in line because others get an offer.
  */
 
 import { type Keep, keepNothing } from '#answers/once.ts';
@@ -25,7 +26,7 @@ import {
 } from '#sale/sale.store.ts';
 import { giveBackPause, saleNowMs, toSaleTime } from '#sale/sale-clock.ts';
 import { viewOfRow } from '#sale/terms.ts';
-import { type Announcement, announce } from './announce.ts';
+import { type Announcement, announce, announceMoves } from './announce.ts';
 import { scheduleBoundaries } from './boundaries.ts';
 import { type CancelSale, callOff, sendSweep } from './cancellation.ts';
 import { writeReminded } from './due-reminder.store.ts';
@@ -50,8 +51,8 @@ export interface SaleChange {
 
 interface SaleChanged<Answer> extends SaleCommitted {
   readonly answer: Answer;
-  /** The announcement that a job has yet to finish. */
-  readonly job?: SaleJob | undefined;
+  /** The announcements that a job has yet to finish. */
+  readonly jobs?: readonly SaleJob[];
 }
 
 /**
@@ -212,13 +213,15 @@ export async function changeSale<Answer extends object>(
     const offered = await offerAndMove(tx, changed, [], { available: 0 }, nowMs);
     const recorded = await recordSale(tx, saleId, nowMs);
     const told = change.tell ? await announce(tx, recorded.sale, change.tell, nowMs) : { events: [] };
-    await recordEvents(tx, told.events, nowMs);
-    const events = [...offered.events, ...recorded.events, ...told.events];
+    const moves = await announceMoves(tx, recorded.sale, offered.reservations, nowMs);
+    await recordEvents(tx, [...told.events, ...moves.events], nowMs);
+    const events = [...offered.events, ...recorded.events, ...told.events, ...moves.events];
     const reservations = offered.reservations;
-    return { ...recorded, reservations, events, job: told.job, answer: await answer(tx, recorded.sale, nowMs) };
+    const jobs = [told.job, moves.job].filter((job) => job !== undefined);
+    return { ...recorded, reservations, events, jobs, answer: await answer(tx, recorded.sale, nowMs) };
   });
   if (isRefusal(result)) return result;
-  if (result.job) await sendJob(deps, result.job);
+  for (const job of result.jobs ?? []) await sendJob(deps, job);
   if (result.stocks.length > 0) await scheduleBoundaries(deps, result.sale);
   return result.answer;
 }

@@ -31,6 +31,8 @@ export interface SaleJob extends JobKey {
 export interface JobStep extends Committed {
   /** The job as it is then; undefined if there was none to continue. */
   readonly next: SaleJob | undefined;
+  /** Whether the job has to wait for others before it can go on. */
+  readonly isWaiting?: boolean;
 }
 
 /** A job that has made no step for so long is taken to have lost its message. */

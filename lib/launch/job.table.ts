@@ -7,7 +7,8 @@ import { id, timeMs } from '#platform/mysql/columns.ts';
 
 /** What is announced to those who hold or await units, in the order in which announcements of one version are told. */
 export const announcements = ['rescheduled', 'paused', 'resumed', 'purchase-opened', 'closing-soon'] as const;
-export const jobKinds = [...announcements, 'ending'] as const;
+/** New kinds come last: the values of a column can be added to without writing its table anew. */
+export const jobKinds = [...announcements, 'ending', 'moved-up'] as const;
 
 export const saleJobs = mysqlTable(
   'sale_jobs',
@@ -17,7 +18,7 @@ export const saleJobs = mysqlTable(
     round: bigint('round', { mode: 'number' }).notNull(),
     kind: mysqlEnum('kind', jobKinds).notNull(),
     startedAtMs: timeMs('started_at_ms').notNull(),
-    /** The last reservation that it has seen. */
+    /** The last reservation that it has seen: by id, or for `moved-up` in the order of the line. */
     afterId: id('after_id'),
     /** How many reservations it has told, or ended. */
     handled: int('handled').notNull(),

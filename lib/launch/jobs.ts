@@ -48,6 +48,8 @@ export const JobView = z
   .meta({ id: 'SaleJob' });
 export type JobView = z.infer<typeof JobView>;
 
+/** After how long a job that has to wait looks again. */
+const lookAgainSeconds = 1;
 /** For how long one message works on a job before the next one goes on. */
 const sliceMs = 2_000;
 /** Time kept back for the step under way. */
@@ -61,11 +63,15 @@ export function sliceEndMs(nowMs: number, deadlineMs: number): number {
 }
 
 /** Sends the message that continues a job. Never throws: the minute's rule makes up for a lost one. */
-export async function sendJob(deps: Needs<'queue'>, { saleId, kind, round, afterId }: SaleJob): Promise<void> {
+export async function sendJob(
+  deps: Needs<'queue'>,
+  { saleId, kind, round, afterId }: SaleJob,
+  delaySeconds = 0,
+): Promise<void> {
   const body: JobCommand = { saleId, job: { kind, round, afterId } };
   await deps
     .queue('advance')
-    .send({ body })
+    .send({ body, delaySeconds })
     .catch((error) => log.warn('the next tick will continue a job', { error, saleId, kind }));
 }
 
@@ -92,10 +98,11 @@ export async function runIdleJobs(deps: WriteNeeds, deadlineMs: number): Promise
 async function continueJob(deps: WriteNeeds, { saleId, kind }: SaleJob, deadlineMs: number): Promise<void> {
   const endsMs = sliceEndMs(deps.clock(), deadlineMs);
   for (;;) {
-    const { next } = await writeThrough(deps, (tx, nowMs) =>
+    const { next, isWaiting } = await writeThrough(deps, (tx, nowMs) =>
       kind === 'ending' ? endSome(tx, saleId, nowMs) : announceSome(tx, saleId, nowMs),
     );
     if (!next) return;
+    if (isWaiting) return sendJob(deps, next, lookAgainSeconds);
     if (next.finishedAtMs === null && deps.clock() >= endsMs) return sendJob(deps, next);
   }
 }

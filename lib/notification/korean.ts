@@ -43,6 +43,7 @@ export const koreanSentences: Partial<Record<NoticeKind, (facts: Facts) => strin
     `${units(facts)}를 구매하신 뒤에 판매가 취소되었습니다. 결제하신 금액은 환불됩니다.`,
   'reminder.called-off-keep': (facts) =>
     `${units(facts)}를 구매하신 뒤에 판매가 취소되었습니다. 구매하신 것은 그대로 유지됩니다.`,
+  'reminder.moved-up': ({ position }) => `대기 순서가 앞당겨졌습니다. 이제 ${Number(position)}번째입니다.`,
   'purchase.captured': (facts) => `결제가 완료되었습니다${money(facts)}. 감사합니다.`,
   'purchase.declined': (facts) =>
     ['sale_cancelled', 'given_up', 'action_expired'].includes(String(facts.reason))

@@ -27,6 +27,7 @@ export const noticeKinds = [
   'reminder.resumed',
   'reminder.called-off-refund',
   'reminder.called-off-keep',
+  'reminder.moved-up',
   'purchase.captured',
   'purchase.declined',
   'purchase.refunded',
@@ -65,7 +66,8 @@ export function noticesOf(event: BusEvent): Notice[] {
       const times = factsOfTimes(event.detail);
       return recipients.map((one) => {
         const deadline = one.deadlineMs === undefined ? {} : { deadline: toIso(one.deadlineMs) };
-        const facts = { saleId, units: one.units, ...deadline, ...times };
+        const position = one.position === undefined ? {} : { position: one.position };
+        const facts = { saleId, units: one.units, ...deadline, ...position, ...times };
         return notice(`reminder.${reason}`, one.reservationId, one, facts, occurredAtMs, round);
       });
     }

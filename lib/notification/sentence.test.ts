@@ -109,7 +109,14 @@ describe('T9: a notice for its reader', () => {
     for (const locale of ['en', 'ko']) {
       const at = facts.deadline;
       const times = { pausedAt: at, reserveClosesAt: at, purchaseOpensAt: at, purchaseClosesAt: at };
-      const all = { ...facts, ...times, quantity: 3, amount: { amountMinor: 5, currency: 'KRW' }, reason: 'over_cap' };
+      const all = {
+        ...facts,
+        ...times,
+        quantity: 3,
+        position: 2,
+        amount: { amountMinor: 5, currency: 'KRW' },
+        reason: 'over_cap',
+      };
       const text = sentenceFor(kind, all, readerOf({ locale, timeZone: 'Asia/Seoul' }));
       expect(text).not.toMatch(/\dT\d|undefined|NaN/);
       expect(text).toMatch(/\.$/);

@@ -52,6 +52,10 @@ const sentences: Record<NoticeKind, (facts: Facts) => string> = {
     `The sale was cancelled after you had bought ${units(facts)}; what you paid for ${them(facts)} will be refunded.`,
   'reminder.called-off-keep': (facts) =>
     `The sale was cancelled after you had bought ${units(facts)}; your purchase of ${them(facts)} stays as it is.`,
+  'reminder.moved-up': ({ position }) =>
+    Number(position) === 1
+      ? 'You have moved up on the waitlist: you are next.'
+      : `You have moved up on the waitlist: you are number ${position} now.`,
   'purchase.captured': (facts) => `Your payment${money(facts)} was taken. Thank you.`,
   'purchase.declined': (facts) =>
     ['sale_cancelled', 'given_up', 'action_expired'].includes(String(facts.reason))

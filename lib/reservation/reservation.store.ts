@@ -468,6 +468,43 @@ function conditionOf({ atLeastUpTo, behind }: PartOfLine): { sql: string; values
   };
 }
 
+/** Somebody who waits, with their place. */
+export interface Placed extends Pick<ReservationRow, 'reservationId' | 'customerId' | 'ticket' | 'units' | 'version'> {
+  readonly decidedAtMs: number;
+  /** Their place on the waitlist, from 1, as their owner reads it (`OwnReservation`). */
+  readonly position: number;
+}
+
+/** Those who wait behind a place in the line, in ticket order, with their positions. */
+export async function readPlaces(
+  sql: Sql,
+  saleId: SaleId,
+  { ticket, reservationId }: Pick<Waiting, 'ticket' | 'reservationId'>,
+  limit: number,
+): Promise<Placed[]> {
+  const rows = await sql.rows<
+    Omit<Placed, 'reservationId' | 'customerId' | 'position'> & { id: Buffer; owner: Buffer }
+  >(
+    `SELECT r.id, r.customer_id AS owner, r.ticket, r.units, r.version, r.decided_at_ms AS decidedAtMs
+     FROM waitlist w FORCE INDEX (waitlist_order) STRAIGHT_JOIN reservations r ON r.id = w.reservation_id
+     WHERE w.sale_id = ? AND w.deadline_ms IS NULL AND r.state = 'waitlisted'
+       AND w.ticket >= ? AND (w.ticket > ? OR w.reservation_id > ?)
+     ORDER BY w.ticket, w.reservation_id LIMIT ?`,
+    [toBytes(saleId), ticket, ticket, toBytes(reservationId), limit],
+  );
+  const [first] = rows;
+  if (!first) return [];
+  const [ahead] = await sql.rows<{ count: number }>(
+    'SELECT COUNT(*) AS count FROM waitlist w WHERE w.sale_id = ? AND w.deadline_ms IS NULL AND w.ticket < ?',
+    [toBytes(saleId), first.ticket],
+  );
+  let position = 0;
+  return rows.map(({ id, owner, ...row }, index) => {
+    if (row.ticket !== rows[index - 1]?.ticket) position = Number(ahead?.count ?? 0) + index + 1;
+    return { ...row, position, reservationId: fromBytes(id), customerId: fromBytes(owner) };
+  });
+}
+
 /** Whether somebody waits whom so many units can serve (invariant I11). The sale must be locked. */
 export async function canServeLine(tx: Tx, saleId: SaleId, units: number): Promise<boolean> {
   const rows = await tx.rows<{ id: Buffer }>(
