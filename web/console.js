@@ -590,7 +590,7 @@ byId('refund-form').addEventListener('submit', async (event) => {
   const { purchaseId, amountMinor } = Object.fromEntries(new FormData(event.currentTarget));
   const question = amountMinor
     ? `Give ${number(Number(amountMinor))} minor units of this payment back? The units stay with their buyer.`
-    : 'Give all that is left of this payment back? If the provider refused that before, it is tried again.';
+    : 'Give everything of this payment back? What the provider refused before is tried again.';
   if (!(await confirmed(question, 'Refund'))) return;
   const part = amountMinor ? { amountMinor: Number(amountMinor) } : undefined;
   await payBack(byId('refund-go'), `${purchaseId}/refund`, part, part && newKey());

@@ -130,8 +130,8 @@ function idOfEntry(entry: ReservationId | { reservationId: ReservationId }): Res
 }
 
 /**
- * What an operator refunds of a purchase: all that is left, with its units; the price of some units of some reservations; or
- * an amount. Which units return is decided separately: with the money, or without any.
+ * What an operator refunds of a purchase: everything, with its units and with what the provider has refused before; the price
+ * of some units of some reservations; or an amount. Which units return is decided separately: with the money, or without any.
  */
 export const RefundRequest = z
   .strictObject({
@@ -153,10 +153,19 @@ export const RefundRequest = z
       .max(maxReservationsPerPurchase)
       .refine((entries) => new Set(entries.map(idOfEntry)).size === entries.length, namedTwice)
       .optional(),
+    retryFailed: z
+      .literal(true)
+      .optional()
+      .describe('Ask again for what the provider has refused, and for nothing else'),
   })
   .refine(({ items, amountMinor }) => items === undefined || amountMinor === undefined, {
     message: 'name either items or an amount',
   })
+  .refine(
+    ({ retryFailed, items, amountMinor, cancel }) =>
+      !retryFailed || (items === undefined && amountMinor === undefined && cancel === undefined),
+    { message: 'what was refused is asked for by itself', path: ['retryFailed'] },
+  )
   .refine(
     ({ items, amountMinor, cancel }) => cancel?.length !== 0 || items !== undefined || amountMinor !== undefined,
     {

@@ -1899,6 +1899,53 @@ describe('units and money of a refund, each by itself (I13)', () => {
     await expectNoDrift(saleId);
   });
 
+  it('all of it is given back after a part was refused: the part again, and the rest with its units', async () => {
+    const { purchaseId, reservationId, saleId } = await bought(2);
+    await providers.faults({ refuseRefunds: 402 });
+    await part(purchaseId, { amountMinor: 500 });
+    await work([purchaseId], ['refund_failed']);
+    await providers.faults();
+    const [token, key] = [await operator(), newId()];
+    const all = () => api.call(`POST /purchases/${purchaseId}/refund`, { token, json: {}, key });
+    const first = await all();
+    expect(first).toMatchObject({ status: 202, body: { state: 'refunding' } });
+    await work([purchaseId], ['refunded']);
+    expect((await all()).body).toEqual(first.body);
+    expect(await part(purchaseId, {})).toMatchObject({ status: 202, body: { state: 'refunded' } });
+    expect(await refundsOf(purchaseId)).toEqual([500, 2_000]);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'refunded', units: 2 });
+    await expectNoDrift(saleId);
+  });
+
+  it('all of it is given back after all of the money was: the units return', async () => {
+    const { purchaseId, reservationId, saleId } = await bought(2);
+    await part(purchaseId, { amountMinor: 2_500 });
+    await work([purchaseId], ['refunded']);
+    expect(await part(purchaseId, {})).toMatchObject({ status: 202, body: { state: 'refunding' } });
+    await work([purchaseId], ['refunded']);
+    expect(await refundsOf(purchaseId)).toEqual([2_500]);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'refunded', units: 2 });
+    await expectNoDrift(saleId);
+  });
+
+  it('what was refused can be asked for again by itself; the rest stays', async () => {
+    const { purchaseId, reservationId } = await bought(2);
+    const retry = { retryFailed: true };
+    expect(await part(purchaseId, retry)).toMatchObject({ status: 409, body: { code: 'illegal_state' } });
+    for (const json of [{ ...retry, amountMinor: 5 }, { ...retry, cancel: [reservationId] }, { retryFailed: false }]) {
+      expect(await part(purchaseId, json)).toMatchObject({ status: 400, body: { code: 'invalid_input' } });
+    }
+    await providers.faults({ refuseRefunds: 402 });
+    await part(purchaseId, { amountMinor: 500 });
+    await work([purchaseId], ['refund_failed']);
+    await providers.faults();
+    expect(await part(purchaseId, retry)).toMatchObject({ status: 202, body: { state: 'refunding' } });
+    await work([purchaseId], ['captured']);
+    expect(await part(purchaseId, retry)).toMatchObject({ status: 409 });
+    expect(await refundsOf(purchaseId)).toEqual([500]);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'purchased', units: 2 });
+  });
+
   it('a key orders once, whatever it orders: a refund of all that is left is no other order under it', async () => {
     const { purchaseId } = await bought(2);
     const token = await operator();
