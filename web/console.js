@@ -301,7 +301,7 @@ function previewText({ sale, dangers, concerned }) {
 }
 
 /** Shows how far calling a sale off has come. */
-function progressOf({ refunds, done, reservations, refundsByState, currency }) {
+function progressOf({ refunds, done, openPayments, reservations, refundsByState, currency }) {
   const { allocated = 0, waitlisted = 0 } = reservations;
   return [
     h('h3', {}, refunds === 'refund' ? 'Called off; what was paid is given back' : 'Called off; what was paid is kept'),
@@ -310,6 +310,7 @@ function progressOf({ refunds, done, reservations, refundsByState, currency }) {
       { class: 'facts' },
       fact('State', done ? 'done' : 'under way'),
       fact('Still to be cancelled', number(allocated + waitlisted)),
+      fact('Payments under way', number(openPayments)),
       ...Object.entries(refundsByState).map(([state, { refunds: count, amountMinor }]) =>
         fact(
           `Refunds ${state}`,

@@ -120,11 +120,13 @@ export function decideSettlement(
       const mismatch = mismatchOf(purchase, answer);
       if (mismatch) return { kind: 'dispute', capture: answer, reason: mismatch };
       if (!awaited) return { kind: 'give back', capture: answer, reason: 'captured_after_decline' };
-      if (!items.every(isHeld)) return { kind: 'give back', capture: answer, reason: 'reservation_gone' };
-      const off = [...new Set(items.map((item) => item.saleId))].filter((saleId) => calledOff.has(saleId));
-      return items.every((item) => calledOff.has(item.saleId))
-        ? { kind: 'give back', capture: answer, reason: 'sale_cancelled' }
-        : { kind: 'capture', capture: answer, calledOff: off };
+      const isOff = ({ saleId }: PurchaseItem) => calledOff.has(saleId);
+      if (items.every(isOff)) return { kind: 'give back', capture: answer, reason: 'sale_cancelled' };
+      // What was called off has been taken from the purchase, or is left now.
+      if (!items.every((item) => isOff(item) || isHeld(item)))
+        return { kind: 'give back', capture: answer, reason: 'reservation_gone' };
+      const off = [...new Set(items.filter(isOff).map((item) => item.saleId))];
+      return { kind: 'capture', capture: answer, calledOff: off };
     }
     case 'declined':
       return awaited ? { kind: 'decline', reason: answer.reason } : { kind: 'nothing' };

@@ -1337,6 +1337,78 @@ describe('what was paid in a sale that is called off (M2, M3)', () => {
     expect((await progress(stage.saleId)).body).toMatchObject({ done: true, refundsByState: { refunded: all } });
   });
 
+  it('M3: who must confirm a payment over two sales is told at once that one was called off, and of all that follows', async () => {
+    const { here, buyer, other, purchaseId } = await overTwoSales('tok_action');
+    await work([purchaseId], ['requires_action']);
+    const { url } = (await look(buyer.token, purchaseId)).body.action;
+    await callOff(here.saleId);
+    await sweep(here.saleId);
+    await expireSale(deps, here.saleId, Date.now() + 10_000);
+    // Nothing of that sale is bound any more; the rest of the payment goes on.
+    const off = { state: 'cancelled', purchaseId: null };
+    expect(await reservation(buyer.reservationId)).toMatchObject(off);
+    expect(await stockOf(here.saleId)).toMatchObject({ allocated: 0, sold: 0 });
+    expect(await reservation(other.reservationId)).toMatchObject({ state: 'allocated', purchaseId });
+    expect((await progress(here.saleId)).body).toMatchObject({ done: false, openPayments: 1 });
+    await notifyTwice();
+    const told = async () => (await inboxOf(buyer.customerId)).map(({ kind, text }) => [kind, text]);
+    expect(await told()).toContainEqual([
+      'reservation.cancelled',
+      'Your reservation was cancelled: the sale was cancelled; what your payment takes for it will be refunded.',
+    ]);
+    await fetch(url, { method: 'POST', body: new URLSearchParams({ decision: 'confirm' }) });
+    await work([purchaseId], ['captured']);
+    expect(await reservation(buyer.reservationId)).toMatchObject(off);
+    expect(await reservation(other.reservationId)).toMatchObject({ state: 'purchased', purchaseId });
+    expect((await chargesOf(purchaseId)).refunds).toMatchObject([{ amountMinor: 2_500 }]);
+    expect((await progress(here.saleId)).body).toMatchObject({ done: true, openPayments: 0 });
+    await notifyTwice();
+    expect((await told()).map(([kind]) => kind)).toEqual(
+      [
+        ...['reservation.allocated', 'reservation.allocated', 'purchase.requires_action', 'reservation.cancelled'],
+        ...['purchase.captured', 'reservation.purchased', 'purchase.refunded-in-part'],
+      ].sort(),
+    );
+    expect(await told()).toContainEqual(['purchase.captured', 'Your payment of €62.50 was taken. Thank you.']);
+    await expectNoDrift(here.saleId);
+  });
+
+  it('M3: who does not confirm it loses nothing more: the payment is stopped, the other units stay', async () => {
+    const { here, buyer, other, purchaseId } = await overTwoSales('tok_action');
+    await work([purchaseId], ['requires_action']);
+    await callOff(here.saleId);
+    await sweep(here.saleId);
+    await expireSale(deps, here.saleId, Date.now() + 10_000);
+    await deps.db.change('UPDATE purchases SET action_deadline_ms = ? WHERE id = ?', [
+      Date.now() - 1,
+      toBytes(purchaseId),
+    ]);
+    await deliver(pay, [{ messageId: 'm', body: JSON.stringify({ purchaseId }), deliveries: 2 }]);
+    expect(await look(buyer.token, purchaseId)).toMatchObject({
+      body: { state: 'declined', reason: 'action_expired' },
+    });
+    expect(await reservation(other.reservationId)).toMatchObject({ state: 'allocated', purchaseId: null });
+    expect((await chargesOf(purchaseId)).charges.filter(({ status }) => status === 'captured')).toEqual([]);
+    expect((await progress(here.saleId)).body).toMatchObject({ done: true, openPayments: 0 });
+  });
+
+  it('M1: the report is open while a payment under way may still be captured, though its units have been released', async () => {
+    const stage = await scene();
+    const { token, reservationId } = first(stage);
+    const { body } = await buy(token, [reservationId], 'tok_charged_timeout');
+    await work([body.purchaseId], ['unknown']);
+    await callOff(stage.saleId);
+    await sweep(stage.saleId);
+    await expireSale(deps, stage.saleId, Date.now() + 10_000);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'cancelled', purchaseId: null });
+    expect((await progress(stage.saleId)).body).toMatchObject({ done: false, openPayments: 1 });
+    await work([body.purchaseId], ['refunded']);
+    expect((await progress(stage.saleId)).body).toMatchObject({
+      ...{ done: true, openPayments: 0, refundsByState: { refunded: { refunds: 1, amountMinor: 2_500 } } },
+    });
+    await expectNoDrift(stage.saleId);
+  });
+
   it('M3: captured after one of its sales was called off, it buys the other and gives back the share', async () => {
     const { here, buyer, other, purchaseId } = await overTwoSales('tok_approve');
     await callOff(here.saleId);
