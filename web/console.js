@@ -599,16 +599,33 @@ byId('refund-form').addEventListener('submit', async (event) => {
 
 byId('dispute-form').addEventListener('submit', async (event) => {
   event.preventDefault();
-  const { purchaseId } = Object.fromEntries(new FormData(event.currentTarget));
-  const decision = await chosen(
-    'The provider took something other than the order. Accept it as the purchase, or give it back?',
-    {
-      accept: 'Accept',
-      refund: 'Give it back',
-    },
-  );
-  if (decision) await payBack(byId('dispute-go'), `${purchaseId}/dispute`, { decision });
+  const { purchaseId, refund, amountMinor } = Object.fromEntries(new FormData(event.currentTarget));
+  const decision = refund
+    ? await chosen('The provider tells of a refund that contradicts this payment. Record it as made, or reject it?', {
+        accept: 'Record it',
+        reject: 'Reject it',
+      })
+    : await chosen('The provider took something other than the order. Accept it as the purchase, or give it back?', {
+        accept: 'Accept',
+        refund: 'Give it back',
+      });
+  if (!decision) return;
+  const given = decision === 'accept' && amountMinor ? { amountMinor: Number(amountMinor) } : {};
+  const body = { decision, ...(refund ? { refund, ...given } : {}) };
+  await payBack(byId('dispute-go'), `${purchaseId}/dispute`, body);
 });
+
+byId('disputes-refresh').addEventListener('click', (event) => act(event.currentTarget, readDisputes));
+
+/** Shows what the provider said and an operator must decide. */
+async function readDisputes() {
+  const { items } = await api.get('/ops/disputes?limit=100');
+  const rows = items.map(({ purchaseId, refund, reason, told }) => {
+    const amount = told.amountMinor === null ? 'everything' : `${number(told.amountMinor)} ${told.currency ?? ''}`;
+    return fact(reason.replaceAll('_', ' '), `${purchaseId}, ${refund ? `refund ${refund}` : 'capture'}: ${amount}`);
+  });
+  byId('disputes').replaceChildren(...(rows.length > 0 ? rows : [fact('Open disputes', 'none')]));
+}
 
 /* Live */
 

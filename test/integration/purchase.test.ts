@@ -975,6 +975,16 @@ const callOff = async (saleId: string, json?: object): Promise<Answer> =>
 const decide = async (purchaseId: string, decision: string): Promise<Answer> =>
   api.call(`POST /purchases/${purchaseId}/dispute`, { token: await operator(), json: { decision } });
 
+/** Decides about a refund that contradicts its purchase. */
+const decideRefund = async (purchaseId: string, json: object): Promise<Answer> =>
+  api.call(`POST /purchases/${purchaseId}/dispute`, { token: await operator(), json });
+
+/** What waits for an operator's decision about a purchase. */
+async function disputesOf(purchaseId: string) {
+  const { body } = await api.call('GET /ops/disputes?limit=100', { token: await operator() });
+  return body.items.filter((one: { purchaseId: string }) => one.purchaseId === purchaseId);
+}
+
 async function chargesOf(purchaseId: string) {
   const { charges, refunds } = await providers.ledger();
   const own = charges.filter((charge) => charge.idempotencyKey === purchaseId);
@@ -1444,6 +1454,7 @@ describe('what the provider says is checked (M5, M6)', () => {
       const webhook = () => tell(signed(told('payment.captured', purchaseId, { ...order, chargeId: charge.id })));
       expect(await webhook()).toMatchObject({ status: 200 });
       expect(await look(token, purchaseId)).toMatchObject({ body: { state: 'disputed', reason } });
+      expect(await disputesOf(purchaseId)).toMatchObject([{ refund: null, reason, told: { chargeId: charge.id } }]);
       expect(await reservation(reservationId)).toMatchObject({ state: 'allocated', purchaseId });
       expect(await webhook()).toMatchObject({ status: 200 });
       await workOnce();
@@ -1601,14 +1612,110 @@ describe('what the provider says is checked (M5, M6)', () => {
       'the provider tells of a refund that is not of this purchase',
       expect.anything(),
     );
+    alarm.mockClear();
+    await tell(signed(told('payment.refunded', purchaseId, { ...facts, refundKey })));
+    expect(alarm).not.toHaveBeenCalled();
     alarm.mockRestore();
     expect(await rows()).toEqual(before);
+    const [dispute, ...more] = await disputesOf(purchaseId);
+    expect(more).toEqual([]);
+    expect(dispute).toMatchObject({
+      ordered: { amountMinor: 2_500, currency: 'EUR' },
+      told: { amountMinor: facts.amountMinor },
+    });
+    expect(await decideRefund(purchaseId, { decision: 'reject', refund: dispute.refund })).toMatchObject({
+      status: 202,
+    });
+    expect(await decideRefund(purchaseId, { decision: 'reject', refund: dispute.refund })).toMatchObject({
+      status: 202,
+    });
+    expect(await decideRefund(purchaseId, { decision: 'accept', refund: dispute.refund })).toMatchObject({
+      ...{ status: 409, body: { code: 'illegal_state', decided: 'rejected' } },
+    });
+    expect(await disputesOf(purchaseId)).toEqual([]);
     await work([purchaseId], ['captured']);
     expect(await reservation(reservationId)).toMatchObject({ state: 'purchased' });
     expect(await refund(await operator(), purchaseId)).toMatchObject({ status: 202 });
     await work([purchaseId], ['refunded']);
     expect((await chargesOf(purchaseId)).refunds.map((one) => one.amountMinor).sort()).toEqual([1_800, 700]);
   });
+
+  /** A purchase of which 700 was refunded at the provider, and whose webhook says something else. */
+  async function disputedRefund(change: object) {
+    const { token, reservationId } = first(await scene());
+    const { body } = await buy(token, [reservationId], 'tok_approve');
+    const purchaseId: string = body.purchaseId;
+    await work([purchaseId], ['captured']);
+    const { charges } = await chargesOf(purchaseId);
+    await atProvider(`charges/${charges[0]?.id}/refunds`, newId(), { amountMinor: 700 });
+    const facts = { chargeId: charges[0]?.id, refundId: 're_elsewhere', amountMinor: 700, ...change };
+    await tell(signed(told('payment.refunded', purchaseId, { ...facts, refundKey: 'elsewhere' })));
+    const [dispute] = await disputesOf(purchaseId);
+    return { token, purchaseId, reservationId, refund: dispute.refund as string, reason: dispute.reason as string };
+  }
+
+  it.each([
+    ['in another currency', { amountMinor: 70_000, currency: 'JPY' }, 'currency_mismatch', { captured: {} }],
+    ['of more than is left', { amountMinor: 2_501 }, 'amount_mismatch', { leftMinor: 2_500 }],
+  ])('M6: a refund %s is accepted for what it gave back, and the books agree', async (_, change, why, missing) => {
+    const { token, purchaseId, reservationId, refund: key, reason } = await disputedRefund(change);
+    expect(reason).toBe(why);
+    const accept = { decision: 'accept', refund: key };
+    expect(await decideRefund(purchaseId, accept)).toMatchObject({ status: 409, body: missing });
+    expect(await decideRefund(purchaseId, { ...accept, amountMinor: 2_501 })).toMatchObject({ status: 409 });
+    expect(await disputesOf(purchaseId)).toHaveLength(1);
+    expect((await look(token, purchaseId)).body).toMatchObject({ state: 'captured', refunds: [] });
+    published.length = 0;
+    for (let turn = 0; turn < 2; turn++) {
+      const answer = await decideRefund(purchaseId, { ...accept, amountMinor: 700 });
+      expect(answer).toMatchObject({ status: 202, body: { state: 'captured' } });
+    }
+    expect(await disputesOf(purchaseId)).toEqual([]);
+    expect((await look(token, purchaseId)).body).toMatchObject({
+      refunds: [{ amount: { amountMinor: 700, currency: 'EUR' }, state: 'refunded', reason: 'refunded_by_provider' }],
+    });
+    expect(details().match(/"givenBackMinor":700/g)).toHaveLength(1);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'purchased' });
+    expect(await decideRefund(purchaseId, { decision: 'reject', refund: key })).toMatchObject({ status: 409 });
+  });
+
+  it('M6: of decisions about a refund that arrive together one is carried out; others are bad input', async () => {
+    const { purchaseId, refund: key } = await disputedRefund({ reference: newId() });
+    for (const json of [
+      { decision: 'reject' },
+      { decision: 'refund', refund: key },
+      { decision: 'accept', amountMinor: 5 },
+      { decision: 'reject', refund: key, amountMinor: 5 },
+      { decision: 'accept', refund: key, amountMinor: 0 },
+    ]) {
+      expect(await decideRefund(purchaseId, json)).toMatchObject({ status: 400, body: { code: 'invalid_input' } });
+    }
+    expect(await decideRefund(purchaseId, { decision: 'accept', refund: 'another' })).toMatchObject({ status: 404 });
+    expect(await decideRefund(purchaseId, { decision: 'accept' })).toMatchObject({ status: 409 });
+    const answers = await Promise.all(
+      ['accept', 'reject', 'accept', 'reject'].map(async (decision) => {
+        const { status } = await decideRefund(purchaseId, { decision, refund: key });
+        return `${decision} ${status}`;
+      }),
+    );
+    const [row] = await deps.db.rows<{ state: string }>('SELECT state FROM refund_disputes WHERE purchase_id = ?', [
+      toBytes(purchaseId),
+    ]);
+    const isAccepted = row?.state === 'accepted';
+    expect(answers.sort()).toEqual(
+      (isAccepted ? ['accept 202', 'reject 409'] : ['accept 409', 'reject 202']).flatMap((one) => [one, one]),
+    );
+    const refunds = await deps.db.rows('SELECT 1 FROM refunds WHERE purchase_id = ?', [toBytes(purchaseId)]);
+    expect(refunds).toHaveLength(isAccepted ? 1 : 0);
+    // The provider has given it back in any case.
+    if (!isAccepted) await tell(signed(told('payment.refunded', purchaseId, await refundMade(purchaseId))));
+  });
+
+  /** What the provider should have told of the refund that it has made. */
+  async function refundMade(purchaseId: string) {
+    const { charges } = await chargesOf(purchaseId);
+    return { chargeId: charges[0]?.id, refundId: 're_elsewhere', refundKey: 'elsewhere', amountMinor: 700 };
+  }
 
   it('M5: a refund that was made at the provider is not ours, though ours of the same amount is pending', async () => {
     const stage = await scene();
