@@ -96,7 +96,9 @@ async function tellCallingOff(store: Store, { saleId, name, currency }: OpenSale
     .filter(({ refundKey, state }) => refundKey === `sale:${saleId}` && state === 'refunded');
   const amountMinor = shares.reduce((sum, share) => sum + share.amountMinor, 0);
   const buyers = await store.countNotices(saleId, 'reminder.called-off-refund');
-  const others = await store.countNotices(saleId, 'reservation.cancelled', { reason: 'sale_cancelled' });
+  const reasons = ['sale_cancelled', 'sale_cancelled_while_paying'];
+  const counts = reasons.map((reason) => store.countNotices(saleId, 'reservation.cancelled', { reason }));
+  const others = (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
   return (
     `called ${name} off: told were ${number.format(buyers)} who had bought and ${number.format(others)} who held units or ` +
     `waited; ${number.format(shares.length)} payments got ${formatMoney({ amountMinor, currency }, 'en')} back`

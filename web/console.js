@@ -301,7 +301,7 @@ function previewText({ sale, dangers, concerned }) {
 }
 
 /** Shows how far calling a sale off has come. */
-function progressOf({ refunds, done, reservations, refundsByState, currency }) {
+function progressOf({ refunds, done, openPayments, reservations, refundsByState, currency }) {
   const { allocated = 0, waitlisted = 0 } = reservations;
   return [
     h('h3', {}, refunds === 'refund' ? 'Called off; what was paid is given back' : 'Called off; what was paid is kept'),
@@ -310,6 +310,7 @@ function progressOf({ refunds, done, reservations, refundsByState, currency }) {
       { class: 'facts' },
       fact('State', done ? 'done' : 'under way'),
       fact('Still to be cancelled', number(allocated + waitlisted)),
+      fact('Payments under way', number(openPayments)),
       ...Object.entries(refundsByState).map(([state, { refunds: count, amountMinor }]) =>
         fact(
           `Refunds ${state}`,
@@ -590,7 +591,7 @@ byId('refund-form').addEventListener('submit', async (event) => {
   const { purchaseId, amountMinor } = Object.fromEntries(new FormData(event.currentTarget));
   const question = amountMinor
     ? `Give ${number(Number(amountMinor))} minor units of this payment back? The units stay with their buyer.`
-    : 'Give all that is left of this payment back? If the provider refused that before, it is tried again.';
+    : 'Give everything of this payment back? What the provider refused before is tried again.';
   if (!(await confirmed(question, 'Refund'))) return;
   const part = amountMinor ? { amountMinor: Number(amountMinor) } : undefined;
   await payBack(byId('refund-go'), `${purchaseId}/refund`, part, part && newKey());
@@ -598,16 +599,33 @@ byId('refund-form').addEventListener('submit', async (event) => {
 
 byId('dispute-form').addEventListener('submit', async (event) => {
   event.preventDefault();
-  const { purchaseId } = Object.fromEntries(new FormData(event.currentTarget));
-  const decision = await chosen(
-    'The provider took something other than the order. Accept it as the purchase, or give it back?',
-    {
-      accept: 'Accept',
-      refund: 'Give it back',
-    },
-  );
-  if (decision) await payBack(byId('dispute-go'), `${purchaseId}/dispute`, { decision });
+  const { purchaseId, refund, amountMinor } = Object.fromEntries(new FormData(event.currentTarget));
+  const decision = refund
+    ? await chosen('The provider tells of a refund that contradicts this payment. Record it as made, or reject it?', {
+        accept: 'Record it',
+        reject: 'Reject it',
+      })
+    : await chosen('The provider took something other than the order. Accept it as the purchase, or give it back?', {
+        accept: 'Accept',
+        refund: 'Give it back',
+      });
+  if (!decision) return;
+  const given = decision === 'accept' && amountMinor ? { amountMinor: Number(amountMinor) } : {};
+  const body = { decision, ...(refund ? { refund, ...given } : {}) };
+  await payBack(byId('dispute-go'), `${purchaseId}/dispute`, body);
 });
+
+byId('disputes-refresh').addEventListener('click', (event) => act(event.currentTarget, readDisputes));
+
+/** Shows what the provider said and an operator must decide. */
+async function readDisputes() {
+  const { items } = await api.get('/ops/disputes?limit=100');
+  const rows = items.map(({ purchaseId, refund, reason, told }) => {
+    const amount = told.amountMinor === null ? 'everything' : `${number(told.amountMinor)} ${told.currency ?? ''}`;
+    return fact(reason.replaceAll('_', ' '), `${purchaseId}, ${refund ? `refund ${refund}` : 'capture'}: ${amount}`);
+  });
+  byId('disputes').replaceChildren(...(rows.length > 0 ? rows : [fact('Open disputes', 'none')]));
+}
 
 /* Live */
 

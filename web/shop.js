@@ -289,6 +289,7 @@ const reasons = {
   sale_closed: 'It arrived after reservations had closed.',
   sale_not_open: 'It arrived before reservations had opened.',
   sale_cancelled: 'The sale was cancelled.',
+  sale_cancelled_while_paying: 'The sale was cancelled. What your payment takes for it will be refunded.',
   sale_paused: 'The sale was paused.',
   window_closed: 'The purchase window closed.',
   deadline_passed: 'The time to buy the offer passed.',

@@ -1,4 +1,4 @@
-/** POST /purchases/{purchaseId}/dispute: an operator decides about a payment that differs from the order. */
+/** POST /purchases/{purchaseId}/dispute: an operator decides about a capture or a refund that contradicts the order. */
 import { httpHandler } from '#platform/handlers/http.ts';
 import { decideDispute } from '#purchase/dispute.ts';
 import { decideDisputeRoute } from './purchase.routes.ts';

@@ -3,6 +3,8 @@ import * as z from 'zod';
 import { defineRoute } from '#platform/handlers/route.ts';
 import {
   DecideDispute,
+  DisputePage,
+  DisputeQuery,
   FailedRefundPage,
   FailedRefundQuery,
   PurchaseAccepted,
@@ -105,10 +107,23 @@ export const listFailedRefundsRoute = defineRoute({
   refusals: ['invalid_input'],
 });
 
+export const listDisputesRoute = defineRoute({
+  method: 'GET',
+  path: '/ops/disputes',
+  summary:
+    'What the provider said and an operator must decide: captures other than the order, refunds that contradict it',
+  tag: 'Purchases',
+  auth: 'operator',
+  query: DisputeQuery,
+  status: 200,
+  reply: DisputePage,
+  refusals: ['invalid_input'],
+});
+
 export const decideDisputeRoute = defineRoute({
   method: 'POST',
   path: '/purchases/{purchaseId}/dispute',
-  summary: 'Decide what becomes of a payment that is not what was ordered: accept it, or give it back',
+  summary: 'Decide about a capture that is not what was ordered, or a refund that contradicts its purchase',
   tag: 'Purchases',
   auth: 'operator',
   params: PurchaseParams,

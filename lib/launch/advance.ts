@@ -12,6 +12,7 @@ import type { ReservationChange } from '#events/changes.ts';
 import { type RecordedEvent, recordEvents } from '#events/outbox.ts';
 import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
+import type { Clock } from '#platform/kernel/clock.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
@@ -157,7 +158,7 @@ export async function advanceSale(
   ahead: 'everything' | 'nothing',
 ): Promise<void> {
   const nowMs = deps.clock();
-  const { sale, jobs = [] } = await writeThrough(deps, (tx) => announcePhase(tx, saleId, nowMs));
+  const { sale, jobs = [] } = await writeThrough(deps, (tx) => announcePhase(tx, saleId, deps.clock));
   for (const job of jobs) await sendJob(deps, job);
   // A pause stops the clock of everything that would follow; resuming schedules it.
   if (!sale || sale.status === 'paused') return;
@@ -194,10 +195,11 @@ interface PhaseAnnounced extends Committed {
   readonly jobs?: readonly SaleJob[];
 }
 
-/** Moves the stored phase to the phase by the clock and records the events, once even if called concurrently. */
-async function announcePhase(tx: Tx, saleId: SaleId, nowMs: number): Promise<PhaseAnnounced> {
+/** Moves the stored phase to the phase by the clock, read once the sale is held, and records the events, once even if called concurrently. */
+async function announcePhase(tx: Tx, saleId: SaleId, clock: Clock): Promise<PhaseAnnounced> {
   const sale = (await lockSales(tx, [saleId])).get(saleId);
   if (!sale) return nothingChanged;
+  const nowMs = clock();
   if (sale.status === 'paused') return { ...nothingChanged, sale };
   const phase = phaseAt(sale, nowMs);
   const entered = phase !== sale.phase;

@@ -39,10 +39,12 @@ export function rowsPerStep(): number {
 }
 
 /**
- * The terms by which a request is decided may be this old, whatever has been committed since. A reservation decided within
- * this time after an announcement is told as well; the decision of a later one already says it.
+ * How far the clocks of two processes may be apart. What is decided by the old terms is committed before the announcement
+ * holds the sale: a decision that read its terms before is refused when it moves stock (`moveGuards.terms`). So only such a
+ * difference can make it look later. A reservation decided within this time after the announcement is told as well; the
+ * decision of a later one already says it.
  */
-const decidedByOldTermsMs = 10_000;
+const clockDifferenceMs = 10_000;
 
 /** What one step tells, and the reservations that it looked at. */
 interface Page {
@@ -59,7 +61,8 @@ interface Announced {
 
 /**
  * Announces to the first page of a sale's reservations, and writes the job for the rest if there are more. `sale` is as it
- * will be after the transaction, which holds it. The opening and the close are told to those who can buy, a change to
+ * will be after the transaction, which holds it, and `nowMs` a time at which it was held: whoever was decided before is told,
+ * however long the transaction waited for the sale. The opening and the close are told to those who can buy, a change to
  * everybody who holds units or waits. The caller records the events, and sends the job's message after the commit.
  */
 export async function announce(tx: Tx, sale: SaleRow, kind: Announcement, nowMs: number): Promise<Announced> {
@@ -255,7 +258,7 @@ function tell(
   const { saleId, reserveClosesAtMs, purchaseOpensAtMs, purchaseClosesAtMs } = sale;
   const recipients = rows
     .filter((row) => isConcerned(row, kind))
-    .filter((row) => decided === 'all' || row.decidedAtMs <= startedAtMs + decidedByOldTermsMs)
+    .filter((row) => decided === 'all' || row.decidedAtMs <= startedAtMs + clockDifferenceMs)
     .map((row) => ({
       reservationId: row.reservationId,
       customerId: row.customerId,

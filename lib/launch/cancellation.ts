@@ -19,12 +19,12 @@ import { log } from '#platform/kernel/log.ts';
 import { idOf, Time } from '#platform/kernel/shapes.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import { sendCommands } from '#purchase/pay-queue.ts';
-import type { PurchaseRow } from '#purchase/purchase.store.ts';
+import { countInStates, type PurchaseRow } from '#purchase/purchase.store.ts';
 import { countRefundsOfSale } from '#purchase/refund.store.ts';
 import { orderSharesBack } from '#purchase/refund.ts';
 import { countByState, readPage } from '#reservation/reservation.store.ts';
 import { lockSales, readSales } from '#sale/sale.store.ts';
-import { refundStates } from '#state/purchase-state.ts';
+import { awaitedStates, refundStates } from '#state/purchase-state.ts';
 import { reservationStates } from '#state/reservation-state.ts';
 import {
   findCancellation,
@@ -60,8 +60,13 @@ export const CancellationView = z.object({
   calledOffAt: Time,
   /** When every buyer had been seen, and told; null until then. */
   sweptAt: Time.nullable(),
-  /** Whether nothing is left to do: nobody holds or waits, nobody's purchase is still to be refunded, every refund is done. */
+  /**
+   * Whether nothing is left to do: nobody holds or waits, no payment is open, nobody's purchase is still to be refunded, every
+   * refund is done.
+   */
   done: z.boolean(),
+  /** Purchases with units of this sale whose payment is still with the provider or its customer, or disputed. */
+  openPayments: z.int(),
   reservations: z.record(z.enum(reservationStates), z.int()),
   /** The refunds that this led to, and others of its purchases that are not done; those that failed wait for an operator. */
   refundsByState: z.record(z.enum(refundStates), Counted),
@@ -163,9 +168,14 @@ export async function readCancellation({ db }: Needs<'db'>, saleId: SaleId): Pro
   const cancellation = await findCancellation(db, saleId);
   const sale = (await readSales(db, [saleId])).get(saleId);
   if (!cancellation || !sale) return refuse('not_found', 'There is no such sale, or it was not called off.');
-  const [reservations, refundsByState] = await Promise.all([countByState(db, saleId), countRefundsOfSale(db, saleId)]);
+  const [reservations, refundsByState, openPayments] = await Promise.all([
+    countByState(db, saleId),
+    countRefundsOfSale(db, saleId),
+    countInStates(db, saleId, [...awaitedStates, 'disputed']),
+  ]);
   const { refunds, calledOffAtMs, sweptAtMs } = cancellation;
   const isOpen =
+    openPayments > 0 ||
     reservations.allocated > 0 ||
     reservations.waitlisted > 0 ||
     (refunds === 'refund' && reservations.purchased > 0) ||
@@ -177,6 +187,7 @@ export async function readCancellation({ db }: Needs<'db'>, saleId: SaleId): Pro
     calledOffAt: toIso(calledOffAtMs),
     sweptAt: sweptAtMs === null ? null : toIso(sweptAtMs),
     done: sweptAtMs !== null && !isOpen,
+    openPayments,
     reservations,
     refundsByState,
     currency: sale.currency,

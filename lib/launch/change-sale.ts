@@ -198,9 +198,11 @@ export async function changeSale<Answer extends object>(
   decide: DecideChange,
   answer: (tx: Tx, sale: SaleRow, nowMs: number) => Promise<Answer>,
 ): Promise<Answer | Refusal> {
-  const result = await writeThrough(deps, async (tx, nowMs): Promise<SaleChanged<Answer> | Refusal> => {
+  const result = await writeThrough(deps, async (tx): Promise<SaleChanged<Answer> | Refusal> => {
     const sale = (await lockSales(tx, [saleId])).get(saleId);
     if (!sale) return refuse('not_found', 'There is no such sale.');
+    // The change is made now, not when its transaction began to wait for the sale.
+    const nowMs = deps.clock();
     const change = await decide(tx, sale, nowMs);
     if (isRefusal(change)) return change;
     if (!change) return { sale, stocks: [], reservations: [], events: [], answer: await answer(tx, sale, nowMs) };

@@ -63,6 +63,7 @@ const reasons: Record<string, string> = {
   sale_closed: '예약 마감',
   sale_paused: '판매 일시 중지',
   sale_cancelled: '판매 취소',
+  sale_cancelled_while_paying: '판매 취소, 결제되는 경우 해당 금액은 환불됩니다',
   window_closed: '구매 기간 종료',
   deadline_passed: '구매 기한 경과',
   given_up: '고객 취소',

@@ -98,7 +98,7 @@ function units({ units }: Facts): string {
 /** A reason that is an error code gives the code's title; any other is used as it is. */
 function because({ reason }: Facts): string {
   if (typeof reason !== 'string' || reason === '') return '';
-  if (Object.hasOwn(actionReasons, reason)) return `: ${actionReasons[reason]}`;
+  if (Object.hasOwn(reasonTexts, reason)) return `: ${reasonTexts[reason]}`;
   const title = Object.hasOwn(codes, reason) ? codes[reason as keyof typeof codes].title : undefined;
   return `: ${title ? title.charAt(0).toLowerCase() + title.slice(1) : reason.replaceAll(/[_-]/g, ' ')}`;
 }
@@ -116,10 +116,11 @@ const refundReasons: Record<string, string> = {
   reservation_gone: 'your reservation had ended',
 };
 
-/** Why a payment that waited for its customer was not taken. */
-const actionReasons: Record<string, string> = {
+/** Reasons that are no error codes, in words. */
+const reasonTexts: Record<string, string> = {
   given_up: 'you gave it up',
   action_expired: 'it was not confirmed in time',
+  sale_cancelled_while_paying: 'the sale was cancelled; what your payment takes for it will be refunded',
 };
 
 function until({ deadline }: Facts): string {

@@ -1,30 +1,53 @@
 /**
- * Deciding a dispute: the provider captured something other than the order, and an operator says what becomes of it.
+ * Deciding a dispute: the provider captured something other than the order, or tells of a refund that contradicts its purchase,
+ * and an operator says what becomes of it.
+ *
+ * Invariant I13: until then a disputed capture is neither bought nor given back, and a disputed refund changes no money. Once a
+ * refund is accepted, it is in the books like any other that was made at the provider.
  */
 
-import type { WriteNeeds } from '#mirror/write-through.ts';
+import { type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import type { Needs } from '#platform/environment/deps.ts';
-import { type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { PurchaseId } from '#platform/kernel/ids.ts';
+import type { Tx } from '#platform/mysql/mysql.ts';
 import { sendCommands } from './pay-queue.ts';
 import type { DecideDispute, PurchaseAccepted } from './purchase.shapes.ts';
-import { findPurchase } from './purchase.store.ts';
+import { findPurchase, lockPurchases, type PurchaseRow } from './purchase.store.ts';
 import { toAccepted } from './read.ts';
-import { settlePurchases } from './settle.ts';
+import { readRefunds } from './refund.store.ts';
+import { closeDispute, findRefundDispute, type RefundDispute } from './refund-dispute.store.ts';
+import { capturedOf, costOf, givenBackOf } from './refund-rules.ts';
+import { type Settled, settle, settlePurchases } from './settle.ts';
 
 /**
- * Decides a dispute: `accept` makes it a purchase for what was captured, `refund` gives the money back and frees the units.
- * Refuses with `illegal_state` unless it is disputed, if its units can no longer be bought, or if the opposite was decided
- * meanwhile.
+ * Decides a dispute. Of a capture: `accept` makes it a purchase for what was captured, `refund` gives the money back and frees
+ * the units. Of a refund, which `refund` names: `accept` records it as made, `reject` leaves the purchase as it is. Refuses with
+ * `illegal_state` unless it is disputed, if its units can no longer be bought, if the refund does not fit what is left of what
+ * was captured, or if the opposite was decided meanwhile.
  */
 export async function decideDispute(
   deps: WriteNeeds & Needs<'queue'>,
   purchaseId: PurchaseId,
-  { decision }: DecideDispute,
+  decided: DecideDispute,
 ): Promise<PurchaseAccepted | Refusal> {
   const current = await findPurchase(deps.db, purchaseId, undefined);
   if (!current) return refuse('not_found', 'There is no such purchase.');
-  const { state: before } = current;
+  const { refund } = decided;
+  const purchase =
+    refund === undefined
+      ? await decideCapture(deps, current, decided)
+      : await decideRefund(deps, current, refund, decided);
+  if (isRefusal(purchase)) return purchase;
+  if (purchase.state === 'refunding') await sendCommands(deps, [purchase]);
+  return toAccepted(purchase);
+}
+
+async function decideCapture(
+  deps: WriteNeeds,
+  { purchaseId, state: before }: PurchaseRow,
+  { decision }: DecideDispute,
+): Promise<PurchaseRow | Refusal> {
   if (before !== 'disputed')
     return refuse('illegal_state', `A purchase that is ${before} is not disputed.`, { state: before });
   const outcome = decision === 'accept' ? 'accepted' : 'rejected';
@@ -38,6 +61,105 @@ export async function decideDispute(
   if (isAccepted !== (decision === 'accept')) {
     return refuse('illegal_state', 'Another decision about it came first.', { state });
   }
-  if (state === 'refunding') await sendCommands(deps, [decided]);
-  return toAccepted(decided);
+  return decided;
+}
+
+async function decideRefund(
+  deps: WriteNeeds,
+  purchase: PurchaseRow,
+  refundKey: string,
+  { decision, amountMinor }: DecideDispute,
+): Promise<PurchaseRow | Refusal> {
+  const dispute = await findRefundDispute(deps.db, purchase.purchaseId, refundKey);
+  if (!dispute) return refuse('not_found', 'The purchase has no such disputed refund.');
+  const verdict = decision === 'accept' ? 'accepted' : 'rejected';
+  if (dispute.state === verdict) return purchase;
+  if (dispute.state !== 'open') return cameFirst(dispute.state);
+  if (verdict === 'rejected') return reject(deps, purchase, dispute);
+  const isSame = dispute.currency === null || dispute.currency === costOf(purchase).currency;
+  const given = amountMinor ?? (isSame ? dispute.amountMinor : null);
+  if (given === null) {
+    const captured = costOf(purchase);
+    return refuse('illegal_state', 'Say in amountMinor how much of what was captured it gave back.', { captured });
+  }
+  return accept(deps, purchase, dispute, given);
+}
+
+function cameFirst(decided: RefundDispute['state']): Refusal {
+  return refuse('illegal_state', 'Another decision about it came first.', { decided });
+}
+
+async function reject(
+  { db, clock }: Needs<'db' | 'clock'>,
+  purchase: PurchaseRow,
+  dispute: RefundDispute,
+): Promise<PurchaseRow | Refusal> {
+  return db.transaction(async (tx) => {
+    const [current = purchase] = await lockPurchases(tx, [purchase.purchaseId]);
+    return (await close(tx, dispute, 'rejected', clock())) ?? current;
+  });
+}
+
+/** Closes a dispute; refuses if it was decided otherwise meanwhile. The purchase must be locked. */
+async function close(
+  tx: Tx,
+  dispute: RefundDispute,
+  verdict: 'accepted' | 'rejected',
+  nowMs: number,
+): Promise<Refusal | undefined> {
+  if (await closeDispute(tx, dispute, verdict, nowMs)) return undefined;
+  const now = await findRefundDispute(tx, dispute.purchaseId, dispute.refundKey);
+  return now?.state === verdict ? undefined : cameFirst(now?.state ?? 'open');
+}
+
+/** Thrown where a decision cannot be carried out: the transaction is rolled back. */
+class CannotDecide extends Error {
+  readonly refusal: Refusal;
+
+  constructor(refusal: Refusal) {
+    super(refusal.detail);
+    this.name = 'CannotDecide';
+    this.refusal = refusal;
+  }
+}
+
+/** Records a disputed refund as made. */
+async function accept(
+  deps: WriteNeeds,
+  purchase: PurchaseRow,
+  dispute: RefundDispute,
+  amountMinor: number,
+): Promise<PurchaseRow | Refusal> {
+  try {
+    const settled = await writeThrough(deps, (tx, nowMs) => acceptWithin(tx, purchase, dispute, amountMinor, nowMs));
+    return settled.purchases[0] ?? purchase;
+  } catch (error) {
+    if (error instanceof CannotDecide) return error.refusal;
+    throw error;
+  }
+}
+
+async function acceptWithin(
+  tx: Tx,
+  purchase: PurchaseRow,
+  dispute: RefundDispute,
+  amountMinor: number,
+  nowMs: number,
+): Promise<Settled> {
+  const { purchaseId } = purchase;
+  const { refundKey } = dispute;
+  // As it should have been told: of this purchase's charge, in its currency.
+  const chargeId = purchase.chargeId ?? dispute.chargeId;
+  const answer = { outcome: 'refunded', chargeId, amountMinor, refundKey } as const;
+  const settled = await settle(tx, [{ purchaseId, answer }], nowMs);
+  const refusal = await close(tx, dispute, 'accepted', nowMs);
+  if (refusal) throw new CannotDecide(refusal);
+  const refunds = await readRefunds(tx, [purchaseId]);
+  const isDone = refunds.some((one) => one.refundKey === refundKey && one.state === 'refunded');
+  const leftMinor = capturedOf(purchase) - givenBackOf(refunds.filter((one) => one.refundKey !== refundKey));
+  if (!isDone || amountMinor > leftMinor) {
+    const detail = 'That is more than is left of what was captured; say in amountMinor how much it gave back.';
+    throw new CannotDecide(refuse('illegal_state', detail, { leftMinor: Math.max(0, leftMinor) }));
+  }
+  return settled;
 }

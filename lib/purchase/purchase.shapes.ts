@@ -130,8 +130,8 @@ function idOfEntry(entry: ReservationId | { reservationId: ReservationId }): Res
 }
 
 /**
- * What an operator refunds of a purchase: all that is left, with its units; the price of some units of some reservations; or
- * an amount. Which units return is decided separately: with the money, or without any.
+ * What an operator refunds of a purchase: everything, with its units and with what the provider has refused before; the price
+ * of some units of some reservations; or an amount. Which units return is decided separately: with the money, or without any.
  */
 export const RefundRequest = z
   .strictObject({
@@ -153,10 +153,19 @@ export const RefundRequest = z
       .max(maxReservationsPerPurchase)
       .refine((entries) => new Set(entries.map(idOfEntry)).size === entries.length, namedTwice)
       .optional(),
+    retryFailed: z
+      .literal(true)
+      .optional()
+      .describe('Ask again for what the provider has refused, and for nothing else'),
   })
   .refine(({ items, amountMinor }) => items === undefined || amountMinor === undefined, {
     message: 'name either items or an amount',
   })
+  .refine(
+    ({ retryFailed, items, amountMinor, cancel }) =>
+      !retryFailed || (items === undefined && amountMinor === undefined && cancel === undefined),
+    { message: 'what was refused is asked for by itself', path: ['retryFailed'] },
+  )
   .refine(
     ({ items, amountMinor, cancel }) => cancel?.length !== 0 || items !== undefined || amountMinor !== undefined,
     {
@@ -166,9 +175,54 @@ export const RefundRequest = z
   );
 export type RefundRequest = z.output<typeof RefundRequest>;
 
-/** What an operator decides about a capture that is not what was ordered. */
-export const DecideDispute = z.strictObject({ decision: z.enum(['accept', 'refund']) });
+/**
+ * What an operator decides about what the provider said. A capture that is not what was ordered is accepted as the purchase, or
+ * refunded. A refund that contradicts its purchase, which `refund` names, is accepted as made, or rejected.
+ */
+export const DecideDispute = z
+  .strictObject({
+    decision: z.enum(['accept', 'refund', 'reject']),
+    refund: z.string().min(1).max(64).optional().describe('The disputed refund; without it, the capture is decided'),
+    amountMinor: z
+      .int()
+      .min(1)
+      .max(maxRefundMinor)
+      .optional()
+      .describe(
+        'How much of what was captured an accepted refund gave back, unless the provider said it in this currency',
+      ),
+  })
+  .refine(({ decision, refund }) => decision !== (refund === undefined ? 'reject' : 'refund'), {
+    message: 'a capture is accepted or refunded, a refund is accepted or rejected',
+    path: ['decision'],
+  })
+  .refine(({ decision, refund, amountMinor }) => amountMinor === undefined || (refund && decision === 'accept'), {
+    message: 'only an accepted refund has an amount',
+    path: ['amountMinor'],
+  });
 export type DecideDispute = z.output<typeof DecideDispute>;
+
+/** A dispute that waits for an operator. */
+const DisputeView = z.object({
+  purchaseId: idOf<PurchaseId>(),
+  refund: z.string().nullable().describe('The disputed refund, for the decision; null if the capture is disputed'),
+  reason: z.string().describe('How it contradicts the purchase'),
+  told: z
+    .object({
+      chargeId: z.string(),
+      amountMinor: z.int().nullable().describe('Null: all that was captured'),
+      currency: z.string().nullable(),
+      reference: z.string().nullable(),
+    })
+    .describe('What the provider said'),
+  ordered: Amount.describe('What the purchase ordered'),
+  toldAt: Time,
+});
+export type DisputeView = z.infer<typeof DisputeView>;
+
+/** A page of disputes, and how to ask for one. */
+export const DisputePage = pageOf(DisputeView);
+export const DisputeQuery = PageQuery;
 
 /** The command in the queue `purchases`: put to the provider what this purchase needs to know next. */
 export const PayCommand = z.object({

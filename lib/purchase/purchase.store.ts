@@ -165,6 +165,16 @@ export async function readItems(sql: Sql, purchaseIds: readonly PurchaseId[]): P
   }));
 }
 
+/** How many purchases with items of a sale are in one of these states; few may be in them. */
+export async function countInStates(sql: Sql, saleId: SaleId, states: readonly PurchaseState[]): Promise<number> {
+  const [row] = await sql.rows<{ purchases: number }>(
+    `SELECT COUNT(*) AS purchases FROM purchases p
+     WHERE p.state IN (?) AND EXISTS (SELECT 1 FROM purchase_items i WHERE i.purchase_id = p.id AND i.sale_id = ?)`,
+    [states, toBytes(saleId)],
+  );
+  return Number(row?.purchases ?? 0);
+}
+
 /** Writes a purchase. Throws `AlreadyRequested` if there is one with this id. */
 export async function insertPurchase(tx: Tx, purchase: PurchaseRow, items: readonly PurchaseItem[]): Promise<void> {
   const purchaseId = toBytes(purchase.purchaseId);

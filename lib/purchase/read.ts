@@ -12,9 +12,17 @@ import { idOf } from '#platform/kernel/shapes.ts';
 import { missesOf } from '#platform/resilience/misses.ts';
 import type { Caller } from '#platform/security/access-token.ts';
 import { openAction } from './action.ts';
-import type { FailedRefund, FailedRefundQuery, PurchaseAccepted, PurchaseView, RefundView } from './purchase.shapes.ts';
+import type {
+  DisputeView,
+  FailedRefund,
+  FailedRefundQuery,
+  PurchaseAccepted,
+  PurchaseView,
+  RefundView,
+} from './purchase.shapes.ts';
 import { findPurchase, listOwnPurchases, type PurchaseItem, type PurchaseRow, readItems } from './purchase.store.ts';
 import { listFailedRefunds, type RefundRow, readRefunds } from './refund.store.ts';
+import { listOpenDisputes } from './refund-dispute.store.ts';
 import { costOf, reasonOf } from './refund-rules.ts';
 
 const listName = 'purchases';
@@ -22,8 +30,9 @@ const listName = 'purchases';
 const Position = z.tuple([z.int(), idOf<PurchaseId>()]);
 
 const failedListName = 'failed-refunds';
+const disputeListName = 'disputes';
 /** The purchase and the key of the last refund on a page. */
-const FailedPosition = z.tuple([idOf<PurchaseId>(), z.string().max(64)]);
+const RefundPosition = z.tuple([idOf<PurchaseId>(), z.string().max(64)]);
 
 /**
  * One of the caller's purchases; for an operator, any purchase. `too_many_requests` for a caller who has asked for many that
@@ -77,7 +86,7 @@ export async function readFailedRefunds(
   { db }: Needs<'db'>,
   { saleId, cursor, limit }: FailedRefundQuery,
 ): Promise<Page<FailedRefund> | Refusal> {
-  const after = readCursor(failedListName, cursor, FailedPosition);
+  const after = readCursor(failedListName, cursor, RefundPosition);
   if (isRefusal(after)) return after;
   const rows = await listFailedRefunds(db, { saleId, after, limit: limit + 1 });
   const items = Map.groupBy(
@@ -92,6 +101,33 @@ export async function readFailedRefunds(
     (row) => ({
       purchaseId: row.purchaseId,
       ...toRefundView(row, items.get(row.purchaseId) ?? [], row.currency),
+    }),
+  );
+}
+
+/**
+ * A page of what the provider said and an operator must decide: captures that are not what was ordered, and refunds that
+ * contradict their purchase. Refuses a cursor that is not its own.
+ */
+export async function readDisputes(
+  { db }: Needs<'db'>,
+  { cursor, limit }: PageQuery,
+): Promise<Page<DisputeView> | Refusal> {
+  const after = readCursor(disputeListName, cursor, RefundPosition);
+  if (isRefusal(after)) return after;
+  const rows = await listOpenDisputes(db, after, limit + 1);
+  return toPage(
+    disputeListName,
+    rows,
+    limit,
+    (row) => [row.purchaseId, row.refundKey],
+    ({ purchaseId, refundKey, reason, chargeId, amountMinor, currency, reference, ...row }) => ({
+      purchaseId,
+      refund: refundKey === '' ? null : refundKey,
+      reason,
+      told: { chargeId, amountMinor, currency, reference },
+      ordered: { amountMinor: row.orderedMinor, currency: row.orderedCurrency },
+      toldAt: toIso(row.toldAtMs),
     }),
   );
 }

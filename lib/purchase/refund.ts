@@ -11,6 +11,7 @@ import type { Needs } from '#platform/environment/deps.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
+import { readReservations } from '#reservation/reservation.store.ts';
 import { sendCommands } from './pay-queue.ts';
 import type { PurchaseAccepted, RefundRequest } from './purchase.shapes.ts';
 import {
@@ -42,8 +43,8 @@ import {
 } from './refund-rules.ts';
 
 /**
- * Orders the refund that an operator asks for: all that is left, or the part that the request names. The answer is given to
- * `keep` in the same transaction.
+ * Orders the refund that an operator asks for: everything, the part that the request names, or again what the provider has
+ * refused. The answer is given to `keep` in the same transaction.
  */
 export async function refundOnOrder(
   deps: Needs<'db' | 'clock' | 'queue'>,
@@ -52,18 +53,28 @@ export async function refundOnOrder(
   request: RefundRequest,
   keep: Keep = keepNothing,
 ): Promise<PurchaseAccepted | Refusal> {
-  const { items, amountMinor, cancel } = request;
-  const isWhole = !items && !cancel && amountMinor === undefined;
   const ordered = await deps.db.transaction(async (tx): Promise<Ordered | Refusal> => {
-    const purchase = isWhole
-      ? await orderRest(tx, purchaseId, idempotencyKey, deps.clock())
-      : await orderPart(tx, purchaseId, idempotencyKey, request, deps.clock());
+    const purchase = await order(tx, purchaseId, idempotencyKey, request, deps.clock());
     if (isRefusal(purchase)) return purchase;
     return { purchase, answer: await keep(tx, toAccepted(purchase)) };
   });
   if (isRefusal(ordered)) return ordered;
   if (ordered.purchase.state === 'refunding') await sendCommands(deps, [ordered.purchase]);
   return ordered.answer;
+}
+
+function order(
+  tx: Tx,
+  purchaseId: PurchaseId,
+  idempotencyKey: string,
+  request: RefundRequest,
+  nowMs: number,
+): Promise<PurchaseRow | Refusal> {
+  if (request.retryFailed) return orderAgain(tx, purchaseId, idempotencyKey, nowMs);
+  const isWhole = !request.items && !request.cancel && request.amountMinor === undefined;
+  return isWhole
+    ? orderRest(tx, purchaseId, idempotencyKey, nowMs)
+    : orderPart(tx, purchaseId, idempotencyKey, request, nowMs);
 }
 
 /** A purchase of which something is given back, and what the operator is told. */
@@ -78,8 +89,8 @@ function keyOfPart(idempotencyKey: string): string {
 }
 
 /**
- * Orders all that is left of a purchase, with its units, whatever is pending: that is given back as well. Repeating it
- * changes nothing; after the provider has refused a refund, it is the order to try that again, and nothing else.
+ * Orders that everything is given back: what the provider has refused is asked for again, and all that nobody has ordered yet
+ * is ordered, money and units. What is pending goes on. Repeating it changes nothing once everything is ordered.
  */
 async function orderRest(
   tx: Tx,
@@ -87,24 +98,72 @@ async function orderRest(
   idempotencyKey: string,
   nowMs: number,
 ): Promise<PurchaseRow | Refusal> {
+  const paid = await lockPaid(tx, purchaseId, idempotencyKey);
+  if (isRefusal(paid)) return paid;
+  const { current, refunds } = paid;
+  // An older build kept no rows of what it gave back, and gave back the whole.
+  if (current.state === 'refunded' && refunds.length === 0) return current;
+  const again = triedAgain(current, refunds, nowMs);
+  const ordered = [...refunds.filter((one) => one.state !== 'failed'), ...again];
+  const amountMinor = current.state === 'refunded' ? 0 : leftToRefund(current, ordered);
+  const isLeft = amountMinor > 0 || (await hasUnitsLeft(tx, purchaseId, ordered));
+  if (again.length === 0 && !isLeft) return current;
+  await updateRefunds(tx, again);
+  if (isLeft) {
+    const refundKey = unusedKey('refund', refunds);
+    await insertRefunds(tx, [newRefund({ purchaseId, refundKey, amountMinor, reason: 'refund_ordered' }, nowMs)]);
+  }
+  return orderBack(tx, current, current.reason ?? 'refund_ordered', nowMs);
+}
+
+/** Asks again for what the provider has refused, and for nothing else. Refuses with `illegal_state` if it has refused nothing. */
+async function orderAgain(
+  tx: Tx,
+  purchaseId: PurchaseId,
+  idempotencyKey: string,
+  nowMs: number,
+): Promise<PurchaseRow | Refusal> {
+  const paid = await lockPaid(tx, purchaseId, idempotencyKey);
+  if (isRefusal(paid)) return paid;
+  const { current, refunds } = paid;
+  const again = triedAgain(current, refunds, nowMs);
+  if (again.length === 0) return refuse('illegal_state', 'The provider has refused no refund of this purchase.');
+  await updateRefunds(tx, again);
+  return orderBack(tx, current, current.reason ?? 'refund_ordered', nowMs);
+}
+
+/** A purchase that was paid, with its row locked, and its refunds; or why it cannot be refunded under this key. */
+async function lockPaid(
+  tx: Tx,
+  purchaseId: PurchaseId,
+  idempotencyKey: string,
+): Promise<{ current: PurchaseRow; refunds: RefundRow[] } | Refusal> {
   const [current] = await lockPurchases(tx, [purchaseId]);
   if (!current) return refuse('not_found', 'There is no such purchase.');
   const refusal = refuseUnlessPaid(current);
   if (refusal) return refusal;
   const refunds = await readRefunds(tx, [purchaseId]);
   if (idempotencyKey && refunds.some((one) => one.refundKey === keyOfPart(idempotencyKey))) return keyReused();
-  if (current.state === 'refunded') return current;
-  if (refunds.some((one) => one.state === 'failed')) {
-    await updateRefunds(tx, triedAgain(current, refunds, nowMs));
-  } else {
-    const amountMinor = leftToRefund(current, refunds);
-    const lines = await readItems(tx, [purchaseId]);
-    if (amountMinor === 0 && lines.every((line) => unitsReturned(line, refunds) === line.units)) return current;
-    await insertRefunds(tx, [
-      newRefund({ purchaseId, refundKey: 'refund', amountMinor, reason: 'refund_ordered' }, nowMs),
-    ]);
-  }
-  return orderBack(tx, current, current.reason ?? 'refund_ordered', nowMs);
+  return { current, refunds };
+}
+
+/** Whether some of the units that a purchase has bought are not ordered back with these refunds. */
+async function hasUnitsLeft(tx: Tx, purchaseId: PurchaseId, refunds: readonly RefundRow[]): Promise<boolean> {
+  const lines = await readItems(tx, [purchaseId]);
+  const kept = lines.filter((line) => unitsReturned(line, refunds) < line.units);
+  const rows = await readReservations(
+    tx,
+    kept.map((line) => line.reservationId),
+  );
+  return [...rows.values()].some((row) => row.state === 'purchased' && row.purchaseId === purchaseId);
+}
+
+/** A key for another refund of the same kind: a purchase that is refunded twice for one reason needs two. */
+function unusedKey(kind: string, refunds: readonly RefundRow[]): string {
+  const used = new Set(refunds.map((one) => one.refundKey));
+  let key = kind;
+  for (let n = 2; used.has(key); n++) key = `${kind}-${n}`;
+  return key;
 }
 
 /**

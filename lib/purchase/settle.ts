@@ -42,6 +42,7 @@ import {
   readItems,
 } from './purchase.store.ts';
 import { insertRefunds, type RefundRow, readRefunds, updateRefunds } from './refund.store.ts';
+import { insertNewDisputes, type RefundDispute } from './refund-dispute.store.ts';
 import {
   capturedOf,
   costOf,
@@ -82,8 +83,8 @@ export type Settlement =
   /** Money went back: for the refund that we asked for, or for one that we did not. */
   | { readonly kind: 'refund'; readonly given: GivenBack; readonly refund: RefundRow | undefined }
   | { readonly kind: 'refuse refund'; readonly refund: RefundRow; readonly reason: string }
-  /** The provider tells of a refund that cannot be one of this purchase: an operator must look at it. */
-  | { readonly kind: 'report refund'; readonly given: GivenBack; readonly reason: string }
+  /** The provider tells of a refund that cannot be one of this purchase: an operator must decide. */
+  | { readonly kind: 'dispute refund'; readonly given: GivenBack; readonly reason: string }
   /** Not known yet: the units stay set aside. */
   | { readonly kind: 'await' }
   | { readonly kind: 'nothing' };
@@ -120,11 +121,13 @@ export function decideSettlement(
       const mismatch = mismatchOf(purchase, answer);
       if (mismatch) return { kind: 'dispute', capture: answer, reason: mismatch };
       if (!awaited) return { kind: 'give back', capture: answer, reason: 'captured_after_decline' };
-      if (!items.every(isHeld)) return { kind: 'give back', capture: answer, reason: 'reservation_gone' };
-      const off = [...new Set(items.map((item) => item.saleId))].filter((saleId) => calledOff.has(saleId));
-      return items.every((item) => calledOff.has(item.saleId))
-        ? { kind: 'give back', capture: answer, reason: 'sale_cancelled' }
-        : { kind: 'capture', capture: answer, calledOff: off };
+      const isOff = ({ saleId }: PurchaseItem) => calledOff.has(saleId);
+      if (items.every(isOff)) return { kind: 'give back', capture: answer, reason: 'sale_cancelled' };
+      // What was called off has been taken from the purchase, or is left now.
+      if (!items.every((item) => isOff(item) || isHeld(item)))
+        return { kind: 'give back', capture: answer, reason: 'reservation_gone' };
+      const off = [...new Set(items.filter(isOff).map((item) => item.saleId))];
+      return { kind: 'capture', capture: answer, calledOff: off };
     }
     case 'declined':
       return awaited ? { kind: 'decline', reason: answer.reason } : { kind: 'nothing' };
@@ -139,7 +142,7 @@ export function decideSettlement(
       const refund = refundOf(refunds, answer);
       if (refund?.state === 'refunded') return { kind: 'nothing' };
       const mismatch = mismatchOfRefund(purchase, refunds, refund, answer);
-      if (mismatch) return { kind: 'report refund', given: answer, reason: mismatch };
+      if (mismatch) return { kind: 'dispute refund', given: answer, reason: mismatch };
       return purchase.state === 'refunded' ? { kind: 'nothing' } : { kind: 'refund', given: answer, refund };
     }
     case 'refused': {
@@ -240,11 +243,12 @@ interface Plan {
   readonly freed: ReservationRow[];
   readonly newRefunds: RefundRow[];
   readonly changedRefunds: RefundRow[];
+  readonly disputedRefunds: RefundDispute[];
   /** What was given back just now, by purchase. */
   readonly givenBack: Map<PurchaseId, number>;
 }
 
-interface Settled extends Committed {
+export interface Settled extends Committed {
   /** The current purchases, whether or not the answer moved them. */
   readonly purchases: readonly PurchaseRow[];
 }
@@ -263,7 +267,8 @@ export async function settlePurchases(
   return new Map(settled.purchases.map((purchase) => [purchase.purchaseId, purchase]));
 }
 
-async function settle(tx: Tx, answered: readonly Answered[], nowMs: number): Promise<Settled> {
+/** Settles within a transaction that has locked none of these purchases, nor anything that is locked before them. */
+export async function settle(tx: Tx, answered: readonly Answered[], nowMs: number): Promise<Settled> {
   const answers = new Map(answered.map((one) => [one.purchaseId, one]));
   const ids = [...answers.keys()];
   const items = Map.groupBy(await readItems(tx, ids), (item) => item.purchaseId);
@@ -289,6 +294,10 @@ async function settle(tx: Tx, answered: readonly Answered[], nowMs: number): Pro
   const plan = planFor(purchases, items, reservations, answers, { calledOff, refunds, closesAtMs }, nowMs);
   await insertRefunds(tx, plan.newRefunds);
   await updateRefunds(tx, plan.changedRefunds);
+  for (const dispute of await insertNewDisputes(tx, plan.disputedRefunds)) {
+    log.error('the provider tells of a refund that is not of this purchase', { ...dispute });
+    measure({ PaymentsDisputed: 1 });
+  }
   for (const [absence, ones] of Map.groupBy(answered, ({ answer }) => absenceIn(answer))) {
     const purchaseIds = ones.map(({ purchaseId }) => purchaseId);
     if (absence > 0) await countAbsence(tx, purchaseIds, absence);
@@ -407,6 +416,7 @@ export function planFor(
     freed: [],
     newRefunds: [],
     changedRefunds: [],
+    disputedRefunds: [],
     givenBack: new Map(),
   };
   for (const purchase of purchases) {
@@ -491,10 +501,13 @@ function planOne(plan: Plan, subject: Subject, settlement: Settlement): void {
       if (to !== purchase.state) plan.moves.push({ from: purchase, to, chargeId, reason });
       break;
     }
-    case 'report refund': {
+    case 'dispute refund': {
       const { given, reason } = settlement;
-      log.error('the provider tells of a refund that is not of this purchase', { purchaseId, reason, given });
-      measure({ PaymentsDisputed: 1 });
+      plan.disputedRefunds.push({
+        ...{ purchaseId, refundKey: keyOf(given), state: 'open', reason },
+        ...{ chargeId: given.chargeId, amountMinor: given.amountMinor },
+        ...{ currency: given.currency ?? null, reference: given.reference ?? null, toldAtMs: nowMs, decidedAtMs: null },
+      });
       break;
     }
     case 'await':
@@ -559,7 +572,13 @@ function planRefund(
   const key = { purchaseId, refundKey: keyOf(given), amountMinor, reason };
   // A refund that was made at the provider is recorded as it is; only the last of the money takes the units with it.
   const elsewhere = { ...newRefund(key, nowMs), releases: before + amountMinor >= captured ? ('all' as const) : [] };
-  const done: RefundRow = { ...(refund ?? elsewhere), state: 'refunded', failure: null, updatedAtMs: nowMs };
+  const done: RefundRow = {
+    ...(refund ?? elsewhere),
+    amountMinor,
+    state: 'refunded',
+    failure: null,
+    updatedAtMs: nowMs,
+  };
   if (refund) plan.changedRefunds.push(done);
   else plan.newRefunds.push(done);
   if (refund && refund.amountMinor !== amountMinor) {

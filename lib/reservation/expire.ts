@@ -12,7 +12,15 @@ import type { Tx } from '#platform/mysql/mysql.ts';
 import { lockSales, readSales, type SaleRow } from '#sale/sale.store.ts';
 import { deadlineAtMs } from '#sale/sale-clock.ts';
 import { endAndOffer, rowsPerTransaction } from './release.ts';
-import { lockEndedOffers, lockOpen, type ReservationRow, readEndedOffers, readPage } from './reservation.store.ts';
+import {
+  lockEndedOffers,
+  lockOpen,
+  lockReservations,
+  type ReservationRow,
+  readEndedOffers,
+  readPage,
+  unbindFromPurchases,
+} from './reservation.store.ts';
 
 /** How many reservations of a sale that is over one transaction looks at. */
 export function rowsPerPage(): number {
@@ -91,7 +99,8 @@ export function endOf(
 
 /**
  * Ends what is open on a page of the reservations of a sale that is over, starting after `afterId`. Undefined for a sale
- * that goes on, or is paused.
+ * that goes on, or is paused. What a purchase is paying for is left to the purchase, unless the sale was called off: nothing
+ * of it can be bought any more, so the purchase loses it at once.
  */
 export async function endPage(
   tx: Tx,
@@ -109,11 +118,28 @@ export async function endPage(
   const sale = (await lockSales(tx, [saleId])).get(saleId);
   const end = sale && endOf(sale, { deadlineMs: null }, nowMs);
   if (!sale || !end) return undefined;
-  const rows = await lockOpen(
-    tx,
-    open.map((row) => row.reservationId),
-  );
-  return { ...(await endAndOffer(tx, sale, rows, end.to, end.reason, nowMs)), ended: rows.length, ...rest };
+  const ids = open.map((row) => row.reservationId);
+  const rows = await lockOpen(tx, ids);
+  const ended = await endAndOffer(tx, sale, rows, end.to, end.reason, nowMs);
+  if (end.to !== 'cancelled') return { ...ended, ended: rows.length, ...rest };
+  const lost = await endBeingPaid(tx, sale, ids, nowMs);
+  return {
+    stocks: [...ended.stocks, ...lost.stocks],
+    reservations: [...ended.reservations, ...lost.reservations],
+    events: [...ended.events, ...lost.events],
+    ended: rows.length + lost.ended,
+    ...rest,
+  };
+}
+
+/** Ends those of a called-off sale's reservations that purchases are paying for. The sale must be locked. */
+async function endBeingPaid(tx: Tx, sale: SaleRow, ids: readonly ReservationId[], nowMs: number): Promise<Step> {
+  const rows = (await lockReservations(tx, ids)).filter((row) => row.state === 'allocated' && row.purchaseId !== null);
+  if (rows.length === 0) return { ...nothingChanged, ended: 0 };
+  await unbindFromPurchases(tx, rows, [...new Set(rows.flatMap((row) => row.purchaseId ?? []))]);
+  const free = rows.map((row) => ({ ...row, purchaseId: null }));
+  const ended = await endAndOffer(tx, sale, free, 'cancelled', 'sale_cancelled_while_paying', nowMs);
+  return { ...ended, ended: rows.length };
 }
 
 /** Ends some offers and allocations whose time is over, and offers some of what is available. */

@@ -10,6 +10,7 @@ import { JobCommand, readJobs, runJob } from '#launch/jobs.ts';
 import { rescheduleSale } from '#launch/reschedule.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { type CustomerId, fromBytes, type ReservationId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
+import type { Tx } from '#platform/mysql/mysql.ts';
 import { cancelDecided } from '#reservation/cancel.ts';
 import { failingAt, withDeps, withoutQueue } from '../support/deps.ts';
 import { carryMessages, type KeptEvents, keepingEvents, receive, trigger } from '../support/long-jobs.ts';
@@ -147,6 +148,41 @@ describe.each(cases)('$name', ({ at, told, kind, crowd }) => {
     await carryMessages(deps, kept);
     expect(kept.count(told)).toEqual({ told: holding, repeated: 0 });
     expect(await jobsOf(saleId)).toEqual([{ kind, handled: holding, isFinished: true, superseded: false }]);
+  });
+});
+
+describe('an announcement whose process stood still before it had the sale', () => {
+  /** A database on which every transaction stands still for a minute before it locks a sale; holders are decided meanwhile. */
+  function standingStill(saleId: SaleId): Deps['db'] {
+    const decide = async () => {
+      aheadMs += minuteMs;
+      const now = [deps.clock(), toBytes(saleId)];
+      await opened.db.change(
+        "UPDATE reservations SET decided_at_ms = ? WHERE sale_id = ? AND state = 'allocated'",
+        now,
+      );
+    };
+    const rows =
+      (tx: Tx): Tx['rows'] =>
+      async (sql, values) => {
+        if (sql.includes('FROM sales') && sql.includes('FOR UPDATE')) await decide();
+        return tx.rows(sql, values);
+      };
+    return { ...opened.db, transaction: (work) => opened.db.transaction((tx) => work({ ...tx, rows: rows(tx) })) };
+  }
+
+  test('reaches everybody who was decided meanwhile: a pause', async () => {
+    const saleId = await given({ holding }, 'open');
+    await pauseSale(withDeps(deps, { db: standingStill(saleId) }), saleId);
+    await carryMessages(deps, kept);
+    expect(kept.count('paused')).toEqual({ told: holding, repeated: 0 });
+  });
+
+  test('reaches everybody who was decided meanwhile: the opening', async () => {
+    const saleId = await given({ holding }, 'opening');
+    await trigger(withDeps(deps, { db: standingStill(saleId) }), { saleId }, over());
+    await carryMessages(deps, kept);
+    expect(kept.count('purchase-opened')).toEqual({ told: holding, repeated: 0 });
   });
 });
 

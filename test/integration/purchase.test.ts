@@ -975,6 +975,16 @@ const callOff = async (saleId: string, json?: object): Promise<Answer> =>
 const decide = async (purchaseId: string, decision: string): Promise<Answer> =>
   api.call(`POST /purchases/${purchaseId}/dispute`, { token: await operator(), json: { decision } });
 
+/** Decides about a refund that contradicts its purchase. */
+const decideRefund = async (purchaseId: string, json: object): Promise<Answer> =>
+  api.call(`POST /purchases/${purchaseId}/dispute`, { token: await operator(), json });
+
+/** What waits for an operator's decision about a purchase. */
+async function disputesOf(purchaseId: string) {
+  const { body } = await api.call('GET /ops/disputes?limit=100', { token: await operator() });
+  return body.items.filter((one: { purchaseId: string }) => one.purchaseId === purchaseId);
+}
+
 async function chargesOf(purchaseId: string) {
   const { charges, refunds } = await providers.ledger();
   const own = charges.filter((charge) => charge.idempotencyKey === purchaseId);
@@ -1337,6 +1347,78 @@ describe('what was paid in a sale that is called off (M2, M3)', () => {
     expect((await progress(stage.saleId)).body).toMatchObject({ done: true, refundsByState: { refunded: all } });
   });
 
+  it('M3: who must confirm a payment over two sales is told at once that one was called off, and of all that follows', async () => {
+    const { here, buyer, other, purchaseId } = await overTwoSales('tok_action');
+    await work([purchaseId], ['requires_action']);
+    const { url } = (await look(buyer.token, purchaseId)).body.action;
+    await callOff(here.saleId);
+    await sweep(here.saleId);
+    await expireSale(deps, here.saleId, Date.now() + 10_000);
+    // Nothing of that sale is bound any more; the rest of the payment goes on.
+    const off = { state: 'cancelled', purchaseId: null };
+    expect(await reservation(buyer.reservationId)).toMatchObject(off);
+    expect(await stockOf(here.saleId)).toMatchObject({ allocated: 0, sold: 0 });
+    expect(await reservation(other.reservationId)).toMatchObject({ state: 'allocated', purchaseId });
+    expect((await progress(here.saleId)).body).toMatchObject({ done: false, openPayments: 1 });
+    await notifyTwice();
+    const told = async () => (await inboxOf(buyer.customerId)).map(({ kind, text }) => [kind, text]);
+    expect(await told()).toContainEqual([
+      'reservation.cancelled',
+      'Your reservation was cancelled: the sale was cancelled; what your payment takes for it will be refunded.',
+    ]);
+    await fetch(url, { method: 'POST', body: new URLSearchParams({ decision: 'confirm' }) });
+    await work([purchaseId], ['captured']);
+    expect(await reservation(buyer.reservationId)).toMatchObject(off);
+    expect(await reservation(other.reservationId)).toMatchObject({ state: 'purchased', purchaseId });
+    expect((await chargesOf(purchaseId)).refunds).toMatchObject([{ amountMinor: 2_500 }]);
+    expect((await progress(here.saleId)).body).toMatchObject({ done: true, openPayments: 0 });
+    await notifyTwice();
+    expect((await told()).map(([kind]) => kind)).toEqual(
+      [
+        ...['reservation.allocated', 'reservation.allocated', 'purchase.requires_action', 'reservation.cancelled'],
+        ...['purchase.captured', 'reservation.purchased', 'purchase.refunded-in-part'],
+      ].sort(),
+    );
+    expect(await told()).toContainEqual(['purchase.captured', 'Your payment of €62.50 was taken. Thank you.']);
+    await expectNoDrift(here.saleId);
+  });
+
+  it('M3: who does not confirm it loses nothing more: the payment is stopped, the other units stay', async () => {
+    const { here, buyer, other, purchaseId } = await overTwoSales('tok_action');
+    await work([purchaseId], ['requires_action']);
+    await callOff(here.saleId);
+    await sweep(here.saleId);
+    await expireSale(deps, here.saleId, Date.now() + 10_000);
+    await deps.db.change('UPDATE purchases SET action_deadline_ms = ? WHERE id = ?', [
+      Date.now() - 1,
+      toBytes(purchaseId),
+    ]);
+    await deliver(pay, [{ messageId: 'm', body: JSON.stringify({ purchaseId }), deliveries: 2 }]);
+    expect(await look(buyer.token, purchaseId)).toMatchObject({
+      body: { state: 'declined', reason: 'action_expired' },
+    });
+    expect(await reservation(other.reservationId)).toMatchObject({ state: 'allocated', purchaseId: null });
+    expect((await chargesOf(purchaseId)).charges.filter(({ status }) => status === 'captured')).toEqual([]);
+    expect((await progress(here.saleId)).body).toMatchObject({ done: true, openPayments: 0 });
+  });
+
+  it('M1: the report is open while a payment under way may still be captured, though its units have been released', async () => {
+    const stage = await scene();
+    const { token, reservationId } = first(stage);
+    const { body } = await buy(token, [reservationId], 'tok_charged_timeout');
+    await work([body.purchaseId], ['unknown']);
+    await callOff(stage.saleId);
+    await sweep(stage.saleId);
+    await expireSale(deps, stage.saleId, Date.now() + 10_000);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'cancelled', purchaseId: null });
+    expect((await progress(stage.saleId)).body).toMatchObject({ done: false, openPayments: 1 });
+    await work([body.purchaseId], ['refunded']);
+    expect((await progress(stage.saleId)).body).toMatchObject({
+      ...{ done: true, openPayments: 0, refundsByState: { refunded: { refunds: 1, amountMinor: 2_500 } } },
+    });
+    await expectNoDrift(stage.saleId);
+  });
+
   it('M3: captured after one of its sales was called off, it buys the other and gives back the share', async () => {
     const { here, buyer, other, purchaseId } = await overTwoSales('tok_approve');
     await callOff(here.saleId);
@@ -1372,6 +1454,7 @@ describe('what the provider says is checked (M5, M6)', () => {
       const webhook = () => tell(signed(told('payment.captured', purchaseId, { ...order, chargeId: charge.id })));
       expect(await webhook()).toMatchObject({ status: 200 });
       expect(await look(token, purchaseId)).toMatchObject({ body: { state: 'disputed', reason } });
+      expect(await disputesOf(purchaseId)).toMatchObject([{ refund: null, reason, told: { chargeId: charge.id } }]);
       expect(await reservation(reservationId)).toMatchObject({ state: 'allocated', purchaseId });
       expect(await webhook()).toMatchObject({ status: 200 });
       await workOnce();
@@ -1529,14 +1612,110 @@ describe('what the provider says is checked (M5, M6)', () => {
       'the provider tells of a refund that is not of this purchase',
       expect.anything(),
     );
+    alarm.mockClear();
+    await tell(signed(told('payment.refunded', purchaseId, { ...facts, refundKey })));
+    expect(alarm).not.toHaveBeenCalled();
     alarm.mockRestore();
     expect(await rows()).toEqual(before);
+    const [dispute, ...more] = await disputesOf(purchaseId);
+    expect(more).toEqual([]);
+    expect(dispute).toMatchObject({
+      ordered: { amountMinor: 2_500, currency: 'EUR' },
+      told: { amountMinor: facts.amountMinor },
+    });
+    expect(await decideRefund(purchaseId, { decision: 'reject', refund: dispute.refund })).toMatchObject({
+      status: 202,
+    });
+    expect(await decideRefund(purchaseId, { decision: 'reject', refund: dispute.refund })).toMatchObject({
+      status: 202,
+    });
+    expect(await decideRefund(purchaseId, { decision: 'accept', refund: dispute.refund })).toMatchObject({
+      ...{ status: 409, body: { code: 'illegal_state', decided: 'rejected' } },
+    });
+    expect(await disputesOf(purchaseId)).toEqual([]);
     await work([purchaseId], ['captured']);
     expect(await reservation(reservationId)).toMatchObject({ state: 'purchased' });
     expect(await refund(await operator(), purchaseId)).toMatchObject({ status: 202 });
     await work([purchaseId], ['refunded']);
     expect((await chargesOf(purchaseId)).refunds.map((one) => one.amountMinor).sort()).toEqual([1_800, 700]);
   });
+
+  /** A purchase of which 700 was refunded at the provider, and whose webhook says something else. */
+  async function disputedRefund(change: object) {
+    const { token, reservationId } = first(await scene());
+    const { body } = await buy(token, [reservationId], 'tok_approve');
+    const purchaseId: string = body.purchaseId;
+    await work([purchaseId], ['captured']);
+    const { charges } = await chargesOf(purchaseId);
+    await atProvider(`charges/${charges[0]?.id}/refunds`, newId(), { amountMinor: 700 });
+    const facts = { chargeId: charges[0]?.id, refundId: 're_elsewhere', amountMinor: 700, ...change };
+    await tell(signed(told('payment.refunded', purchaseId, { ...facts, refundKey: 'elsewhere' })));
+    const [dispute] = await disputesOf(purchaseId);
+    return { token, purchaseId, reservationId, refund: dispute.refund as string, reason: dispute.reason as string };
+  }
+
+  it.each([
+    ['in another currency', { amountMinor: 70_000, currency: 'JPY' }, 'currency_mismatch', { captured: {} }],
+    ['of more than is left', { amountMinor: 2_501 }, 'amount_mismatch', { leftMinor: 2_500 }],
+  ])('M6: a refund %s is accepted for what it gave back, and the books agree', async (_, change, why, missing) => {
+    const { token, purchaseId, reservationId, refund: key, reason } = await disputedRefund(change);
+    expect(reason).toBe(why);
+    const accept = { decision: 'accept', refund: key };
+    expect(await decideRefund(purchaseId, accept)).toMatchObject({ status: 409, body: missing });
+    expect(await decideRefund(purchaseId, { ...accept, amountMinor: 2_501 })).toMatchObject({ status: 409 });
+    expect(await disputesOf(purchaseId)).toHaveLength(1);
+    expect((await look(token, purchaseId)).body).toMatchObject({ state: 'captured', refunds: [] });
+    published.length = 0;
+    for (let turn = 0; turn < 2; turn++) {
+      const answer = await decideRefund(purchaseId, { ...accept, amountMinor: 700 });
+      expect(answer).toMatchObject({ status: 202, body: { state: 'captured' } });
+    }
+    expect(await disputesOf(purchaseId)).toEqual([]);
+    expect((await look(token, purchaseId)).body).toMatchObject({
+      refunds: [{ amount: { amountMinor: 700, currency: 'EUR' }, state: 'refunded', reason: 'refunded_by_provider' }],
+    });
+    expect(details().match(/"givenBackMinor":700/g)).toHaveLength(1);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'purchased' });
+    expect(await decideRefund(purchaseId, { decision: 'reject', refund: key })).toMatchObject({ status: 409 });
+  });
+
+  it('M6: of decisions about a refund that arrive together one is carried out; others are bad input', async () => {
+    const { purchaseId, refund: key } = await disputedRefund({ reference: newId() });
+    for (const json of [
+      { decision: 'reject' },
+      { decision: 'refund', refund: key },
+      { decision: 'accept', amountMinor: 5 },
+      { decision: 'reject', refund: key, amountMinor: 5 },
+      { decision: 'accept', refund: key, amountMinor: 0 },
+    ]) {
+      expect(await decideRefund(purchaseId, json)).toMatchObject({ status: 400, body: { code: 'invalid_input' } });
+    }
+    expect(await decideRefund(purchaseId, { decision: 'accept', refund: 'another' })).toMatchObject({ status: 404 });
+    expect(await decideRefund(purchaseId, { decision: 'accept' })).toMatchObject({ status: 409 });
+    const answers = await Promise.all(
+      ['accept', 'reject', 'accept', 'reject'].map(async (decision) => {
+        const { status } = await decideRefund(purchaseId, { decision, refund: key });
+        return `${decision} ${status}`;
+      }),
+    );
+    const [row] = await deps.db.rows<{ state: string }>('SELECT state FROM refund_disputes WHERE purchase_id = ?', [
+      toBytes(purchaseId),
+    ]);
+    const isAccepted = row?.state === 'accepted';
+    expect(answers.sort()).toEqual(
+      (isAccepted ? ['accept 202', 'reject 409'] : ['accept 409', 'reject 202']).flatMap((one) => [one, one]),
+    );
+    const refunds = await deps.db.rows('SELECT 1 FROM refunds WHERE purchase_id = ?', [toBytes(purchaseId)]);
+    expect(refunds).toHaveLength(isAccepted ? 1 : 0);
+    // The provider has given it back in any case.
+    if (!isAccepted) await tell(signed(told('payment.refunded', purchaseId, await refundMade(purchaseId))));
+  });
+
+  /** What the provider should have told of the refund that it has made. */
+  async function refundMade(purchaseId: string) {
+    const { charges } = await chargesOf(purchaseId);
+    return { chargeId: charges[0]?.id, refundId: 're_elsewhere', refundKey: 'elsewhere', amountMinor: 700 };
+  }
 
   it('M5: a refund that was made at the provider is not ours, though ours of the same amount is pending', async () => {
     const stage = await scene();
@@ -1897,6 +2076,53 @@ describe('units and money of a refund, each by itself (I13)', () => {
     expect(await refundsOf(purchaseId)).toEqual([100, 2_400]);
     expect(await reservation(reservationId)).toMatchObject({ state: 'refunded', units: 2 });
     await expectNoDrift(saleId);
+  });
+
+  it('all of it is given back after a part was refused: the part again, and the rest with its units', async () => {
+    const { purchaseId, reservationId, saleId } = await bought(2);
+    await providers.faults({ refuseRefunds: 402 });
+    await part(purchaseId, { amountMinor: 500 });
+    await work([purchaseId], ['refund_failed']);
+    await providers.faults();
+    const [token, key] = [await operator(), newId()];
+    const all = () => api.call(`POST /purchases/${purchaseId}/refund`, { token, json: {}, key });
+    const first = await all();
+    expect(first).toMatchObject({ status: 202, body: { state: 'refunding' } });
+    await work([purchaseId], ['refunded']);
+    expect((await all()).body).toEqual(first.body);
+    expect(await part(purchaseId, {})).toMatchObject({ status: 202, body: { state: 'refunded' } });
+    expect(await refundsOf(purchaseId)).toEqual([500, 2_000]);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'refunded', units: 2 });
+    await expectNoDrift(saleId);
+  });
+
+  it('all of it is given back after all of the money was: the units return', async () => {
+    const { purchaseId, reservationId, saleId } = await bought(2);
+    await part(purchaseId, { amountMinor: 2_500 });
+    await work([purchaseId], ['refunded']);
+    expect(await part(purchaseId, {})).toMatchObject({ status: 202, body: { state: 'refunding' } });
+    await work([purchaseId], ['refunded']);
+    expect(await refundsOf(purchaseId)).toEqual([2_500]);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'refunded', units: 2 });
+    await expectNoDrift(saleId);
+  });
+
+  it('what was refused can be asked for again by itself; the rest stays', async () => {
+    const { purchaseId, reservationId } = await bought(2);
+    const retry = { retryFailed: true };
+    expect(await part(purchaseId, retry)).toMatchObject({ status: 409, body: { code: 'illegal_state' } });
+    for (const json of [{ ...retry, amountMinor: 5 }, { ...retry, cancel: [reservationId] }, { retryFailed: false }]) {
+      expect(await part(purchaseId, json)).toMatchObject({ status: 400, body: { code: 'invalid_input' } });
+    }
+    await providers.faults({ refuseRefunds: 402 });
+    await part(purchaseId, { amountMinor: 500 });
+    await work([purchaseId], ['refund_failed']);
+    await providers.faults();
+    expect(await part(purchaseId, retry)).toMatchObject({ status: 202, body: { state: 'refunding' } });
+    await work([purchaseId], ['captured']);
+    expect(await part(purchaseId, retry)).toMatchObject({ status: 409 });
+    expect(await refundsOf(purchaseId)).toEqual([500]);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'purchased', units: 2 });
   });
 
   it('a key orders once, whatever it orders: a refund of all that is left is no other order under it', async () => {

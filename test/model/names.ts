@@ -25,6 +25,7 @@ export const caseNames = [
   'hidden-demand',
   'cancel-undecided',
   'called-off-unpaid',
+  'called-off-in-bundle',
   'called-off-twice',
   'pause-and-offer-end',
   'resume-and-offer-end',

@@ -175,14 +175,23 @@ function callsOff(setting: Setting, refunds: 'keep' | 'refund'): void {
 
 /** A customer who buys one reservation, and asks again with the same key while there is no answer. */
 function buys(setting: Setting, wish: Wish, clicks = 1, card = `card ${wish.customer}`, key = 'p'): void {
+  buysTogether(setting, [wish], wish.customer, { clicks, card, key });
+}
+
+/** A customer who buys reservations with one payment. */
+function buysTogether(
+  setting: Setting,
+  wishes: readonly Wish[],
+  customer: Wish['customer'],
+  { clicks = 1, card, key = 'p' }: { clicks?: number; card: string; key?: string },
+): void {
   const { world, checker } = setting;
-  const { customer } = wish;
   const customerId = customerIdOf(customer);
   world.start('client', `buyer ${customer}${key}`, async (client) => {
     for (let click = 0; click < clicks; click++) {
       const heard = await world.request(client, `buy ${customer}${key}.${click}`, (own) =>
         requestPurchase(depsOf(own), customerId, key, {
-          reservationIds: [idOf(wish)],
+          reservationIds: wishes.map(idOf),
           paymentToken: card,
         }).catch(() => undefined),
       );
@@ -413,6 +422,26 @@ export const scenarios: readonly Scenario[] = [
     begin(setting) {
       setting.world.queue('purchases').send({ purchaseId: purchaseOf(wish(1)), attempt: 0 });
       callsOff(setting, 'keep');
+    },
+  },
+  {
+    name: 'called-off-in-bundle',
+    about:
+      'A sale is called off while its customer confirms a payment for it and another one: the other is bought, its share goes back.',
+    queues: [workers('purchases')],
+    sales: [sale(1), sale(2)],
+    faults: 0,
+    kinds: {},
+    rules: ['settle', 'advance', 'relay'],
+    late: ['advance'],
+    mirror: true,
+    before: settled(requests(wish(1)), requests(wish(1, { sale: 2 })), (setting) =>
+      buysTogether(setting, [wish(1), wish(1, { sale: 2 })], 1, { card: 'asks soon' }),
+    ),
+    begin(setting) {
+      confirmsAtSomeMoment(setting, wish(1));
+      setting.world.queue('purchases').send({ purchaseId: purchaseOf(wish(1)) });
+      callsOff(setting, 'refund');
     },
   },
   {

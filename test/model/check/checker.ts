@@ -502,12 +502,17 @@ export class Checker {
     for (const { after } of shrunk) this.#fail('I3', `units of ${c.id(after, 'id')} have gone, and no part has them`);
   }
 
-  /** I7: units wait for the provider's word, and for their customer's action until its time is over. */
+  /** I7: units wait for the provider's word, and for their customer's action until its time is over; a called-off sale's do not. */
   #checkLeaving({ before, after }: RowChange): void {
     const c = this.#reservations;
     if (!before || !after || c.value(before, 'purchase_id') === null || c.value(after, 'purchase_id') !== null) return;
-    if (this.#isPaying(c.value(before, 'purchase_id')))
+    if (this.#isPaying(c.value(before, 'purchase_id')) && !this.#isCalledOff(c.id(after, 'sale_id')))
       this.#fail('I7', `${c.id(after, 'id')} was taken from a purchase that was paying for it`);
+  }
+
+  #isCalledOff(saleId: SaleId): boolean {
+    const sale = this.#saleRow(saleId);
+    return sale !== undefined && this.#sales.text(sale, 'status') === 'cancelled';
   }
 
   /** Whether a purchase has what nobody else may have. */
@@ -559,7 +564,7 @@ export class Checker {
     const c = this.#reservations;
     const id = c.id(after, 'id');
     // A purchase that is over gives up what it held in the transaction that ends it.
-    if (this.#isPaying(c.value(before, 'purchase_id')))
+    if (this.#isPaying(c.value(before, 'purchase_id')) && !this.#isCalledOff(saleId))
       this.#fail('I7', `${id} ended while a purchase was paying for it`);
     if (c.text(after, 'state') !== 'expired') return;
     const sale = this.#saleRow(saleId);

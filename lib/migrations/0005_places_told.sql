@@ -1,1 +1,0 @@
-ALTER TABLE `sale_jobs` MODIFY COLUMN `kind` enum('rescheduled','paused','resumed','purchase-opened','closing-soon','ending','moved-up') NOT NULL;
