@@ -17,6 +17,8 @@ type SaleOf = (saleId: SaleId) => Row | undefined;
 /** What is told with the time until when one may buy. */
 const toldKinds = new Set(['rescheduled', 'paused', 'resumed', 'purchase-opened', 'closing-soon']);
 const changeKinds = new Set(['reminder.rescheduled', 'reminder.paused', 'reminder.resumed']);
+/** What says whether a sale is paused: new times do not, so they do not take the place of a pause. */
+const pauseKinds = new Set(['reminder.paused', 'reminder.resumed']);
 /** What takes the place of the opening's announcement. */
 const newerThanOpening = new Set([...changeKinds, 'reminder.purchase-opened', 'reminder.closing-soon']);
 /** A shorter pause may begin and end in one millisecond of its transactions. */
@@ -47,8 +49,8 @@ export class ClockCheck {
   readonly #reservations: Columns;
   readonly #notices: Columns;
   readonly #fail: (invariant: string, detail: string) => void;
-  /** What must be told: reservation and version of the sale. */
-  readonly #due = new Set<string>();
+  /** What must be told: reservation and version of the sale; and whether that is a pause. */
+  readonly #due = new Map<string, boolean>();
   /** Openings that must be told: the same. */
   readonly #openings = new Map<string, ReservationId>();
   readonly #told = new Map<ReservationId, Told>();
@@ -133,7 +135,7 @@ export class ClockCheck {
     this.#noteSteps(id, version, reservations.size, nowMs);
     for (const [reservationId, row] of reservations) {
       if (['allocated', 'waitlisted'].includes(this.#reservations.text(row, 'state')))
-        this.#due.add(`${reservationId} at version ${version}`);
+        this.#due.set(`${reservationId} at version ${version}`, status === 'paused' && statusBefore !== 'paused');
     }
   }
 
@@ -203,7 +205,8 @@ export class ClockCheck {
   ): void {
     const told = new Set<string>();
     const opened = new Set<string>();
-    const [changed, reminded] = [new Map<string, number>(), new Map<string, number>()];
+    const newest = () => new Map<string, number>();
+    const [changed, paused, reminded] = [newest(), newest(), newest()];
     const stateOf = (id: string) => {
       const row = rowOf(id as ReservationId);
       return row ? this.#reservations.text(row, 'state') : '';
@@ -226,11 +229,12 @@ export class ClockCheck {
       }
       const [subject, round] = [this.#notices.id(row, 'subject_id'), this.#notices.number(row, 'round')];
       const kind = this.#notices.text(row, 'kind');
-      for (const [newest, kinds] of [
+      for (const [rounds, kinds] of [
         [changed, changeKinds],
+        [paused, pauseKinds],
         [reminded, newerThanOpening],
       ] as const)
-        if (kinds.has(kind)) newest.set(subject, Math.max(newest.get(subject) ?? 0, round));
+        if (kinds.has(kind)) rounds.set(subject, Math.max(rounds.get(subject) ?? 0, round));
       if (!changeKinds.has(this.#notices.text(row, 'kind'))) continue;
       const key = `${this.#notices.id(row, 'subject_id')} at version ${this.#notices.number(row, 'round')}`;
       const sinceMs = stepsAt(subject, round);
@@ -247,8 +251,8 @@ export class ClockCheck {
       if (!opened.has(key) && isConcerned && !isExcused(key, reminded, wasBought(id) ? [] : ['allocated']))
         this.#fail('I12', `nobody was told of the opening of ${key} of its sale`);
     }
-    for (const key of this.#due) {
-      if (!told.has(key) && !isExcused(key, changed, ['allocated', 'waitlisted']))
+    for (const [key, isPause] of this.#due) {
+      if (!told.has(key) && !isExcused(key, isPause ? paused : changed, ['allocated', 'waitlisted']))
         this.#fail('I12', `nobody was told of the change of ${key} of its sale`);
     }
   }
