@@ -34,6 +34,7 @@ export const caseNames = [
   'moved-while-announced',
   'closed-while-announced',
   'called-off-while-announced',
+  'swept-while-ended',
   'reduce-and-buy',
   'reduce-while-waiting',
   'buy-fewer',

@@ -270,10 +270,11 @@ function closed(name: ConsumerName, thing: (setting: Setting) => void): (setting
   return (setting) => {
     const { world } = setting;
     const queue = world.queue(name);
+    const { open } = queue;
     queue.open = false;
     thing(setting);
     while (world.possibilities() > 0 && !world.violation) world.step();
-    queue.open = true;
+    queue.open = open;
   };
 }
 
@@ -520,8 +521,8 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'closed-in-steps',
-    about: 'A sale that is over ends one reservation at a time; whoever is at it may die at any step.',
-    queues: [workers('advance')],
+    about: 'A sale that is over ends one reservation at a time; a worker may die at any step.',
+    queues: [workers('advance', 1, 2)],
     sales: [sale(1, { allotment: 3 })],
     faults: 1,
     kinds: { crash: 1 },
@@ -571,12 +572,13 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'called-off-while-announced',
-    about: 'A pause is told one reservation at a time while the sale is called off, which ends them one at a time.',
-    queues: [workers('advance'), workers('notifications', 10)],
+    about: 'A pause is told one reservation at a time while the sale is called off; either may die.',
+    queues: [workers('notifications', 10)],
     sales: [sale(1, { allotment: 3 })],
-    faults: 0,
-    kinds: {},
+    faults: 1,
+    kinds: { crash: 1 },
     rules: ['advance', 'relay'],
+    late: ['advance'],
     mirror: true,
     page: 1,
     lateBus: true,
@@ -603,6 +605,26 @@ export const scenarios: readonly Scenario[] = [
       settled(closed('advance', movesTheCloseAway))(setting);
       for (const message of messagesOfJobs(setting)) advances(setting, message);
       closesAtSomeMoment(setting);
+    },
+  },
+  {
+    name: 'swept-while-ended',
+    about:
+      'A sale that is called off ends one reservation at a time while another worker gives back what was paid; either may die.',
+    queues: [workers('advance', 1, 2), workers('purchases')],
+    sales: [sale(1, { allotment: 3 })],
+    faults: 1,
+    kinds: { crash: 1 },
+    rules: ['settle', 'advance', 'relay'],
+    late: ['purchases'],
+    mirror: true,
+    page: 1,
+    lateBus: true,
+    before: settled(requests(wish(1)), requests(wish(2)), requests(wish(3)), (setting) => buys(setting, wish(1))),
+    begin(setting) {
+      settled(closed('advance', (own) => callsOff(own, 'refund')))(setting);
+      const sweep = AdvanceTrigger.parse({ sweep: { saleId: saleIdOf(1), afterId: null } });
+      for (const message of [boundary, sweep]) setting.world.queue('advance').send(message);
     },
   },
   {
@@ -770,7 +792,7 @@ export const scenarios: readonly Scenario[] = [
     begin(setting) {
       buys(setting, wish(1), 1);
       passes(setting, 'the window closes', 600 * minuteMs * 1000);
-      fires(setting, 'advance');
+      setting.world.queue('advance').send(boundary);
     },
   },
   {
@@ -789,7 +811,7 @@ export const scenarios: readonly Scenario[] = [
     begin(setting) {
       setting.world.queue('purchases').send({ purchaseId: purchaseOf(wish(1)), attempt: 0 });
       passes(setting, 'the window closes', 600 * minuteMs * 1000);
-      fires(setting, 'advance');
+      setting.world.queue('advance').send(boundary);
     },
   },
   {
