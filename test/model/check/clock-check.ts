@@ -17,8 +17,6 @@ type SaleOf = (saleId: SaleId) => Row | undefined;
 /** What is told with the time until when one may buy. */
 const toldKinds = new Set(['rescheduled', 'paused', 'resumed', 'purchase-opened', 'closing-soon']);
 const changeKinds = new Set(['reminder.rescheduled', 'reminder.paused', 'reminder.resumed']);
-/** What says whether a sale is paused: new times do not, so they do not take the place of a pause. */
-const pauseKinds = new Set(['reminder.paused', 'reminder.resumed']);
 /** What takes the place of the opening's announcement. */
 const newerThanOpening = new Set([...changeKinds, 'reminder.purchase-opened', 'reminder.closing-soon']);
 /** A shorter pause may begin and end in one millisecond of its transactions. */
@@ -51,6 +49,8 @@ export class ClockCheck {
   readonly #fail: (invariant: string, detail: string) => void;
   /** What must be told: reservation and version of the sale; and whether that is a pause. */
   readonly #due = new Map<string, boolean>();
+  /** The versions at which each sale was resumed, in their order. */
+  readonly #resumes = new Map<SaleId, number[]>();
   /** Openings that must be told: the same. */
   readonly #openings = new Map<string, ReservationId>();
   readonly #told = new Map<ReservationId, Told>();
@@ -72,6 +72,7 @@ export class ClockCheck {
   /** Forgets what is due, and what was told. */
   reset(): void {
     this.#due.clear();
+    this.#resumes.clear();
     this.#openings.clear();
     this.#told.clear();
     this.#keepTimes.clear();
@@ -133,6 +134,10 @@ export class ClockCheck {
     if (status === 'cancelled' || !(moved || statusBefore !== status)) return;
     const version = this.#sales.number(after, 'version');
     this.#noteSteps(id, version, reservations.size, nowMs);
+    const isResumed = statusBefore === 'paused' && status === 'active';
+    if (isResumed) this.#resumes.set(id, [...(this.#resumes.get(id) ?? []), version]);
+    // Whoever holds units of a sale that is over when it is resumed is told of its end.
+    if (isResumed && nowMs >= this.#sales.number(after, 'purchase_closes_at_ms')) return;
     for (const [reservationId, row] of reservations) {
       if (['allocated', 'waitlisted'].includes(this.#reservations.text(row, 'state')))
         this.#due.set(`${reservationId} at version ${version}`, status === 'paused' && statusBefore !== 'paused');
@@ -205,8 +210,7 @@ export class ClockCheck {
   ): void {
     const told = new Set<string>();
     const opened = new Set<string>();
-    const newest = () => new Map<string, number>();
-    const [changed, paused, reminded] = [newest(), newest(), newest()];
+    const [changed, reminded] = [new Map<string, number>(), new Map<string, number>()];
     const stateOf = (id: string) => {
       const row = rowOf(id as ReservationId);
       return row ? this.#reservations.text(row, 'state') : '';
@@ -216,10 +220,22 @@ export class ClockCheck {
       return row && this.#inSteps.get(this.#reservations.id(row, 'sale_id'))?.get(version);
     };
     /** Whether somebody hears of something newer instead, or of what has become of them. */
-    const isExcused = (key: string, newer: ReadonlyMap<string, number>, states: readonly string[]) => {
-      const [id = '', version = '0'] = key.split(' at version ');
-      if (stepsAt(id, Number(version)) === undefined) return false;
-      return (newer.get(id) ?? 0) > Number(version) || !states.includes(stateOf(id));
+    const isExcused = (
+      key: string,
+      newer: ReadonlyMap<string, number>,
+      states: readonly string[],
+      from: (id: string, version: number) => number = (_, version) => version + 1,
+    ) => {
+      const [id = '', text] = key.split(' at version ');
+      const version = Number(text);
+      if (stepsAt(id, version) === undefined) return false;
+      return (newer.get(id) ?? 0) >= from(id, version) || !states.includes(stateOf(id));
+    };
+    /** New times set in a pause do not say that there is one, so only what comes after it takes its place. */
+    const endOfPause = (id: string, version: number) => {
+      const row = rowOf(id as ReservationId);
+      const resumes = row && this.#resumes.get(this.#reservations.id(row, 'sale_id'));
+      return resumes?.find((resumed) => resumed > version) ?? Number.POSITIVE_INFINITY;
     };
     for (const row of notices) {
       if (this.#notices.text(row, 'kind') === 'reminder.purchase-opened') {
@@ -231,7 +247,6 @@ export class ClockCheck {
       const kind = this.#notices.text(row, 'kind');
       for (const [rounds, kinds] of [
         [changed, changeKinds],
-        [paused, pauseKinds],
         [reminded, newerThanOpening],
       ] as const)
         if (kinds.has(kind)) rounds.set(subject, Math.max(rounds.get(subject) ?? 0, round));
@@ -252,7 +267,8 @@ export class ClockCheck {
         this.#fail('I12', `nobody was told of the opening of ${key} of its sale`);
     }
     for (const [key, isPause] of this.#due) {
-      if (!told.has(key) && !isExcused(key, isPause ? paused : changed, ['allocated', 'waitlisted']))
+      const from = isPause ? endOfPause : undefined;
+      if (!told.has(key) && !isExcused(key, changed, ['allocated', 'waitlisted'], from))
         this.#fail('I12', `nobody was told of the change of ${key} of its sale`);
     }
   }
