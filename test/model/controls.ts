@@ -606,6 +606,14 @@ export const controls: readonly Control[] = [
     cases: ['announced-in-steps'],
   },
   {
+    name: 'pause-not-told-after-a-move',
+    description: 'A move in a pause takes the place of the announcement of the pause, which it does not say.',
+    faults: [inModule(() => import('#launch/announce.ts'), { supersedes: () => () => true })],
+    caughtBy: ['I12'],
+    cases: ['two-announcements'],
+    sizes: [12, 40],
+  },
+  {
     name: 'reduced-units-not-offered',
     description: 'What a customer gives back by taking fewer units waits for the next rule.',
     faults: [

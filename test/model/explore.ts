@@ -34,6 +34,8 @@ export interface Scenario {
   readonly mirror: boolean;
   /** How many reservations one step of a long job looks at; as many as there are if it is not said. */
   readonly page?: number;
+  /** Whether the bus takes nothing before the rules fire: the relay publishes all events then. */
+  readonly lateBus?: boolean;
   /** What has happened already when the case begins. */
   readonly before?: (setting: Setting) => void;
   /** Sets off what happens. */
@@ -304,6 +306,7 @@ function begin(scenario: Scenario, setting: Setting, script: Script): void {
   setting.world.trace = undefined;
   setting.world.chooser = plain;
   for (const name of scenario.late ?? []) setting.world.queue(name).open = false;
+  setting.world.busIsDown = scenario.lateBus === true;
   scenario.begin(setting);
   setting.world.chooser = script;
 }
@@ -314,6 +317,7 @@ function finish(scenario: Scenario, setting: Setting): void {
   world.chooser = plain;
   world.trace?.('nothing is left to happen: the rules fire');
   for (const name of scenario.late ?? []) world.queue(name).open = true;
+  world.busIsDown = false;
   for (let round = 0; round < roundsAtMost; round++) {
     let redriven = 0;
     for (const queue of world.queues.values()) redriven += queue.redrive();

@@ -17,6 +17,7 @@ import { undecidedView } from '#reservation/receipt.ts';
 import { reduceDecided } from '#reservation/reduce.ts';
 import { requestReservation } from '#reservation/request.ts';
 import { deriveReservationId } from '#reservation/reservation-id.ts';
+import { Columns } from './check/columns.ts';
 import { type ConsumerName, queueOf, tick } from './consumers.ts';
 import type { Scenario } from './explore.ts';
 import { beginMs, customerIdOf, type SaleSetting, type Setting, saleIdOf } from './setting.ts';
@@ -163,10 +164,36 @@ function movesTheClose(setting: Setting, toMs: number): void {
   });
 }
 
-/** The minute's rule fires, past its queue. */
-function advances(setting: Setting): void {
-  const trigger = { messageId: 'rule', message: AdvanceTrigger.parse(tick), sentAtMs: beginMs, deliveries: 1 };
+/**
+ * The message that a boundary of the sale is reached. The minute's rule would look for other work at the same time, and a
+ * case with three things at once in one process is not small.
+ */
+const boundary = AdvanceTrigger.parse({ saleId: saleIdOf(1) });
+
+/** An operator who moves the close further away, which takes time from nobody. */
+function movesTheCloseAway(setting: Setting): void {
+  const purchaseClosesAt = new Date(beginMs + 660 * minuteMs).toISOString();
+  act(setting, 'move away', (process) =>
+    rescheduleSale(depsOf(process), saleIdOf(1), { purchaseClosesAt, dryRun: false }),
+  );
+}
+
+/** A message about the sale is worked on past its queue, once. */
+function advances(setting: Setting, message: AdvanceTrigger = boundary): void {
+  const trigger = { messageId: 'message', message, sentAtMs: beginMs, deliveries: 1 };
   act(setting, 'advance', (process) => advance(depsOf(process), [trigger], setting.world.nowMs + minuteMs));
+}
+
+/** The messages of the long jobs that are under way. */
+function messagesOfJobs({ world }: Setting): AdvanceTrigger[] {
+  const jobs = world.mysql.table('sale_jobs');
+  const columns = new Columns(jobs);
+  const open = [...jobs.rows()].filter((row) => columns.value(row, 'finished_at_ms') === null);
+  return open.map((row) => {
+    const [kind, round] = [columns.text(row, 'kind'), columns.number(row, 'round')];
+    const job = { kind, round, afterId: columns.id(row, 'after_id') };
+    return AdvanceTrigger.parse({ saleId: columns.id(row, 'sale_id'), job });
+  });
 }
 
 function callsOff(setting: Setting, refunds: 'keep' | 'refund'): void {
@@ -252,10 +279,11 @@ function closed(name: ConsumerName, thing: (setting: Setting) => void): (setting
   return (setting) => {
     const { world } = setting;
     const queue = world.queue(name);
+    const { open } = queue;
     queue.open = false;
     thing(setting);
     while (world.possibilities() > 0 && !world.violation) world.step();
-    queue.open = true;
+    queue.open = open;
   };
 }
 
@@ -263,6 +291,15 @@ function closed(name: ConsumerName, thing: (setting: Setting) => void): (setting
 function passes(setting: Setting, name: string, us: number): void {
   const { world } = setting;
   world.actions.push({ name, run: () => world.pass(us) });
+}
+
+/** At some moment the window closes, and the message of that boundary comes. */
+function closesAtSomeMoment({ world }: Setting): void {
+  const run = () => {
+    world.pass(661 * minuteMs * 1000);
+    world.queue('advance').send(boundary);
+  };
+  world.actions.push({ name: 'the window closes', run });
 }
 
 /** At some moment a rule fires. */
@@ -383,6 +420,7 @@ export const scenarios: readonly Scenario[] = [
     faults: 1,
     kinds: { crash: 1, lost: 1 },
     rules: ['advance', 'relay'],
+    late: ['advance'],
     mirror: true,
     before: oneHoldsOneWaits,
     begin(setting) {
@@ -462,11 +500,12 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'pause-and-offer-end',
-    about: 'A sale is paused while an offer ends and the rule fires: the offer ends before the pause, or not in it.',
+    about:
+      'A sale is paused while an offer ends: it ends before the pause, or not in it. A process may die, or miss an answer.',
     queues: [],
     sales: [scarce],
-    faults: 0,
-    kinds: {},
+    faults: 1,
+    kinds: { crash: 1, lost: 1, late: 1 },
     rules: ['advance', 'relay'],
     late: ['advance'],
     mirror: true,
@@ -479,11 +518,11 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'resume-and-offer-end',
-    about: 'A sale is resumed while an offer ends and the rule fires: the offer ends later by the pause.',
+    about: 'A sale is resumed while an offer ends: it ends later by the pause. A process may die, or miss an answer.',
     queues: [],
     sales: [scarce],
-    faults: 0,
-    kinds: {},
+    faults: 1,
+    kinds: { crash: 1, lost: 1, late: 1 },
     rules: ['advance', 'relay'],
     late: ['advance'],
     mirror: true,
@@ -511,8 +550,8 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'closed-in-steps',
-    about: 'A sale that is over ends one reservation at a time; whoever is at it may die at any step.',
-    queues: [workers('advance')],
+    about: 'A sale that is over ends one reservation at a time; a worker may die at any step.',
+    queues: [workers('advance', 1, 2)],
     sales: [sale(1, { allotment: 3 })],
     faults: 1,
     kinds: { crash: 1 },
@@ -522,7 +561,99 @@ export const scenarios: readonly Scenario[] = [
     before: settled(requests(wish(1)), requests(wish(2))),
     begin(setting) {
       setting.world.pass(601 * minuteMs * 1000);
-      fires(setting, 'advance');
+      setting.world.queue('advance').send(boundary);
+    },
+  },
+  {
+    name: 'two-announcements',
+    about: 'A pause and a move in it are told by two workers at once, one reservation at a time; a worker may die.',
+    queues: [workers('advance', 1, 2), workers('notifications', 10)],
+    sales: [sale(1, { allotment: 3 })],
+    faults: 1,
+    kinds: { crash: 1 },
+    rules: ['advance', 'relay'],
+    mirror: true,
+    page: 1,
+    lateBus: true,
+    before: settled(requests(wish(1)), requests(wish(2))),
+    begin(setting) {
+      settled(closed('advance', pauses), closed('advance', movesTheCloseAway))(setting);
+      for (const message of messagesOfJobs(setting)) setting.world.queue('advance').send(message);
+    },
+  },
+  {
+    name: 'moved-while-announced',
+    about: 'A pause is told one reservation at a time while the paused sale is moved, which is told in steps as well.',
+    queues: [workers('advance'), workers('notifications', 10)],
+    sales: [sale(1, { allotment: 3 })],
+    faults: 0,
+    kinds: {},
+    rules: ['advance', 'relay'],
+    mirror: true,
+    page: 1,
+    lateBus: true,
+    before: settled(requests(wish(1)), requests(wish(2))),
+    begin(setting) {
+      settled(closed('advance', pauses))(setting);
+      for (const message of messagesOfJobs(setting)) advances(setting, message);
+      movesTheCloseAway(setting);
+    },
+  },
+  {
+    name: 'called-off-while-announced',
+    about: 'A pause is told one reservation at a time while the sale is called off; either may die.',
+    queues: [workers('notifications', 10)],
+    sales: [sale(1, { allotment: 3 })],
+    faults: 1,
+    kinds: { crash: 1 },
+    rules: ['advance', 'relay'],
+    late: ['advance'],
+    mirror: true,
+    page: 1,
+    lateBus: true,
+    before: settled(requests(wish(1)), requests(wish(2))),
+    begin(setting) {
+      settled(closed('advance', pauses))(setting);
+      for (const message of messagesOfJobs(setting)) advances(setting, message);
+      callsOff(setting, 'keep');
+    },
+  },
+  {
+    name: 'closed-while-announced',
+    about: 'A move is told one reservation at a time while the window closes, which ends them one at a time.',
+    queues: [workers('advance'), workers('notifications', 10)],
+    sales: [sale(1, { allotment: 3 })],
+    faults: 0,
+    kinds: {},
+    rules: ['advance', 'relay'],
+    mirror: true,
+    page: 1,
+    lateBus: true,
+    before: settled(requests(wish(1)), requests(wish(2))),
+    begin(setting) {
+      settled(closed('advance', movesTheCloseAway))(setting);
+      for (const message of messagesOfJobs(setting)) advances(setting, message);
+      closesAtSomeMoment(setting);
+    },
+  },
+  {
+    name: 'swept-while-ended',
+    about:
+      'A sale that is called off ends one reservation at a time while another worker gives back what was paid; either may die.',
+    queues: [workers('advance', 1, 2), workers('purchases')],
+    sales: [sale(1, { allotment: 3 })],
+    faults: 1,
+    kinds: { crash: 1 },
+    rules: ['settle', 'advance', 'relay'],
+    late: ['purchases'],
+    mirror: true,
+    page: 1,
+    lateBus: true,
+    before: settled(requests(wish(1)), requests(wish(2)), requests(wish(3)), (setting) => buys(setting, wish(1))),
+    begin(setting) {
+      settled(closed('advance', (own) => callsOff(own, 'refund')))(setting);
+      const sweep = AdvanceTrigger.parse({ sweep: { saleId: saleIdOf(1), afterId: null } });
+      for (const message of [boundary, sweep]) setting.world.queue('advance').send(message);
     },
   },
   {
@@ -690,7 +821,7 @@ export const scenarios: readonly Scenario[] = [
     begin(setting) {
       buys(setting, wish(1), 1);
       passes(setting, 'the window closes', 600 * minuteMs * 1000);
-      fires(setting, 'advance');
+      setting.world.queue('advance').send(boundary);
     },
   },
   {
@@ -709,16 +840,17 @@ export const scenarios: readonly Scenario[] = [
     begin(setting) {
       setting.world.queue('purchases').send({ purchaseId: purchaseOf(wish(1)), attempt: 0 });
       passes(setting, 'the window closes', 600 * minuteMs * 1000);
-      fires(setting, 'advance');
+      setting.world.queue('advance').send(boundary);
     },
   },
   {
     name: 'offer-ends',
-    about: 'An offer ends while its purchase is requested, which is paid later, and the next in line waits for it.',
+    about:
+      'An offer ends while its purchase is requested, which is paid later, and the next in line waits; a process may die.',
     queues: [workers('purchases'), workers('advance')],
     sales: [scarce],
-    faults: 0,
-    kinds: {},
+    faults: 1,
+    kinds: { crash: 1, lost: 1, late: 1 },
     rules: ['advance', 'settle', 'relay'],
     late: ['purchases'],
     mirror: true,
@@ -726,7 +858,7 @@ export const scenarios: readonly Scenario[] = [
     begin(setting) {
       buys(setting, wish(2));
       passes(setting, 'the offer ends', 2 * minuteMs * 1000);
-      fires(setting, 'advance');
+      setting.world.queue('advance').send(boundary);
     },
   },
   {

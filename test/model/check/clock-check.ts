@@ -47,8 +47,10 @@ export class ClockCheck {
   readonly #reservations: Columns;
   readonly #notices: Columns;
   readonly #fail: (invariant: string, detail: string) => void;
-  /** What must be told: reservation and version of the sale. */
-  readonly #due = new Set<string>();
+  /** What must be told: reservation and version of the sale; and whether that is a pause. */
+  readonly #due = new Map<string, boolean>();
+  /** The versions at which each sale was resumed, in their order. */
+  readonly #resumes = new Map<SaleId, number[]>();
   /** Openings that must be told: the same. */
   readonly #openings = new Map<string, ReservationId>();
   readonly #told = new Map<ReservationId, Told>();
@@ -70,6 +72,7 @@ export class ClockCheck {
   /** Forgets what is due, and what was told. */
   reset(): void {
     this.#due.clear();
+    this.#resumes.clear();
     this.#openings.clear();
     this.#told.clear();
     this.#keepTimes.clear();
@@ -131,9 +134,13 @@ export class ClockCheck {
     if (status === 'cancelled' || !(moved || statusBefore !== status)) return;
     const version = this.#sales.number(after, 'version');
     this.#noteSteps(id, version, reservations.size, nowMs);
+    const isResumed = statusBefore === 'paused' && status === 'active';
+    if (isResumed) this.#resumes.set(id, [...(this.#resumes.get(id) ?? []), version]);
+    // Whoever holds units of a sale that is over when it is resumed is told of its end.
+    if (isResumed && nowMs >= this.#sales.number(after, 'purchase_closes_at_ms')) return;
     for (const [reservationId, row] of reservations) {
       if (['allocated', 'waitlisted'].includes(this.#reservations.text(row, 'state')))
-        this.#due.add(`${reservationId} at version ${version}`);
+        this.#due.set(`${reservationId} at version ${version}`, status === 'paused' && statusBefore !== 'paused');
     }
   }
 
@@ -213,10 +220,22 @@ export class ClockCheck {
       return row && this.#inSteps.get(this.#reservations.id(row, 'sale_id'))?.get(version);
     };
     /** Whether somebody hears of something newer instead, or of what has become of them. */
-    const isExcused = (key: string, newer: ReadonlyMap<string, number>, states: readonly string[]) => {
-      const [id = '', version = '0'] = key.split(' at version ');
-      if (stepsAt(id, Number(version)) === undefined) return false;
-      return (newer.get(id) ?? 0) > Number(version) || !states.includes(stateOf(id));
+    const isExcused = (
+      key: string,
+      newer: ReadonlyMap<string, number>,
+      states: readonly string[],
+      from: (id: string, version: number) => number = (_, version) => version + 1,
+    ) => {
+      const [id = '', text] = key.split(' at version ');
+      const version = Number(text);
+      if (stepsAt(id, version) === undefined) return false;
+      return (newer.get(id) ?? 0) >= from(id, version) || !states.includes(stateOf(id));
+    };
+    /** New times set in a pause do not say that there is one, so only what comes after it takes its place. */
+    const endOfPause = (id: string, version: number) => {
+      const row = rowOf(id as ReservationId);
+      const resumes = row && this.#resumes.get(this.#reservations.id(row, 'sale_id'));
+      return resumes?.find((resumed) => resumed > version) ?? Number.POSITIVE_INFINITY;
     };
     for (const row of notices) {
       if (this.#notices.text(row, 'kind') === 'reminder.purchase-opened') {
@@ -226,11 +245,11 @@ export class ClockCheck {
       }
       const [subject, round] = [this.#notices.id(row, 'subject_id'), this.#notices.number(row, 'round')];
       const kind = this.#notices.text(row, 'kind');
-      for (const [newest, kinds] of [
+      for (const [rounds, kinds] of [
         [changed, changeKinds],
         [reminded, newerThanOpening],
       ] as const)
-        if (kinds.has(kind)) newest.set(subject, Math.max(newest.get(subject) ?? 0, round));
+        if (kinds.has(kind)) rounds.set(subject, Math.max(rounds.get(subject) ?? 0, round));
       if (!changeKinds.has(this.#notices.text(row, 'kind'))) continue;
       const key = `${this.#notices.id(row, 'subject_id')} at version ${this.#notices.number(row, 'round')}`;
       const sinceMs = stepsAt(subject, round);
@@ -247,8 +266,9 @@ export class ClockCheck {
       if (!opened.has(key) && isConcerned && !isExcused(key, reminded, wasBought(id) ? [] : ['allocated']))
         this.#fail('I12', `nobody was told of the opening of ${key} of its sale`);
     }
-    for (const key of this.#due) {
-      if (!told.has(key) && !isExcused(key, changed, ['allocated', 'waitlisted']))
+    for (const [key, isPause] of this.#due) {
+      const from = isPause ? endOfPause : undefined;
+      if (!told.has(key) && !isExcused(key, changed, ['allocated', 'waitlisted'], from))
         this.#fail('I12', `nobody was told of the change of ${key} of its sale`);
     }
   }
