@@ -111,7 +111,13 @@ async function compare(
   const announced = await store.announcements();
   const histories = readHistories(sales, clients.announced, announced);
   const windows = new WindowCheck(histories);
-  const clock = new ClockCheck(sales, histories, announced, cancellations, clients, nowMs);
+  const clock = new ClockCheck(
+    sales,
+    histories,
+    { announced, superseded: await store.superseded(), cancellations },
+    clients,
+    nowMs,
+  );
   const line = new LineCheck();
   const figures = new FigureCollector(clients);
   const states = new Map<string, number>();

@@ -7,7 +7,7 @@
  */
 import type { ClientView, RefusedForTime } from './clients.ts';
 import { type SaleHistory, type Stretch, wrongGivingBack } from './history.ts';
-import type { AnnouncementRow, CancellationRow, NoticeRow, ReservationRow, SaleRow } from './store.ts';
+import type { AnnouncementRow, CancellationRow, NoticeRow, ReservationRow, SaleRow, SupersededRow } from './store.ts';
 import type { Tally } from './tally.ts';
 import type { Stop } from './walk.ts';
 
@@ -34,6 +34,15 @@ interface Duty {
   readonly untilMs: number;
   /** Whether it concerns those who wait as well. */
   readonly alsoWaiting: boolean;
+  /** Whether a newer change, or the end of the sale, took its place before it came to this reservation. */
+  wasReplacedFor(reservationId: string): boolean;
+}
+
+/** What the database says was announced of the sales. */
+export interface Announced {
+  readonly announced: readonly AnnouncementRow[];
+  readonly superseded: readonly SupersededRow[];
+  readonly cancellations: Map<string, CancellationRow>;
 }
 
 interface SaleClock {
@@ -53,8 +62,7 @@ export class ClockCheck {
   constructor(
     sales: Map<string, SaleRow>,
     histories: Map<string, SaleHistory>,
-    announced: readonly AnnouncementRow[],
-    cancellations: Map<string, CancellationRow>,
+    { announced, superseded, cancellations }: Announced,
     clients: ClientView,
     nowMs: number,
   ) {
@@ -63,7 +71,9 @@ export class ClockCheck {
     for (const [id, sale] of sales) {
       const history = histories.get(id);
       if (!history?.isWhole) continue;
-      const duties = dutiesOf(history, ofSale.get(id) ?? [], nowMs);
+      const replaced = superseded.filter(({ saleId }) => saleId === id);
+      const isOver = cancellations.has(id) || sale.purchaseClosesAtMs <= nowMs;
+      const duties = dutiesOf(history, ofSale.get(id) ?? [], replaced, isOver, nowMs);
       this.#clocks.set(id, { sale, history, duties, pauses: history.stretches('paused') });
     }
     for (const refused of clients.refusedForTime) {
@@ -164,7 +174,7 @@ function checkOutsidePauses(notice: NoticeRow, pauses: readonly Stretch[], tally
   );
 }
 
-/** Everybody whom a change concerns throughout is told of it once; nobody is told twice. */
+/** Everybody whom a change concerns throughout is told of it once, unless a newer change took its place; nobody is told twice. */
 function checkTold(id: string, duty: Duty, notices: readonly NoticeRow[], tally: Tally): void {
   const { kind, round, fromMs, untilMs, alsoWaiting } = duty;
   const told = notices.filter(
@@ -179,7 +189,7 @@ function checkTold(id: string, duty: Duty, notices: readonly NoticeRow[], tally:
   // A customer who is paying already needs no reminder to pay.
   const isConcerned = isThroughout && (alsoWaiting || end?.kind !== 'reservation.purchased');
   tally.expect(
-    told === 1 || (told === 0 && !isConcerned),
+    told === 1 || (told === 0 && (!isConcerned || duty.wasReplacedFor(id))),
     () => `the owner of reservation ${id} was told ${kind} of version ${round ?? '-'} ${told} times`,
   );
 }
@@ -210,11 +220,22 @@ function checkGivenBack(saleId: string, history: SaleHistory, tally: Tally): voi
   }
 }
 
-function dutiesOf(history: SaleHistory, announced: readonly AnnouncementRow[], nowMs: number): Duty[] {
-  const changes = history.told().map(({ terms, kind }): Duty => {
+function dutiesOf(
+  history: SaleHistory,
+  announced: readonly AnnouncementRow[],
+  superseded: readonly SupersededRow[],
+  isOver: boolean,
+  nowMs: number,
+): Duty[] {
+  const told = history.told();
+  const changes = told.map(({ terms, kind }, index): Duty => {
+    const replaced = superseded.find((one) => one.kind === kind && one.round === terms.version);
+    // Something must have taken its place; that is a duty of its own.
+    const mayBeReplaced = replaced !== undefined && (isOver || index < told.length - 1);
+    const wasReplacedFor = (id: string) => mayBeReplaced && id > (replaced.afterId ?? '');
     const last = announced.find((one) => one.kind === kind && one.round === terms.version)?.lastAtMs;
     const untilMs = Math.max(last ?? terms.heldByMs + tellingMs, terms.heldByMs);
-    return { kind, round: terms.version, fromMs: terms.fromMs, untilMs, alsoWaiting: true };
+    return { kind, round: terms.version, fromMs: terms.fromMs, untilMs, alsoWaiting: true, wasReplacedFor };
   });
   const opening = openingOf(history, announced);
   return opening && opening.untilMs + transactionMs < nowMs ? [...changes, opening] : changes;
@@ -232,7 +253,7 @@ function openingOf(history: SaleHistory, announced: readonly AnnouncementRow[]):
   if (!isPlain || !cameOnce) return undefined;
   const last = announced.filter(({ kind, lastAtMs }) => kind === opened && lastAtMs >= fromMs).at(-1)?.lastAtMs;
   const untilMs = Math.max(last ?? 0, fromMs + tellingMs);
-  return { kind: opened, round: undefined, fromMs, untilMs, alsoWaiting: false };
+  return { kind: opened, round: undefined, fromMs, untilMs, alsoWaiting: false, wasReplacedFor: () => false };
 }
 
 /** The last time until which its owner was told that a reservation can be bought. */

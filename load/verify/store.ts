@@ -80,6 +80,15 @@ export interface AnnouncementRow {
   lastAtMs: number;
 }
 
+/** An announcement that a newer one replaced, or the end of its sale, before it had reached every reservation. */
+export interface SupersededRow {
+  saleId: string;
+  kind: string;
+  round: number;
+  /** The last reservation that it had reached. */
+  afterId: string | undefined;
+}
+
 export interface PurchaseRow {
   id: string;
   customerId: string;
@@ -247,6 +256,20 @@ export class Store {
        FROM notifications WHERE kind LIKE 'reminder.%' GROUP BY 1, 2, 3`,
     );
     return rows.map((row) => ({ ...row, notices: Number(row.notices) }));
+  }
+
+  /** The announcements that did not reach every reservation. */
+  async superseded(): Promise<SupersededRow[]> {
+    const rows = await this.#rows<{ saleId: string; kind: string; round: number; afterId: string | null }>(
+      `SELECT LOWER(HEX(sale_id)) AS saleId, kind, round, LOWER(HEX(after_id)) AS afterId
+       FROM sale_jobs WHERE superseded = 1`,
+    );
+    return rows.map(({ saleId, kind, round, afterId }) => ({
+      saleId: dashed(saleId),
+      kind: `reminder.${kind}`,
+      round,
+      afterId: afterId === null ? undefined : dashed(afterId),
+    }));
   }
 
   /** How many notices of a kind there are about reservations of a sale. */

@@ -398,6 +398,26 @@ export const controls: readonly Control[] = [
     http: true,
     faults: [inModule(() => import('#platform/redis/redis.ts'), { isDemoted: () => () => false })],
   },
+  {
+    name: 'job-without-its-rest',
+    row: 'long-job-killed',
+    http: true,
+    faults: [
+      inModule(() => import('#launch/job.store.ts'), {
+        insertJob: (real) => (tx, job) => real(tx, { ...job, finishedAtMs: job.startedAtMs }),
+      }),
+    ],
+  },
+  {
+    name: 'sweep-over-after-one-step',
+    row: 'long-jobs-at-once',
+    faults: [
+      inModule(() => import('#launch/cancellation.store.ts'), {
+        updateCancellation: (real) => (tx, cancellation) =>
+          real(tx, { ...cancellation, sweptAtMs: cancellation.sweptAtMs ?? cancellation.calledOffAtMs }),
+      }),
+    ],
+  },
   { name: 'lost-connections-acknowledged', row: 'packet-loss', faults: [failuresAcknowledged] },
   {
     name: 'messages-must-be-known-to-the-letter',

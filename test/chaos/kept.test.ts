@@ -17,6 +17,8 @@ function figuresOf(text: string): string[][] {
 const sinceKept = [
   'asked-without-redis',
   'mysql-read-only',
+  'long-job-killed',
+  'long-jobs-at-once',
   'operators-at-work',
   'provider-waits-and-refuses',
   'provider-disagrees',

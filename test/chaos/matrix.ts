@@ -1,6 +1,7 @@
 /** The whole fault matrix, in the order of its numbers. */
 import type { Fault } from './fault.ts';
 import { eventFaults } from './faults/events.ts';
+import { jobFaults } from './faults/jobs.ts';
 import { machineFaults } from './faults/machine.ts';
 import { mysqlFaults } from './faults/mysql.ts';
 import { operatorFaults } from './faults/operators.ts';
@@ -17,5 +18,6 @@ export const matrix: Fault[] = [
   ...eventFaults,
   ...paymentFaults,
   ...operatorFaults,
+  ...jobFaults,
   ...machineFaults,
 ].sort((one, other) => one.number - other.number);
