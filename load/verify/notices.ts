@@ -86,6 +86,7 @@ export class NoticeCheck {
       return;
     }
     let before = '';
+    const waitedAt = new Set<number>();
     for (let version = 1; version <= row.version; version++) {
       const told = notices.filter((notice) => notice.version === version).map((notice) => notice.kind);
       const [kind = ''] = told;
@@ -106,6 +107,13 @@ export class NoticeCheck {
         );
       }
       if (!isSmaller) before = kind;
+      if (before === 'reservation.waitlisted') waitedAt.add(version);
+    }
+    for (const { version } of all.filter(({ kind }) => kind === 'reminder.moved-up')) {
+      tally.expect(
+        waitedAt.has(version),
+        () => `reservation ${row.id} was told a place in line at version ${version}, when it did not wait`,
+      );
     }
     tally.expect(
       stateTold(before) === row.state,

@@ -295,6 +295,10 @@ const faults: Record<InvariantName, Record<string, Fault>> = {
         bytes(customers[3]),
         bytes(reservations.allocated),
       ),
+    'a place in line that was told to somebody who does not wait': {
+      breakIt: () => copyNotice(reservations.allocated, 'reminder.paused', { kind: 'reminder.moved-up' }),
+      says: /was told a place in line at version 1, when it did not wait/,
+    },
     'a refund of a part without a notice': { breakIt: refundOneCent, says: /captured with 1 refunds/ },
     'a purchase without a notice': () =>
       change('DELETE FROM notifications WHERE subject_id = ?', bytes(purchases.captured)),
@@ -591,6 +595,12 @@ describe.each(Object.entries(faults))('%s notices', (name, broken) => {
     expect(result.invariants[name as InvariantName].examples[0]).toEqual(expect.any(String));
     expect(result.holds).toBe(false);
   });
+});
+
+test('who waits may be told a new place in line', async () => {
+  await copyNotice(reservations.waitlisted, 'reminder.paused', { kind: 'reminder.moved-up', round: 90 });
+  const result = await look();
+  expect([result.holds, result.invariants.I5.examples]).toEqual([true, []]);
 });
 
 test('I2 notices dead letters', async () => {
