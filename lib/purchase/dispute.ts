@@ -155,9 +155,13 @@ async function acceptWithin(
   const refusal = await close(tx, dispute, 'accepted', nowMs);
   if (refusal) throw new CannotDecide(refusal);
   const refunds = await readRefunds(tx, [purchaseId]);
-  const isDone = refunds.some((one) => one.refundKey === refundKey && one.state === 'refunded');
-  const leftMinor = capturedOf(purchase) - givenBackOf(refunds.filter((one) => one.refundKey !== refundKey));
-  if (!isDone || amountMinor > leftMinor) {
+  const done = refunds.find((one) => one.refundKey === refundKey && one.state === 'refunded');
+  if (done && done.amountMinor !== amountMinor) {
+    const detail = 'It is in the books with another amount; reject what contradicts that.';
+    throw new CannotDecide(refuse('illegal_state', detail, { recordedMinor: done.amountMinor }));
+  }
+  const leftMinor = capturedOf(purchase) - givenBackOf(refunds.filter((one) => one !== done));
+  if (!done || amountMinor > leftMinor) {
     const detail = 'That is more than is left of what was captured; say in amountMinor how much it gave back.';
     throw new CannotDecide(refuse('illegal_state', detail, { leftMinor: Math.max(0, leftMinor) }));
   }

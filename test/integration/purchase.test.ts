@@ -1711,6 +1711,30 @@ describe('what the provider says is checked (M5, M6)', () => {
     if (!isAccepted) await tell(signed(told('payment.refunded', purchaseId, await refundMade(purchaseId))));
   });
 
+  it('M6: a refund of ours that is settled before the decision keeps its amount', async () => {
+    const { token, reservationId } = first(await scene());
+    const { body } = await buy(token, [reservationId], 'tok_approve');
+    const purchaseId: string = body.purchaseId;
+    await work([purchaseId], ['captured']);
+    const order = { token: await operator(), json: { amountMinor: 700 }, key: newId() };
+    await api.call(`POST /purchases/${purchaseId}/refund`, order);
+    const { charges } = await chargesOf(purchaseId);
+    const [row] = await deps.db.rows<{ refund: string }>(
+      'SELECT refund_key AS refund FROM refunds WHERE purchase_id = ?',
+      [toBytes(purchaseId)],
+    );
+    const refund = row?.refund;
+    const facts = { chargeId: charges[0]?.id, amountMinor: 701, refundKey: `${purchaseId}:${refund}` };
+    await tell(signed(told('payment.refunded', purchaseId, facts)));
+    expect(await disputesOf(purchaseId)).toMatchObject([{ refund, reason: 'amount_mismatch' }]);
+    await work([purchaseId], ['captured']);
+    expect(await decideRefund(purchaseId, { decision: 'accept', refund })).toMatchObject({
+      ...{ status: 409, body: { code: 'illegal_state', recordedMinor: 700 } },
+    });
+    expect(await decideRefund(purchaseId, { decision: 'reject', refund })).toMatchObject({ status: 202 });
+    expect(await disputesOf(purchaseId)).toEqual([]);
+  });
+
   /** What the provider should have told of the refund that it has made. */
   async function refundMade(purchaseId: string) {
     const { charges } = await chargesOf(purchaseId);
