@@ -3,6 +3,7 @@
  * Real MySQL, Redis and SQS; the test sets the clock, so a pause of an hour takes no hour.
  */
 
+import { setTimeout } from 'node:timers/promises';
 import { BusEvent } from '#events/catalog.ts';
 import { advanceSale } from '#launch/advance.ts';
 import { pauseSale, resumeSale, updateSale } from '#launch/change-sale.ts';
@@ -14,10 +15,12 @@ import type { Deps } from '#platform/environment/deps.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
 import { type CustomerId, type ReservationId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
+import type { Tx } from '#platform/mysql/mysql.ts';
 import { requestPurchase } from '#purchase/request.ts';
 import { allocateBatch } from '#reservation/allocate.ts';
 import { cancelReservation } from '#reservation/cancel.ts';
 import { getDecidedReservation } from '#reservation/read.ts';
+import { enterPhase, lockSales, readSales } from '#sale/sale.store.ts';
 import { newId } from '#test/support/ids.ts';
 import { withDeps } from '../support/deps.ts';
 import { delivered, givenSale, openBed, type SaleTerms } from '../support/sales.ts';
@@ -68,6 +71,20 @@ const pass = (ms: number) => {
   aheadMs += ms;
 };
 const instant = (fromNowMs: number) => toIso(Math.floor(deps.clock() / 1000) * 1000 + fromNowMs);
+
+/** Begins something that needs the row of a sale, which another transaction holds for a minute of the test's clock. */
+async function afterWaiting(saleId: SaleId, begin: () => Promise<unknown>, meanwhile?: (tx: Tx) => Promise<void>) {
+  const { waiting } = await deps.db.transaction(async (tx) => {
+    await lockSales(tx, [saleId]);
+    const begun = begin();
+    // Long enough to come to the row.
+    await setTimeout(300);
+    pass(minuteMs);
+    await meanwhile?.(tx);
+    return { waiting: begun };
+  });
+  await waiting;
+}
 
 interface Customer {
   readonly customerId: CustomerId;
@@ -293,6 +310,24 @@ describe('I12: a pause stops every clock', () => {
     const begunAMinuteAgo = withDeps(deps, { clock: () => deps.clock() - minuteMs });
     await pauseSale(begunAMinuteAgo, saleId);
     expect((await told(holder)).map(({ kind }) => kind)).toContain('reminder.paused');
+  });
+
+  test('a pause that waited for the row of its sale begins when it has it', async () => {
+    const saleId = await givenSale(deps);
+    const calledAtMs = deps.clock();
+    await afterWaiting(saleId, () => pauseSale(deps, saleId));
+    const sale = (await readSales(deps.db, [saleId])).get(saleId);
+    expect(sale?.pausedAtMs).toBeGreaterThanOrEqual(calledAtMs + minuteMs);
+  });
+
+  test('whoever waited for the row of a sale does not take it back to an earlier phase', async () => {
+    const saleId = await givenSale(deps, { purchaseOpensAtMs: deps.clock() + 30 * secondMs });
+    await afterWaiting(
+      saleId,
+      () => advanceSale(deps, saleId, soon(), 'nothing'),
+      (tx) => enterPhase(tx, saleId, { phase: 'purchasing', remindedAtMs: null }),
+    );
+    expect((await readSales(deps.db, [saleId])).get(saleId)?.phase).toBe('purchasing');
   });
 
   test('a sale that has closed cannot be paused', async () => {
