@@ -150,6 +150,9 @@ function readEntry(deps: ApiDeps, input: unknown): ReadEntry | EntryFailure {
   }
   const detail = parseDetail(entry.Detail);
   if (!detail) return { ErrorCode: 'MalformedDetail', ErrorMessage: 'Detail is malformed.' };
+  if (deps.faults.findsTooLarge(entry.Detail)) {
+    return { ErrorCode: 'ValidationException', ErrorMessage: 'Total size of the entry is over the limit.' };
+  }
   if (deps.faults.refusesEntry()) {
     return { ErrorCode: 'InternalFailure', ErrorMessage: 'A refused entry was asked for with /_faults.' };
   }

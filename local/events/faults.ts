@@ -14,6 +14,8 @@ export const FaultSettings = z.strictObject({
   seed: z.number().int().default(1),
   /** Fraction of PutEvents entries that are refused with ErrorCode InternalFailure and not accepted. */
   failEntries: fraction.default(0),
+  /** Entries with a longer detail than this, in bytes, are refused as too large. */
+  largestDetailBytes: z.number().int().min(1).optional(),
   /** Fraction of deliveries that are sent twice, with the same event id. */
   duplicate: fraction.default(0),
   /** Every delivery waits this long before its first attempt. */
@@ -46,6 +48,10 @@ export class Faults {
 
   refusesEntry(): boolean {
     return this.happens(this.current.failEntries);
+  }
+
+  findsTooLarge(detail: string): boolean {
+    return Buffer.byteLength(detail) > (this.current.largestDetailBytes ?? Number.POSITIVE_INFINITY);
   }
 
   duplicates(): boolean {

@@ -418,6 +418,12 @@ export const controls: readonly Control[] = [
       }),
     ],
   },
+  {
+    name: 'everybody-in-one-step',
+    row: 'small-limits',
+    http: true,
+    faults: [inModule(() => import('#launch/announce.ts'), { rowsPerStep: () => () => 1_000_000 })],
+  },
   { name: 'lost-connections-acknowledged', row: 'packet-loss', faults: [failuresAcknowledged] },
   {
     name: 'messages-must-be-known-to-the-letter',

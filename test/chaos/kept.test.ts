@@ -23,6 +23,7 @@ const sinceKept = [
   'provider-waits-and-refuses',
   'provider-disagrees',
   'redis-demoted',
+  'small-limits',
 ];
 
 test('the kept run has every older row, nothing was violated in it, and every control was noticed', () => {

@@ -1,4 +1,4 @@
-/** Rows 43 and 44: what can happen to a job that goes over all reservations of a sale in steps. */
+/** Rows 43 to 45: what can happen to a job that goes over all reservations of a sale in steps. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { waitFor } from '#local/wait.ts';
 import type { Fault, Run } from '../fault.ts';
@@ -14,9 +14,9 @@ const announcingSteps = ['advance.received', 'advance.begin', 'advance.recordEve
 const endingSteps = ['advance.begin', 'advance.lockSales', 'advance.recordEvents', 'advance.commit'];
 
 /** A sale with more reservations than one step of a job looks at, of which some are bought. */
-async function largeSale({ load }: Run): Promise<string> {
-  const sale = await load.sale({ allotment: holders, cap: 4 * holders, waitlistSize: holders });
-  await load.rush({ sales: [sale], requests: holders, concurrency: 24 });
+async function largeSale({ load }: Run, requests = holders): Promise<string> {
+  const sale = await load.sale({ allotment: requests, cap: 4 * requests, waitlistSize: requests });
+  await load.rush({ sales: [sale], requests, concurrency: 24 });
   await load.decided(60_000);
   await load.act({ buy: 0.05 });
   return sale;
@@ -129,4 +129,43 @@ const atOnce: Fault = {
   },
 };
 
-export const jobFaults = [killed, atOnce];
+/** Far below the limits of MySQL (16 MiB) and of the bus (256 KiB): what a sale of any size is kept to. */
+const packetBytes = 1024 * 1024;
+const detailBytes = 80 * 1024;
+/** So many in one event would be more than that. */
+const crowd = 800;
+
+const smallLimits: Fault = {
+  number: 45,
+  name: 'small-limits',
+  title: 'A large sale with small limits for statements and events',
+  also: ['I4', 'I5', 'I6', 'I7', 'I8', 'I12', 'I13'],
+  async run(run) {
+    const { world } = run;
+    const { operator } = world;
+    const [before] = await world.rows<{ bytes: number }>('SELECT @@GLOBAL.max_allowed_packet AS bytes');
+    await world.pool.query('SET GLOBAL max_allowed_packet = ?', [packetBytes]);
+    try {
+      // A session keeps the limit that it began with.
+      world.proxies.mysql.resetAll();
+      await world.faults('events', { largestDetailBytes: detailBytes });
+      const sale = await largeSale(run, crowd);
+      await jobsDone(run);
+      await operator.pauseSale(sale);
+      await operator.resumeSale(sale);
+      await jobsDone(run);
+      await operator.cancelSale(sale);
+      await jobsDone(run);
+      const refused = async () => (await world.rows<{ n: number }>('SELECT COUNT(*) AS n FROM outbox'))[0]?.n ?? 0;
+      await waitFor('every event to be published', async () => (await refused()) === 0, {
+        timeoutMs: run.patienceMs,
+      }).catch(() => undefined);
+      run.expect((await refused()) === 0, `${await refused()} events are not published`);
+    } finally {
+      await world.pool.query('SET GLOBAL max_allowed_packet = ?', [before?.bytes]);
+      await world.faults('events');
+    }
+  },
+};
+
+export const jobFaults = [killed, atOnce, smallLimits];
