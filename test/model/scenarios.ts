@@ -747,7 +747,7 @@ export const scenarios: readonly Scenario[] = [
     before: oneHoldsOneWaits,
     begin(setting) {
       cancels(setting, wish(1));
-      fires(setting, 'advance');
+      setting.world.queue('advance').send(boundary);
     },
   },
   {

@@ -167,6 +167,7 @@ export class Checker {
     this.#saleIds = new Map();
     this.#moves = new Map();
     this.#clock.reset();
+    this.#paidBack = new Set();
     this.#money.reset();
     this.redisWasLost = false;
     const world = this.#world;
@@ -414,7 +415,9 @@ export class Checker {
         // Who gets back all that was captured has bought nothing, and is told once the money is back.
         if (goesBack && !this.#isBoughtInPart(after)) return undefined;
         if (!goesBack && !this.#isTold(before, after)) return undefined;
-        const state = goesBack ? 'captured' : this.#purchases.text(after, 'state');
+        const is = this.#purchases.text(after, 'state');
+        const isPaidBack = this.#paidBack.has(this.#purchases.text(after, 'id'));
+        const state = isPaidBack && is !== 'refunded' ? 'refunded-in-part' : goesBack ? 'captured' : is;
         this.#moves.set(`${this.#purchases.id(after, 'id')}.${this.#purchases.number(after, 'version')}`, state);
         return undefined;
       }
@@ -788,12 +791,12 @@ export class Checker {
     }
   }
 
-  /** Whether a change of a purchase is told. The return of units without money is not. */
+  /** Whether a change of a purchase is told: money that went back always is, the return of units without money is not. */
   #isTold(before: Row | undefined, after: Row): boolean {
     const c = this.#purchases;
     const [from, to] = [before ? c.text(before, 'state') : 'new', c.text(after, 'state')];
-    if (from === to || !toldPurchaseStates.has(to)) return false;
-    return from !== 'refunding' || this.#paidBack.has(c.text(after, 'id'));
+    if (this.#paidBack.has(c.text(after, 'id'))) return true;
+    return from !== to && from !== 'refunding' && toldPurchaseStates.has(to);
   }
 
   /** Whether a purchase was captured and is given back, in whole or in part, by the same change. */
@@ -886,7 +889,7 @@ export class Checker {
     const key = `${this.#notices.id(row, 'subject_id')}.${this.#notices.number(row, 'version')}`;
     const state = this.#moves.get(key);
     const told = kind.split('.')[1] ?? '';
-    const shown = { offered: 'allocated', 'refunded-in-part': 'captured' }[told] ?? told;
+    const shown = told === 'offered' ? 'allocated' : told;
     if (state !== shown) this.#fail('I5', `a notice says that ${key} is ${shown}, but it is ${state}`);
   }
 
