@@ -382,7 +382,7 @@ export const scenarios: readonly Scenario[] = [
     queues: [workers('reservations', 2, 2)],
     sales: [sale(1)],
     faults: 2,
-    kinds: { fail: 1, lost: 1, crash: 1, twice: 1 },
+    kinds: { fail: 1, crash: 1, twice: 1 },
     rules: ['relay'],
     mirror: true,
     begin(setting) {
