@@ -9,8 +9,11 @@ import { SendMessageCommand } from '@aws-sdk/client-sqs';
 import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
 import { handler as createReservation } from '#functions/http/create-reservation.ts';
 import { handler as getSale } from '#functions/http/get-sale.ts';
+import { createReservationRoute } from '#functions/http/reservation.routes.ts';
 import type { Queue } from '#platform/aws/sqs.ts';
 import { type Deps, sharedDeps } from '#platform/environment/deps.ts';
+import { httpHandler } from '#platform/handlers/http.ts';
+import { newId } from '#platform/kernel/ids.ts';
 import { locate } from '#platform/kernel/registry.ts';
 import { redisReady } from '#platform/redis/redis.ts';
 import { context, eventFor } from './event.ts';
@@ -18,6 +21,12 @@ import { context, eventFor } from './event.ts';
 const deps = await sharedDeps();
 await redisReady(deps.redis);
 if (process.argv[2] === 'each') sendEachByItself(deps);
+
+/** The same route behind the same wrapper, which checks the caller and the input, and nothing behind that. */
+const acceptNothing = httpHandler(createReservationRoute, async ({ params: { saleId } }) => {
+  const reservationId = newId<'reservation'>(0);
+  return { reservationId, saleId, state: 'requested' as const, ticket: 1, position: 1, statusUrl: '/' };
+});
 
 const server = createServer((request, response) => {
   const served = request.method === 'POST' ? accept(request) : look(request);
@@ -32,19 +41,17 @@ process.on('disconnect', () => process.exit(0));
 
 async function accept(request: IncomingMessage): Promise<APIGatewayProxyStructuredResultV2> {
   const body = await read(request);
-  return createReservation(
-    eventFor(request, 'POST /sales/{saleId}/reservations', { saleId: saleIdOf(request) }, body),
-    context,
-  );
+  const handler = request.url?.startsWith('/empty/') ? acceptNothing : createReservation;
+  return handler(eventFor(request, 'POST /sales/{saleId}/reservations', { saleId: saleIdOf(request) }, body), context);
 }
 
 function look(request: IncomingMessage): Promise<APIGatewayProxyStructuredResultV2> {
   return getSale(eventFor(request, 'GET /sales/{saleId}', { saleId: saleIdOf(request) }, undefined), context);
 }
 
-/** The second part of the path; the first is always `sales`. */
+/** The second part of the path; the first is `sales`, or `empty` for the handler that does nothing. */
 function saleIdOf({ url = '' }: IncomingMessage): string {
-  const start = '/sales/'.length;
+  const start = url.indexOf('/', 1) + 1;
   const end = url.indexOf('/', start);
   return url.slice(start, end < 0 ? undefined : end);
 }

@@ -25,6 +25,10 @@ import { capPerCustomer, type Plan, planFor } from '../workload.ts';
 const connections = 64;
 /** How many may be at the thin hosts; each is measured at its own best number. */
 const connectionsTried = { quick: [64, 256], full: [16, 64, 128, 256] };
+/** How much processor time the handler may take, in times that of an empty one. */
+const timesEmptyAtMost = 6;
+const timesEmptyAimed = 3;
+const requestsForCost = { quick: 1_000, full: 5_000 };
 const secondsTried = 0.5;
 const timesTried = 3;
 /** Customers who ask; fewer than the host remembers, as those who have browsed before a sale opens are known to it. */
@@ -61,6 +65,8 @@ export const accept: Suite = {
         entry('each', 'each', 'sales'),
         entry('offline', 'offline', 'sales'),
         entry('empty', 'offline', 'empty'),
+        { name: 'handler', run: () => loads.costOf('sales') },
+        { name: 'empty handler', run: () => loads.costOf('empty') },
         ...(quick ? [] : [entry('local queue server', 'local', 'sales')]),
       ];
       // A cold host that is met by 64 connections at once answers late; so it is in production, but not what is asked here.
@@ -85,18 +91,34 @@ export const accept: Suite = {
         });
       const coalesced = of('coalesced', 'Thin host, sends shared by up to ten requests');
       const each = of('each', 'Thin host, one SendMessage per request');
+      const cost = (name: string, title: string): Series =>
+        series(`accept ${name}`, rounds.values.get(name) ?? [], {
+          title,
+          unit: 'µs',
+          settings: 'one request at a time',
+        });
+      const handler = cost('handler', 'Processor time of the handler, as deployed');
+      const emptyHandler = cost('empty handler', 'Processor time of an empty handler of the same wrapper');
       const offline = of('offline', 'serverless-offline, accept path');
       const empty = of('empty', 'serverless-offline, empty handler');
       return {
         measures: [
           compare(coalesced, each, { name: 'accept-thin-vs-send-per-request', must: 6, aim: 8 }),
           compare(offline, empty, { name: 'accept-offline-vs-empty-handler', must: 0.7, aim: 0.85 }),
+          compare(handler, emptyHandler, {
+            name: 'accept-handler-vs-empty-handler',
+            must: rounded(1 / timesEmptyAtMost),
+            aim: rounded(1 / timesEmptyAimed),
+            lessIsBetter: true,
+          }),
         ],
         series: [
           coalesced,
           each,
           offline,
           empty,
+          handler,
+          emptyHandler,
           ...(quick
             ? []
             : [of('local queue server', 'Thin host, shared sends, local queue server instead of the stub')]),
@@ -124,6 +146,8 @@ interface Loads {
   send(host: string, path: 'sales' | 'empty', seconds: number): Promise<number>;
   /** Sends a little on one connection, then enough for the host to be warm. */
   warmUp(host: string): Promise<void>;
+  /** Processor time of one request where each is alone in its host, microseconds. */
+  costOf(path: 'sales' | 'empty'): Promise<number>;
   /** Finds out with how many connections a host accepts most, and keeps to that. */
   settle(host: string, tried: readonly number[]): Promise<void>;
   connectionsOf(host: string): number;
@@ -136,7 +160,7 @@ interface Loads {
 }
 
 async function prepareLoads(
-  { environment }: Context,
+  { environment, quick }: Context,
   generator: LoadGenerator,
   hosts: ReadonlyMap<string, Host>,
 ): Promise<Loads> {
@@ -194,6 +218,10 @@ async function prepareLoads(
       const perSecond = await load(host, path, amount, connections);
       rates.set(target, perSecond);
       return perSecond;
+    },
+    async costOf(path) {
+      await load('each', path, quick ? requestsForCost.quick : requestsForCost.full, 1);
+      return loads.cpuUs.get(`each ${path}`) ?? Number.NaN;
     },
     async settle(host, tried) {
       const found = new Map<number, number[]>(tried.map((connections) => [connections, []]));
