@@ -424,6 +424,7 @@ export const controls: readonly Control[] = [
     http: true,
     faults: [inModule(() => import('#launch/announce.ts'), { rowsPerStep: () => () => 1_000_000 })],
   },
+  { name: 'window-judged-a-day-later', row: 'queue-a-day-behind', faults: [windowJudgedWhenDecided] },
   { name: 'lost-connections-acknowledged', row: 'packet-loss', faults: [failuresAcknowledged] },
   {
     name: 'messages-must-be-known-to-the-letter',

@@ -22,6 +22,7 @@ const sinceKept = [
   'operators-at-work',
   'provider-waits-and-refuses',
   'provider-disagrees',
+  'queue-a-day-behind',
   'redis-demoted',
   'small-limits',
 ];

@@ -156,6 +156,41 @@ const clocks: Fault = {
   },
 };
 
+const hourMs = 3_600_000;
+
+const dayBehind: Fault = {
+  number: 49,
+  name: 'queue-a-day-behind',
+  title: 'The queue is a day behind',
+  also: ['I4', 'I6', 'I8'],
+  async run(run) {
+    const { world, load } = run;
+    const sale = await load.sale({
+      ...{ allotment: 60, waitlistSize: 200, reserveClosesInMs: 12 * hourMs },
+      ...{ purchaseOpensInMs: 36 * hourMs, purchaseClosesInMs: 60 * hourMs },
+    });
+    world.markSpecial();
+    await world.stopWorkers();
+    await load.rush({ sales: [sale], requests: 80, concurrency: 8 });
+    const withdrawn = load.promised.slice(0, 8);
+    for (const { account, reservationId } of withdrawn) await account.cancel(reservationId);
+    run.count('accepted', load.promised.length);
+    // Decided when the reservation period has been over for twelve hours.
+    await world.startWorker('late', clockWrongBy(24, { ...run.orders }));
+    await load.decided();
+    const states = await world.rows<{ state: string; n: number }>(
+      'SELECT state, COUNT(*) AS n FROM reservations GROUP BY state',
+    );
+    for (const { state, n } of states) run.count(state, n);
+    const rejected = await world.rows<{ reason: string }>("SELECT reason FROM reservations WHERE state = 'rejected'");
+    run.expect(
+      rejected.every(({ reason }) => reason !== 'sale_closed' && reason !== 'window_closed'),
+      `${rejected.length} were rejected: ${[...new Set(rejected.map(({ reason }) => reason))].join(', ')}`,
+    );
+    await world.startWorkers(2);
+  },
+};
+
 const lossTable = 'holdfast_chaos';
 
 const loss: Fault = {
@@ -268,4 +303,4 @@ const twoBuilds: Fault = {
   },
 };
 
-export const machineFaults = [bothDown, diskFull, clocks, loss, overload, twoBuilds];
+export const machineFaults = [bothDown, diskFull, clocks, loss, overload, twoBuilds, dayBehind];
