@@ -180,6 +180,10 @@ describe('the clock and state', () => {
       /^(?:export )?(?:const|let) \w+[^=\n]*= new (?:WeakMap|WeakSet|LRUCache|Map<[^(]*>\(\)|Set<[^(]*>\(\)|Map\(\)|Set\(\))/gm;
     expect(breaking(lib, ({ text }) => text.match(state) ?? [])).toEqual([]);
   });
+
+  test('no module of a noun keeps state in a variable', () => {
+    expect(breaking(nouns, ({ text }) => text.match(/^(?:export )?let \w+/gm) ?? [])).toEqual([]);
+  });
 });
 
 describe('handlers', () => {
