@@ -167,7 +167,7 @@ async function sweepSome(tx: Tx, saleId: SaleId, nowMs: number): Promise<Step> {
 export async function readCancellation({ db }: Needs<'db'>, saleId: SaleId): Promise<CancellationView | Refusal> {
   const cancellation = await findCancellation(db, saleId);
   const sale = (await readSales(db, [saleId])).get(saleId);
-  if (!cancellation || !sale) return refuse('not_found', 'There is no such sale, or it was not called off.');
+  if (!cancellation || !sale) return refuse('not_found', 'There is no such sale, or it was not cancelled.');
   const [reservations, refundsByState, openPayments] = await Promise.all([
     countByState(db, saleId),
     countRefundsOfSale(db, saleId),
