@@ -21,7 +21,7 @@ import { sendJob } from './jobs.ts';
 
 interface Adjusted extends Committed {
   readonly view: SaleView;
-  /** What has yet to tell the others their places. */
+  /** Jobs that must still tell the others their new places. */
   readonly job?: SaleJob | undefined;
 }
 

@@ -125,10 +125,10 @@ export async function pauseSale(
 }
 
 /**
- * Resumes a paused sale. The time of the pause is given back: whatever was still to come is later by its length. With
- * `keepTimes` the times stay as they are, and what they end meanwhile ends; if that is dangerous, it is refused with
- * `confirmation_required`, and the confirmation in that refusal must come with the next call. Units that became free in the pause go to those
- * who wait before anybody else can have them. Repeating it changes nothing.
+ * Resumes a paused sale. The time of the pause is given back: each time that was still to come is later by its length. With
+ * `keepTimes` the times stay as they are, and what has ended by them ends; if that is dangerous, it is refused with
+ * `confirmation_required`, and the next call must send the confirmation from that refusal. Units that became available in
+ * the pause are offered to those who wait before anybody else can have them. Repeating it changes nothing.
  */
 export async function resumeSale(
   deps: WriteNeeds,

@@ -15,8 +15,10 @@ import { scheduleBoundaries } from './boundaries.ts';
 import { recordSale, type SaleCommitted } from './sale-changed.ts';
 import { defaultOfferCutoffMs, readTimes, refuseCutoff, refuseDisorder } from './sale-times.ts';
 
-/** Creates a sale at the product's present price. Refuses an unknown product, times out of order, and a
- * cut-off as long as the purchase window. */
+/**
+ * Creates a sale at the product's current price. Refuses an unknown product, times that are out of order, and a cut-off that
+ * is as long as the purchase window.
+ */
 export async function createSale(
   deps: WriteNeeds,
   request: CreateSale,
