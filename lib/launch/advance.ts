@@ -191,7 +191,7 @@ async function endSale(deps: WriteNeeds, { saleId, allocated, waitlisted }: Sale
 
 interface PhaseAnnounced extends Committed {
   readonly sale?: SaleRow;
-  /** The announcements that a job has yet to finish. */
+  /** Jobs of announcements that are not finished yet. */
   readonly jobs?: readonly SaleJob[];
 }
 

@@ -61,8 +61,8 @@ interface Announced {
 
 /**
  * Announces to the first page of a sale's reservations, and writes the job for the rest if there are more. `sale` is as it
- * will be after the transaction, which holds it, and `nowMs` a time at which it was held: whoever was decided before is told,
- * however long the transaction waited for the sale. The opening and the close are told to those who can buy, a change to
+ * will be after the transaction, which holds it, and `nowMs` a time at which it was held: everybody who was decided before is
+ * told, however long the transaction waited for the sale. The opening and the close are told to those who can buy, a change to
  * everybody who holds units or waits. The caller records the events, and sends the job's message after the commit.
  */
 export async function announce(tx: Tx, sale: SaleRow, kind: Announcement, nowMs: number): Promise<Announced> {
@@ -216,7 +216,7 @@ async function tellPage(
   return { rows, ...tell(sale, job, rows, nowMs) };
 }
 
-/** A step along the line: those who wait next, and the events that tell them their places. Whoever came later did not move. */
+/** A step along the line: those who wait next, and the events that tell them their places. Those who came later did not move. */
 async function tellPlaces(
   tx: Tx,
   sale: SaleRow,

@@ -108,7 +108,7 @@ export async function sendSweep(deps: Needs<'queue'>, saleId: SaleId, afterId: s
     .catch((error) => log.warn('the next tick will continue a cancellation', { error, saleId }));
 }
 
-/** Continues the sweeps that are not over, for whatever reason their own messages did not. */
+/** Continues the sweeps that are not over and whose own messages were lost. */
 export async function sweepLeftOpen(deps: WriteNeeds & Needs<'queue'>, deadlineMs: number): Promise<void> {
   for (const saleId of await listUnsweptSaleIds(deps.db)) {
     if (deps.clock() >= sliceEndMs(deps.clock(), deadlineMs)) return;

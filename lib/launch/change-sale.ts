@@ -1,9 +1,9 @@
 /**
  * Changing a sale: new terms, a pause, and calling it off. The row is held while the change is decided.
  *
- * Invariant I12: a pause stops every clock, and resuming gives the time back. Whoever was told a time that moves is told the
- * new one, once for each change, beginning in the same transaction; a change that moves nothing is not announced. So are
- * those who move up in line because others get an offer.
+ * Invariant I12: a pause stops every clock, and resuming gives the time back. Everybody who was told a time that moves
+ * is told the new one, once for each change, beginning in the same transaction; a change that moves nothing is not announced.
+ * Those who move up in line because others get an offer are told as well.
  */
 
 import { type Keep, keepNothing } from '#answers/once.ts';
@@ -51,7 +51,7 @@ export interface SaleChange {
 
 interface SaleChanged<Answer> extends SaleCommitted {
   readonly answer: Answer;
-  /** The announcements that a job has yet to finish. */
+  /** Jobs of announcements that are not finished yet. */
   readonly jobs?: readonly SaleJob[];
 }
 
@@ -78,7 +78,7 @@ export async function updateSale(
       return refuse('illegal_state', `${sale.waitlisted} reservations are waiting; the waitlist cannot be smaller.`);
     }
     const { offerCutoffMs = sale.offerCutoffMs } = cutoff;
-    // A window that moves was judged with it.
+    // If the window moves, the plan of the move has judged the cut-off.
     const cutoffTooLong =
       move || change.offerCutoffSeconds === undefined ? undefined : refuseCutoff(offerCutoffMs, sale);
     if (cutoffTooLong) return cutoffTooLong;
@@ -152,7 +152,7 @@ export async function resumeSale(
     }
     const refusal = refuseKeptTimes(await planKeptTimes(tx, sale, nowMs, seen?.concerned), confirmation);
     if (refusal) return refusal;
-    // Whose sale is over is told of its end.
+    // In a sale that is over, its end is told instead.
     return { terms: resumed, tell: nowMs < sale.purchaseClosesAtMs ? 'resumed' : undefined };
   };
   return changeSale(deps, saleId, decide, keepView(keep));

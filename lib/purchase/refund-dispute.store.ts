@@ -1,6 +1,6 @@
 /**
- * The store of disputed refunds: the only code that writes `refund_disputes`. It decides nothing. Whoever writes holds the
- * purchase's row.
+ * The store of disputed refunds: the only code that writes `refund_disputes`. It decides nothing. Its
+ * callers hold the lock on the purchase's row when they write.
  */
 import { fromBytes, type PurchaseId, toBytes } from '#platform/kernel/ids.ts';
 import type { Sql, Tx } from '#platform/mysql/mysql.ts';

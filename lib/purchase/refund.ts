@@ -268,7 +268,7 @@ function refusalOfExcess(
     }
     const unreturned = bought - unitsReturned(line, refunds);
     const returning = own(releases);
-    // Whoever names no number wants all that is left, which must be something.
+    // Without a number all that is left returns, and something must be left.
     if (returning && (returning.units ?? Math.max(1, unreturned)) > unreturned) {
       const facts = { reservationId, leftUnits: unreturned };
       return refuse('illegal_state', 'So many of its units are not left to return.', facts);
