@@ -28,7 +28,7 @@ import {
 } from '#reservation/reservation.store.ts';
 import { readSales, type SaleRow } from '#sale/sale.store.ts';
 import { deadlineAtMs } from '#sale/sale-clock.ts';
-import { insertJob, type JobStep, lockJob, readOpenJobs, type SaleJob, updateJob } from './job.store.ts';
+import { insertJob, type JobStep, lockJob, newJob, readOpenJobs, type SaleJob, updateJob } from './job.store.ts';
 import type { announcements } from './job.table.ts';
 
 export type Announcement = (typeof announcements)[number];
@@ -73,15 +73,7 @@ export async function announce(tx: Tx, sale: SaleRow, kind: Announcement, nowMs:
   const last = rows.at(-1);
   if (!last || rows.length < rowsPerStep()) return { events };
   await supersede(tx, sale.saleId, kind, nowMs);
-  const job: SaleJob = {
-    ...key,
-    startedAtMs: nowMs,
-    afterId: last.reservationId,
-    handled: told,
-    steppedAtMs: nowMs,
-    finishedAtMs: null,
-    superseded: false,
-  };
+  const job = newJob(key, last.reservationId, told, nowMs);
   await insertJob(tx, job);
   return { events, job };
 }
@@ -177,14 +169,7 @@ export async function announceMoves(
     ? { rows: [], events: [], told: 0 }
     : await tellPlaces(tx, sale, { ...key, afterId: behind.reservationId }, nowMs, 'all');
   if (!isLater && rows.length < rowsPerStep()) return { events };
-  const job: SaleJob = {
-    ...key,
-    afterId: rows.at(-1)?.reservationId ?? behind.reservationId,
-    handled: told,
-    steppedAtMs: nowMs,
-    finishedAtMs: null,
-    superseded: false,
-  };
+  const job = newJob(key, rows.at(-1)?.reservationId ?? behind.reservationId, told, nowMs);
   await insertJob(tx, job);
   return { events, job };
 }
