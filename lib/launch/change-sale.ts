@@ -6,8 +6,8 @@
  * Those who move up in line because others get an offer are told as well.
  */
 
-import { type Keep, keepNothing } from '#answers/once.ts';
 import { recordEvents } from '#events/outbox.ts';
+import { type Keep, keepNothing } from '#idempotency/kept-answer.ts';
 import { type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';

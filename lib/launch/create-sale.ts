@@ -2,8 +2,9 @@
  * Creating a sale: its row with the whole allotment available, the first entry of its ledger and its event, in one
  * transaction. A sale copies the price of its product, so changing the product does not change the price of the sale.
  */
-import { type Keep, keepNothing } from '#answers/once.ts';
+
 import { findProduct } from '#catalog/product.store.ts';
+import { type Keep, keepNothing } from '#idempotency/kept-answer.ts';
 import { type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { adjustment, recordMovements } from '#sale/ledger.store.ts';

@@ -2,7 +2,7 @@
  * Dead letters for operators: listing them with their causes, and redriving them.
  */
 
-import { type Keep, keepNothing } from '#answers/once.ts';
+import { type Keep, keepNothing } from '#idempotency/kept-answer.ts';
 import { deadLetterQueues, listDeadLetters, redriveDeadLetters } from '#platform/aws/dead-letter-queue.ts';
 import { queueDepth } from '#platform/aws/sqs.ts';
 import type { Needs } from '#platform/environment/deps.ts';

@@ -6,7 +6,7 @@
  */
 
 import { createHash } from 'node:crypto';
-import { type Keep, keepNothing } from '#answers/once.ts';
+import { type Keep, keepNothing } from '#idempotency/kept-answer.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';

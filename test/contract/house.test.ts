@@ -56,7 +56,7 @@ const rooms = [
   'platform/aws',
   'platform/environment',
   'platform/handlers',
-  'answers',
+  'idempotency',
   'identity',
   'catalog',
   'state',
