@@ -94,7 +94,7 @@ export async function callOff(
     return undefined;
   }
   if (known.refunds === refunds) return undefined;
-  if (refunds === 'keep') return refuse('illegal_state', 'What was paid is being given back already.');
+  if (refunds === 'keep') return refuse('illegal_state', 'What was paid is already being refunded.');
   await updateCancellation(tx, { ...known, refunds, afterId: null, sweptAtMs: null });
   return undefined;
 }

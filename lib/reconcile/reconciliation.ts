@@ -99,7 +99,7 @@ export async function readReconciliation(
   id: ReconciliationId,
 ): Promise<ReconciliationView | Refusal> {
   const run = await findReconciliation(db, id);
-  return run ? viewOf(run) : refuse('not_found', 'There is no such run, or it was long ago.');
+  return run ? viewOf(run) : refuse('not_found', 'There is no such run, or it is too old.');
 }
 
 /** The latest runs, whoever began them, without what they found. */
