@@ -14,7 +14,7 @@ import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#
 import type { Needs } from '#platform/environment/deps.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
-import type { SaleId } from '#platform/kernel/ids.ts';
+import type { ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
 import { idOf, Time } from '#platform/kernel/shapes.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
@@ -100,7 +100,7 @@ export async function callOff(
 }
 
 /** Sends the command that begins or continues a sweep. Never throws: the minute's rule makes up for a lost one. */
-export async function sendSweep(deps: Needs<'queue'>, saleId: SaleId, afterId: string | null): Promise<void> {
+export async function sendSweep(deps: Needs<'queue'>, saleId: SaleId, afterId: ReservationId | null): Promise<void> {
   const body: SweepCommand = { sweep: { saleId, afterId } };
   await deps
     .queue('advance')
@@ -134,7 +134,7 @@ export async function sweepCancellation(
 interface Step extends Committed {
   /** Purchases of which something is refunded by this step. */
   readonly ordered: readonly PurchaseRow[];
-  readonly afterId: string | null;
+  readonly afterId: ReservationId | null;
   readonly isOver: boolean;
 }
 
