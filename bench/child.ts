@@ -1,6 +1,6 @@
 /**
  * A child process of the benchmark: forked with the environment of what is measured, asked by messages, and ended by
- * closing its connection. Called by runner.ts and hosts.ts.
+ * closing its connection. Called by runner.ts and http-hosts.ts.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';

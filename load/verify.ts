@@ -18,13 +18,13 @@ import { MoneyCheck } from './verify/money.ts';
 import { NoticeCheck } from './verify/notices.ts';
 import { readBooks } from './verify/provider.ts';
 import { QueueReader } from './verify/queues.ts';
-import { type Quiet, waitForQuiet } from './verify/quiet.ts';
+import { walk } from './verify/read-by-reservation.ts';
 import { RefundCheck } from './verify/refunds.ts';
 import { StockCheck } from './verify/stock.ts';
 import { Store } from './verify/store.ts';
 import { type InvariantName, invariantNames, newTallies, type Tallies } from './verify/tally.ts';
 import type { Target } from './verify/target.ts';
-import { walk } from './verify/walk.ts';
+import { type Quiet, waitForQuiet } from './verify/wait-for-rest.ts';
 import { checkAcceptedInWindow, checkOrderedInWindow, WindowCheck } from './verify/windows.ts';
 
 export interface VerifyOptions {

@@ -96,7 +96,7 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
         only: {
           type: 'string',
           value: 'SUITES',
-          does: 'some of drain, queue, burst, scaling, accept, read, memory, separated by commas',
+          does: 'some of drain, queue, burst, scaling, accept, read, memory, or scale (only if named), separated by commas',
         },
         profile: { type: 'string', value: 'FOLDER', does: 'writes a CPU profile of each contender to this folder' },
       },

@@ -1,6 +1,6 @@
 /**
- * Scaling: workers × batch size on one hot sale, each worker a process of its own. The surface shows where the knee is, and whether more workers than
- * needed do harm.
+ * Scaling: workers × batch size on one hot sale, each worker a process of its own. The surface shows where the knee is, and
+ * whether more workers than needed do harm.
  */
 
 import { asDeployed, shippedBatchSize, shippedWorkers } from '../settings.ts';

@@ -1,6 +1,7 @@
 /** POST /products: adds a product. */
-import { keptHandler } from '#answers/once.ts';
+
 import { createProduct } from '#catalog/product.ts';
+import { idempotentHandler } from '#idempotency/kept-answer.ts';
 import { createProductRoute } from './catalog.routes.ts';
 
-export const handler = keptHandler(createProductRoute, ({ deps, body }, keep) => createProduct(deps, body, keep));
+export const handler = idempotentHandler(createProductRoute, ({ deps, body }, keep) => createProduct(deps, body, keep));

@@ -5,6 +5,9 @@ import { getDocsScriptRoute } from './operations.routes.ts';
 
 export const handler = httpHandler(
   getDocsScriptRoute,
-  async () =>
-    new Reply(await apiReferenceScript(), { 'cache-control': 'public, max-age=86400', 'content-encoding': 'gzip' }),
+  async ({ deps }) =>
+    new Reply(await deps.once(apiReferenceScript), {
+      'cache-control': 'public, max-age=86400',
+      'content-encoding': 'gzip',
+    }),
 );

@@ -1,6 +1,8 @@
 /** POST /sales/{saleId}/pause. */
-import { keptHandler } from '#answers/once.ts';
+import { idempotentHandler } from '#idempotency/kept-answer.ts';
 import { pauseSale } from '#launch/change-sale.ts';
 import { pauseSaleRoute } from './sale.routes.ts';
 
-export const handler = keptHandler(pauseSaleRoute, ({ deps, params }, keep) => pauseSale(deps, params.saleId, keep));
+export const handler = idempotentHandler(pauseSaleRoute, ({ deps, params }, keep) =>
+  pauseSale(deps, params.saleId, keep),
+);

@@ -1,9 +1,9 @@
 /** POST /ops/reconcile: begins to compare MySQL, ledger, mirror and gate. */
-import { keptHandler } from '#answers/once.ts';
+import { idempotentHandler } from '#idempotency/kept-answer.ts';
 import { startReconciliation } from '#reconcile/reconciliation.ts';
 import { reconcileNowRoute } from './operations.routes.ts';
 
-export const handler = keptHandler(
+export const handler = idempotentHandler(
   reconcileNowRoute,
   ({ deps, body }, keep) => startReconciliation(deps, body, keep),
   ({ statusUrl }) => ({ location: statusUrl }),

@@ -98,24 +98,19 @@ export const rescheduleSaleRoute = defineRoute({
   refusals: ['invalid_input', 'not_found', 'sale_cancelled', 'illegal_state', 'confirmation_required'],
 });
 
-const changeStatus = (verb: 'pause', summary: string) =>
-  defineRoute({
-    method: 'POST',
-    path: `/sales/{saleId}/${verb}`,
-    summary,
-    tag,
-    auth: 'operator',
-    idempotent: 'optional',
-    params: SalePath,
-    status: 200,
-    reply: SaleView,
-    refusals: ['not_found', 'sale_cancelled', 'illegal_state'],
-  });
+export const pauseSaleRoute = defineRoute({
+  method: 'POST',
+  path: '/sales/{saleId}/pause',
+  summary: 'Pause a sale: nothing can be reserved or bought, and its clock stands still',
+  tag,
+  auth: 'operator',
+  idempotent: 'optional',
+  params: SalePath,
+  status: 200,
+  reply: SaleView,
+  refusals: ['not_found', 'sale_cancelled', 'illegal_state'],
+});
 
-export const pauseSaleRoute = changeStatus(
-  'pause',
-  'Pause a sale: nothing can be reserved or bought, and its clock stands still',
-);
 export const resumeSaleRoute = defineRoute({
   method: 'POST',
   path: '/sales/{saleId}/resume',
@@ -129,6 +124,7 @@ export const resumeSaleRoute = defineRoute({
   reply: SaleView,
   refusals: ['invalid_input', 'not_found', 'sale_cancelled', 'confirmation_required'],
 });
+
 export const cancelSaleRoute = defineRoute({
   method: 'POST',
   path: '/sales/{saleId}/cancel',

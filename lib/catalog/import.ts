@@ -5,7 +5,7 @@
  * file can be corrected at once. Products are matched by SKU, so importing a file twice gives the same products.
  */
 import { CsvError, type Info, parse } from 'csv-parse/sync';
-import { type Keep, keepNothing } from '#answers/once.ts';
+import { type Keep, keepNothing } from '#idempotency/kept-answer.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { digitsOf, fromDecimal } from '#platform/kernel/money.ts';

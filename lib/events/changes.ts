@@ -54,7 +54,7 @@ export const ChangeGroups = z.array(ChangeGroup).transform(expandChanges);
 /** Groups changes for the wire, in the order in which each group first appears. */
 export function groupChanges(changes: readonly ReservationChange[]): ChangeGroup[] {
   const groups: ChangeGroup[] = [];
-  const bySale = new Map<string, ChangeGroup[]>();
+  const bySale = new Map<SaleId, ChangeGroup[]>();
   for (const change of changes) {
     const { saleId, from, to, reason, deadlineMs } = change;
     const ofSale = bySale.get(saleId) ?? [];

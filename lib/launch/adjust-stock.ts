@@ -3,8 +3,8 @@
  * the same transaction, and those who moved up without an offer are told their new places.
  */
 
-import { type Keep, keepNothing } from '#answers/once.ts';
 import { recordEvents } from '#events/outbox.ts';
+import { type Keep, keepNothing } from '#idempotency/kept-answer.ts';
 import { type Committed, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
@@ -21,7 +21,7 @@ import { sendJob } from './jobs.ts';
 
 interface Adjusted extends Committed {
   readonly view: SaleView;
-  /** What has yet to tell the others their places. */
+  /** Jobs that must still tell the others their new places. */
   readonly job?: SaleJob | undefined;
 }
 

@@ -191,11 +191,14 @@ async function endSale(deps: WriteNeeds, { saleId, allocated, waitlisted }: Sale
 
 interface PhaseAnnounced extends Committed {
   readonly sale?: SaleRow;
-  /** The announcements that a job has yet to finish. */
+  /** Jobs of announcements that are not finished yet. */
   readonly jobs?: readonly SaleJob[];
 }
 
-/** Moves the stored phase to the phase by the clock, read once the sale is held, and records the events, once even if called concurrently. */
+/**
+ * Moves the stored phase to the phase by the clock, which is read once the sale is locked, and records the events; once, even
+ * if called concurrently.
+ */
 async function announcePhase(tx: Tx, saleId: SaleId, clock: Clock): Promise<PhaseAnnounced> {
   const sale = (await lockSales(tx, [saleId])).get(saleId);
   if (!sale) return nothingChanged;

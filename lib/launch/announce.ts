@@ -28,7 +28,7 @@ import {
 } from '#reservation/reservation.store.ts';
 import { readSales, type SaleRow } from '#sale/sale.store.ts';
 import { deadlineAtMs } from '#sale/sale-clock.ts';
-import { insertJob, type JobStep, lockJob, readOpenJobs, type SaleJob, updateJob } from './job.store.ts';
+import { insertJob, type JobStep, lockJob, newJob, readOpenJobs, type SaleJob, updateJob } from './job.store.ts';
 import type { announcements } from './job.table.ts';
 
 export type Announcement = (typeof announcements)[number];
@@ -61,8 +61,8 @@ interface Announced {
 
 /**
  * Announces to the first page of a sale's reservations, and writes the job for the rest if there are more. `sale` is as it
- * will be after the transaction, which holds it, and `nowMs` a time at which it was held: whoever was decided before is told,
- * however long the transaction waited for the sale. The opening and the close are told to those who can buy, a change to
+ * will be after the transaction, which holds it, and `nowMs` a time at which it was held: everybody who was decided before is
+ * told, however long the transaction waited for the sale. The opening and the close are told to those who can buy, a change to
  * everybody who holds units or waits. The caller records the events, and sends the job's message after the commit.
  */
 export async function announce(tx: Tx, sale: SaleRow, kind: Announcement, nowMs: number): Promise<Announced> {
@@ -73,15 +73,7 @@ export async function announce(tx: Tx, sale: SaleRow, kind: Announcement, nowMs:
   const last = rows.at(-1);
   if (!last || rows.length < rowsPerStep()) return { events };
   await supersede(tx, sale.saleId, kind, nowMs);
-  const job: SaleJob = {
-    ...key,
-    startedAtMs: nowMs,
-    afterId: last.reservationId,
-    handled: told,
-    steppedAtMs: nowMs,
-    finishedAtMs: null,
-    superseded: false,
-  };
+  const job = newJob(key, last.reservationId, told, nowMs);
   await insertJob(tx, job);
   return { events, job };
 }
@@ -177,14 +169,7 @@ export async function announceMoves(
     ? { rows: [], events: [], told: 0 }
     : await tellPlaces(tx, sale, { ...key, afterId: behind.reservationId }, nowMs, 'all');
   if (!isLater && rows.length < rowsPerStep()) return { events };
-  const job: SaleJob = {
-    ...key,
-    afterId: rows.at(-1)?.reservationId ?? behind.reservationId,
-    handled: told,
-    steppedAtMs: nowMs,
-    finishedAtMs: null,
-    superseded: false,
-  };
+  const job = newJob(key, rows.at(-1)?.reservationId ?? behind.reservationId, told, nowMs);
   await insertJob(tx, job);
   return { events, job };
 }
@@ -216,7 +201,7 @@ async function tellPage(
   return { rows, ...tell(sale, job, rows, nowMs) };
 }
 
-/** A step along the line: those who wait next, and the events that tell them their places. Whoever came later did not move. */
+/** A step along the line: those who wait next, and the events that tell them their places. Those who came later did not move. */
 async function tellPlaces(
   tx: Tx,
   sale: SaleRow,

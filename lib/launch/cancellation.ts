@@ -14,7 +14,7 @@ import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#
 import type { Needs } from '#platform/environment/deps.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
-import type { SaleId } from '#platform/kernel/ids.ts';
+import type { ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
 import { idOf, Time } from '#platform/kernel/shapes.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
@@ -94,13 +94,13 @@ export async function callOff(
     return undefined;
   }
   if (known.refunds === refunds) return undefined;
-  if (refunds === 'keep') return refuse('illegal_state', 'What was paid is being given back already.');
+  if (refunds === 'keep') return refuse('illegal_state', 'What was paid is already being refunded.');
   await updateCancellation(tx, { ...known, refunds, afterId: null, sweptAtMs: null });
   return undefined;
 }
 
 /** Sends the command that begins or continues a sweep. Never throws: the minute's rule makes up for a lost one. */
-export async function sendSweep(deps: Needs<'queue'>, saleId: SaleId, afterId: string | null): Promise<void> {
+export async function sendSweep(deps: Needs<'queue'>, saleId: SaleId, afterId: ReservationId | null): Promise<void> {
   const body: SweepCommand = { sweep: { saleId, afterId } };
   await deps
     .queue('advance')
@@ -108,7 +108,7 @@ export async function sendSweep(deps: Needs<'queue'>, saleId: SaleId, afterId: s
     .catch((error) => log.warn('the next tick will continue a cancellation', { error, saleId }));
 }
 
-/** Continues the sweeps that are not over, for whatever reason their own messages did not. */
+/** Continues the sweeps that are not over and whose own messages were lost. */
 export async function sweepLeftOpen(deps: WriteNeeds & Needs<'queue'>, deadlineMs: number): Promise<void> {
   for (const saleId of await listUnsweptSaleIds(deps.db)) {
     if (deps.clock() >= sliceEndMs(deps.clock(), deadlineMs)) return;
@@ -134,7 +134,7 @@ export async function sweepCancellation(
 interface Step extends Committed {
   /** Purchases of which something is refunded by this step. */
   readonly ordered: readonly PurchaseRow[];
-  readonly afterId: string | null;
+  readonly afterId: ReservationId | null;
   readonly isOver: boolean;
 }
 
@@ -167,7 +167,7 @@ async function sweepSome(tx: Tx, saleId: SaleId, nowMs: number): Promise<Step> {
 export async function readCancellation({ db }: Needs<'db'>, saleId: SaleId): Promise<CancellationView | Refusal> {
   const cancellation = await findCancellation(db, saleId);
   const sale = (await readSales(db, [saleId])).get(saleId);
-  if (!cancellation || !sale) return refuse('not_found', 'There is no such sale, or it was not called off.');
+  if (!cancellation || !sale) return refuse('not_found', 'There is no such sale, or it was not cancelled.');
   const [reservations, refundsByState, openPayments] = await Promise.all([
     countByState(db, saleId),
     countRefundsOfSale(db, saleId),

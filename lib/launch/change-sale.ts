@@ -1,13 +1,13 @@
 /**
  * Changing a sale: new terms, a pause, and calling it off. The row is held while the change is decided.
  *
- * Invariant I12: a pause stops every clock, and resuming gives the time back. Whoever was told a time that moves is told the
- * new one, once for each change, beginning in the same transaction; a change that moves nothing is not announced. So are
- * those who move up in line because others get an offer.
+ * Invariant I12: a pause stops every clock, and resuming gives the time back. Everybody who was told a time that moves
+ * is told the new one, once for each change, beginning in the same transaction; a change that moves nothing is not announced.
+ * Those who move up in line because others get an offer are told as well.
  */
 
-import { type Keep, keepNothing } from '#answers/once.ts';
 import { recordEvents } from '#events/outbox.ts';
+import { type Keep, keepNothing } from '#idempotency/kept-answer.ts';
 import { type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
@@ -51,7 +51,7 @@ export interface SaleChange {
 
 interface SaleChanged<Answer> extends SaleCommitted {
   readonly answer: Answer;
-  /** The announcements that a job has yet to finish. */
+  /** Jobs of announcements that are not finished yet. */
   readonly jobs?: readonly SaleJob[];
 }
 
@@ -78,7 +78,7 @@ export async function updateSale(
       return refuse('illegal_state', `${sale.waitlisted} reservations are waiting; the waitlist cannot be smaller.`);
     }
     const { offerCutoffMs = sale.offerCutoffMs } = cutoff;
-    // A window that moves was judged with it.
+    // If the window moves, the plan of the move has judged the cut-off.
     const cutoffTooLong =
       move || change.offerCutoffSeconds === undefined ? undefined : refuseCutoff(offerCutoffMs, sale);
     if (cutoffTooLong) return cutoffTooLong;
@@ -125,10 +125,10 @@ export async function pauseSale(
 }
 
 /**
- * Resumes a paused sale. The time of the pause is given back: whatever was still to come is later by its length. With
- * `keepTimes` the times stay as they are, and what they end meanwhile ends; if that is dangerous, it is refused with
- * `confirmation_required`, and the confirmation in that refusal must come with the next call. Units that became free in the pause go to those
- * who wait before anybody else can have them. Repeating it changes nothing.
+ * Resumes a paused sale. The time of the pause is given back: each time that was still to come is later by its length. With
+ * `keepTimes` the times stay as they are, and what has ended by them ends; if that is dangerous, it is refused with
+ * `confirmation_required`, and the next call must send the confirmation from that refusal. Units that became available in
+ * the pause are offered to those who wait before anybody else can have them. Repeating it changes nothing.
  */
 export async function resumeSale(
   deps: WriteNeeds,
@@ -152,7 +152,7 @@ export async function resumeSale(
     }
     const refusal = refuseKeptTimes(await planKeptTimes(tx, sale, nowMs, seen?.concerned), confirmation);
     if (refusal) return refusal;
-    // Whose sale is over is told of its end.
+    // In a sale that is over, its end is told instead.
     return { terms: resumed, tell: nowMs < sale.purchaseClosesAtMs ? 'resumed' : undefined };
   };
   return changeSale(deps, saleId, decide, keepView(keep));

@@ -2,8 +2,9 @@
  * Creating a sale: its row with the whole allotment available, the first entry of its ledger and its event, in one
  * transaction. A sale copies the price of its product, so changing the product does not change the price of the sale.
  */
-import { type Keep, keepNothing } from '#answers/once.ts';
+
 import { findProduct } from '#catalog/product.store.ts';
+import { type Keep, keepNothing } from '#idempotency/kept-answer.ts';
 import { type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { adjustment, recordMovements } from '#sale/ledger.store.ts';
@@ -15,8 +16,10 @@ import { scheduleBoundaries } from './boundaries.ts';
 import { recordSale, type SaleCommitted } from './sale-changed.ts';
 import { defaultOfferCutoffMs, readTimes, refuseCutoff, refuseDisorder } from './sale-times.ts';
 
-/** Creates a sale at the product's present price. Refuses an unknown product, times out of order, and a
- * cut-off as long as the purchase window. */
+/**
+ * Creates a sale at the product's current price. Refuses an unknown product, times that are out of order, and a cut-off that
+ * is as long as the purchase window.
+ */
 export async function createSale(
   deps: WriteNeeds,
   request: CreateSale,

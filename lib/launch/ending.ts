@@ -10,7 +10,16 @@ import type { SaleId } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import { endPage } from '#reservation/expire.ts';
 import { lockSales } from '#sale/sale.store.ts';
-import { findJob, insertJob, type JobKey, type JobStep, lockJob, type SaleJob, updateJob } from './job.store.ts';
+import {
+  findJob,
+  insertJob,
+  type JobKey,
+  type JobStep,
+  lockJob,
+  newJob,
+  type SaleJob,
+  updateJob,
+} from './job.store.ts';
 
 /**
  * How long after a job is over a new one may look for reservations that were decided, or left by a purchase, behind its
@@ -36,15 +45,7 @@ export async function beginEnding(tx: Tx, saleId: SaleId, nowMs: number): Promis
   await lockSales(tx, [saleId]);
   const known = await lockJob(tx, endingOf(saleId));
   if (!mayBegin(known, nowMs)) return { ...page, next: undefined };
-  const next: SaleJob = {
-    ...endingOf(saleId),
-    startedAtMs: nowMs,
-    afterId: page.afterId,
-    handled: (known?.handled ?? 0) + page.ended,
-    steppedAtMs: nowMs,
-    finishedAtMs: null,
-    superseded: false,
-  };
+  const next = newJob(endingOf(saleId), page.afterId, (known?.handled ?? 0) + page.ended, nowMs);
   await (known ? updateJob(tx, next) : insertJob(tx, next));
   return { ...page, next };
 }

@@ -35,6 +35,13 @@ export interface JobStep extends Committed {
   readonly isWaiting?: boolean;
 }
 
+/** A job that begins with a first step, which has come so far. */
+export function newJob(key: JobKey, afterId: ReservationId | null, handled: number, nowMs: number): SaleJob {
+  const { saleId, round, kind } = key;
+  const begun = { startedAtMs: nowMs, steppedAtMs: nowMs, finishedAtMs: null, superseded: false };
+  return { saleId, round, kind, afterId, handled, ...begun };
+}
+
 /** A job that has made no step for so long is taken to have lost its message. */
 export const idleAfterMs = 10_000;
 

@@ -86,7 +86,7 @@ export async function runJob(
   if (job.afterId === afterId || isIdle(job, deps.clock())) await continueJob(deps, job, deadlineMs);
 }
 
-/** Continues the jobs that are idle, for whatever reason their own messages did not. */
+/** Continues the jobs that are idle: their own messages were lost. */
 export async function runIdleJobs(deps: WriteNeeds, deadlineMs: number): Promise<void> {
   for (const job of await listIdleJobs(deps.db, deps.clock() - idleAfterMs, jobsPerTick)) {
     if (deps.clock() + stepReserveMs >= deadlineMs) return;

@@ -3,7 +3,7 @@
  * about it (invariant I12).
  *
  * A dangerous move needs a confirmation: a token that only the preview gives and that stands for this very move of the sale
- * as it is. So a slip of the hand cannot end a sale. Dangerous is:
+ * as it is. So a mistake cannot end a sale. These are dangerous:
  * - `closes_at_once`: the purchase window would be over;
  * - `takes_time`: somebody who holds units, or waits for them, would have less time than they were told;
  * - `short_window`, `ends_reserving`: what is left of the purchase window, or of the reservation period, would shrink to less

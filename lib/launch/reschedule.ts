@@ -1,7 +1,7 @@
 /**
  * Rescheduling: moves a sale's times, and everything derived from them, in one step, with a preview of the effects.
  */
-import { type Keep, keepNothing } from '#answers/once.ts';
+import { type Keep, keepNothing } from '#idempotency/kept-answer.ts';
 import type { WriteNeeds } from '#mirror/write-through.ts';
 import { isRefusal, type Refusal } from '#platform/kernel/errors.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';

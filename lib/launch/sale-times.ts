@@ -40,7 +40,7 @@ const longestDefaultCutoffMs = 60_000;
 
 /**
  * The cut-off of a sale for which none was named, in whole seconds: a tenth of the purchase window, at most a minute. So
- * whoever gets an offer has the time to take it.
+ * a customer who gets an offer has time to take it.
  */
 export function defaultOfferCutoffMs(times: Pick<SaleTimes, 'purchaseOpensAtMs' | 'purchaseClosesAtMs'>): number {
   const windowMs = times.purchaseClosesAtMs - times.purchaseOpensAtMs;

@@ -64,7 +64,7 @@ export function askGate(deps: Needs<'redis' | 'once'>, gateRequest: GateRequest)
 
 /** One run of the script for each sale, all in one round trip. The answers are in the order of the requests. */
 async function judge(redis: RedisClient, requests: readonly GateRequest[]): Promise<(GateAnswer | Error)[]> {
-  const bySale = new Map<string, { keys: string[]; texts: string; places: number[] }>();
+  const bySale = new Map<SaleId, { keys: string[]; texts: string; places: number[] }>();
   requests.forEach(({ saleId, reservationId, customerId, quantity, atLeast }, place) => {
     const tag = saleTag(saleId);
     const sale = bySale.get(saleId) ?? { keys: [keys.sale(tag), keys.claimsOf(tag)], texts: '', places: [] };

@@ -64,7 +64,7 @@ async function authenticate(
 ): Promise<undefined | Refusal> {
   const caller = await tokens.verify(token);
   if (!caller || caller.expiresAtMs <= deps.clock()) {
-    return refuse('unauthenticated', 'The access token is not valid, or no longer.');
+    return refuse('unauthenticated', 'The access token is not valid, or has expired.');
   }
   if (known && known.customerId !== caller.customerId) {
     return refuse('forbidden', 'This connection was opened by somebody else; open another.');

@@ -2,7 +2,7 @@
  * The notify verb: consumes events from the bus and notifies the customers they concern.
  *
  * One statement stores the notices of a whole batch; its unique key (subject, version, kind, round) is the inbox, so an event
- * delivered again is told once (invariant I5). Then whoever is connected hears of it; no failure of that can fail the
+ * delivered again is told once (invariant I5). Then connected customers are told; no failure of that can fail the
  * batch, because the stored notice is the truth. Called by functions/queue/notify.ts.
  */
 import type { BusEvent } from '#events/catalog.ts';

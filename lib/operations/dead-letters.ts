@@ -2,7 +2,7 @@
  * Dead letters for operators: listing them with their causes, and redriving them.
  */
 
-import { type Keep, keepNothing } from '#answers/once.ts';
+import { type Keep, keepNothing } from '#idempotency/kept-answer.ts';
 import { deadLetterQueues, listDeadLetters, redriveDeadLetters } from '#platform/aws/dead-letter-queue.ts';
 import { queueDepth } from '#platform/aws/sqs.ts';
 import type { Needs } from '#platform/environment/deps.ts';
@@ -41,8 +41,8 @@ export async function getDeadLetters(
 
 /**
  * Sends dead letters of a queue back to it: those named, or all. Those that are not in the queue (any more) are skipped,
- * so it is idempotent. The queue takes part in no transaction: the answer is kept when the letters have been sent, and if
- * that fails, a repeated call redrives those that are left.
+ * so it is idempotent. The queue takes part in no transaction: the answer is kept when the messages have been sent, and
+ * if that fails, a repeated call redrives those that are left.
  */
 export async function redrive(
   deps: OperationsDeps & Needs<'db'>,

@@ -36,10 +36,7 @@ function scalarScript(): string {
   return script;
 }
 
-let compressed: Promise<Buffer> | undefined;
-
-/** The script of the page, compressed with gzip: a third of its 4.9 MB. Done once by each environment. */
+/** The script of the page, compressed with gzip: a third of its 4.9 MB. Kept by `deps.once(apiReferenceScript)`. */
 export function apiReferenceScript(): Promise<Buffer> {
-  compressed ??= promisify(gzip)(scalarScript());
-  return compressed;
+  return promisify(gzip)(scalarScript());
 }

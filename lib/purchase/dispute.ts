@@ -53,13 +53,13 @@ async function decideCapture(
   const outcome = decision === 'accept' ? 'accepted' : 'rejected';
   const decided = (await settlePurchases(deps, [{ purchaseId, answer: { outcome } }])).get(purchaseId);
   if (!decided || decided.state === 'disputed') {
-    return refuse('illegal_state', 'Its units are no longer there to be bought; refund it.', { state: 'disputed' });
+    return refuse('illegal_state', 'Its units can no longer be bought; refund it.', { state: 'disputed' });
   }
   const { state } = decided;
   // Decisions that arrive together are carried out one by one; the others are told what was decided.
   const isAccepted = state === 'captured';
   if (isAccepted !== (decision === 'accept')) {
-    return refuse('illegal_state', 'Another decision about it came first.', { state });
+    return refuse('illegal_state', 'It was decided otherwise in the meantime.', { state });
   }
   return decided;
 }
@@ -86,7 +86,7 @@ async function decideRefund(
 }
 
 function cameFirst(decided: RefundDispute['state']): Refusal {
-  return refuse('illegal_state', 'Another decision about it came first.', { decided });
+  return refuse('illegal_state', 'It was decided otherwise in the meantime.', { decided });
 }
 
 async function reject(
@@ -157,7 +157,7 @@ async function acceptWithin(
   const refunds = await readRefunds(tx, [purchaseId]);
   const done = refunds.find((one) => one.refundKey === refundKey && one.state === 'refunded');
   if (done && done.amountMinor !== amountMinor) {
-    const detail = 'It is in the books with another amount; reject what contradicts that.';
+    const detail = 'It is already recorded with another amount; reject what contradicts that.';
     throw new CannotDecide(refuse('illegal_state', detail, { recordedMinor: done.amountMinor }));
   }
   const leftMinor = capturedOf(purchase) - givenBackOf(refunds.filter((one) => one !== done));

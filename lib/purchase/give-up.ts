@@ -29,7 +29,9 @@ export async function giveUpPurchase(
     if (reason === givenUp && ['requires_action', 'declined'].includes(state)) return purchase;
     if (state !== 'requires_action') {
       return awaitedStates.includes(state)
-        ? refuse('purchase_in_progress', 'The payment is with the provider, and needs nothing of you.', { purchaseId })
+        ? refuse('purchase_in_progress', 'The payment is with the provider and needs no action from you.', {
+            purchaseId,
+          })
         : refuse('already_resolved', `The purchase is ${state}.`);
     }
     await endAction(tx, purchaseId, givenUp, deps.clock());

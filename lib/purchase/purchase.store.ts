@@ -165,7 +165,7 @@ export async function readItems(sql: Sql, purchaseIds: readonly PurchaseId[]): P
   }));
 }
 
-/** How many purchases with items of a sale are in one of these states; few may be in them. */
+/** How many purchases with items of a sale are in one of these states. Reads every purchase in them: few may be. */
 export async function countInStates(sql: Sql, saleId: SaleId, states: readonly PurchaseState[]): Promise<number> {
   const [row] = await sql.rows<{ purchases: number }>(
     `SELECT COUNT(*) AS purchases FROM purchases p

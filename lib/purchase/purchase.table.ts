@@ -3,7 +3,7 @@
  *
  * The row is the intent: it is committed before the provider is called, and its id is the provider's idempotency key.
  * Invariant I7: at most one capture per purchase; a timeout leaves it `unknown`, never failed.
- * Written by `lib/purchase`; items never change.
+ * Written by `purchase.store.ts`; items never change.
  */
 import { sql } from 'drizzle-orm';
 import { bigint, char, check, index, int, mysqlEnum, mysqlTable, primaryKey, varchar } from 'drizzle-orm/mysql-core';

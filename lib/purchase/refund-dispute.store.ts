@@ -1,6 +1,6 @@
 /**
- * The store of disputed refunds: the only code that writes `refund_disputes`. It decides nothing. Whoever writes holds the
- * purchase's row.
+ * The store of disputed refunds: the only code that writes `refund_disputes`. It decides nothing. Its
+ * callers hold the lock on the purchase's row when they write.
  */
 import { fromBytes, type PurchaseId, toBytes } from '#platform/kernel/ids.ts';
 import type { Sql, Tx } from '#platform/mysql/mysql.ts';
@@ -23,16 +23,9 @@ export interface RefundDispute {
 }
 
 /** A dispute that waits for an operator: what the provider said, and what was ordered. */
-export interface OpenDispute {
-  readonly purchaseId: PurchaseId;
+export interface OpenDispute extends Omit<RefundDispute, 'state' | 'decidedAtMs'> {
   /** The key of the refund; empty for the capture itself. */
   readonly refundKey: string;
-  readonly reason: string;
-  readonly chargeId: string;
-  readonly amountMinor: number | null;
-  readonly currency: string | null;
-  readonly reference: string | null;
-  readonly toldAtMs: number;
   readonly orderedMinor: number;
   readonly orderedCurrency: string;
 }

@@ -1,5 +1,6 @@
 /**
- * The store of refunds: the only code that writes `refunds`. It decides nothing. Whoever writes holds the purchase's row.
+ * The store of refunds: the only code that writes `refunds`. It decides nothing. Its
+ * callers hold the lock on the purchase's row when they write.
  */
 import { fromBytes, type PurchaseId, type ReservationId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import type { Sql, Tx } from '#platform/mysql/mysql.ts';

@@ -6,7 +6,7 @@
  */
 
 import { createHash } from 'node:crypto';
-import { type Keep, keepNothing } from '#answers/once.ts';
+import { type Keep, keepNothing } from '#idempotency/kept-answer.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
@@ -192,7 +192,7 @@ async function orderPart(
   const known = refunds.find((one) => one.refundKey === refundKey);
   if (known) return isSameOrder(known, order) ? current : keyReused();
   if (order.forItems && order.amountMinor > 0 && costsOtherThanOrdered(current)) {
-    return refuse('illegal_state', 'What was captured is not the price of its units; name an amount.', {
+    return refuse('illegal_state', 'What was captured differs from the price of its units; name an amount.', {
       captured: costOf(current),
     });
   }
@@ -264,14 +264,18 @@ function refusalOfExcess(
     const unpaid = bought - unitsPaidBack(reservationId, refunds);
     if ((own(forItems ?? [])?.units ?? 0) > unpaid) {
       const facts = { reservationId, leftUnits: unpaid };
-      return refuse('illegal_state', 'The price of so many units is not left; name an amount for more.', facts);
+      return refuse(
+        'illegal_state',
+        'Not enough of what was captured is left for the price of these units; name an amount.',
+        facts,
+      );
     }
     const unreturned = bought - unitsReturned(line, refunds);
     const returning = own(releases);
-    // Whoever names no number wants all that is left, which must be something.
+    // Without a number all that is left returns, and something must be left.
     if (returning && (returning.units ?? Math.max(1, unreturned)) > unreturned) {
       const facts = { reservationId, leftUnits: unreturned };
-      return refuse('illegal_state', 'So many of its units are not left to return.', facts);
+      return refuse('illegal_state', 'It does not have that many units left to return.', facts);
     }
   }
   return undefined;

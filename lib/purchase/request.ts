@@ -253,7 +253,7 @@ export function judge(
     const units = fewer ?? row.units;
     if (units > row.units) {
       const facts = { reservationId, units: row.units };
-      return refuse('cannot_grow', 'The reservation does not have so many units.', facts);
+      return refuse('cannot_grow', 'The reservation does not have that many units.', facts);
     }
     if (units < row.units) inPart.push({ row, units, rest });
     currencies.add(sale.currency);

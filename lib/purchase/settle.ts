@@ -97,7 +97,7 @@ type Known = Ordered & Pick<PurchaseRow, 'chargeId' | 'capturedMinor' | 'capture
 /** What else the meaning of an answer depends on. */
 export interface Circumstances {
   /** The sales of the purchase that were called off. */
-  readonly calledOff: ReadonlySet<string>;
+  readonly calledOff: ReadonlySet<SaleId>;
   /** Its refunds so far. */
   readonly refunds: readonly RefundRow[];
 }
@@ -106,7 +106,7 @@ export interface Circumstances {
 export function decideSettlement(
   purchase: Known,
   items: readonly PurchaseItem[],
-  reservations: ReadonlyMap<string, ReservationRow>,
+  reservations: ReadonlyMap<ReservationId, ReservationRow>,
   answer: PaymentAnswer | DisputeDecision,
   { calledOff, refunds }: Circumstances,
 ): Settlement {
@@ -339,7 +339,7 @@ export async function settle(tx: Tx, answered: readonly Answered[], nowMs: numbe
 async function release(
   tx: Tx,
   plan: Plan,
-  sales: ReadonlyMap<string, SaleRow>,
+  sales: ReadonlyMap<SaleId, SaleRow>,
   stocks: readonly StockLevel[],
   nowMs: number,
 ): Promise<Committed> {
@@ -370,8 +370,8 @@ async function release(
  * When the earliest of each purchase's sales closes; none if all of them were called off, so that the customer is asked for
  * no action. Read without a lock: a deadline once told is kept whatever happens to the sale's times.
  */
-async function closesOf(tx: Tx, items: readonly PurchaseItem[]): Promise<Map<string, number>> {
-  const closesAtMs = new Map<string, number>();
+async function closesOf(tx: Tx, items: readonly PurchaseItem[]): Promise<Map<PurchaseId, number>> {
+  const closesAtMs = new Map<PurchaseId, number>();
   if (items.length === 0) return closesAtMs;
   const sales = await readSales(tx, [...new Set(items.map((item) => item.saleId))]);
   for (const { purchaseId, saleId } of items) {
@@ -384,7 +384,7 @@ async function closesOf(tx: Tx, items: readonly PurchaseItem[]): Promise<Map<str
 }
 
 /** The purchases whose answers depend on their refunds. */
-function withRefunds(purchases: readonly PurchaseRow[], answers: ReadonlyMap<string, Answered>): PurchaseId[] {
+function withRefunds(purchases: readonly PurchaseRow[], answers: ReadonlyMap<PurchaseId, Answered>): PurchaseId[] {
   return purchases.flatMap(({ purchaseId }) => {
     const answer = answers.get(purchaseId)?.answer;
     return answer && (movesMoney(answer) || answer.outcome === 'refused') ? [purchaseId] : [];
@@ -393,18 +393,18 @@ function withRefunds(purchases: readonly PurchaseRow[], answers: ReadonlyMap<str
 
 /** What is known of the sales and refunds of a batch. */
 interface BatchCircumstances {
-  readonly calledOff: ReadonlySet<string>;
-  readonly refunds: ReadonlyMap<string, readonly RefundRow[]>;
+  readonly calledOff: ReadonlySet<SaleId>;
+  readonly refunds: ReadonlyMap<PurchaseId, readonly RefundRow[]>;
   /** When the sales of a purchase close, if that matters. */
-  readonly closesAtMs: ReadonlyMap<string, number>;
+  readonly closesAtMs: ReadonlyMap<PurchaseId, number>;
 }
 
 /** What a batch of answers means for the purchases and reservations that it concerns. Pure but for the log. */
 export function planFor(
   purchases: readonly PurchaseRow[],
-  items: ReadonlyMap<string, PurchaseItem[]>,
-  reservations: ReadonlyMap<string, ReservationRow>,
-  answers: ReadonlyMap<string, Answered>,
+  items: ReadonlyMap<PurchaseId, PurchaseItem[]>,
+  reservations: ReadonlyMap<ReservationId, ReservationRow>,
+  answers: ReadonlyMap<PurchaseId, Answered>,
   { calledOff, refunds, closesAtMs }: BatchCircumstances,
   nowMs: number,
 ): Plan {
@@ -441,8 +441,8 @@ interface Subject {
   readonly refunds: readonly RefundRow[];
   /** Its reservations in this state. */
   readonly held: (state: ReservationState) => ReservationRow[];
-  readonly calledOff: ReadonlySet<string>;
-  readonly closesAtMs: ReadonlyMap<string, number>;
+  readonly calledOff: ReadonlySet<SaleId>;
+  readonly closesAtMs: ReadonlyMap<PurchaseId, number>;
   readonly nowMs: number;
 }
 

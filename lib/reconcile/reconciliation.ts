@@ -1,6 +1,6 @@
 /** A run of reconcile, as operators begin and follow it. */
 import * as z from 'zod';
-import { type Keep, keepNothing } from '#answers/once.ts';
+import { type Keep, keepNothing } from '#idempotency/kept-answer.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
@@ -99,7 +99,7 @@ export async function readReconciliation(
   id: ReconciliationId,
 ): Promise<ReconciliationView | Refusal> {
   const run = await findReconciliation(db, id);
-  return run ? viewOf(run) : refuse('not_found', 'There is no such run, or it was long ago.');
+  return run ? viewOf(run) : refuse('not_found', 'There is no such run, or it is too old.');
 }
 
 /** The latest runs, whoever began them, without what they found. */

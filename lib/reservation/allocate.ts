@@ -105,7 +105,7 @@ async function decideUnheld(
   deps: AllocateNeeds,
   write: Write,
   claims: readonly Claim[],
-  deliveredBefore: ReadonlySet<string>,
+  deliveredBefore: ReadonlySet<ReservationId>,
   fencingTokens: ReadonlyMap<SaleId, number>,
 ): Promise<boolean> {
   const memory = deps.once(recentlyDecided);

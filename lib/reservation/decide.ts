@@ -4,7 +4,7 @@
  * Requests are taken in ticket order. Each gets units if enough are available for its fill policy, a place on the
  * waitlist if there is one, and a refusal with a reason otherwise. Where somebody waits whom the available units can
  * serve, a request gets none of them, however few it asks for (invariant I11). The sums it returns are exactly the stock
- * moves that the decisions stand for, so whoever carries them out cannot disagree with them (invariants I1, I4 and I8).
+ * moves that the decisions stand for, so code that carries them out cannot disagree with them (invariants I1, I4 and I8).
  */
 
 import type { Code } from '#platform/kernel/errors.ts';

@@ -59,7 +59,7 @@ export async function getReservation(
     if (promised) return promised;
     misses.note(customerId);
     if (!trust.isDoubted()) return refuse('not_found', 'You have no such reservation.');
-    return refuse('status_unknown', 'Ask again in a moment, best at the status URL that accepted the request.');
+    return refuse('status_unknown', 'Ask again in a moment, preferably at the status URL that came with the 202.');
   }
   if (pending) await bringToMirror(deps, [row]);
   return viewOf(row);

@@ -43,7 +43,7 @@ export async function reduceReservation(
   if (isRefusal(known)) return known;
   if (known.state === 'requested') {
     // Deciding a smaller request now would let it overtake earlier ones.
-    return refuse('not_decided_yet', 'It can be reduced as soon as it has been decided, or given back now.', {
+    return refuse('not_decided_yet', 'It can be reduced once it has been decided, or cancelled now.', {
       retryAfterSeconds: askAgainAfterSeconds,
     });
   }
@@ -83,7 +83,7 @@ export function judgeReduction(
     return refuse('purchase_in_progress', 'The reservation is being paid for.', { purchaseId });
   }
   if (quantity > before) {
-    return refuse('cannot_grow', 'A quantity can only fall; ask for the others by another reservation.', {
+    return refuse('cannot_grow', 'A quantity can only be lowered; make another reservation for more.', {
       quantity: before,
     });
   }

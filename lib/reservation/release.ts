@@ -6,7 +6,7 @@
  * Invariants I1 and I3: the caller has locked the sale; each reservation ends at most once, its movement is written into
  * the ledger, and stock is moved by exactly their sum. A reservation that a purchase is paying for is left alone, unless its
  * sale was called off: capture and expiry compete on its row, and the second finds that it has moved. Called by `cancel.ts`,
- * `expire.ts`, `launch/adjust-stock.ts`, `launch/change-sale.ts` and `purchase/settle.ts`.
+ * `reduce.ts`, `expire.ts`, `launch/adjust-stock.ts`, `launch/change-sale.ts` and `purchase/settle.ts`.
  */
 import type { ReservationChange } from '#events/changes.ts';
 import { changeEvents, recordEvents } from '#events/outbox.ts';

@@ -54,8 +54,9 @@ export function giveBackPause(sale: Clock, nowMs: number): SaleTimes & Pick<Sale
 /**
  * What moving a sale's times to `wanted` changes in its row. Deadlines move with an opening that is still to come. A window
  * that closes until a new opening stops the clock until then. The stored phase goes back to where the new times say, and so
- * does the reminder of a close that moves or is still far, so that both are announced again. In a pause, the time given back so far is settled
- * first: `wanted` are times as of now. `shiftMs` moves the deadlines in an open window, if all times to come are shifted.
+ * does the reminder of a close that moves or is still far, so that both are announced again. In a pause, the time given back
+ * so far is settled first: `wanted` are times as of now. `shiftMs` moves the deadlines in an open window, if all times to
+ * come are shifted.
  */
 export function moveTimes(
   sale: Clock & Pick<SaleRow, 'phase' | 'remindedAtMs'>,

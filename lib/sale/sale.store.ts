@@ -27,13 +27,13 @@ export interface StockMove {
 /** Further conditions of a move, beyond no counter falling below zero. */
 export interface StockGuard {
   /** The fencing tokens of the caller's locks, by sale; a row that saw a higher one refuses. Absent if the row is held. */
-  readonly fencingTokens?: ReadonlyMap<string, number>;
+  readonly fencingTokens?: ReadonlyMap<SaleId, number>;
   /** The epoch the caller read; a restore in between refuses. */
-  readonly epochs?: ReadonlyMap<string, number>;
+  readonly epochs?: ReadonlyMap<SaleId, number>;
   /** Whether nobody may be waiting: those who wait come first, and only with the row held is it known what they wait for. */
   readonly nobodyWaits?: boolean;
   /** The terms that the caller decided by; a pause or a move in between refuses, since it has been announced already. */
-  readonly terms?: ReadonlyMap<string, TermsTold>;
+  readonly terms?: ReadonlyMap<SaleId, TermsTold>;
 }
 
 /** The terms of a sale that holders and waiters are told of when they change. */

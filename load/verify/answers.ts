@@ -6,9 +6,9 @@
  */
 import type { ClientView } from './clients.ts';
 import type { Depth } from './queues.ts';
+import type { Stop } from './read-by-reservation.ts';
 import type { MovementRow, PurchaseRow, ReservationRow, SaleRow } from './store.ts';
 import type { Tallies, Tally } from './tally.ts';
-import type { Stop } from './walk.ts';
 
 const decidedStates = new Set(['allocated', 'waitlisted', 'rejected', 'purchased', 'cancelled', 'expired', 'refunded']);
 const settledStates = new Set(['captured', 'declined', 'refunded']);

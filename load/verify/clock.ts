@@ -7,9 +7,9 @@
  */
 import type { ClientView, RefusedForTime } from './clients.ts';
 import { type SaleHistory, type Stretch, wrongGivingBack } from './history.ts';
+import type { Stop } from './read-by-reservation.ts';
 import type { AnnouncementRow, CancellationRow, NoticeRow, ReservationRow, SaleRow, SupersededRow } from './store.ts';
 import type { Tally } from './tally.ts';
-import type { Stop } from './walk.ts';
 
 /**
  * A notice carries the time at which its transaction began; the transaction may have waited so long for the sale before its

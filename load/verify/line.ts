@@ -5,9 +5,10 @@
  * transaction takes: if one of them came earlier and would have taken as much or less, the line was passed. At rest nobody
  * waits whom the units of a running sale can serve.
  */
+
+import type { Stop } from './read-by-reservation.ts';
 import type { ReservationRow, SaleRow } from './store.ts';
 import type { Tally } from './tally.ts';
-import type { Stop } from './walk.ts';
 
 /** Rows carry the time at which their transaction began; it may have waited so long for the sale before its commit. */
 const transactionMs = 2_000;

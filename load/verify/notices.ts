@@ -3,9 +3,9 @@
  * was listed or pushed to clients is among what was told. The order of pushes is judged while the clients' log is read.
  */
 import type { ClientView } from './clients.ts';
+import type { Stop } from './read-by-reservation.ts';
 import type { NoticeRow, PurchaseRow, RefundRow, ReservationRow } from './store.ts';
 import type { Tally } from './tally.ts';
-import type { Stop } from './walk.ts';
 
 /** Which notice may follow which. The first is the decision; cancelling an undecided request is one. */
 const follows: Record<string, string[]> = {

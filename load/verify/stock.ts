@@ -4,9 +4,10 @@
  * Three accounts of each sale are drawn up independently and must agree: its own row, the sum of its reservations, and
  * the sum of the ledger. What clients were shown in between is judged while their log is read.
  */
+
+import type { Stop } from './read-by-reservation.ts';
 import type { MovementRow, ReservationRow, SaleRow } from './store.ts';
 import type { Tally } from './tally.ts';
-import type { Stop } from './walk.ts';
 
 interface Account {
   allocated: number;

@@ -11,7 +11,7 @@
  * has none. When a queue that had failed takes a message again, all that wait for it are sent at once. Dead letters
  * are retried until their queue takes them.
  *
- * Called by api.ts and scheduler.ts (deliver), server.ts (start, stop, wake after a change of faults).
+ * Called by accept.ts (deliver) and server.ts (start, stop, wake after a change of faults).
  */
 import TinyQueue from 'tinyqueue';
 import type { Faults } from './faults.ts';

@@ -1,7 +1,7 @@
 /**
  * Faults that the local bus can inject, for chaos tests. Set with `POST /_faults` (see server.ts), held in
  * memory only, so a restart ends them. Random choices come from a seed: the same seed and the same traffic give the
- * same faults. Called by api.ts (what is accepted), delivery.ts (what is sent) and server.ts (the endpoint).
+ * same faults. Called by accept.ts (what is accepted), delivery.ts (what is sent) and server.ts (the endpoint).
  */
 import * as z from 'zod';
 import { seededRandom } from '../service/random.ts';

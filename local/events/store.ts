@@ -4,7 +4,7 @@
  *
  * Invariants: a promise from `commit` resolves only after its transaction; commits in one turn of the event loop share a
  * transaction. The file is in WAL mode with synchronous=NORMAL: a killed process loses nothing, a power cut may lose the
- * last moments. Without a data directory the tables are in memory. Called by api.ts, scheduler.ts and delivery.ts.
+ * last moments. Without a data directory the tables are in memory. Called by accept.ts, registry.ts, delivery.ts and server.ts.
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';

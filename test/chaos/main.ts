@@ -10,7 +10,8 @@
  *   npm run chaos -- --control NAME      only that safeguard (may be repeated)
  *   npm run chaos -- --placebo           the controls' rows as short as for controls, with nothing taken out: all must hold
  *   npm run chaos -- --seed S            other choices; the same choices as another run with this seed
- *   npm run chaos -- --keep              also keeps the figures in docs/results, and shows them in README.md and docs/faults.md
+ *   npm run chaos -- --keep              also keeps the figures in docs/results, and shows them in docs/faults.md and
+ *                                        docs/measurements.md
  *
  * `--whole`, `--quick` and `--fault` go together with `--controls`. Writes `.local/chaos-report.json` and prints fault ×
  * invariant × count. The exit code is 0 only if every row held, the whole was reached, and every control was caught.

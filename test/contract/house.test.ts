@@ -56,7 +56,7 @@ const rooms = [
   'platform/aws',
   'platform/environment',
   'platform/handlers',
-  'answers',
+  'idempotency',
   'identity',
   'catalog',
   'state',
@@ -179,6 +179,10 @@ describe('the clock and state', () => {
     const state =
       /^(?:export )?(?:const|let) \w+[^=\n]*= new (?:WeakMap|WeakSet|LRUCache|Map<[^(]*>\(\)|Set<[^(]*>\(\)|Map\(\)|Set\(\))/gm;
     expect(breaking(lib, ({ text }) => text.match(state) ?? [])).toEqual([]);
+  });
+
+  test('no module of a noun keeps state in a variable', () => {
+    expect(breaking(nouns, ({ text }) => text.match(/^(?:export )?let \w+/gm) ?? [])).toEqual([]);
   });
 });
 

@@ -3,8 +3,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Measure } from '#bench/statistics.ts';
 import { projectRoot } from '#local/state-folder.ts';
-import type { Measure } from '../../bench/statistics.ts';
 import { readKept } from '../chaos/kept.ts';
 
 const read = (path: string) => readFileSync(join(projectRoot, path), 'utf8');

@@ -332,7 +332,7 @@ describe('a failover that leaves the server read-only for minutes', () => {
     await endSessions();
   });
 
-  test('nothing is divided, buried or charged; who may wait is asked to; and all of it happens afterwards', async () => {
+  test('nothing is divided, given up or charged; who may wait is asked to; and all of it happens afterwards', async () => {
     const saleId = await openSale('Failover');
     const { token } = await register('Ada');
     const reserve = (key: string) =>

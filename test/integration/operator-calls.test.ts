@@ -3,7 +3,7 @@
  * exceeds what a column can hold (M9).
  */
 
-import { answersKeptMs, forgetOldAnswers } from '#answers/once.ts';
+import { answersKeptMs, forgetOldAnswers } from '#idempotency/kept-answer.ts';
 import { adjustStock } from '#launch/adjust-stock.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { type SaleId, toBytes } from '#platform/kernel/ids.ts';

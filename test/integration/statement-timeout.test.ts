@@ -148,7 +148,7 @@ test('a time limit of the server: what the driver throws counts as an outage', a
   expect(isOutage(error)).toBe(true);
 });
 
-test('a queue gets its messages back in time, none is buried, and they are decided afterwards', async () => {
+test('a queue gets its messages back in time, none becomes a dead letter, and they are decided afterwards', async () => {
   const saleId = await givenSale(deps, { allotment: 10 });
   const { messageId, message } = delivered(saleId, { key: newId() });
   const body = JSON.stringify(message);

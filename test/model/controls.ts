@@ -124,7 +124,7 @@ export const controls: readonly Control[] = [
     cases: ['poison'],
   },
   {
-    name: 'buried-without-a-letter',
+    name: 'given-up-without-a-dead-letter',
     description: 'A message that is given up is acknowledged although it could not be put among the dead letters.',
     faults: [
       inModule(() => import('#platform/handlers/queue.ts'), {

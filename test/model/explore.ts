@@ -9,7 +9,7 @@
  * Called by `run.ts`.
  */
 import { type ConsumerName, consumerNames, queueOf, tick } from './consumers.ts';
-import { pages } from './pages.ts';
+import { pages } from './rows-per-step.ts';
 import { type SaleSetting, Setting } from './setting.ts';
 import { type Chooser, type Fault, Random } from './world/choice.ts';
 import type { QueueOptions } from './world/queue.ts';

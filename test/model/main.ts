@@ -18,9 +18,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ownArguments, refuse } from '#local/arguments.ts';
 import { defaultFolder } from '#local/state-folder.ts';
+import { caseNames, quickCases } from './case-names.ts';
 import { controls } from './controls.ts';
 import type { CaseDone, Done, EpisodesDone, Failure, HuntDone, Job } from './jobs.ts';
-import { caseNames, quickCases } from './names.ts';
 import { sizeOf } from './plan.ts';
 
 const { values } = ownArguments('model');

@@ -3,7 +3,7 @@
  *
  *   node test/model/record.ts FILE SEED REQUESTS
  *
- * The file gets a `Recorded` per line. Called by `likeness.test.ts`.
+ * The file gets a `Recorded` per line. Called by `real-servers.test.ts`.
  */
 import './hooks.ts';
 import { writeFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-/** What `record.ts` writes down of an episode, a line each, for `likeness.test.ts` to ask of real servers. Bytes are `{ hex }`. */
+/** What `record.ts` writes down of an episode, a line each, for `real-servers.test.ts` to ask of real servers. Bytes are `{ hex }`. */
 export type Recorded =
   /** A row that was there from the beginning. */
   | { readonly is: 'row'; readonly table: string; readonly columns: readonly string[]; readonly values: unknown[] }

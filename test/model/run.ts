@@ -7,8 +7,8 @@ import { inModule, type Planted, plant } from '../support/plant.ts';
 import { type Control, controls } from './controls.ts';
 import type { Exploration, Scenario } from './explore.ts';
 import type { Done, Failure, Job } from './jobs.ts';
-import { smallPages } from './pages.ts';
 import { planOf } from './plan.ts';
+import { smallPages } from './rows-per-step.ts';
 
 const planted = process.env.HOLDFAST_CONTROL;
 const control = controls.find(({ name }) => name === planted);

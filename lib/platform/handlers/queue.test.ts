@@ -16,8 +16,8 @@ function records(...bodies: unknown[]): SQSRecord[] {
   })) as unknown as SQSRecord[];
 }
 
-/** A consumer of numbers that throws when its batch holds a cursed one; says which batches it was given. */
-function consumer(cursed: number[], error = () => new Error('cannot stomach it')) {
+/** A consumer of numbers that throws when its batch has a poison message; says which batches it was given. */
+function consumer(poison: number[], error = () => new Error('cannot process it')) {
   const batches: number[][] = [];
   return {
     batches,
@@ -25,7 +25,7 @@ function consumer(cursed: number[], error = () => new Error('cannot stomach it')
     run: async (_: Deps, batch: readonly { message: { n: number } }[]) => {
       const numbers = batch.map(({ message }) => message.n);
       batches.push(numbers);
-      if (numbers.some((n) => cursed.includes(n))) throw error();
+      if (numbers.some((n) => poison.includes(n))) throw error();
       return [];
     },
   };

@@ -21,7 +21,10 @@ export const metrics = {
   BatchMs: { unit: 'Milliseconds', means: 'time a batch took' },
   OldestMessageAgeMs: { unit: 'Milliseconds', means: 'age of the oldest message of a batch when the worker got it' },
   BreakersOpened: { unit: 'Count', means: 'breakers that opened; the line names the breaker' },
-  PaymentsDisputed: { unit: 'Count', means: 'captures that are not what was ordered, or a second one for a purchase' },
+  PaymentsDisputed: {
+    unit: 'Count',
+    means: 'captures and refunds that contradict the order, or a second charge for a purchase',
+  },
   RefundsFailed: { unit: 'Count', means: 'refunds that the provider refused' },
   Reconciliations: { unit: 'Count', means: 'steps of reconcile; small sales need one' },
   Drifts: { unit: 'Count', means: 'differences that reconcile found between MySQL, ledger, mirror and gate' },

@@ -260,8 +260,8 @@ const readOnly: Fault = {
       await sleep(Math.max(0, untilMs - Date.now()));
       run.expect((await count(run)) === decided, 'something was decided by a server that is read-only');
       for (const queue of ['reservations', 'purchases', 'advance', 'notices']) {
-        const buried = world.target.deadLetters[queue] === undefined ? 0 : await world.depth(queue, true);
-        run.expect(buried === 0, `${buried} messages of ${queue} were given up`);
+        const dead = world.target.deadLetters[queue] === undefined ? 0 : await world.depth(queue, true);
+        run.expect(dead === 0, `${dead} messages of ${queue} were given up`);
       }
       const kept = (await sessions()).filter((id) => before.includes(id));
       run.expect(kept.length === 0, `${kept.length} connections were kept that reach a server that is read-only`);

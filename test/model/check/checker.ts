@@ -3,7 +3,7 @@
  *
  * It believes nothing that the shipped code says of itself: it hears of committed rows, of Redis fields, of events and
  * charges, keeps its own books of them, and knows by its own table which moves are legal. Safety is checked at each
- * commit and each write, what must hold in the end by `atRest`. Called by `episode.ts` and `scenarios.ts`.
+ * commit and each write, what must hold in the end by `atRest`. Made by `setting.ts`.
  */
 
 import { type ChangeGroup, expandChanges } from '#events/changes.ts';

@@ -8,7 +8,7 @@
  */
 import { type ChangeGroup, expandChanges } from '#events/changes.ts';
 import type { ReservationId, SaleId } from '#platform/kernel/ids.ts';
-import { pages } from '../pages.ts';
+import { pages } from '../rows-per-step.ts';
 import type { Row } from '../world/mysql.ts';
 import type { Columns } from './columns.ts';
 

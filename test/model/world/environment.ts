@@ -3,7 +3,7 @@
  * takes several at once, at the same time.
  *
  * Invariant: when a process in it dies, all its processes and its memory are lost. Its memory is part of the state
- * of a world, and a process that reads it has the read in its digest. Called by `queue.ts` and `consumers.ts`.
+ * of a world, and a process that reads it has the read in its digest. Called by `queue.ts` and `world.ts`.
  */
 import { type RecentlyDecided, recentlyDecided } from '#reservation/recently-decided.ts';
 import { Digest, Sum } from './choice.ts';

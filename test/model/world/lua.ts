@@ -2,7 +2,7 @@
  * Runs the shipped Lua scripts in this process: compiles the part of Lua 5.1 that they use into JavaScript.
  *
  * Invariant: a script either means here what it means in Redis, or does not compile. Anything this compiler does not
- * support is an error, never a guess; `likeness.test.ts` compares the shipped scripts with a real Redis, call by call.
+ * support is an error, never a guess; `real-servers.test.ts` compares the shipped scripts with a real Redis, call by call.
  * Called by `redis.ts`.
  */
 

@@ -6,7 +6,7 @@
  * locking read locks its rows until the transaction ends; others who want the row wait, keep the locks they have,
  * and then see the row as it is now; a deadlock ends with an error for the transaction that closed the cycle, and it
  * is rolled back; unique keys and CHECK constraints are enforced; a failing statement leaves nothing of itself.
- * `likeness.test.ts` holds it against a real server, statement by statement. It leaves out gap locks, of which READ
+ * `real-servers.test.ts` holds it against a real server, statement by statement. It leaves out gap locks, of which READ
  * COMMITTED knows few, and locks no row that a statement looked at and did not want. Called by `deps.ts`.
  */
 import {

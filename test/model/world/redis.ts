@@ -1,7 +1,7 @@
 /**
  * Redis in memory: the commands that the shipped code and its scripts use, one at a time, as the real one does it.
  *
- * Invariant: every command does what Redis 7 does with it or throws; `likeness.test.ts` holds it against a real server.
+ * Invariant: every command does what Redis 7 does with it or throws; `real-servers.test.ts` holds it against a real server.
  * A script runs as one step. Keys expire by the model's clock. Called by `deps.ts`, and by scripts through `lua.ts`.
  */
 import { Digest, Sum } from './choice.ts';

@@ -14,7 +14,7 @@ import { type Call, type HttpHandler, httpHandler, Reply } from '#platform/handl
 import type { Route } from '#platform/handlers/route.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { isDuplicateKey, type Tx } from '#platform/mysql/mysql.ts';
-import { deleteAnswersBefore, findAnswer, insertAnswer, type KeptAnswer } from './answer.store.ts';
+import { deleteAnswersBefore, findAnswer, insertAnswer, type KeptAnswer } from './kept-answer.store.ts';
 
 /** How long an answer is kept at least. */
 export const answersKeptMs = 24 * 60 * 60 * 1_000;
@@ -40,7 +40,7 @@ class AnsweredBefore extends Error {
  * `idempotent: 'optional'`, and the verb must keep every answer that is not a refusal. `headersOf` makes the answer's own
  * headers.
  */
-export function keptHandler<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType, R extends z.ZodType>(
+export function idempotentHandler<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType, R extends z.ZodType>(
   route: Route<P, Q, B, R>,
   verb: (call: Call<z.output<P>, z.output<Q>, z.output<B>>, keep: Keep) => Promise<z.input<R> | Refusal>,
   headersOf?: (answer: z.input<R>) => Record<string, string>,

@@ -1,6 +1,6 @@
 /**
- * How many reservations one step of a long job looks at in a model: few, so that a small sale has several steps. Planted in
- * the place of the shipped numbers; each case and episode sets its own.
+ * How many reservations one step of a long job looks at in a model: few, so that a small sale has several steps. It
+ * replaces the shipped number; each case and episode sets its own.
  */
 import { inModule } from '../support/plant.ts';
 
