@@ -33,8 +33,9 @@ export function authentication({
   };
 }
 
-async function signedIn(tokens: Tokens, authorization: string | undefined): Promise<Caller> {
-  const token = authorization?.startsWith('Bearer ') ? authorization.slice('Bearer '.length) : '';
+async function signedIn(tokens: Tokens, authorization = ''): Promise<Caller> {
+  // The name of a scheme is written in any case (RFC 9110, section 11.1).
+  const token = /^bearer /i.test(authorization) ? authorization.slice('Bearer '.length) : '';
   const caller = await tokens.verify(token);
   if (!caller) throw new Refused('unauthenticated', 'Send a valid access token as "Authorization: Bearer …".');
   return caller;

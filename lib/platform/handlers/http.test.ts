@@ -276,6 +276,10 @@ describe('addresses, keys and callers that are refused', () => {
     expect(received).toBeUndefined();
   });
 
+  test.each(['bearer', 'BEARER'])('a scheme that is written %s is understood', async (scheme) => {
+    expect((await send({ headers: { authorization: `${scheme} ${customer}` } })).status).toBe(201);
+  });
+
   test('customers on an operators’ route', async () => {
     const { method, path, summary, tag, status, refusals } = route;
     const closed = httpHandler(
