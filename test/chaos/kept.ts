@@ -9,7 +9,7 @@ import { projectRoot } from '#local/state-folder.ts';
 import { visibilityTimeoutSeconds } from '#platform/kernel/time-limits.ts';
 import { controls } from './controls.ts';
 import { matrix } from './matrix.ts';
-import { cellsOf, type FaultSummary, type Report, sumOf } from './report.ts';
+import { cellsOf, type FaultSummary, type Report, sumOf, totalsOf } from './report.ts';
 import { visibilitySeconds } from './world.ts';
 
 export const keptFile = 'docs/results/chaos.json';
@@ -22,7 +22,7 @@ export function readKept(): Report {
   return JSON.parse(readFileSync(join(projectRoot, keptFile), 'utf8')) as Report;
 }
 
-/** Keeps the figures of a whole run, or of controls, each for its part, and writes the pages. */
+/** Keeps the figures of what was played, each row and control for its part, and writes the pages. */
 export function keep(report: Report): void {
   const before = tryReadKept();
   const all = merge(before, report);
@@ -40,14 +40,13 @@ function tryReadKept(): Report | undefined {
   }
 }
 
-/** A run without rows leaves their figures as they are, and those of every control that it did not play. */
+/** What was not played keeps its figures. */
 function merge(before: Report | undefined, now: Report): Report {
   if (!before) return now;
-  const rows = now.runs > 0 ? now : before;
   const shown = [now, before].flatMap((report) => report.faults.flatMap((one) => one.controls));
   const known = controls.flatMap(({ name }) => shown.find((one) => one.name === name) ?? []);
   const faults = matrix.flatMap(({ name }): FaultSummary[] => {
-    const row = rows.faults.find((one) => one.name === name);
+    const row = [now, before].flatMap((report) => report.faults).find((one) => one.name === name && one.runs > 0);
     return row ? [{ ...row, controls: known.filter((one) => one.row === name) }] : [];
   });
   const totals = {
@@ -55,7 +54,7 @@ function merge(before: Report | undefined, now: Report): Report {
     caught: known.filter(({ caught }) => caught).length,
     seconds: Math.round(known.reduce((sum, { seconds }) => sum + seconds, 0)),
   };
-  return { ...rows, controls: totals, faults };
+  return { at: now.at, seed: now.seed, ...totalsOf(faults), controls: totals, faults };
 }
 
 const whole = (value: number) => value.toLocaleString('en-US');
@@ -111,7 +110,8 @@ export function pageOf(report: Report): string {
   );
   return `# Faults
 
-What \`npm run chaos\` found on ${report.at.slice(0, 10)}, seed ${report.seed}, on two cores shared with other work. The driver is
+What \`npm run chaos\` found until ${report.at.slice(0, 10)}, seed ${report.seed}, on two cores shared with other work, each row in its
+latest run. The driver is
 [test/chaos](../test/chaos): it kills, stops, cuts, floods and falsifies the parts of a real stack while customers reserve,
 cancel and buy. Afterwards the [verifier](../load/verify.ts) compares the clients' log with MySQL, Redis, the queues and the
 provider's books. The figures are in [chaos.json](results/chaos.json). \`npm run chaos -- --keep\` makes this page of them, and

@@ -102,8 +102,8 @@ if (!enough)
   say(`a whole run has at least ${wholeRequests} requests and ${wholeHarm} kills and pauses; this one has not`);
 const noticed =
   caught.every((one) => one.unavailable !== undefined || one.caught) && !placebos.some((one) => one.caught);
-// A control that was not noticed is kept as that: the test of what is kept fails until it is.
-if (values.keep && held && enough && !selected && !values.placebo) keep(sumUp(seed, matrix, results, caught));
+// A row that did not hold and a control that was not noticed are kept as that: the test of what is kept fails until they are.
+if (values.keep && enough && !values.quick && !values.placebo) keep(sumUp(seed, matrix, results, caught));
 process.exit(held && enough && noticed ? 0 : 1);
 
 /** Every row once, crowds in between, and more crowds if these were not enough. */

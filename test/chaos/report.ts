@@ -84,27 +84,34 @@ export function sumUp(
       );
     })
     .filter(({ runs, controls: own }) => runs > 0 || own.length > 0);
-  const total = (of: (row: FaultSummary) => number) => summaries.reduce((sum, row) => sum + of(row), 0);
   const played = controls.filter(({ unavailable }) => unavailable === undefined);
   return {
     at: new Date().toISOString(),
     seed,
+    ...totalsOf(summaries),
+    controls: {
+      planted: played.length,
+      caught: played.filter(({ caught }) => caught).length,
+      seconds: Math.round(controls.reduce((sum, { seconds }) => sum + seconds, 0)),
+    },
+    faults: summaries,
+  };
+}
+
+/** What these rows make together. */
+export function totalsOf(rows: readonly FaultSummary[]): Omit<Report, 'at' | 'seed' | 'controls' | 'faults'> {
+  const total = (of: (row: FaultSummary) => number) => rows.reduce((sum, row) => sum + of(row), 0);
+  return {
     runs: total(({ runs }) => runs),
     requests: total(({ requests }) => requests),
     kills: total(({ kills }) => kills),
     pauses: total(({ pauses }) => pauses),
     seconds: Math.round(total(({ seconds }) => seconds)),
     violations: total(({ violations }) => sumOf(violations)),
-    controls: {
-      planted: played.length,
-      caught: played.filter(({ caught }) => caught).length,
-      seconds: Math.round(controls.reduce((sum, { seconds }) => sum + seconds, 0)),
-    },
     recovery: recoveries.flatMap(({ what, measured, mayMs }) => {
-      const times = summaries.flatMap(({ measuredMs }) => measuredMs[measured] ?? []);
+      const times = rows.flatMap(({ measuredMs }) => measuredMs[measured] ?? []);
       return times.length === 0 ? [] : [{ what, longestMs: Math.max(...times), mayMs }];
     }),
-    faults: summaries,
   };
 }
 

@@ -108,6 +108,8 @@ const diskFull: Fault = {
   },
 };
 
+const hourMs = 3_600_000;
+
 /** Where libfaketime is, if it is installed. */
 const faketime = ['x86_64-linux-gnu/', 'aarch64-linux-gnu/', '']
   .map((folder) => `/usr/lib/${folder}faketime/libfaketime.so.1`)
@@ -115,7 +117,7 @@ const faketime = ['x86_64-linux-gnu/', 'aarch64-linux-gnu/', '']
 
 /** The environment of a process with a wrong clock: by libfaketime, or without it by shifting JavaScript's. */
 function clockWrongBy(hours: number, orders: ChaosOrders): { orders: ChaosOrders; env: Record<string, string> } {
-  if (faketime === undefined) return { orders: { ...orders, clockShiftMs: hours * 3_600_000 }, env: {} };
+  if (faketime === undefined) return { orders: { ...orders, clockShiftMs: hours * hourMs }, env: {} };
   const FAKETIME = `${hours > 0 ? '+' : '-'}${Math.abs(hours)}h`;
   return { orders, env: { LD_PRELOAD: faketime, FAKETIME, DONT_FAKE_MONOTONIC: '1' } };
 }
@@ -127,7 +129,11 @@ const clocks: Fault = {
   also: ['I6', 'I8'],
   async run(run) {
     const { world, load } = run;
-    const sale = await load.sale({ allotment: 120, reserveClosesInMs: 30 * 60_000, purchaseClosesInMs: 4 * 3_600_000 });
+    // No boundary lies between the clocks' times: who is told of one would depend on whose clock dates the notices.
+    const sale = await load.sale({
+      ...{ allotment: 120, reserveClosesInMs: 30 * 60_000 },
+      ...{ purchaseOpensInMs: 2 * hourMs, purchaseClosesInMs: 4 * hourMs },
+    });
     world.markSpecial();
     await world.stopWorkers();
     run.count('by libfaketime', faketime === undefined ? 0 : 1);
@@ -155,8 +161,6 @@ const clocks: Fault = {
     await world.startWorkers(2);
   },
 };
-
-const hourMs = 3_600_000;
 
 const dayBehind: Fault = {
   number: 49,
