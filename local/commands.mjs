@@ -138,7 +138,7 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
     model: {
       entry: 'test/model/main.ts',
       does: 'Runs the shipped decisions against in-memory services that fail in every way.',
-      takes: 'about 10 minutes on two cores; 20 seconds with --quick',
+      takes: 'about 15 minutes on two cores; 20 seconds with --quick',
       result: '.local/model-report.json; the exit code is 0 only if no invariant broke and every control was caught',
       options: {
         quick: { type: 'boolean', does: 'some of the small cases, and fewer requests' },
