@@ -263,7 +263,7 @@ export const controls: readonly Control[] = [
     name: 'nothing-offered',
     description: 'Released units are not offered to the waitlist.',
     faults: [inModule(() => import('#reservation/offer.ts'), { decideOffers: () => () => [] })],
-    caughtBy: ['I9'],
+    caughtBy: ['I9', 'I11'],
     cases: ['cancel-and-offer'],
   },
   {
@@ -551,7 +551,11 @@ export const controls: readonly Control[] = [
             ? { kind: 'nothing' }
             : real(purchase, items, reservations, answer, known),
       }),
-      inModule(() => import('#purchase/provider.ts'), { isGivenUp: () => () => true }),
+      // Given up at once, although the last attempt may still be on its way.
+      inModule(() => import('#purchase/provider.ts'), {
+        askProvider: (real) => (provider, purchase, nowMs, hasTime) =>
+          real(provider, { ...purchase, createdAtMs: 0, updatedAtMs: 0 }, nowMs, hasTime),
+      }),
     ],
     caughtBy: ['I7'],
     cases: ['payment'],
