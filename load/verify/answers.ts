@@ -174,7 +174,10 @@ function checkMovements(row: ReservationRow, movements: MovementRow[], tally: Ta
   }
 }
 
-/** I3: the ticket of a row is the one that its client was given, and unique in the sale. */
+/**
+ * I3: the ticket of a row is the one that its client was given, and unique in the sale. Only if a request under the same key
+ * may have been accepted without the gate, the earlier time at which the queue took that one may be the ticket.
+ */
 export class TicketCheck {
   readonly #clients: ClientView;
   readonly #given = new Map<string, string>();
@@ -184,10 +187,13 @@ export class TicketCheck {
   }
 
   add(row: ReservationRow, tally: Tally): void {
-    const ticket = this.#clients.promised.get(row.id)?.ticket;
-    if (ticket == null) return;
+    const promise = this.#clients.promised.get(row.id);
+    if (promise === undefined || promise.ticket === null) return;
+    const { ticket, saleId, customerId, key } = promise;
+    const isUnanswered = this.#clients.unanswered.get(`${saleId}/${customerId}`)?.has(key) === true;
+    const mayBeEarlier = promise.withoutGate || isUnanswered;
     tally.expect(
-      ticket === row.ticket,
+      ticket === row.ticket || (mayBeEarlier && row.ticket !== null && row.ticket < ticket),
       () => `reservation ${row.id} was given ticket ${ticket} and stands at ${row.ticket}`,
     );
     const name = `${row.saleId}/${ticket}`;

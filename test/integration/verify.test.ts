@@ -603,6 +603,17 @@ test('who waits may be told a new place in line', async () => {
   expect([result.holds, result.invariants.I5.examples]).toEqual([true, []]);
 });
 
+test('a ticket may be earlier than the one that was given if a request was accepted without the gate too', async () => {
+  await change('UPDATE reservations SET ticket = ticket - 1 WHERE id = ?', bytes(reservations.allocated));
+  const [bucket, field] = mirrorPlace('allocated');
+  const packed = (await world.redis.hget(bucket, field)) ?? '';
+  const parts = packed.split(':');
+  await world.redis.hset(bucket, field, parts.with(5, String(Number(parts[5]) - 1)).join(':'));
+  expect((await look()).invariants.I3.examples).toEqual([expect.stringContaining('was given ticket')]);
+  world.log.push({ ...world.accepted('allocated'), ticket: null });
+  expect((await look()).invariants.I3.examples).toEqual([]);
+});
+
 test('I2 notices dead letters', async () => {
   const sqs = sqsClient(bed.endpoints);
   await sqs.send(new SendMessageCommand({ QueueUrl: world.target.deadLetters.reservations, MessageBody: 'poison' }));

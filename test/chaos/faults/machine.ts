@@ -129,9 +129,10 @@ const clocks: Fault = {
   also: ['I6', 'I8'],
   async run(run) {
     const { world, load } = run;
-    // No boundary lies between the clocks' times: who is told of one would depend on whose clock dates the notices.
+    // Rows and notices are dated by these clocks. So no boundary lies between their times and nobody waits: neither who must
+    // be told of a boundary nor who waited first could be read from such dates.
     const sale = await load.sale({
-      ...{ allotment: 120, reserveClosesInMs: 30 * 60_000 },
+      ...{ allotment: 300, reserveClosesInMs: 30 * 60_000 },
       ...{ purchaseOpensInMs: 2 * hourMs, purchaseClosesInMs: 4 * hourMs },
     });
     world.markSpecial();
