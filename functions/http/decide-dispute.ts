@@ -1,8 +1,8 @@
 /** POST /purchases/{purchaseId}/dispute: an operator decides about a capture or a refund that contradicts the order. */
-import { httpHandler } from '#platform/handlers/http.ts';
+import { idempotentHandler } from '#idempotency/kept-answer.ts';
 import { decideDispute } from '#purchase/dispute.ts';
 import { decideDisputeRoute } from './purchase.routes.ts';
 
-export const handler = httpHandler(decideDisputeRoute, ({ deps, params, body }) =>
-  decideDispute(deps, params.purchaseId, body),
+export const handler = idempotentHandler(decideDisputeRoute, ({ deps, params, body }, keep) =>
+  decideDispute(deps, params.purchaseId, body, keep),
 );

@@ -127,6 +127,7 @@ export const decideDisputeRoute = defineRoute({
   tag: 'Purchases',
   auth: 'operator',
   params: PurchaseParams,
+  idempotent: 'optional',
   body: DecideDispute,
   example: { decision: 'refund' },
   status: 202,

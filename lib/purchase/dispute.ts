@@ -6,6 +6,7 @@
  * refund is accepted, it is in the books like any other that was made at the provider.
  */
 
+import { type Keep, keepNothing } from '#idempotency/kept-answer.ts';
 import { type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
@@ -15,53 +16,68 @@ import { sendCommands } from './pay-queue.ts';
 import type { DecideDispute, PurchaseAccepted } from './purchase.shapes.ts';
 import { findPurchase, lockPurchases, type PurchaseRow } from './purchase.store.ts';
 import { toAccepted } from './read.ts';
-import { readRefunds } from './refund.store.ts';
+import { type RefundRow, readRefunds } from './refund.store.ts';
 import { closeDispute, findRefundDispute, type RefundDispute } from './refund-dispute.store.ts';
 import { capturedOf, costOf, givenBackOf } from './refund-rules.ts';
-import { type Settled, settle, settlePurchases } from './settle.ts';
+import { type Settled, settle } from './settle.ts';
 
 /**
  * Decides a dispute. Of a capture: `accept` makes it a purchase for what was captured, `refund` gives the money back and frees
  * the units. Of a refund, which `refund` names: `accept` records it as made, `reject` leaves the purchase as it is. Refuses with
  * `illegal_state` unless it is disputed, if its units can no longer be bought, if the refund does not fit what is left of what
- * was captured, or if the opposite was decided meanwhile.
+ * was captured, or if the opposite was decided meanwhile. The answer is given to `keep` in the same transaction.
  */
 export async function decideDispute(
   deps: WriteNeeds & Needs<'queue'>,
   purchaseId: PurchaseId,
   decided: DecideDispute,
+  keep: Keep = keepNothing,
 ): Promise<PurchaseAccepted | Refusal> {
   const current = await findPurchase(deps.db, purchaseId, undefined);
   if (!current) return refuse('not_found', 'There is no such purchase.');
   const { refund } = decided;
-  const purchase =
+  const done =
     refund === undefined
-      ? await decideCapture(deps, current, decided)
-      : await decideRefund(deps, current, refund, decided);
-  if (isRefusal(purchase)) return purchase;
-  if (purchase.state === 'refunding') await sendCommands(deps, [purchase]);
-  return toAccepted(purchase);
+      ? await decideCapture(deps, current, decided, keep)
+      : await decideRefund(deps, current, refund, decided, keep);
+  if (isRefusal(done)) return done;
+  if (done.purchase.state === 'refunding') await sendCommands(deps, [done.purchase]);
+  return done.answer;
+}
+
+/** A purchase whose dispute is decided, and what the operator is told. */
+interface Decided {
+  readonly purchase: PurchaseRow;
+  readonly answer: PurchaseAccepted;
+}
+
+async function answered(tx: Tx, purchase: PurchaseRow, keep: Keep): Promise<Decided> {
+  return { purchase, answer: await keep(tx, toAccepted(purchase)) };
 }
 
 async function decideCapture(
   deps: WriteNeeds,
   { purchaseId, state: before }: PurchaseRow,
   { decision }: DecideDispute,
-): Promise<PurchaseRow | Refusal> {
+  keep: Keep,
+): Promise<Decided | Refusal> {
   if (before !== 'disputed')
     return refuse('illegal_state', `A purchase that is ${before} is not disputed.`, { state: before });
   const outcome = decision === 'accept' ? 'accepted' : 'rejected';
-  const decided = (await settlePurchases(deps, [{ purchaseId, answer: { outcome } }])).get(purchaseId);
-  if (!decided || decided.state === 'disputed') {
-    return refuse('illegal_state', 'Its units can no longer be bought; refund it.', { state: 'disputed' });
-  }
-  const { state } = decided;
-  // Decisions that arrive together are carried out one by one; the others are told what was decided.
-  const isAccepted = state === 'captured';
-  if (isAccepted !== (decision === 'accept')) {
-    return refuse('illegal_state', 'It was decided otherwise in the meantime.', { state });
-  }
-  return decided;
+  return writeThrough(deps, async (tx, nowMs): Promise<(Settled & Decided) | Refusal> => {
+    const settled = await settle(tx, [{ purchaseId, answer: { outcome } }], nowMs);
+    const [decided] = settled.purchases;
+    if (!decided || decided.state === 'disputed') {
+      return refuse('illegal_state', 'Its units can no longer be bought; refund it.', { state: 'disputed' });
+    }
+    const { state } = decided;
+    // Decisions that arrive together are carried out one by one; the others are told what was decided.
+    const isAccepted = state === 'captured';
+    if (isAccepted !== (decision === 'accept')) {
+      return refuse('illegal_state', 'It was decided otherwise in the meantime.', { state });
+    }
+    return { ...settled, ...(await answered(tx, decided, keep)) };
+  });
 }
 
 async function decideRefund(
@@ -69,20 +85,42 @@ async function decideRefund(
   purchase: PurchaseRow,
   refundKey: string,
   { decision, amountMinor }: DecideDispute,
-): Promise<PurchaseRow | Refusal> {
+  keep: Keep,
+): Promise<Decided | Refusal> {
   const dispute = await findRefundDispute(deps.db, purchase.purchaseId, refundKey);
   if (!dispute) return refuse('not_found', 'The purchase has no such disputed refund.');
   const verdict = decision === 'accept' ? 'accepted' : 'rejected';
-  if (dispute.state === verdict) return purchase;
+  if (dispute.state === verdict) return decideAgain(deps, purchase, dispute, amountMinor, keep);
   if (dispute.state !== 'open') return cameFirst(dispute.state);
-  if (verdict === 'rejected') return reject(deps, purchase, dispute);
+  if (verdict === 'rejected') return reject(deps, purchase, dispute, keep);
   const isSame = dispute.currency === null || dispute.currency === costOf(purchase).currency;
   const given = amountMinor ?? (isSame ? dispute.amountMinor : null);
   if (given === null) {
     const captured = costOf(purchase);
     return refuse('illegal_state', 'Say in amountMinor how much of what was captured it gave back.', { captured });
   }
-  return accept(deps, purchase, dispute, given);
+  return accept(deps, purchase, dispute, given, keep);
+}
+
+/** The same verdict again changes nothing; with another amount than is recorded it is refused. */
+async function decideAgain(
+  { db }: Needs<'db'>,
+  purchase: PurchaseRow,
+  { purchaseId, refundKey }: RefundDispute,
+  amountMinor: number | undefined,
+  keep: Keep,
+): Promise<Decided | Refusal> {
+  return db.transaction(async (tx) => {
+    const done = (await readRefunds(tx, [purchaseId])).find((one) => one.refundKey === refundKey);
+    if (done && amountMinor !== undefined && done.amountMinor !== amountMinor) return recordedOtherwise(done);
+    return answered(tx, purchase, keep);
+  });
+}
+
+function recordedOtherwise({ amountMinor }: RefundRow): Refusal {
+  return refuse('illegal_state', 'It is already recorded with another amount; reject what contradicts that.', {
+    recordedMinor: amountMinor,
+  });
 }
 
 function cameFirst(decided: RefundDispute['state']): Refusal {
@@ -93,10 +131,11 @@ async function reject(
   { db, clock }: Needs<'db' | 'clock'>,
   purchase: PurchaseRow,
   dispute: RefundDispute,
-): Promise<PurchaseRow | Refusal> {
+  keep: Keep,
+): Promise<Decided | Refusal> {
   return db.transaction(async (tx) => {
     const [current = purchase] = await lockPurchases(tx, [purchase.purchaseId]);
-    return (await close(tx, dispute, 'rejected', clock())) ?? current;
+    return (await close(tx, dispute, 'rejected', clock())) ?? answered(tx, current, keep);
   });
 }
 
@@ -129,10 +168,13 @@ async function accept(
   purchase: PurchaseRow,
   dispute: RefundDispute,
   amountMinor: number,
-): Promise<PurchaseRow | Refusal> {
+  keep: Keep,
+): Promise<Decided | Refusal> {
   try {
-    const settled = await writeThrough(deps, (tx, nowMs) => acceptWithin(tx, purchase, dispute, amountMinor, nowMs));
-    return settled.purchases[0] ?? purchase;
+    return await writeThrough(deps, async (tx, nowMs): Promise<Settled & Decided> => {
+      const settled = await acceptWithin(tx, purchase, dispute, amountMinor, nowMs);
+      return { ...settled, ...(await answered(tx, settled.purchases[0] ?? purchase, keep)) };
+    });
   } catch (error) {
     if (error instanceof CannotDecide) return error.refusal;
     throw error;
@@ -156,10 +198,7 @@ async function acceptWithin(
   if (refusal) throw new CannotDecide(refusal);
   const refunds = await readRefunds(tx, [purchaseId]);
   const done = refunds.find((one) => one.refundKey === refundKey && one.state === 'refunded');
-  if (done && done.amountMinor !== amountMinor) {
-    const detail = 'It is already recorded with another amount; reject what contradicts that.';
-    throw new CannotDecide(refuse('illegal_state', detail, { recordedMinor: done.amountMinor }));
-  }
+  if (done && done.amountMinor !== amountMinor) throw new CannotDecide(recordedOtherwise(done));
   const leftMinor = capturedOf(purchase) - givenBackOf(refunds.filter((one) => one !== done));
   if (!done || amountMinor > leftMinor) {
     const detail = 'That is more than is left of what was captured; say in amountMinor how much it gave back.';

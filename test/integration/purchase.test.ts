@@ -1488,6 +1488,27 @@ describe('what the provider says is checked (M5, M6)', () => {
     expect((await chargesOf(purchaseId)).refunds).toMatchObject([{ amountMinor: 2_600 }]);
   });
 
+  it.each(['accept', 'refund'])(
+    'M8: a decision to %s is made once under its Idempotency-Key, and answered the same',
+    async (decision) => {
+      const { token, reservationId } = first(await scene());
+      await providers.faults({ otherAmountRate: 1 });
+      const { body } = await buy(token, [reservationId], 'tok_approve');
+      await work([body.purchaseId], ['disputed']);
+      await providers.faults();
+      const [by, key] = [await operator(), newId()];
+      const under = (json: object) => api.call(`POST /purchases/${body.purchaseId}/dispute`, { token: by, key, json });
+      const made = await under({ decision });
+      expect(made.status).toBe(202);
+      const again = await under({ decision });
+      expect([again.status, again.text]).toEqual([made.status, made.text]);
+      const other = await under({ decision: decision === 'accept' ? 'refund' : 'accept' });
+      expect([other.status, other.body.code]).toEqual([422, 'idempotency_key_reused']);
+      expect(await refund(by, body.purchaseId)).toMatchObject({ status: 202 });
+      await work([body.purchaseId], ['refunded']);
+    },
+  );
+
   it.each([
     ['less', { amountMinor: 1_000, currency: 'EUR' }],
     ['another currency', { amountMinor: 500_000, currency: 'JPY' }],
@@ -1670,6 +1691,9 @@ describe('what the provider says is checked (M5, M6)', () => {
       const answer = await decideRefund(purchaseId, { ...accept, amountMinor: 700 });
       expect(answer).toMatchObject({ status: 202, body: { state: 'captured' } });
     }
+    expect(await decideRefund(purchaseId, { ...accept, amountMinor: 800 })).toMatchObject({
+      ...{ status: 409, body: { code: 'illegal_state', recordedMinor: 700 } },
+    });
     expect(await disputesOf(purchaseId)).toEqual([]);
     expect((await look(token, purchaseId)).body).toMatchObject({
       refunds: [{ amount: { amountMinor: 700, currency: 'EUR' }, state: 'refunded', reason: 'refunded_by_provider' }],
