@@ -150,9 +150,11 @@ async function sweepSome(tx: Tx, saleId: SaleId, nowMs: number): Promise<Step> {
   const afterId = page.at(-1)?.reservationId ?? cancellation.afterId;
   const bought = page.filter(({ state }) => state === 'purchased');
   await updateCancellation(tx, { ...cancellation, afterId, sweptAtMs: isOver ? nowMs : null });
-  if (bought.length === 0) return { ...nothingChanged, ordered: [], afterId, isOver };
-  const purchaseIds = [...new Set(bought.flatMap((row) => row.purchaseId ?? []))];
+  // Units may have returned before, without what was paid for them.
+  const paid = page.filter(({ state }) => state === 'purchased' || state === 'refunded');
+  const purchaseIds = [...new Set(paid.flatMap((row) => row.purchaseId ?? []))];
   const ordered = cancellation.refunds === 'refund' ? await orderSharesBack(tx, saleId, purchaseIds, nowMs) : [];
+  if (bought.length === 0) return { ...nothingChanged, ordered, afterId, isOver };
   const recipients = bought.map(({ reservationId, customerId, units, version }) => ({
     ...{ reservationId, customerId, units, version },
     deadlineMs: sale.purchaseClosesAtMs,

@@ -52,8 +52,7 @@ export function shareOf(
   nowMs: number,
 ): RefundRow {
   const own = items.filter((item) => item.saleId === saleId);
-  const paidBack = own.reduce((sum, item) => sum + unitsPaidBack(item.reservationId, refunds) * item.priceMinor, 0);
-  const unpaid = Math.max(0, capturedFor(purchase, saleId, items) - paidBack);
+  const unpaid = Math.max(0, capturedFor(purchase, saleId, items) - paidBackFor(own, refunds));
   const amountMinor = Math.min(unpaid, leftToRefund(purchase, refunds));
   const { purchaseId } = purchase;
   const releases = own.map(({ reservationId }): Release => ({ reservationId, units: null }));
@@ -61,6 +60,21 @@ export function shareOf(
     { purchaseId, refundKey: `sale:${saleId}`, saleId, amountMinor, reason: 'sale_cancelled', releases },
     nowMs,
   );
+}
+
+/**
+ * What was, or will be, refunded of what these items cost: the price of their units, and amounts with which units of these
+ * items alone return. Any other amount is goodwill, for no sale in particular.
+ */
+function paidBackFor(items: readonly PurchaseItem[], refunds: readonly RefundRow[]): number {
+  const prices = items.map((item) => unitsPaidBack(item.reservationId, refunds) * item.priceMinor);
+  const isOfItems = ({ reservationId }: Release) => items.some((item) => item.reservationId === reservationId);
+  const amounts = refunds
+    .filter(({ forItems, releases }) => {
+      return forItems === null && releases !== 'all' && releases.length > 0 && releases.every(isOfItems);
+    })
+    .map(({ amountMinor }) => amountMinor);
+  return [...prices, ...amounts].reduce((sum, one) => sum + one, 0);
 }
 
 /** For how many units of a reservation the price was, or will be, refunded. */

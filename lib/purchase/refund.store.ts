@@ -128,14 +128,17 @@ export type RefundCounts = Record<RefundState, { refunds: number; amountMinor: n
 
 /**
  * The refunds that a called-off sale led to, counted by state, and those of its purchases that were ordered for another
- * reason and are not done. A refund of a purchase over several sales counts with its whole amount then.
+ * reason and are not done. A refund of a purchase over several sales counts with its whole amount then. What the provider
+ * refused does not count once all of the money has gone back in another way.
  */
 export async function countRefundsOfSale(sql: Sql, saleId: SaleId): Promise<RefundCounts> {
   const rows = await sql.rows<{ state: RefundState; refunds: number; amountMinor: number }>(
-    `SELECT state, COUNT(*) AS refunds, SUM(amount_minor) AS amountMinor FROM refunds f
-     WHERE sale_id = ? OR (sale_id IS NULL AND state IN ('pending', 'failed') AND EXISTS (
-       SELECT 1 FROM purchase_items i WHERE i.purchase_id = f.purchase_id AND i.sale_id = ?))
-     GROUP BY state`,
+    `SELECT f.state, COUNT(*) AS refunds, SUM(f.amount_minor) AS amountMinor
+     FROM refunds f JOIN purchases p ON p.id = f.purchase_id
+     WHERE (f.sale_id = ? OR (f.sale_id IS NULL AND f.state IN ('pending', 'failed') AND EXISTS (
+       SELECT 1 FROM purchase_items i WHERE i.purchase_id = f.purchase_id AND i.sale_id = ?)))
+       AND NOT (f.state = 'failed' AND p.state = 'refunded')
+     GROUP BY f.state`,
     [toBytes(saleId), toBytes(saleId)],
   );
   const found = new Map(rows.map((row) => [row.state, row]));

@@ -1309,6 +1309,33 @@ describe('what was paid in a sale that is called off (M2, M3)', () => {
     });
   });
 
+  it('M2: the report is done once the provider has given back by hand what it had refused', async () => {
+    const stage = await scene();
+    const { token, reservationId } = first(stage);
+    const { body } = await buy(token, [reservationId], 'tok_approve');
+    const { purchaseId } = body;
+    await work([purchaseId], ['captured']);
+    await providers.faults({ refuseRefunds: 404 });
+    await callOff(stage.saleId);
+    await sweep(stage.saleId);
+    await work([purchaseId], ['refund_failed']);
+    await providers.faults();
+    expect((await progress(stage.saleId)).body).toMatchObject({
+      done: false,
+      refundsByState: { failed: { refunds: 1 } },
+    });
+    const { charges } = await chargesOf(purchaseId);
+    await atProvider(`charges/${charges[0]?.id}/refunds`, newId(), { amountMinor: 2_500 });
+    const facts = { chargeId: charges[0]?.id, refundId: 're_elsewhere', amountMinor: 2_500, refundKey: 'elsewhere' };
+    await tell(signed(told('payment.refunded', purchaseId, facts)));
+    await work([purchaseId], ['refunded']);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'refunded' });
+    expect((await progress(stage.saleId)).body).toMatchObject({
+      done: true,
+      refundsByState: { failed: { refunds: 0 } },
+    });
+  });
+
   it('M2: units whose money went back before return as well', async () => {
     const stage = await scene();
     const { token, reservationId } = first(stage);
@@ -1326,6 +1353,25 @@ describe('what was paid in a sale that is called off (M2, M3)', () => {
     expect(await reservation(reservationId)).toMatchObject({ state: 'refunded' });
     expect((await progress(stage.saleId)).body).toMatchObject({ done: true });
     expect((await chargesOf(purchaseId)).refunds).toMatchObject([{ amountMinor: 2_500 }]);
+  });
+
+  it('M2: what was paid for units that returned without their money goes back as well', async () => {
+    const stage = await scene();
+    const { token, reservationId } = first(stage);
+    const { body } = await buy(token, [reservationId], 'tok_approve');
+    const { purchaseId } = body;
+    await work([purchaseId], ['captured']);
+    const units = { token: await operator(), json: { cancel: [reservationId] }, key: newId() };
+    expect(await api.call(`POST /purchases/${purchaseId}/refund`, units)).toMatchObject({ status: 202 });
+    await work([purchaseId], ['captured']);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'refunded' });
+    await callOff(stage.saleId);
+    await sweep(stage.saleId);
+    expect((await progress(stage.saleId)).body).toMatchObject({ done: false });
+    await work([purchaseId], ['refunded']);
+    expect((await progress(stage.saleId)).body).toMatchObject({ done: true });
+    expect((await chargesOf(purchaseId)).refunds).toMatchObject([{ amountMinor: 2_500 }]);
+    expect(await stockOf(stage.saleId)).toMatchObject({ available: 2, sold: 0 });
   });
 
   it('M2: a disputed capture that is given back is in the report', async () => {
@@ -2246,6 +2292,26 @@ describe('units and money of a refund, each by itself (I13)', () => {
     await work([purchaseId], ['captured']);
     expect(await refundsOf(purchaseId)).toEqual([1_250, 2_500]);
     expect(await reservation(reservationId)).toMatchObject({ state: 'refunded', units: 2 });
+    expect(await reservation(buyer.reservationId)).toMatchObject({ state: 'purchased', units: 2 });
+    await expectNoDrift(here.saleId, there.saleId);
+  });
+
+  it('M3: of a sale that is called off an amount that came with its units is not given back again', async () => {
+    const [here, there] = [await scene({ units: 2 }), await scene({ units: 3 })];
+    const buyer = first(here);
+    const other = { ...buyer, reservationId: deriveReservationId(there.saleId, buyer.customerId, 'reserve') };
+    await adjustStock(deps, there.saleId, 3);
+    await reserve(there.saleId, [other], 3);
+    const { body } = await buy(buyer.token, [buyer.reservationId, other.reservationId], 'tok_approve');
+    const { purchaseId } = body;
+    await work([purchaseId], ['captured']);
+    await part(purchaseId, { amountMinor: 1_000, cancel: [{ reservationId: other.reservationId, units: 1 }] });
+    await work([purchaseId], ['captured']);
+    const token = await operator();
+    await api.call(`POST /sales/${there.saleId}/cancel`, { token, json: { refunds: 'refund' } });
+    await sweepCancellation(deps, there.saleId, Date.now() + 10_000);
+    await work([purchaseId], ['captured']);
+    expect(await refundsOf(purchaseId)).toEqual([1_000, 2_750]);
     expect(await reservation(buyer.reservationId)).toMatchObject({ state: 'purchased', units: 2 });
     await expectNoDrift(here.saleId, there.saleId);
   });
