@@ -143,17 +143,18 @@ export async function resumeSale(
     if (sale.status === 'cancelled') return refuse('sale_cancelled', 'A cancelled sale cannot be resumed.');
     if (sale.status === 'active') return undefined;
     const resumed = { status: 'active', pausedAtMs: null } as const;
+    // In a sale that is over, its end is told instead.
+    const tellOf = (closesAtMs: number) => (nowMs < closesAtMs ? 'resumed' : undefined);
     if (!keepTimes) {
       const times = giveBackPause(sale, nowMs);
       // What was announced for the old close is announced again for the new one.
       const isLater = times.purchaseClosesAtMs !== sale.purchaseClosesAtMs;
       const remindedAtMs = isLater ? null : sale.remindedAtMs;
-      return { terms: { ...times, ...resumed, remindedAtMs }, tell: 'resumed' };
+      return { terms: { ...times, ...resumed, remindedAtMs }, tell: tellOf(times.purchaseClosesAtMs) };
     }
     const refusal = refuseKeptTimes(await planKeptTimes(tx, sale, nowMs, seen?.concerned), confirmation);
     if (refusal) return refusal;
-    // In a sale that is over, its end is told instead.
-    return { terms: resumed, tell: nowMs < sale.purchaseClosesAtMs ? 'resumed' : undefined };
+    return { terms: resumed, tell: tellOf(sale.purchaseClosesAtMs) };
   };
   return changeSale(deps, saleId, decide, keepView(keep));
 }

@@ -21,7 +21,7 @@ export const koreanSentences: Partial<Record<NoticeKind, (facts: Facts) => strin
       ? `이제 ${units({ units: facts.quantity })}를 기다립니다. 대기 순서는 유지됩니다.`
       : facts.state === 'purchased'
         ? `구매하신 것 중 ${units(facts)}가 남아 있습니다.`
-        : `예약 중 ${units(facts)}가 계속 배정되어 있습니다. ${until(facts)}구매하실 수 있습니다.`,
+        : `예약 중 ${units(facts)}가 계속 배정되어 있습니다.${buyUntil(facts)}`,
   'reservation.purchased': (facts) => `${units(facts)}의 구매가 완료되었습니다.`,
   'reservation.cancelled': (facts) => `예약이 취소되었습니다${because(facts)}.`,
   'reservation.expired': (facts) => `구매 시간이 지나 예약이 만료되었습니다${because(facts)}.`,

@@ -41,6 +41,10 @@ describe('sentences', () => {
     );
   });
 
+  it('counts one unit as one', () => {
+    expect(sentenceFor('reservation.offered', { units: 1 }, inUtc)).toBe('1 unit became free and is yours to buy.');
+  });
+
   it('shows money with as many digits as its currency has', () => {
     expect(sentenceFor('purchase.captured', { amount: { amountMinor: 12_345, currency: 'EUR' } }, inUtc)).toContain(
       '€123.45',

@@ -17,7 +17,8 @@ const sentences: Record<NoticeKind, (facts: Facts) => string> = {
       : `${units(facts)} ${Number(facts.units) === 1 ? 'is' : 'are'} set aside for you${until(facts)}.`,
   'reservation.waitlisted': () => 'Everything is allocated for now; you are on the waitlist.',
   'reservation.rejected': (facts) => `Your reservation could not be accepted${because(facts)}.`,
-  'reservation.offered': (facts) => `${units(facts)} became free and are yours to buy${until(facts)}.`,
+  'reservation.offered': (facts) =>
+    `${units(facts)} became free and ${Number(facts.units) === 1 ? 'is' : 'are'} yours to buy${until(facts)}.`,
   'reservation.reduced': (facts) =>
     facts.state === 'waitlisted'
       ? `You are waiting for ${units({ units: facts.quantity })} now, with the same place in line.`

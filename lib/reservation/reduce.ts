@@ -116,7 +116,9 @@ export async function reduceAndOffer(
   return offerAndMove(tx, after, moved, { available: units, allocated: -units }, nowMs);
 }
 
-/** A reservation with the deadline that its owner is told, if it holds units. */
+/** A reservation with the deadline that its owner is told, if it holds units. In a pause no deadline runs, and none is told. */
 export function withTime(sale: SaleRow, row: Moved): Moved {
-  return row.state === 'allocated' ? { ...row, untilMs: deadlineAtMs(sale, row.deadlineMs) } : row;
+  return row.state === 'allocated' && sale.status !== 'paused'
+    ? { ...row, untilMs: deadlineAtMs(sale, row.deadlineMs) }
+    : row;
 }

@@ -218,8 +218,12 @@ describe('what is set aside', () => {
     const [ada, bob] = [await reserve(saleId, 5), await reserve(saleId, 2)];
     const operator = await api.operator();
     await api.call(`POST /sales/${saleId}/pause`, { token: operator });
+    published = [];
     expect((await reduce(ada, 3)).body).toMatchObject({ units: 3 });
     expect(await viewOf(bob)).toMatchObject({ state: 'waitlisted' });
+    // In a pause no deadline runs, so none is told.
+    expect(noticesFor(ada)).toEqual(['reservation.reduced v2 3/3']);
+    expect(JSON.stringify(published)).not.toContain('deadlineMs');
     await api.call(`POST /sales/${saleId}/resume`, { token: operator });
     expect(await viewOf(bob)).toMatchObject({ state: 'allocated', units: 2 });
   });

@@ -273,6 +273,22 @@ describe('I12: a pause stops every clock', () => {
     expect(kinds).not.toContain('reminder.resumed');
   });
 
+  test('a sale that is closed in a pause and resumed then tells its end, and not that it goes on', async () => {
+    const { saleId, offered } = await offering();
+    await pauseSale(deps, saleId);
+    pass(minuteMs);
+    const move = { reserveClosesAt: instant(-secondMs), purchaseClosesAt: instant(-secondMs) };
+    const preview = await rescheduleSale(deps, saleId, { ...move, dryRun: true });
+    if (isRefusal(preview)) throw new Error(preview.detail);
+    const confirmation = preview.confirmation ?? '';
+    expect(await rescheduleSale(deps, saleId, { ...move, dryRun: false, confirmation })).toMatchObject({ sale: move });
+    expect(await resumeSale(deps, saleId)).toMatchObject({ status: 'active', phase: 'closed' });
+    await advance(saleId);
+    const kinds = await kindsOf(offered);
+    expect(kinds).toContain('reservation.expired');
+    expect(kinds).not.toContain('reminder.resumed');
+  });
+
   test('a time that is named in a pause is the time that it is set to, also if it is the one that the sale had', async () => {
     const { saleId } = await offering();
     const { purchaseClosesAt } = await saleOf(saleId);
