@@ -41,7 +41,7 @@ import {
   refuseUnconfirmed,
 } from './move-plan.ts';
 import { recordSale, type SaleCommitted } from './sale-changed.ts';
-import { readTimes, refuseCutoff } from './sale-times.ts';
+import { readTimes, refuseNewCutoff } from './sale-times.ts';
 
 /** What an operator's call changes in a sale's row, and what holders and waiters are told of it. */
 export interface SaleChange {
@@ -80,7 +80,9 @@ export async function updateSale(
     const { offerCutoffMs = sale.offerCutoffMs } = cutoff;
     // If the window moves, the plan of the move has judged the cut-off.
     const cutoffTooLong =
-      move || change.offerCutoffSeconds === undefined ? undefined : refuseCutoff(offerCutoffMs, sale);
+      move || change.offerCutoffSeconds === undefined
+        ? undefined
+        : refuseNewCutoff(offerCutoffMs, sale, saleNowMs(sale, nowMs));
     if (cutoffTooLong) return cutoffTooLong;
     const terms = {
       ...move?.terms,

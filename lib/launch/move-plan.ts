@@ -21,7 +21,7 @@ import type { SaleTimes } from '#sale/phase.ts';
 import type { moveDangers } from '#sale/sale.shapes.ts';
 import { readSales, type SaleRow } from '#sale/sale.store.ts';
 import { type ClockChange, giveBackPause, moveTimes, saleNowMs } from '#sale/sale-clock.ts';
-import { refuseCutoff, refuseDisorder } from './sale-times.ts';
+import { refuseCutoff, refuseDisorder, refuseNewCutoff } from './sale-times.ts';
 
 /**
  * Where a sale's times should go: to new ones, perhaps with another cut-off for offers, or all that are still to come by the
@@ -84,15 +84,21 @@ export async function planMove(
   const wanted = 'shiftMs' in move ? shifted(before, move.shiftMs, nowMs) : different(before, move);
   if (Object.keys(wanted).length === 0) return undefined;
   const change = moveTimes(sale, wanted, nowMs, 'shiftMs' in move ? move.shiftMs : 0);
-  const offerCutoffMs = ('shiftMs' in move ? undefined : move.offerCutoffMs) ?? sale.offerCutoffMs;
-  const wrong = refuseDisorder(change) ?? refuseCutoff(offerCutoffMs, change);
+  const newCutoffMs = 'shiftMs' in move ? undefined : move.offerCutoffMs;
+  const offerCutoffMs = newCutoffMs ?? sale.offerCutoffMs;
+  const wrong =
+    refuseDisorder(change) ??
+    refuseCutoff(offerCutoffMs, change) ??
+    (newCutoffMs === undefined ? undefined : refuseNewCutoff(newCutoffMs, change, nowMs));
   if (wrong) return wrong;
   const concerned = counted ?? (await countConcerned(sql, sale.saleId, before, change));
   const dangers = dangersOf({ before, after: change, offerCutoffMs }, concerned, nowMs);
-  const isTold =
+  const isMoved =
     change.purchaseOpensAtMs !== before.purchaseOpensAtMs ||
     change.purchaseClosesAtMs !== before.purchaseClosesAtMs ||
     change.clockOffsetMs !== before.clockOffsetMs;
+  // In a sale that is over by then, its end is told instead; a pause puts the end off.
+  const isTold = isMoved && (sale.status === 'paused' || change.purchaseClosesAtMs > nowMs);
   const asked = 'shiftMs' in move ? move.shiftMs : wanted;
   return { change, dangers, concerned, confirmation: confirmationOf(sale, asked, dangers), isTold };
 }

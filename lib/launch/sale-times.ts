@@ -48,6 +48,18 @@ export function defaultOfferCutoffMs(times: Pick<SaleTimes, 'purchaseOpensAtMs' 
   return wholeMs < windowMs ? wholeMs : 0;
 }
 
+/** Refuses a new cut-off that is not shorter than what is left of the purchase window: no offer could be made any more. */
+export function refuseNewCutoff(
+  offerCutoffMs: number,
+  { purchaseOpensAtMs, purchaseClosesAtMs }: Pick<SaleTimes, 'purchaseOpensAtMs' | 'purchaseClosesAtMs'>,
+  nowMs: number,
+): Refusal | undefined {
+  return refuseCutoff(offerCutoffMs, {
+    purchaseOpensAtMs: Math.max(purchaseOpensAtMs, nowMs),
+    purchaseClosesAtMs,
+  });
+}
+
 /** Refuses a purchase window no longer than its cut-off, whichever of them is new: nothing could ever be offered in it. */
 export function refuseCutoff(
   offerCutoffMs: number,
@@ -57,6 +69,6 @@ export function refuseCutoff(
   if (offerCutoffMs === 0 || offerCutoffMs < windowMs) return undefined;
   return refuse(
     'invalid_input',
-    `offerCutoffSeconds (${offerCutoffMs / 1_000}) must be shorter than the purchase window (${windowMs / 1_000} seconds).`,
+    `offerCutoffSeconds (${offerCutoffMs / 1_000}) must be shorter than the purchase window, of which there are ${Math.max(0, Math.floor(windowMs / 1_000))} seconds.`,
   );
 }

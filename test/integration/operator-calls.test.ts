@@ -320,6 +320,21 @@ describe('times after which the purchase window is not longer than its cut-off f
     expect([status, body.code]).toEqual([400, 'invalid_input']);
   });
 
+  test('a new cut-off that is not shorter than what is left of an open window is refused, alone and with times', async () => {
+    const now = Date.now();
+    const hourMs = 3_600_000;
+    const times = { reserveOpensAtMs: now - 3 * hourMs, reserveClosesAtMs: now, purchaseOpensAtMs: now - 2 * hourMs };
+    const saleId = await givenSale(deps, { ...times, purchaseClosesAtMs: now + hourMs, offerCutoffMs: 60_000 });
+    const later = { purchaseClosesAt: new Date(now + hourMs + 60_000).toISOString() };
+    for (const json of [{ offerCutoffSeconds: 3_601 }, { ...later, offerCutoffSeconds: 3_661 }]) {
+      const { status, body } = await api.call(`PATCH /sales/${saleId}`, { json, token: operator });
+      expect([status, body.code]).toEqual([400, 'invalid_input']);
+    }
+    expect((await timesOf(saleId)).offerCutoffSeconds).toBe(60);
+    const fits = { json: { offerCutoffSeconds: 3_000 }, token: operator };
+    expect((await api.call(`PATCH /sales/${saleId}`, fits)).status).toBe(200);
+  });
+
   test('are accepted with a cut-off that fits, in one call', async () => {
     const saleId = await created();
     const json = { ...tooShort, offerCutoffSeconds: cutoffSeconds - 1 };

@@ -289,6 +289,19 @@ describe('I12: a pause stops every clock', () => {
     expect(kinds).not.toContain('reminder.resumed');
   });
 
+  test('a sale that is closed at once tells its end, and nothing of new times', async () => {
+    const { saleId, offered } = await offering();
+    const move = { reserveClosesAt: instant(-secondMs), purchaseClosesAt: instant(-secondMs) };
+    const preview = await rescheduleSale(deps, saleId, { ...move, dryRun: true });
+    if (isRefusal(preview)) throw new Error(preview.detail);
+    const confirmation = preview.confirmation ?? '';
+    expect(await rescheduleSale(deps, saleId, { ...move, dryRun: false, confirmation })).toMatchObject({ sale: move });
+    await advance(saleId);
+    const kinds = await kindsOf(offered);
+    expect(kinds).toContain('reservation.expired');
+    expect(kinds).not.toContain('reminder.rescheduled');
+  });
+
   test('a time that is named in a pause is the time that it is set to, also if it is the one that the sale had', async () => {
     const { saleId } = await offering();
     const { purchaseClosesAt } = await saleOf(saleId);

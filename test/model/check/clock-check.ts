@@ -136,8 +136,8 @@ export class ClockCheck {
     this.#noteSteps(id, version, reservations.size, nowMs);
     const isResumed = statusBefore === 'paused' && status === 'active';
     if (isResumed) this.#resumes.set(id, [...(this.#resumes.get(id) ?? []), version]);
-    // Whoever holds units of a sale that is over when it is resumed is told of its end.
-    if (isResumed && nowMs >= this.#sales.number(after, 'purchase_closes_at_ms')) return;
+    // Whoever holds units of a sale that is over when it is resumed, or moved, is told of its end.
+    if (status === 'active' && nowMs >= this.#sales.number(after, 'purchase_closes_at_ms')) return;
     for (const [reservationId, row] of reservations) {
       if (['allocated', 'waitlisted'].includes(this.#reservations.text(row, 'state')))
         this.#due.set(`${reservationId} at version ${version}`, status === 'paused' && statusBefore !== 'paused');
