@@ -5,6 +5,7 @@ const times = { reserveOpensAtMs: 100, reserveClosesAtMs: 200, purchaseOpensAtMs
 test.each([
   ['as they should be', {}, undefined],
   ['with a reservation period as long as the purchase window', { reserveClosesAtMs: 300 }, undefined],
+  ['with a shift beyond what a time can be', { purchaseClosesAtMs: Date.UTC(2100, 0, 1) }, 'invalid_input'],
   ['S11: with a reservation period that outlasts the purchase window', { reserveClosesAtMs: 301 }, 'invalid_input'],
   ['with a reservation period that ends before it begins', { reserveOpensAtMs: 200 }, 'invalid_input'],
   ['with a purchase window that ends before it begins', { purchaseOpensAtMs: 300 }, 'invalid_input'],

@@ -1,5 +1,6 @@
 /** The times of a sale as an operator gives them. */
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { latestMs } from '#platform/kernel/shapes.ts';
 import type { SaleTimes } from '#sale/phase.ts';
 
 type Instants = Partial<Record<'reserveOpensAt' | 'reserveClosesAt' | 'purchaseOpensAt' | 'purchaseClosesAt', string>>;
@@ -18,7 +19,7 @@ export function readTimes(request: Instants): Partial<SaleTimes> {
   };
 }
 
-/** Refuses times that are not in order, among them a reservation period that outlasts the purchase window. */
+/** Refuses times that are not in order, among them a reservation period that outlasts the purchase window, or too late. */
 export function refuseDisorder(times: SaleTimes): Refusal | undefined {
   if (times.reserveOpensAtMs >= times.reserveClosesAtMs) {
     return refuse('invalid_input', 'reserveOpensAt must be before reserveClosesAt.');
@@ -31,6 +32,9 @@ export function refuseDisorder(times: SaleTimes): Refusal | undefined {
   }
   if (times.reserveClosesAtMs > times.purchaseClosesAtMs) {
     return refuse('invalid_input', 'reserveClosesAt must not be after purchaseClosesAt: nobody could buy after that.');
+  }
+  if (times.purchaseClosesAtMs >= latestMs) {
+    return refuse('invalid_input', 'purchaseClosesAt must be before the year 2100.');
   }
   return undefined;
 }

@@ -69,7 +69,8 @@ export const Locale = z.string().max(35).refine(isSpoken, 'must be a tag of Engl
 
 /** The years within which a time given by a client must lie. */
 const earliestMs = Date.UTC(2000, 0, 1);
-const latestMs = Date.UTC(2100, 0, 1);
+/** No time of a sale lies later. */
+export const latestMs = Date.UTC(2100, 0, 1);
 
 /**
  * A point in time in a request: ISO 8601 with a zone, so that it is unambiguous.
