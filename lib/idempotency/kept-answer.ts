@@ -112,7 +112,10 @@ function identify(
   { method, path, bodyType }: Pick<Route, 'method' | 'path' | 'bodyType'>,
   { caller, params, query, idempotencyKey, rawBody }: Call<unknown, unknown, unknown>,
 ): CallName {
-  const asked = (bodyType ?? 'application/json') === 'application/json' && rawBody !== '' ? sorted(rawBody) : rawBody;
+  const isJson = (bodyType ?? 'application/json') === 'application/json';
+  const body = isJson && rawBody !== '' ? sorted(rawBody) : rawBody;
+  // An empty object is read like no body.
+  const asked = isJson && body === '{}' ? '' : body;
   return {
     callHash: sha256(`${caller.customerId}\0${method} ${path}\0${JSON.stringify(params ?? {})}\0${idempotencyKey}`),
     fingerprint: sha256(`${JSON.stringify(query ?? {})}\0${asked}`),

@@ -131,7 +131,7 @@ function idOfEntry(entry: ReservationId | { reservationId: ReservationId }): Res
 
 /**
  * What an operator refunds of a purchase: everything, with its units and with what the provider has refused before; the price
- * of some units of some reservations; or an amount. Which units return is decided separately: with the money, or without any.
+ * of some units of some reservations; or an amount. What was refused can be tried again, or waived, by itself. Which units return is decided separately: with the money, or without any.
  */
 export const RefundRequest = z
   .strictObject({
@@ -157,14 +157,21 @@ export const RefundRequest = z
       .literal(true)
       .optional()
       .describe('Ask again for what the provider has refused, and for nothing else'),
+    waiveFailed: z
+      .literal(true)
+      .optional()
+      .describe(
+        'Close what the provider has refused without moving money: it was given back in another way, or is not given back. The units that were to return with it return',
+      ),
   })
   .refine(({ items, amountMinor }) => items === undefined || amountMinor === undefined, {
     message: 'name either items or an amount',
   })
   .refine(
-    ({ retryFailed, items, amountMinor, cancel }) =>
-      !retryFailed || (items === undefined && amountMinor === undefined && cancel === undefined),
-    { message: 'what was refused is asked for by itself', path: ['retryFailed'] },
+    ({ retryFailed, waiveFailed, ...part }) =>
+      !(retryFailed || waiveFailed) ||
+      (retryFailed !== waiveFailed && Object.values(part).every((value) => value === undefined)),
+    { message: 'what was refused is asked for again, or waived, by itself', path: ['retryFailed'] },
   )
   .refine(
     ({ items, amountMinor, cancel }) => cancel?.length !== 0 || items !== undefined || amountMinor !== undefined,

@@ -184,6 +184,19 @@ export function triedAgain(purchase: Paid, refunds: readonly RefundRow[], nowMs:
     });
 }
 
+/**
+ * The refunds that the provider has refused, to be done without money: it was given back in another way, or is not given back.
+ * Only their units return.
+ */
+export function waived(_: Paid, refunds: readonly RefundRow[], nowMs: number): RefundRow[] {
+  return refunds
+    .filter((one) => one.state === 'failed')
+    .map((one) => {
+      const unpaid = { amountMinor: 0, state: 'pending', reason: 'closed_by_operator', failure: null } as const;
+      return { ...one, ...unpaid, updatedAtMs: nowMs };
+    });
+}
+
 /** The state of a captured purchase with these refunds, which are all that it has. */
 export function stateAfterRefunds(
   purchase: Pick<PurchaseRow, 'state' | 'capturedMinor' | 'amountMinor'>,

@@ -176,11 +176,11 @@ export async function insertRefunds(tx: Tx, refunds: readonly RefundRow[]): Prom
 
 /** Writes how refunds stand now. Their rows were read in this transaction, with their purchases held. */
 export async function updateRefunds(tx: Tx, refunds: readonly RefundRow[]): Promise<void> {
-  for (const { purchaseId, refundKey, amountMinor, state, failure, refusals, updatedAtMs } of refunds) {
+  for (const { purchaseId, refundKey, amountMinor, state, reason, failure, refusals, updatedAtMs } of refunds) {
     await tx.change(
-      `UPDATE refunds SET amount_minor = ?, state = ?, failure = ?, refusals = ?, updated_at_ms = ?
+      `UPDATE refunds SET amount_minor = ?, state = ?, reason = ?, failure = ?, refusals = ?, updated_at_ms = ?
        WHERE purchase_id = ? AND refund_key = ?`,
-      [amountMinor, state, failure, refusals, updatedAtMs, toBytes(purchaseId), refundKey],
+      [amountMinor, state, reason, failure, refusals, updatedAtMs, toBytes(purchaseId), refundKey],
     );
   }
 }

@@ -10,6 +10,7 @@ import { type Keep, keepNothing } from '#idempotency/kept-answer.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
+import { log } from '#platform/kernel/log.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import { readReservations } from '#reservation/reservation.store.ts';
 import { sendCommands } from './pay-queue.ts';
@@ -40,11 +41,12 @@ import {
   triedAgain,
   unitsPaidBack,
   unitsReturned,
+  waived,
 } from './refund-rules.ts';
 
 /**
- * Orders the refund that an operator asks for: everything, the part that the request names, or again what the provider has
- * refused. The answer is given to `keep` in the same transaction.
+ * Orders the refund that an operator asks for: everything, the part that the request names, or what the provider has refused,
+ * again or waived. The answer is given to `keep` in the same transaction.
  */
 export async function refundOnOrder(
   deps: Needs<'db' | 'clock' | 'queue'>,
@@ -70,7 +72,8 @@ function order(
   request: RefundRequest,
   nowMs: number,
 ): Promise<PurchaseRow | Refusal> {
-  if (request.retryFailed) return orderAgain(tx, purchaseId, idempotencyKey, nowMs);
+  if (request.retryFailed) return orderFailed(tx, purchaseId, idempotencyKey, triedAgain, nowMs);
+  if (request.waiveFailed) return orderFailed(tx, purchaseId, idempotencyKey, waived, nowMs);
   const isWhole = !request.items && !request.cancel && request.amountMinor === undefined;
   return isWhole
     ? orderRest(tx, purchaseId, idempotencyKey, nowMs)
@@ -116,19 +119,27 @@ async function orderRest(
   return orderBack(tx, current, current.reason ?? 'refund_ordered', nowMs);
 }
 
-/** Asks again for what the provider has refused, and for nothing else. Refuses with `illegal_state` if it has refused nothing. */
-async function orderAgain(
+/**
+ * Orders what becomes of the refunds that the provider has refused, and nothing else. Refuses with `illegal_state` if it has
+ * refused none.
+ */
+async function orderFailed(
   tx: Tx,
   purchaseId: PurchaseId,
   idempotencyKey: string,
+  changed: typeof triedAgain | typeof waived,
   nowMs: number,
 ): Promise<PurchaseRow | Refusal> {
   const paid = await lockPaid(tx, purchaseId, idempotencyKey);
   if (isRefusal(paid)) return paid;
   const { current, refunds } = paid;
-  const again = triedAgain(current, refunds, nowMs);
-  if (again.length === 0) return refuse('illegal_state', 'The provider has refused no refund of this purchase.');
-  await updateRefunds(tx, again);
+  const ordered = changed(current, refunds, nowMs);
+  if (ordered.length === 0) return refuse('illegal_state', 'The provider has refused no refund of this purchase.');
+  await updateRefunds(tx, ordered);
+  // The rows keep the new amounts alone.
+  const briefly = ({ refundKey, amountMinor, reason }: RefundRow) => ({ refundKey, amountMinor, reason });
+  const refused = refunds.filter((one) => one.state === 'failed').map(briefly);
+  log.warn('an operator decided about refused refunds', { purchaseId, refused, ordered: ordered.map(briefly) });
   return orderBack(tx, current, current.reason ?? 'refund_ordered', nowMs);
 }
 

@@ -4,6 +4,7 @@ import { mayMove, type PurchaseState, purchaseStates } from '#state/purchase-sta
 import { newId } from '#test/support/ids.ts';
 import type { Capture, PaymentAnswer } from './provider.ts';
 import type { PurchaseItem } from './purchase.store.ts';
+import { newRefund } from './refund-rules.ts';
 import { decideSettlement, type Settlement } from './settle.ts';
 
 const purchaseId = newId();
@@ -161,6 +162,27 @@ describe('settling', () => {
       kind: 'capture',
       calledOff: [other],
     });
+  });
+
+  it('M4: a refund that was waived and is made after all is recorded as one of its own', () => {
+    const asked = { purchaseId, refundKey: 'refund', amountMinor: 0, reason: 'closed_by_operator' };
+    const given = { chargeId: 'ch_1', amountMinor: 50, currency: 'EUR', reference: purchaseId };
+    const told: PaymentAnswer = { outcome: 'refunded', ...given, refundKey: 'refund', refundId: 're_1' };
+    const paid = {
+      ...order,
+      state: 'captured',
+      chargeId: 'ch_1',
+      capturedMinor: 200,
+      capturedCurrency: 'EUR',
+    } as const;
+    for (const state of ['pending', 'refunded'] as const) {
+      const refunds = [{ ...newRefund(asked, 1), state }];
+      const settlement = decideSettlement(paid, items, held(), told, { calledOff: new Set(), refunds });
+      expect(settlement).toEqual({
+        ...{ kind: 'refund', refund: undefined },
+        given: { ...told, refundKey: 'at-provider:re_1' },
+      });
+    }
   });
 
   it('whatever state meets whatever answer, the move is legal', () => {

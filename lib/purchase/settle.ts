@@ -139,11 +139,12 @@ export function decideSettlement(
     case 'overdue':
       return purchase.state === 'requires_action' ? { kind: 'let go' } : { kind: 'nothing' };
     case 'refunded': {
-      const refund = refundOf(refunds, answer);
+      const given = besideWaived(refunds, answer);
+      const refund = refundOf(refunds, given);
       if (refund?.state === 'refunded') return { kind: 'nothing' };
-      const mismatch = mismatchOfRefund(purchase, refunds, refund, answer);
-      if (mismatch) return { kind: 'dispute refund', given: answer, reason: mismatch };
-      return purchase.state === 'refunded' ? { kind: 'nothing' } : { kind: 'refund', given: answer, refund };
+      const mismatch = mismatchOfRefund(purchase, refunds, refund, given);
+      if (mismatch) return { kind: 'dispute refund', given, reason: mismatch };
+      return purchase.state === 'refunded' ? { kind: 'nothing' } : { kind: 'refund', given, refund };
     }
     case 'refused': {
       const refund = refunds.find((one) => one.refundKey === answer.refundKey && one.state === 'pending');
@@ -189,6 +190,16 @@ function refundOf(refunds: readonly RefundRow[], given: GivenBack): RefundRow | 
   if (named || given.refundKey !== undefined) return named;
   const { amountMinor } = given;
   return refunds.find((one) => one.state === 'pending' && (amountMinor === null || one.amountMinor === amountMinor));
+}
+
+/**
+ * A refund of ours that was waived moves no money. If the provider makes it after all, that is a refund of its own, made at the
+ * provider.
+ */
+function besideWaived(refunds: readonly RefundRow[], given: GivenBack): GivenBack {
+  const isWaived = refunds.some((one) => one.refundKey === given.refundKey && one.amountMinor === 0);
+  if (!isWaived || given.amountMinor === 0) return given;
+  return { ...given, refundKey: keyOf({ ...given, refundKey: undefined }) };
 }
 
 /** The key of a refund: our own, or one for a refund that was made at the provider without our order. */

@@ -1336,6 +1336,82 @@ describe('what was paid in a sale that is called off (M2, M3)', () => {
     });
   });
 
+  it('M4: in a bundle, a refused share that was given back by hand is closed: no money moves, the report is done', async () => {
+    const [here, there] = [await scene({ units: 2 }), await scene({ units: 3 })];
+    const buyer = first(here);
+    const other = { ...buyer, reservationId: deriveReservationId(there.saleId, buyer.customerId, 'reserve') };
+    await adjustStock(deps, there.saleId, 3);
+    await reserve(there.saleId, [other], 3);
+    const bought = await buy(buyer.token, [buyer.reservationId, other.reservationId], 'tok_approve');
+    const { purchaseId } = bought.body;
+    await work([purchaseId], ['captured']);
+    const by = await operator();
+    const close = (json: object, key: string) =>
+      api.call(`POST /purchases/${purchaseId}/refund`, { token: by, json, ...(key ? { key } : {}) });
+    const waive = { waiveFailed: true };
+    const nothingFailed = { status: 409, body: { code: 'illegal_state' } };
+    expect(await close(waive, newId())).toMatchObject(nothingFailed);
+    await providers.faults({ refuseRefunds: 404 });
+    await callOff(there.saleId);
+    await expireSale(deps, there.saleId, Date.now() + 10_000);
+    await sweep(there.saleId);
+    await work([purchaseId], ['refund_failed']);
+    await providers.faults();
+    const { charges } = await chargesOf(purchaseId);
+    await atProvider(`charges/${charges[0]?.id}/refunds`, newId(), { amountMinor: 3_750 });
+    const facts = { chargeId: charges[0]?.id, refundId: 're_elsewhere', amountMinor: 3_750, refundKey: 'elsewhere' };
+    await tell(signed(told('payment.refunded', purchaseId, facts)));
+    await work([purchaseId], ['refund_failed']);
+    expect((await progress(there.saleId)).body).toMatchObject({ done: false });
+
+    for (const json of [
+      ...[{ ...waive, amountMinor: 5 }, { ...waive, cancel: [buyer.reservationId] }, { waiveFailed: false }],
+      ...[
+        { ...waive, retryFailed: true },
+        { ...waive, items: [{ reservationId: buyer.reservationId, units: 1 }] },
+      ],
+    ]) {
+      expect(await close(json, newId())).toMatchObject({ status: 400, body: { code: 'invalid_input' } });
+    }
+    expect((await progress(there.saleId)).body).toMatchObject({
+      done: false,
+      refundsByState: { failed: { refunds: 1 } },
+    });
+    published.length = 0;
+    const key = newId();
+    const closed = await close(waive, key);
+    expect(closed).toMatchObject({ status: 202, body: { state: 'refunding' } });
+    await work([purchaseId], ['captured']);
+    expect(await close(waive, key)).toEqual(expect.objectContaining({ status: 202, body: closed.body }));
+    expect(await close({ retryFailed: true }, newId())).toMatchObject(nothingFailed);
+    expect(await close({ retryFailed: true }, key)).toMatchObject({
+      ...{ status: 422, body: { code: 'idempotency_key_reused' } },
+    });
+
+    expect((await chargesOf(purchaseId)).refunds.map((one) => one.amountMinor)).toEqual([3_750]);
+    expect(await reservation(other.reservationId)).toMatchObject({ state: 'refunded', units: 3 });
+    expect(await reservation(buyer.reservationId)).toMatchObject({ state: 'purchased', units: 2 });
+    expect((await progress(there.saleId)).body).toMatchObject({
+      ...{ done: true, refundsByState: { pending: { refunds: 0 }, failed: { refunds: 0 } } },
+    });
+    const seen = await api.call(`GET /purchases/${purchaseId}`, { token: by });
+    expect(seen.body.state).toBe('captured');
+    expect(seen.body.refunds).toMatchObject([
+      { amount: { amountMinor: 0 }, state: 'refunded', reason: 'closed_by_operator', failure: null },
+      { amount: { amountMinor: 3_750 }, state: 'refunded', reason: 'refunded_by_provider' },
+    ]);
+    // The money was told when it went back.
+    expect(published.map(({ detailType }) => detailType)).not.toContain('purchase.changed');
+    expect((await api.call(`GET /ops/failed-refunds?saleId=${there.saleId}`, { token: by })).body.items).toEqual([]);
+    // The other sale's share is not touched by it.
+    await callOff(here.saleId);
+    await sweep(here.saleId);
+    await work([purchaseId], ['refunded']);
+    expect((await chargesOf(purchaseId)).refunds.map((one) => one.amountMinor).sort()).toEqual([2_500, 3_750]);
+    expect((await progress(here.saleId)).body).toMatchObject({ done: true });
+    await expectNoDrift(here.saleId, there.saleId);
+  });
+
   it('M2: units whose money went back before return as well', async () => {
     const stage = await scene();
     const { token, reservationId } = first(stage);
@@ -2188,6 +2264,22 @@ describe('units and money of a refund, each by itself (I13)', () => {
     expect(await refundsOf(purchaseId)).toEqual([500, 2_000]);
     expect(await reservation(reservationId)).toMatchObject({ state: 'refunded', units: 2 });
     await expectNoDrift(saleId);
+  });
+
+  it('without a body and with an empty one it is the same request under one key', async () => {
+    const bodies = [[undefined, {}] as const, [{}, undefined] as const];
+    for (const [one, other] of bodies) {
+      const { purchaseId } = await bought(2);
+      const [token, key] = [await operator(), newId()];
+      const call = (json: object | undefined) =>
+        api.call(`POST /purchases/${purchaseId}/refund`, { token, key, ...(json && { json }) });
+      const ordered = await call(one);
+      expect(ordered).toMatchObject({ status: 202, body: { state: 'refunding' } });
+      await work([purchaseId], ['refunded']);
+      expect(await call(other)).toMatchObject({ status: 202, body: ordered.body });
+      expect(await call({ amountMinor: 1 })).toMatchObject({ status: 422 });
+      expect(await refundsOf(purchaseId)).toEqual([2_500]);
+    }
   });
 
   it('all of it is given back after all of the money was: the units return', async () => {
