@@ -206,7 +206,7 @@ export const controls: readonly Control[] = [
     row: 'holder-pauses',
     faults: [
       moveBeyondAvailable,
-      inModule(() => import('#sale/sale.store.ts'), { moveGuards: { fencingToken: '1 = 1' } }),
+      inModule(() => import('#sale/sale.store.ts'), { moveGuards: { fencingToken: '1 = 1', line: '1 = 1' } }),
     ],
     without: {
       table: 'sales',
