@@ -232,7 +232,8 @@ test('killed at any call, and begun again by the same message, a run ends as if 
     expect(await mirrorIsWhole(saleId, holders)).toBe(true);
     expect(await deps.redis.hmget(keys.sale(saleTag(saleId)), 'pendingUnits', partialField)).toEqual([null, null]);
   }
-  expect(kills).toBeGreaterThan(40);
+  // A run makes some forty calls: 40 and 43 were seen, by how its pages fall.
+  expect(kills).toBeGreaterThanOrEqual(40);
   expect([await claimOf(saleId, first), await claimOf(saleId, second)]).toEqual(['1', '1']);
 });
 
