@@ -62,7 +62,7 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
     demo: {
       entry: 'demo/main.ts',
       does: 'Plays a complete sale on a stack of its own and verifies what happened.',
-      takes: 'about two minutes on two cores',
+      takes: 'one to two minutes on two cores',
       result: '.local/demo-report.json; the exit code is 0 only if every invariant was checked and holds',
       options: {
         customers: { type: 'string', value: 'N', default: '500', whole: [10, 20_000], does: 'customers' },
