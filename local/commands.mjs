@@ -121,7 +121,7 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
     chaos: {
       entry: 'test/chaos/main.ts',
       does: 'Plays the fault matrix: parts of a real stack fail under load, and nothing may be lost.',
-      takes: 'about 20 minutes on two cores; 10 with --quick, under a minute for one --fault, 25 for --controls',
+      takes: '20 to 40 minutes on two cores; 10 with --quick, about a minute for one --fault, 25 to 40 for --controls',
       result: '.local/chaos-report.json; the exit code is 0 only if every row held and every control was noticed',
       options: {
         quick: { type: 'boolean', does: 'every row once, as short as possible' },

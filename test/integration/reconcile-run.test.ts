@@ -232,7 +232,7 @@ test('killed at any call, and begun again by the same message, a run ends as if 
     expect(await mirrorIsWhole(saleId, holders)).toBe(true);
     expect(await deps.redis.hmget(keys.sale(saleTag(saleId)), 'pendingUnits', partialField)).toEqual([null, null]);
   }
-  // A run makes some forty calls: 40 and 43 were seen, by how its pages fall.
+  // 43 calls were counted alone, and 40 once in a whole run on LocalStack; why it was fewer there is not known.
   expect(kills).toBeGreaterThanOrEqual(40);
   expect([await claimOf(saleId, first), await claimOf(saleId, second)]).toEqual(['1', '1']);
 });
