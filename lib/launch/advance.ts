@@ -219,7 +219,7 @@ async function announcePhase(tx: Tx, saleId: SaleId, clock: Clock): Promise<Phas
   if (remind) kinds.push('closing-soon');
   const jobs: SaleJob[] = [];
   for (const kind of kinds) {
-    const told = await announce(tx, stock, kind, nowMs);
+    const told = await announce(tx, { sale: stock, before: sale }, kind, nowMs);
     events.push(...told.events);
     if (told.job) jobs.push(told.job);
   }

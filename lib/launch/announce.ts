@@ -10,7 +10,7 @@
  * Invariant I12: an announcement belongs to the version that the sale got with it. So an announcement for new times is
  * another notice, and an event that is delivered again is the same one. The announcements of a sale are told in their order.
  * A newer one replaces those that are under way (`supersedes`): the reservations that they had not reached hear only the
- * newer one, which says all that is true by then.
+ * newer one, which says all that is true by then. Whose own time to buy was over by the sale's clock hears of that end only.
  */
 import type { EventDetail } from '#events/catalog.ts';
 import { changesPerEvent, newEvent, type RecordedEvent, recordEvents } from '#events/outbox.ts';
@@ -27,7 +27,7 @@ import {
   readReservations,
 } from '#reservation/reservation.store.ts';
 import { readSales, type SaleRow } from '#sale/sale.store.ts';
-import { deadlineAtMs } from '#sale/sale-clock.ts';
+import { deadlineAtMs, saleNowMs } from '#sale/sale-clock.ts';
 import { insertJob, type JobStep, lockJob, newJob, readOpenJobs, type SaleJob, updateJob } from './job.store.ts';
 import type { announcements } from './job.table.ts';
 
@@ -61,15 +61,21 @@ interface Announced {
 
 /**
  * Announces to the first page of a sale's reservations, and writes the job for the rest if there are more. `sale` is as it
- * will be after the transaction, which holds it, and `nowMs` a time at which it was held: everybody who was decided before is
- * told, however long the transaction waited for the sale. The opening and the close are told to those who can buy, a change to
- * everybody who holds units or waits. The caller records the events, and sends the job's message after the commit.
+ * will be after the transaction, which holds it, `before` as it was, and `nowMs` a time at which it was held: everybody who
+ * was decided before is told, however long the transaction waited for the sale. The opening and the close are told to those
+ * who can buy, a change to everybody who holds units or waits. The caller records the events, and sends the job's message
+ * after the commit.
  */
-export async function announce(tx: Tx, sale: SaleRow, kind: Announcement, nowMs: number): Promise<Announced> {
+export async function announce(
+  tx: Tx,
+  { sale, before }: { sale: SaleRow; before: SaleRow },
+  kind: Announcement,
+  nowMs: number,
+): Promise<Announced> {
   const rows = await readPage(tx, sale.saleId, undefined, rowsPerStep());
   const key = { saleId: sale.saleId, kind, round: sale.version };
   // With the sale held, everybody whom this reads was decided before.
-  const { events, told } = tell(sale, { ...key, startedAtMs: nowMs }, rows, nowMs, 'all');
+  const { events, told } = tell(sale, { ...key, startedAtMs: nowMs }, rows, nowMs, before);
   const last = rows.at(-1);
   if (!last || rows.length < rowsPerStep()) return { events };
   await supersede(tx, sale.saleId, kind, nowMs);
@@ -232,18 +238,21 @@ export function supersedes(newer: Announcement, older: Announcement): boolean {
   return !(newer === 'rescheduled' && older === 'paused');
 }
 
-/** The events that tell an announcement to a page of reservations; `sale` is as it is now. */
+/**
+ * The events that tell an announcement to a page of reservations; `sale` is as it is now, and `before`, in the transaction
+ * that announces, as it was until then.
+ */
 function tell(
   sale: SaleRow,
   { kind, round, startedAtMs }: Pick<SaleJob, 'round' | 'startedAtMs'> & { kind: Announcement },
   rows: readonly ReservationRow[],
   nowMs: number,
-  decided: 'all' | 'in time' = 'in time',
+  before?: SaleRow,
 ): { events: RecordedEvent[]; told: number } {
   const { saleId, reserveClosesAtMs, purchaseOpensAtMs, purchaseClosesAtMs } = sale;
   const recipients = rows
-    .filter((row) => isConcerned(row, kind))
-    .filter((row) => decided === 'all' || row.decidedAtMs <= startedAtMs + clockDifferenceMs)
+    .filter((row) => isConcerned(row, kind) && !isOver(sale, { kind, startedAtMs }, row, nowMs, before))
+    .filter((row) => before !== undefined || row.decidedAtMs <= startedAtMs + clockDifferenceMs)
     .map((row) => ({
       reservationId: row.reservationId,
       customerId: row.customerId,
@@ -267,6 +276,26 @@ function tell(
 function isConcerned({ state, purchaseId }: ReservationRow, kind: Announcement): boolean {
   if (isReminder(kind)) return state === 'allocated' && purchaseId === null;
   return state === 'allocated' || state === 'waitlisted';
+}
+
+/**
+ * Whether the time to buy a reservation's units was over by the sale's clock, though nobody has ended it yet. Its end is told,
+ * and no announcement, which would speak as if that time went on. `before` is the sale before the change, where that is known.
+ * In a pause nothing ends: a time that a move made there has ended is told, and so is one of which that cannot be told apart
+ * from one that was over. Pure.
+ */
+export function isOver(
+  sale: SaleRow,
+  { kind, startedAtMs }: Pick<SaleJob, 'kind' | 'startedAtMs'>,
+  row: Pick<ReservationRow, 'state' | 'deadlineMs'>,
+  nowMs: number,
+  before?: SaleRow,
+): boolean {
+  const isOverIn = (one: SaleRow) => deadlineAtMs(one, row.deadlineMs) <= saleNowMs(one, nowMs);
+  if (row.state !== 'allocated' || !isOverIn(sale)) return false;
+  if (sale.status !== 'paused') return true;
+  if (before) return isOverIn(before);
+  return kind !== 'rescheduled' && sale.pausedAtMs !== null && sale.pausedAtMs <= startedAtMs;
 }
 
 function isReminder(kind: Announcement): boolean {

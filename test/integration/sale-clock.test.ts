@@ -519,6 +519,53 @@ describe('I12: each change is told once, and what was announced for old times ag
     expect((await unread(waiting)).filter(({ facts }) => facts.deadline !== undefined)).toEqual([]);
   });
 
+  test.each([
+    { name: 'an offer', terms: { offerLifeMs: 30 * secondMs } },
+    { name: 'a time to pay', terms: { payWithinMs: 30 * secondMs } },
+  ])('T6: whoever had $name that was over is told of its end, and of no pause, new times or resuming', async ({ terms }) => {
+    const saleId = await givenSale(deps, { allotment: 1, waitlistSize: 10, ...terms });
+    const first = await reserving(saleId);
+    const late = terms.payWithinMs === undefined ? await reserving(saleId) : first;
+    const waiting = await reserving(saleId);
+    if (late !== first) await cancelReservation(deps, first.customerId, first.reservationId);
+    expect(await viewOf(late)).toMatchObject({ state: 'allocated' });
+    await told(late);
+    await told(waiting);
+    pass(31 * secondMs);
+    await pauseSale(deps, saleId);
+    pass(minuteMs);
+    await updateSale(deps, saleId, { purchaseClosesAt: instant(5 * hourMs) });
+    pass(minuteMs);
+    await resumeSale(deps, saleId);
+    await advance(saleId);
+    const changes = ['reminder.paused', 'reminder.rescheduled', 'reminder.resumed'];
+    const kinds = await kindsOf(late);
+    expect(kinds.at(-1)).toBe('reservation.expired');
+    expect(kinds.filter((kind) => changes.includes(kind))).toEqual([]);
+    expect((await unread(waiting)).map(({ kind }) => kind).filter((kind) => changes.includes(kind))).toEqual(changes);
+  });
+
+  test('T6: whose time a shift brings back is told of it, and whose time a shift in a pause ends is told before the end', async () => {
+    const { saleId, offered } = await offering();
+    await told(offered);
+    pass(31 * secondMs);
+    await pauseSale(deps, saleId);
+    await rescheduleSale(deps, saleId, { shiftSeconds: 60, dryRun: false });
+    const later = toIso(await deadlineOf(offered));
+    expect(await told(offered)).toMatchObject([
+      { kind: 'reservation.waitlisted' },
+      { kind: 'reservation.offered' },
+      { kind: 'reminder.rescheduled', facts: { deadline: later } },
+    ]);
+    const back = { shiftSeconds: -60, dryRun: false };
+    const preview = await rescheduleSale(deps, saleId, { ...back, dryRun: true });
+    if (isRefusal(preview)) throw new Error(preview.detail);
+    await rescheduleSale(deps, saleId, { ...back, confirmation: preview.confirmation ?? undefined });
+    const sooner = toIso(await deadlineOf(offered));
+    const changes = (await told(offered)).filter(({ kind }) => kind === 'reminder.rescheduled');
+    expect(changes.map(({ facts }) => facts.deadline)).toEqual([later, sooner]);
+  });
+
   test('T6: a change that moves nothing tells nothing', async () => {
     const { saleId, offered } = await offering();
     const sale = await saleOf(saleId);

@@ -618,6 +618,13 @@ export const controls: readonly Control[] = [
     sizes: [12, 40],
   },
   {
+    name: 'change-told-to-whose-time-is-over',
+    description: 'A pause is told to holders whose own time was over before it, as if that time went on.',
+    faults: [inModule(() => import('#launch/announce.ts'), { isOver: () => () => false })],
+    caughtBy: ['I12'],
+    cases: ['pause-and-offer-end'],
+  },
+  {
     name: 'reduced-units-not-offered',
     description: 'What a customer gives back by taking fewer units waits for the next rule.',
     faults: [

@@ -3,6 +3,8 @@
  * times move is told once for each change, and of nothing else; the time that somebody was told last is the time that
  * counts, and never lies after the close; and what was announced for an opening that moved is announced again.
  *
+ * Whose own time was over by the sale's clock before a change, and stays so, hears of that end only.
+ *
  * An announcement of more than one page is told in steps. Whom it has not reached when a newer one is made hears of that
  * one, and who has bought or given back by then, of neither.
  */
@@ -49,6 +51,8 @@ export class ClockCheck {
   readonly #fail: (invariant: string, detail: string) => void;
   /** What must be told: reservation and version of the sale; and whether that is a pause. */
   readonly #due = new Map<string, boolean>();
+  /** Whose own time was over at a change: reservation and version of the sale; with the sale. */
+  readonly #over = new Map<string, SaleId>();
   /** The versions at which each sale was resumed, in their order. */
   readonly #resumes = new Map<SaleId, number[]>();
   /** Openings that must be told: the same. */
@@ -72,6 +76,7 @@ export class ClockCheck {
   /** Forgets what is due, and what was told. */
   reset(): void {
     this.#due.clear();
+    this.#over.clear();
     this.#resumes.clear();
     this.#openings.clear();
     this.#told.clear();
@@ -139,9 +144,29 @@ export class ClockCheck {
     // Whoever holds units of a sale that is over when it is resumed, or moved, is told of its end.
     if (status === 'active' && nowMs >= this.#sales.number(after, 'purchase_closes_at_ms')) return;
     for (const [reservationId, row] of reservations) {
-      if (['allocated', 'waitlisted'].includes(this.#reservations.text(row, 'state')))
+      const isOver = (sale: Row) => this.#isOver(sale, row, nowMs);
+      // Nothing ends in a pause, so that a time that a move made there has ended must be told of.
+      if (isOver(after) && (status === 'active' || isOver(before))) {
+        this.#over.set(`${reservationId} at version ${version}`, id);
+      } else if (['allocated', 'waitlisted'].includes(this.#reservations.text(row, 'state')))
         this.#due.set(`${reservationId} at version ${version}`, status === 'paused' && statusBefore !== 'paused');
     }
+  }
+
+  /** Whether the units of a reservation could be bought no more by the sale's clock, although nobody had ended it yet. */
+  #isOver(sale: Row, row: Row, nowMs: number): boolean {
+    if (this.#reservations.text(row, 'state') !== 'allocated') return false;
+    const pausedAtMs = this.#sales.value(sale, 'paused_at_ms');
+    const isPaused = this.#sales.text(sale, 'status') === 'paused' && pausedAtMs !== null;
+    const saleNowMs = isPaused ? Math.min(nowMs, Number(pausedAtMs)) : nowMs;
+    return this.#deadlineOf(row, sale) <= saleNowMs;
+  }
+
+  /** Until when a reservation can be bought by the wall clock. */
+  #deadlineOf(row: Row, sale: Row): number {
+    const closesMs = this.#sales.number(sale, 'purchase_closes_at_ms');
+    const stored = this.#reservations.value(row, 'deadline_ms');
+    return stored === null ? closesMs : Math.min(closesMs, Number(stored) + this.#sales.number(sale, 'clock_offset_ms'));
   }
 
   /** The phase by the clock: what has not been reached is not announced, and an opening is told to those who can buy. */
@@ -183,15 +208,10 @@ export class ClockCheck {
   /** Whoever can buy was told the time that counts; and the sale is in the phase that the clock says. */
   saleAtRest(sale: Row, reservations: ReadonlyMap<ReservationId, Row>, nowMs: number): void {
     if (this.#sales.text(sale, 'status') !== 'active') return;
-    const [closesMs, offsetMs] = [
-      this.#sales.number(sale, 'purchase_closes_at_ms'),
-      this.#sales.number(sale, 'clock_offset_ms'),
-    ];
     for (const [id, row] of reservations) {
       const told = this.#told.get(id);
       if (!told || this.#reservations.text(row, 'state') !== 'allocated') continue;
-      const stored = this.#reservations.value(row, 'deadline_ms');
-      const deadlineMs = stored === null ? closesMs : Math.min(closesMs, Number(stored) + offsetMs);
+      const deadlineMs = this.#deadlineOf(row, sale);
       if (deadlineMs !== told.deadlineMs)
         this.#fail('I12', `${id} was told ${told.deadlineMs}, and has until ${deadlineMs}`);
     }
@@ -256,7 +276,12 @@ export class ClockCheck {
       const stored = rowOf(subject as ReservationId);
       const isLate =
         stored && this.#reservations.number(stored, 'decided_at_ms') <= (sinceMs ?? 0) + decidedByOldTermsMs;
-      if (!this.#due.has(key) && !isLate)
+      const overIn = this.#over.get(key);
+      // In a step that came later, a newer change may have brought the time back.
+      const isBack = overIn !== undefined && [...(this.#inSteps.get(overIn)?.keys() ?? [])].some((version) => version > round);
+      if (overIn !== undefined && !isBack)
+        this.#fail('I12', `a change was told of ${key} of its sale, though the time to buy was over`);
+      else if (!this.#due.has(key) && overIn === undefined && !isLate)
         this.#fail('I12', `a change was told of ${key} of its sale, which did not change then`);
       if (told.has(key)) this.#fail('I12', `a change was told twice of ${key} of its sale`);
       told.add(key);
