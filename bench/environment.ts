@@ -164,6 +164,7 @@ function recordsOf(plan: Plan): SaleRow[] {
     payWithinMs: null,
     offerCutoffMs: 0,
     pausedAtMs: null,
+    pauseBeganMs: null,
     clockOffsetMs: 0,
     priceMinor: 4_900,
     currency: 'EUR',

@@ -482,10 +482,10 @@ export class Operator {
   /** Changes the terms of a sale, once however often it has to be repeated, and logs the new ones. */
   #act<Body>(act: SaleAct, path: string, body: object | undefined, saleOf: (body: Body) => SaleView): Promise<Body> {
     const learn = (answered: Body): Facts => {
-      const { saleId, stock, status, pausedAt, ...sale } = saleOf(answered);
+      const { saleId, stock, status, pausedAt, clockStandsAt, ...sale } = saleOf(answered);
       const { reserveOpensAt, reserveClosesAt, purchaseOpensAt, purchaseClosesAt } = sale;
       const times = { reserveOpensAt, reserveClosesAt, purchaseOpensAt, purchaseClosesAt };
-      return { saleId, terms: { version: stock.version, status, pausedAt, ...times } };
+      return { saleId, terms: { version: stock.version, status, pausedAt, clockStandsAt, ...times } };
     };
     const sending = { key: randomUUID(), ...(body === undefined ? {} : { body }) };
     return this.#do('POST', path, sending, 'operator', { act, firstSentMs: Date.now() }, learn);

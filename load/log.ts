@@ -64,6 +64,8 @@ export interface SeenTerms {
   version: number;
   status: string;
   pausedAt: string | null;
+  /** Where the clock of a paused sale stands: when the pause began, or when its times were set in it. */
+  clockStandsAt: string | null;
   reserveOpensAt: string;
   reserveClosesAt: string;
   purchaseOpensAt: string;

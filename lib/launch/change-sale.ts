@@ -121,7 +121,7 @@ export async function pauseSale(
     if (sale.status === 'paused') return undefined;
     if (saleNowMs(sale, nowMs) >= sale.purchaseClosesAtMs)
       return refuse('illegal_state', 'A closed sale cannot be paused.');
-    return { terms: { status: 'paused', pausedAtMs: nowMs }, tell: 'paused' };
+    return { terms: { status: 'paused', pausedAtMs: nowMs, pauseBeganMs: nowMs }, tell: 'paused' };
   };
   return changeSale(deps, saleId, decide, keepView(keep));
 }
@@ -144,7 +144,7 @@ export async function resumeSale(
   const decide: DecideChange = async (tx, sale, nowMs) => {
     if (sale.status === 'cancelled') return refuse('sale_cancelled', 'A cancelled sale cannot be resumed.');
     if (sale.status === 'active') return undefined;
-    const resumed = { status: 'active', pausedAtMs: null } as const;
+    const resumed = { status: 'active', pausedAtMs: null, pauseBeganMs: null } as const;
     // In a sale that is over, its end is told instead.
     const tellOf = (closesAtMs: number) => (nowMs < closesAtMs ? 'resumed' : undefined);
     if (!keepTimes) {
@@ -173,7 +173,7 @@ export async function cancelSale(
 ): Promise<SaleView | Refusal> {
   const decide: DecideChange = async (tx, _sale, nowMs) => {
     const refusal = await callOff(tx, saleId, refunds, nowMs);
-    return refusal ?? { terms: { status: 'cancelled', pausedAtMs: null } };
+    return refusal ?? { terms: { status: 'cancelled', pausedAtMs: null, pauseBeganMs: null } };
   };
   const cancelled = await changeSale(deps, saleId, decide, keepView(keep));
   if (isRefusal(cancelled)) return cancelled;

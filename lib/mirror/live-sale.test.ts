@@ -22,6 +22,7 @@ const terms: SaleTermsView = {
   payWithinSeconds: null,
   offerCutoffSeconds: 0,
   pausedAt: null,
+  clockStandsAt: null,
   offerLifeSeconds: 60,
   reserveOpensAt: toIso(opensMs),
   reserveClosesAt: toIso(opensMs + hourMs),

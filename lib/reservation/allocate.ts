@@ -274,6 +274,7 @@ function changeOf(decision: DecidedReservation, sale: SaleRow | undefined): Rese
     ticket,
     version,
     reason: reason ?? undefined,
-    deadlineMs: deadlineMs === null || !sale ? undefined : deadlineAtMs(sale, deadlineMs),
+    // In a pause no deadline runs, and none is told; the end of the pause tells it.
+    deadlineMs: deadlineMs === null || !sale || sale.status === 'paused' ? undefined : deadlineAtMs(sale, deadlineMs),
   };
 }

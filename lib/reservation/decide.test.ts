@@ -32,6 +32,7 @@ function sale(change: Partial<SaleRow> = {}): SaleRow {
     payWithinMs: null,
     offerCutoffMs: 0,
     pausedAtMs: null,
+    pauseBeganMs: null,
     clockOffsetMs: 0,
     priceMinor: 100,
     currency: 'EUR',

@@ -54,7 +54,7 @@ export async function getReservation(
   const misses = deps.once(missesOf);
   const mustWait = promised || mirrored ? undefined : misses.refusal(customerId);
   if (mustWait) return mustWait;
-  const row = await readOwnReservation(deps.db, reservationId, customerId);
+  const row = await readOwnReservation(deps.db, reservationId, customerId, deps.clock());
   if (!row) {
     if (promised) return promised;
     misses.note(customerId);
@@ -71,7 +71,7 @@ export async function getDecidedReservation(
   customerId: CustomerId,
   reservationId: ReservationId,
 ): Promise<ReservationView | Refusal> {
-  const row = await readOwnReservation(deps.db, reservationId, customerId);
+  const row = await readOwnReservation(deps.db, reservationId, customerId, deps.clock());
   if (!row) return refuse('not_found', 'You have no such reservation.');
   await bringToMirror(deps, [row]);
   return viewOf(row);
@@ -85,7 +85,7 @@ export async function listReservations(
 ): Promise<Page<ReservationView> | Refusal> {
   const after = readCursor('reservations', page.cursor, z.tuple([z.number().int(), idOf<ReservationId>()]));
   if (isRefusal(after)) return after;
-  const rows = await listOwnReservations(deps.db, customerId, after, page.limit + 1);
+  const rows = await listOwnReservations(deps.db, customerId, after, page.limit + 1, deps.clock());
   await bringToMirror(deps, rows.slice(0, page.limit));
   return toPage('reservations', rows, page.limit, (row) => [row.ticket, row.reservationId], viewOf);
 }

@@ -73,7 +73,7 @@ export const ReservationView = z.object({
   /** While waitlisted: its place on the waitlist, from 1. While requested: its place among all requests. */
   position: z.number().int().nullable(),
   reason: z.string().nullable(),
-  /** Until when allocated units can be bought. */
+  /** Until when allocated units can be bought; in a paused sale, as if it were resumed now. */
   deadline: z.iso.datetime().nullable(),
   purchaseId: idOf<PurchaseId>().nullable(),
   /** The reservation that it was split from at first: it was given back, left over, or refunded. */

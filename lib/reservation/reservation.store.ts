@@ -18,7 +18,7 @@ import {
 } from '#platform/kernel/ids.ts';
 import { isDuplicateKey, type Sql, type Tx } from '#platform/mysql/mysql.ts';
 import type { SaleRow } from '#sale/sale.store.ts';
-import { deadlineAtMs, toSaleTime } from '#sale/sale-clock.ts';
+import { deadlineAtMs, shownDeadlineMs, toSaleTime } from '#sale/sale-clock.ts';
 import { type ReservationState, reservationStates, statesBefore, statesCounting } from '#state/reservation-state.ts';
 import { idsOfSale } from './reservation-id.ts';
 
@@ -151,7 +151,7 @@ export async function readReservations(
 export interface OwnReservation extends ReservationRow {
   /** Its place on the waitlist, from 1, while it waits. */
   readonly position: number | null;
-  /** Until when its units can be bought, by the wall clock; null if its sale is unknown. */
+  /** Until when its units can be bought, as it is shown (`shownDeadlineMs`); null if its sale is unknown. */
   readonly endsAtMs: number | null;
 }
 
@@ -159,7 +159,8 @@ const ownReservation = `SELECT r.id, r.sale_id AS saleId, r.customer_id AS custo
   r.at_least AS atLeast, r.state, r.units, r.reason, r.deadline_ms AS deadlineMs,
   r.purchase_id AS purchaseId, r.version, r.accepted_at_ms AS acceptedAtMs, r.decided_at_ms AS decidedAtMs,
   r.part_of AS partOf, r.asked_quantity AS askedQuantity, r.asked_at_least AS askedAtLeast,
-  s.clock_offset_ms AS clockOffsetMs, s.purchase_closes_at_ms AS purchaseClosesAtMs,
+  s.clock_offset_ms AS clockOffsetMs, s.purchase_closes_at_ms AS purchaseClosesAtMs, s.status AS saleStatus,
+  s.paused_at_ms AS pausedAtMs,
   IF(r.state = 'waitlisted', (SELECT COUNT(*) FROM waitlist w
     WHERE w.sale_id = r.sale_id AND w.deadline_ms IS NULL AND w.ticket < r.ticket) + 1, NULL) AS position
   FROM reservations r LEFT JOIN sales s ON s.id = r.sale_id`;
@@ -168,40 +169,47 @@ interface StoredOwn extends StoredReservation {
   readonly position: number | null;
   readonly clockOffsetMs: number | null;
   readonly purchaseClosesAtMs: number | null;
+  readonly saleStatus: SaleRow['status'] | null;
+  readonly pausedAtMs: number | null;
 }
 
-function toOwn({ position, clockOffsetMs, purchaseClosesAtMs, ...row }: StoredOwn): OwnReservation {
-  const isKnown = clockOffsetMs !== null && purchaseClosesAtMs !== null;
-  const endsAtMs = isKnown ? deadlineAtMs({ clockOffsetMs, purchaseClosesAtMs }, row.deadlineMs) : null;
+function toOwn(stored: StoredOwn, nowMs: number): OwnReservation {
+  const { position, clockOffsetMs, purchaseClosesAtMs, saleStatus, pausedAtMs, ...row } = stored;
+  const isKnown = clockOffsetMs !== null && purchaseClosesAtMs !== null && saleStatus !== null;
+  const endsAtMs = isKnown
+    ? shownDeadlineMs({ clockOffsetMs, purchaseClosesAtMs, status: saleStatus, pausedAtMs }, row.deadlineMs, nowMs)
+    : null;
   return { ...toReservation(row), position, endsAtMs };
 }
 
-/** A reservation of this customer. */
+/** A reservation of this customer, as it is shown now. */
 export async function readOwnReservation(
   sql: Sql,
   reservationId: ReservationId,
   customerId: CustomerId,
+  nowMs: number,
 ): Promise<OwnReservation | undefined> {
   const [row] = await sql.rows<StoredOwn>(`${ownReservation} WHERE r.id = ? AND r.customer_id = ?`, [
     toBytes(reservationId),
     toBytes(customerId),
   ]);
-  return row && toOwn(row);
+  return row && toOwn(row, nowMs);
 }
 
-/** Reservations of this customer after the position `after`, the latest ticket first. */
+/** Reservations of this customer after the position `after`, the latest ticket first, as they are shown now. */
 export async function listOwnReservations(
   sql: Sql,
   customerId: CustomerId,
   after: readonly [ticket: number, reservationId: ReservationId] | undefined,
   limit: number,
+  nowMs: number,
 ): Promise<OwnReservation[]> {
   const rows = await sql.rows<StoredOwn>(
     `${ownReservation} WHERE r.customer_id = ? ${after ? 'AND (r.ticket, r.id) < (?, ?)' : ''}
      ORDER BY r.ticket DESC, r.id DESC LIMIT ?`,
     [toBytes(customerId), ...(after ? [after[0], toBytes(after[1])] : []), limit],
   );
-  return rows.map(toOwn);
+  return rows.map((row) => toOwn(row, nowMs));
 }
 
 /**

@@ -16,7 +16,7 @@ type Clock = Pick<SaleRow, 'status' | 'pausedAtMs' | 'clockOffsetMs'> & SaleTime
 /** The fields of a sale's row that a change of its times changes. */
 export type ClockChange = SaleTimes & Pick<SaleRow, 'pausedAtMs' | 'clockOffsetMs' | 'phase' | 'remindedAtMs'>;
 
-/** The time that counts in a sale: now, or the beginning of its pause. */
+/** The time that counts in a sale: now, or where the clock of a paused one stands. */
 export function saleNowMs(sale: Pick<Clock, 'status' | 'pausedAtMs'>, nowMs: number): number {
   return sale.status === 'paused' && sale.pausedAtMs !== null ? Math.min(nowMs, sale.pausedAtMs) : nowMs;
 }
@@ -27,8 +27,8 @@ export function toSaleTime(sale: Pick<Clock, 'clockOffsetMs'>, atMs: number): nu
 }
 
 /**
- * Until when units can be bought, by the wall clock; in a paused sale, as if it were resumed now. A stored deadline moves
- * with the sale's clock, and the close cuts it short. Null means that only the close ends it.
+ * Until when units can be bought, by the wall clock; in a paused sale, as if it were resumed when its clock stopped. A stored
+ * deadline moves with the sale's clock, and the close cuts it short. Null means that only the close ends it.
  */
 export function deadlineAtMs(
   sale: Pick<Clock, 'clockOffsetMs' | 'purchaseClosesAtMs'>,
@@ -37,17 +37,43 @@ export function deadlineAtMs(
   return storedMs === null ? sale.purchaseClosesAtMs : Math.min(storedMs + sale.clockOffsetMs, sale.purchaseClosesAtMs);
 }
 
+/**
+ * Until when units can be bought, as it is shown: in a paused sale, as if it were resumed now. So nobody is shown a time that
+ * has passed while the sale's clock stands still, and the end of the pause tells the time that was shown then.
+ */
+export function shownDeadlineMs(
+  sale: Pick<Clock, 'status' | 'pausedAtMs' | 'clockOffsetMs' | 'purchaseClosesAtMs'>,
+  storedMs: number | null,
+  nowMs: number,
+): number {
+  return deadlineAtMs(
+    {
+      clockOffsetMs: sale.clockOffsetMs + pausedForMs(sale, nowMs),
+      purchaseClosesAtMs: laterByPause(sale, sale.purchaseClosesAtMs, nowMs),
+    },
+    storedMs,
+  );
+}
+
+/** For how long the clock of a sale has stood still in a pause. */
+function pausedForMs({ status, pausedAtMs }: Pick<Clock, 'status' | 'pausedAtMs'>, nowMs: number): number {
+  return status === 'paused' && pausedAtMs !== null ? Math.max(0, nowMs - pausedAtMs) : 0;
+}
+
+/** A time of a sale if its pause ended now. */
+function laterByPause(sale: Pick<Clock, 'status' | 'pausedAtMs'>, atMs: number, nowMs: number): number {
+  return sale.pausedAtMs !== null && atMs > sale.pausedAtMs ? atMs + pausedForMs(sale, nowMs) : atMs;
+}
+
 /** The times of a sale whose pause ends now: what was still to come when it began is later by its length. */
 export function giveBackPause(sale: Clock, nowMs: number): SaleTimes & Pick<SaleRow, 'clockOffsetMs'> {
-  const { pausedAtMs } = sale;
-  const pausedForMs = sale.status === 'paused' && pausedAtMs !== null ? Math.max(0, nowMs - pausedAtMs) : 0;
-  const later = (atMs: number) => (pausedAtMs !== null && atMs > pausedAtMs ? atMs + pausedForMs : atMs);
+  const later = (atMs: number) => laterByPause(sale, atMs, nowMs);
   return {
     reserveOpensAtMs: later(sale.reserveOpensAtMs),
     reserveClosesAtMs: later(sale.reserveClosesAtMs),
     purchaseOpensAtMs: later(sale.purchaseOpensAtMs),
     purchaseClosesAtMs: later(sale.purchaseClosesAtMs),
-    clockOffsetMs: sale.clockOffsetMs + pausedForMs,
+    clockOffsetMs: sale.clockOffsetMs + pausedForMs(sale, nowMs),
   };
 }
 

@@ -65,8 +65,10 @@ export interface SaleRow extends StockLevel, SaleTimes {
   readonly payWithinMs: number | null;
   /** No offer is made later than this before the close. */
   readonly offerCutoffMs: number;
-  /** Since when the sale is paused; null while it is not. */
+  /** When the clock of a paused sale stopped: the pause began, or its times were set in it; null while it is not paused. */
   readonly pausedAtMs: number | null;
+  /** When the pause began; null while the sale is not paused, or if an older build has paused it. */
+  readonly pauseBeganMs: number | null;
   /** What the stored deadlines of its reservations are moved by (`sale-clock.ts`). */
   readonly clockOffsetMs: number;
 }
@@ -85,13 +87,13 @@ export type SaleTerms = Pick<
 >;
 
 /** How a sale's clock stands, and how far its side effects have come; a change of its times changes these too. */
-export type SaleProgress = Pick<SaleRow, 'phase' | 'remindedAtMs' | 'pausedAtMs' | 'clockOffsetMs'>;
+export type SaleProgress = Pick<SaleRow, 'phase' | 'remindedAtMs' | 'pausedAtMs' | 'pauseBeganMs' | 'clockOffsetMs'>;
 
 const stockColumns = 'id, epoch, version, allotment, available, allocated, sold, waitlisted';
 const saleColumns = `${stockColumns}, product_id AS productId, name, status, phase, reminded_at_ms AS remindedAtMs,
   price_minor AS priceMinor, currency, cap_per_customer AS capPerCustomer, waitlist_size AS waitlistSize,
   offer_life_ms AS offerLifeMs, pay_within_ms AS payWithinMs, offer_cutoff_ms AS offerCutoffMs,
-  paused_at_ms AS pausedAtMs, clock_offset_ms AS clockOffsetMs,
+  paused_at_ms AS pausedAtMs, pause_began_ms AS pauseBeganMs, clock_offset_ms AS clockOffsetMs,
   reserve_opens_at_ms AS reserveOpensAtMs, reserve_closes_at_ms AS reserveClosesAtMs,
   purchase_opens_at_ms AS purchaseOpensAtMs, purchase_closes_at_ms AS purchaseClosesAtMs`;
 
@@ -190,6 +192,7 @@ export async function changeTerms(tx: Tx, saleId: SaleId, terms: SaleTerms & Sal
     phase: terms.phase,
     reminded_at_ms: terms.remindedAtMs,
     paused_at_ms: terms.pausedAtMs,
+    pause_began_ms: terms.pauseBeganMs,
     clock_offset_ms: terms.clockOffsetMs,
   };
   const assignments = Object.keys(columns).map((name) => `${name} = ?`);

@@ -36,8 +36,10 @@ export const sales = mysqlTable(
     payWithinMs: timeMs('pay_within_ms'),
     /** No offer is made later than this before the close. */
     offerCutoffMs: timeMs('offer_cutoff_ms').notNull().default(0),
-    /** Since when the sale is paused; null while it is not. */
+    /** When the clock of a paused sale stopped: the pause began, or its times were set in it; null while it is not paused. */
     pausedAtMs: timeMs('paused_at_ms'),
+    /** When the pause began; null while the sale is not paused, or if an older build has paused it. */
+    pauseBeganMs: timeMs('pause_began_ms'),
     /** How far the sale's own clock is behind the wall clock; added to stored deadlines. */
     clockOffsetMs: timeMs('clock_offset_ms').notNull().default(0),
     reserveOpensAtMs: timeMs('reserve_opens_at_ms').notNull(),

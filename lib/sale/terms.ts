@@ -20,7 +20,8 @@ export function termsView(sale: SaleRow): SaleTermsView {
     offerLifeSeconds: sale.offerLifeMs / 1000,
     payWithinSeconds: sale.payWithinMs === null ? null : sale.payWithinMs / 1000,
     offerCutoffSeconds: sale.offerCutoffMs / 1000,
-    pausedAt: sale.pausedAtMs === null ? null : toIso(sale.pausedAtMs),
+    pausedAt: sale.pausedAtMs === null ? null : toIso(sale.pauseBeganMs ?? sale.pausedAtMs),
+    clockStandsAt: sale.pausedAtMs === null ? null : toIso(sale.pausedAtMs),
     reserveOpensAt: toIso(sale.reserveOpensAtMs),
     reserveClosesAt: toIso(sale.reserveClosesAtMs),
     purchaseOpensAt: toIso(sale.purchaseOpensAtMs),
@@ -40,9 +41,9 @@ export function timesOf(terms: SaleTermsView): SaleTimes {
 
 /** Terms and stock together, with the phase by the clock. */
 export function saleView(terms: SaleTermsView, stock: Omit<StockLevel, 'saleId'>, nowMs: number): SaleView {
-  // Terms that an older build mirrored lack this field.
-  const { pausedAt = null, payWithinSeconds = null, offerCutoffSeconds = 0 } = terms;
-  const pausedAtMs = pausedAt === null ? null : Date.parse(pausedAt);
+  // Terms that an older build mirrored lack these fields.
+  const { pausedAt = null, clockStandsAt = pausedAt, payWithinSeconds = null, offerCutoffSeconds = 0 } = terms;
+  const pausedAtMs = clockStandsAt === null ? null : Date.parse(clockStandsAt);
   const phase = phaseAt(timesOf(terms), saleNowMs({ status: terms.status, pausedAtMs }, nowMs));
   const { allotment, available, allocated, sold, waitlisted, version, epoch } = stock;
   return {
@@ -50,6 +51,7 @@ export function saleView(terms: SaleTermsView, stock: Omit<StockLevel, 'saleId'>
     payWithinSeconds,
     offerCutoffSeconds,
     pausedAt,
+    clockStandsAt,
     phase,
     stock: { allotment, available, allocated, sold, waitlisted, version, epoch },
   };

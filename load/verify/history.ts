@@ -24,7 +24,8 @@ export interface Terms extends Times {
   readonly version: number | undefined;
   readonly act: SaleAct | undefined;
   readonly status: string;
-  readonly pausedAtMs: number | undefined;
+  /** Where the clock of a paused sale stood; undefined if it was not paused, or nobody knows. */
+  readonly clockStandsAtMs: number | undefined;
   /** They did not hold before. */
   readonly fromMs: number;
   /** They held from then on at the latest. */
@@ -133,15 +134,15 @@ export function windowOf(times: Times, window: 'reserve' | 'purchase'): { opensA
  * nothing else may have moved.
  */
 export function wrongGivingBack(paused: Terms, resumed: Terms): string | undefined {
-  const { pausedAtMs } = paused;
-  if (pausedAtMs === undefined) return 'nobody knows since when it was paused';
+  const { clockStandsAtMs } = paused;
+  if (clockStandsAtMs === undefined) return 'nobody knows where its clock stood';
   const later = timeNames.map((name) => resumed[name] - paused[name]);
-  const wasToCome = timeNames.map((name) => paused[name] > pausedAtMs);
+  const wasToCome = timeNames.map((name) => paused[name] > clockStandsAtMs);
   const pauses = later.filter((_, index) => wasToCome[index]);
   if (later.some((byMs, index) => !wasToCome[index] && byMs !== 0)) return 'a time that had passed was moved';
   const givesBack = resumed.act === 'resume';
-  const least = givesBack ? resumed.fromMs - pausedAtMs : 0;
-  const most = givesBack ? resumed.heldByMs - pausedAtMs : 0;
+  const least = givesBack ? resumed.fromMs - clockStandsAtMs : 0;
+  const most = givesBack ? resumed.heldByMs - clockStandsAtMs : 0;
   const fits = pauses.every((byMs) => byMs === pauses[0] && byMs >= least && byMs <= most);
   return fits ? undefined : `times moved by ${pauses.join(', ')} ms after a pause of ${least} to ${most} ms`;
 }
@@ -157,7 +158,7 @@ function withoutRepeats(terms: readonly Terms[]): Terms[] {
 function toTerms({ act, terms, firstSentMs, answeredMs }: AnnouncedTerms): Terms {
   return {
     ...{ act, version: terms.version, status: terms.status },
-    pausedAtMs: terms.pausedAt === null ? undefined : Date.parse(terms.pausedAt),
+    clockStandsAtMs: terms.clockStandsAt === null ? undefined : Date.parse(terms.clockStandsAt),
     reserveOpensAtMs: Date.parse(terms.reserveOpensAt),
     reserveClosesAtMs: Date.parse(terms.reserveClosesAt),
     purchaseOpensAtMs: Date.parse(terms.purchaseOpensAt),
@@ -170,7 +171,7 @@ function toTerms({ act, terms, firstSentMs, answeredMs }: AnnouncedTerms): Terms
 function presentTerms(sale: SaleRow): Terms {
   const { status, reserveOpensAtMs, reserveClosesAtMs, purchaseOpensAtMs, purchaseClosesAtMs } = sale;
   return {
-    ...{ version: undefined, act: undefined, status, pausedAtMs: undefined },
+    ...{ version: undefined, act: undefined, status, clockStandsAtMs: undefined },
     ...{ reserveOpensAtMs, reserveClosesAtMs, purchaseOpensAtMs, purchaseClosesAtMs },
     ...{ fromMs: Number.NEGATIVE_INFINITY, heldByMs: Number.NEGATIVE_INFINITY },
   };

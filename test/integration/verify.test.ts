@@ -404,7 +404,7 @@ const faults: Record<InvariantName, Record<string, Fault>> = {
       breakIt: () => {
         const { purchaseOpens } = timesOf(closedSale);
         const pausedAt = iso(purchaseOpens + 3_000);
-        addAct('pause', purchaseOpens + 3_000, { version: 4, status: 'paused', pausedAt });
+        addAct('pause', purchaseOpens + 3_000, { version: 4, status: 'paused', pausedAt, clockStandsAt: pausedAt });
         addAct('resume without giving back', purchaseOpens + 8_000, { version: 5 });
       },
       says: /paused or called off/,

@@ -481,6 +481,7 @@ function actsOf(times: World['times']): RequestLine[] {
     terms: {
       ...{ version, status: act === 'pause' ? 'paused' : 'active' },
       pausedAt: act === 'pause' ? new Date(pause.fromMs).toISOString() : null,
+      clockStandsAt: act === 'pause' ? new Date(pause.fromMs).toISOString() : null,
       reserveOpensAt: new Date(held.opens).toISOString(),
       reserveClosesAt: new Date(held.closes).toISOString(),
       purchaseOpensAt: new Date(held.purchaseOpens).toISOString(),

@@ -1,0 +1,1 @@
+ALTER TABLE `sales` ADD `pause_began_ms` bigint;
