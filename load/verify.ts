@@ -111,13 +111,7 @@ async function compare(
   const announced = await store.announcements();
   const histories = readHistories(sales, clients.announced, announced);
   const windows = new WindowCheck(histories);
-  const clock = new ClockCheck(
-    sales,
-    histories,
-    { announced, superseded: await store.superseded(), cancellations },
-    clients,
-    nowMs,
-  );
+  const clock = new ClockCheck(sales, histories, { announced, cancellations }, clients, nowMs);
   const line = new LineCheck();
   const figures = new FigureCollector(clients);
   const states = new Map<string, number>();
@@ -158,7 +152,7 @@ async function compare(
     sales: sales.size,
     requests: clients.reserveAttempts,
     accepted: clients.promised.size,
-    acceptedWithoutGate: [...clients.promised.values()].filter((promise) => promise.withoutGate).length,
+    acceptedWithoutGate: [...clients.promised.values()].filter((promise) => promise.withoutGate.length > 0).length,
     repeats: clients.repeats,
     ...Object.fromEntries([...states].sort().map(([state, count]) => [`reservations.${state}`, count])),
     purchases: purchases.size,

@@ -217,7 +217,9 @@ export async function changeSale<Answer extends object>(
     }
     const offered = await offerAndMove(tx, changed, [], { available: 0 }, nowMs);
     const recorded = await recordSale(tx, saleId, nowMs);
-    const told = change.tell ? await announce(tx, { sale: recorded.sale, before: sale }, change.tell, nowMs) : { events: [] };
+    const told = change.tell
+      ? await announce(tx, { sale: recorded.sale, before: sale }, change.tell, nowMs)
+      : { events: [] };
     const moves = await announceMoves(tx, recorded.sale, offered.reservations, nowMs);
     await recordEvents(tx, [...told.events, ...moves.events], nowMs);
     const events = [...offered.events, ...recorded.events, ...told.events, ...moves.events];

@@ -30,8 +30,8 @@ export interface Promised {
   otherBodies: string[];
   /** The first ticket that was named; null while none was. */
   ticket: number | null;
-  /** Whether one of its requests was accepted without the gate, so that the queue's time may be its ticket. */
-  withoutGate: boolean;
+  /** When requests under its key were accepted without the gate: the queue's time of each may be its ticket. */
+  withoutGate: { sentMs: number; answeredMs: number }[];
   /** When its key was first sent, answered or not: it cannot have been accepted earlier. */
   firstSentMs: number;
   /** When it was first answered with 202: it cannot have been accepted later. */
@@ -87,8 +87,8 @@ const memoryMs = 250;
 export class ClientView {
   readonly promised = new Map<string, Promised>();
   readonly purchases = new Map<string, PromisedPurchase>();
-  /** Requests without an answer, by sale and customer: each may have been accepted or not. */
-  readonly unanswered = new Map<string, Set<string>>();
+  /** The keys of requests without an answer, by sale and customer, and when each was first sent: it may have been accepted. */
+  readonly unanswered = new Map<string, Map<string, number>>();
   /** Sales that the log speaks of. */
   readonly sales = new Set<string>();
   readonly refusedForTime: RefusedForTime[] = [];
@@ -171,8 +171,8 @@ export class ClientView {
     this.lastReserveMs = Math.max(this.lastReserveMs, answeredMs);
     const whose = `${saleId}/${customerId}`;
     if (mayHaveHappened(status)) {
-      const keys = this.unanswered.get(whose) ?? new Set();
-      this.unanswered.set(whose, keys.add(key));
+      const keys = this.unanswered.get(whose) ?? new Map<string, number>();
+      this.unanswered.set(whose, keys.set(key, Math.min(keys.get(key) ?? sentMs, sentMs)));
     }
     const used = this.#useKey(line, `${whose}/${key}`, `${quantity}/${atLeast}`);
     if (!used || status !== 202) return;
@@ -192,7 +192,7 @@ export class ClientView {
     this.promised.set(reservationId, {
       ...{ reservationId, saleId, customerId, key, quantity: quantity ?? 0, atLeast: atLeast ?? 0, ticket },
       otherBodies: [],
-      withoutGate: ticket === null,
+      withoutGate: ticket === null ? [{ sentMs, answeredMs }] : [],
       firstSentMs: used.firstSentMs,
       firstAnsweredMs: answeredMs,
       seen: new Map(),
@@ -210,7 +210,7 @@ export class ClientView {
       says(line, `reservation ${reservationId} was given two tickets, ${first.ticket} and ${ticket}`),
     );
     first.ticket ??= ticket;
-    first.withoutGate ||= ticket === null;
+    if (ticket === null) first.withoutGate.push({ sentMs: line.sentMs, answeredMs: line.answeredMs });
     first.firstSentMs = Math.min(first.firstSentMs, line.sentMs);
     first.firstAnsweredMs = Math.min(first.firstAnsweredMs, line.answeredMs);
   }
@@ -226,11 +226,12 @@ export class ClientView {
     if (known?.becameId !== undefined && known.body !== body) {
       // While the gate is unavailable, the first request in the queue decides which body a key stands for.
       const promise = this.promised.get(known.becameId);
-      const withoutGate = status === 202 && (line.ticket === null || promise?.withoutGate === true);
+      const withoutGate = status === 202 && (line.ticket === null || (promise?.withoutGate.length ?? 0) > 0);
       this.#tallies.I3.expect(status === 422 || withoutGate || mayHaveHappened(status), () =>
         says(line, `key ${line.key} was used for another request and answered ${status} instead of 422`),
       );
       if (withoutGate) promise?.otherBodies.push(body);
+      if (withoutGate && line.ticket === null) promise?.withoutGate.push({ sentMs, answeredMs: line.answeredMs });
       return undefined;
     }
     // A key whose requests were all refused is not bound yet, so the next request with it counts as the first.

@@ -3,12 +3,15 @@
  * to everybody whom it concerns.
  *
  * The notices say what each customer was told and when; the histories say which times a sale had then. A customer who held
- * units or waited from before a change until after the last notice of it must have been told of it.
+ * units or waited from before a change until after the last notice of it must have been told of it. There are two exceptions,
+ * and neither goes by what the workers say of themselves. Whose own time to buy was over by the sale's clock hears of that
+ * end. And an announcement that goes over a large sale in steps leaves out those whom it has not come to when a newer one, or
+ * the sale's end, takes its place in time; they must have been told that instead.
  */
 import type { ClientView, RefusedForTime } from './clients.ts';
-import { type SaleHistory, type Stretch, wrongGivingBack } from './history.ts';
+import { type SaleHistory, type Stretch, type Terms, wrongGivingBack } from './history.ts';
 import type { Stop } from './read-by-reservation.ts';
-import type { AnnouncementRow, CancellationRow, NoticeRow, ReservationRow, SaleRow, SupersededRow } from './store.ts';
+import type { AnnouncementRow, CancellationRow, NoticeRow, ReservationRow, SaleRow } from './store.ts';
 import type { Tally } from './tally.ts';
 
 /**
@@ -19,7 +22,17 @@ const transactionMs = 2_000;
 /** Where nobody was told of something, it would have been told by then. */
 const tellingMs = 10_000;
 
+/** The transaction of a change tells so many reservations of its sale, in the order of their ids; steps tell the others. */
+const toldAtOnce = 500;
+/**
+ * Between two steps of an announcement no more time may pass: if a worker dies, a rule continues its job within the second
+ * minute.
+ */
+const stepMs = 120_000;
+
 const opened = 'reminder.purchase-opened';
+const [rescheduled, paused, resumed] = ['reminder.rescheduled', 'reminder.paused', 'reminder.resumed'];
+const changeKinds = new Set([rescheduled, paused, resumed]);
 const stoppedByPause = new Set(['reservation.expired', opened, 'reminder.closing-soon', 'reminder.payment-due']);
 const ends = new Set(['reservation.purchased', 'reservation.cancelled', 'reservation.expired', 'reservation.refunded']);
 const tooLate = new Set(['window_closed', 'deadline_passed']);
@@ -34,14 +47,29 @@ interface Duty {
   readonly untilMs: number;
   /** Whether it concerns those who wait as well. */
   readonly alsoWaiting: boolean;
-  /** Whether a newer change, or the end of the sale, took its place before it came to this reservation. */
-  wasReplacedFor(reservationId: string): boolean;
+  /** The change that it tells of; undefined for the opening. */
+  readonly change: Change | undefined;
+}
+
+/** What is known of a change beyond its notices. */
+interface Change {
+  readonly before: Terms;
+  readonly terms: Terms;
+  /** When its last notice was made; undefined if nobody was told. */
+  readonly lastAtMs: number | undefined;
+  /** How far it came, in the order of ids. */
+  readonly lastId: string;
+  /** What took its place before it must have come to everybody: a newer change, or, without a round, the sale's end. */
+  readonly replacedBy: readonly { readonly round: number | undefined; readonly fromMs: number }[];
+  /** What the stored deadlines were moved by after it; undefined if that cannot be told. */
+  readonly clockOffsetMs: number | undefined;
+  /** Whether times were set in the pause that it tells of. */
+  readonly isMovedInPause: boolean;
 }
 
 /** What the database says was announced of the sales. */
 export interface Announced {
   readonly announced: readonly AnnouncementRow[];
-  readonly superseded: readonly SupersededRow[];
   readonly cancellations: Map<string, CancellationRow>;
 }
 
@@ -56,14 +84,16 @@ export class ClockCheck {
   readonly #clocks = new Map<string, SaleClock>();
   readonly #cancellations: Map<string, CancellationRow>;
   readonly #refused = new Map<string, RefusedForTime[]>();
+  /** How many reservations of each sale have been judged; they come in the order of their ids. */
+  readonly #met = new Map<string, number>();
   /** The notices of reservations whose purchase was refused as too late. */
   readonly #told = new Map<string, NoticeRow[]>();
 
   constructor(
     sales: Map<string, SaleRow>,
     histories: Map<string, SaleHistory>,
-    { announced, superseded, cancellations }: Announced,
-    clients: ClientView,
+    { announced, cancellations }: Announced,
+    clients: Pick<ClientView, 'refusedForTime'>,
     nowMs: number,
   ) {
     this.#cancellations = cancellations;
@@ -71,9 +101,10 @@ export class ClockCheck {
     for (const [id, sale] of sales) {
       const history = histories.get(id);
       if (!history?.isWhole) continue;
-      const replaced = superseded.filter(({ saleId }) => saleId === id);
-      const isOver = cancellations.has(id) || sale.purchaseClosesAtMs <= nowMs;
-      const duties = dutiesOf(history, ofSale.get(id) ?? [], replaced, isOver, nowMs);
+      // A pause puts the close off.
+      const closesAtMs = sale.status === 'paused' ? Number.POSITIVE_INFINITY : sale.purchaseClosesAtMs;
+      const endsAtMs = Math.min(cancellations.get(id)?.calledOffAtMs ?? closesAtMs, closesAtMs);
+      const duties = dutiesOf({ history, sale, endsAtMs }, ofSale.get(id) ?? [], nowMs);
       this.#clocks.set(id, { sale, history, duties, pauses: history.stretches('paused') });
     }
     for (const refused of clients.refusedForTime) {
@@ -84,6 +115,8 @@ export class ClockCheck {
 
   /** Judges the notices about one reservation, in any order. */
   add({ id, row, notices }: Stop, tally: Tally): void {
+    const place = row ? (this.#met.get(row.saleId) ?? 0) : 0;
+    if (row) this.#met.set(row.saleId, place + 1);
     if (notices.length === 0) return;
     const inOrder = [...notices].sort((a, b) => a.createdAtMs - b.createdAtMs || a.version - b.version);
     checkToldTime(id, inOrder, tally);
@@ -105,15 +138,15 @@ export class ClockCheck {
       checkBeforeClose(one, history, tally);
       if (pauses.length > 0 && stoppedByPause.has(one.kind)) checkOutsidePauses(one, pauses, tally);
     }
-    for (const duty of duties) checkTold(id, duty, inOrder, tally);
+    for (const duty of duties) checkTold({ row, place }, duty, inOrder, tally);
   }
 
   /** Judges the pauses, what was announced, and the purchases that were refused as too late. */
-  finish(announced: readonly AnnouncementRow[], clients: ClientView, tally: Tally): void {
+  finish(announced: readonly AnnouncementRow[], clients: Pick<ClientView, 'refusedForTime'>, tally: Tally): void {
     for (const [saleId, { history }] of this.#clocks) checkGivenBack(saleId, history, tally);
     for (const { saleId, kind, round, notices } of announced) {
       const clock = this.#clocks.get(saleId);
-      if (!clock || !['reminder.rescheduled', 'reminder.paused', 'reminder.resumed'].includes(kind)) continue;
+      if (!clock || !changeKinds.has(kind)) continue;
       tally.expect(
         clock.duties.some((duty) => duty.kind === kind && duty.round === round),
         () => `${notices} customers were told ${kind} of sale ${saleId} at version ${round}, and nothing had changed`,
@@ -174,8 +207,16 @@ function checkOutsidePauses(notice: NoticeRow, pauses: readonly Stretch[], tally
   );
 }
 
-/** Everybody whom a change concerns throughout is told of it once, unless a newer change took its place; nobody is told twice. */
-function checkTold(id: string, duty: Duty, notices: readonly NoticeRow[], tally: Tally): void {
+/**
+ * Everybody whom a change concerns throughout is told of it once, unless a newer change took its place; nobody is told twice,
+ * and nobody whose own time was over.
+ */
+function checkTold(
+  { row, place }: { row: ReservationRow; place: number },
+  duty: Duty,
+  notices: readonly NoticeRow[],
+  tally: Tally,
+): void {
   const { kind, round, fromMs, untilMs, alsoWaiting } = duty;
   const told = notices.filter(
     (one) => one.kind === kind && (round === undefined ? one.createdAtMs >= fromMs : one.round === round),
@@ -189,9 +230,59 @@ function checkTold(id: string, duty: Duty, notices: readonly NoticeRow[], tally:
   // A customer who is paying already needs no reminder to pay.
   const isConcerned = isThroughout && (alsoWaiting || end?.kind !== 'reservation.purchased');
   tally.expect(
-    told === 1 || (told === 0 && (!isConcerned || duty.wasReplacedFor(id))),
-    () => `the owner of reservation ${id} was told ${kind} of version ${round ?? '-'} ${told} times`,
+    told === 1 || (told === 0 && (!isConcerned || mayBeUntold({ row, place }, duty.change, notices))),
+    () => `the owner of reservation ${row.id} was told ${kind} of version ${round ?? '-'} ${told} times`,
   );
+  if (told === 0 || kind !== paused || !duty.change || duty.change.isMovedInPause) return;
+  tally.expect(
+    !wasOver(row, duty.change, notices),
+    () => `the owner of reservation ${row.id} was told ${kind} of version ${round ?? '-'}, and their time was over`,
+  );
+}
+
+/** Whether somebody hears something else instead of a change. */
+function mayBeUntold(
+  { row, place }: { row: ReservationRow; place: number },
+  change: Change | undefined,
+  notices: readonly NoticeRow[],
+): boolean {
+  if (!change) return false;
+  if (wasOver(row, change, notices)) return true;
+  const { lastId, replacedBy } = change;
+  // It came by here, or told this one at once.
+  if (row.id <= lastId || place < toldAtOnce) return false;
+  return replacedBy.some(({ round, fromMs }) =>
+    notices.some(
+      (one) =>
+        (ends.has(one.kind) && one.createdAtMs >= fromMs) ||
+        (round !== undefined && changeKinds.has(one.kind) && one.round >= round),
+    ),
+  );
+}
+
+/**
+ * Whether the own time of a reservation was over by the sale's clock when a change came to it, and stayed so. Deadlines are
+ * those that its owner was told before.
+ */
+function wasOver(
+  { deadlineMs }: ReservationRow,
+  { before, terms, lastAtMs, clockOffsetMs }: Change,
+  notices: readonly NoticeRow[],
+): boolean {
+  const earlier = notices.filter(
+    ({ round, createdAtMs, kind }) =>
+      createdAtMs <= terms.fromMs || (changeKinds.has(kind) && terms.version !== undefined && round < terms.version),
+  );
+  const toldMs = lastTold(earlier);
+  if (toldMs === undefined) return false;
+  // Nothing ends in a pause: what a move in it ends is told.
+  if (before.status === 'paused' && terms.status === 'paused' && toldMs > (before.clockStandsAtMs ?? 0)) return false;
+  const pausedForMs = before.status === 'paused' ? terms.purchaseClosesAtMs - before.purchaseClosesAtMs : 0;
+  const isMove = terms.act === 'reschedule';
+  const knownMs = deadlineMs === null || clockOffsetMs === undefined ? toldMs : deadlineMs + clockOffsetMs;
+  const untilMs = Math.min(isMove ? knownMs : toldMs + pausedForMs, terms.purchaseClosesAtMs);
+  const clockMs = terms.status === 'paused' ? terms.clockStandsAtMs : (lastAtMs ?? terms.heldByMs);
+  return clockMs !== undefined && untilMs <= clockMs;
 }
 
 /**
@@ -221,24 +312,49 @@ function checkGivenBack(saleId: string, history: SaleHistory, tally: Tally): voi
 }
 
 function dutiesOf(
-  history: SaleHistory,
+  { history, sale, endsAtMs }: { history: SaleHistory; sale: SaleRow; endsAtMs: number },
   announced: readonly AnnouncementRow[],
-  superseded: readonly SupersededRow[],
-  isOver: boolean,
   nowMs: number,
 ): Duty[] {
   const told = history.told();
-  const changes = told.map(({ terms, kind }, index): Duty => {
-    const replaced = superseded.find((one) => one.kind === kind && one.round === terms.version);
-    // Something must have taken its place; that is a duty of its own.
-    const mayBeReplaced = replaced !== undefined && (isOver || index < told.length - 1);
-    const wasReplacedFor = (id: string) => mayBeReplaced && id > (replaced.afterId ?? '');
-    const last = announced.find((one) => one.kind === kind && one.round === terms.version)?.lastAtMs;
-    const untilMs = Math.max(last ?? terms.heldByMs + tellingMs, terms.heldByMs);
-    return { kind, round: terms.version, fromMs: terms.fromMs, untilMs, alsoWaiting: true, wasReplacedFor };
+  const changes = told.map(({ before, terms, kind }, index): Duty => {
+    const known = announced.find((one) => one.kind === kind && one.round === terms.version);
+    const untilMs = Math.max(known?.lastAtMs ?? terms.heldByMs + tellingMs, terms.heldByMs);
+    const inTimeMs = Math.max(known?.lastAtMs ?? 0, terms.heldByMs) + stepMs;
+    const later = told.slice(index + 1);
+    const newer = later.find((one) => supersedes(one.kind, kind));
+    const takers = [
+      ...(newer ? [{ round: newer.terms.version, fromMs: newer.terms.fromMs }] : []),
+      ...(endsAtMs <= nowMs ? [{ round: undefined, fromMs: endsAtMs }] : []),
+    ];
+    const change: Change = {
+      ...{ before, terms, lastAtMs: known?.lastAtMs, lastId: known?.lastId ?? '' },
+      replacedBy: takers.filter(({ fromMs }) => fromMs <= inTimeMs),
+      clockOffsetMs: offsetAfter(sale, later),
+      isMovedInPause: later[0]?.kind === rescheduled,
+    };
+    return { kind, round: terms.version, fromMs: terms.fromMs, untilMs, alsoWaiting: true, change };
   });
   const opening = openingOf(history, announced);
   return opening && opening.untilMs + transactionMs < nowMs ? [...changes, opening] : changes;
+}
+
+/** Whether a newer change says all that an older one does. New times set in a pause do not say that there is one. */
+function supersedes(newer: string, older: string): boolean {
+  return !(newer === rescheduled && older === paused);
+}
+
+/** What stored deadlines were moved by before these changes were made; undefined if a move's part in it is unknown. */
+function offsetAfter(
+  sale: SaleRow,
+  later: readonly { before: Terms; terms: Terms; kind: string }[],
+): number | undefined {
+  if (later.some(({ kind }) => kind === rescheduled)) return undefined;
+  const givenBackMs = later.reduce(
+    (sum, { before, terms }) => sum + terms.purchaseClosesAtMs - before.purchaseClosesAtMs,
+    0,
+  );
+  return sale.clockOffsetMs - givenBackMs;
 }
 
 /** The opening of the purchase window, of which holders are told; undefined if it was announced never or more than once. */
@@ -253,7 +369,7 @@ function openingOf(history: SaleHistory, announced: readonly AnnouncementRow[]):
   if (!isPlain || !cameOnce) return undefined;
   const last = announced.filter(({ kind, lastAtMs }) => kind === opened && lastAtMs >= fromMs).at(-1)?.lastAtMs;
   const untilMs = Math.max(last ?? 0, fromMs + tellingMs);
-  return { kind: opened, round: undefined, fromMs, untilMs, alsoWaiting: false, wasReplacedFor: () => false };
+  return { kind: opened, round: undefined, fromMs, untilMs, alsoWaiting: false, change: undefined };
 }
 
 /** The last time until which its owner was told that a reservation can be bought. */

@@ -87,14 +87,14 @@ export class SaleHistory {
   }
 
   /** The changes of which every holder and waiter had to be told, with their notices. */
-  told(): { terms: Terms; kind: string }[] {
+  told(): { before: Terms; terms: Terms; kind: string }[] {
     return this.terms.flatMap((terms, index) => {
       const before = this.terms[index - 1];
       const kind = terms.act && kindTold[terms.act];
       if (!before || !kind) return [];
       const isMoved =
         before.purchaseOpensAtMs !== terms.purchaseOpensAtMs || before.purchaseClosesAtMs !== terms.purchaseClosesAtMs;
-      return kind !== 'reminder.rescheduled' || isMoved ? [{ terms, kind }] : [];
+      return kind !== 'reminder.rescheduled' || isMoved ? [{ before, terms, kind }] : [];
     });
   }
 }

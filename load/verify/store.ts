@@ -78,15 +78,8 @@ export interface AnnouncementRow {
   /** How many were told, and when the last of them was. */
   notices: number;
   lastAtMs: number;
-}
-
-/** An announcement that a newer one replaced, or the end of its sale, before it had reached every reservation. */
-export interface SupersededRow {
-  saleId: string;
-  kind: string;
-  round: number;
-  /** The last reservation that it had reached. */
-  afterId: string | undefined;
+  /** The last of them in the order of ids, in which an announcement goes over a sale. */
+  lastId: string;
 }
 
 export interface PurchaseRow {
@@ -252,24 +245,10 @@ export class Store {
   async announcements(): Promise<AnnouncementRow[]> {
     const rows = await this.#rows<AnnouncementRow & { notices: string | number }>(
       `SELECT JSON_UNQUOTE(JSON_EXTRACT(facts, '$.saleId')) AS saleId, kind, round, COUNT(*) AS notices,
-         MAX(created_at_ms) AS lastAtMs
+         MAX(created_at_ms) AS lastAtMs, LOWER(HEX(MAX(subject_id))) AS lastId
        FROM notifications WHERE kind LIKE 'reminder.%' GROUP BY 1, 2, 3`,
     );
-    return rows.map((row) => ({ ...row, notices: Number(row.notices) }));
-  }
-
-  /** The announcements that did not reach every reservation. */
-  async superseded(): Promise<SupersededRow[]> {
-    const rows = await this.#rows<{ saleId: string; kind: string; round: number; afterId: string | null }>(
-      `SELECT LOWER(HEX(sale_id)) AS saleId, kind, round, LOWER(HEX(after_id)) AS afterId
-       FROM sale_jobs WHERE superseded = 1`,
-    );
-    return rows.map(({ saleId, kind, round, afterId }) => ({
-      saleId: dashed(saleId),
-      kind: `reminder.${kind}`,
-      round,
-      afterId: afterId === null ? undefined : dashed(afterId),
-    }));
+    return rows.map((row) => ({ ...row, notices: Number(row.notices), lastId: dashed(row.lastId) }));
   }
 
   /** How many notices of a kind there are about reservations of a sale. */

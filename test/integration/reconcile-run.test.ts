@@ -1,7 +1,7 @@
 /** Runs of reconcile: bounded steps over any number of invocations, with the same result however often one of them dies. */
 
 import { handler as reconcileFunction } from '#functions/schedule/reconcile.ts';
-import { claimsKey, customerField, pack, reservationField } from '#mirror/claims.ts';
+import { claimsKey, customerField, ownerBitsOf, pack, reservationField } from '#mirror/claims.ts';
 import { partialField } from '#mirror/fields.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { type CustomerId, type ReservationId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
@@ -212,6 +212,37 @@ function dyingAt(call: number): { deps: Deps; died: () => boolean } {
   return { deps: environment, died: () => calls >= call };
 }
 
+/**
+ * How many calls a run with `tiny` sizes makes at least in a sale with one bucket, which has lost its claims and whose gate
+ * counts wrongly. A page that finds nothing makes no step of its own, so it depends on the customers' ids whether there is a
+ * step less: an owner's fields are all in one of the parts in which the bucket is read.
+ */
+function callsOfRun(holders: readonly Holder[]): number {
+  const rowPages = Math.floor(holders.length / tiny.rowsPerPage) + 1;
+  // A customer has two fields, the reservation and the claim.
+  const parts = Math.ceil((2 * holders.length) / tiny.fieldsPerPage);
+  const partOf = ({ customerId }: Holder) =>
+    Buffer.from(ownerBitsOf(customerField(customerId)), 'base64url').readUIntBE(0, 3) % parts;
+  const found = new Set(holders.map(partOf)).size;
+  const calls = {
+    begin: 1,
+    // Stock, terms, and the mark of lost claims.
+    sale: 5,
+    // The rows, their claims, the stock, and the repair.
+    rows: 4 * rowPages,
+    // The mark is removed, and the gate's counters are read.
+    rowsEnd: 2,
+    // The age of the queue, the sizes, and the fields.
+    claims: 3 * parts,
+    // The counters again, and the wrong one.
+    gate: 2,
+    books: 1,
+    // The run is locked, written and committed. With the sale and the books, and without pages that find nothing.
+    steps: 3 * (2 + rowPages + found),
+  };
+  return Object.values(calls).reduce((sum, count) => sum + count, 0);
+}
+
 test('killed at any call, and begun again by the same message, a run ends as if nothing had happened', async () => {
   const { saleId, holders } = await givenMirrored(4, 10);
   const buckets = [...new Set(holders.map((one) => bucketOf(saleId, one)))];
@@ -232,8 +263,7 @@ test('killed at any call, and begun again by the same message, a run ends as if 
     expect(await mirrorIsWhole(saleId, holders)).toBe(true);
     expect(await deps.redis.hmget(keys.sale(saleTag(saleId)), 'pendingUnits', partialField)).toEqual([null, null]);
   }
-  // 43 calls were counted alone, and 40 once in a whole run on LocalStack; why it was fewer there is not known.
-  expect(kills).toBeGreaterThanOrEqual(40);
+  expect(kills).toBeGreaterThanOrEqual(callsOfRun(holders));
   expect([await claimOf(saleId, first), await claimOf(saleId, second)]).toEqual(['1', '1']);
 });
 

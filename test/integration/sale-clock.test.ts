@@ -583,28 +583,31 @@ describe('I12: each change is told once, and what was announced for old times ag
   test.each([
     { name: 'an offer', terms: { offerLifeMs: 30 * secondMs } },
     { name: 'a time to pay', terms: { payWithinMs: 30 * secondMs } },
-  ])('T6: whoever had $name that was over is told of its end, and of no pause, new times or resuming', async ({ terms }) => {
-    const saleId = await givenSale(deps, { allotment: 1, waitlistSize: 10, ...terms });
-    const first = await reserving(saleId);
-    const late = terms.payWithinMs === undefined ? await reserving(saleId) : first;
-    const waiting = await reserving(saleId);
-    if (late !== first) await cancelReservation(deps, first.customerId, first.reservationId);
-    expect(await viewOf(late)).toMatchObject({ state: 'allocated' });
-    await told(late);
-    await told(waiting);
-    pass(31 * secondMs);
-    await pauseSale(deps, saleId);
-    pass(minuteMs);
-    await updateSale(deps, saleId, { purchaseClosesAt: instant(5 * hourMs) });
-    pass(minuteMs);
-    await resumeSale(deps, saleId);
-    await advance(saleId);
-    const changes = ['reminder.paused', 'reminder.rescheduled', 'reminder.resumed'];
-    const kinds = await kindsOf(late);
-    expect(kinds.at(-1)).toBe('reservation.expired');
-    expect(kinds.filter((kind) => changes.includes(kind))).toEqual([]);
-    expect((await unread(waiting)).map(({ kind }) => kind).filter((kind) => changes.includes(kind))).toEqual(changes);
-  });
+  ])(
+    'T6: whoever had $name that was over is told of its end, and of no pause, new times or resuming',
+    async ({ terms }) => {
+      const saleId = await givenSale(deps, { allotment: 1, waitlistSize: 10, ...terms });
+      const first = await reserving(saleId);
+      const late = terms.payWithinMs === undefined ? await reserving(saleId) : first;
+      const waiting = await reserving(saleId);
+      if (late !== first) await cancelReservation(deps, first.customerId, first.reservationId);
+      expect(await viewOf(late)).toMatchObject({ state: 'allocated' });
+      await told(late);
+      await told(waiting);
+      pass(31 * secondMs);
+      await pauseSale(deps, saleId);
+      pass(minuteMs);
+      await updateSale(deps, saleId, { purchaseClosesAt: instant(5 * hourMs) });
+      pass(minuteMs);
+      await resumeSale(deps, saleId);
+      await advance(saleId);
+      const changes = ['reminder.paused', 'reminder.rescheduled', 'reminder.resumed'];
+      const kinds = await kindsOf(late);
+      expect(kinds.at(-1)).toBe('reservation.expired');
+      expect(kinds.filter((kind) => changes.includes(kind))).toEqual([]);
+      expect((await unread(waiting)).map(({ kind }) => kind).filter((kind) => changes.includes(kind))).toEqual(changes);
+    },
+  );
 
   test('T6: whose time a shift brings back is told of it, and whose time a shift in a pause ends is told before the end', async () => {
     const { saleId, offered } = await offering();

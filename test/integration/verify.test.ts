@@ -603,15 +603,57 @@ test('who waits may be told a new place in line', async () => {
   expect([result.holds, result.invariants.I5.examples]).toEqual([true, []]);
 });
 
-test('a ticket may be earlier than the one that was given if a request was accepted without the gate too', async () => {
-  await change('UPDATE reservations SET ticket = ticket - 1 WHERE id = ?', bytes(reservations.allocated));
-  const [bucket, field] = mirrorPlace('allocated');
+/** Gives a reservation a ticket, in MySQL and in the mirror. */
+async function setTicket(name: 'allocated', ticket: number): Promise<void> {
+  await change('UPDATE reservations SET ticket = ? WHERE id = ?', ticket, bytes(reservations[name]));
+  const [bucket, field] = mirrorPlace(name);
   const packed = (await world.redis.hget(bucket, field)) ?? '';
-  const parts = packed.split(':');
-  await world.redis.hset(bucket, field, parts.with(5, String(Number(parts[5]) - 1)).join(':'));
-  expect((await look()).invariants.I3.examples).toEqual([expect.stringContaining('was given ticket')]);
-  world.log.push({ ...world.accepted('allocated'), ticket: null });
-  expect((await look()).invariants.I3.examples).toEqual([]);
+  await world.redis.hset(bucket, field, packed.split(':').with(5, ticket.toString(16)).join(':'));
+}
+
+describe('a ticket that is earlier than the one that was given', () => {
+  const second = 1_000_000;
+  /** Another request under the key, sent five seconds before the one that was given a ticket. */
+  const earlier = (more: Partial<RequestLine>): RequestLine => {
+    const given = world.accepted('allocated');
+    const sentMs = given.sentMs - 5_000;
+    return { ...given, sentMs, scheduledMs: sentMs, answeredMs: sentMs + 10, ...more };
+  };
+  const given = () => Number(world.accepted('allocated').ticket);
+  const examples = async () => (await look()).invariants.I3.examples;
+  const wrong = [expect.stringContaining('was given ticket')];
+  const unanswered = () => earlier({ status: 0, reservationId: undefined, ticket: undefined });
+
+  test('is wrong if no other request under the key can have had it', async () => {
+    await setTicket('allocated', given() - 1);
+    expect(await examples()).toEqual(wrong);
+  });
+
+  test('may be the time at which the queue took a request that was accepted without the gate, and no other', async () => {
+    const line = earlier({ ticket: null });
+    world.log.unshift(line);
+    await setTicket('allocated', (line.sentMs + 5) * 1_000);
+    expect(await examples()).toEqual([]);
+    for (const ticket of [line.sentMs * 1_000 + 5_001, (line.sentMs - 1) * 1_000, (line.answeredMs + 1) * 1_000]) {
+      await setTicket('allocated', ticket);
+      expect(await examples()).toEqual(wrong);
+    }
+  });
+
+  test('may be one that a request without an answer was given, and none from before it was sent', async () => {
+    const line = unanswered();
+    world.log.unshift(line);
+    await setTicket('allocated', line.sentMs * 1_000 + 1);
+    expect(await examples()).toEqual([]);
+    await setTicket('allocated', line.sentMs * 1_000 - 1);
+    expect(await examples()).toEqual(wrong);
+  });
+
+  test('is never a later one', async () => {
+    world.log.unshift(earlier({ ticket: null }), unanswered());
+    await setTicket('allocated', given() + second);
+    expect(await examples()).toEqual(wrong);
+  });
 });
 
 test('I2 notices dead letters', async () => {

@@ -166,7 +166,9 @@ export class ClockCheck {
   #deadlineOf(row: Row, sale: Row): number {
     const closesMs = this.#sales.number(sale, 'purchase_closes_at_ms');
     const stored = this.#reservations.value(row, 'deadline_ms');
-    return stored === null ? closesMs : Math.min(closesMs, Number(stored) + this.#sales.number(sale, 'clock_offset_ms'));
+    return stored === null
+      ? closesMs
+      : Math.min(closesMs, Number(stored) + this.#sales.number(sale, 'clock_offset_ms'));
   }
 
   /** The phase by the clock: what has not been reached is not announced, and an opening is told to those who can buy. */
@@ -278,7 +280,8 @@ export class ClockCheck {
         stored && this.#reservations.number(stored, 'decided_at_ms') <= (sinceMs ?? 0) + decidedByOldTermsMs;
       const overIn = this.#over.get(key);
       // In a step that came later, a newer change may have brought the time back.
-      const isBack = overIn !== undefined && [...(this.#inSteps.get(overIn)?.keys() ?? [])].some((version) => version > round);
+      const isBack =
+        overIn !== undefined && [...(this.#inSteps.get(overIn)?.keys() ?? [])].some((version) => version > round);
       if (overIn !== undefined && !isBack)
         this.#fail('I12', `a change was told of ${key} of its sale, though the time to buy was over`);
       else if (!this.#due.has(key) && overIn === undefined && !isLate)
