@@ -37,6 +37,8 @@ export interface Fault {
   readonly also: InvariantName[];
   /** True if the mirror may be behind afterwards until the reconcile job ran. */
   readonly mendsMirror?: boolean;
+  /** True if a sender can die, or be cut off, between gate and queue, so that a claim without a message may be left. */
+  readonly losesSenders?: boolean;
   /** Why it cannot run here, if so. */
   unavailable?(): string | undefined;
   run(run: Run): Promise<void>;

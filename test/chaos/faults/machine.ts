@@ -236,6 +236,7 @@ const overload: Fault = {
   name: 'overload',
   title: 'Ten times the capacity',
   also: ['I4', 'I6'],
+  losesSenders: true,
   async run(run) {
     const { world, load } = run;
     const sale = await load.sale({ allotment: 100_000, cap: 10_000, waitlistSize: 0 });

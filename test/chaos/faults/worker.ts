@@ -175,6 +175,7 @@ const crowd: Fault = {
   title: 'A crowd, while every kind of process dies and stops at random',
   also: ['I4', 'I5', 'I6', 'I7'],
   mendsMirror: true,
+  losesSenders: true,
   async run(run) {
     const { world, load, random, scale } = run;
     const large = await load.sales(4, { allotment: 500 * scale, cap: 10_000 });
