@@ -56,9 +56,9 @@ type Shared = Paid & Pick<PurchaseRow, 'purchaseId'>;
  * the units back, if they were bought.
  *
  * It is what was captured for the sale's units and is not ordered, done or waived yet, bounded by what is left beside pending
- * and done refunds. What the provider refused of the share itself counts as pending: the same money is not asked for under
- * another name. What it refused otherwise leaves room, and gets what is left if it is asked for again. As long as another
- * refund may still be refused, there is a refund of nothing at least, by which `missingShares` knows the sale.
+ * and done refunds. What the provider refused counts as pending until it is waived, since the same money is not asked for under
+ * another name; but the refused share of another sale leaves room, and gets what is left if it is asked for again. As long as
+ * another refund is not done, there is a refund of nothing at least, by which `missingShares` knows the sale.
  */
 export function shareOf(
   purchase: Shared,
@@ -71,7 +71,7 @@ export function shareOf(
   const own = items.filter((item) => item.saleId === saleId);
   const share = capturedFor(purchase, saleId, items);
   const owed = Math.max(0, share - settledFor(saleId, items, refunds));
-  const isOthersFailed = (one: RefundRow) => one.state === 'failed' && one.saleId !== saleId;
+  const isOthersFailed = (one: RefundRow) => one.state === 'failed' && one.saleId !== null && one.saleId !== saleId;
   const beside = refunds.filter((one) => !isOthersFailed(one));
   const amountMinor = Math.min(owed, leftToRefund(purchase, beside));
   const isFirst = refunds.every((one) => one.saleId !== saleId);
