@@ -93,6 +93,15 @@ async function decideRefund(
   if (dispute.state === verdict) return decideAgain(deps, purchase, dispute, amountMinor, keep);
   if (dispute.state !== 'open') return cameFirst(dispute.state);
   if (verdict === 'rejected') return reject(deps, purchase, dispute, keep);
+  if (noRefundReasons.includes(dispute.reason)) {
+    return refuse(
+      'illegal_state',
+      'That is no refund that could be recorded; settle it at the provider, then reject it.',
+      {
+        reason: dispute.reason,
+      },
+    );
+  }
   const isSame = dispute.currency === null || dispute.currency === costOf(purchase).currency;
   const given = amountMinor ?? (isSame ? dispute.amountMinor : null);
   if (given === null) {
@@ -101,6 +110,9 @@ async function decideRefund(
   }
   return accept(deps, purchase, dispute, given, keep);
 }
+
+/** What was told is not that money went back: there is nothing to accept, and the books stand until it is dealt with. */
+const noRefundReasons = ['second_charge', 'refused_after_refund'];
 
 /** The same verdict again changes nothing; with another amount than is recorded it is refused. */
 async function decideAgain(

@@ -203,11 +203,15 @@ function refundIdempotencyKey({ purchaseId, refundKey, refusals }: RefundOrder):
   return `${purchaseId}:${refundKey}${refusals > 0 ? `~${refusals}` : ''}`;
 }
 
-/** Finds the refund of ours with this idempotency key, if there is one. */
-export function refundKeyOf(purchaseId: PurchaseId, idempotencyKey: string): string | undefined {
+/** The refund of ours that was asked for under this idempotency key, and how many refusals came before; undefined if none was. */
+export function refundAskedUnder(
+  purchaseId: PurchaseId,
+  idempotencyKey: string,
+): Pick<RefundOrder, 'refundKey' | 'refusals'> | undefined {
   const prefix = `${purchaseId}:`;
   if (!idempotencyKey.startsWith(prefix)) return undefined;
-  return idempotencyKey.slice(prefix.length).replace(/~\d+$/, '');
+  const [refundKey = '', refusals = '0'] = idempotencyKey.slice(prefix.length).split(/~(\d+)$/);
+  return { refundKey, refusals: Number(refusals) };
 }
 
 /** Whether a status is a refusal that the same request would get again. */

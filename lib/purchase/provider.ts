@@ -41,7 +41,13 @@ export type PaymentAnswer =
   | { readonly outcome: 'declined'; readonly reason: string }
   | ({ readonly outcome: 'refunded' } & GivenBack)
   /** The provider refuses the refund, and would refuse the same request again. */
-  | { readonly outcome: 'refused'; readonly refundKey: string; readonly reason: string }
+  | {
+      readonly outcome: 'refused';
+      readonly refundKey: string;
+      readonly reason: string;
+      /** What else the webhook says that tells of it, and how many refusals came before: absent if it answers our request. */
+      readonly told?: (GivenBack & { readonly refusals: number }) | undefined;
+    }
   /** The provider waits for the customer, at this address, until this time; null if it does not say. */
   | { readonly outcome: 'requires_action'; readonly url: string; readonly deadlineMs: number | null }
   /** The time for the customer's action is over and the provider cannot be asked: the units are released. */

@@ -212,7 +212,10 @@ export type DecideDispute = z.output<typeof DecideDispute>;
 /** A dispute that waits for an operator. */
 const DisputeView = z.object({
   purchaseId: idOf<PurchaseId>(),
-  refund: z.string().nullable().describe('The disputed refund, for the decision; null if the capture is disputed'),
+  refund: z
+    .string()
+    .nullable()
+    .describe('The disputed refund or second charge, for the decision; null if the capture is disputed'),
   reason: z.string().describe('How it contradicts the purchase'),
   told: z
     .object({
@@ -252,7 +255,13 @@ export type RequiredAction = z.infer<typeof RequiredAction>;
 
 /** What the provider's webhook reports. */
 export const PaymentWebhook = z.object({
-  type: z.enum(['payment.captured', 'payment.declined', 'payment.refunded', 'payment.requires_action']),
+  type: z.enum([
+    'payment.captured',
+    'payment.declined',
+    'payment.refunded',
+    'payment.refund_failed',
+    'payment.requires_action',
+  ]),
   data: z.object({
     chargeId: z.string().min(1).max(64),
     /** The purchase's id. */
@@ -262,6 +271,8 @@ export const PaymentWebhook = z.object({
     currency: z.string().max(16).optional(),
     reference: z.string().max(255).optional(),
     declineCode: z.string().max(64).nullish(),
+    /** Why a refund was refused. */
+    failureReason: z.string().max(64).nullish(),
     action: RequiredAction.nullish(),
     refundId: z.string().max(255).nullish(),
     /** The idempotency key under which the refund was asked for. */

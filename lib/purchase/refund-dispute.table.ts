@@ -1,5 +1,6 @@
 /**
- * `refund_disputes`: refunds that the provider told of and that contradict their purchase, with what an operator has decided.
+ * `refund_disputes`: refunds that the provider told of and that contradict their purchase, or what it said before, and second
+ * charges of a purchase, with what an operator has decided.
  *
  * Invariant I13: nothing here is money. A refund that an operator accepts gets its row in `refunds` in the same transaction.
  * Written by `refund-dispute.store.ts`.
@@ -13,7 +14,7 @@ export const refundDisputes = mysqlTable(
   'refund_disputes',
   {
     purchaseId: id('purchase_id').notNull(),
-    /** The key that the refund has, or would get, in `refunds`. */
+    /** The key that the refund has, or would get, in `refunds`; of a second charge, `charge:` and its id. */
     refundKey: varchar('refund_key', { length: 64 }).notNull(),
     state: mysqlEnum('state', disputeStates).notNull(),
     /** How it contradicts the purchase. */

@@ -2,20 +2,29 @@
  * The rules of refunds: what a purchase is owed for a sale that was called off, how much is left to give back, and where a
  * purchase stands with its refunds. Pure.
  *
- * Invariant I13: done and pending refunds together never exceed what was captured.
+ * Invariant I13: done and pending refunds together never exceed what was captured. What is owed for a called-off sale depends
+ * on its share alone; where some of it is neither ordered, done nor waived, all that was captured goes or went
+ * back, or waits for an operator.
  */
 import type { ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import type { Amount } from '#platform/kernel/money.ts';
 import type { PurchaseState, RefundState } from '#state/purchase-state.ts';
 import type { PurchaseItem, PurchaseRow } from './purchase.store.ts';
-import type { RefundRow, Release } from './refund.store.ts';
+import type { RefundedItem, RefundRow, Release } from './refund.store.ts';
 
 type Asked = Pick<RefundRow, 'purchaseId' | 'refundKey' | 'amountMinor' | 'reason'> &
   Partial<Pick<RefundRow, 'saleId' | 'releases' | 'forItems'>>;
 
 /** A refund to be asked for; unless it says otherwise, all units of the purchase return with it. */
 export function newRefund(asked: Asked, nowMs: number): RefundRow {
-  const pending = { state: 'pending', failure: null, refusals: 0, createdAtMs: nowMs, updatedAtMs: nowMs } as const;
+  const pending = {
+    state: 'pending',
+    failure: null,
+    waivedMinor: 0,
+    refusals: 0,
+    createdAtMs: nowMs,
+    updatedAtMs: nowMs,
+  } as const;
   return { saleId: null, releases: 'all', forItems: null, ...asked, ...pending };
 }
 
@@ -40,42 +49,100 @@ function capturedFor(purchase: Paid, saleId: SaleId, items: readonly PurchaseIte
   return upTo(position + 1) - upTo(position);
 }
 
+type Shared = Paid & Pick<PurchaseRow, 'purchaseId'>;
+
 /**
- * What is owed for a sale that was called off: what was captured for its units and not refunded before, possibly nothing, and
- * never more than is left. The units return with the money.
+ * What is still owed for a sale that was called off, as a refund; undefined if there is nothing to order. The first one brings
+ * the units back, if they were bought.
+ *
+ * It is what was captured for the sale's units and is not ordered, done or waived yet, bounded by what is left beside pending
+ * and done refunds. What the provider refused counts as pending until it is waived, since the same money is not asked for under
+ * another name; but the refused share of another sale leaves room, and gets what is left if it is asked for again. As long as
+ * another refund is not done, there is a refund of nothing at least, by which `missingShares` knows the sale.
  */
 export function shareOf(
-  purchase: Paid & Pick<PurchaseRow, 'purchaseId'>,
+  purchase: Shared,
   saleId: SaleId,
   items: readonly PurchaseItem[],
   refunds: readonly RefundRow[],
   nowMs: number,
-): RefundRow {
+  { isBought }: { isBought: boolean },
+): RefundRow | undefined {
   const own = items.filter((item) => item.saleId === saleId);
-  const unpaid = Math.max(0, capturedFor(purchase, saleId, items) - paidBackFor(own, refunds));
-  const amountMinor = Math.min(unpaid, leftToRefund(purchase, refunds));
+  const share = capturedFor(purchase, saleId, items);
+  const owed = Math.max(0, share - settledFor(saleId, items, refunds));
+  const isOthersFailed = (one: RefundRow) => one.state === 'failed' && one.saleId !== null && one.saleId !== saleId;
+  const beside = refunds.filter((one) => !isOthersFailed(one));
+  const amountMinor = Math.min(owed, leftToRefund(purchase, beside));
+  const isFirst = refunds.every((one) => one.saleId !== saleId);
+  const bringsUnits = isBought && own.some((line) => unitsReturned(line, refunds) < line.units);
+  const mayBeShort = share > 0 && refunds.some((one) => one.state !== 'refunded');
+  if (amountMinor === 0 && !(isFirst && (bringsUnits || mayBeShort))) return undefined;
+  const releases = isFirst && isBought ? own.map(({ reservationId }): Release => ({ reservationId, units: null })) : [];
+  const refundKey = unusedKey(`sale:${saleId}`, refunds);
   const { purchaseId } = purchase;
-  const releases = own.map(({ reservationId }): Release => ({ reservationId, units: null }));
-  return newRefund(
-    { purchaseId, refundKey: `sale:${saleId}`, saleId, amountMinor, reason: 'sale_cancelled', releases },
-    nowMs,
-  );
+  return newRefund({ purchaseId, refundKey, saleId, amountMinor, reason: 'sale_cancelled', releases }, nowMs);
 }
 
 /**
- * What was, or will be, refunded of what these items cost: the price of their units, and amounts with which units of these
- * items alone return. Any other amount is goodwill, for no sale in particular.
+ * What is owed for called-off sales and had found no room beside other refunds, where a refusal or a waiver has left some
+ * since. Whatever changes refunds orders this, too.
  */
-function paidBackFor(items: readonly PurchaseItem[], refunds: readonly RefundRow[]): number {
-  const prices = items.map((item) => unitsPaidBack(item.reservationId, refunds) * item.priceMinor);
-  const isOfItems = ({ reservationId }: Release) => items.some((item) => item.reservationId === reservationId);
-  const amounts = refunds
-    .filter(({ forItems, releases }) => {
-      return forItems === null && releases !== 'all' && releases.length > 0 && releases.every(isOfItems);
-    })
-    .map(({ amountMinor }) => amountMinor);
-  return [...prices, ...amounts].reduce((sum, one) => sum + one, 0);
+export function missingShares(
+  purchase: Shared,
+  items: readonly PurchaseItem[],
+  refunds: readonly RefundRow[],
+  nowMs: number,
+): RefundRow[] {
+  const missing: RefundRow[] = [];
+  for (const saleId of new Set(refunds.flatMap((one) => one.saleId ?? []))) {
+    const share = shareOf(purchase, saleId, items, [...refunds, ...missing], nowMs, { isBought: false });
+    if (share) missing.push(share);
+  }
+  return missing;
 }
+
+/** A key for another refund of the same kind: a purchase that is refunded twice for one reason needs two. */
+export function unusedKey(kind: string, refunds: readonly RefundRow[]): string {
+  const used = new Set(refunds.map((one) => one.refundKey));
+  let key = kind;
+  for (let n = 2; used.has(key); n++) key = `${kind}-${n}`;
+  return key;
+}
+
+/** What was, is or was to be given back of what was captured for a sale: ordered, done or waived. */
+function settledFor(saleId: SaleId, items: readonly PurchaseItem[], refunds: readonly RefundRow[]): number {
+  const priceOf = (units: readonly RefundedItem[], isCounted: (item: PurchaseItem) => boolean) =>
+    units.reduce((sum, one) => {
+      const item = items.find(({ reservationId }) => reservationId === one.reservationId);
+      return sum + (item && isCounted(item) ? one.units * item.priceMinor : 0);
+    }, 0);
+  const isOwn = (item: PurchaseItem) => item.saleId === saleId;
+  const isOfOwn = ({ reservationId }: Release) =>
+    items.some((item) => isOwn(item) && item.reservationId === reservationId);
+  const partOf = (refund: RefundRow): number => {
+    const { releases, forItems } = refund;
+    const whole = refund.amountMinor + waivedOf(refund);
+    if (refund.saleId !== null) return refund.saleId === saleId ? whole : 0;
+    if (forItems) {
+      const [own, all] = [priceOf(forItems, isOwn), priceOf(forItems, () => true)];
+      // One that was tried again may be less than the price. The product can exceed a safe integer.
+      return whole >= all ? own : Number((BigInt(whole) * BigInt(own)) / BigInt(all));
+    }
+    // All that was left: as long as it goes or went back, nothing is left for shares.
+    if (releases === 'all') return waivedOf(refund) > 0 ? Number.POSITIVE_INFINITY : 0;
+    // Any other amount is goodwill, for no sale in particular.
+    return releases.length > 0 && releases.every(isOfOwn) ? whole : 0;
+  };
+  return refunds.reduce((sum, refund) => sum + partOf(refund), 0);
+}
+
+/** How much of a refund was waived. An older build did not say how much, and waived all of it. */
+function waivedOf({ reason, waivedMinor }: RefundRow): number {
+  return reason === waivedReason && waivedMinor === 0 ? Number.POSITIVE_INFINITY : waivedMinor;
+}
+
+const waivedReason = 'closed_by_operator';
 
 /** For how many units of a reservation the price was, or will be, refunded. */
 export function unitsPaidBack(reservationId: ReservationId, refunds: readonly RefundRow[]): number {
@@ -192,8 +259,8 @@ export function waived(_: Paid, refunds: readonly RefundRow[], nowMs: number): R
   return refunds
     .filter((one) => one.state === 'failed')
     .map((one) => {
-      const unpaid = { amountMinor: 0, state: 'pending', reason: 'closed_by_operator', failure: null } as const;
-      return { ...one, ...unpaid, updatedAtMs: nowMs };
+      const unpaid = { amountMinor: 0, state: 'pending', reason: waivedReason, failure: null } as const;
+      return { ...one, ...unpaid, waivedMinor: one.amountMinor, updatedAtMs: nowMs };
     });
 }
 

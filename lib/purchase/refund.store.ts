@@ -37,6 +37,8 @@ export interface RefundRow {
   readonly releases: Releases;
   /** The units whose price it gives back; null if it is an amount. */
   readonly forItems: readonly RefundedItem[] | null;
+  /** How much of it an operator has waived. A refund that an older build waived says zero here, too. */
+  readonly waivedMinor: number;
   /** How often the provider refused it. */
   readonly refusals: number;
   readonly createdAtMs: number;
@@ -51,7 +53,8 @@ type StoredRefund = Omit<RefundRow, 'purchaseId' | 'saleId' | 'releases' | 'forI
 };
 
 const refundColumns = `r.purchase_id AS purchaseId, r.refund_key AS refundKey, r.sale_id AS saleId,
-  r.amount_minor AS amountMinor, r.state, r.reason, r.failure, r.releases, r.for_items AS forItems, r.refusals,
+  r.amount_minor AS amountMinor, r.state, r.reason, r.failure, r.releases, r.for_items AS forItems, r.waived_minor AS waivedMinor,
+  r.refusals,
   r.created_at_ms AS createdAtMs, r.updated_at_ms AS updatedAtMs`;
 
 /** The refunds of these purchases, in the order in which they were asked for. */
@@ -154,7 +157,7 @@ export async function insertRefunds(tx: Tx, refunds: readonly RefundRow[]): Prom
   if (refunds.length === 0) return;
   await tx.change(
     `INSERT INTO refunds (purchase_id, refund_key, sale_id, amount_minor, state, reason, failure, releases, for_items,
-       refusals, created_at_ms, updated_at_ms) VALUES ?`,
+       waived_minor, refusals, created_at_ms, updated_at_ms) VALUES ?`,
     [
       refunds.map((refund) => [
         toBytes(refund.purchaseId),
@@ -166,6 +169,7 @@ export async function insertRefunds(tx: Tx, refunds: readonly RefundRow[]): Prom
         refund.failure,
         releasesText(refund.releases),
         refund.forItems && JSON.stringify(refund.forItems.map(({ reservationId, units }) => [reservationId, units])),
+        refund.waivedMinor,
         refund.refusals,
         refund.createdAtMs,
         refund.updatedAtMs,
@@ -176,11 +180,12 @@ export async function insertRefunds(tx: Tx, refunds: readonly RefundRow[]): Prom
 
 /** Writes how refunds stand now. Their rows were read in this transaction, with their purchases held. */
 export async function updateRefunds(tx: Tx, refunds: readonly RefundRow[]): Promise<void> {
-  for (const { purchaseId, refundKey, amountMinor, state, reason, failure, refusals, updatedAtMs } of refunds) {
+  for (const { purchaseId, refundKey, amountMinor, state, reason, failure, ...refund } of refunds) {
+    const { waivedMinor, refusals, updatedAtMs } = refund;
     await tx.change(
-      `UPDATE refunds SET amount_minor = ?, state = ?, reason = ?, failure = ?, refusals = ?, updated_at_ms = ?
-       WHERE purchase_id = ? AND refund_key = ?`,
-      [amountMinor, state, reason, failure, refusals, updatedAtMs, toBytes(purchaseId), refundKey],
+      `UPDATE refunds SET amount_minor = ?, state = ?, reason = ?, failure = ?, waived_minor = ?, refusals = ?,
+         updated_at_ms = ? WHERE purchase_id = ? AND refund_key = ?`,
+      [amountMinor, state, reason, failure, waivedMinor, refusals, updatedAtMs, toBytes(purchaseId), refundKey],
     );
   }
 }

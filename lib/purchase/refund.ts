@@ -36,11 +36,13 @@ import {
   costOf,
   costsOtherThanOrdered,
   leftToRefund,
+  missingShares,
   newRefund,
   shareOf,
   triedAgain,
   unitsPaidBack,
   unitsReturned,
+  unusedKey,
   waived,
 } from './refund-rules.ts';
 
@@ -120,7 +122,8 @@ async function orderRest(
 }
 
 /**
- * Orders what becomes of the refunds that the provider has refused, and nothing else. Refuses with `illegal_state` if it has
+ * Orders what becomes of the refunds that the provider has refused, and besides only what is missing of called-off sales'
+ * shares. Refuses with `illegal_state` if it has
  * refused none.
  */
 async function orderFailed(
@@ -136,6 +139,8 @@ async function orderFailed(
   const ordered = changed(current, refunds, nowMs);
   if (ordered.length === 0) return refuse('illegal_state', 'The provider has refused no refund of this purchase.');
   await updateRefunds(tx, ordered);
+  const after = [...refunds.filter((one) => one.state !== 'failed'), ...ordered];
+  await insertRefunds(tx, missingShares(current, await readItems(tx, [purchaseId]), after, nowMs));
   // The rows keep the new amounts alone.
   const briefly = ({ refundKey, amountMinor, reason }: RefundRow) => ({ refundKey, amountMinor, reason });
   const refused = refunds.filter((one) => one.state === 'failed').map(briefly);
@@ -167,14 +172,6 @@ async function hasUnitsLeft(tx: Tx, purchaseId: PurchaseId, refunds: readonly Re
     kept.map((line) => line.reservationId),
   );
   return [...rows.values()].some((row) => row.state === 'purchased' && row.purchaseId === purchaseId);
-}
-
-/** A key for another refund of the same kind: a purchase that is refunded twice for one reason needs two. */
-function unusedKey(kind: string, refunds: readonly RefundRow[]): string {
-  const used = new Set(refunds.map((one) => one.refundKey));
-  let key = kind;
-  for (let n = 2; used.has(key); n++) key = `${kind}-${n}`;
-  return key;
 }
 
 /**
@@ -309,7 +306,7 @@ async function orderBack(tx: Tx, current: PurchaseRow, reason: string, nowMs: nu
 
 /**
  * Orders the refunds that these purchases are owed for a sale that was called off: each its share of that sale, once, and
- * never more than is left. The sale must be locked. Returns the purchases with a new order.
+ * never more than is left; what finds no room is ordered when there is some. The sale must be locked. Returns the purchases with a new order.
  */
 export async function orderSharesBack(
   tx: Tx,
@@ -326,11 +323,10 @@ export async function orderSharesBack(
     if (refuseUnlessPaid(purchase)) return [];
     const given = refunds.get(purchaseId) ?? [];
     const lines = items.get(purchaseId) ?? [];
-    const refund = shareOf(purchase, saleId, lines, given, nowMs);
-    // If no money is owed, the units return all the same, unless they do already.
-    const isOver = lines.every((line) => line.saleId !== saleId || unitsReturned(line, given) === line.units);
-    if ((refund.amountMinor === 0 && isOver) || given.some((one) => one.refundKey === refund.refundKey)) return [];
-    return [{ purchase, refund }];
+    // An older build kept no rows of what it gave back, and gave back the whole.
+    if (purchase.state === 'refunded' && given.length === 0) return [];
+    const refund = shareOf(purchase, saleId, lines, given, nowMs, { isBought: true });
+    return refund ? [{ purchase, refund }] : [];
   });
   await insertRefunds(
     tx,

@@ -4,6 +4,7 @@ import { mayMove, type PurchaseState, purchaseStates } from '#state/purchase-sta
 import { newId } from '#test/support/ids.ts';
 import type { Capture, PaymentAnswer } from './provider.ts';
 import type { PurchaseItem } from './purchase.store.ts';
+import type { RefundRow } from './refund.store.ts';
 import { newRefund } from './refund-rules.ts';
 import { decideSettlement, type Settlement } from './settle.ts';
 
@@ -202,5 +203,56 @@ describe('settling', () => {
         }
       }
     }
+  });
+});
+
+describe('M6: what the provider said of a refund is contradicted', () => {
+  const refund = (change: Partial<RefundRow>): RefundRow => ({
+    ...newRefund({ purchaseId, refundKey: 'part-1', amountMinor: 70, reason: 'refund_ordered', releases: [] }, 1),
+    ...change,
+  });
+  const told = { chargeId: 'ch_1', amountMinor: 70, currency: 'EUR', reference: purchaseId, refusals: 0 };
+  const judge = (state: PurchaseState, row: RefundRow, answer: PaymentAnswer) =>
+    decideSettlement({ ...order, ...paid, state }, items, held(), answer, { calledOff: new Set(), refunds: [row] });
+  const paid = { chargeId: 'ch_1', capturedMinor: 200, capturedCurrency: 'EUR' };
+  const refused = (change = {}): PaymentAnswer => ({
+    ...{ outcome: 'refused', refundKey: 'part-1', reason: 'no', told: { ...told, ...change } },
+  });
+
+  it('refused after it was given back: disputed', () => {
+    const done = refund({ state: 'refunded' });
+    expect(judge('captured', done, refused())).toMatchObject({
+      ...{ kind: 'dispute refund', reason: 'refused_after_refund', given: { refundKey: 'part-1', amountMinor: 70 } },
+    });
+  });
+
+  it('given back after it was refused: disputed if it is told, done if our own request is answered or an operator accepts', () => {
+    const failed = refund({ state: 'failed', failure: 'no', refusals: 1 });
+    const given: PaymentAnswer = { outcome: 'refunded', chargeId: 'ch_1', refundKey: 'part-1', amountMinor: 70 };
+    const contradiction = { kind: 'dispute refund', reason: 'refunded_after_refusal' };
+    expect(judge('refund_failed', failed, { ...given, currency: 'EUR' })).toMatchObject(contradiction);
+    expect(judge('refund_failed', failed, given)).toMatchObject({ kind: 'refund' });
+  });
+
+  it('given back again with another amount: disputed; with the same one, it is known', () => {
+    const done = refund({ state: 'refunded' });
+    const given = (amountMinor: number): PaymentAnswer => ({
+      ...{ outcome: 'refunded', chargeId: 'ch_1', refundKey: 'part-1', amountMinor, currency: 'EUR' },
+    });
+    expect(judge('captured', done, given(71))).toMatchObject({ kind: 'dispute refund', reason: 'amount_mismatch' });
+    expect(judge('captured', done, given(70))).toEqual({ kind: 'nothing' });
+  });
+
+  it.each([
+    ['a refusal that was made up for', refund({ state: 'refunded', refusals: 1 })],
+    ['a refusal that is asked for again', refund({ state: 'pending', refusals: 1 })],
+    ['a refusal that is known', refund({ state: 'failed', refusals: 1 })],
+    ['one that was waived', refund({ state: 'refunded', refusals: 1, amountMinor: 0, waivedMinor: 70 })],
+  ])('%s is no contradiction', (_, row) => {
+    expect(judge('captured', row, refused())).toEqual({ kind: 'nothing' });
+  });
+
+  it('one that is pending is refused, as if our request had been answered so', () => {
+    expect(judge('refunding', refund({}), refused())).toMatchObject({ kind: 'refuse refund', reason: 'no' });
   });
 });

@@ -48,6 +48,7 @@ import {
   costOf,
   givenBackOf,
   leftToRefund,
+  missingShares,
   newRefund,
   reasonOf,
   shareOf,
@@ -141,14 +142,24 @@ export function decideSettlement(
     case 'refunded': {
       const given = besideWaived(refunds, answer);
       const refund = refundOf(refunds, given);
-      if (refund?.state === 'refunded') return { kind: 'nothing' };
       const mismatch = mismatchOfRefund(purchase, refunds, refund, given);
       if (mismatch) return { kind: 'dispute refund', given, reason: mismatch };
-      return purchase.state === 'refunded' ? { kind: 'nothing' } : { kind: 'refund', given, refund };
+      const isKnown = refund?.state === 'refunded' || purchase.state === 'refunded';
+      return isKnown ? { kind: 'nothing' } : { kind: 'refund', given, refund };
     }
     case 'refused': {
-      const refund = refunds.find((one) => one.refundKey === answer.refundKey && one.state === 'pending');
-      return refund ? { kind: 'refuse refund', refund, reason: answer.reason } : { kind: 'nothing' };
+      const { told } = answer;
+      const refund = refunds.find((one) => one.refundKey === answer.refundKey);
+      // What is told of an earlier attempt is known, and was made up for since.
+      if (!refund || (told && told.refusals !== refund.refusals)) return { kind: 'nothing' };
+      if (refund.state === 'pending') return { kind: 'refuse refund', refund, reason: answer.reason };
+      const isContradiction = told && refund.state === 'refunded' && refund.amountMinor > 0;
+      if (!isContradiction) return { kind: 'nothing' };
+      return {
+        kind: 'dispute refund',
+        given: { ...told, refundKey: refund.refundKey },
+        reason: 'refused_after_refund',
+      };
     }
     case 'accepted': {
       const capture = disputedCapture(purchase);
@@ -223,6 +234,7 @@ function mismatchOfRefund(
   if (currency !== undefined && currency !== (purchase.capturedCurrency ?? purchase.currency))
     return 'currency_mismatch';
   if (!refund && reference !== undefined && reference !== purchase.purchaseId) return 'reference_mismatch';
+  if (refund?.state === 'failed') return 'refunded_after_refusal';
   if (amountMinor === null) return undefined;
   if (refund) return amountMinor === refund.amountMinor ? undefined : 'amount_mismatch';
   return amountMinor > capturedOf(purchase) - givenBackOf(refunds) ? 'amount_mismatch' : undefined;
@@ -306,7 +318,7 @@ export async function settle(tx: Tx, answered: readonly Answered[], nowMs: numbe
   await insertRefunds(tx, plan.newRefunds);
   await updateRefunds(tx, plan.changedRefunds);
   for (const dispute of await insertNewDisputes(tx, plan.disputedRefunds)) {
-    log.error('the provider tells of a refund that is not of this purchase', { ...dispute });
+    log.error(alarmOf(dispute), { ...dispute });
     measure({ PaymentsDisputed: 1 });
   }
   for (const [absence, ones] of Map.groupBy(answered, ({ answer }) => absenceIn(answer))) {
@@ -433,7 +445,7 @@ export function planFor(
   for (const purchase of purchases) {
     const answer = answers.get(purchase.purchaseId)?.answer;
     if (!answer) continue;
-    reportSecondCharge(purchase, answer);
+    plan.disputedRefunds.push(...secondChargeIn(purchase, answer, nowMs));
     const own = items.get(purchase.purchaseId) ?? [];
     const given = refunds.get(purchase.purchaseId) ?? [];
     const settlement = decideSettlement(purchase, own, reservations, answer, { calledOff, refunds: given });
@@ -507,18 +519,16 @@ function planOne(plan: Plan, subject: Subject, settlement: Settlement): void {
       const failed: RefundRow = { ...refund, ...{ state: 'failed', failure: reason, updatedAtMs: nowMs } };
       const counted = { ...failed, refusals: refund.refusals + 1 };
       plan.changedRefunds.push(counted);
-      const others = subject.refunds.filter((one) => one !== refund);
-      const to = stateAfterRefunds(purchase, [...others, counted]);
+      const known = [...subject.refunds.filter((one) => one !== refund), counted];
+      const missing = missingShares(purchase, subject.items, known, nowMs);
+      plan.newRefunds.push(...missing);
+      const to = stateAfterRefunds(purchase, [...known, ...missing]);
       if (to !== purchase.state) plan.moves.push({ from: purchase, to, chargeId, reason });
       break;
     }
     case 'dispute refund': {
       const { given, reason } = settlement;
-      plan.disputedRefunds.push({
-        ...{ purchaseId, refundKey: keyOf(given), state: 'open', reason },
-        ...{ chargeId: given.chargeId, amountMinor: given.amountMinor },
-        ...{ currency: given.currency ?? null, reference: given.reference ?? null, toldAtMs: nowMs, decidedAtMs: null },
-      });
+      plan.disputedRefunds.push(openDispute(purchaseId, keyOf(given), reason, given, nowMs));
       break;
     }
     case 'await':
@@ -552,8 +562,9 @@ function sharesOf(
 ): RefundRow[] {
   const shares: RefundRow[] = [];
   for (const saleId of calledOff) {
-    const share = shareOf({ ...purchase, capturedMinor }, saleId, items, [...refunds, ...shares], nowMs);
-    if (share.amountMinor > 0) shares.push({ ...share, releases: [] });
+    const known = [...refunds, ...shares];
+    const share = shareOf({ ...purchase, capturedMinor }, saleId, items, known, nowMs, { isBought: false });
+    if (share) shares.push(share);
   }
   return shares;
 }
@@ -572,7 +583,7 @@ function owedOf(subject: Subject, capture: Capture, reason: string): RefundRow[]
 /** Plans what follows from money that went back, whoever asked for it. */
 function planRefund(
   plan: Plan,
-  { purchase, refunds, held, nowMs }: Subject,
+  { purchase, items, refunds, held, nowMs }: Subject,
   { given, refund }: Extract<Settlement, { kind: 'refund' }>,
 ): void {
   const { purchaseId } = purchase;
@@ -596,7 +607,11 @@ function planRefund(
     log.error('the provider gave back another amount than it was asked to', { purchaseId, refund, amountMinor });
   }
   if (amountMinor > 0) plan.givenBack.set(purchaseId, amountMinor);
-  const to = stateAfterRefunds(purchase, [...refunds.filter((one) => one !== refund), done]);
+  const known = [...refunds.filter((one) => one !== refund), done];
+  // It may have given back less than it was asked to.
+  const missing = missingShares(purchase, items, known, nowMs);
+  plan.newRefunds.push(...missing);
+  const to = stateAfterRefunds(purchase, [...known, ...missing]);
   const chargeId = purchase.chargeId ?? given.chargeId;
   plan.moves.push({ from: purchase, to, chargeId, reason: purchase.reason ?? (refund ? refund.reason : reason) });
   for (const row of held('purchased')) {
@@ -611,11 +626,41 @@ function planRefund(
   if (to === 'refunded') plan.freed.push(...held('allocated'));
 }
 
-/** A purchase is charged once (invariant I7): another charge is a fault that an operator must look at. */
-function reportSecondCharge({ purchaseId, chargeId }: PurchaseRow, answer: Answered['answer']): void {
-  if (answer.outcome !== 'captured' || chargeId === null || chargeId === answer.chargeId) return;
-  log.error('the provider tells of a second charge for a purchase', { purchaseId, chargeId, second: answer.chargeId });
-  measure({ PaymentsDisputed: 1 });
+/**
+ * A purchase is charged once (invariant I7): another charge is a fault that an operator must look at. It changes nothing, and is
+ * kept among the disputes until somebody has dealt with it.
+ */
+function secondChargeIn(
+  { purchaseId, chargeId }: PurchaseRow,
+  answer: Answered['answer'],
+  nowMs: number,
+): RefundDispute[] {
+  if (answer.outcome !== 'captured' || chargeId === null || chargeId === answer.chargeId) return [];
+  return [openDispute(purchaseId, `charge:${answer.chargeId}`.slice(0, 64), 'second_charge', answer, nowMs)];
+}
+
+function openDispute(
+  purchaseId: PurchaseId,
+  refundKey: string,
+  reason: string,
+  { chargeId, amountMinor, currency, reference }: GivenBack,
+  nowMs: number,
+): RefundDispute {
+  const told = { chargeId, amountMinor, currency: currency ?? null, reference: reference ?? null };
+  return { purchaseId, refundKey, state: 'open', reason, ...told, toldAtMs: nowMs, decidedAtMs: null };
+}
+
+/** What the log says of a new dispute. */
+function alarmOf({ reason }: RefundDispute): string {
+  switch (reason) {
+    case 'second_charge':
+      return 'the provider tells of a second charge for a purchase';
+    case 'refused_after_refund':
+    case 'refunded_after_refusal':
+      return 'the provider contradicts what it said of a refund';
+    default:
+      return 'the provider tells of a refund that is not of this purchase';
+  }
 }
 
 function afterMove(purchase: PurchaseRow, moves: readonly PurchaseMove[], nowMs: number): PurchaseRow {

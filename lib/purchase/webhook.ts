@@ -14,7 +14,7 @@ import { locate } from '#platform/kernel/registry.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
 import { isAuthentic, type SignedMessage } from '#platform/security/webhook-signature.ts';
 import { sendCommands } from './pay-queue.ts';
-import { actionAnswer, refundKeyOf } from './payment-gateway.ts';
+import { actionAnswer, refundAskedUnder } from './payment-gateway.ts';
 import type { PaymentAnswer } from './provider.ts';
 import { PaymentWebhook } from './purchase.shapes.ts';
 import { settlePurchases } from './settle.ts';
@@ -67,8 +67,9 @@ function parsed(text: string): unknown {
 function answerOf(
   purchaseId: PurchaseId,
   type: PaymentWebhook['type'],
-  { chargeId, amountMinor, currency, reference, declineCode, action, refundId, refundKey }: PaymentWebhook['data'],
+  { chargeId, amountMinor, currency, reference, declineCode, action, refundId, ...data }: PaymentWebhook['data'],
 ): PaymentAnswer | undefined {
+  const asked = data.refundKey ? refundAskedUnder(purchaseId, data.refundKey) : undefined;
   switch (type) {
     case 'payment.captured':
       if (amountMinor === undefined || currency === undefined || reference === undefined) return undefined;
@@ -79,9 +80,15 @@ function answerOf(
       return action ? actionAnswer(action) : undefined;
     case 'payment.refunded': {
       if (amountMinor === undefined || amountMinor <= 0) return undefined;
-      const ours = refundKey ? (refundKeyOf(purchaseId, refundKey) ?? null) : undefined;
+      const ours = data.refundKey ? (asked?.refundKey ?? null) : undefined;
       const of = { refundId: refundId ?? undefined, refundKey: ours };
       return { outcome: 'refunded', chargeId, amountMinor, currency, reference, ...of };
+    }
+    case 'payment.refund_failed': {
+      if (!asked) return undefined;
+      const { refundKey, refusals } = asked;
+      const told = { chargeId, amountMinor: amountMinor ?? null, currency, reference, refusals };
+      return { outcome: 'refused', refundKey, reason: data.failureReason ?? 'refund_failed', told };
     }
   }
 }

@@ -104,7 +104,11 @@ export interface ItemRow {
 export interface RefundRow {
   purchaseId: string;
   refundKey: string;
+  /** The sale that was called off; null if something else asked for it. */
+  saleId: string | null;
   amountMinor: number;
+  /** How much of it an operator has waived, since it is given back in another way or not at all. */
+  waivedMinor: number;
   state: string;
   /** The units that return with it, as JSON: a reservation's id, or its id and how many; `*` for all. */
   releases: string;
@@ -298,11 +302,12 @@ export class Store {
   /** All refunds, by purchase. */
   async refunds(): Promise<Map<string, RefundRow[]>> {
     const rows = await this.#rows<RefundRow>(
-      `SELECT LOWER(HEX(purchase_id)) AS purchaseId, refund_key AS refundKey, amount_minor AS amountMinor, state, releases
+      `SELECT LOWER(HEX(purchase_id)) AS purchaseId, refund_key AS refundKey, LOWER(HEX(sale_id)) AS saleId,
+         amount_minor AS amountMinor, waived_minor AS waivedMinor, state, releases
        FROM refunds`,
     );
     return Map.groupBy(
-      rows.map((row) => ({ ...row, purchaseId: dashed(row.purchaseId) })),
+      rows.map((row) => ({ ...row, purchaseId: dashed(row.purchaseId), saleId: row.saleId && dashed(row.saleId) })),
       (row) => row.purchaseId,
     );
   }

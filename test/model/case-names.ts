@@ -37,6 +37,7 @@ export const caseNames = [
   'cancel-undecided',
   'called-off-unpaid',
   'called-off-twice',
+  'share-made-up',
   'closed-in-steps',
   'called-off-while-announced',
   'reduce-while-waiting',

@@ -763,6 +763,13 @@ export const controls: readonly Control[] = [
     cases: ['called-off-twice'],
   },
   {
+    name: 'share-not-made-up',
+    description: 'What a called-off sale is owed, and had no room beside a refund that is refused then, is forgotten.',
+    faults: [inModule(() => import('#purchase/refund-rules.ts'), { missingShares: () => () => [] })],
+    caughtBy: ['I13'],
+    cases: ['share-made-up'],
+  },
+  {
     name: 'refunds-not-summed',
     description: 'What was given back already does not count for what is left to give back.',
     faults: [

@@ -8,6 +8,7 @@
  * order reduction with sleep sets, kept with each state). Every state that can be reached is reached all the same.
  * Called by `run.ts`.
  */
+import type { PurchaseId } from '#platform/kernel/ids.ts';
 import { type ConsumerName, consumerNames, queueOf, tick } from './consumers.ts';
 import { pages } from './rows-per-step.ts';
 import { type SaleSetting, Setting } from './setting.ts';
@@ -34,6 +35,8 @@ export interface Scenario {
   readonly mirror: boolean;
   /** How many reservations one step of a long job looks at; as many as there are if it is not said. */
   readonly page?: number;
+  /** What an operator does about a purchase of which the provider refused a refund, when nothing else is left to happen. */
+  readonly decides?: (setting: Setting, purchaseId: PurchaseId) => void;
   /** Whether the bus takes nothing before the rules fire: the relay publishes all events then. */
   readonly lateBus?: boolean;
   /** What has happened already when the case begins. */
@@ -325,7 +328,9 @@ function finish(scenario: Scenario, setting: Setting): void {
     const open = [...checker.purchases()].some(({ state }) =>
       /requested|unknown|requires_action|refunding/.test(state),
     );
-    if (quiet && !open) break;
+    const refused = [...checker.purchases()].filter(({ state }) => scenario.decides && state === 'refund_failed');
+    if (quiet && !open && refused.length === 0) break;
+    for (const { purchaseId } of refused) scenario.decides?.(setting, purchaseId);
     world.pass(61_000_000);
     for (const rule of scenario.rules) world.queue(rule).send(tick);
     for (let steps = 0; world.possibilities() > 0 && !world.violation; steps++) {

@@ -1,7 +1,7 @@
 /**
  * Operators at work in an episode: they pause and resume sales, move their times by a shift and by naming them, extend and
  * shorten the window, add stock and take it back, raise the waitlist, call sales off, give money back as a whole and in
- * parts, and decide disputes; each at any moment, among everything that customers do. Called by `episode.ts`.
+ * parts, ask again for what was refused or waive it, and decide disputes; each at any moment, among everything that customers do. Called by `episode.ts`.
  */
 import { adjustStock } from '#launch/adjust-stock.ts';
 import { cancelSale, pauseSale, resumeSale, updateSale } from '#launch/change-sale.ts';
@@ -44,6 +44,7 @@ const acts: readonly (readonly [Act, number])[] = [
   [raisesTheWaitlist, 2],
   [refundsAPart, 3],
   [refundsAll, 3],
+  [decidesAboutRefused, 2],
   [callsOff, 1],
 ];
 const drawn: readonly Act[] = acts.flatMap(([act, weight]) => Array.from({ length: weight }, () => act));
@@ -58,7 +59,7 @@ export function letOperatorsWork(desk: Desk): void {
     at(random.below(untilMs), `an operator ${act.name}`, () => act(desk, sale, `${act.name} ${n}`));
   }
   // By then something was paid, where at random most refunds come too early to find a purchase.
-  for (const act of [refundsAll, refundsAPart]) {
+  for (const act of [refundsAll, refundsAPart, decidesAboutRefused]) {
     const atMs = untilMs + random.below(lateMs);
     for (const sale of sales)
       at(atMs, `an operator ${act.name} late`, () => act(desk, sale, `${act.name} late ${sale.saleId}`));
@@ -75,15 +76,17 @@ export function resumeAll({ sales, act }: Desk): void {
 
 /**
  * What is left to operators when nothing else goes on: a dispute is decided, and a refund that the provider refused is
- * ordered again. Returns how many purchases wait for them.
+ * ordered again, alone or with the rest, or waived. Returns how many purchases wait for them.
  */
 export function decideWhatWaits({ checker, random, act }: Desk): number {
   let waiting = 0;
   for (const { purchaseId, state } of checker.purchases()) {
     if (state !== 'disputed' && state !== 'refund_failed') continue;
     waiting++;
-    if (state === 'refund_failed') act(`again ${purchaseId}`, (own) => refundOnOrder(depsOf(own), purchaseId, '', {}));
-    else decides(act, purchaseId, random.next() < 0.5);
+    if (state === 'refund_failed') {
+      const request = random.of<RefundRequest>([{}, { retryFailed: true }, { waiveFailed: true }]);
+      act(`again ${purchaseId}`, (own) => refundOnOrder(depsOf(own), purchaseId, '', request));
+    } else decides(act, purchaseId, random.next() < 0.5);
   }
   return waiting;
 }
@@ -165,6 +168,15 @@ function paid({ checker, random }: Desk): PurchaseId | undefined {
 function refundsAll(desk: Desk, _: SaleSetting, name: string): void {
   const purchaseId = paid(desk);
   if (purchaseId) desk.act(name, (own) => refundOnOrder(depsOf(own), purchaseId, '', {}));
+}
+
+/** Asks again for what the provider has refused of some purchase, or waives it. */
+function decidesAboutRefused({ checker, random, act }: Desk, _: SaleSetting, name: string): void {
+  const refused = [...checker.purchases()].filter(({ state }) => state === 'refund_failed' || state === 'refunding');
+  const purchaseId = refused[random.below(Math.max(1, refused.length))]?.purchaseId;
+  if (!purchaseId) return;
+  const request = random.of<RefundRequest>([{ retryFailed: true }, { waiveFailed: true }]);
+  act(name, (own) => refundOnOrder(depsOf(own), purchaseId, name, request));
 }
 
 /**

@@ -22,6 +22,7 @@ import { type ConsumerName, queueOf, tick } from './consumers.ts';
 import type { Scenario } from './explore.ts';
 import { beginMs, customerIdOf, type SaleSetting, type Setting, saleIdOf } from './setting.ts';
 import { depsOf } from './world/deps.ts';
+import { refusesParts } from './world/provider.ts';
 import type { Process } from './world/world.ts';
 
 const minuteMs = 60_000;
@@ -496,6 +497,30 @@ export const scenarios: readonly Scenario[] = [
     begin(setting) {
       callsOff(setting, 'refund');
       callsOff(setting, 'keep');
+    },
+  },
+  {
+    name: 'share-made-up',
+    about:
+      'A sale of a bundle is called off while a goodwill refund is pending, which the provider refuses: what the share lacked is made up, and the rest waived.',
+    queues: [workers('advance')],
+    sales: [sale(1), sale(2)],
+    faults: 0,
+    kinds: {},
+    rules: ['settle', 'advance', 'relay'],
+    late: ['purchases'],
+    mirror: true,
+    before: settled(requests(wish(1)), requests(wish(1, { sale: 2 })), (setting) =>
+      buysTogether(setting, [wish(1), wish(1, { sale: 2 })], 1, { card: refusesParts }),
+    ),
+    begin(setting) {
+      act(setting, 'refund goodwill', (process) =>
+        refundOnOrder(depsOf(process), purchaseOf(wish(1)), 'goodwill', { amountMinor: 150 }),
+      );
+      callsOff(setting, 'refund');
+    },
+    decides(setting, purchaseId) {
+      act(setting, 'waive', (process) => refundOnOrder(depsOf(process), purchaseId, '', { waiveFailed: true }));
     },
   },
   {

@@ -1,7 +1,7 @@
 /**
- * I13, the money, in the model: what a purchase cost is what was captured; a refund is asked for once, keeps its amount, and
- * all of them never exceed what was captured; and nothing is kept for a sale that was called off, unless the operator said so
- * and it had been paid before.
+ * I13, the money, in the model: what a purchase cost is what was captured; a refund is asked for once, keeps its amount unless
+ * it was refused and an operator decides about it, and all of them never exceed what was captured; and nothing is kept for a
+ * sale that was called off, unless the operator said so and it had been paid before, or has waived it.
  */
 import { Digest, Sum } from '../world/choice.ts';
 import type { Row } from '../world/mysql.ts';
@@ -77,17 +77,26 @@ export class MoneyCheck {
       return;
     }
     const key = `${c.id(after, 'purchase_id')} ${c.text(after, 'refund_key')}`;
-    if (before && c.number(before, 'amount_minor') !== c.number(after, 'amount_minor'))
-      this.#fail('I13', `the amount of refund ${key} has changed`);
+    if (before && !this.#keepsItsAmount(before, after)) this.#fail('I13', `the amount of refund ${key} has changed`);
     if (before && c.text(before, 'state') === 'refunded' && c.text(after, 'state') !== 'refunded')
       this.#fail('I13', `refund ${key} was given back and is ${c.text(after, 'state')}`);
     const ordered = this.#refundsOf(c.text(after, 'purchase_id')).reduce(
-      (sum, row) => sum + c.number(row, 'amount_minor'),
+      (sum, row) => sum + (c.text(row, 'state') === 'failed' ? 0 : c.number(row, 'amount_minor')),
       0,
     );
     const charge = this.#world.provider.charges.get(c.id(after, 'purchase_id'));
     if (charge && ordered > charge.amountMinor)
       this.#fail('I13', `${ordered} was ordered back of ${key}, of which ${charge.amountMinor} was captured`);
+  }
+
+  /** Whether a refund is as much as before: one that was refused may become less when it is asked for again, or be waived. */
+  #keepsItsAmount(before: Row, after: Row): boolean {
+    const c = this.#refunds;
+    const [was, is] = [c.number(before, 'amount_minor'), c.number(after, 'amount_minor')];
+    const [wasWaived, isWaived] = [c.number(before, 'waived_minor'), c.number(after, 'waived_minor')];
+    if (was === is && wasWaived === isWaived) return true;
+    if (c.text(before, 'state') !== 'failed' || c.text(after, 'state') !== 'pending') return false;
+    return isWaived === wasWaived ? is < was : is === 0 && isWaived === was;
   }
 
   /** Everything that had to be given back has been. */
@@ -106,18 +115,45 @@ export class MoneyCheck {
       const stored = this.#purchases.text(purchase, 'id');
       const charge = provider.charges.get(this.#purchases.id(purchase, 'id'));
       if (!charge || !isPaid(charge)) continue;
-      const owed = this.#itemsOf(stored)
-        .filter((item) => {
-          const sale = this.#items.text(item, 'sale_id');
-          return refunding.has(sale) || this.#paidTooLate.has(`${stored}${sale}`);
-        })
-        .reduce((sum, item) => sum + this.#items.number(item, 'units') * this.#items.number(item, 'price_minor'), 0);
-      if (givenBack(charge) < Math.min(owed, charge.amountMinor))
-        this.#fail(
-          'I13',
-          `${owed} of ${charge.key} was paid for what is called off, ${givenBack(charge)} was given back`,
-        );
+      if (givenBack(charge) === charge.amountMinor) continue;
+      const bySale = Map.groupBy(this.#itemsOf(stored), (item) => this.#items.text(item, 'sale_id'));
+      for (const [sale, items] of bySale) {
+        if (!refunding.has(sale) && !this.#paidTooLate.has(`${stored}${sale}`)) continue;
+        const owed = items.reduce((sum, item) => sum + this.#priceOf(item, this.#items.number(item, 'units')), 0);
+        const settled = this.#settledFor(stored, sale, items);
+        if (settled < owed)
+          this.#fail('I13', `${owed} of ${charge.key} was paid for a sale that is called off, ${settled} is settled`);
+      }
     }
+  }
+
+  #priceOf(item: Row, units: number): number {
+    return units * this.#items.number(item, 'price_minor');
+  }
+
+  /** What was given back or waived of a sale's items, or waits for an operator since it was refused. */
+  #settledFor(purchase: string, sale: string, items: readonly Row[]): number {
+    const c = this.#refunds;
+    const ids = new Map<string, Row>(items.map((item) => [this.#items.id(item, 'reservation_id'), item]));
+    let settled = 0;
+    for (const refund of this.#refundsOf(purchase)) {
+      const waived = c.number(refund, 'waived_minor');
+      const amount = c.number(refund, 'amount_minor') + waived;
+      const releases = c.text(refund, 'releases');
+      if (c.value(refund, 'sale_id') !== null) settled += c.text(refund, 'sale_id') === sale ? amount : 0;
+      else if (c.value(refund, 'for_items') !== null) {
+        const own = (JSON.parse(c.text(refund, 'for_items')) as [string, number][]).reduce((sum, [id, units]) => {
+          const item = ids.get(id);
+          return sum + (item ? this.#priceOf(item, units) : 0);
+        }, 0);
+        settled += Math.min(own, amount);
+      } else if (releases === '*') settled += waived > 0 ? Number.POSITIVE_INFINITY : 0;
+      else {
+        const named = (JSON.parse(releases) as (string | [string, number])[]).map((one) => [one].flat()[0]);
+        if (named.length > 0 && named.every((id) => ids.has(String(id)))) settled += amount;
+      }
+    }
+    return settled;
   }
 
   /** Whether all units of a reservation had to return with refunds that were given back. */

@@ -28,6 +28,9 @@ export interface Charge {
   readonly refunds: Map<string, number>;
 }
 
+/** The card to which the provider refuses only what an operator orders as a part. */
+export const refusesParts = 'refuses parts';
+
 /** How much of a charge was given back. */
 export function givenBack({ refunds }: Charge): number {
   return [...refunds.values()].reduce((sum, amount) => sum + amount, 0);
@@ -120,7 +123,8 @@ export class PaymentService {
   refund({ purchaseId, chargeId, refundKey, refusals, amountMinor }: RefundOrder): PaymentAnswer {
     const known = [...this.charges.values()].find((charge) => charge.chargeId === chargeId);
     if (!known || !isPaid(known)) return { outcome: 'refused', refundKey, reason: 'no_such_charge' };
-    if (known.refuses && refusals === 0) return { outcome: 'refused', refundKey, reason: 'try_later' };
+    const isRefused = known.refuses && (known.token !== refusesParts || refundKey.startsWith('part-'));
+    if (isRefused && refusals === 0) return { outcome: 'refused', refundKey, reason: 'try_later' };
     const key = `${purchaseId}:${refundKey}${refusals > 0 ? `~${refusals}` : ''}`;
     if (!known.refunds.has(key)) {
       if (givenBack(known) + amountMinor > known.amountMinor) {

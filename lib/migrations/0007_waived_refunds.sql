@@ -1,0 +1,1 @@
+ALTER TABLE `refunds` ADD `waived_minor` bigint DEFAULT 0 NOT NULL;
