@@ -32,6 +32,7 @@ import {
   readRefunds,
   updateRefunds,
 } from './refund.store.ts';
+import { findRefundDispute } from './refund-dispute.store.ts';
 import {
   costOf,
   costsOtherThanOrdered,
@@ -109,6 +110,8 @@ async function orderRest(
   // An older build kept no rows of what it gave back, and gave back the whole.
   if (current.state === 'refunded' && refunds.length === 0) return current;
   const again = triedAgain(current, refunds, nowMs);
+  const disputed = await refuseIfDisputed(tx, again);
+  if (disputed) return disputed;
   const ordered = [...refunds.filter((one) => one.state !== 'failed'), ...again];
   const amountMinor = current.state === 'refunded' ? 0 : leftToRefund(current, ordered);
   const isLeft = amountMinor > 0 || (await hasUnitsLeft(tx, purchaseId, ordered));
@@ -122,9 +125,24 @@ async function orderRest(
 }
 
 /**
+ * Whether a refund that would be tried again is disputed, as the provider says now that it went back: trying again could pay
+ * twice (invariant I13), so an operator decides about that first.
+ */
+async function refuseIfDisputed(tx: Tx, again: readonly RefundRow[]): Promise<Refusal | undefined> {
+  for (const { purchaseId, refundKey } of again) {
+    const dispute = await findRefundDispute(tx, purchaseId, refundKey);
+    if (dispute?.state !== 'open') continue;
+    return refuse('illegal_state', 'The provider tells that a refused refund went back; decide the dispute first.', {
+      refund: refundKey,
+      reason: dispute.reason,
+    });
+  }
+  return undefined;
+}
+
+/**
  * Orders what becomes of the refunds that the provider has refused, and besides only what is missing of called-off sales'
- * shares. Refuses with `illegal_state` if it has
- * refused none.
+ * shares. Refuses with `illegal_state` if it has refused none, or if one to be tried again is disputed.
  */
 async function orderFailed(
   tx: Tx,
@@ -138,6 +156,8 @@ async function orderFailed(
   const { current, refunds } = paid;
   const ordered = changed(current, refunds, nowMs);
   if (ordered.length === 0) return refuse('illegal_state', 'The provider has refused no refund of this purchase.');
+  const disputed = changed === triedAgain ? await refuseIfDisputed(tx, ordered) : undefined;
+  if (disputed) return disputed;
   await updateRefunds(tx, ordered);
   const after = [...refunds.filter((one) => one.state !== 'failed'), ...ordered];
   await insertRefunds(tx, missingShares(current, await readItems(tx, [purchaseId]), after, nowMs));

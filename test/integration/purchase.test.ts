@@ -1857,6 +1857,72 @@ describe('what the provider says is checked (M5, M6)', () => {
     if (!isAccepted) await tell(signed(told('payment.refunded', purchaseId, await refundMade(purchaseId))));
   });
 
+  it('M6: a refused refund that the provider tells of later is not tried again before somebody decides', async () => {
+    const { token, reservationId } = first(await scene());
+    const { body } = await buy(token, [reservationId], 'tok_approve');
+    const purchaseId: string = body.purchaseId;
+    await work([purchaseId], ['captured']);
+    const by = await operator();
+    const order = (json: object) => api.call(`POST /purchases/${purchaseId}/refund`, { token: by, json, key: newId() });
+    await providers.faults({ refuseRefunds: 404 });
+    await order({ amountMinor: 700 });
+    await work([purchaseId], ['refund_failed']);
+    await providers.faults();
+    const { charges } = await chargesOf(purchaseId);
+    const [row] = await deps.db.rows<{ refund: string }>(
+      'SELECT refund_key AS refund FROM refunds WHERE purchase_id = ?',
+      [toBytes(purchaseId)],
+    );
+    const refundKey = `${purchaseId}:${row?.refund}`;
+    await atProvider(`charges/${charges[0]?.id}/refunds`, refundKey, { amountMinor: 700 });
+    const facts = { chargeId: charges[0]?.id, refundId: 're_late', amountMinor: 700, refundKey };
+    await tell(signed(told('payment.refunded', purchaseId, facts)));
+    const [dispute] = await disputesOf(purchaseId);
+    expect(dispute).toMatchObject({ refund: row?.refund, reason: 'refunded_after_refusal' });
+    for (const json of [{ retryFailed: true }, {}]) {
+      expect(await order(json)).toMatchObject({
+        ...{ status: 409, body: { code: 'illegal_state', refund: row?.refund, reason: 'refunded_after_refusal' } },
+      });
+    }
+    expect(await decideRefund(purchaseId, { decision: 'accept', refund: dispute.refund })).toMatchObject({
+      status: 202,
+    });
+    await work([purchaseId], ['captured']);
+    expect((await chargesOf(purchaseId)).refunds.map((one) => one.amountMinor)).toEqual([700]);
+    // What was told as refused after it had gone back changes no books either.
+    const late = { ...facts, failureReason: 'account_closed' };
+    await tell(signed(told('payment.refund_failed', purchaseId, late)));
+    const seen = await api.call(`GET /purchases/${purchaseId}`, { token: by });
+    expect(seen.body).toMatchObject({
+      state: 'captured',
+      refunds: [{ amount: { amountMinor: 700 }, state: 'refunded' }],
+    });
+  });
+
+  it('I7: a second charge of a purchase changes nothing, and waits for an operator', async () => {
+    const { token, reservationId } = first(await scene());
+    const { body } = await buy(token, [reservationId], 'tok_approve');
+    const purchaseId: string = body.purchaseId;
+    await work([purchaseId], ['captured']);
+    const before = await api.call(`GET /purchases/${purchaseId}`, { token: await operator() });
+    const alarm = jest.spyOn(log, 'error').mockImplementation(() => undefined);
+    const second = told('payment.captured', purchaseId, { chargeId: 'ch_second', amountMinor: 2_500 });
+    for (const _ of [1, 2]) expect(await tell(signed(second))).toMatchObject({ status: 200 });
+    expect(alarm).toHaveBeenCalledTimes(1);
+    alarm.mockRestore();
+    expect((await api.call(`GET /purchases/${purchaseId}`, { token: await operator() })).body).toEqual(before.body);
+    const [dispute, ...more] = await disputesOf(purchaseId);
+    expect(more).toEqual([]);
+    expect(dispute).toMatchObject({ reason: 'second_charge', refund: 'charge:ch_second' });
+    expect(await decideRefund(purchaseId, { decision: 'accept', refund: dispute.refund })).toMatchObject({
+      ...{ status: 409, body: { code: 'illegal_state', reason: 'second_charge' } },
+    });
+    expect(await decideRefund(purchaseId, { decision: 'reject', refund: dispute.refund })).toMatchObject({
+      status: 202,
+    });
+    expect(await disputesOf(purchaseId)).toEqual([]);
+  });
+
   it('M6: a refund of ours that is settled before the decision keeps its amount', async () => {
     const { token, reservationId } = first(await scene());
     const { body } = await buy(token, [reservationId], 'tok_approve');
