@@ -279,10 +279,10 @@ function isConcerned({ state, purchaseId }: ReservationRow, kind: Announcement):
 }
 
 /**
- * Whether the time to buy a reservation's units was over by the sale's clock, though nobody has ended it yet. Its end is told,
- * and no announcement, which would speak as if that time went on. `before` is the sale before the change, where that is known.
- * In a pause nothing ends: a time that a move made there has ended is told, and so is one of which that cannot be told apart
- * from one that was over. Pure.
+ * Whether the time to buy a reservation's units was over by the sale's clock before the change, though nobody has ended it
+ * yet. Its end is told, and no announcement, which would speak as if that time went on. What the change itself has ended is
+ * told of it. `before` is the sale before the change, where that is known. In a later step a time that was over when the
+ * announcement began may have been ended by new times, so it is told of them; one that has ended since is not. Pure.
  */
 export function isOver(
   sale: SaleRow,
@@ -291,11 +291,12 @@ export function isOver(
   nowMs: number,
   before?: SaleRow,
 ): boolean {
-  const isOverIn = (one: SaleRow) => deadlineAtMs(one, row.deadlineMs) <= saleNowMs(one, nowMs);
-  if (row.state !== 'allocated' || !isOverIn(sale)) return false;
-  if (sale.status !== 'paused') return true;
-  if (before) return isOverIn(before);
-  return kind !== 'rescheduled' && sale.pausedAtMs !== null && sale.pausedAtMs <= startedAtMs;
+  const isOverIn = (one: SaleRow, atMs: number) => deadlineAtMs(one, row.deadlineMs) <= saleNowMs(one, atMs);
+  if (row.state !== 'allocated' || !isOverIn(sale, nowMs)) return false;
+  if (before) return isOverIn(before, nowMs);
+  if (!isOverIn(sale, startedAtMs)) return true;
+  if (kind === 'rescheduled' || kind === 'resumed') return false;
+  return sale.status !== 'paused' || (sale.pausedAtMs !== null && sale.pausedAtMs <= startedAtMs);
 }
 
 function isReminder(kind: Announcement): boolean {

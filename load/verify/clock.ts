@@ -275,8 +275,10 @@ function wasOver(
   );
   const toldMs = lastTold(earlier);
   if (toldMs === undefined) return false;
-  // Nothing ends in a pause: what a move in it ends is told.
-  if (before.status === 'paused' && terms.status === 'paused' && toldMs > (before.clockStandsAtMs ?? 0)) return false;
+  // What a move itself ends is told of it, unless it closes the sale at once: then everybody hears of the end.
+  const beforeMs = before.status === 'paused' ? (before.clockStandsAtMs ?? 0) : terms.heldByMs;
+  const isClosed = terms.status === 'active' && terms.purchaseClosesAtMs <= terms.heldByMs;
+  if (terms.act === 'reschedule' && toldMs > beforeMs && !isClosed) return false;
   const pausedForMs = before.status === 'paused' ? terms.purchaseClosesAtMs - before.purchaseClosesAtMs : 0;
   const isMove = terms.act === 'reschedule';
   const knownMs = deadlineMs === null || clockOffsetMs === undefined ? toldMs : deadlineMs + clockOffsetMs;

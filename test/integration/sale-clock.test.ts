@@ -302,6 +302,20 @@ describe('I12: a pause stops every clock', () => {
     expect(kinds).not.toContain('reminder.rescheduled');
   });
 
+  test('whose time a move ends, while the sale goes on, is told of the move and then of the end', async () => {
+    const { saleId, offered } = await offering();
+    const shift = { shiftSeconds: -40 };
+    const preview = await rescheduleSale(deps, saleId, { ...shift, dryRun: true });
+    if (isRefusal(preview)) throw new Error(preview.detail);
+    expect(preview.dangers).toContain('takes_time');
+    const confirmation = preview.confirmation ?? '';
+    const moved = await rescheduleSale(deps, saleId, { ...shift, dryRun: false, confirmation });
+    expect(isRefusal(moved)).toBe(false);
+    await advance(saleId);
+    const kinds = (await kindsOf(offered)).filter((kind) => /rescheduled|expired/.test(kind));
+    expect(kinds).toEqual(['reminder.rescheduled', 'reservation.expired']);
+  });
+
   test('a time that is named in a pause is the time that it is set to, also if it is the one that the sale had', async () => {
     const { saleId } = await offering();
     const { purchaseClosesAt } = await saleOf(saleId);

@@ -561,7 +561,7 @@ const faults: Record<InvariantName, Record<string, Fault>> = {
         await change('UPDATE refunds SET amount_minor = amount_minor - 1');
         for (const refund of world.books.refunds) refund.amountMinor -= 1;
       },
-      says: /of charge ch_refunded, 1999 was given back, and 2000 was paid/,
+      says: /of charge ch_refunded, 1999 was given back and 0 waived, and 2000 was paid/,
     },
     'money that was captured after its sale had been called off, and was kept': {
       breakIt: async () => {

@@ -3,7 +3,8 @@
  * times move is told once for each change, and of nothing else; the time that somebody was told last is the time that
  * counts, and never lies after the close; and what was announced for an opening that moved is announced again.
  *
- * Whose own time was over by the sale's clock before a change, and stays so, hears of that end only.
+ * Whose own time was over by the sale's clock before a change, and stays so, hears of that end only; so does everybody of a
+ * sale that a change closes at once.
  *
  * An announcement of more than one page is told in steps. Whom it has not reached when a newer one is made hears of that
  * one, and who has bought or given back by then, of neither.
@@ -141,12 +142,15 @@ export class ClockCheck {
     this.#noteSteps(id, version, reservations.size, nowMs);
     const isResumed = statusBefore === 'paused' && status === 'active';
     if (isResumed) this.#resumes.set(id, [...(this.#resumes.get(id) ?? []), version]);
-    // Whoever holds units of a sale that is over when it is resumed, or moved, is told of its end.
-    if (status === 'active' && nowMs >= this.#sales.number(after, 'purchase_closes_at_ms')) return;
+    // Whoever holds units of a sale that is over when it is resumed, or closed at once, is told of its end in place of times.
+    if (status === 'active' && nowMs >= this.#sales.number(after, 'purchase_closes_at_ms')) {
+      for (const reservationId of reservations.keys()) this.#told.delete(reservationId);
+      return;
+    }
     for (const [reservationId, row] of reservations) {
       const isOver = (sale: Row) => this.#isOver(sale, row, nowMs);
-      // Nothing ends in a pause, so that a time that a move made there has ended must be told of.
-      if (isOver(after) && (status === 'active' || isOver(before))) {
+      // What the change itself has ended must be told of it.
+      if (isOver(after) && isOver(before)) {
         this.#over.set(`${reservationId} at version ${version}`, id);
       } else if (['allocated', 'waitlisted'].includes(this.#reservations.text(row, 'state')))
         this.#due.set(`${reservationId} at version ${version}`, status === 'paused' && statusBefore !== 'paused');
@@ -279,10 +283,10 @@ export class ClockCheck {
       const isLate =
         stored && this.#reservations.number(stored, 'decided_at_ms') <= (sinceMs ?? 0) + decidedByOldTermsMs;
       const overIn = this.#over.get(key);
-      // In a step that came later, a newer change may have brought the time back.
-      const isBack =
-        overIn !== undefined && [...(this.#inSteps.get(overIn)?.keys() ?? [])].some((version) => version > round);
-      if (overIn !== undefined && !isBack)
+      // In a step that came later, it cannot be told apart from what the change has ended, and a newer one may have brought it back.
+      const isByStep =
+        overIn !== undefined && [...(this.#inSteps.get(overIn)?.keys() ?? [])].some((version) => version >= round);
+      if (overIn !== undefined && !isByStep)
         this.#fail('I12', `a change was told of ${key} of its sale, though the time to buy was over`);
       else if (!this.#due.has(key) && overIn === undefined && !isLate)
         this.#fail('I12', `a change was told of ${key} of its sale, which did not change then`);
