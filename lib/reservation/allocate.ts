@@ -16,6 +16,10 @@
  * other: a worker takes the Redis lock if it is free, and goes on without it if not. If the row must be locked, it waits for
  * the Redis lock first, so that workers do not queue for the row with a connection each. The lock is released with the
  * commit; mirroring and publishing need no lock, since every write of the mirror compares versions.
+ *
+ * A request that was delivered before may be under way in another worker at this moment, where no read can see it. An
+ * optimistic attempt therefore inserts such requests last, after waiting for whoever has inserted them; one that turns out
+ * to be decided is left out. Inserted with the others, it would make the whole batch fail.
  */
 import type { ReservationChange } from '#events/changes.ts';
 import { changeEvents, recordEvents } from '#events/outbox.ts';
@@ -41,6 +45,7 @@ import {
   canServeLine,
   type DecidedReservation,
   insertDecided,
+  lockDecided,
   type ReservationRow,
   readHoldings,
   readReservations,
@@ -100,7 +105,10 @@ function tokenOf(grant: Grant, saleId: SaleId): [SaleId, number][] {
   return token === undefined ? [] : [[saleId, token]];
 }
 
-/** The optimistic attempt. False if the sales must be locked to decide this batch; then nothing has changed. */
+/**
+ * The optimistic attempts: the second looks up everything. False if the sales must be locked to decide this batch; then
+ * nothing has changed.
+ */
 async function decideUnheld(
   deps: AllocateNeeds,
   write: Write,
@@ -111,17 +119,32 @@ async function decideUnheld(
   const memory = deps.once(recentlyDecided);
   const { mayBeDecided, mayHaveOthers } = memory.meet(claims);
   const repeats = claims.filter((claim) => deliveredBefore.has(claim.reservationId));
-  const guess: Mode = { hold: 'no', mayBeDecided: [...mayBeDecided, ...repeats], mayHaveOthers, fencingTokens };
-  try {
-    await write((tx, nowMs) => attempt(tx, claims, nowMs, guess));
-    return true;
-  } catch (error) {
-    if (error instanceof AlreadyDecided) memory.surprised(error.what);
-    else if (error instanceof GuessWasWrong || error instanceof StockConflict) {
+  const guess: Mode = {
+    hold: 'no',
+    mayBeDecided: [...mayBeDecided, ...repeats],
+    mayBeUnderWay: deliveredBefore,
+    mayHaveOthers,
+    fencingTokens,
+  };
+  // What was decided elsewhere says nothing of the stock, so it is no reason to lock the sales: that would make this worker
+  // and those that are deciding the same requests wait for each other.
+  const allIds = new Set(claims.map((claim) => claim.reservationId));
+  const thorough: Mode = { ...guess, mayBeDecided: claims, mayBeUnderWay: allIds, mayHaveOthers: claims };
+  for (const mode of [guess, thorough]) {
+    try {
+      await write((tx, nowMs) => attempt(tx, claims, nowMs, mode));
+      return true;
+    } catch (error) {
+      if (error instanceof AlreadyDecided) {
+        memory.surprised(error.what);
+        continue;
+      }
+      if (!(error instanceof GuessWasWrong || error instanceof StockConflict)) throw error;
       deps.once(contendedSales).add(claims.map(({ saleId }) => saleId));
-    } else throw error;
-    return false;
+      return false;
+    }
   }
+  return false;
 }
 
 /**
@@ -136,7 +159,12 @@ async function decideHeld(
   deadlineMs: number,
 ): Promise<void> {
   // With the rows locked fencing tokens are pointless: what is read cannot be stale.
-  const mode = { mayBeDecided: claims, mayHaveOthers: claims, fencingTokens: new Map<SaleId, number>() };
+  const mode = {
+    mayBeDecided: claims,
+    mayBeUnderWay: new Set<ReservationId>(),
+    mayHaveOthers: claims,
+    fencingTokens: new Map<SaleId, number>(),
+  };
   const decideWith = (hold: Mode['hold']) => write((tx, nowMs) => attempt(tx, claims, nowMs, { ...mode, hold }));
   try {
     await decideWith('yes');
@@ -156,6 +184,11 @@ export interface Mode {
   readonly hold: 'no' | 'yes' | 'whoever waits';
   /** Which claims are looked up before the decision; if a repeated one is not, its insert is refused. */
   readonly mayBeDecided: readonly Claim[];
+  /**
+   * Which reservations another worker may be deciding at this moment; each is inserted after that worker's commit. Empty if
+   * the sales are locked: a worker that waits for them would be waited for.
+   */
+  readonly mayBeUnderWay: ReadonlySet<ReservationId>;
   /** The claims whose customers' other reservations are looked up; if one is left out wrongly, its insert fails. */
   readonly mayHaveOthers: readonly Claim[];
   readonly fencingTokens: ReadonlyMap<SaleId, number>;
@@ -169,19 +202,29 @@ export async function attempt(tx: Tx, claims: readonly Claim[], nowMs: number, m
   const lineFirst = held ? await salesWithLineFirst(tx, [...sales.values()]) : new Set<SaleId>();
   const toServe = [...sales.values()].filter((sale) => lineFirst.has(sale.saleId) && mayOffer(sale, nowMs));
   if (mode.hold === 'yes' && toServe.length > 0) throw new LineComesFirst(toServe.map((sale) => sale.saleId));
-  const decided = await readReservations(tx, [...new Set(mode.mayBeDecided.map((claim) => claim.reservationId))]);
-  const fresh = withoutDecided(claims, decided);
-  const others = mode.mayHaveOthers.filter((claim) => !decided.has(claim.reservationId));
+  const known = await readReservations(tx, [...new Set(mode.mayBeDecided.map((claim) => claim.reservationId))]);
+  const fresh = withoutDecided(claims, known);
+  const others = mode.mayHaveOthers.filter((claim) => !known.has(claim.reservationId));
   const customerIds = [...new Set(others.map((claim) => claim.customerId))];
 
   const holdings = await readHoldings(tx, saleIds, customerIds);
-  const { decisions, moves, independentOfStock } = decide(fresh, sales, holdings, nowMs, lineFirst);
-  if (!held && !independentOfStock) throw new GuessWasWrong();
+  const decideOn = (some: readonly Claim[]) => decide(some, sales, holdings, nowMs, lineFirst);
+  const first = decideOn(fresh);
+  if (!held && !first.independentOfStock) throw new GuessWasWrong();
   // A deadline is announced, so it must be that of the sale at the commit: nobody may move the sale meanwhile.
-  if (!held && decisions.some((decision) => decision.deadlineMs !== null)) throw new GuessWasWrong();
+  if (!held && first.decisions.some((decision) => decision.deadlineMs !== null)) throw new GuessWasWrong();
 
-  await insertDecided(tx, decisions);
-  await recordMovements(tx, decisions.filter(isAllocated).map(movementOf), nowMs);
+  const isDoubtful = ({ reservationId }: DecidedReservation) => mode.mayBeUnderWay.has(reservationId);
+  const doubtful = first.decisions.filter(isDoubtful);
+  await record(tx, doubtful.length === 0 ? first.decisions : first.decisions.filter((one) => !isDoubtful(one)), nowMs);
+  const elsewhere = await lockDecided(
+    tx,
+    doubtful.map(({ reservationId }) => reservationId),
+  );
+  const decided = new Map([...known, ...elsewhere]);
+  const { decisions, moves } = elsewhere.size === 0 ? first : decideOn(withoutThese(fresh, elsewhere));
+  await record(tx, decisions.filter(isDoubtful), nowMs);
+
   const epochs = new Map([...sales.values()].map((sale) => [sale.saleId, sale.epoch]));
   const unheld = held ? {} : { nobodyWaits: true, terms: sales };
   const moved = await moveStock(tx, moves, { fencingTokens: mode.fencingTokens, epochs, ...unheld });
@@ -203,6 +246,24 @@ async function salesWithLineFirst(tx: Tx, sales: readonly SaleRow[]): Promise<Se
     if (available > 0 && waitlisted > 0 && (await canServeLine(tx, saleId, available))) found.add(saleId);
   }
   return found;
+}
+
+/** Writes the rows of decisions and of the units that they set aside. */
+async function record(tx: Tx, decisions: readonly DecidedReservation[], nowMs: number): Promise<void> {
+  await insertDecided(tx, decisions);
+  await recordMovements(tx, decisions.filter(isAllocated).map(movementOf), nowMs);
+}
+
+/**
+ * The claims without those that were decided elsewhere while this batch was. The other decisions stay as they are, since
+ * stock was plentiful for all of them. Throws `AlreadyDecided` if a customer has both: then the number, and perhaps the
+ * decision, of what is written already may be wrong.
+ */
+function withoutThese(claims: readonly Claim[], elsewhere: ReadonlyMap<ReservationId, ReservationRow>): Claim[] {
+  const left = withoutDecided(claims, elsewhere);
+  const customers = new Set([...elsewhere.values()].map(({ customerId }) => customerId));
+  if (left.some(({ customerId }) => customers.has(customerId))) throw new AlreadyDecided('reservation');
+  return left;
 }
 
 /** The claims that no earlier delivery has decided (invariant I3). */

@@ -78,7 +78,7 @@ export interface Offer {
 export class AlreadyDecided extends Error {
   readonly what: 'reservation' | 'customer';
 
-  constructor(what: 'reservation' | 'customer', cause: unknown) {
+  constructor(what: 'reservation' | 'customer', cause?: unknown) {
     super(`a ${what} of this batch was decided elsewhere`, { cause });
     this.name = 'AlreadyDecided';
     this.what = what;
@@ -393,6 +393,22 @@ export async function readEndedOffers(
 }
 
 // Locking rows until the transaction ends
+
+/**
+ * Those of the reservations that have been decided, by id. Waits for transactions that have inserted one of them and are not
+ * committed yet, and then includes it.
+ */
+export async function lockDecided(
+  tx: Tx,
+  reservationIds: readonly ReservationId[],
+): Promise<Map<ReservationId, ReservationRow>> {
+  if (reservationIds.length === 0) return new Map();
+  const rows = await tx.rows<StoredReservation>(
+    `SELECT ${reservationColumns} FROM reservations FORCE INDEX (PRIMARY) WHERE id IN (?) ORDER BY id FOR UPDATE`,
+    [reservationIds.map(toBytes)],
+  );
+  return new Map(rows.map((row) => [fromBytes(row.id), toReservation(row)]));
+}
 
 /** Reservations in the order of their ids; with an owner, only this customer's. */
 export async function lockReservations(

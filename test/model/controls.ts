@@ -85,7 +85,8 @@ export const controls: readonly Control[] = [
     description: 'Earlier decisions are never looked up, not even after a duplicate key.',
     faults: [
       inModule(() => import('#reservation/allocate.ts'), {
-        attempt: (real) => (tx, claims, nowMs, mode) => real(tx, claims, nowMs, { ...mode, mayBeDecided: [] }),
+        attempt: (real) => (tx, claims, nowMs, mode) =>
+          real(tx, claims, nowMs, { ...mode, mayBeDecided: [], mayBeUnderWay: new Set() }),
       }),
     ],
     caughtBy: ['I9'],
