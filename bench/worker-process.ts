@@ -14,7 +14,7 @@ import { openSqs } from '#local/sqs.ts';
 import { queueFunctionTimeoutSeconds } from '#platform/kernel/time-limits.ts';
 import type { ContenderName, DatabaseUrls, Opened } from './contender.ts';
 import { loadContender } from './contenders.ts';
-import { deliveriesOf, type Plan, type Request, requestsOf } from './workload.ts';
+import { deliveriesOf, type Plan, type Request } from './workload.ts';
 
 /** The options of one run. */
 export interface RunOptions {
@@ -125,21 +125,30 @@ async function makeReady(opened: Opened, share: Share): Promise<() => Promise<Sh
     await opened.reset?.([], batch);
     return () => stream(opened, share, batch);
   }
-  // Collects the garbage of the last run; from here on the collector works as in production.
-  globalThis.gc?.();
   const perDelivery = contender.gathers ? 1 : batch;
-  const requests = dealtTo(share, requestsOf(options.plan), perDelivery);
+  const requests = dealtTo(share, perDelivery);
   await opened.reset?.(requests, batch);
-  if (queue) return () => consume(opened, options, batch, queue);
-  if (arrivalsPerSecond !== undefined) return () => arrive(opened, requests, perDelivery, share, arrivalsPerSecond);
-  const deliveries = deliveriesFor(opened, requests, perDelivery);
-  return () => drain(opened, deliveries, options);
+  const begin = (): (() => Promise<ShareResult>) => {
+    if (queue) return () => consume(opened, options, batch, queue);
+    if (arrivalsPerSecond !== undefined) return () => arrive(opened, requests, perDelivery, share, arrivalsPerSecond);
+    const deliveries = deliveriesFor(opened, requests, perDelivery);
+    return () => drain(opened, deliveries, options);
+  };
+  const work = begin();
+  // Collects the garbage of the last run and of the preparation; from here on the collector works as in production.
+  globalThis.gc?.();
+  return work;
 }
 
 /** The requests of a plan that a process gets: every so many deliveries one, or single requests where they arrive by the clock. */
-function dealtTo({ options, index }: Share, requests: Request[], batch: number): Request[] {
+function dealtTo({ options, index }: Share, batch: number): Request[] {
   const size = options.arrivalsPerSecond === undefined ? batch : 1;
-  return requests.filter((_, place) => Math.floor(place / size) % options.processes === index);
+  const requests: Request[] = [];
+  let place = 0;
+  for (const request of deliveriesOf(options.plan)) {
+    if (Math.floor(place++ / size) % options.processes === index) requests.push(request);
+  }
+  return requests;
 }
 
 function deliveriesFor(opened: Opened, requests: readonly Request[], batch: number): Delivery[] {
