@@ -128,11 +128,13 @@ async function decideUnheld(
   };
   // What was decided elsewhere says nothing of the stock, so it is no reason to lock the sales: that would make this worker
   // and those that are deciding the same requests wait for each other.
-  const allIds = new Set(claims.map((claim) => claim.reservationId));
-  const thorough: Mode = { ...guess, mayBeDecided: claims, mayBeUnderWay: allIds, mayHaveOthers: claims };
-  for (const mode of [guess, thorough]) {
+  const thorough = (): Mode => {
+    const mayBeUnderWay = new Set(claims.map((claim) => claim.reservationId));
+    return { ...guess, mayBeDecided: claims, mayBeUnderWay, mayHaveOthers: claims };
+  };
+  for (const mode of [() => guess, thorough]) {
     try {
-      await write((tx, nowMs) => attempt(tx, claims, nowMs, mode));
+      await write((tx, nowMs) => attempt(tx, claims, nowMs, mode()));
       return true;
     } catch (error) {
       if (error instanceof AlreadyDecided) {
@@ -248,10 +250,14 @@ async function salesWithLineFirst(tx: Tx, sales: readonly SaleRow[]): Promise<Se
   return found;
 }
 
-/** Writes the rows of decisions and of the units that they set aside. */
+/**
+ * Writes the rows of decisions and of the units that they set aside, in the order of the keys of both tables: the ids of a
+ * batch lie anywhere within their sale, and the server finds a row's place fastest beside the row before.
+ */
 async function record(tx: Tx, decisions: readonly DecidedReservation[], nowMs: number): Promise<void> {
-  await insertDecided(tx, decisions);
-  await recordMovements(tx, decisions.filter(isAllocated).map(movementOf), nowMs);
+  const inOrder = [...decisions].sort((a, b) => (a.reservationId < b.reservationId ? -1 : 1));
+  await insertDecided(tx, inOrder);
+  await recordMovements(tx, inOrder.filter(isAllocated).map(movementOf), nowMs);
 }
 
 /**

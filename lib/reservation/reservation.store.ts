@@ -545,16 +545,21 @@ export async function canServeLine(tx: Tx, saleId: SaleId, units: number): Promi
 /**
  * Writes decisions, and waitlist rows for those that wait or have a deadline of their own. Throws `AlreadyDecided` if a
  * reservation, or its number, is taken.
+ * The two columns that are null in most batches are left out there.
  */
 export async function insertDecided(tx: Tx, decisions: readonly DecidedReservation[]): Promise<void> {
   if (decisions.length === 0) return;
   const saleBytes = bytesOfFew();
+  const plain = decisions.every(({ reason, deadlineMs }) => reason === null && deadlineMs === null);
+  const rows = decisions.map((decision) => {
+    const columns = columnsOf(decision, saleBytes(decision.saleId));
+    if (!plain) columns.push(decision.reason, decision.deadlineMs);
+    return columns;
+  });
   try {
-    await tx.change(
-      `INSERT INTO reservations (id, sale_id, customer_id, nth, ticket, quantity, at_least, state, units, reason,
-         deadline_ms, version, accepted_at_ms, decided_at_ms) VALUES ?`,
-      [decisions.map((decision) => columnsOf(decision, saleBytes(decision.saleId)))],
-    );
+    await tx.change(`INSERT INTO reservations (${decidedColumns}${plain ? '' : ', reason, deadline_ms'}) VALUES ?`, [
+      rows,
+    ]);
   } catch (error) {
     if (isDuplicateKey(error, 'reservations_nth')) throw new AlreadyDecided('customer', error);
     if (isDuplicateKey(error)) throw new AlreadyDecided('reservation', error);
@@ -573,6 +578,10 @@ async function insertPlaces(tx: Tx, places: readonly ReservationRow[]): Promise<
   ]);
 }
 
+/** The columns whose values `columnsOf` returns, in its order. */
+const decidedColumns = `id, sale_id, customer_id, nth, ticket, quantity, at_least, state, units, version, accepted_at_ms,
+  decided_at_ms`;
+
 function columnsOf(decision: ReservationRow & Pick<DecidedReservation, 'nth'>, saleBytes: Buffer): unknown[] {
   return [
     toBytes(decision.reservationId),
@@ -584,8 +593,6 @@ function columnsOf(decision: ReservationRow & Pick<DecidedReservation, 'nth'>, s
     decision.atLeast,
     decision.state,
     decision.units,
-    decision.reason,
-    decision.deadlineMs,
     decision.version,
     decision.acceptedAtMs,
     decision.decidedAtMs,
@@ -650,11 +657,9 @@ export async function insertPart(tx: Tx, part: ReservationRow): Promise<void> {
   );
   const nth = Math.min(Number(row?.lowest ?? 0), 0) - 1;
   const owner = [part.purchaseId, part.partOf].map((id) => id && toBytes(id));
-  await tx.change(
-    `INSERT INTO reservations (id, sale_id, customer_id, nth, ticket, quantity, at_least, state, units, reason,
-       deadline_ms, version, accepted_at_ms, decided_at_ms, purchase_id, part_of) VALUES ?`,
-    [[[...columnsOf({ ...part, nth }, toBytes(part.saleId)), ...owner]]],
-  );
+  await tx.change(`INSERT INTO reservations (${decidedColumns}, reason, deadline_ms, purchase_id, part_of) VALUES ?`, [
+    [[...columnsOf({ ...part, nth }, toBytes(part.saleId)), part.reason, part.deadlineMs, ...owner]],
+  ]);
   if (part.deadlineMs !== null) await insertPlaces(tx, [part]);
 }
 
