@@ -50,12 +50,33 @@ export function consequentId(atMs: number, name: string): string {
   return timeOrdered(bytes);
 }
 
-/** UUID text to the 16 bytes stored in MySQL. Throws on any other text. */
+/** The value of a hex digit by its character code; every other code, also one beyond the table, has bits of `noDigit`. */
+const noDigit = 0xf0;
+const digitValues = new Uint8Array(128).fill(noDigit);
+for (const digits of ['0123456789abcdef', '0123456789ABCDEF']) {
+  for (let value = 0; value < digits.length; value++) digitValues[digits.charCodeAt(value)] = value;
+}
+const digitAt = (id: string, at: number): number => digitValues[id.charCodeAt(at)] ?? noDigit;
+
+/** Where the two digits of each byte are in a UUID's text. */
+const bytePlaces = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34] as const;
+const dashPlaces = [8, 13, 18, 23] as const;
+
+/**
+ * UUID text to the 16 bytes stored in MySQL. Throws on any other text. A worker does this three times for each reservation:
+ * digit by digit it takes a third of the time of removing the dashes and having Node read the rest.
+ */
 export function toBytes(id: string): Buffer {
-  // `Buffer.from` silently stops at the first character that is not a hex digit.
-  const digits = id.replaceAll('-', '');
-  const bytes = Buffer.from(digits, 'hex');
-  if (digits.length !== 32 || bytes.length !== 16) throw new Error('an id must be the text of a UUID');
+  const bytes = Buffer.allocUnsafe(16);
+  let isWrong = id.length !== 36 || dashPlaces.some((at) => id[at] !== '-');
+  for (let place = 0; place < bytes.length; place++) {
+    const at = bytePlaces[place] ?? 0;
+    const high = digitAt(id, at);
+    const low = digitAt(id, at + 1);
+    if (((high | low) & noDigit) !== 0) isWrong = true;
+    bytes[place] = (high << 4) | low;
+  }
+  if (isWrong) throw new Error('an id must be the text of a UUID');
   return bytes;
 }
 
