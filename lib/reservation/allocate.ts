@@ -301,8 +301,12 @@ export function withRepeats(changed: Committed, decidedBefore: ReservationRow[],
 /** One claim for each reservation of a batch, without duplicates. */
 export function distinctClaims(batch: readonly Delivered<ReserveCommand>[]): Claim[] {
   const claims = new Map<ReservationId, Claim>();
+  // Each message has a text of its own for its sale; with one for all, comparing two is comparing their addresses.
+  const saleIds = new Map<SaleId, SaleId>();
   for (const { message, sentAtMs } of batch) {
-    const { reservationId, saleId, customerId, quantity, atLeast, ticket } = message;
+    const { reservationId, customerId, quantity, atLeast, ticket } = message;
+    const saleId = saleIds.get(message.saleId) ?? message.saleId;
+    saleIds.set(saleId, saleId);
     const known = claims.get(reservationId);
     // A duplicate that passed the gate has its ticket; one that was sent while the gate was unavailable does not.
     if (known && (known.gated || ticket === undefined)) continue;

@@ -1,5 +1,5 @@
 import { type CustomerId, derivedId, type ReservationId } from '#platform/kernel/ids.ts';
-import { asId, newId } from '#test/support/ids.ts';
+import { asId } from '#test/support/ids.ts';
 import { recentlyDecided } from './recently-decided.ts';
 
 const clockAt = (nowMs: number) => {
@@ -7,7 +7,8 @@ const clockAt = (nowMs: number) => {
   return clock;
 };
 
-const someone = newId();
+/** Always the same, since two ids may share what is remembered of them, once in some thousand runs of this file. */
+const someone = asId('0190a0b0-0000-7000-8000-000000000001');
 /** The id that a name stands for. */
 const idOf = (name: string) => asId(derivedId('test', someone, name));
 const [a, b, c, d, e] = [idOf('a'), idOf('b'), idOf('c'), idOf('d'), idOf('e')];
@@ -49,7 +50,7 @@ describe('what an environment remembers of the reservations it has decided', () 
     expect(asked(1)).toEqual([1, 0]);
     memory.surprised('reservation');
     expect(asked(2)).toEqual([1, 1]);
-    clock.nowMs += 30_000;
+    clock.nowMs += 2_000;
     expect(asked(3)).toEqual([0, 0]);
   });
 
