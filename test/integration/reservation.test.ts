@@ -48,6 +48,25 @@ const ask = (saleId: SaleId, customerId: CustomerId, key = 'key', quantity = 1) 
 const allocate = (batch: ReturnType<typeof delivered>[], environment = deps) =>
   allocateBatch(environment, batch, soon());
 
+/** The database, with a look at each statement of a transaction before it is made. */
+const watching = (look: (sql: string, values?: unknown[]) => unknown): Deps['db'] => ({
+  ...deps.db,
+  transaction: (work) =>
+    deps.db.transaction((tx) =>
+      work({
+        ...tx,
+        rows: async <Row>(sql: string, values?: unknown[]) => {
+          await look(sql, values);
+          return tx.rows<Row>(sql, values);
+        },
+        change: async (sql, values) => {
+          await look(sql, values);
+          return tx.change(sql, values);
+        },
+      }),
+    ),
+});
+
 async function stockOf(saleId: SaleId) {
   const [row] = await deps.db.rows<Record<string, number>>(
     'SELECT allotment, available, allocated, sold, waitlisted, version FROM sales WHERE id = ?',
@@ -241,6 +260,33 @@ describe.each([
     const message = delivered(saleId, { quantity: 2 });
     await allocate([message], own);
     await allocate([message, delivered(saleId)], another());
+    expect(await stockOf(saleId)).toMatchObject({ allocated: 3 });
+    expect(await mirrorOf(saleId)).toEqual(await stockOf(saleId));
+  });
+
+  test('I3: a repeat whose first delivery is being decided elsewhere waits for it, and its batch is decided once', async () => {
+    const saleId = await givenSale(deps);
+    const message = delivered(saleId, { quantity: 2 });
+    const repeat = { ...message, messageId: newId(), deliveries: 2 };
+    const { promise: waits, resolve: nowWaits } = Promise.withResolvers<void>();
+    const inserted: number[] = [];
+    const second = another({
+      db: watching((sql, values) => {
+        if (/INTO reservations/.test(sql)) inserted.push((values?.[0] as unknown[]).length);
+        if (/FROM reservations .*FOR UPDATE/s.test(sql)) nowWaits();
+      }),
+    });
+    let repeats: ReturnType<typeof allocate> | undefined;
+    const first = another({
+      db: watching(async (sql) => {
+        if (!/STRAIGHT_JOIN sales/.test(sql)) return;
+        repeats = allocate([repeat, delivered(saleId)], second);
+        await waits;
+      }),
+    });
+    expect([...(await allocate([message], first))]).toEqual([]);
+    expect([...((await repeats) ?? ['was not delivered'])]).toEqual([]);
+    expect(inserted).toEqual([1]);
     expect(await stockOf(saleId)).toMatchObject({ allocated: 3 });
     expect(await mirrorOf(saleId)).toEqual(await stockOf(saleId));
   });
