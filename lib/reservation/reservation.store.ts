@@ -396,7 +396,8 @@ export async function readEndedOffers(
 
 /**
  * Those of the reservations that have been decided, by id. Waits for transactions that have inserted one of them and are not
- * committed yet, and then includes it.
+ * committed yet, and then includes it. The allocate worker locks them before the sale, against the order above: whoever
+ * ends one of them at this moment may deadlock with it, and the transaction that the server picks is repeated.
  */
 export async function lockDecided(
   tx: Tx,
