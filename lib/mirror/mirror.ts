@@ -5,7 +5,8 @@
  * stored, for stock and for terms, so writes may be late, repeated or out of order. It is never the truth: where it has no
  * entry, MySQL is read.
  *
- * Layout: one hash per sale (`fields.ts`), and claims in buckets of that sale (`claims.ts`).
+ * Layout: one hash per sale (`fields.ts`), claims in buckets of that sale (`claims.ts`), and a bit for each place among its
+ * requests, set while that request waits in line.
  */
 
 import { LRUCache } from 'lru-cache';
@@ -29,10 +30,11 @@ import {
   reservationField,
   unpack,
 } from './claims.ts';
-import type { MirrorField, termFields } from './fields.ts';
+import type { termFields } from './fields.ts';
 import { mirrorTrust } from './mirror-trust.ts';
 
 const mirrorScript = defineScript('holdfastMirror', luaSource('lib/mirror/mirror.lua'));
+const statusScript = defineScript('holdfastStatus', luaSource('lib/mirror/status.lua'));
 
 /**
  * Copies committed stock and reservations in one round trip, for any number of sales. `terms` are the sales whose terms are
@@ -62,7 +64,7 @@ export async function writeMirror(
       const fields = `${reservationField(reservationId, customerId)}\0${customerField(customerId)}`;
       texts += `${bucket}\0${fields}\0${row.version}\0${unitsAgainstCap(row)}\0${pack(row)}\0`;
     }
-    scriptKeys.push(keys.sale(tag), keys.claimsOf(tag));
+    scriptKeys.push(keys.sale(tag), keys.claimsOf(tag), keys.line(tag));
     args.push(
       `${epoch} ${version} ${allotment} ${available} ${allocated} ${sold} ${waitlisted}`,
       termsArgument(termsOf.get(stock.saleId), options.lost ?? false),
@@ -91,6 +93,7 @@ export function mirroredTerms(sale: SaleRow): Record<(typeof termFields)[number]
     cap: String(sale.capPerCustomer),
     waitlistSize: String(sale.waitlistSize),
     id: sale.saleId,
+    clock: `${sale.purchaseOpensAtMs} ${sale.purchaseClosesAtMs} ${sale.clockOffsetMs}`,
   };
 }
 
@@ -176,36 +179,59 @@ export async function requestRebuild(deps: Needs<'redis' | 'queue'>, saleIds: Sa
   }
 }
 
-/** A reservation of this customer as the mirror has it, and its sale; undefined if there is none. */
+/** By which clock the deadlines of a sale run. */
+export type MirroredClock = Pick<SaleRow, 'purchaseOpensAtMs' | 'purchaseClosesAtMs' | 'clockOffsetMs'>;
+
+/** A reservation and what is needed to show it. */
+export interface MirroredAnswer extends MirroredStatus {
+  readonly saleId: SaleId;
+  /** Null if an older build mirrored the sale. */
+  readonly clock: MirroredClock | null;
+  /** Its place on the waitlist, from 1; null if it does not wait, or Redis does not have everybody who does. */
+  readonly placeInLine: number | null;
+}
+
+/**
+ * A reservation of this customer as the mirror has it, and its sale; undefined if there is none. Throws if Redis cannot be
+ * reached, or is a replica: one that was demoted would go on showing what it had.
+ */
 export async function readMirroredStatus(
   { redis }: Needs<'redis'>,
   reservationId: ReservationId,
   customerId: CustomerId,
-): Promise<(MirroredStatus & { saleId: SaleId }) | undefined> {
+): Promise<MirroredAnswer | undefined> {
   const tag = saleTagOf(reservationId);
-  const [packed, saleId] = await redis.guarded(() =>
-    Promise.all([
-      redis.hget(claimsKey(tag, customerId), reservationField(reservationId, customerId)),
-      redis.hget(keys.sale(tag), 'id' satisfies MirrorField),
-    ]),
-  );
-  if (!packed || saleId === null || packed.startsWith('u')) return undefined;
-  // Only `mirror.lua` writes this field, always with the id of a sale.
-  return { ...unpack(packed), saleId: saleId as SaleId };
+  const scriptKeys = [keys.sale(tag), claimsKey(tag, customerId), keys.line(tag)];
+  const field = reservationField(reservationId, customerId);
+  const found = (await redis.guarded(() => statusScript.run(redis, scriptKeys, [field]))) as string[];
+  const [packed, saleId, clock = '', placeInLine = ''] = found;
+  if (!packed || !saleId || packed.startsWith('u')) return undefined;
+  return {
+    ...unpack(packed),
+    // Only `mirror.lua` writes this field, always with the id of a sale.
+    saleId: saleId as SaleId,
+    clock: clock === '' ? null : clockOf(clock),
+    placeInLine: placeInLine === '' ? null : Number(placeInLine),
+  };
 }
 
-/** Those of the decided reservations that the mirror still has as requested. Throws if Redis cannot be reached. */
-export async function readUndecidedInMirror<Row extends MirroredReservation>(
+function clockOf(text: string): MirroredClock {
+  const [purchaseOpensAtMs = 0, purchaseClosesAtMs = 0, clockOffsetMs = 0] = text.split(' ').map(Number);
+  return { purchaseOpensAtMs, purchaseClosesAtMs, clockOffsetMs };
+}
+
+/** Those of the reservations that the mirror has at an older version. Throws if Redis cannot be reached. */
+export async function readBehindInMirror<Row extends MirroredReservation>(
   { redis }: Needs<'redis'>,
-  decided: Row[],
+  shown: Row[],
 ): Promise<Row[]> {
-  const byKey = Map.groupBy(decided, (row) => claimsKey(saleTag(row.saleId), row.customerId));
+  const byKey = Map.groupBy(shown, (row) => claimsKey(saleTag(row.saleId), row.customerId));
   const behind = await redis.guarded(() =>
     Promise.all(
       [...byKey].map(async ([key, rows]) => {
         const fields = rows.map((row) => reservationField(row.reservationId, row.customerId));
         const packed = await redis.hmget(key, ...fields);
-        return rows.filter((_, index) => packed[index] && unpack(packed[index]).state === 'requested');
+        return rows.filter((row, index) => packed[index] && unpack(packed[index]).version < row.version);
       }),
     ),
   );
