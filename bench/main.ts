@@ -4,7 +4,8 @@
  *   npm run bench                    everything, at least five rounds; results and charts go to bench/results
  *   npm run bench -- --quick         at most three minutes: fewer rounds, fewer rivals
  *   npm run bench -- --only drain    one suite (several with commas)
- *   npm run bench -- --only scale    the long jobs of a sale, up to 1,000,000 reservations; with --quick up to 10,000
+ *   npm run bench -- --only scale    every verb of a large sale, up to 1,000,000 reservations; with --quick up to 10,000
+ *   npm run bench -- --only scale --sizes 1000,10000 --verbs opening,closing --keep
  *   npm run bench -- --profile DIR   leaves a CPU profile of each contender there
  *
  * Invariant: a run that is not exact ends the benchmark with exit code 1, and what it measured is not reported. Writes
@@ -44,6 +45,12 @@ if (unknown.length > 0) {
   refuse(`There is no suite ${unknown.join(', ')}; there are ${suites.map(({ name }) => name).join(', ')}.`);
 }
 
+const sizes = values.sizes?.split(',').map(Number);
+if (sizes?.some((size) => !Number.isInteger(size) || size < 1)) {
+  refuse('--sizes are whole numbers, separated by commas, such as 1000,10000.');
+}
+const verbs = values.verbs?.split(',');
+
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 const startedMs = performance.now();
 const folder = defaultFolder();
@@ -60,7 +67,10 @@ try {
     say(`${suite.title} (suite ${index + 1} of ${chosen.length}):`);
     const suiteStartedMs = performance.now();
     const dueMs = suiteStartedMs + suite.quickSeconds * 1_000;
-    results.set(suite.name, await suite.run({ environment, runner, quick: values.quick, dueMs, report: say }));
+    results.set(
+      suite.name,
+      await suite.run({ environment, runner, quick: values.quick, dueMs, sizes, verbs, report: say }),
+    );
     say(`  took ${Math.round((performance.now() - suiteStartedMs) / 1_000)} s`);
   }
 } catch (error) {
@@ -97,6 +107,12 @@ const kept = isFull ? join(import.meta.dirname, 'results') : join(folder, 'bench
 mkdirSync(kept, { recursive: true });
 for (const [name, chart] of charts) writeFileSync(join(kept, name), chart);
 if (isFull) writeFileSync(join(kept, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
+// What is run only if it is named has a file of its own.
+const keptScale = join(import.meta.dirname, 'results', 'scale.json');
+if (values.keep && report.exact && results.has(scale.name)) {
+  writeFileSync(keptScale, `${JSON.stringify(report, null, 2)}\n`);
+  say(`kept in ${keptScale}`);
+}
 printMeasures(report);
 say(`saved to ${file}; charts in ${kept}`);
 if (notExact) say(`NOT EXACT: ${notExact.message}`);
