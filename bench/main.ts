@@ -6,6 +6,7 @@
  *   npm run bench -- --only drain    one suite (several with commas)
  *   npm run bench -- --only scale    every verb of a large sale, up to 1,000,000 reservations; with --quick up to 10,000
  *   npm run bench -- --only scale --sizes 1000,10000 --verbs opening,closing --keep
+ *   npm run bench -- --only quiet    what a quiet sale waits for, and what it would cost to do without
  *   npm run bench -- --profile DIR   leaves a CPU profile of each contender there
  *
  * Invariant: a run that is not exact ends the benchmark with exit code 1, and what it measured is not reported. Writes
@@ -18,6 +19,7 @@ import { performance } from 'node:perf_hooks';
 import { ownArguments, refuse } from '#local/arguments.ts';
 import { defaultFolder } from '#local/state-folder.ts';
 import { buildBundle } from './bundle.ts';
+import { type KeptScale, writePlan } from './capacity.ts';
 import { NotExact, startEnvironment } from './environment.ts';
 import { printMeasures } from './print-report.ts';
 import { chartsOf } from './report-charts.ts';
@@ -29,13 +31,14 @@ import { burst } from './suites/burst.ts';
 import { drain } from './suites/drain.ts';
 import { memory } from './suites/memory.ts';
 import { queue } from './suites/queue.ts';
+import { quiet } from './suites/quiet.ts';
 import { read } from './suites/read.ts';
 import { scale } from './suites/scale.ts';
 import { scaling } from './suites/scaling.ts';
 
 /** What is run unless suites are named. */
 const usual: readonly Suite[] = [drain, queue, burst, scaling, accept, read, memory];
-const suites: readonly Suite[] = [...usual, scale];
+const suites: readonly Suite[] = [...usual, quiet, scale];
 
 const { values } = ownArguments('bench');
 const wanted = values.only?.split(',');
@@ -108,10 +111,13 @@ mkdirSync(kept, { recursive: true });
 for (const [name, chart] of charts) writeFileSync(join(kept, name), chart);
 if (isFull) writeFileSync(join(kept, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
 // What is run only if it is named has a file of its own.
-const keptScale = join(import.meta.dirname, 'results', 'scale.json');
-if (values.keep && report.exact && results.has(scale.name)) {
-  writeFileSync(keptScale, `${JSON.stringify(report, null, 2)}\n`);
-  say(`kept in ${keptScale}`);
+for (const { name } of [quiet, scale]) {
+  const [only] = chosen;
+  if (!values.keep || !report.exact || only?.name !== name || chosen.length > 1) continue;
+  const alone = join(import.meta.dirname, 'results', `${name}.json`);
+  writeFileSync(alone, `${JSON.stringify(report, null, 2)}\n`);
+  say(`kept in ${alone}`);
+  if (name === scale.name) await writePlan(report as unknown as KeptScale);
 }
 printMeasures(report);
 say(`saved to ${file}; charts in ${kept}`);
