@@ -36,7 +36,7 @@ const purchasesForP99 = 200;
 /** For how long purchases are made with nothing else to do, to compare with. */
 const quietSeconds = { quick: 10, full: 30 };
 /** How long a process may take to start, and a verb for each row and in all. */
-const startLimitMs = 60_000;
+const startLimitMs = 180_000;
 const rowLimitMs = 20;
 /** Node keeps so much of a function's memory for other things than its heap. */
 const besidesHeapMib = 128;

@@ -14,7 +14,8 @@ import type { Needs } from '#platform/environment/deps.ts';
 import type { CustomerId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { warnUnlessOutage } from '#platform/redis/outage-log.ts';
-import { defineScript, luaSource } from '#platform/redis/redis.ts';
+import { defineScript, luaSource, type RedisClient } from '#platform/redis/redis.ts';
+import { batched } from '#platform/resilience/batcher.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
 import { readSales, type SaleRow } from '#sale/sale.store.ts';
 import { claimBucket, saleTag, saleTagOf } from '#sale/sale-id.ts';
@@ -191,32 +192,86 @@ export interface MirroredAnswer extends MirroredStatus {
   readonly placeInLine: number | null;
 }
 
+/** A question about a reservation: its id, and who asks. */
+interface Asked {
+  readonly reservationId: ReservationId;
+  readonly customerId: CustomerId;
+}
+
+/** The most questions in one call of the script; each takes microseconds, during which Redis serves no other client. */
+const questionsPerCall = 100;
+
+/** Questions that come while others are under way share the next round trip. */
+const statusCalls = ({ redis }: Needs<'redis'>) =>
+  batched<Asked, MirroredAnswer | 'unknown'>((questions) => askStatuses(redis, questions), {
+    maxBatchSize: questionsPerCall,
+    maxInFlight: 1,
+  });
+
 /**
  * A reservation of this customer as the mirror has it, and its sale; undefined if there is none. Throws if Redis cannot be
  * reached, or is a replica: one that was demoted would go on showing what it had.
  */
 export async function readMirroredStatus(
-  { redis }: Needs<'redis'>,
+  deps: Needs<'redis' | 'once'>,
   reservationId: ReservationId,
   customerId: CustomerId,
 ): Promise<MirroredAnswer | undefined> {
-  const tag = saleTagOf(reservationId);
-  const scriptKeys = [keys.sale(tag), claimsKey(tag, customerId), keys.line(tag)];
-  const field = reservationField(reservationId, customerId);
-  const found = (await redis.guarded(() => statusScript.run(redis, scriptKeys, [field]))) as string[];
-  const [packed, saleId, clock = '', placeInLine = ''] = found;
-  if (!packed || !saleId || packed.startsWith('u')) return undefined;
+  const answer = await deps.once(statusCalls)({ reservationId, customerId });
+  return answer === 'unknown' ? undefined : answer;
+}
+
+/** One run of the script for each sale, all in one round trip. The answers are in the order of the questions. */
+async function askStatuses(
+  redis: RedisClient,
+  questions: readonly Asked[],
+): Promise<(MirroredAnswer | 'unknown' | Error)[]> {
+  const bySale = [...Map.groupBy(questions.keys(), (index) => saleTagOf((questions[index] as Asked).reservationId))];
+  const calls = bySale.map(([tag, indexes]) => {
+    // One argument and one answer for all of them, as at the gate.
+    let texts = '';
+    for (const index of indexes) {
+      const { reservationId, customerId } = questions[index] as Asked;
+      const bucket = claimBucket(tag, customerId).toString(36);
+      texts += `${bucket}\0${reservationField(reservationId, customerId)}\0`;
+    }
+    return { keys: [keys.sale(tag), keys.claimsOf(tag), keys.line(tag)], args: [texts] };
+  });
+  const [only] = calls;
+  const results = await redis.guarded(async () =>
+    only && calls.length === 1
+      ? [await statusScript.run(redis, only.keys, only.args)]
+      : statusScript.runAll(redis, calls),
+  );
+  const answers = new Array<MirroredAnswer | 'unknown' | Error>(questions.length);
+  bySale.forEach(([, indexes], call) => {
+    const result = results[call];
+    const [sale = '', ...lines] = typeof result === 'string' ? result.split('\n') : [];
+    const [saleId, ...clock] = sale.split(' ');
+    indexes.forEach((index, n) => {
+      const line = lines[n];
+      if (line === undefined)
+        answers[index] = result instanceof Error ? result : new Error('the mirror gave no answer');
+      else answers[index] = answerOf(saleId as SaleId, clock, line);
+    });
+  });
+  return answers;
+}
+
+function answerOf(saleId: SaleId, clock: readonly string[], line: string): MirroredAnswer | 'unknown' {
+  const [packed = '', placeInLine = ''] = line.split(' ');
+  // Only `mirror.lua` writes the sale's id, always that of a sale; without it the sale is not here.
+  if (packed === '' || (saleId as string) === '' || packed.startsWith('u')) return 'unknown';
   return {
     ...unpack(packed),
-    // Only `mirror.lua` writes this field, always with the id of a sale.
-    saleId: saleId as SaleId,
-    clock: clock === '' ? null : clockOf(clock),
+    saleId,
+    clock: clock.length < 3 ? null : clockOf(clock),
     placeInLine: placeInLine === '' ? null : Number(placeInLine),
   };
 }
 
-function clockOf(text: string): MirroredClock {
-  const [purchaseOpensAtMs = 0, purchaseClosesAtMs = 0, clockOffsetMs = 0] = text.split(' ').map(Number);
+function clockOf(texts: readonly string[]): MirroredClock {
+  const [purchaseOpensAtMs = 0, purchaseClosesAtMs = 0, clockOffsetMs = 0] = texts.map(Number);
   return { purchaseOpensAtMs, purchaseClosesAtMs, clockOffsetMs };
 }
 

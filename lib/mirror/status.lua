@@ -1,7 +1,10 @@
--- A reservation as the mirror has it, with what is needed to show it.
--- KEYS[1]  the sale      KEYS[2]  the bucket with the claims of its customer      KEYS[3]  the bits of those who wait
--- ARGV[1]  the reservation's field
--- Returns  packed value, the sale's id, its clock, and its place on the waitlist; each '' if it is not known here
+-- Reservations of one sale as the mirror has them, with what is needed to show them.
+-- KEYS[1]  the sale
+-- KEYS[2]  the prefix of the keys of the sale's claims buckets; they share its slot
+-- KEYS[3]  a bit for each place among the sale's requests, set while that request waits in line
+-- ARGV[1]  two texts for each question, each ended by a zero byte: bucket, and the reservation's field
+-- Returns  lines: the sale's id and its clock, with spaces between; then for each question the packed value and the place on
+--          the waitlist, each '' if it is not known here
 
 -- Changes nothing, but only a server that accepts writes carries it out. A replica refuses it: a primary that was demoted
 -- would otherwise show for ever what it had.
@@ -9,10 +12,15 @@ local function refuseAsReplica(saleKey)
   redis.call('HDEL', saleKey, '')
 end
 
+refuseAsReplica(KEYS[1])
+local sale = redis.call('HMGET', KEYS[1], 'id', 'clock', 'waitlisted')
+local waiting
+
 -- The place on the waitlist of the request with this place among all requests. Places are in the order of tickets. It is
 -- known only if the bits are those of everybody who waits.
 local function placeInLine(line, position, waitlisted)
-  if redis.call('GETBIT', line, position) == 0 or redis.call('BITCOUNT', line) ~= tonumber(waitlisted) then
+  waiting = waiting or redis.call('BITCOUNT', line)
+  if waiting ~= tonumber(waitlisted) or redis.call('GETBIT', line, position) == 0 then
     return ''
   end
   local wholeBytes = math.floor(position / 8)
@@ -23,12 +31,14 @@ local function placeInLine(line, position, waitlisted)
   return string.format('%d', ahead + 1)
 end
 
-refuseAsReplica(KEYS[1])
-local packed = redis.call('HGET', KEYS[2], ARGV[1])
-if not packed then
-  return { '', '', '', '' }
+local answers = { (sale[1] or '') .. ' ' .. (sale[2] or '') }
+local at = 1
+while at <= #ARGV[1] do
+  local bucket, field
+  bucket, field, at = struct.unpack('ss', ARGV[1], at)
+  local packed = redis.call('HGET', KEYS[2] .. bucket, field) or ''
+  local position = string.match(packed, '^w:.*:(%d+)$')
+  local place = position and position ~= '0' and placeInLine(KEYS[3], tonumber(position), sale[3] or '0') or ''
+  answers[#answers + 1] = packed .. ' ' .. place
 end
-local sale = redis.call('HMGET', KEYS[1], 'id', 'clock', 'waitlisted')
-local position = string.match(packed, '^w:.*:(%d+)$')
-local place = position and position ~= '0' and placeInLine(KEYS[3], tonumber(position), sale[3] or '0') or ''
-return { packed, sale[1] or '', sale[2] or '', place }
+return table.concat(answers, '\n')
