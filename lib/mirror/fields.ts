@@ -9,7 +9,8 @@ export const stockFields = ['epoch', 'version', 'allotment', 'available', 'alloc
 
 /**
  * The terms: what the gate checks, what readers see (`terms`, JSON), the sale's id, and by which clock deadlines run: the
- * purchase window and the offset of the sale's own time, with spaces between. Written by `mirror.lua`.
+ * purchase window, the offset of the sale's own time, and where it stands in a pause, with spaces between. Written by
+ * `mirror.lua`.
  */
 export const termFields = ['terms', 'opens', 'closes', 'status', 'cap', 'waitlistSize', 'id', 'clock'] as const;
 

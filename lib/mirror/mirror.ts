@@ -84,6 +84,7 @@ function termsArgument(sale: SaleRow | undefined, lost: boolean): string {
 
 /** A sale's terms as the mirror has them. Numbers travel as text: Redis's JSON would turn times into floating point. */
 export function mirroredTerms(sale: SaleRow): Record<(typeof termFields)[number], string> {
+  const pausedAtMs = sale.status === 'paused' ? sale.pausedAtMs : null;
   return {
     terms: JSON.stringify(termsView(sale)),
     opens: String(sale.reserveOpensAtMs),
@@ -94,7 +95,7 @@ export function mirroredTerms(sale: SaleRow): Record<(typeof termFields)[number]
     cap: String(sale.capPerCustomer),
     waitlistSize: String(sale.waitlistSize),
     id: sale.saleId,
-    clock: `${sale.purchaseOpensAtMs} ${sale.purchaseClosesAtMs} ${sale.clockOffsetMs}`,
+    clock: `${sale.purchaseOpensAtMs} ${sale.purchaseClosesAtMs} ${sale.clockOffsetMs} ${pausedAtMs ?? '-'}`,
   };
 }
 
@@ -181,7 +182,10 @@ export async function requestRebuild(deps: Needs<'redis' | 'queue'>, saleIds: Sa
 }
 
 /** By which clock the deadlines of a sale run. */
-export type MirroredClock = Pick<SaleRow, 'purchaseOpensAtMs' | 'purchaseClosesAtMs' | 'clockOffsetMs'>;
+export type MirroredClock = Pick<
+  SaleRow,
+  'purchaseOpensAtMs' | 'purchaseClosesAtMs' | 'clockOffsetMs' | 'status' | 'pausedAtMs'
+>;
 
 /** A reservation and what is needed to show it. */
 export interface MirroredAnswer extends MirroredStatus {
@@ -265,14 +269,17 @@ function answerOf(saleId: SaleId, clock: readonly string[], line: string): Mirro
   return {
     ...unpack(packed),
     saleId,
-    clock: clock.length < 3 ? null : clockOf(clock),
+    clock: clock.length < 4 ? null : clockOf(clock),
     placeInLine: placeInLine === '' ? null : Number(placeInLine),
   };
 }
 
 function clockOf(texts: readonly string[]): MirroredClock {
   const [purchaseOpensAtMs = 0, purchaseClosesAtMs = 0, clockOffsetMs = 0] = texts.map(Number);
-  return { purchaseOpensAtMs, purchaseClosesAtMs, clockOffsetMs };
+  const pausedAtMs = texts[3] === '-' ? null : Number(texts[3]);
+  // Of the status only a pause matters to a clock.
+  const status = pausedAtMs === null ? 'active' : 'paused';
+  return { purchaseOpensAtMs, purchaseClosesAtMs, clockOffsetMs, status, pausedAtMs };
 }
 
 /** Those of the reservations that the mirror has at an older version. Throws if Redis cannot be reached. */

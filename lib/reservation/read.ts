@@ -28,7 +28,7 @@ import { idOf } from '#platform/kernel/shapes.ts';
 import { warnUnlessOutage } from '#platform/redis/outage-log.ts';
 import { missesOf } from '#platform/resilience/misses.ts';
 import { readStock } from '#sale/sale.store.ts';
-import { deadlineAtMs } from '#sale/sale-clock.ts';
+import { shownDeadlineMs } from '#sale/sale-clock.ts';
 import { isFinal } from '#state/reservation-state.ts';
 import { readReceipt, undecidedView } from './receipt.ts';
 import { fillOf, type ReservationView } from './reservation.shapes.ts';
@@ -101,7 +101,7 @@ export function sureView(
     return placeInLine === null ? undefined : { ...decidedView(reservationId, mirrored, shown), position: placeInLine };
   }
   if (state !== 'allocated' || !clock || nowMs + clockLeewayMs >= clock.purchaseOpensAtMs) return undefined;
-  const deadline = toIso(deadlineAtMs(clock, shown.deadlineMs));
+  const deadline = toIso(shownDeadlineMs(clock, shown.deadlineMs, nowMs));
   return { ...decidedView(reservationId, mirrored, shown), deadline };
 }
 

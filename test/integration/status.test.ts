@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
+import { pauseSale } from '#launch/change-sale.ts';
 import { readMirroredStatus } from '#mirror/mirror.ts';
 import { distrustForMs } from '#mirror/mirror-trust.ts';
 import type { Deps } from '#platform/environment/deps.ts';
@@ -132,6 +133,18 @@ test('a place in line is read from MySQL if Redis does not have everybody who wa
   await expect(status(withoutMysql(deps), second)).rejects.toThrow('MySQL was asked');
   expect(await status(deps, second)).toMatchObject({ state: 'waitlisted', position: 2 });
   expect(await status(deps, first)).toMatchObject({ state: 'waitlisted', position: 1 });
+});
+
+test('in a pause, a deadline is shown from the mirror as from MySQL, as if the sale were resumed now', async () => {
+  const saleId = await givenEarlySale({ payWithinMs: 600_000 });
+  const one = await decided(saleId);
+  const before = (await inMysql(one)) as { deadline: string };
+  await pauseSale(deps, saleId);
+  const nowMs = Date.now() + 60_000;
+  const later = withDeps(deps, { clock: () => nowMs });
+  const shown = await status(withoutMysql(later), one);
+  expect(shown).toEqual(await getDecidedReservation(later, one.customerId, one.reservationId));
+  expect(Date.parse((shown as { deadline: string }).deadline)).toBeGreaterThan(Date.parse(before.deadline) + 50_000);
 });
 
 test('once the purchase window is open, an allocation is read from MySQL: a purchase may be paying for it', async () => {
