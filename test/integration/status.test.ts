@@ -30,15 +30,19 @@ let deps: Deps;
 /** A client of a Redis that is unavailable. */
 let nowhere: RedisClient;
 
-beforeEach(async () => {
+beforeAll(async () => {
   bed = await testBed();
-  deps = await openBed(bed);
   nowhere = openRedis('redis://127.0.0.1:1');
+}, 60_000);
+
+beforeEach(async () => {
+  deps = await openBed(bed);
 });
 
-afterEach(async () => {
+afterEach(() => deps?.close());
+
+afterAll(async () => {
   nowhere?.disconnect();
-  await deps?.close();
   await bed?.close();
 });
 
