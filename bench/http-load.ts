@@ -16,8 +16,10 @@ export interface HttpLoad {
   readonly method: 'GET' | 'POST';
   /** The path; for reservations the one of the sale. */
   readonly path: string;
-  /** Access tokens; given only for reservations. */
+  /** Access tokens, for reservations and for their statuses. */
   readonly tokens?: readonly string[];
+  /** What the customers of the tokens ask for, one after the other, instead of `path`. */
+  readonly paths?: readonly string[];
   /** Makes Idempotency-Keys of this load different from every other's. */
   readonly label: string;
 }
@@ -69,7 +71,15 @@ async function send(load: HttpLoad): Promise<LoadResult> {
 }
 
 /** What one connection will send, in order. No two requests of a load carry the same key. */
-function requestsOf({ port, method, path, tokens, label }: HttpLoad, connection: number, count: number): Buffer[] {
+function requestsOf(load: HttpLoad, connection: number, count: number): Buffer[] {
+  const { port, method, path, tokens, paths, label } = load;
+  if (tokens && paths) {
+    return Array.from({ length: count }, (_, index) => {
+      const asked = (connection * count + index) % tokens.length;
+      const from = `host: 127.0.0.1:${port}\r\nconnection: keep-alive\r\nauthorization: Bearer ${tokens[asked]}`;
+      return Buffer.from(`${method} ${paths[asked]} HTTP/1.1\r\n${from}\r\n\r\n`);
+    });
+  }
   const head = `${method} ${path} HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\nconnection: keep-alive\r\n`;
   if (!tokens) return new Array<Buffer>(count).fill(Buffer.from(`${head}\r\n`));
   const body = '{"quantity":1}';

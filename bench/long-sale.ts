@@ -1,17 +1,24 @@
 /**
- * Writes a sale with any number of reservations straight into the database, and measures transactions on it: how many rows
+ * Writes a sale with any number of reservations straight into the databases, and measures transactions on it: how many rows
  * they change, how large their statements are, and how long they lock the sale.
  */
-import type { CustomerId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
+import { claimsKey, customerField, reservationField } from '#mirror/claims.ts';
+import { writeMirror } from '#mirror/mirror.ts';
+import type { CustomerId, PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { newId, toBytes } from '#platform/kernel/ids.ts';
 import type { Db, Sql, Tx } from '#platform/mysql/mysql.ts';
+import { keys } from '#platform/redis/keys.ts';
+import type { RedisClient } from '#platform/redis/redis.ts';
+import { type ReservationRow, readPage } from '#reservation/reservation.store.ts';
 import { deriveReservationId } from '#reservation/reservation-id.ts';
-import { newSaleId } from '#sale/sale-id.ts';
+import { readSales } from '#sale/sale.store.ts';
+import { newSaleId, saleTag } from '#sale/sale-id.ts';
 
 /** How many reservations of each kind. */
 export interface Crowd {
   readonly holding: number;
   readonly waiting?: number;
+  /** Each by a purchase of its own, which is captured. */
   readonly bought?: number;
   /** Decided long ago and over. */
   readonly rejected?: number;
@@ -27,6 +34,7 @@ export interface LongSaleTerms {
 }
 
 const rowsPerStatement = 2_000;
+const priceMinor = 1_000;
 
 /** Writes a sale with this crowd, each with one unit. The crowd was decided an hour before `nowMs`. */
 export async function givenLongSale(db: Db, crowd: Crowd, terms: LongSaleTerms, nowMs: number): Promise<SaleId> {
@@ -43,7 +51,7 @@ export async function givenLongSale(db: Db, crowd: Crowd, terms: LongSaleTerms, 
       mode: 'fifo',
       status: 'active',
       phase,
-      price_minor: 1_000,
+      price_minor: priceMinor,
       currency: 'EUR',
       cap_per_customer: 10,
       waitlist_size: waiting,
@@ -75,13 +83,14 @@ export async function givenLongSale(db: Db, crowd: Crowd, terms: LongSaleTerms, 
       const rows = Array.from({ length: Math.min(rowsPerStatement, count - start) }, () => {
         const customerId: CustomerId = newId(nowMs);
         const reservationId: ReservationId = deriveReservationId(saleId, customerId, 'key');
-        return { customerId, reservationId, ticket: ++ticket };
+        const purchaseId: PurchaseId | null = state === 'purchased' ? newId(nowMs) : null;
+        return { customerId, reservationId, purchaseId, ticket: ++ticket };
       });
       const units = state === 'allocated' || state === 'purchased' ? 1 : 0;
       const ends = state === 'allocated' ? (deadlineMs ?? null) : null;
       await db.change(
         `INSERT INTO reservations (id, sale_id, customer_id, nth, ticket, quantity, at_least, state, units, deadline_ms,
-           version, accepted_at_ms, decided_at_ms) VALUES ?`,
+           version, accepted_at_ms, decided_at_ms, purchase_id) VALUES ?`,
         [
           rows.map((row) => [
             toBytes(row.reservationId),
@@ -95,11 +104,13 @@ export async function givenLongSale(db: Db, crowd: Crowd, terms: LongSaleTerms, 
             units,
             ends,
             1,
+            Math.floor(row.ticket / 1_000),
             decidedAtMs,
-            decidedAtMs,
+            row.purchaseId && toBytes(row.purchaseId),
           ]),
         ],
       );
+      if (state === 'purchased') await buy(db, saleId, rows, decidedAtMs);
       if (state !== 'waitlisted' && ends === null) continue;
       await db.change('INSERT INTO waitlist (sale_id, ticket, reservation_id, deadline_ms, at_least) VALUES ?', [
         rows.map((row) => [toBytes(saleId), row.ticket, toBytes(row.reservationId), ends, 1]),
@@ -107,6 +118,66 @@ export async function givenLongSale(db: Db, crowd: Crowd, terms: LongSaleTerms, 
     }
   }
   return saleId;
+}
+
+interface Bought {
+  readonly customerId: CustomerId;
+  readonly reservationId: ReservationId;
+  readonly purchaseId: PurchaseId | null;
+}
+
+async function buy(db: Db, saleId: SaleId, rows: readonly Bought[], atMs: number): Promise<void> {
+  const fingerprint = '0'.repeat(64);
+  await db.change(
+    `INSERT INTO purchases (id, customer_id, state, amount_minor, currency, fingerprint, charge_id, attempts,
+       captured_minor, captured_currency, version, created_at_ms, updated_at_ms) VALUES ?`,
+    [
+      rows.map(({ purchaseId, customerId }) => [
+        ...[toBytes(purchaseId as PurchaseId), toBytes(customerId), 'captured', priceMinor, 'EUR', fingerprint],
+        ...[`charge-${purchaseId}`, 1, priceMinor, 'EUR', 2, atMs, atMs],
+      ]),
+    ],
+  );
+  await db.change('INSERT INTO purchase_items (purchase_id, reservation_id, sale_id, units, price_minor) VALUES ?', [
+    rows.map(({ purchaseId, reservationId }) => [
+      ...[toBytes(purchaseId as PurchaseId), toBytes(reservationId), toBytes(saleId), 1, priceMinor],
+    ]),
+  ]);
+}
+
+/** Reads all reservations of a sale, a page at a time, in the order of their ids. */
+export async function* pagesOf(sql: Sql, saleId: SaleId, rowsPerPage: number): AsyncGenerator<ReservationRow[]> {
+  for (let after: ReservationId | undefined; ; ) {
+    const page = await readPage(sql, saleId, after, rowsPerPage);
+    if (page.length > 0) yield page;
+    after = page.at(-1)?.reservationId;
+    if (page.length < rowsPerPage) return;
+  }
+}
+
+/** Brings a sale and all of its reservations into the mirror, as if each had passed the gate in the order of tickets. */
+export async function mirrorLongSale(db: Db, redis: RedisClient, saleId: SaleId): Promise<void> {
+  const sale = (await readSales(db, [saleId])).get(saleId);
+  if (!sale) throw new Error('there is no such sale');
+  await writeMirror({ redis }, [sale], [], [sale]);
+  const firstTicket = (
+    await db.rows<{ first: number }>('SELECT MIN(ticket) AS first FROM reservations WHERE sale_id = ?', [
+      toBytes(saleId),
+    ])
+  )[0]?.first;
+  for await (const page of pagesOf(db, saleId, 500)) {
+    const claims = redis.pipeline();
+    for (const { reservationId, customerId, quantity, ticket } of page) {
+      const place = ticket - Number(firstTicket) + 1;
+      const admitted = `o:0:0:${quantity}::${ticket.toString(16)}:${place}`;
+      const bucket = claimsKey(saleTag(saleId), customerId);
+      claims.hset(bucket, reservationField(reservationId, customerId), admitted, customerField(customerId), quantity);
+    }
+    await claims.exec();
+    await writeMirror({ redis }, [sale], page);
+  }
+  // The gate did not count them, so nothing is left to be decided.
+  await redis.hset(keys.sale(saleTag(saleId)), 'pendingOver', 0);
 }
 
 /** The maxima over the transactions. */
@@ -120,11 +191,13 @@ export interface Extremes {
   statementBytes: number;
   /** The longest time for which one of them locked a sale, milliseconds. */
   heldMs: number;
+  /** For how long each of them locked a sale that did. */
+  readonly held: number[];
 }
 
 /** A database that measures its transactions. */
 export function observed(db: Db): { db: Db; extremes: Extremes } {
-  const extremes: Extremes = { transactions: 0, rows: 0, read: 0, statementBytes: 0, heldMs: 0 };
+  const extremes: Extremes = { transactions: 0, rows: 0, read: 0, statementBytes: 0, heldMs: 0, held: [] };
   const observing = (sql: Sql, note: (text: string, changed: number) => void): Sql => ({
     async rows<R>(text: string, values?: unknown[]) {
       const rows = await sql.rows<R>(text, values);
@@ -160,7 +233,11 @@ export function observed(db: Db): { db: Db; extremes: Extremes } {
         });
         extremes.transactions += 1;
         extremes.rows = Math.max(extremes.rows, rows);
-        if (heldSinceMs !== undefined) extremes.heldMs = Math.max(extremes.heldMs, performance.now() - heldSinceMs);
+        if (heldSinceMs !== undefined) {
+          const heldMs = performance.now() - heldSinceMs;
+          extremes.heldMs = Math.max(extremes.heldMs, heldMs);
+          extremes.held.push(heldMs);
+        }
         return result;
       },
     },

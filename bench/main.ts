@@ -4,7 +4,9 @@
  *   npm run bench                    everything, at least five rounds; results and charts go to bench/results
  *   npm run bench -- --quick         at most three minutes: fewer rounds, fewer rivals
  *   npm run bench -- --only drain    one suite (several with commas)
- *   npm run bench -- --only scale    the long jobs of a sale, up to 1,000,000 reservations; with --quick up to 10,000
+ *   npm run bench -- --only scale    every verb of a large sale, up to 1,000,000 reservations; with --quick up to 10,000
+ *   npm run bench -- --only scale --sizes 1000,10000 --verbs opening,closing --keep
+ *   npm run bench -- --only quiet    what a quiet sale waits for, and what it would cost to do without
  *   npm run bench -- --profile DIR   leaves a CPU profile of each contender there
  *
  * Invariant: a run that is not exact ends the benchmark with exit code 1, and what it measured is not reported. Writes
@@ -17,6 +19,7 @@ import { performance } from 'node:perf_hooks';
 import { ownArguments, refuse } from '#local/arguments.ts';
 import { defaultFolder } from '#local/state-folder.ts';
 import { buildBundle } from './bundle.ts';
+import { type KeptScale, writePlan } from './capacity.ts';
 import { NotExact, startEnvironment } from './environment.ts';
 import { printMeasures } from './print-report.ts';
 import { chartsOf } from './report-charts.ts';
@@ -28,13 +31,14 @@ import { burst } from './suites/burst.ts';
 import { drain } from './suites/drain.ts';
 import { memory } from './suites/memory.ts';
 import { queue } from './suites/queue.ts';
+import { quiet } from './suites/quiet.ts';
 import { read } from './suites/read.ts';
 import { scale } from './suites/scale.ts';
 import { scaling } from './suites/scaling.ts';
 
 /** What is run unless suites are named. */
 const usual: readonly Suite[] = [drain, queue, burst, scaling, accept, read, memory];
-const suites: readonly Suite[] = [...usual, scale];
+const suites: readonly Suite[] = [...usual, quiet, scale];
 
 const { values } = ownArguments('bench');
 const wanted = values.only?.split(',');
@@ -43,6 +47,12 @@ const unknown = wanted?.filter((name) => !suites.some((suite) => suite.name === 
 if (unknown.length > 0) {
   refuse(`There is no suite ${unknown.join(', ')}; there are ${suites.map(({ name }) => name).join(', ')}.`);
 }
+
+const sizes = values.sizes?.split(',').map(Number);
+if (sizes?.some((size) => !Number.isInteger(size) || size < 1)) {
+  refuse('--sizes are whole numbers, separated by commas, such as 1000,10000.');
+}
+const verbs = values.verbs?.split(',');
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 const startedMs = performance.now();
@@ -60,7 +70,10 @@ try {
     say(`${suite.title} (suite ${index + 1} of ${chosen.length}):`);
     const suiteStartedMs = performance.now();
     const dueMs = suiteStartedMs + suite.quickSeconds * 1_000;
-    results.set(suite.name, await suite.run({ environment, runner, quick: values.quick, dueMs, report: say }));
+    results.set(
+      suite.name,
+      await suite.run({ environment, runner, quick: values.quick, dueMs, sizes, verbs, report: say }),
+    );
     say(`  took ${Math.round((performance.now() - suiteStartedMs) / 1_000)} s`);
   }
 } catch (error) {
@@ -97,6 +110,15 @@ const kept = isFull ? join(import.meta.dirname, 'results') : join(folder, 'bench
 mkdirSync(kept, { recursive: true });
 for (const [name, chart] of charts) writeFileSync(join(kept, name), chart);
 if (isFull) writeFileSync(join(kept, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
+// What is run only if it is named has a file of its own.
+for (const { name } of [quiet, scale]) {
+  const [only] = chosen;
+  if (!values.keep || !report.exact || only?.name !== name || chosen.length > 1) continue;
+  const alone = join(import.meta.dirname, 'results', `${name}.json`);
+  writeFileSync(alone, `${JSON.stringify(report, null, 2)}\n`);
+  say(`kept in ${alone}`);
+  if (name === scale.name) await writePlan(report as unknown as KeptScale);
+}
 printMeasures(report);
 say(`saved to ${file}; charts in ${kept}`);
 if (notExact) say(`NOT EXACT: ${notExact.message}`);

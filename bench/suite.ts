@@ -18,6 +18,9 @@ export interface Context {
   readonly quick: boolean;
   /** When a quick run should be done with this suite, by `performance.now()`; a full run takes the time it needs. */
   readonly dueMs: number;
+  /** The sizes and verbs that were asked for, for the suite `scale`. */
+  readonly sizes?: readonly number[] | undefined;
+  readonly verbs?: readonly string[] | undefined;
   readonly report: (line: string) => void;
 }
 

@@ -8,6 +8,7 @@ import type { AddressInfo } from 'node:net';
 import { SendMessageCommand } from '@aws-sdk/client-sqs';
 import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
 import { handler as createReservation } from '#functions/http/create-reservation.ts';
+import { handler as getReservation } from '#functions/http/get-reservation.ts';
 import { handler as getSale } from '#functions/http/get-sale.ts';
 import { createReservationRoute } from '#functions/http/reservation.routes.ts';
 import type { Queue } from '#platform/aws/sqs.ts';
@@ -46,6 +47,14 @@ async function accept(request: IncomingMessage): Promise<APIGatewayProxyStructur
 }
 
 function look(request: IncomingMessage): Promise<APIGatewayProxyStructuredResultV2> {
+  const { url = '' } = request;
+  if (url.startsWith('/reservations/')) {
+    const reservationId = url.slice('/reservations/'.length);
+    return getReservation(
+      eventFor(request, 'GET /reservations/{reservationId}', { reservationId }, undefined),
+      context,
+    );
+  }
   return getSale(eventFor(request, 'GET /sales/{saleId}', { saleId: saleIdOf(request) }, undefined), context);
 }
 

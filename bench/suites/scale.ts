@@ -1,210 +1,304 @@
 /**
- * Scale: the long jobs of one sale at 1,000 to 1,000,000 reservations. Runs only if asked for: it takes long.
+ * Scale: every verb of a large sale at 1,000 to 1,000,000 reservations. Runs only if asked for: it takes long.
  *
- * Each job runs as its messages make it run, one at a time, in this process; queue and bus take no time. A run that told or
- * ended somebody twice, or left somebody out, is not exact.
+ * A verb runs in a process of its own, as its function, with one message at a time; meanwhile customers buy in another sale,
+ * in another process. A run that told, ended or refunded somebody twice, or left somebody out, is not exact.
  */
-import { BusEvent } from '#events/catalog.ts';
-import { adjustStock } from '#launch/adjust-stock.ts';
-import { AdvanceTrigger, advance } from '#launch/advance.ts';
-import { type Deps, openDeps } from '#platform/environment/deps.ts';
-import { newId, type SaleId } from '#platform/kernel/ids.ts';
+import { readDeclared } from '#local/serverless-config.ts';
+import { type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { openDb } from '#platform/mysql/mysql.ts';
-import { redisReady } from '#platform/redis/redis.ts';
-import { NotExact } from '../environment.ts';
-import { givenLongSale, observed } from '../long-sale.ts';
-import { type Measure, rounded, type Series, series } from '../statistics.ts';
+import { openRedis, redisReady } from '#platform/redis/redis.ts';
+import { startChild } from '../child.ts';
+import { type BenchEnvironment, NotExact } from '../environment.ts';
+import { givenLongSale } from '../long-sale.ts';
+import type { ScaleFigures } from '../scale-process.ts';
+import { prepareVerb, type Verb, verbs } from '../scale-verbs.ts';
+import { type Measure, percentile, rounded, type Series, series } from '../statistics.ts';
 import type { Context, Suite } from '../suite.ts';
 
 const hourMs = 3_600_000;
-const mib = 1_048_576;
-/** How much longer a reservation may take at the largest size than at 10,000. */
-const costAtMost = 1.3;
-/** The longest that one transaction may hold the sale's row. */
-const heldAtMostMs = 50;
-
-interface Figures {
-  readonly perSecond: number;
-  readonly firstMs: number;
-  readonly heldMs: number;
-  readonly statementBytes: number;
-  readonly eventBytes: number;
-  readonly residentMib: number;
-}
-
-const jobs = {
-  opening: (size: number, nowMs: number) => ({
-    crowd: { holding: size },
-    terms: { purchaseOpensAtMs: nowMs - 1, purchaseClosesAtMs: nowMs + 5 * hourMs, phase: 'reserved' as const },
-    begin: (deps: Deps, saleId: SaleId) => trigger(deps, { saleId }),
-  }),
-  closing: (size: number, nowMs: number) => ({
-    crowd: { holding: Math.ceil(size / 2), waiting: Math.floor(size / 2) },
-    terms: { purchaseOpensAtMs: nowMs - hourMs, purchaseClosesAtMs: nowMs - 1, phase: 'purchasing' as const },
-    begin: (deps: Deps, saleId: SaleId) => trigger(deps, { saleId }),
-  }),
-  'stock for a long line': (size: number, nowMs: number) => ({
-    crowd: { holding: 0, waiting: size },
-    terms: { purchaseOpensAtMs: nowMs - hourMs, purchaseClosesAtMs: nowMs + 5 * hourMs, phase: 'purchasing' as const },
-    begin: async (deps: Deps, saleId: SaleId) => void (await adjustStock(deps, saleId, size)),
-  }),
-  'expiry at once': (size: number, nowMs: number) => ({
-    crowd: { holding: size },
-    terms: {
-      ...{ purchaseOpensAtMs: nowMs - hourMs, purchaseClosesAtMs: nowMs + 5 * hourMs, phase: 'purchasing' as const },
-      deadlineMs: nowMs - 1,
-    },
-    begin: (deps: Deps, saleId: SaleId) => trigger(deps, { saleId }),
-  }),
+/** The bounds of a verb. */
+const bounds = {
+  /** How much longer a reservation may take at the largest size than at `referenceSize`. */
+  cost: 1.3,
+  /** The longest that one transaction may hold the sale's row. */
+  heldMs: 50,
+  /** How much longer purchases of another sale may take meanwhile. */
+  purchases: 1.5,
 };
+const referenceSize = 10_000;
+const usualSizes = { quick: [1_000, 10_000], full: [1_000, 10_000, 100_000, 1_000_000] };
+
+/** So many purchases a second are made in the other sale. */
+const purchasesPerSecond = 20;
+/** With fewer, the slowest of a hundred says nothing. */
+const purchasesForP99 = 200;
+/** For how long purchases are made with nothing else to do, to compare with. */
+const quietSeconds = { quick: 10, full: 30 };
+/** How long a process may take to start, and a verb for each row and in all. */
+const startLimitMs = 180_000;
+const rowLimitMs = 20;
+/** Node keeps so much of a function's memory for other things than its heap. */
+const besidesHeapMib = 128;
+
+const tables = [
+  ...['reservations', 'waitlist', 'sale_jobs', 'ledger', 'outbox', 'sales', 'purchases', 'purchase_items', 'refunds'],
+  ...['cancellations', 'due_reminders', 'notifications', 'reconciliations'],
+];
+
+/** What one verb has shown at one size. */
+interface Result extends Omit<ScaleFigures, 'told'> {
+  readonly size: number;
+  readonly perSecond: number;
+  /** Of purchases in the other sale meanwhile; null if they were too few. */
+  readonly purchasesP99Ms: number | null;
+  readonly purchases: number;
+}
 
 export const scale: Suite = {
   name: 'scale',
   title: 'Scale',
   quickSeconds: 60,
   async run(context) {
-    const sizes = context.quick ? [1_000, 10_000] : [1_000, 10_000, 100_000, 1_000_000];
+    const { environment, quick, report } = context;
+    const sizes = context.sizes ?? (quick ? usualSizes.quick : usualSizes.full);
+    const chosen = Object.entries(verbs).filter(([name]) => context.verbs?.includes(name) ?? true);
+    if (chosen.length === 0)
+      throw new Error(`there is none of these verbs; there are ${Object.keys(verbs).join(', ')}`);
+    const declared = new Map((await readDeclared()).functions.map(({ key, memoryMb }) => [key, memoryMb]));
+    await empty(environment);
+    const quietMs = await purchasesAlone(environment, quick ? quietSeconds.quick : quietSeconds.full);
+    report(`  purchases alone: p99 ${rounded(quietMs)} ms`);
     const measures: Measure[] = [];
     const all: Series[] = [];
-    const details: Record<string, unknown> = {};
-    for (const [name, job] of Object.entries(jobs)) {
-      const figures: Figures[] = [];
+    const details: Record<string, unknown> = { purchasesAloneP99Ms: rounded(quietMs) };
+    for (const [name, verb] of chosen) {
+      const memoryMb = declared.get(verb.function);
+      if (memoryMb === undefined) throw new Error(`serverless.yml declares no function ${verb.function}`);
+      const results: Result[] = [];
       for (const size of sizes) {
-        const found = await measure(context, name, size, job);
-        figures.push(found);
-        context.report(
-          `  ${name}, ${size.toLocaleString('en-US')}: ${rounded(found.perSecond)} a second, first after ${rounded(found.firstMs)} ms, ` +
-            `sale held at most ${rounded(found.heldMs)} ms, ${rounded(found.residentMib)} MiB`,
+        const result = await measure(context, name, verb, size, memoryMb);
+        results.push(result);
+        report(
+          lineOf(
+            name,
+            verb,
+            result,
+            results.find((one) => one.size === referenceSize),
+          ),
         );
       }
-      details[name] = Object.fromEntries(sizes.map((size, index) => [size, figures[index]]));
-      const about = { title: `${name}, by size`, settings: sizes.join(', ') };
-      const rates = series(
-        `scale ${name}`,
-        figures.map(({ perSecond }) => perSecond),
-        { ...about, unit: 'reservations/s' },
+      details[name] = { function: verb.function, memoryMb, unit: verb.unit, bySize: results.map(shortened) };
+      all.push(
+        series(
+          `scale ${name}`,
+          results.map(({ perSecond }) => perSecond),
+          { title: `${name}, by size`, unit: verb.unit, settings: sizes.join(', ') },
+        ),
       );
-      all.push(rates);
-      measures.push(costOf(name, rates.values[sizes.indexOf(10_000)], rates.values.at(-1)), heldOf(name, figures));
+      measures.push(...measuresOf(name, verb, results, memoryMb, quietMs));
     }
-    return { measures, series: all, notes: ['scale: one process, and nothing else on the databases.'], details };
+    const notes = [
+      `scale: sizes ${sizes.join(', ')}; one process for each verb, ${purchasesPerSecond} purchases a second in another sale.`,
+    ];
+    return { measures, series: all, notes, details };
   },
 };
 
-function costOf(name: string, small = Number.NaN, large = Number.NaN): Measure {
-  const ratio = rounded(large / small);
-  return {
-    name: `scale-cost-${name.replaceAll(' ', '-')}`,
-    ours: rounded(large),
-    against: rounded(small),
-    ratio,
-    must: rounded(1 / costAtMost),
-    aim: 1,
-    holds: large / small >= 1 / costAtMost,
-    unit: 'reservations/s',
-    range: [ratio, ratio],
-    rounds: 1,
-    note: 'the largest size against 10,000',
-  };
+function lineOf(name: string, { unit }: Verb, one: Result, reference: Result | undefined): string {
+  const { size, perSecond, heldMs, heldMedianMs, peakMib, firstMs, lastMs, purchasesP99Ms, more } = one;
+  const told = lastMs > 0 ? `, first event after ${rounded(firstMs)} ms and last after ${rounded(lastMs)}` : '';
+  const other = purchasesP99Ms === null ? '' : `, purchases p99 ${rounded(purchasesP99Ms)} ms`;
+  const cost = reference && reference !== one ? `, cost a row ${rounded(reference.perSecond / perSecond)}×` : '';
+  const said = Object.entries(more).map(([what, value]) => `, ${what} ${rounded(value)}`);
+  return (
+    `  ${name}, ${size.toLocaleString('en-US')}: ${rounded(perSecond)} ${unit}${cost}, ` +
+    `sale held ${rounded(heldMs)} ms (median ${rounded(heldMedianMs)}), peak ${rounded(peakMib)} MiB${told}${other}${said.join('')}`
+  );
 }
 
-function heldOf(name: string, figures: readonly Figures[]): Measure {
-  const longest = Math.max(...figures.map(({ heldMs }) => heldMs));
-  const ratio = rounded(heldAtMostMs / longest);
-  return {
-    name: `scale-held-${name.replaceAll(' ', '-')}`,
-    ours: rounded(longest),
-    against: heldAtMostMs,
-    ratio,
-    must: 1,
-    aim: 2,
-    holds: longest <= heldAtMostMs,
-    unit: 'ms',
-    range: [ratio, ratio],
-    rounds: 1,
-    note: 'the longest that one transaction held the sale, at any size',
-  };
+function shortened(result: Result): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(result).map(([name, value]) => [name, typeof value === 'number' ? rounded(value) : value]),
+  );
 }
 
-/** Runs one job to its end, on a sale of its own. */
+function measuresOf(
+  name: string,
+  { unit }: Verb,
+  results: readonly Result[],
+  memoryMb: number,
+  quietMs: number,
+): Measure[] {
+  const measures: Measure[] = [];
+  const add = (what: string, ours: number, against: number, ratio: number, must: number, about: [string, string]) => {
+    const [measuredIn, note] = about;
+    measures.push({
+      name: `scale-${what}-${name.replaceAll(/[^a-z]+/gi, '-').toLowerCase()}`,
+      ours: rounded(ours),
+      against: rounded(against),
+      ratio: rounded(ratio),
+      must: rounded(must),
+      aim: Math.max(1, must),
+      holds: ratio >= must,
+      unit: measuredIn,
+      range: [rounded(ratio), rounded(ratio)],
+      rounds: 1,
+      note,
+    });
+  };
+  const reference = results.find(({ size }) => size === referenceSize);
+  const largest = results.at(-1);
+  if (reference && largest && largest.size > referenceSize) {
+    const about = `at ${largest.size} against ${referenceSize}`;
+    add('cost', largest.perSecond, reference.perSecond, largest.perSecond / reference.perSecond, 1 / bounds.cost, [
+      unit,
+      about,
+    ]);
+  }
+  const longest = Math.max(...results.map(({ heldMs }) => heldMs));
+  if (longest > 0) {
+    const about = 'the longest that one transaction held the sale, at any size';
+    add('held', longest, bounds.heldMs, bounds.heldMs / longest, 1, ['ms', about]);
+  }
+  const peak = Math.max(...results.map(({ peakMib }) => peakMib));
+  add('memory', peak, memoryMb, memoryMb / peak, 1, ['MiB', 'the peak of its process, against what the function has']);
+  const meanwhile = results.flatMap(({ purchasesP99Ms }) => purchasesP99Ms ?? []).at(-1);
+  if (meanwhile !== undefined) {
+    const about = 'purchases in another sale at the largest size, p99, against none of it';
+    add('purchases', meanwhile, quietMs, quietMs / meanwhile, 1 / bounds.purchases, ['ms', about]);
+  }
+  return measures;
+}
+
 async function measure(
   { environment }: Context,
   name: string,
+  verb: Verb,
   size: number,
-  job: (typeof jobs)[keyof typeof jobs],
-): Promise<Figures> {
-  const { registry } = environment.stack;
-  const observing = observed(openDb(environment.mysqlUrl));
-  const reached = new Map<string, number>();
-  const pending: unknown[] = [];
-  let eventBytes = 0;
-  let startedMs = 0;
-  let firstMs = Number.NaN;
-  const deps = openDeps(registry, {
-    db: observing.db,
-    queue: () => ({
-      url: '',
-      send: async ({ body, delaySeconds }) => void (delaySeconds || pending.push(body)),
-      sendAll: async (messages) =>
-        void pending.push(...messages.flatMap((one) => (one.delaySeconds ? [] : [one.body]))),
-    }),
-    bus: {
-      publish: async (events) => {
-        if (Number.isNaN(firstMs)) firstMs = performance.now() - startedMs;
-        for (const { detailType, detail } of events) {
-          eventBytes = Math.max(eventBytes, Buffer.byteLength(detail));
-          const event = BusEvent.parse({ 'detail-type': detailType, detail: JSON.parse(detail) });
-          for (const id of reachedBy(event)) reached.set(id, (reached.get(id) ?? 0) + 1);
-        }
-        return events.map(() => true);
-      },
-    },
-  });
+  memoryMb: number,
+): Promise<Result> {
+  const db = openDb(environment.mysqlUrl);
+  const redis = openRedis(environment.redisUrl);
   try {
-    await redisReady(deps.redis);
-    const nowMs = deps.clock();
-    const { crowd, terms, begin } = job(size, nowMs);
-    const saleId = await givenLongSale(observing.db, crowd, terms, nowMs);
-    Object.assign(observing.extremes, { heldMs: 0, statementBytes: 0 });
-    let resident = 0;
-    startedMs = performance.now();
-    await begin(deps, saleId);
-    for (let message = pending.shift(); message !== undefined; message = pending.shift()) {
-      await trigger(deps, message);
-      resident = Math.max(resident, process.memoryUsage.rss());
+    await redisReady(redis);
+    const nowMs = Date.now();
+    const saleId = await givenLongSale(db, verb.crowd(size), verb.terms(nowMs), nowMs);
+    await prepareVerb(verb, db, redis, saleId, nowMs);
+    const told = await sumsOf(environment, saleId);
+    const buyers = await startBuyers(environment, size);
+    const child = startChild(environment, {
+      file: './scale-process.ts',
+      args: [JSON.stringify({ name, saleId, size })],
+      name: `scale-${name.replaceAll(/\W+/g, '-')}-${size}`,
+      nodeOptions: [`--max-old-space-size=${memoryMb - besidesHeapMib}`],
+    });
+    try {
+      await child.next(({ ready }) => ready, startLimitMs);
+      buyers.start();
+      child.send({ start: true });
+      const limitMs = startLimitMs + rowLimitMs * size;
+      const figures = await child.next(({ figures }) => figures as ScaleFigures | undefined, limitMs);
+      const latenciesMs = await buyers.end();
+      const { told: counted, ...rest } = figures;
+      const tells = verb.tells ?? 0;
+      if (
+        tells > 0 &&
+        (counted.count !== tells * size || counted.high !== tells * told.high || counted.low !== tells * told.low)
+      ) {
+        throw new NotExact(`${name} of ${size}: told ${counted.count} times, not ${tells * size}, or not everybody`);
+      }
+      await check(environment, name, verb, size, saleId);
+      const handled = verb.handles?.(size) ?? size;
+      const purchasesP99Ms = latenciesMs.length < purchasesForP99 ? null : percentile(latenciesMs, 0.99);
+      const perSecond = (handled * 1_000) / rest.tookMs;
+      return { size, perSecond, purchases: latenciesMs.length, purchasesP99Ms, ...rest };
+    } finally {
+      await child.stop();
+      await buyers.stop();
     }
-    const tookMs = performance.now() - startedMs;
-    const twice = [...reached.values()].filter((times) => times > 1).length;
-    if (reached.size !== size || twice > 0) {
-      throw new NotExact(`${name} of ${size} reached ${reached.size}, ${twice} of them more than once`);
-    }
-    const { heldMs, statementBytes } = observing.extremes;
-    const perSecond = (size * 1_000) / tookMs;
-    for (const table of ['reservations', 'waitlist', 'sale_jobs', 'ledger', 'outbox', 'sales']) {
-      await environment.pool.query(`TRUNCATE TABLE ${table}`);
-    }
-    return { perSecond, firstMs, heldMs, statementBytes, eventBytes, residentMib: resident / mib };
   } finally {
-    await deps.close();
+    await db.close();
+    redis.disconnect();
+    await empty(environment);
   }
 }
 
-function reachedBy(event: BusEvent): string[] {
-  if (event['detail-type'] === 'reservations.reminded') {
-    return event.detail.recipients.map(({ reservationId }) => reservationId);
-  }
-  return event['detail-type'] === 'reservations.changed'
-    ? event.detail.changes.map(({ reservationId }) => reservationId)
-    : [];
+async function check(
+  { pool }: BenchEnvironment,
+  name: string,
+  { check: expected }: Verb,
+  size: number,
+  saleId: SaleId,
+): Promise<void> {
+  const [sql, wanted] = expected?.(size) ?? [];
+  if (sql === undefined) return;
+  const [rows] = await pool.query(sql.replaceAll(':sale', '?'), [toBytes(saleId)]);
+  const found = Number((rows as { count: unknown }[])[0]?.count);
+  if (found !== wanted) throw new NotExact(`${name} of ${size}: ${sql} is ${found}, not ${wanted}`);
 }
 
-async function trigger(deps: Deps, message: unknown): Promise<void> {
-  const delivered = {
-    messageId: newId(),
-    sentAtMs: deps.clock(),
-    deliveries: 1,
-    message: AdvanceTrigger.parse(message),
+/** The sums of the ids of a sale's reservations, as the process counts those whom it tells. */
+async function sumsOf({ pool }: BenchEnvironment, saleId: SaleId): Promise<{ high: number; low: number }> {
+  const part = (from: number) => `SUM(CONV(HEX(SUBSTRING(id, ${from}, 3)), 16, 10))`;
+  const [rows] = await pool.query(
+    `SELECT ${part(11)} AS high, ${part(14)} AS low FROM reservations WHERE sale_id = ?`,
+    [toBytes(saleId)],
+  );
+  const [sums] = rows as { high: unknown; low: unknown }[];
+  return { high: Number(sums?.high), low: Number(sums?.low) };
+}
+
+async function empty({ pool, redis }: BenchEnvironment): Promise<void> {
+  for (const table of tables) await pool.query(`TRUNCATE TABLE ${table}`);
+  await redis.flushdb();
+}
+
+interface Buyers {
+  start(): void;
+  /** Ends buying; how long each purchase took, milliseconds. */
+  end(): Promise<number[]>;
+  stop(): Promise<void>;
+}
+
+/** Enough for a verb that takes five milliseconds a row. */
+const customersOfOther = (size: number): number => Math.min(40_000, 1_000 + size);
+
+async function startBuyers(environment: BenchEnvironment, size: number): Promise<Buyers> {
+  const db = openDb(environment.mysqlUrl);
+  const nowMs = Date.now();
+  const terms = {
+    purchaseOpensAtMs: nowMs - hourMs,
+    purchaseClosesAtMs: nowMs + 9 * hourMs,
+    phase: 'purchasing',
+  } as const;
+  const saleId = await givenLongSale(db, { holding: customersOfOther(size) }, terms, nowMs).finally(() => db.close());
+  const child = startChild(environment, {
+    file: './scale-buyers.ts',
+    args: [JSON.stringify({ saleId, perSecond: purchasesPerSecond })],
+    name: 'scale-buyers',
+  });
+  await child.next(({ ready }) => ready, startLimitMs);
+  return {
+    start: () => child.send({ start: true }),
+    end: () => {
+      const answer = child.next(({ latenciesMs }) => latenciesMs as number[] | undefined, startLimitMs);
+      child.send({ start: false });
+      return answer;
+    },
+    stop: () => child.stop(),
   };
-  const failed = [...(await advance(deps, [delivered], deps.clock() + 9_000))];
-  if (failed.length > 0) throw new Error(`the function has failed on ${JSON.stringify(message)}`);
+}
+
+/** The p99 of purchases with nothing else to do, milliseconds. */
+async function purchasesAlone(environment: BenchEnvironment, seconds: number): Promise<number> {
+  const buyers = await startBuyers(environment, referenceSize);
+  try {
+    buyers.start();
+    await new Promise((resolve) => setTimeout(resolve, seconds * 1_000));
+    return percentile(await buyers.end(), 0.99);
+  } finally {
+    await buyers.stop();
+    await empty(environment);
+  }
 }

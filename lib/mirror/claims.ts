@@ -4,7 +4,7 @@
  * The claims of a sale are spread over buckets. Each is a small hash with a packed value for each reservation, and for each
  * customer the units that count against the cap. Values are packed because a launch stores millions of them.
  */
-import type { CustomerId, ReservationId, SaleId, SaleTag } from '#platform/kernel/ids.ts';
+import type { CustomerId, PurchaseId, ReservationId, SaleId, SaleTag } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { claimBucket } from '#sale/sale-id.ts';
 import { countedAgainstCap, type ReservationState, unitsAgainstCap } from '#state/reservation-state.ts';
@@ -23,6 +23,22 @@ export interface MirroredReservation {
   /** Place in line: microseconds since the epoch. */
   readonly ticket: number;
   readonly version: number;
+  /** What else its owner is shown. A writer that does not have all of it leaves it out; then readers ask MySQL. */
+  readonly reason?: string | null;
+  readonly deadlineMs?: number | null;
+  readonly purchaseId?: PurchaseId | null;
+  readonly partOf?: ReservationId | null;
+  readonly acceptedAtMs?: number;
+  readonly decidedAtMs?: number;
+}
+
+/** What the mirror has of a decided reservation beside its status, so that its owner can be shown all of it. */
+export interface Shown {
+  readonly reason: string | null;
+  /** Until when its units can be bought, in the sale's own time; null if only the close ends it, or it has none to buy. */
+  readonly deadlineMs: number | null;
+  readonly acceptedAtMs: number;
+  readonly decidedAtMs: number;
 }
 
 /** A reservation as the mirror has it; `position` is its place among all requests of the sale. */
@@ -34,6 +50,8 @@ export interface MirroredStatus {
   readonly atLeast: number;
   readonly ticket: number;
   readonly position: number | null;
+  /** Null for what is undecided, and for the few of which the mirror does not have all that is shown. */
+  readonly shown: Shown | null;
 }
 
 /**
@@ -111,20 +129,47 @@ export const countedByLetter: Readonly<Record<string, string>> = Object.fromEntr
 
 /** Reads a packed value: the ticket is in hex, and `atLeast` is left out if it equals the quantity. */
 export function unpack(packed: string): MirroredStatus {
-  const [letter = '', version, units, quantity, atLeast, ticket = '', position] = packed.split(':');
+  const [letter = '', version, units, quantity, atLeast, hex = '', ...rest] = packed.split(':');
+  const position = rest.pop();
+  const ticket = Number.parseInt(hex, 16);
   return {
     state: statesByLetter.get(letter) ?? 'requested',
     version: Number(version),
     units: Number(units),
     quantity: Number(quantity),
     atLeast: Number(atLeast || quantity),
-    ticket: Number.parseInt(ticket, 16),
+    ticket,
     position: position === '0' ? null : Number(position),
+    shown: rest[0] === undefined ? null : readShown(rest[0], Math.floor(ticket / 1000)),
   };
 }
 
 /** The packed value without the position, which only Redis has. */
 export function pack(row: MirroredReservation): string {
   const atLeast = row.atLeast === row.quantity ? '' : row.atLeast;
-  return `${letters[row.state]}:${row.version}:${row.units}:${row.quantity}:${atLeast}:${row.ticket.toString(16)}:`;
+  const status = `${letters[row.state]}:${row.version}:${row.units}:${row.quantity}:${atLeast}:${row.ticket.toString(16)}:`;
+  return status + shownText(row);
+}
+
+/** What a reason looks like that can be packed. */
+const plainReason = /^\w*$/;
+
+/**
+ * What is shown of a decided reservation beside its status, in few bytes: times as differences, in base 36. Empty if not all
+ * of it is at hand, or fits: purchases bind and unbind without a new version, so what is paid for is read from MySQL.
+ */
+function shownText(row: MirroredReservation): string {
+  const { state, ticket, acceptedAtMs, decidedAtMs, deadlineMs = null, reason = null } = row;
+  if (acceptedAtMs === undefined || decidedAtMs === undefined || row.purchaseId || row.partOf) return '';
+  if (acceptedAtMs !== Math.floor(ticket / 1000) || (reason !== null && !plainReason.test(reason))) return '';
+  if (state === 'requested' || state === 'purchased' || state === 'refunded') return '';
+  const deadline = state === 'allocated' && deadlineMs !== null ? (deadlineMs - decidedAtMs).toString(36) : '';
+  return `${(decidedAtMs - acceptedAtMs).toString(36)}.${deadline}.${reason ?? ''}:`;
+}
+
+function readShown(text: string, acceptedAtMs: number): Shown {
+  const [decided = '', deadline = '', reason = ''] = text.split('.');
+  const decidedAtMs = acceptedAtMs + Number.parseInt(decided, 36);
+  const deadlineMs = deadline === '' ? null : decidedAtMs + Number.parseInt(deadline, 36);
+  return { reason: reason === '' ? null : reason, deadlineMs, acceptedAtMs, decidedAtMs };
 }

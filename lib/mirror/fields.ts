@@ -7,8 +7,12 @@ import type { StockView } from '#sale/sale.shapes.ts';
 /** The stock as of a commit; compared by epoch, then by version. Written by `mirror.lua` and `repair.lua`. */
 export const stockFields = ['epoch', 'version', 'allotment', 'available', 'allocated', 'sold', 'waitlisted'] as const;
 
-/** The terms: what the gate checks, what readers see (`terms`, JSON), and the sale's id. Written by `mirror.lua`. */
-export const termFields = ['terms', 'opens', 'closes', 'status', 'cap', 'waitlistSize', 'id'] as const;
+/**
+ * The terms: what the gate checks, what readers see (`terms`, JSON), the sale's id, and by which clock deadlines run: the
+ * purchase window, the offset of the sale's own time, and where it stands in a pause, with spaces between. Written by
+ * `mirror.lua`.
+ */
+export const termFields = ['terms', 'opens', 'closes', 'status', 'cap', 'waitlistSize', 'id', 'clock'] as const;
 
 /** The version of the commit that the terms are from; stock may be newer. Written by `mirror.lua`. */
 export const termVersionFields = ['termsEpoch', 'termsVersion'] as const;

@@ -1,9 +1,9 @@
 /**
  * Whether this environment may trust the mirror.
  *
- * “Requested” is the one state that is read from the mirror alone (`reservation/read.ts`). After a failure of Redis, a
- * decision may be committed and shown from MySQL while the mirror still says “requested”, so for a while MySQL is read as
- * well (invariant I6).
+ * A reservation is read from the mirror alone if that is sure of it (`sureView` in `reservation/read.ts`). After a failure
+ * of Redis, a change may be committed and shown from MySQL while the mirror still has what was before, so for a while MySQL
+ * is read as well (invariant I6).
  */
 import type { Needs } from '#platform/environment/deps.ts';
 

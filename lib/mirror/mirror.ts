@@ -5,7 +5,8 @@
  * stored, for stock and for terms, so writes may be late, repeated or out of order. It is never the truth: where it has no
  * entry, MySQL is read.
  *
- * Layout: one hash per sale (`fields.ts`), and claims in buckets of that sale (`claims.ts`).
+ * Layout: one hash per sale (`fields.ts`), claims in buckets of that sale (`claims.ts`), and a bit for each place among its
+ * requests, set while that request waits in line.
  */
 
 import { LRUCache } from 'lru-cache';
@@ -13,7 +14,8 @@ import type { Needs } from '#platform/environment/deps.ts';
 import type { CustomerId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { warnUnlessOutage } from '#platform/redis/outage-log.ts';
-import { defineScript, luaSource } from '#platform/redis/redis.ts';
+import { defineScript, luaSource, type RedisClient } from '#platform/redis/redis.ts';
+import { batched } from '#platform/resilience/batcher.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
 import { readSales, type SaleRow } from '#sale/sale.store.ts';
 import { claimBucket, saleTag, saleTagOf } from '#sale/sale-id.ts';
@@ -29,10 +31,11 @@ import {
   reservationField,
   unpack,
 } from './claims.ts';
-import type { MirrorField, termFields } from './fields.ts';
+import type { termFields } from './fields.ts';
 import { mirrorTrust } from './mirror-trust.ts';
 
 const mirrorScript = defineScript('holdfastMirror', luaSource('lib/mirror/mirror.lua'));
+const statusScript = defineScript('holdfastStatus', luaSource('lib/mirror/status.lua'));
 
 /**
  * Copies committed stock and reservations in one round trip, for any number of sales. `terms` are the sales whose terms are
@@ -62,7 +65,7 @@ export async function writeMirror(
       const fields = `${reservationField(reservationId, customerId)}\0${customerField(customerId)}`;
       texts += `${bucket}\0${fields}\0${row.version}\0${unitsAgainstCap(row)}\0${pack(row)}\0`;
     }
-    scriptKeys.push(keys.sale(tag), keys.claimsOf(tag));
+    scriptKeys.push(keys.sale(tag), keys.claimsOf(tag), keys.line(tag));
     args.push(
       `${epoch} ${version} ${allotment} ${available} ${allocated} ${sold} ${waitlisted}`,
       termsArgument(termsOf.get(stock.saleId), options.lost ?? false),
@@ -81,6 +84,7 @@ function termsArgument(sale: SaleRow | undefined, lost: boolean): string {
 
 /** A sale's terms as the mirror has them. Numbers travel as text: Redis's JSON would turn times into floating point. */
 export function mirroredTerms(sale: SaleRow): Record<(typeof termFields)[number], string> {
+  const pausedAtMs = sale.status === 'paused' ? sale.pausedAtMs : null;
   return {
     terms: JSON.stringify(termsView(sale)),
     opens: String(sale.reserveOpensAtMs),
@@ -91,6 +95,7 @@ export function mirroredTerms(sale: SaleRow): Record<(typeof termFields)[number]
     cap: String(sale.capPerCustomer),
     waitlistSize: String(sale.waitlistSize),
     id: sale.saleId,
+    clock: `${sale.purchaseOpensAtMs} ${sale.purchaseClosesAtMs} ${sale.clockOffsetMs} ${pausedAtMs ?? '-'}`,
   };
 }
 
@@ -176,36 +181,119 @@ export async function requestRebuild(deps: Needs<'redis' | 'queue'>, saleIds: Sa
   }
 }
 
-/** A reservation of this customer as the mirror has it, and its sale; undefined if there is none. */
-export async function readMirroredStatus(
-  { redis }: Needs<'redis'>,
-  reservationId: ReservationId,
-  customerId: CustomerId,
-): Promise<(MirroredStatus & { saleId: SaleId }) | undefined> {
-  const tag = saleTagOf(reservationId);
-  const [packed, saleId] = await redis.guarded(() =>
-    Promise.all([
-      redis.hget(claimsKey(tag, customerId), reservationField(reservationId, customerId)),
-      redis.hget(keys.sale(tag), 'id' satisfies MirrorField),
-    ]),
-  );
-  if (!packed || saleId === null || packed.startsWith('u')) return undefined;
-  // Only `mirror.lua` writes this field, always with the id of a sale.
-  return { ...unpack(packed), saleId: saleId as SaleId };
+/** By which clock the deadlines of a sale run. */
+export type MirroredClock = Pick<
+  SaleRow,
+  'purchaseOpensAtMs' | 'purchaseClosesAtMs' | 'clockOffsetMs' | 'status' | 'pausedAtMs'
+>;
+
+/** A reservation and what is needed to show it. */
+export interface MirroredAnswer extends MirroredStatus {
+  readonly saleId: SaleId;
+  /** Null if an older build mirrored the sale. */
+  readonly clock: MirroredClock | null;
+  /** Its place on the waitlist, from 1; null if it does not wait, or Redis does not have everybody who does. */
+  readonly placeInLine: number | null;
 }
 
-/** Those of the decided reservations that the mirror still has as requested. Throws if Redis cannot be reached. */
-export async function readUndecidedInMirror<Row extends MirroredReservation>(
+/** A question about a reservation: its id, and who asks. */
+interface Asked {
+  readonly reservationId: ReservationId;
+  readonly customerId: CustomerId;
+}
+
+/** The most questions in one call of the script; each takes microseconds, during which Redis serves no other client. */
+const questionsPerCall = 100;
+
+/** Questions that come while others are under way share the next round trip. */
+const statusCalls = ({ redis }: Needs<'redis'>) =>
+  batched<Asked, MirroredAnswer | 'unknown'>((questions) => askStatuses(redis, questions), {
+    maxBatchSize: questionsPerCall,
+    maxInFlight: 1,
+  });
+
+/**
+ * A reservation of this customer as the mirror has it, and its sale; undefined if there is none. Throws if Redis cannot be
+ * reached, or is a replica: one that was demoted would go on showing what it had.
+ */
+export async function readMirroredStatus(
+  deps: Needs<'redis' | 'once'>,
+  reservationId: ReservationId,
+  customerId: CustomerId,
+): Promise<MirroredAnswer | undefined> {
+  const answer = await deps.once(statusCalls)({ reservationId, customerId });
+  return answer === 'unknown' ? undefined : answer;
+}
+
+/** One run of the script for each sale, all in one round trip. The answers are in the order of the questions. */
+async function askStatuses(
+  redis: RedisClient,
+  questions: readonly Asked[],
+): Promise<(MirroredAnswer | 'unknown' | Error)[]> {
+  const bySale = [...Map.groupBy(questions.keys(), (index) => saleTagOf((questions[index] as Asked).reservationId))];
+  const calls = bySale.map(([tag, indexes]) => {
+    // One argument and one answer for all of them, as at the gate.
+    let texts = '';
+    for (const index of indexes) {
+      const { reservationId, customerId } = questions[index] as Asked;
+      const bucket = claimBucket(tag, customerId).toString(36);
+      texts += `${bucket}\0${reservationField(reservationId, customerId)}\0`;
+    }
+    return { keys: [keys.sale(tag), keys.claimsOf(tag), keys.line(tag)], args: [texts] };
+  });
+  const [only] = calls;
+  const results = await redis.guarded(async () =>
+    only && calls.length === 1
+      ? [await statusScript.run(redis, only.keys, only.args)]
+      : statusScript.runAll(redis, calls),
+  );
+  const answers = new Array<MirroredAnswer | 'unknown' | Error>(questions.length);
+  bySale.forEach(([, indexes], call) => {
+    const result = results[call];
+    const [sale = '', ...lines] = typeof result === 'string' ? result.split('\n') : [];
+    const [saleId, ...clock] = sale.split(' ');
+    indexes.forEach((index, n) => {
+      const line = lines[n];
+      if (line === undefined)
+        answers[index] = result instanceof Error ? result : new Error('the mirror gave no answer');
+      else answers[index] = answerOf(saleId as SaleId, clock, line);
+    });
+  });
+  return answers;
+}
+
+function answerOf(saleId: SaleId, clock: readonly string[], line: string): MirroredAnswer | 'unknown' {
+  const [packed = '', placeInLine = ''] = line.split(' ');
+  // Only `mirror.lua` writes the sale's id, always that of a sale; without it the sale is not here.
+  if (packed === '' || (saleId as string) === '' || packed.startsWith('u')) return 'unknown';
+  return {
+    ...unpack(packed),
+    saleId,
+    clock: clock.length < 4 ? null : clockOf(clock),
+    placeInLine: placeInLine === '' ? null : Number(placeInLine),
+  };
+}
+
+function clockOf(texts: readonly string[]): MirroredClock {
+  const [purchaseOpensAtMs = 0, purchaseClosesAtMs = 0, clockOffsetMs = 0] = texts.map(Number);
+  const pausedAtMs = texts[3] === '-' ? null : Number(texts[3]);
+  // Of the status only a pause matters to a clock.
+  const status = pausedAtMs === null ? 'active' : 'paused';
+  return { purchaseOpensAtMs, purchaseClosesAtMs, clockOffsetMs, status, pausedAtMs };
+}
+
+/** Those of the reservations that the mirror has at an older version. Throws if Redis cannot be reached. */
+export async function readBehindInMirror<Row extends MirroredReservation>(
   { redis }: Needs<'redis'>,
-  decided: Row[],
+  shown: Row[],
 ): Promise<Row[]> {
-  const byKey = Map.groupBy(decided, (row) => claimsKey(saleTag(row.saleId), row.customerId));
+  const byKey = Map.groupBy(shown, (row) => claimsKey(saleTag(row.saleId), row.customerId));
   const behind = await redis.guarded(() =>
     Promise.all(
       [...byKey].map(async ([key, rows]) => {
         const fields = rows.map((row) => reservationField(row.reservationId, row.customerId));
         const packed = await redis.hmget(key, ...fields);
-        return rows.filter((_, index) => packed[index] && unpack(packed[index]).state === 'requested');
+        return rows.filter((row, index) => packed[index] && unpack(packed[index]).version < row.version);
       }),
     ),
   );

@@ -224,7 +224,7 @@ function sum(one: Pending, other: Pending): Pending {
 /** Deletes all of Redis's data of a sale; returns how many keys there may have been. */
 async function forgetSale({ redis }: Needs<'redis'>, saleId: SaleId): Promise<number> {
   const tag = saleTag(saleId);
-  const names = [keys.sale(tag), ...bucketsOf(tag).map((bucket) => keys.claims(tag, bucket))];
+  const names = [keys.sale(tag), keys.line(tag), ...bucketsOf(tag).map((bucket) => keys.claims(tag, bucket))];
   for (let start = 0; start < names.length; start += keysPerUnlink) {
     await redis.unlink(...names.slice(start, start + keysPerUnlink));
   }

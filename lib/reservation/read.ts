@@ -1,27 +1,35 @@
 /**
  * Reading reservations, as their owners see them.
  *
- * A request that is not decided yet is read from the mirror only, so that polling customers do not reach MySQL; everything
- * decided is read from MySQL. The owner is in every WHERE (invariant I10).
+ * One reservation is read from the mirror alone wherever that is sure of it (`sureView`), so that a rush of questions does
+ * not reach MySQL; otherwise, and for lists, MySQL is read. The owner is in every WHERE (invariant I10).
  *
- * Invariant I6: monotonic reads. A mirror that missed a decision would say “requested” of a reservation that was already
- * shown as decided, so what is shown from MySQL is written to the mirror first, and after a failure of Redis the mirror
- * alone is not trusted.
+ * Invariant I6: monotonic reads. A mirror that missed a change would show an older state of a reservation than was already
+ * shown, so what is shown from MySQL is written to the mirror first, and after a failure of Redis the mirror alone is not
+ * trusted with what may still change.
  */
 
 import * as z from 'zod';
-import type { MirroredStatus } from '#mirror/claims.ts';
-import { type MirrorNeeds, readMirroredStatus, readUndecidedInMirror, refreshMirror } from '#mirror/mirror.ts';
-import { distrustForMs, mirrorTrust } from '#mirror/mirror-trust.ts';
+import type { Shown } from '#mirror/claims.ts';
+import {
+  type MirroredAnswer,
+  type MirrorNeeds,
+  readBehindInMirror,
+  readMirroredStatus,
+  refreshMirror,
+} from '#mirror/mirror.ts';
+import { mirrorTrust } from '#mirror/mirror-trust.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Page, type PageQuery, readCursor, toPage } from '#platform/handlers/pagination.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
-import type { CustomerId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
+import type { CustomerId, ReservationId } from '#platform/kernel/ids.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
 import { warnUnlessOutage } from '#platform/redis/outage-log.ts';
 import { missesOf } from '#platform/resilience/misses.ts';
 import { readStock } from '#sale/sale.store.ts';
+import { shownDeadlineMs } from '#sale/sale-clock.ts';
+import { isFinal } from '#state/reservation-state.ts';
 import { readReceipt, undecidedView } from './receipt.ts';
 import { fillOf, type ReservationView } from './reservation.shapes.ts';
 import { listOwnReservations, type OwnReservation, readOwnReservation } from './reservation.store.ts';
@@ -47,8 +55,9 @@ export async function getReservation(
     warnUnlessOutage(error, 'reading a reservation without the mirror');
     return undefined;
   });
+  const sure = mirrored && sureView(reservationId, mirrored, deps.clock(), trust.isDoubted());
+  if (sure) return sure;
   const pending = mirrored?.state === 'requested' ? pendingView(reservationId, mirrored) : undefined;
-  if (pending && !trust.isDoubted()) return pending;
   // An id that the mirror or a receipt knows was not invented.
   const promised = pending ?? readReceipt(deps, customerId, reservationId, receipt);
   const misses = deps.once(missesOf);
@@ -61,8 +70,60 @@ export async function getReservation(
     if (!trust.isDoubted()) return refuse('not_found', 'You have no such reservation.');
     return refuse('status_unknown', 'Ask again in a moment, preferably at the status URL that came with the 202.');
   }
-  if (pending) await bringToMirror(deps, [row]);
+  if (mirrored && mirrored.version < row.version) await bringToMirror(deps, [row]);
   return viewOf(row);
+}
+
+/** How far the clocks of two processes may differ when a purchase window opens. */
+const clockLeewayMs = 5_000;
+
+/**
+ * The reservation as the mirror alone shows it, if that is what MySQL would show; undefined if the mirror is not sure:
+ *
+ * - What was rejected, cancelled or has expired never changes again, so no failure can make it outdated.
+ * - What may still change is believed unless Redis failed lately (`isDoubted`), because every change is mirrored. An
+ *   allocation is believed only before the purchase window opens: from then on a purchase may be paying for it, which is no
+ *   change of its version. A place in line is known only if Redis has everybody who waits.
+ * - Of the rest, the mirror does not have all that is shown.
+ */
+export function sureView(
+  reservationId: ReservationId,
+  mirrored: MirroredAnswer,
+  nowMs: number,
+  isDoubted: boolean,
+): ReservationView | undefined {
+  const { state, shown, clock, placeInLine } = mirrored;
+  if (isFinal(state)) return shown ? decidedView(reservationId, mirrored, shown) : undefined;
+  if (isDoubted) return undefined;
+  if (state === 'requested') return pendingView(reservationId, mirrored);
+  if (!shown) return undefined;
+  if (state === 'waitlisted') {
+    return placeInLine === null ? undefined : { ...decidedView(reservationId, mirrored, shown), position: placeInLine };
+  }
+  if (state !== 'allocated' || !clock || nowMs + clockLeewayMs >= clock.purchaseOpensAtMs) return undefined;
+  const deadline = toIso(shownDeadlineMs(clock, shown.deadlineMs, nowMs));
+  return { ...decidedView(reservationId, mirrored, shown), deadline };
+}
+
+function decidedView(reservationId: ReservationId, mirrored: MirroredAnswer, shown: Shown): ReservationView {
+  const { saleId, state, quantity, atLeast, units, ticket, version } = mirrored;
+  return {
+    reservationId,
+    saleId,
+    state,
+    quantity,
+    fill: fillOf(quantity, atLeast),
+    units,
+    ticket,
+    position: null,
+    reason: shown.reason,
+    deadline: null,
+    purchaseId: null,
+    partOf: null,
+    version,
+    acceptedAt: toIso(shown.acceptedAtMs),
+    decidedAt: toIso(shown.decidedAtMs),
+  };
 }
 
 /** The same, from MySQL only, whatever the mirror says: for verbs that change the reservation. */
@@ -91,23 +152,20 @@ export async function listReservations(
 }
 
 /**
- * Writes what is about to be shown to the mirror if that still has it as requested, as a redelivery would, so that the
- * next read, in any process, shows no earlier state. One round trip to Redis if nothing is stale. Older decisions have
- * been repaired since, unless Redis was unavailable. Never throws: the answer is correct without it.
+ * Writes what is about to be shown to the mirror if that has an older version, as a redelivery would, so that the next
+ * read, in any process, shows no earlier state. One round trip to Redis if nothing is stale. Never throws: the answer is
+ * correct without it.
  */
-async function bringToMirror(deps: MirrorNeeds, shown: OwnReservation[]): Promise<void> {
-  const trust = deps.once(mirrorTrust);
-  const sinceMs = trust.isDoubted() ? 0 : deps.clock() - distrustForMs;
-  const lately = shown.filter((row) => row.decidedAtMs >= sinceMs);
-  if (lately.length === 0) return;
+export async function bringToMirror(deps: MirrorNeeds, shown: OwnReservation[]): Promise<void> {
+  if (shown.length === 0) return;
   try {
-    const behind = await readUndecidedInMirror(deps, lately);
+    const behind = await readBehindInMirror(deps, shown);
     if (behind.length === 0) return;
     const stock = await readStock(deps.db, [...new Set(behind.map((row) => row.saleId))]);
     await refreshMirror(deps, [...stock.values()], behind);
   } catch (error) {
-    trust.failed();
-    warnUnlessOutage(error, 'reservations are shown that the mirror may not know', { reservations: lately.length });
+    deps.once(mirrorTrust).failed();
+    warnUnlessOutage(error, 'reservations are shown that the mirror may not know', { reservations: shown.length });
   }
 }
 
@@ -136,6 +194,6 @@ function deadlineOf(row: OwnReservation): string | null {
   return row.state === 'allocated' && row.endsAtMs !== null ? toIso(row.endsAtMs) : null;
 }
 
-function pendingView(reservationId: ReservationId, status: MirroredStatus & { saleId: SaleId }): ReservationView {
+function pendingView(reservationId: ReservationId, status: MirroredAnswer): ReservationView {
   return undecidedView(reservationId, { ...status, acceptedAtMs: Math.floor(status.ticket / 1000) });
 }

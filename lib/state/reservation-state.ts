@@ -32,6 +32,11 @@ export function mayMove(from: ReservationState, to: ReservationState): boolean {
   return moves[from].includes(to);
 }
 
+/** True if a reservation never leaves this state. */
+export function isFinal(state: ReservationState): boolean {
+  return moves[state].length === 0;
+}
+
 /** The states from which a reservation may reach `to`, for the WHERE of the statement that moves it. */
 export function statesBefore(to: ReservationState): ReservationState[] {
   return reservationStates.filter((from) => mayMove(from, to));

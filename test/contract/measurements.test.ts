@@ -3,6 +3,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { declaredConcurrency, planIn, planOf, planPage, readKeptScale } from '#bench/capacity.ts';
 import type { Measure } from '#bench/statistics.ts';
 import { projectRoot } from '#local/state-folder.ts';
 import { readKept } from '../chaos/kept.ts';
@@ -55,4 +56,8 @@ describe('README.md', () => {
     const [[what, result] = []] = by('chaos');
     expect([...numbersIn(what), ...numbersIn(result)]).toEqual([kinds, requests, kills, pauses, violations]);
   });
+});
+
+test('the sums of the capacity plan follow from the kept figures of the suite scale', async () => {
+  expect(planIn(read(planPage))).toBe(planOf(readKeptScale(), await declaredConcurrency()));
 });

@@ -192,6 +192,24 @@ export const controls: readonly Control[] = [
     cases: ['accept', 'gate'],
   },
   {
+    name: 'line-never-left',
+    description: 'Who no longer waits keeps a bit in the line, so those behind are told a place too far back.',
+    faults: [
+      inLua('lib/mirror/mirror.lua', {
+        noteWaiting: "if waits and not wasWaiting and position ~= '0' then redis.call('SETBIT', line, position, 1) end",
+      }),
+    ],
+    caughtBy: ['I6'],
+    cases: ['cancel-and-offer'],
+  },
+  {
+    name: 'shown-without-its-reason',
+    description: 'The mirror has a refusal without its reason, and shows it so.',
+    faults: [inModule(() => import('#mirror/claims.ts'), { pack: (real) => (row) => real({ ...row, reason: null }) })],
+    caughtBy: ['I6'],
+    cases: ['last-unit'],
+  },
+  {
     name: 'claim-not-returned',
     description: 'A request that could not be queued keeps its claim at the gate.',
     faults: [inModule(() => import('#mirror/gate.ts'), { returnClaim: () => async () => undefined })],

@@ -10,6 +10,8 @@ const prefix = process.env.HOLDFAST_REDIS_PREFIX ?? '';
 export const keys = {
   /** Hash: the sale as the gate and the readers see it: terms, stock, epoch and version, counters of the gate. */
   sale: (tag: SaleTag) => `${prefix}sale:{${tag}}`,
+  /** String: a bit for each place among the requests of a sale, set while that request is on the waitlist. */
+  line: (tag: SaleTag) => `${prefix}sale:{${tag}}:line`,
   /** Hash: claims of some customers of a sale. Small enough per key to stay a listpack. */
   claims: (tag: SaleTag, bucket: number) => `${prefix}claims:{${tag}}:${bucket.toString(36)}`,
   /** The prefix of the keys of all claims buckets of a sale, for the script that writes many of them. */

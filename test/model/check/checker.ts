@@ -7,7 +7,7 @@
  */
 
 import { type ChangeGroup, expandChanges } from '#events/changes.ts';
-import { customerField, reservationField } from '#mirror/claims.ts';
+import { customerField, type MirroredStatus, reservationField, unpack } from '#mirror/claims.ts';
 import type { CustomerId, PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { bucketsOf, claimBucket, saleTag } from '#sale/sale-id.ts';
@@ -1139,6 +1139,7 @@ export class Checker {
         ];
         if (packed?.slice(0, 3).join() !== right.join())
           this.#fail('I6', `the mirror of ${id} is ${packed}, MySQL says ${right}`);
+        if (packed) this.#shownAtRest(saleId, reservation, unpack(packed.join(':')), books.reservations);
         const held = books.held.get(c.text(reservation, 'customer_id')) ?? 0;
         claimed.set(customerId, held);
       }
@@ -1152,6 +1153,32 @@ export class Checker {
         if (counted !== held) this.#fail('I6', `the gate counts ${counted} units for a customer who holds ${held}`);
       }
     }
+  }
+
+  /** What a reader is shown from the mirror alone is what MySQL has. */
+  #shownAtRest(saleId: SaleId, row: Row, mirrored: MirroredStatus, all: ReadonlyMap<ReservationId, Row>): void {
+    const c = this.#reservations;
+    const state = c.text(row, 'state');
+    const id = c.id(row, 'id');
+    if (mirrored.shown) {
+      const { reason, deadlineMs, acceptedAtMs, decidedAtMs } = mirrored.shown;
+      const bound = state !== 'allocated' && c.value(row, 'purchase_id') !== null;
+      const shown = [reason, deadlineMs, acceptedAtMs, decidedAtMs, null, false];
+      const deadline = state === 'allocated' ? c.value(row, 'deadline_ms') : null;
+      const times = [c.number(row, 'accepted_at_ms'), c.number(row, 'decided_at_ms')];
+      const right = [c.value(row, 'reason'), deadline, ...times, c.value(row, 'part_of'), bound];
+      if (JSON.stringify(shown) !== JSON.stringify(right))
+        this.#fail('I6', `the mirror shows ${JSON.stringify(shown)} of ${id}, MySQL has ${JSON.stringify(right)}`);
+    }
+    const { position } = mirrored;
+    const bits = this.#world.redis.bitsAt(keys.line(saleTag(saleId)));
+    if (position === null || !bits.has(position)) return;
+    if (state !== 'waitlisted') this.#fail('I6', `the bits of the line have ${id}, which is ${state}`);
+    const waiting = [...all.values()].filter((one) => c.text(one, 'state') === 'waitlisted');
+    if (state !== 'waitlisted' || bits.size !== waiting.length) return;
+    const ahead = waiting.filter((one) => c.number(one, 'ticket') < c.number(row, 'ticket')).length;
+    const counted = [...bits].filter((at) => at < position).length;
+    if (counted !== ahead) this.#fail('I6', `the bits of the line count ${counted} before ${id}, MySQL ${ahead}`);
   }
 
   /** What the gate must judge requests of a sale by. */

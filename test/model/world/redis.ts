@@ -99,6 +99,22 @@ export class RedisServer {
         this.#write(key, field, String(sum));
         return sum;
       }
+      case 'setbit': {
+        const [at, bit = ''] = rest;
+        const bits = this.#bits(key);
+        const before = bits.has(integer(at)) ? 1 : 0;
+        if (bit === '1') bits.add(integer(at));
+        else bits.delete(integer(at));
+        this.#set(key, [[...bits].sort((a, b) => a - b).join(' ')]);
+        return before;
+      }
+      case 'getbit':
+        return this.#bits(key).has(integer(rest[0])) ? 1 : 0;
+      case 'bitcount': {
+        const [first = '0', last] = rest;
+        const until = last === undefined ? never : 8 * (integer(last) + 1);
+        return [...this.#bits(key)].filter((at) => at >= 8 * integer(first) && at < until).length;
+      }
       case 'zadd': {
         const scores = this.#sorted(key, true);
         const [score, member = ''] = rest;
@@ -142,6 +158,11 @@ export class RedisServer {
   /** The content of a hash, for checks of the mirror. */
   hashAt(key: string): ReadonlyMap<string, string> | undefined {
     return this.#hash(key);
+  }
+
+  /** The bits of a string that are set, for checks of the mirror. */
+  bitsAt(key: string): ReadonlySet<number> {
+    return this.#bits(key);
   }
 
   /** A digest of everything in it. */
@@ -198,6 +219,13 @@ export class RedisServer {
     const scores = new Map<string, number>();
     this.#entries.set(key, { kind: 'sorted', scores, expiresAtMs: never });
     return scores;
+  }
+
+  /** The bits of a string that are set. They are kept by their numbers: nothing reads such a string as text. */
+  #bits(key: string): Set<number> {
+    const entry = this.#find(key);
+    if (entry && entry.kind !== 'string') throw wrongType();
+    return new Set(entry?.value ? entry.value.split(' ').map(Number) : []);
   }
 
   #write(key: string, field: string, value: string): boolean {

@@ -1,0 +1,192 @@
+/**
+ * A function of the suite `scale`, in a process of its own: carries out one verb on one sale, with one message at a time,
+ * and says how long it took, what it needed, and whom it told. Queue and bus are kept in memory and take no time; the
+ * provider answers at once.
+ *
+ *   forked with the verb's name, the sale's id and its size, as JSON
+ */
+import { readFileSync } from 'node:fs';
+import { BusEvent } from '#events/catalog.ts';
+import { AdvanceTrigger, advance } from '#launch/advance.ts';
+import { type Deps, openDeps } from '#platform/environment/deps.ts';
+import { newId, type ReservationId, type SaleId } from '#platform/kernel/ids.ts';
+import type { Registry } from '#platform/kernel/registry.ts';
+import { openDb } from '#platform/mysql/mysql.ts';
+import { redisReady } from '#platform/redis/redis.ts';
+import { payPurchases } from '#purchase/pay.ts';
+import { type PaymentGateway, paymentGateway } from '#purchase/payment-gateway.ts';
+import { PayCommand } from '#purchase/purchase.shapes.ts';
+import { ReconcileTrigger, reconcileOnTrigger } from '#reconcile/reconcile.ts';
+import { observed } from './long-sale.ts';
+import { verbs } from './scale-verbs.ts';
+import { median } from './statistics.ts';
+
+/** What a run has shown. */
+export interface ScaleFigures {
+  readonly tookMs: number;
+  /** When the first event was published, and the last. */
+  readonly firstMs: number;
+  readonly lastMs: number;
+  /** The longest that a transaction held the sale, and the middle of all that did. */
+  readonly heldMs: number;
+  readonly heldMedianMs: number;
+  readonly statementBytes: number;
+  readonly eventBytes: number;
+  /** Resident memory before the verb began, and at its peak. */
+  readonly restMib: number;
+  readonly peakMib: number;
+  /** How many were told, and the sums of the last six bytes of their ids, in halves. */
+  readonly told: { readonly count: number; readonly high: number; readonly low: number };
+  readonly more: Readonly<Record<string, number>>;
+}
+
+/** How many messages of the queue `purchases` the pay worker gets (serverless.yml). */
+const purchasesPerBatch = 10;
+const limitMs = 9_000;
+/** So many purchases are paid, or refunded, at most: the others cost the same. */
+const messagesKept = 5_000;
+
+const [task = ''] = process.argv.slice(2);
+const { name, saleId, size } = JSON.parse(task) as { name: string; saleId: SaleId; size: number };
+const registry = JSON.parse(readFileSync(process.env.HOLDFAST_REGISTRY ?? '', 'utf8')) as Registry;
+const plain = openDb(registry['mysql/main'] ?? '');
+const { db, extremes } = observed(plain);
+
+const queues = new Map<string, object[]>();
+const told = { count: 0, high: 0, low: 0 };
+let eventBytes = 0;
+let startedMs = 0;
+let firstMs = 0;
+let lastMs = 0;
+let isCounting = true;
+
+const provider: PaymentGateway = {
+  charge: async ({ purchaseId, amountMinor, currency }) => ({
+    ...{ outcome: 'captured', chargeId: `charge-${purchaseId}`, amountMinor, currency, reference: purchaseId },
+  }),
+  find: async () => ({ outcome: 'absent' }),
+  cancel: async () => ({ outcome: 'absent' }),
+  refund: async ({ chargeId, refundKey, amountMinor }) => ({
+    ...{ outcome: 'refunded', chargeId, refundKey, amountMinor, refundId: `refund-${chargeId}` },
+  }),
+  instances: () => [],
+};
+
+const deps: Deps = openDeps(registry, {
+  db,
+  queue: (queue) => {
+    const waiting = queues.get(queue) ?? [];
+    queues.set(queue, waiting);
+    // A queue outside does not fill the function's memory.
+    const keep = (body: unknown) => void (waiting.length < messagesKept && waiting.push(body as object));
+    return {
+      url: registry[`queue/${queue}`] ?? '',
+      send: async ({ body, delaySeconds }) => void (delaySeconds || keep(body)),
+      sendAll: async (messages) => {
+        for (const { body, delaySeconds } of messages) if (!delaySeconds) keep(body);
+      },
+    };
+  },
+  bus: {
+    publish: async (events) => {
+      lastMs = performance.now() - startedMs;
+      firstMs ||= lastMs;
+      for (const { detailType, detail } of events) {
+        eventBytes = Math.max(eventBytes, Buffer.byteLength(detail));
+        note(BusEvent.parse({ 'detail-type': detailType, detail: JSON.parse(detail) }), JSON.parse(detail) as object);
+      }
+      return events.map(() => true);
+    },
+  },
+  push: {
+    send: async (pushes) => ({ reached: pushes.length, gone: [], missed: 0 }),
+    close: () => undefined,
+  },
+});
+const { once } = deps;
+Object.defineProperty(deps, 'once', {
+  value(this: Deps, open: (deps: Deps) => unknown) {
+    return open === paymentGateway ? provider : once.call(this, open);
+  },
+});
+
+/** Counts whom an event tells; what it means for the function is put into its queue, as the bus's rule does. */
+function note(event: BusEvent, detail: object): void {
+  if (event['detail-type'] === 'reservations.reminded') {
+    for (const { reservationId } of event.detail.recipients) count(reservationId);
+  }
+  if (event['detail-type'] === 'reservations.changed') {
+    for (const { reservationId } of event.detail.changes) count(reservationId);
+    if (event.detail.released) queues.get('advance')?.push({ 'detail-type': event['detail-type'], detail });
+  }
+}
+
+function count(reservationId: ReservationId): void {
+  if (!isCounting) return;
+  told.count++;
+  told.high += Number.parseInt(reservationId.slice(-12, -6), 16);
+  told.low += Number.parseInt(reservationId.slice(-6), 16);
+}
+
+function deliveryOf<T>(message: T) {
+  return { messageId: newId(), sentAtMs: deps.clock(), deliveries: 1, message };
+}
+
+async function advanceBy(message: object): Promise<void> {
+  const failed = [...(await advance(deps, [deliveryOf(AdvanceTrigger.parse(message))], deps.clock() + limitMs))];
+  if (failed.length > 0) throw new Error(`the function has failed on ${JSON.stringify(message)}`);
+}
+
+/** Gives the pay worker what waits for it. Returns how many messages that were. */
+async function pay(): Promise<number> {
+  let paid = 0;
+  for (;;) {
+    const payments = queues.get('purchases')?.splice(0, purchasesPerBatch) ?? [];
+    if (payments.length === 0) return paid;
+    const batch = payments.map((body) => deliveryOf(PayCommand.parse(body)));
+    const failed = [...(await payPurchases(deps, batch, deps.clock() + limitMs))];
+    if (failed.length > 0) throw new Error('purchases could not be settled');
+    paid += payments.length;
+  }
+}
+
+async function carry(): Promise<void> {
+  for (;;) {
+    const reconciling = queues.get('reconcile')?.shift();
+    const advancing = queues.get('advance')?.shift();
+    if (reconciling) {
+      await reconcileOnTrigger(deps, [deliveryOf(ReconcileTrigger.parse(reconciling))], deps.clock() + limitMs);
+    }
+    if (advancing) await advanceBy(advancing);
+    if (!reconciling && !advancing) return;
+  }
+}
+
+async function carryOut(): Promise<ScaleFigures> {
+  const verb = verbs[name];
+  if (!verb) throw new Error(`there is no verb ${name}`);
+  await redisReady(deps.redis);
+  deps.queue('advance');
+  const mib = (bytes: number): number => bytes / 1_048_576;
+  const restMib = mib(process.memoryUsage.rss());
+  startedMs = performance.now();
+  await verb.run({ deps, db: plain, saleId, size, carry, pay, advance: advanceBy });
+  const tookMs = performance.now() - startedMs;
+  isCounting = false;
+  const more = (await verb.afterwards?.({ deps, db: plain, saleId, size, carry, pay, advance: advanceBy })) ?? {};
+  const { heldMs, held, statementBytes } = extremes;
+  const heldMedianMs = held.length > 0 ? median(held) : 0;
+  // The largest resident set since the start of the process, in kibibytes.
+  const peakMib = process.resourceUsage().maxRSS / 1_024;
+  const sizes = { statementBytes, eventBytes, restMib, peakMib };
+  return { tookMs, firstMs, lastMs, heldMs, heldMedianMs, ...sizes, told, more };
+}
+
+process.on('disconnect', () => process.exit(0));
+process.once('message', () => {
+  carryOut().then(
+    (figures) => process.send?.({ figures }),
+    (error: Error) => process.send?.({ error: error.stack ?? error.message }),
+  );
+});
+process.send?.({ ready: true });

@@ -1,0 +1,378 @@
+/**
+ * The verbs of a large sale: whom each concerns, what carries it out, and what must have become of everybody. The suite
+ * `scale` prepares and checks; `scale-process.ts` carries out, in a process of its own.
+ */
+import type { BusEvent } from '#events/catalog.ts';
+import { changesPerEvent } from '#events/outbox.ts';
+import { adjustStock } from '#launch/adjust-stock.ts';
+import { cancelSale, pauseSale, resumeSale } from '#launch/change-sale.ts';
+import { listSalePage } from '#launch/read-sale.ts';
+import { rescheduleSale } from '#launch/reschedule.ts';
+import { primeMirror } from '#mirror/mirror.ts';
+import { enterConnection } from '#notification/connections.ts';
+import { listNotifications } from '#notification/list.ts';
+import { notify } from '#notification/notify.ts';
+import { overviewOf } from '#operations/overview.ts';
+import type { Deps } from '#platform/environment/deps.ts';
+import { isRefusal } from '#platform/kernel/errors.ts';
+import { newId, type SaleId } from '#platform/kernel/ids.ts';
+import type { Db } from '#platform/mysql/mysql.ts';
+import type { RedisClient } from '#platform/redis/redis.ts';
+import { readDisputes, readFailedRefunds } from '#purchase/read.ts';
+import { requestPurchase } from '#purchase/request.ts';
+import { startReconciliation } from '#reconcile/reconciliation.ts';
+import { getReservation, listReservations } from '#reservation/read.ts';
+import type { ReservationRow } from '#reservation/reservation.store.ts';
+import { type Crowd, type LongSaleTerms, mirrorLongSale, pagesOf } from './long-sale.ts';
+
+const hourMs = 3_600_000;
+
+/** What a verb is carried out with. */
+export interface Run {
+  /** Those of the function: transactions are measured, messages and events kept. */
+  readonly deps: Deps;
+  readonly db: Db;
+  readonly saleId: SaleId;
+  readonly size: number;
+  /** Gives the function what was sent to its queue, until nothing is left. */
+  carry(): Promise<void>;
+  /** Gives the pay worker what was sent to its queue; returns how many messages that were. */
+  pay(): Promise<number>;
+  advance(message: object): Promise<void>;
+}
+
+export interface Verb {
+  /** The function of serverless.yml that carries it out, or whose memory it must fit into. */
+  readonly function: string;
+  readonly crowd: (size: number) => Crowd;
+  readonly terms: (nowMs: number) => LongSaleTerms;
+  /** Whether Redis knows everybody before. */
+  readonly isMirrored?: boolean;
+  /** How many rows of so many it handles, if not all. */
+  readonly handles?: (size: number) => number;
+  /** The unit of its rate. */
+  readonly unit: string;
+  prepare?(db: Db, redis: RedisClient, saleId: SaleId, nowMs: number): Promise<void>;
+  run(run: Run): Promise<void>;
+  /** What else is kept with the figures; it takes time of its own. */
+  afterwards?(run: Run): Promise<Readonly<Record<string, number>>>;
+  /** How often each of the crowd is told, in all. */
+  readonly tells?: number;
+  /** A count, and what it must be; `:sale` stands for the sale's id. */
+  readonly check?: (size: number) => readonly [sql: string, count: number];
+}
+
+const purchasing = (nowMs: number): LongSaleTerms => ({
+  purchaseOpensAtMs: nowMs - hourMs,
+  purchaseClosesAtMs: nowMs + 5 * hourMs,
+  phase: 'purchasing',
+});
+const holders = (size: number): Crowd => ({ holding: size });
+const inState = (state: string, count: number) =>
+  [`SELECT COUNT(*) AS count FROM reservations WHERE state = '${state}' AND sale_id = :sale`, count] as const;
+
+/** How many questions are asked at the same time, as by an environment that serves many; each is one verb's call. */
+const atOnce = 32;
+/** How many calls of a list, or of a page, are measured. */
+const listCalls = 1_000;
+const pageCalls = 5;
+/** One customer in so many is connected when notices are pushed. */
+const onePerConnected = 10;
+/** Of how many messages a batch of the notify worker consists (serverless.yml). */
+const eventsPerBatch = 10;
+
+export const verbs: Readonly<Record<string, Verb>> = {
+  opening: {
+    function: 'advance',
+    unit: 'told/s',
+    crowd: holders,
+    terms: (nowMs) => ({ ...purchasing(nowMs), purchaseOpensAtMs: nowMs - 1, phase: 'reserved' }),
+    run: begin,
+    tells: 1,
+  },
+  reminder: {
+    function: 'advance',
+    unit: 'told/s',
+    crowd: holders,
+    terms: (nowMs) => ({ ...purchasing(nowMs), purchaseClosesAtMs: nowMs + hourMs / 6 }),
+    run: begin,
+    tells: 1,
+  },
+  closing: {
+    function: 'advance',
+    unit: 'ended/s',
+    crowd: (size) => ({ holding: Math.ceil(size / 2), waiting: Math.floor(size / 2) }),
+    terms: (nowMs) => ({ ...purchasing(nowMs), purchaseClosesAtMs: nowMs - 1 }),
+    run: begin,
+    tells: 1,
+    check: (size) => inState('expired', size),
+  },
+  'cancelling with refunds': {
+    function: 'advance',
+    unit: 'refunds ordered/s',
+    crowd: (size) => ({ holding: 0, bought: size }),
+    terms: purchasing,
+    run: async ({ deps, saleId, carry }) => {
+      await cancelSale(deps, saleId, { refunds: 'refund' });
+      await carry();
+    },
+    tells: 1,
+    afterwards: async ({ pay }) => {
+      const startedMs = performance.now();
+      return { refundsPerSecond: ((await pay()) * 1_000) / (performance.now() - startedMs) };
+    },
+    check: (size) => ['SELECT COUNT(*) AS count FROM refunds WHERE sale_id = :sale', size],
+  },
+  'stock for a long line': {
+    function: 'advance',
+    unit: 'offers/s',
+    crowd: (size) => ({ holding: 0, waiting: size }),
+    terms: purchasing,
+    run: async ({ deps, saleId, size, carry }) => {
+      await adjustStock(deps, saleId, size);
+      await carry();
+    },
+    tells: 1,
+    check: (size) => inState('allocated', size),
+  },
+  'expiry at once': {
+    function: 'advance',
+    unit: 'ended/s',
+    crowd: holders,
+    terms: (nowMs) => ({ ...purchasing(nowMs), deadlineMs: nowMs - 1 }),
+    run: begin,
+    tells: 1,
+    check: (size) => inState('expired', size),
+  },
+  'a pause and a move': {
+    function: 'advance',
+    unit: 'told/s',
+    crowd: holders,
+    terms: (nowMs) => ({ ...purchasing(nowMs), deadlineMs: nowMs + hourMs }),
+    handles: (size) => 3 * size,
+    run: async ({ deps, saleId, carry }) => {
+      for (const change of [
+        () => pauseSale(deps, saleId),
+        () => resumeSale(deps, saleId, {}),
+        () => rescheduleSale(deps, saleId, { shiftSeconds: 600, dryRun: false }),
+      ]) {
+        const answer = await change();
+        if (isRefusal(answer)) throw new Error(answer.detail);
+        await carry();
+      }
+    },
+    tells: 3,
+  },
+  'repair of an empty Redis': {
+    function: 'reconcile',
+    unit: 'rows/s',
+    crowd: mixed,
+    terms: reserved,
+    run: async ({ deps, saleId, carry }) => {
+      await primeMirror(deps, saleId);
+      await carry();
+    },
+    check: (size) => [`SELECT MAX(drifts_found) >= ${size} AS count FROM reconciliations`, 1],
+  },
+  reconcile: {
+    function: 'reconcile',
+    unit: 'rows/s',
+    crowd: mixed,
+    terms: reserved,
+    isMirrored: true,
+    run: async ({ deps, saleId, carry }) => {
+      await startReconciliation(deps, { saleId, restored: false });
+      await carry();
+    },
+    check: () => [`SELECT COUNT(*) AS count FROM reconciliations WHERE state = 'done' AND drifts_found < 10`, 1],
+  },
+  "operator's page": {
+    function: 'get-sale-operations',
+    unit: 'rows/s',
+    crowd: mixed,
+    terms: reserved,
+    isMirrored: true,
+    handles: (size) => pageCalls * size,
+    run: async ({ deps, saleId }) => {
+      for (let call = 0; call < pageCalls; call++) await showPage(deps, saleId);
+    },
+    afterwards: async ({ deps, saleId }) => {
+      const startedMs = performance.now();
+      await showPage(deps, saleId);
+      return { pageMs: performance.now() - startedMs };
+    },
+  },
+  lists: {
+    function: 'list-reservations',
+    unit: 'lists/s',
+    crowd: mixed,
+    terms: reserved,
+    isMirrored: true,
+    handles: () => 5 * listCalls,
+    run: async ({ deps, db, saleId }) => {
+      const [page = []] = await firstPages(db, saleId, 1, listCalls);
+      await inParallel(
+        Array.from({ length: listCalls }, (_, n) => page[n % page.length] as ReservationRow),
+        (row) =>
+          Promise.all([
+            listReservations(deps, row.customerId, { limit: 20 }),
+            listNotifications(deps, row.customerId, { limit: 20 }, undefined),
+            listSalePage(deps, { limit: 20 }),
+            readDisputes(deps, { limit: 20 }),
+            readFailedRefunds(deps, { limit: 20 }),
+          ]),
+      );
+    },
+  },
+  'notices and pushes': {
+    function: 'notify',
+    unit: 'notices/s',
+    crowd: holders,
+    terms: purchasing,
+    prepare: async (db, redis, saleId, nowMs) => {
+      const deps = { redis, clock: () => nowMs };
+      const expiresAtMs = nowMs + hourMs;
+      for await (const page of pagesOf(db, saleId, 1_000)) {
+        const connected = page.filter((_, index) => index % onePerConnected === 0);
+        await Promise.all(
+          connected.map(({ customerId }) => enterConnection(deps, { customerId, expiresAtMs }, newId())),
+        );
+      }
+    },
+    run: async ({ deps, db, saleId }) => {
+      for await (const page of pagesOf(db, saleId, eventsPerBatch * changesPerEvent)) {
+        const batch = [...inParts(page, changesPerEvent)].map((rows) => ({
+          ...{ messageId: newId(), sentAtMs: deps.clock(), deliveries: 1 },
+          message: openingOf(saleId, rows, deps.clock()),
+        }));
+        const failed = [...(await notify(deps, batch, deps.clock() + 9_000))];
+        if (failed.length > 0) throw new Error('notices could not be stored');
+      }
+    },
+    check: (size) => ['SELECT COUNT(*) AS count FROM notifications', size],
+  },
+  'purchase rush': {
+    function: 'create-purchase',
+    unit: 'bought/s',
+    crowd: holders,
+    terms: purchasing,
+    handles: buyersOf,
+    run: async ({ deps, db, saleId, size, pay }) => {
+      let left = buyersOf(size);
+      for await (const page of pagesOf(db, saleId, 500)) {
+        await inParallel(page.slice(0, left), async ({ customerId, reservationId }) => {
+          const order = { reservationIds: [reservationId], paymentToken: 'tok_ok' };
+          const answer = await requestPurchase(deps, customerId, 'rush', order);
+          if (isRefusal(answer)) throw new Error(answer.detail);
+        });
+        await pay();
+        left -= page.length;
+        if (left <= 0) break;
+      }
+    },
+    check: (size) => inState('purchased', buyersOf(size)),
+  },
+  'everybody asks': {
+    function: 'get-reservation',
+    unit: 'statuses/s',
+    crowd: mixed,
+    terms: reserved,
+    isMirrored: true,
+    run: ({ deps, db, saleId }) => askAll(deps, db, saleId),
+    afterwards: async ({ deps, db, saleId }) => {
+      const [page = []] = await firstPages(db, saleId, 1, 1_000);
+      let asked = 0;
+      const counting: Db = {
+        ...deps.db,
+        rows: (text, values) => {
+          asked++;
+          return deps.db.rows(text, values);
+        },
+      };
+      const environment: Deps = Object.create(deps, { db: { value: counting } });
+      await inParallel(page, (row) => askOne(environment, row));
+      return { askedMysqlOf1000: asked };
+    },
+  },
+};
+
+async function showPage(deps: Deps, saleId: SaleId): Promise<void> {
+  const answer = await overviewOf(deps, saleId);
+  if (isRefusal(answer)) throw new Error(answer.detail);
+}
+
+async function begin({ saleId, advance, carry }: Run): Promise<void> {
+  await advance({ saleId });
+  await carry();
+}
+
+async function askAll(deps: Deps, db: Db, saleId: SaleId): Promise<void> {
+  for await (const page of pagesOf(db, saleId, 1_000)) await inParallel(page, (row) => askOne(deps, row));
+}
+
+async function askOne(deps: Deps, { customerId, reservationId, state, version }: ReservationRow): Promise<void> {
+  const view = await getReservation(deps, customerId, reservationId);
+  if (isRefusal(view) || view.state !== state || view.version !== version) {
+    throw new Error(`${reservationId} is ${JSON.stringify(view)}, not ${state}`);
+  }
+}
+
+/** A fifth of the holders buys; of a large sale so many of them that the cost of each is known. */
+function buyersOf(size: number): number {
+  return Math.min(20_000, Math.floor(size / 5));
+}
+
+/** Half of them hold units, a quarter waits, and a quarter was rejected. */
+function mixed(size: number): Crowd {
+  const waiting = Math.floor(size / 4);
+  const rejected = Math.floor(size / 4);
+  return { holding: size - waiting - rejected, waiting, rejected };
+}
+
+function reserved(nowMs: number): LongSaleTerms {
+  return { purchaseOpensAtMs: nowMs + hourMs, purchaseClosesAtMs: nowMs + 5 * hourMs, phase: 'reserved' };
+}
+
+function openingOf(saleId: SaleId, rows: readonly ReservationRow[], nowMs: number): BusEvent {
+  const recipients = rows.map(({ reservationId, customerId, units, version }) => ({
+    ...{ reservationId, customerId, units, version },
+    deadlineMs: nowMs + hourMs,
+  }));
+  const envelope = { schemaVersion: 1, eventId: newId(), occurredAtMs: nowMs };
+  const detail = { ...envelope, saleId, reason: 'purchase-opened' as const, recipients };
+  return { 'detail-type': 'reservations.reminded', detail };
+}
+
+function* inParts<T>(all: readonly T[], size: number): Generator<T[]> {
+  for (let start = 0; start < all.length; start += size) yield all.slice(start, start + size);
+}
+
+async function firstPages(db: Db, saleId: SaleId, pages: number, rows: number): Promise<ReservationRow[][]> {
+  const found: ReservationRow[][] = [];
+  for await (const page of pagesOf(db, saleId, rows)) {
+    found.push(page);
+    if (found.length === pages) break;
+  }
+  return found;
+}
+
+/** Does it for all, so many at the same time. */
+async function inParallel<T>(all: readonly T[], work: (one: T) => Promise<unknown>): Promise<void> {
+  let next = 0;
+  const worker = async () => {
+    for (let one = all[next++]; one !== undefined; one = all[next++]) await work(one);
+  };
+  await Promise.all(Array.from({ length: atOnce }, worker));
+}
+
+/** Prepares the sale of a verb. */
+export async function prepareVerb(
+  verb: Verb,
+  db: Db,
+  redis: RedisClient,
+  saleId: SaleId,
+  nowMs: number,
+): Promise<void> {
+  if (verb.isMirrored) await mirrorLongSale(db, redis, saleId);
+  await verb.prepare?.(db, redis, saleId, nowMs);
+}

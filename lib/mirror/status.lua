@@ -1,0 +1,44 @@
+-- Reservations of one sale as the mirror has them, with what is needed to show them.
+-- KEYS[1]  the sale
+-- KEYS[2]  the prefix of the keys of the sale's claims buckets; they share its slot
+-- KEYS[3]  a bit for each place among the sale's requests, set while that request waits in line
+-- ARGV[1]  two texts for each question, each ended by a zero byte: bucket, and the reservation's field
+-- Returns  lines: the sale's id and its clock, with spaces between; then for each question the packed value and the place on
+--          the waitlist, each '' if it is not known here
+
+-- Changes nothing, but only a server that accepts writes carries it out. A replica refuses it: a primary that was demoted
+-- would otherwise show for ever what it had.
+local function refuseAsReplica(saleKey)
+  redis.call('HDEL', saleKey, '')
+end
+
+refuseAsReplica(KEYS[1])
+local sale = redis.call('HMGET', KEYS[1], 'id', 'clock', 'waitlisted')
+local waiting
+
+-- The place on the waitlist of the request with this place among all requests. Places are in the order of tickets. It is
+-- known only if the bits are those of everybody who waits.
+local function placeInLine(line, position, waitlisted)
+  waiting = waiting or redis.call('BITCOUNT', line)
+  if waiting ~= tonumber(waitlisted) or redis.call('GETBIT', line, position) == 0 then
+    return ''
+  end
+  local wholeBytes = math.floor(position / 8)
+  local ahead = wholeBytes > 0 and redis.call('BITCOUNT', line, 0, wholeBytes - 1) or 0
+  for bit = wholeBytes * 8, position - 1 do
+    ahead = ahead + redis.call('GETBIT', line, bit)
+  end
+  return string.format('%d', ahead + 1)
+end
+
+local answers = { (sale[1] or '') .. ' ' .. (sale[2] or '') }
+local at = 1
+while at <= #ARGV[1] do
+  local bucket, field
+  bucket, field, at = struct.unpack('ss', ARGV[1], at)
+  local packed = redis.call('HGET', KEYS[2] .. bucket, field) or ''
+  local position = string.match(packed, '^w:.*:(%d+)$')
+  local place = position and position ~= '0' and placeInLine(KEYS[3], tonumber(position), sale[3] or '0') or ''
+  answers[#answers + 1] = packed .. ' ' .. place
+end
+return table.concat(answers, '\n')

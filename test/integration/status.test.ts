@@ -1,0 +1,289 @@
+/**
+ * The status of a reservation from the mirror alone, on real MySQL and Redis: it is what MySQL would show, it is never older
+ * than what was shown before, and where the mirror is not sure MySQL is asked.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import { pauseSale } from '#launch/change-sale.ts';
+import { readMirroredStatus } from '#mirror/mirror.ts';
+import { distrustForMs } from '#mirror/mirror-trust.ts';
+import type { Deps } from '#platform/environment/deps.ts';
+import { type CustomerId, type ReservationId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
+import { keys } from '#platform/redis/keys.ts';
+import { openRedis, type RedisClient } from '#platform/redis/redis.ts';
+import { requestPurchase } from '#purchase/request.ts';
+import { allocateBatch } from '#reservation/allocate.ts';
+import { cancelReservation } from '#reservation/cancel.ts';
+import { getDecidedReservation, getReservation, listReservations, sureView } from '#reservation/read.ts';
+import { requestReservation } from '#reservation/request.ts';
+import { saleTag } from '#sale/sale-id.ts';
+import { newId } from '#test/support/ids.ts';
+import { withDeps } from '../support/deps.ts';
+import { reconcile } from '../support/reconcile.ts';
+import { delivered, givenSale, openBed, type SaleTerms, soon } from '../support/sales.ts';
+import { type TestBed, testBed } from '../support/stack.ts';
+
+const hourMs = 3_600_000;
+
+let bed: TestBed;
+let deps: Deps;
+/** A client of a Redis that is unavailable. */
+let nowhere: RedisClient;
+
+beforeAll(async () => {
+  bed = await testBed();
+  nowhere = openRedis('redis://127.0.0.1:1');
+}, 60_000);
+
+beforeEach(async () => {
+  deps = await openBed(bed);
+});
+
+afterEach(() => deps?.close());
+
+afterAll(async () => {
+  nowhere?.disconnect();
+  await bed?.close();
+});
+
+interface One {
+  readonly reservationId: ReservationId;
+  readonly customerId: CustomerId;
+}
+
+/** Asks for a unit and has it decided. */
+async function decided(saleId: SaleId): Promise<One> {
+  const customerId = newId() as CustomerId;
+  const answer = await requestReservation(deps, customerId, saleId, 'key', { quantity: 1, fill: 'all' });
+  if ('refused' in answer) throw new Error(answer.detail);
+  const { ticket } = answer;
+  if (ticket === null) throw new Error('accepted without the gate');
+  await allocateBatch(deps, [delivered(saleId, { customerId, ticket })], soon());
+  return { reservationId: answer.reservationId, customerId };
+}
+
+async function decidedAll(saleId: SaleId, count: number): Promise<One[]> {
+  const all: One[] = [];
+  for (let n = 0; n < count; n++) all.push(await decided(saleId));
+  return all;
+}
+
+/** A sale whose purchase window opens in an hour. */
+const givenEarlySale = (terms: Partial<SaleTerms> = {}) =>
+  givenSale(deps, {
+    reserveOpensAtMs: Date.now() - hourMs,
+    reserveClosesAtMs: Date.now() + hourMs / 2,
+    purchaseOpensAtMs: Date.now() + hourMs,
+    purchaseClosesAtMs: Date.now() + 2 * hourMs,
+    ...terms,
+  });
+
+/** The same environment without MySQL. */
+function withoutMysql(environment: Deps): Deps {
+  return withDeps(environment, { db: { ...environment.db, rows: () => Promise.reject(new Error('MySQL was asked')) } });
+}
+
+const status = (environment: Deps, { customerId, reservationId }: One) =>
+  getReservation(environment, customerId, reservationId);
+const inMysql = ({ customerId, reservationId }: One) => getDecidedReservation(deps, customerId, reservationId);
+
+test('every state that the mirror is sure of is shown without MySQL, exactly as MySQL shows it', async () => {
+  const saleId = await givenEarlySale({ allotment: 3, waitlistSize: 12, payWithinMs: 600_000 });
+  const all = await decidedAll(saleId, 15);
+  // Some of the line leave it, one who holds units does, and who is first in line follows.
+  for (const place of [1, 6, 9]) {
+    await cancelReservation(deps, all[place]?.customerId as CustomerId, all[place]?.reservationId as ReservationId);
+  }
+  const late = delivered(saleId);
+  await allocateBatch(deps, [delivered(saleId), delivered(saleId), delivered(saleId)], soon());
+  await allocateBatch(deps, [late], soon());
+  const states = new Set<string>();
+  for (const one of [...all, late.message]) {
+    const right = await inMysql(one);
+    if ('refused' in right) throw new Error(right.detail);
+    states.add(right.state);
+    const mirrored = await readMirroredStatus(deps, one.reservationId, one.customerId);
+    const view = mirrored && sureView(one.reservationId, mirrored, Date.now(), false);
+    // Whoever did not pass the gate has no place that the mirror knows, so the line is not known either.
+    if (right.state === 'waitlisted') continue;
+    // An offer is written without the times of its request.
+    if (right.state === 'allocated' && right.version > 1) expect(view).toBeUndefined();
+    else expect(await status(withoutMysql(deps), one)).toEqual(right);
+    expect(await status(deps, one)).toEqual(right);
+  }
+  expect([...states].sort()).toEqual(['allocated', 'cancelled', 'rejected', 'waitlisted']);
+});
+
+test('a place in line is counted in Redis, as MySQL counts it, whoever leaves', async () => {
+  const saleId = await givenEarlySale({ allotment: 1, waitlistSize: 40 });
+  const [, ...line] = await decidedAll(saleId, 31);
+  const left = new Set<One>();
+  for (const place of [0, 7, 8, 15, 29, 16, 22]) {
+    const one = line[place] as One;
+    await cancelReservation(deps, one.customerId, one.reservationId);
+    left.add(one);
+    for (const waiting of line.filter((other) => !left.has(other))) {
+      expect(await status(withoutMysql(deps), waiting)).toEqual(await inMysql(waiting));
+    }
+  }
+  const last = (await inMysql(line[28] as One)) as { position: number };
+  expect(last.position).toBe(23);
+});
+
+test('a place in line is read from MySQL if Redis does not have everybody who waits', async () => {
+  const saleId = await givenEarlySale({ allotment: 1, waitlistSize: 10 });
+  const [, first, second] = (await decidedAll(saleId, 3)) as [One, One, One];
+  await deps.redis.setbit(keys.line(saleTag(saleId)), 2, 0);
+  await expect(status(withoutMysql(deps), second)).rejects.toThrow('MySQL was asked');
+  expect(await status(deps, second)).toMatchObject({ state: 'waitlisted', position: 2 });
+  expect(await status(deps, first)).toMatchObject({ state: 'waitlisted', position: 1 });
+});
+
+test('in a pause, a deadline is shown from the mirror as from MySQL, as if the sale were resumed now', async () => {
+  const saleId = await givenEarlySale({ payWithinMs: 600_000 });
+  const one = await decided(saleId);
+  const before = (await inMysql(one)) as { deadline: string };
+  await pauseSale(deps, saleId);
+  const nowMs = Date.now() + 60_000;
+  const later = withDeps(deps, { clock: () => nowMs });
+  const shown = await status(withoutMysql(later), one);
+  expect(shown).toEqual(await getDecidedReservation(later, one.customerId, one.reservationId));
+  expect(Date.parse((shown as { deadline: string }).deadline)).toBeGreaterThan(Date.parse(before.deadline) + 50_000);
+});
+
+test('once the purchase window is open, an allocation is read from MySQL: a purchase may be paying for it', async () => {
+  const saleId = await givenEarlySale();
+  const one = await decided(saleId);
+  expect(await status(withoutMysql(deps), one)).toMatchObject({ state: 'allocated', purchaseId: null });
+  await deps.db.change('UPDATE sales SET purchase_opens_at_ms = ?, version = version + 1 WHERE id = ?', [
+    Date.now() - 1,
+    toBytes(saleId),
+  ]);
+  await reconcile(deps, saleId);
+  const bought = await requestPurchase(deps, one.customerId, 'key', {
+    reservationIds: [one.reservationId],
+    paymentToken: 'tok_ok',
+  });
+  if ('refused' in bought) throw new Error(bought.detail);
+  await expect(status(withoutMysql(deps), one)).rejects.toThrow('MySQL was asked');
+  expect(await status(deps, one)).toMatchObject({ state: 'allocated', purchaseId: bought.purchaseId });
+});
+
+describe('never older than what was shown', () => {
+  /** Cancelled in MySQL, and allocated in the mirror. */
+  async function missed(): Promise<One & { saleId: SaleId }> {
+    const saleId = await givenEarlySale();
+    const one = await decided(saleId);
+    const blind = withDeps(deps, { redis: nowhere });
+    await cancelReservation(blind, one.customerId, one.reservationId);
+    const mirrored = await readMirroredStatus(deps, one.reservationId, one.customerId);
+    // What a reader that only believed the mirror would say.
+    expect(mirrored && sureView(one.reservationId, mirrored, Date.now(), false)).toMatchObject({ state: 'allocated' });
+    return { ...one, saleId };
+  }
+
+  test('a list brings the mirror up to date before it is shown, in whatever state that was', async () => {
+    const one = await missed();
+    expect(await listReservations(deps, one.customerId, { limit: 20 })).toMatchObject({
+      items: [{ state: 'cancelled', version: 2 }],
+    });
+    const other = await openBed(bed);
+    try {
+      expect(await status(withoutMysql(other), one)).toEqual(await inMysql(one));
+    } finally {
+      await other.close();
+    }
+  });
+
+  test('the answer to DELETE does so too', async () => {
+    const one = await missed();
+    expect(await cancelReservation(deps, one.customerId, one.reservationId)).toMatchObject({ state: 'cancelled' });
+    expect(await status(withoutMysql(deps), one)).toMatchObject({ state: 'cancelled', version: 2 });
+  });
+
+  test('after a failure of Redis what may change is read from MySQL, and what is final is not', async () => {
+    const one = await missed();
+    const saleId = await givenEarlySale({ allotment: 1 });
+    await decided(saleId);
+    const customerId = newId() as CustomerId;
+    const refused = delivered(saleId, { customerId });
+    await allocateBatch(deps, [refused], soon());
+    const other = await openBed(bed);
+    try {
+      await deps.redis.client('KILL', 'ID', await other.redis.client('ID'));
+      await new Promise((resolve) => other.redis.once('ready', resolve));
+      expect(await status(withoutMysql(other), refused.message)).toMatchObject({
+        state: 'rejected',
+        reason: 'sold_out',
+      });
+      expect(await status(other, one)).toMatchObject({ state: 'cancelled', version: 2 });
+      // That read has repaired the mirror.
+      expect(await status(withoutMysql(other), one)).toMatchObject({ state: 'cancelled', version: 2 });
+    } finally {
+      await other.close();
+    }
+  });
+
+  test('when Redis has lost its memory, MySQL is asked until the mirror is back', async () => {
+    const saleId = await givenEarlySale({ allotment: 1, waitlistSize: 5 });
+    const [holder, ...line] = (await decidedAll(saleId, 4)) as [One, ...One[]];
+    const before = await Promise.all([holder, ...line].map(inMysql));
+    await deps.redis.flushdb();
+    for (const [index, one] of [holder, ...line].entries()) {
+      await expect(status(withoutMysql(deps), one)).rejects.toThrow('MySQL was asked');
+      expect(await status(deps, one)).toEqual(before[index]);
+    }
+    await reconcile(deps, saleId);
+    expect(await status(withoutMysql(deps), holder)).toEqual(before[0]);
+    // Places among all requests are lost with Redis: MySQL counts the line from now on, also beside newcomers.
+    const newcomer = await decided(saleId);
+    for (const [index, one] of line.entries()) expect(await status(deps, one)).toEqual(before[index + 1]);
+    expect(await status(deps, newcomer)).toMatchObject({ state: 'waitlisted', position: 4 });
+  });
+
+  test('who asks again after a loss keeps the place in line that the ticket gives', async () => {
+    const saleId = await givenEarlySale({ allotment: 1, waitlistSize: 5 });
+    const [holder, first, second] = (await decidedAll(saleId, 3)) as [One, One, One];
+    await deps.redis.flushdb();
+    // The second comes first now, and each is delivered once more.
+    for (const one of [holder, second, first]) {
+      await requestReservation(deps, one.customerId, saleId, 'key', { quantity: 1, fill: 'all' });
+    }
+    await reconcile(deps, saleId);
+    expect(await status(deps, first)).toMatchObject({ state: 'waitlisted', position: 1 });
+    expect(await status(deps, second)).toMatchObject({ state: 'waitlisted', position: 2 });
+  });
+
+  test('a Redis that was demoted is not believed, although it goes on answering reads', async () => {
+    const one = await missed();
+    const admin = new Redis(bed.redisUrl);
+    await admin.replicaof('127.0.0.1', 1);
+    const other = await openBed(bed);
+    try {
+      expect(await other.redis.hget(keys.sale(saleTag(one.saleId)), 'status')).toBe('active');
+      expect(await status(other, one)).toMatchObject({ state: 'cancelled', version: 2 });
+      await sleep(10);
+      expect(await status(other, one)).toMatchObject({ state: 'cancelled', version: 2 });
+    } finally {
+      await admin.replicaof('NO', 'ONE');
+      admin.disconnect();
+      await other.close();
+    }
+  });
+
+  test('it is believed again after a while', async () => {
+    const saleId = await givenEarlySale();
+    const one = await decided(saleId);
+    let aheadMs = 0;
+    const other = await openBed(bed, { clock: () => Date.now() + aheadMs });
+    try {
+      await deps.redis.client('KILL', 'ID', await other.redis.client('ID'));
+      await new Promise((resolve) => other.redis.once('ready', resolve));
+      await expect(status(withoutMysql(other), one)).rejects.toThrow('MySQL was asked');
+      aheadMs = distrustForMs;
+      expect(await status(withoutMysql(other), one)).toMatchObject({ state: 'allocated' });
+    } finally {
+      await other.close();
+    }
+  });
+});
