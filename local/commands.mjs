@@ -190,6 +190,7 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
       tools: [
         ['biome', 'check', '.'],
         ['tsc', '--project', '.'],
+        ['tsc', '--project', 'web'],
         ['knip', '--no-progress', '--no-config-hints'],
       ],
       does: 'Checks format, style, types, and that no file, export or dependency is unused.',
