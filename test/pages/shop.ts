@@ -8,7 +8,10 @@ import { minorDigits } from '#platform/kernel/money.ts';
 import { startBrowser } from '../support/browser.ts';
 import { password, type RunningBed, runningBed } from '../support/running-bed.ts';
 
-export interface Shop extends RunningBed {
+/** What the pages need to be there. */
+export type Everything = Pick<RunningBed, 'api' | 'websocket' | 'operator' | 'call' | 'customer' | 'close'>;
+
+export interface Shop extends Everything {
   url: string;
   browser: Browser;
   /** A buyer's own browser, with nothing in it yet. Tests close none: all are closed at the end. */
@@ -37,9 +40,12 @@ export const bothOpen = [-5, 3_600, -4, 7_200] as const;
 let people = 0;
 let things = 0;
 
-/** Starts all of it; takes some ten seconds. */
-export async function openShop(): Promise<Shop> {
-  const running = await runningBed();
+/** Serves the pages of a running stack and starts a browser; by default on a bed of its own, which takes some ten seconds. */
+export async function openShop(running?: Everything): Promise<Shop> {
+  return serve(running ?? (await runningBed()));
+}
+
+async function serve(running: Everything): Promise<Shop> {
   const [web, browser] = await Promise.all([
     startWeb({ port: 0, config: { api: running.api, websocket: running.websocket, minorDigits, payments } }),
     startBrowser(),
@@ -48,7 +54,8 @@ export async function openShop(): Promise<Shop> {
   async function buyer(options: BrowserContextOptions = {}): Promise<Page> {
     const context = await browser.newContext({ locale: 'en-GB', timezoneId: 'Asia/Seoul', ...options });
     const page = await context.newPage();
-    page.setDefaultTimeout(10_000);
+    // Long enough for a machine on which much else runs.
+    page.setDefaultTimeout(25_000);
     return page;
   }
 

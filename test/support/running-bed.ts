@@ -37,6 +37,37 @@ export interface RunningBed {
   close(): Promise<void>;
 }
 
+/** Calls of the API at an address. */
+export function callsTo(api: string): Pick<RunningBed, 'call' | 'signIn' | 'customer'> {
+  async function call<T>(method: string, path: string, { token, body, key }: CallOptions = {}): Promise<T> {
+    const response = await fetch(api + path, {
+      method,
+      headers: {
+        ...(token ? { authorization: `Bearer ${token}` } : {}),
+        ...(body ? { 'content-type': 'application/json' } : {}),
+        ...(key ? { 'idempotency-key': key } : {}),
+      },
+      ...(body ? { body: JSON.stringify(body) } : {}),
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+    return JSON.parse(text) as T;
+  }
+
+  const signIn = async (email: string) =>
+    (await call<{ accessToken: string }>('POST', '/auth/login', { body: { email, password } })).accessToken;
+
+  return {
+    call,
+    signIn,
+    async customer(name) {
+      const email = `${name}@example.com`;
+      const body = { email, password, name };
+      return { email, token: (await call<{ accessToken: string }>('POST', '/auth/register', { body })).accessToken };
+    },
+  };
+}
+
 /** Makes a bed and starts everything on it. `env` is added to the environment of its functions. */
 export async function runningBed(env: Record<string, string> = {}): Promise<RunningBed> {
   const bed = await testBed();
@@ -82,36 +113,13 @@ export async function runningBed(env: Record<string, string> = {}): Promise<Runn
   await seedOperator({ db, clock: systemClock }, { email: 'operator@example.com', password });
   await db.close();
 
-  async function call<T>(method: string, path: string, { token, body, key }: CallOptions = {}): Promise<T> {
-    const response = await fetch(api + path, {
-      method,
-      headers: {
-        ...(token ? { authorization: `Bearer ${token}` } : {}),
-        ...(body ? { 'content-type': 'application/json' } : {}),
-        ...(key ? { 'idempotency-key': key } : {}),
-      },
-      ...(body ? { body: JSON.stringify(body) } : {}),
-    });
-    const text = await response.text();
-    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
-    return JSON.parse(text) as T;
-  }
-
-  const signIn = async (email: string) =>
-    (await call<{ accessToken: string }>('POST', '/auth/login', { body: { email, password } })).accessToken;
-
+  const calls = callsTo(api);
   return {
     bed,
     api,
     websocket,
-    operator: await signIn('operator@example.com'),
-    call,
-    signIn,
-    async customer(name) {
-      const email = `${name}@example.com`;
-      const body = { email, password, name };
-      return { email, token: (await call<{ accessToken: string }>('POST', '/auth/register', { body })).accessToken };
-    },
+    ...calls,
+    operator: await calls.signIn('operator@example.com'),
     logged: () => logged,
     async close() {
       await Promise.all(

@@ -130,7 +130,7 @@ function Home() {
     .sort((one, other) => other.purchaseClosesAt.localeCompare(one.purchaseClosesAt));
   return (
     <>
-      <div class="lead">
+      <div class={shop.me ? 'lead own' : 'lead'}>
         <h1 tabIndex={-1}>{words.home.title}</h1>
         {!shop.me && <p>{words.home.lead}</p>}
       </div>

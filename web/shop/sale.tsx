@@ -269,7 +269,7 @@ function ReserveForm({ sale }: { sale: SaleView }) {
   const phase = phaseOf(sale, shop.now());
   const hint = {
     units: phase === 'purchasing' ? form.nowHint : form.laterHint,
-    some: form.someHint(format.number(available)),
+    some: (waitlisted < sale.waitlistSize ? form.someHint : form.onlyHint)(format.number(available)),
     waitlist: form.waitHint(format.number(waitlisted), format.number(sale.waitlistSize)),
     full: form.fullHint,
   }[taking];

@@ -41,8 +41,9 @@ const lookMs = 5_000;
 const lookForNewMs = 30_000;
 /** How long a request may stay undecided before the page asks, in case no push comes. */
 const askAfterMs = 1_500;
-/** How often an intent that is not known yet is sent again. */
+/** When an intent that is not known yet is sent again: first after so long, then each time after twice as long. */
 const repeatIntentMs = 5_000;
+const longestRepeatMs = 60_000;
 /** How many sales the list shows at first, and more each time. */
 const pageOfSales = 100;
 
@@ -109,6 +110,8 @@ export class Store {
   #toastTimer: ReturnType<typeof setTimeout> | undefined;
   #productsAsked = new Map<string, Promise<void>>();
   #intents;
+  /** How often each intent was sent in vain, and when it is sent again. */
+  readonly #vain = new Map<string, { tries: number; againAt: number }>();
 
   constructor(config: PageConfig, words: Words, locale: string, changed: () => void) {
     this.config = config;
@@ -165,7 +168,7 @@ export class Store {
     setInterval(() => visible() && this.update(), 1_000);
     setInterval(() => visible() && void this.#readStill(), lookMs);
     setInterval(() => visible() && void this.readSales(), lookForNewMs);
-    setInterval(() => this.repeatIntents(), repeatIntentMs);
+    setInterval(() => this.repeatIntents(true), repeatIntentMs / 5);
     void this.#api.resume().catch(() => this.#set({ mineState: 'failed' }));
     void this.readSales();
     this.#arrive();
@@ -263,7 +266,7 @@ export class Store {
   /** Reads again the sales that are looked at and are not live. */
   async #readStill(): Promise<void> {
     if (this.place.page === 'sale' && !this.isLive(this.place.saleId)) await this.readPlace();
-    else if (this.place.page === 'home' && !this.me) await this.readSales();
+    else if (this.place.page === 'home' && (!this.me || this.link !== 'live')) await this.readSales();
     if (this.salesState === 'failed') await this.readSales();
     if (this.mineState === 'failed') await this.refresh();
   }
@@ -390,11 +393,12 @@ export class Store {
     await this.#carryOut(Store.buying, '/purchases', { reservationIds, paymentToken });
   }
 
-  /** Sends again what is not known yet. */
-  repeatIntents(): void {
+  /** Sends again what is not known yet; by itself only after a while, which grows and differs from buyer to buyer. */
+  repeatIntents(byItself = false): void {
     if (!this.me || !navigator.onLine) return;
     for (const [name, { path, body }] of this.#intents.open(this.me.customerId)) {
-      if (!this.busy.has(name)) void this.#carryOut(name, path, body);
+      const rests = byItself && this.#api.clock.stopwatch() < (this.#vain.get(name)?.againAt ?? 0);
+      if (!rests && !this.busy.has(name)) void this.#carryOut(name, path, body);
     }
   }
 
@@ -405,13 +409,21 @@ export class Store {
     this.update();
     try {
       const answer = await this.#intents.carryOut(me.customerId, name, path, body);
+      this.#vain.delete(name);
       if (this.me?.customerId !== me.customerId) return;
       if (name === Store.buying) await this.#bought(answer as PurchaseAccepted);
       else this.#reserved(answer as ReservationAccepted, body as Pick<Wish, 'quantity' | 'fill'>);
     } catch (problem) {
       // What is not known is said beside the button, for as long as it is not known.
       if (isOutcome(problem) || (problem instanceof Problem && problem.status === 429)) this.showProblem(problem);
-      if (isOutcome(problem)) await this.readMine();
+      if (isOutcome(problem)) {
+        this.#vain.delete(name);
+        await this.readMine();
+      } else {
+        const tries = 1 + (this.#vain.get(name)?.tries ?? 0);
+        const waitMs = Math.min(longestRepeatMs, repeatIntentMs * 2 ** (tries - 1)) * (0.75 + Math.random() / 2);
+        this.#vain.set(name, { tries, againAt: this.#api.clock.stopwatch() + waitMs });
+      }
     } finally {
       this.busy.delete(name);
       this.update();

@@ -102,6 +102,7 @@ export const en = {
     fullHint: 'Everything is taken and nobody else can wait. If somebody gives back a place, this opens again.',
     someHint: (left: string) =>
       `Only ${left} are free. A request for more goes on the waitlist, unless you take fewer.`,
+    onlyHint: (left: string) => `Only ${left} are free, and nobody can wait. Ask for that many at most, or take fewer.`,
     waitHint: (waiting: string, places: string) =>
       `Nothing is free at the moment. ${waiting} of ${places} places on the waitlist are taken.`,
     laterHint: 'You pay later, once the purchase window opens.',

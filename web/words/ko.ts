@@ -97,6 +97,7 @@ export const ko: Words = {
     full: '대기 명단이 가득 찼습니다',
     fullHint: '수량이 모두 배정되었고 더 대기할 수 없습니다. 자리가 나면 다시 열립니다.',
     someHint: (left) => `${left}개만 남았습니다. 더 많이 요청하면 적게 받기를 선택하지 않는 한 대기 명단에 오릅니다.`,
+    onlyHint: (left) => `${left}개만 남았고 더 대기할 수 없습니다. 그 이하로 요청하거나 적게 받기를 선택하세요.`,
     waitHint: (waiting, places) => `지금은 남은 수량이 없습니다. 대기 명단 ${places}자리 중 ${waiting}자리가 찼습니다.`,
     laterHint: '결제는 나중에, 구매가 열린 뒤에 합니다.',
     nowHint: '구매가 진행 중입니다. 배정되면 바로 구매할 수 있습니다.',
