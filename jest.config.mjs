@@ -6,6 +6,8 @@ export default {
   testPathIgnorePatterns: [
     '/node_modules/',
     '<rootDir>/\\.',
+    // There must be a browser.
+    ...(process.env.HOLDFAST_TEST_BROWSER ? [] : ['<rootDir>/test/pages/']),
     // There must be a LocalStack to deploy to.
     ...(process.env.HOLDFAST_TEST_DEPLOYMENT === 'yes' ? [] : ['<rootDir>/test/localstack/']),
   ],

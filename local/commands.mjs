@@ -86,6 +86,12 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
       options: { aws },
       passesOn: 'Jest',
     },
+    pictures: {
+      entry: 'test/pages/main.ts',
+      does: 'Takes pictures of the shop in three sizes, two languages, and in the light and the dark.',
+      takes: 'about two minutes on two cores',
+      result: '.local/pictures has all of them, docs/pictures those that the documents show',
+    },
     bench: {
       entry: 'bench/main.ts',
       does: 'Measures rivals, Holdfast and yardsticks in interleaved rounds, each run verified from SQL.',
@@ -193,6 +199,7 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
       tools: [
         ['biome', 'check', '.'],
         ['tsc', '--project', '.'],
+        ['tsc', '--project', 'web'],
         ['knip', '--no-progress', '--no-config-hints'],
       ],
       does: 'Checks format, style, types, and that no file, export or dependency is unused.',

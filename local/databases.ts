@@ -11,12 +11,13 @@
  */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
 import { createConnection } from 'mysql2/promise';
+import { CannotInstall, findProgram, installPackages } from './debian.ts';
 import { compose, dockerRuns } from './docker.ts';
 import { freePort } from './free-port.ts';
 import type { Supervisor } from './supervisor.ts';
@@ -97,27 +98,12 @@ async function startMissing(supervisor: Supervisor, missing: string[]): Promise<
     }
   }
   const programs = missing.map((name) => (name === 'mysql' ? 'mariadbd' : 'redis-server'));
-  if (programs.some((program) => !findProgram(program))) await installPackages(supervisor, programs);
+  if (programs.some((program) => !findProgram(program))) await installServers(supervisor, programs);
   const [mysqlUrl, redisUrl] = await Promise.all([
     missing.includes('mysql') ? startMariadb(supervisor) : undefined,
     missing.includes('redis') ? startRedis(supervisor) : undefined,
   ]);
   return { mysqlUrl, redisUrl, from: 'private' };
-}
-
-/** The path of a program, also from folders where Debian puts servers. */
-function findProgram(name: string): string | undefined {
-  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin', '/opt/homebrew/bin'];
-  for (const folder of folders) {
-    const file = join(folder, name);
-    try {
-      accessSync(file, constants.X_OK);
-      return file;
-    } catch {
-      // Not in this folder: the next one is tried.
-    }
-  }
-  return undefined;
 }
 
 function needProgram(...names: string[]): string {
@@ -132,30 +118,17 @@ const choices =
   'Holdfast needs MySQL and Redis: set MYSQL_URL and REDIS_URL, or start Docker, ' +
   'or install mariadb-server and redis-server (on Debian as root this is done for you), and run the command again.';
 
-/** Installs Debian's packages without starting their services. */
-async function installPackages(supervisor: Supervisor, programs: string[]): Promise<void> {
-  const isRoot = process.getuid?.() === 0;
-  if (!isRoot || !findProgram('apt-get')) throw new Error(choices);
+/** Installs the servers that are missing, from Debian's packages. */
+async function installServers(supervisor: Supervisor, programs: string[]): Promise<void> {
   const packages = programs
     .filter((program) => !findProgram(program))
     .map((program) => (program === 'mariadbd' ? 'mariadb-server' : 'redis-server'));
-  supervisor.report(`installing ${packages.join(' and ')} (Debian packages, services not started)`);
-  // The policy file stops Debian from starting a service that it installs; it is removed afterwards.
-  const policy = '/usr/sbin/policy-rc.d';
-  const policyIsOurs = !existsSync(policy);
-  if (policyIsOurs) writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
-  const apt = (...args: string[]) =>
-    run('apt-get', ['-o', 'DPkg::Lock::Timeout=120', '-qq', ...args], {
-      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
-      maxBuffer: 64 * 1024 * 1024,
-    });
   try {
-    await apt('update').catch(() => undefined);
-    await apt('install', '-y', '--no-install-recommends', ...packages);
+    await installPackages(packages, (line) => supervisor.report(line));
   } catch (error) {
-    throw new Error(`${choices} (installing ${packages.join(' and ')} failed)`, { cause: error });
-  } finally {
-    if (policyIsOurs) rmSync(policy, { force: true });
+    throw new Error(error instanceof CannotInstall ? choices : `${choices} (${(error as Error).message})`, {
+      cause: error,
+    });
   }
 }
 

@@ -1,4 +1,5 @@
 import { request } from 'node:http';
+import { buildPages } from '#web/build.ts';
 import { startWeb } from './web.ts';
 
 const config = { api: 'http://127.0.0.1:3000', websocket: 'ws://127.0.0.1:3001' };
@@ -25,23 +26,48 @@ function statusOf(path: string): Promise<number | undefined> {
 describe('the host of the pages', () => {
   it.each([
     ['/', 'text/html; charset=utf-8'],
-    ['/console.html', 'text/html; charset=utf-8'],
-    ['/shop.js', 'text/javascript; charset=utf-8'],
-    ['/console.js?v=1', 'text/javascript; charset=utf-8'],
-    ['/style.css', 'text/css; charset=utf-8'],
-    ['/favicon.svg', 'image/svg+xml'],
+    ['/settings', 'text/html; charset=utf-8'],
+    ['/sales/01a0b1c2-0000-7000-8000-000000000000', 'text/html; charset=utf-8'],
+    ['/sales/01a0b1c2-0000-7000-8000-000000000000.png', 'image/png'],
+    ['/console.html?v=1', 'text/html; charset=utf-8'],
+    ['/config.json', 'application/json'],
   ])('%s is there, as %s', async (path, type) => {
     const response = await fetch(web.url + path);
     expect([response.status, response.headers.get('content-type')]).toEqual([200, type]);
   });
 
-  it('every file that a page names is there', async () => {
+  it('every file that a page names is there, under a name that changes with it', async () => {
     for (const page of ['/', '/console.html']) {
       const html = await (await fetch(web.url + page)).text();
-      for (const [, path] of html.matchAll(/(?:src|href)="(\/[^"]*)"/g)) {
-        expect([path, (await fetch(web.url + path)).status]).toEqual([path, 200]);
+      const named = [...html.matchAll(/(?:src|href)="(\/assets\/[^"]*)"/g)].map(([, path = '']) => path);
+      expect(named.length).toBeGreaterThan(2);
+      for (const path of named) {
+        const response = await fetch(web.url + path);
+        expect([path, response.status, response.headers.get('cache-control')]).toEqual([
+          path,
+          200,
+          'public, max-age=31536000, immutable',
+        ]);
       }
     }
+  });
+
+  it('a buyer loads less than 50 KiB of script', async () => {
+    const files = await buildPages();
+    const sizeOf = (name: RegExp) => [...files].find(([path]) => name.test(path))?.[1].gzip.length ?? Number.NaN;
+    const shared = [...files]
+      .filter(([path]) => /chunk-/.test(path))
+      .reduce((sum, [, file]) => sum + file.gzip.length, 0);
+    const words = Math.max(sizeOf(/\/en-/), sizeOf(/\/ko-/));
+    expect(sizeOf(/\/shop-/) + shared + words).toBeLessThan(50 * 1024);
+  });
+
+  it('sends scripts compressed to whoever takes them so', async () => {
+    const html = await (await fetch(web.url)).text();
+    const [, script = ''] = /src="([^"]+)"/.exec(html) ?? [];
+    const response = await fetch(web.url + script);
+    expect(response.headers.get('content-encoding')).toBe('gzip');
+    expect(await response.text()).toMatch(/^import|^var/);
   });
 
   it('tells the pages where the APIs are, and its Content-Security-Policy allows no other origin', async () => {
@@ -50,12 +76,17 @@ describe('the host of the pages', () => {
     expect(policy).toContain("connect-src 'self' http://127.0.0.1:3000 ws://127.0.0.1:3001;");
   });
 
-  it.each(['/../package.json', '/%2e%2e/package.json', '/shown.test.ts', '/shown.d.ts', '//etc/passwd', '/nothing'])(
-    '%s is not there',
-    async (path) => {
-      expect(await statusOf(path)).toBe(404);
-    },
-  );
+  it.each([
+    '/../package.json',
+    '/%2e%2e/package.json',
+    '/shop.tsx',
+    '/build.ts',
+    '/sales/x',
+    '//etc/passwd',
+    '/nothing',
+  ])('%s is not there', async (path) => {
+    expect(await statusOf(path)).toBe(404);
+  });
 
   it('only reads', async () => {
     expect((await fetch(web.url, { method: 'POST' })).status).toBe(405);

@@ -1,14 +1,15 @@
 /**
- * The web server of the shop page and the operator console: the files of `web/`, and `/config.json` with the addresses
- * of the APIs, which the pages read.
+ * The web server of the shop and the operator console: the built pages of `web/`, `/config.json` with the addresses of the
+ * APIs, which the pages read, and for each sale its page with a preview for sharing and its picture.
  *
- * Invariant: it serves only the files that existed at start, by their exact path. Started by `npm start`.
+ * Invariant: it serves only the files that were built at start, by their exact path. Started by `npm start`.
  */
-import { readdirSync, readFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { extname, join, relative, sep } from 'node:path';
+import { localeFrom } from '#platform/kernel/reader.ts';
+import { buildPages, type PageFile } from '#web/build.ts';
+import { coverPng } from '#web/cover-png.ts';
+import { type Previewed, previewedPage } from '#web/preview.ts';
 import { serveHttp } from './service/http.ts';
-import { projectRoot } from './state-folder.ts';
 
 /** The content of `/config.json`. */
 export interface WebConfig {
@@ -24,7 +25,7 @@ export interface WebConfig {
   payments?: { token: string; label: string }[];
 }
 
-/** A selection of the tokens in provider/tokens.ts. */
+/** A selection of the tokens in provider/tokens.ts. The pages have words for them in each language. */
 export const sandboxPayments = [
   { token: 'tok_approve', label: 'A card that is accepted' },
   { token: 'tok_decline', label: 'A card that is declined' },
@@ -34,25 +35,23 @@ export const sandboxPayments = [
   { token: 'tok_charged_timeout', label: 'A bank that charges and does not answer' },
 ];
 
-const contentTypes: Record<string, string> = {
-  '.html': 'text/html; charset=utf-8',
-  '.js': 'text/javascript; charset=utf-8',
-  '.css': 'text/css; charset=utf-8',
-  '.svg': 'image/svg+xml',
-};
+/** How long the page of a sale waits for what its preview says; without it, the page comes with the shop's own. */
+const previewMs = 1_500;
+const salePath = /^\/sales\/([0-9a-f-]{36})(\.png)?$/;
+/** Paths that the shop's page itself takes apart. */
+const shopPaths = new Set(['/', '/settings']);
 
 /** Starts the server on 127.0.0.1; rejects if the port is taken. */
 export async function startWeb(options: {
   port: number;
   config: WebConfig;
-  dir?: string;
 }): Promise<{ url: string; port: number; stop(): Promise<void> }> {
-  const { config, dir = join(projectRoot, 'web') } = options;
-  const files = readPages(dir);
-  const headers = {
-    'cache-control': 'no-cache',
+  const { config } = options;
+  const files = await buildPages();
+  const common = {
     'x-content-type-options': 'nosniff',
     'referrer-policy': 'no-referrer',
+    vary: 'accept-encoding, accept-language',
     'content-security-policy': [
       "default-src 'self'",
       `connect-src 'self' ${new URL(config.api).origin} ${new URL(config.websocket).origin}`,
@@ -63,28 +62,57 @@ export async function startWeb(options: {
     ].join('; '),
   };
 
-  function answer(request: IncomingMessage, response: ServerResponse): void {
-    const path = (request.url ?? '/').split('?')[0] ?? '/';
-    const file =
-      path === '/config.json'
-        ? { body: Buffer.from(JSON.stringify(config)), type: 'application/json' }
-        : files.get(path === '/' ? '/index.html' : path);
-    const status = request.method !== 'GET' && request.method !== 'HEAD' ? 405 : file ? 200 : 404;
-    response.writeHead(status, { ...headers, 'content-type': status === 200 ? file?.type : 'text/plain' });
-    response.end(request.method === 'HEAD' ? undefined : status === 200 ? file?.body : 'There is no such page.\n');
+  function send(request: IncomingMessage, response: ServerResponse, file: PageFile): void {
+    const zipped = /\bgzip\b/.test(request.headers['accept-encoding'] ?? '') && file.gzip.length > 0;
+    const body = zipped ? file.gzip : file.body;
+    response.writeHead(200, {
+      ...common,
+      'content-type': file.type,
+      'content-length': body.length,
+      'cache-control': file.immutable ? 'public, max-age=31536000, immutable' : 'no-cache',
+      ...(zipped ? { 'content-encoding': 'gzip' } : {}),
+    });
+    response.end(request.method === 'HEAD' ? undefined : body);
   }
 
-  const http = await serveHttp(answer, options.port);
+  function refuse(response: ServerResponse, status: number, text: string): void {
+    response.writeHead(status, { ...common, 'content-type': 'text/plain' });
+    response.end(text);
+  }
+
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const path = (request.url ?? '/').split('?')[0] ?? '/';
+    if (request.method !== 'GET' && request.method !== 'HEAD') return refuse(response, 405, 'This only reads.\n');
+    if (path === '/config.json') return send(request, response, fresh(JSON.stringify(config), 'application/json'));
+    const [, saleId, picture] = salePath.exec(path) ?? [];
+    if (saleId && picture) return send(request, response, { ...fresh(coverPng(saleId), 'image/png'), immutable: true });
+    const file = files.get(saleId || shopPaths.has(path) ? '/index.html' : path);
+    if (!file) return refuse(response, 404, 'There is no such page.\n');
+    if (!saleId) return send(request, response, file);
+    const origin = `http://${request.headers.host ?? 'localhost'}`;
+    const sale = await readSale(config.api, saleId);
+    const locale = localeFrom(request.headers['accept-language']) ?? 'en';
+    if (!sale) return send(request, response, file);
+    send(request, response, fresh(await previewedPage(file.body.toString(), sale, origin, locale), file.type));
+  }
+
+  const http = await serveHttp((request, response) => {
+    answer(request, response).catch(() => refuse(response, 500, 'Something went wrong.\n'));
+  }, options.port);
   return { url: http.url, port: http.port, stop: http.close };
 }
 
-function readPages(dir: string): Map<string, { body: Buffer; type: string }> {
-  const pages = new Map<string, { body: Buffer; type: string }>();
-  for (const entry of readdirSync(dir, { recursive: true, withFileTypes: true })) {
-    const type = contentTypes[extname(entry.name)];
-    if (!entry.isFile() || !type || entry.name.includes('.test.')) continue;
-    const file = join(entry.parentPath, entry.name);
-    pages.set(`/${relative(dir, file).split(sep).join('/')}`, { body: readFileSync(file), type });
+/** What was made for this request, as a file. */
+function fresh(content: string | Buffer, type: string): PageFile {
+  return { body: Buffer.from(content), gzip: Buffer.alloc(0), type, immutable: false };
+}
+
+/** What the preview of a sale says; undefined if there is no such sale, or nobody answers in time. */
+async function readSale(api: string, saleId: string): Promise<Previewed | undefined> {
+  try {
+    const response = await fetch(`${api}/sales/${saleId}`, { signal: AbortSignal.timeout(previewMs) });
+    return response.ok ? ((await response.json()) as Previewed) : undefined;
+  } catch {
+    return undefined;
   }
-  return pages;
 }

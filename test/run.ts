@@ -6,7 +6,8 @@
  *   npm test -- --aws localstack   everything on LocalStack (or --aws embedded, or HOLDFAST_AWS)
  *
  * Invariants: the last line is `N passed, N failed`, and the exit code is 0 only when tests ran and none failed. The
- * LocalStack part, unless asked for by name, is skipped with a message where LocalStack is not available.
+ * LocalStack part, unless asked for by name, is skipped with a message where LocalStack is not available; so are the tests of
+ * pages where no browser can be had.
  */
 import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -15,6 +16,7 @@ import { awsOf, ownArguments } from '#local/arguments.ts';
 import { NoLocalStack } from '#local/localstack.ts';
 import { type Aws, startStack } from '#local/stack.ts';
 import { defaultFolder, projectRoot } from '#local/state-folder.ts';
+import { findBrowser } from './support/browser.ts';
 
 interface Counts {
   passed: number;
@@ -40,7 +42,12 @@ const startedAtMs = Date.now();
 const counts: Counts = { passed: 0, failed: 0 };
 const { values, rest } = ownArguments('test');
 const { aws, asked } = awsOf(values.aws);
+/** What the tests of pages run in; looked for only if they are among those asked for. */
+const browser = rest.length === 0 || rest.some((path) => path.includes('pages')) ? await findBrowser(say) : undefined;
 try {
+  if (rest.length === 0 && !browser) {
+    say('Not tested in a browser: there is no Chromium or Chrome here (HOLDFAST_TEST_BROWSER may name one).');
+  }
   if (aws === 'localstack') say(ownEmulators);
   add(await testOn(aws, rest));
   if (!asked && rest.length === 0) await testOnLocalStackToo();
@@ -93,6 +100,7 @@ async function testOn(which: Aws, jestArguments: readonly string[], installWithi
         ...process.env,
         ...stack.env,
         HOLDFAST_TEST_STACK: join(stack.dir, 'stack.json'),
+        HOLDFAST_TEST_BROWSER: browser ?? '',
         HOLDFAST_TEST_DEPLOYMENT: stack.localStack?.deploys ? 'yes' : 'no',
         NODE_OPTIONS: [process.env.NODE_OPTIONS, '--disable-warning=ExperimentalWarning'].filter(Boolean).join(' '),
       },

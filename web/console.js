@@ -4,8 +4,8 @@
  * Counters come live over the WebSocket; what lies behind them (queues, breakers, drift) is asked for while somebody
  * looks at it. Every change an operator makes is one call of the public API.
  */
-import { loadConfig, newKey, openApi } from './api.js';
-import { openLive } from './live.js';
+import { loadConfig, newKey, openApi } from './api.ts';
+import { openLive } from './live.ts';
 import { setUpSigning } from './sign.js';
 import {
   act,
@@ -31,7 +31,7 @@ const lookMs = 2_000;
 
 const config = await loadConfig();
 useMinorDigits(config.minorDigits ?? {});
-const api = openApi(config.api, signedIn);
+const api = openApi(config.api, { onSession: signedIn });
 const signing = setUpSigning(api, { mayRegister: false });
 
 const sales = new Map();
@@ -81,7 +81,8 @@ for (const name of areas) {
 /* Sales */
 
 async function readSales() {
-  for (const sale of await api.all('/sales')) take(sale);
+  // The latest are watched if there are more than one connection may watch.
+  for (const sale of (await api.all('/sales')).reverse()) take(sale);
   drawSales();
 }
 

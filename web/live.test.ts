@@ -1,15 +1,18 @@
 import { jest } from '@jest/globals';
-import { type Live, openLive } from './live.js';
+import { type Live, openLive } from './live.ts';
 
 /** A browser's WebSocket whose other side is the test. */
 class FakeSocket extends EventTarget {
   static readonly OPEN = 1;
   static readonly all: FakeSocket[] = [];
   readyState = 0;
-  readonly said: { action: string; token?: string }[] = [];
+  readonly said: { action: string; token?: string; saleId?: string }[] = [];
 
-  constructor(readonly url: string) {
+  readonly url: string;
+
+  constructor(url: string) {
     super();
+    this.url = url;
     FakeSocket.all.push(this);
   }
 
@@ -86,14 +89,47 @@ describe('the live connection of a page', () => {
     expect(states).toEqual(['live']);
   });
 
-  it('that is half-open is found within 60 s, and another is opened though its end is never announced', async () => {
+  it('that is half-open is found within 35 s, and another is opened though its end is never announced', async () => {
     live.open();
     await connected();
-    await jest.advanceTimersByTimeAsync(60_000);
+    await jest.advanceTimersByTimeAsync(35_000);
     expect(states).toEqual(['live', 'reconnecting']);
     expect(FakeSocket.all).toHaveLength(2);
     await connected();
     expect([states.at(-1), backs]).toEqual(['live', 1]);
+  });
+
+  it('that does not open is given up after 10 s', async () => {
+    live.open();
+    await jest.advanceTimersByTimeAsync(0);
+    await jest.advanceTimersByTimeAsync(11_000);
+    expect(FakeSocket.all).toHaveLength(2);
+  });
+
+  it('that died while nobody looked is found when somebody does', async () => {
+    live.open();
+    await connected();
+    page.dispatchEvent(new Event('online'));
+    await jest.advanceTimersByTimeAsync(9_000);
+    expect(FakeSocket.all).toHaveLength(2);
+  });
+
+  it('watches the last 50 of what is looked at; live is what the server has confirmed', async () => {
+    live.open();
+    const socket = await connected();
+    const names = Array.from({ length: 52 }, (_, n) => `s${n}`);
+    for (const saleId of names) live.watch(saleId);
+    expect(names.filter(live.isLive)).toEqual([]);
+    for (const { action, saleId } of [...socket.said])
+      if (action === 'watch') socket.hears({ type: 'watching', saleId });
+    expect(names.filter(live.isLive)).toEqual(names.slice(2));
+    live.unwatch('s51');
+    expect(socket.said.slice(-2)).toEqual([
+      { action: 'unwatch', saleId: 's51' },
+      { action: 'watch', saleId: 's1' },
+    ]);
+    await jest.advanceTimersByTimeAsync(40_000);
+    expect(names.filter(live.isLive)).toEqual([]);
   });
 
   it('S2: sends a fresh token as soon as there is one, once, and stays', async () => {

@@ -115,11 +115,6 @@ export function phaseOf(sale, nowMs = Date.now()) {
   return 'scheduled';
 }
 
-/** Whether reservations are taken now; they may go on into the purchase window. */
-export function takesReservations(sale, nowMs = Date.now()) {
-  return nowMs >= Date.parse(sale.reserveOpensAt) && nowMs < Date.parse(sale.reserveClosesAt);
-}
-
 /** What a phase is called, and what comes next and when. */
 export function phaseText(sale) {
   if (sale.status === 'cancelled') return { label: 'Cancelled', next: undefined };

@@ -13,7 +13,7 @@ export const koreanSentences: Partial<Record<NoticeKind, (facts: Facts) => strin
     Number(facts.units) < Number(facts.quantity)
       ? `요청하신 ${Number(facts.quantity)}개 중 ${units(facts)}가 배정되었습니다.${buyUntil(facts)}`
       : `${units(facts)}가 배정되었습니다.${buyUntil(facts)}`,
-  'reservation.waitlisted': () => '지금은 모두 배정되어 대기 명단에 올랐습니다.',
+  'reservation.waitlisted': () => '지금은 요청하신 수량이 남아 있지 않아 대기 명단에 올랐습니다.',
   'reservation.rejected': (facts) => `예약이 접수되지 않았습니다${because(facts)}.`,
   'reservation.offered': (facts) => `${units(facts)}의 차례가 왔습니다. ${until(facts)}구매하실 수 있습니다.`,
   'reservation.reduced': (facts) =>

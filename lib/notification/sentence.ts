@@ -15,7 +15,7 @@ const sentences: Record<NoticeKind, (facts: Facts) => string> = {
     Number(facts.units) < Number(facts.quantity)
       ? `${units(facts)} of the ${facts.quantity} you asked for are set aside for you${until(facts)}.`
       : `${units(facts)} ${Number(facts.units) === 1 ? 'is' : 'are'} set aside for you${until(facts)}.`,
-  'reservation.waitlisted': () => 'Everything is allocated for now; you are on the waitlist.',
+  'reservation.waitlisted': () => 'Not enough is free for your request right now; you are on the waitlist.',
   'reservation.rejected': (facts) => `Your reservation could not be accepted${because(facts)}.`,
   'reservation.offered': (facts) =>
     `${units(facts)} became free and ${Number(facts.units) === 1 ? 'is' : 'are'} yours to buy${until(facts)}.`,

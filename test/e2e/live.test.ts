@@ -2,108 +2,27 @@
  * Live pushes end to end: serverless-offline serves both APIs, workers run the queue functions, and a customer's
  * WebSocket hears what the HTTP API set in motion, through the real queues and the bus.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { seedOperator } from '#identity/register.ts';
-import { freePort } from '#local/free-port.ts';
-import { projectRoot } from '#local/state-folder.ts';
 import { waitFor as waitWithin } from '#local/wait.ts';
-import { systemClock } from '#platform/kernel/clock.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
-import { openDb } from '#platform/mysql/mysql.ts';
 import { accessTokenLifeSeconds, openTokens } from '#platform/security/access-token.ts';
-import { createShown } from '#web/shown.js';
-import { type TestBed, testBed, testStack } from '../support/stack.ts';
+import { createShown } from '#web/shown.ts';
+import { type RunningBed, runningBed } from '../support/running-bed.ts';
 
-const password = 'correct horse battery';
-const children: ChildProcess[] = [];
-/** Everything that the functions wrote, as the log groups of an account would have it. */
-let logged = '';
-let bed: TestBed;
-let api: string;
-let websocket: string;
+let running: RunningBed;
 let operator: string;
 
 beforeAll(async () => {
-  bed = await testBed();
-  const [port, websocketPort] = [await freePort(), await freePort()];
-  api = `http://127.0.0.1:${port}`;
-  websocket = `ws://127.0.0.1:${websocketPort}`;
-  const known = JSON.parse(readFileSync(bed.registryFile, 'utf8'));
-  const added = {
-    'api/public': api,
-    'websocket/public': websocket,
-    'websocket/management': `http://127.0.0.1:${websocketPort}`,
-  };
-  writeFileSync(bed.registryFile, JSON.stringify({ ...known, ...added }));
-  const workDir = join(testStack().dir, `http-${bed.id}`);
-  await Promise.all([
-    started('http.ts', ['--port', String(port), '--websocket-port', String(websocketPort), '--work-dir', workDir]),
-    started('worker.ts', []),
-  ]);
-  const db = openDb(bed.mysqlUrl, { connections: 1 });
-  await seedOperator({ db, clock: systemClock }, { email: 'operator@example.com', password });
-  await db.close();
-  operator = await signIn('operator@example.com');
+  running = await runningBed({ HOLDFAST_METRICS: 'emf' });
+  operator = running.operator;
 }, 120_000);
 
-afterAll(async () => {
-  await Promise.all(
-    children.map(
-      (child) =>
-        new Promise((resolve) => {
-          child.once('exit', resolve);
-          child.kill('SIGTERM');
-        }),
-    ),
-  );
-  await bed?.close();
-}, 30_000);
+afterAll(() => running?.close(), 30_000);
 
-/** Starts one of the stack's programs on this bed; resolves when it says that it is ready. */
-function started(file: string, args: string[]): Promise<void> {
-  const child = spawn(process.execPath, [join(projectRoot, 'local', file), ...args], {
-    cwd: projectRoot,
-    env: { ...bed.env, HOLDFAST_METRICS: 'emf' },
-  });
-  children.push(child);
-  return new Promise((resolve, reject) => {
-    let output = '';
-    const read = (chunk: Buffer) => {
-      output += chunk;
-      logged += chunk;
-      if (output.includes('{"ready":true')) resolve();
-    };
-    child.stdout.on('data', read);
-    child.stderr.on('data', read);
-    child.once('exit', (code) => reject(new Error(`${file} ended with ${code}: ${output.slice(-2_000)}`)));
-  });
-}
-
-async function call<T>(method: string, path: string, token?: string, body?: object, key?: string): Promise<T> {
-  const response = await fetch(api + path, {
-    method,
-    headers: {
-      ...(token ? { authorization: `Bearer ${token}` } : {}),
-      ...(body ? { 'content-type': 'application/json' } : {}),
-      ...(key ? { 'idempotency-key': key } : {}),
-    },
-    ...(body ? { body: JSON.stringify(body) } : {}),
-  });
-  const text = await response.text();
-  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
-  return JSON.parse(text) as T;
-}
-
-async function signIn(email: string): Promise<string> {
-  return (await call<{ accessToken: string }>('POST', '/auth/login', undefined, { email, password })).accessToken;
-}
+const call = <T>(method: string, path: string, token?: string, body?: object, key?: string): Promise<T> =>
+  running.call<T>(method, path, { token, body, key });
 
 async function customer(name: string): Promise<string> {
-  const email = `${name}@example.com`;
-  await call('POST', '/auth/register', undefined, { email, password, name });
-  return signIn(email);
+  return (await running.customer(name)).token;
 }
 
 interface Sale {
@@ -148,7 +67,7 @@ interface News {
 
 /** A WebSocket and all that it has heard. */
 async function listener(token: string): Promise<{ socket: WebSocket; heard: News[]; say(message: object): void }> {
-  const socket = new WebSocket(`${websocket}?token=${token}`);
+  const socket = new WebSocket(`${running.websocket}?token=${token}`);
   const heard: News[] = [];
   socket.addEventListener('message', ({ data }) => heard.push({ atMs: Date.now(), message: JSON.parse(String(data)) }));
   await new Promise<void>((resolve, reject) => {
@@ -171,7 +90,7 @@ async function watch({ heard, say }: Awaited<ReturnType<typeof listener>>, saleI
 
 /** The lines of metrics among what the functions wrote; the last piece may be the beginning of one. */
 function lines(): { correlationId?: string; Queue?: string; requestId?: string; causes?: string[] }[] {
-  const whole = logged.split('\n').slice(0, -1);
+  const whole = running.logged().split('\n').slice(0, -1);
   return whole.flatMap((line) => (line.startsWith('{"_aws"') ? [JSON.parse(line)] : []));
 }
 
@@ -232,7 +151,7 @@ describe('live', () => {
     const eve = await customer('eve');
     const { saleId } = await openSale(10);
     const { heard, socket } = await listener(eve);
-    const response = await fetch(`${api}/sales/${saleId}/reservations`, {
+    const response = await fetch(`${running.api}/sales/${saleId}/reservations`, {
       method: 'POST',
       headers: {
         authorization: `Bearer ${eve}`,
@@ -284,13 +203,13 @@ describe('live', () => {
   it('S2: a connection ends with its token, with the reason, unless a fresh one comes in time', async () => {
     const { customerId } = await call<{ customerId: CustomerId }>('GET', '/me', await customer('fay'));
     // Tokens of ten minutes, of which most is over.
-    const key = bed.registry['secret/token-signing-key'] ?? '';
+    const key = running.bed.registry['secret/token-signing-key'] ?? '';
     const ending = async () => {
       const { issue } = await openTokens(key, () => Date.now() - 1_000 * accessTokenLifeSeconds + 6_000);
       return issue({ customerId, role: 'customer' });
     };
     const [kept, left] = [await listener(await ending()), await listener(await ending())];
-    kept.say({ action: 'authenticate', token: await signIn('fay@example.com') });
+    kept.say({ action: 'authenticate', token: await running.signIn('fay@example.com') });
     await waitFor('the fresh token to be taken', () => ofType(kept.heard, 'authenticated').length > 0);
     const isClosed = closeOf(left.socket);
     const asking = setInterval(() => left.say({ action: 'ping' }), 500);

@@ -27,7 +27,7 @@ export const codes = {
   sale_closed: { status: 409, retry: false, title: 'Reservations are closed' },
   sale_paused: { status: 409, retry: true, title: 'The sale is paused' },
   sale_cancelled: { status: 409, retry: false, title: 'The sale was cancelled' },
-  sold_out: { status: 409, retry: false, title: 'Everything is allocated and the waitlist is full' },
+  sold_out: { status: 409, retry: false, title: 'Not enough is free for this request, and the waitlist is full' },
   over_cap: { status: 409, retry: false, title: 'That is more than one customer may have in this sale' },
   over_allotment: { status: 409, retry: false, title: 'The sale does not have that many units' },
   window_not_open: { status: 409, retry: false, title: 'The purchase window has not opened yet' },

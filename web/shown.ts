@@ -5,10 +5,28 @@
  * each piece of news once and never one that is older than what it has shown (invariant I5).
  */
 
-const order = (message) => [message.epoch ?? 0, message.version ?? 0];
+/** A message as far as the rule looks at it. */
+export interface Pushed {
+  readonly type?: string;
+  readonly saleId?: string;
+  readonly purchaseId?: string;
+  readonly reservationId?: string;
+  readonly epoch?: number;
+  readonly version?: number;
+  readonly kind?: string;
+  readonly notificationId?: string;
+}
+
+/** The account that one page keeps. */
+export interface Shown {
+  /** True if the message should be shown: it is news, and not older than what was shown of its subject. */
+  admit(message: Pushed): boolean;
+  /** Notes what was read from the API, so that older pushes on their way are dropped. */
+  note(subject: string, version: number, epoch?: number): void;
+}
 
 /** What a message is about; messages about different things do not compete. */
-export function subjectOf(message) {
+export function subjectOf(message: Pushed): string | undefined {
   switch (message.type) {
     case 'stock':
     case 'sale':
@@ -24,15 +42,18 @@ export function subjectOf(message) {
 }
 
 /** Keeps the account of one page. */
-export function createShown() {
-  const newest = new Map();
-  const seen = new Set();
+export function createShown(): Shown {
+  const newest = new Map<string, readonly [number, number]>();
+  const seen = new Set<string>();
+  const isNewer = (subject: string, epoch: number, version: number) => {
+    const [knownEpoch, knownVersion] = newest.get(subject) ?? [-1, -1];
+    return epoch > knownEpoch || (epoch === knownEpoch && version > knownVersion);
+  };
   return {
-    /** True if the message should be shown: it is news, and not older than what was shown of its subject. */
     admit(message) {
       const subject = subjectOf(message);
       if (subject === undefined) return true;
-      const [epoch, version] = order(message);
+      const { epoch = 0, version = 0 } = message;
       const [knownEpoch, knownVersion] = newest.get(subject) ?? [-1, -1];
       if (epoch < knownEpoch || (epoch === knownEpoch && version < knownVersion)) return false;
       const name = `${subject}:${epoch}:${version}:${message.kind ?? ''}:${message.notificationId ?? ''}`;
@@ -41,10 +62,8 @@ export function createShown() {
       newest.set(subject, [epoch, version]);
       return true;
     },
-    /** Notes what was read from the API, so that older pushes on their way are dropped. */
     note(subject, version, epoch = 0) {
-      const [knownEpoch, knownVersion] = newest.get(subject) ?? [-1, -1];
-      if (epoch > knownEpoch || (epoch === knownEpoch && version > knownVersion)) newest.set(subject, [epoch, version]);
+      if (isNewer(subject, epoch, version)) newest.set(subject, [epoch, version]);
     },
   };
 }

@@ -1,0 +1,202 @@
+/**
+ * How the shop looks and reads, in a real browser: on phones, enlarged, in the dark, in two languages, to screen readers, and
+ * where a sale is shared.
+ */
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import type { Page } from 'playwright-core';
+import { bothOpen, openShop, type Shop } from './shop.ts';
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const phone = { viewport: { width: 390, height: 844 } };
+const names = [
+  'Unbroken'.repeat(25).slice(0, 200),
+  '🦊🎉👩‍👩‍👧‍👦'.repeat(12),
+  'כרטיסים להופעה הראשונה בעיר',
+  '<b>&amp; "quotes"</b>',
+];
+
+let shop: Shop;
+let saleId: string;
+
+beforeAll(async () => {
+  shop = await openShop();
+  for (const name of names) await shop.sale({ name, times: bothOpen });
+  await shop.sale({ name: 'Won', currency: 'KRW', amountMinor: 189_000 });
+  await shop.sale({ name: 'Later', times: [600, 3_600, 3_600, 7_200] });
+  saleId = (await shop.sale({ name: names[0] ?? '', description: 'Brass & <linen>', times: bothOpen })).saleId;
+}, 120_000);
+
+afterAll(() => shop?.close(), 30_000);
+
+/** What breaks the rules of WCAG 2.2 AA on a page, one line for each element. */
+async function findings(page: Page): Promise<string[]> {
+  await page.evaluate(axe);
+  return page.evaluate(async () => {
+    const { axe } = window as unknown as { axe: typeof import('axe-core') };
+    const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
+    const { violations } = await axe.run(document, { runOnly: { type: 'tag', values: tags } });
+    return violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 200)}`));
+  });
+}
+
+/** By how much a page is wider than its window. */
+const overflow = (page: Page) => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+
+/** Brings a page into the state in which most is shown: something set aside, chosen, and the pay bar. */
+async function withPayBar(page: Page): Promise<void> {
+  await page.goto(`${shop.url}/sales/${saleId}`);
+  const mine = page.getByRole('checkbox');
+  await page.getByRole('button', { name: /^(Reserve|예약)$/ }).click();
+  await mine.check();
+  await page.locator('form.pay').waitFor();
+}
+
+const states: [string, (page: Page) => Promise<unknown>][] = [
+  ['the list of sales', (page) => page.getByRole('article').nth(4).waitFor()],
+  ['a sale with the pay bar', withPayBar],
+  ['notifications', (page) => page.getByRole('button', { name: /Notifications/ }).click()],
+  [
+    'settings',
+    async (page) => {
+      await page.goto(`${shop.url}/settings`);
+      await page.getByText('Time zone', { exact: true }).waitFor();
+    },
+  ],
+  [
+    'the question before giving back',
+    async (page) => {
+      await withPayBar(page);
+      await page.getByRole('button', { name: /^Give back/ }).click();
+    },
+  ],
+  [
+    'the API away',
+    async (page) => {
+      await page.route(`${shop.api}/**`, (route) => route.fulfill({ status: 503, body: '{}' }));
+      await page.goto(shop.url);
+      await page.getByText('The sales cannot be loaded right now.').waitFor({ timeout: 20_000 });
+    },
+  ],
+];
+
+/** Expects that axe finds nothing, in the light and in the dark, and that nothing is wider than the window. */
+async function expectFine(page: Page): Promise<void> {
+  expect(await overflow(page)).toBe(0);
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme });
+    expect([colorScheme, await findings(page)]).toEqual([colorScheme, []]);
+  }
+}
+
+describe('on a phone, axe finds nothing and nothing is too wide:', () => {
+  test.each(states)(
+    '%s',
+    async (_, reach) => {
+      const page = await shop.signedIn(phone);
+      await reach(page);
+      await expectFine(page);
+      await page.context().close();
+    },
+    40_000,
+  );
+
+  test('signing in, with problems beside their fields', async () => {
+    const page = await shop.buyer(phone);
+    await page.goto(shop.url);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Sign in' }).click();
+    await page.getByText('Enter an e-mail address').waitFor();
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe('sign-email');
+    await expectFine(page);
+    await page.context().close();
+  }, 30_000);
+});
+
+test('at 200 % everything can be reached without scrolling sideways', async () => {
+  const page = await shop.signedIn({ viewport: { width: 640, height: 400 }, deviceScaleFactor: 2 });
+  await withPayBar(page);
+  expect(await overflow(page)).toBe(0);
+  const bar = await page.locator('form.pay').boundingBox();
+  expect(bar?.height).toBeLessThanOrEqual(200);
+}, 30_000);
+
+test('the pay bar of a phone shows the card, until when to buy, and the sum', async () => {
+  const page = await shop.signedIn(phone);
+  await withPayBar(page);
+  const bar = page.locator('form.pay');
+  for (const text of [/Buy within 01:\d\d:\d\d, until/, 'Buy for €49.00']) {
+    expect(await bar.getByText(text).isVisible()).toBe(true);
+  }
+  const select = await bar.getByLabel('Pay with').boundingBox();
+  expect(select?.width).toBeGreaterThan(250);
+}, 30_000);
+
+describe('in Korean', () => {
+  /** Text that is shown, without what people have written. */
+  const shown = (page: Page) =>
+    page.evaluate(() => {
+      const copy = document.body.cloneNode(true) as HTMLElement;
+      for (const own of copy.querySelectorAll('bdi, code, script, style, noscript, option, .brand-name')) own.remove();
+      const labels = [...copy.querySelectorAll('[aria-label]')].map((one) => one.getAttribute('aria-label'));
+      return [copy.textContent, ...labels].join('\n');
+    });
+
+  test('everything is in Korean, with times and money as Koreans write them, for a browser in Korean', async () => {
+    const page = await shop.signedIn({ ...phone, locale: 'ko-KR', name: '아다' });
+    await withPayBar(page);
+    await page.locator('.story').waitFor({ state: 'attached' });
+    await page.getByText('지금까지의 과정').click();
+    await page.getByText('배정되었습니다.').first().waitFor();
+    expect(await page.evaluate(() => document.documentElement.lang)).toBe('ko-KR');
+    const text = (await shown(page)).replaceAll(names[0] ?? '', '').replaceAll(/GMT\+9|Holdfast|€/g, '');
+    expect(text.match(/[A-Za-z]{2,}/g) ?? []).toEqual([]);
+    expect(text).toMatch(/11월 \d+일|12월 \d+일|\d+월 \d+일/);
+    await page.goto(shop.url);
+    await page.getByText('₩189,000').waitFor();
+    expect(await findings(page)).toEqual([]);
+  }, 40_000);
+
+  test('the choice holds over reloads, and the account is told in that language', async () => {
+    const page = await shop.signedIn({ path: '/settings' });
+    await page.getByLabel('Language').selectOption({ label: '한국어' });
+    await page.getByRole('heading', { name: '설정' }).waitFor();
+    await page.reload();
+    await page.getByRole('heading', { name: '설정' }).waitFor();
+    const kept = await page.evaluate(() => localStorage.getItem('holdfast.session'));
+    const { accessToken: token } = JSON.parse(kept ?? '{}') as { accessToken: string };
+    expect(await shop.call('GET', '/me', { token })).toMatchObject({ locale: 'ko', timeZone: 'Asia/Seoul' });
+  }, 30_000);
+});
+
+test('a sale has an address of its own, with a title, a preview for sharing and a picture', async () => {
+  const response = await fetch(`${shop.url}/sales/${saleId}`);
+  const html = await response.text();
+  expect(html).toContain(`<meta property="og:title" content="${names[0]}">`);
+  expect(html).toContain('<meta property="product:price:amount" content="49.00">');
+  expect(html).toContain('content="€49.00, up to 4 each. Reservations from');
+  const korean = await fetch(`${shop.url}/sales/${saleId}`, { headers: { 'accept-language': 'ko-KR,ko;q=0.9' } });
+  expect(await korean.text()).toContain('한 사람당 최대 4개. 예약 시작:');
+  const [, picture = ''] = /<meta property="og:image" content="([^"]+)">/.exec(html) ?? [];
+  const image = await fetch(picture);
+  expect([image.status, image.headers.get('content-type')]).toEqual([200, 'image/png']);
+  const page = await shop.buyer();
+  await page.goto(`${shop.url}/sales/${saleId}`);
+  await page.getByRole('heading', { level: 1, name: names[0] ?? '' }).waitFor();
+  expect(await page.title()).toBe(`${names[0]} · Holdfast`);
+  const drawn = await page.evaluate(async (url) => {
+    const image = new Image();
+    image.src = url;
+    await image.decode();
+    return [image.naturalWidth, image.naturalHeight];
+  }, new URL(picture).pathname);
+  expect(drawn).toEqual([1_200, 630]);
+}, 30_000);
+
+test('a name that is written like HTML stays text, in the page and in its preview', async () => {
+  const { items } = await shop.call<{ items: { saleId: string; name: string }[] }>('GET', '/sales?limit=50');
+  const sale = items.find(({ name }) => name === names[3]);
+  const html = await (await fetch(`${shop.url}/sales/${sale?.saleId}`)).text();
+  expect(html).toContain('&lt;b&gt;&amp;amp; &quot;quotes&quot;&lt;/b&gt;');
+  expect(html).not.toContain('<b>');
+});

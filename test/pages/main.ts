@@ -1,0 +1,146 @@
+/**
+ * `npm run pictures`: the main pages of the shop as pictures, from everything running, for whoever wants to look at them all
+ * and for the documents.
+ */
+import { cpSync, mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Page } from 'playwright-core';
+import { seedOperator } from '#identity/register.ts';
+import { startStack } from '#local/stack.ts';
+import { defaultFolder, projectRoot } from '#local/state-folder.ts';
+import { waitFor } from '#local/wait.ts';
+import { systemClock } from '#platform/kernel/clock.ts';
+import { openDb } from '#platform/mysql/mysql.ts';
+import { findBrowser } from '../support/browser.ts';
+import { callsTo, password } from '../support/running-bed.ts';
+import { bothOpen, openShop, type Shop } from './shop.ts';
+
+const sizes = { phone: [390, 844], tablet: [820, 1_180], desktop: [1_280, 800] } as const;
+const languages = ['en-GB', 'ko-KR'] as const;
+const schemes = ['light', 'dark'] as const;
+/** What the documents show. */
+const shown = ['phone-home-en-light', 'phone-pay-ko-dark', 'desktop-sale-en-light'];
+
+const say = (line: string) => process.stdout.write(`${line}\n`);
+const folder = join(defaultFolder(), 'pictures');
+const documents = join(projectRoot, 'docs', 'pictures');
+
+async function fill(shop: Shop): Promise<string[]> {
+  const lamps = await shop.sale({
+    ...{ name: 'Desk lamps, autumn batch', description: 'Brass arm and a linen shade; one batch a year.' },
+    ...{ times: bothOpen, allotment: 40, amountMinor: 8_900 },
+  });
+  const vinyl = await shop.sale({
+    name: 'First pressing, numbered',
+    allotment: 2,
+    times: bothOpen,
+    amountMinor: 3_450,
+  });
+  await shop.sale({
+    name: '한정판 콘서트 좌석',
+    currency: 'KRW',
+    amountMinor: 189_000,
+    times: [5_400, 9_000, 9_000, 12_000],
+  });
+  await shop.sale({ name: 'Opening night, balcony', times: [-60, 5_400, 7_200, 9_000], amountMinor: 12_000 });
+  for (const name of ['one', 'two']) {
+    const { token } = await shop.customer(`early-${name}`);
+    await shop.call('POST', `/sales/${vinyl.saleId}/reservations`, {
+      token,
+      key: `early-key-${name}`,
+      body: { quantity: 1 },
+    });
+  }
+  return [lamps.saleId, vinyl.saleId];
+}
+
+/** Someone who holds something and waits for something else. */
+async function settled(shop: Shop, saleIds: string[], options: object): Promise<Page> {
+  const page = await shop.signedIn({ ...options, name: 'Ada' });
+  const kept = await page.evaluate(() => localStorage.getItem('holdfast.session'));
+  const { accessToken: token } = JSON.parse(kept ?? '{}') as { accessToken: string };
+  for (const saleId of saleIds) {
+    await shop.call('POST', `/sales/${saleId}/reservations`, {
+      token,
+      key: `picture-${saleId}`,
+      body: { quantity: 2, fill: { atLeast: 1 } },
+    });
+  }
+  await waitFor(
+    'the decisions',
+    async () =>
+      (await shop.call<{ items: unknown[] }>('GET', '/reservations', { token })).items.length === saleIds.length,
+    { timeoutMs: 20_000 },
+  );
+  return page;
+}
+
+async function takeAll(shop: Shop): Promise<void> {
+  const saleIds = await fill(shop);
+  for (const locale of languages) {
+    for (const [size, [width, height]] of Object.entries(sizes)) {
+      const page = await settled(shop, saleIds, { locale, viewport: { width, height } });
+      const take = async (name: string, fullPage = false) => {
+        for (const colorScheme of schemes) {
+          await page.emulateMedia({ colorScheme });
+          const file = `${size}-${name}-${locale.slice(0, 2)}-${colorScheme}.png`;
+          await page.screenshot({ path: join(folder, file), fullPage });
+        }
+      };
+      await page.goto(shop.url);
+      await page.getByRole('checkbox').waitFor();
+      await page.locator('.toast').waitFor({ state: 'detached' });
+      await take('home');
+      await take('whole', true);
+      await page.getByRole('checkbox').check();
+      await take('pay');
+      await page.goto(`${shop.url}/sales/${saleIds[0]}`);
+      await page.getByRole('checkbox').waitFor();
+      await take('sale', true);
+      await page.locator('.bell').click();
+      await take('notices');
+      await page.goto(`${shop.url}/settings`);
+      await page.locator('select').waitFor();
+      await take('settings');
+      await page.context().close();
+      const stranger = await shop.buyer({ locale, viewport: { width, height } });
+      await stranger.goto(`${shop.url}/sales/${saleIds[0]}`);
+      await stranger.locator('form.reserve button[type=submit]').click();
+      await stranger.screenshot({ path: join(folder, `${size}-signing-${locale.slice(0, 2)}-light.png`) });
+      await stranger.context().close();
+      say(`${size}, ${locale}`);
+    }
+  }
+}
+
+const browser = await findBrowser(say);
+if (!browser) {
+  say('There is no Chromium or Chrome here; HOLDFAST_TEST_BROWSER may name one.');
+  process.exit(1);
+}
+process.env.HOLDFAST_TEST_BROWSER = browser;
+rmSync(folder, { recursive: true, force: true });
+mkdirSync(folder, { recursive: true });
+const stack = await startStack({ dir: join(defaultFolder(), 'pictures-stack'), whenBusy: 'next', fresh: true });
+const operator = { email: 'operator@example.com', password };
+const db = openDb(stack.addresses.mysql, { connections: 1 });
+await seedOperator({ db, clock: systemClock }, operator);
+await db.close();
+const { api, websocket } = stack.addresses;
+const calls = callsTo(api);
+const shop = await openShop({
+  api,
+  websocket,
+  ...calls,
+  operator: await calls.signIn(operator.email),
+  close: () => stack.stop(),
+});
+try {
+  await takeAll(shop);
+  mkdirSync(documents, { recursive: true });
+  for (const name of shown) cpSync(join(folder, `${name}.png`), join(documents, `${name}.png`));
+} finally {
+  await shop.close();
+}
+say(`${folder}`);
+process.exit(0);

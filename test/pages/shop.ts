@@ -1,0 +1,111 @@
+/**
+ * What the tests of the shop share: everything running, the pages served from their build, and a browser whose contexts are
+ * buyers.
+ */
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import { startWeb } from '#local/web.ts';
+import { minorDigits } from '#platform/kernel/money.ts';
+import { startBrowser } from '../support/browser.ts';
+import { password, type RunningBed, runningBed } from '../support/running-bed.ts';
+
+/** What the pages need to be there. */
+export type Everything = Pick<RunningBed, 'api' | 'websocket' | 'operator' | 'call' | 'customer' | 'close'>;
+
+export interface Shop extends Everything {
+  url: string;
+  browser: Browser;
+  /** A buyer's own browser, with nothing in it yet. Tests close none: all are closed at the end. */
+  buyer(options?: BrowserContextOptions): Promise<Page>;
+  /** A buyer who has an account and is signed in. */
+  signedIn(options?: BrowserContextOptions & { path?: string; name?: string }): Promise<Page>;
+  /** A sale; times are in seconds from now. */
+  sale(terms?: SaleTerms): Promise<{ saleId: string; name: string }>;
+}
+
+export interface SaleTerms {
+  name?: string;
+  description?: string;
+  allotment?: number;
+  capPerCustomer?: number;
+  waitlistSize?: number;
+  currency?: string;
+  amountMinor?: number;
+  /** Reservations open and close, purchase opens and closes. */
+  times?: readonly [number, number, number, number];
+}
+
+/** Reservations and purchase are both open. */
+export const bothOpen = [-5, 3_600, -4, 7_200] as const;
+
+let people = 0;
+let things = 0;
+
+/** Serves the pages of a running stack and starts a browser; by default on a bed of its own, which takes some ten seconds. */
+export async function openShop(running?: Everything): Promise<Shop> {
+  return serve(running ?? (await runningBed()));
+}
+
+async function serve(running: Everything): Promise<Shop> {
+  const [web, browser] = await Promise.all([
+    startWeb({ port: 0, config: { api: running.api, websocket: running.websocket, minorDigits, payments } }),
+    startBrowser(),
+  ]);
+
+  async function buyer(options: BrowserContextOptions = {}): Promise<Page> {
+    const context = await browser.newContext({ locale: 'en-GB', timezoneId: 'Asia/Seoul', ...options });
+    const page = await context.newPage();
+    // Long enough for a machine on which much else runs.
+    page.setDefaultTimeout(25_000);
+    return page;
+  }
+
+  return {
+    ...running,
+    url: web.url,
+    browser,
+    buyer,
+    async signedIn({ path = '/', name = `buyer-${++people}`, ...options } = {}) {
+      const page = await buyer(options);
+      const body = { email: `b${Date.now()}-${++people}@example.com`, password, name };
+      const tokens = await running.call<object>('POST', '/auth/register', { body });
+      await page.addInitScript((kept) => {
+        if (!sessionStorage.getItem('begun')) localStorage.setItem('holdfast.session', kept);
+        sessionStorage.setItem('begun', 'yes');
+      }, JSON.stringify(tokens));
+      await page.goto(web.url + path);
+      return page;
+    },
+    async sale(terms = {}) {
+      const { times = [-5, 3_600, 3_600, 7_200], currency = 'EUR', amountMinor = 4_900 } = terms;
+      const { name = `Sale ${++things}`, description = 'A thing to have.' } = terms;
+      const at = (seconds: number) => new Date(Date.now() + seconds * 1_000).toISOString();
+      const product = {
+        sku: `P-${Date.now()}-${++things}`,
+        name: `Thing ${things}`,
+        description,
+        price: { amountMinor, currency },
+      };
+      const { operator: token } = running;
+      const { productId } = await running.call<{ productId: string }>('POST', '/products', { token, body: product });
+      const [reserveOpensAt, reserveClosesAt, purchaseOpensAt, purchaseClosesAt] = times.map(at);
+      const { allotment = 10, capPerCustomer = 4, waitlistSize = 10 } = terms;
+      const body = {
+        ...{ productId, name, allotment, capPerCustomer, waitlistSize, offerLifeSeconds: 600 },
+        ...{ reserveOpensAt, reserveClosesAt, purchaseOpensAt, purchaseClosesAt },
+      };
+      const { saleId } = await running.call<{ saleId: string }>('POST', '/sales', { token, body });
+      return { saleId, name };
+    },
+    async close() {
+      await browser.close();
+      await web.stop();
+      await running.close();
+    },
+  };
+}
+
+const payments = [
+  { token: 'tok_approve', label: 'A card that is accepted' },
+  { token: 'tok_decline', label: 'A card that is declined' },
+  { token: 'tok_action', label: 'A card that the bank wants confirmed' },
+];

@@ -1,0 +1,137 @@
+/**
+ * A bed on which everything runs: serverless-offline serves both APIs, a worker runs the queue functions, and there is an
+ * operator.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { seedOperator } from '#identity/register.ts';
+import { freePort } from '#local/free-port.ts';
+import { projectRoot } from '#local/state-folder.ts';
+import { systemClock } from '#platform/kernel/clock.ts';
+import { openDb } from '#platform/mysql/mysql.ts';
+import { type TestBed, testBed, testStack } from './stack.ts';
+
+/** The password of everybody on the bed. */
+export const password = 'correct horse battery';
+
+export interface CallOptions {
+  token?: string | undefined;
+  body?: object | undefined;
+  key?: string | undefined;
+}
+
+export interface RunningBed {
+  bed: TestBed;
+  api: string;
+  websocket: string;
+  /** The operator's access token. */
+  operator: string;
+  call<T>(method: string, path: string, options?: CallOptions): Promise<T>;
+  /** A fresh access token of somebody. */
+  signIn(email: string): Promise<string>;
+  /** Registers a customer; `name` is also the beginning of the e-mail address. */
+  customer(name: string): Promise<{ email: string; token: string }>;
+  /** Everything that the functions wrote, as the log groups of an account would have it. */
+  logged(): string;
+  close(): Promise<void>;
+}
+
+/** Calls of the API at an address. */
+export function callsTo(api: string): Pick<RunningBed, 'call' | 'signIn' | 'customer'> {
+  async function call<T>(method: string, path: string, { token, body, key }: CallOptions = {}): Promise<T> {
+    const response = await fetch(api + path, {
+      method,
+      headers: {
+        ...(token ? { authorization: `Bearer ${token}` } : {}),
+        ...(body ? { 'content-type': 'application/json' } : {}),
+        ...(key ? { 'idempotency-key': key } : {}),
+      },
+      ...(body ? { body: JSON.stringify(body) } : {}),
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+    return JSON.parse(text) as T;
+  }
+
+  const signIn = async (email: string) =>
+    (await call<{ accessToken: string }>('POST', '/auth/login', { body: { email, password } })).accessToken;
+
+  return {
+    call,
+    signIn,
+    async customer(name) {
+      const email = `${name}@example.com`;
+      const body = { email, password, name };
+      return { email, token: (await call<{ accessToken: string }>('POST', '/auth/register', { body })).accessToken };
+    },
+  };
+}
+
+/** Makes a bed and starts everything on it. `env` is added to the environment of its functions. */
+export async function runningBed(env: Record<string, string> = {}): Promise<RunningBed> {
+  const bed = await testBed();
+  const children: ChildProcess[] = [];
+  let logged = '';
+
+  /** Starts one of the stack's programs on this bed; resolves when it says that it is ready. */
+  function started(file: string, args: string[]): Promise<void> {
+    const child = spawn(process.execPath, [join(projectRoot, 'local', file), ...args], {
+      cwd: projectRoot,
+      env: { ...bed.env, ...env },
+    });
+    children.push(child);
+    return new Promise((resolve, reject) => {
+      let output = '';
+      const read = (chunk: Buffer) => {
+        output += chunk;
+        logged += chunk;
+        if (output.includes('{"ready":true')) resolve();
+      };
+      child.stdout.on('data', read);
+      child.stderr.on('data', read);
+      child.once('exit', (code) => reject(new Error(`${file} ended with ${code}: ${output.slice(-2_000)}`)));
+    });
+  }
+
+  const [port, websocketPort] = [await freePort(), await freePort()];
+  const api = `http://127.0.0.1:${port}`;
+  const websocket = `ws://127.0.0.1:${websocketPort}`;
+  const known = JSON.parse(readFileSync(bed.registryFile, 'utf8')) as Record<string, string>;
+  const added = {
+    'api/public': api,
+    'websocket/public': websocket,
+    'websocket/management': `http://127.0.0.1:${websocketPort}`,
+  };
+  writeFileSync(bed.registryFile, JSON.stringify({ ...known, ...added }));
+  const workDir = join(testStack().dir, `http-${bed.id}`);
+  await Promise.all([
+    started('http.ts', ['--port', String(port), '--websocket-port', String(websocketPort), '--work-dir', workDir]),
+    started('worker.ts', []),
+  ]);
+  const db = openDb(bed.mysqlUrl, { connections: 1 });
+  await seedOperator({ db, clock: systemClock }, { email: 'operator@example.com', password });
+  await db.close();
+
+  const calls = callsTo(api);
+  return {
+    bed,
+    api,
+    websocket,
+    ...calls,
+    operator: await calls.signIn('operator@example.com'),
+    logged: () => logged,
+    async close() {
+      await Promise.all(
+        children.map(
+          (child) =>
+            new Promise((resolve) => {
+              child.once('exit', resolve);
+              child.kill('SIGTERM');
+            }),
+        ),
+      );
+      await bed.close();
+    },
+  };
+}

@@ -1,0 +1,79 @@
+/**
+ * The pages as a browser gets them: scripts bundled and minified, styles beside them, both under names that change with
+ * their content, and HTML that names them.
+ *
+ * Invariant: what is under `/assets/` never changes under its name, so it may be kept for ever; HTML is asked for anew each
+ * time. Called by the local web server.
+ */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { basename, extname, join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { build } from 'esbuild';
+
+/** A file of the pages. */
+export interface PageFile {
+  body: Buffer;
+  /** The same, compressed. */
+  gzip: Buffer;
+  type: string;
+  /** Whether its name changes with its content. */
+  immutable: boolean;
+}
+
+const contentTypes: Record<string, string> = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.svg': 'image/svg+xml',
+};
+
+const folder = import.meta.dirname;
+const pages = ['index.html', 'console.html'];
+const scripts = ['shop.tsx', 'console.js'];
+const plain = ['style.css', 'favicon.svg'];
+
+/** Builds the pages; the files by their paths. Throws if one cannot be built. */
+export async function buildPages(): Promise<Map<string, PageFile>> {
+  const built = await build({
+    absWorkingDir: folder,
+    entryPoints: scripts,
+    outdir: '/assets',
+    entryNames: '[name]-[hash]',
+    chunkNames: '[name]-[hash]',
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    target: 'es2022',
+    jsx: 'automatic',
+    jsxImportSource: 'preact',
+    charset: 'utf8',
+    minify: true,
+    metafile: true,
+    write: false,
+    logLevel: 'silent',
+  });
+  const files = new Map<string, PageFile>();
+  /** What the HTML calls a file, and where it lies. */
+  const names = new Map<string, string>();
+  const add = (path: string, body: Buffer, immutable: boolean) =>
+    files.set(path, { body, gzip: gzipSync(body), type: contentTypes[extname(path)] ?? '', immutable });
+
+  for (const { path, contents } of built.outputFiles) add(path.replaceAll('\\', '/'), Buffer.from(contents), true);
+  for (const [path, { entryPoint }] of Object.entries(built.metafile.outputs)) {
+    if (entryPoint) names.set(`/${entryPoint.replace(/\.tsx?$/, '.js')}`, `/assets/${basename(path)}`);
+  }
+  for (const name of plain) {
+    const body = readFileSync(join(folder, name));
+    const hash = createHash('sha256').update(body).digest('hex').slice(0, 8);
+    const path = `/assets/${name.replace('.', `-${hash}.`)}`;
+    names.set(`/${name}`, path);
+    add(path, body, true);
+  }
+  for (const name of pages) {
+    const html = readFileSync(join(folder, name), 'utf8');
+    const named = html.replaceAll(/(?<=(?:src|href)=")\/[^"]+(?=")/g, (path) => names.get(path) ?? path);
+    add(`/${name}`, Buffer.from(named), false);
+  }
+  return files;
+}

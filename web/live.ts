@@ -1,0 +1,216 @@
+/**
+ * The live connection: one WebSocket that comes back by itself, watches what it is told to watch, and lets through only
+ * what is news (see shown.ts). A page that has been away asks the API again, since what was missed is not repeated.
+ *
+ * A connection may watch a limited number of sales. What was asked for last is watched; what no longer is, and what the
+ * server has not confirmed, is known to the page, so that nothing looks live that is not.
+ */
+import { createShown, type Shown } from './shown.ts';
+
+export type LinkState = 'live' | 'reconnecting' | 'off';
+
+/** What the server says. Only the fields that are read here; a page reads more by the type. */
+export interface LiveMessage {
+  readonly type?: string;
+  readonly code?: string;
+  readonly saleId?: string;
+}
+
+export interface LiveOptions {
+  url: string;
+  /** A fresh access token, or nothing if nobody is signed in. */
+  token(): Promise<string | undefined>;
+  onMessage(message: LiveMessage): void;
+  onState(state: LinkState): void;
+  /** Called when the connection is there again after it was away. */
+  onBack(): void;
+  /** Called when other sales are live than before. */
+  onWatched?(): void;
+}
+
+export interface Live {
+  open(): void;
+  close(): void;
+  watch(saleId: string): void;
+  unwatch(saleId: string): void;
+  /** Whether changes of this sale arrive by themselves at the moment. */
+  isLive(saleId: string): boolean;
+  note: Shown['note'];
+}
+
+/** The server ends a connection on which no message arrives for 55 s. */
+const pingMs = 25_000;
+/** A connection whose ping is not answered for so long is dead, whatever the browser thinks of it. */
+const answerMs = 8_000;
+/** A connection that does not open within this time is given up. */
+const openMs = 10_000;
+const firstRetryMs = 500;
+const longestRetryMs = 15_000;
+/** How many sales one connection may watch (`salesPerConnection` of the server). */
+export const watchedAtMost = 50;
+/** The server closed this connection because its customer opened newer ones: connecting again would close another. */
+const displaced = 'too_many_connections';
+
+/** Opens the connection. */
+export function openLive({ url, token, onMessage, onState, onBack, onWatched }: LiveOptions): Live {
+  /** What somebody looks at, the latest last. */
+  const wanted = new Set<string>();
+  /** What this connection was told to watch. */
+  const asked = new Set<string>();
+  /** What the server has confirmed. */
+  const confirmed = new Set<string>();
+  const shown = createShown();
+  let socket: WebSocket | undefined;
+  let retryMs = firstRetryMs;
+  let retryTimer: ReturnType<typeof setTimeout> | undefined;
+  let pingTimer: ReturnType<typeof setTimeout> | undefined;
+  let answerTimer: ReturnType<typeof setTimeout> | undefined;
+  let said: string | undefined;
+  let closed = true;
+  let resting = false;
+  let wasAway = false;
+
+  const say = (message: object) => {
+    if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
+  };
+
+  /** Watches the latest of what is wanted, as many as one connection may. */
+  function watchWanted(): void {
+    if (socket?.readyState !== WebSocket.OPEN) return;
+    const latest = new Set([...wanted].slice(-watchedAtMost));
+    for (const saleId of asked) {
+      if (latest.has(saleId)) continue;
+      asked.delete(saleId);
+      confirmed.delete(saleId);
+      say({ action: 'unwatch', saleId });
+    }
+    for (const saleId of latest) {
+      if (asked.has(saleId)) continue;
+      asked.add(saleId);
+      say({ action: 'watch', saleId });
+    }
+    onWatched?.();
+  }
+
+  /** Shows that this page is there, with a fresh token as soon as there is one. */
+  async function ping(): Promise<void> {
+    const from = socket;
+    clearTimeout(pingTimer);
+    clearTimeout(answerTimer);
+    answerTimer = setTimeout(() => leave(from), answerMs);
+    const access = await token().catch(() => undefined);
+    if (socket !== from) return;
+    say(access && access !== said ? { action: 'authenticate', token: access } : { action: 'ping' });
+    said = access ?? said;
+  }
+
+  /** The answer to a ping sets the next one: browsers throttle chained timers in background tabs. */
+  function heard(): void {
+    clearTimeout(answerTimer);
+    clearTimeout(pingTimer);
+    pingTimer = setTimeout(ping, pingMs);
+  }
+
+  async function connect(): Promise<void> {
+    clearTimeout(retryTimer);
+    const access = await token().catch(() => undefined);
+    if (closed || socket) return;
+    if (!access) return retry();
+    const opening = new WebSocket(`${url}?token=${encodeURIComponent(access)}`);
+    socket = opening;
+    said = access;
+    asked.clear();
+    confirmed.clear();
+    answerTimer = setTimeout(() => leave(opening), openMs);
+    opening.addEventListener('open', () => {
+      if (socket !== opening) return;
+      retryMs = firstRetryMs;
+      watchWanted();
+      ping();
+      onState('live');
+      if (wasAway) onBack();
+      wasAway = false;
+    });
+    opening.addEventListener('message', ({ data }) => {
+      if (socket !== opening) return;
+      const message = JSON.parse(String(data)) as LiveMessage;
+      if (message.type === 'pong' || message.type === 'authenticated') return heard();
+      if (message.type === 'closing') return leave(opening, message.code === displaced);
+      if (message.type === 'watching' && message.saleId !== undefined) {
+        if (asked.has(message.saleId)) confirmed.add(message.saleId);
+        return onWatched?.();
+      }
+      // The server has lost its registry and does not know this connection any more.
+      if (message.type === 'problem' && message.code === 'unauthenticated') return leave(opening);
+      if (shown.admit(message)) onMessage(message);
+    });
+    opening.addEventListener('close', () => leave(opening));
+  }
+
+  /** Gives a connection up without waiting for its close event, which may take long if the other side is gone. */
+  function leave(left: WebSocket | undefined, rests = false): void {
+    if (left === undefined || socket !== left) return;
+    socket = undefined;
+    asked.clear();
+    confirmed.clear();
+    clearTimeout(pingTimer);
+    clearTimeout(answerTimer);
+    left.close();
+    if (closed) return;
+    if (rests) rest();
+    else retry();
+  }
+
+  /** Stays disconnected until somebody looks at this page. */
+  function rest(): void {
+    wasAway = true;
+    resting = true;
+    onState('off');
+  }
+
+  /** Somebody looks at this page, or the network is back: what is dead is found now rather than at the next ping. */
+  function wake(): void {
+    if (closed || document.visibilityState !== 'visible') return;
+    if (socket?.readyState === WebSocket.OPEN) return void ping();
+    if (socket) return;
+    resting = false;
+    connect();
+  }
+  document.addEventListener('visibilitychange', wake);
+  window.addEventListener('focus', () => resting && wake());
+  window.addEventListener('online', wake);
+
+  function retry(): void {
+    wasAway = true;
+    onState('reconnecting');
+    clearTimeout(retryTimer);
+    retryTimer = setTimeout(connect, retryMs * (0.5 + Math.random()));
+    retryMs = Math.min(retryMs * 2, longestRetryMs);
+  }
+
+  return {
+    open() {
+      if (!closed) return;
+      closed = false;
+      connect();
+    },
+    close() {
+      closed = true;
+      resting = false;
+      wasAway = false;
+      clearTimeout(retryTimer);
+      leave(socket);
+      onState('off');
+    },
+    watch(saleId) {
+      wanted.delete(saleId);
+      wanted.add(saleId);
+      watchWanted();
+    },
+    unwatch(saleId) {
+      if (wanted.delete(saleId)) watchWanted();
+    },
+    isLive: (saleId) => confirmed.has(saleId),
+    note: shown.note,
+  };
+}

@@ -1,0 +1,323 @@
+/** A sale: its card in the list, its page, its rules in plain words, and the form to reserve. */
+import { useEffect, useRef, useState } from 'preact/hooks';
+import type { SaleView } from '../types.ts';
+import { Mine } from './mine.tsx';
+import { Badge, Cover, Failed, Name, PlaceLink, Stepper, useShop, Waiting } from './parts.tsx';
+import { boundaryOf, leftOfCap, phaseOf, takingOf } from './rules.ts';
+import { Store } from './store.ts';
+
+/** What a sale is at the moment, in a word. */
+function SaleBadge({ sale }: { sale: SaleView }) {
+  const { words, now } = useShop();
+  const phase = phaseOf(sale, now());
+  if (sale.status === 'cancelled') return <Badge kind="cancelled">{words.sale.cancelled}</Badge>;
+  if (sale.status === 'paused') return <Badge kind="paused">{words.sale.paused}</Badge>;
+  return <Badge kind={phase === 'closed' ? 'closed-phase' : phase}>{words.sale.phase[phase]}</Badge>;
+}
+
+/** What comes next, and how long it is until then, by the server's clock. */
+function Countdown({ sale }: { sale: SaleView }) {
+  const { words, format, now } = useShop();
+  const next = boundaryOf(sale, now());
+  if (!next) return null;
+  return (
+    <p class="countdown">
+      <span>{words.sale.next[next.phase]}</span>
+      <strong role="timer" aria-live="off">
+        {format.until(next.at)}
+      </strong>
+    </p>
+  );
+}
+
+/** How much is free, and whether that is true at this moment. */
+function Stock({ sale }: { sale: SaleView }) {
+  const shop = useShop();
+  const { words, format } = shop;
+  const { saleId, stock, waitlistSize } = sale;
+  const phase = phaseOf(sale, shop.now());
+  if (sale.status === 'cancelled' || phase === 'closed') return null;
+  const { available, allotment, waitlisted } = stock;
+  const left =
+    available > 0 ? words.sale.left(format.number(available), format.number(allotment)) : words.sale.noneLeft;
+  const heardAt = shop.heardAt.get(saleId);
+  return (
+    <div class="stock">
+      <meter aria-label={left} min={0} max={Math.max(1, allotment)} value={available}>
+        {left}
+      </meter>
+      <p class="row apart small">
+        <span class="number">{left}</span>
+        {shop.me && !shop.isLive(saleId) && heardAt !== undefined && (
+          <span class="soft">{words.sale.asOf(format.clock(heardAt))}</span>
+        )}
+      </p>
+      {available === 0 && waitlistSize > 0 && (
+        <p class="soft small number">{words.sale.places(format.number(waitlisted), format.number(waitlistSize))}</p>
+      )}
+    </div>
+  );
+}
+
+/** Watches a sale for as long as its element is in view. */
+function useInView(saleId: string) {
+  const shop = useShop();
+  const element = useRef<HTMLElement>(null);
+  useEffect(() => {
+    const seen = new IntersectionObserver(([entry]) => shop.inView(saleId, entry?.isIntersecting ?? false), {
+      rootMargin: '300px',
+    });
+    if (element.current) seen.observe(element.current);
+    return () => {
+      seen.disconnect();
+      shop.inView(saleId, false);
+    };
+  }, [saleId]);
+  return element;
+}
+
+/** A sale in the list. */
+export function SaleCard({ sale }: { sale: SaleView }) {
+  const { words, format } = useShop();
+  const element = useInView(sale.saleId);
+  const to = `/sales/${sale.saleId}`;
+  return (
+    <article class="card sale" ref={element} aria-labelledby={`s-${sale.saleId}`}>
+      <Cover saleId={sale.saleId} />
+      <div class="row apart">
+        <SaleBadge sale={sale} />
+        <span class="price">{format.money(sale.price)}</span>
+      </div>
+      <h3 id={`s-${sale.saleId}`}>
+        <PlaceLink to={to}>
+          <Name>{sale.name}</Name>
+        </PlaceLink>
+      </h3>
+      <Countdown sale={sale} />
+      <Stock sale={sale} />
+      <ReserveForm sale={sale} />
+      <PlaceLink to={to} class="small">
+        {words.sale.details} <span class="visually-hidden">{sale.name}</span>
+      </PlaceLink>
+    </article>
+  );
+}
+
+/** A sale that is over, in a line. */
+export function PastSale({ sale }: { sale: SaleView }) {
+  const { format } = useShop();
+  return (
+    <li class="item plain">
+      <div class="what">
+        <PlaceLink to={`/sales/${sale.saleId}`}>
+          <Name>{sale.name}</Name>
+        </PlaceLink>
+        <span class="soft small">{format.fullTime(sale.purchaseClosesAt)}</span>
+      </div>
+      <SaleBadge sale={sale} />
+    </li>
+  );
+}
+
+/** The page of a sale. */
+export function SalePage({ saleId }: { saleId: string }) {
+  const shop = useShop();
+  const { words } = shop;
+  const sale = shop.sales.get(saleId);
+  if (sale) return <OneSale sale={sale} />;
+  return (
+    <>
+      <h1 tabIndex={-1}>{words.home.sales}</h1>
+      {shop.saleProblem === undefined ? (
+        <Waiting />
+      ) : shop.saleProblem === 'failed' ? (
+        <Failed text={words.failed.sale} onRetry={() => void shop.readPlace()} />
+      ) : (
+        <p class="empty">{words.failed.noSale}</p>
+      )}
+      <PlaceLink to="/">{words.frame.home}</PlaceLink>
+    </>
+  );
+}
+
+function OneSale({ sale }: { sale: SaleView }) {
+  const shop = useShop();
+  const { words, format } = shop;
+  const element = useInView(sale.saleId);
+  const product = shop.needProduct(sale.productId);
+  const phase = phaseOf(sale, shop.now());
+  const copy = async () => {
+    await navigator.clipboard.writeText(location.href).catch(() => undefined);
+    shop.say('good', words.sale.shared);
+  };
+  return (
+    <article class="one-sale" ref={element}>
+      <PlaceLink to="/" class="small">
+        ← {words.frame.home}
+      </PlaceLink>
+      <h1 tabIndex={-1}>
+        <Name>{sale.name}</Name>
+      </h1>
+      <Mine saleId={sale.saleId} />
+      <div class="two">
+        <div class="card">
+          <div class="row apart">
+            <SaleBadge sale={sale} />
+            <span class="price">
+              <span class="visually-hidden">{words.sale.from}: </span>
+              {format.money(sale.price)}
+            </span>
+          </div>
+          <Countdown sale={sale} />
+          <Stock sale={sale} />
+          {sale.status === 'paused' && <p class="note">{words.sale.pausedNow}</p>}
+          {sale.status === 'cancelled' && <p class="note">{words.sale.cancelledNow}</p>}
+          {sale.status === 'active' && phase === 'scheduled' && (
+            <p class="note">{words.form.opensHint(format.fullTime(sale.reserveOpensAt))}</p>
+          )}
+          <ReserveForm sale={sale} />
+        </div>
+        <div class="card">
+          <Cover saleId={sale.saleId} label={words.sale.picture} />
+          {product && product.name !== sale.name && (
+            <p class="soft">
+              <Name>{product.name}</Name>
+            </p>
+          )}
+          {product?.description && (
+            <p>
+              <Name>{product.description}</Name>
+            </p>
+          )}
+          <button type="button" class="quiet slim" onClick={() => void copy()}>
+            {words.sale.share}
+          </button>
+        </div>
+      </div>
+      <Rules sale={sale} />
+    </article>
+  );
+}
+
+/** The rules of a sale, in plain words. */
+function Rules({ sale }: { sale: SaleView }) {
+  const { words, format } = useShop();
+  const { rules, rulesTitle } = words.sale;
+  const { reserveOpensAt, reserveClosesAt, purchaseOpensAt, purchaseClosesAt, waitlistSize } = sale;
+  const lines = [
+    rules.reserve(format.fullTime(reserveOpensAt), format.fullTime(reserveClosesAt)),
+    rules.buy(format.fullTime(purchaseOpensAt), format.fullTime(purchaseClosesAt)),
+    rules.cap(format.number(sale.capPerCustomer)),
+    rules.line,
+    waitlistSize > 0
+      ? rules.waitlist(format.number(waitlistSize), format.length(sale.offerLifeSeconds))
+      : rules.noWaitlist,
+    rules.pay,
+    ...(sale.payWithinSeconds === null ? [] : [rules.payWithin(format.length(sale.payWithinSeconds))]),
+    rules.otherwise,
+  ];
+  return (
+    <section class="card" aria-labelledby="rules-title">
+      <h2 id="rules-title">{rulesTitle}</h2>
+      <ul class="rules">
+        {lines.map((line) => (
+          <li key={line}>{line}</li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+/** The form to reserve, while requests are taken. */
+function ReserveForm({ sale }: { sale: SaleView }) {
+  const shop = useShop();
+  const { words, format } = shop;
+  const { form } = words;
+  const { saleId } = sale;
+  const [quantity, setQuantity] = useState(1);
+  const [least, setLeast] = useState<number | undefined>();
+  const [invalid, setInvalid] = useState(false);
+  const name = Store.reserveIn(saleId);
+  const busy = shop.busy.has(name);
+  const taking = takingOf(sale, Number.isFinite(quantity) ? quantity : 1, shop.now());
+  if (taking === 'no') return null;
+  if (shop.isUnknown(name)) {
+    return (
+      <div class="reserve">
+        <p class="problem" role="alert">
+          {form.unknown}
+        </p>
+        <button type="button" class="quiet" onClick={() => shop.repeatIntents()}>
+          {words.frame.retry}
+        </button>
+      </div>
+    );
+  }
+  const most = shop.me ? leftOfCap(sale, [...shop.reservations.values()]) : sale.capPerCustomer;
+  if (most === 0) return <p class="note">{form.capReached}</p>;
+
+  const submit = (event: Event) => {
+    event.preventDefault();
+    if (busy) return;
+    const fits = Number.isInteger(quantity) && quantity >= 1 && quantity <= most;
+    setInvalid(!fits);
+    if (!fits) return;
+    const fill = least === undefined || quantity === 1 ? 'all' : { atLeast: Math.min(least, quantity) };
+    void shop.reserve({ saleId, quantity, fill });
+  };
+  const { available, waitlisted } = sale.stock;
+  const phase = phaseOf(sale, shop.now());
+  const hint = {
+    units: phase === 'purchasing' ? form.nowHint : form.laterHint,
+    some: (waitlisted < sale.waitlistSize ? form.someHint : form.onlyHint)(format.number(available)),
+    waitlist: form.waitHint(format.number(waitlisted), format.number(sale.waitlistSize)),
+    full: form.fullHint,
+  }[taking];
+  const go = taking === 'full' ? form.full : taking === 'waitlist' ? form.join : form.reserve;
+  return (
+    <form class="reserve" onSubmit={submit} noValidate>
+      <div class="row">
+        <Stepper value={quantity} most={most} label={form.quantity} onValue={setQuantity} invalid={invalid} />
+        <span class="grow" />
+        <button type="submit" disabled={taking === 'full'} aria-busy={busy}>
+          {busy ? form.sending : go}
+        </button>
+      </div>
+      {invalid && (
+        <p class="problem" role="alert">
+          {form.badQuantity(format.number(most))}
+        </p>
+      )}
+      {quantity > 1 && (
+        <fieldset>
+          <legend class="small soft">{form.ifNotAll}</legend>
+          <label class="choice">
+            <input
+              type="radio"
+              name={`fill-${saleId}`}
+              checked={least === undefined}
+              onChange={() => setLeast(undefined)}
+            />
+            {form.all}
+          </label>
+          <div class="choice">
+            <label class="choice">
+              <input type="radio" name={`fill-${saleId}`} checked={least !== undefined} onChange={() => setLeast(1)} />
+              {form.fewer}
+            </label>
+            <input
+              type="number"
+              min={1}
+              max={quantity}
+              aria-label={form.least}
+              value={least ?? 1}
+              onInput={({ currentTarget }) => setLeast(Math.max(1, Number.parseInt(currentTarget.value, 10) || 1))}
+            />
+          </div>
+        </fieldset>
+      )}
+      <p class="note">{hint}</p>
+      {!shop.me && <p class="note">{form.signInHint}</p>}
+    </form>
+  );
+}

@@ -1,0 +1,697 @@
+/**
+ * What the shop knows, and everything that changes it.
+ *
+ * What is shown comes from the API; what is pushed only says sooner what the API would say. So each push updates what is
+ * known, and after an absence everything is read again. After each change `changed` is called once; the page is drawn from
+ * the whole state.
+ *
+ * Invariant: what somebody asked for is either known to the server or written down (intents.ts); no answer that is lost
+ * loses a request or makes a second one.
+ */
+import { type Api, loadConfig, newKey, openApi, type PageConfig, Problem } from '../api.ts';
+import { type Format, formatFor } from '../format.ts';
+import { isOutcome, openIntents } from '../intents.ts';
+import { type LinkState, type Live, type LiveMessage, openLive } from '../live.ts';
+import { byWebLocks } from '../session.ts';
+import type {
+  Me,
+  Notification,
+  Page,
+  Product,
+  PurchaseAccepted,
+  PurchaseView,
+  ReservationAccepted,
+  ReservationView,
+  SaleView,
+} from '../types.ts';
+import {
+  chooseLanguage,
+  chosenLanguage,
+  chosenLocale,
+  type Language,
+  languageOf,
+  loadWords,
+  type Words,
+} from '../words.ts';
+import { isOpen, newerStock } from './rules.ts';
+
+/** How often what nobody pushes to us is read again. */
+const lookMs = 5_000;
+/** How often the list of sales is read again: a new one is announced to nobody in particular. */
+const lookForNewMs = 30_000;
+/** How long a request may stay undecided before the page asks, in case no push comes. */
+const askAfterMs = 1_500;
+/** When an intent that is not known yet is sent again: first after so long, then each time after twice as long. */
+const repeatIntentMs = 5_000;
+const longestRepeatMs = 60_000;
+/** How many sales the list shows at first, and more each time. */
+const pageOfSales = 100;
+
+export type Loading = 'loading' | 'ready' | 'failed';
+
+/** What was asked for before signing in. */
+export interface Wish {
+  saleId: string;
+  quantity: number;
+  fill: 'all' | { atLeast: number };
+}
+
+export interface Toast {
+  id: number;
+  kind: 'good' | 'bad' | 'plain';
+  title?: string | undefined;
+  text: string;
+}
+
+/** Where the reader is. */
+export type Place = { page: 'home' } | { page: 'sale'; saleId: string } | { page: 'settings' };
+
+export class Store {
+  words: Words;
+  locale: string;
+  format: Format;
+  config: PageConfig = { api: '', websocket: '' };
+  place: Place = placeOf(location.pathname);
+
+  me: Me | undefined;
+  link: LinkState = 'off';
+  online = navigator.onLine;
+
+  readonly sales = new Map<string, SaleView>();
+  /** When each sale was last heard of, by the server's clock. */
+  readonly heardAt = new Map<string, number>();
+  salesState: Loading = 'loading';
+  moreSales: string | null = null;
+  /** The sale that the address names, if it cannot be shown. */
+  saleProblem: 'failed' | 'not_found' | undefined;
+  readonly products = new Map<string, Product | undefined>();
+
+  readonly reservations = new Map<string, ReservationView & { statusUrl?: string | undefined }>();
+  readonly purchases = new Map<string, PurchaseView>();
+  mineState: Loading = 'loading';
+  readonly chosen = new Set<string>();
+
+  news: Notification[] = [];
+  newsCursor: string | null = null;
+  newsState: Loading = 'loading';
+  unread = 0;
+  newsOpen = false;
+
+  signing: { wish?: Wish | undefined } | undefined;
+  toast: Toast | undefined;
+  /** What is being sent, by the name of the intent. */
+  readonly busy = new Set<string>();
+
+  #api: Api;
+  #live: Live;
+  #changed: () => void;
+  #scheduled = false;
+  #toasts = 0;
+  #toastTimer: ReturnType<typeof setTimeout> | undefined;
+  #productsAsked = new Map<string, Promise<void>>();
+  #intents;
+  /** How often each intent was sent in vain, and when it is sent again. */
+  readonly #vain = new Map<string, { tries: number; againAt: number }>();
+
+  constructor(config: PageConfig, words: Words, locale: string, changed: () => void) {
+    this.config = config;
+    this.words = words;
+    this.locale = locale;
+    this.#changed = changed;
+    this.#api = openApi(config.api, { onSession: (me) => this.#signedIn(me), language: () => this.locale });
+    this.format = formatFor(locale, words, this.now, config.minorDigits);
+    this.#live = openLive({
+      url: config.websocket,
+      token: () => this.#api.token(),
+      onMessage: (message) => this.#hear(message),
+      onState: (link) => this.#set({ link }),
+      onBack: () => void this.refresh(),
+      onWatched: () => this.update(),
+    });
+    this.#intents = openIntents({
+      store: localStorage,
+      exclusively: byWebLocks,
+      newKey,
+      now: this.now,
+      send: ({ path, body, key }) => this.#api.post(path, body, { key }),
+    });
+  }
+
+  /** The time by the server. */
+  now = (): number => this.#api.clock.now();
+
+  /** Draws the page soon. */
+  update(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    queueMicrotask(() => {
+      this.#scheduled = false;
+      this.#changed();
+    });
+  }
+
+  #set(change: Partial<Pick<Store, 'link' | 'online' | 'salesState' | 'mineState' | 'newsState'>>): void {
+    Object.assign(this, change);
+    this.update();
+  }
+
+  /** Reads everything, and keeps reading what is not pushed. */
+  start(): void {
+    const visible = () => document.visibilityState === 'visible';
+    addEventListener('online', () => {
+      this.#set({ online: true });
+      void this.refresh();
+      this.repeatIntents();
+    });
+    addEventListener('offline', () => this.#set({ online: false }));
+    addEventListener('popstate', () => this.#arrive());
+    setInterval(() => visible() && this.update(), 1_000);
+    setInterval(() => visible() && void this.#readStill(), lookMs);
+    setInterval(() => visible() && void this.readSales(), lookForNewMs);
+    setInterval(() => this.repeatIntents(true), repeatIntentMs / 5);
+    void this.#api.resume().catch(() => this.#set({ mineState: 'failed' }));
+    void this.readSales();
+    this.#arrive();
+  }
+
+  /** Reads everything again. */
+  async refresh(): Promise<void> {
+    await Promise.all([this.readSales(), this.readPlace(), this.me ? this.readMine() : this.#resume()]);
+  }
+
+  async #resume(): Promise<void> {
+    if (this.mineState !== 'failed') return;
+    this.#set({ mineState: 'loading' });
+    await this.#api.resume().catch(() => this.#set({ mineState: 'failed' }));
+  }
+
+  /* Sales */
+
+  async readSales(): Promise<void> {
+    try {
+      const page = await this.#api.get<Page<SaleView>>(`/sales?limit=${pageOfSales}`);
+      if (this.salesState !== 'ready') this.moreSales = page.nextCursor;
+      for (const sale of page.items) this.#take(sale);
+      this.#set({ salesState: 'ready' });
+    } catch {
+      // What is shown stays; only a page that shows nothing says why.
+      if (this.salesState !== 'ready') this.#set({ salesState: 'failed' });
+    }
+  }
+
+  /** Reads the next older sales. */
+  async readMoreSales(): Promise<void> {
+    const query = new URLSearchParams({ limit: String(pageOfSales), cursor: this.moreSales ?? '' });
+    await this.attempt('more', async () => {
+      const page = await this.#api.get<Page<SaleView>>(`/sales?${query}`);
+      this.moreSales = page.nextCursor;
+      for (const sale of page.items) this.#take(sale);
+    });
+  }
+
+  async readSale(saleId: string): Promise<void> {
+    this.#take(await this.#api.get<SaleView>(`/sales/${saleId}`));
+    this.update();
+  }
+
+  /** Reads the sale that the address names, if the list has not brought it. */
+  async readPlace(): Promise<void> {
+    if (this.place.page !== 'sale') return;
+    const { saleId } = this.place;
+    try {
+      await this.readSale(saleId);
+      this.saleProblem = undefined;
+    } catch (problem) {
+      const gone = problem instanceof Problem && [400, 404].includes(problem.status);
+      if (!this.sales.has(saleId)) this.saleProblem = gone ? 'not_found' : 'failed';
+    }
+    this.update();
+  }
+
+  #take(sale: SaleView): void {
+    const known = this.sales.get(sale.saleId);
+    this.sales.set(sale.saleId, known ? { ...sale, stock: newerStock(known.stock, sale.stock) } : sale);
+    this.heardAt.set(sale.saleId, this.now());
+    this.#live.note(`stock:${sale.saleId}`, sale.stock.version, sale.stock.epoch);
+  }
+
+  /** Reads what a product is, once. */
+  needProduct(productId: string): Product | undefined {
+    if (!this.#productsAsked.has(productId)) {
+      const asked = this.#api.get<Product>(`/products/${productId}`).then(
+        (product) => {
+          this.products.set(productId, product);
+          this.update();
+        },
+        () => {
+          setTimeout(() => this.#productsAsked.delete(productId), lookMs);
+        },
+      );
+      this.#productsAsked.set(productId, asked);
+    }
+    return this.products.get(productId);
+  }
+
+  /** A sale has come into view, or has left it. */
+  inView(saleId: string, isIn: boolean): void {
+    if (isIn) this.#live.watch(saleId);
+    else this.#live.unwatch(saleId);
+  }
+
+  /** Whether changes of this sale arrive by themselves. */
+  isLive(saleId: string): boolean {
+    return this.link === 'live' && this.#live.isLive(saleId);
+  }
+
+  /** Reads again the sales that are looked at and are not live. */
+  async #readStill(): Promise<void> {
+    if (this.place.page === 'sale' && !this.isLive(this.place.saleId)) await this.readPlace();
+    else if (this.place.page === 'home' && (!this.me || this.link !== 'live')) await this.readSales();
+    if (this.salesState === 'failed') await this.readSales();
+    if (this.mineState === 'failed') await this.refresh();
+  }
+
+  /* Where the reader is */
+
+  go(path: string): void {
+    history.pushState(undefined, '', path);
+    this.#arrive();
+    scrollTo(0, 0);
+    // The page has changed without being loaded: whoever listens to it is told by the heading.
+    requestAnimationFrame(() => document.querySelector<HTMLElement>('main h1')?.focus());
+  }
+
+  #arrive(): void {
+    this.place = placeOf(location.pathname);
+    this.saleProblem = undefined;
+    this.update();
+    void this.readPlace();
+  }
+
+  /* What is one's own */
+
+  #signedIn(me: Me | undefined): void {
+    if (me?.customerId !== this.me?.customerId || !me) {
+      for (const map of [this.reservations, this.purchases]) map.clear();
+      this.chosen.clear();
+      this.news = [];
+      this.unread = 0;
+      this.mineState = 'loading';
+      this.newsOpen = false;
+    }
+    this.me = me;
+    if (me) {
+      this.#tellServer(me);
+      this.#live.open();
+      void this.readMine().then(() => this.repeatIntents());
+    } else {
+      this.#live.close();
+    }
+    this.update();
+  }
+
+  /** Pushed texts are in the language and the time zone of the account. */
+  #tellServer(me: Me): void {
+    const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+    const change = {
+      ...(me.timeZone === timeZone ? {} : { timeZone }),
+      ...(languageOf(me.locale ?? '') === languageOf(this.locale) ? {} : { locale: this.locale }),
+    };
+    if (Object.keys(change).length > 0) this.#api.patch('/me', change).catch(() => undefined);
+  }
+
+  async readMine(): Promise<void> {
+    try {
+      const [reservations, purchases] = await Promise.all([
+        this.#api.all<ReservationView>('/reservations'),
+        this.#api.all<PurchaseView>('/purchases'),
+        this.readNews(),
+      ]);
+      for (const reservation of reservations) this.#put(reservation);
+      for (const purchase of purchases) this.purchases.set(purchase.purchaseId, purchase);
+      this.#set({ mineState: 'ready' });
+      const unknown = new Set(
+        [...reservations, ...purchases.flatMap(({ items }) => items)]
+          .map(({ saleId }) => saleId)
+          .filter((saleId) => !this.sales.has(saleId)),
+      );
+      await Promise.all([...unknown].map((saleId) => this.readSale(saleId).catch(() => undefined)));
+    } catch {
+      if (this.mineState !== 'ready') this.#set({ mineState: 'failed' });
+    }
+  }
+
+  #put(reservation: ReservationView & { statusUrl?: string | undefined }): void {
+    const known = this.reservations.get(reservation.reservationId);
+    if (known && known.version > reservation.version) return;
+    this.reservations.set(reservation.reservationId, { ...known, ...reservation });
+    this.#live.note(`reservation:${reservation.reservationId}`, reservation.version);
+    this.update();
+  }
+
+  /** The status URL of a reservation. The one of the 202 proves that it exists, even if no store knows it yet. */
+  #urlOf(reservationId: string): string {
+    return this.reservations.get(reservationId)?.statusUrl ?? `/reservations/${reservationId}`;
+  }
+
+  async #readReservation(reservationId: string): Promise<void> {
+    this.#put(await this.#api.get<ReservationView>(this.#urlOf(reservationId)));
+  }
+
+  /** Asks for the decision if no push brings it. */
+  async #followUp(reservationId: string): Promise<void> {
+    for (let attempt = 1; attempt <= 20; attempt++) {
+      await new Promise((resolve) => setTimeout(resolve, askAfterMs * attempt));
+      if (this.reservations.get(reservationId)?.state !== 'requested') return;
+      await this.#readReservation(reservationId).catch(() => undefined);
+    }
+  }
+
+  /* What somebody means to do */
+
+  /** The name of the intent to reserve in a sale. */
+  static reserveIn = (saleId: string): string => `reserve:${saleId}`;
+  static readonly buying = 'buy';
+
+  /** Whether it is not known yet what became of an intent that was sent. */
+  isUnknown(name: string): boolean {
+    return this.me !== undefined && this.#intents.open(this.me.customerId).has(name) && !this.busy.has(name);
+  }
+
+  /** Reserves; without an account, after signing in. */
+  async reserve(wish: Wish): Promise<void> {
+    if (!this.me) {
+      this.signing = { wish };
+      return this.update();
+    }
+    const { saleId, quantity, fill } = wish;
+    await this.#carryOut(Store.reserveIn(saleId), `/sales/${saleId}/reservations`, { quantity, fill });
+  }
+
+  /** Buys what is chosen. */
+  async buy(reservationIds: string[], paymentToken: string): Promise<void> {
+    await this.#carryOut(Store.buying, '/purchases', { reservationIds, paymentToken });
+  }
+
+  /** Sends again what is not known yet; by itself only after a while, which grows and differs from buyer to buyer. */
+  repeatIntents(byItself = false): void {
+    if (!this.me || !navigator.onLine) return;
+    for (const [name, { path, body }] of this.#intents.open(this.me.customerId)) {
+      const rests = byItself && this.#api.clock.stopwatch() < (this.#vain.get(name)?.againAt ?? 0);
+      if (!rests && !this.busy.has(name)) void this.#carryOut(name, path, body);
+    }
+  }
+
+  async #carryOut(name: string, path: string, body: object): Promise<void> {
+    const { me } = this;
+    if (!me || this.busy.has(name)) return;
+    this.busy.add(name);
+    this.update();
+    try {
+      const answer = await this.#intents.carryOut(me.customerId, name, path, body);
+      this.#vain.delete(name);
+      if (this.me?.customerId !== me.customerId) return;
+      if (name === Store.buying) await this.#bought(answer as PurchaseAccepted);
+      else this.#reserved(answer as ReservationAccepted, body as Pick<Wish, 'quantity' | 'fill'>);
+    } catch (problem) {
+      // What is not known is said beside the button, for as long as it is not known.
+      if (isOutcome(problem) || (problem instanceof Problem && problem.status === 429)) this.showProblem(problem);
+      if (isOutcome(problem)) {
+        this.#vain.delete(name);
+        await this.readMine();
+      } else {
+        const tries = 1 + (this.#vain.get(name)?.tries ?? 0);
+        const waitMs = Math.min(longestRepeatMs, repeatIntentMs * 2 ** (tries - 1)) * (0.75 + Math.random() / 2);
+        this.#vain.set(name, { tries, againAt: this.#api.clock.stopwatch() + waitMs });
+      }
+    } finally {
+      this.busy.delete(name);
+      this.update();
+    }
+  }
+
+  #reserved(accepted: ReservationAccepted, { quantity, fill }: Pick<Wish, 'quantity' | 'fill'>): void {
+    const { reservationId, saleId, ticket, position, state, statusUrl } = accepted;
+    const known = this.reservations.get(reservationId);
+    if (!known || known.version === 0) {
+      this.#put({
+        ...{ reservationId, saleId, state, quantity, fill, units: 0, ticket, position, version: 0, statusUrl },
+        ...{ reason: null, deadline: null, purchaseId: null, partOf: null, decidedAt: null },
+        acceptedAt: new Date(this.now()).toISOString(),
+      });
+    }
+    const { place, kept, title } = this.words.accepted;
+    this.say('good', position ? place(this.format.number(position)) : kept, title);
+    void this.#followUp(reservationId);
+    focusOn(reservationId);
+  }
+
+  async #bought({ purchaseId }: PurchaseAccepted): Promise<void> {
+    await this.#readPurchase(purchaseId).catch(() => undefined);
+    this.say('good', this.words.pay.accepted);
+    void this.#watchPurchase(purchaseId);
+    const first = this.purchases.get(purchaseId)?.items[0]?.reservationId;
+    if (first) focusOn(first);
+  }
+
+  async #readPurchase(purchaseId: string): Promise<void> {
+    const purchase = await this.#api.get<PurchaseView>(`/purchases/${purchaseId}`);
+    this.purchases.set(purchaseId, purchase);
+    // What was bought is no longer to be chosen; what was declined still is.
+    if (!isOpen(purchase) && purchase.state !== 'declined') {
+      for (const { reservationId } of purchase.items) this.chosen.delete(reservationId);
+    }
+    this.update();
+  }
+
+  /** Asks for the outcome if no push brings it. */
+  async #watchPurchase(purchaseId: string): Promise<void> {
+    for (let attempt = 1; attempt <= 30; attempt++) {
+      await new Promise((resolve) => setTimeout(resolve, askAfterMs * attempt));
+      const before = this.purchases.get(purchaseId);
+      if (before && !isOpen(before)) return;
+      await this.#readPurchase(purchaseId).catch(() => undefined);
+      const after = this.purchases.get(purchaseId);
+      if (after && !isOpen(after)) return void (await this.readMine());
+    }
+  }
+
+  async giveBack(reservationId: string): Promise<void> {
+    await this.attempt(`give:${reservationId}`, async () => {
+      this.#put(await this.#api.delete<ReservationView>(this.#urlOf(reservationId)));
+      this.say('good', this.words.reservation.given);
+    });
+  }
+
+  async reduce(reservationId: string, quantity: number): Promise<void> {
+    await this.attempt(`give:${reservationId}`, async () => {
+      this.#put(await this.#api.patch<ReservationView>(this.#urlOf(reservationId), { quantity }));
+      this.say('good', this.words.reservation.reduced);
+      await this.readMine();
+    });
+  }
+
+  async giveUp(purchaseId: string): Promise<void> {
+    await this.attempt(`up:${purchaseId}`, async () => {
+      await this.#api.delete(`/purchases/${purchaseId}`);
+      await this.#readPurchase(purchaseId);
+      void this.#watchPurchase(purchaseId);
+    });
+  }
+
+  /** Does something once at a time under a name, and shows why it was refused. */
+  async attempt(name: string, work: () => Promise<void>): Promise<void> {
+    if (this.busy.has(name)) return;
+    this.busy.add(name);
+    this.update();
+    try {
+      await work();
+    } catch (problem) {
+      this.showProblem(problem);
+    } finally {
+      this.busy.delete(name);
+      this.update();
+    }
+  }
+
+  /* Signing in */
+
+  async signIn(email: string, password: string): Promise<void> {
+    await this.#api.signIn(email, password);
+    this.#signingDone();
+  }
+
+  async register(name: string, email: string, password: string): Promise<void> {
+    await this.#api.register(name, email, password, this.locale);
+    this.#signingDone();
+  }
+
+  #signingDone(): void {
+    const wish = this.signing?.wish;
+    this.signing = undefined;
+    this.update();
+    if (wish) void this.reserve(wish);
+  }
+
+  signOut(): void {
+    void this.#api.signOut();
+    this.go('/');
+  }
+
+  /* Language */
+
+  /** Writes everything in another language from now on; undefined goes by the browser. */
+  async speak(language: Language | undefined): Promise<void> {
+    chooseLanguage(localStorage, language);
+    const locale = chosenLocale(localStorage, navigator.languages);
+    const words = await loadWords(languageOf(locale) ?? 'en');
+    Object.assign(this, { locale, words, format: formatFor(locale, words, this.now, this.config.minorDigits) });
+    document.documentElement.lang = locale;
+    this.update();
+    if (!this.me) return;
+    this.me = await this.#api.patch<Me>('/me', { locale }).catch(() => this.me);
+    await this.readNews();
+  }
+
+  get chosenLanguage(): Language | undefined {
+    return chosenLanguage(localStorage);
+  }
+
+  /* Notifications */
+
+  async readNews(older = false): Promise<void> {
+    const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+    const query = new URLSearchParams({ limit: '20', timeZone });
+    if (older && this.newsCursor) query.set('cursor', this.newsCursor);
+    try {
+      const page = await this.#api.get<Page<Notification> & { unread: number }>(`/notifications?${query}`);
+      this.news = older ? [...this.news, ...page.items] : page.items;
+      this.newsCursor = page.nextCursor;
+      this.unread = page.unread;
+      this.#set({ newsState: 'ready' });
+    } catch {
+      if (this.news.length === 0) this.#set({ newsState: 'failed' });
+    }
+  }
+
+  async readAllNews(): Promise<void> {
+    await this.attempt('news', async () => {
+      await this.#api.post('/notifications/read', { notificationIds: 'all' });
+      await this.readNews();
+    });
+  }
+
+  /* What is pushed */
+
+  #hear(message: LiveMessage): void {
+    const pushed = message as LiveMessage & Partial<Pushes>;
+    switch (pushed.type) {
+      case 'stock': {
+        const { type: _, saleId = '', ...stock } = pushed;
+        const sale = this.sales.get(saleId);
+        if (!sale) break;
+        this.sales.set(saleId, { ...sale, stock: newerStock(stock as SaleView['stock'], sale.stock) });
+        this.heardAt.set(saleId, this.now());
+        this.update();
+        break;
+      }
+      case 'sale':
+        void this.readSale(pushed.saleId ?? '').catch(() => undefined);
+        break;
+      case 'reservation': {
+        const { reservationId = '', state, units, quantity, ticket, version, reason = null, deadline = null } = pushed;
+        const known = this.reservations.get(reservationId);
+        const news = { state, units, quantity, ticket, version, reason, deadline, position: null };
+        if (known) this.#put({ ...known, ...(news as Partial<ReservationView>) });
+        // A place on the waitlist is not pushed, because it moves with every other customer.
+        if (!known || state === 'waitlisted') this.#readSoon(reservationId);
+        this.#tell(pushed);
+        break;
+      }
+      case 'reminder':
+        // Times and places have moved, for many at once.
+        this.#readSoon(pushed.reservationId ?? '');
+        this.#tell(pushed);
+        break;
+      case 'purchase':
+        void this.#readPurchase(pushed.purchaseId ?? '').catch(() => undefined);
+        this.#tell(pushed);
+        break;
+      default:
+    }
+  }
+
+  /** Reads a reservation within two seconds: what is pushed to many is not asked for by all at once. */
+  #readSoon(reservationId: string): void {
+    setTimeout(() => void this.#readReservation(reservationId).catch(() => undefined), 2_000 * Math.random());
+  }
+
+  #tell({ text, kind, saleId, notificationId, reservationId, purchaseId, version = 0 }: Partial<Pushes>): void {
+    if (!text || !kind || !notificationId) return;
+    const createdAt = new Date(this.now()).toISOString();
+    const subjectId = reservationId ?? purchaseId ?? '';
+    this.unread += 1;
+    this.news = [
+      { notificationId, kind, subjectId, version, facts: { saleId }, text, createdAt, readAt: null },
+      ...this.news,
+    ];
+    this.say(badNews.has(kind) ? 'bad' : 'good', text, this.sales.get(saleId ?? '')?.name);
+  }
+
+  /* What is said for a moment */
+
+  /** Says something for a while; one thing at a time, the latest. Everything that matters is also a notification. */
+  say(kind: Toast['kind'], text: string, title?: string): void {
+    this.toast = { id: ++this.#toasts, kind, text, title };
+    clearTimeout(this.#toastTimer);
+    this.#toastTimer = setTimeout(() => this.dismiss(), kind === 'bad' ? 12_000 : 6_000);
+    this.update();
+  }
+
+  dismiss(): void {
+    this.toast = undefined;
+    this.update();
+  }
+
+  showProblem(problem: unknown): void {
+    this.say('bad', this.problemText(problem));
+  }
+
+  /** Why something was refused, in the reader's words; the server's sentences are for programs' authors. */
+  problemText(problem: unknown): string {
+    const { problems } = this.words;
+    const code = problem instanceof Problem ? problem.code : 'unreachable';
+    return Object.hasOwn(problems, code) ? problems[code as keyof typeof problems] : problems.internal;
+  }
+}
+
+/** What the pushes carry, as far as it is read. */
+interface Pushes
+  extends Pick<ReservationView, 'state' | 'units' | 'quantity' | 'ticket' | 'version' | 'reason' | 'deadline'>,
+    Pick<Notification, 'notificationId' | 'kind' | 'text'> {
+  reservationId: string;
+  purchaseId: string;
+  saleId: string;
+}
+
+const badNews: ReadonlySet<string> = new Set(['reservation.rejected', 'reservation.expired', 'purchase.declined']);
+
+/** Where an address leads. */
+export function placeOf(path: string): Place {
+  const [, saleId] = /^\/sales\/([0-9a-f-]{36})$/.exec(path) ?? [];
+  if (saleId) return { page: 'sale', saleId };
+  return { page: path === '/settings' ? 'settings' : 'home' };
+}
+
+/** Moves the focus to a reservation once it is drawn: the button that was pressed may be gone. */
+function focusOn(reservationId: string): void {
+  requestAnimationFrame(() => {
+    if (document.querySelector('dialog[open]')) return;
+    document.getElementById(`r-${reservationId}`)?.focus();
+  });
+}
+
+/** Reads what a store needs before there can be one. Throws if the configuration cannot be had. */
+export async function openStore(words: Words, locale: string, changed: () => void): Promise<Store> {
+  return new Store(await loadConfig(), words, locale, changed);
+}

@@ -1,0 +1,90 @@
+import { codes } from '#platform/kernel/errors.ts';
+import { formatFor } from './format.ts';
+import { chosenLocale, languages, loadWords, type Words } from './words.ts';
+
+/** Every text of the words, by its path; what takes arguments is called with them. */
+function textsOf(words: object, path = ''): [string, string][] {
+  return Object.entries(words).flatMap(([key, value]): [string, string][] => {
+    const name = path ? `${path}.${key}` : key;
+    if (typeof value === 'string') return [[name, value]];
+    if (typeof value === 'function') return [[name, String(value(...['①', '②', '③'].slice(0, value.length)))]];
+    return textsOf(value as object, name);
+  });
+}
+
+let words: Record<(typeof languages)[number], Words>;
+beforeAll(async () => {
+  words = { en: await loadWords('en'), ko: await loadWords('ko') };
+});
+
+const named = (texts: [string, string][]) => texts.map(([name]) => name).sort();
+
+describe('the words of the shop', () => {
+  test('every language has the same keys', () => {
+    const [first, ...others] = languages.map((language) => named(textsOf(words[language])));
+    expect(first?.length).toBeGreaterThan(200);
+    for (const keys of others) expect(keys).toEqual(first);
+  });
+
+  test('no text is empty, and each says what it is given', () => {
+    for (const language of languages) {
+      const english = new Map(textsOf(words.en));
+      for (const [name, text] of textsOf(words[language])) {
+        expect([language, name, text.trim()]).not.toEqual([language, name, '']);
+        const given = (english.get(name)?.match(/[①②③]/g) ?? []).sort();
+        expect([language, name, (text.match(/[①②③]/g) ?? []).sort()]).toEqual([language, name, given]);
+      }
+    }
+  });
+
+  test('English has no Korean letters; Korean has no words in Latin ones', () => {
+    expect(textsOf(words.en).filter(([, text]) => /[가-힣]/.test(text))).toEqual([]);
+    const own = /Holdfast|ada@example\.com/g;
+    expect(textsOf(words.ko).filter(([, text]) => /[A-Za-z]{2,}/.test(text.replaceAll(own, '')))).toEqual([]);
+  });
+
+  test('every problem of the API has its words', () => {
+    for (const language of languages)
+      expect(Object.keys(words[language].problems)).toEqual(expect.arrayContaining(Object.keys(codes)));
+  });
+});
+
+test.each([
+  [null, ['ko-KR', 'en'], 'ko-KR'],
+  [null, ['fr-FR', 'en-GB', 'ko'], 'en-GB'],
+  [null, ['fr'], 'en'],
+  ['ko', ['en-GB'], 'ko'],
+  ['en', ['ko-KR', 'en-GB'], 'en'],
+  ['ko', ['ko-KR'], 'ko-KR'],
+  ['xx', ['ko'], 'ko'],
+])('chosen %s, a browser in %j is written to in %s', (chosen, own, locale) => {
+  expect(chosenLocale({ getItem: () => chosen }, own)).toBe(locale);
+});
+
+describe('formats', () => {
+  const now = Date.parse('2030-05-01T12:00:00Z');
+  const format = (locale: 'en' | 'ko') => formatFor(locale, words[locale], () => now, { KRW: 0 });
+
+  test('money has the digits of its currency, and is written as its reader does', () => {
+    const won = { amountMinor: 189_000, currency: 'KRW' };
+    expect([format('en').money(won), format('ko').money(won)]).toEqual(['₩189,000', '₩189,000']);
+    expect(format('en').money({ amountMinor: 4_999, currency: 'EUR' })).toBe('€49.99');
+  });
+
+  test('a countdown goes by the time it is given', () => {
+    const left = (iso: string) => [format('en').until(iso), format('ko').until(iso)];
+    expect(left('2030-05-01T12:01:05Z')).toEqual(['01:05', '01:05']);
+    expect(left('2030-05-03T13:00:00Z')).toEqual(['2 d 01:00:00', '2일 01:00:00']);
+    expect(left('2030-05-01T11:00:00Z')).toEqual(['00:00', '00:00']);
+  });
+
+  test('lengths of time are in whole units', () => {
+    expect([3_600, 5_400, 172_800, 59].map(format('en').length)).toEqual([
+      '1 hour',
+      '90 minutes',
+      '2 days',
+      '59 seconds',
+    ]);
+    expect(format('ko').length(600)).toBe('10분');
+  });
+});
