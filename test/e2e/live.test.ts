@@ -6,7 +6,7 @@ import { waitFor as waitWithin } from '#local/wait.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
 import { accessTokenLifeSeconds, openTokens } from '#platform/security/access-token.ts';
 import { createShown } from '#web/shown.ts';
-import { type RunningBed, runningBed } from '../support/running-bed.ts';
+import { closeBeds, type RunningBed, runningBed } from '../support/running-bed.ts';
 
 let running: RunningBed;
 let operator: string;
@@ -16,7 +16,7 @@ beforeAll(async () => {
   operator = running.operator;
 }, 120_000);
 
-afterAll(() => running?.close(), 30_000);
+afterAll(closeBeds, 30_000);
 
 const call = <T>(method: string, path: string, token?: string, body?: object, key?: string): Promise<T> =>
   running.call<T>(method, path, { token, body, key });

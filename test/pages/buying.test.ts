@@ -5,6 +5,7 @@
 import type { Page, Route } from 'playwright-core';
 import { waitFor } from '#local/wait.ts';
 import type { ReservationView } from '#reservation/reservation.shapes.ts';
+import { closeBeds } from '../support/running-bed.ts';
 import { bothOpen, openShop, type Shop } from './shop.ts';
 
 let shop: Shop;
@@ -13,7 +14,10 @@ beforeAll(async () => {
   shop = await openShop();
 }, 120_000);
 
-afterAll(() => shop?.close(), 30_000);
+afterAll(async () => {
+  await shop?.close();
+  await closeBeds();
+}, 30_000);
 
 const item = (page: Page, text: string | RegExp) => page.getByRole('listitem').filter({ hasText: text });
 const reserve = (page: Page) => page.getByRole('button', { name: 'Reserve', exact: true }).click();

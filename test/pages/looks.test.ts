@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Page } from 'playwright-core';
+import { closeBeds } from '../support/running-bed.ts';
 import { bothOpen, openShop, type Shop } from './shop.ts';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -27,7 +28,10 @@ beforeAll(async () => {
   saleId = (await shop.sale({ name: names[0] ?? '', description: 'Brass & <linen>', times: bothOpen })).saleId;
 }, 120_000);
 
-afterAll(() => shop?.close(), 30_000);
+afterAll(async () => {
+  await shop?.close();
+  await closeBeds();
+}, 30_000);
 
 /** What breaks the rules of WCAG 2.2 AA on a page, one line for each element. */
 async function findings(page: Page): Promise<string[]> {

@@ -68,11 +68,33 @@ export function callsTo(api: string): Pick<RunningBed, 'call' | 'signIn' | 'cust
   };
 }
 
+/** How each bed that was made is closed. */
+const opened: (() => Promise<void>)[] = [];
+
+/** Closes every bed that this file has made, those that were never ready included. Call it in `afterAll`. */
+export async function closeBeds(): Promise<void> {
+  await Promise.all(opened.splice(0).map((close) => close()));
+}
+
+/** Ends a process, and resolves when it has ended. */
+function ended(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
+  return new Promise((resolve) => {
+    child.once('exit', () => resolve());
+    child.kill('SIGTERM');
+  });
+}
+
 /** Makes a bed and starts everything on it. `env` is added to the environment of its functions. */
 export async function runningBed(env: Record<string, string> = {}): Promise<RunningBed> {
   const bed = await testBed();
   const children: ChildProcess[] = [];
   let logged = '';
+  // Known before anything is started, so that what did not come up in time is ended too.
+  opened.push(async () => {
+    await Promise.all(children.map(ended));
+    await bed.close();
+  });
 
   /** Starts one of the stack's programs on this bed; resolves when it says that it is ready. */
   function started(file: string, args: string[]): Promise<void> {
@@ -121,17 +143,6 @@ export async function runningBed(env: Record<string, string> = {}): Promise<Runn
     ...calls,
     operator: await calls.signIn('operator@example.com'),
     logged: () => logged,
-    async close() {
-      await Promise.all(
-        children.map(
-          (child) =>
-            new Promise((resolve) => {
-              child.once('exit', resolve);
-              child.kill('SIGTERM');
-            }),
-        ),
-      );
-      await bed.close();
-    },
+    close: closeBeds,
   };
 }
