@@ -69,6 +69,8 @@ const plain: Record<string, (landscape: Landscape) => Grant> = {
   'payments:webhook': () => ({ names: ['secret/payment-webhook'], statements: [secret('PaymentWebhookSecret')] }),
   'tokens:verify': () => ({ names: ['token/verification-key'], statements: [] }),
   'tokens:sign': () => ({ names: ['secret/token-signing-key'], statements: [secret('TokenSigningKey')] }),
+  /** Challenges, device tokens and the salts of passwords. */
+  guard: () => ({ names: ['secret/guard-key'], statements: [secret('GuardKey')] }),
   receipts: () => ({ names: ['secret/receipt-key'], statements: [secret('ReceiptKey')] }),
   'dead-letters:read': ({ queues }) => ({
     names: [...queues.keys()].map((name) => `dead/${name}`),

@@ -402,6 +402,14 @@ export function awsFromEnvironment(): Aws {
 const demoLimits: Registry = {
   'limit/register-address': '100000/1000000',
   'limit/login-address': '100000/1000000',
+  'limit/session-address': '100000/1000000',
+  'limit/public-address': '100000/1000000',
+  'limit/reservations-address': '100000/1000000',
+  'limit/reservations-customer': '1000/60000',
+  'limit/changes-customer': '1000/60000',
+  'limit/lookups-customer': '1000/60000',
+  'limit/messages-customer': '1000/60000',
+  'limit/connections-customer': '1000/60000',
 };
 
 /** The secrets of a folder, created once, by their registry names. */
@@ -414,6 +422,7 @@ function folderSecrets(dir: string): Registry {
     'secret/payment-webhook': `whsec_${randomBytes(24).toString('base64')}`,
     'secret/payment-api-key': `sk_sandbox_${randomBytes(18).toString('base64url')}`,
     'secret/receipt-key': randomBytes(32).toString('base64url'),
+    'secret/guard-key': randomBytes(32).toString('base64url'),
     // A folder that is older than one of them keeps those it has.
     ...known,
   };

@@ -3,6 +3,8 @@
  * one Idempotency-Key for each thing a person meant to do, however often it has to be sent.
  */
 
+import { prove } from './work.js';
+
 /** A refusal or a fault of the API. `detail` is for people, `code` for programs. */
 export class Problem extends Error {
   constructor(status, body) {
@@ -15,6 +17,7 @@ export class Problem extends Error {
 }
 
 const sessionKey = 'holdfast.session';
+const devicesKey = 'holdfast.devices';
 const attempts = 4;
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -26,6 +29,9 @@ export function openApi(base, onSession = () => {}) {
   const twins = new BroadcastChannel(sessionKey);
 
   const stored = () => JSON.parse(sessionStorage.getItem(sessionKey) ?? 'null');
+
+  /** By what this device is known to the accounts that have signed in on it, by e-mail address. */
+  const devices = () => JSON.parse(localStorage.getItem(devicesKey) ?? '{}');
 
   function keep(tokens) {
     accessToken = tokens?.accessToken;
@@ -60,15 +66,21 @@ export function openApi(base, onSession = () => {}) {
     return refreshing;
   }
 
-  async function send(method, path, { body, type = 'application/json', key, anonymous } = {}) {
+  async function send(method, path, options = {}) {
+    const { body, type = 'application/json', key, anonymous, proof } = options;
     const headers = {};
     if (accessToken && !anonymous) headers.authorization = `Bearer ${accessToken}`;
     if (body !== undefined) headers['content-type'] = type;
     if (key) headers['idempotency-key'] = key;
+    if (proof) headers['x-proof-of-work'] = proof;
     const asIs = body === undefined || typeof body === 'string' || body instanceof Blob;
     const response = await fetch(base + path, { method, headers, body: asIs ? body : JSON.stringify(body) });
     const answer = response.status === 204 ? undefined : await response.json().catch(() => ({}));
     if (response.ok) return answer;
+    // Many call from this address: a moment of work, and the call passes. What it refused has not been carried out.
+    if (answer?.code === 'work_required' && !proof) {
+      return send(method, path, { ...options, proof: await prove(answer.challenge) });
+    }
     const problem = new Problem(response.status, answer ?? {});
     problem.retryAfterMs = 1000 * Number(response.headers.get('retry-after') ?? 0);
     throw problem;
@@ -127,14 +139,19 @@ export function openApi(base, onSession = () => {}) {
     async register(name, email, password) {
       const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
       const body = { name, email, password, timeZone };
-      return this.enter(await request('POST', '/auth/register', { body, anonymous: true }));
+      return this.enter(await request('POST', '/auth/register', { body, anonymous: true }), email);
     },
     async signIn(email, password) {
-      return this.enter(await request('POST', '/auth/login', { body: { email, password }, anonymous: true }));
+      const deviceToken = devices()[email];
+      const body = { email, password, ...(deviceToken ? { deviceToken } : {}) };
+      return this.enter(await request('POST', '/auth/login', { body, anonymous: true }), email);
     },
     /** Keeps a session that has just been opened, and says whose it is. */
-    async enter(session) {
+    async enter(session, email) {
       keep(session);
+      if (email && session.deviceToken) {
+        localStorage.setItem(devicesKey, JSON.stringify({ ...devices(), [email]: session.deviceToken }));
+      }
       const me = await request('GET', '/me');
       onSession(me);
       return me;

@@ -15,16 +15,16 @@
  */
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import type { Needs } from '#platform/environment/deps.ts';
+import type { Attempt, LimitNeeds } from '#platform/handlers/limits.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { type CustomerId, fromBytes, newId, toBytes } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
 import type { Sql, Tx } from '#platform/mysql/mysql.ts';
 import { accessTokenLifeSeconds, type Caller, type Tokens } from '#platform/security/access-token.ts';
-import { verifyPassword } from '#platform/security/password.ts';
-import { changeProfile, findAccount, findCustomer } from './customer.store.ts';
+import { type Account, changeProfile, findAccount, findCustomer } from './customer.store.ts';
 import type { Role } from './customer.table.ts';
-import type { Credentials, Me, MeChange, Session } from './identity.shapes.ts';
-import { limitLogin } from './limits.ts';
+import { deviceTokenOf, hashFor, knownAccount, limitLogin } from './guessing.ts';
+import type { Credentials, Me, MeChange, Session, SignedIn } from './identity.shapes.ts';
 
 /** How long one sign-in lasts, however many times it is refreshed. */
 const sessionLifeMs = 30 * 24 * 60 * 60 * 1_000;
@@ -35,23 +35,47 @@ const rowsForgotten = 1_000;
 
 /**
  * Signs in with e-mail and password. A wrong password and an unknown address get the same refusal, after the same work.
+ *
+ * Guessing is limited by address and by account. Neither keeps the owner out: a device that has signed in to the account
+ * before has a limit of its own, and beyond a limit a proof of work passes. What a device is known for is that one account, so
+ * nobody's own account helps to guess at another with the same address.
  */
 export async function login(
-  deps: Needs<'db' | 'redis' | 'registry' | 'clock'>,
+  deps: SignInNeeds,
   tokens: Tokens,
-  { email, password }: Credentials,
-  address: string,
-): Promise<Session | Refusal> {
-  const tooOften = await limitLogin(deps, address, email);
+  { email, password, deviceToken }: Credentials,
+  attempt: Attempt,
+): Promise<SignedIn | Refusal> {
+  const knownTo = await knownAccount(deps, email, deviceToken);
+  const tooOften = knownTo === undefined ? await limitLogin(deps, attempt, email) : undefined;
   if (tooOften) return tooOften;
-  const account = await findAccount(deps.db, email);
-  const matches = await verifyPassword(account?.passwordHash, password);
-  if (!account || !matches) return refuse('invalid_credentials', 'Check the e-mail address and the password.');
-  return openSession(deps.db, tokens, { customerId: account.customerId, role: account.role }, deps.clock());
+  const passwordHash = await hashFor(deps, email, password);
+  const account = await findAccount(deps.db, email, passwordHash);
+  if (knownTo !== undefined && account?.customerId !== knownTo) {
+    const guesses = await limitLogin(deps, attempt, email);
+    if (guesses) return guesses;
+  }
+  if (!account) return refuse('invalid_credentials', 'Check the e-mail address and the password.');
+  return signIn(deps, deps.db, tokens, email, account);
+}
+
+/** What signing in needs. */
+export type SignInNeeds = Needs<'db'> & LimitNeeds;
+
+/** Opens a session on a device, which is known to the account from then on. */
+export async function signIn(
+  deps: Needs<'registry' | 'clock'>,
+  sql: Sql,
+  tokens: Tokens,
+  email: string,
+  account: Account,
+): Promise<SignedIn> {
+  const session = await openSession(sql, tokens, account, deps.clock());
+  return { ...session, deviceToken: deviceTokenOf(deps, email, account.customerId) };
 }
 
 /** Starts a family of refresh tokens for somebody who has just been identified. */
-export async function openSession(sql: Sql, tokens: Tokens, caller: Caller, nowMs: number): Promise<Session> {
+async function openSession(sql: Sql, tokens: Tokens, caller: Caller, nowMs: number): Promise<Session> {
   const family = { familyId: newId(nowMs), customerId: caller.customerId, expiresAtMs: nowMs + sessionLifeMs };
   const refreshToken = randomBytes(32).toString('base64url');
   await storeRefreshToken(sql, refreshToken, family);

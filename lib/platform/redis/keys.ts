@@ -42,4 +42,6 @@ export const keys = {
   cause: (messageId: string) => `${prefix}cause:${messageId}`,
   /** String: a token bucket of a caller. */
   rate: (what: string, who: string) => `${prefix}rate:${what}:${who}`,
+  /** String: a proof of work that was used, until it ends. */
+  used: (id: string) => `${prefix}used:${id}`,
 } as const;
