@@ -58,7 +58,8 @@ export const refreshRoute = defineRoute({
 export const logoutRoute = defineRoute({
   method: 'POST',
   path: '/auth/logout',
-  summary: 'End the session of a refresh token',
+  summary:
+    'End the session of a refresh token and its WebSocket connections; its access tokens expire within ten minutes',
   tag,
   auth: 'none',
   body: RefreshToken,

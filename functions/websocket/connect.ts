@@ -6,7 +6,8 @@ import { connectHandler } from '#platform/handlers/websocket.ts';
 export const handler = connectHandler(async ({ deps, connectionId, caller }) => {
   const tooOften = await limitCustomer(deps, 'connections-customer', caller.customerId);
   if (tooOften) return tooOften;
-  await enterConnection(deps, caller, connectionId);
+  const refusal = await enterConnection(deps, caller, connectionId);
+  if (refusal) return refusal;
   await endSurplus(deps, caller.customerId);
   return undefined;
 });

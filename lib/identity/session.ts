@@ -70,8 +70,8 @@ export async function signIn(
   email: string,
   account: Account,
 ): Promise<SignedIn> {
-  const session = await openSession(sql, tokens, account, deps.clock());
-  return { ...session, deviceToken: deviceTokenOf(deps, email, account.customerId) };
+  const opened = await openSession(sql, tokens, account, deps.clock());
+  return { ...opened, deviceToken: deviceTokenOf(deps, email, account.customerId) };
 }
 
 /** Starts a family of refresh tokens for somebody who has just been identified. */
@@ -79,27 +79,44 @@ async function openSession(sql: Sql, tokens: Tokens, caller: Caller, nowMs: numb
   const family = { familyId: newId(nowMs), customerId: caller.customerId, expiresAtMs: nowMs + sessionLifeMs };
   const refreshToken = randomBytes(32).toString('base64url');
   await storeRefreshToken(sql, refreshToken, family);
-  return session(tokens, caller, refreshToken);
+  return session(tokens, { ...caller, sessionId: family.familyId }, refreshToken);
+}
+
+/** A session that has ended, and whose it was. */
+export interface EndedSession {
+  readonly customerId: CustomerId;
+  readonly sessionId: string;
 }
 
 /**
  * Exchanges a refresh token for the next session of its family; sent again within `refreshLeewayMs`, it gets the same
  * refresh token again. Refused if it is unknown, expired or revoked. If it comes again later than that, or after its
- * successor was used, its whole family ends.
+ * successor was used, its whole family ends, and `onEnd` is told.
  */
 export async function refresh(
   deps: Needs<'db' | 'clock'>,
   tokens: Tokens,
   refreshToken: string,
+  onEnd: (ended: EndedSession) => Promise<void> = async () => undefined,
 ): Promise<Session | Refusal> {
   const nowMs = deps.clock();
   const next = await deps.db.transaction((tx) => rotate(tx, refreshToken, nowMs));
-  return next ? session(tokens, next.caller, next.refreshToken) : refuse('unauthenticated', 'Sign in again.');
+  if (next && 'caller' in next) return session(tokens, next.caller, next.refreshToken);
+  if (next) await onEnd(next);
+  return refuse('unauthenticated', 'Sign in again.');
 }
 
-/** Ends the session of a refresh token. An unknown token changes nothing. */
-export async function logout(deps: Needs<'db' | 'clock'>, refreshToken: string): Promise<undefined> {
+/**
+ * Ends the session of a refresh token, and returns it. An unknown token changes nothing. Access tokens of the session are
+ * checked without asking anybody, so they stay valid until they expire.
+ */
+export async function logout(deps: Needs<'db' | 'clock'>, refreshToken: string): Promise<EndedSession | undefined> {
   await revoke(deps.db, hashOf(refreshToken), deps.clock());
+  const [row] = await deps.db.rows<{ family_id: Buffer; customer_id: Buffer }>(
+    'SELECT family_id, customer_id FROM refresh_tokens WHERE token_hash = ?',
+    [hashOf(refreshToken)],
+  );
+  return row && { customerId: fromBytes<'customer'>(row.customer_id), sessionId: fromBytes(row.family_id) };
 }
 
 /** The signed-in customer. Refused if the account no longer exists. */
@@ -135,13 +152,13 @@ interface TokenRow {
 
 /**
  * Judges a refresh token under lock and returns its successor, new or issued before; undefined if the token is no longer
- * good.
+ * good, and the session if that was ended because of it.
  */
 async function rotate(
   tx: Tx,
   refreshToken: string,
   nowMs: number,
-): Promise<{ caller: Caller; refreshToken: string } | undefined> {
+): Promise<{ caller: Caller; refreshToken: string } | EndedSession | undefined> {
   const row = await lockToken(tx, refreshToken);
   if (!row || row.expires_at_ms <= nowMs) return undefined;
   const [account] = await tx.rows<{ role: Role; revoked: number }>(
@@ -158,9 +175,10 @@ async function rotate(
   if (successor === undefined) {
     log.warn('refresh token came a second time; its family is revoked', family);
     await revoke(tx, hashOf(refreshToken), nowMs);
-    return undefined;
+    return { customerId: family.customerId, sessionId: family.familyId };
   }
-  return { caller: { customerId: family.customerId, role: account.role }, refreshToken: successor };
+  const caller = { customerId: family.customerId, role: account.role, sessionId: family.familyId };
+  return { caller, refreshToken: successor };
 }
 
 async function lockToken(tx: Tx, refreshToken: string): Promise<TokenRow | undefined> {

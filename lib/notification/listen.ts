@@ -77,8 +77,7 @@ async function authenticate(
   if (known && known.customerId !== caller.customerId) {
     return refuse('forbidden', 'This connection was opened by somebody else; open another.');
   }
-  await enterConnection(deps, caller, connectionId, known);
-  return undefined;
+  return enterConnection(deps, caller, connectionId, known);
 }
 
 async function watch(deps: MirrorNeeds, connection: Connection, saleId: SaleId): Promise<undefined | Refusal> {

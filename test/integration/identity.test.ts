@@ -1,7 +1,7 @@
 /** Registration, sessions and their limits, on a real MySQL and Redis. */
 
 import { register, seedOperator } from '#identity/register.ts';
-import { forgetExpiredSessions, login, refresh, refreshLeewayMs } from '#identity/session.ts';
+import { forgetExpiredSessions, login, logout, refresh, refreshLeewayMs } from '#identity/session.ts';
 import { type Deps, openDeps } from '#platform/environment/deps.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
 import { takeTokens } from '#platform/redis/rate-limit.ts';
@@ -231,7 +231,8 @@ describe('refreshing', () => {
     const time = { nowMs: Date.now() };
     const timed = openDeps(bed.registry, { clock: () => time.nowMs, db: deps.db, redis: deps.redis });
     const tokens = await openTokens(bed.registry['secret/token-signing-key'] ?? '', timed.clock);
-    const renew = (refreshToken: string) => refresh(timed, tokens, refreshToken);
+    const renew = (refreshToken: string, onEnd?: Parameters<typeof refresh>[3]) =>
+      refresh(timed, tokens, refreshToken, onEnd);
     const renewed = async (refreshToken: string) => {
       const session = await renew(refreshToken);
       if (isRefusal(session)) throw new Error(session.detail);
@@ -313,6 +314,32 @@ describe('refreshing', () => {
       expect((await api.call('POST /auth/logout', { json: { refreshToken: token } })).status).toBe(204);
     }
     expect((await api.call('POST /auth/refresh', { json: { refreshToken: next.refreshToken } })).status).toBe(401);
+  });
+
+  test('signing out, and a token that comes a second time, name the session that they end; its access tokens name it too', async () => {
+    const { time, renew, renewed } = await atTime();
+    const tokens = await openTokens(bed.registry['secret/token-signing-key'] ?? '', () => time.nowMs);
+    const { customerId, refreshToken, token } = await api.customer();
+    const sessionId = (await tokens.verify(token))?.sessionId;
+    const next = await renewed(refreshToken);
+    expect((await tokens.verify(next.accessToken))?.sessionId).toBe(sessionId);
+    expect(await logout(deps, next.refreshToken)).toEqual({ customerId, sessionId });
+    expect(await logout(deps, 'unheard of')).toBeUndefined();
+
+    const stolen = await api.customer();
+    const ended: unknown[] = [];
+    await renewed(stolen.refreshToken);
+    time.nowMs += refreshLeewayMs + 1;
+    await renew(stolen.refreshToken, async (session) => void ended.push(session));
+    const { sessionId: copied } = (await tokens.verify(stolen.token)) ?? {};
+    expect(ended).toEqual([{ customerId: stolen.customerId, sessionId: copied }]);
+  });
+
+  test('what stays valid after signing out is the access token, for ten minutes', async () => {
+    const { token, refreshToken } = await api.customer();
+    await api.call('POST /auth/logout', { json: { refreshToken } });
+    expect((await api.call('GET /me', { token })).status).toBe(200);
+    expect(api.document.paths?.['/auth/logout']?.post?.summary).toContain('ten minutes');
   });
 
   test('ends thirty days after signing in, however often it was refreshed, and leaves no rows', async () => {

@@ -26,6 +26,8 @@ export const keys = {
   connections: () => `${prefix}ws:connections`,
   /** Hash: a WebSocket connection's customer, its times, and a field for each sale that it watches. */
   connection: (connectionId: string) => `${prefix}ws:connection:${connectionId}`,
+  /** String: a session that has ended, for as long as access tokens of it may be valid. */
+  endedSession: (sessionId: string) => `${prefix}ws:ended:${sessionId}`,
   /** Hash: the newest version pushed, by subject: a customer's reservations and purchases, or a sale's stock. */
   pushed: (audienceId: string) => `${prefix}ws:pushed:${audienceId}`,
   /** List: messages that wait to be pushed to a customer, or to the watchers of a sale. */
