@@ -44,7 +44,7 @@ const secret = (logicalId: string) => allow(['secretsmanager:GetSecretValue'], {
 
 /** The words that take no argument. */
 const plain: Record<string, (landscape: Landscape) => Grant> = {
-  mysql: () => ({ names: ['mysql/main'], statements: [secret('DatabaseSecret')], vpc: true }),
+  mysql: () => ({ names: ['mysql/main'], statements: [secret('FunctionsSecret')], vpc: true }),
   redis: () => ({ names: ['redis/main'], statements: [secret('RedisSecret')], vpc: true }),
   bus: () => ({ names: ['bus/main'], statements: [allow(['events:PutEvents'], arnOf('Bus'))] }),
   'bus:probe': () => ({ names: ['bus/main'], statements: [allow(['events:DescribeEventBus'], arnOf('Bus'))] }),

@@ -15,9 +15,12 @@ import { prepareSession } from './session.ts';
 const migrationsFolder = fileURLToPath(new URL('../../migrations', import.meta.url));
 const lockWaitSeconds = 60;
 
+/** Authorities that a URL may name. */
+export const authorities = { 'Amazon RDS': amazon.ca };
+
 /** Migrates the database that the URL names. Throws if another migration holds the lock for a minute. */
 export async function migrate(url: string, folder: string = migrationsFolder): Promise<void> {
-  const connection = await mysql.createConnection(serverOf(url, { 'Amazon RDS': amazon.ca }));
+  const connection = await mysql.createConnection(serverOf(url, authorities));
   try {
     await prepareSession(connection);
     const [rows] = await connection.query<mysql.RowDataPacket[]>(
