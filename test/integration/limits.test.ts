@@ -2,13 +2,18 @@
 
 import { routes } from '#functions/http/routes.ts';
 import { handler as connect } from '#functions/websocket/connect.ts';
+import { register } from '#identity/register.ts';
 import { enterConnection } from '#notification/connections.ts';
 import { listen } from '#notification/listen.ts';
 import type { Deps } from '#platform/environment/deps.ts';
-import { isRefusal } from '#platform/kernel/errors.ts';
+import { openDeps } from '#platform/environment/deps.ts';
+import { perCustomerAndAddress, type Requested } from '#platform/handlers/limits.ts';
+import { isRefusal, type Refusal } from '#platform/kernel/errors.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
 import { missesAtMost } from '#platform/resilience/misses.ts';
-import { openTokens } from '#platform/security/access-token.ts';
+import { openTokens, type Tokens } from '#platform/security/access-token.ts';
+import type { Challenge } from '#platform/security/proof-of-work.ts';
+import { requestReservation } from '#reservation/request.ts';
 import { newId } from '#test/support/ids.ts';
 import { type Answer, type Api, openApi, type Sent } from '../support/api.ts';
 import { solve } from '../support/proof-of-work.ts';
@@ -133,7 +138,8 @@ describe('with an account', () => {
     const ip = newIp();
     const reserve = (token: string, headers: Record<string, string> = {}) =>
       api.call(`POST /sales/${saleId}/reservations`, { ...reservation, token, ip, headers, key: newId() });
-    const accounts = await Promise.all(Array.from({ length: 12 }, () => api.customer()));
+    const accounts: Awaited<ReturnType<Api['customer']>>[] = [];
+    for (let n = 0; n < 12; n++) accounts.push(await api.customer());
     const answers = [];
     for (const { token } of accounts) answers.push(await reserve(token));
     expect(answers.map(({ status }) => status)).toEqual([...Array(5).fill(202), ...Array(7).fill(429)]);
@@ -144,6 +150,62 @@ describe('with an account', () => {
       expect((await reserve(accounts[index]?.token ?? '', proof)).status).toBe(202);
     }
   });
+});
+
+describe('thirty fresh accounts on one machine, with the rates that hold unless a stack sets others', () => {
+  /** What a machine does with accounts of its own; each gets its proof of work from `work`. */
+  async function attack(work: (refusal: Refusal) => Promise<string | undefined>) {
+    await deps.redis.flushdb();
+    const registry = Object.fromEntries(Object.entries(deps.registry).filter(([name]) => !name.startsWith('limit/')));
+    const strict = Object.create(deps, {
+      registry: { value: registry },
+      once: { value: openDeps(registry).once },
+    }) as Deps;
+    const saleId = await givenSale(deps, { allotment: 30, capPerCustomer: 1 });
+    const sourceIp = newIp();
+    const reserve = perCustomerAndAddress('reservations-customer', 'reservations-address', (call: Requested) =>
+      requestReservation(strict, call.caller.customerId, saleId, 'once', { quantity: 1, fill: 'all' }),
+    );
+    let works = 0;
+    const insist = async <R>(attempt: (proof?: string) => Promise<R | Refusal>): Promise<R | Refusal> => {
+      const first = await attempt();
+      if (!isRefusal(first) || first.refused !== 'work_required') return first;
+      const proof = await work(first);
+      if (proof === undefined) return first;
+      works++;
+      return attempt(proof);
+    };
+    let taken = 0;
+    const startedAt = Date.now();
+    for (let n = 0; n < 30; n++) {
+      const person = { email: `${newId()}@example.com`, password: 'correct horse battery', name: 'Ada' };
+      const account = await insist((proof) => register(strict, tokensOfBed, person, { address: sourceIp, proof }));
+      if (isRefusal(account)) continue;
+      const caller = { customerId: account.customerId, role: 'customer' } as const;
+      const answer = await insist((proof) =>
+        reserve({ deps: strict, caller, sourceIp, headers: { 'x-proof-of-work': proof } }),
+      );
+      if (!isRefusal(answer)) taken++;
+    }
+    // The rate gives one back every twelve seconds, which a busy machine may take.
+    return { taken, works, free: 5 + Math.floor((Date.now() - startedAt) / 12_000) };
+  }
+
+  let tokensOfBed: Tokens;
+  beforeAll(async () => {
+    tokensOfBed = await openTokens(bed.registry['secret/token-signing-key'] ?? '', deps.clock);
+  });
+
+  test('do not take a capped sale without doing work', async () => {
+    const { taken, works, free } = await attack(async () => undefined);
+    expect([taken > 0, taken <= free, works]).toEqual([true, true, 0]);
+  }, 60_000);
+
+  test('and thirty people behind one address get what they ask for, for some work', async () => {
+    const { taken, works, free } = await attack(({ facts }) => solve(facts?.challenge as Challenge));
+    expect(taken).toBe(30);
+    expect(works).toBeGreaterThanOrEqual(30 - free);
+  }, 120_000);
 });
 
 describe('over a WebSocket', () => {

@@ -28,7 +28,8 @@ const rates = {
   'session-address': { burst: 300, perMinute: 300 },
   /** Public lists, which MySQL answers. */
   'public-address': { burst: 300, perMinute: 600 },
-  'reservations-address': { burst: 20, perMinute: 20 },
+  /** As many as a household has; beyond it, whoever shares an address works for a moment. */
+  'reservations-address': { burst: 5, perMinute: 5 },
   'reservations-customer': { burst: 30, perMinute: 60 },
   'changes-customer': { burst: 60, perMinute: 120 },
   'lookups-customer': { burst: 200, perMinute: 600 },
