@@ -121,9 +121,10 @@ export class Runner {
     const { mysqlUrl, redisUrl } = this.#environment;
     const child = startChild(this.#environment, {
       file: './worker-process.ts',
-      args: [name, JSON.stringify({ mysqlUrl, redisUrl })],
+      args: [name],
       name: `${name}-${number}`,
-      env: { NODE_OPTIONS: shippedNodeOptions },
+      // Not among the arguments, which every process of the machine can read.
+      env: { NODE_OPTIONS: shippedNodeOptions, BENCH_STORES: JSON.stringify({ mysqlUrl, redisUrl }) },
       nodeOptions: ['--expose-gc'],
     });
     return { child, info: await child.next(({ ready }) => ready as ContenderInfo | undefined, graceMs) };

@@ -74,7 +74,8 @@ interface Delivery {
 /** How many looks at its memory a streamed run takes. */
 const memorySamples = 40;
 
-const [name, urlsText] = process.argv.slice(2);
+const [name] = process.argv.slice(2);
+const urlsText = process.env.BENCH_STORES;
 const urls = JSON.parse(urlsText ?? '{}') as DatabaseUrls;
 const contender = await loadContender(name as ContenderName);
 const opened = await contender.open(urls);

@@ -1,24 +1,31 @@
 /**
  * Fills the secrets of a stage, once after its first deployment and whenever one is to be replaced:
  *
- *   node infra/secrets.ts --stage prod --signing-key                  makes a new key pair for access tokens
+ *   node infra/secrets.ts --stage prod --signing-key make             makes the first key pair for access tokens
+ *   node infra/secrets.ts --stage prod --signing-key prepare          replaces it in three steps (signing-keys.ts), with
+ *                                                    use, retire      a deployment and ten minutes after each
  *   node infra/secrets.ts --stage prod --payment-api-key < file       the provider's API key, from standard input
  *   node infra/secrets.ts --stage prod --payment-webhook < file       its webhook secret (whsec_…), likewise
  *
- * Invariant: a private value goes to Secrets Manager and nowhere else, not even to the screen; of the key pair only the
- * public half is put into the registry, where functions that verify tokens read it. Uses the AWS credentials of the shell.
+ * Invariant: a private value goes to Secrets Manager and nowhere else, not even to the screen; of key pairs only the
+ * public halves are put into the registry, where functions that verify tokens read them. Uses the AWS credentials of the shell.
  * Running environments keep the old values until they are replaced: deploy again, or wait.
  */
 import { generateKeyPairSync } from 'node:crypto';
 import { text } from 'node:stream/consumers';
 import { parseArgs } from 'node:util';
-import { PutSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { GetSecretValueCommand, PutSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { GetParameterCommand, PutParameterCommand, SSMClient } from '@aws-sdk/client-ssm';
+import type { JWK } from 'jose';
+import { keysOf } from '#platform/security/access-token.ts';
+import { afterStep, publicHalves, rotationSteps, type SigningKeys } from './signing-keys.ts';
+
+const signingKeyName = 'secret/token-signing-key';
 
 const { values } = parseArgs({
   options: {
     stage: { type: 'string' },
-    'signing-key': { type: 'boolean' },
+    'signing-key': { type: 'string' },
     'payment-api-key': { type: 'boolean' },
     'payment-webhook': { type: 'boolean' },
   },
@@ -30,24 +37,37 @@ const secrets = new SecretsManagerClient({});
 
 /** Puts a value where the registry's entry of this name points to. */
 async function fill(name: string, SecretString: string): Promise<void> {
-  const { Parameter } = await parameters.send(new GetParameterCommand({ Name: `${prefix}/${name}` }));
-  const arn = /^\{secretsmanager:([^#}]+)\}$/.exec(Parameter?.Value ?? '')?.[1];
-  if (!arn) throw new Error(`${prefix}/${name} does not name a secret; deploy the stage first`);
-  await secrets.send(new PutSecretValueCommand({ SecretId: arn, SecretString }));
+  await secrets.send(new PutSecretValueCommand({ SecretId: await secretOf(name), SecretString }));
   process.stdout.write(`${name} is set\n`);
 }
 
-if (values['signing-key']) {
-  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
-  await fill('secret/token-signing-key', JSON.stringify(privateKey.export({ format: 'jwk' })));
-  await parameters.send(
-    new PutParameterCommand({
-      Name: `${prefix}/token/verification-key`,
-      Value: JSON.stringify(publicKey.export({ format: 'jwk' })),
-      Type: 'String',
-      Overwrite: true,
-    }),
+/** The secret that the registry's entry of this name points to. */
+async function secretOf(name: string): Promise<string> {
+  const { Parameter } = await parameters.send(new GetParameterCommand({ Name: `${prefix}/${name}` }));
+  const arn = /^\{secretsmanager:([^#}]+)\}$/.exec(Parameter?.Value ?? '')?.[1];
+  if (!arn) throw new Error(`${prefix}/${name} does not name a secret; deploy the stage first`);
+  return arn;
+}
+
+const freshKey = () => generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' }) as JWK;
+
+/** The signing keys of the stage. */
+async function signingKeys(): Promise<SigningKeys> {
+  const { SecretString = '{"keys":[]}' } = await secrets.send(
+    new GetSecretValueCommand({ SecretId: await secretOf(signingKeyName) }),
   );
+  return { keys: keysOf(SecretString) };
+}
+
+const step = values['signing-key'];
+if (step !== undefined) {
+  const known = rotationSteps.find((one) => one === step);
+  if (!known && step !== 'make') throw new Error(`--signing-key is one of: make, ${rotationSteps.join(', ')}`);
+  const keys = known ? afterStep(known, await signingKeys(), freshKey) : { keys: [freshKey()] };
+  const Value = JSON.stringify(publicHalves(keys));
+  const Name = `${prefix}/token/verification-key`;
+  await fill(signingKeyName, JSON.stringify(keys));
+  await parameters.send(new PutParameterCommand({ Name, Value, Type: 'String', Overwrite: true }));
   process.stdout.write('token/verification-key is set\n');
 }
 if (values['payment-api-key']) await fill('secret/payment-api-key', (await text(process.stdin)).trim());

@@ -44,7 +44,7 @@ const secret = (logicalId: string) => allow(['secretsmanager:GetSecretValue'], {
 
 /** The words that take no argument. */
 const plain: Record<string, (landscape: Landscape) => Grant> = {
-  mysql: () => ({ names: ['mysql/main'], statements: [secret('DatabaseSecret')], vpc: true }),
+  mysql: () => ({ names: ['mysql/main'], statements: [secret('FunctionsSecret')], vpc: true }),
   redis: () => ({ names: ['redis/main'], statements: [secret('RedisSecret')], vpc: true }),
   bus: () => ({ names: ['bus/main'], statements: [allow(['events:PutEvents'], arnOf('Bus'))] }),
   'bus:probe': () => ({ names: ['bus/main'], statements: [allow(['events:DescribeEventBus'], arnOf('Bus'))] }),
@@ -69,6 +69,8 @@ const plain: Record<string, (landscape: Landscape) => Grant> = {
   'payments:webhook': () => ({ names: ['secret/payment-webhook'], statements: [secret('PaymentWebhookSecret')] }),
   'tokens:verify': () => ({ names: ['token/verification-key'], statements: [] }),
   'tokens:sign': () => ({ names: ['secret/token-signing-key'], statements: [secret('TokenSigningKey')] }),
+  /** Challenges, device tokens and the salts of passwords. */
+  guard: () => ({ names: ['secret/guard-key'], statements: [secret('GuardKey')] }),
   receipts: () => ({ names: ['secret/receipt-key'], statements: [secret('ReceiptKey')] }),
   'dead-letters:read': ({ queues }) => ({
     names: [...queues.keys()].map((name) => `dead/${name}`),

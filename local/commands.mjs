@@ -171,6 +171,9 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
       does: 'Applies the SQL files of lib/migrations to the database that MYSQL_URL names; for TLS add ?ssl=Amazon%20RDS to it.',
       takes: 'seconds on an empty database',
       result: 'the database is at the newest migration; running it again changes nothing',
+      options: {
+        account: { type: 'boolean', does: 'also the account of the functions, as JSON from standard input' },
+      },
     },
     migration: {
       tools: [['drizzle-kit', 'generate']],

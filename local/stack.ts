@@ -163,7 +163,7 @@ class Starting {
     const endpoints = resources?.endpoints ?? { sqs: '', events: '', region };
 
     const registry: Registry = {
-      'mysql/main': databases.mysqlUrl,
+      'mysql/main': await this.#functionsUrl(databases.mysqlUrl, secrets),
       'redis/main': databases.redisUrl,
       ...resources?.names,
       ...(http
@@ -300,15 +300,30 @@ class Starting {
     return { endpoints, names: await createResources(this.#declared, endpoints) };
   }
 
+  /** The address of MySQL for functions, which have an account of their own, of this database alone. */
+  async #functionsUrl(mysqlUrl: string, secrets: Registry): Promise<string> {
+    const { ensureFunctionsAccount } = await import('#platform/mysql/functions-account.ts');
+    const url = new URL(mysqlUrl);
+    // A name for each database: another stack on the same server has another password.
+    const username = `functions_${createHash('sha256').update(url.pathname).digest('hex').slice(0, 12)}`;
+    const password = createHash('sha256').update(`mysql ${secrets['secret/guard-key']}`).digest('base64url');
+    await ensureFunctionsAccount(mysqlUrl, { username, password });
+    Object.assign(url, { username, password });
+    return url.toString();
+  }
+
   #startProvider(name: string, secrets: Registry): Promise<StackProcess> {
-    return this.#startNode(name, 'provider/main.ts', [
+    const args = [
       ...['--port', String(this.#ports[name])],
       // All instances of the provider share one ledger, as an outside service does.
       ...['--data-dir', join(this.#dir, 'provider')],
-      ...['--api-key', secrets['secret/payment-api-key'] ?? ''],
       ...['--webhook-url', `http://127.0.0.1:${this.#ports.api}/webhooks/payments`],
-      ...['--webhook-secret', secrets['secret/payment-webhook'] ?? ''],
-    ]);
+    ];
+    const env = {
+      PROVIDER_API_KEY: secrets['secret/payment-api-key'] ?? '',
+      PROVIDER_WEBHOOK_SECRET: secrets['secret/payment-webhook'] ?? '',
+    };
+    return this.#startNode(name, 'provider/main.ts', args, env);
   }
 
   #startHttp(env: Record<string, string>): Promise<StackProcess> {
@@ -402,6 +417,14 @@ export function awsFromEnvironment(): Aws {
 const demoLimits: Registry = {
   'limit/register-address': '100000/1000000',
   'limit/login-address': '100000/1000000',
+  'limit/session-address': '100000/1000000',
+  'limit/public-address': '100000/1000000',
+  'limit/reservations-address': '100000/1000000',
+  'limit/reservations-customer': '1000/60000',
+  'limit/changes-customer': '1000/60000',
+  'limit/lookups-customer': '1000/60000',
+  'limit/messages-customer': '1000/60000',
+  'limit/connections-customer': '1000/60000',
 };
 
 /** The secrets of a folder, created once, by their registry names. */
@@ -414,6 +437,7 @@ function folderSecrets(dir: string): Registry {
     'secret/payment-webhook': `whsec_${randomBytes(24).toString('base64')}`,
     'secret/payment-api-key': `sk_sandbox_${randomBytes(18).toString('base64url')}`,
     'secret/receipt-key': randomBytes(32).toString('base64url'),
+    'secret/guard-key': randomBytes(32).toString('base64url'),
     // A folder that is older than one of them keeps those it has.
     ...known,
   };

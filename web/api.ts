@@ -2,9 +2,12 @@
  * The HTTP API as the pages call it: tokens that renew themselves, problems as errors with a code, answers that say the
  * time, and requests that end even if nobody answers.
  */
+import type { Challenge } from '#platform/security/proof-of-work.ts';
+import { deviceTokenFor, keepDeviceToken } from './devices.ts';
 import { createServerClock, type ServerClock } from './server-clock.ts';
 import { byWebLocks, openSession, ownerOf, type Renewal, sessionKey, type Tokens } from './session.ts';
 import type { Me } from './types.ts';
+import { prove } from './work.ts';
 
 /** The body of a problem (RFC 9457), as far as it is read. */
 export interface ProblemBody {
@@ -12,6 +15,8 @@ export interface ProblemBody {
   readonly detail?: string;
   readonly code?: string;
   readonly fields?: readonly { readonly field: string; readonly message: string }[];
+  /** The work that lets a call pass which was refused as `work_required`. */
+  readonly challenge?: Challenge;
 }
 
 /** A refusal or a fault of the API, or of the way to it (status 0, code `unreachable`). */
@@ -103,7 +108,13 @@ export function openApi(base: string, { onSession = () => undefined, language }:
     if (tokens && ownerOf(tokens.accessToken) !== customerId) resume().catch(() => undefined);
   });
 
-  async function send<T>(method: string, path: string, options: RequestOptions = {}, access?: string): Promise<T> {
+  async function send<T>(
+    method: string,
+    path: string,
+    options: RequestOptions = {},
+    access?: string,
+    proof?: string,
+  ): Promise<T> {
     const { body, type = 'application/json', key } = options;
     const headers: Record<string, string> = {};
     const spoken = language?.();
@@ -111,6 +122,7 @@ export function openApi(base: string, { onSession = () => undefined, language }:
     if (access) headers.authorization = `Bearer ${access}`;
     if (body !== undefined) headers['content-type'] = type;
     if (key) headers['idempotency-key'] = key;
+    if (proof) headers['x-proof-of-work'] = proof;
     const asIs = typeof body === 'string' || body instanceof Blob;
     const sent = clock.stopwatch();
     const response = await fetch(base + path, {
@@ -123,6 +135,10 @@ export function openApi(base: string, { onSession = () => undefined, language }:
     if (response.ok && response.status === 204) return undefined as T;
     if (response.ok) return (await response.json()) as T;
     const answer = (await response.json().catch(() => ({}))) as ProblemBody;
+    // Many call from this address: a moment of work, and the call passes. What was refused so has not been carried out.
+    if (answer.code === 'work_required' && answer.challenge && !proof) {
+      return send(method, path, options, access, await prove(answer.challenge));
+    }
     throw new Problem(response.status, answer, 1_000 * Number(response.headers.get('retry-after') ?? 0));
   }
 
@@ -156,8 +172,9 @@ export function openApi(base: string, { onSession = () => undefined, language }:
   }
 
   /** Keeps a session that has just been opened, and says whose it is. */
-  async function enter(tokens: Tokens): Promise<Me> {
+  async function enter(email: string, tokens: Tokens & { deviceToken?: string }): Promise<Me> {
     session.keep(tokens);
+    if (tokens.deviceToken) keepDeviceToken(localStorage, email, tokens.deviceToken);
     const me = await request<Me>('GET', '/me');
     told(me);
     return me;
@@ -196,10 +213,12 @@ export function openApi(base: string, { onSession = () => undefined, language }:
     async register(name, email, password, locale) {
       const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
       const body = { name, email, password, timeZone, ...(locale ? { locale } : {}) };
-      return enter(await request('POST', '/auth/register', { body, anonymous: true }));
+      return enter(email, await request('POST', '/auth/register', { body, anonymous: true }));
     },
     async signIn(email, password) {
-      return enter(await request('POST', '/auth/login', { body: { email, password }, anonymous: true }));
+      const deviceToken = deviceTokenFor(localStorage, email);
+      const body = { email, password, ...(deviceToken ? { deviceToken } : {}) };
+      return enter(email, await request('POST', '/auth/login', { body, anonymous: true }));
     },
     resume,
     async signOut() {

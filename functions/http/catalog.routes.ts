@@ -24,6 +24,7 @@ export const listProductsRoute = defineRoute({
   query: ProductQuery,
   status: 200,
   reply: ProductPage,
+  takesProof: true,
   refusals: [],
 });
 
@@ -36,6 +37,7 @@ export const getProductRoute = defineRoute({
   params: ProductPath,
   status: 200,
   reply: Product,
+  takesProof: true,
   refusals: ['not_found'],
 });
 

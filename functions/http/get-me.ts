@@ -1,6 +1,10 @@
 /** GET /me: who is signed in. */
 import { getMe } from '#identity/session.ts';
 import { httpHandler } from '#platform/handlers/http.ts';
+import { perCustomer } from '#platform/handlers/limits.ts';
 import { getMeRoute } from './identity.routes.ts';
 
-export const handler = httpHandler(getMeRoute, ({ deps, caller }) => getMe(deps, caller.customerId));
+export const handler = httpHandler(
+  getMeRoute,
+  perCustomer('lookups-customer', ({ deps, caller }) => getMe(deps, caller.customerId)),
+);

@@ -1,8 +1,10 @@
 /** GET /purchases/{purchaseId}: the state of a purchase. */
 import { httpHandler } from '#platform/handlers/http.ts';
+import { perCustomer } from '#platform/handlers/limits.ts';
 import { getPurchase } from '#purchase/read.ts';
 import { getPurchaseRoute } from './purchase.routes.ts';
 
-export const handler = httpHandler(getPurchaseRoute, ({ deps, caller, params }) =>
-  getPurchase(deps, caller, params.purchaseId),
+export const handler = httpHandler(
+  getPurchaseRoute,
+  perCustomer('lookups-customer', ({ deps, caller, params }) => getPurchase(deps, caller, params.purchaseId)),
 );

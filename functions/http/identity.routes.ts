@@ -7,6 +7,7 @@ import {
   Registered,
   Registration,
   Session,
+  SignedIn,
 } from '#identity/identity.shapes.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 
@@ -22,7 +23,8 @@ export const registerRoute = defineRoute({
   example: { email: 'ada@example.com', password: 'correct horse battery', name: 'Ada' },
   status: 201,
   reply: Registered,
-  refusals: ['email_taken', 'too_many_requests'],
+  takesProof: true,
+  refusals: ['too_many_requests'],
 });
 
 export const loginRoute = defineRoute({
@@ -34,7 +36,8 @@ export const loginRoute = defineRoute({
   body: Credentials,
   example: { email: 'ada@example.com', password: 'correct horse battery' },
   status: 200,
-  reply: Session,
+  reply: SignedIn,
+  takesProof: true,
   refusals: ['invalid_credentials', 'too_many_requests'],
 });
 
@@ -48,18 +51,21 @@ export const refreshRoute = defineRoute({
   example: { refreshToken: 'the refreshToken of the answer before' },
   status: 200,
   reply: Session,
+  takesProof: true,
   refusals: ['unauthenticated'],
 });
 
 export const logoutRoute = defineRoute({
   method: 'POST',
   path: '/auth/logout',
-  summary: 'End the session of a refresh token',
+  summary:
+    'End the session of a refresh token and its WebSocket connections; its access tokens expire within ten minutes',
   tag,
   auth: 'none',
   body: RefreshToken,
   example: { refreshToken: 'the refreshToken of the answer before' },
   status: 204,
+  takesProof: true,
   refusals: [],
 });
 

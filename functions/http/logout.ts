@@ -1,6 +1,15 @@
-/** POST /auth/logout: ends the session of a refresh token. */
+/** POST /auth/logout: ends the session of a refresh token, and its WebSocket connections. */
 import { logout } from '#identity/session.ts';
+import { endSession } from '#notification/connections.ts';
 import { httpHandler } from '#platform/handlers/http.ts';
+import { perAddress } from '#platform/handlers/limits.ts';
 import { logoutRoute } from './identity.routes.ts';
 
-export const handler = httpHandler(logoutRoute, ({ deps, body }) => logout(deps, body.refreshToken));
+export const handler = httpHandler(
+  logoutRoute,
+  perAddress('session-address', async ({ deps, body }) => {
+    const ended = await logout(deps, body.refreshToken);
+    if (ended) await endSession(deps, ended);
+    return undefined;
+  }),
+);

@@ -17,7 +17,7 @@ export const getHealthRoute = defineRoute({
   path: '/health',
   summary: 'Whether each part answers; 200 as long as reservations can be accepted',
   tag,
-  auth: 'none',
+  auth: 'optional',
   status: 200,
   reply: Health,
   refusals: ['queue_unavailable'],

@@ -64,7 +64,7 @@ export const getPurchaseRoute = defineRoute({
   params: PurchaseParams,
   status: 200,
   reply: PurchaseView,
-  refusals: ['not_found', 'too_many_requests'],
+  refusals: ['not_found'],
 });
 
 export const giveUpPurchaseRoute = defineRoute({

@@ -1,8 +1,12 @@
 /** POST /notifications/read: marks some or all of the caller's notifications as read. */
 import { readNotifications } from '#notification/list.ts';
 import { httpHandler } from '#platform/handlers/http.ts';
+import { perCustomer } from '#platform/handlers/limits.ts';
 import { readNotificationsRoute } from './notification.routes.ts';
 
-export const handler = httpHandler(readNotificationsRoute, ({ deps, caller, body }) =>
-  readNotifications(deps, caller.customerId, body.notificationIds),
+export const handler = httpHandler(
+  readNotificationsRoute,
+  perCustomer('changes-customer', ({ deps, caller, body }) =>
+    readNotifications(deps, caller.customerId, body.notificationIds),
+  ),
 );

@@ -1,8 +1,9 @@
 /** POST /auth/register: opens a customer's account and signs in to it. */
 import { register } from '#identity/register.ts';
 import { httpHandler } from '#platform/handlers/http.ts';
+import { attemptOf } from '#platform/handlers/limits.ts';
 import { registerRoute } from './identity.routes.ts';
 
-export const handler = httpHandler(registerRoute, ({ deps, tokens, body, sourceIp }) =>
-  register(deps, tokens, body, sourceIp),
+export const handler = httpHandler(registerRoute, (call) =>
+  register(call.deps, call.tokens, call.body, attemptOf(call)),
 );

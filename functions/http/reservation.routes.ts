@@ -34,6 +34,7 @@ export const createReservationRoute = defineRoute({
   idempotent: true,
   status: 202,
   reply: ReservationAccepted,
+  takesProof: true,
   refusals: [
     'invalid_input',
     'not_found',
@@ -44,7 +45,6 @@ export const createReservationRoute = defineRoute({
     'over_allotment',
     'over_cap',
     'sold_out',
-    'too_many_requests',
     'queue_unavailable',
   ],
 });
@@ -71,7 +71,7 @@ export const getReservationRoute = defineRoute({
   query: StatusQuery,
   status: 200,
   reply: ReservationView,
-  refusals: ['not_found', 'status_unknown', 'too_many_requests'],
+  refusals: ['not_found', 'status_unknown'],
 });
 
 export const reduceReservationRoute = defineRoute({

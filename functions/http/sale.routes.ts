@@ -28,6 +28,7 @@ export const listSalesRoute = defineRoute({
   query: PageQuery,
   status: 200,
   reply: pageOf(SaleView),
+  takesProof: true,
   refusals: ['invalid_input'],
 });
 
@@ -40,7 +41,7 @@ export const getSaleRoute = defineRoute({
   params: SalePath,
   status: 200,
   reply: SaleView,
-  refusals: ['not_found'],
+  refusals: ['not_found', 'too_many_requests'],
 });
 
 export const createSaleRoute = defineRoute({

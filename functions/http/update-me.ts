@@ -1,6 +1,10 @@
 /** PATCH /me: sets the language and the time zone of the caller's notices. */
 import { changeMe } from '#identity/session.ts';
 import { httpHandler } from '#platform/handlers/http.ts';
+import { perCustomer } from '#platform/handlers/limits.ts';
 import { updateMeRoute } from './identity.routes.ts';
 
-export const handler = httpHandler(updateMeRoute, ({ deps, caller, body }) => changeMe(deps, caller.customerId, body));
+export const handler = httpHandler(
+  updateMeRoute,
+  perCustomer('changes-customer', ({ deps, caller, body }) => changeMe(deps, caller.customerId, body)),
+);

@@ -9,7 +9,6 @@ import type { Me } from './identity.shapes.ts';
 /** The part of an account that sign-in needs. */
 export interface Account {
   readonly customerId: CustomerId;
-  readonly passwordHash: string;
   readonly role: Role;
 }
 
@@ -19,7 +18,7 @@ export interface Profile {
   readonly timeZone?: string | undefined;
 }
 
-/** Writes a new account and returns its id. Throws if the address has one. */
+/** Writes a new account and returns its id. Throws if there is one with this address and this hash. */
 export async function insertCustomer(
   sql: Sql,
   customer: Profile & { email: string; name: string; passwordHash: string; role: Role },
@@ -57,13 +56,22 @@ export async function findProfiles(sql: Sql, customerIds: readonly CustomerId[])
   );
 }
 
-/** The account of this address. */
-export async function findAccount(sql: Sql, email: string): Promise<Account | undefined> {
-  const [row] = await sql.rows<{ id: Buffer; passwordHash: string; role: Role }>(
-    'SELECT id, password_hash AS passwordHash, role FROM customers WHERE email = ?',
+/** The hash of an account of this address; all of them have the same salt and cost. Undefined if there is no account. */
+export async function findHash(sql: Sql, email: string): Promise<string | undefined> {
+  const [row] = await sql.rows<{ passwordHash: string }>(
+    'SELECT password_hash AS passwordHash FROM customers WHERE email = ? LIMIT 1',
     [email],
   );
-  return row && { customerId: fromBytes(row.id), passwordHash: row.passwordHash, role: row.role };
+  return row?.passwordHash;
+}
+
+/** The account of this address with this hash. */
+export async function findAccount(sql: Sql, email: string, passwordHash: string): Promise<Account | undefined> {
+  const [row] = await sql.rows<{ id: Buffer; role: Role }>(
+    'SELECT id, role FROM customers WHERE email = ? AND password_hash = ?',
+    [email, passwordHash],
+  );
+  return row && { customerId: fromBytes(row.id), role: row.role };
 }
 
 /** What a customer is told of their own account. */
@@ -75,7 +83,17 @@ export async function findCustomer(sql: Sql, customerId: CustomerId): Promise<Om
   return row;
 }
 
-/** Makes the account of this e-mail address an operator's, with this password. */
-export async function promote(sql: Sql, email: string, passwordHash: string): Promise<void> {
-  await sql.change("UPDATE customers SET password_hash = ?, role = 'operator' WHERE email = ?", [passwordHash, email]);
+/**
+ * Makes an operator of the account of this address that has this password, or gives the operator of this address this
+ * password; returns the id of the account. Undefined if there is neither.
+ */
+export async function ensureOperator(sql: Sql, email: string, passwordHash: string): Promise<CustomerId | undefined> {
+  const [row] = await sql.rows<{ id: Buffer }>(
+    `SELECT id FROM customers WHERE email = ? AND (role = 'operator' OR password_hash = ?)
+      ORDER BY password_hash = ? DESC LIMIT 1`,
+    [email, passwordHash, passwordHash],
+  );
+  if (!row) return undefined;
+  await sql.change("UPDATE customers SET password_hash = ?, role = 'operator' WHERE id = ?", [passwordHash, row.id]);
+  return fromBytes<'customer'>(row.id);
 }

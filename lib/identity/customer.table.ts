@@ -12,7 +12,10 @@ export const customers = mysqlTable(
   'customers',
   {
     id: id('id').primaryKey(),
-    /** Lower case, so that one mailbox has one account. */
+    /**
+     * Lower case. Typing an address proves nothing, so several accounts may name the same one until somebody shows that it
+     * is theirs; their hashes have one salt, and an account is found by address and password together.
+     */
     email: varchar('email', { length: 254 }).notNull(),
     name: varchar('name', { length: 100 }).notNull(),
     passwordHash: varchar('password_hash', { length: 255 }).notNull(),
@@ -22,5 +25,5 @@ export const customers = mysqlTable(
     timeZone: varchar('time_zone', { length: 64 }),
     createdAtMs: timeMs('created_at_ms').notNull(),
   },
-  (table) => [unique('customers_email').on(table.email)],
+  (table) => [unique('customers_email_password').on(table.email, table.passwordHash)],
 );

@@ -6,9 +6,19 @@ import * as z from 'zod';
 import type { CustomerId } from '#platform/kernel/ids.ts';
 import { idOf, Locale, line, TimeZone } from '#platform/kernel/shapes.ts';
 import { roles } from './customer.table.ts';
+import { canonicalMailbox } from './mailbox.ts';
 
-/** A mailbox, in lower case: two spellings of one mailbox are one account. */
-export const Email = z.email().max(254).toLowerCase().describe('Compared without regard to case');
+/** A mailbox, in the one way in which it is written here: two spellings of one mailbox are one account. */
+export const Email = z
+  .string()
+  .max(254)
+  .transform((text, context) => {
+    const mailbox = canonicalMailbox(text);
+    if (mailbox !== undefined) return mailbox;
+    context.issues.push({ code: 'custom', input: text, message: 'must be an e-mail address' });
+    return z.NEVER;
+  })
+  .meta({ format: 'idn-email', description: 'As RFC 5321 and 6531 have it. Compared without regard to case' });
 
 /** At least ten characters of any kind; at most 1,024 bytes, since the cost of hashing grows with the length. */
 const Password = z
@@ -32,7 +42,15 @@ export type Registration = z.output<typeof Registration>;
 
 /** A password that does not meet the rules for registration is a wrong password, not a malformed request. */
 export const Credentials = z
-  .strictObject({ email: Email, password: z.string().min(1).max(1_024).meta({ format: 'password' }) })
+  .strictObject({
+    email: Email,
+    password: z.string().min(1).max(1_024).meta({ format: 'password' }),
+    deviceToken: z
+      .string()
+      .max(512)
+      .optional()
+      .describe('From an earlier sign-in on this device: guesses from elsewhere do not slow this one down'),
+  })
   .meta({ id: 'Credentials' });
 export type Credentials = z.output<typeof Credentials>;
 
@@ -49,7 +67,12 @@ export const Session = z
   .meta({ id: 'Session' });
 export type Session = z.infer<typeof Session>;
 
-export const Registered = Session.extend({ customerId: idOf<CustomerId>() }).meta({ id: 'Registered' });
+export const SignedIn = Session.extend({
+  deviceToken: z.string().describe('Keep it, and send it whenever this device signs in to this account again'),
+}).meta({ id: 'SignedIn' });
+export type SignedIn = z.infer<typeof SignedIn>;
+
+export const Registered = SignedIn.extend({ customerId: idOf<CustomerId>() }).meta({ id: 'Registered' });
 export type Registered = z.infer<typeof Registered>;
 
 export const RefreshToken = z.strictObject({ refreshToken: z.string().min(1).max(2_048) });

@@ -1,70 +1,77 @@
 /**
- * Registration. The e-mail address is unique by a constraint of the table, so two concurrent registrations of one
- * address cannot both succeed.
+ * Registration. It never tells whether an address is known: typing one proves nothing, so each password that is registered
+ * with an address has an account of its own, with the same answer after the same work. The address and the hash of the password
+ * are unique together by a constraint of the table, so registering twice, even at once, is signing in to one account.
  */
 
 import type { Needs } from '#platform/environment/deps.ts';
-import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
+import type { Attempt } from '#platform/handlers/limits.ts';
+import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
 import { isDuplicateKey, type Sql } from '#platform/mysql/mysql.ts';
 import type { Tokens } from '#platform/security/access-token.ts';
+import { isGuessable } from '#platform/security/guessable.ts';
 import { hashPassword } from '#platform/security/password.ts';
-import { findAccount, insertCustomer, promote } from './customer.store.ts';
-import type { Role } from './customer.table.ts';
+import { type Account, ensureOperator, findAccount, findHash, insertCustomer } from './customer.store.ts';
+import { hashFor, limitRegistration } from './guessing.ts';
 import type { Registered, Registration } from './identity.shapes.ts';
-import { limitRegistration } from './limits.ts';
-import { openSession } from './session.ts';
+import { type SignInNeeds, signIn } from './session.ts';
 
 /**
- * Creates a customer's account, and signs in to it: the password was typed a moment ago. Refused when the address already
- * has an account; the password is hashed either way, so the response time reveals no more than the response.
+ * Creates a customer's account, and signs in to it: the password was typed a moment ago. If there is an account with this
+ * address and this password, signs in to that one. Refused if the password is one that a guesser would try.
  */
 export async function register(
-  deps: Needs<'db' | 'redis' | 'registry' | 'clock'>,
+  deps: SignInNeeds,
   tokens: Tokens,
   registration: Registration,
-  address: string,
+  attempt: Attempt,
 ): Promise<Registered | Refusal> {
-  const tooOften = await limitRegistration(deps, address);
+  const { email, password, name } = registration;
+  const tooOften = await limitRegistration(deps, attempt, email);
   if (tooOften) return tooOften;
-  const passwordHash = await hashPassword(registration.password);
-  const nowMs = deps.clock();
-  return deps.db.transaction(async (tx) => {
-    const created = await createAccount(tx, { ...registration, passwordHash, role: 'customer' }, nowMs);
-    if (isRefusal(created)) return created;
-    return { ...created, ...(await openSession(tx, tokens, { ...created, role: 'customer' }, nowMs)) };
-  });
+  if (isGuessable(password, [email, name])) return tooGuessable();
+  const passwordHash = await hashFor(deps, email, password);
+  // Not in one transaction: an account without a session is whole, and its owner can sign in.
+  const account = await findOrCreate(deps.db, registration, passwordHash, deps.clock());
+  return { customerId: account.customerId, ...(await signIn(deps, deps.db, tokens, email, account)) };
 }
 
 /**
- * Ensures that there is an operator with this address and password, when a stack starts. Returns the account's id.
+ * Ensures that there is an operator with this address and password, when a stack starts. Returns the account's id. An
+ * account of this address with another password stays what it is: somebody else may have made it.
  */
 export async function seedOperator(
-  deps: Needs<'db' | 'clock'>,
+  { db, clock }: Needs<'db' | 'clock'>,
   { email, password }: { email: string; password: string },
-): Promise<string> {
-  const passwordHash = await hashPassword(password);
-  const created = await createAccount(
-    deps.db,
-    { email, passwordHash, name: 'Operator', role: 'operator' },
-    deps.clock(),
-  );
-  if (!isRefusal(created)) return created.customerId;
-  await promote(deps.db, email, passwordHash);
-  const account = await findAccount(deps.db, email);
-  if (!account) throw new Error('the operator account could neither be created nor found');
-  return account.customerId;
+): Promise<CustomerId> {
+  const passwordHash = await hashPassword(password, { like: await findHash(db, email) });
+  const known = await ensureOperator(db, email, passwordHash);
+  return known ?? insertCustomer(db, { email, passwordHash, name: 'Operator', role: 'operator' }, clock());
 }
 
-async function createAccount(
+async function findOrCreate(
   sql: Sql,
-  account: Omit<Registration, 'password'> & { passwordHash: string; role: Role },
+  registration: Omit<Registration, 'password'>,
+  passwordHash: string,
   nowMs: number,
-): Promise<{ customerId: CustomerId } | Refusal> {
+): Promise<Account> {
+  const { email, name, locale, timeZone } = registration;
+  const role = 'customer';
   try {
-    return { customerId: await insertCustomer(sql, account, nowMs) };
+    return {
+      customerId: await insertCustomer(sql, { email, name, locale, timeZone, passwordHash, role }, nowMs),
+      role,
+    };
   } catch (error) {
-    if (isDuplicateKey(error)) return refuse('email_taken', 'Sign in instead, or use another address.');
-    throw error;
+    const account = isDuplicateKey(error) ? await findAccount(sql, email, passwordHash) : undefined;
+    if (!account) throw error;
+    return account;
   }
+}
+
+function tooGuessable(): Refusal {
+  const message = 'must not be a common password, a simple pattern, or made of your name or address';
+  const fields = [{ field: 'password', message }];
+  return refuse('invalid_input', `The body is not valid: password: ${message}`, { fields });
 }

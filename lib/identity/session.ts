@@ -15,16 +15,16 @@
  */
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import type { Needs } from '#platform/environment/deps.ts';
+import type { Attempt, LimitNeeds } from '#platform/handlers/limits.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { type CustomerId, fromBytes, newId, toBytes } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
 import type { Sql, Tx } from '#platform/mysql/mysql.ts';
 import { accessTokenLifeSeconds, type Caller, type Tokens } from '#platform/security/access-token.ts';
-import { verifyPassword } from '#platform/security/password.ts';
-import { changeProfile, findAccount, findCustomer } from './customer.store.ts';
+import { type Account, changeProfile, findAccount, findCustomer } from './customer.store.ts';
 import type { Role } from './customer.table.ts';
-import type { Credentials, Me, MeChange, Session } from './identity.shapes.ts';
-import { limitLogin } from './limits.ts';
+import { deviceTokenOf, hashFor, knownAccount, limitLogin } from './guessing.ts';
+import type { Credentials, Me, MeChange, Session, SignedIn } from './identity.shapes.ts';
 
 /** How long one sign-in lasts, however many times it is refreshed. */
 const sessionLifeMs = 30 * 24 * 60 * 60 * 1_000;
@@ -35,47 +35,88 @@ const rowsForgotten = 1_000;
 
 /**
  * Signs in with e-mail and password. A wrong password and an unknown address get the same refusal, after the same work.
+ *
+ * Guessing is limited by address and by account. Neither keeps the owner out: a device that has signed in to the account
+ * before has a limit of its own, and beyond a limit a proof of work passes. What a device is known for is that one account, so
+ * nobody's own account helps to guess at another with the same address.
  */
 export async function login(
-  deps: Needs<'db' | 'redis' | 'registry' | 'clock'>,
+  deps: SignInNeeds,
   tokens: Tokens,
-  { email, password }: Credentials,
-  address: string,
-): Promise<Session | Refusal> {
-  const tooOften = await limitLogin(deps, address, email);
+  { email, password, deviceToken }: Credentials,
+  attempt: Attempt,
+): Promise<SignedIn | Refusal> {
+  const knownTo = await knownAccount(deps, email, deviceToken);
+  const tooOften = knownTo === undefined ? await limitLogin(deps, attempt, email) : undefined;
   if (tooOften) return tooOften;
-  const account = await findAccount(deps.db, email);
-  const matches = await verifyPassword(account?.passwordHash, password);
-  if (!account || !matches) return refuse('invalid_credentials', 'Check the e-mail address and the password.');
-  return openSession(deps.db, tokens, { customerId: account.customerId, role: account.role }, deps.clock());
+  const passwordHash = await hashFor(deps, email, password);
+  const account = await findAccount(deps.db, email, passwordHash);
+  if (knownTo !== undefined && account?.customerId !== knownTo) {
+    const guesses = await limitLogin(deps, attempt, email);
+    if (guesses) return guesses;
+  }
+  if (!account) return refuse('invalid_credentials', 'Check the e-mail address and the password.');
+  return signIn(deps, deps.db, tokens, email, account);
+}
+
+/** What signing in needs. */
+export type SignInNeeds = Needs<'db'> & LimitNeeds;
+
+/** Opens a session on a device, which is known to the account from then on. */
+export async function signIn(
+  deps: Needs<'registry' | 'clock'>,
+  sql: Sql,
+  tokens: Tokens,
+  email: string,
+  account: Account,
+): Promise<SignedIn> {
+  const opened = await openSession(sql, tokens, account, deps.clock());
+  return { ...opened, deviceToken: deviceTokenOf(deps, email, account.customerId) };
 }
 
 /** Starts a family of refresh tokens for somebody who has just been identified. */
-export async function openSession(sql: Sql, tokens: Tokens, caller: Caller, nowMs: number): Promise<Session> {
+async function openSession(sql: Sql, tokens: Tokens, caller: Caller, nowMs: number): Promise<Session> {
   const family = { familyId: newId(nowMs), customerId: caller.customerId, expiresAtMs: nowMs + sessionLifeMs };
   const refreshToken = randomBytes(32).toString('base64url');
   await storeRefreshToken(sql, refreshToken, family);
-  return session(tokens, caller, refreshToken);
+  return session(tokens, { ...caller, sessionId: family.familyId }, refreshToken);
+}
+
+/** A session that has ended, and whose it was. */
+export interface EndedSession {
+  readonly customerId: CustomerId;
+  readonly sessionId: string;
 }
 
 /**
  * Exchanges a refresh token for the next session of its family; sent again within `refreshLeewayMs`, it gets the same
  * refresh token again. Refused if it is unknown, expired or revoked. If it comes again later than that, or after its
- * successor was used, its whole family ends.
+ * successor was used, its whole family ends, and `onEnd` is told.
  */
 export async function refresh(
   deps: Needs<'db' | 'clock'>,
   tokens: Tokens,
   refreshToken: string,
+  onEnd: (ended: EndedSession) => Promise<void> = async () => undefined,
 ): Promise<Session | Refusal> {
   const nowMs = deps.clock();
   const next = await deps.db.transaction((tx) => rotate(tx, refreshToken, nowMs));
-  return next ? session(tokens, next.caller, next.refreshToken) : refuse('unauthenticated', 'Sign in again.');
+  if (next && 'caller' in next) return session(tokens, next.caller, next.refreshToken);
+  if (next) await onEnd(next);
+  return refuse('unauthenticated', 'Sign in again.');
 }
 
-/** Ends the session of a refresh token. An unknown token changes nothing. */
-export async function logout(deps: Needs<'db' | 'clock'>, refreshToken: string): Promise<undefined> {
+/**
+ * Ends the session of a refresh token, and returns it. An unknown token changes nothing. Access tokens of the session are
+ * checked without asking anybody, so they stay valid until they expire.
+ */
+export async function logout(deps: Needs<'db' | 'clock'>, refreshToken: string): Promise<EndedSession | undefined> {
   await revoke(deps.db, hashOf(refreshToken), deps.clock());
+  const [row] = await deps.db.rows<{ family_id: Buffer; customer_id: Buffer }>(
+    'SELECT family_id, customer_id FROM refresh_tokens WHERE token_hash = ?',
+    [hashOf(refreshToken)],
+  );
+  return row && { customerId: fromBytes<'customer'>(row.customer_id), sessionId: fromBytes(row.family_id) };
 }
 
 /** The signed-in customer. Refused if the account no longer exists. */
@@ -111,13 +152,13 @@ interface TokenRow {
 
 /**
  * Judges a refresh token under lock and returns its successor, new or issued before; undefined if the token is no longer
- * good.
+ * good, and the session if that was ended because of it.
  */
 async function rotate(
   tx: Tx,
   refreshToken: string,
   nowMs: number,
-): Promise<{ caller: Caller; refreshToken: string } | undefined> {
+): Promise<{ caller: Caller; refreshToken: string } | EndedSession | undefined> {
   const row = await lockToken(tx, refreshToken);
   if (!row || row.expires_at_ms <= nowMs) return undefined;
   const [account] = await tx.rows<{ role: Role; revoked: number }>(
@@ -134,9 +175,10 @@ async function rotate(
   if (successor === undefined) {
     log.warn('refresh token came a second time; its family is revoked', family);
     await revoke(tx, hashOf(refreshToken), nowMs);
-    return undefined;
+    return { customerId: family.customerId, sessionId: family.familyId };
   }
-  return { caller: { customerId: family.customerId, role: account.role }, refreshToken: successor };
+  const caller = { customerId: family.customerId, role: account.role, sessionId: family.familyId };
+  return { caller, refreshToken: successor };
 }
 
 async function lockToken(tx: Tx, refreshToken: string): Promise<TokenRow | undefined> {

@@ -1,20 +1,31 @@
 /** Sales as everyone sees them. */
 
 import * as z from 'zod';
-import { readLiveSale } from '#mirror/live-sale.ts';
+import { readLiveSale, readMirroredSale } from '#mirror/live-sale.ts';
 import type { MirrorNeeds } from '#mirror/mirror.ts';
 import type { Needs } from '#platform/environment/deps.ts';
+import { networkOf } from '#platform/handlers/limits.ts';
 import { type Page, type PageQuery, readCursor, toPage } from '#platform/handlers/pagination.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
+import { missesOf } from '#platform/resilience/misses.ts';
 import type { SaleView } from '#sale/sale.shapes.ts';
 import { listSales } from '#sale/sale.store.ts';
 import { viewOfRow } from '#sale/terms.ts';
 
-/** A sale with live stock, for everyone. */
-export async function getSale(deps: MirrorNeeds, saleId: SaleId): Promise<SaleView | Refusal> {
-  return (await readLiveSale(deps, saleId)) ?? refuse('not_found', 'There is no such sale.');
+/**
+ * A sale with live stock, for everyone. An address that has asked for many sales that do not exist is answered from the
+ * mirror alone for a while: what that does not know, it has to wait for.
+ */
+export async function getSale(deps: MirrorNeeds, saleId: SaleId, address: string): Promise<SaleView | Refusal> {
+  const misses = deps.once(missesOf);
+  const mustWait = misses.refusal(networkOf(address));
+  if (mustWait) return (await readMirroredSale(deps, saleId)) ?? mustWait;
+  const sale = await readLiveSale(deps, saleId);
+  if (sale) return sale;
+  misses.note(networkOf(address));
+  return refuse('not_found', 'There is no such sale.');
 }
 
 /** All sales, newest first. */

@@ -40,6 +40,12 @@ export async function readLiveSale(deps: MirrorNeeds, saleId: SaleId): Promise<S
   return live.sale && saleView(live.sale.terms, live.sale.stock, deps.clock());
 }
 
+/** A sale as the mirror has it now; undefined if it does not. Never asks MySQL. */
+export async function readMirroredSale(deps: Needs<'redis' | 'clock'>, saleId: SaleId): Promise<SaleView | undefined> {
+  const known = await readMirror(deps, saleId);
+  return known && saleView(known.terms, known.stock, deps.clock());
+}
+
 async function readMirror({ redis }: Needs<'redis'>, saleId: SaleId): Promise<LiveSale | undefined> {
   let values: (string | null)[];
   try {

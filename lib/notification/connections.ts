@@ -41,34 +41,46 @@ const ownerField = 'customer';
 const sinceField = 'since';
 const tokenEndField = 'tokenEnd';
 const heardField = 'heard';
+const sessionField = 'session';
 const saleField = 'sale:';
 
 /** A registered connection, as it was read. */
 export interface Connection {
   readonly connectionId: string;
   readonly customerId: CustomerId;
+  /** The sign-in that it was opened with; older builds stored none. */
+  readonly sessionId: string | undefined;
   readonly openedAtMs: number;
   readonly tokenEndsAtMs: number;
   readonly heardAtMs: number;
   readonly saleIds: readonly SaleId[];
 }
 
-/** Registers a connection, or renews its entry with a fresh token; an older token never shortens a newer one's life. */
+/**
+ * Registers a connection, or renews its entry with a fresh token; an older token never shortens a newer one's life. Refused if
+ * the token's session has ended.
+ */
 export async function enterConnection(
   deps: Needs<'redis' | 'clock'>,
-  { customerId, expiresAtMs }: Pick<VerifiedCaller, 'customerId' | 'expiresAtMs'>,
+  { customerId, sessionId, expiresAtMs }: Pick<VerifiedCaller, 'customerId' | 'sessionId' | 'expiresAtMs'>,
   connectionId: string,
   known?: Connection,
-): Promise<void> {
+): Promise<undefined | Refusal> {
   const nowMs = deps.clock();
   await renew(deps, {
     connectionId,
     customerId,
+    sessionId,
     openedAtMs: known?.openedAtMs ?? nowMs,
     tokenEndsAtMs: Math.max(expiresAtMs, known?.tokenEndsAtMs ?? 0),
     heardAtMs: nowMs,
     saleIds: known?.saleIds ?? [],
   });
+  // Asked afterwards: a session that ends meanwhile finds this connection, or is found here.
+  const [ended] = await inOneTrip(deps, [['exists', keys.endedSession(sessionId ?? '')]]);
+  if (ended !== 1) return undefined;
+  await leaveConnection(deps, connectionId);
+  return refuse('unauthenticated', 'This session has ended; sign in again.');
 }
 
 /** Records that a message arrived on the connection. */
@@ -77,7 +89,7 @@ export async function hearConnection(deps: Needs<'redis' | 'clock'>, connection:
 }
 
 async function renew(deps: Needs<'redis' | 'clock'>, connection: Connection, watched?: SaleId): Promise<void> {
-  const { connectionId, customerId, openedAtMs, tokenEndsAtMs, heardAtMs, saleIds } = connection;
+  const { connectionId, customerId, sessionId, openedAtMs, tokenEndsAtMs, heardAtMs, saleIds } = connection;
   const key = keys.connection(connectionId);
   const until = servedUntilMs(connection);
   // Messages of one connection are processed concurrently, so the stored times must never fall.
@@ -88,6 +100,7 @@ async function renew(deps: Needs<'redis' | 'clock'>, connection: Connection, wat
   await inOneTrip(deps, [
     ['hset', key, ownerField, customerId, heardField, heardAtMs, tokenEndField, tokenEndsAtMs],
     ['hsetnx', key, sinceField, openedAtMs],
+    ...(sessionId === undefined ? [] : [['hset', key, sessionField, sessionId] satisfies Command]),
     ...(watched ? [['hset', key, saleField + watched, 1] satisfies Command] : []),
     ['pexpire', key, connectionLifeMs],
     ...lasting(keys.connections()),
@@ -121,6 +134,7 @@ function connectionOf(connectionId: string, fields: Record<string, string>): Con
   return {
     connectionId,
     customerId: customerId as CustomerId,
+    sessionId: fields[sessionField],
     openedAtMs,
     // Older builds stored neither time, and registered a connection at each token.
     tokenEndsAtMs: Number(fields[tokenEndField] ?? openedAtMs + accessTokenLifeSeconds * 1_000),
@@ -212,6 +226,28 @@ export async function endSurplus(deps: Needs<'redis' | 'push' | 'clock'>, custom
     deps,
     connections.slice(connectionsPerCustomer).map((connection) => ({ connection, reason })),
   );
+}
+
+/**
+ * Ends the connections of a session that has ended; each is told why, and the session's access tokens open no other. Never
+ * throws: without Redis nothing is pushed, and a connection ends with its access token anyway.
+ */
+export async function endSession(
+  deps: Needs<'redis' | 'push' | 'clock'>,
+  { customerId, sessionId }: { customerId: CustomerId; sessionId: string },
+): Promise<void> {
+  try {
+    await inOneTrip(deps, [['set', keys.endedSession(sessionId), 1, 'EX', accessTokenLifeSeconds]]);
+    const connectionIds = (await connectionsOfCustomers(deps, [customerId])).get(customerId) ?? [];
+    const connections = (await findConnections(deps, connectionIds)).filter((one) => one?.sessionId === sessionId);
+    const reason = { refused: 'unauthenticated', detail: 'This session has ended; sign in again.' } as const;
+    await endConnections(
+      deps,
+      connections.flatMap((connection) => (connection ? [{ connection, reason }] : [])),
+    );
+  } catch (error) {
+    log.warn('the connections of a session could not be ended; they end with their tokens', { error });
+  }
 }
 
 /**

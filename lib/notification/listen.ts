@@ -6,11 +6,14 @@
  * answered with the reason, and the connection is closed: what it missed is not repeated, so its client has to connect and
  * read again. Called by functions/websocket/message.ts.
  */
-import { readLiveSale } from '#mirror/live-sale.ts';
+import { readLiveSale, readMirroredSale } from '#mirror/live-sale.ts';
 import type { MirrorNeeds } from '#mirror/mirror.ts';
+import type { Needs } from '#platform/environment/deps.ts';
+import { limitCustomer } from '#platform/handlers/limits.ts';
 import type { Ending } from '#platform/handlers/websocket.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
+import { missesOf } from '#platform/resilience/misses.ts';
 import type { Tokens } from '#platform/security/access-token.ts';
 import {
   type Connection,
@@ -24,14 +27,19 @@ import {
 } from './connections.ts';
 import type { ClientMessage } from './notification.shapes.ts';
 
+/** What answering a message needs. */
+export type ListenNeeds = MirrorNeeds & Needs<'registry'>;
+
 /** Handles a message; the result is sent back to the connection. */
 export async function listen(
-  deps: MirrorNeeds,
+  deps: ListenNeeds,
   tokens: Tokens,
   connectionId: string,
   message: ClientMessage,
 ): Promise<object | Refusal | Ending> {
   const connection = await findConnection(deps, connectionId);
+  const tooOften = await limitCustomer(deps, 'messages-customer', connection?.customerId ?? connectionId);
+  if (tooOften) return tooOften;
   const ending = connection && overBecause(deps, connection);
   if (ending) {
     await leaveConnection(deps, connectionId);
@@ -69,11 +77,15 @@ async function authenticate(
   if (known && known.customerId !== caller.customerId) {
     return refuse('forbidden', 'This connection was opened by somebody else; open another.');
   }
-  await enterConnection(deps, caller, connectionId, known);
-  return undefined;
+  return enterConnection(deps, caller, connectionId, known);
 }
 
 async function watch(deps: MirrorNeeds, connection: Connection, saleId: SaleId): Promise<undefined | Refusal> {
-  if (!(await readLiveSale(deps, saleId))) return refuse('not_found', 'There is no such sale.');
-  return watchSale(deps, connection, saleId);
+  const misses = deps.once(missesOf);
+  const mustWait = misses.refusal(connection.customerId);
+  const sale = mustWait ? await readMirroredSale(deps, saleId) : await readLiveSale(deps, saleId);
+  if (sale) return watchSale(deps, connection, saleId);
+  if (mustWait) return mustWait;
+  misses.note(connection.customerId);
+  return refuse('not_found', 'There is no such sale.');
 }

@@ -2,7 +2,8 @@
  * Health: probes every part concurrently and reports which of them work.
  *
  * Reservations are accepted as long as their queue accepts them, so that queue alone decides between 200 and 503; any other
- * part that is unavailable makes the status "degraded" and is named. Names and states only: no address is revealed.
+ * part that is unavailable makes the status "degraded" and is named. Names and states only: no address is revealed, and how
+ * much waits only to operators, since it would tell everybody how a sale goes.
  */
 import type { Needs } from '#platform/environment/deps.ts';
 import {
@@ -16,6 +17,7 @@ import {
 } from '#platform/environment/health-probes.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { locate, locateAll } from '#platform/kernel/registry.ts';
+import type { Caller } from '#platform/security/access-token.ts';
 import type { Health, Part } from './operations.shapes.ts';
 
 /** Without this queue nothing can be accepted. */
@@ -34,12 +36,13 @@ interface Examination {
 const latestExamination = (): { current: Examination | undefined } => ({ current: undefined });
 
 /** What works. Refused with `queue_unavailable`, and the same facts, when reservations cannot be accepted. */
-export async function getHealth(deps: HealthDeps): Promise<Health | Refusal> {
+export async function getHealth(deps: HealthDeps, { role }: Pick<Caller, 'role'>): Promise<Health | Refusal> {
   const latest = deps.once(latestExamination);
   if (!latest.current || deps.clock() - latest.current.atMs >= rememberedMs) {
     latest.current = { atMs: deps.clock(), health: examine(deps) };
   }
-  const health = await latest.current.health;
+  const examined = await latest.current.health;
+  const health = role === 'customer' ? { ...examined, parts: examined.parts.map(withoutDepths) } : examined;
   const missing = health.parts.filter(({ ok, required }) => required && !ok);
   return missing.length === 0
     ? health
@@ -85,6 +88,10 @@ async function queuePart({ sqs, registry }: HealthDeps, queue: string): Promise<
     ...live,
     ...(dead?.waiting === undefined ? {} : { deadLetters: dead.waiting }),
   };
+}
+
+function withoutDepths({ waiting: _waiting, deadLetters: _deadLetters, ...part }: Part): Part {
+  return part;
 }
 
 /** Breakers of provider instances, named by number instead of address. */

@@ -12,8 +12,8 @@ export const Part = z
     required: z.boolean().describe('Whether reservations can be accepted only while it answers'),
     latencyMs: z.int(),
     problem: z.string().optional(),
-    waiting: z.int().optional().describe('For a queue: approximate number of waiting messages'),
-    deadLetters: z.int().optional().describe('For a queue: approximate number of its dead letters'),
+    waiting: z.int().optional().describe('For a queue, told to operators: approximate number of waiting messages'),
+    deadLetters: z.int().optional().describe('For a queue, told to operators: approximate number of its dead letters'),
   })
   .meta({ id: 'Part' });
 export type Part = z.infer<typeof Part>;

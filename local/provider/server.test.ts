@@ -339,8 +339,11 @@ describe('several instances, killed', () => {
 
   async function startProcess() {
     const main = join(import.meta.dirname, 'main.ts');
-    const flags = ['--api-key', apiKey, '--data-dir', dataDir, '--webhook-url', webhookUrl, '--webhook-secret', secret];
-    const child = spawn(process.execPath, [main, ...flags], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const flags = ['--data-dir', dataDir, '--webhook-url', webhookUrl];
+    const child = spawn(process.execPath, [main, ...flags], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, PROVIDER_API_KEY: apiKey, PROVIDER_WEBHOOK_SECRET: secret },
+    });
     children.push(child);
     const [line] = await once(createInterface({ input: child.stdout }), 'line');
     return { child, url: (JSON.parse(line) as { url: string }).url };

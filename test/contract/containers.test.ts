@@ -59,11 +59,21 @@ describe('docker-compose.localstack.yml', () => {
     for (const volume of service.volumes) expect(Object.keys(compose.volumes)).toContain(volume.split(':')[0]);
   });
 
+  test('actions of the workflow are pinned by digest, with the version beside it, and passwords are no arguments', () => {
+    const workflow = read('.github/workflows/ci.yml');
+    const used = [...workflow.matchAll(/uses: (.+)$/gm)].map(([, action]) => action);
+    expect(used.length).toBeGreaterThan(5);
+    for (const action of used) expect(action).toMatch(/^[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/);
+    expect(workflow).not.toMatch(/--password|-p\w+@/);
+  });
+
   test('has the password and the settings that the code connects and works with', () => {
     const { MYSQL_ROOT_PASSWORD, MYSQL_ROOT_HOST, MYSQL_DATABASE } = mysql?.environment ?? {};
     expect(callers).toContain(`mysql://root:${MYSQL_ROOT_PASSWORD}@127.0.0.1:`);
     expect([MYSQL_ROOT_HOST, MYSQL_DATABASE]).toEqual(['%', 'holdfast']);
-    expect(mysql?.healthcheck.test).toContain(`--password=${MYSQL_ROOT_PASSWORD}`);
+    // It needs no password, and every process of a machine can read the arguments of every other.
+    expect(mysql?.healthcheck.test).toContain('ping');
+    expect(JSON.stringify([mysql?.healthcheck.test, mysql?.command])).not.toContain('password');
     // What a private server is started with must hold for the one in the container too.
     const ours = ['--skip-name-resolve', '--max-connections=400', '--collation-server=utf8mb4_bin'];
     for (const option of [...ours, '--default-time-zone=+00:00', '--max-allowed-packet=64M']) {

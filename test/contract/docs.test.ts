@@ -103,6 +103,21 @@ describe('README.md', () => {
   });
 });
 
+describe('docs/security.md', () => {
+  const rows = read('docs/security.md')
+    .split('\n')
+    .filter((line) => /^\| API\d+ /.test(line));
+
+  test('has every risk of the OWASP API Security Top 10 (2023), in order', () => {
+    const numbers = rows.map((row) => Number(/^\| API(\d+) /.exec(row)?.[1]));
+    expect(numbers).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+  });
+
+  test('names a test for each', () => {
+    for (const row of rows) expect(row).toMatch(/\]\([^)]+\.test\.ts\) *(, \[[^\]]+\]\([^)]+\.test\.ts\) *)*\|$/);
+  });
+});
+
 describe(decisions, () => {
   const files = readdirSync(join(projectRoot, decisions)).filter((name) => name !== 'README.md');
 

@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { parseSync } from '@swc/core';
 import { build } from 'esbuild';
 import { parse } from 'yaml';
-import { limitLogin, limitRegistration } from '#identity/limits.ts';
+import { knownAccount, limitLogin, limitRegistration } from '#identity/guessing.ts';
 import { handlerOf } from '#local/function-host.ts';
 import { readDeclared } from '#local/serverless-config.ts';
 import { projectRoot } from '#local/state-folder.ts';
@@ -23,6 +23,13 @@ import type { Deps } from '#platform/environment/deps.ts';
 import { probeBus, probeHttp } from '#platform/environment/health-probes.ts';
 import { sharedTokens } from '#platform/handlers/authentication.ts';
 import { httpHandler } from '#platform/handlers/http.ts';
+import {
+  type LimitName,
+  limitCustomer,
+  perAddress,
+  perCustomer,
+  perCustomerAndAddress,
+} from '#platform/handlers/limits.ts';
 import { type LogicalName, locate } from '#platform/kernel/registry.ts';
 import type { Tokens } from '#platform/security/access-token.ts';
 
@@ -61,6 +68,11 @@ const opensQueue = (name: string): Shown => {
 const looksUp = (name: LogicalName): Shown => {
   return ({ calls }) => calls.has(`${locate.name}("${name}")`);
 };
+/** The verb is wrapped in the limit of this name. */
+const limits = (name: LimitName): Shown => {
+  const wrappers = [perAddress, perCustomer, perCustomerAndAddress, limitCustomer];
+  return ({ calls }) => wrappers.some((wrapper) => calls.has(`${wrapper.name}("${name}")`));
+};
 const reaches = (one: AnyFunction): Shown => {
   return ({ functions }) => functions.has(one.name);
 };
@@ -78,6 +90,16 @@ const not =
     !one(reached);
 
 const signs = calls('issue');
+const limitsOfCalls: LimitName[] = [
+  'session-address',
+  'public-address',
+  'reservations-address',
+  'reservations-customer',
+  'changes-customer',
+  'lookups-customer',
+  'messages-customer',
+  'connections-customer',
+];
 const allQueues = ['reservations', 'purchases', 'notifications', 'advance', 'reconcile'];
 
 /** How code shows that it uses what a word grants. */
@@ -96,9 +118,12 @@ const evidence: [word: string, shown: Shown][] = [
   ['dead-letters:read', reaches(getDeadLetters)],
   ['dead-letters:redrive', reaches(redrive)],
   ['depth:all', reaches(getHealth)],
-  ['limit:login-account', reaches(limitLogin)],
+  ['guard', looksUp('secret/guard-key')],
+  ['limit:login-account', either(reaches(limitLogin), reaches(limitRegistration))],
+  ['limit:login-device', reaches(knownAccount)],
   ['limit:login-address', reaches(limitLogin)],
   ['limit:register-address', reaches(limitRegistration)],
+  ...limitsOfCalls.map((name): [string, Shown] => [`limit:${name}`, limits(name)]),
   ...allQueues.map((queue): [string, Shown] => [`send:${queue}`, opensQueue(queue)]),
   ...watchedQueues.map((queue): [string, Shown] => [`depth:${queue}`, reaches(overviewOf)]),
 ];

@@ -9,6 +9,7 @@ import { newEvent } from '#events/outbox.ts';
 import {
   connectionsOfCustomers,
   endLapsed,
+  endSession,
   enterConnection,
   silenceLimitMs,
   watchersOfSales,
@@ -109,6 +110,51 @@ const heardBy = (connectionId: string) =>
 function stock(saleId: SaleId, version: number): StockLevel {
   return { saleId, epoch: 1, version, allotment: 9, available: 9, allocated: 0, sold: 0, waitlisted: 0 };
 }
+
+describe('a session that has ended', () => {
+  const inSession = async (customerId: CustomerId, sessionId: string) => {
+    const connectionId = newId();
+    const token = await tokens.issue({ customerId, role: 'customer', sessionId });
+    const caller = await tokens.verify(token);
+    if (!caller) throw new Error('the token is not good');
+    return { connectionId, token, refusal: await enterConnection(deps, caller, connectionId) };
+  };
+
+  it('takes its connections with it, says so, and leaves those of other sessions', async () => {
+    const customerId = newId();
+    const [session, other] = [newId(), newId()];
+    const gone = [await inSession(customerId, session), await inSession(customerId, session)];
+    const kept = [await inSession(customerId, other), await inSession(newId(), newId())];
+    const older = await connected(customerId);
+    await endSession(deps, { customerId, sessionId: session });
+    expect(closed.sort()).toEqual(gone.map(({ connectionId }) => connectionId).sort());
+    for (const { connectionId } of gone) {
+      expect(heardBy(connectionId)).toMatchObject([{ type: 'closing', code: 'unauthenticated' }]);
+    }
+    await news(customerId);
+    for (const connectionId of [kept[0]?.connectionId ?? '', older]) expect(heardBy(connectionId)).toHaveLength(1);
+    for (const { connectionId } of gone) expect(heardBy(connectionId)).toHaveLength(1);
+  });
+
+  it('opens no other with an access token that is still valid, and renews none', async () => {
+    const customerId = newId();
+    const sessionId = newId();
+    const { token } = await inSession(customerId, sessionId);
+    await endSession(deps, { customerId, sessionId });
+    const again = await inSession(customerId, sessionId);
+    expect(again.refusal).toMatchObject({ refused: 'unauthenticated' });
+    expect((await connectionsOfCustomers(deps, [customerId])).size).toBe(0);
+    const other = (await inSession(customerId, newId())).connectionId;
+    expect(await say(other, { action: 'authenticate', token })).toMatchObject({ refused: 'unauthenticated' });
+  });
+
+  it('without Redis ends like any other, and signing out does not fail', async () => {
+    const broken = withDeps(deps, {
+      redis: Object.create(deps.redis, { guarded: { value: () => Promise.reject(new Error('gone')) } }),
+    });
+    await endSession(broken, { customerId: newId(), sessionId: newId() });
+  });
+});
 
 describe("a connection's token", () => {
   it("S2: after the token's end nothing is pushed, the client is told why, and the connection is closed", async () => {

@@ -1,14 +1,16 @@
 /** Registration, sessions and their limits, on a real MySQL and Redis. */
 
-import { seedOperator } from '#identity/register.ts';
-import { forgetExpiredSessions, login, refresh, refreshLeewayMs } from '#identity/session.ts';
+import { register, seedOperator } from '#identity/register.ts';
+import { forgetExpiredSessions, login, logout, refresh, refreshLeewayMs } from '#identity/session.ts';
 import { type Deps, openDeps } from '#platform/environment/deps.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
 import { takeTokens } from '#platform/redis/rate-limit.ts';
 import { redisReady } from '#platform/redis/redis.ts';
 import { openTokens } from '#platform/security/access-token.ts';
+import type { Challenge } from '#platform/security/proof-of-work.ts';
 import { newId } from '#test/support/ids.ts';
 import { type Api, openApi, password } from '../support/api.ts';
+import { solve } from '../support/proof-of-work.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 
 let bed: TestBed;
@@ -78,17 +80,77 @@ describe('registering', () => {
     expect((await api.call('GET /me', { token })).body).toEqual(before);
   });
 
-  test('keeps one account per mailbox, however it is spelled and however many try at once', async () => {
+  test('twice with one password, however the address is spelled and however many at once, is one account', async () => {
     const email = anEmail();
     const spellings = [email, email.toUpperCase(), email, email.toUpperCase()];
     const answers = await Promise.all(
       spellings.map((spelling) => api.call('POST /auth/register', { json: registration(spelling) })),
     );
-    expect(answers.map(({ status }) => status).sort()).toEqual([201, 409, 409, 409]);
-    expect(answers.find(({ status }) => status === 409)?.body.code).toBe('email_taken');
+    expect(answers.map(({ status }) => status)).toEqual([201, 201, 201, 201]);
+    expect(new Set(answers.map(({ body }) => body.customerId)).size).toBe(1);
     const [row] = await deps.db.rows<{ n: number }>('SELECT COUNT(*) AS n FROM customers WHERE email = ?', [email]);
     expect(row?.n).toBe(1);
   });
+
+  test('does not tell whether an address is known: who comes second has an account of their own, like the first', async () => {
+    const owner = await api.customer();
+    const stranger = 'an entirely other password';
+    const register = (email: string) =>
+      api.call('POST /auth/register', { json: { ...registration(email), password: stranger } });
+    const [known, fresh] = [await register(owner.email), await register(anEmail())];
+    const shown = ({ status, headers: { 'x-correlation-id': _id, ...headers }, body }: typeof known) => ({
+      ...{ status, headers, fields: Object.keys(body) },
+      lengths: Object.values(body).map((value) => String(value).length),
+    });
+    expect(shown(known)).toEqual(shown(fresh));
+    // Nor does anything that can be done with the account.
+    const signIn = (email: string, secret: string) =>
+      api.call('POST /auth/login', { json: { email, password: secret } });
+    const again = await signIn(owner.email, stranger);
+    expect([again.status, again.body.accessToken !== undefined]).toEqual([200, true]);
+    const idOf = async (token: string) => (await api.call('GET /me', { token })).body.customerId;
+    expect(await idOf(again.body.accessToken)).toBe(known.body.customerId);
+    // The owner's account is as it was.
+    expect(known.body.customerId).not.toBe(owner.customerId);
+    expect(await idOf((await signIn(owner.email, password)).body.accessToken)).toBe(owner.customerId);
+    expect((await signIn(owner.email, 'neither of the two')).status).toBe(401);
+  });
+
+  test('and costs the same work for a known address', async () => {
+    const { email } = await api.customer();
+    const work = { known: [] as number[], fresh: [] as number[] };
+    let round = 0;
+    const workOf = async (address: string) => {
+      const before = process.cpuUsage();
+      await api.call('POST /auth/register', {
+        json: { ...registration(address), password: `another password ${round++}` },
+      });
+      const { user, system } = process.cpuUsage(before);
+      return (user + system) / 1000;
+    };
+    for (let n = 0; n < 7; n++) {
+      work.known.push(await workOf(email));
+      work.fresh.push(await workOf(anEmail()));
+    }
+    const median = (values: number[]) => values.sort((one, other) => one - other)[3] ?? 0;
+    const ratio = median(work.known) / median(work.fresh);
+    expect(ratio).toBeGreaterThan(1 / 2);
+    expect(ratio).toBeLessThan(2);
+  });
+
+  test.each(['password123', 'qwertyuiop', 'adalovelace1', 'Ada Lovelace'])(
+    'refuses the password %s',
+    async (guessable) => {
+      const answer = await api.call('POST /auth/register', {
+        json: { ...registration(anEmail()), password: guessable },
+      });
+      expect([answer.status, answer.body.code, answer.body.fields[0].field]).toEqual([
+        400,
+        'invalid_input',
+        'password',
+      ]);
+    },
+  );
 
   test('registering with the role of an operator is refused', async () => {
     const { status, body } = await api.call('POST /auth/register', {
@@ -169,7 +231,8 @@ describe('refreshing', () => {
     const time = { nowMs: Date.now() };
     const timed = openDeps(bed.registry, { clock: () => time.nowMs, db: deps.db, redis: deps.redis });
     const tokens = await openTokens(bed.registry['secret/token-signing-key'] ?? '', timed.clock);
-    const renew = (refreshToken: string) => refresh(timed, tokens, refreshToken);
+    const renew = (refreshToken: string, onEnd?: Parameters<typeof refresh>[3]) =>
+      refresh(timed, tokens, refreshToken, onEnd);
     const renewed = async (refreshToken: string) => {
       const session = await renew(refreshToken);
       if (isRefusal(session)) throw new Error(session.detail);
@@ -253,12 +316,38 @@ describe('refreshing', () => {
     expect((await api.call('POST /auth/refresh', { json: { refreshToken: next.refreshToken } })).status).toBe(401);
   });
 
+  test('signing out, and a token that comes a second time, name the session that they end; its access tokens name it too', async () => {
+    const { time, renew, renewed } = await atTime();
+    const tokens = await openTokens(bed.registry['secret/token-signing-key'] ?? '', () => time.nowMs);
+    const { customerId, refreshToken, token } = await api.customer();
+    const sessionId = (await tokens.verify(token))?.sessionId;
+    const next = await renewed(refreshToken);
+    expect((await tokens.verify(next.accessToken))?.sessionId).toBe(sessionId);
+    expect(await logout(deps, next.refreshToken)).toEqual({ customerId, sessionId });
+    expect(await logout(deps, 'unheard of')).toBeUndefined();
+
+    const stolen = await api.customer();
+    const ended: unknown[] = [];
+    await renewed(stolen.refreshToken);
+    time.nowMs += refreshLeewayMs + 1;
+    await renew(stolen.refreshToken, async (session) => void ended.push(session));
+    const { sessionId: copied } = (await tokens.verify(stolen.token)) ?? {};
+    expect(ended).toEqual([{ customerId: stolen.customerId, sessionId: copied }]);
+  });
+
+  test('what stays valid after signing out is the access token, for ten minutes', async () => {
+    const { token, refreshToken } = await api.customer();
+    await api.call('POST /auth/logout', { json: { refreshToken } });
+    expect((await api.call('GET /me', { token })).status).toBe(200);
+    expect(api.document.paths?.['/auth/logout']?.post?.summary).toContain('ten minutes');
+  });
+
   test('ends thirty days after signing in, however often it was refreshed, and leaves no rows', async () => {
     const { email } = await api.customer();
     let nowMs = Date.now();
     const later = openDeps(bed.registry, { clock: () => nowMs, db: deps.db, redis: deps.redis });
     const tokens = await openTokens(bed.registry['secret/token-signing-key'] ?? '', later.clock);
-    const first = await login(later, tokens, { email, password }, newIp());
+    const first = await login(later, tokens, { email, password }, { address: newIp() });
     if (isRefusal(first)) throw new Error(first.detail);
     nowMs += 29 * 86_400_000;
     const second = await refresh(later, tokens, first.refreshToken);
@@ -279,35 +368,132 @@ describe('refreshing', () => {
 });
 
 describe('limits', () => {
-  test('sign-in attempts on one account from many addresses are rate limited, with Retry-After', async () => {
-    const { email } = await api.customer();
-    const guess = () => api.call('POST /auth/login', { json: { email, password: 'not the password' }, ip: newIp() });
-    const answers = [];
-    for (let n = 0; n < 12; n++) answers.push(await guess());
-    const refused = answers.filter(({ status }) => status === 429);
-    expect(refused.length).toBeGreaterThanOrEqual(1);
-    expect(refused[0]?.body.code).toBe('too_many_requests');
-    expect(Number(refused[0]?.headers['retry-after'])).toBeGreaterThan(0);
-    // An address that has no account is slowed down alike.
-    const unknown = anEmail();
-    const others = [];
-    for (let n = 0; n < 12; n++) {
-      others.push(await api.call('POST /auth/login', { json: { email: unknown, password: 'x' }, ip: newIp() }));
+  const wrong = 'not the password';
+  const signIn = (
+    email: string,
+    sent: { secret?: string; ip?: string; deviceToken?: string; headers?: Record<string, string> } = {},
+  ) => {
+    const { secret = password, ip = newIp(), deviceToken, headers } = sent;
+    return api.call('POST /auth/login', {
+      json: { email, password: secret, deviceToken },
+      ip,
+      ...(headers ? { headers } : {}),
+    });
+  };
+  /** Guesses from many addresses until the account is under attack; returns the answer that says so. */
+  async function attack(email: string) {
+    for (let n = 0; n < 30; n++) {
+      const answer = await signIn(email, { secret: wrong });
+      if (answer.status === 429) return answer;
+      expect(answer.body.code).toBe('invalid_credentials');
     }
-    expect(others.filter(({ status }) => status === 429).length).toBeGreaterThanOrEqual(1);
+    throw new Error('guesses were not limited');
+  }
+
+  test('guesses at one account from many addresses are limited, with Retry-After, whether or not it exists', async () => {
+    for (const email of [(await api.customer()).email, anEmail()]) {
+      const refused = await attack(email);
+      expect(refused.body.code).toBe('work_required');
+      expect(Number(refused.headers['retry-after'])).toBeGreaterThan(0);
+      // The right password makes no difference.
+      expect((await signIn(email)).body.code).toBe('work_required');
+    }
+  });
+
+  test('guesses do not lock the owner out: a device that is known signs in, and has a limit of its own', async () => {
+    const { email, deviceToken } = await api.customer();
+    await attack(email);
+    expect((await signIn(email, { deviceToken })).status).toBe(200);
+    // It does not help to guess: mistakes on it are limited like those from elsewhere.
+    expect((await signIn(email, { deviceToken, secret: wrong })).body.code).toBe('work_required');
+    const answers = [];
+    for (let n = 0; n < 12; n++) answers.push((await signIn(email, { deviceToken })).status);
+    expect(answers).toContain(429);
+  });
+
+  test('what makes a device known to one account says nothing of another with the same address', async () => {
+    const owner = await api.customer();
+    const json = { email: owner.email, password: 'the password of a stranger', name: 'Eve' };
+    const { body: stranger } = await api.call('POST /auth/register', { json });
+    await attack(owner.email);
+    const { deviceToken } = stranger;
+    expect((await signIn(owner.email, { secret: json.password, deviceToken })).status).toBe(200);
+    expect((await signIn(owner.email, { deviceToken })).body.code).toBe('work_required');
+    expect((await signIn(owner.email, { deviceToken: `${deviceToken}x` })).body.code).toBe('work_required');
+    const other = await api.customer();
+    expect((await signIn(owner.email, { deviceToken: other.deviceToken })).body.code).toBe('work_required');
+  });
+
+  test('and a proof of work lets the owner in from anywhere, once each', async () => {
+    const { email } = await api.customer();
+    const { body } = await attack(email);
+    const headers = { 'x-proof-of-work': await solve(body.challenge) };
+    expect((await signIn(email, { headers, secret: wrong })).status).toBe(401);
+    expect((await signIn(email, { headers })).body.code).toBe('work_required');
+    const again = { 'x-proof-of-work': await solve((await attack(email)).body.challenge) };
+    expect((await signIn(email, { headers: again })).status).toBe(200);
+    // It was made for signing in and is worth nothing elsewhere.
+    const other = { 'x-proof-of-work': await solve((await attack(email)).body.challenge) };
+    const registered = await api.call('POST /auth/register', {
+      json: registration(email),
+      headers: other,
+      ip: newIp(),
+    });
+    expect(registered.body.code).toBe('work_required');
+  });
+
+  test('attempts that are refused for their address do not use up the account', async () => {
+    const { email } = await api.customer();
+    const strict = openDeps({ ...bed.registry, 'limit/login-address': '2/1' }, { db: deps.db, redis: deps.redis });
+    const tokens = await openTokens(bed.registry['secret/token-signing-key'] ?? '', strict.clock);
+    const tryFrom = (address: string) => login(strict, tokens, { email, password }, { address });
+    const ip = newIp();
+    for (let n = 0; n < 40; n++) await tryFrom(ip);
+    expect(await tryFrom(ip)).toMatchObject({ refused: 'work_required' });
+    expect(await tryFrom(newIp())).toHaveProperty('accessToken');
+  });
+
+  test('registering is no way around: it takes from the same account, and from its address', async () => {
+    const { email } = await api.customer();
+    await attack(email);
+    const registered = await api.call('POST /auth/register', {
+      json: { ...registration(email), password: 'yet another guess' },
+      ip: newIp(),
+    });
+    expect(registered.body.code).toBe('work_required');
+    const strict = openDeps({ ...bed.registry, 'limit/register-address': '3/1' }, { db: deps.db, redis: deps.redis });
+    const tokens = await openTokens(bed.registry['secret/token-signing-key'] ?? '', strict.clock);
+    const ip = newIp();
+    const join = (proof?: string) => register(strict, tokens, registration(anEmail()), { address: ip, proof });
+    for (let n = 0; n < 3; n++) expect(await join()).toHaveProperty('customerId');
+    const refused = await join();
+    if (!isRefusal(refused)) throw new Error('a fourth account was free');
+    const proof = await solve(refused.facts?.challenge as Challenge);
+    expect(await join(proof)).toHaveProperty('customerId');
+    expect(await join(proof)).toMatchObject({ refused: 'work_required' });
   });
 
   test('a bucket holds its burst, refuses without taking, and refills at its rate', async () => {
     const rate = { burst: 3, perMinute: 600 };
     const take = (who: string) => takeTokens(deps.redis, [{ what: 'test', who, rate }]);
-    expect(await Promise.all(Array.from({ length: 3 }, () => take('a')))).toEqual([undefined, undefined, undefined]);
-    expect(await take('a')).toBe(1);
-    expect(await take('b')).toBeUndefined();
-    let taken: number | undefined = 1;
+    expect(await Promise.all(Array.from({ length: 3 }, () => take('a')))).toEqual([[], [], []]);
+    const empty = [{ what: 'test', retryAfterSeconds: 1 }];
+    expect(await take('a')).toEqual(empty);
+    expect(await take('b')).toEqual([]);
+    let taken: unknown[] = empty;
     const startedAt = Date.now();
-    while (taken !== undefined && Date.now() - startedAt < 5_000) taken = await take('a');
-    expect(taken).toBeUndefined();
+    while (taken.length > 0 && Date.now() - startedAt < 5_000) taken = await take('a');
+    expect(taken).toEqual([]);
     expect(Date.now() - startedAt).toBeLessThan(1_000);
+  });
+
+  test('of several buckets, one that is empty keeps the others as they are', async () => {
+    const bucket = (what: string, burst: number) => ({ what, who: newIp(), rate: { burst, perMinute: 1 } });
+    const [small, large] = [bucket('small', 1), bucket('large', 2)];
+    expect(await takeTokens(deps.redis, [small, large])).toEqual([]);
+    for (let n = 0; n < 5; n++) expect(await takeTokens(deps.redis, [large, small])).toMatchObject([{ what: 'small' }]);
+    expect(await takeTokens(deps.redis, [large])).toEqual([]);
+    expect(await takeTokens(deps.redis, [large])).toMatchObject([{ what: 'large' }]);
   });
 
   test('without Redis there is no limit, and little delay', async () => {
@@ -315,7 +501,7 @@ describe('limits', () => {
     const startedAt = Date.now();
     const rate = { burst: 1, perMinute: 1 };
     for (let n = 0; n < 3; n++) {
-      expect(await takeTokens(withoutRedis.redis, [{ what: 'test', who: 'c', rate }])).toBeUndefined();
+      expect(await takeTokens(withoutRedis.redis, [{ what: 'test', who: 'c', rate }])).toEqual([]);
     }
     expect(Date.now() - startedAt).toBeLessThan(3_000);
     await withoutRedis.close();

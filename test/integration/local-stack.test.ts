@@ -1,9 +1,12 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
 import { ReceiveMessageCommand, SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { createConnection, type RowDataPacket } from 'mysql2/promise';
 import { createResources } from '#local/aws-resources.ts';
+import type { Registry } from '#local/stack.ts';
 import { waitFor } from '#local/wait.ts';
-import { type TestBed, testBed } from '../support/stack.ts';
+import { type TestBed, testBed, testStack } from '../support/stack.ts';
 
 let bed: TestBed;
 let other: TestBed;
@@ -67,4 +70,24 @@ test('creating the resources again changes nothing and keeps the messages', asyn
   const { Messages } = await sqs.send(new ReceiveMessageCommand({ QueueUrl: bed.registry['queue/purchases'] }));
   sqs.destroy();
   expect(Messages?.[0]?.Body).toBe('kept');
+});
+
+test('no process of the stack has a key or a secret among its arguments', () => {
+  const { registry: file } = testStack();
+  const registry = { ...(JSON.parse(readFileSync(file, 'utf8')) as Registry), ...bed.registry };
+  const urls = [registry['mysql/main'], registry['redis/main'], testStack().mysql].map((url) => new URL(url ?? ''));
+  const secrets = [
+    ...Object.entries(registry).flatMap(([name, value]) => (name.startsWith('secret/') ? [value] : [])),
+    ...urls.map(({ password }) => decodeURIComponent(password)),
+  ].filter((secret) => secret.length > 8);
+  expect(secrets.length).toBeGreaterThan(5);
+  const running = execFileSync('ps', ['-A', '-ww', '-o', 'args'], { encoding: 'utf8' });
+  expect(running).toContain('provider/main.ts');
+  expect(secrets.filter((secret) => running.includes(secret))).toEqual([]);
+});
+
+test('functions reach MySQL by an account of their own', () => {
+  const functions = new URL((JSON.parse(readFileSync(testStack().registry, 'utf8')) as Registry)['mysql/main'] ?? '');
+  expect(functions.username).toMatch(/^functions_/);
+  expect(functions.username).not.toBe(new URL(testStack().mysql).username);
 });

@@ -9,8 +9,9 @@ import { projectRoot } from '#local/state-folder.ts';
 import { newId } from '#test/support/ids.ts';
 import { testStack } from '../support/stack.ts';
 
-function migrate(url: string, ...args: string[]) {
+function migrate(url: string, args: string[] = [], input = '') {
   const { status, stdout, stderr } = spawnSync(process.execPath, [join(projectRoot, 'local/migrate.ts'), ...args], {
+    input,
     env: { ...process.env, NODE_OPTIONS: '', MYSQL_URL: url },
     encoding: 'utf8',
     timeout: 20_000,
@@ -35,6 +36,59 @@ test('a database gets its tables, and keeps them when the command is repeated', 
   } finally {
     await dropDatabase(url);
   }
+});
+
+test('the account of the functions reads and writes rows of its database, and may do nothing else', async () => {
+  const url = inDatabase(testStack().mysql, `holdfast_m${newId().replaceAll('-', '')}`);
+  // What would match the name of the first if "_" stood for any character.
+  const twin = url.replace('holdfast_m', 'holdfastxm');
+  await Promise.all([createDatabase(url), createDatabase(twin)]);
+  const username = `functions_${newId().slice(-12)}`;
+  try {
+    for (const password of ['the first one', 'the second one']) {
+      const { status, stdout } = migrate(url, ['--account'], JSON.stringify({ username, password }));
+      expect([status, stdout]).toEqual([0, `The database is up to date, and ${username} may use it.\n`]);
+    }
+    const own = new URL(url);
+    Object.assign(own, { username, password: 'the second one' });
+    const connection = await createConnection({ uri: own.toString() });
+    const tried = async (sql: string) =>
+      connection.query(sql).then(
+        () => 'done',
+        (error: { code?: string }) => error.code ?? '',
+      );
+    for (const sql of ['SELECT id FROM sales', 'UPDATE sales SET version = version', 'DELETE FROM sales']) {
+      expect([sql, await tried(sql)]).toEqual([sql, 'done']);
+    }
+    for (const sql of [
+      'DROP TABLE sales',
+      'TRUNCATE sales',
+      'ALTER TABLE sales ADD x INT',
+      'CREATE TABLE x (x INT)',
+      `CREATE TABLE \`${new URL(twin).pathname.slice(1)}\`.x (x INT)`,
+      `USE \`${new URL(twin).pathname.slice(1)}\``,
+      'SELECT * FROM mysql.user',
+      "CREATE USER 'x'@'%' IDENTIFIED BY 'y'",
+      "GRANT SELECT ON sales TO 'x'@'%'",
+      'SET GLOBAL max_connections = 1',
+      "SELECT 1 INTO OUTFILE '/tmp/holdfast-outfile'",
+    ]) {
+      expect([sql, await tried(sql)]).toEqual([sql, expect.stringMatching(/DENIED|GRANT|SPECIFIC_ACCESS/)]);
+    }
+    await connection.end();
+  } finally {
+    const master = await createConnection({ uri: url });
+    await master.query('DROP USER IF EXISTS ?@?', [username, '%']);
+    await master.end();
+    await Promise.all([dropDatabase(url), dropDatabase(twin)]);
+  }
+});
+
+test('what is no account is said in a sentence that repeats none of it', () => {
+  const { status, stderr } = migrate(testStack().mysql, ['--account'], '{"username":"x","pass":"s3cret"}');
+  expect(status).toBe(1);
+  oneSentence(stderr);
+  expect(stderr).not.toContain('s3cret');
 });
 
 test('an unreachable server is reported in a sentence', async () => {

@@ -48,7 +48,7 @@ describe('health', () => {
     const other = openDeps({ ...bed.registry, ...changes });
     const startedAt = Date.now();
     try {
-      const health = await getHealth(other);
+      const health = await getHealth(other, { role: 'operator' });
       return { health, tookMs: Date.now() - startedAt };
     } finally {
       // What hangs cannot be closed in good order either.
@@ -58,13 +58,25 @@ describe('health', () => {
   const failing = (parts: Health['parts']) => parts.filter(({ ok }) => !ok).map(({ name }) => name);
 
   test('is ok when every part answers, and counts what waits', async () => {
-    const { status, body } = await api.call('GET /health');
+    const { status, body } = await api.call('GET /health', { token: await api.operator() });
     expect([status, body.status]).toEqual([200, 'ok']);
     const names = body.parts.map(({ name }: { name: string }) => name);
     expect(names).toEqual(expect.arrayContaining(['mysql', 'redis', 'bus', 'provider/1', 'queue/reservations']));
     const queue = body.parts.find(({ name }: { name: string }) => name === 'queue/reservations');
     expect(queue).toMatchObject({ ok: true, required: true, waiting: 0, deadLetters: 0 });
     expect(body.breakers['provider/1']).toBe('closed');
+  });
+
+  test('tells how much waits to operators only', async () => {
+    const { token } = await api.customer();
+    const gone = openDeps({ ...bed.registry, 'queue/reservations': `${bed.registry['queue/reservations']}-gone` });
+    const refusal = JSON.stringify(await getHealth(gone, { role: 'customer' }));
+    await gone.close();
+    const shown = [{}, { token }, { token: 'made up' }].map(async (sent) => (await api.call('GET /health', sent)).text);
+    for (const text of [refusal, ...(await Promise.all(shown))]) {
+      expect(text).toContain('queue/reservations');
+      expect(text).not.toMatch(/waiting|deadLetters/);
+    }
   });
 
   test('shows no address and no credential', async () => {

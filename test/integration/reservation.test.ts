@@ -272,7 +272,7 @@ describe.each([
     const inserted: number[] = [];
     const second = another({
       db: watching((sql, values) => {
-        if (/INTO reservations/.test(sql)) inserted.push((values?.[0] as unknown[]).length);
+        if (/INTO reservations/.test(sql)) inserted.push((values as [unknown[]])[0].length);
         if (/FROM reservations .*FOR UPDATE/s.test(sql)) nowWaits();
       }),
     });

@@ -111,7 +111,7 @@ async function viewOf({ customerId, reservationId }: Customer) {
 const deadlineOf = async (customer: Customer) => Date.parse((await viewOf(customer)).deadline ?? '');
 
 async function saleOf(saleId: SaleId) {
-  const sale = await getSale(deps, saleId);
+  const sale = await getSale(deps, saleId, '127.0.0.1');
   if (isRefusal(sale)) throw new Error(sale.detail);
   return sale;
 }

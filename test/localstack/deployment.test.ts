@@ -118,7 +118,7 @@ if (functions) {
         await ssm.send(new PutParameterCommand({ Name, Value: instead[name], Type: 'String', Overwrite: true }));
       }
       ssm.destroy();
-      await fillSecret('--signing-key');
+      await fillSecret('--signing-key=make');
       await fillSecret('--payment-api-key', bed.registry['secret/payment-api-key']);
       await fillSecret('--payment-webhook', bed.registry['secret/payment-webhook']);
     });

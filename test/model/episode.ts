@@ -83,6 +83,8 @@ const purchaseOpensMs = 25_000;
 /** Purchases, cancellations and operators happen up to this time. */
 const activeMs = 90_000;
 const closesMs = 3_600_000;
+/** Between two rounds of ticks: longer than an open purchase is left alone, and than a young event is. */
+const roundMs = 61_000;
 /** In how many rounds of ticks everything must be done once the faults have stopped. */
 const roundsAtMost = 12;
 /** More steps than any episode that terminates needs. */
@@ -174,11 +176,13 @@ class Episode {
     this.#runUntil(() => false);
     this.#comeToRest();
     world.trace?.('at rest, before reconciling');
-    if (!world.violation) checker.atRest({ mirror: !world.excuses.has('mirror') && !checker.redisWasLost });
+    if (!world.violation) {
+      checker.atRest({ mirror: !world.excuses.has('mirror') && !checker.redisWasLost, sinceTickMs: roundMs });
+    }
     this.#calm(['reconcile']);
     this.#calm(['advance', 'relay', 'settle', 'reconcile']);
     world.trace?.('at rest, reconciled');
-    if (!world.violation) checker.atRest({ mirror: true });
+    if (!world.violation) checker.atRest({ mirror: true, sinceTickMs: roundMs });
 
     world.pass(Math.max(0, checker.lastCloseMs() * 1000 - world.nowUs));
     this.#comeToRest();
@@ -217,8 +221,7 @@ class Episode {
       const open = [...this.#setting.checker.purchases()].some(({ state }) => openPurchases.has(state));
       const dead = [...world.queues.values()].some((queue) => queue.dead.length > 0);
       if (round > 0 && redriven === 0 && outbox === 0 && !open && !dead) return;
-      // Longer than an open purchase is left alone, and than a young event is.
-      world.pass(61_000_000);
+      world.pass(roundMs * 1_000);
     }
   }
 

@@ -50,7 +50,13 @@ export interface Api {
   /** Calls `GET /sales?limit=5` and the like. An address of no function answers 404 as the gateway would. */
   call(call: string, sent?: Sent): Promise<Answer>;
   /** Signs up a new customer and signs in. */
-  customer(): Promise<{ customerId: CustomerId; email: string; token: string; refreshToken: string }>;
+  customer(): Promise<{
+    customerId: CustomerId;
+    email: string;
+    token: string;
+    refreshToken: string;
+    deviceToken: string;
+  }>;
   /** Signs in an operator. */
   operator(): Promise<string>;
   close(): Promise<void>;
@@ -100,8 +106,8 @@ export function openApi(): Api {
     async customer() {
       const email = `${newId()}@example.com`;
       const { body } = await call('POST /auth/register', { json: { email, password, name: 'Ada' } });
-      const { customerId, accessToken, refreshToken } = body;
-      return { customerId, email, token: accessToken, refreshToken };
+      const { customerId, accessToken, refreshToken, deviceToken } = body;
+      return { customerId, email, token: accessToken, refreshToken, deviceToken };
     },
     async operator() {
       const email = `${newId()}@example.com`;

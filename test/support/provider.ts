@@ -72,12 +72,11 @@ export async function startProviders(
     const port = addresses[index] ? new URL(addresses[index]).port : '0';
     const child = spawn(
       process.execPath,
-      [
-        program,
-        ...['--port', port, '--data-dir', dataDir, '--api-key', secrets.apiKey],
-        ...['--webhook-url', webhookUrl, '--webhook-secret', secrets.webhookSecret],
-      ],
-      { stdio: ['ignore', 'pipe', 'inherit'] },
+      [program, ...['--port', port, '--data-dir', dataDir, '--webhook-url', webhookUrl]],
+      {
+        stdio: ['ignore', 'pipe', 'inherit'],
+        env: { ...process.env, PROVIDER_API_KEY: secrets.apiKey, PROVIDER_WEBHOOK_SECRET: secrets.webhookSecret },
+      },
     );
     children[index] = child;
     addresses[index] = await new Promise<string>((resolve, reject) => {

@@ -48,9 +48,12 @@ export interface TestBed {
 
 /**
  * Makes a bed. With `queues: false` only the databases; with `rules: false` queues but no bus (rules of another
- * bed never reach this one either way). Schedules are there and off. `mysql` names another server than the stack's.
+ * bed never reach this one either way). Schedules are there and off. `mysql` names another server than the stack's, and
+ * `registry` what else is looked up.
  */
-export async function testBed(options: { queues?: boolean; rules?: boolean; mysql?: string } = {}): Promise<TestBed> {
+export async function testBed(
+  options: { queues?: boolean; rules?: boolean; mysql?: string; registry?: Registry } = {},
+): Promise<TestBed> {
   const { queues = true, rules = queues } = options;
   const stack = testStack();
   const id = `t${randomBytes(5).toString('hex')}`;
@@ -73,7 +76,13 @@ export async function testBed(options: { queues?: boolean; rules?: boolean; mysq
   ]);
 
   const shared = JSON.parse(readFileSync(stack.registry, 'utf8')) as Registry;
-  const registry: Registry = { ...shared, ...names, 'mysql/main': mysqlUrl, 'redis/main': redisUrl };
+  const registry: Registry = {
+    ...shared,
+    ...names,
+    'mysql/main': mysqlUrl,
+    'redis/main': redisUrl,
+    ...options.registry,
+  };
   const folder = join(stack.dir, 'beds');
   mkdirSync(folder, { recursive: true });
   const registryFile = join(folder, `${id}.json`);

@@ -43,8 +43,10 @@ export function SignIn() {
       const { name, email, password } = values;
       await (isNew ? shop.register(name.trim(), email.trim(), password) : shop.signIn(email.trim(), password));
     } catch (problem) {
-      setRefused(shop.problemText(problem));
-      if (problem instanceof Problem && problem.code === 'email_taken') setNew(false);
+      // The shape was checked before it was sent; what the server still refuses of a password is that it is easily guessed.
+      const refusedPassword = problem instanceof Problem && problem.body.fields?.some((of) => of.field === 'password');
+      if (isNew && refusedPassword) setProblems({ password: sign.guessablePassword });
+      else setRefused(shop.problemText(problem));
     } finally {
       setBusy(false);
     }

@@ -249,6 +249,7 @@ export const en = {
     badName: 'Enter your name.',
     badEmail: 'Enter an e-mail address, such as ada@example.com.',
     badPassword: 'Enter at least ten characters.',
+    guessablePassword: 'Others would guess this: a common password, a simple pattern, or your name or address.',
     noPassword: 'Enter your password.',
   },
   settings: {
@@ -295,7 +296,6 @@ export const en = {
     cannot_grow: 'A reservation can only become smaller.',
     already_resolved: 'That has already been decided.',
     purchase_in_progress: 'A payment for this is under way.',
-    email_taken: 'There is an account with this e-mail address. Sign in instead.',
     sku_taken: 'There is a product with this SKU.',
     connection_silent: 'The connection was silent for too long.',
     confirmation_required: 'This change must be confirmed.',
@@ -305,6 +305,7 @@ export const en = {
     idempotency_key_reused: 'This was asked before in another way. Please load the page again.',
     mixed_currencies: 'One payment can be in one currency only.',
     import_rejected: 'Some rows of the file are not valid; nothing was imported.',
+    work_required: 'Many people are here at once. Please wait a moment and try again.',
     too_many_requests: 'That was too often. Please wait a moment and try again.',
     too_many_connections: 'This account has newer connections.',
     internal: 'Something went wrong on our side. Please try again.',

@@ -241,6 +241,8 @@ export const ko: Words = {
     badName: '이름을 입력하세요.',
     badEmail: '이메일 주소를 입력하세요. 예: ada@example.com',
     badPassword: '열 자 이상 입력하세요.',
+    guessablePassword:
+      '추측하기 쉬운 비밀번호입니다. 흔한 비밀번호나 단순한 배열, 이름이나 이메일 주소는 쓸 수 없습니다.',
     noPassword: '비밀번호를 입력하세요.',
   },
   settings: {
@@ -287,7 +289,6 @@ export const ko: Words = {
     cannot_grow: '예약 수량은 줄일 수만 있습니다.',
     already_resolved: '이미 처리되었습니다.',
     purchase_in_progress: '결제가 진행 중입니다.',
-    email_taken: '이 이메일 주소의 계정이 이미 있습니다. 로그인해 주세요.',
     sku_taken: '같은 상품 코드가 이미 있습니다.',
     connection_silent: '연결에 너무 오래 응답이 없었습니다.',
     confirmation_required: '확인이 필요한 변경입니다.',
@@ -297,6 +298,7 @@ export const ko: Words = {
     idempotency_key_reused: '이전에 다른 내용으로 요청되었습니다. 페이지를 새로 고침해 주세요.',
     mixed_currencies: '한 번의 결제에는 한 가지 통화만 쓸 수 있습니다.',
     import_rejected: '파일의 일부 행이 올바르지 않아 아무것도 가져오지 않았습니다.',
+    work_required: '지금 이용자가 많습니다. 잠시 뒤 다시 시도해 주세요.',
     too_many_requests: '너무 자주 요청하셨습니다. 잠시 뒤 다시 시도해 주세요.',
     too_many_connections: '이 계정의 새 연결이 열렸습니다.',
     internal: '저희 쪽에서 문제가 생겼습니다. 다시 시도해 주세요.',

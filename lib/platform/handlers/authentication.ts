@@ -25,7 +25,7 @@ export function authentication({
   return {
     before: async ({ event, context }) => {
       context.tokens = await sharedTokens(context.deps);
-      context.caller = auth === 'none' ? anonymous : await signedIn(context.tokens, event.headers.authorization);
+      context.caller = await callerOf(auth, context.tokens, event.headers.authorization);
       if (auth === 'operator' && context.caller.role !== 'operator') {
         throw new Refused('forbidden', 'Only operators may do this.');
       }
@@ -33,12 +33,17 @@ export function authentication({
   };
 }
 
-async function signedIn(tokens: Tokens, authorization = ''): Promise<Caller> {
+async function callerOf(auth: Route['auth'], tokens: Tokens, authorization: string | undefined): Promise<Caller> {
+  if (auth === 'none') return anonymous;
+  const caller = await verified(tokens, authorization);
+  if (caller) return caller;
+  if (auth === 'optional') return anonymous;
+  throw new Refused('unauthenticated', 'Send a valid access token as "Authorization: Bearer …".');
+}
+
+function verified(tokens: Tokens, authorization = ''): Promise<Caller | undefined> {
   // The name of a scheme is written in any case (RFC 9110, section 11.1).
-  const token = /^bearer /i.test(authorization) ? authorization.slice('Bearer '.length) : '';
-  const caller = await tokens.verify(token);
-  if (!caller) throw new Refused('unauthenticated', 'Send a valid access token as "Authorization: Bearer …".');
-  return caller;
+  return tokens.verify(/^bearer /i.test(authorization) ? authorization.slice('Bearer '.length) : '');
 }
 
 /**

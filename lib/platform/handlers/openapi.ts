@@ -60,13 +60,24 @@ const IdempotencyKey = z
     examples: ['order-2026-0001'],
   });
 
+const ProofOfWork = z
+  .string()
+  .max(2_048)
+  .meta({
+    description:
+      'The solution of the `challenge` that a refusal `work_required` held, as ALTCHA (version 2) encodes it: base64 of ' +
+      '`{"challenge":…,"solution":…}`. It is good for one call of the operation that gave the challenge, for five minutes',
+  });
+
 /** The Idempotency-Key header of a route. */
 const keyOf = ({ idempotent }: Route) => (idempotent === 'optional' ? IdempotencyKey.optional() : IdempotencyKey);
 
 /** Every code that a route can answer with: its own refusals, and those of every route of its kind. */
 export function codesOf(route: Route): Code[] {
   const found = new Set<Code>(route.refusals);
-  if (route.auth !== 'none') found.add('unauthenticated');
+  if (route.auth === 'customer' || route.auth === 'operator') found.add('unauthenticated');
+  if (route.auth === 'customer') found.add('too_many_requests');
+  if (route.takesProof) found.add('work_required');
   if (route.auth === 'operator') found.add('forbidden');
   if (route.params) found.add('not_found');
   if (route.query || route.body) found.add('invalid_input');
@@ -117,7 +128,12 @@ function shorten(schema: z.core.JSONSchema.BaseSchema): void {
 
 const otherEncodings = `; as ${bytesType} also in UTF-16, or in the \`encoding\` that is named`;
 
-const callers = { none: 'For everyone.', customer: 'For signed-in customers.', operator: 'For operators.' };
+const callers = {
+  none: 'For everyone.',
+  optional: 'For everyone; operators who are signed in see more.',
+  customer: 'For signed-in customers.',
+  operator: 'For operators.',
+};
 
 function operation(name: string, route: Route): ZodOpenApiOperationObject {
   const { body, example, bodyType = 'application/json', maxBodyBytes = maxJsonBytes } = route;
@@ -126,11 +142,11 @@ function operation(name: string, route: Route): ZodOpenApiOperationObject {
     summary: route.summary,
     description: callers[route.auth],
     tags: [route.tag],
-    security: route.auth === 'none' ? [] : [{ accessToken: [] }],
+    security: securityOf(route),
     requestParams: {
       ...(route.params ? { path: route.params as z.ZodObject } : {}),
       ...(route.query ? { query: route.query as z.ZodObject } : {}),
-      ...(route.idempotent ? { header: z.object({ 'Idempotency-Key': keyOf(route) }) } : {}),
+      ...headersOf(route),
     },
     ...(body
       ? {
@@ -153,6 +169,21 @@ function operation(name: string, route: Route): ZodOpenApiOperationObject {
       ...refusalsOf(route),
     },
   };
+}
+
+/** An empty requirement means that a call without a token is fine too. */
+function securityOf({ auth }: Route): Record<string, never[]>[] {
+  if (auth === 'none') return [];
+  return auth === 'optional' ? [{}, { accessToken: [] }] : [{ accessToken: [] }];
+}
+
+/** The headers that a route takes. */
+function headersOf(route: Route): { header?: z.ZodObject } {
+  const header = {
+    ...(route.idempotent ? { 'Idempotency-Key': keyOf(route) } : {}),
+    ...(route.takesProof ? { 'X-Proof-Of-Work': ProofOfWork.optional() } : {}),
+  };
+  return Object.keys(header).length > 0 ? { header: z.object(header) } : {};
 }
 
 /** One response for each status of a refusal, with its possible codes and an example of each. */

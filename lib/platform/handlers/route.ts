@@ -16,8 +16,11 @@ export interface Route<
   readonly path: string;
   readonly summary: string;
   readonly tag: string;
-  /** Who may call. `operator` implies a signed-in caller with that role. */
-  readonly auth: 'none' | 'customer' | 'operator';
+  /**
+   * Who may call. `operator` implies a signed-in caller with that role; `optional` is for everyone, and tells who calls if a
+   * valid token came along.
+   */
+  readonly auth: 'none' | 'optional' | 'customer' | 'operator';
   readonly params?: Params;
   readonly query?: Query;
   readonly body?: Body;
@@ -40,6 +43,8 @@ export interface Route<
    * is kept, and a call without one is a new one each time.
    */
   readonly idempotent?: boolean | 'optional';
+  /** Whether a proof of work lets the call pass beyond the free rate of an address. */
+  readonly takesProof?: boolean;
   /** The status of success and the shape of its body. */
   readonly status: number;
   readonly reply?: Reply;

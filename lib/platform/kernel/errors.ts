@@ -38,7 +38,6 @@ export const codes = {
   cannot_grow: { status: 409, retry: false, title: 'A reservation can only become smaller' },
   already_resolved: { status: 409, retry: false, title: 'That has already been decided' },
   purchase_in_progress: { status: 409, retry: true, title: 'A purchase of this reservation is under way' },
-  email_taken: { status: 409, retry: false, title: 'There is an account with this e-mail address' },
   sku_taken: { status: 409, retry: false, title: 'There is a product with this SKU' },
   connection_silent: { status: 408, retry: true, title: 'No message arrived on this connection for too long' },
   confirmation_required: {
@@ -52,6 +51,7 @@ export const codes = {
   idempotency_key_reused: { status: 422, retry: false, title: 'This key was used with another request' },
   mixed_currencies: { status: 422, retry: false, title: 'One purchase can have one currency only' },
   import_rejected: { status: 422, retry: false, title: 'Some rows of the file are not valid; nothing was imported' },
+  work_required: { status: 429, retry: true, title: 'Solve the challenge, or wait, and try again' },
   too_many_requests: { status: 429, retry: true, title: 'Too many requests' },
   too_many_connections: { status: 429, retry: false, title: 'This account has opened newer connections' },
   internal: { status: 500, retry: true, title: 'Something went wrong on our side' },

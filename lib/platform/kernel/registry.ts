@@ -17,6 +17,7 @@ export type LogicalName =
   | 'token/verification-key'
   | 'secret/token-signing-key'
   | 'secret/receipt-key'
+  | 'secret/guard-key'
   | 'secret/payment-webhook'
   | 'secret/payment-api-key';
 

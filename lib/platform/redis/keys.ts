@@ -28,6 +28,8 @@ export const keys = {
   connections: () => `${prefix}ws:connections`,
   /** Hash: a WebSocket connection's customer, its times, and a field for each sale that it watches. */
   connection: (connectionId: string) => `${prefix}ws:connection:${connectionId}`,
+  /** String: a session that has ended, for as long as access tokens of it may be valid. */
+  endedSession: (sessionId: string) => `${prefix}ws:ended:${sessionId}`,
   /** Hash: the newest version pushed, by subject: a customer's reservations and purchases, or a sale's stock. */
   pushed: (audienceId: string) => `${prefix}ws:pushed:${audienceId}`,
   /** List: messages that wait to be pushed to a customer, or to the watchers of a sale. */
@@ -44,4 +46,6 @@ export const keys = {
   cause: (messageId: string) => `${prefix}cause:${messageId}`,
   /** String: a token bucket of a caller. */
   rate: (what: string, who: string) => `${prefix}rate:${what}:${who}`,
+  /** String: a proof of work that was used, until it ends. */
+  used: (id: string) => `${prefix}used:${id}`,
 } as const;

@@ -39,22 +39,47 @@ export function rateOf(registry: Registry, name: string, strict: Rate): Rate {
   return { burst: Number(burst), perMinute: Number(perMinute) };
 }
 
+/** A bucket without a token, and when it has one again. */
+export interface Empty {
+  readonly what: string;
+  readonly retryAfterSeconds: number;
+}
+
 /**
- * Takes one token from each bucket. Resolves to the seconds to wait if any was empty, otherwise to undefined. Never
- * throws: without Redis there is no limit.
+ * Takes one token from each bucket, in one step: if any is empty, nothing is taken from the others, so an attempt that one
+ * limit refuses does not use up another. Resolves to the empty ones. Never throws: without Redis there is no limit.
  */
-export async function takeTokens(redis: RedisClient, buckets: Bucket[]): Promise<number | undefined> {
-  const calls = buckets.map(({ what, who, rate }) => ({
-    keys: [keys.rate(what, createHash('sha256').update(who).digest('base64url').slice(0, 22))],
-    args: [rate.burst, 60_000 / rate.perMinute],
-  }));
+export async function takeTokens(redis: RedisClient, buckets: readonly Bucket[]): Promise<Empty[]> {
+  if (buckets.length === 0) return [];
+  const names = buckets.map(({ what, who }) => keys.rate(what, digestOf(who)));
+  const sizes = buckets.flatMap(({ rate }) => [rate.burst, 60_000 / rate.perMinute]);
   try {
     // The first call after a cold start arrives before the connection is ready.
     await redisReady(redis, redisCommandTimeoutMs);
-    const waits = await redis.guarded(() => takeScript.runAll(redis, calls));
-    const longestMs = Math.max(0, ...waits.map((wait) => (typeof wait === 'number' ? wait : 0)));
-    return longestMs > 0 ? Math.ceil(longestMs / 1_000) : undefined;
+    const waits = (await redis.guarded(() => takeScript.run(redis, names, sizes))) as number[];
+    return buckets.flatMap(({ what }, index) => {
+      const waitMs = waits[index] ?? 0;
+      return waitMs > 0 ? [{ what, retryAfterSeconds: Math.ceil(waitMs / 1_000) }] : [];
+    });
   } catch {
-    return undefined;
+    return [];
   }
+}
+
+/**
+ * Marks something as used that may be used once, until it ends by itself. False if it was used before. Without Redis it
+ * counts as unused: there are no limits then that it could get around.
+ */
+export async function useOnce(redis: RedisClient, id: string, lifeMs: number): Promise<boolean> {
+  try {
+    const set = await redis.guarded(() => redis.set(keys.used(digestOf(id)), 1, 'PX', Math.max(1, lifeMs), 'NX'));
+    return set !== null;
+  } catch {
+    return true;
+  }
+}
+
+/** Only a hash of who or what is limited reaches Redis. */
+function digestOf(text: string): string {
+  return createHash('sha256').update(text).digest('base64url').slice(0, 22);
 }

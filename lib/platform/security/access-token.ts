@@ -1,9 +1,21 @@
 /**
  * Access tokens: signed with EdDSA or ES256, valid for ten minutes. Algorithm, issuer, audience, type and key id are all
- * checked against fixed values (RFC 8725). A token states a customer's id and role, and nothing else.
+ * checked against fixed values (RFC 8725). A token states a customer's id, role and session, and nothing else.
+ *
+ * Several keys may be valid at a time, so that one can replace another without refusing a token (`infra/signing-keys.ts`):
+ * the first signs, and each verifies what it signed.
  */
 
-import { calculateJwkThumbprint, errors, importJWK, type JWK, jwtVerify, SignJWT } from 'jose';
+import {
+  calculateJwkThumbprint,
+  decodeProtectedHeader,
+  errors,
+  importJWK,
+  type JSONWebKeySet,
+  type JWK,
+  jwtVerify,
+  SignJWT,
+} from 'jose';
 import type { Clock } from '#platform/kernel/clock.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
 
@@ -22,6 +34,8 @@ export const accessTokenLifeSeconds = 600;
 export interface Caller {
   readonly customerId: CustomerId;
   readonly role: 'customer' | 'operator';
+  /** The sign-in that the token descends from; older tokens name none. */
+  readonly sessionId?: string | undefined;
 }
 
 /** The caller whom a token names, and when the token ends. */
@@ -41,32 +55,59 @@ const longestToken = 4_096;
 /** How many verified tokens are cached, so that a frequent caller does not cost a signature check each time. */
 const tokensRemembered = 10_000;
 
-/**
- * Opens the signer and verifier for a private key in JWK form; the key determines the algorithm. Given only the public
- * half it can verify, but issuing throws.
- */
-export async function openTokens(jwkText: string, clock: Clock): Promise<Tokens> {
-  const jwk = JSON.parse(jwkText) as JWK;
+type ImportedKey = Awaited<ReturnType<typeof importJWK>>;
+
+/** A key that tokens are signed with, or only verified. */
+interface Key {
+  readonly id: string;
+  readonly algorithm: string;
+  readonly publicKey: ImportedKey;
+  readonly privateKey: ImportedKey | undefined;
+}
+
+/** The keys of a text: a JWK, or a set of them (`{"keys":[…]}`), of which the first signs. */
+export function keysOf(text: string): JWK[] {
+  const parsed = JSON.parse(text) as JWK | JSONWebKeySet;
+  return 'keys' in parsed && Array.isArray(parsed.keys) ? parsed.keys : [parsed as JWK];
+}
+
+async function importKey(jwk: JWK): Promise<Key> {
   const algorithm = jwk.kty === 'OKP' ? 'EdDSA' : 'ES256';
   const { d: secret, ...publicJwk } = jwk;
-  const privateKey = secret === undefined ? undefined : await importJWK(jwk, algorithm);
-  const publicKey = await importJWK(publicJwk, algorithm);
-  const keyId = await calculateJwkThumbprint(publicJwk);
+  const [id, publicKey, privateKey] = await Promise.all([
+    calculateJwkThumbprint(publicJwk),
+    importJWK(publicJwk, algorithm),
+    secret === undefined ? undefined : importJWK(jwk, algorithm),
+  ]);
+  return { id, algorithm, publicKey, privateKey };
+}
+
+/**
+ * Opens the signer and verifier for private keys in JWK form; a key determines its algorithm. Given only the public halves
+ * it can verify, but issuing throws.
+ */
+export async function openTokens(jwkText: string, clock: Clock): Promise<Tokens> {
+  const keys = await Promise.all(keysOf(jwkText).map(importKey));
+  const byId = new Map(keys.map((key) => [key.id, key]));
+  const [signer] = keys;
   /** Tokens whose signature and claims were verified. Only time can end them. */
   const verified = new Map<string, { caller: VerifiedCaller; notBefore: number; expiresAt: number }>();
 
   return {
     issue: async (caller) => {
-      if (!privateKey) throw new Error('this function has no private key to sign tokens with; it can only verify them');
+      if (!signer?.privateKey) {
+        throw new Error('this function has no private key to sign tokens with; it can only verify them');
+      }
       const nowSeconds = Math.floor(clock() / 1000);
-      return new SignJWT({ role: caller.role })
-        .setProtectedHeader({ alg: algorithm, typ: tokenType, kid: keyId })
+      const { role, sessionId } = caller;
+      return new SignJWT({ role, ...(sessionId === undefined ? {} : { sid: sessionId }) })
+        .setProtectedHeader({ alg: signer.algorithm, typ: tokenType, kid: signer.id })
         .setSubject(caller.customerId)
         .setIssuer(issuer)
         .setAudience(audience)
         .setIssuedAt(nowSeconds)
         .setExpirationTime(nowSeconds + accessTokenLifeSeconds)
-        .sign(privateKey);
+        .sign(signer.privateKey);
     },
     verify: async (token) => {
       const nowSeconds = clock() / 1000;
@@ -75,29 +116,34 @@ export async function openTokens(jwkText: string, clock: Clock): Promise<Tokens>
       // One encoding for each token: jose would also accept base64 with padding or line breaks.
       if (token.length > longestToken || !/^[\w-]+\.[\w-]+\.[\w-]+$/.test(token)) return undefined;
       try {
-        const { payload, protectedHeader } = await jwtVerify(token, publicKey, {
+        const key = byId.get(decodeProtectedHeader(token).kid ?? '');
+        if (!key) return undefined;
+        const { payload } = await jwtVerify(token, key.publicKey, {
           issuer,
           audience,
           typ: tokenType,
-          algorithms: allowedAlgorithms.filter((name) => name === algorithm),
+          algorithms: allowedAlgorithms.filter((name) => name === key.algorithm),
           clockTolerance: clockToleranceSeconds,
           currentDate: new Date(nowSeconds * 1000),
           requiredClaims: ['sub', 'iat', 'exp'],
           // Whatever expiry a token claims, none issued here lives longer.
           maxTokenAge: accessTokenLifeSeconds,
         });
-        const { sub, role, iat = 0, exp = 0 } = payload;
-        if (protectedHeader.kid !== keyId || sub === undefined) return undefined;
+        const { sub, role, sid, iat = 0, exp = 0 } = payload;
+        if (sub === undefined) return undefined;
         if (role !== 'customer' && role !== 'operator') return undefined;
         // We signed it, so its subject is the id of a customer.
         const expiresAt = Math.min(exp, iat + accessTokenLifeSeconds);
-        const caller: VerifiedCaller = { customerId: sub as CustomerId, role, expiresAtMs: expiresAt * 1000 };
+        const session = typeof sid === 'string' ? { sessionId: sid } : {};
+        const customerId = sub as CustomerId;
+        const caller: VerifiedCaller = { customerId, role, ...session, expiresAtMs: expiresAt * 1000 };
         // Evicts the oldest entry: a Map keeps the order of insertion.
         if (verified.size >= tokensRemembered) verified.delete(verified.keys().next().value ?? '');
         verified.set(token, { caller, notBefore: iat, expiresAt });
         return caller;
       } catch (error) {
-        if (error instanceof errors.JOSEError) return undefined;
+        // A header that cannot be read is a TypeError of `decodeProtectedHeader`.
+        if (error instanceof errors.JOSEError || error instanceof TypeError) return undefined;
         throw error;
       }
     },

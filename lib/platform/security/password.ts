@@ -2,10 +2,9 @@
  * Passwords: Argon2id with the parameters that OWASP recommends (19 MiB, two passes, one lane).
  *
  * Hashing is expensive on purpose, so a flood of sign-ins could exhaust a process. Only a few hashes run at once, a
- * bounded number wait, and further requests are refused with a Retry-After. Checking a password takes as long without
- * an account as with one, so that the response time does not reveal whether the account exists.
+ * bounded number wait, and further requests are refused with a Retry-After.
  */
-import { argon2, randomBytes, timingSafeEqual } from 'node:crypto';
+import { argon2, randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 import pLimit from 'p-limit';
 import { Fault } from '#platform/kernel/errors.ts';
@@ -27,24 +26,20 @@ const hashesAtOnce = 2;
 /** How many may wait; at about 40 ms each, the last waits for about two seconds. */
 const hashesWaiting = 100;
 
-/** A hash of the password to store, salt and parameters included. Throws a `Fault` (`too_many_requests`) if too many wait. */
-export function hashPassword(password: string): Promise<string> {
-  return limited(() => hash(canonical(password)));
+/** What a new hash has in common with others. */
+export interface HashFrom {
+  /** A hash whose salt and cost the new one gets: the same password then has the same hash. */
+  readonly like?: string | undefined;
+  /** The salt, if there is no such hash. Default: a random one. */
+  readonly salt?: Buffer;
 }
 
 /**
- * Whether the password matches the hash. Without a hash the result is false, after the same work. Throws a `Fault`
- * (`too_many_requests`) if too many wait.
+ * A hash of the password, salt and parameters included. Throws a `Fault` (`too_many_requests`) if too many wait.
  */
-export async function verifyPassword(passwordHash: string | undefined, password: string): Promise<boolean> {
-  dummyHash ??= hash('nobody has this password');
-  const against = passwordHash ?? (await dummyHash);
-  const matches = await limited(() => verify(against, canonical(password)));
-  return matches && passwordHash !== undefined;
+export function hashPassword(password: string, from: HashFrom = {}): Promise<string> {
+  return limited(() => hash(canonical(password), from));
 }
-
-/** Made at the first sign-in, whether or not that one needs it, so that its response time reveals nothing. */
-let dummyHash: Promise<string> | undefined;
 
 /** The same password typed on two keyboards may be two sequences of code points (RFC 8265). */
 function canonical(password: string): string {
@@ -52,24 +47,24 @@ function canonical(password: string): string {
 }
 
 /** The hash in the form that Argon2's own tools read: `$argon2id$v=19$m=…,t=…,p=…$salt$tag`. */
-async function hash(password: string): Promise<string> {
-  const salt = randomBytes(saltBytes);
-  const tag = await derive(password, salt, tagBytes, cost);
-  const { memoryKiB, passes, lanes } = cost;
-  return `$argon2id$v=19$m=${memoryKiB},t=${passes},p=${lanes}$${unpadded(salt)}$${unpadded(tag)}`;
+async function hash(password: string, { like, salt = randomBytes(saltBytes) }: HashFrom): Promise<string> {
+  const made = like === undefined ? { salt, tagLength: tagBytes, ...cost } : read(like);
+  const tag = await derive(password, made.salt, made.tagLength, made);
+  const { memoryKiB, passes, lanes } = made;
+  return `$argon2id$v=19$m=${memoryKiB},t=${passes},p=${lanes}$${unpadded(made.salt)}$${unpadded(tag)}`;
 }
 
-async function verify(encoded: string, password: string): Promise<boolean> {
+function read(encoded: string): Cost & { salt: Buffer; tagLength: number } {
   const parts = /^\$argon2id\$v=19\$m=(\d+),t=(\d+),p=(\d+)\$([\w+/]+)\$([\w+/]+)$/.exec(encoded);
   if (!parts) throw new Error('the stored hash is not an Argon2id hash');
   const [, memoryKiB, passes, lanes, salt = '', tag = ''] = parts;
-  const expected = Buffer.from(tag, 'base64');
-  const found = await derive(password, Buffer.from(salt, 'base64'), expected.length, {
+  return {
     memoryKiB: Number(memoryKiB),
     passes: Number(passes),
     lanes: Number(lanes),
-  });
-  return timingSafeEqual(found, expected);
+    salt: Buffer.from(salt, 'base64'),
+    tagLength: Buffer.from(tag, 'base64').length,
+  };
 }
 
 function derive(password: string, nonce: Buffer, tagLength: number, { memoryKiB, passes, lanes }: Cost) {

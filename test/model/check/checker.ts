@@ -935,14 +935,16 @@ export class Checker {
 
   /**
    * What must hold once nothing is left to do. With `mirror`, Redis must show exactly what MySQL says; with `late`, so much
-   * later that no claim at the gate may be undecided any more.
+   * later that no claim at the gate may be undecided any more. The rule that opens and ends sales may have fired last
+   * `sinceTickMs` ago; what has become due since is not judged.
    */
-  atRest(options: { mirror: boolean; late?: boolean }): void {
+  atRest(options: { mirror: boolean; late?: boolean; sinceTickMs?: number }): void {
+    const tickedAtMs = this.#world.nowMs - (options.sinceTickMs ?? 0);
     this.#queuesAtRest();
-    this.#answersAtRest();
+    this.#answersAtRest(tickedAtMs);
     this.#waitlistAtRest();
     this.#moneyAtRest();
-    this.#noticesAtRest();
+    this.#noticesAtRest(tickedAtMs);
     if (options.mirror) this.#mirrorAtRest(options.late === true);
   }
 
@@ -963,7 +965,7 @@ export class Checker {
     if (mysql.open > 0) this.#fail('I9', `${mysql.open} transactions are open`);
   }
 
-  #answersAtRest(): void {
+  #answersAtRest(tickedAtMs: number): void {
     const c = this.#reservations;
     for (const [id, told] of this.#told) {
       const row = this.#booksOf(told.saleId).reservations.get(id);
@@ -983,7 +985,7 @@ export class Checker {
       const saleId = this.#sales.id(row, 'id');
       const books = this.#booksOf(saleId);
       const isOff = this.#sales.text(row, 'status') === 'cancelled';
-      const over = isOff || this.#world.nowMs >= this.#sales.number(row, 'purchase_closes_at_ms');
+      const over = isOff || tickedAtMs >= this.#sales.number(row, 'purchase_closes_at_ms');
       if (over && (books.allocated > 0 || books.waiting.size > 0)) {
         this.#fail(
           'I9',
@@ -1078,7 +1080,7 @@ export class Checker {
     }
   }
 
-  #noticesAtRest(): void {
+  #noticesAtRest(tickedAtMs: number): void {
     if (!this.#world.queue('notifications').open) return;
     const shown = new Set<string>();
     for (const row of this.#world.mysql.table('notifications').rows()) {
@@ -1101,7 +1103,7 @@ export class Checker {
     if (!this.#world.queue('advance').open) return;
     for (const sale of this.#world.mysql.table('sales').rows()) {
       const { reservations: own } = this.#booksOf(this.#sales.id(sale, 'id'));
-      this.#clock.saleAtRest(sale, own, this.#world.nowMs);
+      this.#clock.saleAtRest(sale, own, tickedAtMs, this.#world.nowMs);
     }
   }
 

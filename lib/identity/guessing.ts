@@ -1,0 +1,66 @@
+/**
+ * What stands in the way of guessing at passwords: limits on attempts, devices that are known, and hashes by which an account
+ * is found without telling whether its address has one.
+ *
+ * Registering tries a password as signing in does: an address and a password that go together sign in to their account, and
+ * otherwise an account is made, whether or not the address has others. So neither tells anybody who does not know the
+ * password whether an address is known, and both take from the same limits.
+ */
+import { createHmac } from 'node:crypto';
+import type { Needs } from '#platform/environment/deps.ts';
+import { type Attempt, type LimitNeeds, limit, limitCustomer, networkOf } from '#platform/handlers/limits.ts';
+import type { Refusal } from '#platform/kernel/errors.ts';
+import type { CustomerId } from '#platform/kernel/ids.ts';
+import { locate, type Registry } from '#platform/kernel/registry.ts';
+import { hashPassword } from '#platform/security/password.ts';
+import { readSignedText, signText } from '#platform/security/signed-text.ts';
+import { findHash } from './customer.store.ts';
+
+const saltBytes = 16;
+
+/** Takes from the limits of an attempt to register. */
+export function limitRegistration(deps: LimitNeeds, attempt: Attempt, email: string): Promise<Refusal | undefined> {
+  const worked = { 'register-address': networkOf(attempt.address), 'login-account': email };
+  return limit(deps, 'register', attempt, { worked });
+}
+
+/** Takes from the limits of an attempt to sign in, whether or not the account exists. */
+export function limitLogin(deps: LimitNeeds, attempt: Attempt, email: string): Promise<Refusal | undefined> {
+  const worked = { 'login-address': networkOf(attempt.address), 'login-account': email };
+  return limit(deps, 'login', attempt, { worked });
+}
+
+/** The text by which a device that has signed in to an account is known to it. */
+export function deviceTokenOf({ registry }: Needs<'registry'>, email: string, customerId: CustomerId): string {
+  return signText(secretOf(registry), about(email), customerId);
+}
+
+/**
+ * The account that a device is known to, if it may try to sign in to it now. Undefined for a token that was made up or belongs
+ * to another address, and for a device that has tried too often: it is then like any other.
+ */
+export async function knownAccount(
+  deps: LimitNeeds,
+  email: string,
+  deviceToken: string | undefined,
+): Promise<string | undefined> {
+  const customerId = deviceToken && readSignedText(secretOf(deps.registry), about(email), deviceToken);
+  if (!customerId) return undefined;
+  return (await limitCustomer(deps, 'login-device', customerId)) ? undefined : customerId;
+}
+
+/**
+ * The hash of a password for an address. All accounts of an address have one salt, which only we can tell; so one hash, and
+ * the same work, finds out whether any of them has this password, and how many there are does not show.
+ */
+export async function hashFor(deps: Needs<'db' | 'registry'>, email: string, password: string): Promise<string> {
+  const like = await findHash(deps.db, email);
+  return hashPassword(password, { like, salt: saltOf(deps.registry, email) });
+}
+
+function saltOf(registry: Registry, email: string): Buffer {
+  return createHmac('sha256', secretOf(registry)).update(`salt of ${email}`).digest().subarray(0, saltBytes);
+}
+
+const about = (email: string) => `device of ${email}`;
+const secretOf = (registry: Registry) => locate(registry, 'secret/guard-key');

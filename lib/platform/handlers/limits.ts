@@ -1,0 +1,168 @@
+/**
+ * How often callers may do what costs something, and what those do who want more.
+ *
+ * There are two kinds of limits. One on an **address** stands for however many people share it: beyond its rate an attempt
+ * has to bring a proof of work, and then it passes, so many people behind one address are slowed down and not shut out. One on
+ * an **account** stands for one customer: beyond its rate the answer is to wait. An attempt that any limit stops takes from
+ * none of them. A stack sets its own values under `limit/<name>`; a load test from one machine needs larger ones.
+ */
+import type { Needs } from '#platform/environment/deps.ts';
+import { type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { locate } from '#platform/kernel/registry.ts';
+import { type Rate, rateOf, takeTokens, useOnce } from '#platform/redis/rate-limit.ts';
+import type { Caller } from '#platform/security/access-token.ts';
+import { openWork, type Work } from '#platform/security/proof-of-work.ts';
+
+/** The header in which a solution of a challenge comes. */
+export const proofHeader = 'x-proof-of-work';
+
+/** The rates, if the stack sets none. */
+const rates = {
+  'register-address': { burst: 10, perMinute: 10 },
+  'login-address': { burst: 30, perMinute: 30 },
+  /** Attempts to sign in to the accounts of one e-mail address, from wherever. */
+  'login-account': { burst: 10, perMinute: 5 },
+  /** Attempts from devices that have signed in to the account before. */
+  'login-device': { burst: 10, perMinute: 5 },
+  /** Refreshing and ending sessions. */
+  'session-address': { burst: 300, perMinute: 300 },
+  /** Public lists, which MySQL answers. */
+  'public-address': { burst: 300, perMinute: 600 },
+  /** As many as a household has; beyond it, whoever shares an address works for a moment. */
+  'reservations-address': { burst: 5, perMinute: 5 },
+  'reservations-customer': { burst: 30, perMinute: 60 },
+  'changes-customer': { burst: 60, perMinute: 120 },
+  'lookups-customer': { burst: 200, perMinute: 600 },
+  'messages-customer': { burst: 120, perMinute: 240 },
+  'connections-customer': { burst: 30, perMinute: 60 },
+} as const satisfies Record<string, Rate>;
+
+export type LimitName = keyof typeof rates;
+
+/** Who tries, as far as limits are concerned. */
+export interface Attempt {
+  /** The address that the request came from. */
+  readonly address: string;
+  /** The proof of work that came with it. */
+  readonly proof?: string | undefined;
+}
+
+/** The callers whose buckets an attempt takes from, by the name of the limit. */
+export type Limited = Partial<Record<LimitName, string>>;
+
+export type LimitNeeds = Needs<'redis' | 'registry' | 'clock' | 'once'>;
+
+/** The challenges of this environment. */
+const workOf = ({ registry, clock }: Needs<'registry' | 'clock'>): Work =>
+  openWork(locate(registry, 'secret/guard-key'), clock);
+
+/**
+ * Lets an attempt pass within these rates. Beyond one of `firm` it has to wait; beyond one of `worked` it passes with a proof
+ * of work for this purpose, and is otherwise given a challenge.
+ */
+export async function limit(
+  deps: LimitNeeds,
+  purpose: string,
+  { proof }: Attempt,
+  { firm = {}, worked = {} }: { firm?: Limited; worked?: Limited },
+): Promise<Refusal | undefined> {
+  const works = deps.once(workOf);
+  const isWorkedOff = await redeem(deps, works, purpose, proof);
+  const buckets = Object.entries({ ...firm, ...(isWorkedOff ? {} : worked) }).map(([what, who]) => ({
+    what,
+    who,
+    rate: rateOf(deps.registry, what, rates[what as LimitName]),
+  }));
+  const empty = await takeTokens(deps.redis, buckets);
+  if (empty.length === 0) return undefined;
+  const retryAfterSeconds = Math.max(...empty.map((bucket) => bucket.retryAfterSeconds));
+  if (empty.some(({ what }) => what in firm)) return wait(retryAfterSeconds);
+  return refuse(
+    'work_required',
+    `Many attempts came before this one. Solve the challenge and send it as ${proofHeader}, or try again in ${retryAfterSeconds} s.`,
+    { retryAfterSeconds, challenge: await works.challenge(purpose) },
+  );
+}
+
+/** Lets a customer pass within a rate of their own; beyond it they have to wait. */
+export async function limitCustomer(
+  { redis, registry }: Needs<'redis' | 'registry'>,
+  what: LimitName,
+  who: string,
+): Promise<Refusal | undefined> {
+  const [empty] = await takeTokens(redis, [{ what, who, rate: rateOf(registry, what, rates[what]) }]);
+  return empty && wait(empty.retryAfterSeconds);
+}
+
+/** What limits know of a request. */
+export interface Requested {
+  readonly deps: LimitNeeds;
+  readonly caller: Caller;
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  readonly sourceIp: string;
+}
+
+/** Who tries, from a request. */
+export function attemptOf({ headers, sourceIp }: Pick<Requested, 'headers' | 'sourceIp'>): Attempt {
+  return { address: sourceIp, proof: headers[proofHeader] };
+}
+
+/** A verb that runs within a rate of its caller's address, or for a proof of work. */
+export function perAddress<C extends Requested, R>(
+  name: LimitName,
+  verb: (call: C) => Promise<R>,
+): (call: C) => Promise<R | Refusal> {
+  return async (call) => {
+    const refusal = await limit(call.deps, name, attemptOf(call), { worked: { [name]: networkOf(call.sourceIp) } });
+    return refusal ?? verb(call);
+  };
+}
+
+/** A verb that runs within a rate of the customer who calls. */
+export function perCustomer<C extends Pick<Requested, 'deps' | 'caller'>, R>(
+  name: LimitName,
+  verb: (call: C) => Promise<R>,
+): (call: C) => Promise<R | Refusal> {
+  return async (call) => (await limitCustomer(call.deps, name, call.caller.customerId)) ?? verb(call);
+}
+
+/**
+ * A verb that runs within a rate of the customer who calls, and of their address. Beyond that of the address it takes a proof
+ * of work, so that many accounts on one machine cannot do together what one may not.
+ */
+export function perCustomerAndAddress<C extends Requested, R>(
+  firm: LimitName,
+  worked: LimitName,
+  verb: (call: C) => Promise<R>,
+): (call: C) => Promise<R | Refusal> {
+  return async (call) => {
+    const refusal = await limit(call.deps, worked, attemptOf(call), {
+      firm: { [firm]: call.caller.customerId },
+      worked: { [worked]: networkOf(call.sourceIp) },
+    });
+    return refusal ?? verb(call);
+  };
+}
+
+async function redeem(deps: LimitNeeds, works: Work, purpose: string, header: string | undefined): Promise<boolean> {
+  const proof = await works.read(header, purpose);
+  return proof !== undefined && (await useOnce(deps.redis, proof.id, proof.expiresAtMs - deps.clock()));
+}
+
+function wait(retryAfterSeconds: number): Refusal {
+  return refuse('too_many_requests', `Too many attempts. Try again in ${retryAfterSeconds} s.`, { retryAfterSeconds });
+}
+
+/** The network that is limited as one: an IPv4 address, or the first 64 bits of an IPv6 address. */
+export function networkOf(address: string): string {
+  if (!address.includes(':')) return address;
+  const [head = '', tail] = address.toLowerCase().split('%', 1)[0]?.split('::') ?? [];
+  const groups = head === '' ? [] : head.split(':');
+  const after = tail ? tail.split(':') : [];
+  const zeros = tail === undefined ? 0 : 8 - groups.length - after.length;
+  const whole = [...groups, ...Array<string>(Math.max(0, zeros)).fill('0'), ...after];
+  return `${whole
+    .slice(0, 4)
+    .map((group) => group.replace(/^0+(?=.)/, ''))
+    .join(':')}::/64`;
+}

@@ -1,0 +1,75 @@
+/**
+ * Proof of work: what a caller beyond a free rate does instead of being refused, so that many people behind one address are
+ * slowed down and not shut out, while a script pays for every further attempt (ALTCHA, version 2).
+ *
+ * A challenge is signed and kept nowhere. It names the purpose it was made for, ends after five minutes, and its solution is
+ * good for one attempt; whoever checks it must see to that with `id`.
+ */
+import { createHmac } from 'node:crypto';
+import { type Challenge, createChallenge, type Payload, verifySolution } from 'altcha-lib';
+import { deriveKey } from 'altcha-lib/algorithms/pbkdf2';
+import type { Clock } from '#platform/kernel/clock.ts';
+
+export type { Challenge } from 'altcha-lib';
+
+/** How long a challenge may be solved and its solution sent. */
+export const challengeLifeMs = 300_000;
+/** Each guess derives a key with so many rounds, and one of 256 is right: 0.1 s on a desktop, about half a second on a phone. */
+const roundsPerGuess = 1_000;
+const solvedPrefix = '00';
+/** Longer than any solution of a challenge that was made here. */
+const longestProof = 2_048;
+
+/** A solution that is right. The same `id` must not be accepted a second time before `expiresAtMs`. */
+export interface Proof {
+  readonly id: string;
+  readonly expiresAtMs: number;
+}
+
+export interface Work {
+  /** A new challenge for one purpose, such as "login". */
+  challenge(purpose: string): Promise<Challenge>;
+  /** The proof that a header holds; undefined if it is missing, malformed, expired, not ours, or for another purpose. */
+  read(header: string | undefined, purpose: string): Promise<Proof | undefined>;
+}
+
+/** Opens challenges that are signed with a key derived from this secret. */
+export function openWork(secret: string, clock: Clock): Work {
+  const hmacSignatureSecret = createHmac('sha256', secret).update('proof of work').digest('base64url');
+  return {
+    challenge: (purpose) =>
+      createChallenge({
+        algorithm: 'PBKDF2/SHA-256',
+        cost: roundsPerGuess,
+        keyPrefix: solvedPrefix,
+        deriveKey,
+        data: { purpose },
+        expiresAt: Math.floor((clock() + challengeLifeMs) / 1_000),
+        hmacSignatureSecret,
+      }),
+    read: async (header, purpose) => {
+      const payload = parse(header);
+      if (!payload) return undefined;
+      const { challenge, solution } = payload;
+      const { data, expiresAt = 0 } = challenge.parameters;
+      if (data?.purpose !== purpose || expiresAt * 1_000 <= clock()) return undefined;
+      // What is wrong with a solution that somebody made up is of no interest, and some of it makes the library throw.
+      const result = await verifySolution({ challenge, solution, deriveKey, hmacSignatureSecret }).catch(
+        () => undefined,
+      );
+      return result?.verified ? { id: challenge.signature ?? '', expiresAtMs: expiresAt * 1_000 } : undefined;
+    },
+  };
+}
+
+/** A header is JSON in base64, as ALTCHA's own clients send it. */
+function parse(header: string | undefined): Payload | undefined {
+  if (!header || header.length > longestProof) return undefined;
+  try {
+    const payload = JSON.parse(Buffer.from(header, 'base64').toString()) as Partial<Payload> | null;
+    const parameters = payload?.challenge?.parameters as unknown;
+    return typeof parameters === 'object' && parameters !== null ? (payload as Payload) : undefined;
+  } catch {
+    return undefined;
+  }
+}

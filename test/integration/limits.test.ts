@@ -1,0 +1,253 @@
+/** Limits on callers, with the rates of a shop that nobody has trusted with more. */
+
+import { routes } from '#functions/http/routes.ts';
+import { handler as connect } from '#functions/websocket/connect.ts';
+import { register } from '#identity/register.ts';
+import { enterConnection } from '#notification/connections.ts';
+import { listen } from '#notification/listen.ts';
+import type { Deps } from '#platform/environment/deps.ts';
+import { openDeps } from '#platform/environment/deps.ts';
+import { perCustomerAndAddress, type Requested } from '#platform/handlers/limits.ts';
+import { isRefusal, type Refusal } from '#platform/kernel/errors.ts';
+import type { CustomerId } from '#platform/kernel/ids.ts';
+import { missesAtMost } from '#platform/resilience/misses.ts';
+import { openTokens, type Tokens } from '#platform/security/access-token.ts';
+import type { Challenge } from '#platform/security/proof-of-work.ts';
+import { requestReservation } from '#reservation/request.ts';
+import { newId } from '#test/support/ids.ts';
+import { type Answer, type Api, openApi, type Sent } from '../support/api.ts';
+import { solve } from '../support/proof-of-work.ts';
+import { givenSale } from '../support/sales.ts';
+import { type TestBed, testBed } from '../support/stack.ts';
+
+/** Small, so that few calls reach them, and slow, so that none is free again soon. */
+const small = '3/1';
+
+let bed: TestBed;
+let api: Api;
+let deps: Deps;
+
+beforeAll(async () => {
+  bed = await testBed({
+    rules: false,
+    registry: {
+      'limit/session-address': small,
+      'limit/public-address': small,
+      'limit/reservations-address': '5/1',
+      'limit/reservations-customer': small,
+      'limit/changes-customer': small,
+      'limit/lookups-customer': small,
+      'limit/messages-customer': small,
+      'limit/connections-customer': small,
+    },
+  });
+  api = openApi();
+  deps = await api.deps();
+});
+
+afterAll(async () => {
+  await api?.close();
+  await bed?.close();
+});
+
+let lastIp = 0;
+const newIp = () => `198.51.100.${++lastIp}`;
+
+/** Calls until the answer is 429; returns it, and how many were answered otherwise before. */
+async function untilLimited(call: () => Promise<Answer>): Promise<{ refused: Answer; before: number }> {
+  for (let before = 0; before < 10; before++) {
+    const answer = await call();
+    if (answer.status === 429) return { refused: answer, before };
+  }
+  throw new Error('there is no limit');
+}
+
+const id = '0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b';
+const lineOf = (name: string) => {
+  const route = routes[name];
+  if (!route) throw new Error(`there is no route ${name}`);
+  return `${route.method} ${route.path.replace(/\{\w+\}/g, id)}`;
+};
+
+describe('without an account', () => {
+  const json = { refreshToken: 'unheard of' };
+  test.each([
+    ['list-products', {}],
+    ['get-product', {}],
+    ['list-sales', {}],
+    ['refresh', { json }],
+    ['logout', { json }],
+  ] satisfies [string, Sent][])('%s takes a proof of work beyond the rate of an address', async (name, sent) => {
+    await deps.redis.flushdb();
+    const ip = newIp();
+    const { refused, before } = await untilLimited(() => api.call(lineOf(name), { ...sent, ip }));
+    expect([before, refused.body.code]).toEqual([3, 'work_required']);
+    const headers = { 'x-proof-of-work': await solve(refused.body.challenge) };
+    expect((await api.call(lineOf(name), { ...sent, ip, headers })).status).not.toBe(429);
+    expect((await api.call(lineOf(name), { ...sent, ip, headers })).status).toBe(429);
+    expect((await api.call(lineOf(name), { ...sent, ip: newIp() })).status).not.toBe(429);
+  });
+
+  test('an address that invents sales is answered from the mirror alone', async () => {
+    const saleId = await givenSale(deps);
+    expect((await api.call(`GET /sales/${saleId}`)).status).toBe(200);
+    const ip = newIp();
+    for (let n = 0; n < missesAtMost; n++) expect((await api.call(`GET /sales/${newId()}`, { ip })).status).toBe(404);
+    const refused = await api.call(`GET /sales/${newId()}`, { ip });
+    expect([refused.status, refused.body.code]).toEqual([429, 'too_many_requests']);
+    expect((await api.call(`GET /sales/${saleId}`, { ip })).status).toBe(200);
+    expect((await api.call(`GET /sales/${newId()}`, { ip: newIp() })).status).toBe(404);
+  });
+});
+
+describe('with an account', () => {
+  const reservation = { json: { quantity: 1, fill: 'all' } };
+  const lookups = Object.entries(routes).filter(([, { auth, method }]) => auth === 'customer' && method === 'GET');
+  const changes: [string, Sent][] = [
+    ['update-me', { json: { locale: 'ko-KR' } }],
+    ['reduce-reservation', { json: { quantity: 1 } }],
+    ['cancel-reservation', {}],
+    ['create-purchase', { key: 'k', json: { reservationIds: [id], paymentToken: 'tok_approve' } }],
+    ['give-up-purchase', {}],
+    ['read-notifications', { json: { notificationIds: [id] } }],
+    ['create-reservation', { key: 'k', ...reservation }],
+  ];
+
+  test('every route of customers is among these', () => {
+    const known = [...lookups, ...changes].map(([name]) => name).sort();
+    const customers = Object.entries(routes).filter(([, { auth }]) => auth === 'customer');
+    expect(known).toEqual(customers.map(([name]) => name).sort());
+  });
+
+  test.each([...lookups.map(([name]): [string, Sent] => [name, {}]), ...changes])(
+    '%s has a rate for each customer, whatever their address',
+    async (name, sent) => {
+      await deps.redis.flushdb();
+      const [one, other] = [await api.customer(), await api.customer()];
+      const call = (token: string) => api.call(lineOf(name), { ...sent, token, ip: newIp() });
+      const { refused, before } = await untilLimited(() => call(one.token));
+      expect([before, refused.body.code]).toEqual([3, 'too_many_requests']);
+      expect(Number(refused.headers['retry-after'])).toBeGreaterThan(0);
+      expect((await call(other.token)).status).not.toBe(429);
+    },
+  );
+
+  test('fresh accounts on one machine do not take a capped sale without work, and people behind one address get through', async () => {
+    await deps.redis.flushdb();
+    const saleId = await givenSale(deps, { allotment: 30, capPerCustomer: 1 });
+    const ip = newIp();
+    const reserve = (token: string, headers: Record<string, string> = {}) =>
+      api.call(`POST /sales/${saleId}/reservations`, { ...reservation, token, ip, headers, key: newId() });
+    const accounts: Awaited<ReturnType<Api['customer']>>[] = [];
+    for (let n = 0; n < 12; n++) accounts.push(await api.customer());
+    const answers = [];
+    for (const { token } of accounts) answers.push(await reserve(token));
+    expect(answers.map(({ status }) => status)).toEqual([...Array(5).fill(202), ...Array(7).fill(429)]);
+    for (const [index, { body }] of answers.entries()) {
+      if (index < 5) continue;
+      expect(body.code).toBe('work_required');
+      const proof = { 'x-proof-of-work': await solve(body.challenge) };
+      expect((await reserve(accounts[index]?.token ?? '', proof)).status).toBe(202);
+    }
+  });
+});
+
+describe('thirty fresh accounts on one machine, with the rates that hold unless a stack sets others', () => {
+  /** What a machine does with accounts of its own; each gets its proof of work from `work`. */
+  async function attack(work: (refusal: Refusal) => Promise<string | undefined>) {
+    await deps.redis.flushdb();
+    const registry = Object.fromEntries(Object.entries(deps.registry).filter(([name]) => !name.startsWith('limit/')));
+    const strict = Object.create(deps, {
+      registry: { value: registry },
+      once: { value: openDeps(registry).once },
+    }) as Deps;
+    const saleId = await givenSale(deps, { allotment: 30, capPerCustomer: 1 });
+    const sourceIp = newIp();
+    const reserve = perCustomerAndAddress('reservations-customer', 'reservations-address', (call: Requested) =>
+      requestReservation(strict, call.caller.customerId, saleId, 'once', { quantity: 1, fill: 'all' }),
+    );
+    let works = 0;
+    const insist = async <R>(attempt: (proof?: string) => Promise<R | Refusal>): Promise<R | Refusal> => {
+      const first = await attempt();
+      if (!isRefusal(first) || first.refused !== 'work_required') return first;
+      const proof = await work(first);
+      if (proof === undefined) return first;
+      works++;
+      return attempt(proof);
+    };
+    let taken = 0;
+    const startedAt = Date.now();
+    for (let n = 0; n < 30; n++) {
+      const person = { email: `${newId()}@example.com`, password: 'correct horse battery', name: 'Ada' };
+      const account = await insist((proof) => register(strict, tokensOfBed, person, { address: sourceIp, proof }));
+      if (isRefusal(account)) continue;
+      const caller = { customerId: account.customerId, role: 'customer' } as const;
+      const answer = await insist((proof) =>
+        reserve({ deps: strict, caller, sourceIp, headers: { 'x-proof-of-work': proof } }),
+      );
+      if (!isRefusal(answer)) taken++;
+    }
+    // The rate gives one back every twelve seconds, which a busy machine may take.
+    return { taken, works, free: 5 + Math.floor((Date.now() - startedAt) / 12_000) };
+  }
+
+  let tokensOfBed: Tokens;
+  beforeAll(async () => {
+    tokensOfBed = await openTokens(bed.registry['secret/token-signing-key'] ?? '', deps.clock);
+  });
+
+  test('do not take a capped sale without doing work', async () => {
+    const { taken, works, free } = await attack(async () => undefined);
+    expect([taken > 0, taken <= free, works]).toEqual([true, true, 0]);
+  }, 60_000);
+
+  test('and thirty people behind one address get what they ask for, for some work', async () => {
+    const { taken, works, free } = await attack(({ facts }) => solve(facts?.challenge as Challenge));
+    expect(taken).toBe(30);
+    expect(works).toBeGreaterThanOrEqual(30 - free);
+  }, 120_000);
+});
+
+describe('over a WebSocket', () => {
+  const tokens = () => openTokens(bed.registry['secret/token-signing-key'] ?? '', deps.clock);
+
+  test('messages have a rate for each customer, over all connections', async () => {
+    const customerId: CustomerId = newId();
+    const caller = { customerId, expiresAtMs: Date.now() + 60_000 };
+    const connections = [newId(), newId()];
+    for (const connectionId of connections) await enterConnection(deps, caller, connectionId);
+    const answers = [];
+    for (let n = 0; n < 4; n++) {
+      answers.push(await listen(deps, await tokens(), connections[n % 2] ?? '', { action: 'ping' }));
+    }
+    expect(answers.slice(0, 3)).toEqual([{ type: 'pong' }, { type: 'pong' }, { type: 'pong' }]);
+    expect(answers[3]).toMatchObject({ refused: 'too_many_requests' });
+  });
+
+  test('so have connections', async () => {
+    const customerId: CustomerId = newId();
+    const token = await (await tokens()).issue({ customerId, role: 'customer' });
+    const open = async () => {
+      const event = {
+        requestContext: { routeKey: '$connect', connectionId: newId(), requestId: newId() },
+        queryStringParameters: { token },
+      };
+      type Given = Parameters<typeof connect>;
+      const { statusCode } = (await connect(event as unknown as Given[0], {} as Given[1])) as { statusCode: number };
+      return statusCode;
+    };
+    expect([await open(), await open(), await open(), await open()]).toEqual([200, 200, 200, 429]);
+  });
+
+  test('watching invented sales ends like asking for them', async () => {
+    const customerId: CustomerId = newId();
+    const connectionId = newId();
+    const generous = { ...deps.registry, 'limit/messages-customer': '1000/1000' };
+    const trusting = Object.create(deps, { registry: { value: generous } }) as Deps;
+    await enterConnection(deps, { customerId, expiresAtMs: Date.now() + 60_000 }, connectionId);
+    const watch = async () => listen(trusting, await tokens(), connectionId, { action: 'watch', saleId: newId() });
+    for (let n = 0; n < missesAtMost; n++) expect(await watch()).toMatchObject({ refused: 'not_found' });
+    const refused = await watch();
+    expect(isRefusal(refused) && refused.refused).toBe('too_many_requests');
+  });
+});
