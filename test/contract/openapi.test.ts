@@ -7,14 +7,13 @@ import { readDeclared } from '#local/serverless-config.ts';
 import { apiReferencePage, contentSecurityPolicy } from '#operations/api-reference.ts';
 import { apiReferenceScript } from '#operations/scalar-script.ts';
 import { codesOf, type OpenApiDocument, openApiDocument } from '#platform/handlers/openapi.ts';
+import type { SeveralRoutes } from '#platform/handlers/several.ts';
 import { closingCodes, codes } from '#platform/kernel/errors.ts';
 
 const declared = (await readDeclared()).functions.filter((one) => one.routes.length > 0);
 const document = openApiDocument(routes);
 
-const declaredLines = declared.flatMap(({ key, routes: lines }) =>
-  lines.map(({ method, path }) => `${key}: ${method} ${path}`),
-);
+const declaredLines = declared.flatMap(({ routes: lines }) => lines.map(({ method, path }) => `${method} ${path}`));
 type Operation = NonNullable<NonNullable<OpenApiDocument['paths']>[string]['get']>;
 const operations = Object.entries(document.paths ?? {}).flatMap(([path, methods]) =>
   Object.entries(methods as Record<string, Operation>).map(([method, operation]) => ({ path, method, operation })),
@@ -28,16 +27,37 @@ function resolved(value: unknown): Record<string, unknown> {
 }
 
 describe('one API', () => {
-  test('every route of serverless.yml is in routes.ts under its function’s name, and the other way round', () => {
-    const lines = Object.entries(routes).map(([name, { method, path }]) => `${name}: ${method} ${path}`);
+  test('every route of serverless.yml is in routes.ts, and the other way round', () => {
+    const lines = Object.values(routes).map(({ method, path }) => `${method} ${path}`);
     expect(lines.sort()).toEqual([...declaredLines].sort());
   });
 
-  test('and every one is in the document', () => {
+  test('a function of one route has its name', () => {
+    const single = declared.flatMap(({ key, routes: [line, more] }) =>
+      line && !more ? [`${key}: ${line.method} ${line.path}`] : [],
+    );
+    const lines = Object.entries(routes).map(([name, { method, path }]) => `${name}: ${method} ${path}`);
+    expect(single.filter((line) => !lines.includes(line))).toEqual([]);
+  });
+
+  test.each(declared.filter(({ routes: lines }) => lines.length > 1).map((one) => [one.key, one] as const))(
+    '%s, which has several routes, serves those',
+    async (_key, one) => {
+      const { url, name } = handlerOf(one);
+      const { serves } = (await import(url))[name] as SeveralRoutes;
+      expect([...serves].sort()).toEqual(one.routes.map(({ method, path }) => `${method} ${path}`).sort());
+    },
+  );
+
+  test('and every one is in the document, under its name', () => {
     const lines = operations.map(
       ({ path, method, operation }) => `${operation.operationId}: ${method.toUpperCase()} ${path}`,
     );
-    expect(lines.sort()).toEqual([...declaredLines].sort());
+    expect(lines.sort()).toEqual(
+      Object.entries(routes)
+        .map(([name, { method, path }]) => `${name}: ${method} ${path}`)
+        .sort(),
+    );
   });
 
   test.each(declared.map((one) => [one.key, one] as const))('the function %s can be loaded', async (_key, one) => {

@@ -78,7 +78,10 @@ export function openApi(): Api {
       const found = one.method === method ? one.pattern.exec(path) : null;
       if (!found) continue;
       const handler = await one.load();
-      const result = await handler(toEvent(method, path, query, found.groups, sent), context());
+      const result = await handler(
+        { ...toEvent(method, path, query, found.groups, sent), routeKey: `${method} ${one.path}` },
+        context(),
+      );
       const text = result.body ?? '';
       const headers = (result.headers ?? {}) as Record<string, string>;
       const isJson = /[/+]json/.test(headers['content-type'] ?? '');
@@ -150,7 +153,6 @@ function toEvent(
   }
   return {
     version: '2.0',
-    routeKey: `${method} ${path}`,
     rawPath: path,
     rawQueryString: query,
     headers: {
