@@ -2,6 +2,7 @@
 import { severalRoutes } from '#platform/handlers/several.ts';
 import { handler as getCancellation } from './get-cancellation.ts';
 import { handler as getReconciliation } from './get-reconciliation.ts';
+import { handler as listActs } from './list-acts.ts';
 import { handler as listDisputes } from './list-disputes.ts';
 import { handler as listFailedRefunds } from './list-failed-refunds.ts';
 import { handler as listReconciliations } from './list-reconciliations.ts';
@@ -14,4 +15,5 @@ export const handler = severalRoutes([
   [operations.getCancellationRoute, getCancellation],
   [operations.listReconciliationsRoute, listReconciliations],
   [operations.getReconciliationRoute, getReconciliation],
+  [operations.listActsRoute, listActs],
 ]);

@@ -1,6 +1,7 @@
 /** The routes of operations: health, the document of this API, dead letters, a sale from the inside, reconciling. */
 
 import * as z from 'zod';
+import { ActPage, ActQuery } from '#audit/act.ts';
 import { CancellationView } from '#launch/cancellation.ts';
 import { DeadLetterQuery, DeadLetters, Health, Redrive, Redriven } from '#operations/operations.shapes.ts';
 import { SaleOverview } from '#operations/overview.ts';
@@ -143,4 +144,17 @@ export const getReconciliationRoute = defineRoute({
   status: 200,
   reply: ReconciliationView,
   refusals: ['not_found'],
+});
+
+export const listActsRoute = defineRoute({
+  method: 'GET',
+  path: '/ops/acts',
+  summary:
+    'What operators did, newest first: who, what, before and after; of all or one operator, about all or one subject',
+  tag,
+  auth: 'operator',
+  query: ActQuery,
+  status: 200,
+  reply: ActPage,
+  refusals: ['invalid_input'],
 });

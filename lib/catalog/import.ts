@@ -9,7 +9,7 @@ import { type Keep, keepNothing } from '#idempotency/kept-answer.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { digitsOf, fromDecimal } from '#platform/kernel/money.ts';
-import { ImportRow, maxImportRows, type NewProduct, type RowError } from './product.shapes.ts';
+import { ImportRow, maxImportRows, type NewProduct, type Product, type RowError } from './product.shapes.ts';
 import { upsertProducts } from './product.store.ts';
 
 const columns = Object.keys(ImportRow.shape);
@@ -49,11 +49,12 @@ export async function importProducts(
   // In SKU order, so that two concurrent imports wait for each other instead of deadlocking.
   rows.sort((one, other) => (one.sku < other.sku ? -1 : 1));
   return db.transaction(async (tx) => {
-    let updated = 0;
+    const before: Product[] = [];
     for (let start = 0; start < rows.length; start += rowsPerStatement) {
-      updated += await upsertProducts(tx, rows.slice(start, start + rowsPerStatement).map(productOf), clock());
+      before.push(...(await upsertProducts(tx, rows.slice(start, start + rowsPerStatement).map(productOf), clock())));
     }
-    return keep(tx, { created: rows.length - updated, updated });
+    const count = { created: rows.length - before.length, updated: before.length };
+    return keep(tx, count, { subjectId: null, before: { products: before }, after: { products: rows.map(productOf) } });
   });
 }
 

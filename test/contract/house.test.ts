@@ -56,6 +56,7 @@ const rooms = [
   'platform/aws',
   'platform/environment',
   'platform/handlers',
+  'audit',
   'idempotency',
   'identity',
   'catalog',
