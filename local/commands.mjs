@@ -163,6 +163,13 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
       takes: 'seconds on an empty database',
       result: 'the database is at the newest migration; running it again changes nothing',
     },
+    admin: {
+      entry: 'local/admin.ts',
+      does: 'Makes a registered account an admin, in the database that MYSQL_URL names, or in the stack that npm start runs.',
+      takes: 'a second',
+      result: 'the account is an admin, and the audit trail says so; running it again changes nothing else',
+      options: { email: { type: 'string', value: 'ADDRESS', does: 'of the account' } },
+    },
     migration: {
       tools: [['drizzle-kit', 'generate']],
       does: 'Writes the next SQL file from what changed in the tables (lib/*/*.table.ts).',

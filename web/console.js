@@ -6,7 +6,7 @@
  */
 import { loadConfig, newKey, openApi } from './api.js';
 import { openLive } from './live.js';
-import { setUpSigning } from './sign.js';
+import { runsSales, setUpSigning } from './sign.js';
 import {
   act,
   byId,
@@ -648,7 +648,7 @@ function hear(message) {
 }
 
 function signedIn(account) {
-  operator = account?.role === 'operator' ? account : undefined;
+  operator = runsSales(account) ? account : undefined;
   setText(byId('who'), account?.name ?? '');
   setText(byId('sign'), account ? 'Sign out' : 'Sign in');
   byId('sign').classList.toggle('quiet', Boolean(account));

@@ -6,7 +6,7 @@
  */
 import { loadConfig, newKey, openApi } from './api.js';
 import { openLive } from './live.js';
-import { setUpSigning } from './sign.js';
+import { runsSales, setUpSigning } from './sign.js';
 import {
   act,
   byId,
@@ -586,7 +586,7 @@ function signedIn(customer) {
   setText(byId('sign'), me ? 'Sign out' : 'Sign in');
   byId('sign').classList.toggle('quiet', Boolean(me));
   byId('bell').hidden = !me;
-  byId('to-console').hidden = me?.role !== 'operator';
+  byId('to-console').hidden = !runsSales(me);
   for (const map of [reservations, purchases, rows]) map.clear();
   chosen.clear();
   news = [];

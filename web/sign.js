@@ -44,3 +44,6 @@ export function setUpSigning(api, { mayRegister }) {
     },
   };
 }
+
+/** Whether this account runs sales: it has a role beyond a customer's. */
+export const runsSales = (account) => ['viewer', 'operator', 'admin'].includes(account?.role);

@@ -5,7 +5,7 @@
 import * as z from 'zod';
 import type { CustomerId } from '#platform/kernel/ids.ts';
 import { idOf, Locale, line, TimeZone } from '#platform/kernel/shapes.ts';
-import { roles } from './customer.table.ts';
+import { roles } from '#platform/security/roles.ts';
 
 /** A mailbox, in lower case: two spellings of one mailbox are one account. */
 export const Email = z.email().max(254).toLowerCase().describe('Compared without regard to case');

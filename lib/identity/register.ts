@@ -9,8 +9,8 @@ import type { CustomerId } from '#platform/kernel/ids.ts';
 import { isDuplicateKey, type Sql } from '#platform/mysql/mysql.ts';
 import type { Tokens } from '#platform/security/access-token.ts';
 import { hashPassword } from '#platform/security/password.ts';
+import type { Role } from '#platform/security/roles.ts';
 import { findAccount, insertCustomer, promote } from './customer.store.ts';
-import type { Role } from './customer.table.ts';
 import type { Registered, Registration } from './identity.shapes.ts';
 import { limitRegistration } from './limits.ts';
 import { openSession } from './session.ts';
@@ -37,20 +37,18 @@ export async function register(
 }
 
 /**
- * Ensures that there is an operator with this address and password, when a stack starts. Returns the account's id.
+ * Ensures that there is an operator with this address and password, when a stack starts, or somebody of another role. Returns
+ * the account's id.
  */
 export async function seedOperator(
   deps: Needs<'db' | 'clock'>,
   { email, password }: { email: string; password: string },
+  role: Role = 'operator',
 ): Promise<string> {
   const passwordHash = await hashPassword(password);
-  const created = await createAccount(
-    deps.db,
-    { email, passwordHash, name: 'Operator', role: 'operator' },
-    deps.clock(),
-  );
+  const created = await createAccount(deps.db, { email, passwordHash, name: 'Operator', role }, deps.clock());
   if (!isRefusal(created)) return created.customerId;
-  await promote(deps.db, email, passwordHash);
+  await promote(deps.db, email, passwordHash, role);
   const account = await findAccount(deps.db, email);
   if (!account) throw new Error('the operator account could neither be created nor found');
   return account.customerId;

@@ -21,8 +21,8 @@ import { log } from '#platform/kernel/log.ts';
 import type { Sql, Tx } from '#platform/mysql/mysql.ts';
 import { accessTokenLifeSeconds, type Caller, type Tokens } from '#platform/security/access-token.ts';
 import { verifyPassword } from '#platform/security/password.ts';
+import type { Role } from '#platform/security/roles.ts';
 import { changeProfile, findAccount, findCustomer } from './customer.store.ts';
-import type { Role } from './customer.table.ts';
 import type { Credentials, Me, MeChange, Session } from './identity.shapes.ts';
 import { limitLogin } from './limits.ts';
 

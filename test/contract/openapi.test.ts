@@ -1,14 +1,18 @@
 /** The OpenAPI document, `serverless.yml` and the handlers describe one and the same API. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { routes } from '#functions/http/routes.ts';
 import { handlerOf } from '#local/function-host.ts';
 import { readDeclared } from '#local/serverless-config.ts';
+import { projectRoot } from '#local/state-folder.ts';
 import { apiReferencePage, contentSecurityPolicy } from '#operations/api-reference.ts';
 import { apiReferenceScript } from '#operations/scalar-script.ts';
 import { codesOf, type OpenApiDocument, openApiDocument } from '#platform/handlers/openapi.ts';
 import type { SeveralRoutes } from '#platform/handlers/several.ts';
 import { closingCodes, codes } from '#platform/kernel/errors.ts';
+import { operatorRoles } from '#platform/security/roles.ts';
 
 const declared = (await readDeclared()).functions.filter((one) => one.routes.length > 0);
 const document = openApiDocument(routes);
@@ -66,6 +70,18 @@ describe('one API', () => {
   });
 });
 
+describe('docs/operations.md', () => {
+  const text = readFileSync(join(projectRoot, 'docs/operations.md'), 'utf8');
+
+  test.each(operatorRoles)('says what a %s may do beyond the roles before it', (role) => {
+    const [, cell = ''] = new RegExp(`^\\| \`${role}\` *\\|(.*)\\|$`, 'm').exec(text) ?? [];
+    const wanted = Object.values(routes)
+      .filter(({ auth }) => auth === role)
+      .map(({ method, path }) => `${method} ${path}`);
+    expect([...cell.matchAll(/`([^`]+)`/g)].map(([, line]) => line)).toEqual(wanted.sort());
+  });
+});
+
 describe('the document', () => {
   test('has no reference that leads nowhere', () => {
     const found = new Set<string>();
@@ -95,7 +111,9 @@ describe('the document', () => {
     expect(operation.summary?.length).toBeGreaterThan(5);
     expect(operation.security).toEqual(route.auth === 'none' ? [] : [{ accessToken: [] }]);
     expect(operation.description).toContain(
-      { none: 'everyone', customer: 'customers', operator: 'operators' }[route.auth],
+      { none: 'everyone', customer: 'customers', viewer: 'viewers', operator: 'operators', admin: 'admins' }[
+        route.auth
+      ],
     );
     const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
     const parameters = (operation.parameters ?? []).map(resolved);

@@ -19,6 +19,7 @@ let bed: TestBed;
 let api: Api;
 let deps: Deps;
 let operator: string;
+let admin: string;
 let operatorId: string;
 let productId: string;
 
@@ -29,6 +30,7 @@ beforeAll(async () => {
   api = openApi();
   deps = await api.deps();
   operator = await api.operator();
+  admin = await api.operator('admin');
   operatorId = (await api.call('GET /me', { token: operator })).body.customerId;
   productId = (await api.call('POST /products', { json: chair, token: operator })).body.productId;
 });
@@ -175,6 +177,16 @@ const made: Record<string, () => Promise<Made>> = {
       },
     };
   },
+  'set-role': async () => {
+    const { email, customerId } = await api.customer();
+    return {
+      line: 'POST /ops/operators',
+      sent: { json: { email, role: 'viewer' }, token: admin },
+      shows: (row) => {
+        expect([row.subjectId, row.before, row.after]).toEqual([customerId, { role: 'customer' }, { role: 'viewer' }]);
+      },
+    };
+  },
   'redrive-dead-letters': async () => ({
     line: 'POST /ops/dead-letters/redrive',
     sent: { json: { queue: 'settle', messageIds: 'all' } },
@@ -201,13 +213,15 @@ describe('an operator’s act', () => {
     const { line, sent = {}, shows } = (await made[name]?.()) ?? { line: '', shows: () => undefined };
     const before = await count();
     const headers = { ...sent.headers, 'x-correlation-id': `of-${name}-1` };
-    const call = { ...sent, token: operator, key: newId(), headers };
+    const token = sent.token ?? operator;
+    const call = { ...sent, token, key: newId(), headers };
     const answer = await api.call(line, call);
     expect(answer.status).toBeLessThan(300);
     const [row] = await acts();
     expect(await count()).toBe(before + 1);
     expect(row).toMatchObject({
-      ...{ operatorId, correlationId: `of-${name}-1` },
+      operatorId: (await api.call('GET /me', { token })).body.customerId,
+      correlationId: `of-${name}-1`,
       act: `${routes[name]?.method} ${routes[name]?.path}`,
     });
     if (sent.json) expect(row?.asked.body).toMatchObject(sent.json);

@@ -16,6 +16,7 @@ import { type Deps, sharedDeps } from '#platform/environment/deps.ts';
 import type { HttpHandler } from '#platform/handlers/http.ts';
 import { type OpenApiDocument, openApiDocument } from '#platform/handlers/openapi.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
+import type { Role } from '#platform/security/roles.ts';
 import { newId } from '#test/support/ids.ts';
 
 export interface Sent {
@@ -51,8 +52,8 @@ export interface Api {
   call(call: string, sent?: Sent): Promise<Answer>;
   /** Signs up a new customer and signs in. */
   customer(): Promise<{ customerId: CustomerId; email: string; token: string; refreshToken: string }>;
-  /** Signs in an operator. */
-  operator(): Promise<string>;
+  /** Signs in an operator, or somebody of another role. */
+  operator(role?: Role): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -106,9 +107,9 @@ export function openApi(): Api {
       const { customerId, accessToken, refreshToken } = body;
       return { customerId, email, token: accessToken, refreshToken };
     },
-    async operator() {
+    async operator(role) {
       const email = `${newId()}@example.com`;
-      await seedOperator(await sharedDeps(), { email, password });
+      await seedOperator(await sharedDeps(), { email, password }, role);
       return (await signIn(email)).body.accessToken;
     },
     async close() {

@@ -67,7 +67,7 @@ const keyOf = ({ idempotent }: Route) => (idempotent === 'optional' ? Idempotenc
 export function codesOf(route: Route): Code[] {
   const found = new Set<Code>(route.refusals);
   if (route.auth !== 'none') found.add('unauthenticated');
-  if (route.auth === 'operator') found.add('forbidden');
+  if (route.auth !== 'none' && route.auth !== 'customer') found.add('forbidden');
   if (route.params) found.add('not_found');
   if (route.query || route.body) found.add('invalid_input');
   if (route.body || route.raw) found.add('payload_too_large').add('unsupported_media_type').add('invalid_input');
@@ -117,7 +117,13 @@ function shorten(schema: z.core.JSONSchema.BaseSchema): void {
 
 const otherEncodings = `; as ${bytesType} also in UTF-16, or in the \`encoding\` that is named`;
 
-const callers = { none: 'For everyone.', customer: 'For signed-in customers.', operator: 'For operators.' };
+const callers = {
+  none: 'For everyone.',
+  customer: 'For signed-in customers.',
+  viewer: 'For viewers, operators and admins.',
+  operator: 'For operators and admins.',
+  admin: 'For admins.',
+};
 
 function operation(name: string, route: Route): ZodOpenApiOperationObject {
   const { body, example, bodyType = 'application/json', maxBodyBytes = maxJsonBytes } = route;

@@ -4,6 +4,7 @@
  */
 import type * as z from 'zod';
 import type { Code } from '#platform/kernel/errors.ts';
+import type { Role } from '#platform/security/roles.ts';
 
 export interface Route<
   Params extends z.ZodType = z.ZodType,
@@ -16,8 +17,8 @@ export interface Route<
   readonly path: string;
   readonly summary: string;
   readonly tag: string;
-  /** Who may call. `operator` implies a signed-in caller with that role. */
-  readonly auth: 'none' | 'customer' | 'operator';
+  /** Who may call: everybody, or a signed-in caller with at least this role. */
+  readonly auth: 'none' | Role;
   readonly params?: Params;
   readonly query?: Query;
   readonly body?: Body;

@@ -6,6 +6,7 @@
 import { calculateJwkThumbprint, errors, importJWK, type JWK, jwtVerify, SignJWT } from 'jose';
 import type { Clock } from '#platform/kernel/clock.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
+import { isRole, type Role } from './roles.ts';
 
 const issuer = 'holdfast';
 const audience = 'holdfast-api';
@@ -21,7 +22,7 @@ export const accessTokenLifeSeconds = 600;
 /** Who is calling. */
 export interface Caller {
   readonly customerId: CustomerId;
-  readonly role: 'customer' | 'operator';
+  readonly role: Role;
 }
 
 /** The caller whom a token names, and when the token ends. */
@@ -88,7 +89,7 @@ export async function openTokens(jwkText: string, clock: Clock): Promise<Tokens>
         });
         const { sub, role, iat = 0, exp = 0 } = payload;
         if (protectedHeader.kid !== keyId || sub === undefined) return undefined;
-        if (role !== 'customer' && role !== 'operator') return undefined;
+        if (!isRole(role)) return undefined;
         // We signed it, so its subject is the id of a customer.
         const expiresAt = Math.min(exp, iat + accessTokenLifeSeconds);
         const caller: VerifiedCaller = { customerId: sub as CustomerId, role, expiresAtMs: expiresAt * 1000 };
