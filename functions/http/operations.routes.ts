@@ -3,8 +3,21 @@
 import * as z from 'zod';
 import { ActPage, ActQuery } from '#audit/act.ts';
 import { CancellationView } from '#launch/cancellation.ts';
+import {
+  ActExportQuery,
+  CustomerSearch,
+  ExportPath,
+  ExportQuery,
+  FoundCustomers,
+  FoundPurchases,
+  FoundReservations,
+  PurchaseSearch,
+  ReservationSearch,
+  SaleOfPath,
+} from '#operations/look-up.shapes.ts';
 import { DeadLetterQuery, DeadLetters, Health, Redrive, Redriven } from '#operations/operations.shapes.ts';
 import { SaleOverview } from '#operations/overview.ts';
+import { Story, StoryPath, StoryQuery } from '#operations/story.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
@@ -156,5 +169,88 @@ export const listActsRoute = defineRoute({
   query: ActQuery,
   status: 200,
   reply: ActPage,
+  refusals: ['invalid_input'],
+});
+
+export const lookUpReservationsRoute = defineRoute({
+  method: 'GET',
+  path: '/ops/sales/{saleId}/reservations',
+  summary:
+    'The reservations of a sale, by state, e-mail address, charge and time; a page may be short and still have a next one',
+  tag,
+  auth: 'viewer',
+  params: SaleOfPath,
+  query: ReservationSearch,
+  status: 200,
+  reply: FoundReservations,
+  refusals: ['invalid_input', 'not_found'],
+});
+
+export const lookUpPurchasesRoute = defineRoute({
+  method: 'GET',
+  path: '/ops/sales/{saleId}/purchases',
+  summary:
+    'The purchases of a sale, by state, e-mail address, charge and time; a page may be short and still have a next one',
+  tag,
+  auth: 'viewer',
+  params: SaleOfPath,
+  query: PurchaseSearch,
+  status: 200,
+  reply: FoundPurchases,
+  refusals: ['invalid_input', 'not_found'],
+});
+
+export const lookUpCustomersRoute = defineRoute({
+  method: 'GET',
+  path: '/ops/sales/{saleId}/customers',
+  summary:
+    'The customers of a sale, by state, e-mail address, charge and time; a page may be short and still have a next one',
+  tag,
+  auth: 'viewer',
+  params: SaleOfPath,
+  query: CustomerSearch,
+  status: 200,
+  reply: FoundCustomers,
+  refusals: ['invalid_input', 'not_found'],
+});
+
+export const getStoryRoute = defineRoute({
+  method: 'GET',
+  path: '/ops/customers/{customerId}',
+  summary: 'A customer’s whole story, newest first: reservations, purchases, refunds, notices, and what operators did',
+  tag,
+  auth: 'viewer',
+  params: StoryPath,
+  query: StoryQuery,
+  status: 200,
+  reply: Story,
+  refusals: ['invalid_input', 'not_found'],
+});
+
+export const exportListRoute = defineRoute({
+  method: 'GET',
+  path: '/ops/sales/{saleId}/exports/{list}',
+  summary:
+    'A list of a sale as CSV for spreadsheets, in parts: while the header x-next-cursor names another, append it',
+  tag,
+  auth: 'operator',
+  params: ExportPath,
+  query: ExportQuery,
+  status: 200,
+  reply: z.string(),
+  replyType: 'text/csv; charset=utf-8',
+  refusals: ['invalid_input', 'not_found'],
+});
+
+export const exportActsRoute = defineRoute({
+  method: 'GET',
+  path: '/ops/acts/export',
+  summary: 'The audit trail as CSV for spreadsheets, in parts: while the header x-next-cursor names another, append it',
+  tag,
+  auth: 'operator',
+  query: ActExportQuery,
+  status: 200,
+  reply: z.string(),
+  replyType: 'text/csv; charset=utf-8',
   refusals: ['invalid_input'],
 });

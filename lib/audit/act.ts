@@ -70,6 +70,9 @@ export type ActView = z.infer<typeof ActView>;
 
 export const ActPage = pageOf(ActView);
 
+/** A page of acts has fewer of them if they are long: an answer of Lambda has 6 MB at most. */
+const charactersPerPage = 1_000_000;
+
 const listName = 'acts';
 const Position = z.tuple([Id]);
 
@@ -81,7 +84,17 @@ export async function readActs(
   const before = readCursor(listName, cursor, Position);
   if (isRefusal(before)) return before;
   const rows = await listActs(db, { operatorId, subjectId, beforeId: before?.[0] }, limit + 1);
-  return toPage(listName, rows, limit, ({ actId }) => [actId], viewOf);
+  return toPage(listName, rows, Math.min(limit, fitting(rows)), ({ actId }) => [actId], viewOf);
+}
+
+/** How many of these acts fit into one answer; at least one. */
+function fitting(rows: readonly ActRow[]): number {
+  let characters = 0;
+  const tooMany = rows.findIndex(({ asked, before, after }) => {
+    characters += asked.length + (before?.length ?? 0) + (after?.length ?? 0);
+    return characters > charactersPerPage;
+  });
+  return tooMany === -1 ? rows.length : Math.max(1, tooMany);
 }
 
 function viewOf({ atMs, asked, before, after, ...row }: ActRow): ActView {

@@ -26,6 +26,8 @@ const howToSave =
 /** How many mistakes are reported at most. */
 const mistakesReported = 100;
 const rowsPerStatement = 500;
+/** How many characters of a description the audit trail has of an import. */
+const descriptionTold = 40;
 
 /** How many products an import created, and how many it updated. */
 type ImportCount = { created: number; updated: number };
@@ -54,8 +56,17 @@ export async function importProducts(
       before.push(...(await upsertProducts(tx, rows.slice(start, start + rowsPerStatement).map(productOf), clock())));
     }
     const count = { created: rows.length - before.length, updated: before.length };
-    return keep(tx, count, { subjectId: null, before: { products: before }, after: { products: rows.map(productOf) } });
+    return keep(tx, count, {
+      subjectId: null,
+      before: { products: before.map(brief) },
+      after: { products: rows.map(productOf).map(brief) },
+    });
   });
+}
+
+/** A product as the audit trail tells of an import: thousands of whole descriptions would not fit into its row. */
+function brief({ sku, name, description, price }: NewProduct): NewProduct {
+  return { sku, name, description: description.slice(0, descriptionTold), price };
 }
 
 function productOf({ sku, name, description, price_minor: amountMinor, currency }: ImportRow): NewProduct {

@@ -71,7 +71,10 @@ export function operatorHandler<P extends z.ZodType, Q extends z.ZodType, B exte
 }
 
 /** Who does what. A body of text, such as an imported file, is told by its length and digest. */
-function actorOf(route: Route, { caller, params, query, body }: Call<unknown, unknown, unknown>): Actor {
+export function actorOf(
+  route: Pick<Route, 'method' | 'path'>,
+  { caller, params, query, body }: Call<unknown, unknown, unknown>,
+): Actor {
   const asked =
     typeof body === 'string' ? { bytes: Buffer.byteLength(body), sha256: sha256(body).toString('hex') } : body;
   return {

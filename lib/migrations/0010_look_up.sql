@@ -1,0 +1,1 @@
+CREATE INDEX `purchases_charge` ON `purchases` (`charge_id`);
