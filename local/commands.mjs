@@ -51,12 +51,13 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
   /** @type {const} */ ({
     start: {
       entry: 'local/start.ts',
-      does: 'Starts all of Holdfast with sample data, and keeps it up until Ctrl-C.',
+      does: 'Starts all of Holdfast with sample data, goes on with what earlier runs kept, and stays up until Ctrl-C.',
       takes: 'about 20 seconds until it is up',
       result: '.local/stack.json has every address and credential, .local/logs the logs of all parts',
       options: {
         aws,
         workers: { type: 'string', value: 'N', default: '1', whole: [1, 64], does: 'worker processes' },
+        fresh: { type: 'boolean', does: 'forgets what earlier runs have kept: accounts, sales, queues, books' },
       },
     },
     demo: {

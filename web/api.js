@@ -60,13 +60,15 @@ export function openApi(base, onSession = () => {}) {
     return refreshing;
   }
 
-  async function send(method, path, { body, type = 'application/json', key, anonymous } = {}) {
+  async function send(method, path, { body, type = 'application/json', key, anonymous, asFile } = {}) {
     const headers = {};
     if (accessToken && !anonymous) headers.authorization = `Bearer ${accessToken}`;
     if (body !== undefined) headers['content-type'] = type;
     if (key) headers['idempotency-key'] = key;
     const asIs = body === undefined || typeof body === 'string' || body instanceof Blob;
     const response = await fetch(base + path, { method, headers, body: asIs ? body : JSON.stringify(body) });
+    // A blob, since text would lose the byte order mark.
+    if (response.ok && asFile) return { blob: await response.blob(), next: response.headers.get('x-next-cursor') };
     const answer = response.status === 204 ? undefined : await response.json().catch(() => ({}));
     if (response.ok) return answer;
     const problem = new Problem(response.status, answer ?? {});
@@ -109,6 +111,8 @@ export function openApi(base, onSession = () => {}) {
 
   return {
     get: (path) => request('GET', path),
+    /** A part of a file, and the cursor of the next. */
+    file: (path) => request('GET', path, { asFile: true }),
     post: (path, body, options) => request('POST', path, { body, ...options }),
     patch: (path, body) => request('PATCH', path, { body }),
     delete: (path) => request('DELETE', path),

@@ -1,10 +1,11 @@
 /**
- * The operator console: sales with live counters, products, health, dead letters, refunds.
+ * The operator console: sales with live counters, products, health, dead letters, refunds, people, and what operators did.
  *
  * Counters come live over the WebSocket; what lies behind them (queues, breakers, drift) is asked for while somebody
  * looks at it. Every change an operator makes is one call of the public API.
  */
 import { loadConfig, newKey, openApi } from './api.js';
+import { setUpFind } from './find.js';
 import { openLive } from './live.js';
 import { runsSales, setUpSigning } from './sign.js';
 import {
@@ -54,8 +55,15 @@ const live = openLive({
 
 /* Areas */
 
-const areas = ['sales', 'products', 'health', 'dead', 'refunds'];
-const look = { sales: lookAtSale, health: readHealth, dead: readDeadLetters };
+const finding = setUpFind({ api, sales });
+const areas = ['sales', 'products', 'health', 'dead', 'refunds', 'find', 'acts'];
+const look = {
+  sales: lookAtSale,
+  health: readHealth,
+  dead: readDeadLetters,
+  find: finding.readSales,
+  acts: finding.readActs,
+};
 
 function show(name) {
   area = name;

@@ -3,6 +3,7 @@ import { severalRoutes } from '#platform/handlers/several.ts';
 import { handler as adjustStock } from './adjust-stock.ts';
 import { handler as cancelSale } from './cancel-sale.ts';
 import { handler as createSale } from './create-sale.ts';
+import { handler as grantReservation } from './grant-reservation.ts';
 import { handler as pauseSale } from './pause-sale.ts';
 import { handler as rescheduleSale } from './reschedule-sale.ts';
 import { handler as resumeSale } from './resume-sale.ts';
@@ -17,4 +18,5 @@ export const handler = severalRoutes([
   [routes.rescheduleSaleRoute, rescheduleSale],
   [routes.cancelSaleRoute, cancelSale],
   [routes.adjustStockRoute, adjustStock],
+  [routes.grantReservationRoute, grantReservation],
 ]);

@@ -177,6 +177,21 @@ const made: Record<string, () => Promise<Made>> = {
       },
     };
   },
+  'grant-reservation': async () => {
+    const saleId = await givenSale(deps, { allotment: 0, waitlistSize: 5 });
+    const { message, messageId } = delivered(saleId, { quantity: 1 });
+    await deps.db.change('UPDATE sales SET allotment = 1, allocated = 1 WHERE id = ?', [toBytes(saleId)]);
+    await deliver(allocate, [{ messageId, body: JSON.stringify(message) }]);
+    const { reservationId } = message;
+    return {
+      line: `POST /sales/${saleId}/grants`,
+      sent: { json: { reservationId, reason: 'It was promised' } },
+      shows: ({ subjectId, before, after }, { body }) => {
+        expect([subjectId, before]).toEqual([reservationId, { state: 'waitlisted', quantity: 1 }]);
+        expect(after).toEqual({ ...body, reason: 'It was promised' });
+      },
+    };
+  },
   'set-role': async () => {
     const { email, customerId } = await api.customer();
     return {

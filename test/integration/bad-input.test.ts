@@ -190,6 +190,7 @@ const goodBodies: Record<string, () => Record<string, unknown>> = {
   'cancel-sale': () => ({ refunds: 'refund' }),
   'refund-purchase': () => ({ amountMinor: 1 }),
   'decide-dispute': () => ({ decision: 'refund' }),
+  'grant-reservation': () => ({ reservationId: newId(), reason: 'It was promised' }),
   'set-role': () => ({ email: ada.email, role: 'viewer' }),
 };
 
