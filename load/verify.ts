@@ -112,7 +112,8 @@ async function compare(
   const histories = readHistories(sales, clients.announced, announced);
   const windows = new WindowCheck(histories);
   const clock = new ClockCheck(sales, histories, { announced, cancellations }, clients, nowMs);
-  const line = new LineCheck();
+  const grants = await store.grants();
+  const line = new LineCheck(grants);
   const figures = new FigureCollector(clients);
   const states = new Map<string, number>();
 
@@ -158,6 +159,7 @@ async function compare(
     purchases: purchases.size,
     captures: captured,
     refunds: books.refunds.length,
+    grants: grants.size,
     pushes: clients.pushes,
     pushesDropped: clients.pushesDropped,
     logLines: clients.lines,

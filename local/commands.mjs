@@ -51,12 +51,13 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
   /** @type {const} */ ({
     start: {
       entry: 'local/start.ts',
-      does: 'Starts all of Holdfast with sample data, and keeps it up until Ctrl-C.',
+      does: 'Starts all of Holdfast with sample data, goes on with what earlier runs kept, and stays up until Ctrl-C.',
       takes: 'about 20 seconds until it is up',
       result: '.local/stack.json has every address and credential, .local/logs the logs of all parts',
       options: {
         aws,
         workers: { type: 'string', value: 'N', default: '1', whole: [1, 64], does: 'worker processes' },
+        fresh: { type: 'boolean', does: 'forgets what earlier runs have kept: accounts, sales, queues, books' },
       },
     },
     demo: {
@@ -173,6 +174,15 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
       result: 'the database is at the newest migration; running it again changes nothing',
       options: {
         account: { type: 'boolean', does: 'also the account of the functions, as JSON from standard input' },
+      },
+    },
+    admin: {
+      entry: 'local/admin.ts',
+      does: 'Makes a registered account an admin, in the database that MYSQL_URL names, or in the stack that npm start runs.',
+      takes: 'a second',
+      result: 'the account is an admin, and the audit trail says so; running it again changes nothing else',
+      options: {
+        customer: { type: 'string', value: 'ID', does: 'of the account, as its owner reads it from GET /me' },
       },
     },
     migration: {

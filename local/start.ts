@@ -4,14 +4,19 @@
  *   npm start                       on the embedded emulators
  *   npm start -- --aws localstack   on LocalStack
  *   npm start -- --workers 2        with two worker processes
+ *   npm start -- --fresh            without what earlier runs left
  */
 
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { minorDigits } from '#platform/kernel/money.ts';
 import { awsOf, ownArguments } from './arguments.ts';
+import { banner } from './banner.ts';
 import { followLogs } from './follow-logs.ts';
 import { freePort } from './free-port.ts';
 import { addSampleData } from './sample-data.ts';
 import { type Stack, startStack } from './stack.ts';
+import { defaultFolder } from './state-folder.ts';
 import { sandboxPayments, startWeb } from './web.ts';
 
 /** The ports to use when they are free. */
@@ -21,19 +26,18 @@ function say(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-/** The address without its password, which stack.json has. */
-function withoutPassword(url: string): string {
-  return url.replace(/\/\/([^:/@]*):[^@]*@/, '//$1:…@');
-}
-
 async function start(): Promise<Stack> {
   const { values } = ownArguments('start');
   const { aws } = awsOf(values.aws);
   say('Starting Holdfast …');
-  return startStack({ aws, workers: Number(values.workers), ports: usualPorts, report: say });
+  const fresh = values.fresh === true;
+  // What a run leaves behind for the next; an interrupted first start may have left less than all of it.
+  wentOn = !fresh && existsSync(join(defaultFolder(), 'sample.json'));
+  return startStack({ aws, workers: Number(values.workers), ports: usualPorts, report: say, fresh });
 }
 
 let stack: Stack | undefined;
+let wentOn = false;
 // The reader of this output has gone (`npm start | head`): stop.
 process.stdout.on('error', () => void stack?.stop().finally(() => process.exit(0)));
 try {
@@ -44,26 +48,7 @@ try {
   const config = { api, websocket, docs, minorDigits, payments: sandboxPayments };
   const web = await startWeb({ port: await freePort(usualPorts.web), config });
   stack.publish({ web: web.url, operator, customers });
-  const [customer] = customers;
-  say(`
-Holdfast is up.
-
-  Shop         ${web.url}
-  Console      ${web.url}/console.html
-  API          ${addresses.api}
-  API docs     ${addresses.docs}
-  WebSocket    ${addresses.websocket}
-  MySQL        ${withoutPassword(addresses.mysql)}
-  Redis        ${withoutPassword(addresses.redis)}
-  SQS          ${addresses.sqs}
-  EventBridge  ${addresses.events}
-  Payments     ${addresses.provider.join(' ')}
-
-  Operator     ${operator.email}  ${operator.password}
-  Customer     ${customer?.email}  ${customer?.password}  (and ${customers.length - 1} more)
-
-  All of this is in ${dir}/stack.json, the whole logs are in ${dir}/logs. Ctrl-C stops everything.
-`);
+  say(banner({ addresses, web: web.url, dir, wentOn, operator, customers }));
   followLogs(stack.processes, say);
 } catch (error) {
   const message = error instanceof Error ? error.message : String(error);

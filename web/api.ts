@@ -43,11 +43,20 @@ export interface RequestOptions {
   /** The Idempotency-Key. */
   key?: string | undefined;
   anonymous?: boolean | undefined;
+  /** How a good answer is read, if it is not JSON. */
+  read?: ((response: Response) => Promise<unknown>) | undefined;
+}
+
+/** A part of a file, and the cursor of the next. */
+export interface FilePart {
+  readonly blob: Blob;
+  readonly next: string | null;
 }
 
 export interface Api {
   readonly clock: ServerClock;
   get<T>(path: string, options?: RequestOptions): Promise<T>;
+  file(path: string): Promise<FilePart>;
   post<T>(path: string, body?: RequestOptions['body'], options?: RequestOptions): Promise<T>;
   patch<T>(path: string, body: object): Promise<T>;
   delete<T>(path: string): Promise<T>;
@@ -115,7 +124,7 @@ export function openApi(base: string, { onSession = () => undefined, language }:
     access?: string,
     proof?: string,
   ): Promise<T> {
-    const { body, type = 'application/json', key } = options;
+    const { body, type = 'application/json', key, read = (good: Response) => good.json() } = options;
     const headers: Record<string, string> = {};
     const spoken = language?.();
     if (spoken) headers['accept-language'] = spoken;
@@ -133,7 +142,7 @@ export function openApi(base: string, { onSession = () => undefined, language }:
     });
     clock.heard(response.headers.get('date'), sent, clock.stopwatch());
     if (response.ok && response.status === 204) return undefined as T;
-    if (response.ok) return (await response.json()) as T;
+    if (response.ok) return (await read(response)) as T;
     const answer = (await response.json().catch(() => ({}))) as ProblemBody;
     // Many call from this address: a moment of work, and the call passes. What was refused so has not been carried out.
     if (answer.code === 'work_required' && answer.challenge && !proof) {
@@ -194,6 +203,7 @@ export function openApi(base: string, { onSession = () => undefined, language }:
     clock,
     get: (path, options) => request('GET', path, options),
     post: (path, body, options) => request('POST', path, { body, ...options }),
+    file: (path) => request('GET', path, { read: readFile }),
     patch: (path, body) => request('PATCH', path, { body }),
     delete: (path) => request('DELETE', path),
     async all<T>(path: string, limit = 500) {
@@ -232,6 +242,12 @@ export function openApi(base: string, { onSession = () => undefined, language }:
     token: () => session.token(),
   };
 }
+
+/** Reads a part of a file: a blob, since text would lose the byte order mark. */
+const readFile = async (response: Response): Promise<FilePart> => ({
+  blob: await response.blob(),
+  next: response.headers.get('x-next-cursor'),
+});
 
 /** A key for one thing that somebody means to do. */
 export const newKey = (): string => crypto.randomUUID();

@@ -1,12 +1,13 @@
 /**
- * The operator console: sales with live counters, products, health, dead letters, refunds.
+ * The operator console: sales with live counters, products, health, dead letters, refunds, people, and what operators did.
  *
  * Counters come live over the WebSocket; what lies behind them (queues, breakers, drift) is asked for while somebody
  * looks at it. Every change an operator makes is one call of the public API.
  */
 import { loadConfig, newKey, openApi } from './api.ts';
+import { setUpFind } from './find.js';
 import { openLive } from './live.ts';
-import { setUpSigning } from './sign.js';
+import { runsSales, setUpSigning } from './sign.js';
 import {
   act,
   byId,
@@ -54,8 +55,15 @@ const live = openLive({
 
 /* Areas */
 
-const areas = ['sales', 'products', 'health', 'dead', 'refunds'];
-const look = { sales: lookAtSale, health: readHealth, dead: readDeadLetters };
+const finding = setUpFind({ api, sales });
+const areas = ['sales', 'products', 'health', 'dead', 'refunds', 'find', 'acts'];
+const look = {
+  sales: lookAtSale,
+  health: readHealth,
+  dead: readDeadLetters,
+  find: finding.readSales,
+  acts: finding.readActs,
+};
 
 function show(name) {
   area = name;
@@ -649,7 +657,7 @@ function hear(message) {
 }
 
 function signedIn(account) {
-  operator = account?.role === 'operator' ? account : undefined;
+  operator = runsSales(account) ? account : undefined;
   setText(byId('who'), account?.name ?? '');
   setText(byId('sign'), account ? 'Sign out' : 'Sign in');
   byId('sign').classList.toggle('quiet', Boolean(account));

@@ -1,6 +1,7 @@
 /**
  * Signing in and signing up, in the dialog that both pages have.
  */
+import { isAtLeast } from '#platform/security/roles.ts';
 import { act, byId } from './ui.js';
 
 /** Makes the dialog work. `mayRegister` offers an account to those who have none. */
@@ -44,3 +45,6 @@ export function setUpSigning(api, { mayRegister }) {
     },
   };
 }
+
+/** Whether this account runs sales: it has a role beyond a customer's. */
+export const runsSales = (account) => isAtLeast(account?.role ?? 'customer', 'viewer');

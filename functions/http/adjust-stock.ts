@@ -1,8 +1,8 @@
 /** POST /sales/{saleId}/stock: adds units to a sale, or takes back available ones. */
-import { idempotentHandler } from '#idempotency/kept-answer.ts';
+import { operatorHandler } from '#idempotency/kept-answer.ts';
 import { adjustStock } from '#launch/adjust-stock.ts';
 import { adjustStockRoute } from './sale.routes.ts';
 
-export const handler = idempotentHandler(adjustStockRoute, ({ deps, params, body }, keep) =>
+export const handler = operatorHandler(adjustStockRoute, ({ deps, params, body }, keep) =>
   adjustStock(deps, params.saleId, body.units, keep),
 );

@@ -67,6 +67,7 @@ export const updateProductRoute = defineRoute({
   tag,
   auth: 'operator',
   params: ProductPath,
+  idempotent: 'optional',
   body: ProductChange,
   example: { price: { amountMinor: 11_900, currency: 'EUR' } },
   status: 200,

@@ -1,8 +1,8 @@
 /** POST /purchases/{purchaseId}/dispute: an operator decides about a capture or a refund that contradicts the order. */
-import { idempotentHandler } from '#idempotency/kept-answer.ts';
+import { operatorHandler } from '#idempotency/kept-answer.ts';
 import { decideDispute } from '#purchase/dispute.ts';
 import { decideDisputeRoute } from './purchase.routes.ts';
 
-export const handler = idempotentHandler(decideDisputeRoute, ({ deps, params, body }, keep) =>
+export const handler = operatorHandler(decideDisputeRoute, ({ deps, params, body }, keep) =>
   decideDispute(deps, params.purchaseId, body, keep),
 );

@@ -9,6 +9,8 @@ import {
   Session,
   SignedIn,
 } from '#identity/identity.shapes.ts';
+import { OperatorPage, OperatorView, RoleChange } from '#identity/operators.ts';
+import { PageQuery } from '#platform/handlers/pagination.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 
 const tag = 'Identity';
@@ -91,4 +93,30 @@ export const updateMeRoute = defineRoute({
   status: 200,
   reply: Me,
   refusals: [],
+});
+
+export const listOperatorsRoute = defineRoute({
+  method: 'GET',
+  path: '/ops/operators',
+  summary: 'Who has a role beyond a customer’s',
+  tag,
+  auth: 'admin',
+  query: PageQuery,
+  status: 200,
+  reply: OperatorPage,
+  refusals: ['invalid_input'],
+});
+
+export const setRoleRoute = defineRoute({
+  method: 'POST',
+  path: '/ops/operators',
+  summary: 'Give an account a role, or take it away; the last admin stays one',
+  tag,
+  auth: 'admin',
+  idempotent: 'optional',
+  body: RoleChange,
+  example: { customerId: '01998c1e-7d00-7000-8000-000000000001', role: 'operator' },
+  status: 200,
+  reply: OperatorView,
+  refusals: ['not_found', 'illegal_state'],
 });

@@ -1,9 +1,7 @@
 /** POST /products/import: creates and updates products from a CSV file. */
 
 import { importProducts } from '#catalog/import.ts';
-import { idempotentHandler } from '#idempotency/kept-answer.ts';
+import { operatorHandler } from '#idempotency/kept-answer.ts';
 import { importProductsRoute } from './catalog.routes.ts';
 
-export const handler = idempotentHandler(importProductsRoute, ({ deps, body }, keep) =>
-  importProducts(deps, body, keep),
-);
+export const handler = operatorHandler(importProductsRoute, ({ deps, body }, keep) => importProducts(deps, body, keep));

@@ -1,9 +1,23 @@
 /** The routes of operations: health, the document of this API, dead letters, a sale from the inside, reconciling. */
 
 import * as z from 'zod';
+import { ActPage, ActQuery } from '#audit/act.ts';
 import { CancellationView } from '#launch/cancellation.ts';
+import {
+  ActExportQuery,
+  CustomerSearch,
+  ExportPath,
+  ExportQuery,
+  FoundCustomers,
+  FoundPurchases,
+  FoundReservations,
+  PurchaseSearch,
+  ReservationSearch,
+  SaleOfPath,
+} from '#operations/look-up.shapes.ts';
 import { DeadLetterQuery, DeadLetters, Health, Redrive, Redriven } from '#operations/operations.shapes.ts';
 import { SaleOverview } from '#operations/overview.ts';
+import { Story, StoryPath, StoryQuery } from '#operations/story.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
@@ -63,7 +77,7 @@ export const listDeadLettersRoute = defineRoute({
   path: '/ops/dead-letters',
   summary: 'Messages that queues gave up on, and why',
   tag,
-  auth: 'operator',
+  auth: 'viewer',
   query: DeadLetterQuery,
   status: 200,
   reply: DeadLetters,
@@ -89,7 +103,7 @@ export const getSaleOperationsRoute = defineRoute({
   path: '/ops/sales/{saleId}',
   summary: 'A sale from the inside: counters, queues, breakers, drift',
   tag,
-  auth: 'operator',
+  auth: 'viewer',
   params: z.strictObject({ saleId: idOf<SaleId>() }),
   status: 200,
   reply: SaleOverview,
@@ -101,7 +115,7 @@ export const getCancellationRoute = defineRoute({
   path: '/ops/sales/{saleId}/cancellation',
   summary: 'How far cancelling a sale has come: who holds, waits or was refunded',
   tag,
-  auth: 'operator',
+  auth: 'viewer',
   params: z.strictObject({ saleId: idOf<SaleId>() }),
   status: 200,
   reply: CancellationView,
@@ -127,7 +141,7 @@ export const listReconciliationsRoute = defineRoute({
   path: '/ops/reconciliations',
   summary: 'The latest runs of reconcile and how far each has come, newest first',
   tag,
-  auth: 'operator',
+  auth: 'viewer',
   status: 200,
   reply: Reconciliations,
   refusals: [],
@@ -138,9 +152,105 @@ export const getReconciliationRoute = defineRoute({
   path: '/ops/reconciliations/{reconciliationId}',
   summary: 'How far a run of reconcile has come, and what it found',
   tag,
-  auth: 'operator',
+  auth: 'viewer',
   params: z.strictObject({ reconciliationId: idOf<ReconciliationId>() }),
   status: 200,
   reply: ReconciliationView,
   refusals: ['not_found'],
+});
+
+export const listActsRoute = defineRoute({
+  method: 'GET',
+  path: '/ops/acts',
+  summary:
+    'What operators did, newest first: who, what, before and after; of all or one operator, about all or one subject',
+  tag,
+  auth: 'viewer',
+  query: ActQuery,
+  status: 200,
+  reply: ActPage,
+  refusals: ['invalid_input'],
+});
+
+export const lookUpReservationsRoute = defineRoute({
+  method: 'GET',
+  path: '/ops/sales/{saleId}/reservations',
+  summary:
+    'The reservations of a sale, by state, e-mail address, charge and time; a page may be short and still have a next one',
+  tag,
+  auth: 'viewer',
+  params: SaleOfPath,
+  query: ReservationSearch,
+  status: 200,
+  reply: FoundReservations,
+  refusals: ['invalid_input', 'not_found'],
+});
+
+export const lookUpPurchasesRoute = defineRoute({
+  method: 'GET',
+  path: '/ops/sales/{saleId}/purchases',
+  summary:
+    'The purchases of a sale, by state, e-mail address, charge and time; a page may be short and still have a next one',
+  tag,
+  auth: 'viewer',
+  params: SaleOfPath,
+  query: PurchaseSearch,
+  status: 200,
+  reply: FoundPurchases,
+  refusals: ['invalid_input', 'not_found'],
+});
+
+export const lookUpCustomersRoute = defineRoute({
+  method: 'GET',
+  path: '/ops/sales/{saleId}/customers',
+  summary:
+    'The customers of a sale, by state, e-mail address, charge and time; a page may be short and still have a next one',
+  tag,
+  auth: 'viewer',
+  params: SaleOfPath,
+  query: CustomerSearch,
+  status: 200,
+  reply: FoundCustomers,
+  refusals: ['invalid_input', 'not_found'],
+});
+
+export const getStoryRoute = defineRoute({
+  method: 'GET',
+  path: '/ops/customers/{customerId}',
+  summary: 'A customer’s whole story, newest first: reservations, purchases, refunds, notices, and what operators did',
+  tag,
+  auth: 'viewer',
+  params: StoryPath,
+  query: StoryQuery,
+  status: 200,
+  reply: Story,
+  refusals: ['invalid_input', 'not_found'],
+});
+
+export const exportListRoute = defineRoute({
+  method: 'GET',
+  path: '/ops/sales/{saleId}/exports/{list}',
+  summary:
+    'A list of a sale as CSV for spreadsheets, in parts: while the header x-next-cursor names another, append it',
+  tag,
+  auth: 'operator',
+  params: ExportPath,
+  query: ExportQuery,
+  status: 200,
+  reply: z.string(),
+  replyType: 'text/csv; charset=utf-8',
+  refusals: ['invalid_input', 'not_found'],
+});
+
+export const exportActsRoute = defineRoute({
+  method: 'GET',
+  path: '/ops/acts/export',
+  summary: 'The audit trail as CSV for spreadsheets, in parts: while the header x-next-cursor names another, append it',
+  tag,
+  auth: 'operator',
+  query: ActExportQuery,
+  status: 200,
+  reply: z.string(),
+  replyType: 'text/csv; charset=utf-8',
+  refusals: ['invalid_input'],
 });

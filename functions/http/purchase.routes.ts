@@ -100,7 +100,7 @@ export const listFailedRefundsRoute = defineRoute({
   path: '/ops/failed-refunds',
   summary: 'Refunds that the provider refused and that wait for an operator, of all sales or of one',
   tag: 'Purchases',
-  auth: 'operator',
+  auth: 'viewer',
   query: FailedRefundQuery,
   status: 200,
   reply: FailedRefundPage,
@@ -113,7 +113,7 @@ export const listDisputesRoute = defineRoute({
   summary:
     'What the provider said and an operator must decide: captures other than the order, refunds that contradict it',
   tag: 'Purchases',
-  auth: 'operator',
+  auth: 'viewer',
   query: DisputeQuery,
   status: 200,
   reply: DisputePage,

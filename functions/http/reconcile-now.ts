@@ -1,9 +1,9 @@
 /** POST /ops/reconcile: begins to compare MySQL, ledger, mirror and gate. */
-import { idempotentHandler } from '#idempotency/kept-answer.ts';
+import { operatorHandler } from '#idempotency/kept-answer.ts';
 import { startReconciliation } from '#reconcile/reconciliation.ts';
 import { reconcileNowRoute } from './operations.routes.ts';
 
-export const handler = idempotentHandler(
+export const handler = operatorHandler(
   reconcileNowRoute,
   ({ deps, body }, keep) => startReconciliation(deps, body, keep),
   ({ statusUrl }) => ({ location: statusUrl }),

@@ -1,6 +1,6 @@
 /**
- * Every route of the API under the name of its function, from which the OpenAPI document is made. A route that is
- * exported as `createSaleRoute` belongs to the function `create-sale`.
+ * Every route of the API under the name of its operation, from which the OpenAPI document is made. A route that is
+ * exported as `createSaleRoute` is the operation `create-sale`, which the file of that name handles.
  */
 import type { Route } from '#platform/handlers/route.ts';
 import * as catalog from './catalog.routes.ts';
@@ -19,7 +19,7 @@ export const routes: Record<string, Route> = Object.fromEntries(
   nouns.flatMap((noun) =>
     Object.entries(noun)
       .sort(inReadingOrder)
-      .map(([name, route]) => [functionName(name), route]),
+      .map(([name, route]) => [operationName(name), route]),
   ),
 );
 
@@ -28,6 +28,6 @@ function inReadingOrder([, one]: [string, Route], [, other]: [string, Route]): n
   return one.path.localeCompare(other.path) || methods.indexOf(one.method) - methods.indexOf(other.method);
 }
 
-function functionName(exported: string): string {
+function operationName(exported: string): string {
   return exported.replace(/Route$/, '').replace(/[A-Z]/g, (capital) => `-${capital.toLowerCase()}`);
 }

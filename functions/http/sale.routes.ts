@@ -2,6 +2,7 @@
 
 import * as z from 'zod';
 import { CancelSale } from '#launch/cancellation.ts';
+import { Granted, GrantRequest } from '#launch/grant.ts';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
@@ -154,5 +155,23 @@ export const adjustStockRoute = defineRoute({
   example: { units: 100 },
   status: 200,
   reply: SaleView,
+  refusals: ['invalid_input', 'not_found', 'sale_cancelled', 'illegal_state'],
+});
+
+export const grantReservationRoute = defineRoute({
+  method: 'POST',
+  path: '/sales/{saleId}/grants',
+  summary: 'Give units to somebody who waits, out of turn and with a reason; those behind are told their new places',
+  tag,
+  auth: 'operator',
+  params: SalePath,
+  idempotent: 'optional',
+  body: GrantRequest,
+  example: {
+    reservationId: '0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b',
+    reason: 'The wheelchair places were sold by mistake; ticket 4711',
+  },
+  status: 200,
+  reply: Granted,
   refusals: ['invalid_input', 'not_found', 'sale_cancelled', 'illegal_state'],
 });

@@ -1,8 +1,8 @@
 /** PATCH /sales/{saleId}: new terms. */
-import { idempotentHandler } from '#idempotency/kept-answer.ts';
+import { operatorHandler } from '#idempotency/kept-answer.ts';
 import { updateSale } from '#launch/change-sale.ts';
 import { updateSaleRoute } from './sale.routes.ts';
 
-export const handler = idempotentHandler(updateSaleRoute, ({ deps, params, body }, keep) =>
+export const handler = operatorHandler(updateSaleRoute, ({ deps, params, body }, keep) =>
   updateSale(deps, params.saleId, body, keep),
 );

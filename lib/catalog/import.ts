@@ -9,7 +9,7 @@ import { type Keep, keepNothing } from '#idempotency/kept-answer.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { digitsOf, fromDecimal } from '#platform/kernel/money.ts';
-import { ImportRow, maxImportRows, type NewProduct, type RowError } from './product.shapes.ts';
+import { ImportRow, maxImportRows, type NewProduct, type Product, type RowError } from './product.shapes.ts';
 import { upsertProducts } from './product.store.ts';
 
 const columns = Object.keys(ImportRow.shape);
@@ -26,6 +26,8 @@ const howToSave =
 /** How many mistakes are reported at most. */
 const mistakesReported = 100;
 const rowsPerStatement = 500;
+/** How many characters of a description the audit trail has of an import. */
+const descriptionTold = 40;
 
 /** How many products an import created, and how many it updated. */
 type ImportCount = { created: number; updated: number };
@@ -49,12 +51,22 @@ export async function importProducts(
   // In SKU order, so that two concurrent imports wait for each other instead of deadlocking.
   rows.sort((one, other) => (one.sku < other.sku ? -1 : 1));
   return db.transaction(async (tx) => {
-    let updated = 0;
+    const before: Product[] = [];
     for (let start = 0; start < rows.length; start += rowsPerStatement) {
-      updated += await upsertProducts(tx, rows.slice(start, start + rowsPerStatement).map(productOf), clock());
+      before.push(...(await upsertProducts(tx, rows.slice(start, start + rowsPerStatement).map(productOf), clock())));
     }
-    return keep(tx, { created: rows.length - updated, updated });
+    const count = { created: rows.length - before.length, updated: before.length };
+    return keep(tx, count, {
+      subjectId: null,
+      before: { products: before.map(brief) },
+      after: { products: rows.map(productOf).map(brief) },
+    });
   });
+}
+
+/** A product as the audit trail tells of an import: thousands of whole descriptions would not fit into its row. */
+function brief({ sku, name, description, price }: NewProduct): NewProduct {
+  return { sku, name, description: description.slice(0, descriptionTold), price };
 }
 
 function productOf({ sku, name, description, price_minor: amountMinor, currency }: ImportRow): NewProduct {

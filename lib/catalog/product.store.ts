@@ -31,6 +31,12 @@ export async function findProduct(sql: Sql, productId: ProductId): Promise<Produ
   return row && toProduct(row);
 }
 
+/** The same, with its row locked until the transaction ends. */
+export async function lockProduct(tx: Tx, productId: ProductId): Promise<Product | undefined> {
+  const [row] = await tx.rows<Row>(`SELECT ${columns} FROM products WHERE id = ? FOR UPDATE`, [toBytes(productId)]);
+  return row && toProduct(row);
+}
+
 /** Writes a new product and returns its id. Throws if its SKU is taken. */
 export async function insertProduct(sql: Sql, product: NewProduct, nowMs: number): Promise<ProductId> {
   const productId = newId<'product'>(nowMs);
@@ -55,9 +61,11 @@ export async function changeProduct(
   );
 }
 
-/** Inserts or updates products by SKU; returns how many existed before. */
-export async function upsertProducts(tx: Tx, products: readonly NewProduct[], nowMs: number): Promise<number> {
-  const known = await tx.rows('SELECT id FROM products WHERE sku IN (?) FOR UPDATE', [products.map(({ sku }) => sku)]);
+/** Inserts or updates products by SKU; returns those that existed, as they were before. */
+export async function upsertProducts(tx: Tx, products: readonly NewProduct[], nowMs: number): Promise<Product[]> {
+  const known = await tx.rows<Row>(`SELECT ${columns} FROM products WHERE sku IN (?) FOR UPDATE`, [
+    products.map(({ sku }) => sku),
+  ]);
   await tx.change(
     `INSERT INTO products (${columns}, created_at_ms, updated_at_ms) VALUES ?
        ON DUPLICATE KEY UPDATE name = VALUES(name), description = VALUES(description),
@@ -70,7 +78,7 @@ export async function upsertProducts(tx: Tx, products: readonly NewProduct[], no
       ]),
     ],
   );
-  return known.length;
+  return known.map(toProduct);
 }
 
 function toProduct(row: Row): Product {

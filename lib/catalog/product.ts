@@ -5,7 +5,7 @@
  */
 
 import * as z from 'zod';
-import { type Keep, keepNothing } from '#idempotency/kept-answer.ts';
+import { changeOf, type Keep, keepNothing } from '#idempotency/kept-answer.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Page, type PageQuery, readCursor, toPage } from '#platform/handlers/pagination.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
@@ -13,7 +13,7 @@ import type { ProductId } from '#platform/kernel/ids.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
 import { isDuplicateKey } from '#platform/mysql/mysql.ts';
 import type { NewProduct, Product, ProductChange } from './product.shapes.ts';
-import { changeProduct, findProduct, insertProduct, listNewestProducts } from './product.store.ts';
+import { changeProduct, findProduct, insertProduct, listNewestProducts, lockProduct } from './product.store.ts';
 
 const list = 'products';
 const Position = z.tuple([idOf<ProductId>()]);
@@ -37,7 +37,7 @@ export async function listProducts(
 
 /** One product. */
 export async function getProduct({ db }: Needs<'db'>, productId: ProductId): Promise<Product | Refusal> {
-  return (await findProduct(db, productId)) ?? refuse('not_found', 'There is no such product.');
+  return (await findProduct(db, productId)) ?? noSuchProduct;
 }
 
 /** Creates a product. Refused if its SKU is taken. */
@@ -47,9 +47,10 @@ export async function createProduct(
   keep: Keep = keepNothing,
 ): Promise<Product | Refusal> {
   try {
-    return await db.transaction(async (tx) =>
-      keep(tx, { productId: await insertProduct(tx, product, clock()), ...product }),
-    );
+    return await db.transaction(async (tx) => {
+      const created = { productId: await insertProduct(tx, product, clock()), ...product };
+      return keep(tx, created, changeOf(created.productId, null, created));
+    });
   } catch (error) {
     if (isDuplicateKey(error)) return refuse('sku_taken', 'Change the existing product, or use another SKU.');
     throw error;
@@ -58,10 +59,18 @@ export async function createProduct(
 
 /** Changes the given fields of a product and returns the updated product. */
 export async function updateProduct(
-  deps: Needs<'db' | 'clock'>,
+  { db, clock }: Needs<'db' | 'clock'>,
   productId: ProductId,
   change: ProductChange,
+  keep: Keep = keepNothing,
 ): Promise<Product | Refusal> {
-  await changeProduct(deps.db, productId, change, deps.clock());
-  return getProduct(deps, productId);
+  return db.transaction(async (tx) => {
+    const before = await lockProduct(tx, productId);
+    if (!before) return noSuchProduct;
+    await changeProduct(tx, productId, change, clock());
+    const after = await findProduct(tx, productId);
+    return after ? keep(tx, after, changeOf(productId, before, after)) : noSuchProduct;
+  });
 }
+
+const noSuchProduct = refuse('not_found', 'There is no such product.');

@@ -1,14 +1,16 @@
 /**
- * Operators' calls under an Idempotency-Key: carried out once, and answered the same however often they are sent.
+ * Operators' calls: each leaves a row in the audit trail, and under an Idempotency-Key it is carried out once and answered the
+ * same however often it is sent.
  *
- * A verb hands its answer to `keep` as the last statement of the transaction that makes its effect, so both are committed or
- * neither is. If two calls use one key at once, the second waits on the row's key, is rolled back and gets the first call's
+ * A verb hands its answer, and what it changed, to `keep` as the last statement of the transaction that makes its effect, so
+ * all of it is committed or nothing is. If two calls use one key at once, the second waits on the row's key, is rolled back and gets the first call's
  * answer. Redis is not involved.
  *
  * A refusal changes nothing and is not kept: the same key may be used again when its cause is gone.
  */
 import { createHash } from 'node:crypto';
 import type * as z from 'zod';
+import { type Actor, type Change, recordAct } from '#audit/act.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Call, type HttpHandler, httpHandler, Reply } from '#platform/handlers/http.ts';
 import type { Route } from '#platform/handlers/route.ts';
@@ -21,11 +23,27 @@ export const answersKeptMs = 24 * 60 * 60 * 1_000;
 /** How many old answers are deleted in one statement. */
 const rowsForgotten = 1_000;
 
-/** Stores an answer within the transaction that makes its effect, and returns it. */
-export type Keep = <Answer>(tx: Tx, answer: Answer) => Promise<Answer>;
+/**
+ * Within the transaction that makes a call's effect, records the act and stores its answer, which it returns. `change` is null
+ * if the call changes nothing, as a preview, or if the act is recorded already.
+ */
+export interface Keep {
+  <Answer>(tx: Tx, answer: Answer, change: Change | null): Promise<Answer>;
+  /** Records an act before it is carried out, where that takes part in no transaction: none may be without its row. */
+  before(tx: Tx, change: Change): Promise<void>;
+}
 
-/** Keeps nothing: for a call without an Idempotency-Key, and for callers that are not HTTP clients. */
-export const keepNothing: Keep = async (_tx, answer) => answer;
+/** Records and keeps nothing: for callers that are not HTTP clients. */
+export const keepNothing: Keep = Object.assign(async <Answer>(_tx: Tx, answer: Answer) => answer, {
+  before: async () => undefined,
+});
+
+/** What there was of a subject before an act and afterwards. */
+export const changeOf = (subjectId: string, before: object | null, after: object | null): Change => ({
+  subjectId,
+  before,
+  after,
+});
 
 /** Thrown by `keep` when the call has been answered before. The transaction must be rolled back. */
 class AnsweredBefore extends Error {
@@ -36,59 +54,78 @@ class AnsweredBefore extends Error {
 }
 
 /**
- * Wraps a verb as the handler of a route that takes an Idempotency-Key and keeps its answers. The route must declare
- * `idempotent: 'optional'`, and the verb must keep every answer that is not a refusal. `headersOf` makes the answer's own
- * headers.
+ * Wraps a verb as the handler of an operators' route that changes something. The route must declare `idempotent: 'optional'`,
+ * and the verb must keep every answer that is not a refusal. `headersOf` makes the answer's own headers.
  */
-export function idempotentHandler<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType, R extends z.ZodType>(
+export function operatorHandler<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType, R extends z.ZodType>(
   route: Route<P, Q, B, R>,
   verb: (call: Call<z.output<P>, z.output<Q>, z.output<B>>, keep: Keep) => Promise<z.input<R> | Refusal>,
   headersOf?: (answer: z.input<R>) => Record<string, string>,
 ): HttpHandler {
   const answer = async (call: Call<z.output<P>, z.output<Q>, z.output<B>>) => {
-    const answered =
-      call.idempotencyKey === ''
-        ? await verb(call, keepNothing)
-        : await answerOnce(call.deps, identify(route, call), (keep) => verb(call, keep));
+    const name = call.idempotencyKey === '' ? undefined : identify(route, call);
+    const answered = await answerOnce(call.deps, name, actorOf(route, call), (keep) => verb(call, keep));
     return isRefusal(answered) || !headersOf ? answered : new Reply(answered, headersOf(answered));
   };
   return httpHandler(route, answer as Parameters<typeof httpHandler<P, Q, B, R>>[1]);
+}
+
+/** Who does what. A body of text, such as an imported file, is told by its length and digest. */
+export function actorOf(
+  route: Pick<Route, 'method' | 'path'>,
+  { caller, params, query, body }: Call<unknown, unknown, unknown>,
+): Actor {
+  const asked =
+    typeof body === 'string' ? { bytes: Buffer.byteLength(body), sha256: sha256(body).toString('hex') } : body;
+  return {
+    operatorId: caller.customerId,
+    act: `${route.method} ${route.path}`,
+    asked: { params, query, body: asked },
+  };
 }
 
 /** Which call it is, and what it asks for. */
 type CallName = Pick<KeptAnswer, 'callHash' | 'fingerprint'>;
 
 /**
- * Returns the kept answer of a call, or lets `work` carry it out. Refuses if the key was used with another request. Throws
- * if `work` returns an answer that it has not kept.
+ * Returns the kept answer of a call, or lets `work` carry it out; a call without a name is a new one each time. Refuses if the
+ * key was used with another request. Throws if `work` returns an answer that it has not kept.
  */
 export async function answerOnce<Answer>(
   { db, clock }: Needs<'db' | 'clock'>,
-  name: CallName,
+  name: CallName | undefined,
+  actor: Actor,
   work: (keep: Keep) => Promise<Answer | Refusal>,
 ): Promise<Answer | Refusal> {
-  const before = await findAnswer(db, name.callHash);
-  if (before) return again<Answer>(before, name);
+  const before = name && (await findAnswer(db, name.callHash));
+  if (name && before) return again<Answer>(before, name);
   let kept = false;
-  const keep: Keep = async (tx, answer) => {
-    try {
-      await insertAnswer(tx, { ...name, answer: JSON.stringify(answer) }, clock());
-    } catch (error) {
-      if (isDuplicateKey(error)) throw new AnsweredBefore();
-      throw error;
-    }
+  const keep = async <Kept>(tx: Tx, answer: Kept, change: Change | null): Promise<Kept> => {
+    if (change) await recordAct(tx, actor, change, clock());
+    if (name) await insertOnce(tx, { ...name, answer: JSON.stringify(answer) }, clock());
     kept = true;
     return answer;
   };
   try {
-    const answer = await work(keep);
+    const answer = await work(
+      Object.assign(keep, { before: (tx: Tx, change: Change) => recordAct(tx, actor, change, clock()) }),
+    );
     if (!kept && !isRefusal(answer)) throw new Error('a verb has answered without keeping its answer');
     return answer;
   } catch (error) {
-    if (!(error instanceof AnsweredBefore)) throw error;
+    if (!name || !(error instanceof AnsweredBefore)) throw error;
     const twin = await findAnswer(db, name.callHash);
     if (!twin) throw error;
     return again<Answer>(twin, name);
+  }
+}
+
+async function insertOnce(tx: Tx, answer: KeptAnswer, nowMs: number): Promise<void> {
+  try {
+    await insertAnswer(tx, answer, nowMs);
+  } catch (error) {
+    if (isDuplicateKey(error)) throw new AnsweredBefore();
+    throw error;
   }
 }
 

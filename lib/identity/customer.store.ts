@@ -2,8 +2,8 @@
  * The store of customers: the only code that writes `customers`.
  */
 import { type CustomerId, fromBytes, newId, toBytes } from '#platform/kernel/ids.ts';
-import type { Sql } from '#platform/mysql/mysql.ts';
-import type { Role } from './customer.table.ts';
+import type { Sql, Tx } from '#platform/mysql/mysql.ts';
+import { operatorRoles, type Role } from '#platform/security/roles.ts';
 import type { Me } from './identity.shapes.ts';
 
 /** The part of an account that sign-in needs. */
@@ -84,16 +84,75 @@ export async function findCustomer(sql: Sql, customerId: CustomerId): Promise<Om
 }
 
 /**
- * Makes an operator of the account of this address that has this password, or gives the operator of this address this
- * password; returns the id of the account. Undefined if there is neither.
+ * Gives this role to the customer of this address that has this password, or this password to who runs sales under this address,
+ * whose role stays; returns the id of the account. Undefined if there is neither.
  */
-export async function ensureOperator(sql: Sql, email: string, passwordHash: string): Promise<CustomerId | undefined> {
+export async function ensureOperator(
+  sql: Sql,
+  email: string,
+  passwordHash: string,
+  role: Role,
+): Promise<CustomerId | undefined> {
   const [row] = await sql.rows<{ id: Buffer }>(
-    `SELECT id FROM customers WHERE email = ? AND (role = 'operator' OR password_hash = ?)
+    `SELECT id FROM customers WHERE email = ? AND (role <> 'customer' OR password_hash = ?)
       ORDER BY password_hash = ? DESC LIMIT 1`,
     [email, passwordHash, passwordHash],
   );
   if (!row) return undefined;
-  await sql.change("UPDATE customers SET password_hash = ?, role = 'operator' WHERE id = ?", [passwordHash, row.id]);
+  await sql.change("UPDATE customers SET password_hash = ?, role = IF(role = 'customer', ?, role) WHERE id = ?", [
+    ...[passwordHash, role],
+    row.id,
+  ]);
   return fromBytes<'customer'>(row.id);
+}
+
+/** An account with its role, as admins see it. */
+export interface Operator {
+  readonly customerId: CustomerId;
+  readonly email: string;
+  readonly name: string;
+  readonly role: Role;
+}
+
+type StoredOperator = Omit<Operator, 'customerId'> & { readonly id: Buffer };
+
+const toOperator = ({ id, ...row }: StoredOperator): Operator => ({ ...row, customerId: fromBytes(id) });
+
+/** A page of the accounts with a role beyond a customer's, by role and id. */
+export async function listOperators(
+  sql: Sql,
+  after: readonly [Role, string] | undefined,
+  limit: number,
+): Promise<Operator[]> {
+  const found: Operator[] = [];
+  // One range of the index for each role, so that a page reads a page.
+  for (const role of operatorRoles.slice(after ? operatorRoles.indexOf(after[0]) : 0)) {
+    if (found.length === limit) break;
+    const beyond = after?.[0] === role ? toBytes(after[1]) : undefined;
+    const rows = await sql.rows<StoredOperator>(
+      `SELECT id, email, name, role FROM customers WHERE role = ? ${beyond ? 'AND id > ?' : ''} ORDER BY id LIMIT ?`,
+      [role, ...(beyond ? [beyond] : []), limit - found.length],
+    );
+    found.push(...rows.map(toOperator));
+  }
+  return found;
+}
+
+/** The ids of all admins, locked in their order until the transaction ends. */
+export async function lockAdmins(tx: Tx): Promise<CustomerId[]> {
+  const rows = await tx.rows<{ id: Buffer }>("SELECT id FROM customers WHERE role = 'admin' ORDER BY id FOR UPDATE");
+  return rows.map(({ id }) => fromBytes<'customer'>(id));
+}
+
+/** An account, locked until the transaction ends. */
+export async function lockAccount(tx: Tx, customerId: CustomerId): Promise<Operator | undefined> {
+  const [row] = await tx.rows<StoredOperator>('SELECT id, email, name, role FROM customers WHERE id = ? FOR UPDATE', [
+    toBytes(customerId),
+  ]);
+  return row && toOperator(row);
+}
+
+/** Writes an account's role. */
+export async function changeRole(tx: Tx, customerId: CustomerId, role: Role): Promise<void> {
+  await tx.change('UPDATE customers SET role = ? WHERE id = ?', [role, toBytes(customerId)]);
 }

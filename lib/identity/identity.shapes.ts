@@ -5,7 +5,7 @@
 import * as z from 'zod';
 import type { CustomerId } from '#platform/kernel/ids.ts';
 import { idOf, Locale, line, TimeZone } from '#platform/kernel/shapes.ts';
-import { roles } from './customer.table.ts';
+import { roles } from '#platform/security/roles.ts';
 import { canonicalMailbox } from './mailbox.ts';
 
 /** A mailbox, in the one way in which it is written here: two spellings of one mailbox are one account. */

@@ -12,6 +12,7 @@ import { isDuplicateKey, type Sql } from '#platform/mysql/mysql.ts';
 import type { Tokens } from '#platform/security/access-token.ts';
 import { isGuessable } from '#platform/security/guessable.ts';
 import { hashPassword } from '#platform/security/password.ts';
+import type { Role } from '#platform/security/roles.ts';
 import { type Account, ensureOperator, findAccount, findHash, insertCustomer } from './customer.store.ts';
 import { hashFor, limitRegistration } from './guessing.ts';
 import type { Registered, Registration } from './identity.shapes.ts';
@@ -38,16 +39,17 @@ export async function register(
 }
 
 /**
- * Ensures that there is an operator with this address and password, when a stack starts. Returns the account's id. An
- * account of this address with another password stays what it is: somebody else may have made it.
+ * Ensures that there is an operator, or somebody of another role, with this address and password, when a stack starts. Returns
+ * the account's id. A customer's account of this address with another password stays what it is: somebody else may have made it.
  */
 export async function seedOperator(
   { db, clock }: Needs<'db' | 'clock'>,
   { email, password }: { email: string; password: string },
+  role: Role = 'operator',
 ): Promise<CustomerId> {
   const passwordHash = await hashPassword(password, { like: await findHash(db, email) });
-  const known = await ensureOperator(db, email, passwordHash);
-  return known ?? insertCustomer(db, { email, passwordHash, name: 'Operator', role: 'operator' }, clock());
+  const known = await ensureOperator(db, email, passwordHash, role);
+  return known ?? insertCustomer(db, { email, passwordHash, name: 'Operator', role }, clock());
 }
 
 async function findOrCreate(

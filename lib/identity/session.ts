@@ -21,8 +21,8 @@ import { type CustomerId, fromBytes, newId, toBytes } from '#platform/kernel/ids
 import { log } from '#platform/kernel/log.ts';
 import type { Sql, Tx } from '#platform/mysql/mysql.ts';
 import { accessTokenLifeSeconds, type Caller, type Tokens } from '#platform/security/access-token.ts';
+import type { Role } from '#platform/security/roles.ts';
 import { type Account, changeProfile, findAccount, findCustomer } from './customer.store.ts';
-import type { Role } from './customer.table.ts';
 import { deviceTokenOf, hashFor, knownAccount, limitLogin } from './guessing.ts';
 import type { Credentials, Me, MeChange, Session, SignedIn } from './identity.shapes.ts';
 

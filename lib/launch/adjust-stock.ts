@@ -4,7 +4,7 @@
  */
 
 import { recordEvents } from '#events/outbox.ts';
-import { type Keep, keepNothing } from '#idempotency/kept-answer.ts';
+import { changeOf, type Keep, keepNothing } from '#idempotency/kept-answer.ts';
 import { type Committed, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
@@ -61,7 +61,9 @@ export async function adjustStock(
     const told = await announceMoves(tx, written, committed.reservations, nowMs);
     await recordEvents(tx, told.events, nowMs);
     const events = [...committed.events, ...told.events];
-    return { ...committed, events, job: told.job, view: await keep(tx, viewOfRow(written, nowMs)) };
+    const view = viewOfRow(written, nowMs);
+    await keep(tx, view, changeOf(saleId, viewOfRow(sale, nowMs), view));
+    return { ...committed, events, job: told.job, view };
   });
   if (isRefusal(adjusted)) return adjusted;
   if (adjusted.job) await sendJob(deps, adjusted.job);

@@ -7,7 +7,7 @@
  */
 
 import { recordEvents } from '#events/outbox.ts';
-import { type Keep, keepNothing } from '#idempotency/kept-answer.ts';
+import { changeOf, type Keep, keepNothing } from '#idempotency/kept-answer.ts';
 import { type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
@@ -186,20 +186,23 @@ type DecideChange = (tx: Tx, sale: SaleRow, nowMs: number) => Promise<SaleChange
 
 /** Keeps the sale's view as the answer of a call. */
 function keepView(keep: Keep) {
-  return (tx: Tx, sale: SaleRow, nowMs: number): Promise<SaleView> => keep(tx, viewOfRow(sale, nowMs));
+  return (tx: Tx, sale: SaleRow, nowMs: number, before: SaleRow): Promise<SaleView> => {
+    const view = viewOfRow(sale, nowMs);
+    return keep(tx, view, changeOf(sale.saleId, viewOfRow(before, nowMs), view));
+  };
 }
 
 /**
  * Changes a sale's row under lock, tells those whom it concerns, then schedules what comes next. Units that could not be
  * offered before, as in a pause, are offered in the same transaction (invariant I11), by the changed times. If `decide`
- * finds nothing to change, nothing is written or announced. `answer` gets the row as the transaction leaves it, runs last
- * within the transaction, and makes the result.
+ * finds nothing to change, nothing is written or announced. `answer` gets the row as the transaction leaves it and as it found
+ * it, runs last within the transaction, and makes the result.
  */
 export async function changeSale<Answer extends object>(
   deps: WriteNeeds,
   saleId: SaleId,
   decide: DecideChange,
-  answer: (tx: Tx, sale: SaleRow, nowMs: number) => Promise<Answer>,
+  answer: (tx: Tx, sale: SaleRow, nowMs: number, before: SaleRow) => Promise<Answer>,
 ): Promise<Answer | Refusal> {
   const result = await writeThrough(deps, async (tx): Promise<SaleChanged<Answer> | Refusal> => {
     const sale = (await lockSales(tx, [saleId])).get(saleId);
@@ -208,7 +211,7 @@ export async function changeSale<Answer extends object>(
     const nowMs = deps.clock();
     const change = await decide(tx, sale, nowMs);
     if (isRefusal(change)) return change;
-    if (!change) return { sale, stocks: [], reservations: [], events: [], answer: await answer(tx, sale, nowMs) };
+    if (!change) return { sale, stocks: [], reservations: [], events: [], answer: await answer(tx, sale, nowMs, sale) };
     const changed = { ...sale, ...change.terms };
     await changeTerms(tx, saleId, changed);
     // Deadlines have moved with the sale's clock: holders are reminded of the new ones, also if they were of the old ones.
@@ -225,7 +228,7 @@ export async function changeSale<Answer extends object>(
     const events = [...offered.events, ...recorded.events, ...told.events, ...moves.events];
     const reservations = offered.reservations;
     const jobs = [told.job, moves.job].filter((job) => job !== undefined);
-    return { ...recorded, reservations, events, jobs, answer: await answer(tx, recorded.sale, nowMs) };
+    return { ...recorded, reservations, events, jobs, answer: await answer(tx, recorded.sale, nowMs, sale) };
   });
   if (isRefusal(result)) return result;
   for (const job of result.jobs ?? []) await sendJob(deps, job);

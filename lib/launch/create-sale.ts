@@ -4,7 +4,7 @@
  */
 
 import { findProduct } from '#catalog/product.store.ts';
-import { type Keep, keepNothing } from '#idempotency/kept-answer.ts';
+import { changeOf, type Keep, keepNothing } from '#idempotency/kept-answer.ts';
 import { type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { adjustment, recordMovements } from '#sale/ledger.store.ts';
@@ -55,7 +55,8 @@ export async function createSale(
     await insertSale(tx, { saleId, productId, priceMinor, currency, allotment, ...terms }, nowMs);
     await recordMovements(tx, [adjustment(saleId, request.allotment, nowMs)], nowMs);
     const committed = await recordSale(tx, saleId, nowMs);
-    return { ...committed, view: await keep(tx, viewOfRow(committed.sale, nowMs)) };
+    const view = viewOfRow(committed.sale, nowMs);
+    return { ...committed, view: await keep(tx, view, changeOf(saleId, null, view)) };
   });
   if (isRefusal(result)) return result;
   await scheduleBoundaries(deps, result.sale);

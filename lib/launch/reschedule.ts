@@ -1,7 +1,7 @@
 /**
  * Rescheduling: moves a sale's times, and everything derived from them, in one step, with a preview of the effects.
  */
-import { type Keep, keepNothing } from '#idempotency/kept-answer.ts';
+import { changeOf, type Keep, keepNothing } from '#idempotency/kept-answer.ts';
 import type { WriteNeeds } from '#mirror/write-through.ts';
 import { isRefusal, type Refusal } from '#platform/kernel/errors.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
@@ -29,7 +29,7 @@ export async function rescheduleSale(
   if (isRefusal(preview)) return preview;
   if (dryRun) {
     const foreseen = answer({ ...preview.sale, ...preview.plan?.change }, preview.plan, true, deps.clock());
-    return deps.db.transaction((tx) => keep(tx, foreseen));
+    return deps.db.transaction((tx) => keep(tx, foreseen, null));
   }
   let plan: MovePlan | Refusal | undefined;
   return changeSale(
@@ -39,7 +39,10 @@ export async function rescheduleSale(
       plan = await planMove(tx, sale, move, nowMs, preview.plan?.concerned);
       return applyMove(plan, confirmation);
     },
-    (tx, sale, nowMs) => keep(tx, answer(sale, isRefusal(plan) ? undefined : plan, false, nowMs)),
+    (tx, sale, nowMs, before) => {
+      const moved = answer(sale, isRefusal(plan) ? undefined : plan, false, nowMs);
+      return keep(tx, moved, changeOf(saleId, viewOfRow(before, nowMs), moved.sale));
+    },
   );
 }
 

@@ -15,7 +15,10 @@ export const koreanSentences: Partial<Record<NoticeKind, (facts: Facts) => strin
       : `${units(facts)}가 배정되었습니다.${buyUntil(facts)}`,
   'reservation.waitlisted': () => '지금은 요청하신 수량이 남아 있지 않아 대기 명단에 올랐습니다.',
   'reservation.rejected': (facts) => `예약이 접수되지 않았습니다${because(facts)}.`,
-  'reservation.offered': (facts) => `${units(facts)}의 차례가 왔습니다. ${until(facts)}구매하실 수 있습니다.`,
+  'reservation.offered': (facts) =>
+    facts.reason === 'granted'
+      ? `판매자가 ${units(facts)}를 배정했습니다. ${until(facts)}구매하실 수 있습니다.`
+      : `${units(facts)}의 차례가 왔습니다. ${until(facts)}구매하실 수 있습니다.`,
   'reservation.reduced': (facts) =>
     facts.state === 'waitlisted'
       ? `이제 ${units({ units: facts.quantity })}를 기다립니다. 대기 순서는 유지됩니다.`

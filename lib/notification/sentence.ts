@@ -18,7 +18,9 @@ const sentences: Record<NoticeKind, (facts: Facts) => string> = {
   'reservation.waitlisted': () => 'Not enough is free for your request right now; you are on the waitlist.',
   'reservation.rejected': (facts) => `Your reservation could not be accepted${because(facts)}.`,
   'reservation.offered': (facts) =>
-    `${units(facts)} became free and ${Number(facts.units) === 1 ? 'is' : 'are'} yours to buy${until(facts)}.`,
+    facts.reason === 'granted'
+      ? `The organiser has set ${units(facts)} aside for you${until(facts)}.`
+      : `${units(facts)} became free and ${Number(facts.units) === 1 ? 'is' : 'are'} yours to buy${until(facts)}.`,
   'reservation.reduced': (facts) =>
     facts.state === 'waitlisted'
       ? `You are waiting for ${units({ units: facts.quantity })} now, with the same place in line.`

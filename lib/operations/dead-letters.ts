@@ -41,8 +41,8 @@ export async function getDeadLetters(
 
 /**
  * Sends dead letters of a queue back to it: those named, or all. Those that are not in the queue (any more) are skipped,
- * so it is idempotent. The queue takes part in no transaction: the answer is kept when the messages have been sent, and
- * if that fails, a repeated call redrives those that are left.
+ * so it is idempotent. The queue takes part in no transaction: the act is recorded before, the answer is kept when the messages
+ * have been sent, and if that fails, a repeated call redrives those that are left.
  */
 export async function redrive(
   deps: OperationsDeps & Needs<'db'>,
@@ -51,10 +51,13 @@ export async function redrive(
 ): Promise<{ redriven: number; remaining: number } | Refusal> {
   const queues = deadLetterQueues(deps.registry);
   if (!queues.includes(queue)) return noSuchQueue(queues);
+  const waiting = await count(deps, queue);
+  const change = { subjectId: null, before: { queue, deadLetters: waiting }, after: null };
+  await deps.db.transaction((tx) => keep.before(tx, change));
   const which = messageIds === 'all' ? messageIds : new Set(messageIds);
   const redriven = await redriveDeadLetters(deps, queue, which, deps.clock() + redriveMs);
   const answer = { redriven: redriven.length, remaining: await count(deps, queue) };
-  return deps.db.transaction((tx) => keep(tx, answer));
+  return deps.db.transaction((tx) => keep(tx, answer, null));
 }
 
 async function count({ sqs, registry }: OperationsDeps, queue: string): Promise<number> {

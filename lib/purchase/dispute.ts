@@ -6,12 +6,13 @@
  * refund is accepted, it is in the books like any other that was made at the provider.
  */
 
-import { type Keep, keepNothing } from '#idempotency/kept-answer.ts';
+import { changeOf, type Keep, keepNothing } from '#idempotency/kept-answer.ts';
 import { type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { PurchaseId } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
+import { readForAudit } from './for-audit.ts';
 import { sendCommands } from './pay-queue.ts';
 import type { DecideDispute, PurchaseAccepted } from './purchase.shapes.ts';
 import { findPurchase, lockPurchases, type PurchaseRow } from './purchase.store.ts';
@@ -51,8 +52,16 @@ interface Decided {
   readonly answer: PurchaseAccepted;
 }
 
-async function answered(tx: Tx, purchase: PurchaseRow, keep: Keep): Promise<Decided> {
-  return { purchase, answer: await keep(tx, toAccepted(purchase)) };
+/** `before` is what the audit trail shows of the purchase before the decision, `refundKey` the disputed refund. */
+async function answered(
+  tx: Tx,
+  purchase: PurchaseRow,
+  keep: Keep,
+  { before, refundKey }: { before: object | null; refundKey?: string },
+): Promise<Decided> {
+  const { purchaseId } = purchase;
+  const change = changeOf(purchaseId, before, await readForAudit(tx, purchaseId, refundKey));
+  return { purchase, answer: await keep(tx, toAccepted(purchase), change) };
 }
 
 async function decideCapture(
@@ -65,6 +74,7 @@ async function decideCapture(
     return refuse('illegal_state', `A purchase that is ${before} is not disputed.`, { state: before });
   const outcome = decision === 'accept' ? 'accepted' : 'rejected';
   return writeThrough(deps, async (tx, nowMs): Promise<(Settled & Decided) | Refusal> => {
+    const found = await readForAudit(tx, purchaseId);
     const settled = await settle(tx, [{ purchaseId, answer: { outcome } }], nowMs);
     const [decided] = settled.purchases;
     if (!decided || decided.state === 'disputed') {
@@ -76,7 +86,7 @@ async function decideCapture(
     if (isAccepted !== (decision === 'accept')) {
       return refuse('illegal_state', 'It was decided otherwise in the meantime.', { state });
     }
-    return { ...settled, ...(await answered(tx, decided, keep)) };
+    return { ...settled, ...(await answered(tx, decided, keep, { before: found })) };
   });
 }
 
@@ -125,7 +135,8 @@ async function decideAgain(
   return db.transaction(async (tx) => {
     const done = (await readRefunds(tx, [purchaseId])).find((one) => one.refundKey === refundKey);
     if (done && amountMinor !== undefined && done.amountMinor !== amountMinor) return recordedOtherwise(done);
-    return answered(tx, purchase, keep);
+    const before = await readForAudit(tx, purchaseId, refundKey);
+    return answered(tx, purchase, keep, { before, refundKey });
   });
 }
 
@@ -146,8 +157,10 @@ async function reject(
   keep: Keep,
 ): Promise<Decided | Refusal> {
   return db.transaction(async (tx) => {
-    const [current = purchase] = await lockPurchases(tx, [purchase.purchaseId]);
-    return (await close(tx, dispute, 'rejected', clock())) ?? answered(tx, current, keep);
+    const { purchaseId, refundKey } = dispute;
+    const [current = purchase] = await lockPurchases(tx, [purchaseId]);
+    const before = await readForAudit(tx, purchaseId, refundKey);
+    return (await close(tx, dispute, 'rejected', clock())) ?? answered(tx, current, keep, { before, refundKey });
   });
 }
 
@@ -184,8 +197,11 @@ async function accept(
 ): Promise<Decided | Refusal> {
   try {
     return await writeThrough(deps, async (tx, nowMs): Promise<Settled & Decided> => {
+      const { purchaseId, refundKey } = dispute;
+      const before = await readForAudit(tx, purchaseId, refundKey);
       const settled = await acceptWithin(tx, purchase, dispute, amountMinor, nowMs);
-      return { ...settled, ...(await answered(tx, settled.purchases[0] ?? purchase, keep)) };
+      const [current = purchase] = settled.purchases;
+      return { ...settled, ...(await answered(tx, current, keep, { before, refundKey })) };
     });
   } catch (error) {
     if (error instanceof CannotDecide) return error.refusal;

@@ -40,6 +40,8 @@ export const purchases = mysqlTable(
   (table) => [
     index('purchases_customer').on(table.customerId, table.createdAtMs),
     index('purchases_open').on(table.state, table.updatedAtMs),
+    /** Finds what a charge has paid for, as the provider's dashboard names it. */
+    index('purchases_charge').on(table.chargeId),
     check('purchases_amount', sql`${table.amountMinor} >= 0`),
   ],
 );

@@ -11,6 +11,7 @@ import type { CustomerId, PurchaseId } from '#platform/kernel/ids.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
 import { missesOf } from '#platform/resilience/misses.ts';
 import type { Caller } from '#platform/security/access-token.ts';
+import { isAtLeast } from '#platform/security/roles.ts';
 import { openAction } from './action.ts';
 import type {
   DisputeView,
@@ -35,7 +36,7 @@ const disputeListName = 'disputes';
 const RefundPosition = z.tuple([idOf<PurchaseId>(), z.string().max(64)]);
 
 /**
- * One of the caller's purchases; for an operator, any purchase. `too_many_requests` for a caller who has asked for many that
+ * One of the caller's purchases; for whoever runs sales, any purchase. `too_many_requests` for a caller who has asked for many that
  * do not exist.
  */
 export async function getPurchase(
@@ -46,7 +47,7 @@ export async function getPurchase(
   const misses = deps.once(missesOf);
   const mustWait = misses.refusal(caller.customerId);
   if (mustWait) return mustWait;
-  const owner = caller.role === 'operator' ? undefined : caller.customerId;
+  const owner = isAtLeast(caller.role, 'viewer') ? undefined : caller.customerId;
   const purchase = await findPurchase(deps.db, purchaseId, owner);
   if (!purchase) {
     misses.note(caller.customerId);

@@ -6,13 +6,14 @@
  */
 
 import { createHash } from 'node:crypto';
-import { type Keep, keepNothing } from '#idempotency/kept-answer.ts';
+import { changeOf, type Keep, keepNothing } from '#idempotency/kept-answer.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import { readReservations } from '#reservation/reservation.store.ts';
+import { readForAudit } from './for-audit.ts';
 import { sendCommands } from './pay-queue.ts';
 import type { PurchaseAccepted, RefundRequest } from './purchase.shapes.ts';
 import {
@@ -59,9 +60,13 @@ export async function refundOnOrder(
   keep: Keep = keepNothing,
 ): Promise<PurchaseAccepted | Refusal> {
   const ordered = await deps.db.transaction(async (tx): Promise<Ordered | Refusal> => {
+    // Locked already, so that what is recorded as before is what the order finds.
+    await lockPurchases(tx, [purchaseId]);
+    const before = await readForAudit(tx, purchaseId);
     const purchase = await order(tx, purchaseId, idempotencyKey, request, deps.clock());
     if (isRefusal(purchase)) return purchase;
-    return { purchase, answer: await keep(tx, toAccepted(purchase)) };
+    const change = changeOf(purchaseId, before, await readForAudit(tx, purchaseId));
+    return { purchase, answer: await keep(tx, toAccepted(purchase), change) };
   });
   if (isRefusal(ordered)) return ordered;
   if (ordered.purchase.state === 'refunding') await sendCommands(deps, [ordered.purchase]);

@@ -1,6 +1,6 @@
 /** A run of reconcile, as operators begin and follow it. */
 import * as z from 'zod';
-import { type Keep, keepNothing } from '#idempotency/kept-answer.ts';
+import { changeOf, type Keep, keepNothing } from '#idempotency/kept-answer.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
@@ -87,7 +87,8 @@ export async function startReconciliation(
   const run = newRun({ reconciliationId, saleId: saleId ?? null, restored }, deps.clock());
   const answer = await deps.db.transaction(async (tx) => {
     await insertReconciliation(tx, run);
-    return keep(tx, viewOf(run));
+    const view = viewOf(run);
+    return keep(tx, view, changeOf(reconciliationId, null, view));
   });
   await sendReconcile(deps, run);
   return answer;

@@ -2,7 +2,8 @@
  * I11, the line: earlier requests are served before later ones.
  *
  * Everybody who was given units is compared with those who waited at that moment, before and after it by more than a
- * transaction takes: if one of them came earlier and would have taken as much or less, the line was passed. At rest nobody
+ * transaction takes: if one of them came earlier and would have taken as much or less, the line was passed. The one
+ * exception is an operator's grant, which is recorded: it may pass the line, and must have given what it says. At rest nobody
  * waits whom the units of a running sale can serve.
  */
 
@@ -37,6 +38,12 @@ interface Line {
 
 export class LineCheck {
   readonly #lines = new Map<string, Line>();
+  /** Units that an operator granted out of turn, by reservation; those that were found are taken out. */
+  readonly #granted: Map<string, number>;
+
+  constructor(granted: ReadonlyMap<string, number>) {
+    this.#granted = new Map(granted);
+  }
 
   /** Adds when a reservation waited, and when it was given units. */
   add({ row, movements }: Stop): void {
@@ -44,7 +51,9 @@ export class LineCheck {
     const line = this.#lineOf(row.saleId);
     const given = movements.find((movement) => movement.kind === 'ALLOCATE');
     const atMs = given?.atMs;
-    if (given) line.given.push({ id: row.id, ticket: row.ticket, units: given.units, atMs: given.atMs });
+    const isGrant = given !== undefined && this.#granted.get(row.id) === given.units;
+    if (isGrant) this.#granted.delete(row.id);
+    else if (given) line.given.push({ id: row.id, ticket: row.ticket, units: given.units, atMs: given.atMs });
     if (row.state === 'waitlisted') line.leastWaiting = Math.min(line.leastWaiting, row.atLeast);
     const toMs = waitedUntilMs(row, atMs);
     if (toMs === undefined) return;
@@ -56,6 +65,9 @@ export class LineCheck {
 
   /** Compares everybody who was given units with those who waited then. */
   finish(sales: Map<string, SaleRow>, nowMs: number, tally: Tally): void {
+    for (const [id, units] of this.#granted) {
+      tally.expect(false, () => `reservation ${id} is said to have been granted ${units} units, and was not`);
+    }
     for (const [saleId, line] of this.#lines) {
       checkOrder(line, tally);
       const sale = sales.get(saleId);

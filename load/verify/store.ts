@@ -312,6 +312,14 @@ export class Store {
     );
   }
 
+  /** The units that an operator has granted out of turn, by reservation. */
+  async grants(): Promise<Map<string, number>> {
+    const rows = await this.#rows<{ id: string; units: number }>(
+      'SELECT LOWER(HEX(reservation_id)) AS id, units FROM grants',
+    );
+    return new Map(rows.map(({ id, units }) => [dashed(id), units]));
+  }
+
   /** The sales that were called off, by sale. */
   async cancellations(): Promise<Map<string, CancellationRow>> {
     const rows = await this.#rows<CancellationRow>(

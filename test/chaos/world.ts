@@ -348,6 +348,7 @@ export class World {
     for (const table of [
       'reservations',
       'waitlist',
+      'grants',
       'ledger',
       'outbox',
       'notifications',

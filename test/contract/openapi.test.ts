@@ -1,20 +1,23 @@
 /** The OpenAPI document, `serverless.yml` and the handlers describe one and the same API. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { routes } from '#functions/http/routes.ts';
 import { handlerOf } from '#local/function-host.ts';
 import { readDeclared } from '#local/serverless-config.ts';
+import { projectRoot } from '#local/state-folder.ts';
 import { apiReferencePage, contentSecurityPolicy } from '#operations/api-reference.ts';
 import { apiReferenceScript } from '#operations/scalar-script.ts';
 import { codesOf, type OpenApiDocument, openApiDocument } from '#platform/handlers/openapi.ts';
+import type { SeveralRoutes } from '#platform/handlers/several.ts';
 import { closingCodes, codes } from '#platform/kernel/errors.ts';
+import { operatorRoles } from '#platform/security/roles.ts';
 
 const declared = (await readDeclared()).functions.filter((one) => one.routes.length > 0);
 const document = openApiDocument(routes);
 
-const declaredLines = declared.flatMap(({ key, routes: lines }) =>
-  lines.map(({ method, path }) => `${key}: ${method} ${path}`),
-);
+const declaredLines = declared.flatMap(({ routes: lines }) => lines.map(({ method, path }) => `${method} ${path}`));
 type Operation = NonNullable<NonNullable<OpenApiDocument['paths']>[string]['get']>;
 const operations = Object.entries(document.paths ?? {}).flatMap(([path, methods]) =>
   Object.entries(methods as Record<string, Operation>).map(([method, operation]) => ({ path, method, operation })),
@@ -28,21 +31,54 @@ function resolved(value: unknown): Record<string, unknown> {
 }
 
 describe('one API', () => {
-  test('every route of serverless.yml is in routes.ts under its function’s name, and the other way round', () => {
-    const lines = Object.entries(routes).map(([name, { method, path }]) => `${name}: ${method} ${path}`);
+  test('every route of serverless.yml is in routes.ts, and the other way round', () => {
+    const lines = Object.values(routes).map(({ method, path }) => `${method} ${path}`);
     expect(lines.sort()).toEqual([...declaredLines].sort());
   });
 
-  test('and every one is in the document', () => {
+  test('a function of one route has its name', () => {
+    const single = declared.flatMap(({ key, routes: [line, more] }) =>
+      line && !more ? [`${key}: ${line.method} ${line.path}`] : [],
+    );
+    const lines = Object.entries(routes).map(([name, { method, path }]) => `${name}: ${method} ${path}`);
+    expect(single.filter((line) => !lines.includes(line))).toEqual([]);
+  });
+
+  test.each(declared.filter(({ routes: lines }) => lines.length > 1).map((one) => [one.key, one] as const))(
+    '%s, which has several routes, serves those',
+    async (_key, one) => {
+      const { url, name } = handlerOf(one);
+      const { serves } = (await import(url))[name] as SeveralRoutes;
+      expect([...serves].sort()).toEqual(one.routes.map(({ method, path }) => `${method} ${path}`).sort());
+    },
+  );
+
+  test('and every one is in the document, under its name', () => {
     const lines = operations.map(
       ({ path, method, operation }) => `${operation.operationId}: ${method.toUpperCase()} ${path}`,
     );
-    expect(lines.sort()).toEqual([...declaredLines].sort());
+    expect(lines.sort()).toEqual(
+      Object.entries(routes)
+        .map(([name, { method, path }]) => `${name}: ${method} ${path}`)
+        .sort(),
+    );
   });
 
   test.each(declared.map((one) => [one.key, one] as const))('the function %s can be loaded', async (_key, one) => {
     const { url, name } = handlerOf(one);
     expect(typeof (await import(url))[name]).toBe('function');
+  });
+});
+
+describe('docs/operations.md', () => {
+  const text = readFileSync(join(projectRoot, 'docs/operations.md'), 'utf8');
+
+  test.each(operatorRoles)('says what a %s may do beyond the roles before it', (role) => {
+    const [, cell = ''] = new RegExp(`^\\| \`${role}\` *\\|(.*)\\|$`, 'm').exec(text) ?? [];
+    const wanted = Object.values(routes)
+      .filter(({ auth }) => auth === role)
+      .map(({ method, path }) => `${method} ${path}`);
+    expect([...cell.matchAll(/`([^`]+)`/g)].map(([, line]) => line)).toEqual(wanted.sort());
   });
 });
 
@@ -76,7 +112,14 @@ describe('the document', () => {
     const asked = { none: [], optional: [{}, { accessToken: [] }] } as Record<string, object[]>;
     expect(operation.security).toEqual(asked[route.auth] ?? [{ accessToken: [] }]);
     expect(operation.description).toContain(
-      { none: 'everyone', optional: 'everyone', customer: 'customers', operator: 'operators' }[route.auth],
+      {
+        none: 'everyone',
+        optional: 'everyone',
+        customer: 'customers',
+        viewer: 'viewers',
+        operator: 'operators',
+        admin: 'admins',
+      }[route.auth],
     );
     const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
     const parameters = (operation.parameters ?? []).map(resolved);

@@ -180,7 +180,7 @@ describe('every function', () => {
     const asking = called.filter((key) =>
       /\bmysql\/main\b/.test(functionNamed(key).Environment.Variables.HOLDFAST_NAMES),
     );
-    expect(asking.length).toBeGreaterThan(40);
+    expect(asking.length).toBeGreaterThan(30);
     for (const key of asking) {
       const { ReservedConcurrentExecutions } = functionNamed(key);
       expect([key, ReservedConcurrentExecutions]).toEqual([key, expect.any(Number)]);

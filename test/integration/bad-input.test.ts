@@ -9,10 +9,12 @@ import { routes } from '#functions/http/routes.ts';
 import { handler as allocate } from '#functions/queue/allocate.ts';
 import { queueDepth } from '#platform/aws/sqs.ts';
 import type { Deps } from '#platform/environment/deps.ts';
+import type { Route } from '#platform/handlers/route.ts';
 import { codes } from '#platform/kernel/errors.ts';
 import { type CustomerId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { redisReady } from '#platform/redis/redis.ts';
 import { type Caller, openTokens } from '#platform/security/access-token.ts';
+import { isAtLeast, type Role, roles } from '#platform/security/roles.ts';
 import { newId } from '#test/support/ids.ts';
 import { type Answer, type Api, openApi, password, type Sent } from '../support/api.ts';
 import { deliver } from '../support/deliver.ts';
@@ -23,6 +25,8 @@ let bed: TestBed;
 let api: Api;
 let deps: Deps;
 let operator: string;
+/** Somebody of each role. */
+let signedIn: Record<Role, string>;
 let ada: { customerId: CustomerId; token: string; email: string };
 let bob: { customerId: CustomerId; token: string };
 let productId: string;
@@ -42,6 +46,8 @@ beforeAll(async () => {
   operator = await api.operator();
   ada = await api.customer();
   bob = await api.customer();
+  const [viewer, admin] = [await api.operator('viewer'), await api.operator('admin')];
+  signedIn = { customer: ada.token, viewer, operator, admin };
   const product = { sku: 'CHAIR', name: 'Chair', description: '', price: { amountMinor: 100, currency: 'EUR' } };
   productId = (await api.call('POST /products', { json: product, token: operator })).body.productId;
 
@@ -185,12 +191,16 @@ const goodBodies: Record<string, () => Record<string, unknown>> = {
   'cancel-sale': () => ({ refunds: 'refund' }),
   'refund-purchase': () => ({ amountMinor: 1 }),
   'decide-dispute': () => ({ decision: 'refund' }),
+  'grant-reservation': () => ({ reservationId: newId(), reason: 'It was promised' }),
+  'set-role': () => ({ email: ada.email, role: 'viewer' }),
 };
 
 const named = Object.entries(routes);
 const withJson = named.filter(([, route]) => route.body && route.bodyType !== 'text/csv').map(([name]) => name);
 const withParams = named.filter(([, route]) => route.params).map(([name]) => name);
-const withAuth = named.filter(([, route]) => route.auth !== 'none').map(([name]) => name);
+/** Those that only some may call, and which role that takes. */
+const wanted = ({ auth }: Route) => (auth === 'none' || auth === 'optional' ? undefined : auth);
+const withAuth = named.filter(([, route]) => wanted(route)).map(([name]) => name);
 
 /** A call of a route with ids that exist, as a caller who may make it. */
 function callOf(name: string, id?: string): [string, Sent] {
@@ -198,10 +208,11 @@ function callOf(name: string, id?: string): [string, Sent] {
   if (!route) throw new Error(`there is no route ${name}`);
   const ids: Record<string, string | undefined> = { productId, saleId: sale.open, reservationId: reservation.open };
   const path = route.path.replace(/\{(\w+)\}/g, (_, parameter) => id ?? ids[parameter] ?? newId());
-  const token = route.auth === 'operator' ? operator : ada.token;
+  const role = wanted(route);
+  const token = role && signedIn[role];
   return [
     `${route.method} ${path}`,
-    { ...(route.auth === 'none' ? {} : { token }), ...(route.idempotent ? { key: newId() } : {}) },
+    { ...(token === undefined ? {} : { token }), ...(route.idempotent ? { key: newId() } : {}) },
   ];
 }
 
@@ -225,7 +236,8 @@ describe('bodies', () => {
       [{ text: withMore(`${JSON.stringify(first)}:${JSON.stringify(value)}`) }, 'invalid_json'],
       [{ text: withMore('"__proto__":{"role":"operator"}') }, 'invalid_json'],
       [{ text: withMore('"constructor":{"prototype":{}}') }, 'invalid_json'],
-      [{ text: withMore('"role":"operator"') }, 'invalid_input'],
+      // Where a role is asked for, a second one would be the same field twice.
+      [{ text: withMore('role' in good ? '"isAdmin":true' : '"role":"operator"') }, 'invalid_input'],
       [{ text: '[]' }, 'invalid_input'],
       ...['null', '0', 'false', '""'].map((value): [Sent, string] => [{ text: value }, 'invalid_input']),
       [{ text: '"x"' }, 'invalid_input'],
@@ -425,14 +437,16 @@ describe('tokens', () => {
     await refuses(line, { ...sent, token: undefined, ...(good ? { json: good } : {}) }, 'unauthenticated');
   });
 
-  test.each(named.filter(([, route]) => route.auth === 'operator').map(([name]) => name))(
-    '%s is not for customers',
-    async (name) => {
-      const [line, sent] = callOf(name);
-      const good = goodBodies[name]?.();
-      await refuses(line, { ...sent, token: ada.token, ...(good ? { json: good } : {}) }, 'forbidden');
-    },
-  );
+  const withRole = named.flatMap(([name, route]) => {
+    const least = wanted(route) ?? 'customer';
+    return roles.filter((role) => !isAtLeast(role, least)).map((role) => [name, role] as const);
+  });
+
+  test.each(withRole)('%s is not for a %s', async (name, role) => {
+    const [line, sent] = callOf(name);
+    const good = goodBodies[name]?.();
+    await refuses(line, { ...sent, token: signedIn[role], ...(good ? { json: good } : {}) }, 'forbidden');
+  });
 
   /** Tokens that are wrong in one respect each. Unit tests of the verifier have many more. */
   async function wrongTokens(): Promise<Record<string, string>> {

@@ -205,10 +205,11 @@ describe('M8: an operator’s call under an Idempotency-Key', () => {
   test('M8: changes nothing if its answer cannot be kept', async () => {
     const saleId = await givenSale(deps, { allotment: 10 });
     const failing = withDeps(deps, { db: failingAt(deps.db, /kept_answers/, 'gone') });
-    const keep = async <T>(tx: { change(sql: string): Promise<number> }, answer: T) => {
+    const insert = async <T>(tx: { change(sql: string): Promise<number> }, answer: T) => {
       await tx.change('INSERT INTO kept_answers () VALUES ()');
       return answer;
     };
+    const keep = Object.assign(insert, { before: async () => undefined });
     await expect(adjustStock(failing, saleId, 100, keep)).rejects.toThrow('gone');
     expect(await allotmentOf(saleId)).toBe(10);
   });

@@ -56,6 +56,33 @@ test('a consistent world passes, and every invariant was checked', async () => {
   expect(result.latencyMs.acceptToDecision.p99).toBe(40);
 });
 
+/** Says that an operator has granted so many units of a reservation. */
+const grantedIs = (id: string, units: number) =>
+  change(
+    "INSERT INTO grants (reservation_id, sale_id, units, reason, granted_at_ms) VALUES (?, ?, ?, 'promised', 1)",
+    bytes(id),
+    bytes(openSale),
+    units,
+  );
+
+test('I11: whom an operator granted units may have passed the line, and nobody else', async () => {
+  const passes = () =>
+    change(
+      'UPDATE ledger SET at_ms = at_ms + 60000 WHERE kind = ? AND subject_id = ?',
+      'ALLOCATE',
+      bytes(reservations.offered),
+    );
+  await passes();
+  const passed = (await look()).invariants.I11.examples;
+  expect(passed.join()).toMatch(/was given units before/);
+  const [, id = ''] = /reservation (\S+) was given/.exec(passed[0] ?? '') ?? [];
+  const [rows] = await change('SELECT units FROM ledger WHERE kind = ? AND subject_id = ?', 'ALLOCATE', bytes(id));
+  const [{ units } = { units: 0 }] = rows as { units: number }[];
+  await grantedIs(id, units);
+  const { invariants, counts } = await look();
+  expect([invariants.I11.examples, counts.grants]).toEqual([[], 1]);
+});
+
 test('a log without anything to check proves nothing', async () => {
   world.log = [];
   await change('DELETE FROM reservations');
@@ -428,6 +455,10 @@ const faults: Record<InvariantName, Record<string, Fault>> = {
         'ALLOCATE',
         bytes(reservations.offered),
       ),
+    'a grant of units that nobody was given': {
+      breakIt: () => grantedIs(reservations.offered, 77),
+      says: /said to have been granted 77 units/,
+    },
   },
   I12: {
     'a reservation that expired before the time that its owner was told': () =>

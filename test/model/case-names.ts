@@ -34,6 +34,7 @@ export const caseNames = [
   'accept-once',
   'resume-and-ask',
   'ask-in-a-pause',
+  'grant-and-offer',
   'cancel-undecided',
   'called-off-unpaid',
   'called-off-twice',

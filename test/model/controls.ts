@@ -286,6 +286,25 @@ export const controls: readonly Control[] = [
     cases: ['cancel-and-offer'],
   },
   {
+    name: 'grant-without-its-row',
+    description: 'An operator serves somebody out of turn, and nothing says so.',
+    faults: [inModule(() => import('#launch/grant.store.ts'), { insertGrant: () => async () => undefined })],
+    caughtBy: ['order'],
+    cases: ['grant-and-offer'],
+  },
+  {
+    name: 'grant-not-announced',
+    description: 'A grant is committed without the event that tells its customer.',
+    faults: [
+      inModule(() => import('#reservation/release.ts'), {
+        movedChange: (real) => (row) =>
+          row.reason === 'granted' ? { ...real(row), version: row.version + 7 } : real(row),
+      }),
+    ],
+    caughtBy: ['I5'],
+    cases: ['grant-and-offer'],
+  },
+  {
     name: 'newcomers-pass-the-line',
     description: 'A request gets what is available, although somebody waits whom that can serve.',
     faults: [

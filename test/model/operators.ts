@@ -1,10 +1,11 @@
 /**
- * Operators at work in an episode: they pause and resume sales, move their times by a shift and by naming them, extend and
+ * Operators at work in an episode: they pause and resume sales, grant units out of turn, move their times by a shift and by naming them, extend and
  * shorten the window, add stock and take it back, raise the waitlist, call sales off, give money back as a whole and in
  * parts, ask again for what was refused or waive it, and decide disputes; each at any moment, among everything that customers do. Called by `episode.ts`.
  */
 import { adjustStock } from '#launch/adjust-stock.ts';
 import { cancelSale, pauseSale, resumeSale, updateSale } from '#launch/change-sale.ts';
+import { grantReservation } from '#launch/grant.ts';
 import { rescheduleSale } from '#launch/reschedule.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
 import type { PurchaseId, SaleId } from '#platform/kernel/ids.ts';
@@ -41,6 +42,7 @@ const acts: readonly (readonly [Act, number])[] = [
   [shifts, 3],
   [movesTheClose, 4],
   [adjusts, 4],
+  [grants, 3],
   [raisesTheWaitlist, 2],
   [refundsAPart, 3],
   [refundsAll, 3],
@@ -152,6 +154,14 @@ function movesTheClose({ world, random, act }: Desk, { saleId, ...sale }: SaleSe
 function adjusts({ random, act }: Desk, { saleId }: SaleSetting, name: string): void {
   const units = random.between(-3, 5) || 1;
   act(name, (own) => adjustStock(depsOf(own), saleId, units));
+}
+
+/** To the last in line, or to any. */
+function grants({ checker, random, act }: Desk, { saleId }: SaleSetting, name: string): void {
+  const waiting = checker.waitingIn(saleId);
+  const reservationId = random.next() < 0.5 ? waiting.at(-1) : waiting[random.below(Math.max(1, waiting.length))];
+  if (!reservationId) return;
+  act(name, (own) => grantReservation(depsOf(own), saleId, { reservationId, reason: 'It was promised' }));
 }
 
 function raisesTheWaitlist({ random, act }: Desk, { saleId, ...sale }: SaleSetting, name: string): void {

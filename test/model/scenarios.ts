@@ -6,6 +6,7 @@
 import { adjustStock } from '#launch/adjust-stock.ts';
 import { AdvanceTrigger, advance } from '#launch/advance.ts';
 import { cancelSale, pauseSale, resumeSale } from '#launch/change-sale.ts';
+import { grantReservation } from '#launch/grant.ts';
 import { rescheduleSale } from '#launch/reschedule.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
 import { derivedId, type PurchaseId, type ReservationId } from '#platform/kernel/ids.ts';
@@ -232,6 +233,11 @@ function buysTogether(
 
 function adjusts(setting: Setting, units: number): void {
   act(setting, `adjust ${units}`, (process) => adjustStock(depsOf(process), saleIdOf(1), units));
+}
+
+function grants(setting: Setting, wish: Wish): void {
+  const request = { reservationId: idOf(wish), reason: 'It was promised' };
+  act(setting, `grant ${wish.customer}`, (process) => grantReservation(depsOf(process), saleIdOf(1), request));
 }
 
 function purchaseOf({ customer }: Wish): PurchaseId {
@@ -815,6 +821,21 @@ export const scenarios: readonly Scenario[] = [
     begin(setting) {
       cancels(setting, wish(1));
       asksLater(wish(5))(setting);
+    },
+  },
+  {
+    name: 'grant-and-offer',
+    about: 'An operator grants a unit to the second in line while the holder cancels.',
+    queues: [workers('advance')],
+    sales: [scarce],
+    faults: 1,
+    kinds: { crash: 1, late: 1 },
+    rules: ['advance', 'relay'],
+    mirror: true,
+    before: settled(oneHoldsOneWaits, requests(wish(3))),
+    begin(setting) {
+      cancels(setting, wish(1));
+      grants(setting, wish(3));
     },
   },
   {

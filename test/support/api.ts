@@ -16,6 +16,7 @@ import { type Deps, sharedDeps } from '#platform/environment/deps.ts';
 import type { HttpHandler } from '#platform/handlers/http.ts';
 import { type OpenApiDocument, openApiDocument } from '#platform/handlers/openapi.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
+import type { Role } from '#platform/security/roles.ts';
 import { newId } from '#test/support/ids.ts';
 
 export interface Sent {
@@ -57,8 +58,8 @@ export interface Api {
     refreshToken: string;
     deviceToken: string;
   }>;
-  /** Signs in an operator. */
-  operator(): Promise<string>;
+  /** Signs in an operator, or somebody of another role. */
+  operator(role?: Role): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -84,7 +85,10 @@ export function openApi(): Api {
       const found = one.method === method ? one.pattern.exec(path) : null;
       if (!found) continue;
       const handler = await one.load();
-      const result = await handler(toEvent(method, path, query, found.groups, sent), context());
+      const result = await handler(
+        { ...toEvent(method, path, query, found.groups, sent), routeKey: `${method} ${one.path}` },
+        context(),
+      );
       const text = result.body ?? '';
       const headers = (result.headers ?? {}) as Record<string, string>;
       const isJson = /[/+]json/.test(headers['content-type'] ?? '');
@@ -109,9 +113,9 @@ export function openApi(): Api {
       const { customerId, accessToken, refreshToken, deviceToken } = body;
       return { customerId, email, token: accessToken, refreshToken, deviceToken };
     },
-    async operator() {
+    async operator(role) {
       const email = `${newId()}@example.com`;
-      await seedOperator(await sharedDeps(), { email, password });
+      await seedOperator(await sharedDeps(), { email, password }, role);
       return (await signIn(email)).body.accessToken;
     },
     async close() {
@@ -156,7 +160,6 @@ function toEvent(
   }
   return {
     version: '2.0',
-    routeKey: `${method} ${path}`,
     rawPath: path,
     rawQueryString: query,
     headers: {

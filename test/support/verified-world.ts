@@ -246,6 +246,7 @@ async function writeRows(sql: Connection, times: World['times']): Promise<void> 
     'cancellations',
     'purchase_items',
     'outbox',
+    'grants',
   ]) {
     await sql.query(`DELETE FROM ${table}`);
   }

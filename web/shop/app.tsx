@@ -1,5 +1,6 @@
 /** The frame of the shop, and the page that the address names. */
 import { useEffect } from 'preact/hooks';
+import { isAtLeast } from '#platform/security/roles.ts';
 import type { SaleView } from '../types.ts';
 import { History, Mine, Purchases } from './mine.tsx';
 import { Act, Badge, Dialog, Failed, Name, PlaceLink, ShopContext, useShop, Waiting } from './parts.tsx';
@@ -87,7 +88,7 @@ function Header() {
         <PlaceLink to="/settings" class="button quiet">
           {frame.settings}
         </PlaceLink>
-        {me?.role === 'operator' && (
+        {isAtLeast(me?.role ?? 'customer', 'viewer') && (
           <a class="button quiet" href="/console.html">
             {frame.console}
           </a>

@@ -6,6 +6,7 @@ import type { Deps } from '#platform/environment/deps.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
 import { locate } from '#platform/kernel/registry.ts';
 import { type Caller, openTokens, type Tokens } from '#platform/security/access-token.ts';
+import { isAtLeast } from '#platform/security/roles.ts';
 import type { DepsContext } from './dependencies.ts';
 import { Refused } from './problem-details.ts';
 import type { Route } from './route.ts';
@@ -26,8 +27,8 @@ export function authentication({
     before: async ({ event, context }) => {
       context.tokens = await sharedTokens(context.deps);
       context.caller = await callerOf(auth, context.tokens, event.headers.authorization);
-      if (auth === 'operator' && context.caller.role !== 'operator') {
-        throw new Refused('forbidden', 'Only operators may do this.');
+      if (auth !== 'none' && auth !== 'optional' && !isAtLeast(context.caller.role, auth)) {
+        throw new Refused('forbidden', `Your account must have the role ${auth} for this.`);
       }
     },
   };

@@ -75,10 +75,11 @@ const keyOf = ({ idempotent }: Route) => (idempotent === 'optional' ? Idempotenc
 /** Every code that a route can answer with: its own refusals, and those of every route of its kind. */
 export function codesOf(route: Route): Code[] {
   const found = new Set<Code>(route.refusals);
-  if (route.auth === 'customer' || route.auth === 'operator') found.add('unauthenticated');
+  const signedIn = route.auth !== 'none' && route.auth !== 'optional';
+  if (signedIn) found.add('unauthenticated');
   if (route.auth === 'customer') found.add('too_many_requests');
   if (route.takesProof) found.add('work_required');
-  if (route.auth === 'operator') found.add('forbidden');
+  if (signedIn && route.auth !== 'customer') found.add('forbidden');
   if (route.params) found.add('not_found');
   if (route.query || route.body) found.add('invalid_input');
   if (route.body || route.raw) found.add('payload_too_large').add('unsupported_media_type').add('invalid_input');
@@ -130,9 +131,11 @@ const otherEncodings = `; as ${bytesType} also in UTF-16, or in the \`encoding\`
 
 const callers = {
   none: 'For everyone.',
-  optional: 'For everyone; operators who are signed in see more.',
+  optional: 'For everyone; viewers, operators and admins who are signed in see more.',
   customer: 'For signed-in customers.',
-  operator: 'For operators.',
+  viewer: 'For viewers, operators and admins.',
+  operator: 'For operators and admins.',
+  admin: 'For admins.',
 };
 
 function operation(name: string, route: Route): ZodOpenApiOperationObject {

@@ -75,6 +75,11 @@ export function toPage<Row, Item>(
   return { items: shown.map(toItem), nextCursor: more ? writeCursor(list, positionOf(last)) : null };
 }
 
+/** A page whose next one begins after a position, which need not be that of an item; without a position it is the last. */
+export function nextPage<Item>(list: string, items: Item[], next: Position | undefined): Page<Item> {
+  return { items, nextCursor: next === undefined ? null : writeCursor(list, next) };
+}
+
 const checksumBytes = 8;
 
 function writeCursor(list: string, position: Position): string {

@@ -4,6 +4,7 @@
  */
 import type * as z from 'zod';
 import type { Code } from '#platform/kernel/errors.ts';
+import type { Role } from '#platform/security/roles.ts';
 
 export interface Route<
   Params extends z.ZodType = z.ZodType,
@@ -17,10 +18,10 @@ export interface Route<
   readonly summary: string;
   readonly tag: string;
   /**
-   * Who may call. `operator` implies a signed-in caller with that role; `optional` is for everyone, and tells who calls if a
-   * valid token came along.
+   * Who may call: everybody, or a signed-in caller with at least this role. `optional` is for everybody, and tells who calls if
+   * a valid token came along.
    */
-  readonly auth: 'none' | 'optional' | 'customer' | 'operator';
+  readonly auth: 'none' | 'optional' | Role;
   readonly params?: Params;
   readonly query?: Query;
   readonly body?: Body;

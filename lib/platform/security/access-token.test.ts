@@ -2,6 +2,7 @@ import { createHmac, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { calculateJwkThumbprint, exportSPKI, type JWK, SignJWT } from 'jose';
 import { asId } from '#test/support/ids.ts';
 import { type Caller, openTokens, type Tokens } from './access-token.ts';
+import { isAtLeast, roles } from './roles.ts';
 
 const ed25519 = generateKeyPairSync('ed25519');
 const another = generateKeyPairSync('ed25519');
@@ -39,7 +40,7 @@ function forge({ header = {}, claims = {}, key = ed25519.privateKey }: Forgery =
 
 describe('access tokens', () => {
   test('name the caller and the role, for ten minutes', async () => {
-    for (const role of ['customer', 'operator'] as const) {
+    for (const role of roles) {
       const token = await tokens.issue({ ...customer, role });
       expect(await tokens.verify(token)).toEqual({ ...customer, role, expiresAtMs: startMs + 600_000 });
     }
@@ -155,4 +156,9 @@ describe('access tokens', () => {
     nowMs = startMs - 60_000;
     expect(await tokens.verify(token)).toBeUndefined();
   });
+});
+
+test('each role may what those before it may, and no more', () => {
+  const allowed = roles.map((role) => roles.filter((wanted) => isAtLeast(role, wanted)));
+  expect(allowed).toEqual(roles.map((_, index) => roles.slice(0, index + 1)));
 });

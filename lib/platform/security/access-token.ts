@@ -18,6 +18,7 @@ import {
 } from 'jose';
 import type { Clock } from '#platform/kernel/clock.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
+import { isRole, type Role } from './roles.ts';
 
 const issuer = 'holdfast';
 const audience = 'holdfast-api';
@@ -33,7 +34,7 @@ export const accessTokenLifeSeconds = 600;
 /** Who is calling. */
 export interface Caller {
   readonly customerId: CustomerId;
-  readonly role: 'customer' | 'operator';
+  readonly role: Role;
   /** The sign-in that the token descends from; older tokens name none. */
   readonly sessionId?: string | undefined;
 }
@@ -131,7 +132,7 @@ export async function openTokens(jwkText: string, clock: Clock): Promise<Tokens>
         });
         const { sub, role, sid, iat = 0, exp = 0 } = payload;
         if (sub === undefined) return undefined;
-        if (role !== 'customer' && role !== 'operator') return undefined;
+        if (!isRole(role)) return undefined;
         // We signed it, so its subject is the id of a customer.
         const expiresAt = Math.min(exp, iat + accessTokenLifeSeconds);
         const session = typeof sid === 'string' ? { sessionId: sid } : {};

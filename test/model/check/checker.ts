@@ -117,6 +117,7 @@ export class Checker {
   readonly #outbox: Columns;
   readonly #notices: Columns;
   readonly #waitlist: Columns;
+  readonly #grants: Columns;
   readonly #clock: ClockCheck;
   readonly #money: MoneyCheck;
   #books = new Map<SaleId, Books>();
@@ -148,6 +149,7 @@ export class Checker {
     this.#outbox = columns('outbox');
     this.#notices = columns('notifications');
     this.#waitlist = columns('waitlist');
+    this.#grants = columns('grants');
     this.#clock = new ClockCheck(
       { sales: this.#sales, reservations: this.#reservations, notices: this.#notices },
       (invariant, detail) => this.#fail(invariant, detail),
@@ -640,11 +642,16 @@ export class Checker {
         if (passed) this.#fail('order', `${c.id(served, 'id')} was served before ${c.id(other, 'id')}`);
       }
     }
+    const granted = this.#grantedBy(changes);
     for (const { before, after } of moved) {
       if (!before || !after || c.text(before, 'state') !== 'waitlisted' || c.text(after, 'state') !== 'allocated')
         continue;
       if (c.value(after, 'deadline_ms') === null)
         this.#fail('order', `${c.id(after, 'id')} has an offer without an end`);
+      // An operator's grant may pass others: it is named, with a reason, by the commit that makes it.
+      const units = granted.get(c.id(after, 'id'));
+      granted.delete(c.id(after, 'id'));
+      if (units === c.number(after, 'units')) continue;
       for (const other of this.#booksOf(c.id(after, 'sale_id')).waiting.values()) {
         if (
           c.number(other, 'ticket') < c.number(after, 'ticket') &&
@@ -654,6 +661,27 @@ export class Checker {
         }
       }
     }
+    for (const id of granted.keys()) this.#fail('order', `${id} is said to be granted, and was not`);
+  }
+
+  /** The units that this commit says that an operator has granted, by reservation. */
+  #grantedBy(changes: readonly RowChange[]): Map<ReservationId, number> {
+    const granted = new Map<ReservationId, number>();
+    for (const { table, before, after } of changes) {
+      if (table !== 'grants') continue;
+      const c = this.#grants;
+      if (before || !after) this.#fail('order', 'a grant was changed after it was made');
+      else if (c.text(after, 'reason') === '') this.#fail('order', 'a grant has no reason');
+      else granted.set(c.id(after, 'reservation_id'), c.number(after, 'units'));
+    }
+    return granted;
+  }
+
+  /** Those who wait in a sale, the first in front. */
+  waitingIn(saleId: SaleId): ReservationId[] {
+    const c = this.#reservations;
+    const waiting = [...this.#booksOf(saleId).waiting.values()];
+    return waiting.sort((a, b) => c.number(a, 'ticket') - c.number(b, 'ticket')).map((row) => c.id(row, 'id'));
   }
 
   /**

@@ -1,0 +1,8 @@
+/** GET /ops/sales/{saleId}/customers: what operators find among them. */
+import { lookUpCustomers } from '#operations/look-up.ts';
+import { httpHandler } from '#platform/handlers/http.ts';
+import { lookUpCustomersRoute } from './operations.routes.ts';
+
+export const handler = httpHandler(lookUpCustomersRoute, ({ deps, params, query }) =>
+  lookUpCustomers(deps, params.saleId, query),
+);

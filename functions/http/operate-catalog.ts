@@ -1,0 +1,12 @@
+/** Operators' calls that fill the catalog: one function, since all of them need the same. */
+import { severalRoutes } from '#platform/handlers/several.ts';
+import * as routes from './catalog.routes.ts';
+import { handler as createProduct } from './create-product.ts';
+import { handler as importProducts } from './import-products.ts';
+import { handler as updateProduct } from './update-product.ts';
+
+export const handler = severalRoutes([
+  [routes.createProductRoute, createProduct],
+  [routes.updateProductRoute, updateProduct],
+  [routes.importProductsRoute, importProducts],
+]);
