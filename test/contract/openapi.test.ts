@@ -1,4 +1,5 @@
 /** The OpenAPI document, `serverless.yml` and the handlers describe one and the same API. */
+import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { routes } from '#functions/http/routes.ts';
@@ -12,9 +13,9 @@ import { closingCodes, codes } from '#platform/kernel/errors.ts';
 const declared = (await readDeclared()).functions.filter((one) => one.routes.length > 0);
 const document = openApiDocument(routes);
 
-const declaredLines = declared.flatMap(({ key, routes: lines }) =>
-  lines.map(({ method, path }) => `${key}: ${method} ${path}`),
-);
+const declaredLines = declared.flatMap(({ routes: lines }) => lines.map(({ method, path }) => `${method} ${path}`));
+const nameOf = (method: string, path: string) =>
+  Object.entries(routes).find(([, route]) => route.method === method && route.path === path)?.[0];
 type Operation = NonNullable<NonNullable<OpenApiDocument['paths']>[string]['get']>;
 const operations = Object.entries(document.paths ?? {}).flatMap(([path, methods]) =>
   Object.entries(methods as Record<string, Operation>).map(([method, operation]) => ({ path, method, operation })),
@@ -28,17 +29,33 @@ function resolved(value: unknown): Record<string, unknown> {
 }
 
 describe('one API', () => {
-  test('every route of serverless.yml is in routes.ts under its function’s name, and the other way round', () => {
-    const lines = Object.entries(routes).map(([name, { method, path }]) => `${name}: ${method} ${path}`);
+  test('every route of serverless.yml is in routes.ts, and the other way round', () => {
+    const lines = Object.values(routes).map(({ method, path }) => `${method} ${path}`);
     expect(lines.sort()).toEqual([...declaredLines].sort());
   });
 
-  test('and every one is in the document', () => {
+  test('and every one is in the document under its name', () => {
     const lines = operations.map(
       ({ path, method, operation }) => `${operation.operationId}: ${method.toUpperCase()} ${path}`,
     );
-    expect(lines.sort()).toEqual([...declaredLines].sort());
+    const named = Object.entries(routes).map(([name, { method, path }]) => `${name}: ${method} ${path}`);
+    expect(lines.sort()).toEqual(named.sort());
   });
+
+  test.each(declared.map((one) => [one.key, one] as const))(
+    'the function %s serves what it is named for',
+    (key, one) => {
+      const names = one.routes.map(({ method, path }) => nameOf(method, path));
+      const text = readFileSync(`${handlerOf(one).path}.ts`, 'utf8');
+      const imported = [...text.matchAll(/^import \{ handler as \w+ \} from '\.\/([\w-]+)\.ts';$/gm)].map(
+        ([, name]) => name,
+      );
+      // One that serves several is made of their handlers, and those are for operators.
+      if (imported.length === 0) expect(names).toEqual([key]);
+      else expect([...names].sort()).toEqual(imported.sort());
+      for (const name of imported) expect(routes[name ?? '']?.auth).toBe('operator');
+    },
+  );
 
   test.each(declared.map((one) => [one.key, one] as const))('the function %s can be loaded', async (_key, one) => {
     const { url, name } = handlerOf(one);

@@ -8,7 +8,7 @@
  * name of another object counts as well; such a function fails here until the member has another name.
  */
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { parseSync } from '@swc/core';
 import { build } from 'esbuild';
 import { parse } from 'yaml';
@@ -183,6 +183,24 @@ test.each(functions.map((declared) => [declared.key, declared] as const))(
     expect([...(written[key]?.uses ?? [])].sort()).toEqual(used.sort());
   },
 );
+
+const shared = functions.filter(({ routes }) => routes.length > 1);
+
+test('some functions serve several routes', () => expect(shared.length).toBeGreaterThan(0));
+
+test.each(
+  shared.flatMap((declared) => {
+    const file = `${handlerOf(declared).path}.ts`;
+    const imported = [
+      ...readFileSync(file, 'utf8').matchAll(/^import \{ handler as \w+ \} from '\.\/([\w-]+)\.ts';$/gm),
+    ];
+    return imported.map(([, name = '']) => [name, declared.key, join(dirname(file), `${name}.ts`)] as const);
+  }),
+)('%s uses all that %s is granted, so it gains nothing by sharing it', async (_name, key, file) => {
+  const reached = await reachedFrom(file);
+  const used = evidence.filter(([, shown]) => shown(reached)).map(([word]) => word);
+  expect([...(written[key]?.uses ?? [])].sort()).toEqual(used.sort());
+});
 
 test('members count, and names of variables do not', () => {
   const shown = (text: string) => [...shownBy([text]).members];

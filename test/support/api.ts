@@ -78,7 +78,7 @@ export function openApi(): Api {
       const found = one.method === method ? one.pattern.exec(path) : null;
       if (!found) continue;
       const handler = await one.load();
-      const result = await handler(toEvent(method, path, query, found.groups, sent), context());
+      const result = await handler(toEvent(one, path, query, found.groups, sent), context());
       const text = result.body ?? '';
       const headers = (result.headers ?? {}) as Record<string, string>;
       const isJson = /[/+]json/.test(headers['content-type'] ?? '');
@@ -134,7 +134,7 @@ function readServed(): Served[] {
 }
 
 function toEvent(
-  method: string,
+  { method, path: pattern }: Pick<Served, 'method' | 'path'>,
   path: string,
   query: string,
   groups: Record<string, string> | undefined,
@@ -150,7 +150,7 @@ function toEvent(
   }
   return {
     version: '2.0',
-    routeKey: `${method} ${path}`,
+    routeKey: `${method} ${pattern}`,
     rawPath: path,
     rawQueryString: query,
     headers: {
