@@ -67,6 +67,7 @@ const rooms = [
   'purchase',
   'launch',
   'notification',
+  'webhooks',
   'reconcile',
   'operations',
 ];

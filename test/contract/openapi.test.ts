@@ -2,6 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { Ajv2020 } from 'ajv/dist/2020.js';
+import { BusEvent, catalog, type EventDetail, type EventName } from '#events/catalog.ts';
+import { newEvent } from '#events/outbox.ts';
 import { routes } from '#functions/http/routes.ts';
 import { handlerOf } from '#local/function-host.ts';
 import { readDeclared } from '#local/serverless-config.ts';
@@ -9,9 +11,12 @@ import { apiReferencePage, contentSecurityPolicy } from '#operations/api-referen
 import { apiReferenceScript } from '#operations/scalar-script.ts';
 import { codesOf, type OpenApiDocument, openApiDocument } from '#platform/handlers/openapi.ts';
 import { closingCodes, codes } from '#platform/kernel/errors.ts';
+import { asId } from '#test/support/ids.ts';
+import { documentedWebhooks } from '#webhooks/message.shapes.ts';
+import { messagesOf } from '#webhooks/message.ts';
 
 const declared = (await readDeclared()).functions.filter((one) => one.routes.length > 0);
-const document = openApiDocument(routes);
+const document = openApiDocument(routes, documentedWebhooks);
 
 const declaredLines = declared.flatMap(({ routes: lines }) => lines.map(({ method, path }) => `${method} ${path}`));
 const nameOf = (method: string, path: string) =>
@@ -151,6 +156,58 @@ describe('the document', () => {
   test('uses every error code, so that none is documented that never occurs', () => {
     const used = new Set([...Object.values(routes).flatMap(codesOf), ...closingCodes]);
     expect(Object.keys(codes).filter((code) => !used.has(code as keyof typeof codes))).toEqual([]);
+  });
+});
+
+describe('the webhooks that are sent', () => {
+  test('are in the document, one for each event and the test of an endpoint, and what is sent fits it', () => {
+    expect(Object.keys(document.webhooks ?? {}).sort()).toEqual([...Object.keys(catalog), 'webhook.test'].sort());
+    const ajv = new Ajv2020({ strict: false, validateFormats: false });
+    ajv.addSchema(document, 'api');
+    const id = '0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b';
+    const stock = {
+      saleId: id,
+      epoch: 1,
+      version: 2,
+      allotment: 3,
+      available: 1,
+      allocated: 1,
+      sold: 1,
+      waitlisted: 0,
+    };
+    const change = { saleId: id, from: 'requested', to: 'allocated', deadlineMs: 1_800_000_000_000 };
+    const details: { [Name in EventName]: EventDetail<Name> } = {
+      'reservations.changed': {
+        changes: [
+          {
+            ...change,
+            from: 'requested',
+            to: 'allocated',
+            moves: [[asId(id), asId(id), 1, 1, 1, 1]],
+            saleId: asId(id),
+          },
+        ],
+        stocks: [{ ...stock, saleId: asId(id) }],
+        released: false,
+      },
+      'reservations.reminded': {
+        ...{ saleId: asId(id), reason: 'moved-up' },
+        recipients: [{ reservationId: asId(id), customerId: asId(id), units: 0, version: 1, position: 2 }],
+      },
+      'purchase.changed': {
+        ...{ purchaseId: asId(id), customerId: asId(id), state: 'refunded', amountMinor: 1, currency: 'EUR' },
+        ...{ reservationIds: [asId(id)], version: 3, reason: 'refund_ordered', givenBackMinor: 1 },
+      },
+      'sale.changed': { saleId: asId(id), phase: 'closed', status: 'active', stock: { ...stock, saleId: asId(id) } },
+    };
+    for (const [name, detail] of Object.entries(details)) {
+      const event = newEvent(name as EventName, detail as never, 1_800_000_000_000);
+      const messages = messagesOf(BusEvent.parse({ 'detail-type': name, detail: JSON.parse(event.detail) }));
+      const [{ body = '' } = {}] = messages;
+      const pointer = `api#/webhooks/${name}/post/requestBody/content/application~1json/schema`;
+      const validate = ajv.compile({ $ref: pointer });
+      expect([name, validate(JSON.parse(body)), validate.errors]).toEqual([name, true, null]);
+    }
   });
 });
 

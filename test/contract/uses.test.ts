@@ -25,6 +25,7 @@ import { sharedTokens } from '#platform/handlers/authentication.ts';
 import { httpHandler } from '#platform/handlers/http.ts';
 import { type LogicalName, locate } from '#platform/kernel/registry.ts';
 import type { Tokens } from '#platform/security/access-token.ts';
+import { openOutside } from '#platform/security/outside-post.ts';
 
 const { functions } = await readDeclared();
 // Only the lists are wanted; CloudFormation's tags are of no interest here.
@@ -78,7 +79,7 @@ const not =
     !one(reached);
 
 const signs = calls('issue');
-const allQueues = ['reservations', 'purchases', 'notifications', 'advance', 'reconcile'];
+const allQueues = ['reservations', 'purchases', 'notifications', 'webhooks', 'advance', 'reconcile'];
 
 /** How code shows that it uses what a word grants. */
 const evidence: [word: string, shown: Shown][] = [
@@ -90,6 +91,8 @@ const evidence: [word: string, shown: Shown][] = [
   ['payments', looksUp('secret/payment-api-key')],
   ['payments:probe', reaches(probeHttp)],
   ['payments:webhook', looksUp('secret/payment-webhook')],
+  ['webhooks:send', reaches(openOutside)],
+  ['webhooks:secrets', both(looksUp('secret/webhook-key'), not(reaches(openOutside)))],
   ['receipts', looksUp('secret/receipt-key')],
   ['tokens:sign', signs],
   ['tokens:verify', both(either(reaches(httpHandler), reaches(sharedTokens)), not(signs))],

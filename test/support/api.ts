@@ -17,6 +17,7 @@ import type { HttpHandler } from '#platform/handlers/http.ts';
 import { type OpenApiDocument, openApiDocument } from '#platform/handlers/openapi.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
 import { newId } from '#test/support/ids.ts';
+import { documentedWebhooks } from '#webhooks/message.shapes.ts';
 
 export interface Sent {
   token?: string;
@@ -67,7 +68,7 @@ interface Served {
 
 /** Opens the API on the bed that this process works on. */
 export function openApi(): Api {
-  const document = openApiDocument(routes);
+  const document = openApiDocument(routes, documentedWebhooks);
   const served = readServed();
   const conforms = contract(document);
 
