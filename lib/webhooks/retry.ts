@@ -25,7 +25,9 @@ export type Outcome =
   | { readonly kind: 'taken'; readonly status: number; readonly tookMs: number }
   | { readonly kind: 'not-taken'; readonly status: number | null; readonly error: string; readonly tookMs: number }
   /** Nothing was sent: the endpoint's breaker is open, or there was no time left. */
-  | { readonly kind: 'postponed'; readonly delayMs: number };
+  | { readonly kind: 'postponed'; readonly delayMs: number }
+  /** There is nothing to send any more. */
+  | { readonly kind: 'impossible'; readonly error: string };
 
 /** What an attempt changes of its delivery. */
 export type Changed = Pick<
@@ -42,6 +44,7 @@ export function afterAttempt(delivery: Delivery, outcome: Outcome, nowMs: number
     const dueAtMs = nowMs + outcome.delayMs;
     return { ...delivery, attempts: attempts - 1, firstAttemptAtMs: isFirst ? null : firstAttemptAtMs, dueAtMs };
   }
+  if (outcome.kind === 'impossible') return { ...delivery, state: 'failed', lastError: outcome.error };
   const last = { lastAttemptAtMs: nowMs, lastStatus: outcome.status, lastTookMs: outcome.tookMs };
   if (outcome.kind === 'taken') {
     return { state: 'delivered', attempts, firstAttemptAtMs, dueAtMs: delivery.dueAtMs, ...last, lastError: null };

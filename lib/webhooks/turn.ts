@@ -112,7 +112,7 @@ async function sendPage(deps: TurnNeeds, endpoint: Endpoint, tally: Tally, deadl
 }
 
 /** Only a delivery that was ordered again just before its message was deleted has none. */
-const tooOld: Outcome = { kind: 'not-taken', status: null, error: 'message_too_old', tookMs: 0 };
+const tooOld: Outcome = { kind: 'impossible', error: 'message_too_old' };
 const later: Outcome = { kind: 'postponed', delayMs: 0 };
 
 function count(tally: Tally, outcome: Outcome): void {

@@ -5,6 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Webhook } from 'standardwebhooks';
 import { seedOperator } from '#identity/register.ts';
 import { freePort } from '#local/free-port.ts';
 import { projectRoot } from '#local/state-folder.ts';
@@ -14,6 +15,7 @@ import type { CustomerId } from '#platform/kernel/ids.ts';
 import { openDb } from '#platform/mysql/mysql.ts';
 import { accessTokenLifeSeconds, openTokens } from '#platform/security/access-token.ts';
 import { createShown } from '#web/shown.js';
+import { startReceiver } from '../support/receiver.ts';
 import { type TestBed, testBed, testStack } from '../support/stack.ts';
 
 const password = 'correct horse battery';
@@ -268,6 +270,45 @@ describe('live', () => {
     expect(paused()?.message).toMatchObject({ saleId });
     socket.close();
   });
+
+  it('an endpoint of a shop hears of a reservation over the bus and its queue, again if it does not take it', async () => {
+    const shop = await startReceiver();
+    shop.answers((_, index) => (index === 0 ? { status: 503 } : {}));
+    const asked = { url: `http://localhost:${shop.port}/holdfast`, events: ['reservations.changed'] };
+    const made = await call<{ endpointId: string; secret: string }>('POST', '/webhook-endpoints', operator, asked);
+    const { saleId } = await openSale(10);
+    const body = { quantity: 1, fill: 'all' };
+    const hal = await customer('hal');
+    const { reservationId } = await call<{ reservationId: string }>(
+      'POST',
+      `/sales/${saleId}/reservations`,
+      hal,
+      body,
+      'hook',
+    );
+    const told = () =>
+      shop.received.filter(({ body: { data } }) =>
+        data.changes.some((change: { reservationId: string; to: string }) => change.reservationId === reservationId),
+      );
+    const [, again] = await waitWithin(
+      'the webhook to be taken',
+      () => {
+        const first = shop.received[0]?.id;
+        const taken = told().length > 0 && shop.received.filter(({ id }) => id === first).length === 2;
+        return taken && shop.received.filter(({ id }) => id === first);
+      },
+      { timeoutMs: 30_000 },
+    );
+    for (const one of [again, told().at(-1)]) {
+      expect(new Webhook(made.secret).verify(one?.rawBody ?? '', one?.headers ?? {})).toMatchObject({
+        type: 'reservations.changed',
+      });
+    }
+    const path = `/webhook-endpoints/${made.endpointId}/deliveries?state=delivered`;
+    const { items } = await call<{ items: { messageId: string; attempts: number }[] }>('GET', path, operator);
+    expect(items).toContainEqual(expect.objectContaining({ messageId: again?.id, attempts: 2 }));
+    await shop.close();
+  }, 60_000);
 
   it('a malformed message is answered with a problem, and the connection stays open', async () => {
     const { heard, say, socket } = await listener(await customer('dan'));

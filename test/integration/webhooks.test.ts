@@ -27,6 +27,7 @@ import { failingAt, withDeps } from '../support/deps.ts';
 import { newId } from '../support/ids.ts';
 import { type Receiver, startReceiver, trustReceivers } from '../support/receiver.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
+import { verifyInPython } from '../support/verify-in-python.ts';
 
 const tables = ['webhook_endpoints', 'webhook_messages', 'webhook_deliveries', 'webhook_redeliveries'];
 const secondMs = 1_000;
@@ -37,6 +38,8 @@ let bed: TestBed;
 let api: Api;
 let deps: Deps;
 let token: string;
+/** The time at which a test begins: workers' clocks stand still, so that a slow machine changes nothing. */
+let baseMs: number;
 const receivers: Receiver[] = [];
 
 beforeAll(async () => {
@@ -55,6 +58,7 @@ afterAll(async () => {
 });
 
 beforeEach(async () => {
+  baseMs = Date.now();
   for (const table of tables) await deps.db.change(`DELETE FROM ${table}`);
 });
 
@@ -99,7 +103,7 @@ const trigger = (message: WebhookTrigger): Delivered<WebhookTrigger> => ({
 });
 
 /** Runs the worker at a time, with what it would send noted and not sent, and no breaker open but those that Redis knows. */
-async function work(messages: WebhookTrigger[], clock = Date.now, withinMs = 9_000) {
+async function work(messages: WebhookTrigger[], clock = later(0), withinMs = 9_000) {
   const sent: { body: unknown; delaySeconds?: number }[] = [];
   const queue: Deps['queue'] = (name) => ({
     url: deps.queue(name).url,
@@ -114,7 +118,7 @@ async function work(messages: WebhookTrigger[], clock = Date.now, withinMs = 9_0
 }
 
 const tickEvent: WebhookTrigger = { 'detail-type': 'Scheduled Event' };
-const later = (ms: number) => () => Date.now() + ms;
+const later = (ms: number) => () => baseMs + ms;
 /** As the minute's rule does: asks for what is due, and serves it. */
 async function workLater(ms: number): Promise<void> {
   const asked = await work([tickEvent], later(ms));
@@ -199,6 +203,20 @@ describe('what is sent', () => {
     }
     expect(plain.received[0]?.id).toBe(secure.received[0]?.id);
   });
+
+  test('is accepted by the reference library in Python, while the secret is replaced with both, and not with another', async () => {
+    const one = await receiver();
+    const known = await endpointAt(one.url);
+    const { secret } = (await api.call(`POST ${path(known, '/secret')}`, { json: { overlapSeconds: 60 }, token })).body;
+    await work([purchaseChanged(3)]);
+    const [received] = one.received;
+    if (!received) throw new Error('nothing arrived');
+    const other = await endpointAt(one.url);
+    const said = await verifyInPython([secret, known.secret, other.secret].map((each) => [each, received] as const));
+    const content = expect.objectContaining({ type: 'purchase.changed' });
+    // Where Python or PyPI is missing, a line has said so.
+    if (said) expect(said).toEqual([content, content, 'WebhookVerificationError']);
+  }, 180_000);
 
   test('comes once for an event that the bus delivers twice, and to those alone whose filter lets it through', async () => {
     const [one, other] = [await receiver(), await receiver()];
@@ -321,7 +339,7 @@ describe('an endpoint that fails', () => {
     const [{ messageId }] = await logOf(known);
     const again = await api.call(`POST ${path(known, `/deliveries/${messageId}/redeliver`)}`, { token });
     expect(again.body).toMatchObject({ state: 'pending', attempts: 0 });
-    await workLater(retriedForMs);
+    await workLater(retriedForMs + dayMs);
     expect(await logOf(known, '&state=delivered')).toMatchObject([{ messageId, attempts: 1 }]);
   });
 
@@ -372,18 +390,20 @@ describe('one endpoint and the others', () => {
     silent.answers({ hang: true });
     const known = await endpointAt(silent.url);
     await endpointAt(quick.url);
-    const events = Array.from({ length: 40 }, (_, version) => purchaseChanged(version));
-    const startedAt = performance.now();
-    const working = work(events);
-    let quickAtMs = 0;
-    while (quick.received.length < 40 && performance.now() - startedAt < 8_000) {
+    const events = Array.from({ length: 12 }, (_, version) => purchaseChanged(version));
+    let isOver = false;
+    const working = work(events).then(() => {
+      isOver = true;
+    });
+    let wasOver = false;
+    while (quick.received.length < 12 && !isOver) {
       await new Promise((resolve) => setTimeout(resolve, 20));
-      quickAtMs = performance.now() - startedAt;
+      wasOver = isOver;
     }
     await working;
-    expect(quick.received).toHaveLength(40);
-    expect(quickAtMs).toBeLessThan(4_000);
-    expect(silent.received.length).toBeLessThanOrEqual(callsInFlight);
+    // The quick one had everything while the same invocation still waited for the silent one.
+    expect([quick.received.length, wasOver]).toEqual([12, false]);
+    expect(silent.received.length).toBeLessThanOrEqual(2 * callsInFlight);
     expect(silent.mostAtOnce()).toBeLessThanOrEqual(callsInFlight);
     // Its breaker is open now, for every process: nothing is sent until it lets one call through.
     const asked = silent.received.length;
@@ -393,7 +413,7 @@ describe('one endpoint and the others', () => {
     // And when it answers again, it gets everything.
     silent.answers({});
     for (let ms = 2; ms < 10; ms++) await workLater(ms * minuteMs);
-    expect(new Set(silent.received.map(({ id }) => id)).size).toBe(40);
+    expect(new Set(silent.received.map(({ id }) => id)).size).toBe(12);
     expect(await logOf(known, '&state=pending')).toEqual([]);
   });
 
@@ -412,7 +432,7 @@ describe('one endpoint and the others', () => {
   test('a turn that has no more time leaves the rest due, and asks for the next', async () => {
     const one = await receiver();
     const known = await endpointAt(one.url);
-    const sent = await work([purchaseChanged()], Date.now, 5_000);
+    const sent = await work([purchaseChanged()], later(0), 5_000);
     expect(one.received).toHaveLength(0);
     expect(sent).toEqual([{ body: { endpointId: known.endpointId }, delaySeconds: 0 }]);
     await work([{ endpointId: known.endpointId }]);
@@ -510,13 +530,15 @@ describe('redelivery in bulk', () => {
     const seen = await step();
     expect(seen).toMatchObject({ ordered: 6 });
     // A message from before the last step is dropped while another worker goes on with it.
-    expect(await continueRedelivery(deps, { id, afterId: null }, Date.now() + 5_000)).toBeUndefined();
+    const soon = () => (seen?.steppedAtMs ?? 0) + secondMs;
+    const other = withDeps(deps, { clock: soon });
+    expect(await continueRedelivery(other, { id, afterId: null }, soon() + 5_000)).toBeUndefined();
     // If all messages were lost, the minute's rule goes on.
-    const asked = await work([tickEvent], later(15 * secondMs));
+    const asked = await work([tickEvent], later(minuteMs));
     expect(asked).toContainEqual({ body: { redelivery: { id, afterId: seen?.afterId } } });
     await work(
       asked.map(({ body }) => WebhookTrigger.parse(body)),
-      later(15 * secondMs),
+      later(minuteMs),
     );
     expect((await api.call(`GET ${path(known, `/redeliveries/${id}`)}`, { token })).body).toMatchObject({
       ordered: 10,
@@ -533,7 +555,7 @@ describe('redelivery in bulk', () => {
     const [{ messageId }] = await logOf(known);
     await api.call(`POST ${path(known, `/deliveries/${messageId}/redeliver`)}`, { token });
     await working;
-    await work([{ endpointId: known.endpointId }]);
+    await workLater(minuteMs);
     expect(one.received.map(({ id }) => id)).toEqual([messageId, messageId]);
   });
 });
@@ -589,7 +611,7 @@ describe('a worker', () => {
     // A deadline that has passed leaves no time to send.
     await work(
       Array.from({ length: events }, (_, version) => purchaseChanged(version)),
-      Date.now,
+      later(0),
       0,
     );
     expect(one.received).toHaveLength(0);

@@ -72,7 +72,7 @@ function mortal(db: Db): Db {
 const working = withDeps(deps, { clock, ...(values['die-before-log'] ? { db: mortal(deps.db) } : {}) });
 const [endpointId] = positionals as EndpointId[];
 if (!endpointId) throw new Error('name an endpoint');
-const turns = Array.from({ length: Number(values.turns) }, () => serveEndpoint(working, endpointId, clock() + 9_000));
+const turns = Array.from({ length: Number(values.turns) }, () => serveEndpoint(working, endpointId, clock() + 60_000));
 await Promise.all(turns);
 const missing = notPlanted();
 if (missing.length > 0) throw new Error(`not planted: ${missing.join(', ')}`);

@@ -53,6 +53,14 @@ describe('where loopback is not allowed', () => {
     expect(secure.connections()).toBe(before);
   });
 
+  test('a name that nobody knows is an error of the network', async () => {
+    const unknown = async () => [];
+    const outside = opening({ loopback: false, resolve: unknown });
+    await expect(post(outside, `https://hooks.example.com:${secure.port}/`)).rejects.toMatchObject({
+      code: 'ENOTFOUND',
+    });
+  });
+
   test('plain HTTP is not spoken', async () => {
     const before = plain.connections();
     const outside = opening({ loopback: false, resolve: resolvesTo('1.1.1.1') });

@@ -6,7 +6,7 @@
  * One address that is not public refuses them all. Redirects are not followed. Only where loopback is allowed, which no
  * account allows, it and plain HTTP to it are taken as well.
  */
-import { lookup as systemLookup } from 'node:dns/promises';
+import { Resolver } from 'node:dns/promises';
 import http from 'node:http';
 import https from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
@@ -65,7 +65,23 @@ export function openOutside({ loopback, resolve = resolveAll }: OutsideOptions):
   };
 }
 
-const resolveAll: Resolve = (hostname) => systemLookup(hostname, { all: true });
+/** How long a name server is waited for, and how often it is asked. */
+const nameServerLimits = { timeout: 1_500, tries: 2 };
+
+/**
+ * All addresses of a name. It asks name servers itself, not through the operating system: that is done by the few threads that
+ * look up every name of this process, so a name whose server does not answer would hold up all other calls.
+ */
+const resolveAll: Resolve = async (hostname) => {
+  if (/^localhost\.?$/i.test(hostname)) return [{ address: '127.0.0.1', family: 4 }];
+  const resolver = new Resolver(nameServerLimits);
+  const [v4, v6] = await Promise.allSettled([resolver.resolve4(hostname), resolver.resolve6(hostname)]);
+  if (v4.status === 'rejected' && v6.status === 'rejected') throw v4.reason;
+  return [
+    ...(v4.status === 'fulfilled' ? v4.value : []).map((address) => ({ address, family: 4 })),
+    ...(v6.status === 'fulfilled' ? v6.value : []).map((address) => ({ address, family: 6 })),
+  ];
+};
 
 /** The look-up of a connection: the addresses of a name, or an error if one of them is not allowed. */
 function guarded(resolve: Resolve, isAllowed: (address: string) => boolean): LookupFunction {
