@@ -16,12 +16,13 @@ export interface Received {
   readonly body: any;
 }
 
-/** How one is answered; `hang` never answers. */
+/** How one is answered; `hang` never answers, `drop` closes a connection that has served another before. */
 export interface Reply {
   readonly status?: number;
   readonly headers?: Record<string, string>;
   readonly afterMs?: number;
   readonly hang?: boolean;
+  readonly drop?: boolean;
 }
 
 export interface Receiver {
@@ -41,6 +42,7 @@ export interface Receiver {
 export async function startReceiver(scheme: 'http' | 'https' = 'http'): Promise<Receiver> {
   const received: Received[] = [];
   const sockets = new Set<Socket>();
+  const served = new WeakSet<Socket>();
   let connections = 0;
   let open = 0;
   let mostAtOnce = 0;
@@ -54,8 +56,13 @@ export async function startReceiver(scheme: 'http' | 'https' = 'http'): Promise<
     const headers = request.headers as Record<string, string>;
     const one = { id: headers['webhook-id'] ?? '', headers, rawBody, body: JSON.parse(rawBody) };
     received.push(one);
-    const { status = 204, headers: more = {}, afterMs = 0, hang = false } = replyTo(one, received.length - 1);
+    const { status = 204, headers: more = {}, afterMs = 0, hang, drop } = replyTo(one, received.length - 1);
     if (hang) return;
+    if (drop && served.has(request.socket)) {
+      request.socket.destroy();
+      return;
+    }
+    served.add(request.socket);
     if (afterMs > 0) await new Promise((resolve) => setTimeout(resolve, afterMs));
     response.writeHead(status, more).end();
   };

@@ -97,6 +97,21 @@ describe('where it is allowed', () => {
     expect(asked).toBe(2);
   });
 
+  test('a connection that was kept is used again, and a new one is made if the other side has closed it', async () => {
+    const outside = opening({ loopback: true });
+    const before = plain.connections();
+    expect(await post(outside, plain.url)).toBe(204);
+    // The socket is free once its answer has been read to the end.
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(await post(outside, plain.url)).toBe(204);
+    expect(plain.connections()).toBe(before + 1);
+    plain.answers({ drop: true });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(await post(outside, plain.url)).toBe(204);
+    expect(plain.connections()).toBe(before + 2);
+    plain.answers({});
+  });
+
   test('a redirect is an answer, and is not followed', async () => {
     plain.answers({ status: 307, headers: { location: secure.url } });
     const before = secure.received.length;

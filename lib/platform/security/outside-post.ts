@@ -105,11 +105,13 @@ function exchange(
   options: { headers: Readonly<Record<string, string>>; lookup: LookupFunction; signal: AbortSignal },
   agents: { 'https:': https.Agent; 'http:': http.Agent },
   body: string,
+  isFresh = false,
 ): Promise<number> {
   return new Promise((resolve, reject) => {
     const isPlain = url.protocol === 'http:';
     const send = isPlain ? http.request : https.request;
-    const agent = isPlain ? agents['http:'] : agents['https:'];
+    const kept = isPlain ? agents['http:'] : agents['https:'];
+    const agent = isFresh ? false : kept;
     const headers = { ...options.headers, 'content-length': String(Buffer.byteLength(body)) };
     const request = send(url, { ...options, headers, agent, method: 'POST' }, (response) => {
       let bytes = 0;
@@ -121,7 +123,12 @@ function exchange(
       response.on('error', () => undefined);
       resolve(response.statusCode ?? 0);
     });
-    request.on('error', reject);
+    request.on('error', (error: NodeJS.ErrnoException) => {
+      // The other side had closed a kept connection, as it may while this environment stood still: that is no failure of it.
+      const isStale = request.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
+      if (isStale) resolve(exchange(url, options, agents, body, true));
+      else reject(error);
+    });
     request.end(body);
   });
 }
