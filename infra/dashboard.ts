@@ -98,6 +98,11 @@ export function dashboardBody(service: string, stage: string, queues: string[], 
       ],
     },
     {
+      title: 'Webhooks a minute',
+      metrics: [ours('WebhooksDelivered'), ours('WebhooksFailed'), ours('WebhooksSwitchedOff', { yAxis: 'right' })],
+      stat: 'Sum',
+    },
+    {
       title: 'Lambda',
       metrics: [
         ['AWS/Lambda', 'ConcurrentExecutions', { stat: 'Maximum' }],

@@ -67,6 +67,8 @@ const plain: Record<string, (landscape: Landscape) => Grant> = {
   }),
   'payments:probe': () => ({ names: ['provider/payments'], statements: [], outside: true }),
   'payments:webhook': () => ({ names: ['secret/payment-webhook'], statements: [secret('PaymentWebhookSecret')] }),
+  'webhooks:secrets': () => ({ names: ['secret/webhook-key'], statements: [secret('WebhookKey')] }),
+  'webhooks:send': () => ({ names: ['secret/webhook-key'], statements: [secret('WebhookKey')], outside: true }),
   'tokens:verify': () => ({ names: ['token/verification-key'], statements: [] }),
   'tokens:sign': () => ({ names: ['secret/token-signing-key'], statements: [secret('TokenSigningKey')] }),
   /** Challenges, device tokens and the salts of passwords. */

@@ -9,6 +9,7 @@
 import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { loopbackName } from '#platform/kernel/registry.ts';
 import { type AwsEndpoints, awsEnvironment, createResources, deleteResources } from './aws-resources.ts';
 import { createDatabase, type Databases, dropDatabase, flushRedis, inDatabase, startDatabases } from './databases.ts';
 import { freePort } from './free-port.ts';
@@ -176,6 +177,8 @@ class Starting {
       ...(providers > 0 ? { 'provider/payments': providerUrls.join(',') } : {}),
       ...secrets,
       ...demoLimits,
+      // Receivers of webhooks are programs on this machine.
+      [loopbackName]: 'allowed',
     };
     const registryFile = join(this.#dir, 'registry.json');
     writePrivate(registryFile, registry);
@@ -438,6 +441,7 @@ function folderSecrets(dir: string): Registry {
     'secret/payment-api-key': `sk_sandbox_${randomBytes(18).toString('base64url')}`,
     'secret/receipt-key': randomBytes(32).toString('base64url'),
     'secret/guard-key': randomBytes(32).toString('base64url'),
+    'secret/webhook-key': randomBytes(32).toString('base64url'),
     // A folder that is older than one of them keeps those it has.
     ...known,
   };

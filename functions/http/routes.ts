@@ -10,8 +10,18 @@ import * as operations from './operations.routes.ts';
 import * as purchase from './purchase.routes.ts';
 import * as reservation from './reservation.routes.ts';
 import * as sale from './sale.routes.ts';
+import * as webhooks from './webhooks.routes.ts';
 
-const nouns: Record<string, Route>[] = [identity, catalog, sale, reservation, purchase, notification, operations];
+const nouns: Record<string, Route>[] = [
+  identity,
+  catalog,
+  sale,
+  reservation,
+  purchase,
+  notification,
+  webhooks,
+  operations,
+];
 
 const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'];
 

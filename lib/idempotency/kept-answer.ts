@@ -11,7 +11,7 @@
 import { createHash } from 'node:crypto';
 import type * as z from 'zod';
 import { type Actor, type Change, recordAct } from '#audit/act.ts';
-import type { Needs } from '#platform/environment/deps.ts';
+import type { Deps, Needs } from '#platform/environment/deps.ts';
 import { type Call, type HttpHandler, httpHandler, Reply } from '#platform/handlers/http.ts';
 import type { Route } from '#platform/handlers/route.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
@@ -62,10 +62,31 @@ export function operatorHandler<P extends z.ZodType, Q extends z.ZodType, B exte
   verb: (call: Call<z.output<P>, z.output<Q>, z.output<B>>, keep: Keep) => Promise<z.input<R> | Refusal>,
   headersOf?: (answer: z.input<R>) => Record<string, string>,
 ): HttpHandler {
+  return completedHandler(route, verb, (answer) => answer, headersOf);
+}
+
+/**
+ * The same for an answer with something in it that must not be kept, such as a secret: `completed` adds it to what the verb
+ * has kept, and gives the same every time. Also for a route without a reply, whose verb keeps `null`.
+ */
+export function completedHandler<
+  P extends z.ZodType,
+  Q extends z.ZodType,
+  B extends z.ZodType,
+  R extends z.ZodType,
+  Kept,
+>(
+  route: Route<P, Q, B, R>,
+  verb: (call: Call<z.output<P>, z.output<Q>, z.output<B>>, keep: Keep) => Promise<Kept | Refusal>,
+  completed: (kept: Kept, deps: Deps) => z.input<R> | undefined,
+  headersOf?: (kept: Kept) => Record<string, string>,
+): HttpHandler {
   const answer = async (call: Call<z.output<P>, z.output<Q>, z.output<B>>) => {
     const name = call.idempotencyKey === '' ? undefined : identify(route, call);
     const answered = await answerOnce(call.deps, name, actorOf(route, call), (keep) => verb(call, keep));
-    return isRefusal(answered) || !headersOf ? answered : new Reply(answered, headersOf(answered));
+    if (isRefusal(answered)) return answered;
+    const whole = completed(answered, call.deps);
+    return headersOf ? new Reply(whole, headersOf(answered)) : whole;
   };
   return httpHandler(route, answer as Parameters<typeof httpHandler<P, Q, B, R>>[1]);
 }

@@ -68,6 +68,7 @@ const rooms = [
   'purchase',
   'launch',
   'notification',
+  'webhooks',
   'reconcile',
   'operations',
 ];

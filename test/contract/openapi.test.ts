@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { Ajv2020 } from 'ajv/dist/2020.js';
+import { BusEvent, catalog, type EventDetail, type EventName } from '#events/catalog.ts';
+import { newEvent } from '#events/outbox.ts';
 import { routes } from '#functions/http/routes.ts';
 import { handlerOf } from '#local/function-host.ts';
 import { readDeclared } from '#local/serverless-config.ts';
@@ -13,11 +15,16 @@ import { codesOf, type OpenApiDocument, openApiDocument } from '#platform/handle
 import type { SeveralRoutes } from '#platform/handlers/several.ts';
 import { closingCodes, codes } from '#platform/kernel/errors.ts';
 import { operatorRoles } from '#platform/security/roles.ts';
+import { asId } from '#test/support/ids.ts';
+import { documentedWebhooks } from '#webhooks/message.shapes.ts';
+import { messagesOf } from '#webhooks/message.ts';
 
 const declared = (await readDeclared()).functions.filter((one) => one.routes.length > 0);
-const document = openApiDocument(routes);
+const document = openApiDocument(routes, documentedWebhooks);
 
 const declaredLines = declared.flatMap(({ routes: lines }) => lines.map(({ method, path }) => `${method} ${path}`));
+const nameOf = (method: string, path: string) =>
+  Object.entries(routes).find(([, route]) => route.method === method && route.path === path)?.[0];
 type Operation = NonNullable<NonNullable<OpenApiDocument['paths']>[string]['get']>;
 const operations = Object.entries(document.paths ?? {}).flatMap(([path, methods]) =>
   Object.entries(methods as Record<string, Operation>).map(([method, operation]) => ({ path, method, operation })),
@@ -34,14 +41,6 @@ describe('one API', () => {
   test('every route of serverless.yml is in routes.ts, and the other way round', () => {
     const lines = Object.values(routes).map(({ method, path }) => `${method} ${path}`);
     expect(lines.sort()).toEqual([...declaredLines].sort());
-  });
-
-  test('a function of one route has its name', () => {
-    const single = declared.flatMap(({ key, routes: [line, more] }) =>
-      line && !more ? [`${key}: ${line.method} ${line.path}`] : [],
-    );
-    const lines = Object.entries(routes).map(([name, { method, path }]) => `${name}: ${method} ${path}`);
-    expect(single.filter((line) => !lines.includes(line))).toEqual([]);
   });
 
   test.each(declared.filter(({ routes: lines }) => lines.length > 1).map((one) => [one.key, one] as const))(
@@ -63,6 +62,21 @@ describe('one API', () => {
         .sort(),
     );
   });
+
+  test.each(declared.map((one) => [one.key, one] as const))(
+    'the function %s serves what it is named for',
+    (key, one) => {
+      const names = one.routes.map(({ method, path }) => nameOf(method, path));
+      const text = readFileSync(`${handlerOf(one).path}.ts`, 'utf8');
+      const imported = [...text.matchAll(/^import \{ handler as \w+ \} from '\.\/([\w-]+)\.ts';$/gm)].map(
+        ([, name]) => name,
+      );
+      // One that serves several is made of their handlers, and those are for operators.
+      if (imported.length === 0) expect(names).toEqual([key]);
+      else expect([...names].sort()).toEqual(imported.sort());
+      for (const name of imported) expect(operatorRoles).toContain(routes[name ?? '']?.auth);
+    },
+  );
 
   test.each(declared.map((one) => [one.key, one] as const))('the function %s can be loaded', async (_key, one) => {
     const { url, name } = handlerOf(one);
@@ -178,6 +192,58 @@ describe('the document', () => {
   test('uses every error code, so that none is documented that never occurs', () => {
     const used = new Set([...Object.values(routes).flatMap(codesOf), ...closingCodes]);
     expect(Object.keys(codes).filter((code) => !used.has(code as keyof typeof codes))).toEqual([]);
+  });
+});
+
+describe('the webhooks that are sent', () => {
+  test('are in the document, one for each event and the test of an endpoint, and what is sent fits it', () => {
+    expect(Object.keys(document.webhooks ?? {}).sort()).toEqual([...Object.keys(catalog), 'webhook.test'].sort());
+    const ajv = new Ajv2020({ strict: false, validateFormats: false });
+    ajv.addSchema(document, 'api');
+    const id = '0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b';
+    const stock = {
+      saleId: id,
+      epoch: 1,
+      version: 2,
+      allotment: 3,
+      available: 1,
+      allocated: 1,
+      sold: 1,
+      waitlisted: 0,
+    };
+    const change = { saleId: id, from: 'requested', to: 'allocated', deadlineMs: 1_800_000_000_000 };
+    const details: { [Name in EventName]: EventDetail<Name> } = {
+      'reservations.changed': {
+        changes: [
+          {
+            ...change,
+            from: 'requested',
+            to: 'allocated',
+            moves: [[asId(id), asId(id), 1, 1, 1, 1]],
+            saleId: asId(id),
+          },
+        ],
+        stocks: [{ ...stock, saleId: asId(id) }],
+        released: false,
+      },
+      'reservations.reminded': {
+        ...{ saleId: asId(id), reason: 'moved-up' },
+        recipients: [{ reservationId: asId(id), customerId: asId(id), units: 0, version: 1, position: 2 }],
+      },
+      'purchase.changed': {
+        ...{ purchaseId: asId(id), customerId: asId(id), state: 'refunded', amountMinor: 1, currency: 'EUR' },
+        ...{ reservationIds: [asId(id)], version: 3, reason: 'refund_ordered', givenBackMinor: 1 },
+      },
+      'sale.changed': { saleId: asId(id), phase: 'closed', status: 'active', stock: { ...stock, saleId: asId(id) } },
+    };
+    for (const [name, detail] of Object.entries(details)) {
+      const event = newEvent(name as EventName, detail as never, 1_800_000_000_000);
+      const messages = messagesOf(BusEvent.parse({ 'detail-type': name, detail: JSON.parse(event.detail) }));
+      const [{ body = '' } = {}] = messages;
+      const pointer = `api#/webhooks/${name}/post/requestBody/content/application~1json/schema`;
+      const validate = ajv.compile({ $ref: pointer });
+      expect([name, validate(JSON.parse(body)), validate.errors]).toEqual([name, true, null]);
+    }
   });
 });
 

@@ -30,6 +30,7 @@ describe('limits on time', () => {
       timings.poolWaitTimeoutMs,
       timings.awsCallTimeoutMs,
       timings.providerCallTimeoutMs,
+      timings.webhookCallTimeoutMs,
       timings.probeTimeoutMs,
     ]) {
       expect(limit).toBeLessThan(shortest);

@@ -8,7 +8,7 @@
  * name of another object counts as well; such a function fails here until the member has another name.
  */
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { parseSync } from '@swc/core';
 import { build } from 'esbuild';
 import { parse } from 'yaml';
@@ -32,6 +32,7 @@ import {
 } from '#platform/handlers/limits.ts';
 import { type LogicalName, locate } from '#platform/kernel/registry.ts';
 import type { Tokens } from '#platform/security/access-token.ts';
+import { openOutside } from '#platform/security/outside-post.ts';
 
 const { functions } = await readDeclared();
 // Only the lists are wanted; CloudFormation's tags are of no interest here.
@@ -100,7 +101,7 @@ const limitsOfCalls: LimitName[] = [
   'messages-customer',
   'connections-customer',
 ];
-const allQueues = ['reservations', 'purchases', 'notifications', 'advance', 'reconcile'];
+const allQueues = ['reservations', 'purchases', 'notifications', 'webhooks', 'advance', 'reconcile'];
 
 /** How code shows that it uses what a word grants. */
 const evidence: [word: string, shown: Shown][] = [
@@ -112,6 +113,8 @@ const evidence: [word: string, shown: Shown][] = [
   ['payments', looksUp('secret/payment-api-key')],
   ['payments:probe', reaches(probeHttp)],
   ['payments:webhook', looksUp('secret/payment-webhook')],
+  ['webhooks:send', reaches(openOutside)],
+  ['webhooks:secrets', both(looksUp('secret/webhook-key'), not(reaches(openOutside)))],
   ['receipts', looksUp('secret/receipt-key')],
   ['tokens:sign', signs],
   ['tokens:verify', both(either(reaches(httpHandler), reaches(sharedTokens)), not(signs))],
@@ -208,6 +211,24 @@ test.each(functions.map((declared) => [declared.key, declared] as const))(
     expect([...(written[key]?.uses ?? [])].sort()).toEqual(used.sort());
   },
 );
+
+const shared = functions.filter(({ routes }) => routes.length > 1);
+
+test('some functions serve several routes', () => expect(shared.length).toBeGreaterThan(0));
+
+test.each(
+  shared.flatMap((declared) => {
+    const file = `${handlerOf(declared).path}.ts`;
+    const imported = [
+      ...readFileSync(file, 'utf8').matchAll(/^import \{ handler as \w+ \} from '\.\/([\w-]+)\.ts';$/gm),
+    ];
+    return imported.map(([, name = '']) => [name, declared.key, join(dirname(file), `${name}.ts`)] as const);
+  }),
+)('%s uses all that %s is granted, so it gains nothing by sharing it', async (_name, key, file) => {
+  const reached = await reachedFrom(file);
+  const used = evidence.filter(([, shown]) => shown(reached)).map(([word]) => word);
+  expect([...(written[key]?.uses ?? [])].sort()).toEqual(used.sort());
+});
 
 test('members count, and names of variables do not', () => {
   const shown = (text: string) => [...shownBy([text]).members];

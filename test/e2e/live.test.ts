@@ -2,10 +2,12 @@
  * Live pushes end to end: serverless-offline serves both APIs, workers run the queue functions, and a customer's
  * WebSocket hears what the HTTP API set in motion, through the real queues and the bus.
  */
+import { Webhook } from 'standardwebhooks';
 import { waitFor as waitWithin } from '#local/wait.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
 import { accessTokenLifeSeconds, openTokens } from '#platform/security/access-token.ts';
 import { createShown } from '#web/shown.ts';
+import { startReceiver } from '../support/receiver.ts';
 import { closeBeds, type RunningBed, runningBed } from '../support/running-bed.ts';
 
 let running: RunningBed;
@@ -187,6 +189,45 @@ describe('live', () => {
     expect(paused()?.message).toMatchObject({ saleId });
     socket.close();
   });
+
+  it('an endpoint of a shop hears of a reservation over the bus and its queue, again if it does not take it', async () => {
+    const shop = await startReceiver();
+    shop.answers((_, index) => (index === 0 ? { status: 503 } : {}));
+    const asked = { url: `http://localhost:${shop.port}/holdfast`, events: ['reservations.changed'] };
+    const made = await call<{ endpointId: string; secret: string }>('POST', '/webhook-endpoints', operator, asked);
+    const { saleId } = await openSale(10);
+    const body = { quantity: 1, fill: 'all' };
+    const hal = await customer('hal');
+    const { reservationId } = await call<{ reservationId: string }>(
+      'POST',
+      `/sales/${saleId}/reservations`,
+      hal,
+      body,
+      'hook',
+    );
+    const told = () =>
+      shop.received.filter(({ body: { data } }) =>
+        data.changes.some((change: { reservationId: string; to: string }) => change.reservationId === reservationId),
+      );
+    const [, again] = await waitWithin(
+      'the webhook to be taken',
+      () => {
+        const first = shop.received[0]?.id;
+        const taken = told().length > 0 && shop.received.filter(({ id }) => id === first).length === 2;
+        return taken && shop.received.filter(({ id }) => id === first);
+      },
+      { timeoutMs: 30_000 },
+    );
+    for (const one of [again, told().at(-1)]) {
+      expect(new Webhook(made.secret).verify(one?.rawBody ?? '', one?.headers ?? {})).toMatchObject({
+        type: 'reservations.changed',
+      });
+    }
+    const path = `/webhook-endpoints/${made.endpointId}/deliveries?state=delivered`;
+    const { items } = await call<{ items: { messageId: string; attempts: number }[] }>('GET', path, operator);
+    expect(items).toContainEqual(expect.objectContaining({ messageId: again?.id, attempts: 2 }));
+    await shop.close();
+  }, 60_000);
 
   it('a malformed message is answered with a problem, and the connection stays open', async () => {
     const { heard, say, socket } = await listener(await customer('dan'));

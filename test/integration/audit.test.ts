@@ -99,6 +99,26 @@ const ofSale = async (path: string, json: object | undefined, shows: Made['shows
   };
 };
 
+/** The address of a new endpoint of webhooks. */
+async function givenEndpoint(): Promise<string> {
+  const json = { url: 'https://shop.example.com/holdfast' };
+  const { endpointId } = (await api.call('POST /webhook-endpoints', { token: operator, json })).body;
+  return `/webhook-endpoints/${endpointId}`;
+}
+
+const ofEndpoint = async (method: string, path: string, json: object | undefined, shows: Made['shows']) => {
+  const endpoint = await givenEndpoint();
+  const made: Made = {
+    line: `${method} ${endpoint}${path}`,
+    sent: json ? { json } : {},
+    shows: (row, answer) => {
+      expect(row.subjectId).toBe(endpoint.split('/').at(-1));
+      shows(row, answer);
+    },
+  };
+  return made;
+};
+
 /** How each operators' route that changes something is made to change it. */
 const made: Record<string, () => Promise<Made>> = {
   'create-product': async () => ({
@@ -202,6 +222,47 @@ const made: Record<string, () => Promise<Made>> = {
       },
     };
   },
+  'create-webhook-endpoint': async () => ({
+    line: 'POST /webhook-endpoints',
+    sent: { json: { url: 'https://shop.example.com/holdfast' } },
+    shows: (row, { body: { secret, ...shown } }) => {
+      expect(secret).toMatch(/^whsec_/);
+      expect([row.subjectId, row.before, row.after]).toEqual([shown.endpointId, null, shown]);
+      expect(JSON.stringify(row)).not.toContain(secret);
+    },
+  }),
+  'update-webhook-endpoint': () =>
+    ofEndpoint('PATCH', '', { state: 'paused' }, ({ before, after }) => {
+      expect([before?.state, after?.state]).toEqual(['active', 'paused']);
+    }),
+  'delete-webhook-endpoint': () =>
+    ofEndpoint('DELETE', '', undefined, ({ before, after }) => {
+      expect([before?.state, after]).toEqual(['active', null]);
+    }),
+  'rotate-webhook-secret': () =>
+    ofEndpoint('POST', '/secret', { overlapSeconds: 60 }, (row, { body }) => {
+      expect([row.before?.secretOverlapUntil, row.after?.secretOverlapUntil]).toEqual([null, body.secretOverlapUntil]);
+      expect(JSON.stringify(row)).not.toContain(body.secret);
+    }),
+  'test-webhook-endpoint': () =>
+    ofEndpoint('POST', '/test', undefined, ({ before, after }, { body }) => {
+      expect([before, after]).toEqual([null, body]);
+    }),
+  'redeliver-webhook': async () => {
+    const endpoint = await givenEndpoint();
+    const { messageId } = (await api.call(`POST ${endpoint}/test`, { token: operator })).body;
+    await deps.db.change("UPDATE webhook_deliveries SET state = 'failed' WHERE message_id = ?", [toBytes(messageId)]);
+    return {
+      line: `POST ${endpoint}/deliveries/${messageId}/redeliver`,
+      shows: ({ subjectId, before, after }) => {
+        expect([subjectId, before?.state, after?.state]).toEqual([endpoint.split('/').at(-1), 'failed', 'pending']);
+      },
+    };
+  },
+  'redeliver-webhooks': () =>
+    ofEndpoint('POST', '/redeliveries', { since: '2026-01-31T18:00:00Z', scope: 'failed' }, (row, { body }) => {
+      expect([row.before, row.after]).toEqual([null, body]);
+    }),
   'redrive-dead-letters': async () => ({
     line: 'POST /ops/dead-letters/redrive',
     sent: { json: { queue: 'settle', messageIds: 'all' } },

@@ -18,6 +18,7 @@ import { type OpenApiDocument, openApiDocument } from '#platform/handlers/openap
 import type { CustomerId } from '#platform/kernel/ids.ts';
 import type { Role } from '#platform/security/roles.ts';
 import { newId } from '#test/support/ids.ts';
+import { documentedWebhooks } from '#webhooks/message.shapes.ts';
 
 export interface Sent {
   token?: string;
@@ -74,7 +75,7 @@ interface Served {
 
 /** Opens the API on the bed that this process works on. */
 export function openApi(): Api {
-  const document = openApiDocument(routes);
+  const document = openApiDocument(routes, documentedWebhooks);
   const served = readServed();
   const conforms = contract(document);
 
@@ -85,10 +86,7 @@ export function openApi(): Api {
       const found = one.method === method ? one.pattern.exec(path) : null;
       if (!found) continue;
       const handler = await one.load();
-      const result = await handler(
-        { ...toEvent(method, path, query, found.groups, sent), routeKey: `${method} ${one.path}` },
-        context(),
-      );
+      const result = await handler(toEvent(one, path, query, found.groups, sent), context());
       const text = result.body ?? '';
       const headers = (result.headers ?? {}) as Record<string, string>;
       const isJson = /[/+]json/.test(headers['content-type'] ?? '');
@@ -144,7 +142,7 @@ function readServed(): Served[] {
 }
 
 function toEvent(
-  method: string,
+  { method, path: pattern }: Pick<Served, 'method' | 'path'>,
   path: string,
   query: string,
   groups: Record<string, string> | undefined,
@@ -160,6 +158,7 @@ function toEvent(
   }
   return {
     version: '2.0',
+    routeKey: `${method} ${pattern}`,
     rawPath: path,
     rawQueryString: query,
     headers: {

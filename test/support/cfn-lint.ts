@@ -4,14 +4,12 @@
  * only our own checks hold the template.
  */
 import { execFile } from 'node:child_process';
-import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { projectRoot } from '#local/state-folder.ts';
+import { fromPypi } from './from-pypi.ts';
 
 const run = promisify(execFile);
 const version = '1.58.0';
-const installLimitMs = 90_000;
 const lintLimitMs = 240_000;
 
 /** W3005: the framework names a function's role twice, as a reference and as a dependency. */
@@ -45,19 +43,7 @@ async function findOrInstall(): Promise<string | undefined> {
     return stdout.includes('cfn-lint');
   };
   if (await works('cfn-lint')) return 'cfn-lint';
-  const folder = join(projectRoot, '.local', 'cfn-lint');
-  const command = join(folder, 'bin', 'cfn-lint');
-  if (existsSync(command) && (await works(command))) return command;
-  try {
-    rmSync(folder, { recursive: true, force: true });
-    await run('python3', ['-m', 'venv', folder], { timeout: installLimitMs });
-    await run(join(folder, 'bin', 'pip'), ['install', '--quiet', `cfn-lint==${version}`], { timeout: installLimitMs });
-    return command;
-  } catch {
-    rmSync(folder, { recursive: true, force: true });
-    process.stderr.write(
-      'cfn-lint is not here and could not be installed from PyPI; the template was held to our own checks only\n',
-    );
-    return undefined;
-  }
+  const isThere = (programs: string) => works(join(programs, 'cfn-lint'));
+  const programs = await fromPypi('cfn-lint', version, isThere, 'the template was held to our own checks only');
+  return programs && join(programs, 'cfn-lint');
 }

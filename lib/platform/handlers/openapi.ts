@@ -89,8 +89,10 @@ export function codesOf(route: Route): Code[] {
   return [...found].sort((one, other) => codes[one].status - codes[other].status || one.localeCompare(other));
 }
 
-/** Makes the document. `named` are the routes by the name of their function. */
-export function openApiDocument(named: Record<string, Route>): OpenApiDocument {
+/**
+ * Makes the document. `named` are the routes by their names, `sent` the shapes of the webhooks that are sent, by their types.
+ */
+export function openApiDocument(named: Record<string, Route>, sent: Record<string, z.ZodType> = {}): OpenApiDocument {
   const paths: Record<string, Record<string, ZodOpenApiOperationObject>> = {};
   for (const [name, route] of Object.entries(named)) {
     paths[route.path] = { ...paths[route.path], [route.method.toLowerCase()]: operation(name, route) };
@@ -109,6 +111,7 @@ export function openApiDocument(named: Record<string, Route>): OpenApiDocument {
       servers: [{ url: '/', description: 'The server of this document' }],
       tags: [...new Set(Object.values(named).map(({ tag }) => tag))].map((name) => ({ name })),
       paths,
+      webhooks: Object.fromEntries(Object.entries(sent).map(([type, body]) => [type, { post: webhook(type, body) }])),
       components: {
         examples: Object.fromEntries((Object.keys(codes) as Code[]).map((code) => [code, exampleOf(code)])),
         securitySchemes: {
@@ -118,6 +121,30 @@ export function openApiDocument(named: Record<string, Route>): OpenApiDocument {
     },
     { override: ({ jsonSchema }) => shorten(jsonSchema) },
   );
+}
+
+/** The headers of Standard Webhooks. */
+const WebhookHeaders = z.object({
+  'webhook-id': z.string().describe('The same at every attempt: a receiver that has seen it has this webhook already'),
+  'webhook-timestamp': z.string().describe('When this attempt was made, in seconds since 1970'),
+  'webhook-signature': z
+    .string()
+    .describe('v1 and the HMAC-SHA256 of id, timestamp and body; several while a secret is replaced'),
+});
+
+/** What is sent to endpoints, as the document describes it. */
+function webhook(type: string, body: z.ZodType): ZodOpenApiOperationObject {
+  return {
+    operationId: type.replaceAll('.', '-'),
+    summary: `Sent to endpoints that ask for ${type}`,
+    description: body.meta()?.description ?? '',
+    requestParams: { header: WebhookHeaders },
+    requestBody: { required: true, content: { 'application/json': { schema: body } } },
+    responses: {
+      '2XX': { description: 'Taken. Any other answer, or none within five seconds, is tried again for three days' },
+      '410': { description: 'The endpoint wants no more webhooks: it is switched off' },
+    },
+  };
 }
 
 /** Removes patterns and bounds that the format or the type already implies. */

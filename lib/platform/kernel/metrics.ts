@@ -28,6 +28,9 @@ export const metrics = {
   RefundsFailed: { unit: 'Count', means: 'refunds that the provider refused' },
   Reconciliations: { unit: 'Count', means: 'steps of reconcile; small sales need one' },
   Drifts: { unit: 'Count', means: 'differences that reconcile found between MySQL, ledger, mirror and gate' },
+  WebhooksDelivered: { unit: 'Count', means: 'webhooks that their endpoint has taken' },
+  WebhooksFailed: { unit: 'Count', means: 'attempts at a webhook that its endpoint did not take' },
+  WebhooksSwitchedOff: { unit: 'Count', means: 'endpoints of webhooks that were switched off after days of failure' },
   OutboxEvents: { unit: 'Count', means: 'committed events that wait to be published' },
   OutboxOldestMs: { unit: 'Milliseconds', means: 'age of the oldest of them' },
 } as const satisfies Record<string, { unit: Unit; means: string }>;

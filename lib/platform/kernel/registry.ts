@@ -19,7 +19,14 @@ export type LogicalName =
   | 'secret/receipt-key'
   | 'secret/guard-key'
   | 'secret/payment-webhook'
-  | 'secret/payment-api-key';
+  | 'secret/payment-api-key'
+  | 'secret/webhook-key';
+
+/**
+ * The name whose presence lets webhooks go to this machine. The local stack alone registers it; no function in an account may
+ * look it up.
+ */
+export const loopbackName = 'local/webhooks-to-loopback';
 
 /** Logical names and the addresses they stand for. */
 export type Registry = Readonly<Record<string, string>>;

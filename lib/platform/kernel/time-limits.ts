@@ -31,6 +31,9 @@ export const awsCallTimeoutMs = 3_000;
 /** How long a call to a payment provider may take before its outcome is unknown. */
 export const providerCallTimeoutMs = 3_000;
 
+/** How long a receiver of webhooks may take to answer one. */
+export const webhookCallTimeoutMs = 5_000;
+
 /** After how long a sale lock expires by itself; above the statement timeout. */
 export const lockLifeMs = 6_000;
 

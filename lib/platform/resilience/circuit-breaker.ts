@@ -19,6 +19,11 @@ export interface BreakerOptions {
   isRefusal?: (error: unknown) => boolean;
   /** Whether its caller writes the log instead. */
   isSilent?: boolean;
+  /**
+   * Whether it guards calls to a system that is none of ours to run, such as a customer's own: then its opening is neither logged
+   * nor measured, and whoever runs that system is told in another way.
+   */
+  isTheirs?: boolean;
 }
 
 export type BreakerState = 'closed' | 'open' | 'half-open';
@@ -73,6 +78,7 @@ function openBreaker(name: string, options: BreakerOptions): Breaker {
   // It opens again after each failed try; together they are one outage, and one line.
   let openings = 0;
   circuit.on('open', () => {
+    if (options.isTheirs) return;
     if (openings++ === 0 && !options.isSilent) log.warn('a breaker opened', { breaker: name });
     measure({ BreakersOpened: 1 }, { facts: { breaker: name } });
   });

@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto';
-import { isAuthentic, webhookToleranceMs } from './webhook-signature.ts';
+import { Webhook } from 'standardwebhooks';
+import { isAuthentic, secretOf, signedHeaders, webhookToleranceMs } from './webhook-signature.ts';
 
 const secret = `whsec_${Buffer.from('a shared secret of some length').toString('base64')}`;
 const nowMs = 1_700_000_000_000;
@@ -65,5 +66,27 @@ describe('webhook signatures', () => {
 
   it.each(['1e10', '-5', '1700000000.5', 'now', ' 1700000000', '99999999999999'])('the time %j is refused', (time) => {
     expect(accepted({ ...signed(), 'webhook-timestamp': time })).toBe(false);
+  });
+});
+
+describe('our own webhooks', () => {
+  const [one, other, third] = ['one', 'other', 'third'].map((name) => secretOf('a key', name)) as [
+    string,
+    string,
+    string,
+  ];
+
+  it('are accepted by the reference library with each of the secrets, and with no other', () => {
+    const headers = signedHeaders([one, other], 'msg_1', rawBody, Date.now());
+    expect(new Webhook(one).verify(rawBody, headers)).toEqual(JSON.parse(rawBody));
+    expect(new Webhook(other).verify(rawBody, headers)).toEqual(JSON.parse(rawBody));
+    expect(() => new Webhook(third).verify(rawBody, headers)).toThrow('No matching signature');
+    expect(() => new Webhook(one).verify(`${rawBody} `, headers)).toThrow('No matching signature');
+  });
+
+  it('have secrets of 32 bytes that depend on key and name', () => {
+    expect(Buffer.from(one.slice('whsec_'.length), 'base64')).toHaveLength(32);
+    expect(secretOf('a key', 'one')).toBe(one);
+    expect(new Set([one, other, secretOf('another key', 'one')]).size).toBe(3);
   });
 });

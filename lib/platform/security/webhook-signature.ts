@@ -1,5 +1,6 @@
 /**
- * Verifies that a webhook was signed with the shared secret and is recent, as Standard Webhooks specifies.
+ * Webhooks in and out as Standard Webhooks specifies: verifies that one was signed with the shared secret and is recent, and
+ * signs our own.
  *
  * The signature is an HMAC-SHA256 over id, time and the exact bytes of the body, so an altered body, a signature moved to
  * another message and an old message that is replayed are all refused. A message that is sent again within the tolerance
@@ -8,7 +9,7 @@
  * The package `standardwebhooks` computes the signature. Its `verify` reads the system clock; here the caller's clock is
  * used, as everywhere, so the signatures are compared here.
  */
-import { timingSafeEqual } from 'node:crypto';
+import { createHmac, timingSafeEqual } from 'node:crypto';
 import { Webhook } from 'standardwebhooks';
 
 /** How far a webhook's timestamp may differ from the current time, in the past or in the future. */
@@ -36,6 +37,29 @@ export function isAuthentic(secrets: string, message: SignedMessage, nowMs: numb
     .filter(Boolean)
     .map((secret) => new Webhook(secret).sign(id, sentAt, message.rawBody));
   return signatures.split(' ').some((given) => expected.some((own) => isEqual(given, own)));
+}
+
+/**
+ * The headers of a webhook that is sent at this time: its id, which stays the same at every attempt, the time of this one, and
+ * a signature by each of the secrets, of which the receiver needs to know one.
+ */
+export function signedHeaders(
+  secrets: readonly string[],
+  id: string,
+  rawBody: string,
+  nowMs: number,
+): Record<'webhook-id' | 'webhook-timestamp' | 'webhook-signature', string> {
+  const sentAt = new Date(nowMs);
+  return {
+    'webhook-id': id,
+    'webhook-timestamp': String(Math.floor(nowMs / 1000)),
+    'webhook-signature': secrets.map((secret) => new Webhook(secret).sign(id, sentAt, rawBody)).join(' '),
+  };
+}
+
+/** A secret of this name, `whsec_` and base64: the same for the same key, and telling nothing of the key or other secrets. */
+export function secretOf(key: string, name: string): string {
+  return `whsec_${createHmac('sha256', key).update(`webhook secret\0${name}`).digest('base64')}`;
 }
 
 /** Compares in constant time. */

@@ -1,0 +1,10 @@
+/** POST /webhook-endpoints: creates an endpoint and shows its secret. */
+import { completedHandler } from '#idempotency/kept-answer.ts';
+import { createEndpoint, withSecret } from '#webhooks/endpoint.ts';
+import { createWebhookEndpointRoute } from './webhooks.routes.ts';
+
+export const handler = completedHandler(
+  createWebhookEndpointRoute,
+  ({ deps, body }, keep) => createEndpoint(deps, body, keep),
+  withSecret,
+);

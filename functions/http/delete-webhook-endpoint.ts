@@ -1,0 +1,10 @@
+/** DELETE /webhook-endpoints/{endpointId}. */
+import { completedHandler } from '#idempotency/kept-answer.ts';
+import { deleteEndpoint } from '#webhooks/endpoint.ts';
+import { deleteWebhookEndpointRoute } from './webhooks.routes.ts';
+
+export const handler = completedHandler(
+  deleteWebhookEndpointRoute,
+  ({ deps, params }, keep) => deleteEndpoint(deps, params.endpointId, keep),
+  () => undefined,
+);

@@ -1,0 +1,8 @@
+/** GET /webhook-endpoints/{endpointId}: one endpoint and how it is doing. */
+import { httpHandler } from '#platform/handlers/http.ts';
+import { readEndpoint } from '#webhooks/endpoint.ts';
+import { getWebhookEndpointRoute } from './webhooks.routes.ts';
+
+export const handler = httpHandler(getWebhookEndpointRoute, ({ deps, params }) =>
+  readEndpoint(deps, params.endpointId),
+);

@@ -1,0 +1,6 @@
+/** GET /webhook-endpoints: all endpoints and how they are doing. */
+import { httpHandler } from '#platform/handlers/http.ts';
+import { readEndpoints } from '#webhooks/endpoint.ts';
+import { listWebhookEndpointsRoute } from './webhooks.routes.ts';
+
+export const handler = httpHandler(listWebhookEndpointsRoute, ({ deps }) => readEndpoints(deps));
