@@ -14,7 +14,7 @@ export const operatorActs = mysqlTable(
     /** Who did it; null for a command that was run with the database's own password. */
     operatorId: id('operator_id'),
     /** What was done, by the name of the operation in the OpenAPI document, or of the command. */
-    act: varchar('act', { length: 64 }).notNull(),
+    act: varchar('act', { length: 128 }).notNull(),
     /** The sale, product, purchase, reservation, customer or run that it concerns; null if it is none of them. */
     subjectId: id('subject_id'),
     /** What was asked for, as JSON: path, query and body. */

@@ -51,6 +51,7 @@ CREATE TABLE `webhook_redeliveries` (
 	CONSTRAINT `webhook_redeliveries_id` PRIMARY KEY(`id`)
 );
 --> statement-breakpoint
+ALTER TABLE `operator_acts` MODIFY COLUMN `act` varchar(128) NOT NULL;--> statement-breakpoint
 CREATE INDEX `webhook_deliveries_due` ON `webhook_deliveries` (`endpoint_id`,`state`,`due_at_ms`);--> statement-breakpoint
 CREATE INDEX `webhook_deliveries_log` ON `webhook_deliveries` (`endpoint_id`,`state`,`message_id`);--> statement-breakpoint
 CREATE INDEX `webhook_redeliveries_open` ON `webhook_redeliveries` (`finished_at_ms`,`stepped_at_ms`);

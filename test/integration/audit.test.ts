@@ -101,7 +101,7 @@ const ofSale = async (path: string, json: object | undefined, shows: Made['shows
 
 /** The address of a new endpoint of webhooks. */
 async function givenEndpoint(): Promise<string> {
-  const json = { url: 'https://shop.example.com/holdfast' };
+  const json = { url: 'https://shop.example.com/holdfast', events: ['purchase.changed'] };
   const { endpointId } = (await api.call('POST /webhook-endpoints', { token: operator, json })).body;
   return `/webhook-endpoints/${endpointId}`;
 }
@@ -224,7 +224,7 @@ const made: Record<string, () => Promise<Made>> = {
   },
   'create-webhook-endpoint': async () => ({
     line: 'POST /webhook-endpoints',
-    sent: { json: { url: 'https://shop.example.com/holdfast' } },
+    sent: { json: { url: 'https://shop.example.com/holdfast', events: ['purchase.changed'] } },
     shows: (row, { body: { secret, ...shown } }) => {
       expect(secret).toMatch(/^whsec_/);
       expect([row.subjectId, row.before, row.after]).toEqual([shown.endpointId, null, shown]);
