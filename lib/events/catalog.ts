@@ -109,8 +109,12 @@ export const catalog = {
       reservationIds: z.array(idOf<ReservationId>()),
       version: z.number().int(),
       reason: z.string().optional(),
-      /** What was given back just now, in minor units: everything if the purchase is `refunded`, otherwise a part. */
+      /**
+       * What was given back just now, in minor units: the last of the money if the purchase is `refunded`, or if this is said
+       * by `isAllBack`, as when only units are still to return; otherwise a part.
+       */
       givenBackMinor: z.number().int().optional(),
+      isAllBack: z.boolean().optional(),
       /**
        * Until when the customer can confirm a purchase that is `requires_action`. The address is for its owner alone to
        * read.

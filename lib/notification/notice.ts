@@ -73,9 +73,9 @@ export function noticesOf(event: BusEvent): Notice[] {
     }
     case 'purchase.changed': {
       const { purchaseId, state, amountMinor, currency, reservationIds, reason, occurredAtMs } = event.detail;
-      const { givenBackMinor } = event.detail;
+      const { givenBackMinor, isAllBack } = event.detail;
       const because = reason ? { reason } : {};
-      if (givenBackMinor !== undefined && state !== 'refunded') {
+      if (givenBackMinor !== undefined && state !== 'refunded' && !isAllBack) {
         const facts = { amount: { amountMinor: givenBackMinor, currency }, reservationIds, ...because };
         return [notice('purchase.refunded-in-part', purchaseId, event.detail, facts, occurredAtMs)];
       }
@@ -85,9 +85,10 @@ export function noticesOf(event: BusEvent): Notice[] {
         const facts = { amount: { amountMinor, currency }, reservationIds, ...deadline };
         return [notice('purchase.requires_action', purchaseId, event.detail, facts, occurredAtMs)];
       }
-      if (state !== 'captured' && state !== 'declined' && state !== 'refunded') return [];
+      const told = isAllBack ? 'refunded' : state;
+      if (told !== 'captured' && told !== 'declined' && told !== 'refunded') return [];
       const facts = { amount: { amountMinor, currency }, reservationIds, ...because };
-      return [notice(`purchase.${state}`, purchaseId, event.detail, facts, occurredAtMs)];
+      return [notice(`purchase.${told}`, purchaseId, event.detail, facts, occurredAtMs)];
     }
     case 'sale.changed':
       return [];

@@ -58,7 +58,8 @@ type Shared = Paid & Pick<PurchaseRow, 'purchaseId'>;
  * It is what was captured for the sale's units and is not ordered, done or waived yet, bounded by what is left beside pending
  * and done refunds. What the provider refused counts as pending until it is waived, since the same money is not asked for under
  * another name; but the refused share of another sale leaves room, and gets what is left if it is asked for again. As long as
- * another refund is not done, there is a refund of nothing at least, by which `missingShares` knows the sale.
+ * another refund is not done, there is a refund of nothing at least, by which `missingShares` knows the sale; if it brings no
+ * units either, it is done at once.
  */
 export function shareOf(
   purchase: Shared,
@@ -69,19 +70,22 @@ export function shareOf(
   { isBought }: { isBought: boolean },
 ): RefundRow | undefined {
   const own = items.filter((item) => item.saleId === saleId);
-  const share = capturedFor(purchase, saleId, items);
-  const owed = Math.max(0, share - settledFor(saleId, items, refunds));
+  const captured = capturedFor(purchase, saleId, items);
+  const owed = Math.max(0, captured - settledFor(saleId, items, refunds));
   const isOthersFailed = (one: RefundRow) => one.state === 'failed' && one.saleId !== null && one.saleId !== saleId;
   const beside = refunds.filter((one) => !isOthersFailed(one));
   const amountMinor = Math.min(owed, leftToRefund(purchase, beside));
   const isFirst = refunds.every((one) => one.saleId !== saleId);
   const bringsUnits = isBought && own.some((line) => unitsReturned(line, refunds) < line.units);
-  const mayBeShort = share > 0 && refunds.some((one) => one.state !== 'refunded');
+  const mayBeShort = captured > 0 && refunds.some((one) => one.state !== 'refunded');
   if (amountMinor === 0 && !(isFirst && (bringsUnits || mayBeShort))) return undefined;
-  const releases = isFirst && isBought ? own.map(({ reservationId }): Release => ({ reservationId, units: null })) : [];
+  const releases =
+    bringsUnits && isFirst ? own.map(({ reservationId }): Release => ({ reservationId, units: null })) : [];
   const refundKey = unusedKey(`sale:${saleId}`, refunds);
   const { purchaseId } = purchase;
-  return newRefund({ purchaseId, refundKey, saleId, amountMinor, reason: 'sale_cancelled', releases }, nowMs);
+  const share = newRefund({ purchaseId, refundKey, saleId, amountMinor, reason: 'sale_cancelled', releases }, nowMs);
+  // With neither money nor units there is nothing to wait for.
+  return amountMinor === 0 && !bringsUnits ? { ...share, state: 'refunded' } : share;
 }
 
 /**

@@ -331,7 +331,8 @@ async function orderBack(tx: Tx, current: PurchaseRow, reason: string, nowMs: nu
 
 /**
  * Orders the refunds that these purchases are owed for a sale that was called off: each its share of that sale, once, and
- * never more than is left; what finds no room is ordered when there is some. The sale must be locked. Returns the purchases with a new order.
+ * never more than is left; what finds no room is ordered when there is some. The sale must be locked. Returns the purchases
+ * with a new order.
  */
 export async function orderSharesBack(
   tx: Tx,
@@ -358,10 +359,12 @@ export async function orderSharesBack(
     owed.map(({ refund }) => refund),
   );
   const reason = 'sale_cancelled';
-  const moving = owed.map(({ purchase }) => purchase).filter((purchase) => purchase.state !== 'refunding');
+  // What only says which sale was called off leaves its purchase as it is.
+  const ordered = owed.filter(({ refund }) => refund.state === 'pending').map(({ purchase }) => purchase);
+  const moving = ordered.filter((purchase) => purchase.state !== 'refunding');
   const moves = moving.map((from): PurchaseMove => ({ from, to: 'refunding', chargeId: from.chargeId, reason }));
   await movePurchases(tx, moves, nowMs);
-  return owed.map(({ purchase }) =>
+  return ordered.map((purchase) =>
     purchase.state === 'refunding'
       ? purchase
       : { ...purchase, state: 'refunding', reason, version: purchase.version + 1 },

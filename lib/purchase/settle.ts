@@ -269,6 +269,8 @@ interface Plan {
   readonly disputedRefunds: RefundDispute[];
   /** What was given back just now, by purchase. */
   readonly givenBack: Map<PurchaseId, number>;
+  /** Purchases of which the last of the money went back just now, whatever else of them is to be done. */
+  readonly allBack: Set<PurchaseId>;
 }
 
 export interface Settled extends Committed {
@@ -441,6 +443,7 @@ export function planFor(
     changedRefunds: [],
     disputedRefunds: [],
     givenBack: new Map(),
+    allBack: new Set(),
   };
   for (const purchase of purchases) {
     const answer = answers.get(purchase.purchaseId)?.answer;
@@ -607,6 +610,7 @@ function planRefund(
     log.error('the provider gave back another amount than it was asked to', { purchaseId, refund, amountMinor });
   }
   if (amountMinor > 0) plan.givenBack.set(purchaseId, amountMinor);
+  if (amountMinor > 0 && before + amountMinor >= captured) plan.allBack.add(purchaseId);
   const known = [...refunds.filter((one) => one !== refund), done];
   // It may have given back less than it was asked to.
   const missing = missingShares(purchase, items, known, nowMs);
@@ -755,7 +759,7 @@ function isTold(plan: Plan, { purchaseId, state }: PurchaseRow): boolean {
 function purchaseEvent(
   purchase: PurchaseRow,
   reservationIds: ReservationId[],
-  { givenBack, changedRefunds, newRefunds }: Plan,
+  { givenBack, allBack, changedRefunds, newRefunds }: Plan,
   nowMs: number,
 ): RecordedEvent {
   const { purchaseId, customerId, state, version, actionDeadlineMs } = purchase;
@@ -768,6 +772,7 @@ function purchaseEvent(
     ...{ purchaseId, customerId, state, ...costOf(purchase), reservationIds, version },
     ...(reason === null ? {} : { reason }),
     ...(givenBackMinor === undefined ? {} : { givenBackMinor }),
+    ...(allBack.has(purchaseId) && state === 'refunding' ? { isAllBack: true } : {}),
     ...(actionDeadlineMs === null ? {} : { deadlineMs: actionDeadlineMs }),
   };
   return newEvent('purchase.changed', detail, nowMs);

@@ -1431,6 +1431,28 @@ describe('what was paid in a sale that is called off (M2, M3)', () => {
     expect((await chargesOf(purchaseId)).refunds).toMatchObject([{ amountMinor: 2_500 }]);
   });
 
+  it.each([
+    ['all of it', {}],
+    ['all of its money', { amountMinor: 2_500 }],
+  ])('M2: a sale is called off while %s goes back: its buyer is told once that it was refunded', async (_, json) => {
+    const stage = await scene();
+    const { customerId, token, reservationId } = first(stage);
+    const { body } = await buy(token, [reservationId], 'tok_approve');
+    const { purchaseId } = body;
+    await work([purchaseId], ['captured']);
+    published.length = 0;
+    await api.call(`POST /purchases/${purchaseId}/refund`, { token: await operator(), json, key: newId() });
+    await callOff(stage.saleId);
+    await sweep(stage.saleId);
+    await work([purchaseId], ['refunded']);
+    expect(await reservation(reservationId)).toMatchObject({ state: 'refunded' });
+    expect((await progress(stage.saleId)).body).toMatchObject({ done: true });
+    expect((await chargesOf(purchaseId)).refunds.map((one) => one.amountMinor)).toEqual([2_500]);
+    await notifyTwice();
+    const kinds = (await inboxOf(customerId)).map(({ kind }) => kind).filter((kind) => kind.startsWith('purchase.'));
+    expect(kinds).toEqual(['purchase.refunded']);
+  });
+
   it('M2: what was paid for units that returned without their money goes back as well', async () => {
     const stage = await scene();
     const { token, reservationId } = first(stage);
