@@ -19,7 +19,8 @@ afterAll(async () => {
   await closeBeds();
 }, 30_000);
 
-const item = (page: Page, text: string | RegExp) => page.getByRole('listitem').filter({ hasText: text });
+/** One's own reservation or purchase; the rules of a sale are list items too. */
+const item = (page: Page, text: string | RegExp) => page.locator('li.item').filter({ hasText: text });
 const reserve = (page: Page) => page.getByRole('button', { name: 'Reserve', exact: true }).click();
 
 /** The reservations of whoever is signed in, as the API tells them. */
