@@ -71,7 +71,12 @@ test('terms that were committed and never mirrored reach the gate', async () => 
     toBytes(saleId),
   ]);
   const found = await kinds(saleId);
-  expect(found).toEqual(['stock version repaired', 'terms terms repaired', 'terms status repaired']);
+  expect(found).toEqual([
+    'stock version repaired',
+    'terms terms repaired',
+    'terms status repaired',
+    'terms clock repaired',
+  ]);
   expect(await deps.redis.hget(keys.sale(saleTag(saleId)), 'status')).toBe('paused');
   expect(await kinds(saleId)).toEqual([]);
 });
