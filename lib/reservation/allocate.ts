@@ -149,6 +149,9 @@ async function decideUnheld(
   return false;
 }
 
+/** So often a batch is decided with the sales locked while others commit rejections; then it is delivered again. */
+const heldTriesAtMost = 5;
+
 /**
  * Decides with the sales locked. If people wait for available units, as after a pause, they are served first, a bounded
  * number at a time. If some must keep waiting, because of time or a pause, they still come first: the batch is decided as if
@@ -167,7 +170,17 @@ async function decideHeld(
     mayHaveOthers: claims,
     fencingTokens: new Map<SaleId, number>(),
   };
-  const decideWith = (hold: Mode['hold']) => write((tx, nowMs) => attempt(tx, claims, nowMs, { ...mode, hold }));
+  const decideWith = async (hold: Mode['hold']) => {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await write((tx, nowMs) => attempt(tx, claims, nowMs, { ...mode, hold }));
+      } catch (error) {
+        // Rejections move no stock, so a worker commits them without the sale: it may have numbered one of these customers'
+        // reservations since they were looked up. Each further try has seen one more such commit.
+        if (!(error instanceof AlreadyDecided) || tries === heldTriesAtMost) throw error;
+      }
+    }
+  };
   try {
     await decideWith('yes');
   } catch (error) {

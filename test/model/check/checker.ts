@@ -419,7 +419,9 @@ export class Checker {
         if (!goesBack && !this.#isTold(before, after)) return undefined;
         const is = this.#purchases.text(after, 'state');
         const isPaidBack = this.#paidBack.has(this.#purchases.text(after, 'id'));
-        const state = isPaidBack && is !== 'refunded' ? 'refunded-in-part' : goesBack ? 'captured' : is;
+        // The last of the money is told as such, also while units are still to return.
+        const paidBack = this.#leftOf(after, 'refunded') > 0 ? 'refunded-in-part' : 'refunded';
+        const state = isPaidBack && is !== 'refunded' ? paidBack : goesBack ? 'captured' : is;
         this.#moves.set(`${this.#purchases.id(after, 'id')}.${this.#purchases.number(after, 'version')}`, state);
         return undefined;
       }
@@ -839,12 +841,19 @@ export class Checker {
 
   /** Whether more was captured than goes back. */
   #isBoughtInPart(purchase: Row): boolean {
+    return this.#leftOf(purchase) > 0;
+  }
+
+  /** What was captured, without the purchase's refunds, or those in one state. */
+  #leftOf(purchase: Row, state?: string): number {
     const id = this.#purchases.text(purchase, 'id');
     let left = this.#purchases.number(purchase, 'captured_minor');
     for (const row of this.#world.mysql.table('refunds').rows()) {
-      if (this.#refunds.text(row, 'purchase_id') === id) left -= this.#refunds.number(row, 'amount_minor');
+      if (this.#refunds.text(row, 'purchase_id') !== id) continue;
+      if (state === undefined || this.#refunds.text(row, 'state') === state)
+        left -= this.#refunds.number(row, 'amount_minor');
     }
-    return left > 0;
+    return left;
   }
 
   /** I12: the time for an action is told once, and is bounded. */
