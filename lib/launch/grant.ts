@@ -134,5 +134,9 @@ async function give(
     deadline: toIso(deadlineMs),
   } as const;
   await keep(tx, answer, changeOf(reservationId, { state: row.state, quantity: row.quantity }, { ...answer, reason }));
-  return { ...committed, events: [...committed.events, ...told.events], job: told.job, answer };
+  // That it was granted is told; the row keeps no reason for units that were given, and the mirror shows what the row has.
+  const reservations = committed.reservations.map((one) =>
+    one.reservationId === reservationId ? { ...one, reason: row.reason } : one,
+  );
+  return { ...committed, reservations, events: [...committed.events, ...told.events], job: told.job, answer };
 }
