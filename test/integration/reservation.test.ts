@@ -313,6 +313,25 @@ describe.each([
     expect(await stockOf(saleId)).toMatchObject({ allocated: 4 });
   });
 
+  test('I4: a customer whom another worker rejects while a batch holds the sale is looked up again', async () => {
+    const saleId = await givenSale(deps, { allotment: 1, capPerCustomer: 1 });
+    const customerId = newId();
+    let isHeld = false;
+    let rejected = 0;
+    const holder = another({
+      db: watching(async (sql) => {
+        if (/FROM sales .*FOR UPDATE/s.test(sql)) isHeld = true;
+        if (!isHeld || rejected > 0 || !/INTO reservations/.test(sql)) return;
+        rejected++;
+        await allocate([delivered(saleId, { customerId, key: 'too many', quantity: 2 })], another());
+      }),
+    });
+    expect([...(await allocate([delivered(saleId, { customerId }), delivered(saleId)], holder))]).toEqual([]);
+    expect(rejected).toBe(1);
+    expect((await statesOf(saleId)).sort()).toEqual(['allocated 1 v1', 'rejected 0 v1', 'rejected 0 v1']);
+    expect(await mirrorOf(saleId)).toEqual(await stockOf(saleId));
+  });
+
   test('the outbox is empty once the bus has taken the events', async () => {
     const saleId = await givenSale(deps);
     await allocate([delivered(saleId)], own);
