@@ -82,7 +82,7 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
     test: {
       entry: 'test/run.ts',
       does: 'Runs the tests against databases, queues and a bus of its own.',
-      takes: 'about 14 minutes on two cores; some 20 seconds plus the tests for a part: npm test -- test/race',
+      takes: 'about 16 minutes on two cores; some 20 seconds plus the tests for a part: npm test -- test/race',
       result: 'the last line is "N passed, N failed"; with --coverage also coverage/lcov-report/index.html',
       options: { aws },
       passesOn: 'Jest',

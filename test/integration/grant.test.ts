@@ -104,6 +104,23 @@ test('is an offer like any other: it has a deadline, and can be bought', async (
   expect((await api.call('POST /purchases', { token: person.token, key: newId(), json })).status).toBe(202);
 });
 
+test('I6: is shown from the mirror as its row is: that it was granted is told, not kept', async () => {
+  // Well before the window opens an allocated reservation is answered without MySQL.
+  const hourMs = 3_600_000;
+  const opensAtMs = Date.now() + hourMs;
+  const { saleId, waiting } = await line(1, 1, {
+    purchaseOpensAtMs: opensAtMs,
+    purchaseClosesAtMs: opensAtMs + hourMs,
+  });
+  const [person] = waiting;
+  if (!person) throw new Error('nobody waits');
+  await grant(saleId, person.reservationId);
+  const mirrored = await seen(person);
+  expect(mirrored).toMatchObject({ state: 'allocated', reason: null });
+  await deps.redis.flushall();
+  expect(await seen(person)).toEqual(mirrored);
+});
+
 test('tells its owner, and those behind their new places', async () => {
   const { saleId, waiting } = await line(3);
   const before = published.length;
