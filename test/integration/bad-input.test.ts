@@ -4,6 +4,7 @@
  */
 
 import { createHmac, generateKeyPairSync } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { SignJWT } from 'jose';
 import { routes } from '#functions/http/routes.ts';
 import { handler as allocate } from '#functions/queue/allocate.ts';
@@ -84,6 +85,7 @@ beforeAll(async () => {
   }
   await api.call(`POST /sales/${sale.paused}/pause`, { token: operator });
   await api.call(`POST /sales/${sale.cancelled}/cancel`, { token: operator });
+  await eventsArrived();
 });
 
 afterAll(async () => {
@@ -112,16 +114,37 @@ async function setReservation(id: string, column: 'state' | 'deadline_ms', value
 async function state(): Promise<unknown> {
   const [checksums, depths, claims] = await Promise.all([
     deps.db.rows(`CHECKSUM TABLE ${tables.join(', ')} EXTENDED`),
-    Promise.all(
-      Object.keys(bed.registry)
-        .filter((name) => name.startsWith('queue/'))
-        .map(async (name) => [name, await queueDepth(deps.sqs, bed.registry[name] ?? '')]),
-    ),
+    allDepths(),
     deps.redis.keys('*claims:*'),
   ]);
   const held = await Promise.all(claims.sort().map(async (key) => [key, await deps.redis.hgetall(key)]));
   return { checksums, depths, held };
 }
+
+/**
+ * Waits until the events of what was accepted have come to their queues: the bus delivers them later than the call is answered,
+ * and what a refusal changes could not be told apart from them. They have once no queue has changed for half a second.
+ */
+async function eventsArrived(): Promise<void> {
+  const depths = async () => JSON.stringify(await allDepths());
+  let known = await depths();
+  let sinceMs = Date.now();
+  const untilMs = sinceMs + 10_000;
+  while (Date.now() - sinceMs < 500) {
+    if (Date.now() > untilMs) throw new Error('the queues do not come to rest');
+    await sleep(50);
+    const now = await depths();
+    if (now !== known) [known, sinceMs] = [now, Date.now()];
+  }
+}
+
+/** How many messages each queue has. */
+const allDepths = () =>
+  Promise.all(
+    Object.keys(bed.registry)
+      .filter((name) => name.startsWith('queue/'))
+      .map(async (name) => [name, await queueDepth(deps.sqs, bed.registry[name] ?? '')]),
+  );
 
 /** What every refusal of bad input has in common. */
 function expectRefusal({ status, body, headers, text }: Answer, code?: string): void {
@@ -781,6 +804,7 @@ describe('times', () => {
       token: operator,
     });
     expect(status).toBe(201);
+    await eventsArrived();
     for (const change of [{ reserveClosesAt: times.reserveClosesAt }, { purchaseClosesAt: '2030-01-02T23:59:59Z' }]) {
       await refuses(`PATCH /sales/${body.saleId}`, { json: change, token: operator }, 'invalid_input');
     }
@@ -797,6 +821,7 @@ describe('times', () => {
     };
     const { status, body } = await api.call('POST /sales', { json, token: operator });
     expect(status).toBe(201);
+    await eventsArrived();
     expect([body.reserveOpensAt, body.reserveClosesAt]).toEqual([
       '2030-10-27T00:30:00.000Z',
       '2030-10-27T01:30:00.000Z',
