@@ -57,6 +57,26 @@ describe('a buyer', () => {
     await item(page, 'Order number').getByText('Paid', { exact: true }).waitFor();
   }, 30_000);
 
+  test('who is signed in reserves before the page knows it, and is not asked to sign in', async () => {
+    const { saleId } = await shop.sale({ times: bothOpen });
+    const page = await shop.signedIn({ path: '/settings' });
+    let answerMe = (): void => undefined;
+    const asked = new Promise<void>((resolve) => {
+      answerMe = resolve;
+    });
+    await page.route(`${shop.api}/me`, async (route) => {
+      await asked;
+      await route.continue();
+    });
+    await page.goto(`${shop.url}/sales/${saleId}`);
+    await reserve(page);
+    await page.locator('button[aria-busy="true"]').waitFor();
+    expect(await page.getByRole('dialog').count()).toBe(0);
+    answerMe();
+    await item(page, 'Set aside for you').waitFor();
+    expect(await page.getByRole('dialog').count()).toBe(0);
+  }, 30_000);
+
   test('buys over several sales with one payment', async () => {
     const sales = [await shop.sale({ times: bothOpen }), await shop.sale({ times: bothOpen })];
     const page = await shop.signedIn();

@@ -109,6 +109,7 @@ export class Store {
   #toasts = 0;
   #toastTimer: ReturnType<typeof setTimeout> | undefined;
   #productsAsked = new Map<string, Promise<void>>();
+  #resuming: Promise<unknown> | undefined;
   #intents;
   /** How often each intent was sent in vain, and when it is sent again. */
   readonly #vain = new Map<string, { tries: number; againAt: number }>();
@@ -169,20 +170,33 @@ export class Store {
     setInterval(() => visible() && void this.#readStill(), lookMs);
     setInterval(() => visible() && void this.readSales(), lookForNewMs);
     setInterval(() => this.repeatIntents(true), repeatIntentMs / 5);
-    void this.#api.resume().catch(() => this.#set({ mineState: 'failed' }));
+    void this.#resume().catch(() => undefined);
     void this.readSales();
     this.#arrive();
   }
 
   /** Reads everything again. */
   async refresh(): Promise<void> {
-    await Promise.all([this.readSales(), this.readPlace(), this.me ? this.readMine() : this.#resume()]);
+    const mine = async () => {
+      if (this.me) return this.readMine();
+      if (this.mineState === 'failed') await this.#resume().catch(() => undefined);
+    };
+    await Promise.all([this.readSales(), this.readPlace(), mine()]);
   }
 
-  async #resume(): Promise<void> {
-    if (this.mineState !== 'failed') return;
-    this.#set({ mineState: 'loading' });
-    await this.#api.resume().catch(() => this.#set({ mineState: 'failed' }));
+  /** Finds out who is signed in, once for all who ask at the same time. Rejects if the API does not say. */
+  #resume(): Promise<unknown> {
+    if (this.mineState === 'failed') this.#set({ mineState: 'loading' });
+    this.#resuming ??= this.#api
+      .resume()
+      .catch((problem: unknown) => {
+        this.#set({ mineState: 'failed' });
+        throw problem;
+      })
+      .finally(() => {
+        this.#resuming = undefined;
+      });
+    return this.#resuming;
   }
 
   /* Sales */
@@ -380,12 +394,31 @@ export class Store {
 
   /** Reserves; without an account, after signing in. */
   async reserve(wish: Wish): Promise<void> {
+    const { saleId, quantity, fill } = wish;
+    const name = Store.reserveIn(saleId);
+    if (!this.me && !(await this.#isKnown(name))) return;
     if (!this.me) {
       this.signing = { wish };
       return this.update();
     }
-    const { saleId, quantity, fill } = wish;
-    await this.#carryOut(Store.reserveIn(saleId), `/sales/${saleId}/reservations`, { quantity, fill });
+    await this.#carryOut(name, `/sales/${saleId}/reservations`, { quantity, fill });
+  }
+
+  /** Waits until it is known whether somebody is signed in: whoever is must not be asked to sign in. False if it cannot be known. */
+  async #isKnown(name: string): Promise<boolean> {
+    if (this.busy.has(name)) return false;
+    this.busy.add(name);
+    this.update();
+    try {
+      await this.#resume();
+      return true;
+    } catch (problem) {
+      this.showProblem(problem);
+      return false;
+    } finally {
+      this.busy.delete(name);
+      this.update();
+    }
   }
 
   /** Buys what is chosen. */
