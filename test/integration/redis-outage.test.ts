@@ -56,7 +56,7 @@ beforeAll(async () => {
   writeFileSync(bed.registryFile, JSON.stringify({ ...bed.registry, 'redis/main': server.toString() }), {
     mode: 0o600,
   });
-  api = openApi();
+  api = openApi({ patient: false });
   deps = await api.deps();
   await redisReady(deps.redis);
   me = await api.customer();

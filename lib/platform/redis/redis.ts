@@ -21,8 +21,8 @@ import { OutageLog } from './outage-log.ts';
 const partsOfLimit = 4;
 
 /** The length of one part of a command's time limit. */
-export function partOfLimitMs(): number {
-  return redisCommandTimeoutMs / partsOfLimit;
+export function partOfLimitMs(limitMs: number): number {
+  return limitMs / partsOfLimit;
 }
 
 /**
@@ -32,6 +32,8 @@ export function partOfLimitMs(): number {
 export class RedisClient extends Redis {
   /** When the connection was last lost, milliseconds since the epoch; 0 if never. */
   lostAtMs = 0;
+  /** How long a command may take. */
+  commandTimeoutMs = redisCommandTimeoutMs;
   readonly #breakers: Breakers;
   readonly #outageLog = new OutageLog();
   #underWay: { readonly command: Command; readonly dueAt: number }[] = [];
@@ -72,7 +74,7 @@ export class RedisClient extends Redis {
   override sendCommand(command: Command, stream?: Parameters<Redis['sendCommand']>[1]): unknown {
     // The current part began before this command and does not count in full.
     this.#underWay.push({ command, dueAt: this.#part + partsOfLimit + 1 });
-    this.#watch ??= setInterval(() => setImmediate(() => this.#look()), partOfLimitMs()).unref();
+    this.#watch ??= setInterval(() => setImmediate(() => this.#look()), partOfLimitMs(this.commandTimeoutMs)).unref();
     return super.sendCommand(command, stream);
   }
 
@@ -95,7 +97,7 @@ export function isDemoted(error: Error): boolean {
   return /(^|-)READONLY /.test(error.message);
 }
 
-/** Opens a client. Commands fail after `redisCommandTimeoutMs`, or at once while there is no connection. */
+/** Opens a client. Commands fail after `commandTimeoutMs`, or at once while there is no connection. */
 export function openRedis(url: string, breakers: Breakers = openBreakers(), clock: Clock = systemClock): RedisClient {
   const options: RedisOptions = {
     connectTimeout: redisConnectTimeoutMs,
