@@ -50,6 +50,7 @@ import {
   readHoldings,
   readReservations,
 } from './reservation.store.ts';
+import { asTicketed, withTicketsOfTheGate } from './tickets-at-the-gate.ts';
 
 /** What the allocate worker needs. */
 export type AllocateNeeds = WriteNeeds & Needs<'lock'>;
@@ -78,7 +79,7 @@ export async function allocateBatch(
   batch: readonly Delivered<ReserveCommand>[],
   deadlineMs: number,
 ): Promise<MustRepeat> {
-  const claims = distinctClaims(batch);
+  const claims = await withTicketsOfTheGate(deps, distinctClaims(batch));
   const again = new Set(batch.filter(({ deliveries }) => deliveries > 1).map(({ message }) => message.reservationId));
   const saleIds = [...new Set(claims.map((claim) => claim.saleId))];
   const mustHold = deps.once(contendedSales).includes(saleIds);
@@ -329,9 +330,9 @@ export function distinctClaims(batch: readonly Delivered<ReserveCommand>[]): Cla
       customerId,
       quantity,
       atLeast,
-      ticket: ticket ?? sentAtMs * 1000,
-      acceptedAtMs: ticket === undefined ? sentAtMs : Math.floor(ticket / 1000),
-      gated: ticket !== undefined,
+      ...(ticket === undefined
+        ? { ticket: sentAtMs * 1_000, acceptedAtMs: sentAtMs, gated: false }
+        : asTicketed(ticket)),
     });
   }
   return [...claims.values()];

@@ -126,13 +126,13 @@ export const SaleTermsView = z.object({
   offerLifeSeconds: z.number().int(),
   payWithinSeconds: z.number().int().nullable(),
   offerCutoffSeconds: z.number().int(),
-  /** Since when it is paused, whatever has been changed in the pause. */
-  pausedAt: z.iso.datetime().nullable(),
-  /**
-   * Where its clock stands while it is paused: when the pause began, or when its times were set in it. Resuming delays the
-   * times to come by what has passed since.
-   */
-  clockStandsAt: z.iso.datetime().nullable(),
+  pausedAt: z.iso.datetime().nullable().describe('Since when it is paused, whatever has been changed in the pause'),
+  clockStandsAt: z.iso
+    .datetime()
+    .nullable()
+    .describe(
+      'Where its clock stands while it is paused: when the pause began, or when its times were set in it. Its times are shown as of then; resuming delays those to come by what has passed since. Null unless it is paused',
+    ),
   reserveOpensAt: z.iso.datetime(),
   reserveClosesAt: z.iso.datetime(),
   purchaseOpensAt: z.iso.datetime(),

@@ -175,10 +175,10 @@ function checkMovements(row: ReservationRow, movements: MovementRow[], tally: Ta
 }
 
 /**
- * I3: the ticket of a row is the one that its client was given, and unique in the sale. It may be an earlier one in two
- * cases, since whichever message of a key is decided first stands. A request under the key was accepted without the gate:
- * then the ticket may be the millisecond at which the queue took it, between its sending and its answer. Or a request under
- * the key had no answer: it may have had a ticket of the gate that Redis has lost, or none, from its sending on.
+ * I3: the ticket of a row is the one that its client was given, and unique in the sale. It may be another one in two cases,
+ * since whichever message of a key is decided first stands. A request under the key was accepted without the gate: then the
+ * ticket may be the millisecond at which the queue took it, between its sending and its answer. Or a request under the key had
+ * no answer: it may have had an earlier ticket of the gate that Redis has lost, or none, from its sending on.
  */
 export class TicketCheck {
   readonly #clients: ClientView;
@@ -193,11 +193,11 @@ export class TicketCheck {
     if (promise === undefined || promise.ticket === null) return;
     const { ticket, saleId, customerId, key } = promise;
     const unansweredMs = this.#clients.unanswered.get(`${saleId}/${customerId}`)?.get(key);
-    const mayBeEarlier =
+    const mayBeAnother =
       promise.withoutGate.some((one) => isTimeWithin(row.ticket, one)) ||
-      (unansweredMs !== undefined && row.ticket >= unansweredMs * 1_000);
+      (unansweredMs !== undefined && row.ticket >= unansweredMs * 1_000 && row.ticket < ticket);
     tally.expect(
-      ticket === row.ticket || (mayBeEarlier && row.ticket < ticket),
+      ticket === row.ticket || mayBeAnother,
       () => `reservation ${row.id} was given ticket ${ticket} and stands at ${row.ticket}`,
     );
     const name = `${row.saleId}/${ticket}`;

@@ -7,6 +7,7 @@ import { claimsKey } from '#mirror/claims.ts';
 import { readMirroredStatus } from '#mirror/mirror.ts';
 import { distrustForMs } from '#mirror/mirror-trust.ts';
 import type { Deps } from '#platform/environment/deps.ts';
+import { isRefusal } from '#platform/kernel/errors.ts';
 import { type CustomerId, type ReservationId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { openRedis, type RedisClient } from '#platform/redis/redis.ts';
@@ -239,6 +240,42 @@ describe.each([
     await allocate([message], own);
     expect(await stockOf(saleId)).toEqual(after);
     expect(after).toMatchObject({ allocated: 2 });
+  });
+
+  describe('I11: a repeat that did not pass the gate, decided before the message that did,', () => {
+    /** A request whose message is stuck, and its repeat a second later, asking for as much unless said otherwise. */
+    async function stuckAndRepeated(quantity = 1) {
+      const saleId = await givenSale(deps, { allotment: 2, waitlistSize: 10 });
+      const customerId = newId();
+      const stuck = await ask(saleId, customerId);
+      if (isRefusal(stuck) || stuck.ticket === null) throw new Error('the gate gave no ticket');
+      const { ticket, reservationId } = stuck;
+      const repeat = delivered(saleId, { customerId, quantity, atLeast: quantity, ticket: undefined });
+      const later = { ...repeat, sentAtMs: Date.now() + 1_000 };
+      const ticketOf = async () => {
+        const sql = 'SELECT ticket FROM reservations WHERE id = ?';
+        return (await deps.db.rows<{ ticket: number }>(sql, [toBytes(reservationId)]))[0]?.ticket;
+      };
+      return { later, ticket, ticketOf };
+    }
+
+    test('stands at the ticket of the gate', async () => {
+      const { later, ticket, ticketOf } = await stuckAndRepeated();
+      await allocate([later], own);
+      expect(await ticketOf()).toBe(ticket);
+    });
+
+    test('stands at its own time if Redis does not answer', async () => {
+      const { later, ticketOf } = await stuckAndRepeated();
+      await allocate([later], another({ redis: nowhere }));
+      expect(await ticketOf()).toBe(later.sentAtMs * 1_000);
+    });
+
+    test('stands at its own time if it asks for something else', async () => {
+      const { later, ticketOf } = await stuckAndRepeated(2);
+      await allocate([later], own);
+      expect(await ticketOf()).toBe(later.sentAtMs * 1_000);
+    });
   });
 
   test('I3: a message delivered to two batches at once is decided by one and acknowledged by both', async () => {

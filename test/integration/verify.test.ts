@@ -642,7 +642,7 @@ async function setTicket(name: 'allocated', ticket: number): Promise<void> {
   await world.redis.hset(bucket, field, packed.split(':').with(5, ticket.toString(16)).join(':'));
 }
 
-describe('a ticket that is earlier than the one that was given', () => {
+describe('a ticket that is another than the one that was given', () => {
   const second = 1_000_000;
   /** Another request under the key, sent five seconds before the one that was given a ticket. */
   const earlier = (more: Partial<RequestLine>): RequestLine => {
@@ -680,7 +680,19 @@ describe('a ticket that is earlier than the one that was given', () => {
     expect(await examples()).toEqual(wrong);
   });
 
-  test('is never a later one', async () => {
+  test('may be that time too if the request without the gate came later, and no other', async () => {
+    const given = world.accepted('allocated');
+    const line = { ...given, ticket: null, sentMs: given.answeredMs + 5, answeredMs: given.answeredMs + 15 };
+    world.log.push(line);
+    await setTicket('allocated', (line.sentMs + 5) * 1_000);
+    expect(await examples()).toEqual([]);
+    for (const ticket of [line.sentMs * 1_000 + 5_001, (line.sentMs - 1) * 1_000, (line.answeredMs + 1) * 1_000]) {
+      await setTicket('allocated', ticket);
+      expect(await examples()).toEqual(wrong);
+    }
+  });
+
+  test('is no other later one', async () => {
     world.log.unshift(earlier({ ticket: null }), unanswered());
     await setTicket('allocated', given() + second);
     expect(await examples()).toEqual(wrong);

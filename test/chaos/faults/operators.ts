@@ -18,6 +18,7 @@ const attempts = 40;
 class Desk {
   readonly #run: Run;
   #calls = 0;
+  #waived = 0;
 
   constructor(run: Run) {
     this.#run = run;
@@ -73,14 +74,37 @@ class Desk {
 
   /** Gives a paid purchase back, all of it or an amount of it. */
   async refund(part: boolean): Promise<void> {
-    const { world, random } = this.#run;
-    const paid = await world.rows<{ id: string }>(
-      "SELECT LOWER(HEX(id)) AS id FROM purchases WHERE state = 'captured' ORDER BY id",
-    );
-    const chosen = paid[Math.floor(random() * paid.length)];
+    const chosen = await this.#oneOf('captured');
     if (!chosen) return;
     await this.call('POST', `/purchases/${dashed(chosen.id)}/refund`, part ? { amountMinor: 100 } : {});
     this.#run.count(part ? 'partial refunds' : 'refunds');
+  }
+
+  /** Asks again for what the provider has refused of some purchase, or waives it. The first time there is one, it is waived. */
+  async decideAboutRefused(): Promise<void> {
+    const chosen = await this.#oneOf('refund_failed');
+    if (!chosen) return;
+    const waives = this.#waived === 0 || this.#run.random() < 0.5;
+    const decision = waives ? { waiveFailed: true } : { retryFailed: true };
+    const { status } = await this.call('POST', `/purchases/${dashed(chosen.id)}/refund`, decision);
+    if (status !== 202) return;
+    if (waives) this.#waived++;
+    this.#run.count(waives ? 'refused and waived' : 'refused and asked again');
+  }
+
+  /** Decides about everything that the provider has refused. It must refuse nothing any more. */
+  async decideAboutAllRefused(): Promise<void> {
+    const isDecided = async () => {
+      await nonePending(this.#run, 'refunding');
+      await this.decideAboutRefused();
+      return (await purchasesIn(this.#run, 'refunding', 'refund_failed')).length === 0;
+    };
+    await waitFor('what was refused to be decided', isDecided, { timeoutMs: this.#run.patienceMs, lookAgainMs: 100 });
+  }
+
+  async #oneOf(state: string): Promise<{ id: string } | undefined> {
+    const purchases = await purchasesIn(this.#run, state);
+    return purchases[Math.floor(this.#run.random() * purchases.length)];
   }
 
   /** Calls a sale off with refunds, and waits until everybody has their money back. */
@@ -121,8 +145,21 @@ async function operateAtRandom(run: Run, desk: Desk, sales: readonly string[]): 
     () => desk.raiseWaitlist(saleId),
     () => desk.refund(true),
     () => desk.refund(false),
+    () => desk.decideAboutRefused(),
+    () => desk.decideAboutRefused(),
   ];
   await acts[Math.floor(random() * acts.length)]?.();
+}
+
+/** So that some refunds are refused, whatever happened at random: lets the provider refuse them for a moment. */
+async function refuseSome(run: Run, desk: Desk): Promise<void> {
+  const { world } = run;
+  await world.faults('provider', { refuseRefunds: 422 });
+  for (let n = 0; n < 3; n++) await desk.refund(n > 0);
+  await nonePending(run, 'refunding');
+  await world.faults('provider');
+  const refused = (await purchasesIn(run, 'refund_failed')).length;
+  run.expect(refused > 0, 'no refund was refused');
 }
 
 const atWork: Fault = {
@@ -148,13 +185,21 @@ const atWork: Fault = {
       const victim = world.workers[Math.floor(random() * world.workers.length)];
       if (victim && !over) await world.crash(victim);
     });
+    const provider = until(async () => {
+      await world.faults('provider', { refuseRefunds: 422 });
+      await sleep(2_000);
+      await world.faults('provider');
+      await sleep(2_000);
+    });
     const operators = (async () => {
       for (let n = 0; n < Math.round(24 * scale); n++) await operateAtRandom(run, desk, sales);
     })();
     await Promise.all([customers, operators]).finally(() => {
       over = true;
     });
-    await Promise.all([buyers, deaths]);
+    await Promise.all([buyers, deaths, provider]);
+    await refuseSome(run, desk);
+    await desk.decideAboutAllRefused();
     await desk.callOff(sales[0] ?? '');
     await load.decided();
     const waiting = async () =>
