@@ -206,7 +206,7 @@ async function reconcile(world: World): Promise<void> {
 
 /** How many sales still count a request as pending. */
 async function claimsLeft(world: World): Promise<number> {
-  const sales = await world.redis.keys('sale:*');
+  const sales = await world.redis.keys('sale:{*}');
   const counts = await Promise.all(sales.map((key) => world.redis.hmget(key, 'pendingUnits', 'pendingOver')));
   return counts.filter((fields) => fields.some((field) => Number(field ?? 0) !== 0)).length;
 }
