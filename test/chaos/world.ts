@@ -259,6 +259,12 @@ export class World {
     return worker;
   }
 
+  /** The names of all queue functions but one, for a worker that runs while that one is away. */
+  functionsBut(absent: string): string {
+    const names = this.stack.declared.functions.filter(({ mappings }) => mappings.length > 0).map(({ key }) => key);
+    return names.filter((name) => name !== absent).join(',');
+  }
+
   /** Workers that share all functions. Those that run already with nothing special about them are left as they are. */
   async startWorkers(count: number, orders: ChaosOrders = {}): Promise<StackProcess[]> {
     const plain = Object.keys(orders).length === 0;

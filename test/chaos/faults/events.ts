@@ -104,8 +104,7 @@ const consumerDown: Fault = {
     const sales = await load.sales(2, { allotment: 120 });
     world.markSpecial();
     await world.stopWorkers();
-    const others = 'allocate,pay,advance,relay,settle,reconcile';
-    await world.startWorker('worker-1', { functions: others, orders: run.orders });
+    await world.startWorker('worker-1', { functions: world.functionsBut('notify'), orders: run.orders });
     await load.rush({ sales, requests: 80, concurrency: 8 });
     await load.decided();
     await load.act({ cancel: 0.3, buy: 0.3 });
@@ -129,7 +128,7 @@ const rules: Fault = {
     world.markSpecial();
     await world.stopWorkers();
     await world.startWorker('worker-1', {
-      functions: 'allocate,pay,notify,relay,settle,reconcile',
+      functions: world.functionsBut('advance'),
       orders: run.orders,
     });
     const advancer = await world.startWorker('advancer', { functions: 'advance', orders: run.orders });
