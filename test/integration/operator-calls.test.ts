@@ -157,6 +157,17 @@ describe('M8: an operator’s call under an Idempotency-Key', () => {
     expect(row).toEqual({ refunds: 'keep' });
   });
 
+  test('M8: is refused with a body that it does not read, and changes nothing', async () => {
+    const saleId = await givenSale(deps);
+    await api.call(`POST /sales/${saleId}/pause`, { token: operator });
+    const sent = { token: operator, key: newId(), json: { keepTimes: true } };
+    for (const act of ['pause', 'resume']) {
+      const { status, body } = await api.call(`POST /sales/${saleId}/${act}`, sent);
+      expect([act, status, body.code]).toEqual([act, 400, 'invalid_input']);
+    }
+    expect((await api.call(`GET /sales/${saleId}`)).body).toMatchObject({ status: 'paused' });
+  });
+
   test('M8: begins one run of reconcile, and redrives once', async () => {
     const saleId = await givenSale(deps);
     const calls = [
