@@ -3,8 +3,8 @@
  * same however often it is sent.
  *
  * A verb hands its answer, and what it changed, to `keep` as the last statement of the transaction that makes its effect, so
- * all of it is committed or nothing is. If two calls use one key at once, the second waits on the row's key, is rolled back and gets the first call's
- * answer. Redis is not involved.
+ * all of it is committed or nothing is. If two calls use one key at once, the second waits on the row's key, is rolled back and
+ * gets the first call's answer; so does one that is refused because of what the first has done. Redis is not involved.
  *
  * A refusal changes nothing and is not kept: the same key may be used again when its cause is gone.
  */
@@ -132,7 +132,9 @@ export async function answerOnce<Answer>(
       Object.assign(keep, { before: (tx: Tx, change: Change) => recordAct(tx, actor, change, clock()) }),
     );
     if (!kept && !isRefusal(answer)) throw new Error('a verb has answered without keeping its answer');
-    return answer;
+    // What refuses this call may be the effect of its twin, which was under way.
+    const twin = name && isRefusal(answer) ? await findAnswer(db, name.callHash) : undefined;
+    return name && twin ? again<Answer>(twin, name) : answer;
   } catch (error) {
     if (!name || !(error instanceof AnsweredBefore)) throw error;
     const twin = await findAnswer(db, name.callHash);

@@ -97,6 +97,18 @@ describe('M8: an operator’s call under an Idempotency-Key', () => {
     expect(await count('sales')).toBe(sales + 1);
   });
 
+  test('M8: is one call also if what it does would refuse its twin', async () => {
+    const saleId = await givenSale(deps, { allotment: 10 });
+    const taken = await Promise.all(Array.from({ length: 8 }, () => addStock(saleId, -10, 'all-of-it')));
+    expect(taken.map(({ status, text }) => [status, text])).toEqual(taken.map(() => [200, taken[0]?.text]));
+    const desk = { ...chair, sku: 'DESK' };
+    const made = await Promise.all(
+      Array.from({ length: 8 }, () => api.call('POST /products', { json: desk, token: operator, key: 'one-desk' })),
+    );
+    expect(made.map(({ status, text }) => [status, text])).toEqual(made.map(() => [201, made[0]?.text]));
+    expect(await allotmentOf(saleId)).toBe(0);
+  });
+
   test('M8: is refused with another body, and the order of fields makes no other body', async () => {
     const saleId = await givenSale(deps, { allotment: 10 });
     expect((await addStock(saleId, 100, 'body')).status).toBe(200);
@@ -155,6 +167,17 @@ describe('M8: an operator’s call under an Idempotency-Key', () => {
     }
     const [row] = await deps.db.rows('SELECT refunds FROM cancellations WHERE sale_id = ?', [toBytes(saleId)]);
     expect(row).toEqual({ refunds: 'keep' });
+  });
+
+  test('M8: is refused with a body that it does not read, and changes nothing', async () => {
+    const saleId = await givenSale(deps);
+    await api.call(`POST /sales/${saleId}/pause`, { token: operator });
+    const sent = { token: operator, key: newId(), json: { keepTimes: true } };
+    for (const act of ['pause', 'resume']) {
+      const { status, body } = await api.call(`POST /sales/${saleId}/${act}`, sent);
+      expect([act, status, body.code]).toEqual([act, 400, 'invalid_input']);
+    }
+    expect((await api.call(`GET /sales/${saleId}`)).body).toMatchObject({ status: 'paused' });
   });
 
   test('M8: begins one run of reconcile, and redrives once', async () => {

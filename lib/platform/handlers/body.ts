@@ -31,6 +31,15 @@ function sentBody(event: APIGatewayProxyEventV2): string {
   return sent;
 }
 
+/** Refuses a body where none is taken, since what it asks for would be ignored. An empty object asks for nothing. */
+export function refuseBody(event: APIGatewayProxyEventV2): void {
+  const sent = sentBody(event);
+  const text = event.isBase64Encoded ? Buffer.from(sent, 'base64').toString() : sent;
+  if (!/^\s*(\{\s*\})?\s*$/.test(text)) {
+    throw new Refused('invalid_input', 'This call takes no body; whatever it can be asked for goes into its query.');
+  }
+}
+
 /**
  * The body as text. Throws what is wrong with it. Its size is checked before it is decoded. `encoding` is what the caller
  * names for bytes without a byte order mark.

@@ -217,6 +217,17 @@ describe('bodies that are refused', () => {
     }
   });
 
+  test('where none is taken, unless it asks for nothing', async () => {
+    const { body: _, ...bodiless } = route;
+    const to = httpHandler(bodiless, async () => ({ name: 'done' }));
+    const answer = async (given: Given) => (await send(given, to)).status;
+    for (const body of [null, '', ' ', '{}', '{ }\n']) expect([body, await answer({ body })]).toEqual([body, 201]);
+    expect(await answer({ body: base64('{}'), base64: true })).toBe(201);
+    for (const body of ['{"keepTimes":true}', '[]', 'x', 0])
+      expect([body, await answer({ body })]).toEqual([body, 400]);
+    expect(await answer({ body: base64('{"keepTimes":true}'), base64: true })).toBe(400);
+  });
+
   test('name the invalid fields, within limits', async () => {
     const { body } = await send({ body: '{"name":"","amount":0}' });
     expect(body.fields.map(({ field }: { field: string }) => field)).toEqual(['name', 'amount']);

@@ -5,7 +5,7 @@
 import type { MiddlewareObj } from '@middy/core';
 import type { APIGatewayProxyEventV2, Context } from 'aws-lambda';
 import type * as z from 'zod';
-import { hasNoBody, parseBody, readBody } from './body.ts';
+import { hasNoBody, parseBody, readBody, refuseBody } from './body.ts';
 import { Refused } from './problem-details.ts';
 import type { Route } from './route.ts';
 
@@ -38,6 +38,8 @@ export function validation<P extends z.ZodType, Q extends z.ZodType, B extends z
       const encoding = event.queryStringParameters?.encoding;
       const isMissing = route.bodyOptional === true && hasNoBody(event);
       const rawBody = (route.body && !isMissing) || route.raw ? readBody(route, event, encoding) : '';
+      // An Idempotency-Key stands for all that a call asks for.
+      if (route.idempotent && !route.body) refuseBody(event);
       const body = check(route.body, isMissing ? {} : route.body ? parseBody(route, rawBody) : undefined, 'body');
       const key = event.headers['idempotency-key'];
       const takesKey = route.idempotent === 'optional' ? key !== undefined : route.idempotent;

@@ -84,7 +84,9 @@ export function codesOf(route: Route): Code[] {
   if (route.query || route.body) found.add('invalid_input');
   if (route.body || route.raw) found.add('payload_too_large').add('unsupported_media_type').add('invalid_input');
   if (route.body && (route.bodyType ?? 'application/json') === 'application/json') found.add('invalid_json');
-  if (route.idempotent) found.add('idempotency_key_missing').add('idempotency_key_reused');
+  if (route.idempotent) {
+    found.add('idempotency_key_missing').add('idempotency_key_reused').add('invalid_input');
+  }
   found.add('internal').add('store_unavailable');
   return [...found].sort((one, other) => codes[one].status - codes[other].status || one.localeCompare(other));
 }
