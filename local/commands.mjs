@@ -119,7 +119,7 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
       argument: {
         value: 'SCENARIO',
         does: 'the scenario to play',
-        oneOf: ['browse', 'rush', 'retry-storm', 'window-opens', 'mixed-day', 'all'],
+        oneOf: ['browse', 'rush', 'retry-storm', 'window-opens', 'mixed-day', 'bots', 'all'],
         required: true,
       },
       options: {

@@ -13,7 +13,7 @@ import type { CustomerId } from '#platform/kernel/ids.ts';
 import { missesAtMost } from '#platform/resilience/misses.ts';
 import { openTokens, type Tokens } from '#platform/security/access-token.ts';
 import type { Challenge } from '#platform/security/proof-of-work.ts';
-import { requestReservation } from '#reservation/request.ts';
+import { openSince, requestReservation } from '#reservation/request.ts';
 import { newId } from '#test/support/ids.ts';
 import { type Answer, type Api, openApi, type Sent } from '../support/api.ts';
 import { solve } from '../support/proof-of-work.ts';
@@ -150,6 +150,42 @@ describe('with an account', () => {
       expect((await reserve(accounts[index]?.token ?? '', proof)).status).toBe(202);
     }
   });
+});
+
+test('work that was done before a sale opened counts for nothing once it is open', async () => {
+  await deps.redis.flushdb();
+  const openedMs = Date.now();
+  const saleId = await givenSale(deps, { reserveOpensAtMs: openedMs });
+  expect((await api.call(`GET /sales/${saleId}`)).status).toBe(200);
+  /** An attempt from one machine, so long after the opening. */
+  const attemptAt = (sinceOpeningMs: number, sourceIp: string) => {
+    const then = Object.create(deps, { clock: { value: () => openedMs + sinceOpeningMs } }) as Deps;
+    // Of its own, so that what is remembered goes by this clock too.
+    Object.defineProperty(then, 'once', { value: openDeps(deps.registry, { clock: then.clock }).once });
+    const verb = perCustomerAndAddress(
+      'reservations-customer',
+      'reservations-address',
+      async (_: Requested) => 'passed',
+      ({ deps: own }) => openSince(own as Deps, saleId),
+    );
+    return async (proof?: string) => {
+      const caller = { customerId: newId(), role: 'customer' } as const;
+      const answer = await verb({ deps: then, caller, sourceIp, headers: { 'x-proof-of-work': proof } });
+      return isRefusal(answer) ? answer : undefined;
+    };
+  };
+  const sourceIp = newIp();
+  const before = attemptAt(-2_000, sourceIp);
+  for (let n = 0; n < 5; n++) expect(await before()).toBeUndefined();
+  const [early, hoarded] = [await before(), await before()];
+  expect([early?.refused, hoarded?.refused]).toEqual(['work_required', 'work_required']);
+  // Before the opening it lets an attempt pass, which the gate then answers.
+  expect(await before(await solve(early?.facts?.challenge as Challenge))).toBeUndefined();
+
+  const after = attemptAt(1, sourceIp);
+  const late = await after(await solve(hoarded?.facts?.challenge as Challenge));
+  expect(late?.refused).toBe('work_required');
+  expect(await after(await solve(late?.facts?.challenge as Challenge))).toBeUndefined();
 });
 
 describe('thirty fresh accounts on one machine, with the rates that hold unless a stack sets others', () => {
