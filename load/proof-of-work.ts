@@ -5,8 +5,8 @@ import { solveChallenge } from 'altcha-lib';
 import { deriveKey } from 'altcha-lib/algorithms/pbkdf2';
 import { type Challenge, openWork } from '#platform/security/proof-of-work.ts';
 
-/** How many times slower phones are than a desktop's core, by which Lighthouse slows pages down: middling and cheap ones. */
-const slowerPhones = { middling: 4, cheap: 6 };
+/** How many times slower phones are than a fast desktop, by Lighthouse's table: middling and cheap ones. */
+const slowerPhones = { middling: 4, cheap: 10 };
 /** How many guesses a challenge takes on average. */
 const guessesOnAverage = 256;
 const challengesMeasured = 20;

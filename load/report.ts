@@ -47,7 +47,7 @@ export function linesOfBots({ rounds, work }: BotsResult): string[] {
         `${shown(worked)} attempts were asked for work`,
     ),
     `one proof of work takes ${shown(work.hereMs)} ms of a core here, ${shown(work.middlingPhoneMs)} ms on a middling phone, ` +
-      `${shown(work.cheapPhoneMs)} ms on a cheap one (4 and 6 times as long)`,
+      `${shown(work.cheapPhoneMs)} ms on a cheap one (4 and 10 times as long)`,
   ];
 }
 

@@ -2,6 +2,7 @@
 
 import { routes } from '#functions/http/routes.ts';
 import { handler as connect } from '#functions/websocket/connect.ts';
+import { handler as hear } from '#functions/websocket/message.ts';
 import { register } from '#identity/register.ts';
 import { enterConnection } from '#notification/connections.ts';
 import { listen } from '#notification/listen.ts';
@@ -155,7 +156,7 @@ describe('with an account', () => {
 test('work that was done before a sale opened counts for nothing once it is open', async () => {
   await deps.redis.flushdb();
   const openedMs = Date.now();
-  const saleId = await givenSale(deps, { reserveOpensAtMs: openedMs });
+  const saleId = await givenSale(deps, { reserveOpensAtMs: openedMs, purchaseOpensAtMs: openedMs });
   expect((await api.call(`GET /sales/${saleId}`)).status).toBe(200);
   /** An attempt from one machine, so long after the opening. */
   const attemptAt = (sinceOpeningMs: number, sourceIp: string) => {
@@ -258,6 +259,20 @@ describe('over a WebSocket', () => {
     }
     expect(answers.slice(0, 3)).toEqual([{ type: 'pong' }, { type: 'pong' }, { type: 'pong' }]);
     expect(answers[3]).toMatchObject({ refused: 'too_many_requests' });
+  });
+
+  test('a message that nobody understands counts like every other', async () => {
+    const customerId: CustomerId = newId();
+    const connectionId = newId();
+    await enterConnection(deps, { customerId, expiresAtMs: Date.now() + 60_000 }, connectionId);
+    const send = async (body: string) => {
+      const event = { requestContext: { routeKey: '$default', connectionId, requestId: newId() }, body };
+      type Given = Parameters<typeof hear>;
+      const { statusCode } = (await hear(event as unknown as Given[0], {} as Given[1])) as { statusCode: number };
+      return statusCode;
+    };
+    const answers = [await send('{'), await send('{"action":"shout"}'), await send('x'.repeat(5_000)), await send('{')];
+    expect(answers).toEqual([400, 400, 413, 429]);
   });
 
   test('so have connections', async () => {

@@ -165,9 +165,10 @@ function wait(retryAfterSeconds: number): Refusal {
   return refuse('too_many_requests', `Too many attempts. Try again in ${retryAfterSeconds} s.`, { retryAfterSeconds });
 }
 
-/** The network that is limited as one: an IPv4 address, or the first 64 bits of an IPv6 address. */
+/** The network that is limited as one: an IPv4 address, however it is written, or the first 64 bits of an IPv6 address. */
 export function networkOf(address: string): string {
-  if (!address.includes(':')) return address;
+  const [, inside] = /^(?:::ffff:)?([\d.]+)$/i.exec(address) ?? [];
+  if (inside !== undefined) return inside;
   const [head = '', tail] = address.toLowerCase().split('%', 1)[0]?.split('::') ?? [];
   const groups = head === '' ? [] : head.split(':');
   const after = tail ? tail.split(':') : [];
