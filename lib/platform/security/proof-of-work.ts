@@ -14,7 +14,7 @@ export type { Challenge } from 'altcha-lib';
 
 /** How long a challenge may be solved and its solution sent. */
 export const challengeLifeMs = 300_000;
-/** Each guess derives a key with so many rounds, and one of 256 is right: 0.1 s on a desktop, about half a second on a phone. */
+/** Each guess derives a key with so many rounds, and one of 256 is right: some 55 ms of a fast core, a quarter to half a second on a phone. */
 const roundsPerGuess = 1_000;
 const solvedPrefix = '00';
 /** Longer than any solution of a challenge that was made here. */
