@@ -159,7 +159,7 @@ test('work that was done before a sale opened counts for nothing once it is open
   const saleId = await givenSale(deps, { reserveOpensAtMs: openedMs, purchaseOpensAtMs: openedMs });
   expect((await api.call(`GET /sales/${saleId}`)).status).toBe(200);
   /** An attempt from one machine, so long after the opening. */
-  const attemptAt = (sinceOpeningMs: number, sourceIp: string) => {
+  const attemptAt = (sinceOpeningMs: number, { since }: { since: boolean } = { since: true }) => {
     const then = Object.create(deps, { clock: { value: () => openedMs + sinceOpeningMs } }) as Deps;
     // Of its own, so that what is remembered goes by this clock too.
     Object.defineProperty(then, 'once', { value: openDeps(deps.registry, { clock: then.clock }).once });
@@ -167,7 +167,7 @@ test('work that was done before a sale opened counts for nothing once it is open
       'reservations-customer',
       'reservations-address',
       async (_: Requested) => 'passed',
-      ({ deps: own }) => openSince(own as Deps, saleId),
+      since ? ({ deps: own }) => openSince(own as Deps, saleId) : undefined,
     );
     return async (proof?: string) => {
       const caller = { customerId: newId(), role: 'customer' } as const;
@@ -176,17 +176,21 @@ test('work that was done before a sale opened counts for nothing once it is open
     };
   };
   const sourceIp = newIp();
-  const before = attemptAt(-2_000, sourceIp);
+  const before = attemptAt(-2_000);
   for (let n = 0; n < 5; n++) expect(await before()).toBeUndefined();
-  const [early, hoarded] = [await before(), await before()];
-  expect([early?.refused, hoarded?.refused]).toEqual(['work_required', 'work_required']);
+  const [early, hoarded, other] = [await before(), await before(), await before()];
+  for (const refusal of [early, hoarded, other]) expect(refusal?.refused).toBe('work_required');
   // Before the opening it lets an attempt pass, which the gate then answers.
   expect(await before(await solve(early?.facts?.challenge as Challenge))).toBeUndefined();
 
-  const after = attemptAt(1, sourceIp);
+  const after = attemptAt(1);
   const late = await after(await solve(hoarded?.facts?.challenge as Challenge));
   expect(late?.refused).toBe('work_required');
   expect(await after(await solve(late?.facts?.challenge as Challenge))).toBeUndefined();
+
+  // Control: if nobody asked since when work counts, what was hoarded would let the first second's attempts pass.
+  const careless = attemptAt(1, { since: false });
+  expect(await careless(await solve(other?.facts?.challenge as Challenge))).toBeUndefined();
 });
 
 describe('thirty fresh accounts on one machine, with the rates that hold unless a stack sets others', () => {
