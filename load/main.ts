@@ -1,7 +1,7 @@
 /**
  * `npm run load`: a load scenario against a stack of its own, verified at its end.
  *
- *   npm run load -- rush             also: browse, retry-storm, window-opens, mixed-day, all
+ *   npm run load -- rush             also: browse, retry-storm, window-opens, mixed-day, bots, all
  *   npm run load -- rush --rate 2    twice as many arrivals; --time 0.5 for half as long
  *   npm run load -- rush --no-ceilings   leaves out the search for the bottleneck
  *
@@ -15,10 +15,12 @@ import { ownArguments } from '#local/arguments.ts';
 import { startStack } from '#local/stack.ts';
 import { defaultFolder } from '#local/state-folder.ts';
 import { type ArtilleryReport, runArtillery } from './artillery.ts';
-import { bottleneckOf, measureCeilings } from './ceilings.ts';
+import { bottleneckOf, type Ceiling, type CeilingName, measureCeilings } from './ceilings.ts';
+import { checkLoopback, crowdOf, type Shares, sharesOf } from './crowd.ts';
 import { prepareRun } from './plan.ts';
-import { type LoadResult, reportOf } from './report.ts';
-import { phasesOf, type Scenario, scenarios, usersOf } from './scenarios.ts';
+import { measureWork } from './proof-of-work.ts';
+import { type BotsResult, type LoadResult, linesOfBots, reportOf } from './report.ts';
+import { type Phase, phasesOf, type Scenario, scenarios, usersOf } from './scenarios.ts';
 import { type Second, secondsOf } from './seconds.ts';
 import { linesOf } from './verify/print.ts';
 import { targetOf } from './verify/target.ts';
@@ -43,15 +45,74 @@ for (const [index, scenario] of chosen.entries()) {
 }
 process.exit(failed ? 1 : 0);
 
+/** One play of a scenario on a stack of its own. */
+interface Played {
+  readonly round: Round;
+  readonly artillery: ArtilleryReport;
+  readonly seconds: readonly Second[];
+  readonly verification: Verification;
+  readonly faults: readonly string[];
+  readonly shares?: Shares;
+  readonly ceilings?: Record<CeilingName, Ceiling>;
+}
+
+type Round = 'without limits' | 'with the limits of an account';
+
 async function runScenario(scenario: Scenario): Promise<boolean> {
   const phases = phasesOf(scenario.name, scale);
   const users = usersOf(phases);
   if (users > mostUsers) throw new Error(`${users} virtual users are more than the ${mostUsers} that a run may create`);
-  say(`${scenario.title}: starting a stack`);
+  const played: Played[] = [];
+  if (scenario.crowd) await checkLoopback();
+  // A crowd is limited like callers of an account; everybody else shares one address, which would stop them all.
+  const rounds: Round[] = scenario.crowd ? ['without limits', 'with the limits of an account'] : ['without limits'];
+  for (const round of rounds) played.push(await play(scenario, phases, round, round === rounds.at(-1)));
+  const last = played.at(-1) as Played;
+  const bots = scenario.crowd && (await compared(played));
+  const faults = [...played.flatMap((one) => one.faults), ...(bots ? faultsOfCrowd(bots) : [])];
+  const { artillery, seconds, verification, ceilings } = last;
+  const result: LoadResult = {
+    scenario: scenario.name,
+    title: scenario.title,
+    holds: faults.length === 0,
+    faults,
+    artillery,
+    seconds,
+    verification,
+    ...(ceilings
+      ? { ceilings: Object.values(ceilings), bottleneck: bottleneckOf(ceilings, busiestSecond(seconds)) }
+      : {}),
+    ...(bots ? { bots } : {}),
+    at: new Date().toISOString(),
+  };
   const folder = defaultFolder();
-  const stack = await startStack({ dir: join(folder, 'load'), whenBusy: 'next', fresh: true, providers: 1 });
+  mkdirSync(folder, { recursive: true });
+  const html = join(folder, `load-${scenario.name}.html`);
+  writeFileSync(html, reportOf(result));
+  writeFileSync(join(folder, `load-${scenario.name}.json`), `${JSON.stringify(result, null, 2)}\n`);
+  for (const line of linesOf(verification)) process.stdout.write(`${line}\n`);
+  process.stdout.write(`\n${summaryOf(artillery, seconds)}\n${result.bottleneck ?? ''}\n`);
+  for (const line of bots ? linesOfBots(bots) : []) process.stdout.write(`  ${line}\n`);
+  for (const fault of faults) process.stdout.write(`FAILED: ${fault}\n`);
+  process.stdout.write(`${scenario.name}: ${result.holds ? 'holds' : 'does not hold'}; report in ${html}\n`);
+  return result.holds;
+}
+
+async function play(scenario: Scenario, phases: readonly Phase[], round: Round, isLast: boolean): Promise<Played> {
+  const users = usersOf(phases);
+  say(`${scenario.title}${scenario.crowd ? `, ${round}` : ''}: starting a stack`);
+  const stack = await startStack({
+    dir: join(defaultFolder(), 'load'),
+    whenBusy: 'next',
+    fresh: true,
+    providers: 1,
+    limits: round === 'without limits' ? 'hardly' : 'as deployed',
+  });
   try {
-    const { planFile, logs, saleIds } = await prepareRun(stack, scenario.sales, users);
+    const crowd = scenario.crowd && crowdOf(scenario.crowd, users, usersOf(phases.slice(0, 1)));
+    // A crowd of another size wants a sale of another size, or nobody is left without.
+    const allotment = Math.ceil(scenario.sales.allotment * (crowd ? scale.rate : 1));
+    const { planFile, logs, plan } = await prepareRun(stack, { ...scenario.sales, allotment }, users, crowd);
     const arrivalSeconds = phases.reduce((sum, { duration }) => sum + duration, 0);
     say(`  ${users} virtual users at most, arriving over ${arrivalSeconds} s`);
     const artillery = await withProgress(arrivalSeconds, () =>
@@ -66,33 +127,36 @@ async function runScenario(scenario: Scenario): Promise<boolean> {
     );
     const verification = await verify(targetOf(stack.dir), { logs, report: (line) => say(`  ${line}`) });
     const seconds = await secondsOf(logs.at(-1) ?? '');
-    const faults = faultsOf(scenario, artillery, seconds, verification);
-    const ceilings = values['no-ceilings'] ? undefined : await measureCeilings(stack, saleIds[0] ?? '');
-    const result: LoadResult = {
-      scenario: scenario.name,
-      title: scenario.title,
-      holds: faults.length === 0,
-      faults,
+    const withCeilings = isLast && !values['no-ceilings'];
+    return {
+      round,
       artillery,
       seconds,
       verification,
-      ...(ceilings
-        ? { ceilings: Object.values(ceilings), bottleneck: bottleneckOf(ceilings, busiestSecond(seconds)) }
-        : {}),
-      at: new Date().toISOString(),
+      faults: faultsOf(scenario, artillery, seconds, verification),
+      ...(crowd ? { shares: await sharesOf(stack.addresses.mysql, plan) } : {}),
+      ...(withCeilings ? { ceilings: await measureCeilings(stack, plan.saleIds[0] ?? '') } : {}),
     };
-    mkdirSync(folder, { recursive: true });
-    const html = join(folder, `load-${scenario.name}.html`);
-    writeFileSync(html, reportOf(result));
-    writeFileSync(join(folder, `load-${scenario.name}.json`), `${JSON.stringify(result, null, 2)}\n`);
-    for (const line of linesOf(verification)) process.stdout.write(`${line}\n`);
-    process.stdout.write(`\n${summaryOf(artillery, seconds)}\n${result.bottleneck ?? ''}\n`);
-    for (const fault of faults) process.stdout.write(`FAILED: ${fault}\n`);
-    process.stdout.write(`${scenario.name}: ${result.holds ? 'holds' : 'does not hold'}; report in ${html}\n`);
-    return result.holds;
   } finally {
     await stack.stop();
   }
+}
+
+/** What people and bots got in each round, and what the work costs. */
+async function compared(played: readonly Played[]): Promise<BotsResult> {
+  return {
+    rounds: played.flatMap(({ round, shares, verification }) =>
+      shares ? [{ round, ...shares, worked: verification.outcomes['reserve 429 work_required'] ?? 0 }] : [],
+    ),
+    work: await measureWork(),
+  };
+}
+
+/** Friction that helps nobody is none. */
+function faultsOfCrowd({ rounds }: BotsResult): string[] {
+  const [without, limited] = rounds;
+  if (without && limited && limited.peoplesShare > without.peoplesShare) return [];
+  return ['people got no more with the limits of an account than without limits'];
 }
 
 /** Says now and then how much of the arrivals is over while something runs. */

@@ -15,6 +15,7 @@ import { newId, toBytes } from '#platform/kernel/ids.ts';
 import { openDb } from '#platform/mysql/mysql.ts';
 import { openTokens } from '#platform/security/access-token.ts';
 import { Account, Api, Operator } from './client.ts';
+import type { Member } from './crowd.ts';
 import { ClientLog } from './log.ts';
 
 /** What the virtual users are told, as a file. */
@@ -22,7 +23,8 @@ export interface LoadPlan {
   /** The clients' log that artillery writes. */
   readonly log: string;
   readonly saleIds: readonly string[];
-  readonly customers: readonly { readonly customerId: string; readonly token: string }[];
+  /** In the order in which they arrive; those of a crowd are of a kind, and come from an address of their own choice. */
+  readonly customers: readonly ({ readonly customerId: string; readonly token: string } & Partial<Member>)[];
   /** The most units one request asks for. */
   readonly mostPerRequest: number;
 }
@@ -50,11 +52,12 @@ export async function prepareRun(
   stack: Stack,
   wanted: SalesWanted,
   customers: number,
-): Promise<{ planFile: string; logs: string[]; saleIds: string[] }> {
+  crowd: readonly Member[] = [],
+): Promise<{ planFile: string; logs: string[]; plan: LoadPlan }> {
   const setupLog = new ClientLog(join(stack.dir, 'operator.jsonl'));
   const api = new Api({ url: stack.addresses.api, log: setupLog, connections: 4 });
   try {
-    const people = await signInCustomers(stack, customers);
+    const signedIn = await signInCustomers(stack, customers);
     const operator = await signInOperator(stack, api);
     await operator.importProducts(
       'sku,name,description,price_minor,currency\nLOAD-1,Load test,Made for this run,4900,EUR\n',
@@ -81,9 +84,14 @@ export async function prepareRun(
     }
     const log = join(stack.dir, 'clients.jsonl');
     const planFile = join(stack.dir, 'load-plan.json');
-    const plan: LoadPlan = { log, saleIds, customers: people, mostPerRequest: wanted.mostPerRequest };
+    const plan: LoadPlan = {
+      log,
+      saleIds,
+      customers: signedIn.map((customer, index) => ({ ...customer, ...crowd[index] })),
+      mostPerRequest: wanted.mostPerRequest,
+    };
     writeFileSync(planFile, JSON.stringify(plan), { mode: 0o600 });
-    return { planFile, logs: [setupLog.file, log], saleIds };
+    return { planFile, logs: [setupLog.file, log], plan };
   } finally {
     api.close();
     await setupLog.close();

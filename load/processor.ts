@@ -7,13 +7,17 @@
  */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { Agent } from 'node:http';
+import type { Challenge } from '#platform/security/proof-of-work.ts';
 import type { SeenReservation, SeenStock } from './log.ts';
 import { ClientLog, type Facts, type Operation } from './log.ts';
 import type { LoadPlan } from './plan.ts';
+import { solve } from './proof-of-work.ts';
 
 /** The part of artillery's objects that is used here. */
 interface UserContext {
   vars: Vars;
+  _httpAgent?: Agent;
 }
 
 interface Outgoing {
@@ -46,22 +50,36 @@ interface Vars extends Wish {
   state?: string;
   purchaseId?: string;
   purchaseState?: string;
-  lastCode?: string;
+  lastCode?: string | undefined;
+  /** The machine of one of a crowd. */
+  address?: string;
+  /** The work that the last answer asked for. */
+  challenge?: Challenge | undefined;
+  /** Work that is done and not sent yet. */
+  proof?: string | undefined;
   /** How often this user has asked the same question. */
   asked: number;
 }
 
 /** After so many questions a user gives up: then the run has failed, and the verifier will say so. */
 const mostQuestions = 60;
+/** For so long after the first user came machines work; then they give up, so that a slow machine ends its run too. */
+const workingMs = 45_000;
 /** One in four customers takes less than they ask for. */
 const flexibleShare = 0.25;
 
 const plan = JSON.parse(readFileSync(process.env.HOLDFAST_LOAD_PLAN ?? '', 'utf8')) as LoadPlan;
 const log = new ClientLog(plan.log);
 let entered = 0;
+let firstEnteredMs: number | undefined;
+/** The work of each machine, which does one proof at a time. */
+const machines = new Map<string, Promise<void>>();
+/** Sales of which somebody was told that all is gone; a script that hears it stops working for them. */
+const soldOut = new Set<string>();
 
 /** Makes the next customer of this virtual user. */
 export function enter(context: UserContext, _events: unknown, next: Next): void {
+  firstEnteredMs ??= Date.now();
   const customer = plan.customers[entered++];
   if (!customer) {
     next(new Error(`this run has ${plan.customers.length} customers and needs more`));
@@ -76,6 +94,7 @@ export function enter(context: UserContext, _events: unknown, next: Next): void 
     atLeast: Math.random() < flexibleShare ? 1 : quantity,
     asked: 0,
   } satisfies Partial<Vars>);
+  if (customer.address !== undefined) context._httpAgent = new Agent({ localAddress: customer.address });
   next();
 }
 
@@ -89,6 +108,8 @@ export function stamp(request: Outgoing, context: UserContext, _events: unknown,
     request.headers = { ...request.headers, 'idempotency-key': key };
     request.json = { quantity, ...(atLeast === quantity ? {} : { fill: { atLeast } }) };
     request.asked = { quantity, atLeast };
+    if (context.vars.proof !== undefined) request.headers['x-proof-of-work'] = context.vars.proof;
+    context.vars.proof = undefined;
   }
   if (request.name === 'buy') {
     request.headers = { ...request.headers, 'idempotency-key': `${key}-buy` };
@@ -105,6 +126,8 @@ export function note(request: Outgoing, response: Incoming, context: UserContext
   const body = parse(response.body);
   const code = status >= 400 ? String(body.code ?? '') : undefined;
   vars.lastCode = code;
+  vars.challenge = body.challenge;
+  if (code === 'sold_out') soldOut.add(vars.saleId);
   write(request, vars, status, code, status < 300 ? learn(request, vars, body) : {});
   next();
 }
@@ -127,6 +150,35 @@ export function wishForAnother(context: UserContext, _events: unknown, next: Nex
   context.vars.quantity += 1;
   context.vars.atLeast = context.vars.quantity;
   next();
+}
+
+/** Does the work that was asked for, when the machine has done that of others before. */
+export function work({ vars }: UserContext, _events: unknown, next: Next): void {
+  const { challenge, address = '', saleId } = vars;
+  vars.challenge = undefined;
+  if (!challenge) {
+    next();
+    return;
+  }
+  const mine = (machines.get(address) ?? Promise.resolve()).then(async () => {
+    if (isWorthWork(saleId)) vars.proof = await solve(challenge);
+  });
+  machines.set(address, mine);
+  mine.then(() => next(), next);
+}
+
+/** For `ifTrue`: whether there is work to show. */
+export function worked(vars: Vars): boolean {
+  return vars.proof !== undefined;
+}
+
+/** For `whileTrue`: the last attempt was asked for work, and there is something left to work for. */
+export function mustWork({ vars }: UserContext, next: (goOn: boolean) => void): void {
+  next(vars.lastCode === 'work_required' && isWorthWork(vars.saleId) && mayAskAgain(vars));
+}
+
+function isWorthWork(saleId: string): boolean {
+  return !soldOut.has(saleId) && Date.now() - (firstEnteredMs ?? 0) < workingMs;
 }
 
 /** For `ifTrue`: whether this user holds a 202. */
@@ -207,6 +259,7 @@ function write(request: Outgoing, vars: Vars, status: number, code: string | und
 /** Bodies as the API documents them, as far as they are read here. */
 interface Body {
   code?: string;
+  challenge?: Challenge;
   reservationId?: string;
   purchaseId?: string;
   state?: string;

@@ -5,6 +5,8 @@
 import { lineChart } from '#bench/charts.ts';
 import type { ArtilleryReport } from './artillery.ts';
 import type { Ceiling } from './ceilings.ts';
+import type { Shares } from './crowd.ts';
+import type { CostOfWork } from './proof-of-work.ts';
 import type { Second } from './seconds.ts';
 import { invariantNames, meanings } from './verify/tally.ts';
 import type { Verification } from './verify.ts';
@@ -20,7 +22,33 @@ export interface LoadResult {
   readonly verification: Verification;
   readonly ceilings?: readonly Ceiling[];
   readonly bottleneck?: string;
+  readonly bots?: BotsResult;
   readonly at: string;
+}
+
+/** What bots and people got, without friction and with it. */
+export interface BotsResult {
+  readonly rounds: readonly (Shares & {
+    readonly round: string;
+    /** How many attempts were asked for a proof of work. */
+    readonly worked: number;
+  })[];
+  readonly work: CostOfWork;
+}
+
+/** The same in sentences. */
+export function linesOfBots({ rounds, work }: BotsResult): string[] {
+  const shown = (value: number): string => Math.round(value).toLocaleString('en-US');
+  return [
+    ...rounds.map(
+      ({ round, people, bots, peoplesShare, takenWithinSeconds, worked }) =>
+        `${round}: ${shown(people.accounts)} people got ${shown(people.units)} units (${shown(peoplesShare * 100)} %), ` +
+        `${shown(bots.accounts)} bots ${shown(bots.units)}, within ${takenWithinSeconds.toFixed(1)} s; ` +
+        `${shown(worked)} attempts were asked for work`,
+    ),
+    `one proof of work takes ${shown(work.hereMs)} ms of a core here, ${shown(work.middlingPhoneMs)} ms on a middling phone, ` +
+      `${shown(work.cheapPhoneMs)} ms on a cheap one (4 and 10 times as long)`,
+  ];
 }
 
 /** The whole page. */
@@ -39,6 +67,7 @@ export function reportOf(result: LoadResult): string {
       }),
     ),
     list(invariantNames.flatMap((name) => invariants[name].examples.map((example) => `${name}: ${example}`))),
+    ...(result.bots ? ['<h2>Bots and people</h2>', list(linesOfBots(result.bots))] : []),
     '<h2>Over time</h2>',
     ...chartsOf(result.seconds),
     '<h2>Answers</h2>',

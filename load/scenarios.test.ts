@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
+import { crowdOf } from './crowd.ts';
 import { fileOf, phasesOf, scenarios, usersOf } from './scenarios.ts';
 
 interface Step {
@@ -81,4 +82,14 @@ describe.each(scenarios)('$name', ({ name }) => {
     expect(usersOf(phases)).toBeLessThan(10_000);
     expect(usersOf(phasesOf(name, { rate: 2, time: 1 }))).toBe(2 * usersOf(phases));
   });
+});
+
+test('a thousand bots share four addresses, and a thousand people have one each', () => {
+  const phases = phasesOf('bots', { rate: 1, time: 1 });
+  const wanted = scenarios.find(({ name }) => name === 'bots')?.crowd;
+  const crowd = wanted ? crowdOf(wanted, usersOf(phases), usersOf(phases.slice(0, 1))) : [];
+  const addresses = (kind: string) => crowd.filter((one) => one.kind === kind).map(({ address }) => address);
+  expect([addresses('bot').length, new Set(addresses('bot')).size]).toEqual([1_000, 4]);
+  expect([addresses('person').length, new Set(addresses('person')).size]).toEqual([1_000, 1_000]);
+  for (const { address } of crowd) expect(address).toMatch(/^127\.[12]\.\d+\.([1-9]|[1-9]\d|1\d\d|2[0-4]\d|250)$/);
 });

@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
+import type { CrowdWanted } from './crowd.ts';
 import type { SalesWanted } from './plan.ts';
 import type { InvariantName } from './verify/tally.ts';
 
@@ -13,6 +14,8 @@ export interface Scenario {
   readonly sales: SalesWanted;
   /** Invariants that this scenario must check; a run that did not check one of them proves nothing. */
   readonly mustCheck: readonly InvariantName[];
+  /** Who comes, if not everybody is alike: the scenario is then played without limits on callers, and with those of an account. */
+  readonly crowd?: CrowdWanted;
 }
 
 const reserving: readonly InvariantName[] = ['I1', 'I2', 'I3', 'I4', 'I5', 'I6', 'I8', 'I11'];
@@ -87,6 +90,21 @@ export const scenarios: readonly Scenario[] = [
       buyable: true,
     },
     mustCheck: [...reserving, 'I7', 'I13'],
+  },
+  {
+    name: 'bots',
+    title: 'Bots: a thousand accounts on four machines, beside a thousand people',
+    sales: {
+      count: 1,
+      allotment: 500,
+      waitlistSize: 0,
+      capPerCustomer: 1,
+      mostPerRequest: 1,
+      opensInSeconds: -60,
+      buyable: false,
+    },
+    mustCheck: reserving,
+    crowd: { machines: 4, botsForEachPerson: 10 },
   },
 ];
 

@@ -114,12 +114,12 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
     load: {
       entry: 'load/main.ts',
       does: 'Plays a load scenario with artillery on a stack of its own and verifies what happened.',
-      takes: 'about 3 minutes for each scenario',
+      takes: 'about 3 minutes for each scenario, 5 for bots',
       result: '.local/load-<scenario>.html with charts, and the same figures in .local/load-<scenario>.json',
       argument: {
         value: 'SCENARIO',
         does: 'the scenario to play',
-        oneOf: ['browse', 'rush', 'retry-storm', 'window-opens', 'mixed-day', 'all'],
+        oneOf: ['browse', 'rush', 'retry-storm', 'window-opens', 'mixed-day', 'bots', 'all'],
         required: true,
       },
       options: {

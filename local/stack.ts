@@ -41,8 +41,8 @@ export interface StackOptions {
   workers?: number;
   /** Preferred ports; another is used when one is busy. */
   ports?: { api?: number; websocket?: number };
-  /** Further entries of the registry, such as `limit/register-address` for many customers behind one address. */
-  registry?: Registry;
+  /** Whether callers are limited as in an account, or hardly, since all local clients share one address. Default: hardly. */
+  limits?: 'hardly' | 'as deployed';
   /** Further variables for the processes that run functions. */
   env?: Record<string, string>;
   /** Stop the stack and exit on SIGINT, SIGTERM, SIGHUP, and when the parent process ends. Default true. */
@@ -176,7 +176,7 @@ class Starting {
         : {}),
       ...(providers > 0 ? { 'provider/payments': providerUrls.join(',') } : {}),
       ...secrets,
-      ...demoLimits,
+      ...(this.#options.limits === 'as deployed' ? {} : demoLimits),
       // Receivers of webhooks are programs on this machine.
       [loopbackName]: 'allowed',
     };
@@ -416,7 +416,7 @@ export function awsFromEnvironment(): Aws {
   throw new Error(`HOLDFAST_AWS is "${asked}"; it can be embedded or localstack.`);
 }
 
-/** All local clients share one address, so the limits by address must be high. */
+/** All local clients share one address, so the limits must be high. */
 const demoLimits: Registry = {
   'limit/register-address': '100000/1000000',
   'limit/login-address': '100000/1000000',

@@ -78,7 +78,15 @@ export interface ApiOptions {
   language?: () => string | undefined;
 }
 
+/** Work that is shown with a call, and how many times work was done for it. */
+interface Work {
+  readonly proof: string;
+  readonly times: number;
+}
+
 const attempts = 4;
+/** What was worked for before a sale opened does not count once it is open, so a second time may be asked for. */
+const worksAtMost = 2;
 /** A request that is not answered for so long has been lost, whatever the browser thinks of its connection. */
 const answerMs = 12_000;
 
@@ -122,7 +130,7 @@ export function openApi(base: string, { onSession = () => undefined, language }:
     path: string,
     options: RequestOptions = {},
     access?: string,
-    proof?: string,
+    work?: Work,
   ): Promise<T> {
     const { body, type = 'application/json', key, read = (good: Response) => good.json() } = options;
     const headers: Record<string, string> = {};
@@ -131,7 +139,7 @@ export function openApi(base: string, { onSession = () => undefined, language }:
     if (access) headers.authorization = `Bearer ${access}`;
     if (body !== undefined) headers['content-type'] = type;
     if (key) headers['idempotency-key'] = key;
-    if (proof) headers['x-proof-of-work'] = proof;
+    if (work) headers['x-proof-of-work'] = work.proof;
     const asIs = typeof body === 'string' || body instanceof Blob;
     const sent = clock.stopwatch();
     const response = await fetch(base + path, {
@@ -145,8 +153,9 @@ export function openApi(base: string, { onSession = () => undefined, language }:
     if (response.ok) return (await read(response)) as T;
     const answer = (await response.json().catch(() => ({}))) as ProblemBody;
     // Many call from this address: a moment of work, and the call passes. What was refused so has not been carried out.
-    if (answer.code === 'work_required' && answer.challenge && !proof) {
-      return send(method, path, options, access, await prove(answer.challenge));
+    const times = work?.times ?? 0;
+    if (answer.code === 'work_required' && answer.challenge && times < worksAtMost) {
+      return send(method, path, options, access, { proof: await prove(answer.challenge), times: times + 1 });
     }
     throw new Problem(response.status, answer, 1_000 * Number(response.headers.get('retry-after') ?? 0));
   }

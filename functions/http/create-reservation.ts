@@ -2,14 +2,19 @@
 import { httpHandler, Reply } from '#platform/handlers/http.ts';
 import { perCustomerAndAddress } from '#platform/handlers/limits.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
-import { requestReservation } from '#reservation/request.ts';
+import { openSince, requestReservation } from '#reservation/request.ts';
 import { createReservationRoute } from './reservation.routes.ts';
 
 export const handler = httpHandler(
   createReservationRoute,
-  perCustomerAndAddress('reservations-customer', 'reservations-address', async (call) => {
-    const { deps, caller, params, body, idempotencyKey } = call;
-    const accepted = await requestReservation(deps, caller.customerId, params.saleId, idempotencyKey, body);
-    return isRefusal(accepted) ? accepted : new Reply(accepted, { location: accepted.statusUrl });
-  }),
+  perCustomerAndAddress(
+    'reservations-customer',
+    'reservations-address',
+    async (call) => {
+      const { deps, caller, params, body, idempotencyKey } = call;
+      const accepted = await requestReservation(deps, caller.customerId, params.saleId, idempotencyKey, body);
+      return isRefusal(accepted) ? accepted : new Reply(accepted, { location: accepted.statusUrl });
+    },
+    ({ deps, params }) => openSince(deps, params.saleId),
+  ),
 );

@@ -11,7 +11,7 @@ import type { MirrorNeeds } from '#mirror/mirror.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { limitCustomer } from '#platform/handlers/limits.ts';
 import type { Ending } from '#platform/handlers/websocket.ts';
-import { type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import { missesOf } from '#platform/resilience/misses.ts';
 import type { Tokens } from '#platform/security/access-token.ts';
@@ -30,16 +30,17 @@ import type { ClientMessage } from './notification.shapes.ts';
 /** What answering a message needs. */
 export type ListenNeeds = MirrorNeeds & Needs<'registry'>;
 
-/** Handles a message; the result is sent back to the connection. */
+/** Handles a message, or the refusal of one that was not understood; the result is sent back to the connection. */
 export async function listen(
   deps: ListenNeeds,
   tokens: Tokens,
   connectionId: string,
-  message: ClientMessage,
+  message: ClientMessage | Refusal,
 ): Promise<object | Refusal | Ending> {
   const connection = await findConnection(deps, connectionId);
   const tooOften = await limitCustomer(deps, 'messages-customer', connection?.customerId ?? connectionId);
   if (tooOften) return tooOften;
+  if (isRefusal(message)) return message;
   const ending = connection && overBecause(deps, connection);
   if (ending) {
     await leaveConnection(deps, connectionId);

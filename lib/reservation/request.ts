@@ -9,6 +9,7 @@
 
 import type { MirroredStatus } from '#mirror/claims.ts';
 import { askGate, type GateAnswer, type GateRefusal, type GateRequest, returnClaim } from '#mirror/gate.ts';
+import { readMirroredSale } from '#mirror/live-sale.ts';
 import { type MirrorNeeds, primeMirror, refreshMirror } from '#mirror/mirror.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { toIso } from '#platform/kernel/clock.ts';
@@ -75,6 +76,16 @@ export async function requestReservation(
   }
   await sendAdmitted(deps, gateRequest, answer.ticket);
   return accepted(deps, gateRequest, answer.ticket, answer.position);
+}
+
+/**
+ * Since when a sale takes reservations; undefined if it does not yet, or if the mirror does not know. A proof of work for a
+ * reservation is no older, so that no machine can work ahead and take a sale with the result in its first second.
+ */
+export async function openSince(deps: Needs<'redis' | 'clock'>, saleId: SaleId): Promise<number | undefined> {
+  const sale = await readMirroredSale(deps, saleId);
+  const opensAtMs = sale && Date.parse(sale.reserveOpensAt);
+  return opensAtMs !== undefined && opensAtMs <= deps.clock() ? opensAtMs : undefined;
 }
 
 /** Whether two requests under one key ask for the same thing. */

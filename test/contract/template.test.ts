@@ -247,6 +247,18 @@ describe('every endpoint of an AWS service', () => {
   });
 });
 
+test('the endpoint of secrets lets through each secret that a function may read, and no other', () => {
+  const [, endpoint] = ofType('AWS::EC2::VPCEndpoint').find(([id]) => id === 'SecretsEndpoint') ?? [];
+  const names = (resources: unknown) => listed(resources).map((resource) => JSON.stringify(resource));
+  const granted = functionKeys.flatMap((key) =>
+    statementsOf(roleOf(key))
+      .filter(({ Action }) => listed<string>(Action).includes('secretsmanager:GetSecretValue'))
+      .flatMap(({ Resource }) => names(Resource)),
+  );
+  expect(granted.length).toBeGreaterThan(0);
+  expect(names(endpoint?.PolicyDocument.Statement[0].Resource).sort()).toEqual([...new Set(granted)].sort());
+});
+
 describe('every queue', () => {
   const liveQueues = declared.queues.filter(({ redrive }) => redrive);
 

@@ -2,6 +2,7 @@
 
 import { routes } from '#functions/http/routes.ts';
 import { handler as connect } from '#functions/websocket/connect.ts';
+import { handler as hear } from '#functions/websocket/message.ts';
 import { register } from '#identity/register.ts';
 import { enterConnection } from '#notification/connections.ts';
 import { listen } from '#notification/listen.ts';
@@ -13,7 +14,7 @@ import type { CustomerId } from '#platform/kernel/ids.ts';
 import { missesAtMost } from '#platform/resilience/misses.ts';
 import { openTokens, type Tokens } from '#platform/security/access-token.ts';
 import type { Challenge } from '#platform/security/proof-of-work.ts';
-import { requestReservation } from '#reservation/request.ts';
+import { openSince, requestReservation } from '#reservation/request.ts';
 import { newId } from '#test/support/ids.ts';
 import { type Answer, type Api, openApi, type Sent } from '../support/api.ts';
 import { solve } from '../support/proof-of-work.ts';
@@ -152,6 +153,46 @@ describe('with an account', () => {
   });
 });
 
+test('work that was done before a sale opened counts for nothing once it is open', async () => {
+  await deps.redis.flushdb();
+  const openedMs = Date.now();
+  const saleId = await givenSale(deps, { reserveOpensAtMs: openedMs, purchaseOpensAtMs: openedMs });
+  expect((await api.call(`GET /sales/${saleId}`)).status).toBe(200);
+  /** An attempt from one machine, so long after the opening. */
+  const attemptAt = (sinceOpeningMs: number, { since }: { since: boolean } = { since: true }) => {
+    const then = Object.create(deps, { clock: { value: () => openedMs + sinceOpeningMs } }) as Deps;
+    // Of its own, so that what is remembered goes by this clock too.
+    Object.defineProperty(then, 'once', { value: openDeps(deps.registry, { clock: then.clock }).once });
+    const verb = perCustomerAndAddress(
+      'reservations-customer',
+      'reservations-address',
+      async (_: Requested) => 'passed',
+      since ? ({ deps: own }) => openSince(own as Deps, saleId) : undefined,
+    );
+    return async (proof?: string) => {
+      const caller = { customerId: newId(), role: 'customer' } as const;
+      const answer = await verb({ deps: then, caller, sourceIp, headers: { 'x-proof-of-work': proof } });
+      return isRefusal(answer) ? answer : undefined;
+    };
+  };
+  const sourceIp = newIp();
+  const before = attemptAt(-2_000);
+  for (let n = 0; n < 5; n++) expect(await before()).toBeUndefined();
+  const [early, hoarded, other] = [await before(), await before(), await before()];
+  for (const refusal of [early, hoarded, other]) expect(refusal?.refused).toBe('work_required');
+  // Before the opening it lets an attempt pass, which the gate then answers.
+  expect(await before(await solve(early?.facts?.challenge as Challenge))).toBeUndefined();
+
+  const after = attemptAt(1);
+  const late = await after(await solve(hoarded?.facts?.challenge as Challenge));
+  expect(late?.refused).toBe('work_required');
+  expect(await after(await solve(late?.facts?.challenge as Challenge))).toBeUndefined();
+
+  // Control: if nobody asked since when work counts, what was hoarded would let the first second's attempts pass.
+  const careless = attemptAt(1, { since: false });
+  expect(await careless(await solve(other?.facts?.challenge as Challenge))).toBeUndefined();
+});
+
 describe('thirty fresh accounts on one machine, with the rates that hold unless a stack sets others', () => {
   /** What a machine does with accounts of its own; each gets its proof of work from `work`. */
   async function attack(work: (refusal: Refusal) => Promise<string | undefined>) {
@@ -222,6 +263,20 @@ describe('over a WebSocket', () => {
     }
     expect(answers.slice(0, 3)).toEqual([{ type: 'pong' }, { type: 'pong' }, { type: 'pong' }]);
     expect(answers[3]).toMatchObject({ refused: 'too_many_requests' });
+  });
+
+  test('a message that nobody understands counts like every other', async () => {
+    const customerId: CustomerId = newId();
+    const connectionId = newId();
+    await enterConnection(deps, { customerId, expiresAtMs: Date.now() + 60_000 }, connectionId);
+    const send = async (body: string) => {
+      const event = { requestContext: { routeKey: '$default', connectionId, requestId: newId() }, body };
+      type Given = Parameters<typeof hear>;
+      const { statusCode } = (await hear(event as unknown as Given[0], {} as Given[1])) as { statusCode: number };
+      return statusCode;
+    };
+    const answers = [await send('{'), await send('{"action":"shout"}'), await send('x'.repeat(5_000)), await send('{')];
+    expect(answers).toEqual([400, 400, 413, 429]);
   });
 
   test('so have connections', async () => {

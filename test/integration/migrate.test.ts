@@ -63,6 +63,9 @@ test('the account of the functions reads and writes rows of its database, and ma
     for (const sql of [
       'DROP TABLE sales',
       'TRUNCATE sales',
+      'TRUNCATE operator_acts',
+      'DROP TRIGGER operator_acts_unchanged',
+      'DROP TRIGGER operator_acts_undeleted',
       'ALTER TABLE sales ADD x INT',
       'CREATE TABLE x (x INT)',
       `CREATE TABLE \`${new URL(twin).pathname.slice(1)}\`.x (x INT)`,

@@ -50,6 +50,9 @@ export interface Attempt {
 /** The callers whose buckets an attempt takes from, by the name of the limit. */
 export type Limited = Partial<Record<LimitName, string>>;
 
+/** From when on work counts; undefined if it always does. Asked only for an attempt that brings a right proof. */
+export type Since = () => Promise<number | undefined>;
+
 export type LimitNeeds = Needs<'redis' | 'registry' | 'clock' | 'once'>;
 
 /** The challenges of this environment. */
@@ -58,16 +61,16 @@ const workOf = ({ registry, clock }: Needs<'registry' | 'clock'>): Work =>
 
 /**
  * Lets an attempt pass within these rates. Beyond one of `firm` it has to wait; beyond one of `worked` it passes with a proof
- * of work for this purpose, and is otherwise given a challenge.
+ * of work for this purpose, and is otherwise given a challenge. Work that was done before `since` says counts as none.
  */
 export async function limit(
   deps: LimitNeeds,
   purpose: string,
   { proof }: Attempt,
-  { firm = {}, worked = {} }: { firm?: Limited; worked?: Limited },
+  { firm = {}, worked = {}, since }: { firm?: Limited; worked?: Limited; since?: Since | undefined },
 ): Promise<Refusal | undefined> {
   const works = deps.once(workOf);
-  const isWorkedOff = await redeem(deps, works, purpose, proof);
+  const isWorkedOff = await redeem(deps, works, purpose, proof, since);
   const buckets = Object.entries({ ...firm, ...(isWorkedOff ? {} : worked) }).map(([what, who]) => ({
     what,
     who,
@@ -128,34 +131,44 @@ export function perCustomer<C extends Pick<Requested, 'deps' | 'caller'>, R>(
 
 /**
  * A verb that runs within a rate of the customer who calls, and of their address. Beyond that of the address it takes a proof
- * of work, so that many accounts on one machine cannot do together what one may not.
+ * of work, so that many accounts on one machine cannot do together what one may not; it must not be older than `since` says.
  */
 export function perCustomerAndAddress<C extends Requested, R>(
   firm: LimitName,
   worked: LimitName,
   verb: (call: C) => Promise<R>,
+  since?: (call: C) => ReturnType<Since>,
 ): (call: C) => Promise<R | Refusal> {
   return async (call) => {
     const refusal = await limit(call.deps, worked, attemptOf(call), {
       firm: { [firm]: call.caller.customerId },
       worked: { [worked]: networkOf(call.sourceIp) },
+      since: since && (() => since(call)),
     });
     return refusal ?? verb(call);
   };
 }
 
-async function redeem(deps: LimitNeeds, works: Work, purpose: string, header: string | undefined): Promise<boolean> {
+async function redeem(
+  deps: LimitNeeds,
+  works: Work,
+  purpose: string,
+  header: string | undefined,
+  since: Since = async () => undefined,
+): Promise<boolean> {
   const proof = await works.read(header, purpose);
-  return proof !== undefined && (await useOnce(deps.redis, proof.id, proof.expiresAtMs - deps.clock()));
+  if (!proof || proof.madeAtMs < ((await since()) ?? 0)) return false;
+  return useOnce(deps.redis, proof.id, proof.expiresAtMs - deps.clock());
 }
 
 function wait(retryAfterSeconds: number): Refusal {
   return refuse('too_many_requests', `Too many attempts. Try again in ${retryAfterSeconds} s.`, { retryAfterSeconds });
 }
 
-/** The network that is limited as one: an IPv4 address, or the first 64 bits of an IPv6 address. */
+/** The network that is limited as one: an IPv4 address, however it is written, or the first 64 bits of an IPv6 address. */
 export function networkOf(address: string): string {
-  if (!address.includes(':')) return address;
+  const [, inside] = /^(?:::ffff:)?([\d.]+)$/i.exec(address) ?? [];
+  if (inside !== undefined) return inside;
   const [head = '', tail] = address.toLowerCase().split('%', 1)[0]?.split('::') ?? [];
   const groups = head === '' ? [] : head.split(':');
   const after = tail ? tail.split(':') : [];

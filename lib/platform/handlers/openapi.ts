@@ -66,7 +66,8 @@ const ProofOfWork = z
   .meta({
     description:
       'The solution of the `challenge` that a refusal `work_required` held, as ALTCHA (version 2) encodes it: base64 of ' +
-      '`{"challenge":…,"solution":…}`. It is good for one call of the operation that gave the challenge, for five minutes',
+      '`{"challenge":…,"solution":…}`. It is good for one call of the operation that gave the challenge, for five minutes. Once a sale is open, ' +
+      'work for its reservations counts only if the challenge was given after the opening',
   });
 
 /** The Idempotency-Key header of a route. */

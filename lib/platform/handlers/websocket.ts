@@ -63,17 +63,17 @@ export function disconnectHandler(run: (connection: Connection) => Promise<void>
   });
 }
 
-/** Wraps a verb that answers messages. What it returns, or the problem with the message, is pushed back. */
+/**
+ * Wraps a verb that answers messages. What it returns is pushed back. A message that cannot be understood comes as the refusal
+ * of it: the verb answers with that, after it has counted the message like every other.
+ */
 export function messageHandler<Message>(
   shape: z.ZodType<Message>,
-  run: (connection: Connection & { message: Message; tokens: Tokens }) => Promise<object | Refusal | Ending>,
+  run: (connection: Connection & { message: Message | Refusal; tokens: Tokens }) => Promise<object | Refusal | Ending>,
 ): WebSocketHandler {
   return webSocketHandler(async (event, deps) => {
     const { connectionId } = event.requestContext;
-    const message = read(event, shape);
-    const result = isRefusal(message)
-      ? message
-      : await run({ deps, connectionId, message: message as Message, tokens: await sharedTokens(deps) });
+    const result = await run({ deps, connectionId, message: read(event, shape), tokens: await sharedTokens(deps) });
     if (isEnding(result)) {
       await deps.push.send([closing(connectionId, result.ending)], answerLimitMs);
       return { statusCode: codes[result.ending.refused].status };

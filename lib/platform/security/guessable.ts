@@ -13,14 +13,25 @@ const charactersJudged = 64;
 /** Built on first use: its dictionary takes some time. */
 let judge: ZxcvbnFactory | undefined;
 
-/** Whether a password is too easily guessed by somebody who knows these things about its owner. */
+/** Whoever guesses here tries the name of the place too. */
+const everybodys = ['holdfast'];
+
+/**
+ * Whether a password is too easily guessed by somebody who knows these things about its owner. What is left of it without them
+ * must be hard to guess as well: a name with a year and dots between is long, and no secret.
+ */
 export function isGuessable(password: string, about: readonly string[]): boolean {
   judge ??= new ZxcvbnFactory({ dictionary, graphs: adjacencyGraphs });
-  const known = about.flatMap((text) => [text, text.replace(/[^\p{L}\p{N}]+/gu, ''), ...text.split(/[^\p{L}\p{N}]+/u)]);
-  return (
-    judge.check(
-      password.slice(0, charactersJudged),
-      known.filter((text) => text.length > 2),
-    ).score < leastScore
-  );
+  const zxcvbn = judge;
+  const known = [...about, ...everybodys]
+    .flatMap((text) => [text, text.replace(/[^\p{L}\p{N}]+/gu, ''), ...text.split(/[^\p{L}\p{N}]+/u)])
+    .filter((text) => text.length > 2);
+  const judged = password.slice(0, charactersJudged);
+  const rest = without(judged, known);
+  return [judged, ...(rest === judged ? [] : [rest])].some((text) => zxcvbn.check(text, known).score < leastScore);
+}
+
+function without(password: string, known: readonly string[]): string {
+  const longestFirst = known.map((text) => text.toLowerCase()).sort((one, other) => other.length - one.length);
+  return longestFirst.reduce((rest, text) => rest.replaceAll(text, ''), password.toLowerCase());
 }

@@ -14,7 +14,7 @@ const solved = async (challenge: Challenge) => {
 test('a solution is a proof for the purpose of its challenge, as often as it is read, with one id', async () => {
   const payload = await solved(await work.challenge('login'));
   const proof = await work.read(encoded(payload), 'login');
-  expect(proof?.id).toBe(payload.challenge.signature);
+  expect(proof).toMatchObject({ id: payload.challenge.signature, madeAtMs: time.nowMs });
   expect(await work.read(encoded(payload), 'login')).toEqual(proof);
   expect(await work.read(encoded(payload), 'register')).toBeUndefined();
   expect(await openWork('another secret', () => time.nowMs).read(encoded(payload), 'login')).toBeUndefined();
@@ -41,6 +41,7 @@ test('what was made up is no proof, and no error', async () => {
     parameters({ keyPrefix: '' }),
     parameters({ cost: 1 }),
     parameters({ cost: 2 ** 31 }),
+    parameters({ data: { purpose: 'login', madeAtMs: time.nowMs + 60_000 } }),
     parameters({ algorithm: 'none' }),
     parameters({ expiresAt: Number.MAX_SAFE_INTEGER }),
     parameters({ nonce: 'zz' }),

@@ -2,8 +2,8 @@
  * Proof of work: what a caller beyond a free rate does instead of being refused, so that many people behind one address are
  * slowed down and not shut out, while a script pays for every further attempt (ALTCHA, version 2).
  *
- * A challenge is signed and kept nowhere. It names the purpose it was made for, ends after five minutes, and its solution is
- * good for one attempt; whoever checks it must see to that with `id`.
+ * A challenge is signed and kept nowhere. It names the purpose it was made for and when, ends after five minutes, and its solution
+ * is good for one attempt; whoever checks it must see to that with `id`.
  */
 import { createHmac } from 'node:crypto';
 import { type Challenge, createChallenge, type Payload, verifySolution } from 'altcha-lib';
@@ -14,7 +14,7 @@ export type { Challenge } from 'altcha-lib';
 
 /** How long a challenge may be solved and its solution sent. */
 export const challengeLifeMs = 300_000;
-/** Each guess derives a key with so many rounds, and one of 256 is right: 0.1 s on a desktop, about half a second on a phone. */
+/** Each guess derives a key with so many rounds, and one of 256 is right: some 55 ms of a fast core, a quarter to half a second on a phone. */
 const roundsPerGuess = 1_000;
 const solvedPrefix = '00';
 /** Longer than any solution of a challenge that was made here. */
@@ -23,6 +23,8 @@ const longestProof = 2_048;
 /** A solution that is right. The same `id` must not be accepted a second time before `expiresAtMs`. */
 export interface Proof {
   readonly id: string;
+  /** When its challenge was made: the work was not done before. */
+  readonly madeAtMs: number;
   readonly expiresAtMs: number;
 }
 
@@ -43,7 +45,7 @@ export function openWork(secret: string, clock: Clock): Work {
         cost: roundsPerGuess,
         keyPrefix: solvedPrefix,
         deriveKey,
-        data: { purpose },
+        data: { purpose, madeAtMs: clock() },
         expiresAt: Math.floor((clock() + challengeLifeMs) / 1_000),
         hmacSignatureSecret,
       }),
@@ -52,12 +54,14 @@ export function openWork(secret: string, clock: Clock): Work {
       if (!payload) return undefined;
       const { challenge, solution } = payload;
       const { data, expiresAt = 0 } = challenge.parameters;
+      const madeAtMs = Number(data?.madeAtMs ?? 0);
       if (data?.purpose !== purpose || expiresAt * 1_000 <= clock()) return undefined;
       // What is wrong with a solution that somebody made up is of no interest, and some of it makes the library throw.
       const result = await verifySolution({ challenge, solution, deriveKey, hmacSignatureSecret }).catch(
         () => undefined,
       );
-      return result?.verified ? { id: challenge.signature ?? '', expiresAtMs: expiresAt * 1_000 } : undefined;
+      if (!result?.verified) return undefined;
+      return { id: challenge.signature ?? '', madeAtMs, expiresAtMs: expiresAt * 1_000 };
     },
   };
 }
