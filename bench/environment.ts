@@ -65,6 +65,7 @@ export async function startEnvironment(options: {
     fresh: true,
     aws: 'embedded',
     events: false,
+    queuesOnDisk: false,
     http: false,
     workers: 0,
     providers: 0,

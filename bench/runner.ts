@@ -3,11 +3,12 @@
  *
  * Invariant: one run at a time: it is prepared, executed and verified before the next begins. Called by the suites.
  */
+import { performance } from 'node:perf_hooks';
 import { type Child, startChild } from './child.ts';
 import type { Contender, ContenderName } from './contender.ts';
 import type { BenchEnvironment } from './environment.ts';
 import { shippedNodeOptions } from './settings.ts';
-import type { RunOptions, ShareResult } from './worker-process.ts';
+import type { QueueSource, RunOptions, ShareResult } from './worker-process.ts';
 import { deliveriesOf, type Plan } from './workload.ts';
 
 /** What the main process knows about a contender. */
@@ -15,7 +16,7 @@ export type ContenderInfo = Omit<Contender, 'open'>;
 
 /** One run's outcome. */
 export interface Run {
-  /** From the start of the first process to the end of the last. */
+  /** From the start of the first process to the end of the last, or to the last delete that is timed. */
   readonly elapsedMs: number;
   /** Distinct reservations acknowledged, and their units. */
   readonly reservations: number;
@@ -68,25 +69,26 @@ export class Runner {
     for (const [index, { child }] of workers.entries()) child.send({ share: { options, index } });
     await Promise.all(prepared);
     const before = this.#environment.serverCpuMs();
-    const stopCounting = options.queue && tellWhenEmptied(workers, options.queue.deliveries);
+    const emptying = options.queue && watchEmptying(workers, options.queue);
     const results = workers.map(({ child }) =>
       child.next(({ result }) => result as ShareResult | undefined, options.limitMs + graceMs),
     );
     for (const { child } of workers) child.send({ start: true });
     const shares = await Promise.all(results);
-    stopCounting?.();
+    emptying?.stop();
     const after = this.#environment.serverCpuMs();
     const counts = acknowledgedIn(options.plan, shares);
     await this.#environment.verify(options.plan, info, counts);
     const sum = (of: (share: ShareResult) => number): number => shares.reduce((total, share) => total + of(share), 0);
     const each = (ms: number): number => (ms * 1000) / Math.max(1, counts.reservations);
-    const elapsedMs =
-      Math.max(...shares.map((share) => share.finishedAtMs)) - Math.min(...shares.map((share) => share.startedAtMs));
+    const finishedAtMs = emptying?.timedAtMs() ?? Math.max(...shares.map((share) => share.finishedAtMs));
+    const elapsedMs = finishedAtMs - Math.min(...shares.map((share) => share.startedAtMs));
+    const timed = counts.reservations * (emptying?.timedAtMs() === undefined ? 1 : emptying.timedShare);
     return {
       ...counts,
       elapsedMs,
       redelivered: sum((share) => share.redelivered),
-      perSecond: (counts.reservations / elapsedMs) * 1000,
+      perSecond: (timed / elapsedMs) * 1000,
       cpuUs: {
         worker: each(sum((share) => share.cpuMs)),
         mysql: each(after.mysql - before.mysql),
@@ -131,19 +133,27 @@ export class Runner {
   }
 }
 
-/** Adds up what the processes have deleted, and tells them once that is everything. Returns what ends the listening. */
-function tellWhenEmptied(workers: readonly WorkerProcess[], deliveries: number): () => void {
+/** Adds up what the processes have deleted, notes when that is what is timed, and tells them once it is everything. */
+function watchEmptying(workers: readonly WorkerProcess[], { deliveries, timed }: QueueSource) {
   const deleted = workers.map(() => 0);
+  let timedAtMs: number | undefined;
   const ends = workers.map(({ child }, index) =>
     child.listen((message) => {
       if (typeof message.deleted !== 'number') return;
       deleted[index] = message.deleted;
-      if (deleted.reduce((total, one) => total + one, 0) < deliveries) return;
+      const total = deleted.reduce((sum, one) => sum + one, 0);
+      if (total >= timed) timedAtMs ??= performance.timeOrigin + performance.now();
+      if (total < deliveries) return;
       for (const worker of workers) worker.child.send({ emptied: true });
     }),
   );
-  return () => {
-    for (const end of ends) end();
+  return {
+    timedShare: timed / deliveries,
+    /** By the wall clock that the processes share; undefined if so many were never deleted. */
+    timedAtMs: () => timedAtMs,
+    stop: () => {
+      for (const end of ends) end();
+    },
   };
 }
 

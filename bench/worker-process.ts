@@ -10,10 +10,10 @@ import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Context, SQSBatchResponse, SQSEvent } from 'aws-lambda';
 import { startMapping } from '#local/event-source-mapping.ts';
-import { openSqs } from '#local/sqs.ts';
 import { queueFunctionTimeoutSeconds } from '#platform/kernel/time-limits.ts';
 import type { ContenderName, DatabaseUrls, Opened } from './contender.ts';
 import { loadContender } from './contenders.ts';
+import { openLeanSqs } from './lean-sqs.ts';
 import { deliveriesOf, type Plan, type Request } from './workload.ts';
 
 /** The options of one run. */
@@ -41,6 +41,8 @@ export interface QueueSource {
   readonly region: string;
   readonly windowMs: number;
   readonly deliveries: number;
+  /** How many deletes are timed. What is behind them keeps the queue from running dry meanwhile; it is verified as well. */
+  readonly timed: number;
 }
 
 /** A process's share of a run. */
@@ -234,7 +236,7 @@ async function arrive(
  */
 async function consume(opened: Opened, options: RunOptions, batch: number, queue: QueueSource): Promise<ShareResult> {
   const tally = new Tally(options.plan);
-  const sqs = openSqs(queue.endpoint, queue.url, queue.region);
+  const sqs = openLeanSqs(queue.endpoint, queue.url);
   const failures: string[] = [];
   const one = async (event: SQSEvent): Promise<SQSBatchResponse> => {
     const batchItemFailures: SQSBatchResponse['batchItemFailures'] = [];

@@ -109,14 +109,6 @@ export function deliveryCount(requests: number): number {
   return requests + Math.floor(requests / repeatEvery);
 }
 
-/** The most requests whose deliveries, repeats included, fill batches of this size without a rest; at least one batch. */
-export function requestsFillingBatches(atMost: number, batch: number): number {
-  const batches = Math.max(1, Math.floor(deliveryCount(atMost) / batch));
-  let requests = Math.ceil((batches * batch * repeatEvery) / (repeatEvery + 1));
-  while (deliveryCount(requests) > batches * batch) requests--;
-  return requests;
-}
-
 /** Units that are enough for every request of the plan, whichever sale it is for. */
 export function allotmentOf(plan: Plan): number {
   return plan.count * mostUnits + 1;

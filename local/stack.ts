@@ -34,6 +34,8 @@ export interface StackOptions {
   /** Which parts to start; the databases always start. Default: all. */
   queues?: boolean;
   events?: boolean;
+  /** Whether messages in the embedded queues outlive their server. Default true; a benchmark's need not. */
+  queuesOnDisk?: boolean;
   /** Instances of the payment provider. Default 2. */
   providers?: number;
   http?: boolean;
@@ -285,7 +287,7 @@ class Starting {
     };
     const queues = this.#startNode('queues', 'queue-server.ts', [
       ...['--port', String(this.#ports.queues)],
-      ...['--data-dir', join(this.#dir, 'queues')],
+      ...(this.#options.queuesOnDisk === false ? [] : ['--data-dir', join(this.#dir, 'queues')]),
     ]);
     const events = withEvents
       ? this.#startNode(
