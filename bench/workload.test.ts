@@ -1,5 +1,5 @@
 /** The workload is the same for every contender, holds what it says, and repeats one delivery in a hundred. */
-import { deliveryCount, planFor, requestsOf } from './workload.ts';
+import { deliveryCount, planFor, requestsFillingBatches, requestsOf } from './workload.ts';
 
 const nowMs = 1_800_000_000_000;
 
@@ -38,4 +38,15 @@ test('Zipf gives the first of a thousand sales about a seventh of all requests',
   const first = requests.filter(({ saleId }) => saleId === plan.saleIds[0]).length / requests.length;
   expect(first).toBeGreaterThan(0.12);
   expect(first).toBeLessThan(0.15);
+});
+
+test.each([
+  [10, 1],
+  [250, 4],
+  [500, 3],
+])('requests are cut so that deliveries fill batches of %i for %i workers', (batch, workers) => {
+  const requests = requestsFillingBatches(7_777, batch, workers);
+  expect(deliveryCount(requests) % (batch * workers)).toBe(0);
+  expect(deliveryCount(requests)).toBeLessThanOrEqual(deliveryCount(7_777));
+  expect(deliveryCount(requests)).toBeGreaterThan(deliveryCount(7_777) - batch * workers);
 });

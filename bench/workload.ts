@@ -109,6 +109,18 @@ export function deliveryCount(requests: number): number {
   return requests + Math.floor(requests / repeatEvery);
 }
 
+/**
+ * The most requests whose deliveries, repeats included, fill batches of this size for so many workers without a rest, each
+ * worker as many; one batch for each at least. So all workers are busy until the end.
+ */
+export function requestsFillingBatches(atMost: number, batch: number, workers: number): number {
+  const all = batch * workers;
+  const deliveries = Math.max(1, Math.floor(deliveryCount(atMost) / all)) * all;
+  let requests = Math.ceil((deliveries * repeatEvery) / (repeatEvery + 1));
+  while (deliveryCount(requests) > deliveries) requests--;
+  return requests;
+}
+
 /** Units that are enough for every request of the plan, whichever sale it is for. */
 export function allotmentOf(plan: Plan): number {
   return plan.count * mostUnits + 1;

@@ -12,7 +12,7 @@ import type { ContenderInfo, Run } from '../runner.ts';
 import { asDeployed, shippedBatchSize, shippedWorkers } from '../settings.ts';
 import { compare, type Measure, type Series, series, shown } from '../statistics.ts';
 import { type Entry, inRounds, notesOf, type Suite } from '../suite.ts';
-import { planFor, type Scenario, scenarios } from '../workload.ts';
+import { planFor, requestsFillingBatches, type Scenario, scenarios } from '../workload.ts';
 
 /** The designs that handle one request at a time and promise what we promise. */
 const perRequest: readonly ContenderName[] = ['r0-setnx', 'r1-redlock', 'r2-for-update', 'r3-conditional'];
@@ -44,7 +44,7 @@ export const drain: Suite = {
     const { runner, quick } = context;
     const limitMs = quick ? 1_000 : 2_500;
     const countFor = (name: ContenderName): number => {
-      if (fast.includes(name)) return quick ? 50_000 : 100_000;
+      if (fast.includes(name)) return requestsFillingBatches(quick ? 50_000 : 100_000, shippedBatchSize, shippedWorkers);
       return quick ? 4_000 : 12_000;
     };
 

@@ -6,7 +6,7 @@
 import { asDeployed, shippedBatchSize, shippedWorkers } from '../settings.ts';
 import { compare, median, type Series, series } from '../statistics.ts';
 import { type Entry, inRounds, notesOf, type Suite } from '../suite.ts';
-import { planFor } from '../workload.ts';
+import { planFor, requestsFillingBatches } from '../workload.ts';
 
 const workerCounts = [1, 2, 4, 8, 16];
 const batchSizes = [1, 10, 50, 100, 250, 500, 1_000];
@@ -27,8 +27,8 @@ export const scaling: Suite = {
     const limitMs = quick ? 600 : 2_500;
     const few = 15_000;
     const some = 40_000;
-    // Enough for sixteen workers to have several batches each.
-    const many = quick ? some : 100_000;
+    // The same number of batches for each of sixteen workers: with a rest, most of them would be idle while some have one more.
+    const many = requestsFillingBatches(quick ? some : 100_000, shippedBatchSize, workerCounts.at(-1) ?? 1);
 
     const entries = workerCounts.map(
       (workers): Entry => ({
