@@ -44,7 +44,8 @@ export const drain: Suite = {
     const { runner, quick } = context;
     const limitMs = quick ? 1_000 : 2_500;
     const countFor = (name: ContenderName): number => {
-      if (fast.includes(name)) return requestsFillingBatches(quick ? 50_000 : 100_000, shippedBatchSize, shippedWorkers);
+      if (fast.includes(name))
+        return requestsFillingBatches(quick ? 50_000 : 100_000, shippedBatchSize, shippedWorkers);
       return quick ? 4_000 : 12_000;
     };
 
