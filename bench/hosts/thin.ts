@@ -22,7 +22,11 @@ serve((request) => {
   if (method === 'POST') return acceptedBy(createReservation, request);
   if (url.startsWith('/reservations/')) {
     const reservationId = idOf(url);
-    return { handler: getReservation, routeKey: 'GET /reservations/{reservationId}', pathParameters: { reservationId } };
+    return {
+      handler: getReservation,
+      routeKey: 'GET /reservations/{reservationId}',
+      pathParameters: { reservationId },
+    };
   }
   return { handler: getSale, routeKey: 'GET /sales/{saleId}', pathParameters: { saleId: idOf(url) } };
 });

@@ -77,7 +77,8 @@ export class SqsClient extends SQSClient {
   }
 
   #poolOf(origin: string): Pool {
-    const pool = this.#pools.get(origin) ?? new Pool(origin, { keepAliveTimeout, connect: { timeout: connectTimeoutMs } });
+    const pool =
+      this.#pools.get(origin) ?? new Pool(origin, { keepAliveTimeout, connect: { timeout: connectTimeoutMs } });
     this.#pools.set(origin, pool);
     return pool;
   }
@@ -95,11 +96,7 @@ class OutOfTime extends Error {
 }
 
 /** One request, by undici's lowest interface: a body that is read as a stream costs a fifth of all of it. */
-function post(
-  pool: Pool,
-  headers: Record<string, string>,
-  body: string,
-): Promise<{ status: number; text: string }> {
+function post(pool: Pool, headers: Record<string, string>, body: string): Promise<{ status: number; text: string }> {
   return new Promise((resolve, reject) => {
     const parts: Buffer[] = [];
     let status = 0;

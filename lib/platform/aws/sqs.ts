@@ -5,11 +5,7 @@
  * arrive while `maxSendsInFlight` calls are in flight are batched, ten to a call. When messages arrive faster than the
  * queue accepts them, a message that would have to wait long is refused at once: its client would have given up.
  */
-import {
-  ChangeMessageVisibilityBatchCommand,
-  GetQueueAttributesCommand,
-  type SQSClient,
-} from '@aws-sdk/client-sqs';
+import { ChangeMessageVisibilityBatchCommand, GetQueueAttributesCommand, type SQSClient } from '@aws-sdk/client-sqs';
 import { Fault } from '#platform/kernel/errors.ts';
 import { batched } from '#platform/resilience/batcher.ts';
 import { type Breakers, openBreakers } from '#platform/resilience/circuit-breaker.ts';
@@ -45,7 +41,11 @@ export function openSqs(): SqsClient {
 }
 
 /** A queue to send to. */
-export function openQueue(client: Pick<SqsClient, 'sendMessages'>, url: string, breakers: Breakers = openBreakers()): Queue {
+export function openQueue(
+  client: Pick<SqsClient, 'sendMessages'>,
+  url: string,
+  breakers: Breakers = openBreakers(),
+): Queue {
   const guard = breakers.get('sqs', { resetTimeoutMs: 1_000 });
   /** When each message that is not being sent yet began to wait, oldest first. */
   const waitingSinceMs: number[] = [];
