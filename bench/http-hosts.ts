@@ -21,7 +21,7 @@ let started = 0;
 /** Starts a host of `bench/hosts`. */
 export async function startHost(
   environment: BenchEnvironment,
-  name: 'thin' | 'bare' | 'offline' | 'sqs-stub',
+  name: 'thin' | 'deployed' | 'bare' | 'offline' | 'sqs-stub',
   args: string[],
   env: Record<string, string> = {},
 ): Promise<Host> {

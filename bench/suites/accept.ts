@@ -1,5 +1,6 @@
 /**
- * Accept: from a POST to a 202, on two hosts. The thin host shows what our code costs and what sending in batches gains;
+ * Accept: from a POST to a 202, on three hosts. The host of what is deployed serves one request at a time, as Lambda does, and
+ * shows what our code costs. The thin host shows what sending in batches gains where many are served at once;
  * serverless-offline, beside an empty function in it, shows how much of a local run is the emulator.
  *
  * What is sent goes to a stub that takes messages as SQS does; the local queue server is measured beside it.
@@ -14,6 +15,7 @@ import { newId } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { openTokens } from '#platform/security/access-token.ts';
 import { saleTag } from '#sale/sale-id.ts';
+import { buildBundle, bundle } from '../bundle.ts';
 import { type BenchEnvironment, NotExact } from '../environment.ts';
 import { type Host, type LoadGenerator, startHost, startLoadGenerator } from '../http-hosts.ts';
 import { openFilledQueue } from '../queue-fill.ts';
@@ -28,7 +30,7 @@ const connectionsTried = { quick: [64, 256], full: [16, 64, 128, 256] };
 /** How much processor time the handler may take, in times that of an empty one. */
 const timesEmptyAtMost = 6;
 const timesEmptyAimed = 3;
-const requestsForCost = { quick: 1_000, full: 5_000 };
+const requestsForCost = { quick: 2_000, full: 5_000 };
 const secondsTried = 0.5;
 const timesTried = 3;
 /** Customers who ask; fewer than the host remembers, as those who have browsed before a sale opens are known to it. */
@@ -51,6 +53,7 @@ export const accept: Suite = {
       const toStub = queueAt(environment, stub.port);
       hosts.set('coalesced', await startHost(environment, 'thin', ['coalesced'], toStub));
       hosts.set('each', await startHost(environment, 'thin', ['each'], toStub));
+      hosts.set('deployed', await startHostOfWhatIsDeployed(environment, toStub));
       hosts.set('offline', await startHost(environment, 'offline', [join(environment.stack.dir, 'offline')], toStub));
       // Beside the measures: the same through the local queue server, which does on this machine what SQS does elsewhere.
       if (!quick) hosts.set('local', await startHost(environment, 'thin', ['coalesced']));
@@ -220,8 +223,11 @@ async function prepareLoads(
       return perSecond;
     },
     async costOf(path) {
-      await load('each', path, quick ? requestsForCost.quick : requestsForCost.full, 1);
-      return loads.cpuUs.get(`each ${path}`) ?? Number.NaN;
+      // Its code is compiled as well as it will be, and knows the tokens, after as many as a thin host needs.
+      const host = `deployed ${path}`;
+      if (!loads.cpuUs.has(host)) await load('deployed', path, warmUpRequests.thin, 1);
+      await load('deployed', path, quick ? requestsForCost.quick : requestsForCost.full, 1);
+      return loads.cpuUs.get(host) ?? Number.NaN;
     },
     async settle(host, tried) {
       const found = new Map<number, number[]>(tried.map((connections) => [connections, []]));
@@ -243,6 +249,16 @@ async function prepareLoads(
     },
   };
   return loads;
+}
+
+/** Bundles the accept function, and an empty one of the same route and wrapper, and starts the host of both. */
+export async function startHostOfWhatIsDeployed(
+  environment: BenchEnvironment,
+  env: Record<string, string>,
+): Promise<Host> {
+  await buildBundle('create-reservation');
+  await bundle('accept-nothing', 'bench/hosts/accept-nothing.ts');
+  return startHost(environment, 'deployed', [], env);
 }
 
 /** The environment of a host whose queue is at another port. */

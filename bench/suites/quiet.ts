@@ -4,9 +4,10 @@
  * those cost a full queue is measured beside it. Runs only if asked for.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { sqsClient } from '#local/aws-resources.ts';
+import { localCredentials } from '#local/aws-resources.ts';
 import { type RunningMapping, startMapping } from '#local/event-source-mapping.ts';
 import { openSqs } from '#local/sqs.ts';
+import { SqsClient } from '#platform/aws/sqs-client.ts';
 import { openDeps } from '#platform/environment/deps.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
 import { newId, type ReservationId } from '#platform/kernel/ids.ts';
@@ -100,7 +101,7 @@ async function latenciesOf({ environment }: Context, setting: Setting, requests:
   await environment.prepare(plan, { mirror: 'holdfast', stock: 'counters' });
   const { registry, endpoints } = environment.stack;
   const deps = openDeps(registry, {
-    sqs: sqsClient(endpoints),
+    sqs: new SqsClient({ endpoint: endpoints.sqs, region: endpoints.region, credentials: localCredentials }),
     bus: { publish: async (events) => events.map(() => true) },
   });
   const url = registry['queue/reservations'] ?? '';

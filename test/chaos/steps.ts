@@ -13,9 +13,9 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { appendFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { SQSClient } from '@aws-sdk/client-sqs';
 import type { SQSBatchResponse } from 'aws-lambda';
 import { seededRandom } from '#local/service/random.ts';
+import type { SqsClient } from '#platform/aws/sqs-client.ts';
 import { inModule, type Planted, placesOf, plant } from '../support/plant.ts';
 import { faultsOf } from './controls.ts';
 
@@ -241,22 +241,19 @@ const steps: readonly Planted[] = [
 ];
 
 /** The client, refusing some entries of what it sends, where an order says so. */
-function refusing(client: SQSClient): SQSClient {
+function refusing(client: SqsClient): SqsClient {
   const { refuseEntries } = orders;
   if (refuseEntries === undefined) return client;
-  const send = client.send.bind(client) as Verb;
-  const refuse: Verb = async (command, ...rest) => {
-    const { input } = command as { input: { Entries?: { Id: string; MessageBody?: string }[] } };
-    const entries = input.Entries;
-    if (!entries?.[0]?.MessageBody) return send(command, ...rest);
+  const sendMessages = client.sendMessages.bind(client);
+  const refuse: SqsClient['sendMessages'] = async (url, entries) => {
     const refused = entries.filter(() => random() < refuseEntries);
-    if (refused.length === 0) return send(command, ...rest);
+    if (refused.length === 0) return sendMessages(url, entries);
     note({ step: 'queue.sent', act: 'refuse', records: refused.length });
-    input.Entries = entries.filter((entry) => !refused.includes(entry));
-    const answer = input.Entries.length === 0 ? { Successful: [] } : ((await send(command, ...rest)) as object);
-    return { ...answer, Failed: refused.map(({ Id }) => ({ Id, Code: 'InternalError', SenderFault: false })) };
+    const taken = entries.filter((entry) => !refused.includes(entry));
+    const { Successful } = taken.length === 0 ? { Successful: [] } : await sendMessages(url, taken);
+    return { Successful, Failed: refused.map(({ Id }) => ({ Id, Code: 'InternalError', SenderFault: false })) };
   };
-  return Object.assign(client, { send: refuse });
+  return Object.assign(client, { sendMessages: refuse });
 }
 
 /** A malformed batch response, where an order asks for one. */

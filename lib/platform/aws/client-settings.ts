@@ -6,8 +6,11 @@
  */
 import { awsCallTimeoutMs } from '#platform/kernel/time-limits.ts';
 
+/** How long connecting to a service may take. */
+export const connectTimeoutMs = 1_000;
+
 /** The SDK retries once; the caller decides what happens after that. */
-export const clientSettings = { maxAttempts: 2, requestHandler: { connectionTimeout: 1_000 } };
+export const clientSettings = { maxAttempts: 2, requestHandler: { connectionTimeout: connectTimeoutMs } };
 
 /** Options of one call: it is aborted after `awsCallTimeoutMs`, retries included. */
 export const callLimit = () => ({ abortSignal: AbortSignal.timeout(awsCallTimeoutMs) });

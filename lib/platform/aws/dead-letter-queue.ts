@@ -15,8 +15,6 @@ import {
   type Message,
   type MessageAttributeValue,
   ReceiveMessageCommand,
-  SendMessageBatchCommand,
-  type SQSClient,
 } from '@aws-sdk/client-sqs';
 import type { Clock } from '#platform/kernel/clock.ts';
 import { log } from '#platform/kernel/log.ts';
@@ -26,6 +24,7 @@ import { keys } from '#platform/redis/keys.ts';
 import type { RedisClient } from '#platform/redis/redis.ts';
 import { callLimit } from './client-settings.ts';
 import { changeVisibility, inBatches, maxBatchSize, queueDepth } from './sqs.ts';
+import type { SqsClient } from './sqs-client.ts';
 
 /** Why a message became a dead letter. */
 export interface Cause {
@@ -51,7 +50,7 @@ export interface DeadLetter {
 
 /** What the verbs here need. */
 export interface DeadLetterNeeds {
-  readonly sqs: SQSClient;
+  readonly sqs: SqsClient;
   readonly redis: RedisClient;
   readonly registry: Registry;
   readonly clock: Clock;
@@ -122,7 +121,7 @@ export async function sendToDeadLetterQueue(
       },
     }));
     try {
-      const { Successful = [] } = await sqs.send(new SendMessageBatchCommand({ QueueUrl, Entries }), callLimit());
+      const { Successful = [] } = await sqs.sendMessages(QueueUrl, Entries);
       for (const { Id } of Successful) sent.add(batch[Number(Id)]?.messageId ?? '');
     } catch (error) {
       log.warn('messages did not reach the dead-letter queue; they come again', { error, messages: batch.length });
@@ -221,19 +220,16 @@ async function eachBatch(
 /** Sends messages to their source queue, then deletes the dead letters that the queue accepted; returns those. */
 async function sendBack({ sqs, registry }: DeadLetterNeeds, queue: string, letters: Message[]): Promise<Message[]> {
   if (letters.length === 0) return [];
-  const { Successful = [] } = await sqs.send(
-    new SendMessageBatchCommand({
-      QueueUrl: locate(registry, `queue/${queue}`),
-      Entries: letters.map((letter, index) => ({
-        Id: String(index),
-        MessageBody: letter.Body,
-        MessageAttributes: {
-          [firstSentAttribute]:
-            letter.MessageAttributes?.[firstSentAttribute] ?? numberAttribute(Number(letter.Attributes?.SentTimestamp)),
-        },
-      })),
-    }),
-    callLimit(),
+  const { Successful = [] } = await sqs.sendMessages(
+    locate(registry, `queue/${queue}`),
+    letters.map((letter, index) => ({
+      Id: String(index),
+      MessageBody: letter.Body,
+      MessageAttributes: {
+        [firstSentAttribute]:
+          letter.MessageAttributes?.[firstSentAttribute] ?? numberAttribute(Number(letter.Attributes?.SentTimestamp)),
+      },
+    })),
   );
   const sent = Successful.map(({ Id }) => letters[Number(Id)]).filter((letter) => letter !== undefined);
   if (sent.length === 0) return [];

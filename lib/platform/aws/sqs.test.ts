@@ -1,13 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { SQSClient } from '@aws-sdk/client-sqs';
 import { openQueue } from './sqs.ts';
+import type { SqsClient } from './sqs-client.ts';
 
 /** An SQS that answers only when it is told to. */
 function slowSqs() {
   const answers: (() => void)[] = [];
-  const client = {
-    send: ({ input }: { input: { Entries: { Id: string }[] } }) =>
-      new Promise((resolve) => answers.push(() => resolve({ Successful: input.Entries }))),
+  const client: Pick<SqsClient, 'sendMessages'> = {
+    sendMessages: (_, entries) =>
+      new Promise((resolve) => {
+        const Successful = entries.map(({ Id }) => ({ Id, MessageId: '', MD5OfMessageBody: '' }));
+        answers.push(() => resolve({ Successful, Failed: [] }));
+      }),
   };
   const answerAll = async () => {
     while (answers.length > 0) {
@@ -15,7 +18,7 @@ function slowSqs() {
       await sleep(5);
     }
   };
-  return { client: client as unknown as SQSClient, answerAll };
+  return { client, answerAll };
 }
 
 test('with a backlog of messages to be sent, a further one is refused at once', async () => {

@@ -5,17 +5,12 @@
  * arrive while `maxSendsInFlight` calls are in flight are batched, ten to a call. When messages arrive faster than the
  * queue accepts them, a message that would have to wait long is refused at once: its client would have given up.
  */
-import {
-  ChangeMessageVisibilityBatchCommand,
-  GetQueueAttributesCommand,
-  SendMessageBatchCommand,
-  type SendMessageBatchCommandOutput,
-  SQSClient,
-} from '@aws-sdk/client-sqs';
+import { ChangeMessageVisibilityBatchCommand, GetQueueAttributesCommand, type SQSClient } from '@aws-sdk/client-sqs';
 import { Fault } from '#platform/kernel/errors.ts';
 import { batched } from '#platform/resilience/batcher.ts';
 import { type Breakers, openBreakers } from '#platform/resilience/circuit-breaker.ts';
 import { callLimit, clientSettings } from './client-settings.ts';
+import { type Sent, SqsClient } from './sqs-client.ts';
 
 /** SQS accepts, and returns, at most ten messages per call. */
 export const maxBatchSize = 10;
@@ -40,16 +35,17 @@ export interface Queue {
   sendAll(messages: OutgoingMessage[]): Promise<void>;
 }
 
-/**
- * The SDK's client for SQS. It does not verify MD5 digests of bodies, which add nothing to TLS and cost a sixth of a
- * call's CPU time.
- */
-export function openSqs(): SQSClient {
-  return new SQSClient({ ...clientSettings, md5: false });
+/** The client for SQS. */
+export function openSqs(): SqsClient {
+  return new SqsClient(clientSettings);
 }
 
 /** A queue to send to. */
-export function openQueue(client: SQSClient, url: string, breakers: Breakers = openBreakers()): Queue {
+export function openQueue(
+  client: Pick<SqsClient, 'sendMessages'>,
+  url: string,
+  breakers: Breakers = openBreakers(),
+): Queue {
   const guard = breakers.get('sqs', { resetTimeoutMs: 1_000 });
   /** When each message that is not being sent yet began to wait, oldest first. */
   const waitingSinceMs: number[] = [];
@@ -63,8 +59,7 @@ export function openQueue(client: SQSClient, url: string, breakers: Breakers = o
     }));
     let taken: Set<string | undefined>;
     try {
-      const command = new SendMessageBatchCommand({ QueueUrl: url, Entries });
-      taken = acceptedIds(await guard.run(() => client.send(command, callLimit())));
+      taken = acceptedIds(await guard.run(() => client.sendMessages(url, Entries)));
     } catch (cause) {
       throw new Fault('queue_unavailable', 'the queue cannot be reached', { cause });
     }
@@ -94,8 +89,8 @@ export function openQueue(client: SQSClient, url: string, breakers: Breakers = o
   };
 }
 
-/** The ids of the entries that SQS accepted: SendMessageBatch fails entry by entry. */
-export function acceptedIds({ Successful = [] }: SendMessageBatchCommandOutput): Set<string | undefined> {
+/** The ids of the entries that SQS accepted. */
+export function acceptedIds({ Successful = [] }: Sent): Set<string | undefined> {
   return new Set(Successful.map(({ Id }) => Id));
 }
 

@@ -4,9 +4,9 @@
  * Opening makes no connection: each client connects when it is first used, so a function that never uses MySQL never
  * holds a connection.
  */
-import type { SQSClient } from '@aws-sdk/client-sqs';
 import { type Bus, openBus } from '#platform/aws/eventbridge.ts';
 import { openQueue, openSqs, type Queue } from '#platform/aws/sqs.ts';
+import type { SqsClient } from '#platform/aws/sqs-client.ts';
 import { openPusher, type Pusher } from '#platform/aws/websocket-push.ts';
 import { type Clock, systemClock } from '#platform/kernel/clock.ts';
 import { locate, type Registry } from '#platform/kernel/registry.ts';
@@ -32,7 +32,7 @@ export interface Deps {
   readonly db: Db;
   readonly redis: RedisClient;
   readonly lock: SaleLock;
-  readonly sqs: SQSClient;
+  readonly sqs: SqsClient;
   readonly bus: Bus;
   readonly push: Pusher;
   /** The queue with this name in `serverless.yml`. */

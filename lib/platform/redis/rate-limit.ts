@@ -5,7 +5,7 @@
  * the limit is not applied and API Gateway's own throttling remains. The size of a bucket can be set for a stack under
  * the logical name `limit/<name>`, as "<burst>/<per minute>"; otherwise the strict default in the code applies.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Registry } from '#platform/kernel/registry.ts';
 import { redisCommandTimeoutMs } from '#platform/kernel/time-limits.ts';
 import { keys } from './keys.ts';
@@ -81,5 +81,5 @@ export async function useOnce(redis: RedisClient, id: string, lifeMs: number): P
 
 /** Only a hash of who or what is limited reaches Redis. */
 function digestOf(text: string): string {
-  return createHash('sha256').update(text).digest('base64url').slice(0, 22);
+  return hash('sha256', text, 'base64url').slice(0, 22);
 }

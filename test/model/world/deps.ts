@@ -6,9 +6,10 @@
  * `lib/platform` promises: a transaction is committed when it returns and undone when it throws, an unknown COMMIT is an
  * error, a call that cannot be made throws. Called by `episode.ts` and `scenarios.ts`.
  */
-import { ChangeMessageVisibilityBatchCommand, SendMessageBatchCommand, type SQSClient } from '@aws-sdk/client-sqs';
+import { ChangeMessageVisibilityBatchCommand } from '@aws-sdk/client-sqs';
 import { firstSentAttribute } from '#platform/aws/dead-letter-queue.ts';
 import type { Bus, OutgoingEvent } from '#platform/aws/eventbridge.ts';
+import type { SqsClient } from '#platform/aws/sqs-client.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { Fault as Unavailable } from '#platform/kernel/errors.ts';
 import { lockLifeMs } from '#platform/kernel/time-limits.ts';
@@ -445,7 +446,7 @@ function registryOf(world: World): Deps['registry'] {
 }
 
 /** What a consumer tells SQS of the messages that it holds. */
-function sqsOf(process: Process): SQSClient {
+function sqsOf(process: Process): SqsClient {
   const { world } = process;
   const ask = <T>(what: string, run: () => T): Promise<T> =>
     process.ask<T>({
@@ -457,17 +458,15 @@ function sqsOf(process: Process): SQSClient {
         throw new Error('SQS did not answer');
       },
     });
+  const sendMessages: SqsClient['sendMessages'] = (url, entries) =>
+    ask(`deadLetter ${entries.length} messages of ${url}`, () => {
+      for (const { MessageBody = '', MessageAttributes } of entries) {
+        const sentAtMs = Number(MessageAttributes?.[firstSentAttribute]?.StringValue ?? world.nowMs);
+        world.queues.get(url)?.deadLetter(MessageBody, sentAtMs);
+      }
+      return { Successful: entries.map(({ Id }) => ({ Id, MessageId: Id, MD5OfMessageBody: '' })), Failed: [] };
+    });
   const send = (command: unknown): Promise<unknown> => {
-    if (command instanceof SendMessageBatchCommand) {
-      const { QueueUrl = '', Entries = [] } = command.input;
-      return ask(`deadLetter ${Entries.length} messages of ${QueueUrl}`, () => {
-        for (const { MessageBody = '', MessageAttributes } of Entries) {
-          const sentAtMs = Number(MessageAttributes?.[firstSentAttribute]?.StringValue ?? world.nowMs);
-          world.queues.get(QueueUrl)?.deadLetter(MessageBody, sentAtMs);
-        }
-        return { Successful: Entries };
-      });
-    }
     if (command instanceof ChangeMessageVisibilityBatchCommand) {
       const { QueueUrl = '', Entries = [] } = command.input;
       return ask(`hold back ${Entries.length} messages of ${QueueUrl}`, () => {
@@ -478,5 +477,5 @@ function sqsOf(process: Process): SQSClient {
     }
     throw new NotUnderstood(`SQS: ${String((command as object).constructor.name)}`);
   };
-  return { send } as unknown as SQSClient;
+  return { send, sendMessages } as unknown as SqsClient;
 }
