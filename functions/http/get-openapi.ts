@@ -1,13 +1,12 @@
 /** GET /openapi.json: this API as an OpenAPI document. */
+import type { Needs } from '#platform/environment/deps.ts';
 import { httpHandler, Reply } from '#platform/handlers/http.ts';
-import { openApiDocument } from '#platform/handlers/openapi.ts';
-import { documentedWebhooks } from '#webhooks/message.shapes.ts';
+import { apiDocument } from './document.ts';
 import { getOpenapiRoute } from './operations.routes.ts';
-import { routes } from './routes.ts';
 
-const document = openApiDocument(routes, documentedWebhooks);
+const documentOf = ({ registry }: Needs<'registry'>) => apiDocument({ url: registry['api/public'] });
 
 export const handler = httpHandler(
   getOpenapiRoute,
-  async () => new Reply({ ...document }, { 'cache-control': 'public, max-age=60' }),
+  async ({ deps }) => new Reply({ ...deps.once(documentOf) }, { 'cache-control': 'public, max-age=60' }),
 );

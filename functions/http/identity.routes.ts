@@ -104,7 +104,7 @@ export const listOperatorsRoute = defineRoute({
   query: PageQuery,
   status: 200,
   reply: OperatorPage,
-  refusals: ['invalid_input'],
+  refusals: ['unprocessable'],
 });
 
 export const setRoleRoute = defineRoute({

@@ -16,7 +16,7 @@ export const listNotificationsRoute = defineRoute({
   query: NotificationQuery,
   status: 200,
   reply: NotificationPage,
-  refusals: ['invalid_input'],
+  refusals: ['unprocessable'],
 });
 
 export const readNotificationsRoute = defineRoute({
@@ -29,5 +29,5 @@ export const readNotificationsRoute = defineRoute({
   example: { notificationIds: 'all' },
   status: 200,
   reply: ReadCount,
-  refusals: ['invalid_input'],
+  refusals: ['unprocessable'],
 });

@@ -169,7 +169,7 @@ export const listActsRoute = defineRoute({
   query: ActQuery,
   status: 200,
   reply: ActPage,
-  refusals: ['invalid_input'],
+  refusals: ['unprocessable'],
 });
 
 export const lookUpReservationsRoute = defineRoute({
@@ -183,7 +183,7 @@ export const lookUpReservationsRoute = defineRoute({
   query: ReservationSearch,
   status: 200,
   reply: FoundReservations,
-  refusals: ['invalid_input', 'not_found'],
+  refusals: ['unprocessable', 'not_found'],
 });
 
 export const lookUpPurchasesRoute = defineRoute({
@@ -197,7 +197,7 @@ export const lookUpPurchasesRoute = defineRoute({
   query: PurchaseSearch,
   status: 200,
   reply: FoundPurchases,
-  refusals: ['invalid_input', 'not_found'],
+  refusals: ['unprocessable', 'not_found'],
 });
 
 export const lookUpCustomersRoute = defineRoute({
@@ -211,7 +211,7 @@ export const lookUpCustomersRoute = defineRoute({
   query: CustomerSearch,
   status: 200,
   reply: FoundCustomers,
-  refusals: ['invalid_input', 'not_found'],
+  refusals: ['unprocessable', 'not_found'],
 });
 
 export const getStoryRoute = defineRoute({
@@ -224,7 +224,7 @@ export const getStoryRoute = defineRoute({
   query: StoryQuery,
   status: 200,
   reply: Story,
-  refusals: ['invalid_input', 'not_found'],
+  refusals: ['unprocessable', 'not_found'],
 });
 
 export const exportListRoute = defineRoute({
@@ -239,7 +239,7 @@ export const exportListRoute = defineRoute({
   status: 200,
   reply: z.string(),
   replyType: 'text/csv; charset=utf-8',
-  refusals: ['invalid_input', 'not_found'],
+  refusals: ['unprocessable', 'not_found'],
 });
 
 export const exportActsRoute = defineRoute({
@@ -252,5 +252,5 @@ export const exportActsRoute = defineRoute({
   status: 200,
   reply: z.string(),
   replyType: 'text/csv; charset=utf-8',
-  refusals: ['invalid_input'],
+  refusals: ['unprocessable'],
 });

@@ -4,6 +4,7 @@ import { defineRoute } from '#platform/handlers/route.ts';
 import {
   DecideDispute,
   DisputePage,
+  PaymentWebhook,
   DisputeQuery,
   FailedRefundPage,
   FailedRefundQuery,
@@ -52,7 +53,7 @@ export const listPurchasesRoute = defineRoute({
   query: PurchaseQuery,
   status: 200,
   reply: PurchasePage,
-  refusals: ['invalid_input'],
+  refusals: ['unprocessable'],
 });
 
 export const getPurchaseRoute = defineRoute({
@@ -92,7 +93,7 @@ export const refundPurchaseRoute = defineRoute({
   example: { amountMinor: 500 },
   status: 202,
   reply: PurchaseAccepted,
-  refusals: ['invalid_input', 'not_found', 'illegal_state'],
+  refusals: ['unprocessable', 'not_found', 'illegal_state'],
 });
 
 export const listFailedRefundsRoute = defineRoute({
@@ -104,7 +105,7 @@ export const listFailedRefundsRoute = defineRoute({
   query: FailedRefundQuery,
   status: 200,
   reply: FailedRefundPage,
-  refusals: ['invalid_input'],
+  refusals: ['unprocessable'],
 });
 
 export const listDisputesRoute = defineRoute({
@@ -117,7 +118,7 @@ export const listDisputesRoute = defineRoute({
   query: DisputeQuery,
   status: 200,
   reply: DisputePage,
-  refusals: ['invalid_input'],
+  refusals: ['unprocessable'],
 });
 
 export const decideDisputeRoute = defineRoute({
@@ -132,7 +133,7 @@ export const decideDisputeRoute = defineRoute({
   example: { decision: 'refund' },
   status: 202,
   reply: PurchaseAccepted,
-  refusals: ['invalid_input', 'not_found', 'illegal_state'],
+  refusals: ['unprocessable', 'not_found', 'illegal_state'],
 });
 
 export const paymentWebhookRoute = defineRoute({
@@ -142,7 +143,9 @@ export const paymentWebhookRoute = defineRoute({
   tag: 'Webhooks',
   auth: 'none',
   raw: true,
+  sends: PaymentWebhook,
+  repeated: 'A message that has been taken before changes nothing.',
   status: 200,
-  reply: z.object({ received: z.literal(true) }),
+  reply: z.object({ received: z.literal(true) }).meta({ id: 'WebhookReceived' }),
   refusals: ['invalid_signature'],
 });

@@ -4,7 +4,7 @@ import * as z from 'zod';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 import type { ReservationId, SaleId } from '#platform/kernel/ids.ts';
-import { idOf } from '#platform/kernel/shapes.ts';
+import { characters, idOf } from '#platform/kernel/shapes.ts';
 import {
   ReservationAccepted,
   ReservationReduction,
@@ -14,9 +14,7 @@ import {
 
 const ReservationPath = z.strictObject({ reservationId: idOf<ReservationId>() });
 const StatusQuery = z.object({
-  receipt: z
-    .string()
-    .max(512)
+  receipt: characters(0, 512)
     .optional()
     .describe('From the status URL of an accepted request: proves that there is one, though it is not decided yet'),
 });
@@ -36,7 +34,7 @@ export const createReservationRoute = defineRoute({
   reply: ReservationAccepted,
   takesProof: true,
   refusals: [
-    'invalid_input',
+    'unprocessable',
     'not_found',
     'sale_not_open',
     'sale_closed',
@@ -58,7 +56,7 @@ export const listReservationsRoute = defineRoute({
   query: PageQuery,
   status: 200,
   reply: pageOf(ReservationView),
-  refusals: ['invalid_input'],
+  refusals: ['unprocessable'],
 });
 
 export const getReservationRoute = defineRoute({
@@ -87,7 +85,7 @@ export const reduceReservationRoute = defineRoute({
   status: 200,
   reply: ReservationView,
   refusals: [
-    'invalid_input',
+    'unprocessable',
     'not_found',
     'not_decided_yet',
     'cannot_grow',

@@ -38,7 +38,7 @@ import { refundPolicies } from './cancellation.table.ts';
 import { sliceEndMs } from './jobs.ts';
 
 /** What an operator decides when calling a sale off: unless said otherwise, what was paid is given back. */
-export const CancelSale = z.strictObject({ refunds: z.enum(refundPolicies).default('refund') });
+export const CancelSale = z.strictObject({ refunds: z.enum(refundPolicies).default('refund') }).meta({ id: 'SaleCancelling' });
 export type CancelSale = z.output<typeof CancelSale>;
 
 /** The command in the queue `advance` that continues the sweep over the buyers of a sale that was called off. */
@@ -72,7 +72,7 @@ export const CancellationView = z.object({
   refundsByState: z.record(z.enum(refundStates), Counted),
   /** What the sale was sold in. */
   currency: z.string(),
-});
+}).meta({ id: 'SaleCancellation' });
 export type CancellationView = z.infer<typeof CancellationView>;
 
 /** How many reservations one transaction looks at, bought or not: it locks the sale meanwhile. */

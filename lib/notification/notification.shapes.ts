@@ -33,17 +33,21 @@ export const NotificationQuery = PageQuery.extend({
   unread: z.enum(['true', 'false']).optional().describe('Only those that are unread, or only those that are read'),
 });
 
-export const NotificationPage = pageOf(Notification).extend({
-  unread: z.int().describe('How many are unread in total, on this page or not'),
-});
+export const NotificationPage = pageOf(Notification)
+  .extend({ unread: z.int().describe('How many are unread in total, on this page or not') })
+  .meta({ id: 'NotificationPage' });
 
-export const ReadNotifications = z.strictObject({
-  notificationIds: z
-    .union([z.array(Id).min(1).max(100), z.literal('all')])
-    .describe('Which have been read, or "all" of them'),
-});
+export const ReadNotifications = z
+  .strictObject({
+    notificationIds: z
+      .union([z.array(Id).min(1).max(100), z.literal('all')])
+      .describe('Which have been read, or "all" of them'),
+  })
+  .meta({ id: 'ReadNotifications' });
 
-export const ReadCount = z.object({ read: z.int().describe('How many were unread until now') });
+export const ReadCount = z
+  .object({ read: z.int().describe('How many were unread until now') })
+  .meta({ id: 'ReadCount' });
 
 /** What a client may send over the WebSocket. */
 export const ClientMessage = z.discriminatedUnion('action', [

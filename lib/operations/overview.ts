@@ -49,7 +49,7 @@ export const SaleOverview = z.object({
   queues: z.record(z.string(), QueueState),
   outbox: z.object({ events: z.number().int(), oldestMs: z.number().int() }),
   breakers: z.record(z.string(), z.enum(['closed', 'open', 'half-open'])),
-});
+}).meta({ id: 'SaleOverview' });
 export type SaleOverview = z.infer<typeof SaleOverview>;
 
 /** The queues whose depth an overview shows. */

@@ -5,17 +5,14 @@
 import * as z from 'zod';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import type { PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
-import { idOf, Money, Time } from '#platform/kernel/shapes.ts';
+import { Amount, characters, distinct, idOf, Time } from '#platform/kernel/shapes.ts';
 import { maxQuantity } from '#reservation/reservation.shapes.ts';
 import { purchaseStates, refundStates } from '#state/purchase-state.ts';
 
 /** The most reservations that one payment can cover. */
 export const maxReservationsPerPurchase = 50;
 
-/** A sum of prices; the only bound is that it is a safe integer. */
-const Amount = z.object({ amountMinor: z.int(), currency: z.string() });
-
-const namedTwice = { message: 'must not name a reservation twice' };
+const namedTwice = 'must not name a reservation twice';
 
 /** What is bought of one reservation: all of its units, or fewer. */
 export const OrderItem = z.strictObject({
@@ -25,18 +22,16 @@ export const OrderItem = z.strictObject({
     .enum(['keep', 'give_back'])
     .default('keep')
     .describe('Whether the other units stay set aside for you, as a reservation of their own, or go to the waitlist'),
-});
+}).meta({ id: 'OrderItem' });
 export type OrderItem = z.output<typeof OrderItem>;
 
 /** What a customer buys, and with what: whole reservations by their ids, or items that may name fewer units. */
 export const PurchaseRequest = z
   .strictObject({
-    reservationIds: z
-      .array(idOf<ReservationId>())
-      .min(1)
-      .max(maxReservationsPerPurchase)
-      .refine((ids) => new Set(ids).size === ids.length, namedTwice)
-      .optional(),
+    reservationIds: distinct(
+      z.array(idOf<ReservationId>()).min(1).max(maxReservationsPerPurchase),
+      namedTwice,
+    ).optional(),
     items: z
       .array(OrderItem)
       .min(1)
@@ -48,7 +43,7 @@ export const PurchaseRequest = z
   })
   .refine(({ reservationIds, items }) => (reservationIds === undefined) !== (items === undefined), {
     message: 'name either reservationIds or items',
-  });
+  }).meta({ id: 'PurchaseRequest' });
 export type PurchaseRequest = z.output<typeof PurchaseRequest>;
 
 /** The answer to an accepted request. */
@@ -57,7 +52,7 @@ export const PurchaseAccepted = z.object({
   state: z.enum(purchaseStates),
   amount: Amount,
   statusUrl: z.string(),
-});
+}).meta({ id: 'PurchaseAccepted' });
 export type PurchaseAccepted = z.infer<typeof PurchaseAccepted>;
 
 /** Money that goes or went back, or units that return without any. */
@@ -76,11 +71,11 @@ const RefundView = z.object({
     .describe('What returns to the sale with it'),
   createdAt: Time,
   updatedAt: Time,
-});
+}).meta({ id: 'Refund' });
 export type RefundView = z.infer<typeof RefundView>;
 
 /** A refund that the provider refused, as an operator sees it. */
-const FailedRefund = RefundView.extend({ purchaseId: idOf<PurchaseId>() });
+const FailedRefund = RefundView.extend({ purchaseId: idOf<PurchaseId>() }).meta({ id: 'FailedRefund' });
 export type FailedRefund = z.infer<typeof FailedRefund>;
 
 /** A page of refunds that the provider refused, and how to ask for one. */
@@ -101,7 +96,7 @@ export const PurchaseView = z.object({
       saleId: idOf<SaleId>(),
       units: z.int(),
       /** Of one unit. */
-      price: Money,
+      price: Amount,
     }),
   ),
   /** Why it was declined or goes back, why a refund was refused, or why it is not known yet; null otherwise. */
@@ -112,7 +107,7 @@ export const PurchaseView = z.object({
   action: z.object({ url: z.url().describe('Where to confirm the payment'), deadline: Time }).nullable(),
   createdAt: Time,
   updatedAt: Time,
-});
+}).meta({ id: 'Purchase' });
 export type PurchaseView = z.infer<typeof PurchaseView>;
 
 /** A page of the caller's purchases, and how to ask for one. */
@@ -179,7 +174,7 @@ export const RefundRequest = z
       message: 'what is to be refunded or returned is missing',
       path: ['cancel'],
     },
-  );
+  ).meta({ id: 'RefundRequest' });
 export type RefundRequest = z.output<typeof RefundRequest>;
 
 /**
@@ -189,7 +184,7 @@ export type RefundRequest = z.output<typeof RefundRequest>;
 export const DecideDispute = z
   .strictObject({
     decision: z.enum(['accept', 'refund', 'reject']),
-    refund: z.string().min(1).max(64).optional().describe('The disputed refund; without it, the capture is decided'),
+    refund: characters(1, 64).optional().describe('The disputed refund; without it, the capture is decided'),
     amountMinor: z
       .int()
       .min(1)
@@ -206,7 +201,7 @@ export const DecideDispute = z
   .refine(({ decision, refund, amountMinor }) => amountMinor === undefined || (refund && decision === 'accept'), {
     message: 'only an accepted refund has an amount',
     path: ['amountMinor'],
-  });
+  }).meta({ id: 'DisputeDecision' });
 export type DecideDispute = z.output<typeof DecideDispute>;
 
 /** A dispute that waits for an operator. */
@@ -227,7 +222,7 @@ const DisputeView = z.object({
     .describe('What the provider said'),
   ordered: Amount.describe('What the purchase ordered'),
   toldAt: Time,
-});
+}).meta({ id: 'Dispute' });
 export type DisputeView = z.infer<typeof DisputeView>;
 
 /** A page of disputes, and how to ask for one. */
@@ -278,5 +273,5 @@ export const PaymentWebhook = z.object({
     /** The idempotency key under which the refund was asked for. */
     refundKey: z.string().max(255).nullish(),
   }),
-});
+}).meta({ id: 'PaymentWebhook' });
 export type PaymentWebhook = z.infer<typeof PaymentWebhook>;

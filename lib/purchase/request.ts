@@ -267,7 +267,7 @@ export function judge(
   }
   const amountMinor = items.reduce((sum, item) => sum + item.units * item.priceMinor, 0);
   if (!Number.isSafeInteger(amountMinor)) {
-    return refuse('invalid_input', 'The total exceeds the limit of one payment; split it into several purchases.');
+    return refuse('unprocessable', 'The total exceeds the limit of one payment; split it into several purchases.');
   }
   return { amountMinor, currency, items, inPart };
 }

@@ -24,7 +24,7 @@ import { reconciliationStates } from './reconciliation.table.ts';
 export const ReconcileRequest = z.strictObject({
   saleId: idOf<SaleId>().optional(),
   restored: z.boolean().default(false),
-});
+}).meta({ id: 'ReconcileRequest' });
 export type ReconcileRequest = z.output<typeof ReconcileRequest>;
 
 /** The command in the queue `reconcile` that begins or continues a run. */
@@ -59,11 +59,11 @@ export const ReconciliationView = z.object({
   movedAt: Time,
   finishedAt: Time.nullable(),
   statusUrl: z.string(),
-});
+}).meta({ id: 'Reconciliation' });
 export type ReconciliationView = z.infer<typeof ReconciliationView>;
 
 /** The latest runs, newest first. */
-export const Reconciliations = z.object({ items: z.array(ReconciliationView.omit({ drifts: true })) });
+export const Reconciliations = z.object({ items: z.array(ReconciliationView.omit({ drifts: true })) }).meta({ id: 'Reconciliations' });
 export type Reconciliations = z.infer<typeof Reconciliations>;
 
 const runsListed = 20;

@@ -21,7 +21,7 @@ export const ReservationRequest = z
   .refine((request) => request.fill === 'all' || request.fill.atLeast <= request.quantity, {
     path: ['fill', 'atLeast'],
     message: 'must not exceed quantity',
-  });
+  }).meta({ id: 'ReservationRequest' });
 export type ReservationRequest = z.output<typeof ReservationRequest>;
 
 /** A lower quantity for a reservation. */
@@ -31,7 +31,7 @@ export const ReservationReduction = z.strictObject({
     .int()
     .min(1, 'must be at least 1; to give all of it back, cancel the reservation (DELETE)')
     .max(maxQuantity),
-});
+}).meta({ id: 'ReservationReduction' });
 
 /** The command in the queue `reservations`. Unknown fields, as from a newer build, are ignored. */
 export const ReserveCommand = z
@@ -58,7 +58,7 @@ export const ReservationAccepted = z.object({
   /** How many requests the gate had admitted to this sale, this one included. */
   position: z.number().int().nullable(),
   statusUrl: z.string(),
-});
+}).meta({ id: 'ReservationAccepted' });
 export type ReservationAccepted = z.infer<typeof ReservationAccepted>;
 
 /** A reservation as its owner sees it. */
@@ -81,7 +81,7 @@ export const ReservationView = z.object({
   version: z.number().int(),
   acceptedAt: z.iso.datetime().nullable(),
   decidedAt: z.iso.datetime().nullable(),
-});
+}).meta({ id: 'Reservation' });
 export type ReservationView = z.infer<typeof ReservationView>;
 
 /** The fewest units that a request accepts. */

@@ -4,7 +4,7 @@
 
 import * as z from 'zod';
 import type { ProductId, SaleId } from '#platform/kernel/ids.ts';
-import { Instant, idOf, line } from '#platform/kernel/shapes.ts';
+import { Amount, characters, Instant, idOf, line } from '#platform/kernel/shapes.ts';
 import { salePhases, saleStatuses } from './sale.table.ts';
 
 /** The largest allotment, including added stock. A larger one could overflow a row's counters when they are summed. */
@@ -44,12 +44,13 @@ export const CreateSale = z.strictObject({
   offerLifeSeconds: terms.offerLifeSeconds.default(3_600),
   payWithinSeconds: terms.payWithinSeconds.optional(),
   offerCutoffSeconds: terms.offerCutoffSeconds.optional(),
-});
+}).meta({ id: 'NewSale' });
 export type CreateSale = z.output<typeof CreateSale>;
 
 /** The token from a preview, for a move that is dangerous. */
-export const Confirmation = z.string().max(100).optional();
+export const Confirmation = characters(0, 100).optional();
 
+/** A confirmation alone changes nothing. */
 const namesSomething = ({ confirmation: _, ...change }: { confirmation?: unknown }) => Object.keys(change).length > 0;
 
 /** What an operator may change later; absent fields stay. */
@@ -57,7 +58,8 @@ export const UpdateSale = z
   .strictObject(terms)
   .partial()
   .extend({ confirmation: Confirmation })
-  .refine(namesSomething, { message: 'name at least one field to change' });
+  .refine(namesSomething, { message: 'name at least one field to change' })
+  .meta({ id: 'SaleChange', minProperties: 1 });
 export type UpdateSale = z.output<typeof UpdateSale>;
 
 const { reserveOpensAt, reserveClosesAt, purchaseOpensAt, purchaseClosesAt } = terms;
@@ -77,7 +79,7 @@ export const RescheduleSale = z
     ({ shiftSeconds, dryRun: _, confirmation: __, ...times }) =>
       (shiftSeconds === undefined) !== (Object.keys(times).length === 0),
     { message: 'name either new times or shiftSeconds' },
-  );
+  ).meta({ id: 'Reschedule' });
 export type RescheduleSale = z.output<typeof RescheduleSale>;
 
 /** Why a move of times needs a confirmation. */
@@ -85,13 +87,10 @@ export const moveDangers = ['closes_at_once', 'takes_time', 'short_window', 'end
 
 /** Stock added to a sale, or with a negative number taken back. */
 export const AdjustStock = z.strictObject({
-  units: z
-    .number()
-    .int()
-    .min(-maxUnits)
-    .max(maxUnits)
-    .refine((units) => units !== 0, { message: 'must not be zero' }),
-});
+  units: z.union([z.int().min(1).max(maxUnits), z.int().min(-maxUnits).max(-1)], {
+    error: `must be a whole number other than 0, of at most ${maxUnits.toLocaleString('en')} units`,
+  }),
+}).meta({ id: 'StockAdjustment' });
 export type AdjustStock = z.output<typeof AdjustStock>;
 
 /**
@@ -111,7 +110,7 @@ export const StockLevel = z.object({
 export type StockLevel = z.infer<typeof StockLevel>;
 
 /** Live stock as part of a sale. */
-export const StockView = StockLevel.omit({ saleId: true });
+export const StockView = StockLevel.omit({ saleId: true }).meta({ id: 'Stock' });
 export type StockView = z.infer<typeof StockView>;
 
 /** A sale without its stock and phase: the part that only an operator changes. */
@@ -120,7 +119,7 @@ export const SaleTermsView = z.object({
   productId: idOf<ProductId>(),
   name: z.string(),
   status: z.enum(saleStatuses),
-  price: z.object({ amountMinor: z.number().int(), currency: z.string() }),
+  price: Amount,
   capPerCustomer: z.number().int(),
   waitlistSize: z.number().int(),
   offerLifeSeconds: z.number().int(),
@@ -145,7 +144,7 @@ export const SaleView = SaleTermsView.extend({
   /** By the clock at the time of the response. */
   phase: z.enum(salePhases),
   stock: StockView,
-});
+}).meta({ id: 'Sale' });
 export type SaleView = z.infer<typeof SaleView>;
 
 /** What a reschedule did, or as a preview would do. */
@@ -169,5 +168,5 @@ export const SaleRescheduled = z.object({
   }),
   /** Confirms this very move in the call that makes it; null if nothing would move. */
   confirmation: z.string().nullable(),
-});
+}).meta({ id: 'Rescheduled' });
 export type SaleRescheduled = z.infer<typeof SaleRescheduled>;

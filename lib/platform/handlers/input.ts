@@ -7,7 +7,12 @@ import type { APIGatewayProxyEventV2, Context } from 'aws-lambda';
 import type * as z from 'zod';
 import { hasNoBody, parseBody, readBody, refuseBody } from './body.ts';
 import { Refused } from './problem-details.ts';
+import { stated } from '#platform/kernel/shapes.ts';
 import type { Route } from './route.ts';
+
+/** Printable ASCII, as an HTTP header field permits, and of bounded length: bare, or in quotes. */
+export const idempotencyKeyPattern =
+  /^(?:[\x21\x23-\x7e][\x21-\x7e]{0,254}|"(?:[\x21\x23-\x5b\x5d-\x7e]|\\["\\]){1,255}")$/;
 
 /** How many invalid fields an answer names, and how much of each message, so that an answer stays small. */
 const fieldsNamed = 20;
@@ -56,10 +61,17 @@ function pathParameters<Shape extends z.ZodType>(shape: Shape | undefined, given
   return result?.data as z.output<Shape>;
 }
 
+/** The key; quoted, as a string of structured fields (RFC 9651), and bare it is the same one. */
 function readIdempotencyKey(given = ''): string {
-  // Printable ASCII, as an HTTP header field permits, and of bounded length.
-  if (/^[\x21-\x7e]{1,255}$/.test(given)) return given;
+  if (idempotencyKeyPattern.test(given)) {
+    return given.startsWith('"') ? given.slice(1, -1).replace(/\\(.)/g, '$1') : given;
+  }
   throw new Refused('idempotency_key_missing', 'Send an Idempotency-Key of 1 to 255 printable ASCII characters.');
+}
+
+/** Whether everything that the documents of the API say of the input is so, and only rules in words are broken. */
+function isWellFormed({ issues }: z.ZodError): boolean {
+  return issues.every((issue) => issue.code === 'custom' && issue.params?.documented !== stated.documented);
 }
 
 /** The parsed value; undefined if the route declares no shape for this part. */
@@ -71,7 +83,7 @@ function check<Shape extends z.ZodType>(shape: Shape | undefined, value: unknown
     message: issue.message.slice(0, messageCharacters),
   }));
   const first = fields[0];
-  throw new Refused('invalid_input', `The ${where} is not valid: ${first?.field || where}: ${first?.message ?? ''}`, {
+  throw new Refused(isWellFormed(result.error) ? 'unprocessable' : 'invalid_input', `The ${where} is not valid: ${first?.field || where}: ${first?.message ?? ''}`, {
     fields,
   });
 }
