@@ -1,4 +1,6 @@
 /** The documents of this API: what they are made of, and how the things in it look in examples. */
+import { clientMessages, serverMessages } from '#notification/notification.shapes.ts';
+import { type AsyncApiDocument, asyncApiDocument } from '#platform/handlers/asyncapi.ts';
 import { type DocumentOptions, type OpenApiDocument, openApiDocument } from '#platform/handlers/openapi.ts';
 import { documentedWebhooks } from '#webhooks/message.shapes.ts';
 import { routes } from './routes.ts';
@@ -44,10 +46,15 @@ const samples = {
   switchedOffAt: null,
   url: 'https://shop.example.com/holdfast',
   openapi: '3.1.1',
-  asyncapi: '3.0.0',
+  asyncapi: '3.1.0',
 } as const;
 
+/** The AsyncAPI document of the WebSocket and the webhooks. */
+export function messagesDocument(): AsyncApiDocument {
+  return asyncApiDocument({ said: clientMessages, told: serverMessages, sent: documentedWebhooks });
+}
+
 /** The OpenAPI document of all routes. */
-export function apiDocument(options: Pick<DocumentOptions, 'closed' | 'url'> = {}): OpenApiDocument {
+export function apiDocument(options: Pick<DocumentOptions, 'closed'> = {}): OpenApiDocument {
   return openApiDocument(routes, documentedWebhooks, { samples, ...options });
 }

@@ -23,6 +23,7 @@ export const readNotificationsRoute = defineRoute({
   method: 'POST',
   path: '/notifications/read',
   summary: 'Mark notifications as read',
+  repeated: 'Repeating it changes nothing; it then counts none that were unread.',
   tag: 'Notifications',
   auth: 'customer',
   body: ReadNotifications,

@@ -48,6 +48,17 @@ export const getOpenapiRoute = defineRoute({
   refusals: [],
 });
 
+export const getAsyncapiRoute = defineRoute({
+  method: 'GET',
+  path: '/asyncapi.json',
+  summary: 'The messages of the WebSocket and the webhooks as an AsyncAPI document',
+  tag,
+  auth: 'none',
+  status: 200,
+  reply: z.looseObject({ asyncapi: z.string() }),
+  refusals: [],
+});
+
 export const getDocsRoute = defineRoute({
   method: 'GET',
   path: '/docs',

@@ -4,10 +4,10 @@ import { defineRoute } from '#platform/handlers/route.ts';
 import {
   DecideDispute,
   DisputePage,
-  PaymentWebhook,
   DisputeQuery,
   FailedRefundPage,
   FailedRefundQuery,
+  PaymentWebhook,
   PurchaseAccepted,
   PurchasePage,
   PurchaseParams,
@@ -24,11 +24,16 @@ export const createPurchaseRoute = defineRoute({
   tag: 'Purchases',
   auth: 'customer',
   idempotent: true,
+  keysAre:
+    'A purchase is made once under its Idempotency-Key, for as long as it exists: the same request is given the first answer again, ' +
+    'with `Idempotent-Replayed: true`, and another one is refused as `idempotency_key_reused`. A refusal for how things are (404, ' +
+    '409) is kept for at least 24 hours.',
   body: PurchaseRequest,
   example: { reservationIds: ['0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b'], paymentToken: 'tok_approve' },
   status: 202,
   reply: PurchaseAccepted,
   refusals: [
+    'unprocessable',
     'not_found',
     'idempotency_in_progress',
     'purchase_in_progress',

@@ -30,6 +30,10 @@ export const createReservationRoute = defineRoute({
   body: ReservationRequest,
   example: { quantity: 2, fill: { atLeast: 1 } },
   idempotent: true,
+  keysAre:
+    'A reservation is made once under its Idempotency-Key, for as long as it exists: the same request is given the first answer ' +
+    'again, with `Idempotent-Replayed: true`, and another one is refused as `idempotency_key_reused`. A refusal has made nothing ' +
+    'and is not kept: the same request is judged anew.',
   status: 202,
   reply: ReservationAccepted,
   takesProof: true,

@@ -31,9 +31,7 @@ const QueueName = z.string().regex(/^[a-z][a-z-]{0,63}$/, 'must be the name of a
 
 export const DeadLetterQuery = z.strictObject({
   queue: QueueName.optional().describe('Only those of this queue'),
-  limit: wholeNumber(1, 100)
-    .default(20)
-    .describe('How many to show of each queue, 1 to 100; 20 unless given'),
+  limit: wholeNumber(1, 100).default(20).describe('How many to show of each queue, 1 to 100; 20 unless given'),
 });
 export type DeadLetterQuery = z.output<typeof DeadLetterQuery>;
 
@@ -51,12 +49,14 @@ export const DeadLetter = z
   })
   .meta({ id: 'DeadLetter' });
 
-export const DeadLetters = z.object({
-  queues: z
-    .array(z.object({ queue: z.string(), deadLetters: z.int() }))
-    .describe('Every queue, with approximate counts'),
-  items: z.array(DeadLetter),
-}).meta({ id: 'DeadLetters' });
+export const DeadLetters = z
+  .object({
+    queues: z
+      .array(z.object({ queue: z.string(), deadLetters: z.int() }))
+      .describe('Every queue, with approximate counts'),
+    items: z.array(DeadLetter),
+  })
+  .meta({ id: 'DeadLetters' });
 export type DeadLetters = z.infer<typeof DeadLetters>;
 
 export const Redrive = z
@@ -67,7 +67,9 @@ export const Redrive = z
   .meta({ id: 'Redrive' });
 export type Redrive = z.output<typeof Redrive>;
 
-export const Redriven = z.object({
-  redriven: z.int().describe('How many went back to their queue'),
-  remaining: z.int().describe('Approximate number of dead letters left in the queue'),
-}).meta({ id: 'Redriven' });
+export const Redriven = z
+  .object({
+    redriven: z.int().describe('How many went back to their queue'),
+    remaining: z.int().describe('Approximate number of dead letters left in the queue'),
+  })
+  .meta({ id: 'Redriven' });

@@ -13,10 +13,9 @@ const eventNames = Object.keys(catalog) as EventName[];
 
 const Address = characters(1, 2_000).describe('HTTPS, on its usual port, to a host of the public internet');
 const Description = line(0, 200);
-const Events = distinct(
-  z.array(z.enum(eventNames)).min(1).max(eventNames.length),
-  'must name each type once',
-).describe('The types of events that the endpoint gets');
+const Events = distinct(z.array(z.enum(eventNames)).min(1).max(eventNames.length), 'must name each type once').describe(
+  'The types of events that the endpoint gets',
+);
 
 export const EndpointPath = z.strictObject({ endpointId: idOf<EndpointId>() });
 
@@ -63,14 +62,16 @@ export const EndpointWithSecret = EndpointView.extend({
 export const EndpointList = z.object({ items: z.array(EndpointView) }).meta({ id: 'WebhookEndpointList' });
 
 const daySeconds = 86_400;
-export const RotateSecret = z.strictObject({
-  overlapSeconds: z
-    .int()
-    .min(0)
-    .max(7 * daySeconds)
-    .default(daySeconds)
-    .describe('For how long messages are signed with the old secret as well'),
-}).meta({ id: 'WebhookSecretRotation' });
+export const RotateSecret = z
+  .strictObject({
+    overlapSeconds: z
+      .int()
+      .min(0)
+      .max(7 * daySeconds)
+      .default(daySeconds)
+      .describe('For how long messages are signed with the old secret as well'),
+  })
+  .meta({ id: 'WebhookSecretRotation' });
 export type RotateSecret = z.output<typeof RotateSecret>;
 
 export const DeliveryPath = z.strictObject({ endpointId: idOf<EndpointId>(), messageId: idOf<MessageId>() });

@@ -68,7 +68,8 @@ async function bodyOf(request: IncomingMessage): Promise<Buffer | undefined> {
 
 function eventOf(request: IncomingMessage, { routeKey, method }: Served, url: URL, body: Buffer, groups: object = {}) {
   const query: Record<string, string> = {};
-  for (const [name, value] of url.searchParams) query[name] = query[name] === undefined ? value : `${query[name]},${value}`;
+  for (const [name, value] of url.searchParams)
+    query[name] = query[name] === undefined ? value : `${query[name]},${value}`;
   const params = Object.fromEntries(Object.entries(groups).map(([name, value]) => [name, decoded(value)]));
   const text = body.toString('utf8');
   const isText = Buffer.from(text).equals(body);
@@ -77,7 +78,9 @@ function eventOf(request: IncomingMessage, { routeKey, method }: Served, url: UR
     routeKey,
     rawPath: url.pathname,
     rawQueryString: url.search.slice(1),
-    headers: Object.fromEntries(Object.entries(request.headers).map(([name, value]) => [name, [value].flat().join(',')])),
+    headers: Object.fromEntries(
+      Object.entries(request.headers).map(([name, value]) => [name, [value].flat().join(',')]),
+    ),
     ...(Object.keys(params).length > 0 ? { pathParameters: params } : {}),
     ...(url.search.length > 1 ? { queryStringParameters: query } : {}),
     ...(body.length > 0 ? { body: isText ? text : body.toString('base64') } : {}),
@@ -105,7 +108,10 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   if (!found) return send(404, json, '{"message":"Not Found"}');
   if (!body) return send(413, json, '{"message":"Request Entity Too Large"}');
   const event = eventOf(request, found, url, body, found.pattern.exec(url.pathname)?.groups);
-  const result = await found.handler(event, { awsRequestId: 'fuzz', getRemainingTimeInMillis: () => 15_000 } as Context);
+  const result = await found.handler(event, {
+    awsRequestId: 'fuzz',
+    getRemainingTimeInMillis: () => 15_000,
+  } as Context);
   const content = result.isBase64Encoded ? Buffer.from(result.body ?? '', 'base64') : (result.body ?? '');
   send(result.statusCode ?? 200, result.headers as Record<string, string>, content);
 }
@@ -117,5 +123,7 @@ const server = createServer({ keepAliveTimeout: 60_000 }, (request, response) =>
   });
 });
 server.listen(0, '127.0.0.1', () => {
-  process.stdout.write(`${JSON.stringify({ ready: true, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` })}\n`);
+  process.stdout.write(
+    `${JSON.stringify({ ready: true, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` })}\n`,
+  );
 });

@@ -34,6 +34,11 @@ const untilMs = Date.now() + Number(values.minutes) * 60_000;
 const folder = join(defaultFolder(), 'fuzz');
 /** How many examples of each kind an operation has in a round. */
 const examplesPerRound = values.quick ? 20 : 100;
+/**
+ * Checks that are not for this API: the gateway answers a method without a route, as in an account, with a 404 of its own; and
+ * what is deleted here (endpoints of webhooks) may be one that the hooks know.
+ */
+const notChecked = ['unsupported_method', 'allow_header_conformance', 'use_after_free', 'ensure_resource_availability'];
 /** Hashing a password takes a hundred times as long as the rest of a call. */
 const slow = ['register', 'login'];
 const slowExamples = 10;
@@ -46,19 +51,22 @@ const unlimited = Object.fromEntries(
 );
 
 const config = `
-[checks]
-# The gateway answers methods and addresses that have no route, as in an account, with a 404 of its own.
-unsupported_method.enabled = false
-allow_header_conformance.enabled = false
-# Half of the ids are known to the hooks, so a sale that was deleted by nobody may be met again; nothing here is deleted but endpoints.
-use_after_free.enabled = false
-ensure_resource_availability.enabled = false
-
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", "401", "403", "404", "409", "422", "429"]
 
 [checks.negative_data_rejection]
 expected-statuses = ["400", "401", "403", "404", "405", "413", "415"]
+
+# Every text is a string, so a body of text cannot have another type.
+[[operations]]
+include-operation-id = "import-products"
+checks.negative_data_rejection.expected-statuses = ["2xx", "400", "401", "403", "404", "405", "413", "415", "422"]
+
+# Its answer is how the parts are, on this machine and right now.
+[[operations]]
+include-operation-id = "get-health"
+checks.not_a_server_error.expected-statuses = ["2xx", "4xx", "503"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "503"]
 
 [[operations]]
 include-operation-id = ${JSON.stringify(slow)}
@@ -93,7 +101,13 @@ async function startGateway(env: Record<string, string>): Promise<Gateway> {
 async function furnish(url: string, token: string): Promise<Record<string, string[]>> {
   const { call } = callsTo(url);
   const at = (hours: number) => new Date(Date.now() + hours * 3_600_000).toISOString();
-  const ids: Record<string, string[]> = { productId: [], saleId: [], reservationId: [], endpointId: [], customerId: [] };
+  const ids: Record<string, string[]> = {
+    productId: [],
+    saleId: [],
+    reservationId: [],
+    endpointId: [],
+    customerId: [],
+  };
   const keep = (name: string, made: unknown) => ids[name]?.push((made as Record<string, string>)[name] ?? '');
   keep('customerId', await call('GET', '/me', { token }));
   for (let index = 0; index < 20; index++) {
@@ -102,7 +116,13 @@ async function furnish(url: string, token: string): Promise<Record<string, strin
     const made = await call<{ productId: string }>('POST', '/products', { token, body: product });
     keep('productId', made);
     const sale = {
-      ...{ productId: made.productId, name: `Sale ${index}`, allotment: 1_000, capPerCustomer: 1_000, waitlistSize: 100 },
+      ...{
+        productId: made.productId,
+        name: `Sale ${index}`,
+        allotment: 1_000,
+        capPerCustomer: 1_000,
+        waitlistSize: 100,
+      },
       ...{ reserveOpensAt: at(-1), reserveClosesAt: at(20), purchaseOpensAt: at(-1), purchaseClosesAt: at(24) },
     };
     const opened = await call<{ saleId: string }>('POST', '/sales', { token, body: sale });
@@ -121,8 +141,12 @@ async function counted(gateways: readonly Gateway[]): Promise<{ all: number; byS
   const byStatus: Record<string, number> = {};
   for (const { url } of gateways) {
     const counts = (await (await fetch(`${url}/counts`)).json()) as Counts;
-    for (const statuses of Object.values(counts)) {
-      for (const [status, count] of Object.entries(statuses)) byStatus[status] = (byStatus[status] ?? 0) + count;
+    for (const [route, statuses] of Object.entries(counts)) {
+      for (const [status, count] of Object.entries(statuses)) {
+        // That a part does not answer in time is no failure of the one who says so.
+        if (route === 'GET /health' && status === '503') continue;
+        byStatus[status] = (byStatus[status] ?? 0) + count;
+      }
     }
   }
   return { all: Object.values(byStatus).reduce((sum, count) => sum + count, 0), byStatus };
@@ -130,7 +154,11 @@ async function counted(gateways: readonly Gateway[]): Promise<{ all: number; byS
 
 /** One Schemathesis with a part of the operations; its exit code. */
 function run(program: string, args: string[], env: Record<string, string>, log: string): Promise<number> {
-  const child = spawn(program, args, { cwd: folder, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(program, args, {
+    cwd: folder,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   running.add(child);
   const file = createWriteStream(log);
   child.stdout.pipe(file, { end: false });
@@ -155,7 +183,7 @@ function failuresIn(log: string): string {
 mkdirSync(folder, { recursive: true });
 const program = await schemathesis();
 if (program === undefined) process.exit(1);
-const registry = { ...unlimited, 'api/public': 'http://127.0.0.1:9', 'websocket/management': 'http://127.0.0.1:9' };
+const registry = { ...unlimited, 'websocket/management': 'http://127.0.0.1:9' };
 const stack = await startStack({ dir: folder, fresh: true, http: false, report: say, registry });
 const gateways: Gateway[] = [];
 let holds = true;
@@ -187,7 +215,18 @@ try {
           program,
           [
             ...['--config-file', join(folder, 'schemathesis.toml'), 'run', join(folder, 'openapi.json')],
-            ...['--url', gateway.url, '--checks', 'all', '--continue-on-failure', '--no-color', '--max-time', `${left}`],
+            ...[
+              '--url',
+              gateway.url,
+              '--checks',
+              'all',
+              '--exclude-checks',
+              notChecked.join(','),
+              '--continue-on-failure',
+              '--no-color',
+              '--max-time',
+              `${left}`,
+            ],
             ...['--suppress-health-check', 'all', '--generation-database', 'none', '--warnings', 'off'],
             ...['--seed', String(Number(values.seed) * 1_000 + round), '--max-examples', String(examplesPerRound)],
             // What is not random is the same in every round.
@@ -207,7 +246,10 @@ try {
   say(`\n${all.toLocaleString('en')} cases, by the status of the answer:`);
   for (const [status, count] of Object.entries(byStatus)) say(`  ${status}  ${count.toLocaleString('en')}`);
   if (all < wanted) say(`The time was up after ${all} of ${wanted} cases.`);
-  const failed = Object.entries(byStatus).reduce((sum, [status, count]) => sum + (Number(status) >= 500 ? count : 0), 0);
+  const failed = Object.entries(byStatus).reduce(
+    (sum, [status, count]) => sum + (Number(status) >= 500 ? count : 0),
+    0,
+  );
   const leftOut = await generateClient(join(folder, 'openapi.json'), join(folder, 'python-client'));
   if (leftOut === undefined) say('A Python client was not generated: its generator could not be had.');
   else if (leftOut.length > 0) say(`The Python client leaves out:\n${leftOut.join('\n')}`);

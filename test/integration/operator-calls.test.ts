@@ -288,7 +288,7 @@ test('a sale has a cut-off for offers by itself, and none that is as long as its
     await api.call('POST /sales', { json: { ...newSale(), offerCutoffSeconds }, token: operator }),
     await api.call(`PATCH /sales/${body.saleId}`, { json: { offerCutoffSeconds }, token: operator }),
   ];
-  for (const { status, body } of refusals) expect([status, body.code]).toEqual([400, 'invalid_input']);
+  for (const { status, body } of refusals) expect([status, body.code]).toEqual([422, 'unprocessable']);
   expect((await api.call(`GET /sales/${body.saleId}`)).body.offerCutoffSeconds).toBe(60);
 });
 
@@ -331,7 +331,7 @@ describe('times after which the purchase window is not longer than its cut-off f
     const before = await timesOf(saleId);
     const line = method === 'PATCH' ? `PATCH /sales/${saleId}` : `POST /sales/${saleId}/reschedule`;
     const { status, body } = await api.call(line, { json, token: operator });
-    expect([status, body.code]).toEqual([400, 'invalid_input']);
+    expect([status, body.code]).toEqual([422, 'unprocessable']);
     expect(body.detail).toContain('offerCutoffSeconds');
     expect(await timesOf(saleId)).toEqual(before);
   });
@@ -341,7 +341,7 @@ describe('times after which the purchase window is not longer than its cut-off f
     const saleId = await givenSale(deps, { purchaseOpensAtMs: now - 60_000, offerCutoffMs: 3_000_000 });
     const call = { json: { shiftSeconds: -1_200 }, token: operator };
     const { status, body } = await api.call(`POST /sales/${saleId}/reschedule`, call);
-    expect([status, body.code]).toEqual([400, 'invalid_input']);
+    expect([status, body.code]).toEqual([422, 'unprocessable']);
   });
 
   test('a new cut-off that is not shorter than what is left of an open window is refused, alone and with times', async () => {
@@ -352,7 +352,7 @@ describe('times after which the purchase window is not longer than its cut-off f
     const later = { purchaseClosesAt: new Date(now + hourMs + 60_000).toISOString() };
     for (const json of [{ offerCutoffSeconds: 3_601 }, { ...later, offerCutoffSeconds: 3_661 }]) {
       const { status, body } = await api.call(`PATCH /sales/${saleId}`, { json, token: operator });
-      expect([status, body.code]).toEqual([400, 'invalid_input']);
+      expect([status, body.code]).toEqual([422, 'unprocessable']);
     }
     expect((await timesOf(saleId)).offerCutoffSeconds).toBe(60);
     const fits = { json: { offerCutoffSeconds: 3_000 }, token: operator };

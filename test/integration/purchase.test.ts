@@ -1365,14 +1365,19 @@ describe('what was paid in a sale that is called off (M2, M3)', () => {
     expect((await progress(there.saleId)).body).toMatchObject({ done: false });
 
     for (const json of [
-      ...[{ ...waive, amountMinor: 5 }, { ...waive, cancel: [buyer.reservationId] }, { waiveFailed: false }],
+      ...[
+        { ...waive, amountMinor: 5 },
+        { ...waive, cancel: [buyer.reservationId] },
+      ],
       ...[
         { ...waive, retryFailed: true },
         { ...waive, items: [{ reservationId: buyer.reservationId, units: 1 }] },
       ],
     ]) {
-      expect(await close(json, newId())).toMatchObject({ status: 400, body: { code: 'invalid_input' } });
+      expect(await close(json, newId())).toMatchObject({ status: 422, body: { code: 'unprocessable' } });
     }
+    const malformed = { status: 400, body: { code: 'invalid_input' } };
+    expect(await close({ waiveFailed: false }, newId())).toMatchObject(malformed);
     expect((await progress(there.saleId)).body).toMatchObject({
       done: false,
       refundsByState: { failed: { refunds: 1 } },
@@ -1854,10 +1859,11 @@ describe('what the provider says is checked (M5, M6)', () => {
       { decision: 'refund', refund: key },
       { decision: 'accept', amountMinor: 5 },
       { decision: 'reject', refund: key, amountMinor: 5 },
-      { decision: 'accept', refund: key, amountMinor: 0 },
     ]) {
-      expect(await decideRefund(purchaseId, json)).toMatchObject({ status: 400, body: { code: 'invalid_input' } });
+      expect(await decideRefund(purchaseId, json)).toMatchObject({ status: 422, body: { code: 'unprocessable' } });
     }
+    const nothing = { decision: 'accept', refund: key, amountMinor: 0 };
+    expect(await decideRefund(purchaseId, nothing)).toMatchObject({ status: 400, body: { code: 'invalid_input' } });
     expect(await decideRefund(purchaseId, { decision: 'accept', refund: 'another' })).toMatchObject({ status: 404 });
     expect(await decideRefund(purchaseId, { decision: 'accept' })).toMatchObject({ status: 409 });
     const answers = await Promise.all(
@@ -2064,15 +2070,19 @@ describe('a refund of a part (I13)', () => {
     for (const json of [
       { items: [{ reservationId, units: 3 }] },
       { items: [{ reservationId: newId(), units: 1 }] },
-      { items: [] },
       { items: [{ reservationId, units: 1 }], amountMinor: 5 },
-      { amountMinor: 0 },
-      { amountMinor: 1.5 },
       { amountMinor: 5, cancel: [newId()] },
       { amountMinor: 5, cancel: [{ reservationId, units: 3 }] },
-      { amountMinor: 5, cancel: [{ reservationId, units: 0 }] },
       { amountMinor: 5, cancel: [reservationId, { reservationId, units: 1 }] },
       { cancel: [] },
+    ]) {
+      expect(await part(purchaseId, json)).toMatchObject({ status: 422, body: { code: 'unprocessable' } });
+    }
+    for (const json of [
+      { items: [] },
+      { amountMinor: 0 },
+      { amountMinor: 1.5 },
+      { amountMinor: 5, cancel: [{ reservationId, units: 0 }] },
     ]) {
       expect(await part(purchaseId, json)).toMatchObject({ status: 400, body: { code: 'invalid_input' } });
     }
@@ -2197,17 +2207,17 @@ describe('buying fewer units than are set aside', () => {
     expect(await buyItems(token, [{ reservationId, units: 3 }])).toMatchObject({
       ...{ status: 409, body: { code: 'cannot_grow', reservationId, units: 2 } },
     });
-    for (const json of [
-      { items: [{ reservationId, units: 1 }], reservationIds: [reservationId] },
-      {},
-      { items: [] },
-      { items: [{ reservationId, units: 0 }] },
-      { items: [{ reservationId, units: 1.5 }] },
-      { items: [{ reservationId, units: 1, rest: 'sell' }] },
-      { items: [{ reservationId, units: 1 }, { reservationId }] },
-    ]) {
+    for (const [json, status] of [
+      [{ items: [{ reservationId, units: 1 }], reservationIds: [reservationId] }, 422],
+      [{}, 422],
+      [{ items: [] }, 400],
+      [{ items: [{ reservationId, units: 0 }] }, 400],
+      [{ items: [{ reservationId, units: 1.5 }] }, 400],
+      [{ items: [{ reservationId, units: 1, rest: 'sell' }] }, 400],
+      [{ items: [{ reservationId, units: 1 }, { reservationId }] }, 422],
+    ] as const) {
       const answer = await api.call('POST /purchases', { token, key: newId(), json: { ...json, paymentToken: 'tok' } });
-      expect(answer).toMatchObject({ status: 400, body: { code: 'invalid_input' } });
+      expect(answer).toMatchObject({ status, body: { code: status === 400 ? 'invalid_input' : 'unprocessable' } });
     }
     const stranger = await tokens.issue({ customerId: newId(), role: 'customer' });
     expect(await buyItems(stranger, [{ reservationId, units: 1 }])).toMatchObject({ status: 404 });
@@ -2385,9 +2395,14 @@ describe('units and money of a refund, each by itself (I13)', () => {
     const { purchaseId, reservationId } = await bought(2);
     const retry = { retryFailed: true };
     expect(await part(purchaseId, retry)).toMatchObject({ status: 409, body: { code: 'illegal_state' } });
-    for (const json of [{ ...retry, amountMinor: 5 }, { ...retry, cancel: [reservationId] }, { retryFailed: false }]) {
-      expect(await part(purchaseId, json)).toMatchObject({ status: 400, body: { code: 'invalid_input' } });
+    for (const json of [
+      { ...retry, amountMinor: 5 },
+      { ...retry, cancel: [reservationId] },
+    ]) {
+      expect(await part(purchaseId, json)).toMatchObject({ status: 422, body: { code: 'unprocessable' } });
     }
+    const malformed = { status: 400, body: { code: 'invalid_input' } };
+    expect(await part(purchaseId, { retryFailed: false })).toMatchObject(malformed);
     await providers.faults({ refuseRefunds: 402 });
     await part(purchaseId, { amountMinor: 500 });
     await work([purchaseId], ['refund_failed']);

@@ -55,7 +55,10 @@ const Problem = z
       .optional()
       .describe('What of the input is not valid'),
     retryAfterSeconds: z.int().optional().describe('When to try again'),
-    challenge: z.looseObject({}).optional().describe('The work that lets a call pass which was refused as work_required'),
+    challenge: z
+      .looseObject({})
+      .optional()
+      .describe('The work that lets a call pass which was refused as work_required'),
   })
   .meta({ id: 'Problem', description: 'A refusal, or a fault: problem details (RFC 9457)' });
 
@@ -66,10 +69,13 @@ const RetryAfter = z
   .int()
   .optional()
   .meta({ description: 'Seconds to wait before trying again', header: { id: 'RetryAfter' } });
-const Replayed = z.enum(['true']).optional().meta({
-  description: 'This is the answer to the first request with this Idempotency-Key; nothing was done again',
-  header: { id: 'IdempotentReplayed' },
-});
+const Replayed = z
+  .enum(['true'])
+  .optional()
+  .meta({
+    description: 'This is the answer to the first request with this Idempotency-Key; nothing was done again',
+    header: { id: 'IdempotentReplayed' },
+  });
 const IdempotencyKey = z
   .string()
   .regex(idempotencyKeyPattern)
@@ -80,15 +86,12 @@ const IdempotencyKey = z
     examples: ['order-2026-0001'],
   });
 
-const ProofOfWork = z
-  .string()
-  .max(2_048)
-  .meta({
-    description:
-      'The solution of the `challenge` that a refusal `work_required` held, as ALTCHA (version 2) encodes it: base64 of ' +
-      '`{"challenge":…,"solution":…}`. It is good for one call of the operation that gave the challenge, for five minutes. Once a sale is open, ' +
-      'work for its reservations counts only if the challenge was given after the opening',
-  });
+const ProofOfWork = z.string().meta({
+  description:
+    'The solution of the `challenge` that a refusal `work_required` held, as ALTCHA (version 2) encodes it: base64 of ' +
+    '`{"challenge":…,"solution":…}`. It is good for one call of the operation that gave the challenge, for five minutes. Once a sale is open, ' +
+    'work for its reservations counts only if the challenge was given after the opening. What is no proof counts as none',
+});
 
 /** The Idempotency-Key header of a route. */
 const keyOf = ({ idempotent }: Route) => (idempotent === 'optional' ? IdempotencyKey.optional() : IdempotencyKey);
@@ -103,6 +106,7 @@ export function codesOf(route: Route): Code[] {
   if (signedIn && route.auth !== 'customer') found.add('forbidden');
   if (route.params) found.add('not_found');
   if (route.query || route.body) found.add('invalid_input');
+  if (route.query instanceof z.ZodObject && 'cursor' in route.query.shape) found.add('unprocessable');
   if (route.body || route.sends) found.add('payload_too_large').add('unsupported_media_type').add('invalid_input');
   if (route.body && (route.bodyType ?? 'application/json') === 'application/json') found.add('invalid_json');
   if (route.idempotent) {
@@ -117,8 +121,6 @@ export interface DocumentOptions {
   readonly closed?: boolean;
   /** What fields of these names look like, for examples. */
   readonly samples?: Samples;
-  /** The address of this API, if it is known. */
-  readonly url?: string | undefined;
 }
 
 /**
@@ -127,7 +129,7 @@ export interface DocumentOptions {
 export function openApiDocument(
   named: Record<string, Route>,
   sent: Record<string, z.ZodType> = {},
-  { closed = false, samples = {}, url }: DocumentOptions = {},
+  { closed = false, samples = {} }: DocumentOptions = {},
 ): OpenApiDocument {
   const paths: Record<string, Record<string, ZodOpenApiOperationObject>> = {};
   for (const [name, route] of Object.entries(named)) {
@@ -147,11 +149,11 @@ export function openApiDocument(
           'ISO 8601, amounts are in minor units, lists are paged by cursor, and every refusal is a problem document with a ' +
           `code.\n\n${webSocket}`,
       },
-      servers: [
-        { url: '/', description: 'The server of this document' },
-        ...(url === undefined ? [] : [{ url, description: 'The same by its address' }]),
-      ],
-      tags: [...new Set(Object.values(named).map(({ tag }) => tag))].map((name) => ({ name, description: tags[name] ?? name })),
+      servers: [{ url: '/', description: 'The server of this document' }],
+      tags: [...new Set(Object.values(named).map(({ tag }) => tag))].map((name) => ({
+        name,
+        description: tags[name] ?? name,
+      })),
       paths,
       webhooks: Object.fromEntries(Object.entries(sent).map(([type, body]) => [type, { post: webhook(type, body) }])),
       components: {
@@ -161,7 +163,7 @@ export function openApiDocument(
         },
       },
     },
-    { override: ({ jsonSchema, io }) => simplify(jsonSchema, io === 'output' && !closed) },
+    { override: ({ jsonSchema, io }) => simplify(jsonSchema, io === 'output', !closed) },
   );
   withoutDoubles(document);
   addLinks(document, named);
@@ -214,12 +216,16 @@ function webhook(type: string, body: z.ZodType): ZodOpenApiOperationObject {
 }
 
 /**
- * Removes what an answer's format or type already implies, and says one value as generators understand it. `open` lets an
- * object have more fields than are known.
+ * Removes what an answer's format or type already implies, and says one value as generators understand it. An answer that may
+ * grow can have more fields than are known.
  */
-function simplify(schema: z.core.JSONSchema.BaseSchema, open: boolean): void {
-  if (open && schema.additionalProperties === false) delete schema.additionalProperties;
-  if (open && (schema.format === 'date-time' || schema.format === 'uuid')) delete schema.pattern;
+export function simplify(schema: z.core.JSONSchema.BaseSchema, isAnswer: boolean, mayGrow: boolean): void {
+  if (isAnswer) {
+    if (mayGrow && schema.additionalProperties === false) delete schema.additionalProperties;
+    if (schema.format === 'date-time' || schema.format === 'uuid') delete schema.pattern;
+    if (schema.maximum === Number.MAX_SAFE_INTEGER) delete schema.maximum;
+    if (schema.minimum === Number.MIN_SAFE_INTEGER) delete schema.minimum;
+  }
   const { propertyNames, additionalProperties: value } = schema;
   if (propertyNames && typeof propertyNames === 'object' && propertyNames.enum && schema.required) {
     // A number for each of some names: as the fields that they are.
@@ -231,8 +237,6 @@ function simplify(schema: z.core.JSONSchema.BaseSchema, open: boolean): void {
     schema.enum = [schema.const as string];
     delete schema.const;
   }
-  if (schema.maximum === Number.MAX_SAFE_INTEGER) delete schema.maximum;
-  if (schema.minimum === Number.MIN_SAFE_INTEGER) delete schema.minimum;
 }
 
 const otherEncodings = `; as ${bytesType} also in UTF-16, or in the \`encoding\` that is named`;
