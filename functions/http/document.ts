@@ -1,7 +1,8 @@
 /** The documents of this API: what they are made of, and how the things in it look in examples. */
 import { clientMessages, serverMessages } from '#notification/notification.shapes.ts';
 import { type AsyncApiDocument, asyncApiDocument } from '#platform/handlers/asyncapi.ts';
-import { type DocumentOptions, type OpenApiDocument, openApiDocument } from '#platform/handlers/openapi.ts';
+import { type DocumentOptions, openApiDocument } from '#platform/handlers/openapi.ts';
+import type { OpenApiDocument } from '#platform/handlers/openapi-examples.ts';
 import { documentedWebhooks } from '#webhooks/message.shapes.ts';
 import { routes } from './routes.ts';
 

@@ -20,9 +20,11 @@ export const Email = z
   })
   .meta({ format: 'idn-email', description: 'As RFC 5321 and 6531 have it. Compared without regard to case' });
 
+const withoutNul = '^[^\\u0000]*$';
+
 /** At least ten characters of any kind but NUL; at most 128, since the cost of hashing grows with the length. */
 const Password = characters(10, 128)
-  .regex(/^[^\u0000]*$/, 'must be text')
+  .regex(new RegExp(withoutNul), 'must be text')
   .meta({ format: 'password' });
 
 /** The language and the time zone in which a customer reads notices. */

@@ -64,6 +64,37 @@ describe('M8: an operator’s call under an Idempotency-Key', () => {
     expect(await allotmentOf(saleId)).toBe(115);
   });
 
+  test('M8: is marked where it is the first answer again, and the key is the same in quotes', async () => {
+    const saleId = await givenSale(deps, { allotment: 10 });
+    const answers = [
+      await addStock(saleId, 100, 'marked'),
+      await addStock(saleId, 100, 'marked'),
+      await addStock(saleId, 100, '"marked"'),
+    ];
+    expect(answers.map(({ headers }) => headers['idempotent-replayed'])).toEqual([undefined, 'true', 'true']);
+    expect(new Set(answers.map(({ status, text }) => `${status} ${text}`)).size).toBe(1);
+    expect(await allotmentOf(saleId)).toBe(110);
+  });
+
+  test('M8: a refusal for how things are is given again, though its cause is gone', async () => {
+    const saleId = await givenSale(deps, { allotment: 10 });
+    const first = await addStock(saleId, -100, 'refused');
+    expect([first.status, first.body.code]).toEqual([409, 'illegal_state']);
+    await addStock(saleId, 200);
+    const again = await addStock(saleId, -100, 'refused');
+    expect([again.status, again.text]).toEqual([first.status, first.text]);
+    expect([first, again].map(({ headers }) => headers['idempotent-replayed'])).toEqual([undefined, 'true']);
+    expect((await addStock(saleId, -99, 'refused')).body.code).toBe('idempotency_key_reused');
+    expect(await allotmentOf(saleId)).toBe(210);
+  });
+
+  test('M8: what is malformed, or does not go together, uses up no key', async () => {
+    const call = (json: object) => api.call('POST /sales', { json, token: operator, key: 'corrected' });
+    expect((await call({ ...newSale(), allotment: 0 })).body.code).toBe('invalid_input');
+    expect((await call({ ...newSale(), purchaseClosesAt: newSale().reserveOpensAt })).body.code).toBe('unprocessable');
+    expect((await call(newSale())).status).toBe(201);
+  });
+
   test('M8: creates one sale, and one product, and counts an import once', async () => {
     const [sales, products] = [await count('sales'), await count('products')];
     const lamp = { ...chair, sku: 'LAMP' };

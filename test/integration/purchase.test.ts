@@ -12,9 +12,11 @@ import { DeleteMessageCommand, GetQueueAttributesCommand, ReceiveMessageCommand 
 import { jest } from '@jest/globals';
 import { createProduct } from '#catalog/product.ts';
 import { BusEvent } from '#events/catalog.ts';
+import { createPurchaseRoute } from '#functions/http/purchase.routes.ts';
 import { handler as pay } from '#functions/queue/pay.ts';
 import { handler as advance } from '#functions/schedule/advance.ts';
 import { handler as settle } from '#functions/schedule/settle.ts';
+import { keepingRefusals } from '#idempotency/kept-answer.ts';
 import { adjustStock } from '#launch/adjust-stock.ts';
 import { sweepCancellation } from '#launch/cancellation.ts';
 import { createSale } from '#launch/create-sale.ts';
@@ -24,7 +26,7 @@ import { listNotifications } from '#notification/list.ts';
 import { notify } from '#notification/notify.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { toIso } from '#platform/kernel/clock.ts';
-import { isRefusal } from '#platform/kernel/errors.ts';
+import { isRefusal, refuse } from '#platform/kernel/errors.ts';
 import {
   type CustomerId,
   derivedId,
@@ -468,6 +470,41 @@ describe('an Idempotency-Key', () => {
     });
     expect(await buy(token, [newId()], 'tok_approve', key)).toMatchObject({ status: 422 });
     await work([body.purchaseId], ['captured']);
+  });
+
+  it('is told of a refusal again, marked, and of what was bought under it before that', async () => {
+    const stage = await scene();
+    const { token, customerId, reservationId } = first(stage);
+    const key = newId();
+    const unknown = newId();
+    const answers = [await buy(token, [unknown], 'tok_approve', key), await buy(token, [unknown], 'tok_approve', key)];
+    expect(answers.map(({ status, headers }) => [status, headers['idempotent-replayed']])).toEqual([
+      [404, undefined],
+      [404, 'true'],
+    ]);
+    expect((await buy(token, [reservationId], 'tok_approve', key)).body.code).toBe('idempotency_key_reused');
+    // Two calls under one key that were judged at once: one was refused, the other carried out.
+    let made: { purchaseId: string } | undefined;
+    const ask = keepingRefusals(
+      createPurchaseRoute,
+      async () => refuse('not_found', 'There is nothing of that name.'),
+      async () => made,
+    );
+    const caller = { customerId, role: 'customer' as const };
+    const call = {
+      deps,
+      caller,
+      params: undefined,
+      query: undefined,
+      body: {},
+      rawBody: '{}',
+      idempotencyKey: newId(),
+    };
+    const asked = { ...call, tokens, headers: {}, sourceIp: '127.0.0.1' };
+    expect(await ask(asked)).toMatchObject({ refused: 'not_found' });
+    expect(await ask(asked)).toMatchObject({ refused: 'not_found' });
+    made = { purchaseId: newId() };
+    expect(await ask(asked)).toEqual(made);
   });
 
   it('is needed, and is each customer’s own', async () => {

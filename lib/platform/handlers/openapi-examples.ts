@@ -2,8 +2,10 @@
  * What a finished document gets besides its shapes: an example of everything that has none, made of its schema, and links from
  * answers to the operations that go on from them.
  */
-import type { OpenApiDocument } from './openapi.ts';
+import type { createDocument } from 'zod-openapi';
 import type { Route } from './route.ts';
+
+export type OpenApiDocument = ReturnType<typeof createDocument>;
 
 /** What fields of these names look like. */
 export type Samples = Readonly<Record<string, unknown>>;
@@ -64,13 +66,23 @@ function resolver({ components }: OpenApiDocument) {
   };
 }
 
+/** Whether a value has the type of a schema. */
+function isOf({ type, enum: values }: Schema, value: unknown): boolean {
+  const own = value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value;
+  const types = [type].flat();
+  return (types.includes(own) || (own === 'number' && types.includes('integer'))) && (values?.includes(value) ?? true);
+}
+
 /** Gives each parameter, body and answer that has no example one. */
 export function addExamples(document: OpenApiDocument, samples: Samples): void {
   const resolved = resolver(document);
   const sample = (given: Schema, name: string): unknown => {
     const schema = resolved(given);
     const [shown = schema.default ?? schema.enum?.[0]] = schema.examples ?? [];
-    if (Object.hasOwn(samples, name)) return samples[name];
+    const branches = schema.anyOf ?? schema.oneOf ?? [schema];
+    if (Object.hasOwn(samples, name) && branches.some((branch) => isOf(resolved(branch), samples[name]))) {
+      return samples[name];
+    }
     if (shown !== undefined) return shown;
     const [first] = schema.anyOf ?? schema.oneOf ?? [];
     if (first) return sample(first, name);

@@ -19,10 +19,8 @@ import {
 import { type Code, closingCodes, codes } from '#platform/kernel/errors.ts';
 import { bytesType, maxJsonBytes } from './body.ts';
 import { idempotencyKeyPattern } from './input.ts';
-import { addExamples, addLinks, type Samples } from './openapi-examples.ts';
+import { addExamples, addLinks, type OpenApiDocument, type Samples } from './openapi-examples.ts';
 import type { Route } from './route.ts';
-
-export type OpenApiDocument = ReturnType<typeof createDocument>;
 
 /** What it rises by is said in docs/api.md. */
 export const apiVersion = '1.0.0';
