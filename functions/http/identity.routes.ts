@@ -34,6 +34,9 @@ export const loginRoute = defineRoute({
   method: 'POST',
   path: '/auth/login',
   summary: 'Sign in with e-mail and password',
+  description:
+    'The access token is good for ten minutes; exchange the refresh token before that. Beyond the free rate of an address the refusal ' +
+    '`work_required` has a challenge (ALTCHA); its solution lets the call pass.',
   repeated: 'Each call begins a session of its own.',
   tag,
   auth: 'none',

@@ -26,6 +26,8 @@ import { ReconcileRequest, Reconciliations, ReconciliationView } from '#reconcil
 
 const tag = 'Operations';
 
+const NextCursor = z.string().optional().meta({ description: 'Names the next part; absent with the last one' });
+
 export const getHealthRoute = defineRoute({
   method: 'GET',
   path: '/health',
@@ -41,6 +43,7 @@ export const getOpenapiRoute = defineRoute({
   method: 'GET',
   path: '/openapi.json',
   summary: 'This API as an OpenAPI 3.1 document',
+  description: 'The messages of the WebSocket are described by GET /asyncapi.json.',
   tag,
   auth: 'none',
   status: 200,
@@ -250,6 +253,7 @@ export const exportListRoute = defineRoute({
   status: 200,
   reply: z.string(),
   replyType: 'text/csv; charset=utf-8',
+  replyHeaders: { 'x-next-cursor': NextCursor },
   refusals: ['unprocessable', 'not_found'],
 });
 
@@ -263,5 +267,6 @@ export const exportActsRoute = defineRoute({
   status: 200,
   reply: z.string(),
   replyType: 'text/csv; charset=utf-8',
+  replyHeaders: { 'x-next-cursor': NextCursor },
   refusals: ['unprocessable'],
 });

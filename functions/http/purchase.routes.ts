@@ -21,6 +21,9 @@ export const createPurchaseRoute = defineRoute({
   method: 'POST',
   path: '/purchases',
   summary: 'Buy reservations whose units are set aside for you, or some of the units, many with one payment',
+  description:
+    'A 202 means that the purchase is written down; the payment follows. Its state becomes `captured`, `declined`, or `requires_action` with ' +
+    'an address at which the customer confirms it. Name either `reservationIds` or `items`.',
   tag: 'Purchases',
   auth: 'customer',
   idempotent: true,
@@ -89,6 +92,9 @@ export const refundPurchaseRoute = defineRoute({
   method: 'POST',
   path: '/purchases/{purchaseId}/refund',
   summary: 'Refund a purchase; its units return to the sale once the provider has refunded it',
+  description:
+    'Without a body everything is given back. Otherwise name `items`, whose price is given back, or `amountMinor`; and with `cancel` which ' +
+    'units return to the sale. `retryFailed` and `waiveFailed` stand by themselves.',
   tag: 'Purchases',
   auth: 'operator',
   params: PurchaseParams,
@@ -145,6 +151,7 @@ export const paymentWebhookRoute = defineRoute({
   method: 'POST',
   path: '/webhooks/payments',
   summary: 'The webhook of the payment provider, signed as Standard Webhooks',
+  description: 'The signature is over the exact bytes of the body. A genuine message of an unknown kind is acknowledged and ignored.',
   tag: 'Webhooks',
   auth: 'none',
   raw: true,

@@ -24,6 +24,10 @@ export const createReservationRoute = defineRoute({
   method: 'POST',
   path: '/sales/{saleId}/reservations',
   summary: 'Request units of a sale; the decision follows at the status URL and by notification',
+  description:
+    'A 202 means that the request is in the queue and cannot be lost; it is decided in the order of `ticket`. Ask the status URL, or hear ' +
+    'of the decision over the WebSocket. Units that are not free now may be had by waiting: `waitlisted` is a decision too, with a place ' +
+    'in the line.',
   tag,
   auth: 'customer',
   params: z.strictObject({ saleId: idOf<SaleId>() }),

@@ -74,6 +74,7 @@ export const updateSaleRoute = defineRoute({
   method: 'PATCH',
   path: '/sales/{saleId}',
   summary: 'Change the terms of a sale',
+  description: 'Absent fields stay. Times have to be in order with those that stay.',
   tag,
   auth: 'operator',
   idempotent: 'optional',
@@ -89,6 +90,9 @@ export const rescheduleSaleRoute = defineRoute({
   method: 'POST',
   path: '/sales/{saleId}/reschedule',
   summary: 'Move the times of a sale with all that depends on them; with `dryRun`, say what that would do',
+  description:
+    'Name either new times or `shiftSeconds`. A move that takes time from customers, closes the sale or leaves hardly any time is refused ' +
+    'as `confirmation_required` without the `confirmation` of a preview of this very move.',
   tag,
   auth: 'operator',
   idempotent: 'optional',

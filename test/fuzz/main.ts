@@ -32,6 +32,8 @@ const { values } = ownArguments('fuzz');
 const wanted = Number(values.cases ?? (values.quick ? 5_000 : 100_000));
 const untilMs = Date.now() + Number(values.minutes) * 60_000;
 const folder = join(defaultFolder(), 'fuzz');
+/** How long a Schemathesis may go on when the time is up, to say what it found. */
+const graceMs = 120_000;
 /** How many examples of each kind an operation has in a round. */
 const examplesPerRound = values.quick ? 20 : 100;
 /**
@@ -160,12 +162,15 @@ function run(program: string, args: string[], env: Record<string, string>, log: 
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   running.add(child);
+  // It ends by itself when the time is up; one that does not is ended.
+  const late = setTimeout(() => child.kill('SIGKILL'), Math.max(0, untilMs - Date.now()) + graceMs);
   const file = createWriteStream(log);
   child.stdout.pipe(file, { end: false });
   child.stderr.pipe(file, { end: false });
   return new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('close', (code) => {
+      clearTimeout(late);
       running.delete(child);
       file.end(() => resolve(code ?? 1));
     });

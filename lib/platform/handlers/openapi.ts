@@ -239,6 +239,9 @@ export function simplify(schema: z.core.JSONSchema.BaseSchema, isAnswer: boolean
 
 const otherEncodings = `; as ${bytesType} also in UTF-16, or in the \`encoding\` that is named`;
 
+const StatusUrl = z.string().optional().meta({ description: 'The status URL, of what is new' });
+const hasStatusUrl = ({ reply }: Route) => reply instanceof z.ZodObject && 'statusUrl' in reply.shape;
+
 const statuses: Record<number, string> = {
   200: 'Done',
   201: 'Made',
@@ -300,6 +303,8 @@ function operation(name: string, route: Route): ZodOpenApiOperationObject {
         headers: z.object({
           'x-correlation-id': CorrelationId,
           ...(route.idempotent ? { 'idempotent-replayed': Replayed } : {}),
+          ...(hasStatusUrl(route) ? { location: StatusUrl } : {}),
+          ...route.replyHeaders,
         }),
         ...(route.reply ? { content: { [route.replyType ?? 'application/json']: { schema: route.reply } } } : {}),
       },

@@ -57,6 +57,8 @@ export interface Route<
   /** The status of success and the shape of its body. */
   readonly status: number;
   readonly reply?: Reply;
+  /** Headers of a success that a client goes on with, besides those of every answer. */
+  readonly replyHeaders?: Readonly<Record<string, z.ZodType>>;
   /** The media type of the reply; JSON by default. */
   readonly replyType?: string;
   /** The route's own refusals, beyond those that follow from its declaration. */
