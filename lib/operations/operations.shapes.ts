@@ -31,7 +31,7 @@ const QueueName = z.string().regex(/^[a-z][a-z-]{0,63}$/, 'must be the name of a
 
 export const DeadLetterQuery = z.strictObject({
   queue: QueueName.optional().describe('Only those of this queue'),
-  limit: wholeNumber(1, 100).default(20).describe('How many to show of each queue, 1 to 100; 20 unless given'),
+  limit: wholeNumber(1, 100, 20).describe('How many to show of each queue, 1 to 100; 20 unless given'),
 });
 export type DeadLetterQuery = z.output<typeof DeadLetterQuery>;
 

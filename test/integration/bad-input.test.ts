@@ -43,10 +43,7 @@ beforeAll(async () => {
   api = openApi();
   deps = await api.deps();
   await redisReady(deps.redis);
-  tables = (await deps.db.rows<Record<string, string>>('SHOW TABLES'))
-    .map((row) => Object.values(row)[0] ?? '')
-    // A refusal under a key is kept, so that the call is answered the same again.
-    .filter((table) => table !== 'kept_answers');
+  tables = (await deps.db.rows<Record<string, string>>('SHOW TABLES')).map((row) => Object.values(row)[0] ?? '');
   operator = await api.operator();
   ada = await api.customer();
   bob = await api.customer();
@@ -113,10 +110,14 @@ async function setReservation(id: string, column: 'state' | 'deadline_ms', value
   await deps.db.change(`UPDATE reservations SET ${column} = ? WHERE id = ?`, [value, toBytes(id)]);
 }
 
-/** Everything that could have changed: the tables, the queues, and the claims at the gate. */
+/**
+ * Everything that could have changed: the tables, the queues, and the claims at the gate. Not the kept answers: a refusal under a
+ * key is kept, so that the call is answered the same again.
+ */
 async function state(): Promise<unknown> {
+  const changing = tables.filter((table) => table !== 'kept_answers');
   const [checksums, depths, claims] = await Promise.all([
-    deps.db.rows(`CHECKSUM TABLE ${tables.join(', ')} EXTENDED`),
+    deps.db.rows(`CHECKSUM TABLE ${changing.join(', ')} EXTENDED`),
     allDepths(),
     deps.redis.keys('*claims:*'),
   ]);
@@ -440,7 +441,9 @@ describe('SQL', () => {
         await refuses(`GET /${list}?${query}`, { token: operator }, 'invalid_input');
       }
       for (const cursor of ['x', Buffer.from('12345678["\' OR 1=1"]').toString('base64url')]) {
-        await refuses(`GET /${list}?cursor=${cursor}`, { token: operator }, 'unprocessable');
+        // The list of dead letters has no cursor.
+        const code = list === 'ops/dead-letters' ? 'invalid_input' : 'unprocessable';
+        await refuses(`GET /${list}?cursor=${cursor}`, { token: operator }, code);
       }
     },
   );

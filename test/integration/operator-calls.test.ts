@@ -249,13 +249,6 @@ describe('M8: an operator’s call under an Idempotency-Key', () => {
     expect([await allotmentOf(one), await allotmentOf(other)]).toEqual([117, 110]);
   });
 
-  test('M8: leaves the key free if it is refused', async () => {
-    const saleId = await givenSale(deps, { allotment: 10 });
-    expect((await addStock(saleId, -100, 'refused')).body.code).toBe('illegal_state');
-    await addStock(saleId, 90);
-    expect((await addStock(saleId, -100, 'refused')).body.stock).toMatchObject({ allotment: 0 });
-  });
-
   test('M8: changes nothing if its answer cannot be kept', async () => {
     const saleId = await givenSale(deps, { allotment: 10 });
     const failing = withDeps(deps, { db: failingAt(deps.db, /kept_answers/, 'gone') });

@@ -169,10 +169,12 @@ export function openApiDocument(
   return document;
 }
 
-/** What stands beside a reference besides a description is in what it leads to already, or contradicts it. */
+/** What stands beside a reference or a type and is of another one. */
 function withoutDoubles(node: unknown): void {
   if (typeof node !== 'object' || node === null) return;
   if ('$ref' in node && 'additionalProperties' in node) delete node.additionalProperties;
+  // A number in a query is text there.
+  if ('type' in node && node.type === 'integer' && 'pattern' in node) delete node.pattern;
   for (const part of Object.values(node)) withoutDoubles(part);
 }
 

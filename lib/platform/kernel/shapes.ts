@@ -70,14 +70,15 @@ export const distinct = <Item extends z.ZodType<string>>(list: z.ZodArray<Item>,
     .refine((values) => new Set(values).size === values.length, { message, params: stated })
     .meta({ uniqueItems: true });
 
-/** A whole number in a query, as its document says it; the query itself is text. */
-export const wholeNumber = (min: number, max: number) =>
+/** A whole number in a query, which may be left out. The query itself is text; its document says what that text is. */
+export const wholeNumber = (min: number, max: number, byDefault: number) =>
   z
     .string()
     .regex(/^(?:0|[1-9][0-9]{0,8})$/, `must be a number from ${min} to ${max}`)
     .transform(Number)
     .pipe(z.int().min(min).max(max))
-    .meta({ override: { type: 'integer', minimum: min, maximum: max } });
+    .default(byDefault)
+    .meta({ override: { type: 'integer', minimum: min, maximum: max, default: byDefault } });
 
 /** A currency in which something can be priced. */
 export const Currency = z
