@@ -151,7 +151,8 @@ export const paymentWebhookRoute = defineRoute({
   method: 'POST',
   path: '/webhooks/payments',
   summary: 'The webhook of the payment provider, signed as Standard Webhooks',
-  description: 'The signature is over the exact bytes of the body. A genuine message of an unknown kind is acknowledged and ignored.',
+  description:
+    'The signature is over the exact bytes of the body. A genuine message of an unknown kind is acknowledged and ignored.',
   tag: 'Webhooks',
   auth: 'none',
   raw: true,

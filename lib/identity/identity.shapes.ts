@@ -23,9 +23,7 @@ export const Email = z
 const withoutNul = '^[^\\u0000]*$';
 
 /** At least ten characters of any kind but NUL; at most 128, since the cost of hashing grows with the length. */
-const Password = characters(10, 128)
-  .regex(new RegExp(withoutNul), 'must be text')
-  .meta({ format: 'password' });
+const Password = characters(10, 128).regex(new RegExp(withoutNul), 'must be text').meta({ format: 'password' });
 
 /** The language and the time zone in which a customer reads notices. */
 const profile = {

@@ -18,8 +18,9 @@ const Cursor = z.string().regex(/^[A-Za-z0-9_-]{1,512}$/, 'must be the nextCurso
 
 /** The query parameters of a list; extend it with a list's own filters. */
 export const PageQuery = z.strictObject({
-  limit: wholeNumber(1, maxPageSize, defaultPageSize)
-    .describe(`Page size, 1 to ${maxPageSize}; ${defaultPageSize} by default`),
+  limit: wholeNumber(1, maxPageSize, defaultPageSize).describe(
+    `Page size, 1 to ${maxPageSize}; ${defaultPageSize} by default`,
+  ),
   cursor: Cursor.optional().describe('The nextCursor of the previous page'),
 });
 export type PageQuery = z.output<typeof PageQuery>;
