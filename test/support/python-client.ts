@@ -21,7 +21,10 @@ export async function generateClient(document: string, folder: string): Promise<
   rmSync(folder, { recursive: true, force: true });
   // The generator knows no CSV; it is bytes to it.
   const config = `${folder}.json`;
-  writeFileSync(config, JSON.stringify({ content_type_overrides: { 'text/csv': 'application/octet-stream' } }));
+  writeFileSync(
+    config,
+    JSON.stringify({ content_type_overrides: { 'text/csv': 'application/octet-stream' }, post_hooks: [] }),
+  );
   const args = ['generate', '--path', document, '--output-path', folder, '--meta', 'none', '--config', config];
   const { stdout, stderr } = await run(program(programs), args, { maxBuffer: 64 * 1_024 * 1_024 });
   return [...`${stdout}\n${stderr}`.matchAll(/^.*(?:WARNING|ERROR|Unable to parse).*$/gm)].map(([line]) => line);
