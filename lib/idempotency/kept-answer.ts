@@ -131,14 +131,18 @@ export function keepingRefusals<C extends Call<unknown, unknown, unknown>, Answe
   };
 }
 
-/** Keeps a refusal that is final for its request; one that is kept already stays. */
-async function keepRefusal({ db, clock }: Needs<'db' | 'clock'>, name: CallName, refusal: Refusal): Promise<void> {
+/** Keeps a refusal that is final for its request. False for another one, and if an answer is kept already, which stays. */
+async function keepRefusal({ db, clock }: Needs<'db' | 'clock'>, name: CallName, refusal: Refusal): Promise<boolean> {
   const { status, retry } = codes[refusal.refused];
   const isFinal = (status === 404 || status === 409) && !retry && refusal.refused !== 'confirmation_required';
-  if (!isFinal) return;
-  await insertAnswer(db, { ...name, answer: JSON.stringify(refusal) }, clock()).catch((error) => {
-    if (!isDuplicateKey(error)) throw error;
-  });
+  if (!isFinal) return false;
+  try {
+    await insertAnswer(db, { ...name, answer: JSON.stringify(refusal) }, clock());
+    return true;
+  } catch (error) {
+    if (isDuplicateKey(error)) return false;
+    throw error;
+  }
 }
 
 /**
@@ -166,11 +170,11 @@ export async function answerOnce<Answer>(
     const answer = await work(
       Object.assign(keep, { before: (tx: Tx, change: Change) => recordAct(tx, actor, change, clock()) }),
     );
-    if (name && isRefusal(answer)) await keepRefusal({ db, clock }, name, answer);
     if (!kept && !isRefusal(answer)) throw new Error('a verb has answered without keeping its answer');
+    if (!name || !isRefusal(answer) || (await keepRefusal({ db, clock }, name, answer))) return answer;
     // What refuses this call may be the effect of its twin, which was under way.
-    const twin = name && isRefusal(answer) ? await findAnswer(db, name.callHash) : undefined;
-    return name && twin ? again<Answer>(twin, name) : answer;
+    const twin = await findAnswer(db, name.callHash);
+    return twin ? again<Answer>(twin, name, heard) : answer;
   } catch (error) {
     if (!name || !(error instanceof AnsweredBefore)) throw error;
     const twin = await findAnswer(db, name.callHash);

@@ -45,13 +45,6 @@ const notChecked = ['unsupported_method', 'allow_header_conformance', 'use_after
 const slow = ['register', 'login'];
 const slowExamples = 10;
 
-/** Rates for one account that does what a crowd does. */
-const unlimited = Object.fromEntries(
-  ['register-address', 'login-address', 'login-account', 'login-device', 'session-address', 'public-address']
-    .concat(['reservations-address', 'reservations-customer', 'changes-customer', 'lookups-customer'])
-    .map((name) => [`limit/${name}`, '1000000/60000000']),
-);
-
 const config = `
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", "401", "403", "404", "409", "422", "429"]
@@ -188,8 +181,7 @@ function failuresIn(log: string): string {
 mkdirSync(folder, { recursive: true });
 const program = await schemathesis();
 if (program === undefined) process.exit(1);
-const registry = { ...unlimited, 'websocket/management': 'http://127.0.0.1:9' };
-const stack = await startStack({ dir: folder, fresh: true, http: false, report: say, registry });
+const stack = await startStack({ dir: folder, fresh: true, http: false, report: say });
 const gateways: Gateway[] = [];
 let holds = true;
 try {
