@@ -90,5 +90,5 @@ export const importProductsRoute = defineRoute({
   maxBodyBytes: maxImportBytes,
   status: 200,
   reply: Imported,
-  refusals: ['import_rejected'],
+  refusals: ['unprocessable', 'import_rejected'],
 });

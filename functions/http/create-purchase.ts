@@ -1,14 +1,24 @@
 /** POST /purchases: commits the intent to buy and queues its payment. */
-import { httpHandler, Reply } from '#platform/handlers/http.ts';
+import { keepingRefusals } from '#idempotency/kept-answer.ts';
+import { type Call, httpHandler, Reply } from '#platform/handlers/http.ts';
 import { perCustomer } from '#platform/handlers/limits.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
-import { requestPurchase } from '#purchase/request.ts';
+import type { PurchaseRequest } from '#purchase/purchase.shapes.ts';
+import { findRequested, requestPurchase } from '#purchase/request.ts';
 import { createPurchaseRoute } from './purchase.routes.ts';
+
+type Asked = Call<unknown, unknown, PurchaseRequest>;
+
+const request = keepingRefusals(
+  createPurchaseRoute,
+  ({ deps, caller, idempotencyKey, body }: Asked) => requestPurchase(deps, caller.customerId, idempotencyKey, body),
+  ({ deps, caller, idempotencyKey, body }: Asked) => findRequested(deps, caller.customerId, idempotencyKey, body),
+);
 
 export const handler = httpHandler(
   createPurchaseRoute,
-  perCustomer('changes-customer', async ({ deps, caller, idempotencyKey, body }) => {
-    const accepted = await requestPurchase(deps, caller.customerId, idempotencyKey, body);
+  perCustomer('changes-customer', async (call) => {
+    const accepted = await request(call);
     return isRefusal(accepted) ? accepted : new Reply(accepted, { location: accepted.statusUrl });
   }),
 );

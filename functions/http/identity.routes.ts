@@ -19,6 +19,7 @@ export const registerRoute = defineRoute({
   method: 'POST',
   path: '/auth/register',
   summary: 'Open an account, and sign in to it',
+  repeated: 'Repeated with the same address and password it signs in to the same account.',
   tag,
   auth: 'none',
   body: Registration,
@@ -26,13 +27,17 @@ export const registerRoute = defineRoute({
   status: 201,
   reply: Registered,
   takesProof: true,
-  refusals: ['too_many_requests'],
+  refusals: ['unprocessable', 'too_many_requests'],
 });
 
 export const loginRoute = defineRoute({
   method: 'POST',
   path: '/auth/login',
   summary: 'Sign in with e-mail and password',
+  description:
+    'The access token is good for ten minutes; exchange the refresh token before that. Beyond the free rate of an address the refusal ' +
+    '`work_required` has a challenge (ALTCHA); its solution lets the call pass.',
+  repeated: 'Each call begins a session of its own.',
   tag,
   auth: 'none',
   body: Credentials,
@@ -47,6 +52,7 @@ export const refreshRoute = defineRoute({
   method: 'POST',
   path: '/auth/refresh',
   summary: 'Exchange a refresh token for the next session; a token that comes again after 30 seconds ends them all',
+  repeated: 'Repeated within 30 seconds it is answered again.',
   tag,
   auth: 'none',
   body: RefreshToken,
@@ -62,6 +68,7 @@ export const logoutRoute = defineRoute({
   path: '/auth/logout',
   summary:
     'End the session of a refresh token and its WebSocket connections; its access tokens expire within ten minutes',
+  repeated: 'Repeating it changes nothing.',
   tag,
   auth: 'none',
   body: RefreshToken,
@@ -92,7 +99,7 @@ export const updateMeRoute = defineRoute({
   example: { locale: 'ko-KR', timeZone: 'Asia/Seoul' },
   status: 200,
   reply: Me,
-  refusals: [],
+  refusals: ['unprocessable'],
 });
 
 export const listOperatorsRoute = defineRoute({
@@ -104,7 +111,7 @@ export const listOperatorsRoute = defineRoute({
   query: PageQuery,
   status: 200,
   reply: OperatorPage,
-  refusals: ['invalid_input'],
+  refusals: ['unprocessable'],
 });
 
 export const setRoleRoute = defineRoute({

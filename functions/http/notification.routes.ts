@@ -16,18 +16,19 @@ export const listNotificationsRoute = defineRoute({
   query: NotificationQuery,
   status: 200,
   reply: NotificationPage,
-  refusals: ['invalid_input'],
+  refusals: ['unprocessable'],
 });
 
 export const readNotificationsRoute = defineRoute({
   method: 'POST',
   path: '/notifications/read',
   summary: 'Mark notifications as read',
+  repeated: 'Repeating it changes nothing; it then counts none that were unread.',
   tag: 'Notifications',
   auth: 'customer',
   body: ReadNotifications,
   example: { notificationIds: 'all' },
   status: 200,
   reply: ReadCount,
-  refusals: ['invalid_input'],
+  refusals: ['unprocessable'],
 });

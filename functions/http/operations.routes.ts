@@ -26,6 +26,8 @@ import { ReconcileRequest, Reconciliations, ReconciliationView } from '#reconcil
 
 const tag = 'Operations';
 
+const NextCursor = z.string().optional().meta({ description: 'Names the next part; absent with the last one' });
+
 export const getHealthRoute = defineRoute({
   method: 'GET',
   path: '/health',
@@ -41,10 +43,22 @@ export const getOpenapiRoute = defineRoute({
   method: 'GET',
   path: '/openapi.json',
   summary: 'This API as an OpenAPI 3.1 document',
+  description: 'The messages of the WebSocket are described by GET /asyncapi.json.',
   tag,
   auth: 'none',
   status: 200,
   reply: z.looseObject({ openapi: z.string() }),
+  refusals: [],
+});
+
+export const getAsyncapiRoute = defineRoute({
+  method: 'GET',
+  path: '/asyncapi.json',
+  summary: 'The messages of the WebSocket and the webhooks as an AsyncAPI document',
+  tag,
+  auth: 'none',
+  status: 200,
+  reply: z.looseObject({ asyncapi: z.string() }),
   refusals: [],
 });
 
@@ -169,7 +183,7 @@ export const listActsRoute = defineRoute({
   query: ActQuery,
   status: 200,
   reply: ActPage,
-  refusals: ['invalid_input'],
+  refusals: ['unprocessable'],
 });
 
 export const lookUpReservationsRoute = defineRoute({
@@ -183,7 +197,7 @@ export const lookUpReservationsRoute = defineRoute({
   query: ReservationSearch,
   status: 200,
   reply: FoundReservations,
-  refusals: ['invalid_input', 'not_found'],
+  refusals: ['unprocessable', 'not_found'],
 });
 
 export const lookUpPurchasesRoute = defineRoute({
@@ -197,7 +211,7 @@ export const lookUpPurchasesRoute = defineRoute({
   query: PurchaseSearch,
   status: 200,
   reply: FoundPurchases,
-  refusals: ['invalid_input', 'not_found'],
+  refusals: ['unprocessable', 'not_found'],
 });
 
 export const lookUpCustomersRoute = defineRoute({
@@ -211,7 +225,7 @@ export const lookUpCustomersRoute = defineRoute({
   query: CustomerSearch,
   status: 200,
   reply: FoundCustomers,
-  refusals: ['invalid_input', 'not_found'],
+  refusals: ['unprocessable', 'not_found'],
 });
 
 export const getStoryRoute = defineRoute({
@@ -224,7 +238,7 @@ export const getStoryRoute = defineRoute({
   query: StoryQuery,
   status: 200,
   reply: Story,
-  refusals: ['invalid_input', 'not_found'],
+  refusals: ['unprocessable', 'not_found'],
 });
 
 export const exportListRoute = defineRoute({
@@ -239,7 +253,8 @@ export const exportListRoute = defineRoute({
   status: 200,
   reply: z.string(),
   replyType: 'text/csv; charset=utf-8',
-  refusals: ['invalid_input', 'not_found'],
+  replyHeaders: { 'x-next-cursor': NextCursor },
+  refusals: ['unprocessable', 'not_found'],
 });
 
 export const exportActsRoute = defineRoute({
@@ -252,5 +267,6 @@ export const exportActsRoute = defineRoute({
   status: 200,
   reply: z.string(),
   replyType: 'text/csv; charset=utf-8',
-  refusals: ['invalid_input'],
+  replyHeaders: { 'x-next-cursor': NextCursor },
+  refusals: ['unprocessable'],
 });

@@ -7,6 +7,7 @@ import {
   DisputeQuery,
   FailedRefundPage,
   FailedRefundQuery,
+  PaymentWebhook,
   PurchaseAccepted,
   PurchasePage,
   PurchaseParams,
@@ -20,14 +21,22 @@ export const createPurchaseRoute = defineRoute({
   method: 'POST',
   path: '/purchases',
   summary: 'Buy reservations whose units are set aside for you, or some of the units, many with one payment',
+  description:
+    'A 202 means that the purchase is written down; the payment follows. Its state becomes `captured`, `declined`, or `requires_action` with ' +
+    'an address at which the customer confirms it. Name either `reservationIds` or `items`.',
   tag: 'Purchases',
   auth: 'customer',
   idempotent: true,
+  keysAre:
+    'A purchase is made once under its Idempotency-Key, for as long as it exists: the same request is given the first answer again, ' +
+    'with `Idempotent-Replayed: true`, and another one is refused as `idempotency_key_reused`. A refusal for how things are (404, ' +
+    '409) is kept for at least 24 hours.',
   body: PurchaseRequest,
   example: { reservationIds: ['0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b'], paymentToken: 'tok_approve' },
   status: 202,
   reply: PurchaseAccepted,
   refusals: [
+    'unprocessable',
     'not_found',
     'idempotency_in_progress',
     'purchase_in_progress',
@@ -52,7 +61,7 @@ export const listPurchasesRoute = defineRoute({
   query: PurchaseQuery,
   status: 200,
   reply: PurchasePage,
-  refusals: ['invalid_input'],
+  refusals: ['unprocessable'],
 });
 
 export const getPurchaseRoute = defineRoute({
@@ -83,6 +92,9 @@ export const refundPurchaseRoute = defineRoute({
   method: 'POST',
   path: '/purchases/{purchaseId}/refund',
   summary: 'Refund a purchase; its units return to the sale once the provider has refunded it',
+  description:
+    'Without a body everything is given back. Otherwise name `items`, whose price is given back, or `amountMinor`; and with `cancel` which ' +
+    'units return to the sale. `retryFailed` and `waiveFailed` stand by themselves.',
   tag: 'Purchases',
   auth: 'operator',
   params: PurchaseParams,
@@ -92,7 +104,7 @@ export const refundPurchaseRoute = defineRoute({
   example: { amountMinor: 500 },
   status: 202,
   reply: PurchaseAccepted,
-  refusals: ['invalid_input', 'not_found', 'illegal_state'],
+  refusals: ['unprocessable', 'not_found', 'illegal_state'],
 });
 
 export const listFailedRefundsRoute = defineRoute({
@@ -104,7 +116,7 @@ export const listFailedRefundsRoute = defineRoute({
   query: FailedRefundQuery,
   status: 200,
   reply: FailedRefundPage,
-  refusals: ['invalid_input'],
+  refusals: ['unprocessable'],
 });
 
 export const listDisputesRoute = defineRoute({
@@ -117,7 +129,7 @@ export const listDisputesRoute = defineRoute({
   query: DisputeQuery,
   status: 200,
   reply: DisputePage,
-  refusals: ['invalid_input'],
+  refusals: ['unprocessable'],
 });
 
 export const decideDisputeRoute = defineRoute({
@@ -132,17 +144,21 @@ export const decideDisputeRoute = defineRoute({
   example: { decision: 'refund' },
   status: 202,
   reply: PurchaseAccepted,
-  refusals: ['invalid_input', 'not_found', 'illegal_state'],
+  refusals: ['unprocessable', 'not_found', 'illegal_state'],
 });
 
 export const paymentWebhookRoute = defineRoute({
   method: 'POST',
   path: '/webhooks/payments',
   summary: 'The webhook of the payment provider, signed as Standard Webhooks',
+  description:
+    'The signature is over the exact bytes of the body. A genuine message of an unknown kind is acknowledged and ignored.',
   tag: 'Webhooks',
   auth: 'none',
   raw: true,
+  sends: PaymentWebhook,
+  repeated: 'A message that has been taken before changes nothing.',
   status: 200,
-  reply: z.object({ received: z.literal(true) }),
+  reply: z.object({ received: z.literal(true) }).meta({ id: 'WebhookReceived' }),
   refusals: ['invalid_signature'],
 });

@@ -4,7 +4,7 @@ import * as z from 'zod';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 import type { ReservationId, SaleId } from '#platform/kernel/ids.ts';
-import { idOf } from '#platform/kernel/shapes.ts';
+import { characters, idOf } from '#platform/kernel/shapes.ts';
 import {
   ReservationAccepted,
   ReservationReduction,
@@ -14,9 +14,7 @@ import {
 
 const ReservationPath = z.strictObject({ reservationId: idOf<ReservationId>() });
 const StatusQuery = z.object({
-  receipt: z
-    .string()
-    .max(512)
+  receipt: characters(0, 512)
     .optional()
     .describe('From the status URL of an accepted request: proves that there is one, though it is not decided yet'),
 });
@@ -26,17 +24,25 @@ export const createReservationRoute = defineRoute({
   method: 'POST',
   path: '/sales/{saleId}/reservations',
   summary: 'Request units of a sale; the decision follows at the status URL and by notification',
+  description:
+    'A 202 means that the request is in the queue and cannot be lost; it is decided in the order of `ticket`. Ask the status URL, or hear ' +
+    'of the decision over the WebSocket. Units that are not free now may be had by waiting: `waitlisted` is a decision too, with a place ' +
+    'in the line.',
   tag,
   auth: 'customer',
   params: z.strictObject({ saleId: idOf<SaleId>() }),
   body: ReservationRequest,
   example: { quantity: 2, fill: { atLeast: 1 } },
   idempotent: true,
+  keysAre:
+    'A reservation is made once under its Idempotency-Key, for as long as it exists: the same request is given the first answer ' +
+    'again, with `Idempotent-Replayed: true`, and another one is refused as `idempotency_key_reused`. A refusal has made nothing ' +
+    'and is not kept: the same request is judged anew.',
   status: 202,
   reply: ReservationAccepted,
   takesProof: true,
   refusals: [
-    'invalid_input',
+    'unprocessable',
     'not_found',
     'sale_not_open',
     'sale_closed',
@@ -58,7 +64,7 @@ export const listReservationsRoute = defineRoute({
   query: PageQuery,
   status: 200,
   reply: pageOf(ReservationView),
-  refusals: ['invalid_input'],
+  refusals: ['unprocessable'],
 });
 
 export const getReservationRoute = defineRoute({
@@ -87,7 +93,7 @@ export const reduceReservationRoute = defineRoute({
   status: 200,
   reply: ReservationView,
   refusals: [
-    'invalid_input',
+    'unprocessable',
     'not_found',
     'not_decided_yet',
     'cannot_grow',

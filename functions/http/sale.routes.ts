@@ -30,7 +30,7 @@ export const listSalesRoute = defineRoute({
   status: 200,
   reply: pageOf(SaleView),
   takesProof: true,
-  refusals: ['invalid_input'],
+  refusals: ['unprocessable'],
 });
 
 export const getSaleRoute = defineRoute({
@@ -67,13 +67,14 @@ export const createSaleRoute = defineRoute({
   },
   status: 201,
   reply: SaleView,
-  refusals: ['invalid_input', 'not_found'],
+  refusals: ['unprocessable', 'not_found'],
 });
 
 export const updateSaleRoute = defineRoute({
   method: 'PATCH',
   path: '/sales/{saleId}',
   summary: 'Change the terms of a sale',
+  description: 'Absent fields stay. Times have to be in order with those that stay.',
   tag,
   auth: 'operator',
   idempotent: 'optional',
@@ -82,13 +83,16 @@ export const updateSaleRoute = defineRoute({
   example: { capPerCustomer: 4, reserveClosesAt: '2030-05-03T20:00:00Z' },
   status: 200,
   reply: SaleView,
-  refusals: ['invalid_input', 'not_found', 'sale_cancelled', 'illegal_state', 'confirmation_required'],
+  refusals: ['unprocessable', 'not_found', 'sale_cancelled', 'illegal_state', 'confirmation_required'],
 });
 
 export const rescheduleSaleRoute = defineRoute({
   method: 'POST',
   path: '/sales/{saleId}/reschedule',
   summary: 'Move the times of a sale with all that depends on them; with `dryRun`, say what that would do',
+  description:
+    'Name either new times or `shiftSeconds`. A move that takes time from customers, closes the sale or leaves hardly any time is refused ' +
+    'as `confirmation_required` without the `confirmation` of a preview of this very move.',
   tag,
   auth: 'operator',
   idempotent: 'optional',
@@ -97,7 +101,7 @@ export const rescheduleSaleRoute = defineRoute({
   example: { shiftSeconds: 1_200, dryRun: true },
   status: 200,
   reply: SaleRescheduled,
-  refusals: ['invalid_input', 'not_found', 'sale_cancelled', 'illegal_state', 'confirmation_required'],
+  refusals: ['unprocessable', 'not_found', 'sale_cancelled', 'illegal_state', 'confirmation_required'],
 });
 
 export const pauseSaleRoute = defineRoute({
@@ -124,7 +128,7 @@ export const resumeSaleRoute = defineRoute({
   query: z.strictObject({ keepTimes: z.enum(['true', 'false']).optional(), confirmation: Confirmation }),
   status: 200,
   reply: SaleView,
-  refusals: ['invalid_input', 'not_found', 'sale_cancelled', 'confirmation_required'],
+  refusals: ['unprocessable', 'not_found', 'sale_cancelled', 'confirmation_required'],
 });
 
 export const cancelSaleRoute = defineRoute({
@@ -140,7 +144,7 @@ export const cancelSaleRoute = defineRoute({
   example: { refunds: 'refund' },
   status: 200,
   reply: SaleView,
-  refusals: ['invalid_input', 'not_found', 'illegal_state'],
+  refusals: ['unprocessable', 'not_found', 'illegal_state'],
 });
 
 export const adjustStockRoute = defineRoute({
@@ -155,7 +159,7 @@ export const adjustStockRoute = defineRoute({
   example: { units: 100 },
   status: 200,
   reply: SaleView,
-  refusals: ['invalid_input', 'not_found', 'sale_cancelled', 'illegal_state'],
+  refusals: ['unprocessable', 'not_found', 'sale_cancelled', 'illegal_state'],
 });
 
 export const grantReservationRoute = defineRoute({
@@ -173,5 +177,5 @@ export const grantReservationRoute = defineRoute({
   },
   status: 200,
   reply: Granted,
-  refusals: ['invalid_input', 'not_found', 'sale_cancelled', 'illegal_state'],
+  refusals: ['unprocessable', 'not_found', 'sale_cancelled', 'illegal_state'],
 });

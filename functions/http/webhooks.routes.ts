@@ -34,7 +34,7 @@ export const createWebhookEndpointRoute = defineRoute({
   example: { url: 'https://shop.example.com/holdfast', events: ['purchase.changed'], description: 'The order system' },
   status: 201,
   reply: EndpointWithSecret,
-  refusals: ['illegal_state'],
+  refusals: ['unprocessable', 'illegal_state'],
 });
 
 export const listWebhookEndpointsRoute = defineRoute({
@@ -72,7 +72,7 @@ export const updateWebhookEndpointRoute = defineRoute({
   example: { events: ['purchase.changed', 'sale.changed'] },
   status: 200,
   reply: EndpointView,
-  refusals: [],
+  refusals: ['unprocessable'],
 });
 
 export const deleteWebhookEndpointRoute = defineRoute({
@@ -166,7 +166,7 @@ export const redeliverWebhooksRoute = defineRoute({
   example: { since: '2026-01-31T18:00:00Z', scope: 'failed' },
   status: 202,
   reply: RedeliveryView,
-  refusals: [],
+  refusals: ['unprocessable'],
 });
 
 export const getWebhookRedeliveryRoute = defineRoute({

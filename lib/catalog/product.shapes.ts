@@ -6,13 +6,12 @@ import * as z from 'zod';
 import { namedEncodings } from '#platform/handlers/body.ts';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import type { ProductId } from '#platform/kernel/ids.ts';
-import { Currency, idOf, line, Money, maxAmountMinor, text } from '#platform/kernel/shapes.ts';
+import { Amount, Currency, idOf, line, Money, maxAmountMinor, notEmpty, text } from '#platform/kernel/shapes.ts';
 
 /** Plain characters only: a SKU is typed, printed, scanned and pasted into spreadsheets. */
 const Sku = z
   .string()
-  .max(64)
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'must be letters, digits, dots, dashes and underscores');
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be letters, digits, dots, dashes and underscores');
 const Name = line(1, 200);
 const Description = text(2_000);
 
@@ -24,7 +23,7 @@ export const Product = z
     sku: z.string(),
     name: z.string(),
     description: z.string(),
-    price: z.object({ amountMinor: z.int(), currency: z.string() }),
+    price: Amount,
   })
   .meta({ id: 'Product' });
 export type Product = z.infer<typeof Product>;
@@ -38,10 +37,9 @@ export const NewProduct = z
 export type NewProduct = z.output<typeof NewProduct>;
 
 /** The SKU stays: it is what an import finds a product by. */
-export const ProductChange = z
-  .strictObject({ name: Name.optional(), description: Description.optional(), price: Money.optional() })
-  .refine((change) => Object.keys(change).length > 0, 'must change something')
-  .meta({ id: 'ProductChange' });
+export const ProductChange = notEmpty(
+  z.strictObject({ name: Name.optional(), description: Description.optional(), price: Money.optional() }),
+).meta({ id: 'ProductChange' });
 export type ProductChange = z.output<typeof ProductChange>;
 
 /** The largest file that is imported, and the most products in it. */
@@ -57,7 +55,7 @@ export const ImportQuery = z.strictObject({
 
 export const ImportFile = z
   .string()
-  .min(1)
+  .regex(/^[^\ufffd]+$/, 'must be text')
   .describe(
     `CSV with commas, semicolons or tabs and the header sku,name,description,price_minor,currency, in any order; \`price\` in the place of \`price_minor\` is in major units with a dot, such as 12.50. At most ${maxImportRows} rows`,
   );
@@ -69,14 +67,14 @@ export const ImportRow = z.object({
   description: Description,
   price_minor: z
     .string()
-    .regex(/^\d{1,12}$/, 'must be a whole number of minor units')
+    .regex(/^[0-9]{1,12}$/, 'must be a whole number of minor units')
     .transform(Number)
     .pipe(z.int().min(1).max(maxAmountMinor)),
   currency: Currency,
 });
 export type ImportRow = z.output<typeof ImportRow>;
 
-export const Imported = z.object({ created: z.int(), updated: z.int() });
+export const Imported = z.object({ created: z.int(), updated: z.int() }).meta({ id: 'Imported' });
 
 /** What is wrong with a row of the file. Rows count from 1, the header included, as a spreadsheet shows them. */
 export interface RowError {

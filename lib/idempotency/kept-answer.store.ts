@@ -22,9 +22,9 @@ export async function findAnswer(sql: Sql, callHash: Buffer): Promise<KeptAnswer
   return row;
 }
 
-/** Keeps the answer of a call in the transaction of its effect. Throws a duplicate key if one is kept already. */
+/** Keeps the answer of a call, in the transaction of its effect if it has one. Throws a duplicate key if one is kept already. */
 export async function insertAnswer(
-  tx: Tx,
+  tx: Tx | Sql,
   { callHash, fingerprint, answer }: KeptAnswer,
   nowMs: number,
 ): Promise<void> {

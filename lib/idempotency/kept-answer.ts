@@ -1,20 +1,21 @@
 /**
- * Operators' calls: each leaves a row in the audit trail, and under an Idempotency-Key it is carried out once and answered the
- * same however often it is sent.
+ * Answers that are kept: a call under an Idempotency-Key is carried out once and answered the same however often it is sent. Each
+ * call of an operator also leaves a row in the audit trail.
  *
  * A verb hands its answer, and what it changed, to `keep` as the last statement of the transaction that makes its effect, so
  * all of it is committed or nothing is. If two calls use one key at once, the second waits on the row's key, is rolled back and
  * gets the first call's answer; so does one that is refused because of what the first has done. Redis is not involved.
  *
- * A refusal changes nothing and is not kept: the same key may be used again when its cause is gone.
+ * A refusal for how things are (404, 409) is kept as well, so that a repeated call is never carried out by surprise later. One
+ * that asks for another request, or to repeat this one, is not: whoever follows it may use the key again.
  */
 import { createHash } from 'node:crypto';
 import type * as z from 'zod';
 import { type Actor, type Change, recordAct } from '#audit/act.ts';
 import type { Deps, Needs } from '#platform/environment/deps.ts';
-import { type Call, type HttpHandler, httpHandler, Reply } from '#platform/handlers/http.ts';
+import { type Call, type HttpHandler, httpHandler, Reply, replayed, replayedHeader } from '#platform/handlers/http.ts';
 import type { Route } from '#platform/handlers/route.ts';
-import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { codes, isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { isDuplicateKey, type Tx } from '#platform/mysql/mysql.ts';
 import { deleteAnswersBefore, findAnswer, insertAnswer, type KeptAnswer } from './kept-answer.store.ts';
 
@@ -83,10 +84,13 @@ export function completedHandler<
 ): HttpHandler {
   const answer = async (call: Call<z.output<P>, z.output<Q>, z.output<B>>) => {
     const name = call.idempotencyKey === '' ? undefined : identify(route, call);
-    const answered = await answerOnce(call.deps, name, actorOf(route, call), (keep) => verb(call, keep));
+    let headers: Record<string, string> = {};
+    const heard = () => {
+      headers = replayedHeader;
+    };
+    const answered = await answerOnce(call.deps, name, actorOf(route, call), (keep) => verb(call, keep), heard);
     if (isRefusal(answered)) return answered;
-    const whole = completed(answered, call.deps);
-    return headersOf ? new Reply(whole, headersOf(answered)) : whole;
+    return new Reply(completed(answered, call.deps), { ...headersOf?.(answered), ...headers });
   };
   return httpHandler(route, answer as Parameters<typeof httpHandler<P, Q, B, R>>[1]);
 }
@@ -109,17 +113,52 @@ export function actorOf(
 type CallName = Pick<KeptAnswer, 'callHash' | 'fingerprint'>;
 
 /**
+ * A customer's verb that keeps its own answers, by what it makes under its key, and here the refusals. `made` is what it has made
+ * under the key, which goes before a refusal: if two calls use one key at once, one may be refused while the other is carried out.
+ */
+export function keepingRefusals<C extends Call<unknown, unknown, unknown>, Answer extends object>(
+  route: Pick<Route, 'method' | 'path'>,
+  verb: (call: C) => Promise<Answer | Refusal>,
+  made: (call: C) => Promise<Answer | Refusal | undefined>,
+): (call: C) => Promise<Answer | Refusal> {
+  return async (call) => {
+    const name = identify(route, call);
+    const before = await findAnswer(call.deps.db, name.callHash);
+    if (before) return (await made(call)) ?? again<Answer>(before, name);
+    const answer = await verb(call);
+    if (isRefusal(answer)) await keepRefusal(call.deps, name, answer);
+    return answer;
+  };
+}
+
+/** Keeps a refusal that is final for its request. False for another one, and if an answer is kept already, which stays. */
+async function keepRefusal({ db, clock }: Needs<'db' | 'clock'>, name: CallName, refusal: Refusal): Promise<boolean> {
+  const { status, retry } = codes[refusal.refused];
+  const isFinal = (status === 404 || status === 409) && !retry && refusal.refused !== 'confirmation_required';
+  if (!isFinal) return false;
+  try {
+    await insertAnswer(db, { ...name, answer: JSON.stringify(refusal) }, clock());
+    return true;
+  } catch (error) {
+    if (isDuplicateKey(error)) return false;
+    throw error;
+  }
+}
+
+/**
  * Returns the kept answer of a call, or lets `work` carry it out; a call without a name is a new one each time. Refuses if the
- * key was used with another request. Throws if `work` returns an answer that it has not kept.
+ * key was used with another request. Throws if `work` returns an answer that it has not kept. `heard` is told if it is an answer
+ * that was given before.
  */
 export async function answerOnce<Answer>(
   { db, clock }: Needs<'db' | 'clock'>,
   name: CallName | undefined,
   actor: Actor,
   work: (keep: Keep) => Promise<Answer | Refusal>,
+  heard: () => void = () => undefined,
 ): Promise<Answer | Refusal> {
   const before = name && (await findAnswer(db, name.callHash));
-  if (name && before) return again<Answer>(before, name);
+  if (name && before) return again<Answer>(before, name, heard);
   let kept = false;
   const keep = async <Kept>(tx: Tx, answer: Kept, change: Change | null): Promise<Kept> => {
     if (change) await recordAct(tx, actor, change, clock());
@@ -132,14 +171,15 @@ export async function answerOnce<Answer>(
       Object.assign(keep, { before: (tx: Tx, change: Change) => recordAct(tx, actor, change, clock()) }),
     );
     if (!kept && !isRefusal(answer)) throw new Error('a verb has answered without keeping its answer');
+    if (!name || !isRefusal(answer) || (await keepRefusal({ db, clock }, name, answer))) return answer;
     // What refuses this call may be the effect of its twin, which was under way.
-    const twin = name && isRefusal(answer) ? await findAnswer(db, name.callHash) : undefined;
-    return name && twin ? again<Answer>(twin, name) : answer;
+    const twin = await findAnswer(db, name.callHash);
+    return twin ? again<Answer>(twin, name, heard) : answer;
   } catch (error) {
     if (!name || !(error instanceof AnsweredBefore)) throw error;
     const twin = await findAnswer(db, name.callHash);
     if (!twin) throw error;
-    return again<Answer>(twin, name);
+    return again<Answer>(twin, name, heard);
   }
 }
 
@@ -157,11 +197,17 @@ export function forgetOldAnswers({ db, clock }: Needs<'db' | 'clock'>): Promise<
   return deleteAnswersBefore(db, clock() - answersKeptMs, rowsForgotten);
 }
 
-function again<Answer>({ fingerprint, answer }: KeptAnswer, name: CallName): Answer | Refusal {
+function again<Answer>(
+  { fingerprint, answer }: KeptAnswer,
+  name: CallName,
+  heard: () => void = () => undefined,
+): Answer | Refusal {
   if (!fingerprint.equals(name.fingerprint)) {
     return refuse('idempotency_key_reused', 'This Idempotency-Key was used for a different request.');
   }
-  return JSON.parse(answer) as Answer;
+  heard();
+  const given = JSON.parse(answer) as Answer | Refusal;
+  return isRefusal(given) ? replayed(given) : given;
 }
 
 /**

@@ -4,7 +4,7 @@
 
 import * as z from 'zod';
 import type { CustomerId } from '#platform/kernel/ids.ts';
-import { idOf, Locale, line, TimeZone } from '#platform/kernel/shapes.ts';
+import { characters, idOf, Locale, line, notEmpty, TimeZone } from '#platform/kernel/shapes.ts';
 import { roles } from '#platform/security/roles.ts';
 import { canonicalMailbox } from './mailbox.ts';
 
@@ -15,19 +15,15 @@ export const Email = z
   .transform((text, context) => {
     const mailbox = canonicalMailbox(text);
     if (mailbox !== undefined) return mailbox;
-    context.issues.push({ code: 'custom', input: text, message: 'must be an e-mail address' });
+    context.issues.push({ code: 'invalid_format', format: 'email', input: text, message: 'must be an e-mail address' });
     return z.NEVER;
   })
   .meta({ format: 'idn-email', description: 'As RFC 5321 and 6531 have it. Compared without regard to case' });
 
-/** At least ten characters of any kind; at most 1,024 bytes, since the cost of hashing grows with the length. */
-const Password = z
-  .string()
-  .min(10)
-  .max(128)
-  .refine((password) => password.isWellFormed() && !password.includes('\0'), 'must be text')
-  .refine((password) => Buffer.byteLength(password) <= 1_024, 'must have at most 1,024 bytes')
-  .meta({ format: 'password' });
+const withoutNul = '^[^\\u0000]*$';
+
+/** At least ten characters of any kind but NUL; at most 128, since the cost of hashing grows with the length. */
+const Password = characters(10, 128).regex(new RegExp(withoutNul), 'must be text').meta({ format: 'password' });
 
 /** The language and the time zone in which a customer reads notices. */
 const profile = {
@@ -44,10 +40,8 @@ export type Registration = z.output<typeof Registration>;
 export const Credentials = z
   .strictObject({
     email: Email,
-    password: z.string().min(1).max(1_024).meta({ format: 'password' }),
-    deviceToken: z
-      .string()
-      .max(512)
+    password: characters(1, 1_024).meta({ format: 'password' }),
+    deviceToken: characters(0, 512)
       .optional()
       .describe('From an earlier sign-in on this device: guesses from elsewhere do not slow this one down'),
   })
@@ -75,7 +69,7 @@ export type SignedIn = z.infer<typeof SignedIn>;
 export const Registered = SignedIn.extend({ customerId: idOf<CustomerId>() }).meta({ id: 'Registered' });
 export type Registered = z.infer<typeof Registered>;
 
-export const RefreshToken = z.strictObject({ refreshToken: z.string().min(1).max(2_048) });
+export const RefreshToken = z.strictObject({ refreshToken: characters(1, 2_048) }).meta({ id: 'RefreshToken' });
 
 export const Me = z
   .object({
@@ -89,8 +83,5 @@ export const Me = z
   .meta({ id: 'Me' });
 export type Me = z.infer<typeof Me>;
 
-export const MeChange = z
-  .strictObject(profile)
-  .refine((change) => Object.keys(change).length > 0, 'must change something')
-  .meta({ id: 'MeChange' });
+export const MeChange = notEmpty(z.strictObject(profile)).meta({ id: 'MeChange' });
 export type MeChange = z.output<typeof MeChange>;

@@ -75,5 +75,5 @@ async function findOrCreate(
 function tooGuessable(): Refusal {
   const message = 'must not be a common password, a simple pattern, or made of your name or address';
   const fields = [{ field: 'password', message }];
-  return refuse('invalid_input', `The body is not valid: password: ${message}`, { fields });
+  return refuse('unprocessable', `The body is not valid: password: ${message}`, { fields });
 }

@@ -38,7 +38,9 @@ import { refundPolicies } from './cancellation.table.ts';
 import { sliceEndMs } from './jobs.ts';
 
 /** What an operator decides when calling a sale off: unless said otherwise, what was paid is given back. */
-export const CancelSale = z.strictObject({ refunds: z.enum(refundPolicies).default('refund') });
+export const CancelSale = z
+  .strictObject({ refunds: z.enum(refundPolicies).default('refund') })
+  .meta({ id: 'SaleCancelling' });
 export type CancelSale = z.output<typeof CancelSale>;
 
 /** The command in the queue `advance` that continues the sweep over the buyers of a sale that was called off. */
@@ -54,25 +56,27 @@ export type SweepCommand = z.infer<typeof SweepCommand>;
 const Counted = z.object({ refunds: z.int(), amountMinor: z.int() });
 
 /** How far calling a sale off has come. */
-export const CancellationView = z.object({
-  saleId: idOf<SaleId>(),
-  refunds: z.enum(refundPolicies),
-  calledOffAt: Time,
-  /** When every buyer had been seen, and told; null until then. */
-  sweptAt: Time.nullable(),
-  /**
-   * Whether nothing is left to do: nobody holds or waits, no payment is open, nobody's purchase is still to be refunded, every
-   * refund is done.
-   */
-  done: z.boolean(),
-  /** Purchases with units of this sale whose payment is still with the provider or its customer, or disputed. */
-  openPayments: z.int(),
-  reservations: z.record(z.enum(reservationStates), z.int()),
-  /** The refunds that this led to, and others of its purchases that are not done; those that failed wait for an operator. */
-  refundsByState: z.record(z.enum(refundStates), Counted),
-  /** What the sale was sold in. */
-  currency: z.string(),
-});
+export const CancellationView = z
+  .object({
+    saleId: idOf<SaleId>(),
+    refunds: z.enum(refundPolicies),
+    calledOffAt: Time,
+    /** When every buyer had been seen, and told; null until then. */
+    sweptAt: Time.nullable(),
+    /**
+     * Whether nothing is left to do: nobody holds or waits, no payment is open, nobody's purchase is still to be refunded, every
+     * refund is done.
+     */
+    done: z.boolean(),
+    /** Purchases with units of this sale whose payment is still with the provider or its customer, or disputed. */
+    openPayments: z.int(),
+    reservations: z.record(z.enum(reservationStates), z.int()),
+    /** The refunds that this led to, and others of its purchases that are not done; those that failed wait for an operator. */
+    refundsByState: z.record(z.enum(refundStates), Counted),
+    /** What the sale was sold in. */
+    currency: z.string(),
+  })
+  .meta({ id: 'SaleCancellation' });
 export type CancellationView = z.infer<typeof CancellationView>;
 
 /** How many reservations one transaction looks at, bought or not: it locks the sale meanwhile. */

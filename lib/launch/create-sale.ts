@@ -34,7 +34,7 @@ export async function createSale(
   const cutoffTooLong = refuseCutoff(offerCutoffMs, times);
   if (cutoffTooLong) return cutoffTooLong;
   if (times.reserveClosesAtMs <= nowMs) {
-    return refuse('invalid_input', 'The reservation period would be over before it began.');
+    return refuse('unprocessable', 'The reservation period would be over before it began.');
   }
   const saleId = newSaleId(request.allotment + request.waitlistSize, nowMs);
   const result = await writeThrough(deps, async (tx): Promise<(SaleCommitted & { view: SaleView }) | Refusal> => {

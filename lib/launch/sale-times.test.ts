@@ -5,11 +5,11 @@ const times = { reserveOpensAtMs: 100, reserveClosesAtMs: 200, purchaseOpensAtMs
 test.each([
   ['as they should be', {}, undefined],
   ['with a reservation period as long as the purchase window', { reserveClosesAtMs: 300 }, undefined],
-  ['with a shift beyond what a time can be', { purchaseClosesAtMs: Date.UTC(2100, 0, 1) }, 'invalid_input'],
-  ['S11: with a reservation period that outlasts the purchase window', { reserveClosesAtMs: 301 }, 'invalid_input'],
-  ['with a reservation period that ends before it begins', { reserveOpensAtMs: 200 }, 'invalid_input'],
-  ['with a purchase window that ends before it begins', { purchaseOpensAtMs: 300 }, 'invalid_input'],
-  ['with reservations that open after the purchase window', { reserveOpensAtMs: 151 }, 'invalid_input'],
+  ['with a shift beyond what a time can be', { purchaseClosesAtMs: Date.UTC(2100, 0, 1) }, 'unprocessable'],
+  ['S11: with a reservation period that outlasts the purchase window', { reserveClosesAtMs: 301 }, 'unprocessable'],
+  ['with a reservation period that ends before it begins', { reserveOpensAtMs: 200 }, 'unprocessable'],
+  ['with a purchase window that ends before it begins', { purchaseOpensAtMs: 300 }, 'unprocessable'],
+  ['with reservations that open after the purchase window', { reserveOpensAtMs: 151 }, 'unprocessable'],
 ])('times %s', (_, change, refused) => {
   expect(refuseDisorder({ ...times, ...change })?.refused).toBe(refused);
 });
@@ -29,5 +29,5 @@ test.each([
 
 test('a cut-off as long as the window, or longer, is refused', () => {
   expect(refuseCutoff(60_000, windowOf(60_001))).toBeUndefined();
-  for (const lengthMs of [60_000, 1]) expect(refuseCutoff(60_000, windowOf(lengthMs))?.refused).toBe('invalid_input');
+  for (const lengthMs of [60_000, 1]) expect(refuseCutoff(60_000, windowOf(lengthMs))?.refused).toBe('unprocessable');
 });

@@ -22,19 +22,19 @@ export function readTimes(request: Instants): Partial<SaleTimes> {
 /** Refuses times that are not in order, among them a reservation period that outlasts the purchase window, or too late. */
 export function refuseDisorder(times: SaleTimes): Refusal | undefined {
   if (times.reserveOpensAtMs >= times.reserveClosesAtMs) {
-    return refuse('invalid_input', 'reserveOpensAt must be before reserveClosesAt.');
+    return refuse('unprocessable', 'reserveOpensAt must be before reserveClosesAt.');
   }
   if (times.purchaseOpensAtMs >= times.purchaseClosesAtMs) {
-    return refuse('invalid_input', 'purchaseOpensAt must be before purchaseClosesAt.');
+    return refuse('unprocessable', 'purchaseOpensAt must be before purchaseClosesAt.');
   }
   if (times.reserveOpensAtMs > times.purchaseOpensAtMs) {
-    return refuse('invalid_input', 'reserveOpensAt must not be after purchaseOpensAt.');
+    return refuse('unprocessable', 'reserveOpensAt must not be after purchaseOpensAt.');
   }
   if (times.reserveClosesAtMs > times.purchaseClosesAtMs) {
-    return refuse('invalid_input', 'reserveClosesAt must not be after purchaseClosesAt: nobody could buy after that.');
+    return refuse('unprocessable', 'reserveClosesAt must not be after purchaseClosesAt: nobody could buy after that.');
   }
   if (times.purchaseClosesAtMs >= latestMs) {
-    return refuse('invalid_input', 'purchaseClosesAt must be before the year 2100.');
+    return refuse('unprocessable', 'purchaseClosesAt must be before the year 2100.');
   }
   return undefined;
 }
@@ -72,7 +72,7 @@ export function refuseCutoff(
   const windowMs = times.purchaseClosesAtMs - times.purchaseOpensAtMs;
   if (offerCutoffMs === 0 || offerCutoffMs < windowMs) return undefined;
   return refuse(
-    'invalid_input',
+    'unprocessable',
     `offerCutoffSeconds (${offerCutoffMs / 1_000}) must be shorter than the purchase window, of which there are ${Math.max(0, Math.floor(windowMs / 1_000))} seconds.`,
   );
 }

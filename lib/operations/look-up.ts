@@ -114,7 +114,7 @@ async function narrow(db: Reads['db'], saleId: SaleId, search: Search): Promise<
   ]);
   if (known.length === 0) return refuse('not_found', 'There is no such sale.');
   if (byEmail && byEmail.length > accountsAtMost) {
-    return refuse('invalid_input', `More than ${accountsAtMost} addresses begin like that.`, {
+    return refuse('unprocessable', `More than ${accountsAtMost} addresses begin like that.`, {
       fields: [{ field: 'email', message: 'must be longer' }],
     });
   }

@@ -2,7 +2,7 @@
  * The shapes of operations in the API: health, and dead letters.
  */
 import * as z from 'zod';
-import { Time } from '#platform/kernel/shapes.ts';
+import { characters, Time, wholeNumber } from '#platform/kernel/shapes.ts';
 
 /** One part and whether it answers. */
 export const Part = z
@@ -31,13 +31,7 @@ const QueueName = z.string().regex(/^[a-z][a-z-]{0,63}$/, 'must be the name of a
 
 export const DeadLetterQuery = z.strictObject({
   queue: QueueName.optional().describe('Only those of this queue'),
-  limit: z
-    .string()
-    .regex(/^[1-9]\d{0,2}$/, 'must be a number from 1 to 100')
-    .transform(Number)
-    .pipe(z.int().min(1).max(100))
-    .default(20)
-    .describe('How many to show of each queue, 1 to 100; 20 unless given'),
+  limit: wholeNumber(1, 100, 20).describe('How many to show of each queue, 1 to 100; 20 unless given'),
 });
 export type DeadLetterQuery = z.output<typeof DeadLetterQuery>;
 
@@ -55,23 +49,27 @@ export const DeadLetter = z
   })
   .meta({ id: 'DeadLetter' });
 
-export const DeadLetters = z.object({
-  queues: z
-    .array(z.object({ queue: z.string(), deadLetters: z.int() }))
-    .describe('Every queue, with approximate counts'),
-  items: z.array(DeadLetter),
-});
+export const DeadLetters = z
+  .object({
+    queues: z
+      .array(z.object({ queue: z.string(), deadLetters: z.int() }))
+      .describe('Every queue, with approximate counts'),
+    items: z.array(DeadLetter),
+  })
+  .meta({ id: 'DeadLetters' });
 export type DeadLetters = z.infer<typeof DeadLetters>;
 
 export const Redrive = z
   .strictObject({
     queue: QueueName,
-    messageIds: z.union([z.array(z.string().min(1).max(100)).min(1).max(100), z.literal('all')]),
+    messageIds: z.union([z.array(characters(1, 100)).min(1).max(100), z.literal('all')]),
   })
   .meta({ id: 'Redrive' });
 export type Redrive = z.output<typeof Redrive>;
 
-export const Redriven = z.object({
-  redriven: z.int().describe('How many went back to their queue'),
-  remaining: z.int().describe('Approximate number of dead letters left in the queue'),
-});
+export const Redriven = z
+  .object({
+    redriven: z.int().describe('How many went back to their queue'),
+    remaining: z.int().describe('Approximate number of dead letters left in the queue'),
+  })
+  .meta({ id: 'Redriven' });

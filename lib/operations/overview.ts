@@ -34,22 +34,28 @@ const QueueState = z.object({
   oldestMessageMs: z.number().int().nullable(),
 });
 
-export const SaleOverview = z.object({
-  saleId: idOf<SaleId>(),
-  /** Committed in MySQL. */
-  stock: StockView,
-  /** What readers and the gate see; null if the mirror does not have the sale or cannot be reached. */
-  mirror: StockView.nullable(),
-  /** The differences between mirror and MySQL; zero at rest. Null if there is no mirror. */
-  drift: z.object({ versions: z.number().int(), available: z.number().int() }).nullable(),
-  gate: z.object({ requests: z.number().int(), pendingUnits: z.number().int(), pendingBeyondStock: z.number().int() }),
-  reservations: z.record(z.enum(reservationStates), z.number().int()),
-  /** What goes over all reservations of the sale in steps, and how far it has come; the newest first. */
-  jobs: z.array(JobView),
-  queues: z.record(z.string(), QueueState),
-  outbox: z.object({ events: z.number().int(), oldestMs: z.number().int() }),
-  breakers: z.record(z.string(), z.enum(['closed', 'open', 'half-open'])),
-});
+export const SaleOverview = z
+  .object({
+    saleId: idOf<SaleId>(),
+    /** Committed in MySQL. */
+    stock: StockView,
+    /** What readers and the gate see; null if the mirror does not have the sale or cannot be reached. */
+    mirror: StockView.nullable(),
+    /** The differences between mirror and MySQL; zero at rest. Null if there is no mirror. */
+    drift: z.object({ versions: z.number().int(), available: z.number().int() }).nullable(),
+    gate: z.object({
+      requests: z.number().int(),
+      pendingUnits: z.number().int(),
+      pendingBeyondStock: z.number().int(),
+    }),
+    reservations: z.record(z.enum(reservationStates), z.number().int()),
+    /** What goes over all reservations of the sale in steps, and how far it has come; the newest first. */
+    jobs: z.array(JobView),
+    queues: z.record(z.string(), QueueState),
+    outbox: z.object({ events: z.number().int(), oldestMs: z.number().int() }),
+    breakers: z.record(z.string(), z.enum(['closed', 'open', 'half-open'])),
+  })
+  .meta({ id: 'SaleOverview' });
 export type SaleOverview = z.infer<typeof SaleOverview>;
 
 /** The queues whose depth an overview shows. */

@@ -5,38 +5,35 @@
 import * as z from 'zod';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import type { PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
-import { idOf, Money, Time } from '#platform/kernel/shapes.ts';
+import { Amount, characters, distinct, idOf, Time } from '#platform/kernel/shapes.ts';
 import { maxQuantity } from '#reservation/reservation.shapes.ts';
 import { purchaseStates, refundStates } from '#state/purchase-state.ts';
 
 /** The most reservations that one payment can cover. */
 export const maxReservationsPerPurchase = 50;
 
-/** A sum of prices; the only bound is that it is a safe integer. */
-const Amount = z.object({ amountMinor: z.int(), currency: z.string() });
-
-const namedTwice = { message: 'must not name a reservation twice' };
+const namedTwice = 'must not name a reservation twice';
 
 /** What is bought of one reservation: all of its units, or fewer. */
-export const OrderItem = z.strictObject({
-  reservationId: idOf<ReservationId>(),
-  units: z.int().min(1).max(maxQuantity).optional().describe('All that are set aside, unless it says fewer'),
-  rest: z
-    .enum(['keep', 'give_back'])
-    .default('keep')
-    .describe('Whether the other units stay set aside for you, as a reservation of their own, or go to the waitlist'),
-});
+export const OrderItem = z
+  .strictObject({
+    reservationId: idOf<ReservationId>(),
+    units: z.int().min(1).max(maxQuantity).optional().describe('All that are set aside, unless it says fewer'),
+    rest: z
+      .enum(['keep', 'give_back'])
+      .default('keep')
+      .describe('Whether the other units stay set aside for you, as a reservation of their own, or go to the waitlist'),
+  })
+  .meta({ id: 'OrderItem' });
 export type OrderItem = z.output<typeof OrderItem>;
 
 /** What a customer buys, and with what: whole reservations by their ids, or items that may name fewer units. */
 export const PurchaseRequest = z
   .strictObject({
-    reservationIds: z
-      .array(idOf<ReservationId>())
-      .min(1)
-      .max(maxReservationsPerPurchase)
-      .refine((ids) => new Set(ids).size === ids.length, namedTwice)
-      .optional(),
+    reservationIds: distinct(
+      z.array(idOf<ReservationId>()).min(1).max(maxReservationsPerPurchase),
+      namedTwice,
+    ).optional(),
     items: z
       .array(OrderItem)
       .min(1)
@@ -48,39 +45,44 @@ export const PurchaseRequest = z
   })
   .refine(({ reservationIds, items }) => (reservationIds === undefined) !== (items === undefined), {
     message: 'name either reservationIds or items',
-  });
+  })
+  .meta({ id: 'PurchaseRequest' });
 export type PurchaseRequest = z.output<typeof PurchaseRequest>;
 
 /** The answer to an accepted request. */
-export const PurchaseAccepted = z.object({
-  purchaseId: idOf<PurchaseId>(),
-  state: z.enum(purchaseStates),
-  amount: Amount,
-  statusUrl: z.string(),
-});
+export const PurchaseAccepted = z
+  .object({
+    purchaseId: idOf<PurchaseId>(),
+    state: z.enum(purchaseStates),
+    amount: Amount,
+    statusUrl: z.string(),
+  })
+  .meta({ id: 'PurchaseAccepted' });
 export type PurchaseAccepted = z.infer<typeof PurchaseAccepted>;
 
 /** Money that goes or went back, or units that return without any. */
-const RefundView = z.object({
-  amount: Amount.describe('Zero if only units return'),
-  state: z.enum(refundStates),
-  reason: z.string().describe('Why it is given back'),
-  failure: z.string().nullable().describe('Why the provider refused it; null unless it is failed'),
-  units: z
-    .array(
-      z.object({
-        reservationId: idOf<ReservationId>(),
-        units: z.int().nullable().describe('Null: all that it still has'),
-      }),
-    )
-    .describe('What returns to the sale with it'),
-  createdAt: Time,
-  updatedAt: Time,
-});
+const RefundView = z
+  .object({
+    amount: Amount.describe('Zero if only units return'),
+    state: z.enum(refundStates),
+    reason: z.string().describe('Why it is given back'),
+    failure: z.string().nullable().describe('Why the provider refused it; null unless it is failed'),
+    units: z
+      .array(
+        z.object({
+          reservationId: idOf<ReservationId>(),
+          units: z.int().nullable().describe('Null: all that it still has'),
+        }),
+      )
+      .describe('What returns to the sale with it'),
+    createdAt: Time,
+    updatedAt: Time,
+  })
+  .meta({ id: 'Refund' });
 export type RefundView = z.infer<typeof RefundView>;
 
 /** A refund that the provider refused, as an operator sees it. */
-const FailedRefund = RefundView.extend({ purchaseId: idOf<PurchaseId>() });
+const FailedRefund = RefundView.extend({ purchaseId: idOf<PurchaseId>() }).meta({ id: 'FailedRefund' });
 export type FailedRefund = z.infer<typeof FailedRefund>;
 
 /** A page of refunds that the provider refused, and how to ask for one. */
@@ -91,28 +93,30 @@ export const FailedRefundQuery = PageQuery.extend({
 export type FailedRefundQuery = z.output<typeof FailedRefundQuery>;
 
 /** A purchase as its owner sees it. */
-export const PurchaseView = z.object({
-  purchaseId: idOf<PurchaseId>(),
-  state: z.enum(purchaseStates),
-  amount: Amount.describe('What was captured; until then, what was ordered'),
-  items: z.array(
-    z.object({
-      reservationId: idOf<ReservationId>(),
-      saleId: idOf<SaleId>(),
-      units: z.int(),
-      /** Of one unit. */
-      price: Money,
-    }),
-  ),
-  /** Why it was declined or goes back, why a refund was refused, or why it is not known yet; null otherwise. */
-  reason: z.string().nullable(),
-  /** In the order in which they were asked for. */
-  refunds: z.array(RefundView),
-  /** The customer's action, if it is `requires_action`; null otherwise, and once its time is over. */
-  action: z.object({ url: z.url().describe('Where to confirm the payment'), deadline: Time }).nullable(),
-  createdAt: Time,
-  updatedAt: Time,
-});
+export const PurchaseView = z
+  .object({
+    purchaseId: idOf<PurchaseId>(),
+    state: z.enum(purchaseStates),
+    amount: Amount.describe('What was captured; until then, what was ordered'),
+    items: z.array(
+      z.object({
+        reservationId: idOf<ReservationId>(),
+        saleId: idOf<SaleId>(),
+        units: z.int(),
+        /** Of one unit. */
+        price: Amount,
+      }),
+    ),
+    /** Why it was declined or goes back, why a refund was refused, or why it is not known yet; null otherwise. */
+    reason: z.string().nullable(),
+    /** In the order in which they were asked for. */
+    refunds: z.array(RefundView),
+    /** The customer's action, if it is `requires_action`; null otherwise, and once its time is over. */
+    action: z.object({ url: z.url().describe('Where to confirm the payment'), deadline: Time }).nullable(),
+    createdAt: Time,
+    updatedAt: Time,
+  })
+  .meta({ id: 'Purchase' });
 export type PurchaseView = z.infer<typeof PurchaseView>;
 
 /** A page of the caller's purchases, and how to ask for one. */
@@ -179,7 +183,8 @@ export const RefundRequest = z
       message: 'what is to be refunded or returned is missing',
       path: ['cancel'],
     },
-  );
+  )
+  .meta({ id: 'RefundRequest' });
 export type RefundRequest = z.output<typeof RefundRequest>;
 
 /**
@@ -189,7 +194,7 @@ export type RefundRequest = z.output<typeof RefundRequest>;
 export const DecideDispute = z
   .strictObject({
     decision: z.enum(['accept', 'refund', 'reject']),
-    refund: z.string().min(1).max(64).optional().describe('The disputed refund; without it, the capture is decided'),
+    refund: characters(1, 64).optional().describe('The disputed refund; without it, the capture is decided'),
     amountMinor: z
       .int()
       .min(1)
@@ -206,28 +211,31 @@ export const DecideDispute = z
   .refine(({ decision, refund, amountMinor }) => amountMinor === undefined || (refund && decision === 'accept'), {
     message: 'only an accepted refund has an amount',
     path: ['amountMinor'],
-  });
+  })
+  .meta({ id: 'DisputeDecision' });
 export type DecideDispute = z.output<typeof DecideDispute>;
 
 /** A dispute that waits for an operator. */
-const DisputeView = z.object({
-  purchaseId: idOf<PurchaseId>(),
-  refund: z
-    .string()
-    .nullable()
-    .describe('The disputed refund or second charge, for the decision; null if the capture is disputed'),
-  reason: z.string().describe('How it contradicts the purchase'),
-  told: z
-    .object({
-      chargeId: z.string(),
-      amountMinor: z.int().nullable().describe('Null: all that was captured'),
-      currency: z.string().nullable(),
-      reference: z.string().nullable(),
-    })
-    .describe('What the provider said'),
-  ordered: Amount.describe('What the purchase ordered'),
-  toldAt: Time,
-});
+const DisputeView = z
+  .object({
+    purchaseId: idOf<PurchaseId>(),
+    refund: z
+      .string()
+      .nullable()
+      .describe('The disputed refund or second charge, for the decision; null if the capture is disputed'),
+    reason: z.string().describe('How it contradicts the purchase'),
+    told: z
+      .object({
+        chargeId: z.string(),
+        amountMinor: z.int().nullable().describe('Null: all that was captured'),
+        currency: z.string().nullable(),
+        reference: z.string().nullable(),
+      })
+      .describe('What the provider said'),
+    ordered: Amount.describe('What the purchase ordered'),
+    toldAt: Time,
+  })
+  .meta({ id: 'Dispute' });
 export type DisputeView = z.infer<typeof DisputeView>;
 
 /** A page of disputes, and how to ask for one. */
@@ -254,29 +262,31 @@ export const RequiredAction = z.object({
 export type RequiredAction = z.infer<typeof RequiredAction>;
 
 /** What the provider's webhook reports. */
-export const PaymentWebhook = z.object({
-  type: z.enum([
-    'payment.captured',
-    'payment.declined',
-    'payment.refunded',
-    'payment.refund_failed',
-    'payment.requires_action',
-  ]),
-  data: z.object({
-    chargeId: z.string().min(1).max(64),
-    /** The purchase's id. */
-    idempotencyKey: z.string(),
-    /** For a refund: the amount of this refund. */
-    amountMinor: z.int().optional(),
-    currency: z.string().max(16).optional(),
-    reference: z.string().max(255).optional(),
-    declineCode: z.string().max(64).nullish(),
-    /** Why a refund was refused. */
-    failureReason: z.string().max(64).nullish(),
-    action: RequiredAction.nullish(),
-    refundId: z.string().max(255).nullish(),
-    /** The idempotency key under which the refund was asked for. */
-    refundKey: z.string().max(255).nullish(),
-  }),
-});
+export const PaymentWebhook = z
+  .object({
+    type: z.enum([
+      'payment.captured',
+      'payment.declined',
+      'payment.refunded',
+      'payment.refund_failed',
+      'payment.requires_action',
+    ]),
+    data: z.object({
+      chargeId: z.string().min(1).max(64),
+      /** The purchase's id. */
+      idempotencyKey: z.string(),
+      /** For a refund: the amount of this refund. */
+      amountMinor: z.int().optional(),
+      currency: z.string().max(16).optional(),
+      reference: z.string().max(255).optional(),
+      declineCode: z.string().max(64).nullish(),
+      /** Why a refund was refused. */
+      failureReason: z.string().max(64).nullish(),
+      action: RequiredAction.nullish(),
+      refundId: z.string().max(255).nullish(),
+      /** The idempotency key under which the refund was asked for. */
+      refundKey: z.string().max(255).nullish(),
+    }),
+  })
+  .meta({ id: 'PaymentWebhook' });
 export type PaymentWebhook = z.infer<typeof PaymentWebhook>;

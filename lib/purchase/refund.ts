@@ -257,13 +257,13 @@ function judgePart({ items, amountMinor, cancel = [] }: RefundRequest, lines: re
     .sort(byId);
   const lineOf = (id: ReservationId) => lines.find((line) => line.reservationId === id);
   if (![...releases, ...(forItems ?? [])].every((one) => (one.units ?? 1) <= (lineOf(one.reservationId)?.units ?? 0))) {
-    return refuse('invalid_input', 'The purchase does not have these units.');
+    return refuse('unprocessable', 'The purchase does not have these units.');
   }
   const price = (forItems ?? []).reduce(
     (sum, { reservationId, units }) => sum + units * (lineOf(reservationId)?.priceMinor ?? 0),
     0,
   );
-  if (forItems && price === 0 && releases.length === 0) return refuse('invalid_input', 'These units cost nothing.');
+  if (forItems && price === 0 && releases.length === 0) return refuse('unprocessable', 'These units cost nothing.');
   return { amountMinor: amountMinor ?? price, releases, forItems };
 }
 

@@ -159,6 +159,6 @@ describe('judging a purchase', () => {
   it('refuses a sum that would not be exact', () => {
     const one = sale({ priceMinor: 100_000_000_000 });
     const rows = Array.from({ length: 10 }, () => reservation(one, { units: 10_000, quantity: 10_000 }));
-    expect(judged(rows, [one])).toMatchObject({ refused: 'invalid_input' });
+    expect(judged(rows, [one])).toMatchObject({ refused: 'unprocessable' });
   });
 });

@@ -16,6 +16,8 @@
 import { createHash } from 'node:crypto';
 import { changeEvents, recordEvents } from '#events/outbox.ts';
 import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
+import type { Needs } from '#platform/environment/deps.ts';
+import { replayed } from '#platform/handlers/http.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { type CustomerId, derivedId, type PurchaseId, type SaleId } from '#platform/kernel/ids.ts';
 import { httpFunctionTimeoutSeconds } from '#platform/kernel/time-limits.ts';
@@ -76,18 +78,30 @@ export async function requestPurchase(
   if (!(await claimRequest(deps, purchaseId))) {
     // The claim may outlive its request, for instance if that was killed right after its commit.
     const done = await findPurchase(deps.db, purchaseId, customerId);
-    if (done) return answerFor(done, fingerprint);
+    if (done) return answerAgain(done, fingerprint);
     return refuse('idempotency_in_progress', 'The first request with this Idempotency-Key is still running.');
   }
   try {
-    const purchase = await commit(deps, { purchaseId, customerId, fingerprint, wanted, paymentToken });
-    if (isRefusal(purchase)) return purchase;
-    const answer = answerFor(purchase, fingerprint);
+    const accepted = await commit(deps, { purchaseId, customerId, fingerprint, wanted, paymentToken });
+    if (isRefusal(accepted)) return accepted;
+    const { purchase, isRepeated } = accepted;
+    const answer = isRepeated ? answerAgain(purchase, fingerprint) : answerFor(purchase, fingerprint);
     if (!isRefusal(answer) && purchase.state === 'requested') await sendCommands(deps, [purchase]);
     return answer;
   } finally {
     await releaseRequest(deps, purchaseId);
   }
+}
+
+/** The answer to what was requested under this key before; undefined if nothing was. */
+export async function findRequested(
+  { db }: Needs<'db'>,
+  customerId: CustomerId,
+  idempotencyKey: string,
+  request: PurchaseRequest,
+): Promise<PurchaseAccepted | Refusal | undefined> {
+  const done = await findPurchase(db, derivedId('purchase', customerId, idempotencyKey), customerId);
+  return done && answerAgain(done, fingerprintOf(wantedOf(request), request.paymentToken));
 }
 
 /** A claim expires with the function's timeout, so that a killed request does not block its key for longer. */
@@ -120,17 +134,17 @@ interface Intent {
 
 interface Accepted extends Committed {
   readonly purchase: PurchaseRow;
+  readonly isRepeated?: boolean;
 }
 
-async function commit(deps: PurchaseNeeds, intent: Intent): Promise<PurchaseRow | Refusal> {
+async function commit(deps: PurchaseNeeds, intent: Intent): Promise<Accepted | Refusal> {
   const nowMs = deps.clock();
   const attempt = () => writeThrough(deps, (tx) => accept(tx, intent, nowMs));
-  const accepted = await attempt().catch((error) => {
+  return attempt().catch((error) => {
     if (!(error instanceof AlreadyRequested)) throw error;
     // A concurrent request with the same key and other reservations was first; now its row can be found.
     return attempt();
   });
-  return isRefusal(accepted) ? accepted : accepted.purchase;
 }
 
 /** One transaction: finds the purchase if it exists already, and otherwise judges and writes it. */
@@ -141,7 +155,7 @@ async function accept(tx: Tx, intent: Intent, nowMs: number): Promise<Accepted |
   const reservations = await lockReservations(tx, reservationIds, customerId);
   // Read only now, with the reservations locked: a request that waited for a concurrent duplicate must see its row.
   const existing = await findPurchase(tx, purchaseId, undefined);
-  if (existing) return { ...nothingChanged, purchase: existing };
+  if (existing) return { ...nothingChanged, purchase: existing, isRepeated: true };
   const sales = await readSales(tx, [...new Set(reservations.map((row) => row.saleId))]);
   const order = judge(wanted, reservations, sales, nowMs);
   if (isRefusal(order)) return order;
@@ -267,7 +281,7 @@ export function judge(
   }
   const amountMinor = items.reduce((sum, item) => sum + item.units * item.priceMinor, 0);
   if (!Number.isSafeInteger(amountMinor)) {
-    return refuse('invalid_input', 'The total exceeds the limit of one payment; split it into several purchases.');
+    return refuse('unprocessable', 'The total exceeds the limit of one payment; split it into several purchases.');
   }
   return { amountMinor, currency, items, inPart };
 }
@@ -301,6 +315,11 @@ function answerFor(purchase: PurchaseRow, fingerprint: string): PurchaseAccepted
     amount: { amountMinor: purchase.amountMinor, currency: purchase.currency },
     statusUrl: `/purchases/${purchase.purchaseId}`,
   };
+}
+
+function answerAgain(purchase: PurchaseRow, fingerprint: string): PurchaseAccepted | Refusal {
+  const answer = answerFor(purchase, fingerprint);
+  return isRefusal(answer) ? answer : replayed(answer);
 }
 
 /**

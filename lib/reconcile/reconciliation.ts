@@ -21,10 +21,12 @@ import {
 import { reconciliationStates } from './reconciliation.table.ts';
 
 /** What an operator may ask: one sale or all, and whether MySQL was just restored from a backup. */
-export const ReconcileRequest = z.strictObject({
-  saleId: idOf<SaleId>().optional(),
-  restored: z.boolean().default(false),
-});
+export const ReconcileRequest = z
+  .strictObject({
+    saleId: idOf<SaleId>().optional(),
+    restored: z.boolean().default(false),
+  })
+  .meta({ id: 'ReconcileRequest' });
 export type ReconcileRequest = z.output<typeof ReconcileRequest>;
 
 /** The command in the queue `reconcile` that begins or continues a run. */
@@ -37,33 +39,37 @@ export const ReconcileCommand = z.object({
 });
 
 /** A run, and how far it has come. */
-export const ReconciliationView = z.object({
-  reconciliationId: idOf<ReconciliationId>(),
-  /** The sale that is reconciled; null for all. */
-  saleId: idOf<SaleId>().nullable(),
-  restored: z.boolean(),
-  state: z.enum(reconciliationStates),
-  /** What the next step looks at; null when it is done. */
-  at: z.object({ saleId: idOf<SaleId>().nullable(), part: z.string() }).nullable(),
-  /** Sales, and reservations, looked at so far. */
-  sales: z.int(),
-  reservations: z.int(),
-  driftsFound: z.int(),
-  driftsRepaired: z.int(),
-  /** The first hundred of them. */
-  drifts: z.array(Drift),
-  /** Sales whose books could not be added up, because they are too large and kept changing. */
-  booksUnchecked: z.int(),
-  startedAt: Time,
-  /** When the latest step was made. */
-  movedAt: Time,
-  finishedAt: Time.nullable(),
-  statusUrl: z.string(),
-});
+export const ReconciliationView = z
+  .object({
+    reconciliationId: idOf<ReconciliationId>(),
+    /** The sale that is reconciled; null for all. */
+    saleId: idOf<SaleId>().nullable(),
+    restored: z.boolean(),
+    state: z.enum(reconciliationStates),
+    /** What the next step looks at; null when it is done. */
+    at: z.object({ saleId: idOf<SaleId>().nullable(), part: z.string() }).nullable(),
+    /** Sales, and reservations, looked at so far. */
+    sales: z.int(),
+    reservations: z.int(),
+    driftsFound: z.int(),
+    driftsRepaired: z.int(),
+    /** The first hundred of them. */
+    drifts: z.array(Drift),
+    /** Sales whose books could not be added up, because they are too large and kept changing. */
+    booksUnchecked: z.int(),
+    startedAt: Time,
+    /** When the latest step was made. */
+    movedAt: Time,
+    finishedAt: Time.nullable(),
+    statusUrl: z.string(),
+  })
+  .meta({ id: 'Reconciliation' });
 export type ReconciliationView = z.infer<typeof ReconciliationView>;
 
 /** The latest runs, newest first. */
-export const Reconciliations = z.object({ items: z.array(ReconciliationView.omit({ drifts: true })) });
+export const Reconciliations = z
+  .object({ items: z.array(ReconciliationView.omit({ drifts: true })) })
+  .meta({ id: 'Reconciliations' });
 export type Reconciliations = z.infer<typeof Reconciliations>;
 
 const runsListed = 20;

@@ -12,6 +12,7 @@ import { askGate, type GateAnswer, type GateRefusal, type GateRequest, returnCla
 import { readMirroredSale } from '#mirror/live-sale.ts';
 import { type MirrorNeeds, primeMirror, refreshMirror } from '#mirror/mirror.ts';
 import type { Needs } from '#platform/environment/deps.ts';
+import { replayed } from '#platform/handlers/http.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { codes, isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
@@ -66,12 +67,13 @@ export async function requestReservation(
     const { ticket, position } = status;
     // Still undecided: the first send may have failed unnoticed, and sending again is harmless.
     if (status.state === 'requested') await send(deps, gateRequest, ticket);
-    return accepted(deps, gateRequest, ticket, position);
+    return replayed(accepted(deps, gateRequest, ticket, position));
   }
   if (answer.partial) {
     const decided = await findDecided(deps, gateRequest);
     if (decided) {
-      return isSame(askedOf(decided), gateRequest) ? accepted(deps, gateRequest, decided.ticket, null) : keyReused();
+      const isAsked = isSame(askedOf(decided), gateRequest);
+      return isAsked ? replayed(accepted(deps, gateRequest, decided.ticket, null)) : keyReused();
     }
   }
   await sendAdmitted(deps, gateRequest, answer.ticket);

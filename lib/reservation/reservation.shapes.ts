@@ -21,17 +21,20 @@ export const ReservationRequest = z
   .refine((request) => request.fill === 'all' || request.fill.atLeast <= request.quantity, {
     path: ['fill', 'atLeast'],
     message: 'must not exceed quantity',
-  });
+  })
+  .meta({ id: 'ReservationRequest' });
 export type ReservationRequest = z.output<typeof ReservationRequest>;
 
 /** A lower quantity for a reservation. */
-export const ReservationReduction = z.strictObject({
-  quantity: z
-    .number()
-    .int()
-    .min(1, 'must be at least 1; to give all of it back, cancel the reservation (DELETE)')
-    .max(maxQuantity),
-});
+export const ReservationReduction = z
+  .strictObject({
+    quantity: z
+      .number()
+      .int()
+      .min(1, 'must be at least 1; to give all of it back, cancel the reservation (DELETE)')
+      .max(maxQuantity),
+  })
+  .meta({ id: 'ReservationReduction' });
 
 /** The command in the queue `reservations`. Unknown fields, as from a newer build, are ignored. */
 export const ReserveCommand = z
@@ -49,39 +52,43 @@ export const ReserveCommand = z
 export type ReserveCommand = z.output<typeof ReserveCommand>;
 
 /** The answer to an accepted request. */
-export const ReservationAccepted = z.object({
-  reservationId: idOf<ReservationId>(),
-  saleId: idOf<SaleId>(),
-  state: z.enum(reservationStates),
-  /** Place in line; null if the gate was unavailable and the place is not known yet. */
-  ticket: z.number().int().nullable(),
-  /** How many requests the gate had admitted to this sale, this one included. */
-  position: z.number().int().nullable(),
-  statusUrl: z.string(),
-});
+export const ReservationAccepted = z
+  .object({
+    reservationId: idOf<ReservationId>(),
+    saleId: idOf<SaleId>(),
+    state: z.enum(reservationStates),
+    /** Place in line; null if the gate was unavailable and the place is not known yet. */
+    ticket: z.number().int().nullable(),
+    /** How many requests the gate had admitted to this sale, this one included. */
+    position: z.number().int().nullable(),
+    statusUrl: z.string(),
+  })
+  .meta({ id: 'ReservationAccepted' });
 export type ReservationAccepted = z.infer<typeof ReservationAccepted>;
 
 /** A reservation as its owner sees it. */
-export const ReservationView = z.object({
-  reservationId: idOf<ReservationId>(),
-  saleId: idOf<SaleId>(),
-  state: z.enum(reservationStates),
-  quantity: z.number().int(),
-  fill: Fill,
-  units: z.number().int(),
-  ticket: z.number().int().nullable(),
-  /** While waitlisted: its place on the waitlist, from 1. While requested: its place among all requests. */
-  position: z.number().int().nullable(),
-  reason: z.string().nullable(),
-  /** Until when allocated units can be bought; in a paused sale, as if it were resumed now. */
-  deadline: z.iso.datetime().nullable(),
-  purchaseId: idOf<PurchaseId>().nullable(),
-  /** The reservation that it was split from at first: it was given back, left over, or refunded. */
-  partOf: idOf<ReservationId>().nullable(),
-  version: z.number().int(),
-  acceptedAt: z.iso.datetime().nullable(),
-  decidedAt: z.iso.datetime().nullable(),
-});
+export const ReservationView = z
+  .object({
+    reservationId: idOf<ReservationId>(),
+    saleId: idOf<SaleId>(),
+    state: z.enum(reservationStates),
+    quantity: z.number().int(),
+    fill: Fill,
+    units: z.number().int(),
+    ticket: z.number().int().nullable(),
+    /** While waitlisted: its place on the waitlist, from 1. While requested: its place among all requests. */
+    position: z.number().int().nullable(),
+    reason: z.string().nullable(),
+    /** Until when allocated units can be bought; in a paused sale, as if it were resumed now. */
+    deadline: z.iso.datetime().nullable(),
+    purchaseId: idOf<PurchaseId>().nullable(),
+    /** The reservation that it was split from at first: it was given back, left over, or refunded. */
+    partOf: idOf<ReservationId>().nullable(),
+    version: z.number().int(),
+    acceptedAt: z.iso.datetime().nullable(),
+    decidedAt: z.iso.datetime().nullable(),
+  })
+  .meta({ id: 'Reservation' });
 export type ReservationView = z.infer<typeof ReservationView>;
 
 /** The fewest units that a request accepts. */

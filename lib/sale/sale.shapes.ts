@@ -4,7 +4,7 @@
 
 import * as z from 'zod';
 import type { ProductId, SaleId } from '#platform/kernel/ids.ts';
-import { Instant, idOf, line } from '#platform/kernel/shapes.ts';
+import { Amount, characters, Instant, idOf, line, notEmpty } from '#platform/kernel/shapes.ts';
 import { salePhases, saleStatuses } from './sale.table.ts';
 
 /** The largest allotment, including added stock. A larger one could overflow a row's counters when they are summed. */
@@ -36,28 +36,29 @@ const terms = {
 };
 
 /** What an operator sends to create a sale. */
-export const CreateSale = z.strictObject({
-  productId: idOf<ProductId>(),
-  allotment: Units.min(1),
-  ...terms,
-  waitlistSize: terms.waitlistSize.default(0),
-  offerLifeSeconds: terms.offerLifeSeconds.default(3_600),
-  payWithinSeconds: terms.payWithinSeconds.optional(),
-  offerCutoffSeconds: terms.offerCutoffSeconds.optional(),
-});
+export const CreateSale = z
+  .strictObject({
+    productId: idOf<ProductId>(),
+    allotment: Units.min(1),
+    ...terms,
+    waitlistSize: terms.waitlistSize.default(0),
+    offerLifeSeconds: terms.offerLifeSeconds.default(3_600),
+    payWithinSeconds: terms.payWithinSeconds.optional(),
+    offerCutoffSeconds: terms.offerCutoffSeconds.optional(),
+  })
+  .meta({ id: 'NewSale' });
 export type CreateSale = z.output<typeof CreateSale>;
 
 /** The token from a preview, for a move that is dangerous. */
-export const Confirmation = z.string().max(100).optional();
+export const Confirmation = characters(0, 100).optional();
 
+/** A confirmation alone changes nothing. */
 const namesSomething = ({ confirmation: _, ...change }: { confirmation?: unknown }) => Object.keys(change).length > 0;
 
 /** What an operator may change later; absent fields stay. */
-export const UpdateSale = z
-  .strictObject(terms)
-  .partial()
-  .extend({ confirmation: Confirmation })
-  .refine(namesSomething, { message: 'name at least one field to change' });
+export const UpdateSale = notEmpty(z.strictObject(terms).partial().extend({ confirmation: Confirmation }))
+  .refine(namesSomething, { message: 'name at least one field to change' })
+  .meta({ id: 'SaleChange', minProperties: 1 });
 export type UpdateSale = z.output<typeof UpdateSale>;
 
 const { reserveOpensAt, reserveClosesAt, purchaseOpensAt, purchaseClosesAt } = terms;
@@ -77,21 +78,21 @@ export const RescheduleSale = z
     ({ shiftSeconds, dryRun: _, confirmation: __, ...times }) =>
       (shiftSeconds === undefined) !== (Object.keys(times).length === 0),
     { message: 'name either new times or shiftSeconds' },
-  );
+  )
+  .meta({ id: 'Reschedule' });
 export type RescheduleSale = z.output<typeof RescheduleSale>;
 
 /** Why a move of times needs a confirmation. */
 export const moveDangers = ['closes_at_once', 'takes_time', 'short_window', 'ends_reserving'] as const;
 
 /** Stock added to a sale, or with a negative number taken back. */
-export const AdjustStock = z.strictObject({
-  units: z
-    .number()
-    .int()
-    .min(-maxUnits)
-    .max(maxUnits)
-    .refine((units) => units !== 0, { message: 'must not be zero' }),
-});
+export const AdjustStock = z
+  .strictObject({
+    units: z.union([z.int().min(1).max(maxUnits), z.int().min(-maxUnits).max(-1)], {
+      error: `must be a whole number other than 0, of at most ${maxUnits.toLocaleString('en')} units`,
+    }),
+  })
+  .meta({ id: 'StockAdjustment' });
 export type AdjustStock = z.output<typeof AdjustStock>;
 
 /**
@@ -111,7 +112,7 @@ export const StockLevel = z.object({
 export type StockLevel = z.infer<typeof StockLevel>;
 
 /** Live stock as part of a sale. */
-export const StockView = StockLevel.omit({ saleId: true });
+export const StockView = StockLevel.omit({ saleId: true }).meta({ id: 'Stock' });
 export type StockView = z.infer<typeof StockView>;
 
 /** A sale without its stock and phase: the part that only an operator changes. */
@@ -120,7 +121,7 @@ export const SaleTermsView = z.object({
   productId: idOf<ProductId>(),
   name: z.string(),
   status: z.enum(saleStatuses),
-  price: z.object({ amountMinor: z.number().int(), currency: z.string() }),
+  price: Amount,
   capPerCustomer: z.number().int(),
   waitlistSize: z.number().int(),
   offerLifeSeconds: z.number().int(),
@@ -145,29 +146,31 @@ export const SaleView = SaleTermsView.extend({
   /** By the clock at the time of the response. */
   phase: z.enum(salePhases),
   stock: StockView,
-});
+}).meta({ id: 'Sale' });
 export type SaleView = z.infer<typeof SaleView>;
 
 /** What a reschedule did, or as a preview would do. */
-export const SaleRescheduled = z.object({
-  dryRun: z.boolean(),
-  /** The sale as it is now, or as it would be. */
-  sale: SaleView,
-  /**
-   * What needs a confirmation: the sale would be closed at once, somebody has less time than they were told, or hardly any
-   * time would be left to buy, to make offers, or to reserve.
-   */
-  dangers: z.array(z.enum(moveDangers)),
-  concerned: z.object({
-    /** Reservations that hold units which are not bought yet. */
-    holding: z.number().int(),
-    /** Those of them that have a deadline of their own. */
-    offered: z.number().int(),
-    waiting: z.number().int(),
-    /** Those that hold units and have less time than they were told. */
-    shortened: z.number().int(),
-  }),
-  /** Confirms this very move in the call that makes it; null if nothing would move. */
-  confirmation: z.string().nullable(),
-});
+export const SaleRescheduled = z
+  .object({
+    dryRun: z.boolean(),
+    /** The sale as it is now, or as it would be. */
+    sale: SaleView,
+    /**
+     * What needs a confirmation: the sale would be closed at once, somebody has less time than they were told, or hardly any
+     * time would be left to buy, to make offers, or to reserve.
+     */
+    dangers: z.array(z.enum(moveDangers)),
+    concerned: z.object({
+      /** Reservations that hold units which are not bought yet. */
+      holding: z.number().int(),
+      /** Those of them that have a deadline of their own. */
+      offered: z.number().int(),
+      waiting: z.number().int(),
+      /** Those that hold units and have less time than they were told. */
+      shortened: z.number().int(),
+    }),
+    /** Confirms this very move in the call that makes it; null if nothing would move. */
+    confirmation: z.string().nullable(),
+  })
+  .meta({ id: 'Rescheduled' });
 export type SaleRescheduled = z.infer<typeof SaleRescheduled>;

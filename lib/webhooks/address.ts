@@ -22,7 +22,7 @@ export function checkAddress(deps: Needs<'registry'>, text: string): string | Re
   const problem = url ? problemOf(url, allowsLoopback(deps)) : 'must be an absolute URL';
   if (url && problem === undefined) return url.href;
   const fields = [{ field: 'url', message: problem ?? '' }];
-  return refuse('invalid_input', `The address cannot get webhooks: url: it ${problem}.`, { fields });
+  return refuse('unprocessable', `The address cannot get webhooks: url: it ${problem}.`, { fields });
 }
 
 function problemOf(url: URL, loopback: boolean): string | undefined {

@@ -42,7 +42,7 @@ export async function startRedelivery(
   const untilMs = Math.min(until === undefined ? nowMs : Date.parse(until), nowMs);
   if (sinceMs >= untilMs) {
     const fields = [{ field: 'since', message: 'must lie before until, and in the past' }];
-    return refuse('invalid_input', 'There is no time between since and until that is over.', { fields });
+    return refuse('unprocessable', 'There is no time between since and until that is over.', { fields });
   }
   const job: Redelivery = {
     ...{ redeliveryId: newId<'webhook redelivery'>(nowMs), endpointId, scope, sinceMs, untilMs, afterId: null },

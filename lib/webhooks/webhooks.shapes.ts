@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { catalog, type EventName } from '#events/catalog.ts';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
-import { Instant, idOf, line, Time } from '#platform/kernel/shapes.ts';
+import { characters, distinct, Instant, idOf, line, notEmpty, Time } from '#platform/kernel/shapes.ts';
 import { deliveryStates } from './delivery.table.ts';
 import type { EndpointId } from './endpoint.store.ts';
 import type { MessageId } from './message.store.ts';
@@ -11,14 +11,11 @@ import { redeliveryScopes } from './redelivery.table.ts';
 
 const eventNames = Object.keys(catalog) as EventName[];
 
-const Address = z.string().min(1).max(2_000).describe('HTTPS, on its usual port, to a host of the public internet');
+const Address = characters(1, 2_000).describe('HTTPS, on its usual port, to a host of the public internet');
 const Description = line(0, 200);
-const Events = z
-  .array(z.enum(eventNames))
-  .min(1)
-  .max(eventNames.length)
-  .refine((events) => new Set(events).size === events.length, 'must name each type once')
-  .describe('The types of events that the endpoint gets');
+const Events = distinct(z.array(z.enum(eventNames)).min(1).max(eventNames.length), 'must name each type once').describe(
+  'The types of events that the endpoint gets',
+);
 
 export const EndpointPath = z.strictObject({ endpointId: idOf<EndpointId>() });
 
@@ -27,8 +24,8 @@ export const NewEndpoint = z
   .meta({ id: 'NewWebhookEndpoint' });
 export type NewEndpoint = z.output<typeof NewEndpoint>;
 
-export const EndpointChange = z
-  .strictObject({
+export const EndpointChange = notEmpty(
+  z.strictObject({
     url: Address.optional(),
     events: Events.optional(),
     description: Description.optional(),
@@ -36,9 +33,8 @@ export const EndpointChange = z
       .enum(['active', 'paused'])
       .optional()
       .describe('What happens while it is not active waits, for thirty days, and is sent when it is'),
-  })
-  .refine((change) => Object.keys(change).length > 0, 'must change something')
-  .meta({ id: 'WebhookEndpointChange' });
+  }),
+).meta({ id: 'WebhookEndpointChange' });
 export type EndpointChange = z.output<typeof EndpointChange>;
 
 export const EndpointView = z
@@ -63,17 +59,19 @@ export const EndpointWithSecret = EndpointView.extend({
   secret: z.string().describe('Shown only now: with it the receiver checks signatures, as Standard Webhooks says'),
 }).meta({ id: 'WebhookEndpointWithSecret' });
 
-export const EndpointList = z.object({ items: z.array(EndpointView) });
+export const EndpointList = z.object({ items: z.array(EndpointView) }).meta({ id: 'WebhookEndpointList' });
 
 const daySeconds = 86_400;
-export const RotateSecret = z.strictObject({
-  overlapSeconds: z
-    .int()
-    .min(0)
-    .max(7 * daySeconds)
-    .default(daySeconds)
-    .describe('For how long messages are signed with the old secret as well'),
-});
+export const RotateSecret = z
+  .strictObject({
+    overlapSeconds: z
+      .int()
+      .min(0)
+      .max(7 * daySeconds)
+      .default(daySeconds)
+      .describe('For how long messages are signed with the old secret as well'),
+  })
+  .meta({ id: 'WebhookSecretRotation' });
 export type RotateSecret = z.output<typeof RotateSecret>;
 
 export const DeliveryPath = z.strictObject({ endpointId: idOf<EndpointId>(), messageId: idOf<MessageId>() });

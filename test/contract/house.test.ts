@@ -79,7 +79,7 @@ const lib = sources('lib');
 const functions = sources('functions');
 const platform = lib.filter(({ path }) => path.startsWith('lib/platform/'));
 const nouns = lib.filter(({ path }) => !path.startsWith('lib/platform/'));
-const handlers = functions.filter(({ path }) => !/routes\.ts$/.test(path));
+const handlers = functions.filter(({ path }) => !/(?:routes|\/document)\.ts$/.test(path));
 
 /** Packages that open a connection, keep a secret or wrap a handler. */
 const clients = /^(@aws-sdk\/|@smithy\/|@middy\/|mysql2|ioredis|redlock|opossum|pino|jose|standardwebhooks)/;
@@ -124,8 +124,8 @@ describe('imports run one way', () => {
   test('functions import lib and the routes beside them, and one of several routes their handlers', () => {
     const allowed = (path: string, file: string) =>
       file.startsWith('lib/') ||
-      /^functions\/http\/(\w+\.)?routes\.ts$/.test(file) ||
-      (/^functions\/http\/operate-[\w-]+\.ts$/.test(path) && dirname(file) === dirname(path));
+      /^functions\/http\/((\w+\.)?routes|document)\.ts$/.test(file) ||
+      (/^functions\/http\/(operate-[\w-]+|documents)\.ts$/.test(path) && dirname(file) === dirname(path));
     expect(breaking(functions, ({ path, files }) => files.filter((file) => !allowed(path, file)))).toEqual([]);
     expect(breaking(functions, ({ packages }) => packages.filter((name) => name !== 'zod'))).toEqual([]);
   });

@@ -376,6 +376,6 @@ describe('the trail', () => {
       cursor = body.nextCursor ?? '';
     } while (cursor);
     expect(pages).toEqual(await acts());
-    expect((await api.call('GET /ops/acts?cursor=xx', { token: operator })).body.code).toBe('invalid_input');
+    expect((await api.call('GET /ops/acts?cursor=xx', { token: operator })).body.code).toBe('unprocessable');
   });
 });

@@ -276,16 +276,17 @@ describe('the import', () => {
   });
 
   test('S4: a file in another encoding than it is said to be is refused with a way to save it', async () => {
-    const answers = [
+    const malformed = [await send(cp949, '', 'text/csv'), await importFile(cp949.toString('utf8'))];
+    // Bytes are whatever they are; that they are text in some encoding is what the caller says of them.
+    const mistaken = [
       await send(cp949),
       await send(cp949, 'utf-8'),
-      await send(cp949, '', 'text/csv'),
-      await importFile(cp949.toString('utf8')),
       await send(Buffer.from([0xff, 0xfe, 0x00, 0xd8, 0x41]), ''),
       await send(Buffer.from([0x41, 0x81, 0x20, 0xff]), 'cp949'),
     ];
-    for (const { status, body } of answers) {
-      expect([status, body.code]).toEqual([400, 'invalid_input']);
+    for (const { status, body } of malformed) expect([status, body.code]).toEqual([400, 'invalid_input']);
+    for (const { status, body } of mistaken) expect([status, body.code]).toEqual([422, 'unprocessable']);
+    for (const { body } of [...malformed, ...mistaken]) {
       expect(body.detail).toContain('Save the file as "CSV UTF-8"');
     }
     expect((await send(cp949, 'latin1')).body.code).toBe('invalid_input');

@@ -183,7 +183,7 @@ describe('a list', () => {
       await look('reservations', `cursor=${nextCursor}`, otherSale),
       await look('reservations', `cursor=${nextCursor}x`),
     ];
-    expect(wrong.map(({ body }) => body.code)).toEqual(['invalid_input', 'invalid_input', 'invalid_input']);
+    expect(wrong.map(({ body }) => body.code)).toEqual(['unprocessable', 'unprocessable', 'unprocessable']);
   });
 
   test('is of a sale that exists, and refuses what it does not know', async () => {
@@ -206,7 +206,7 @@ describe('a list', () => {
       rows,
     ]);
     expect((await look('reservations', 'email=many')).body).toMatchObject({
-      code: 'invalid_input',
+      code: 'unprocessable',
       fields: [{ field: 'email' }],
     });
     expect((await look('reservations', 'email=many-1')).status).toBe(200);

@@ -64,6 +64,37 @@ describe('M8: an operator’s call under an Idempotency-Key', () => {
     expect(await allotmentOf(saleId)).toBe(115);
   });
 
+  test('M8: is marked where it is the first answer again, and the key is the same in quotes', async () => {
+    const saleId = await givenSale(deps, { allotment: 10 });
+    const answers = [
+      await addStock(saleId, 100, 'marked'),
+      await addStock(saleId, 100, 'marked'),
+      await addStock(saleId, 100, '"marked"'),
+    ];
+    expect(answers.map(({ headers }) => headers['idempotent-replayed'])).toEqual([undefined, 'true', 'true']);
+    expect(new Set(answers.map(({ status, text }) => `${status} ${text}`)).size).toBe(1);
+    expect(await allotmentOf(saleId)).toBe(110);
+  });
+
+  test('M8: a refusal for how things are is given again, though its cause is gone', async () => {
+    const saleId = await givenSale(deps, { allotment: 10 });
+    const first = await addStock(saleId, -100, 'refused');
+    expect([first.status, first.body.code]).toEqual([409, 'illegal_state']);
+    await addStock(saleId, 200);
+    const again = await addStock(saleId, -100, 'refused');
+    expect([again.status, again.text]).toEqual([first.status, first.text]);
+    expect([first, again].map(({ headers }) => headers['idempotent-replayed'])).toEqual([undefined, 'true']);
+    expect((await addStock(saleId, -99, 'refused')).body.code).toBe('idempotency_key_reused');
+    expect(await allotmentOf(saleId)).toBe(210);
+  });
+
+  test('M8: what is malformed, or does not go together, uses up no key', async () => {
+    const call = (json: object) => api.call('POST /sales', { json, token: operator, key: 'corrected' });
+    expect((await call({ ...newSale(), allotment: 0 })).body.code).toBe('invalid_input');
+    expect((await call({ ...newSale(), purchaseClosesAt: newSale().reserveOpensAt })).body.code).toBe('unprocessable');
+    expect((await call(newSale())).status).toBe(201);
+  });
+
   test('M8: creates one sale, and one product, and counts an import once', async () => {
     const [sales, products] = [await count('sales'), await count('products')];
     const lamp = { ...chair, sku: 'LAMP' };
@@ -218,13 +249,6 @@ describe('M8: an operator’s call under an Idempotency-Key', () => {
     expect([await allotmentOf(one), await allotmentOf(other)]).toEqual([117, 110]);
   });
 
-  test('M8: leaves the key free if it is refused', async () => {
-    const saleId = await givenSale(deps, { allotment: 10 });
-    expect((await addStock(saleId, -100, 'refused')).body.code).toBe('illegal_state');
-    await addStock(saleId, 90);
-    expect((await addStock(saleId, -100, 'refused')).body.stock).toMatchObject({ allotment: 0 });
-  });
-
   test('M8: changes nothing if its answer cannot be kept', async () => {
     const saleId = await givenSale(deps, { allotment: 10 });
     const failing = withDeps(deps, { db: failingAt(deps.db, /kept_answers/, 'gone') });
@@ -288,7 +312,7 @@ test('a sale has a cut-off for offers by itself, and none that is as long as its
     await api.call('POST /sales', { json: { ...newSale(), offerCutoffSeconds }, token: operator }),
     await api.call(`PATCH /sales/${body.saleId}`, { json: { offerCutoffSeconds }, token: operator }),
   ];
-  for (const { status, body } of refusals) expect([status, body.code]).toEqual([400, 'invalid_input']);
+  for (const { status, body } of refusals) expect([status, body.code]).toEqual([422, 'unprocessable']);
   expect((await api.call(`GET /sales/${body.saleId}`)).body.offerCutoffSeconds).toBe(60);
 });
 
@@ -331,7 +355,7 @@ describe('times after which the purchase window is not longer than its cut-off f
     const before = await timesOf(saleId);
     const line = method === 'PATCH' ? `PATCH /sales/${saleId}` : `POST /sales/${saleId}/reschedule`;
     const { status, body } = await api.call(line, { json, token: operator });
-    expect([status, body.code]).toEqual([400, 'invalid_input']);
+    expect([status, body.code]).toEqual([422, 'unprocessable']);
     expect(body.detail).toContain('offerCutoffSeconds');
     expect(await timesOf(saleId)).toEqual(before);
   });
@@ -341,7 +365,7 @@ describe('times after which the purchase window is not longer than its cut-off f
     const saleId = await givenSale(deps, { purchaseOpensAtMs: now - 60_000, offerCutoffMs: 3_000_000 });
     const call = { json: { shiftSeconds: -1_200 }, token: operator };
     const { status, body } = await api.call(`POST /sales/${saleId}/reschedule`, call);
-    expect([status, body.code]).toEqual([400, 'invalid_input']);
+    expect([status, body.code]).toEqual([422, 'unprocessable']);
   });
 
   test('a new cut-off that is not shorter than what is left of an open window is refused, alone and with times', async () => {
@@ -352,7 +376,7 @@ describe('times after which the purchase window is not longer than its cut-off f
     const later = { purchaseClosesAt: new Date(now + hourMs + 60_000).toISOString() };
     for (const json of [{ offerCutoffSeconds: 3_601 }, { ...later, offerCutoffSeconds: 3_661 }]) {
       const { status, body } = await api.call(`PATCH /sales/${saleId}`, { json, token: operator });
-      expect([status, body.code]).toEqual([400, 'invalid_input']);
+      expect([status, body.code]).toEqual([422, 'unprocessable']);
     }
     expect((await timesOf(saleId)).offerCutoffSeconds).toBe(60);
     const fits = { json: { offerCutoffSeconds: 3_000 }, token: operator };

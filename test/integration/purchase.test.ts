@@ -12,9 +12,11 @@ import { DeleteMessageCommand, GetQueueAttributesCommand, ReceiveMessageCommand 
 import { jest } from '@jest/globals';
 import { createProduct } from '#catalog/product.ts';
 import { BusEvent } from '#events/catalog.ts';
+import { createPurchaseRoute } from '#functions/http/purchase.routes.ts';
 import { handler as pay } from '#functions/queue/pay.ts';
 import { handler as advance } from '#functions/schedule/advance.ts';
 import { handler as settle } from '#functions/schedule/settle.ts';
+import { keepingRefusals } from '#idempotency/kept-answer.ts';
 import { adjustStock } from '#launch/adjust-stock.ts';
 import { sweepCancellation } from '#launch/cancellation.ts';
 import { createSale } from '#launch/create-sale.ts';
@@ -24,7 +26,7 @@ import { listNotifications } from '#notification/list.ts';
 import { notify } from '#notification/notify.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { toIso } from '#platform/kernel/clock.ts';
-import { isRefusal } from '#platform/kernel/errors.ts';
+import { isRefusal, refuse } from '#platform/kernel/errors.ts';
 import {
   type CustomerId,
   derivedId,
@@ -468,6 +470,41 @@ describe('an Idempotency-Key', () => {
     });
     expect(await buy(token, [newId()], 'tok_approve', key)).toMatchObject({ status: 422 });
     await work([body.purchaseId], ['captured']);
+  });
+
+  it('is told of a refusal again, marked, and of what was bought under it before that', async () => {
+    const stage = await scene();
+    const { token, customerId, reservationId } = first(stage);
+    const key = newId();
+    const unknown = newId();
+    const answers = [await buy(token, [unknown], 'tok_approve', key), await buy(token, [unknown], 'tok_approve', key)];
+    expect(answers.map(({ status, headers }) => [status, headers['idempotent-replayed']])).toEqual([
+      [404, undefined],
+      [404, 'true'],
+    ]);
+    expect((await buy(token, [reservationId], 'tok_approve', key)).body.code).toBe('idempotency_key_reused');
+    // Two calls under one key that were judged at once: one was refused, the other carried out.
+    let made: { purchaseId: string } | undefined;
+    const ask = keepingRefusals(
+      createPurchaseRoute,
+      async () => refuse('not_found', 'There is nothing of that name.'),
+      async () => made,
+    );
+    const caller = { customerId, role: 'customer' as const };
+    const call = {
+      deps,
+      caller,
+      params: undefined,
+      query: undefined,
+      body: {},
+      rawBody: '{}',
+      idempotencyKey: newId(),
+    };
+    const asked = { ...call, tokens, headers: {}, sourceIp: '127.0.0.1' };
+    expect(await ask(asked)).toMatchObject({ refused: 'not_found' });
+    expect(await ask(asked)).toMatchObject({ refused: 'not_found' });
+    made = { purchaseId: newId() };
+    expect(await ask(asked)).toEqual(made);
   });
 
   it('is needed, and is each customer’s own', async () => {
@@ -1365,14 +1402,19 @@ describe('what was paid in a sale that is called off (M2, M3)', () => {
     expect((await progress(there.saleId)).body).toMatchObject({ done: false });
 
     for (const json of [
-      ...[{ ...waive, amountMinor: 5 }, { ...waive, cancel: [buyer.reservationId] }, { waiveFailed: false }],
+      ...[
+        { ...waive, amountMinor: 5 },
+        { ...waive, cancel: [buyer.reservationId] },
+      ],
       ...[
         { ...waive, retryFailed: true },
         { ...waive, items: [{ reservationId: buyer.reservationId, units: 1 }] },
       ],
     ]) {
-      expect(await close(json, newId())).toMatchObject({ status: 400, body: { code: 'invalid_input' } });
+      expect(await close(json, newId())).toMatchObject({ status: 422, body: { code: 'unprocessable' } });
     }
+    const malformed = { status: 400, body: { code: 'invalid_input' } };
+    expect(await close({ waiveFailed: false }, newId())).toMatchObject(malformed);
     expect((await progress(there.saleId)).body).toMatchObject({
       done: false,
       refundsByState: { failed: { refunds: 1 } },
@@ -1854,10 +1896,11 @@ describe('what the provider says is checked (M5, M6)', () => {
       { decision: 'refund', refund: key },
       { decision: 'accept', amountMinor: 5 },
       { decision: 'reject', refund: key, amountMinor: 5 },
-      { decision: 'accept', refund: key, amountMinor: 0 },
     ]) {
-      expect(await decideRefund(purchaseId, json)).toMatchObject({ status: 400, body: { code: 'invalid_input' } });
+      expect(await decideRefund(purchaseId, json)).toMatchObject({ status: 422, body: { code: 'unprocessable' } });
     }
+    const nothing = { decision: 'accept', refund: key, amountMinor: 0 };
+    expect(await decideRefund(purchaseId, nothing)).toMatchObject({ status: 400, body: { code: 'invalid_input' } });
     expect(await decideRefund(purchaseId, { decision: 'accept', refund: 'another' })).toMatchObject({ status: 404 });
     expect(await decideRefund(purchaseId, { decision: 'accept' })).toMatchObject({ status: 409 });
     const answers = await Promise.all(
@@ -2064,15 +2107,19 @@ describe('a refund of a part (I13)', () => {
     for (const json of [
       { items: [{ reservationId, units: 3 }] },
       { items: [{ reservationId: newId(), units: 1 }] },
-      { items: [] },
       { items: [{ reservationId, units: 1 }], amountMinor: 5 },
-      { amountMinor: 0 },
-      { amountMinor: 1.5 },
       { amountMinor: 5, cancel: [newId()] },
       { amountMinor: 5, cancel: [{ reservationId, units: 3 }] },
-      { amountMinor: 5, cancel: [{ reservationId, units: 0 }] },
       { amountMinor: 5, cancel: [reservationId, { reservationId, units: 1 }] },
       { cancel: [] },
+    ]) {
+      expect(await part(purchaseId, json)).toMatchObject({ status: 422, body: { code: 'unprocessable' } });
+    }
+    for (const json of [
+      { items: [] },
+      { amountMinor: 0 },
+      { amountMinor: 1.5 },
+      { amountMinor: 5, cancel: [{ reservationId, units: 0 }] },
     ]) {
       expect(await part(purchaseId, json)).toMatchObject({ status: 400, body: { code: 'invalid_input' } });
     }
@@ -2197,17 +2244,17 @@ describe('buying fewer units than are set aside', () => {
     expect(await buyItems(token, [{ reservationId, units: 3 }])).toMatchObject({
       ...{ status: 409, body: { code: 'cannot_grow', reservationId, units: 2 } },
     });
-    for (const json of [
-      { items: [{ reservationId, units: 1 }], reservationIds: [reservationId] },
-      {},
-      { items: [] },
-      { items: [{ reservationId, units: 0 }] },
-      { items: [{ reservationId, units: 1.5 }] },
-      { items: [{ reservationId, units: 1, rest: 'sell' }] },
-      { items: [{ reservationId, units: 1 }, { reservationId }] },
-    ]) {
+    for (const [json, status] of [
+      [{ items: [{ reservationId, units: 1 }], reservationIds: [reservationId] }, 422],
+      [{}, 422],
+      [{ items: [] }, 400],
+      [{ items: [{ reservationId, units: 0 }] }, 400],
+      [{ items: [{ reservationId, units: 1.5 }] }, 400],
+      [{ items: [{ reservationId, units: 1, rest: 'sell' }] }, 400],
+      [{ items: [{ reservationId, units: 1 }, { reservationId }] }, 422],
+    ] as const) {
       const answer = await api.call('POST /purchases', { token, key: newId(), json: { ...json, paymentToken: 'tok' } });
-      expect(answer).toMatchObject({ status: 400, body: { code: 'invalid_input' } });
+      expect(answer).toMatchObject({ status, body: { code: status === 400 ? 'invalid_input' : 'unprocessable' } });
     }
     const stranger = await tokens.issue({ customerId: newId(), role: 'customer' });
     expect(await buyItems(stranger, [{ reservationId, units: 1 }])).toMatchObject({ status: 404 });
@@ -2385,9 +2432,14 @@ describe('units and money of a refund, each by itself (I13)', () => {
     const { purchaseId, reservationId } = await bought(2);
     const retry = { retryFailed: true };
     expect(await part(purchaseId, retry)).toMatchObject({ status: 409, body: { code: 'illegal_state' } });
-    for (const json of [{ ...retry, amountMinor: 5 }, { ...retry, cancel: [reservationId] }, { retryFailed: false }]) {
-      expect(await part(purchaseId, json)).toMatchObject({ status: 400, body: { code: 'invalid_input' } });
+    for (const json of [
+      { ...retry, amountMinor: 5 },
+      { ...retry, cancel: [reservationId] },
+    ]) {
+      expect(await part(purchaseId, json)).toMatchObject({ status: 422, body: { code: 'unprocessable' } });
     }
+    const malformed = { status: 400, body: { code: 'invalid_input' } };
+    expect(await part(purchaseId, { retryFailed: false })).toMatchObject(malformed);
     await providers.faults({ refuseRefunds: 402 });
     await part(purchaseId, { amountMinor: 500 });
     await work([purchaseId], ['refund_failed']);
@@ -2635,7 +2687,7 @@ describe('refunds can be seen', () => {
     expect(found[0]).toMatchObject({ amount, state: 'failed', failure: 'refund_refused', reason: 'refund_ordered' });
     const everywhere = (await failedOnes('limit=100')).body.items.map(({ purchaseId }: Failed) => purchaseId);
     expect(everywhere).toEqual(expect.arrayContaining(ids));
-    expect(await failedOnes('cursor=x')).toMatchObject({ status: 400 });
+    expect(await failedOnes('cursor=x')).toMatchObject({ status: 422 });
     expect(await api.call('GET /ops/failed-refunds', { token: first(here).token })).toMatchObject({ status: 403 });
     await providers.faults();
     for (const id of ids) await refund(by, id);

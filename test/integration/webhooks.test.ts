@@ -177,7 +177,7 @@ describe('endpoints', () => {
     ...['https://192.168.1.1.:443/', 'javascript:alert(1)', 'https://printer.local/', '//shop.example.com/'],
   ])('cannot be at %s', async (url) => {
     const { body } = await api.call('POST /webhook-endpoints', { json: { url, events: ['sale.changed'] }, token });
-    expect(body.code).toBe('invalid_input');
+    expect(body.code).toBe('unprocessable');
     expect(await deps.db.rows('SELECT id FROM webhook_endpoints')).toEqual([]);
   });
 
@@ -515,7 +515,7 @@ describe('redelivery in bulk', () => {
     await work([{ redelivery: { id: none.body.redeliveryId, afterId: null } }]);
     expect((await api.call(`GET ${none.body.statusUrl}`, { token })).body).toMatchObject({ ordered: 0 });
     const future = { since: new Date(Date.now() + minuteMs).toISOString() };
-    expect((await start(future)).body.code).toBe('invalid_input');
+    expect((await start(future)).body.code).toBe('unprocessable');
   });
 
   test('goes on in bounded steps wherever it was left, and orders each message once', async () => {

@@ -8,18 +8,19 @@
 
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import type { APIGatewayProxyEventV2, Context } from 'aws-lambda';
+import { apiDocument } from '#functions/http/document.ts';
 import { routes } from '#functions/http/routes.ts';
 import { seedOperator } from '#identity/register.ts';
 import { handlerOf } from '#local/function-host.ts';
 import { readDeclared } from '#local/serverless-config.ts';
 import { type Deps, sharedDeps } from '#platform/environment/deps.ts';
 import type { HttpHandler } from '#platform/handlers/http.ts';
-import { type OpenApiDocument, openApiDocument } from '#platform/handlers/openapi.ts';
+import { codesOf } from '#platform/handlers/openapi.ts';
+import type { OpenApiDocument } from '#platform/handlers/openapi-examples.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
 import { redisReady } from '#platform/redis/redis.ts';
 import type { Role } from '#platform/security/roles.ts';
 import { newId } from '#test/support/ids.ts';
-import { documentedWebhooks } from '#webhooks/message.shapes.ts';
 
 export interface Sent {
   token?: string;
@@ -92,7 +93,7 @@ export function openApi({ patient = true }: { patient?: boolean } = {}): Api {
     }
     return shared;
   };
-  const document = openApiDocument(routes, documentedWebhooks);
+  const document = apiDocument({ closed: true });
   const served = readServed();
   const conforms = contract(document);
 
@@ -234,6 +235,10 @@ function contract(document: OpenApiDocument): (route: { method: string; path: st
     const ref = `api#/${pointer.map((part) => encodeURIComponent(part.replace(/~/g, '~0').replace(/\//g, '~1'))).join('/')}`;
     const validate = compiled.get(ref) ?? ajv.compile({ $ref: ref });
     compiled.set(ref, validate);
+    const route = Object.values(routes).find((one) => one.method === method && one.path === path);
+    if (status >= 400 && route && !codesOf(route).includes(body.code)) {
+      throw new Error(`${what} with ${body.code} is not in the document: ${text}`);
+    }
     if (!validate(body))
       throw new Error(`${what} is not as the document says: ${ajv.errorsText(validate.errors)}: ${text}`);
   };

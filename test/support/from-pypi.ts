@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { projectRoot } from '#local/state-folder.ts';
 
 const run = promisify(execFile);
-const installLimitMs = 90_000;
+const installLimitMs = 240_000;
 
 /**
  * The folder with the programs of a virtual environment that has this package, or undefined if it cannot be had. `works` says

@@ -273,6 +273,7 @@ export const en = {
   },
   problems: {
     invalid_input: 'Something about this request is not valid. Please check what you entered.',
+    unprocessable: 'Some of what you entered does not go together. Please check it.',
     invalid_json: 'The request could not be read. Please load the page again.',
     idempotency_key_missing: 'The request was incomplete. Please load the page again.',
     unauthenticated: 'Please sign in again.',

@@ -266,6 +266,7 @@ export const ko: Words = {
   },
   problems: {
     invalid_input: '요청에 올바르지 않은 부분이 있습니다. 입력한 내용을 확인해 주세요.',
+    unprocessable: '입력한 내용 가운데 서로 맞지 않는 부분이 있습니다. 확인해 주세요.',
     invalid_json: '요청을 읽을 수 없습니다. 페이지를 새로 고침해 주세요.',
     idempotency_key_missing: '요청이 완전하지 않습니다. 페이지를 새로 고침해 주세요.',
     unauthenticated: '다시 로그인해 주세요.',

@@ -60,7 +60,7 @@ export function readBody(route: Route, event: APIGatewayProxyEventV2, encoding?:
   const bytes = event.isBase64Encoded ? Buffer.from(sent, 'base64') : undefined;
   const body = bytes === undefined ? sent : decode(bytes, isBytes ? encodingOf(bytes, encoding) : 'utf-8');
   // A gateway that passes text on replaces every byte that is not UTF-8 with U+FFFD; decoding CP949 does the same.
-  if (body === undefined || body.includes('\ufffd')) throw unreadable(route, isBytes ? encoding : undefined);
+  if (body === undefined || body.includes('\ufffd')) throw unreadable(route, isBytes, encoding);
   // The size limit of a body of bytes applies to the bytes, whatever their length in UTF-8.
   if (!isBytes && Buffer.byteLength(body) > limit) throw tooLarge(limit);
   return body;
@@ -118,11 +118,12 @@ function decode(bytes: Buffer, encoding: string): string | undefined {
   }
 }
 
-function unreadable(route: Route, named = 'utf-8'): Refused {
-  const what = `The body is not valid ${named.toUpperCase()}`;
+function unreadable(route: Route, isBytes: boolean, named = 'utf-8'): Refused {
+  const what = `The body is not valid ${isBytes ? named.toUpperCase() : 'UTF-8'}`;
   if (!route.mayBeBytes) return new Refused('invalid_input', `${what}.`);
   return new Refused(
-    'invalid_input',
+    // Any bytes are well formed, and the encoding that is named may not be theirs.
+    isBytes ? 'unprocessable' : 'invalid_input',
     `${what}. Save the file as "CSV UTF-8", or send it as ${bytesType}: as it is if it was saved as "Unicode Text" (UTF-16), with ?encoding=cp949 if it was saved as "CSV" in Korean Excel.`,
   );
 }

@@ -18,7 +18,7 @@ import { type Input, validation } from './input.ts';
 import { type Reply, requestMetrics, responseBody, responseHeaders } from './response.ts';
 import type { Route } from './route.ts';
 
-export { Reply } from './response.ts';
+export { Reply, replayed, replayedHeader } from './response.ts';
 
 /** The arguments of a verb: validated input, the caller and the dependencies. */
 export interface Call<Params, Query, Body> extends Input<Params, Query, Body> {

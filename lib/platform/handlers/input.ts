@@ -5,9 +5,14 @@
 import type { MiddlewareObj } from '@middy/core';
 import type { APIGatewayProxyEventV2, Context } from 'aws-lambda';
 import type * as z from 'zod';
+import { stated } from '#platform/kernel/shapes.ts';
 import { hasNoBody, parseBody, readBody, refuseBody } from './body.ts';
 import { Refused } from './problem-details.ts';
 import type { Route } from './route.ts';
+
+/** Printable ASCII, as an HTTP header field permits, and of bounded length: bare, or in quotes. */
+export const idempotencyKeyPattern =
+  /^(?:[\x21\x23-\x7e][\x21-\x7e]{0,254}|"(?:[\x21\x23-\x5b\x5d-\x7e]|\\["\\]){1,255}")$/;
 
 /** How many invalid fields an answer names, and how much of each message, so that an answer stays small. */
 const fieldsNamed = 20;
@@ -34,16 +39,24 @@ export function validation<P extends z.ZodType, Q extends z.ZodType, B extends z
   return {
     before: ({ event, context }) => {
       const params = pathParameters(route.params, event.pathParameters ?? {});
-      const query = check(route.query, event.queryStringParameters ?? {}, 'query');
+      const broken: Refused[] = [];
+      const query = check(route.query, event.queryStringParameters ?? {}, 'query', broken);
       const encoding = event.queryStringParameters?.encoding;
       const isMissing = route.bodyOptional === true && hasNoBody(event);
       const rawBody = (route.body && !isMissing) || route.raw ? readBody(route, event, encoding) : '';
       // An Idempotency-Key stands for all that a call asks for.
       if (route.idempotent && !route.body) refuseBody(event);
-      const body = check(route.body, isMissing ? {} : route.body ? parseBody(route, rawBody) : undefined, 'body');
+      const body = check(
+        route.body,
+        isMissing ? {} : route.body ? parseBody(route, rawBody) : undefined,
+        'body',
+        broken,
+      );
       const key = event.headers['idempotency-key'];
       const takesKey = route.idempotent === 'optional' ? key !== undefined : route.idempotent;
       const idempotencyKey = takesKey ? readIdempotencyKey(key) : '';
+      const [first] = broken;
+      if (first) throw first;
       context.input = { params, query, body, rawBody, idempotencyKey };
     },
   };
@@ -56,14 +69,29 @@ function pathParameters<Shape extends z.ZodType>(shape: Shape | undefined, given
   return result?.data as z.output<Shape>;
 }
 
+/** The key; quoted, as a string of structured fields (RFC 9651), and bare it is the same one. */
 function readIdempotencyKey(given = ''): string {
-  // Printable ASCII, as an HTTP header field permits, and of bounded length.
-  if (/^[\x21-\x7e]{1,255}$/.test(given)) return given;
+  if (idempotencyKeyPattern.test(given)) {
+    return given.startsWith('"') ? given.slice(1, -1).replace(/\\(.)/g, '$1') : given;
+  }
   throw new Refused('idempotency_key_missing', 'Send an Idempotency-Key of 1 to 255 printable ASCII characters.');
 }
 
-/** The parsed value; undefined if the route declares no shape for this part. */
-function check<Shape extends z.ZodType>(shape: Shape | undefined, value: unknown, where: string): z.output<Shape> {
+/** Whether everything that the documents of the API say of the input is so, and only rules in words are broken. */
+function isWellFormed({ issues }: z.ZodError): boolean {
+  return issues.every((issue) => issue.code === 'custom' && issue.params?.documented !== stated.documented);
+}
+
+/**
+ * The parsed value; undefined if the route declares no shape for this part. Throws for what is malformed; what only breaks a rule
+ * in words is added to `broken`, for the rest of the request is looked at first.
+ */
+function check<Shape extends z.ZodType>(
+  shape: Shape | undefined,
+  value: unknown,
+  where: string,
+  broken: Refused[],
+): z.output<Shape> {
   const result = shape?.safeParse(value);
   if (!result || result.success) return result?.data as z.output<Shape>;
   const fields = result.error.issues.slice(0, fieldsNamed).map((issue) => ({
@@ -71,7 +99,8 @@ function check<Shape extends z.ZodType>(shape: Shape | undefined, value: unknown
     message: issue.message.slice(0, messageCharacters),
   }));
   const first = fields[0];
-  throw new Refused('invalid_input', `The ${where} is not valid: ${first?.field || where}: ${first?.message ?? ''}`, {
-    fields,
-  });
+  const detail = `The ${where} is not valid: ${first?.field || where}: ${first?.message ?? ''}`;
+  if (!isWellFormed(result.error)) throw new Refused('invalid_input', detail, { fields });
+  broken.push(new Refused('unprocessable', detail, { fields }));
+  return undefined as z.output<Shape>;
 }

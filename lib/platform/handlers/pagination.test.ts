@@ -48,7 +48,7 @@ describe('cursor pagination', () => {
       '../',
       '\0',
     ]) {
-      expect(readCursor('rows', bad, Position)).toMatchObject({ refused: 'invalid_input' });
+      expect(readCursor('rows', bad, Position)).toMatchObject({ refused: 'unprocessable' });
     }
     expect(readCursor('others', cursor, Position)).toMatchObject({ refused: 'invalid_input' });
     expect(readCursor('rows', cursor, z.tuple([z.string()]))).toMatchObject({ refused: 'invalid_input' });

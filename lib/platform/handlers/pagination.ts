@@ -8,30 +8,31 @@
 import { createHash } from 'node:crypto';
 import * as z from 'zod';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { wholeNumber } from '#platform/kernel/shapes.ts';
 
 const defaultPageSize = 20;
 export const maxPageSize = 100;
 
-const Limit = z
-  .string()
-  .regex(/^[1-9]\d{0,2}$/, `must be a number from 1 to ${maxPageSize}`)
-  .transform(Number)
-  .pipe(z.int().min(1).max(maxPageSize))
-  .default(defaultPageSize);
+/** A cursor: what it says is checked by `readCursor`. */
+const Cursor = z.string().regex(/^[A-Za-z0-9_-]{1,512}$/, 'must be the nextCursor of the previous page');
 
 /** The query parameters of a list; extend it with a list's own filters. */
 export const PageQuery = z.strictObject({
-  limit: Limit.describe(`Page size, 1 to ${maxPageSize}; ${defaultPageSize} by default`),
-  cursor: z.string().max(512).optional().describe('The nextCursor of the previous page'),
+  limit: wholeNumber(1, maxPageSize, defaultPageSize).describe(
+    `Page size, 1 to ${maxPageSize}; ${defaultPageSize} by default`,
+  ),
+  cursor: Cursor.optional().describe('The nextCursor of the previous page'),
 });
 export type PageQuery = z.output<typeof PageQuery>;
 
 /** The shape of a page of these items. */
 export const pageOf = <Item extends z.ZodType>(item: Item) =>
-  z.object({
-    items: z.array(item),
-    nextCursor: z.string().nullable().describe('Where the next page begins; null on the last one'),
-  });
+  z
+    .object({
+      items: z.array(item),
+      nextCursor: z.string().nullable().describe('Where the next page begins; null on the last one'),
+    })
+    .meta({ id: `${item.meta()?.id}Page` });
 
 export interface Page<Item> {
   items: Item[];
@@ -54,7 +55,7 @@ export function readCursor<Shape extends z.ZodType<Position>>(
   const position = shape.safeParse(decode(list, cursor));
   return position.success
     ? position.data
-    : refuse('invalid_input', 'The cursor is not valid for this list.', {
+    : refuse('unprocessable', 'The cursor is not valid for this list.', {
         fields: [{ field: 'cursor', message: 'must be the nextCursor of the previous page' }],
       });
 }

@@ -21,6 +21,20 @@ export class Reply<Body> {
   }
 }
 
+/** The header of an answer that was given before. */
+export const replayedHeader = { 'idempotent-replayed': 'true' };
+const mark = Symbol('given before');
+
+/** Marks an answer as the one that the first request under its Idempotency-Key got. The mark is no part of the answer. */
+export function replayed<Answer extends object>(answer: Answer): Answer {
+  return Object.defineProperty(answer, mark, { value: true });
+}
+
+/** The headers of an answer that was given before; none of one that is new. */
+export function headersOfReplay(answer: unknown): Record<string, string> {
+  return typeof answer === 'object' && answer !== null && mark in answer ? replayedHeader : {};
+}
+
 type ResponseMiddleware = MiddlewareObj<APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2>;
 
 /** A middleware that does the same after a success and after an error. */
@@ -31,7 +45,8 @@ export function responseBody(route: Route): ResponseMiddleware {
   return {
     after: (request) => {
       const result: unknown = request.response;
-      request.response = isRefusal(result) ? problemOf(result, request.event.rawPath) : success(route, result);
+      const response = isRefusal(result) ? problemOf(result, request.event.rawPath) : success(route, result);
+      request.response = { ...response, headers: { ...response.headers, ...headersOfReplay(result) } };
     },
     onError: (request) => {
       const { error, event } = request;
@@ -46,7 +61,8 @@ export function responseBody(route: Route): ResponseMiddleware {
 }
 
 function success(route: Route, result: unknown): APIGatewayProxyStructuredResultV2 {
-  const { body, headers } = result instanceof Reply ? result : { body: result, headers: {} };
+  const { body, headers: own } = result instanceof Reply ? result : { body: result, headers: {} };
+  const headers = { ...own, ...headersOfReplay(body) };
   if (body === undefined) return { statusCode: route.status, headers };
   const type = route.replyType ?? 'application/json';
   const response = { statusCode: route.status, headers: { 'content-type': type, ...headers } };

@@ -16,6 +16,8 @@ export interface Route<
   /** With parameters in braces, as API Gateway writes them. */
   readonly path: string;
   readonly summary: string;
+  /** More than the summary, where there is more to say. */
+  readonly description?: string;
   readonly tag: string;
   /**
    * Who may call: everybody, or a signed-in caller with at least this role. `optional` is for everybody, and tells who calls if
@@ -39,16 +41,24 @@ export interface Route<
   readonly maxBodyBytes?: number;
   /** Whether the body's exact bytes and all headers are passed on, to verify signatures. */
   readonly raw?: boolean;
+  /** What a program that signs its messages sends to a raw route, for the document: the verb reads it after the signature. */
+  readonly sends?: z.ZodType;
   /**
    * Whether the call needs an Idempotency-Key. Where it is optional, a call with one is carried out once and its answer
    * is kept, and a call without one is a new one each time.
    */
   readonly idempotent?: boolean | 'optional';
+  /** What a key does here, if that is not what it does elsewhere. */
+  readonly keysAre?: string;
+  /** What a repeated call does, for one that changes something and takes no key. */
+  readonly repeated?: string;
   /** Whether a proof of work lets the call pass beyond the free rate of an address. */
   readonly takesProof?: boolean;
   /** The status of success and the shape of its body. */
   readonly status: number;
   readonly reply?: Reply;
+  /** Headers of a success that a client goes on with, besides those of every answer. */
+  readonly replyHeaders?: Readonly<Record<string, z.ZodType>>;
   /** The media type of the reply; JSON by default. */
   readonly replyType?: string;
   /** The route's own refusals, beyond those that follow from its declaration. */

@@ -49,6 +49,11 @@ export const codes = {
   payload_too_large: { status: 413, retry: false, title: 'The body is too large' },
   unsupported_media_type: { status: 415, retry: false, title: 'The body must be JSON in UTF-8' },
   idempotency_key_reused: { status: 422, retry: false, title: 'This key was used with another request' },
+  unprocessable: {
+    status: 422,
+    retry: false,
+    title: 'Well formed, but it does not go together, or names what there is not',
+  },
   mixed_currencies: { status: 422, retry: false, title: 'One purchase can have one currency only' },
   import_rejected: { status: 422, retry: false, title: 'Some rows of the file are not valid; nothing was imported' },
   work_required: { status: 429, retry: true, title: 'Solve the challenge, or wait, and try again' },

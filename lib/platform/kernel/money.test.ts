@@ -1,4 +1,4 @@
-import { digitsOf, formatMoney, fromDecimal, isCurrency, minorDigits, toDecimal } from './money.ts';
+import { currencies, digitsOf, formatMoney, fromDecimal, minorDigits, toDecimal } from './money.ts';
 
 const plain = (text: string) => text.replaceAll(/[\u00a0\u202f]/g, ' ');
 
@@ -25,7 +25,7 @@ describe('money', () => {
   });
 
   it('M7: every currency is shown with the digits of the table, in every language, whatever ICU would do', () => {
-    const codes = Intl.supportedValuesOf('currency').filter(isCurrency);
+    const codes = Intl.supportedValuesOf('currency').filter((code) => currencies.includes(code));
     expect(codes.length).toBeGreaterThan(140);
     for (const currency of [...codes, ...Object.keys(minorDigits)]) {
       for (const locale of ['en', 'de', 'ko', 'hu', 'ja']) {
@@ -37,9 +37,9 @@ describe('money', () => {
 
   it('M7: names are those of list one: none that has left it, none without a minor unit, none that only looks like one', () => {
     for (const code of ['EUR', 'HUF', 'XCG', 'ZWG', 'CLF', 'UYW', 'XAD'])
-      expect([code, isCurrency(code)]).toEqual([code, true]);
+      expect([code, currencies.includes(code)]).toEqual([code, true]);
     for (const code of ['HRK', 'ANG', 'ZWL', 'XAU', 'XDR', 'XXX', 'XTS', 'ZZZ', 'eur', '', 'constructor']) {
-      expect([code, isCurrency(code)]).toEqual([code, false]);
+      expect([code, currencies.includes(code)]).toEqual([code, false]);
     }
     expect(digitsOf('HRK')).toBe(2);
   });

@@ -13,7 +13,7 @@ const listOne = `AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BIF BMD BND
   RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD USN UYI
   UYU UYW UZS VED VES VND VUV WST XAD XAF XCD XCG XOF XPF YER ZAR ZMW ZWG`;
 
-const currencies: ReadonlySet<string> = new Set(listOne.split(/\s+/));
+export const currencies = listOne.split(/\s+/);
 
 /** The digits of the minor unit, where they are not two. */
 export const minorDigits: Readonly<Record<string, number>> = {
@@ -27,11 +27,6 @@ export const minorDigits: Readonly<Record<string, number>> = {
 export interface Amount {
   readonly amountMinor: number;
   readonly currency: string;
-}
-
-/** Whether this is a currency of ISO 4217 in which something can be priced. */
-export function isCurrency(code: string): boolean {
-  return currencies.has(code);
 }
 
 /** How many digits the minor unit of a currency has; two for a currency that has left the list. */

@@ -1,0 +1,12 @@
+/** The documents of this API and the page that shows it: one function, since all of it needs the same. */
+import { severalRoutes } from '#platform/handlers/several.ts';
+import { handler as getAsyncapi } from './get-asyncapi.ts';
+import { handler as getDocs } from './get-docs.ts';
+import { handler as getOpenapi } from './get-openapi.ts';
+import * as operations from './operations.routes.ts';
+
+export const handler = severalRoutes([
+  [operations.getOpenapiRoute, getOpenapi],
+  [operations.getAsyncapiRoute, getAsyncapi],
+  [operations.getDocsRoute, getDocs],
+]);
