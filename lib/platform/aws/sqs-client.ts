@@ -13,7 +13,7 @@ import {
   SQSClient,
   type SQSClientConfig,
 } from '@aws-sdk/client-sqs';
-import { sign } from 'aws4';
+import aws4 from 'aws4';
 import { type Dispatcher, Pool } from 'undici';
 import { awsCallTimeoutMs } from '#platform/kernel/time-limits.ts';
 import { connectTimeoutMs } from './client-settings.ts';
@@ -59,7 +59,7 @@ export class SqsClient extends SQSClient {
     const [credentials, region] = await Promise.all([this.config.credentials(), this.config.region()]);
     const date = new Date(Date.now() + this.config.systemClockOffset).toISOString().replace(/[:-]|\.\d{3}/g, '');
     const trace = process.env._X_AMZN_TRACE_ID;
-    const { headers } = sign(
+    const { headers } = aws4.sign(
       {
         ...{ method: 'POST', path: '/', service: 'sqs', region, body },
         headers: {
