@@ -17,7 +17,7 @@ import { createHash } from 'node:crypto';
 import { changeEvents, recordEvents } from '#events/outbox.ts';
 import { type Committed, nothingChanged, type WriteNeeds, writeThrough } from '#mirror/write-through.ts';
 import type { Needs } from '#platform/environment/deps.ts';
-import { replayed } from '#platform/handlers/http.ts';
+import { replayed } from '#platform/handlers/response.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { type CustomerId, derivedId, type PurchaseId, type SaleId } from '#platform/kernel/ids.ts';
 import { httpFunctionTimeoutSeconds } from '#platform/kernel/time-limits.ts';

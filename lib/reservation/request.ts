@@ -12,7 +12,7 @@ import { askGate, type GateAnswer, type GateRefusal, type GateRequest, returnCla
 import { readMirroredSale } from '#mirror/live-sale.ts';
 import { type MirrorNeeds, primeMirror, refreshMirror } from '#mirror/mirror.ts';
 import type { Needs } from '#platform/environment/deps.ts';
-import { replayed } from '#platform/handlers/http.ts';
+import { replayed } from '#platform/handlers/response.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { codes, isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';

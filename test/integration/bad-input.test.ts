@@ -298,6 +298,7 @@ describe('bodies', () => {
       [{ text: csv }, 'unsupported_media_type'],
       [{ text: csv, headers: { 'content-type': 'text/csv; charset=latin1' } }, 'unsupported_media_type'],
       [{ bytes: Uint8Array.from([0x73, 0xe9, 0x0a]), headers }, 'invalid_input'],
+      [{ bytes: new Uint8Array(), headers: { 'content-type': 'application/octet-stream' } }, 'unprocessable'],
       [{ text: csv.padEnd(1_100_000, '\n'), headers }, 'payload_too_large'],
       [{ text: csv.replace('A,A', 'A,A\0'), headers }, 'import_rejected'],
     ] as [Sent, string][]) {

@@ -50,8 +50,8 @@ describe('cursor pagination', () => {
     ]) {
       expect(readCursor('rows', bad, Position)).toMatchObject({ refused: 'unprocessable' });
     }
-    expect(readCursor('others', cursor, Position)).toMatchObject({ refused: 'invalid_input' });
-    expect(readCursor('rows', cursor, z.tuple([z.string()]))).toMatchObject({ refused: 'invalid_input' });
+    expect(readCursor('others', cursor, Position)).toMatchObject({ refused: 'unprocessable' });
+    expect(readCursor('rows', cursor, z.tuple([z.string()]))).toMatchObject({ refused: 'unprocessable' });
   });
 
   test('takes a limit from 1 to 100 and nothing that merely converts to one', () => {
