@@ -2,6 +2,9 @@
 
 import { importProducts } from '#catalog/import.ts';
 import { operatorHandler } from '#idempotency/kept-answer.ts';
+import { decodeCp949 } from '#platform/handlers/cp949.ts';
 import { importProductsRoute } from './catalog.routes.ts';
 
-export const handler = operatorHandler(importProductsRoute, ({ deps, body }, keep) => importProducts(deps, body, keep));
+export const handler = operatorHandler({ ...importProductsRoute, decodeCp949 }, ({ deps, body }, keep) =>
+  importProducts(deps, body, keep),
+);

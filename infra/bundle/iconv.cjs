@@ -1,5 +1,5 @@
 /**
- * Takes the place of iconv-lite, which only mysql2 asks for. Connections speak utf8mb4, which Node decodes itself. A server
+ * Takes the place of iconv-lite in mysql2 (plugins.mjs). Connections speak utf8mb4, which Node decodes itself. A server
  * greets in utf8mb3 before that is agreed; iconv-lite calls that CESU-8, and it equals UTF-8 for every character that a
  * greeting or an error message has. Any other character set is an error rather than a guess.
  */

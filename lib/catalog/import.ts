@@ -58,14 +58,14 @@ export async function importProducts(
     const count = { created: rows.length - before.length, updated: before.length };
     return keep(tx, count, {
       subjectId: null,
-      before: { products: before.map(brief) },
-      after: { products: rows.map(productOf).map(brief) },
+      before: { products: before.map(withShortDescription) },
+      after: { products: rows.map(productOf).map(withShortDescription) },
     });
   });
 }
 
 /** A product as the audit trail tells of an import: thousands of whole descriptions would not fit into its row. */
-function brief({ sku, name, description, price }: NewProduct): NewProduct {
+function withShortDescription({ sku, name, description, price }: NewProduct): NewProduct {
   return { sku, name, description: description.slice(0, descriptionTold), price };
 }
 

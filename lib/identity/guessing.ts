@@ -1,6 +1,6 @@
 /**
- * What stands in the way of guessing at passwords: limits on attempts, devices that are known, and hashes by which an account
- * is found without telling whether its address has one.
+ * What stops guessing at passwords (brute force, credential stuffing) and finding out who has an account (enumeration): limits on
+ * attempts, known devices, and hashes by which an account is found without telling whether its address has one.
  *
  * Registering tries a password as signing in does: an address and a password that go together sign in to their account, and
  * otherwise an account is made, whether or not the address has others. So neither tells anybody who does not know the

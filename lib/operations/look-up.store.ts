@@ -64,7 +64,7 @@ export async function findByCharge(
 
 /** A condition and its values. */
 type Condition = readonly [sql: string, values: readonly unknown[]];
-const together = (conditions: readonly (Condition | undefined)[]) => {
+const allOf = (conditions: readonly (Condition | undefined)[]) => {
   const wanted = conditions.filter((one) => one !== undefined);
   return { where: wanted.map(([sql]) => sql).join(' AND '), values: wanted.flatMap(([, values]) => values) };
 };
@@ -100,7 +100,7 @@ export async function endOfWindow(
         'i.reservation_id, i.purchase_id',
       ]
     : ['r.id', 'reservations r FORCE INDEX (PRIMARY)', 'r.id'];
-  const { where, values } = together(between(column, saleId, after, undefined));
+  const { where, values } = allOf(between(column, saleId, after, undefined));
   const [row] = await sql.rows<{ id: Buffer; purchaseId: Buffer | null }>(
     `SELECT ${column} AS id, ${isItems ? 'i.purchase_id' : 'NULL'} AS purchaseId FROM ${from} WHERE ${where}
      ORDER BY ${order} LIMIT 1 OFFSET ?`,
@@ -135,7 +135,7 @@ export function listReservations(
   limit: number,
 ): Promise<ReservationFound[]> {
   const { saleId, state, customerIds, purchaseIds, fromMs, toMs } = narrowed;
-  const { where, values } = together([
+  const { where, values } = allOf([
     ...between('r.id', saleId, after, end),
     ['r.sale_id = ?', [toBytes(saleId)]],
     among(customerIds, 'r.customer_id IN (?)'),
@@ -181,7 +181,7 @@ export function listPurchases(
   limit: number,
 ): Promise<PurchaseFound[]> {
   const { saleId, state, customerIds, purchaseIds, fromMs, toMs } = narrowed;
-  const { where, values } = together([
+  const { where, values } = allOf([
     ...between('i.reservation_id', saleId, after, end),
     ['i.sale_id = ?', [toBytes(saleId)]],
     [
@@ -227,7 +227,7 @@ export function listCustomers(
   limit: number,
 ): Promise<CustomerFound[]> {
   const { saleId, state, customerIds, fromMs, toMs } = narrowed;
-  const { where, values } = together([
+  const { where, values } = allOf([
     ...between('r.id', saleId, after, end),
     ['r.sale_id = ? AND r.nth = 0', [toBytes(saleId)]],
     among(customerIds, 'r.customer_id IN (?)'),

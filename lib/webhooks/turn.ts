@@ -1,5 +1,6 @@
 /**
- * A turn at an endpoint: one worker at a time sends it what is due, a few calls at once, for a bounded time.
+ * A turn at an endpoint, which is a lease on it: one worker at a time sends it what is due, a few calls at once, for a bounded
+ * time.
  *
  * Invariants. An attempt is counted and committed before the call, and its outcome after it: a worker that dies in between leaves
  * the delivery due again, so an endpoint may get a message twice, under the same id, and none is lost. An endpoint has
@@ -205,8 +206,8 @@ async function noteHealth(deps: TurnNeeds, endpointId: EndpointId, { taken, notT
 }
 
 /**
- * Asks for the next turn: it was not seen during this one what was written during it. A retry that is further away than a
- * message can be delayed is found by the minute's rule.
+ * Asks for the next turn, since this one may have missed what was written meanwhile. A retry that is further in the future than
+ * a message can be delayed is found by the minute's rule.
  */
 async function askForNext(deps: TurnNeeds, endpointId: EndpointId, isOpen: boolean): Promise<void> {
   const dueAtMs = await nextDueAt(deps.db, endpointId);

@@ -395,9 +395,13 @@ describe('every alarm', () => {
 
 describe('every bundle', () => {
   // A tenth above the largest, which docs/decisions/2026-11-29-bundles.md accounts for: a new dependency shows here first.
-  // But one: the script of the page at /docs is text of 4.9 MB, which nothing else shares a bundle with.
-  // And `register` has a dictionary of common passwords.
-  const larger: Record<string, number> = { 'get-docs-script': 8_000_000, register: 2_200_000 };
+  // But these: the script of the page at /docs is text of 4.9 MB, which nothing else shares a bundle with.
+  // `register` has a dictionary of common passwords, and the import of products the tables of CP949.
+  const larger: Record<string, number> = {
+    'get-docs-script': 8_000_000,
+    register: 2_200_000,
+    'operate-records': 2_300_000,
+  };
   const bytesAtMost = (key: string) => larger[key] ?? 1_800_000;
   const luaFiles = readdirSync(join(projectRoot, 'lib'), { recursive: true, encoding: 'utf8' })
     .filter((path) => path.endsWith('.lua'))

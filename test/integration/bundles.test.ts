@@ -128,6 +128,35 @@ test('a customer signs up, signs in, reserves, and is allocated', async () => {
   expect(JSON.parse(read.body)).toMatchObject({ state: 'allocated', units: 2 });
 }, 60_000);
 
+test('an operator imports products from a file in CP949, whose tables only that bundle has', async () => {
+  const tokens = await openTokens(bed.registry['secret/token-signing-key'] ?? '', deps.clock);
+  const token = await tokens.issue({ customerId: newId(), role: 'operator' });
+  const sku = newId();
+  // The name in CP949: a syllable of the KS X 1001 table, and one that only CP949 has.
+  const name = Buffer.from([0xc0, 0xc7, 0xc0, 0xda, 0x8c, 0x63]);
+  const file = Buffer.concat([
+    Buffer.from(`sku,name,description,price_minor,currency\n${sku},`),
+    name,
+    Buffer.from(',,100,KRW\n'),
+  ]);
+  const event = request('POST', '/products/import', { token });
+  const [imported] = await run([
+    {
+      bundle: bundleOf('operate-records'),
+      event: {
+        ...event,
+        routeKey: 'POST /products/import',
+        headers: { ...event.headers, 'content-type': 'application/octet-stream' },
+        queryStringParameters: { encoding: 'cp949' },
+        body: file.toString('base64'),
+        isBase64Encoded: true,
+      },
+    },
+  ]);
+  expect([imported.statusCode, JSON.parse(imported.body)]).toEqual([200, { created: 1, updated: 0 }]);
+  expect(await deps.db.rows('SELECT name FROM products WHERE sku = ?', [sku])).toEqual([{ name: '의자똠' }]);
+}, 60_000);
+
 test('a function with only the public key verifies tokens, and one that signs needs the private key', async () => {
   const signingKey = bed.registry['secret/token-signing-key'] ?? '';
   const { d: _private, ...publicKey } = JSON.parse(signingKey);

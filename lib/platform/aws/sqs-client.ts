@@ -45,7 +45,7 @@ export class SqsClient extends SQSClient {
     const startedAtMs = performance.now();
     const input = { QueueUrl: url, Entries: entries };
     try {
-      const sent = await this.#sendShortly(new URL(url), JSON.stringify(input));
+      const sent = await this.#firstAttempt(new URL(url), JSON.stringify(input));
       if (sent) return sent;
     } catch (error) {
       if (error instanceof OutOfTime) throw error;
@@ -55,7 +55,7 @@ export class SqsClient extends SQSClient {
   }
 
   /** The first attempt. Undefined if it was answered with anything but a success. */
-  async #sendShortly({ origin, host }: URL, body: string): Promise<Sent | undefined> {
+  async #firstAttempt({ origin, host }: URL, body: string): Promise<Sent | undefined> {
     const [credentials, region] = await Promise.all([this.config.credentials(), this.config.region()]);
     const date = new Date(Date.now() + this.config.systemClockOffset).toISOString().replace(/[:-]|\.\d{3}/g, '');
     const trace = process.env._X_AMZN_TRACE_ID;

@@ -25,7 +25,7 @@ export interface AsyncApiDocument {
 
 const protocol = [
   'A client connects with `?token=` and an access token; a token that is not valid is answered with 401 and a problem document, and no ' +
-    'connection comes about. The connection is told of everything that concerns its customer, and of the sales that it watches.',
+    'connection is made. The connection is told of everything that concerns its customer, and of the sales that it watches.',
   'Every message is one JSON object of at most 4,096 bytes. What cannot be read, or is not allowed, is answered with `problem`, and the ' +
     'connection goes on. A client that is silent for a while is taken for gone: it sends `ping` every 25 seconds. A connection ends ' +
     'with its access token; `authenticate` with a fresh one, in time, keeps it.',

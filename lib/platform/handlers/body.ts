@@ -1,6 +1,5 @@
 /** A request's body: its permitted size, media type and encoding, and how it is read. */
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
-import iconv from 'iconv-lite';
 import { InvalidJson, parseJson } from './json.ts';
 import { Refused } from './problem-details.ts';
 import type { Route } from './route.ts';
@@ -58,7 +57,7 @@ export function readBody(route: Route, event: APIGatewayProxyEventV2, encoding?:
     throw new Refused('unsupported_media_type', 'Send the body without a content encoding.');
   }
   const bytes = event.isBase64Encoded ? Buffer.from(sent, 'base64') : undefined;
-  const body = bytes === undefined ? sent : decode(bytes, isBytes ? encodingOf(bytes, encoding) : 'utf-8');
+  const body = bytes === undefined ? sent : decode(route, bytes, isBytes ? encodingOf(bytes, encoding) : 'utf-8');
   // A gateway that passes text on replaces every byte that is not UTF-8 with U+FFFD; decoding CP949 does the same.
   if (body === undefined || body.includes('\ufffd')) throw unreadable(route, isBytes, encoding);
   if (isBytes && body === '') throw new Refused('unprocessable', 'The body is empty.');
@@ -109,9 +108,11 @@ function encodingOf(bytes: Buffer, named: string | undefined): string {
   return named ?? 'utf-8';
 }
 
-function decode(bytes: Buffer, encoding: string): string | undefined {
-  // Not `TextDecoder`: ICU's EUC-KR lacks the 8,822 syllables that CP949 adds.
-  if (encoding === 'cp949') return iconv.decode(bytes, encoding);
+function decode({ decodeCp949 }: Route, bytes: Buffer, encoding: string): string | undefined {
+  if (encoding === 'cp949') {
+    if (!decodeCp949) throw new Error('the handler of a route that takes bytes must add decodeCp949 to it');
+    return decodeCp949(bytes);
+  }
   try {
     return new TextDecoder(encoding, { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {

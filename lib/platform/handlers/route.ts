@@ -38,6 +38,10 @@ export interface Route<
    * `encoding`. A gateway passes text on in UTF-8 only.
    */
   readonly mayBeBytes?: boolean;
+  /**
+   * Decodes CP949, for a route that takes bytes. The handler adds it to its route, so that no other bundle has the tables.
+   */
+  readonly decodeCp949?: (bytes: Buffer) => string;
   readonly maxBodyBytes?: number;
   /** Whether the body's exact bytes and all headers are passed on, to verify signatures. */
   readonly raw?: boolean;

@@ -1,6 +1,6 @@
 /**
  * CSV (RFC 4180) for spreadsheets: UTF-8 with a byte order mark, by which Excel knows it, and no cell that a spreadsheet
- * would run as a formula.
+ * would run as a formula (formula injection, also called CSV injection).
  */
 
 /** What a file begins with, before its header. */

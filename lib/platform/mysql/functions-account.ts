@@ -1,5 +1,5 @@
 /**
- * The account with which functions reach MySQL. It reads and writes rows of one database and may do nothing else: no function
+ * The account with which functions reach MySQL, with the least privilege: it reads and writes rows of one database and may do nothing else: no function
  * changes a table, makes an account, or reads another database, whatever is made to run in it.
  */
 import mysql, { type Connection } from 'mysql2/promise';

@@ -13,7 +13,7 @@ const charactersJudged = 64;
 /** Built on first use: its dictionary takes some time. */
 let judge: ZxcvbnFactory | undefined;
 
-/** Whoever guesses here tries the name of the place too. */
+/** What everybody knows of this place, and tries. */
 const everybodys = ['holdfast'];
 
 /**

@@ -1,5 +1,6 @@
 /**
- * Sends a POST to an address that somebody else chose, without becoming their way into our own network.
+ * Sends a POST to an address that somebody else chose, without becoming their way into our own network (server-side request
+ * forgery, SSRF).
  *
  * Invariant: no connection is opened to an address that is not public. The name is resolved by the connection itself, and the
  * addresses that are checked are the ones that it connects to, so an answer of DNS that changes in between changes nothing.
@@ -30,7 +31,7 @@ export interface OutsideOptions {
 
 export interface Outside {
   /**
-   * Posts a body and resolves with the status of the answer, whose body is of no interest. Throws `AddressNotPublic`, an
+   * Posts a body and resolves with the status of the answer; its body is ignored. Throws `AddressNotPublic`, an
    * error of the network, or an abort when `limitMs` is over.
    */
   post(url: URL, headers: Readonly<Record<string, string>>, body: string, limitMs: number): Promise<number>;
@@ -52,7 +53,7 @@ export function openOutside({ loopback, resolve = resolveAll }: OutsideOptions):
   return {
     async post(url, headers, body, limitMs) {
       const host = url.hostname.replace(/^\[|\]$/g, '');
-      // An address needs no look-up, so it does not come by the guard.
+      // An address needs no look-up, so the guard of look-ups does not see it.
       if (isIP(host) !== 0 && !isAllowed(host)) throw new AddressNotPublic(host);
       if (url.protocol !== 'https:' && !(loopback && url.protocol === 'http:'))
         throw new AddressNotPublic(url.protocol);

@@ -46,7 +46,7 @@ function canonical(password: string): string {
   return password.normalize('NFC');
 }
 
-/** The hash in the form that Argon2's own tools read: `$argon2id$v=19$m=…,t=…,p=…$salt$tag`. */
+/** The hash in the form that Argon2's own tools read (a PHC string): `$argon2id$v=19$m=…,t=…,p=…$salt$tag`. */
 async function hash(password: string, { like, salt = randomBytes(saltBytes) }: HashFrom): Promise<string> {
   const made = like === undefined ? { salt, tagLength: tagBytes, ...cost } : read(like);
   const tag = await derive(password, made.salt, made.tagLength, made);

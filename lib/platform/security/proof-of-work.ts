@@ -3,7 +3,7 @@
  * slowed down and not shut out, while a script pays for every further attempt (ALTCHA, version 2).
  *
  * A challenge is signed and kept nowhere. It names the purpose it was made for and when, ends after five minutes, and its solution
- * is good for one attempt; whoever checks it must see to that with `id`.
+ * is good for one attempt: the caller of `read` must accept each `id` once.
  */
 import { createHmac } from 'node:crypto';
 import { type Challenge, createChallenge, type Payload, verifySolution } from 'altcha-lib';
@@ -56,7 +56,7 @@ export function openWork(secret: string, clock: Clock): Work {
       const { data, expiresAt = 0 } = challenge.parameters;
       const madeAtMs = Number(data?.madeAtMs ?? 0);
       if (data?.purpose !== purpose || expiresAt * 1_000 <= clock()) return undefined;
-      // What is wrong with a solution that somebody made up is of no interest, and some of it makes the library throw.
+      // The library throws for some solutions that somebody made up; they are wrong like others.
       const result = await verifySolution({ challenge, solution, deriveKey, hmacSignatureSecret }).catch(
         () => undefined,
       );

@@ -1,5 +1,5 @@
 /**
- * Which addresses belong to the public internet, so that a server may be asked by a stranger to call them.
+ * Which addresses belong to the public internet, so that a server may be asked by a stranger to call them (against SSRF).
  *
  * IPv4: everything but the blocks that IANA has registered for a special purpose. IPv6: only what is allocated as global
  * unicast, without the blocks in it that carry an IPv4 address or are for a special purpose. So an IPv4 address in any form
