@@ -2,7 +2,8 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { SaleView } from '../types.ts';
 import { Mine } from './mine.tsx';
-import { Badge, Cover, Failed, Name, PlaceLink, Stepper, useShop, Waiting } from './parts.tsx';
+import { Badge, Name } from '../parts.tsx';
+import { Cover, Failed, PlaceLink, Stepper, useShop, Waiting } from './parts.tsx';
 import { boundaryOf, leftOfCap, phaseOf, takingOf } from './rules.ts';
 import { Store } from './store.ts';
 
