@@ -1,6 +1,7 @@
 /** Starts the console: words first, then where everything is, then the page. Without either it says so, and tries again. */
 import { render } from 'preact';
 import 'uplot/dist/uPlot.min.css';
+import './console/console.css';
 import { App } from './console/app.tsx';
 import { openConsole } from './console/store.ts';
 import { loadConsoleWords } from './console/words.ts';

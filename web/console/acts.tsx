@@ -35,7 +35,11 @@ export function ActsPage() {
         <div class="row">
           <Submit busy={false}>{acts.filter}</Submit>
           {store.may('operator') && (
-            <Act class="quiet" busy={store.busy.has('save:acts')} onAct={() => void store.save('acts', '/ops/acts/export')}>
+            <Act
+              class="quiet"
+              busy={store.busy.has('save:acts')}
+              onAct={() => void store.save('acts', '/ops/acts/export')}
+            >
               {ask.csv}
             </Act>
           )}

@@ -16,7 +16,10 @@ export function amountOf(
   most = largestMinor,
 ): { amountMinor: number } | { problem: AmountProblem } {
   if (!isCurrency(currency)) return { problem: 'currency' };
-  const typed = text.replaceAll(/[\s_'’]|\p{Sc}/gu, '').replaceAll(new RegExp(currency, 'gi'), '').replace(/원$/, '');
+  const typed = text
+    .replaceAll(/[\s_'’]|\p{Sc}/gu, '')
+    .replaceAll(new RegExp(currency, 'gi'), '')
+    .replace(/원$/, '');
   if (typed === '') return { problem: 'missing' };
   const decimal = decimalOf(typed);
   if (decimal === undefined) return { problem: 'badNumber' };

@@ -17,17 +17,10 @@ export function App({ store }: { store: Console }) {
   const { words } = store;
   return (
     <ConsoleContext.Provider value={store}>
-      <a
-        class="skip"
-        href="#main"
-        onClick={(event) => {
-          // The address is where the reader is; it must not become that of the content.
-          event.preventDefault();
-          document.getElementById('main')?.focus();
-        }}
-      >
+      {/* Not a link: the address says where the reader is, and must not become that of the content. */}
+      <button type="button" class="skip" onClick={() => document.getElementById('main')?.focus()}>
         {words.frame.skip}
-      </a>
+      </button>
       <Header />
       <main id="main" tabIndex={-1} class="console">
         {!store.online && (

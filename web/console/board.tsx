@@ -19,6 +19,9 @@ export function useMarks(sale: SaleView) {
   return boundaries.map((name) => ({ at: Date.parse(sale[name]) / 1_000, label: boundary[name] }));
 }
 
+/** A value with more letters is written smaller, so that it is one line. */
+const longValue = 7;
+
 /** How often the sale's own record is read again; it is one pass over all of its reservations. */
 const recordMs = 30_000;
 
@@ -45,7 +48,11 @@ export function BoardPage({ sale }: { sale: SaleView }) {
   const boundary = boundaryOf(sale, store.now());
   const troubles = troublesOf(data, words);
   const tiles: [string, string, string?][] = [
-    [board.requests, format.number(latest?.requested ?? 0), board.perSecond(format.number(Math.round(rateOf(seen) * 10) / 10))],
+    [
+      board.requests,
+      format.number(latest?.requested ?? 0),
+      board.perSecond(format.number(Math.round(rateOf(seen) * 10) / 10)),
+    ],
     [board.decided, format.number(latest?.decided ?? 0)],
     [board.refused, format.number(refusedOf(data))],
     [board.age, words.console.inside.seconds(format.number(Math.round((latest?.age ?? 0) * 10) / 10))],
@@ -74,11 +81,13 @@ export function BoardPage({ sale }: { sale: SaleView }) {
         <PhaseBadge sale={sale} />
       </div>
       <div class="row apart">
-        {boundary && (
-          <p class="number next">{words.console.sale.next[boundary.phase](format.until(boundary.at))}</p>
-        )}
+        {boundary && <p class="number next">{words.console.sale.next[boundary.phase](format.until(boundary.at))}</p>}
         <span class="grow" />
-        <button type="button" class="quiet" onClick={() => void page.current?.requestFullscreen().catch(() => undefined)}>
+        <button
+          type="button"
+          class="quiet"
+          onClick={() => void page.current?.requestFullscreen().catch(() => undefined)}
+        >
           {board.full}
         </button>
         {store.may('operator') && sale.status === 'active' && (
@@ -98,7 +107,7 @@ export function BoardPage({ sale }: { sale: SaleView }) {
         {tiles.map(([name, value, hint]) => (
           <div key={name} class="tile">
             <dt>{name}</dt>
-            <dd>
+            <dd class={value.length > longValue ? 'long' : undefined}>
               {value}
               {hint && <span class="hint">{hint}</span>}
             </dd>

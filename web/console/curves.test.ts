@@ -2,7 +2,14 @@ import { rateOf, type Sample, samplesOf, withSample } from './curves.ts';
 
 const begin = Date.parse('2030-05-01T18:00:00Z');
 const point = (step: number, more: object = {}) => ({
-  ...{ at: new Date(begin + step * 10_000).toISOString(), requested: 0, decided: 0, allocated: 0, sold: 0, released: 0 },
+  ...{
+    at: new Date(begin + step * 10_000).toISOString(),
+    requested: 0,
+    decided: 0,
+    allocated: 0,
+    sold: 0,
+    released: 0,
+  },
   ...more,
 });
 const sample = (at: number, requested = 0): Sample => ({

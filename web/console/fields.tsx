@@ -1,7 +1,6 @@
 /** Fields for what people write in their own way: times of a zone, and money. */
-import { useId } from 'preact/hooks';
 import { amountOf } from './amounts.ts';
-import { useConsole, useWords } from './parts.tsx';
+import { useConsole, useOwnId, useWords } from './parts.tsx';
 import { momentOf, momentsOf, offsetName, type TypedTime, utcTime } from './times.ts';
 
 /** A time, with its zone and the same in UTC beside it. Which of two it is, is asked where the clocks are put back. */
@@ -14,7 +13,7 @@ export function TimeField(props: {
   const { label, value, onValue } = props;
   const { zone } = useConsole();
   const words = useWords().time;
-  const id = useId();
+  const id = useOwnId();
   const typed = momentOf(value, zone);
   const both = momentsOf(value.local, zone) ?? [];
   const [first, second] = both;
@@ -97,7 +96,7 @@ export function MoneyField(props: {
 }) {
   const { label, value, currency, onValue, most } = props;
   const { format, words } = useConsole();
-  const id = useId();
+  const id = useOwnId();
   const amount = amountOf(value, currency, most);
   const { problem } = props;
   return (

@@ -110,7 +110,7 @@ function Dead() {
       <div class="row apart">
         <h2 id="dead-title">{health.dead}</h2>
         <button type="button" class="quiet slim" onClick={() => void again()}>
-          {words.frame.retry}
+          {list.again}
         </button>
       </div>
       {!data ? (

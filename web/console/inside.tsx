@@ -90,7 +90,7 @@ export function Breakers({ breakers }: { breakers: SaleOverview['breakers'] }) {
   return (
     <Facts
       facts={Object.entries(breakers).map(([name, state]) => ({
-        name,
+        ...{ name, isCode: true },
         value: inside.breaker[state],
         warn: state !== 'closed',
       }))}

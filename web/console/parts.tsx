@@ -1,7 +1,7 @@
 /** Small pieces that every page of the console is made of. */
 import type { ComponentChildren } from 'preact';
 import { createContext } from 'preact';
-import { useContext, useId } from 'preact/hooks';
+import { useContext, useState } from 'preact/hooks';
 import { Act } from '../parts.tsx';
 import type { Console } from './store.ts';
 
@@ -50,6 +50,8 @@ export interface FactOf {
   readonly value: ComponentChildren;
   readonly warn?: boolean | undefined;
   readonly hint?: string | undefined;
+  /** The name is one of the engine's. */
+  readonly isCode?: boolean;
 }
 
 /** Names with what they stand for. */
@@ -60,7 +62,7 @@ export function Facts({ facts, wide = false }: { facts: readonly (FactOf | undef
         (fact) =>
           fact && (
             <div key={fact.name} class={fact.warn ? 'fact warn' : 'fact'}>
-              <dt>{fact.name}</dt>
+              <dt>{fact.isCode ? <code>{fact.name}</code> : fact.name}</dt>
               <dd>
                 {fact.value}
                 {fact.hint && <span class="hint">{fact.hint}</span>}
@@ -133,6 +135,12 @@ interface Marks {
   'aria-describedby': string;
 }
 
+/** An id that nothing else on the page has. Preact's own begin anew whenever the page is drawn from its root. */
+export function useOwnId(): string {
+  const [id] = useState(() => `id-${crypto.randomUUID()}`);
+  return id;
+}
+
 /** A field with its name, its hint, and what is wrong with it. */
 export function Field(props: {
   label: string;
@@ -142,7 +150,7 @@ export function Field(props: {
   children: (marks: Marks) => ComponentChildren;
 }) {
   const { label, hint, problem, wide, children } = props;
-  const id = useId();
+  const id = useOwnId();
   return (
     <div class={wide ? 'field wide' : 'field'}>
       <label for={id}>{label}</label>

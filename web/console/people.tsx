@@ -89,7 +89,12 @@ export function PeoplePage({ saleId }: { saleId: string }) {
           most={64}
           mono
         />
-        <TimeField label={people.from} value={typed.from} onValue={(from) => set({ from })} problem={problemOf(typed.from)} />
+        <TimeField
+          label={people.from}
+          value={typed.from}
+          onValue={(from) => set({ from })}
+          problem={problemOf(typed.from)}
+        />
         <TimeField label={people.before} value={typed.to} onValue={(to) => set({ to })} problem={problemOf(typed.to)} />
         <div class="row wide end">
           {store.may('operator') && (
@@ -171,7 +176,11 @@ function useColumns(saleId: string, list: ListName, onGrant: (item: FoundReserva
   /** A column of items of one kind; a list has only those. */
   const of =
     <Kind extends Item>(is: (item: Item) => item is Kind) =>
-    (name: string, cell: (item: Kind) => Column<Item>['cell'] extends (item: Item) => infer Content ? Content : never, numeric = false): Column<Item> => ({
+    (
+      name: string,
+      cell: (item: Kind) => Column<Item>['cell'] extends (item: Item) => infer Content ? Content : never,
+      numeric = false,
+    ): Column<Item> => ({
       ...{ name, numeric },
       cell: (item) => (is(item) ? cell(item) : null),
     });

@@ -183,7 +183,13 @@ function ProductForm({ product }: { product?: Product }) {
             {text.sku}: <code>{product.sku}</code>
           </p>
         ) : (
-          <TextField label={text.sku} value={typed.sku} onValue={set('sku')} problem={problems.sku} hint={text.skuHint} />
+          <TextField
+            label={text.sku}
+            value={typed.sku}
+            onValue={set('sku')}
+            problem={problems.sku}
+            hint={text.skuHint}
+          />
         )}
         <TextField label={text.name} value={typed.name} onValue={set('name')} problem={problems.name} most={200} />
         <TextField

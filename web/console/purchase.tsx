@@ -83,7 +83,7 @@ export function PurchasePage({ saleId, purchaseId, customerId }: Props) {
           <Badge kind={purchase.state}>{words.purchase.state[purchase.state]}</Badge>
         </div>
         <Facts
-        wide
+          wide
           facts={[
             {
               name: text.customer,
@@ -231,7 +231,11 @@ function RefundForm({ known, onDone }: { known: Known; onDone: () => Promise<voi
           ))}
         {how === 'some' && (
           <label class="choice">
-            <input type="checkbox" checked={returns} onChange={({ currentTarget }) => setReturns(currentTarget.checked)} />
+            <input
+              type="checkbox"
+              checked={returns}
+              onChange={({ currentTarget }) => setReturns(currentTarget.checked)}
+            />
             {text.also}
           </label>
         )}

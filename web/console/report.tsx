@@ -100,8 +100,17 @@ function Curves({ sale, report }: { sale: SaleView; report: SaleReport }) {
             times={times}
             marks={marks}
             curves={[
-              curve(text.requested, '--curve-1', points.map(({ requested }) => requested), true),
-              curve(words.console.board.decidedCurve, '--curve-2', points.map(({ decided }) => decided)),
+              curve(
+                text.requested,
+                '--curve-1',
+                points.map(({ requested }) => requested),
+                true,
+              ),
+              curve(
+                words.console.board.decidedCurve,
+                '--curve-2',
+                points.map(({ decided }) => decided),
+              ),
             ]}
           />
           <Chart
@@ -109,9 +118,22 @@ function Curves({ sale, report }: { sale: SaleView; report: SaleReport }) {
             times={times}
             marks={marks}
             curves={[
-              curve(text.allocated, '--curve-1', points.map(({ allocated }) => allocated), true),
-              curve(text.sold, '--curve-4', points.map(({ sold }) => sold)),
-              curve(text.released, '--curve-3', points.map(({ released }) => released)),
+              curve(
+                text.allocated,
+                '--curve-1',
+                points.map(({ allocated }) => allocated),
+                true,
+              ),
+              curve(
+                text.sold,
+                '--curve-4',
+                points.map(({ sold }) => sold),
+              ),
+              curve(
+                text.released,
+                '--curve-3',
+                points.map(({ released }) => released),
+              ),
             ]}
           />
         </>

@@ -119,8 +119,8 @@ export function SaleForm({ sale }: { sale?: SaleView }) {
     }
     const when = sale ? { ms: {}, problems: {} } : problemsOfTimes(times, zone, words.console);
     setProblems({ ...found, ...when.problems });
-    if (Object.keys({ ...found, ...when.problems }).length > 0) return store.say('bad', form.check);
-    void (sale ? edit(sale, values) : create(values, when.ms));
+    if (Object.keys({ ...found, ...when.problems }).length > 0) store.say('bad', form.check);
+    else void (sale ? edit(sale, values) : create(values, when.ms));
   }
 
   async function create(values: object, ms: Partial<Record<TimeName, number>>): Promise<void> {
@@ -169,9 +169,7 @@ export function SaleForm({ sale }: { sale?: SaleView }) {
       )}
       {sale && <p class="note">{form.editTimes}</p>}
       <Form class="form-grid" onSubmit={submit} label={sale ? form.edit : form.create}>
-        {!sale && (
-          <ProductChoice value={typed.productId} onValue={set('productId')} problem={problems.productId} />
-        )}
+        {!sale && <ProductChoice value={typed.productId} onValue={set('productId')} problem={problems.productId} />}
         {text('name', form.name, undefined, false)}
         {!sale && text('allotment', form.allotment)}
         {text('capPerCustomer', form.cap)}

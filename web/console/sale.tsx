@@ -1,14 +1,14 @@
 /** One sale: what it is now, what can be done with it, and its pages. */
 import { useEffect, useState } from 'preact/hooks';
+import { Problem } from '../api.ts';
 import { Act, Dialog, Name } from '../parts.tsx';
 import { boundaryOf } from '../shop/rules.ts';
-import { Problem } from '../api.ts';
 import type { CancellationView, SaleView } from '../types.ts';
 import { ActsOf } from './acts.tsx';
 import { BoardPage } from './board.tsx';
 import { Inside } from './inside.tsx';
 import { MoveForm } from './move.tsx';
-import { Failed, Facts, Form, Submit, Tabs, TextField, Title, useConsole, Waiting, wholeOf } from './parts.tsx';
+import { Facts, Failed, Form, Submit, Tabs, TextField, Title, useConsole, Waiting, wholeOf } from './parts.tsx';
 import { PeoplePage } from './people.tsx';
 import { PurchasePage } from './purchase.tsx';
 import { lookMs, useOverview, useRead } from './reads.ts';
@@ -87,9 +87,7 @@ function Head({ sale, page }: { sale: SaleView; page: string }) {
         </Title>
         <PhaseBadge sale={sale} />
       </div>
-      {boundary && (
-        <p class="number next">{words.console.sale.next[boundary.phase](format.until(boundary.at))}</p>
-      )}
+      {boundary && <p class="number next">{words.console.sale.next[boundary.phase](format.until(boundary.at))}</p>}
       {mayChange && <Acts sale={sale} />}
       <Tabs
         label={tabs.label}
@@ -193,11 +191,10 @@ function StockDialog({ sale, onDone }: { sale: SaleView; onDone: () => void }) {
   const typed = wholeOf(units, { least: -sale.stock.available, most: mostUnits }, words, format);
   const change = typed.value ?? 0;
   const question =
-    change < 0
-      ? text.askTake(format.number(-change), sale.name)
-      : text.askAdd(format.number(change), sale.name);
+    change < 0 ? text.askTake(format.number(-change), sale.name) : text.askAdd(format.number(change), sale.name);
   const submit = () => {
-    const wrong = typed.problem !== undefined ? typed.problem : change === 0 ? words.console.field.badNumber : undefined;
+    const wrong =
+      typed.problem !== undefined ? typed.problem : change === 0 ? words.console.field.badNumber : undefined;
     setProblem(wrong);
     if (wrong) return;
     void store.act(
@@ -287,23 +284,23 @@ function Terms({ sale }: { sale: SaleView }) {
       <Facts
         wide
         facts={[
-        { name: text.price, value: format.money(sale.price) },
-        { name: text.allotment, value: format.number(sale.stock.allotment) },
-        { name: text.cap, value: format.number(sale.capPerCustomer) },
-        {
-          name: text.waitlist,
-          value: text.waits(format.number(sale.stock.waitlisted), format.number(sale.waitlistSize)),
-        },
-        { name: text.reserving, value: span(sale.reserveOpensAt, sale.reserveClosesAt) },
-        { name: text.purchasing, value: span(sale.purchaseOpensAt, sale.purchaseClosesAt) },
-        { name: text.offerLife, value: format.length(sale.offerLifeSeconds) },
-        {
-          name: text.payWithin,
-          value: payWithinSeconds === null ? text.untilClose : format.length(payWithinSeconds),
-        },
-        { name: text.cutoff, value: format.length(sale.offerCutoffSeconds) },
-        { name: sales.id, value: <code>{sale.saleId}</code> },
-      ]}
+          { name: text.price, value: format.money(sale.price) },
+          { name: text.allotment, value: format.number(sale.stock.allotment) },
+          { name: text.cap, value: format.number(sale.capPerCustomer) },
+          {
+            name: text.waitlist,
+            value: text.waits(format.number(sale.stock.waitlisted), format.number(sale.waitlistSize)),
+          },
+          { name: text.reserving, value: span(sale.reserveOpensAt, sale.reserveClosesAt) },
+          { name: text.purchasing, value: span(sale.purchaseOpensAt, sale.purchaseClosesAt) },
+          { name: text.offerLife, value: format.length(sale.offerLifeSeconds) },
+          {
+            name: text.payWithin,
+            value: payWithinSeconds === null ? text.untilClose : format.length(payWithinSeconds),
+          },
+          { name: text.cutoff, value: format.length(sale.offerCutoffSeconds) },
+          { name: sales.id, value: <code>{sale.saleId}</code> },
+        ]}
       />
     </>
   );

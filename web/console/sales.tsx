@@ -3,9 +3,9 @@ import { useEffect, useState } from 'preact/hooks';
 import { Badge, Name } from '../parts.tsx';
 import { isPast, phaseOf } from '../shop/rules.ts';
 import type { SaleView } from '../types.ts';
-import { ListEnd, SelectField, TextField, Title, useConsole, Waiting, Failed } from './parts.tsx';
-import { SaleForm } from './sale-form.tsx';
+import { Failed, ListEnd, SelectField, TextField, Title, useConsole, Waiting } from './parts.tsx';
 import { SalePage } from './sale.tsx';
+import { SaleForm } from './sale-form.tsx';
 
 export function SalesPage() {
   const store = useConsole();
@@ -14,7 +14,11 @@ export function SalesPage() {
   return (
     <div class={saleId ? 'split chosen' : 'split'}>
       <Choice saleId={saleId} />
-      {saleId ? <SalePage key={saleId} saleId={saleId} /> : <p class="empty unchosen">{store.words.console.sales.choose}</p>}
+      {saleId ? (
+        <SalePage key={saleId} saleId={saleId} />
+      ) : (
+        <p class="empty unchosen">{store.words.console.sales.choose}</p>
+      )}
     </div>
   );
 }

@@ -305,7 +305,8 @@ export class Console {
       const parts: Blob[] = [];
       let next: string | null = null;
       do {
-        const query: string = next === null ? '' : `${path.includes('?') ? '&' : '?'}cursor=${encodeURIComponent(next)}`;
+        const query: string =
+          next === null ? '' : `${path.includes('?') ? '&' : '?'}cursor=${encodeURIComponent(next)}`;
         const part = await this.api.file(`${path}${query}`);
         parts.push(part.blob);
         next = part.next;

@@ -2,7 +2,7 @@
 import { useState } from 'preact/hooks';
 import { Act, Name } from '../parts.tsx';
 import type { Story } from '../types.ts';
-import { Failed, Facts, ListEnd, lines, Table, Title, useConsole, Waiting } from './parts.tsx';
+import { Facts, Failed, ListEnd, lines, Table, Title, useConsole, Waiting } from './parts.tsx';
 import { useRead } from './reads.ts';
 
 type Item = Story['items'][number];

@@ -25,7 +25,9 @@ test('which of two is meant has to be said', () => {
 
 test('what is typed for a moment means that moment, in every zone and at every change of clocks', () => {
   const second = fc.integer({ min: Date.parse('2020-01-01') / 1_000, max: Date.parse('2040-01-01') / 1_000 });
-  const nearAChange = fc.integer({ min: -7_200, max: 7_200 }).map((by) => Date.parse('2026-10-25T01:00:00Z') / 1_000 + by);
+  const nearAChange = fc
+    .integer({ min: -7_200, max: 7_200 })
+    .map((by) => Date.parse('2026-10-25T01:00:00Z') / 1_000 + by);
   fc.assert(
     fc.property(fc.oneof(second, nearAChange), fc.constantFrom(...zones), (seconds, zone) => {
       expect(momentOf(typedFor(seconds * 1_000, zone), zone)).toEqual({ ms: seconds * 1_000 });

@@ -42,7 +42,12 @@ export function WebhooksPage() {
   return (
     <>
       {page === 'new' && store.may('operator') ? (
-        <EndpointForm onSaved={(made) => (setSecret(made), void list.again())} />
+        <EndpointForm
+          onSaved={(made) => {
+            setSecret(made);
+            void list.again();
+          }}
+        />
       ) : shown ? (
         <Endpoint
           key={shown.endpointId}
@@ -117,7 +122,10 @@ function SecretDialog({ endpoint, onDone }: { endpoint: WithSecret; onDone: () =
           type="button"
           class="quiet"
           onClick={() =>
-            void navigator.clipboard.writeText(endpoint.secret).then(() => store.say('good', hooks.copied), () => undefined)
+            void navigator.clipboard.writeText(endpoint.secret).then(
+              () => store.say('good', hooks.copied),
+              () => undefined,
+            )
           }
         >
           {hooks.copy}
@@ -168,7 +176,15 @@ function EndpointForm(props: { endpoint?: EndpointView; onSaved: (made: WithSecr
     <section class="card">
       <Title>{endpoint ? hooks.edit : hooks.create}</Title>
       <Form onSubmit={submit} label={endpoint ? hooks.edit : hooks.create} class="form-grid">
-        <TextField label={hooks.url} value={url} onValue={setUrl} problem={problems.url} hint={hooks.urlHint} wide mono />
+        <TextField
+          label={hooks.url}
+          value={url}
+          onValue={setUrl}
+          problem={problems.url}
+          hint={hooks.urlHint}
+          wide
+          mono
+        />
         <TextField label={hooks.description} value={description} onValue={setDescription} most={200} wide />
         <fieldset class="wide plain">
           <legend>{hooks.events}</legend>
@@ -273,7 +289,7 @@ function Endpoint({ endpoint, isEdited, onChanged, onSecret }: EndpointProps) {
       )}
       <Facts
         facts={[
-          { name: hooks.events, value: endpoint.events.join(', ') },
+          { name: hooks.events, value: <code>{endpoint.events.join(' ')}</code> },
           endpoint.description !== '' && { name: hooks.description, value: <Name>{endpoint.description}</Name> },
         ]}
       />
@@ -350,7 +366,7 @@ function Log({ endpointId }: { endpointId: string }) {
       <div class="row apart">
         <h2 id="log-title">{hooks.log}</h2>
         <button type="button" class="quiet slim" onClick={() => void pages.again()}>
-          {words.frame.retry}
+          {list.again}
         </button>
       </div>
       <div class="form-grid">
@@ -393,7 +409,11 @@ function Log({ endpointId }: { endpointId: string }) {
               name: list.action,
               cell: ({ messageId }) => (
                 <span class="row">
-                  <Act class="quiet slim" busy={store.busy.has(`delivery:${messageId}`)} onAct={() => void look(messageId)}>
+                  <Act
+                    class="quiet slim"
+                    busy={store.busy.has(`delivery:${messageId}`)}
+                    onAct={() => void look(messageId)}
+                  >
                     {hooks.body}
                   </Act>
                   {store.may('operator') && (

@@ -1,9 +1,9 @@
 /** The frame of the shop, and the page that the address names. */
 import { useEffect } from 'preact/hooks';
 import { isAtLeast } from '#platform/security/roles.ts';
+import { Act, Badge, Dialog, Mark, Name } from '../parts.tsx';
 import type { SaleView } from '../types.ts';
 import { History, Mine, Purchases } from './mine.tsx';
-import { Act, Badge, Dialog, Mark, Name } from '../parts.tsx';
 import { Failed, PlaceLink, ShopContext, useShop, Waiting } from './parts.tsx';
 import { PayBar } from './pay.tsx';
 import { isPast, phaseOf } from './rules.ts';

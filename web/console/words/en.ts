@@ -49,6 +49,7 @@ export const en = {
     failed: 'This cannot be loaded right now.',
     action: 'Action',
     choose: 'Choose one …',
+    again: 'Look again',
   },
   ask: { cancel: 'Cancel', save: 'Save', saved: 'Saved.', csv: 'Save as CSV' },
   time: {
@@ -124,7 +125,8 @@ export const en = {
     stockHint: 'Units to add; with a minus, to take back from what is free.',
     units: 'Units',
     add: 'Change stock …',
-    askAdd: (units: string, name: string) => `Add ${units} units to “${name}”? Those who wait are offered them in turn.`,
+    askAdd: (units: string, name: string) =>
+      `Add ${units} units to “${name}”? Those who wait are offered them in turn.`,
     askTake: (units: string, name: string) => `Take ${units} free units out of “${name}”?`,
     added: 'The stock is changed.',
     tooFew: 'Not so many units are free.',
@@ -513,7 +515,8 @@ export const en = {
     },
     back: 'Send back …',
     allBack: 'Send all back …',
-    askBack: (count: string, queue: string) => `Send ${count} messages back to the queue “${queue}”? They are done again.`,
+    askBack: (count: string, queue: string) =>
+      `Send ${count} messages back to the queue “${queue}”? They are done again.`,
     sentBack: (count: string, left: string) => `${count} sent back; ${left} remain.`,
     reconcile: 'Compare everything (reconcile)',
     reconcileHint: 'Compares the database, its ledger and what customers see, and repairs what customers see.',
@@ -614,4 +617,3 @@ export const en = {
     illegal_state: 'The sale or payment is not in a state in which this can be done. Look at it again.',
   },
 };
-

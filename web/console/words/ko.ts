@@ -48,6 +48,7 @@ export const ko: OwnWords = {
     failed: '지금은 불러올 수 없습니다.',
     action: '작업',
     choose: '하나를 선택하세요 …',
+    again: '새로 고침',
   },
   ask: { cancel: '취소', save: '저장', saved: '저장했습니다.', csv: '파일로 저장' },
   time: {
