@@ -32,7 +32,7 @@ export function ActsPage() {
           onValue={(operatorId) => setTyped({ ...typed, operatorId })}
           mono
         />
-        <div class="row">
+        <div class="row wide end">
           <Submit busy={false}>{acts.filter}</Submit>
           {store.may('operator') && (
             <Act

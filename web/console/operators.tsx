@@ -52,7 +52,9 @@ export function OperatorsPage() {
             options={given.map((name) => [name, roleWords[name]] as const)}
             hint={roleWords.may[role]}
           />
-          <Submit busy={false}>{text.go}</Submit>
+          <div class="row wide end">
+            <Submit busy={false}>{text.go}</Submit>
+          </div>
         </Form>
       </section>
       {pages.state === 'loading' ? (

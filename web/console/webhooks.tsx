@@ -333,7 +333,9 @@ function Redeliver({ endpointId }: { endpointId: string }) {
           onValue={setScope}
           options={(['failed', 'all'] as const).map((name) => [name, hooks.scopes[name]] as const)}
         />
-        <Submit busy={store.busy.has('redeliver')}>{hooks.redeliverGo}</Submit>
+        <div class="row wide end">
+          <Submit busy={store.busy.has('redeliver')}>{hooks.redeliverGo}</Submit>
+        </div>
       </Form>
       <p role="status">
         {data && (data.finishedAt === null ? hooks.redelivering : hooks.redelivered)(format.number(data.ordered))}
