@@ -138,6 +138,7 @@ describe('products and sales', () => {
         price: { amountMinor: 4_900, currency: 'EUR' },
       },
     });
+    const openedAtMs = Date.now();
     const page = await consoleAt('sales/new', operator, { timezoneId: 'Europe/Berlin' });
     await page.getByLabel('Search by name or SKU').fill(product);
     await page.getByText('1 of 1 shown').waitFor();
@@ -155,7 +156,7 @@ describe('products and sales', () => {
     await closes.fill('2030-10-27T02:30:00');
     await page.getByText('The clocks are put back then').waitFor();
     await page.getByLabel(/The second, GMT\+1/).check();
-    await page.getByText('2030-10-27 01:30 UTC', { exact: true }).waitFor();
+    await page.getByText(/GMT\+1\s*2030-10-27 01:30 UTC$/).waitFor();
     await isSound(page);
     await closes.fill(before);
     await page
@@ -167,7 +168,9 @@ describe('products and sales', () => {
     const { items } = await shop.call<{ items: SaleView[] }>('GET', '/sales?limit=5');
     const made = items.find((sale) => sale.name === name);
     expect(made?.stock.allotment).toBe(1_000);
-    expect(Math.abs(Date.parse(made?.reserveOpensAt ?? '') - Date.now() - 600_000)).toBeLessThan(120_000);
+    // Of now: between when the form was opened and when it was sent, and a whole minute.
+    const opensInMs = Date.parse(made?.reserveOpensAt ?? '') - 600_000;
+    expect([opensInMs >= openedAtMs, opensInMs <= Date.now() + 60_000]).toEqual([true, true]);
     await link(page, 'Edit').click();
     await page.getByLabel('Most for one customer').fill('2');
     await button(page, 'Save').click();
@@ -202,11 +205,6 @@ describe('a sale', () => {
     await page.getByLabel('Units', { exact: true }).fill('7');
     await asked(page).getByText(`Add 7 units to “${name}”?`, { exact: false }).waitFor();
     await asked(page).getByRole('button', { name: 'Change stock' }).click();
-    await page
-      .getByText('10 free, 2 set aside, 0 sold')
-      .first()
-      .waitFor({ state: 'attached' })
-      .catch(() => undefined);
     await waitFor('the stock', async () => (await saleNow(saleId)).stock.allotment === 12, { timeoutMs: 10_000 });
   }, 60_000);
 
@@ -315,10 +313,10 @@ describe('people and money', () => {
     await asked(page).getByRole('button', { name: 'Grant', exact: true }).click();
     await button(page, 'Grant …').waitFor({ state: 'detached' });
     await page.locator('tr').filter({ hasText: email }).getByRole('link', { name: 'Story' }).click();
-    await page.getByText('grantReservation').waitFor();
+    await page.getByText('POST /sales/{saleId}/grants').waitFor();
     await isSound(page);
     await page.goto(`${shop.url}/console.html#/acts`);
-    await page.getByText('grantReservation').first().waitFor();
+    await page.getByText('POST /sales/{saleId}/grants').first().waitFor();
     await isSound(page);
   }, 60_000);
 
@@ -422,9 +420,6 @@ test('more sales than a page are found by searching, and no list ends silently',
   await page.getByText(/^50 of 100 shown/).waitFor();
   await button(page, 'Show more').waitFor();
   await page.getByLabel('Search').fill('Needle');
-  await link(page, new RegExp(wanted).source)
-    .waitFor()
-    .catch(() => undefined);
   await page.locator('a.pick').filter({ hasText: wanted }).click();
   await page.getByRole('heading', { level: 1, name: wanted }).waitFor();
 }, 60_000);

@@ -6,6 +6,7 @@ import { cpSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { seedOperator } from '#identity/register.ts';
+import { ownArguments } from '#local/arguments.ts';
 import { startStack } from '#local/stack.ts';
 import { defaultFolder, projectRoot } from '#local/state-folder.ts';
 import { waitFor } from '#local/wait.ts';
@@ -23,6 +24,12 @@ const shown = [
   ...['phone-home-en-light', 'phone-pay-ko-dark', 'desktop-sale-en-light'],
   ...['desktop-board-en-light', 'phone-running-ko-dark', 'desktop-report-en-light'],
 ];
+
+/** With `--shown` only those are taken. */
+const onlyShown = ownArguments('pictures').values.shown ?? false;
+const isWanted = (name: string) => !onlyShown || shown.includes(name);
+const anyWanted = (size: string, locale: string) =>
+  !onlyShown || shown.some((name) => name.startsWith(`${size}-`) && name.includes(`-${locale.slice(0, 2)}-`));
 
 const say = (line: string) => process.stdout.write(`${line}\n`);
 const folder = join(defaultFolder(), 'pictures');
@@ -82,9 +89,11 @@ async function settled(shop: Shop, saleIds: string[], options: object): Promise<
 async function takeConsole(shop: Shop, saleId: string, tokens: object): Promise<void> {
   for (const locale of languages) {
     for (const [size, [width, height]] of Object.entries(sizes)) {
+      if (!anyWanted(size, locale)) continue;
       const page = await shop.buyer({ locale, viewport: { width, height } });
       await page.addInitScript((kept) => localStorage.setItem('holdfast.session', kept), JSON.stringify(tokens));
       const take = async (name: string, place: string, ready: string) => {
+        if (!schemes.some((scheme) => isWanted(`${size}-${name}-${locale.slice(0, 2)}-${scheme}`))) return;
         await page.goto(`${shop.url}/console.html#/${place}`);
         await page.locator(ready).first().waitFor();
         await page.locator('.waiting').first().waitFor({ state: 'detached' });
@@ -145,6 +154,7 @@ async function takeAll(shop: Shop): Promise<void> {
   const saleIds = await fill(shop);
   for (const locale of languages) {
     for (const [size, [width, height]] of Object.entries(sizes)) {
+      if (!anyWanted(size, locale)) continue;
       const page = await settled(shop, saleIds, { locale, viewport: { width, height } });
       const take = async (name: string, fullPage = false) => {
         for (const colorScheme of schemes) {
