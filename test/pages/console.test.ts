@@ -120,12 +120,13 @@ describe('products and sales', () => {
       await page.getByLabel('CSV file').setInputFiles({ name: 'products.csv', mimeType: 'text/csv', buffer });
       await button(page, 'Import').click();
     };
-    await upload('A-1,First,Text,12.50,EUR');
+    const sku = `FILE-${Date.now()}`;
+    await upload(`${sku},First,Text,12.50,EUR`);
     await page.getByText(/1 created, 0 updated/).waitFor();
-    await upload('A-1,,Text,12.50,EUR\nA-2,Second,Text,many,EUR');
+    await upload(`${sku},,Text,12.50,EUR\n${sku}-2,Second,Text,many,EUR`);
     await page.getByText('Nothing was imported: 2 problems.').waitFor();
     expect(await page.getByText(/1 created/).count()).toBe(0);
-    await upload('A-2,Second,Text,,EUR');
+    await upload(`${sku}-2,Second,Text,,EUR`);
     await page.getByText('Nothing was imported: 1 problems.').waitFor();
     await isSound(page);
   }, 40_000);
@@ -151,9 +152,9 @@ describe('products and sales', () => {
     await page.getByLabel('Units for sale').fill('1,000');
     const closes = page.getByLabel('Purchase closes');
     const before = await closes.inputValue();
-    await closes.fill('2030-03-31T02:30:00');
+    await closes.fill('2030-03-31T02:30');
     await page.getByText('The clocks are put forward then').waitFor();
-    await closes.fill('2030-10-27T02:30:00');
+    await closes.fill('2030-10-27T02:30');
     await page.getByText('The clocks are put back then').waitFor();
     await page.getByLabel(/The second, GMT\+1/).check();
     await page.getByText(/GMT\+1\s*2030-10-27 01:30 UTC$/).waitFor();
@@ -213,7 +214,7 @@ describe('a sale', () => {
     await reserved(saleId, 1);
     const before = await saleNow(saleId);
     const page = await consoleAt(`sales/${saleId}/move`, operator);
-    await page.getByLabel('Minutes').fill('-100');
+    await page.getByLabel('Minutes').fill('-40');
     await button(page, 'Preview …').click();
     await asked(page).getByText('1 of them would have less time than they were told.').waitFor();
     await asked(page)
@@ -225,13 +226,13 @@ describe('a sale', () => {
     await waitFor(
       'the new time',
       async () =>
-        Date.parse((await saleNow(saleId)).purchaseClosesAt) === Date.parse(before.purchaseClosesAt) - 6_000_000,
+        Date.parse((await saleNow(saleId)).purchaseClosesAt) === Date.parse(before.purchaseClosesAt) - 2_400_000,
       { timeoutMs: 10_000 },
     );
   }, 60_000);
 
   test('says what was refused at the gate; its board and its report draw what happened', async () => {
-    const { saleId, name } = await shop.sale({ times: bothOpen, allotment: 3 });
+    const { saleId, name } = await shop.sale({ times: bothOpen });
     const { token } = await reserved(saleId, 2);
     for (let n = 0; n < 3; n++) {
       const refused = { token, key: `too-many-${n}-${saleId}`, body: { quantity: 4 } };
@@ -350,7 +351,7 @@ describe('who may do what', () => {
     const { customerId } = await shop.call<{ customerId: string }>('GET', '/me', { token });
     const page = await consoleAt('operators', admin);
     await page.getByLabel('Account number').fill(customerId);
-    await page.getByLabel('Role').selectOption({ label: 'Operator' });
+    await page.getByLabel('Role', { exact: true }).selectOption({ label: 'Operator' });
     await button(page, 'Give …').click();
     await asked(page).getByRole('button', { name: 'Give …' }).click();
     const row = page.getByRole('row').filter({ hasText: email });

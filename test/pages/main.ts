@@ -140,9 +140,13 @@ async function launch(shop: Shop): Promise<string> {
     (await shop.call<{ items: { state: string }[] }>('GET', '/reservations', { token })).items.some(
       ({ state }) => state === 'allocated',
     );
-  await waitFor('the first to hold units', async () => (await Promise.all(asked.slice(0, 8).map(held))).every(Boolean), {
-    timeoutMs: 30_000,
-  });
+  await waitFor(
+    'the first to hold units',
+    async () => (await Promise.all(asked.slice(0, 8).map(held))).every(Boolean),
+    {
+      timeoutMs: 30_000,
+    },
+  );
   for (const { token, reservationId } of asked.slice(0, 8)) {
     const body = { reservationIds: [reservationId], paymentToken: 'tok_approve' };
     await shop.call('POST', '/purchases', { token, key: `pay-${reservationId}`, body });

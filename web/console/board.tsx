@@ -100,7 +100,14 @@ export function BoardPage({ sale }: { sale: SaleView }) {
         {overview.problem
           ? board.stale(format.clock((seen.at(-1)?.at ?? 0) * 1_000))
           : troubles.length > 0
-            ? board.trouble(troubles.join(' · '))
+            ? [
+                board.trouble,
+                ...troubles.map(({ name, what }) => (
+                  <span key={`${name} ${what}`} class="trouble">
+                    {name && <code>{name}</code>} {what}
+                  </span>
+                )),
+              ]
             : board.state}
       </p>
       <dl class="tiles">
@@ -145,19 +152,19 @@ export function BoardPage({ sale }: { sale: SaleView }) {
   );
 }
 
-/** What does not work, in words. */
+/** What does not work: the engine's name of it, if it has one, and what that means. */
 function troublesOf(
   { breakers, queues, mirror }: SaleOverview,
   words: ReturnType<typeof useConsole>['words'],
-): string[] {
+): { name?: string; what: string }[] {
   const { inside } = words.console;
   return [
     ...Object.entries(breakers)
       .filter(([, state]) => state !== 'closed')
-      .map(([name, state]) => `${name} ${inside.breaker[state]}`),
-    ...(mirror ? [] : [inside.copyGone]),
+      .map(([name, state]) => ({ name, what: inside.breaker[state] })),
+    ...(mirror ? [] : [{ what: inside.copyGone }]),
     ...Object.entries(queues)
       .filter(([, { deadLetters }]) => deadLetters > 0)
-      .map(([name]) => `${name}: ${inside.dead}`),
+      .map(([name]) => ({ name, what: inside.dead })),
   ];
 }

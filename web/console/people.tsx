@@ -68,7 +68,7 @@ export function PeoplePage({ saleId }: { saleId: string }) {
   };
   return (
     <section class="people">
-      <Form class="card form-grid" onSubmit={submit} label={people.kind}>
+      <Form class="card form-grid" onSubmit={submit} label={words.console.tabs.people}>
         <SelectField
           label={people.kind}
           value={typed.list}

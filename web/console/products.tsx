@@ -143,7 +143,10 @@ function ProductForm({ product }: { product?: Product }) {
   });
   const [problems, setProblems] = useState<Partial<Record<Name_, string>>>({});
   const amountOf = useAmount();
-  const set = (name: Name_) => (value: string) => setTyped({ ...typed, [name]: value });
+  const set = (name: Name_) => (value: string) => {
+    setTyped({ ...typed, [name]: value });
+    setProblems({ ...problems, [name]: undefined });
+  };
   const currency = typed.currency.trim().toUpperCase();
 
   function submit(): void {
@@ -306,7 +309,7 @@ function ImportForm() {
       </div>
       {outcome && 'rows' in outcome && outcome.rows.length > 0 && (
         <Table
-          caption={outcome.problem}
+          caption={text.refusedRows}
           hidden
           items={outcome.rows}
           keyOf={({ row, field, message }) => `${row} ${field} ${message}`}

@@ -211,7 +211,10 @@ function RefundForm({ known, onDone }: { known: Known; onDone: () => Promise<voi
           <MoneyField
             label={text.amount}
             value={typed}
-            onValue={setTyped}
+            onValue={(value) => {
+              setTyped(value);
+              setProblems({});
+            }}
             currency={currency}
             most={left}
             problem={problems.amount}

@@ -89,9 +89,13 @@ export function SaleForm({ sale }: { sale?: SaleView }) {
   const [own, setOwn] = useState<Times>();
   const [problems, setProblems] = useState<Partial<Record<keyof Typed | TimeName, string>>>({});
   const times = preset === undefined && own ? own : timesFrom(preset ?? 'today', store.now(), zone);
-  const set = (name: keyof Typed) => (value: string) => setTyped({ ...typed, [name]: value });
+  const set = (name: keyof Typed) => (value: string) => {
+    setTyped({ ...typed, [name]: value });
+    setProblems({ ...problems, [name]: undefined });
+  };
   const setTime = (name: TimeName) => (value: TypedTime) => {
     setOwn({ ...times, [name]: value });
+    setProblems({ ...problems, [name]: undefined });
     setPreset(undefined);
   };
 

@@ -162,7 +162,7 @@ function Acts({ sale }: { sale: SaleView }) {
           {text.pause}
         </Act>
       )}
-      <Act busy={busy} class="quiet" onAct={() => setStocking(true)}>
+      <Act busy={false} class="quiet" onAct={() => setStocking(true)}>
         {text.add}
       </Act>
       <Act busy={busy} class="quiet" onAct={() => void callOff()}>
