@@ -160,10 +160,12 @@ describe('a buyer', () => {
     await page.getByRole('button', { name: 'Buy for' }).click();
     await item(page, 'Bought and paid').waitFor();
     const [bought] = await reservationsOf(page);
-    await shop.call('POST', `/purchases/${bought?.purchaseId}/refund`, { token: shop.operator });
-    await item(page, 'Refunded').first().waitFor();
     await page.getByRole('link', { name: 'Holdfast' }).click();
-    await item(page, 'Order number').getByText('€49.00 given back').waitFor();
+    const order = item(page, 'Order number');
+    await order.getByText('Paid', { exact: true }).waitFor();
+    await shop.call('POST', `/purchases/${bought?.purchaseId}/refund`, { token: shop.operator });
+    await order.getByText('Refunded', { exact: true }).waitFor();
+    await order.getByText('€49.00 given back').waitFor();
   }, 45_000);
 
   test('takes fewer, and reads what has happened', async () => {
