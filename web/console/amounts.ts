@@ -1,5 +1,5 @@
 /** Money as an operator types it: 49.99, 189,000, 49,99, with or without its sign. Pure. */
-import { digitsOf, fromDecimal, isCurrency } from '#platform/kernel/money.ts';
+import { currencies, digitsOf, fromDecimal } from '#platform/kernel/money.ts';
 
 export type AmountProblem = 'missing' | 'badNumber' | 'digits' | 'zero' | 'tooLarge' | 'currency';
 
@@ -15,7 +15,7 @@ export function amountOf(
   currency: string,
   most = largestMinor,
 ): { amountMinor: number } | { problem: AmountProblem } {
-  if (!isCurrency(currency)) return { problem: 'currency' };
+  if (!currencies.includes(currency)) return { problem: 'currency' };
   const typed = text
     .replaceAll(/[\s_'’]|\p{Sc}/gu, '')
     .replaceAll(new RegExp(currency, 'gi'), '')

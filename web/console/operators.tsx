@@ -27,7 +27,7 @@ export function OperatorsPage() {
         setAccount('');
         await pages.again();
       },
-      { illegal_state: text.last, not_found: text.unknown },
+      { illegal_state: text.last, not_found: text.unknown, unprocessable: text.unknown },
     );
   const submit = () => {
     const customerId = account.trim().toLowerCase();

@@ -154,6 +154,7 @@ function EndpointForm(props: { endpoint?: EndpointView; onSaved: (made: WithSecr
     };
     setProblems(found);
     if (Object.keys(found).length > 0) return;
+    const refused = `${hooks.url}: ${field.refused} ${hooks.urlHint}`;
     const body = { url: url.trim(), description: description.trim(), events };
     void store.act(
       'endpoint',
@@ -169,7 +170,7 @@ function EndpointForm(props: { endpoint?: EndpointView; onSaved: (made: WithSecr
           store.go(`webhooks/${made.endpointId}`);
         }
       },
-      { invalid_input: `${hooks.url}: ${field.refused} ${hooks.urlHint}` },
+      { invalid_input: refused, unprocessable: refused },
     );
   };
   return (

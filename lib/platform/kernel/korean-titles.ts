@@ -32,6 +32,7 @@ export const koreanTitles: Readonly<Record<Code, string>> = {
   conflict: '동시에 변경되었습니다. 다시 시도해 주세요',
   payload_too_large: '본문이 너무 큽니다',
   unsupported_media_type: '본문은 UTF-8로 된 JSON이어야 합니다',
+  unprocessable: '형식은 맞지만 서로 맞지 않거나 없는 것을 가리킵니다',
   idempotency_key_reused: '이 키는 다른 요청에 사용되었습니다',
   mixed_currencies: '한 번의 결제에는 한 가지 통화만 쓸 수 있습니다',
   import_rejected: '파일의 일부 행이 올바르지 않아 아무것도 가져오지 않았습니다',
