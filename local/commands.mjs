@@ -89,9 +89,10 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
     },
     pictures: {
       entry: 'test/pages/main.ts',
-      does: 'Takes pictures of the shop in three sizes, two languages, and in the light and the dark.',
-      takes: 'about two minutes on two cores',
+      does: 'Takes pictures of the shop and the console in three sizes, two languages, and in the light and the dark.',
+      takes: 'about four minutes on two cores',
       result: '.local/pictures has all of them, docs/pictures those that the documents show',
+      options: { shown: { type: 'boolean', does: 'takes only those that the documents show' } },
     },
     bench: {
       entry: 'bench/main.ts',

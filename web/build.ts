@@ -30,7 +30,7 @@ const contentTypes: Record<string, string> = {
 
 const folder = import.meta.dirname;
 const pages = ['index.html', 'console.html'];
-const scripts = ['shop.tsx', 'console.js'];
+const scripts = ['shop.tsx', 'console.tsx'];
 const plain = ['style.css', 'favicon.svg'];
 
 /** Builds the pages; the files by their paths. Throws if one cannot be built. */
@@ -60,8 +60,11 @@ export async function buildPages(): Promise<Map<string, PageFile>> {
     files.set(path, { body, gzip: gzipSync(body), type: contentTypes[extname(path)] ?? '', immutable });
 
   for (const { path, contents } of built.outputFiles) add(path.replaceAll('\\', '/'), Buffer.from(contents), true);
-  for (const [path, { entryPoint }] of Object.entries(built.metafile.outputs)) {
-    if (entryPoint) names.set(`/${entryPoint.replace(/\.tsx?$/, '.js')}`, `/assets/${basename(path)}`);
+  for (const [path, { entryPoint, cssBundle }] of Object.entries(built.metafile.outputs)) {
+    if (!entryPoint) continue;
+    names.set(`/${entryPoint.replace(/\.tsx$/, '.js')}`, `/assets/${basename(path)}`);
+    // What its modules import of styles.
+    if (cssBundle) names.set(`/${entryPoint.replace(/\.tsx$/, '.css')}`, `/assets/${basename(cssBundle)}`);
   }
   for (const name of plain) {
     const body = readFileSync(join(folder, name));

@@ -1,20 +1,54 @@
 /** What the API answers, from the shapes that the API itself is made of; nothing of it is in the bundles. */
-import type { Product } from '#catalog/product.shapes.ts';
+import type { ActView } from '#audit/act.ts';
+import type { Product, RowError } from '#catalog/product.shapes.ts';
 import type { Me } from '#identity/identity.shapes.ts';
+import type { OperatorView } from '#identity/operators.ts';
+import type { CancellationView } from '#launch/cancellation.ts';
+import type { JobView } from '#launch/jobs.ts';
 import type { Notification } from '#notification/notification.shapes.ts';
-import type { PurchaseAccepted, PurchaseView } from '#purchase/purchase.shapes.ts';
+import type { FoundCustomer, FoundPurchase, FoundReservation, ListName } from '#operations/look-up.shapes.ts';
+import type { DeadLetters, Health } from '#operations/operations.shapes.ts';
+import type { SaleOverview } from '#operations/overview.ts';
+import type { SaleReport } from '#operations/report.ts';
+import type { Story } from '#operations/story.ts';
+import type { DisputeView, FailedRefund, PurchaseAccepted, PurchaseView } from '#purchase/purchase.shapes.ts';
+import type { Reconciliations, ReconciliationView } from '#reconcile/reconciliation.ts';
 import type { ReservationAccepted, ReservationView } from '#reservation/reservation.shapes.ts';
-import type { SaleView } from '#sale/sale.shapes.ts';
+import type { SaleRescheduled as SaleMove, SaleView } from '#sale/sale.shapes.ts';
+import type { DeliveryView, DeliveryWithBody, EndpointView, RedeliveryView } from '#webhooks/webhooks.shapes.ts';
 
 export type {
+  ActView,
+  CancellationView,
+  DeadLetters,
+  DeliveryView,
+  DeliveryWithBody,
+  DisputeView,
+  EndpointView,
+  FailedRefund,
+  FoundCustomer,
+  FoundPurchase,
+  FoundReservation,
+  Health,
+  JobView,
+  ListName,
   Me,
   Notification,
+  OperatorView,
   Product,
   PurchaseAccepted,
   PurchaseView,
+  Reconciliations,
+  ReconciliationView,
+  RedeliveryView,
   ReservationAccepted,
   ReservationView,
+  RowError,
+  SaleMove,
+  SaleOverview,
+  SaleReport,
   SaleView,
+  Story,
 };
 
 /** A page of a list. */

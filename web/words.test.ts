@@ -1,6 +1,7 @@
 import { codes } from '#platform/kernel/errors.ts';
+import { type ConsoleWords, loadConsoleWords } from './console/words.ts';
 import { formatFor } from './format.ts';
-import { chosenLocale, languages, loadWords, type Words } from './words.ts';
+import { chosenLocale, languages } from './words.ts';
 
 /** Every text of the words, by its path; what takes arguments is called with them. */
 function textsOf(words: object, path = ''): [string, string][] {
@@ -12,17 +13,17 @@ function textsOf(words: object, path = ''): [string, string][] {
   });
 }
 
-let words: Record<(typeof languages)[number], Words>;
+let words: Record<(typeof languages)[number], ConsoleWords>;
 beforeAll(async () => {
-  words = { en: await loadWords('en'), ko: await loadWords('ko') };
+  words = { en: await loadConsoleWords('en'), ko: await loadConsoleWords('ko') };
 });
 
 const named = (texts: [string, string][]) => texts.map(([name]) => name).sort();
 
-describe('the words of the shop', () => {
+describe('the words of the shop and of the console', () => {
   test('every language has the same keys', () => {
     const [first, ...others] = languages.map((language) => named(textsOf(words[language])));
-    expect(first?.length).toBeGreaterThan(200);
+    expect(first?.length).toBeGreaterThan(600);
     for (const keys of others) expect(keys).toEqual(first);
   });
 
@@ -39,7 +40,7 @@ describe('the words of the shop', () => {
 
   test('English has no Korean letters; Korean has no words in Latin ones', () => {
     expect(textsOf(words.en).filter(([, text]) => /[가-힣]/.test(text))).toEqual([]);
-    const own = /Holdfast|ada@example\.com/g;
+    const own = /Holdfast|ada@example\.com|UTC/g;
     expect(textsOf(words.ko).filter(([, text]) => /[A-Za-z]{2,}/.test(text.replaceAll(own, '')))).toEqual([]);
   });
 

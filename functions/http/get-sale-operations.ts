@@ -3,4 +3,6 @@ import { overviewOf } from '#operations/overview.ts';
 import { httpHandler } from '#platform/handlers/http.ts';
 import { getSaleOperationsRoute } from './operations.routes.ts';
 
-export const handler = httpHandler(getSaleOperationsRoute, ({ deps, params }) => overviewOf(deps, params.saleId));
+export const handler = httpHandler(getSaleOperationsRoute, ({ deps, params, query }) =>
+  overviewOf(deps, params.saleId, query),
+);

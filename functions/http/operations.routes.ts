@@ -16,7 +16,7 @@ import {
   SaleOfPath,
 } from '#operations/look-up.shapes.ts';
 import { DeadLetterQuery, DeadLetters, Health, Redrive, Redriven } from '#operations/operations.shapes.ts';
-import { SaleOverview } from '#operations/overview.ts';
+import { OverviewQuery, SaleOverview } from '#operations/overview.ts';
 import { Story, StoryPath, StoryQuery } from '#operations/story.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
@@ -115,10 +115,11 @@ export const redriveDeadLettersRoute = defineRoute({
 export const getSaleOperationsRoute = defineRoute({
   method: 'GET',
   path: '/ops/sales/{saleId}',
-  summary: 'A sale from the inside: counters, queues, breakers, drift',
+  summary: 'A sale from the inside: counters, queues, breakers, drift; with `report`, how it went so far',
   tag,
   auth: 'viewer',
   params: z.strictObject({ saleId: idOf<SaleId>() }),
+  query: OverviewQuery,
   status: 200,
   reply: SaleOverview,
   refusals: ['not_found'],

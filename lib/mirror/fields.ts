@@ -29,7 +29,10 @@ export const gateFields = ['ticket', 'line', 'pendingUnits', 'pendingOver'] as c
  */
 export const partialField = 'partial';
 
-/** Any field of a sale in the mirror. */
+/** How often the gate has refused a request for this reason. Nothing is decided by it. Written by `gate.lua`. */
+export const refusedField = <Reason extends string>(reason: Reason): `refused:${Reason}` => `refused:${reason}`;
+
+/** Any field of a sale in the mirror that decides something. */
 export type MirrorField =
   | (typeof stockFields)[number]
   | (typeof termFields)[number]

@@ -1,6 +1,6 @@
 -- The gate: admits or refuses requests. It only saves work; MySQL decides. Judges requests of one sale, one after the
 -- other, exactly as if each had come alone.
--- KEYS[1]  the sale
+-- KEYS[1]  the sale, which also counts what is refused here, by its reason
 -- KEYS[2]  the prefix of the keys of the sale's claims buckets; they share its slot
 -- ARGV[1]  five texts for each request, each ended by a zero byte: bucket, its reservation's field, its customer's field,
 --          quantity, and the fewest units that the customer accepts
@@ -23,6 +23,7 @@ local line = tonumber(sale[11] or '0')
 local mark = sale[12] and ' partial' or ''
 local allotment = tonumber(sale[13] or '0')
 local lastBefore, lineBefore, units, over = last, line, 0, 0
+local reasons, refusals = {}, {}
 
 -- This server's clock judges the window, so that all functions agree to the microsecond.
 local time = redis.call('TIME')
@@ -37,6 +38,15 @@ elseif known and nowUs < tonumber(sale[1]) * 1000 then
   shut, since = 'sale_not_open', sale[1]
 elseif known and nowUs >= tonumber(sale[2]) * 1000 then
   shut, since = 'sale_closed', sale[2]
+end
+
+local function refused(code, fact)
+  if not refusals[code] then
+    reasons[#reasons + 1] = code
+    refusals[code] = 0
+  end
+  refusals[code] = refusals[code] + 1
+  return code .. ' ' .. fact
 end
 
 local function judge(bucket, field, customer, quantityText, leastText)
@@ -54,19 +64,19 @@ local function judge(bucket, field, customer, quantityText, leastText)
     ticketBefore, positionBefore = tonumber(ticket, 16), position
   end
   if shut then
-    return shut .. ' ' .. since
+    return refused(shut, since)
   end
   local quantity, atLeast = tonumber(quantityText), tonumber(leastText)
   if atLeast > allotment then
-    return 'over_allotment ' .. string.format('%d', allotment)
+    return refused('over_allotment', string.format('%d', allotment))
   end
   local held = tonumber(redis.call('HGET', bucket, customer) or '0')
   if held + quantity > cap then
-    return 'over_cap ' .. held
+    return refused('over_cap', held)
   end
   local beyond = free < atLeast
   if beyond and places <= 0 then
-    return 'sold_out '
+    return refused('sold_out', '')
   end
 
   local ticket = ticketBefore or (nowUs > last and nowUs or last + 1)
@@ -100,4 +110,5 @@ if last > lastBefore then redis.call('HSET', KEYS[1], 'ticket', string.format('%
 if line > lineBefore then redis.call('HINCRBY', KEYS[1], 'line', line - lineBefore) end
 if units > 0 then redis.call('HINCRBY', KEYS[1], 'pendingUnits', units) end
 if over > 0 then redis.call('HINCRBY', KEYS[1], 'pendingOver', over) end
+for _, code in ipairs(reasons) do redis.call('HINCRBY', KEYS[1], 'refused:' .. code, refusals[code]) end
 return table.concat(answers, '\n')

@@ -26,14 +26,17 @@ export interface GateRequest {
   readonly atLeast: number;
 }
 
-export type GateRefusal =
-  | 'sale_not_open'
-  | 'sale_closed'
-  | 'sale_paused'
-  | 'sale_cancelled'
-  | 'over_allotment'
-  | 'over_cap'
-  | 'sold_out';
+/** Why the gate refuses a request. */
+export const gateRefusals = [
+  'sale_not_open',
+  'sale_closed',
+  'sale_paused',
+  'sale_cancelled',
+  'over_allotment',
+  'over_cap',
+  'sold_out',
+] as const;
+export type GateRefusal = (typeof gateRefusals)[number];
 
 export type GateAnswer =
   /**

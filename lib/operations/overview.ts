@@ -7,7 +7,8 @@ import * as z from 'zod';
 import { readBacklog } from '#events/outbox.ts';
 import { JobView, readJobs } from '#launch/jobs.ts';
 import type { MirrorField } from '#mirror/fields.ts';
-import { stockFields, stockOfFields } from '#mirror/fields.ts';
+import { refusedField, stockFields, stockOfFields } from '#mirror/fields.ts';
+import { type GateRefusal, gateRefusals } from '#mirror/gate.ts';
 import { queueDepth } from '#platform/aws/sqs.ts';
 import type { Deps, Needs } from '#platform/environment/deps.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
@@ -21,6 +22,7 @@ import { StockView } from '#sale/sale.shapes.ts';
 import { readStock } from '#sale/sale.store.ts';
 import { saleTag } from '#sale/sale-id.ts';
 import { reservationStates } from '#state/reservation-state.ts';
+import { readReport, SaleReport } from './report.ts';
 
 const QueueState = z.object({
   waiting: z.number().int(),
@@ -44,9 +46,14 @@ export const SaleOverview = z
     /** The differences between mirror and MySQL; zero at rest. Null if there is no mirror. */
     drift: z.object({ versions: z.number().int(), available: z.number().int() }).nullable(),
     gate: z.object({
-      requests: z.number().int(),
+      requests: z.number().int().describe('Admitted'),
       pendingUnits: z.number().int(),
       pendingBeyondStock: z.number().int(),
+      refused: z
+        .record(z.enum(gateRefusals), z.number().int())
+        .describe(
+          'How often a request was refused before it was queued, by reason; counted anew if Redis loses the sale',
+        ),
     }),
     reservations: z.record(z.enum(reservationStates), z.number().int()),
     /** What goes over all reservations of the sale in steps, and how far it has come; the newest first. */
@@ -54,6 +61,8 @@ export const SaleOverview = z
     queues: z.record(z.string(), QueueState),
     outbox: z.object({ events: z.number().int(), oldestMs: z.number().int() }),
     breakers: z.record(z.string(), z.enum(['closed', 'open', 'half-open'])),
+    /** How the sale went so far; only if it was asked for. */
+    report: SaleReport.optional(),
   })
   .meta({ id: 'SaleOverview' });
 export type SaleOverview = z.infer<typeof SaleOverview>;
@@ -61,16 +70,30 @@ export type SaleOverview = z.infer<typeof SaleOverview>;
 /** The queues whose depth an overview shows. */
 export const watchedQueues = ['reservations', 'purchases', 'notifications', 'advance'];
 
+/** What is asked of an overview. */
+export const OverviewQuery = z.strictObject({
+  report: z
+    .literal('true')
+    .optional()
+    .describe('Also how the sale went so far: reads all reservations and movements of the sale once'),
+});
+export type OverviewQuery = z.output<typeof OverviewQuery>;
+
 /** Everything an operator needs to see of one sale at once. */
-export async function overviewOf(deps: Deps, saleId: SaleId): Promise<SaleOverview | Refusal> {
+export async function overviewOf(
+  deps: Deps,
+  saleId: SaleId,
+  { report }: OverviewQuery = {},
+): Promise<SaleOverview | Refusal> {
   const stock = (await readStock(deps.db, [saleId])).get(saleId);
   if (!stock) return refuse('not_found', 'There is no such sale.');
-  const [reservations, jobs, mirrored, backlog, queues] = await Promise.all([
+  const [reservations, jobs, mirrored, backlog, queues, went] = await Promise.all([
     countByState(deps.db, saleId),
     readJobs(deps.db, saleId),
     readMirrorOf(deps, saleId),
     readBacklog(deps.db),
     Promise.all(watchedQueues.map(async (name) => [name, await stateOfQueue(deps, name)] as const)),
+    report ? readReport(deps, saleId) : undefined,
   ]);
   const { saleId: _, ...committed } = stock;
   return {
@@ -81,7 +104,7 @@ export async function overviewOf(deps: Deps, saleId: SaleId): Promise<SaleOvervi
       versions: committed.version - mirrored.stock.version,
       available: mirrored.stock.available - committed.available,
     },
-    gate: mirrored?.gate ?? { requests: 0, pendingUnits: 0, pendingBeyondStock: 0 },
+    gate: mirrored?.gate ?? { requests: 0, pendingUnits: 0, pendingBeyondStock: 0, refused: refusedOf([]) },
     reservations,
     jobs,
     queues: Object.fromEntries(queues),
@@ -90,6 +113,7 @@ export async function overviewOf(deps: Deps, saleId: SaleId): Promise<SaleOvervi
       oldestMs: backlog.oldestAtMs === null ? 0 : Math.max(0, deps.clock() - backlog.oldestAtMs),
     },
     breakers: deps.breakers.states(),
+    ...(went ? { report: went } : {}),
   };
 }
 
@@ -110,15 +134,25 @@ function isEmpty({ waiting, inFlight }: { waiting: number; inFlight: number }): 
 async function readMirrorOf({ redis }: Needs<'redis'>, saleId: SaleId) {
   const tag = saleTag(saleId);
   const counters = ['line', 'pendingUnits', 'pendingOver'] as const satisfies MirrorField[];
-  const values = await redis.hmget(keys.sale(tag), ...stockFields, ...counters).catch(() => undefined);
+  const fields = [...stockFields, ...counters, ...gateRefusals.map(refusedField)];
+  const values = await redis.hmget(keys.sale(tag), ...fields).catch(() => undefined);
   if (!values || values[0] === null) return null;
-  const [requests, pendingUnits, pendingBeyondStock] = values.slice(stockFields.length).map(Number);
+  const [requests, pendingUnits, pendingBeyondStock, ...refused] = values.slice(stockFields.length).map(Number);
   return {
     stock: stockOfFields(values),
     gate: {
       requests: requests ?? 0,
       pendingUnits: pendingUnits ?? 0,
       pendingBeyondStock: pendingBeyondStock ?? 0,
+      refused: refusedOf(refused),
     },
   };
+}
+
+/** The gate's refusals by reason, from counts in the order of the reasons. */
+function refusedOf(counts: readonly number[]): Record<GateRefusal, number> {
+  return Object.fromEntries(gateRefusals.map((reason, index) => [reason, counts[index] ?? 0])) as Record<
+    GateRefusal,
+    number
+  >;
 }

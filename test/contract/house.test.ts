@@ -82,7 +82,8 @@ const nouns = lib.filter(({ path }) => !path.startsWith('lib/platform/'));
 const handlers = functions.filter(({ path }) => !/(?:routes|\/document)\.ts$/.test(path));
 
 /** Packages that open a connection, keep a secret or wrap a handler. */
-const clients = /^(@aws-sdk\/|@smithy\/|@middy\/|mysql2|ioredis|redlock|opossum|pino|jose|standardwebhooks|undici|aws4)/;
+const clients =
+  /^(@aws-sdk\/|@smithy\/|@middy\/|mysql2|ioredis|redlock|opossum|pino|jose|standardwebhooks|undici|aws4)/;
 
 /** What breaks a rule, one line for each file, so that a failure names the place. */
 const breaking = (files: Source[], offences: (source: Source) => string[]) =>

@@ -1,7 +1,8 @@
 /** The gate: applicants who come together are judged as if each had come alone. */
 
 import { claimsKey } from '#mirror/claims.ts';
-import { askGate, type GateAnswer, type GateRequest, returnClaim } from '#mirror/gate.ts';
+import { refusedField } from '#mirror/fields.ts';
+import { askGate, type GateAnswer, type GateRequest, gateRefusals, returnClaim } from '#mirror/gate.ts';
 import { primeMirror } from '#mirror/mirror.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
@@ -53,10 +54,15 @@ const withoutTime = (answer: GateAnswer) => {
 async function memoryOf(saleId: SaleId, customers: CustomerId[]) {
   const tag = saleTag(saleId);
   const counters = await deps.redis.hmget(keys.sale(tag), 'pendingUnits', 'pendingOver', 'line');
+  const refused = await deps.redis.hmget(keys.sale(tag), ...gateRefusals.map(refusedField));
   const buckets = [...new Set(customers.map((customer) => claimsKey(tag, customer)))];
   const claims = await Promise.all(buckets.map((bucket) => deps.redis.hgetall(bucket)));
   const fields = claims.flatMap((fields) => Object.entries(fields)).sort(([a], [b]) => (a < b ? -1 : 1));
-  return { counters, claims: fields.map(([field, value]) => [field, value.replace(/:[0-9a-f]{10,}:/, ':ticket:')]) };
+  return {
+    counters,
+    refused: refused.map(Number),
+    claims: fields.map(([field, value]) => [field, value.replace(/:[0-9a-f]{10,}:/, ':ticket:')]),
+  };
 }
 
 /** A sale that opens so much later. */
@@ -86,7 +92,11 @@ test.each([
   expect(answers.filter((_, n) => n % 2 === 1).map(withoutTime)).toEqual(expected);
 
   const customers = applicants.map(({ customerId }) => customerId);
-  expect(await memoryOf(together, customers)).toEqual(await memoryOf(alone, customers));
+  const memory = await memoryOf(alone, customers);
+  expect(await memoryOf(together, customers)).toEqual(memory);
+  const countOf = (code: string) =>
+    answersAlone.filter((answer) => answer.kind === 'refused' && answer.code === code).length;
+  expect(memory.refused).toEqual(gateRefusals.map(countOf));
   const tickets = answers.flatMap((answer, n) => (n % 2 === 0 && answer.kind === 'admitted' ? [answer.ticket] : []));
   expect(new Set(tickets).size).toBe(tickets.length);
 });

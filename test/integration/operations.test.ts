@@ -21,7 +21,7 @@ import { redisReady } from '#platform/redis/redis.ts';
 import { newId } from '#test/support/ids.ts';
 import { type Api, openApi } from '../support/api.ts';
 import { deliver } from '../support/deliver.ts';
-import { givenSale } from '../support/sales.ts';
+import { delivered, givenSale } from '../support/sales.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 
 let bed: TestBed;
@@ -187,7 +187,7 @@ describe('dead letters', () => {
     // Listing does not remove it.
     expect((await list()).body.items).toHaveLength(1);
     await redrive({ queue: 'reservations', messageIds: [messageId] });
-    await drain('reservations');
+    await deps.sqs.send(new PurgeQueueCommand({ QueueUrl: deps.queue('reservations').url }));
   });
 
   test('an event that the bus could not deliver says which rule and why; otherwise the cause is unknown', async () => {
@@ -262,6 +262,60 @@ test('S14: an empty queue has no oldest message, however old that of its last ba
   await deps.queue('purchases').send({ body: {} });
   expect(await shown()).toMatchObject({ waiting: 1, oldestMessageMs: 1_002 });
   await deps.sqs.send(new PurgeQueueCommand({ QueueUrl: url }));
+});
+
+describe('a sale from the inside', () => {
+  const overview = (saleId: string, query = '', token = operator) =>
+    api.call(`GET /ops/sales/${saleId}${query}`, { token });
+
+  test('counts what the gate refused, by reason', async () => {
+    const saleId = await givenSale(deps, { allotment: 5, capPerCustomer: 2 });
+    const { token } = await api.customer();
+    const reserve = (quantity: number, key: string) =>
+      api.call(`POST /sales/${saleId}/reservations`, { token, key, json: { quantity } });
+    expect((await reserve(1, 'the-first-one')).status).toBe(202);
+    for (const key of ['too-many-1', 'too-many-2', 'too-many-2'])
+      expect((await reserve(2, key)).body.code).toBe('over_cap');
+    const { gate } = (await overview(saleId)).body;
+    expect(gate).toMatchObject({ requests: 1, refused: { over_cap: 3, sold_out: 0, sale_closed: 0 } });
+    await deps.sqs.send(new PurgeQueueCommand({ QueueUrl: deps.queue('reservations').url }));
+  });
+
+  test('tells on request how it went: curves, refusals, who was served in the order of arrival, the money', async () => {
+    const saleId = await givenSale(deps, { allotment: 5, capPerCustomer: 2, waitlistSize: 1 });
+    const beganMs = Date.now();
+    const batch = Array.from({ length: 8 }, (_, n) =>
+      delivered(saleId, { key: `${n}`, ticket: beganMs * 1_000 + n, quantity: 1 }),
+    );
+    for (const { messageId, message } of batch) {
+      expect(await deliver(allocate, [{ messageId, body: JSON.stringify(message) }])).toEqual([]);
+    }
+    expect((await overview(saleId)).body.report).toBeUndefined();
+    const { report } = (await overview(saleId, '?report=true')).body;
+    const sum = (name: string) =>
+      report.points.reduce((total: number, point: Record<string, number>) => total + (point[name] ?? 0), 0);
+    expect([sum('requested'), sum('decided'), sum('allocated'), sum('sold')]).toEqual([8, 8, 5, 0]);
+    expect(report.turnedDown).toEqual({ sold_out: 2 });
+    expect(
+      report.turns.map(({ served, waiting, turnedDown }: Record<string, number>) => [served, waiting, turnedDown]),
+    ).toEqual([...Array(5).fill([1, 0, 0]), [0, 1, 0], [0, 0, 1], [0, 0, 1]]);
+    expect(report.money).toMatchObject({ currency: 'EUR', purchases: 0, paidMinor: 0 });
+  });
+
+  test('of a sale in which nothing has happened, has no curves', async () => {
+    const { report } = (await overview(await givenSale(deps), '?report=true')).body;
+    expect(report).toMatchObject({ points: [], turns: [], turnedDown: {}, granted: 0 });
+  });
+
+  test('is not told to customers, nor for what is no such sale or question', async () => {
+    const saleId = await givenSale(deps);
+    const { token } = await api.customer();
+    expect((await overview(saleId, '?report=true', token)).status).toBe(403);
+    expect((await overview(newId(), '?report=true')).body.code).toBe('not_found');
+    for (const query of ['?report=maybe', '?report=', '?curves=true']) {
+      expect((await overview(saleId, query)).body.code).toBe('invalid_input');
+    }
+  });
 });
 
 test('the document and the page are served', async () => {

@@ -129,6 +129,45 @@ describe('a buyer', () => {
     await second.getByText(/Buy it within (0\d|10):\d\d, until/).waitFor();
   }, 30_000);
 
+  test('who races another for the last unit gets it or waits; both see the same', async () => {
+    const { saleId } = await shop.sale({ times: bothOpen, allotment: 1, waitlistSize: 1 });
+    const path = `/sales/${saleId}`;
+    const racers = [await shop.signedIn({ path }), await shop.signedIn({ path })];
+    for (const page of racers) await page.getByRole('button', { name: 'Reserve', exact: true }).waitFor();
+    // Whoever is later may see before the click that nothing is left.
+    await Promise.all(
+      racers.map((page) => page.getByRole('button', { name: /^(Reserve|Join the waitlist)$/ }).click()),
+    );
+    const outcome = (page: Page) => page.locator('li.item .badge').first().textContent();
+    await waitFor(
+      'both decisions',
+      async () => {
+        const shown = await Promise.all(racers.map(outcome));
+        return shown.sort().join() === 'On the waitlist,Set aside for you';
+      },
+      { timeoutMs: 20_000 },
+    );
+    const held = await Promise.all(racers.map(reservationsOf));
+    expect(held.map(([only]) => only?.state).sort()).toEqual(['allocated', 'waitlisted']);
+    expect(held.map(({ length }) => length)).toEqual([1, 1]);
+  }, 45_000);
+
+  test('is given the money back, and sees it without doing anything', async () => {
+    const { saleId } = await shop.sale({ times: bothOpen });
+    const page = await shop.signedIn({ path: `/sales/${saleId}` });
+    await reserve(page);
+    await page.getByRole('checkbox').check();
+    await page.getByRole('button', { name: 'Buy for' }).click();
+    await item(page, 'Bought and paid').waitFor();
+    const [bought] = await reservationsOf(page);
+    await page.getByRole('link', { name: 'Holdfast' }).click();
+    const order = item(page, 'Order number');
+    await order.getByText('Paid', { exact: true }).waitFor();
+    await shop.call('POST', `/purchases/${bought?.purchaseId}/refund`, { token: shop.operator });
+    await order.getByText('Refunded', { exact: true }).waitFor();
+    await order.getByText('€49.00 given back').waitFor();
+  }, 45_000);
+
   test('takes fewer, and reads what has happened', async () => {
     const { saleId } = await shop.sale();
     const page = await shop.signedIn({ path: `/sales/${saleId}` });

@@ -1,11 +1,12 @@
 /**
- * `npm run pictures`: the main pages of the shop as pictures, from everything running, for whoever wants to look at them all
+ * `npm run pictures`: the main pages of the shop and of the console as pictures, from everything running, for whoever wants to look at them all
  * and for the documents.
  */
 import { cpSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { seedOperator } from '#identity/register.ts';
+import { ownArguments } from '#local/arguments.ts';
 import { startStack } from '#local/stack.ts';
 import { defaultFolder, projectRoot } from '#local/state-folder.ts';
 import { waitFor } from '#local/wait.ts';
@@ -19,7 +20,16 @@ const sizes = { phone: [390, 844], tablet: [820, 1_180], desktop: [1_280, 800] }
 const languages = ['en-GB', 'ko-KR'] as const;
 const schemes = ['light', 'dark'] as const;
 /** What the documents show. */
-const shown = ['phone-home-en-light', 'phone-pay-ko-dark', 'desktop-sale-en-light'];
+const shown = [
+  ...['phone-home-en-light', 'phone-pay-ko-dark', 'desktop-sale-en-light'],
+  ...['desktop-board-en-light', 'phone-running-ko-dark', 'desktop-report-en-light'],
+];
+
+/** With `--shown` only those are taken. */
+const onlyShown = ownArguments('pictures').values.shown ?? false;
+const isWanted = (name: string) => !onlyShown || shown.includes(name);
+const anyWanted = (size: string, locale: string) =>
+  !onlyShown || shown.some((name) => name.startsWith(`${size}-`) && name.includes(`-${locale.slice(0, 2)}-`));
 
 const say = (line: string) => process.stdout.write(`${line}\n`);
 const folder = join(defaultFolder(), 'pictures');
@@ -75,10 +85,80 @@ async function settled(shop: Shop, saleIds: string[], options: object): Promise<
   return page;
 }
 
+/** What an operator sees of a sale in which much has happened. */
+async function takeConsole(shop: Shop, saleId: string, tokens: object): Promise<void> {
+  for (const locale of languages) {
+    for (const [size, [width, height]] of Object.entries(sizes)) {
+      if (!anyWanted(size, locale)) continue;
+      const page = await shop.buyer({ locale, viewport: { width, height } });
+      await page.addInitScript((kept) => localStorage.setItem('holdfast.session', kept), JSON.stringify(tokens));
+      const take = async (name: string, place: string, ready: string) => {
+        if (!schemes.some((scheme) => isWanted(`${size}-${name}-${locale.slice(0, 2)}-${scheme}`))) return;
+        await page.goto(`${shop.url}/console.html#/${place}`);
+        await page.locator(ready).first().waitFor();
+        await page.locator('.waiting').first().waitFor({ state: 'detached' });
+        for (const colorScheme of schemes) {
+          await page.emulateMedia({ colorScheme });
+          const file = `${size}-${name}-${locale.slice(0, 2)}-${colorScheme}.png`;
+          await page.screenshot({ path: join(folder, file), fullPage: true });
+        }
+      };
+      await take('sales', 'sales', 'a.pick');
+      await take('running', `sales/${saleId}`, '.facts');
+      await take('board', `sales/${saleId}/board`, '.chart canvas');
+      await take('report', `sales/${saleId}/report`, '.chart canvas');
+      await take('people', `sales/${saleId}/people`, '.table');
+      await take('moving', `sales/${saleId}/move`, 'form');
+      await take('creating', 'sales/new', 'form');
+      await take('products', 'products', '.table');
+      await take('health', 'health', '.state');
+      await take('payments', 'payments', 'h2');
+      await take('acts', 'acts', '.table');
+      await page.context().close();
+      say(`console, ${size}, ${locale}`);
+    }
+  }
+}
+
+/** A sale that many want at once. */
+async function launch(shop: Shop): Promise<string> {
+  const { saleId } = await shop.sale({
+    ...{ name: 'Desk lamps, winter batch', times: bothOpen, allotment: 40, waitlistSize: 20, amountMinor: 8_900 },
+  });
+  const ask = async (n: number) => {
+    const { token } = await shop.customer(`launch-${n}`);
+    const call = (quantity: number, key: string) =>
+      shop.call<{ reservationId: string }>('POST', `/sales/${saleId}/reservations`, { token, key, body: { quantity } });
+    const { reservationId } = await call(1 + (n % 3), `launch-${n}`);
+    // More than one may have: the gate refuses it.
+    await call(4, `greedy-${n}`).catch(() => undefined);
+    return { token, reservationId };
+  };
+  const asked = [];
+  for (let n = 0; n < 24; n++) asked.push(await ask(n));
+  const held = async ({ token }: { token: string }) =>
+    (await shop.call<{ items: { state: string }[] }>('GET', '/reservations', { token })).items.some(
+      ({ state }) => state === 'allocated',
+    );
+  await waitFor(
+    'the first to hold units',
+    async () => (await Promise.all(asked.slice(0, 8).map(held))).every(Boolean),
+    {
+      timeoutMs: 30_000,
+    },
+  );
+  for (const { token, reservationId } of asked.slice(0, 8)) {
+    const body = { reservationIds: [reservationId], paymentToken: 'tok_approve' };
+    await shop.call('POST', '/purchases', { token, key: `pay-${reservationId}`, body });
+  }
+  return saleId;
+}
+
 async function takeAll(shop: Shop): Promise<void> {
   const saleIds = await fill(shop);
   for (const locale of languages) {
     for (const [size, [width, height]] of Object.entries(sizes)) {
+      if (!anyWanted(size, locale)) continue;
       const page = await settled(shop, saleIds, { locale, viewport: { width, height } });
       const take = async (name: string, fullPage = false) => {
         for (const colorScheme of schemes) {
@@ -136,6 +216,9 @@ const shop = await openShop({
   close: () => stack.stop(),
 });
 try {
+  const launched = await launch(shop);
+  const body = { email: operator.email, password };
+  await takeConsole(shop, launched, await shop.call<object>('POST', '/auth/login', { body }));
   await takeAll(shop);
   mkdirSync(documents, { recursive: true });
   for (const name of shown) cpSync(join(folder, `${name}.png`), join(documents, `${name}.png`));

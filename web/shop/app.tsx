@@ -1,9 +1,10 @@
 /** The frame of the shop, and the page that the address names. */
 import { useEffect } from 'preact/hooks';
 import { isAtLeast } from '#platform/security/roles.ts';
+import { Act, Badge, Dialog, Mark, Name } from '../parts.tsx';
 import type { SaleView } from '../types.ts';
 import { History, Mine, Purchases } from './mine.tsx';
-import { Act, Badge, Dialog, Failed, Name, PlaceLink, ShopContext, useShop, Waiting } from './parts.tsx';
+import { Failed, PlaceLink, ShopContext, useShop, Waiting } from './parts.tsx';
 import { PayBar } from './pay.tsx';
 import { isPast, phaseOf } from './rules.ts';
 import { PastSale, SaleCard, SalePage } from './sale.tsx';
@@ -248,16 +249,5 @@ function Said() {
         </div>
       )}
     </div>
-  );
-}
-
-/** The mark of the house. */
-function Mark() {
-  return (
-    <svg viewBox="0 0 32 32" width="28" height="28" aria-hidden="true">
-      <rect width="32" height="32" rx="8" fill="#0f5c5c" />
-      <path d="M10 7v18M22 7v18M10 16h12" stroke="#f6efe2" stroke-width="3.4" stroke-linecap="round" fill="none" />
-      <circle cx="16" cy="16" r="3.6" fill="#f0a34a" />
-    </svg>
   );
 }

@@ -1,7 +1,8 @@
 /** What is one's own: reservations with what to do next, their story, and purchases. */
 import { useState } from 'preact/hooks';
+import { Act, Badge, Name } from '../parts.tsx';
 import type { PurchaseView, ReservationView } from '../types.ts';
-import { Act, Ask, Badge, Failed, Name, PlaceLink, Stepper, useShop, Waiting } from './parts.tsx';
+import { Ask, Failed, PlaceLink, Stepper, useShop, Waiting } from './parts.tsx';
 import { byUrgency, isCurrent, type Next, nextOf } from './rules.ts';
 import type { Store } from './store.ts';
 

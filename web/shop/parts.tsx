@@ -1,8 +1,9 @@
 /** Small pieces that every page of the shop is made of. */
 import type { ComponentChildren, TargetedMouseEvent } from 'preact';
 import { createContext } from 'preact';
-import { useContext, useEffect, useRef } from 'preact/hooks';
+import { useContext } from 'preact/hooks';
 import { coverOf, coverRatio } from '../cover.ts';
+import { Dialog } from '../parts.tsx';
 import type { Store } from './store.ts';
 
 export const ShopContext = createContext<Store | undefined>(undefined);
@@ -12,15 +13,6 @@ export function useShop(): Store {
   const store = useContext(ShopContext);
   if (!store) throw new Error('drawn outside of the shop');
   return store;
-}
-
-/** Text that people wrote: in its own direction, and broken wherever it must be. */
-export function Name({ children }: { children: string }) {
-  return (
-    <bdi class="name" dir="auto">
-      {children}
-    </bdi>
-  );
 }
 
 /** A link to another place in the shop, without loading the page again. */
@@ -35,31 +27,6 @@ export function PlaceLink({ to, children, ...rest }: { to: string; children: Com
     <a href={to} onClick={follow} {...rest}>
       {children}
     </a>
-  );
-}
-
-/** A button that rests while what it started is under way. */
-export function Act(props: {
-  busy: boolean;
-  onAct: () => void;
-  children: ComponentChildren;
-  class?: string;
-  label?: string;
-  disabled?: boolean;
-}) {
-  const { busy, onAct, children, label, disabled = false } = props;
-  // Not disabled while busy: a disabled button would lose the focus.
-  return (
-    <button
-      type="button"
-      class={props.class}
-      aria-label={label}
-      aria-busy={busy}
-      disabled={disabled}
-      onClick={() => busy || onAct()}
-    >
-      {children}
-    </button>
   );
 }
 
@@ -86,10 +53,6 @@ export function Waiting() {
   );
 }
 
-export function Badge({ kind, children }: { kind: string; children: string }) {
-  return <span class={`badge ${kind}`}>{children}</span>;
-}
-
 /** The picture of a sale. */
 export function Cover({ saleId, label }: { saleId: string; label?: string }) {
   const { ground, discs } = coverOf(saleId);
@@ -108,30 +71,6 @@ export function Cover({ saleId, label }: { saleId: string; label?: string }) {
     </div>
   ) : (
     picture
-  );
-}
-
-/** A dialog of the browser: keeps the focus inside, closes with Escape. */
-export function Dialog(props: {
-  label?: string;
-  labelledBy?: string;
-  onClose: () => void;
-  children: ComponentChildren;
-  class?: string;
-}) {
-  const { label, labelledBy, onClose, children } = props;
-  const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
-    const before = document.activeElement;
-    dialog.current?.showModal();
-    return () => {
-      if (before instanceof HTMLElement && before.isConnected) before.focus();
-    };
-  }, []);
-  return (
-    <dialog ref={dialog} class={props.class} aria-label={label} aria-labelledby={labelledBy} onClose={onClose}>
-      {children}
-    </dialog>
   );
 }
 

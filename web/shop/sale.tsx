@@ -1,8 +1,9 @@
 /** A sale: its card in the list, its page, its rules in plain words, and the form to reserve. */
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { Badge, Name } from '../parts.tsx';
 import type { SaleView } from '../types.ts';
 import { Mine } from './mine.tsx';
-import { Badge, Cover, Failed, Name, PlaceLink, Stepper, useShop, Waiting } from './parts.tsx';
+import { Cover, Failed, PlaceLink, Stepper, useShop, Waiting } from './parts.tsx';
 import { boundaryOf, leftOfCap, phaseOf, takingOf } from './rules.ts';
 import { Store } from './store.ts';
 

@@ -55,6 +55,12 @@ export function SettingsPage() {
                 <dt>{settings.zone}</dt>
                 <dd>{Intl.DateTimeFormat().resolvedOptions().timeZone}</dd>
               </div>
+              <div class="fact">
+                <dt>{settings.number}</dt>
+                <dd>
+                  <code>{me.customerId}</code>
+                </dd>
+              </div>
             </dl>
             <div>
               <button type="button" class="quiet" onClick={() => shop.signOut()}>

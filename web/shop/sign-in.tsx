@@ -1,7 +1,8 @@
 /** Signing in and signing up. What was asked for before is said, and sent afterwards. */
 import { useState } from 'preact/hooks';
 import { Problem } from '../api.ts';
-import { Dialog, useShop } from './parts.tsx';
+import { Dialog } from '../parts.tsx';
+import { useShop } from './parts.tsx';
 
 type Field = 'name' | 'email' | 'password';
 

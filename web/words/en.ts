@@ -257,6 +257,7 @@ export const en = {
     account: 'Account',
     email: 'E-mail address',
     zone: 'Time zone',
+    number: 'Account number',
     notices: 'Notifications are written in this language, with times in your time zone.',
     saved: 'Saved.',
     signIn: 'Sign in to see your account.',

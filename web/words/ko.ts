@@ -250,6 +250,7 @@ export const ko: Words = {
     account: '계정',
     email: '이메일 주소',
     zone: '시간대',
+    number: '계정 번호',
     notices: '알림은 이 언어와 고객님의 시간대로 작성됩니다.',
     saved: '저장했습니다.',
     signIn: '로그인하면 계정을 볼 수 있습니다.',

@@ -93,6 +93,13 @@ async function refusal(given: Given) {
 
 const base64 = (bytes: string | Uint8Array) => Buffer.from(bytes).toString('base64');
 
+test('a problem has its title in the language that is asked for, and in English otherwise', async () => {
+  const titled = async (language: string) =>
+    (await send({ body: '{', headers: { 'accept-language': language } })).body.title;
+  expect(await titled('ko-KR,ko;q=0.9,en;q=0.8')).toBe('본문이 올바른 JSON이 아닙니다');
+  for (const language of ['en', 'fr,ko;q=0', '']) expect(await titled(language)).toBe('The body is not valid JSON');
+});
+
 describe('the input of a verb', () => {
   test('is checked and typed', async () => {
     const { status, body, headers } = await send({ query: { limit: '5' } });

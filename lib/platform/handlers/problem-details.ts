@@ -1,7 +1,9 @@
 /** Error responses: problem details (RFC 9457) with a machine-readable code. */
 
-import type { APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
+import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
 import { type Code, codes, Fault, type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { koreanTitles } from '#platform/kernel/korean-titles.ts';
+import { localeFrom } from '#platform/kernel/reader.ts';
 import { isOutage } from '#platform/resilience/outage.ts';
 
 /** How many characters of the path a response repeats. */
@@ -18,9 +20,13 @@ export class Refused extends Error {
   }
 }
 
-/** The response to a refused request. */
-export function problemOf(refusal: Refusal, path: string): APIGatewayProxyStructuredResultV2 {
+/** What a problem says of the request that it answers. */
+export type Asked = Pick<APIGatewayProxyEventV2, 'rawPath' | 'headers'>;
+
+/** The response to a refused request, with a title in the language that it asks for. */
+export function problemOf(refusal: Refusal, { rawPath, headers }: Asked): APIGatewayProxyStructuredResultV2 {
   const { status, title, retry } = codes[refusal.refused];
+  const isKorean = localeFrom(headers['accept-language'])?.startsWith('ko') ?? false;
   const asked = refusal.facts?.retryAfterSeconds;
   const waits = typeof asked === 'number' ? asked : retry ? 1 : undefined;
   return {
@@ -32,21 +38,21 @@ export function problemOf(refusal: Refusal, path: string): APIGatewayProxyStruct
     },
     body: JSON.stringify({
       type: `urn:holdfast:problem:${refusal.refused}`,
-      title,
+      title: isKorean ? koreanTitles[refusal.refused] : title,
       status,
       code: refusal.refused,
       detail: refusal.detail,
-      instance: path.slice(0, instanceCharacters),
+      instance: rawPath.slice(0, instanceCharacters),
       ...refusal.facts,
     }),
   };
 }
 
 /** The response to a request that failed on the server side. It reveals no internals. */
-export function problemOfFault(error: unknown, path: string): APIGatewayProxyStructuredResultV2 {
+export function problemOfFault(error: unknown, asked: Asked): APIGatewayProxyStructuredResultV2 {
   const fault = error instanceof Fault ? error : undefined;
   const code: Code = fault?.code ?? (isOutage(error) ? 'store_unavailable' : 'internal');
-  const problem = problemOf(refuse(code, 'Nothing was lost; repeat the request.'), path);
+  const problem = problemOf(refuse(code, 'Nothing was lost; repeat the request.'), asked);
   problem.headers = { ...problem.headers, 'retry-after': String(fault?.retryAfterSeconds ?? 1) };
   return problem;
 }

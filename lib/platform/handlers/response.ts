@@ -45,16 +45,16 @@ export function responseBody(route: Route): ResponseMiddleware {
   return {
     after: (request) => {
       const result: unknown = request.response;
-      const response = isRefusal(result) ? problemOf(result, request.event.rawPath) : success(route, result);
+      const response = isRefusal(result) ? problemOf(result, request.event) : success(route, result);
       request.response = { ...response, headers: { ...response.headers, ...headersOfReplay(result) } };
     },
     onError: (request) => {
       const { error, event } = request;
       if (error instanceof Refused) {
-        request.response = problemOf(error.refusal, event.rawPath);
+        request.response = problemOf(error.refusal, event);
       } else {
         log.error('request failed', { route: `${route.method} ${route.path}`, error });
-        request.response = problemOfFault(error, event.rawPath);
+        request.response = problemOfFault(error, event);
       }
     },
   };

@@ -1,0 +1,469 @@
+/**
+ * The operators' console in a real browser: each of its acts, what is asked before it, what is refused beside its field, and how
+ * it looks and reads on a phone, in the dark, in two languages and to screen readers.
+ */
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import type { BrowserContextOptions, Page } from 'playwright-core';
+import { seedOperator } from '#identity/register.ts';
+import { waitFor } from '#local/wait.ts';
+import { systemClock } from '#platform/kernel/clock.ts';
+import { openDb } from '#platform/mysql/mysql.ts';
+import type { SaleView } from '#sale/sale.shapes.ts';
+import { closeBeds, password, runningBed } from '../support/running-bed.ts';
+import { bothOpen, openShop, type Shop } from './shop.ts';
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const phone = { viewport: { width: 390, height: 844 } };
+
+let shop: Shop;
+let operator: object;
+let viewer: object;
+let admin: object;
+
+beforeAll(async () => {
+  const running = await runningBed();
+  const db = openDb(running.bed.mysqlUrl, { connections: 1 });
+  for (const role of ['viewer', 'admin'] as const) {
+    await seedOperator({ db, clock: systemClock }, { email: `${role}@example.com`, password }, role);
+  }
+  await db.close();
+  shop = await openShop(running);
+  const signIn = (name: string) =>
+    shop.call<object>('POST', '/auth/login', { body: { email: `${name}@example.com`, password } });
+  [operator, viewer, admin] = [await signIn('operator'), await signIn('viewer'), await signIn('admin')];
+}, 120_000);
+
+afterAll(async () => {
+  await shop?.close();
+  await closeBeds();
+}, 30_000);
+
+/** A console in which somebody is signed in, at a page. */
+async function consoleAt(path: string, who: object, options: BrowserContextOptions = {}): Promise<Page> {
+  const page = await shop.buyer(options);
+  await page.addInitScript((kept) => localStorage.setItem('holdfast.session', kept), JSON.stringify(who));
+  await page.goto(`${shop.url}/console.html#/${path}`);
+  return page;
+}
+
+const button = (page: Page, name: string | RegExp) => page.getByRole('button', { name, exact: true });
+const link = (page: Page, name: string) => page.getByRole('link', { name, exact: true });
+const asked = (page: Page) => page.getByRole('dialog');
+const saleNow = (saleId: string) => shop.call<SaleView>('GET', `/sales/${saleId}`);
+
+async function findings(page: Page): Promise<string[]> {
+  await page.evaluate(axe);
+  return page.evaluate(async () => {
+    const runner = globalThis as unknown as {
+      axe: {
+        run(root: unknown, options: object): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }>;
+      };
+    };
+    const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
+    const { violations } = await runner.axe.run(document, { runOnly: tags });
+    return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 160)).join(' | ')}`);
+  });
+}
+
+/** Nothing stands out of the page, and nobody is kept out of it. */
+async function isSound(page: Page): Promise<void> {
+  expect(await findings(page)).toEqual([]);
+  expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
+  expect(await page.locator('h1').count()).toBe(1);
+}
+
+/** A reservation of somebody new, once it has been decided. */
+async function reserved(
+  saleId: string,
+  quantity: number,
+): Promise<{ token: string; reservationId: string; email: string }> {
+  const { token, email } = await shop.customer(`buyer-${Date.now()}-${Math.round(Math.random() * 1e6)}`);
+  const path = `/sales/${saleId}/reservations`;
+  const { reservationId } = await shop.call<{ reservationId: string }>('POST', path, {
+    ...{ token, key: `key-of-${email}`, body: { quantity } },
+  });
+  const read = () => shop.call<{ items: { state: string }[] }>('GET', '/reservations', { token });
+  await waitFor('the decision', async () => (await read()).items.some(({ state }) => state !== 'requested'), {
+    timeoutMs: 20_000,
+  });
+  return { token, reservationId, email };
+}
+
+describe('products and sales', () => {
+  test('a product is created and changed with money as people write it; what is wrong stands beside its field', async () => {
+    const page = await consoleAt('products/new', operator);
+    await page.getByLabel('SKU').fill('no blanks');
+    await page.getByLabel('Name', { exact: true }).fill('Brass lamp');
+    await page.getByLabel('Price').fill('49.999');
+    await button(page, 'Create a product').click();
+    await page.getByText('Only letters, digits, dots').waitFor();
+    await page.getByText('EUR has at most 2 digits after the dot.').waitFor();
+    expect(await page.evaluate(() => document.activeElement?.getAttribute('aria-invalid'))).toBe('true');
+    const sku = `LAMP-${Date.now()}`;
+    await page.getByLabel('SKU').fill(sku);
+    await page.getByLabel('Currency').fill('KRW');
+    await page.getByLabel('Price').fill('189,000');
+    await page.getByText('= ₩189,000').waitFor();
+    await button(page, 'Create a product').click();
+    await page.getByRole('row').filter({ hasText: sku }).getByText('₩189,000').waitFor();
+    await page.getByRole('row').filter({ hasText: sku }).getByRole('link', { name: 'Edit' }).click();
+    await page.getByLabel('Price').fill('175000');
+    await button(page, 'Save').click();
+    await page.getByRole('row').filter({ hasText: sku }).getByText('₩175,000').waitFor();
+  }, 40_000);
+
+  test('a refused file replaces what was said of the last one', async () => {
+    const page = await consoleAt('products/import', operator);
+    const upload = async (rows: string) => {
+      const buffer = Buffer.from(`sku,name,description,price,currency\n${rows}\n`);
+      await page.getByLabel('CSV file').setInputFiles({ name: 'products.csv', mimeType: 'text/csv', buffer });
+      await button(page, 'Import').click();
+    };
+    const sku = `FILE-${Date.now()}`;
+    await upload(`${sku},First,Text,12.50,EUR`);
+    await page.getByText(/1 created, 0 updated/).waitFor();
+    await upload(`${sku},,Text,12.50,EUR\n${sku}-2,Second,Text,many,EUR`);
+    await page.getByText('Nothing was imported: 2 problems.').waitFor();
+    expect(await page.getByText(/1 created/).count()).toBe(0);
+    await upload(`${sku}-2,Second,Text,,EUR`);
+    await page.getByText('Nothing was imported: 1 problems.').waitFor();
+    await isSound(page);
+  }, 40_000);
+
+  test('a sale is created with times of now in a zone that is shown; times that cannot be or come twice are asked back', async () => {
+    const { name: product } = await shop.call<{ name: string }>('POST', '/products', {
+      token: shop.operator,
+      body: {
+        ...{ sku: `S-${Date.now()}`, name: `Thing ${Date.now()}`, description: 'x' },
+        price: { amountMinor: 4_900, currency: 'EUR' },
+      },
+    });
+    const openedAtMs = Date.now();
+    const page = await consoleAt('sales/new', operator, { timezoneId: 'Europe/Berlin' });
+    await page.getByLabel('Search by name or SKU').fill(product);
+    await page.getByText('1 of 1 shown').waitFor();
+    await button(page, 'Create sale').click();
+    await page.getByText('This is needed.').first().waitFor();
+    const option = page.getByRole('option', { name: product });
+    await page.getByLabel('Product', { exact: true }).selectOption((await option.getAttribute('value')) ?? '');
+    const name = `Made in the console ${Date.now()}`;
+    await page.getByLabel('Name', { exact: true }).fill(name);
+    await page.getByLabel('Units for sale').fill('1,000');
+    const closes = page.getByLabel('Purchase closes');
+    const before = await closes.inputValue();
+    await closes.fill('2030-03-31T02:30');
+    await page.getByText('The clocks are put forward then').waitFor();
+    await closes.fill('2030-10-27T02:30');
+    await page.locator('.problem').filter({ hasText: 'The clocks are put back then' }).waitFor();
+    await page.getByLabel(/The second, GMT\+1/).check();
+    await page.getByText(/GMT\+1\s*2030-10-27 01:30 UTC$/).waitFor();
+    await isSound(page);
+    await closes.fill(before);
+    await page
+      .getByText(/^Europe\/Berlin, GMT\+\d/)
+      .first()
+      .waitFor();
+    await button(page, 'Create sale').click();
+    await page.getByRole('heading', { level: 1, name }).waitFor();
+    const { items } = await shop.call<{ items: SaleView[] }>('GET', '/sales?limit=5');
+    const made = items.find((sale) => sale.name === name);
+    expect(made?.stock.allotment).toBe(1_000);
+    // Of now: between when the form was opened and when it was sent, and a whole minute.
+    const opensInMs = Date.parse(made?.reserveOpensAt ?? '') - 600_000;
+    expect([opensInMs >= openedAtMs, opensInMs <= Date.now() + 60_000]).toEqual([true, true]);
+    await link(page, 'Edit').click();
+    await page.getByLabel('Most for one customer').fill('2');
+    await button(page, 'Save').click();
+    await waitFor('the change', async () => (await saleNow(made?.saleId ?? '')).capPerCustomer === 2, {
+      timeoutMs: 10_000,
+    });
+  }, 60_000);
+});
+
+describe('a sale', () => {
+  test('is paused and resumed, gets and loses stock, each after a question that says whom it concerns', async () => {
+    const { saleId, name } = await shop.sale({ times: bothOpen, allotment: 5 });
+    await reserved(saleId, 2);
+    const page = await consoleAt(`sales/${saleId}`, operator, phone);
+    await page.getByRole('heading', { level: 1, name }).waitFor();
+    // On a phone the chosen sale is in view, not the list.
+    expect(await page.getByLabel('Search').isVisible()).toBe(false);
+    await isSound(page);
+    await button(page, 'Pause').click();
+    await asked(page).getByText('1 reservations that hold units, 0 that wait').waitFor();
+    await isSound(page);
+    await asked(page).getByRole('button', { name: 'Back' }).click();
+    expect((await saleNow(saleId)).status).toBe('active');
+    await button(page, 'Pause').click();
+    await asked(page).getByRole('button', { name: 'Pause' }).click();
+    await button(page, 'Resume').click();
+    await asked(page).getByRole('button', { name: 'Resume', exact: true }).click();
+    await button(page, 'Change stock …').click();
+    await page.getByLabel('Units', { exact: true }).fill('-9');
+    await asked(page).getByRole('button', { name: 'Change stock' }).click();
+    await page.getByText('Enter a whole number from -3 to 100,000,000.').waitFor();
+    await page.getByLabel('Units', { exact: true }).fill('7');
+    await asked(page).getByText(`Add 7 units to “${name}”?`, { exact: false }).waitFor();
+    await asked(page).getByRole('button', { name: 'Change stock' }).click();
+    await waitFor('the stock', async () => (await saleNow(saleId)).stock.allotment === 12, { timeoutMs: 10_000 });
+  }, 60_000);
+
+  test('is moved after a preview of what would happen to whom', async () => {
+    const { saleId } = await shop.sale({ times: bothOpen });
+    await reserved(saleId, 1);
+    const before = await saleNow(saleId);
+    const page = await consoleAt(`sales/${saleId}/move`, operator);
+    await page.getByLabel('Minutes').fill('-40');
+    await button(page, 'Preview …').click();
+    await asked(page).getByText('1 of them would have less time than they were told.').waitFor();
+    await asked(page)
+      .getByText(/Purchase closes: .* → /)
+      .waitFor();
+    await isSound(page);
+    expect((await saleNow(saleId)).purchaseClosesAt).toBe(before.purchaseClosesAt);
+    await asked(page).getByRole('button', { name: 'Move and tell everybody' }).click();
+    await waitFor(
+      'the new time',
+      async () =>
+        Date.parse((await saleNow(saleId)).purchaseClosesAt) === Date.parse(before.purchaseClosesAt) - 2_400_000,
+      { timeoutMs: 10_000 },
+    );
+  }, 60_000);
+
+  test('says what was refused at the gate; its board and its report draw what happened', async () => {
+    const { saleId, name } = await shop.sale({ times: bothOpen });
+    const { token } = await reserved(saleId, 2);
+    for (let n = 0; n < 3; n++) {
+      const refused = { token, key: `too-many-${n}-${saleId}`, body: { quantity: 4 } };
+      await expect(shop.call('POST', `/sales/${saleId}/reservations`, refused)).rejects.toThrow('over_cap');
+    }
+    const page = await consoleAt(`sales/${saleId}`, operator);
+    await page.getByText('more than one may have 3').waitFor();
+    await isSound(page);
+    await link(page, 'Launch board').click();
+    await page
+      .getByRole('img', { name: /^Requests and decisions: requested 1, decided 1, Refused at the gate 3/ })
+      .waitFor();
+    await page.locator('.tile').filter({ hasText: 'Refused at the gate' }).getByText('3', { exact: true }).waitFor();
+    await isSound(page);
+    await page.getByRole('link', { name: '← Now' }).click();
+    await link(page, 'Report').click();
+    await page.getByRole('heading', { level: 1, name: `Report: ${name}` }).waitFor();
+    await page.getByRole('row').filter({ hasText: 'at the gate' }).getByText('3', { exact: true }).waitFor();
+    await page.getByRole('row', { name: /^1 1 1 \(100%\)/ }).waitFor();
+    await isSound(page);
+  }, 60_000);
+
+  test('is called off, and how far that has come is seen', async () => {
+    const { saleId, name } = await shop.sale({ times: bothOpen });
+    await reserved(saleId, 2);
+    const page = await consoleAt(`sales/${saleId}`, operator);
+    await button(page, 'Call off …').click();
+    await asked(page).getByText(`Call off “${name}” for good?`, { exact: false }).waitFor();
+    await asked(page).getByRole('button', { name: 'Give back what is paid' }).click();
+    await page.getByRole('heading', { name: 'Called off; what was paid is given back' }).waitFor();
+    await page.getByText('all done').waitFor();
+    expect(await button(page, 'Pause').count()).toBe(0);
+  }, 60_000);
+});
+
+describe('people and money', () => {
+  test('a purchase is found by its buyer and given back in parts; the end of each refund is seen without a reload', async () => {
+    const { saleId } = await shop.sale({ times: bothOpen });
+    const { token, reservationId, email } = await reserved(saleId, 2);
+    await shop.call('POST', '/purchases', {
+      ...{ token, key: `buy-${email}` },
+      body: { reservationIds: [reservationId], paymentToken: 'tok_approve' },
+    });
+    const page = await consoleAt(`sales/${saleId}/people`, operator);
+    await page.getByLabel('Find', { exact: true }).selectOption({ label: 'Purchases' });
+    await page.getByLabel('E-mail begins with').fill(email);
+    await button(page, 'Find').click();
+    await link(page, 'Refund …').click();
+    await page.getByText('Paid', { exact: true }).first().waitFor();
+    await page.getByLabel('How much').selectOption({ label: 'An amount' });
+    await page.getByLabel(/^An amount/).fill('98.01');
+    await button(page, 'Refund …').click();
+    await page.getByText('No more than €98.00.').waitFor();
+    await page.getByLabel(/^An amount/).fill('10');
+    await button(page, 'Refund …').click();
+    await asked(page)
+      .getByText(`Give €10.00 back to ${email.split('@')[0]}?`)
+      .waitFor();
+    await asked(page).getByRole('button', { name: 'Give money back' }).click();
+    await page.getByRole('row').filter({ hasText: '€10.00' }).getByText('made').waitFor();
+    await page.getByLabel('How much').selectOption({ label: 'Everything' });
+    await button(page, 'Refund …').click();
+    await asked(page).getByRole('button', { name: 'Give money back' }).click();
+    await page.getByRole('row').filter({ hasText: '€88.00' }).getByText('made').waitFor();
+    await page.getByText('Refunded', { exact: true }).waitFor();
+    await isSound(page);
+  }, 60_000);
+
+  test('somebody who waits is given units with a reason, and the whole story tells of it', async () => {
+    const { saleId } = await shop.sale({ times: bothOpen, allotment: 1 });
+    await reserved(saleId, 1);
+    const { email } = await reserved(saleId, 1);
+    const page = await consoleAt(`sales/${saleId}/people`, operator, phone);
+    await button(page, 'Grant …').click();
+    await asked(page).getByRole('button', { name: 'Grant', exact: true }).click();
+    await asked(page).getByText('This is needed.').waitFor();
+    await isSound(page);
+    await page.getByLabel('Why').fill('Ticket 4711');
+    await asked(page).getByRole('button', { name: 'Grant', exact: true }).click();
+    await button(page, 'Grant …').waitFor({ state: 'detached' });
+    await page.locator('tr').filter({ hasText: email }).getByRole('link', { name: 'Story' }).click();
+    await page.getByText('POST /sales/{saleId}/grants').waitFor();
+    await isSound(page);
+    await page.goto(`${shop.url}/console.html#/acts`);
+    await page.getByText('POST /sales/{saleId}/grants').first().waitFor();
+    await isSound(page);
+  }, 60_000);
+
+  test('lists are saved as files', async () => {
+    const { saleId } = await shop.sale({ times: bothOpen });
+    const { email } = await reserved(saleId, 1);
+    const page = await consoleAt(`sales/${saleId}/people`, operator);
+    const download = page.waitForEvent('download');
+    await button(page, 'Save as CSV').click();
+    const file = await download;
+    expect(file.suggestedFilename()).toBe('reservations.csv');
+    expect(readFileSync(await file.path(), 'utf8')).toContain(email);
+  }, 40_000);
+});
+
+describe('who may do what', () => {
+  test('a viewer sees everything and is offered nothing that changes anything', async () => {
+    const { saleId, name } = await shop.sale({ times: bothOpen });
+    const page = await consoleAt(`sales/${saleId}`, viewer);
+    await page.getByRole('heading', { level: 1, name }).waitFor();
+    await page.getByText('You may look at everything here.').waitFor();
+    for (const act of ['Pause', 'Change stock …', 'Call off …']) expect(await button(page, act).count()).toBe(0);
+    for (const way of ['New sale', 'Edit', 'Move times', 'Operators']) expect(await link(page, way).count()).toBe(0);
+    await page.goto(`${shop.url}/console.html#/products`);
+    await page.getByRole('heading', { level: 1, name: 'Products' }).waitFor();
+    for (const way of ['New product', 'Import a file']) expect(await link(page, way).count()).toBe(0);
+  }, 40_000);
+
+  test('an admin gives a role and takes it away; the last admin stays one', async () => {
+    const { token, email } = await shop.customer(`new-${Date.now()}`);
+    const { customerId } = await shop.call<{ customerId: string }>('GET', '/me', { token });
+    const page = await consoleAt('operators', admin);
+    await page.getByLabel('Account number').fill(customerId);
+    await page.getByLabel('Role', { exact: true }).selectOption({ label: 'Operator' });
+    await button(page, 'Give …').click();
+    await asked(page).getByRole('button', { name: 'Give …' }).click();
+    const row = page.getByRole('row').filter({ hasText: email });
+    await row.waitFor();
+    await isSound(page);
+    await row.getByRole('button', { name: 'Take away …' }).click();
+    await asked(page).getByRole('button', { name: 'Take away …' }).click();
+    await row.waitFor({ state: 'detached' });
+    await page.getByRole('row').filter({ hasText: 'admin@example.com' }).getByRole('button').click();
+    await asked(page).getByRole('button', { name: 'Take away …' }).click();
+    await page.getByText('This is the last admin').waitFor();
+  }, 40_000);
+
+  test('somebody signs in here, and a customer is told that this is not for customers', async () => {
+    const { email } = await shop.customer(`stranger-${Date.now()}`);
+    const page = await shop.buyer();
+    await page.goto(`${shop.url}/console.html`);
+    await page.getByLabel('E-mail').fill(email);
+    await page.getByLabel('Password').fill('wrong');
+    await button(page, 'Sign in').click();
+    await page.getByRole('alert').waitFor();
+    await isSound(page);
+    await page.getByLabel('Password').fill(password);
+    await button(page, 'Sign in').click();
+    await page.getByText('This account is a customer’s.').waitFor();
+  }, 40_000);
+});
+
+describe('webhooks and health', () => {
+  test('an endpoint is made, shows its secret once, is paused, and is deleted', async () => {
+    const page = await consoleAt('webhooks/new', operator);
+    await page.getByLabel('Address').fill('http://shop.example.com/hook');
+    await button(page, 'New endpoint').click();
+    await page.getByText('Enter an address that begins with https.').waitFor();
+    await page.getByLabel('Address').fill('https://shop.example.com/hook');
+    await button(page, 'New endpoint').click();
+    await asked(page)
+      .getByText(/^whsec_/)
+      .waitFor();
+    await isSound(page);
+    await asked(page).getByRole('button', { name: 'Close' }).click();
+    await button(page, 'Pause').click();
+    await page.getByText('Paused', { exact: true }).waitFor();
+    await button(page, 'Delete …').click();
+    await asked(page).getByRole('button', { name: 'Delete …' }).click();
+    await page.getByText('No endpoints yet.').waitFor();
+  }, 40_000);
+
+  test('health names the parts, compares everything and says what came of it; payments say that none waits', async () => {
+    const page = await consoleAt('health', operator);
+    await page.getByText('Everything answers').waitFor();
+    await button(page, 'Compare now').click();
+    await page.getByRole('cell', { name: 'Everything agrees.' }).first().waitFor();
+    await isSound(page);
+    await page.goto(`${shop.url}/console.html#/payments`);
+    await page.getByText('No dispute is open.').waitFor();
+    await page.getByText('No refund waits for you.').waitFor();
+    await isSound(page);
+  }, 60_000);
+});
+
+test('more sales than a page are found by searching, and no list ends silently', async () => {
+  const wanted = `Needle ${Date.now()}`;
+  await shop.sale({ name: wanted });
+  for (let n = 0; n < 104; n++) await shop.sale({ name: `Hay ${n}`, times: [600, 3_600, 3_600, 7_200] });
+  const page = await consoleAt('sales', operator);
+  await page.getByText(/^50 of 100 shown/).waitFor();
+  await button(page, 'Show more').waitFor();
+  await page.getByLabel('Search').fill('Needle');
+  await page.locator('a.pick').filter({ hasText: wanted }).click();
+  await page.getByRole('heading', { level: 1, name: wanted }).waitFor();
+}, 60_000);
+
+test('names of every kind stay inside of the page, on a phone and in the dark', async () => {
+  const long = 'Unbroken'.repeat(23).slice(0, 180);
+  const names = [long, '🦊🎉👩‍👩‍👧‍👦'.repeat(12), 'כרטיסים להופעה הראשונה בעיר'];
+  const made = [];
+  for (const name of names) made.push(await shop.sale({ name, times: bothOpen }));
+  const page = await consoleAt('sales', operator, { ...phone, colorScheme: 'dark' });
+  for (const { saleId, name } of made) {
+    await page.goto(`${shop.url}/console.html#/sales/${saleId}`);
+    await page.getByRole('heading', { level: 1, name }).waitFor();
+    await isSound(page);
+  }
+}, 40_000);
+
+test('everything is in Korean for a browser in Korean', async () => {
+  const { saleId, name } = await shop.sale({ name: '한정판', times: bothOpen, currency: 'KRW', amountMinor: 189_000 });
+  await reserved(saleId, 1);
+  const page = await consoleAt(`sales/${saleId}`, admin, { locale: 'ko-KR' });
+  const shown = () =>
+    page.evaluate(() => {
+      const copy = document.body.cloneNode(true) as HTMLElement;
+      for (const own of copy.querySelectorAll('bdi, code, option, script, noscript, .brand-name')) own.remove();
+      return copy.textContent.replaceAll(/Asia\/Seoul|GMT\+9|UTC|EUR|KRW/g, '');
+    });
+  const ways = ['', '/board', '/people', '/move', '/edit', '/report'].map((way) => `sales/${saleId}${way}`);
+  for (const way of [
+    ...ways,
+    'sales/new',
+    'products',
+    'products/new',
+    'payments',
+    'health',
+    'webhooks/new',
+    'operators',
+    'acts',
+  ]) {
+    await page.goto(`${shop.url}/console.html#/${way}`);
+    await page.locator('.waiting').first().waitFor({ state: 'detached' });
+    await page.locator('h1').waitFor();
+    const text = (await shown()).replaceAll(name, '');
+    expect([way, text.match(/[A-Za-z]{2,}/g) ?? []]).toEqual([way, []]);
+  }
+}, 60_000);

@@ -1,0 +1,145 @@
+/** Curves over time, with marks where the sale's periods begin and end. Drawn by uPlot; what they say is also said in words. */
+import { useEffect, useRef } from 'preact/hooks';
+import uPlot from 'uplot';
+import { useConsole } from './parts.tsx';
+
+export interface Curve {
+  readonly name: string;
+  /** The name of a colour in style.css, such as `--curve-1`: six hexadecimal digits. */
+  readonly colour: string;
+  /** One value for each time; null where it is not known. */
+  readonly values: readonly (number | null)[];
+  /** Filled to the axis. */
+  readonly area?: boolean;
+}
+
+export interface Mark {
+  readonly at: number;
+  readonly label: string;
+}
+
+export interface ChartProps {
+  readonly title: string;
+  /** In seconds since the epoch, rising. */
+  readonly times: readonly number[];
+  readonly curves: readonly Curve[];
+  readonly marks: readonly Mark[];
+}
+
+const colourOf = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const narrow = 34 * 16;
+
+export function Chart({ title, times, curves, marks }: ChartProps) {
+  const { format, locale } = useConsole();
+  const box = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot>(null);
+  const shown = useRef({ marks, format });
+  shown.current = { marks, format };
+  const names = curves.map(({ name }) => name).join();
+
+  useEffect(() => {
+    const parent = box.current;
+    if (!parent) return undefined;
+    const made = new uPlot(optionsFor(curves, parent.clientWidth, locale, shown), [[]], parent);
+    plot.current = made;
+    const resized = new ResizeObserver(() => made.setSize(sizeFor(parent.clientWidth)));
+    resized.observe(parent);
+    const dark = matchMedia('(prefers-color-scheme: dark)');
+    const recolour = () => made.redraw();
+    dark.addEventListener('change', recolour);
+    return () => {
+      dark.removeEventListener('change', recolour);
+      resized.disconnect();
+      made.destroy();
+    };
+  }, [names, locale]);
+
+  useEffect(() => {
+    plot.current?.setData([[...times], ...curves.map(({ values }) => [...values])]);
+  });
+
+  const latest = curves.map(({ name, values }) => `${name} ${format.number(values.at(-1) ?? 0)}`).join(', ');
+  return (
+    <figure class="chart">
+      <figcaption>
+        <strong>{title}</strong>
+        <span class="legend">
+          {curves.map(({ name, colour }) => (
+            <span key={name} class={`key ${colour.slice(2)}`}>
+              {name}
+            </span>
+          ))}
+        </span>
+      </figcaption>
+      <div ref={box} role="img" aria-label={`${title}: ${latest}`} />
+    </figure>
+  );
+}
+
+const sizeFor = (width: number) => ({ width: Math.max(160, width), height: width < narrow ? 200 : 260 });
+
+function optionsFor(
+  curves: readonly Curve[],
+  width: number,
+  locale: string,
+  shown: { current: { marks: readonly Mark[]; format: { number(value: number): string } } },
+): uPlot.Options {
+  const axis = {
+    stroke: () => colourOf('--soft'),
+    grid: { stroke: () => colourOf('--line'), width: 1 },
+    ticks: { stroke: () => colourOf('--line'), width: 1 },
+    font: '14px system-ui, sans-serif',
+  };
+  const clock = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+  const day = new Intl.DateTimeFormat(locale, { month: 'numeric', day: 'numeric', hour: '2-digit', minute: '2-digit' });
+  return {
+    ...sizeFor(width),
+    legend: { show: false },
+    cursor: { drag: { x: true, y: false } },
+    scales: { y: { range: (_, __, most) => [0, Math.max(1, most * 1.08)] } },
+    series: [
+      {},
+      ...curves.map(({ name, colour, area }) => ({
+        ...{ label: name, width: 2.5, spanGaps: true, points: { show: false } },
+        stroke: () => colourOf(colour),
+        ...(area ? { fill: () => `${colourOf(colour)}38` } : {}),
+      })),
+    ],
+    axes: [
+      {
+        ...axis,
+        space: 110,
+        values: (_, ticks) => {
+          const isLong = (ticks.at(-1) ?? 0) - (ticks[0] ?? 0) > 86_400;
+          return ticks.map((second) => (isLong ? day : clock).format(second * 1_000));
+        },
+      },
+      { ...axis, size: 64, values: (_, ticks) => ticks.map((value) => shown.current.format.number(value)) },
+    ],
+    hooks: { draw: [(drawn) => drawMarks(drawn, shown.current.marks)] },
+  };
+}
+
+/** Lines at the boundaries that lie in what is shown. */
+function drawMarks(drawn: uPlot, marks: readonly Mark[]): void {
+  const { ctx, bbox, scales } = drawn;
+  const { min, max } = scales.x ?? {};
+  if (min === undefined || max === undefined || min === null || max === null) return;
+  ctx.save();
+  ctx.strokeStyle = colourOf('--soft');
+  ctx.fillStyle = colourOf('--ink');
+  ctx.font = `${14 * devicePixelRatio}px system-ui, sans-serif`;
+  ctx.setLineDash([6, 5]);
+  for (const { at, label } of marks) {
+    if (at < min || at > max) continue;
+    const x = Math.round(drawn.valToPos(at, 'x', true));
+    ctx.beginPath();
+    ctx.moveTo(x, bbox.top);
+    ctx.lineTo(x, bbox.top + bbox.height);
+    ctx.stroke();
+    const isAtEnd = x > bbox.left + bbox.width * 0.85;
+    ctx.textAlign = isAtEnd ? 'right' : 'left';
+    ctx.fillText(label, x + (isAtEnd ? -6 : 6) * devicePixelRatio, bbox.top + 16 * devicePixelRatio);
+  }
+  ctx.restore();
+}

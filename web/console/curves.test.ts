@@ -1,0 +1,45 @@
+import { rateOf, type Sample, samplesOf, withSample } from './curves.ts';
+
+const begin = Date.parse('2030-05-01T18:00:00Z');
+const point = (step: number, more: object = {}) => ({
+  ...{
+    at: new Date(begin + step * 10_000).toISOString(),
+    requested: 0,
+    decided: 0,
+    allocated: 0,
+    sold: 0,
+    released: 0,
+  },
+  ...more,
+});
+const sample = (at: number, requested = 0): Sample => ({
+  ...{ at, requested, decided: 0, refused: 0, available: 0, sold: 0, waiting: 0, age: 0 },
+});
+
+test('what the record says begins with nothing, adds up, and ends where the page has seen for itself', () => {
+  const points = [
+    point(0, { requested: 5, decided: 4, allocated: 6 }),
+    point(1, { sold: 2, released: 1 }),
+    point(2, { requested: 9 }),
+  ];
+  const samples = samplesOf({ points, stepSeconds: 10 }, { allotment: 10 }, begin / 1_000 + 25);
+  expect(samples.map(({ requested, decided, available, sold }) => [requested, decided, available, sold])).toEqual([
+    [0, 0, 10, 0],
+    [5, 4, 4, 0],
+    [5, 4, 5, 2],
+  ]);
+});
+
+test('a page that stays open thins out what it saw long ago, and keeps its beginning and its end', () => {
+  let samples: Sample[] = [];
+  for (let at = 0; at < 10_000; at++) samples = withSample(samples, sample(at));
+  expect(samples.length).toBeLessThanOrEqual(2_000);
+  expect([samples[0]?.at, samples.at(-1)?.at]).toEqual([0, 9_999]);
+  expect(samples.every(({ at }, index) => index === 0 || at > (samples[index - 1]?.at ?? 0))).toBe(true);
+});
+
+test('a rate is of the last seconds, and never below nothing', () => {
+  expect(rateOf([])).toBe(0);
+  expect(rateOf([sample(0, 0), sample(20, 100), sample(30, 200)])).toBe(10);
+  expect(rateOf([sample(0, 50), sample(2, 0)])).toBe(0);
+});

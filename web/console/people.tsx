@@ -1,0 +1,309 @@
+/** Who has what in a sale: its reservations, purchases and customers, as lists to search and as files to take along. */
+import { useState } from 'preact/hooks';
+import { Act, Badge, Dialog, Name } from '../parts.tsx';
+import type { FoundCustomer, FoundPurchase, FoundReservation, ListName } from '../types.ts';
+import { TimeField } from './fields.tsx';
+import {
+  type Column,
+  Failed,
+  Form,
+  ListEnd,
+  SelectField,
+  Submit,
+  Table,
+  TextField,
+  useConsole,
+  Waiting,
+} from './parts.tsx';
+import { usePages } from './reads.ts';
+import { momentOf, type TypedTime } from './times.ts';
+
+interface Filters {
+  list: ListName;
+  state: string;
+  email: string;
+  externalId: string;
+  from: TypedTime;
+  to: TypedTime;
+}
+
+const nothing: Filters = {
+  ...{ list: 'reservations', state: '', email: '', externalId: '' },
+  ...{ from: { local: '' }, to: { local: '' } },
+};
+
+/** What is asked of the API. Undefined if a time is none. */
+function queryOf({ state, email, externalId, from, to }: Filters, zone: string): string | undefined {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries({ state, email: email.trim(), externalId: externalId.trim() })) {
+    if (value) query.set(name, value);
+  }
+  for (const [name, typed] of Object.entries({ from, to })) {
+    if (typed.local === '') continue;
+    const moment = momentOf(typed, zone);
+    if ('problem' in moment) return undefined;
+    query.set(name, new Date(moment.ms).toISOString());
+  }
+  return query.toString();
+}
+
+export function PeoplePage({ saleId }: { saleId: string }) {
+  const store = useConsole();
+  const { words, zone } = store;
+  const { people, ask, time } = words.console;
+  const [typed, setTyped] = useState(nothing);
+  const [sent, setSent] = useState<{ list: ListName; query: string }>({ list: 'reservations', query: '' });
+  const [marked, setMarked] = useState(false);
+  const set = (change: Partial<Filters>) => setTyped({ ...typed, ...change });
+  const options = Object.entries(typed.list === 'purchases' ? words.purchase.state : words.console.states);
+  const query = queryOf(typed, zone);
+  const problemOf = (value: TypedTime) => {
+    if (!marked || value.local === '') return undefined;
+    const moment = momentOf(value, zone);
+    return 'problem' in moment ? time[moment.problem] : undefined;
+  };
+  const submit = () => {
+    setMarked(true);
+    if (query !== undefined) setSent({ list: typed.list, query });
+  };
+  return (
+    <section class="people">
+      <Form class="card form-grid" onSubmit={submit} label={words.console.tabs.people}>
+        <SelectField
+          label={people.kind}
+          value={typed.list}
+          onValue={(list) => set({ list, state: '' })}
+          options={(['reservations', 'purchases', 'customers'] as const).map((list) => [list, people[list]] as const)}
+        />
+        <SelectField
+          label={people.state}
+          value={typed.state}
+          onValue={(state) => set({ state })}
+          options={[['', people.any] as const, ...options]}
+        />
+        <TextField label={people.email} value={typed.email} onValue={(email) => set({ email })} most={254} />
+        <TextField
+          label={people.charge}
+          value={typed.externalId}
+          onValue={(externalId) => set({ externalId })}
+          most={64}
+          mono
+        />
+        <TimeField
+          label={people.from}
+          value={typed.from}
+          onValue={(from) => set({ from })}
+          problem={problemOf(typed.from)}
+        />
+        <TimeField label={people.before} value={typed.to} onValue={(to) => set({ to })} problem={problemOf(typed.to)} />
+        <div class="row wide end">
+          {store.may('operator') && (
+            <Act
+              class="quiet"
+              busy={store.busy.has(`save:${typed.list}`)}
+              onAct={() => {
+                setMarked(true);
+                if (query === undefined) return;
+                void store.save(typed.list, `/ops/sales/${saleId}/exports/${typed.list}${query && `?${query}`}`);
+              }}
+            >
+              {ask.csv}
+            </Act>
+          )}
+          <Submit busy={false}>{people.go}</Submit>
+        </div>
+      </Form>
+      <Found key={`${sent.list}?${sent.query}`} saleId={saleId} list={sent.list} query={sent.query} />
+    </section>
+  );
+}
+
+type Item = FoundReservation | FoundPurchase | FoundCustomer;
+
+function Found({ saleId, list, query }: { saleId: string; list: ListName; query: string }) {
+  const { words } = useConsole();
+  const pages = usePages<Item>(`/ops/sales/${saleId}/${list}${query && `?${query}`}`);
+  const [granting, setGranting] = useState<FoundReservation>();
+  const columns = useColumns(saleId, list, setGranting);
+  if (pages.state === 'loading') return <Waiting />;
+  if (pages.state === 'failed') return <FoundFailed problem={pages.problem} onRetry={() => void pages.again()} />;
+  return (
+    <>
+      {pages.items.length === 0 ? (
+        !pages.more && <p class="empty">{words.console.list.none}</p>
+      ) : (
+        <Table caption={words.console.people[list]} columns={columns} items={pages.items} keyOf={keyOf} />
+      )}
+      <ListEnd
+        more={pages.more}
+        reading={pages.reading}
+        onMore={() => void pages.readMore()}
+        label={words.console.list.further}
+      />
+      {granting && (
+        <GrantDialog
+          saleId={saleId}
+          reservation={granting}
+          onDone={(granted) => {
+            setGranting(undefined);
+            if (granted) void pages.again();
+          }}
+        />
+      )}
+    </>
+  );
+}
+
+function FoundFailed({ problem, onRetry }: { problem: unknown; onRetry: () => void }) {
+  const store = useConsole();
+  return <Failed text={store.problemText(problem)} onRetry={onRetry} />;
+}
+
+const keyOf = (item: Item): string => {
+  if ('reservationId' in item) return item.reservationId;
+  return 'amountMinor' in item ? item.purchaseId : item.customerId;
+};
+
+/** The columns of a list. */
+function useColumns(saleId: string, list: ListName, onGrant: (item: FoundReservation) => void): Column<Item>[] {
+  const store = useConsole();
+  const { words, format } = store;
+  const { people, list: listWords } = words.console;
+  const who: Column<Item> = { name: people.customer, cell: (item) => <Who item={item} /> };
+  const isReservation = (item: Item): item is FoundReservation => 'reservationId' in item;
+  const isPurchase = (item: Item): item is FoundPurchase => 'amountMinor' in item;
+  const isCustomer = (item: Item): item is FoundCustomer => 'unitsHeld' in item;
+  /** A column of items of one kind; a list has only those. */
+  const of =
+    <Kind extends Item>(is: (item: Item) => item is Kind) =>
+    (
+      name: string,
+      cell: (item: Kind) => Column<Item>['cell'] extends (item: Item) => infer Content ? Content : never,
+      numeric = false,
+    ): Column<Item> => ({
+      ...{ name, numeric },
+      cell: (item) => (is(item) ? cell(item) : null),
+    });
+  const reason = (code: string | null) =>
+    code !== null && Object.hasOwn(words.reasons, code) ? words.reasons[code as keyof typeof words.reasons] : code;
+  const actions: Column<Item> = {
+    name: listWords.action,
+    cell: (item) => (
+      <span class="row">
+        <a class="button quiet slim" href={`#/customers/${item.customerId}`}>
+          {people.story}
+        </a>
+        {isPurchase(item) && (
+          <a class="button quiet slim" href={`#/sales/${saleId}/purchases/${item.purchaseId}/${item.customerId}`}>
+            {store.may('operator') ? people.refund : people.look}
+          </a>
+        )}
+        {isReservation(item) && item.state === 'waitlisted' && store.may('operator') && (
+          <button type="button" class="quiet slim" onClick={() => onGrant(item)}>
+            {people.grant}
+          </button>
+        )}
+      </span>
+    ),
+  };
+  const number = (id: string) => <code class="soft">{id}</code>;
+  if (list === 'reservations') {
+    const column = of(isReservation);
+    return [
+      who,
+      column(people.state, ({ state }) => <Badge kind={state}>{words.console.states[state]}</Badge>),
+      column(people.quantity, ({ quantity }) => format.number(quantity), true),
+      column(people.units, ({ units }) => format.number(units), true),
+      column(people.reason, ({ reason: code }) => reason(code)),
+      column(people.when, ({ acceptedAt }) => format.time(acceptedAt)),
+      column(people.number, ({ reservationId }) => number(reservationId)),
+      actions,
+    ];
+  }
+  if (list === 'purchases') {
+    const column = of(isPurchase);
+    return [
+      who,
+      column(people.state, ({ state }) => <Badge kind={state}>{words.purchase.state[state]}</Badge>),
+      column(people.units, ({ units }) => format.number(units), true),
+      column(people.amount, ({ amountMinor, currency }) => format.money({ amountMinor, currency }), true),
+      column(people.charge, ({ externalId }) => externalId && <code>{externalId}</code>),
+      column(people.when, ({ createdAt }) => format.time(createdAt)),
+      column(people.number, ({ purchaseId }) => number(purchaseId)),
+      actions,
+    ];
+  }
+  const column = of(isCustomer);
+  return [
+    who,
+    column(people.held, ({ unitsHeld }) => format.number(unitsHeld), true),
+    column(people.bought, ({ unitsBought }) => format.number(unitsBought), true),
+    column(people.first, ({ firstAt }) => format.time(firstAt)),
+    column(people.number, ({ customerId }) => number(customerId)),
+    actions,
+  ];
+}
+
+/** Whose it is, by name and address. */
+function Who({ item }: { item: Pick<Item, 'name' | 'email'> }) {
+  const { people } = useConsole().words.console;
+  if (item.email === null) return <span class="soft">{people.gone}</span>;
+  return (
+    <>
+      {item.name !== null && (
+        <strong>
+          <Name>{item.name}</Name>
+        </strong>
+      )}{' '}
+      <bdi class="soft small">{item.email}</bdi>
+    </>
+  );
+}
+
+/** Gives units to somebody who waits, with a reason. */
+function GrantDialog(props: { saleId: string; reservation: FoundReservation; onDone: (granted: boolean) => void }) {
+  const { saleId, reservation, onDone } = props;
+  const store = useConsole();
+  const { words, format } = store;
+  const { people, field } = words.console;
+  const [reason, setReason] = useState('');
+  const [problem, setProblem] = useState<string>();
+  const submit = () => {
+    const wrong = reason.trim().length < 3 ? field.missing : undefined;
+    setProblem(wrong);
+    if (wrong) return;
+    const { reservationId } = reservation;
+    void store.act(
+      'grant',
+      async () => {
+        await store.post(`/sales/${saleId}/grants`, { reservationId, reason: reason.trim() });
+        store.say('good', people.granted);
+        onDone(true);
+      },
+      { illegal_state: people.grantLate },
+    );
+  };
+  const who = reservation.name ?? reservation.email ?? people.gone;
+  return (
+    <Dialog labelledBy="grant-title" onClose={() => onDone(false)}>
+      <Form onSubmit={submit}>
+        <h2 id="grant-title">{people.grantTitle(format.number(reservation.quantity), who)}</h2>
+        <p>{people.grantHint}</p>
+        <TextField
+          label={people.grantWhy}
+          value={reason}
+          onValue={setReason}
+          hint={people.grantWhyHint}
+          problem={problem}
+          most={500}
+        />
+        <div class="row end">
+          <button type="button" class="quiet" onClick={() => onDone(false)}>
+            {words.frame.back}
+          </button>
+          <Submit busy={store.busy.has('grant')}>{people.grantGo}</Submit>
+        </div>
+      </Form>
+    </Dialog>
+  );
+}

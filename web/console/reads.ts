@@ -1,0 +1,119 @@
+/** What a page reads for itself: one thing again and again, or a list page after page. */
+import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
+import type { Page, SaleOverview } from '../types.ts';
+import { useConsole } from './parts.tsx';
+
+export interface Read<T> {
+  readonly data: T | undefined;
+  /** Why the latest attempt failed; what was read before stays. */
+  readonly problem: unknown;
+  again(): Promise<void>;
+}
+
+/**
+ * Reads something, anew when its name changes, and every so often while the page is looked at. Without a name nothing is
+ * read.
+ */
+export function useRead<T>(name: string | undefined, read: () => Promise<T>, everyMs?: number): Read<T> {
+  const [state, setState] = useState<{ name?: string | undefined; data?: T | undefined; problem?: unknown }>({});
+  const current = useRef(name);
+  current.current = name;
+  const reader = useRef(read);
+  reader.current = read;
+  const again = useCallback(async () => {
+    const asked = current.current;
+    if (asked === undefined) return;
+    try {
+      const data = await reader.current();
+      if (current.current === asked) setState({ name: asked, data });
+    } catch (problem) {
+      if (current.current !== asked) return;
+      setState((before) => ({ name: asked, data: before.name === asked ? before.data : undefined, problem }));
+    }
+  }, []);
+  useEffect(() => {
+    void again();
+    if (everyMs === undefined || name === undefined) return undefined;
+    const timer = setInterval(() => document.visibilityState === 'visible' && void again(), everyMs);
+    return () => clearInterval(timer);
+  }, [name, everyMs]);
+  const isCurrent = state.name === name;
+  return { data: isCurrent ? state.data : undefined, problem: isCurrent ? state.problem : undefined, again };
+}
+
+/** How often what is not pushed is read, while it is looked at. */
+export const lookMs = 2_000;
+
+/** What a sale looks like from the inside, read again and again; with `report`, also how it went so far. */
+export function useOverview(saleId: string, report = false, everyMs: number | undefined = lookMs): Read<SaleOverview> {
+  const { api } = useConsole();
+  const path = `/ops/sales/${saleId}${report ? '?report=true' : ''}`;
+  return useRead(path, () => api.get<SaleOverview>(path), everyMs);
+}
+
+export interface Pages<T> {
+  readonly items: readonly T[];
+  readonly state: 'loading' | 'ready' | 'failed';
+  readonly problem: unknown;
+  /** Whether there are more. */
+  readonly more: boolean;
+  readonly reading: boolean;
+  readMore(): Promise<void>;
+  again(): Promise<void>;
+}
+
+interface PagesState<T> {
+  path: string | undefined;
+  items: readonly T[];
+  cursor: string | null;
+  state: Pages<T>['state'];
+  problem?: unknown;
+}
+
+/**
+ * Reads a list page after page: the first by itself, the others when they are wanted, all of them with `all`. Without a
+ * path nothing is read.
+ */
+export function usePages<T>(path: string | undefined, { limit = 50, all = false } = {}): Pages<T> {
+  const { api } = useConsole();
+  const empty = { path, items: [], cursor: null, state: 'loading' } as const;
+  const [list, setList] = useState<PagesState<T>>(empty);
+  const [reading, setReading] = useState(false);
+  const current = useRef(path);
+  current.current = path;
+
+  async function read(cursor: string | null): Promise<void> {
+    if (path === undefined) return;
+    setReading(true);
+    const query = new URLSearchParams({ limit: String(limit), ...(cursor ? { cursor } : {}) });
+    try {
+      const page = await api.get<Page<T>>(`${path}${path.includes('?') ? '&' : '?'}${query}`);
+      if (current.current !== path) return;
+      setList((before) => ({
+        ...{ path, cursor: page.nextCursor, state: 'ready' },
+        items: cursor === null || before.path !== path ? page.items : [...before.items, ...page.items],
+      }));
+    } catch (problem) {
+      if (current.current !== path) return;
+      setList((before) => {
+        const known = before.path === path ? before : empty;
+        return { ...known, state: known.items.length > 0 ? 'ready' : 'failed', problem };
+      });
+    } finally {
+      setReading(false);
+    }
+  }
+
+  useEffect(() => void read(null), [path, limit]);
+  const shown = list.path === path ? list : empty;
+  const failed = 'problem' in shown && shown.problem !== undefined;
+  useEffect(() => {
+    if (all && shown.cursor !== null && !reading && !failed) void read(shown.cursor);
+  }, [all, shown.cursor, reading, failed]);
+  return {
+    ...{ items: shown.items, state: shown.state, problem: failed ? shown.problem : undefined },
+    ...{ more: shown.cursor !== null, reading },
+    readMore: () => read(shown.cursor),
+    again: () => read(null),
+  };
+}

@@ -1,0 +1,133 @@
+/** One customer's whole story, newest first. */
+import { useState } from 'preact/hooks';
+import { Act, Name } from '../parts.tsx';
+import type { Story } from '../types.ts';
+import { Facts, Failed, ListEnd, lines, Table, Title, useConsole, Waiting } from './parts.tsx';
+import { useRead } from './reads.ts';
+
+type Item = Story['items'][number];
+
+export function StoryPage({ customerId }: { customerId: string }) {
+  const store = useConsole();
+  const { api, words, format } = store;
+  const { story, list } = words.console;
+  const first = useRead(`story:${customerId}`, () => api.get<Story>(`/ops/customers/${customerId}?limit=50`));
+  const [older, setOlder] = useState<{ items: Item[]; cursor: string | null }>();
+  const { data, problem } = first;
+  if (!data) return problem ? <StoryFailed problem={problem} onRetry={() => void first.again()} /> : <Waiting />;
+  const { customer } = data;
+  const cursor = older ? older.cursor : data.nextCursor;
+  const items = [...data.items, ...(older?.items ?? [])];
+  const readOlder = () =>
+    store.act('story', async () => {
+      const query = new URLSearchParams({ limit: '50', cursor: cursor ?? '' });
+      const page = await api.get<Story>(`/ops/customers/${customerId}?${query}`);
+      setOlder({ items: [...(older?.items ?? []), ...page.items], cursor: page.nextCursor });
+    });
+  return (
+    <>
+      <Title>
+        {story.title}: <Name>{customer.name}</Name>
+      </Title>
+      <Act class="quiet start" busy={false} onAct={() => history.back()}>
+        ← {story.back}
+      </Act>
+      <Facts
+        wide
+        facts={[
+          { name: words.sign.email, value: <bdi>{customer.email}</bdi> },
+          { name: words.console.operators.role, value: words.console.role[customer.role] },
+          { name: story.account, value: format.time(customer.createdAt) },
+          { name: words.console.operators.account, value: <code>{customer.customerId}</code> },
+        ]}
+      />
+      {items.length === 0 ? (
+        <p class="empty">{story.none}</p>
+      ) : (
+        <Table
+          caption={story.title}
+          hidden
+          items={items}
+          keyOf={({ at, kind, subjectId, what }) => `${at} ${kind} ${subjectId} ${JSON.stringify(what)}`}
+          columns={[
+            { name: words.console.people.when, cell: ({ at }) => format.time(at) },
+            { name: story.what, cell: ({ kind }) => story.kind[kind] },
+            { name: story.details, cell: (item) => <Details item={item} currency={currencyOf(item, items)} /> },
+            { name: story.about, cell: ({ subjectId }) => subjectId && <code class="soft">{subjectId}</code> },
+          ]}
+        />
+      )}
+      <ListEnd
+        more={cursor !== null}
+        reading={store.busy.has('story')}
+        onMore={() => void readOlder()}
+        label={cursor === null ? list.more : story.older}
+      />
+    </>
+  );
+}
+
+function StoryFailed({ problem, onRetry }: { problem: unknown; onRetry: () => void }) {
+  const store = useConsole();
+  return (
+    <>
+      <Title>{store.words.console.story.title}</Title>
+      <Failed text={store.problemText(problem)} onRetry={onRetry} />
+    </>
+  );
+}
+
+const textOf = (value: unknown) => (typeof value === 'string' ? value : '');
+const isNumber = (value: unknown): value is number => typeof value === 'number';
+
+/** The currency of a purchase or of a refund of it, if the purchase is among what is shown. */
+function currencyOf({ subjectId }: Item, items: readonly Item[]): string | undefined {
+  return items.map((item) => (item.subjectId === subjectId ? textOf(item.what.currency) : '')).find(Boolean);
+}
+
+/** What happened, in a line of words. */
+function Details({ item: { kind, what }, currency }: { item: Item; currency: string | undefined }) {
+  const store = useConsole();
+  const { words, format } = store;
+  const { story, purchase } = words.console;
+  const sale = store.sales.get(textOf(what.saleId));
+  const reason = textOf(what.reason);
+  const why = Object.hasOwn(words.reasons, reason) ? words.reasons[reason as keyof typeof words.reasons] : reason;
+  const named = (names: object, name: unknown) => {
+    const key = textOf(name);
+    return Object.hasOwn(names, key) ? String(names[key as keyof typeof names]) : key;
+  };
+  const money =
+    isNumber(what.amountMinor) && currency !== undefined
+      ? format.money({ amountMinor: what.amountMinor, currency })
+      : undefined;
+  switch (kind) {
+    case 'reservation':
+      return (
+        <>
+          {lines(
+            named(words.console.states, what.state),
+            isNumber(what.quantity) && story.units(format.number(what.quantity)),
+            why,
+          )}{' '}
+          {sale && (
+            <a href={`#/sales/${sale.saleId}/people`}>
+              <Name>{sale.name}</Name>
+            </a>
+          )}
+        </>
+      );
+    case 'purchase':
+      return <>{lines(named(words.purchase.state, what.state), money, why)}</>;
+    case 'refund':
+      return <>{lines(named(purchase.refundState, what.state), money, why)}</>;
+    case 'notice':
+      return (
+        <>
+          <code>{textOf(what.notice)}</code> {what.readAt ? story.read : story.unread}
+        </>
+      );
+    default:
+      return <code>{textOf(what.act)}</code>;
+  }
+}
