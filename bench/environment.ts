@@ -170,6 +170,8 @@ function recordsOf(plan: Plan): SaleRow[] {
     priceMinor: 4_900,
     currency: 'EUR',
     capPerCustomer,
+    capPer: 'customer',
+    requiresContact: false,
     waitlistSize: 1_000,
     offerLifeMs: hourMs,
     reserveOpensAtMs: nowMs - hourMs,

@@ -203,7 +203,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
     },
   },
   lists: {
-    function: 'list-reservations',
+    function: 'customer-lists',
     unit: 'lists/s',
     crowd: mixed,
     terms: reserved,

@@ -6,6 +6,7 @@
  *                                                    use, retire      a deployment and ten minutes after each
  *   node infra/secrets.ts --stage prod --payment-api-key < file       the provider's API key, from standard input
  *   node infra/secrets.ts --stage prod --payment-webhook < file       its webhook secret (whsec_…), likewise
+ *   node infra/secrets.ts --stage prod --mail-url < file              the mail server (smtps://user:password@host:465?from=sender), likewise
  *
  * Invariant: a private value goes to Secrets Manager and nowhere else, not even to the screen; of key pairs only the
  * public halves are put into the registry, where functions that verify tokens read them. Uses the AWS credentials of the shell.
@@ -28,6 +29,7 @@ const { values } = parseArgs({
     'signing-key': { type: 'string' },
     'payment-api-key': { type: 'boolean' },
     'payment-webhook': { type: 'boolean' },
+    'mail-url': { type: 'boolean' },
   },
 });
 if (!values.stage) throw new Error('say which stage: --stage prod');
@@ -72,3 +74,4 @@ if (step !== undefined) {
 }
 if (values['payment-api-key']) await fill('secret/payment-api-key', (await text(process.stdin)).trim());
 if (values['payment-webhook']) await fill('secret/payment-webhook', (await text(process.stdin)).trim());
+if (values['mail-url']) await fill('secret/mail-url', (await text(process.stdin)).trim());

@@ -69,6 +69,12 @@ const plain: Record<string, (landscape: Landscape) => Grant> = {
   'payments:webhook': () => ({ names: ['secret/payment-webhook'], statements: [secret('PaymentWebhookSecret')] }),
   'webhooks:secrets': () => ({ names: ['secret/webhook-key'], statements: [secret('WebhookKey')] }),
   'webhooks:send': () => ({ names: ['secret/webhook-key'], statements: [secret('WebhookKey')], outside: true }),
+  /** Mails have links, so who sends them has to know where the API is. */
+  mail: () => ({
+    names: ['api/public', 'secret/mail-url'],
+    statements: [secret('MailUrl')],
+    outside: true,
+  }),
   'tokens:verify': () => ({ names: ['token/verification-key'], statements: [] }),
   'tokens:sign': () => ({ names: ['secret/token-signing-key'], statements: [secret('TokenSigningKey')] }),
   /** Challenges, device tokens and the salts of passwords. */

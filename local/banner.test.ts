@@ -6,7 +6,7 @@ const started = {
   addresses: {
     ...{ api: 'http://a', websocket: 'ws://w', docs: 'http://a/docs', sqs: 'http://q', events: 'http://e' },
     ...{ mysql: 'mysql://root:hidden@127.0.0.1:1/x', redis: 'redis://:hidden@127.0.0.1:2', provider: ['http://p'] },
-    registry: '/r',
+    ...{ mail: 'http://m', registry: '/r' },
   },
   ...{ web: 'http://s', dir: '/somewhere/.local', operator: account('operator'), customers: [account('ada')] },
 };

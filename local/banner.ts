@@ -33,6 +33,7 @@ Holdfast is up.
   SQS          ${addresses.sqs}
   EventBridge  ${addresses.events}
   Payments     ${addresses.provider.join(' ')}
+  Mail         ${addresses.mail}
 
   Operator     ${operator.email}  ${operator.password}
   Customer     ${customer?.email}  ${customer?.password}  (and ${customers.length - 1} more)

@@ -38,6 +38,8 @@ export interface StackOptions {
   queuesOnDisk?: boolean;
   /** Instances of the payment provider. Default 2. */
   providers?: number;
+  /** The mail server. Default: with the queues. */
+  mail?: boolean;
   http?: boolean;
   /** Worker processes, which divide the concurrency of the event source mappings. Default 1. */
   workers?: number;
@@ -63,6 +65,8 @@ export interface Addresses {
   sqs: string;
   events: string;
   provider: string[];
+  /** The inbox of the mail server, a page. */
+  mail: string;
   registry: string;
 }
 
@@ -80,7 +84,7 @@ export interface Stack {
   aws: Aws;
   /** Set when LocalStack emulates SQS and EventBridge. */
   localStack?: LocalStack;
-  /** The stack's processes by name: mysql, redis, queues, events, provider-1 …, http, worker-1 …. */
+  /** The stack's processes by name: mysql, redis, queues, events, mail, provider-1 …, http, worker-1 …. */
   processes: ReadonlyMap<string, StackProcess>;
   /** The process with a name. Throws when the stack has none. */
   process(name: string): StackProcess;
@@ -91,6 +95,8 @@ export interface Stack {
 }
 
 const region = 'us-east-1';
+
+const mailFrom = encodeURIComponent('Holdfast <holdfast@example.com>');
 
 /** Two signals within this time are one request to stop. */
 const sameSignalMs = 500;
@@ -142,7 +148,7 @@ class Starting {
   }
 
   async run(): Promise<Stack> {
-    const { providers = 2, http = true, workers = 1, queues = true, events = queues } = this.#options;
+    const { providers = 2, http = true, workers = 1, queues = true, events = queues, mail = queues } = this.#options;
     rmSync(join(this.#dir, 'stack.json'), { force: true });
     await this.#supervisor.endLeftovers();
     if (this.#options.fresh) this.#dropFiles();
@@ -152,6 +158,8 @@ class Starting {
       'events',
       'api',
       'websocket',
+      'mail',
+      'inbox',
       ...Array.from({ length: providers }, (_, index) => `provider-${index + 1}`),
     ]);
     const secrets = folderSecrets(this.#dir);
@@ -162,6 +170,7 @@ class Starting {
       this.#startDatabases(),
       queues ? this.#startAws(events) : undefined,
       ...providerUrls.map((_, index) => this.#startProvider(`provider-${index + 1}`, secrets)),
+      mail ? this.#startMail() : undefined,
     ]);
     const endpoints = resources?.endpoints ?? { sqs: '', events: '', region };
 
@@ -177,6 +186,7 @@ class Starting {
           }
         : {}),
       ...(providers > 0 ? { 'provider/payments': providerUrls.join(',') } : {}),
+      ...(mail ? { 'secret/mail-url': `smtp://127.0.0.1:${this.#ports.mail}?from=${mailFrom}` } : {}),
       ...secrets,
       ...(this.#options.limits === 'as deployed' ? {} : demoLimits),
       // Receivers of webhooks are programs on this machine.
@@ -205,6 +215,7 @@ class Starting {
       sqs: endpoints.sqs,
       events: endpoints.events ?? '',
       provider: providerUrls,
+      mail: mail ? address('inbox') : '',
       registry: registryFile,
     };
     this.publish({ ...addresses, aws: this.#aws, localStack: this.#localStack });
@@ -331,6 +342,11 @@ class Starting {
     return this.#startNode(name, 'provider/main.ts', args, env);
   }
 
+  #startMail(): Promise<StackProcess> {
+    const ports = ['--port', String(this.#ports.mail), '--inbox-port', String(this.#ports.inbox)];
+    return this.#startNode('mail', 'mail/main.ts', ports);
+  }
+
   #startHttp(env: Record<string, string>): Promise<StackProcess> {
     const args = [
       ...['--port', String(this.#ports.api)],
@@ -423,6 +439,7 @@ const demoLimits: Registry = {
   'limit/register-address': '100000/1000000',
   'limit/login-address': '100000/1000000',
   'limit/session-address': '100000/1000000',
+  'limit/codes-caller': '100000/1000000',
   'limit/public-address': '100000/1000000',
   'limit/reservations-address': '100000/1000000',
   'limit/reservations-customer': '1000/60000',

@@ -129,7 +129,10 @@ async function latenciesOf({ environment }: Context, setting: Setting, requests:
     });
     const acceptedAtMs = new Map<ReservationId, number>();
     for (let request = 0; request < requests; request++) {
-      const answer = await requestReservation(deps, newId(), saleId, 'quiet', { quantity: 1, fill: 'all' });
+      const answer = await requestReservation(deps, { customerId: newId() }, saleId, 'quiet', {
+        quantity: 1,
+        fill: 'all',
+      });
       if (isRefusal(answer)) throw new Error(answer.detail);
       acceptedAtMs.set(answer.reservationId, performance.now());
       await sleep(everyMs);

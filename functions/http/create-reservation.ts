@@ -12,7 +12,7 @@ export const handler = httpHandler(
     'reservations-address',
     async (call) => {
       const { deps, caller, params, body, idempotencyKey } = call;
-      const accepted = await requestReservation(deps, caller.customerId, params.saleId, idempotencyKey, body);
+      const accepted = await requestReservation(deps, caller, params.saleId, idempotencyKey, body);
       return isRefusal(accepted) ? accepted : new Reply(accepted, { location: accepted.statusUrl });
     },
     ({ deps, params }) => openSince(deps, params.saleId),

@@ -2,6 +2,7 @@
 import { severalRoutes } from '#platform/handlers/several.ts';
 import { handler as getAsyncapi } from './get-asyncapi.ts';
 import { handler as getDocs } from './get-docs.ts';
+import { handler as getDocsScript } from './get-docs-script.ts';
 import { handler as getOpenapi } from './get-openapi.ts';
 import * as operations from './operations.routes.ts';
 
@@ -9,4 +10,5 @@ export const handler = severalRoutes([
   [operations.getOpenapiRoute, getOpenapi],
   [operations.getAsyncapiRoute, getAsyncapi],
   [operations.getDocsRoute, getDocs],
+  [operations.getDocsScriptRoute, getDocsScript],
 ]);

@@ -1,8 +1,17 @@
 /** The routes of identity: registering, signing in and out, and who is signed in. */
+
+import * as z from 'zod';
+import { ExternalIdChange, ExternalIdView } from '#identity/external-id.ts';
 import {
+  AccountDeletion,
+  ContactCode,
   Credentials,
+  ForgottenPassword,
   Me,
   MeChange,
+  OwnSessionPage,
+  PasswordChange,
+  PasswordReset,
   RefreshToken,
   Registered,
   Registration,
@@ -12,6 +21,8 @@ import {
 import { OperatorPage, OperatorView, RoleChange } from '#identity/operators.ts';
 import { PageQuery } from '#platform/handlers/pagination.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
+import type { CustomerId } from '#platform/kernel/ids.ts';
+import { Id, idOf } from '#platform/kernel/shapes.ts';
 
 const tag = 'Identity';
 
@@ -92,7 +103,7 @@ export const getMeRoute = defineRoute({
 export const updateMeRoute = defineRoute({
   method: 'PATCH',
   path: '/me',
-  summary: 'Say in which language and time zone you want to be told things',
+  summary: 'Say in which language and time zone you want to be told things, and whether reminders come by mail',
   tag,
   auth: 'customer',
   body: MeChange,
@@ -100,6 +111,109 @@ export const updateMeRoute = defineRoute({
   status: 200,
   reply: Me,
   refusals: ['unprocessable'],
+});
+
+export const listSessionsRoute = defineRoute({
+  method: 'GET',
+  path: '/me/sessions',
+  summary: 'Where you are signed in, the newest session first',
+  tag,
+  auth: 'customer',
+  query: PageQuery,
+  status: 200,
+  reply: OwnSessionPage,
+  refusals: ['invalid_input'],
+});
+
+export const endSessionsRoute = defineRoute({
+  method: 'DELETE',
+  path: '/me/sessions',
+  summary: 'End one of your sessions, or all but this one; their access tokens expire within ten minutes',
+  tag,
+  auth: 'customer',
+  query: z.strictObject({ sessionId: Id.optional().describe('The one to end; without it, all others') }),
+  status: 204,
+  refusals: ['not_found'],
+});
+
+export const askForContactCodeRoute = defineRoute({
+  method: 'POST',
+  path: '/me/contact/code',
+  summary: 'Have a code mailed to you that shows that your address is yours; once in five minutes',
+  repeated: 'Repeated within five minutes it mails nothing; the code that was mailed stays good.',
+  tag,
+  auth: 'customer',
+  status: 202,
+  refusals: ['illegal_state'],
+});
+
+export const verifyContactRoute = defineRoute({
+  method: 'POST',
+  path: '/me/contact',
+  summary: 'Show with a code from a mail that your address is yours; access tokens say so after the next refresh',
+  repeated: 'Repeated with the same code it is refused with `invalid_code`.',
+  tag,
+  auth: 'customer',
+  body: ContactCode,
+  example: { code: 'K7QM-2XRD-9FWP-J3TA' },
+  status: 200,
+  reply: Me,
+  refusals: ['invalid_code', 'contact_taken'],
+});
+
+export const askForPasswordCodeRoute = defineRoute({
+  method: 'POST',
+  path: '/auth/password/code',
+  summary:
+    'Have a code mailed to an address, with which its owner sets a new password; the same answer for every address',
+  repeated: 'Repeated within five minutes it mails nothing; the code that was mailed stays good.',
+  tag,
+  auth: 'none',
+  body: ForgottenPassword,
+  example: { email: 'ada@example.com' },
+  status: 202,
+  takesProof: true,
+  refusals: [],
+});
+
+export const resetPasswordRoute = defineRoute({
+  method: 'POST',
+  path: '/auth/password/reset',
+  summary: 'Set a new password with a code from a mail; it ends all sessions of the account',
+  repeated: 'Repeated with the same code it is refused with `invalid_code`.',
+  tag,
+  auth: 'none',
+  body: PasswordReset,
+  example: { code: 'K7QM-2XRD-9FWP-J3TA', password: 'another horse battery' },
+  status: 204,
+  takesProof: true,
+  refusals: ['invalid_code', 'unprocessable', 'illegal_state'],
+});
+
+export const changePasswordRoute = defineRoute({
+  method: 'POST',
+  path: '/me/password',
+  summary: 'Change your password; it ends all your sessions but this one',
+  repeated: 'Repeated it is refused with `invalid_credentials`, as the password has changed.',
+  tag,
+  auth: 'customer',
+  body: PasswordChange,
+  example: { password: 'correct horse battery', newPassword: 'another horse battery' },
+  status: 204,
+  refusals: ['invalid_credentials', 'unprocessable', 'illegal_state'],
+});
+
+export const deleteAccountRoute = defineRoute({
+  method: 'POST',
+  path: '/me/deletion',
+  summary: 'Delete your account; what you reserved and bought stays, and names nobody',
+  repeated: 'Repeated it is refused with `unauthenticated`, as there is no account any more.',
+  tag,
+  auth: 'customer',
+  body: AccountDeletion,
+  example: { password: 'correct horse battery' },
+  status: 204,
+  refusals: ['invalid_credentials', 'illegal_state'],
 });
 
 export const listOperatorsRoute = defineRoute({
@@ -126,4 +240,19 @@ export const setRoleRoute = defineRoute({
   status: 200,
   reply: OperatorView,
   refusals: ['not_found', 'illegal_state'],
+});
+
+export const setExternalIdRoute = defineRoute({
+  method: 'POST',
+  path: '/ops/customers/{customerId}/external-id',
+  summary: 'Say how a system of the shop’s own knows a customer, for sales that count by person',
+  tag,
+  auth: 'operator',
+  idempotent: 'optional',
+  params: z.object({ customerId: idOf<CustomerId>() }),
+  body: ExternalIdChange,
+  example: { externalId: 'member-4711' },
+  status: 200,
+  reply: ExternalIdView,
+  refusals: ['not_found', 'external_id_taken'],
 });

@@ -2,12 +2,12 @@
 import { logout } from '#identity/session.ts';
 import { endSession } from '#notification/connections.ts';
 import { httpHandler } from '#platform/handlers/http.ts';
-import { perAddress } from '#platform/handlers/limits.ts';
+import { perCaller } from '#platform/handlers/limits.ts';
 import { logoutRoute } from './identity.routes.ts';
 
 export const handler = httpHandler(
   logoutRoute,
-  perAddress('session-address', async ({ deps, body }) => {
+  perCaller('session-address', async ({ deps, body }) => {
     const ended = await logout(deps, body.refreshToken);
     if (ended) await endSession(deps, ended);
     return undefined;

@@ -1,10 +1,12 @@
 /** The routes of notifications: what a customer was told, and what of it was read. */
+import * as z from 'zod';
 import {
   NotificationPage,
   NotificationQuery,
   ReadCount,
   ReadNotifications,
 } from '#notification/notification.shapes.ts';
+import { UnsubscribeQuery } from '#notification/unsubscribe.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 
 export const listNotificationsRoute = defineRoute({
@@ -31,4 +33,36 @@ export const readNotificationsRoute = defineRoute({
   status: 200,
   reply: ReadCount,
   refusals: ['unprocessable'],
+});
+
+const html = 'text/html; charset=utf-8';
+
+export const getUnsubscribeRoute = defineRoute({
+  method: 'GET',
+  path: '/unsubscribe',
+  summary:
+    'The page behind the link of a reminder by mail, on which one says that one wants no more; it changes nothing',
+  tag: 'Notifications',
+  auth: 'none',
+  query: UnsubscribeQuery,
+  status: 200,
+  reply: z.string(),
+  replyType: html,
+  takesProof: true,
+  refusals: ['invalid_input', 'not_found'],
+});
+
+export const unsubscribeRoute = defineRoute({
+  method: 'POST',
+  path: '/unsubscribe',
+  summary: 'Want no more reminders by mail, as mail programs say it (RFC 8058); `PATCH /me` wants them again',
+  repeated: 'Repeated it changes nothing.',
+  tag: 'Notifications',
+  auth: 'none',
+  query: UnsubscribeQuery,
+  status: 200,
+  reply: z.string(),
+  replyType: html,
+  takesProof: true,
+  refusals: ['invalid_input', 'not_found'],
 });

@@ -3,6 +3,7 @@
  * exported as `createSaleRoute` is the operation `create-sale`, which the file of that name handles.
  */
 import type { Route } from '#platform/handlers/route.ts';
+import * as account from './account.routes.ts';
 import * as catalog from './catalog.routes.ts';
 import * as identity from './identity.routes.ts';
 import * as notification from './notification.routes.ts';
@@ -14,6 +15,7 @@ import * as webhooks from './webhooks.routes.ts';
 
 const nouns: Record<string, Route>[] = [
   identity,
+  account,
   catalog,
   sale,
   reservation,

@@ -36,7 +36,7 @@ export const catalog = {
     description: 'Reservations moved from one state to another; stock is as of the same commit.',
     version: 1,
     producers: ['lib/reservation', 'lib/purchase'],
-    consumers: ['notifications', 'webhooks', 'advance'],
+    consumers: ['notifications', 'mail', 'webhooks', 'advance'],
     detail: z.object({
       changes: ChangeGroups,
       stocks: z.array(StockLevel),
@@ -51,7 +51,7 @@ export const catalog = {
       'Customers are told what concerns a whole sale: that its window opened or closes soon, that its times moved, that it was paused or goes on, that the line moved up.',
     version: 1,
     producers: ['lib/launch'],
-    consumers: ['notifications', 'webhooks'],
+    consumers: ['notifications', 'mail', 'webhooks'],
     detail: z.object({
       saleId: idOf<SaleId>(),
       reason: z.enum([
@@ -99,7 +99,7 @@ export const catalog = {
       'A purchase was captured, declined or refunded, a part of it was given back, or its customer must confirm it.',
     version: 1,
     producers: ['lib/purchase'],
-    consumers: ['notifications', 'webhooks'],
+    consumers: ['notifications', 'mail', 'webhooks'],
     detail: z.object({
       purchaseId: idOf<PurchaseId>(),
       customerId: idOf<CustomerId>(),
@@ -126,7 +126,7 @@ export const catalog = {
     description: 'A sale entered its next phase, or an operator changed its terms or status.',
     version: 1,
     producers: ['lib/launch'],
-    consumers: ['notifications', 'webhooks'],
+    consumers: ['notifications', 'mail', 'webhooks'],
     detail: z.object({
       saleId: idOf<SaleId>(),
       phase: z.enum(salePhases),

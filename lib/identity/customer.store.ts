@@ -10,6 +10,20 @@ import type { Me } from './identity.shapes.ts';
 export interface Account {
   readonly customerId: CustomerId;
   readonly role: Role;
+  /** See the columns `contact_since_ms` and `external_since_ms`; undefined for what the account cannot show. */
+  readonly contactSinceMs?: number | undefined;
+  readonly externalSinceMs?: number | undefined;
+}
+
+/** Since when an account has what tells its person from others, as it is stored. */
+export interface Standing {
+  readonly contactSinceMs: number | null;
+  readonly externalSinceMs: number | null;
+}
+
+/** The same, as access tokens say it. */
+export function shownBy({ contactSinceMs, externalSinceMs }: Standing): Omit<Account, 'customerId' | 'role'> {
+  return { contactSinceMs: contactSinceMs ?? undefined, externalSinceMs: externalSinceMs ?? undefined };
 }
 
 /** A customer's language and time zone; a field that was never set is absent. */
@@ -34,10 +48,16 @@ export async function insertCustomer(
 }
 
 /** Writes the given fields of a customer's profile. */
-export async function changeProfile(sql: Sql, customerId: CustomerId, { locale, timeZone }: Profile): Promise<void> {
+export async function changeProfile(
+  sql: Sql,
+  customerId: CustomerId,
+  { locale, timeZone, reminders }: Profile & { readonly reminders?: boolean | undefined },
+  nowMs: number,
+): Promise<void> {
   await sql.change(
-    'UPDATE customers SET locale = COALESCE(?, locale), time_zone = COALESCE(?, time_zone) WHERE id = ?',
-    [locale ?? null, timeZone ?? null, toBytes(customerId)],
+    `UPDATE customers SET locale = COALESCE(?, locale), time_zone = COALESCE(?, time_zone),
+       reminders_off_at_ms = CASE ? WHEN 1 THEN NULL WHEN 0 THEN ? ELSE reminders_off_at_ms END WHERE id = ?`,
+    [locale ?? null, timeZone ?? null, reminders === undefined ? null : Number(reminders), nowMs, toBytes(customerId)],
   );
 }
 
@@ -67,20 +87,102 @@ export async function findHash(sql: Sql, email: string): Promise<string | undefi
 
 /** The account of this address with this hash. */
 export async function findAccount(sql: Sql, email: string, passwordHash: string): Promise<Account | undefined> {
-  const [row] = await sql.rows<{ id: Buffer; role: Role }>(
-    'SELECT id, role FROM customers WHERE email = ? AND password_hash = ?',
+  const [row] = await sql.rows<Standing & { id: Buffer; role: Role }>(
+    `SELECT id, role, contact_since_ms AS contactSinceMs, external_since_ms AS externalSinceMs FROM customers
+     WHERE email = ? AND password_hash = ?`,
     [email, passwordHash],
   );
-  return row && { customerId: fromBytes(row.id), role: row.role };
+  return row && { customerId: fromBytes(row.id), role: row.role, ...shownBy(row) };
 }
 
 /** What a customer is told of their own account. */
 export async function findCustomer(sql: Sql, customerId: CustomerId): Promise<Omit<Me, 'customerId'> | undefined> {
-  const [row] = await sql.rows<Omit<Me, 'customerId'>>(
-    'SELECT email, name, role, locale, time_zone AS timeZone FROM customers WHERE id = ?',
+  type Row = Omit<Me, 'customerId' | 'isVerified' | 'reminders'> & { isVerified: number; reminders: number };
+  const [row] = await sql.rows<Row>(
+    `SELECT email, name, role, locale, time_zone AS timeZone, contact_since_ms IS NOT NULL AS isVerified,
+       reminders_off_at_ms IS NULL AS reminders FROM customers WHERE id = ?`,
     [toBytes(customerId)],
   );
-  return row;
+  return row && { ...row, isVerified: row.isVerified === 1, reminders: row.reminders === 1 };
+}
+
+/** What an account is known by and how it is opened. */
+export interface Credential {
+  readonly customerId: CustomerId;
+  readonly email: string;
+  readonly name: string;
+  readonly role: Role;
+  readonly passwordHash: string;
+  readonly contactSinceMs: number | null;
+  readonly createdAtMs: number;
+}
+
+const credential = `SELECT id, email, name, role, password_hash AS passwordHash, contact_since_ms AS contactSinceMs,
+  created_at_ms AS createdAtMs FROM customers`;
+type StoredCredential = Omit<Credential, 'customerId'> & { readonly id: Buffer };
+const toCredential = ({ id, ...row }: StoredCredential): Credential => ({ ...row, customerId: fromBytes(id) });
+
+/** How an account is opened. */
+export async function findCredential(sql: Sql, customerId: CustomerId): Promise<Credential | undefined> {
+  const [row] = await sql.rows<StoredCredential>(`${credential} WHERE id = ?`, [toBytes(customerId)]);
+  return row && toCredential(row);
+}
+
+/** The same, locked until the transaction ends. */
+export async function lockCredential(tx: Tx, customerId: CustomerId): Promise<Credential | undefined> {
+  const [row] = await tx.rows<StoredCredential>(`${credential} WHERE id = ? FOR UPDATE`, [toBytes(customerId)]);
+  return row && toCredential(row);
+}
+
+/** The accounts of an address: the one that is verified, then the newest. */
+export async function findAccountsOf(sql: Sql, email: string, limit: number): Promise<Credential[]> {
+  const rows = await sql.rows<StoredCredential>(
+    `${credential} WHERE email = ? ORDER BY contact_since_ms IS NULL, id DESC LIMIT ?`,
+    [email, limit],
+  );
+  return rows.map(toCredential);
+}
+
+/** Writes the hash of a new password. Throws if another account has this address and this hash. */
+export async function changePasswordHash(tx: Tx, customerId: CustomerId, passwordHash: string): Promise<void> {
+  await tx.change('UPDATE customers SET password_hash = ? WHERE id = ?', [passwordHash, toBytes(customerId)]);
+}
+
+/** Notes that the address is the account's, and since when it counts as that. */
+export async function noteContact(tx: Tx, customerId: CustomerId, sinceMs: number): Promise<void> {
+  await tx.change('UPDATE customers SET contact_since_ms = ? WHERE id = ?', [sinceMs, toBytes(customerId)]);
+}
+
+/** Deletes an account. */
+export async function deleteCustomer(tx: Tx, customerId: CustomerId): Promise<void> {
+  await tx.change('DELETE FROM customers WHERE id = ?', [toBytes(customerId)]);
+}
+
+/** How somebody is written to by mail. */
+export interface Recipient extends Profile {
+  readonly email: string;
+  readonly reminders: boolean;
+}
+
+/** Those of these customers who have shown that their address is theirs, or one of them whether or not they have. */
+export async function findRecipients(
+  sql: Sql,
+  customerIds: readonly CustomerId[],
+  { verified }: { verified: boolean },
+): Promise<Map<CustomerId, Recipient>> {
+  if (customerIds.length === 0) return new Map();
+  type Row = { id: Buffer; email: string; locale: string | null; timeZone: string | null; reminders: number };
+  const rows = await sql.rows<Row>(
+    `SELECT id, email, locale, time_zone AS timeZone, reminders_off_at_ms IS NULL AS reminders FROM customers
+     WHERE id IN (?) ${verified ? 'AND contact_since_ms IS NOT NULL' : ''}`,
+    [customerIds.map(toBytes)],
+  );
+  return new Map(
+    rows.map(({ id, email, locale, timeZone, reminders }) => [
+      fromBytes<'customer'>(id),
+      { email, locale: locale ?? undefined, timeZone: timeZone ?? undefined, reminders: reminders === 1 },
+    ]),
+  );
 }
 
 /**
@@ -155,4 +257,27 @@ export async function lockAccount(tx: Tx, customerId: CustomerId): Promise<Opera
 /** Writes an account's role. */
 export async function changeRole(tx: Tx, customerId: CustomerId, role: Role): Promise<void> {
   await tx.change('UPDATE customers SET role = ? WHERE id = ?', [role, toBytes(customerId)]);
+}
+
+/** An account's external id, locked until the transaction ends; undefined if there is no such account. */
+export async function lockExternalId(
+  tx: Tx,
+  customerId: CustomerId,
+): Promise<{ externalId: string | null } | undefined> {
+  const sql = 'SELECT external_id AS externalId FROM customers WHERE id = ? FOR UPDATE';
+  const [row] = await tx.rows<{ externalId: string | null }>(sql, [toBytes(customerId)]);
+  return row;
+}
+
+/** Writes an account's external id, and since when it counts as the account's; null takes it away. */
+export async function changeExternalId(
+  tx: Tx,
+  customerId: CustomerId,
+  external: { readonly id: string; readonly sinceMs: number } | null,
+): Promise<void> {
+  await tx.change('UPDATE customers SET external_id = ?, external_since_ms = ? WHERE id = ?', [
+    external?.id ?? null,
+    external?.sinceMs ?? null,
+    toBytes(customerId),
+  ]);
 }

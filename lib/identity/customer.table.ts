@@ -24,6 +24,17 @@ export const customers = mysqlTable(
     /** The language (BCP 47) and the time zone (IANA) in which the customer reads notices; null until set. */
     locale: varchar('locale', { length: 35 }),
     timeZone: varchar('time_zone', { length: 64 }),
+    /**
+     * From when on the address counts as this account's, since its owner has shown that it is: zero if no other account has had it
+     * before. Null until then.
+     */
+    contactSinceMs: timeMs('contact_since_ms'),
+    /** The person's id in a system of the shop's own; null until an operator says it. */
+    externalId: varchar('external_id', { length: 255 }),
+    /** Like `contact_since_ms`, for the external id. */
+    externalSinceMs: timeMs('external_since_ms'),
+    /** When the customer said that they want no reminders by mail; null if they do. */
+    remindersOffAtMs: timeMs('reminders_off_at_ms'),
     createdAtMs: timeMs('created_at_ms').notNull(),
   },
   (table) => [

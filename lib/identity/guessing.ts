@@ -8,10 +8,18 @@
  */
 import { createHmac } from 'node:crypto';
 import type { Needs } from '#platform/environment/deps.ts';
-import { type Attempt, type LimitNeeds, limit, limitCustomer, networkOf } from '#platform/handlers/limits.ts';
+import {
+  type Attempt,
+  type LimitNeeds,
+  limit,
+  limitCaller,
+  limitCustomer,
+  networkOf,
+} from '#platform/handlers/limits.ts';
 import type { Refusal } from '#platform/kernel/errors.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
 import { locate, type Registry } from '#platform/kernel/registry.ts';
+import type { Caller } from '#platform/security/access-token.ts';
 import { hashPassword } from '#platform/security/password.ts';
 import { readSignedText, signText } from '#platform/security/signed-text.ts';
 import { findHash } from './customer.store.ts';
@@ -28,6 +36,15 @@ export function limitRegistration(deps: LimitNeeds, attempt: Attempt, email: str
 export function limitLogin(deps: LimitNeeds, attempt: Attempt, email: string): Promise<Refusal | undefined> {
   const worked = { 'login-address': networkOf(attempt.address), 'login-account': email };
   return limit(deps, 'login', attempt, { worked });
+}
+
+/** Takes from the limits of an attempt to set a password or to delete an account. */
+export function limitPasswordChange(
+  deps: LimitNeeds,
+  caller: Pick<Caller, 'customerId'>,
+  attempt: Attempt,
+): Promise<Refusal | undefined> {
+  return limitCaller(deps, 'password-change', caller, attempt);
 }
 
 /** The text by which a device that has signed in to an account is known to it. */

@@ -3,9 +3,11 @@
  */
 
 import * as z from 'zod';
+import { pageOf } from '#platform/handlers/pagination.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
-import { characters, idOf, Locale, line, notEmpty, TimeZone } from '#platform/kernel/shapes.ts';
+import { characters, Id, idOf, Locale, line, notEmpty, Time, TimeZone } from '#platform/kernel/shapes.ts';
 import { roles } from '#platform/security/roles.ts';
+import { canonicalCode, typedCode } from './code.ts';
 import { canonicalMailbox } from './mailbox.ts';
 
 /** A mailbox, in the one way in which it is written here: two spellings of one mailbox are one account. */
@@ -71,6 +73,42 @@ export type Registered = z.infer<typeof Registered>;
 
 export const RefreshToken = z.strictObject({ refreshToken: characters(1, 2_048) }).meta({ id: 'RefreshToken' });
 
+/** What a code of a mail looks like, however it is typed: without its dashes, letters for digits that look like them. */
+const Code = characters(16, 64)
+  .regex(typedCode, 'must be a code from a mail')
+  .transform(canonicalCode)
+  .meta({ description: 'As the mail has it; dashes, blanks and the case of letters do not matter' });
+
+export const ContactCode = z.strictObject({ code: Code }).meta({ id: 'ContactCode' });
+
+export const ForgottenPassword = z.strictObject({ email: Email }).meta({ id: 'ForgottenPassword' });
+
+export const PasswordReset = z.strictObject({ code: Code, password: Password }).meta({ id: 'PasswordReset' });
+export type PasswordReset = z.output<typeof PasswordReset>;
+
+/** A password that is there, by the rules of signing in. */
+const OwnPassword = characters(1, 1_024).meta({ format: 'password' });
+
+export const PasswordChange = z
+  .strictObject({ password: OwnPassword.describe('The one so far'), newPassword: Password })
+  .meta({ id: 'PasswordChange' });
+export type PasswordChange = z.output<typeof PasswordChange>;
+
+export const AccountDeletion = z.strictObject({ password: OwnPassword }).meta({ id: 'AccountDeletion' });
+export type AccountDeletion = z.output<typeof AccountDeletion>;
+
+export const OwnSession = z
+  .object({
+    sessionId: Id,
+    startedAt: Time,
+    usedAt: Time.nullable().describe('When it was last refreshed; null if never'),
+    expiresAt: Time.describe('When it ends, however often it is refreshed'),
+    isCurrent: z.boolean().describe('Whether it is the one that asks'),
+  })
+  .meta({ id: 'OwnSession' });
+export type OwnSession = z.infer<typeof OwnSession>;
+export const OwnSessionPage = pageOf(OwnSession);
+
 export const Me = z
   .object({
     customerId: idOf<CustomerId>(),
@@ -79,9 +117,16 @@ export const Me = z
     role: z.enum(roles),
     locale: z.string().nullable(),
     timeZone: z.string().nullable(),
+    isVerified: z.boolean().describe('Whether you have shown that the address is yours'),
+    reminders: z.boolean().describe('Whether reminders come by mail too'),
   })
   .meta({ id: 'Me' });
 export type Me = z.infer<typeof Me>;
 
-export const MeChange = notEmpty(z.strictObject(profile)).meta({ id: 'MeChange' });
+export const MeChange = notEmpty(
+  z.strictObject({
+    ...profile,
+    reminders: z.boolean().optional().describe('Whether reminders come by mail too; all other mail comes in any case'),
+  }),
+).meta({ id: 'MeChange' });
 export type MeChange = z.output<typeof MeChange>;

@@ -72,8 +72,8 @@ async function findOrCreate(
   }
 }
 
-function tooGuessable(): Refusal {
+/** The refusal of a password that a guesser would try. */
+export function tooGuessable(field = 'password'): Refusal {
   const message = 'must not be a common password, a simple pattern, or made of your name or address';
-  const fields = [{ field: 'password', message }];
-  return refuse('unprocessable', `The body is not valid: password: ${message}`, { fields });
+  return refuse('unprocessable', `The body is not valid: ${field}: ${message}`, { fields: [{ field, message }] });
 }

@@ -20,5 +20,10 @@ export const refreshTokens = mysqlTable(
     successorSalt: binary('successor_salt', { length: 32 }),
     revokedAtMs: timeMs('revoked_at_ms'),
   },
-  (table) => [index('refresh_tokens_family').on(table.familyId), index('refresh_tokens_expiry').on(table.expiresAtMs)],
+  (table) => [
+    index('refresh_tokens_family').on(table.familyId),
+    index('refresh_tokens_expiry').on(table.expiresAtMs),
+    /** Finds all sessions of a customer. */
+    index('refresh_tokens_customer').on(table.customerId, table.familyId),
+  ],
 );

@@ -14,17 +14,21 @@
  * being issued at the same moment.
  */
 import { createHash, createHmac, randomBytes } from 'node:crypto';
+import * as z from 'zod';
 import type { Needs } from '#platform/environment/deps.ts';
 import type { Attempt, LimitNeeds } from '#platform/handlers/limits.ts';
-import { type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { type Page, type PageQuery, readCursor, toPage } from '#platform/handlers/pagination.ts';
+import { toIso } from '#platform/kernel/clock.ts';
+import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { type CustomerId, fromBytes, newId, toBytes } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
+import { Id } from '#platform/kernel/shapes.ts';
 import type { Sql, Tx } from '#platform/mysql/mysql.ts';
 import { accessTokenLifeSeconds, type Caller, type Tokens } from '#platform/security/access-token.ts';
 import type { Role } from '#platform/security/roles.ts';
-import { type Account, changeProfile, findAccount, findCustomer } from './customer.store.ts';
+import { type Account, changeProfile, findAccount, findCustomer, type Standing, shownBy } from './customer.store.ts';
 import { deviceTokenOf, hashFor, knownAccount, limitLogin } from './guessing.ts';
-import type { Credentials, Me, MeChange, Session, SignedIn } from './identity.shapes.ts';
+import type { Credentials, Me, MeChange, OwnSession, Session, SignedIn } from './identity.shapes.ts';
 
 /** How long one sign-in lasts, however many times it is refreshed. */
 const sessionLifeMs = 30 * 24 * 60 * 60 * 1_000;
@@ -32,6 +36,7 @@ const sessionLifeMs = 30 * 24 * 60 * 60 * 1_000;
 export const refreshLeewayMs = 30_000;
 /** How many expired rows are deleted in one statement. */
 const rowsForgotten = 1_000;
+const sessionsListName = 'sessions';
 
 /**
  * Signs in with e-mail and password. A wrong password and an unknown address get the same refusal, after the same work.
@@ -125,10 +130,82 @@ export async function getMe({ db }: Needs<'db'>, customerId: CustomerId): Promis
   return customer ? { customerId, ...customer } : refuse('unauthenticated', 'This account no longer exists.');
 }
 
-/** Changes the customer's language and time zone. Refused if the account is gone. */
-export async function changeMe({ db }: Needs<'db'>, customerId: CustomerId, change: MeChange): Promise<Me | Refusal> {
-  await changeProfile(db, customerId, change);
+/** Changes the customer's language, time zone and wish for reminders. Refused if the account is gone. */
+export async function changeMe(
+  { db, clock }: Needs<'db' | 'clock'>,
+  customerId: CustomerId,
+  change: MeChange,
+): Promise<Me | Refusal> {
+  await changeProfile(db, customerId, change, clock());
   return getMe({ db }, customerId);
+}
+
+/** A page of the caller's sessions that have not ended, the newest first. Refuses a cursor that is not its own. */
+export async function listSessions(
+  { db, clock }: Needs<'db' | 'clock'>,
+  { customerId, sessionId }: Caller,
+  { cursor, limit }: PageQuery,
+): Promise<Page<OwnSession> | Refusal> {
+  const before = readCursor(sessionsListName, cursor, z.tuple([Id]));
+  if (isRefusal(before)) return before;
+  const rows = await db.rows<{ familyId: Buffer; usedAtMs: number | null; expiresAtMs: number }>(
+    `SELECT family_id AS familyId, MAX(used_at_ms) AS usedAtMs, MAX(expires_at_ms) AS expiresAtMs FROM refresh_tokens
+     WHERE customer_id = ? ${before ? 'AND family_id < ?' : ''} GROUP BY family_id
+     HAVING MAX(revoked_at_ms) IS NULL AND MAX(expires_at_ms) > ? ORDER BY family_id DESC LIMIT ?`,
+    [toBytes(customerId), ...(before ? [toBytes(before[0])] : []), clock(), limit + 1],
+  );
+  const sessions = rows.map((row) => ({ ...row, id: fromBytes(row.familyId) }));
+  return toPage(
+    sessionsListName,
+    sessions,
+    limit,
+    ({ id }) => [id],
+    ({ id, familyId, usedAtMs, expiresAtMs }) => ({
+      sessionId: id,
+      startedAt: toIso(expiresAtMs - sessionLifeMs),
+      usedAt: usedAtMs === null ? null : toIso(usedAtMs),
+      expiresAt: toIso(expiresAtMs),
+      isCurrent: familyId.equals(sessionId === undefined ? Buffer.alloc(0) : toBytes(sessionId)),
+    }),
+  );
+}
+
+/** Ends one session of a caller, or all but the one that asks, and returns them. Refused if there is no such session. */
+export async function endSessions(
+  { db, clock }: Needs<'db' | 'clock'>,
+  { customerId, sessionId }: Caller,
+  only: string | undefined,
+): Promise<EndedSession[] | Refusal> {
+  const which = only === undefined ? { except: sessionId } : { only };
+  const ended = await db.transaction((tx) => endSessionsOf(tx, customerId, clock(), which));
+  return only !== undefined && ended.length === 0 ? refuse('not_found', 'You have no such session.') : ended;
+}
+
+/**
+ * Ends sessions of a customer in the transaction of what ends them: all, all but one, or one. Returns those that it ended. The
+ * tokens are locked first, so a refresh that is under way is seen here, or sees this.
+ */
+export async function endSessionsOf(
+  tx: Tx,
+  customerId: CustomerId,
+  nowMs: number,
+  { except, only }: { except?: string | undefined; only?: string } = {},
+): Promise<EndedSession[]> {
+  const rows = await tx.rows<{ familyId: Buffer; isRevoked: number }>(
+    `SELECT family_id AS familyId, revoked_at_ms IS NOT NULL AS isRevoked FROM refresh_tokens
+     WHERE customer_id = ? AND expires_at_ms > ? ${only === undefined ? '' : 'AND family_id = ?'} FOR UPDATE`,
+    [toBytes(customerId), nowMs, ...(only === undefined ? [] : [toBytes(only)])],
+  );
+  const revoked = new Set(rows.filter((row) => row.isRevoked === 1).map((row) => fromBytes(row.familyId)));
+  const ended = [...new Set(rows.map((row) => fromBytes(row.familyId)))].filter(
+    (id) => !revoked.has(id) && id !== except,
+  );
+  if (ended.length === 0) return [];
+  await tx.change('UPDATE refresh_tokens SET revoked_at_ms = ? WHERE family_id IN (?) AND revoked_at_ms IS NULL', [
+    nowMs,
+    ended.map(toBytes),
+  ]);
+  return ended.map((sessionId) => ({ customerId, sessionId }));
 }
 
 /** Deletes rows of sessions that are over, a bounded number at a time; returns how many. Run by a schedule. */
@@ -161,8 +238,8 @@ async function rotate(
 ): Promise<{ caller: Caller; refreshToken: string } | EndedSession | undefined> {
   const row = await lockToken(tx, refreshToken);
   if (!row || row.expires_at_ms <= nowMs) return undefined;
-  const [account] = await tx.rows<{ role: Role; revoked: number }>(
-    `SELECT role, EXISTS (SELECT 1 FROM refresh_tokens WHERE family_id = ? AND revoked_at_ms IS NOT NULL) AS revoked
+  const [account] = await tx.rows<Standing & { role: Role; revoked: number }>(
+    `SELECT role, contact_since_ms AS contactSinceMs, external_since_ms AS externalSinceMs, EXISTS (SELECT 1 FROM refresh_tokens WHERE family_id = ? AND revoked_at_ms IS NOT NULL) AS revoked
        FROM customers WHERE id = ?`,
     [row.family_id, row.customer_id],
   );
@@ -178,7 +255,7 @@ async function rotate(
     return { customerId: family.customerId, sessionId: family.familyId };
   }
   const caller = { customerId: family.customerId, role: account.role, sessionId: family.familyId };
-  return { caller, refreshToken: successor };
+  return { caller: { ...caller, ...shownBy(account) }, refreshToken: successor };
 }
 
 async function lockToken(tx: Tx, refreshToken: string): Promise<TokenRow | undefined> {

@@ -88,6 +88,7 @@ export async function updateSale(
       ...move?.terms,
       name: change.name ?? sale.name,
       capPerCustomer: change.capPerCustomer ?? sale.capPerCustomer,
+      requiresContact: change.requiresContact ?? sale.requiresContact,
       waitlistSize,
       offerLifeMs: change.offerLifeSeconds === undefined ? sale.offerLifeMs : change.offerLifeSeconds * 1000,
       payWithinMs: change.payWithinSeconds === undefined ? sale.payWithinMs : change.payWithinSeconds * 1000,

@@ -41,18 +41,19 @@ export async function createSale(
     const product = await findProduct(tx, request.productId);
     if (!product) return refuse('not_found', 'There is no such product.');
     const { productId, name, allotment, capPerCustomer, waitlistSize, offerLifeSeconds } = request;
-    const { payWithinSeconds } = request;
+    const { payWithinSeconds, requiresContact, capPer } = request;
     const { amountMinor: priceMinor, currency } = product.price;
     const terms = {
       name,
       capPerCustomer,
+      requiresContact,
       waitlistSize,
       offerLifeMs: offerLifeSeconds * 1000,
       payWithinMs: payWithinSeconds === undefined ? null : payWithinSeconds * 1000,
       offerCutoffMs,
       ...times,
     };
-    await insertSale(tx, { saleId, productId, priceMinor, currency, allotment, ...terms }, nowMs);
+    await insertSale(tx, { saleId, productId, priceMinor, currency, capPer, allotment, ...terms }, nowMs);
     await recordMovements(tx, [adjustment(saleId, request.allotment, nowMs)], nowMs);
     const committed = await recordSale(tx, saleId, nowMs);
     const view = viewOfRow(committed.sale, nowMs);

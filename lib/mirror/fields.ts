@@ -12,7 +12,7 @@ export const stockFields = ['epoch', 'version', 'allotment', 'available', 'alloc
  * purchase window, the offset of the sale's own time, and where it stands in a pause, with spaces between. Written by
  * `mirror.lua`.
  */
-export const termFields = ['terms', 'opens', 'closes', 'status', 'cap', 'waitlistSize', 'id', 'clock'] as const;
+export const termFields = ['terms', 'opens', 'closes', 'status', 'cap', 'asks', 'waitlistSize', 'id', 'clock'] as const;
 
 /** The version of the commit that the terms are from; stock may be newer. Written by `mirror.lua`. */
 export const termVersionFields = ['termsEpoch', 'termsVersion'] as const;

@@ -2,17 +2,17 @@
 -- other, exactly as if each had come alone.
 -- KEYS[1]  the sale, which also counts what is refused here, by its reason
 -- KEYS[2]  the prefix of the keys of the sale's claims buckets; they share its slot
--- ARGV[1]  five texts for each request, each ended by a zero byte: bucket, its reservation's field, its customer's field,
---          quantity, and the fewest units that the customer accepts
+-- ARGV[1]  six texts for each request, each ended by a zero byte: bucket, its reservation's field, its customer's field,
+--          quantity, the fewest units that the customer accepts, and the letters of what the customer can show
 -- Returns a line for each request
 --          unknown                        the sale is not here; load it and ask again
 --          repeat packed                  this reservation is here already
 --          admitted ticket position       go on to the queue; the claim is recorded
 --          admitted ticket position partial  the same, and claims may be missing here: it may have been decided before
---          refusal fact                   sale_not_open, sale_closed, sale_paused, sale_cancelled, over_allotment, over_cap or
---                                         sold_out
+--          refusal fact                   sale_not_open, sale_closed, sale_paused, sale_cancelled, over_allotment,
+--                                         not_entitled, over_cap or sold_out
 local sale = redis.call('HMGET', KEYS[1], 'opens', 'closes', 'status', 'cap', 'waitlistSize', 'available', 'waitlisted',
-  'pendingUnits', 'pendingOver', 'ticket', 'line', 'partial', 'allotment')
+  'pendingUnits', 'pendingOver', 'ticket', 'line', 'partial', 'allotment', 'asks')
 local known = sale[1]
 local cap = tonumber(sale[4] or '0')
 -- Admitted requests that are not decided yet are counted as if each got what it asks for.
@@ -22,6 +22,8 @@ local last = tonumber(sale[10] or '0')
 local line = tonumber(sale[11] or '0')
 local mark = sale[12] and ' partial' or ''
 local allotment = tonumber(sale[13] or '0')
+-- What the sale asks of who reserves: one letter, or nothing.
+local asks = sale[14] or ''
 local lastBefore, lineBefore, units, over = last, line, 0, 0
 local reasons, refusals = {}, {}
 
@@ -49,7 +51,7 @@ local function refused(code, fact)
   return code .. ' ' .. fact
 end
 
-local function judge(bucket, field, customer, quantityText, leastText)
+local function judge(bucket, field, customer, quantityText, leastText, shown)
   if not known then
     return 'unknown'
   end
@@ -69,6 +71,9 @@ local function judge(bucket, field, customer, quantityText, leastText)
   local quantity, atLeast = tonumber(quantityText), tonumber(leastText)
   if atLeast > allotment then
     return refused('over_allotment', string.format('%d', allotment))
+  end
+  if asks ~= '' and not string.match(shown, asks) then
+    return refused('not_entitled', asks)
   end
   local held = tonumber(redis.call('HGET', bucket, customer) or '0')
   if held + quantity > cap then
@@ -102,9 +107,9 @@ end
 local answers = {}
 local at = 1
 while at <= #ARGV[1] do
-  local bucket, field, customer, quantity, least
-  bucket, field, customer, quantity, least, at = struct.unpack('sssss', ARGV[1], at)
-  answers[#answers + 1] = judge(KEYS[2] .. bucket, field, customer, quantity, least)
+  local bucket, field, customer, quantity, least, shown
+  bucket, field, customer, quantity, least, shown, at = struct.unpack('ssssss', ARGV[1], at)
+  answers[#answers + 1] = judge(KEYS[2] .. bucket, field, customer, quantity, least, shown)
 end
 if last > lastBefore then redis.call('HSET', KEYS[1], 'ticket', string.format('%.0f', last)) end
 if line > lineBefore then redis.call('HINCRBY', KEYS[1], 'line', line - lineBefore) end

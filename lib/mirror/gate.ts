@@ -24,6 +24,8 @@ export interface GateRequest {
   readonly customerId: CustomerId;
   readonly quantity: number;
   readonly atLeast: number;
+  /** What sales may ask of this customer (`standingOf`); nothing by default. */
+  readonly standing?: string | undefined;
 }
 
 /** Why the gate refuses a request. */
@@ -33,6 +35,7 @@ export const gateRefusals = [
   'sale_paused',
   'sale_cancelled',
   'over_allotment',
+  'not_entitled',
   'over_cap',
   'sold_out',
 ] as const;
@@ -68,7 +71,7 @@ export function askGate(deps: Needs<'redis' | 'once'>, gateRequest: GateRequest)
 /** One run of the script for each sale, all in one round trip. The answers are in the order of the requests. */
 async function judge(redis: RedisClient, requests: readonly GateRequest[]): Promise<(GateAnswer | Error)[]> {
   const bySale = new Map<SaleId, { keys: string[]; texts: string; places: number[] }>();
-  requests.forEach(({ saleId, reservationId, customerId, quantity, atLeast }, place) => {
+  requests.forEach(({ saleId, reservationId, customerId, quantity, atLeast, standing = '' }, place) => {
     const tag = saleTag(saleId);
     const sale = bySale.get(saleId) ?? { keys: [keys.sale(tag), keys.claimsOf(tag)], texts: '', places: [] };
     if (sale.places.length === 0) bySale.set(saleId, sale);
@@ -76,7 +79,7 @@ async function judge(redis: RedisClient, requests: readonly GateRequest[]): Prom
     const bucket = claimBucket(tag, customerId).toString(36);
     // One argument and one answer for all of them: building and parsing many small ones costs more than the script's work.
     const fields = `${reservationField(reservationId, customerId)}\0${customerField(customerId)}`;
-    sale.texts += `${bucket}\0${fields}\0${quantity}\0${atLeast}\0`;
+    sale.texts += `${bucket}\0${fields}\0${quantity}\0${atLeast}\0${standing}\0`;
   });
   const sales = [...bySale.values()];
   const calls = sales.map((sale) => ({ keys: sale.keys, args: [sale.texts] }));

@@ -18,6 +18,8 @@ const terms: SaleTermsView = {
   status: 'active',
   price: { amountMinor: 1_000, currency: 'EUR' },
   capPerCustomer: 2,
+  capPer: 'customer',
+  requiresContact: false,
   waitlistSize: 0,
   payWithinSeconds: null,
   offerCutoffSeconds: 0,

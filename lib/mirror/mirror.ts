@@ -19,6 +19,7 @@ import { batched } from '#platform/resilience/batcher.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
 import { readSales, type SaleRow } from '#sale/sale.store.ts';
 import { claimBucket, saleTag, saleTagOf } from '#sale/sale-id.ts';
+import { asksOf } from '#sale/standing.ts';
 import { termsView } from '#sale/terms.ts';
 import { unitsAgainstCap } from '#state/reservation-state.ts';
 import {
@@ -93,6 +94,7 @@ export function mirroredTerms(sale: SaleRow): Record<(typeof termFields)[number]
     closes: String(Math.min(sale.reserveClosesAtMs, sale.purchaseClosesAtMs)),
     status: sale.status,
     cap: String(sale.capPerCustomer),
+    asks: asksOf(sale),
     waitlistSize: String(sale.waitlistSize),
     id: sale.saleId,
     clock: `${sale.purchaseOpensAtMs} ${sale.purchaseClosesAtMs} ${sale.clockOffsetMs} ${pausedAtMs ?? '-'}`,

@@ -62,6 +62,7 @@ export const koreanSentences: Partial<Record<NoticeKind, (facts: Facts) => strin
 const reasons: Record<string, string> = {
   sold_out: '매진',
   over_cap: '1인당 한도 초과',
+  not_entitled: '참여 조건 미충족',
   sale_not_open: '예약 시작 전',
   sale_closed: '예약 마감',
   sale_paused: '판매 일시 중지',

@@ -22,6 +22,8 @@ function sale(change: Partial<SaleRow> = {}): SaleRow {
     status: 'active',
     phase: 'purchasing',
     capPerCustomer: 10,
+    capPer: 'customer',
+    requiresContact: false,
     waitlistSize: 0,
     offerLifeMs: 60_000,
     reserveOpensAtMs: 1,

@@ -22,6 +22,8 @@ function sale(change: Partial<SaleRow> = {}): SaleRow {
     status: 'active',
     phase: 'reserving',
     capPerCustomer: 10,
+    capPer: 'customer',
+    requiresContact: false,
     waitlistSize: 1,
     offerLifeMs: 60_000,
     reserveOpensAtMs: openAtMs,

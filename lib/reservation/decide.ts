@@ -11,6 +11,7 @@ import type { Code } from '#platform/kernel/errors.ts';
 import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
 import type { SaleRow, StockMove } from '#sale/sale.store.ts';
 import { saleNowMs, toSaleTime } from '#sale/sale-clock.ts';
+import { isEntitled } from '#sale/standing.ts';
 import { unitsAgainstCap } from '#state/reservation-state.ts';
 import type { ReserveCommand } from './reservation.shapes.ts';
 import { asRequested, type DecidedReservation, type Holding, type Holdings } from './reservation.store.ts';
@@ -105,6 +106,7 @@ export function decide(
     if (!sale || refusal) return decided('rejected', 0, refusal ?? 'not_found');
     // Nobody waits for units that cannot come, unless an operator adds some; the customer learns of it at once.
     if (claim.atLeast > sale.allotment) return decided('rejected', 0, 'over_allotment');
+    if (!isEntitled(claim.standing, sale)) return decided('rejected', 0, 'not_entitled');
     if (isOverCap(before, claim, sale)) return decided('rejected', 0, 'over_cap');
 
     const free = lineFirst.has(claim.saleId) ? 0 : book.available;

@@ -15,11 +15,13 @@ import type { Needs } from '#platform/environment/deps.ts';
 import { replayed } from '#platform/handlers/response.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { codes, isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
-import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
+import type { SaleId } from '#platform/kernel/ids.ts';
 import { correlationId } from '#platform/kernel/log.ts';
 import { warnUnlessOutage } from '#platform/redis/outage-log.ts';
 import { missesOf } from '#platform/resilience/misses.ts';
+import type { Caller } from '#platform/security/access-token.ts';
 import { readStock } from '#sale/sale.store.ts';
+import { type Asks, lackedBy, type Shown, standingOf } from '#sale/standing.ts';
 import { firstVersion } from './decide.ts';
 import { statusUrl } from './receipt.ts';
 import {
@@ -34,23 +36,29 @@ import { deriveReservationId } from './reservation-id.ts';
 /** What accepting a request needs. */
 export type AcceptNeeds = MirrorNeeds & Needs<'registry'>;
 
+/** Who asks, as far as their token tells. */
+export type Requester = Pick<Caller, 'customerId'> & Shown;
+
 /**
  * Accepts a reservation request. Its status URL proves that it was accepted (`receipt.ts`). Throws a `Fault` if it could not
  * be queued; then it has left no trace.
  */
 export async function requestReservation(
   deps: AcceptNeeds,
-  customerId: CustomerId,
+  requester: Requester,
   saleId: SaleId,
   idempotencyKey: string,
   request: ReservationRequest,
 ): Promise<ReservationAccepted | Refusal> {
+  const { customerId } = requester;
+  const standing = standingOf(requester, saleId);
   const gateRequest: GateRequest = {
     reservationId: deriveReservationId(saleId, customerId, idempotencyKey),
     saleId,
     customerId,
     quantity: request.quantity,
     atLeast: leastOf(request),
+    ...(standing === '' ? {} : { standing }),
   };
   const answer = await judge(deps, gateRequest);
 
@@ -60,7 +68,10 @@ export async function requestReservation(
     await send(deps, gateRequest, undefined);
     return accepted(deps, gateRequest, null, null);
   }
-  if (answer.kind === 'refused') return refuse(answer.code, explain(answer.code, answer.fact));
+  if (answer.kind === 'refused') {
+    if (answer.code === 'not_entitled') return refuseLacking(requester, saleId, answer.fact as Asks);
+    return refuse(answer.code, explain(answer.code, answer.fact));
+  }
   if (answer.kind === 'repeat') {
     const { status } = answer;
     if (!isSame(await askedAtFirst(deps, status, gateRequest), gateRequest)) return keyReused();
@@ -189,7 +200,13 @@ function accepted(
   return { reservationId, saleId, state: 'requested', ticket, position, statusUrl: url };
 }
 
-function explain(code: GateRefusal, fact: string): string {
+/** The refusal of a customer who lacks what the sale asks for. A token may be older than what they have shown since. */
+function refuseLacking(shown: Shown, saleId: SaleId, asks: Asks): Refusal {
+  const code = lackedBy(shown, saleId, asks) ?? 'not_entitled';
+  return refuse(code, `${codes[code].title}. If you have changed that just now, refresh your access token.`);
+}
+
+function explain(code: Exclude<GateRefusal, 'not_entitled'>, fact: string): string {
   switch (code) {
     case 'sale_not_open':
       return `Reservations open at ${toIso(Number(fact))}.`;

@@ -44,6 +44,8 @@ export const ReserveCommand = z
     customerId: idOf<CustomerId>(),
     quantity: Quantity,
     atLeast: Quantity,
+    /** What sales may ask of this customer, by the token of the request (`standingOf`); absent if nothing. */
+    standing: z.string().max(16).optional(),
     /** Place in line, the time of admission; absent when the gate was unavailable, and then SQS's timestamp counts. */
     ticket: z.number().int().positive().optional(),
     correlationId: z.string().optional(),

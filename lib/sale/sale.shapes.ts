@@ -5,7 +5,7 @@
 import * as z from 'zod';
 import type { ProductId, SaleId } from '#platform/kernel/ids.ts';
 import { Amount, characters, Instant, idOf, line, notEmpty } from '#platform/kernel/shapes.ts';
-import { salePhases, saleStatuses } from './sale.table.ts';
+import { capHolders, salePhases, saleStatuses } from './sale.table.ts';
 
 /** The largest allotment, including added stock. A larger one could overflow a row's counters when they are summed. */
 export const maxUnits = 100_000_000;
@@ -15,6 +15,8 @@ const Units = z.number().int().min(0).max(maxUnits);
 const terms = {
   name: line(1, 200),
   capPerCustomer: z.number().int().min(1).max(10_000),
+  /** Whether only those may reserve who have shown that their address is theirs. */
+  requiresContact: z.boolean(),
   waitlistSize: z.number().int().min(0).max(10_000_000),
   /** How long a waitlisted customer has to buy units that were offered. */
   offerLifeSeconds: z.number().int().min(5).max(604_800),
@@ -41,6 +43,12 @@ export const CreateSale = z
     productId: idOf<ProductId>(),
     allotment: Units.min(1),
     ...terms,
+    requiresContact: terms.requiresContact.default(false),
+    /**
+     * Whom the cap counts by: each account, or each person, told apart by a verified contact or an external id. A person has one
+     * account that may reserve; one that came to its contact or id after the sale was made may not. It does not change later.
+     */
+    capPer: z.enum(capHolders).default('customer'),
     waitlistSize: terms.waitlistSize.default(0),
     offerLifeSeconds: terms.offerLifeSeconds.default(3_600),
     payWithinSeconds: terms.payWithinSeconds.optional(),
@@ -123,6 +131,10 @@ export const SaleTermsView = z.object({
   status: z.enum(saleStatuses),
   price: Amount,
   capPerCustomer: z.number().int(),
+  /** Whom the cap counts by: each account, or each person by a verified contact or an external id. */
+  capPer: z.enum(capHolders),
+  /** Whether only those may reserve who have shown that their address is theirs. */
+  requiresContact: z.boolean(),
   waitlistSize: z.number().int(),
   offerLifeSeconds: z.number().int(),
   payWithinSeconds: z.number().int().nullable(),

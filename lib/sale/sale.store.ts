@@ -10,9 +10,10 @@ import { fromBytes, type ProductId, type SaleId, toBytes } from '#platform/kerne
 import type { Sql, Tx } from '#platform/mysql/mysql.ts';
 import type { SalePhase, SaleTimes } from './phase.ts';
 import type { StockLevel } from './sale.shapes.ts';
-import type { saleStatuses } from './sale.table.ts';
+import type { capHolders, saleStatuses } from './sale.table.ts';
 
 export type SaleStatus = (typeof saleStatuses)[number];
+export type CapHolder = (typeof capHolders)[number];
 
 /** How a sale's counters change, each by a signed number of units (`waitlisted`: of reservations). */
 export interface StockMove {
@@ -59,6 +60,9 @@ export interface SaleRow extends StockLevel, SaleTimes {
   readonly priceMinor: number;
   readonly currency: string;
   readonly capPerCustomer: number;
+  /** Whom the cap counts by. */
+  readonly capPer: CapHolder;
+  readonly requiresContact: boolean;
   readonly waitlistSize: number;
   readonly offerLifeMs: number;
   /** How long an allocation may stay unpaid once the window is open; null for until the close. */
@@ -79,6 +83,7 @@ export type SaleTerms = Pick<
   | 'name'
   | 'status'
   | 'capPerCustomer'
+  | 'requiresContact'
   | 'waitlistSize'
   | 'offerLifeMs'
   | 'payWithinMs'
@@ -91,7 +96,8 @@ export type SaleProgress = Pick<SaleRow, 'phase' | 'remindedAtMs' | 'pausedAtMs'
 
 const stockColumns = 'id, epoch, version, allotment, available, allocated, sold, waitlisted';
 const saleColumns = `${stockColumns}, product_id AS productId, name, status, phase, reminded_at_ms AS remindedAtMs,
-  price_minor AS priceMinor, currency, cap_per_customer AS capPerCustomer, waitlist_size AS waitlistSize,
+  price_minor AS priceMinor, currency, cap_per_customer AS capPerCustomer, cap_per AS capPer,
+  requires_contact AS requiresContact, waitlist_size AS waitlistSize,
   offer_life_ms AS offerLifeMs, pay_within_ms AS payWithinMs, offer_cutoff_ms AS offerCutoffMs,
   paused_at_ms AS pausedAtMs, pause_began_ms AS pauseBeganMs, clock_offset_ms AS clockOffsetMs,
   reserve_opens_at_ms AS reserveOpensAtMs, reserve_closes_at_ms AS reserveClosesAtMs,
@@ -151,17 +157,25 @@ async function selectSales(sql: Sql, saleIds: SaleId[], suffix: string): Promise
 }
 
 async function select(sql: Sql, clauses: string, values: unknown[]): Promise<SaleRow[]> {
-  const rows = await sql.rows<Omit<SaleRow, 'saleId' | 'productId'> & { id: Buffer; productId: Buffer }>(
-    `SELECT ${saleColumns} FROM sales ${clauses}`,
-    values,
-  );
-  return rows.map(({ id, productId, ...row }) => ({ ...row, saleId: fromBytes(id), productId: fromBytes(productId) }));
+  type Stored = Omit<SaleRow, 'saleId' | 'productId' | 'requiresContact'> & {
+    readonly id: Buffer;
+    readonly productId: Buffer;
+    readonly requiresContact: number;
+  };
+  const rows = await sql.rows<Stored>(`SELECT ${saleColumns} FROM sales ${clauses}`, values);
+  return rows.map(({ id, productId, requiresContact, ...row }) => ({
+    ...row,
+    requiresContact: requiresContact === 1,
+    saleId: fromBytes(id),
+    productId: fromBytes(productId),
+  }));
 }
 
 /** Writes a new sale with its whole allotment available. */
 export async function insertSale(
   tx: Tx,
-  sale: Omit<SaleTerms, 'status'> & Pick<SaleRow, 'saleId' | 'productId' | 'priceMinor' | 'currency' | 'allotment'>,
+  sale: Omit<SaleTerms, 'status'> &
+    Pick<SaleRow, 'saleId' | 'productId' | 'priceMinor' | 'currency' | 'capPer' | 'allotment'>,
   nowMs: number,
 ): Promise<void> {
   const columns = {
@@ -171,6 +185,7 @@ export async function insertSale(
     phase: 'scheduled',
     price_minor: sale.priceMinor,
     currency: sale.currency,
+    cap_per: sale.capPer,
     ...termColumns({ ...sale, status: 'active' }),
     allotment: sale.allotment,
     available: sale.allotment,
@@ -207,6 +222,7 @@ function termColumns(terms: SaleTerms): Record<string, string | number | null> {
     name: terms.name,
     status: terms.status,
     cap_per_customer: terms.capPerCustomer,
+    requires_contact: Number(terms.requiresContact),
     waitlist_size: terms.waitlistSize,
     offer_life_ms: terms.offerLifeMs,
     pay_within_ms: terms.payWithinMs,

@@ -5,7 +5,7 @@
  * Terms are written by operators; the four stock columns only by `moveStock` of `sale.store.ts`, which raises `version`.
  */
 import { sql } from 'drizzle-orm';
-import { bigint, char, check, index, int, mysqlEnum, mysqlTable, varchar } from 'drizzle-orm/mysql-core';
+import { bigint, boolean, char, check, index, int, mysqlEnum, mysqlTable, varchar } from 'drizzle-orm/mysql-core';
 import { id, timeMs } from '#platform/mysql/columns.ts';
 
 export const allocationModes = ['fifo'] as const;
@@ -13,6 +13,8 @@ export const allocationModes = ['fifo'] as const;
 export const saleStatuses = ['active', 'paused', 'cancelled'] as const;
 /** The phases of a sale. The stored one is the last whose side effects were carried out; no permission depends on it. */
 export const salePhases = ['scheduled', 'reserving', 'reserved', 'purchasing', 'closed'] as const;
+/** Whom the cap of a sale counts by: each account, or each person, told apart by a verified address or an external id. */
+export const capHolders = ['customer', 'contact', 'externalId'] as const;
 
 export const sales = mysqlTable(
   'sales',
@@ -28,6 +30,10 @@ export const sales = mysqlTable(
     priceMinor: bigint('price_minor', { mode: 'number' }).notNull(),
     currency: char('currency', { length: 3 }).notNull(),
     capPerCustomer: int('cap_per_customer').notNull(),
+    /** Fixed when the sale is created: what somebody has already was counted by it. */
+    capPer: mysqlEnum('cap_per', capHolders).notNull().default('customer'),
+    /** Whether only those may reserve who have shown that their address is theirs. */
+    requiresContact: boolean('requires_contact').notNull().default(false),
     /** The most reservations on the waitlist. */
     waitlistSize: int('waitlist_size').notNull(),
     /** How long a waitlisted customer has to buy units that were released. */

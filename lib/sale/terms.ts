@@ -16,6 +16,8 @@ export function termsView(sale: SaleRow): SaleTermsView {
     status: sale.status,
     price: { amountMinor: sale.priceMinor, currency: sale.currency },
     capPerCustomer: sale.capPerCustomer,
+    capPer: sale.capPer,
+    requiresContact: sale.requiresContact,
     waitlistSize: sale.waitlistSize,
     offerLifeSeconds: sale.offerLifeMs / 1000,
     payWithinSeconds: sale.payWithinMs === null ? null : sale.payWithinMs / 1000,
@@ -43,11 +45,14 @@ export function timesOf(terms: SaleTermsView): SaleTimes {
 export function saleView(terms: SaleTermsView, stock: Omit<StockLevel, 'saleId'>, nowMs: number): SaleView {
   // Terms that an older build mirrored lack these fields.
   const { pausedAt = null, clockStandsAt = pausedAt, payWithinSeconds = null, offerCutoffSeconds = 0 } = terms;
+  const { capPer = 'customer', requiresContact = false } = terms;
   const pausedAtMs = clockStandsAt === null ? null : Date.parse(clockStandsAt);
   const phase = phaseAt(timesOf(terms), saleNowMs({ status: terms.status, pausedAtMs }, nowMs));
   const { allotment, available, allocated, sold, waitlisted, version, epoch } = stock;
   return {
     ...terms,
+    capPer,
+    requiresContact,
     payWithinSeconds,
     offerCutoffSeconds,
     pausedAt,

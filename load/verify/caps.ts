@@ -1,7 +1,8 @@
 /**
- * I4, cap: what one customer holds, has bought and waits for in a sale stays within the sale's cap.
+ * I4, cap: what one customer holds, has bought and waits for in a sale stays within the sale's cap; and where a sale counts by
+ * contact, nobody has anything whose contact was not theirs alone.
  */
-import type { ReservationRow, SaleRow } from './store.ts';
+import type { ContactHolder, ReservationRow, SaleRow } from './store.ts';
 import type { Tally } from './tally.ts';
 
 export class CapCheck {
@@ -25,5 +26,19 @@ export class CapCheck {
         );
       }
     }
+  }
+}
+
+/** The life of an access token: for so long an account that is gone may still reserve. */
+const tokenLifeMs = 600_000;
+
+/** A contact belongs to one account at a time, so two accounts of a person are two holders of it one after the other. */
+export async function checkContacts(holders: AsyncIterable<ContactHolder>, tally: Tally): Promise<void> {
+  for await (const { saleId, customerId, saleCreatedAtMs, contactSinceMs: sinceMs } of holders) {
+    tally.expect(
+      sinceMs !== null && (sinceMs === 0 || sinceMs + tokenLifeMs <= saleCreatedAtMs),
+      () =>
+        `customer ${customerId} has something of sale ${saleId}, which counts by contact, with a contact since ${sinceMs}`,
+    );
   }
 }

@@ -28,6 +28,14 @@ export interface SaleRow {
   version: number;
 }
 
+/** Somebody who has something in a sale that counts by contact. */
+export interface ContactHolder {
+  saleId: string;
+  customerId: string;
+  saleCreatedAtMs: number;
+  contactSinceMs: number | null;
+}
+
 export interface ReservationRow {
   id: string;
   saleId: string;
@@ -196,6 +204,17 @@ export class Store {
        FROM sales`,
     );
     return new Map(rows.map((row) => [dashed(row.id), { ...row, id: dashed(row.id) }]));
+  }
+
+  /** Who has something in a sale that counts by contact, and since when their contact is theirs; not those who are gone. */
+  async *holdersByContact(): AsyncGenerator<ContactHolder> {
+    const rows = await this.#rows<ContactHolder>(
+      `SELECT DISTINCT LOWER(HEX(r.sale_id)) AS saleId, LOWER(HEX(r.customer_id)) AS customerId,
+         s.created_at_ms AS saleCreatedAtMs, c.contact_since_ms AS contactSinceMs
+       FROM sales s JOIN reservations r ON r.sale_id = s.id JOIN customers c ON c.id = r.customer_id
+       WHERE s.cap_per = 'contact' AND r.state IN ('allocated', 'waitlisted', 'purchased')`,
+    );
+    for (const row of rows) yield { ...row, saleId: dashed(row.saleId), customerId: dashed(row.customerId) };
   }
 
   /** All reservations in order of their ids, or those whose id begins with `idPrefix` (hex). */

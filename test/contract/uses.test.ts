@@ -12,7 +12,7 @@ import { dirname, join } from 'node:path';
 import { parseSync } from '@swc/core';
 import { build } from 'esbuild';
 import { parse } from 'yaml';
-import { knownAccount, limitLogin, limitRegistration } from '#identity/guessing.ts';
+import { knownAccount, limitLogin, limitPasswordChange, limitRegistration } from '#identity/guessing.ts';
 import { handlerOf } from '#local/function-host.ts';
 import { readDeclared } from '#local/serverless-config.ts';
 import { projectRoot } from '#local/state-folder.ts';
@@ -27,10 +27,12 @@ import {
   type LimitName,
   limitCustomer,
   perAddress,
+  perCaller,
   perCustomer,
   perCustomerAndAddress,
 } from '#platform/handlers/limits.ts';
 import { type LogicalName, locate } from '#platform/kernel/registry.ts';
+import { openMailer } from '#platform/mail/smtp.ts';
 import type { Tokens } from '#platform/security/access-token.ts';
 import { openOutside } from '#platform/security/outside-post.ts';
 
@@ -71,7 +73,7 @@ const looksUp = (name: LogicalName): Shown => {
 };
 /** The verb is wrapped in the limit of this name. */
 const limits = (name: LimitName): Shown => {
-  const wrappers = [perAddress, perCustomer, perCustomerAndAddress, limitCustomer];
+  const wrappers = [perAddress, perCaller, perCustomer, perCustomerAndAddress, limitCustomer];
   return ({ calls }) => wrappers.some((wrapper) => calls.has(`${wrapper.name}("${name}")`));
 };
 const reaches = (one: AnyFunction): Shown => {
@@ -93,6 +95,7 @@ const not =
 const signs = calls('issue');
 const limitsOfCalls: LimitName[] = [
   'session-address',
+  'codes-caller',
   'public-address',
   'reservations-address',
   'reservations-customer',
@@ -101,7 +104,7 @@ const limitsOfCalls: LimitName[] = [
   'messages-customer',
   'connections-customer',
 ];
-const allQueues = ['reservations', 'purchases', 'notifications', 'webhooks', 'advance', 'reconcile'];
+const allQueues = ['reservations', 'purchases', 'notifications', 'mail', 'webhooks', 'advance', 'reconcile'];
 
 /** How code shows that it uses what a word grants. */
 const evidence: [word: string, shown: Shown][] = [
@@ -121,7 +124,9 @@ const evidence: [word: string, shown: Shown][] = [
   ['dead-letters:read', reaches(getDeadLetters)],
   ['dead-letters:redrive', reaches(redrive)],
   ['depth:all', reaches(getHealth)],
+  ['mail', reaches(openMailer)],
   ['guard', looksUp('secret/guard-key')],
+  ['limit:password-change', reaches(limitPasswordChange)],
   ['limit:login-account', either(reaches(limitLogin), reaches(limitRegistration))],
   ['limit:login-device', reaches(knownAccount)],
   ['limit:login-address', reaches(limitLogin)],

@@ -188,6 +188,12 @@ const goodBodies: Record<string, () => Record<string, unknown>> = {
   refresh: () => ({ refreshToken: 'unheard of' }),
   logout: () => ({ refreshToken: 'unheard of' }),
   'update-me': () => ({ timeZone: 'Asia/Seoul' }),
+  'ask-for-password-code': () => ({ email: 'nobody@example.com' }),
+  'reset-password': () => ({ code: 'K7QM-2XRD-9FWP-J3TA', password }),
+  'verify-contact': () => ({ code: 'K7QM-2XRD-9FWP-J3TA' }),
+  'change-password': () => ({ password: 'not the password', newPassword: password }),
+  'delete-account': () => ({ password: 'not the password' }),
+  'set-external-id': () => ({ externalId: 'member-4711' }),
   'create-product': () => ({
     sku: 'TABLE',
     name: 'Table',

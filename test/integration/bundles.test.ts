@@ -96,7 +96,7 @@ test('a customer signs up, signs in, reserves, and is allocated', async () => {
         json: { quantity: 2, fill: 'all' },
       }),
     },
-    { bundle: bundleOf('get-me'), event: request('GET', '/me', { token }) },
+    { bundle: bundleOf('customer-reads'), event: { routeKey: 'GET /me', ...request('GET', '/me', { token }) } },
   ]);
   expect([accepted.statusCode, me.statusCode]).toEqual([202, 200]);
   expect(JSON.parse(me.body)).toMatchObject({ name: 'Zoë' });

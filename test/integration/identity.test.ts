@@ -42,7 +42,7 @@ describe('registering', () => {
       const me = await api.call('GET /me', { token: accessToken });
       expect(me.body).toEqual({
         ...{ customerId: body.customerId, email, name: 'Ada Lovelace', role: 'customer' },
-        ...{ locale: null, timeZone: null },
+        ...{ locale: null, timeZone: null, isVerified: false, reminders: true },
       });
     }
     const refreshed = await api.call('POST /auth/refresh', { json: { refreshToken: body.refreshToken } });

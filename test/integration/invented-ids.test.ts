@@ -56,7 +56,7 @@ test('a caller who asks for many reservations that do not exist has to wait; oth
   const { deps: environment, asked } = counting();
   const customerId: CustomerId = newId();
   const saleId = await givenSale(deps);
-  const accepted = await requestReservation(environment, customerId, saleId, 'key', { quantity: 1, fill: 'all' });
+  const accepted = await requestReservation(environment, { customerId }, saleId, 'key', { quantity: 1, fill: 'all' });
   if (!('statusUrl' in accepted)) throw new Error('the request was refused');
   asked.times = 0;
   const ask = () => getReservation(environment, customerId, newId());

@@ -33,6 +33,8 @@ beforeAll(async () => {
     rules: false,
     registry: {
       'limit/session-address': small,
+      'limit/codes-caller': small,
+      'limit/password-change': small,
       'limit/public-address': small,
       'limit/reservations-address': '5/1',
       'limit/reservations-customer': small,
@@ -78,6 +80,8 @@ describe('without an account', () => {
     ['list-sales', {}],
     ['refresh', { json }],
     ['logout', { json }],
+    ['ask-for-password-code', { json: { email: 'nobody@example.com' } }],
+    ['reset-password', { json: { code: 'K7QM-2XRD-9FWP-J3TA', password: 'another horse battery' } }],
   ] satisfies [string, Sent][])('%s takes a proof of work beyond the rate of an address', async (name, sent) => {
     await deps.redis.flushdb();
     const ip = newIp();
@@ -112,6 +116,11 @@ describe('with an account', () => {
     ['give-up-purchase', {}],
     ['read-notifications', { json: { notificationIds: [id] } }],
     ['create-reservation', { key: 'k', ...reservation }],
+    ['end-sessions', {}],
+    ['ask-for-contact-code', {}],
+    ['verify-contact', { json: { code: 'K7QM-2XRD-9FWP-J3TA' } }],
+    ['change-password', { json: { password: 'not the password', newPassword: 'another horse battery' } }],
+    ['delete-account', { json: { password: 'not the password' } }],
   ];
 
   test('every route of customers is among these', () => {
@@ -205,7 +214,7 @@ describe('thirty fresh accounts on one machine, with the rates that hold unless 
     const saleId = await givenSale(deps, { allotment: 30, capPerCustomer: 1 });
     const sourceIp = newIp();
     const reserve = perCustomerAndAddress('reservations-customer', 'reservations-address', (call: Requested) =>
-      requestReservation(strict, call.caller.customerId, saleId, 'once', { quantity: 1, fill: 'all' }),
+      requestReservation(strict, call.caller, saleId, 'once', { quantity: 1, fill: 'all' }),
     );
     let works = 0;
     const insist = async <R>(attempt: (proof?: string) => Promise<R | Refusal>): Promise<R | Refusal> => {

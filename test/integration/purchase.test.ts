@@ -122,7 +122,7 @@ async function scene(options: { customers?: number; units?: number; allotment?: 
     productId: product.productId,
     name: 'A sale',
     allotment,
-    capPerCustomer: units,
+    ...{ capPerCustomer: units, capPer: 'customer', requiresContact: false },
     waitlistSize: count,
     offerLifeSeconds: 600,
     reserveOpensAt: toIso(nowMs - minutes(1)),

@@ -38,7 +38,7 @@ async function givenTraffic() {
   const [one, other] = [delivered(saleId, { quantity: 3 }), delivered(saleId, { quantity: 4 })];
   await allocateBatch(deps, [one, other], soon());
   const customerId = newId();
-  const waiting = await requestReservation(deps, customerId, saleId, 'k', { quantity: 2, fill: 'all' });
+  const waiting = await requestReservation(deps, { customerId }, saleId, 'k', { quantity: 2, fill: 'all' });
   return { saleId, decided: [one.message, other.message] as const, customerId, waiting };
 }
 

@@ -233,7 +233,7 @@ describe('S12: what is not decided yet is given back', () => {
       publish: async (events) => events.map(({ detail }) => published.push(detail) > 0),
     };
     const asking = withDeps(deps, { bus });
-    const accepted = await requestReservation(asking, me.customerId, saleId, 'key', { quantity: 1, fill: 'all' });
+    const accepted = await requestReservation(asking, me, saleId, 'key', { quantity: 1, fill: 'all' });
     const { reservationId } = accepted as { reservationId: ReservationId };
     await cancelReservation(asking, me.customerId, reservationId);
     await cancelReservation(asking, me.customerId, reservationId);
@@ -271,7 +271,7 @@ describe('S15: Redis has lost everything, and a key comes again', () => {
     const quiet = withDeps(deps, {
       queue: withoutQueue(deps, 'reservations', 'queued again', (body) => sent.push(body)),
     });
-    const again = await requestReservation(quiet, me.customerId, saleId, 'key', { quantity: 2, fill: 'all' });
+    const again = await requestReservation(quiet, me, saleId, 'key', { quantity: 2, fill: 'all' });
     expect(again).toMatchObject({ reservationId });
     expect(sent).toEqual([]);
     expect(await get(`/reservations/${reservationId}`)).toMatchObject({ body: { state: 'allocated', units: 2 } });
@@ -291,7 +291,7 @@ describe('S15: Redis has lost everything, and a key comes again', () => {
     expect(await mark()).toBeNull();
     const blind = withDeps(deps, { db: { ...deps.db, rows: () => Promise.reject(new Error('MySQL was asked')) } });
     const ask = (key: string, quantity: number) =>
-      requestReservation(blind, me.customerId, saleId, key, { quantity, fill: 'all' });
+      requestReservation(blind, me, saleId, key, { quantity, fill: 'all' });
     expect(await ask('key', 1)).toMatchObject({ refused: 'idempotency_key_reused' });
     expect(await ask('a-fourth-key', 1)).toMatchObject({ state: 'requested' });
   });
@@ -302,7 +302,7 @@ describe('S15: Redis has lost everything, and a key comes again', () => {
     const blind = withDeps(deps, {
       db: { ...deps.db, rows: () => Promise.reject(new Fault('store_unavailable', 'MySQL is unavailable')) },
     });
-    const ask = requestReservation(blind, me.customerId, saleId, 'new-key', { quantity: 1, fill: 'all' });
+    const ask = requestReservation(blind, me, saleId, 'new-key', { quantity: 1, fill: 'all' });
     expect(await ask).toMatchObject({ state: 'requested' });
   });
 });
@@ -312,7 +312,7 @@ test('S13: Redis goes for seconds under load: one line when it goes, and one wit
   const redis = openRedis(String(deps.registry['redis/main']));
   await redisReady(redis);
   const other = withDeps(deps, { redis });
-  const ask = (n: number) => requestReservation(other, me.customerId, saleId, `key-${n}`, { quantity: 1, fill: 'all' });
+  const ask = (n: number) => requestReservation(other, me, saleId, `key-${n}`, { quantity: 1, fill: 'all' });
   const warned = jest.spyOn(log, 'warn').mockImplementation(() => undefined);
   try {
     await ask(0);

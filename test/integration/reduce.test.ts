@@ -298,7 +298,8 @@ describe('once and for all', () => {
   test('I3: the request that was reduced since is still answered under its key, and no other body is', async () => {
     const saleId = await openSale();
     const customerId = newId() as CustomerId;
-    const ask = (quantity: number) => requestReservation(deps, customerId, saleId, 'key', { quantity, fill: 'all' });
+    const ask = (quantity: number) =>
+      requestReservation(deps, { customerId }, saleId, 'key', { quantity, fill: 'all' });
     const first = (await ask(5)) as { reservationId: ReservationId; ticket: number };
     const command = delivered(saleId, { customerId, quantity: 5, ticket: first.ticket, key: 'key' });
     await allocateBatch(deps, [command], soon());
@@ -313,7 +314,7 @@ describe('once and for all', () => {
   test('what is not decided yet cannot be reduced, and says when to try again', async () => {
     const saleId = await openSale();
     const customerId = newId() as CustomerId;
-    const asked = await requestReservation(deps, customerId, saleId, 'key', { quantity: 5, fill: 'all' });
+    const asked = await requestReservation(deps, { customerId }, saleId, 'key', { quantity: 5, fill: 'all' });
     const { reservationId, ticket } = asked as { reservationId: ReservationId; ticket: number };
     const ada = { customerId, saleId, reservationId };
     const refused = await reduce(ada, 3);

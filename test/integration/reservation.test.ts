@@ -44,7 +44,7 @@ afterAll(async () => {
 });
 
 const ask = (saleId: SaleId, customerId: CustomerId, key = 'key', quantity = 1) =>
-  requestReservation(deps, customerId, saleId, key, { quantity, fill: 'all' });
+  requestReservation(deps, { customerId }, saleId, key, { quantity, fill: 'all' });
 
 const allocate = (batch: ReturnType<typeof delivered>[], environment = deps) =>
   allocateBatch(environment, batch, soon());
@@ -143,7 +143,7 @@ describe('accept', () => {
     const saleId = await givenSale(deps);
     const partly = { quantity: 3, fill: { atLeast: 2 } };
     const customerId = newId();
-    const again = () => requestReservation(deps, customerId, saleId, 'k', partly);
+    const again = () => requestReservation(deps, { customerId }, saleId, 'k', partly);
     expect(await again()).toEqual(await again());
   });
 
@@ -187,7 +187,7 @@ describe('accept', () => {
     const saleId = await givenSale(deps, { capPerCustomer: 1 });
     const customerId = newId();
     const unlucky = withDeps(deps, { queue: withoutQueue(deps, 'reservations', 'no queue') });
-    const asked = requestReservation(unlucky, customerId, saleId, 'k', { quantity: 1, fill: 'all' });
+    const asked = requestReservation(unlucky, { customerId }, saleId, 'k', { quantity: 1, fill: 'all' });
     await expect(asked).rejects.toThrow('no queue');
     expect(await ask(saleId, customerId, 'other')).toMatchObject({ state: 'requested' });
   });
@@ -195,7 +195,10 @@ describe('accept', () => {
   test('without the gate a request is still accepted, and judged by the worker', async () => {
     const saleId = await givenSale(deps);
     const gateless = withDeps(deps, { redis: nowhere });
-    const accepted = await requestReservation(gateless, newId(), saleId, 'k', { quantity: 1, fill: 'all' });
+    const accepted = await requestReservation(gateless, { customerId: newId() }, saleId, 'k', {
+      quantity: 1,
+      fill: 'all',
+    });
     expect(accepted).toMatchObject({ state: 'requested', ticket: null, position: null });
     const [queuedOne] = (await queued()).filter((body) => body.saleId === saleId);
     expect(queuedOne).toMatchObject({ saleId, quantity: 1 });
@@ -549,7 +552,7 @@ describe('a request that could not be queued', () => {
   const failing = (offered?: (body: unknown) => void) =>
     withDeps(deps, { queue: withoutQueue(deps, 'reservations', 'no answer', offered) });
   const attempt = (environment: Deps, saleId: SaleId, customerId: CustomerId, quantity = 1) =>
-    requestReservation(environment, customerId, saleId, 'key', { quantity, fill: 'all' });
+    requestReservation(environment, { customerId }, saleId, 'key', { quantity, fill: 'all' });
 
   test('claims nothing, and keeps its ticket for a retry of the same request', async () => {
     const saleId = await givenSale(deps, { allotment: 2, capPerCustomer: 2 });

@@ -54,7 +54,7 @@ interface One {
 /** Asks for a unit and has it decided. */
 async function decided(saleId: SaleId): Promise<One> {
   const customerId = newId() as CustomerId;
-  const answer = await requestReservation(deps, customerId, saleId, 'key', { quantity: 1, fill: 'all' });
+  const answer = await requestReservation(deps, { customerId }, saleId, 'key', { quantity: 1, fill: 'all' });
   if ('refused' in answer) throw new Error(answer.detail);
   const { ticket } = answer;
   if (ticket === null) throw new Error('accepted without the gate');
@@ -247,7 +247,7 @@ describe('never older than what was shown', () => {
     await deps.redis.flushdb();
     // The second comes first now, and each is delivered once more.
     for (const one of [holder, second, first]) {
-      await requestReservation(deps, one.customerId, saleId, 'key', { quantity: 1, fill: 'all' });
+      await requestReservation(deps, { customerId: one.customerId }, saleId, 'key', { quantity: 1, fill: 'all' });
     }
     await reconcile(deps, saleId);
     expect(await status(deps, first)).toMatchObject({ state: 'waitlisted', position: 1 });

@@ -246,6 +246,19 @@ test.each(faultsOfParts)('%s notices %s', async (name, _, breakIt) => {
   expect(result.holds).toBe(false);
 });
 
+/** Has a sale count by contact, and gives the account of one who has something of it a contact since then. */
+async function countsByContact(sinceMs: number | null): Promise<void> {
+  const [customerId] = customers;
+  await change("UPDATE sales SET cap_per = 'contact' WHERE id IN (?, ?)", bytes(openSale), bytes(closedSale));
+  await change('DELETE FROM customers');
+  await change(
+    `INSERT INTO customers SET id = ?, email = 'ada@example.com', name = 'Ada', password_hash = 'none', role = 'customer',
+       contact_since_ms = ?, created_at_ms = 1`,
+    bytes(customerId),
+    sinceMs,
+  );
+}
+
 /** What breaks the world and, where several checks might notice it, the message of the check in question. */
 type Fault = (() => unknown) | { breakIt: () => unknown; says: RegExp };
 
@@ -305,6 +318,14 @@ const faults: Record<InvariantName, Record<string, Fault>> = {
   },
   I4: {
     'more than the cap': () => change('UPDATE sales SET cap_per_customer = 6 WHERE id = ?', bytes(openSale)),
+    'who has no contact, where one counts': {
+      breakIt: () => countsByContact(null),
+      says: /counts by contact, with a contact since null/,
+    },
+    'whose contact was another’s when the sale was made': {
+      breakIt: () => countsByContact(Date.now()),
+      says: /counts by contact, with a contact since \d+/,
+    },
   },
   I5: {
     'a transition without a notice': () =>

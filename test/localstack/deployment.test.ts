@@ -121,6 +121,7 @@ if (functions) {
       await fillSecret('--signing-key=make');
       await fillSecret('--payment-api-key', bed.registry['secret/payment-api-key']);
       await fillSecret('--payment-webhook', bed.registry['secret/payment-webhook']);
+      await fillSecret('--mail-url', bed.registry['secret/mail-url']);
     });
 
     afterAll(() => lambda?.destroy());
@@ -140,6 +141,8 @@ if (functions) {
     async function call(
       key: string,
       request: {
+        /** Which of a function's routes, if it has several. */
+        route?: string;
         token?: string;
         json?: unknown;
         idempotencyKey?: string;
@@ -147,8 +150,9 @@ if (functions) {
         query?: Record<string, string>;
       } = {},
     ) {
-      const { token, json, idempotencyKey, params, query } = request;
+      const { route, token, json, idempotencyKey, params, query } = request;
       const event = {
+        routeKey: route,
         rawPath: '/',
         headers: {
           ...(json === undefined ? {} : { 'content-type': 'application/json' }),
@@ -179,12 +183,12 @@ if (functions) {
       const accepted = await call('create-reservation', { token, idempotencyKey: 'one', params: { saleId }, json });
       expect(accepted.status).toBe(202);
       const { reservationId } = accepted.body;
-      const became = async (key: string, params: Record<string, string>, state: string) =>
-        waitFor(`${key} to be ${state}`, async () => (await call(key, { token, params })).body.state === state, {
+      const became = async (key: string, request: Parameters<typeof call>[1], state: string) =>
+        waitFor(`${key} to be ${state}`, async () => (await call(key, { token, ...request })).body.state === state, {
           timeoutMs: 60_000,
           lookAgainMs: 500,
         });
-      await became('get-reservation', { reservationId }, 'allocated');
+      await became('get-reservation', { params: { reservationId } }, 'allocated');
 
       const bought = await call('create-purchase', {
         token,
@@ -192,11 +196,12 @@ if (functions) {
         json: { reservationIds: [reservationId], paymentToken: 'tok_approve' },
       });
       expect(bought.status).toBe(202);
-      await became('get-purchase', { purchaseId: bought.body.purchaseId }, 'captured');
+      const { purchaseId } = bought.body;
+      await became('customer-reads', { route: 'GET /purchases/{purchaseId}', params: { purchaseId } }, 'captured');
       const kinds = await waitFor(
         'the notices of both',
         async () => {
-          const { items } = (await call('list-notifications', { token })).body;
+          const { items } = (await call('customer-reads', { route: 'GET /notifications', token })).body;
           return items.length >= 2 && items.map(({ kind }: { kind: string }) => kind);
         },
         { timeoutMs: 60_000, lookAgainMs: 500 },

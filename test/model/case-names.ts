@@ -4,6 +4,7 @@ export const caseNames = [
   'crossed-sales',
   'three-workers',
   'cap',
+  'contact',
   'expiry-and-death',
   'last-unit',
   'two-announcements',

@@ -237,6 +237,13 @@ export const controls: readonly Control[] = [
     cases: ['cap'],
   },
   {
+    name: 'standing-ignored',
+    description: 'What a sale asks of who reserves is not checked when a request is decided.',
+    faults: [inModule(() => import('#sale/standing.ts'), { isEntitled: () => () => true })],
+    caughtBy: ['I4'],
+    cases: ['contact'],
+  },
+  {
     name: 'reservations-not-numbered',
     description: 'Requests of one customer that are decided at the same time do not collide.',
     faults: [

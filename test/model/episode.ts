@@ -323,7 +323,7 @@ class Episode {
     const { n, saleId, customerId, key, request } = wish;
     checker.asked(id, saleId);
     const heard = await world.request(client, `reserve ${n}.${count}`, (process) =>
-      requestReservation(depsOf(process), customerId, saleId, key, request).catch(() => undefined),
+      requestReservation(depsOf(process), { customerId }, saleId, key, request).catch(() => undefined),
     );
     const answer = heard?.answer;
     if (!answer) return false;

@@ -18,6 +18,7 @@ import { undecidedView } from '#reservation/receipt.ts';
 import { reduceDecided } from '#reservation/reduce.ts';
 import { requestReservation } from '#reservation/request.ts';
 import { deriveReservationId } from '#reservation/reservation-id.ts';
+import { standingOf } from '#sale/standing.ts';
 import { Columns } from './check/columns.ts';
 import { type ConsumerName, queueOf, tick } from './consumers.ts';
 import type { Scenario } from './explore.ts';
@@ -48,6 +49,8 @@ interface Wish {
   readonly sale?: number;
   readonly quantity?: number;
   readonly key?: string;
+  /** Since when the customer's address is verified; nothing if it is not. */
+  readonly contactSinceMs?: number;
 }
 
 const ids = new Map<string, ReservationId>();
@@ -68,9 +71,11 @@ function queued(setting: Setting, wish: Wish, ticket: number | undefined): void 
     customerId: customerIdOf(customer),
     quantity,
     atLeast: quantity,
+    standing: standingOf(wish, saleIdOf(n)),
   };
   setting.checker.asked(command.reservationId, command.saleId);
   setting.checker.accepted(command.reservationId, ticket ?? null);
+  if (wish.contactSinceMs === undefined) setting.checker.unverified(command.reservationId);
   setting.world.queue('reservations').send({ ...command, ...(ticket === undefined ? {} : { ticket }) });
 }
 
@@ -81,8 +86,9 @@ function shops(setting: Setting, wish: Wish, clicks: number): void {
   world.start('client', `customer ${customer}${key}`, async (client) => {
     for (let click = 0; click < clicks; click++) {
       checker.asked(idOf(wish), saleIdOf(n));
+      if (wish.contactSinceMs === undefined) checker.unverified(idOf(wish));
       const heard = await world.request(client, `reserve ${customer}${key}.${click}`, (own) =>
-        requestReservation(depsOf(own), customerIdOf(customer), saleIdOf(n), key, {
+        requestReservation(depsOf(own), { ...wish, customerId: customerIdOf(customer) }, saleIdOf(n), key, {
           quantity,
           fill: 'all',
         }).catch(() => undefined),
@@ -407,6 +413,20 @@ export const scenarios: readonly Scenario[] = [
     rules: ['relay'],
     mirror: true,
     begin: requests(wish(1, { key: 'a' }), wish(1, { key: 'b' })),
+  },
+  {
+    name: 'contact',
+    about: 'A sale is for those with a verified address; one has it and one has not, and both come by no gate too.',
+    queues: [workers('reservations', 1, 2)],
+    sales: [sale(1, { allotment: 5, requiresContact: true })],
+    faults: 1,
+    kinds: { crash: 1, twice: 1 },
+    rules: ['relay'],
+    mirror: true,
+    begin(setting) {
+      requests(wish(1, { contactSinceMs: 0 }), wish(2))(setting);
+      shops(setting, wish(3), 1);
+    },
   },
   {
     name: 'crossed-sales',

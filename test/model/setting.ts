@@ -21,6 +21,8 @@ export interface SaleSetting {
   readonly saleId: SaleId;
   readonly allotment: number;
   readonly capPerCustomer: number;
+  /** Whether it is for those alone who can show that their address is theirs. */
+  readonly requiresContact?: boolean;
   readonly waitlistSize: number;
   readonly offerLifeMs: number;
   readonly reserveOpensAtMs: number;
@@ -77,6 +79,7 @@ export class Setting {
         price_minor: 100,
         currency: 'EUR',
         cap_per_customer: sale.capPerCustomer,
+        requires_contact: sale.requiresContact ? 1 : 0,
         waitlist_size: sale.waitlistSize,
         offer_life_ms: sale.offerLifeMs,
         reserve_opens_at_ms: sale.reserveOpensAtMs,

@@ -6,6 +6,7 @@ import { type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { redisReady } from '#platform/redis/redis.ts';
 import type { ReserveCommand } from '#reservation/reservation.shapes.ts';
 import { deriveReservationId } from '#reservation/reservation-id.ts';
+import type { CapHolder } from '#sale/sale.store.ts';
 import { newSaleId } from '#sale/sale-id.ts';
 import { newId } from '#test/support/ids.ts';
 import type { TestBed } from './stack.ts';
@@ -15,6 +16,8 @@ const hourMs = 3_600_000;
 export interface SaleTerms {
   allotment: number;
   capPerCustomer: number;
+  capPer: CapHolder;
+  requiresContact: boolean;
   waitlistSize: number;
   reserveOpensAtMs: number;
   reserveClosesAtMs: number;
@@ -48,6 +51,8 @@ export async function givenSale(deps: Pick<Deps, 'db'>, terms: Partial<SaleTerms
       price_minor: 1_000,
       currency: 'EUR',
       cap_per_customer: terms.capPerCustomer ?? 10,
+      cap_per: terms.capPer ?? 'customer',
+      requires_contact: Number(terms.requiresContact ?? false),
       waitlist_size: terms.waitlistSize ?? 0,
       offer_life_ms: terms.offerLifeMs ?? 60_000,
       pay_within_ms: terms.payWithinMs ?? null,

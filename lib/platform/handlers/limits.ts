@@ -24,8 +24,12 @@ const rates = {
   'login-account': { burst: 10, perMinute: 5 },
   /** Attempts from devices that have signed in to the account before. */
   'login-device': { burst: 10, perMinute: 5 },
-  /** Refreshing and ending sessions. */
+  /** Refreshing and ending sessions: from an address, or of a customer who ends them from another. */
   'session-address': { burst: 300, perMinute: 300 },
+  /** Asking for codes by mail, and using them: of a customer, or from an address. */
+  'codes-caller': { burst: 10, perMinute: 10 },
+  /** Attempts with a password or a code to change a password or to delete an account: of a customer, or from an address. */
+  'password-change': { burst: 10, perMinute: 5 },
   /** Public lists, which MySQL answers. */
   'public-address': { burst: 300, perMinute: 600 },
   /** As many as a household has; beyond it, whoever shares an address works for a moment. */
@@ -127,6 +131,29 @@ export function perCustomer<C extends Pick<Requested, 'deps' | 'caller'>, R>(
   verb: (call: C) => Promise<R>,
 ): (call: C) => Promise<R | Refusal> {
   return async (call) => (await limitCustomer(call.deps, name, call.caller.customerId)) ?? verb(call);
+}
+
+/**
+ * Lets a caller pass within a rate: a customer within one of their own, and somebody without an account within that of their
+ * address, beyond which it takes a proof of work.
+ */
+export function limitCaller(
+  deps: LimitNeeds,
+  name: LimitName,
+  { customerId }: Pick<Caller, 'customerId'>,
+  attempt: Attempt,
+): Promise<Refusal | undefined> {
+  const isKnown = customerId !== '';
+  const limited = isKnown ? { firm: { [name]: customerId } } : { worked: { [name]: networkOf(attempt.address) } };
+  return limit(deps, name, attempt, limited);
+}
+
+/** A verb that runs within a rate of its caller: of the customer, or of the address of somebody without an account. */
+export function perCaller<C extends Requested, R>(
+  name: LimitName,
+  verb: (call: C) => Promise<R>,
+): (call: C) => Promise<R | Refusal> {
+  return async (call) => (await limitCaller(call.deps, name, call.caller, attemptOf(call))) ?? verb(call);
 }
 
 /**

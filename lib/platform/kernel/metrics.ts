@@ -31,6 +31,9 @@ export const metrics = {
   WebhooksDelivered: { unit: 'Count', means: 'webhooks that their endpoint has taken' },
   WebhooksFailed: { unit: 'Count', means: 'attempts at a webhook that its endpoint did not take' },
   WebhooksSwitchedOff: { unit: 'Count', means: 'endpoints of webhooks that were switched off after days of failure' },
+  MailsSent: { unit: 'Count', means: 'mails that the mail server has taken' },
+  MailsDelayed: { unit: 'Count', means: 'attempts at a mail that the mail server did not take; they are made again' },
+  MailsGivenUp: { unit: 'Count', means: 'mails that were refused for good, or could not be sent in time' },
   OutboxEvents: { unit: 'Count', means: 'committed events that wait to be published' },
   OutboxOldestMs: { unit: 'Milliseconds', means: 'age of the oldest of them' },
 } as const satisfies Record<string, { unit: Unit; means: string }>;

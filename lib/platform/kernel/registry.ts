@@ -20,7 +20,8 @@ export type LogicalName =
   | 'secret/guard-key'
   | 'secret/payment-webhook'
   | 'secret/payment-api-key'
-  | 'secret/webhook-key';
+  | 'secret/webhook-key'
+  | 'secret/mail-url';
 
 /**
  * The name whose presence lets webhooks go to this machine. The local stack alone registers it; no function in an account may

@@ -34,6 +34,9 @@ export const providerCallTimeoutMs = 3_000;
 /** How long a receiver of webhooks may take to answer one. */
 export const webhookCallTimeoutMs = 5_000;
 
+/** How long sending one mail may take, connecting included. */
+export const mailCallTimeoutMs = 5_000;
+
 /** After how long a sale lock expires by itself; above the statement timeout. */
 export const lockLifeMs = 6_000;
 

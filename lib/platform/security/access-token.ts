@@ -1,6 +1,7 @@
 /**
  * Access tokens: signed with EdDSA or ES256, valid for ten minutes. Algorithm, issuer, audience, type and key id are all
- * checked against fixed values (RFC 8725). A token states a customer's id, role and session, and nothing else.
+ * checked against fixed values (RFC 8725). A token states a customer's id, role and session, and since when a verified address and an
+ * external id are theirs, and nothing else.
  *
  * Several keys may be valid at a time, so that one can replace another without refusing a token (`infra/signing-keys.ts`):
  * the first signs, and each verifies what it signed.
@@ -37,6 +38,13 @@ export interface Caller {
   readonly role: Role;
   /** The sign-in that the token descends from; older tokens name none. */
   readonly sessionId?: string | undefined;
+  /**
+   * Since when the verified address counts as the customer's; undefined if they had not verified one when the token was issued. A
+   * refresh brings a token that knows.
+   */
+  readonly contactSinceMs?: number | undefined;
+  /** The same for the external id. */
+  readonly externalSinceMs?: number | undefined;
 }
 
 /** The caller whom a token names, and when the token ends. */
@@ -100,8 +108,9 @@ export async function openTokens(jwkText: string, clock: Clock): Promise<Tokens>
         throw new Error('this function has no private key to sign tokens with; it can only verify them');
       }
       const nowSeconds = Math.floor(clock() / 1000);
-      const { role, sessionId } = caller;
-      return new SignJWT({ role, ...(sessionId === undefined ? {} : { sid: sessionId }) })
+      const { role, sessionId, contactSinceMs, externalSinceMs } = caller;
+      // A claim that is undefined is left out.
+      return new SignJWT({ role, sid: sessionId, contact: contactSinceMs, external: externalSinceMs })
         .setProtectedHeader({ alg: signer.algorithm, typ: tokenType, kid: signer.id })
         .setSubject(caller.customerId)
         .setIssuer(issuer)
@@ -130,12 +139,16 @@ export async function openTokens(jwkText: string, clock: Clock): Promise<Tokens>
           // Whatever expiry a token claims, none issued here lives longer.
           maxTokenAge: accessTokenLifeSeconds,
         });
-        const { sub, role, sid, iat = 0, exp = 0 } = payload;
+        const { sub, role, sid, contact, external, iat = 0, exp = 0 } = payload;
         if (sub === undefined) return undefined;
         if (!isRole(role)) return undefined;
         // We signed it, so its subject is the id of a customer.
         const expiresAt = Math.min(exp, iat + accessTokenLifeSeconds);
-        const session = typeof sid === 'string' ? { sessionId: sid } : {};
+        const session = {
+          ...(typeof sid === 'string' ? { sessionId: sid } : {}),
+          ...(typeof contact === 'number' ? { contactSinceMs: contact } : {}),
+          ...(typeof external === 'number' ? { externalSinceMs: external } : {}),
+        };
         const customerId = sub as CustomerId;
         const caller: VerifiedCaller = { customerId, role, ...session, expiresAtMs: expiresAt * 1000 };
         // Evicts the oldest entry: a Map keeps the order of insertion.

@@ -121,6 +121,8 @@ export class Checker {
   readonly #clock: ClockCheck;
   readonly #money: MoneyCheck;
   #books = new Map<SaleId, Books>();
+  /** Reservations of customers whose address is not verified. */
+  #unverified = new Set<ReservationId>();
   #told = new Map<ReservationId, Told>();
   #toldPurchases = new Set<PurchaseId>();
   #published = new Set<string>();
@@ -162,6 +164,7 @@ export class Checker {
   attach(): void {
     this.#books = new Map();
     this.#told = new Map();
+    this.#unverified = new Set();
     this.#toldPurchases = new Set();
     this.#published = new Set();
     this.#dirty = new Set();
@@ -198,6 +201,11 @@ export class Checker {
       accepted: false,
       lastToldMs: nowMs,
     });
+  }
+
+  /** This reservation is asked for by a customer who cannot show that their address is theirs. */
+  unverified(reservationId: ReservationId): void {
+    this.#unverified.add(reservationId);
   }
 
   /** A customer has been told 202. */
@@ -556,6 +564,9 @@ export class Checker {
         atMs >= this.#sales.number(sale, 'reserve_opens_at_ms') &&
         atMs < this.#sales.number(sale, 'reserve_closes_at_ms');
       const reason = c.value(row, 'reason');
+      const lacks = this.#sales.number(sale, 'requires_contact') === 1 && this.#unverified.has(id);
+      if (c.text(row, 'state') !== 'rejected' && lacks) this.#fail('I4', `${id} is not for who asked for it`);
+      if (reason === 'not_entitled' && !lacks) this.#fail('I4', `${id} was refused for what its customer has`);
       if (c.text(row, 'state') !== 'rejected' && !inside) this.#fail('I8', `${id} was accepted outside the window`);
       if ((reason === 'sale_closed' || reason === 'sale_not_open') && inside) {
         this.#fail('I8', `${id} was refused as ${reason}, though it was accepted within the window`);

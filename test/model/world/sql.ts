@@ -270,6 +270,7 @@ class SqlParser {
     const { kind, text } = this.#next();
     if (kind === 'number') return negative ? -Number(text) : Number(text);
     if (kind === 'string') return text;
+    if (/^(true|false)$/i.test(text)) return Number(/^true$/i.test(text));
     throw new NotUnderstood(`SQL: the default ${text} is not known here`);
   }
 

@@ -178,6 +178,7 @@ export const en = {
       sale_paused: 'paused',
       sale_cancelled: 'called off',
       over_allotment: 'more than there are',
+      not_entitled: 'has not shown what the sale asks for',
       over_cap: 'more than one may have',
       sold_out: 'sold out',
     } satisfies Record<(typeof gateRefusals)[number], string>,

@@ -177,6 +177,7 @@ export const ko: OwnWords = {
       sale_paused: '일시 중지',
       sale_cancelled: '판매 취소',
       over_allotment: '전체 수량 초과',
+      not_entitled: '참여 조건 미충족',
       over_cap: '고객당 최대 수량 초과',
       sold_out: '매진',
     },

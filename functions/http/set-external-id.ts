@@ -1,0 +1,8 @@
+/** POST /ops/customers/{customerId}/external-id: says how the shop's own system knows a customer. */
+import { operatorHandler } from '#idempotency/kept-answer.ts';
+import { setExternalId } from '#identity/external-id.ts';
+import { setExternalIdRoute } from './identity.routes.ts';
+
+export const handler = operatorHandler(setExternalIdRoute, ({ deps, params, body }, keep) =>
+  setExternalId(deps, params.customerId, body, keep),
+);

@@ -1,0 +1,101 @@
+/**
+ * Codes by mail, from being asked for to being used.
+ *
+ * Asking writes down a mail, whether or not there is anybody to get it, and that is all: so it does the same work for every
+ * address and tells nobody which ones are known. The code is issued when its mail is written. An account gets one code for a
+ * purpose in five minutes, however many were asked for: what stays good in between is the code that is in the mailbox already, so
+ * nobody who asks in somebody else's name fills a mailbox or makes its owner's code worthless.
+ */
+import { askForMail } from '#mail/ask.ts';
+import type { Needs } from '#platform/environment/deps.ts';
+import { type Refusal, refuse } from '#platform/kernel/errors.ts';
+import { type CustomerId, newId } from '#platform/kernel/ids.ts';
+import { locate } from '#platform/kernel/registry.ts';
+import type { Tx } from '#platform/mysql/mysql.ts';
+import { type CodePurpose, findCode, lockCode, type StoredCode, useCode, writeCode } from './code.store.ts';
+import { deriveCode, hashOfCode } from './code.ts';
+import { findCustomer } from './customer.store.ts';
+
+/** How long a code may be used. */
+export const codeLifeMs = 3_600_000;
+/** For how long after a code no other is issued for the same purpose. */
+export const codeQuietMs = 300_000;
+
+/** The mails that carry codes. */
+export const codeMails = { contact: 'code.contact', password: 'code.password' } as const satisfies Record<
+  CodePurpose,
+  string
+>;
+
+type AskNeeds = Needs<'db' | 'queue' | 'clock'>;
+
+/** Has a code mailed to the caller, with which they show that their address is theirs. Refused if they have shown it. */
+export async function askForContactCode(deps: AskNeeds, customerId: CustomerId): Promise<Refusal | undefined> {
+  const customer = await findCustomer(deps.db, customerId);
+  if (!customer) return refuse('unauthenticated', 'This account no longer exists.');
+  if (customer.isVerified) return refuse('illegal_state', 'Your address is verified already.');
+  await ask(deps, codeMails.contact, { customerId, address: null });
+  return undefined;
+}
+
+/** Has a code mailed to this address with which its owner sets a new password, if it has an account. */
+export async function askForPasswordCode(deps: AskNeeds, email: string): Promise<undefined> {
+  await ask(deps, codeMails.password, { customerId: null, address: email });
+  return undefined;
+}
+
+async function ask(
+  deps: AskNeeds,
+  kind: string,
+  whom: { customerId: CustomerId | null; address: string | null },
+): Promise<void> {
+  const nowMs = deps.clock();
+  await askForMail(deps, { id: newId(nowMs), kind, ...whom, facts: {}, createdAtMs: nowMs });
+}
+
+/**
+ * The code of a mail that was asked for at this time. Undefined if the account got one shortly before, or has used this one: a mail
+ * that is sent once more makes no code good again.
+ */
+export async function issueCode(
+  deps: Needs<'db' | 'registry' | 'clock'>,
+  customerId: CustomerId,
+  purpose: CodePurpose,
+  askedAtMs: number,
+): Promise<string | undefined> {
+  const code = deriveCode(locate(deps.registry, 'secret/guard-key'), purpose, customerId, askedAtMs);
+  const codeHash = hashOfCode(code);
+  const isGood = await deps.db.transaction(async (tx) => {
+    const last = await lockCode(tx, customerId, purpose);
+    if (last?.codeHash.equals(codeHash)) return last.usedAtMs === null;
+    if (last && askedAtMs < quietUntilMs(last)) return false;
+    await writeCode(tx, { customerId, codeHash, issuedAtMs: askedAtMs, usedAtMs: null }, purpose);
+    return true;
+  });
+  return isGood && deps.clock() < askedAtMs + codeLifeMs ? code : undefined;
+}
+
+/** Until when no other code follows this one: one that was used, or is no longer of use to anybody, delays none. */
+function quietUntilMs({ issuedAtMs, usedAtMs }: StoredCode): number {
+  return usedAtMs === null ? issuedAtMs + codeQuietMs : issuedAtMs + 1;
+}
+
+/** The account that a code was mailed to, as long as it is good; or a refusal that does not say what is wrong with it. */
+export async function readCode(
+  { db, clock }: Needs<'db' | 'clock'>,
+  code: string,
+  purpose: CodePurpose,
+): Promise<CustomerId | Refusal> {
+  const stored = await findCode(db, hashOfCode(code), purpose);
+  const isGood = stored && stored.usedAtMs === null && clock() < stored.issuedAtMs + codeLifeMs;
+  return isGood ? stored.customerId : wrongCode();
+}
+
+/** Uses a code that was good a moment ago; of several who do so at once, one does. */
+export async function redeemCode(tx: Tx, code: string, nowMs: number): Promise<Refusal | undefined> {
+  return (await useCode(tx, hashOfCode(code), nowMs)) ? undefined : wrongCode();
+}
+
+export function wrongCode(): Refusal {
+  return refuse('invalid_code', 'Ask for a new code: this one is wrong, was used before, or has expired.');
+}

@@ -1,0 +1,63 @@
+/**
+ * Verified contacts: who has shown that an address is theirs. An address is one account's at most, however it is spelled
+ * (`person-key.ts`).
+ */
+import type { Needs } from '#platform/environment/deps.ts';
+import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
+import type { CustomerId } from '#platform/kernel/ids.ts';
+import type { Tx } from '#platform/mysql/mysql.ts';
+import { readCode, redeemCode, wrongCode } from './codes.ts';
+import { type Credential, findCustomer, lockCredential, noteContact } from './customer.store.ts';
+import type { Me } from './identity.shapes.ts';
+import { claimKey } from './person-key.ts';
+
+/**
+ * Shows by a code from a mail that the caller's address is theirs. Access tokens say so from the next refresh on. Refused if the
+ * code is not good, or if another account has this address.
+ */
+export async function verifyContact(
+  deps: Needs<'db' | 'registry' | 'clock'>,
+  customerId: CustomerId,
+  code: string,
+): Promise<Me | Refusal> {
+  const mailedTo = await readCode(deps, code, 'contact');
+  if (mailedTo !== customerId) return wrongCode();
+  const refusal = await deps.db.transaction(async (tx) => {
+    const account = await lockCredential(tx, customerId);
+    if (!account) return refuse('unauthenticated', 'This account no longer exists.');
+    const used = await redeemCode(tx, code, deps.clock());
+    if (used) return used;
+    const holder = await claimContact(deps, tx, account);
+    if (holder === customerId) return undefined;
+    return refuse('contact_taken', 'Sign in to that account; you can set a new password for it.');
+  });
+  const me = refusal ?? (await findCustomer(deps.db, customerId));
+  if (!me) return refuse('unauthenticated', 'This account no longer exists.');
+  return isRefusal(me) ? me : { customerId, ...me };
+}
+
+/**
+ * Writes that an account's address is its own, unless another account has it. Returns the account that has it then. To be called
+ * with the account's row locked, and for somebody who has shown that they read its mail.
+ */
+export async function claimContact(
+  deps: Needs<'registry' | 'clock'>,
+  tx: Tx,
+  { customerId, email, contactSinceMs }: Pick<Credential, 'customerId' | 'email' | 'contactSinceMs'>,
+): Promise<CustomerId> {
+  if (contactSinceMs !== null) return customerId;
+  const { holder, sinceMs } = await claimKey(deps, tx, 'contact', contactOf(email), customerId);
+  if (holder === customerId) await noteContact(tx, customerId, sinceMs);
+  return holder;
+}
+
+/**
+ * The address without what its owner may write into it at will: a tag after "+" (RFC 5233) reaches the same mailbox at most
+ * providers, and nobody else's at any. What only some providers ignore, such as dots, tells people apart elsewhere and stays.
+ */
+export function contactOf(mailbox: string): string {
+  const at = mailbox.lastIndexOf('@');
+  const local = mailbox.slice(0, at);
+  const tagged = local.startsWith('"') ? -1 : local.indexOf('+');
+  return tagged > 0 ? local.slice(0, tagged) + mailbox.slice(at) : mailbox;
+}

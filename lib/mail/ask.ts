@@ -1,0 +1,18 @@
+/** Asking for mails: a row, and a message that wakes the worker. */
+import type { Needs } from '#platform/environment/deps.ts';
+import { log } from '#platform/kernel/log.ts';
+import { type AskedMail, insertMails } from './mail.store.ts';
+
+/** Writes down a mail and has it sent at once. */
+export async function askForMail(deps: Needs<'db' | 'queue'>, mail: AskedMail): Promise<void> {
+  await insertMails(deps.db, [mail]);
+  await wakeMailer(deps);
+}
+
+/** Has sent what is due. Never throws: the minute's rule makes up for a message that is lost. */
+export async function wakeMailer(deps: Needs<'queue'>): Promise<void> {
+  await deps
+    .queue('mail')
+    .send({ body: { wake: 'mail' } })
+    .catch((error) => log.warn('the next tick will send the mail', { error }));
+}

@@ -1,0 +1,90 @@
+/** The store of mails: the only code that writes `mails`. It decides nothing. */
+import { type CustomerId, fromBytes, toBytes } from '#platform/kernel/ids.ts';
+import type { Sql, Tx } from '#platform/mysql/mysql.ts';
+import type { mailStates } from './mail.table.ts';
+
+export type MailState = (typeof mailStates)[number];
+
+/** A mail that is to be sent. */
+export interface AskedMail {
+  readonly id: string;
+  readonly kind: string;
+  readonly customerId: CustomerId | null;
+  readonly address: string | null;
+  readonly facts: Readonly<Record<string, unknown>>;
+  readonly createdAtMs: number;
+}
+
+/** A mail that a worker has claimed. */
+export interface DueMail extends AskedMail {
+  /** Attempts, this one included. */
+  readonly attempts: number;
+}
+
+/** Writes mails that are due now; one that is there already stays as it is. */
+export async function insertMails(sql: Sql, asked: readonly AskedMail[]): Promise<void> {
+  if (asked.length === 0) return;
+  // In the order of the primary key, so that two batches that overlap take their locks in the same order.
+  const rows = [...asked]
+    .sort((one, other) => (one.id < other.id ? -1 : 1))
+    .map(({ id, kind, customerId, address, facts, createdAtMs }) => [
+      ...[toBytes(id), kind, customerId === null ? null : toBytes(customerId), address, JSON.stringify(facts)],
+      ...['due', 0, createdAtMs, createdAtMs],
+    ]);
+  await sql.change(
+    `INSERT INTO mails (id, kind, customer_id, address, facts, state, attempts, due_at_ms, created_at_ms) VALUES ?
+     ON DUPLICATE KEY UPDATE attempts = mails.attempts`,
+    [rows],
+  );
+}
+
+/**
+ * Claims mails that are due, those first that have been due longest, and leaves those that another worker claims: counts the
+ * attempt, which is taken to have died at `diesAtMs`.
+ */
+export async function claimDueMails(tx: Tx, nowMs: number, diesAtMs: number, limit: number): Promise<DueMail[]> {
+  type Row = Omit<DueMail, 'id' | 'customerId' | 'facts'> & {
+    readonly id: Buffer;
+    readonly customerId: Buffer | null;
+    /** MySQL returns an object, MariaDB its JSON text. */
+    readonly facts: string | Record<string, unknown>;
+  };
+  const rows = await tx.rows<Row>(
+    `SELECT id, kind, customer_id AS customerId, address, facts, created_at_ms AS createdAtMs, attempts FROM mails
+     WHERE state = 'due' AND due_at_ms <= ? ORDER BY due_at_ms LIMIT ? FOR UPDATE SKIP LOCKED`,
+    [nowMs, limit],
+  );
+  if (rows.length === 0) return [];
+  await tx.change('UPDATE mails SET attempts = attempts + 1, due_at_ms = ? WHERE id IN (?)', [
+    diesAtMs,
+    rows.map(({ id }) => id),
+  ]);
+  return rows.map(({ id, customerId, facts, attempts, ...row }) => ({
+    ...row,
+    id: fromBytes(id),
+    customerId: customerId && fromBytes<'customer'>(customerId),
+    facts: typeof facts === 'string' ? (JSON.parse(facts) as Record<string, unknown>) : facts,
+    attempts: attempts + 1,
+  }));
+}
+
+/** Writes what came of an attempt. */
+export async function noteMail(
+  sql: Sql,
+  { id, state, dueAtMs, error }: { id: string; state: MailState; dueAtMs: number; error: string | null },
+): Promise<void> {
+  await sql.change("UPDATE mails SET state = ?, due_at_ms = ?, last_error = ? WHERE id = ? AND state = 'due'", [
+    ...[state, dueAtMs, error],
+    toBytes(id),
+  ]);
+}
+
+/** Forgets all mails of a customer, those included that were not sent. */
+export async function deleteMailsOf(sql: Sql, customerId: CustomerId): Promise<void> {
+  await sql.change('DELETE FROM mails WHERE customer_id = ?', [toBytes(customerId)]);
+}
+
+/** Deletes mails from before this time, a bounded number; returns how many. */
+export function deleteMailsBefore(sql: Sql, beforeMs: number, limit: number): Promise<number> {
+  return sql.change('DELETE FROM mails WHERE created_at_ms < ? ORDER BY created_at_ms LIMIT ?', [beforeMs, limit]);
+}

@@ -1,0 +1,32 @@
+/** `mails`: mails that were asked for, and what became of them. Written by `mail.store.ts`. */
+import { index, int, json, mysqlEnum, mysqlTable, varchar } from 'drizzle-orm/mysql-core';
+import { id, timeMs } from '#platform/mysql/columns.ts';
+
+/** `dropped`: when it was to be sent there was no reason for it any more, such as an account. */
+export const mailStates = ['due', 'sent', 'dropped', 'given_up'] as const;
+
+export const mails = mysqlTable(
+  'mails',
+  {
+    /** That of the notice that it tells, so that each is mailed once; otherwise its own. */
+    id: id('id').primaryKey(),
+    /** What it is about; what it says is made when it is sent. */
+    kind: varchar('kind', { length: 48 }).notNull(),
+    /** Whom it is for; null if only the address is known. */
+    customerId: id('customer_id'),
+    address: varchar('address', { length: 254 }),
+    facts: json('facts').$type<Record<string, unknown>>().notNull(),
+    state: mysqlEnum('state', mailStates).notNull(),
+    attempts: int('attempts').notNull(),
+    /** When it is due; while an attempt is under way, when that is taken to have died. */
+    dueAtMs: timeMs('due_at_ms').notNull(),
+    createdAtMs: timeMs('created_at_ms').notNull(),
+    /** Why the last attempt failed; null if it did not. */
+    lastError: varchar('last_error', { length: 64 }),
+  },
+  (table) => [
+    index('mails_due').on(table.state, table.dueAtMs),
+    index('mails_customer').on(table.customerId),
+    index('mails_age').on(table.createdAtMs),
+  ],
+);

@@ -1,0 +1,95 @@
+/**
+ * Sending mail by SMTP, to the server that the registry names.
+ *
+ * A mail counts as sent when the server has taken it. Connections are opened for a run of mails and closed after it: those of
+ * an environment that sleeps in between would be dead at the next one. Neither files nor addresses are ever read for a mail.
+ */
+import { createTransport } from 'nodemailer';
+import { mailCallTimeoutMs } from '#platform/kernel/time-limits.ts';
+
+/** A mail as its reader gets it; plain text. */
+export interface Mail {
+  readonly to: string;
+  readonly subject: string;
+  readonly text: string;
+  /** Names it among all mails, so that one that was sent twice can be seen to be the same. */
+  readonly messageId: string;
+  /** Where its reader says that no more like it are wanted, with one POST and without signing in (RFC 8058). */
+  readonly unsubscribeUrl?: string | undefined;
+}
+
+export interface MailRun {
+  /** Sends a mail. Throws `MailRefused` if the server never takes it, and any other error if it may later. */
+  send(mail: Mail): Promise<void>;
+  close(): void;
+}
+
+export interface Mailer {
+  /** Opens a run of mails; connections are made as they are needed. */
+  open(): MailRun;
+}
+
+/** The server will never take this mail: the address is wrong, or it does not want it. */
+export class MailRefused extends Error {
+  constructor(cause: unknown) {
+    super('the mail was refused for good', { cause });
+    this.name = 'MailRefused';
+  }
+}
+
+/** How many connections a run has at most. */
+export const connectionsAtOnce = 5;
+
+/** Opens the way to the server at this address, which names the sender of all mails: `smtps://user:password@host:465?from=…`. */
+export function openMailer(address: string): Mailer {
+  const server = new URL(address);
+  const from = server.searchParams.get('from') ?? '';
+  if (from === '') throw new Error('the address of the mail server must name a sender: ?from=…');
+  server.search = '';
+  const url = server.toString();
+  return {
+    open() {
+      const pool = createTransport({
+        url,
+        pool: true,
+        maxConnections: connectionsAtOnce,
+        // Not in the clear, if somebody in between says that the server knows no TLS. What is on this machine needs none.
+        requireTLS: server.hostname !== '127.0.0.1',
+        // What failed is tried again by whoever sent it, who also counts how often.
+        maxRequeues: 0,
+        connectionTimeout: mailCallTimeoutMs,
+        greetingTimeout: mailCallTimeoutMs,
+        socketTimeout: mailCallTimeoutMs,
+        dnsTimeout: mailCallTimeoutMs,
+        disableFileAccess: true,
+        disableUrlAccess: true,
+      });
+      return {
+        async send({ unsubscribeUrl, messageId, ...mail }) {
+          const headers = { ...automatic, ...(unsubscribeUrl ? unsubscribing(unsubscribeUrl) : {}) };
+          const signal = AbortSignal.timeout(mailCallTimeoutMs);
+          try {
+            await pool.sendMail({ from, ...mail, messageId: `<${messageId}>`, headers, signal });
+          } catch (error) {
+            throw isForGood(error) ? new MailRefused(error) : error;
+          }
+        },
+        close: () => pool.close({ force: true }),
+      };
+    },
+  };
+}
+
+/** So that no automatic answer comes back (RFC 3834). */
+const automatic = { 'auto-submitted': 'auto-generated' };
+
+const unsubscribing = (url: string) => ({
+  'list-unsubscribe': `<${url}>`,
+  'list-unsubscribe-post': 'List-Unsubscribe=One-Click',
+});
+
+/** Whether the server refused this mail itself; a refused sign-in says nothing about the mail. */
+function isForGood(error: unknown): boolean {
+  const { code, permanent } = error as { code?: unknown; permanent?: unknown };
+  return permanent === true && (code === 'EENVELOPE' || code === 'EMESSAGE');
+}
