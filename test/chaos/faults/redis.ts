@@ -262,6 +262,8 @@ const falsified: Fault = {
   },
 };
 
+const hourMs = 3_600_000;
+
 const staleWriter: Fault = {
   number: 12,
   name: 'stale-writer',
@@ -269,7 +271,9 @@ const staleWriter: Fault = {
   also: ['I6'],
   async run(run) {
     const { world, load } = run;
-    const sale = await load.sale({ allotment: 120 });
+    // Before the window opens, and by a host that has seen no outage, statuses are read from the mirror alone.
+    const sale = await load.sale({ allotment: 120, purchaseOpensInMs: hourMs, purchaseClosesInMs: 2 * hourMs });
+    await world.startHttp();
     world.markSpecial();
     await world.stopWorkers();
     for (let times = 1; times <= 2; times++) {
