@@ -3,7 +3,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { declaredConcurrency, planIn, planOf, planPage, readKeptScale } from '#bench/capacity.ts';
+import { declaredConcurrency, partOf, planOf, planPage, readKeptScale, tableOf, tablePage } from '#bench/capacity.ts';
 import type { Measure } from '#bench/statistics.ts';
 import { projectRoot } from '#local/state-folder.ts';
 import { readKept } from '../chaos/kept.ts';
@@ -59,5 +59,9 @@ describe('README.md', () => {
 });
 
 test('the sums of the capacity plan follow from the kept figures of the suite scale', async () => {
-  expect(planIn(read(planPage))).toBe(planOf(readKeptScale(), await declaredConcurrency()));
+  expect(partOf(read(planPage))).toBe(planOf(readKeptScale(), await declaredConcurrency()));
+});
+
+test('the table of the suite scale has its kept figures', () => {
+  expect(partOf(read(tablePage))).toBe(tableOf(readKeptScale()));
 });
