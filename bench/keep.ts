@@ -1,6 +1,6 @@
 /**
- * Keeps the report of a suite that is run only if it is named, in a file of its own, with the charts that show it. Of the suite
- * `scale`, what was kept of verbs and sizes that this run did not have stays, each with its own date.
+ * Keeps the report of a suite that is run only if it is named, in a file of its own. Of the suite `scale`, which has
+ * a chart and pages that show it, what was kept of verbs and sizes that this run did not have stays, each with its own date.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -24,8 +24,9 @@ export async function keep<Report extends KeptReport>(suite: string, report: Rep
   const file = join(folder, `${suite}.json`);
   const all = suite === 'scale' ? withKept(file, report) : report;
   writeFileSync(file, `${JSON.stringify(all, null, 2)}\n`);
+  if (suite !== 'scale') return;
   for (const [name, chart] of chartsOf(all)) writeFileSync(join(folder, name), chart);
-  if (suite === 'scale') await writePages(all as unknown as KeptScale);
+  await writePages(all as unknown as KeptScale);
 }
 
 function withKept<Report extends KeptReport>(file: string, report: Report): Report {

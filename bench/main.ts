@@ -39,7 +39,7 @@ import { scaling } from './suites/scaling.ts';
 const usual: readonly Suite[] = [drain, queue, burst, scaling, accept, read, memory];
 const suites: readonly Suite[] = [...usual, quiet, scale];
 /** What has a file of its own. */
-const keptAlone: readonly Suite[] = [quiet, scale];
+const keptAlone: readonly Suite[] = [quiet, read, scale];
 
 const { values } = ownArguments('bench');
 const wanted = values.only?.split(',');

@@ -85,6 +85,8 @@ const inState = (state: string, count: number) =>
 
 /** How many questions are asked at the same time, as by an environment that serves many; each is one verb's call. */
 const atOnce = 32;
+/** Each of them reads five lists, with as many connections to MySQL. */
+const listsAtOnce = 2;
 /** How many calls of a list, or of a page, are measured. */
 const listCalls = 1_000;
 const pageCalls = 5;
@@ -238,6 +240,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
             readDisputes(deps, { limit: 20 }),
             readFailedRefunds(deps, { limit: 20 }),
           ]),
+        listsAtOnce,
       );
     },
   },
@@ -438,12 +441,12 @@ async function firstPages(db: Sql, saleId: SaleId, pages: number, rows: number):
 }
 
 /** Does it for all, so many at the same time. */
-async function inParallel<T>(all: readonly T[], work: (one: T) => Promise<unknown>): Promise<void> {
+async function inParallel<T>(all: readonly T[], work: (one: T) => Promise<unknown>, width = atOnce): Promise<void> {
   let next = 0;
   const worker = async () => {
     for (let one = all[next++]; one !== undefined; one = all[next++]) await work(one);
   };
-  await Promise.all(Array.from({ length: atOnce }, worker));
+  await Promise.all(Array.from({ length: width }, worker));
 }
 
 /** Prepares the sale of a verb. */

@@ -67,7 +67,14 @@ export const scale: Suite = {
       for (const [name, verb] of chosen) {
         const memoryMb = verb.memoryMib ?? declared.get(verb.function);
         if (memoryMb === undefined) throw new Error(`serverless.yml declares no function ${verb.function}`);
-        const result = await measure(context, name, verb, { size, memoryMb, aloneCpuMs: alone.serverCpuMs });
+        const result = await measure(context, name, verb, { size, memoryMb, aloneCpuMs: alone.serverCpuMs }).catch(
+          (error: Error) => {
+            if (error instanceof NotExact) throw error;
+            notes.push(`${name} at ${size} was not finished: ${error.message}`);
+            report(`  ${notes.at(-1)}`);
+          },
+        );
+        if (!result) continue;
         const { function: carriedOutBy, unit, within = {} } = verb;
         const bySize = [...(verbsShown[name]?.bySize ?? []), result];
         verbsShown[name] = { function: carriedOutBy, memoryMb, unit, within, bySize };
@@ -124,7 +131,8 @@ async function measure(
       const ownCpuMs = cpuMs + serverCpuMs - aloneCpuMs * purchasesPerSecond * (rest.tookMs / 1_000);
       const cpuUsPerRow = (ownCpuMs * 1_000) / handled;
       const others = { purchases: latenciesMs.length, purchasesFailed, purchasesP99Ms, purchasesAloneP99Ms: quietMs };
-      return { size, at: new Date().toISOString(), perSecond, cpuUsPerRow, ...others, ...rest };
+      const figuresKept = { size, perSecond, cpuUsPerRow, ...others, ...rest };
+      return { ...roundedIn(figuresKept), at: new Date().toISOString() };
     } finally {
       await child.stop();
       await buyers.stop();
@@ -233,4 +241,13 @@ async function purchasesAlone(
 /** The processes of the databases. */
 function serversOf({ stack }: BenchEnvironment): number[] {
   return ['mysql', 'redis'].flatMap((name) => stack.processes.get(name)?.pid ?? []);
+}
+
+/** The same figures, rounded. */
+function roundedIn<Figures extends object>(figures: Figures): Figures {
+  const entries = Object.entries(figures).map(([name, value]) => [
+    name,
+    typeof value === 'number' ? rounded(value) : value,
+  ]);
+  return Object.fromEntries(entries) as Figures;
 }

@@ -447,7 +447,6 @@ export const controls: readonly Control[] = [
   {
     name: 'ends-left-to-the-minute',
     row: 'offers-run-out',
-    http: true,
     faults: [inModule(() => import('#launch/boundaries.ts'), { sendBoundaries: () => async () => undefined })],
   },
   { name: 'window-judged-a-day-later', row: 'queue-a-day-behind', faults: [windowJudgedWhenDecided] },
