@@ -18,7 +18,7 @@ const figure = (perSecond: number, more: Record<string, number> = {}): ShownVerb
   ...{ function: 'advance', memoryMb: 512, unit: 'rows/s', within: {} },
   bySize: [
     { ...nothing, size: 10_000, perSecond: 1, more: {} },
-    { ...nothing, size: 1_000_000, perSecond, cpuUsPerRow: 120, more },
+    { ...nothing, size: 1_000_000, perSecond: perSecond / 2, cpuUsPerRow: 120, more },
   ],
 });
 const kept: KeptScale = {
@@ -41,7 +41,7 @@ const concurrency = new Map([
   ['pay', 4],
 ]);
 
-test('sums follow from the figures of the largest size', () => {
+test('sums follow from the figures of the largest size, without what waited for a processor', () => {
   const rows = planOf(kept, concurrency)
     .split('\n')
     .filter((line) => line.startsWith('| ') && line.includes('`'))
@@ -67,6 +67,6 @@ test('a figure that is missing is an error; that a verb, or everything, was not 
 });
 
 test('the table shows the largest size, and its cost against 10,000', () => {
-  expect(tableOf(kept)).toContain('| opening | 1,000,000 | 20,000 rows/s | 120 µs | 1.2× |');
+  expect(tableOf(kept)).toContain('| opening | 1,000,000 | 10,000 rows/s | 120 µs | 1.2× |');
   expect(tableOf(undefined)).toContain('No run of the suite is kept yet');
 });

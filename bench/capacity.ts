@@ -95,6 +95,11 @@ function linesOf(concurrency: ReadonlyMap<string, number>): Line[] {
   ];
 }
 
+/** Its rate if no other work used the processors: what it waited for one does not count. */
+function rateAlone({ perSecond, waitedShare }: ShownSize): number {
+  return perSecond / Math.max(0.01, 1 - waitedShare);
+}
+
 function duration(seconds: number): string {
   if (seconds < 60) return `${shown(rounded(Math.ceil(seconds)))} s`;
   const minutes = seconds / 60;
@@ -111,7 +116,7 @@ export function planOf(kept: KeptScale | undefined, concurrency: ReadonlyMap<str
     const details = kept.details.scale[verb];
     if (details === undefined) return [what, `\`${verb}\``, 'not measured yet', formula, ...launches.map(() => '—')];
     const largest = details.bySize.at(-1);
-    const value = figure === undefined ? largest?.perSecond : largest?.more[figure];
+    const value = figure === undefined ? largest && rateAlone(largest) : largest?.more[figure];
     if (!largest || value === undefined) throw new Error(`${keptFile} has no ${figure ?? 'rate'} of ${verb}`);
     const name = `\`${verb}\`${figure === undefined ? '' : `, ${figure}`}, at ${shown(largest.size)}`;
     return [
@@ -122,7 +127,7 @@ export function planOf(kept: KeptScale | undefined, concurrency: ReadonlyMap<str
       ...launches.map((customers, column) => of(value, customers, column)),
     ];
   });
-  const header = ['', 'Kept figure', 'One process', 'Formula', '10 thousand customers', '1 million', '50 million'];
+  const header = ['', 'Kept figure', 'One process, alone', 'Formula', '10 thousand customers', '1 million', '50 million'];
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
   return [begin, '', line(header), line(header.map(() => '---')), ...rows.map(line), '', end].join('\n');
 }
