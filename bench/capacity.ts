@@ -127,7 +127,15 @@ export function planOf(kept: KeptScale | undefined, concurrency: ReadonlyMap<str
       ...launches.map((customers, column) => of(value, customers, column)),
     ];
   });
-  const header = ['', 'Kept figure', 'One process, alone', 'Formula', '10 thousand customers', '1 million', '50 million'];
+  const header = [
+    '',
+    'Kept figure',
+    'One process, alone',
+    'Formula',
+    '10 thousand customers',
+    '1 million',
+    '50 million',
+  ];
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
   return [begin, '', line(header), line(header.map(() => '---')), ...rows.map(line), '', end].join('\n');
 }

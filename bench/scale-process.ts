@@ -237,20 +237,6 @@ async function carryOut(): Promise<ScaleFigures> {
   isCounting = false;
   await verb.afterwards?.(run);
   const { heldMs, held, heldUndisturbed, statementBytes } = extremes;
-  console.error(
-    'HELD',
-    name,
-    size,
-    held.length,
-    'median',
-    median([...heldUndisturbed, 0]),
-    heldUndisturbed
-      .map((ms, i) => [Math.round(ms), i] as const)
-      .sort((a, b) => b[0] - a[0])
-      .slice(0, 12)
-      .map((x) => x.join('@'))
-      .join(' '),
-  );
   const holding = {
     heldMs,
     heldMedianMs: held.length > 0 ? median(held) : 0,

@@ -63,10 +63,21 @@ describe('README.md', () => {
   });
 });
 
+/** A part of a page, whatever the widths of its columns are. */
+const unaligned = (text: string): string[] =>
+  text.split('\n').map((line) =>
+    line.startsWith('|')
+      ? cellsOf(line)
+          .map((cell) => cell.trim().replace(/^-+$/, '---'))
+          .join(' | ')
+      : line,
+  );
+
 test('the sums of the capacity plan follow from the kept figures of the suite scale', async () => {
-  expect(partOf(read(planPage))).toBe(planOf(readKeptScale(), await declaredConcurrency()));
+  const sums = planOf(readKeptScale(), await declaredConcurrency());
+  expect(unaligned(partOf(read(planPage)))).toEqual(unaligned(sums));
 });
 
 test('the table of the suite scale has its kept figures', () => {
-  expect(partOf(read(tablePage))).toBe(tableOf(readKeptScale()));
+  expect(unaligned(partOf(read(tablePage)))).toEqual(unaligned(tableOf(readKeptScale())));
 });
