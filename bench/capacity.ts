@@ -155,12 +155,12 @@ export function tableOf(kept: KeptScale | undefined): string {
   const rows = Object.entries(kept.details.scale).map(([name, { bySize, unit }]) => {
     const largest = bySize.at(-1) as ShownSize;
     const reference = bySize.find(({ size }) => size === referenceSize && size < largest.size);
-    const { heldUndisturbedMs: heldMs, purchasesP99Ms, purchasesAloneP99Ms } = largest;
+    const { heldMs, heldMedianMs, purchasesP99Ms, purchasesAloneP99Ms } = largest;
     const told = largest.lastMs > 0 ? `${seconds(largest.firstMs)} – ${seconds(largest.lastMs)}` : '';
     return [
       ...[name, shown(largest.size), `${shown(largest.perSecond)} ${unit}`, `${shown(largest.cpuUsPerRow)} µs`],
       reference ? `${shown(rounded(largest.cpuUsPerRow / reference.cpuUsPerRow))}×` : '',
-      heldMs > 0 ? `${shown(heldMs)} (${shown(largest.heldMs)}) ms` : '',
+      heldMs > 0 ? `${shown(heldMs)} (${shown(heldMedianMs)}) ms` : '',
       told,
       `${shown(largest.peakMib)} MiB`,
       purchasesP99Ms === null ? '' : `${shown(purchasesP99Ms)} (${shown(purchasesAloneP99Ms)}) ms`,
@@ -176,7 +176,7 @@ export function tableOf(kept: KeptScale | undefined): string {
       return `- \`${name}\`: ${shown(ours)} against ${shown(against)} ${unit}`;
     });
   const header = [
-    ...['Verb', 'Reservations', 'Rate', 'Processors, each', 'against 10,000', 'Sale held', 'First and last told'],
+    ...['Verb', 'Reservations', 'Rate', 'Processors, each', 'against 10,000', 'Sale held, longest (median)', 'First and last told'],
     ...['Peak memory', 'Others’ purchases, p99 (before)', 'Waited for a processor', 'More'],
   ];
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;

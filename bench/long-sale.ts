@@ -197,19 +197,11 @@ export interface Extremes {
   heldMs: number;
   /** For how long each of them locked a sale that did. */
   readonly held: number[];
-  /** The same without the time for which it could have gone on, but other work had the processors. */
-  readonly heldUndisturbed: number[];
 }
 
-/** For how long this process and the thread of a transaction's connection have waited for a processor so far, milliseconds. */
-type Waited = () => number;
-
-/** A database that measures its transactions. `waitedOf` says of one how long it has waited for a processor. */
-export function observed(db: Db, waitedOf?: (tx: Sql) => Promise<Waited>): { db: Db; extremes: Extremes } {
-  const extremes: Extremes = {
-    ...{ transactions: 0, rows: 0, read: 0, statementBytes: 0, heldMs: 0 },
-    ...{ held: [], heldUndisturbed: [] },
-  };
+/** A database that measures its transactions. */
+export function observed(db: Db): { db: Db; extremes: Extremes } {
+  const extremes: Extremes = { transactions: 0, rows: 0, read: 0, statementBytes: 0, heldMs: 0, held: [] };
   const observing = (sql: Sql, note: (text: string, changed: number) => void): Sql => ({
     async rows<R>(text: string, values?: unknown[]) {
       const rows = await sql.rows<R>(text, values);
@@ -232,27 +224,23 @@ export function observed(db: Db, waitedOf?: (tx: Sql) => Promise<Waited>): { db:
       close: db.close,
       snapshot: db.snapshot,
       async transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
-        let held: { readonly sinceMs: number; readonly waitedMs: number } | undefined;
-        let waited: Waited = () => 0;
+        let heldSinceMs: number | undefined;
         let rows = 0;
-        const result = await db.transaction(async (tx) => {
-          held = undefined;
+        const result = await db.transaction((tx) => {
+          heldSinceMs = undefined;
           rows = 0;
-          if (waitedOf) waited = await waitedOf(tx);
           const note = (text: string, changed: number) => {
             rows += changed;
-            if (!/FROM sales .*FOR UPDATE|UPDATE sales|JOIN sales/s.test(text)) return;
-            held ??= { sinceMs: performance.now(), waitedMs: waited() };
+            if (/FROM sales .*FOR UPDATE|UPDATE sales|JOIN sales/s.test(text)) heldSinceMs ??= performance.now();
           };
           return work({ ...observing(tx, note), inTransaction: true });
         });
         extremes.transactions += 1;
         extremes.rows = Math.max(extremes.rows, rows);
-        if (held !== undefined) {
-          const heldMs = performance.now() - held.sinceMs;
+        if (heldSinceMs !== undefined) {
+          const heldMs = performance.now() - heldSinceMs;
           extremes.heldMs = Math.max(extremes.heldMs, heldMs);
           extremes.held.push(heldMs);
-          extremes.heldUndisturbed.push(heldMs - (waited() - held.waitedMs));
         }
         return result;
       },

@@ -14,10 +14,10 @@ export function cpuMsOf(pid: number | undefined): number {
   }
 }
 
-/** For how long a thread, by default this one, could have run but had no processor, milliseconds; 0 where the system does not say. */
-export function waitedMs(thread = 'self'): number {
+/** For how long this thread could have run but had no processor, milliseconds; 0 where the system does not say. */
+export function waitedMs(): number {
   try {
-    const [, nanoseconds] = readFileSync(`/proc/${thread}/schedstat`, 'utf8').split(' ');
+    const [, nanoseconds] = readFileSync('/proc/self/schedstat', 'utf8').split(' ');
     return Number(nanoseconds) / 1e6;
   } catch {
     return 0;

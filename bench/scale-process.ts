@@ -23,7 +23,7 @@ import { ReconcileTrigger, reconcileOnTrigger } from '#reconcile/reconcile.ts';
 import { observed } from './long-sale.ts';
 import { cpuMsOf, waitedMs } from './processor-time.ts';
 import { type Run, verbs } from './scale-verbs.ts';
-import { median, percentile } from './statistics.ts';
+import { median } from './statistics.ts';
 import { openUnhurried, untilAnswered } from './unhurried.ts';
 
 /** What a run has shown. */
@@ -40,9 +40,6 @@ export interface ScaleFigures {
   /** The longest that a transaction held the sale, and the middle of all that did. */
   readonly heldMs: number;
   readonly heldMedianMs: number;
-  /** The longest, and 99 of 100, without the time for which other work had the processors. */
-  readonly heldUndisturbedMs: number;
-  readonly heldUndisturbedP99Ms: number;
   readonly statementBytes: number;
   readonly eventBytes: number;
   /** Resident memory before the verb began, and at its peak. */
@@ -76,14 +73,7 @@ const { name, saleId, size, servers } = JSON.parse(task) as ScaleTask;
 const registry = JSON.parse(readFileSync(process.env.HOLDFAST_REGISTRY ?? '', 'utf8')) as Registry;
 const mysqlUrl = registry['mysql/main'] ?? '';
 const plain = openUnhurried(mysqlUrl);
-const { db, extremes } = observed(openDb(mysqlUrl), async (tx) => {
-  // MariaDB says which thread of the server works for a connection.
-  const [row] = await tx.rows<{ thread: number | null }>(
-    'SELECT tid AS thread FROM information_schema.processlist WHERE id = CONNECTION_ID()',
-  );
-  const thread = `${servers[0]}/task/${row?.thread}`;
-  return () => waitedMs() + waitedMs(thread);
-});
+const { db, extremes } = observed(openDb(mysqlUrl));
 
 const queues = new Map<string, object[]>();
 const told = { count: 0, high: 0, low: 0 };
@@ -236,12 +226,10 @@ async function carryOut(): Promise<ScaleFigures> {
   const after = spent();
   isCounting = false;
   await verb.afterwards?.(run);
-  const { heldMs, held, heldUndisturbed, statementBytes } = extremes;
+  const { heldMs, held, statementBytes } = extremes;
   const holding = {
     heldMs,
     heldMedianMs: held.length > 0 ? median(held) : 0,
-    heldUndisturbedMs: Math.max(0, ...heldUndisturbed),
-    heldUndisturbedP99Ms: held.length > 0 ? percentile(heldUndisturbed, 0.99) : 0,
   };
   // The largest resident set since the start of the process, in kibibytes.
   const peakMib = process.resourceUsage().maxRSS / 1_024;
