@@ -70,7 +70,8 @@ export const scale: Suite = {
         const result = await measure(context, name, verb, { size, memoryMb, aloneCpuMs: alone.serverCpuMs }).catch(
           (error: Error) => {
             if (error instanceof NotExact) throw error;
-            notes.push(`${name} at ${size} was not finished: ${error.message}`);
+            const [what] = error.message.split('\n');
+            notes.push(`${name} at ${size} was not finished: ${what}`);
             report(`  ${notes.at(-1)}`);
           },
         );
