@@ -176,7 +176,15 @@ export function tableOf(kept: KeptScale | undefined): string {
       return `- \`${name}\`: ${shown(ours)} against ${shown(against)} ${unit}`;
     });
   const header = [
-    ...['Verb', 'Reservations', 'Rate', 'Processors, each', 'against 10,000', 'Sale held, longest (median)', 'First and last told'],
+    ...[
+      'Verb',
+      'Reservations',
+      'Rate',
+      'Processors, each',
+      'against 10,000',
+      'Sale held, longest (median)',
+      'First and last told',
+    ],
     ...['Peak memory', 'Others’ purchases, p99 (before)', 'Waited for a processor', 'More'],
   ];
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
