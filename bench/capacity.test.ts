@@ -1,15 +1,30 @@
-import { type KeptScale, planOf } from './capacity.ts';
+import { type KeptScale, planOf, tableOf } from './capacity.ts';
+import type { ShownSize, ShownVerb } from './scale-report.ts';
 
-const figure = (perSecond: number, more: Record<string, number> = {}) => ({
+const nothing: Omit<ShownSize, 'size' | 'perSecond' | 'more'> = {
+  ...{
+    at: '2026-11-29T00:00:00.000Z',
+    cpuUsPerRow: 100,
+    tookMs: 1,
+    waitedShare: 0.5,
+    firstMs: 0,
+    lastMs: 0,
+    heldMs: 0,
+  },
+  ...{ heldMedianMs: 0, statementBytes: 0, eventBytes: 0, restMib: 1 },
+  ...{ peakMib: 100, redelivered: 0, purchasesP99Ms: null, purchasesAloneP99Ms: 5, purchases: 0, purchasesFailed: 0 },
+};
+const figure = (perSecond: number, more: Record<string, number> = {}): ShownVerb => ({
+  ...{ function: 'advance', memoryMb: 512, unit: 'rows/s', within: {} },
   bySize: [
-    { size: 10_000, perSecond: 1, more: {} },
-    { size: 1_000_000, perSecond, more },
+    { ...nothing, size: 10_000, perSecond: 1, more: {} },
+    { ...nothing, size: 1_000_000, perSecond: perSecond / 2, cpuUsPerRow: 120, more },
   ],
 });
 const kept: KeptScale = {
+  measures: [],
   details: {
     scale: {
-      purchasesAloneP99Ms: 5,
       opening: figure(20_000),
       closing: figure(5_000),
       'notices and pushes': figure(10_000),
@@ -26,7 +41,7 @@ const concurrency = new Map([
   ['pay', 4],
 ]);
 
-test('sums follow from the figures of the largest size', () => {
+test('sums follow from the figures of the largest size, without what waited for a processor', () => {
   const rows = planOf(kept, concurrency)
     .split('\n')
     .filter((line) => line.startsWith('| ') && line.includes('`'))
@@ -43,8 +58,15 @@ test('sums follow from the figures of the largest size', () => {
   ]);
 });
 
-test('a figure that is missing is an error, and no report says so', () => {
+test('a figure that is missing is an error; that a verb, or everything, was not run is said', () => {
   const { opening: _, ...others } = kept.details.scale;
-  expect(() => planOf({ details: { scale: others } }, concurrency)).toThrow('opening');
+  expect(planOf({ ...kept, details: { scale: others } }, concurrency)).toMatch(/`opening` \| not measured yet/);
+  const without = { ...kept.details.scale, 'cancelling with refunds': figure(1) };
+  expect(() => planOf({ ...kept, details: { scale: without } }, concurrency)).toThrow('refundsPerSecond');
   expect(planOf(undefined, concurrency)).toContain('No run of the suite is kept yet');
+});
+
+test('the table shows the largest size, and its cost against 10,000', () => {
+  expect(tableOf(kept)).toContain('| opening | 1,000,000 | 10,000 rows/s | 120 µs | 1.2× |');
+  expect(tableOf(undefined)).toContain('No run of the suite is kept yet');
 });

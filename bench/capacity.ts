@@ -1,32 +1,25 @@
 /**
- * The part of the capacity plan (docs/operations.md) that follows from the kept figures of the suite `scale`: how long what
- * concerns everybody takes, and how many workers it needs. Written by `npm run bench -- --only scale --keep`;
+ * What the pages show of the kept figures of the suite `scale`: the table of docs/measurements.md, and the part of the capacity
+ * plan (docs/operations.md) that follows from them, how long what concerns everybody takes and how many workers it needs. Written by `npm run bench -- --only scale --keep`;
  * `test/contract/measurements.test.ts` compares the page with the figures.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readDeclared } from '#local/serverless-config.ts';
 import { projectRoot } from '#local/state-folder.ts';
-import { rounded, shown } from './statistics.ts';
-
-/** What of a verb's figures the plan uses. */
-interface KeptVerb {
-  readonly bySize: readonly {
-    readonly size: number;
-    readonly perSecond: number;
-    readonly more: Readonly<Record<string, number>>;
-  }[];
-}
+import { referenceSize, type ShownSize, type ShownVerbs } from './scale-report.ts';
+import { type Measure, rounded, shown } from './statistics.ts';
 
 /** The kept report of the suite. */
 export interface KeptScale {
-  readonly details: { readonly scale: Readonly<Record<string, KeptVerb | number>> };
+  readonly measures: readonly Measure[];
+  readonly details: { readonly scale: ShownVerbs };
 }
 
 export const keptFile = 'bench/results/scale.json';
 export const planPage = 'docs/operations.md';
-const begin = '<!-- capacity: made by npm run bench -- --only scale --keep -->';
-const end = '<!-- capacity: end -->';
+const begin = '<!-- scale: made by npm run bench -- --only scale --keep -->';
+const end = '<!-- scale: end -->';
 
 /** The columns of the plan: how many customers a launch has. */
 const launches = [10_000, 1_000_000, 50_000_000] as const;
@@ -102,6 +95,11 @@ function linesOf(concurrency: ReadonlyMap<string, number>): Line[] {
   ];
 }
 
+/** Its rate if no other work used the processors: what it waited for one does not count. */
+function rateAlone({ perSecond, waitedShare }: ShownSize): number {
+  return perSecond / Math.max(0.01, 1 - waitedShare);
+}
+
 function duration(seconds: number): string {
   if (seconds < 60) return `${shown(rounded(Math.ceil(seconds)))} s`;
   const minutes = seconds / 60;
@@ -109,15 +107,16 @@ function duration(seconds: number): string {
 }
 
 /**
- * The part of the page, with its marks; without a kept report it says that there is none. Throws if a figure that it needs
- * was not kept.
+ * The part of the page, with its marks; without a kept report it says that there is none, and of a verb that was not run
+ * that it was not. Throws if a figure of a kept verb is missing.
  */
 export function planOf(kept: KeptScale | undefined, concurrency: ReadonlyMap<string, number>): string {
   if (!kept) return [begin, '', '_No run of the suite is kept yet._', '', end].join('\n');
   const rows = linesOf(concurrency).map(({ what, verb, figure, formula, of }) => {
     const details = kept.details.scale[verb];
-    const largest = typeof details === 'object' ? details.bySize.at(-1) : undefined;
-    const value = figure === undefined ? largest?.perSecond : largest?.more[figure];
+    if (details === undefined) return [what, `\`${verb}\``, 'not measured yet', formula, ...launches.map(() => '—')];
+    const largest = details.bySize.at(-1);
+    const value = figure === undefined ? largest && rateAlone(largest) : largest?.more[figure];
     if (!largest || value === undefined) throw new Error(`${keptFile} has no ${figure ?? 'rate'} of ${verb}`);
     const name = `\`${verb}\`${figure === undefined ? '' : `, ${figure}`}, at ${shown(largest.size)}`;
     return [
@@ -128,7 +127,15 @@ export function planOf(kept: KeptScale | undefined, concurrency: ReadonlyMap<str
       ...launches.map((customers, column) => of(value, customers, column)),
     ];
   });
-  const header = ['', 'Kept figure', 'One process', 'Formula', '10 thousand customers', '1 million', '50 million'];
+  const header = [
+    '',
+    'Kept figure',
+    'One process, alone',
+    'Formula',
+    '10 thousand customers',
+    '1 million',
+    '50 million',
+  ];
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
   return [begin, '', line(header), line(header.map(() => '---')), ...rows.map(line), '', end].join('\n');
 }
@@ -139,18 +146,75 @@ export async function declaredConcurrency(): Promise<Map<string, number>> {
   return new Map(functions.map(({ key, mappings }) => [key, mappings[0]?.maximumConcurrency ?? 1]));
 }
 
+/** The table of what was kept. */
+export const tablePage = 'docs/measurements.md';
+
+/** The table of docs/measurements.md: every verb at the largest size that was measured, between its marks. */
+export function tableOf(kept: KeptScale | undefined): string {
+  if (!kept) return [begin, '', '_No run of the suite is kept yet._', '', end].join('\n');
+  const rows = Object.entries(kept.details.scale).map(([name, { bySize, unit }]) => {
+    const largest = bySize.at(-1) as ShownSize;
+    const reference = bySize.find(({ size }) => size === referenceSize && size < largest.size);
+    const { heldMs, heldMedianMs, purchasesP99Ms, purchasesAloneP99Ms } = largest;
+    const told = largest.lastMs > 0 ? `${seconds(largest.firstMs)} – ${seconds(largest.lastMs)}` : '';
+    return [
+      ...[name, shown(largest.size), `${shown(largest.perSecond)} ${unit}`, `${shown(largest.cpuUsPerRow)} µs`],
+      reference ? `${shown(rounded(largest.cpuUsPerRow / reference.cpuUsPerRow))}×` : '',
+      heldMs > 0 ? `${shown(heldMs)} (${shown(heldMedianMs)}) ms` : '',
+      told,
+      `${shown(largest.peakMib)} MiB`,
+      purchasesP99Ms === null ? '' : `${shown(purchasesP99Ms)} (${shown(purchasesAloneP99Ms)}) ms`,
+      `${shown(100 * largest.waitedShare)} %`,
+      Object.entries(largest.more)
+        .map(([what, value]) => `${what} ${shown(value)}`)
+        .join(', '),
+    ];
+  });
+  const missed = kept.measures
+    .filter(({ holds }) => !holds)
+    .map(({ name, ours, against, unit }) => {
+      return `- \`${name}\`: ${shown(ours)} against ${shown(against)} ${unit}`;
+    });
+  const header = [
+    ...[
+      'Verb',
+      'Reservations',
+      'Rate',
+      'Processors, each',
+      'against 10,000',
+      'Sale held, longest (median)',
+      'First and last told',
+    ],
+    ...['Peak memory', 'Others’ purchases, p99 (before)', 'Waited for a processor', 'More'],
+  ];
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  const table = [line(header), line(header.map(() => '---')), ...rows.map(line)];
+  const broken = missed.length > 0 ? ['', 'Not within their bounds:', '', ...missed] : ['', 'All within their bounds.'];
+  return [begin, '', ...table, ...broken, '', end].join('\n');
+}
+
+function seconds(ms: number): string {
+  return `${shown(rounded(ms / 1_000))} s`;
+}
+
 /** Where the part stands in the page. */
-export function planIn(page: string): string {
+export function partOf(page: string): string {
   const [from, to] = [page.indexOf(begin), page.indexOf(end)];
-  if (from < 0 || to < from) throw new Error(`${planPage} has no place for the figures`);
+  if (from < 0 || to < from) throw new Error('the page has no place for the figures');
   return page.slice(from, to + end.length);
 }
 
-/** Writes the plan that follows from a report into the page. */
-export async function writePlan(kept: KeptScale): Promise<void> {
-  const file = join(projectRoot, planPage);
-  const page = readFileSync(file, 'utf8');
-  writeFileSync(file, page.replace(planIn(page), planOf(kept, await declaredConcurrency())));
+/** Writes what follows from a report into the pages. */
+export async function writePages(kept: KeptScale): Promise<void> {
+  const parts = [
+    [planPage, planOf(kept, await declaredConcurrency())],
+    [tablePage, tableOf(kept)],
+  ] as const;
+  for (const [name, part] of parts) {
+    const file = join(projectRoot, name);
+    const page = readFileSync(file, 'utf8');
+    writeFileSync(file, page.replace(partOf(page), part));
+  }
 }
 
 /** The kept report of the suite, if there is one. */

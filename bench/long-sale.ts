@@ -13,6 +13,7 @@ import { type ReservationRow, readPage } from '#reservation/reservation.store.ts
 import { deriveReservationId } from '#reservation/reservation-id.ts';
 import { readSales } from '#sale/sale.store.ts';
 import { newSaleId, saleTag } from '#sale/sale-id.ts';
+import { untilAnswered } from './unhurried.ts';
 
 /** How many reservations of each kind. */
 export interface Crowd {
@@ -37,7 +38,7 @@ const rowsPerStatement = 2_000;
 const priceMinor = 1_000;
 
 /** Writes a sale with this crowd, each with one unit. The crowd was decided an hour before `nowMs`. */
-export async function givenLongSale(db: Db, crowd: Crowd, terms: LongSaleTerms, nowMs: number): Promise<SaleId> {
+export async function givenLongSale(db: Sql, crowd: Crowd, terms: LongSaleTerms, nowMs: number): Promise<SaleId> {
   const { holding, waiting = 0, bought = 0, rejected = 0 } = crowd;
   const allotment = Math.max(1, holding + bought);
   const saleId = newSaleId(allotment + waiting, nowMs);
@@ -126,7 +127,7 @@ interface Bought {
   readonly purchaseId: PurchaseId | null;
 }
 
-async function buy(db: Db, saleId: SaleId, rows: readonly Bought[], atMs: number): Promise<void> {
+async function buy(db: Sql, saleId: SaleId, rows: readonly Bought[], atMs: number): Promise<void> {
   const fingerprint = '0'.repeat(64);
   await db.change(
     `INSERT INTO purchases (id, customer_id, state, amount_minor, currency, fingerprint, charge_id, attempts,
@@ -156,25 +157,28 @@ export async function* pagesOf(sql: Sql, saleId: SaleId, rowsPerPage: number): A
 }
 
 /** Brings a sale and all of its reservations into the mirror, as if each had passed the gate in the order of tickets. */
-export async function mirrorLongSale(db: Db, redis: RedisClient, saleId: SaleId): Promise<void> {
+export async function mirrorLongSale(db: Sql, redis: RedisClient, saleId: SaleId): Promise<void> {
   const sale = (await readSales(db, [saleId])).get(saleId);
   if (!sale) throw new Error('there is no such sale');
-  await writeMirror({ redis }, [sale], [], [sale]);
+  await untilAnswered(() => writeMirror({ redis }, [sale], [], [sale]));
   const firstTicket = (
     await db.rows<{ first: number }>('SELECT MIN(ticket) AS first FROM reservations WHERE sale_id = ?', [
       toBytes(saleId),
     ])
   )[0]?.first;
   for await (const page of pagesOf(db, saleId, 500)) {
-    const claims = redis.pipeline();
+    const claims: string[][] = [];
     for (const { reservationId, customerId, quantity, ticket } of page) {
       const place = ticket - Number(firstTicket) + 1;
       const admitted = `o:0:0:${quantity}::${ticket.toString(16)}:${place}`;
       const bucket = claimsKey(saleTag(saleId), customerId);
-      claims.hset(bucket, reservationField(reservationId, customerId), admitted, customerField(customerId), quantity);
+      const fields = [reservationField(reservationId, customerId), admitted, customerField(customerId), `${quantity}`];
+      claims.push(['hset', bucket, ...fields]);
     }
-    await claims.exec();
-    await writeMirror({ redis }, [sale], page);
+    await untilAnswered(async () => {
+      for (const [error] of (await redis.pipeline(claims).exec()) ?? []) if (error) throw error;
+      await writeMirror({ redis }, [sale], page);
+    });
   }
   // The gate did not count them, so nothing is left to be decided.
   await redis.hset(keys.sale(saleTag(saleId)), 'pendingOver', 0);

@@ -5,7 +5,7 @@
  *   npm run bench -- --quick         at most three minutes: fewer rounds, fewer rivals
  *   npm run bench -- --only drain    one suite (several with commas)
  *   npm run bench -- --only scale    every verb of a large sale, up to 1,000,000 reservations; with --quick up to 10,000
- *   npm run bench -- --only scale --sizes 1000,10000 --verbs opening,closing --keep
+ *   npm run bench -- --only scale --sizes 1000,10000 --verbs opening,closing --keep    what is kept of other verbs stays
  *   npm run bench -- --only quiet    what a quiet sale waits for, and what it would cost to do without
  *   npm run bench -- --profile DIR   leaves a CPU profile of each contender there
  *
@@ -19,12 +19,11 @@ import { performance } from 'node:perf_hooks';
 import { ownArguments, refuse } from '#local/arguments.ts';
 import { defaultFolder } from '#local/state-folder.ts';
 import { buildBundle } from './bundle.ts';
-import { type KeptScale, writePlan } from './capacity.ts';
 import { NotExact, startEnvironment } from './environment.ts';
+import { keep } from './keep.ts';
 import { printMeasures } from './print-report.ts';
 import { chartsOf } from './report-charts.ts';
 import { Runner } from './runner.ts';
-import type { Measure, Series } from './statistics.ts';
 import type { Suite, SuiteResult } from './suite.ts';
 import { accept } from './suites/accept.ts';
 import { burst } from './suites/burst.ts';
@@ -39,6 +38,8 @@ import { scaling } from './suites/scaling.ts';
 /** What is run unless suites are named. */
 const usual: readonly Suite[] = [drain, queue, burst, scaling, accept, read, memory];
 const suites: readonly Suite[] = [...usual, quiet, scale];
+/** What has a file of its own. */
+const keptAlone: readonly Suite[] = [quiet, read, scale];
 
 const { values } = ownArguments('bench');
 const wanted = values.only?.split(',');
@@ -54,6 +55,10 @@ if (sizes?.some((size) => !Number.isInteger(size) || size < 1)) {
 }
 const verbs = values.verbs?.split(',');
 
+/** The suite whose report is kept by itself, if there is one. */
+const alone =
+  values.keep && chosen.length === 1 ? keptAlone.find(({ name }) => name === chosen[0]?.name)?.name : undefined;
+
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 const startedMs = performance.now();
 const folder = defaultFolder();
@@ -65,6 +70,24 @@ await buildBundle('allocate');
 const runner = new Runner(environment);
 const results = new Map<string, SuiteResult>();
 let notExact: NotExact | undefined;
+
+function reportOf(shown: ReadonlyMap<string, SuiteResult>) {
+  return {
+    measures: [...shown.values()].flatMap((result) => result.measures),
+    exact: notExact === undefined,
+    ...(notExact ? { inexact: notExact.message } : {}),
+    kind: values.quick ? 'quick' : 'full',
+    suites: chosen.map(({ name }) => name),
+    notes: [...shown.values()].flatMap((result) => result.notes),
+    series: [...shown.values()].flatMap((result) => result.series),
+    details: Object.fromEntries([...shown].map(([name, { details }]) => [name, details ?? {}])),
+    machine: { processors: cpus().length, model: cpus()[0]?.model ?? '', memoryGiB: Math.round(totalmem() / 2 ** 30) },
+    node: process.version,
+    tookSeconds: Math.round((performance.now() - startedMs) / 1000),
+    at: new Date().toISOString(),
+  };
+}
+
 try {
   for (const [index, suite] of chosen.entries()) {
     say(`${suite.title} (suite ${index + 1} of ${chosen.length}):`);
@@ -72,7 +95,10 @@ try {
     const dueMs = suiteStartedMs + suite.quickSeconds * 1_000;
     results.set(
       suite.name,
-      await suite.run({ environment, runner, quick: values.quick, dueMs, sizes, verbs, report: say }),
+      await suite.run({
+        ...{ environment, runner, quick: values.quick, dueMs, sizes, verbs, report: say },
+        keep: alone ? (soFar) => keep(alone, reportOf(new Map([[alone, soFar]]))) : undefined,
+      }),
     );
     say(`  took ${Math.round((performance.now() - suiteStartedMs) / 1_000)} s`);
   }
@@ -84,22 +110,7 @@ try {
   await environment.stop();
 }
 
-const measures: Measure[] = [...results.values()].flatMap((result) => result.measures);
-const all: Series[] = [...results.values()].flatMap((result) => result.series);
-const report = {
-  measures,
-  exact: notExact === undefined,
-  ...(notExact ? { inexact: notExact.message } : {}),
-  kind: values.quick ? 'quick' : 'full',
-  suites: chosen.map(({ name }) => name),
-  notes: [...results.values()].flatMap((result) => result.notes),
-  series: all,
-  details: Object.fromEntries([...results].map(([name, { details }]) => [name, details ?? {}])),
-  machine: { processors: cpus().length, model: cpus()[0]?.model ?? '', memoryGiB: Math.round(totalmem() / 2 ** 30) },
-  node: process.version,
-  tookSeconds: Math.round((performance.now() - startedMs) / 1000),
-  at: new Date().toISOString(),
-};
+const report = reportOf(results);
 mkdirSync(folder, { recursive: true });
 const file = join(folder, 'bench-report.json');
 writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`);
@@ -110,14 +121,9 @@ const kept = isFull ? join(import.meta.dirname, 'results') : join(folder, 'bench
 mkdirSync(kept, { recursive: true });
 for (const [name, chart] of charts) writeFileSync(join(kept, name), chart);
 if (isFull) writeFileSync(join(kept, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
-// What is run only if it is named has a file of its own.
-for (const { name } of [quiet, scale]) {
-  const [only] = chosen;
-  if (!values.keep || !report.exact || only?.name !== name || chosen.length > 1) continue;
-  const alone = join(import.meta.dirname, 'results', `${name}.json`);
-  writeFileSync(alone, `${JSON.stringify(report, null, 2)}\n`);
-  say(`kept in ${alone}`);
-  if (name === scale.name) await writePlan(report as unknown as KeptScale);
+if (alone && report.exact) {
+  await keep(alone, report);
+  say(`kept as bench/results/${alone}.json`);
 }
 printMeasures(report);
 say(`saved to ${file}; charts in ${kept}`);

@@ -4,6 +4,11 @@ import { shippedBatchSize } from './settings.ts';
 import type { Series } from './statistics.ts';
 import type { Point } from './suites/scaling.ts';
 
+/** What the chart of the suite `scale` shows of a verb. */
+interface ScaleOfVerb {
+  readonly bySize: readonly { readonly size: number; readonly cpuUsPerRow: number }[];
+}
+
 /** The charts by file name. */
 export function chartsOf(report: {
   series: readonly Series[];
@@ -50,6 +55,23 @@ export function chartsOf(report: {
         lines,
         logarithmicX: true,
         mark: { x: shippedBatchSize, label: 'shipped' },
+      }),
+    );
+  }
+  const verbs = Object.entries(report.details.scale ?? {}) as [string, ScaleOfVerb][];
+  if (verbs.length > 0) {
+    charts.set(
+      'scale.svg',
+      lineChart({
+        title: 'Every verb of a large sale: processor time for each reservation, by size',
+        subtitle: 'function and databases together, against the smallest size',
+        xTitle: 'reservations of the sale (logarithmic)',
+        yTitle: 'times as much',
+        lines: verbs.map(([label, { bySize }]) => ({
+          label,
+          points: bySize.map(({ size, cpuUsPerRow }) => ({ x: size, y: cpuUsPerRow / (bySize[0]?.cpuUsPerRow ?? 1) })),
+        })),
+        logarithmicX: true,
       }),
     );
   }

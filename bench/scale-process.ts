@@ -3,14 +3,17 @@
  * and says how long it took, what it needed, and whom it told. Queue and bus are kept in memory and take no time; the
  * provider answers at once.
  *
- *   forked with the verb's name, the sale's id and its size, as JSON
+ *   forked with the verb's name, the sale's id, its size and the ids of the databases' processes, as JSON
  */
 import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { BusEvent } from '#events/catalog.ts';
 import { AdvanceTrigger, advance } from '#launch/advance.ts';
 import { type Deps, openDeps } from '#platform/environment/deps.ts';
+import type { MustRepeat } from '#platform/handlers/queue.ts';
 import { newId, type ReservationId, type SaleId } from '#platform/kernel/ids.ts';
 import type { Registry } from '#platform/kernel/registry.ts';
+import { maxReceiveCount } from '#platform/kernel/time-limits.ts';
 import { openDb } from '#platform/mysql/mysql.ts';
 import { redisReady } from '#platform/redis/redis.ts';
 import { payPurchases } from '#purchase/pay.ts';
@@ -18,12 +21,19 @@ import { type PaymentGateway, paymentGateway } from '#purchase/payment-gateway.t
 import { PayCommand } from '#purchase/purchase.shapes.ts';
 import { ReconcileTrigger, reconcileOnTrigger } from '#reconcile/reconcile.ts';
 import { observed } from './long-sale.ts';
-import { verbs } from './scale-verbs.ts';
+import { cpuMsOf, waitedMs } from './processor-time.ts';
+import { type Run, verbs } from './scale-verbs.ts';
 import { median } from './statistics.ts';
+import { openUnhurried, untilAnswered } from './unhurried.ts';
 
 /** What a run has shown. */
 export interface ScaleFigures {
   readonly tookMs: number;
+  /** Processor time of the function, and of the databases with everything else that asked them meanwhile. */
+  readonly cpuMs: number;
+  readonly serverCpuMs: number;
+  /** The share of the time for which the function could have gone on, but other processes had the processors. */
+  readonly waitedShare: number;
   /** When the first event was published, and the last. */
   readonly firstMs: number;
   readonly lastMs: number;
@@ -35,22 +45,35 @@ export interface ScaleFigures {
   /** Resident memory before the verb began, and at its peak. */
   readonly restMib: number;
   readonly peakMib: number;
+  /** How many messages a function has not done the first time, for a time limit that was reached. */
+  readonly redelivered: number;
   /** How many were told, and the sums of the last six bytes of their ids, in halves. */
   readonly told: { readonly count: number; readonly high: number; readonly low: number };
   readonly more: Readonly<Record<string, number>>;
 }
 
+/** What the process is forked with. */
+export interface ScaleTask {
+  readonly name: string;
+  readonly saleId: SaleId;
+  readonly size: number;
+  readonly servers: readonly number[];
+}
+
 /** How many messages of the queue `purchases` the pay worker gets (serverless.yml). */
 const purchasesPerBatch = 10;
 const limitMs = 9_000;
+/** How long a message that a function has not done stays away. */
+const awayMs = 1_000;
 /** So many purchases are paid, or refunded, at most: the others cost the same. */
 const messagesKept = 5_000;
 
 const [task = ''] = process.argv.slice(2);
-const { name, saleId, size } = JSON.parse(task) as { name: string; saleId: SaleId; size: number };
+const { name, saleId, size, servers } = JSON.parse(task) as ScaleTask;
 const registry = JSON.parse(readFileSync(process.env.HOLDFAST_REGISTRY ?? '', 'utf8')) as Registry;
-const plain = openDb(registry['mysql/main'] ?? '');
-const { db, extremes } = observed(plain);
+const mysqlUrl = registry['mysql/main'] ?? '';
+const plain = openUnhurried(mysqlUrl);
+const { db, extremes } = observed(openDb(mysqlUrl));
 
 const queues = new Map<string, object[]>();
 const told = { count: 0, high: 0, low: 0 };
@@ -59,6 +82,7 @@ let startedMs = 0;
 let firstMs = 0;
 let lastMs = 0;
 let isCounting = true;
+let redelivered = 0;
 
 const provider: PaymentGateway = {
   charge: async ({ purchaseId, amountMinor, currency }) => ({
@@ -132,10 +156,25 @@ function deliveryOf<T>(message: T) {
   return { messageId: newId(), sentAtMs: deps.clock(), deliveries: 1, message };
 }
 
-async function advanceBy(message: object): Promise<void> {
-  const failed = [...(await advance(deps, [deliveryOf(AdvanceTrigger.parse(message))], deps.clock() + limitMs))];
-  if (failed.length > 0) throw new Error(`the function has failed on ${JSON.stringify(message)}`);
+/** Gives a function a batch, and again what it has not done, as its queue does. */
+async function deliver<T>(
+  work: (deps: Deps, batch: ReturnType<typeof deliveryOf<T>>[], deadlineMs: number) => Promise<MustRepeat>,
+  messages: readonly T[],
+): Promise<void> {
+  let batch = messages.map(deliveryOf<T>);
+  for (let delivery = 1; batch.length > 0; delivery++) {
+    if (delivery > maxReceiveCount) throw new Error(`the function has failed on ${JSON.stringify(batch[0]?.message)}`);
+    if (delivery > 1) {
+      redelivered += batch.length;
+      await sleep(awayMs);
+    }
+    const all = batch.map(({ messageId }) => messageId);
+    const left = new Set(await work(deps, batch, deps.clock() + limitMs).catch(() => all));
+    batch = batch.filter(({ messageId }) => left.has(messageId));
+  }
 }
+
+const advanceBy = (message: object): Promise<void> => deliver(advance, [AdvanceTrigger.parse(message)]);
 
 /** Gives the pay worker what waits for it. Returns how many messages that were. */
 async function pay(): Promise<number> {
@@ -143,9 +182,10 @@ async function pay(): Promise<number> {
   for (;;) {
     const payments = queues.get('purchases')?.splice(0, purchasesPerBatch) ?? [];
     if (payments.length === 0) return paid;
-    const batch = payments.map((body) => deliveryOf(PayCommand.parse(body)));
-    const failed = [...(await payPurchases(deps, batch, deps.clock() + limitMs))];
-    if (failed.length > 0) throw new Error('purchases could not be settled');
+    await deliver(
+      payPurchases,
+      payments.map((body) => PayCommand.parse(body)),
+    );
     paid += payments.length;
   }
 }
@@ -154,32 +194,53 @@ async function carry(): Promise<void> {
   for (;;) {
     const reconciling = queues.get('reconcile')?.shift();
     const advancing = queues.get('advance')?.shift();
-    if (reconciling) {
-      await reconcileOnTrigger(deps, [deliveryOf(ReconcileTrigger.parse(reconciling))], deps.clock() + limitMs);
-    }
+    if (reconciling) await deliver(reconcileOnTrigger, [ReconcileTrigger.parse(reconciling)]);
     if (advancing) await advanceBy(advancing);
     if (!reconciling && !advancing) return;
   }
 }
 
+/** Processor time since the start, and the time spent waiting for a processor. */
+function spent(): { cpuMs: number; serverCpuMs: number; waitedMs: number } {
+  const { user, system } = process.cpuUsage();
+  const serverCpuMs = servers.reduce((sum, pid) => sum + cpuMsOf(pid), 0);
+  return { cpuMs: (user + system) / 1_000, serverCpuMs, waitedMs: waitedMs() };
+}
+
 async function carryOut(): Promise<ScaleFigures> {
   const verb = verbs[name];
   if (!verb) throw new Error(`there is no verb ${name}`);
-  await redisReady(deps.redis);
+  await untilAnswered(() => redisReady(deps.redis));
   deps.queue('advance');
   const mib = (bytes: number): number => bytes / 1_048_576;
   const restMib = mib(process.memoryUsage.rss());
+  const more: Record<string, number> = {};
+  const keep = (figure: string, value: number): void => {
+    more[figure] = value;
+  };
+  const run: Run = { deps, db: plain, saleId, size, carry, pay, advance: advanceBy, keep };
+  const before = spent();
   startedMs = performance.now();
-  await verb.run({ deps, db: plain, saleId, size, carry, pay, advance: advanceBy });
+  await verb.run(run);
   const tookMs = performance.now() - startedMs;
+  const after = spent();
   isCounting = false;
-  const more = (await verb.afterwards?.({ deps, db: plain, saleId, size, carry, pay, advance: advanceBy })) ?? {};
+  await verb.afterwards?.(run);
   const { heldMs, held, statementBytes } = extremes;
-  const heldMedianMs = held.length > 0 ? median(held) : 0;
+  const holding = {
+    heldMs,
+    heldMedianMs: held.length > 0 ? median(held) : 0,
+  };
   // The largest resident set since the start of the process, in kibibytes.
   const peakMib = process.resourceUsage().maxRSS / 1_024;
   const sizes = { statementBytes, eventBytes, restMib, peakMib };
-  return { tookMs, firstMs, lastMs, heldMs, heldMedianMs, ...sizes, told, more };
+  const time = {
+    tookMs,
+    cpuMs: after.cpuMs - before.cpuMs,
+    serverCpuMs: after.serverCpuMs - before.serverCpuMs,
+    waitedShare: (after.waitedMs - before.waitedMs) / tookMs,
+  };
+  return { ...time, firstMs, lastMs, ...holding, ...sizes, redelivered, told, more };
 }
 
 process.on('disconnect', () => process.exit(0));

@@ -12,11 +12,14 @@ import { primeMirror } from '#mirror/mirror.ts';
 import { enterConnection } from '#notification/connections.ts';
 import { listNotifications } from '#notification/list.ts';
 import { notify } from '#notification/notify.ts';
+import { exportList } from '#operations/export.ts';
+import { lookUpReservations } from '#operations/look-up.ts';
 import { overviewOf } from '#operations/overview.ts';
 import type { Deps } from '#platform/environment/deps.ts';
+import { Reply } from '#platform/handlers/http.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
-import { newId, type SaleId } from '#platform/kernel/ids.ts';
-import type { Db } from '#platform/mysql/mysql.ts';
+import { newId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
+import type { Db, Sql } from '#platform/mysql/mysql.ts';
 import type { RedisClient } from '#platform/redis/redis.ts';
 import { readDisputes, readFailedRefunds } from '#purchase/read.ts';
 import { requestPurchase } from '#purchase/request.ts';
@@ -24,6 +27,8 @@ import { startReconciliation } from '#reconcile/reconciliation.ts';
 import { getReservation, listReservations } from '#reservation/read.ts';
 import type { ReservationRow } from '#reservation/reservation.store.ts';
 import { type Crowd, type LongSaleTerms, mirrorLongSale, pagesOf } from './long-sale.ts';
+import { percentile } from './statistics.ts';
+import { untilAnswered } from './unhurried.ts';
 
 const hourMs = 3_600_000;
 
@@ -31,7 +36,8 @@ const hourMs = 3_600_000;
 export interface Run {
   /** Those of the function: transactions are measured, messages and events kept. */
   readonly deps: Deps;
-  readonly db: Db;
+  /** For what is not measured; without a time limit. */
+  readonly db: Sql;
   readonly saleId: SaleId;
   readonly size: number;
   /** Gives the function what was sent to its queue, until nothing is left. */
@@ -39,6 +45,8 @@ export interface Run {
   /** Gives the pay worker what was sent to its queue; returns how many messages that were. */
   pay(): Promise<number>;
   advance(message: object): Promise<void>;
+  /** Keeps another figure with those of the run. */
+  keep(figure: string, value: number): void;
 }
 
 export interface Verb {
@@ -46,16 +54,20 @@ export interface Verb {
   readonly function: string;
   readonly crowd: (size: number) => Crowd;
   readonly terms: (nowMs: number) => LongSaleTerms;
+  /** Its memory, if it must do with less than the function has. */
+  readonly memoryMib?: number;
   /** Whether Redis knows everybody before. */
   readonly isMirrored?: boolean;
   /** How many rows of so many it handles, if not all. */
   readonly handles?: (size: number) => number;
   /** The unit of its rate. */
   readonly unit: string;
-  prepare?(db: Db, redis: RedisClient, saleId: SaleId, nowMs: number): Promise<void>;
+  prepare?(db: Sql, redis: RedisClient, saleId: SaleId, nowMs: number): Promise<void>;
   run(run: Run): Promise<void>;
-  /** What else is kept with the figures; it takes time of its own. */
-  afterwards?(run: Run): Promise<Readonly<Record<string, number>>>;
+  /** Finds out what else is kept; its time does not count. */
+  afterwards?(run: Run): Promise<void>;
+  /** For 1,000,000 reservations: until when the first event must be published and the last, and all be done. */
+  readonly within?: { readonly firstMs?: number; readonly lastMs?: number; readonly tookMs?: number };
   /** How often each of the crowd is told, in all. */
   readonly tells?: number;
   /** A count, and what it must be; `:sale` stands for the sale's id. */
@@ -73,9 +85,13 @@ const inState = (state: string, count: number) =>
 
 /** How many questions are asked at the same time, as by an environment that serves many; each is one verb's call. */
 const atOnce = 32;
+/** Each of them reads five lists, with as many connections to MySQL. */
+const listsAtOnce = 2;
 /** How many calls of a list, or of a page, are measured. */
 const listCalls = 1_000;
 const pageCalls = 5;
+const searchCalls = 600;
+const operator = { operatorId: null, act: 'a benchmark', asked: {} };
 /** One customer in so many is connected when notices are pushed. */
 const onePerConnected = 10;
 /** Of how many messages a batch of the notify worker consists (serverless.yml). */
@@ -89,6 +105,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
     terms: (nowMs) => ({ ...purchasing(nowMs), purchaseOpensAtMs: nowMs - 1, phase: 'reserved' }),
     run: begin,
     tells: 1,
+    within: { firstMs: 5_000, lastMs: 180_000 },
   },
   reminder: {
     function: 'advance',
@@ -105,6 +122,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
     terms: (nowMs) => ({ ...purchasing(nowMs), purchaseClosesAtMs: nowMs - 1 }),
     run: begin,
     tells: 1,
+    within: { tookMs: 300_000 },
     check: (size) => inState('expired', size),
   },
   'cancelling with refunds': {
@@ -117,9 +135,9 @@ export const verbs: Readonly<Record<string, Verb>> = {
       await carry();
     },
     tells: 1,
-    afterwards: async ({ pay }) => {
+    afterwards: async ({ pay, keep }) => {
       const startedMs = performance.now();
-      return { refundsPerSecond: ((await pay()) * 1_000) / (performance.now() - startedMs) };
+      keep('refundsPerSecond', ((await pay()) * 1_000) / (performance.now() - startedMs));
     },
     check: (size) => ['SELECT COUNT(*) AS count FROM refunds WHERE sale_id = :sale', size],
   },
@@ -176,6 +194,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
   },
   reconcile: {
     function: 'reconcile',
+    memoryMib: 256,
     unit: 'rows/s',
     crowd: mixed,
     terms: reserved,
@@ -196,10 +215,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
     run: async ({ deps, saleId }) => {
       for (let call = 0; call < pageCalls; call++) await showPage(deps, saleId);
     },
-    afterwards: async ({ deps, saleId }) => {
+    afterwards: async ({ deps, saleId, keep }) => {
       const startedMs = performance.now();
       await showPage(deps, saleId);
-      return { pageMs: performance.now() - startedMs };
+      keep('pageMs', performance.now() - startedMs);
     },
   },
   lists: {
@@ -221,7 +240,60 @@ export const verbs: Readonly<Record<string, Verb>> = {
             readDisputes(deps, { limit: 20 }),
             readFailedRefunds(deps, { limit: 20 }),
           ]),
+        listsAtOnce,
       );
+    },
+  },
+  exports: {
+    function: 'operate-look-up',
+    unit: 'rows/s',
+    crowd: mixed,
+    terms: reserved,
+    handles: (size) => 2 * size,
+    prepare: giveAccounts,
+    run: async ({ deps, saleId, size, keep }) => {
+      const partsMs: number[] = [];
+      let rows = 0;
+      let largest = 0;
+      for (const list of ['reservations', 'customers'] as const) {
+        let cursor: string | undefined;
+        do {
+          const startedMs = performance.now();
+          const part = await exportList(deps, operator, saleId, list, { cursor });
+          if (!(part instanceof Reply)) throw new Error(part.detail);
+          partsMs.push(performance.now() - startedMs);
+          largest = Math.max(largest, Buffer.byteLength(part.body));
+          rows += part.body.split('\r\n').length - 1;
+          cursor = part.headers['x-next-cursor'];
+        } while (cursor);
+      }
+      // Each file has a header.
+      if (rows !== 2 * size + 2) throw new Error(`the files have ${rows} lines`);
+      keep('parts', partsMs.length);
+      keep('partP99Ms', percentile(partsMs, 0.99));
+      keep('largestPartBytes', largest);
+    },
+  },
+  searches: {
+    function: 'operate-look-up',
+    unit: 'searches/s',
+    crowd: mixed,
+    terms: reserved,
+    handles: () => searchCalls,
+    prepare: giveAccounts,
+    run: async ({ deps, db, saleId, keep }) => {
+      const found = await db.rows<{ email: string }>('SELECT email FROM customers LIMIT ?', [searchCalls]);
+      const searchesMs: number[] = [];
+      for (let call = 0; call < searchCalls; call++) {
+        const { email } = found[call % found.length] ?? { email: '' };
+        // In turn: who has this address, a page of a state, and a page of all.
+        const search = [{ email }, { state: 'waitlisted' }, {}][call % 3];
+        const startedMs = performance.now();
+        const page = await lookUpReservations(deps, saleId, { limit: 100, ...search });
+        searchesMs.push(performance.now() - startedMs);
+        if (isRefusal(page) || page.items.length === 0) throw new Error('a search has found nothing');
+      }
+      keep('searchP99Ms', percentile(searchesMs, 0.99));
     },
   },
   'notices and pushes': {
@@ -235,7 +307,9 @@ export const verbs: Readonly<Record<string, Verb>> = {
       for await (const page of pagesOf(db, saleId, 1_000)) {
         const connected = page.filter((_, index) => index % onePerConnected === 0);
         await Promise.all(
-          connected.map(({ customerId }) => enterConnection(deps, { customerId, expiresAtMs }, newId())),
+          connected.map(({ customerId }) =>
+            untilAnswered(() => enterConnection(deps, { customerId, expiresAtMs }, newId())),
+          ),
         );
       }
     },
@@ -279,7 +353,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
     terms: reserved,
     isMirrored: true,
     run: ({ deps, db, saleId }) => askAll(deps, db, saleId),
-    afterwards: async ({ deps, db, saleId }) => {
+    afterwards: async ({ deps, db, saleId, keep }) => {
       const [page = []] = await firstPages(db, saleId, 1, 1_000);
       let asked = 0;
       const counting: Db = {
@@ -291,10 +365,20 @@ export const verbs: Readonly<Record<string, Verb>> = {
       };
       const environment: Deps = Object.create(deps, { db: { value: counting } });
       await inParallel(page, (row) => askOne(environment, row));
-      return { askedMysqlOf1000: asked };
+      keep('askedMysqlOf1000', asked);
     },
   },
 };
+
+/** Gives one customer in a hundred of a sale an account. */
+async function giveAccounts(db: Sql, _redis: RedisClient, saleId: SaleId): Promise<void> {
+  await db.change(
+    `INSERT INTO customers (id, email, name, password_hash, role, created_at_ms)
+     SELECT customer_id, CONCAT(LOWER(HEX(customer_id)), '@example.com'), 'Ada', 'x', 'customer', 1
+     FROM reservations WHERE sale_id = ? AND MOD(ticket, 100) = 0`,
+    [toBytes(saleId)],
+  );
+}
 
 async function showPage(deps: Deps, saleId: SaleId): Promise<void> {
   const answer = await overviewOf(deps, saleId);
@@ -306,7 +390,7 @@ async function begin({ saleId, advance, carry }: Run): Promise<void> {
   await carry();
 }
 
-async function askAll(deps: Deps, db: Db, saleId: SaleId): Promise<void> {
+async function askAll(deps: Deps, db: Sql, saleId: SaleId): Promise<void> {
   for await (const page of pagesOf(db, saleId, 1_000)) await inParallel(page, (row) => askOne(deps, row));
 }
 
@@ -347,7 +431,7 @@ function* inParts<T>(all: readonly T[], size: number): Generator<T[]> {
   for (let start = 0; start < all.length; start += size) yield all.slice(start, start + size);
 }
 
-async function firstPages(db: Db, saleId: SaleId, pages: number, rows: number): Promise<ReservationRow[][]> {
+async function firstPages(db: Sql, saleId: SaleId, pages: number, rows: number): Promise<ReservationRow[][]> {
   const found: ReservationRow[][] = [];
   for await (const page of pagesOf(db, saleId, rows)) {
     found.push(page);
@@ -357,18 +441,18 @@ async function firstPages(db: Db, saleId: SaleId, pages: number, rows: number): 
 }
 
 /** Does it for all, so many at the same time. */
-async function inParallel<T>(all: readonly T[], work: (one: T) => Promise<unknown>): Promise<void> {
+async function inParallel<T>(all: readonly T[], work: (one: T) => Promise<unknown>, width = atOnce): Promise<void> {
   let next = 0;
   const worker = async () => {
     for (let one = all[next++]; one !== undefined; one = all[next++]) await work(one);
   };
-  await Promise.all(Array.from({ length: atOnce }, worker));
+  await Promise.all(Array.from({ length: width }, worker));
 }
 
 /** Prepares the sale of a verb. */
 export async function prepareVerb(
   verb: Verb,
-  db: Db,
+  db: Sql,
   redis: RedisClient,
   saleId: SaleId,
   nowMs: number,

@@ -22,6 +22,8 @@ export interface Context {
   readonly sizes?: readonly number[] | undefined;
   readonly verbs?: readonly string[] | undefined;
   readonly report: (line: string) => void;
+  /** Keeps what a long suite has shown so far, if it was asked to keep it. */
+  readonly keep?: ((soFar: SuiteResult) => Promise<void>) | undefined;
 }
 
 /** What a suite shows. */

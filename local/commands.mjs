@@ -108,7 +108,7 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
         },
         sizes: { type: 'string', value: 'ROWS', does: 'for scale: how many reservations, separated by commas' },
         verbs: { type: 'string', value: 'NAMES', does: 'for scale: only these verbs, separated by commas' },
-        keep: { type: 'boolean', does: 'for quiet or scale alone: keeps the report in bench/results' },
+        keep: { type: 'boolean', does: 'for quiet, read or scale alone: keeps the report in bench/results' },
         profile: { type: 'string', value: 'FOLDER', does: 'writes a CPU profile of each contender to this folder' },
       },
     },

@@ -69,6 +69,15 @@ function declinedFor(outcome: 'unknown' | 'unsent'): Planted {
   });
 }
 
+/** Reconcile of a small sale takes as many steps as that of a large one. */
+const smallSteps = inModule(() => import('#reconcile/reconcile.ts'), {
+  reconcileOnTrigger: (real) => (deps, batch, deadlineMs) =>
+    real(deps, batch, deadlineMs, {
+      ...{ rowsPerPage: 20, fieldsPerPage: 200, rowsPerSum: 50_000 },
+      ...{ workPerStep: 40, stepMs: 1_500 },
+    }),
+});
+
 /** Waits for some work, and passes over its error if it is of this kind. */
 async function ignoring(work: Promise<unknown>, ignored: (error: unknown) => boolean): Promise<void> {
   await work.catch((error) => {
@@ -409,6 +418,17 @@ export const controls: readonly Control[] = [
     ],
   },
   {
+    name: 'reconcile-over-after-one-step',
+    row: 'reconcile-killed',
+    faults: [
+      smallSteps,
+      inModule(() => import('#reconcile/reconciliation.store.ts'), {
+        updateReconciliation: (real) => (tx, run) =>
+          real(tx, { ...run, state: 'done', finishedAtMs: run.finishedAtMs ?? run.movedAtMs }),
+      }),
+    ],
+  },
+  {
     name: 'sweep-over-after-one-step',
     row: 'long-jobs-at-once',
     faults: [
@@ -423,6 +443,11 @@ export const controls: readonly Control[] = [
     row: 'small-limits',
     http: true,
     faults: [inModule(() => import('#launch/announce.ts'), { rowsPerStep: () => () => 1_000_000 })],
+  },
+  {
+    name: 'ends-left-to-the-minute',
+    row: 'offers-run-out',
+    faults: [inModule(() => import('#launch/boundaries.ts'), { sendBoundaries: () => async () => undefined })],
   },
   { name: 'window-judged-a-day-later', row: 'queue-a-day-behind', faults: [windowJudgedWhenDecided] },
   { name: 'lost-connections-acknowledged', row: 'packet-loss', faults: [failuresAcknowledged] },
@@ -462,9 +487,13 @@ const nextBuild = [
   }),
 ];
 
-const others: Readonly<Record<string, readonly Planted[]>> = { placebo, 'next-build': nextBuild };
+const others: Readonly<Record<string, readonly Planted[]>> = {
+  placebo,
+  'next-build': nextBuild,
+  'small-steps': [smallSteps],
+};
 
-/** What is planted under a name: that of a control, `placebo` or `next-build`. */
+/** What is planted under a name: that of a control, `placebo`, `next-build` or `small-steps`. */
 export function faultsOf(name: string): readonly Planted[] {
   const known = controls.find((control) => control.name === name)?.faults ?? others[name];
   if (!known) throw new Error(`nothing is planted under the name ${name}`);

@@ -1,8 +1,9 @@
-/** Rows 43 to 45: what can happen to a job that goes over all reservations of a sale in steps. */
+/** Rows 43 to 45 and 48: what can happen to a job that goes over all reservations of a sale in steps, and to the end of an offer. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { waitFor } from '#local/wait.ts';
 import type { Fault, Run } from '../fault.ts';
 import type { StepOrder } from '../steps.ts';
+import { mirrorEquals } from './redis.ts';
 
 /** More than one step of any job looks at. */
 const holders = 560;
@@ -40,11 +41,13 @@ async function dieOnTheWay(
   run: Run,
   steps: readonly string[],
   act: (index: number) => Promise<unknown>,
+  base = run.orders,
 ): Promise<void> {
   const { world } = run;
   for (const [index, at] of steps.entries()) {
-    const orders = { ...run.orders, steps: [{ at, act: 'die' }] as StepOrder[], trace: run.trace };
-    const worker = await world.startWorker('mortal', { functions: 'advance', orders });
+    const orders = { ...base, steps: [{ at, act: 'die' }] as StepOrder[], trace: run.trace };
+    const [functions] = at.split('.');
+    const worker = await world.startWorker('mortal', { functions, orders });
     await act(index);
     await waitFor(`the worker to die at ${at}`, () => !worker.running, { timeoutMs: run.patienceMs }).catch(
       () => undefined,
@@ -80,6 +83,52 @@ const killed: Fault = {
     await world.startWorkers(2, run.orders);
     await jobsDone(run);
     run.count('announcements', (await world.rows('SELECT kind FROM sale_jobs')).length);
+  },
+};
+
+/** The steps of a worker that reconciles. */
+const reconcilingSteps = ['reconcile.received', 'reconcile.begin', 'reconcile.commit'];
+
+const reconcileKilled: Fault = {
+  number: 43,
+  name: 'reconcile-killed',
+  title: 'Worker dies at every step of reconcile, which repairs a falsified mirror',
+  also: ['I4', 'I6'],
+  async run(run) {
+    const { world, load } = run;
+    const sale = await load.sale({ allotment: 300 });
+    await load.rush({ sales: [sale], requests: 120, concurrency: 12 });
+    await load.decided();
+    const tag = sale.slice(-12);
+    await world.redis.hset(`sale:{${tag}}`, 'available', 9_999);
+    for (const claims of await world.redis.keys(`claims:{${tag}}:*`)) {
+      const [field] = Object.keys(await world.redis.hgetall(claims)).filter((one) => !one.startsWith('@'));
+      await world.redis.hdel(claims, field ?? '');
+    }
+    world.markSpecial();
+    await world.stopWorkers();
+    // So that there are many steps, as of a large sale.
+    const orders = { ...run.orders, planted: run.orders.planted ?? 'small-steps' };
+    await dieOnTheWay(
+      run,
+      reconcilingSteps,
+      async (index) => {
+        if (index === 0) await world.operate('POST', '/ops/reconcile', { saleId: sale });
+      },
+      orders,
+    );
+    await world.startWorkers(2, orders);
+    const runs = () => world.rows<{ steps: number; state: string }>('SELECT steps, state FROM reconciliations');
+    // The schedule goes on with a run that nobody has moved for half a minute.
+    const isDone = async () => {
+      await world.fire('reconcile-mirror');
+      return (await runs()).every(({ state }) => state === 'done');
+    };
+    await waitFor('reconcile to be done', isDone, { timeoutMs: run.patienceMs + 45_000, lookAgainMs: 2_000 });
+    run.count('steps', Math.max(...(await runs()).map(({ steps }) => steps)));
+    run.expect(await mirrorEquals(world, sale), 'the mirror does not equal MySQL after the repair');
+    await world.stopWorkers();
+    await world.startWorkers(2, run.orders);
   },
 };
 
@@ -168,4 +217,60 @@ const smallLimits: Fault = {
   },
 };
 
-export const jobFaults = [killed, atOnce, smallLimits];
+/** How long an offer lives in the row, how many wait, and how late the next in line may get what ran out. */
+const offerSeconds = 5;
+const inLine = 8;
+const nextWithinMs = 10_000;
+/** Longer than an offer lives. */
+const pauseMs = 6_000;
+
+const runOut: Fault = {
+  number: 48,
+  name: 'offers-run-out',
+  title: 'Offers run out one after the other, and in a pause',
+  also: ['I4', 'I5', 'I6', 'I8', 'I12'],
+  async run(run) {
+    const { world, load } = run;
+    const { operator } = world;
+    const sale = await load.sale({ allotment: 2, waitlistSize: inLine, offerLifeSeconds: offerSeconds });
+    const one = { quantity: 1, atLeast: 1 };
+    for (let n = 0; n < 2 + inLine; n++) {
+      await load.reserve(load.customer(), sale, one);
+      await load.decided();
+    }
+    for (const { account, reservationId } of load.promised.slice(0, 2)) await account.cancel(reservationId);
+    const ends = () =>
+      world.rows<{ offeredAtMs: number; endedAtMs: number }>(
+        `SELECT o.at_ms AS offeredAtMs, e.at_ms AS endedAtMs FROM reservations r
+         JOIN ledger o ON o.subject_id = r.id AND o.kind = 'ALLOCATE'
+         JOIN ledger e ON e.subject_id = r.id AND e.kind = 'RELEASE'
+         WHERE r.state = 'expired'`,
+      );
+    const ended = (count: number) =>
+      waitFor(`${count} offers to run out`, async () => (await ends()).length >= count, {
+        timeoutMs: run.patienceMs,
+        lookAgainMs: 100,
+      }).catch(() => undefined);
+    await ended(inLine / 2);
+    await operator.pauseSale(sale);
+    const pausedAtMs = Date.now();
+    await sleep(pauseMs);
+    await operator.resumeSale(sale);
+    const resumedAtMs = Date.now();
+    await ended(inLine);
+    const [clock] = await world.rows<{ offsetMs: number }>('SELECT MAX(clock_offset_ms) AS offsetMs FROM sales');
+    const all = await ends();
+    run.count('offers that ran out', all.length);
+    run.expect(all.length === inLine, `${all.length} of ${inLine} offers ran out`);
+    for (const { offeredAtMs, endedAtMs } of all) {
+      const isAcross = offeredAtMs < pausedAtMs && endedAtMs > pausedAtMs;
+      const dueMs = offeredAtMs + offerSeconds * 1_000 + (isAcross ? (clock?.offsetMs ?? 0) : 0);
+      // The units of an offer that ran out in the pause are given on when it is over.
+      const lateMs = endedAtMs - (isAcross ? Math.max(dueMs, resumedAtMs) : dueMs);
+      run.measure('offer run out to the next in line', Math.max(0, lateMs));
+      run.expect(lateMs <= nextWithinMs, `the next in line got what ran out after ${lateMs} ms`);
+    }
+  },
+};
+
+export const jobFaults = [killed, reconcileKilled, atOnce, smallLimits, runOut];

@@ -16,7 +16,7 @@ export const mirrorWithinMs = 2_000;
 const gateWithinMs = 5_000;
 
 /** True if the mirror shows a sale's stock and every decided reservation as MySQL has them. */
-async function mirrorEquals(world: World, saleId: string): Promise<boolean> {
+export async function mirrorEquals(world: World, saleId: string): Promise<boolean> {
   const tag = saleId.slice(-12);
   const [sale] = await world.rows<{ version: number; available: number; decided: number }>(
     `SELECT version, available, (SELECT COUNT(*) FROM reservations WHERE sale_id = s.id) AS decided
