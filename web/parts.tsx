@@ -28,6 +28,7 @@ export function Act(props: {
       class={props.class}
       aria-label={label}
       aria-busy={busy}
+      aria-disabled={busy || undefined}
       disabled={disabled}
       onClick={() => busy || onAct()}
     >

@@ -226,7 +226,10 @@ describe('every endpoint of an AWS service', () => {
       ]);
       for (const action of listed<string>(Action)) expect(action).not.toContain('*');
       for (const resource of listed(Resource)) {
-        expect([id, JSON.stringify(resource)]).toEqual([id, expect.stringMatching(/holdfast|Secret|Key|GetAtt/)]);
+        expect([id, JSON.stringify(resource)]).toEqual([
+          id,
+          expect.stringMatching(/holdfast|Secret|Key|MailUrl|GetAtt/),
+        ]);
       }
     }
   });
