@@ -222,6 +222,20 @@ const made: Record<string, () => Promise<Made>> = {
       },
     };
   },
+  'set-external-id': async () => {
+    const { customerId } = await api.customer();
+    return {
+      line: `POST /ops/customers/${customerId}/external-id`,
+      sent: { json: { externalId: 'member-7' } },
+      shows: (row) => {
+        expect([row.subjectId, row.before, row.after]).toEqual([
+          customerId,
+          { externalId: null },
+          { externalId: 'member-7' },
+        ]);
+      },
+    };
+  },
   'create-webhook-endpoint': async () => ({
     line: 'POST /webhook-endpoints',
     sent: { json: { url: 'https://shop.example.com/holdfast', events: ['purchase.changed'] } },
