@@ -115,5 +115,5 @@ if last > lastBefore then redis.call('HSET', KEYS[1], 'ticket', string.format('%
 if line > lineBefore then redis.call('HINCRBY', KEYS[1], 'line', line - lineBefore) end
 if units > 0 then redis.call('HINCRBY', KEYS[1], 'pendingUnits', units) end
 if over > 0 then redis.call('HINCRBY', KEYS[1], 'pendingOver', over) end
-for _, code in ipairs(reasons) do redis.call('HINCRBY', KEYS[1], 'refused:' .. code, refusals[code]) end
+for n = 1, #reasons do redis.call('HINCRBY', KEYS[1], 'refused:' .. reasons[n], refusals[reasons[n]]) end
 return table.concat(answers, '\n')
