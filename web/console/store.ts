@@ -9,7 +9,7 @@ import { isAtLeast, type Role } from '#platform/security/roles.ts';
 import { type Api, loadConfig, newKey, openApi, type PageConfig, Problem } from '../api.ts';
 import { type Format, formatFor } from '../format.ts';
 import { type LinkState, type Live, type LiveMessage, openLive, watchedAtMost } from '../live.ts';
-import { newerStock } from '../shop/rules.ts';
+import { isOvertaken, newerStock } from '../shop/rules.ts';
 import type { Me, Page, SaleView } from '../types.ts';
 import { chooseLanguage, chosenLanguage, chosenLocale, type Language, languageOf } from '../words.ts';
 import { type ConsoleWords, loadConsoleWords } from './words.ts';
@@ -59,6 +59,8 @@ export class Console {
   readonly busy = new Set<string>();
 
   readonly #changed: () => void;
+  /** With which stock each sale was last read: it tells which of two answers is newer. */
+  readonly #readAt = new Map<string, SaleView['stock']>();
   readonly #live: Live;
   #scheduled = false;
   #count = 0;
@@ -200,8 +202,11 @@ export class Console {
     this.update();
   }
 
+  /** Takes a sale as it was read, unless a newer answer has overtaken this one. Pushes bring stock alone. */
   take(sale: SaleView): void {
     const known = this.sales.get(sale.saleId);
+    if (isOvertaken(this.#readAt.get(sale.saleId), sale.stock)) return;
+    this.#readAt.set(sale.saleId, sale.stock);
     this.sales.set(sale.saleId, known ? { ...sale, stock: newerStock(known.stock, sale.stock) } : sale);
     this.#live.note(`stock:${sale.saleId}`, sale.stock.version, sale.stock.epoch);
   }

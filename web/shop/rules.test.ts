@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { PurchaseView, ReservationView, SaleView } from '../types.ts';
-import { boundaryOf, byUrgency, isPast, leftOfCap, nextOf, phaseOf, sumsOf, takingOf } from './rules.ts';
+import { boundaryOf, byUrgency, isOvertaken, isPast, leftOfCap, nextOf, phaseOf, sumsOf, takingOf } from './rules.ts';
 
 const at = (seconds: number) => new Date(1_900_000_000_000 + seconds * 1_000).toISOString();
 const ms = (seconds: number) => Date.parse(at(seconds));
@@ -120,4 +120,15 @@ test('sums are kept apart by currency', () => {
     { currency: 'EUR', amountMinor: 9_900 },
     { currency: 'KRW', amountMinor: 189_000 },
   ]);
+});
+
+test.each([
+  ['nothing was read before', undefined, { epoch: 1, version: 1 }, false],
+  ['the same', { epoch: 1, version: 3 }, { epoch: 1, version: 3 }, false],
+  ['newer', { epoch: 1, version: 3 }, { epoch: 1, version: 4 }, false],
+  ['of a later epoch', { epoch: 1, version: 3 }, { epoch: 2, version: 1 }, false],
+  ['older', { epoch: 1, version: 3 }, { epoch: 1, version: 2 }, true],
+  ['of an earlier epoch', { epoch: 2, version: 1 }, { epoch: 1, version: 9 }, true],
+] as const)('an answer is overtaken only by one that is newer: %s', (_, read, answer, overtaken) => {
+  expect(isOvertaken(read, answer)).toBe(overtaken);
 });

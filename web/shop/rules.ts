@@ -143,3 +143,11 @@ export function sumsOf(items: readonly { units: number; price: { amountMinor: nu
 export function newerStock<Stock extends { epoch: number; version: number }>(one: Stock, other: Stock): Stock {
   return one.epoch > other.epoch || (one.epoch === other.epoch && one.version > other.version) ? one : other;
 }
+
+/** Whether an answer about a sale is older than one that was read before: answers overtake each other. */
+export function isOvertaken<Stock extends { epoch: number; version: number }>(
+  read: Stock | undefined,
+  answer: Stock,
+): boolean {
+  return read !== undefined && read !== answer && newerStock(read, answer) === read;
+}

@@ -33,7 +33,7 @@ import {
   loadWords,
   type Words,
 } from '../words.ts';
-import { isOpen, newerStock } from './rules.ts';
+import { isOpen, isOvertaken, newerStock } from './rules.ts';
 
 /** How often what nobody pushes to us is read again. */
 const lookMs = 5_000;
@@ -108,6 +108,8 @@ export class Store {
   #scheduled = false;
   #toasts = 0;
   #toastTimer: ReturnType<typeof setTimeout> | undefined;
+  /** With which stock each sale was last read: it tells which of two answers is newer. */
+  readonly #readAt = new Map<string, SaleView['stock']>();
   #productsAsked = new Map<string, Promise<void>>();
   #resuming: Promise<unknown> | undefined;
   #intents;
@@ -242,8 +244,11 @@ export class Store {
     this.update();
   }
 
+  /** Takes a sale as it was read, unless a newer answer has overtaken this one. Pushes bring stock alone. */
   #take(sale: SaleView): void {
     const known = this.sales.get(sale.saleId);
+    if (isOvertaken(this.#readAt.get(sale.saleId), sale.stock)) return;
+    this.#readAt.set(sale.saleId, sale.stock);
     this.sales.set(sale.saleId, known ? { ...sale, stock: newerStock(known.stock, sale.stock) } : sale);
     this.heardAt.set(sale.saleId, this.now());
     this.#live.note(`stock:${sale.saleId}`, sale.stock.version, sale.stock.epoch);
