@@ -167,6 +167,7 @@ function recordsOf(plan: Plan): SaleRow[] {
     pausedAtMs: null,
     pauseBeganMs: null,
     clockOffsetMs: 0,
+    endsWait: false,
     priceMinor: 4_900,
     currency: 'EUR',
     capPerCustomer,

@@ -11,7 +11,8 @@
  */
 import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import { awsOf, ownArguments } from '#local/arguments.ts';
 import { NoLocalStack } from '#local/localstack.ts';
 import { type Aws, startStack } from '#local/stack.ts';
@@ -21,13 +22,24 @@ import { findBrowser } from './support/browser.ts';
 interface Counts {
   passed: number;
   failed: number;
+  /** What failed, a line each. */
+  failures: string[];
 }
 
 interface JestResults {
   numPassedTests: number;
   numFailedTests: number;
   numRuntimeErrorTestSuites: number;
+  testResults: {
+    name: string;
+    /** Why the file could not be run, or what its failed tests said. */
+    message: string;
+    assertionResults: { status: string; fullName: string; failureMessages: string[] }[];
+  }[];
 }
+
+const failuresShown = 60;
+const lettersShown = 500;
 
 /** The longest wait for a LocalStack that was not asked for by name: to be found, installed or downloaded. */
 const unaskedInstallMs = 240_000;
@@ -39,7 +51,7 @@ const ownEmulators =
   'Tests that kill servers (test/chaos, test/integration/local-processes) start embedded emulators of their own.';
 
 const startedAtMs = Date.now();
-const counts: Counts = { passed: 0, failed: 0 };
+const counts: Counts = { passed: 0, failed: 0, failures: [] };
 const { values, rest } = ownArguments('test');
 const { aws, asked } = awsOf(values.aws);
 /** What the tests of pages run in; looked for only if they are among those asked for. */
@@ -56,6 +68,8 @@ try {
   counts.failed++;
 }
 if (rest.some((argument) => argument.startsWith('--coverage'))) say('Coverage: coverage/lcov-report/index.html');
+// Said again at the end, where it is found in a long log.
+for (const failure of counts.failures.slice(0, failuresShown)) say(failure);
 process.stdout.write(`${counts.passed} passed, ${counts.failed} failed\n`);
 process.exit(counts.failed === 0 && counts.passed > 0 ? 0 : 1);
 
@@ -115,7 +129,28 @@ async function testOn(which: Aws, jestArguments: readonly string[], installWithi
   const results = readResults(resultsFile);
   // A file that cannot be loaded has no tests to count but is a failure; so is a Jest that failed without results.
   const failed = results ? results.numFailedTests + results.numRuntimeErrorTestSuites : 1;
-  return { passed: results?.numPassedTests ?? 0, failed: Math.max(failed, code === 0 ? 0 : 1) };
+  return {
+    passed: results?.numPassedTests ?? 0,
+    failed: Math.max(failed, code === 0 ? 0 : 1),
+    failures: results ? failuresOf(results) : [],
+  };
+}
+
+function failuresOf({ testResults }: JestResults): string[] {
+  return testResults.flatMap(({ name, message, assertionResults }) => {
+    const file = relative(projectRoot, name);
+    if (assertionResults.length === 0 && message) return [`FAILED ${file}: ${shortened(message)}`];
+    const failed = assertionResults.filter(({ status }) => status === 'failed');
+    return failed.map(({ fullName, failureMessages: [said = ''] }, index) => {
+      // Where all of a file fails, it is for one reason.
+      return `FAILED ${file}: ${fullName}${index === 0 ? `: ${shortened(said)}` : ''}`;
+    });
+  });
+}
+
+/** The beginning of a message on one line, without the colours of a terminal. */
+function shortened(message: string): string {
+  return stripVTControlCharacters(message).replaceAll(/\s+/g, ' ').slice(0, lettersShown);
 }
 
 /** The second part of a whole run. Without LocalStack it is skipped, which is not a failure. */
@@ -144,9 +179,10 @@ function testsOfQueues(): string[] {
   return [...['integration', 'e2e'].flatMap(filesIn).filter(hasQueues), ...filesIn('localstack')];
 }
 
-function add({ passed, failed }: Counts): void {
+function add({ passed, failed, failures }: Counts): void {
   counts.passed += passed;
   counts.failed += failed;
+  counts.failures.push(...failures);
 }
 
 function say(line: string): void {

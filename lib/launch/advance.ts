@@ -21,8 +21,8 @@ import { expireOffers, isOver } from '#reservation/expire.ts';
 import { readOfferDeadlines } from '#reservation/reservation.store.ts';
 import { boundariesAfter, phaseAt, remindBeforeMs } from '#sale/phase.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
-import { enterPhase, listUnfinishedSales, lockSales, type SaleRow } from '#sale/sale.store.ts';
-import { type Announcement, announce } from './announce.ts';
+import { enterPhase, listUnfinishedSales, lockSales, type SaleRow, setEndsWait } from '#sale/sale.store.ts';
+import { type Announcement, announce, isToldOfTimes } from './announce.ts';
 import { AdvanceCommand, boundaryHorizonMs, sendBoundaries } from './boundaries.ts';
 import { SweepCommand, sweepCancellation, sweepLeftOpen } from './cancellation.ts';
 import { dueLeadMs, remindDue } from './due-reminder.ts';
@@ -204,6 +204,7 @@ async function announcePhase(tx: Tx, saleId: SaleId, clock: Clock): Promise<Phas
   if (!sale) return nothingChanged;
   const nowMs = clock();
   if (sale.status === 'paused') return { ...nothingChanged, sale };
+  if (sale.endsWait && (await isToldOfTimes(tx, saleId))) await setEndsWait(tx, saleId, false);
   const phase = phaseAt(sale, nowMs);
   const entered = phase !== sale.phase;
   const remindAtMs = sale.purchaseClosesAtMs - remindBeforeMs(sale);

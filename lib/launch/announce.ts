@@ -11,12 +11,14 @@
  * another notice, and an event that is delivered again is the same one. The announcements of a sale are told in their order.
  * A newer one replaces those that are under way (`supersedes`): the reservations that they had not reached hear only the
  * newer one, which says all that is true by then. Whose own time to buy was over by the sale's clock hears of that end only.
+ * Where times got shorter, nothing expires before all have been told (`endsWait` of the sale), also if the sale is over by then.
  */
 import type { EventDetail } from '#events/catalog.ts';
 import { changesPerEvent, newEvent, type RecordedEvent, recordEvents } from '#events/outbox.ts';
 import { nothingChanged } from '#mirror/write-through.ts';
 import type { ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
+import { isOver as isSaleOver } from '#reservation/expire.ts';
 import { mayOffer } from '#reservation/offer.ts';
 import {
   canServeLine,
@@ -98,8 +100,9 @@ export async function announceSome(tx: Tx, saleId: SaleId, nowMs: number): Promi
   if (!job) throw new Error('an announcement that was just read is gone');
   if (job.finishedAtMs !== null) return { ...nothingChanged, next: job };
   const sale = (await readSales(tx, [saleId])).get(saleId);
-  // Reservations that are still open when a sale is over are told of its end instead.
-  if (!sale || sale.status === 'cancelled' || nowMs >= sale.purchaseClosesAtMs) {
+  // Reservations that are still open when a sale is over are told of its end instead, but for a shorter time: of that first.
+  const comesFirst = sale?.status === 'active' && sale.endsWait && isOfTimes(job.kind);
+  if (!sale || (isSaleOver(sale, nowMs) && !comesFirst)) {
     const ended = { ...job, steppedAtMs: nowMs, finishedAtMs: nowMs, superseded: true };
     await updateJob(tx, ended);
     return { ...nothingChanged, next: ended };
@@ -281,8 +284,8 @@ function isConcerned({ state, purchaseId }: ReservationRow, kind: Announcement):
 /**
  * Whether the time to buy a reservation's units was over by the sale's clock before the change, though nobody has ended it
  * yet. Its end is told, and no announcement, which would speak as if that time went on. What the change itself has ended is
- * told of it. `before` is the sale before the change, where that is known. In a later step a time that was over when the
- * announcement began may have been ended by new times, so it is told of them; one that has ended since is not. Pure.
+ * told of it. `before` is the sale before the change, where that is known. In a later step a time that is over may have been
+ * ended by the new times, so it is told of them. Pure.
  */
 export function isOver(
   sale: SaleRow,
@@ -294,9 +297,19 @@ export function isOver(
   const isOverIn = (one: SaleRow, atMs: number) => deadlineAtMs(one, row.deadlineMs) <= saleNowMs(one, atMs);
   if (row.state !== 'allocated' || !isOverIn(sale, nowMs)) return false;
   if (before) return isOverIn(before, nowMs);
+  if (isOfTimes(kind)) return false;
   if (!isOverIn(sale, startedAtMs)) return true;
-  if (kind === 'rescheduled' || kind === 'resumed') return false;
   return sale.status !== 'paused' || (sale.pausedAtMs !== null && sale.pausedAtMs <= startedAtMs);
+}
+
+/** Whether an announcement says new times, for which ends may wait. */
+export function isOfTimes(kind: SaleJob['kind']): boolean {
+  return kind === 'rescheduled' || kind === 'resumed';
+}
+
+/** Whether what is over in a locked sale need no longer stay as it is: everybody has been told of the new times. */
+export async function isToldOfTimes(tx: Tx, saleId: SaleId): Promise<boolean> {
+  return !(await readOpenJobs(tx, saleId)).some(({ kind }) => isOfTimes(kind));
 }
 
 function isReminder(kind: Announcement): boolean {

@@ -3,6 +3,7 @@
  *
  * Invariant I12: a pause stops every clock, and resuming gives the time back. Everybody who was told a time that moves
  * is told the new one, once for each change, beginning in the same transaction; a change that moves nothing is not announced.
+ * If times get shorter, nothing expires until everybody has been told (`endsWait`).
  * Those who move up in line because others get an offer are told as well.
  */
 
@@ -13,6 +14,7 @@ import type { Needs } from '#platform/environment/deps.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
+import { isOver } from '#reservation/expire.ts';
 import { offerAndMove } from '#reservation/release.ts';
 import { endOfDeadline } from '#reservation/reservation.store.ts';
 import type { SaleView, UpdateSale } from '#sale/sale.shapes.ts';
@@ -23,8 +25,9 @@ import {
   type SaleProgress,
   type SaleRow,
   type SaleTerms,
+  setEndsWait,
 } from '#sale/sale.store.ts';
-import { giveBackPause, saleNowMs, toSaleTime } from '#sale/sale-clock.ts';
+import { giveBackPause, isShorter, saleNowMs, toSaleTime } from '#sale/sale-clock.ts';
 import { viewOfRow } from '#sale/terms.ts';
 import { type Announcement, announce, announceMoves } from './announce.ts';
 import { scheduleBoundaries } from './boundaries.ts';
@@ -224,6 +227,10 @@ export async function changeSale<Answer extends object>(
     const told = change.tell
       ? await announce(tx, { sale: recorded.sale, before: sale }, change.tell, nowMs)
       : { events: [] };
+    const endsWait = told.job
+      ? sale.endsWait || isShorter(sale, changed, nowMs)
+      : sale.endsWait && !isOver(changed, nowMs);
+    if (endsWait !== sale.endsWait) await setEndsWait(tx, saleId, endsWait);
     const moves = await announceMoves(tx, recorded.sale, offered.reservations, nowMs);
     await recordEvents(tx, [...told.events, ...moves.events], nowMs);
     const events = [...offered.events, ...recorded.events, ...told.events, ...moves.events];

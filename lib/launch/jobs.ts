@@ -14,7 +14,8 @@ import type { SaleId } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
 import { idOf, Time } from '#platform/kernel/shapes.ts';
 import type { Sql } from '#platform/mysql/mysql.ts';
-import { announceSome } from './announce.ts';
+import { announceSome, isOfTimes } from './announce.ts';
+import { sendBoundaries } from './boundaries.ts';
 import { endSome } from './ending.ts';
 import { findJob, idleAfterMs, isIdle, listIdleJobs, listJobs, type SaleJob } from './job.store.ts';
 import { jobKinds } from './job.table.ts';
@@ -102,6 +103,7 @@ async function continueJob(deps: WriteNeeds, { saleId, kind }: SaleJob, deadline
       kind === 'ending' ? endSome(tx, saleId, nowMs) : announceSome(tx, saleId, nowMs),
     );
     if (!next) return;
+    if (next.finishedAtMs !== null && isOfTimes(next.kind)) await sendBoundaries(deps, saleId, [deps.clock()], 0);
     if (isWaiting) return sendJob(deps, next, lookAgainSeconds);
     if (next.finishedAtMs === null && deps.clock() >= endsMs) return sendJob(deps, next);
   }

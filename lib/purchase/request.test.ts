@@ -36,6 +36,7 @@ function sale(change: Partial<SaleRow> = {}): SaleRow {
     pausedAtMs: null,
     pauseBeganMs: null,
     clockOffsetMs: 0,
+    endsWait: false,
     priceMinor: 1_250,
     currency: 'EUR',
     ...change,

@@ -82,7 +82,8 @@ export function isOver(sale: Pick<SaleRow, 'status' | 'purchaseClosesAtMs'>, now
 }
 
 /**
- * How a reservation with units ends, or undefined if it is not over or the sale is paused. For a reservation that a purchase
+ * How a reservation with units ends, or undefined if it is not over, the sale is paused, or times got shorter and not
+ * everybody has been told yet (invariant I12). For a reservation that a purchase
  * has just left, so that its units do not wait for the next look at the sale. Pure.
  */
 export function endOf(
@@ -90,7 +91,7 @@ export function endOf(
   row: Pick<ReservationRow, 'deadlineMs'>,
   nowMs: number,
 ): { to: 'cancelled' | 'expired'; reason: string } | undefined {
-  if (sale.status === 'paused') return undefined;
+  if (sale.status === 'paused' || (sale.endsWait && sale.status === 'active')) return undefined;
   const whole = isOver(sale, nowMs);
   if (!whole && nowMs < deadlineAtMs(sale, row.deadlineMs)) return undefined;
   if (sale.status === 'cancelled') return { to: 'cancelled', reason: 'sale_cancelled' };
@@ -99,8 +100,8 @@ export function endOf(
 
 /**
  * Ends what is open on a page of the reservations of a sale that is over, starting after `afterId`. Undefined for a sale
- * that goes on, or is paused. What a purchase is paying for is left to the purchase, unless the sale was called off: nothing
- * of it can be bought any more, so the purchase loses it at once.
+ * that goes on, is paused, or has not told everybody of shorter times yet. What a purchase is paying for is left to the
+ * purchase, unless the sale was called off: nothing of it can be bought any more, so the purchase loses it at once.
  */
 export async function endPage(
   tx: Tx,
@@ -147,10 +148,10 @@ async function endOffers(tx: Tx, saleId: SaleId, nowMs: number): Promise<Step> {
   const nothing = { ...nothingChanged, ended: 0 };
   const seen = (await readSales(tx, [saleId])).get(saleId);
   if (seen?.status !== 'active' || isOver(seen, nowMs)) return nothing;
-  const ended = await readEndedOffers(tx, seen, nowMs, rowsPerTransaction);
+  const ended = seen.endsWait ? [] : await readEndedOffers(tx, seen, nowMs, rowsPerTransaction);
   if (ended.length === 0 && (seen.available === 0 || seen.waitlisted === 0)) return nothing;
   const sale = (await lockSales(tx, [saleId])).get(saleId);
   if (sale?.status !== 'active' || isOver(sale, nowMs)) return nothing;
-  const rows = await lockEndedOffers(tx, sale, nowMs, ended);
+  const rows = sale.endsWait ? [] : await lockEndedOffers(tx, sale, nowMs, ended);
   return { ...(await endAndOffer(tx, sale, rows, 'expired', 'deadline_passed', nowMs)), ended: rows.length };
 }

@@ -77,6 +77,16 @@ export function giveBackPause(sale: Clock, nowMs: number): SaleTimes & Pick<Sale
   };
 }
 
+/** Whether somebody has less time to buy after a change than they were told before, or were shown in a pause. */
+export function isShorter(
+  before: Clock,
+  after: Pick<Clock, 'clockOffsetMs' | 'purchaseClosesAtMs'>,
+  nowMs: number,
+): boolean {
+  const told = giveBackPause(before, nowMs);
+  return after.purchaseClosesAtMs < told.purchaseClosesAtMs || after.clockOffsetMs < told.clockOffsetMs;
+}
+
 /**
  * What moving a sale's times to `wanted` changes in its row. Deadlines move with an opening that is still to come. A window
  * that closes until a new opening stops the clock until then. The stored phase goes back to where the new times say, and so

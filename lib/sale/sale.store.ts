@@ -75,6 +75,8 @@ export interface SaleRow extends StockLevel, SaleTimes {
   readonly pauseBeganMs: number | null;
   /** What the stored deadlines of its reservations are moved by (`sale-clock.ts`). */
   readonly clockOffsetMs: number;
+  /** Whether nothing expires: times got shorter, and not everybody has been told yet. */
+  readonly endsWait: boolean;
 }
 
 /** What an operator may change of a sale. */
@@ -99,7 +101,7 @@ const saleColumns = `${stockColumns}, product_id AS productId, name, status, pha
   price_minor AS priceMinor, currency, cap_per_customer AS capPerCustomer, cap_per AS capPer,
   requires_contact AS requiresContact, waitlist_size AS waitlistSize,
   offer_life_ms AS offerLifeMs, pay_within_ms AS payWithinMs, offer_cutoff_ms AS offerCutoffMs,
-  paused_at_ms AS pausedAtMs, pause_began_ms AS pauseBeganMs, clock_offset_ms AS clockOffsetMs,
+  paused_at_ms AS pausedAtMs, pause_began_ms AS pauseBeganMs, clock_offset_ms AS clockOffsetMs, ends_wait AS endsWait,
   reserve_opens_at_ms AS reserveOpensAtMs, reserve_closes_at_ms AS reserveClosesAtMs,
   purchase_opens_at_ms AS purchaseOpensAtMs, purchase_closes_at_ms AS purchaseClosesAtMs`;
 
@@ -157,15 +159,17 @@ async function selectSales(sql: Sql, saleIds: SaleId[], suffix: string): Promise
 }
 
 async function select(sql: Sql, clauses: string, values: unknown[]): Promise<SaleRow[]> {
-  type Stored = Omit<SaleRow, 'saleId' | 'productId' | 'requiresContact'> & {
+  type Stored = Omit<SaleRow, 'saleId' | 'productId' | 'requiresContact' | 'endsWait'> & {
     readonly id: Buffer;
     readonly productId: Buffer;
     readonly requiresContact: number;
+    readonly endsWait: number;
   };
   const rows = await sql.rows<Stored>(`SELECT ${saleColumns} FROM sales ${clauses}`, values);
-  return rows.map(({ id, productId, requiresContact, ...row }) => ({
+  return rows.map(({ id, productId, requiresContact, endsWait, ...row }) => ({
     ...row,
     requiresContact: requiresContact === 1,
+    endsWait: endsWait === 1,
     saleId: fromBytes(id),
     productId: fromBytes(productId),
   }));
@@ -245,6 +249,11 @@ export async function enterPhase(
     remindedAtMs,
     toBytes(saleId),
   ]);
+}
+
+/** Says whether what is over in a sale whose row is held stays as it is, until everybody has been told of shorter times. */
+export async function setEndsWait(tx: Tx, saleId: SaleId, endsWait: boolean): Promise<void> {
+  await tx.change('UPDATE sales SET ends_wait = ? WHERE id = ?', [Number(endsWait), toBytes(saleId)]);
 }
 
 /** Raises the epoch of every sale, so that everything that Redis has from before a restore is older. */

@@ -48,6 +48,8 @@ export const sales = mysqlTable(
     pauseBeganMs: timeMs('pause_began_ms'),
     /** How far the sale's own clock is behind the wall clock; added to stored deadlines. */
     clockOffsetMs: timeMs('clock_offset_ms').notNull().default(0),
+    /** Whether nothing expires: times got shorter, and not everybody has been told yet. */
+    endsWait: boolean('ends_wait').notNull().default(false),
     reserveOpensAtMs: timeMs('reserve_opens_at_ms').notNull(),
     reserveClosesAtMs: timeMs('reserve_closes_at_ms').notNull(),
     purchaseOpensAtMs: timeMs('purchase_opens_at_ms').notNull(),

@@ -6,7 +6,7 @@
  * units or waited from before a change until after the last notice of it must have been told of it. There are two exceptions,
  * and neither goes by what the workers say of themselves. Whose own time to buy was over by the sale's clock hears of that
  * end. And an announcement that goes over a large sale in steps leaves out those whom it has not come to when a newer one, or
- * the sale's end, takes its place in time; they must have been told that instead.
+ * the sale's end, takes its place in time; they must have been told that instead. The end takes the place of no earlier close.
  */
 import type { ClientView, RefusedForTime } from './clients.ts';
 import { type SaleHistory, type Stretch, type Terms, wrongGivingBack } from './history.ts';
@@ -103,8 +103,10 @@ export class ClockCheck {
       if (!history?.isWhole) continue;
       // A pause puts the close off.
       const closesAtMs = sale.status === 'paused' ? Number.POSITIVE_INFINITY : sale.purchaseClosesAtMs;
-      const endsAtMs = Math.min(cancellations.get(id)?.calledOffAtMs ?? closesAtMs, closesAtMs);
-      const duties = dutiesOf({ history, sale, endsAtMs }, ofSale.get(id) ?? [], nowMs);
+      const calledOffAtMs = cancellations.get(id)?.calledOffAtMs;
+      const endsAtMs = Math.min(calledOffAtMs ?? closesAtMs, closesAtMs);
+      const isCalledOff = calledOffAtMs !== undefined;
+      const duties = dutiesOf({ history, sale, endsAtMs, isCalledOff }, ofSale.get(id) ?? [], nowMs);
       this.#clocks.set(id, { sale, history, duties, pauses: history.stretches('paused') });
     }
     for (const refused of clients.refusedForTime) {
@@ -314,7 +316,12 @@ function checkGivenBack(saleId: string, history: SaleHistory, tally: Tally): voi
 }
 
 function dutiesOf(
-  { history, sale, endsAtMs }: { history: SaleHistory; sale: SaleRow; endsAtMs: number },
+  {
+    history,
+    sale,
+    endsAtMs,
+    isCalledOff,
+  }: { history: SaleHistory; sale: SaleRow; endsAtMs: number; isCalledOff: boolean },
   announced: readonly AnnouncementRow[],
   nowMs: number,
 ): Duty[] {
@@ -325,9 +332,12 @@ function dutiesOf(
     const inTimeMs = Math.max(known?.lastAtMs ?? 0, terms.heldByMs) + stepMs;
     const later = told.slice(index + 1);
     const newer = later.find((one) => supersedes(one.kind, kind));
+    // An earlier close that is still to come is told before anything ends by it, unless the sale is called off meanwhile.
+    const isEarlier = terms.purchaseClosesAtMs < before.purchaseClosesAtMs && terms.purchaseClosesAtMs > terms.heldByMs;
+    const mayEndUntold = isCalledOff || !isEarlier;
     const takers = [
       ...(newer ? [{ round: newer.terms.version, fromMs: newer.terms.fromMs }] : []),
-      ...(endsAtMs <= nowMs ? [{ round: undefined, fromMs: endsAtMs }] : []),
+      ...(mayEndUntold && endsAtMs <= nowMs ? [{ round: undefined, fromMs: endsAtMs }] : []),
     ];
     const change: Change = {
       ...{ before, terms, lastAtMs: known?.lastAtMs, lastId: known?.lastId ?? '' },

@@ -9,6 +9,7 @@ import { cancelSale, pauseSale, resumeSale } from '#launch/change-sale.ts';
 import { JobCommand, readJobs, runJob } from '#launch/jobs.ts';
 import { rescheduleSale } from '#launch/reschedule.ts';
 import type { Deps } from '#platform/environment/deps.ts';
+import { toIso } from '#platform/kernel/clock.ts';
 import { type CustomerId, fromBytes, type ReservationId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import type { Tx } from '#platform/mysql/mysql.ts';
 import { cancelDecided } from '#reservation/cancel.ts';
@@ -46,12 +47,13 @@ afterAll(async () => {
 });
 
 /** A sale that is about to open, or to close. */
-function given(crowd: Crowd, at: 'opening' | 'closing' | 'open'): Promise<SaleId> {
+function given(crowd: Crowd, at: 'opening' | 'closing' | 'open', payWithinMs?: number): Promise<SaleId> {
   const nowMs = deps.clock();
   const terms: LongSaleTerms = {
     purchaseOpensAtMs: at === 'opening' ? nowMs - 1 : nowMs - hourMs,
     purchaseClosesAtMs: at === 'closing' ? nowMs - 1 : nowMs + hourMs,
     phase: at === 'opening' ? 'reserved' : 'purchasing',
+    ...(payWithinMs ? { deadlineMs: nowMs + payWithinMs } : {}),
   };
   return givenLongSale(opened.db, crowd, terms, nowMs);
 }
@@ -217,6 +219,39 @@ describe('an announcement that is under way', () => {
       expect.objectContaining({ kind: 'purchase-opened', isFinished: true, superseded: true }),
     );
   });
+
+  const earlier = [
+    { what: 'the close', move: { purchaseClosesAt: 3_000 }, crowd: { holding: holding - 200, waiting: 200 } },
+    { what: 'the time to pay', move: { shiftSeconds: -57 }, crowd: { holding }, payWithinMs: minuteMs },
+  ];
+
+  test.each(earlier)(
+    'of earlier times is told to all before $what ends anything',
+    async ({ move, crowd, payWithinMs }) => {
+      const saleId = await given(crowd, 'open', payWithinMs);
+      const { purchaseClosesAt, ...shift } = move;
+      const times = purchaseClosesAt ? { purchaseClosesAt: toIso(deps.clock() + purchaseClosesAt) } : shift;
+      const preview = await rescheduleSale(deps, saleId, { ...times, dryRun: true });
+      const confirmation = 'confirmation' in preview ? (preview.confirmation ?? '') : '';
+      expect(await rescheduleSale(deps, saleId, { ...times, dryRun: false, confirmation })).toMatchObject({
+        dangers: expect.arrayContaining(['takes_time']),
+      });
+      aheadMs += 5_000;
+      const isTold = async () => (await jobsOf(saleId)).some((job) => job.kind === 'rescheduled' && job.isFinished);
+      while (!(await isTold())) {
+        await trigger(deps, { saleId });
+        expect(kept.count('expired').told).toBe(0);
+        await runJob(deps, await messageOf(saleId), over());
+      }
+      expect(kept.count('rescheduled')).toEqual({ told: holding, repeated: 0 });
+      await carryMessages(deps, kept);
+      expect(kept.count('expired')).toEqual({ told: holding, repeated: 0 });
+      // What comes later in this sale does not wait.
+      expect(await opened.db.rows('SELECT ends_wait FROM sales WHERE id = ?', [toBytes(saleId)])).toEqual([
+        { ends_wait: 0 },
+      ]);
+    },
+  );
 
   test('of a pause is told before new times that are set in the pause, and both before it is resumed', async () => {
     const saleId = await given({ holding }, 'open');

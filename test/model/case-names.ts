@@ -30,6 +30,7 @@ export const caseNames = [
   'pause-and-offer-end',
   'cancel-and-ask',
   'closed-while-announced',
+  'closed-earlier-while-announced',
   'buy-fewer',
   'refund-unsure',
   'accept-once',

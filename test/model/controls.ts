@@ -648,6 +648,13 @@ export const controls: readonly Control[] = [
     cases: ['refund'],
   },
   {
+    name: 'ends-before-they-are-told',
+    description: 'What a shorter time ends does not wait until everybody has been told of that time.',
+    faults: [inModule(() => import('#sale/sale-clock.ts'), { isShorter: () => () => false })],
+    caughtBy: ['I12'],
+    cases: ['closed-earlier-while-announced'],
+  },
+  {
     name: 'rest-of-an-announcement-forgotten',
     description: 'An announcement tells its first page, and leaves no job for the rest.',
     faults: [inModule(() => import('#launch/job.store.ts'), { insertJob: () => async () => undefined })],

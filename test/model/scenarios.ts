@@ -307,9 +307,9 @@ function passes(setting: Setting, name: string, us: number): void {
 }
 
 /** At some moment the window closes, and the message of that boundary comes. */
-function closesAtSomeMoment({ world }: Setting): void {
+function closesAtSomeMoment({ world }: Setting, inMinutes: number): void {
   const run = () => {
-    world.pass(661 * minuteMs * 1000);
+    world.pass(inMinutes * minuteMs * 1000);
     world.queue('advance').send(boundary);
   };
   world.actions.push({ name: 'the window closes', run });
@@ -684,7 +684,29 @@ export const scenarios: readonly Scenario[] = [
     begin(setting) {
       settled(closed('advance', movesTheCloseAway))(setting);
       for (const message of messagesOfJobs(setting)) advances(setting, message);
-      closesAtSomeMoment(setting);
+      closesAtSomeMoment(setting, 661);
+    },
+  },
+  {
+    name: 'closed-earlier-while-announced',
+    about:
+      'An earlier close is told one reservation at a time while the window closes: nothing expires before it has been told.',
+    queues: [workers('advance'), workers('notifications', 10)],
+    sales: [sale(1, { allotment: 3 })],
+    faults: 0,
+    kinds: {},
+    rules: ['advance', 'relay'],
+    mirror: true,
+    page: 1,
+    lateBus: true,
+    before: settled(requests(wish(1)), requests(wish(2))),
+    begin(setting) {
+      settled(
+        movesTheCloseAway,
+        closed('advance', (own) => movesTheClose(own, beginMs + 659 * minuteMs)),
+      )(setting);
+      for (const message of messagesOfJobs(setting)) advances(setting, message);
+      closesAtSomeMoment(setting, 659.5);
     },
   },
   {

@@ -592,7 +592,7 @@ export class Checker {
     const deadlineMs = Math.min(closesMs, this.#deadlineOf(before, sale) ?? closesMs);
     if (sale && this.#sales.text(sale, 'status') === 'paused') this.#fail('I12', `${id} expired in a pause`);
     if (this.#world.nowMs < deadlineMs) this.#fail('I8', `${id} expired before its deadline`);
-    this.#clock.expired(id, saleId, this.#world.nowMs);
+    this.#clock.expired(id, this.#world.nowMs);
   }
 
   /** A reservation's own deadline by the wall clock, if it has one: it is stored in the sale's time. */

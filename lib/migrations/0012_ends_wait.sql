@@ -1,0 +1,1 @@
+ALTER TABLE `sales` ADD `ends_wait` boolean DEFAULT false NOT NULL;
