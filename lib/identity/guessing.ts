@@ -3,8 +3,8 @@
  * attempts, known devices, and hashes by which an account is found without telling whether its address has one.
  *
  * Registering tries a password as signing in does: an address and a password that go together sign in to their account, and
- * otherwise an account is made, whether or not the address has others. So neither tells anybody who does not know the
- * password whether an address is known, and both take from the same limits.
+ * otherwise an account is made, whether or not the address has others. So neither tells a caller who does not know
+ * the password whether an address is known, and both take from the same limits.
  */
 import { createHmac } from 'node:crypto';
 import type { Needs } from '#platform/environment/deps.ts';
@@ -20,7 +20,7 @@ import type { Refusal } from '#platform/kernel/errors.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
 import { locate, type Registry } from '#platform/kernel/registry.ts';
 import type { Caller } from '#platform/security/access-token.ts';
-import { hashPassword } from '#platform/security/password.ts';
+import { passwordHasherOf } from '#platform/security/password.ts';
 import { readSignedText, signText } from '#platform/security/signed-text.ts';
 import { findHash } from './customer.store.ts';
 
@@ -70,9 +70,13 @@ export async function knownAccount(
  * The hash of a password for an address. All accounts of an address have one salt, which only we can tell; so one hash, and
  * the same work, finds out whether any of them has this password, and how many there are does not show.
  */
-export async function hashFor(deps: Needs<'db' | 'registry'>, email: string, password: string): Promise<string> {
+export async function hashFor(
+  deps: Needs<'db' | 'registry' | 'once'>,
+  email: string,
+  password: string,
+): Promise<string> {
   const like = await findHash(deps.db, email);
-  return hashPassword(password, { like, salt: saltOf(deps.registry, email) });
+  return deps.once(passwordHasherOf).hash(password, { like, salt: saltOf(deps.registry, email) });
 }
 
 function saltOf(registry: Registry, email: string): Buffer {

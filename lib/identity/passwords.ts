@@ -10,8 +10,8 @@ import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
 import { isDuplicateKey, type Tx } from '#platform/mysql/mysql.ts';
 import type { Caller } from '#platform/security/access-token.ts';
-import { isGuessable } from '#platform/security/guessable.ts';
-import { hashPassword } from '#platform/security/password.ts';
+import { passwordJudgeOf } from '#platform/security/guessable.ts';
+import { passwordHasherOf } from '#platform/security/password.ts';
 import { deleteCodesOf } from './code.store.ts';
 import { readCode, redeemCode, wrongCode } from './codes.ts';
 import { claimContact } from './contact.ts';
@@ -45,8 +45,9 @@ export async function changePassword(
 ): Promise<Refusal | undefined> {
   const account = await findOwn(deps, customerId, password, attempt);
   if (isRefusal(account)) return account;
-  if (isGuessable(newPassword, [account.email, account.name])) return tooGuessable('newPassword');
-  const passwordHash = await hashPassword(newPassword, { like: account.passwordHash });
+  if (deps.once(passwordJudgeOf).isGuessable(newPassword, [account.email, account.name]))
+    return tooGuessable('newPassword');
+  const passwordHash = await deps.once(passwordHasherOf).hash(newPassword, { like: account.passwordHash });
   const ended = await deps.db.transaction(async (tx) => {
     const now = await lockCredential(tx, customerId);
     if (now?.passwordHash !== account.passwordHash) return wrongPassword();
@@ -73,8 +74,8 @@ export async function resetPassword(
   if (isRefusal(mailedTo)) return mailedTo;
   const account = await findCredential(deps.db, mailedTo);
   if (!account) return wrongCode();
-  if (isGuessable(password, [account.email, account.name])) return tooGuessable();
-  const passwordHash = await hashPassword(password, { like: account.passwordHash });
+  if (deps.once(passwordJudgeOf).isGuessable(password, [account.email, account.name])) return tooGuessable();
+  const passwordHash = await deps.once(passwordHasherOf).hash(password, { like: account.passwordHash });
   const ended = await deps.db.transaction(async (tx) => {
     const now = await lockCredential(tx, mailedTo);
     const refusal =
@@ -129,7 +130,8 @@ async function findOwn(
   if (tooOften) return tooOften;
   const account = await findCredential(deps.db, customerId);
   if (!account) return refuse('unauthenticated', 'This account no longer exists.');
-  const isRight = (await hashPassword(password, { like: account.passwordHash })) === account.passwordHash;
+  const isRight =
+    (await deps.once(passwordHasherOf).hash(password, { like: account.passwordHash })) === account.passwordHash;
   return isRight ? account : wrongPassword();
 }
 

@@ -10,8 +10,8 @@ import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
 import { isDuplicateKey, type Sql } from '#platform/mysql/mysql.ts';
 import type { Tokens } from '#platform/security/access-token.ts';
-import { isGuessable } from '#platform/security/guessable.ts';
-import { hashPassword } from '#platform/security/password.ts';
+import { passwordJudgeOf } from '#platform/security/guessable.ts';
+import { passwordHasherOf } from '#platform/security/password.ts';
 import type { Role } from '#platform/security/roles.ts';
 import { type Account, ensureOperator, findAccount, findHash, insertCustomer } from './customer.store.ts';
 import { hashFor, limitRegistration } from './guessing.ts';
@@ -31,7 +31,7 @@ export async function register(
   const { email, password, name } = registration;
   const tooOften = await limitRegistration(deps, attempt, email);
   if (tooOften) return tooOften;
-  if (isGuessable(password, [email, name])) return tooGuessable();
+  if (deps.once(passwordJudgeOf).isGuessable(password, [email, name])) return tooGuessable();
   const passwordHash = await hashFor(deps, email, password);
   // Not in one transaction: an account without a session is whole, and its owner can sign in.
   const account = await findOrCreate(deps.db, registration, passwordHash, deps.clock());
@@ -39,15 +39,15 @@ export async function register(
 }
 
 /**
- * Ensures that there is an operator, or somebody of another role, with this address and password, when a stack starts. Returns
- * the account's id. A customer's account of this address with another password stays what it is: somebody else may have made it.
+ * Ensures that there is an operator, or an account with another role, with this address and password, when a stack starts.
+ * Returns the account's id. A customer's account of this address with another password stays as it is: another person may own it.
  */
 export async function seedOperator(
   { db, clock }: Needs<'db' | 'clock'>,
   { email, password }: { email: string; password: string },
   role: Role = 'operator',
 ): Promise<CustomerId> {
-  const passwordHash = await hashPassword(password, { like: await findHash(db, email) });
+  const passwordHash = await passwordHasherOf().hash(password, { like: await findHash(db, email) });
   const known = await ensureOperator(db, email, passwordHash, role);
   return known ?? insertCustomer(db, { email, passwordHash, name: 'Operator', role }, clock());
 }

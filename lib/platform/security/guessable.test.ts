@@ -1,5 +1,6 @@
-import { isGuessable } from './guessable.ts';
+import { passwordJudgeOf } from './guessable.ts';
 
+const judge = passwordJudgeOf();
 const about = ['ada.lovelace@example.com', 'Ada Lovelace'];
 
 test.each([
@@ -18,7 +19,7 @@ test.each([
   'adalovelace@example',
   'Holdfast2026!',
 ])('%s is refused', (password) => {
-  expect(isGuessable(password, about)).toBe(true);
+  expect(judge.isGuessable(password, about)).toBe(true);
 });
 
 test.each([
@@ -28,11 +29,11 @@ test.each([
   'lovelace xK3#9vLq2!',
   '비밀번호가 아주 길다',
 ])('%s is taken', (password) => {
-  expect(isGuessable(password, about)).toBe(false);
+  expect(judge.isGuessable(password, about)).toBe(false);
 });
 
 test('the time to judge a long one is bounded', () => {
   const startedAt = performance.now();
-  isGuessable('aZ1!'.repeat(256), about);
+  judge.isGuessable('aZ1!'.repeat(256), about);
   expect(performance.now() - startedAt).toBeLessThan(2_000);
 });

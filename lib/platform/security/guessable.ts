@@ -1,6 +1,6 @@
 /**
- * Passwords that somebody who guesses would try: those that many people use, patterns of the keyboard, dates, and what the
- * account itself says of its owner (zxcvbn). Length alone does not keep a password from being one of them.
+ * Passwords that an attacker would guess: those that many people use, patterns of the keyboard, dates, and what the account
+ * itself says of its owner (zxcvbn). A long password may be one of them.
  */
 import { ZxcvbnFactory } from '@zxcvbn-ts/core';
 import { adjacencyGraphs, dictionary } from '@zxcvbn-ts/language-common';
@@ -10,20 +10,26 @@ const leastScore = 3;
 /** So much of a password is looked at: enough to be a good one, and the time to look grows faster than the length. */
 const charactersJudged = 64;
 
-/** Built on first use: its dictionary takes some time. */
-let judge: ZxcvbnFactory | undefined;
+/** Public words of this service, which an attacker tries. */
+const publicWords = ['holdfast'];
 
-/** What everybody knows of this place, and tries. */
-const everybodys = ['holdfast'];
+/** Judges passwords. */
+export interface PasswordJudge {
+  /**
+   * Whether a password is too easily guessed by an attacker who knows these things about its owner. What is left of it without
+   * them must be hard to guess as well: a name with a year and dots between is long, and no secret.
+   */
+  isGuessable(password: string, about: readonly string[]): boolean;
+}
 
-/**
- * Whether a password is too easily guessed by somebody who knows these things about its owner. What is left of it without them
- * must be hard to guess as well: a name with a year and dots between is long, and no secret.
- */
-export function isGuessable(password: string, about: readonly string[]): boolean {
-  judge ??= new ZxcvbnFactory({ dictionary, graphs: adjacencyGraphs });
-  const zxcvbn = judge;
-  const known = [...about, ...everybodys]
+/** This environment's judge; kept by `deps.once(passwordJudgeOf)`, because its dictionary takes some time to build. */
+export function passwordJudgeOf(): PasswordJudge {
+  const zxcvbn = new ZxcvbnFactory({ dictionary, graphs: adjacencyGraphs });
+  return { isGuessable: (password, about) => isGuessable(zxcvbn, password, about) };
+}
+
+function isGuessable(zxcvbn: ZxcvbnFactory, password: string, about: readonly string[]): boolean {
+  const known = [...about, ...publicWords]
     .flatMap((text) => [text, text.replace(/[^\p{L}\p{N}]+/gu, ''), ...text.split(/[^\p{L}\p{N}]+/u)])
     .filter((text) => text.length > 2);
   const judged = password.slice(0, charactersJudged);

@@ -1,8 +1,8 @@
 /**
  * Passwords: Argon2id with the parameters that OWASP recommends (19 MiB, two passes, one lane).
  *
- * Hashing is expensive on purpose, so a flood of sign-ins could exhaust a process. Only a few hashes run at once, a
- * bounded number wait, and further requests are refused with a Retry-After.
+ * Hashing is expensive on purpose, so a flood of sign-ins could exhaust an environment. In each, only a few hashes run at
+ * once, a bounded number wait, and further requests are refused with a Retry-After.
  */
 import { argon2, randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
@@ -34,11 +34,21 @@ export interface HashFrom {
   readonly salt?: Buffer;
 }
 
-/**
- * A hash of the password, salt and parameters included. Throws a `Fault` (`too_many_requests`) if too many wait.
- */
-export function hashPassword(password: string, from: HashFrom = {}): Promise<string> {
-  return limited(() => hash(canonical(password), from));
+/** Hashes passwords. */
+export interface PasswordHasher {
+  /** A hash of the password, salt and parameters included. Throws a `Fault` (`too_many_requests`) if too many wait. */
+  hash(password: string, from?: HashFrom): Promise<string>;
+}
+
+/** This environment's hasher, with its bounds; kept by `deps.once(passwordHasherOf)`. */
+export function passwordHasherOf(): PasswordHasher {
+  const limit = pLimit(hashesAtOnce);
+  return {
+    async hash(password, from = {}) {
+      if (limit.pendingCount >= hashesWaiting) throw busy();
+      return limit(() => hash(canonical(password), from));
+    },
+  };
 }
 
 /** The same password typed on two keyboards may be two sequences of code points (RFC 8265). */
@@ -75,10 +85,3 @@ const unpadded = (bytes: Buffer) => bytes.toString('base64').replace(/=+$/, '');
 
 const busy = () =>
   new Fault('too_many_requests', 'too many passwords are waiting to be hashed', { retryAfterSeconds: 2 });
-
-const limit = pLimit(hashesAtOnce);
-
-async function limited<T>(work: () => Promise<T>): Promise<T> {
-  if (limit.pendingCount >= hashesWaiting) throw busy();
-  return limit(work);
-}
