@@ -1,6 +1,7 @@
 /** Small pieces that the shop and the console are made of. They know neither. */
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
+import { type Language, languageOf, languages, type Words } from './words.ts';
 
 /** Text that people wrote: in its own direction, and broken wherever it must be. */
 export function Name({ children }: { children: string }) {
@@ -62,6 +63,44 @@ export function Dialog(props: {
     <dialog ref={dialog} class={props.class} aria-label={label} aria-labelledby={labelledBy} onClose={onClose}>
       {children}
     </dialog>
+  );
+}
+
+/** The end of a dialog: the way back, and then what can be done. */
+export function Choices(props: { back: string; onBack: () => void; children: ComponentChildren }) {
+  const { back, onBack, children } = props;
+  return (
+    <div class="row end">
+      <button type="button" class="quiet" onClick={onBack}>
+        {back}
+      </button>
+      {children}
+    </div>
+  );
+}
+
+/** Each language under its own name, in every language of the page. */
+const languageNames: Record<Language, string> = { en: 'English', ko: '한국어' };
+
+/** Chooses the language of everything; none is the browser's. */
+export function LanguageSelect(props: {
+  words: Words['language'];
+  chosen: Language | undefined;
+  onChoose: (language: Language | undefined) => void;
+}) {
+  const { words, chosen, onChoose } = props;
+  return (
+    <label class="field">
+      {words.label}
+      <select value={chosen ?? ''} onChange={({ currentTarget }) => onChoose(languageOf(currentTarget.value))}>
+        <option value="">{words.browser}</option>
+        {languages.map((language) => (
+          <option key={language} value={language} lang={language}>
+            {languageNames[language]}
+          </option>
+        ))}
+      </select>
+    </label>
   );
 }
 

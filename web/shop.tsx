@@ -1,40 +1,15 @@
-/** Starts the shop: words first, then where everything is, then the page. Without either it says so, and tries again. */
-import { render } from 'preact';
+/** Starts the shop. */
 import { App } from './shop/app.tsx';
 import { openStore } from './shop/store.ts';
-import { chosenLocale, languageOf, loadWords } from './words.ts';
+import { startPage } from './start.tsx';
+import { loadWords, type Words } from './words.ts';
 
-const root = document.getElementById('app') ?? document.body;
-
-async function start(): Promise<void> {
-  const locale = chosenLocale(localStorage, navigator.languages);
-  document.documentElement.lang = locale;
-  const words = await loadWords(languageOf(locale) ?? 'en');
-  try {
-    const shop = await openStore(words, locale, () => render(<App shop={shop} />, root));
-    shop.start();
-    shop.update();
-  } catch {
-    document.title = words.frame.title;
-    const again = () => {
-      removeEventListener('online', again);
-      render(<p class="empty waiting">{words.frame.loading}</p>, root);
-      void start();
-    };
-    addEventListener('online', again);
-    render(
-      <main>
-        <h1>Holdfast</h1>
-        <div class="empty" role="alert">
-          <p>{words.failed.start}</p>
-          <button type="button" onClick={again}>
-            {words.frame.retry}
-          </button>
-        </div>
-      </main>,
-      root,
-    );
-  }
-}
-
-await start();
+await startPage<Words>({
+  loadWords,
+  title: (words) => words.frame.title,
+  failed: (words) => words.failed.start,
+  open: async (words, locale, draw) => {
+    const shop = await openStore(words, locale, () => draw(<App shop={shop} />));
+    return shop;
+  },
+});

@@ -1,7 +1,6 @@
 /** The frame of the console, and the page that the address names. */
 import { useEffect, useState } from 'preact/hooks';
-import { Badge, Dialog, Mark, Name } from '../parts.tsx';
-import { type Language, languageOf } from '../words.ts';
+import { Badge, Choices, Dialog, LanguageSelect, Mark, Name } from '../parts.tsx';
 import { ActsPage } from './acts.tsx';
 import { HealthPage } from './health.tsx';
 import { OperatorsPage } from './operators.tsx';
@@ -209,9 +208,6 @@ function SignIn() {
   );
 }
 
-/** Each language under its own name, whatever the page is written in. */
-const names: Record<Language, string> = { en: 'English', ko: '한국어' };
-
 function LanguagePage() {
   const store = useConsole();
   const { words } = store;
@@ -219,20 +215,11 @@ function LanguagePage() {
     <>
       <Title>{words.language.label}</Title>
       <section class="card narrow">
-        <label class="field">
-          {words.language.label}
-          <select
-            value={store.chosenLanguage ?? ''}
-            onChange={({ currentTarget }) => void store.speak(languageOf(currentTarget.value))}
-          >
-            <option value="">{words.language.browser}</option>
-            {(Object.keys(names) as Language[]).map((language) => (
-              <option key={language} value={language} lang={language}>
-                {names[language]}
-              </option>
-            ))}
-          </select>
-        </label>
+        <LanguageSelect
+          words={words.language}
+          chosen={store.chosenLanguage}
+          onChoose={(language) => void store.speak(language)}
+        />
       </section>
     </>
   );
@@ -253,16 +240,13 @@ function Asked() {
           ))}
         </ul>
       )}
-      <div class="row end">
-        <button type="button" class="quiet" onClick={() => answer(undefined)}>
-          {words.frame.back}
-        </button>
+      <Choices back={words.frame.back} onBack={() => answer(undefined)}>
         {choices.map(({ name, label, danger }) => (
           <button key={name} type="button" class={danger ? 'danger' : undefined} onClick={() => answer(name)}>
             {label}
           </button>
         ))}
-      </div>
+      </Choices>
     </Dialog>
   );
 }

@@ -1,7 +1,7 @@
 /** Payments that wait for an operator: disputes, and refunds that the provider refused. */
 import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
-import { Act, Dialog } from '../parts.tsx';
+import { Act, Choices, Dialog } from '../parts.tsx';
 import type { DisputeView, FailedRefund } from '../types.ts';
 import { MoneyField, useAmount } from './fields.tsx';
 import { Failed, ListEnd, Table, Title, useConsole, Waiting } from './parts.tsx';
@@ -90,8 +90,17 @@ function DisputeDialog({ dispute, onDone }: { dispute: DisputeView; onDone: (dec
   const [typed, setTyped] = useState('');
   const [problem, setProblem] = useState<string>();
   const amountOf = useAmount();
-  // What the provider said in another currency, or not at all, has to be said by somebody.
+  // What the provider said in another currency, or not at all, has to be typed by the operator.
   const asksAmount = refund !== null && dispute.told.currency !== ordered.currency && dispute.told.amountMinor !== null;
+  const decisions = refund
+    ? ([
+        ['accept', payments.record],
+        ['reject', payments.reject],
+      ] as const)
+    : ([
+        ['accept', payments.accept],
+        ['refund', payments.giveBack],
+      ] as const);
   const decide = (decision: 'accept' | 'refund' | 'reject') => {
     const amount = decision === 'accept' && typed.trim() !== '' ? amountOf(typed, ordered.currency) : undefined;
     setProblem(amount?.problem);
@@ -120,17 +129,13 @@ function DisputeDialog({ dispute, onDone }: { dispute: DisputeView; onDone: (dec
           problem={problem}
         />
       )}
-      <div class="row end">
-        <button type="button" class="quiet" onClick={() => onDone(false)}>
-          {words.frame.back}
-        </button>
-        <Act busy={busy} class="danger" onAct={() => decide('accept')}>
-          {refund ? payments.record : payments.accept}
-        </Act>
-        <Act busy={busy} class="danger" onAct={() => decide(refund ? 'reject' : 'refund')}>
-          {refund ? payments.reject : payments.giveBack}
-        </Act>
-      </div>
+      <Choices back={words.frame.back} onBack={() => onDone(false)}>
+        {decisions.map(([decision, label]) => (
+          <Act key={decision} busy={busy} class="danger" onAct={() => decide(decision)}>
+            {label}
+          </Act>
+        ))}
+      </Choices>
     </Dialog>
   );
 }
@@ -143,7 +148,7 @@ function FailedRefunds() {
   const settle = ({ purchaseId, amount }: FailedRefund, how: 'retry' | 'waive') =>
     store.act(`failed:${purchaseId}`, async () => {
       const question = (how === 'retry' ? payments.askRetry : payments.askWaive)(format.money(amount));
-      if (!(await store.sure(question, how === 'retry' ? payments.retry : payments.waive))) return;
+      if (!(await store.sure(question, payments[how]))) return;
       const body = how === 'retry' ? { retryFailed: true } : { waiveFailed: true };
       await store.post(`/purchases/${purchaseId}/refund`, body);
       store.say('good', how === 'retry' ? payments.again : payments.waived);
@@ -168,20 +173,16 @@ function FailedRefunds() {
               cell: (refund) =>
                 store.may('operator') && (
                   <span class="row">
-                    <Act
-                      class="quiet slim"
-                      busy={store.busy.has(`failed:${refund.purchaseId}`)}
-                      onAct={() => void settle(refund, 'retry')}
-                    >
-                      {payments.retry}
-                    </Act>
-                    <Act
-                      class="quiet slim"
-                      busy={store.busy.has(`failed:${refund.purchaseId}`)}
-                      onAct={() => void settle(refund, 'waive')}
-                    >
-                      {payments.waive}
-                    </Act>
+                    {(['retry', 'waive'] as const).map((how) => (
+                      <Act
+                        key={how}
+                        class="quiet slim"
+                        busy={store.busy.has(`failed:${refund.purchaseId}`)}
+                        onAct={() => void settle(refund, how)}
+                      >
+                        {payments[how]}
+                      </Act>
+                    ))}
                   </span>
                 ),
             },

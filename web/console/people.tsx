@@ -1,6 +1,6 @@
 /** Who has what in a sale: its reservations, purchases and customers, as lists to search and as files to take along. */
 import { useState } from 'preact/hooks';
-import { Act, Badge, Dialog, Name } from '../parts.tsx';
+import { Act, Badge, Choices, Dialog, Name } from '../parts.tsx';
 import type { FoundCustomer, FoundPurchase, FoundReservation, ListName } from '../types.ts';
 import { TimeField } from './fields.tsx';
 import {
@@ -297,12 +297,9 @@ function GrantDialog(props: { saleId: string; reservation: FoundReservation; onD
           problem={problem}
           most={500}
         />
-        <div class="row end">
-          <button type="button" class="quiet" onClick={() => onDone(false)}>
-            {words.frame.back}
-          </button>
+        <Choices back={words.frame.back} onBack={() => onDone(false)}>
           <Submit busy={store.busy.has('grant')}>{people.grantGo}</Submit>
-        </div>
+        </Choices>
       </Form>
     </Dialog>
   );

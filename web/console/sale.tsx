@@ -1,7 +1,7 @@
 /** One sale: what it is now, what can be done with it, and its pages. */
 import { useEffect, useState } from 'preact/hooks';
 import { Problem } from '../api.ts';
-import { Act, Dialog, Name } from '../parts.tsx';
+import { Act, Choices, Dialog, Name } from '../parts.tsx';
 import { boundaryOf } from '../shop/rules.ts';
 import type { CancellationView, SaleView } from '../types.ts';
 import { ActsOf } from './acts.tsx';
@@ -221,14 +221,11 @@ function StockDialog({ sale, onDone }: { sale: SaleView; onDone: () => void }) {
           problem={problem}
         />
         {change !== 0 && <p class="note">{question}</p>}
-        <div class="row end">
-          <button type="button" class="quiet" onClick={onDone}>
-            {words.frame.back}
-          </button>
+        <Choices back={words.frame.back} onBack={onDone}>
           <Submit busy={store.busy.has(`stock:${sale.saleId}`)} danger={change < 0}>
             {text.stock}
           </Submit>
-        </div>
+        </Choices>
       </Form>
     </Dialog>
   );

@@ -3,7 +3,7 @@ import type { ComponentChildren, TargetedMouseEvent } from 'preact';
 import { createContext } from 'preact';
 import { useContext } from 'preact/hooks';
 import { coverOf, coverRatio } from '../cover.ts';
-import { Dialog } from '../parts.tsx';
+import { Choices, Dialog } from '../parts.tsx';
 import type { Store } from './store.ts';
 
 export const ShopContext = createContext<Store | undefined>(undefined);
@@ -81,14 +81,11 @@ export function Ask(props: { question: string; yes: string; onYes: () => void; o
   return (
     <Dialog label={question} class="ask" onClose={onNo}>
       <p>{question}</p>
-      <div class="row end">
-        <button type="button" class="quiet" onClick={onNo}>
-          {words.frame.back}
-        </button>
+      <Choices back={words.frame.back} onBack={onNo}>
         <button type="button" class="danger" onClick={onYes}>
           {yes}
         </button>
-      </div>
+      </Choices>
     </Dialog>
   );
 }

@@ -1,29 +1,16 @@
 /** Settings: the language, and what is known of the account. */
-import { type Language, languageOf } from '../words.ts';
+import { LanguageSelect } from '../parts.tsx';
 import { useShop } from './parts.tsx';
-
-/** Each language under its own name, whatever the page is written in. */
-const names: Record<Language, string> = { en: 'English', ko: '한국어' };
 
 /** Chooses the language of everything. */
 export function LanguageChoice() {
   const shop = useShop();
-  const { words } = shop;
   return (
-    <label class="field">
-      {words.language.label}
-      <select
-        value={shop.chosenLanguage ?? ''}
-        onChange={({ currentTarget }) => void shop.speak(languageOf(currentTarget.value))}
-      >
-        <option value="">{words.language.browser}</option>
-        {(Object.keys(names) as Language[]).map((language) => (
-          <option key={language} value={language} lang={language}>
-            {names[language]}
-          </option>
-        ))}
-      </select>
-    </label>
+    <LanguageSelect
+      words={shop.words.language}
+      chosen={shop.chosenLanguage}
+      onChoose={(language) => void shop.speak(language)}
+    />
   );
 }
 
