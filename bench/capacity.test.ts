@@ -60,13 +60,15 @@ test('sums follow from the figures of the largest size, without what waited for 
 
 test('a figure that is missing is an error; that a verb, or everything, was not run is said', () => {
   const { opening: _, ...others } = kept.details.scale;
-  expect(planOf({ ...kept, details: { scale: others } }, concurrency)).toMatch(/`opening` \| not measured yet/);
+  expect(planOf({ ...kept, details: { scale: others } }, concurrency)).toMatch(
+    /`opening` \|[^|\d]+\|[^|]+(?:\| — )+\|/,
+  );
   const without = { ...kept.details.scale, 'cancelling with refunds': figure(1) };
   expect(() => planOf({ ...kept, details: { scale: without } }, concurrency)).toThrow('refundsPerSecond');
-  expect(planOf(undefined, concurrency)).toContain('No run of the suite is kept yet');
+  expect(planOf(undefined, concurrency)).not.toMatch(/^\||\d/m);
 });
 
 test('the table shows the largest size, and its cost against 10,000', () => {
   expect(tableOf(kept)).toContain('| opening | 1,000,000 | 10,000 rows/s | 120 µs | 1.2× |');
-  expect(tableOf(undefined)).toContain('No run of the suite is kept yet');
+  expect(tableOf(undefined)).not.toMatch(/^\||\d/m);
 });

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import type { APIGatewayProxyEventV2, Context } from 'aws-lambda';
 import * as z from 'zod';
-import { Fault, refuse } from '#platform/kernel/errors.ts';
+import { codes, Fault, refuse } from '#platform/kernel/errors.ts';
+import { koreanTitles } from '#platform/kernel/korean-titles.ts';
 import { Id, line } from '#platform/kernel/shapes.ts';
 import { BreakerOpen } from '#platform/resilience/circuit-breaker.ts';
 import { openTokens, type Tokens } from '#platform/security/access-token.ts';
@@ -96,8 +97,8 @@ const base64 = (bytes: string | Uint8Array) => Buffer.from(bytes).toString('base
 test('a problem has its title in the language that is asked for, and in English otherwise', async () => {
   const titled = async (language: string) =>
     (await send({ body: '{', headers: { 'accept-language': language } })).body.title;
-  expect(await titled('ko-KR,ko;q=0.9,en;q=0.8')).toBe('본문이 올바른 JSON이 아닙니다');
-  for (const language of ['en', 'fr,ko;q=0', '']) expect(await titled(language)).toBe('The body is not valid JSON');
+  expect(await titled('ko-KR,ko;q=0.9,en;q=0.8')).toBe(koreanTitles.invalid_json);
+  for (const language of ['en', 'fr,ko;q=0', '']) expect(await titled(language)).toBe(codes.invalid_json.title);
 });
 
 describe('the input of a verb', () => {
