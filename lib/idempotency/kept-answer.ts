@@ -7,7 +7,7 @@
  * gets the first call's answer; so does one that is refused because of what the first has done. Redis is not involved.
  *
  * A refusal for how things are (404, 409) is kept as well, so that a repeated call is never carried out by surprise later. One
- * that asks for another request, or to repeat this one, is not: whoever follows it may use the key again.
+ * that asks for another request, or to repeat this one, is not: a client that does so may use the key again.
  */
 import { createHash } from 'node:crypto';
 import type * as z from 'zod';

@@ -10,10 +10,10 @@ const digits = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
 const codeDigits = 16;
 const groupDigits = 4;
 
-/** A code as somebody may type it: with dashes and blanks anywhere, in any case, with letters for digits that look like them. */
+/** A code as a customer may type it: with dashes and blanks anywhere, in any case, with letters for digits that look like them. */
 export const typedCode = new RegExp(`^[ -]*(?:[0-9A-TV-Za-tv-z][ -]*){${codeDigits}}$`);
 
-/** The code that somebody has typed. */
+/** The code that a customer has typed. */
 export function canonicalCode(typed: string): string {
   return typed.toUpperCase().replace(/[ -]/g, '').replace(/O/g, '0').replace(/[IL]/g, '1');
 }

@@ -1,10 +1,10 @@
 /**
  * Codes by mail, from being asked for to being used.
  *
- * Asking writes down a mail, whether or not there is anybody to get it, and that is all: so it does the same work for every
- * address and tells nobody which ones are known. The code is issued when its mail is written. An account gets one code for a
+ * Asking writes down a mail, whether or not an account gets it, and that is all: so it does the same work for every
+ * address and does not tell which ones are known. The code is issued when its mail is written. An account gets one code for a
  * purpose in five minutes, however many were asked for: what stays good in between is the code that is in the mailbox already, so
- * nobody who asks in somebody else's name fills a mailbox or makes its owner's code worthless.
+ * no caller who asks in another person's name fills a mailbox or makes its owner's code worthless.
  */
 import { askForMail } from '#mail/ask.ts';
 import type { Needs } from '#platform/environment/deps.ts';
@@ -75,7 +75,7 @@ export async function issueCode(
   return isGood && deps.clock() < askedAtMs + codeLifeMs ? code : undefined;
 }
 
-/** Until when no other code follows this one: one that was used, or is no longer of use to anybody, delays none. */
+/** Until when no other code follows this one: one that was used, or is no longer of use, delays none. */
 function quietUntilMs({ issuedAtMs, usedAtMs }: StoredCode): number {
   return usedAtMs === null ? issuedAtMs + codeQuietMs : issuedAtMs + 1;
 }

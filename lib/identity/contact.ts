@@ -38,7 +38,7 @@ export async function verifyContact(
 
 /**
  * Writes that an account's address is its own, unless another account has it. Returns the account that has it then. To be called
- * with the account's row locked, and for somebody who has shown that they read its mail.
+ * with the account's row locked, and for a customer who has shown that they read its mail.
  */
 export async function claimContact(
   deps: Needs<'registry' | 'clock'>,
@@ -53,7 +53,7 @@ export async function claimContact(
 
 /**
  * The address without what its owner may write into it at will: a tag after "+" (RFC 5233) reaches the same mailbox at most
- * providers, and nobody else's at any. What only some providers ignore, such as dots, tells people apart elsewhere and stays.
+ * providers, and no other person's at any. What only some providers ignore, such as dots, tells people apart elsewhere and stays.
  */
 export function contactOf(mailbox: string): string {
   const at = mailbox.lastIndexOf('@');

@@ -158,7 +158,7 @@ export async function deleteCustomer(tx: Tx, customerId: CustomerId): Promise<vo
   await tx.change('DELETE FROM customers WHERE id = ?', [toBytes(customerId)]);
 }
 
-/** How somebody is written to by mail. */
+/** How a customer is written to by mail. */
 export interface Recipient extends Profile {
   readonly email: string;
   readonly reminders: boolean;

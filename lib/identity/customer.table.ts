@@ -14,7 +14,7 @@ export const customers = mysqlTable(
   {
     id: id('id').primaryKey(),
     /**
-     * Lower case. Typing an address proves nothing, so several accounts may name the same one until somebody shows that it
+     * Lower case. Typing an address proves nothing, so several accounts may name the same one until one of them shows that it
      * is theirs; their hashes have one salt, and an account is found by address and password together.
      */
     email: varchar('email', { length: 254 }).notNull(),

@@ -77,7 +77,7 @@ test.each([
   expect(Email.safeParse(typed).success).toBe(false);
 });
 
-test('whatever is taken is written in one way, and fits the column', () => {
+test('every address that is taken is written in one way, and fits the column', () => {
   const part = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 });
   fc.assert(
     fc.property(part, part, fc.boolean(), (local, host, isQuoted) => {

@@ -31,7 +31,7 @@ export const OperatorPage = pageOf(OperatorView);
 
 /**
  * An account and the role that it gets; `customer` takes all others away. The account is named by its id, which its owner
- * reads from `GET /me`: an address may have several accounts, and anybody can make one of them.
+ * reads from `GET /me`: an address may have several accounts, and any caller can make one of them.
  */
 export const RoleChange = z
   .strictObject({
@@ -83,7 +83,7 @@ export async function setRole(
   });
 }
 
-/** Makes an account an admin, for whoever has the database's own password. Refused if there is no such account. */
+/** Makes an account an admin, for an operator who has the database's own password. Refused if there is no such account. */
 export async function makeAdmin(
   { db, clock }: Needs<'db' | 'clock'>,
   customerId: CustomerId,

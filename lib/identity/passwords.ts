@@ -91,8 +91,8 @@ export async function resetPassword(
 
 /**
  * Deletes the caller's account: who they are, how they sign in, what waits to be mailed. What they reserved, bought and were told
- * of it stays under an id that names nobody, and their address is free again. Refused if the password is wrong, and for who runs
- * sales: an admin takes that role away first.
+ * of it stays under an id that names no person, and their address is free again. Refused if the password is wrong,
+ * and for operators: an admin takes that role away first.
  */
 export async function deleteAccount(
   deps: PasswordNeeds,

@@ -2,7 +2,7 @@
  * What tells one person from another: a verified address, an external id.
  *
  * Invariant: a key belongs to one account at most, and one that another account has had before belongs to its new account only
- * from then on. So what is given to persons is given to each of them once, also if somebody deletes an account and opens another.
+ * from then on. So what is given to persons is given to each of them once, also if a person deletes an account and opens another.
  */
 import { createHmac } from 'node:crypto';
 import type { Needs } from '#platform/environment/deps.ts';

@@ -3,7 +3,7 @@
  *
  * A refresh token is good for one refresh, which issues the next; all tokens that descend from one sign-in are a family. An
  * answer may be lost, or a page loaded twice at once, so within a short leeway the same token gets the same successor again,
- * as long as the successor is unused. Otherwise a token that comes a second time has been copied, and nobody can tell which
+ * as long as the successor is unused. Otherwise a token that comes a second time has been copied, and it is unknown which
  * holder is the thief, so the whole family is revoked (RFC 9700, section 4.14). The token's row is locked while it is
  * judged: one of many concurrent refreshes creates the successor, and the others get the same one.
  *
@@ -43,7 +43,7 @@ const sessionsListName = 'sessions';
  *
  * Guessing is limited by address and by account. Neither keeps the owner out: a device that has signed in to the account
  * before has a limit of its own, and beyond a limit a proof of work passes. What a device is known for is that one account, so
- * nobody's own account helps to guess at another with the same address.
+ * an attacker's own account does not help to guess at another with the same address.
  */
 export async function login(
   deps: SignInNeeds,
@@ -79,7 +79,7 @@ export async function signIn(
   return { ...opened, deviceToken: deviceTokenOf(deps, email, account.customerId) };
 }
 
-/** Starts a family of refresh tokens for somebody who has just been identified. */
+/** Starts a family of refresh tokens for a caller who has just been identified. */
 async function openSession(sql: Sql, tokens: Tokens, caller: Caller, nowMs: number): Promise<Session> {
   const family = { familyId: newId(nowMs), customerId: caller.customerId, expiresAtMs: nowMs + sessionLifeMs };
   const refreshToken = randomBytes(32).toString('base64url');
@@ -113,7 +113,7 @@ export async function refresh(
 
 /**
  * Ends the session of a refresh token, and returns it. An unknown token changes nothing. Access tokens of the session are
- * checked without asking anybody, so they stay valid until they expire.
+ * checked without a look-up, so they stay valid until they expire.
  */
 export async function logout(deps: Needs<'db' | 'clock'>, refreshToken: string): Promise<EndedSession | undefined> {
   await revoke(deps.db, hashOf(refreshToken), deps.clock());

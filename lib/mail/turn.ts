@@ -3,7 +3,7 @@
  *
  * Invariants. An attempt is counted and committed before the mail is sent, and its outcome after it: a worker that dies in
  * between leaves the mail due again, so it may be sent twice, under the same Message-ID, and none is lost. Who decides what a
- * mail says is asked at each attempt, so nobody is written to for whom there is no reason any more. A server that does not
+ * mail says is asked at each attempt, so no mail is sent for which there is no reason any more. A server that does not
  * answer costs one call in half a minute, by a breaker that all processes share, and a mail nothing but time: attempts that the
  * breaker refuses are not counted against it.
  */

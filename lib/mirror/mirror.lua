@@ -9,7 +9,7 @@
 --             with lost, a sale that is not here may have had claims, and is marked 'partial' until they are back
 -- ARGV[3n]    six texts for each reservation, each ended by a zero byte: bucket, its field, its customer's field, its
 --             version, the units that it counts against its customer's cap, and its packed value up to its position
--- ARGV[last]  JSON: for each letter of a state that counts against the cap 'quantity' or 'units', whichever of them counts
+-- ARGV[last]  JSON: for each letter of a state that counts against the cap 'quantity' or 'units': the one that counts
 -- Returns     for each sale 1 if it is known here afterwards, 0 if it is not and its terms should be sent
 
 -- Packed value: state:version:units:quantity:atLeast:ticket:position, before the position perhaps with what else a reader

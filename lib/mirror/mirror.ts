@@ -89,7 +89,7 @@ export function mirroredTerms(sale: SaleRow): Record<(typeof termFields)[number]
   return {
     terms: JSON.stringify(termsView(sale)),
     opens: String(sale.reserveOpensAtMs),
-    // Nobody could buy after the window, so later requests are refused at once; older sales may have a longer reservation
+    // No customer could buy after the window, so later requests are refused at once; older sales may have a longer reservation
     // period.
     closes: String(Math.min(sale.reserveClosesAtMs, sale.purchaseClosesAtMs)),
     status: sale.status,
@@ -138,7 +138,7 @@ const unknownForMs = 5_000;
 const rememberedUnknown = 10_000;
 
 /**
- * Ids that no sale has. A sale's id is random and unknown before the sale exists, so nobody can have asked for it earlier.
+ * Ids that no sale has. A sale's id is random and unknown before the sale exists, so no caller can have asked for it earlier.
  */
 const unknownSales = ({ clock }: Needs<'clock'>) =>
   new LRUCache<SaleId, true>({
@@ -194,7 +194,7 @@ export interface MirroredAnswer extends MirroredStatus {
   readonly saleId: SaleId;
   /** Null if an older build mirrored the sale. */
   readonly clock: MirroredClock | null;
-  /** Its place on the waitlist, from 1; null if it does not wait, or Redis does not have everybody who does. */
+  /** Its place on the waitlist, from 1; null if it does not wait, or Redis does not have all who wait. */
   readonly placeInLine: number | null;
 }
 

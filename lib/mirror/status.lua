@@ -17,7 +17,7 @@ local sale = redis.call('HMGET', KEYS[1], 'id', 'clock', 'waitlisted')
 local waiting
 
 -- The place on the waitlist of the request with this place among all requests. Places are in the order of tickets. It is
--- known only if the bits are those of everybody who waits.
+-- known only if the bits are those of all who wait.
 local function placeInLine(line, position, waitlisted)
   waiting = waiting or redis.call('BITCOUNT', line)
   if waiting ~= tonumber(waitlisted) or redis.call('GETBIT', line, position) == 0 then

@@ -63,7 +63,7 @@ export async function listen(
   return { type: 'unwatched', saleId: message.saleId };
 }
 
-/** A connection stays with the customer who opened it, whatever token is sent later. */
+/** A connection stays with the customer who opened it; a token that is sent later does not change that. */
 async function authenticate(
   deps: MirrorNeeds,
   tokens: Tokens,

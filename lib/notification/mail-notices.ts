@@ -1,7 +1,7 @@
 /**
- * Notices by mail: the same notices that the list shows, once each to everybody who has shown that their address is theirs.
+ * Notices by mail: the same notices that the list shows, once each to every customer with a verified address.
  *
- * Mail has a queue and a worker of its own, fed by the same events as the list, so whatever becomes of it delays nothing else. The
+ * Mail has a queue and a worker of its own, fed by the same events as the list, so its failures delay nothing else. The
  * row of a mail has the notice's id: an event that comes twice is mailed once.
  */
 import type { BusEvent } from '#events/catalog.ts';
@@ -46,7 +46,7 @@ export async function recordMails({ db }: Needs<'db'>, events: readonly BusEvent
 const about = 'no reminders by mail';
 const secretOf = (registry: Registry) => locate(registry, 'secret/guard-key');
 
-/** Where somebody says, without signing in, that they want no reminders. */
+/** Where a customer says, without signing in, that they want no reminders. */
 export function unsubscribeUrl({ registry }: Needs<'registry'>, customerId: string): string {
   return `${locate(registry, 'api/public')}/unsubscribe?token=${signText(secretOf(registry), about, customerId)}`;
 }

@@ -20,12 +20,12 @@ const stocksOf = (levels: StockLevel[]) =>
   busEvent('reservations.changed', { changes: [], stocks: levels, released: false });
 
 describe('live pushes', () => {
-  it('of many stock levels of a sale only the newest is pushed, in whatever order they come', () => {
+  it('of many stock levels of a sale only the newest is pushed, in any order of arrival', () => {
     const { forWatchers } = liveOf([stocksOf([stock(1, 3)]), stocksOf([stock(1, 5)]), stocksOf([stock(1, 4)])]);
     expect(forWatchers.map(({ body }) => body)).toEqual([{ type: 'stock', ...stock(1, 5) }]);
   });
 
-  it('a higher epoch is newer whatever the version', () => {
+  it('a higher epoch is newer with any version', () => {
     const { forWatchers } = liveOf([stocksOf([stock(2, 1)]), stocksOf([stock(1, 9)])]);
     expect(forWatchers).toMatchObject([{ epoch: 2, version: 1 }]);
   });

@@ -2,7 +2,7 @@
  * Live pushes: each customer's notices to their connections, and the stock of a sale to its watchers.
  *
  * A push may be lost or arrive twice, so each carries a version: a client shows what is newer and drops the rest, and
- * nothing older than what was pushed before leaves here, from whichever process (invariant I5, push-order.ts). The truth is
+ * nothing older than what was pushed before leaves here, from any process (invariant I5, push-order.ts). The truth is
  * in the tables; none of this may fail or hold up the batch it came with.
  */
 

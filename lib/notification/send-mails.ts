@@ -50,7 +50,7 @@ function isEvent(message: MailTrigger): message is BusEvent {
   return 'detail-type' in message && message['detail-type'] !== 'Scheduled Event';
 }
 
-/** What a mail says; undefined if there is nobody to say it to any more. */
+/** What a mail says; undefined if it has no recipient any more. */
 async function compose(deps: ComposeNeeds, mail: DueMail): ReturnType<Compose> {
   if (mail.kind === codeMails.password) return composePasswordCodes(deps, mail);
   if (mail.customerId === null) return undefined;
@@ -76,7 +76,7 @@ async function composeContactCode(
   return { to: recipient.email, ...contactCodeMail(shownCode(code), readerOf(recipient)) };
 }
 
-/** The verified account of an address has its mail; without one, whoever reads it may mean any that was opened with it. */
+/** The verified account of an address has its mail; without one, its reader may mean any account that was opened with it. */
 async function composePasswordCodes(deps: ComposeNeeds, { address, createdAtMs }: DueMail): ReturnType<Compose> {
   if (address === null) return undefined;
   const found = await findAccountsOf(deps.db, address, accountsAtMost);

@@ -5,7 +5,7 @@ import { sentenceFor } from './sentence.ts';
 const inUtc = readerOf({});
 
 describe('sentences', () => {
-  it.each(noticeKinds)('%s is one sentence, whatever facts are missing', (kind) => {
+  it.each(noticeKinds)('%s is one sentence, also where facts are missing', (kind) => {
     expect(sentenceFor(kind, {}, inUtc)).toMatch(/^[A-Z1-9N].*\.$/s);
   });
 
@@ -54,7 +54,7 @@ describe('sentences', () => {
     );
   });
 
-  it('M7: a forint has two digits, whatever ICU says of it', () => {
+  it('M7: a forint has two digits, in every version of ICU', () => {
     const text = sentenceFor('purchase.captured', { amount: { amountMinor: 100_000, currency: 'HUF' } }, inUtc);
     expect(text).toBe('Your payment of HUF\u00a01,000.00 was taken. Thank you.');
   });
@@ -66,7 +66,7 @@ describe('T9: a notice for its reader', () => {
   const told = (locale: string | undefined, timeZone: string | undefined, kind = 'reservation.offered' as const) =>
     plain(sentenceFor(kind, facts, readerOf({ locale, timeZone })));
 
-  it('T9: has its times to the second, in the zone and the language of whoever reads it', () => {
+  it('T9: has its times to the second, in the zone and the language of its reader', () => {
     expect(told('en-US', 'Asia/Seoul')).toBe(
       '2 units became free and are yours to buy until Jan 31, 2026, 6:00:07 PM GMT+9.',
     );
@@ -105,7 +105,7 @@ describe('T9: a notice for its reader', () => {
     for (const more of [{}, { quantity: 2 }, { state: 'allocated' }]) expect(names('ko', more)).toBe(names('en', more));
   });
 
-  it('T9: is in English for a language that nobody has written', () => {
+  it('T9: is in English for a language without a translation', () => {
     expect(told('fr-FR', 'Europe/Paris')).toContain('until Jan 31, 2026, 10:00:07 AM GMT+1.');
   });
 

@@ -16,7 +16,7 @@ export const UnsubscribeQuery = z.strictObject({
 });
 type UnsubscribeQuery = z.output<typeof UnsubscribeQuery>;
 
-/** The page on which somebody says it. */
+/** The page on which a customer says it. */
 export async function unsubscribePage(
   deps: Needs<'db' | 'registry'>,
   { token }: UnsubscribeQuery,

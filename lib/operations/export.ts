@@ -3,7 +3,7 @@
  *
  * An answer of the gateway is bounded and is not streamed by it, so a file is made in parts: each answer is a part of at most
  * `rowsPerPart` rows, and `x-next-cursor` names the next. The first begins with a byte order mark and the header; the parts
- * one after the other are the file. No part holds more than a page of rows as objects, whatever the size of the list.
+ * one after the other are the file. No part holds more than a page of rows as objects, for a list of any size.
  */
 import { type Actor, type ActView, readActs, recordAct } from '#audit/act.ts';
 import type { Needs } from '#platform/environment/deps.ts';

@@ -3,7 +3,7 @@
  *
  * Reservations are accepted as long as their queue accepts them, so that queue alone decides between 200 and 503; any other
  * part that is unavailable makes the status "degraded" and is named. Names and states only: no address is revealed, and how
- * much waits only to operators, since it would tell everybody how a sale goes.
+ * much waits only to operators, since it would tell the public how a sale goes.
  */
 import type { Needs } from '#platform/environment/deps.ts';
 import {

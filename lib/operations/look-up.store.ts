@@ -1,7 +1,7 @@
 /**
  * What operators look up, as SQL. It only reads.
  *
- * Invariant: a page reads a bounded number of rows, whatever the size of the sale and however rare what is looked for. A sale's
+ * Invariant: a page reads a bounded number of rows, for a sale of any size, also if what is looked for is rare. A sale's
  * reservations lie together by their ids, so a page goes over a window of at most `rowsScanned` of them, and there is no index
  * that each reservation would have to pay for. Where customers are named, only their rows are read.
  */
@@ -19,7 +19,7 @@ export const rowsScanned = 20_000;
 export interface Narrowed {
   readonly saleId: SaleId;
   readonly state: string | undefined;
-  /** Only what is theirs; undefined for everybody's. */
+  /** Only what is theirs; undefined for those of all customers. */
   readonly customerIds: readonly CustomerId[] | undefined;
   /** Only what these purchases have paid for, or are paying for. */
   readonly purchaseIds: readonly PurchaseId[] | undefined;

@@ -34,7 +34,7 @@ describe('what a customer can do', () => {
     expect(openAction({ ...purchase, state: 'captured' }, nowMs)).toBeUndefined();
   });
 
-  it('is stopped when nobody should wait for it', () => {
+  it('is stopped when no customer should wait for it', () => {
     expect(reasonToStop(purchase, nowMs)).toBeUndefined();
     expect(reasonToStop(purchase, nowMs + 1)).toBe('action_expired');
     expect(reasonToStop({ ...purchase, reason: 'given_up' }, nowMs)).toBe('given_up');

@@ -2,7 +2,7 @@
  * What a payment may need of its customer: a confirmation in the bank's app, 3-D Secure, a transfer to a virtual account.
  * The customer does it at an address of the provider, until a deadline; the purchase is `requires_action` until then.
  *
- * Invariant I12: the deadline is told once and never gets shorter, whatever happens to the sale's times; a pause does not
+ * Invariant I12: the deadline is told once and never gets shorter, even if the sale's times move; a pause does not
  * move it, since the provider's clock goes on. So it is bounded when it is given: units wait for a customer's action only
  * for a limited time, and not long after the close. When it is over, the payment is stopped at the provider in any case. A
  * capture that arrives while the purchase still holds its units is a purchase; a later one is given back (I13). Used by
@@ -15,7 +15,7 @@ export const actionLifeAtMostMs = 30 * 60_000;
 
 /**
  * How long after the close of a sale an action may still be taken. The purchase was ordered before the close, its customer
- * needs a fair time, and nobody else can buy these units then.
+ * needs a fair time, and no other customer can buy these units then.
  */
 export const actionAfterCloseAtMostMs = 10 * 60_000;
 

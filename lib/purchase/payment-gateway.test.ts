@@ -260,7 +260,7 @@ describe('payments through a provider that misbehaves', () => {
     for (let turn = 0; turn < 40; turn++) outcomes.push((await client.charge(order('tok_approve'))).outcome);
     const failures = flaky.requests();
     expect(failures).toBeLessThan(15);
-    // Only those who met the failing instance do not know; everybody else is served, however slow this machine is.
+    // Only those who met the failing instance do not know; all others are served, even on a slow machine.
     expect(outcomes.filter((outcome) => outcome === 'unknown')).toHaveLength(failures);
     expect(outcomes.filter((outcome) => outcome === 'captured')).toHaveLength(40 - failures);
     expect(client.instances().map(({ state }) => state)).toEqual([expect.not.stringMatching('closed'), 'closed']);

@@ -4,7 +4,7 @@
  * Invariant I7 depends on one distinction made here: whether a call certainly never arrived (`unsent`), or may have and
  * only its answer is missing (`unknown`). Only the first may go to another instance at once; the second must be asked
  * about. A timeout, a broken connection, a 5xx and an answer that makes no sense are all `unknown`. A 4xx is an answer of a
- * healthy provider: it opens no breaker, whatever it means for the payment.
+ * healthy provider: it opens no breaker, even if the payment is refused.
  *
  * Amounts go out and come back in the minor units of ISO 4217 (`money.ts`), which this provider uses for every currency. If
  * a provider uses other digits for some, they are translated here and nowhere else.
@@ -275,7 +275,7 @@ async function exchange(
   }
 }
 
-/** The parsed body. For a refusal the status is enough, whatever its body is. */
+/** The parsed body. For a refusal the status is enough; its body may be anything. */
 function bodyOf(text: string, status: number): unknown {
   if (text === '') return undefined;
   try {

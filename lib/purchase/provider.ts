@@ -98,7 +98,7 @@ export const giveUpAfterMs = 24 * 60 * 60_000;
 
 /**
  * The limit of `absences`. Before each new attempt the provider is asked, and its “no charge” after a failed attempt counts:
- * the provider works, so it is the card that fails, and at the limit the units go to somebody else. An attempt that got a
+ * the provider works, so it is the card that fails, and at the limit the units go to another customer. An attempt that got a
  * bad answer counts 1: with the pauses between attempts, seven take about two minutes. An attempt that did not get through
  * says less about the card and counts a quarter, so a busy provider gets a quarter of an hour. An outage does not count.
  */

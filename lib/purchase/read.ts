@@ -36,8 +36,8 @@ const disputeListName = 'disputes';
 const RefundPosition = z.tuple([idOf<PurchaseId>(), z.string().max(64)]);
 
 /**
- * One of the caller's purchases; for whoever runs sales, any purchase. `too_many_requests` for a caller who has asked for many that
- * do not exist.
+ * One of the caller's purchases; any purchase for a caller with the role `viewer` or a higher one. `too_many_requests` for a
+ * caller who has asked for many that do not exist.
  */
 export async function getPurchase(
   deps: Needs<'db' | 'clock' | 'once'>,

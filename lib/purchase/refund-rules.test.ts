@@ -102,7 +102,7 @@ class Desk {
     return true;
   }
 
-  /** Somebody gives money back at the provider, and its webhook tells of it. */
+  /** An operator gives money back at the provider, and its webhook tells of it. */
   foreign(wanted: number): void {
     const amountMinor = Math.min(wanted, this.captured - this.#givenBack);
     if (amountMinor === 0) return;
@@ -176,7 +176,7 @@ const act: fc.Arbitrary<Act> = fc.oneof(
   }),
 );
 
-it('a called-off sale gets its share, whatever else is given back, refused and waived meanwhile', () => {
+it('a called-off sale gets its share, while other refunds are given, refused and waived', () => {
   fc.assert(
     fc.property(
       fc.tuple(fc.integer({ min: 1, max: 200 }), fc.integer({ min: 1, max: 200 })),

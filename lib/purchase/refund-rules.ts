@@ -90,7 +90,7 @@ export function shareOf(
 
 /**
  * What is owed for called-off sales and had found no room beside other refunds, where a refusal or a waiver has left some
- * since. Whatever changes refunds orders this, too.
+ * since. Every change of refunds orders this, too.
  */
 export function missingShares(
   purchase: Shared,

@@ -100,7 +100,7 @@ function keyOfPart(idempotencyKey: string): string {
 }
 
 /**
- * Orders that everything is given back: what the provider has refused is asked for again, and all that nobody has ordered yet
+ * Orders that everything is given back: what the provider has refused is asked for again, and all that is not ordered yet
  * is ordered, money and units. What is pending goes on. Repeating it changes nothing once everything is ordered.
  */
 async function orderRest(

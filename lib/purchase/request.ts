@@ -286,7 +286,7 @@ export function judge(
   return { amountMinor, currency, items, inPart };
 }
 
-/** Why the state of a reservation does not allow a purchase, whatever the time. */
+/** Why the state of a reservation does not allow a purchase; the time does not matter. */
 export function refusalByState(row: ReservationRow): Refusal | undefined {
   switch (row.state) {
     case 'allocated':

@@ -186,7 +186,7 @@ describe('settling', () => {
     }
   });
 
-  it('whatever state meets whatever answer, the move is legal', () => {
+  it('for every state and every answer, the move is legal', () => {
     const target: Partial<Record<Settlement['kind'], PurchaseState>> = {
       capture: 'captured',
       decline: 'declined',

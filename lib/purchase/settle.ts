@@ -269,7 +269,7 @@ interface Plan {
   readonly disputedRefunds: RefundDispute[];
   /** What was given back just now, by purchase. */
   readonly givenBack: Map<PurchaseId, number>;
-  /** Purchases of which the last of the money went back just now, whatever else of them is to be done. */
+  /** Purchases of which the last of the money went back just now, even if other work on them is left. */
   readonly allBack: Set<PurchaseId>;
 }
 
@@ -393,7 +393,7 @@ async function release(
 
 /**
  * When the earliest of each purchase's sales closes; none if all of them were called off, so that the customer is asked for
- * no action. Read without a lock: a deadline once told is kept whatever happens to the sale's times.
+ * no action. Read without a lock: a deadline once told is kept, even if the sale's times move.
  */
 async function closesOf(tx: Tx, items: readonly PurchaseItem[]): Promise<Map<PurchaseId, number>> {
   const closesAtMs = new Map<PurchaseId, number>();
@@ -583,7 +583,7 @@ function owedOf(subject: Subject, capture: Capture, reason: string): RefundRow[]
   return [...shares, newRefund({ purchaseId, refundKey: 'refund', amountMinor, reason }, nowMs)];
 }
 
-/** Plans what follows from money that went back, whoever asked for it. */
+/** Plans what follows from money that went back, no matter who asked for it. */
 function planRefund(
   plan: Plan,
   { purchase, items, refunds, held, nowMs }: Subject,
@@ -632,7 +632,7 @@ function planRefund(
 
 /**
  * A purchase is charged once (invariant I7): another charge is a fault that an operator must look at. It changes nothing, and is
- * kept among the disputes until somebody has dealt with it.
+ * kept among the disputes until an operator has dealt with it.
  */
 function secondChargeIn(
   { purchaseId, chargeId }: PurchaseRow,
@@ -765,7 +765,7 @@ function purchaseEvent(
   const { purchaseId, customerId, state, version, actionDeadlineMs } = purchase;
   const givenBackMinor = givenBack.get(purchaseId);
   const refunds = [...changedRefunds, ...newRefunds].filter((one) => one.purchaseId === purchaseId);
-  // Money that went back has the reason of its own refund, whatever became of others.
+  // Money that went back has the reason of its own refund, independent of other refunds.
   const done = refunds.find((one) => one.state === 'refunded');
   const reason = done ? done.reason : reasonOf(purchase, refunds);
   const detail = {

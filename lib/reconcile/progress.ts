@@ -82,7 +82,7 @@ export interface Sizes {
 }
 
 /**
- * A page of either kind takes a few megabytes, whatever the size of a sale. A step is committed every second or so, so a
+ * A page of either kind takes a few megabytes, for a sale of any size. A step is committed every second or so, so a
  * crash loses no more than that, and a run's row is written at most some thousand times for a million reservations.
  */
 export const defaultSizes: Sizes = {

@@ -109,7 +109,7 @@ export async function readReconciliation(
   return run ? viewOf(run) : refuse('not_found', 'There is no such run, or it is too old.');
 }
 
-/** The latest runs, whoever began them, without what they found. */
+/** The latest runs of all operators and schedules, without what they found. */
 export async function readReconciliations({ db }: Needs<'db'>): Promise<Reconciliations> {
   const runs = await listReconciliations(db, runsListed);
   return { items: runs.map((run) => Reconciliations.shape.items.element.parse(viewOf(run))) };

@@ -6,7 +6,7 @@
  * delivered before changes nothing, yet refreshes the mirror, since the first delivery may have died before it could.
  * I4: caps are summed from rows, and each row's number is part of a key, so that a worker that did not see a customer's
  * other reservations collides with them. I2: a message is acknowledged only after its commit. I11: a sale in which
- * somebody waits is decided only while it is held, after those who wait have been offered what is available.
+ * a customer waits is decided only while it is held, after those who wait have been offered what is available.
  *
  * The first attempt is optimistic and does not lock the sales at the start: it inserts, then moves stock under the guard,
  * so that the row of a hot sale is locked only at the end (the hot row last). If anything does not fit, or the stock may
@@ -18,7 +18,7 @@
  * commit; mirroring and publishing need no lock, since every write of the mirror compares versions.
  *
  * A request that was delivered before may be under way in another worker at this moment, where no read can see it. An
- * optimistic attempt therefore inserts such requests last, after waiting for whoever has inserted them; one that turns out
+ * optimistic attempt therefore inserts such requests last, after waiting for their transactions; one that turns out
  * to be decided is left out. Inserted with the others, it would make the whole batch fail.
  */
 import type { ReservationChange } from '#events/changes.ts';
@@ -195,7 +195,7 @@ async function decideHeld(
 export interface Mode {
   /**
    * Whether the sales are locked from the start, or only while stock is moved; and if they are locked, whether the batch is
-   * decided even if somebody still waits for available units.
+   * decided even if a waiter is left for available units.
    */
   readonly hold: 'no' | 'yes' | 'whoever waits';
   /** Which claims are looked up before the decision; if a repeated one is not, its insert is refused. */
@@ -227,7 +227,7 @@ export async function attempt(tx: Tx, claims: readonly Claim[], nowMs: number, m
   const decideOn = (some: readonly Claim[]) => decide(some, sales, holdings, nowMs, lineFirst);
   const first = decideOn(fresh);
   if (!held && !first.independentOfStock) throw new GuessWasWrong();
-  // A deadline is announced, so it must be that of the sale at the commit: nobody may move the sale meanwhile.
+  // A deadline is announced, so it must be that of the sale at the commit: no operator may move the sale meanwhile.
   if (!held && first.decisions.some((decision) => decision.deadlineMs !== null)) throw new GuessWasWrong();
 
   const isDoubtful = ({ reservationId }: DecidedReservation) => mode.mayBeUnderWay.has(reservationId);
@@ -255,7 +255,7 @@ export async function attempt(tx: Tx, claims: readonly Claim[], nowMs: number, m
   return withRepeats({ stocks: moved, reservations: decisions, events }, [...decided.values()], levels);
 }
 
-/** The sales in which somebody waits whom the available units can serve. */
+/** The sales with a waiter whom the available units can serve. */
 async function salesWithLineFirst(tx: Tx, sales: readonly SaleRow[]): Promise<Set<SaleId>> {
   const found = new Set<SaleId>();
   for (const { saleId, available, waitlisted } of sales) {

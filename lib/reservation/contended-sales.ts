@@ -1,5 +1,5 @@
 /**
- * Which sales this environment has lately had to lock to decide a batch: their stock is short, or somebody waits, so an
+ * Which sales this environment has lately had to lock to decide a batch: their stock is short, or a customer waits, so an
  * attempt without the lock would be wasted and workers would block each other.
  *
  * This is only an optimization, like the lock: a sale that is missing costs an attempt that is rolled back, and one that is

@@ -93,7 +93,7 @@ test('L4: a demand for more units than the sale has is refused', () => {
   ]);
 });
 
-test('I11: nobody gets units of a sale in which they can serve somebody who waits', () => {
+test('I11: no customer gets units of a sale in which they can serve a waiter', () => {
   const row = sale({ waitlisted: 1, waitlistSize: 2 });
   const { decisions, moves } = decide(
     [claim(), claim({ ticket: 2 })],

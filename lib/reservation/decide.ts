@@ -2,7 +2,7 @@
  * The allocation decision: which requests get units. Pure; it reads nothing and writes nothing.
  *
  * Requests are taken in ticket order. Each gets units if enough are available for its fill policy, a place on the
- * waitlist if there is one, and a refusal with a reason otherwise. Where somebody waits whom the available units can
+ * waitlist if there is one, and a refusal with a reason otherwise. Where a customer waits whom the available units can
  * serve, a request gets none of them, however few it asks for (invariant I11). The sums it returns are exactly the stock
  * moves that the decisions stand for, so code that carries them out cannot disagree with them (invariants I1, I4 and I8).
  */
@@ -32,7 +32,7 @@ export interface Decisions {
   readonly decisions: DecidedReservation[];
   /** One move for each sale whose stock or waitlist changes. */
   readonly moves: StockMove[];
-  /** True if slightly more or less available stock would change no decision, and nobody waits. */
+  /** True if slightly more or less available stock would change no decision, and the waitlist is empty. */
   readonly independentOfStock: boolean;
 }
 
@@ -48,7 +48,7 @@ const nothing: Holding = { units: 0, reservations: 0 };
 
 /**
  * Decides a batch of distinct claims on any mix of sales. `held` says what their customers have already, `lineFirst` in
- * which sales somebody waits whom the available units can serve.
+ * which sales a customer waits whom the available units can serve.
  */
 export function decide(
   claims: readonly Claim[],
@@ -104,7 +104,7 @@ export function decide(
 
     const refusal = sale ? refusalByTerms(claim, sale, nowMs) : 'not_found';
     if (!sale || refusal) return decided('rejected', 0, refusal ?? 'not_found');
-    // Nobody waits for units that cannot come, unless an operator adds some; the customer learns of it at once.
+    // No customer waits for units that cannot come, unless an operator adds some; the customer learns of it at once.
     if (claim.atLeast > sale.allotment) return decided('rejected', 0, 'over_allotment');
     if (!isEntitled(claim.standing, sale)) return decided('rejected', 0, 'not_entitled');
     if (isOverCap(before, claim, sale)) return decided('rejected', 0, 'over_cap');

@@ -1,7 +1,7 @@
 /**
  * Reading reservations, as their owners see them.
  *
- * One reservation is read from the mirror alone wherever that is sure of it (`sureView`), so that a rush of questions does
+ * One reservation is read from the mirror alone where that is sure of it (`sureView`), so that a rush of questions does
  * not reach MySQL; otherwise, and for lists, MySQL is read. The owner is in every WHERE (invariant I10).
  *
  * Invariant I6: monotonic reads. A mirror that missed a change would show an older state of a reservation than was already
@@ -38,8 +38,8 @@ import { listOwnReservations, type OwnReservation, readOwnReservation } from './
 export type ReadNeeds = MirrorNeeds & Needs<'registry'>;
 
 /**
- * One reservation of this customer; `not_found` for everybody else's. `receipt` is the one of its status URL: with it, an
- * accepted request is never answered with `not_found`, whatever is unavailable. Without it, `status_unknown` as long as a
+ * One reservation of this customer; `not_found` for another customer's. `receipt` is the one of its status URL: with it, an
+ * accepted request is never answered with `not_found`, during any outage. Without it, `status_unknown` as long as a
  * request may have been accepted that the mirror does not know; `too_many_requests` for a caller who has asked for many that
  * do not exist.
  */
@@ -83,7 +83,7 @@ const clockLeewayMs = 5_000;
  * - What was rejected, cancelled or has expired never changes again, so no failure can make it outdated.
  * - What may still change is believed unless Redis failed lately (`isDoubted`), because every change is mirrored. An
  *   allocation is believed only before the purchase window opens: from then on a purchase may be paying for it, which is no
- *   change of its version. A place in line is known only if Redis has everybody who waits.
+ *   change of its version. A place in line is known only if Redis has all who wait.
  * - Of the rest, the mirror does not have all that is shown.
  */
 export function sureView(
@@ -126,7 +126,7 @@ function decidedView(reservationId: ReservationId, mirrored: MirroredAnswer, sho
   };
 }
 
-/** The same, from MySQL only, whatever the mirror says: for verbs that change the reservation. */
+/** The same, from MySQL only, without the mirror: for verbs that change the reservation. */
 export async function getDecidedReservation(
   deps: MirrorNeeds,
   customerId: CustomerId,

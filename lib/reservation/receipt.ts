@@ -3,7 +3,7 @@
  *
  * Between the 202 and the decision a request is a message in a queue and a claim in Redis. If Redis is unavailable, or has
  * lost the claim, no store knows the request, and its customer must be told “requested” all the same (invariant I2). So the
- * status URL carries a proof. It is bound to the customer: nobody can make one, or use another's (invariant I10). What
+ * status URL carries a proof. It is bound to the customer: no customer can make one, or use another's (invariant I10). What
  * MySQL knows takes precedence.
  */
 import * as z from 'zod';

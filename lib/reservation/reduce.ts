@@ -2,7 +2,7 @@
  * Reducing: a customer takes fewer units than were asked for. The difference goes to the line in the same transaction; a
  * customer who waits keeps the place, and is served at once if that is now possible.
  *
- * Invariants. I11: everybody is served in ticket order, in the transaction that lowers the demand. I3: the units that are
+ * Invariants. I11: waiters are served in ticket order, in the transaction that lowers the demand. I3: the units that are
  * given back become a part of their own (`split.ts`). The quantity is set, not subtracted from, so repeating a call changes
  * nothing.
  */

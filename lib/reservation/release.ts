@@ -117,8 +117,8 @@ export async function offerToLine(tx: Tx, sale: SaleRow, nowMs: number): Promise
 }
 
 /**
- * Reads on as long as units are left and somebody is found whom they serve. Each page contains only those whom the rest
- * could serve when it was read, so the first of a page always gets an offer, and nobody is hidden behind those who cannot be
+ * Reads on as long as units are left and a waiter is found whom they serve. Each page contains only those whom the rest
+ * could serve when it was read, so the first of a page always gets an offer, and no waiter is hidden behind those who cannot be
  * served.
  */
 async function shareAmongLine(tx: Tx, sale: SaleRow, nowMs: number): Promise<Offer[]> {

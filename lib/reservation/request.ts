@@ -107,7 +107,7 @@ function isSame(one: Asked, other: Asked): boolean {
 }
 type Asked = Pick<GateRequest, 'quantity' | 'atLeast'>;
 
-/** What a reservation's request asked for, whatever it was reduced to since. */
+/** What a reservation's request asked for, before any reduction. */
 function askedOf({ quantity, atLeast, askedQuantity, askedAtLeast }: ReservationRow): Asked {
   return { quantity: askedQuantity ?? quantity, atLeast: askedAtLeast ?? atLeast };
 }

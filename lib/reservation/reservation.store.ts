@@ -337,7 +337,7 @@ export interface Due extends DuePlace, Pick<ReservationRow, 'customerId' | 'unit
 /** The largest value of an INT column. */
 const largestInt = 2_147_483_647;
 
-/** The position after everybody who has this deadline, in the sale's own time. */
+/** The position after all reservations with this deadline, in the sale's own time. */
 export function endOfDeadline(deadlineMs: number): DuePlace {
   const reservationId: ReservationId = fromBytes(Buffer.alloc(16, 0xff));
   return { deadlineMs, atLeast: largestInt, ticket: Number.MAX_SAFE_INTEGER, reservationId };
@@ -396,8 +396,8 @@ export async function readEndedOffers(
 
 /**
  * Those of the reservations that have been decided, by id. Waits for transactions that have inserted one of them and are not
- * committed yet, and then includes it. The allocate worker locks them before the sale, against the order above: whoever
- * ends one of them at this moment may deadlock with it, and the transaction that the server picks is repeated.
+ * committed yet, and then includes it. The allocate worker locks them before the sale, against the order above: a transaction
+ * that ends one of them at this moment may deadlock with it, and the transaction that the server picks is repeated.
  */
 export async function lockDecided(
   tx: Tx,
@@ -493,7 +493,7 @@ function conditionOf({ atLeastUpTo, behind }: PartOfLine): { sql: string; values
   };
 }
 
-/** Somebody who waits, with their place. */
+/** A waiter, with their place. */
 export interface Placed extends Pick<ReservationRow, 'reservationId' | 'customerId' | 'ticket' | 'units' | 'version'> {
   readonly decidedAtMs: number;
   /** Their place on the waitlist, from 1, as their owner reads it (`OwnReservation`). */
@@ -530,7 +530,7 @@ export async function readPlaces(
   });
 }
 
-/** Whether somebody waits whom so many units can serve (invariant I11). The sale must be locked. */
+/** Whether there is a waiter whom so many units can serve (invariant I11). The sale must be locked. */
 export async function canServeLine(tx: Tx, saleId: SaleId, units: number): Promise<boolean> {
   const rows = await tx.rows<{ id: Buffer }>(
     `SELECT r.id FROM waitlist w JOIN reservations r ON r.id = w.reservation_id

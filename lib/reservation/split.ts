@@ -49,7 +49,7 @@ export function splitAfter(row: ReservationRow, quantity: number, fate: Fate, no
     ...{ quantity: units, atLeast: units, units, ...fate, version: firstVersion, decidedAtMs: nowMs },
     deadlineMs: fate.state === 'allocated' ? row.deadlineMs : null,
     ...{ purchaseId: fate.state === 'refunded' ? row.purchaseId : null, askedQuantity: null, askedAtLeast: null },
-    // An allocation of its own that nobody has been told of yet.
+    // An allocation of its own; the holder has not been told of it yet.
     from: fate.state === 'allocated' ? 'requested' : row.state,
   };
   return { whole, part };

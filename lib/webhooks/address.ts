@@ -8,7 +8,7 @@ import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { loopbackName } from '#platform/kernel/registry.ts';
 import { isLoopbackAddress, isPublicAddress } from '#platform/security/public-address.ts';
 
-/** Names that lead to no place outside, wherever they are asked for. */
+/** Names that lead to no place outside, on any name server. */
 const insideNames = /(^|\.)(localhost|local|internal|home\.arpa|onion)\.?$/;
 
 /** Whether webhooks may go to this machine: in the local stack alone. */

@@ -53,7 +53,7 @@ export async function readDelivery({ db }: Needs<'db'>, key: DeliveryKey): Promi
 
 const noSuchDelivery = refuse('not_found', 'This endpoint has no such delivery, or it is too old.');
 
-/** Sends an endpoint a message of type `webhook.test`, whatever its filter says. */
+/** Sends an endpoint a message of type `webhook.test`; its filter does not apply. */
 export async function sendTest(
   deps: Needs<'db' | 'clock' | 'queue'>,
   endpointId: EndpointId,

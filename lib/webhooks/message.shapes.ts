@@ -106,7 +106,7 @@ export const webhookMessages = {
   }),
 } as const satisfies Record<EventName, z.ZodType>;
 
-/** Sent when an operator asks for it, whatever the endpoint's filter says. */
+/** Sent when an operator asks for it; the endpoint's filter does not apply. */
 export const testMessage = messageOf('webhook.test', Tested).meta({
   id: 'WebhookTest',
   description: 'An operator tries the endpoint.',

@@ -2,7 +2,7 @@
  * The client for SQS: the SDK's, with a short way for the call that customers wait for.
  *
  * The SDK takes some 500 µs of processor time to send one message, of which most of accepting a reservation consisted. So
- * the first attempt is signed by aws4 and made by undici. Whatever is not a plain success is done by the SDK, as if there
+ * the first attempt is signed by aws4 and made by undici. Anything but a plain success is done by the SDK, as if there
  * had been no attempt: it knows what to repeat, what to throw, and how far this clock is off. Credentials, region and clock
  * are the SDK client's, so they are found, and renewed, in one way.
  */

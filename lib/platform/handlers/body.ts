@@ -61,7 +61,7 @@ export function readBody(route: Route, event: APIGatewayProxyEventV2, encoding?:
   // A gateway that passes text on replaces every byte that is not UTF-8 with U+FFFD; decoding CP949 does the same.
   if (body === undefined || body.includes('\ufffd')) throw unreadable(route, isBytes, encoding);
   if (isBytes && body === '') throw new Refused('unprocessable', 'The body is empty.');
-  // The size limit of a body of bytes applies to the bytes, whatever their length in UTF-8.
+  // The size limit of a body of bytes applies to the bytes, not to their length in UTF-8.
   if (!isBytes && Buffer.byteLength(body) > limit) throw tooLarge(limit);
   return body;
 }

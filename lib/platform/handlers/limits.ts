@@ -20,7 +20,7 @@ export const proofHeader = 'x-proof-of-work';
 const rates = {
   'register-address': { burst: 10, perMinute: 10 },
   'login-address': { burst: 30, perMinute: 30 },
-  /** Attempts to sign in to the accounts of one e-mail address, from wherever. */
+  /** Attempts to sign in to the accounts of one e-mail address, from any network. */
   'login-account': { burst: 10, perMinute: 5 },
   /** Attempts from devices that have signed in to the account before. */
   'login-device': { burst: 10, perMinute: 5 },
@@ -32,7 +32,7 @@ const rates = {
   'password-change': { burst: 10, perMinute: 5 },
   /** Public lists, which MySQL answers. */
   'public-address': { burst: 300, perMinute: 600 },
-  /** As many as a household has; beyond it, whoever shares an address works for a moment. */
+  /** As many as a household has; beyond it, those who share an address do a proof of work. */
   'reservations-address': { burst: 5, perMinute: 5 },
   'reservations-customer': { burst: 30, perMinute: 60 },
   'changes-customer': { burst: 60, perMinute: 120 },
@@ -134,7 +134,7 @@ export function perCustomer<C extends Pick<Requested, 'deps' | 'caller'>, R>(
 }
 
 /**
- * Lets a caller pass within a rate: a customer within one of their own, and somebody without an account within that of their
+ * Lets a caller pass within a rate: a customer within one of their own, and a caller without an account within that of their
  * address, beyond which it takes a proof of work.
  */
 export function limitCaller(
@@ -148,7 +148,7 @@ export function limitCaller(
   return limit(deps, name, attempt, limited);
 }
 
-/** A verb that runs within a rate of its caller: of the customer, or of the address of somebody without an account. */
+/** A verb that runs within a rate of its caller: of the customer, or of the address of a caller without an account. */
 export function perCaller<C extends Requested, R>(
   name: LimitName,
   verb: (call: C) => Promise<R>,

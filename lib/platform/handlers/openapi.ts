@@ -331,7 +331,7 @@ function headersOf(route: Route): { header?: z.ZodObject } {
   return Object.keys(header).length > 0 ? { header: z.object(header) } : {};
 }
 
-/** What an operation that refuses nobody itself may be answered with. */
+/** What an operation without refusals of its own may be answered with. */
 const gatewayRefusal = { 429: { description: 'The gateway has too many requests; the answer is its own' } };
 
 /** One response for each status of a refusal, with its possible codes and an example of each. */

@@ -20,7 +20,7 @@ export interface Route<
   readonly description?: string;
   readonly tag: string;
   /**
-   * Who may call: everybody, or a signed-in caller with at least this role. `optional` is for everybody, and tells who calls if
+   * Who may call: anyone, or a signed-in caller with at least this role. `optional` is for anyone, and tells who calls if
    * a valid token came along.
    */
   readonly auth: 'none' | 'optional' | Role;

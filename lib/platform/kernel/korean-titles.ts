@@ -1,4 +1,4 @@
-/** What each code is called in Korean; beside it the detail stays in English, for whoever wrote the program. */
+/** What each code is called in Korean; beside it the detail stays in English, for the author of the program. */
 import type { Code } from './errors.ts';
 
 export const koreanTitles: Readonly<Record<Code, string>> = {

@@ -53,9 +53,9 @@ export function openMailer(address: string): Mailer {
         url,
         pool: true,
         maxConnections: connectionsAtOnce,
-        // Not in the clear, if somebody in between says that the server knows no TLS. What is on this machine needs none.
+        // Not in the clear, if an attacker in between says that the server knows no TLS. What is on this machine needs none.
         requireTLS: server.hostname !== '127.0.0.1',
-        // What failed is tried again by whoever sent it, who also counts how often.
+        // What failed is tried again by the sender, who also counts how often.
         maxRequeues: 0,
         connectionTimeout: mailCallTimeoutMs,
         greetingTimeout: mailCallTimeoutMs,

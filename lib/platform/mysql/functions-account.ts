@@ -1,6 +1,6 @@
 /**
  * The account with which functions reach MySQL, with the least privilege: it reads and writes rows of one database and may do nothing else: no function
- * changes a table, makes an account, or reads another database, whatever is made to run in it.
+ * changes a table, makes an account, or reads another database, even if other statements are made to run in it.
  */
 import mysql, { type Connection } from 'mysql2/promise';
 import type { Authorities } from './server.ts';

@@ -27,7 +27,7 @@ export async function migrate(url: string, folder: string = migrationsFolder): P
       `SELECT GET_LOCK('holdfast_migrate', ${lockWaitSeconds}) AS granted`,
     );
     if (rows[0]?.granted !== 1) throw new Error('another migration has been running for a minute');
-    // A binary collation, whatever the server's default: text is equal only if its bytes are.
+    // A binary collation, not the server's default: text is equal only if its bytes are.
     await connection.query('ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_bin');
     await applyMigrations(drizzle({ client: connection }), { migrationsFolder: folder });
   } finally {

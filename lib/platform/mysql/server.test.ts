@@ -144,7 +144,7 @@ test.each([
   expect(shown).toEqual([]);
 });
 
-test('nor is one with the right name that nobody trusts', async () => {
+test('nor is one with the right name from an unknown authority', async () => {
   const error = await connect(urlOf(await serve('localhost'), {}));
   expect(String((error as Error).message)).toMatch(/certificate/i);
   expect(shown).toEqual([]);

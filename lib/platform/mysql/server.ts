@@ -1,14 +1,14 @@
 /**
  * The server that a URL names, and how its identity is checked: a connection over TLS is made only to a server whose
  * certificate a trusted authority has signed **for the name that was asked for**. A driver that checks the chain alone would
- * give the password to whoever has any certificate.
+ * give the password to any server with a certificate.
  */
 import type { ConnectionOptions } from 'mysql2/promise';
 
 /** Certificates of authorities by a name that stands for them in a URL (`?ssl=Amazon%20RDS`). */
 export type Authorities = Readonly<Record<string, string[]>>;
 
-/** What the driver needs to connect. Whatever a URL says, the server's certificate and its name are both verified. */
+/** What the driver needs to connect. The server's certificate and its name are always verified; a URL cannot turn that off. */
 export function serverOf(url: string, authorities: Authorities = {}): ConnectionOptions {
   const asked = new URL(url).searchParams.get('ssl');
   if (asked === null) return { uri: url };

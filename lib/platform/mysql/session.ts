@@ -1,5 +1,5 @@
 /**
- * The settings of a session, whatever the server's defaults are.
+ * The settings of a session, independent of the server's defaults.
  *
  * The driver writes values into statements, and its escaping is correct only under some settings: with
  * NO_BACKSLASH_ESCAPES an escaped quote ends the string. So no statement runs before the session has these settings.

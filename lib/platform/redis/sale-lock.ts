@@ -53,7 +53,7 @@ export function openSaleLock(redis: RedisClient): SaleLock {
         await held?.unlock().catch(() => undefined);
       };
       try {
-        // A lock that somebody else holds says nothing about Redis, and must not open its breaker.
+        // A lock that another process holds says nothing about Redis, and must not open its breaker.
         lock = await redis.guarded(() =>
           redlock.lock(tags.map(keys.lock), lockLifeMs).catch((error) => {
             if (outage === undefined) return unlessHeld(error);

@@ -21,7 +21,7 @@ export interface BreakerOptions {
   isSilent?: boolean;
   /**
    * Whether it guards calls to a system that is none of ours to run, such as a customer's own: then its opening is neither logged
-   * nor measured, and whoever runs that system is told in another way.
+   * nor measured, and the operator of that system is told in another way.
    */
   isTheirs?: boolean;
 }

@@ -6,7 +6,7 @@ function opened() {
   return { misses, pass: (ms: number) => (nowMs += ms) };
 }
 
-test('a caller who asks for many things that do not exist has to wait, and nobody else has', () => {
+test('a caller who asks for many things that do not exist has to wait, and other callers do not', () => {
   const { misses, pass } = opened();
   for (let n = 1; n < missesAtMost; n++) misses.note('one');
   expect(misses.refusal('one')).toBeUndefined();

@@ -105,7 +105,7 @@ const redisSilence =
 /** The name of what ends a call, or a whole invocation, that ran out of time: from Node, the AWS SDK and Middy. */
 const timeoutName = 'TimeoutError';
 
-/** True if the error means that a dependency is unavailable or too busy, whatever work was tried. Checks causes too. */
+/** True if the error means that a dependency is unavailable or too busy, for any kind of work. Checks causes too. */
 export function isOutage(error: unknown): boolean {
   if (typeof error !== 'object' || error === null) return false;
   return (

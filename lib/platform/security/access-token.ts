@@ -136,7 +136,7 @@ export async function openTokens(jwkText: string, clock: Clock): Promise<Tokens>
           clockTolerance: clockToleranceSeconds,
           currentDate: new Date(nowSeconds * 1000),
           requiredClaims: ['sub', 'iat', 'exp'],
-          // Whatever expiry a token claims, none issued here lives longer.
+          // No token issued here lives longer, even if it claims to.
           maxTokenAge: accessTokenLifeSeconds,
         });
         const { sub, role, sid, contact, external, iat = 0, exp = 0 } = payload;

@@ -53,7 +53,7 @@ describe('where loopback is not allowed', () => {
     expect(secure.connections()).toBe(before);
   });
 
-  test('a name that nobody knows is an error of the network', async () => {
+  test('an unknown name is an error of the network', async () => {
     const unknown = async () => [];
     const outside = opening({ loopback: false, resolve: unknown });
     await expect(post(outside, `https://hooks.example.com:${secure.port}/`)).rejects.toMatchObject({

@@ -1,5 +1,5 @@
 /**
- * Sends a POST to an address that somebody else chose, without becoming their way into our own network (server-side request
+ * Sends a POST to an address that a client chose, without becoming their way into our own network (server-side request
  * forgery, SSRF).
  *
  * Invariant: no connection is opened to an address that is not public. The name is resolved by the connection itself, and the

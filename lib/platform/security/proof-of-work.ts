@@ -56,7 +56,7 @@ export function openWork(secret: string, clock: Clock): Work {
       const { data, expiresAt = 0 } = challenge.parameters;
       const madeAtMs = Number(data?.madeAtMs ?? 0);
       if (data?.purpose !== purpose || expiresAt * 1_000 <= clock()) return undefined;
-      // The library throws for some solutions that somebody made up; they are wrong like others.
+      // The library throws for some solutions that a client made up; they are wrong like others.
       const result = await verifySolution({ challenge, solution, deriveKey, hmacSignatureSecret }).catch(
         () => undefined,
       );

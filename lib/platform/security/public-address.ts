@@ -3,7 +3,7 @@
  *
  * IPv4: everything but the blocks that IANA has registered for a special purpose. IPv6: only what is allocated as global
  * unicast, without the blocks in it that carry an IPv4 address or are for a special purpose. So an IPv4 address in any form
- * of IPv6 (mapped, compatible, NAT64, 6to4, Teredo) is not public, whatever it is.
+ * of IPv6 (mapped, compatible, NAT64, 6to4, Teredo) is never public.
  */
 import { BlockList, isIP } from 'node:net';
 

@@ -1,6 +1,6 @@
 /**
- * Our own text that a client keeps and returns, signed so that nobody else can have written it. It is not encrypted:
- * everybody who holds it can read it.
+ * Our own text that a client keeps and returns, signed so that no other can have written it. It is not encrypted:
+ * every holder can read it.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 

@@ -48,7 +48,7 @@ describe('webhook signatures', () => {
     expect(accepted({ ...signed(), 'webhook-timestamp': String(nowMs / 1000 + 1) })).toBe(false);
   });
 
-  it('a signature by somebody else, of another version, or of another form is refused', () => {
+  it('a signature with another key, of another version, or of another form is refused', () => {
     const stranger = `whsec_${Buffer.from('a guess').toString('base64')}`;
     expect(accepted(signed({ key: stranger }))).toBe(false);
     const bare = signed()['webhook-signature'].slice('v1,'.length);
