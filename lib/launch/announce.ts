@@ -63,9 +63,9 @@ interface Announced {
 
 /**
  * Announces to the first page of a sale's reservations, and writes the job for the rest if there are more. `sale` is as it
- * will be after the transaction, which holds it, `before` as it was, and `nowMs` a time at which it was held: everybody who
+ * will be after the transaction, which holds it, `before` as it was, and `nowMs` a time at which it was held: every customer who
  * was decided before is told, however long the transaction waited for the sale. The opening and the close are told to those
- * who can buy, a change to everybody who holds units or waits. The caller records the events, and sends the job's message
+ * who can buy, a change to all holders and waiters. The caller records the events, and sends the job's message
  * after the commit.
  */
 export async function announce(
@@ -76,7 +76,7 @@ export async function announce(
 ): Promise<Announced> {
   const rows = await readPage(tx, sale.saleId, undefined, rowsPerStep());
   const key = { saleId: sale.saleId, kind, round: sale.version };
-  // With the sale held, everybody whom this reads was decided before.
+  // With the sale held, every reservation that this reads was decided before.
   const { events, told } = tell(sale, { ...key, startedAtMs: nowMs }, rows, nowMs, before);
   const last = rows.at(-1);
   if (!last || rows.length < rowsPerStep()) return { events };
@@ -155,7 +155,7 @@ type Place = Pick<Placed, 'ticket' | 'reservationId'>;
 /**
  * Tells those who wait behind the first of `offered` that they have moved up, and to which position: the first page of them
  * in this transaction, the others by the job. Those of an earlier such change who have not been told yet hear only of this
- * one. While the line is still being served, nobody is told, and the job waits for the end of it. `sale` is as it will be
+ * one. While the line is still being served, no places are told, and the job waits for the end of it. `sale` is as it will be
  * after the transaction, which holds it. The caller records the events, and sends the job's message after the commit.
  */
 export async function announceMoves(
@@ -282,7 +282,7 @@ function isConcerned({ state, purchaseId }: ReservationRow, kind: Announcement):
 }
 
 /**
- * Whether the time to buy a reservation's units was over by the sale's clock before the change, though nobody has ended it
+ * Whether the time to buy a reservation's units was over by the sale's clock before the change, though it has not been ended
  * yet. Its end is told, and no announcement, which would speak as if that time went on. What the change itself has ended is
  * told of it. `before` is the sale before the change, where that is known. In a later step a time that is over may have been
  * ended by the new times, so it is told of them. Pure.
@@ -307,7 +307,7 @@ export function isOfTimes(kind: SaleJob['kind']): boolean {
   return kind === 'rescheduled' || kind === 'resumed';
 }
 
-/** Whether what is over in a locked sale need no longer stay as it is: everybody has been told of the new times. */
+/** Whether what is over in a locked sale need no longer stay as it is: all customers have been told the new times. */
 export async function isToldOfTimes(tx: Tx, saleId: SaleId): Promise<boolean> {
   return !(await readOpenJobs(tx, saleId)).some(({ kind }) => isOfTimes(kind));
 }

@@ -64,8 +64,8 @@ export const CancellationView = z
     /** When every buyer had been seen, and told; null until then. */
     sweptAt: Time.nullable(),
     /**
-     * Whether nothing is left to do: nobody holds or waits, no payment is open, nobody's purchase is still to be refunded, every
-     * refund is done.
+     * Whether nothing is left to do: there are no holders and no waiters, no payment is open, no purchase is still to be
+     * refunded, every refund is done.
      */
     done: z.boolean(),
     /** Purchases with units of this sale whose payment is still with the provider or its customer, or disputed. */

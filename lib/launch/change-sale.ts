@@ -1,9 +1,9 @@
 /**
  * Changing a sale: new terms, a pause, and calling it off. The row is held while the change is decided.
  *
- * Invariant I12: a pause stops every clock, and resuming gives the time back. Everybody who was told a time that moves
+ * Invariant I12: a pause stops every clock, and resuming gives the time back. Every customer who was told a time that moves
  * is told the new one, once for each change, beginning in the same transaction; a change that moves nothing is not announced.
- * If times get shorter, nothing expires until everybody has been told (`endsWait`).
+ * If times get shorter, nothing expires until all customers have been told (`endsWait`).
  * Those who move up in line because others get an offer are told as well.
  */
 
@@ -197,7 +197,7 @@ function keepView(keep: Keep) {
 }
 
 /**
- * Changes a sale's row under lock, tells those whom it concerns, then schedules what comes next. Units that could not be
+ * Changes a sale's row under lock, tells the customers it concerns, then schedules what comes next. Units that could not be
  * offered before, as in a pause, are offered in the same transaction (invariant I11), by the changed times. If `decide`
  * finds nothing to change, nothing is written or announced. `answer` gets the row as the transaction leaves it and as it found
  * it, runs last within the transaction, and makes the result.

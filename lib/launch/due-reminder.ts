@@ -44,7 +44,7 @@ async function remindSome(tx: Tx, saleId: SaleId, nowMs: number): Promise<Step> 
   const sale = (await lockSales(tx, [saleId])).get(saleId);
   const leadMs = sale && dueLeadMs(sale);
   if (!sale || leadMs === undefined || sale.status !== 'active') return over;
-  // Units whose time ends with the window go to nobody, and their holder is reminded of the close.
+  // Units whose time ends with the window go to no other customer, and their holder is reminded of the close.
   const untilMs = Math.min(toSaleTime(sale, nowMs) + leadMs, toSaleTime(sale, sale.purchaseClosesAtMs) - 1);
   const known = await readReminded(tx, saleId);
   // When the sale's clock stood still or was moved, holders whose reminder is due again are reminded again.

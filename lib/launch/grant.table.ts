@@ -11,7 +11,7 @@ import { id, timeMs } from '#platform/mysql/columns.ts';
 export const grants = mysqlTable(
   'grants',
   {
-    /** Whoever has left the line never joins it again with the same reservation, so it is granted at most once. */
+    /** A reservation that has left the line never joins it again, so it is granted at most once. */
     reservationId: id('reservation_id').primaryKey(),
     saleId: id('sale_id').notNull(),
     /** Added to the sale for it. */

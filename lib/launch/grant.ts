@@ -1,9 +1,9 @@
 /**
- * Granting: an operator gives units to somebody who waits, out of turn and with a reason.
+ * Granting: an operator gives units to a waiter, out of turn and with a reason.
  *
  * It is the one exception to the line (invariant I11): an earlier ticket may be passed, by a person who answers for it. So it is
  * recorded in the same transaction, with the reason; the one who gets it is told that it was granted, and those behind are
- * told their new places. Its units are added to the sale, so that nobody in front loses any. It is an offer
+ * told their new places. Its units are added to the sale, so that no waiter in front loses any. It is an offer
  * like any other: it has a deadline, and counts against the cap.
  */
 import * as z from 'zod';

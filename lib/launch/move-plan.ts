@@ -5,7 +5,7 @@
  * A dangerous move needs a confirmation: a token that only the preview gives and that stands for this very move of the sale
  * as it is. So a mistake cannot end a sale. These are dangerous:
  * - `closes_at_once`: the purchase window would be over;
- * - `takes_time`: somebody who holds units, or waits for them, would have less time than they were told;
+ * - `takes_time`: a holder or a waiter would have less time than they were told;
  * - `short_window`, `ends_reserving`: what is left of the purchase window, or of the reservation period, would shrink to less
  *   than a tenth of it, or to less than ten seconds; or no offer could be made any more in what is left of the window.
  *

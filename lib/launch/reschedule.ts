@@ -14,7 +14,7 @@ import { readTimes } from './sale-times.ts';
 
 /**
  * Moves a sale's times to those named, or all that are still to come by `shiftSeconds`. With `dryRun` it changes nothing
- * and says what would happen. Refuses with `confirmation_required` what takes time from somebody or ends the sale at once,
+ * and says what would happen. Refuses with `confirmation_required` what takes time from a customer or ends the sale at once,
  * unless the preview's `confirmation` comes with it.
  */
 export async function rescheduleSale(

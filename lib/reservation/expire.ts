@@ -83,7 +83,7 @@ export function isOver(sale: Pick<SaleRow, 'status' | 'purchaseClosesAtMs'>, now
 
 /**
  * How a reservation with units ends, or undefined if it is not over, the sale is paused, or times got shorter and not
- * everybody has been told yet (invariant I12). For a reservation that a purchase
+ * all customers have been told yet (invariant I12). For a reservation that a purchase
  * has just left, so that its units do not wait for the next look at the sale. Pure.
  */
 export function endOf(
@@ -100,7 +100,7 @@ export function endOf(
 
 /**
  * Ends what is open on a page of the reservations of a sale that is over, starting after `afterId`. Undefined for a sale
- * that goes on, is paused, or has not told everybody of shorter times yet. What a purchase is paying for is left to the
+ * that goes on, is paused, or has not told all customers of shorter times yet. What a purchase is paying for is left to the
  * purchase, unless the sale was called off: nothing of it can be bought any more, so the purchase loses it at once.
  */
 export async function endPage(

@@ -38,7 +38,7 @@ export function deadlineAtMs(
 }
 
 /**
- * Until when units can be bought, as it is shown: in a paused sale, as if it were resumed now. So nobody is shown a time that
+ * Until when units can be bought, as it is shown: in a paused sale, as if it were resumed now. So no customer is shown a time that
  * has passed while the sale's clock stands still, and the end of the pause tells the time that was shown then.
  */
 export function shownDeadlineMs(
@@ -77,7 +77,7 @@ export function giveBackPause(sale: Clock, nowMs: number): SaleTimes & Pick<Sale
   };
 }
 
-/** Whether somebody has less time to buy after a change than they were told before, or were shown in a pause. */
+/** Whether a customer has less time to buy after a change than they were told before, or were shown in a pause. */
 export function isShorter(
   before: Clock,
   after: Pick<Clock, 'clockOffsetMs' | 'purchaseClosesAtMs'>,

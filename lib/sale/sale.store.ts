@@ -31,7 +31,7 @@ export interface StockGuard {
   readonly fencingTokens?: ReadonlyMap<SaleId, number>;
   /** The epoch the caller read; a restore in between refuses. */
   readonly epochs?: ReadonlyMap<SaleId, number>;
-  /** Whether nobody may be waiting: those who wait come first, and only with the row held is it known what they wait for. */
+  /** Whether there may be no waiters: waiters come first, and only with the row held is it known what they wait for. */
   readonly nobodyWaits?: boolean;
   /** The terms that the caller decided by; a pause or a move in between refuses, since it has been announced already. */
   readonly terms?: ReadonlyMap<SaleId, TermsTold>;
@@ -75,7 +75,7 @@ export interface SaleRow extends StockLevel, SaleTimes {
   readonly pauseBeganMs: number | null;
   /** What the stored deadlines of its reservations are moved by (`sale-clock.ts`). */
   readonly clockOffsetMs: number;
-  /** Whether nothing expires: times got shorter, and not everybody has been told yet. */
+  /** Whether nothing expires: times got shorter, and not all customers have been told yet. */
   readonly endsWait: boolean;
 }
 
@@ -251,7 +251,7 @@ export async function enterPhase(
   ]);
 }
 
-/** Says whether what is over in a sale whose row is held stays as it is, until everybody has been told of shorter times. */
+/** Says whether what is over in a sale whose row is held stays as it is, until all customers have been told of shorter times. */
 export async function setEndsWait(tx: Tx, saleId: SaleId, endsWait: boolean): Promise<void> {
   await tx.change('UPDATE sales SET ends_wait = ? WHERE id = ?', [Number(endsWait), toBytes(saleId)]);
 }
@@ -271,7 +271,7 @@ export const moveGuards = {
   fencingToken: '(m.fence = 0 OR s.fence <= m.fence)',
   /** MySQL has not been restored since the sale was read; minus one means that no epoch was read. */
   epoch: '(m.epoch = -1 OR s.epoch = m.epoch)',
-  /** Nobody waits; required for a move that is made without looking at the line (invariant I11). */
+  /** There are no waiters; required for a move that is made without looking at the line (invariant I11). */
   line: '(m.alone = 0 OR s.waitlisted = 0)',
   /** Nothing was announced since the sale was read that this move's reservations would not hear of (invariant I12). */
   terms: `(m.opens = -1 OR (s.purchase_opens_at_ms = m.opens AND s.purchase_closes_at_ms = m.closes

@@ -30,7 +30,7 @@ export const sales = mysqlTable(
     priceMinor: bigint('price_minor', { mode: 'number' }).notNull(),
     currency: char('currency', { length: 3 }).notNull(),
     capPerCustomer: int('cap_per_customer').notNull(),
-    /** Fixed when the sale is created: what somebody has already was counted by it. */
+    /** Fixed when the sale is created: what a customer has already was counted by it. */
     capPer: mysqlEnum('cap_per', capHolders).notNull().default('customer'),
     /** Whether only those may reserve who have shown that their address is theirs. */
     requiresContact: boolean('requires_contact').notNull().default(false),
@@ -48,7 +48,7 @@ export const sales = mysqlTable(
     pauseBeganMs: timeMs('pause_began_ms'),
     /** How far the sale's own clock is behind the wall clock; added to stored deadlines. */
     clockOffsetMs: timeMs('clock_offset_ms').notNull().default(0),
-    /** Whether nothing expires: times got shorter, and not everybody has been told yet. */
+    /** Whether nothing expires: times got shorter, and not all customers have been told yet. */
     endsWait: boolean('ends_wait').notNull().default(false),
     reserveOpensAtMs: timeMs('reserve_opens_at_ms').notNull(),
     reserveClosesAtMs: timeMs('reserve_closes_at_ms').notNull(),

@@ -54,8 +54,8 @@ export function lackedBy({ contactSinceMs, externalSinceMs }: Shown, saleId: Sal
 }
 
 /**
- * Whether what tells a person from others was one account's for all of the sale: nobody's before, or this one's since before the
- * sale was made, and before the last token of the account that had it.
+ * Whether what tells a person from others was one account's for all of the sale: no account's before, or this one's since
+ * before the sale was made, and before the last token of the account that had it.
  */
 function isOwnSince(sinceMs: number, saleId: SaleId): boolean {
   return sinceMs === 0 || sinceMs + accessTokenLifeSeconds * 1_000 <= createdAtMs(saleId);
@@ -66,7 +66,7 @@ function createdAtMs(saleId: SaleId): number {
   return Number.parseInt(saleId.slice(0, 8) + saleId.slice(9, 13), 16);
 }
 
-/** Whether somebody who could show this when they asked may have what they asked for (invariant I4). */
+/** Whether a customer who could show this when they asked may have what they asked for (invariant I4). */
 export function isEntitled(standing: string | undefined, sale: Pick<SaleRow, 'capPer' | 'requiresContact'>): boolean {
   const asks = asksOf(sale);
   return asks === '' || (standing ?? '').includes(asks);
