@@ -9,7 +9,8 @@ import { systemClock } from '#platform/kernel/clock.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
-import { openDb } from '#platform/mysql/mysql.ts';
+import { authorities } from '#platform/mysql/migrate.ts';
+import { type Db, openDb } from '#platform/mysql/mysql.ts';
 import { ownArguments } from './arguments.ts';
 import { defaultFolder } from './state-folder.ts';
 
@@ -20,11 +21,12 @@ async function run(): Promise<number> {
   if (!customerId.success)
     return fail('Name the account with --customer and the customerId that its owner reads from GET /me.');
   const url = process.env.MYSQL_URL || runningStack();
-  if (!url || !URL.canParse(url)) {
+  if (!url || !URL.parse(url)?.host) {
     return fail('Set MYSQL_URL to the database of the account, or run npm start in this clone.');
   }
-  const db = openDb(url, { connections: 1 });
+  let db: Db | undefined;
   try {
+    db = openDb(url, { connections: 1, authorities });
     const made = await makeAdmin({ db, clock: systemClock }, customerId.data);
     if (isRefusal(made)) return fail(made.detail);
     process.stdout.write(`${made.email} is an admin now, and has to sign in again.\n`);
@@ -32,7 +34,7 @@ async function run(): Promise<number> {
   } catch (error) {
     return fail(`MySQL at ${new URL(url).host} did not do it: ${error instanceof Error ? error.message : error}.`);
   } finally {
-    await db.close();
+    await db?.close();
   }
 }
 

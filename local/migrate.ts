@@ -18,7 +18,7 @@ const { values: flags } = parseArgs({ options: { account: { type: 'boolean' } } 
 process.exitCode = await run(process.env.MYSQL_URL ?? '');
 
 async function run(url: string): Promise<number> {
-  if (!URL.canParse(url)) {
+  if (!URL.parse(url)?.host) {
     process.stderr.write(`Set MYSQL_URL to the database to migrate, such as ${example}.\n`);
     return 1;
   }

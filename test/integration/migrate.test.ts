@@ -115,7 +115,7 @@ test.each([
 });
 
 test('without the address of a database it asks for one', () => {
-  for (const url of ['', 'nothing']) {
+  for (const url of ['', 'nothing', 'localhost:3306/holdfast']) {
     const { status, stderr } = migrate(url);
     expect(status).toBe(1);
     oneSentence(stderr);

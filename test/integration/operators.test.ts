@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { setRole } from '#identity/operators.ts';
+import { freePort } from '#local/free-port.ts';
 import { projectRoot } from '#local/state-folder.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
@@ -36,9 +37,11 @@ const setTo = (token: string, customerId: CustomerId, role: string) =>
 const signIn = async (email: string) =>
   (await api.call('POST /auth/login', { json: { email, password } })).body.accessToken as string;
 
-function command(...args: string[]) {
+const command = (...args: string[]) => commandAt(bed.mysqlUrl, ...args);
+
+function commandAt(mysqlUrl: string, ...args: string[]) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [join(projectRoot, 'local/admin.ts'), ...args], {
-    env: { ...process.env, NODE_OPTIONS: '', MYSQL_URL: bed.mysqlUrl },
+    env: { ...process.env, NODE_OPTIONS: '', MYSQL_URL: mysqlUrl },
     encoding: 'utf8',
     timeout: 20_000,
   });
@@ -70,6 +73,19 @@ describe('the first admin', () => {
       expect([status, stdout]).toEqual([1, '']);
       expect(stderr).toMatch(/^[A-Z][^\n]+\.\n$/);
       expect(await admins()).toEqual(before);
+    },
+  );
+
+  test.each(['', '?ssl=Amazon%20RDS', '?ssl=nonsense'])(
+    'cannot be made in a database that is not reached, and a sentence says why: %j',
+    async (settings) => {
+      const url = `mysql://holdfast:secret@127.0.0.1:${await freePort()}/holdfast${settings}`;
+      const { status, stdout, stderr } = commandAt(url, '--customer', newId());
+      expect([status, stdout]).toEqual([1, '']);
+      expect(stderr).toMatch(/^[A-Z][^\n]+\.\n$/);
+      expect(stderr).not.toContain('secret');
+      // The certificates of Amazon RDS are known, so it gets as far as the network.
+      expect(stderr.includes('ECONNREFUSED')).toBe(settings !== '?ssl=nonsense');
     },
   );
 });

@@ -11,7 +11,7 @@ import { Fault } from '#platform/kernel/errors.ts';
 import { mysqlConnectTimeoutMs, poolWaitTimeoutMs, statementTimeoutMs } from '#platform/kernel/time-limits.ts';
 import { type Breakers, openBreakers } from '#platform/resilience/circuit-breaker.ts';
 import { isConnectionLoss, mysqlErrorNumber, mysqlOutage } from '#platform/resilience/outage.ts';
-import { serverOf } from './server.ts';
+import { type Authorities, serverOf } from './server.ts';
 import { prepareSession } from './session.ts';
 
 /** A connection, inside a transaction or outside. Values are always bound, never spliced into the text. */
@@ -74,10 +74,10 @@ export function isDuplicateKey(error: unknown, key?: string): boolean {
 /** Opens a pool. Connections are made when first needed. */
 export function openDb(
   url: string,
-  options: { connections?: number; breakers?: Breakers; random?: () => number } = {},
+  options: { connections?: number; breakers?: Breakers; random?: () => number; authorities?: Authorities } = {},
 ): Db {
   const pool = mysql.createPool({
-    ...serverOf(url),
+    ...serverOf(url, options.authorities),
     connectionLimit: options.connections ?? 10,
     connectTimeout: mysqlConnectTimeoutMs,
     maxIdle: options.connections ?? 10,
