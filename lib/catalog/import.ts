@@ -105,6 +105,8 @@ export function readRows(csv: string): ReadFile {
   let isTable = true;
   const rowOfSku = new Map<string, number>();
   for (const { row, cells } of lines) {
+    // Excel leaves the separators out before empty cells of the last column.
+    if (cells.length === header.length - 1 && header.at(-1) === 'description') cells.push('');
     if (cells.length !== header.length) {
       mistakes.push({ row, field: '', message: `has ${cells.length} cells instead of ${header.length}` });
       isTable = false;

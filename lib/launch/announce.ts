@@ -285,7 +285,7 @@ function isConcerned({ state, purchaseId }: ReservationRow, kind: Announcement):
  * Whether the time to buy a reservation's units was over by the sale's clock before the change, though it has not been ended
  * yet. Its end is told, and no announcement, which would speak as if that time went on. What the change itself has ended is
  * told of it. `before` is the sale before the change, where that is known. In a later step a time that is over may have been
- * ended by the new times, so it is told of them. Pure.
+ * ended by the new times, so it is told of them; but one that has run out since, though no time got shorter, is not. Pure.
  */
 export function isOver(
   sale: SaleRow,
@@ -297,8 +297,9 @@ export function isOver(
   const isOverIn = (one: SaleRow, atMs: number) => deadlineAtMs(one, row.deadlineMs) <= saleNowMs(one, atMs);
   if (row.state !== 'allocated' || !isOverIn(sale, nowMs)) return false;
   if (before) return isOverIn(before, nowMs);
-  if (isOfTimes(kind)) return false;
+  if (isOfTimes(kind) && sale.endsWait) return false;
   if (!isOverIn(sale, startedAtMs)) return true;
+  if (isOfTimes(kind)) return false;
   return sale.status !== 'paused' || (sale.pausedAtMs !== null && sale.pausedAtMs <= startedAtMs);
 }
 

@@ -196,6 +196,10 @@ describe('the import', () => {
       `${header},,,\nA,Nail,"Short.\nSharp.",100,EUR,,,\nB,Chair,,4900,EUR,,,,,,\n,,,,,,,\n`,
     ],
     [
+      'a description at the end of which Excel has left the empty cells out',
+      'sku,name,price_minor,currency,description\nA,Nail,100,EUR,"Short.\nSharp."\nB,Chair,4900,EUR\n',
+    ],
+    [
       'line breaks of Windows, also inside quotes',
       `${header}\r\nA,Nail,"Short.\r\nSharp.",100,EUR\r\nB,Chair,,4900,EUR\r\n`,
     ],

@@ -253,6 +253,19 @@ describe('an announcement that is under way', () => {
     },
   );
 
+  test('of later times is not told to those whose own time to pay has run out since', async () => {
+    const saleId = await given({ holding }, 'open', 20_000);
+    const purchaseClosesAt = toIso(deps.clock() + 2 * hourMs);
+    expect(await rescheduleSale(deps, saleId, { purchaseClosesAt, dryRun: false })).toMatchObject({ dangers: [] });
+    const inTime = kept.count('rescheduled').told;
+    aheadMs += 25_000;
+    await runJob(deps, await messageOf(saleId), deps.clock() + 9_000);
+    expect(kept.count('rescheduled')).toEqual({ told: inTime, repeated: 0 });
+    await trigger(deps, { saleId });
+    await carryMessages(deps, kept);
+    expect(kept.count('expired')).toEqual({ told: holding, repeated: 0 });
+  });
+
   test('of a pause is told before new times that are set in the pause, and both before it is resumed', async () => {
     const saleId = await given({ holding }, 'open');
     await pauseSale(deps, saleId);
