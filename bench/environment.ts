@@ -168,6 +168,8 @@ function recordsOf(plan: Plan): SaleRow[] {
     pauseBeganMs: null,
     clockOffsetMs: 0,
     endsWait: false,
+    reopens: false,
+    termsVersion: 0,
     priceMinor: 4_900,
     currency: 'EUR',
     capPerCustomer,

@@ -39,7 +39,7 @@ interface Effect {
 
 /** A move that would change something. */
 export interface MovePlan extends Effect {
-  readonly change: ClockChange;
+  readonly change: ClockChange & Pick<SaleRow, 'offerCutoffMs'>;
   /** Whether holders or waiters have to be told: the purchase window or a deadline moves. */
   readonly isTold: boolean;
 }
@@ -100,7 +100,8 @@ export async function planMove(
   // In a sale that is over by then, its end is told instead; a pause puts the end off.
   const isTold = isMoved && (sale.status === 'paused' || change.purchaseClosesAtMs > nowMs);
   const asked = 'shiftMs' in move ? move.shiftMs : wanted;
-  return { change, dangers, concerned, confirmation: confirmationOf(sale, asked, dangers), isTold };
+  const confirmation = confirmationOf(sale, asked, dangers);
+  return { change: { ...change, offerCutoffMs }, dangers, concerned, confirmation, isTold };
 }
 
 /**
@@ -192,10 +193,10 @@ function confirmationOf(
   asked: Partial<SaleTimes> | number | 'keepTimes',
   dangers: readonly string[],
 ): string {
-  const { saleId, status, pausedAtMs } = sale;
+  const { saleId, termsVersion, status, pausedAtMs } = sale;
   const times = timeNames.map((name) => sale[name]);
   return createHash('sha256')
-    .update(JSON.stringify([saleId, status, pausedAtMs, times, asked, dangers]))
+    .update(JSON.stringify([saleId, termsVersion, status, pausedAtMs, times, asked, dangers]))
     .digest('base64url')
     .slice(0, 32);
 }

@@ -13,7 +13,8 @@ import { type Move, type MovePlan, planMove, previewMove } from './move-plan.ts'
 import { readTimes } from './sale-times.ts';
 
 /**
- * Moves a sale's times to those named, or all that are still to come by `shiftSeconds`. With `dryRun` it changes nothing
+ * Moves a sale's times to those named, with another cut-off for offers if there is one, or all that are still to come by
+ * `shiftSeconds`. With `dryRun` it changes nothing
  * and says what would happen. Refuses with `confirmation_required` what takes time from a customer or ends the sale at once,
  * unless the preview's `confirmation` comes with it.
  */
@@ -23,8 +24,9 @@ export async function rescheduleSale(
   request: RescheduleSale,
   keep: Keep = keepNothing,
 ): Promise<SaleRescheduled | Refusal> {
-  const { shiftSeconds, dryRun, confirmation, ...times } = request;
-  const move: Move = shiftSeconds === undefined ? readTimes(times) : { shiftMs: shiftSeconds * 1000 };
+  const { shiftSeconds, offerCutoffSeconds, dryRun, confirmation, ...times } = request;
+  const cutoff = offerCutoffSeconds === undefined ? {} : { offerCutoffMs: offerCutoffSeconds * 1000 };
+  const move: Move = shiftSeconds === undefined ? { ...readTimes(times), ...cutoff } : { shiftMs: shiftSeconds * 1000 };
   const preview = await previewMove(deps, saleId, move);
   if (isRefusal(preview)) return preview;
   if (dryRun) {

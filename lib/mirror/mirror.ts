@@ -97,7 +97,10 @@ export function mirroredTerms(sale: SaleRow): Record<(typeof termFields)[number]
     asks: asksOf(sale),
     waitlistSize: String(sale.waitlistSize),
     id: sale.saleId,
-    clock: `${sale.purchaseOpensAtMs} ${sale.purchaseClosesAtMs} ${sale.clockOffsetMs} ${pausedAtMs ?? '-'}`,
+    // Without it an allocation is not shown from the mirror: before a window opens again, a purchase may be paying for it.
+    clock: sale.reopens
+      ? '-'
+      : `${sale.purchaseOpensAtMs} ${sale.purchaseClosesAtMs} ${sale.clockOffsetMs} ${pausedAtMs ?? '-'}`,
   };
 }
 

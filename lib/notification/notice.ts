@@ -119,9 +119,8 @@ function factsOfChange(change: ReservationChange): Record<string, unknown> {
 function factsOfTimes({ reason, times, occurredAtMs, announcedAtMs }: RemindedDetail): Record<string, string> {
   if (reason === 'paused') return { pausedAt: toIso(announcedAtMs ?? occurredAtMs) };
   if (!times || reason === 'purchase-opened' || reason === 'closing-soon') return {};
-  const { reserveClosesAtMs, purchaseOpensAtMs, purchaseClosesAtMs } = times;
+  const { purchaseOpensAtMs, purchaseClosesAtMs } = times;
   return {
-    reserveClosesAt: toIso(reserveClosesAtMs),
     purchaseOpensAt: toIso(purchaseOpensAtMs),
     purchaseClosesAt: toIso(purchaseClosesAtMs),
   };

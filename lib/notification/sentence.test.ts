@@ -112,7 +112,7 @@ describe('T9: a notice for its reader', () => {
   it.each(noticeKinds)('T9: %s shows no time as machines write it, in no language', (kind) => {
     for (const locale of ['en', 'ko']) {
       const at = facts.deadline;
-      const times = { pausedAt: at, reserveClosesAt: at, purchaseOpensAt: at, purchaseClosesAt: at };
+      const times = { pausedAt: at, purchaseOpensAt: at, purchaseClosesAt: at };
       const all = {
         ...facts,
         ...times,

@@ -37,6 +37,8 @@ function sale(change: Partial<SaleRow> = {}): SaleRow {
     pauseBeganMs: null,
     clockOffsetMs: 0,
     endsWait: false,
+    reopens: false,
+    termsVersion: 0,
     priceMinor: 1_250,
     currency: 'EUR',
     ...change,

@@ -79,14 +79,18 @@ export const RescheduleSale = z
   .partial()
   .extend({
     shiftSeconds: z.number().int().min(-longestShiftSeconds).max(longestShiftSeconds).optional(),
+    offerCutoffSeconds: terms.offerCutoffSeconds.optional(),
     dryRun: z.boolean().default(false),
     confirmation: Confirmation,
   })
   .refine(
-    ({ shiftSeconds, dryRun: _, confirmation: __, ...times }) =>
+    ({ shiftSeconds, offerCutoffSeconds: _, dryRun: __, confirmation: ___, ...times }) =>
       (shiftSeconds === undefined) !== (Object.keys(times).length === 0),
     { message: 'name either new times or shiftSeconds' },
   )
+  .refine(({ shiftSeconds, offerCutoffSeconds }) => shiftSeconds === undefined || offerCutoffSeconds === undefined, {
+    message: 'offerCutoffSeconds goes with new times, not with shiftSeconds',
+  })
   .meta({ id: 'Reschedule' });
 export type RescheduleSale = z.output<typeof RescheduleSale>;
 

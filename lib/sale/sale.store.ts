@@ -75,6 +75,10 @@ export interface SaleRow extends StockLevel, SaleTimes {
   readonly pauseBeganMs: number | null;
   /** What the stored deadlines of its reservations are moved by (`sale-clock.ts`). */
   readonly clockOffsetMs: number;
+  /** Whether the purchase window was open before its opening was moved: purchases may be under way before it opens. */
+  readonly reopens: boolean;
+  /** Raised with every change of terms. */
+  readonly termsVersion: number;
   /** Whether nothing expires: times got shorter, and not all customers have been told yet. */
   readonly endsWait: boolean;
 }
@@ -94,14 +98,18 @@ export type SaleTerms = Pick<
 >;
 
 /** How a sale's clock stands, and how far its side effects have come; a change of its times changes these too. */
-export type SaleProgress = Pick<SaleRow, 'phase' | 'remindedAtMs' | 'pausedAtMs' | 'pauseBeganMs' | 'clockOffsetMs'>;
+export type SaleProgress = Pick<
+  SaleRow,
+  'phase' | 'remindedAtMs' | 'pausedAtMs' | 'pauseBeganMs' | 'clockOffsetMs' | 'reopens'
+>;
 
 const stockColumns = 'id, epoch, version, allotment, available, allocated, sold, waitlisted';
 const saleColumns = `${stockColumns}, product_id AS productId, name, status, phase, reminded_at_ms AS remindedAtMs,
   price_minor AS priceMinor, currency, cap_per_customer AS capPerCustomer, cap_per AS capPer,
   requires_contact AS requiresContact, waitlist_size AS waitlistSize,
   offer_life_ms AS offerLifeMs, pay_within_ms AS payWithinMs, offer_cutoff_ms AS offerCutoffMs,
-  paused_at_ms AS pausedAtMs, pause_began_ms AS pauseBeganMs, clock_offset_ms AS clockOffsetMs, ends_wait AS endsWait,
+  paused_at_ms AS pausedAtMs, pause_began_ms AS pauseBeganMs, clock_offset_ms AS clockOffsetMs, ends_wait AS endsWait, reopens,
+  terms_version AS termsVersion,
   reserve_opens_at_ms AS reserveOpensAtMs, reserve_closes_at_ms AS reserveClosesAtMs,
   purchase_opens_at_ms AS purchaseOpensAtMs, purchase_closes_at_ms AS purchaseClosesAtMs`;
 
@@ -159,17 +167,19 @@ async function selectSales(sql: Sql, saleIds: SaleId[], suffix: string): Promise
 }
 
 async function select(sql: Sql, clauses: string, values: unknown[]): Promise<SaleRow[]> {
-  type Stored = Omit<SaleRow, 'saleId' | 'productId' | 'requiresContact' | 'endsWait'> & {
+  type Stored = Omit<SaleRow, 'saleId' | 'productId' | 'requiresContact' | 'endsWait' | 'reopens'> & {
     readonly id: Buffer;
     readonly productId: Buffer;
     readonly requiresContact: number;
     readonly endsWait: number;
+    readonly reopens: number;
   };
   const rows = await sql.rows<Stored>(`SELECT ${saleColumns} FROM sales ${clauses}`, values);
-  return rows.map(({ id, productId, requiresContact, endsWait, ...row }) => ({
+  return rows.map(({ id, productId, requiresContact, endsWait, reopens, ...row }) => ({
     ...row,
     requiresContact: requiresContact === 1,
     endsWait: endsWait === 1,
+    reopens: reopens === 1,
     saleId: fromBytes(id),
     productId: fromBytes(productId),
   }));
@@ -213,12 +223,13 @@ export async function changeTerms(tx: Tx, saleId: SaleId, terms: SaleTerms & Sal
     paused_at_ms: terms.pausedAtMs,
     pause_began_ms: terms.pauseBeganMs,
     clock_offset_ms: terms.clockOffsetMs,
+    reopens: Number(terms.reopens),
   };
   const assignments = Object.keys(columns).map((name) => `${name} = ?`);
-  await tx.change(`UPDATE sales SET version = version + 1, ${assignments.join(', ')} WHERE id = ?`, [
-    ...Object.values(columns),
-    toBytes(saleId),
-  ]);
+  await tx.change(
+    `UPDATE sales SET version = version + 1, terms_version = terms_version + 1, ${assignments.join(', ')} WHERE id = ?`,
+    [...Object.values(columns), toBytes(saleId)],
+  );
 }
 
 function termColumns(terms: SaleTerms): Record<string, string | number | null> {

@@ -48,6 +48,10 @@ export const sales = mysqlTable(
     pauseBeganMs: timeMs('pause_began_ms'),
     /** How far the sale's own clock is behind the wall clock; added to stored deadlines. */
     clockOffsetMs: timeMs('clock_offset_ms').notNull().default(0),
+    /** Whether the purchase window was open before its opening was moved: purchases may be under way before it opens. */
+    reopens: boolean('reopens').notNull().default(false),
+    /** Raised with every change of terms, so that a preview stands for the sale as it was then. */
+    termsVersion: int('terms_version').notNull().default(0),
     /** Whether nothing expires: times got shorter, and not all customers have been told yet. */
     endsWait: boolean('ends_wait').notNull().default(false),
     reserveOpensAtMs: timeMs('reserve_opens_at_ms').notNull(),

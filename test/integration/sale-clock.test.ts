@@ -691,6 +691,38 @@ describe('I12: a slip of the hand cannot end a sale', () => {
     expect(await updateSale(deps, saleId, { ...change, confirmation })).toMatchObject({ phase: 'closed' });
   });
 
+  test('a confirmation stands for the sale as it was at the preview: it does not work again after the move was taken back', async () => {
+    const { saleId } = await offering();
+    const { reserveClosesAt, purchaseClosesAt } = await saleOf(saleId);
+    const earlier = { reserveClosesAt: instant(20 * minuteMs), purchaseClosesAt: instant(20 * minuteMs) };
+    const preview = await rescheduleSale(deps, saleId, { ...earlier, dryRun: true });
+    if (isRefusal(preview)) throw new Error(preview.detail);
+    const again = { ...earlier, dryRun: false, confirmation: preview.confirmation ?? '' };
+    expect(await rescheduleSale(deps, saleId, again)).toMatchObject({ sale: earlier });
+    await updateSale(deps, saleId, { reserveClosesAt, purchaseClosesAt });
+    const before = await saleOf(saleId);
+    expect(await rescheduleSale(deps, saleId, again)).toMatchObject({ refused: 'confirmation_required' });
+    expect(await saleOf(saleId)).toEqual(before);
+  });
+
+  test('new times with another cut-off for offers are confirmed by the preview of both', async () => {
+    const { saleId } = await offering();
+    await updateSale(deps, saleId, { offerCutoffSeconds: 600 });
+    const change = {
+      reserveClosesAt: instant(8 * minuteMs),
+      purchaseClosesAt: instant(8 * minuteMs),
+      offerCutoffSeconds: 10,
+    };
+    expect(await updateSale(deps, saleId, change)).toMatchObject({ refused: 'confirmation_required' });
+    const preview = await rescheduleSale(deps, saleId, { ...change, dryRun: true });
+    if (isRefusal(preview)) throw new Error(preview.detail);
+    expect(preview.sale).toMatchObject(change);
+    const confirmation = preview.confirmation ?? '';
+    expect(await updateSale(deps, saleId, { ...change, confirmation })).toMatchObject(change);
+    const back = { ...change, offerCutoffSeconds: 5, purchaseClosesAt: instant(hourMs) };
+    expect(await rescheduleSale(deps, saleId, { ...back, dryRun: false })).toMatchObject({ sale: back });
+  });
+
   test.each([
     [
       'a close in 2 s, with somebody waiting and nobody holding',

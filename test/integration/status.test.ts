@@ -5,9 +5,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { pauseSale } from '#launch/change-sale.ts';
+import { rescheduleSale } from '#launch/reschedule.ts';
 import { readMirroredStatus } from '#mirror/mirror.ts';
 import { distrustForMs } from '#mirror/mirror-trust.ts';
 import type { Deps } from '#platform/environment/deps.ts';
+import { toIso } from '#platform/kernel/clock.ts';
 import { type CustomerId, type ReservationId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { openRedis, type RedisClient } from '#platform/redis/redis.ts';
@@ -166,6 +168,19 @@ test('once the purchase window is open, an allocation is read from MySQL: a purc
   });
   if ('refused' in bought) throw new Error(bought.detail);
   await expect(status(withoutMysql(deps), one)).rejects.toThrow('MySQL was asked');
+  expect(await status(deps, one)).toMatchObject({ state: 'allocated', purchaseId: bought.purchaseId });
+});
+
+test('so it is before a window opens again that was open already', async () => {
+  const saleId = await givenEarlySale({ purchaseOpensAtMs: Date.now() - 1_000 });
+  const one = await decided(saleId);
+  const request = { reservationIds: [one.reservationId], paymentToken: 'tok_ok' };
+  const bought = await requestPurchase(deps, one.customerId, 'key', request);
+  if ('refused' in bought) throw new Error(bought.detail);
+  const purchaseOpensAt = toIso(Math.ceil(Date.now() / 1_000) * 1_000 + 600_000);
+  expect(await rescheduleSale(deps, saleId, { purchaseOpensAt, dryRun: false })).toMatchObject({
+    sale: { purchaseOpensAt },
+  });
   expect(await status(deps, one)).toMatchObject({ state: 'allocated', purchaseId: bought.purchaseId });
 });
 
