@@ -159,15 +159,18 @@ class RealRedis {
       await this.#redis.del(key);
       this.#dueMs.delete(key);
     }
-    const real =
-      script === undefined
-        ? flat(await this.#redis.call(name ?? '', ...args))
-        : await this.#redis.eval(atTime(script, nowUs), keys.length, ...keys, ...args);
-    for (const key of script === undefined ? args.slice(0, 1) : keys) {
-      const lifeMs = await this.#redis.pttl(key);
-      if (lifeMs <= 0) continue;
-      this.#dueMs.set(key, nowMs + lifeMs);
-      await this.#redis.persist(key);
+    const touched = script === undefined ? args.slice(0, 1) : keys;
+    // In one step, so that the server's own time ends no key in between.
+    const step = this.#redis.multi();
+    if (script === undefined) step.call(name ?? '', ...args);
+    else step.eval(atTime(script, nowUs), keys.length, ...keys, ...args);
+    for (const key of touched) step.pttl(key).persist(key);
+    const [answer, ...lives] = (await step.exec()) ?? [];
+    if (answer?.[0]) throw answer[0];
+    const real = script === undefined ? flat(answer?.[1]) : answer?.[1];
+    for (const [index, key] of touched.entries()) {
+      const lifeMs = Number(lives[2 * index]?.[1]);
+      if (lifeMs > 0) this.#dueMs.set(key, nowMs + lifeMs);
     }
     if (JSON.stringify(real) === JSON.stringify(reply)) return undefined;
     const asked = script === undefined ? `${name}` : script.slice(0, 200);
