@@ -11,6 +11,7 @@ import {
   ProductPath,
   ProductQuery,
 } from '#catalog/product.shapes.ts';
+import { byKey } from '#keys/identify.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 
 const tag = 'Catalog';
@@ -47,6 +48,7 @@ export const createProductRoute = defineRoute({
   summary: 'Add a product',
   tag,
   auth: 'operator',
+  keys: { scope: 'catalog:write', identify: byKey },
   idempotent: 'optional',
   body: NewProduct,
   example: {
@@ -66,6 +68,7 @@ export const updateProductRoute = defineRoute({
   summary: 'Change the given fields of a product; sales keep the price they were created with',
   tag,
   auth: 'operator',
+  keys: { scope: 'catalog:write', identify: byKey },
   params: ProductPath,
   idempotent: 'optional',
   body: ProductChange,
@@ -81,6 +84,7 @@ export const importProductsRoute = defineRoute({
   summary: 'Create and update products from a CSV file, all of it or nothing',
   tag,
   auth: 'operator',
+  keys: { scope: 'catalog:write', identify: byKey },
   query: ImportQuery,
   idempotent: 'optional',
   body: ImportFile,

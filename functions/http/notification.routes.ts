@@ -7,6 +7,7 @@ import {
   ReadNotifications,
 } from '#notification/notification.shapes.ts';
 import { UnsubscribeQuery } from '#notification/unsubscribe.ts';
+import { forCustomer } from '#keys/identify.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 
 export const listNotificationsRoute = defineRoute({
@@ -15,6 +16,7 @@ export const listNotificationsRoute = defineRoute({
   summary: 'What happened to your reservations and purchases, newest first',
   tag: 'Notifications',
   auth: 'customer',
+  keys: { scope: 'customers:act', identify: forCustomer },
   query: NotificationQuery,
   status: 200,
   reply: NotificationPage,
@@ -28,6 +30,7 @@ export const readNotificationsRoute = defineRoute({
   repeated: 'Repeating it changes nothing; it then counts none that were unread.',
   tag: 'Notifications',
   auth: 'customer',
+  keys: { scope: 'customers:act', identify: forCustomer },
   body: ReadNotifications,
   example: { notificationIds: 'all' },
   status: 200,

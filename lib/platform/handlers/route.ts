@@ -3,8 +3,27 @@
  * from it, and the contract test checks it against `serverless.yml`.
  */
 import type * as z from 'zod';
-import type { Code } from '#platform/kernel/errors.ts';
+import type { Deps } from '#platform/environment/deps.ts';
+import type { Code, Refusal } from '#platform/kernel/errors.ts';
+import type { Caller } from '#platform/security/access-token.ts';
 import type { Role } from '#platform/security/roles.ts';
+import type { Scope } from '#platform/security/scopes.ts';
+
+/** What came with a call that an API key makes. */
+export interface KeyCall {
+  /** The key, as it was sent. */
+  readonly key: string;
+  /** The external id of the customer for whom it acts, as it was sent. */
+  readonly customer: string | undefined;
+}
+
+/** How programs may call a route. */
+export interface KeyAccess {
+  /** What a key must be allowed. */
+  readonly scope: Scope;
+  /** Says who calls, or refuses. The route brings it, so that only functions that admit keys have what it takes. */
+  readonly identify: (deps: Deps, call: KeyCall, scope: Scope) => Promise<Caller | Refusal>;
+}
 
 export interface Route<
   Params extends z.ZodType = z.ZodType,
@@ -24,6 +43,8 @@ export interface Route<
    * a valid token came along.
    */
   readonly auth: 'none' | 'optional' | Role;
+  /** How an API key may call as well. Without it, a route that wants a role is for people only. */
+  readonly keys?: KeyAccess;
   readonly params?: Params;
   readonly query?: Query;
   readonly body?: Body;
@@ -69,7 +90,11 @@ export interface Route<
   readonly refusals: readonly Code[];
 }
 
-/** Declares a route, keeping the types of its shapes. */
+/**
+ * Declares a route, keeping the types of its shapes. A bundle leaves out those that it does not serve.
+ *
+ * @__NO_SIDE_EFFECTS__
+ */
 export function defineRoute<
   Params extends z.ZodType = z.ZodNever,
   Query extends z.ZodType = z.ZodNever,
