@@ -1,6 +1,5 @@
 /** The routes of an account over all of its rooms. */
 import { ExportQuery, OwnData } from '#account/own-data.ts';
-import { forCustomer } from '#keys/identify.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 
 export const exportOwnDataRoute = defineRoute({
@@ -9,7 +8,7 @@ export const exportOwnDataRoute = defineRoute({
   summary: 'All that is kept about you: profile, reservations, purchases and notices, in parts',
   tag: 'Identity',
   auth: 'customer',
-  keys: { scope: 'customers:act', identify: forCustomer },
+  scope: 'customers:act',
   query: ExportQuery,
   status: 200,
   reply: OwnData,

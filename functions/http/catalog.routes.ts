@@ -11,7 +11,6 @@ import {
   ProductPath,
   ProductQuery,
 } from '#catalog/product.shapes.ts';
-import { byKey } from '#keys/identify.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 
 const tag = 'Catalog';
@@ -48,7 +47,7 @@ export const createProductRoute = defineRoute({
   summary: 'Add a product',
   tag,
   auth: 'operator',
-  keys: { scope: 'catalog:write', identify: byKey },
+  scope: 'catalog:write',
   idempotent: 'optional',
   body: NewProduct,
   example: {
@@ -68,7 +67,7 @@ export const updateProductRoute = defineRoute({
   summary: 'Change the given fields of a product; sales keep the price they were created with',
   tag,
   auth: 'operator',
-  keys: { scope: 'catalog:write', identify: byKey },
+  scope: 'catalog:write',
   params: ProductPath,
   idempotent: 'optional',
   body: ProductChange,
@@ -84,7 +83,7 @@ export const importProductsRoute = defineRoute({
   summary: 'Create and update products from a CSV file, all of it or nothing',
   tag,
   auth: 'operator',
-  keys: { scope: 'catalog:write', identify: byKey },
+  scope: 'catalog:write',
   query: ImportQuery,
   idempotent: 'optional',
   body: ImportFile,

@@ -20,7 +20,6 @@ import {
 } from '#identity/identity.shapes.ts';
 import { OperatorPage, OperatorView, RoleChange } from '#identity/operators.ts';
 import { PageQuery } from '#platform/handlers/pagination.ts';
-import { byKey, forCustomer } from '#keys/identify.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
 import { Id, idOf } from '#platform/kernel/shapes.ts';
@@ -96,7 +95,7 @@ export const getMeRoute = defineRoute({
   summary: 'Who is signed in',
   tag,
   auth: 'customer',
-  keys: { scope: 'customers:act', identify: forCustomer },
+  scope: 'customers:act',
   status: 200,
   reply: Me,
   refusals: [],
@@ -108,7 +107,7 @@ export const updateMeRoute = defineRoute({
   summary: 'Say in which language and time zone you want to be told things, and whether reminders come by mail',
   tag,
   auth: 'customer',
-  keys: { scope: 'customers:act', identify: forCustomer },
+  scope: 'customers:act',
   body: MeChange,
   example: { locale: 'ko-KR', timeZone: 'Asia/Seoul' },
   status: 200,
@@ -122,7 +121,7 @@ export const listSessionsRoute = defineRoute({
   summary: 'Where you are signed in, the newest session first',
   tag,
   auth: 'customer',
-  keys: { scope: 'customers:act', identify: forCustomer },
+  scope: 'customers:act',
   query: PageQuery,
   status: 200,
   reply: OwnSessionPage,
@@ -252,7 +251,7 @@ export const setExternalIdRoute = defineRoute({
   summary: 'Say how a system of the shop’s own knows a customer, for sales that count by person',
   tag,
   auth: 'operator',
-  keys: { scope: 'customers:write', identify: byKey },
+  scope: 'customers:write',
   idempotent: 'optional',
   params: z.object({ customerId: idOf<CustomerId>() }),
   body: ExternalIdChange,

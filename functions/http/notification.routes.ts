@@ -7,7 +7,6 @@ import {
   ReadNotifications,
 } from '#notification/notification.shapes.ts';
 import { UnsubscribeQuery } from '#notification/unsubscribe.ts';
-import { forCustomer } from '#keys/identify.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 
 export const listNotificationsRoute = defineRoute({
@@ -16,7 +15,7 @@ export const listNotificationsRoute = defineRoute({
   summary: 'What happened to your reservations and purchases, newest first',
   tag: 'Notifications',
   auth: 'customer',
-  keys: { scope: 'customers:act', identify: forCustomer },
+  scope: 'customers:act',
   query: NotificationQuery,
   status: 200,
   reply: NotificationPage,
@@ -30,7 +29,7 @@ export const readNotificationsRoute = defineRoute({
   repeated: 'Repeating it changes nothing; it then counts none that were unread.',
   tag: 'Notifications',
   auth: 'customer',
-  keys: { scope: 'customers:act', identify: forCustomer },
+  scope: 'customers:act',
   body: ReadNotifications,
   example: { notificationIds: 'all' },
   status: 200,

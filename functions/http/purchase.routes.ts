@@ -1,6 +1,5 @@
 /** The routes of purchases, and of the payment provider's webhook. */
 import * as z from 'zod';
-import { byKey, forCustomer } from '#keys/identify.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 import {
   DecideDispute,
@@ -27,7 +26,7 @@ export const createPurchaseRoute = defineRoute({
     'an address at which the customer confirms it. Name either `reservationIds` or `items`.',
   tag: 'Purchases',
   auth: 'customer',
-  keys: { scope: 'customers:act', identify: forCustomer },
+  scope: 'customers:act',
   idempotent: true,
   keysAre:
     'A purchase is made once under its Idempotency-Key, for as long as it exists: the same request is given the first answer again, ' +
@@ -60,7 +59,7 @@ export const listPurchasesRoute = defineRoute({
   summary: 'Your purchases, newest first',
   tag: 'Purchases',
   auth: 'customer',
-  keys: { scope: 'customers:act', identify: forCustomer },
+  scope: 'customers:act',
   query: PurchaseQuery,
   status: 200,
   reply: PurchasePage,
@@ -73,7 +72,7 @@ export const getPurchaseRoute = defineRoute({
   summary: 'How far a purchase has come',
   tag: 'Purchases',
   auth: 'customer',
-  keys: { scope: 'customers:act', identify: forCustomer },
+  scope: 'customers:act',
   params: PurchaseParams,
   status: 200,
   reply: PurchaseView,
@@ -86,7 +85,7 @@ export const giveUpPurchaseRoute = defineRoute({
   summary: 'Give up a purchase whose payment waits for you; its units are free once the provider has stopped it',
   tag: 'Purchases',
   auth: 'customer',
-  keys: { scope: 'customers:act', identify: forCustomer },
+  scope: 'customers:act',
   params: PurchaseParams,
   status: 202,
   reply: PurchaseAccepted,
@@ -102,7 +101,7 @@ export const refundPurchaseRoute = defineRoute({
     'units return to the sale. `retryFailed` and `waiveFailed` stand by themselves.',
   tag: 'Purchases',
   auth: 'operator',
-  keys: { scope: 'purchases:write', identify: byKey },
+  scope: 'purchases:write',
   params: PurchaseParams,
   idempotent: 'optional',
   body: RefundRequest,
@@ -119,7 +118,7 @@ export const listFailedRefundsRoute = defineRoute({
   summary: 'Refunds that the provider refused and that wait for an operator, of all sales or of one',
   tag: 'Purchases',
   auth: 'viewer',
-  keys: { scope: 'purchases:read', identify: byKey },
+  scope: 'purchases:read',
   query: FailedRefundQuery,
   status: 200,
   reply: FailedRefundPage,
@@ -133,7 +132,7 @@ export const listDisputesRoute = defineRoute({
     'What the provider said and an operator must decide: captures other than the order, refunds that contradict it',
   tag: 'Purchases',
   auth: 'viewer',
-  keys: { scope: 'purchases:read', identify: byKey },
+  scope: 'purchases:read',
   query: DisputeQuery,
   status: 200,
   reply: DisputePage,
@@ -146,7 +145,7 @@ export const decideDisputeRoute = defineRoute({
   summary: 'Decide about a capture that is not what was ordered, or a refund that contradicts its purchase',
   tag: 'Purchases',
   auth: 'operator',
-  keys: { scope: 'purchases:write', identify: byKey },
+  scope: 'purchases:write',
   params: PurchaseParams,
   idempotent: 'optional',
   body: DecideDispute,

@@ -2,7 +2,6 @@
 
 import * as z from 'zod';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
-import { forCustomer } from '#keys/identify.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 import type { ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { characters, idOf } from '#platform/kernel/shapes.ts';
@@ -31,7 +30,7 @@ export const createReservationRoute = defineRoute({
     'in the line.',
   tag,
   auth: 'customer',
-  keys: { scope: 'customers:act', identify: forCustomer },
+  scope: 'customers:act',
   params: z.strictObject({ saleId: idOf<SaleId>() }),
   body: ReservationRequest,
   example: { quantity: 2, fill: { atLeast: 1 } },
@@ -67,7 +66,7 @@ export const listReservationsRoute = defineRoute({
   summary: 'Your reservations that have been decided, the latest first',
   tag,
   auth: 'customer',
-  keys: { scope: 'customers:act', identify: forCustomer },
+  scope: 'customers:act',
   query: PageQuery,
   status: 200,
   reply: pageOf(ReservationView),
@@ -80,7 +79,7 @@ export const getReservationRoute = defineRoute({
   summary: 'The state of one of your reservations',
   tag,
   auth: 'customer',
-  keys: { scope: 'customers:act', identify: forCustomer },
+  scope: 'customers:act',
   params: ReservationPath,
   query: StatusQuery,
   status: 200,
@@ -94,7 +93,7 @@ export const reduceReservationRoute = defineRoute({
   summary: 'Take fewer units: what you hold beyond the new quantity goes to the waitlist; waiting, you keep your place',
   tag,
   auth: 'customer',
-  keys: { scope: 'customers:act', identify: forCustomer },
+  scope: 'customers:act',
   params: ReservationPath,
   query: StatusQuery,
   body: ReservationReduction,
@@ -118,7 +117,7 @@ export const cancelReservationRoute = defineRoute({
   summary: 'Give a reservation back, decided or not; its units go to the waitlist',
   tag,
   auth: 'customer',
-  keys: { scope: 'customers:act', identify: forCustomer },
+  scope: 'customers:act',
   params: ReservationPath,
   query: StatusQuery,
   status: 200,

@@ -4,7 +4,6 @@ import * as z from 'zod';
 import { CancelSale } from '#launch/cancellation.ts';
 import { Granted, GrantRequest } from '#launch/grant.ts';
 import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
-import { byKey } from '#keys/identify.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
@@ -52,7 +51,7 @@ export const createSaleRoute = defineRoute({
   summary: 'Create a sale of a product',
   tag,
   auth: 'operator',
-  keys: { scope: 'sales:write', identify: byKey },
+  scope: 'sales:write',
   idempotent: 'optional',
   body: CreateSale,
   example: {
@@ -79,7 +78,7 @@ export const updateSaleRoute = defineRoute({
   description: 'Absent fields stay. Times have to be in order with those that stay.',
   tag,
   auth: 'operator',
-  keys: { scope: 'sales:write', identify: byKey },
+  scope: 'sales:write',
   idempotent: 'optional',
   params: SalePath,
   body: UpdateSale,
@@ -98,7 +97,7 @@ export const rescheduleSaleRoute = defineRoute({
     'as `confirmation_required` without the `confirmation` of a preview of this very move.',
   tag,
   auth: 'operator',
-  keys: { scope: 'sales:write', identify: byKey },
+  scope: 'sales:write',
   idempotent: 'optional',
   params: SalePath,
   body: RescheduleSale,
@@ -114,7 +113,7 @@ export const pauseSaleRoute = defineRoute({
   summary: 'Pause a sale: nothing can be reserved or bought, and its clock stands still',
   tag,
   auth: 'operator',
-  keys: { scope: 'sales:write', identify: byKey },
+  scope: 'sales:write',
   idempotent: 'optional',
   params: SalePath,
   status: 200,
@@ -128,7 +127,7 @@ export const resumeSaleRoute = defineRoute({
   summary: 'Resume a paused sale; the time of the pause is given back unless `keepTimes` is true',
   tag,
   auth: 'operator',
-  keys: { scope: 'sales:write', identify: byKey },
+  scope: 'sales:write',
   idempotent: 'optional',
   params: SalePath,
   query: z.strictObject({ keepTimes: z.enum(['true', 'false']).optional(), confirmation: Confirmation }),
@@ -143,7 +142,7 @@ export const cancelSaleRoute = defineRoute({
   summary: 'Cancel a sale for good, and refund what was paid in it unless it is to be kept',
   tag,
   auth: 'operator',
-  keys: { scope: 'sales:write', identify: byKey },
+  scope: 'sales:write',
   idempotent: 'optional',
   params: SalePath,
   body: CancelSale,
@@ -160,7 +159,7 @@ export const adjustStockRoute = defineRoute({
   summary: 'Add units to a sale, or take back available ones',
   tag,
   auth: 'operator',
-  keys: { scope: 'sales:write', identify: byKey },
+  scope: 'sales:write',
   params: SalePath,
   idempotent: 'optional',
   body: AdjustStock,
@@ -176,7 +175,7 @@ export const grantReservationRoute = defineRoute({
   summary: 'Give units to somebody who waits, out of turn and with a reason; those behind are told their new places',
   tag,
   auth: 'operator',
-  keys: { scope: 'reservations:write', identify: byKey },
+  scope: 'reservations:write',
   params: SalePath,
   idempotent: 'optional',
   body: GrantRequest,

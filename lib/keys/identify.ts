@@ -6,9 +6,10 @@
  */
 import { type ExternalCustomer, findOrMakeCustomer } from '#identity/external-customer.ts';
 import type { Deps, Needs } from '#platform/environment/deps.ts';
-import { customerHeader, externalIdPattern } from '#platform/handlers/authentication.ts';
+import { customerHeader } from '#platform/handlers/authentication.ts';
+import { externalIdPattern } from '#platform/handlers/input.ts';
 import { limitCustomer } from '#platform/handlers/limits.ts';
-import type { KeyCall } from '#platform/handlers/route.ts';
+import type { KeyCall, Route } from '#platform/handlers/route.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { ApiKeyId, CustomerId } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
@@ -24,14 +25,24 @@ const useNotedMs = 60_000;
 const keysRemembered = 1_000;
 const customersRemembered = 10_000;
 
-/** The caller of an operators' route: a key that has its scope, and acts for no customer. */
-export async function byKey(deps: Deps, { key }: KeyCall, scope: Scope): Promise<Caller | Refusal> {
+/** Opens an operators' route to API keys with its scope. */
+export function byKey<R extends Route>(route: R): R {
+  return { ...route, identify: programOf };
+}
+
+/** Opens a customers' route to API keys that act for customers. */
+export function forCustomer<R extends Route>(route: R): R {
+  return { ...route, identify: customerOf };
+}
+
+/** Who calls an operators' route: a key that has its scope, and acts for no customer. */
+export async function programOf(deps: Deps, { key }: KeyCall, scope: Scope): Promise<Caller | Refusal> {
   const keyId = await allowedKey(deps, key, scope);
   return isRefusal(keyId) ? keyId : { customerId: '' as CustomerId, role: 'customer', keyId };
 }
 
-/** The caller of a customers' route: the customer whom the call names, known or seen for the first time. */
-export async function forCustomer(deps: Deps, { key, customer }: KeyCall, scope: Scope): Promise<Caller | Refusal> {
+/** Who calls a customers' route: the customer whom the call names, known or seen for the first time. */
+export async function customerOf(deps: Deps, { key, customer }: KeyCall, scope: Scope): Promise<Caller | Refusal> {
   const keyId = await allowedKey(deps, key, scope);
   if (isRefusal(keyId)) return keyId;
   if (customer === undefined) return refuse('customer_missing', `Say for whom the key acts, as ${customerHeader}.`);
@@ -90,7 +101,7 @@ async function noteUseOf(deps: Deps, key: ApiKey, nowMs: number): Promise<void> 
   if (nowMs - (key.lastUsedAtMs ?? 0) < useNotedMs) return;
   try {
     await noteUse(deps.db, key.keyId, nowMs, nowMs - useNotedMs);
-    forgetKey(deps, key.keyId);
+    deps.once(keysOf).replace(key.keyId, { ...key, lastUsedAtMs: nowMs });
   } catch (error) {
     log.warn('the use of an API key could not be written', { keyId: key.keyId, error });
   }

@@ -13,6 +13,8 @@ const rememberedInOutageMs = accessTokenLifeSeconds * 1_000;
 export interface Memory<Key, Value> {
   /** What is remembered of a key, or what `read` says. With `anew` it is read anyway. */
   get(key: Key, read: () => Promise<Value>, anew?: boolean): Promise<Value>;
+  /** Replaces what is remembered, which becomes no newer by it. */
+  replace(key: Key, value: Value): void;
   forget(key: Key): void;
 }
 
@@ -32,6 +34,10 @@ export function openMemory<Key extends {}, Value>(max: number, clock: () => numb
         if (before && !anew && isOutage(error) && atMs - before.atMs < rememberedInOutageMs) return before.value;
         throw error;
       }
+    },
+    replace(key, value) {
+      const before = known.get(key);
+      if (before) known.set(key, { value, atMs: before.atMs });
     },
     forget: (key) => {
       known.delete(key);

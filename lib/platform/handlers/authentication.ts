@@ -11,7 +11,7 @@ import { isApiKey } from '#platform/security/api-key.ts';
 import { isAtLeast } from '#platform/security/roles.ts';
 import type { DepsContext } from './dependencies.ts';
 import { Refused } from './problem-details.ts';
-import type { KeyAccess, KeyCall, Route } from './route.ts';
+import type { Route } from './route.ts';
 
 interface AuthenticatedContext extends DepsContext {
   tokens: Tokens;
@@ -24,13 +24,7 @@ const anonymous: Caller = { customerId: '' as CustomerId, role: 'customer' };
 /** The header in which an API key names the customer for whom it acts. */
 export const customerHeader = 'holdfast-customer';
 
-/**
- * An external id in that header: 1 to 255 printable ASCII characters. No commas, with which a gateway joins headers that come twice,
- * and no blanks at either end, which it may cut off.
- */
-export const externalIdPattern = /^[\x21-\x2b\x2d-\x7e](?:[\x20-\x2b\x2d-\x7e]{0,253}[\x21-\x2b\x2d-\x7e])?$/;
-
-type Asked = Pick<Route, 'auth' | 'keys'>;
+type Asked = Pick<Route, 'auth' | 'scope' | 'identify'>;
 
 /** Middleware: refuses callers who may not call the route, and puts the caller on the context. */
 export function authentication(
@@ -45,14 +39,17 @@ export function authentication(
 }
 
 async function callerOf(
-  { auth, keys }: Asked,
+  { auth, scope, identify }: Asked,
   { deps, tokens }: Pick<AuthenticatedContext, 'deps' | 'tokens'>,
   headers: APIGatewayProxyEventV2['headers'],
 ): Promise<Caller> {
   if (auth === 'none') return anonymous;
   const credentials = bearerOf(headers.authorization);
   if (auth !== 'optional' && isApiKey(credentials)) {
-    return programOf(deps, keys, { key: credentials, customer: headers[customerHeader] });
+    if (!scope || !identify) throw new Refused('people_only', 'No API key may do this, whatever its scopes are.');
+    const program = await identify(deps, { key: credentials, customer: headers[customerHeader] }, scope);
+    if (isRefusal(program)) throw new Refused(program.refused, program.detail, program.facts);
+    return program;
   }
   const caller = await tokens.verify(credentials);
   if (!caller && auth === 'optional') return anonymous;
@@ -60,14 +57,6 @@ async function callerOf(
   if (auth !== 'optional' && !isAtLeast(caller.role, auth)) {
     throw new Refused('forbidden', `Your account must have the role ${auth} for this.`);
   }
-  return caller;
-}
-
-/** Who calls with an API key: its scope decides, and it has no role. */
-async function programOf(deps: Deps, keys: KeyAccess | undefined, call: KeyCall): Promise<Caller> {
-  if (!keys) throw new Refused('people_only', 'No API key may do this, whatever its scopes are.');
-  const caller = await keys.identify(deps, call, keys.scope);
-  if (isRefusal(caller)) throw new Refused(caller.refused, caller.detail, caller.facts);
   return caller;
 }
 

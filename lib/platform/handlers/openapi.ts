@@ -18,7 +18,7 @@ import {
 } from 'zod-openapi';
 import { type Code, closingCodes, codes } from '#platform/kernel/errors.ts';
 import { bytesType, maxJsonBytes } from './body.ts';
-import { idempotencyKeyPattern } from './input.ts';
+import { externalIdPattern, idempotencyKeyPattern } from './input.ts';
 import { addExamples, addLinks, type OpenApiDocument, type Samples } from './openapi-examples.ts';
 import type { Route } from './route.ts';
 
@@ -106,9 +106,9 @@ const keyOf = ({ idempotent }: Route) => (idempotent === 'optional' ? Idempotenc
 export function codesOf(route: Route): Code[] {
   const found = new Set<Code>(route.refusals);
   const signedIn = route.auth !== 'none' && route.auth !== 'optional';
-  if (signedIn) found.add('unauthenticated').add(route.keys ? 'invalid_api_key' : 'people_only');
-  if (route.keys) found.add('missing_scope').add('too_many_requests');
-  if (route.keys && route.auth === 'customer') found.add('customer_missing').add('invalid_input');
+  if (signedIn) found.add('unauthenticated').add(route.scope ? 'invalid_api_key' : 'people_only');
+  if (route.scope) found.add('missing_scope').add('too_many_requests');
+  if (route.scope === 'customers:act') found.add('customer_missing').add('invalid_input');
   if (route.auth === 'customer') found.add('too_many_requests');
   if (route.takesProof) found.add('work_required');
   if (signedIn && route.auth !== 'customer') found.add('forbidden');
@@ -271,7 +271,7 @@ const withKey =
 /** An operation in words: its own, who may call it, and what a repeated call does. */
 function describe(route: Route): string {
   const kept = route.idempotent && (route.keysAre ?? withKey);
-  const programs = route.keys && `Programs need an API key with the scope \`${route.keys.scope}\`.`;
+  const programs = route.scope && `Programs need an API key with the scope \`${route.scope}\`.`;
   return [route.description, callers[route.auth], programs, kept, route.repeated].filter(Boolean).join('\n\n');
 }
 
@@ -329,17 +329,17 @@ function operation(name: string, route: Route): ZodOpenApiOperationObject {
 }
 
 /** An empty requirement means that a call without a token is fine too. */
-function securityOf({ auth, keys }: Route): Record<string, never[]>[] {
+function securityOf({ auth, scope }: Route): Record<string, never[]>[] {
   if (auth === 'none') return [];
   if (auth === 'optional') return [{}, { accessToken: [] }];
-  return [{ accessToken: [] }, ...(keys ? [{ apiKey: [] }] : [])];
+  return [{ accessToken: [] }, ...(scope ? [{ apiKey: [] }] : [])];
 }
 
 /** The headers that a route takes. */
 function headersOf(route: Route): { header?: z.ZodObject } {
   const header = {
     ...(route.idempotent ? { 'Idempotency-Key': keyOf(route) } : {}),
-    ...(route.keys && route.auth === 'customer' ? { 'Holdfast-Customer': ExternalCustomer.optional() } : {}),
+    ...(route.scope === 'customers:act' ? { 'Holdfast-Customer': ExternalCustomer.optional() } : {}),
     ...(route.takesProof ? { 'X-Proof-Of-Work': ProofOfWork.optional() } : {}),
     ...(route.sends ? WebhookHeaders.shape : {}),
   };

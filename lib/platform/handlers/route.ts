@@ -17,13 +17,8 @@ export interface KeyCall {
   readonly customer: string | undefined;
 }
 
-/** How programs may call a route. */
-export interface KeyAccess {
-  /** What a key must be allowed. */
-  readonly scope: Scope;
-  /** Says who calls, or refuses. The route brings it, so that only functions that admit keys have what it takes. */
-  readonly identify: (deps: Deps, call: KeyCall, scope: Scope) => Promise<Caller | Refusal>;
-}
+/** Says who calls with an API key that needs this scope, or refuses. */
+export type Identify = (deps: Deps, call: KeyCall, scope: Scope) => Promise<Caller | Refusal>;
 
 export interface Route<
   Params extends z.ZodType = z.ZodType,
@@ -43,8 +38,10 @@ export interface Route<
    * a valid token came along.
    */
   readonly auth: 'none' | 'optional' | Role;
-  /** How an API key may call as well. Without it, a route that wants a role is for people only. */
-  readonly keys?: KeyAccess;
+  /** What an API key must be allowed to call as well. Without it, a route that wants a role is for people only. */
+  readonly scope?: Scope;
+  /** Who calls with an API key. The handler adds it to its route, so that no other bundle has what it takes. */
+  readonly identify?: Identify;
   readonly params?: Params;
   readonly query?: Query;
   readonly body?: Body;
@@ -90,11 +87,7 @@ export interface Route<
   readonly refusals: readonly Code[];
 }
 
-/**
- * Declares a route, keeping the types of its shapes. A bundle leaves out those that it does not serve.
- *
- * @__NO_SIDE_EFFECTS__
- */
+/** Declares a route, keeping the types of its shapes. */
 export function defineRoute<
   Params extends z.ZodType = z.ZodNever,
   Query extends z.ZodType = z.ZodNever,
