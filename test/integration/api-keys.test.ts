@@ -154,7 +154,7 @@ describe('a key', () => {
     for (const token of [
       ...[expired.key, revoked.key, named.key, secretOfAnother],
       ...['hfk_', 'hfk_x', `${right.key}x`, right.key.toUpperCase().replace('HFK', 'hfk'), right.key.slice(0, -1)],
-      makeApiKey(newId<'api key'>()).text,
+      makeApiKey(newId()).text,
     ]) {
       const answer = await api.call('POST /products', { token, json: product() });
       expect([answer.status, answer.body.code]).toEqual([401, 'invalid_api_key']);
