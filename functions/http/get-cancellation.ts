@@ -4,4 +4,6 @@ import { readCancellation } from '#launch/cancellation.ts';
 import { httpHandler } from '#platform/handlers/http.ts';
 import { getCancellationRoute } from './operations.routes.ts';
 
-export const handler = httpHandler(byKey(getCancellationRoute), ({ deps, params }) => readCancellation(deps, params.saleId));
+export const handler = httpHandler(byKey(getCancellationRoute), ({ deps, params }) =>
+  readCancellation(deps, params.saleId),
+);

@@ -1,11 +1,5 @@
 /** The routes of API keys: admins make them, give them other secrets and revoke them. No key may. */
-import {
-  ApiKeyPage,
-  ApiKeyPath,
-  ApiKeyWithSecret,
-  NewApiKey,
-  RotateApiKey,
-} from '#keys/keys.shapes.ts';
+import { ApiKeyPage, ApiKeyPath, ApiKeyWithSecret, NewApiKey, RotateApiKey } from '#keys/keys.shapes.ts';
 import { PageQuery } from '#platform/handlers/pagination.ts';
 import { defineRoute } from '#platform/handlers/route.ts';
 

@@ -4,4 +4,6 @@ import { byKey } from '#keys/identify.ts';
 import { redrive } from '#operations/dead-letters.ts';
 import { redriveDeadLettersRoute } from './operations.routes.ts';
 
-export const handler = operatorHandler(byKey(redriveDeadLettersRoute), ({ deps, body }, keep) => redrive(deps, body, keep));
+export const handler = operatorHandler(byKey(redriveDeadLettersRoute), ({ deps, body }, keep) =>
+  redrive(deps, body, keep),
+);

@@ -45,7 +45,9 @@ export function recordAct(tx: Tx, { operatorId, act, asked }: Actor, change: Cha
 /** Which acts an operator wants to see. */
 export const ActQuery = PageQuery.extend({
   operatorId: idOf<OperatorId>().optional().describe('Only those of this operator or API key'),
-  subjectId: Id.optional().describe('Only those about this sale, product, purchase, reservation, customer, API key or run'),
+  subjectId: Id.optional().describe(
+    'Only those about this sale, product, purchase, reservation, customer, API key or run',
+  ),
 });
 export type ActQuery = z.output<typeof ActQuery>;
 

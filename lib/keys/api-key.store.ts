@@ -70,10 +70,7 @@ export async function updateApiKey(tx: Tx, key: ApiKey): Promise<void> {
   await tx.change(
     `UPDATE api_keys SET secret_hash = ?, previous_hash = ?, previous_until_ms = ?, expires_at_ms = ?, revoked_at_ms = ?
      WHERE id = ?`,
-    [
-      ...[key.secretHash, key.previousHash, key.previousUntilMs, key.expiresAtMs, key.revokedAtMs],
-      toBytes(key.keyId),
-    ],
+    [...[key.secretHash, key.previousHash, key.previousUntilMs, key.expiresAtMs, key.revokedAtMs], toBytes(key.keyId)],
   );
 }
 

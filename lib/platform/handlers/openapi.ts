@@ -88,7 +88,8 @@ const ExternalCustomer = z
   .string()
   .regex(externalIdPattern)
   .meta({
-    description: 'With an API key: for whom it acts, by the external id. An access token says so itself, and this is not read',
+    description:
+      'With an API key: for whom it acts, by the external id. An access token says so itself, and this is not read',
     examples: ['member-4711'],
   });
 
