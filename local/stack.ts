@@ -447,6 +447,7 @@ const demoLimits: Registry = {
   'limit/lookups-customer': '1000/60000',
   'limit/messages-customer': '1000/60000',
   'limit/connections-customer': '1000/60000',
+  'limit/api-key': '100000/1000000',
 };
 
 /** The secrets of a folder, created once, by their registry names. */

@@ -8,6 +8,7 @@ export const exportOwnDataRoute = defineRoute({
   summary: 'All that is kept about you: profile, reservations, purchases and notices, in parts',
   tag: 'Identity',
   auth: 'customer',
+  scope: 'customers:act',
   query: ExportQuery,
   status: 200,
   reply: OwnData,

@@ -47,6 +47,7 @@ export const createProductRoute = defineRoute({
   summary: 'Add a product',
   tag,
   auth: 'operator',
+  scope: 'catalog:write',
   idempotent: 'optional',
   body: NewProduct,
   example: {
@@ -66,6 +67,7 @@ export const updateProductRoute = defineRoute({
   summary: 'Change the given fields of a product; sales keep the price they were created with',
   tag,
   auth: 'operator',
+  scope: 'catalog:write',
   params: ProductPath,
   idempotent: 'optional',
   body: ProductChange,
@@ -81,6 +83,7 @@ export const importProductsRoute = defineRoute({
   summary: 'Create and update products from a CSV file, all of it or nothing',
   tag,
   auth: 'operator',
+  scope: 'catalog:write',
   query: ImportQuery,
   idempotent: 'optional',
   body: ImportFile,

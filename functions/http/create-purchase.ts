@@ -1,5 +1,6 @@
 /** POST /purchases: commits the intent to buy and queues its payment. */
 import { keepingRefusals } from '#idempotency/kept-answer.ts';
+import { forCustomer } from '#keys/identify.ts';
 import { type Call, httpHandler, Reply } from '#platform/handlers/http.ts';
 import { perCustomer } from '#platform/handlers/limits.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
@@ -16,7 +17,7 @@ const request = keepingRefusals(
 );
 
 export const handler = httpHandler(
-  createPurchaseRoute,
+  forCustomer(createPurchaseRoute),
   perCustomer('changes-customer', async (call) => {
     const accepted = await request(call);
     return isRefusal(accepted) ? accepted : new Reply(accepted, { location: accepted.statusUrl });

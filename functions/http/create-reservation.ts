@@ -1,4 +1,5 @@
 /** POST /sales/{saleId}/reservations: queues a reservation request. */
+import { forCustomer } from '#keys/identify.ts';
 import { httpHandler, Reply } from '#platform/handlers/http.ts';
 import { perCustomerAndAddress } from '#platform/handlers/limits.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
@@ -6,7 +7,7 @@ import { openSince, requestReservation } from '#reservation/request.ts';
 import { createReservationRoute } from './reservation.routes.ts';
 
 export const handler = httpHandler(
-  createReservationRoute,
+  forCustomer(createReservationRoute),
   perCustomerAndAddress(
     'reservations-customer',
     'reservations-address',

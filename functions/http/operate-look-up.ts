@@ -1,18 +1,46 @@
-/** What operators look up and take with them: one function, since all of it needs the same. */
+/** What operators look up, take with them and keep in MySQL alone: one function, since all of it needs the same. */
 import { severalRoutes } from '#platform/handlers/several.ts';
+import { handler as deleteWebhookEndpoint } from './delete-webhook-endpoint.ts';
 import { handler as exportActs } from './export-acts.ts';
 import { handler as exportList } from './export-list.ts';
+import { handler as getCancellation } from './get-cancellation.ts';
+import { handler as getReconciliation } from './get-reconciliation.ts';
 import { handler as getStory } from './get-story.ts';
+import { handler as getWebhookDelivery } from './get-webhook-delivery.ts';
+import { handler as getWebhookEndpoint } from './get-webhook-endpoint.ts';
+import { handler as getWebhookRedelivery } from './get-webhook-redelivery.ts';
+import { handler as listActs } from './list-acts.ts';
+import { handler as listDisputes } from './list-disputes.ts';
+import { handler as listFailedRefunds } from './list-failed-refunds.ts';
+import { handler as listReconciliations } from './list-reconciliations.ts';
+import { handler as listWebhookDeliveries } from './list-webhook-deliveries.ts';
+import { handler as listWebhookEndpoints } from './list-webhook-endpoints.ts';
 import { handler as lookUpCustomers } from './look-up-customers.ts';
 import { handler as lookUpPurchases } from './look-up-purchases.ts';
 import { handler as lookUpReservations } from './look-up-reservations.ts';
-import * as routes from './operations.routes.ts';
+import * as operations from './operations.routes.ts';
+import * as purchase from './purchase.routes.ts';
+import { handler as updateWebhookEndpoint } from './update-webhook-endpoint.ts';
+import * as webhooks from './webhooks.routes.ts';
 
 export const handler = severalRoutes([
-  [routes.lookUpReservationsRoute, lookUpReservations],
-  [routes.lookUpPurchasesRoute, lookUpPurchases],
-  [routes.lookUpCustomersRoute, lookUpCustomers],
-  [routes.getStoryRoute, getStory],
-  [routes.exportListRoute, exportList],
-  [routes.exportActsRoute, exportActs],
+  [purchase.listFailedRefundsRoute, listFailedRefunds],
+  [purchase.listDisputesRoute, listDisputes],
+  [operations.getCancellationRoute, getCancellation],
+  [operations.listReconciliationsRoute, listReconciliations],
+  [operations.getReconciliationRoute, getReconciliation],
+  [operations.listActsRoute, listActs],
+  [operations.lookUpReservationsRoute, lookUpReservations],
+  [operations.lookUpPurchasesRoute, lookUpPurchases],
+  [operations.lookUpCustomersRoute, lookUpCustomers],
+  [operations.getStoryRoute, getStory],
+  [operations.exportListRoute, exportList],
+  [operations.exportActsRoute, exportActs],
+  [webhooks.listWebhookEndpointsRoute, listWebhookEndpoints],
+  [webhooks.getWebhookEndpointRoute, getWebhookEndpoint],
+  [webhooks.updateWebhookEndpointRoute, updateWebhookEndpoint],
+  [webhooks.deleteWebhookEndpointRoute, deleteWebhookEndpoint],
+  [webhooks.listWebhookDeliveriesRoute, listWebhookDeliveries],
+  [webhooks.getWebhookDeliveryRoute, getWebhookDelivery],
+  [webhooks.getWebhookRedeliveryRoute, getWebhookRedelivery],
 ]);

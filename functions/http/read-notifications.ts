@@ -1,11 +1,12 @@
 /** POST /notifications/read: marks some or all of the caller's notifications as read. */
+import { forCustomer } from '#keys/identify.ts';
 import { readNotifications } from '#notification/list.ts';
 import { httpHandler } from '#platform/handlers/http.ts';
 import { perCustomer } from '#platform/handlers/limits.ts';
 import { readNotificationsRoute } from './notification.routes.ts';
 
 export const handler = httpHandler(
-  readNotificationsRoute,
+  forCustomer(readNotificationsRoute),
   perCustomer('changes-customer', ({ deps, caller, body }) =>
     readNotifications(deps, caller.customerId, body.notificationIds),
   ),

@@ -6,6 +6,7 @@ import type { Route } from '#platform/handlers/route.ts';
 import * as account from './account.routes.ts';
 import * as catalog from './catalog.routes.ts';
 import * as identity from './identity.routes.ts';
+import * as keys from './keys.routes.ts';
 import * as notification from './notification.routes.ts';
 import * as operations from './operations.routes.ts';
 import * as purchase from './purchase.routes.ts';
@@ -16,6 +17,7 @@ import * as webhooks from './webhooks.routes.ts';
 const nouns: Record<string, Route>[] = [
   identity,
   account,
+  keys,
   catalog,
   sale,
   reservation,

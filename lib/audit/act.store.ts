@@ -1,14 +1,17 @@
 /**
  * The store of operators' acts: the only code that writes `operator_acts`, and it only adds.
  */
-import { type CustomerId, fromBytes, newId, toBytes } from '#platform/kernel/ids.ts';
+import { type ApiKeyId, type CustomerId, fromBytes, newId, toBytes } from '#platform/kernel/ids.ts';
 import type { Sql, Tx } from '#platform/mysql/mysql.ts';
+
+/** Who acts: an operator's account, or an API key. No two have the same id. */
+export type OperatorId = CustomerId | ApiKeyId;
 
 /** An act, as it is stored; what is JSON stays text. */
 export interface ActRow {
   readonly actId: string;
   readonly atMs: number;
-  readonly operatorId: CustomerId | null;
+  readonly operatorId: OperatorId | null;
   readonly act: string;
   readonly subjectId: string | null;
   readonly asked: string;

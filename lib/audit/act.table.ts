@@ -11,11 +11,11 @@ export const operatorActs = mysqlTable(
     /** Made of the time, so that the order of ids is that of the acts. */
     id: id('id').primaryKey(),
     atMs: timeMs('at_ms').notNull(),
-    /** Who did it; null for a command that was run with the database's own password. */
+    /** Who did it, an account or an API key; null for a command that was run with the database's own password. */
     operatorId: id('operator_id'),
     /** What was done, by the name of the operation in the OpenAPI document, or of the command. */
     act: varchar('act', { length: 128 }).notNull(),
-    /** The sale, product, purchase, reservation, customer or run that it concerns; null if it is none of them. */
+    /** The sale, product, purchase, reservation, customer, API key or run that it concerns; null if it is none of them. */
     subjectId: id('subject_id'),
     /** What was asked for, as JSON: path, query and body. */
     asked: mediumtext('asked').notNull(),

@@ -9,15 +9,14 @@ import * as z from 'zod';
 import { type Page, PageQuery, pageOf, readCursor, toPage } from '#platform/handlers/pagination.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { isRefusal, type Refusal } from '#platform/kernel/errors.ts';
-import type { CustomerId } from '#platform/kernel/ids.ts';
 import { correlationId } from '#platform/kernel/log.ts';
 import { Id, idOf, Time } from '#platform/kernel/shapes.ts';
 import type { Sql, Tx } from '#platform/mysql/mysql.ts';
-import { type ActRow, insertAct, listActs } from './act.store.ts';
+import { type ActRow, insertAct, listActs, type OperatorId } from './act.store.ts';
 
 /** What an act changed. `before` and `after` are null where there was nothing, or nothing that MySQL keeps. */
 export interface Change {
-  /** The sale, product, purchase, reservation, customer or run that it concerns. */
+  /** The sale, product, purchase, reservation, customer, API key or run that it concerns. */
   readonly subjectId: string | null;
   readonly before: object | null;
   readonly after: object | null;
@@ -25,8 +24,8 @@ export interface Change {
 
 /** Who does what: the caller, the operation, and what was asked for. */
 export interface Actor {
-  /** Null for a command that is run with the database's own password. */
-  readonly operatorId: CustomerId | null;
+  /** An account or an API key; null for a command that is run with the database's own password. */
+  readonly operatorId: OperatorId | null;
   readonly act: string;
   readonly asked: object;
 }
@@ -45,8 +44,10 @@ export function recordAct(tx: Tx, { operatorId, act, asked }: Actor, change: Cha
 
 /** Which acts an operator wants to see. */
 export const ActQuery = PageQuery.extend({
-  operatorId: idOf<CustomerId>().optional().describe('Only those of this operator'),
-  subjectId: Id.optional().describe('Only those about this sale, product, purchase, reservation, customer or run'),
+  operatorId: idOf<OperatorId>().optional().describe('Only those of this operator or API key'),
+  subjectId: Id.optional().describe(
+    'Only those about this sale, product, purchase, reservation, customer, API key or run',
+  ),
 });
 export type ActQuery = z.output<typeof ActQuery>;
 
@@ -57,7 +58,9 @@ export const ActView = z
   .object({
     actId: Id,
     at: Time,
-    operatorId: idOf<CustomerId>().nullable().describe('Null for a command that was run with the database’s password'),
+    operatorId: idOf<OperatorId>()
+      .nullable()
+      .describe('An account or an API key; null for a command that was run with the database’s password'),
     act: z.string().describe('The operation of this document, or the command'),
     subjectId: Id.nullable().describe('What it concerns'),
     asked: z.looseObject({}).describe('Path, query and body of the call'),

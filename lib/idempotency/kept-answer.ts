@@ -16,7 +16,9 @@ import type { Deps, Needs } from '#platform/environment/deps.ts';
 import { type Call, type HttpHandler, httpHandler, Reply, replayed, replayedHeader } from '#platform/handlers/http.ts';
 import type { Route } from '#platform/handlers/route.ts';
 import { codes, isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
+import type { ApiKeyId, CustomerId } from '#platform/kernel/ids.ts';
 import { isDuplicateKey, type Tx } from '#platform/mysql/mysql.ts';
+import type { Caller } from '#platform/security/access-token.ts';
 import { deleteAnswersBefore, findAnswer, insertAnswer, type KeptAnswer } from './kept-answer.store.ts';
 
 /** How long an answer is kept at least. */
@@ -103,10 +105,15 @@ export function actorOf(
   const asked =
     typeof body === 'string' ? { bytes: Buffer.byteLength(body), sha256: sha256(body).toString('hex') } : body;
   return {
-    operatorId: caller.customerId,
+    operatorId: callerId(caller),
     act: `${route.method} ${route.path}`,
     asked: { params, query, body: asked },
   };
+}
+
+/** Who calls: an account, or an API key that acts for none. */
+function callerId({ customerId, keyId }: Caller): CustomerId | ApiKeyId {
+  return customerId === '' && keyId !== undefined ? keyId : customerId;
 }
 
 /** Which call it is, and what it asks for. */
@@ -223,7 +230,7 @@ function identify(
   // An empty object is read like no body.
   const asked = isJson && body === '{}' ? '' : body;
   return {
-    callHash: sha256(`${caller.customerId}\0${method} ${path}\0${JSON.stringify(params ?? {})}\0${idempotencyKey}`),
+    callHash: sha256(`${callerId(caller)}\0${method} ${path}\0${JSON.stringify(params ?? {})}\0${idempotencyKey}`),
     fingerprint: sha256(`${JSON.stringify(query ?? {})}\0${asked}`),
   };
 }

@@ -47,6 +47,29 @@ export async function insertCustomer(
   return customerId;
 }
 
+/** Writes an account that is known by an external id alone: it has no address, and no password opens it. */
+export async function insertExternalCustomer(
+  tx: Tx,
+  { customerId, externalId, sinceMs }: { customerId: CustomerId; externalId: string; sinceMs: number },
+  nowMs: number,
+): Promise<void> {
+  await tx.change(
+    `INSERT INTO customers (id, email, name, password_hash, role, external_id, external_since_ms, created_at_ms)
+     VALUES (?)`,
+    [[toBytes(customerId), '', '', `none:${customerId}`, 'customer', externalId, sinceMs, nowMs]],
+  );
+}
+
+/** The account that has what tells a person from others. */
+export async function findByPersonKey(sql: Sql, keyHash: Buffer): Promise<Omit<Account, 'role'> | undefined> {
+  const [row] = await sql.rows<Standing & { id: Buffer }>(
+    `SELECT c.id, c.contact_since_ms AS contactSinceMs, c.external_since_ms AS externalSinceMs
+     FROM person_keys k JOIN customers c ON c.id = k.customer_id WHERE k.key_hash = ?`,
+    [keyHash],
+  );
+  return row && { customerId: fromBytes(row.id), ...shownBy(row) };
+}
+
 /** Writes the given fields of a customer's profile. */
 export async function changeProfile(
   sql: Sql,

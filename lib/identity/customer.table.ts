@@ -15,7 +15,8 @@ export const customers = mysqlTable(
     id: id('id').primaryKey(),
     /**
      * Lower case. Typing an address proves nothing, so several accounts may name the same one until one of them shows that it
-     * is theirs; their hashes have one salt, and an account is found by address and password together.
+     * is theirs; their hashes have one salt, and an account is found by address and password together. Empty for one that an
+     * external id alone names.
      */
     email: varchar('email', { length: 254 }).notNull(),
     name: varchar('name', { length: 100 }).notNull(),

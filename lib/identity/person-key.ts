@@ -33,7 +33,7 @@ export async function claimKey(
   key: string,
   customerId: CustomerId,
 ): Promise<Claimed> {
-  const keyHash = hashOf(registry, kind, key);
+  const keyHash = personKeyHash(registry, kind, key);
   const isNew = (await lockPersonKey(tx, keyHash)) === undefined;
   if (isNew && (await isInserted(tx, keyHash, kind, customerId))) return { holder: customerId, sinceMs: 0 };
   const holder = await lockPersonKey(tx, keyHash);
@@ -50,10 +50,11 @@ export async function freeKey(
   key: string,
   customerId: CustomerId,
 ): Promise<void> {
-  await freePersonKey(tx, hashOf(registry, kind, key), customerId);
+  await freePersonKey(tx, personKeyHash(registry, kind, key), customerId);
 }
 
-function hashOf(registry: Registry, kind: PersonKeyKind, key: string): Buffer {
+/** By what a key is found: a keyed hash. */
+export function personKeyHash(registry: Registry, kind: PersonKeyKind, key: string): Buffer {
   return createHmac('sha256', locate(registry, 'secret/guard-key')).update(`${kind}\0${key}`).digest();
 }
 

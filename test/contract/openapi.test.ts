@@ -126,7 +126,9 @@ describe('the document', () => {
     if (!route) throw new Error('no such route');
     expect(operation.summary?.length).toBeGreaterThan(5);
     const asked = { none: [], optional: [{}, { accessToken: [] }] } as Record<string, object[]>;
-    expect(operation.security).toEqual(asked[route.auth] ?? [{ accessToken: [] }]);
+    const programs = route.scope ? [{ apiKey: [] }] : [];
+    expect(operation.security).toEqual(asked[route.auth] ?? [{ accessToken: [] }, ...programs]);
+    if (route.scope) expect(operation.description).toContain(`\`${route.scope}\``);
     expect(operation.description).toContain(
       {
         none: 'everyone',

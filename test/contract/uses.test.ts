@@ -103,6 +103,7 @@ const limitsOfCalls: LimitName[] = [
   'lookups-customer',
   'messages-customer',
   'connections-customer',
+  'api-key',
 ];
 const allQueues = ['reservations', 'purchases', 'notifications', 'mail', 'webhooks', 'advance', 'reconcile'];
 

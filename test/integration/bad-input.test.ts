@@ -230,6 +230,8 @@ const goodBodies: Record<string, () => Record<string, unknown>> = {
   'decide-dispute': () => ({ decision: 'refund' }),
   'grant-reservation': () => ({ reservationId: newId(), reason: 'It was promised' }),
   'set-role': () => ({ email: ada.email, role: 'viewer' }),
+  'create-api-key': () => ({ name: 'Storefront', scopes: ['sales:read'] }),
+  'rotate-api-key': () => ({ overlapSeconds: 60 }),
 };
 
 const named = Object.entries(routes);

@@ -1,11 +1,13 @@
-/** Authentication: the access token of a request, checked against what its route requires. */
+/** Authentication: the access token or the API key of a request, checked against what its route requires. */
 
 import type { MiddlewareObj } from '@middy/core';
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import type { Deps } from '#platform/environment/deps.ts';
+import { isRefusal } from '#platform/kernel/errors.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
 import { locate } from '#platform/kernel/registry.ts';
 import { type Caller, openTokens, type Tokens } from '#platform/security/access-token.ts';
+import { isApiKey } from '#platform/security/api-key.ts';
 import { isAtLeast } from '#platform/security/roles.ts';
 import type { DepsContext } from './dependencies.ts';
 import { Refused } from './problem-details.ts';
@@ -19,32 +21,48 @@ interface AuthenticatedContext extends DepsContext {
 /** The caller of a route without authentication. */
 const anonymous: Caller = { customerId: '' as CustomerId, role: 'customer' };
 
+/** The header in which an API key names the customer for whom it acts. */
+export const customerHeader = 'holdfast-customer';
+
+type Asked = Pick<Route, 'auth' | 'scope' | 'identify'>;
+
 /** Middleware: refuses callers who may not call the route, and puts the caller on the context. */
-export function authentication({
-  auth,
-}: Pick<Route, 'auth'>): MiddlewareObj<APIGatewayProxyEventV2, unknown, Error, AuthenticatedContext> {
+export function authentication(
+  route: Asked,
+): MiddlewareObj<APIGatewayProxyEventV2, unknown, Error, AuthenticatedContext> {
   return {
     before: async ({ event, context }) => {
       context.tokens = await sharedTokens(context.deps);
-      context.caller = await callerOf(auth, context.tokens, event.headers.authorization);
-      if (auth !== 'none' && auth !== 'optional' && !isAtLeast(context.caller.role, auth)) {
-        throw new Refused('forbidden', `Your account must have the role ${auth} for this.`);
-      }
+      context.caller = await callerOf(route, context, event.headers);
     },
   };
 }
 
-async function callerOf(auth: Route['auth'], tokens: Tokens, authorization: string | undefined): Promise<Caller> {
+async function callerOf(
+  { auth, scope, identify }: Asked,
+  { deps, tokens }: Pick<AuthenticatedContext, 'deps' | 'tokens'>,
+  headers: APIGatewayProxyEventV2['headers'],
+): Promise<Caller> {
   if (auth === 'none') return anonymous;
-  const caller = await verified(tokens, authorization);
-  if (caller) return caller;
-  if (auth === 'optional') return anonymous;
-  throw new Refused('unauthenticated', 'Send a valid access token as "Authorization: Bearer …".');
+  const credentials = bearerOf(headers.authorization);
+  if (auth !== 'optional' && isApiKey(credentials)) {
+    if (!scope || !identify) throw new Refused('people_only', 'No API key may do this, whatever its scopes are.');
+    const program = await identify(deps, { key: credentials, customer: headers[customerHeader] }, scope);
+    if (isRefusal(program)) throw new Refused(program.refused, program.detail, program.facts);
+    return program;
+  }
+  const caller = await tokens.verify(credentials);
+  if (!caller && auth === 'optional') return anonymous;
+  if (!caller) throw new Refused('unauthenticated', 'Send a valid access token as "Authorization: Bearer …".');
+  if (auth !== 'optional' && !isAtLeast(caller.role, auth)) {
+    throw new Refused('forbidden', `Your account must have the role ${auth} for this.`);
+  }
+  return caller;
 }
 
-function verified(tokens: Tokens, authorization = ''): Promise<Caller | undefined> {
-  // The name of a scheme is written in any case (RFC 9110, section 11.1).
-  return tokens.verify(/^bearer /i.test(authorization) ? authorization.slice('Bearer '.length) : '');
+/** What comes as a bearer token. The name of a scheme is written in any case (RFC 9110, section 11.1). */
+function bearerOf(authorization = ''): string {
+  return /^bearer /i.test(authorization) ? authorization.slice('Bearer '.length) : '';
 }
 
 /**

@@ -14,6 +14,12 @@ import type { Route } from './route.ts';
 export const idempotencyKeyPattern =
   /^(?:[\x21\x23-\x7e][\x21-\x7e]{0,254}|"(?:[\x21\x23-\x5b\x5d-\x7e]|\\["\\]){1,255}")$/;
 
+/**
+ * An external id in a header: 1 to 255 printable ASCII characters. No commas, with which a gateway joins headers that come twice,
+ * and no blanks at either end, which it may cut off.
+ */
+export const externalIdPattern = /^[\x21-\x2b\x2d-\x7e](?:[\x20-\x2b\x2d-\x7e]{0,253}[\x21-\x2b\x2d-\x7e])?$/;
+
 /** How many invalid fields an answer names, and how much of each message, so that an answer stays small. */
 const fieldsNamed = 20;
 const messageCharacters = 200;

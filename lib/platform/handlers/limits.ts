@@ -39,6 +39,8 @@ const rates = {
   'lookups-customer': { burst: 200, perMinute: 600 },
   'messages-customer': { burst: 120, perMinute: 240 },
   'connections-customer': { burst: 30, perMinute: 60 },
+  /** Calls of one API key, for all customers together. */
+  'api-key': { burst: 2_000, perMinute: 12_000 },
 } as const satisfies Record<string, Rate>;
 
 export type LimitName = keyof typeof rates;
@@ -159,6 +161,7 @@ export function perCaller<C extends Requested, R>(
 /**
  * A verb that runs within a rate of the customer who calls, and of their address. Beyond that of the address it takes a proof
  * of work, so that many accounts on one machine cannot do together what one may not; it must not be older than `since` says.
+ * The address of an API key is that of a shop's server, for all its customers, and the key has a rate of its own.
  */
 export function perCustomerAndAddress<C extends Requested, R>(
   firm: LimitName,
@@ -169,7 +172,7 @@ export function perCustomerAndAddress<C extends Requested, R>(
   return async (call) => {
     const refusal = await limit(call.deps, worked, attemptOf(call), {
       firm: { [firm]: call.caller.customerId },
-      worked: { [worked]: networkOf(call.sourceIp) },
+      worked: call.caller.keyId === undefined ? { [worked]: networkOf(call.sourceIp) } : {},
       since: since && (() => since(call)),
     });
     return refusal ?? verb(call);

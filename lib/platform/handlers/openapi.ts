@@ -18,7 +18,7 @@ import {
 } from 'zod-openapi';
 import { type Code, closingCodes, codes } from '#platform/kernel/errors.ts';
 import { bytesType, maxJsonBytes } from './body.ts';
-import { idempotencyKeyPattern } from './input.ts';
+import { externalIdPattern, idempotencyKeyPattern } from './input.ts';
 import { addExamples, addLinks, type OpenApiDocument, type Samples } from './openapi-examples.ts';
 import type { Route } from './route.ts';
 
@@ -84,6 +84,15 @@ const IdempotencyKey = z
     examples: ['order-2026-0001'],
   });
 
+const ExternalCustomer = z
+  .string()
+  .regex(externalIdPattern)
+  .meta({
+    description:
+      'With an API key: for whom it acts, by the external id. An access token says so itself, and this is not read',
+    examples: ['member-4711'],
+  });
+
 const ProofOfWork = z.string().meta({
   description:
     'The solution of the `challenge` that a refusal `work_required` held, as ALTCHA (version 2) encodes it: base64 of ' +
@@ -98,7 +107,9 @@ const keyOf = ({ idempotent }: Route) => (idempotent === 'optional' ? Idempotenc
 export function codesOf(route: Route): Code[] {
   const found = new Set<Code>(route.refusals);
   const signedIn = route.auth !== 'none' && route.auth !== 'optional';
-  if (signedIn) found.add('unauthenticated');
+  if (signedIn) found.add('unauthenticated').add(route.scope ? 'invalid_api_key' : 'people_only');
+  if (route.scope) found.add('missing_scope').add('too_many_requests');
+  if (route.scope === 'customers:act') found.add('customer_missing').add('invalid_input');
   if (route.auth === 'customer') found.add('too_many_requests');
   if (route.takesProof) found.add('work_required');
   if (signedIn && route.auth !== 'customer') found.add('forbidden');
@@ -158,6 +169,7 @@ export function openApiDocument(
         examples: Object.fromEntries([...answered].map((code) => [code, exampleOf(code)])),
         securitySchemes: {
           accessToken: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'From POST /auth/login' },
+          apiKey: { type: 'http', scheme: 'bearer', bearerFormat: 'hfk_…', description: 'From POST /ops/api-keys' },
         },
       },
     },
@@ -181,6 +193,7 @@ function withoutDoubles(node: unknown): void {
 /** What each tag is about. */
 const tags: Record<string, string> = {
   Identity: 'Accounts, sessions and roles',
+  'API keys': 'With what programs call',
   Catalog: 'What can be sold',
   Sales: 'What everyone sees of a sale, and how operators run it',
   Reservations: 'Asking for units of a sale',
@@ -259,7 +272,8 @@ const withKey =
 /** An operation in words: its own, who may call it, and what a repeated call does. */
 function describe(route: Route): string {
   const kept = route.idempotent && (route.keysAre ?? withKey);
-  return [route.description, callers[route.auth], kept, route.repeated].filter(Boolean).join('\n\n');
+  const programs = route.scope && `Programs need an API key with the scope \`${route.scope}\`.`;
+  return [route.description, callers[route.auth], programs, kept, route.repeated].filter(Boolean).join('\n\n');
 }
 
 const callers = {
@@ -316,15 +330,17 @@ function operation(name: string, route: Route): ZodOpenApiOperationObject {
 }
 
 /** An empty requirement means that a call without a token is fine too. */
-function securityOf({ auth }: Route): Record<string, never[]>[] {
+function securityOf({ auth, scope }: Route): Record<string, never[]>[] {
   if (auth === 'none') return [];
-  return auth === 'optional' ? [{}, { accessToken: [] }] : [{ accessToken: [] }];
+  if (auth === 'optional') return [{}, { accessToken: [] }];
+  return [{ accessToken: [] }, ...(scope ? [{ apiKey: [] }] : [])];
 }
 
 /** The headers that a route takes. */
 function headersOf(route: Route): { header?: z.ZodObject } {
   const header = {
     ...(route.idempotent ? { 'Idempotency-Key': keyOf(route) } : {}),
+    ...(route.scope === 'customers:act' ? { 'Holdfast-Customer': ExternalCustomer.optional() } : {}),
     ...(route.takesProof ? { 'X-Proof-Of-Work': ProofOfWork.optional() } : {}),
     ...(route.sends ? WebhookHeaders.shape : {}),
   };

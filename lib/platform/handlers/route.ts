@@ -3,8 +3,22 @@
  * from it, and the contract test checks it against `serverless.yml`.
  */
 import type * as z from 'zod';
-import type { Code } from '#platform/kernel/errors.ts';
+import type { Deps } from '#platform/environment/deps.ts';
+import type { Code, Refusal } from '#platform/kernel/errors.ts';
+import type { Caller } from '#platform/security/access-token.ts';
 import type { Role } from '#platform/security/roles.ts';
+import type { Scope } from '#platform/security/scopes.ts';
+
+/** What came with a call that an API key makes. */
+export interface KeyCall {
+  /** The key, as it was sent. */
+  readonly key: string;
+  /** The external id of the customer for whom it acts, as it was sent. */
+  readonly customer: string | undefined;
+}
+
+/** Says who calls with an API key that needs this scope, or refuses. */
+export type Identify = (deps: Deps, call: KeyCall, scope: Scope) => Promise<Caller | Refusal>;
 
 export interface Route<
   Params extends z.ZodType = z.ZodType,
@@ -24,6 +38,10 @@ export interface Route<
    * a valid token came along.
    */
   readonly auth: 'none' | 'optional' | Role;
+  /** What an API key must be allowed to call as well. Without it, a route that wants a role is for people only. */
+  readonly scope?: Scope;
+  /** Who calls with an API key. The handler adds it to its route, so that no other bundle has what it takes. */
+  readonly identify?: Identify;
   readonly params?: Params;
   readonly query?: Query;
   readonly body?: Body;

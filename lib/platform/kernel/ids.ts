@@ -19,6 +19,7 @@ export type ReservationId = Id<'reservation'>;
 export type CustomerId = Id<'customer'>;
 export type PurchaseId = Id<'purchase'>;
 export type ProductId = Id<'product'>;
+export type ApiKeyId = Id<'api key'>;
 
 /** A sale's tag: the last 12 hex digits of its id. Redis keys of a sale carry it, and so does each reservation id. */
 export type SaleTag = Id<'tag of a sale'>;

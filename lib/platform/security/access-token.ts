@@ -18,7 +18,7 @@ import {
   SignJWT,
 } from 'jose';
 import type { Clock } from '#platform/kernel/clock.ts';
-import type { CustomerId } from '#platform/kernel/ids.ts';
+import type { ApiKeyId, CustomerId } from '#platform/kernel/ids.ts';
 import { isRole, type Role } from './roles.ts';
 
 const issuer = 'holdfast';
@@ -34,6 +34,7 @@ export const accessTokenLifeSeconds = 600;
 
 /** Who is calling. */
 export interface Caller {
+  /** The account; empty if it is an API key that acts for no customer. */
   readonly customerId: CustomerId;
   readonly role: Role;
   /** The sign-in that the token descends from; older tokens name none. */
@@ -45,6 +46,8 @@ export interface Caller {
   readonly contactSinceMs?: number | undefined;
   /** The same for the external id. */
   readonly externalSinceMs?: number | undefined;
+  /** The API key that the call came with; no access token names one. */
+  readonly keyId?: ApiKeyId | undefined;
 }
 
 /** The caller whom a token names, and when the token ends. */
