@@ -6,7 +6,7 @@ import { Webhook } from 'standardwebhooks';
 import { waitFor as waitWithin } from '#local/wait.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
 import { accessTokenLifeSeconds, openTokens } from '#platform/security/access-token.ts';
-import { createShown } from '#web/shown.ts';
+import { createShown } from '#client/shown.ts';
 import { startReceiver } from '../support/receiver.ts';
 import { closeBeds, type RunningBed, runningBed } from '../support/running-bed.ts';
 

@@ -30,7 +30,7 @@ import { openRedis, redisReady } from '#platform/redis/redis.ts';
 import type { Tokens } from '#platform/security/access-token.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
 import { newId } from '#test/support/ids.ts';
-import { createShown } from '#web/shown.ts';
+import { createShown } from '#client/shown.ts';
 import { withDeps } from '../support/deps.ts';
 import { givenSale } from '../support/sales.ts';
 import { type TestBed, testBed } from '../support/stack.ts';

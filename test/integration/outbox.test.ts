@@ -24,7 +24,7 @@ import { toBytes } from '#platform/kernel/ids.ts';
 import { locate } from '#platform/kernel/registry.ts';
 import { redisReady } from '#platform/redis/redis.ts';
 import { newId } from '#test/support/ids.ts';
-import { createShown } from '#web/shown.ts';
+import { createShown } from '#client/shown.ts';
 import { withDeps } from '../support/deps.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 
