@@ -1710,11 +1710,11 @@ export interface components {
             name: string;
             capPerCustomer: number;
             /** @default false */
-            requiresContact: boolean;
+            requiresContact?: boolean;
             /** @default 0 */
-            waitlistSize: number;
+            waitlistSize?: number;
             /** @default 3600 */
-            offerLifeSeconds: number;
+            offerLifeSeconds?: number;
             payWithinSeconds?: number;
             offerCutoffSeconds?: number;
             /** Format: date-time */
@@ -1729,7 +1729,7 @@ export interface components {
              * @default customer
              * @enum {string}
              */
-            capPer: "customer" | "contact" | "externalId";
+            capPer?: "customer" | "contact" | "externalId";
         };
         SaleChange: {
             name?: string;
@@ -1754,7 +1754,7 @@ export interface components {
              * @default refund
              * @enum {string}
              */
-            refunds: "refund" | "keep";
+            refunds?: "refund" | "keep";
         };
         GrantRequest: {
             /**
@@ -1776,7 +1776,7 @@ export interface components {
             purchaseClosesAt?: string;
             shiftSeconds?: number;
             /** @default false */
-            dryRun: boolean;
+            dryRun?: boolean;
             confirmation?: string;
         };
         StockAdjustment: {
@@ -1788,7 +1788,7 @@ export interface components {
         ReservationRequest: {
             quantity: number;
             /** @default all */
-            fill: "all" | {
+            fill?: "all" | {
                 atLeast: number;
             };
         };
@@ -1807,7 +1807,7 @@ export interface components {
              * @default keep
              * @enum {string}
              */
-            rest: "keep" | "give_back";
+            rest?: "keep" | "give_back";
         };
         DisputeDecision: {
             /** @enum {string} */
@@ -1870,7 +1870,7 @@ export interface components {
             /** @description The types of events that the endpoint gets */
             events: ("reservations.changed" | "reservations.reminded" | "purchase.changed" | "sale.changed")[];
             /** @default  */
-            description: string;
+            description?: string;
         };
         WebhookEndpointChange: {
             /** @description HTTPS, on its usual port, to a host of the public internet */
@@ -1900,14 +1900,14 @@ export interface components {
              * @default failed
              * @enum {string}
              */
-            scope: "failed" | "all";
+            scope?: "failed" | "all";
         };
         WebhookSecretRotation: {
             /**
              * @description For how long messages are signed with the old secret as well
              * @default 86400
              */
-            overlapSeconds: number;
+            overlapSeconds?: number;
         };
         Redrive: {
             queue: string;
@@ -1917,7 +1917,7 @@ export interface components {
             /** Format: uuid */
             saleId?: string;
             /** @default false */
-            restored: boolean;
+            restored?: boolean;
         };
         /** @description Reservations moved from one state to another; up to a hundred in one message. */
         WebhookReservationsChanged: {
@@ -3044,7 +3044,6 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @example eyJjaGFsbGVuZ2UiOnt9fQ== */
                 "X-Proof-Of-Work"?: string;
             };
             path?: never;
@@ -3053,12 +3052,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "email": "ada@example.com",
-                 *       "password": "correct horse battery"
-                 *     }
-                 */
                 "application/json": components["schemas"]["Credentials"];
             };
         };
@@ -3066,92 +3059,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "accessToken": "accessToken",
-                     *       "expiresInSeconds": 1,
-                     *       "refreshToken": "refreshToken",
-                     *       "deviceToken": "deviceToken"
-                     *     }
-                     */
                     "application/json": components["schemas"]["SignedIn"];
-                };
-            };
-            /** @description `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `invalid_credentials`: E-mail or password is wrong */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `too_many_requests`: Too many requests; `work_required`: Solve the challenge, or wait, and try again */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -3160,7 +3071,6 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @example eyJjaGFsbGVuZ2UiOnt9fQ== */
                 "X-Proof-Of-Work"?: string;
             };
             path?: never;
@@ -3169,11 +3079,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "refreshToken": "the refreshToken of the answer before"
-                 *     }
-                 */
                 "application/json": components["schemas"]["RefreshToken"];
             };
         };
@@ -3181,73 +3086,9 @@ export interface operations {
             /** @description Done; there is nothing to say */
             204: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content?: never;
-            };
-            /** @description `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `work_required`: Solve the challenge, or wait, and try again */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
             };
         };
     };
@@ -3255,7 +3096,6 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @example eyJjaGFsbGVuZ2UiOnt9fQ== */
                 "X-Proof-Of-Work"?: string;
             };
             path?: never;
@@ -3264,11 +3104,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "email": "ada@example.com"
-                 *     }
-                 */
                 "application/json": components["schemas"]["ForgottenPassword"];
             };
         };
@@ -3276,73 +3111,9 @@ export interface operations {
             /** @description Accepted: it goes on behind this answer */
             202: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content?: never;
-            };
-            /** @description `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `work_required`: Solve the challenge, or wait, and try again */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
             };
         };
     };
@@ -3350,7 +3121,6 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @example eyJjaGFsbGVuZ2UiOnt9fQ== */
                 "X-Proof-Of-Work"?: string;
             };
             path?: never;
@@ -3359,12 +3129,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "code": "K7QM-2XRD-9FWP-J3TA",
-                 *       "password": "another horse battery"
-                 *     }
-                 */
                 "application/json": components["schemas"]["PasswordReset"];
             };
         };
@@ -3372,103 +3136,9 @@ export interface operations {
             /** @description Done; there is nothing to say */
             204: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content?: never;
-            };
-            /** @description `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `invalid_code`: The code is wrong, was used before, or has expired */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `illegal_state`: Its state does not allow that */
-            409: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `work_required`: Solve the challenge, or wait, and try again */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
             };
         };
     };
@@ -3476,7 +3146,6 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @example eyJjaGFsbGVuZ2UiOnt9fQ== */
                 "X-Proof-Of-Work"?: string;
             };
             path?: never;
@@ -3485,11 +3154,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "refreshToken": "the refreshToken of the answer before"
-                 *     }
-                 */
                 "application/json": components["schemas"]["RefreshToken"];
             };
         };
@@ -3497,91 +3161,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "accessToken": "accessToken",
-                     *       "expiresInSeconds": 1,
-                     *       "refreshToken": "refreshToken"
-                     *     }
-                     */
                     "application/json": components["schemas"]["Session"];
-                };
-            };
-            /** @description `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `work_required`: Solve the challenge, or wait, and try again */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -3590,7 +3173,6 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @example eyJjaGFsbGVuZ2UiOnt9fQ== */
                 "X-Proof-Of-Work"?: string;
             };
             path?: never;
@@ -3599,13 +3181,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "email": "ada@example.com",
-                 *       "password": "correct horse battery",
-                 *       "name": "Ada"
-                 *     }
-                 */
                 "application/json": components["schemas"]["Registration"];
             };
         };
@@ -3613,93 +3188,10 @@ export interface operations {
             /** @description Made */
             201: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "accessToken": "accessToken",
-                     *       "expiresInSeconds": 1,
-                     *       "refreshToken": "refreshToken",
-                     *       "deviceToken": "deviceToken",
-                     *       "customerId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"
-                     *     }
-                     */
                     "application/json": components["schemas"]["Registered"];
-                };
-            };
-            /** @description `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `too_many_requests`: Too many requests; `work_required`: Solve the challenge, or wait, and try again */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -3716,66 +3208,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "customerId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "email": "ada@example.com",
-                     *       "name": "Brass lamp, first run",
-                     *       "role": "customer",
-                     *       "locale": "ko-KR",
-                     *       "timeZone": "Asia/Seoul",
-                     *       "isVerified": true,
-                     *       "reminders": true
-                     *     }
-                     */
                     "application/json": components["schemas"]["Me"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `too_many_requests`: Too many requests */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -3790,12 +3226,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "locale": "ko-KR",
-                 *       "timeZone": "Asia/Seoul"
-                 *     }
-                 */
                 "application/json": components["schemas"]["MeChange"];
             };
         };
@@ -3803,106 +3233,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "customerId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "email": "ada@example.com",
-                     *       "name": "Brass lamp, first run",
-                     *       "role": "customer",
-                     *       "locale": "ko-KR",
-                     *       "timeZone": "Asia/Seoul",
-                     *       "isVerified": true,
-                     *       "reminders": true
-                     *     }
-                     */
                     "application/json": components["schemas"]["Me"];
-                };
-            };
-            /** @description `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `too_many_requests`: Too many requests */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -3917,11 +3251,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "code": "K7QM-2XRD-9FWP-J3TA"
-                 *     }
-                 */
                 "application/json": components["schemas"]["ContactCode"];
             };
         };
@@ -3929,116 +3258,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "customerId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "email": "ada@example.com",
-                     *       "name": "Brass lamp, first run",
-                     *       "role": "customer",
-                     *       "locale": "ko-KR",
-                     *       "timeZone": "Asia/Seoul",
-                     *       "isVerified": true,
-                     *       "reminders": true
-                     *     }
-                     */
                     "application/json": components["schemas"]["Me"];
-                };
-            };
-            /** @description `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `invalid_code`: The code is wrong, was used before, or has expired */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `contact_taken`: Another account has shown that this address is its own */
-            409: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `too_many_requests`: Too many requests */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -4055,63 +3278,9 @@ export interface operations {
             /** @description Accepted: it goes on behind this answer */
             202: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content?: never;
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `illegal_state`: Its state does not allow that */
-            409: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `too_many_requests`: Too many requests */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
             };
         };
     };
@@ -4125,11 +3294,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "password": "correct horse battery"
-                 *     }
-                 */
                 "application/json": components["schemas"]["AccountDeletion"];
             };
         };
@@ -4137,93 +3301,9 @@ export interface operations {
             /** @description Done; there is nothing to say */
             204: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content?: never;
-            };
-            /** @description `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `invalid_credentials`: E-mail or password is wrong; `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `illegal_state`: Its state does not allow that */
-            409: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `too_many_requests`: Too many requests */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
             };
         };
     };
@@ -4237,12 +3317,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "password": "correct horse battery",
-                 *       "newPassword": "another horse battery"
-                 *     }
-                 */
                 "application/json": components["schemas"]["PasswordChange"];
             };
         };
@@ -4250,118 +3324,18 @@ export interface operations {
             /** @description Done; there is nothing to say */
             204: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content?: never;
-            };
-            /** @description `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `invalid_credentials`: E-mail or password is wrong; `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `illegal_state`: Its state does not allow that */
-            409: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `too_many_requests`: Too many requests */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
             };
         };
     };
     "list-sessions": {
         parameters: {
             query?: {
-                /**
-                 * @description Page size, 1 to 100; 20 by default
-                 * @example 20
-                 */
+                /** @description Page size, 1 to 100; 20 by default */
                 limit?: number;
-                /**
-                 * @description The nextCursor of the previous page
-                 * @example Zmlyc3QtcGFnZS1lbmRlZC1oZXJl
-                 */
+                /** @description The nextCursor of the previous page */
                 cursor?: string;
             };
             header?: never;
@@ -4373,88 +3347,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "items": [
-                     *         {
-                     *           "sessionId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "startedAt": "2030-05-01T18:00:00Z",
-                     *           "usedAt": "2030-05-01T18:00:00Z",
-                     *           "expiresAt": "2030-05-01T18:00:00Z",
-                     *           "isCurrent": true
-                     *         }
-                     *       ],
-                     *       "nextCursor": null
-                     *     }
-                     */
                     "application/json": components["schemas"]["OwnSessionPage"];
-                };
-            };
-            /** @description `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `too_many_requests`: Too many requests */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -4462,10 +3358,7 @@ export interface operations {
     "end-sessions": {
         parameters: {
             query?: {
-                /**
-                 * @description The one to end; without it, all others
-                 * @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b
-                 */
+                /** @description The one to end; without it, all others */
                 sessionId?: string;
             };
             header?: never;
@@ -4477,73 +3370,9 @@ export interface operations {
             /** @description Done; there is nothing to say */
             204: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content?: never;
-            };
-            /** @description `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `too_many_requests`: Too many requests */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
             };
         };
     };
@@ -4551,11 +3380,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @example order-2026-0001 */
                 "Idempotency-Key"?: string;
             };
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 customerId: string;
             };
             cookie?: never;
@@ -4563,11 +3390,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "externalId": "member-4711"
-                 *     }
-                 */
                 "application/json": components["schemas"]["ExternalIdChange"];
             };
         };
@@ -4575,130 +3397,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "customerId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "externalId": "externalId"
-                     *     }
-                     */
                     "application/json": components["schemas"]["ExternalId"];
-                };
-            };
-            /** @description `idempotency_key_missing`: The Idempotency-Key header is missing or not valid; `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `external_id_taken`: Another account has this external id */
-            409: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `idempotency_key_reused`: This key was used with another request */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -4706,15 +3408,9 @@ export interface operations {
     "list-operators": {
         parameters: {
             query?: {
-                /**
-                 * @description Page size, 1 to 100; 20 by default
-                 * @example 20
-                 */
+                /** @description Page size, 1 to 100; 20 by default */
                 limit?: number;
-                /**
-                 * @description The nextCursor of the previous page
-                 * @example Zmlyc3QtcGFnZS1lbmRlZC1oZXJl
-                 */
+                /** @description The nextCursor of the previous page */
                 cursor?: string;
             };
             header?: never;
@@ -4726,86 +3422,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "items": [
-                     *         {
-                     *           "customerId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "email": "ada@example.com",
-                     *           "name": "Brass lamp, first run",
-                     *           "role": "customer"
-                     *         }
-                     *       ],
-                     *       "nextCursor": null
-                     *     }
-                     */
                     "application/json": components["schemas"]["OperatorPage"];
-                };
-            };
-            /** @description `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -4814,7 +3434,6 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @example order-2026-0001 */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -4823,12 +3442,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "customerId": "01998c1e-7d00-7000-8000-000000000001",
-                 *       "role": "operator"
-                 *     }
-                 */
                 "application/json": components["schemas"]["RoleChange"];
             };
         };
@@ -4836,132 +3449,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "customerId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "email": "ada@example.com",
-                     *       "name": "Brass lamp, first run",
-                     *       "role": "customer"
-                     *     }
-                     */
                     "application/json": components["schemas"]["Operator"];
-                };
-            };
-            /** @description `idempotency_key_missing`: The Idempotency-Key header is missing or not valid; `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `illegal_state`: Its state does not allow that */
-            409: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `idempotency_key_reused`: This key was used with another request */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -4969,10 +3460,7 @@ export interface operations {
     "export-own-data": {
         parameters: {
             query?: {
-                /**
-                 * @description The nextCursor of the part before
-                 * @example Zmlyc3QtcGFnZS1lbmRlZC1oZXJl
-                 */
+                /** @description The nextCursor of the part before */
                 cursor?: string;
             };
             header?: never;
@@ -4984,167 +3472,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "profile": {
-                     *         "customerId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *         "email": "ada@example.com",
-                     *         "name": "Brass lamp, first run",
-                     *         "role": "customer",
-                     *         "locale": "ko-KR",
-                     *         "timeZone": "Asia/Seoul",
-                     *         "isVerified": true,
-                     *         "reminders": true
-                     *       },
-                     *       "reservations": [
-                     *         {
-                     *           "reservationId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "state": "requested",
-                     *           "quantity": 2,
-                     *           "fill": "all",
-                     *           "units": 2,
-                     *           "ticket": 1893448800000000,
-                     *           "position": 1,
-                     *           "reason": null,
-                     *           "deadline": "2030-05-01T18:00:00Z",
-                     *           "purchaseId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "partOf": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "version": 1,
-                     *           "acceptedAt": "2030-05-01T18:00:00Z",
-                     *           "decidedAt": "2030-05-01T18:00:00Z"
-                     *         }
-                     *       ],
-                     *       "purchases": [
-                     *         {
-                     *           "purchaseId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "state": "requested",
-                     *           "amount": {
-                     *             "amountMinor": 12900,
-                     *             "currency": "EUR"
-                     *           },
-                     *           "items": [
-                     *             {
-                     *               "reservationId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *               "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *               "units": 2,
-                     *               "price": {
-                     *                 "amountMinor": 12900,
-                     *                 "currency": "EUR"
-                     *               }
-                     *             }
-                     *           ],
-                     *           "reason": null,
-                     *           "refunds": [
-                     *             {
-                     *               "amount": {
-                     *                 "amountMinor": 12900,
-                     *                 "currency": "EUR"
-                     *               },
-                     *               "state": "pending",
-                     *               "reason": "reason",
-                     *               "failure": "failure",
-                     *               "units": [
-                     *                 {
-                     *                   "reservationId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *                   "units": 2
-                     *                 }
-                     *               ],
-                     *               "createdAt": "2030-05-01T18:00:00Z",
-                     *               "updatedAt": "2030-05-01T18:00:00Z"
-                     *             }
-                     *           ],
-                     *           "action": {
-                     *             "url": "https://shop.example.com/holdfast",
-                     *             "deadline": "2030-05-01T18:00:00Z"
-                     *           },
-                     *           "createdAt": "2030-05-01T18:00:00Z",
-                     *           "updatedAt": "2030-05-01T18:00:00Z"
-                     *         }
-                     *       ],
-                     *       "notices": [
-                     *         {
-                     *           "notificationId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "kind": "reservation.allocated",
-                     *           "subjectId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "version": 1,
-                     *           "facts": {},
-                     *           "text": "Your reservation of 2 units is confirmed.",
-                     *           "createdAt": "2030-05-01T18:00:00Z",
-                     *           "readAt": "2030-05-01T18:00:00Z"
-                     *         }
-                     *       ],
-                     *       "nextCursor": null
-                     *     }
-                     */
                     "application/json": components["schemas"]["OwnData"];
-                };
-            };
-            /** @description `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `too_many_requests`: Too many requests */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -5152,19 +3483,12 @@ export interface operations {
     "list-products": {
         parameters: {
             query?: {
-                /**
-                 * @description Page size, 1 to 100; 20 by default
-                 * @example 20
-                 */
+                /** @description Page size, 1 to 100; 20 by default */
                 limit?: number;
-                /**
-                 * @description The nextCursor of the previous page
-                 * @example Zmlyc3QtcGFnZS1lbmRlZC1oZXJl
-                 */
+                /** @description The nextCursor of the previous page */
                 cursor?: string;
             };
             header?: {
-                /** @example eyJjaGFsbGVuZ2UiOnt9fQ== */
                 "X-Proof-Of-Work"?: string;
             };
             path?: never;
@@ -5175,81 +3499,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "items": [
-                     *         {
-                     *           "productId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "sku": "LAMP-01",
-                     *           "name": "Brass lamp, first run",
-                     *           "description": "description",
-                     *           "price": {
-                     *             "amountMinor": 12900,
-                     *             "currency": "EUR"
-                     *           }
-                     *         }
-                     *       ],
-                     *       "nextCursor": null
-                     *     }
-                     */
                     "application/json": components["schemas"]["ProductPage"];
-                };
-            };
-            /** @description `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `work_required`: Solve the challenge, or wait, and try again */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -5258,7 +3511,6 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @example order-2026-0001 */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -5267,17 +3519,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "sku": "LAMP-01",
-                 *       "name": "Brass lamp",
-                 *       "description": "Numbered, one of 500.",
-                 *       "price": {
-                 *         "amountMinor": 12900,
-                 *         "currency": "EUR"
-                 *       }
-                 *     }
-                 */
                 "application/json": components["schemas"]["NewProduct"];
             };
         };
@@ -5285,125 +3526,10 @@ export interface operations {
             /** @description Made */
             201: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "productId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "sku": "LAMP-01",
-                     *       "name": "Brass lamp, first run",
-                     *       "description": "description",
-                     *       "price": {
-                     *         "amountMinor": 12900,
-                     *         "currency": "EUR"
-                     *       }
-                     *     }
-                     */
                     "application/json": components["schemas"]["Product"];
-                };
-            };
-            /** @description `idempotency_key_missing`: The Idempotency-Key header is missing or not valid; `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `sku_taken`: There is a product with this SKU */
-            409: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `idempotency_key_reused`: This key was used with another request */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -5412,11 +3538,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @example eyJjaGFsbGVuZ2UiOnt9fQ== */
                 "X-Proof-Of-Work"?: string;
             };
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 productId: string;
             };
             cookie?: never;
@@ -5426,66 +3550,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "productId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "sku": "LAMP-01",
-                     *       "name": "Brass lamp, first run",
-                     *       "description": "description",
-                     *       "price": {
-                     *         "amountMinor": 12900,
-                     *         "currency": "EUR"
-                     *       }
-                     *     }
-                     */
                     "application/json": components["schemas"]["Product"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `work_required`: Solve the challenge, or wait, and try again */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -5494,11 +3562,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @example order-2026-0001 */
                 "Idempotency-Key"?: string;
             };
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 productId: string;
             };
             cookie?: never;
@@ -5506,14 +3572,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "price": {
-                 *         "amountMinor": 11900,
-                 *         "currency": "EUR"
-                 *       }
-                 *     }
-                 */
                 "application/json": components["schemas"]["ProductChange"];
             };
         };
@@ -5521,125 +3579,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "productId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "sku": "LAMP-01",
-                     *       "name": "Brass lamp, first run",
-                     *       "description": "description",
-                     *       "price": {
-                     *         "amountMinor": 12900,
-                     *         "currency": "EUR"
-                     *       }
-                     *     }
-                     */
                     "application/json": components["schemas"]["Product"];
-                };
-            };
-            /** @description `idempotency_key_missing`: The Idempotency-Key header is missing or not valid; `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `idempotency_key_reused`: This key was used with another request */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -5647,14 +3590,10 @@ export interface operations {
     "import-products": {
         parameters: {
             query?: {
-                /**
-                 * @description What a file of bytes without a byte order mark is in: UTF-8 unless given, or CP949 (EUC-KR)
-                 * @example utf-8
-                 */
+                /** @description What a file of bytes without a byte order mark is in: UTF-8 unless given, or CP949 (EUC-KR) */
                 encoding?: "utf-8" | "cp949";
             };
             header?: {
-                /** @example order-2026-0001 */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -5663,12 +3602,7 @@ export interface operations {
         /** @description At most 1,048,576 bytes, in UTF-8; as application/octet-stream also in UTF-16, or in the `encoding` that is named */
         requestBody: {
             content: {
-                /**
-                 * @example sku,name,description,price_minor,currency
-                 *     LAMP-01,Brass lamp,"Numbered, one of 500.",12900,EUR
-                 */
                 "text/csv": string;
-                /** @example body */
                 "application/octet-stream": string;
             };
         };
@@ -5676,108 +3610,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "created": 1,
-                     *       "updated": 1
-                     *     }
-                     */
                     "application/json": components["schemas"]["Imported"];
-                };
-            };
-            /** @description `idempotency_key_missing`: The Idempotency-Key header is missing or not valid; `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `idempotency_key_reused`: This key was used with another request; `import_rejected`: Some rows of the file are not valid; nothing was imported; `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -5785,19 +3621,12 @@ export interface operations {
     "list-sales": {
         parameters: {
             query?: {
-                /**
-                 * @description Page size, 1 to 100; 20 by default
-                 * @example 20
-                 */
+                /** @description Page size, 1 to 100; 20 by default */
                 limit?: number;
-                /**
-                 * @description The nextCursor of the previous page
-                 * @example Zmlyc3QtcGFnZS1lbmRlZC1oZXJl
-                 */
+                /** @description The nextCursor of the previous page */
                 cursor?: string;
             };
             header?: {
-                /** @example eyJjaGFsbGVuZ2UiOnt9fQ== */
                 "X-Proof-Of-Work"?: string;
             };
             path?: never;
@@ -5808,104 +3637,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "items": [
-                     *         {
-                     *           "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "productId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "name": "Brass lamp, first run",
-                     *           "status": "active",
-                     *           "price": {
-                     *             "amountMinor": 12900,
-                     *             "currency": "EUR"
-                     *           },
-                     *           "capPerCustomer": 2,
-                     *           "capPer": "customer",
-                     *           "requiresContact": true,
-                     *           "waitlistSize": 200,
-                     *           "offerLifeSeconds": 3600,
-                     *           "payWithinSeconds": 1800,
-                     *           "offerCutoffSeconds": 60,
-                     *           "pausedAt": null,
-                     *           "clockStandsAt": null,
-                     *           "reserveOpensAt": "2030-05-01T18:00:00Z",
-                     *           "reserveClosesAt": "2030-05-01T18:00:00Z",
-                     *           "purchaseOpensAt": "2030-05-01T18:00:00Z",
-                     *           "purchaseClosesAt": "2030-05-01T18:00:00Z",
-                     *           "phase": "scheduled",
-                     *           "stock": {
-                     *             "epoch": 1,
-                     *             "version": 1,
-                     *             "allotment": 500,
-                     *             "available": 320,
-                     *             "allocated": 120,
-                     *             "sold": 60,
-                     *             "waitlisted": 12
-                     *           }
-                     *         }
-                     *       ],
-                     *       "nextCursor": null
-                     *     }
-                     */
                     "application/json": components["schemas"]["SalePage"];
-                };
-            };
-            /** @description `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `work_required`: Solve the challenge, or wait, and try again */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -5914,7 +3649,6 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @example order-2026-0001 */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -5923,20 +3657,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "productId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                 *       "name": "Brass lamp, first run",
-                 *       "allotment": 500,
-                 *       "capPerCustomer": 2,
-                 *       "waitlistSize": 200,
-                 *       "offerLifeSeconds": 3600,
-                 *       "reserveOpensAt": "2030-05-01T18:00:00Z",
-                 *       "reserveClosesAt": "2030-05-03T18:00:00Z",
-                 *       "purchaseOpensAt": "2030-05-04T18:00:00Z",
-                 *       "purchaseClosesAt": "2030-05-06T18:00:00Z"
-                 *     }
-                 */
                 "application/json": components["schemas"]["NewSale"];
             };
         };
@@ -5944,148 +3664,10 @@ export interface operations {
             /** @description Made */
             201: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "productId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "name": "Brass lamp, first run",
-                     *       "status": "active",
-                     *       "price": {
-                     *         "amountMinor": 12900,
-                     *         "currency": "EUR"
-                     *       },
-                     *       "capPerCustomer": 2,
-                     *       "capPer": "customer",
-                     *       "requiresContact": true,
-                     *       "waitlistSize": 200,
-                     *       "offerLifeSeconds": 3600,
-                     *       "payWithinSeconds": 1800,
-                     *       "offerCutoffSeconds": 60,
-                     *       "pausedAt": null,
-                     *       "clockStandsAt": null,
-                     *       "reserveOpensAt": "2030-05-01T18:00:00Z",
-                     *       "reserveClosesAt": "2030-05-01T18:00:00Z",
-                     *       "purchaseOpensAt": "2030-05-01T18:00:00Z",
-                     *       "purchaseClosesAt": "2030-05-01T18:00:00Z",
-                     *       "phase": "scheduled",
-                     *       "stock": {
-                     *         "epoch": 1,
-                     *         "version": 1,
-                     *         "allotment": 500,
-                     *         "available": 320,
-                     *         "allocated": 120,
-                     *         "sold": 60,
-                     *         "waitlisted": 12
-                     *       }
-                     *     }
-                     */
                     "application/json": components["schemas"]["Sale"];
-                };
-            };
-            /** @description `idempotency_key_missing`: The Idempotency-Key header is missing or not valid; `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `idempotency_key_reused`: This key was used with another request; `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -6095,7 +3677,6 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 saleId: string;
             };
             cookie?: never;
@@ -6105,89 +3686,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "productId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "name": "Brass lamp, first run",
-                     *       "status": "active",
-                     *       "price": {
-                     *         "amountMinor": 12900,
-                     *         "currency": "EUR"
-                     *       },
-                     *       "capPerCustomer": 2,
-                     *       "capPer": "customer",
-                     *       "requiresContact": true,
-                     *       "waitlistSize": 200,
-                     *       "offerLifeSeconds": 3600,
-                     *       "payWithinSeconds": 1800,
-                     *       "offerCutoffSeconds": 60,
-                     *       "pausedAt": null,
-                     *       "clockStandsAt": null,
-                     *       "reserveOpensAt": "2030-05-01T18:00:00Z",
-                     *       "reserveClosesAt": "2030-05-01T18:00:00Z",
-                     *       "purchaseOpensAt": "2030-05-01T18:00:00Z",
-                     *       "purchaseClosesAt": "2030-05-01T18:00:00Z",
-                     *       "phase": "scheduled",
-                     *       "stock": {
-                     *         "epoch": 1,
-                     *         "version": 1,
-                     *         "allotment": 500,
-                     *         "available": 320,
-                     *         "allocated": 120,
-                     *         "sold": 60,
-                     *         "waitlisted": 12
-                     *       }
-                     *     }
-                     */
                     "application/json": components["schemas"]["Sale"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `too_many_requests`: Too many requests */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -6196,11 +3698,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @example order-2026-0001 */
                 "Idempotency-Key"?: string;
             };
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 saleId: string;
             };
             cookie?: never;
@@ -6208,12 +3708,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "capPerCustomer": 4,
-                 *       "reserveClosesAt": "2030-05-03T20:00:00Z"
-                 *     }
-                 */
                 "application/json": components["schemas"]["SaleChange"];
             };
         };
@@ -6221,159 +3715,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "productId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "name": "Brass lamp, first run",
-                     *       "status": "active",
-                     *       "price": {
-                     *         "amountMinor": 12900,
-                     *         "currency": "EUR"
-                     *       },
-                     *       "capPerCustomer": 2,
-                     *       "capPer": "customer",
-                     *       "requiresContact": true,
-                     *       "waitlistSize": 200,
-                     *       "offerLifeSeconds": 3600,
-                     *       "payWithinSeconds": 1800,
-                     *       "offerCutoffSeconds": 60,
-                     *       "pausedAt": null,
-                     *       "clockStandsAt": null,
-                     *       "reserveOpensAt": "2030-05-01T18:00:00Z",
-                     *       "reserveClosesAt": "2030-05-01T18:00:00Z",
-                     *       "purchaseOpensAt": "2030-05-01T18:00:00Z",
-                     *       "purchaseClosesAt": "2030-05-01T18:00:00Z",
-                     *       "phase": "scheduled",
-                     *       "stock": {
-                     *         "epoch": 1,
-                     *         "version": 1,
-                     *         "allotment": 500,
-                     *         "available": 320,
-                     *         "allocated": 120,
-                     *         "sold": 60,
-                     *         "waitlisted": 12
-                     *       }
-                     *     }
-                     */
                     "application/json": components["schemas"]["Sale"];
-                };
-            };
-            /** @description `idempotency_key_missing`: The Idempotency-Key header is missing or not valid; `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `confirmation_required`: The change takes time from customers or ends the sale, and must be confirmed; `illegal_state`: Its state does not allow that; `sale_cancelled`: The sale was cancelled */
-            409: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `idempotency_key_reused`: This key was used with another request; `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -6382,11 +3727,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @example order-2026-0001 */
                 "Idempotency-Key"?: string;
             };
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 saleId: string;
             };
             cookie?: never;
@@ -6394,11 +3737,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody?: {
             content: {
-                /**
-                 * @example {
-                 *       "refunds": "refund"
-                 *     }
-                 */
                 "application/json": components["schemas"]["SaleCancelling"];
             };
         };
@@ -6406,159 +3744,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "productId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "name": "Brass lamp, first run",
-                     *       "status": "active",
-                     *       "price": {
-                     *         "amountMinor": 12900,
-                     *         "currency": "EUR"
-                     *       },
-                     *       "capPerCustomer": 2,
-                     *       "capPer": "customer",
-                     *       "requiresContact": true,
-                     *       "waitlistSize": 200,
-                     *       "offerLifeSeconds": 3600,
-                     *       "payWithinSeconds": 1800,
-                     *       "offerCutoffSeconds": 60,
-                     *       "pausedAt": null,
-                     *       "clockStandsAt": null,
-                     *       "reserveOpensAt": "2030-05-01T18:00:00Z",
-                     *       "reserveClosesAt": "2030-05-01T18:00:00Z",
-                     *       "purchaseOpensAt": "2030-05-01T18:00:00Z",
-                     *       "purchaseClosesAt": "2030-05-01T18:00:00Z",
-                     *       "phase": "scheduled",
-                     *       "stock": {
-                     *         "epoch": 1,
-                     *         "version": 1,
-                     *         "allotment": 500,
-                     *         "available": 320,
-                     *         "allocated": 120,
-                     *         "sold": 60,
-                     *         "waitlisted": 12
-                     *       }
-                     *     }
-                     */
                     "application/json": components["schemas"]["Sale"];
-                };
-            };
-            /** @description `idempotency_key_missing`: The Idempotency-Key header is missing or not valid; `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `illegal_state`: Its state does not allow that */
-            409: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `idempotency_key_reused`: This key was used with another request; `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -6567,11 +3756,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @example order-2026-0001 */
                 "Idempotency-Key"?: string;
             };
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 saleId: string;
             };
             cookie?: never;
@@ -6579,12 +3766,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "reservationId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                 *       "reason": "The wheelchair places were sold by mistake; ticket 4711"
-                 *     }
-                 */
                 "application/json": components["schemas"]["GrantRequest"];
             };
         };
@@ -6592,133 +3773,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "reservationId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "state": "allocated",
-                     *       "units": 2,
-                     *       "deadline": "2030-05-01T18:00:00Z"
-                     *     }
-                     */
                     "application/json": components["schemas"]["Granted"];
-                };
-            };
-            /** @description `idempotency_key_missing`: The Idempotency-Key header is missing or not valid; `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `illegal_state`: Its state does not allow that; `sale_cancelled`: The sale was cancelled */
-            409: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `idempotency_key_reused`: This key was used with another request; `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -6727,11 +3785,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @example order-2026-0001 */
                 "Idempotency-Key"?: string;
             };
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 saleId: string;
             };
             cookie?: never;
@@ -6741,137 +3797,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "productId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "name": "Brass lamp, first run",
-                     *       "status": "active",
-                     *       "price": {
-                     *         "amountMinor": 12900,
-                     *         "currency": "EUR"
-                     *       },
-                     *       "capPerCustomer": 2,
-                     *       "capPer": "customer",
-                     *       "requiresContact": true,
-                     *       "waitlistSize": 200,
-                     *       "offerLifeSeconds": 3600,
-                     *       "payWithinSeconds": 1800,
-                     *       "offerCutoffSeconds": 60,
-                     *       "pausedAt": null,
-                     *       "clockStandsAt": null,
-                     *       "reserveOpensAt": "2030-05-01T18:00:00Z",
-                     *       "reserveClosesAt": "2030-05-01T18:00:00Z",
-                     *       "purchaseOpensAt": "2030-05-01T18:00:00Z",
-                     *       "purchaseClosesAt": "2030-05-01T18:00:00Z",
-                     *       "phase": "scheduled",
-                     *       "stock": {
-                     *         "epoch": 1,
-                     *         "version": 1,
-                     *         "allotment": 500,
-                     *         "available": 320,
-                     *         "allocated": 120,
-                     *         "sold": 60,
-                     *         "waitlisted": 12
-                     *       }
-                     *     }
-                     */
                     "application/json": components["schemas"]["Sale"];
-                };
-            };
-            /** @description `idempotency_key_missing`: The Idempotency-Key header is missing or not valid; `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `illegal_state`: Its state does not allow that; `sale_cancelled`: The sale was cancelled */
-            409: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `idempotency_key_reused`: This key was used with another request */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -6880,11 +3809,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @example order-2026-0001 */
                 "Idempotency-Key"?: string;
             };
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 saleId: string;
             };
             cookie?: never;
@@ -6892,12 +3819,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "shiftSeconds": 1200,
-                 *       "dryRun": true
-                 *     }
-                 */
                 "application/json": components["schemas"]["Reschedule"];
             };
         };
@@ -6905,172 +3826,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "dryRun": true,
-                     *       "sale": {
-                     *         "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *         "productId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *         "name": "Brass lamp, first run",
-                     *         "status": "active",
-                     *         "price": {
-                     *           "amountMinor": 12900,
-                     *           "currency": "EUR"
-                     *         },
-                     *         "capPerCustomer": 2,
-                     *         "capPer": "customer",
-                     *         "requiresContact": true,
-                     *         "waitlistSize": 200,
-                     *         "offerLifeSeconds": 3600,
-                     *         "payWithinSeconds": 1800,
-                     *         "offerCutoffSeconds": 60,
-                     *         "pausedAt": null,
-                     *         "clockStandsAt": null,
-                     *         "reserveOpensAt": "2030-05-01T18:00:00Z",
-                     *         "reserveClosesAt": "2030-05-01T18:00:00Z",
-                     *         "purchaseOpensAt": "2030-05-01T18:00:00Z",
-                     *         "purchaseClosesAt": "2030-05-01T18:00:00Z",
-                     *         "phase": "scheduled",
-                     *         "stock": {
-                     *           "epoch": 1,
-                     *           "version": 1,
-                     *           "allotment": 500,
-                     *           "available": 320,
-                     *           "allocated": 120,
-                     *           "sold": 60,
-                     *           "waitlisted": 12
-                     *         }
-                     *       },
-                     *       "dangers": [
-                     *         "closes_at_once"
-                     *       ],
-                     *       "concerned": {
-                     *         "holding": 1,
-                     *         "offered": 1,
-                     *         "waiting": 1,
-                     *         "shortened": 1
-                     *       },
-                     *       "confirmation": "confirmation"
-                     *     }
-                     */
                     "application/json": components["schemas"]["Rescheduled"];
-                };
-            };
-            /** @description `idempotency_key_missing`: The Idempotency-Key header is missing or not valid; `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `confirmation_required`: The change takes time from customers or ends the sale, and must be confirmed; `illegal_state`: Its state does not allow that; `sale_cancelled`: The sale was cancelled */
-            409: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `idempotency_key_reused`: This key was used with another request; `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -7078,17 +3837,13 @@ export interface operations {
     "resume-sale": {
         parameters: {
             query?: {
-                /** @example true */
                 keepTimes?: "true" | "false";
-                /** @example confirmation */
                 confirmation?: string;
             };
             header?: {
-                /** @example order-2026-0001 */
                 "Idempotency-Key"?: string;
             };
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 saleId: string;
             };
             cookie?: never;
@@ -7098,137 +3853,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "productId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "name": "Brass lamp, first run",
-                     *       "status": "active",
-                     *       "price": {
-                     *         "amountMinor": 12900,
-                     *         "currency": "EUR"
-                     *       },
-                     *       "capPerCustomer": 2,
-                     *       "capPer": "customer",
-                     *       "requiresContact": true,
-                     *       "waitlistSize": 200,
-                     *       "offerLifeSeconds": 3600,
-                     *       "payWithinSeconds": 1800,
-                     *       "offerCutoffSeconds": 60,
-                     *       "pausedAt": null,
-                     *       "clockStandsAt": null,
-                     *       "reserveOpensAt": "2030-05-01T18:00:00Z",
-                     *       "reserveClosesAt": "2030-05-01T18:00:00Z",
-                     *       "purchaseOpensAt": "2030-05-01T18:00:00Z",
-                     *       "purchaseClosesAt": "2030-05-01T18:00:00Z",
-                     *       "phase": "scheduled",
-                     *       "stock": {
-                     *         "epoch": 1,
-                     *         "version": 1,
-                     *         "allotment": 500,
-                     *         "available": 320,
-                     *         "allocated": 120,
-                     *         "sold": 60,
-                     *         "waitlisted": 12
-                     *       }
-                     *     }
-                     */
                     "application/json": components["schemas"]["Sale"];
-                };
-            };
-            /** @description `idempotency_key_missing`: The Idempotency-Key header is missing or not valid; `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `confirmation_required`: The change takes time from customers or ends the sale, and must be confirmed; `sale_cancelled`: The sale was cancelled */
-            409: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `idempotency_key_reused`: This key was used with another request; `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -7237,11 +3865,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @example order-2026-0001 */
                 "Idempotency-Key"?: string;
             };
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 saleId: string;
             };
             cookie?: never;
@@ -7249,11 +3875,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "units": 100
-                 *     }
-                 */
                 "application/json": components["schemas"]["StockAdjustment"];
             };
         };
@@ -7261,159 +3882,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "productId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "name": "Brass lamp, first run",
-                     *       "status": "active",
-                     *       "price": {
-                     *         "amountMinor": 12900,
-                     *         "currency": "EUR"
-                     *       },
-                     *       "capPerCustomer": 2,
-                     *       "capPer": "customer",
-                     *       "requiresContact": true,
-                     *       "waitlistSize": 200,
-                     *       "offerLifeSeconds": 3600,
-                     *       "payWithinSeconds": 1800,
-                     *       "offerCutoffSeconds": 60,
-                     *       "pausedAt": null,
-                     *       "clockStandsAt": null,
-                     *       "reserveOpensAt": "2030-05-01T18:00:00Z",
-                     *       "reserveClosesAt": "2030-05-01T18:00:00Z",
-                     *       "purchaseOpensAt": "2030-05-01T18:00:00Z",
-                     *       "purchaseClosesAt": "2030-05-01T18:00:00Z",
-                     *       "phase": "scheduled",
-                     *       "stock": {
-                     *         "epoch": 1,
-                     *         "version": 1,
-                     *         "allotment": 500,
-                     *         "available": 320,
-                     *         "allocated": 120,
-                     *         "sold": 60,
-                     *         "waitlisted": 12
-                     *       }
-                     *     }
-                     */
                     "application/json": components["schemas"]["Sale"];
-                };
-            };
-            /** @description `idempotency_key_missing`: The Idempotency-Key header is missing or not valid; `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `illegal_state`: Its state does not allow that; `sale_cancelled`: The sale was cancelled */
-            409: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `idempotency_key_reused`: This key was used with another request; `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -7421,15 +3893,9 @@ export interface operations {
     "list-reservations": {
         parameters: {
             query?: {
-                /**
-                 * @description Page size, 1 to 100; 20 by default
-                 * @example 20
-                 */
+                /** @description Page size, 1 to 100; 20 by default */
                 limit?: number;
-                /**
-                 * @description The nextCursor of the previous page
-                 * @example Zmlyc3QtcGFnZS1lbmRlZC1oZXJl
-                 */
+                /** @description The nextCursor of the previous page */
                 cursor?: string;
             };
             header?: never;
@@ -7441,98 +3907,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "items": [
-                     *         {
-                     *           "reservationId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "state": "requested",
-                     *           "quantity": 2,
-                     *           "fill": "all",
-                     *           "units": 2,
-                     *           "ticket": 1893448800000000,
-                     *           "position": 1,
-                     *           "reason": null,
-                     *           "deadline": "2030-05-01T18:00:00Z",
-                     *           "purchaseId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "partOf": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "version": 1,
-                     *           "acceptedAt": "2030-05-01T18:00:00Z",
-                     *           "decidedAt": "2030-05-01T18:00:00Z"
-                     *         }
-                     *       ],
-                     *       "nextCursor": null
-                     *     }
-                     */
                     "application/json": components["schemas"]["ReservationPage"];
-                };
-            };
-            /** @description `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `too_many_requests`: Too many requests */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -7540,15 +3918,11 @@ export interface operations {
     "get-reservation": {
         parameters: {
             query?: {
-                /**
-                 * @description From the status URL of an accepted request: proves that there is one, though it is not decided yet
-                 * @example receipt
-                 */
+                /** @description From the status URL of an accepted request: proves that there is one, though it is not decided yet */
                 receipt?: string;
             };
             header?: never;
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 reservationId: string;
             };
             cookie?: never;
@@ -7558,93 +3932,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "reservationId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "state": "requested",
-                     *       "quantity": 2,
-                     *       "fill": "all",
-                     *       "units": 2,
-                     *       "ticket": 1893448800000000,
-                     *       "position": 1,
-                     *       "reason": null,
-                     *       "deadline": "2030-05-01T18:00:00Z",
-                     *       "purchaseId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "partOf": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "version": 1,
-                     *       "acceptedAt": "2030-05-01T18:00:00Z",
-                     *       "decidedAt": "2030-05-01T18:00:00Z"
-                     *     }
-                     */
                     "application/json": components["schemas"]["Reservation"];
-                };
-            };
-            /** @description `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `too_many_requests`: Too many requests */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `status_unknown`: The status cannot be determined right now; `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -7652,15 +3943,11 @@ export interface operations {
     "cancel-reservation": {
         parameters: {
             query?: {
-                /**
-                 * @description From the status URL of an accepted request: proves that there is one, though it is not decided yet
-                 * @example receipt
-                 */
+                /** @description From the status URL of an accepted request: proves that there is one, though it is not decided yet */
                 receipt?: string;
             };
             header?: never;
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 reservationId: string;
             };
             cookie?: never;
@@ -7670,104 +3957,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "reservationId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "state": "requested",
-                     *       "quantity": 2,
-                     *       "fill": "all",
-                     *       "units": 2,
-                     *       "ticket": 1893448800000000,
-                     *       "position": 1,
-                     *       "reason": null,
-                     *       "deadline": "2030-05-01T18:00:00Z",
-                     *       "purchaseId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "partOf": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "version": 1,
-                     *       "acceptedAt": "2030-05-01T18:00:00Z",
-                     *       "decidedAt": "2030-05-01T18:00:00Z"
-                     *     }
-                     */
                     "application/json": components["schemas"]["Reservation"];
-                };
-            };
-            /** @description `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `already_resolved`: That has already been decided; `conflict`: Somebody else changed it at the same time; `purchase_in_progress`: A purchase of this reservation is under way */
-            409: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `too_many_requests`: Too many requests */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `status_unknown`: The status cannot be determined right now; `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -7775,15 +3968,11 @@ export interface operations {
     "reduce-reservation": {
         parameters: {
             query?: {
-                /**
-                 * @description From the status URL of an accepted request: proves that there is one, though it is not decided yet
-                 * @example receipt
-                 */
+                /** @description From the status URL of an accepted request: proves that there is one, though it is not decided yet */
                 receipt?: string;
             };
             header?: never;
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 reservationId: string;
             };
             cookie?: never;
@@ -7791,11 +3980,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "quantity": 1
-                 *     }
-                 */
                 "application/json": components["schemas"]["ReservationReduction"];
             };
         };
@@ -7803,134 +3987,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "reservationId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "state": "requested",
-                     *       "quantity": 2,
-                     *       "fill": "all",
-                     *       "units": 2,
-                     *       "ticket": 1893448800000000,
-                     *       "position": 1,
-                     *       "reason": null,
-                     *       "deadline": "2030-05-01T18:00:00Z",
-                     *       "purchaseId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "partOf": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "version": 1,
-                     *       "acceptedAt": "2030-05-01T18:00:00Z",
-                     *       "decidedAt": "2030-05-01T18:00:00Z"
-                     *     }
-                     */
                     "application/json": components["schemas"]["Reservation"];
-                };
-            };
-            /** @description `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `already_resolved`: That has already been decided; `cannot_grow`: A reservation can only become smaller; `not_decided_yet`: The request has not been decided yet; `purchase_in_progress`: A purchase of this reservation is under way */
-            409: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `too_many_requests`: Too many requests */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `status_unknown`: The status cannot be determined right now; `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -7939,16 +3999,11 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /**
-                 * @description Chosen by the client, a new one for each operation: repeating the same key and request has no further effect. Bare or in quotes it is the same key
-                 * @example order-2026-0001
-                 */
+                /** @description Chosen by the client, a new one for each operation: repeating the same key and request has no further effect. Bare or in quotes it is the same key */
                 "Idempotency-Key"?: string;
-                /** @example eyJjaGFsbGVuZ2UiOnt9fQ== */
                 "X-Proof-Of-Work"?: string;
             };
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 saleId: string;
             };
             cookie?: never;
@@ -7956,14 +4011,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "quantity": 2,
-                 *       "fill": {
-                 *         "atLeast": 1
-                 *       }
-                 *     }
-                 */
                 "application/json": components["schemas"]["ReservationRequest"];
             };
         };
@@ -7971,149 +4018,10 @@ export interface operations {
             /** @description Accepted: it goes on behind this answer */
             202: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    /** @description The status URL, of what is new */
-                    location?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "reservationId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "state": "requested",
-                     *       "ticket": 1893448800000000,
-                     *       "position": 1,
-                     *       "statusUrl": "/reservations/0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"
-                     *     }
-                     */
                     "application/json": components["schemas"]["ReservationAccepted"];
-                };
-            };
-            /** @description `idempotency_key_missing`: The Idempotency-Key header is missing or not valid; `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `contact_not_verified`: This sale is for customers with a verified address; `external_id_missing`: This sale is for customers whom the shop knows; `not_entitled`: This sale asks for something that you have not shown; `person_known_elsewhere`: Another account had your address or id when this sale was made */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `over_allotment`: The sale does not have that many units; `over_cap`: That is more than one customer may have in this sale; `sale_cancelled`: The sale was cancelled; `sale_closed`: Reservations are closed; `sale_not_open`: Reservations have not opened yet; `sale_paused`: The sale is paused; `sold_out`: Not enough is free for this request, and the waitlist is full */
-            409: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `idempotency_key_reused`: This key was used with another request; `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `too_many_requests`: Too many requests; `work_required`: Solve the challenge, or wait, and try again */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `queue_unavailable`: The request could not be queued; please repeat it; `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -8121,15 +4029,9 @@ export interface operations {
     "list-disputes": {
         parameters: {
             query?: {
-                /**
-                 * @description Page size, 1 to 100; 20 by default
-                 * @example 20
-                 */
+                /** @description Page size, 1 to 100; 20 by default */
                 limit?: number;
-                /**
-                 * @description The nextCursor of the previous page
-                 * @example Zmlyc3QtcGFnZS1lbmRlZC1oZXJl
-                 */
+                /** @description The nextCursor of the previous page */
                 cursor?: string;
             };
             header?: never;
@@ -8141,96 +4043,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "items": [
-                     *         {
-                     *           "purchaseId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "refund": "refund",
-                     *           "reason": "reason",
-                     *           "told": {
-                     *             "chargeId": "chargeId",
-                     *             "amountMinor": 12900,
-                     *             "currency": "EUR",
-                     *             "reference": "reference"
-                     *           },
-                     *           "ordered": {
-                     *             "amountMinor": 12900,
-                     *             "currency": "EUR"
-                     *           },
-                     *           "toldAt": "2030-05-01T18:00:00Z"
-                     *         }
-                     *       ],
-                     *       "nextCursor": null
-                     *     }
-                     */
                     "application/json": components["schemas"]["DisputePage"];
-                };
-            };
-            /** @description `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -8238,20 +4054,11 @@ export interface operations {
     "list-failed-refunds": {
         parameters: {
             query?: {
-                /**
-                 * @description Page size, 1 to 100; 20 by default
-                 * @example 20
-                 */
+                /** @description Page size, 1 to 100; 20 by default */
                 limit?: number;
-                /**
-                 * @description The nextCursor of the previous page
-                 * @example Zmlyc3QtcGFnZS1lbmRlZC1oZXJl
-                 */
+                /** @description The nextCursor of the previous page */
                 cursor?: string;
-                /**
-                 * @description Those of purchases in this sale alone
-                 * @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b
-                 */
+                /** @description Those of purchases in this sale alone */
                 saleId?: string;
             };
             header?: never;
@@ -8263,98 +4070,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "items": [
-                     *         {
-                     *           "amount": {
-                     *             "amountMinor": 12900,
-                     *             "currency": "EUR"
-                     *           },
-                     *           "state": "pending",
-                     *           "reason": "reason",
-                     *           "failure": "failure",
-                     *           "units": [
-                     *             {
-                     *               "reservationId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *               "units": 2
-                     *             }
-                     *           ],
-                     *           "createdAt": "2030-05-01T18:00:00Z",
-                     *           "updatedAt": "2030-05-01T18:00:00Z",
-                     *           "purchaseId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"
-                     *         }
-                     *       ],
-                     *       "nextCursor": null
-                     *     }
-                     */
                     "application/json": components["schemas"]["FailedRefundPage"];
-                };
-            };
-            /** @description `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -8362,15 +4081,9 @@ export interface operations {
     "list-purchases": {
         parameters: {
             query?: {
-                /**
-                 * @description Page size, 1 to 100; 20 by default
-                 * @example 20
-                 */
+                /** @description Page size, 1 to 100; 20 by default */
                 limit?: number;
-                /**
-                 * @description The nextCursor of the previous page
-                 * @example Zmlyc3QtcGFnZS1lbmRlZC1oZXJl
-                 */
+                /** @description The nextCursor of the previous page */
                 cursor?: string;
             };
             header?: never;
@@ -8382,126 +4095,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "items": [
-                     *         {
-                     *           "purchaseId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "state": "requested",
-                     *           "amount": {
-                     *             "amountMinor": 12900,
-                     *             "currency": "EUR"
-                     *           },
-                     *           "items": [
-                     *             {
-                     *               "reservationId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *               "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *               "units": 2,
-                     *               "price": {
-                     *                 "amountMinor": 12900,
-                     *                 "currency": "EUR"
-                     *               }
-                     *             }
-                     *           ],
-                     *           "reason": null,
-                     *           "refunds": [
-                     *             {
-                     *               "amount": {
-                     *                 "amountMinor": 12900,
-                     *                 "currency": "EUR"
-                     *               },
-                     *               "state": "pending",
-                     *               "reason": "reason",
-                     *               "failure": "failure",
-                     *               "units": [
-                     *                 {
-                     *                   "reservationId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *                   "units": 2
-                     *                 }
-                     *               ],
-                     *               "createdAt": "2030-05-01T18:00:00Z",
-                     *               "updatedAt": "2030-05-01T18:00:00Z"
-                     *             }
-                     *           ],
-                     *           "action": {
-                     *             "url": "https://shop.example.com/holdfast",
-                     *             "deadline": "2030-05-01T18:00:00Z"
-                     *           },
-                     *           "createdAt": "2030-05-01T18:00:00Z",
-                     *           "updatedAt": "2030-05-01T18:00:00Z"
-                     *         }
-                     *       ],
-                     *       "nextCursor": null
-                     *     }
-                     */
                     "application/json": components["schemas"]["PurchasePage"];
-                };
-            };
-            /** @description `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `too_many_requests`: Too many requests */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -8510,10 +4107,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /**
-                 * @description Chosen by the client, a new one for each operation: repeating the same key and request has no further effect. Bare or in quotes it is the same key
-                 * @example order-2026-0001
-                 */
+                /** @description Chosen by the client, a new one for each operation: repeating the same key and request has no further effect. Bare or in quotes it is the same key */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -8522,14 +4116,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "reservationIds": [
-                 *         "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"
-                 *       ],
-                 *       "paymentToken": "tok_approve"
-                 *     }
-                 */
                 "application/json": components["schemas"]["PurchaseRequest"];
             };
         };
@@ -8537,139 +4123,10 @@ export interface operations {
             /** @description Accepted: it goes on behind this answer */
             202: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    /** @description The status URL, of what is new */
-                    location?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "purchaseId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "state": "requested",
-                     *       "amount": {
-                     *         "amountMinor": 12900,
-                     *         "currency": "EUR"
-                     *       },
-                     *       "statusUrl": "/reservations/0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"
-                     *     }
-                     */
                     "application/json": components["schemas"]["PurchaseAccepted"];
-                };
-            };
-            /** @description `idempotency_key_missing`: The Idempotency-Key header is missing or not valid; `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `already_resolved`: That has already been decided; `cannot_grow`: A reservation can only become smaller; `deadline_passed`: The time to buy these units is over; `idempotency_in_progress`: The first request with this key is still running; `illegal_state`: Its state does not allow that; `purchase_in_progress`: A purchase of this reservation is under way; `sale_cancelled`: The sale was cancelled; `sale_paused`: The sale is paused; `window_closed`: The purchase window is closed; `window_not_open`: The purchase window has not opened yet */
-            409: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `idempotency_key_reused`: This key was used with another request; `mixed_currencies`: One purchase can have one currency only; `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `too_many_requests`: Too many requests */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -8679,7 +4136,6 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 purchaseId: string;
             };
             cookie?: never;
@@ -8689,111 +4145,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "purchaseId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "state": "requested",
-                     *       "amount": {
-                     *         "amountMinor": 12900,
-                     *         "currency": "EUR"
-                     *       },
-                     *       "items": [
-                     *         {
-                     *           "reservationId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "units": 2,
-                     *           "price": {
-                     *             "amountMinor": 12900,
-                     *             "currency": "EUR"
-                     *           }
-                     *         }
-                     *       ],
-                     *       "reason": null,
-                     *       "refunds": [
-                     *         {
-                     *           "amount": {
-                     *             "amountMinor": 12900,
-                     *             "currency": "EUR"
-                     *           },
-                     *           "state": "pending",
-                     *           "reason": "reason",
-                     *           "failure": "failure",
-                     *           "units": [
-                     *             {
-                     *               "reservationId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *               "units": 2
-                     *             }
-                     *           ],
-                     *           "createdAt": "2030-05-01T18:00:00Z",
-                     *           "updatedAt": "2030-05-01T18:00:00Z"
-                     *         }
-                     *       ],
-                     *       "action": {
-                     *         "url": "https://shop.example.com/holdfast",
-                     *         "deadline": "2030-05-01T18:00:00Z"
-                     *       },
-                     *       "createdAt": "2030-05-01T18:00:00Z",
-                     *       "updatedAt": "2030-05-01T18:00:00Z"
-                     *     }
-                     */
                     "application/json": components["schemas"]["Purchase"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `too_many_requests`: Too many requests */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -8803,7 +4158,6 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 purchaseId: string;
             };
             cookie?: never;
@@ -8813,88 +4167,10 @@ export interface operations {
             /** @description Accepted: it goes on behind this answer */
             202: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    /** @description The status URL, of what is new */
-                    location?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "purchaseId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "state": "requested",
-                     *       "amount": {
-                     *         "amountMinor": 12900,
-                     *         "currency": "EUR"
-                     *       },
-                     *       "statusUrl": "/reservations/0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"
-                     *     }
-                     */
                     "application/json": components["schemas"]["PurchaseAccepted"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `already_resolved`: That has already been decided; `purchase_in_progress`: A purchase of this reservation is under way */
-            409: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `too_many_requests`: Too many requests */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -8903,11 +4179,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @example order-2026-0001 */
                 "Idempotency-Key"?: string;
             };
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 purchaseId: string;
             };
             cookie?: never;
@@ -8915,11 +4189,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "decision": "refund"
-                 *     }
-                 */
                 "application/json": components["schemas"]["DisputeDecision"];
             };
         };
@@ -8927,137 +4196,10 @@ export interface operations {
             /** @description Accepted: it goes on behind this answer */
             202: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    /** @description The status URL, of what is new */
-                    location?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "purchaseId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "state": "requested",
-                     *       "amount": {
-                     *         "amountMinor": 12900,
-                     *         "currency": "EUR"
-                     *       },
-                     *       "statusUrl": "/reservations/0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"
-                     *     }
-                     */
                     "application/json": components["schemas"]["PurchaseAccepted"];
-                };
-            };
-            /** @description `idempotency_key_missing`: The Idempotency-Key header is missing or not valid; `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `illegal_state`: Its state does not allow that */
-            409: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `idempotency_key_reused`: This key was used with another request; `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -9066,11 +4208,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @example order-2026-0001 */
                 "Idempotency-Key"?: string;
             };
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 purchaseId: string;
             };
             cookie?: never;
@@ -9078,11 +4218,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody?: {
             content: {
-                /**
-                 * @example {
-                 *       "amountMinor": 500
-                 *     }
-                 */
                 "application/json": components["schemas"]["RefundRequest"];
             };
         };
@@ -9090,137 +4225,10 @@ export interface operations {
             /** @description Accepted: it goes on behind this answer */
             202: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    /** @description The status URL, of what is new */
-                    location?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "purchaseId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "state": "requested",
-                     *       "amount": {
-                     *         "amountMinor": 12900,
-                     *         "currency": "EUR"
-                     *       },
-                     *       "statusUrl": "/reservations/0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"
-                     *     }
-                     */
                     "application/json": components["schemas"]["PurchaseAccepted"];
-                };
-            };
-            /** @description `idempotency_key_missing`: The Idempotency-Key header is missing or not valid; `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `illegal_state`: Its state does not allow that */
-            409: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `idempotency_key_reused`: This key was used with another request; `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -9229,20 +4237,11 @@ export interface operations {
         parameters: {
             query?: never;
             header: {
-                /**
-                 * @description The same at every attempt: a receiver that has seen it has this webhook already
-                 * @example webhook-id
-                 */
+                /** @description The same at every attempt: a receiver that has seen it has this webhook already */
                 "webhook-id": string;
-                /**
-                 * @description When this attempt was made, in seconds since 1970
-                 * @example webhook-timestamp
-                 */
+                /** @description When this attempt was made, in seconds since 1970 */
                 "webhook-timestamp": string;
-                /**
-                 * @description v1 and the HMAC-SHA256 of id, timestamp and body; several while a secret is replaced
-                 * @example webhook-signature
-                 */
+                /** @description v1 and the HMAC-SHA256 of id, timestamp and body; several while a secret is replaced */
                 "webhook-signature": string;
             };
             path?: never;
@@ -9250,26 +4249,6 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "type": "payment.captured",
-                 *       "data": {
-                 *         "chargeId": "chargeId",
-                 *         "idempotencyKey": "idempotencyKey",
-                 *         "amountMinor": 12900,
-                 *         "currency": "EUR",
-                 *         "reference": "reference",
-                 *         "declineCode": "declineCode",
-                 *         "failureReason": "failureReason",
-                 *         "action": {
-                 *           "url": "https://shop.example.com/holdfast",
-                 *           "expiresAt": "2030-05-01T18:00:00Z"
-                 *         },
-                 *         "refundId": "refundId",
-                 *         "refundKey": "refundKey"
-                 *       }
-                 *     }
-                 */
                 "application/json": components["schemas"]["PaymentWebhook"];
             };
         };
@@ -9277,78 +4256,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "received": true
-                     *     }
-                     */
                     "application/json": components["schemas"]["WebhookReceived"];
-                };
-            };
-            /** @description `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `invalid_signature`: The signature is not valid */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -9356,25 +4267,13 @@ export interface operations {
     "list-notifications": {
         parameters: {
             query?: {
-                /**
-                 * @description Page size, 1 to 100; 20 by default
-                 * @example 20
-                 */
+                /** @description Page size, 1 to 100; 20 by default */
                 limit?: number;
-                /**
-                 * @description The nextCursor of the previous page
-                 * @example Zmlyc3QtcGFnZS1lbmRlZC1oZXJl
-                 */
+                /** @description The nextCursor of the previous page */
                 cursor?: string;
-                /**
-                 * @description Where the reader is, for times in texts; as in the account unless given, or UTC
-                 * @example Asia/Seoul
-                 */
+                /** @description Where the reader is, for times in texts; as in the account unless given, or UTC */
                 timeZone?: string;
-                /**
-                 * @description Only those that are unread, or only those that are read
-                 * @example true
-                 */
+                /** @description Only those that are unread, or only those that are read */
                 unread?: "true" | "false";
             };
             header?: never;
@@ -9386,92 +4285,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "items": [
-                     *         {
-                     *           "notificationId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "kind": "reservation.allocated",
-                     *           "subjectId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "version": 1,
-                     *           "facts": {},
-                     *           "text": "Your reservation of 2 units is confirmed.",
-                     *           "createdAt": "2030-05-01T18:00:00Z",
-                     *           "readAt": "2030-05-01T18:00:00Z"
-                     *         }
-                     *       ],
-                     *       "nextCursor": null,
-                     *       "unread": 1
-                     *     }
-                     */
                     "application/json": components["schemas"]["NotificationPage"];
-                };
-            };
-            /** @description `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `too_many_requests`: Too many requests */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -9486,11 +4303,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "notificationIds": "all"
-                 *     }
-                 */
                 "application/json": components["schemas"]["ReadNotifications"];
             };
         };
@@ -9498,99 +4310,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "read": 1
-                     *     }
-                     */
                     "application/json": components["schemas"]["ReadCount"];
-                };
-            };
-            /** @description `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `too_many_requests`: Too many requests */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -9598,14 +4321,10 @@ export interface operations {
     "get-unsubscribe": {
         parameters: {
             query: {
-                /**
-                 * @description From the link in a mail
-                 * @example token
-                 */
+                /** @description From the link in a mail */
                 token: string;
             };
             header?: {
-                /** @example eyJjaGFsbGVuZ2UiOnt9fQ== */
                 "X-Proof-Of-Work"?: string;
             };
             path?: never;
@@ -9616,65 +4335,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /** @example body */
                     "text/html; charset=utf-8": string;
-                };
-            };
-            /** @description `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `work_required`: Solve the challenge, or wait, and try again */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -9682,14 +4346,10 @@ export interface operations {
     unsubscribe: {
         parameters: {
             query: {
-                /**
-                 * @description From the link in a mail
-                 * @example token
-                 */
+                /** @description From the link in a mail */
                 token: string;
             };
             header?: {
-                /** @example eyJjaGFsbGVuZ2UiOnt9fQ== */
                 "X-Proof-Of-Work"?: string;
             };
             path?: never;
@@ -9700,65 +4360,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /** @example body */
                     "text/html; charset=utf-8": string;
-                };
-            };
-            /** @description `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `work_required`: Solve the challenge, or wait, and try again */
-            429: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -9775,73 +4380,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "items": [
-                     *         {
-                     *           "endpointId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "url": "https://shop.example.com/holdfast",
-                     *           "events": [
-                     *             "reservations.changed"
-                     *           ],
-                     *           "description": "description",
-                     *           "state": "active",
-                     *           "failingSince": "2030-05-01T18:00:00Z",
-                     *           "switchedOffAt": null,
-                     *           "secretOverlapUntil": "2030-05-01T18:00:00Z",
-                     *           "createdAt": "2030-05-01T18:00:00Z",
-                     *           "updatedAt": "2030-05-01T18:00:00Z"
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["WebhookEndpointList"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -9850,7 +4392,6 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @example order-2026-0001 */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -9859,15 +4400,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "url": "https://shop.example.com/holdfast",
-                 *       "events": [
-                 *         "purchase.changed"
-                 *       ],
-                 *       "description": "The order system"
-                 *     }
-                 */
                 "application/json": components["schemas"]["NewWebhookEndpoint"];
             };
         };
@@ -9875,130 +4407,10 @@ export interface operations {
             /** @description Made */
             201: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "endpointId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "url": "https://shop.example.com/holdfast",
-                     *       "events": [
-                     *         "reservations.changed"
-                     *       ],
-                     *       "description": "description",
-                     *       "state": "active",
-                     *       "failingSince": "2030-05-01T18:00:00Z",
-                     *       "switchedOffAt": null,
-                     *       "secretOverlapUntil": "2030-05-01T18:00:00Z",
-                     *       "createdAt": "2030-05-01T18:00:00Z",
-                     *       "updatedAt": "2030-05-01T18:00:00Z",
-                     *       "secret": "secret"
-                     *     }
-                     */
                     "application/json": components["schemas"]["WebhookEndpointWithSecret"];
-                };
-            };
-            /** @description `idempotency_key_missing`: The Idempotency-Key header is missing or not valid; `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `illegal_state`: Its state does not allow that */
-            409: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `idempotency_key_reused`: This key was used with another request; `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -10008,7 +4420,6 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 endpointId: string;
             };
             cookie?: never;
@@ -10018,79 +4429,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "endpointId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "url": "https://shop.example.com/holdfast",
-                     *       "events": [
-                     *         "reservations.changed"
-                     *       ],
-                     *       "description": "description",
-                     *       "state": "active",
-                     *       "failingSince": "2030-05-01T18:00:00Z",
-                     *       "switchedOffAt": null,
-                     *       "secretOverlapUntil": "2030-05-01T18:00:00Z",
-                     *       "createdAt": "2030-05-01T18:00:00Z",
-                     *       "updatedAt": "2030-05-01T18:00:00Z"
-                     *     }
-                     */
                     "application/json": components["schemas"]["WebhookEndpoint"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -10099,11 +4441,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @example order-2026-0001 */
                 "Idempotency-Key"?: string;
             };
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 endpointId: string;
             };
             cookie?: never;
@@ -10113,90 +4453,9 @@ export interface operations {
             /** @description Done; there is nothing to say */
             204: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
                     [name: string]: unknown;
                 };
                 content?: never;
-            };
-            /** @description `idempotency_key_missing`: The Idempotency-Key header is missing or not valid; `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `idempotency_key_reused`: This key was used with another request */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
             };
         };
     };
@@ -10204,11 +4463,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @example order-2026-0001 */
                 "Idempotency-Key"?: string;
             };
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 endpointId: string;
             };
             cookie?: never;
@@ -10216,14 +4473,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "events": [
-                 *         "purchase.changed",
-                 *         "sale.changed"
-                 *       ]
-                 *     }
-                 */
                 "application/json": components["schemas"]["WebhookEndpointChange"];
             };
         };
@@ -10231,129 +4480,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "endpointId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "url": "https://shop.example.com/holdfast",
-                     *       "events": [
-                     *         "reservations.changed"
-                     *       ],
-                     *       "description": "description",
-                     *       "state": "active",
-                     *       "failingSince": "2030-05-01T18:00:00Z",
-                     *       "switchedOffAt": null,
-                     *       "secretOverlapUntil": "2030-05-01T18:00:00Z",
-                     *       "createdAt": "2030-05-01T18:00:00Z",
-                     *       "updatedAt": "2030-05-01T18:00:00Z"
-                     *     }
-                     */
                     "application/json": components["schemas"]["WebhookEndpoint"];
-                };
-            };
-            /** @description `idempotency_key_missing`: The Idempotency-Key header is missing or not valid; `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `idempotency_key_reused`: This key was used with another request; `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -10361,22 +4491,14 @@ export interface operations {
     "list-webhook-deliveries": {
         parameters: {
             query?: {
-                /**
-                 * @description Page size, 1 to 100; 20 by default
-                 * @example 20
-                 */
+                /** @description Page size, 1 to 100; 20 by default */
                 limit?: number;
-                /**
-                 * @description The nextCursor of the previous page
-                 * @example Zmlyc3QtcGFnZS1lbmRlZC1oZXJl
-                 */
+                /** @description The nextCursor of the previous page */
                 cursor?: string;
-                /** @example pending */
                 state?: "pending" | "delivered" | "failed";
             };
             header?: never;
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 endpointId: string;
             };
             cookie?: never;
@@ -10386,102 +4508,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "items": [
-                     *         {
-                     *           "endpointId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "messageId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "occurredAt": "2030-05-01T18:00:00Z",
-                     *           "state": "pending",
-                     *           "attempts": 1,
-                     *           "nextAttemptAt": "2030-05-01T18:00:00Z",
-                     *           "lastAttemptAt": "2030-05-01T18:00:00Z",
-                     *           "lastStatus": 1,
-                     *           "lastError": "lastError",
-                     *           "lastTookMs": 1
-                     *         }
-                     *       ],
-                     *       "nextCursor": null
-                     *     }
-                     */
                     "application/json": components["schemas"]["WebhookDeliveryPage"];
-                };
-            };
-            /** @description `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -10491,9 +4521,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 endpointId: string;
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 messageId: string;
             };
             cookie?: never;
@@ -10503,79 +4531,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "endpointId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "messageId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "occurredAt": "2030-05-01T18:00:00Z",
-                     *       "state": "pending",
-                     *       "attempts": 1,
-                     *       "nextAttemptAt": "2030-05-01T18:00:00Z",
-                     *       "lastAttemptAt": "2030-05-01T18:00:00Z",
-                     *       "lastStatus": 1,
-                     *       "lastError": "lastError",
-                     *       "lastTookMs": 1,
-                     *       "type": "type",
-                     *       "body": "body"
-                     *     }
-                     */
                     "application/json": components["schemas"]["WebhookDeliveryWithBody"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -10584,13 +4543,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @example order-2026-0001 */
                 "Idempotency-Key"?: string;
             };
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 endpointId: string;
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 messageId: string;
             };
             cookie?: never;
@@ -10600,105 +4556,10 @@ export interface operations {
             /** @description Accepted: it goes on behind this answer */
             202: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "endpointId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "messageId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "occurredAt": "2030-05-01T18:00:00Z",
-                     *       "state": "pending",
-                     *       "attempts": 1,
-                     *       "nextAttemptAt": "2030-05-01T18:00:00Z",
-                     *       "lastAttemptAt": "2030-05-01T18:00:00Z",
-                     *       "lastStatus": 1,
-                     *       "lastError": "lastError",
-                     *       "lastTookMs": 1
-                     *     }
-                     */
                     "application/json": components["schemas"]["WebhookDelivery"];
-                };
-            };
-            /** @description `idempotency_key_missing`: The Idempotency-Key header is missing or not valid; `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `idempotency_key_reused`: This key was used with another request */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -10707,11 +4568,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @example order-2026-0001 */
                 "Idempotency-Key"?: string;
             };
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 endpointId: string;
             };
             cookie?: never;
@@ -10719,12 +4578,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "since": "2026-01-31T18:00:00Z",
-                 *       "scope": "failed"
-                 *     }
-                 */
                 "application/json": components["schemas"]["WebhookRedeliveryRequest"];
             };
         };
@@ -10732,128 +4585,10 @@ export interface operations {
             /** @description Accepted: it goes on behind this answer */
             202: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    /** @description The status URL, of what is new */
-                    location?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "redeliveryId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "endpointId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "scope": "failed",
-                     *       "since": "2030-05-01T18:00:00Z",
-                     *       "until": "2030-05-01T18:00:00Z",
-                     *       "ordered": 1,
-                     *       "startedAt": "2030-05-01T18:00:00Z",
-                     *       "finishedAt": "2030-05-01T18:00:00Z",
-                     *       "statusUrl": "/reservations/0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"
-                     *     }
-                     */
                     "application/json": components["schemas"]["WebhookRedelivery"];
-                };
-            };
-            /** @description `idempotency_key_missing`: The Idempotency-Key header is missing or not valid; `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `idempotency_key_reused`: This key was used with another request; `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -10863,9 +4598,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 endpointId: string;
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 redeliveryId: string;
             };
             cookie?: never;
@@ -10875,78 +4608,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    /** @description The status URL, of what is new */
-                    location?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "redeliveryId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "endpointId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "scope": "failed",
-                     *       "since": "2030-05-01T18:00:00Z",
-                     *       "until": "2030-05-01T18:00:00Z",
-                     *       "ordered": 1,
-                     *       "startedAt": "2030-05-01T18:00:00Z",
-                     *       "finishedAt": "2030-05-01T18:00:00Z",
-                     *       "statusUrl": "/reservations/0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"
-                     *     }
-                     */
                     "application/json": components["schemas"]["WebhookRedelivery"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -10955,11 +4620,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @example order-2026-0001 */
                 "Idempotency-Key"?: string;
             };
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 endpointId: string;
             };
             cookie?: never;
@@ -10967,11 +4630,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody?: {
             content: {
-                /**
-                 * @example {
-                 *       "overlapSeconds": 3600
-                 *     }
-                 */
                 "application/json": components["schemas"]["WebhookSecretRotation"];
             };
         };
@@ -10979,130 +4637,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "endpointId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "url": "https://shop.example.com/holdfast",
-                     *       "events": [
-                     *         "reservations.changed"
-                     *       ],
-                     *       "description": "description",
-                     *       "state": "active",
-                     *       "failingSince": "2030-05-01T18:00:00Z",
-                     *       "switchedOffAt": null,
-                     *       "secretOverlapUntil": "2030-05-01T18:00:00Z",
-                     *       "createdAt": "2030-05-01T18:00:00Z",
-                     *       "updatedAt": "2030-05-01T18:00:00Z",
-                     *       "secret": "secret"
-                     *     }
-                     */
                     "application/json": components["schemas"]["WebhookEndpointWithSecret"];
-                };
-            };
-            /** @description `idempotency_key_missing`: The Idempotency-Key header is missing or not valid; `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `idempotency_key_reused`: This key was used with another request */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -11111,11 +4649,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @example order-2026-0001 */
                 "Idempotency-Key"?: string;
             };
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 endpointId: string;
             };
             cookie?: never;
@@ -11125,105 +4661,10 @@ export interface operations {
             /** @description Accepted: it goes on behind this answer */
             202: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "endpointId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "messageId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "occurredAt": "2030-05-01T18:00:00Z",
-                     *       "state": "pending",
-                     *       "attempts": 1,
-                     *       "nextAttemptAt": "2030-05-01T18:00:00Z",
-                     *       "lastAttemptAt": "2030-05-01T18:00:00Z",
-                     *       "lastStatus": 1,
-                     *       "lastError": "lastError",
-                     *       "lastTookMs": 1
-                     *     }
-                     */
                     "application/json": components["schemas"]["WebhookDelivery"];
-                };
-            };
-            /** @description `idempotency_key_missing`: The Idempotency-Key header is missing or not valid; `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `idempotency_key_reused`: This key was used with another request */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -11240,49 +4681,14 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "asyncapi": "3.1.0"
-                     *     }
-                     */
                     "application/json": {
                         asyncapi: string;
                     } & {
                         [key: string]: unknown;
                     };
-                };
-            };
-            /** @description The gateway has too many requests; the answer is its own */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -11299,41 +4705,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /** @example body */
                     "text/html; charset=utf-8": string;
-                };
-            };
-            /** @description The gateway has too many requests; the answer is its own */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -11350,41 +4725,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /** @example body */
                     "text/javascript; charset=utf-8": string;
-                };
-            };
-            /** @description The gateway has too many requests; the answer is its own */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -11401,57 +4745,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "status": "ok",
-                     *       "parts": [
-                     *         {
-                     *           "name": "Brass lamp, first run",
-                     *           "ok": true,
-                     *           "required": true,
-                     *           "latencyMs": 1,
-                     *           "problem": "problem",
-                     *           "waiting": 1,
-                     *           "deadLetters": 1
-                     *         }
-                     *       ],
-                     *       "breakers": {}
-                     *     }
-                     */
                     "application/json": components["schemas"]["Health"];
-                };
-            };
-            /** @description The gateway has too many requests; the answer is its own */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `queue_unavailable`: The request could not be queued; please repeat it; `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -11468,15 +4765,9 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "openapi": "3.1.1"
-                     *     }
-                     */
                     "application/json": {
                         openapi: string;
                     } & {
@@ -11484,59 +4775,18 @@ export interface operations {
                     };
                 };
             };
-            /** @description The gateway has too many requests; the answer is its own */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
         };
     };
     "list-acts": {
         parameters: {
             query?: {
-                /**
-                 * @description Page size, 1 to 100; 20 by default
-                 * @example 20
-                 */
+                /** @description Page size, 1 to 100; 20 by default */
                 limit?: number;
-                /**
-                 * @description The nextCursor of the previous page
-                 * @example Zmlyc3QtcGFnZS1lbmRlZC1oZXJl
-                 */
+                /** @description The nextCursor of the previous page */
                 cursor?: string;
-                /**
-                 * @description Only those of this operator
-                 * @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b
-                 */
+                /** @description Only those of this operator */
                 operatorId?: string;
-                /**
-                 * @description Only those about this sale, product, purchase, reservation, customer or run
-                 * @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b
-                 */
+                /** @description Only those about this sale, product, purchase, reservation, customer or run */
                 subjectId?: string;
             };
             header?: never;
@@ -11548,91 +4798,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "items": [
-                     *         {
-                     *           "actId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "at": "2030-05-01T18:00:00Z",
-                     *           "operatorId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "act": "act",
-                     *           "subjectId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "asked": {},
-                     *           "before": {},
-                     *           "after": {},
-                     *           "correlationId": "correlationId"
-                     *         }
-                     *       ],
-                     *       "nextCursor": null
-                     *     }
-                     */
                     "application/json": components["schemas"]["OperatorActPage"];
-                };
-            };
-            /** @description `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -11640,10 +4809,7 @@ export interface operations {
     "export-acts": {
         parameters: {
             query?: {
-                /**
-                 * @description The nextCursor of the previous page
-                 * @example Zmlyc3QtcGFnZS1lbmRlZC1oZXJl
-                 */
+                /** @description The nextCursor of the previous page */
                 cursor?: string;
             };
             header?: never;
@@ -11655,76 +4821,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    /** @description Names the next part; absent with the last one */
-                    "x-next-cursor"?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    /** @example body */
                     "text/csv; charset=utf-8": string;
-                };
-            };
-            /** @description `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -11732,20 +4832,13 @@ export interface operations {
     "get-story": {
         parameters: {
             query?: {
-                /**
-                 * @description Page size, 1 to 100; 20 by default
-                 * @example 20
-                 */
+                /** @description Page size, 1 to 100; 20 by default */
                 limit?: number;
-                /**
-                 * @description The nextCursor of the previous page
-                 * @example Zmlyc3QtcGFnZS1lbmRlZC1oZXJl
-                 */
+                /** @description The nextCursor of the previous page */
                 cursor?: string;
             };
             header?: never;
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 customerId: string;
             };
             cookie?: never;
@@ -11755,105 +4848,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "items": [
-                     *         {
-                     *           "at": "2030-05-01T18:00:00Z",
-                     *           "kind": "act",
-                     *           "subjectId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "what": {}
-                     *         }
-                     *       ],
-                     *       "nextCursor": null,
-                     *       "customer": {
-                     *         "customerId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *         "email": "ada@example.com",
-                     *         "name": "Brass lamp, first run",
-                     *         "role": "customer",
-                     *         "locale": "ko-KR",
-                     *         "timeZone": "Asia/Seoul",
-                     *         "createdAt": "2030-05-01T18:00:00Z"
-                     *       }
-                     *     }
-                     */
                     "application/json": components["schemas"]["CustomerStory"];
-                };
-            };
-            /** @description `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -11861,15 +4859,9 @@ export interface operations {
     "list-dead-letters": {
         parameters: {
             query?: {
-                /**
-                 * @description Only those of this queue
-                 * @example reservations
-                 */
+                /** @description Only those of this queue */
                 queue?: string;
-                /**
-                 * @description How many to show of each queue, 1 to 100; 20 unless given
-                 * @example 20
-                 */
+                /** @description How many to show of each queue, 1 to 100; 20 unless given */
                 limit?: number;
             };
             header?: never;
@@ -11881,96 +4873,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "queues": [
-                     *         {
-                     *           "queue": "reservations",
-                     *           "deadLetters": 1
-                     *         }
-                     *       ],
-                     *       "items": [
-                     *         {
-                     *           "queue": "reservations",
-                     *           "messageId": "messageId",
-                     *           "sentAt": "2030-05-01T18:00:00Z",
-                     *           "deliveries": 1,
-                     *           "cause": {
-                     *             "kind": "unreadable",
-                     *             "detail": "detail"
-                     *           },
-                     *           "body": "body"
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["DeadLetters"];
-                };
-            };
-            /** @description `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -11979,7 +4885,6 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @example order-2026-0001 */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -11988,12 +4893,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "queue": "reservations",
-                 *       "messageIds": "all"
-                 *     }
-                 */
                 "application/json": components["schemas"]["Redrive"];
             };
         };
@@ -12001,119 +4900,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "redriven": 1,
-                     *       "remaining": 1
-                     *     }
-                     */
                     "application/json": components["schemas"]["Redriven"];
-                };
-            };
-            /** @description `idempotency_key_missing`: The Idempotency-Key header is missing or not valid; `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `idempotency_key_reused`: This key was used with another request */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -12122,7 +4912,6 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @example order-2026-0001 */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -12131,11 +4920,6 @@ export interface operations {
         /** @description At most 16,384 bytes, in UTF-8 */
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"
-                 *     }
-                 */
                 "application/json": components["schemas"]["ReconcileRequest"];
             };
         };
@@ -12143,147 +4927,10 @@ export interface operations {
             /** @description Accepted: it goes on behind this answer */
             202: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    /** @description The status URL, of what is new */
-                    location?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "reconciliationId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "restored": true,
-                     *       "state": "running",
-                     *       "at": {
-                     *         "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *         "part": "part"
-                     *       },
-                     *       "sales": 1,
-                     *       "reservations": 1,
-                     *       "driftsFound": 1,
-                     *       "driftsRepaired": 1,
-                     *       "drifts": [
-                     *         {
-                     *           "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "kind": "books",
-                     *           "what": "what",
-                     *           "expected": "expected",
-                     *           "found": "found",
-                     *           "likelyCause": "likelyCause",
-                     *           "repaired": true
-                     *         }
-                     *       ],
-                     *       "booksUnchecked": 1,
-                     *       "startedAt": "2030-05-01T18:00:00Z",
-                     *       "movedAt": "2030-05-01T18:00:00Z",
-                     *       "finishedAt": "2030-05-01T18:00:00Z",
-                     *       "statusUrl": "/reservations/0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"
-                     *     }
-                     */
                     "application/json": components["schemas"]["Reconciliation"];
-                };
-            };
-            /** @description `idempotency_key_missing`: The Idempotency-Key header is missing or not valid; `invalid_input`: The request is not valid; `invalid_json`: The body is not valid JSON */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `payload_too_large`: The body is too large */
-            413: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unsupported_media_type`: The body must be JSON in UTF-8 */
-            415: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `idempotency_key_reused`: This key was used with another request */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    "idempotent-replayed": components["headers"]["IdempotentReplayed"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -12300,78 +4947,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "items": [
-                     *         {
-                     *           "reconciliationId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "restored": true,
-                     *           "state": "running",
-                     *           "at": {
-                     *             "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *             "part": "part"
-                     *           },
-                     *           "sales": 1,
-                     *           "reservations": 1,
-                     *           "driftsFound": 1,
-                     *           "driftsRepaired": 1,
-                     *           "booksUnchecked": 1,
-                     *           "startedAt": "2030-05-01T18:00:00Z",
-                     *           "movedAt": "2030-05-01T18:00:00Z",
-                     *           "finishedAt": "2030-05-01T18:00:00Z",
-                     *           "statusUrl": "/reservations/0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"
-                     *         }
-                     *       ]
-                     *     }
-                     */
                     "application/json": components["schemas"]["Reconciliations"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -12381,7 +4960,6 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 reconciliationId: string;
             };
             cookie?: never;
@@ -12391,97 +4969,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    /** @description The status URL, of what is new */
-                    location?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "reconciliationId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "restored": true,
-                     *       "state": "running",
-                     *       "at": {
-                     *         "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *         "part": "part"
-                     *       },
-                     *       "sales": 1,
-                     *       "reservations": 1,
-                     *       "driftsFound": 1,
-                     *       "driftsRepaired": 1,
-                     *       "drifts": [
-                     *         {
-                     *           "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "kind": "books",
-                     *           "what": "what",
-                     *           "expected": "expected",
-                     *           "found": "found",
-                     *           "likelyCause": "likelyCause",
-                     *           "repaired": true
-                     *         }
-                     *       ],
-                     *       "booksUnchecked": 1,
-                     *       "startedAt": "2030-05-01T18:00:00Z",
-                     *       "movedAt": "2030-05-01T18:00:00Z",
-                     *       "finishedAt": "2030-05-01T18:00:00Z",
-                     *       "statusUrl": "/reservations/0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"
-                     *     }
-                     */
                     "application/json": components["schemas"]["Reconciliation"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -12489,15 +4980,11 @@ export interface operations {
     "get-sale-operations": {
         parameters: {
             query?: {
-                /**
-                 * @description Also how the sale went so far: reads all reservations and movements of the sale once
-                 * @example true
-                 */
+                /** @description Also how the sale went so far: reads all reservations and movements of the sale once */
                 report?: "true";
             };
             header?: never;
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 saleId: string;
             };
             cookie?: never;
@@ -12507,184 +4994,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "stock": {
-                     *         "epoch": 1,
-                     *         "version": 1,
-                     *         "allotment": 500,
-                     *         "available": 320,
-                     *         "allocated": 120,
-                     *         "sold": 60,
-                     *         "waitlisted": 12
-                     *       },
-                     *       "mirror": {
-                     *         "epoch": 1,
-                     *         "version": 1,
-                     *         "allotment": 500,
-                     *         "available": 320,
-                     *         "allocated": 120,
-                     *         "sold": 60,
-                     *         "waitlisted": 12
-                     *       },
-                     *       "drift": {
-                     *         "versions": 1,
-                     *         "available": 320
-                     *       },
-                     *       "gate": {
-                     *         "requests": 1,
-                     *         "pendingUnits": 1,
-                     *         "pendingBeyondStock": 1,
-                     *         "refused": {
-                     *           "sale_not_open": 1,
-                     *           "sale_closed": 1,
-                     *           "sale_paused": 1,
-                     *           "sale_cancelled": 1,
-                     *           "over_allotment": 1,
-                     *           "not_entitled": 1,
-                     *           "over_cap": 1,
-                     *           "sold_out": 1
-                     *         }
-                     *       },
-                     *       "reservations": {
-                     *         "requested": 1,
-                     *         "allocated": 120,
-                     *         "waitlisted": 12,
-                     *         "rejected": 1,
-                     *         "purchased": 1,
-                     *         "cancelled": 1,
-                     *         "expired": 1,
-                     *         "refunded": 1
-                     *       },
-                     *       "jobs": [
-                     *         {
-                     *           "kind": "rescheduled",
-                     *           "startedAt": "2030-05-01T18:00:00Z",
-                     *           "steppedAt": "2030-05-01T18:00:00Z",
-                     *           "finishedAt": "2030-05-01T18:00:00Z",
-                     *           "handled": 1,
-                     *           "superseded": true
-                     *         }
-                     *       ],
-                     *       "queues": {},
-                     *       "outbox": {
-                     *         "events": 1,
-                     *         "oldestMs": 1
-                     *       },
-                     *       "breakers": {},
-                     *       "report": {
-                     *         "stepSeconds": 1,
-                     *         "points": [
-                     *           {
-                     *             "at": "2030-05-01T18:00:00Z",
-                     *             "requested": 1,
-                     *             "decided": 1,
-                     *             "allocated": 120,
-                     *             "sold": 60,
-                     *             "released": 1
-                     *           }
-                     *         ],
-                     *         "turnedDown": {},
-                     *         "turns": [
-                     *           {
-                     *             "requests": 1,
-                     *             "served": 1,
-                     *             "waiting": 1,
-                     *             "turnedDown": 1,
-                     *             "left": 1
-                     *           }
-                     *         ],
-                     *         "granted": 1,
-                     *         "money": {
-                     *           "currency": "EUR",
-                     *           "purchases": 1,
-                     *           "paidMinor": 1,
-                     *           "refunds": {
-                     *             "pending": {
-                     *               "refunds": 1,
-                     *               "amountMinor": 12900
-                     *             },
-                     *             "refunded": {
-                     *               "refunds": 1,
-                     *               "amountMinor": 12900
-                     *             },
-                     *             "failed": {
-                     *               "refunds": 1,
-                     *               "amountMinor": 12900
-                     *             }
-                     *           }
-                     *         }
-                     *       }
-                     *     }
-                     */
                     "application/json": components["schemas"]["SaleOverview"];
-                };
-            };
-            /** @description `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -12694,7 +5007,6 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 saleId: string;
             };
             cookie?: never;
@@ -12704,98 +5016,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *       "refunds": "refund",
-                     *       "calledOffAt": "2030-05-01T18:00:00Z",
-                     *       "sweptAt": "2030-05-01T18:00:00Z",
-                     *       "done": true,
-                     *       "openPayments": 1,
-                     *       "reservations": {
-                     *         "requested": 1,
-                     *         "allocated": 120,
-                     *         "waitlisted": 12,
-                     *         "rejected": 1,
-                     *         "purchased": 1,
-                     *         "cancelled": 1,
-                     *         "expired": 1,
-                     *         "refunded": 1
-                     *       },
-                     *       "refundsByState": {
-                     *         "pending": {
-                     *           "refunds": 1,
-                     *           "amountMinor": 12900
-                     *         },
-                     *         "refunded": {
-                     *           "refunds": 1,
-                     *           "amountMinor": 12900
-                     *         },
-                     *         "failed": {
-                     *           "refunds": 1,
-                     *           "amountMinor": 12900
-                     *         }
-                     *       },
-                     *       "currency": "EUR"
-                     *     }
-                     */
                     "application/json": components["schemas"]["SaleCancellation"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -12803,47 +5027,24 @@ export interface operations {
     "look-up-customers": {
         parameters: {
             query?: {
-                /**
-                 * @description Page size, 1 to 100; 20 by default
-                 * @example 20
-                 */
+                /** @description Page size, 1 to 100; 20 by default */
                 limit?: number;
-                /**
-                 * @description The nextCursor of the previous page
-                 * @example Zmlyc3QtcGFnZS1lbmRlZC1oZXJl
-                 */
+                /** @description The nextCursor of the previous page */
                 cursor?: string;
-                /**
-                 * @description Those who have a reservation in this state
-                 * @example requested
-                 */
+                /** @description Those who have a reservation in this state */
                 state?: "requested" | "allocated" | "waitlisted" | "rejected" | "purchased" | "cancelled" | "expired" | "refunded";
-                /**
-                 * @description The beginning of the e-mail address, or all of it
-                 * @example ada@example.com
-                 */
+                /** @description The beginning of the e-mail address, or all of it */
                 email?: string;
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 customerId?: string;
-                /**
-                 * @description The payment provider’s id of a charge
-                 * @example externalId
-                 */
+                /** @description The payment provider’s id of a charge */
                 externalId?: string;
-                /**
-                 * @description Accepted at this time or later
-                 * @example 2030-05-01T18:00:00Z
-                 */
+                /** @description Accepted at this time or later */
                 from?: string;
-                /**
-                 * @description Accepted before this time
-                 * @example 2030-05-01T18:00:00Z
-                 */
+                /** @description Accepted before this time */
                 to?: string;
             };
             header?: never;
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 saleId: string;
             };
             cookie?: never;
@@ -12853,108 +5054,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "items": [
-                     *         {
-                     *           "customerId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "email": "ada@example.com",
-                     *           "name": "Brass lamp, first run",
-                     *           "reservations": {
-                     *             "requested": 1,
-                     *             "allocated": 120,
-                     *             "waitlisted": 12,
-                     *             "rejected": 1,
-                     *             "purchased": 1,
-                     *             "cancelled": 1,
-                     *             "expired": 1,
-                     *             "refunded": 1
-                     *           },
-                     *           "unitsHeld": 1,
-                     *           "unitsBought": 1,
-                     *           "firstAt": "2030-05-01T18:00:00Z"
-                     *         }
-                     *       ],
-                     *       "nextCursor": null
-                     *     }
-                     */
                     "application/json": components["schemas"]["FoundCustomerPage"];
-                };
-            };
-            /** @description `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -12962,41 +5065,22 @@ export interface operations {
     "export-list": {
         parameters: {
             query?: {
-                /** @example requested */
                 state?: "requested" | "allocated" | "waitlisted" | "rejected" | "purchased" | "cancelled" | "expired" | "refunded" | "unknown" | "captured" | "declined" | "refunding" | "refund_failed" | "disputed" | "requires_action";
-                /**
-                 * @description The beginning of the e-mail address, or all of it
-                 * @example ada@example.com
-                 */
+                /** @description The beginning of the e-mail address, or all of it */
                 email?: string;
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 customerId?: string;
-                /**
-                 * @description The payment provider’s id of a charge
-                 * @example externalId
-                 */
+                /** @description The payment provider’s id of a charge */
                 externalId?: string;
-                /**
-                 * @description Accepted at this time or later
-                 * @example 2030-05-01T18:00:00Z
-                 */
+                /** @description Accepted at this time or later */
                 from?: string;
-                /**
-                 * @description Accepted before this time
-                 * @example 2030-05-01T18:00:00Z
-                 */
+                /** @description Accepted before this time */
                 to?: string;
-                /**
-                 * @description From x-next-cursor of the part before
-                 * @example Zmlyc3QtcGFnZS1lbmRlZC1oZXJl
-                 */
+                /** @description From x-next-cursor of the part before */
                 cursor?: string;
             };
             header?: never;
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 saleId: string;
-                /** @example reservations */
                 list: "reservations" | "purchases" | "customers";
             };
             cookie?: never;
@@ -13006,86 +5090,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    /** @description Names the next part; absent with the last one */
-                    "x-next-cursor"?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    /** @example body */
                     "text/csv; charset=utf-8": string;
-                };
-            };
-            /** @description `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -13093,44 +5101,23 @@ export interface operations {
     "look-up-purchases": {
         parameters: {
             query?: {
-                /**
-                 * @description Page size, 1 to 100; 20 by default
-                 * @example 20
-                 */
+                /** @description Page size, 1 to 100; 20 by default */
                 limit?: number;
-                /**
-                 * @description The nextCursor of the previous page
-                 * @example Zmlyc3QtcGFnZS1lbmRlZC1oZXJl
-                 */
+                /** @description The nextCursor of the previous page */
                 cursor?: string;
-                /** @example requested */
                 state?: "requested" | "unknown" | "captured" | "declined" | "refunding" | "refunded" | "refund_failed" | "disputed" | "requires_action";
-                /**
-                 * @description The beginning of the e-mail address, or all of it
-                 * @example ada@example.com
-                 */
+                /** @description The beginning of the e-mail address, or all of it */
                 email?: string;
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 customerId?: string;
-                /**
-                 * @description The payment provider’s id of a charge
-                 * @example externalId
-                 */
+                /** @description The payment provider’s id of a charge */
                 externalId?: string;
-                /**
-                 * @description Accepted at this time or later
-                 * @example 2030-05-01T18:00:00Z
-                 */
+                /** @description Accepted at this time or later */
                 from?: string;
-                /**
-                 * @description Accepted before this time
-                 * @example 2030-05-01T18:00:00Z
-                 */
+                /** @description Accepted before this time */
                 to?: string;
             };
             header?: never;
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 saleId: string;
             };
             cookie?: never;
@@ -13140,105 +5127,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "items": [
-                     *         {
-                     *           "purchaseId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "customerId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "email": "ada@example.com",
-                     *           "name": "Brass lamp, first run",
-                     *           "state": "requested",
-                     *           "units": 2,
-                     *           "amountMinor": 12900,
-                     *           "currency": "EUR",
-                     *           "capturedMinor": 1,
-                     *           "externalId": "externalId",
-                     *           "reason": null,
-                     *           "createdAt": "2030-05-01T18:00:00Z",
-                     *           "updatedAt": "2030-05-01T18:00:00Z"
-                     *         }
-                     *       ],
-                     *       "nextCursor": null
-                     *     }
-                     */
                     "application/json": components["schemas"]["FoundPurchasePage"];
-                };
-            };
-            /** @description `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -13246,44 +5138,23 @@ export interface operations {
     "look-up-reservations": {
         parameters: {
             query?: {
-                /**
-                 * @description Page size, 1 to 100; 20 by default
-                 * @example 20
-                 */
+                /** @description Page size, 1 to 100; 20 by default */
                 limit?: number;
-                /**
-                 * @description The nextCursor of the previous page
-                 * @example Zmlyc3QtcGFnZS1lbmRlZC1oZXJl
-                 */
+                /** @description The nextCursor of the previous page */
                 cursor?: string;
-                /** @example requested */
                 state?: "requested" | "allocated" | "waitlisted" | "rejected" | "purchased" | "cancelled" | "expired" | "refunded";
-                /**
-                 * @description The beginning of the e-mail address, or all of it
-                 * @example ada@example.com
-                 */
+                /** @description The beginning of the e-mail address, or all of it */
                 email?: string;
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 customerId?: string;
-                /**
-                 * @description The payment provider’s id of a charge
-                 * @example externalId
-                 */
+                /** @description The payment provider’s id of a charge */
                 externalId?: string;
-                /**
-                 * @description Accepted at this time or later
-                 * @example 2030-05-01T18:00:00Z
-                 */
+                /** @description Accepted at this time or later */
                 from?: string;
-                /**
-                 * @description Accepted before this time
-                 * @example 2030-05-01T18:00:00Z
-                 */
+                /** @description Accepted before this time */
                 to?: string;
             };
             header?: never;
             path: {
-                /** @example 0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b */
                 saleId: string;
             };
             cookie?: never;
@@ -13293,106 +5164,10 @@ export interface operations {
             /** @description Done */
             200: {
                 headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "items": [
-                     *         {
-                     *           "reservationId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "customerId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "email": "ada@example.com",
-                     *           "name": "Brass lamp, first run",
-                     *           "state": "requested",
-                     *           "quantity": 2,
-                     *           "atLeast": 1,
-                     *           "units": 2,
-                     *           "ticket": 1893448800000000,
-                     *           "reason": null,
-                     *           "purchaseId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "partOf": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                     *           "acceptedAt": "2030-05-01T18:00:00Z",
-                     *           "decidedAt": "2030-05-01T18:00:00Z"
-                     *         }
-                     *       ],
-                     *       "nextCursor": null
-                     *     }
-                     */
                     "application/json": components["schemas"]["FoundReservationPage"];
-                };
-            };
-            /** @description `invalid_input`: The request is not valid */
-            400: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unauthenticated`: Sign in first */
-            401: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `forbidden`: This account is not allowed to do that */
-            403: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `not_found`: There is no such thing, or it is not yours */
-            404: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `unprocessable`: Well formed, but it does not go together, or names what there is not */
-            422: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `internal`: Something went wrong on our side */
-            500: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description `store_unavailable`: The store is unavailable */
-            503: {
-                headers: {
-                    "x-correlation-id": components["headers"]["CorrelationId"];
-                    "retry-after": components["headers"]["RetryAfter"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -13401,20 +5176,11 @@ export interface operations {
         parameters: {
             query?: never;
             header: {
-                /**
-                 * @description The same at every attempt: a receiver that has seen it has this webhook already
-                 * @example webhook-id
-                 */
+                /** @description The same at every attempt: a receiver that has seen it has this webhook already */
                 "webhook-id": string;
-                /**
-                 * @description When this attempt was made, in seconds since 1970
-                 * @example webhook-timestamp
-                 */
+                /** @description When this attempt was made, in seconds since 1970 */
                 "webhook-timestamp": string;
-                /**
-                 * @description v1 and the HMAC-SHA256 of id, timestamp and body; several while a secret is replaced
-                 * @example webhook-signature
-                 */
+                /** @description v1 and the HMAC-SHA256 of id, timestamp and body; several while a secret is replaced */
                 "webhook-signature": string;
             };
             path?: never;
@@ -13422,51 +5188,10 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "type": "reservations.changed",
-                 *       "timestamp": "2030-05-01T18:00:00Z",
-                 *       "data": {
-                 *         "changes": [
-                 *           {
-                 *             "reservationId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                 *             "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                 *             "customerId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                 *             "from": "requested",
-                 *             "to": "requested",
-                 *             "units": 2,
-                 *             "quantity": 2,
-                 *             "version": -9007199254740991,
-                 *             "reason": "reason",
-                 *             "deadline": "2030-05-01T18:00:00Z"
-                 *           }
-                 *         ],
-                 *         "stocks": [
-                 *           {
-                 *             "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                 *             "epoch": -9007199254740991,
-                 *             "version": -9007199254740991,
-                 *             "allotment": 500,
-                 *             "available": 320,
-                 *             "allocated": 120,
-                 *             "sold": 60,
-                 *             "waitlisted": 12
-                 *           }
-                 *         ]
-                 *       }
-                 *     }
-                 */
                 "application/json": components["schemas"]["WebhookReservationsChanged"];
             };
         };
         responses: {
-            /** @description The endpoint wants no more webhooks: it is switched off */
-            410: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
             /** @description Taken. Any other answer, or none within five seconds, is tried again for three days */
             "2XX": {
                 headers: {
@@ -13480,20 +5205,11 @@ export interface operations {
         parameters: {
             query?: never;
             header: {
-                /**
-                 * @description The same at every attempt: a receiver that has seen it has this webhook already
-                 * @example webhook-id
-                 */
+                /** @description The same at every attempt: a receiver that has seen it has this webhook already */
                 "webhook-id": string;
-                /**
-                 * @description When this attempt was made, in seconds since 1970
-                 * @example webhook-timestamp
-                 */
+                /** @description When this attempt was made, in seconds since 1970 */
                 "webhook-timestamp": string;
-                /**
-                 * @description v1 and the HMAC-SHA256 of id, timestamp and body; several while a secret is replaced
-                 * @example webhook-signature
-                 */
+                /** @description v1 and the HMAC-SHA256 of id, timestamp and body; several while a secret is replaced */
                 "webhook-signature": string;
             };
             path?: never;
@@ -13501,37 +5217,10 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "type": "reservations.reminded",
-                 *       "timestamp": "2030-05-01T18:00:00Z",
-                 *       "data": {
-                 *         "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                 *         "reason": "reason",
-                 *         "recipients": [
-                 *           {
-                 *             "reservationId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                 *             "customerId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                 *             "units": 2,
-                 *             "version": -9007199254740991,
-                 *             "deadline": "2030-05-01T18:00:00Z",
-                 *             "position": -9007199254740991
-                 *           }
-                 *         ]
-                 *       }
-                 *     }
-                 */
                 "application/json": components["schemas"]["WebhookReservationsReminded"];
             };
         };
         responses: {
-            /** @description The endpoint wants no more webhooks: it is switched off */
-            410: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
             /** @description Taken. Any other answer, or none within five seconds, is tried again for three days */
             "2XX": {
                 headers: {
@@ -13545,20 +5234,11 @@ export interface operations {
         parameters: {
             query?: never;
             header: {
-                /**
-                 * @description The same at every attempt: a receiver that has seen it has this webhook already
-                 * @example webhook-id
-                 */
+                /** @description The same at every attempt: a receiver that has seen it has this webhook already */
                 "webhook-id": string;
-                /**
-                 * @description When this attempt was made, in seconds since 1970
-                 * @example webhook-timestamp
-                 */
+                /** @description When this attempt was made, in seconds since 1970 */
                 "webhook-timestamp": string;
-                /**
-                 * @description v1 and the HMAC-SHA256 of id, timestamp and body; several while a secret is replaced
-                 * @example webhook-signature
-                 */
+                /** @description v1 and the HMAC-SHA256 of id, timestamp and body; several while a secret is replaced */
                 "webhook-signature": string;
             };
             path?: never;
@@ -13566,39 +5246,10 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "type": "purchase.changed",
-                 *       "timestamp": "2030-05-01T18:00:00Z",
-                 *       "data": {
-                 *         "purchaseId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                 *         "customerId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                 *         "state": "requested",
-                 *         "amount": {
-                 *           "amountMinor": 12900,
-                 *           "currency": "EUR"
-                 *         },
-                 *         "reservationIds": [
-                 *           "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"
-                 *         ],
-                 *         "version": -9007199254740991,
-                 *         "reason": "reason",
-                 *         "givenBackMinor": -9007199254740991,
-                 *         "deadline": "2030-05-01T18:00:00Z"
-                 *       }
-                 *     }
-                 */
                 "application/json": components["schemas"]["WebhookPurchaseChanged"];
             };
         };
         responses: {
-            /** @description The endpoint wants no more webhooks: it is switched off */
-            410: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
             /** @description Taken. Any other answer, or none within five seconds, is tried again for three days */
             "2XX": {
                 headers: {
@@ -13612,20 +5263,11 @@ export interface operations {
         parameters: {
             query?: never;
             header: {
-                /**
-                 * @description The same at every attempt: a receiver that has seen it has this webhook already
-                 * @example webhook-id
-                 */
+                /** @description The same at every attempt: a receiver that has seen it has this webhook already */
                 "webhook-id": string;
-                /**
-                 * @description When this attempt was made, in seconds since 1970
-                 * @example webhook-timestamp
-                 */
+                /** @description When this attempt was made, in seconds since 1970 */
                 "webhook-timestamp": string;
-                /**
-                 * @description v1 and the HMAC-SHA256 of id, timestamp and body; several while a secret is replaced
-                 * @example webhook-signature
-                 */
+                /** @description v1 and the HMAC-SHA256 of id, timestamp and body; several while a secret is replaced */
                 "webhook-signature": string;
             };
             path?: never;
@@ -13633,38 +5275,10 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "type": "sale.changed",
-                 *       "timestamp": "2030-05-01T18:00:00Z",
-                 *       "data": {
-                 *         "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                 *         "phase": "scheduled",
-                 *         "status": "active",
-                 *         "stock": {
-                 *           "saleId": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                 *           "epoch": -9007199254740991,
-                 *           "version": -9007199254740991,
-                 *           "allotment": 500,
-                 *           "available": 320,
-                 *           "allocated": 120,
-                 *           "sold": 60,
-                 *           "waitlisted": 12
-                 *         }
-                 *       }
-                 *     }
-                 */
                 "application/json": components["schemas"]["WebhookSaleChanged"];
             };
         };
         responses: {
-            /** @description The endpoint wants no more webhooks: it is switched off */
-            410: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
             /** @description Taken. Any other answer, or none within five seconds, is tried again for three days */
             "2XX": {
                 headers: {
@@ -13678,20 +5292,11 @@ export interface operations {
         parameters: {
             query?: never;
             header: {
-                /**
-                 * @description The same at every attempt: a receiver that has seen it has this webhook already
-                 * @example webhook-id
-                 */
+                /** @description The same at every attempt: a receiver that has seen it has this webhook already */
                 "webhook-id": string;
-                /**
-                 * @description When this attempt was made, in seconds since 1970
-                 * @example webhook-timestamp
-                 */
+                /** @description When this attempt was made, in seconds since 1970 */
                 "webhook-timestamp": string;
-                /**
-                 * @description v1 and the HMAC-SHA256 of id, timestamp and body; several while a secret is replaced
-                 * @example webhook-signature
-                 */
+                /** @description v1 and the HMAC-SHA256 of id, timestamp and body; several while a secret is replaced */
                 "webhook-signature": string;
             };
             path?: never;
@@ -13699,26 +5304,10 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "type": "webhook.test",
-                 *       "timestamp": "2030-05-01T18:00:00Z",
-                 *       "data": {
-                 *         "endpointId": "endpointId"
-                 *       }
-                 *     }
-                 */
                 "application/json": components["schemas"]["WebhookTest"];
             };
         };
         responses: {
-            /** @description The endpoint wants no more webhooks: it is switched off */
-            410: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
             /** @description Taken. Any other answer, or none within five seconds, is tried again for three days */
             "2XX": {
                 headers: {
