@@ -75,11 +75,14 @@ describe('a call', () => {
       fc.asyncProperty(fc.array(ends, { minLength: 1, maxLength: 8 }), fc.boolean(), async (all, isKeyed) => {
         const { heard, result, problem } = await call(all, isKeyed ? { key: 'k' } : {});
         expect(heard.length).toBeLessThanOrEqual(isKeyed ? 5 : 1);
-        expect(heard.map(({ headers }) => headers.get('idempotency-key'))).toEqual(heard.map(() => (isKeyed ? 'k' : null)));
+        expect(heard.map(({ headers }) => headers.get('idempotency-key'))).toEqual(
+          heard.map(() => (isKeyed ? 'k' : null)),
+        );
         const last = all[Math.min(heard.length, all.length) - 1];
         if (last === 'good') expect(result).toEqual({ body: 'what is meant' });
         else expect(problem).toBeInstanceOf(Problem);
-        if (problem && isKeyed) expect([problem.key, problem.code === 'sold_out' || heard.length === 5]).toEqual(['k', true]);
+        if (problem && isKeyed)
+          expect([problem.key, problem.code === 'sold_out' || heard.length === 5]).toEqual(['k', true]);
       }),
       { numRuns: 60 },
     );
@@ -104,7 +107,9 @@ describe('a call', () => {
   });
 
   test('whose first one still runs is asked for again; another refusal is final', async () => {
-    expect((await call([{ status: 409, code: 'idempotency_in_progress' }, 'good'], { key: 'k' })).heard).toHaveLength(2);
+    expect((await call([{ status: 409, code: 'idempotency_in_progress' }, 'good'], { key: 'k' })).heard).toHaveLength(
+      2,
+    );
     expect((await call([{ status: 409, code: 'conflict' }], { key: 'k' })).heard).toHaveLength(1);
   });
 

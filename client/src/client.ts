@@ -16,7 +16,8 @@ import { waitUntil } from './wait.ts';
 type Schemas = components['schemas'];
 type Messages = messages['schemas'];
 /** A request as a caller writes it: what has a default may be left out. */
-export type ReservationRequest = paths['/sales/{saleId}/reservations']['post']['requestBody']['content']['application/json'];
+export type ReservationRequest =
+  paths['/sales/{saleId}/reservations']['post']['requestBody']['content']['application/json'];
 export type PurchaseRequest = paths['/purchases']['post']['requestBody']['content']['application/json'];
 export type ReservationAccepted = Schemas['ReservationAccepted'];
 export type Reservation = Schemas['Reservation'];
@@ -179,7 +180,8 @@ export function createClient(options: ClientOptions): Client {
       // The status URL of an accepted request proves that there is one, though no store knows it yet.
       const { statusUrl = `/reservations/${reservationId}` } = reservation as Partial<ReservationAccepted>;
       return waitUntil<Reservation>({
-        read: async () => (await calls(new Request(base + statusUrl, signal && { signal }))).json(),
+        read: async () =>
+          (await (await calls(new Request(base + statusUrl, signal && { signal }))).json()) as Reservation,
         isOver: (view) => decided.has(view.state),
         listen: wakeFor((message) => message.reservationId === reservationId),
         isLive,
@@ -209,7 +211,8 @@ export function createClient(options: ClientOptions): Client {
     watch(saleId, hear) {
       watchers.set(saleId, (watchers.get(saleId) ?? 0) + 1);
       live?.watch(saleId);
-      const isAbout = ({ type, saleId: about }: LiveMessage) => about === saleId && (type === 'stock' || type === 'sale');
+      const isAbout = ({ type, saleId: about }: LiveMessage) =>
+        about === saleId && (type === 'stock' || type === 'sale');
       const stop = add({ hear: (message) => isAbout(message) && hear(message as News) });
       let isWatching = true;
       return () => {

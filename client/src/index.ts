@@ -16,7 +16,15 @@ export {
   type SendOptions,
   type WaitOptions,
 } from './client.ts';
-export { type Exclusively, type Intent, type IntentOptions, type Intents, newKey, openIntents, type Store } from './intents.ts';
+export {
+  type Exclusively,
+  type Intent,
+  type IntentOptions,
+  type Intents,
+  newKey,
+  openIntents,
+  type Store,
+} from './intents.ts';
 export type { LinkState } from './live.ts';
 export { isOutcome, Problem, type ProblemBody, type ProblemCode } from './problem.ts';
 export type { components, operations, paths } from './schema.ts';

@@ -162,7 +162,12 @@ describe('the live connection of a page', () => {
 
   it('of a program without a page is found silent all the same', async () => {
     Object.assign(globalThis, { window: undefined, document: undefined });
-    live = openLive({ url: 'ws://api', token: async () => token, onMessage: () => undefined, onState: () => undefined });
+    live = openLive({
+      url: 'ws://api',
+      token: async () => token,
+      onMessage: () => undefined,
+      onState: () => undefined,
+    });
     live.open();
     await connected();
     await jest.advanceTimersByTimeAsync(35_000);

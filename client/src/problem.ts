@@ -40,7 +40,7 @@ export class Problem extends Error {
 export function retryAfterOf(header: string | null, nowMs: number): number {
   if (header === null) return 0;
   const ms = /^\d+$/.test(header.trim()) ? 1_000 * Number(header) : Date.parse(header) - nowMs;
-  return ms > 0 ? ms : 0;
+  return Number.isNaN(ms) ? 0 : Math.max(0, ms);
 }
 
 /** The statuses that say nothing about an earlier try: sign in again, asked too slowly, asked too often. */

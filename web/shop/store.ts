@@ -9,10 +9,10 @@
  * loses a request or makes a second one.
  */
 import { newKey, openIntents } from '#client/intents.ts';
+import { type LinkState, type Live, type LiveMessage, openLive } from '#client/live.ts';
 import { isOutcome, Problem } from '#client/problem.ts';
 import { type Api, loadConfig, openApi, type PageConfig } from '../api.ts';
 import { type Format, formatFor } from '../format.ts';
-import { type LinkState, type Live, type LiveMessage, openLive } from '#client/live.ts';
 import { byWebLocks } from '../session.ts';
 import type {
   Me,
