@@ -23,7 +23,9 @@ import { Webhook } from 'standardwebhooks';
 import { type Client, type ClientOptions, createClient, type LinkState, type News, Problem } from '#client/index.ts';
 import { projectRoot } from '#local/state-folder.ts';
 import { waitFor } from '#local/wait.ts';
+import type { Challenge } from '#platform/security/proof-of-work.ts';
 import { TroubledProxy } from '../chaos/proxy.ts';
+import { solve } from '../support/proof-of-work.ts';
 import { closeBeds, type RunningBed, runningBed } from '../support/running-bed.ts';
 
 const run = promisify(execFile);
@@ -41,7 +43,7 @@ beforeAll(async () => {
 afterAll(async () => {
   for (const one of opened) await one.close();
   await closeBeds();
-}, 30_000);
+}, slowMs);
 
 /** A sale in which reservations and purchases are open. */
 async function openSale(terms: object = {}): Promise<string> {
@@ -77,6 +79,8 @@ async function customer(name: string, options: Partial<ClientOptions> = {}) {
     api: running.api,
     websocket: running.websocket,
     token: () => token,
+    // All of these customers come from one address, which asks for work soon.
+    prove: (challenge) => solve(challenge as Challenge),
     fetch(request) {
       sent.push({
         line: `${request.method} ${new URL(request.url).pathname}`,
@@ -93,7 +97,12 @@ async function customer(name: string, options: Partial<ClientOptions> = {}) {
 /** A proxy before an address of the bed, and the address that leads through it. */
 async function proxied(address: string): Promise<{ proxy: TroubledProxy; through: string }> {
   const proxy = await TroubledProxy.open(Number(new URL(address).port), 1);
-  opened.push(proxy);
+  opened.push({
+    close() {
+      proxy.resetAll();
+      return proxy.close();
+    },
+  });
   return { proxy, through: `${new URL(address).protocol}//127.0.0.1:${proxy.port}` };
 }
 
@@ -214,7 +223,8 @@ describe('over a line that loses answers', () => {
       proxy.set({ rules: [{ match: 'POST /sales/', action: 'cut after', times: 2 }] });
       const reservation = await units(client, saleId, 2);
       const reserving = sent.filter(({ line }) => line.startsWith('POST /sales/'));
-      expect([proxy.cuts, reserving.length, new Set(reserving.map(({ key }) => key)).size]).toEqual([2, 3, 1]);
+      expect(reserving.length).toBeGreaterThan(2);
+      expect([proxy.cuts, new Set(reserving.map(({ key }) => key)).size]).toEqual([2, 1]);
 
       proxy.set({ rules: [{ match: 'POST /purchases', action: 'cut after', times: 2 }] });
       const { reservationId } = reservation;
@@ -222,7 +232,8 @@ describe('over a line that loses answers', () => {
         await client.buy({ reservationIds: [reservationId], paymentToken: 'tok_approve' }),
       );
       const buying = sent.filter(({ line }) => line === 'POST /purchases');
-      expect([proxy.cuts, buying.length, new Set(buying.map(({ key }) => key)).size]).toEqual([4, 3, 1]);
+      expect(buying.length).toBeGreaterThan(2);
+      expect([proxy.cuts, new Set(buying.map(({ key }) => key)).size]).toEqual([4, 1]);
       expect(paid.state).toBe('captured');
 
       const { data: all } = await client.http.GET('/reservations', {});
@@ -275,8 +286,16 @@ describe('a connection that goes silent', () => {
       const saleId = await openSale({ allotment: 1_000, capPerCustomer: 1_000 });
       const stock: News[] = [];
       client.watch(saleId, (news) => stock.push(news));
-      await units(client, saleId);
-      await waitFor('the stock to be pushed', () => stock.some(({ type }) => type === 'stock'), { timeoutMs: 30_000 });
+      /** A push of the stock; one before the server knows what is watched is missed, so there is more than one occasion. */
+      const stockIsPushed = () => {
+        const before = stock.length;
+        const occasion = async () => {
+          await units(client, saleId);
+          return stock.length > before;
+        };
+        return waitFor('the stock to be pushed', occasion, { timeoutMs: 60_000, lookAgainMs: 1_000 });
+      };
+      await stockIsPushed();
 
       proxy.set({ halfOpen: true });
       const connectionsCut = proxy.cuts;
@@ -286,15 +305,7 @@ describe('a connection that goes silent', () => {
 
       proxy.set();
       await waitFor('the connection to come back', () => states.at(-1) === 'live', { timeoutMs: 60_000 });
-      const before = stock.length;
-      await waitFor(
-        'the sale to be watched again',
-        async () => {
-          await units(client, saleId);
-          return stock.length > before;
-        },
-        { timeoutMs: 60_000 },
-      );
+      await stockIsPushed();
     },
     slowMs * 2,
   );
@@ -306,44 +317,57 @@ test(
     const { client } = await customer('bulk');
     const first = await units(client, await openSale(), 2);
     const second = await units(client, await openSale());
-    const confirmed: Promise<void>[] = [];
+    const told: string[] = [];
+    const failed = new AbortController();
     const order = {
       items: [{ reservationId: first.reservationId, units: 1 }, { reservationId: second.reservationId }],
     };
     const purchase = await client.buy({ ...order, paymentToken: 'tok_action' });
     const paid = await client.waitForPayment(purchase, {
-      onAction: ({ url }) => confirmed.push(confirm(purchase.purchaseId, url)),
+      signal: failed.signal,
+      onAction({ url }) {
+        told.push(url);
+        confirm(purchase.purchaseId, url).catch((error: unknown) => failed.abort(error));
+      },
     });
     expect([paid.state, paid.amount.amountMinor, paid.items.map((item) => item.units)]).toEqual([
       'captured',
       1_000,
       [1, 1],
     ]);
-    expect(await Promise.all(confirmed)).toHaveLength(1);
+    expect(told).toHaveLength(1);
   },
   slowMs,
 );
 
-test('what is refused is a problem with the code that the document has', async () => {
-  const { client, sent } = await customer('refused');
-  const saleId = await openSale();
-  const tooMany = await refusalOf(client.reserve(saleId, { quantity: 6 }));
-  expect([tooMany?.status, tooMany?.code, tooMany?.body.code]).toEqual([409, 'over_cap', 'over_cap']);
-  const malformed = await refusalOf(client.reserve(saleId, { quantity: 0 }));
-  expect([malformed?.code, malformed?.body.fields?.[0]?.field]).toEqual(['invalid_input', 'quantity']);
-  const unknown = { reservationIds: [crypto.randomUUID()], paymentToken: 'tok_approve' };
-  expect((await refusalOf(client.buy(unknown)))?.code).toBe('not_found');
-  expect(sent).toHaveLength(3);
-  const given = await refusalOf(
-    client.waitForDecision({ reservationId: crypto.randomUUID() } as never).then(() => undefined),
-  );
-  expect(given?.code).toBe('not_found');
-});
+test(
+  'what is refused is a problem with the code that the document has',
+  async () => {
+    const { client, sent } = await customer('refused');
+    const saleId = await openSale();
+    const tooMany = await refusalOf(client.reserve(saleId, { quantity: 6 }));
+    expect([tooMany?.status, tooMany?.code, tooMany?.body.code]).toEqual([409, 'over_cap', 'over_cap']);
+    const malformed = await refusalOf(client.reserve(saleId, { quantity: 0 }));
+    expect([malformed?.code, malformed?.body.fields?.[0]?.field]).toEqual(['invalid_input', 'quantity']);
+    const unknown = { reservationIds: [crypto.randomUUID()], paymentToken: 'tok_approve' };
+    expect((await refusalOf(client.buy(unknown)))?.code).toBe('not_found');
+    expect(sent.filter(({ line }) => line === 'POST /purchases')).toHaveLength(1);
+    const given = await refusalOf(
+      client.waitForDecision({ reservationId: crypto.randomUUID() } as never).then(() => undefined),
+    );
+    expect(given?.code).toBe('not_found');
+  },
+  slowMs,
+);
 
-test('who stops waiting is given the reason', async () => {
-  const { client } = await customer('hasty');
-  const accepted = await client.reserve(await openSale(), { quantity: 1 });
-  await expect(client.waitForDecision(accepted, { signal: AbortSignal.abort(new Error('enough')) })).rejects.toThrow(
-    'enough',
-  );
-});
+test(
+  'who stops waiting is given the reason',
+  async () => {
+    const { client } = await customer('hasty');
+    const accepted = await client.reserve(await openSale(), { quantity: 1 });
+    await expect(client.waitForDecision(accepted, { signal: AbortSignal.abort(new Error('enough')) })).rejects.toThrow(
+      'enough',
+    );
+  },
+  slowMs,
+);
