@@ -6,6 +6,7 @@ export default {
   testPathIgnorePatterns: [
     '/node_modules/',
     '<rootDir>/\\.',
+    '<rootDir>/client/dist/',
     // There must be a browser.
     ...(process.env.HOLDFAST_TEST_BROWSER ? [] : ['<rootDir>/test/pages/']),
     // There must be a LocalStack to deploy to.
@@ -30,7 +31,7 @@ export default {
   coverageProvider: 'v8',
   coverageDirectory: '<rootDir>/coverage',
   coverageReporters: ['text-summary', 'lcov'],
-  collectCoverageFrom: ['{functions,lib,local,load,infra,demo,bench}/**/*.ts', '!**/*.test.ts'],
+  collectCoverageFrom: ['{functions,lib,local,load,infra,demo,bench,client}/**/*.ts', '!**/*.test.ts'],
   maxWorkers: 2,
   testTimeout: 30_000,
   // Two processes live long in a big suite; a worker that has grown is replaced rather than swapped.

@@ -2,6 +2,7 @@
  * The HTTP API as the pages call it: tokens that renew themselves, problems as errors with a code, answers that say the
  * time, and requests that end even if nobody answers.
  */
+import { Problem, type ProblemBody } from '#client/problem.ts';
 import type { Challenge } from '#platform/security/proof-of-work.ts';
 import { deviceTokenFor, keepDeviceToken } from './devices.ts';
 import { createServerClock, type ServerClock } from './server-clock.ts';
@@ -9,32 +10,9 @@ import { byWebLocks, openSession, ownerOf, type Renewal, sessionKey, type Tokens
 import type { Me } from './types.ts';
 import { prove } from './work.ts';
 
-/** The body of a problem (RFC 9457), as far as it is read. */
-export interface ProblemBody {
-  readonly title?: string;
-  readonly detail?: string;
-  readonly code?: string;
-  readonly fields?: readonly { readonly field: string; readonly message: string }[];
-  /** The work that lets a call pass which was refused as `work_required`. */
+/** A refusal or a fault of the API. Where it asks for work, it holds the challenge. */
+interface Refusal extends ProblemBody {
   readonly challenge?: Challenge;
-}
-
-/** A refusal or a fault of the API, or of the way to it (status 0, code `unreachable`). */
-export class Problem extends Error {
-  readonly status: number;
-  readonly code: string;
-  readonly title: string;
-  readonly body: ProblemBody;
-  readonly retryAfterMs: number;
-
-  constructor(status: number, body: ProblemBody, retryAfterMs = 0) {
-    super(body.detail || body.title || `The server answered ${status}.`);
-    this.status = status;
-    this.code = body.code ?? 'unknown';
-    this.title = body.title ?? 'Something went wrong';
-    this.body = body;
-    this.retryAfterMs = retryAfterMs;
-  }
 }
 
 export interface RequestOptions {
@@ -151,7 +129,7 @@ export function openApi(base: string, { onSession = () => undefined, language }:
     clock.heard(response.headers.get('date'), sent, clock.stopwatch());
     if (response.ok && response.status === 204) return undefined as T;
     if (response.ok) return (await read(response)) as T;
-    const answer = (await response.json().catch(() => ({}))) as ProblemBody;
+    const answer = (await response.json().catch(() => ({}))) as Refusal;
     // Many call from this address: a moment of work, and the call passes. What was refused so has not been carried out.
     const times = work?.times ?? 0;
     if (answer.code === 'work_required' && answer.challenge && times < worksAtMost) {
@@ -257,9 +235,6 @@ const readFile = async (response: Response): Promise<FilePart> => ({
   blob: await response.blob(),
   next: response.headers.get('x-next-cursor'),
 });
-
-/** A key for one thing that somebody means to do. */
-export const newKey = (): string => crypto.randomUUID();
 
 /** What the pages are told about where everything is. */
 export interface PageConfig {

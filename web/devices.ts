@@ -2,7 +2,7 @@
  * By what this browser is known to the accounts that have signed in on it: a device token by e-mail address. Sent at
  * sign-in, it lets an owner in while strangers guess. It is kept when somebody signs out; it opens nothing by itself.
  */
-import type { Store } from './session.ts';
+import type { Store } from '#client/intents.ts';
 
 const devicesKey = 'holdfast.devices';
 

@@ -7,6 +7,7 @@
  * - one tab at a time renews, under a lock of the browser, and looks first whether another has done it;
  * - a renewal whose answer is lost is repeated with the same token while the server still knows the answer.
  */
+import type { Exclusively, Store } from '#client/intents.ts';
 
 export interface Tokens {
   accessToken: string;
@@ -15,12 +16,6 @@ export interface Tokens {
 
 /** What a renewal may end with besides new tokens. */
 export type Renewal = Tokens | 'refused';
-
-/** The part of Storage that is used. */
-export type Store = Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;
-
-/** Runs work while no other tab runs work under this name. */
-export type Exclusively = <T>(name: string, work: () => Promise<T>) => Promise<T>;
 
 export interface SessionOptions {
   store: Store;

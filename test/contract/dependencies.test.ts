@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { projectRoot } from '#local/state-folder.ts';
 
 interface Locked {
+  /** A folder of this project that npm installs as a package. */
+  link?: boolean;
   license?: string;
   dev?: boolean;
   devOptional?: boolean;
@@ -35,7 +37,7 @@ test('every package of an account has a licence that the document names', () => 
   const allowed = [...section.matchAll(/`([^`]+)`/g)].map(([, licence]) => licence);
   // What only a tool or an optional peer asks for is in no account.
   const installed = Object.entries(packages).filter(
-    ([path, { dev, devOptional }]) => path !== '' && !dev && !devOptional,
+    ([path, { dev, devOptional, link }]) => path !== '' && !dev && !devOptional && !link,
   );
   expect(installed.length).toBeGreaterThan(direct.length);
   const others = installed.filter(([, { license }]) => !allowed.includes(license ?? ''));

@@ -3,10 +3,10 @@
  * WebSocket hears what the HTTP API set in motion, through the real queues and the bus.
  */
 import { Webhook } from 'standardwebhooks';
+import { createShown } from '#client/shown.ts';
 import { waitFor as waitWithin } from '#local/wait.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
 import { accessTokenLifeSeconds, openTokens } from '#platform/security/access-token.ts';
-import { createShown } from '#web/shown.ts';
 import { startReceiver } from '../support/receiver.ts';
 import { closeBeds, type RunningBed, runningBed } from '../support/running-bed.ts';
 

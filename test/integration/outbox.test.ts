@@ -7,6 +7,7 @@ import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { DeleteMessageBatchCommand, ReceiveMessageCommand } from '@aws-sdk/client-sqs';
+import { createShown } from '#client/shown.ts';
 import { BusEvent } from '#events/catalog.ts';
 import { expandChanges, groupChanges } from '#events/changes.ts';
 import { newEvent, publishEvents, type RecordedEvent, readBacklog, recordEvents, sweepOutbox } from '#events/outbox.ts';
@@ -24,7 +25,6 @@ import { toBytes } from '#platform/kernel/ids.ts';
 import { locate } from '#platform/kernel/registry.ts';
 import { redisReady } from '#platform/redis/redis.ts';
 import { newId } from '#test/support/ids.ts';
-import { createShown } from '#web/shown.ts';
 import { withDeps } from '../support/deps.ts';
 import { type TestBed, testBed } from '../support/stack.ts';
 

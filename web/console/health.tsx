@@ -1,6 +1,6 @@
 /** Whether everything works: the parts, what queues gave up on, and comparing everything. */
 import { useState } from 'preact/hooks';
-import { Problem } from '../api.ts';
+import { Problem } from '#client/problem.ts';
 import { Act, Badge } from '../parts.tsx';
 import type { DeadLetters, Health, Reconciliations, ReconciliationView } from '../types.ts';
 import { Breakers } from './inside.tsx';

@@ -1,6 +1,6 @@
 /** Moving a sale: a preview says what would happen to whom, and its confirmation makes that very move. */
 import { useState } from 'preact/hooks';
-import { Problem } from '../api.ts';
+import { Problem } from '#client/problem.ts';
 import type { SaleMove, SaleView } from '../types.ts';
 import { TimeField } from './fields.tsx';
 import { Form, SelectField, Submit, TextField, useConsole, wholeOf } from './parts.tsx';

@@ -1,6 +1,6 @@
 /** The products: all of them to search, new ones, changes, and files. */
 import { useRef, useState } from 'preact/hooks';
-import { Problem } from '../api.ts';
+import { Problem } from '#client/problem.ts';
 import { Name } from '../parts.tsx';
 import type { Product, RowError } from '../types.ts';
 import { typedAmount } from './amounts.ts';

@@ -1,6 +1,6 @@
 /** One sale: what it is now, what can be done with it, and its pages. */
 import { useEffect, useState } from 'preact/hooks';
-import { Problem } from '../api.ts';
+import { Problem } from '#client/problem.ts';
 import { Act, Choices, Dialog, Name } from '../parts.tsx';
 import { boundaryOf } from '../shop/rules.ts';
 import type { CancellationView, SaleView } from '../types.ts';

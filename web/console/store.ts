@@ -5,10 +5,13 @@
  * Invariant: what is shown of a sale is never older than what was shown before; every change that an operator makes is one
  * call of the public API, under one Idempotency-Key.
  */
+
+import { newKey } from '#client/intents.ts';
+import { type LinkState, type Live, type LiveMessage, openLive, watchedAtMost } from '#client/live.ts';
+import { Problem } from '#client/problem.ts';
 import { isAtLeast, type Role } from '#platform/security/roles.ts';
-import { type Api, loadConfig, newKey, openApi, type PageConfig, Problem } from '../api.ts';
+import { type Api, loadConfig, openApi, type PageConfig } from '../api.ts';
 import { type Format, formatFor } from '../format.ts';
-import { type LinkState, type Live, type LiveMessage, openLive, watchedAtMost } from '../live.ts';
 import { isOvertaken, newerStock } from '../shop/rules.ts';
 import type { Me, Page, SaleView } from '../types.ts';
 import { chooseLanguage, chosenLanguage, chosenLocale, type Language, languageOf } from '../words.ts';

@@ -1,6 +1,6 @@
 /** Signing in and signing up. What was asked for before is said, and sent afterwards. */
 import { useState } from 'preact/hooks';
-import { Problem } from '../api.ts';
+import { Problem } from '#client/problem.ts';
 import { Dialog } from '../parts.tsx';
 import { useShop } from './parts.tsx';
 

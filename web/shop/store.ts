@@ -8,10 +8,11 @@
  * Invariant: what somebody asked for is either known to the server or written down (intents.ts); no answer that is lost
  * loses a request or makes a second one.
  */
-import { type Api, loadConfig, newKey, openApi, type PageConfig, Problem } from '../api.ts';
+import { newKey, openIntents } from '#client/intents.ts';
+import { type LinkState, type Live, type LiveMessage, openLive } from '#client/live.ts';
+import { isOutcome, Problem } from '#client/problem.ts';
+import { type Api, loadConfig, openApi, type PageConfig } from '../api.ts';
 import { type Format, formatFor } from '../format.ts';
-import { isOutcome, openIntents } from '../intents.ts';
-import { type LinkState, type Live, type LiveMessage, openLive } from '../live.ts';
 import { byWebLocks } from '../session.ts';
 import type {
   Me,

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
-import { type Intent, isOutcome, openIntents } from './intents.ts';
+import { type Intent, openIntents } from './intents.ts';
+import { isOutcome } from './problem.ts';
 
 /** What may become of one try: the server does it or not, and the page hears of it or not. */
 const ends = ['done', 'lost', 'unreached', 'busy', 'refused', 'reloaded'] as const;

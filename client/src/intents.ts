@@ -5,7 +5,17 @@
  * refused for a reason that holds. A failed line, a 5xx or a full server says nothing; the intent stays, over reloads too,
  * and is sent again as it was, with the same key. So five clicks on a bad line are one reservation.
  */
-import type { Exclusively, Store } from './session.ts';
+import { isOutcome } from './problem.ts';
+
+/** The part of Storage that is used. */
+export interface Store {
+  getItem(key: string): string | null;
+  setItem(key: string, text: string): void;
+  removeItem(key: string): void;
+}
+
+/** Runs work while no other tab runs work under this name. */
+export type Exclusively = <T>(name: string, work: () => Promise<T>) => Promise<T>;
 
 export interface Intent {
   readonly key: string;
@@ -33,15 +43,8 @@ export interface Intents {
   carryOut(owner: string, name: string, path: string, body: object): Promise<unknown>;
 }
 
-/** The statuses that say nothing about an earlier try: sign in again, asked too slowly, asked too often. */
-const saysNothing = new Set([401, 408, 429]);
-
-/** Whether a failure says what became of the intent. */
-export function isOutcome(error: unknown): boolean {
-  const { status, code } = (error ?? {}) as { status?: unknown; code?: unknown };
-  if (typeof status !== 'number' || status < 400 || status >= 500) return false;
-  return !saysNothing.has(status) && code !== 'idempotency_in_progress';
-}
+/** A key for one thing that somebody means to do. */
+export const newKey = (): string => crypto.randomUUID();
 
 /** Opens the intents that this browser has written down. */
 export function openIntents({ store, exclusively, send, newKey, now }: IntentOptions): Intents {

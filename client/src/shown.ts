@@ -41,29 +41,38 @@ export function subjectOf(message: Pushed): string | undefined {
   }
 }
 
+/** What was shown last of a subject: its version, and what was said of it at that version. */
+interface Newest {
+  readonly epoch: number;
+  readonly version: number;
+  readonly said: Set<string>;
+}
+
 /** Keeps the account of one page. */
 export function createShown(): Shown {
-  const newest = new Map<string, readonly [number, number]>();
-  const seen = new Set<string>();
-  const isNewer = (subject: string, epoch: number, version: number) => {
-    const [knownEpoch, knownVersion] = newest.get(subject) ?? [-1, -1];
-    return epoch > knownEpoch || (epoch === knownEpoch && version > knownVersion);
-  };
+  const newest = new Map<string, Newest>();
+
+  /** What was said of a subject at a version; undefined if something newer was shown. */
+  function saidAt(subject: string, epoch: number, version: number): Set<string> | undefined {
+    const known = newest.get(subject);
+    if (known && (epoch < known.epoch || (epoch === known.epoch && version < known.version))) return undefined;
+    if (known?.epoch === epoch && known.version === version) return known.said;
+    const said = new Set<string>();
+    newest.set(subject, { epoch, version, said });
+    return said;
+  }
+
   return {
     admit(message) {
       const subject = subjectOf(message);
       if (subject === undefined) return true;
       const { epoch = 0, version = 0 } = message;
-      const [knownEpoch, knownVersion] = newest.get(subject) ?? [-1, -1];
-      if (epoch < knownEpoch || (epoch === knownEpoch && version < knownVersion)) return false;
-      const name = `${subject}:${epoch}:${version}:${message.kind ?? ''}:${message.notificationId ?? ''}`;
-      if (seen.has(name)) return false;
-      seen.add(name);
-      newest.set(subject, [epoch, version]);
+      const said = saidAt(subject, epoch, version);
+      const name = `${message.kind ?? ''}:${message.notificationId ?? ''}`;
+      if (!said || said.has(name)) return false;
+      said.add(name);
       return true;
     },
-    note(subject, version, epoch = 0) {
-      if (isNewer(subject, epoch, version)) newest.set(subject, [epoch, version]);
-    },
+    note: (subject, version, epoch = 0) => void saidAt(subject, epoch, version),
   };
 }

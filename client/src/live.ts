@@ -1,9 +1,10 @@
 /**
  * The live connection: one WebSocket that comes back by itself, watches what it is told to watch, and lets through only
- * what is news (see shown.ts). A page that has been away asks the API again, since what was missed is not repeated.
+ * what is news (see shown.ts). Who has been away asks the API again, since what was missed is not repeated.
  *
  * A connection may watch a limited number of sales. What was asked for last is watched; what no longer is, and what the
- * server has not confirmed, is known to the page, so that nothing looks live that is not.
+ * server has not confirmed, is known, so that nothing looks live that is not. In a browser the connection also looks after
+ * itself when its page is looked at or the network is back.
  */
 import { createShown, type Shown } from './shown.ts';
 
@@ -14,18 +15,22 @@ export interface LiveMessage {
   readonly type?: string;
   readonly code?: string;
   readonly saleId?: string;
+  readonly reservationId?: string;
+  readonly purchaseId?: string;
 }
 
 export interface LiveOptions {
   url: string;
-  /** A fresh access token, or nothing if nobody is signed in. */
-  token(): Promise<string | undefined>;
+  /** A fresh access token, or nothing if nobody is signed in; `rejected` is one that the server has refused. */
+  token(rejected?: string): Promise<string | undefined>;
   onMessage(message: LiveMessage): void;
   onState(state: LinkState): void;
   /** Called when the connection is there again after it was away. */
-  onBack(): void;
+  onBack?(): void;
   /** Called when other sales are live than before. */
   onWatched?(): void;
+  /** How often the connection is tried. Default 25,000: the server ends one on which no message arrives for 55 s. */
+  pingMs?: number | undefined;
 }
 
 export interface Live {
@@ -38,8 +43,6 @@ export interface Live {
   note: Shown['note'];
 }
 
-/** The server ends a connection on which no message arrives for 55 s. */
-const pingMs = 25_000;
 /** A connection whose ping is not answered for so long is dead, whatever the browser thinks of it. */
 const answerMs = 8_000;
 /** A connection that does not open within this time is given up. */
@@ -51,8 +54,15 @@ export const watchedAtMost = 50;
 /** The server closed this connection because its customer opened newer ones: connecting again would close another. */
 const displaced = 'too_many_connections';
 
+/** A browser's page, where there is one. */
+interface MaybePage {
+  document?: EventTarget & { visibilityState: string };
+  window?: EventTarget;
+}
+
 /** Opens the connection. */
-export function openLive({ url, token, onMessage, onState, onBack, onWatched }: LiveOptions): Live {
+export function openLive(options: LiveOptions): Live {
+  const { url, token, onMessage, onState, onBack, onWatched, pingMs = 25_000 } = options;
   /** What somebody looks at, the latest last. */
   const wanted = new Set<string>();
   /** What this connection was told to watch. */
@@ -60,6 +70,7 @@ export function openLive({ url, token, onMessage, onState, onBack, onWatched }: 
   /** What the server has confirmed. */
   const confirmed = new Set<string>();
   const shown = createShown();
+  const page: MaybePage = globalThis as object;
   let socket: WebSocket | undefined;
   let retryMs = firstRetryMs;
   let retryTimer: ReturnType<typeof setTimeout> | undefined;
@@ -69,6 +80,7 @@ export function openLive({ url, token, onMessage, onState, onBack, onWatched }: 
   let closed = true;
   let resting = false;
   let wasAway = false;
+  let rejected: string | undefined;
 
   const say = (message: object) => {
     if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
@@ -113,12 +125,13 @@ export function openLive({ url, token, onMessage, onState, onBack, onWatched }: 
 
   async function connect(): Promise<void> {
     clearTimeout(retryTimer);
-    const access = await token().catch(() => undefined);
+    const access = await token(rejected).catch(() => undefined);
     if (closed || socket) return;
     if (!access) return retry();
     const opening = new WebSocket(`${url}?token=${encodeURIComponent(access)}`);
     socket = opening;
     said = access;
+    rejected = undefined;
     asked.clear();
     confirmed.clear();
     answerTimer = setTimeout(() => leave(opening), openMs);
@@ -128,13 +141,14 @@ export function openLive({ url, token, onMessage, onState, onBack, onWatched }: 
       watchWanted();
       ping();
       onState('live');
-      if (wasAway) onBack();
+      if (wasAway) onBack?.();
       wasAway = false;
     });
     opening.addEventListener('message', ({ data }) => {
       if (socket !== opening) return;
       const message = JSON.parse(String(data)) as LiveMessage;
       if (message.type === 'pong' || message.type === 'authenticated') return heard();
+      if (message.code === 'unauthenticated') rejected = said;
       if (message.type === 'closing') return leave(opening, message.code === displaced);
       if (message.type === 'watching' && message.saleId !== undefined) {
         if (asked.has(message.saleId)) confirmed.add(message.saleId);
@@ -170,15 +184,15 @@ export function openLive({ url, token, onMessage, onState, onBack, onWatched }: 
 
   /** Somebody looks at this page, or the network is back: what is dead is found now rather than at the next ping. */
   function wake(): void {
-    if (closed || document.visibilityState !== 'visible') return;
+    if (closed || page.document?.visibilityState === 'hidden') return;
     if (socket?.readyState === WebSocket.OPEN) return void ping();
     if (socket) return;
     resting = false;
     connect();
   }
-  document.addEventListener('visibilitychange', wake);
-  window.addEventListener('focus', () => resting && wake());
-  window.addEventListener('online', wake);
+  page.document?.addEventListener('visibilitychange', wake);
+  page.window?.addEventListener('focus', () => resting && wake());
+  page.window?.addEventListener('online', wake);
 
   function retry(): void {
     wasAway = true;

@@ -40,6 +40,7 @@ let page: EventTarget;
 let states: string[];
 let backs: number;
 let token: string;
+let rejections: (string | undefined)[];
 let live: Live;
 
 beforeEach(() => {
@@ -51,10 +52,13 @@ beforeEach(() => {
     window: page,
     document: Object.assign(new EventTarget(), browser),
   });
-  [states, backs, token] = [[], 0, 'first'];
+  [states, backs, token, rejections] = [[], 0, 'first', []];
   live = openLive({
     url: 'ws://api',
-    token: async () => token,
+    async token(rejected) {
+      rejections.push(rejected);
+      return token;
+    },
     onMessage: () => undefined,
     onState: (state) => states.push(state),
     onBack: () => backs++,
@@ -141,6 +145,33 @@ describe('the live connection of a page', () => {
     await jest.advanceTimersByTimeAsync(25_000);
     expect(socket.said.slice(1)).toEqual([{ action: 'authenticate', token: 'second' }, { action: 'ping' }]);
     expect(FakeSocket.all).toHaveLength(1);
+  });
+
+  it('comes back with a fresh token, told which one was refused, and watches what was watched', async () => {
+    live.watch('s1');
+    live.open();
+    const socket = await connected();
+    socket.hears({ type: 'problem', code: 'unauthenticated' });
+    token = 'second';
+    await jest.advanceTimersByTimeAsync(1_000);
+    const next = await connected();
+    expect(next.url).toBe('ws://api?token=second');
+    expect(rejections.filter((one) => one !== undefined)).toEqual(['first']);
+    expect(next.said[0]).toEqual({ action: 'watch', saleId: 's1' });
+  });
+
+  it('of a program without a page is found silent all the same', async () => {
+    Object.assign(globalThis, { window: undefined, document: undefined });
+    live = openLive({
+      url: 'ws://api',
+      token: async () => token,
+      onMessage: () => undefined,
+      onState: () => undefined,
+    });
+    live.open();
+    await connected();
+    await jest.advanceTimersByTimeAsync(35_000);
+    expect(FakeSocket.all).toHaveLength(2);
   });
 
   it.each(['unauthenticated', 'connection_silent'])('closed with %s, it comes back and reads again', async (code) => {
