@@ -23,6 +23,7 @@ function purchase(change: Partial<PurchaseRow> = {}): PurchaseRow {
     currency: 'EUR',
     paymentToken: 'tok_approve',
     fingerprint: '',
+    provider: null,
     chargeId: null,
     reason: null,
     attempts: 0,
