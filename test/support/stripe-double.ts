@@ -39,6 +39,8 @@ interface Answer {
 export type Fault =
   /** It is carried out, and its answer is lost. */
   | 'lose the answer'
+  /** Nothing is done, and nothing answered. */
+  | 'say nothing'
   /** Nothing is done, and this status is answered. */
   | number;
 
@@ -75,8 +77,8 @@ export class StripeDouble {
   readonly events: { type: string; data: { object: Body } }[] = [];
   /** Method and path of every request. */
   readonly requests: string[] = [];
-  /** Faults of the next requests, in order. */
-  faults: Fault[] = [];
+  /** Faults of the next requests, in order; undefined for one that has none. */
+  faults: (Fault | undefined)[] = [];
   /** Whether its search knows of new intents, of which it learns late. */
   searchIsCurrent = true;
   /** What refunds do from now on: a status, or the code with which they are refused. */
@@ -112,6 +114,11 @@ export class StripeDouble {
     else this.#fail(intent, { code: 'payment_intent_authentication_failure', decline_code: null });
   }
 
+  /** The keys of yesterday: every request is a new one. */
+  forgetKeys(): void {
+    this.#answers.clear();
+  }
+
   /** Somebody gives money back in Stripe's dashboard. */
   refundByHand(intent: DoubleIntent, amount: number): DoubleRefund {
     return this.#refund(intent, amount, {}, 'succeeded');
@@ -133,6 +140,7 @@ export class StripeDouble {
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://stripe');
     this.requests.push(`${request.method} ${pathname}`);
     const fault = this.faults.shift();
+    if (fault === 'say nothing') return;
     const error = { type: 'api_error', message: 'as asked' };
     const answer =
       typeof fault === 'number' ? { status: fault, body: { error } } : this.#answer(request, pathname, searchParams, text);
