@@ -43,5 +43,9 @@ export function stripeSettings(registry: Registry): StripeSettings {
   if (!written) return { address: undefined, currencies: [], returnUrl: undefined };
   const address = new URL(written);
   const currencies = (address.searchParams.get('currencies') ?? '').split(',').map((one) => one.trim());
-  return { address, currencies: currencies.filter(Boolean), returnUrl: address.searchParams.get('return') ?? undefined };
+  return {
+    address,
+    currencies: currencies.filter(Boolean),
+    returnUrl: address.searchParams.get('return') ?? undefined,
+  };
 }

@@ -88,8 +88,6 @@ export interface RefundOrder extends Pick<RefundRow, 'purchaseId' | 'refundKey' 
  * here throws: a failure is an answer too. `chargeId` is what the provider called the charge, if it has said so.
  */
 export interface PaymentProvider {
-  /** How long ago the last attempt must have been before its "no charge" is believed for good, if not the usual time. */
-  readonly absenceCountsAfterMs?: number | undefined;
   /** Charges once per purchase. */
   charge(order: ChargeOrder): Promise<PaymentAnswer>;
   /** What became of the charge of a purchase; `absent` if there is none. */
@@ -99,6 +97,11 @@ export interface PaymentProvider {
    * `captured` if the customer was faster, `absent` if there is none. Repeating it is harmless.
    */
   cancel(purchaseId: PurchaseId, reason: string, chargeId?: string | null): Promise<PaymentAnswer>;
+  /**
+   * Sees to it that a purchase which the provider knows no charge of cannot be charged any more. Answers `absent` if that is so.
+   * A provider lacks it whose `find` misses nothing but a request that is still on its way.
+   */
+  preclude?(order: Omit<ChargeOrder, 'paymentToken'>): Promise<PaymentAnswer>;
   /** Gives back a charge or a part of it, once however often it is called. */
   refund(order: RefundOrder): Promise<PaymentAnswer>;
 }
@@ -175,8 +178,13 @@ export async function askProvider(
     }
     if (found.outcome !== 'absent') return found;
     if (calledOff || isGivenUp(purchase, nowMs)) {
-      if (nowMs - purchase.updatedAtMs < (provider.absenceCountsAfterMs ?? absenceCountsAfterMs)) {
+      if (nowMs - purchase.updatedAtMs < absenceCountsAfterMs) {
         return { outcome: 'unsent', reason: 'the last attempt may still be on its way' };
+      }
+      if (provider.preclude) {
+        if (!hasTime()) return late;
+        const precluded = await provider.preclude({ purchaseId, amountMinor, currency });
+        if (precluded.outcome !== 'absent') return precluded;
       }
       return { outcome: 'declined', reason: calledOff ? 'sale_cancelled' : 'provider_unavailable' };
     }

@@ -76,7 +76,7 @@ interface Asked {
   readonly url: string;
   readonly deadlineMs: number | null;
   /** The provider's id of the charge to be, if it has one already. */
-  readonly chargeId: string | null;
+  readonly chargeId: string | undefined;
 }
 
 /** The effect of an answer on a purchase in its current state. */
@@ -144,7 +144,7 @@ export function decideSettlement(
     case 'declined':
       return awaited ? { kind: 'decline', reason: answer.reason } : { kind: 'nothing' };
     case 'requires_action': {
-      const { url, deadlineMs, chargeId = null } = answer;
+      const { url, deadlineMs, chargeId } = answer;
       const asks = awaited && purchase.state !== 'requires_action';
       return asks ? { kind: 'ask customer', url, deadlineMs, chargeId } : { kind: 'nothing' };
     }

@@ -1,5 +1,5 @@
-import { openStripe } from '#platform/payments/stripe.ts';
 import { systemClock } from '#platform/kernel/clock.ts';
+import { openStripe } from '#platform/payments/stripe.ts';
 import type { RedisClient } from '#platform/redis/redis.ts';
 import { openBreakers } from '#platform/resilience/circuit-breaker.ts';
 import { newId } from '#test/support/ids.ts';
@@ -155,6 +155,25 @@ describe('payments through Stripe', () => {
     const { id: chargeId } = double.intentOf(sent.purchaseId);
     expect(await payments().charge(sent)).toMatchObject({ outcome: 'captured', chargeId });
     expect(double.intentOf(sent.purchaseId).id).toBe(chargeId);
+  });
+
+  it('I7: before a purchase is ended because nothing is found, its key is spent', async () => {
+    const [made, never] = [order('pm_card_visa'), order('pm_card_visa')];
+    double.faults = ['lose the answer'];
+    double.searchIsCurrent = false;
+    await payments().charge(made);
+    expect(await payments().find(made.purchaseId)).toEqual({ outcome: 'absent' });
+    // It was charged: that the search does not know it yet ends nothing.
+    expect(await payments().preclude?.(made)).toMatchObject({ outcome: 'unknown' });
+    double.searchIsCurrent = true;
+    expect(await payments().find(made.purchaseId)).toMatchObject({ outcome: 'captured' });
+    for (let times = 0; times < 2; times++) {
+      expect(await payments().preclude?.(never)).toEqual({ outcome: 'absent' });
+    }
+    // A charge that was still on its way comes too late.
+    expect(await payments().charge(never)).toMatchObject({ outcome: 'unknown' });
+    expect(double.intentOf(never.purchaseId)).toMatchObject({ status: 'canceled', amount_received: 0 });
+    expect(await payments().find(never.purchaseId)).toMatchObject({ outcome: 'declined' });
   });
 
   it('another request under the key of a charge says nothing of that charge', async () => {

@@ -6,8 +6,9 @@
  * looked for before it is made, so that it is made once even after its Idempotency-Key is forgotten; amount, currency and
  * reference are read back as they are, for `settle.ts` to compare.
  *
- * Stripe has no question for a key. An intent whose id is not known is searched by its metadata; the search learns of a new
- * intent up to a minute late, so "none" is believed only after `searchLagMs`. A 4xx is an answer and opens no breaker; a timeout,
+ * Stripe has no question for a key. An intent whose id is not known is searched by its metadata, and the search learns of a new
+ * one late. So its "none" leads to another charge under the same key, which is the same charge; and before a purchase is ended
+ * for it, its key is spent on an intent that nobody can pay (`preclude`): then none was made with it, and none can be. A 4xx is an answer and opens no breaker; a timeout,
  * a broken connection, 5xx and 429 do.
  */
 
@@ -25,9 +26,6 @@ import type { ChargeOrder, GivenBack, PaymentAnswer, PaymentProvider, RefundOrde
 import { stripeSettings } from './provider-name.ts';
 import { RequiredAction } from './purchase.shapes.ts';
 import { fromStripe, toStripe } from './stripe-money.ts';
-
-/** How long Stripe's search may not know of a new intent. It says a minute, and longer during an outage. */
-export const searchLagMs = 10 * 60_000;
 
 /** How long Stripe is not called after its breaker has opened. */
 const defaultResetTimeoutMs = 5_000;
@@ -166,7 +164,6 @@ export function openStripePayments(options: StripeOptions): PaymentProvider {
   }
 
   return {
-    absenceCountsAfterMs: searchLagMs,
     charge: (order) => ask((left) => charge(order, left)),
     find: (purchaseId, intentId) =>
       ask(async (left) => {
@@ -179,6 +176,7 @@ export function openStripePayments(options: StripeOptions): PaymentProvider {
         if (!intent) return { outcome: 'absent' };
         return stop(intent.id, reason === 'given_up' ? 'requested_by_customer' : 'abandoned', left);
       }),
+    preclude: (order) => ask((left) => preclude(order, left)),
     refund: (order) => ask((left) => refund(order, left)),
   };
 
@@ -210,6 +208,30 @@ export function openStripePayments(options: StripeOptions): PaymentProvider {
       if (failure.kind !== 'answered' || failure.isAboutKey || ![400, 402].includes(failure.status)) throw error;
       if (failure.status === 400) log.error('Stripe rejects a charge', { purchaseId, code: failure.code });
       return { outcome: 'declined', reason: shortened(failure.declineCode ?? failure.code ?? 'refused_by_provider') };
+    }
+  }
+
+  async function preclude(
+    { purchaseId, amountMinor, currency }: Omit<ChargeOrder, 'paymentToken'>,
+    left: TimeLeft,
+  ): Promise<PaymentAnswer> {
+    const amount = toStripe(amountMinor, currency);
+    // Then it was never charged either.
+    if (amount === undefined) return { outcome: 'absent' };
+    try {
+      const { id } = await api.paymentIntents.create(
+        { amount, currency: currency.toLowerCase(), metadata: { reference: purchaseId } },
+        { ...left(), idempotencyKey: chargeKey(purchaseId) },
+      );
+      await stop(id, 'abandoned', left);
+      return { outcome: 'absent' };
+    } catch (error) {
+      const failure = stripeFailure(error);
+      if (failure.kind !== 'answered' || !failure.isAboutKey) throw error;
+      return {
+        outcome: 'unknown',
+        reason: 'a charge was made, or is being made, of which the search knows nothing yet',
+      };
     }
   }
 
@@ -293,7 +315,7 @@ function understood(intent: Intent): PaymentAnswer {
 }
 
 function actionIn({ id: chargeId, next_action: action }: Intent): PaymentAnswer | undefined {
-  const part = ActionPart.safeParse(action?.[action.type]).data;
+  const part = action ? ActionPart.safeParse(action[action.type]).data : undefined;
   const places = [
     part?.url,
     part?.hosted_instructions_url,

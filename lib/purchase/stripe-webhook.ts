@@ -17,9 +17,11 @@ export async function readStripeEvent(
   deps: Needs<'db'>,
   event: unknown,
 ): Promise<{ purchaseId: PurchaseId; answer: PaymentAnswer } | undefined> {
-  const { type, data } = Event.safeParse(event).data ?? { type: '' };
-  if (type.startsWith('payment_intent.')) return ofIntent(Intent.safeParse(data?.object).data);
-  return type.startsWith('refund.') ? ofRefund(deps, Refund.safeParse(data?.object).data) : undefined;
+  const parsed = Event.safeParse(event).data;
+  if (!parsed) return undefined;
+  const { type, data } = parsed;
+  if (type.startsWith('payment_intent.')) return ofIntent(Intent.safeParse(data.object).data);
+  return type.startsWith('refund.') ? ofRefund(deps, Refund.safeParse(data.object).data) : undefined;
 }
 
 function ofIntent(intent: Intent | undefined): { purchaseId: PurchaseId; answer: PaymentAnswer } | undefined {

@@ -55,19 +55,25 @@ export async function receiveWebhook(
 }
 
 /** What Stripe tells; undefined if it tells nothing of a purchase. */
-async function toldByStripe(deps: Needs<'registry' | 'db' | 'clock'>, message: SignedMessage) {
+async function toldByStripe(
+  deps: Needs<'registry' | 'db' | 'clock'>,
+  message: SignedMessage,
+): Promise<Told | 'forged' | undefined> {
   // Without a secret nothing is Stripe's.
   const event = stripeEvent(deps.registry['secret/stripe-webhook'] ?? '', message, deps.clock());
   if (event === undefined) return 'forged';
   const told = await readStripeEvent(deps, event);
-  return told && ({ ...told, provider: 'stripe' } satisfies Told);
+  return told && { ...told, provider: 'stripe' };
 }
 
 /** What a provider in the sandbox's protocol tells; undefined if it tells nothing of a purchase. */
-function toldBySandbox({ registry, clock }: Needs<'registry' | 'clock'>, message: SignedMessage) {
+function toldBySandbox(
+  { registry, clock }: Needs<'registry' | 'clock'>,
+  message: SignedMessage,
+): Told | 'forged' | undefined {
   if (!isAuthentic(locate(registry, 'secret/payment-webhook'), message, clock())) return 'forged';
   const told = readWebhook(message.rawBody);
-  return told && ({ ...told, provider: 'sandbox' } satisfies Told);
+  return told && { ...told, provider: 'sandbox' };
 }
 
 /** What a webhook says of which purchase; undefined if it is of another kind, or names no amount. */

@@ -2,8 +2,9 @@
  * Purchases through Stripe on real MySQL, Redis and SQS, against a double of Stripe's API, beside a provider in the sandbox's
  * protocol that takes the other currencies and is not there.
  */
-import { writeFileSync } from 'node:fs';
+
 import { createHmac } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import { createProduct } from '#catalog/product.ts';
 import { handler as pay } from '#functions/queue/pay.ts';
 import { createSale } from '#launch/create-sale.ts';
@@ -265,7 +266,7 @@ describe('webhooks', () => {
     await work();
     double.act(double.intentOf(purchaseId), true);
     const genuine = double.webhook('payment_intent.succeeded');
-    const forged = [
+    const forged: { headers: Record<string, string>; body: string }[] = [
       double.webhook('payment_intent.succeeded', { secret: 'whsec_other' }),
       double.webhook('payment_intent.succeeded', { atMs: Date.now() - minutes(6) }),
       { ...genuine, body: genuine.body.replace('succeeded', 'canceled') },

@@ -58,7 +58,10 @@ const invalid = (code: string | undefined, message: string) =>
   new Refused(400, { type: 'invalid_request_error', ...(code ? { code } : {}), message });
 
 /** What becomes of a payment with these methods, which are Stripe's own for tests, and one that is paid in a shop. */
-const methods: Record<string, 'pays' | 'asks' | 'asks in a shop' | 'asks without an address' | 'processes' | { decline: string }> = {
+const methods: Record<
+  string,
+  'pays' | 'asks' | 'asks in a shop' | 'asks without an address' | 'processes' | { decline: string }
+> = {
   pm_card_visa: 'pays',
   pm_card_threeDSecure2Required: 'asks',
   pm_konbini: 'asks in a shop',
@@ -143,7 +146,9 @@ export class StripeDouble {
     if (fault === 'say nothing') return;
     const error = { type: 'api_error', message: 'as asked' };
     const answer =
-      typeof fault === 'number' ? { status: fault, body: { error } } : this.#answer(request, pathname, searchParams, text);
+      typeof fault === 'number'
+        ? { status: fault, body: { error } }
+        : this.#answer(request, pathname, searchParams, text);
     if (fault === 'lose the answer') {
       response.destroy();
       return;
@@ -207,7 +212,8 @@ export class StripeDouble {
 
   #intent(id: string | undefined): DoubleIntent {
     const found = this.intents.get(id ?? '');
-    if (!found) throw new Refused(404, { type: 'invalid_request_error', code: 'resource_missing', message: `No such ${id}` });
+    if (!found)
+      throw new Refused(404, { type: 'invalid_request_error', code: 'resource_missing', message: `No such ${id}` });
     return found;
   }
 
@@ -222,19 +228,21 @@ export class StripeDouble {
     const currency = form.get('currency') ?? '';
     const isWhole = /^(isk|ugx)$/.test(currency) ? amount % 100 === 0 : true;
     const isRounded = /^(bhd|jod|kwd|omr|tnd)$/.test(currency) ? amount % 10 === 0 : true;
-    if (!Number.isSafeInteger(amount) || amount < 1 || !isWhole || !isRounded) throw invalid(undefined, 'Invalid amount');
+    if (!Number.isSafeInteger(amount) || amount < 1 || !isWhole || !isRounded)
+      throw invalid(undefined, 'Invalid amount');
     if (!/^[a-z]{3}$/.test(currency)) throw invalid(undefined, 'Invalid currency');
     const method = form.get('payment_method') ?? form.get('confirmation_token') ?? '';
     const does = methods[method];
-    if (!does) throw invalid('resource_missing', `No such PaymentMethod: '${method}'`);
-    if (form.get('confirm') !== 'true') throw new Error('the double confirms at once');
+    const confirms = form.get('confirm') === 'true';
+    if (confirms && !does) throw invalid('resource_missing', `No such PaymentMethod: '${method}'`);
     const intent: DoubleIntent = {
-      ...{ object: 'payment_intent', id: `pi_${++this.#made}`, status: 'requires_confirmation' },
+      ...{ object: 'payment_intent', id: `pi_${++this.#made}`, status: 'requires_payment_method' },
       ...{ amount, currency, amount_received: 0, payment_method: method, metadata: metadataOf(form) },
       ...{ next_action: null, last_payment_error: null, cancellation_reason: null },
     };
     this.intents.set(intent.id, intent);
     this.#tell('payment_intent.created', intent);
+    if (!confirms) return intent;
     const askFor = (type: string, part: Body) => {
       intent.status = 'requires_action';
       intent.next_action = { type, [type]: part };
@@ -250,10 +258,15 @@ export class StripeDouble {
       const hosted_voucher_url = `https://payments.stripe.com/konbini/${intent.id}`;
       askFor('konbini_display_details', { expires_at: 4_102_444_800, hosted_voucher_url });
     } else if (does === 'asks without an address') askFor('blik_authorize', {});
-    else {
+    else if (does) {
       this.#fail(intent, { code: 'card_declined', decline_code: does.decline });
       throw new Refused(402, {
-        ...{ type: 'card_error', code: 'card_declined', decline_code: does.decline, message: 'Your card was declined.' },
+        ...{
+          type: 'card_error',
+          code: 'card_declined',
+          decline_code: does.decline,
+          message: 'Your card was declined.',
+        },
         payment_intent: { ...intent },
       });
     }

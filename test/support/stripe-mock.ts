@@ -11,10 +11,11 @@ const version = 'v0.203.0';
 
 /** Starts it on loopback; undefined if it cannot be had. */
 export async function startStripeMock(): Promise<{ address: URL; stop(): Promise<void> } | undefined> {
-  const works = (program: string) => run(program, ['-version']).then(
-    () => true,
-    () => false,
-  );
+  const works = (program: string) =>
+    run(program, ['-version']).then(
+      () => true,
+      () => false,
+    );
   const otherwise = "what is sent to Stripe was held to our own double's forms only";
   const program = await fromGo('stripe-mock', `github.com/stripe/stripe-mock@${version}`, works, otherwise);
   if (!program) return undefined;

@@ -19,9 +19,7 @@ export function openStripe(address: URL): StripeApi {
     port: address.port,
     maxNetworkRetries: 0,
     telemetry: false,
-    httpClient: Stripe.createFetchHttpClient((url: string, init: RequestInit) =>
-      fetch(url, { ...init, redirect: 'error' }),
-    ),
+    httpClient: Stripe.createFetchHttpClient((url, init) => fetch(url, { ...init, redirect: 'error' })),
   });
 }
 
