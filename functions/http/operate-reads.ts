@@ -2,14 +2,11 @@
 import { severalRoutes } from '#platform/handlers/several.ts';
 import { handler as getCancellation } from './get-cancellation.ts';
 import { handler as getReconciliation } from './get-reconciliation.ts';
-import { handler as getWebhookDelivery } from './get-webhook-delivery.ts';
 import { handler as getWebhookEndpoint } from './get-webhook-endpoint.ts';
-import { handler as getWebhookRedelivery } from './get-webhook-redelivery.ts';
 import { handler as listActs } from './list-acts.ts';
 import { handler as listDisputes } from './list-disputes.ts';
 import { handler as listFailedRefunds } from './list-failed-refunds.ts';
 import { handler as listReconciliations } from './list-reconciliations.ts';
-import { handler as listWebhookDeliveries } from './list-webhook-deliveries.ts';
 import { handler as listWebhookEndpoints } from './list-webhook-endpoints.ts';
 import * as operations from './operations.routes.ts';
 import * as purchase from './purchase.routes.ts';
@@ -24,7 +21,4 @@ export const handler = severalRoutes([
   [operations.listActsRoute, listActs],
   [webhooks.listWebhookEndpointsRoute, listWebhookEndpoints],
   [webhooks.getWebhookEndpointRoute, getWebhookEndpoint],
-  [webhooks.listWebhookDeliveriesRoute, listWebhookDeliveries],
-  [webhooks.getWebhookDeliveryRoute, getWebhookDelivery],
-  [webhooks.getWebhookRedeliveryRoute, getWebhookRedelivery],
 ]);

@@ -473,7 +473,7 @@ export function planFor(
 }
 
 /** Whether it is the purchase's own provider that says it: one provider's secret is not trusted with another's payments. */
-function mayTell({ purchaseId, provider: own }: PurchaseRow, { provider, answer }: Answered): boolean {
+export function mayTell({ purchaseId, provider: own }: PurchaseRow, { provider, answer }: Answered): boolean {
   if (provider === undefined || provider === (own ?? firstProvider)) return true;
   log.error('a provider tells of a purchase that is with another one', { purchaseId, provider, own, answer });
   return false;
