@@ -27,6 +27,9 @@ export function providerOf(
   return provider ?? (attempts > 0 ? firstProvider : providerFor(registry, currency));
 }
 
+/** The breaker around Stripe, which all processes share. */
+export const stripeBreaker = 'payments:stripe';
+
 /** Where Stripe is, and what is charged there. */
 export interface StripeSettings {
   /** Its address, with the API key as the user name; undefined if there is none. */

@@ -23,7 +23,7 @@ import { sharedBreaker } from '#platform/redis/shared-circuit-breaker.ts';
 import { BreakerOpen } from '#platform/resilience/circuit-breaker.ts';
 import { chargeKey, reasonCharacters, refundIdempotencyKey } from './payment-gateway.ts';
 import type { ChargeOrder, GivenBack, PaymentAnswer, PaymentProvider, RefundOrder } from './provider.ts';
-import { stripeSettings } from './provider-name.ts';
+import { stripeBreaker, stripeSettings } from './provider-name.ts';
 import { RequiredAction } from './purchase.shapes.ts';
 import { fromStripe, toStripe } from './stripe-money.ts';
 
@@ -99,7 +99,7 @@ const expand = ['latest_charge'];
 export function openStripePayments(options: StripeOptions): PaymentProvider {
   const { api, shared, returnUrl } = options;
   const { callTimeoutMs = providerCallTimeoutMs, resetTimeoutMs = defaultResetTimeoutMs } = options;
-  const guard = sharedBreaker(shared, 'payments:stripe', {
+  const guard = sharedBreaker(shared, stripeBreaker, {
     resetTimeoutMs,
     isRefusal: (error) => stripeFailure(error).kind === 'answered',
   });
