@@ -6,6 +6,8 @@
  *                                                    use, retire      a deployment and ten minutes after each
  *   node infra/secrets.ts --stage prod --payment-api-key < file       the provider's API key, from standard input
  *   node infra/secrets.ts --stage prod --payment-webhook < file       its webhook secret (whsec_…), likewise
+ *   node infra/secrets.ts --stage prod --stripe-api-key < file        Stripe's API key (sk_… or rk_…), likewise
+ *   node infra/secrets.ts --stage prod --stripe-webhook < file        the secret of its webhook endpoint (whsec_…), likewise
  *   node infra/secrets.ts --stage prod --mail-url < file              the mail server (smtps://user:password@host:465?from=sender), likewise
  *
  * Invariant: a private value goes to Secrets Manager and nowhere else, not even to the screen; of key pairs only the
@@ -29,6 +31,8 @@ const { values } = parseArgs({
     'signing-key': { type: 'string' },
     'payment-api-key': { type: 'boolean' },
     'payment-webhook': { type: 'boolean' },
+    'stripe-api-key': { type: 'boolean' },
+    'stripe-webhook': { type: 'boolean' },
     'mail-url': { type: 'boolean' },
   },
 });
@@ -43,10 +47,10 @@ async function fill(name: string, SecretString: string): Promise<void> {
   process.stdout.write(`${name} is set\n`);
 }
 
-/** The secret that the registry's entry of this name points to. */
+/** The secret that the registry's entry of this name points to, or has in it. */
 async function secretOf(name: string): Promise<string> {
   const { Parameter } = await parameters.send(new GetParameterCommand({ Name: `${prefix}/${name}` }));
-  const arn = /^\{secretsmanager:([^#}]+)\}$/.exec(Parameter?.Value ?? '')?.[1];
+  const arn = /\{secretsmanager:([^#}]+)\}/.exec(Parameter?.Value ?? '')?.[1];
   if (!arn) throw new Error(`${prefix}/${name} does not name a secret; deploy the stage first`);
   return arn;
 }
@@ -74,4 +78,6 @@ if (step !== undefined) {
 }
 if (values['payment-api-key']) await fill('secret/payment-api-key', (await text(process.stdin)).trim());
 if (values['payment-webhook']) await fill('secret/payment-webhook', (await text(process.stdin)).trim());
+if (values['stripe-api-key']) await fill('provider/stripe', (await text(process.stdin)).trim());
+if (values['stripe-webhook']) await fill('secret/stripe-webhook', (await text(process.stdin)).trim());
 if (values['mail-url']) await fill('secret/mail-url', (await text(process.stdin)).trim());

@@ -61,12 +61,15 @@ const plain: Record<string, (landscape: Landscape) => Grant> = {
     outside: true,
   }),
   payments: () => ({
-    names: ['provider/payments', 'secret/payment-api-key'],
-    statements: [secret('PaymentApiKey')],
+    names: ['provider/payments', 'secret/payment-api-key', 'provider/stripe'],
+    statements: [secret('PaymentApiKey'), secret('StripeApiKey')],
     outside: true,
   }),
   'payments:probe': () => ({ names: ['provider/payments'], statements: [], outside: true }),
-  'payments:webhook': () => ({ names: ['secret/payment-webhook'], statements: [secret('PaymentWebhookSecret')] }),
+  'payments:webhook': () => ({
+    names: ['secret/payment-webhook', 'secret/stripe-webhook'],
+    statements: [secret('PaymentWebhookSecret'), secret('StripeWebhookSecret')],
+  }),
   'webhooks:secrets': () => ({ names: ['secret/webhook-key'], statements: [secret('WebhookKey')] }),
   'webhooks:send': () => ({ names: ['secret/webhook-key'], statements: [secret('WebhookKey')], outside: true }),
   /** Mails have links, so who sends them has to know where the API is. */

@@ -158,9 +158,10 @@ export const decideDisputeRoute = defineRoute({
 export const paymentWebhookRoute = defineRoute({
   method: 'POST',
   path: '/webhooks/payments',
-  summary: 'The webhook of the payment provider, signed as Standard Webhooks',
+  summary: 'The webhook of the payment providers, signed as Standard Webhooks',
   description:
-    'The signature is over the exact bytes of the body. A genuine message of an unknown kind is acknowledged and ignored.',
+    'The signature is over the exact bytes of the body. A genuine message of an unknown kind is acknowledged and ignored. ' +
+    'With the header `Stripe-Signature` it is an event of Stripe, in the form and with the signature that Stripe documents.',
   tag: 'Webhooks',
   auth: 'none',
   raw: true,

@@ -1,7 +1,8 @@
 /**
  * The pay worker: takes purchases from the queue, calls the provider, and settles its answers.
  *
- * Invariants. I7: the attempt is counted and committed before the provider is called, so a later attempt queries first.
+ * Invariants. I7: the attempt is counted and committed before the provider is called, with the provider's name, so a later
+ * attempt queries first, and queries the same one.
  * I2: a purchase that is still open afterwards is parked: a delayed command is sent and the message acknowledged, so that
  * an outage of the provider for hours fills no dead-letter queue, refuses no customer and releases no units.
  *
@@ -23,8 +24,9 @@ import { readSales } from '#sale/sale.store.ts';
 import { openStates } from '#state/purchase-state.ts';
 import { actionGraceMs } from './action.ts';
 import { backOffSeconds, longestDelaySeconds, sendCommands } from './pay-queue.ts';
-import { paymentGateway } from './payment-gateway.ts';
 import { type AskedPurchase, askProvider, type PaymentAnswer } from './provider.ts';
+import { type ProviderName, providerOf } from './provider-name.ts';
+import { providerNamed } from './providers.ts';
 import type { PayCommand } from './purchase.shapes.ts';
 import { countAttempt, lockPurchases, type PurchaseRow, readItems } from './purchase.store.ts';
 import { insertRefunds, type RefundRow, readRefunds } from './refund.store.ts';
@@ -50,7 +52,6 @@ export async function payPurchases(
   batch: readonly Delivered<PayCommand>[],
   deadlineMs: number,
 ): Promise<MustRepeat> {
-  const provider = deps.once(paymentGateway);
   const begun = await beginAttempts(deps, batch);
   const hasTime = () => deps.clock() + providerCallTimeoutMs + settleReserveMs <= deadlineMs;
   const settle = batched((answered: readonly Answered[]) => settleEach(deps, answered), {
@@ -59,11 +60,11 @@ export async function payPurchases(
   });
   const repeat: string[] = [];
 
-  await pLimit(callsInFlight).map(begun, async ({ purchase, messageId, command }) => {
+  await pLimit(callsInFlight).map(begun, async ({ purchase, provider, messageId, command }) => {
     const { purchaseId } = purchase;
     try {
-      const answer = await askProvider(provider, purchase, deps.clock(), hasTime);
-      const now = await settle({ purchaseId, answer, correlationId: command.correlationId });
+      const answer = await askProvider(providerNamed(deps, provider), purchase, deps.clock(), hasTime);
+      const now = await settle({ purchaseId, answer, provider, correlationId: command.correlationId });
       if (now && openStates.includes(now.state)) await park(deps, now, command, answer);
     } catch (error) {
       log.error('the outcome of an attempt could not be committed', { error, purchaseId });
@@ -96,6 +97,8 @@ interface Attempt {
   readonly command: PayCommand;
   /** The purchase before this attempt was counted, with what the next question depends on. */
   readonly purchase: AskedPurchase;
+  /** Who charges it. */
+  readonly provider: ProviderName;
 }
 
 /** Counts an attempt for each purchase that is open and whose command is current; the others need none. */
@@ -104,14 +107,15 @@ async function beginAttempts(deps: PayNeeds, batch: readonly Delivered<PayComman
   return deps.db.transaction(async (tx) => {
     const attempts = (await lockPurchases(tx, [...deliveries.keys()])).flatMap((purchase): Attempt[] => {
       const due = deliveries.get(purchase.purchaseId)?.find((delivered) => isDue(purchase, delivered));
-      return due ? [{ purchase, messageId: due.messageId, command: due.message }] : [];
+      if (!due) return [];
+      const provider = providerOf(purchase, deps.registry);
+      return [{ purchase, provider, messageId: due.messageId, command: due.message }];
     });
     const nowMs = deps.clock();
-    await countAttempt(
-      tx,
-      attempts.map((attempt) => attempt.purchase.purchaseId),
-      nowMs,
-    );
+    for (const [provider, ones] of Map.groupBy(attempts, (attempt) => attempt.provider)) {
+      const purchaseIds = ones.map((attempt) => attempt.purchase.purchaseId);
+      await countAttempt(tx, purchaseIds, provider, nowMs);
+    }
     const asked = await withQuestions(
       tx,
       attempts.map((attempt) => attempt.purchase),

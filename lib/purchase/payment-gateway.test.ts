@@ -89,7 +89,7 @@ describe('payments through the sandbox provider', () => {
     expect(charged).toEqual({ outcome: 'captured', ...capture });
     expect(await client.find(approved.purchaseId)).toEqual(charged);
     const chargeId = charged.outcome === 'captured' ? charged.chargeId : '';
-    const refund = { purchaseId, chargeId, refundKey: 'refund', amountMinor, refusals: 0 };
+    const refund = { purchaseId, chargeId, refundKey: 'refund', amountMinor, currency, refusals: 0 };
     const given = await client.refund(refund);
     expect(given).toMatchObject({ outcome: 'refunded', chargeId, refundKey: 'refund', amountMinor });
     expect(await client.refund(refund)).toEqual(given);
@@ -156,7 +156,9 @@ describe('payments through the sandbox provider', () => {
 
 const money = { amountMinor: 1_250, currency: 'EUR', reference: 'r' };
 const charge = (change: object = {}) => JSON.stringify({ id: 'ch_1', status: 'captured', ...money, ...change });
-const refund = { purchaseId: newId(), chargeId: 'ch_1', refundKey: 'refund', amountMinor: 500, refusals: 0 } as const;
+const refund = {
+  ...{ purchaseId: newId(), chargeId: 'ch_1', refundKey: 'refund', amountMinor: 500, currency: 'EUR', refusals: 0 },
+};
 
 describe('M4: a 4xx of the provider is an answer', () => {
   it.each([

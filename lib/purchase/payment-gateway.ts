@@ -1,5 +1,5 @@
 /**
- * The payment provider over HTTP: several load-balanced instances of one service, each behind a breaker of its own.
+ * A payment provider over HTTP, in the protocol of the sandbox: several load-balanced instances of one service, each behind a breaker of its own.
  *
  * Invariant I7 depends on one distinction made here: whether a call certainly never arrived (`unsent`), or may have and
  * only its answer is missing (`unknown`). Only the first may go to another instance at once; the second must be asked
@@ -19,6 +19,7 @@ import { locate, locateAll } from '#platform/kernel/registry.ts';
 import { providerCallTimeoutMs } from '#platform/kernel/time-limits.ts';
 import { sharedBreaker } from '#platform/redis/shared-circuit-breaker.ts';
 import { type Breaker, BreakerOpen, type BreakerState } from '#platform/resilience/circuit-breaker.ts';
+import { unconnectedCode } from '#platform/resilience/unconnected.ts';
 import type { PaymentAnswer, PaymentProvider, RefundOrder } from './provider.ts';
 import { RequiredAction } from './purchase.shapes.ts';
 
@@ -66,17 +67,7 @@ const notAboutTheRequest = [401, 403, 408, 425];
 
 const defaultResetTimeoutMs = 5_000;
 /** The length of the column for reasons. */
-const reasonCharacters = 64;
-
-/** Error codes of a connection that was never made, so that nothing was sent over it. */
-const neverConnected = new Set([
-  'ECONNREFUSED',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'UND_ERR_CONNECT_TIMEOUT',
-]);
+export const reasonCharacters = 64;
 
 /** The provider certainly did nothing: it was too busy or could not be reached. */
 class Busy extends Error {}
@@ -97,7 +88,7 @@ interface HttpReply {
   readonly body: unknown;
 }
 
-/** The payment provider of this environment; kept by `deps.once(paymentGateway)`. */
+/** The payment provider in the sandbox's protocol of this environment; kept by `deps.once(paymentGateway)`. */
 export function paymentGateway(deps: Needs<'registry' | 'redis' | 'clock' | 'breakers'>): PaymentGateway {
   return openPaymentGateway({
     addresses: locateAll(deps.registry, 'provider/payments'),
@@ -199,7 +190,7 @@ export function chargeKey(purchaseId: PurchaseId): string {
 }
 
 /** The idempotency key of a refund. The provider may remember a refusal under its key, so a retry gets a new one. */
-function refundIdempotencyKey({ purchaseId, refundKey, refusals }: RefundOrder): string {
+export function refundIdempotencyKey({ purchaseId, refundKey, refusals }: RefundOrder): string {
   return `${purchaseId}:${refundKey}${refusals > 0 ? `~${refusals}` : ''}`;
 }
 
@@ -268,8 +259,8 @@ async function exchange(
     return { status: response.status, body: bodyOf(text, response.status) };
   } catch (error) {
     if (error instanceof Busy) throw error;
-    const code = (error as { cause?: { code?: unknown } }).cause?.code;
-    if (typeof code === 'string' && neverConnected.has(code)) throw new Busy(`no connection to the provider: ${code}`);
+    const unconnected = unconnectedCode(error);
+    if (unconnected) throw new Busy(`no connection to the provider: ${unconnected}`);
     const why = request.signal.aborted ? 'the provider did not answer in time' : 'the connection to the provider broke';
     throw new NoAnswer(why, { cause: error });
   }

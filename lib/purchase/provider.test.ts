@@ -23,6 +23,7 @@ function purchase(change: Partial<PurchaseRow> = {}): PurchaseRow {
     currency: 'EUR',
     paymentToken: 'tok_approve',
     fingerprint: '',
+    provider: null,
     chargeId: null,
     reason: null,
     attempts: 0,
@@ -116,6 +117,17 @@ describe('asking the provider', () => {
       reason: 'provider_unavailable',
     });
     expect(failing.calls).toEqual(['find', 'find']);
+  });
+
+  it('I7: where a look may miss a charge, none is given up before it is precluded', async () => {
+    const last = { attempts: 9, absences: absencesAtMost, state: 'unknown' as const };
+    const over = purchase({ ...last, updatedAtMs: nowMs - absenceCountsAfterMs });
+    const ended = async (precluded: PaymentAnswer) => {
+      const { provider: port } = provider(absent);
+      return askProvider({ ...port, preclude: async () => precluded }, over, nowMs, always);
+    };
+    expect(await ended({ outcome: 'unknown', reason: '' })).toMatchObject({ outcome: 'unknown' });
+    expect(await ended(absent)).toEqual({ outcome: 'declined', reason: 'provider_unavailable' });
   });
 
   it('M10: an attempt that was not answered well counts in full, one that did not get through a quarter, an outage not', async () => {

@@ -49,7 +49,13 @@ export type PaymentAnswer =
       readonly told?: (GivenBack & { readonly refusals: number }) | undefined;
     }
   /** The provider waits for the customer, at this address, until this time; null if it does not say. */
-  | { readonly outcome: 'requires_action'; readonly url: string; readonly deadlineMs: number | null }
+  | {
+      readonly outcome: 'requires_action';
+      readonly url: string;
+      readonly deadlineMs: number | null;
+      /** The provider's id of the charge to be, if it has one already. */
+      readonly chargeId?: string | undefined;
+    }
   /** The time for the customer's action is over and the provider cannot be asked: the units are released. */
   | { readonly outcome: 'overdue'; readonly reason: string }
   /** The provider has never heard of it. */
@@ -73,19 +79,29 @@ export interface ChargeOrder {
 /** Money to be given back. Purchase, key and number of refusals make the idempotency key: it is given back once. */
 export interface RefundOrder extends Pick<RefundRow, 'purchaseId' | 'refundKey' | 'amountMinor' | 'refusals'> {
   readonly chargeId: string;
+  /** What was captured in. */
+  readonly currency: string;
 }
 
-/** The port; `payment-gateway.ts` is the adapter over HTTP. Nothing here throws: a failure is an answer too. */
+/**
+ * The port; `payment-gateway.ts` is the adapter for the sandbox's protocol over HTTP, `stripe-payments.ts` that for Stripe. Nothing
+ * here throws: a failure is an answer too. `chargeId` is what the provider called the charge, if it has said so.
+ */
 export interface PaymentProvider {
   /** Charges once per purchase. */
   charge(order: ChargeOrder): Promise<PaymentAnswer>;
   /** What became of the charge of a purchase; `absent` if there is none. */
-  find(purchaseId: PurchaseId): Promise<PaymentAnswer>;
+  find(purchaseId: PurchaseId, chargeId?: string | null): Promise<PaymentAnswer>;
   /**
    * Stops the payment of a purchase that waits for its customer. Answers what became of it: `declined` if it was stopped,
    * `captured` if the customer was faster, `absent` if there is none. Repeating it is harmless.
    */
-  cancel(purchaseId: PurchaseId, reason: string): Promise<PaymentAnswer>;
+  cancel(purchaseId: PurchaseId, reason: string, chargeId?: string | null): Promise<PaymentAnswer>;
+  /**
+   * Sees to it that a purchase which the provider knows no charge of cannot be charged any more. Answers `absent` if that is so.
+   * A provider lacks it whose `find` misses nothing but a request that is still on its way.
+   */
+  preclude?(order: Omit<ChargeOrder, 'paymentToken'>): Promise<PaymentAnswer>;
   /** Gives back a charge or a part of it, once however often it is called. */
   refund(order: RefundOrder): Promise<PaymentAnswer>;
 }
@@ -148,19 +164,27 @@ export async function askProvider(
     const { refundKey, refusals } = refund;
     // Only units return: nothing to ask the provider for.
     if (refund.amountMinor === 0) return { outcome: 'refunded', chargeId, amountMinor: 0, refundKey };
-    const order = { purchaseId, chargeId, refundKey, refusals, amountMinor: refund.amountMinor };
+    const captured = purchase.capturedCurrency ?? currency;
+    const order = { purchaseId, chargeId, refundKey, refusals, amountMinor: refund.amountMinor, currency: captured };
     return hasTime() ? provider.refund(order) : late;
   }
   if (purchase.state === 'requires_action') return hasTime() ? askAboutAction(provider, purchase, nowMs) : late;
   let afterAbsence = false;
   if (purchase.attempts > 0) {
     if (!hasTime()) return late;
-    const found = await provider.find(purchaseId);
-    if (found.outcome === 'requires_action' && calledOff) return provider.cancel(purchaseId, 'sale_cancelled');
+    const found = await provider.find(purchaseId, chargeId);
+    if (found.outcome === 'requires_action' && calledOff) {
+      return provider.cancel(purchaseId, 'sale_cancelled', found.chargeId);
+    }
     if (found.outcome !== 'absent') return found;
     if (calledOff || isGivenUp(purchase, nowMs)) {
       if (nowMs - purchase.updatedAtMs < absenceCountsAfterMs) {
         return { outcome: 'unsent', reason: 'the last attempt may still be on its way' };
+      }
+      if (provider.preclude) {
+        if (!hasTime()) return late;
+        const precluded = await provider.preclude({ purchaseId, amountMinor, currency });
+        if (precluded.outcome !== 'absent') return precluded;
       }
       return { outcome: 'declined', reason: calledOff ? 'sale_cancelled' : 'provider_unavailable' };
     }
@@ -183,10 +207,10 @@ async function askAboutAction(
   purchase: AskedPurchase,
   nowMs: number,
 ): Promise<PaymentAnswer> {
-  const { purchaseId } = purchase;
+  const { purchaseId, chargeId } = purchase;
   const reason = reasonToStop(purchase, nowMs);
-  if (reason === undefined) return provider.find(purchaseId);
-  const answer = await provider.cancel(purchaseId, reason);
+  if (reason === undefined) return provider.find(purchaseId, chargeId);
+  const answer = await provider.cancel(purchaseId, reason, chargeId);
   switch (answer.outcome) {
     case 'declined':
     case 'absent':

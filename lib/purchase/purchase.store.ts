@@ -14,6 +14,7 @@ import {
 } from '#platform/kernel/ids.ts';
 import { isDuplicateKey, type Sql, type Tx } from '#platform/mysql/mysql.ts';
 import { openStates, type PurchaseState } from '#state/purchase-state.ts';
+import type { ProviderName } from './provider-name.ts';
 
 /** A purchase's row. */
 export interface PurchaseRow {
@@ -25,6 +26,8 @@ export interface PurchaseRow {
   /** The token of the means of payment; null once the outcome is known. */
   readonly paymentToken: string | null;
   readonly fingerprint: string;
+  /** Who charges it; null until the first attempt, and for purchases of older builds. */
+  readonly provider: ProviderName | null;
   readonly chargeId: string | null;
   readonly reason: string | null;
   /** How many attempts were made with the provider. */
@@ -87,7 +90,7 @@ export class AlreadyRequested extends Error {
 }
 
 const purchaseColumns = `id, customer_id AS customerId, state, amount_minor AS amountMinor, currency,
-  payment_token AS paymentToken, fingerprint, charge_id AS chargeId, reason, attempts, absences,
+  payment_token AS paymentToken, fingerprint, provider, charge_id AS chargeId, reason, attempts, absences,
   captured_minor AS capturedMinor, captured_currency AS capturedCurrency,
   action_url AS actionUrl, action_deadline_ms AS actionDeadlineMs, version,
   created_at_ms AS createdAtMs, updated_at_ms AS updatedAtMs`;
@@ -127,6 +130,12 @@ export function listLeftOpen(sql: Sql, beforeMs: number, limit: number): Promise
     beforeMs,
     limit,
   ]);
+}
+
+/** The purchase that was paid for with this charge, as its provider names it. */
+export async function findByCharge(sql: Sql, chargeId: string): Promise<PurchaseId | undefined> {
+  const [row] = await sql.rows<{ id: Buffer }>('SELECT id FROM purchases WHERE charge_id = ? LIMIT 1', [chargeId]);
+  return row && fromBytes(row.id);
 }
 
 /** Purchases in the order of their ids, locked until the transaction ends. */
@@ -211,10 +220,15 @@ export async function insertPurchase(tx: Tx, purchase: PurchaseRow, items: reado
   ]);
 }
 
-/** Counts one more attempt for each purchase. */
-export async function countAttempt(tx: Tx, purchaseIds: readonly PurchaseId[], nowMs: number): Promise<void> {
-  if (purchaseIds.length === 0) return;
-  await tx.change('UPDATE purchases SET attempts = attempts + 1, updated_at_ms = ? WHERE id IN (?)', [
+/** Counts one more attempt for each purchase, which is made with this provider. */
+export async function countAttempt(
+  tx: Tx,
+  purchaseIds: readonly PurchaseId[],
+  provider: ProviderName,
+  nowMs: number,
+): Promise<void> {
+  await tx.change('UPDATE purchases SET attempts = attempts + 1, provider = ?, updated_at_ms = ? WHERE id IN (?)', [
+    provider,
     nowMs,
     purchaseIds.map(toBytes),
   ]);

@@ -22,6 +22,8 @@ export const purchases = mysqlTable(
     paymentToken: varchar('payment_token', { length: 128 }),
     /** SHA-256 of the request in hex, to distinguish a repeated request from another one with the same key. */
     fingerprint: char('fingerprint', { length: 64 }).notNull(),
+    /** Who charges it, written with the first attempt; null before, and for purchases of older builds: the sandbox's protocol. */
+    provider: varchar('provider', { length: 16 }),
     chargeId: varchar('charge_id', { length: 64 }),
     reason: varchar('reason', { length: 64 }),
     attempts: int('attempts').notNull(),

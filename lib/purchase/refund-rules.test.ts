@@ -38,7 +38,15 @@ class Desk {
         currency: 'EUR',
         capturedMinor: amountMinor,
       },
-      ...{ capturedCurrency: 'EUR', chargeId: 'ch_1', paymentToken: null, fingerprint: '', reason: null, attempts: 1 },
+      ...{
+        capturedCurrency: 'EUR',
+        provider: 'sandbox' as const,
+        chargeId: 'ch_1',
+        paymentToken: null,
+        fingerprint: '',
+        reason: null,
+        attempts: 1,
+      },
       ...{ absences: 0, actionUrl: null, actionDeadlineMs: null, version: 1, createdAtMs: 1, updatedAtMs: 1 },
     };
   }

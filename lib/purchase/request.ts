@@ -167,6 +167,7 @@ async function accept(tx: Tx, intent: Intent, nowMs: number): Promise<Accepted |
     currency: order.currency,
     paymentToken,
     fingerprint,
+    provider: null,
     chargeId: null,
     reason: null,
     attempts: 0,

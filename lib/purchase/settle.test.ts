@@ -54,6 +54,7 @@ const order = {
   purchaseId,
   amountMinor: 200,
   currency: 'EUR',
+  provider: null,
   chargeId: null,
   capturedMinor: null,
   capturedCurrency: null,

@@ -32,6 +32,7 @@ import { awaitedStates } from '#state/purchase-state.ts';
 import type { ReservationState } from '#state/reservation-state.ts';
 import { actionDeadlineMs } from './action.ts';
 import { absenceIn, type Capture, type GivenBack, type PaymentAnswer } from './provider.ts';
+import { firstProvider, type ProviderName } from './provider-name.ts';
 import {
   countAbsence,
   lockPurchases,
@@ -65,7 +66,17 @@ export interface DisputeDecision {
 export interface Answered {
   readonly purchaseId: PurchaseId;
   readonly answer: PaymentAnswer | DisputeDecision;
+  /** Which provider has said it; absent for an operator's decision. */
+  readonly provider?: ProviderName | undefined;
   readonly correlationId?: string | undefined;
+}
+
+interface Asked {
+  readonly kind: 'ask customer';
+  readonly url: string;
+  readonly deadlineMs: number | null;
+  /** The provider's id of the charge to be, if it has one already. */
+  readonly chargeId: string | undefined;
 }
 
 /** The effect of an answer on a purchase in its current state. */
@@ -74,7 +85,7 @@ export type Settlement =
   | { readonly kind: 'capture'; readonly capture: Capture; readonly calledOff: readonly SaleId[] }
   | { readonly kind: 'decline'; readonly reason: string }
   /** The customer must act, until `deadlineMs` if the provider says so. */
-  | { readonly kind: 'ask customer'; readonly url: string; readonly deadlineMs: number | null }
+  | Asked
   /** The time for the customer's action is over, and the provider cannot be asked: the units are released. */
   | { readonly kind: 'let go' }
   /** Captured, but there is nothing to buy any more: the charge must be given back. */
@@ -133,9 +144,9 @@ export function decideSettlement(
     case 'declined':
       return awaited ? { kind: 'decline', reason: answer.reason } : { kind: 'nothing' };
     case 'requires_action': {
-      const { url, deadlineMs } = answer;
+      const { url, deadlineMs, chargeId } = answer;
       const asks = awaited && purchase.state !== 'requires_action';
-      return asks ? { kind: 'ask customer', url, deadlineMs } : { kind: 'nothing' };
+      return asks ? { kind: 'ask customer', url, deadlineMs, chargeId } : { kind: 'nothing' };
     }
     case 'overdue':
       return purchase.state === 'requires_action' ? { kind: 'let go' } : { kind: 'nothing' };
@@ -446,8 +457,9 @@ export function planFor(
     allBack: new Set(),
   };
   for (const purchase of purchases) {
-    const answer = answers.get(purchase.purchaseId)?.answer;
-    if (!answer) continue;
+    const said = answers.get(purchase.purchaseId);
+    if (!said || !mayTell(purchase, said)) continue;
+    const { answer } = said;
     plan.disputedRefunds.push(...secondChargeIn(purchase, answer, nowMs));
     const own = items.get(purchase.purchaseId) ?? [];
     const given = refunds.get(purchase.purchaseId) ?? [];
@@ -458,6 +470,13 @@ export function planFor(
     planOne(plan, { purchase, items: own, refunds: given, held, calledOff, closesAtMs, nowMs }, settlement);
   }
   return plan;
+}
+
+/** Whether it is the purchase's own provider that says it: one provider's secret is not trusted with another's payments. */
+export function mayTell({ purchaseId, provider: own }: PurchaseRow, { provider, answer }: Answered): boolean {
+  if (provider === undefined || provider === (own ?? firstProvider)) return true;
+  log.error('a provider tells of a purchase that is with another one', { purchaseId, provider, own, answer });
+  return false;
 }
 
 /** One purchase and what belongs to it. */
@@ -505,7 +524,8 @@ function planOne(plan: Plan, subject: Subject, settlement: Settlement): void {
       const closesAtMs = subject.closesAtMs.get(purchaseId);
       if (closesAtMs === undefined) break;
       const action = { url: settlement.url, deadlineMs: actionDeadlineMs(settlement.deadlineMs, closesAtMs, nowMs) };
-      plan.moves.push({ from: purchase, to: 'requires_action', chargeId, reason: null, action });
+      const named = settlement.chargeId ?? chargeId;
+      plan.moves.push({ from: purchase, to: 'requires_action', chargeId: named, reason: null, action });
       break;
     }
     case 'let go':

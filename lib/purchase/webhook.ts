@@ -1,5 +1,6 @@
 /**
- * The provider's webhook: the second way to learn an outcome, and often the first to arrive.
+ * The providers' webhook: the second way to learn an outcome, and often the first to arrive. All providers send to one address,
+ * and each signs in its own way.
  *
  * It is settled like the pay worker's own answers, so it may arrive before them, after them, twice or never.
  * A forged signature could claim payments, so it is verified first; replaying a genuine message changes nothing.
@@ -12,12 +13,18 @@ import type { PurchaseId } from '#platform/kernel/ids.ts';
 import { log } from '#platform/kernel/log.ts';
 import { locate } from '#platform/kernel/registry.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
+import { stripeEvent } from '#platform/payments/stripe.ts';
 import { isAuthentic, type SignedMessage } from '#platform/security/webhook-signature.ts';
 import { sendCommands } from './pay-queue.ts';
 import { actionAnswer, refundAskedUnder } from './payment-gateway.ts';
 import type { PaymentAnswer } from './provider.ts';
+import type { ProviderName } from './provider-name.ts';
 import { PaymentWebhook } from './purchase.shapes.ts';
-import { settlePurchases } from './settle.ts';
+import { type Answered, settlePurchases } from './settle.ts';
+import { readStripeEvent } from './stripe-webhook.ts';
+
+/** What a webhook reports of which purchase, and who has signed it. */
+type Told = Pick<Answered, 'purchaseId' | 'answer'> & { provider: ProviderName };
 
 /**
  * Settles what a webhook reports. Refuses one whose signature is missing, wrong or expired. One that is genuine but of an
@@ -28,15 +35,16 @@ export async function receiveWebhook(
   deps: WriteNeeds & Needs<'registry'>,
   message: SignedMessage,
 ): Promise<{ received: true } | Refusal> {
-  if (!isAuthentic(locate(deps.registry, 'secret/payment-webhook'), message, deps.clock())) {
+  const isOfStripe = message.headers['stripe-signature'] !== undefined;
+  const told = isOfStripe ? await toldByStripe(deps, message) : toldBySandbox(deps, message);
+  if (told === 'forged') {
     return refuse(
       'invalid_signature',
       'The webhook is not signed by the payment provider, or its timestamp is outside the tolerance.',
     );
   }
-  const told = readWebhook(message.rawBody);
   if (!told) {
-    log.warn('a webhook of an unknown kind was ignored', { webhookId: message.headers['webhook-id'] });
+    log.warn('a webhook of an unknown kind was ignored', { webhookId: message.headers['webhook-id'], isOfStripe });
     return { received: true };
   }
   const settled = await settlePurchases(deps, [told]);
@@ -44,6 +52,28 @@ export async function receiveWebhook(
   if (!purchase) log.error('the provider reports a purchase that does not exist', { purchaseId: told.purchaseId });
   if (purchase?.state === 'refunding') await sendCommands(deps, [purchase]);
   return { received: true };
+}
+
+/** What Stripe tells; undefined if it tells nothing of a purchase. */
+async function toldByStripe(
+  deps: Needs<'registry' | 'db' | 'clock'>,
+  message: SignedMessage,
+): Promise<Told | 'forged' | undefined> {
+  // Without a secret nothing is Stripe's.
+  const event = stripeEvent(deps.registry['secret/stripe-webhook'] ?? '', message, deps.clock());
+  if (event === undefined) return 'forged';
+  const told = await readStripeEvent(deps, event);
+  return told && { ...told, provider: 'stripe' };
+}
+
+/** What a provider in the sandbox's protocol tells; undefined if it tells nothing of a purchase. */
+function toldBySandbox(
+  { registry, clock }: Needs<'registry' | 'clock'>,
+  message: SignedMessage,
+): Told | 'forged' | undefined {
+  if (!isAuthentic(locate(registry, 'secret/payment-webhook'), message, clock())) return 'forged';
+  const told = readWebhook(message.rawBody);
+  return told && { ...told, provider: 'sandbox' };
 }
 
 /** What a webhook says of which purchase; undefined if it is of another kind, or names no amount. */

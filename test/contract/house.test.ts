@@ -55,6 +55,7 @@ const rooms = [
   'platform/redis',
   'platform/aws',
   'platform/mail',
+  'platform/payments',
   'platform/environment',
   'platform/handlers',
   'audit',
@@ -87,7 +88,7 @@ const handlers = functions.filter(({ path }) => !/(?:routes|\/document)\.ts$/.te
 
 /** Packages that open a connection, keep a secret or wrap a handler. */
 const clients =
-  /^(@aws-sdk\/|@smithy\/|@middy\/|mysql2|ioredis|redlock|opossum|pino|jose|standardwebhooks|undici|aws4|nodemailer)/;
+  /^(@aws-sdk\/|@smithy\/|@middy\/|mysql2|ioredis|redlock|opossum|pino|jose|standardwebhooks|undici|aws4|nodemailer|stripe$)/;
 
 /** What breaks a rule, one line for each file, so that a failure names the place. */
 const breaking = (files: Source[], offences: (source: Source) => string[]) =>

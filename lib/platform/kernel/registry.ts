@@ -13,6 +13,7 @@ export type LogicalName =
   | 'websocket/public'
   | 'websocket/management'
   | 'provider/payments'
+  | 'provider/stripe'
   | `limit/${string}`
   | 'token/verification-key'
   | 'secret/token-signing-key'
@@ -20,6 +21,7 @@ export type LogicalName =
   | 'secret/guard-key'
   | 'secret/payment-webhook'
   | 'secret/payment-api-key'
+  | 'secret/stripe-webhook'
   | 'secret/webhook-key'
   | 'secret/mail-url';
 
