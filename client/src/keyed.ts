@@ -2,10 +2,13 @@
 
 /** The calls that take an Idempotency-Key. */
 export const keyed: ReadonlySet<string> = new Set([
+  'DELETE /ops/api-keys/{keyId}',
   'DELETE /webhook-endpoints/{endpointId}',
   'PATCH /products/{productId}',
   'PATCH /sales/{saleId}',
   'PATCH /webhook-endpoints/{endpointId}',
+  'POST /ops/api-keys',
+  'POST /ops/api-keys/{keyId}/secret',
   'POST /ops/customers/{customerId}/external-id',
   'POST /ops/dead-letters/redrive',
   'POST /ops/operators',

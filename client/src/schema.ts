@@ -144,6 +144,8 @@ export interface paths {
         /**
          * Who is signed in
          * @description For signed-in customers.
+         *
+         *     Programs need an API key with the scope `customers:act`.
          */
         get: operations["get-me"];
         put?: never;
@@ -154,6 +156,8 @@ export interface paths {
         /**
          * Say in which language and time zone you want to be told things, and whether reminders come by mail
          * @description For signed-in customers.
+         *
+         *     Programs need an API key with the scope `customers:act`.
          */
         patch: operations["update-me"];
         trace?: never;
@@ -256,6 +260,8 @@ export interface paths {
         /**
          * Where you are signed in, the newest session first
          * @description For signed-in customers.
+         *
+         *     Programs need an API key with the scope `customers:act`.
          */
         get: operations["list-sessions"];
         put?: never;
@@ -282,6 +288,8 @@ export interface paths {
         /**
          * Say how a system of the shop’s own knows a customer, for sales that count by person
          * @description For operators and admins.
+         *
+         *     Programs need an API key with the scope `customers:write`.
          *
          *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
@@ -328,10 +336,84 @@ export interface paths {
         /**
          * All that is kept about you: profile, reservations, purchases and notices, in parts
          * @description For signed-in customers.
+         *
+         *     Programs need an API key with the scope `customers:act`.
          */
         get: operations["export-own-data"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ops/api-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * All API keys and when each was last used, newest first, those that are over too
+         * @description For admins.
+         */
+        get: operations["list-api-keys"];
+        put?: never;
+        /**
+         * Make an API key for a program; the answer shows it, and it is not shown again
+         * @description A program sends it as `Authorization: Bearer hfk_…`. With the scope `customers:act` it names the customer for whom it acts by `Holdfast-Customer`: the external id, which makes an account where it is seen for the first time.
+         *
+         *     For admins.
+         *
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         */
+        post: operations["create-api-key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ops/api-keys/{keyId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke an API key for good, with all its secrets; it is refused everywhere within ten seconds
+         * @description For admins.
+         *
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         */
+        delete: operations["revoke-api-key"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ops/api-keys/{keyId}/secret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give an API key another secret; for a while the old one is valid as well
+         * @description For admins.
+         *
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         */
+        post: operations["rotate-api-key"];
         delete?: never;
         options?: never;
         head?: never;
@@ -354,6 +436,8 @@ export interface paths {
         /**
          * Add a product
          * @description For operators and admins.
+         *
+         *     Programs need an API key with the scope `catalog:write`.
          *
          *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
@@ -385,6 +469,8 @@ export interface paths {
          * Change the given fields of a product; sales keep the price they were created with
          * @description For operators and admins.
          *
+         *     Programs need an API key with the scope `catalog:write`.
+         *
          *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         patch: operations["update-product"];
@@ -402,6 +488,8 @@ export interface paths {
         /**
          * Create and update products from a CSV file, all of it or nothing
          * @description For operators and admins.
+         *
+         *     Programs need an API key with the scope `catalog:write`.
          *
          *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
@@ -428,6 +516,8 @@ export interface paths {
         /**
          * Create a sale of a product
          * @description For operators and admins.
+         *
+         *     Programs need an API key with the scope `sales:write`.
          *
          *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
@@ -461,6 +551,8 @@ export interface paths {
          *
          *     For operators and admins.
          *
+         *     Programs need an API key with the scope `sales:write`.
+         *
          *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         patch: operations["update-sale"];
@@ -478,6 +570,8 @@ export interface paths {
         /**
          * Cancel a sale for good, and refund what was paid in it unless it is to be kept
          * @description For operators and admins.
+         *
+         *     Programs need an API key with the scope `sales:write`.
          *
          *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
@@ -501,6 +595,8 @@ export interface paths {
          * Give units to somebody who waits, out of turn and with a reason; those behind are told their new places
          * @description For operators and admins.
          *
+         *     Programs need an API key with the scope `reservations:write`.
+         *
          *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["grant-reservation"];
@@ -522,6 +618,8 @@ export interface paths {
         /**
          * Pause a sale: nothing can be reserved or bought, and its clock stands still
          * @description For operators and admins.
+         *
+         *     Programs need an API key with the scope `sales:write`.
          *
          *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
@@ -547,6 +645,8 @@ export interface paths {
          *
          *     For operators and admins.
          *
+         *     Programs need an API key with the scope `sales:write`.
+         *
          *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["reschedule-sale"];
@@ -568,6 +668,8 @@ export interface paths {
         /**
          * Resume a paused sale; the time of the pause is given back unless `keepTimes` is true
          * @description For operators and admins.
+         *
+         *     Programs need an API key with the scope `sales:write`.
          *
          *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
@@ -591,6 +693,8 @@ export interface paths {
          * Add units to a sale, or take back available ones
          * @description For operators and admins.
          *
+         *     Programs need an API key with the scope `sales:write`.
+         *
          *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["adjust-stock"];
@@ -610,6 +714,8 @@ export interface paths {
         /**
          * Your reservations that have been decided, the latest first
          * @description For signed-in customers.
+         *
+         *     Programs need an API key with the scope `customers:act`.
          */
         get: operations["list-reservations"];
         put?: never;
@@ -630,6 +736,8 @@ export interface paths {
         /**
          * The state of one of your reservations
          * @description For signed-in customers.
+         *
+         *     Programs need an API key with the scope `customers:act`.
          */
         get: operations["get-reservation"];
         put?: never;
@@ -637,6 +745,8 @@ export interface paths {
         /**
          * Give a reservation back, decided or not; its units go to the waitlist
          * @description For signed-in customers.
+         *
+         *     Programs need an API key with the scope `customers:act`.
          */
         delete: operations["cancel-reservation"];
         options?: never;
@@ -644,6 +754,8 @@ export interface paths {
         /**
          * Take fewer units: what you hold beyond the new quantity goes to the waitlist; waiting, you keep your place
          * @description For signed-in customers.
+         *
+         *     Programs need an API key with the scope `customers:act`.
          */
         patch: operations["reduce-reservation"];
         trace?: never;
@@ -662,6 +774,8 @@ export interface paths {
          * @description A 202 means that the request is in the queue and cannot be lost; it is decided in the order of `ticket`. Ask the status URL, or hear of the decision over the WebSocket. Units that are not free now may be had by waiting: `waitlisted` is a decision too, with a place in the line.
          *
          *     For signed-in customers.
+         *
+         *     Programs need an API key with the scope `customers:act`.
          *
          *     A reservation is made once under its Idempotency-Key, for as long as it exists: the same request is given the first answer again, with `Idempotent-Replayed: true`, and another one is refused as `idempotency_key_reused`. A refusal has made nothing and is not kept: the same request is judged anew.
          */
@@ -682,6 +796,8 @@ export interface paths {
         /**
          * What the provider said and an operator must decide: captures other than the order, refunds that contradict it
          * @description For viewers, operators and admins.
+         *
+         *     Programs need an API key with the scope `purchases:read`.
          */
         get: operations["list-disputes"];
         put?: never;
@@ -702,6 +818,8 @@ export interface paths {
         /**
          * Refunds that the provider refused and that wait for an operator, of all sales or of one
          * @description For viewers, operators and admins.
+         *
+         *     Programs need an API key with the scope `purchases:read`.
          */
         get: operations["list-failed-refunds"];
         put?: never;
@@ -722,6 +840,8 @@ export interface paths {
         /**
          * Your purchases, newest first
          * @description For signed-in customers.
+         *
+         *     Programs need an API key with the scope `customers:act`.
          */
         get: operations["list-purchases"];
         put?: never;
@@ -730,6 +850,8 @@ export interface paths {
          * @description A 202 means that the purchase is written down; the payment follows. Its state becomes `captured`, `declined`, or `requires_action` with an address at which the customer confirms it. Name either `reservationIds` or `items`.
          *
          *     For signed-in customers.
+         *
+         *     Programs need an API key with the scope `customers:act`.
          *
          *     A purchase is made once under its Idempotency-Key, for as long as it exists: the same request is given the first answer again, with `Idempotent-Replayed: true`, and another one is refused as `idempotency_key_reused`. A refusal for how things are (404, 409) is kept for at least 24 hours.
          */
@@ -750,6 +872,8 @@ export interface paths {
         /**
          * How far a purchase has come
          * @description For signed-in customers.
+         *
+         *     Programs need an API key with the scope `customers:act`.
          */
         get: operations["get-purchase"];
         put?: never;
@@ -757,6 +881,8 @@ export interface paths {
         /**
          * Give up a purchase whose payment waits for you; its units are free once the provider has stopped it
          * @description For signed-in customers.
+         *
+         *     Programs need an API key with the scope `customers:act`.
          */
         delete: operations["give-up-purchase"];
         options?: never;
@@ -776,6 +902,8 @@ export interface paths {
         /**
          * Decide about a capture that is not what was ordered, or a refund that contradicts its purchase
          * @description For operators and admins.
+         *
+         *     Programs need an API key with the scope `purchases:write`.
          *
          *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
@@ -801,6 +929,8 @@ export interface paths {
          *
          *     For operators and admins.
          *
+         *     Programs need an API key with the scope `purchases:write`.
+         *
          *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["refund-purchase"];
@@ -820,8 +950,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * The webhook of the payment provider, signed as Standard Webhooks
-         * @description The signature is over the exact bytes of the body. A genuine message of an unknown kind is acknowledged and ignored.
+         * The webhook of the payment providers, signed as Standard Webhooks
+         * @description The signature is over the exact bytes of the body. A genuine message of an unknown kind is acknowledged and ignored. With the header `Stripe-Signature` it is an event of Stripe, in the form and with the signature that Stripe documents.
          *
          *     For everyone.
          *
@@ -844,6 +974,8 @@ export interface paths {
         /**
          * What happened to your reservations and purchases, newest first
          * @description For signed-in customers.
+         *
+         *     Programs need an API key with the scope `customers:act`.
          */
         get: operations["list-notifications"];
         put?: never;
@@ -866,6 +998,8 @@ export interface paths {
         /**
          * Mark notifications as read
          * @description For signed-in customers.
+         *
+         *     Programs need an API key with the scope `customers:act`.
          *
          *     Repeating it changes nothing; it then counts none that were unread.
          */
@@ -912,12 +1046,16 @@ export interface paths {
         /**
          * All endpoints of webhooks and how they are doing, newest first
          * @description For viewers, operators and admins.
+         *
+         *     Programs need an API key with the scope `webhooks:read`.
          */
         get: operations["list-webhook-endpoints"];
         put?: never;
         /**
          * Create an endpoint of webhooks; the answer shows its secret, which is not shown again
          * @description For operators and admins.
+         *
+         *     Programs need an API key with the scope `webhooks:write`.
          *
          *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
@@ -938,6 +1076,8 @@ export interface paths {
         /**
          * An endpoint of webhooks and how it is doing
          * @description For viewers, operators and admins.
+         *
+         *     Programs need an API key with the scope `webhooks:read`.
          */
         get: operations["get-webhook-endpoint"];
         put?: never;
@@ -945,6 +1085,8 @@ export interface paths {
         /**
          * Delete an endpoint of webhooks and its log
          * @description For operators and admins.
+         *
+         *     Programs need an API key with the scope `webhooks:write`.
          *
          *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
@@ -954,6 +1096,8 @@ export interface paths {
         /**
          * Change an endpoint of webhooks, pause it, or switch it on again; it then gets what waits
          * @description For operators and admins.
+         *
+         *     Programs need an API key with the scope `webhooks:write`.
          *
          *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
@@ -970,6 +1114,8 @@ export interface paths {
         /**
          * What an endpoint was sent in the last thirty days, and how that went; newest event first
          * @description For viewers, operators and admins.
+         *
+         *     Programs need an API key with the scope `webhooks:read`.
          */
         get: operations["list-webhook-deliveries"];
         put?: never;
@@ -990,6 +1136,8 @@ export interface paths {
         /**
          * One delivery, with what is sent
          * @description For viewers, operators and admins.
+         *
+         *     Programs need an API key with the scope `webhooks:read`.
          */
         get: operations["get-webhook-delivery"];
         put?: never;
@@ -1013,6 +1161,8 @@ export interface paths {
          * Send a message again, under the same id, whether the endpoint has taken it or not
          * @description For operators and admins.
          *
+         *     Programs need an API key with the scope `webhooks:write`.
+         *
          *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["redeliver-webhook"];
@@ -1035,6 +1185,8 @@ export interface paths {
          * Begin to send again what an endpoint lacks of some time; the status tells how far that has come
          * @description For operators and admins.
          *
+         *     Programs need an API key with the scope `webhooks:write`.
+         *
          *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["redeliver-webhooks"];
@@ -1054,6 +1206,8 @@ export interface paths {
         /**
          * How far sending again has come
          * @description For viewers, operators and admins.
+         *
+         *     Programs need an API key with the scope `webhooks:read`.
          */
         get: operations["get-webhook-redelivery"];
         put?: never;
@@ -1077,6 +1231,8 @@ export interface paths {
          * Give an endpoint another secret; for a while messages are signed with the old one as well
          * @description For operators and admins.
          *
+         *     Programs need an API key with the scope `webhooks:write`.
+         *
          *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["rotate-webhook-secret"];
@@ -1098,6 +1254,8 @@ export interface paths {
         /**
          * Send an endpoint a message of type webhook.test
          * @description For operators and admins.
+         *
+         *     Programs need an API key with the scope `webhooks:write`.
          *
          *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
@@ -1220,6 +1378,8 @@ export interface paths {
         /**
          * What operators did, newest first: who, what, before and after; of all or one operator, about all or one subject
          * @description For viewers, operators and admins.
+         *
+         *     Programs need an API key with the scope `operations:read`.
          */
         get: operations["list-acts"];
         put?: never;
@@ -1240,6 +1400,8 @@ export interface paths {
         /**
          * The audit trail as CSV for spreadsheets, in parts: while the header x-next-cursor names another, append it
          * @description For operators and admins.
+         *
+         *     Programs need an API key with the scope `operations:read`.
          */
         get: operations["export-acts"];
         put?: never;
@@ -1260,6 +1422,8 @@ export interface paths {
         /**
          * A customer’s whole story, newest first: reservations, purchases, refunds, notices, and what operators did
          * @description For viewers, operators and admins.
+         *
+         *     Programs need an API key with the scope `customers:read`.
          */
         get: operations["get-story"];
         put?: never;
@@ -1280,6 +1444,8 @@ export interface paths {
         /**
          * Messages that queues gave up on, and why
          * @description For viewers, operators and admins.
+         *
+         *     Programs need an API key with the scope `operations:read`.
          */
         get: operations["list-dead-letters"];
         put?: never;
@@ -1303,6 +1469,8 @@ export interface paths {
          * Redrive dead letters to their queue, named ones or all; idempotent
          * @description For operators and admins.
          *
+         *     Programs need an API key with the scope `operations:write`.
+         *
          *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["redrive-dead-letters"];
@@ -1325,6 +1493,8 @@ export interface paths {
          * Begin to compare MySQL, ledger, mirror and gate, and to repair the mirror; the status tells what was found
          * @description For operators and admins.
          *
+         *     Programs need an API key with the scope `operations:write`.
+         *
          *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["reconcile-now"];
@@ -1344,6 +1514,8 @@ export interface paths {
         /**
          * The latest runs of reconcile and how far each has come, newest first
          * @description For viewers, operators and admins.
+         *
+         *     Programs need an API key with the scope `operations:read`.
          */
         get: operations["list-reconciliations"];
         put?: never;
@@ -1364,6 +1536,8 @@ export interface paths {
         /**
          * How far a run of reconcile has come, and what it found
          * @description For viewers, operators and admins.
+         *
+         *     Programs need an API key with the scope `operations:read`.
          */
         get: operations["get-reconciliation"];
         put?: never;
@@ -1384,6 +1558,8 @@ export interface paths {
         /**
          * A sale from the inside: counters, queues, breakers, drift; with `report`, how it went so far
          * @description For viewers, operators and admins.
+         *
+         *     Programs need an API key with the scope `sales:read`.
          */
         get: operations["get-sale-operations"];
         put?: never;
@@ -1404,6 +1580,8 @@ export interface paths {
         /**
          * How far cancelling a sale has come: who holds, waits or was refunded
          * @description For viewers, operators and admins.
+         *
+         *     Programs need an API key with the scope `sales:read`.
          */
         get: operations["get-cancellation"];
         put?: never;
@@ -1424,6 +1602,8 @@ export interface paths {
         /**
          * The customers of a sale, by state, e-mail address, charge and time; a page may be short and still have a next one
          * @description For viewers, operators and admins.
+         *
+         *     Programs need an API key with the scope `customers:read`.
          */
         get: operations["look-up-customers"];
         put?: never;
@@ -1444,6 +1624,8 @@ export interface paths {
         /**
          * A list of a sale as CSV for spreadsheets, in parts: while the header x-next-cursor names another, append it
          * @description For operators and admins.
+         *
+         *     Programs need an API key with the scope `customers:read`.
          */
         get: operations["export-list"];
         put?: never;
@@ -1464,6 +1646,8 @@ export interface paths {
         /**
          * The purchases of a sale, by state, e-mail address, charge and time; a page may be short and still have a next one
          * @description For viewers, operators and admins.
+         *
+         *     Programs need an API key with the scope `purchases:read`.
          */
         get: operations["look-up-purchases"];
         put?: never;
@@ -1484,6 +1668,8 @@ export interface paths {
         /**
          * The reservations of a sale, by state, e-mail address, charge and time; a page may be short and still have a next one
          * @description For viewers, operators and admins.
+         *
+         *     Programs need an API key with the scope `reservations:read`.
          */
         get: operations["look-up-reservations"];
         put?: never;
@@ -1681,6 +1867,23 @@ export interface components {
              */
             role: "customer" | "viewer" | "operator" | "admin";
         };
+        NewApiKey: {
+            /** @description Which program it is for */
+            name: string;
+            /** @description What it may do; this does not change */
+            scopes: ("catalog:write" | "sales:read" | "sales:write" | "reservations:read" | "reservations:write" | "purchases:read" | "purchases:write" | "customers:read" | "customers:write" | "customers:act" | "webhooks:read" | "webhooks:write" | "operations:read" | "operations:write")[];
+            /** @default 90 */
+            expiresInDays?: number;
+        };
+        ApiKeyRotation: {
+            /**
+             * @description For how long the old secret is valid as well, but never longer than it was; one before it ends now
+             * @default 86400
+             */
+            overlapSeconds?: number;
+            /** @description From now; without it the key expires when it would have */
+            expiresInDays?: number;
+        };
         NewProduct: {
             sku: string;
             name: string;
@@ -1775,6 +1978,7 @@ export interface components {
             /** Format: date-time */
             purchaseClosesAt?: string;
             shiftSeconds?: number;
+            offerCutoffSeconds?: number;
             /** @default false */
             dryRun?: boolean;
             confirmation?: string;
@@ -2084,7 +2288,7 @@ export interface components {
              * @description What happened, for programs
              * @enum {string}
              */
-            code: "invalid_input" | "invalid_json" | "idempotency_key_missing" | "unauthenticated" | "invalid_credentials" | "invalid_signature" | "not_entitled" | "contact_not_verified" | "external_id_missing" | "person_known_elsewhere" | "invalid_code" | "external_id_taken" | "contact_taken" | "forbidden" | "not_found" | "idempotency_in_progress" | "sale_not_open" | "sale_closed" | "sale_paused" | "sale_cancelled" | "sold_out" | "over_cap" | "over_allotment" | "window_not_open" | "window_closed" | "deadline_passed" | "illegal_state" | "not_decided_yet" | "cannot_grow" | "already_resolved" | "purchase_in_progress" | "sku_taken" | "connection_silent" | "confirmation_required" | "conflict" | "payload_too_large" | "unsupported_media_type" | "idempotency_key_reused" | "unprocessable" | "mixed_currencies" | "import_rejected" | "work_required" | "too_many_requests" | "too_many_connections" | "internal" | "queue_unavailable" | "status_unknown" | "store_unavailable";
+            code: "invalid_input" | "invalid_json" | "idempotency_key_missing" | "customer_missing" | "unauthenticated" | "invalid_credentials" | "invalid_api_key" | "invalid_signature" | "not_entitled" | "contact_not_verified" | "external_id_missing" | "person_known_elsewhere" | "invalid_code" | "external_id_taken" | "contact_taken" | "forbidden" | "missing_scope" | "people_only" | "not_found" | "idempotency_in_progress" | "sale_not_open" | "sale_closed" | "sale_paused" | "sale_cancelled" | "sold_out" | "over_cap" | "over_allotment" | "window_not_open" | "window_closed" | "deadline_passed" | "illegal_state" | "not_decided_yet" | "cannot_grow" | "already_resolved" | "purchase_in_progress" | "sku_taken" | "connection_silent" | "confirmation_required" | "conflict" | "payload_too_large" | "unsupported_media_type" | "idempotency_key_reused" | "unprocessable" | "mixed_currencies" | "import_rejected" | "work_required" | "too_many_requests" | "too_many_connections" | "internal" | "queue_unavailable" | "status_unknown" | "store_unavailable";
             /** @description What to do about it, for people */
             detail: string;
             /** @description The path that was called */
@@ -2287,6 +2491,57 @@ export interface components {
             /** Format: date-time */
             createdAt: string;
             readAt: string | null;
+        };
+        ApiKeyPage: {
+            items: components["schemas"]["ApiKey"][];
+            /** @description Where the next page begins; null on the last one */
+            nextCursor: string | null;
+        };
+        ApiKey: {
+            /** Format: uuid */
+            keyId: string;
+            name: string;
+            scopes: ("catalog:write" | "sales:read" | "sales:write" | "reservations:read" | "reservations:write" | "purchases:read" | "purchases:write" | "customers:read" | "customers:write" | "customers:act" | "webhooks:read" | "webhooks:write" | "operations:read" | "operations:write")[];
+            /** @enum {string} */
+            state: "active" | "expired" | "revoked";
+            /**
+             * Format: uuid
+             * @description The admin who made it
+             */
+            createdBy: string;
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            expiresAt: string;
+            /** @description Until when the secret before is valid as well */
+            previousSecretUntil: string | null;
+            /** @description To the minute; null until it is used */
+            lastUsedAt: string | null;
+            revokedAt: string | null;
+        };
+        ApiKeyWithSecret: {
+            /** Format: uuid */
+            keyId: string;
+            name: string;
+            scopes: ("catalog:write" | "sales:read" | "sales:write" | "reservations:read" | "reservations:write" | "purchases:read" | "purchases:write" | "customers:read" | "customers:write" | "customers:act" | "webhooks:read" | "webhooks:write" | "operations:read" | "operations:write")[];
+            /** @enum {string} */
+            state: "active" | "expired" | "revoked";
+            /**
+             * Format: uuid
+             * @description The admin who made it
+             */
+            createdBy: string;
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            expiresAt: string;
+            /** @description Until when the secret before is valid as well */
+            previousSecretUntil: string | null;
+            /** @description To the minute; null until it is used */
+            lastUsedAt: string | null;
+            revokedAt: string | null;
+            /** @description Shown only now, as it is not stored: null where an answer is given again under its Idempotency-Key */
+            key: string | null;
         };
         ProductPage: {
             items: components["schemas"]["Product"][];
@@ -2636,7 +2891,7 @@ export interface components {
             actId: string;
             /** Format: date-time */
             at: string;
-            /** @description Null for a command that was run with the database’s password */
+            /** @description An account or an API key; null for a command that was run with the database’s password */
             operatorId: string | null;
             /** @description The operation of this document, or the command */
             act: string;
@@ -3199,7 +3454,9 @@ export interface operations {
     "get-me": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                "Holdfast-Customer"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -3219,7 +3476,9 @@ export interface operations {
     "update-me": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                "Holdfast-Customer"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -3338,7 +3597,9 @@ export interface operations {
                 /** @description The nextCursor of the previous page */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                "Holdfast-Customer"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -3463,7 +3724,9 @@ export interface operations {
                 /** @description The nextCursor of the part before */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                "Holdfast-Customer"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -3476,6 +3739,109 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OwnData"];
+                };
+            };
+        };
+    };
+    "list-api-keys": {
+        parameters: {
+            query?: {
+                /** @description Page size, 1 to 100; 20 by default */
+                limit?: number;
+                /** @description The nextCursor of the previous page */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKeyPage"];
+                };
+            };
+        };
+    };
+    "create-api-key": {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /** @description At most 16,384 bytes, in UTF-8 */
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewApiKey"];
+            };
+        };
+        responses: {
+            /** @description Made */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKeyWithSecret"];
+                };
+            };
+        };
+    };
+    "revoke-api-key": {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                keyId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done; there is nothing to say */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "rotate-api-key": {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                keyId: string;
+            };
+            cookie?: never;
+        };
+        /** @description At most 16,384 bytes, in UTF-8 */
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ApiKeyRotation"];
+            };
+        };
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKeyWithSecret"];
                 };
             };
         };
@@ -3898,7 +4264,9 @@ export interface operations {
                 /** @description The nextCursor of the previous page */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                "Holdfast-Customer"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -3921,7 +4289,9 @@ export interface operations {
                 /** @description From the status URL of an accepted request: proves that there is one, though it is not decided yet */
                 receipt?: string;
             };
-            header?: never;
+            header?: {
+                "Holdfast-Customer"?: string;
+            };
             path: {
                 reservationId: string;
             };
@@ -3946,7 +4316,9 @@ export interface operations {
                 /** @description From the status URL of an accepted request: proves that there is one, though it is not decided yet */
                 receipt?: string;
             };
-            header?: never;
+            header?: {
+                "Holdfast-Customer"?: string;
+            };
             path: {
                 reservationId: string;
             };
@@ -3971,7 +4343,9 @@ export interface operations {
                 /** @description From the status URL of an accepted request: proves that there is one, though it is not decided yet */
                 receipt?: string;
             };
-            header?: never;
+            header?: {
+                "Holdfast-Customer"?: string;
+            };
             path: {
                 reservationId: string;
             };
@@ -4001,6 +4375,7 @@ export interface operations {
             header?: {
                 /** @description Chosen by the client, a new one for each operation: repeating the same key and request has no further effect. Bare or in quotes it is the same key */
                 "Idempotency-Key"?: string;
+                "Holdfast-Customer"?: string;
                 "X-Proof-Of-Work"?: string;
             };
             path: {
@@ -4086,7 +4461,9 @@ export interface operations {
                 /** @description The nextCursor of the previous page */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                "Holdfast-Customer"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -4109,6 +4486,7 @@ export interface operations {
             header?: {
                 /** @description Chosen by the client, a new one for each operation: repeating the same key and request has no further effect. Bare or in quotes it is the same key */
                 "Idempotency-Key"?: string;
+                "Holdfast-Customer"?: string;
             };
             path?: never;
             cookie?: never;
@@ -4134,7 +4512,9 @@ export interface operations {
     "get-purchase": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                "Holdfast-Customer"?: string;
+            };
             path: {
                 purchaseId: string;
             };
@@ -4156,7 +4536,9 @@ export interface operations {
     "give-up-purchase": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                "Holdfast-Customer"?: string;
+            };
             path: {
                 purchaseId: string;
             };
@@ -4276,7 +4658,9 @@ export interface operations {
                 /** @description Only those that are unread, or only those that are read */
                 unread?: "true" | "false";
             };
-            header?: never;
+            header?: {
+                "Holdfast-Customer"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -4296,7 +4680,9 @@ export interface operations {
     "read-notifications": {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                "Holdfast-Customer"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -4784,9 +5170,9 @@ export interface operations {
                 limit?: number;
                 /** @description The nextCursor of the previous page */
                 cursor?: string;
-                /** @description Only those of this operator */
+                /** @description Only those of this operator or API key */
                 operatorId?: string;
-                /** @description Only those about this sale, product, purchase, reservation, customer or run */
+                /** @description Only those about this sale, product, purchase, reservation, customer, API key or run */
                 subjectId?: string;
             };
             header?: never;

@@ -1,5 +1,7 @@
 /** What operators look up, take with them and keep in MySQL alone: one function, since all of it needs the same. */
 import { severalRoutes } from '#platform/handlers/several.ts';
+import * as catalog from './catalog.routes.ts';
+import { handler as createProduct } from './create-product.ts';
 import { handler as deleteWebhookEndpoint } from './delete-webhook-endpoint.ts';
 import { handler as exportActs } from './export-acts.ts';
 import { handler as exportList } from './export-list.ts';
@@ -9,6 +11,7 @@ import { handler as getStory } from './get-story.ts';
 import { handler as getWebhookDelivery } from './get-webhook-delivery.ts';
 import { handler as getWebhookEndpoint } from './get-webhook-endpoint.ts';
 import { handler as getWebhookRedelivery } from './get-webhook-redelivery.ts';
+import { handler as importProducts } from './import-products.ts';
 import { handler as listActs } from './list-acts.ts';
 import { handler as listDisputes } from './list-disputes.ts';
 import { handler as listFailedRefunds } from './list-failed-refunds.ts';
@@ -20,10 +23,14 @@ import { handler as lookUpPurchases } from './look-up-purchases.ts';
 import { handler as lookUpReservations } from './look-up-reservations.ts';
 import * as operations from './operations.routes.ts';
 import * as purchase from './purchase.routes.ts';
+import { handler as updateProduct } from './update-product.ts';
 import { handler as updateWebhookEndpoint } from './update-webhook-endpoint.ts';
 import * as webhooks from './webhooks.routes.ts';
 
 export const handler = severalRoutes([
+  [catalog.createProductRoute, createProduct],
+  [catalog.updateProductRoute, updateProduct],
+  [catalog.importProductsRoute, importProducts],
   [purchase.listFailedRefundsRoute, listFailedRefunds],
   [purchase.listDisputesRoute, listDisputes],
   [operations.getCancellationRoute, getCancellation],

@@ -142,7 +142,7 @@ test('an operator imports products from a file in CP949, whose tables only that 
   const event = request('POST', '/products/import', { token });
   const [imported] = await run([
     {
-      bundle: bundleOf('operate-records'),
+      bundle: bundleOf('operate-look-up'),
       event: {
         ...event,
         routeKey: 'POST /products/import',
