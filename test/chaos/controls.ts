@@ -254,7 +254,7 @@ export const controls: readonly Control[] = [
     name: 'redis-waited-for',
     row: 'redis-hangs',
     http: true,
-    faults: [inModule(() => import('#platform/redis/redis.ts'), { partOfLimitMs: () => () => 3_000 })],
+    faults: [inModule(() => import('#platform/redis/redis.ts'), { partOfLimitMs: () => () => 1_500 })],
   },
   { name: 'gate-errors-answered', row: 'redis-full', http: true, faults: [gateErrorsAnswered] },
   {
