@@ -1,5 +1,5 @@
 /** The calls that answer a mail: one function, as all of them need the same. */
-import { severalRoutes } from '#platform/handlers/several.ts';
+import { severalRoutes } from '#platform/handlers/several-routes.ts';
 import { handler as getUnsubscribe } from './get-unsubscribe.ts';
 import * as identity from './identity.routes.ts';
 import * as notification from './notification.routes.ts';

@@ -1,5 +1,5 @@
 /** What customers read of their own in MySQL: one function, as all of it needs the same. */
-import { severalRoutes } from '#platform/handlers/several.ts';
+import { severalRoutes } from '#platform/handlers/several-routes.ts';
 import { handler as getMe } from './get-me.ts';
 import { handler as getPurchase } from './get-purchase.ts';
 import * as identity from './identity.routes.ts';

@@ -1,5 +1,5 @@
 /** The documents of this API and the page that shows it: one function, since all of it needs the same. */
-import { severalRoutes } from '#platform/handlers/several.ts';
+import { severalRoutes } from '#platform/handlers/several-routes.ts';
 import { handler as getAsyncapi } from './get-asyncapi.ts';
 import { handler as getDocs } from './get-docs.ts';
 import { handler as getDocsScript } from './get-docs-script.ts';

@@ -1,5 +1,5 @@
 /** What admins alone do, and no API key: who has which role, and the keys. One function, since all of it needs the same. */
-import { severalRoutes } from '#platform/handlers/several.ts';
+import { severalRoutes } from '#platform/handlers/several-routes.ts';
 import { handler as createApiKey } from './create-api-key.ts';
 import * as identity from './identity.routes.ts';
 import * as keys from './keys.routes.ts';

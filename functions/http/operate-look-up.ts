@@ -1,5 +1,5 @@
 /** What operators look up, take with them and keep in MySQL alone: one function, since all of it needs the same. */
-import { severalRoutes } from '#platform/handlers/several.ts';
+import { severalRoutes } from '#platform/handlers/several-routes.ts';
 import * as catalog from './catalog.routes.ts';
 import { handler as createProduct } from './create-product.ts';
 import { handler as deleteWebhookEndpoint } from './delete-webhook-endpoint.ts';

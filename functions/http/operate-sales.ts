@@ -1,5 +1,5 @@
 /** Operators' calls that run a sale: one function, since all of them need the same. */
-import { severalRoutes } from '#platform/handlers/several.ts';
+import { severalRoutes } from '#platform/handlers/several-routes.ts';
 import { handler as adjustStock } from './adjust-stock.ts';
 import { handler as cancelSale } from './cancel-sale.ts';
 import { handler as createSale } from './create-sale.ts';

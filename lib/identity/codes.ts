@@ -6,7 +6,7 @@
  * purpose in five minutes, however many were asked for: what stays good in between is the code that is in the mailbox already, so
  * no caller who asks in another person's name fills a mailbox or makes its owner's code worthless.
  */
-import { askForMail } from '#mail/ask.ts';
+import { askForMail } from '#mail/request-mail.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { type CustomerId, newId } from '#platform/kernel/ids.ts';

@@ -9,7 +9,7 @@ import { type Page, type PageQuery, readCursor, toPage } from '#platform/handler
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
-import { missesOf } from '#platform/resilience/misses.ts';
+import { missesOf } from '#platform/resilience/unknown-ids.ts';
 import type { SaleView } from '#sale/sale.shapes.ts';
 import { listSales } from '#sale/sale.store.ts';
 import { viewOfRow } from '#sale/terms.ts';

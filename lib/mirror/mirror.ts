@@ -16,10 +16,10 @@ import { keys } from '#platform/redis/keys.ts';
 import { warnUnlessOutage } from '#platform/redis/outage-log.ts';
 import { defineScript, luaSource, type RedisClient } from '#platform/redis/redis.ts';
 import { batched } from '#platform/resilience/batcher.ts';
+import { asksOf } from '#sale/eligibility.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
 import { readSales, type SaleRow } from '#sale/sale.store.ts';
 import { claimBucket, saleTag, saleTagOf } from '#sale/sale-id.ts';
-import { asksOf } from '#sale/standing.ts';
 import { termsView } from '#sale/terms.ts';
 import { unitsAgainstCap } from '#state/reservation-state.ts';
 import {

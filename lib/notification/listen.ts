@@ -13,7 +13,7 @@ import { limitCustomer } from '#platform/handlers/limits.ts';
 import type { Ending } from '#platform/handlers/websocket.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
-import { missesOf } from '#platform/resilience/misses.ts';
+import { missesOf } from '#platform/resilience/unknown-ids.ts';
 import type { Tokens } from '#platform/security/access-token.ts';
 import {
   type Connection,

@@ -8,7 +8,7 @@ import { shownCode } from '#identity/code.ts';
 import { codeMails, issueCode } from '#identity/codes.ts';
 import { findAccountsOf, findRecipients, type Recipient } from '#identity/customer.store.ts';
 import type { DueMail } from '#mail/mail.store.ts';
-import { type Compose, forgetOldMails, type MailNeeds, sendDueMails } from '#mail/turn.ts';
+import { type Compose, forgetOldMails, type MailNeeds, sendDueMails } from '#mail/send-due.ts';
 import type { Needs } from '#platform/environment/deps.ts';
 import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
 import { toIso } from '#platform/kernel/clock.ts';

@@ -41,7 +41,7 @@ export const ExportQuery = z.strictObject({
 export type ExportQuery = z.output<typeof ExportQuery>;
 export const ActExportQuery = z.strictObject({ cursor: PageQuery.shape.cursor });
 
-/** Whose it is; without an account there is no address and no name. */
+/** The customer; one whose account was deleted has no address and no name. */
 const who = { customerId: idOf<CustomerId>(), email: z.string().nullable(), name: z.string().nullable() };
 
 export const FoundReservation = z

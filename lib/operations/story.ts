@@ -134,7 +134,7 @@ async function readPart(
   return rows.map((row) => ({ ...row, kind }));
 }
 
-/** What of a kind comes after a position: at the same moment, kinds have an order. */
+/** The condition for the entries of a kind that come after a position; at the same moment, kinds have an order. */
 function beyond(kind: Kind, [atMs, at, place]: z.output<typeof Position>): [string, unknown[]] {
   const order = kinds.indexOf(kind) - kinds.indexOf(at);
   if (order < 0) return ['at < ?', [atMs]];

@@ -9,7 +9,7 @@ import { toIso } from '#platform/kernel/clock.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { CustomerId, PurchaseId } from '#platform/kernel/ids.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
-import { missesOf } from '#platform/resilience/misses.ts';
+import { missesOf } from '#platform/resilience/unknown-ids.ts';
 import type { Caller } from '#platform/security/access-token.ts';
 import { isAtLeast } from '#platform/security/roles.ts';
 import { openAction } from './action.ts';

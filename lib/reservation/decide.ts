@@ -9,9 +9,9 @@
 
 import type { Code } from '#platform/kernel/errors.ts';
 import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
+import { isEntitled } from '#sale/eligibility.ts';
 import type { SaleRow, StockMove } from '#sale/sale.store.ts';
 import { saleNowMs, toSaleTime } from '#sale/sale-clock.ts';
-import { isEntitled } from '#sale/standing.ts';
 import { unitsAgainstCap } from '#state/reservation-state.ts';
 import type { ReserveCommand } from './reservation.shapes.ts';
 import { asRequested, type DecidedReservation, type Holding, type Holdings } from './reservation.store.ts';

@@ -26,7 +26,7 @@ import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { CustomerId, ReservationId } from '#platform/kernel/ids.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
 import { warnUnlessOutage } from '#platform/redis/outage-log.ts';
-import { missesOf } from '#platform/resilience/misses.ts';
+import { missesOf } from '#platform/resilience/unknown-ids.ts';
 import { readStock } from '#sale/sale.store.ts';
 import { shownDeadlineMs } from '#sale/sale-clock.ts';
 import { isFinal } from '#state/reservation-state.ts';

@@ -18,10 +18,10 @@ import { codes, isRefusal, type Refusal, refuse } from '#platform/kernel/errors.
 import type { SaleId } from '#platform/kernel/ids.ts';
 import { correlationId } from '#platform/kernel/log.ts';
 import { warnUnlessOutage } from '#platform/redis/outage-log.ts';
-import { missesOf } from '#platform/resilience/misses.ts';
+import { missesOf } from '#platform/resilience/unknown-ids.ts';
 import type { Caller } from '#platform/security/access-token.ts';
+import { type Asks, lackedBy, type Shown, standingOf } from '#sale/eligibility.ts';
 import { readStock } from '#sale/sale.store.ts';
-import { type Asks, lackedBy, type Shown, standingOf } from '#sale/standing.ts';
 import { firstVersion } from './decide.ts';
 import { statusUrl } from './receipt.ts';
 import {

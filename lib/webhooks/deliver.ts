@@ -11,10 +11,10 @@ import type { Delivered, MustRepeat } from '#platform/handlers/queue.ts';
 import { log } from '#platform/kernel/log.ts';
 import { EndpointCommand, RedeliveryCommand, sendEndpoints } from './commands.ts';
 import type { EndpointId } from './endpoint.store.ts';
+import { tick } from './minute-rule.ts';
 import { recordEvents } from './record.ts';
 import { continueRedelivery } from './redelivery.ts';
-import { tick } from './tick.ts';
-import { serveEndpoint, type TurnNeeds } from './turn.ts';
+import { serveEndpoint, type TurnNeeds } from './send-due.ts';
 
 /** The triggers: an event, a command, or the rule's tick. */
 export const WebhookTrigger = z.union([

@@ -14,7 +14,7 @@ import { apiReferencePage, contentSecurityPolicy } from '#operations/api-referen
 import { apiReferenceScript } from '#operations/scalar-script.ts';
 import { codesOf } from '#platform/handlers/openapi.ts';
 import type { OpenApiDocument } from '#platform/handlers/openapi-examples.ts';
-import type { SeveralRoutes } from '#platform/handlers/several.ts';
+import type { SeveralRoutes } from '#platform/handlers/several-routes.ts';
 import { closingCodes, codes } from '#platform/kernel/errors.ts';
 import { operatorRoles } from '#platform/security/roles.ts';
 import { asId } from '#test/support/ids.ts';

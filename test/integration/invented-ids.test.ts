@@ -2,7 +2,7 @@
 import { readLiveSale } from '#mirror/live-sale.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
-import { missesAtMost } from '#platform/resilience/misses.ts';
+import { missesAtMost } from '#platform/resilience/unknown-ids.ts';
 import { getReservation } from '#reservation/read.ts';
 import { requestReservation } from '#reservation/request.ts';
 import { newId } from '#test/support/ids.ts';

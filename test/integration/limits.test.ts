@@ -11,7 +11,7 @@ import { openDeps } from '#platform/environment/deps.ts';
 import { perCustomerAndAddress, type Requested } from '#platform/handlers/limits.ts';
 import { isRefusal, type Refusal } from '#platform/kernel/errors.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
-import { missesAtMost } from '#platform/resilience/misses.ts';
+import { missesAtMost } from '#platform/resilience/unknown-ids.ts';
 import { openTokens, type Tokens } from '#platform/security/access-token.ts';
 import type { Challenge } from '#platform/security/proof-of-work.ts';
 import { openSince, requestReservation } from '#reservation/request.ts';

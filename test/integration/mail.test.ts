@@ -2,7 +2,7 @@
 import type { BusEvent } from '#events/catalog.ts';
 import { changeProfile } from '#identity/customer.store.ts';
 import { startMailServer } from '#local/mail/server.ts';
-import { attemptDiesAfterMs, givenUpAfterMs } from '#mail/turn.ts';
+import { attemptDiesAfterMs, givenUpAfterMs } from '#mail/send-due.ts';
 import { recordMails } from '#notification/mail-notices.ts';
 import { sendMails } from '#notification/send-mails.ts';
 import { type Deps, openDeps } from '#platform/environment/deps.ts';

@@ -239,7 +239,7 @@ export const controls: readonly Control[] = [
   {
     name: 'standing-ignored',
     description: 'What a sale asks of who reserves is not checked when a request is decided.',
-    faults: [inModule(() => import('#sale/standing.ts'), { isEntitled: () => () => true })],
+    faults: [inModule(() => import('#sale/eligibility.ts'), { isEntitled: () => () => true })],
     caughtBy: ['I4'],
     cases: ['contact'],
   },

@@ -10,6 +10,7 @@
  */
 import type { PurchaseId } from '#platform/kernel/ids.ts';
 import { type ConsumerName, consumerNames, queueOf, tick } from './consumers.ts';
+import { processorMs } from './processor-time.ts';
 import { pages } from './rows-per-step.ts';
 import { type SaleSetting, Setting } from './setting.ts';
 import { type Chooser, type Fault, Random } from './world/choice.ts';
@@ -151,7 +152,7 @@ export function explore(scenario: Scenario, limitMs: number): Exploration {
   /** What each state was left with that had not been tried there. */
   const seen = new Map<number, readonly string[]>();
   const path: Point[] = [];
-  const startedMs = performance.now();
+  const untilMs = processorMs() + limitMs;
   let [runs, deepest] = [0, 0];
   const result = (complete: boolean, violation?: Exploration['violation']): Exploration => ({
     name: scenario.name,
@@ -220,7 +221,7 @@ export function explore(scenario: Scenario, limitMs: number): Exploration {
       if (path.length > stepsAtMost) world.broken('I9', `no end after ${path.length} steps`);
       else step(next);
     }
-    if (performance.now() - startedMs > limitMs) return result(false);
+    if (processorMs() > untilMs) return result(false);
     if (!goBack(path)) return result(true);
   }
 }

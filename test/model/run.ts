@@ -8,6 +8,7 @@ import { type Control, controls } from './controls.ts';
 import type { Exploration, Scenario } from './explore.ts';
 import type { Done, Failure, Job } from './jobs.ts';
 import { planOf } from './plan.ts';
+import { processorMs } from './processor-time.ts';
 import { smallPages } from './rows-per-step.ts';
 
 const planted = process.env.HOLDFAST_CONTROL;
@@ -72,8 +73,8 @@ function smallest(scenario: Scenario, violation: NonNullable<Exploration['violat
 /** Runs random paths of a case until one fails, or their number or the time limit is reached. */
 function wandered(name: string, seed: number, ways: number, limitMs: number): Failure | undefined {
   const scenario = caseOf(name);
-  const untilMs = performance.now() + limitMs;
-  for (let n = 0; n < ways && performance.now() < untilMs; n++) {
+  const untilMs = processorMs() + limitMs;
+  for (let n = 0; n < ways && processorMs() < untilMs; n++) {
     const violation = wander(scenario, seed + n);
     if (violation) return smallest(scenario, violation);
   }
@@ -117,6 +118,7 @@ function work(job: Job): Done {
     }
     case 'hunt': {
       const startedMs = performance.now();
+      const untilMs = processorMs() + job.limitMs;
       const seconds = () => Math.round((performance.now() - startedMs) / 100) / 10;
       for (const name of job.cases) {
         const failure =
@@ -124,7 +126,7 @@ function work(job: Job): Done {
           explored(name, huntCaseLimitMs).failure;
         if (failure) return { kind: 'hunt', seconds: seconds(), failure };
       }
-      for (let n = 0; performance.now() - startedMs < job.limitMs; n++) {
+      for (let n = 0; processorMs() < untilMs; n++) {
         const size = job.sizes[n % job.sizes.length] ?? 1;
         const failure = failureOf(job.seed + n, size, huntShrinkLimitMs);
         if (failure) return { kind: 'hunt', seconds: seconds(), failure };

@@ -18,7 +18,7 @@ import { undecidedView } from '#reservation/receipt.ts';
 import { reduceDecided } from '#reservation/reduce.ts';
 import { requestReservation } from '#reservation/request.ts';
 import { deriveReservationId } from '#reservation/reservation-id.ts';
-import { standingOf } from '#sale/standing.ts';
+import { standingOf } from '#sale/eligibility.ts';
 import { Columns } from './check/columns.ts';
 import { type ConsumerName, queueOf, tick } from './consumers.ts';
 import type { Scenario } from './explore.ts';

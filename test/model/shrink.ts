@@ -5,6 +5,7 @@
 import { runEpisode } from './episode.ts';
 import { replay, type Scenario } from './explore.ts';
 import type { Plan } from './plan.ts';
+import { processorMs } from './processor-time.ts';
 import type { Fault } from './world/choice.ts';
 
 export interface Violation {
@@ -28,16 +29,16 @@ const leastRate = 0.03;
 
 /** Looks for the smallest episode that breaks the same invariant, within a time limit. */
 export function shrinkEpisode(plan: Plan, seed: number, violation: Violation, limitMs: number): SmallEpisode {
-  const untilMs = performance.now() + limitMs;
+  const untilMs = processorMs() + limitMs;
   let best = { plan, seed };
   const fails = (candidate: Plan): number | undefined => {
-    for (let n = 0; n < seedsPerPlan && performance.now() < untilMs; n++) {
+    for (let n = 0; n < seedsPerPlan && processorMs() < untilMs; n++) {
       const found = runEpisode(candidate, seed + n).violation;
       if (found?.invariant === violation.invariant) return seed + n;
     }
     return undefined;
   };
-  for (let smaller = true; smaller && performance.now() < untilMs; ) {
+  for (let smaller = true; smaller && processorMs() < untilMs; ) {
     smaller = false;
     for (const candidate of simpler(best.plan)) {
       const failing = fails(candidate);
@@ -79,7 +80,7 @@ function* simpler(plan: Plan): Generator<Plan> {
 
 function shortest(plan: Plan, seed: number, violation: Violation, untilMs: number): SmallEpisode {
   let best: SmallEpisode | undefined;
-  for (let n = 0; n < seedsForShortest && (n === 0 || performance.now() < untilMs); n++) {
+  for (let n = 0; n < seedsForShortest && (n === 0 || processorMs() < untilMs); n++) {
     const trace: string[] = [];
     const found = runEpisode(plan, seed + n, (line) => trace.push(line)).violation;
     if (found?.invariant !== violation.invariant) continue;

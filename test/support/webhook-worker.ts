@@ -47,7 +47,7 @@ const { openDeps } = await import('#platform/environment/deps.ts');
 const { loadRegistry } = await import('#platform/environment/discovery.ts');
 const { loopbackName } = await import('#platform/kernel/registry.ts');
 const { redisReady } = await import('#platform/redis/redis.ts');
-const { serveEndpoint } = await import('#webhooks/turn.ts');
+const { serveEndpoint } = await import('#webhooks/send-due.ts');
 const { withDeps } = await import('./deps.ts');
 
 const { [loopbackName]: loopback, ...registry } = await loadRegistry();

@@ -83,7 +83,7 @@ function readIdempotencyKey(given = ''): string {
   throw new Refused('idempotency_key_missing', 'Send an Idempotency-Key of 1 to 255 printable ASCII characters.');
 }
 
-/** Whether everything that the documents of the API say of the input is so, and only rules in words are broken. */
+/** Whether the input has the documented form, and breaks only rules that the documents state in words. */
 function isWellFormed({ issues }: z.ZodError): boolean {
   return issues.every((issue) => issue.code === 'custom' && issue.params?.documented !== stated.documented);
 }

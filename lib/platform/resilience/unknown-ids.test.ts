@@ -1,4 +1,4 @@
-import { missesAtMost, missesOf, missesWithinMs } from './misses.ts';
+import { missesAtMost, missesOf, missesWithinMs } from './unknown-ids.ts';
 
 function opened() {
   let nowMs = 1_000;

@@ -1,6 +1,6 @@
 /** Who may reserve in a sale. */
 import { newId } from '#test/support/ids.ts';
-import { asksOf, isEntitled, lackedBy, standingOf } from './standing.ts';
+import { asksOf, isEntitled, lackedBy, standingOf } from './eligibility.ts';
 
 const createdAtMs = Date.UTC(2030, 4, 1);
 const saleId = newId(createdAtMs);

@@ -16,8 +16,8 @@ import { mailCallTimeoutMs } from '#platform/kernel/time-limits.ts';
 import { connectionsAtOnce, type Mail, MailRefused, type MailRun, openMailer } from '#platform/mail/smtp.ts';
 import { sharedBreaker } from '#platform/redis/shared-circuit-breaker.ts';
 import { type Breaker, BreakerOpen } from '#platform/resilience/circuit-breaker.ts';
-import { wakeMailer } from './ask.ts';
 import { claimDueMails, type DueMail, deleteMailsBefore, type MailState, noteMail } from './mail.store.ts';
+import { wakeMailer } from './request-mail.ts';
 
 export type MailNeeds = Needs<'db' | 'redis' | 'queue' | 'clock' | 'random' | 'breakers' | 'registry' | 'once'>;
 
