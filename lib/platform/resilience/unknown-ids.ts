@@ -1,6 +1,6 @@
 /**
- * Look-ups of things that do not exist (the place of a negative cache). Any caller can invent ids, and each costs the store a look-up, so this environment
- * counts them for each caller. A caller who has caused many lately has to wait.
+ * Look-ups of things that do not exist, counted in place of a negative cache. Any caller can invent ids, and each costs the
+ * store a look-up, so this environment counts them for each caller. A caller who has caused many lately has to wait.
  *
  * Invariant: no caller is told that something does not exist unless it was looked up. Misses are not remembered by id: a client
  * may know an id before it is created.
