@@ -103,7 +103,11 @@ async function continueJob(deps: WriteNeeds, { saleId, kind }: SaleJob, deadline
       kind === 'ending' ? endSome(tx, saleId, nowMs) : announceSome(tx, saleId, nowMs),
     );
     if (!next) return;
-    if (next.finishedAtMs !== null && isOfTimes(next.kind)) await sendBoundaries(deps, saleId, [deps.clock()], 0);
+    if (next.finishedAtMs !== null && isOfTimes(next.kind)) {
+      await sendBoundaries(deps, saleId, [deps.clock()], 0).catch((error) =>
+        log.warn('the next tick will end what waited for an announcement', { error, saleId }),
+      );
+    }
     if (isWaiting) return sendJob(deps, next, lookAgainSeconds);
     if (next.finishedAtMs === null && deps.clock() >= endsMs) return sendJob(deps, next);
   }

@@ -14,8 +14,7 @@ import { readTimes } from './sale-times.ts';
 
 /**
  * Moves a sale's times to those named, with another cut-off for offers if there is one, or all that are still to come by
- * `shiftSeconds`. With `dryRun` it changes nothing
- * and says what would happen. Refuses with `confirmation_required` what takes time from a customer or ends the sale at once,
+ * `shiftSeconds`. With `dryRun` it changes nothing and says what would happen. Refuses with `confirmation_required` what takes time from a customer or ends the sale at once,
  * unless the preview's `confirmation` comes with it.
  */
 export async function rescheduleSale(

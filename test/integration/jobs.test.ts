@@ -266,6 +266,29 @@ describe('an announcement that is under way', () => {
     expect(kept.count('expired')).toEqual({ told: holding, repeated: 0 });
   });
 
+  test('of a pause goes on though the close would have passed, since the clock of the sale stands still', async () => {
+    const saleId = await given({ holding }, 'open');
+    await pauseSale(deps, saleId);
+    aheadMs += 2 * hourMs;
+    await carryMessages(deps, kept, over);
+    expect(kept.count('paused')).toEqual({ told: holding, repeated: 0 });
+  });
+
+  test('of earlier times that ends while SQS is away leaves the rest to the minute’s rule', async () => {
+    const saleId = await given({ holding }, 'open');
+    const times = { purchaseClosesAt: toIso(deps.clock() + 3_000) };
+    const preview = await rescheduleSale(deps, saleId, { ...times, dryRun: true });
+    const confirmation = 'confirmation' in preview ? (preview.confirmation ?? '') : '';
+    await rescheduleSale(deps, saleId, { ...times, dryRun: false, confirmation });
+    aheadMs += 12_000;
+    const mute = withDeps(deps, { queue: withoutQueue(deps, 'advance', 'lost') });
+    await runJob(mute, await messageOf(saleId), deps.clock() + 60_000);
+    expect(kept.count('rescheduled')).toEqual({ told: holding, repeated: 0 });
+    await trigger(deps, tick);
+    await carryMessages(deps, kept);
+    expect(kept.count('expired')).toEqual({ told: holding, repeated: 0 });
+  });
+
   test('of a pause is told before new times that are set in the pause, and both before it is resumed', async () => {
     const saleId = await given({ holding }, 'open');
     await pauseSale(deps, saleId);
