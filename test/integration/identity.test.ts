@@ -476,7 +476,7 @@ describe('limits', () => {
 
   test('a bucket holds its burst, refuses without taking, and refills at its rate', async () => {
     const rate = { burst: 3, perMinute: 600 };
-    const take = (who: string) => takeTokens(deps.redis, [{ what: 'test', who, rate }]);
+    const take = (who: string) => takeTokens(deps, [{ what: 'test', who, rate }]);
     expect(await Promise.all(Array.from({ length: 3 }, () => take('a')))).toEqual([[], [], []]);
     const empty = [{ what: 'test', retryAfterSeconds: 1 }];
     expect(await take('a')).toEqual(empty);
@@ -491,10 +491,29 @@ describe('limits', () => {
   test('of several buckets, one that is empty keeps the others as they are', async () => {
     const bucket = (what: string, burst: number) => ({ what, who: newIp(), rate: { burst, perMinute: 1 } });
     const [small, large] = [bucket('small', 1), bucket('large', 2)];
-    expect(await takeTokens(deps.redis, [small, large])).toEqual([]);
-    for (let n = 0; n < 5; n++) expect(await takeTokens(deps.redis, [large, small])).toMatchObject([{ what: 'small' }]);
-    expect(await takeTokens(deps.redis, [large])).toEqual([]);
-    expect(await takeTokens(deps.redis, [large])).toMatchObject([{ what: 'large' }]);
+    expect(await takeTokens(deps, [small, large])).toEqual([]);
+    for (let n = 0; n < 5; n++) expect(await takeTokens(deps, [large, small])).toMatchObject([{ what: 'small' }]);
+    expect(await takeTokens(deps, [large])).toEqual([]);
+    expect(await takeTokens(deps, [large])).toMatchObject([{ what: 'large' }]);
+  });
+
+  test('attempts that come at the same time are limited one by one', async () => {
+    const [crowd, other] = [newIp(), newIp()];
+    const attempts = Array.from({ length: 250 }, (_, n) =>
+      takeTokens(deps, [
+        { what: 'each', who: `${other} ${n}`, rate: { burst: 1, perMinute: 1 } },
+        { what: 'all', who: crowd, rate: { burst: 7, perMinute: 1 } },
+      ]),
+    );
+    const empty = await Promise.all(attempts);
+    expect(empty.filter((one) => one.length === 0)).toHaveLength(7);
+    expect(empty.flat().filter(({ what }) => what === 'all')).toHaveLength(243);
+    // Those that were refused have kept their own token.
+    const again = (n: number) =>
+      takeTokens(deps, [{ what: 'each', who: `${other} ${n}`, rate: { burst: 1, perMinute: 1 } }]);
+    expect(await Promise.all(Array.from({ length: 250 }, (_, n) => again(n)))).toEqual(
+      empty.map((one) => (one.length === 0 ? [{ what: 'each', retryAfterSeconds: 60 }] : [])),
+    );
   });
 
   test('without Redis there is no limit, and little delay', async () => {
@@ -502,7 +521,7 @@ describe('limits', () => {
     const startedAt = Date.now();
     const rate = { burst: 1, perMinute: 1 };
     for (let n = 0; n < 3; n++) {
-      expect(await takeTokens(withoutRedis.redis, [{ what: 'test', who: 'c', rate }])).toEqual([]);
+      expect(await takeTokens(withoutRedis, [{ what: 'test', who: 'c', rate }])).toEqual([]);
     }
     expect(Date.now() - startedAt).toBeLessThan(3_000);
     await withoutRedis.close();

@@ -82,7 +82,7 @@ export async function limit(
     who,
     rate: rateOf(deps.registry, what, rates[what as LimitName]),
   }));
-  const empty = await takeTokens(deps.redis, buckets);
+  const empty = await takeTokens(deps, buckets);
   if (empty.length === 0) return undefined;
   const retryAfterSeconds = Math.max(...empty.map((bucket) => bucket.retryAfterSeconds));
   if (empty.some(({ what }) => what in firm)) return wait(retryAfterSeconds);
@@ -95,11 +95,11 @@ export async function limit(
 
 /** Lets a customer pass within a rate of their own; beyond it they have to wait. */
 export async function limitCustomer(
-  { redis, registry }: Needs<'redis' | 'registry'>,
+  deps: Needs<'redis' | 'registry' | 'once'>,
   what: LimitName,
   who: string,
 ): Promise<Refusal | undefined> {
-  const [empty] = await takeTokens(redis, [{ what, who, rate: rateOf(registry, what, rates[what]) }]);
+  const [empty] = await takeTokens(deps, [{ what, who, rate: rateOf(deps.registry, what, rates[what]) }]);
   return empty && wait(empty.retryAfterSeconds);
 }
 

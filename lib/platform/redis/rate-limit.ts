@@ -6,8 +6,10 @@
  * the logical name `limit/<name>`, as "<burst>/<per minute>"; otherwise the strict default in the code applies.
  */
 import { hash } from 'node:crypto';
+import type { Needs } from '#platform/environment/deps.ts';
 import type { Registry } from '#platform/kernel/registry.ts';
 import { redisCommandTimeoutMs } from '#platform/kernel/time-limits.ts';
+import { batched } from '#platform/resilience/batcher.ts';
 import { keys } from './keys.ts';
 import { defineScript, luaSource, type RedisClient, redisReady } from './redis.ts';
 
@@ -45,25 +47,41 @@ export interface Empty {
   readonly retryAfterSeconds: number;
 }
 
+/** The most attempts in one call of the script; each takes microseconds, during which Redis serves no other client. */
+const attemptsPerCall = 100;
+
+/** Attempts that come while others are under way share the next round trip. */
+const takeCalls = ({ redis }: Needs<'redis'>) =>
+  batched<readonly Bucket[], Empty[]>((attempts) => takeAll(redis, attempts), {
+    maxBatchSize: attemptsPerCall,
+    maxInFlight: 1,
+  });
+
 /**
  * Takes one token from each bucket, in one step: if any is empty, nothing is taken from the others, so an attempt that one
  * limit refuses does not use up another. Resolves to the empty ones. Never throws: without Redis there is no limit.
  */
-export async function takeTokens(redis: RedisClient, buckets: readonly Bucket[]): Promise<Empty[]> {
+export async function takeTokens(deps: Needs<'redis' | 'once'>, buckets: readonly Bucket[]): Promise<Empty[]> {
   if (buckets.length === 0) return [];
-  const names = buckets.map(({ what, who }) => keys.rate(what, digestOf(who)));
-  const sizes = buckets.flatMap(({ rate }) => [rate.burst, 60_000 / rate.perMinute]);
-  try {
-    // The first call after a cold start arrives before the connection is ready.
-    await redisReady(redis, redisCommandTimeoutMs);
-    const waits = (await redis.guarded(() => takeScript.run(redis, names, sizes))) as number[];
-    return buckets.flatMap(({ what }, index) => {
-      const waitMs = waits[index] ?? 0;
+  return deps.once(takeCalls)(buckets).catch(() => []);
+}
+
+async function takeAll(redis: RedisClient, attempts: readonly (readonly Bucket[])[]): Promise<Empty[][]> {
+  const names = attempts.flatMap((buckets) => buckets.map(({ what, who }) => keys.rate(what, digestOf(who))));
+  const sizes = attempts.flatMap((buckets) => [
+    buckets.length,
+    ...buckets.flatMap(({ rate }) => [rate.burst, 60_000 / rate.perMinute]),
+  ]);
+  // The first call after a cold start arrives before the connection is ready.
+  await redisReady(redis, redisCommandTimeoutMs);
+  const waits = (await redis.guarded(() => takeScript.run(redis, names, sizes))) as number[];
+  let place = 0;
+  return attempts.map((buckets) =>
+    buckets.flatMap(({ what }) => {
+      const waitMs = waits[place++] ?? 0;
       return waitMs > 0 ? [{ what, retryAfterSeconds: Math.ceil(waitMs / 1_000) }] : [];
-    });
-  } catch {
-    return [];
-  }
+    }),
+  );
 }
 
 /**
