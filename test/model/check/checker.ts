@@ -95,7 +95,7 @@ interface Told {
 }
 
 /** As many offers as one transaction may make; whoever hears of them goes on with the rest. */
-const changesOfOneTransaction = 250;
+const changesOfOneTransaction = 125;
 
 /** What says when units can be bought. */
 const timeColumns = ['purchase_opens_at_ms', 'purchase_closes_at_ms', 'clock_offset_ms'];
