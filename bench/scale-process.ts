@@ -67,6 +67,8 @@ const limitMs = 9_000;
 const awayMs = 1_000;
 /** So many purchases are paid, or refunded, at most: the others cost the same. */
 const messagesKept = 5_000;
+/** So many events wait for the function at most: each of them makes it go on with the sale, and they are large. */
+const eventsKept = 500;
 
 const [task = ''] = process.argv.slice(2);
 const { name, saleId, size, servers } = JSON.parse(task) as ScaleTask;
@@ -141,7 +143,10 @@ function note(event: BusEvent, detail: object): void {
   }
   if (event['detail-type'] === 'reservations.changed') {
     for (const { reservationId } of event.detail.changes) count(reservationId);
-    if (event.detail.released) queues.get('advance')?.push({ 'detail-type': event['detail-type'], detail });
+    const waiting = queues.get('advance') ?? [];
+    if (event.detail.released && waiting.length < eventsKept) {
+      waiting.push({ 'detail-type': event['detail-type'], detail });
+    }
   }
 }
 
