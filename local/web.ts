@@ -111,7 +111,9 @@ function fresh(content: string | Buffer, type: string): PageFile {
 /** What the preview of a sale says; undefined if there is no such sale, or nobody answers in time. */
 async function readSale(api: string, saleId: string, code: string | undefined): Promise<Previewed | undefined> {
   try {
-    const response = await fetch(`${api}/sales/${saleId}${codeQuery(code)}`, { signal: AbortSignal.timeout(previewMs) });
+    const response = await fetch(`${api}/sales/${saleId}${codeQuery(code)}`, {
+      signal: AbortSignal.timeout(previewMs),
+    });
     return response.ok ? ((await response.json()) as Previewed) : undefined;
   } catch {
     return undefined;

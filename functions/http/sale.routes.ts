@@ -19,6 +19,7 @@ import {
 } from '#sale/sale.shapes.ts';
 
 const SalePath = z.strictObject({ saleId: idOf<SaleId>() });
+const SalePage = pageOf(SaleView);
 const tag = 'Sales';
 
 export const listSalesRoute = defineRoute({
@@ -29,7 +30,7 @@ export const listSalesRoute = defineRoute({
   auth: 'none',
   query: PageQuery,
   status: 200,
-  reply: pageOf(SaleView),
+  reply: SalePage,
   takesProof: true,
   refusals: ['unprocessable'],
 });
@@ -136,7 +137,7 @@ export const listEverySaleRoute = defineRoute({
   scope: 'sales:read',
   query: PageQuery,
   status: 200,
-  reply: pageOf(SaleView),
+  reply: SalePage,
   refusals: ['unprocessable'],
 });
 

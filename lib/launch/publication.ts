@@ -61,7 +61,10 @@ export async function changePublication(
   const isOpen = saleNowMs(sale, nowMs) >= sale.reserveOpensAtMs;
   // One that was open, and was moved, has reservations of that time.
   if (isPublic && (isOpen || (await hasReservations(tx, sale.saleId)))) {
-    return refuse('illegal_state', 'Customers could reserve in this sale already, so it stays public; pause or cancel it.');
+    return refuse(
+      'illegal_state',
+      'Customers could reserve in this sale already, so it stays public; pause or cancel it.',
+    );
   }
   return refuseEarlyOpening(times, wanted.publicFromMs) ?? wanted;
 }

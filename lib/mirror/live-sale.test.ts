@@ -87,7 +87,12 @@ test('I8: a sale is there from its publication on, to the millisecond, and for i
   const access = accessOf(saleId, 'friends-only');
   const { deps, counts, now } = environment({ publicFrom: String(opensMs), access });
   const found: boolean[] = [];
-  for (const [ms, code] of [[-1, 'friends-only'], [0, 'friends-only'], [1, 'friends-too'], [2, undefined]] as const) {
+  for (const [ms, code] of [
+    [-1, 'friends-only'],
+    [0, 'friends-only'],
+    [1, 'friends-too'],
+    [2, undefined],
+  ] as const) {
     now.ms = opensMs + ms;
     found.push((await readLiveSale(deps, saleId, code)) !== undefined);
   }

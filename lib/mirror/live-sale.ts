@@ -66,7 +66,11 @@ async function readMirror({ redis }: Needs<'redis'>, saleId: SaleId): Promise<Li
   let values: (string | null)[];
   try {
     values = await redis.guarded(() =>
-      redis.hmget(keys.sale(saleTag(saleId)), ...(['terms', 'public', 'access'] satisfies MirrorField[]), ...stockFields),
+      redis.hmget(
+        keys.sale(saleTag(saleId)),
+        ...(['terms', 'public', 'access'] satisfies MirrorField[]),
+        ...stockFields,
+      ),
     );
   } catch {
     return undefined;

@@ -46,10 +46,7 @@ export function purchaseRefusal(
 }
 
 /** The boundaries of a sale that are still to come, earliest first: its publication, its times, the reminder before the close. */
-export function boundariesAfter(
-  times: SaleTimes & { readonly publicFromMs: number | null },
-  nowMs: number,
-): number[] {
+export function boundariesAfter(times: SaleTimes & { readonly publicFromMs: number | null }, nowMs: number): number[] {
   const boundaries = [
     times.publicFromMs ?? 0,
     times.reserveOpensAtMs,

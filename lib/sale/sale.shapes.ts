@@ -50,7 +50,9 @@ const publication = {
   publishAt: Instant.nullable().describe(
     'When it becomes public: not after reserveOpensAt; a time that has passed means now. Null for a draft, until it is published',
   ),
-  requiresCode: z.boolean().describe('Whether only those find it who show its access code; it is in no public list then'),
+  requiresCode: z
+    .boolean()
+    .describe('Whether only those find it who show its access code; it is in no public list then'),
 };
 
 /** What an operator sends to create a sale. */
@@ -69,9 +71,13 @@ export const CreateSale = z
     offerLifeSeconds: terms.offerLifeSeconds.default(3_600),
     payWithinSeconds: terms.payWithinSeconds.optional(),
     offerCutoffSeconds: terms.offerCutoffSeconds.optional(),
-    publishAt: publication.publishAt.optional().describe('When it becomes public; at once if absent, and null for a draft'),
+    publishAt: publication.publishAt
+      .optional()
+      .describe('When it becomes public; at once if absent, and null for a draft'),
     requiresCode: publication.requiresCode.default(false),
-    accessCode: AccessCode.optional().describe('A code of your own, with requiresCode; a random one is made without it'),
+    accessCode: AccessCode.optional().describe(
+      'A code of your own, with requiresCode; a random one is made without it',
+    ),
   })
   .meta({ id: 'NewSale' });
 export type CreateSale = z.output<typeof CreateSale>;

@@ -143,7 +143,10 @@ export function listSales(
 ): Promise<SaleRow[]> {
   const older = beforeId === undefined ? '' : 'AND id < ?';
   const found = forAllAtMs === undefined ? '' : 'AND public_from_ms <= ? AND access_code IS NULL';
-  const values = [...(beforeId === undefined ? [] : [toBytes(beforeId)]), ...(forAllAtMs === undefined ? [] : [forAllAtMs])];
+  const values = [
+    ...(beforeId === undefined ? [] : [toBytes(beforeId)]),
+    ...(forAllAtMs === undefined ? [] : [forAllAtMs]),
+  ];
   return select(sql, `WHERE TRUE ${older} ${found} ORDER BY id DESC LIMIT ?`, [...values, limit]);
 }
 

@@ -437,7 +437,8 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'hidden',
-    about: 'A private sale, and one that is not public yet: one shows the code and others do not, by the gate and by none.',
+    about:
+      'A private sale, and one that is not public yet: one shows the code and others do not, by the gate and by none.',
     queues: [workers('reservations', 1, 2)],
     sales: [
       sale(1, { allotment: 5, accessCode: 'friends' }),

@@ -187,15 +187,15 @@ describe('a sale', () => {
     const { saleId, name } = await shop.sale({ times, publishAt: null, requiresCode: true });
     const page = await consoleAt(`sales/${saleId}`, operator);
     await page.getByRole('heading', { level: 1, name }).waitFor();
-    const address = await page.locator('code').filter({ hasText: '?code=' }).innerText();
+    const address = await page.locator('code').filter({ hasText: '?code=' }).textContent();
     await isSound(page);
     const buyer = await shop.signedIn();
-    await buyer.goto(address);
+    await buyer.goto(address ?? '');
     await buyer.getByText('There is no such sale.').waitFor();
     await button(page, 'Publish').click();
     await asked(page).getByRole('button', { name: 'Publish' }).click();
     await page.getByText('The sale is public.').waitFor();
-    await buyer.goto(address);
+    await buyer.goto(address ?? '');
     await buyer.getByRole('heading', { level: 1, name }).waitFor();
     const stranger = await shop.signedIn();
     await stranger.goto(`${shop.url}/sales/${saleId}`);

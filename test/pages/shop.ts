@@ -102,7 +102,10 @@ async function serve(running: Everything): Promise<Shop> {
         ...(publishAt === undefined ? {} : { publishAt }),
         ...(requiresCode ? { requiresCode } : {}),
       };
-      const { saleId } = await running.call<{ saleId: string }>('POST', '/sales', { token, body: { ...body, ...sight } });
+      const { saleId } = await running.call<{ saleId: string }>('POST', '/sales', {
+        token,
+        body: { ...body, ...sight },
+      });
       return { saleId, name };
     },
     async close() {

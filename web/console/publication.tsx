@@ -46,8 +46,7 @@ export function Publication({ sale, overview }: { sale: SaleView; overview: Sale
       await navigator.clipboard.writeText(link);
       store.say('good', text.copied);
     });
-  const since =
-    publishAt === null ? text.draft : (isThere ? text.since : text.from)(format.fullTime(publishAt));
+  const since = publishAt === null ? text.draft : (isThere ? text.since : text.from)(format.fullTime(publishAt));
   const mayTakeBack = isThere && Date.parse(sale.reserveOpensAt) > store.now();
   return (
     <section class="card" aria-labelledby="publication-title">

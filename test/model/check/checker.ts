@@ -580,7 +580,8 @@ export class Checker {
       const isPublic = publicFromMs !== null && atMs >= Number(publicFromMs);
       const code = this.#sales.value(sale, 'access_code');
       const isThere = isPublic && (code === null || code === this.#codes.get(id));
-      if (c.text(row, 'state') !== 'rejected' && !isThere) this.#fail('I8', `${id} was accepted in a sale that is hidden`);
+      if (c.text(row, 'state') !== 'rejected' && !isThere)
+        this.#fail('I8', `${id} was accepted in a sale that is hidden`);
       if (reason === 'not_found' && isThere) this.#fail('I8', `${id} was refused as if its sale were hidden`);
       if (reason === 'not_entitled' && !lacks) this.#fail('I4', `${id} was refused for what its customer has`);
       if (c.text(row, 'state') !== 'rejected' && !inside) this.#fail('I8', `${id} was accepted outside the window`);
