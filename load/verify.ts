@@ -25,7 +25,7 @@ import { Store } from './verify/store.ts';
 import { type InvariantName, invariantNames, newTallies, type Tallies } from './verify/tally.ts';
 import type { Target } from './verify/target.ts';
 import { type Quiet, waitForQuiet } from './verify/wait-for-rest.ts';
-import { checkAcceptedInWindow, checkOrderedInWindow, WindowCheck } from './verify/windows.ts';
+import { checkAcceptedInPublic, checkAcceptedInWindow, checkOrderedInWindow, WindowCheck } from './verify/windows.ts';
 
 export interface VerifyOptions {
   /** The clients' logs. */
@@ -132,6 +132,7 @@ async function compare(
     money.add(row, tallies.I7);
     refundCheck.add(row);
     checkAcceptedInWindow(row, histories.get(row.saleId), tallies.I8);
+    checkAcceptedInPublic(row, sale, tallies.I8);
     windows.add(row);
     if (row.partOf === null) figures.add(row);
     states.set(row.state, (states.get(row.state) ?? 0) + 1);

@@ -8,7 +8,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { localeFrom } from '#platform/kernel/reader.ts';
 import { buildPages, type PageFile } from '#web/build.ts';
 import { coverPng } from '#web/cover-png.ts';
-import { type Previewed, previewedPage } from '#web/preview.ts';
+import { codeQuery, type Previewed, previewedPage } from '#web/preview.ts';
 import { serveHttp } from './service/http.ts';
 
 /** The content of `/config.json`. */
@@ -81,7 +81,7 @@ export async function startWeb(options: {
   }
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const path = (request.url ?? '/').split('?')[0] ?? '/';
+    const [path = '/', query = ''] = (request.url ?? '/').split('?', 2);
     if (request.method !== 'GET' && request.method !== 'HEAD') return refuse(response, 405, 'This only reads.\n');
     if (path === '/config.json') return send(request, response, fresh(JSON.stringify(config), 'application/json'));
     const [, saleId, picture] = salePath.exec(path) ?? [];
@@ -90,10 +90,11 @@ export async function startWeb(options: {
     if (!file) return refuse(response, 404, 'There is no such page.\n');
     if (!saleId) return send(request, response, file);
     const origin = `http://${request.headers.host ?? 'localhost'}`;
-    const sale = await readSale(config.api, saleId);
+    const code = new URLSearchParams(query).get('code') ?? undefined;
+    const sale = await readSale(config.api, saleId, code);
     const locale = localeFrom(request.headers['accept-language']) ?? 'en';
     if (!sale) return send(request, response, file);
-    send(request, response, fresh(await previewedPage(file.body.toString(), sale, origin, locale), file.type));
+    send(request, response, fresh(await previewedPage(file.body.toString(), sale, origin, locale, code), file.type));
   }
 
   const http = await serveHttp((request, response) => {
@@ -108,9 +109,11 @@ function fresh(content: string | Buffer, type: string): PageFile {
 }
 
 /** What the preview of a sale says; undefined if there is no such sale, or nobody answers in time. */
-async function readSale(api: string, saleId: string): Promise<Previewed | undefined> {
+async function readSale(api: string, saleId: string, code: string | undefined): Promise<Previewed | undefined> {
   try {
-    const response = await fetch(`${api}/sales/${saleId}`, { signal: AbortSignal.timeout(previewMs) });
+    const response = await fetch(`${api}/sales/${saleId}${codeQuery(code)}`, {
+      signal: AbortSignal.timeout(previewMs),
+    });
     return response.ok ? ((await response.json()) as Previewed) : undefined;
   } catch {
     return undefined;

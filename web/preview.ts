@@ -19,8 +19,17 @@ export interface Previewed {
 /** Where the page has its own title and description. */
 const ownHead = /<!-- preview -->[\s\S]*<!-- \/preview -->/;
 
-/** The page with the preview of a sale in its head, in the language of a tag. `origin` is where it is served. */
-export async function previewedPage(html: string, sale: Previewed, origin: string, locale: string): Promise<string> {
+/**
+ * The page with the preview of a sale in its head, in the language of a tag. `origin` is where it is served, `code` what the
+ * address brings for a sale that asks for one.
+ */
+export async function previewedPage(
+  html: string,
+  sale: Previewed,
+  origin: string,
+  locale: string,
+  code?: string,
+): Promise<string> {
   const { saleId, name, price, capPerCustomer, reserveOpensAt, purchaseOpensAt } = sale;
   const words = await loadWords(languageOf(locale) ?? 'en');
   const format = formatFor(locale, words, Date.now, minorDigits);
@@ -38,7 +47,7 @@ export async function previewedPage(html: string, sale: Previewed, origin: strin
     'og:site_name': 'Holdfast',
     'og:title': name,
     'og:description': description,
-    'og:url': `${origin}/sales/${saleId}`,
+    'og:url': `${origin}/sales/${saleId}${codeQuery(code)}`,
     'og:image': `${origin}/sales/${saleId}.png`,
     'og:image:width': '1200',
     'og:image:height': '630',
@@ -52,6 +61,11 @@ export async function previewedPage(html: string, sale: Previewed, origin: strin
     ...Object.entries(properties).map(([name, text]) => `<meta property="${name}" content="${escaped(text)}">`),
   ].join('\n    ');
   return html.replace(ownHead, () => head);
+}
+
+/** How an address brings the code of a sale. */
+export function codeQuery(code: string | undefined): string {
+  return code ? `?${new URLSearchParams({ code })}` : '';
 }
 
 const escapes: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };

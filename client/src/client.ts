@@ -69,8 +69,8 @@ export interface Client {
   waitForPayment(purchase: PurchaseAccepted | Purchase, options?: PaymentOptions): Promise<Purchase>;
   /** Hears everything that is pushed to this customer. Gives what ends it. */
   listen(hear: (news: News) => void): () => void;
-  /** Hears of the stock and the phase of a sale. Gives what ends it. */
-  watch(saleId: string, hear: (news: News) => void): () => void;
+  /** Hears of the stock and the phase of a sale; of one that asks for a code, with it. Gives what ends it. */
+  watch(saleId: string, hear: (news: News) => void, code?: string): () => void;
   /** Ends the live connection, and with it everything that listens. */
   close(): void;
 }
@@ -208,9 +208,9 @@ export function createClient(options: ClientOptions): Client {
       });
     },
     listen: (hear) => add({ hear: (message) => hear(message as News) }),
-    watch(saleId, hear) {
+    watch(saleId, hear, code) {
       watchers.set(saleId, (watchers.get(saleId) ?? 0) + 1);
-      live?.watch(saleId);
+      live?.watch(saleId, code);
       const isAbout = ({ type, saleId: about }: LiveMessage) =>
         about === saleId && (type === 'stock' || type === 'sale');
       const stop = add({ hear: (message) => isAbout(message) && hear(message as News) });

@@ -22,6 +22,7 @@ export const keyed: ReadonlySet<string> = new Set([
   'POST /sales/{saleId}/cancel',
   'POST /sales/{saleId}/grants',
   'POST /sales/{saleId}/pause',
+  'POST /sales/{saleId}/publish',
   'POST /sales/{saleId}/reschedule',
   'POST /sales/{saleId}/reservations',
   'POST /sales/{saleId}/resume',

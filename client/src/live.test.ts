@@ -136,6 +136,21 @@ describe('the live connection of a page', () => {
     expect(names.filter(live.isLive)).toEqual([]);
   });
 
+  it('shows a code with what it watches; what is hidden is not live until it is watched anew', async () => {
+    live.open();
+    const socket = await connected();
+    live.watch('s1', 'friends');
+    expect(socket.said.at(-1)).toEqual({ action: 'watch', saleId: 's1', code: 'friends' });
+    socket.hears({ type: 'watching', saleId: 's1' });
+    expect(live.isLive('s1')).toBe(true);
+    socket.hears({ type: 'hidden', saleId: 's1' });
+    expect(live.isLive('s1')).toBe(false);
+    live.watch('s1', 'others');
+    expect(socket.said.at(-1)).toEqual({ action: 'watch', saleId: 's1', code: 'others' });
+    live.watch('s1');
+    expect(socket.said.at(-1)).toEqual({ action: 'watch', saleId: 's1' });
+  });
+
   it('S2: sends a fresh token as soon as there is one, once, and stays', async () => {
     live.open();
     const socket = await connected();

@@ -36,7 +36,8 @@ export interface LiveOptions {
 export interface Live {
   open(): void;
   close(): void;
-  watch(saleId: string): void;
+  /** Watches a sale; one that asks for a code, with it. */
+  watch(saleId: string, code?: string): void;
   unwatch(saleId: string): void;
   /** Whether changes of this sale arrive by themselves at the moment. */
   isLive(saleId: string): boolean;
@@ -64,9 +65,9 @@ interface MaybePage {
 export function openLive(options: LiveOptions): Live {
   const { url, token, onMessage, onState, onBack, onWatched, pingMs = 25_000 } = options;
   /** What somebody looks at, the latest last. */
-  const wanted = new Set<string>();
-  /** What this connection was told to watch. */
-  const asked = new Set<string>();
+  const wanted = new Map<string, string | undefined>();
+  /** What this connection was told to watch, and with which code. */
+  const asked = new Map<string, string | undefined>();
   /** What the server has confirmed. */
   const confirmed = new Set<string>();
   const shown = createShown();
@@ -89,17 +90,17 @@ export function openLive(options: LiveOptions): Live {
   /** Watches the latest of what is wanted, as many as one connection may. */
   function watchWanted(): void {
     if (socket?.readyState !== WebSocket.OPEN) return;
-    const latest = new Set([...wanted].slice(-watchedAtMost));
-    for (const saleId of asked) {
+    const latest = new Map([...wanted].slice(-watchedAtMost));
+    for (const saleId of asked.keys()) {
       if (latest.has(saleId)) continue;
       asked.delete(saleId);
       confirmed.delete(saleId);
       say({ action: 'unwatch', saleId });
     }
-    for (const saleId of latest) {
-      if (asked.has(saleId)) continue;
-      asked.add(saleId);
-      say({ action: 'watch', saleId });
+    for (const [saleId, code] of latest) {
+      if (asked.has(saleId) && asked.get(saleId) === code) continue;
+      asked.set(saleId, code);
+      say({ action: 'watch', saleId, ...(code === undefined ? {} : { code }) });
     }
     onWatched?.();
   }
@@ -152,6 +153,11 @@ export function openLive(options: LiveOptions): Live {
       if (message.type === 'closing') return leave(opening, message.code === displaced);
       if (message.type === 'watching' && message.saleId !== undefined) {
         if (asked.has(message.saleId)) confirmed.add(message.saleId);
+        return onWatched?.();
+      }
+      if (message.type === 'hidden' && message.saleId !== undefined) {
+        asked.delete(message.saleId);
+        confirmed.delete(message.saleId);
         return onWatched?.();
       }
       // The server has lost its registry and does not know this connection any more.
@@ -216,9 +222,9 @@ export function openLive(options: LiveOptions): Live {
       leave(socket);
       onState('off');
     },
-    watch(saleId) {
+    watch(saleId, code) {
       wanted.delete(saleId);
-      wanted.add(saleId);
+      wanted.set(saleId, code);
       watchWanted();
     },
     unwatch(saleId) {

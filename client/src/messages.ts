@@ -9,6 +9,8 @@ export interface components {
             action: "watch" | "unwatch";
             /** Format: uuid */
             saleId: string;
+            /** @description The access code of a sale that asks for one; with a wrong one, or none, it is answered as if there were no such sale */
+            code?: string;
         };
         /** @description Go on with a fresh access token */
         Authenticate: {
@@ -94,6 +96,13 @@ export interface components {
         Watching: {
             /** @enum {string} */
             type: "watching" | "unwatched";
+            /** Format: uuid */
+            saleId: string;
+        };
+        /** @description A sale is watched no longer: it was hidden, or asks for another code; watch it anew with that */
+        Hidden: {
+            /** @enum {string} */
+            type: "hidden";
             /** Format: uuid */
             saleId: string;
         };
@@ -235,6 +244,27 @@ export interface components {
                 /** @enum {string} */
                 status: "active" | "paused" | "cancelled";
                 stock: components["schemas"]["WebhookStock"];
+            };
+        };
+        /** @description A sale became public. */
+        WebhookSalePublished: {
+            /** @enum {string} */
+            type: "sale.published";
+            /**
+             * Format: date-time
+             * @description When it happened
+             */
+            timestamp: string;
+            data: {
+                /** Format: uuid */
+                saleId: string;
+                /**
+                 * Format: date-time
+                 * @description Since when it is public
+                 */
+                publicFrom: string;
+                /** @description Whether only those find it who show its access code */
+                requiresCode: boolean;
             };
         };
         /** @description An operator tries the endpoint. */

@@ -500,6 +500,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/ops/sales": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * All sales, newest first: also drafts, and those that ask for a code
+         * @description For viewers, operators and admins.
+         *
+         *     Programs need an API key with the scope `sales:read`.
+         */
+        get: operations["list-every-sale"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sales": {
         parameters: {
             query?: never;
@@ -508,7 +530,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * All sales, newest first, with their stock
+         * All sales that everybody can find, newest first, with their stock
          * @description For everyone.
          */
         get: operations["list-sales"];
@@ -537,7 +559,9 @@ export interface paths {
         };
         /**
          * One sale with live stock, with a staleness of at most 250 ms
-         * @description For everyone.
+         * @description A draft, and a sale that asks for another code, is answered as if there were none.
+         *
+         *     For everyone.
          */
         get: operations["get-sale"];
         put?: never;
@@ -624,6 +648,32 @@ export interface paths {
          *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
          */
         post: operations["pause-sale"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sales/{saleId}/publish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a draft public now; a sale that is public stays so
+         * @description To publish it at a time, or to take it back to draft, change `publishAt`. A sale is public before its reservations open, so a draft whose `reserveOpensAt` has passed must be rescheduled first.
+         *
+         *     For operators and admins.
+         *
+         *     Programs need an API key with the scope `sales:write`.
+         *
+         *     The first answer to an Idempotency-Key, a refusal included, is kept for at least 24 hours: the same request with the same key is given it again, with the same status and `Idempotent-Replayed: true`, and another request with it is refused as `idempotency_key_reused`. What is not valid, too often or failed on our side is not kept.
+         */
+        post: operations["publish-sale"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1762,6 +1812,26 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "sale.published": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sent to endpoints that ask for sale.published
+         * @description A sale became public.
+         */
+        post: operations["sale-published"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "webhook.test": {
         parameters: {
             query?: never;
@@ -1933,6 +2003,15 @@ export interface components {
              * @enum {string}
              */
             capPer?: "customer" | "contact" | "externalId";
+            /** @description When it becomes public; at once if absent, and null for a draft */
+            publishAt?: string | null;
+            /**
+             * @description Whether only those find it who show its access code; it is in no public list then
+             * @default false
+             */
+            requiresCode?: boolean;
+            /** @description A code of your own, with requiresCode; a random one is made without it */
+            accessCode?: string;
         };
         SaleChange: {
             name?: string;
@@ -1950,6 +2029,12 @@ export interface components {
             purchaseOpensAt?: string;
             /** Format: date-time */
             purchaseClosesAt?: string;
+            /** @description When it becomes public: not after reserveOpensAt; a time that has passed means now. Null for a draft, until it is published */
+            publishAt?: string | null;
+            /** @description Whether only those find it who show its access code; it is in no public list then */
+            requiresCode?: boolean;
+            /** @description Another code, with which the old one ends: one of your own, or null for a random one */
+            accessCode?: string | null;
             confirmation?: string;
         };
         SaleCancelling: {
@@ -1995,6 +2080,8 @@ export interface components {
             fill?: "all" | {
                 atLeast: number;
             };
+            /** @description The access code of a sale that asks for one; with a wrong one, or none, it is answered as if there were no such sale */
+            code?: string;
         };
         PurchaseRequest: {
             reservationIds?: string[];
@@ -2072,7 +2159,7 @@ export interface components {
             /** @description HTTPS, on its usual port, to a host of the public internet */
             url: string;
             /** @description The types of events that the endpoint gets */
-            events: ("reservations.changed" | "reservations.reminded" | "purchase.changed" | "sale.changed")[];
+            events: ("reservations.changed" | "reservations.reminded" | "purchase.changed" | "sale.changed" | "sale.published")[];
             /** @default  */
             description?: string;
         };
@@ -2080,7 +2167,7 @@ export interface components {
             /** @description HTTPS, on its usual port, to a host of the public internet */
             url?: string;
             /** @description The types of events that the endpoint gets */
-            events?: ("reservations.changed" | "reservations.reminded" | "purchase.changed" | "sale.changed")[];
+            events?: ("reservations.changed" | "reservations.reminded" | "purchase.changed" | "sale.changed" | "sale.published")[];
             description?: string;
             /**
              * @description What happens while it is not active waits, for thirty days, and is sent when it is
@@ -2252,6 +2339,27 @@ export interface components {
                 /** @enum {string} */
                 status: "active" | "paused" | "cancelled";
                 stock: components["schemas"]["WebhookStock"];
+            };
+        };
+        /** @description A sale became public. */
+        WebhookSalePublished: {
+            /** @enum {string} */
+            type: "sale.published";
+            /**
+             * Format: date-time
+             * @description When it happened
+             */
+            timestamp: string;
+            data: {
+                /** Format: uuid */
+                saleId: string;
+                /**
+                 * Format: date-time
+                 * @description Since when it is public
+                 */
+                publicFrom: string;
+                /** @description Whether only those find it who show its access code */
+                requiresCode: boolean;
             };
         };
         /** @description An operator tries the endpoint. */
@@ -2594,6 +2702,10 @@ export interface components {
             purchaseOpensAt: string;
             /** Format: date-time */
             purchaseClosesAt: string;
+            /** @description Since when it is public, or when it will be; null for a draft */
+            publishAt: string | null;
+            /** @description Whether only those find it who show its access code */
+            requiresCode: boolean;
             /** @enum {string} */
             phase: "scheduled" | "reserving" | "reserved" | "purchasing" | "closed";
             stock: components["schemas"]["Stock"];
@@ -2738,7 +2850,7 @@ export interface components {
             /** Format: uuid */
             endpointId: string;
             url: string;
-            events: ("reservations.changed" | "reservations.reminded" | "purchase.changed" | "sale.changed")[];
+            events: ("reservations.changed" | "reservations.reminded" | "purchase.changed" | "sale.changed" | "sale.published")[];
             description: string;
             /**
              * @description switched_off: after five days without success, or because it answered 410
@@ -2759,7 +2871,7 @@ export interface components {
             /** Format: uuid */
             endpointId: string;
             url: string;
-            events: ("reservations.changed" | "reservations.reminded" | "purchase.changed" | "sale.changed")[];
+            events: ("reservations.changed" | "reservations.reminded" | "purchase.changed" | "sale.changed" | "sale.published")[];
             description: string;
             /**
              * @description switched_off: after five days without success, or because it answered 410
@@ -3033,6 +3145,9 @@ export interface components {
         SaleOverview: {
             /** Format: uuid */
             saleId: string;
+            sale: components["schemas"]["Sale"];
+            /** @description What customers must show to find it; null if everybody can. No public answer has it */
+            accessCode: string | null;
             stock: components["schemas"]["Stock"];
             mirror: components["schemas"]["Stock"] | null;
             drift: {
@@ -3984,6 +4099,31 @@ export interface operations {
             };
         };
     };
+    "list-every-sale": {
+        parameters: {
+            query?: {
+                /** @description Page size, 1 to 100; 20 by default */
+                limit?: number;
+                /** @description The nextCursor of the previous page */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SalePage"];
+                };
+            };
+        };
+    };
     "list-sales": {
         parameters: {
             query?: {
@@ -4040,7 +4180,9 @@ export interface operations {
     };
     "get-sale": {
         parameters: {
-            query?: never;
+            query?: {
+                code?: string;
+            };
             header?: never;
             path: {
                 saleId: string;
@@ -4148,6 +4290,30 @@ export interface operations {
         };
     };
     "pause-sale": {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                saleId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Sale"];
+                };
+            };
+        };
+    };
+    "publish-sale": {
         parameters: {
             query?: never;
             header?: {
@@ -5662,6 +5828,35 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["WebhookSaleChanged"];
+            };
+        };
+        responses: {
+            /** @description Taken. Any other answer, or none within five seconds, is tried again for three days */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    "sale-published": {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The same at every attempt: a receiver that has seen it has this webhook already */
+                "webhook-id": string;
+                /** @description When this attempt was made, in seconds since 1970 */
+                "webhook-timestamp": string;
+                /** @description v1 and the HMAC-SHA256 of id, timestamp and body; several while a secret is replaced */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookSalePublished"];
             };
         };
         responses: {

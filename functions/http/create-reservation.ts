@@ -16,6 +16,6 @@ export const handler = httpHandler(
       const accepted = await requestReservation(deps, caller, params.saleId, idempotencyKey, body);
       return isRefusal(accepted) ? accepted : new Reply(accepted, { location: accepted.statusUrl });
     },
-    ({ deps, params }) => openSince(deps, params.saleId),
+    ({ deps, params, body }) => openSince(deps, params.saleId, body.code),
   ),
 );

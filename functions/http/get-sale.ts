@@ -3,6 +3,6 @@ import { getSale } from '#launch/read-sale.ts';
 import { httpHandler } from '#platform/handlers/http.ts';
 import { getSaleRoute } from './sale.routes.ts';
 
-export const handler = httpHandler(getSaleRoute, ({ deps, params, sourceIp }) =>
-  getSale(deps, params.saleId, sourceIp),
+export const handler = httpHandler(getSaleRoute, ({ deps, params, query, sourceIp }) =>
+  getSale(deps, params.saleId, sourceIp, query.code),
 );

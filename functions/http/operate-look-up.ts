@@ -14,6 +14,7 @@ import { handler as getWebhookRedelivery } from './get-webhook-redelivery.ts';
 import { handler as importProducts } from './import-products.ts';
 import { handler as listActs } from './list-acts.ts';
 import { handler as listDisputes } from './list-disputes.ts';
+import { handler as listEverySale } from './list-every-sale.ts';
 import { handler as listFailedRefunds } from './list-failed-refunds.ts';
 import { handler as listReconciliations } from './list-reconciliations.ts';
 import { handler as listWebhookDeliveries } from './list-webhook-deliveries.ts';
@@ -23,6 +24,7 @@ import { handler as lookUpPurchases } from './look-up-purchases.ts';
 import { handler as lookUpReservations } from './look-up-reservations.ts';
 import * as operations from './operations.routes.ts';
 import * as purchase from './purchase.routes.ts';
+import * as sale from './sale.routes.ts';
 import { handler as updateProduct } from './update-product.ts';
 import { handler as updateWebhookEndpoint } from './update-webhook-endpoint.ts';
 import * as webhooks from './webhooks.routes.ts';
@@ -31,6 +33,7 @@ export const handler = severalRoutes([
   [catalog.createProductRoute, createProduct],
   [catalog.updateProductRoute, updateProduct],
   [catalog.importProductsRoute, importProducts],
+  [sale.listEverySaleRoute, listEverySale],
   [purchase.listFailedRefundsRoute, listFailedRefunds],
   [purchase.listDisputesRoute, listDisputes],
   [operations.getCancellationRoute, getCancellation],

@@ -5,6 +5,7 @@ import { handler as cancelSale } from './cancel-sale.ts';
 import { handler as createSale } from './create-sale.ts';
 import { handler as grantReservation } from './grant-reservation.ts';
 import { handler as pauseSale } from './pause-sale.ts';
+import { handler as publishSale } from './publish-sale.ts';
 import { handler as rescheduleSale } from './reschedule-sale.ts';
 import { handler as resumeSale } from './resume-sale.ts';
 import * as routes from './sale.routes.ts';
@@ -13,6 +14,7 @@ import { handler as updateSale } from './update-sale.ts';
 export const handler = severalRoutes([
   [routes.createSaleRoute, createSale],
   [routes.updateSaleRoute, updateSale],
+  [routes.publishSaleRoute, publishSale],
   [routes.pauseSaleRoute, pauseSale],
   [routes.resumeSaleRoute, resumeSale],
   [routes.rescheduleSaleRoute, rescheduleSale],

@@ -14,21 +14,23 @@ import {
   RescheduleSale,
   SaleRescheduled,
   SaleView,
+  ShownCode,
   UpdateSale,
 } from '#sale/sale.shapes.ts';
 
 const SalePath = z.strictObject({ saleId: idOf<SaleId>() });
+const SalePage = pageOf(SaleView);
 const tag = 'Sales';
 
 export const listSalesRoute = defineRoute({
   method: 'GET',
   path: '/sales',
-  summary: 'All sales, newest first, with their stock',
+  summary: 'All sales that everybody can find, newest first, with their stock',
   tag,
   auth: 'none',
   query: PageQuery,
   status: 200,
-  reply: pageOf(SaleView),
+  reply: SalePage,
   takesProof: true,
   refusals: ['unprocessable'],
 });
@@ -37,9 +39,11 @@ export const getSaleRoute = defineRoute({
   method: 'GET',
   path: '/sales/{saleId}',
   summary: 'One sale with live stock, with a staleness of at most 250 ms',
+  description: 'A draft, and a sale that asks for another code, is answered as if there were none.',
   tag,
   auth: 'none',
   params: SalePath,
+  query: z.strictObject({ code: ShownCode.optional() }),
   status: 200,
   reply: SaleView,
   refusals: ['not_found', 'too_many_requests'],
@@ -105,6 +109,36 @@ export const rescheduleSaleRoute = defineRoute({
   status: 200,
   reply: SaleRescheduled,
   refusals: ['unprocessable', 'not_found', 'sale_cancelled', 'illegal_state', 'confirmation_required'],
+});
+
+export const publishSaleRoute = defineRoute({
+  method: 'POST',
+  path: '/sales/{saleId}/publish',
+  summary: 'Make a draft public now; a sale that is public stays so',
+  description:
+    'To publish it at a time, or to take it back to draft, change `publishAt`. A sale is public before its reservations open, so a ' +
+    'draft whose `reserveOpensAt` has passed must be rescheduled first.',
+  tag,
+  auth: 'operator',
+  scope: 'sales:write',
+  idempotent: 'optional',
+  params: SalePath,
+  status: 200,
+  reply: SaleView,
+  refusals: ['unprocessable', 'not_found', 'sale_cancelled', 'illegal_state'],
+});
+
+export const listEverySaleRoute = defineRoute({
+  method: 'GET',
+  path: '/ops/sales',
+  summary: 'All sales, newest first: also drafts, and those that ask for a code',
+  tag,
+  auth: 'viewer',
+  scope: 'sales:read',
+  query: PageQuery,
+  status: 200,
+  reply: SalePage,
+  refusals: ['unprocessable'],
 });
 
 export const pauseSaleRoute = defineRoute({

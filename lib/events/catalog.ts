@@ -132,6 +132,20 @@ export const catalog = {
       phase: z.enum(salePhases),
       status: z.enum(saleStatuses),
       stock: StockLevel,
+      /** Whether some who could find it cannot any more, or only with another code: whoever watches it has to ask again. */
+      hidden: z.boolean().optional(),
+    }),
+  },
+  'sale.published': {
+    description: 'A sale became public; one that asks for a code, for those who have it.',
+    version: 1,
+    producers: ['lib/launch'],
+    consumers: ['webhooks'],
+    detail: z.object({
+      saleId: idOf<SaleId>(),
+      /** Since when it is public. */
+      publicFromMs: z.number().int(),
+      requiresCode: z.boolean(),
     }),
   },
 } as const satisfies Record<string, EventDefinition>;
@@ -157,6 +171,10 @@ export const BusEvent = z.discriminatedUnion('detail-type', [
   z.object({
     'detail-type': z.literal('sale.changed'),
     detail: Envelope.extend(catalog['sale.changed'].detail.shape),
+  }),
+  z.object({
+    'detail-type': z.literal('sale.published'),
+    detail: Envelope.extend(catalog['sale.published'].detail.shape),
   }),
 ]);
 export type BusEvent = z.infer<typeof BusEvent>;

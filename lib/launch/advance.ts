@@ -21,7 +21,15 @@ import { expireOffers, isOver } from '#reservation/expire.ts';
 import { readOfferDeadlines } from '#reservation/reservation.store.ts';
 import { boundariesAfter, phaseAt, remindBeforeMs } from '#sale/phase.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
-import { enterPhase, listUnfinishedSales, lockSales, type SaleRow, setEndsWait } from '#sale/sale.store.ts';
+import {
+  enterPhase,
+  listUnfinishedSales,
+  lockSales,
+  type SaleRow,
+  setEndsWait,
+  setPublishTold,
+} from '#sale/sale.store.ts';
+import { isPublicAt } from '#sale/visibility.ts';
 import { type Announcement, announce, isToldOfTimes } from './announce.ts';
 import { AdvanceCommand, boundaryHorizonMs, sendBoundaries } from './boundaries.ts';
 import { SweepCommand, sweepCancellation, sweepLeftOpen } from './cancellation.ts';
@@ -29,6 +37,7 @@ import { dueLeadMs, remindDue } from './due-reminder.ts';
 import { beginEnding, endingOf, mayBegin } from './ending.ts';
 import { findJob, isIdle, type SaleJob } from './job.store.ts';
 import { JobCommand, runIdleJobs, runJob, sendJob, sliceEndMs } from './jobs.ts';
+import { salePublished } from './publication.ts';
 import { saleChanged } from './sale-changed.ts';
 
 /** The minute's rule, and the message that continues its round over the sales if one invocation was too short. */
@@ -196,21 +205,22 @@ interface PhaseAnnounced extends Committed {
 }
 
 /**
- * Moves the stored phase to the phase by the clock, which is read once the sale is locked, and records the events; once, even
+ * Tells that the sale is public, and moves the stored phase to the phase by the clock, which is read once the sale is locked, and records the events; once, even
  * if called concurrently.
  */
 async function announcePhase(tx: Tx, saleId: SaleId, clock: Clock): Promise<PhaseAnnounced> {
   const sale = (await lockSales(tx, [saleId])).get(saleId);
   if (!sale) return nothingChanged;
   const nowMs = clock();
-  if (sale.status === 'paused') return { ...nothingChanged, sale };
+  const published = await announcePublication(tx, sale, nowMs);
+  if (sale.status === 'paused') return { ...nothingChanged, events: published, sale };
   if (sale.endsWait && (await isToldOfTimes(tx, saleId))) await setEndsWait(tx, saleId, false);
   const phase = phaseAt(sale, nowMs);
   const entered = phase !== sale.phase;
   const remindAtMs = sale.purchaseClosesAtMs - remindBeforeMs(sale);
   const remind =
     phase === 'purchasing' && sale.status === 'active' && sale.remindedAtMs === null && nowMs >= remindAtMs;
-  if (!entered && !remind) return { ...nothingChanged, sale };
+  if (!entered && !remind) return { ...nothingChanged, events: published, sale };
 
   const stock = { ...sale, version: sale.version + 1 };
   await enterPhase(tx, saleId, { phase, remindedAtMs: remind ? nowMs : sale.remindedAtMs });
@@ -225,5 +235,14 @@ async function announcePhase(tx: Tx, saleId: SaleId, clock: Clock): Promise<Phas
     if (told.job) jobs.push(told.job);
   }
   await recordEvents(tx, events, nowMs);
-  return { sale, stocks: [stock], reservations: [], events, jobs };
+  return { sale, stocks: [stock], reservations: [], events: [...published, ...events], jobs };
+}
+
+/** Records that a sale whose row is held has become public, once. That it is public does not depend on it. */
+async function announcePublication(tx: Tx, sale: SaleRow, nowMs: number): Promise<RecordedEvent[]> {
+  if (sale.publishTold || !isPublicAt(sale, nowMs)) return [];
+  await setPublishTold(tx, sale.saleId);
+  const events = [salePublished(sale, nowMs)];
+  await recordEvents(tx, events, nowMs);
+  return events;
 }

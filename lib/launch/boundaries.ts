@@ -30,9 +30,9 @@ export type AdvanceCommand = z.infer<typeof AdvanceCommand>;
  */
 export async function scheduleBoundaries(
   deps: Needs<'db' | 'queue' | 'clock'>,
-  sale: Pick<SaleRow, 'saleId' | 'clockOffsetMs' | 'status' | keyof SaleTimes>,
+  sale: Pick<SaleRow, 'saleId' | 'clockOffsetMs' | 'status' | 'publicFromMs' | keyof SaleTimes>,
 ): Promise<void> {
-  // Nothing is due in a pause; resuming schedules what follows.
+  // Nothing is due in a pause but publication, of which the minute's rule tells; resuming schedules what follows.
   if (sale.status === 'paused') return;
   try {
     const nowMs = deps.clock();

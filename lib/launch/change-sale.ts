@@ -29,6 +29,7 @@ import {
 } from '#sale/sale.store.ts';
 import { giveBackPause, isShorter, saleNowMs, toSaleTime } from '#sale/sale-clock.ts';
 import { viewOfRow } from '#sale/terms.ts';
+import { isPublicAt } from '#sale/visibility.ts';
 import { type Announcement, announce, announceMoves } from './announce.ts';
 import { scheduleBoundaries } from './boundaries.ts';
 import { type CancelSale, callOff, sendSweep } from './cancellation.ts';
@@ -43,8 +44,9 @@ import {
   refuseKeptTimes,
   refuseUnconfirmed,
 } from './move-plan.ts';
+import { changeAccess, changePublication, isHiddenBy } from './publication.ts';
 import { recordSale, type SaleCommitted } from './sale-changed.ts';
-import { readTimes, refuseNewCutoff } from './sale-times.ts';
+import { readPublishAt, readTimes, refuseNewCutoff } from './sale-times.ts';
 
 /** What an operator's call changes in a sale's row, and what holders and waiters are told of it. */
 export interface SaleChange {
@@ -70,7 +72,8 @@ export async function updateSale(
 ): Promise<SaleView | Refusal> {
   const times = readTimes(change);
   const cutoff = change.offerCutoffSeconds === undefined ? {} : { offerCutoffMs: change.offerCutoffSeconds * 1000 };
-  const moveTo = { ...times, ...cutoff };
+  const publishAtMs = change.publishAt === undefined ? undefined : readPublishAt(change.publishAt);
+  const moveTo = { ...times, ...cutoff, ...(publishAtMs === undefined ? {} : { publicFromMs: publishAtMs }) };
   const preview = Object.keys(times).length > 0 ? await previewMove(deps, saleId, moveTo) : undefined;
   if (isRefusal(preview)) return preview;
   const decide: DecideChange = async (tx, sale, nowMs) => {
@@ -87,8 +90,17 @@ export async function updateSale(
         ? undefined
         : refuseNewCutoff(offerCutoffMs, sale, saleNowMs(sale, nowMs));
     if (cutoffTooLong) return cutoffTooLong;
+    const publication =
+      publishAtMs === undefined
+        ? undefined
+        : await changePublication(tx, sale, { ...sale, ...move?.terms }, publishAtMs, nowMs);
+    if (isRefusal(publication)) return publication;
+    const access = changeAccess(sale, change);
+    if (isRefusal(access)) return access;
     const terms = {
       ...move?.terms,
+      ...publication,
+      ...access,
       name: change.name ?? sale.name,
       capPerCustomer: change.capPerCustomer ?? sale.capPerCustomer,
       requiresContact: change.requiresContact ?? sale.requiresContact,
@@ -109,6 +121,23 @@ export function applyMove(
 ): SaleChange | Refusal | undefined {
   if (plan === undefined || isRefusal(plan)) return plan;
   return refuseUnconfirmed(plan, confirmation) ?? { terms: plan.change, tell: plan.isTold ? 'rescheduled' : undefined };
+}
+
+/** Makes a draft public now. Repeating it changes nothing. */
+export async function publishSale(
+  deps: WriteNeeds,
+  saleId: SaleId,
+  keep: Keep = keepNothing,
+): Promise<SaleView | Refusal> {
+  const decide: DecideChange = async (tx, sale, nowMs) => {
+    if (sale.status === 'cancelled') return refuse('sale_cancelled', 'A cancelled sale cannot be published.');
+    if (isPublicAt(sale, nowMs)) return undefined;
+    if (saleNowMs(sale, nowMs) >= sale.purchaseClosesAtMs)
+      return refuse('illegal_state', 'A closed sale cannot be published.');
+    const publication = await changePublication(tx, sale, sale, nowMs, nowMs);
+    return publication && !isRefusal(publication) ? { terms: publication } : publication;
+  };
+  return changeSale(deps, saleId, decide, keepView(keep));
 }
 
 /**
@@ -223,7 +252,9 @@ export async function changeSale<Answer extends object>(
       await writeReminded(tx, saleId, endOfDeadline(toSaleTime(changed, nowMs)), false);
     }
     const offered = await offerAndMove(tx, changed, [], { available: 0 }, nowMs);
-    const recorded = await recordSale(tx, saleId, nowMs);
+    const publishes = change.terms.publishTold === true;
+    const hides = isHiddenBy(sale, changed, nowMs);
+    const recorded = await recordSale(tx, saleId, nowMs, { publishes, hides });
     const told = change.tell
       ? await announce(tx, { sale: recorded.sale, before: sale }, change.tell, nowMs)
       : { events: [] };

@@ -13,12 +13,13 @@ import { insertSale } from '#sale/sale.store.ts';
 import { newSaleId } from '#sale/sale-id.ts';
 import { viewOfRow } from '#sale/terms.ts';
 import { scheduleBoundaries } from './boundaries.ts';
+import { atOnce, changeAccess, publicationAt, refuseEarlyOpening } from './publication.ts';
 import { recordSale, type SaleCommitted } from './sale-changed.ts';
-import { defaultOfferCutoffMs, readTimes, refuseCutoff, refuseDisorder } from './sale-times.ts';
+import { defaultOfferCutoffMs, readPublishAt, readTimes, refuseCutoff, refuseDisorder } from './sale-times.ts';
 
 /**
- * Creates a sale at the product's current price. Refuses an unknown product, times that are out of order, and a cut-off that
- * is as long as the purchase window.
+ * Creates a sale at the product's current price: public at once, at a time, or a draft. Refuses an unknown product, times that
+ * are out of order, a cut-off that is as long as the purchase window, and reservations that open before it is public.
  */
 export async function createSale(
   deps: WriteNeeds,
@@ -36,6 +37,12 @@ export async function createSale(
   if (times.reserveClosesAtMs <= nowMs) {
     return refuse('unprocessable', 'The reservation period would be over before it began.');
   }
+  const { publishAt } = request;
+  const publication = publishAt === undefined ? atOnce : publicationAt(readPublishAt(publishAt), nowMs);
+  const tooEarly = refuseEarlyOpening(times, publication.publicFromMs);
+  if (tooEarly) return tooEarly;
+  const access = changeAccess({ accessCode: null }, request);
+  if (isRefusal(access)) return access;
   const saleId = newSaleId(request.allotment + request.waitlistSize, nowMs);
   const result = await writeThrough(deps, async (tx): Promise<(SaleCommitted & { view: SaleView }) | Refusal> => {
     const product = await findProduct(tx, request.productId);
@@ -52,10 +59,12 @@ export async function createSale(
       payWithinMs: payWithinSeconds === undefined ? null : payWithinSeconds * 1000,
       offerCutoffMs,
       ...times,
+      ...publication,
+      ...access,
     };
     await insertSale(tx, { saleId, productId, priceMinor, currency, capPer, allotment, ...terms }, nowMs);
     await recordMovements(tx, [adjustment(saleId, request.allotment, nowMs)], nowMs);
-    const committed = await recordSale(tx, saleId, nowMs);
+    const committed = await recordSale(tx, saleId, nowMs, { publishes: publication.publishTold });
     const view = viewOfRow(committed.sale, nowMs);
     return { ...committed, view: await keep(tx, view, changeOf(saleId, null, view)) };
   });

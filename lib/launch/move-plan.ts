@@ -21,13 +21,15 @@ import type { SaleTimes } from '#sale/phase.ts';
 import type { moveDangers } from '#sale/sale.shapes.ts';
 import { readSales, type SaleRow } from '#sale/sale.store.ts';
 import { type ClockChange, giveBackPause, moveTimes, saleNowMs } from '#sale/sale-clock.ts';
+import { isPublicAt } from '#sale/visibility.ts';
+import { refuseEarlyOpening } from './publication.ts';
 import { refuseCutoff, refuseDisorder, refuseNewCutoff } from './sale-times.ts';
 
 /**
- * Where a sale's times should go: to new ones, perhaps with another cut-off for offers, or all that are still to come by the
- * same time.
+ * Where a sale's times should go: to new ones, perhaps with another cut-off for offers or another time of publication, or all
+ * that are still to come by the same time.
  */
-export type Move = Partial<SaleTimes & Pick<SaleRow, 'offerCutoffMs'>> | { readonly shiftMs: number };
+export type Move = Partial<SaleTimes & Pick<SaleRow, 'offerCutoffMs' | 'publicFromMs'>> | { readonly shiftMs: number };
 
 /** What a move does to customers. */
 interface Effect {
@@ -86,8 +88,11 @@ export async function planMove(
   const change = moveTimes(sale, wanted, nowMs, 'shiftMs' in move ? move.shiftMs : 0);
   const newCutoffMs = 'shiftMs' in move ? undefined : move.offerCutoffMs;
   const offerCutoffMs = newCutoffMs ?? sale.offerCutoffMs;
+  const { publicFromMs = sale.publicFromMs } = 'shiftMs' in move ? sale : move;
   const wrong =
     refuseDisorder(change) ??
+    // Of a sale that is public already, reservations may open at once.
+    (isPublicAt(sale, nowMs) ? undefined : refuseEarlyOpening(change, publicFromMs)) ??
     refuseCutoff(offerCutoffMs, change) ??
     (newCutoffMs === undefined ? undefined : refuseNewCutoff(newCutoffMs, change, nowMs));
   if (wrong) return wrong;

@@ -15,28 +15,44 @@ import { listSales } from '#sale/sale.store.ts';
 import { viewOfRow } from '#sale/terms.ts';
 
 /**
- * A sale with live stock, for everyone. An address that has asked for many sales that do not exist is answered from the
- * mirror alone for a while: what that does not know, it has to wait for.
+ * A sale with live stock, for everyone for whom it is there. An address that has asked for many sales that do not exist, or
+ * guessed at codes, is answered from the mirror alone for a while: what that does not know, and what asks for a code, it has to
+ * wait for.
  */
-export async function getSale(deps: MirrorNeeds, saleId: SaleId, address: string): Promise<SaleView | Refusal> {
+export async function getSale(
+  deps: MirrorNeeds,
+  saleId: SaleId,
+  address: string,
+  code?: string,
+): Promise<SaleView | Refusal> {
   const misses = deps.once(missesOf);
   const mustWait = misses.refusal(networkOf(address));
   if (mustWait) return (await readMirroredSale(deps, saleId)) ?? mustWait;
-  const sale = await readLiveSale(deps, saleId);
+  const sale = await readLiveSale(deps, saleId, code);
   if (sale) return sale;
   misses.note(networkOf(address));
   return refuse('not_found', 'There is no such sale.');
 }
 
-/** All sales, newest first. */
-export async function listSalePage(
+/** All sales that everybody can find, newest first. */
+export function listSalePage(deps: Needs<'db' | 'clock'>, page: PageQuery): Promise<Page<SaleView> | Refusal> {
+  return pageOfSales(deps, page, deps.clock());
+}
+
+/** All sales, for operators, newest first: drafts and those that ask for a code too. */
+export function listEverySale(deps: Needs<'db' | 'clock'>, page: PageQuery): Promise<Page<SaleView> | Refusal> {
+  return pageOfSales(deps, page);
+}
+
+async function pageOfSales(
   { db, clock }: Needs<'db' | 'clock'>,
   page: PageQuery,
+  forAllAtMs?: number,
 ): Promise<Page<SaleView> | Refusal> {
   const before = readCursor('sales', page.cursor, z.tuple([idOf<SaleId>()]));
   if (isRefusal(before)) return before;
   const nowMs = clock();
-  const sales = await listSales(db, before?.[0], page.limit + 1);
+  const sales = await listSales(db, before?.[0], page.limit + 1, forAllAtMs);
   return toPage(
     'sales',
     sales,

@@ -19,6 +19,11 @@ export function readTimes(request: Instants): Partial<SaleTimes> {
   };
 }
 
+/** The milliseconds of a time of publication; null for a draft. */
+export function readPublishAt(publishAt: string | null): number | null {
+  return publishAt === null ? null : Date.parse(publishAt);
+}
+
 /** Refuses times that are not in order, among them a reservation period that outlasts the purchase window, or too late. */
 export function refuseDisorder(times: SaleTimes): Refusal | undefined {
   if (times.reserveOpensAtMs >= times.reserveClosesAtMs) {

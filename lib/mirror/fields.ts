@@ -8,11 +8,24 @@ import type { StockView } from '#sale/sale.shapes.ts';
 export const stockFields = ['epoch', 'version', 'allotment', 'available', 'allocated', 'sold', 'waitlisted'] as const;
 
 /**
- * The terms: what the gate checks, what readers see (`terms`, JSON), the sale's id, and by which clock deadlines run: the
+ * The terms: what the gate checks, what readers see (`terms`, JSON), the sale's id, from when on
+ * it is public (`-` for a draft) and what a shown code is compared with, and by which clock deadlines run: the
  * purchase window, the offset of the sale's own time, and where it stands in a pause, with spaces between. Written by
  * `mirror.lua`.
  */
-export const termFields = ['terms', 'opens', 'closes', 'status', 'cap', 'asks', 'waitlistSize', 'id', 'clock'] as const;
+export const termFields = [
+  'terms',
+  'opens',
+  'closes',
+  'status',
+  'cap',
+  'asks',
+  'waitlistSize',
+  'id',
+  'clock',
+  'public',
+  'access',
+] as const;
 
 /** The version of the commit that the terms are from; stock may be newer. Written by `mirror.lua`. */
 export const termVersionFields = ['termsEpoch', 'termsVersion'] as const;

@@ -2,18 +2,21 @@
 -- other, exactly as if each had come alone.
 -- KEYS[1]  the sale, which also counts what is refused here, by its reason
 -- KEYS[2]  the prefix of the keys of the sale's claims buckets; they share its slot
--- ARGV[1]  six texts for each request, each ended by a zero byte: bucket, its reservation's field, its customer's field,
---          quantity, the fewest units that the customer accepts, and the letters of what the customer can show
+-- ARGV[1]  seven texts for each request, each ended by a zero byte: bucket, its reservation's field, its customer's field,
+--          quantity, the fewest units that the customer accepts, the letters of what the customer can show, and what a code
+--          proves that the customer shows
 -- Returns a line for each request
 --          unknown                        the sale is not here; load it and ask again
+--          hidden                         not public yet, or the code is wrong: for this customer there is no such sale
 --          repeat packed                  this reservation is here already
 --          admitted ticket position       go on to the queue; the claim is recorded
 --          admitted ticket position partial  the same, and claims may be missing here: it may have been decided before
 --          refusal fact                   sale_not_open, sale_closed, sale_paused, sale_cancelled, over_allotment,
 --                                         not_entitled, over_cap or sold_out
 local sale = redis.call('HMGET', KEYS[1], 'opens', 'closes', 'status', 'cap', 'waitlistSize', 'available', 'waitlisted',
-  'pendingUnits', 'pendingOver', 'ticket', 'line', 'partial', 'allotment', 'asks')
-local known = sale[1]
+  'pendingUnits', 'pendingOver', 'ticket', 'line', 'partial', 'allotment', 'asks', 'public', 'access')
+-- Terms that an older build has written do not say for whom the sale is there, so they are loaded again.
+local known = sale[1] and sale[15]
 local cap = tonumber(sale[4] or '0')
 -- Admitted requests that are not decided yet are counted as if each got what it asks for.
 local free = tonumber(sale[6] or '0') - tonumber(sale[8] or '0')
@@ -24,12 +27,15 @@ local mark = sale[12] and ' partial' or ''
 local allotment = tonumber(sale[13] or '0')
 -- What the sale asks of who reserves: one letter, or nothing.
 local asks = sale[14] or ''
+-- What a code must prove; nothing if the sale is for everybody.
+local access = sale[16] or ''
 local lastBefore, lineBefore, units, over = last, line, 0, 0
 local reasons, refusals = {}, {}
 
 -- This server's clock judges the window, so that all functions agree to the microsecond.
 local time = redis.call('TIME')
 local nowUs = time[1] * 1000000 + time[2]
+local isPublic = known and sale[15] ~= '-' and nowUs >= tonumber(sale[15]) * 1000
 local shut, since = nil, ''
 if known and sale[3] == 'cancelled' then
   shut = 'sale_cancelled'
@@ -51,7 +57,7 @@ local function refused(code, fact)
   return code .. ' ' .. fact
 end
 
-local function judge(bucket, field, customer, quantityText, leastText, shown)
+local function judge(bucket, field, customer, quantityText, leastText, shown, code)
   if not known then
     return 'unknown'
   end
@@ -64,6 +70,9 @@ local function judge(bucket, field, customer, quantityText, leastText, shown)
       return 'repeat ' .. packed
     end
     ticketBefore, positionBefore = tonumber(ticket, 16), position
+  end
+  if not isPublic or (access ~= '' and code ~= access) then
+    return 'hidden'
   end
   if shut then
     return refused(shut, since)
@@ -107,9 +116,9 @@ end
 local answers = {}
 local at = 1
 while at <= #ARGV[1] do
-  local bucket, field, customer, quantity, least, shown
-  bucket, field, customer, quantity, least, shown, at = struct.unpack('ssssss', ARGV[1], at)
-  answers[#answers + 1] = judge(KEYS[2] .. bucket, field, customer, quantity, least, shown)
+  local bucket, field, customer, quantity, least, shown, code
+  bucket, field, customer, quantity, least, shown, code, at = struct.unpack('sssssss', ARGV[1], at)
+  answers[#answers + 1] = judge(KEYS[2] .. bucket, field, customer, quantity, least, shown, code)
 end
 if last > lastBefore then redis.call('HSET', KEYS[1], 'ticket', string.format('%.0f', last)) end
 if line > lineBefore then redis.call('HINCRBY', KEYS[1], 'line', line - lineBefore) end

@@ -26,6 +26,8 @@ export interface GateRequest {
   readonly atLeast: number;
   /** What sales may ask of this customer (`standingOf`); nothing by default. */
   readonly standing?: string | undefined;
+  /** What the code proves that the customer shows (`accessOf`), if they show one. */
+  readonly access?: string | undefined;
 }
 
 /** Why the gate refuses a request. */
@@ -50,6 +52,8 @@ export type GateAnswer =
   /** This reservation was admitted before; here is what became of it. */
   | { readonly kind: 'repeat'; readonly status: MirroredStatus }
   | { readonly kind: 'refused'; readonly code: GateRefusal; readonly fact: string }
+  /** For this customer there is no such sale: it is not public yet, or asks for a code that they do not show. */
+  | { readonly kind: 'hidden' }
   /** The mirror does not have the sale. */
   | { readonly kind: 'unknown' };
 
@@ -71,7 +75,7 @@ export function askGate(deps: Needs<'redis' | 'once'>, gateRequest: GateRequest)
 /** One run of the script for each sale, all in one round trip. The answers are in the order of the requests. */
 async function judge(redis: RedisClient, requests: readonly GateRequest[]): Promise<(GateAnswer | Error)[]> {
   const bySale = new Map<SaleId, { keys: string[]; texts: string; places: number[] }>();
-  requests.forEach(({ saleId, reservationId, customerId, quantity, atLeast, standing = '' }, place) => {
+  requests.forEach(({ saleId, reservationId, customerId, quantity, atLeast, standing = '', access = '' }, place) => {
     const tag = saleTag(saleId);
     const sale = bySale.get(saleId) ?? { keys: [keys.sale(tag), keys.claimsOf(tag)], texts: '', places: [] };
     if (sale.places.length === 0) bySale.set(saleId, sale);
@@ -79,7 +83,7 @@ async function judge(redis: RedisClient, requests: readonly GateRequest[]): Prom
     const bucket = claimBucket(tag, customerId).toString(36);
     // One argument and one answer for all of them: building and parsing many small ones costs more than the script's work.
     const fields = `${reservationField(reservationId, customerId)}\0${customerField(customerId)}`;
-    sale.texts += `${bucket}\0${fields}\0${quantity}\0${atLeast}\0${standing}\0`;
+    sale.texts += `${bucket}\0${fields}\0${quantity}\0${atLeast}\0${standing}\0${access}\0`;
   });
   const sales = [...bySale.values()];
   const calls = sales.map((sale) => ({ keys: sale.keys, args: [sale.texts] }));
@@ -106,7 +110,7 @@ function read(line: string): GateAnswer {
     return { kind, ticket: Number(fact), position: Number(position), partial: mark === 'partial' };
   }
   if (kind === 'repeat') return { kind, status: unpack(fact) };
-  if (kind === 'unknown') return { kind };
+  if (kind === 'unknown' || kind === 'hidden') return { kind };
   return { kind: 'refused', code: kind as GateRefusal, fact };
 }
 

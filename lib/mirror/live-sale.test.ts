@@ -4,6 +4,7 @@ import { toIso } from '#platform/kernel/clock.ts';
 import type { Db } from '#platform/mysql/mysql.ts';
 import type { RedisClient } from '#platform/redis/redis.ts';
 import type { SaleTermsView } from '#sale/sale.shapes.ts';
+import { accessOf } from '#sale/visibility.ts';
 import { asId, newId } from '#test/support/ids.ts';
 import { liveStalenessMs, readLiveSale } from './live-sale.ts';
 
@@ -30,20 +31,23 @@ const terms: SaleTermsView = {
   reserveClosesAt: toIso(opensMs + hourMs),
   purchaseOpensAt: toIso(opensMs + 2 * hourMs),
   purchaseClosesAt: toIso(opensMs + 3 * hourMs),
+  publishAt: toIso(opensMs - hourMs),
+  requiresCode: false,
 };
 
 /**
  * An environment whose clock stands still, in front of a mirror that knows one sale, in which the stock changes each time
  * it is read, and of a store that knows none.
  */
-function environment() {
+function environment({ publicFrom = '0', access = '' } = {}) {
   const counts = { mirror: 0, store: 0 };
   const now = { ms: opensMs };
   const redis = {
     guarded: <T>(commands: () => Promise<T>) => commands(),
     hmget: async () => {
       const version = ++counts.mirror;
-      return [JSON.stringify(terms), '1', String(version), '100', String(100 - version), String(version), '0', '0'];
+      const stock = ['1', String(version), '100', String(100 - version), String(version), '0', '0'];
+      return [JSON.stringify(terms), publicFrom, access, ...stock];
     },
   } as unknown as RedisClient;
   const db = {
@@ -77,6 +81,24 @@ test('I8: the phase is that at the time of the response, to the millisecond', as
   }
   expect(phases).toEqual(['scheduled', 'scheduled', 'reserving', 'reserving']);
   expect(counts.mirror).toBe(1);
+});
+
+test('I8: a sale is there from its publication on, to the millisecond, and for its code', async () => {
+  const access = accessOf(saleId, 'friends-only');
+  const { deps, counts, now } = environment({ publicFrom: String(opensMs), access });
+  const found: boolean[] = [];
+  for (const [ms, code] of [
+    [-1, 'friends-only'],
+    [0, 'friends-only'],
+    [1, 'friends-too'],
+    [2, undefined],
+  ] as const) {
+    now.ms = opensMs + ms;
+    found.push((await readLiveSale(deps, saleId, code)) !== undefined);
+  }
+  expect(found).toEqual([false, true, false, false]);
+  expect(counts).toEqual({ mirror: 1, store: 0 });
+  expect(await readLiveSale(environment({ publicFrom: '-' }).deps, saleId)).toBeUndefined();
 });
 
 test('concurrent reads of a sale share one look-up', async () => {

@@ -5,7 +5,8 @@
 -- KEYS[3n-1]  the prefix of the keys of the sale's claims buckets; they share its slot
 -- KEYS[3n]    a bit for each place among the sale's requests, set while that request waits in line
 -- ARGV[3n-2]  epoch, version, allotment, available, allocated, sold and waitlisted, with spaces between
--- ARGV[3n-1]  '' to leave the terms as they are, or JSON: {terms, opens, closes, status, cap, asks, waitlistSize, id, clock, lost};
+-- ARGV[3n-1]  '' to leave the terms as they are, or JSON: {terms, opens, closes, status, cap, asks, waitlistSize, id, clock, public,
+--             access, lost};
 --             with lost, a sale that is not here may have had claims, and is marked 'partial' until they are back
 -- ARGV[3n]    six texts for each reservation, each ended by a zero byte: bucket, its field, its customer's field, its
 --             version, the units that it counts against its customer's cap, and its packed value up to its position
@@ -113,7 +114,7 @@ local function writeSale(saleKey, bucketPrefix, line, levels, terms, reservation
     local told = cjson.decode(terms)
     redis.call('HSET', saleKey, 'terms', told.terms, 'opens', told.opens, 'closes', told.closes, 'status', told.status,
       'cap', told.cap, 'asks', told.asks, 'waitlistSize', told.waitlistSize, 'id', told.id, 'clock', told.clock,
-      'termsEpoch', epoch, 'termsVersion', version)
+      'public', told.public, 'access', told.access, 'termsEpoch', epoch, 'termsVersion', version)
     if told.lost and not known[1] then
       -- The time tells this loss from others.
       local time = redis.call('TIME')

@@ -21,6 +21,7 @@ import type { StockLevel } from '#sale/sale.shapes.ts';
 import { readSales, type SaleRow } from '#sale/sale.store.ts';
 import { claimBucket, saleTag, saleTagOf } from '#sale/sale-id.ts';
 import { termsView } from '#sale/terms.ts';
+import { visibilityOf } from '#sale/visibility.ts';
 import { unitsAgainstCap } from '#state/reservation-state.ts';
 import {
   claimsKey,
@@ -86,6 +87,7 @@ function termsArgument(sale: SaleRow | undefined, lost: boolean): string {
 /** A sale's terms as the mirror has them. Numbers travel as text: Redis's JSON would turn times into floating point. */
 export function mirroredTerms(sale: SaleRow): Record<(typeof termFields)[number], string> {
   const pausedAtMs = sale.status === 'paused' ? sale.pausedAtMs : null;
+  const { publicFromMs, access } = visibilityOf(sale);
   return {
     terms: JSON.stringify(termsView(sale)),
     opens: String(sale.reserveOpensAtMs),
@@ -97,6 +99,8 @@ export function mirroredTerms(sale: SaleRow): Record<(typeof termFields)[number]
     asks: asksOf(sale),
     waitlistSize: String(sale.waitlistSize),
     id: sale.saleId,
+    public: String(publicFromMs ?? '-'),
+    access,
     // Without it an allocation is not shown from the mirror: before a window opens again, a purchase may be paying for it.
     clock: sale.reopens
       ? '-'

@@ -187,6 +187,18 @@ export async function unwatchSale(deps: Needs<'redis'>, connectionId: string, sa
   ]);
 }
 
+/** Unsubscribes every connection from the sale. Returns them. */
+export async function unwatchedByAll(deps: Needs<'redis'>, saleId: SaleId): Promise<string[]> {
+  const [members] = await inOneTrip(deps, [['zrange', keys.watchersOf(saleId), 0, -1]]);
+  const connectionIds = members as string[];
+  await inOneTrip(
+    deps,
+    connectionIds.map((connectionId): Command => ['hdel', keys.connection(connectionId), saleField + saleId]),
+  );
+  await inOneTrip(deps, [['del', keys.watchersOf(saleId)]]);
+  return connectionIds;
+}
+
 /** Removes a connection that has ended, with its subscriptions. */
 export async function leaveConnection(deps: Needs<'redis'>, connectionId: string): Promise<void> {
   const connection = await findConnection(deps, connectionId);

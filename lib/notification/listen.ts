@@ -54,7 +54,7 @@ export async function listen(
     return refuse('unauthenticated', 'This connection is not registered; send {"action":"authenticate","token":…}.');
   }
   if (message.action === 'watch') {
-    const refusal = await watch(deps, connection, message.saleId);
+    const refusal = await watch(deps, connection, message);
     return refusal ?? { type: 'watching', saleId: message.saleId };
   }
   await hearConnection(deps, connection);
@@ -81,10 +81,15 @@ async function authenticate(
   return enterConnection(deps, caller, connectionId, known);
 }
 
-async function watch(deps: MirrorNeeds, connection: Connection, saleId: SaleId): Promise<undefined | Refusal> {
+async function watch(
+  deps: MirrorNeeds,
+  connection: Connection,
+  { saleId, code }: { saleId: SaleId; code?: string | undefined },
+): Promise<undefined | Refusal> {
   const misses = deps.once(missesOf);
   const mustWait = misses.refusal(connection.customerId);
-  const sale = mustWait ? await readMirroredSale(deps, saleId) : await readLiveSale(deps, saleId);
+  // Whoever must wait may not try further codes.
+  const sale = mustWait ? await readMirroredSale(deps, saleId) : await readLiveSale(deps, saleId, code);
   if (sale) return watchSale(deps, connection, saleId);
   if (mustWait) return mustWait;
   misses.note(connection.customerId);

@@ -91,6 +91,7 @@ export function noticesOf(event: BusEvent): Notice[] {
       return [notice(`purchase.${told}`, purchaseId, event.detail, facts, occurredAtMs)];
     }
     case 'sale.changed':
+    case 'sale.published':
       return [];
   }
 }

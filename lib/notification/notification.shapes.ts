@@ -7,7 +7,7 @@ import { PageQuery, pageOf } from '#platform/handlers/pagination.ts';
 import { type Code, closingCodes, codes } from '#platform/kernel/errors.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import { characters, Id, idOf, Time, TimeZone } from '#platform/kernel/shapes.ts';
-import { StockLevel } from '#sale/sale.shapes.ts';
+import { ShownCode, StockLevel } from '#sale/sale.shapes.ts';
 import { salePhases, saleStatuses } from '#sale/sale.table.ts';
 import { noticeKinds } from './notice.ts';
 
@@ -57,7 +57,7 @@ const Token = characters(0, 4_000).describe('A fresh access token');
 /** What a client may send over the WebSocket, by name. */
 export const clientMessages = {
   Watch: z
-    .strictObject({ action: z.enum(['watch', 'unwatch']), saleId: idOf<SaleId>() })
+    .strictObject({ action: z.enum(['watch', 'unwatch']), saleId: idOf<SaleId>(), code: ShownCode.optional() })
     .meta({ description: 'Begin or cease to hear of the stock and the phase of a sale' }),
   Authenticate: z
     .strictObject({ action: z.literal('authenticate'), token: Token })
@@ -105,6 +105,11 @@ export const serverMessages = {
   Watching: z
     .object({ type: z.enum(['watching', 'unwatched']), saleId: idOf<SaleId>() })
     .meta({ description: 'The answer to watch and unwatch' }),
+  Hidden: z
+    .object({ type: z.literal('hidden'), saleId: idOf<SaleId>() })
+    .meta({
+      description: 'A sale is watched no longer: it was hidden, or asks for another code; watch it anew with that',
+    }),
   Heard: z
     .object({ type: z.enum(['pong', 'authenticated']) })
     .meta({ description: 'The answer to ping and authenticate' }),

@@ -12,7 +12,7 @@ import type { Needs } from '#platform/environment/deps.ts';
 import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
 import { readerOf } from '#platform/kernel/reader.ts';
 import type { StockLevel } from '#sale/sale.shapes.ts';
-import { connectionsOfCustomers, removeGone, watchersOfSales } from './connections.ts';
+import { connectionsOfCustomers, removeGone, unwatchedByAll, watchersOfSales } from './connections.ts';
 import { type Notice, noticesOf } from './notice.ts';
 import { type InLine, newTurn, nextPushes, takeTurns, type Versioned } from './push-order.ts';
 import { sentenceFor } from './sentence.ts';
@@ -28,12 +28,15 @@ export interface LiveMessage<Audience extends CustomerId | SaleId = CustomerId |
 export interface Live {
   readonly forCustomers: LiveMessage<CustomerId>[];
   readonly forWatchers: LiveMessage<SaleId>[];
+  /** Sales that were hidden: nobody who watches them hears more, unless they may watch them anew. */
+  readonly hidden: SaleId[];
 }
 
 /** Collects the live messages of a batch. Of a sale's stock and phase only the newest remain. */
 export function liveOf(events: BusEvent[]): Live {
   const forCustomers: LiveMessage<CustomerId>[] = [];
   const newest = new Map<string, LiveMessage<SaleId>>();
+  const hidden: SaleId[] = [];
   const offer = (message: LiveMessage<SaleId>) => {
     const key = `${message.audienceId}:${message.subject}`;
     const known = newest.get(key);
@@ -46,13 +49,14 @@ export function liveOf(events: BusEvent[]): Live {
     }
     if (event['detail-type'] === 'sale.changed') {
       const { saleId, phase, status, stock } = event.detail;
+      if (event.detail.hidden) hidden.push(saleId);
       const { epoch, version } = stock;
       offer(watched(saleId, 'phase', stock, { type: 'sale', saleId, phase, status, epoch, version }));
       offer(stockMessage(stock));
     }
   }
   forCustomers.sort((one, other) => one.version - other.version);
-  return { forCustomers, forWatchers: [...newest.values()] };
+  return { forCustomers, forWatchers: [...newest.values()], hidden };
 }
 
 /**
@@ -65,9 +69,20 @@ export async function pushLive(
   limitMs: number,
 ): Promise<void> {
   const untilMs = deps.clock() + limitMs;
+  for (const saleId of live.hidden) await endWatching(deps, saleId, limitMs);
   await pushTo(deps, connectionsOfCustomers, await withTexts(deps, live.forCustomers, untilMs), untilMs);
   const watchers: typeof watchersOfSales = async (...which) => shuffled(deps, await watchersOfSales(...which));
   await pushTo(deps, watchers, live.forWatchers, untilMs, newestOnly);
+}
+
+/** Ends the watching of a sale, and says so to those who did. */
+async function endWatching(deps: Needs<'redis' | 'push'>, saleId: SaleId, limitMs: number): Promise<void> {
+  const connectionIds = await unwatchedByAll(deps, saleId);
+  const messages = [{ type: 'hidden', saleId }];
+  await deps.push.send(
+    connectionIds.map((connectionId) => ({ connectionId, messages })),
+    limitMs,
+  );
 }
 
 /** The messages of customers who are connected, each with its text in its reader's language and time zone. */

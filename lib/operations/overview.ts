@@ -18,9 +18,10 @@ import { idOf } from '#platform/kernel/shapes.ts';
 import { keys } from '#platform/redis/keys.ts';
 import { readOldestMessageAge } from '#platform/redis/oldest-message-age.ts';
 import { countByState } from '#reservation/reservation.store.ts';
-import { StockView } from '#sale/sale.shapes.ts';
-import { readStock } from '#sale/sale.store.ts';
+import { SaleView, StockView } from '#sale/sale.shapes.ts';
+import { readSales } from '#sale/sale.store.ts';
 import { saleTag } from '#sale/sale-id.ts';
+import { viewOfRow } from '#sale/terms.ts';
 import { reservationStates } from '#state/reservation-state.ts';
 import { readReport, SaleReport } from './report.ts';
 
@@ -39,6 +40,12 @@ const QueueState = z.object({
 export const SaleOverview = z
   .object({
     saleId: idOf<SaleId>(),
+    /** As those see it who can find it. */
+    sale: SaleView,
+    accessCode: z
+      .string()
+      .nullable()
+      .describe('What customers must show to find it; null if everybody can. No public answer has it'),
     /** Committed in MySQL. */
     stock: StockView,
     /** What readers and the gate see; null if the mirror does not have the sale or cannot be reached. */
@@ -85,8 +92,8 @@ export async function overviewOf(
   saleId: SaleId,
   { report }: OverviewQuery = {},
 ): Promise<SaleOverview | Refusal> {
-  const stock = (await readStock(deps.db, [saleId])).get(saleId);
-  if (!stock) return refuse('not_found', 'There is no such sale.');
+  const sale = (await readSales(deps.db, [saleId])).get(saleId);
+  if (!sale) return refuse('not_found', 'There is no such sale.');
   const [reservations, jobs, mirrored, backlog, queues, went] = await Promise.all([
     countByState(deps.db, saleId),
     readJobs(deps.db, saleId),
@@ -95,9 +102,12 @@ export async function overviewOf(
     Promise.all(watchedQueues.map(async (name) => [name, await stateOfQueue(deps, name)] as const)),
     report ? readReport(deps, saleId) : undefined,
   ]);
-  const { saleId: _, ...committed } = stock;
+  const view = viewOfRow(sale, deps.clock());
+  const committed = view.stock;
   return {
     saleId,
+    sale: view,
+    accessCode: sale.accessCode,
     stock: committed,
     mirror: mirrored?.stock ?? null,
     drift: mirrored && {

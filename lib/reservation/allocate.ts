@@ -318,7 +318,7 @@ export function distinctClaims(batch: readonly Delivered<ReserveCommand>[]): Cla
   // Each message has a text of its own for its sale; with one for all, comparing two is comparing their addresses.
   const saleIds = new Map<SaleId, SaleId>();
   for (const { message, sentAtMs } of batch) {
-    const { reservationId, customerId, quantity, atLeast, standing, ticket } = message;
+    const { reservationId, customerId, quantity, atLeast, standing, access, ticket } = message;
     const saleId = saleIds.get(message.saleId) ?? message.saleId;
     saleIds.set(saleId, saleId);
     const known = claims.get(reservationId);
@@ -331,6 +331,7 @@ export function distinctClaims(batch: readonly Delivered<ReserveCommand>[]): Cla
       quantity,
       atLeast,
       standing,
+      access,
       ...(ticket === undefined
         ? { ticket: sentAtMs * 1_000, acceptedAtMs: sentAtMs, gated: false }
         : asTicketed(ticket)),

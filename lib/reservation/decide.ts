@@ -12,6 +12,7 @@ import type { CustomerId, SaleId } from '#platform/kernel/ids.ts';
 import { isEntitled } from '#sale/eligibility.ts';
 import type { SaleRow, StockMove } from '#sale/sale.store.ts';
 import { saleNowMs, toSaleTime } from '#sale/sale-clock.ts';
+import { isThereFor, visibilityOf } from '#sale/visibility.ts';
 import { unitsAgainstCap } from '#state/reservation-state.ts';
 import type { ReserveCommand } from './reservation.shapes.ts';
 import { asRequested, type DecidedReservation, type Holding, type Holdings } from './reservation.store.ts';
@@ -152,6 +153,10 @@ export function byTicket(a: Claim, b: Claim): number {
 
 /** Why the sale's terms forbid a claim, if they do, at the time when it was accepted (invariant I8). */
 export function refusalByTerms(claim: Claim, sale: SaleRow, nowMs: number): Code | undefined {
+  // The gate has compared the code of a request that passed it; the code may be another one since.
+  const visibility = visibilityOf(sale);
+  const shown = claim.gated ? visibility.access : (claim.access ?? '');
+  if (!isThereFor(visibility, shown, claim.acceptedAtMs)) return 'not_found';
   if (sale.status === 'cancelled') return 'sale_cancelled';
   // The gate refuses while a sale is paused, so a request that passed it was made before the pause.
   if (sale.status === 'paused' && !claim.gated) return 'sale_paused';

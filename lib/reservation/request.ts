@@ -22,6 +22,7 @@ import { missesOf } from '#platform/resilience/unknown-ids.ts';
 import type { Caller } from '#platform/security/access-token.ts';
 import { type Asks, lackedBy, type Shown, standingOf } from '#sale/eligibility.ts';
 import { readStock } from '#sale/sale.store.ts';
+import { accessOf, isThereFor, visibilityOf } from '#sale/visibility.ts';
 import { firstVersion } from './decide.ts';
 import { statusUrl } from './receipt.ts';
 import {
@@ -52,6 +53,7 @@ export async function requestReservation(
 ): Promise<ReservationAccepted | Refusal> {
   const { customerId } = requester;
   const standing = standingOf(requester, saleId);
+  const access = accessOf(saleId, request.code);
   const gateRequest: GateRequest = {
     reservationId: deriveReservationId(saleId, customerId, idempotencyKey),
     saleId,
@@ -59,6 +61,7 @@ export async function requestReservation(
     quantity: request.quantity,
     atLeast: leastOf(request),
     ...(standing === '' ? {} : { standing }),
+    ...(access === '' ? {} : { access }),
   };
   const answer = await judge(deps, gateRequest);
 
@@ -92,11 +95,15 @@ export async function requestReservation(
 }
 
 /**
- * Since when a sale takes reservations; undefined if it does not yet, or if the mirror does not know. A proof of work for a
+ * Since when a sale takes reservations; undefined if it does not yet, or if the mirror has none for who shows this code. A proof of work for a
  * reservation is no older, so that no machine can work ahead and take a sale with the result in its first second.
  */
-export async function openSince(deps: Needs<'redis' | 'clock'>, saleId: SaleId): Promise<number | undefined> {
-  const sale = await readMirroredSale(deps, saleId);
+export async function openSince(
+  deps: Needs<'redis' | 'clock'>,
+  saleId: SaleId,
+  code?: string,
+): Promise<number | undefined> {
+  const sale = await readMirroredSale(deps, saleId, code);
   const opensAtMs = sale && Date.parse(sale.reserveOpensAt);
   return opensAtMs !== undefined && opensAtMs <= deps.clock() ? opensAtMs : undefined;
 }
@@ -154,24 +161,32 @@ export async function sendAdmitted(deps: MirrorNeeds, gateRequest: GateRequest, 
   }
 }
 
-type Verdict = Exclude<GateAnswer, { kind: 'unknown' }> | 'gate unavailable' | 'no such sale' | Refusal;
+type Verdict = Exclude<GateAnswer, { kind: 'unknown' | 'hidden' }> | 'gate unavailable' | 'no such sale' | Refusal;
 
 /**
  * Asks the gate, after loading the sale into the mirror if needed. If either fails, the request goes on without the gate.
- * Refuses a caller who has asked for many sales that do not exist.
+ * Refuses a caller who has asked for many sales that do not exist, or guessed at codes; a code is not even compared then. A
+ * sale that is not there for the caller is answered like an id that no sale has.
  */
 export async function judge(deps: MirrorNeeds, gateRequest: GateRequest): Promise<Verdict> {
+  const { saleId, customerId, access = '' } = gateRequest;
+  const misses = deps.once(missesOf);
+  const mustWait = misses.refusal(customerId);
+  if (mustWait && access !== '') return mustWait;
+  const missed = (): Verdict => {
+    if (mustWait) return mustWait;
+    misses.note(customerId);
+    return 'no such sale';
+  };
   try {
     const first = await askGate(deps, gateRequest);
+    if (first.kind === 'hidden') return missed();
     if (first.kind !== 'unknown') return first;
-    const misses = deps.once(missesOf);
-    const mustWait = misses.refusal(gateRequest.customerId);
     if (mustWait) return mustWait;
-    if (!(await primeMirror(deps, gateRequest.saleId))) {
-      misses.note(gateRequest.customerId);
-      return 'no such sale';
-    }
+    const sale = await primeMirror(deps, saleId);
+    if (!sale || !isThereFor(visibilityOf(sale), access, deps.clock())) return missed();
     const second = await askGate(deps, gateRequest);
+    if (second.kind === 'hidden') return missed();
     return second.kind === 'unknown' ? 'gate unavailable' : second;
   } catch (error) {
     warnUnlessOutage(error, 'accepting without the gate', { saleId: gateRequest.saleId });

@@ -5,6 +5,7 @@
 import * as z from 'zod';
 import type { CustomerId, PurchaseId, ReservationId, SaleId } from '#platform/kernel/ids.ts';
 import { idOf } from '#platform/kernel/shapes.ts';
+import { ShownCode } from '#sale/sale.shapes.ts';
 import { reservationStates } from '#state/reservation-state.ts';
 
 /** The most units in one reservation; the sale's cap per customer is usually far lower. */
@@ -17,7 +18,7 @@ export const Fill = z.union([z.literal('all'), z.strictObject({ atLeast: Quantit
 
 /** What a customer asks for. */
 export const ReservationRequest = z
-  .strictObject({ quantity: Quantity, fill: Fill.default('all') })
+  .strictObject({ quantity: Quantity, fill: Fill.default('all'), code: ShownCode.optional() })
   .refine((request) => request.fill === 'all' || request.fill.atLeast <= request.quantity, {
     path: ['fill', 'atLeast'],
     message: 'must not exceed quantity',
@@ -46,6 +47,8 @@ export const ReserveCommand = z
     atLeast: Quantity,
     /** What sales may ask of this customer, by the token of the request (`standingOf`); absent if nothing. */
     standing: z.string().max(16).optional(),
+    /** What the code proves that came with the request (`accessOf`); absent without one. */
+    access: z.string().max(64).optional(),
     /** Place in line, the time of admission; absent when the gate was unavailable, and then SQS's timestamp counts. */
     ticket: z.number().int().positive().optional(),
     correlationId: z.string().optional(),
@@ -94,7 +97,7 @@ export const ReservationView = z
 export type ReservationView = z.infer<typeof ReservationView>;
 
 /** The fewest units that a request accepts. */
-export function leastOf(request: ReservationRequest): number {
+export function leastOf(request: Pick<ReservationRequest, 'quantity' | 'fill'>): number {
   return request.fill === 'all' ? request.quantity : request.fill.atLeast;
 }
 

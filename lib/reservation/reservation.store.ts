@@ -235,6 +235,17 @@ export async function readHoldings(sql: Sql, saleIds: SaleId[], customerIds: Cus
   return holdings;
 }
 
+/** Whether anybody has ever reserved in a sale, whatever became of it. */
+export async function hasReservations(sql: Sql, saleId: SaleId): Promise<boolean> {
+  const { after, last } = idsOfSale(saleId);
+  const rows = await sql.rows('SELECT 1 FROM reservations WHERE id > ? AND id <= ? AND sale_id = ? LIMIT 1', [
+    after,
+    last,
+    toBytes(saleId),
+  ]);
+  return rows.length > 0;
+}
+
 /** How many reservations of a sale are in each state. */
 export async function countByState(sql: Sql, saleId: SaleId): Promise<Record<ReservationState, number>> {
   const { after, last } = idsOfSale(saleId);

@@ -9,6 +9,7 @@ import type { Code } from '#platform/kernel/errors.ts';
 import type { SaleId } from '#platform/kernel/ids.ts';
 import { accessTokenLifeSeconds, type Caller } from '#platform/security/access-token.ts';
 import type { SaleRow } from './sale.store.ts';
+import { createdAtMs } from './sale-id.ts';
 
 /** What a sale asks, in one letter; the empty text if it asks for nothing. Written to the mirror. */
 export type Asks = '' | keyof typeof meanings;
@@ -59,11 +60,6 @@ export function lackedBy({ contactSinceMs, externalSinceMs }: Shown, saleId: Sal
  */
 function isOwnSince(sinceMs: number, saleId: SaleId): boolean {
   return sinceMs === 0 || sinceMs + accessTokenLifeSeconds * 1_000 <= createdAtMs(saleId);
-}
-
-/** When a sale was made: its id begins with the time. */
-function createdAtMs(saleId: SaleId): number {
-  return Number.parseInt(saleId.slice(0, 8) + saleId.slice(9, 13), 16);
 }
 
 /** Whether a customer who could show this when they asked may have what they asked for (invariant I4). */

@@ -30,5 +30,7 @@ test.each([
 
 test('the future boundaries include the reminder', () => {
   expect(remindBeforeMs(times)).toBe(20);
-  expect(boundariesAfter(times, 200)).toEqual([300, 380, 400]);
+  expect(boundariesAfter({ ...times, publicFromMs: 0 }, 200)).toEqual([300, 380, 400]);
+  expect(boundariesAfter({ ...times, publicFromMs: 250 }, 200)).toEqual([250, 300, 380, 400]);
+  expect(boundariesAfter({ ...times, publicFromMs: null }, 390)).toEqual([400]);
 });

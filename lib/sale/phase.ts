@@ -45,9 +45,10 @@ export function purchaseRefusal(
   return undefined;
 }
 
-/** The boundaries of a sale that are still to come, earliest first: its times and the reminder before the close. */
-export function boundariesAfter(times: SaleTimes, nowMs: number): number[] {
+/** The boundaries of a sale that are still to come, earliest first: its publication, its times, the reminder before the close. */
+export function boundariesAfter(times: SaleTimes & { readonly publicFromMs: number | null }, nowMs: number): number[] {
   const boundaries = [
+    times.publicFromMs ?? 0,
     times.reserveOpensAtMs,
     times.reserveClosesAtMs,
     times.purchaseOpensAtMs,

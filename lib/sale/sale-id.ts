@@ -20,6 +20,11 @@ export function newSaleId(expectedReservations: number, nowMs: number): SaleId {
   return (newId(nowMs).slice(0, -1) + exponent.toString(16)) as SaleId;
 }
 
+/** When a sale was made: its id begins with the time. */
+export function createdAtMs(saleId: SaleId): number {
+  return Number.parseInt(saleId.slice(0, 8) + saleId.slice(9, 13), 16);
+}
+
 /** The tag of a sale, given the sale's id. */
 export function saleTag(saleId: SaleId): SaleTag {
   return saleId.slice(-12) as SaleTag;

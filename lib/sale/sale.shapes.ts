@@ -37,6 +37,24 @@ const terms = {
   purchaseClosesAt: Instant,
 };
 
+/** What customers must show to find a sale, as an operator sets it: it can stand in an address as it is. */
+const AccessCode = z.string().regex(/^[A-Za-z0-9_-]{8,64}$/, 'must be 8 to 64 letters, digits, - or _');
+
+/** What a customer shows of a code: whatever it is, a wrong one is answered as if there were no sale. */
+export const ShownCode = characters(1, 64).describe(
+  'The access code of a sale that asks for one; with a wrong one, or none, it is answered as if there were no such sale',
+);
+
+/** Who can find a sale, and from when on. */
+const publication = {
+  publishAt: Instant.nullable().describe(
+    'When it becomes public: not after reserveOpensAt; a time that has passed means now. Null for a draft, until it is published',
+  ),
+  requiresCode: z
+    .boolean()
+    .describe('Whether only those find it who show its access code; it is in no public list then'),
+};
+
 /** What an operator sends to create a sale. */
 export const CreateSale = z
   .strictObject({
@@ -53,6 +71,13 @@ export const CreateSale = z
     offerLifeSeconds: terms.offerLifeSeconds.default(3_600),
     payWithinSeconds: terms.payWithinSeconds.optional(),
     offerCutoffSeconds: terms.offerCutoffSeconds.optional(),
+    publishAt: publication.publishAt
+      .optional()
+      .describe('When it becomes public; at once if absent, and null for a draft'),
+    requiresCode: publication.requiresCode.default(false),
+    accessCode: AccessCode.optional().describe(
+      'A code of your own, with requiresCode; a random one is made without it',
+    ),
   })
   .meta({ id: 'NewSale' });
 export type CreateSale = z.output<typeof CreateSale>;
@@ -64,7 +89,17 @@ export const Confirmation = characters(0, 100).optional();
 const namesSomething = ({ confirmation: _, ...change }: { confirmation?: unknown }) => Object.keys(change).length > 0;
 
 /** What an operator may change later; absent fields stay. */
-export const UpdateSale = notEmpty(z.strictObject(terms).partial().extend({ confirmation: Confirmation }))
+export const UpdateSale = notEmpty(
+  z
+    .strictObject({ ...terms, ...publication })
+    .partial()
+    .extend({
+      accessCode: AccessCode.nullable()
+        .optional()
+        .describe('Another code, with which the old one ends: one of your own, or null for a random one'),
+      confirmation: Confirmation,
+    }),
+)
   .refine(namesSomething, { message: 'name at least one field to change' })
   .meta({ id: 'SaleChange', minProperties: 1 });
 export type UpdateSale = z.output<typeof UpdateSale>;
@@ -154,6 +189,8 @@ export const SaleTermsView = z.object({
   reserveClosesAt: z.iso.datetime(),
   purchaseOpensAt: z.iso.datetime(),
   purchaseClosesAt: z.iso.datetime(),
+  publishAt: z.iso.datetime().nullable().describe('Since when it is public, or when it will be; null for a draft'),
+  requiresCode: z.boolean().describe('Whether only those find it who show its access code'),
 });
 export type SaleTermsView = z.infer<typeof SaleTermsView>;
 

@@ -81,6 +81,12 @@ export interface SaleRow extends StockLevel, SaleTimes {
   readonly termsVersion: number;
   /** Whether nothing expires: times got shorter, and not all customers have been told yet. */
   readonly endsWait: boolean;
+  /** Since when it is public, or when it will be; null for a draft without a time. */
+  readonly publicFromMs: number | null;
+  /** Whether its publication has been told. */
+  readonly publishTold: boolean;
+  /** What customers must show to find it; null if it is for everybody. */
+  readonly accessCode: string | null;
 }
 
 /** What an operator may change of a sale. */
@@ -94,13 +100,15 @@ export type SaleTerms = Pick<
   | 'offerLifeMs'
   | 'payWithinMs'
   | 'offerCutoffMs'
+  | 'publicFromMs'
+  | 'accessCode'
   | keyof SaleTimes
 >;
 
 /** How a sale's clock stands, and how far its side effects have come; a change of its times changes these too. */
 export type SaleProgress = Pick<
   SaleRow,
-  'phase' | 'remindedAtMs' | 'pausedAtMs' | 'pauseBeganMs' | 'clockOffsetMs' | 'reopens'
+  'phase' | 'remindedAtMs' | 'pausedAtMs' | 'pauseBeganMs' | 'clockOffsetMs' | 'reopens' | 'publishTold'
 >;
 
 const stockColumns = 'id, epoch, version, allotment, available, allocated, sold, waitlisted';
@@ -109,7 +117,7 @@ const saleColumns = `${stockColumns}, product_id AS productId, name, status, pha
   requires_contact AS requiresContact, waitlist_size AS waitlistSize,
   offer_life_ms AS offerLifeMs, pay_within_ms AS payWithinMs, offer_cutoff_ms AS offerCutoffMs,
   paused_at_ms AS pausedAtMs, pause_began_ms AS pauseBeganMs, clock_offset_ms AS clockOffsetMs, ends_wait AS endsWait, reopens,
-  terms_version AS termsVersion,
+  terms_version AS termsVersion, public_from_ms AS publicFromMs, publish_told AS publishTold, access_code AS accessCode,
   reserve_opens_at_ms AS reserveOpensAtMs, reserve_closes_at_ms AS reserveClosesAtMs,
   purchase_opens_at_ms AS purchaseOpensAtMs, purchase_closes_at_ms AS purchaseClosesAtMs`;
 
@@ -126,11 +134,20 @@ export async function lockSales(tx: Tx, saleIds: SaleId[]): Promise<Map<SaleId, 
   return selectSales(tx, saleIds, 'FOR UPDATE');
 }
 
-/** A page of sales older than `beforeId`, newest first. */
-export function listSales(sql: Sql, beforeId: string | undefined, limit: number): Promise<SaleRow[]> {
-  const where = beforeId === undefined ? '' : 'WHERE id < ?';
-  const values = beforeId === undefined ? [] : [toBytes(beforeId)];
-  return select(sql, `${where} ORDER BY id DESC LIMIT ?`, [...values, limit]);
+/** A page of sales older than `beforeId`, newest first; with `forAllAtMs`, those that everybody can find at that time. */
+export function listSales(
+  sql: Sql,
+  beforeId: string | undefined,
+  limit: number,
+  forAllAtMs?: number,
+): Promise<SaleRow[]> {
+  const older = beforeId === undefined ? '' : 'AND id < ?';
+  const found = forAllAtMs === undefined ? '' : 'AND public_from_ms <= ? AND access_code IS NULL';
+  const values = [
+    ...(beforeId === undefined ? [] : [toBytes(beforeId)]),
+    ...(forAllAtMs === undefined ? [] : [forAllAtMs]),
+  ];
+  return select(sql, `WHERE TRUE ${older} ${found} ORDER BY id DESC LIMIT ?`, [...values, limit]);
 }
 
 /** The ids of sales older than `beforeId`, or of the newest ones, newest first. */
@@ -167,19 +184,18 @@ async function selectSales(sql: Sql, saleIds: SaleId[], suffix: string): Promise
 }
 
 async function select(sql: Sql, clauses: string, values: unknown[]): Promise<SaleRow[]> {
-  type Stored = Omit<SaleRow, 'saleId' | 'productId' | 'requiresContact' | 'endsWait' | 'reopens'> & {
+  type Flags = 'requiresContact' | 'endsWait' | 'reopens' | 'publishTold';
+  type Stored = Omit<SaleRow, 'saleId' | 'productId' | Flags> & {
     readonly id: Buffer;
     readonly productId: Buffer;
-    readonly requiresContact: number;
-    readonly endsWait: number;
-    readonly reopens: number;
-  };
+  } & Record<Flags, number>;
   const rows = await sql.rows<Stored>(`SELECT ${saleColumns} FROM sales ${clauses}`, values);
-  return rows.map(({ id, productId, requiresContact, endsWait, reopens, ...row }) => ({
+  return rows.map(({ id, productId, requiresContact, endsWait, reopens, publishTold, ...row }) => ({
     ...row,
     requiresContact: requiresContact === 1,
     endsWait: endsWait === 1,
     reopens: reopens === 1,
+    publishTold: publishTold === 1,
     saleId: fromBytes(id),
     productId: fromBytes(productId),
   }));
@@ -189,7 +205,7 @@ async function select(sql: Sql, clauses: string, values: unknown[]): Promise<Sal
 export async function insertSale(
   tx: Tx,
   sale: Omit<SaleTerms, 'status'> &
-    Pick<SaleRow, 'saleId' | 'productId' | 'priceMinor' | 'currency' | 'capPer' | 'allotment'>,
+    Pick<SaleRow, 'saleId' | 'productId' | 'priceMinor' | 'currency' | 'capPer' | 'allotment' | 'publishTold'>,
   nowMs: number,
 ): Promise<void> {
   const columns = {
@@ -201,6 +217,7 @@ export async function insertSale(
     currency: sale.currency,
     cap_per: sale.capPer,
     ...termColumns({ ...sale, status: 'active' }),
+    publish_told: Number(sale.publishTold),
     allotment: sale.allotment,
     available: sale.allotment,
     allocated: 0,
@@ -224,6 +241,7 @@ export async function changeTerms(tx: Tx, saleId: SaleId, terms: SaleTerms & Sal
     pause_began_ms: terms.pauseBeganMs,
     clock_offset_ms: terms.clockOffsetMs,
     reopens: Number(terms.reopens),
+    publish_told: Number(terms.publishTold),
   };
   const assignments = Object.keys(columns).map((name) => `${name} = ?`);
   await tx.change(
@@ -246,6 +264,8 @@ function termColumns(terms: SaleTerms): Record<string, string | number | null> {
     reserve_closes_at_ms: terms.reserveClosesAtMs,
     purchase_opens_at_ms: terms.purchaseOpensAtMs,
     purchase_closes_at_ms: terms.purchaseClosesAtMs,
+    public_from_ms: terms.publicFromMs,
+    access_code: terms.accessCode,
   };
 }
 
@@ -265,6 +285,11 @@ export async function enterPhase(
 /** Says whether what is over in a sale whose row is held stays as it is, until all customers have been told of shorter times. */
 export async function setEndsWait(tx: Tx, saleId: SaleId, endsWait: boolean): Promise<void> {
   await tx.change('UPDATE sales SET ends_wait = ? WHERE id = ?', [Number(endsWait), toBytes(saleId)]);
+}
+
+/** Notes in a sale whose row is held that its publication is told. */
+export async function setPublishTold(tx: Tx, saleId: SaleId): Promise<void> {
+  await tx.change('UPDATE sales SET publish_told = TRUE WHERE id = ?', [toBytes(saleId)]);
 }
 
 /** Raises the epoch of every sale, so that everything that Redis has from before a restore is older. */

@@ -70,6 +70,12 @@ export const sales = mysqlTable(
     version: bigint('version', { mode: 'number' }).notNull(),
     /** The highest fencing token that has written stock. */
     fence: bigint('fence', { mode: 'number' }).notNull(),
+    /** Since when it is public, or when it will be; null for a draft without a time. Sales of older builds are public. */
+    publicFromMs: timeMs('public_from_ms').default(0),
+    /** Whether its publication has been told to a shop's own systems. */
+    publishTold: boolean('publish_told').notNull().default(true),
+    /** What customers must show to find it; null if it is for everybody. */
+    accessCode: varchar('access_code', { length: 64 }),
     createdAtMs: timeMs('created_at_ms').notNull(),
   },
   (table) => [

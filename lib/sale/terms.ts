@@ -6,9 +6,11 @@ import { phaseAt, type SaleTimes } from './phase.ts';
 import type { SaleTermsView, SaleView, StockLevel } from './sale.shapes.ts';
 import type { SaleRow } from './sale.store.ts';
 import { saleNowMs } from './sale-clock.ts';
+import { publicSinceMs } from './visibility.ts';
 
 /** The public view of a sale's terms. */
 export function termsView(sale: SaleRow): SaleTermsView {
+  const publicAtMs = publicSinceMs(sale);
   return {
     saleId: sale.saleId,
     productId: sale.productId,
@@ -28,6 +30,8 @@ export function termsView(sale: SaleRow): SaleTermsView {
     reserveClosesAt: toIso(sale.reserveClosesAtMs),
     purchaseOpensAt: toIso(sale.purchaseOpensAtMs),
     purchaseClosesAt: toIso(sale.purchaseClosesAtMs),
+    publishAt: publicAtMs === null ? null : toIso(publicAtMs),
+    requiresCode: sale.accessCode !== null,
   };
 }
 
@@ -45,7 +49,7 @@ export function timesOf(terms: SaleTermsView): SaleTimes {
 export function saleView(terms: SaleTermsView, stock: Omit<StockLevel, 'saleId'>, nowMs: number): SaleView {
   // Terms that an older build mirrored lack these fields.
   const { pausedAt = null, clockStandsAt = pausedAt, payWithinSeconds = null, offerCutoffSeconds = 0 } = terms;
-  const { capPer = 'customer', requiresContact = false } = terms;
+  const { capPer = 'customer', requiresContact = false, publishAt = null, requiresCode = false } = terms;
   const pausedAtMs = clockStandsAt === null ? null : Date.parse(clockStandsAt);
   const phase = phaseAt(timesOf(terms), saleNowMs({ status: terms.status, pausedAtMs }, nowMs));
   const { allotment, available, allocated, sold, waitlisted, version, epoch } = stock;
@@ -57,6 +61,8 @@ export function saleView(terms: SaleTermsView, stock: Omit<StockLevel, 'saleId'>
     offerCutoffSeconds,
     pausedAt,
     clockStandsAt,
+    publishAt,
+    requiresCode,
     phase,
     stock: { allotment, available, allocated, sold, waitlisted, version, epoch },
   };

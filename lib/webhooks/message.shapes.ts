@@ -80,6 +80,12 @@ const SaleChanged = z.object({
   stock: Stock,
 });
 
+const SalePublished = z.object({
+  saleId: idOf<SaleId>(),
+  publicFrom: Time.describe('Since when it is public'),
+  requiresCode: z.boolean().describe('Whether only those find it who show its access code'),
+});
+
 const Tested = z.object({ endpointId: z.string() });
 
 function messageOf<Type extends string, Data extends z.ZodType>(type: Type, data: Data) {
@@ -103,6 +109,10 @@ export const webhookMessages = {
   'sale.changed': messageOf('sale.changed', SaleChanged).meta({
     id: 'WebhookSaleChanged',
     description: 'A sale entered its next phase, or an operator changed its terms or status.',
+  }),
+  'sale.published': messageOf('sale.published', SalePublished).meta({
+    id: 'WebhookSalePublished',
+    description: 'A sale became public.',
   }),
 } as const satisfies Record<EventName, z.ZodType>;
 

@@ -69,6 +69,10 @@ function bodiesOf(event: BusEvent, timestamp: string): Bodies[] {
       const { saleId, phase, status, stock } = event.detail;
       return [{ type: 'sale.changed', timestamp, data: { saleId, phase, status, stock: stockOf(stock) } }];
     }
+    case 'sale.published': {
+      const { saleId, publicFromMs, requiresCode } = event.detail;
+      return [{ type: 'sale.published', timestamp, data: { saleId, publicFrom: toIso(publicFromMs), requiresCode } }];
+    }
   }
 }
 

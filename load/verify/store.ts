@@ -17,6 +17,8 @@ export interface SaleRow {
   reserveClosesAtMs: number;
   purchaseOpensAtMs: number;
   purchaseClosesAtMs: number;
+  /** Since when it is public, or will be; null for a draft. It changes only as long as nobody could reserve. */
+  publicFromMs: number | null;
   /** How much later deadlines are than they are stored. */
   clockOffsetMs: number;
   allotment: number;
@@ -200,7 +202,8 @@ export class Store {
       `SELECT LOWER(HEX(id)) AS id, status, cap_per_customer AS cap, waitlist_size AS waitlistSize,
          price_minor AS priceMinor, currency, reserve_opens_at_ms AS reserveOpensAtMs,
          reserve_closes_at_ms AS reserveClosesAtMs, purchase_opens_at_ms AS purchaseOpensAtMs,
-         purchase_closes_at_ms AS purchaseClosesAtMs, clock_offset_ms AS clockOffsetMs, allotment, available, allocated, sold, waitlisted, epoch, version
+         purchase_closes_at_ms AS purchaseClosesAtMs, clock_offset_ms AS clockOffsetMs, public_from_ms AS publicFromMs,
+         allotment, available, allocated, sold, waitlisted, epoch, version
        FROM sales`,
     );
     return new Map(rows.map((row) => [dashed(row.id), { ...row, id: dashed(row.id) }]));

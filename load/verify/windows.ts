@@ -1,6 +1,6 @@
 /**
- * I8, windows: accepted only if opensAt ≤ acceptance < closesAt, for reserving as for buying; and no request is refused
- * as too early or too late while the window is open. A window is what was announced at the time: sales are moved, paused
+ * I8, windows: accepted only if opensAt ≤ acceptance < closesAt, for reserving as for buying, and only once the sale was
+ * public; and no request is refused as too early or too late while the window is open. A window is what was announced at the time: sales are moved, paused
  * and called off.
  *
  * The rows say when the servers think they accepted. The clients' log says it independently: an acceptance lies between
@@ -8,7 +8,7 @@
  */
 import type { ClientView, RefusedForTime } from './clients.ts';
 import { mayBeWithin, type SaleHistory, windowOf } from './history.ts';
-import type { ItemRow, PurchaseRow, ReservationRow } from './store.ts';
+import type { ItemRow, PurchaseRow, ReservationRow, SaleRow } from './store.ts';
 import type { Tally } from './tally.ts';
 
 type Histories = ReadonlyMap<string, SaleHistory>;
@@ -31,6 +31,16 @@ export function checkAcceptedInWindow(row: ReservationRow, history: SaleHistory 
       () => `reservation ${row.id} was rejected as ${row.reason} within its window`,
     );
   }
+}
+
+/** A reservation was accepted once its sale was public, or rejected. */
+export function checkAcceptedInPublic(row: ReservationRow, sale: SaleRow | undefined, tally: Tally): void {
+  if (row.state === 'rejected') return;
+  const publicFromMs = sale?.publicFromMs ?? null;
+  tally.expect(
+    publicFromMs !== null && row.acceptedAtMs >= publicFromMs,
+    () => `reservation ${row.id} was accepted at ${row.acceptedAtMs}, before its sale was public`,
+  );
 }
 
 /** Every purchase was ordered within the purchase windows of all its sales, with none paused or called off. */

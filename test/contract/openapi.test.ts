@@ -237,6 +237,7 @@ describe('the webhooks that are sent', () => {
         ...{ reservationIds: [asId(id)], version: 3, reason: 'refund_ordered', givenBackMinor: 1 },
       },
       'sale.changed': { saleId: asId(id), phase: 'closed', status: 'active', stock: { ...stock, saleId: asId(id) } },
+      'sale.published': { saleId: asId(id), publicFromMs: 1_800_000_000_000, requiresCode: true },
     };
     for (const [name, detail] of Object.entries(details)) {
       const event = newEvent(name as EventName, detail as never, 1_800_000_000_000);

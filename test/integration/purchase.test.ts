@@ -121,6 +121,7 @@ async function scene(options: { customers?: number; units?: number; allotment?: 
   const sale = await createSale(deps, {
     productId: product.productId,
     name: 'A sale',
+    requiresCode: false,
     allotment,
     ...{ capPerCustomer: units, capPer: 'customer', requiresContact: false },
     waitlistSize: count,

@@ -71,6 +71,7 @@ async function bought(paymentToken: string, price = { amountMinor: 1_250, curren
   const sale = await createSale(deps, {
     productId: product.productId,
     name: 'A sale',
+    requiresCode: false,
     allotment: 2,
     ...{ capPerCustomer: 2, capPer: 'customer', requiresContact: false },
     waitlistSize: 0,

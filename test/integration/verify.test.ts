@@ -420,6 +420,7 @@ const faults: Record<InvariantName, Record<string, Fault>> = {
         world.times[closedSale]?.closes,
         bytes(reservations.purchased),
       ),
+    'a reservation in a sale that is still a draft': () => change('UPDATE sales SET public_from_ms = NULL'),
     'a request that was sent after the close and accepted': () => {
       const late = (world.times[closedSale]?.closes ?? 0) + 5;
       for (const line of world.log) {

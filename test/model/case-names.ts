@@ -5,6 +5,7 @@ export const caseNames = [
   'three-workers',
   'cap',
   'contact',
+  'hidden',
   'expiry-and-death',
   'last-unit',
   'two-announcements',

@@ -259,6 +259,13 @@ export const controls: readonly Control[] = [
     cases: ['cap'],
   },
   {
+    name: 'hidden-sale-decided',
+    description: 'Whether a sale is public, and its code, are not checked when a request is decided.',
+    faults: [inModule(() => import('#sale/visibility.ts'), { isThereFor: () => () => true })],
+    caughtBy: ['I8'],
+    cases: ['hidden'],
+  },
+  {
     name: 'window-judged-when-decided',
     description: 'The window is checked at the time of the decision, not at the time of acceptance.',
     faults: [windowJudgedWhenDecided],

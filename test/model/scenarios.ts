@@ -19,6 +19,7 @@ import { reduceDecided } from '#reservation/reduce.ts';
 import { requestReservation } from '#reservation/request.ts';
 import { deriveReservationId } from '#reservation/reservation-id.ts';
 import { standingOf } from '#sale/eligibility.ts';
+import { accessOf } from '#sale/visibility.ts';
 import { Columns } from './check/columns.ts';
 import { type ConsumerName, queueOf, tick } from './consumers.ts';
 import type { Scenario } from './explore.ts';
@@ -51,6 +52,8 @@ interface Wish {
   readonly key?: string;
   /** Since when the customer's address is verified; nothing if it is not. */
   readonly contactSinceMs?: number;
+  /** The code that the customer shows; none without it. */
+  readonly code?: string;
 }
 
 const ids = new Map<string, ReservationId>();
@@ -72,10 +75,12 @@ function queued(setting: Setting, wish: Wish, ticket: number | undefined): void 
     quantity,
     atLeast: quantity,
     standing: standingOf(wish, saleIdOf(n)),
+    access: accessOf(saleIdOf(n), wish.code),
   };
   setting.checker.asked(command.reservationId, command.saleId);
   setting.checker.accepted(command.reservationId, ticket ?? null);
   if (wish.contactSinceMs === undefined) setting.checker.unverified(command.reservationId);
+  setting.checker.shows(command.reservationId, wish.code);
   setting.world.queue('reservations').send({ ...command, ...(ticket === undefined ? {} : { ticket }) });
 }
 
@@ -87,10 +92,12 @@ function shops(setting: Setting, wish: Wish, clicks: number): void {
     for (let click = 0; click < clicks; click++) {
       checker.asked(idOf(wish), saleIdOf(n));
       if (wish.contactSinceMs === undefined) checker.unverified(idOf(wish));
+      checker.shows(idOf(wish), wish.code);
       const heard = await world.request(client, `reserve ${customer}${key}.${click}`, (own) =>
         requestReservation(depsOf(own), { ...wish, customerId: customerIdOf(customer) }, saleIdOf(n), key, {
           quantity,
           fill: 'all',
+          ...(wish.code === undefined ? {} : { code: wish.code }),
         }).catch(() => undefined),
       );
       if (!heard?.answer) continue;
@@ -426,6 +433,26 @@ export const scenarios: readonly Scenario[] = [
     begin(setting) {
       requests(wish(1, { contactSinceMs: 0 }), wish(2))(setting);
       shops(setting, wish(3), 1);
+    },
+  },
+  {
+    name: 'hidden',
+    about:
+      'A private sale, and one that is not public yet: one shows the code and others do not, by the gate and by none.',
+    queues: [workers('reservations', 1, 2)],
+    sales: [
+      sale(1, { allotment: 5, accessCode: 'friends' }),
+      sale(2, { allotment: 5, publicFromMs: beginMs + 5 * minuteMs }),
+    ],
+    faults: 1,
+    kinds: { crash: 1, twice: 1 },
+    rules: ['relay'],
+    mirror: true,
+    begin(setting) {
+      queued(setting, wish(1, { code: 'friends' }), undefined);
+      queued(setting, wish(2, { code: 'enemies' }), undefined);
+      queued(setting, wish(3, { sale: 2 }), undefined);
+      shops(setting, wish(4), 1);
     },
   },
   {

@@ -23,6 +23,10 @@ export interface SaleSetting {
   readonly capPerCustomer: number;
   /** Whether it is for those alone who can show that their address is theirs. */
   readonly requiresContact?: boolean;
+  /** What a customer must show to find it; nothing if everybody can. */
+  readonly accessCode?: string;
+  /** Since when it is public; from the beginning without it. */
+  readonly publicFromMs?: number;
   readonly waitlistSize: number;
   readonly offerLifeMs: number;
   readonly reserveOpensAtMs: number;
@@ -80,6 +84,8 @@ export class Setting {
         currency: 'EUR',
         cap_per_customer: sale.capPerCustomer,
         requires_contact: sale.requiresContact ? 1 : 0,
+        access_code: sale.accessCode ?? null,
+        public_from_ms: sale.publicFromMs ?? 0,
         waitlist_size: sale.waitlistSize,
         offer_life_ms: sale.offerLifeMs,
         reserve_opens_at_ms: sale.reserveOpensAtMs,

@@ -182,6 +182,29 @@ describe('products and sales', () => {
 });
 
 describe('a sale', () => {
+  test('that is a private draft is published, and found by its link alone', async () => {
+    const times = [600, 3_600, 3_600, 7_200] as const;
+    const { saleId, name } = await shop.sale({ times, publishAt: null, requiresCode: true });
+    const page = await consoleAt(`sales/${saleId}`, operator);
+    await page.getByRole('heading', { level: 1, name }).waitFor();
+    const address = await page.locator('code').filter({ hasText: '?code=' }).textContent();
+    await isSound(page);
+    const buyer = await shop.signedIn();
+    await buyer.goto(address ?? '');
+    await buyer.getByText('There is no such sale.').waitFor();
+    await button(page, 'Publish').click();
+    await asked(page).getByRole('button', { name: 'Publish' }).click();
+    await page.getByText('The sale is public.').waitFor();
+    await buyer.goto(address ?? '');
+    await buyer.getByRole('heading', { level: 1, name }).waitFor();
+    const stranger = await shop.signedIn();
+    await stranger.goto(`${shop.url}/sales/${saleId}`);
+    await stranger.getByText('There is no such sale.').waitFor();
+    await button(page, 'Take back to draft').click();
+    await asked(page).getByRole('button', { name: 'Take back to draft' }).click();
+    await page.getByText('The sale is a draft again.').waitFor();
+  }, 60_000);
+
   test('is paused and resumed, gets and loses stock, each after a question that says whom it concerns', async () => {
     const { saleId, name } = await shop.sale({ times: bothOpen, allotment: 5 });
     await reserved(saleId, 2);

@@ -32,6 +32,10 @@ export interface SaleTerms {
   amountMinor?: number;
   /** Reservations open and close, purchase opens and closes. */
   times?: readonly [number, number, number, number];
+  /** When it becomes public; null for a draft. */
+  publishAt?: string | null;
+  /** Whether only those find it who have its link. */
+  requiresCode?: boolean;
 }
 
 /** Reservations and purchase are both open. */
@@ -93,7 +97,15 @@ async function serve(running: Everything): Promise<Shop> {
         ...{ productId, name, allotment, capPerCustomer, waitlistSize, offerLifeSeconds: 600 },
         ...{ reserveOpensAt, reserveClosesAt, purchaseOpensAt, purchaseClosesAt },
       };
-      const { saleId } = await running.call<{ saleId: string }>('POST', '/sales', { token, body });
+      const { publishAt, requiresCode } = terms;
+      const sight = {
+        ...(publishAt === undefined ? {} : { publishAt }),
+        ...(requiresCode ? { requiresCode } : {}),
+      };
+      const { saleId } = await running.call<{ saleId: string }>('POST', '/sales', {
+        token,
+        body: { ...body, ...sight },
+      });
       return { saleId, name };
     },
     async close() {

@@ -26,6 +26,8 @@ export interface SaleTerms {
   offerLifeMs: number;
   payWithinMs: number;
   offerCutoffMs: number;
+  publicFromMs: number | null;
+  accessCode: string | null;
 }
 
 /** The dependencies of a bed, with Redis connected. */
@@ -57,6 +59,8 @@ export async function givenSale(deps: Pick<Deps, 'db'>, terms: Partial<SaleTerms
       offer_life_ms: terms.offerLifeMs ?? 60_000,
       pay_within_ms: terms.payWithinMs ?? null,
       offer_cutoff_ms: terms.offerCutoffMs ?? 0,
+      public_from_ms: terms.publicFromMs === undefined ? 0 : terms.publicFromMs,
+      access_code: terms.accessCode ?? null,
       reserve_opens_at_ms: terms.reserveOpensAtMs ?? now - hourMs,
       reserve_closes_at_ms: terms.reserveClosesAtMs ?? now + hourMs,
       purchase_opens_at_ms: terms.purchaseOpensAtMs ?? now - hourMs,

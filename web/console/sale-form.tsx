@@ -10,6 +10,10 @@ const timeNames = ['reserveOpensAt', 'reserveClosesAt', 'purchaseOpensAt', 'purc
 type TimeName = (typeof timeNames)[number];
 type Times = Record<TimeName, TypedTime>;
 
+/** When a new sale becomes public. */
+const publishing = ['now', 'at', 'draft'] as const;
+type Publish = (typeof publishing)[number];
+
 /** Minutes from now of the four times. */
 const presets = {
   soon: [0.5, 2, 2, 5],
@@ -74,7 +78,7 @@ const minutesOf = (seconds: number | null) => (seconds === null ? '' : String(Nu
 export function SaleForm({ sale }: { sale?: SaleView }) {
   const store = useConsole();
   const { words, format, zone } = store;
-  const { form, field } = words.console;
+  const { form, field, publication } = words.console;
   const [typed, setTyped] = useState<Typed>({
     name: sale?.name ?? '',
     productId: sale?.productId ?? '',
@@ -85,9 +89,12 @@ export function SaleForm({ sale }: { sale?: SaleView }) {
     payWithinSeconds: minutesOf(sale?.payWithinSeconds ?? null),
     offerCutoffSeconds: minutesOf(sale?.offerCutoffSeconds ?? null),
   });
+  const [publish, setPublish] = useState<Publish>('now');
+  const [publishAt, setPublishAt] = useState<TypedTime>();
+  const [who, setWho] = useState<'everybody' | 'withCode'>('everybody');
   const [preset, setPreset] = useState<Preset | undefined>('today');
   const [own, setOwn] = useState<Times>();
-  const [problems, setProblems] = useState<Partial<Record<keyof Typed | TimeName, string>>>({});
+  const [problems, setProblems] = useState<Partial<Record<keyof Typed | TimeName | 'publishAt', string>>>({});
   const times = preset === undefined && own ? own : timesFrom(preset ?? 'today', store.now(), zone);
   const set = (name: keyof Typed) => (value: string) => {
     setTyped({ ...typed, [name]: value });
@@ -121,7 +128,14 @@ export function SaleForm({ sale }: { sale?: SaleView }) {
         found[name] = field.between(format.number(Math.ceil(least / 60)), format.number(Math.floor(most / 60)));
       } else values[name] = seconds;
     }
-    const when = sale ? { ms: {}, problems: {} } : problemsOfTimes(times, zone, words.console);
+    const when: ReturnType<typeof problemsOfTimes> = sale
+      ? { ms: {}, problems: {} }
+      : problemsOfTimes(times, zone, words.console);
+    const published = momentOf(publishAt ?? times.reserveOpensAt, zone);
+    if (!sale && publish === 'at') {
+      if ('problem' in published) found.publishAt = words.console.time[published.problem];
+      else if (published.ms > (when.ms.reserveOpensAt ?? published.ms)) found.publishAt = publication.tooLate;
+    }
     setProblems({ ...found, ...when.problems });
     if (Object.keys({ ...found, ...when.problems }).length > 0) store.say('bad', form.check);
     else void (sale ? edit(sale, values) : create(values, when.ms));
@@ -130,7 +144,13 @@ export function SaleForm({ sale }: { sale?: SaleView }) {
   async function create(values: object, ms: Partial<Record<TimeName, number>>): Promise<void> {
     const at = Object.fromEntries(Object.entries(ms).map(([name, value]) => [name, new Date(value).toISOString()]));
     await store.act('sale-form', async () => {
-      const body = { productId: typed.productId, name: typed.name.trim(), ...values, ...at };
+      const moment = momentOf(publishAt ?? times.reserveOpensAt, zone);
+      const body = {
+        ...{ productId: typed.productId, name: typed.name.trim(), ...values, ...at },
+        ...(publish === 'draft' ? { publishAt: null } : {}),
+        ...(publish === 'at' && 'ms' in moment ? { publishAt: new Date(moment.ms).toISOString() } : {}),
+        ...(who === 'withCode' ? { requiresCode: true } : {}),
+      };
       const created = await store.post<SaleView>('/sales', body);
       store.take(created);
       store.say('good', form.created(created.name));
@@ -207,6 +227,33 @@ export function SaleForm({ sale }: { sale?: SaleView }) {
               />
             ))}
           </fieldset>
+        )}
+        {!sale && (
+          <>
+            <SelectField
+              label={publication.state}
+              value={publish}
+              onValue={setPublish}
+              options={publishing.map((name) => [name, publication.when[name]] as const)}
+            />
+            <SelectField
+              label={publication.who}
+              value={who}
+              onValue={setWho}
+              options={[
+                ['everybody', publication.everybody],
+                ['withCode', publication.withCode],
+              ]}
+            />
+            {publish === 'at' && (
+              <TimeField
+                label={publication.time}
+                value={publishAt ?? times.reserveOpensAt}
+                onValue={setPublishAt}
+                problem={problems.publishAt}
+              />
+            )}
+          </>
         )}
         <div class="row wide end">
           <a class="button quiet" href={sale ? `#/sales/${sale.saleId}` : '#/sales'}>

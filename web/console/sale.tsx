@@ -10,6 +10,7 @@ import { Inside } from './inside.tsx';
 import { MoveForm } from './move.tsx';
 import { Facts, Failed, Form, Submit, Tabs, TextField, Title, useConsole, Waiting, wholeOf } from './parts.tsx';
 import { PeoplePage } from './people.tsx';
+import { Publication } from './publication.tsx';
 import { PurchasePage } from './purchase.tsx';
 import { lookMs, useOverview, useRead } from './reads.ts';
 import { ReportPage } from './report.tsx';
@@ -238,6 +239,12 @@ function Now({ sale }: { sale: SaleView }) {
   const { sale: text } = words.console;
   const { stock } = sale;
   const overview = useOverview(sale.saleId);
+  // What the public cannot find is not pushed to everybody; this is read anyway.
+  useEffect(() => {
+    if (!overview.data) return;
+    store.take(overview.data.sale);
+    if (overview.data.accessCode !== null) store.watch(sale.saleId, overview.data.accessCode);
+  }, [overview.data]);
   const counts = [
     ['available', stock.available],
     ['allocated', stock.allocated],
@@ -259,7 +266,10 @@ function Now({ sale }: { sale: SaleView }) {
       </div>
       {sale.status === 'cancelled' && <CalledOff saleId={sale.saleId} />}
       {overview.data ? (
-        <Inside overview={overview.data} />
+        <>
+          <Publication sale={sale} overview={overview.data} />
+          <Inside overview={overview.data} />
+        </>
       ) : overview.problem ? (
         <Failed onRetry={() => void overview.again()} />
       ) : (

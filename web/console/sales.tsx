@@ -6,6 +6,7 @@ import type { SaleView } from '../types.ts';
 import { Failed, ListEnd, SelectField, TextField, Title, useConsole, Waiting } from './parts.tsx';
 import { SalePage } from './sale.tsx';
 import { SaleForm } from './sale-form.tsx';
+import { isPublic } from './store.ts';
 
 export function SalesPage() {
   const store = useConsole();
@@ -117,6 +118,10 @@ export function PhaseBadge({ sale }: { sale: SaleView }) {
   const store = useConsole();
   const { sale: words } = store.words;
   const phase = phaseOf(sale, store.now());
+  const { publication } = store.words.console;
+  if (sale.status === 'active' && !isPublic(sale, store.now())) {
+    return <Badge kind="scheduled">{sale.publishAt === null ? publication.draft : publication.notYet}</Badge>;
+  }
   if (sale.status !== 'active') return <Badge kind={sale.status}>{words[sale.status]}</Badge>;
   return <Badge kind={phase === 'closed' ? 'closed-phase' : phase}>{words.phase[phase]}</Badge>;
 }

@@ -13,7 +13,7 @@ import { isAtLeast, type Role } from '#platform/security/roles.ts';
 import { type Api, loadConfig, openApi, type PageConfig } from '../api.ts';
 import { type Format, formatFor } from '../format.ts';
 import { isOvertaken, newerStock } from '../shop/rules.ts';
-import type { Me, Page, SaleView } from '../types.ts';
+import type { Me, Page, SaleOverview, SaleView } from '../types.ts';
 import { chooseLanguage, chosenLanguage, chosenLocale, type Language, languageOf } from '../words.ts';
 import { type ConsoleWords, loadConsoleWords } from './words.ts';
 
@@ -174,12 +174,13 @@ export class Console {
   /** Reads the newest sales again. */
   async readSales(): Promise<void> {
     try {
-      const page = await this.api.get<Page<SaleView>>(`/sales?limit=${salesPerPage}`);
+      const page = await this.api.get<Page<SaleView>>(`/ops/sales?limit=${salesPerPage}`);
       if (this.salesState !== 'ready') this.moreSales = page.nextCursor;
       for (const sale of page.items) this.take(sale);
       // The newest are live; the one that is looked at was asked for by its own page, later than these.
       if (this.salesState !== 'ready') {
-        for (const { saleId } of page.items.slice(0, watchedAtMost - 1).reverse()) this.#live.watch(saleId);
+        const found = page.items.filter((sale) => isPublic(sale, this.now()) && !sale.requiresCode);
+        for (const { saleId } of found.slice(0, watchedAtMost - 1).reverse()) this.#live.watch(saleId);
       }
       this.salesState = 'ready';
     } catch {
@@ -193,7 +194,7 @@ export class Console {
     if (this.moreSales === null) return;
     await this.act('more-sales', async () => {
       const query = new URLSearchParams({ limit: String(salesPerPage), cursor: this.moreSales ?? '' });
-      const page = await this.api.get<Page<SaleView>>(`/sales?${query}`);
+      const page = await this.api.get<Page<SaleView>>(`/ops/sales?${query}`);
       for (const sale of page.items) this.take(sale);
       this.moreSales = page.nextCursor;
     });
@@ -201,7 +202,7 @@ export class Console {
 
   /** Reads one sale. Throws if that cannot be had. */
   async readSale(saleId: string): Promise<void> {
-    this.take(await this.api.get<SaleView>(`/sales/${saleId}`));
+    this.take((await this.api.get<SaleOverview>(`/ops/sales/${saleId}`)).sale);
     this.update();
   }
 
@@ -214,8 +215,9 @@ export class Console {
     this.#live.note(`stock:${sale.saleId}`, sale.stock.version, sale.stock.epoch);
   }
 
-  watch(saleId: string): void {
-    this.#live.watch(saleId);
+  /** Watches a sale; one that asks for a code, with it. */
+  watch(saleId: string, code?: string): void {
+    this.#live.watch(saleId, code);
   }
 
   isLive(saleId: string): boolean {
@@ -342,6 +344,11 @@ export class Console {
   get chosenLanguage(): Language | undefined {
     return chosenLanguage(localStorage);
   }
+}
+
+/** Whether a sale is there for the public, by the server's clock. */
+export function isPublic({ publishAt }: Pick<SaleView, 'publishAt'>, nowMs: number): boolean {
+  return publishAt !== null && Date.parse(publishAt) <= nowMs;
 }
 
 /** The parts of an address after the number sign. */

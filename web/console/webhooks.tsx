@@ -28,6 +28,7 @@ const allEvents: Record<EventName, true> = {
   'reservations.reminded': true,
   'purchase.changed': true,
   'sale.changed': true,
+  'sale.published': true,
 };
 const eventNames = Object.keys(allEvents) as EventName[];
 

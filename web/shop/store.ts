@@ -34,6 +34,7 @@ import {
   loadWords,
   type Words,
 } from '../words.ts';
+import { openCodes } from './codes.ts';
 import { isOpen, isOvertaken, newerStock } from './rules.ts';
 
 /** How often what nobody pushes to us is read again. */
@@ -103,6 +104,8 @@ export class Store {
   /** What is being sent, by the name of the intent. */
   readonly busy = new Set<string>();
 
+  /** The codes of private sales that somebody has come with. */
+  readonly #codes = openCodes(localStorage);
   #api: Api;
   #live: Live;
   #changed: () => void;
@@ -227,7 +230,9 @@ export class Store {
   }
 
   async readSale(saleId: string): Promise<void> {
-    this.#take(await this.#api.get<SaleView>(`/sales/${saleId}`));
+    const code = this.#codes.of(saleId);
+    const query = code === undefined ? '' : `?${new URLSearchParams({ code })}`;
+    this.#take(await this.#api.get<SaleView>(`/sales/${saleId}${query}`));
     this.update();
   }
 
@@ -274,7 +279,7 @@ export class Store {
 
   /** A sale has come into view, or has left it. */
   inView(saleId: string, isIn: boolean): void {
-    if (isIn) this.#live.watch(saleId);
+    if (isIn) this.#live.watch(saleId, this.#codes.of(saleId));
     else this.#live.unwatch(saleId);
   }
 
@@ -303,6 +308,7 @@ export class Store {
 
   #arrive(): void {
     this.place = placeOf(location.pathname);
+    if (this.place.page === 'sale') this.#codes.take(this.place.saleId, location.search);
     this.saleProblem = undefined;
     this.update();
     void this.readPlace();
@@ -407,7 +413,8 @@ export class Store {
       this.signing = { wish };
       return this.update();
     }
-    await this.#carryOut(name, `/sales/${saleId}/reservations`, { quantity, fill });
+    const code = this.#codes.of(saleId);
+    await this.#carryOut(name, `/sales/${saleId}/reservations`, { quantity, fill, ...(code ? { code } : {}) });
   }
 
   /** Waits until it is known whether somebody is signed in: whoever is must not be asked to sign in. False if it cannot be known. */

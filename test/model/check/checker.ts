@@ -123,6 +123,7 @@ export class Checker {
   #books = new Map<SaleId, Books>();
   /** Reservations of customers whose address is not verified. */
   #unverified = new Set<ReservationId>();
+  #codes = new Map<ReservationId, string | undefined>();
   #told = new Map<ReservationId, Told>();
   #toldPurchases = new Set<PurchaseId>();
   #published = new Set<string>();
@@ -165,6 +166,7 @@ export class Checker {
     this.#books = new Map();
     this.#told = new Map();
     this.#unverified = new Set();
+    this.#codes = new Map();
     this.#toldPurchases = new Set();
     this.#published = new Set();
     this.#dirty = new Set();
@@ -206,6 +208,11 @@ export class Checker {
   /** This reservation is asked for by a customer who cannot show that their address is theirs. */
   unverified(reservationId: ReservationId): void {
     this.#unverified.add(reservationId);
+  }
+
+  /** With which code this reservation is asked for, or with none. */
+  shows(reservationId: ReservationId, code: string | undefined): void {
+    this.#codes.set(reservationId, code);
   }
 
   /** A customer has been told 202. */
@@ -554,7 +561,10 @@ export class Checker {
     books.held.set(customer, (books.held.get(customer) ?? 0) + sign * held);
   }
 
-  /** I8: accepted within the window, refused for the time only outside of it; and at a time when it was asked for. */
+  /**
+   * I8: accepted within the window of a sale that was public, refused for the time only outside of it; at a time when it was
+   * asked for, and with the sale's code if that has one.
+   */
   #checkAcceptance(row: Row, id: ReservationId, saleId: SaleId): void {
     const c = this.#reservations;
     const sale = this.#saleRow(saleId);
@@ -566,6 +576,13 @@ export class Checker {
       const reason = c.value(row, 'reason');
       const lacks = this.#sales.number(sale, 'requires_contact') === 1 && this.#unverified.has(id);
       if (c.text(row, 'state') !== 'rejected' && lacks) this.#fail('I4', `${id} is not for who asked for it`);
+      const publicFromMs = this.#sales.value(sale, 'public_from_ms');
+      const isPublic = publicFromMs !== null && atMs >= Number(publicFromMs);
+      const code = this.#sales.value(sale, 'access_code');
+      const isThere = isPublic && (code === null || code === this.#codes.get(id));
+      if (c.text(row, 'state') !== 'rejected' && !isThere)
+        this.#fail('I8', `${id} was accepted in a sale that is hidden`);
+      if (reason === 'not_found' && isThere) this.#fail('I8', `${id} was refused as if its sale were hidden`);
       if (reason === 'not_entitled' && !lacks) this.#fail('I4', `${id} was refused for what its customer has`);
       if (c.text(row, 'state') !== 'rejected' && !inside) this.#fail('I8', `${id} was accepted outside the window`);
       if ((reason === 'sale_closed' || reason === 'sale_not_open') && inside) {
