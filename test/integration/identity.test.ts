@@ -3,8 +3,8 @@
 import { register, seedOperator } from '#identity/register.ts';
 import { forgetExpiredSessions, login, logout, refresh, refreshLeewayMs } from '#identity/session.ts';
 import { type Deps, openDeps } from '#platform/environment/deps.ts';
+import { takeTokens } from '#platform/handlers/limits.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
-import { takeTokens } from '#platform/redis/rate-limit.ts';
 import { redisReady } from '#platform/redis/redis.ts';
 import { openTokens } from '#platform/security/access-token.ts';
 import type { Challenge } from '#platform/security/proof-of-work.ts';

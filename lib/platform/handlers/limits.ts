@@ -9,7 +9,16 @@
 import type { Needs } from '#platform/environment/deps.ts';
 import { type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { locate } from '#platform/kernel/registry.ts';
-import { type Rate, rateOf, takeTokens, useOnce } from '#platform/redis/rate-limit.ts';
+import {
+  attemptsPerCall,
+  type Bucket,
+  type Empty,
+  type Rate,
+  rateOf,
+  takeAll,
+  useOnce,
+} from '#platform/redis/rate-limit.ts';
+import { batched } from '#platform/resilience/batcher.ts';
 import type { Caller } from '#platform/security/access-token.ts';
 import { openWork, type Work } from '#platform/security/proof-of-work.ts';
 
@@ -64,6 +73,21 @@ export type LimitNeeds = Needs<'redis' | 'registry' | 'clock' | 'once'>;
 /** The challenges of this environment. */
 const workOf = ({ registry, clock }: Needs<'registry' | 'clock'>): Work =>
   openWork(locate(registry, 'secret/guard-key'), clock);
+
+/** Attempts that come while others are under way share the next round trip. */
+const takeCalls = ({ redis }: Needs<'redis'>) =>
+  batched<readonly Bucket[], Empty[]>((attempts) => takeAll(redis, attempts), {
+    maxBatchSize: attemptsPerCall,
+    maxInFlight: 1,
+  });
+
+/** Takes one token from each bucket, or from none. Resolves to the empty ones. Never throws: without Redis there is no limit. */
+export async function takeTokens(deps: Needs<'redis' | 'once'>, buckets: readonly Bucket[]): Promise<Empty[]> {
+  if (buckets.length === 0) return [];
+  return deps
+    .once(takeCalls)(buckets)
+    .catch(() => []);
+}
 
 /**
  * Lets an attempt pass within these rates. Beyond one of `firm` it has to wait; beyond one of `worked` it passes with a proof

@@ -6,10 +6,8 @@
  * the logical name `limit/<name>`, as "<burst>/<per minute>"; otherwise the strict default in the code applies.
  */
 import { hash } from 'node:crypto';
-import type { Needs } from '#platform/environment/deps.ts';
 import type { Registry } from '#platform/kernel/registry.ts';
 import { redisCommandTimeoutMs } from '#platform/kernel/time-limits.ts';
-import { batched } from '#platform/resilience/batcher.ts';
 import { keys } from './keys.ts';
 import { defineScript, luaSource, type RedisClient, redisReady } from './redis.ts';
 
@@ -48,25 +46,14 @@ export interface Empty {
 }
 
 /** The most attempts in one call of the script; each takes microseconds, during which Redis serves no other client. */
-const attemptsPerCall = 100;
-
-/** Attempts that come while others are under way share the next round trip. */
-const takeCalls = ({ redis }: Needs<'redis'>) =>
-  batched<readonly Bucket[], Empty[]>((attempts) => takeAll(redis, attempts), {
-    maxBatchSize: attemptsPerCall,
-    maxInFlight: 1,
-  });
+export const attemptsPerCall = 100;
 
 /**
- * Takes one token from each bucket, in one step: if any is empty, nothing is taken from the others, so an attempt that one
- * limit refuses does not use up another. Resolves to the empty ones. Never throws: without Redis there is no limit.
+ * For each attempt, takes one token from each of its buckets, in one step: if any is empty, nothing is taken from its others, so
+ * an attempt that one limit refuses does not use up another. Resolves to the empty ones of each. Throws if Redis cannot be
+ * reached.
  */
-export async function takeTokens(deps: Needs<'redis' | 'once'>, buckets: readonly Bucket[]): Promise<Empty[]> {
-  if (buckets.length === 0) return [];
-  return deps.once(takeCalls)(buckets).catch(() => []);
-}
-
-async function takeAll(redis: RedisClient, attempts: readonly (readonly Bucket[])[]): Promise<Empty[][]> {
+export async function takeAll(redis: RedisClient, attempts: readonly (readonly Bucket[])[]): Promise<Empty[][]> {
   const names = attempts.flatMap((buckets) => buckets.map(({ what, who }) => keys.rate(what, digestOf(who))));
   const sizes = attempts.flatMap((buckets) => [
     buckets.length,
