@@ -7,7 +7,7 @@
  * Called by the demo, the load scenarios and the chaos driver; `load/verify/main.ts` runs it by hand.
  */
 import { AnswerCheck, MovementCheck, TicketCheck } from './verify/answers.ts';
-import { CapCheck, checkContacts } from './verify/caps.ts';
+import { CapCheck, checkPersons } from './verify/caps.ts';
 import { ClientView } from './verify/clients.ts';
 import { ClockCheck } from './verify/clock.ts';
 import { FigureCollector, type Figures } from './verify/figures.ts';
@@ -141,7 +141,7 @@ async function compare(
   answers.finish(purchases, dead, tallies);
   moves.finish(tallies.I3);
   caps.finish(sales, tallies.I4);
-  await checkContacts(store.holdersByContact(), tallies.I4);
+  await checkPersons(store.holdersByPerson(), tallies.I4);
   notices.finish(purchases, refunds, tallies.I5);
   money.finish(books, clients, tallies.I7);
   refundCheck.finish(books, tallies.I13);

@@ -3046,6 +3046,8 @@ export interface components {
                 customerId: string;
                 email: string;
                 name: string;
+                /** @description How the shop’s own system knows the customer */
+                customerExternalId: string | null;
                 /** @enum {string} */
                 role: "customer" | "viewer" | "operator" | "admin";
                 locale: string | null;
@@ -3318,8 +3320,11 @@ export interface components {
         FoundCustomer: {
             /** Format: uuid */
             customerId: string;
+            /** @description Empty for one whom the external id alone names */
             email: string | null;
             name: string | null;
+            /** @description How the shop’s own system knows the customer */
+            customerExternalId: string | null;
             /** @description How many in this sale, by state */
             reservations: {
                 requested: number;
@@ -3350,8 +3355,11 @@ export interface components {
             purchaseId: string;
             /** Format: uuid */
             customerId: string;
+            /** @description Empty for one whom the external id alone names */
             email: string | null;
             name: string | null;
+            /** @description How the shop’s own system knows the customer */
+            customerExternalId: string | null;
             /** @enum {string} */
             state: "requested" | "unknown" | "captured" | "declined" | "refunding" | "refunded" | "refund_failed" | "disputed" | "requires_action";
             /** @description Of this sale */
@@ -3378,8 +3386,11 @@ export interface components {
             reservationId: string;
             /** Format: uuid */
             customerId: string;
+            /** @description Empty for one whom the external id alone names */
             email: string | null;
             name: string | null;
+            /** @description How the shop’s own system knows the customer */
+            customerExternalId: string | null;
             /** @enum {string} */
             state: "requested" | "allocated" | "waitlisted" | "rejected" | "purchased" | "cancelled" | "expired" | "refunded";
             quantity: number;
@@ -5588,6 +5599,8 @@ export interface operations {
                 /** @description The beginning of the e-mail address, or all of it */
                 email?: string;
                 customerId?: string;
+                /** @description How the shop’s own system knows the customer; all of it, exactly */
+                customerExternalId?: string;
                 /** @description The payment provider’s id of a charge */
                 externalId?: string;
                 /** @description Accepted at this time or later */
@@ -5621,6 +5634,8 @@ export interface operations {
                 /** @description The beginning of the e-mail address, or all of it */
                 email?: string;
                 customerId?: string;
+                /** @description How the shop’s own system knows the customer; all of it, exactly */
+                customerExternalId?: string;
                 /** @description The payment provider’s id of a charge */
                 externalId?: string;
                 /** @description Accepted at this time or later */
@@ -5661,6 +5676,8 @@ export interface operations {
                 /** @description The beginning of the e-mail address, or all of it */
                 email?: string;
                 customerId?: string;
+                /** @description How the shop’s own system knows the customer; all of it, exactly */
+                customerExternalId?: string;
                 /** @description The payment provider’s id of a charge */
                 externalId?: string;
                 /** @description Accepted at this time or later */
@@ -5698,6 +5715,8 @@ export interface operations {
                 /** @description The beginning of the e-mail address, or all of it */
                 email?: string;
                 customerId?: string;
+                /** @description How the shop’s own system knows the customer; all of it, exactly */
+                customerExternalId?: string;
                 /** @description The payment provider’s id of a charge */
                 externalId?: string;
                 /** @description Accepted at this time or later */

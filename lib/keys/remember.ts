@@ -11,7 +11,12 @@ export const rememberedMs = 10_000;
 const rememberedInOutageMs = accessTokenLifeSeconds * 1_000;
 
 export interface Memory<Key, Value> {
-  /** What is remembered of a key, or what `read` says. With `anew` it is read anyway. */
+  /** What is remembered of a key, however long ago it was read. */
+  peek(key: Key): Value | undefined;
+  /**
+   * What is remembered of a key, or what `read` says. With `anew` it is read anyway. That there is nothing is not remembered, so
+   * invented keys push no other out.
+   */
   get(key: Key, read: () => Promise<Value>, anew?: boolean): Promise<Value>;
   /** Replaces what is remembered, which becomes no newer by it. */
   replace(key: Key, value: Value): void;
@@ -22,13 +27,15 @@ export interface Memory<Key, Value> {
 export function openMemory<Key extends {}, Value>(max: number, clock: () => number): Memory<Key, Value> {
   const known = new LRUCache<Key, { readonly value: Value; readonly atMs: number }>({ max });
   return {
+    peek: (key) => known.get(key)?.value,
     async get(key, read, anew = false) {
       const atMs = clock();
       const before = known.get(key);
       if (before && !anew && atMs - before.atMs < rememberedMs) return before.value;
       try {
         const value = await read();
-        known.set(key, { value, atMs });
+        if (value === undefined) known.delete(key);
+        else known.set(key, { value, atMs });
         return value;
       } catch (error) {
         if (before && !anew && isOutage(error) && atMs - before.atMs < rememberedInOutageMs) return before.value;

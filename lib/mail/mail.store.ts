@@ -21,15 +21,18 @@ export interface DueMail extends AskedMail {
   readonly attempts: number;
 }
 
-/** Writes mails that are due now; one that is there already stays as it is. */
-export async function insertMails(sql: Sql, asked: readonly AskedMail[]): Promise<void> {
+/**
+ * Writes mails that are due now; one that is there already stays as it is. Those that are `urgent` are sent before all others, however
+ * many wait.
+ */
+export async function insertMails(sql: Sql, asked: readonly AskedMail[], { urgent = false } = {}): Promise<void> {
   if (asked.length === 0) return;
   // In the order of the primary key, so that two batches that overlap take their locks in the same order.
   const rows = [...asked]
     .sort((one, other) => (one.id < other.id ? -1 : 1))
     .map(({ id, kind, customerId, address, facts, createdAtMs }) => [
       ...[toBytes(id), kind, customerId === null ? null : toBytes(customerId), address, JSON.stringify(facts)],
-      ...['due', 0, createdAtMs, createdAtMs],
+      ...['due', 0, urgent ? 0 : createdAtMs, createdAtMs],
     ]);
   await sql.change(
     `INSERT INTO mails (id, kind, customer_id, address, facts, state, attempts, due_at_ms, created_at_ms) VALUES ?

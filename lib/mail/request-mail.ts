@@ -3,9 +3,9 @@ import type { Needs } from '#platform/environment/deps.ts';
 import { log } from '#platform/kernel/log.ts';
 import { type AskedMail, insertMails } from './mail.store.ts';
 
-/** Writes down a mail and has it sent at once. */
+/** Writes down a mail that somebody waits for, and has it sent at once, before notices that wait to be sent. */
 export async function askForMail(deps: Needs<'db' | 'queue'>, mail: AskedMail): Promise<void> {
-  await insertMails(deps.db, [mail]);
+  await insertMails(deps.db, [mail], { urgent: true });
   await wakeMailer(deps);
 }
 

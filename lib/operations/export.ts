@@ -33,15 +33,15 @@ const own = <Row>(...names: (keyof Row & string)[]): Columns<Row> =>
   names.map((name) => [name, (row: Row) => row[name] as Cell] as const);
 
 const reservationColumns = own<FoundReservation>(
-  ...(['reservationId', 'customerId', 'email', 'name', 'state', 'quantity', 'atLeast', 'units'] as const),
-  ...(['ticket', 'reason', 'purchaseId', 'partOf', 'acceptedAt', 'decidedAt'] as const),
+  ...(['reservationId', 'customerId', 'email', 'name', 'customerExternalId', 'state', 'quantity', 'atLeast'] as const),
+  ...(['units', 'ticket', 'reason', 'purchaseId', 'partOf', 'acceptedAt', 'decidedAt'] as const),
 );
 const purchaseColumns = own<FoundPurchase>(
-  ...(['purchaseId', 'customerId', 'email', 'name', 'state', 'units', 'amountMinor', 'currency'] as const),
-  ...(['capturedMinor', 'externalId', 'reason', 'createdAt', 'updatedAt'] as const),
+  ...(['purchaseId', 'customerId', 'email', 'name', 'customerExternalId', 'state', 'units', 'amountMinor'] as const),
+  ...(['currency', 'capturedMinor', 'externalId', 'reason', 'createdAt', 'updatedAt'] as const),
 );
 const customerColumns: Columns<FoundCustomer> = [
-  ...own<FoundCustomer>('customerId', 'email', 'name', 'unitsHeld', 'unitsBought', 'firstAt'),
+  ...own<FoundCustomer>('customerId', 'email', 'name', 'customerExternalId', 'unitsHeld', 'unitsBought', 'firstAt'),
   ...reservationStates.map((state) => [state, (row: FoundCustomer) => row.reservations[state] ?? 0] as const),
 ];
 const json = (value: object | null) => (value === null ? null : JSON.stringify(value).slice(0, cellAtMost));
@@ -55,7 +55,7 @@ const actColumns: Columns<ActView> = [
 
 /** A part of a file; refused as the list itself would be. Leaves a row in the audit trail: it has personal data in it. */
 export function exportList(
-  deps: Needs<'db' | 'clock'>,
+  deps: Needs<'db' | 'clock' | 'registry'>,
   actor: Actor,
   saleId: SaleId,
   list: ListName,

@@ -12,6 +12,9 @@ export const SaleOfPath = z.strictObject({ saleId: idOf<SaleId>() });
 const filters = {
   email: line(1, 254).toLowerCase().optional().describe('The beginning of the e-mail address, or all of it'),
   customerId: idOf<CustomerId>().optional(),
+  customerExternalId: line(1, 255)
+    .optional()
+    .describe('How the shop’s own system knows the customer; all of it, exactly'),
   externalId: line(1, 64).optional().describe('The payment provider’s id of a charge'),
   from: Instant.optional().describe('Accepted at this time or later'),
   to: Instant.optional().describe('Accepted before this time'),
@@ -41,8 +44,13 @@ export const ExportQuery = z.strictObject({
 export type ExportQuery = z.output<typeof ExportQuery>;
 export const ActExportQuery = z.strictObject({ cursor: PageQuery.shape.cursor });
 
-/** The customer; one whose account was deleted has no address and no name. */
-const who = { customerId: idOf<CustomerId>(), email: z.string().nullable(), name: z.string().nullable() };
+/** The customer; one whose account was deleted has no address, no name and no external id. */
+const who = {
+  customerId: idOf<CustomerId>(),
+  email: z.string().nullable().describe('Empty for one whom the external id alone names'),
+  name: z.string().nullable(),
+  customerExternalId: z.string().nullable().describe('How the shop’s own system knows the customer'),
+};
 
 export const FoundReservation = z
   .object({

@@ -49,6 +49,15 @@ export async function findByEmail(sql: Reads, beginning: string, limit: number):
   return rows.map(({ id }) => fromBytes<'customer'>(id));
 }
 
+/** The customer who has what tells persons apart, by its keyed hash; nobody, or one. */
+export async function findByKey(sql: Reads, keyHash: Buffer): Promise<CustomerId[]> {
+  const rows = await sql.rows<{ customerId: Buffer }>(
+    'SELECT customer_id AS customerId FROM person_keys WHERE key_hash = ? AND customer_id IS NOT NULL',
+    [keyHash],
+  );
+  return rows.map(({ customerId }) => fromBytes<'customer'>(customerId));
+}
+
 /** The purchases that a charge of the provider has paid for: one, unless providers give the same id twice. */
 export async function findByCharge(
   sql: Reads,
@@ -114,6 +123,7 @@ export interface ReservationFound extends Placed {
   readonly customerId: Buffer;
   readonly email: string | null;
   readonly name: string | null;
+  readonly customerExternalId: string | null;
   readonly state: ReservationState;
   readonly quantity: number;
   readonly atLeast: number;
@@ -145,7 +155,8 @@ export function listReservations(
     when(toMs, 'r.accepted_at_ms < ?'),
   ]);
   return sql.rows(
-    `SELECT r.id, r.customer_id AS customerId, c.email, c.name, r.state, r.quantity, r.at_least AS atLeast, r.units, r.ticket,
+    `SELECT r.id, r.customer_id AS customerId, c.email, c.name, c.external_id AS customerExternalId,
+            r.state, r.quantity, r.at_least AS atLeast, r.units, r.ticket,
             r.reason, r.purchase_id AS boughtBy, r.part_of AS partOf, r.accepted_at_ms AS acceptedAtMs,
             r.decided_at_ms AS decidedAtMs
      FROM reservations r FORCE INDEX (${customerIds ? 'reservations_nth' : 'PRIMARY'})
@@ -161,6 +172,7 @@ export interface PurchaseFound extends Placed {
   readonly customerId: Buffer;
   readonly email: string | null;
   readonly name: string | null;
+  readonly customerExternalId: string | null;
   readonly state: string;
   readonly units: number;
   readonly amountMinor: number;
@@ -199,7 +211,8 @@ export function listPurchases(
     ? 'purchases p FORCE INDEX (purchases_customer) STRAIGHT_JOIN purchase_items i FORCE INDEX (PRIMARY)'
     : 'purchase_items i FORCE INDEX (purchase_items_reservation) STRAIGHT_JOIN purchases p FORCE INDEX (PRIMARY)';
   return sql.rows(
-    `SELECT i.reservation_id AS id, p.id AS purchaseId, p.customer_id AS customerId, c.email, c.name, p.state,
+    `SELECT i.reservation_id AS id, p.id AS purchaseId, p.customer_id AS customerId, c.email, c.name,
+            c.external_id AS customerExternalId, p.state,
             (SELECT CAST(SUM(u.units) AS SIGNED) FROM purchase_items u
               WHERE u.purchase_id = i.purchase_id AND u.sale_id = i.sale_id) AS units,
             p.amount_minor AS amountMinor, p.currency, p.captured_minor AS capturedMinor, p.charge_id AS externalId, p.reason,
@@ -215,6 +228,7 @@ export interface CustomerFound extends Placed {
   readonly customerId: Buffer;
   readonly email: string | null;
   readonly name: string | null;
+  readonly customerExternalId: string | null;
   readonly acceptedAtMs: number;
 }
 
@@ -239,7 +253,8 @@ export function listCustomers(
     when(toMs, 'r.accepted_at_ms < ?'),
   ]);
   return sql.rows(
-    `SELECT r.id, r.customer_id AS customerId, c.email, c.name, r.accepted_at_ms AS acceptedAtMs
+    `SELECT r.id, r.customer_id AS customerId, c.email, c.name, c.external_id AS customerExternalId,
+            r.accepted_at_ms AS acceptedAtMs
      FROM reservations r FORCE INDEX (${customerIds ? 'reservations_nth' : 'PRIMARY'})
      LEFT JOIN customers c ON c.id = r.customer_id
      WHERE ${where} ORDER BY r.id LIMIT ?`,

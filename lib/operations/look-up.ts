@@ -5,10 +5,12 @@
  * in which little of what is looked for may lie (`look-up.store.ts`).
  */
 import * as z from 'zod';
+import { personKeyHash } from '#identity/person-key.ts';
 import { nextPage, type Page, readCursor } from '#platform/handlers/pagination.ts';
 import { toIso } from '#platform/kernel/clock.ts';
 import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import { fromBytes, type SaleId, toBytes } from '#platform/kernel/ids.ts';
+import type { Registry } from '#platform/kernel/registry.ts';
 import { Id } from '#platform/kernel/shapes.ts';
 import type { Sql } from '#platform/mysql/mysql.ts';
 import { reservationStates } from '#state/reservation-state.ts';
@@ -18,6 +20,7 @@ import {
   endOfWindow,
   findByCharge,
   findByEmail,
+  findByKey,
   listCustomers,
   listPurchases,
   listReservations,
@@ -30,7 +33,7 @@ import {
   sumByCustomer,
 } from './look-up.store.ts';
 
-type Reads = { readonly db: Pick<Sql, 'rows'> };
+type Reads = { readonly db: Pick<Sql, 'rows'>; readonly registry: Registry };
 
 /** How many accounts the beginning of an address may name. */
 const accountsAtMost = 200;
@@ -59,7 +62,7 @@ const Position = z.union([z.tuple([Id]), z.tuple([Id, Id])]);
 
 /** Reads a page of one list: a window of the sale, or what belongs to the customers that were named. */
 async function page<Row extends Placed, Item>(
-  { db }: Reads,
+  { db, registry }: Reads,
   list: ListName,
   saleId: SaleId,
   search: Search,
@@ -76,7 +79,7 @@ async function page<Row extends Placed, Item>(
   const cursorName = `${list} of ${saleId}`;
   const position = readCursor(cursorName, search.cursor, Position);
   if (isRefusal(position)) return position;
-  const narrowed = await narrow(db, saleId, search);
+  const narrowed = await narrow({ db, registry }, saleId, search);
   if (isRefusal(narrowed)) return narrowed;
   if (narrowed.customerIds?.length === 0) return { items: [], nextCursor: null };
   const after = position && {
@@ -105,11 +108,12 @@ const placeOf = (row: Placed | undefined): Place | undefined =>
   row && { id: row.id, purchaseId: row.purchaseId ?? undefined };
 
 /** Finds the accounts and purchases that a search names. Refuses an unknown sale, and a beginning that too many have. */
-async function narrow(db: Reads['db'], saleId: SaleId, search: Search): Promise<Narrowed | Refusal> {
-  const { state, email, customerId, externalId, from, to } = search;
-  const [known, byEmail, byCharge] = await Promise.all([
+async function narrow({ db, registry }: Reads, saleId: SaleId, search: Search): Promise<Narrowed | Refusal> {
+  const { state, email, customerId, customerExternalId: member, externalId, from, to } = search;
+  const [known, byEmail, byMember, byCharge] = await Promise.all([
     db.rows('SELECT 1 FROM sales WHERE id = ?', [toBytes(saleId)]),
     email === undefined ? undefined : findByEmail(db, email, accountsAtMost + 1),
+    member === undefined ? undefined : findByKey(db, personKeyHash(registry, 'external', member)),
     externalId === undefined ? undefined : findByCharge(db, externalId, accountsAtMost),
   ]);
   if (known.length === 0) return refuse('not_found', 'There is no such sale.');
@@ -118,7 +122,9 @@ async function narrow(db: Reads['db'], saleId: SaleId, search: Search): Promise<
       fields: [{ field: 'email', message: 'must be longer' }],
     });
   }
-  const named = [byEmail, customerId && [customerId], byCharge?.map((one) => one.customerId)].filter((ids) => !!ids);
+  const named = [byEmail, byMember, customerId && [customerId], byCharge?.map((one) => one.customerId)].filter(
+    (ids) => !!ids,
+  );
   const [first, ...others] = named;
   return {
     ...{ saleId, state },
@@ -177,13 +183,13 @@ async function toCustomers({ db }: Reads, saleId: SaleId, rows: CustomerFound[])
     rows.map(({ customerId }) => customerId),
   );
   const byCustomer = Map.groupBy(sums, ({ customerId }) => fromBytes<'customer'>(customerId));
-  return rows.map(({ customerId: bytes, email, name, acceptedAtMs }) => {
+  return rows.map(({ customerId: bytes, email, name, customerExternalId, acceptedAtMs }) => {
     const customerId = fromBytes<'customer'>(bytes);
     const own = byCustomer.get(customerId) ?? [];
     const unitsOf = (state: string) => own.find((one) => one.state === state)?.units ?? 0;
     const counts = reservationStates.map((state) => [state, own.find((one) => one.state === state)?.count ?? 0]);
     return {
-      ...{ customerId, email, name },
+      ...{ customerId, email, name, customerExternalId },
       reservations: Object.fromEntries(counts) as FoundCustomer['reservations'],
       unitsHeld: unitsOf('allocated'),
       unitsBought: unitsOf('purchased'),

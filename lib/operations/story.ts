@@ -34,6 +34,7 @@ export const Story = pageOf(StoryItem)
       customerId: idOf<CustomerId>(),
       email: z.string(),
       name: z.string(),
+      customerExternalId: z.string().nullable().describe('How the shop’s own system knows the customer'),
       role: z.enum(roles),
       locale: z.string().nullable(),
       timeZone: z.string().nullable(),
@@ -96,7 +97,8 @@ export async function readStory(
   const after = readCursor(cursorName, cursor, Position);
   if (isRefusal(after)) return after;
   const [account] = await db.rows<Omit<Story['customer'], 'customerId' | 'createdAt'> & { createdAtMs: number }>(
-    `SELECT email, name, role, locale, time_zone AS timeZone, created_at_ms AS createdAtMs FROM customers WHERE id = ?`,
+    `SELECT email, name, external_id AS customerExternalId, role, locale, time_zone AS timeZone, created_at_ms AS createdAtMs
+     FROM customers WHERE id = ?`,
     [toBytes(customerId)],
   );
   if (!account) return refuse('not_found', 'There is no such customer.');

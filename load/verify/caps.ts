@@ -1,8 +1,8 @@
 /**
- * I4, cap: what one customer holds, has bought and waits for in a sale stays within the sale's cap; and where a sale counts by
- * contact, nobody has anything whose contact was not theirs alone.
+ * I4, cap: what one customer holds, has bought and waits for in a sale stays within the sale's cap. Where a sale counts by person,
+ * so does what all accounts of a person have together, and nobody has anything by a contact or an external id that was not theirs.
  */
-import type { ContactHolder, ReservationRow, SaleRow } from './store.ts';
+import type { PersonHolder, ReservationRow, SaleRow } from './store.ts';
 import type { Tally } from './tally.ts';
 
 export class CapCheck {
@@ -29,16 +29,38 @@ export class CapCheck {
   }
 }
 
-/** The life of an access token: for so long an account that is gone may still reserve. */
+/** The life of an access token: for so long what an account could show may still be used. */
 const tokenLifeMs = 600_000;
 
-/** A contact belongs to one account at a time, so two accounts of a person are two holders of it one after the other. */
-export async function checkContacts(holders: AsyncIterable<ContactHolder>, tally: Tally): Promise<void> {
-  for await (const { saleId, customerId, saleCreatedAtMs, contactSinceMs: sinceMs } of holders) {
+/**
+ * What tells a person from others belongs to one account at a time, so two accounts of a person are two holders of it one after the
+ * other, or two accounts that show the same. An account whose external id an operator has changed since it reserved shows
+ * another person than the one who reserved, so it cannot be judged by it.
+ */
+export async function checkPersons(holders: AsyncIterable<PersonHolder>, tally: Tally): Promise<void> {
+  const persons = new Map<string, { units: number; cap: number; accounts: string[] }>();
+  for await (const { saleId, customerId, capPer, cap, units, ...holder } of holders) {
+    const { sinceMs, acceptedAtMs, changedAtMs, saleCreatedAtMs } = holder;
+    if (capPer === 'externalId' && changedAtMs !== null && changedAtMs + tokenLifeMs >= acceptedAtMs) continue;
     tally.expect(
       sinceMs !== null && (sinceMs === 0 || sinceMs + tokenLifeMs <= saleCreatedAtMs),
       () =>
-        `customer ${customerId} has something of sale ${saleId}, which counts by contact, with a contact since ${sinceMs}`,
+        `customer ${customerId} has something of sale ${saleId}, which counts by ${capPer}, with one since ${sinceMs}`,
+    );
+    const name = `${saleId}/${capPer === 'contact' ? mailboxOf(holder.email) : holder.externalId}`;
+    const person = persons.get(name) ?? { units: 0, cap, accounts: [] };
+    persons.set(name, { units: person.units + units, cap, accounts: [...person.accounts, customerId] });
+  }
+  for (const [name, { units, cap, accounts }] of persons) {
+    tally.expect(
+      units <= cap,
+      () => `${accounts.length} accounts of one person have ${units} units of sale ${name}; the cap is ${cap}`,
     );
   }
+}
+
+/** The mailbox that an address reaches, whatever tag was written into it. */
+function mailboxOf(email: string): string {
+  const [, name = '', domain = ''] = /^(.*)@([^@]*)$/.exec(email) ?? [];
+  return `${name.startsWith('"') ? name : name.replace(/(?<=.)\+.*$/, '')}@${domain}`;
 }

@@ -30,12 +30,23 @@ export interface SaleRow {
   version: number;
 }
 
-/** Somebody who has something in a sale that counts by contact. */
-export interface ContactHolder {
+/** Somebody who has something in a sale that counts by person, and what tells the person from others. */
+export interface PersonHolder {
   saleId: string;
   customerId: string;
+  capPer: 'contact' | 'externalId';
+  cap: number;
   saleCreatedAtMs: number;
-  contactSinceMs: number | null;
+  /** What they hold, have bought and wait for. */
+  units: number;
+  /** When the first of it was accepted. */
+  acceptedAtMs: number;
+  email: string;
+  externalId: string | null;
+  /** From when on what the sale counts by is this account's; null if it has none. */
+  sinceMs: number | null;
+  /** When an operator last said another external id for the account. */
+  changedAtMs: number | null;
 }
 
 export interface ReservationRow {
@@ -209,15 +220,25 @@ export class Store {
     return new Map(rows.map((row) => [dashed(row.id), { ...row, id: dashed(row.id) }]));
   }
 
-  /** Who has something in a sale that counts by contact, and since when their contact is theirs; not those who are gone. */
-  async *holdersByContact(): AsyncGenerator<ContactHolder> {
-    const rows = await this.#rows<ContactHolder>(
-      `SELECT DISTINCT LOWER(HEX(r.sale_id)) AS saleId, LOWER(HEX(r.customer_id)) AS customerId,
-         s.created_at_ms AS saleCreatedAtMs, c.contact_since_ms AS contactSinceMs
-       FROM sales s JOIN reservations r ON r.sale_id = s.id JOIN customers c ON c.id = r.customer_id
-       WHERE s.cap_per = 'contact' AND r.state IN ('allocated', 'waitlisted', 'purchased')`,
+  /** Who has something in a sale that counts by contact or by external id; not those who are gone. */
+  async *holdersByPerson(): AsyncGenerator<PersonHolder> {
+    const rows = await this.#rows<PersonHolder>(
+      `SELECT LOWER(HEX(s.id)) AS saleId, LOWER(HEX(c.id)) AS customerId, s.cap_per AS capPer,
+         s.cap_per_customer AS cap, s.created_at_ms AS saleCreatedAtMs, c.email, c.external_id AS externalId,
+         IF(s.cap_per = 'contact', c.contact_since_ms, c.external_since_ms) AS sinceMs,
+         h.units, h.acceptedAtMs,
+         (SELECT MAX(at_ms) FROM operator_acts WHERE subject_id = c.id AND act LIKE '%/external-id') AS changedAtMs
+       FROM (SELECT sale_id, customer_id, SUM(IF(state = 'waitlisted', quantity, units)) AS units,
+           MIN(accepted_at_ms) AS acceptedAtMs
+         FROM reservations
+         WHERE sale_id IN (SELECT id FROM sales WHERE cap_per <> 'customer')
+           AND state IN ('allocated', 'waitlisted', 'purchased')
+         GROUP BY sale_id, customer_id) h JOIN sales s ON s.id = h.sale_id JOIN customers c ON c.id = h.customer_id`,
     );
-    for (const row of rows) yield { ...row, saleId: dashed(row.saleId), customerId: dashed(row.customerId) };
+    for (const row of rows) {
+      const [saleId, customerId] = [dashed(row.saleId), dashed(row.customerId)];
+      yield { ...row, saleId, customerId, units: Number(row.units), acceptedAtMs: Number(row.acceptedAtMs) };
+    }
   }
 
   /** All reservations in order of their ids, or those whose id begins with `idPrefix` (hex). */

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { projectRoot } from '#local/state-folder.ts';
 
 interface Locked {
+  version?: string;
   /** A folder of this project that npm installs as a package. */
   link?: boolean;
   license?: string;
@@ -43,3 +44,28 @@ test('every package of an account has a licence that the document names', () => 
   const others = installed.filter(([, { license }]) => !allowed.includes(license ?? ''));
   expect(others.map(([path, { license }]) => `${path}: ${license}`)).toEqual([]);
 });
+
+test('every package with a known advisory is at a version in which it is mended', () => {
+  const [, section = ''] = /^## Known vulnerabilities\n([\s\S]+)/m.exec(text) ?? [];
+  const found = [...section.matchAll(/^\| ([\w-]+) +\| (\d[\d., ]*\d) +\|/gm)];
+  expect(found.length).toBeGreaterThan(5);
+  for (const [, name = '', mendedIn = ''] of found) {
+    const versions = Object.entries(packages).flatMap(([path, { version, dev, devOptional }]) =>
+      path.split('node_modules/').at(-1) === name && !dev && !devOptional && version ? [version] : [],
+    );
+    expect([name, versions.length > 0]).toEqual([name, true]);
+    const mended = mendedIn.split(', ').map(numbersOf);
+    for (const version of versions) {
+      // Of several lines the one with its own major counts, and otherwise the newest.
+      const least = mended.find(([major]) => major === numbersOf(version)[0]) ?? mended.at(-1);
+      expect([name, version, isAtLeast(numbersOf(version), least ?? [])]).toEqual([name, version, true]);
+    }
+  }
+});
+
+const numbersOf = (version: string) => version.split('.').map(Number);
+
+function isAtLeast(version: readonly number[], least: readonly number[]): boolean {
+  const index = version.findIndex((part, place) => part !== least[place]);
+  return index < 0 || (version[index] ?? 0) > (least[index] ?? 0);
+}

@@ -11,9 +11,11 @@
  * time is up.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { createWriteStream, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { apiDocument } from '#functions/http/document.ts';
 import { routes } from '#functions/http/routes.ts';
 import { seedOperator } from '#identity/register.ts';
@@ -23,7 +25,7 @@ import { defaultFolder } from '#local/state-folder.ts';
 import { systemClock } from '#platform/kernel/clock.ts';
 import { openDb } from '#platform/mysql/mysql.ts';
 import { generateClient } from '../support/python-client.ts';
-import { callsTo, password } from '../support/running-bed.ts';
+import { callsTo } from '../support/running-bed.ts';
 import { schemathesis } from '../support/schemathesis.ts';
 
 const say = (line: string) => process.stdout.write(`${line}\n`);
@@ -75,25 +77,27 @@ interface Gateway {
 
 async function startGateway(env: Record<string, string>): Promise<Gateway> {
   const child = spawn(process.execPath, [join(import.meta.dirname, 'gateway.ts')], {
-    env: { ...process.env, ...env },
+    // What went wrong is told, and not each of a hundred thousand calls.
+    env: { ...process.env, ...env, HOLDFAST_LOG_LEVEL: 'warn' },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  child.stderr.pipe(createWriteStream(join(folder, `gateway-${child.pid}.log`)));
+  const log = createWriteStream(join(folder, `gateway-${child.pid}.log`));
+  child.stderr.pipe(log);
   const url = await new Promise<string>((resolve, reject) => {
     child.on('exit', () => reject(new Error('a gateway ended; its log is in .local/fuzz')));
-    let heard = '';
-    child.stdout.on('data', (chunk: Buffer) => {
-      if (heard.includes('"ready"')) return;
-      heard += chunk;
-      const line = heard.split('\n').find((one) => one.includes('"ready"'));
-      if (line) resolve((JSON.parse(line) as Gateway).url);
+    createInterface(child.stdout).on('line', (line) => {
+      if (line.startsWith('{"ready"')) resolve((JSON.parse(line) as Gateway).url);
+      else if (line.startsWith('{"level"')) log.write(`${line}\n`);
     });
   });
   return { url, process: child };
 }
 
-/** Some of everything that an id can name. */
-async function furnish(url: string, token: string): Promise<Record<string, string[]>> {
+/**
+ * Some of everything that an id can name. Anew for each round, since calls end what there is: sales are called off, reservations
+ * cancelled.
+ */
+async function furnish(url: string, token: string, round: number): Promise<Record<string, string[]>> {
   const { call } = callsTo(url);
   const at = (hours: number) => new Date(Date.now() + hours * 3_600_000).toISOString();
   const ids: Record<string, string[]> = {
@@ -107,7 +111,7 @@ async function furnish(url: string, token: string): Promise<Record<string, strin
   keep('customerId', await call('GET', '/me', { token }));
   for (let index = 0; index < 20; index++) {
     const price = { amountMinor: 100 + index, currency: 'EUR' };
-    const product = { sku: `FUZZ-${index}`, name: `Thing ${index}`, description: '', price };
+    const product = { sku: `FUZZ-${round}-${index}`, name: `Thing ${index}`, description: '', price };
     const made = await call<{ productId: string }>('POST', '/products', { token, body: product });
     keep('productId', made);
     const sale = {
@@ -123,7 +127,7 @@ async function furnish(url: string, token: string): Promise<Record<string, strin
     const opened = await call<{ saleId: string }>('POST', '/sales', { token, body: sale });
     keep('saleId', opened);
     const reserve = `/sales/${opened.saleId}/reservations`;
-    keep('reservationId', await call('POST', reserve, { token, key: `fuzz-${index}`, body: { quantity: 2 } }));
+    keep('reservationId', await call('POST', reserve, { token, key: `fuzz-${round}-${index}`, body: { quantity: 2 } }));
     const endpoint = { url: `http://127.0.0.1:9/${index}`, events: ['sale.changed'] };
     keep('endpointId', await call('POST', '/webhook-endpoints', { token, body: endpoint }));
   }
@@ -183,27 +187,33 @@ const program = await schemathesis();
 if (program === undefined) process.exit(1);
 const stack = await startStack({ dir: folder, fresh: true, http: false, report: say });
 const gateways: Gateway[] = [];
+const endChildren = () => {
+  for (const child of [...running, ...gateways.map((gateway) => gateway.process)]) child.kill('SIGTERM');
+};
+// Also when the stack's own handler ends this process on a signal.
+process.once('exit', endChildren);
 let holds = true;
 try {
-  const account = { email: 'fuzz@example.com', password };
+  // Nobody else knows its password: the document's examples would delete an account that has theirs.
+  const account = { email: 'fuzz@example.com', password: randomUUID() };
   const db = openDb(stack.addresses.mysql, { connections: 1 });
   await seedOperator({ db, clock: systemClock }, account, 'admin');
   await db.close();
   const parts = Math.min(availableParallelism(), 8);
   gateways.push(...(await Promise.all(Array.from({ length: parts }, () => startGateway(stack.env)))));
   const { url = '' } = gateways[0] ?? {};
-  const ids = await furnish(url, await callsTo(url).signIn(account.email));
   writeFileSync(join(folder, 'openapi.json'), JSON.stringify(apiDocument()));
   writeFileSync(join(folder, 'schemathesis.toml'), config);
   const env = {
     SCHEMATHESIS_HOOKS: join(import.meta.dirname, 'hooks.py'),
-    HOLDFAST_FUZZ_KNOWN: JSON.stringify({ url, account, ids }),
     PYTHONPATH: import.meta.dirname,
     PYTHONDONTWRITEBYTECODE: '1',
   };
   const names = Object.keys(routes);
   let { all, byStatus } = await counted(gateways);
   for (let round = 1; holds && all < wanted && Date.now() < untilMs; round++) {
+    const asked = await callsTo(url).call<{ accessToken: string }>('POST', '/auth/login', { body: account });
+    const ids = await furnish(url, asked.accessToken, round);
     const left = Math.max(1, Math.ceil((untilMs - Date.now()) / 1_000));
     const logs = gateways.map((_, part) => join(folder, `round-${round}-${part + 1}.log`));
     const exits = await Promise.all(
@@ -230,7 +240,7 @@ try {
             ...['--phases', round === 1 ? 'examples,coverage,fuzzing,stateful' : 'fuzzing,stateful'],
             ...names.filter((_, index) => index % parts === part).flatMap((name) => ['--include-operation-id', name]),
           ],
-          env,
+          { ...env, HOLDFAST_FUZZ_KNOWN: JSON.stringify({ url, account, ids }) },
           logs[part] ?? '',
         ),
       ),
@@ -253,7 +263,7 @@ try {
   else say('A Python client was generated from the document and leaves nothing out.');
   holds = holds && failed === 0 && all >= wanted && (leftOut ?? []).length === 0;
 } finally {
-  for (const child of [...running, ...gateways.map((gateway) => gateway.process)]) child.kill('SIGTERM');
+  endChildren();
   await stack.stop();
 }
 say(holds ? 'The API is as its document says.' : `The API is not as its document says; the logs are in ${folder}.`);

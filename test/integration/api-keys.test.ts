@@ -5,6 +5,7 @@ import { rememberedMs } from '#keys/remember.ts';
 import type { Deps } from '#platform/environment/deps.ts';
 import { isRefusal } from '#platform/kernel/errors.ts';
 import { type ApiKeyId, type SaleId, toBytes } from '#platform/kernel/ids.ts';
+import { missesAtMost, missesWithinMs } from '#platform/resilience/unknown-ids.ts';
 import { accessTokenLifeSeconds } from '#platform/security/access-token.ts';
 import { makeApiKey } from '#platform/security/api-key.ts';
 import { type Scope, scopes } from '#platform/security/scopes.ts';
@@ -45,13 +46,16 @@ const product = () => ({ sku: newId(), name: 'Chair', description: '', price: { 
 
 /** Another environment, whose clock the test sets and which loses MySQL when it says so. */
 function environment(registry: Record<string, string> = {}) {
-  const at = { ms: Date.now(), out: false };
-  const rows: Deps['db']['rows'] = (sql, values) =>
-    at.out ? Promise.reject(Object.assign(new Error('gone'), { code: 'ECONNREFUSED' })) : deps.db.rows(sql, values);
+  const at = { ms: Date.now(), out: false, asked: 0 };
+  const rows: Deps['db']['rows'] = (sql, values) => {
+    at.asked++;
+    if (at.out) return Promise.reject(Object.assign(new Error('gone'), { code: 'ECONNREFUSED' }));
+    return deps.db.rows(sql, values);
+  };
   const db = { ...deps.db, rows };
   const elsewhere = withDeps(deps, { clock: () => at.ms, db, registry: { ...deps.registry, ...registry } });
-  const outcome = async (key: string, customer?: string): Promise<string> => {
-    const call = { key, customer };
+  const outcome = async (key: string, customer?: string, address = '192.0.2.1'): Promise<string> => {
+    const call = { key, customer, address };
     const caller =
       customer === undefined
         ? await programOf(elsewhere, call, 'sales:read')
@@ -161,6 +165,40 @@ describe('a key', () => {
     }
     expect([await count('products'), await count('operator_acts')]).toEqual(before);
     expect((await api.call('POST /products', { token: right.key, json: product() })).status).toBe(201);
+  });
+
+  test('that is wrong asks MySQL within a bound for each address, and holds up nobody who is known or elsewhere', async () => {
+    const [known, cold] = [await given('sales:read'), await given('sales:read')];
+    const { at, outcome } = environment();
+    expect(await outcome(known.key)).toBe('allowed');
+    const before = at.asked;
+    // One key that is wrong, such as one that a program has kept too long, is looked up once in a while.
+    const invented = makeApiKey(newId()).text;
+    for (let n = 0; n < 2 * missesAtMost; n++) expect(await outcome(invented)).toBe('invalid_api_key');
+    expect(at.asked - before).toBe(1);
+    // One that exists, with the secret of another.
+    const halfRight = `${known.key.slice(0, 37)}${cold.key.slice(37)}`;
+    for (let n = 0; n < 2; n++) expect(await outcome(halfRight)).toBe('invalid_api_key');
+    expect(at.asked - before).toBe(2);
+    for (let n = 2; n < missesAtMost; n++) expect(await outcome(makeApiKey(newId()).text)).toBe('invalid_api_key');
+    expect(at.asked - before).toBe(missesAtMost);
+    for (const key of [makeApiKey(newId()).text, makeApiKey(known.keyId).text, cold.key]) {
+      expect(await outcome(key)).toBe('too_many_requests');
+    }
+    expect(at.asked - before).toBe(missesAtMost);
+    expect(await outcome(known.key)).toBe('allowed');
+    expect(await outcome(cold.key, undefined, '192.0.2.2')).toBe('allowed');
+    at.ms += missesWithinMs;
+    expect([await outcome(known.key), await outcome(invented)]).toEqual(['allowed', 'invalid_api_key']);
+  });
+
+  test('that is wrong is answered 429 when there are many', async () => {
+    const ip = '192.0.2.77';
+    const wrong = () => api.call('GET /ops/disputes', { token: makeApiKey(newId()).text, ip });
+    for (let n = 0; n < missesAtMost; n++) expect((await wrong()).status).toBe(401);
+    const { status, body, headers } = await wrong();
+    expect([status, body.code]).toEqual([429, 'too_many_requests']);
+    expect(Number(headers['retry-after'])).toBeGreaterThan(0);
   });
 
   test('is revoked once, and stays in the list', async () => {
@@ -396,5 +434,9 @@ describe('a key that acts for customers', () => {
   test('an access token says itself who calls, whatever header comes with it', async () => {
     const { customerId, token } = await api.customer();
     expect(await me(newId(), token)).toBe(customerId);
+    for (const malformed of ['', 'a,b', 'x'.repeat(256)]) {
+      const { status, body } = await api.call('GET /me', { token, ...acting(malformed) });
+      expect([status, body.code]).toEqual([400, 'invalid_input']);
+    }
   });
 });

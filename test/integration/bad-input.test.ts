@@ -491,6 +491,28 @@ describe('tokens', () => {
     await refuses(line, { ...sent, token: signedIn[role], ...(good ? { json: good } : {}) }, 'forbidden');
   });
 
+  test.each(roles)('a %s is let in to every route that is for them, and to no other', async (role) => {
+    const token = role === 'customer' ? (await api.customer()).token : await api.operator(role);
+    const letIn: string[] = [];
+    for (const name of withAuth) {
+      // What the door lets in fails behind it: there is nothing with such an id, and no such body.
+      const [line, sent] = callOf(name, newId());
+      const { status, body } = await api.call(line, { ...sent, token, ...(routes[name]?.body ? { text: '{' } : {}) });
+      if (status !== 401 && body?.code !== 'forbidden') letIn.push(name);
+    }
+    const least = (name: string) => wanted(routes[name] as Route) ?? 'admin';
+    expect(letIn).toEqual(withAuth.filter((name) => isAtLeast(role, least(name))));
+    await eventsArrived();
+  });
+
+  test('a viewer sees, and acts on nothing; who acts for the shop is an operator or an admin', () => {
+    const forViewers = named.filter(([, { auth }]) => auth === 'viewer');
+    expect(forViewers.length).toBeGreaterThan(10);
+    expect(forViewers.filter(([, { method }]) => method !== 'GET')).toEqual([]);
+    const forCustomers = named.filter(([, { auth, path }]) => auth === 'customer' && path.startsWith('/ops/'));
+    expect(forCustomers).toEqual([]);
+  });
+
   /** Tokens that are wrong in one respect each. Unit tests of the verifier have many more. */
   async function wrongTokens(): Promise<Record<string, string>> {
     const caller: Caller = { customerId: ada.customerId, role: 'operator' };

@@ -4,7 +4,12 @@
  */
 
 import { execFile } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { JWK } from 'jose';
+import { afterStep, publicHalves, rotationSteps, type SigningKeys } from '#infra/signing-keys.ts';
 import { readDeclared } from '#local/serverless-config.ts';
 import { projectRoot } from '#local/state-folder.ts';
 import type { Deps } from '#platform/environment/deps.ts';
@@ -166,3 +171,35 @@ test('a function with only the public key verifies tokens, and one that signs ne
   expect(await verifier.verify(await signer.issue(caller))).toMatchObject(caller);
   await expect(verifier.issue(caller)).rejects.toThrow('no private key to sign');
 });
+
+test('while one signing key replaces another, packaged functions refuse no token, and afterwards those of the old one', async () => {
+  const fresh = () => generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' }) as JWK;
+  const stages: SigningKeys[] = [{ keys: [JSON.parse(bed.registry['secret/token-signing-key'] ?? '')] }];
+  for (const step of rotationSteps) stages.push(afterStep(step, stages.at(-1) as SigningKeys, fresh));
+  const issued = await Promise.all(
+    stages.map(async (keys) =>
+      (await openTokens(JSON.stringify(keys), deps.clock)).issue({ customerId: newId(), role: 'customer' }),
+    ),
+  );
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-rotation-'));
+  const statuses: number[][] = [];
+  for (const [index, keys] of stages.entries()) {
+    const { 'secret/token-signing-key': _private, ...registry } = bed.registry;
+    const file = join(folder, `${index}.json`);
+    writeFileSync(file, JSON.stringify({ ...registry, 'token/verification-key': JSON.stringify(publicHalves(keys)) }));
+    const list = (token: string) => ({
+      bundle: bundleOf('customer-lists'),
+      event: { routeKey: 'GET /reservations', ...request('GET', '/reservations', { token }) },
+    });
+    const answers = await run(issued.map(list), { HOLDFAST_REGISTRY: file });
+    statuses.push(answers.map(({ statusCode }) => statusCode));
+  }
+  rmSync(folder, { recursive: true });
+  // By the stage of the function, and in each by that of whoever issued the token: those beside each other know each other.
+  expect(statuses).toEqual([
+    [200, 200, 401, 401],
+    [200, 200, 200, 200],
+    [200, 200, 200, 200],
+    [401, 401, 200, 200],
+  ]);
+}, 60_000);

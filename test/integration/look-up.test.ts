@@ -316,3 +316,33 @@ describe('an export', () => {
     expect(row.act).toBe('GET /ops/acts/export');
   });
 });
+
+test('a customer whom the shop’s own system names is found by that name, exactly, and shown with it', async () => {
+  const member = 'member-4711';
+  const named = `POST /ops/customers/${ada.customerId}/external-id`;
+  expect((await api.call(named, { token: operator, json: { externalId: member } })).status).toBe(200);
+  const found = {
+    reservations: [...ada.reservations].sort(),
+    purchases: [ada.purchaseId],
+    customers: [ada.customerId],
+  };
+  for (const [list, ids] of Object.entries(found)) {
+    const key = `${list.slice(0, -1)}Id`;
+    expect(await idsOf(list, key, `customerExternalId=${member}`)).toEqual(ids);
+    for (const query of [
+      ...['member', 'Member-4711', 'member-4712', '%25'].map((other) => `customerExternalId=${other}`),
+      `customerExternalId=${member}&email=${bob.email}`,
+    ]) {
+      expect([query, await idsOf(list, key, query)]).toEqual([query, []]);
+    }
+    const { items } = (await look(list, `customerExternalId=${member}`)).body;
+    expect(items[0]).toMatchObject({ email: ada.email, customerExternalId: member });
+    const { text } = await api.call(`GET /ops/sales/${saleId}/exports/${list}?customerExternalId=${member}`, {
+      token: operator,
+    });
+    expect(text.split('\r\n')[1]).toContain(`,${member},`);
+    expect((await look(list, `customerExternalId=${'x'.repeat(256)}`)).body.code).toBe('invalid_input');
+  }
+  const { customer } = (await api.call(`GET /ops/customers/${ada.customerId}`, { token: viewer })).body;
+  expect(customer.customerExternalId).toBe(member);
+});

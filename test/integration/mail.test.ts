@@ -7,6 +7,7 @@ import { recordMails } from '#notification/mail-notices.ts';
 import { sendMails } from '#notification/send-mails.ts';
 import { type Deps, openDeps } from '#platform/environment/deps.ts';
 import { type CustomerId, toBytes } from '#platform/kernel/ids.ts';
+import { connectionsAtOnce } from '#platform/mail/smtp.ts';
 import { redisReady } from '#platform/redis/redis.ts';
 import { newId } from '#test/support/ids.ts';
 import { type Api, openApi } from '../support/api.ts';
@@ -207,6 +208,22 @@ describe('a mail server', () => {
     await consume(later(givenUpAfterMs), captured(customerId));
     expect(await stateOf(customerId)).toMatchObject([{ state: 'given_up' }]);
   });
+});
+
+test('a code that somebody waits for is sent before the notices that wait, however many', async () => {
+  const reader = await verified();
+  const asking = await api.customer();
+  const notices = Array.from({ length: 3 * connectionsAtOnce }, () => captured(reader.customerId));
+  await recordMails(deps, notices);
+  expect((await api.call('POST /me/contact/code', { token: asking.token })).status).toBe(202);
+  const before = mailing.server.mails().length;
+  await mailing.work(deps);
+  const sent = mailing.server
+    .mails()
+    .slice(before)
+    .flatMap(({ to }) => to);
+  expect(sent.filter((address) => address === reader.email)).toHaveLength(notices.length);
+  expect(sent.slice(0, connectionsAtOnce)).toContain(asking.email);
 });
 
 test('a worker that dies after sending sends again, under the same Message-ID', async () => {

@@ -246,18 +246,65 @@ test.each(faultsOfParts)('%s notices %s', async (name, _, breakIt) => {
   expect(result.holds).toBe(false);
 });
 
-/** Has a sale count by contact, and gives the account of one who has something of it a contact since then. */
-async function countsByContact(sinceMs: number | null): Promise<void> {
-  const [customerId] = customers;
-  await change("UPDATE sales SET cap_per = 'contact' WHERE id IN (?, ?)", bytes(openSale), bytes(closedSale));
-  await change('DELETE FROM customers');
-  await change(
-    `INSERT INTO customers SET id = ?, email = 'ada@example.com', name = 'Ada', password_hash = 'none', role = 'customer',
-       contact_since_ms = ?, created_at_ms = 1`,
-    bytes(customerId),
-    sinceMs,
-  );
+/** Somebody who has something in both sales, and somebody else who has something in the one that is open. */
+const [ada, bob] = customers;
+
+/** What an account shows of the person whose it is. */
+interface Shows {
+  readonly sinceMs: number | null;
+  readonly email?: string;
+  readonly externalId?: string;
 }
+
+/** Has both sales count by person, and gives accounts to some of those who have something of them. */
+async function countsBy(capPer: 'contact' | 'externalId', accounts: Record<string, Shows>): Promise<void> {
+  await change('UPDATE sales SET cap_per = ? WHERE id IN (?, ?)', capPer, bytes(openSale), bytes(closedSale));
+  await change('DELETE FROM customers');
+  for (const [customerId, { sinceMs, email = `${customerId}@example.com`, externalId = null }] of Object.entries(
+    accounts,
+  )) {
+    await change(
+      `INSERT INTO customers SET id = ?, email = ?, name = 'Ada', password_hash = 'none', role = 'customer',
+         contact_since_ms = ?, external_id = ?, external_since_ms = ?, created_at_ms = 1`,
+      bytes(customerId),
+      email,
+      capPer === 'contact' ? sinceMs : null,
+      externalId,
+      capPer === 'externalId' ? sinceMs : null,
+    );
+  }
+}
+
+/** Has both sales count by person, and lets each have as much as the one who has most; two accounts show the same person. */
+async function countsTwice(
+  capPer: 'contact' | 'externalId',
+  one: Partial<Shows>,
+  other: Partial<Shows>,
+): Promise<void> {
+  await change('UPDATE sales SET cap_per_customer = 7');
+  await countsBy(capPer, { [ada]: { sinceMs: 0, ...one }, [bob]: { sinceMs: 0, ...other } });
+}
+
+test('a sale that counts by person may have two persons, and an account whose external id was changed later', async () => {
+  await countsBy('contact', {
+    [ada]: { sinceMs: 0, email: 'ada@example.com' },
+    [bob]: { sinceMs: 1, email: '"ada+two"@example.com' },
+  });
+  expect((await look()).invariants.I4.examples).toEqual([]);
+  // The trail cannot be taken back, so it tells of somebody of whom no other test does.
+  const eve = newId();
+  await change('UPDATE reservations SET customer_id = ? WHERE customer_id = ?', bytes(eve), bytes(ada));
+  await countsBy('externalId', { [eve]: { sinceMs: null }, [bob]: { sinceMs: 0, externalId: 'Member-1' } });
+  expect((await look()).invariants.I4.examples).toHaveLength(2);
+  await change(
+    `INSERT INTO operator_acts SET id = ?, at_ms = ?, act = 'POST /ops/customers/{customerId}/external-id', subject_id = ?,
+       asked = '{}'`,
+    bytes(newId()),
+    Date.now(),
+    bytes(eve),
+  );
+  expect((await look()).invariants.I4.examples).toEqual([]);
+});
 
 /** What breaks the world and, where several checks might notice it, the message of the check in question. */
 type Fault = (() => unknown) | { breakIt: () => unknown; says: RegExp };
@@ -319,12 +366,28 @@ const faults: Record<InvariantName, Record<string, Fault>> = {
   I4: {
     'more than the cap': () => change('UPDATE sales SET cap_per_customer = 6 WHERE id = ?', bytes(openSale)),
     'who has no contact, where one counts': {
-      breakIt: () => countsByContact(null),
-      says: /counts by contact, with a contact since null/,
+      breakIt: () => countsBy('contact', { [ada]: { sinceMs: null } }),
+      says: /counts by contact, with one since null/,
     },
     'whose contact was another’s when the sale was made': {
-      breakIt: () => countsByContact(Date.now()),
-      says: /counts by contact, with a contact since \d+/,
+      breakIt: () => countsBy('contact', { [ada]: { sinceMs: Date.now() } }),
+      says: /counts by contact, with one since \d+/,
+    },
+    'two accounts of one contact, however it is spelled': {
+      breakIt: () => countsTwice('contact', { email: 'ada@example.com' }, { email: 'ada+two@example.com' }),
+      says: /2 accounts of one person have 10 units .*ada@example.com; the cap is 7/,
+    },
+    'who has no external id, where one counts': {
+      breakIt: () => countsBy('externalId', { [ada]: { sinceMs: null } }),
+      says: /counts by externalId, with one since null/,
+    },
+    'whose external id was another’s when the sale was made': {
+      breakIt: () => countsBy('externalId', { [ada]: { sinceMs: Date.now(), externalId: 'member-1' } }),
+      says: /counts by externalId, with one since \d+/,
+    },
+    'two accounts of one external id': {
+      breakIt: () => countsTwice('externalId', { externalId: 'member-1' }, { externalId: 'member-1' }),
+      says: /2 accounts of one person have 10 units .*member-1; the cap is 7/,
     },
   },
   I5: {

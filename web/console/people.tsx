@@ -22,20 +22,23 @@ interface Filters {
   list: ListName;
   state: string;
   email: string;
+  customerExternalId: string;
   externalId: string;
   from: TypedTime;
   to: TypedTime;
 }
 
 const nothing: Filters = {
-  ...{ list: 'reservations', state: '', email: '', externalId: '' },
+  ...{ list: 'reservations', state: '', email: '', customerExternalId: '', externalId: '' },
   ...{ from: { local: '' }, to: { local: '' } },
 };
 
 /** What is asked of the API. Undefined if a time is none. */
-function queryOf({ state, email, externalId, from, to }: Filters, zone: string): string | undefined {
+function queryOf({ state, from, to, ...texts }: Filters, zone: string): string | undefined {
   const query = new URLSearchParams();
-  for (const [name, value] of Object.entries({ state, email: email.trim(), externalId: externalId.trim() })) {
+  if (state) query.set('state', state);
+  for (const name of ['email', 'customerExternalId', 'externalId'] as const) {
+    const value = texts[name].trim();
     if (value) query.set(name, value);
   }
   for (const [name, typed] of Object.entries({ from, to })) {
@@ -82,6 +85,13 @@ export function PeoplePage({ saleId }: { saleId: string }) {
           options={[['', people.any] as const, ...options]}
         />
         <TextField label={people.email} value={typed.email} onValue={(email) => set({ email })} most={254} />
+        <TextField
+          label={people.member}
+          value={typed.customerExternalId}
+          onValue={(customerExternalId) => set({ customerExternalId })}
+          most={255}
+          mono
+        />
         <TextField
           label={people.charge}
           value={typed.externalId}
@@ -245,7 +255,7 @@ function useColumns(saleId: string, list: ListName, onGrant: (item: FoundReserva
 }
 
 /** Whose it is, by name and address. */
-function Who({ item }: { item: Pick<Item, 'name' | 'email'> }) {
+function Who({ item }: { item: Pick<Item, 'name' | 'email' | 'customerExternalId'> }) {
   const { people } = useConsole().words.console;
   if (item.email === null) return <span class="soft">{people.gone}</span>;
   return (
@@ -255,7 +265,8 @@ function Who({ item }: { item: Pick<Item, 'name' | 'email'> }) {
           <Name>{item.name}</Name>
         </strong>
       )}{' '}
-      <bdi class="soft small">{item.email}</bdi>
+      <bdi class="soft small">{item.email}</bdi>{' '}
+      {item.customerExternalId !== null && <code class="soft small">{item.customerExternalId}</code>}
     </>
   );
 }

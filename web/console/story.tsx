@@ -36,6 +36,9 @@ export function StoryPage({ customerId }: { customerId: string }) {
         wide
         facts={[
           { name: words.sign.email, value: <bdi>{customer.email}</bdi> },
+          ...(customer.customerExternalId === null
+            ? []
+            : [{ name: words.console.people.member, value: <code>{customer.customerExternalId}</code> }]),
           { name: words.console.operators.role, value: words.console.role[customer.role] },
           { name: story.account, value: format.time(customer.createdAt) },
           { name: words.console.operators.account, value: <code>{customer.customerId}</code> },

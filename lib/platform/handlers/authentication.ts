@@ -3,13 +3,14 @@
 import type { MiddlewareObj } from '@middy/core';
 import type { APIGatewayProxyEventV2 } from 'aws-lambda';
 import type { Deps } from '#platform/environment/deps.ts';
-import { isRefusal } from '#platform/kernel/errors.ts';
+import { isRefusal, type Refusal, refuse } from '#platform/kernel/errors.ts';
 import type { CustomerId } from '#platform/kernel/ids.ts';
 import { locate } from '#platform/kernel/registry.ts';
 import { type Caller, openTokens, type Tokens } from '#platform/security/access-token.ts';
 import { isApiKey } from '#platform/security/api-key.ts';
 import { isAtLeast } from '#platform/security/roles.ts';
 import type { DepsContext } from './dependencies.ts';
+import { externalIdPattern } from './input.ts';
 import { Refused } from './problem-details.ts';
 import type { Route } from './route.ts';
 
@@ -24,6 +25,13 @@ const anonymous: Caller = { customerId: '' as CustomerId, role: 'customer' };
 /** The header in which an API key names the customer for whom it acts. */
 export const customerHeader = 'holdfast-customer';
 
+/** Why what came in it names nobody; undefined if it may name somebody. */
+export function refuseCustomer(customer: string): Refusal | undefined {
+  if (externalIdPattern.test(customer)) return undefined;
+  const message = 'must be 1 to 255 printable ASCII characters without a comma';
+  return refuse('invalid_input', `${customerHeader} ${message}.`, { fields: [{ field: customerHeader, message }] });
+}
+
 type Asked = Pick<Route, 'auth' | 'scope' | 'identify'>;
 
 /** Middleware: refuses callers who may not call the route, and puts the caller on the context. */
@@ -33,7 +41,7 @@ export function authentication(
   return {
     before: async ({ event, context }) => {
       context.tokens = await sharedTokens(context.deps);
-      context.caller = await callerOf(route, context, event.headers);
+      context.caller = await callerOf(route, context, event);
     },
   };
 }
@@ -41,13 +49,14 @@ export function authentication(
 async function callerOf(
   { auth, scope, identify }: Asked,
   { deps, tokens }: Pick<AuthenticatedContext, 'deps' | 'tokens'>,
-  headers: APIGatewayProxyEventV2['headers'],
+  { headers, requestContext }: Pick<APIGatewayProxyEventV2, 'headers' | 'requestContext'>,
 ): Promise<Caller> {
   if (auth === 'none') return anonymous;
   const credentials = bearerOf(headers.authorization);
   if (auth !== 'optional' && isApiKey(credentials)) {
     if (!scope || !identify) throw new Refused('people_only', 'No API key may do this, whatever its scopes are.');
-    const program = await identify(deps, { key: credentials, customer: headers[customerHeader] }, scope);
+    const call = { key: credentials, customer: headers[customerHeader], address: requestContext.http.sourceIp };
+    const program = await identify(deps, call, scope);
     if (isRefusal(program)) throw new Refused(program.refused, program.detail, program.facts);
     return program;
   }
@@ -57,6 +66,10 @@ async function callerOf(
   if (auth !== 'optional' && !isAtLeast(caller.role, auth)) {
     throw new Refused('forbidden', `Your account must have the role ${auth} for this.`);
   }
+  // A token says itself who calls. What comes beside it must be what the document allows nevertheless.
+  const named = scope === 'customers:act' ? headers[customerHeader] : undefined;
+  const malformed = named === undefined ? undefined : refuseCustomer(named);
+  if (malformed) throw new Refused(malformed.refused, malformed.detail, malformed.facts);
   return caller;
 }
 

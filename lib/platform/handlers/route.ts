@@ -15,6 +15,8 @@ export interface KeyCall {
   readonly key: string;
   /** The external id of the customer for whom it acts, as it was sent. */
   readonly customer: string | undefined;
+  /** The address that the call came from. */
+  readonly address: string;
 }
 
 /** Says who calls with an API key that needs this scope, or refuses. */

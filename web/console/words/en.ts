@@ -377,6 +377,7 @@ export const en = {
     state: 'State',
     any: 'any',
     email: 'E-mail begins with',
+    member: 'Customer number in the shop’s own system',
     charge: 'Charge number of the provider',
     from: 'From',
     before: 'Before',

@@ -373,6 +373,7 @@ export const ko: OwnWords = {
     state: '상태',
     any: '모두',
     email: '이메일 앞부분',
+    member: '자체 시스템의 고객 번호',
     charge: '결제사의 결제 번호',
     from: '부터',
     before: '이전',
