@@ -67,7 +67,10 @@ function Products() {
           <p class="soft small" role="status">
             {looking
               ? list.looking(format.number(pages.items.length))
-              : list.shown(format.number(Math.min(drawn, found.length)), format.number(found.length))}
+              : (pages.more ? list.shownOfMore : list.shown)(
+                  format.number(Math.min(drawn, found.length)),
+                  format.number(found.length),
+                )}
           </p>
           {found.length === 0 ? (
             !looking && <p class="empty">{pages.items.length === 0 ? text.none : list.none}</p>

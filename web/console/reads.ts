@@ -12,7 +12,7 @@ export interface Read<T> {
 
 /**
  * Reads something, anew when its name changes, and every so often while the page is looked at. Without a name nothing is
- * read.
+ * read. An answer that a later one has overtaken is dropped.
  */
 export function useRead<T>(name: string | undefined, read: () => Promise<T>, everyMs?: number): Read<T> {
   const [state, setState] = useState<{ name?: string | undefined; data?: T | undefined; problem?: unknown }>({});
@@ -20,14 +20,22 @@ export function useRead<T>(name: string | undefined, read: () => Promise<T>, eve
   current.current = name;
   const reader = useRef(read);
   reader.current = read;
+  /** How many attempts were begun, and the latest that has ended. */
+  const turns = useRef({ begun: 0, ended: 0 });
   const again = useCallback(async () => {
     const asked = current.current;
     if (asked === undefined) return;
+    const turn = ++turns.current.begun;
+    const isNews = () => {
+      if (current.current !== asked || turn < turns.current.ended) return false;
+      turns.current.ended = turn;
+      return true;
+    };
     try {
       const data = await reader.current();
-      if (current.current === asked) setState({ name: asked, data });
+      if (isNews()) setState({ name: asked, data });
     } catch (problem) {
-      if (current.current !== asked) return;
+      if (!isNews()) return;
       setState((before) => ({ name: asked, data: before.name === asked ? before.data : undefined, problem }));
     }
   }, []);

@@ -65,6 +65,9 @@ const lengths = {
   offerCutoffSeconds: { least: 0, most: 604_800 },
 } as const;
 
+/** Whom the cap counts by. */
+const capHolders = ['customer', 'contact', 'externalId'] as const satisfies SaleView['capPer'][];
+
 type NumberName = keyof typeof ranges;
 type LengthName = keyof typeof lengths;
 type Typed = Record<'name' | 'productId' | NumberName | LengthName, string>;
@@ -85,6 +88,8 @@ export function SaleForm({ sale }: { sale?: SaleView }) {
     payWithinSeconds: minutesOf(sale?.payWithinSeconds ?? null),
     offerCutoffSeconds: minutesOf(sale?.offerCutoffSeconds ?? null),
   });
+  const [capPer, setCapPer] = useState<SaleView['capPer']>('customer');
+  const [requiresContact, setRequiresContact] = useState(sale?.requiresContact ?? false);
   const [preset, setPreset] = useState<Preset | undefined>('today');
   const [own, setOwn] = useState<Times>();
   const [problems, setProblems] = useState<Partial<Record<keyof Typed | TimeName, string>>>({});
@@ -130,7 +135,7 @@ export function SaleForm({ sale }: { sale?: SaleView }) {
   async function create(values: object, ms: Partial<Record<TimeName, number>>): Promise<void> {
     const at = Object.fromEntries(Object.entries(ms).map(([name, value]) => [name, new Date(value).toISOString()]));
     await store.act('sale-form', async () => {
-      const body = { productId: typed.productId, name: typed.name.trim(), ...values, ...at };
+      const body = { productId: typed.productId, name: typed.name.trim(), capPer, requiresContact, ...values, ...at };
       const created = await store.post<SaleView>('/sales', body);
       store.take(created);
       store.say('good', form.created(created.name));
@@ -140,7 +145,7 @@ export function SaleForm({ sale }: { sale?: SaleView }) {
 
   async function edit(known: SaleView, values: Record<string, number | undefined>): Promise<void> {
     const before: Record<string, unknown> = { ...known };
-    const changed = Object.entries({ name: typed.name.trim(), ...values }).filter(
+    const changed = Object.entries({ name: typed.name.trim(), requiresContact, ...values }).filter(
       ([name, value]) => value !== before[name],
     );
     if (changed.length === 0) return store.say('good', form.nothing);
@@ -177,10 +182,26 @@ export function SaleForm({ sale }: { sale?: SaleView }) {
         {text('name', form.name, undefined, false)}
         {!sale && text('allotment', form.allotment)}
         {text('capPerCustomer', form.cap)}
+        {!sale && (
+          <SelectField
+            label={form.capPer}
+            value={capPer}
+            onValue={setCapPer}
+            options={capHolders.map((name) => [name, form.holders[name]] as const)}
+          />
+        )}
         {text('waitlistSize', form.waitlist)}
         {text('offerLifeSeconds', form.offerLife)}
         {text('payWithinSeconds', form.payWithin, form.payWithinHint)}
         {text('offerCutoffSeconds', form.cutoff, form.cutoffHint)}
+        <label class="choice wide">
+          <input
+            type="checkbox"
+            checked={requiresContact}
+            onChange={({ currentTarget }) => setRequiresContact(currentTarget.checked)}
+          />
+          {form.requiresContact}
+        </label>
         {!sale && (
           <fieldset class="wide plain form-grid">
             <legend>{form.presets}</legend>
@@ -234,11 +255,11 @@ function ProductChoice(props: { value: string; onValue: (value: string) => void;
     ({ name, sku, productId }) => `${name} ${sku}`.toLocaleLowerCase().includes(wanted) || productId === props.value,
   );
   const count = products.more
-    ? list.looking(format.number(products.items.length))
+    ? (wanted === '' ? list.first : list.looking)(format.number(products.items.length))
     : list.shown(format.number(Math.min(found.length, productsShown)), format.number(found.length));
   return (
     <div class="wide form-grid">
-      <TextField label={form.productHint} value={search} onValue={setSearch} hint={wanted === '' ? undefined : count} />
+      <TextField label={form.productHint} value={search} onValue={setSearch} hint={count} />
       <SelectField
         label={form.product}
         value={props.value}
