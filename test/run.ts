@@ -33,10 +33,10 @@ interface JestResults {
   numPassedTests: number;
   numFailedTests: number;
   numRuntimeErrorTestSuites: number;
-  testResults: (TestedFile & {
+  testResults: (Omit<TestedFile, 'assertionResults'> & {
     /** Why the file could not be run, or what its failed tests said. */
     message: string;
-    assertionResults: { status: string; fullName: string; failureMessages: string[] }[];
+    assertionResults: (TestedFile['assertionResults'][number] & { fullName: string; failureMessages: string[] })[];
   })[];
 }
 

@@ -136,13 +136,6 @@ export const en = {
     tooFew: 'Not so many units are free.',
     price: 'Price',
     cap: 'Most for one customer',
-    capPer: 'Counted for',
-    holders: {
-      customer: 'each account',
-      contact: 'each person, by a confirmed address',
-      externalId: 'each person, by the shop’s own id',
-    },
-    requiresContact: 'Only customers who have confirmed their e-mail address may reserve',
     waitlist: 'Places in the line',
     waits: (waiting: string, places: string) => `${waiting} of ${places}`,
     offerLife: 'Time to take an offer',
