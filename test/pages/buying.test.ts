@@ -312,7 +312,6 @@ describe('on a bad line', () => {
     await page.getByText(/Not live\. As of/).waitFor();
   }, 45_000);
 
-
   test('five clicks, lost answers and a reload make one reservation, and the page says what it does not know', async () => {
     const { saleId } = await shop.sale();
     const page = await shop.signedIn({ path: `/sales/${saleId}` });

@@ -381,7 +381,9 @@ describe('who may do what', () => {
     expect(second).not.toBe(first);
     await shop.call('GET', `/ops/sales/${saleId}`, { token: second });
     await button(page, 'Revoke …').click();
-    await asked(page).getByText(/^Last used/).waitFor();
+    await asked(page)
+      .getByText(/^Last used/)
+      .waitFor();
     await expectFine(page);
     await asked(page).getByRole('button', { name: 'Revoke …' }).click();
     await page.getByText('Revoked', { exact: true }).waitFor();
@@ -459,7 +461,8 @@ test('at 200 % everything can be reached without scrolling sideways, and a sale 
   const press = async (label: string) => {
     for (let n = 0; n < 80; n++) {
       await page.keyboard.press('Tab');
-      if ((await page.evaluate(() => document.activeElement?.textContent)) === label) return page.keyboard.press('Enter');
+      if ((await page.evaluate(() => document.activeElement?.textContent)) === label)
+        return page.keyboard.press('Enter');
     }
     throw new Error(`${label} cannot be reached`);
   };

@@ -43,7 +43,10 @@ export async function keepPages(files: readonly TestedFile[]): Promise<void> {
 async function sizes(): Promise<string[]> {
   const rows = [...(await buildPages())]
     .filter(([path]) => path.startsWith('/assets/'))
-    .map(([path, { body, gzip }]) => [basename(path).replace(/-[0-9A-Za-z]{8}(?=\.)/, ''), body.length, gzip.length] as const)
+    .map(
+      ([path, { body, gzip }]) =>
+        [basename(path).replace(/-[0-9A-Za-z]{8}(?=\.)/, ''), body.length, gzip.length] as const,
+    )
     .sort(([, , one], [, , other]) => other - one)
     .map(([name, body, gzip]) => `| \`${name}\` | ${kibibytes(body)} | ${kibibytes(gzip)} |`);
   return ['| File of the build | Minified | As it is sent |', '| --- | ---: | ---: |', ...rows, ''];

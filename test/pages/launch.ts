@@ -88,5 +88,7 @@ async function takeSeries(
 /** Some of these, evenly from the first to the last. */
 export function someOf<T>(all: readonly T[], count: number): T[] {
   const step = (all.length - 1) / Math.max(1, count - 1);
-  return [...new Set(Array.from({ length: count }, (_, n) => Math.round(n * step)))].flatMap((at) => all.slice(at, at + 1));
+  return [...new Set(Array.from({ length: count }, (_, n) => Math.round(n * step)))].flatMap((at) =>
+    all.slice(at, at + 1),
+  );
 }

@@ -138,7 +138,11 @@ async function takePaper(page: Page, report: string, locale: string): Promise<vo
   await page.setViewportSize(paper);
   const name = join(folder, `paper-report-${locale.slice(0, 2)}`);
   await page.screenshot({ path: `${name}.png`, fullPage: true });
-  await page.pdf({ path: `${name}.pdf`, format: 'A4', margin: { top: '15mm', right: '10mm', bottom: '15mm', left: '10mm' } });
+  await page.pdf({
+    path: `${name}.pdf`,
+    format: 'A4',
+    margin: { top: '15mm', right: '10mm', bottom: '15mm', left: '10mm' },
+  });
   await page.emulateMedia({ media: 'screen' });
 }
 
@@ -254,7 +258,7 @@ try {
     ...{ shop, credentials: operator, folder: join(folder, 'launch') },
     logFile: join(stack.dir, 'launch.jsonl'),
   });
-  someOf(series, launchShown).forEach((file, n) => cpSync(file, join(documents, `launch-${n + 1}.png`)));
+  for (const [n, file] of someOf(series, launchShown).entries()) cpSync(file, join(documents, `launch-${n + 1}.png`));
 } finally {
   await shop.close();
 }

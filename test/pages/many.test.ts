@@ -48,7 +48,10 @@ describe('1,000 sales and 5,000 products', () => {
       await page.getByText(new RegExp(`^(1,)?${shown % 1_000 || '000'} of 1,000 shown`)).waitFor();
     }
     await more.waitFor({ state: 'detached' });
-    await page.locator('a.pick').filter({ hasText: /Sale 1(?!\d)/ }).click();
+    await page
+      .locator('a.pick')
+      .filter({ hasText: /Sale 1(?!\d)/ })
+      .click();
     await page.getByRole('heading', { level: 1, name: 'Sale 1', exact: true }).waitFor();
   }, 60_000);
 
@@ -59,7 +62,8 @@ describe('1,000 sales and 5,000 products', () => {
     await page.getByRole('button', { name: 'Show more' }).click();
     await page.getByText('200 of more than 200 shown').waitFor();
     await page.getByLabel('Search').fill('sku-1');
-    await page.getByText('100 of 1,111 shown').waitFor();
+    // Fifty pages of products are read, one after the other.
+    await page.getByText('100 of 1,111 shown').waitFor({ timeout: 60_000 });
     await page.getByLabel('Search').fill('SKU-4711');
     await page.getByText('1 of 1 shown').waitFor();
     await page.getByRole('row').filter({ hasText: 'Thing 4711' }).waitFor();
@@ -67,11 +71,11 @@ describe('1,000 sales and 5,000 products', () => {
     const search = page.getByLabel('Search by name or SKU');
     await page.getByText('The first 100 are shown; search for the others.').waitFor();
     await search.fill('Thing 17');
-    await page.getByText('100 of 111 shown').waitFor();
+    await page.getByText('100 of 111 shown').waitFor({ timeout: 60_000 });
     await search.fill('Thing 1712');
     await page.getByText('1 of 1 shown').waitFor();
     await page.getByLabel('Product', { exact: true }).selectOption({ label: 'Thing 1712 (SKU-1712)' });
-  }, 60_000);
+  }, 150_000);
 
   test('a buyer is shown a hundred, and more as long as there are any', async () => {
     const { page } = await pages.open({ role: 'nobody', answer });
@@ -108,30 +112,34 @@ describe('an answer that a newer one has overtaken is dropped', () => {
   test.each([
     ['the shop', (url: string) => `${url}/sales/${saleId}`],
     ['the console', (url: string) => `${url}/console.html#/sales/${saleId}`],
-  ])('in %s', async (_, addressOf) => {
-    let letGo: (answer: Answer) => void = () => undefined;
-    const held = new Promise<Answer>((resolve) => {
-      letGo = resolve;
-    });
-    let asked = 0;
-    const { page, push } = await pages.open({
-      role: 'admin',
-      answer(path) {
-        if (path === '/sales') return good({ items: [newer], nextCursor: null });
-        if (path === `/ops/sales/${saleId}`) return good(overviewOf(newer));
-        if (path === `/sales/${saleId}`) return asked++ === 0 ? held : good(newest);
-        return undefined;
-      },
-    });
-    const headings = await headingsOf(page);
-    await page.goto(addressOf(pages.url));
-    await page.getByRole('heading', { level: 1, name: 'Newer' }).waitFor();
-    const answered = page.waitForResponse((response) => response.url().endsWith(`/sales/${saleId}`));
-    letGo(good(older));
-    await (await answered).finished();
-    push({ type: 'sale', saleId });
-    await page.getByRole('heading', { level: 1, name: 'Newest' }).waitFor();
-    expect((await headings()).filter((name) => /old|new/i.test(name))).toEqual(['Newer', 'Newest']);
-    await page.context().close();
-  }, 40_000);
+  ])(
+    'in %s',
+    async (_, addressOf) => {
+      let letGo: (answer: Answer) => void = () => undefined;
+      const held = new Promise<Answer>((resolve) => {
+        letGo = resolve;
+      });
+      let asked = 0;
+      const { page, push } = await pages.open({
+        role: 'admin',
+        answer(path) {
+          if (path === '/sales') return good({ items: [newer], nextCursor: null });
+          if (path === `/ops/sales/${saleId}`) return good(overviewOf(newer));
+          if (path === `/sales/${saleId}`) return asked++ === 0 ? held : good(newest);
+          return undefined;
+        },
+      });
+      const headings = await headingsOf(page);
+      await page.goto(addressOf(pages.url));
+      await page.getByRole('heading', { level: 1, name: 'Newer' }).waitFor();
+      const answered = page.waitForResponse((response) => response.url().endsWith(`/sales/${saleId}`));
+      letGo(good(older));
+      await (await answered).finished();
+      push({ type: 'sale', saleId });
+      await page.getByRole('heading', { level: 1, name: 'Newest' }).waitFor();
+      expect((await headings()).filter((name) => /^(Older|New)/.test(name))).toEqual(['Newer', 'Newest']);
+      await page.context().close();
+    },
+    40_000,
+  );
 });

@@ -13,8 +13,18 @@ export const productOf = (n: number): Product => ({
 export function saleOf(n: number, change: Partial<SaleView> = {}): SaleView {
   const at = (hours: number) => new Date(Date.now() + hours * 3_600_000).toISOString();
   return {
-    ...{ saleId: idOf(n) as SaleView['saleId'], productId: productOf(n).productId, name: `Sale ${n}`, status: 'active' },
-    ...{ price: { amountMinor: 4_900, currency: 'EUR' }, capPerCustomer: 4, capPer: 'customer', requiresContact: false },
+    ...{
+      saleId: idOf(n) as SaleView['saleId'],
+      productId: productOf(n).productId,
+      name: `Sale ${n}`,
+      status: 'active',
+    },
+    ...{
+      price: { amountMinor: 4_900, currency: 'EUR' },
+      capPerCustomer: 4,
+      capPer: 'customer',
+      requiresContact: false,
+    },
     ...{ waitlistSize: 10, offerLifeSeconds: 600, payWithinSeconds: null, offerCutoffSeconds: 60, pausedAt: null },
     ...{ clockStandsAt: null, reserveOpensAt: at(-1), reserveClosesAt: at(1), purchaseOpensAt: at(2) },
     ...{ purchaseClosesAt: at(3), phase: 'reserving' },

@@ -107,12 +107,21 @@ function answerIn(state: State, of: string, path: string): Answer | undefined {
   return good(nothing[path] ?? emptyPage);
 }
 
+/** What is there once a page knows who looks at it. */
+const known = {
+  nobody: 'main form, header button:last-child',
+  customer: '.bell, main .empty:not(.waiting)',
+  other: 'nav.areas, .bell',
+};
+
 /** Waits until a page shows its state. */
-async function shown(page: Page, state: State): Promise<void> {
-  await page.locator('h1').first().waitFor();
-  if (state === 'loading') return page.locator('.waiting').first().waitFor();
-  if (state === 'failing') await page.locator('[role=alert], h1').first().waitFor();
-  await page.locator('.waiting').first().waitFor({ state: 'detached' });
+async function shown(page: Page, state: State, role: Role | 'nobody'): Promise<void> {
+  await page
+    .locator(role === 'nobody' || role === 'customer' ? known[role] : known.other)
+    .first()
+    .waitFor();
+  const waiting = page.locator('.waiting').first();
+  await waiting.waitFor({ state: state === 'loading' ? 'visible' : 'detached' });
 }
 
 /** What is wrong with a page as it is now. */
@@ -158,7 +167,7 @@ async function wrongIn({ at, of, states, role = 'admin' }: Seen, root: string): 
         // From nowhere, so that nothing is left of the state before.
         await place.page.goto('about:blank');
         await place.page.goto(`${root}${at}`);
-        await shown(place.page, state);
+        await shown(place.page, state, role);
         wrong.push(...(await wrongWith(place.page)).map((line) => `${look.locale}, ${state}: ${line}`));
       }
       return wrong;
@@ -183,52 +192,64 @@ describe('the shop', () => {
   }
 });
 
-test.each(looks)('the dialogs of the shop, in $locale', async (look) => {
-  const { page } = await pages.open({
-    ...{ ...look, role: 'nobody' },
-    answer: (path) => answerIn('empty', '/nothing', path),
-  });
-  await page.goto(pages.url);
-  const wrong: string[] = [];
-  const note = async (what: string) => {
-    wrong.push(...(await wrongWith(page)).map((line) => `${what}: ${line}`));
-  };
-  const dialog = page.getByRole('dialog');
-  const turnTo = (which: number) => dialog.locator('.row button').nth(which).click();
-  const send = () => dialog.locator('button[type=submit]').click();
-  await page.locator('header button').last().click();
-  await send();
-  await note('signing in, with problems');
-  await turnTo(0);
-  await send();
-  await note('an account, with problems');
-  await turnTo(0);
-  await turnTo(1);
-  await note('a forgotten password');
-  await dialog.getByRole('textbox').fill('ada@example.com');
-  await send();
-  await dialog.locator('#sign-code').waitFor();
-  await send();
-  await note('a new password, with problems');
-  expect(wrong).toEqual([]);
-  await page.context().close();
-}, 40_000);
+test.each(looks)(
+  'the dialogs of the shop, in $locale',
+  async (look) => {
+    const { page } = await pages.open({
+      ...{ ...look, role: 'nobody' },
+      answer: (path) => answerIn('empty', '/nothing', path),
+    });
+    await page.goto(pages.url);
+    const wrong: string[] = [];
+    const note = async (what: string) => {
+      wrong.push(...(await wrongWith(page)).map((line) => `${what}: ${line}`));
+    };
+    const dialog = page.getByRole('dialog');
+    const turnTo = (which: number) => dialog.locator('.row button').nth(which).click();
+    const send = () => dialog.locator('button[type=submit]').click();
+    await page.locator('header button').last().click();
+    await send();
+    await note('signing in, with problems');
+    await turnTo(0);
+    await send();
+    await note('an account, with problems');
+    await turnTo(0);
+    await turnTo(1);
+    await note('a forgotten password');
+    await dialog.getByRole('textbox').fill('ada@example.com');
+    await send();
+    await dialog.locator('#sign-code').waitFor();
+    await send();
+    await note('a new password, with problems');
+    expect(wrong).toEqual([]);
+    await page.context().close();
+  },
+  40_000,
+);
 
-test.each(looks)('away from the network, and without its configuration, in $locale', async (look) => {
-  const { page } = await pages.open({ ...look, role: 'admin', answer: (path) => answerIn('empty', '/nothing', path) });
-  for (const at of ['/', '/console.html']) {
-    await page.goto(pages.url + at);
-    await shown(page, 'empty');
-    await page.context().setOffline(true);
-    await page.getByRole('alert').waitFor();
-    expect([at, 'offline', await wrongWith(page)]).toEqual([at, 'offline', []]);
-    await page.context().setOffline(false);
-    await page.route('**/config.json', (route) => route.abort());
-    await page.goto('about:blank');
-    await page.goto(pages.url + at);
-    await page.getByRole('alert').waitFor();
-    expect([at, 'cannot start', await wrongWith(page)]).toEqual([at, 'cannot start', []]);
-    await page.unroute('**/config.json');
-  }
-  await page.context().close();
-}, 40_000);
+test.each(looks)(
+  'away from the network, and without its configuration, in $locale',
+  async (look) => {
+    const { page } = await pages.open({
+      ...look,
+      role: 'admin',
+      answer: (path) => answerIn('empty', '/nothing', path),
+    });
+    for (const at of ['/', '/console.html']) {
+      await page.goto(pages.url + at);
+      await shown(page, 'empty', 'admin');
+      await page.context().setOffline(true);
+      await page.getByRole('alert').waitFor();
+      expect([at, 'offline', await wrongWith(page)]).toEqual([at, 'offline', []]);
+      await page.context().setOffline(false);
+      await page.route('**/config.json', (route) => route.abort());
+      await page.goto('about:blank');
+      await page.goto(pages.url + at);
+      await page.getByRole('alert').waitFor();
+      expect([at, 'cannot start', await wrongWith(page)]).toEqual([at, 'cannot start', []]);
+      await page.unroute('**/config.json');
+    }
+    await page.context().close();
+  },
+  40_000,
+);

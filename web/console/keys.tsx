@@ -18,7 +18,16 @@ export function KeysPage() {
   const { keys: text } = words.console;
   const pages = usePages<ApiKeyView>(store.may('admin') ? '/ops/api-keys' : undefined);
   const [shown, setShown] = useState<string>();
-  if (!store.may('admin')) return <Failed text={words.console.closed.forbidden} onRetry={() => store.go('')} />;
+  if (!store.may('admin')) {
+    return (
+      <>
+        <Title>{text.title}</Title>
+        <p class="empty" role="alert">
+          {words.console.closed.forbidden}
+        </p>
+      </>
+    );
+  }
   /** Shows a key that has just been made. One whose answer came twice is not told again. */
   const show = ({ key }: ApiKeyWithSecret) => (key === null ? store.say('bad', text.lost) : setShown(key));
   return (
@@ -41,9 +50,7 @@ export function KeysPage() {
         <Keys pages={pages} onRotated={show} />
       )}
       <ListEnd more={pages.more} reading={pages.reading} onMore={() => void pages.readMore()} />
-      {shown && (
-        <SecretDialog title={text.key} hint={text.keyHint} secret={shown} onDone={() => setShown(undefined)} />
-      )}
+      {shown && <SecretDialog title={text.key} hint={text.keyHint} secret={shown} onDone={() => setShown(undefined)} />}
     </>
   );
 }

@@ -125,10 +125,15 @@ function Products() {
 }
 
 function EditProduct({ productId }: { productId: string }) {
-  const { api } = useConsole();
+  const { api, words } = useConsole();
   const { data, problem, again } = useRead(`product:${productId}`, () => api.get<Product>(`/products/${productId}`));
   if (data) return <ProductForm product={data} />;
-  return problem ? <Failed onRetry={() => void again()} /> : <Waiting />;
+  return (
+    <>
+      <Title>{words.console.products.editTitle}</Title>
+      {problem ? <Failed onRetry={() => void again()} /> : <Waiting />}
+    </>
+  );
 }
 
 type Name_ = 'sku' | 'name' | 'description' | 'price' | 'currency';

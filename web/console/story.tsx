@@ -3,19 +3,7 @@ import { useState } from 'preact/hooks';
 import { Problem } from '#client/problem.ts';
 import { Act, Choices, Dialog, Name } from '../parts.tsx';
 import type { Story } from '../types.ts';
-import {
-  Facts,
-  Failed,
-  Form,
-  ListEnd,
-  lines,
-  Submit,
-  Table,
-  TextField,
-  Title,
-  useConsole,
-  Waiting,
-} from './parts.tsx';
+import { Facts, Failed, Form, ListEnd, lines, Submit, Table, TextField, Title, useConsole, Waiting } from './parts.tsx';
 import { useRead } from './reads.ts';
 
 type Item = Story['items'][number];
@@ -28,7 +16,14 @@ export function StoryPage({ customerId }: { customerId: string }) {
   const [older, setOlder] = useState<{ items: Item[]; cursor: string | null }>();
   const [naming, setNaming] = useState(false);
   const { data, problem } = first;
-  if (!data) return problem ? <StoryFailed problem={problem} onRetry={() => void first.again()} /> : <Waiting />;
+  if (!data) {
+    return (
+      <>
+        <Title>{story.title}</Title>
+        {problem ? <Failed text={store.problemText(problem)} onRetry={() => void first.again()} /> : <Waiting />}
+      </>
+    );
+  }
   const { customer } = data;
   const cursor = older ? older.cursor : data.nextCursor;
   const items = [...data.items, ...(older?.items ?? [])];
@@ -127,16 +122,6 @@ function ExternalId(props: { customer: Story['customer']; onDone: () => void; on
         </Choices>
       </Form>
     </Dialog>
-  );
-}
-
-function StoryFailed({ problem, onRetry }: { problem: unknown; onRetry: () => void }) {
-  const store = useConsole();
-  return (
-    <>
-      <Title>{store.words.console.story.title}</Title>
-      <Failed text={store.problemText(problem)} onRetry={onRetry} />
-    </>
   );
 }
 

@@ -608,10 +608,20 @@ export class Store {
     this.say('good', this.words.settings.nowVerified);
   }
 
+  /** Shown at once; taken back if it could not be kept. */
   async setReminders(reminders: boolean): Promise<void> {
+    const { me } = this;
+    if (!me) return;
     await this.attempt('reminders', async () => {
-      this.me = await this.#api.patch<Me>('/me', { reminders });
-      this.say('good', this.words.settings.saved);
+      this.me = { ...me, reminders };
+      this.update();
+      try {
+        this.me = await this.#api.patch<Me>('/me', { reminders });
+        this.say('good', this.words.settings.saved);
+      } catch (problem) {
+        this.me = me;
+        throw problem;
+      }
     });
   }
 

@@ -316,7 +316,8 @@ export const en = {
     invalid_api_key: 'The API key is not valid.',
     invalid_signature: 'The signature is not valid.',
     not_entitled: 'This sale asks for something that you have not shown.',
-    contact_not_verified: 'This sale is for customers who have confirmed their e-mail address; you can in the settings.',
+    contact_not_verified:
+      'This sale is for customers who have confirmed their e-mail address; you can in the settings.',
     external_id_missing: 'This sale is for customers whom the shop knows.',
     person_known_elsewhere: 'Another account had your address or id when this sale was made.',
     invalid_code: 'The code is wrong, was used before, or has expired.',
