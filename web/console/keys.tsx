@@ -92,7 +92,7 @@ function NewKey({ onMade }: { onMade: (made: ApiKeyWithSecret) => void }) {
           most={100}
         />
         <TextField label={text.days} value={lasts} onValue={setLasts} problem={problems.days} numeric />
-        <fieldset class="wide plain">
+        <fieldset class="wide plain columns">
           <legend>{text.scopes}</legend>
           {scopes.map((scope) => (
             <label key={scope} class="choice">
