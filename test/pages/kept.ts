@@ -18,9 +18,25 @@ export interface TestedFile {
 }
 
 const document = join(projectRoot, 'docs', 'pages.md');
-const command = 'npm test -- test/pages --keep-pages';
-const begin = `<!-- pages: made by ${command} -->`;
-const end = '<!-- pages: end -->';
+
+/** Writes one part of docs/pages.md, which stands between two marks. */
+function keepPart(name: string, lines: readonly string[]): void {
+  const text = readFileSync(document, 'utf8');
+  const begin = text.indexOf(`<!-- ${name}: made by `);
+  const end = text.indexOf(`<!-- ${name}: end -->`);
+  if (begin < 0 || end < begin) throw new Error(`docs/pages.md has no part ${name}`);
+  const from = text.indexOf('-->', begin) + 3;
+  writeFileSync(document, `${text.slice(0, from)}\n\n${lines.join('\n')}\n\n${text.slice(end)}`);
+}
+
+/** Writes the pictures of a launch into docs/pages.md: their names in docs/pictures, and when each was taken. */
+export function keepLaunch(pictures: readonly { file: string; afterMs: number }[]): void {
+  const shown = pictures.map(({ file, afterMs }) => `![The board after ${seconds(afterMs)}](pictures/${file})`);
+  const rows = Array.from({ length: Math.ceil(shown.length / 2) }, (_, row) => shown.slice(2 * row, 2 * row + 2));
+  const [first = [], ...others] = rows.map((cells) => `| ${cells.join(' | ')}${' |'.repeat(3 - cells.length)}`);
+  keepPart('launch', [first, '| --- | --- |', ...others].flat());
+}
+
 const mark = (text: string) => text.replaceAll('|', '\\|').replaceAll('<', '&lt;');
 const seconds = (ms: number) => `${(ms / 1_000).toFixed(1)} s`;
 const kibibytes = (bytes: number) => `${(bytes / 1_024).toFixed(1)} KiB`;
@@ -33,11 +49,7 @@ export async function keepPages(files: readonly TestedFile[]): Promise<void> {
   if (tested.length === 0) throw new Error('no pages were tested: there is no browser');
   const failed = tested.flatMap(({ assertionResults }) => assertionResults.filter(({ status }) => status !== 'passed'));
   if (failed.length > 0) throw new Error(`not kept: ${failed.length} tests of pages did not pass`);
-  const text = readFileSync(document, 'utf8');
-  const [before = '', rest = ''] = text.split(begin);
-  const [, after = ''] = rest.split(end);
-  const made = [...(await sizes()), ...tests(tested)].join('\n');
-  writeFileSync(document, `${before}${begin}\n\n${made}\n\n${end}${after}`);
+  keepPart('pages', [...(await sizes()), ...tests(tested)]);
 }
 
 async function sizes(): Promise<string[]> {

@@ -28,8 +28,14 @@ export interface Launch {
   readonly logFile: string;
 }
 
-/** Plays the sale and takes the pictures; returns the files, in order. */
-export async function watchLaunch({ shop, credentials, folder, logFile }: Launch): Promise<string[]> {
+/** A picture, and how long after the first it was taken. */
+export interface Taken {
+  readonly path: string;
+  readonly afterMs: number;
+}
+
+/** Plays the sale and takes the pictures, in order. */
+export async function watchLaunch({ shop, credentials, folder, logFile }: Launch): Promise<Taken[]> {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   const log = new ClientLog(logFile);
@@ -43,9 +49,9 @@ export async function watchLaunch({ shop, credentials, folder, logFile }: Launch
     });
     // Awaited below; what fails before is the script's own.
     playing.catch(() => undefined);
-    const files = await takeSeries(shop, credentials, folder, () => isOver);
+    const taken = await takeSeries(shop, credentials, folder, () => isOver);
     await playing;
-    return files;
+    return taken;
   } finally {
     api.close();
     await log.close();
@@ -57,7 +63,7 @@ async function takeSeries(
   credentials: Launch['credentials'],
   folder: string,
   isOver: () => boolean,
-): Promise<string[]> {
+): Promise<Taken[]> {
   const tokens = await shop.call<object>('POST', '/auth/login', { body: credentials });
   let watched: SaleView | undefined;
   await waitFor(
@@ -74,15 +80,17 @@ async function takeSeries(
   await page.addInitScript((kept) => localStorage.setItem('holdfast.session', kept), JSON.stringify(tokens));
   await page.goto(`${shop.url}/console.html#/sales/${watched.saleId}/board`);
   await page.locator('.chart canvas').first().waitFor();
-  const files: string[] = [];
+  const taken: Taken[] = [];
+  const beganAtMs = Date.now();
   while (!isOver()) {
-    const file = join(folder, `${String(files.length).padStart(3, '0')}.png`);
-    await page.screenshot({ path: file });
-    files.push(file);
+    const path = join(folder, `${String(taken.length).padStart(3, '0')}.png`);
+    const afterMs = Date.now() - beganAtMs;
+    await page.screenshot({ path });
+    taken.push({ path, afterMs });
     await sleep(everyMs);
   }
   await page.context().close();
-  return files;
+  return taken;
 }
 
 /** Some of these, evenly from the first to the last. */

@@ -14,6 +14,7 @@ import { systemClock } from '#platform/kernel/clock.ts';
 import { openDb } from '#platform/mysql/mysql.ts';
 import { findBrowser } from '../support/browser.ts';
 import { callsTo, password } from '../support/running-bed.ts';
+import { keepLaunch } from './kept.ts';
 import { someOf, watchLaunch } from './launch.ts';
 import { bothOpen, openShop, type Shop } from './shop.ts';
 
@@ -258,7 +259,13 @@ try {
     ...{ shop, credentials: operator, folder: join(folder, 'launch') },
     logFile: join(stack.dir, 'launch.jsonl'),
   });
-  for (const [n, file] of someOf(series, launchShown).entries()) cpSync(file, join(documents, `launch-${n + 1}.png`));
+  const kept = someOf(series, launchShown).map(({ path, afterMs }, n) => ({
+    path,
+    afterMs,
+    file: `launch-${n + 1}.png`,
+  }));
+  for (const { path, file } of kept) cpSync(path, join(documents, file));
+  keepLaunch(kept);
 } finally {
   await shop.close();
 }
