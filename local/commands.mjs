@@ -84,15 +84,21 @@ export const commands = /** @satisfies {Record<string, Command>} */ (
       does: 'Runs the tests against databases, queues and a bus of its own.',
       takes: 'about 16 minutes on two cores; some 20 seconds plus the tests for a part: npm test -- test/race',
       result: 'the last line is "N passed, N failed"; with --coverage also coverage/lcov-report/index.html',
-      options: { aws },
+      options: {
+        aws,
+        'keep-pages': { type: 'boolean', does: 'writes what the tests of pages have shown into docs/pages.md' },
+      },
       passesOn: 'Jest',
     },
     pictures: {
       entry: 'test/pages/main.ts',
-      does: 'Takes pictures of the shop and the console in three sizes, two languages, and in the light and the dark.',
-      takes: 'about four minutes on two cores',
+      does: 'Takes pictures of the shop and the console in three sizes, two languages, and in the light and the dark, and of a whole launch.',
+      takes: 'about six minutes on two cores; two with --launch',
       result: '.local/pictures has all of them, docs/pictures those that the documents show',
-      options: { shown: { type: 'boolean', does: 'takes only those that the documents show' } },
+      options: {
+        shown: { type: 'boolean', does: 'takes only those that the documents show' },
+        launch: { type: 'boolean', does: "takes only the series of the demo's sale on the launch board" },
+      },
     },
     bench: {
       entry: 'bench/main.ts',

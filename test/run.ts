@@ -5,6 +5,8 @@
  *   npm test -- test/race          what matches, on the embedded emulators; Jest's own arguments are passed on
  *   npm test -- --aws localstack   everything on LocalStack (or --aws embedded, or HOLDFAST_AWS)
  *
+ *   npm test -- test/pages --keep-pages   also writes into docs/pages.md what the tests of pages have shown
+ *
  * Invariants: the last line is `N passed, N failed`, and the exit code is 0 only when tests ran and none failed. The
  * LocalStack part, unless asked for by name, is skipped with a message where LocalStack is not available; so are the tests of
  * pages where no browser can be had.
@@ -17,6 +19,7 @@ import { awsOf, ownArguments } from '#local/arguments.ts';
 import { NoLocalStack } from '#local/localstack.ts';
 import { type Aws, startStack } from '#local/stack.ts';
 import { defaultFolder, projectRoot } from '#local/state-folder.ts';
+import { keepPages, type TestedFile } from './pages/kept.ts';
 import { findBrowser } from './support/browser.ts';
 
 interface Counts {
@@ -30,12 +33,11 @@ interface JestResults {
   numPassedTests: number;
   numFailedTests: number;
   numRuntimeErrorTestSuites: number;
-  testResults: {
-    name: string;
+  testResults: (Omit<TestedFile, 'assertionResults'> & {
     /** Why the file could not be run, or what its failed tests said. */
     message: string;
-    assertionResults: { status: string; fullName: string; failureMessages: string[] }[];
-  }[];
+    assertionResults: (TestedFile['assertionResults'][number] & { fullName: string; failureMessages: string[] })[];
+  })[];
 }
 
 const failuresShown = 60;
@@ -127,6 +129,7 @@ async function testOn(which: Aws, jestArguments: readonly string[], installWithi
   process.off('exit', stopJest);
   await stack.stop();
   const results = readResults(resultsFile);
+  if (values['keep-pages'] && results) await keepPages(results.testResults);
   // A file that cannot be loaded has no tests to count but is a failure; so is a Jest that failed without results.
   const failed = results ? results.numFailedTests + results.numRuntimeErrorTestSuites : 1;
   return {

@@ -47,6 +47,8 @@ export interface Api {
   signOut(): Promise<void>;
   /** A fresh access token, for the WebSocket. */
   token(): Promise<string | undefined>;
+  /** Exchanges the access token for one that says what has become true of the account since. */
+  renew(): Promise<void>;
 }
 
 export interface ApiOptions {
@@ -110,7 +112,7 @@ export function openApi(base: string, { onSession = () => undefined, language }:
     access?: string,
     work?: Work,
   ): Promise<T> {
-    const { body, type = 'application/json', key, read = (good: Response) => good.json() } = options;
+    const { body, type = 'application/json', key, read = readJson } = options;
     const headers: Record<string, string> = {};
     const spoken = language?.();
     if (spoken) headers['accept-language'] = spoken;
@@ -127,7 +129,6 @@ export function openApi(base: string, { onSession = () => undefined, language }:
       signal: AbortSignal.timeout(answerMs),
     });
     clock.heard(response.headers.get('date'), sent, clock.stopwatch());
-    if (response.ok && response.status === 204) return undefined as T;
     if (response.ok) return (await read(response)) as T;
     const answer = (await response.json().catch(() => ({}))) as Refusal;
     // Many call from this address: a moment of work, and the call passes. What was refused so has not been carried out.
@@ -227,7 +228,16 @@ export function openApi(base: string, { onSession = () => undefined, language }:
       await send('POST', '/auth/logout', { body, anonymous: true }).catch(() => undefined);
     },
     token: () => session.token(),
+    async renew() {
+      await session.token(session.stored()?.accessToken);
+    },
   };
+}
+
+/** Reads what was answered; an answer may have nothing to say. */
+async function readJson(response: Response): Promise<unknown> {
+  const text = await response.text();
+  return text === '' ? undefined : JSON.parse(text);
 }
 
 /** Reads a part of a file: a blob, since text would lose the byte order mark. */

@@ -1,8 +1,9 @@
 /** What the API answers, from the shapes that the API itself is made of; nothing of it is in the bundles. */
 import type { ActView } from '#audit/act.ts';
 import type { Product, RowError } from '#catalog/product.shapes.ts';
-import type { Me } from '#identity/identity.shapes.ts';
+import type { Me, OwnSession } from '#identity/identity.shapes.ts';
 import type { OperatorView } from '#identity/operators.ts';
+import type { ApiKeyView, ApiKeyWithSecret } from '#keys/keys.shapes.ts';
 import type { CancellationView } from '#launch/cancellation.ts';
 import type { JobView } from '#launch/jobs.ts';
 import type { Notification } from '#notification/notification.shapes.ts';
@@ -19,6 +20,8 @@ import type { DeliveryView, DeliveryWithBody, EndpointView, RedeliveryView } fro
 
 export type {
   ActView,
+  ApiKeyView,
+  ApiKeyWithSecret,
   CancellationView,
   DeadLetters,
   DeliveryView,
@@ -35,6 +38,7 @@ export type {
   Me,
   Notification,
   OperatorView,
+  OwnSession,
   Product,
   PurchaseAccepted,
   PurchaseView,

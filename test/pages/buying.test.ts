@@ -5,17 +5,22 @@
 import type { Page, Route } from 'playwright-core';
 import { waitFor } from '#local/wait.ts';
 import type { ReservationView } from '#reservation/reservation.shapes.ts';
-import { closeBeds } from '../support/running-bed.ts';
+import { type Mailing, startMailing } from '../support/mailing.ts';
+import { closeBeds, runningBed } from '../support/running-bed.ts';
 import { bothOpen, openShop, type Shop } from './shop.ts';
 
 let shop: Shop;
+let mailing: Mailing;
 
 beforeAll(async () => {
-  shop = await openShop();
+  mailing = await startMailing();
+  const { 'secret/mail-url': mailUrl = '' } = mailing.registry;
+  shop = await openShop(await runningBed({}, { 'secret/mail-url': mailUrl }));
 }, 120_000);
 
 afterAll(async () => {
   await shop?.close();
+  await mailing?.server.stop();
   await closeBeds();
 }, 30_000);
 
@@ -226,7 +231,87 @@ describe('a buyer', () => {
   }, 30_000);
 });
 
+describe('codes by mail', () => {
+  const codeFor = async (address: string, mails: number) => {
+    await waitFor('the mail', async () => mailing.to(address).length === mails, { timeoutMs: 20_000 });
+    return mailing.codeFor(address);
+  };
+
+  test('a buyer who has forgotten the password sets another one, and gets what was asked for before', async () => {
+    const { email } = await shop.customer(`forgetful-${Date.now()}`);
+    const { saleId } = await shop.sale({ times: bothOpen });
+    const page = await shop.buyer();
+    await page.goto(`${shop.url}/sales/${saleId}`);
+    await reserve(page);
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('E-mail').fill(email);
+    await dialog.getByRole('button', { name: 'Forgotten your password?' }).click();
+    await dialog.getByRole('button', { name: 'Send me a code' }).click();
+    await dialog.getByLabel('Code from the mail').fill('0000-0000-0000-0000');
+    await dialog.getByLabel('New password').fill('violet umbrella seventeen');
+    await dialog.getByRole('button', { name: 'Set the password' }).click();
+    await dialog.getByText('The code is wrong, was used before, or has expired.').waitFor();
+    await dialog.getByLabel('Code from the mail').fill((await codeFor(email, 1)).toLowerCase().replaceAll('-', ' '));
+    await dialog.getByRole('button', { name: 'Set the password' }).click();
+    await item(page, 'Set aside for you').waitFor();
+  }, 45_000);
+
+  test('a buyer shows that the address is theirs where a sale asks for it, and reserves there', async () => {
+    const { saleId } = await shop.sale({ times: bothOpen, requiresContact: true });
+    const page = await shop.signedIn({ path: `/sales/${saleId}` });
+    await page.getByRole('link', { name: 'Show that the address is yours' }).click();
+    const address = (await page.locator('dd bdi').textContent()) ?? '';
+    await page.getByRole('button', { name: 'Send me a code' }).click();
+    await page.getByText(`A code is on its way to ${address}.`, { exact: false }).waitFor();
+    await page.getByLabel('Code from the mail').fill('nothing');
+    await page.getByRole('button', { name: 'Confirm' }).click();
+    await page.getByText('Enter the code as the mail has it.').waitFor();
+    await page.getByLabel('Code from the mail').fill(await codeFor(address, 1));
+    await page.getByRole('button', { name: 'Confirm' }).click();
+    await page.getByText('Shown to be yours.').waitFor();
+    await page.goBack();
+    await reserve(page);
+    await item(page, 'Set aside for you').waitFor();
+  }, 45_000);
+
+  test('a buyer wants no reminders by mail, changes the password, and signs out everywhere else', async () => {
+    const page = await shop.signedIn({ path: '/settings' });
+    await page.getByRole('checkbox').uncheck();
+    await page.getByText('Saved.').waitFor();
+    const address = (await page.locator('dd bdi').textContent()) ?? '';
+    await shop.signIn(address);
+    await page.reload();
+    expect(await page.getByRole('checkbox').isChecked()).toBe(false);
+    await page.getByRole('button', { name: 'Sign out everywhere else' }).click();
+    await page.getByText('All other sessions are ended.').waitFor();
+    await page.getByLabel('Password so far').fill('not this one');
+    await page.getByLabel('New password').fill('violet umbrella seventeen');
+    await page.getByRole('button', { name: 'Set the password' }).click();
+    await page.getByText('This is not your password.').waitFor();
+    await page.getByLabel('Password so far').fill('correct horse battery');
+    await page.getByRole('button', { name: 'Set the password' }).click();
+    await page.getByText('The password is changed', { exact: false }).waitFor();
+    await expect(shop.signIn(address)).rejects.toThrow('invalid_credentials');
+  }, 45_000);
+});
+
 describe('on a bad line', () => {
+  test('on a slow network the page is there, and a reservation is decided, without a socket', async () => {
+    const { saleId } = await shop.sale({ times: bothOpen });
+    const page = await shop.signedIn({ path: '/settings' });
+    const network = await page.context().newCDPSession(page);
+    // A phone at the edge of a cell: 400 kbit/s, and 400 ms for each answer. Its socket is never answered.
+    await network.send('Network.enable');
+    await network.send('Network.setCacheDisabled', { cacheDisabled: true });
+    const slow = { latency: 400, downloadThroughput: 50_000, uploadThroughput: 25_000, offline: false };
+    await network.send('Network.emulateNetworkConditions', slow);
+    await page.routeWebSocket(/^ws:/, () => undefined);
+    await page.goto(`${shop.url}/sales/${saleId}`);
+    await reserve(page);
+    await item(page, 'Set aside for you').waitFor();
+    await page.getByText(/Not live\. As of/).waitFor();
+  }, 45_000);
+
   test('five clicks, lost answers and a reload make one reservation, and the page says what it does not know', async () => {
     const { saleId } = await shop.sale();
     const page = await shop.signedIn({ path: `/sales/${saleId}` });

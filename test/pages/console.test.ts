@@ -3,7 +3,6 @@
  * it looks and reads on a phone, in the dark, in two languages and to screen readers.
  */
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import type { BrowserContextOptions, Page } from 'playwright-core';
 import { seedOperator } from '#identity/register.ts';
 import { waitFor } from '#local/wait.ts';
@@ -11,9 +10,9 @@ import { systemClock } from '#platform/kernel/clock.ts';
 import { openDb } from '#platform/mysql/mysql.ts';
 import type { SaleView } from '#sale/sale.shapes.ts';
 import { closeBeds, password, runningBed } from '../support/running-bed.ts';
+import { expectFine, overflow } from './axe.ts';
 import { bothOpen, openShop, type Shop } from './shop.ts';
 
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const phone = { viewport: { width: 390, height: 844 } };
 
 let shop: Shop;
@@ -51,27 +50,6 @@ const button = (page: Page, name: string | RegExp) => page.getByRole('button', {
 const link = (page: Page, name: string) => page.getByRole('link', { name, exact: true });
 const asked = (page: Page) => page.getByRole('dialog');
 const saleNow = (saleId: string) => shop.call<SaleView>('GET', `/sales/${saleId}`);
-
-async function findings(page: Page): Promise<string[]> {
-  await page.evaluate(axe);
-  return page.evaluate(async () => {
-    const runner = globalThis as unknown as {
-      axe: {
-        run(root: unknown, options: object): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }>;
-      };
-    };
-    const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
-    const { violations } = await runner.axe.run(document, { runOnly: tags });
-    return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 160)).join(' | ')}`);
-  });
-}
-
-/** Nothing stands out of the page, and nobody is kept out of it. */
-async function isSound(page: Page): Promise<void> {
-  expect(await findings(page)).toEqual([]);
-  expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
-  expect(await page.locator('h1').count()).toBe(1);
-}
 
 /** A reservation of somebody new, once it has been decided. */
 async function reserved(
@@ -128,7 +106,7 @@ describe('products and sales', () => {
     expect(await page.getByText(/1 created/).count()).toBe(0);
     await upload(`${sku}-2,Second,Text,,EUR`);
     await page.getByText('Nothing was imported: 1 problems.').waitFor();
-    await isSound(page);
+    await expectFine(page);
   }, 40_000);
 
   test('a sale is created with times of now in a zone that is shown; times that cannot be or come twice are asked back', async () => {
@@ -158,7 +136,7 @@ describe('products and sales', () => {
     await page.locator('.problem').filter({ hasText: 'The clocks are put back then' }).waitFor();
     await page.getByLabel(/The second, GMT\+1/).check();
     await page.getByText(/GMT\+1\s*2030-10-27 01:30 UTC$/).waitFor();
-    await isSound(page);
+    await expectFine(page);
     await closes.fill(before);
     await page
       .getByText(/^Europe\/Berlin, GMT\+\d/)
@@ -212,10 +190,10 @@ describe('a sale', () => {
     await page.getByRole('heading', { level: 1, name }).waitFor();
     // On a phone the chosen sale is in view, not the list.
     expect(await page.getByLabel('Search').isVisible()).toBe(false);
-    await isSound(page);
+    await expectFine(page);
     await button(page, 'Pause').click();
     await asked(page).getByText('1 reservations that hold units, 0 that wait').waitFor();
-    await isSound(page);
+    await expectFine(page);
     await asked(page).getByRole('button', { name: 'Back' }).click();
     expect((await saleNow(saleId)).status).toBe('active');
     await button(page, 'Pause').click();
@@ -243,7 +221,7 @@ describe('a sale', () => {
     await asked(page)
       .getByText(/Purchase closes: .* → /)
       .waitFor();
-    await isSound(page);
+    await expectFine(page);
     expect((await saleNow(saleId)).purchaseClosesAt).toBe(before.purchaseClosesAt);
     await asked(page).getByRole('button', { name: 'Move and tell everybody' }).click();
     await waitFor(
@@ -263,19 +241,19 @@ describe('a sale', () => {
     }
     const page = await consoleAt(`sales/${saleId}`, operator);
     await page.getByText('more than one may have 3').waitFor();
-    await isSound(page);
+    await expectFine(page);
     await link(page, 'Launch board').click();
     await page
       .getByRole('img', { name: /^Requests and decisions: requested 1, decided 1, Refused at the gate 3/ })
       .waitFor();
     await page.locator('.tile').filter({ hasText: 'Refused at the gate' }).getByText('3', { exact: true }).waitFor();
-    await isSound(page);
+    await expectFine(page);
     await page.getByRole('link', { name: '← Now' }).click();
     await link(page, 'Report').click();
     await page.getByRole('heading', { level: 1, name: `Report: ${name}` }).waitFor();
     await page.getByRole('row').filter({ hasText: 'at the gate' }).getByText('3', { exact: true }).waitFor();
     await page.getByRole('row', { name: /^1 1 1 \(100%\)/ }).waitFor();
-    await isSound(page);
+    await expectFine(page);
   }, 60_000);
 
   test('is called off, and how far that has come is seen', async () => {
@@ -321,7 +299,7 @@ describe('people and money', () => {
     await asked(page).getByRole('button', { name: 'Give money back' }).click();
     await page.getByRole('row').filter({ hasText: '€88.00' }).getByText('made').waitFor();
     await page.getByText('Refunded', { exact: true }).waitFor();
-    await isSound(page);
+    await expectFine(page);
   }, 60_000);
 
   test('somebody who waits is given units with a reason, and the whole story tells of it', async () => {
@@ -332,16 +310,21 @@ describe('people and money', () => {
     await button(page, 'Grant …').click();
     await asked(page).getByRole('button', { name: 'Grant', exact: true }).click();
     await asked(page).getByText('This is needed.').waitFor();
-    await isSound(page);
+    await expectFine(page);
     await page.getByLabel('Why').fill('Ticket 4711');
     await asked(page).getByRole('button', { name: 'Grant', exact: true }).click();
     await button(page, 'Grant …').waitFor({ state: 'detached' });
     await page.locator('tr').filter({ hasText: email }).getByRole('link', { name: 'Story' }).click();
     await page.getByText('POST /sales/{saleId}/grants').waitFor();
-    await isSound(page);
+    await expectFine(page);
+    await button(page, 'The shop’s own id …').click();
+    await page.getByLabel('Id in the other system').fill(`member-${email}`);
+    await expectFine(page);
+    await asked(page).getByRole('button', { name: 'Save' }).click();
+    await page.getByText('POST /ops/customers/{customerId}/external-id').waitFor();
     await page.goto(`${shop.url}/console.html#/acts`);
     await page.getByText('POST /sales/{saleId}/grants').first().waitFor();
-    await isSound(page);
+    await expectFine(page);
   }, 60_000);
 
   test('lists are saved as files', async () => {
@@ -379,13 +362,55 @@ describe('who may do what', () => {
     await asked(page).getByRole('button', { name: 'Give …' }).click();
     const row = page.getByRole('row').filter({ hasText: email });
     await row.waitFor();
-    await isSound(page);
+    await expectFine(page);
     await row.getByRole('button', { name: 'Take away …' }).click();
     await asked(page).getByRole('button', { name: 'Take away …' }).click();
     await row.waitFor({ state: 'detached' });
     await page.getByRole('row').filter({ hasText: 'admin@example.com' }).getByRole('button').click();
     await asked(page).getByRole('button', { name: 'Take away …' }).click();
     await page.getByText('This is the last admin').waitFor();
+  }, 40_000);
+
+  test('an admin makes an API key, which is shown once and calls; gives it another secret, and revokes it', async () => {
+    const page = await consoleAt('keys', admin);
+    await page.getByText('No keys yet.').waitFor();
+    await button(page, 'Make the key').click();
+    await page.getByText('Choose at least one.').waitFor();
+    await page.getByLabel('Which program').fill('Warehouse');
+    await page.getByLabel('Valid for, days').fill('401');
+    await page.getByRole('checkbox', { name: /^sales:read/ }).check();
+    await button(page, 'Make the key').click();
+    await page.getByText('Enter a whole number from 1 to 400.').waitFor();
+    await expectFine(page);
+    await page.getByLabel('Valid for, days').fill('30');
+    await button(page, 'Make the key').click();
+    /** Reads the key that is shown, and puts it away. */
+    const shown = async () => {
+      const key = await asked(page).locator('code').textContent();
+      await asked(page).getByRole('button', { name: 'Close' }).click();
+      return key ?? '';
+    };
+    await asked(page).getByText(/^hfk_/).waitFor();
+    await expectFine(page);
+    const first = await shown();
+    const { saleId } = await shop.sale();
+    const reads = (token: string) => shop.call('GET', `/ops/sales/${saleId}/reservations`, { token });
+    await expect(reads(first)).rejects.toThrow('missing_scope');
+    await shop.call('GET', `/ops/sales/${saleId}`, { token: first });
+    await button(page, 'New secret …').click();
+    await asked(page).getByRole('button', { name: 'The old one ends now' }).click();
+    await asked(page).getByText(/^hfk_/).waitFor();
+    const second = await shown();
+    expect(second).not.toBe(first);
+    await shop.call('GET', `/ops/sales/${saleId}`, { token: second });
+    await button(page, 'Revoke …').click();
+    await asked(page)
+      .getByText(/^Last used/)
+      .waitFor();
+    await expectFine(page);
+    await asked(page).getByRole('button', { name: 'Revoke …' }).click();
+    await page.getByText('Revoked', { exact: true }).waitFor();
+    await button(page, 'New secret …').waitFor({ state: 'detached' });
   }, 40_000);
 
   test('somebody signs in here, and a customer is told that this is not for customers', async () => {
@@ -396,7 +421,7 @@ describe('who may do what', () => {
     await page.getByLabel('Password').fill('wrong');
     await button(page, 'Sign in').click();
     await page.getByRole('alert').waitFor();
-    await isSound(page);
+    await expectFine(page);
     await page.getByLabel('Password').fill(password);
     await button(page, 'Sign in').click();
     await page.getByText('This account is a customer’s.').waitFor();
@@ -414,7 +439,7 @@ describe('webhooks and health', () => {
     await asked(page)
       .getByText(/^whsec_/)
       .waitFor();
-    await isSound(page);
+    await expectFine(page);
     await asked(page).getByRole('button', { name: 'Close' }).click();
     await button(page, 'Pause').click();
     await page.getByText('Paused', { exact: true }).waitFor();
@@ -428,11 +453,11 @@ describe('webhooks and health', () => {
     await page.getByText('Everything answers').waitFor();
     await button(page, 'Compare now').click();
     await page.getByRole('cell', { name: 'Everything agrees.' }).first().waitFor();
-    await isSound(page);
+    await expectFine(page);
     await page.goto(`${shop.url}/console.html#/payments`);
     await page.getByText('No dispute is open.').waitFor();
     await page.getByText('No refund waits for you.').waitFor();
-    await isSound(page);
+    await expectFine(page);
   }, 60_000);
 });
 
@@ -441,12 +466,57 @@ test('more sales than a page are found by searching, and no list ends silently',
   await shop.sale({ name: wanted });
   for (let n = 0; n < 104; n++) await shop.sale({ name: `Hay ${n}`, times: [600, 3_600, 3_600, 7_200] });
   const page = await consoleAt('sales', operator);
-  await page.getByText(/^50 of 100 shown/).waitFor();
+  await page.getByText(/^50 of more than 100 shown/).waitFor();
   await button(page, 'Show more').waitFor();
   await page.getByLabel('Search').fill('Needle');
   await page.locator('a.pick').filter({ hasText: wanted }).click();
   await page.getByRole('heading', { level: 1, name: wanted }).waitFor();
 }, 60_000);
+
+test('at 200 % everything can be reached without scrolling sideways, and a sale is paused with the keyboard alone', async () => {
+  const { saleId } = await shop.sale({ times: bothOpen });
+  const page = await consoleAt('', operator, { viewport: { width: 640, height: 400 }, deviceScaleFactor: 2 });
+  for (const way of ['board', 'people', 'move', 'edit', 'report', '']) {
+    await page.goto(`${shop.url}/console.html#/sales/${saleId}/${way}`);
+    await page.locator('.waiting').first().waitFor({ state: 'detached' });
+    expect([way, await overflow(page)]).toEqual([way, 0]);
+  }
+  const press = async (label: string) => {
+    for (let n = 0; n < 80; n++) {
+      await page.keyboard.press('Tab');
+      if ((await page.evaluate(() => document.activeElement?.textContent)) === label)
+        return page.keyboard.press('Enter');
+    }
+    throw new Error(`${label} cannot be reached`);
+  };
+  await button(page, 'Pause').waitFor();
+  await press('Skip to the content');
+  await press('Pause');
+  await asked(page).waitFor();
+  await press('Pause');
+  await waitFor('the pause', async () => (await saleNow(saleId)).status === 'paused', { timeoutMs: 10_000 });
+  // The focus is where it was before the question, on what stands there now.
+  await button(page, 'Resume').waitFor();
+}, 40_000);
+
+test('the report prints on paper of its own: no buttons, no wider than the sheet, the curves drawn', async () => {
+  const { saleId } = await shop.sale({ times: bothOpen });
+  await reserved(saleId, 1);
+  const page = await consoleAt(`sales/${saleId}/report`, operator, { viewport: { width: 1_280, height: 800 } });
+  await page.locator('.chart canvas').first().waitFor();
+  // What a sheet of A4 has between its margins.
+  await page.setViewportSize({ width: 718, height: 1_047 });
+  await page.emulateMedia({ media: 'print', colorScheme: 'dark' });
+  expect([await overflow(page), await button(page, 'Print, or save as PDF').isVisible()]).toEqual([0, false]);
+  const [ground, ink] = await page.evaluate(() => {
+    const { backgroundColor, color } = getComputedStyle(document.body);
+    return [backgroundColor, color];
+  });
+  expect([ground, ink]).toEqual(['rgb(255, 255, 255)', 'rgb(23, 33, 31)']);
+  const chart = await page.locator('.chart canvas').first().boundingBox();
+  expect((chart?.x ?? 0) + (chart?.width ?? Number.NaN)).toBeLessThanOrEqual(718);
+  expect((await page.pdf({ format: 'A4' })).subarray(0, 5).toString()).toBe('%PDF-');
+}, 40_000);
 
 test('names of every kind stay inside of the page, on a phone and in the dark', async () => {
   const long = 'Unbroken'.repeat(23).slice(0, 180);
@@ -457,7 +527,7 @@ test('names of every kind stay inside of the page, on a phone and in the dark', 
   for (const { saleId, name } of made) {
     await page.goto(`${shop.url}/console.html#/sales/${saleId}`);
     await page.getByRole('heading', { level: 1, name }).waitFor();
-    await isSound(page);
+    await expectFine(page);
   }
 }, 40_000);
 
@@ -481,6 +551,7 @@ test('everything is in Korean for a browser in Korean', async () => {
     'health',
     'webhooks/new',
     'operators',
+    'keys',
     'acts',
   ]) {
     await page.goto(`${shop.url}/console.html#/${way}`);
@@ -488,5 +559,6 @@ test('everything is in Korean for a browser in Korean', async () => {
     await page.locator('h1').waitFor();
     const text = (await shown()).replaceAll(name, '');
     expect([way, text.match(/[A-Za-z]{2,}/g) ?? []]).toEqual([way, []]);
+    await expectFine(page);
   }
-}, 60_000);
+}, 90_000);

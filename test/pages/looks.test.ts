@@ -2,13 +2,11 @@
  * How the shop looks and reads, in a real browser: on phones, enlarged, in the dark, in two languages, to screen readers, and
  * where a sale is shared.
  */
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import type { Page } from 'playwright-core';
 import { closeBeds } from '../support/running-bed.ts';
+import { expectFine, findings, overflow } from './axe.ts';
 import { bothOpen, openShop, type Shop } from './shop.ts';
 
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const phone = { viewport: { width: 390, height: 844 } };
 const names = [
   'Unbroken'.repeat(25).slice(0, 200),
@@ -32,20 +30,6 @@ afterAll(async () => {
   await shop?.close();
   await closeBeds();
 }, 30_000);
-
-/** What breaks the rules of WCAG 2.2 AA on a page, one line for each element. */
-async function findings(page: Page): Promise<string[]> {
-  await page.evaluate(axe);
-  return page.evaluate(async () => {
-    const { axe } = window as unknown as { axe: typeof import('axe-core') };
-    const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
-    const { violations } = await axe.run(document, { runOnly: { type: 'tag', values: tags } });
-    return violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 200)}`));
-  });
-}
-
-/** By how much a page is wider than its window. */
-const overflow = (page: Page) => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
 
 /** Brings a page into the state in which most is shown: something set aside, chosen, and the pay bar. */
 async function withPayBar(page: Page): Promise<void> {
@@ -74,24 +58,7 @@ const states: [string, (page: Page) => Promise<unknown>][] = [
       await page.getByRole('button', { name: /^Give back/ }).click();
     },
   ],
-  [
-    'the API away',
-    async (page) => {
-      await page.route(`${shop.api}/**`, (route) => route.fulfill({ status: 503, body: '{}' }));
-      await page.goto(shop.url);
-      await page.getByText('The sales cannot be loaded right now.').waitFor({ timeout: 20_000 });
-    },
-  ],
 ];
-
-/** Expects that axe finds nothing, in the light and in the dark, and that nothing is wider than the window. */
-async function expectFine(page: Page): Promise<void> {
-  expect(await overflow(page)).toBe(0);
-  for (const colorScheme of ['light', 'dark'] as const) {
-    await page.emulateMedia({ colorScheme });
-    expect([colorScheme, await findings(page)]).toEqual([colorScheme, []]);
-  }
-}
 
 describe('on a phone, axe finds nothing and nothing is too wide:', () => {
   test.each(states)(

@@ -1,6 +1,6 @@
 /**
- * `npm run pictures`: the main pages of the shop and of the console as pictures, from everything running, for whoever wants to look at them all
- * and for the documents.
+ * `npm run pictures`: the main pages of the shop and of the console as pictures, from everything running, for whoever wants to look
+ * at them all and for the documents; and a launch on its board, picture by picture.
  */
 import { cpSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,19 +14,26 @@ import { systemClock } from '#platform/kernel/clock.ts';
 import { openDb } from '#platform/mysql/mysql.ts';
 import { findBrowser } from '../support/browser.ts';
 import { callsTo, password } from '../support/running-bed.ts';
+import { keepLaunch } from './kept.ts';
+import { someOf, watchLaunch } from './launch.ts';
 import { bothOpen, openShop, type Shop } from './shop.ts';
 
 const sizes = { phone: [390, 844], tablet: [820, 1_180], desktop: [1_280, 800] } as const;
+/** A sheet of A4 between its margins. */
+const paper = { width: 718, height: 1_047 };
 const languages = ['en-GB', 'ko-KR'] as const;
 const schemes = ['light', 'dark'] as const;
-/** What the documents show. */
+/** How many of a launch the documents show. */
+const launchShown = 6;
+/** What else the documents show. */
 const shown = [
   ...['phone-home-en-light', 'phone-pay-ko-dark', 'desktop-sale-en-light'],
-  ...['desktop-board-en-light', 'phone-running-ko-dark', 'desktop-report-en-light'],
+  ...['desktop-board-en-light', 'phone-running-ko-dark', 'paper-report-en'],
 ];
 
+const { values } = ownArguments('pictures');
 /** With `--shown` only those are taken. */
-const onlyShown = ownArguments('pictures').values.shown ?? false;
+const onlyShown = values.shown ?? false;
 const isWanted = (name: string) => !onlyShown || shown.includes(name);
 const anyWanted = (size: string, locale: string) =>
   !onlyShown || shown.some((name) => name.startsWith(`${size}-`) && name.includes(`-${locale.slice(0, 2)}-`));
@@ -114,10 +121,30 @@ async function takeConsole(shop: Shop, saleId: string, tokens: object): Promise<
       await take('health', 'health', '.state');
       await take('payments', 'payments', 'h2');
       await take('acts', 'acts', '.table');
+      await take('keys', 'keys', 'form');
+      await take('operators', 'operators', '.table');
+      if (size === 'desktop') await takePaper(page, `${shop.url}/console.html#/sales/${saleId}/report`, locale);
       await page.context().close();
       say(`console, ${size}, ${locale}`);
     }
   }
+}
+
+/** The report as it is printed: a picture of the sheet, and the PDF. */
+async function takePaper(page: Page, report: string, locale: string): Promise<void> {
+  await page.goto('about:blank');
+  await page.goto(report);
+  await page.locator('.chart canvas').first().waitFor();
+  await page.emulateMedia({ media: 'print', colorScheme: 'light' });
+  await page.setViewportSize(paper);
+  const name = join(folder, `paper-report-${locale.slice(0, 2)}`);
+  await page.screenshot({ path: `${name}.png`, fullPage: true });
+  await page.pdf({
+    path: `${name}.pdf`,
+    format: 'A4',
+    margin: { top: '15mm', right: '10mm', bottom: '15mm', left: '10mm' },
+  });
+  await page.emulateMedia({ media: 'screen' });
 }
 
 /** A sale that many want at once. */
@@ -180,13 +207,18 @@ async function takeAll(shop: Shop): Promise<void> {
       await page.locator('.bell').click();
       await take('notices');
       await page.goto(`${shop.url}/settings`);
-      await page.locator('select').waitFor();
-      await take('settings');
+      await page.locator('#sessions-title ~ .rules').waitFor();
+      await take('settings', true);
       await page.context().close();
       const stranger = await shop.buyer({ locale, viewport: { width, height } });
       await stranger.goto(`${shop.url}/sales/${saleIds[0]}`);
       await stranger.locator('form.reserve button[type=submit]').click();
       await stranger.screenshot({ path: join(folder, `${size}-signing-${locale.slice(0, 2)}-light.png`) });
+      await stranger.locator('dialog .row button').nth(1).click();
+      await stranger.locator('#sign-email').fill('ada@example.com');
+      await stranger.locator('dialog button[type=submit]').click();
+      await stranger.locator('#sign-code').waitFor();
+      await stranger.screenshot({ path: join(folder, `${size}-new-password-${locale.slice(0, 2)}-light.png`) });
       await stranger.context().close();
       say(`${size}, ${locale}`);
     }
@@ -204,7 +236,7 @@ mkdirSync(folder, { recursive: true });
 const stack = await startStack({ dir: join(defaultFolder(), 'pictures-stack'), whenBusy: 'next', fresh: true });
 const operator = { email: 'operator@example.com', password };
 const db = openDb(stack.addresses.mysql, { connections: 1 });
-await seedOperator({ db, clock: systemClock }, operator);
+await seedOperator({ db, clock: systemClock }, operator, 'admin');
 await db.close();
 const { api, websocket } = stack.addresses;
 const calls = callsTo(api);
@@ -216,12 +248,24 @@ const shop = await openShop({
   close: () => stack.stop(),
 });
 try {
-  const launched = await launch(shop);
-  const body = { email: operator.email, password };
-  await takeConsole(shop, launched, await shop.call<object>('POST', '/auth/login', { body }));
-  await takeAll(shop);
   mkdirSync(documents, { recursive: true });
-  for (const name of shown) cpSync(join(folder, `${name}.png`), join(documents, `${name}.png`));
+  if (!values.launch) {
+    const launched = await launch(shop);
+    await takeConsole(shop, launched, await shop.call<object>('POST', '/auth/login', { body: operator }));
+    await takeAll(shop);
+    for (const name of shown) cpSync(join(folder, `${name}.png`), join(documents, `${name}.png`));
+  }
+  const series = await watchLaunch({
+    ...{ shop, credentials: operator, folder: join(folder, 'launch') },
+    logFile: join(stack.dir, 'launch.jsonl'),
+  });
+  const kept = someOf(series, launchShown).map(({ path, afterMs }, n) => ({
+    path,
+    afterMs,
+    file: `launch-${n + 1}.png`,
+  }));
+  for (const { path, file } of kept) cpSync(path, join(documents, file));
+  keepLaunch(kept);
 } finally {
   await shop.close();
 }

@@ -9,7 +9,7 @@ import { startBrowser } from '../support/browser.ts';
 import { password, type RunningBed, runningBed } from '../support/running-bed.ts';
 
 /** What the pages need to be there. */
-export type Everything = Pick<RunningBed, 'api' | 'websocket' | 'operator' | 'call' | 'customer' | 'close'>;
+export type Everything = Pick<RunningBed, 'api' | 'websocket' | 'operator' | 'call' | 'signIn' | 'customer' | 'close'>;
 
 export interface Shop extends Everything {
   url: string;
@@ -28,6 +28,7 @@ export interface SaleTerms {
   allotment?: number;
   capPerCustomer?: number;
   waitlistSize?: number;
+  requiresContact?: boolean;
   currency?: string;
   amountMinor?: number;
   /** Reservations open and close, purchase opens and closes. */
@@ -92,9 +93,9 @@ async function serve(running: Everything): Promise<Shop> {
       const { operator: token } = running;
       const { productId } = await running.call<{ productId: string }>('POST', '/products', { token, body: product });
       const [reserveOpensAt, reserveClosesAt, purchaseOpensAt, purchaseClosesAt] = times.map(at);
-      const { allotment = 10, capPerCustomer = 4, waitlistSize = 10 } = terms;
+      const { allotment = 10, capPerCustomer = 4, waitlistSize = 10, requiresContact = false } = terms;
       const body = {
-        ...{ productId, name, allotment, capPerCustomer, waitlistSize, offerLifeSeconds: 600 },
+        ...{ productId, name, allotment, capPerCustomer, waitlistSize, requiresContact, offerLifeSeconds: 600 },
         ...{ reserveOpensAt, reserveClosesAt, purchaseOpensAt, purchaseClosesAt },
       };
       const { publishAt, requiresCode } = terms;

@@ -85,8 +85,14 @@ function ended(child: ChildProcess): Promise<void> {
   });
 }
 
-/** Makes a bed and starts everything on it. `env` is added to the environment of its functions. */
-export async function runningBed(env: Record<string, string> = {}): Promise<RunningBed> {
+/**
+ * Makes a bed and starts everything on it. `env` is added to the environment of its functions, `registry` to what they know of
+ * where everything is.
+ */
+export async function runningBed(
+  env: Record<string, string> = {},
+  registry: Record<string, string> = {},
+): Promise<RunningBed> {
   const bed = await testBed();
   const children: ChildProcess[] = [];
   let logged = '';
@@ -121,6 +127,7 @@ export async function runningBed(env: Record<string, string> = {}): Promise<Runn
   const websocket = `ws://127.0.0.1:${websocketPort}`;
   const known = JSON.parse(readFileSync(bed.registryFile, 'utf8')) as Record<string, string>;
   const added = {
+    ...registry,
     'api/public': api,
     'websocket/public': websocket,
     'websocket/management': `http://127.0.0.1:${websocketPort}`,

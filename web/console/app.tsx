@@ -3,6 +3,7 @@ import { useEffect, useState } from 'preact/hooks';
 import { Badge, Choices, Dialog, LanguageSelect, Mark, Name } from '../parts.tsx';
 import { ActsPage } from './acts.tsx';
 import { HealthPage } from './health.tsx';
+import { KeysPage } from './keys.tsx';
 import { OperatorsPage } from './operators.tsx';
 import { ConsoleContext, Failed, Form, Submit, Title, useConsole, Waiting } from './parts.tsx';
 import { PaymentsPage } from './payments.tsx';
@@ -73,8 +74,10 @@ function Header() {
   );
 }
 
-const areas = ['sales', 'products', 'payments', 'health', 'webhooks', 'operators', 'acts', 'settings'] as const;
+const areas = ['sales', 'products', 'payments', 'health', 'webhooks', 'operators', 'keys', 'acts', 'settings'] as const;
 type Area = (typeof areas)[number];
+/** What only admins are shown. */
+const forAdmins: readonly Area[] = ['operators', 'keys'];
 
 function Areas() {
   const store = useConsole();
@@ -89,7 +92,7 @@ function Areas() {
     <>
       <nav class="tabs areas" aria-label={words.console.areas.label}>
         {areas
-          .filter((name) => name !== 'operators' || store.may('admin'))
+          .filter((name) => !forAdmins.includes(name) || store.may('admin'))
           .map((name) => (
             <a key={name} href={`#/${name}`} aria-current={name === area ? 'page' : undefined}>
               {words.console.areas[name]}
@@ -116,6 +119,8 @@ function AreaPage({ area }: { area: Area }) {
       return <WebhooksPage />;
     case 'operators':
       return <OperatorsPage />;
+    case 'keys':
+      return <KeysPage />;
     case 'acts':
       return <ActsPage />;
     default:

@@ -39,7 +39,14 @@ export function BoardPage({ sale }: { sale: SaleView }) {
   useEffect(() => {
     if (data) setSeen((before) => withSample(before, sampleOf(data, store.now())));
   }, [data]);
-  if (!data) return overview.problem ? <Failed onRetry={() => void overview.again()} /> : <Waiting />;
+  if (!data) {
+    return (
+      <section class="board" aria-labelledby="board-title">
+        <Head sale={sale} />
+        {overview.problem ? <Failed onRetry={() => void overview.again()} /> : <Waiting />}
+      </section>
+    );
+  }
 
   const { report } = record.data ?? {};
   const before = report ? samplesOf(report, stock, seen[0]?.at ?? 0) : [];
@@ -70,16 +77,7 @@ export function BoardPage({ sale }: { sale: SaleView }) {
   const times = samples.map(({ at }) => at);
   return (
     <section class="board" ref={page} aria-labelledby="board-title">
-      <a class="to-list always" href={`#/sales/${saleId}`}>
-        ← {words.console.tabs.now}
-      </a>
-      <div class="row apart" id="board-title">
-        <Title>
-          <span class="visually-hidden">{board.title}: </span>
-          <Name>{sale.name}</Name>
-        </Title>
-        <PhaseBadge sale={sale} />
-      </div>
+      <Head sale={sale} />
       <div class="row apart">
         {boundary && <p class="number next">{words.console.sale.next[boundary.phase](format.until(boundary.at))}</p>}
         <span class="grow" />
@@ -149,6 +147,25 @@ export function BoardPage({ sale }: { sale: SaleView }) {
       />
       <p class="note">{board.soFar}</p>
     </section>
+  );
+}
+
+/** The way back, and which sale this is. */
+function Head({ sale }: { sale: SaleView }) {
+  const { board, tabs } = useConsole().words.console;
+  return (
+    <>
+      <a class="to-list always" href={`#/sales/${sale.saleId}`}>
+        ← {tabs.now}
+      </a>
+      <div class="row apart" id="board-title">
+        <Title>
+          <span class="visually-hidden">{board.title}: </span>
+          <Name>{sale.name}</Name>
+        </Title>
+        <PhaseBadge sale={sale} />
+      </div>
+    </>
   );
 }
 

@@ -44,11 +44,12 @@ export function Chart({ title, times, curves, marks }: ChartProps) {
     plot.current = made;
     const resized = new ResizeObserver(() => made.setSize(sizeFor(parent.clientWidth)));
     resized.observe(parent);
-    const dark = matchMedia('(prefers-color-scheme: dark)');
+    // In the dark, and on paper, which is never dark.
+    const looks = ['(prefers-color-scheme: dark)', 'print'].map((query) => matchMedia(query));
     const recolour = () => made.redraw();
-    dark.addEventListener('change', recolour);
+    for (const look of looks) look.addEventListener('change', recolour);
     return () => {
-      dark.removeEventListener('change', recolour);
+      for (const look of looks) look.removeEventListener('change', recolour);
       resized.disconnect();
       made.destroy();
     };

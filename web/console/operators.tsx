@@ -16,7 +16,16 @@ export function OperatorsPage() {
   const [account, setAccount] = useState('');
   const [role, setRole] = useState<(typeof given)[number]>('viewer');
   const [problem, setProblem] = useState<string>();
-  if (!store.may('admin')) return <Failed text={words.console.closed.forbidden} onRetry={() => store.go('')} />;
+  if (!store.may('admin')) {
+    return (
+      <>
+        <Title>{text.title}</Title>
+        <p class="empty" role="alert">
+          {words.console.closed.forbidden}
+        </p>
+      </>
+    );
+  }
   const change = (customerId: string, to: Role, question: string) =>
     store.act(
       `role:${customerId}`,

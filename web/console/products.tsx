@@ -67,7 +67,10 @@ function Products() {
           <p class="soft small" role="status">
             {looking
               ? list.looking(format.number(pages.items.length))
-              : list.shown(format.number(Math.min(drawn, found.length)), format.number(found.length))}
+              : (pages.more ? list.shownOfMore : list.shown)(
+                  format.number(Math.min(drawn, found.length)),
+                  format.number(found.length),
+                )}
           </p>
           {found.length === 0 ? (
             !looking && <p class="empty">{pages.items.length === 0 ? text.none : list.none}</p>
@@ -122,10 +125,15 @@ function Products() {
 }
 
 function EditProduct({ productId }: { productId: string }) {
-  const { api } = useConsole();
+  const { api, words } = useConsole();
   const { data, problem, again } = useRead(`product:${productId}`, () => api.get<Product>(`/products/${productId}`));
   if (data) return <ProductForm product={data} />;
-  return problem ? <Failed onRetry={() => void again()} /> : <Waiting />;
+  return (
+    <>
+      <Title>{words.console.products.editTitle}</Title>
+      {problem ? <Failed onRetry={() => void again()} /> : <Waiting />}
+    </>
+  );
 }
 
 type Name_ = 'sku' | 'name' | 'description' | 'price' | 'currency';

@@ -12,7 +12,7 @@ export interface Read<T> {
 
 /**
  * Reads something, anew when its name changes, and every so often while the page is looked at. Without a name nothing is
- * read.
+ * read. An answer that a later one has overtaken is dropped.
  */
 export function useRead<T>(name: string | undefined, read: () => Promise<T>, everyMs?: number): Read<T> {
   const [state, setState] = useState<{ name?: string | undefined; data?: T | undefined; problem?: unknown }>({});
@@ -20,21 +20,34 @@ export function useRead<T>(name: string | undefined, read: () => Promise<T>, eve
   current.current = name;
   const reader = useRef(read);
   reader.current = read;
+  /** How many attempts were begun, how many of them are under way, and the latest that has been taken. */
+  const turns = useRef({ begun: 0, open: 0, taken: 0 });
   const again = useCallback(async () => {
     const asked = current.current;
     if (asked === undefined) return;
+    const turn = ++turns.current.begun;
+    turns.current.open++;
+    const isNews = () => {
+      if (current.current !== asked || turn < turns.current.taken) return false;
+      turns.current.taken = turn;
+      return true;
+    };
     try {
       const data = await reader.current();
-      if (current.current === asked) setState({ name: asked, data });
+      if (isNews()) setState({ name: asked, data });
     } catch (problem) {
-      if (current.current !== asked) return;
+      if (!isNews()) return;
       setState((before) => ({ name: asked, data: before.name === asked ? before.data : undefined, problem }));
+    } finally {
+      turns.current.open--;
     }
   }, []);
   useEffect(() => {
     void again();
     if (everyMs === undefined || name === undefined) return undefined;
-    const timer = setInterval(() => document.visibilityState === 'visible' && void again(), everyMs);
+    // What takes long is not asked for again while it is under way: its readers cost no more than it does.
+    const isDue = () => document.visibilityState === 'visible' && turns.current.open === 0;
+    const timer = setInterval(() => isDue() && void again(), everyMs);
     return () => clearInterval(timer);
   }, [name, everyMs]);
   const isCurrent = state.name === name;

@@ -69,6 +69,9 @@ const lengths = {
   offerCutoffSeconds: { least: 0, most: 604_800 },
 } as const;
 
+/** Whom the cap counts by. */
+const capHolders = ['customer', 'contact', 'externalId'] as const satisfies SaleView['capPer'][];
+
 type NumberName = keyof typeof ranges;
 type LengthName = keyof typeof lengths;
 type Typed = Record<'name' | 'productId' | NumberName | LengthName, string>;
@@ -92,6 +95,8 @@ export function SaleForm({ sale }: { sale?: SaleView }) {
   const [publish, setPublish] = useState<Publish>('now');
   const [publishAt, setPublishAt] = useState<TypedTime>();
   const [who, setWho] = useState<'everybody' | 'withCode'>('everybody');
+  const [capPer, setCapPer] = useState<SaleView['capPer']>('customer');
+  const [requiresContact, setRequiresContact] = useState(sale?.requiresContact ?? false);
   const [preset, setPreset] = useState<Preset | undefined>('today');
   const [own, setOwn] = useState<Times>();
   const [problems, setProblems] = useState<Partial<Record<keyof Typed | TimeName | 'publishAt', string>>>({});
@@ -146,7 +151,7 @@ export function SaleForm({ sale }: { sale?: SaleView }) {
     await store.act('sale-form', async () => {
       const moment = momentOf(publishAt ?? times.reserveOpensAt, zone);
       const body = {
-        ...{ productId: typed.productId, name: typed.name.trim(), ...values, ...at },
+        ...{ productId: typed.productId, name: typed.name.trim(), capPer, requiresContact, ...values, ...at },
         ...(publish === 'draft' ? { publishAt: null } : {}),
         ...(publish === 'at' && 'ms' in moment ? { publishAt: new Date(moment.ms).toISOString() } : {}),
         ...(who === 'withCode' ? { requiresCode: true } : {}),
@@ -160,7 +165,7 @@ export function SaleForm({ sale }: { sale?: SaleView }) {
 
   async function edit(known: SaleView, values: Record<string, number | undefined>): Promise<void> {
     const before: Record<string, unknown> = { ...known };
-    const changed = Object.entries({ name: typed.name.trim(), ...values }).filter(
+    const changed = Object.entries({ name: typed.name.trim(), requiresContact, ...values }).filter(
       ([name, value]) => value !== before[name],
     );
     if (changed.length === 0) return store.say('good', form.nothing);
@@ -197,10 +202,26 @@ export function SaleForm({ sale }: { sale?: SaleView }) {
         {text('name', form.name, undefined, false)}
         {!sale && text('allotment', form.allotment)}
         {text('capPerCustomer', form.cap)}
+        {!sale && (
+          <SelectField
+            label={form.capPer}
+            value={capPer}
+            onValue={setCapPer}
+            options={capHolders.map((name) => [name, form.holders[name]] as const)}
+          />
+        )}
         {text('waitlistSize', form.waitlist)}
         {text('offerLifeSeconds', form.offerLife)}
         {text('payWithinSeconds', form.payWithin, form.payWithinHint)}
         {text('offerCutoffSeconds', form.cutoff, form.cutoffHint)}
+        <label class="choice wide">
+          <input
+            type="checkbox"
+            checked={requiresContact}
+            onChange={({ currentTarget }) => setRequiresContact(currentTarget.checked)}
+          />
+          {form.requiresContact}
+        </label>
         {!sale && (
           <fieldset class="wide plain form-grid">
             <legend>{form.presets}</legend>
@@ -281,11 +302,11 @@ function ProductChoice(props: { value: string; onValue: (value: string) => void;
     ({ name, sku, productId }) => `${name} ${sku}`.toLocaleLowerCase().includes(wanted) || productId === props.value,
   );
   const count = products.more
-    ? list.looking(format.number(products.items.length))
+    ? (wanted === '' ? list.first : list.looking)(format.number(products.items.length))
     : list.shown(format.number(Math.min(found.length, productsShown)), format.number(found.length));
   return (
     <div class="wide form-grid">
-      <TextField label={form.productHint} value={search} onValue={setSearch} hint={wanted === '' ? undefined : count} />
+      <TextField label={form.productHint} value={search} onValue={setSearch} hint={count} />
       <SelectField
         label={form.product}
         value={props.value}

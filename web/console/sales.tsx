@@ -81,7 +81,10 @@ function Choice({ saleId }: { saleId: string | undefined }) {
       ) : (
         <>
           <p class="soft small" role="status">
-            {list.shown(format.number(Math.min(drawn, found.length)), format.number(found.length))}
+            {(store.moreSales === null || looksFurther ? list.shown : list.shownOfMore)(
+              format.number(Math.min(drawn, found.length)),
+              format.number(found.length),
+            )}
             {looksFurther && ` · ${list.looking(format.number(store.sales.size))}`}
           </p>
           <ul class="list">

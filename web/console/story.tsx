@@ -1,8 +1,9 @@
 /** One customer's whole story, newest first. */
 import { useState } from 'preact/hooks';
-import { Act, Name } from '../parts.tsx';
+import { Problem } from '#client/problem.ts';
+import { Act, Choices, Dialog, Name } from '../parts.tsx';
 import type { Story } from '../types.ts';
-import { Facts, Failed, ListEnd, lines, Table, Title, useConsole, Waiting } from './parts.tsx';
+import { Facts, Failed, Form, ListEnd, lines, Submit, Table, TextField, Title, useConsole, Waiting } from './parts.tsx';
 import { useRead } from './reads.ts';
 
 type Item = Story['items'][number];
@@ -13,8 +14,16 @@ export function StoryPage({ customerId }: { customerId: string }) {
   const { story, list } = words.console;
   const first = useRead(`story:${customerId}`, () => api.get<Story>(`/ops/customers/${customerId}?limit=50`));
   const [older, setOlder] = useState<{ items: Item[]; cursor: string | null }>();
+  const [naming, setNaming] = useState(false);
   const { data, problem } = first;
-  if (!data) return problem ? <StoryFailed problem={problem} onRetry={() => void first.again()} /> : <Waiting />;
+  if (!data) {
+    return (
+      <>
+        <Title>{story.title}</Title>
+        {problem ? <Failed text={store.problemText(problem)} onRetry={() => void first.again()} /> : <Waiting />}
+      </>
+    );
+  }
   const { customer } = data;
   const cursor = older ? older.cursor : data.nextCursor;
   const items = [...data.items, ...(older?.items ?? [])];
@@ -29,9 +38,16 @@ export function StoryPage({ customerId }: { customerId: string }) {
       <Title>
         {story.title}: <Name>{customer.name}</Name>
       </Title>
-      <Act class="quiet start" busy={false} onAct={() => history.back()}>
-        ← {story.back}
-      </Act>
+      <div class="row">
+        <Act class="quiet" busy={false} onAct={() => history.back()}>
+          ← {story.back}
+        </Act>
+        {store.may('operator') && (
+          <Act class="quiet" busy={store.busy.has('external')} onAct={() => setNaming(true)}>
+            {story.external}
+          </Act>
+        )}
+      </div>
       <Facts
         wide
         facts={[
@@ -66,17 +82,49 @@ export function StoryPage({ customerId }: { customerId: string }) {
         onMore={() => void readOlder()}
         label={cursor === null ? list.more : story.older}
       />
+      {naming && <ExternalId customer={customer} onDone={() => setNaming(false)} onSaved={first.again} />}
     </>
   );
 }
 
-function StoryFailed({ problem, onRetry }: { problem: unknown; onRetry: () => void }) {
+/** Says how a system of the shop's own knows a customer. */
+function ExternalId(props: { customer: Story['customer']; onDone: () => void; onSaved: () => Promise<void> }) {
+  const { customer, onDone, onSaved } = props;
   const store = useConsole();
+  const { words } = store;
+  const { story, ask } = words.console;
+  const [typed, setTyped] = useState('');
+  const [problem, setProblem] = useState<string>();
+  const submit = () =>
+    store.act('external', async () => {
+      const externalId = typed.trim() === '' ? null : typed.trim();
+      try {
+        await store.post(`/ops/customers/${customer.customerId}/external-id`, { externalId });
+      } catch (refusal) {
+        if (!(refusal instanceof Problem) || refusal.code !== 'external_id_taken') throw refusal;
+        return setProblem(words.problems.external_id_taken);
+      }
+      store.say('good', story.externalSaved);
+      onDone();
+      await onSaved();
+    });
   return (
-    <>
-      <Title>{store.words.console.story.title}</Title>
-      <Failed text={store.problemText(problem)} onRetry={onRetry} />
-    </>
+    <Dialog labelledBy="external-title" class="ask" onClose={onDone}>
+      <Form onSubmit={() => void submit()}>
+        <h2 id="external-title">{story.externalTitle(customer.name)}</h2>
+        <TextField
+          label={story.externalId}
+          value={typed}
+          onValue={setTyped}
+          hint={story.externalHint}
+          problem={problem}
+          most={255}
+        />
+        <Choices back={words.frame.back} onBack={onDone}>
+          <Submit busy={store.busy.has('external')}>{ask.save}</Submit>
+        </Choices>
+      </Form>
+    </Dialog>
   );
 }
 

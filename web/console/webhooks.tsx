@@ -18,6 +18,7 @@ import {
   Waiting,
 } from './parts.tsx';
 import { lookMs, usePages, useRead } from './reads.ts';
+import { SecretDialog } from './secret.tsx';
 import { momentOf, typedFor } from './times.ts';
 
 type WithSecret = EndpointView & { secret: string };
@@ -97,7 +98,14 @@ export function WebhooksPage() {
           )}
         </>
       )}
-      {secret && <SecretDialog endpoint={secret} onDone={() => setSecret(undefined)} />}
+      {secret && (
+        <SecretDialog
+          title={hooks.secret}
+          hint={hooks.secretHint}
+          secret={secret.secret}
+          onDone={() => setSecret(undefined)}
+        />
+      )}
     </>
   );
 }
@@ -106,37 +114,6 @@ function StateBadge({ endpoint: { state, failingSince } }: { endpoint: EndpointV
   const { hooks } = useConsole().words.console;
   const kind = state === 'active' ? (failingSince === null ? 'ok' : 'degraded') : state === 'paused' ? 'paused' : 'bad';
   return <Badge kind={kind}>{hooks.state[state]}</Badge>;
-}
-
-function SecretDialog({ endpoint, onDone }: { endpoint: WithSecret; onDone: () => void }) {
-  const store = useConsole();
-  const { hooks } = store.words.console;
-  return (
-    <Dialog labelledBy="secret-title" class="ask" onClose={onDone}>
-      <h2 id="secret-title">{hooks.secret}</h2>
-      <p>{hooks.secretHint}</p>
-      <p>
-        <code class="secret">{endpoint.secret}</code>
-      </p>
-      <div class="row end">
-        <button
-          type="button"
-          class="quiet"
-          onClick={() =>
-            void navigator.clipboard.writeText(endpoint.secret).then(
-              () => store.say('good', hooks.copied),
-              () => undefined,
-            )
-          }
-        >
-          {hooks.copy}
-        </button>
-        <button type="button" onClick={onDone}>
-          {store.words.frame.close}
-        </button>
-      </div>
-    </Dialog>
-  );
 }
 
 function EndpointForm(props: { endpoint?: EndpointView; onSaved: (made: WithSecret | undefined) => void }) {

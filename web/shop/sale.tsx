@@ -200,6 +200,9 @@ function OneSale({ sale }: { sale: SaleView }) {
   );
 }
 
+/** Whether a sale is only for customers who have shown that their address is theirs. */
+const asksForContact = ({ requiresContact, capPer }: SaleView) => requiresContact || capPer === 'contact';
+
 /** The rules of a sale, in plain words. */
 function Rules({ sale }: { sale: SaleView }) {
   const { words, format } = useShop();
@@ -209,6 +212,8 @@ function Rules({ sale }: { sale: SaleView }) {
     rules.reserve(format.fullTime(reserveOpensAt), format.fullTime(reserveClosesAt)),
     rules.buy(format.fullTime(purchaseOpensAt), format.fullTime(purchaseClosesAt)),
     rules.cap(format.number(sale.capPerCustomer)),
+    ...(asksForContact(sale) ? [rules.contact] : []),
+    ...(sale.capPer === 'externalId' ? [rules.known] : []),
     rules.line,
     waitlistSize > 0
       ? rules.waitlist(format.number(waitlistSize), format.length(sale.offerLifeSeconds))
@@ -256,6 +261,13 @@ function ReserveForm({ sale }: { sale: SaleView }) {
   }
   const most = shop.me ? leftOfCap(sale, [...shop.reservations.values()]) : sale.capPerCustomer;
   if (most === 0) return <p class="note">{form.capReached}</p>;
+  if (shop.me && !shop.me.isVerified && asksForContact(sale)) {
+    return (
+      <p class="note">
+        {words.sale.rules.contact} <PlaceLink to="/settings">{words.settings.verify}</PlaceLink>
+      </p>
+    );
+  }
 
   const submit = (event: Event) => {
     event.preventDefault();

@@ -17,6 +17,7 @@ import { byWebLocks } from '../session.ts';
 import type {
   Me,
   Notification,
+  OwnSession,
   Page,
   Product,
   PurchaseAccepted,
@@ -354,7 +355,7 @@ export class Store {
         this.readNews(),
       ]);
       for (const reservation of reservations) this.#put(reservation);
-      for (const purchase of purchases) this.purchases.set(purchase.purchaseId, purchase);
+      for (const purchase of purchases) this.#takePurchase(purchase);
       this.#set({ mineState: 'ready' });
       const unknown = new Set(
         [...reservations, ...purchases.flatMap(({ items }) => items)]
@@ -501,13 +502,20 @@ export class Store {
   }
 
   async #readPurchase(purchaseId: string): Promise<void> {
-    const purchase = await this.#api.get<PurchaseView>(`/purchases/${purchaseId}`);
-    this.purchases.set(purchaseId, purchase);
+    const purchase = this.#takePurchase(await this.#api.get<PurchaseView>(`/purchases/${purchaseId}`));
     // What was bought is no longer to be chosen; what was declined still is.
     if (!isOpen(purchase) && purchase.state !== 'declined') {
       for (const { reservationId } of purchase.items) this.chosen.delete(reservationId);
     }
     this.update();
+  }
+
+  /** Takes a purchase as it was read, unless a newer answer has overtaken this one; returns what is known then. */
+  #takePurchase(purchase: PurchaseView): PurchaseView {
+    const known = this.purchases.get(purchase.purchaseId);
+    if (known && known.updatedAt > purchase.updatedAt) return known;
+    this.purchases.set(purchase.purchaseId, purchase);
+    return purchase;
   }
 
   /** Asks for the outcome if no push brings it. */
@@ -582,6 +590,60 @@ export class Store {
   signOut(): void {
     void this.#api.signOut();
     this.go('/');
+  }
+
+  /** Has a code mailed with which the owner of an address sets a new password. */
+  async askForPasswordCode(email: string): Promise<void> {
+    await this.#api.post('/auth/password/code', { email }, { anonymous: true });
+  }
+
+  /** Sets a new password with a code from a mail; it ends every session of the account. */
+  async resetPassword(code: string, password: string): Promise<void> {
+    await this.#api.post('/auth/password/reset', { code, password }, { anonymous: true });
+  }
+
+  /* The account */
+
+  async askForContactCode(): Promise<void> {
+    await this.#api.post('/me/contact/code');
+  }
+
+  /** Shows with a code from a mail that the address is one's own; sales that ask for it know at once. */
+  async verifyContact(code: string): Promise<void> {
+    this.me = await this.#api.post<Me>('/me/contact', { code });
+    await this.#api.renew();
+    this.say('good', this.words.settings.nowVerified);
+  }
+
+  /** Shown at once; taken back if it could not be kept. */
+  async setReminders(reminders: boolean): Promise<void> {
+    const { me } = this;
+    if (!me) return;
+    await this.attempt('reminders', async () => {
+      this.me = { ...me, reminders };
+      this.update();
+      try {
+        this.me = await this.#api.patch<Me>('/me', { reminders });
+        this.say('good', this.words.settings.saved);
+      } catch (problem) {
+        this.me = me;
+        throw problem;
+      }
+    });
+  }
+
+  async changePassword(password: string, newPassword: string): Promise<void> {
+    await this.#api.post('/me/password', { password, newPassword });
+    this.say('good', this.words.settings.passwordChanged);
+  }
+
+  readSessions(): Promise<OwnSession[]> {
+    return this.#api.all<OwnSession>('/me/sessions');
+  }
+
+  async endOtherSessions(): Promise<void> {
+    await this.#api.delete('/me/sessions');
+    this.say('good', this.words.settings.othersEnded);
   }
 
   /* Language */
